@@ -1,0 +1,1 @@
+"""Podium: from raw images to a competition submission, and what to try next."""

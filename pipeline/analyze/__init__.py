@@ -1,0 +1,1 @@
+"""Reports: exploring the data and comparing predictions. No torch."""

@@ -1,0 +1,1 @@
+"""Ensembling, submissions and the ledger. No torch."""

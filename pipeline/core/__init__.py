@@ -1,0 +1,1 @@
+"""Ground floor: values, errors, seeds, metrics, statistics. Imports nothing of ours."""

@@ -1,0 +1,227 @@
+"""What comes out of training, each value checking itself when it is made.
+
+Owns: probabilities, features, fold results, intervals, comparisons and blends, and joining members
+**by id or not at all**. Does not own computing any of them.
+
+Shape legend: N samples, C classes, V views, D features. Arrays are read-only once inside a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from pipeline.core.errors import DataError
+from pipeline.core.types import (
+    Floats,
+    Ints,
+    Strings,
+    frozen_array,
+    positions,
+    refuse_duplicates,
+    strings,
+)
+
+ROW_SUM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """(N, C) class probabilities with their ids and class names: the currency after training.
+
+    Raises:
+        DataError: duplicate ids, NaN, negative entries, rows that do not sum to 1.
+    """
+
+    ids_N: Strings
+    classes: tuple[str, ...]
+    p_NC: Floats
+    name: str = "probabilities"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids_N", strings(self.ids_N))
+        p = frozen_array(self.p_NC, np.float32)
+        object.__setattr__(self, "p_NC", p)
+        if p.shape != (len(self.ids_N), len(self.classes)):
+            raise DataError(
+                f"{self.name}: shape {p.shape}, but {len(self.ids_N)} ids and {len(self.classes)} classes"
+            )
+        refuse_duplicates(self.ids_N, self.name)
+        bad = ~np.isfinite(p).all(axis=1) | (p < 0).any(axis=1)
+        bad |= np.abs(p.sum(axis=1) - 1) > ROW_SUM_TOLERANCE
+        if bad.any():
+            rows = [f"{i}: sum {s:.4g}" for i, s in zip(self.ids_N[bad], p[bad].sum(axis=1), strict=True)]
+            raise DataError(
+                f"{self.name}: {len(rows)} rows are no probabilities (NaN, negative, or not summing to 1)",
+                rows,
+                "normalise each row to sum to 1",
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids_N)
+
+    def labels(self) -> Ints:
+        """(N,) index of the most probable class."""
+        return np.asarray(self.p_NC.argmax(axis=1), dtype=np.int64)
+
+    def take(self, ids: Strings) -> Probabilities:
+        """The rows of `ids`, in that order; raises if one is missing."""
+        return replace(self, ids_N=ids, p_NC=self.p_NC[positions(ids, self.ids_N, self.name)])
+
+    def with_classes(self, classes: tuple[str, ...]) -> Probabilities:
+        """The same with columns in the order of `classes`; raises if the names differ."""
+        if set(classes) != set(self.classes):
+            odd = sorted(set(classes) ^ set(self.classes))
+            raise DataError(f"{self.name}: other classes than expected", odd)
+        order = [self.classes.index(c) for c in classes]
+        return replace(self, classes=classes, p_NC=self.p_NC[:, order])
+
+
+def align(members: Sequence[Probabilities]) -> tuple[Probabilities, ...]:
+    """All members with the ids, id order and class order of the first. Never by position.
+
+    Raises:
+        DataError: a member has other ids or other classes; missing and extra ids are named.
+    """
+    first = members[0]
+    aligned = [first]
+    for member in members[1:]:
+        missing = np.setdiff1d(first.ids_N, member.ids_N)
+        extra = np.setdiff1d(member.ids_N, first.ids_N)
+        if len(missing) or len(extra):
+            faults = [f"missing: {i}" for i in missing] + [f"extra: {i}" for i in extra]
+            raise DataError(
+                f"{member.name}: {len(missing)} ids missing and {len(extra)} extra against {first.name}",
+                faults,
+                "members of one ensemble must predict the same images",
+            )
+        aligned.append(member.with_classes(first.classes).take(first.ids_N))
+    return tuple(aligned)
+
+
+@dataclass(frozen=True)
+class ViewProbabilities:
+    """(V, N, C) probabilities, one block a TTA view, so that views can be weighed without a model."""
+
+    ids_N: Strings
+    classes: tuple[str, ...]
+    views: tuple[str, ...]
+    p_VNC: Floats
+    name: str = "views"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids_N", strings(self.ids_N))
+        object.__setattr__(self, "p_VNC", frozen_array(self.p_VNC, np.float32))
+        expected = (len(self.views), len(self.ids_N), len(self.classes))
+        assert self.p_VNC.shape == expected, f"p_VNC is {self.p_VNC.shape}, expected {expected}"
+
+    def view(self, name: str) -> Probabilities:
+        """One view's probabilities."""
+        return Probabilities(
+            self.ids_N, self.classes, self.p_VNC[self.views.index(name)], f"{self.name}:{name}"
+        )
+
+    def merge(self, weights_V: Sequence[float] | None = None) -> Probabilities:
+        """The weighted mean over views; equal weights when none are given."""
+        w = np.ones(len(self.views)) if weights_V is None else np.asarray(weights_V, float)
+        p = np.einsum("v,vnc->nc", w / w.sum(), self.p_VNC.astype(np.float64))
+        p /= p.sum(axis=1, keepdims=True)
+        return Probabilities(self.ids_N, self.classes, p.astype(np.float32), self.name)
+
+
+@dataclass(frozen=True)
+class Features:
+    """(N, V, D) outputs of a frozen backbone, and the digest of what made them."""
+
+    ids_N: Strings
+    views: tuple[str, ...]
+    x_NVD: Floats
+    digest: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids_N", strings(self.ids_N))
+        object.__setattr__(self, "x_NVD", frozen_array(self.x_NVD, np.float32))
+        assert self.x_NVD.shape[:2] == (len(self.ids_N), len(self.views)), "x_NVD has a wrong shape"
+
+    def take(self, ids: Strings) -> Features:
+        """The rows of `ids`, in that order."""
+        return replace(self, ids_N=ids, x_NVD=self.x_NVD[positions(ids, self.ids_N, "features")])
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """What training one fold gave: its curve and its out-of-fold probabilities (identity view)."""
+
+    fold: int
+    oof: Probabilities
+    history: tuple[dict[str, float], ...] = ()
+    seconds: float = 0.0
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A score with its 95 % interval over groups.
+
+    Args:
+        value: the score on all samples.
+        low, high: the interval's ends.
+        n_groups: how many groups were resampled.
+        note: why the interval is not to be trusted, or empty.
+    """
+
+    value: float
+    low: float
+    high: float
+    n_groups: int
+    note: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+        return f"{text} ({self.note})" if self.note else text
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired difference, new minus old, in the metric's good direction.
+
+    Args:
+        delta: positive is better.
+        low, high: its 95 % interval, groups resampled, both sides on the same groups.
+        p_better: share of resamples in which the new one is better, 0 to 1.
+        n_groups: how many groups were resampled.
+        verdict: "better", "worse" or "can't tell".
+        note: why it is not to be trusted, or empty.
+    """
+
+    delta: float
+    low: float
+    high: float
+    p_better: float
+    n_groups: int
+    verdict: str
+    note: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.delta:+.4f} [{self.low:+.4f}, {self.high:+.4f}], {self.verdict}"
+        return f"{text} ({self.note})" if self.note else text
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A weighted combination of members.
+
+    Args:
+        members: names, in the order of `weights`.
+        weights: ≥ 0, summing to 1.
+        naive: score of these weights on the very predictions that chose them.
+        crossfitted: score with the weights of each part chosen on the other parts; equals `naive`
+            when nothing was fitted.
+    """
+
+    members: tuple[str, ...]
+    weights: tuple[float, ...]
+    naive: float
+    crossfitted: float

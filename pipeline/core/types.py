@@ -1,0 +1,242 @@
+"""The values that travel to training, each checking itself when it is made.
+
+Owns: what classes, samples, folds and training rows are, and finding ids **by id**. Does not own
+what comes out of training (`core/predictions.py`) nor reading and writing (`record/files.py`).
+
+Shape legend: N samples, C classes, A attributes, R training rows, K values of one attribute.
+Arrays are read-only once inside a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.errors import DataError
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Strings = npt.NDArray[np.str_]
+
+
+def strings(values: Sequence[str] | Strings) -> Strings:
+    """A read-only array of strings, whatever sequence they came in."""
+    array = np.asarray(values, dtype=np.str_).reshape(len(values))
+    array.setflags(write=False)
+    return array
+
+
+def frozen_array(array: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """A contiguous, read-only array of this dtype."""
+    view = np.ascontiguousarray(array, dtype=dtype).view()
+    view.setflags(write=False)
+    return view
+
+
+def refuse_duplicates(ids: Strings, what: str) -> None:
+    """Raise a `DataError` naming every id that occurs more than once in `what`."""
+    unique, counts = np.unique(ids, return_counts=True)
+    if (counts > 1).any():
+        twice = unique[counts > 1]
+        raise DataError(f"{what}: {len(twice)} ids occur more than once", [str(i) for i in twice])
+
+
+def positions(of: Strings, within: Strings, what: str) -> Ints:
+    """Where each id of `of` stands in `within`.
+
+    Raises:
+        DataError: an id of `of` is not in `within`; all of them are named.
+    """
+    order = np.argsort(within, kind="stable")
+    place = np.searchsorted(within, of, sorter=order)
+    clipped = np.minimum(place, max(len(within) - 1, 0))
+    found = within[order[clipped]] == of if len(within) else np.zeros(len(of), bool)
+    if not found.all():
+        missing = [str(i) for i in of[~found]]
+        raise DataError(f"{what}: {len(missing)} ids missing (first: {missing[0]})", missing)
+    return np.asarray(order[clipped], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One thing that is labelled, e.g. age.
+
+    Args:
+        name: as in the settings.
+        values: display names in code order, at least two.
+        constant_in_group: every image of a group has the same value (age of a person, not mask).
+    """
+
+    name: str
+    values: tuple[str, ...]
+    constant_in_group: bool = False
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """The classes, and how each is built of attributes.
+
+    Args:
+        attributes: at least one; a plain label is a space of one attribute.
+        classes: (C,) display names, in the order of every probability's columns.
+        codes_CA: the value of each attribute for each class.
+    """
+
+    attributes: tuple[Attribute, ...]
+    classes: tuple[str, ...]
+    codes_CA: Ints
+
+    def __post_init__(self) -> None:
+        codes = frozen_array(self.codes_CA, np.int64)
+        object.__setattr__(self, "codes_CA", codes)
+        assert codes.shape == (len(self.classes), len(self.attributes)), "codes_CA has a wrong shape"
+        assert len(set(self.classes)) == len(self.classes), "class names repeat"
+
+    @property
+    def n_classes(self) -> int:
+        """C."""
+        return len(self.classes)
+
+    @staticmethod
+    def product(attributes: Sequence[Attribute]) -> LabelSpace:
+        """Every combination of attribute values; the last attribute runs fastest."""
+        sizes = [len(a.values) for a in attributes]
+        codes = np.stack(np.unravel_index(np.arange(int(np.prod(sizes))), sizes), axis=1)
+        names = [" · ".join(a.values[c] for a, c in zip(attributes, row, strict=True)) for row in codes]
+        return LabelSpace(tuple(attributes), tuple(names), codes.astype(np.int64))
+
+    def marginal(self, p_NC: Floats, attribute: int) -> Floats:
+        """(N, K) probabilities of one attribute: class columns summed by its value."""
+        size = len(self.attributes[attribute].values)
+        sums_CK = np.zeros((self.n_classes, size), np.float32)
+        sums_CK[np.arange(self.n_classes), self.codes_CA[:, attribute]] = 1
+        return np.asarray(p_NC @ sums_CK, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The images of one split: who they are, where they lie, what they show.
+
+    Args:
+        ids_N: unique.
+        paths_N: absolute paths, as text.
+        groups_N: images of one group never sit on both sides of a split; equals `ids_N` if none.
+        space: the label space.
+        labels_N: class index per image, or None for a test set.
+        split: "train" or "test".
+
+    Raises:
+        DataError: duplicate ids, or a label outside the space.
+    """
+
+    ids_N: Strings
+    paths_N: Strings
+    groups_N: Strings
+    space: LabelSpace
+    labels_N: Ints | None
+    split: str
+
+    def __post_init__(self) -> None:
+        for name in ("ids_N", "paths_N", "groups_N"):
+            object.__setattr__(self, name, strings(getattr(self, name)))
+        assert len(self.ids_N) == len(self.paths_N) == len(self.groups_N), "columns differ in length"
+        refuse_duplicates(self.ids_N, f"{self.split} table")
+        if self.labels_N is not None:
+            labels = frozen_array(self.labels_N, np.int64)
+            object.__setattr__(self, "labels_N", labels)
+            assert labels.shape == self.ids_N.shape, "labels_N has a wrong shape"
+            if len(labels) and not (labels.min() >= 0 and labels.max() < self.space.n_classes):
+                raise DataError(
+                    f"{self.split} table: a label lies outside the {self.space.n_classes} classes"
+                )
+
+    def __len__(self) -> int:
+        return len(self.ids_N)
+
+    @property
+    def labels(self) -> Ints:
+        """The labels of a labelled split; asking a test set for them is our own bug."""
+        assert self.labels_N is not None, f"the {self.split} split has no labels"
+        return self.labels_N
+
+    def take(self, ids: Strings) -> Samples:
+        """The named samples, in the order of `ids`."""
+        at = positions(ids, self.ids_N, f"{self.split} samples")
+        labels = None if self.labels_N is None else self.labels_N[at]
+        return replace(
+            self,
+            ids_N=self.ids_N[at],
+            paths_N=self.paths_N[at],
+            groups_N=self.groups_N[at],
+            labels_N=labels,
+        )
+
+
+@dataclass(frozen=True)
+class Split:
+    """One fold: which ids train, which validate. The two never share an id."""
+
+    train_ids: Strings
+    valid_ids: Strings
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "train_ids", strings(self.train_ids))
+        object.__setattr__(self, "valid_ids", strings(self.valid_ids))
+        both = np.intersect1d(self.train_ids, self.valid_ids)
+        assert not len(both), f"{len(both)} ids both train and validate, first {both[:1]}"
+
+
+@dataclass(frozen=True)
+class FoldPlan:
+    """Ordered splits of the training samples.
+
+    Args:
+        splits: fold k is `splits[k]`.
+        notes: what a person should know (rare classes, fall-backs), one line each.
+    """
+
+    splits: tuple[Split, ...]
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.splits)
+
+    def coverage(self, ids: Strings) -> Ints:
+        """(N,) how often each id validates: 1 everywhere for plain k-fold."""
+        times = np.zeros(len(ids), np.int64)
+        for split in self.splits:
+            np.add.at(times, positions(split.valid_ids, ids, "fold plan"), 1)
+        return times
+
+
+@dataclass(frozen=True)
+class TrainRows:
+    """Which of a fold's training samples one epoch shows, in table order.
+
+    Args:
+        index_R: positions in the fold's training samples; repeats are oversampled copies.
+        copy_R: the how-manieth occurrence of that sample in this epoch, from 0. Augmentation draws
+            from it, or all copies of an image would get equal pixels.
+    """
+
+    index_R: Ints
+    copy_R: Ints
+
+    @staticmethod
+    def of(index_R: Ints) -> TrainRows:
+        """Rows from positions alone; the copies are counted here."""
+        index = np.asarray(index_R, dtype=np.int64)
+        order = np.argsort(index, kind="stable")
+        ordered = index[order]
+        starts = np.r_[True, ordered[1:] != ordered[:-1]] if len(index) else np.zeros(0, bool)
+        first = np.maximum.accumulate(np.where(starts, np.arange(len(index)), 0))
+        copy = np.empty_like(index)
+        copy[order] = np.arange(len(index)) - first
+        return TrainRows(index, copy)
+
+    def __len__(self) -> int:
+        return len(self.index_R)

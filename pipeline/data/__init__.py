@@ -1,0 +1,1 @@
+"""Tables, images, folds, resampling, augmentation and loading."""

@@ -1,0 +1,1 @@
+"""Running trained members over views of images (torch)."""

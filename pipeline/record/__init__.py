@@ -1,0 +1,1 @@
+"""Content-keyed artifacts and the MLflow record of what was done."""

@@ -1,0 +1,1 @@
+"""Typed settings: the schema, and loading YAML and overrides into it."""

@@ -1,0 +1,1 @@
+"""One file per Makefile target, and the registry that names them."""
