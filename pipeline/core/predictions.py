@@ -102,6 +102,43 @@ def align(members: Sequence[Probabilities]) -> tuple[Probabilities, ...]:
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """One label an image, and the probabilities behind it where there are any: a host-format CSV.
+
+    Args:
+        ids_N: unique.
+        labels_N: class index per image.
+        probabilities: the same ids in the same order, or None when the file held labels only.
+        name: for messages and reports, usually the file's stem.
+
+    Raises:
+        DataError: duplicate ids.
+    """
+
+    ids_N: Strings
+    labels_N: Ints
+    probabilities: Probabilities | None = None
+    name: str = "prediction"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids_N", strings(self.ids_N))
+        object.__setattr__(self, "labels_N", frozen_array(self.labels_N, np.int64))
+        assert self.labels_N.shape == self.ids_N.shape, "labels_N has a wrong shape"
+        refuse_duplicates(self.ids_N, self.name)
+        same = self.probabilities is None or np.array_equal(self.probabilities.ids_N, self.ids_N)
+        assert same, "a prediction's probabilities have other ids than its labels"
+
+    def __len__(self) -> int:
+        return len(self.ids_N)
+
+    def take(self, ids: Strings) -> Prediction:
+        """The rows of `ids`, in that order; raises if one is missing."""
+        at = positions(ids, self.ids_N, self.name)
+        p = None if self.probabilities is None else self.probabilities.take(ids)
+        return replace(self, ids_N=ids, labels_N=self.labels_N[at], probabilities=p)
+
+
+@dataclass(frozen=True)
 class ViewProbabilities:
     """(V, N, C) probabilities, one block a TTA view, so that views can be weighed without a model."""
 

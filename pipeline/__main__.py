@@ -1,0 +1,91 @@
+"""`python -m pipeline COMMAND [key=value ...]`: words in, exit code out.
+
+Owns: the command line, logging, and turning errors into exit codes (2: yours to mend, 130: Ctrl-C).
+Does not own what a command does (`stages/commands.py`). `--help` imports no torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "all": "everything: EDA to error analysis, then a summary",
+    "eda": "report on the data, worst harm first",
+    "resample": "report of class counts before and after resampling",
+    "train": "train the folds of an experiment",
+    "infer": "predict the test set and the out-of-fold images over all views",
+    "ensemble": "soft-vote finished members; missing ones are trained",
+    "error-analysis": "compare the newest submission with the best other one",
+    "score": "score submissions on the demo's answers, or note what the host said",
+    "runs": "table of finished experiments",
+    "config": "resolved settings and where each came from",
+    "du": "disk space by kind of result",
+    "gc": "free results that no submission or pin needs",
+    "pin": "keep a result from gc",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(
+        prog="python -m pipeline",
+        description="From raw images to a competition submission, and what to try next.",
+        epilog="Settings are key=value words: competition=digits experiment=small_cnn train.epochs=10",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, what in COMMANDS.items():
+        one = commands.add_parser(name, help=what, description=what)
+        one.add_argument("settings", nargs="*", metavar="key=value")
+        one.add_argument(
+            "--rehash", action="store_true", help="read every file again instead of trusting its mtime"
+        )
+        if name == "score":
+            one.add_argument("--file", help="a host-format CSV; without it: every submission not yet scored")
+            one.add_argument("--public", type=float, help="the public score that the host showed")
+            one.add_argument("--private", type=float, help="the private score that the host showed")
+            one.add_argument(
+                "--reveal", action="store_true", help="also show the demo's private score; counted"
+            )
+        if name == "error-analysis":
+            one.add_argument("--a", help="the new host-format CSV")
+            one.add_argument("--b", help="the CSV to compare it with")
+        if name == "gc":
+            one.add_argument("--dry", action="store_true", help="only say what would be freed")
+        if name == "pin":
+            one.add_argument("--key", required=True, help="start of a key of `make runs`")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = parser().parse_args(arguments)
+    from pipeline.core.errors import UserError
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    try:
+        from pipeline.settings.load import load
+        from pipeline.stages import commands
+
+        settings = load(options.settings)
+        logging.getLogger().setLevel(settings.config.runtime.log_level.upper())
+        commands.run(options, settings)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; what is finished is kept, and the next run continues here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # `make runs | head` closes our stdout; flushing it again at exit would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,380 @@
+"""Small SVG drawings for reports: bars, heat map, histogram, curves, interval whiskers.
+
+Owns shapes and labels. Does not own colours (`templates/style.css`: series are the classes s0, s1, …
+so that light, dark and print follow the page) nor what is drawn.
+
+Every drawing has a title for screen readers, text in the page's own colour, and a tooltip a mark.
+Lengths are in SVG units, which are CSS pixels at full width. Shape legend: R rows, K columns.
+"""
+
+import math
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup, escape
+
+FONT = 12.0
+WIDTH = 440.0
+EMPTY = Markup('<p class="muted">Nothing to draw.</p>')
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One row of a bar chart: a value a series, and the text printed behind them."""
+
+    label: str
+    values: tuple[float, ...]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Whisker:
+    """A value with its interval."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points joined in order, all finite."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+
+
+def text_width(text: str, font: float = FONT) -> float:
+    """About how wide `text` is; Hangul and other wide signs count double."""
+    wide = sum(unicodedata.east_asian_width(sign) in "WF" for sign in text)
+    return font * (0.56 * (len(text) - wide) + 1.0 * wide)
+
+
+def shorten(text: str, width: float, font: float = FONT) -> str:
+    """`text`, cut with an ellipsis where it is wider than `width`."""
+    if text_width(text, font) <= width:
+        return text
+    kept = text
+    while kept and text_width(kept + "…", font) > width:
+        kept = kept[:-1]
+    return kept.rstrip() + "…"
+
+
+def wrap(text: str, width: float, font: float = FONT) -> list[str]:
+    """At most two lines of at most `width`, broken at a space where there is one."""
+    if text_width(text, font) <= width:
+        return [text]
+    words = text.split(" ")
+    first = words[0]
+    used = 1
+    while used < len(words) and text_width(f"{first} {words[used]}", font) <= width:
+        first = f"{first} {words[used]}"
+        used += 1
+    rest = " ".join(words[used:])
+    return [shorten(line, width, font) for line in (first, rest) if line]
+
+
+def ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Round numbers (1, 2, 2.5 or 5 times a power of ten) from `low` to `high`."""
+    span = high - low
+    if span <= 0:
+        return [low]
+    raw = span / about
+    power = 10 ** math.floor(math.log10(raw))
+    step = next(s * power for s in (1, 2, 2.5, 5, 10) if s * power >= raw * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def number(value: float) -> str:
+    """A short number: up to three significant decimals, no trailing zeros."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _text(x: float, y: float, text: str, classes: str = "", transform: str = "") -> str:
+    extra = f' transform="{transform}"' if transform else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" class="{classes}"{extra}>{escape(text)}</text>'
+
+
+def _rect(x: float, y: float, width: float, height: float, classes: str, tip: str = "") -> str:
+    title = f"<title>{escape(tip)}</title>" if tip else ""
+    return (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{height:.1f}" rx="2"'
+        f' class="{classes}">{title}</rect>'
+    )
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, classes: str) -> str:
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{classes}"/>'
+
+
+def _svg(width: float, height: float, title: str, body: Sequence[str]) -> Markup:
+    # A floor on the width keeps the text legible on a phone; the figure scrolls sideways instead.
+    floor = max(0.72 * width, min(width, 310.0))
+    return Markup(
+        f'<figure class="plot" tabindex="0" role="group" aria-label="{escape(title)}">'
+        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(title)}"'
+        f' style="max-width:{width:.0f}px;min-width:{floor:.0f}px">'
+        f"<title>{escape(title)}</title>{''.join(body)}</svg></figure>"
+    )
+
+
+def _legend(names: Sequence[str], x: float, y: float) -> list[str]:
+    body = []
+    for index, name in enumerate(names):
+        body += [_rect(x, y - 9, 10, 10, f"s{index}"), _text(x + 15, y, name, "small")]
+        x += 15 + text_width(name) + 18
+    return body
+
+
+def bars(rows: Sequence[Bar], title: str, series: Sequence[str] = ()) -> Markup:
+    """Horizontal bars from zero, one group of bars a row, in the order given.
+
+    Args:
+        rows: each with as many values (≥ 0) and texts as there are series (one without names).
+        title: read by screen readers.
+        series: names for the legend; needed when rows have several values.
+    """
+    if not rows:
+        return EMPTY
+    gutter = min(max(text_width(row.label) for row in rows) + 10, 0.38 * WIDTH)
+    behind = max(text_width(text, 11) for row in rows for text in row.texts) + 10
+    scale = (WIDTH - gutter - behind) / (max(max(row.values) for row in rows) or 1)
+    thick, gap = (15.0, 8.0) if len(rows[0].values) == 1 else (11.0, 9.0)
+    y = 24.0 if len(series) > 1 else 4.0
+    body = _legend(series, gutter, 12) if len(series) > 1 else []
+    for row in rows:
+        height = thick * len(row.values)
+        lines = wrap(row.label, gutter - 10)
+        top = y + height / 2 + 4 - 6.5 * (len(lines) - 1)
+        body += [_text(gutter - 8, top + 13 * i, line, "end") for i, line in enumerate(lines)]
+        pitch = max(height, 13.0 * len(lines))
+        start = y + (height - pitch) / 2 + (pitch - height) / 2
+        for index, (value, text) in enumerate(zip(row.values, row.texts, strict=True)):
+            at = start + index * thick
+            name = f" {series[index]}" if series else ""
+            body.append(
+                _rect(gutter, at, value * scale, thick - 2, f"s{index}", f"{row.label}{name}: {text}")
+            )
+            body.append(_text(gutter + value * scale + 6, at + thick - 5, text, "small"))
+        y += pitch + gap
+    body.append(_line(gutter, 20 if len(series) > 1 else 0, gutter, y - gap / 2, "axis"))
+    return _svg(WIDTH, y, title, body)
+
+
+def heatmap(
+    counts_RK: npt.NDArray[np.int64],
+    labels: Sequence[str],
+    title: str,
+    row_title: str,
+    column_title: str,
+) -> Markup:
+    """Square counts with each row's shares as shade and small print; the diagonal has its own colour.
+
+    Args:
+        counts_RK: (R, R) counts ≥ 0.
+        labels: (R,) names of rows and columns.
+        title: read by screen readers.
+        row_title: what a row is, e.g. "true".
+        column_title: what a column is, e.g. "predicted".
+    """
+    size = len(labels)
+    assert counts_RK.shape == (size, size), f"counts are {counts_RK.shape}, but there are {size} labels"
+    cell_w, cell_h = (56.0, 40.0) if size <= 6 else (46.0, 34.0) if size <= 10 else (40.0, 31.0)
+    gutter = min(max(text_width(label) for label in labels), 150.0) + 30
+    longest = min(max(text_width(label) for label in labels), 190.0)
+    top = 34 + 0.83 * longest
+    right = 0.56 * longest
+    shares = counts_RK / np.maximum(counts_RK.sum(axis=1, keepdims=True), 1)
+    body = [
+        _text(gutter + size * cell_w / 2, 12, f"{column_title} →", "mid strong small"),
+        _text(
+            12,
+            top + size * cell_h / 2,
+            f"← {row_title}",
+            "mid strong small",
+            f"rotate(-90 12 {top + size * cell_h / 2:.1f})",
+        ),
+    ]
+    for i, label in enumerate(labels):
+        x, y = gutter + (i + 0.55) * cell_w, top - 8
+        body.append(_text(x, y, shorten(label, 190), "small", f"rotate(-56 {x:.1f} {y:.1f})"))
+        lines = wrap(label, 150)
+        middle = top + (i + 0.5) * cell_h + 4 - 6 * (len(lines) - 1)
+        body += [_text(gutter - 8, middle + 12 * k, line, "end small") for k, line in enumerate(lines)]
+    for i in range(size):
+        for k in range(size):
+            x, y = gutter + k * cell_w, top + i * cell_h
+            tip = f"{row_title} {labels[i]}, {column_title} {labels[k]}: {counts_RK[i, k]:,}"
+            tip += f" ({100 * shares[i, k]:.1f} % of the row)"
+            kind = "hit" if i == k else "miss"
+            body.append(
+                _heat_cell(x, y, (cell_w, cell_h), int(counts_RK[i, k]), float(shares[i, k]), kind, tip)
+            )
+    return _svg(gutter + size * cell_w + right, top + size * cell_h + 6, title, body)
+
+
+def _heat_cell(
+    x: float, y: float, size: tuple[float, float], count: int, share: float, kind: str, tip: str
+) -> str:
+    width, height = size
+    # Never fully opaque: the page's text colour must stay readable on it in light and dark.
+    shade = 0.0 if count == 0 else 0.08 + 0.52 * share if kind == "hit" else 0.10 + 0.60 * min(1, 1.6 * share)
+    frame = f'<rect x="{x + 0.5:.1f}" y="{y + 0.5:.1f}" width="{width - 1:.1f}" height="{height - 1:.1f}"'
+    body = f'{frame} rx="2" class="cell"><title>{escape(tip)}</title></rect>'
+    if count:
+        body += f'{frame} rx="2" class="{kind}" style="fill-opacity:{min(shade, 0.62):.2f}"/>'
+        body += _text(x + width / 2, y + height / 2 - 1, f"{count:,}", "mid count")
+        small = f"{100 * share:.0f}%" if share >= 0.005 else "<1%"
+        body += _text(x + width / 2, y + height / 2 + 11, small, "mid tiny")
+    return body
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """A plotting area with linear axes; `x` and `y` turn data into SVG units."""
+
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
+    height: float = 210.0
+    left: float = 46.0
+    top: float = 24.0
+    bottom: float = 38.0
+
+    def x(self, value: float) -> float:
+        low, high = self.x_range
+        return self.left + (value - low) / ((high - low) or 1) * (WIDTH - self.left - 14)
+
+    def y(self, value: float) -> float:
+        low, high = self.y_range
+        return self.top + (high - value) / ((high - low) or 1) * (self.height - self.top - self.bottom)
+
+    def frame(self, x_label: str, y_label: str, percent: bool) -> list[str]:
+        """Grid, tick labels and axis titles."""
+        floor = self.height - self.bottom
+        body = []
+        for tick in ticks(*self.y_range, 4):
+            text = f"{100 * tick:.4g} %" if percent else number(tick)
+            body.append(_line(self.left, self.y(tick), WIDTH - 14, self.y(tick), "grid"))
+            body.append(_text(self.left - 6, self.y(tick) + 4, text, "end tiny"))
+        for tick in ticks(*self.x_range, 6):
+            body.append(_text(self.x(tick), floor + 14, number(tick), "mid tiny"))
+        body.append(_line(self.left, floor, WIDTH - 14, floor, "axis"))
+        body.append(_text((WIDTH + self.left) / 2, self.height - 6, x_label, "mid small"))
+        body.append(_text(4, 11, y_label, "small"))
+        return body
+
+
+def histogram(
+    series: Mapping[str, npt.NDArray[np.float64]],
+    title: str,
+    x_label: str,
+    things: str = "images",
+    bins: int = 32,
+) -> Markup:
+    """Shares of each series per bin, on shared edges, so that series of unequal size compare.
+
+    Args:
+        series: finite values by name; an empty one is left out.
+        title: read by screen readers.
+        x_label: what is measured, with its unit.
+        things: what is counted.
+        bins: number of bins.
+    """
+    filled = {name: values for name, values in series.items() if len(values)}
+    if not filled:
+        return EMPTY
+    every = np.concatenate(list(filled.values()))
+    edges = np.histogram_bin_edges(every, bins=bins)
+    shares = {name: np.histogram(v, edges)[0] / len(v) for name, v in filled.items()}
+    high = max(float(s.max()) for s in shares.values())
+    axes = _Axes((float(edges[0]), float(edges[-1])), (0.0, high * 1.05))
+    body = axes.frame(x_label, f"share of {things}", percent=True)
+    body += _legend(list(filled), WIDTH - 40 - sum(text_width(n) + 33 for n in filled), 12)
+    for index, (name, share) in enumerate(shares.items()):
+        points = [f"{axes.x(edges[0]):.1f},{axes.y(0):.1f}"]
+        for k, value in enumerate(share):
+            points += [f"{axes.x(e):.1f},{axes.y(value):.1f}" for e in (edges[k], edges[k + 1])]
+        points.append(f"{axes.x(edges[-1]):.1f},{axes.y(0):.1f}")
+        tip = f"<title>{escape(name)}: {len(filled[name]):,} {escape(things)}</title>"
+        body.append(f'<polygon points="{" ".join(points)}" class="area s{index}">{tip}</polygon>')
+    return _svg(WIDTH, axes.height, title, body)
+
+
+def curves(lines: Sequence[Curve], title: str, x_label: str, y_label: str, identity: bool = False) -> Markup:
+    """Lines with their points; both axes from 0 to 1 where `identity` draws the line y = x.
+
+    Args:
+        lines: at least one point each; curves without points are left out.
+        title: read by screen readers.
+        x_label: what runs to the right, with its unit.
+        y_label: what runs upwards.
+        identity: the values are shares, and y = x is the ideal.
+    """
+    drawn = [line for line in lines if len(line.x)]
+    if not drawn:
+        return EMPTY
+    xs = [float(x) for line in drawn for x in line.x]
+    ys = [float(y) for line in drawn for y in line.y]
+    unit = (0.0, 1.0)
+    axes = _Axes(unit, unit) if identity else _Axes((min(xs), max(xs)), (min(ys), max(ys)))
+    body = axes.frame(x_label, y_label, percent=identity)
+    if identity:
+        body.append(_line(axes.x(0), axes.y(0), axes.x(1), axes.y(1), "guide"))
+    if len(drawn) > 1:
+        body += _legend([line.name for line in drawn], WIDTH / 2, 12)
+    for index, line in enumerate(drawn):
+        points = [(axes.x(float(x)), axes.y(float(y))) for x, y in zip(line.x, line.y, strict=True)]
+        joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        body.append(f'<polyline points="{joined}" class="curve c{index}"/>')
+        for (x, y), vx, vy in zip(points, line.x, line.y, strict=True):
+            tip = f"<title>{escape(line.name)}: {number(vx)}, {number(vy)}</title>"
+            body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" class="s{index}">{tip}</circle>')
+    return _svg(WIDTH, axes.height, title, body)
+
+
+def whiskers(rows: Sequence[Whisker], title: str, zero: bool = False) -> Markup:
+    """Values with their intervals, one a row.
+
+    Args:
+        rows: `low` ≤ `value` ≤ `high`, finite.
+        title: read by screen readers.
+        zero: differences are drawn: zero is on the axis and marked.
+    """
+    if not rows:
+        return EMPTY
+    low = min(row.low for row in rows)
+    high = max(row.high for row in rows)
+    if zero:
+        low, high = min(low, 0.0), max(high, 0.0)
+    pad = 0.06 * (high - low) or 0.05
+    texts = [f"{row.value:+.4f}" if zero else f"{row.value:.4f}" for row in rows]
+    gutter = min(max(text_width(row.label) for row in rows) + 10, 0.34 * WIDTH)
+    left, right = gutter, WIDTH - max(text_width(t) for t in texts) - 16
+
+    def at(value: float) -> float:
+        return left + (value - low + pad) / (high - low + 2 * pad) * (right - left)
+
+    floor = 12 + 28 * len(rows)
+    body = [_line(left, floor, right, floor, "axis")]
+    for tick in ticks(low - pad, high + pad, 5):
+        body += [
+            _line(at(tick), 4, at(tick), floor, "grid"),
+            _text(at(tick), floor + 14, number(tick), "mid tiny"),
+        ]
+    if zero:
+        body.append(_line(at(0.0), 2, at(0.0), floor, "guide"))
+    for index, (row, text) in enumerate(zip(rows, texts, strict=True)):
+        y = 20.0 + 28 * index
+        tip = f"<title>{escape(row.label)}: {text} from {row.low:.4f} to {row.high:.4f}</title>"
+        body.append(_text(gutter - 8, y + 4, shorten(row.label, gutter - 10), "end"))
+        body.append(_line(at(row.low), y, at(row.high), y, f"whisker c{index}"))
+        body += [_line(at(end), y - 5, at(end), y + 5, f"whisker c{index}") for end in (row.low, row.high)]
+        body.append(f'<circle cx="{at(row.value):.1f}" cy="{y:.1f}" r="5" class="s{index}">{tip}</circle>')
+        body.append(_text(right + 8, y + 4, text, "strong"))
+    return _svg(WIDTH, floor + 20, title, body)

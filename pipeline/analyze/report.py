@@ -1,0 +1,188 @@
+"""What every report shares: templates, safe data for scripts, thumbnails, table cells.
+
+Owns turning values into one self-contained HTML text: no network, no sibling file, everything from
+outside (names, paths, labels) shown as text. Does not own what any report says (`explore.py`,
+`compare.py`, `resampling.py`), the drawings (`plots.py`), nor writing files (`record/`).
+
+Two fences keep hostile names harmless: autoescape, and a content security policy that runs only our
+own script, by its digest. Shape legend: H height, W width, C channels.
+"""
+
+import base64
+import functools
+import hashlib
+import io
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+from PIL import Image
+from tqdm import tqdm
+
+Pixels = npt.NDArray[np.uint8]
+# Train and test may use the same ids, so an image is named by its split and its id.
+Key = tuple[str, str]
+ImageOf = Callable[[str, str], Pixels]
+
+TEMPLATES = Path(__file__).with_name("templates")
+WEBP_QUALITY = 82
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES, encoding="utf-8"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(count=count, percent=percent, cell=_cell, prose=_prose)
+    return environment
+
+
+def render(template: str, *, script: str = "", **values: Any) -> str:
+    """One self-contained HTML document.
+
+    Args:
+        template: a file of `templates/`.
+        script: a JavaScript file of `templates/`, run after `base.js`.
+        values: what the template names; a missing one is an error, never an empty place.
+    """
+    names = ["base.js", script] if script else ["base.js"]
+    source = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
+    digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+    policy = (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+        f"script-src 'sha256-{digest}'"
+    )
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    page = (
+        _environment()
+        .get_template(template)
+        .render(policy=policy, style=Markup(style), script=Markup(source), **values)
+    )
+    # A file name that is not valid text arrives as lone surrogates, which no UTF-8 file can hold.
+    return page.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def json_data(element_id: str, value: Any) -> Markup:
+    """A `<script type="application/json">` that a report's script reads; nothing in it can end the tag.
+
+    Args:
+        element_id: ours, the id the script looks for.
+        value: anything JSON can hold; the texts in it may be hostile.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup('<script type="application/json" id="{}">{}</script>').format(element_id, Markup(text))
+
+
+def thumbnail(image_HWC: Pixels, size_px: int) -> str:
+    """A WebP data URI whose longest side is at most `size_px`; small images are not enlarged.
+
+    Args:
+        image_HWC: uint8 with 1 (grey), 3 (RGB) or 4 (RGBA) channels.
+        size_px: longest side, ≥ 1.
+    """
+    assert image_HWC.dtype == np.uint8 and image_HWC.ndim == 3, f"not an image: {image_HWC.shape}"
+    pixels = image_HWC[:, :, 0] if image_HWC.shape[2] == 1 else image_HWC
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    picture.thumbnail((size_px, size_px), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=WEBP_QUALITY, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+@dataclass(frozen=True)
+class Thumbnails:
+    """Thumbnails of one report, each embedded once however often it is shown.
+
+    Args:
+        css: one rule a picture; equal pictures share one.
+        rule: the CSS class of each image.
+    """
+
+    css: Markup
+    rule: Mapping[Key, str]
+
+    @staticmethod
+    def none() -> "Thumbnails":
+        """For a report without pictures."""
+        return Thumbnails(Markup(""), {})
+
+    def tag(self, key: Key, label: str) -> Markup:
+        """The picture as an element, with `label` for screen readers and as tooltip."""
+        return Markup('<span class="thumb {}" role="img" aria-label="{}" title="{}"></span>').format(
+            self.rule[key], label, label
+        )
+
+
+def thumbnails(keys: Iterable[Key], image: ImageOf, size_px: int) -> Thumbnails:
+    """Thumbnails of all `keys`, in any order and with repeats.
+
+    Args:
+        keys: (split, id) of each image.
+        image: gives the uint8 (H, W, C) pixels of a split's image.
+        size_px: longest side.
+    """
+    rules: dict[str, str] = {}
+    of: dict[Key, str] = {}
+    wanted = list(dict.fromkeys(keys))
+    for key in tqdm(wanted, "thumbnails", unit="image", leave=False, disable=not sys.stderr.isatty()):
+        of[key] = rules.setdefault(thumbnail(image(*key), size_px), f"t{len(rules)}")
+    lines = [f".{name}{{background-image:url({uri})}}" for uri, name in rules.items()]
+    return Thumbnails(Markup("\n".join(lines)), of)
+
+
+def count(value: float) -> str:
+    """`1234` as `1,234`."""
+    return f"{value:,.0f}"
+
+
+def percent(share: float) -> str:
+    """A share of 1 as a percentage: one decimal below 10 %, none above."""
+    value = 100 * share
+    return f"{value:.1f}\u00a0%" if 0 < abs(value) < 9.95 else f"{value:.0f}\u00a0%"
+
+
+def signed(value: float) -> str:
+    """A difference with four decimals and a true minus sign."""
+    return f"{value:+.4f}".replace("-", "−")
+
+
+def _prose(text: str) -> Markup:
+    """Our own sentences: what stands in backticks is a command or a setting."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _cell(value: Any) -> Markup:
+    """A table cell: numbers to the right, missing values as a dash; decimals as many as matter."""
+    if isinstance(value, bool | np.bool_):
+        return Markup("<td>{}</td>").format("yes" if value else "no")
+    if value is None or value is pd.NA or (isinstance(value, float | np.floating) and not np.isfinite(value)):
+        return Markup('<td class="n">–</td>')
+    if isinstance(value, int | np.integer):
+        return Markup('<td class="n">{}</td>').format(count(float(value)))
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        whole = number == round(number) and abs(number) >= 2
+        return Markup('<td class="n">{}</td>').format(
+            count(number) if whole else f"{number:,.1f}" if abs(number) >= 10 else f"{number:.3f}"
+        )
+    return Markup("<td>{}</td>").format(value)
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    """`1 image`, `1,234 images`."""
+    return f"{count(number)} {one if number == 1 else many or one + 's'}"

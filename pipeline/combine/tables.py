@@ -1,0 +1,107 @@
+"""Small CSV tables from anywhere, as text.
+
+Owns decoding (UTF-8 with or without BOM, UTF-16, CP949), finding the delimiter, and telling which
+row is malformed. Does not own what a column means (`submission.py`, `leaderboard.py`).
+
+Everything stays text: ids keep their leading zeros, and "NA" or "1e5" are names like any other.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.core.errors import DataError, nearest
+
+DELIMITERS = ",;\t"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A header and its rows, all text, blanks around cells stripped.
+
+    Args:
+        name: the file's name, for messages.
+        columns: the header; names are unique.
+        rows: each as long as `columns`.
+        lines: the line in the file on which each row ends, for messages.
+        delimiter: what separated the cells.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    lines: tuple[int, ...]
+    delimiter: str = ","
+
+    def column(self, name: str) -> tuple[str, ...]:
+        """One column, top to bottom."""
+        at = self.columns.index(name)
+        return tuple(row[at] for row in self.rows)
+
+    def require(self, columns: Sequence[str], remedy: str) -> None:
+        """Raise a `DataError` naming every one of `columns` that is missing."""
+        missing = [c for c in columns if c not in self.columns]
+        if missing:
+            raise DataError(
+                f"{self.name}: {len(missing)} columns missing (it has: {', '.join(self.columns)})",
+                [f"{c!r} {nearest(c, self.columns)}".rstrip() for c in missing],
+                remedy,
+            )
+
+
+def read_table(path: Path) -> Table:
+    """A CSV with a header, separated by commas, semicolons or tabs; blank lines are skipped.
+
+    Raises:
+        DataError: no such file, not text, no header, a column twice, or rows of another length.
+    """
+    text = _text(path)
+    first = text.lstrip("\n").split("\n", 1)[0]
+    delimiter = max(DELIMITERS, key=first.count)
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+    try:
+        found = [(reader.line_num, tuple(c.strip() for c in row)) for row in reader if any(row)]
+    except csv.Error as error:
+        raise DataError(f"{path.name}, line {reader.line_num}: not a CSV ({error})") from error
+    if not found:
+        raise DataError(f"{path.name}: empty, not even a header")
+    columns, rows = found[0][1], found[1:]
+    faults = [f"column {c!r} twice" for c in sorted({c for c in columns if columns.count(c) > 1})]
+    faults += [
+        f"line {line}: {len(row)} cells, the header has {len(columns)}"
+        for line, row in rows
+        if len(row) != len(columns)
+    ]
+    if faults:
+        raise DataError(f"{path.name}: malformed", faults, "mend these lines in a text editor")
+    return Table(
+        path.name, columns, tuple(row for _, row in rows), tuple(line for line, _ in rows), delimiter
+    )
+
+
+def format_table(columns: Sequence[str], rows: Sequence[Sequence[str]], delimiter: str = ",") -> bytes:
+    """UTF-8 CSV with plain newlines, quoted only where needed."""
+    buffer = io.StringIO()
+    csv.writer(buffer, delimiter=delimiter, lineterminator="\n").writerows([columns, *rows])
+    return buffer.getvalue().encode("utf-8")
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: a folder, not a CSV") from None
+    utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    for encoding in ("utf-16",) if utf16 else ("utf-8-sig", "cp949"):
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return text.replace("\r\n", "\n").replace("\r", "\n")
+    raise DataError(f"{path.name}: not text in UTF-8, UTF-16 or CP949", remedy="save it as CSV UTF-8")

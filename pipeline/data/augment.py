@@ -1,0 +1,153 @@
+"""What training adds to pixels: augmentation policies by name, drawn from derived seeds.
+
+Owns the policies and the only use of albumentations. Does not own which rows an epoch shows
+(`data/resample.py`), nor deterministic views of an image (`data/views.py`).
+
+An `Augmenter` holds no random state: each call derives its own generators from
+("augment", fold, epoch, sample_id, copy), so pixels are the same in any process, with any number of
+workers, interrupted or not. A Compose seeded as a whole would give every child the same stream, and
+transforms would fire together; one generator handed to all children is drawn from in turn instead.
+
+Legend: H height, W width, C channels (3, RGB).
+"""
+
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.seeds import py_rng, rng
+
+Image: TypeAlias = npt.NDArray[np.uint8]
+
+
+def _none(a: Any, size_px: int) -> list[Any]:
+    return []
+
+
+def _light(a: Any, size_px: int) -> list[Any]:
+    """For small drawings: half are mirrored, all stay legible."""
+    return [
+        a.HorizontalFlip(p=0.5),
+        a.Affine(translate_percent=(-0.06, 0.06), scale=(0.9, 1.1), rotate=(-8, 8), **_border(), p=0.8),
+        a.RandomBrightnessContrast(brightness_limit=0.1, contrast_limit=0.1, p=0.5),
+    ]
+
+
+def _upright(a: Any, size_px: int) -> list[Any]:
+    """For digits and letters: nothing is mirrored, since a mirrored one is another one or none."""
+    return [
+        a.Affine(translate_percent=(-0.08, 0.08), scale=(0.9, 1.1), rotate=(-8, 8), **_border(), p=0.8),
+        a.RandomBrightnessContrast(brightness_limit=0.1, contrast_limit=0.1, p=0.5),
+    ]
+
+
+def _medium(a: Any, size_px: int) -> list[Any]:
+    return [
+        a.HorizontalFlip(p=0.5),
+        a.Affine(translate_percent=(-0.1, 0.1), scale=(0.8, 1.2), rotate=(-15, 15), **_border(), p=0.9),
+        a.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.2, p=0.5),
+        a.HueSaturationValue(hue_shift_limit=8, sat_shift_limit=20, val_shift_limit=10, p=0.5),
+    ]
+
+
+def _heavy(a: Any, size_px: int) -> list[Any]:
+    return [
+        a.RandomResizedCrop(size=(size_px, size_px), scale=(0.6, 1.0), ratio=(0.8, 1.25), p=0.8),
+        a.HorizontalFlip(p=0.5),
+        a.Affine(scale=(0.8, 1.2), rotate=(-25, 25), shear=(-8, 8), **_border(), p=0.9),
+        a.RandomBrightnessContrast(brightness_limit=0.3, contrast_limit=0.3, p=0.7),
+        a.HueSaturationValue(hue_shift_limit=15, sat_shift_limit=30, val_shift_limit=15, p=0.7),
+        a.OneOf([a.GaussianBlur(blur_limit=(3, 5)), a.GaussNoise(std_range=(0.02, 0.08))], p=0.3),
+        # Holes are grey: black would be a colour of its own on white drawings.
+        a.CoarseDropout(
+            num_holes_range=(1, 2),
+            hole_height_range=(0.1, 0.25),
+            hole_width_range=(0.1, 0.25),
+            fill=128,
+            p=0.4,
+        ),
+    ]
+
+
+def _rotate30(a: Any, size_px: int) -> list[Any]:
+    """Rotation by up to ±30° and nothing else, with a border like the image."""
+    return [a.Rotate(limit=30, **_border(), p=1.0)]
+
+
+def _border() -> dict[str, int]:
+    import cv2
+
+    # The library's default is a black border, which the notes found models to learn from.
+    return {"border_mode": cv2.BORDER_REFLECT_101}
+
+
+POLICIES: dict[str, Callable[[Any, int], list[Any]]] = {
+    "none": _none,
+    "light": _light,
+    "upright": _upright,
+    "medium": _medium,
+    "heavy": _heavy,
+    "rotate30": _rotate30,
+}
+
+
+def _compose(policy: str, size_px: int) -> Any:
+    """An unseeded Compose; a renamed argument is an error, not a warning."""
+    # The library asks the network for a newer version of itself while it is imported.
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    import albumentations
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return albumentations.Compose(POLICIES[policy](albumentations, size_px))
+
+
+class Augmenter:
+    """One policy, ready to be called on images of one size; safe to hand to loader processes.
+
+    Args:
+        policy: a name of `POLICIES`.
+        size: side of the square images, px.
+
+    Raises:
+        ConfigError: the policy is unknown; the nearest names are shown.
+    """
+
+    def __init__(self, policy: str, size: int) -> None:
+        if policy not in POLICIES:
+            raise ConfigError(
+                f"augment.policy: no policy called {policy!r}",
+                [hint] if (hint := nearest(policy, POLICIES)) else [],
+                f"choose one of {', '.join(POLICIES)}",
+            )
+        self.policy = policy
+        self.size = size
+        self._transform = None if policy == "none" else _compose(policy, size)
+
+    def __call__(
+        self, image_HWC: Image, root_seed: int, fold: int, epoch: int, sample_id: str, copy: int
+    ) -> Image:
+        """A new uint8 image of the same shape; the input is left alone.
+
+        Args:
+            image_HWC: RGB, 0 to 255, `size` × `size`.
+            root_seed: the experiment's seed.
+            fold: which fold trains.
+            epoch: from 0.
+            sample_id: whose image it is.
+            copy: the how-manieth occurrence of the sample in this epoch, from 0.
+        """
+        assert image_HWC.shape == (self.size, self.size, 3), f"expected {self.size} px, got {image_HWC.shape}"
+        pixels_HWC = np.array(image_HWC)
+        if self._transform is None:
+            return pixels_HWC
+        parts = ("augment", fold, epoch, sample_id, copy)
+        self._transform.set_random_state(rng(root_seed, *parts), py_rng(root_seed, *parts))
+        out_HWC = self._transform(image=pixels_HWC)["image"]
+        assert out_HWC.shape == image_HWC.shape and out_HWC.dtype == np.uint8, "a policy changed the shape"
+        return np.ascontiguousarray(out_HWC)

@@ -1,0 +1,78 @@
+"""Runs the views: class probabilities per view of test-time augmentation.
+
+Owns passing images (or cached features) through a trained network once per view, and timing it.
+Does not own the views (`data/views.py`), averaging over folds or weighing views (`core/predictions.py`,
+`combine/`).
+
+Legend: N images, V views, C classes.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from pipeline.core.predictions import Features, ViewProbabilities
+from pipeline.core.types import Strings
+from pipeline.data.loader import Images
+from pipeline.data.views import View
+from pipeline.learn.forward import Pass, run, softmax
+from pipeline.learn.heads import LinearHead, head_logits
+from pipeline.learn.model import Classifier
+
+
+def predict_views(
+    model: Classifier,
+    images: Images,
+    ids: Strings,
+    classes: tuple[str, ...],
+    views: Sequence[View],
+    how: Pass,
+) -> tuple[ViewProbabilities, float]:
+    """(V, N, C) probabilities of the named images, in the order of `ids`, the same for any batch size.
+
+    Args:
+        model: put in eval mode here; must be on `how.device`.
+        images: prepared images, found by id.
+        ids: whose probabilities are wanted.
+        classes: names of the model's outputs, in order.
+        views: at least one.
+        how: device, batch and precision.
+
+    Returns:
+        The probabilities, and milliseconds an image for all views together.
+
+    Raises:
+        DataError: an id has no image.
+    """
+    model.eval()
+    begin = time.perf_counter()
+    bar = tqdm(views, desc=model.name, unit="view", disable=not sys.stderr.isatty())
+    p_VNC = np.stack([softmax(run(model, images, ids, view, how)) for view in bar])
+    ms_per_image = (time.perf_counter() - begin) * 1000 / len(ids)
+    names = tuple(view.name for view in views)
+    return ViewProbabilities(ids, classes, names, p_VNC, model.name), ms_per_image
+
+
+def predict_head(
+    head: LinearHead, features: Features, classes: tuple[str, ...]
+) -> tuple[ViewProbabilities, float]:
+    """(V, N, C) probabilities of a linear head on every view of cached features.
+
+    Args:
+        head: as `fit_linear` trained it.
+        features: their ids and views become those of the result.
+        classes: names of the head's outputs, in order.
+
+    Returns:
+        The probabilities, and milliseconds an image for all views together, without the backbone,
+        whose time is that of making the features.
+    """
+    begin = time.perf_counter()
+    blocks = [torch.from_numpy(features.x_NVD[:, v].copy()) for v in range(len(features.views))]
+    p_VNC = np.stack([softmax(head_logits(head, block)) for block in blocks])
+    ms_per_image = (time.perf_counter() - begin) * 1000 / len(features.ids_N)
+    return ViewProbabilities(features.ids_N, classes, features.views, p_VNC, "linear head"), ms_per_image

@@ -1,0 +1,80 @@
+"""The job of training one fold: everything that its result depends on.
+
+Owns the job's fields and its fingerprint. Does not own training (`learn/fit.py`).
+
+Legend: N samples, C classes, H height, W width.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from pipeline.core.types import Floats, Ints, Samples, TrainRows
+from pipeline.data.loader import Images
+from pipeline.settings.schema import AugmentSettings, LossSettings, ModelSettings, TrainSettings
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """Everything that training one fold depends on.
+
+    Args:
+        fold: its number; part of every seed.
+        model, loss, augment, train: settings.
+        train_samples: the fold's training part, labelled.
+        valid_samples: the fold's validation part, labelled; never trained on.
+        images: prepared images that hold both parts.
+        rows: what each epoch shows, as positions in `train_samples`.
+        metric: from (y_N, p_NC) to a score, for the history alone.
+        weights_N: how much each training sample counts, ≥ 0; None: all the same.
+        device: "cpu" or "cuda".
+        threads: torch's CPU threads, set for the process; None: as they are.
+        workers: loader processes.
+        eval_batch: images of a pass without gradients.
+    """
+
+    fold: int
+    model: ModelSettings
+    loss: LossSettings
+    augment: AugmentSettings
+    train: TrainSettings
+    train_samples: Samples
+    valid_samples: Samples
+    images: Images
+    rows: Callable[[int], TrainRows]
+    metric: Callable[[Ints, Floats], float]
+    weights_N: Floats | None = None
+    device: str = "cpu"
+    threads: int | None = None
+    workers: int = 0
+    eval_batch: int = 128
+
+    @property
+    def size_px(self) -> int:
+        """Side of the images."""
+        return int(self.images.x_NHWC.shape[1])
+
+    @property
+    def sample_weights_N(self) -> torch.Tensor:
+        """(N,) weight of each training sample, 1 where none are given."""
+        given = self.weights_N
+        return (
+            torch.ones(len(self.train_samples)) if given is None else torch.from_numpy(given.copy()).float()
+        )
+
+
+def fingerprint(job: FoldJob) -> str:
+    """A digest of what defines the result: a checkpoint of another job is not continued."""
+    digest = hashlib.sha256()
+    for section in (job.model, job.loss, job.augment):
+        digest.update(section.model_dump_json().encode())
+    digest.update(job.train.model_dump_json(exclude={"folds"}).encode())
+    digest.update(repr((job.fold, job.device, job.images.x_NHWC.shape[1:])).encode())
+    for samples in (job.train_samples, job.valid_samples):
+        digest.update("\x1f".join(samples.ids_N.tolist()).encode() + samples.labels.tobytes())
+    for epoch in range(job.train.epochs):
+        digest.update(job.rows(epoch).index_R.tobytes())
+    digest.update(job.sample_weights_N.numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,50 @@
+"""How fast this machine trains a network: a few real steps, timed.
+
+Owns the timing. Does not own remembering it (`stages/estimate.py`) or acting on it.
+"""
+
+import time
+
+import torch
+
+from pipeline.learn.forward import autocast, pixels
+from pipeline.learn.loss import make_loss
+from pipeline.learn.model import build, to_device
+from pipeline.learn.optim import make_optimizer
+from pipeline.settings.schema import Config
+
+STEPS = 3
+
+
+def seconds_per_row(config: Config, n_classes: int, device: str) -> float:
+    """Seconds that one training row costs on this machine, without augmentation.
+
+    Args:
+        config: model, image size, loss and training settings.
+        n_classes: C.
+        device: "cpu" or "cuda".
+
+    Raises:
+        ModelError, ConfigError: settings that do not fit the model.
+    """
+    model = to_device(build(config.model, n_classes, 0, config.images.size), device).train()
+    optimizer = make_optimizer(model.backbone, config.train)
+    loss = make_loss(config.loss)
+    batch = config.train.batch_size
+    x_BHWC = torch.zeros(batch, config.images.size, config.images.size, 3, dtype=torch.uint8)
+    y_B = torch.arange(batch) % n_classes
+
+    def step() -> None:
+        with autocast(device, config.train.precision):
+            logits_BC = model(pixels(x_BHWC, device))
+        loss(logits_BC, y_B.to(device)).mean().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    step()  # the first one allocates
+    started = time.perf_counter()
+    for _ in range(STEPS):
+        step()
+    return (time.perf_counter() - started) / STEPS / batch

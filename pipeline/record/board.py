@@ -1,0 +1,123 @@
+"""What the MLflow UI shows when it opens a competition: a guide, and a view with the right columns.
+
+Owns the experiment's description and the saved view (columns, order, filter). Does not own any run,
+and does not import mlflow: it makes tags, `record/tracking.py` writes them.
+
+The UI's table opens without a single metric column. A saved view mends that: a tag of the experiment
+that the UI lists under *Views* and opens when the address holds `viewStateShareKey=…`. Its form (JSON
+with the state as base64 of a zlib stream of JSON) was read from the UI of MLflow 3.17; a UI that does
+not know it shows its plain table.
+"""
+
+import base64
+import json
+import sqlite3
+import zlib
+from contextlib import closing
+from pathlib import Path
+
+from pipeline.core.errors import StorageError
+
+VIEW = "podium"
+VIEW_TITLE = "Scores, best first"
+HEADLINE = "oof_macro_f1"
+STAGE_RUNS_ONLY = "tags.`mlflow.parentRunId` IS NULL"
+TAGS = ("verdict", "changed", "error")
+COLUMNS = {  # name: width in px; what does not fit is a scroll away
+    HEADLINE: 110,
+    "verdict": 85,
+    "delta_vs_best": 110,
+    "p_better": 80,
+    "changed": 260,
+    "error": 220,
+    "ci_low": 75,
+    "ci_high": 75,
+    "fold_std": 75,
+    "f1_worst_class": 110,
+    "lb_public": 85,
+    "cv_lb_gap": 90,
+    "ms_per_image": 105,
+    "minutes": 75,
+}
+NOTE = "mlflow.note.content"
+SHARED_VIEW = f"mlflow.sharedViewState.{VIEW}"
+OURS = (SHARED_VIEW,)  # rewritten on every start; a user's own description is left alone
+
+GUIDE = """\
+[Open the table with scores, best first]({link}) (also under *Views*; the plain table shows no score)
+
+| question | where |
+|---|---|
+| Which run is best? | the top row there: `oof_macro_f1` is the metric on pooled out-of-fold predictions |
+| Is that beyond noise? | `verdict`: a paired bootstrap of whole groups against the best run before it, with \
+`delta_vs_best` and `p_better`; `ci_low` to `ci_high` is the 95 % interval of the score itself |
+| What changed? | `changed`: settings that differ from that best run |
+| Which fold failed? | a red cross; `error` names the fold and says why. The plain table opens a run's folds \
+with its `+` |
+| Where is the report? | click the run, tab *Artifacts*, the file ending in `.html` |
+"""
+
+
+def view_path(experiment_id: str) -> str:
+    """The UI's address of the shared view, from `#` on."""
+    return f"#/experiments/{experiment_id}/runs?viewStateShareKey={VIEW}&workflowType=machine_learning"
+
+
+def links(database: Path, port: int) -> list[str]:
+    """One line per competition: its name and the address of its saved view.
+
+    Args:
+        database: `mlflow.db`; read with sqlite alone, so that nothing heavy is imported.
+        port: where the UI is served on this machine.
+
+    Raises:
+        StorageError: nothing was recorded yet.
+    """
+    if not database.is_file():
+        raise StorageError(f"{database}: nothing was recorded yet", remedy="make all")
+    with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        query = "SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active' ORDER BY 2"
+        rows = [(name, found) for name, found in connection.execute(query) if name != "Default"]
+    return [f"{name}: http://127.0.0.1:{port}/{view_path(str(found))}" for name, found in rows]
+
+
+def guide(experiment_id: str, standings: str = "") -> str:
+    """The experiment's description in markdown.
+
+    Args:
+        experiment_id: MLflow's, for the link.
+        standings: a markdown table of experiments to put below, or empty.
+    """
+    text = GUIDE.format(link=view_path(experiment_id))
+    return f"{text}\n{standings}" if standings else text
+
+
+def experiment_tags(experiment_id: str) -> dict[str, str]:
+    """The tags that make the UI open well."""
+    return {
+        NOTE: guide(experiment_id),
+        "mlflow.experimentKind": "custom_model_development",
+        "mlflow.experiment.primaryMetric.name": HEADLINE,
+        "mlflow.experiment.primaryMetric.greaterIsBetter": "true",
+        SHARED_VIEW: shared_view(),
+    }
+
+
+def shared_view() -> str:
+    """The state of the UI's run table: columns in order, stage runs only, best first."""
+    columns = {_column(name): width for name, width in COLUMNS.items()}
+    state = {
+        "selectedColumns": list(columns),
+        "columnOrder": list(columns),
+        "columnWidths": columns,
+        "searchFilter": STAGE_RUNS_ONLY,
+        "orderByKey": f"metrics.`{HEADLINE}`",
+        "orderByAsc": False,
+    }
+    packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
+    view = {"name": VIEW_TITLE, "createdAt": 0, "updatedAt": 0, "state": f"deflate;{packed}"}
+    return json.dumps(view)
+
+
+def _column(name: str) -> str:
+    return f"tags.`{name}`" if name in TAGS else f"metrics.`{name}`"

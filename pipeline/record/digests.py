@@ -1,0 +1,84 @@
+"""sha256 of files, remembered by path, size and modification time.
+
+Owns the index of digests. Does not own what they are for (`record/store.py`).
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+CHUNK = 1 << 20
+# A file younger than this could change again within the clock's grain without a new mtime.
+SETTLED_SECONDS = 2.0
+
+
+def sha256_file(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(CHUNK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sha256_text(text: str) -> str:
+    """Hex sha256 of a text's UTF-8 bytes."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write through a temporary sibling, fsync and rename, so a crash leaves the old or the new file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+class FileIndex:
+    """Digests of files, read from disk only when size or modification time changed.
+
+    Args:
+        path: where the index is kept between runs.
+        rehash: ignore what is remembered and read every file again.
+    """
+
+    def __init__(self, path: Path, rehash: bool = False) -> None:
+        self._path = path
+        self._known: dict[str, tuple[int, int, str]] = {}
+        self._changed = False
+        if not rehash and path.is_file():
+            try:
+                rows = json.loads(path.read_text(encoding="utf-8"))
+                self._known = {name: (int(s), int(m), str(d)) for name, (s, m, d) in rows.items()}
+            except (ValueError, AttributeError):
+                self._known = {}  # a lost index costs time, never a result
+
+    def digest(self, path: Path) -> str:
+        """Hex sha256 of `path`; raises `FileNotFoundError` when it is missing."""
+        status = path.stat()
+        stamp = (status.st_size, status.st_mtime_ns)
+        known = self._known.get(str(path))
+        if known and known[:2] == stamp:
+            return known[2]
+        digest = sha256_file(path)
+        if time.time() - status.st_mtime > SETTLED_SECONDS:
+            self._known[str(path)] = (*stamp, digest)
+            self._changed = True
+        return digest
+
+    def combined(self, paths: Iterable[Path], base: Path) -> str:
+        """One digest of many files: their names relative to `base` and their contents."""
+        rows = [f"{os.path.relpath(path, base)}\t{self.digest(path)}" for path in sorted(set(paths))]
+        return sha256_text("\n".join(rows))
+
+    def save(self) -> None:
+        """Keep what was learned, for the next run."""
+        if self._changed:
+            write_atomic(self._path, json.dumps(self._known).encode())
+            self._changed = False

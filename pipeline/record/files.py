@@ -1,0 +1,113 @@
+"""How each value of `core` is written and read: npz and JSON, never pickle.
+
+Owns the file formats. Does not own where files lie (`record/store.py`).
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.core.predictions import Features, Probabilities, ViewProbabilities
+from pipeline.core.types import Attribute, FoldPlan, LabelSpace, Samples, Split, strings
+
+
+def json_bytes(value: Any) -> bytes:
+    """JSON as people read it, UTF-8."""
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """A JSON file, readable by people."""
+    path.write_bytes(json_bytes(value))
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _savez(path: Path, arrays: dict[str, Any]) -> None:
+    np.savez(path, allow_pickle=False, **arrays)
+
+
+def write_samples(path: Path, samples: Samples, base: Path) -> None:
+    """Samples as npz, label space included; image paths relative to `base`, so a home can move."""
+    arrays = {
+        "ids": samples.ids_N,
+        "paths": np.array([os.path.relpath(p, base) for p in samples.paths_N.tolist()], dtype=np.str_),
+        "groups": samples.groups_N,
+        "split": np.array(samples.split),
+        "space": np.array(_space_text(samples.space)),
+    }
+    _savez(path, arrays if samples.labels_N is None else {**arrays, "labels": samples.labels_N})
+
+
+def read_samples(path: Path, base: Path) -> Samples:
+    """What `write_samples` wrote, with absolute image paths again."""
+    with np.load(path) as z:
+        labels = z["labels"] if "labels" in z.files else None
+        paths = [str((base / p).resolve()) for p in z["paths"].tolist()]
+        space = _space(str(z["space"]))
+        return Samples(z["ids"], strings(paths), z["groups"], space, labels, str(z["split"]))
+
+
+def write_probabilities(path: Path, p: Probabilities) -> None:
+    """Probabilities as npz."""
+    np.savez(path, ids=p.ids_N, classes=np.array(p.classes), p=p.p_NC)
+
+
+def read_probabilities(path: Path, name: str) -> Probabilities:
+    """What `write_probabilities` wrote; `name` is how errors will call it."""
+    with np.load(path) as z:
+        return Probabilities(z["ids"], tuple(str(c) for c in z["classes"]), z["p"], name)
+
+
+def write_views(path: Path, v: ViewProbabilities) -> None:
+    """Probabilities per view as npz."""
+    np.savez(path, ids=v.ids_N, classes=np.array(v.classes), views=np.array(v.views), p=v.p_VNC)
+
+
+def read_views(path: Path, name: str) -> ViewProbabilities:
+    """What `write_views` wrote; `name` is how errors will call it."""
+    with np.load(path) as z:
+        classes, views = tuple(str(c) for c in z["classes"]), tuple(str(v) for v in z["views"])
+        return ViewProbabilities(z["ids"], classes, views, z["p"], name)
+
+
+def write_features(path: Path, f: Features) -> None:
+    """Features as npz."""
+    np.savez(path, ids=f.ids_N, views=np.array(f.views), x=f.x_NVD, digest=np.array(f.digest))
+
+
+def read_features(path: Path) -> Features:
+    """What `write_features` wrote."""
+    with np.load(path) as z:
+        return Features(z["ids"], tuple(str(v) for v in z["views"]), z["x"], str(z["digest"]))
+
+
+def write_plan(path: Path, plan: FoldPlan) -> None:
+    """A fold plan as npz."""
+    arrays = {f"train{k}": s.train_ids for k, s in enumerate(plan.splits)}
+    arrays |= {f"valid{k}": s.valid_ids for k, s in enumerate(plan.splits)}
+    _savez(path, {"n": np.array(len(plan)), "notes": np.array(json.dumps(plan.notes)), **arrays})
+
+
+def read_plan(path: Path) -> FoldPlan:
+    """What `write_plan` wrote."""
+    with np.load(path) as z:
+        splits = tuple(Split(z[f"train{k}"], z[f"valid{k}"]) for k in range(int(z["n"])))
+        return FoldPlan(splits, tuple(json.loads(str(z["notes"]))))
+
+
+def _space_text(space: LabelSpace) -> str:
+    attributes = [[a.name, list(a.values), a.constant_in_group] for a in space.attributes]
+    return json.dumps([attributes, list(space.classes), space.codes_CA.tolist()], ensure_ascii=False)
+
+
+def _space(text: str) -> LabelSpace:
+    attributes, classes, codes = json.loads(text)
+    made = tuple(Attribute(name, tuple(values), constant) for name, values, constant in attributes)
+    return LabelSpace(made, tuple(classes), np.array(codes, dtype=np.int64))

@@ -1,0 +1,230 @@
+"""Content-keyed artifacts: what was computed, from what, found again or built once.
+
+Owns: keys, manifests, atomic publication, damage detection, locks. Does not own what is inside an
+artifact (`record/files.py`) or when to build one (`stages/context.py`).
+
+    artifacts/<stage>/<key>/manifest.json   written last; a folder without one does not exist
+    artifacts/.building/                    drafts, renamed once when they are whole
+    artifacts/.locks/                       one builder per key
+    work/<stage>/<key>/                     unfinished work that a later run continues
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from pipeline.core.errors import StorageError
+from pipeline.record.digests import FileIndex, sha256_text, write_atomic
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+KEY_LENGTH = 16
+SHORT = 8
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished result on disk.
+
+    Args:
+        stage: which stage made it.
+        key: its content key.
+        folder: where its files lie.
+        manifest: the parsed manifest.
+    """
+
+    stage: str
+    key: str
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The summary figures of the stage."""
+        return dict(self.manifest.get("metrics", {}))
+
+    @property
+    def seconds(self) -> float:
+        """How long the stage itself worked, without its inputs."""
+        return float(self.manifest.get("seconds", 0.0))
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Name of each input -> `stage/key`."""
+        return dict(self.manifest.get("inputs", {}))
+
+    def json(self, name: str) -> Any:
+        """A JSON file of the artifact."""
+        return json.loads((self.folder / name).read_text(encoding="utf-8"))
+
+
+def content_key(
+    stage: str, version: int, config: Mapping[str, Any], inputs: Mapping[str, str], files: str
+) -> str:
+    """The key of a result: a Merkle hash of everything that defines it.
+
+    Args:
+        stage: its name.
+        version: raised whenever the stage's code gives other results.
+        config: the settings that it reads, defaults filled in, neutral ones left out.
+        inputs: name -> `stage/key` of each input.
+        files: combined digest of the input files, or "".
+    """
+    parts = {"stage": stage, "version": version, "config": config, "inputs": inputs, "files": files}
+    return sha256_text(json.dumps(parts, sort_keys=True, ensure_ascii=False))[:KEY_LENGTH]
+
+
+@contextlib.contextmanager
+def told_as_storage_error(folder: Path) -> Iterator[None]:
+    """Turn a full or read-only disk into a `StorageError` that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        reasons = {
+            errno.ENOSPC: "the disk is full",
+            errno.EDQUOT: "the disk quota is used up",
+            errno.EROFS: "the disk is read-only",
+            errno.EACCES: "no permission to write",
+            errno.EPERM: "no permission to write",
+        }
+        reason = reasons.get(error.errno or 0)
+        if reason is None:
+            raise
+        raise StorageError(
+            f"{error.filename or folder}: {reason}",
+            remedy="free space (`make du`, `make gc`) or set runtime.home to another disk; nothing was lost",
+        ) from error
+
+
+class Store:
+    """Finds and publishes artifacts under one home folder."""
+
+    def __init__(self, home: Path, index: FileIndex) -> None:
+        self.home = home
+        self.root = home / "artifacts"
+        self.index = index
+        self._verified: dict[tuple[str, str], Artifact] = {}
+
+    def find(self, stage: str, key: str) -> Artifact | None:
+        """The artifact if it exists and is whole; a damaged one is set aside and not returned."""
+        known = self._verified.get((stage, key))
+        if known:
+            return known
+        folder = self.root / stage / key
+        if not (folder / MANIFEST).is_file():
+            return None
+        artifact = self._open(stage, key, folder)
+        fault = "its manifest cannot be read" if artifact is None else self._damage(artifact)
+        if artifact is None or fault:
+            log.warning("%s %s is damaged (%s): set aside, it will be made again", stage, key[:SHORT], fault)
+            with told_as_storage_error(folder):
+                aside = self.root / ".damaged" / f"{stage}-{key}"
+                shutil.rmtree(aside, ignore_errors=True)
+                aside.parent.mkdir(parents=True, exist_ok=True)
+                folder.rename(aside)
+            return None
+        self._verified[stage, key] = artifact
+        return artifact
+
+    def all(self) -> list[Artifact]:
+        """Every finished artifact, oldest first; their files are not checked."""
+        folders = [p.parent for p in self.root.glob(f"[!.]*/*/{MANIFEST}")]
+        found = [self._open(f.parent.name, f.name, f) for f in folders]
+        return sorted((a for a in found if a), key=lambda a: str(a.manifest.get("created", "")))
+
+    def work(self, stage: str, key: str) -> Path:
+        """The folder of unfinished work for this key; made when missing."""
+        folder = self.home / "work" / stage / key
+        with told_as_storage_error(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @contextlib.contextmanager
+    def lock(self, stage: str, key: str) -> Iterator[None]:
+        """One builder per key; a second process waits here and then finds the result."""
+        path = self.root / ".locks" / f"{stage}-{key}.lock"
+        with told_as_storage_error(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held = FileLock(path)
+            try:
+                held.acquire(timeout=0)
+            except Timeout:
+                log.warning("another process is making %s %s: waiting for it", stage, key[:SHORT])
+                held.acquire()
+        try:
+            yield
+        finally:
+            held.release()
+
+    @contextlib.contextmanager
+    def draft(self, stage: str, key: str) -> Iterator[Path]:
+        """A folder to build in; it is gone afterwards unless `publish` moved it."""
+        folder = self.root / ".building" / f"{stage}-{key}-{os.getpid()}"
+        with told_as_storage_error(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def publish(self, stage: str, key: str, draft: Path, manifest: Mapping[str, Any]) -> Artifact:
+        """Digest and fsync the draft's files, write the manifest last, and rename once."""
+        files: dict[str, dict[str, Any]] = {}
+        for path in sorted(p for p in draft.rglob("*") if p.is_file()):
+            _fsync(path)
+            digest = self.index.digest(path)
+            files[path.relative_to(draft).as_posix()] = {"sha256": digest, "bytes": path.stat().st_size}
+        whole = {"stage": stage, "key": key, **manifest, "files": files}
+        write_atomic(draft / MANIFEST, json.dumps(whole, indent=1, ensure_ascii=False).encode())
+        target = self.root / stage / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():  # a folder without a manifest: what a crash of another version left
+            shutil.rmtree(target)
+        draft.rename(target)
+        _fsync(target.parent)
+        artifact = Artifact(stage, key, target, whole)
+        self._verified[stage, key] = artifact
+        return artifact
+
+    def remove(self, artifact: Artifact) -> None:
+        """Delete an artifact; its manifest goes first, so a half-deleted one does not exist."""
+        self._verified.pop((artifact.stage, artifact.key), None)
+        (artifact.folder / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(artifact.folder)
+
+    def _open(self, stage: str, key: str, folder: Path) -> Artifact | None:
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        except (ValueError, OSError):
+            return None
+        return Artifact(stage, key, folder, manifest) if isinstance(manifest, dict) else None
+
+    def _damage(self, artifact: Artifact) -> str | None:
+        for name, facts in artifact.manifest.get("files", {}).items():
+            path = artifact.folder / name
+            if not path.is_file():
+                return f"{name} is missing"
+            if path.stat().st_size != facts["bytes"] or self.index.digest(path) != facts["sha256"]:
+                return f"{name} has other bytes than were written"
+        return None
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

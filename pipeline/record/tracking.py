@@ -1,0 +1,353 @@
+"""The record of runs in MLflow: what was done, why, and how it came out.
+
+Owns every call to mlflow, which is imported on the first run and not before (two seconds). Does not
+own results: the record is no cache. Losing it loses no result, so nothing here ever stops a stage; a
+record that cannot be written is one warning. What a run says of itself is `record/runinfo.py`, what the
+UI shows is `record/board.py`.
+
+One run per stage that did work, one level of children (folds or trials) beneath. The client API only:
+no active run, no global state, so that threads and nested runs cannot write into each other.
+
+Source: https://mlflow.org/docs/latest/ml/tracking/
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock
+
+from pipeline.record import board
+from pipeline.record.runinfo import RunInfo, git_commit, note
+
+__all__ = ["Run", "RunInfo", "Tracker", "git_commit", "note", "tracking_uri"]
+
+T = TypeVar("T")
+Number = float | int | None
+
+FAILURES_BEFORE_OFF = 3
+LONGEST_TAG = 5000  # characters; MLflow cuts at 8000
+PARAMS_PER_BATCH = 100  # MLflow's limit
+
+logger = logging.getLogger(__name__)
+
+
+def tracking_uri(home: Path, uri: str | None) -> str:
+    """Where the record is kept: `uri`, else MLFLOW_TRACKING_URI, else `<home>/mlflow.db`."""
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.resolve() / 'mlflow.db'}"
+
+
+class Run:
+    """One run, open or not recorded at all; every method is safe to call either way.
+
+    Args:
+        tracker: who talks to MLflow.
+        info: what the run started with; children inherit it.
+        run_id: MLflow's id, or None when nothing is recorded.
+        parent: the stage's run for a child, else None.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        info: RunInfo,
+        run_id: str | None,
+        parent: Run | None = None,
+    ) -> None:
+        self._tracker = tracker
+        self.info = info
+        self.id = run_id
+        self.parent = parent
+        self.failed_child = ""
+
+    def _do(self, action: Callable[[Any, str], object]) -> None:
+        run_id = self.id
+        if run_id is not None:
+            self._tracker.attempt(lambda client: action(client, run_id))
+
+    def metrics(self, values: Mapping[str, Number]) -> None:
+        """Summary metrics, shown in the table with five digits; None values are left out."""
+        self._do(lambda client, run_id: client.log_batch(run_id, metrics=_metrics(_rounded(values), 0)))
+
+    def epoch(self, epoch: int, values: Mapping[str, Number]) -> None:
+        """One point of every curve, in one write; `epoch` counts from 0."""
+        self._do(lambda client, run_id: client.log_batch(run_id, metrics=_metrics(values, epoch)))
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Add or replace tags."""
+        self._do(lambda client, run_id: client.log_batch(run_id, tags=_tags(tags)))
+
+    def describe(self, markdown: str) -> None:
+        """Replace the description, e.g. when the outcome is known; see `note`."""
+        self.tag({"mlflow.note.content": markdown})
+
+    def artifact(self, path: Path, folder: str | None = None) -> None:
+        """Copy a file, or everything in a folder, beneath the run's artifacts."""
+
+        def copy(client: Any, run_id: str) -> None:
+            log = client.log_artifacts if path.is_dir() else client.log_artifact
+            log(run_id, str(path), folder)
+
+        self._do(copy)
+
+    def text(self, name: str, text: str) -> None:
+        """Write `text` as the artifact `name`, e.g. `config.yaml`."""
+        self._do(lambda client, run_id: client.log_text(run_id, text, name))
+
+    def dataset(self, name: str, digest: str, n_rows: int, context: str = "training") -> None:
+        """Say which data went in; shown in the table and on the run's page.
+
+        Args:
+            name: e.g. `emoji train`.
+            digest: of the content; its first 12 characters are shown.
+            n_rows: images.
+            context: training, validation or test.
+        """
+
+        def log(client: Any, run_id: str) -> None:
+            from mlflow.entities import Dataset, DatasetInput, InputTag
+
+            data = Dataset(
+                name=name,
+                digest=digest[:12],
+                source_type="local",
+                source=json.dumps({"uri": name}),
+                profile=json.dumps({"num_rows": n_rows}),
+            )
+            client.log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
+
+        self._do(log)
+
+    def _fail(self, error: BaseException) -> None:
+        killed = isinstance(error, KeyboardInterrupt)
+        reason = "interrupted" if killed else _brief(error)
+        if self.failed_child:
+            reason = f"{self.failed_child}: {reason}"
+        self.tag({"error": reason})
+        self.describe(f"**{'Stopped' if killed else 'Failed'}** {reason}\n\n{self.info.description}")
+        self._do(lambda client, run_id: client.set_terminated(run_id, "KILLED" if killed else "FAILED"))
+        if self.parent is not None:
+            self.parent.failed_child = self.info.name
+
+    def child(
+        self, name: str, tags: Mapping[str, str], params: Mapping[str, object] | None = None
+    ) -> AbstractContextManager[Run]:
+        """A run beneath this one: a fold or a trial.
+
+        Args:
+            name: e.g. `fold 3`.
+            tags: its own: fold, key …; stage and experiment are inherited.
+            params: its own, flat.
+        """
+        assert self.parent is None, "the record has two levels only: a child has no children"
+        info = replace(self.info, name=name, key="", tags=tags, params=params or {}, description="")
+        return self._tracker.open(info, self)
+
+
+class Tracker:
+    """Opens runs and finds finished ones.
+
+    Args:
+        home: folder of `mlflow.db` and `mlartifacts/`.
+        uri: tracking server, or None: MLFLOW_TRACKING_URI, else SQLite under `home`.
+        enabled: False records nothing, and never imports mlflow.
+    """
+
+    def __init__(self, home: Path, uri: str | None = None, enabled: bool = True) -> None:
+        self._home = home.resolve()
+        self._uri = tracking_uri(home, uri)
+        self._own = self._uri == tracking_uri(home, f"sqlite:///{self._home / 'mlflow.db'}")
+        self._enabled = enabled
+        self._client: Any = None
+        self._experiments: dict[str, str] = {}
+        self._failures = 0
+
+    def run(self, info: RunInfo) -> AbstractContextManager[Run]:
+        """Record a stage's work. Call it while holding the artifact's lock.
+
+        A body that raises ends the run FAILED (KILLED for Ctrl-C) with the error as tag `error`, and
+        the exception goes on. Runs of this key that a kill left RUNNING are closed first.
+        """
+        return self.open(info)
+
+    def update(
+        self, key: str, stage: str, metrics: Mapping[str, Number], tags: Mapping[str, str] | None = None
+    ) -> bool:
+        """Add to the newest finished run of an artifact what became known later, e.g. its public score.
+
+        Args:
+            key: the artifact's content key.
+            stage: the stage that made it.
+            metrics: to add or replace.
+            tags: to add or replace.
+
+        Returns:
+            False when there is no such run, or the record is off.
+        """
+
+        def add(client: Any) -> bool:
+            where = f"tags.key = '{key}' and tags.stage = '{stage}' and attributes.status = 'FINISHED'"
+            everywhere = [e.experiment_id for e in client.search_experiments()]
+            found = client.search_runs(everywhere, where, max_results=1)
+            for run in found:
+                client.log_batch(
+                    run.info.run_id, metrics=_metrics(_rounded(metrics), 0), tags=_tags(tags or {})
+                )
+            return bool(found)
+
+        return bool(self.attempt(add))
+
+    def standings(self, competition: str, markdown: str) -> None:
+        """Put a table of experiments (as `make runs` prints it) into the competition's description."""
+
+        def write(client: Any) -> None:
+            experiment_id = self._experiment(client, competition)
+            client.set_experiment_tag(experiment_id, board.NOTE, board.guide(experiment_id, markdown))
+
+        self.attempt(write)
+
+    def attempt(self, action: Callable[[Any], T]) -> T | None:
+        """Do something with the client; a failure is a warning, and three turn the record off."""
+        if not self._enabled:
+            return None
+        try:
+            if self._client is None:
+                self._client = self._connect()
+            result = action(self._client)
+        except (
+            Exception
+        ) as error:  # whatever mlflow, the database or the network raise: no result hangs on it
+            self._failures += 1
+            if self._failures == 1:
+                reason = _brief(error).splitlines()[0]
+                logger.warning("MLflow record %s: %s; results are not affected", self._uri, reason)
+            if self._client is None or self._failures == FAILURES_BEFORE_OFF:
+                self._enabled = False
+                logger.warning("MLflow record is off for the rest of this run")
+            return None
+        self._failures = 0
+        return result
+
+    @contextmanager
+    def open(self, info: RunInfo, parent: Run | None = None) -> Iterator[Run]:
+        """A run or a child; use `run` and `Run.child`."""
+        above = None if parent is None else parent.id
+        orphan = parent is not None and above is None
+        run = Run(
+            self, info, None if orphan else self.attempt(lambda c: self._create(c, info, above)), parent
+        )
+        try:
+            yield run
+        except BaseException as error:
+            run._fail(error)
+            raise
+        run._do(lambda client, run_id: client.set_terminated(run_id, "FINISHED"))
+
+    def _connect(self) -> Any:
+        # Read when mlflow is imported: no telemetry, none of its own lines (a failure is our one warning,
+        # not its traceback), and a server that is down must not cost minutes (seven retries by default).
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+        from mlflow import MlflowClient
+
+        if not self._own:
+            client = MlflowClient(self._uri, self._uri)
+            client.search_experiments(max_results=1)
+            return client
+        # Two processes that make the tables at once break each other's migration.
+        self._home.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._home / "mlflow.db.lock", timeout=120):
+            client = MlflowClient(self._uri, self._uri)
+            client.search_experiments(max_results=1)
+        return client
+
+    def _experiment(self, client: Any, competition: str) -> str:
+        if competition not in self._experiments:
+            location = (self._home / "mlartifacts").as_uri() if self._own else None
+            found = client.get_experiment_by_name(competition)
+            if found is None:
+                from mlflow.exceptions import MlflowException
+
+                # Another process may make it between our look and our try: then that one is meant.
+                with suppress(MlflowException):
+                    client.create_experiment(competition, location)
+                found = client.get_experiment_by_name(competition)
+                assert found is not None, f"experiment {competition} was made and is not there"
+            experiment_id = str(found.experiment_id)
+            for key, value in board.experiment_tags(experiment_id).items():
+                missing = key not in found.tags
+                if missing or (key in board.OURS and found.tags[key] != value):
+                    client.set_experiment_tag(experiment_id, key, value)
+            self._experiments[competition] = experiment_id
+        return self._experiments[competition]
+
+    def _create(self, client: Any, info: RunInfo, parent_id: str | None) -> str:
+        experiment_id = self._experiment(client, info.competition)
+        if parent_id is None:
+            _close_stale(client, experiment_id, info)
+        own = {"stage": info.stage, "experiment": info.experiment, "key": info.key, "git": info.git}
+        tags = {key: value for key, value in {**own, **info.tags}.items() if value}
+        tags["mlflow.source.name"] = f"make {info.stage.replace('_', '-')}"
+        tags["mlflow.source.type"] = "LOCAL"
+        if info.description:
+            tags["mlflow.note.content"] = info.description
+        if parent_id is not None:
+            tags["mlflow.parentRunId"] = parent_id
+        run = client.create_run(experiment_id, run_name=info.name, tags=_cut(tags))
+        params = _params(info.params)
+        for start in range(0, len(params), PARAMS_PER_BATCH):
+            client.log_batch(run.info.run_id, params=params[start : start + PARAMS_PER_BATCH])
+        return str(run.info.run_id)
+
+
+def _close_stale(client: Any, experiment_id: str, info: RunInfo) -> None:
+    # A killed process leaves its run RUNNING for ever, and its folds with it.
+    where = f"tags.key = '{info.key}' and tags.stage = '{info.stage}' and attributes.status = 'RUNNING'"
+    for stale in client.search_runs([experiment_id], where):
+        beneath = f"tags.`mlflow.parentRunId` = '{stale.info.run_id}' and attributes.status = 'RUNNING'"
+        for run in [*client.search_runs([experiment_id], beneath), stale]:
+            client.set_tag(run.info.run_id, "error", "killed; a later run of the same key went on")
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _rounded(values: Mapping[str, Number]) -> dict[str, Number]:
+    # The UI's table prints every digit there is: 0.02700000000000002.
+    return {k: v if v is None else float(f"{v:.5g}") for k, v in values.items()}
+
+
+def _metrics(values: Mapping[str, Number], step: int) -> Sequence[Any]:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    return [Metric(k, float(v), now, step) for k, v in values.items() if v is not None]
+
+
+def _params(values: Mapping[str, object]) -> Sequence[Any]:
+    from mlflow.entities import Param
+
+    return [Param(key, str(value)[:LONGEST_TAG]) for key, value in values.items()]
+
+
+def _tags(values: Mapping[str, str]) -> Sequence[Any]:
+    from mlflow.entities import RunTag
+
+    return [RunTag(key, value) for key, value in _cut(values).items()]
+
+
+def _cut(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key: str(value)[:LONGEST_TAG] for key, value in tags.items()}
+
+
+def _brief(error: BaseException) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,267 @@
+"""YAML files and `key=value` overrides, merged into one validated Config.
+
+Owns: which files are merged in which order, where each value came from, and gathering every fault
+into one message. Does not own defaults (`settings/schema.py`) or reading one file
+(`settings/read.py`).
+
+Order, later wins: schema defaults, configs/config.yaml, configs/competition/<name>.yaml,
+configs/model/<name>.yaml, each configs/experiment/<name>.yaml, `key=value` overrides.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from omegaconf import OmegaConf
+from pydantic import BaseModel, ValidationError
+
+from pipeline.core.errors import ConfigError, nearest
+from pipeline.settings.read import Fault, Parsed, parse_file, parse_value
+from pipeline.settings.rules import broken
+from pipeline.settings.schema import Config
+
+GROUPS = ("competition", "model", "experiment")
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+OVERRIDE = "override"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, before any file is read.
+
+    Args:
+        competition, model: file names, or None for the default.
+        experiment: overlays in order, or None for the default.
+        values: (dotted path, value) overrides.
+    """
+
+    competition: str | None = None
+    model: str | None = None
+    experiment: tuple[str, ...] | None = None
+    values: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A validated Config, and where each of its values came from.
+
+    Args:
+        config: the settings.
+        sources: dotted path -> `file:line` or `override`; a path not in it is a default.
+        request: what was asked, with the defaults filled in.
+        folder: the configs folder.
+    """
+
+    config: Config
+    sources: Mapping[str, str] = field(repr=False)
+    request: Request
+    folder: Path
+
+    @property
+    def experiment(self) -> str:
+        """The experiment's name: its overlays joined by +, with a model chosen by hand."""
+        names = "+".join(self.request.experiment or ("default",))
+        return f"{names}@{self.request.model}" if self.request.model else names
+
+    def member(self, name: str) -> Settings:
+        """The settings of an ensemble member: the same request with other experiment overlays."""
+        return resolve(replace(self.request, experiment=tuple(name.split("+"))), self.folder)
+
+
+def load(arguments: Sequence[str], folder: Path = CONFIGS) -> Settings:
+    """Settings from command-line words such as `model=resnet50 train.epochs=10`.
+
+    Raises:
+        ConfigError: with every fault of the words, the files and the values.
+    """
+    request, faults = _request(arguments)
+    return resolve(request, folder, faults)
+
+
+def resolve(request: Request, folder: Path, faults: Sequence[Fault] = ()) -> Settings:
+    """Read, merge and validate what `request` names; see `load`."""
+    found = list(faults)
+    base = parse_file(folder / "config.yaml", _label(folder / "config.yaml", folder))
+    defaults = base.data.pop("defaults", {})
+    request = replace(request, competition=request.competition or defaults.get("competition"))
+    competition = _overlay("competition", request.competition, folder, found)
+    preferred = _uses(competition, ("experiment",), found).get("experiment")
+    experiment = request.experiment or _names(preferred or defaults.get("experiment"))
+    request = replace(request, experiment=experiment)
+    layers = [base, competition, *_chosen(request, folder, found)]
+    for layer in layers:
+        found += layer.faults
+    data, sources = _merge(layers)
+    _apply(request.values, data, sources)
+    sections, more = _validate(data, sources)
+    found += more
+    if found:
+        unique = list(dict.fromkeys(str(f) for f in found))
+        raise ConfigError(
+            f"settings: {len(unique)} to mend", unique, "`make config` shows the resolved settings"
+        )
+    return Settings(Config(**sections), sources, request, folder)
+
+
+def _names(value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    words = value if isinstance(value, list) else str(value).replace("+", ",").split(",")
+    return tuple(str(word) for word in words)
+
+
+def _label(path: Path, folder: Path) -> str:
+    return str(Path(folder.name) / path.relative_to(folder))
+
+
+def _request(arguments: Sequence[str]) -> tuple[Request, list[Fault]]:
+    faults: list[Fault] = []
+    chosen: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    for word in arguments:
+        path, equals, text = word.partition("=")
+        if not equals or not path:
+            faults.append(Fault(word, "expected key=value, e.g. train.epochs=10"))
+        elif path in chosen or path in values:
+            faults.append(Fault(word, f"`{path}` is overridden twice"))
+        elif path in GROUPS:
+            chosen[path] = text
+        else:
+            values[path], fault = parse_value(text)
+            if fault:
+                faults.append(Fault(word, fault))
+    experiment = _names(chosen.get("experiment"))
+    return Request(chosen.get("competition"), chosen.get("model"), experiment, tuple(values.items())), faults
+
+
+def _chosen(request: Request, folder: Path, faults: list[Fault]) -> Iterator[Parsed]:
+    """The model's file and then the experiments'; an experiment may name its model in `uses`."""
+    experiments = [_overlay("experiment", name, folder, faults) for name in request.experiment or ()]
+    model = request.model
+    for overlay in experiments:
+        model = request.model or _uses(overlay, ("model",), faults).get("model", model)
+    if model:
+        yield _overlay("model", model, folder, faults)
+    yield from experiments
+
+
+def _uses(overlay: Parsed, known: tuple[str, ...], faults: list[Fault]) -> dict[str, str]:
+    """Which other files a file builds on: its `uses`, taken out of its settings."""
+    uses = overlay.data.pop("uses", None) or {}
+    odd = sorted(set(uses) - set(known))
+    if odd:
+        where = overlay.lines.get("uses", "uses")
+        faults.append(Fault(where, f"`uses` takes {', '.join(known)} here, not {', '.join(odd)}"))
+    return {key: str(value) for key, value in uses.items() if key in known}
+
+
+def _overlay(group: str, name: str | None, folder: Path, faults: list[Fault]) -> Parsed:
+    if name is None:
+        return Parsed({}, {}, ())
+    path = folder / group / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem for p in (folder / group).glob("*.yaml"))
+        hint = nearest(name, known) or f"known: {', '.join(known)}"
+        faults.append(Fault(f"{group}={name}", f"no such file {_label(path, folder)}; {hint}"))
+        return Parsed({}, {}, ())
+    return parse_file(path, _label(path, folder))
+
+
+def _leaves(data: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in data.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, path + ".")
+        else:
+            yield path
+
+
+def _merge(layers: Sequence[Parsed]) -> tuple[dict[str, Any], dict[str, str]]:
+    merged = OmegaConf.create({})
+    sources: dict[str, str] = {}
+    for layer in layers:
+        merged = OmegaConf.merge(merged, OmegaConf.create(layer.data))
+        sources.update({path: layer.lines.get(path, "") for path in _leaves(layer.data)})
+    data = OmegaConf.to_container(merged, resolve=True)
+    assert isinstance(data, dict), "merged settings are a mapping"
+    return {str(k): v for k, v in data.items()}, sources
+
+
+def _apply(values: Sequence[tuple[str, Any]], data: dict[str, Any], sources: dict[str, str]) -> None:
+    for path, value in values:
+        *parents, last = path.split(".")
+        place = data
+        for parent in parents:
+            below = place.get(parent)
+            if not isinstance(below, dict):
+                below = place[parent] = {}
+            place = below
+        place[last] = value
+        sources[path] = f"{OVERRIDE} {path}"
+
+
+def known_keys(path: Sequence[str | int]) -> list[str]:
+    """Field names of the section at `path`, for a `did you mean`; empty when it is no section."""
+    models: list[Any] = [Config]
+    for step in path:
+        if isinstance(step, int):
+            continue
+        nexts = [m.model_fields[step].annotation for m in models if step in m.model_fields]
+        models = [m for annotation in nexts for m in _models_in(annotation)]
+    return sorted({name for model in models for name in model.model_fields})
+
+
+def _models_in(annotation: Any) -> list[Any]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for argument in get_args(annotation) for m in _models_in(argument)]
+
+
+def _validate(data: Mapping[str, Any], sources: Mapping[str, str]) -> tuple[dict[str, Any], list[Fault]]:
+    """Each section on its own, so that rules can still run on the valid ones."""
+    faults: list[Fault] = []
+    sections: dict[str, Any] = {}
+    for key in data:
+        if key not in Config.model_fields:
+            at = next((s for p, s in sources.items() if p.split(".")[0] == key), "")
+            hint = nearest(key, Config.model_fields) or f"known sections: {', '.join(Config.model_fields)}"
+            faults.append(Fault(at, f"`{key}` is no section of the settings; {hint}"))
+    for name, info in Config.model_fields.items():
+        section = info.annotation
+        assert isinstance(section, type) and issubclass(section, BaseModel), f"{name} is no section"
+        try:
+            # JSON mode takes a list for a tuple and stays strict about the rest.
+            sections[name] = section.model_validate_json(json.dumps(data.get(name) or {}))
+        except ValidationError as error:
+            faults += [_fault(name, e, sources) for e in error.errors()]
+        except TypeError as error:
+            faults.append(Fault(name, f"not a plain value: {error}"))
+    for path, what in broken(sections):
+        faults.append(Fault(_source(path, sources), f"{path} {what}"))
+    return sections, faults
+
+
+def _source(path: str, sources: Mapping[str, str]) -> str:
+    """Where `path` was written: itself, or the nearest parent or child that was."""
+    steps = path.replace("[", ".[").split(".")
+    for end in range(len(steps), 0, -1):
+        prefix = ".".join(steps[:end]).replace(".[", "[")
+        if sources.get(prefix):
+            return sources[prefix]
+    below = (s for p, s in sources.items() if p.startswith((path, f"{path.split('.')[0]}.")))
+    return next(below, path)
+
+
+def _fault(section: str, error: Any, sources: Mapping[str, str]) -> Fault:
+    # A discriminated union puts its tag into the location; it is no key that anyone wrote.
+    location = [step for step in (section, *error["loc"]) if step not in ("emoji", "digits")]
+    path = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in location).lstrip(".")
+    if error["type"] == "extra_forbidden":
+        hint = nearest(str(location[-1]), known_keys(location[:-1]))
+        return Fault(_source(path, sources), f"{path}: unknown key; {hint or 'see `make config`'}")
+    got = "" if error["type"] == "missing" else f"; got {json.dumps(error['input'], ensure_ascii=False)}"
+    return Fault(_source(path, sources), f"{path}: {error['msg']}{got[:120]}")

@@ -1,0 +1,115 @@
+"""One YAML file, or one `key=value`, into plain data, with nothing silent.
+
+Owns: line numbers, duplicate keys, and refusing scalars that YAML 1.1 turns into something else
+(`012` is 10, `58:30` is 3510, `off` is False). Does not own merging or validating
+(`settings/load.py`).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+AMBIGUOUS = (
+    (re.compile(r"^[-+]?0[0-9_]+$"), "a number with a leading zero is read as octal"),
+    (re.compile(r"^[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$"), "digits with colons are read in base 60"),
+    (re.compile(r"^(y|n|yes|no|on|off)$", re.IGNORECASE), "this word is read as true or false"),
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with the settings: where it is written, and what is wrong with it."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """One file's plain data, the line of each dotted path, and what was wrong with it."""
+
+    data: dict[str, Any]
+    lines: dict[str, str]
+    faults: tuple[Fault, ...]
+
+
+def _scalar_fault(node: yaml.ScalarNode) -> str | None:
+    if node.style is not None:
+        return None
+    for pattern, why in AMBIGUOUS:
+        if pattern.match(node.value):
+            return f'`{node.value}` is ambiguous ({why}); quote it, or write it another way: "{node.value}"'
+    return None
+
+
+def _walk(node: yaml.Node, path: str, where: str) -> Iterator[tuple[str, int, str | None]]:
+    """Every (dotted path, line, fault or None) below `node`."""
+    line = node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            name = str(key.value)
+            below = f"{path}.{name}" if path else name
+            if name in seen:
+                yield below, key.start_mark.line + 1, f"`{below}` is written twice"
+            seen.add(name)
+            yield from _walk(value, below, where)
+            yield below, key.start_mark.line + 1, None
+    elif isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            yield from _walk(item, f"{path}[{number}]", where)
+    elif isinstance(node, yaml.ScalarNode):
+        fault = _scalar_fault(node)
+        if fault:
+            yield path, line, f"{path}: {fault}" if path else fault
+
+
+def parse(text: str, where: str) -> Parsed:
+    """Plain data of a YAML text.
+
+    Args:
+        text: the YAML.
+        where: how errors call it, e.g. `configs/model/lite0.yaml`.
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = {} if node is None else yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        at = f":{mark.line + 1}" if mark else ""
+        return Parsed({}, {}, (Fault(f"{where}{at}", f"no YAML: {getattr(error, 'problem', error)}"),))
+    if not isinstance(data, dict):
+        return Parsed({}, {}, (Fault(where, f"expected `key: value` lines, got {type(data).__name__}"),))
+    lines: dict[str, str] = {}
+    faults: list[Fault] = []
+    for path, line, fault in _walk(node, "", where) if node else ():
+        lines.setdefault(path, f"{where}:{line}")
+        if fault:
+            faults.append(Fault(f"{where}:{line}", fault))
+    return Parsed(data, lines, tuple(faults))
+
+
+def parse_file(path: Path, where: str) -> Parsed:
+    """Like `parse`, from a file; an unreadable file is a fault as well."""
+    try:
+        return parse(path.read_text(encoding="utf-8"), where)
+    except (OSError, UnicodeDecodeError) as error:
+        return Parsed({}, {}, (Fault(where, f"cannot be read: {error}"),))
+
+
+def parse_value(text: str) -> tuple[Any, str | None]:
+    """The value of a `key=value` override, and what is wrong with it or None."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        return None, f"no YAML value: {getattr(error, 'problem', error)}"
+    faults = [fault for _, _, fault in _walk(node, "", "") if fault] if node else []
+    return value, faults[0] if faults else None

@@ -1,0 +1,243 @@
+"""Building what is missing, upstream first, once, under a lock, with a run in MLflow.
+
+Owns: hits and misses, drafts, manifests, runs and what is told on the way. Does not own what a stage
+computes: that is its module's `build(job)`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pipeline.record.digests import FileIndex
+from pipeline.record.store import SHORT, Artifact, Store, told_as_storage_error
+from pipeline.record.tracking import Run, RunInfo, Tracker, git_commit
+from pipeline.settings.load import Settings
+from pipeline.stages import registry
+from pipeline.stages.graph import Graph, config_slice, refuse_unread
+from pipeline.stages.registry import Need, Params, Stage
+
+TOLD = ("fold", "split", "view")
+VERSIONS_OF = ("torch", "timm", "albumentations", "numpy", "scikit-learn", "pandas")
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a stage says about its result.
+
+    Args:
+        metrics: summary figures; they go into the manifest and MLflow.
+        lines: printed, also when the result is reused.
+        description: markdown for the MLflow run: what, why, next command.
+        attach: files of the artifact that the MLflow run shows, reports first.
+        tags: flat, for the manifest and MLflow.
+    """
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    lines: tuple[str, ...] = ()
+    description: str = ""
+    attach: tuple[str, ...] = ()
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything a stage's `build` gets: finished inputs, and a folder to write into."""
+
+    settings: Settings
+    params: Params
+    inputs: Mapping[str, Artifact]
+    draft: Path
+    work: Path
+    home: Path
+    store: Store
+    run: Run
+    key: str
+    resolved: Mapping[str, Any]
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as dotted path -> JSON text."""
+    found: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = json.dumps(value, ensure_ascii=False)
+    return found
+
+
+class Context:
+    """One command's view of the store, the record and the terminal."""
+
+    def __init__(self, settings: Settings, rehash: bool = False) -> None:
+        runtime = settings.config.runtime
+        self.settings = settings
+        self.home = Path(runtime.home).resolve()
+        self.index = FileIndex(self.home / "artifacts" / ".index.json", rehash)
+        self.store = Store(self.home, self.index)
+        self.graph = Graph(self.store, self.index)
+        self.tracker = Tracker(self.home, runtime.mlflow_uri, runtime.mlflow)
+        self.seconds: dict[str, float] = {}
+        self._told: set[tuple[str, str]] = set()
+
+    def close(self) -> None:
+        """Keep the file index for the next run."""
+        with told_as_storage_error(self.home):
+            self.index.save()
+
+    def say(self, text: str) -> None:
+        """A result for the person at the terminal."""
+        print(text, flush=True)
+
+    def check(self, *needs: Need) -> None:
+        """Refuse overrides that nothing below these needs reads."""
+        refuse_unread(self.settings, needs, self.graph)
+
+    def need(self, stage: str, settings: Settings | None = None, **params: str | int) -> Artifact:
+        """A stage's result: reused when its key exists, built with everything it needs otherwise."""
+        return self.get(Need(stage, settings or self.settings, params))
+
+    def get(self, need: Need, run: Run | None = None) -> Artifact:
+        """Like `need`, for a Need; `run` is the MLflow run that a fold becomes a child of."""
+        key = self.graph.key(need)
+        found = self.store.find(need.stage, key)
+        if found:
+            return self._tell(found, need, reused=True)
+        stage = registry.get(need.stage)
+        assert need.key is None, f"{need.stage} {need.key} was pinned but is not in the store"
+        wanted = self.graph.inputs(need)
+        before = {name: self.get(n) for name, n in wanted.items() if n.stage != stage.inside}
+        with self.store.lock(need.stage, key):
+            found = self.store.find(need.stage, key)  # another process may have made it meanwhile
+            if found:
+                return self._tell(found, need, reused=True)
+            inside = {name: n for name, n in wanted.items() if n.stage == stage.inside}
+            return self._build(stage, need, key, before, inside, run)
+
+    def _build(
+        self,
+        stage: Stage,
+        need: Need,
+        key: str,
+        inputs: dict[str, Artifact],
+        inside: dict[str, Need],
+        parent: Run | None,
+    ) -> Artifact:
+        module = importlib.import_module(f"pipeline.stages.{stage.name}")
+        with self.store.draft(stage.name, key) as draft, self._run(stage, need, key, parent) as run:
+            started = time.monotonic()
+            missing = {
+                name: n for name, n in inside.items() if not self.store.find(n.stage, self.graph.key(n))
+            }
+            if missing:
+                self.say("\n".join(module.announce(need.settings, inputs, list(missing.values()), self)))
+            inputs = inputs | {name: self.get(n, run) for name, n in inside.items()}
+            own = time.monotonic()
+            work = self.home / "work" / stage.name / key
+            job = Job(
+                need.settings,
+                need.params,
+                inputs,
+                draft,
+                work,
+                self.home,
+                self.store,
+                run,
+                key,
+                self.resolved(need),
+            )
+            with told_as_storage_error(draft):
+                built: Built = module.build(job)
+                seconds = time.monotonic() - (own if not inside else started)
+                manifest = self._manifest(stage, need, inputs, built, seconds)
+                artifact = self.store.publish(stage.name, key, draft, manifest)
+            run.metrics({**built.metrics, "minutes": seconds / 60})
+            run.tag(built.tags)
+            run.describe(built.description)
+            for name in built.attach:
+                run.artifact(artifact.folder / name)
+        self.seconds[stage.name] = self.seconds.get(stage.name, 0.0) + seconds
+        return self._tell(artifact, need, reused=False)
+
+    def _run(
+        self, stage: Stage, need: Need, key: str, parent: Run | None
+    ) -> contextlib.AbstractContextManager[Run]:
+        """The MLflow run of a tracked stage, a child of `parent`, or one that records nothing."""
+        if parent is not None:
+            fold = str(need.params["fold"])
+            return parent.child(f"fold {fold}", tags={"stage": stage.name, "fold": fold, "key": key})
+        info = RunInfo(
+            stage=stage.name,
+            competition=need.settings.config.competition.name,
+            name=f"{stage.name.replace('_', '-')} {self.label(need)}",
+            key=key,
+            experiment=self.label(need),
+            tags={k: str(v) for k, v in need.params.items()},
+            params=flat(self.resolved(need)),
+            git=git_commit(),
+        )
+        return (
+            self.tracker.run(info) if stage.tracked else contextlib.nullcontext(Run(self.tracker, info, None))
+        )
+
+    def resolved(self, need: Need) -> dict[str, Any]:
+        """Every setting that the result depends on, inputs included."""
+        merged: dict[str, Any] = {}
+        for below in self.graph.chain([need]):
+            if below.settings is need.settings:
+                stage = registry.get(below.stage)
+                merged |= config_slice(below.settings.config, stage.sections(below.settings))
+        return merged
+
+    def label(self, need: Need) -> str:
+        """How people call this result."""
+        by_experiment = ("resample", "features", "fold", "train", "infer")
+        return need.settings.experiment if need.stage in by_experiment else need.settings.config.competition.name
+
+    def _manifest(
+        self, stage: Stage, need: Need, inputs: Mapping[str, Artifact], built: Built, seconds: float
+    ) -> dict[str, Any]:
+        return {
+            "version": stage.version,
+            "experiment": self.label(need),
+            "competition": need.settings.config.competition.name,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(seconds, 3),
+            "config": {
+                **config_slice(need.settings.config, stage.sections(need.settings)),
+                **need.params,
+            },
+            "settings": self.resolved(need),
+            "inputs": {name: f"{a.stage}/{a.key}" for name, a in inputs.items()},
+            "metrics": built.metrics,
+            "tags": built.tags,
+            "lines": list(built.lines),
+            "git": git_commit(),
+            "versions": {name: version(name) for name in VERSIONS_OF},
+            "hardware": f"{platform.machine()} {platform.system()} python {platform.python_version()}",
+        }
+
+    def _tell(self, artifact: Artifact, need: Need, reused: bool) -> Artifact:
+        """One line a result, once; plumbing that was merely reused is not worth one."""
+        once = (artifact.stage, artifact.key)
+        quiet = reused and not registry.get(artifact.stage).tracked
+        if once in self._told or quiet:
+            return artifact
+        self._told.add(once)
+        name = artifact.stage.replace("_", "-")
+        which = " ".join([self.label(need), *(f"{k} {need.params[k]}" for k in TOLD if k in need.params)])
+        how = "reused" if reused else f"{artifact.seconds:.1f} s"
+        self.say(f"{name:<15} {which:<28} {how:>9}  {artifact.key[:SHORT]}")
+        for line in artifact.manifest.get("lines", []):
+            self.say(f"    {line}")
+        return artifact

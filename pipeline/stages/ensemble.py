@@ -1,0 +1,105 @@
+"""`make ensemble`: soft voting of finished members, with an honest score.
+
+Owns the stage only; voting and weight search are `pipeline/combine/`. Imports no torch, so that with
+finished members it answers in seconds.
+"""
+
+from __future__ import annotations
+
+from pipeline.combine import search, vote
+from pipeline.core import metrics
+from pipeline.core.errors import ConfigError
+from pipeline.core.predictions import align
+from pipeline.record import files
+from pipeline.record.store import Artifact
+from pipeline.stages import load, scoring
+from pipeline.stages.context import Built, Job
+
+PREFIX = "member:"
+
+
+def build(job: Job) -> Built:
+    """Write oof.npz (cross-fitted), test.npz, blend.json.
+
+    Raises:
+        ConfigError: two members are the same run, or one was trained on other data or folds.
+        DataError: members predict other images.
+    """
+    config = job.settings.config
+    members = {n.removeprefix(PREFIX): a for n, a in job.inputs.items() if n.startswith(PREFIX)}
+    _refuse_mismatch(members, dict(job.inputs))
+    samples = load.samples(job.inputs["data"], "train", job.home)
+    plan = load.plan(job.inputs["folds"])
+    oofs = align([load.oof(a, name) for name, a in members.items()])
+    metric = metrics.get(config.competition.metric)
+    y_N = samples.take(oofs[0].ids_N).labels
+    known = set(oofs[0].ids_N.tolist())
+    parts = [s.valid_ids for s in plan.splits if known.issuperset(s.valid_ids.tolist())]
+    blend, oof = search.cross_fit(oofs, y_N, parts, metric, config.ensemble.method)
+    tests = [load.test(a, name) for name, a in members.items()]
+    test = vote.soft_vote(tests, blend.weights, "ensemble")
+    files.write_probabilities(job.draft / "oof.npz", oof)
+    files.write_probabilities(job.draft / "test.npz", test)
+
+    scores = {o.name: metric.score(samples.take(o.ids_N).labels, o.p_NC) for o in oofs}
+    best = max(scores, key=lambda name: metric.sign * scores[name])
+    against = scoring.compare(config, samples, oof, next(o for o in oofs if o.name == best))
+    card = scoring.score_card(config, samples, plan, oof, None)
+    told = [
+        *(
+            f"{n:<14} OOF {scores[n]:.4f}  weight {w:.2f}"
+            for n, w in zip(blend.members, blend.weights, strict=True)
+        ),
+        *scoring.lines(card, metric.name, len(samples)),
+        f"the same weights on the predictions that chose them: {blend.naive:.4f} (optimistic)",
+        f"ensemble against its best member {best}: {against}",
+    ]
+    files.write_json(
+        job.draft / "blend.json",
+        {
+            "members": {n: f"infer/{a.key}" for n, a in members.items()},
+            "weights": dict(zip(blend.members, blend.weights, strict=True)),
+            "scores": scores,
+            "naive": blend.naive,
+            "crossfitted": blend.crossfitted,
+            "best_member": best,
+            "against_best_member": str(against),
+            "disagreement": vote.disagreement(oofs).tolist(),
+        },
+    )
+    figures = {
+        **card.figures,
+        "delta_vs_best": against.delta,
+        "delta_low": against.low,
+        "delta_high": against.high,
+        "p_better": against.p_better,
+        f"naive_{metric.name}": blend.naive,
+        "complete": float(len(oof) == len(samples)),
+    }
+    about = "\n".join(f"- {line}" for line in told)
+    description = (
+        f"**What**: soft voting ({config.ensemble.method}) of {', '.join(members)}.\n\n{about}\n\n"
+        "`delta_vs_best` compares with the best member. **Next**: `make error-analysis`."
+    )
+    return Built(
+        figures, tuple(told), description, ("blend.json",), {"verdict": against.verdict, "rival": best}
+    )
+
+
+def _refuse_mismatch(members: dict[str, Artifact], inputs: dict[str, Artifact]) -> None:
+    seen: dict[str, str] = {}
+    faults = []
+    for name, artifact in members.items():
+        if artifact.key in seen:
+            faults.append(f"{name} and {seen[artifact.key]} are the same run {artifact.key}")
+        seen[artifact.key] = name
+        for what in ("data", "folds"):
+            mine, theirs = f"{what}/{inputs[what].key}", artifact.inputs.get(what)
+            if mine != theirs:
+                faults.append(f"{name} was trained on other {what} ({theirs}, expected {mine})")
+    if faults:
+        raise ConfigError(
+            "ensemble.members: these cannot vote together",
+            faults,
+            "members need the same competition, folds and fold seed, and must differ in their settings",
+        )

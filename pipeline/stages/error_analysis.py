@@ -1,0 +1,100 @@
+"""`make error-analysis`: the newest submission against the best other one, and where it errs.
+
+    make error-analysis                          the current ensemble against the best submission
+    make error-analysis A=mine.csv B=best.csv    any two host-format CSVs, a teammate's too
+
+Owns the stage only; the comparison and the page are `pipeline/analyze/compare.py`. What needs
+probabilities or out-of-fold predictions is left out for files that have no provenance beside them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.analyze import compare, flips
+from pipeline.combine import submission
+from pipeline.core.predictions import Interval, Probabilities
+from pipeline.core.types import LabelSpace
+from pipeline.record.store import Artifact
+from pipeline.stages import load, scoring
+from pipeline.stages.context import Built, Job
+from pipeline.stages.graph import competition_root
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One submission with what its provenance leads to."""
+
+    prediction: flips.Prediction
+    oof: Probabilities | None
+
+
+def build(job: Job) -> Built:
+    """Write error-analysis.html and flips.csv.
+
+    Raises:
+        DataError: a CSV is not in the host's format, or the two answer other ids.
+    """
+    config = job.settings.config
+    train = load.samples(job.inputs["data"], "train", job.home)
+    new, old = (_side(job, side, train.space) for side in ("a", "b"))
+    both = new.oof is not None and old.oof is not None
+    inputs = compare.CompareInputs(
+        title=config.competition.title or config.competition.name,
+        space=train.space,
+        new=new.prediction,
+        old=old.prediction,
+        image=load.image_of(job.inputs["images"]),
+        config=config,
+        oof=new.oof,
+        train=train if new.oof is not None else None,
+        comparison=scoring.compare(config, train, new.oof, old.oof) if both and new.oof and old.oof else None,
+    )
+    found = compare.compare(inputs)
+    page = job.draft / "error-analysis.html"
+    page.write_text(compare.render_html(found, inputs), encoding="utf-8")
+    if found.flips is not None:
+        found.flips.images.to_csv(job.draft / "flips.csv", index=False)
+    verdict = (
+        f"{new.prediction.name} against {old.prediction.name}: {found.verdict.word} {found.verdict.rest}"
+    )
+    told = [verdict, *(f"try: {a.sentence} ({a.command})" for a in found.advice[:3])]
+    about = "\n".join(f"- {line}" for line in told[1:])
+    description = f"**What**: {verdict}\n\n{about}\n\n**Report**: `error-analysis.html`"
+    tags = {"verdict": found.verdict.word}
+    return Built(found.metrics, tuple(told), description, ("error-analysis.html",), tags)
+
+
+def _side(job: Job, side: str, space: LabelSpace) -> _Side:
+    config = job.settings.config.competition
+    path = Path(str(job.params[side]))
+    sample = competition_root(job.settings) / config.sample_submission
+    read = submission.read(path, space, config.submission, sample)
+    public = str(job.params.get(f"{side}_public", ""))
+    artifact = _artifact(job, path)
+    score, oof, probabilities = None, None, read.probabilities
+    if artifact is not None:
+        m = artifact.metrics
+        oof = load.oof(artifact, path.stem)
+        probabilities = load.test(artifact, path.stem)
+        score = Interval(m[f"oof_{config.metric}"], m["ci_low"], m["ci_high"], 0)
+    prediction = flips.Prediction(
+        path.stem, read.ids_N, read.labels_N, probabilities, score, float(public) if public else None
+    )
+    return _Side(prediction, oof)
+
+
+def _artifact(job: Job, path: Path) -> Artifact | None:
+    """What a submission was made from, if it was made here on the same data and is still there."""
+    beside = path.with_suffix(".json")
+    if not beside.is_file():
+        return None
+    try:
+        stage, _, key = str(json.loads(beside.read_text(encoding="utf-8"))["artifact"]).partition("/")
+    except (ValueError, KeyError, TypeError):
+        return None
+    found = job.store.find(stage, key)
+    data = job.inputs["data"]
+    return found if found and found.inputs.get("data") == f"{data.stage}/{data.key}" else None

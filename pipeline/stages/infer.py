@@ -1,0 +1,120 @@
+"""`make infer`: every view of every image, out of fold and test.
+
+    make infer                                        the default experiment
+    make infer ARGS="infer.views=[identity,hflip]"    other views, without training again
+
+Owns the stage only: out-of-fold images are seen by the fold that never trained on them, test images
+by all folds, averaged. Views are kept apart, so that they can be weighed later without a model.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.core.predictions import ViewProbabilities
+from pipeline.core.types import Floats, FoldPlan, Samples
+from pipeline.data import views
+from pipeline.infer import predict
+from pipeline.learn import checkpoint, heads, model
+from pipeline.learn.forward import Pass
+from pipeline.learn.weights import State
+from pipeline.record import files
+from pipeline.record.store import Artifact
+from pipeline.stages import load, scoring
+from pipeline.stages.context import Built, Job
+from pipeline.stages.hardware import set_up
+from pipeline.stages.registry import folds_of, is_probe
+
+
+def build(job: Job) -> Built:
+    """Write oof_views.npz, test_views.npz and, views averaged, oof.npz and test.npz."""
+    config = job.settings.config
+    samples = load.samples(job.inputs["data"], "train", job.home)
+    plan = load.plan(job.inputs["folds"])
+    oof, test, cost = (_heads if is_probe(job.settings) else _networks)(job, samples, plan)
+    for split, found in (("oof", oof), ("test", test)):
+        files.write_views(job.draft / f"{split}_views.npz", found)
+        files.write_probabilities(job.draft / f"{split}.npz", found.merge())
+    merged = oof.merge()
+    plain = load.oof(job.inputs["train"], "one view")
+    gain = scoring.compare(config, samples, merged, plain)
+    rival = scoring.best_earlier(job.store, config, dict(job.inputs), job.key, job.settings.experiment)
+    card = scoring.score_card(config, samples, plan, merged, rival)
+    told = [
+        *scoring.lines(card, config.competition.metric, len(samples)),
+        f"{len(oof.views)} views against one: {gain}",
+        f"{cost:.1f} ms an image for all views and folds",
+    ]
+    figures = {
+        **card.figures,
+        "complete": float(len(merged) == len(samples)),
+        "ms_per_image": cost,
+        "delta_tta": gain.delta,
+    }
+    about = "\n".join(f"- {line}" for line in told)
+    description = (
+        f"**What**: `{job.settings.experiment}` over the views {', '.join(oof.views)}.\n\n{about}\n\n"
+        "**Next**: `make ensemble`, then `make error-analysis`."
+    )
+    return Built(figures, tuple(told), description, (), scoring.tags(card, rival, job.resolved))
+
+
+def _weights(fold: Artifact) -> State:
+    state = checkpoint.load(fold.folder / "weights.pt")
+    assert state is not None, f"{fold.folder} was verified, yet its weights cannot be read"
+    weights: State = state["weights"]
+    return weights
+
+
+def _networks(
+    job: Job, samples: Samples, plan: FoldPlan
+) -> tuple[ViewProbabilities, ViewProbabilities, float]:
+    config = job.settings.config
+    how = Pass(set_up(config.runtime), config.runtime.infer_batch)
+    seen = views.parse_all(config.infer.views)
+    train, test = (load.prepared(job.inputs["prepared"], split) for split in ("train", "test"))
+    classes, size = samples.space.classes, config.images.size
+    oof, tests, cost = [], [], 0.0
+    for k in folds_of(job.settings):
+        network = model.restore(config.model, len(classes), _weights(job.inputs[f"fold{k}"]), size)
+        network = model.to_device(network, how.device)
+        found, _ = predict.predict_views(network, train, plan.splits[k].valid_ids, classes, seen, how)
+        oof.append(found)
+        found, ms = predict.predict_views(network, test, test.ids_N, classes, seen, how)
+        tests.append(found)
+        cost += ms
+    return _pool(oof), _mean(tests), cost
+
+
+def _heads(job: Job, samples: Samples, plan: FoldPlan) -> tuple[ViewProbabilities, ViewProbabilities, float]:
+    names = list(job.settings.config.infer.views)
+    inputs = dict(job.inputs)
+    train, test = (load.features(inputs, split, names) for split in ("train", "test"))
+    classes = samples.space.classes
+    # The backbone is shared by all folds: its time counts once a view.
+    cost = sum(inputs[f"test:{view}"].metrics["ms_per_image"] for view in names)
+    oof, tests = [], []
+    for k in folds_of(job.settings):
+        head = heads.restore_head(_weights(job.inputs[f"fold{k}"]))
+        oof.append(predict.predict_head(head, train.take(plan.splits[k].valid_ids), classes)[0])
+        found, ms = predict.predict_head(head, test, classes)
+        tests.append(found)
+        cost += ms
+    return _pool(oof), _mean(tests), cost
+
+
+def _pool(parts: list[ViewProbabilities]) -> ViewProbabilities:
+    """Out-of-fold images of all folds, each once, in id order."""
+    ids = np.concatenate([p.ids_N for p in parts])
+    p_VNC = np.concatenate([p.p_VNC for p in parts], axis=1)
+    order = np.argsort(ids)
+    first = parts[0]
+    return ViewProbabilities(ids[order], first.classes, first.views, p_VNC[:, order], "oof")
+
+
+def _mean(parts: list[ViewProbabilities]) -> ViewProbabilities:
+    """The average over folds, on the same images."""
+    total: Floats = np.asarray(np.mean([p.p_VNC for p in parts], axis=0), dtype=np.float32)
+    first = parts[0]
+    assert all((p.ids_N == first.ids_N).all() for p in parts), "folds predicted other test images"
+    return ViewProbabilities(first.ids_N, first.classes, first.views, total, "test")

@@ -1,0 +1,150 @@
+"""The figures that every scored run carries, computed in one way.
+
+Owns: the score card of out-of-fold predictions, and finding the best earlier run to compare with.
+Does not own metrics or intervals (`core/metrics.py`, `core/statistics.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.core import metrics, statistics
+from pipeline.core.predictions import Comparison, Interval, Probabilities
+from pipeline.core.types import FoldPlan, Samples
+from pipeline.record.store import SHORT, Artifact, Store
+from pipeline.settings.schema import Config
+from pipeline.stages import load
+from pipeline.stages.context import flat
+
+SCORED = ("train", "infer", "ensemble")
+
+
+@dataclass(frozen=True)
+class Card:
+    """How good one set of out-of-fold predictions is.
+
+    Args:
+        interval: the pooled score.
+        figures: for manifests and MLflow.
+        against: the comparison with the best earlier run, if there is one on the same data and folds.
+        rival: what that run is called.
+    """
+
+    interval: Interval
+    figures: dict[str, float]
+    against: Comparison | None
+    rival: str
+
+
+def score_card(
+    config: Config, samples: Samples, plan: FoldPlan, oof: Probabilities, rival: Artifact | None
+) -> Card:
+    """Score pooled out-of-fold predictions, by class, by attribute and against the best earlier run."""
+    metric = metrics.get(config.competition.metric)
+    known = samples.take(oof.ids_N)
+    draws, seed = config.statistics.draws, config.statistics.seed
+    interval = statistics.interval(metric, known.labels, oof.p_NC, known.groups_N, draws, seed)
+    table = metrics.per_class(known.labels, oof.labels(), samples.space.n_classes)
+    present = table.support_C > 0
+    folds = fold_scores(config, samples, plan, oof)
+    figures = {
+        f"oof_{metric.name}": interval.value,
+        "ci_low": interval.low,
+        "ci_high": interval.high,
+        "fold_std": float(np.std(folds, ddof=1)) if len(folds) > 1 else 0.0,
+        "f1_worst_class": float(table.f1_C[present].min()),
+        "images_scored": float(len(oof)),
+    }
+    by_attribute = metrics.attribute_scores(samples.space, known.labels, oof.p_NC)
+    figures |= {f"f1_{name}": value for name, value in by_attribute.items()}
+    against = compare(config, samples, oof, load.oof(rival, rival.stage)) if rival else None
+    if against:
+        figures |= {"delta_vs_best": against.delta, "p_better": against.p_better}
+        figures |= {"delta_low": against.low, "delta_high": against.high}
+    return Card(interval, figures, against, title(rival) if rival else "")
+
+
+def compare(config: Config, samples: Samples, new: Probabilities, old: Probabilities) -> Comparison:
+    """Paired comparison on the ids that both predicted."""
+    both = np.intersect1d(new.ids_N, old.ids_N)
+    known = samples.take(both)
+    metric = metrics.get(config.competition.metric)
+    old = old.with_classes(new.classes)
+    return statistics.compare(
+        metric,
+        known.labels,
+        new.take(both).p_NC,
+        old.take(both).p_NC,
+        known.groups_N,
+        config.statistics.draws,
+        config.statistics.seed,
+    )
+
+
+def fold_scores(config: Config, samples: Samples, plan: FoldPlan, oof: Probabilities) -> list[float]:
+    """The metric on each fold's validation part, for the folds that were predicted."""
+    metric = metrics.get(config.competition.metric)
+    scores = []
+    for split in plan.splits:
+        ids = np.intersect1d(split.valid_ids, oof.ids_N)
+        if len(ids):
+            scores.append(metric.score(samples.take(ids).labels, oof.take(ids).p_NC))
+    return scores
+
+
+def title(artifact: Artifact) -> str:
+    """How people call a scored artifact, e.g. `lite0 (infer 3fa29b01)`."""
+    return f"{artifact.manifest['experiment']} ({artifact.stage} {artifact.key[:SHORT]})"
+
+
+def best_earlier(
+    store: Store, config: Config, inputs: dict[str, Artifact], key: str, experiment: str
+) -> Artifact | None:
+    """The best complete run on the same data and folds, other than this one and its own stages."""
+    metric = metrics.get(config.competition.metric)
+    name = f"oof_{metric.name}"
+    same = {n: f"{inputs[n].stage}/{inputs[n].key}" for n in ("data", "folds")}
+    own = {f"{a.stage}/{a.key}" for a in inputs.values()}
+    rivals = [
+        a
+        for a in store.all()
+        if a.stage in SCORED
+        and a.key != key
+        and f"{a.stage}/{a.key}" not in own
+        and name in a.metrics
+        and {n: a.inputs.get(n) for n in same} == same
+        and a.manifest["experiment"] != experiment
+        and a.metrics.get("complete") == 1.0
+    ]
+    return max(rivals, key=lambda a: metric.sign * a.metrics[name], default=None)
+
+
+def lines(card: Card, metric: str, n_all: int) -> list[str]:
+    """What the terminal says about a card."""
+    some = card.figures["images_scored"]
+    share = "" if some == n_all else f" on {some:.0f} of {n_all} images"
+    found = [f"OOF {metric} {card.interval}{share}"]
+    if card.against:
+        found.append(f"against {card.rival}: {card.against}")
+    return found
+
+
+def changed(settings: Mapping[str, Any], rival: Artifact) -> str:
+    """The settings that differ from a rival's, as `path: theirs → ours`."""
+    ours, theirs = flat(settings), flat(rival.manifest.get("settings", {}))
+    return ", ".join(
+        f"{path}: {theirs.get(path, '–')} → {ours.get(path, '–')}"
+        for path in sorted(ours.keys() | theirs.keys())
+        if ours.get(path) != theirs.get(path)
+    )
+
+
+def tags(card: Card, rival: Artifact | None, settings: Mapping[str, Any]) -> dict[str, str]:
+    """What the MLflow table shows beside the figures: the verdict, against whom, what changed."""
+    if rival is None or card.against is None:
+        return {"verdict": "first on these data and folds"}
+    return {"verdict": card.against.verdict, "rival": card.rival, "changed": changed(settings, rival)}

@@ -1,0 +1,82 @@
+"""A finished result becomes a CSV as the host asks, with provenance and a line in the ledger.
+
+Owns what is written under submissions/. Does not own formats (`combine/submission.py`) or the ledger
+(`combine/leaderboard.py`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.combine import leaderboard, submission
+from pipeline.record import files
+from pipeline.record.digests import sha256_file, write_atomic
+from pipeline.record.store import Artifact, Store
+from pipeline.settings.load import Settings
+from pipeline.stages import load
+from pipeline.stages.graph import competition_root
+
+SHORT_NAME = 6
+LEDGER = "leaderboard.csv"
+
+
+def ledger_of(home: Path) -> Path:
+    """Where the ledger lies."""
+    return home / "submissions" / LEDGER
+
+
+def name_of(artifact: Artifact) -> str:
+    """The submission's name: competition, experiment and the start of the key."""
+    who = "ensemble" if artifact.stage == "ensemble" else str(artifact.manifest["experiment"])
+    return f"{artifact.manifest['competition']}-{who.replace('+', '_')}-{artifact.key[:SHORT_NAME]}"
+
+
+def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
+    """Write submissions/<name>.csv and .json and the ledger's line, unless they are there.
+
+    Args:
+        artifact: a finished infer or ensemble result.
+        settings: for the host's format and sample.
+        store: to look up what the result was made of.
+    """
+    home = store.home
+    path = home / "submissions" / f"{name_of(artifact)}.csv"
+    config = settings.config.competition
+    root = competition_root(settings)
+    data = _input(artifact, "data", store)
+    space = load.samples(data, "test", home).space
+    sample = root / config.sample_submission
+    probabilities = load.test(artifact, path.stem)
+    if not path.is_file():
+        submission.write(path, probabilities, space, config.submission, sample)
+        provenance = {
+            "name": path.stem,
+            "artifact": f"{artifact.stage}/{artifact.key}",
+            "csv_sha256": sha256_file(path),
+            "competition": config.name,
+            "blend": artifact.json("blend.json") if artifact.stage == "ensemble" else None,
+            "manifest": {k: v for k, v in artifact.manifest.items() if k != "files"},
+        }
+        write_atomic(path.with_suffix(".json"), files.json_bytes(provenance))
+    metric = config.metric
+    entry = leaderboard.Entry(
+        name=path.stem,
+        created=str(artifact.manifest["created"]),
+        competition=config.name,
+        kind="blend" if artifact.stage == "ensemble" else "member",
+        experiment=str(artifact.manifest["experiment"]),
+        key=artifact.key,
+        metric=metric,
+        oof=artifact.metrics.get(f"oof_{metric}"),
+        oof_low=artifact.metrics.get("ci_low"),
+        oof_high=artifact.metrics.get("ci_high"),
+    )
+    leaderboard.add(ledger_of(home), entry)
+    return path
+
+
+def _input(artifact: Artifact, name: str, store: Store) -> Artifact:
+    stage, _, key = artifact.inputs[name].partition("/")
+    found = store.find(stage, key)
+    assert found is not None, f"{artifact.stage} {artifact.key} needs {stage} {key}, which is gone"
+    return found

@@ -1,0 +1,99 @@
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from analyze_cases import HOSTILE, SPACE, case, compare_inputs
+from markupsafe import escape
+from test_analyze_explore import Tags
+
+from pipeline.analyze.compare import compare, render_html
+from pipeline.core.predictions import Comparison
+from pipeline.settings.schema import Config, ReportSettings
+
+INPUTS = compare_inputs(case())
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render_html(compare(INPUTS), INPUTS)
+
+
+@pytest.mark.parametrize(
+    ("delta", "verdict", "state", "word"),
+    [
+        (0.02, "better", "better", "Better by 0.0200"),
+        (-0.02, "worse", "worse", "Worse by 0.0200"),
+        (0.001, "can't tell", "unclear", "Can't tell:"),
+    ],
+)
+def test_verdicts(delta, verdict, state, word):
+    comparison = Comparison(delta, delta - 0.01, delta + 0.01, 0.9, 40, verdict, "few groups")
+    found = compare(replace(INPUTS, comparison=comparison)).verdict
+    assert (found.state, found.word) == (state, word)
+    assert "40 training groups" in found.detail and "Caution: few groups." in found.detail
+
+
+def test_verdict_without_comparison_without_old_and_without_difference():
+    assert compare(replace(INPUTS, comparison=None)).verdict.state == "unclear"
+    assert compare(replace(INPUTS, old=None)).verdict.state == "first"
+    same = compare(replace(INPUTS, old=replace(INPUTS.new, name="old")))
+    assert same.verdict.state == "same" and same.metrics["flips"] == 0
+
+
+def test_metrics_are_floats_and_agree():
+    found = compare(INPUTS)
+    assert all(isinstance(value, float) for value in found.metrics.values())
+    assert found.flips is not None and found.metrics["flips"] == len(found.flips.images) > 3
+    assert found.metrics["flips_size"] <= found.metrics["flips"]
+    assert 0 < found.metrics["oof_error_share_parity"] <= found.metrics["oof_error_share_class"]
+
+
+def test_page_opens_with_the_verdict_then_advice(page):
+    sections = [attrs["id"] for tag, attrs in Tags(page).found if tag == "section"]
+    assert sections == ["verdict", "next", "flips", "agreement", "pairs", "confusion", "classes", "sure"]
+    assert "0.6800–0.7400" in page and "0.6900" in page
+
+
+def test_every_flip_has_a_card_that_can_be_filtered(page):
+    flips = compare(INPUTS).flips
+    cards = [attrs for tag, attrs in Tags(page).found if tag == "article"]
+    assert flips is not None and [card["data-id"] for card in cards] == list(flips.images["id"])
+    data = re.search(r'id="directions">(.*?)</script>', page, re.DOTALL)
+    assert data is not None
+    listed = json.loads(data[1])
+    assert [row["images"] for row in listed] == list(flips.directions["images"])
+    for k, row in enumerate(listed):
+        assert sum(str(k) in (card["data-directions"] or "").split() for card in cards) == row["images"]
+
+
+def test_the_gallery_is_cut_where_told():
+    config = Config(report=ReportSettings(max_flips=3))
+    inputs = replace(INPUTS, config=config)
+    short = render_html(compare(inputs), inputs)
+    assert len([1 for tag, _ in Tags(short).found if tag == "article"]) == 3
+    assert "The 3 with the largest confidence gap" in short
+
+
+def test_hostile_names_are_text_everywhere(page):
+    tags = Tags(page).found
+    assert not [name for _, attrs in tags for name in attrs if name.startswith("on")]
+    assert not {"img", "u", "iframe"} & {tag for tag, _ in tags}
+    scripts = [attrs for tag, attrs in tags if tag == "script"]
+    assert len(scripts) == 2 and not [attrs for attrs in scripts if "src" in attrs]
+    assert str(escape(HOSTILE[2])) in page and HOSTILE[2] not in page and SPACE.classes[2] not in page
+
+
+def test_labels_only_and_no_out_of_fold():
+    new, old = (
+        replace(INPUTS.new, probabilities=None, score=None),
+        replace(INPUTS.old, probabilities=None, score=None),
+    )
+    bare = replace(INPUTS, new=new, old=old, oof=None, train=None, comparison=None)
+    shown = render_html(compare(bare), bare)
+    assert "here neither brought any" in shown and "Needs out-of-fold predictions" in shown
+
+
+def test_first_submission_renders():
+    first = replace(INPUTS, old=None, comparison=None)
+    assert "from the second submission on" in render_html(compare(first), first)

@@ -1,0 +1,200 @@
+"""The ledger: one line a submission, scores never lost, damage told by line, safe in parallel."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from pipeline.combine import leaderboard
+from pipeline.combine.leaderboard import Entry
+from pipeline.core.errors import DataError, StorageError
+
+SCORED = Entry("probe", "2026-11-22T09:00:00+00:00", "member", "mask", metric="macro_f1")
+PROBE = replace(SCORED, experiment="probe", key="aaaabbbbcccc", oof=0.61, oof_low=0.6, oof_high=0.62)
+LITE0 = replace(SCORED, name="lite0", created="2026-11-22T08:00:00+00:00", experiment="lite0")
+LITE0 = replace(LITE0, key="ddddeeeeffff", oof=0.67)
+BLEND = Entry("blend", "2026-11-22T09:00:00+00:00", "blend", note='가, "b"')
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "submissions" / "leaderboard.csv"
+
+
+def fill(path, *entries):
+    for entry in entries:
+        leaderboard.add(path, entry)
+
+
+def test_no_ledger_yet_is_an_empty_one(path):
+    assert leaderboard.read(path) == ()
+
+
+def test_what_is_added_is_read_back_by_time_then_name(path):
+    fill(path, PROBE, LITE0, BLEND)
+    assert leaderboard.read(path) == (LITE0, BLEND, PROBE)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines[0] == (
+        "name,created,kind,competition,experiment,key,metric,oof,oof_low,oof_high,public,private,looks,note"
+    )
+    assert lines[1] == "lite0,2026-11-22T08:00:00+00:00,member,mask,lite0,ddddeeeeffff,macro_f1,0.67,,,,,0,"
+    assert len(lines) == 4
+
+
+def test_adding_twice_changes_no_byte(path):
+    fill(path, PROBE, LITE0)
+    before, when = path.read_bytes(), path.stat().st_mtime_ns
+    fill(path, PROBE, LITE0)
+    assert path.read_bytes() == before and path.stat().st_mtime_ns == when
+
+
+def test_adding_the_same_result_again_keeps_scores_date_and_note(path):
+    fill(path, replace(PROBE, note="first try"))
+    leaderboard.record_score(path, "probe", public=0.7, private=0.6, looked=True)
+    leaderboard.add(path, replace(PROBE, created="2027-01-01T00:00:00+00:00", oof=0.63))
+    (entry,) = leaderboard.read(path)
+    assert (entry.public, entry.private, entry.looks) == (0.7, 0.6, 1)
+    assert (entry.created, entry.oof, entry.note) == (PROBE.created, 0.63, "first try")
+
+
+def test_another_result_of_that_name_starts_without_scores_and_the_old_line_stays(path):
+    fill(path, PROBE)
+    leaderboard.record_score(path, "probe", public=0.7)
+    newer = replace(PROBE, key="99998888", created="2026-11-23T00:00:00+00:00")
+    fill(path, newer, newer)
+    old, new = leaderboard.read(path)
+    assert (old.name, old.public, old.former) == ("probe@aaaabbbb", 0.7, True)
+    assert (new.name, new.public, new.former) == ("probe", None, False)
+    assert leaderboard.best((old, new)) == new  # the old file is gone
+    fill(path, replace(newer, key="7777"))
+    assert [e.name for e in leaderboard.read(path)] == ["probe@aaaabbbb", "probe"]
+
+
+def test_scores_are_recorded_one_at_a_time_and_looks_counted(path):
+    fill(path, PROBE, LITE0)
+    leaderboard.record_score(path, "probe", public=0.5)
+    leaderboard.record_score(path, "probe", private=0.4, looked=True)
+    leaderboard.record_score(path, "probe", looked=True)
+    lite0, probe = leaderboard.read(path)
+    assert (probe.public, probe.private, probe.looks) == (0.5, 0.4, 2)
+    assert lite0 == LITE0
+
+
+def test_a_score_for_nobody_names_the_nearest(path):
+    fill(path, PROBE)
+    with pytest.raises(DataError, match=r"no submission 'prob'[\s\S]*did you mean probe"):
+        leaderboard.record_score(path, "prob", public=1)
+    with pytest.raises(DataError, match="it knows: probe"):
+        leaderboard.record_score(path, "zz", public=1)
+
+
+# Best
+
+
+def test_best_prefers_public_scores_and_never_mixes_kinds():
+    probe = replace(PROBE, oof=0.9)
+    lite0, blend = replace(LITE0, public=0.5), replace(BLEND, public=0.6)
+    entries = (probe, lite0, blend)
+    assert leaderboard.best(entries) == blend
+    assert leaderboard.best(entries, excluding="blend") == lite0
+    assert leaderboard.best(entries, by="oof") == probe
+    assert leaderboard.best((probe, LITE0)) == probe
+    assert leaderboard.best((probe, LITE0), excluding="probe") == LITE0
+    assert leaderboard.best(entries, higher_is_better=False) == lite0
+
+
+def test_best_of_equals_is_the_earliest_and_of_nothing_none():
+    assert leaderboard.best((replace(LITE0, oof=0.61), PROBE)).name == "lite0"
+    assert leaderboard.best(()) is None
+    assert leaderboard.best((BLEND,)) is None
+    assert leaderboard.best((PROBE,), excluding="probe") is None
+
+
+def test_a_score_of_zero_is_a_score():
+    assert leaderboard.best((replace(PROBE, public=0.0), LITE0)).name == "probe"
+
+
+# Damage and hands
+
+
+def test_columns_and_spreadsheet_habits_of_people_survive(path):
+    fill(path, PROBE)
+    text = path.read_text(encoding="utf-8").splitlines()
+    text = [text[0] + ",who", text[1] + ",민수"]
+    path.write_text("\r\n".join(text).replace(",", ";"), encoding="utf-8-sig", newline="")
+    fill(path, LITE0)
+    leaderboard.record_score(path, "probe", public=0.7)
+    fill(path, PROBE)
+    lite0, probe = leaderboard.read(path)
+    assert probe == replace(PROBE, public=0.7, extra=(("who", "민수"),))
+    assert lite0.extra == (("who", ""),)
+
+
+def test_damage_is_told_at_once_by_line_and_left_alone(path):
+    fill(path, PROBE, LITE0)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    lines[1] = lines[1].replace("0.67", "0,67?").replace("0,67?", "abc").replace("member", "memb")
+    lines[2] = lines[2].replace("0.61", "nan").replace(",0,", ",-1,").replace("2026-11-22T09", "soon")
+    lines.append(lines[1].replace("lite0,2026", "probe,2026"))
+    path.write_text("\n".join(lines), encoding="utf-8")
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=r"leaderboard\.csv: 8 faults") as error:
+        leaderboard.add(path, BLEND)
+    text = "\n".join(error.value.faults)
+    for fault in (
+        "line 2: oof 'abc' is no number",
+        "line 2: kind 'memb' is none of member, blend, outside",
+        "line 3: oof 'nan' is no number",
+        "line 3: looks '-1' is no count",
+        "line 3: created 'soon:00:00+00:00' is no date",
+        "line 4: name 'probe' again, first on line 3",
+    ):
+        assert fault in text
+    assert path.read_bytes() == before
+
+
+def test_missing_columns_and_merge_conflicts_are_told(path):
+    path.parent.mkdir()
+    path.write_text("name,created\na,b\n", encoding="utf-8")
+    with pytest.raises(DataError, match="12 columns missing"):
+        leaderboard.read(path)
+    path.unlink()
+    fill(path, PROBE)
+    path.write_text(path.read_text(encoding="utf-8") + "<<<<<<< HEAD\n", encoding="utf-8")
+    with pytest.raises(DataError, match="line 3: 1 cells"):
+        leaderboard.read(path)
+
+
+def test_a_note_of_two_lines_stays_one_line(path):
+    fill(path, replace(BLEND, note="one\ntwo"))
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 2
+    assert leaderboard.read(path)[0].note == "one two"
+
+
+def test_numbers_that_are_none_are_our_own_bug(path):
+    with pytest.raises(AssertionError, match="nan is no score"):
+        leaderboard.add(path, replace(PROBE, oof=float("nan")))
+    with pytest.raises(AssertionError, match="kind"):
+        leaderboard.add(path, replace(PROBE, kind="other"))
+    assert not path.exists()
+
+
+def test_processes_at_once_lose_no_line(path):
+    code = (
+        "import sys; from pathlib import Path; from pipeline.combine.leaderboard import *\n"
+        "for n in range(15): add(Path(sys.argv[1]), Entry(f'{sys.argv[2]}{n}', '2026-11-22', 'member'))"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", code, str(path), w]) for w in "abc"]
+    assert [p.wait() for p in running] == [0, 0, 0]
+    assert len(leaderboard.read(path)) == 45
+
+
+def test_a_ledger_that_is_held_is_told(path, monkeypatch):
+    fill(path, PROBE)
+    monkeypatch.setattr(leaderboard, "LOCK_SECONDS", 0.1)
+    with leaderboard._locked(path), pytest.raises(StorageError, match="another process"):
+        # A second lock object, as another process would make.
+        leaderboard.add(path, LITE0)
+    fill(path, LITE0)
+    assert len(leaderboard.read(path)) == 2

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+import torch
+from learn_world import SIZE, digit_images, digit_samples
+
+from pipeline.core.errors import DataError
+from pipeline.core.types import TrainRows
+from pipeline.data.augment import Augmenter
+from pipeline.data.loader import EpochLoader, LoaderPlan, batch_bounds
+
+ROWS = TrainRows.of(np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 8]))
+
+
+def plan(workers=0, policy="medium", batch_size=4, fold=0):
+    return LoaderPlan(digit_samples(0, 20), Augmenter(policy, SIZE), batch_size, 5, fold, workers)
+
+
+def epochs(plan, rows=ROWS, n=2):
+    with EpochLoader(digit_images(30), plan) as loader:
+        return [list(loader.batches(epoch, rows)) for epoch in range(n)]
+
+
+def joined(batches):
+    return tuple(torch.cat(parts) for parts in zip(*batches, strict=True))
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_same_pixels_with_any_number_of_workers(workers):
+    for mine, theirs in zip(epochs(plan(0)), epochs(plan(workers)), strict=True):
+        assert len(mine) == len(theirs)
+        for a, b in zip(mine, theirs, strict=True):
+            assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_next_epoch_has_other_pixels_and_another_order():
+    first, second = (joined(batches) for batches in epochs(plan()))
+    assert not torch.equal(first[2], second[2])
+    by_index = [x[i.argsort(stable=True)] for x, _, i in (first, second)]
+    assert not torch.equal(*by_index)
+
+
+def test_an_epoch_is_the_same_whatever_came_before():
+    with EpochLoader(digit_images(30), plan()) as loader:
+        alone = joined(loader.batches(1, ROWS))
+    assert torch.equal(alone[0], joined(epochs(plan())[1])[0])
+
+
+def test_oversampled_copies_differ():
+    x, _, index = joined(epochs(plan(), n=1)[0])
+    copies = x[index == 8]
+    assert len(copies) == 3
+    assert not torch.equal(copies[0], copies[1]) and not torch.equal(copies[1], copies[2])
+
+
+def test_pixels_and_labels_are_those_of_the_sample():
+    images, samples = digit_images(30), digit_samples(0, 20)
+    x, y, index = joined(epochs(plan(policy="none"), n=1)[0])
+    assert sorted(index.tolist()) == sorted(ROWS.index_R.tolist())
+    assert x.dtype == torch.uint8 and y.dtype == torch.int64
+    for pixels, label, i in zip(x, y, index, strict=True):
+        row = int(np.flatnonzero(images.ids_N == samples.ids_N[i])[0])
+        assert np.array_equal(pixels.numpy(), images.x_NHWC[row])
+        assert label == samples.labels[i]
+
+
+def test_order_differs_by_fold():
+    assert not torch.equal(joined(epochs(plan(fold=0))[0])[2], joined(epochs(plan(fold=1))[0])[2])
+
+
+@pytest.mark.parametrize(
+    ("n", "batch_size", "sizes"),
+    [(9, 4, [4, 5]), (8, 4, [4, 4]), (10, 4, [4, 4, 2]), (1, 4, [1]), (3, 1, [1, 1, 1]), (0, 4, [])],
+)
+def test_a_single_leftover_row_joins_the_batch_before(n, batch_size, sizes):
+    bounds = batch_bounds(n, batch_size)
+    assert [end - start for start, end in bounds] == sizes
+    assert [start for start, _ in bounds] == [0, *[end for _, end in bounds]][:-1] or not sizes
+
+
+def test_a_sample_without_image_is_named():
+    samples = digit_samples(25, 35)
+    with pytest.raises(DataError, match="d30"):
+        EpochLoader(digit_images(30), LoaderPlan(samples, Augmenter("none", SIZE), 4, 0, 0))

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import torch
+from learn_world import SIZE, digit_images
+
+from pipeline.core.errors import DataError
+from pipeline.data.views import parse_all
+from pipeline.learn.features import backbone_digest, extract
+from pipeline.learn.forward import Pass
+from pipeline.learn.model import build
+from pipeline.settings.schema import ModelSettings
+
+SETTINGS = ModelSettings(name="test_resnet", weights="none")
+VIEWS = parse_all(["identity", "hflip", "shift(2,2)"])
+IDS = np.array(["d3", "d1", "d11"])
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build(SETTINGS, 10, 0)
+
+
+def test_shapes_ids_and_values(model):
+    images = digit_images(20)
+    features = extract(model.train(), images, IDS, VIEWS, Pass(batch=2))
+    assert features.x_NVD.shape == (3, 3, 96)
+    assert list(features.ids_N) == list(IDS) and features.views == ("identity", "hflip", "shift(2,2)")
+    row = int(np.flatnonzero(images.ids_N == "d1")[0])
+    x_BCHW = torch.from_numpy(images.x_NHWC[row][None]).permute(0, 3, 1, 2).float() / 255
+    with torch.inference_mode():
+        expected = model.eval().features(x_BCHW.flip(-1))[0]
+    np.testing.assert_allclose(features.x_NVD[1, 1], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_equal_for_any_batch_size(model):
+    images = digit_images(20)
+    ids = np.sort(images.ids_N)
+    one, many = (extract(model, images, ids, VIEWS, Pass(batch=b)).x_NVD for b in (1, 20))
+    np.testing.assert_allclose(one, many, atol=1e-5)
+
+
+def test_digest_says_what_made_the_features(model):
+    base = backbone_digest(model, SIZE, VIEWS)
+    assert base == backbone_digest(build(SETTINGS, 10, 0), SIZE, VIEWS)
+    others = [
+        backbone_digest(model, SIZE + 1, VIEWS),
+        backbone_digest(model, SIZE, VIEWS[:2]),
+        backbone_digest(build(SETTINGS, 10, 1), SIZE, VIEWS),
+    ]
+    assert len({base, *others}) == 4
+
+
+def test_digest_ignores_the_head(model):
+    again = build(SETTINGS, 10, 0)
+    with torch.no_grad():
+        again.backbone.fc.weight.add_(1)
+    assert backbone_digest(again, SIZE, VIEWS) == backbone_digest(model, SIZE, VIEWS)
+
+
+def test_a_missing_image_is_named(model):
+    with pytest.raises(DataError, match="d99"):
+        extract(model, digit_images(20), np.array(["d1", "d99"]), VIEWS, Pass())

@@ -1,0 +1,314 @@
+import copy
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import learn_world
+import numpy as np
+import pytest
+import torch
+from learn_world import SIZE, all_rows, digest, equal_states, fold_job, long_job
+from torch import nn
+
+from pipeline.core.errors import ConfigError, UserError
+from pipeline.core.types import TrainRows
+from pipeline.data.loader import Batch
+from pipeline.learn import checkpoint
+from pipeline.learn.accumulate import Backward, windows
+from pipeline.learn.fit import checkpoint_path, fit
+from pipeline.learn.job import fingerprint
+from pipeline.learn.loss import make_loss
+from pipeline.settings.schema import LossSettings
+
+
+class Killed(BaseException):
+    """Stands for a signal: nothing catches it."""
+
+
+class Bomb:
+    """Pixels that kill whoever reads the n-th image."""
+
+    def __init__(self, x_NHWC, reads):
+        self.x_NHWC, self.shape, self.left = x_NHWC, x_NHWC.shape, reads
+
+    def __getitem__(self, at):
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+        return self.x_NHWC[at]
+
+
+def armed(job, reads):
+    return replace(job, images=learn_world.Pixels(job.images.ids_N, Bomb(job.images.x_NHWC, reads)))
+
+
+def comparable(result):
+    return [{k: v for k, v in entry.items() if k != "images_per_second"} for entry in result.history]
+
+
+@pytest.fixture(scope="module")
+def hard_job():
+    """Everything that could hide state: dropout, average, accumulation, clipping, redrawn rows."""
+
+    def rows(epoch):
+        return TrainRows.of(np.random.default_rng(epoch).integers(0, 49, size=40 + epoch))
+
+    return replace(fold_job(ema_decay=0.9, accumulate=2, clip_norm=1.0), rows=rows)
+
+
+@pytest.fixture(scope="module")
+def whole(hard_job, tmp_path_factory):
+    return fit(hard_job, tmp_path_factory.mktemp("whole"))
+
+
+def test_the_network_learns_and_predicts_its_validation_part(tmp_path):
+    job = fold_job(epochs=6, policy="none", lr=1e-2, n_train=161)
+    result, state = fit(job, tmp_path)
+    losses = [entry["train_loss"] for entry in result.history]
+    assert losses[-1] < 0.8 * losses[0]
+    assert result.history[-1]["valid_score"] > 0.3, "chance is 0.1"
+    assert np.array_equal(result.oof.ids_N, job.valid_samples.ids_N)
+    assert result.oof.classes == job.valid_samples.space.classes
+    np.testing.assert_allclose(result.oof.p_NC.sum(1), 1, atol=1e-6)
+    assert result.history[-1]["valid_score"] == learn_world.accuracy(
+        job.valid_samples.labels, result.oof.p_NC
+    )
+    assert all(torch.isfinite(v).all() for v in state.values())
+
+
+def test_history_names_what_a_person_asks(whole):
+    result, _ = whole
+    expected = ["epoch", "train_loss", "lr", "images_per_second", "valid_loss", "valid_score", "gap"]
+    assert [set(entry) for entry in result.history] == [set(expected)] * 3
+    assert [entry["epoch"] for entry in result.history] == [0, 1, 2]
+    assert result.seconds > 0
+
+
+@pytest.mark.parametrize("reads", [20, 60, 110])
+def test_killed_inside_an_epoch_and_continued_is_bit_identical(hard_job, whole, tmp_path, reads):
+    with pytest.raises(Killed):
+        fit(armed(hard_job, reads), tmp_path)
+    result, state = fit(hard_job, tmp_path)
+    assert equal_states(state, whole[1])
+    assert np.array_equal(result.oof.p_NC, whole[0].oof.p_NC)
+    assert comparable(result) == comparable(whole[0])
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_interrupted_between_epochs_and_continued_is_bit_identical(hard_job, whole, tmp_path, after):
+    def interrupt(fold, epoch, entry):
+        if epoch == after:
+            raise KeyboardInterrupt
+        return True
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(hard_job, tmp_path, interrupt)
+    assert checkpoint.load(checkpoint_path(tmp_path, hard_job.fold))["epoch"] == after + 1
+    seen = []
+    result, state = fit(hard_job, tmp_path, lambda fold, epoch, entry: seen.append(epoch) or True)
+    assert seen == list(range(after + 1, 3)), "finished epochs were trained again"
+    assert equal_states(state, whole[1])
+    assert np.array_equal(result.oof.p_NC, whole[0].oof.p_NC)
+
+
+def test_bf16_resume_is_bit_identical(tmp_path):
+    job = fold_job(precision="bf16")
+    _, expected = fit(job, tmp_path / "whole")
+    with pytest.raises(Killed):
+        fit(armed(job, 80), tmp_path / "killed")
+    assert equal_states(fit(job, tmp_path / "killed")[1], expected)
+    assert not equal_states(fit(fold_job(), tmp_path / "fp32")[1], expected)
+
+
+def test_a_damaged_checkpoint_restarts_the_fold(hard_job, whole, tmp_path, caplog):
+    fit(hard_job, tmp_path, lambda fold, epoch, entry: False)
+    path = checkpoint_path(tmp_path, hard_job.fold)
+    path.write_bytes(path.read_bytes()[:-100])
+    with caplog.at_level(logging.WARNING):
+        _, state = fit(hard_job, tmp_path)
+    assert "damaged" in caplog.text
+    assert equal_states(state, whole[1])
+
+
+def test_a_checkpoint_of_another_job_is_not_continued(hard_job, whole, tmp_path, caplog):
+    fit(replace(hard_job, train=hard_job.train.model_copy(update={"lr": 1e-4})), tmp_path)
+    _, state = fit(hard_job, tmp_path)
+    assert "other settings" in caplog.text
+    assert equal_states(state, whole[1])
+
+
+def test_fingerprint_ignores_which_folds_are_asked_for_and_sees_the_rest(hard_job):
+    train = hard_job.train
+    assert fingerprint(replace(hard_job, train=train.model_copy(update={"folds": [3]}))) == fingerprint(
+        hard_job
+    )
+    others = [
+        replace(hard_job, fold=1),
+        replace(hard_job, rows=all_rows(49)),
+        replace(hard_job, loss=LossSettings(name="focal")),
+        replace(hard_job, train_samples=hard_job.train_samples.take(hard_job.train_samples.ids_N[::-1])),
+        replace(hard_job, weights_N=np.full(49, 2, np.float32)),
+    ]
+    assert len({fingerprint(job) for job in [hard_job, *others]}) == 6
+
+
+def test_on_epoch_ends_a_fold(hard_job, tmp_path):
+    calls = []
+    result, _ = fit(hard_job, tmp_path, lambda *call: calls.append(call) or len(calls) < 2)
+    assert [(fold, epoch) for fold, epoch, _ in calls] == [(3, 0), (3, 1)]
+    assert len(result.history) == 2 and calls[1][2] == result.history[1]
+
+
+def test_a_fold_is_the_same_alone_first_and_last(hard_job, whole, tmp_path):
+    fit(replace(hard_job, fold=0), tmp_path / "0")
+    torch.manual_seed(123)
+    torch.rand(100)
+    _, last = fit(hard_job, tmp_path / "3")
+    assert equal_states(last, whole[1])
+    other = fit(replace(hard_job, fold=1), tmp_path / "1")[1]
+    assert not equal_states(other, last), "folds share their draws"
+
+
+def test_workers_change_nothing(hard_job, whole, tmp_path):
+    assert equal_states(fit(replace(hard_job, workers=2), tmp_path)[1], whole[1])
+
+
+def test_the_average_is_what_predicts(hard_job, whole, tmp_path):
+    state = checkpoint_state(hard_job, tmp_path)
+    assert equal_states(state["ema"], whole[1])
+    assert not equal_states(state["model"], whole[1])
+
+
+def checkpoint_state(job, work):
+    fit(job, work)
+    return checkpoint.load(checkpoint_path(work, job.fold))
+
+
+def test_a_loss_that_is_no_number_says_where_and_what_to_try(tmp_path):
+    weights = np.ones(49, np.float32)
+    weights[7] = np.inf
+    with pytest.raises(UserError, match=r"fold 3, epoch 0, step \d") as caught:
+        fit(replace(fold_job(), weights_N=weights), tmp_path)
+    assert "train.lr" in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_fp16_without_a_gpu_is_a_config_error(tmp_path):
+    with pytest.raises(ConfigError, match="fp16 needs a GPU"):
+        fit(fold_job(precision="fp16"), tmp_path)
+
+
+def plain_network():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 5, stride=4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 49, 10))
+    return net.double()
+
+
+class _Doubled(nn.Module):
+    """Double precision, so that only the arithmetic of the window can differ."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x_BCHW):
+        return self.net(x_BCHW.double())
+
+
+def gradients(cuts, weights_N, total=21):
+    images, samples = learn_world.digit_images(total), learn_world.digit_samples(0, total)
+    at = [int(np.flatnonzero(images.ids_N == i)[0]) for i in samples.ids_N]
+    x, y = torch.from_numpy(images.x_NHWC[at]), torch.from_numpy(samples.labels.copy())
+    index = torch.arange(total)
+    window = [Batch(x[a:b], y[a:b], index[a:b]) for a, b in zip([0, *cuts], [*cuts, total], strict=True)]
+    net = _Doubled(plain_network())
+    value = Backward(make_loss(LossSettings()), weights_N)(net, window)
+    return value, torch.cat([p.grad.flatten() for p in net.parameters()])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("cuts", [[7, 14], [16], [8, 16], [20]])
+def test_accumulation_equals_the_large_batch(cuts, weighted):
+    weights = torch.linspace(0.1, 5, 21) if weighted else torch.ones(21)
+    value, gradient = gradients(cuts, weights)
+    whole_value, whole_gradient = gradients([], weights)
+    assert value == pytest.approx(whole_value)
+    torch.testing.assert_close(gradient, whole_gradient, rtol=1e-9, atol=1e-12)
+
+
+def test_the_mean_of_means_would_have_been_seen():
+    """The trap itself: dividing by the number of micro-batches is far off for unequal ones."""
+    weights = torch.linspace(0.1, 5, 21)
+    _, right = gradients([], weights)
+    parts = []
+    for a, b in [(0, 16), (16, 21)]:
+        masked = torch.zeros(21)
+        masked[a:b] = weights[a:b]
+        parts.append(gradients([], masked)[1])
+    wrong = sum(parts) / 2
+    assert (wrong - right).norm() / right.norm() > 0.05
+
+
+def test_windows_end_with_a_short_one():
+    batches = [Batch(torch.zeros(1), torch.zeros(1), torch.tensor([i])) for i in range(5)]
+    assert [[int(b.index_B) for b in w] for w in windows(batches, 2)] == [[0, 1], [2, 3], [4]]
+
+
+def test_sample_weights_reach_the_loss(tmp_path):
+    job = fold_job(epochs=1)
+    heavy = replace(job, weights_N=np.linspace(0.1, 5, 49).astype(np.float32))
+    assert not equal_states(fit(job, tmp_path / "a")[1], fit(heavy, tmp_path / "b")[1])
+    same = replace(job, weights_N=np.full(49, 4, np.float32))
+    torch.testing.assert_close(fit(job, tmp_path / "c")[1], fit(same, tmp_path / "d")[1])
+
+
+def other_process(work, fold):
+    script = Path(learn_world.__file__)
+    environment = {**os.environ, "PYTHONPATH": str(script.parent.parent)}
+    command = [sys.executable, str(script), str(work), str(fold)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=environment, cwd=script.parent.parent
+    )
+
+
+@pytest.mark.slow
+def test_kill_9_inside_an_epoch_and_another_process_end_alike(tmp_path):
+    """Also fold isolation: the same fold here, there, and there again after a kill."""
+    _, here = fit(long_job(3), tmp_path / "here")
+    process = other_process(tmp_path / "killed", 3)
+    path = checkpoint_path(tmp_path / "killed", 3)
+    while not path.exists():
+        assert process.poll() is None, "it ended before its first checkpoint"
+        time.sleep(0.005)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert checkpoint.load(path)["epoch"] < long_job(3).train.epochs
+    again = other_process(tmp_path / "killed", 3)
+    alone = other_process(tmp_path / "alone", 3)
+    digests = {again.communicate()[0].strip(), alone.communicate()[0].strip(), digest(here)}
+    assert len(digests) == 1
+
+
+@pytest.mark.gpu
+def test_resume_on_a_gpu(tmp_path):
+    if not torch.cuda.is_available():
+        pytest.skip("NO CUDA DEVICE: training on a GPU was not tested")
+    job = replace(fold_job(precision="fp16", ema_decay=0.9), device="cuda")
+    _, expected = fit(job, tmp_path / "whole")
+    with pytest.raises(Killed):
+        fit(armed(job, 80), tmp_path / "killed")
+    assert equal_states(fit(job, tmp_path / "killed")[1], expected)
+
+
+def test_the_job_is_left_as_it_was(hard_job, tmp_path):
+    before = copy.deepcopy(hard_job.images.x_NHWC)
+    fit(hard_job, tmp_path)
+    assert hard_job.images.x_NHWC.shape[1] == SIZE
+    assert np.array_equal(before, hard_job.images.x_NHWC)

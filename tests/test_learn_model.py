@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+import torch
+from learn_world import SIZE, equal_states
+
+from pipeline.core.errors import ModelError
+from pipeline.learn.model import build, describe, restore, to_device
+from pipeline.settings.schema import ModelSettings
+
+
+def tiny(name="test_resnet", **more):
+    return ModelSettings(name=name, weights="none", **more)
+
+
+@pytest.fixture(scope="module")
+def x_BCHW():
+    return torch.rand(3, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "mobilenetv3_small_050"])
+def test_shapes_and_features_lead_to_logits(name, x_BCHW):
+    model = build(tiny(name), 7, 0).eval()
+    with torch.inference_mode():
+        features, logits = model.features(x_BCHW), model(x_BCHW)
+        assert features.ndim == 2 and logits.shape == (3, 7)
+        torch.testing.assert_close(model.backbone.get_classifier()(features), logits)
+
+
+def test_equal_seeds_give_equal_weights_whatever_was_drawn_before():
+    first = build(tiny(), 4, 5).state_dict()
+    torch.rand(17)
+    assert equal_states(first, build(tiny(), 4, 5).state_dict())
+    assert not equal_states(first, build(tiny(), 4, 6).state_dict())
+
+
+def test_building_leaves_the_callers_generator_alone():
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    build(tiny(), 4, 5)
+    assert torch.equal(expected, torch.rand(3))
+
+
+def test_normalises_inside_with_the_backbones_own_numbers(x_BCHW):
+    model = build(tiny("tf_efficientnet_lite0"), 4, 0)
+    assert describe(model).mean == (0.5, 0.5, 0.5) == describe(model).std
+    torch.testing.assert_close(model.normalise(x_BCHW), x_BCHW * 2 - 1)
+    assert describe(build(tiny("mobilenetv3_small_050"), 4, 0)).mean == pytest.approx((0.485, 0.456, 0.406))
+
+
+def test_a_vit_built_for_the_size_of_the_images(x_BCHW):
+    model = build(tiny("vit_tiny_patch16_224"), 3, 0, size_px=SIZE)
+    assert model(x_BCHW).shape == (3, 3)
+
+
+def test_describe_counts():
+    model = build(tiny(), 4, 0)
+    for parameter in model.backbone.get_classifier().parameters():
+        parameter.requires_grad_(False)
+    facts = describe(model)
+    assert facts.parameters == sum(p.numel() for p in model.parameters())
+    assert facts.parameters - facts.trainable == 96 * 4 + 4
+
+
+def test_channels_last_changes_no_weight():
+    model = build(tiny(), 4, 0)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    after = to_device(model, "cpu")
+    assert equal_states(before, after.state_dict())
+    assert after.backbone.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_restore_gives_back_the_same_function(x_BCHW):
+    model = build(tiny(), 4, 5).eval()
+    again = restore(tiny(), 4, model.state_dict()).eval()
+    with torch.inference_mode():
+        assert torch.equal(model(x_BCHW), again(x_BCHW))
+    with pytest.raises(ModelError, match="do not fit"):
+        restore(tiny("test_efficientnet"), 4, model.state_dict())
+
+
+def test_unknown_model_names_the_nearest():
+    with pytest.raises(ModelError, match=r"did you mean .*resnet50"):
+        build(tiny("resnet5O"), 4, 0)
+
+
+def test_an_unsupported_rate_is_told():
+    with pytest.raises(ModelError, match="drop_path_rate"):
+        build(tiny("vgg11", drop_path_rate=0.1), 4, 0)
+
+
+def test_no_hub_says_what_to_use(monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", "/nonexistent")
+    with pytest.raises(ModelError, match="no hub reachable") as caught:
+        build(ModelSettings(name="test_resnet", weights="hub"), 4, 0)
+    assert "package:" in str(caught.value) and "file:" in str(caught.value)
+
+
+@pytest.mark.gpu
+def test_runs_on_a_gpu(x_BCHW):
+    if not torch.cuda.is_available():
+        pytest.skip("NO CUDA DEVICE: training on a GPU was not tested")
+    model = to_device(build(tiny(), 4, 0), "cuda").eval()
+    on_cpu = build(tiny(), 4, 0).eval()
+    with torch.inference_mode():
+        np.testing.assert_allclose(model(x_BCHW.cuda()).cpu(), on_cpu(x_BCHW), atol=1e-3)

