@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from learn_world import accuracy, digit_images, digit_samples
+from learn_world import accuracy, digit_images, digit_samples, random_head
 
 from pipeline.core.predictions import Features
 from pipeline.data.views import parse_all
@@ -19,7 +19,7 @@ CLASSES = digit_samples(0, 1).space.classes
 
 @pytest.fixture(scope="module")
 def model():
-    return build(SETTINGS, 10, 0)
+    return random_head(build(SETTINGS, 10, 0))
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from learn_world import SIZE, equal_states
+from learn_world import SIZE, equal_states, random_head
 
 from pipeline.core.errors import ModelError
 from pipeline.learn.model import build, describe, restore, to_device
@@ -19,7 +19,7 @@ def x_BCHW():
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "mobilenetv3_small_050"])
 def test_shapes_and_features_lead_to_logits(name, x_BCHW):
-    model = build(tiny(name), 7, 0).eval()
+    model = random_head(build(tiny(name), 7, 0)).eval()
     with torch.inference_mode():
         features, logits = model.features(x_BCHW), model(x_BCHW)
         assert features.ndim == 2 and logits.shape == (3, 7)
@@ -31,6 +31,11 @@ def test_equal_seeds_give_equal_weights_whatever_was_drawn_before():
     torch.rand(17)
     assert equal_states(first, build(tiny(), 4, 5).state_dict())
     assert not equal_states(first, build(tiny(), 4, 6).state_dict())
+
+
+def test_a_new_classifier_starts_at_even_odds(x_BCHW):
+    for name in ("test_resnet", "mobilenetv3_small_050"):
+        assert not build(tiny(name), 4, 5)(x_BCHW).any()
 
 
 def test_building_leaves_the_callers_generator_alone():
@@ -71,7 +76,7 @@ def test_channels_last_changes_no_weight():
 
 
 def test_restore_gives_back_the_same_function(x_BCHW):
-    model = build(tiny(), 4, 5).eval()
+    model = random_head(build(tiny(), 4, 5)).eval()
     again = restore(tiny(), 4, model.state_dict()).eval()
     with torch.inference_mode():
         assert torch.equal(model(x_BCHW), again(x_BCHW))
@@ -103,7 +108,7 @@ def test_no_hub_says_what_to_use(monkeypatch):
 def test_runs_on_a_gpu(x_BCHW):
     if not torch.cuda.is_available():
         pytest.skip("NO CUDA DEVICE: training on a GPU was not tested")
-    model = to_device(build(tiny(), 4, 0), "cuda").eval()
-    on_cpu = build(tiny(), 4, 0).eval()
+    model = to_device(random_head(build(tiny(), 4, 0)), "cuda").eval()
+    on_cpu = random_head(build(tiny(), 4, 0)).eval()
     with torch.inference_mode():
         np.testing.assert_allclose(model(x_BCHW.cuda()).cpu(), on_cpu(x_BCHW), atol=1e-3)

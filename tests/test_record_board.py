@@ -34,7 +34,7 @@ def test_the_view_names_its_columns_in_order_and_hides_folds() -> None:
 
 
 def test_the_guide_links_to_the_view_and_takes_a_table() -> None:
-    assert board.guide("7").splitlines()[0].startswith(f"[Open the table with scores, best first]({'#'}/exp")
+    assert board.guide("7").splitlines()[0].startswith("[Open the table with scores, best first](#/exp")
     assert board.view_path("7") in board.guide("7")
     assert board.guide("7", "| a | b |").endswith("\n| a | b |")
 

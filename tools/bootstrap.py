@@ -23,7 +23,7 @@ from pathlib import Path
 OLDEST = (3, 11)
 MARK = "podium-complete"  # written last: an environment without it does not exist
 CHECKOUT = Path(__file__).resolve().parent.parent
-CANNOT_WRITE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+CANNOT_WRITE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 SIZE = "about 6.5 GB on Linux (torch with CUDA), 2 GB on macOS"
 
 

@@ -16,6 +16,7 @@ from pipeline.settings.schema import Config
 MOST = 4
 FEW_IMAGES = 0.5
 MUCH_OVERCONFIDENCE = 0.05
+LOOK_AT_ERRORS = "see Confident errors in the report"
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,13 @@ class Advice:
     Args:
         sentence: what was seen, with its number.
         reason: why this answer.
-        command: what to run, or empty.
+        command: what to run, or where to look.
         direction: position in the directions table of the flips to look at, if any.
     """
 
     sentence: str
     reason: str
-    command: str = ""
+    command: str
     direction: int | None = None
 
 
@@ -121,7 +122,9 @@ def _overconfident(mistakes: Mistakes, config: Config) -> Advice | None:
     reason = "An over-sure member outvotes others in a blend; some may be wrong labels: see Confident errors."
     if config.loss.label_smoothing > 0:
         return Advice(
-            sentence, f"{reason} `loss.label_smoothing={config.loss.label_smoothing}` is already on."
+            sentence,
+            f"{reason} `loss.label_smoothing={config.loss.label_smoothing}` is already on.",
+            LOOK_AT_ERRORS,
         )
     return Advice(sentence, reason, train_with("loss.label_smoothing=0.1"))
 
@@ -138,6 +141,7 @@ def _most_flipped(space: LabelSpace, flips: Flips) -> Advice:
     return Advice(
         f"{lead}; the commonest way is {top['old']} → {top['new']}, {plural(int(top['images']), 'image')}.",
         "Judge a dozen of these by eye: if the new answers look right more often, the gain is real.",
+        "see Changed predictions in the report",
         direction=0,
     )
 

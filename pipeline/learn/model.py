@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from pipeline.core.errors import ModelError, nearest
-from pipeline.learn.weights import State, first_line, load_weights
+from pipeline.learn.weights import State, classifier_keys, first_line, load_weights
 from pipeline.settings.schema import ModelSettings
 
 
@@ -89,10 +89,12 @@ def describe(model: Classifier) -> ModelFacts:
 def build(settings: ModelSettings, n_classes: int, seed: int, size_px: int | None = None) -> Classifier:
     """A fresh network: equal arguments give equal weights, whatever was drawn before.
 
+    A classifier that the weights source does not bring starts at zero.
+
     Args:
         settings: name, weights source, dropout.
         n_classes: outputs of the new classifier.
-        seed: of every weight that is not loaded; ≥ 0.
+        seed: of every other weight that is not loaded; ≥ 0.
         size_px: side of the images, for models that are built for one size; None: their own.
 
     Raises:
@@ -102,9 +104,29 @@ def build(settings: ModelSettings, n_classes: int, seed: int, size_px: int | Non
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone = _create(settings, n_classes, size_px)
-    if settings.weights not in ("none", "hub"):
-        load_weights(backbone, settings.name, settings.weights)
+    if settings.weights == "none":
+        has_classifier = False
+    elif settings.weights == "hub":
+        has_classifier = n_classes == getattr(backbone, "pretrained_cfg", {}).get("num_classes")
+    else:
+        has_classifier = load_weights(backbone, settings.name, settings.weights)
+    if not has_classifier:
+        _zero_classifier(backbone)
     return _wrap(settings.name, backbone)
+
+
+def _zero_classifier(backbone: nn.Module) -> None:
+    """A new classifier starts at zero: even odds, and no random push through pretrained weights.
+
+    Measured with tf_efficientnet_lite0 (whose own start draws from ±1/√C) on digits, three epochs:
+    first loss 2.23 against 5.87, accuracy .61 against .24; ResNets do not care.
+    Source: Big Vision's `head_zeroinit`, https://github.com/google-research/big_vision.
+    """
+    names = classifier_keys(backbone)
+    with torch.no_grad():
+        for name, parameter in backbone.named_parameters():
+            if name in names:
+                parameter.zero_()
 
 
 def restore(settings: ModelSettings, n_classes: int, state: State, size_px: int | None = None) -> Classifier:

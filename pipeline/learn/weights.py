@@ -169,8 +169,11 @@ def classifier_keys(backbone: nn.Module) -> set[str]:
     return {key for key in backbone.state_dict() if any(key.startswith(f"{name}.") for name in names)}
 
 
-def fit_state(backbone: nn.Module, state: State, source: str) -> None:
+def fit_state(backbone: nn.Module, state: State, source: str) -> bool:
     """Load a state into the backbone: strictly, but for a classifier of another task.
+
+    Returns:
+        Whether the classifier was loaded too.
 
     Raises:
         ModelError: keys are missing, unexpected or of another shape; all of them are named.
@@ -194,9 +197,10 @@ def fit_state(backbone: nn.Module, state: State, source: str) -> None:
             "set model.name to the model that the weights are of, or model.weights=none",
         )
     backbone.load_state_dict({**own, **{k: v for k, v in state.items() if k not in skipped}}, strict=True)
+    return not skipped
 
 
-def load_weights(backbone: nn.Module, model: str, weights: str) -> None:
+def load_weights(backbone: nn.Module, model: str, weights: str) -> bool:
     """Load `file:PATH` or `package:NAME` into a timm model.
 
     Args:
@@ -204,13 +208,15 @@ def load_weights(backbone: nn.Module, model: str, weights: str) -> None:
         model: its name.
         weights: the setting.
 
+    Returns:
+        Whether the classifier was loaded too.
+
     Raises:
         ModelError: the source is unknown, not installed, unreadable or does not fit.
     """
     kind, _, name = weights.partition(":")
     if kind == "file":
-        fit_state(backbone, read_state(Path(name)), weights)
-        return
+        return fit_state(backbone, read_state(Path(name)), weights)
     if kind != "package" or name not in PACKAGES:
         hint = nearest(name or kind, [*PACKAGES, "none", "hub", "file:", "package:"])
         raise ModelError(
@@ -225,4 +231,4 @@ def load_weights(backbone: nn.Module, model: str, weights: str) -> None:
             remedy=f"set model.name={package.model}, or model.weights=none",
         )
     state = package.rename(read_state(_package_file(name, package)), backbone)
-    fit_state(backbone, state, weights)
+    return fit_state(backbone, state, weights)

@@ -56,7 +56,7 @@ class FileIndex:
             try:
                 rows = json.loads(path.read_text(encoding="utf-8"))
                 self._known = {name: (int(s), int(m), str(d)) for name, (s, m, d) in rows.items()}
-            except (ValueError, AttributeError):
+            except (ValueError, TypeError, AttributeError):
                 self._known = {}  # a lost index costs time, never a result
 
     def digest(self, path: Path) -> str:

@@ -95,9 +95,11 @@ def told_as_storage_error(folder: Path) -> Iterator[None]:
         reasons = {
             errno.ENOSPC: "the disk is full",
             errno.EDQUOT: "the disk quota is used up",
+            errno.EFBIG: "a file grew beyond the size limit (`ulimit -f`)",
             errno.EROFS: "the disk is read-only",
-            errno.EACCES: "no permission to write",
-            errno.EPERM: "no permission to write",
+            errno.EACCES: "permission denied",
+            errno.EPERM: "permission denied",
+            errno.ENOTDIR: "a file stands where a folder is needed",
         }
         reason = reasons.get(error.errno or 0)
         if reason is None:
@@ -133,7 +135,8 @@ class Store:
                 aside = self.root / ".damaged" / f"{stage}-{key}"
                 shutil.rmtree(aside, ignore_errors=True)
                 aside.parent.mkdir(parents=True, exist_ok=True)
-                folder.rename(aside)
+                with contextlib.suppress(FileNotFoundError):  # another process set it aside first
+                    folder.rename(aside)
             return None
         self._verified[stage, key] = artifact
         return artifact
@@ -167,6 +170,18 @@ class Store:
             yield
         finally:
             held.release()
+
+    def busy(self) -> list[str]:
+        """`<stage>-<key>` of what other processes are making right now."""
+        held = []
+        for path in sorted((self.root / ".locks").glob("*.lock")):
+            lock = FileLock(path)
+            try:
+                lock.acquire(timeout=0)
+                lock.release()
+            except Timeout:
+                held.append(path.stem)
+        return held
 
     @contextlib.contextmanager
     def draft(self, stage: str, key: str) -> Iterator[Path]:
@@ -210,10 +225,11 @@ class Store:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         except (ValueError, OSError):
             return None
-        return Artifact(stage, key, folder, manifest) if isinstance(manifest, dict) else None
+        whole = isinstance(manifest, dict) and isinstance(manifest.get("files"), dict)
+        return Artifact(stage, key, folder, manifest) if whole and manifest.get("key") == key else None
 
     def _damage(self, artifact: Artifact) -> str | None:
-        for name, facts in artifact.manifest.get("files", {}).items():
+        for name, facts in artifact.manifest["files"].items():
             path = artifact.folder / name
             if not path.is_file():
                 return f"{name} is missing"

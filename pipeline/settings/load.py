@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
 from pipeline.core.errors import ConfigError, nearest
@@ -86,16 +87,16 @@ def resolve(request: Request, folder: Path, faults: Sequence[Fault] = ()) -> Set
     """Read, merge and validate what `request` names; see `load`."""
     found = list(faults)
     base = parse_file(folder / "config.yaml", _label(folder / "config.yaml", folder))
-    defaults = base.data.pop("defaults", {})
+    defaults = _names_of(base, "defaults", ("competition", "experiment"), found)
     request = replace(request, competition=request.competition or defaults.get("competition"))
     competition = _overlay("competition", request.competition, folder, found)
-    preferred = _uses(competition, ("experiment",), found).get("experiment")
+    preferred = _names_of(competition, "uses", ("experiment",), found).get("experiment")
     experiment = request.experiment or _names(preferred or defaults.get("experiment"))
     request = replace(request, experiment=experiment)
     layers = [base, competition, *_chosen(request, folder, found)]
     for layer in layers:
         found += layer.faults
-    data, sources = _merge(layers)
+    data, sources = _merge(layers, found)
     _apply(request.values, data, sources)
     sections, more = _validate(data, sources)
     found += more
@@ -128,6 +129,8 @@ def _request(arguments: Sequence[str]) -> tuple[Request, list[Fault]]:
             faults.append(Fault(word, "expected key=value, e.g. train.epochs=10"))
         elif path in chosen or path in values:
             faults.append(Fault(word, f"`{path}` is overridden twice"))
+        elif path in GROUPS and not text:
+            faults.append(Fault(word, f"names no file, e.g. {path}=NAME"))
         elif path in GROUPS:
             chosen[path] = text
         else:
@@ -143,31 +146,34 @@ def _chosen(request: Request, folder: Path, faults: list[Fault]) -> Iterator[Par
     experiments = [_overlay("experiment", name, folder, faults) for name in request.experiment or ()]
     model = request.model
     for overlay in experiments:
-        model = request.model or _uses(overlay, ("model",), faults).get("model", model)
+        model = request.model or _names_of(overlay, "uses", ("model",), faults).get("model", model)
     if model:
         yield _overlay("model", model, folder, faults)
     yield from experiments
 
 
-def _uses(overlay: Parsed, known: tuple[str, ...], faults: list[Fault]) -> dict[str, str]:
-    """Which other files a file builds on: its `uses`, taken out of its settings."""
-    uses = overlay.data.pop("uses", None) or {}
-    odd = sorted(set(uses) - set(known))
+def _names_of(file: Parsed, key: str, known: tuple[str, ...], faults: list[Fault]) -> dict[str, str]:
+    """Which other files a file builds on: its `uses` or `defaults`, taken out of its settings."""
+    names = file.data.pop(key, None) or {}
+    where = file.lines.get(key, key)
+    if not isinstance(names, dict):
+        faults.append(Fault(where, f"`{key}` expects lines such as `{known[0]}: NAME`; got {names!r}"))
+        return {}
+    odd = sorted(str(name) for name in names if name not in known)
     if odd:
-        where = overlay.lines.get("uses", "uses")
-        faults.append(Fault(where, f"`uses` takes {', '.join(known)} here, not {', '.join(odd)}"))
-    return {key: str(value) for key, value in uses.items() if key in known}
+        faults.append(Fault(where, f"`{key}` takes {', '.join(known)} here, not {', '.join(odd)}"))
+    return {name: str(value) for name, value in names.items() if name in known}
 
 
 def _overlay(group: str, name: str | None, folder: Path, faults: list[Fault]) -> Parsed:
     if name is None:
         return Parsed({}, {}, ())
-    path = folder / group / f"{name}.yaml"
-    if not path.is_file():
-        known = sorted(p.stem for p in (folder / group).glob("*.yaml"))
-        hint = nearest(name, known) or f"known: {', '.join(known)}"
-        faults.append(Fault(f"{group}={name}", f"no such file {_label(path, folder)}; {hint}"))
+    known = sorted(p.stem for p in (folder / group).glob("*.yaml"))
+    if name not in known:
+        hint = nearest(name, known) or f"known: {', '.join(known) or 'none yet'}"
+        faults.append(Fault(f"{group}={name}", f"no such file {folder.name}/{group}/{name}.yaml; {hint}"))
         return Parsed({}, {}, ())
+    path = folder / group / f"{name}.yaml"
     return parse_file(path, _label(path, folder))
 
 
@@ -180,13 +186,22 @@ def _leaves(data: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield path
 
 
-def _merge(layers: Sequence[Parsed]) -> tuple[dict[str, Any], dict[str, str]]:
+def _merge(layers: Sequence[Parsed], faults: list[Fault]) -> tuple[dict[str, Any], dict[str, str]]:
     merged = OmegaConf.create({})
     sources: dict[str, str] = {}
     for layer in layers:
-        merged = OmegaConf.merge(merged, OmegaConf.create(layer.data))
+        try:
+            merged = OmegaConf.merge(merged, OmegaConf.create(layer.data))
+        except OmegaConfBaseException as error:
+            where = next(iter(layer.lines.values()), "settings")
+            faults.append(Fault(where, f"cannot be merged: {str(error).splitlines()[0]}"))
         sources.update({path: layer.lines.get(path, "") for path in _leaves(layer.data)})
-    data = OmegaConf.to_container(merged, resolve=True)
+    try:
+        data = OmegaConf.to_container(merged, resolve=True)
+    except OmegaConfBaseException as error:
+        path = str(error.full_key)
+        faults.append(Fault(_source(path, sources), f"{path}: {str(error).splitlines()[0]}"))
+        data = OmegaConf.to_container(merged, resolve=False)
     assert isinstance(data, dict), "merged settings are a mapping"
     return {str(k): v for k, v in data.items()}, sources
 
@@ -195,10 +210,11 @@ def _apply(values: Sequence[tuple[str, Any]], data: dict[str, Any], sources: dic
     for path, value in values:
         *parents, last = path.split(".")
         place = data
-        for parent in parents:
+        for depth, parent in enumerate(parents, start=1):
             below = place.get(parent)
             if not isinstance(below, dict):
                 below = place[parent] = {}
+                sources.pop(".".join(parents[:depth]), None)
             place = below
         place[last] = value
         sources[path] = f"{OVERRIDE} {path}"
@@ -233,9 +249,10 @@ def _validate(data: Mapping[str, Any], sources: Mapping[str, str]) -> tuple[dict
     for name, info in Config.model_fields.items():
         section = info.annotation
         assert isinstance(section, type) and issubclass(section, BaseModel), f"{name} is no section"
+        written = data.get(name)
         try:
             # JSON mode takes a list for a tuple and stays strict about the rest.
-            sections[name] = section.model_validate_json(json.dumps(data.get(name) or {}))
+            sections[name] = section.model_validate_json(json.dumps({} if written is None else written))
         except ValidationError as error:
             faults += [_fault(name, e, sources) for e in error.errors()]
         except TypeError as error:
@@ -252,8 +269,11 @@ def _source(path: str, sources: Mapping[str, str]) -> str:
         prefix = ".".join(steps[:end]).replace(".[", "[")
         if sources.get(prefix):
             return sources[prefix]
-    below = (s for p, s in sources.items() if p.startswith((path, f"{path.split('.')[0]}.")))
-    return next(below, path)
+    for start in (path, f"{path.split('.')[0]}."):
+        below = next((s for p, s in sources.items() if s and p.startswith(start)), None)
+        if below:
+            return below
+    return path
 
 
 def _fault(section: str, error: Any, sources: Mapping[str, str]) -> Fault:

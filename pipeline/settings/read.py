@@ -1,8 +1,8 @@
 """One YAML file, or one `key=value`, into plain data, with nothing silent.
 
 Owns: line numbers, duplicate keys, and refusing scalars that YAML 1.1 turns into something else
-(`012` is 10, `58:30` is 3510, `off` is False). Does not own merging or validating
-(`settings/load.py`).
+(`012` is 10, `58:30` is 3510, `off` is False). `1e-3` is a number here and `2026-01-01` stays text, as
+in YAML 1.2. Does not own merging or validating (`settings/load.py`).
 """
 
 import re
@@ -18,6 +18,24 @@ AMBIGUOUS = (
     (re.compile(r"^[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$"), "digits with colons are read in base 60"),
     (re.compile(r"^(y|n|yes|no|on|off)$", re.IGNORECASE), "this word is read as true or false"),
 )
+FLOAT = "tag:yaml.org,2002:float"
+TIMESTAMP = "tag:yaml.org,2002:timestamp"
+EXPONENT = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
+
+
+def _resolvers() -> dict[Any, list[tuple[str, re.Pattern[str]]]]:
+    """PyYAML's table of what an unquoted scalar means, by its first character, mended."""
+    known = yaml.SafeLoader.yaml_implicit_resolvers.items()
+    found = {first: [rule for rule in rules if rule[0] != TIMESTAMP] for first, rules in known}
+    for first in "+-0123456789":
+        found[first].append((FLOAT, EXPONENT))
+    return found
+
+
+class Loader(yaml.SafeLoader):
+    """SafeLoader, except that `1e-3` is a number and `2026-01-01` is text."""
+
+    yaml_implicit_resolvers = _resolvers()
 
 
 @dataclass(frozen=True)
@@ -79,8 +97,8 @@ def parse(text: str, where: str) -> Parsed:
         where: how errors call it, e.g. `configs/model/lite0.yaml`.
     """
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = {} if node is None else yaml.safe_load(text)
+        node = yaml.compose(text, Loader=Loader)
+        data = {} if node is None else yaml.load(text, Loader=Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f":{mark.line + 1}" if mark else ""
@@ -107,8 +125,8 @@ def parse_file(path: Path, where: str) -> Parsed:
 def parse_value(text: str) -> tuple[Any, str | None]:
     """The value of a `key=value` override, and what is wrong with it or None."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        value = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=Loader)
+        value = yaml.load(text, Loader=Loader)
     except yaml.YAMLError as error:
         return None, f"no YAML value: {getattr(error, 'problem', error)}"
     faults = [fault for _, _, fault in _walk(node, "", "") if fault] if node else []

@@ -14,7 +14,7 @@ from pathlib import Path
 from pipeline.combine import leaderboard
 from pipeline.core.errors import DataError
 from pipeline.core.metrics import get as metric_of
-from pipeline.record.store import Artifact
+from pipeline.record.store import Artifact, told_as_storage_error
 from pipeline.settings.load import Settings
 from pipeline.stages import hostscore, housekeeping, runs, submission
 from pipeline.stages.context import Context, flat
@@ -26,10 +26,11 @@ Options = argparse.Namespace
 def run(options: Options, settings: Settings) -> None:
     """Run the command that `options` names."""
     context = Context(settings, options.rehash)
-    try:
-        COMMANDS[options.command](context, options)
-    finally:
-        context.close()
+    with told_as_storage_error(context.home):
+        try:
+            COMMANDS[options.command](context, options)
+        finally:
+            context.close()
 
 
 def _stage(name: str) -> Callable[[Context, Options], None]:

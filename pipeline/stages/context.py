@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import json
 import platform
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -141,6 +142,7 @@ class Context:
             }
             if missing:
                 self.say("\n".join(module.announce(need.settings, inputs, list(missing.values()), self)))
+            self._record_inputs(run, need, inputs)
             inputs = inputs | {name: self.get(n, run) for name, n in inside.items()}
             own = time.monotonic()
             work = self.home / "work" / stage.name / key
@@ -158,16 +160,28 @@ class Context:
             )
             with told_as_storage_error(draft):
                 built: Built = module.build(job)
-                seconds = time.monotonic() - (own if not inside else started)
+                seconds = time.monotonic() - started
                 manifest = self._manifest(stage, need, inputs, built, seconds)
                 artifact = self.store.publish(stage.name, key, draft, manifest)
+            # Only now: unfinished work is what a full disk at the last moment would leave.
+            shutil.rmtree(work, ignore_errors=True)
             run.metrics({**built.metrics, "minutes": seconds / 60})
             run.tag(built.tags)
             run.describe(built.description)
             for name in built.attach:
                 run.artifact(artifact.folder / name)
-        self.seconds[stage.name] = self.seconds.get(stage.name, 0.0) + seconds
+        self.seconds[stage.name] = self.seconds.get(stage.name, 0.0) + time.monotonic() - own
         return self._tell(artifact, need, reused=False)
+
+    def _record_inputs(self, run: Run, need: Need, inputs: Mapping[str, Artifact]) -> None:
+        """The resolved settings as a file of the run, and the data as its dataset."""
+        if run.id is None or need.stage == "fold":
+            return
+        run.text("settings.json", json.dumps(self.resolved(need), indent=1, ensure_ascii=False))
+        data = inputs.get("data")
+        if data is not None:
+            name = f"{need.settings.config.competition.name} train"
+            run.dataset(name, data.key, int(data.metrics["train"]))
 
     def _run(
         self, stage: Stage, need: Need, key: str, parent: Run | None
@@ -202,7 +216,9 @@ class Context:
     def label(self, need: Need) -> str:
         """How people call this result."""
         by_experiment = ("resample", "features", "fold", "train", "infer")
-        return need.settings.experiment if need.stage in by_experiment else need.settings.config.competition.name
+        return (
+            need.settings.experiment if need.stage in by_experiment else need.settings.config.competition.name
+        )
 
     def _manifest(
         self, stage: Stage, need: Need, inputs: Mapping[str, Artifact], built: Built, seconds: float

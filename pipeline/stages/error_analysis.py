@@ -60,7 +60,11 @@ def build(job: Job) -> Built:
     verdict = (
         f"{new.prediction.name} against {old.prediction.name}: {found.verdict.word} {found.verdict.rest}"
     )
-    told = [verdict, *(f"try: {a.sentence} ({a.command})" for a in found.advice[:3])]
+    told = [verdict]
+    for advice in found.advice:
+        told.append(f"try: {advice.sentence}")
+        if advice.command:
+            told.append(f"     {advice.command}")
     about = "\n".join(f"- {line}" for line in told[1:])
     description = f"**What**: {verdict}\n\n{about}\n\n**Report**: `error-analysis.html`"
     tags = {"verdict": found.verdict.word}

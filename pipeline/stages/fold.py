@@ -6,7 +6,6 @@ Owns turning artifacts into a closed training job and back. Training is `pipelin
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
 
 from pipeline.core import metrics
@@ -39,7 +38,6 @@ def build(job: Job) -> Built:
     files.write_probabilities(job.draft / "oof.npz", result.oof)
     files.write_json(job.draft / "history.json", list(result.history))
     checkpoint.save(job.draft / "weights.pt", {"weights": state})
-    shutil.rmtree(job.work, ignore_errors=True)
     last = result.history[-1]
     figures = {
         "valid_score": last["valid_score"],

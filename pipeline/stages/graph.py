@@ -56,7 +56,8 @@ class Graph:
     def __init__(self, store: Store, index: FileIndex) -> None:
         self.store = store
         self._index = index
-        self._keys: dict[tuple[Any, ...], str] = {}
+        # The need is kept with its key: it keeps its settings alive, so that their id stays theirs.
+        self._keys: dict[tuple[Any, ...], tuple[Need, str]] = {}
         self._files: dict[str, str] = {}
         self._path: list[str] = []
 
@@ -70,8 +71,8 @@ class Graph:
             return need.key
         known = (need.stage, id(need.settings), tuple(sorted(need.params.items())))
         if known not in self._keys:
-            self._keys[known] = self._key(need)
-        return self._keys[known]
+            self._keys[known] = (need, self._key(need))
+        return self._keys[known][1]
 
     def _key(self, need: Need) -> str:
         step = f"{need.stage} {dict(need.params)} {need.settings.experiment}"

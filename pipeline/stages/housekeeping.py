@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.core.errors import DataError
+from pipeline.core.errors import DataError, StorageError
 from pipeline.record.digests import write_atomic
 from pipeline.record.store import SHORT, Artifact, Store
 
@@ -63,7 +63,15 @@ def collect(store: Store, home: Path, dry: bool) -> list[str]:
         store: the artifacts.
         home: for the ledger's provenance and the pins.
         dry: say what would be freed, and free nothing.
+
+    Raises:
+        StorageError: another process is making results, out of some that nothing needs yet.
     """
+    busy = [] if dry else store.busy()
+    if busy:
+        raise StorageError(
+            "another process is making results, and may need what would be freed", busy, "let it finish first"
+        )
     keep = needed(store, home)
     loose = [a for a in store.all() if f"{a.stage}/{a.key}" not in keep]
     freed = sum(bytes_of(a.folder) for a in loose)

@@ -1,0 +1,103 @@
+# One target per stage; `make help` lists them. ARGS="competition=digits train.epochs=10" overrides any setting.
+# The environment is found or built by tools/bootstrap.py, so every target works in a fresh clone.
+
+PYTHON ?= python3
+PORT ?= 5000
+DB ?= mlflow.db
+ARGS ?=
+# Asked once, when the first recipe needs it: after `env` has built what was missing.
+PY = $(eval PY := "$$(shell $$(PYTHON) tools/bootstrap.py --path)/bin/python")$(PY)
+PIPELINE = $(PY) -m pipeline
+PYTEST = $(PY) -m pytest $(TESTS)
+TESTS ?=
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.DEFAULT_GOAL := help
+.PHONY: help install env all eda resample train infer ensemble error-analysis score runs ui config du gc pin \
+	check test test-slow test-browser test-gpu lock clean
+
+help:  ## this list
+	@echo 'make TARGET [ARGS="key=value ..."]'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
+
+install:  ## build the environment, or find it; prints where it is
+	@$(PYTHON) tools/bootstrap.py
+
+env:
+	@$(PYTHON) tools/bootstrap.py > /dev/null
+
+all: env  ## everything, EDA to error analysis, then a summary
+	@$(PIPELINE) all $(ARGS)
+
+eda: env  ## report on the data, worst harm first
+	@$(PIPELINE) eda $(ARGS)
+
+resample: env  ## report of class counts before and after resampling
+	@$(PIPELINE) resample $(ARGS)
+
+train: env  ## train the folds of an experiment: ARGS="experiment=small_cnn"
+	@$(PIPELINE) train $(ARGS)
+
+infer: env  ## predict the test set over all views, write a submission
+	@$(PIPELINE) infer $(ARGS)
+
+ensemble: env  ## soft-vote finished members, write their submission
+	@$(PIPELINE) ensemble $(ARGS)
+
+error-analysis: env  ## new submission against the best one: A=new.csv B=best.csv, or neither
+	@$(PIPELINE) error-analysis $(if $(A),--a "$(A)") $(if $(B),--b "$(B)") $(ARGS)
+
+score: env  ## score submissions: FILE=… PUBLIC=0.71 PRIVATE=0.70 notes the host's; REVEAL=1 shows the demo's private
+	@$(PIPELINE) score $(if $(FILE),--file "$(FILE)") $(if $(PUBLIC),--public $(PUBLIC)) \
+		$(if $(PRIVATE),--private $(PRIVATE)) $(if $(REVEAL),--reveal) $(ARGS)
+
+runs: env  ## table of finished experiments: score, interval, what differs
+	@$(PIPELINE) runs $(ARGS)
+
+ui: env  ## serve the MLflow UI on this machine only: PORT=5000 DB=mlflow.db
+	@test -z "$$MLFLOW_TRACKING_URI" || \
+		{ echo "runs are recorded at $$MLFLOW_TRACKING_URI: open that, or unset MLFLOW_TRACKING_URI"; exit 2; }
+	@test -f "$(DB)" || { echo "$(DB): nothing was recorded yet; make all"; exit 2; }
+	@$(PY) -c "import pathlib; from pipeline.record.board import links; \
+		print('in about ten seconds, open', *links(pathlib.Path('$(DB)'), $(PORT)), '(Ctrl-C ends)', sep='\n  ')"
+	@PYTHONWARNINGS=ignore MLFLOW_LOGGING_LEVEL=WARNING exec $(PY) -m mlflow ui --backend-store-uri "sqlite:///$(DB)" \
+		--host 127.0.0.1 --port $(PORT) --workers 1 --uvicorn-opts "--log-level warning"
+
+config: env  ## resolved settings and where each came from
+	@$(PIPELINE) config $(ARGS)
+
+du: env  ## disk space by kind of result
+	@$(PIPELINE) du $(ARGS)
+
+gc: env  ## free results that no submission or pin needs; DRY=1 only tells
+	@$(PIPELINE) gc $(if $(DRY),--dry) $(ARGS)
+
+pin: env  ## keep a result from gc: KEY=start of a key in `make runs`
+	@$(PIPELINE) pin --key "$(KEY)" $(ARGS)
+
+check: env  ## lint, format, types and the architecture test
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PYTEST) tests/test_architecture.py
+
+test: env  ## the default tests; TESTS="-k folds" picks some
+	$(PYTEST) -m "not slow and not browser and not gpu"
+
+test-slow: env  ## the whole pipeline on small real data, kill and resume
+	$(PYTEST) -m "slow and not browser and not gpu"
+
+test-browser: env  ## Chromium over reports and the MLflow UI
+	$(PYTEST) -m "browser and not gpu"
+
+test-gpu: env  ## what needs a CUDA device; says so where there is none
+	$(PYTEST) -m gpu
+
+lock: env  ## pin the whole tree of dependencies anew: UPGRADE=--upgrade takes newer ones
+	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE) \
+		pyproject.toml --output-file requirements.lock
+
+clean:  ## remove caches and temporary files; never a result
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache

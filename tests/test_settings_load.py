@@ -1,0 +1,322 @@
+"""Settings: every fault told at once, where each value came from, and every shipped YAML loads."""
+
+import shutil
+import textwrap
+
+import pytest
+
+from pipeline.core.errors import ConfigError
+from pipeline.settings.load import CONFIGS, load
+from pipeline.settings.read import parse, parse_value
+from pipeline.settings.rules import broken
+from pipeline.settings.schema import Config, ModelSettings, TrainSettings
+
+SHIPPED = sorted(p.relative_to(CONFIGS).as_posix() for p in CONFIGS.rglob("*.yaml"))
+EXPERIMENTS = [n.split("/")[1].removesuffix(".yaml") for n in SHIPPED if n.startswith("experiment/")]
+COMPETITIONS = [n.split("/")[1].removesuffix(".yaml") for n in SHIPPED if n.startswith("competition/")]
+
+
+class Folder:
+    """A configs folder of one's own; `write` adds a file."""
+
+    def __init__(self, root):
+        self.root = root
+        for group in ("competition", "model", "experiment"):
+            (root / group).mkdir(parents=True)
+        self.write("config.yaml", "defaults: {competition: shapes, experiment: plain}")
+        self.write(
+            "competition/shapes.yaml",
+            """
+            competition:
+              name: shapes
+              root: data
+              attributes:
+                - {name: shape, column: shape, values: [disc, box]}
+            train:
+              epochs: 3
+            """,
+        )
+        self.write("experiment/plain.yaml", "train: {lr: 0.01}")
+
+    def write(self, name, text):
+        (self.root / name).write_text(textwrap.dedent(text), encoding="utf-8")
+
+    def load(self, *words):
+        return load(words, self.root)
+
+    def faults(self, *words):
+        with pytest.raises(ConfigError) as caught:
+            self.load(*words)
+        return list(caught.value.faults)
+
+
+@pytest.fixture
+def configs(tmp_path):
+    return Folder(tmp_path / "configs")
+
+
+def test_merge_order_later_wins(configs):
+    configs.write("model/big.yaml", "train: {lr: 0.02, epochs: 4, batch_size: 8}")
+    configs.write("experiment/one.yaml", "train: {lr: 0.03, batch_size: 16}")
+    configs.write("experiment/two.yaml", "train: {lr: 0.04}")
+    train = configs.load("model=big", "experiment=one+two", "train.seed=7").config.train
+    assert (train.epochs, train.batch_size, train.lr, train.seed) == (4, 16, 0.04, 7)
+    assert configs.load("experiment=two+one").config.train.lr == 0.03
+    assert configs.load("experiment=one", "train.lr=0.5").config.train.lr == 0.5
+
+
+def test_sources_name_file_and_line_override_or_default(configs):
+    settings = configs.load("train.seed=7")
+    assert settings.sources["train.epochs"] == "configs/competition/shapes.yaml:8"
+    assert settings.sources["train.lr"] == "configs/experiment/plain.yaml:1"
+    assert settings.sources["train.seed"] == "override train.seed"
+    assert "train.optimizer" not in settings.sources
+
+
+def test_experiment_name_joins_overlays_and_model(configs):
+    configs.write("experiment/b.yaml", "train: {epochs: 9}")
+    configs.write("model/m.yaml", "model: {name: test_resnet, weights: none}")
+    assert configs.load().experiment == "plain"
+    assert configs.load("experiment=plain+b").experiment == "plain+b"
+    assert configs.load("experiment=plain,b").experiment == "plain+b"
+    assert configs.load("model=m").experiment == "plain@m"
+
+
+def test_member_keeps_the_request_and_changes_the_experiment(configs):
+    configs.write("experiment/b.yaml", "train: {epochs: 9, lr: 0.2}")
+    member = configs.load("train.lr=0.7").member("plain+b")
+    assert member.experiment == "plain+b"
+    assert (member.config.train.epochs, member.config.train.lr) == (9, 0.7)
+    assert member.config.competition.name == "shapes"
+
+
+def test_all_faults_of_words_files_and_values_at_once(configs):
+    configs.write("experiment/bad.yaml", "train:\n  epoch: 3\n  lr: 99\nnope: 1\n")
+    faults = configs.faults(
+        "experiment=bad", "model=gone", "folds.n=1", "train.batch_size=ten", "word", "seed.x=1"
+    )
+    text = "\n".join(faults)
+    assert "configs/experiment/bad.yaml:2: train.epoch: unknown key; did you mean epochs" in text
+    assert "configs/experiment/bad.yaml:3: train.lr: Input should be less than or equal to 10; got 99" in text
+    assert "configs/experiment/bad.yaml:4: `nope` is no section" in text
+    assert "model=gone: no such file configs/model/gone.yaml" in text
+    assert "override folds.n: folds.n: Input should be greater than or equal to 2; got 1" in text
+    assert "override train.batch_size: train.batch_size: Input should be a valid integer" in text
+    assert "word: expected key=value" in text
+    assert "`seed` is no section" in text
+    assert len(faults) == 8
+
+
+def test_unknown_key_names_the_nearest(configs):
+    assert configs.faults("train.epoch=3") == [
+        "override train.epoch: train.epoch: unknown key; did you mean epochs, warmup_epochs?"
+    ]
+    assert configs.faults("trian.epochs=3") == [
+        "override trian.epochs: `trian` is no section of the settings; did you mean train?"
+    ]
+
+
+def test_unknown_key_inside_a_demo_and_inside_a_list(configs):
+    configs.write(
+        "competition/toy.yaml",
+        """
+        competition:
+          demo: {source: digits, limt: 200}
+          attributes:
+            - {name: digit, column: digit, value: ["0", "1"]}
+        """,
+    )
+    text = "\n".join(configs.faults("competition=toy"))
+    assert "toy.yaml:3: competition.demo.limt: unknown key; did you mean limit" in text
+    assert "toy.yaml:5: competition.attributes[0].value: unknown key; did you mean values" in text
+    assert "toy.yaml:5: competition.attributes[0].values: Field required" in text
+
+
+def test_missing_overlay_names_the_nearest_files(configs):
+    (fault,) = configs.faults("experiment=plane")
+    assert fault == "experiment=plane: no such file configs/experiment/plane.yaml; did you mean plain?"
+    (fault,) = configs.faults("competition=zzz")
+    assert "known: shapes" in fault
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../config", "a/../plain"])
+def test_an_overlay_is_a_name_not_a_path(configs, name):
+    assert "no such file" in configs.faults(f"experiment={name}")[0]
+
+
+def test_duplicates_are_refused_wherever_they_stand(configs):
+    configs.write("experiment/twice.yaml", "train:\n  lr: 0.1\n  lr: 0.2\ntrain:\n  epochs: 2\n")
+    faults = configs.faults("experiment=twice", "folds.n=3", "folds.n=4", "model=a", "model=b")
+    assert "configs/experiment/twice.yaml:3: `train.lr` is written twice" in faults
+    assert "configs/experiment/twice.yaml:4: `train` is written twice" in faults
+    assert "folds.n=4: `folds.n` is overridden twice" in faults
+    assert "model=b: `model` is overridden twice" in faults
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [("012", "octal"), ("58:30", "base 60"), ("off", "true or false"), ("Yes", "true or false")]
+)
+def test_ambiguous_scalars_are_refused(configs, text, why):
+    configs.write("experiment/odd.yaml", f"competition:\n  title: {text}\n")
+    (fault,) = [f for f in configs.faults("experiment=odd") if why in f]
+    assert fault.startswith("configs/experiment/odd.yaml:2: competition.title: ") and f"`{text}`" in fault
+    assert why in configs.faults(f"competition.title={text}")[0]
+
+
+def test_quoting_settles_what_is_ambiguous(configs):
+    configs.write("experiment/odd.yaml", "competition:\n  title: '012'\n")
+    assert configs.load("experiment=odd").config.competition.title == "012"
+    assert configs.load('competition.title="58:30"').config.competition.title == "58:30"
+
+
+def test_scientific_numbers_are_numbers_and_dates_are_text(configs):
+    assert configs.load("train.lr=1e-3").config.train.lr == 0.001
+    assert configs.load("train.lr=2.5E-3").config.train.lr == 0.0025
+    assert configs.load("competition.title=2026-01-01").config.competition.title == "2026-01-01"
+    assert parse("a: {b: 3e-4, c: -1e2}", "x").data == {"a": {"b": 3e-4, "c": -100.0}}
+    assert parse_value("1e") == ("1e", None)
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("train.epochs=2.5", "valid integer"),
+        ("train.epochs=true", "valid integer"),
+        ("train.lr=fast", "valid number"),
+        ("train.lr=.nan", "finite number"),
+        ("train.schedule=linear", "'cosine' or 'constant'"),
+        ("infer.views=[]", "at least 1 item"),
+        ("train=0", "should be an object"),
+        ("train=[]", "should be an object"),
+        ("train.epochs.x=3", "valid integer"),
+        ("competition=", "names no file"),
+        ("infer.views=[identity", "no YAML value"),
+    ],
+)
+def test_wrong_types_and_ranges(configs, word, expected):
+    (fault,) = configs.faults(word)
+    assert expected in fault and word.partition("=")[0] in fault
+
+
+def test_rules_run_on_valid_sections_even_if_another_is_broken(configs):
+    faults = configs.faults(
+        "folds.n=1", "train.warmup_epochs=9", "ensemble.members=[plain,plain]", "model.weights=nope"
+    )
+    text = "\n".join(faults)
+    assert "train.warmup_epochs 9.0 is longer than train.epochs=3" in text
+    assert "ensemble.members names a member twice" in text
+    assert "model.weights `nope` is none of" in text
+    assert "folds.n: Input should be" in text and len(faults) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        (("resample.method=under", "resample.to=cap"), "resample.cap"),
+        (("resample.method=over", "resample.to=ratio"), "resample.ratio"),
+        (("train.folds=[5]",), "train.folds"),
+        (("train.folds=[]",), "train.folds"),
+        (("train.folds=[1,1]",), "train.folds"),
+        (("train.strategy=linear_probe", "model.weights=none"), "model.weights"),
+        (("train.precision=fp16", "runtime.device=cpu"), "train.precision"),
+        (("competition.attributes=[]",), "competition.attributes"),
+        (("competition.root=null",), "competition.root"),
+        (("competition.attributes=[{name: a, column: a, values: [x, x]}]",), "competition.attributes[0].values"),
+        (
+            ("competition.attributes=[{name: a, column: a, values: [p, q], names: [z]}]",),
+            "competition.attributes[0].names",
+        ),
+    ],
+)
+def test_every_rule_between_settings(configs, words, path):
+    (fault,) = configs.faults(*words)
+    assert f": {path} " in fault and fault.startswith("override ")
+
+
+def test_the_schema_itself_breaks_only_what_a_competition_must_say():
+    assert [path for path, _ in broken(dict(Config()))] == ["competition.attributes", "competition.root"]
+    assert broken({"train": TrainSettings(strategy="linear_probe"), "model": ModelSettings()}) == []
+
+
+def test_uses_pulls_in_other_files(configs):
+    configs.write("model/tiny.yaml", "model: {name: test_resnet, weights: none}")
+    configs.write("experiment/plain.yaml", "uses: {model: tiny}\ntrain: {lr: 0.01}")
+    configs.write("experiment/other.yaml", "train: {lr: 0.5}")
+    configs.write(
+        "competition/own.yaml",
+        "uses: {experiment: other}\ncompetition:\n  root: d\n  attributes:\n"
+        "    - {name: a, column: a, values: [p, q]}\n",
+    )
+    assert configs.load().config.model.name == "test_resnet"
+    assert configs.load().experiment == "plain"  # the file's own choice is no choice by hand
+    assert configs.load("competition=own").experiment == "other"
+    assert configs.load("competition=own", "experiment=plain").config.train.lr == 0.01
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("uses: {modle: x}", "`uses` takes model here, not modle"),
+        ("uses: tiny", "`uses` expects lines such as `model: NAME`"),
+        ("uses: {model: gone}", "no such file configs/model/gone.yaml"),
+        ("- a", "expected `key: value` lines, got list"),
+        ("train: [1, 2", "no YAML"),
+        ("train: {lr: '${nope}'}", "Interpolation key 'nope' not found"),
+        ("null: 3", "cannot be merged"),
+        ("train:\n\tlr: 3", "no YAML"),
+    ],
+)
+def test_broken_files_are_faults_not_tracebacks(configs, text, expected):
+    configs.write("experiment/bad.yaml", text)
+    assert any(expected in f for f in configs.faults("experiment=bad", "folds.n=1"))
+    assert any("folds.n" in f for f in configs.faults("experiment=bad", "folds.n=1"))
+
+
+def test_a_typo_among_the_defaults_is_told(configs):
+    configs.write("config.yaml", "defaults: {competition: shapes, experimnt: plain}")
+    assert any("`defaults` takes competition, experiment here, not experimnt" in f for f in configs.faults())
+
+
+def test_a_file_that_is_no_text_is_a_fault(configs):
+    (configs.root / "experiment" / "bad.yaml").write_bytes(b"train: \xff\xfe\n")
+    assert "cannot be read" in configs.faults("experiment=bad")[0]
+
+
+def test_hangul_stays_as_it_is_in_values_and_faults(configs):
+    assert configs.load("competition.title=마스크 착용").config.competition.title == "마스크 착용"
+    assert "마스크" in configs.faults("train.epochs=마스크")[0]
+
+
+def test_the_shipped_files_are_the_ones_tested():
+    """A YAML in another place, or a new group, must come with a test that loads it."""
+    assert {n.split("/")[0] for n in SHIPPED} <= {"config.yaml", "competition", "experiment", "model"}
+    assert len(SHIPPED) == sum(1 for _ in CONFIGS.rglob("*.y*ml")) >= 11
+    assert {"emoji", "emoji-shift", "emoji-people", "digits"} <= set(COMPETITIONS)
+    assert {"lite0", "small_cnn", "probe", "debug", "tiny_cnn", "tiny_resnet"} <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_file_holds_settings_and_a_header(name):
+    text = (CONFIGS / name).read_text(encoding="utf-8")
+    parsed = parse(text, name)
+    assert parsed.data and not parsed.faults
+    assert text.startswith("# ") and "make " in text, f"{name}: a header says what it is and the command"
+
+
+@pytest.mark.parametrize("competition", COMPETITIONS)
+def test_every_experiment_and_model_resolves_on_every_competition(competition):
+    models = [n.split("/")[1].removesuffix(".yaml") for n in SHIPPED if n.startswith("model/")]
+    for word in [*(f"experiment={e}" for e in EXPERIMENTS), *(f"model={m}" for m in models)]:
+        settings = load([f"competition={competition}", word])
+        assert settings.config.competition.name == competition
+    for member in load([f"competition={competition}"]).config.ensemble.members:
+        assert load([f"competition={competition}"]).member(member).experiment == member
+
+
+def test_a_shipped_yaml_with_a_typo_would_fail(tmp_path):
+    """The tests above can fail: one letter is enough."""
+    folder = shutil.copytree(CONFIGS, tmp_path / "configs")
+    path = folder / "experiment" / "lite0.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("epochs:", "epoch:"), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"lite0.yaml:\d+: train.epoch: unknown key"):
+        load(["experiment=lite0"], folder)
