@@ -22,12 +22,13 @@ VIEW = "podium"
 VIEW_TITLE = "Scores, best first"
 HEADLINE = "oof_macro_f1"
 STAGE_RUNS_ONLY = "tags.`mlflow.parentRunId` IS NULL"
-TAGS = ("verdict", "changed", "error")
+TAGS = ("verdict", "compared_with", "changed", "error")
 COLUMNS = {  # name: width in px; what does not fit is a scroll away
     HEADLINE: 110,
     "verdict": 85,
     "delta_vs_best": 110,
     "p_better": 80,
+    "compared_with": 120,
     "changed": 260,
     "error": 220,
     "ci_low": 75,
@@ -49,8 +50,9 @@ GUIDE = """\
 | question | where |
 |---|---|
 | Which run is best? | the top row there: `oof_macro_f1` is the metric on pooled out-of-fold predictions |
-| Is that beyond noise? | `verdict`: a paired bootstrap of whole groups against the best run before it, with \
-`delta_vs_best` and `p_better`; `ci_low` to `ci_high` is the 95 % interval of the score itself |
+| Is that beyond noise? | `verdict`: a paired bootstrap of whole groups against the best run before it \
+(`compared_with`), with `delta_vs_best` and `p_better`; `ci_low` to `ci_high` is the 95 % interval of the \
+score itself |
 | What changed? | `changed`: settings that differ from that best run |
 | Which fold failed? | a red cross; `error` names the fold and says why. The plain table opens a run's folds \
 with its `+` |

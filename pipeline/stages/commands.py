@@ -19,6 +19,7 @@ from pipeline.settings.load import Settings
 from pipeline.stages import hostscore, housekeeping, runs, submission
 from pipeline.stages.context import Context, flat
 from pipeline.stages.registry import Need, folds_of
+from pipeline.stages.scoring import SCORED
 
 Options = argparse.Namespace
 
@@ -29,6 +30,9 @@ def run(options: Options, settings: Settings) -> None:
     with told_as_storage_error(context.home):
         try:
             COMMANDS[options.command](context, options)
+            if context.seconds.keys() & set(SCORED):
+                name = settings.config.competition.name
+                context.tracker.standings(name, runs.markdown(context.store, name))
         finally:
             context.close()
 

@@ -6,6 +6,7 @@ Owns the stage only; findings and page are `pipeline/analyze/explore.py`.
 from __future__ import annotations
 
 from pipeline.analyze import explore
+from pipeline.record.runinfo import note
 from pipeline.stages import load
 from pipeline.stages.context import Built, Job
 
@@ -33,8 +34,8 @@ def build(job: Job) -> Built:
     for name, table in found.tables.items():
         table.to_csv(job.draft / f"{name}.csv", index=False)
     told = tuple(f"{f.severity}: {f.headline}" for f in found.findings[:SHOWN])
-    about = "\n".join(f"- **{f.severity}** {f.headline}. {f.answer}" for f in found.findings)
-    description = (
-        f"**What**: {len(train)} training and {len(test)} test images.\n\n{about}\n\n**Report**: `eda.html`"
-    )
+    what = f"{len(train)} training and {len(test)} test images"
+    why = "; ".join(f"{f.severity}: {f.headline} ({f.answer})" for f in found.findings)
+    result = found.findings[0].headline if found.findings else "nothing that hurts was found"
+    description = note(what, why, "make resample, then make train", "eda.html", result)
     return Built(found.metrics, told, description, ("eda.html",))

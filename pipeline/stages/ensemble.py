@@ -11,6 +11,7 @@ from pipeline.core import metrics
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import align
 from pipeline.record import files
+from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
 from pipeline.stages import load, scoring
 from pipeline.stages.context import Built, Job
@@ -76,13 +77,14 @@ def build(job: Job) -> Built:
         f"naive_{metric.name}": blend.naive,
         "complete": float(len(oof) == len(samples)),
     }
-    about = "\n".join(f"- {line}" for line in told)
-    description = (
-        f"**What**: soft voting ({config.ensemble.method}) of {', '.join(members)}.\n\n{about}\n\n"
-        "`delta_vs_best` compares with the best member. **Next**: `make error-analysis`."
-    )
+    what = f"soft voting ({config.ensemble.method}) of {', '.join(members)}"
+    description = note(what, "; ".join(told[:-1]), "make error-analysis", result=told[-1])
     return Built(
-        figures, tuple(told), description, ("blend.json",), {"verdict": against.verdict, "rival": best}
+        figures,
+        tuple(told),
+        description,
+        ("blend.json",),
+        {"verdict": against.verdict, "compared_with": best},
     )
 
 

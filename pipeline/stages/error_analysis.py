@@ -17,6 +17,7 @@ from pipeline.analyze import compare, flips
 from pipeline.combine import submission
 from pipeline.core.predictions import Interval, Probabilities
 from pipeline.core.types import LabelSpace
+from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
 from pipeline.stages import load, scoring
 from pipeline.stages.context import Built, Job
@@ -65,9 +66,12 @@ def build(job: Job) -> Built:
         told.append(f"try: {advice.sentence}")
         if advice.command:
             told.append(f"     {advice.command}")
-    about = "\n".join(f"- {line}" for line in told[1:])
-    description = f"**What**: {verdict}\n\n{about}\n\n**Report**: `error-analysis.html`"
-    tags = {"verdict": found.verdict.word}
+    what = f"{new.prediction.name} against {old.prediction.name}"
+    why = "; ".join(a.sentence for a in found.advice)
+    nexts = next((a.command for a in found.advice if a.command.startswith("make")), "make runs")
+    result = f"{found.verdict.word} {found.verdict.rest}"
+    description = note(what, why, nexts, "error-analysis.html", result)
+    tags = {"verdict": found.verdict.word, "compared_with": old.prediction.name}
     return Built(found.metrics, tuple(told), description, ("error-analysis.html",), tags)
 
 

@@ -19,6 +19,7 @@ from pipeline.learn import checkpoint, heads, model
 from pipeline.learn.forward import Pass
 from pipeline.learn.weights import State
 from pipeline.record import files
+from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
 from pipeline.stages import load, scoring
 from pipeline.stages.context import Built, Job
@@ -51,11 +52,8 @@ def build(job: Job) -> Built:
         "ms_per_image": cost,
         "delta_tta": gain.delta,
     }
-    about = "\n".join(f"- {line}" for line in told)
-    description = (
-        f"**What**: `{job.settings.experiment}` over the views {', '.join(oof.views)}.\n\n{about}\n\n"
-        "**Next**: `make ensemble`, then `make error-analysis`."
-    )
+    what = f"`{job.settings.experiment}` over the views {', '.join(oof.views)}"
+    description = note(what, "; ".join(told[1:]), "make ensemble, then make error-analysis", result=told[0])
     return Built(figures, tuple(told), description, (), scoring.tags(card, rival, job.resolved))
 
 

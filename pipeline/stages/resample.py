@@ -13,6 +13,7 @@ import pandas as pd
 from pipeline.analyze import resampling
 from pipeline.core.types import Ints
 from pipeline.data import resample
+from pipeline.record.runinfo import note
 from pipeline.stages import load
 from pipeline.stages.context import Built, Job
 
@@ -41,5 +42,7 @@ def build(job: Job) -> Built:
     title = config.competition.title or config.competition.name
     (job.draft / "resample.html").write_text(resampling.render_html(found, title, config), encoding="utf-8")
     counts.to_csv(job.draft / "counts.csv", index=False)
-    description = f"**What**: {found.headline}.\n\n{found.answer}\n\n**Report**: `resample.html`"
+    description = note(
+        "resampling of each fold's training part", found.answer, "make train", "resample.html", found.headline
+    )
     return Built(found.metrics, (found.headline,), description, ("resample.html", "counts.csv"))

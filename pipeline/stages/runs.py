@@ -57,3 +57,16 @@ def _row(artifact: Artifact) -> str:
         f"{artifact.stage:<9} {artifact.manifest['experiment']:<26} {artifact.key[:SHORT]:<9} {score:<26} "
         f"{count:<6} {artifact.seconds / 60:>6.1f}  {made}  {name}{part}"
     )
+
+
+def markdown(store: Store, competition: str) -> str:
+    """The finished runs as a markdown table, for the MLflow UI."""
+    runs = [a for a in store.all() if a.stage in SCORED and a.manifest.get("competition") == competition]
+    rows = ["| stage | experiment | score | 95 % interval | key |", "|---|---|---|---|---|"]
+    for artifact in sorted(runs, key=_rank):
+        m = artifact.metrics
+        rows.append(
+            f"| {artifact.stage} | {artifact.manifest['experiment']} | {_metric(artifact)[1]:.4f} "
+            f"| {m['ci_low']:.4f} to {m['ci_high']:.4f} | {artifact.key[:SHORT]} |"
+        )
+    return "\n".join(rows)

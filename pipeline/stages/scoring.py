@@ -147,4 +147,4 @@ def tags(card: Card, rival: Artifact | None, settings: Mapping[str, Any]) -> dic
     """What the MLflow table shows beside the figures: the verdict, against whom, what changed."""
     if rival is None or card.against is None:
         return {"verdict": "first on these data and folds"}
-    return {"verdict": card.against.verdict, "rival": card.rival, "changed": changed(settings, rival)}
+    return {"verdict": card.against.verdict, "compared_with": card.rival, "changed": changed(settings, rival)}

@@ -19,6 +19,7 @@ import pandas as pd
 from pipeline.core import metrics
 from pipeline.core.predictions import Probabilities
 from pipeline.record import files
+from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
 from pipeline.stages import estimate, load, scoring
@@ -89,12 +90,8 @@ def pool(parts: list[Probabilities], name: str) -> Probabilities:
 
 
 def _description(job: Job, told: list[str]) -> str:
-    request = job.settings.request
-    chosen = dict(request.values)
-    changed = ", ".join(f"`{k}={json.dumps(v)}`" for k, v in chosen.items()) or "nothing by hand"
-    about = "\n".join(f"- {line}" for line in told)
-    return (
-        f"**What**: experiment `{job.settings.experiment}`, overridden: {changed}.\n\n{about}\n\n"
-        "`delta_vs_best` compares with the best earlier run on the same data and folds (paired, whole "
-        "groups resampled).\n\n**Next**: `make infer`, then `make ensemble`."
+    changed = ", ".join(f"`{k}={json.dumps(v)}`" for k, v in job.settings.request.values)
+    what = f"experiment `{job.settings.experiment}`, " + (
+        f"with {changed}" if changed else "as its file says"
     )
+    return note(what, "; ".join(told[1:]), "make infer, then make ensemble", result=told[0])
