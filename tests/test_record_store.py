@@ -81,6 +81,15 @@ def test_a_crash_before_the_rename_leaves_nothing(tmp_path):
     assert not list((tmp_path / "artifacts" / ".building").iterdir())
 
 
+def test_what_a_killed_builder_left_is_no_part_of_the_next_result(tmp_path):
+    store = opened(tmp_path)
+    left = tmp_path / "artifacts" / ".building" / f"fold-{KEY}"
+    left.mkdir(parents=True)
+    (left / "half.bin").write_bytes(b"half")
+    assert set(build(store).json(MANIFEST)["files"]) == {"a.txt", "sub/b.bin"}
+    assert not left.exists()
+
+
 def test_the_manifest_is_written_last(tmp_path, monkeypatch):
     store = opened(tmp_path)
 
@@ -203,7 +212,7 @@ def worker(home, gate, log):
 
 
 def test_two_processes_one_builds_the_others_wait_and_reuse(tmp_path):
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     gate, log = context.Barrier(3), context.Queue()
     started = [context.Process(target=worker, args=(tmp_path, gate, log)) for _ in range(3)]
     for process in started:
@@ -223,7 +232,7 @@ def hold(home, ready, done):
 
 
 def test_a_held_lock_is_seen_and_dies_with_its_process(tmp_path, caplog):
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     ready, done = context.Event(), context.Event()
     holder = context.Process(target=hold, args=(tmp_path, ready, done))
     holder.start()

@@ -185,8 +185,11 @@ class Store:
 
     @contextlib.contextmanager
     def draft(self, stage: str, key: str) -> Iterator[Path]:
-        """A folder to build in; it is gone afterwards unless `publish` moved it."""
-        folder = self.root / ".building" / f"{stage}-{key}-{os.getpid()}"
+        """A folder to build in; it is gone afterwards unless `publish` moved it.
+
+        Hold the key's lock: what a killed builder left in it is removed first.
+        """
+        folder = self.root / ".building" / f"{stage}-{key}"
         with told_as_storage_error(folder):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)

@@ -51,7 +51,7 @@ def _report(ctx: Context, artifact: Artifact) -> None:
 
 
 def _infer(ctx: Context, options: Options) -> None:
-    ctx.check(Need("infer", ctx.settings))
+    ctx.check(Need("infer", ctx.settings), also=submission.READS)
     artifact = ctx.need("infer")
     if artifact.metrics.get("complete") == 1.0:
         _submit(ctx, artifact)
@@ -62,7 +62,7 @@ def _infer(ctx: Context, options: Options) -> None:
 
 
 def _ensemble(ctx: Context, options: Options) -> None:
-    ctx.check(Need("ensemble", ctx.settings))
+    ctx.check(Need("ensemble", ctx.settings), also=submission.READS)
     _blend(ctx)
 
 

@@ -100,9 +100,9 @@ class Context:
         """A result for the person at the terminal."""
         print(text, flush=True)
 
-    def check(self, *needs: Need) -> None:
-        """Refuse overrides that nothing below these needs reads."""
-        refuse_unread(self.settings, needs, self.graph)
+    def check(self, *needs: Need, also: tuple[str, ...] = ()) -> None:
+        """Refuse overrides that neither anything below these needs nor the command (`also`) reads."""
+        refuse_unread(self.settings, needs, self.graph, also)
 
     def need(self, stage: str, settings: Settings | None = None, **params: str | int) -> Artifact:
         """A stage's result: reused when its key exists, built with everything it needs otherwise."""
@@ -116,6 +116,9 @@ class Context:
             return self._tell(found, need, reused=True)
         stage = registry.get(need.stage)
         assert need.key is None, f"{need.stage} {need.key} was pinned but is not in the store"
+        module = importlib.import_module(f"pipeline.stages.{stage.name}")
+        if hasattr(module, "refuse"):
+            module.refuse(need.settings)  # what would fail afterwards fails before its inputs take hours
         wanted = self.graph.inputs(need)
         before = {name: self.get(n) for name, n in wanted.items() if n.stage != stage.inside}
         with self.store.lock(need.stage, key):

@@ -174,13 +174,15 @@ def weights_identity(weights: str, index: FileIndex) -> str:
     return weights
 
 
-def refuse_unread(settings: Settings, needs: Iterable[Need], graph: Graph) -> None:
-    """Every override must be read by something in the requested chain.
+def refuse_unread(
+    settings: Settings, needs: Iterable[Need], graph: Graph, also: Iterable[str] = ()
+) -> None:
+    """Every override must be read by something in the requested chain, or by the command itself (`also`).
 
     Raises:
         ConfigError: naming each override that changes nothing.
     """
-    read: set[str] = set()
+    read: set[str] = set(also)
     for need in graph.chain(needs):
         read |= set(registry.get(need.stage).sections(need.settings))
     neutral = {f"{s}.{f}" for s, i in Config.model_fields.items() for f in _neutral_fields(i.annotation)}

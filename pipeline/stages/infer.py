@@ -21,10 +21,16 @@ from pipeline.learn.weights import State
 from pipeline.record import files
 from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
+from pipeline.settings.load import Settings
 from pipeline.stages import load, scoring
 from pipeline.stages.context import Built, Job
 from pipeline.stages.hardware import set_up
 from pipeline.stages.registry import folds_of, is_probe
+
+
+def refuse(settings: Settings) -> None:
+    """Raise ConfigError for views that nobody knows."""
+    views.parse_all(settings.config.infer.views)
 
 
 def build(job: Job) -> Built:

@@ -3,7 +3,8 @@
 Owns the declarations only, so it imports neither torch nor the stages: a stage's module is imported
 when it has to be built. Does not own building (`stages/context.py`) or keys (`stages/graph.py`).
 
-A new stage is a new file with a `build(job)` and one entry in `STAGES`.
+A new stage is a new file with a `build(job)` and one entry in `STAGES`. A `refuse(settings)` beside
+`build` raises for what can be known to be wrong before the stage's inputs are built.
 """
 
 from __future__ import annotations

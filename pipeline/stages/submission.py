@@ -16,6 +16,7 @@ from pipeline.settings.load import Settings
 from pipeline.stages import load
 from pipeline.stages.graph import competition_root
 
+READS = ("competition.submission",)
 SHORT_NAME = 6
 LEDGER = "leaderboard.csv"
 
@@ -32,7 +33,7 @@ def name_of(artifact: Artifact) -> str:
 
 
 def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
-    """Write submissions/<name>.csv and .json and the ledger's line, unless they are there.
+    """Write submissions/<name>.csv and .json and the ledger's line, unless they are there as asked.
 
     Args:
         artifact: a finished infer or ensemble result.
@@ -47,13 +48,15 @@ def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
     space = load.samples(data, "test", home).space
     sample = root / config.sample_submission
     probabilities = load.test(artifact, path.stem)
-    if not path.is_file():
+    asked = config.submission.model_dump()
+    if not _is_there(path, asked):
         submission.write(path, probabilities, space, config.submission, sample)
         provenance = {
             "name": path.stem,
             "artifact": f"{artifact.stage}/{artifact.key}",
             "csv_sha256": sha256_file(path),
             "competition": config.name,
+            "format": asked,
             "blend": artifact.json("blend.json") if artifact.stage == "ensemble" else None,
             "manifest": {k: v for k, v in artifact.manifest.items() if k != "files"},
         }
@@ -73,6 +76,14 @@ def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
     )
     leaderboard.add(ledger_of(home), entry)
     return path
+
+
+def _is_there(path: Path, asked: dict[str, object]) -> bool:
+    """Whether the CSV lies there in the format that is asked for now."""
+    try:
+        return path.is_file() and files.read_json(path.with_suffix(".json"))["format"] == asked
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _input(artifact: Artifact, name: str, store: Store) -> Artifact:

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from pipeline.stages.context import Context
 
 
+def refuse(settings: Settings) -> None:
+    """Raise ConfigError for a metric that nobody knows."""
+    metrics.get(settings.config.competition.metric)
+
+
 def announce(settings: Settings, inputs: dict[str, Artifact], missing: list[Need], ctx: Context) -> list[str]:
     """Expected time and disk, before the first fold starts."""
     seconds, disk = estimate.training(settings, inputs, missing, ctx)

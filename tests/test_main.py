@@ -1,0 +1,527 @@
+"""Whole commands on real digits: exit codes, what is printed, what is reused, what bad input does."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from main_world import (
+    MEMBERS,
+    READ_BY_EDA,
+    SMALL,
+    artifacts,
+    equal,
+    ledger,
+    named,
+    run,
+    stamps,
+    weights,
+)
+
+from pipeline.__main__ import COMMANDS, main
+from pipeline.stages import commands
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+RESNET = "experiment=tiny_resnet"
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """`make all` once; (home, what it said)."""
+    home = tmp_path_factory.mktemp("made")
+    return home, run(home, "all", MEMBERS)
+
+
+@pytest.fixture
+def copied(made, tmp_path):
+    """A home of one's own with everything in it."""
+    return Path(shutil.copytree(made[0], tmp_path / "home"))
+
+
+def test_all_tells_what_it_did_and_sums_it_up(made):
+    home, said = made
+    assert said.code == 0 and "Traceback" not in said.err
+    for stage in ("data", "eda", "fold", "train", "infer", "ensemble", "error-analysis"):
+        assert re.search(rf"^{stage} +\S+.* \d+\.\d s  [0-9a-f]{{8}}$", said.out, re.MULTILINE), stage
+    summary = said.out[said.out.index("Handwritten digits") :]
+    assert re.search(r"pooled OOF macro_f1 +0\.\d{4}  95 % interval \[0\.\d{4}, 0\.\d{4}\]", summary)
+    assert re.search(r"against best member +[+-]\d\.\d{4} \[", summary)
+    assert re.search(r"public score +0\.\d{4}$", summary, re.MULTILINE)
+    assert "http://127.0.0.1:5000" in summary and re.search(r"seconds .*; \d+ in all", summary)
+    for what in ("submission", "error report"):
+        path = re.search(rf"^  {what} +(\S+)$", summary, re.MULTILINE)
+        assert (home / path.group(1)).stat().st_size > 0
+    for path in re.findall(r"^report: (\S+)$", said.out, re.MULTILINE):
+        assert "<html" in (home / path).read_text(encoding="utf-8")
+
+
+def test_the_submission_answers_exactly_the_sample(made):
+    home, _ = made
+    (path,) = (home / "submissions").glob("digits-ensemble-*.csv")
+    sample = next((home / "data").glob("digits-*")) / "sample_submission.csv"
+    with path.open(encoding="utf-8", newline="") as mine, sample.open(encoding="utf-8", newline="") as host:
+        rows, asked = list(csv.reader(mine)), list(csv.reader(host))
+    assert rows[0] == asked[0] and [r[0] for r in rows] == [r[0] for r in asked]
+    assert all(r[1] in set("0123456789") for r in rows[1:])
+    provenance = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    assert provenance["artifact"] == f"ensemble/{artifacts(home, 'ensemble')[0].key}"
+    assert set(provenance["blend"]["weights"]) == {"tiny_resnet", "tiny_cnn"}
+
+
+def test_every_submission_has_a_line_with_its_public_score_only(made):
+    rows = ledger(made[0])
+    assert sorted(r["kind"] for r in rows.values()) == ["blend", "member", "member"]
+    for row in rows.values():
+        assert 0 <= float(row["public"]) <= 1 and row["private"] == "" and row["looks"] == "0"
+        assert float(row["oof_low"]) <= float(row["oof"]) <= float(row["oof_high"])
+
+
+def test_again_reuses_everything(made):
+    home, _ = made
+    before = stamps(home)
+    said = run(home, "all", MEMBERS)
+    assert said.code == 0 and "seconds                 everything was reused;" in said.out
+    assert stamps(home) == before
+    assert len(re.findall(r" reused  [0-9a-f]{8}$", said.out, re.MULTILINE)) >= 4
+
+
+def test_a_finished_ensemble_answers_without_torch(made):
+    home, _ = made
+    words = ["ensemble", *SMALL, f"runtime.home={home}", MEMBERS]
+    code = (
+        "import sys; from pipeline.__main__ import main; "
+        f"assert main({words!r}) == 0; assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^ensemble .* reused", done.stdout, re.MULTILINE)
+
+
+def test_folds_one_by_one_equal_folds_together(made, tmp_path):
+    """Fold 0 alone in another home, then the rest: nothing is retrained, and every bit is the same."""
+    together = weights(made[0])
+    first = run(tmp_path, "train", RESNET, "train.folds=[0]")
+    assert first.code == 0 and "1 of 1 folds to train" in first.out and " of 150 images" in first.out
+    before = stamps(tmp_path)
+    infer = run(tmp_path, "infer", RESNET, "train.folds=[0]")
+    assert infer.code == 0 and "no submission: only folds [0] are trained" in infer.out
+    rest = run(tmp_path, "train", RESNET)
+    assert rest.code == 0 and "1 of 2 folds to train" in rest.out and "fold 0" not in rest.out
+    after = stamps(tmp_path)
+    assert {key: after[key] for key in before} == before
+    alone = weights(tmp_path)
+    assert alone.keys() == together.keys() == {0, 1}
+    assert all(equal(alone[k], together[k]) for k in alone)
+    assert not equal(alone[0], alone[1])
+    assert {a.key for a in named(tmp_path, "train")} > {a.key for a in named(made[0], "train")}
+
+
+def test_a_change_upstream_never_meets_a_stale_downstream(copied):
+    before = {a.key for a in artifacts(copied)}
+    words = [w for w in SMALL if not w.startswith("images.size")]
+    said = run(copied, "train", RESNET, "images.size=24", small=words)
+    assert said.code == 0
+    new = {f"{a.stage}/{a.key}": a for a in artifacts(copied) if a.key not in before}
+    assert sorted(a.stage for a in new.values()) == ["fold", "fold", "prepared", "train"]
+    (prepared,) = (name for name, a in new.items() if a.stage == "prepared")
+    for artifact in new.values():
+        if artifact.stage == "fold":
+            assert artifact.inputs["prepared"] == prepared
+        if artifact.stage == "train":
+            assert {artifact.inputs["fold0"], artifact.inputs["fold1"]} <= new.keys()
+    assert " reused" in run(copied, "train", RESNET).out, "the old setting finds its old result"
+
+
+def test_a_damaged_fold_is_made_again_with_the_same_bits(copied):
+    together = weights(copied)
+    fold = next(a for a in named(copied, "fold") if a.manifest["config"]["fold"] == 1)
+    path = fold.folder / "weights.pt"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    train = named(copied, "train")[0]
+    shutil.rmtree(train.folder)
+    said = run(copied, "train", RESNET)
+    assert said.code == 0 and "is damaged" in said.err and "1 of 2 folds to train" in said.out
+    assert equal(weights(copied)[1], together[1])
+
+
+def test_score_shows_the_private_half_only_when_asked_and_counts_looks(copied):
+    name = next(n for n, row in ledger(copied).items() if row["kind"] == "blend")
+    file = f"--file={copied}/submissions/{name}.csv"
+    plain = run(copied, "score", options=[file])
+    assert plain.code == 0 and re.search(rf"^{name} +OOF 0\.\d+  public 0\.\d+$", plain.out, re.MULTILINE)
+    assert "private" not in plain.out and ledger(copied)[name]["private"] == ""
+    for look in (1, 2):
+        said = run(copied, "score", options=[file, "--reveal"])
+        assert re.search(rf"private 0\.\d+ \(looked at {look}×\)", said.out)
+        assert ledger(copied)[name]["looks"] == str(look)
+    others = [row for other, row in ledger(copied).items() if other != name]
+    assert all(row["private"] == "" and row["looks"] == "0" for row in others)
+
+
+def test_score_of_everything_scores_the_unscored_and_else_shows_the_ledger(copied):
+    said = run(copied, "score")
+    assert said.code == 0 and len(said.out.splitlines()) == 3 and "private" not in said.out
+    assert len(run(copied, "score", options=["--reveal"]).out.splitlines()) == 3
+    assert {row["looks"] for row in ledger(copied).values()} == {"1"}
+
+
+def test_what_the_host_said_of_an_outside_file(copied):
+    said = run(copied, "score", options=["--file=team/kernel_v3.csv", "--public=0.71"])
+    assert said.code == 0 and "public 0.7100" in said.out
+    row = ledger(copied)["kernel_v3"]
+    assert (row["kind"], row["public"], row["oof"]) == ("outside", "0.71", "")
+    run(copied, "score", options=["--file=kernel_v3.csv", "--private=0.69"])
+    row = ledger(copied)["kernel_v3"]
+    assert (row["public"], row["private"], row["looks"]) == ("0.71", "0.69", "1")
+
+
+def test_error_analysis_of_two_named_files(copied):
+    one, two = sorted((copied / "submissions").glob("digits-*.csv"))[:2]
+    outside = copied / "theirs.csv"
+    outside.write_bytes(two.read_bytes())
+    small = [w for w in READ_BY_EDA if w != "competition.demo.limit=200"]
+    words = ["competition.demo.limit=200", "statistics.draws=100"]
+    said = run(copied, "error-analysis", *words, small=small, options=[f"--a={one}", f"--b={outside}"])
+    assert said.code == 0, said.err
+    report = re.search(r"^report: (\S+)$", said.out, re.MULTILINE).group(1)
+    assert "theirs" in (copied / report).read_text(encoding="utf-8")
+
+
+def test_runs_lists_each_run_and_what_differs(made):
+    said = run(made[0], "runs")
+    assert said.code == 0
+    for stage in ("train", "infer", "ensemble"):
+        assert re.search(rf"^{stage} +\S+ +[0-9a-f]{{8}} +0\.\d{{4}} \[", said.out, re.MULTILINE)
+    assert 'model.name="test_resnet"' in said.out and 'model.name="mobilenetv3_small_050"' in said.out
+    assert "train.epochs=" not in said.out, "what all runs share is no difference"
+
+
+def test_du_names_every_kind_of_result(made):
+    said = run(made[0], "du")
+    assert said.code == 0
+    for name in ("artifacts/fold", "artifacts/ensemble", "data", "submissions", "free on this disk"):
+        assert re.search(rf"^{name} .*\d MB", said.out, re.MULTILINE)
+
+
+def test_gc_frees_what_nothing_needs_and_keeps_the_rest(copied):
+    run(copied, "train", RESNET, "train.seed=5")
+    everything = {a.key for a in artifacts(copied)}
+    loose = {a.key for a in artifacts(copied) if a.manifest["config"].get("train", {}).get("seed") == 5}
+    assert len(loose) == 2
+    dry = run(copied, "gc", options=["--dry"])
+    assert "would free" in dry.out and {a.key for a in artifacts(copied)} == everything
+    said = run(copied, "gc")
+    assert said.code == 0 and re.search(r"^freed \d+\.\d MB in \d+ results", said.out, re.MULTILINE)
+    left = {a.key for a in artifacts(copied)}
+    assert not left & loose
+    kept = {a.stage for a in artifacts(copied)}
+    assert kept == {"data", "images", "prepared", "folds", "fold", "train", "infer", "ensemble"}
+    again = run(copied, "ensemble", MEMBERS)
+    assert again.code == 0 and re.search(r"^ensemble .* reused", again.out, re.MULTILINE)
+    assert {a.key for a in artifacts(copied)} == left
+
+
+def test_a_pin_keeps_a_result_and_what_it_is_made_of(copied):
+    run(copied, "train", RESNET, "train.seed=5")
+    (pinned,) = [a for a in named(copied, "train") if a.manifest["settings"]["train"]["seed"] == 5]
+    said = run(copied, "pin", options=[f"--key={pinned.key[:8]}"])
+    assert said.code == 0 and said.out.strip() == f"pinned train/{pinned.key} (tiny_resnet)"
+    run(copied, "gc")
+    left = {f"{a.stage}/{a.key}" for a in artifacts(copied)}
+    assert {f"train/{pinned.key}", *pinned.inputs.values()} <= left
+    unknown = run(copied, "pin", options=["--key=zzzz"])
+    assert unknown.code == 2 and "zzzz: 0 results" in unknown.err
+
+
+def test_gc_waits_for_who_is_making_something(copied):
+    from pipeline.record.digests import FileIndex
+    from pipeline.record.store import Store
+
+    store = Store(copied, FileIndex(copied / "artifacts" / ".index.json"))
+    before = {a.key for a in artifacts(copied)}
+    with store.lock("fold", "0" * 16):
+        said = run(copied, "gc")
+        assert said.code == 2 and "another process is making results" in said.err
+        assert run(copied, "gc", options=["--dry"]).code == 0
+    assert {a.key for a in artifacts(copied)} == before
+
+
+def test_config_prints_every_value_and_its_source(tmp_path):
+    said = run(tmp_path, "config", "train.lr=1e-2")
+    assert said.code == 0
+    assert re.search(r"^train\.lr +=.* 0\.01 +override train\.lr$", said.out, re.MULTILINE)
+    assert re.search(r'^competition\.name += "digits" +configs/competition/digits\.yaml:\d+$', said.out, re.M)
+    assert re.search(r"^train\.weight_decay += 0\.05 +default$", said.out, re.MULTILINE)
+    assert not (tmp_path / "artifacts").exists(), "looking at settings makes nothing"
+
+
+def test_another_format_of_the_same_result_is_written_anew(copied):
+    before = stamps(copied)
+    said = run(copied, "infer", RESNET, "competition.submission.format=class_name")
+    assert said.code == 0, said.err
+    path = copied / re.search(r"^submission: (\S+)$", said.out, re.MULTILINE).group(1)
+    assert json.loads(path.with_suffix(".json").read_text())["format"]["format"] == "class_name"
+    assert stamps(copied) == before
+
+
+# ---- bad input: exit 2, one message, nothing half-made
+
+
+def refused(home, command, *words, small=SMALL, options=()):
+    said = run(home, command, *words, small=small, options=options)
+    assert said.code == 2, said.out + said.err
+    assert said.err.count("error: ") == 1 and "Traceback" not in said.err
+    if Path(home).is_dir():
+        artifacts(home)
+        assert not list(Path(home).rglob("*.tmp")) and not list(Path(home).rglob("submissions/*.csv"))
+    return said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("train.epoch=3",), "train.epoch: unknown key; did you mean epochs"),
+        (("experiment=tiny_resnt",), "did you mean tiny_resnet"),
+        (("loss.name=hinge",), "'cross_entropy' or 'focal'"),
+        (("infer.views=[identity]", "report.per_class=3"), "infer.views: nothing in this chain reads it"),
+        (("model.weights=file:/gone/w.pth",), "/gone/w.pth is no file"),
+        (("model.weights=package:no-such-package",), "no-such-package is not installed"),
+    ],
+)
+def test_bad_settings_build_nothing(tmp_path, words, expected):
+    assert expected in refused(tmp_path, "train", *words)
+    assert artifacts(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "word", "expected"),
+    [
+        ("train", "model.name=resnet5", "did you mean resnet50"),
+        ("train", "train.optimizer=adamwx", "did you mean adamw"),
+        ("train", "augment.policy=lite", "did you mean light"),
+        ("train", "competition.metric=macro_f2", "unknown metric 'macro_f2'"),
+        ("infer", "infer.views=[identiti]", "did you mean identity"),
+    ],
+)
+def test_unknown_names_are_told_before_any_training(copied, command, word, expected):
+    before = {a.key for a in artifacts(copied)}
+    small = [w for w in SMALL if not w.startswith("train.epochs")]
+    said = run(copied, command, RESNET, word, "train.epochs=2", small=small)
+    assert said.code == 2 and expected in said.err and "Traceback" not in said.err
+    assert {a.key for a in artifacts(copied)} == before, "nothing was trained or half-made"
+
+
+def test_weights_that_do_not_fit(copied, tmp_path):
+    import timm
+    import torch
+
+    torch.save(timm.create_model("test_efficientnet").state_dict(), tmp_path / "other.pth")
+    before = {a.key for a in artifacts(copied)}
+    said = run(copied, "train", RESNET, f"model.weights=file:{tmp_path}/other.pth")
+    assert said.code == 2 and "other.pth" in said.err and "Traceback" not in said.err
+    assert {a.key for a in artifacts(copied)} == before
+
+
+class Files:
+    """A competition's folder that tests spoil."""
+
+    def __init__(self, root):
+        self.root = root
+        # Rules of the settings need no demo; the data lie in this folder.
+        left_out = ("competition.demo.limit=200",)
+        self.small = [w for w in SMALL if w not in left_out]
+        self.words = ["competition.demo=null", "competition.name=mine", f"competition.root={root}", RESNET]
+
+    def edit(self, name, old, new):
+        path = self.root / name
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    def rows(self, name="train.csv"):
+        return (self.root / name).read_text(encoding="utf-8").splitlines()[1:]
+
+    def train(self, home, *words):
+        return refused(home, "train", *self.words, *words, small=self.small)
+
+
+@pytest.fixture
+def mine(made, tmp_path):
+    source = next((made[0] / "data").glob("digits-*"))
+    return Files(Path(shutil.copytree(source, tmp_path / "mine")))
+
+
+def test_ones_own_folder_works_as_a_competition(mine, tmp_path):
+    said = run(tmp_path / "home", "eda", *mine.words[:3], small=[*READ_BY_EDA[:1], *READ_BY_EDA[2:]])
+    assert said.code == 0, said.err
+    scored = run(tmp_path / "home", "score", *mine.words[:3], small=mine.small, options=["--file=x.csv"])
+    assert scored.code == 2
+
+
+def test_a_missing_table(mine, tmp_path):
+    (mine.root / "train.csv").unlink()
+    assert "train.csv: there is no such file" in mine.train(tmp_path / "home")
+
+
+def test_a_missing_column(mine, tmp_path):
+    mine.edit("train.csv", "digit", "digitt")
+    assert "no column `digit`; did you mean digitt" in mine.train(tmp_path / "home")
+
+
+def test_missing_images_all_of_them(mine, tmp_path):
+    first, second = sorted((mine.root / "images").glob("*.png"))[:2]
+    first.unlink()
+    second.unlink()
+    message = mine.train(tmp_path / "home")
+    assert "2 missing images" in message and first.name in message and second.name in message
+
+
+def test_images_that_do_not_decode_all_of_them(mine, tmp_path):
+    names = [row.split(",")[1] for row in mine.rows()[:2]]
+    (mine.root / "images" / names[0]).write_bytes(b"\x89PNG no image")
+    (mine.root / "images" / names[1]).write_bytes(b"")
+    message = mine.train(tmp_path / "home")
+    assert all(name in message for name in names)
+    assert artifacts(tmp_path / "home", "images") == []
+
+
+def test_duplicate_ids(mine, tmp_path):
+    first, second = (row.split(",")[0] for row in mine.rows()[:2])
+    mine.edit("train.csv", f"{second},", f"{first},")
+    message = mine.train(tmp_path / "home")
+    assert "1 duplicate ids" in message and f"train.csv row 3 (id {first})" in message
+
+
+def test_an_unknown_label(mine, tmp_path):
+    row = mine.rows()[0]
+    mine.edit("train.csv", row, row[:-1] + "eleven")
+    message = mine.train(tmp_path / "home")
+    assert "train.csv row 2" in message and "label 'eleven' is not one of 0, 1" in message
+
+
+def test_fewer_groups_than_folds(mine, tmp_path):
+    path = mine.root / "train.csv"
+    head, *rows = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([f"{head},who", *(f"{row},same" for row in rows)]) + "\n", encoding="utf-8")
+    message = mine.train(tmp_path / "home", "competition.group_column=who")
+    assert "group" in message and "folds" in message
+    assert artifacts(tmp_path / "home", "folds") == []
+
+
+def test_paths_that_leave_the_image_folder(mine, tmp_path):
+    shutil.copy(next((mine.root / "images").glob("*.png")), mine.root / "secret.png")
+    name = mine.rows()[0].split(",")[1]
+    mine.edit("train.csv", f",{name}", ",../secret.png")
+    assert "'../secret.png' is absolute or leaves the image folder" in mine.train(tmp_path / "home")
+
+
+def test_all_faults_of_the_tables_in_one_message(mine, tmp_path):
+    rows = mine.rows()
+    mine.edit("train.csv", rows[0], rows[0][:-1])
+    mine.edit("train.csv", rows[1], rows[1][:-1] + "x")
+    (mine.root / "images" / rows[2].split(",")[1]).unlink()
+    message = mine.train(tmp_path / "home")
+    assert all(kind in message for kind in ("1 empty labels", "1 unknown labels", "1 missing images"))
+    assert artifacts(tmp_path / "home") == []
+
+
+def test_a_home_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("I am no folder", encoding="utf-8")
+    assert str(tmp_path / "file") in refused(tmp_path / "file" / "home", "train", RESNET)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind root")
+def test_a_read_only_home(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        refused(tmp_path, "train", RESNET)
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_disk_that_fills_up_while_training(copied):
+    """The kernel refuses files beyond 100 kB: weights do not fit, everything before does."""
+    import resource
+
+    before = stamps(copied)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        said = run(copied, "train", RESNET, "train.seed=9")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert said.code == 2 and "Traceback" not in said.err and "cannot be written" in said.err
+    assert stamps(copied) == before
+    assert run(copied, "train", RESNET, "train.seed=9").code == 0, "with room again it works"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--public=0.7"], "a score needs the submission"),
+        (["--file=gone.csv"], "gone.csv: no such file"),
+    ],
+)
+def test_scores_that_belong_to_nothing(copied, options, expected):
+    before = ledger(copied)
+    said = run(copied, "score", options=options)
+    assert said.code == 2 and expected in said.err and ledger(copied) == before
+
+
+def test_a_submission_that_is_not_as_the_sample(copied):
+    path = next((copied / "submissions").glob("digits-ensemble-*.csv"))
+    rows = path.read_text(encoding="utf-8").splitlines()
+    (copied / "short.csv").write_text("\n".join(rows[:-3]) + "\n", encoding="utf-8")
+    said = run(copied, "score", options=[f"--file={copied}/short.csv"])
+    assert said.code == 2 and "short.csv: 3 faults" in said.err and "short" not in ledger(copied)
+
+
+def test_a_damaged_ledger_is_told_and_left_alone(copied):
+    path = copied / "submissions" / "leaderboard.csv"
+    text = path.read_text(encoding="utf-8").replace(",blend,", ",blond,")
+    path.write_text(text, encoding="utf-8")
+    said = run(copied, "score")
+    assert said.code == 2 and "'blond' is none of" in said.err
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_gc_stops_at_provenance_that_it_cannot_read(copied):
+    before = stamps(copied)
+    next((copied / "submissions").glob("digits-ensemble-*.json")).write_text("{", encoding="utf-8")
+    said = run(copied, "gc")
+    assert said.code == 2 and "unreadable provenance" in said.err and stamps(copied) == before
+
+
+# ---- the command line itself
+
+
+def test_ctrl_c_exits_130_and_says_that_the_next_run_continues(tmp_path, monkeypatch):
+    def interrupted(options, settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "run", interrupted)
+    said = run(tmp_path, "train", RESNET)
+    assert said.code == 130 and "the next run continues here" in said.err and said.out == ""
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit) as done:
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert done.value.code == 0
+    assert all(re.search(rf"^ +{name}\s+\S", text, re.MULTILINE) for name in COMMANDS)
+    assert set(COMMANDS) == set(commands.COMMANDS)
+
+
+@pytest.mark.parametrize("words", [[], ["trian"], ["train", "--nope"], ["score", "--public=high"], ["pin"]])
+def test_a_wrong_command_line_exits_2(words, capsys):
+    with pytest.raises(SystemExit) as done:
+        main(words)
+    assert done.value.code == 2 and "usage: " in capsys.readouterr().err

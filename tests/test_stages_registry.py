@@ -1,0 +1,117 @@
+"""Every stage is declared, has its module, and every setting is read by some stage or changes nothing."""
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from pipeline.core.errors import ConfigError
+from pipeline.settings.load import load
+from pipeline.settings.schema import NEUTRAL, Config
+from pipeline.stages import registry
+from pipeline.stages.context import Job
+from pipeline.stages.graph import config_slice
+from pipeline.stages.registry import STAGES, Need
+
+STAGES_FOLDER = Path(registry.__file__).parent
+FULL = load(["competition=digits"])
+PROBE = load(["competition=digits", "experiment=probe"])
+# Settings that shape what is written around results, and no artifact: the host's CSV is made from one,
+# texts go onto pages when they are next made.
+AROUND = {"competition.title", "competition.licence"}
+
+
+def read_by(settings):
+    return {path for stage in STAGES.values() for path in stage.sections(settings)}
+
+
+def leaves(section, prefix=""):
+    """Dotted path of each field -> whether it is neutral."""
+    found = {}
+    for name, info in section.model_fields.items():
+        path = f"{prefix}{name}"
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            found |= leaves(info.annotation, f"{path}.")
+        else:
+            extra = info.json_schema_extra
+            found[path] = bool(isinstance(extra, dict) and extra.get(NEUTRAL))
+    return found
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_stage_has_a_module_with_build(name):
+    stage = registry.get(name)
+    assert stage.name == name and stage.version >= 1 and stage.title
+    module = importlib.import_module(f"pipeline.stages.{name}")
+    assert list(inspect.signature(module.build).parameters) == ["job"]
+    assert inspect.getdoc(module.build) and module.__doc__
+    if stage.inside:
+        assert stage.inside in STAGES and callable(module.announce)
+
+
+def test_every_module_with_build_is_declared():
+    built = set()
+    for path in STAGES_FOLDER.glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if any(isinstance(n, ast.FunctionDef) and n.name == "build" for n in tree.body):
+            built.add(path.stem)
+    assert built == set(STAGES)
+
+
+@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("settings", [FULL, PROBE], ids=["full", "probe"])
+def test_every_declared_section_exists(name, settings):
+    paths = STAGES[name].sections(settings)
+    assert set(config_slice(settings.config, paths)) == set(paths)
+    assert len(set(paths)) == len(paths)
+
+
+def test_every_setting_is_read_by_some_stage_or_is_neutral():
+    read = read_by(FULL) | read_by(PROBE)
+
+    def is_read(path):
+        return any(path == r or path.startswith(r + ".") for r in read)
+
+    unread = {p for p, is_neutral in leaves(Config).items() if not is_neutral and not is_read(p)}
+    assert unread == AROUND, "a setting that no key holds: a change of it would be ignored in silence"
+
+
+def test_neutral_settings_are_the_ones_we_know():
+    """A setting that defines a result and is marked neutral gives stale results: each one is argued."""
+    known = {p for p, is_neutral in leaves(Config).items() if is_neutral}
+    runtime = {f"runtime.{name}" for name in Config.model_fields["runtime"].annotation.model_fields}
+    assert known == {"train.folds", *runtime}
+
+
+def test_inputs_name_declared_stages_only():
+    class NoGraph:
+        def finished_members(self, settings):
+            return {"a": "k"}
+
+    auto = load(["competition=digits", "ensemble.members=[auto]"])
+    params = {"fold": 0, "split": "train", "view": "identity", "a": "x", "b": "y"}
+    for settings in (FULL, PROBE, auto):
+        for stage in STAGES.values():
+            for need in stage.inputs(NoGraph(), settings, params).values():
+                assert isinstance(need, Need) and need.stage in STAGES
+
+
+def test_an_unknown_stage_names_the_nearest():
+    with pytest.raises(ConfigError, match="did you mean ensemble"):
+        registry.get("ensembel")
+
+
+def test_the_job_is_what_modules_ask_for():
+    """Stages read fields of Job only."""
+    fields = set(Job.__dataclass_fields__)
+    for name in STAGES:
+        tree = ast.parse((STAGES_FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+        asked = {
+            n.attr
+            for n in ast.walk(tree)
+            if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id == "job"
+        }
+        assert asked <= fields, f"{name}: {asked - fields}"
