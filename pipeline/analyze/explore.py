@@ -1,24 +1,28 @@
 """The data report: what is in the competition, worst harm first, with pictures.
 
-Owns the exploration's result and its page. Does not own the counts (`survey.py`), the judgements
-(`findings.py`), nor measuring images or making folds: those arrive as values.
+Owns the exploration's result and its page. Does not own the counts (`survey.py`), what is measured
+beside them (`evidence.py`), the judgements (`judge.py`), the plots (`explore_plots.py`), nor measuring
+images, making folds or features: those arrive as values.
 """
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
-from pipeline.analyze import plots
-from pipeline.analyze.findings import Finding, judge, ratio
-from pipeline.analyze.report import ImageOf, Key, count, percent, plural, render, thumbnails
-from pipeline.analyze.survey import QUALITY, Survey, contact_sheet, survey
-from pipeline.core.types import Samples
+from pipeline.analyze import explore_plots
+from pipeline.analyze.evidence import Evidence, FeaturePair, gather
+from pipeline.analyze.findings import Finding
+from pipeline.analyze.judge import judge
+from pipeline.analyze.report import ImageOf, Key, Pixels, render, thumbnails
+from pipeline.analyze.survey import QUALITY, Duplicates, Survey, contact_sheet, ratio, survey
+from pipeline.core.types import FoldPlan, Samples
 from pipeline.settings.schema import Config
 
-SIZES_SHOWN = 12
 LARGEST_GROUPS = 10
+# Rows of a table on the page; the CSV beside it has all of them.
+MOST_ROWS = 200
+# Stands in for a split where the picture is the mean of a class.
+MEAN = "mean"
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class ExploreInputs:
         health: the fold plan's table, shown as it is.
         notes: the fold plan's remarks.
         config: the settings in force.
+        plan: the fold plan, to see whether it keeps groups together.
+        features: for the shift test with `eda.shift_on=features`.
     """
 
     title: str
@@ -44,6 +50,8 @@ class ExploreInputs:
     health: pd.DataFrame
     notes: tuple[str, ...]
     config: Config
+    plan: FoldPlan | None = None
+    features: FeaturePair | None = None
 
 
 @dataclass(frozen=True)
@@ -53,15 +61,16 @@ class Exploration:
     Args:
         findings: worst first.
         tables: by name: classes, attribute_<name>, sizes, groups, largest_groups, duplicates,
-            quality, folds.
+            near_duplicates, outliers, shift, quality, folds, and suspects: every image that a finding
+            is about.
         metrics: numbers for tracking.
-        survey: the counts behind all of it.
+        evidence: what all of it rests on.
     """
 
     findings: tuple[Finding, ...]
     tables: dict[str, pd.DataFrame]
     metrics: dict[str, float]
-    survey: Survey
+    evidence: Evidence
 
 
 def explore(inputs: ExploreInputs) -> Exploration:
@@ -71,17 +80,35 @@ def explore(inputs: ExploreInputs) -> Exploration:
         DataError: an image was not measured.
     """
     found = survey(inputs.train, inputs.test, inputs.facts)
+    evidence = gather(found, inputs.config.eda, inputs.image, inputs.plan, inputs.features)
+    findings = judge(evidence, inputs.config)
+    shift = evidence.shift
     tables = {
         "classes": found.classes,
         **{f"attribute_{name}": table for name, table in found.attributes.items()},
         "sizes": found.sizes,
         "groups": _group_table(found),
         "largest_groups": _largest_groups(found),
-        "duplicates": _duplicate_table(found),
+        "duplicates": _duplicate_table(found.duplicates),
+        "near_duplicates": _duplicate_table(evidence.near),
+        "outliers": evidence.outliers,
+        "shift": pd.DataFrame(columns=["fact", "train", "test", "auc"]) if shift is None else shift.table,
         "quality": _quality(found),
         "folds": inputs.health,
+        "suspects": _suspects(findings),
     }
-    return Exploration(judge(found, inputs.config), tables, _metrics(found, inputs.config), found)
+    return Exploration(findings, tables, _metrics(evidence, inputs.config), evidence)
+
+
+def _suspects(findings: tuple[Finding, ...]) -> pd.DataFrame:
+    """Every image that a finding is about, worst finding first; equal sets belong together."""
+    rows = [
+        (finding.kind, finding.severity, number, split, image)
+        for finding in findings
+        for number, members in enumerate(finding.sets)
+        for split, image in members
+    ]
+    return pd.DataFrame(rows, columns=["finding", "severity", "set", "split", "id"])
 
 
 def _group_table(found: Survey) -> pd.DataFrame:
@@ -104,7 +131,7 @@ def _largest_groups(found: Survey) -> pd.DataFrame:
     )
 
 
-def _duplicate_table(found: Survey) -> pd.DataFrame:
+def _duplicate_table(sets: tuple[Duplicates, ...]) -> pd.DataFrame:
     rows = [
         (
             ", ".join(f"{split} {image}" for split, image in d.members),
@@ -113,7 +140,7 @@ def _duplicate_table(found: Survey) -> pd.DataFrame:
             d.across_groups,
             d.train_test,
         )
-        for d in found.duplicates
+        for d in sets
     ]
     columns = ["images", "copies", "labels conflict", "across groups", "train and test"]
     table = pd.DataFrame(rows, columns=columns)
@@ -131,7 +158,8 @@ def _quality(found: Survey) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["measure", "split", "5 % below", "median", "5 % above"])
 
 
-def _metrics(found: Survey, config: Config) -> dict[str, float]:
+def _metrics(evidence: Evidence, config: Config) -> dict[str, float]:
+    found, near, shift = evidence.survey, evidence.near, evidence.shift
     duplicates = found.duplicates
     metrics = {
         "images_train": len(found.split("train")),
@@ -146,7 +174,14 @@ def _metrics(found: Survey, config: Config) -> dict[str, float]:
         "duplicates_conflict": sum(d.conflict for d in duplicates),
         "duplicates_across_groups": sum(d.across_groups for d in duplicates),
         "duplicates_train_test": sum(d.train_test for d in duplicates),
+        "near_sets": len(near),
+        "near_conflict": sum(d.conflict for d in near),
+        "near_across_groups": sum(d.across_groups for d in near),
+        "near_train_test": sum(d.train_test for d in near),
+        "outliers": evidence.outliers[["split", "id"]].drop_duplicates().shape[0],
     }
+    if shift is not None:
+        metrics |= {"shift_auc": shift.auc, "shift_p": shift.p}
     for name, table in found.attributes.items():
         metrics[f"imbalance_ratio_{name}"] = ratio(table["images"])
     return {name: float(value) for name, value in metrics.items()}
@@ -170,33 +205,56 @@ def render_html(exploration: Exploration, inputs: ExploreInputs) -> str:
         exploration: what `explore` found on these inputs.
         inputs: for pictures, title and the fold plan's notes.
     """
-    found, settings = exploration.survey, inputs.config.report
-    sheets = _sheets(found, settings.per_class)
-    wanted = [key for finding in exploration.findings for key in finding.examples]
-    wanted += [key for sheet in sheets for key in sheet.keys]
-    labels = {
-        (split, image): (found.space.classes[label] if label >= 0 else "test image")
-        for split, image, label in zip(
-            found.images["split"], found.images["id"], found.images["label"], strict=True
-        )
-    }
+    evidence, settings = exploration.evidence, inputs.config.report
+    found = evidence.survey
+    wanted = [key for f in exploration.findings for members in f.shown for key in members]
+    if evidence.shift is not None:
+        wanted += [*evidence.shift.test_like, *evidence.shift.train_like]
+    means = tuple((MEAN, name) for name in found.space.classes)
+    room = inputs.config.eda.thumbnails - len(set(wanted)) - len(means)
+    sheets = _sheets(found, settings.per_class, room)
+    wanted += [*means, *(key for sheet in sheets for key in sheet.keys)]
     return render(
         "explore.html",
         title=f"{inputs.title}: the data",
         exploration=exploration,
-        tables=exploration.tables,
+        tables={name: table.head(MOST_ROWS) for name, table in exploration.tables.items()},
+        rows={name: len(table) for name, table in exploration.tables.items()},
         metrics=exploration.metrics,
+        shift=evidence.shift,
         notes=inputs.notes,
         folds=_folds_across(inputs.health),
         sheets=sheets,
-        labels=labels,
-        thumbs=thumbnails(wanted, inputs.image, settings.thumbnail_px),
+        means=means,
+        labels=_labels(found, set(wanted)),
+        thumbs=thumbnails(wanted, _with_means(inputs.image, evidence), settings.thumbnail_px),
         thumbnail_px=settings.thumbnail_px,
-        balance=_balance_plots(found),
-        size_plots=_size_plots(found),
-        quality_plots=_quality_plots(found),
-        group_plot=_group_plot(found),
+        balance=explore_plots.balance(found),
+        size_plots=explore_plots.sizes(found),
+        quality_plots=explore_plots.quality(found),
+        group_plot=explore_plots.groups(found),
     )
+
+
+def _with_means(image: ImageOf, evidence: Evidence) -> ImageOf:
+    """The pictures of the competition, and the classes' mean pictures."""
+    means = dict(zip(evidence.survey.space.classes, evidence.seen.means_CMM3, strict=True))
+
+    def either(split: str, name: str) -> Pixels:
+        return means[name] if split == MEAN else image(split, name)
+
+    return either
+
+
+def _labels(found: Survey, wanted: set[Key]) -> dict[Key, str]:
+    """What stands under a picture."""
+    keys = zip(found.images["split"], found.images["id"], found.images["label"], strict=True)
+    classes = found.space.classes
+    return {
+        (split, image): (classes[label] if label >= 0 else "test image")
+        for split, image, label in keys
+        if (split, image) in wanted
+    }
 
 
 def _folds_across(health: pd.DataFrame) -> pd.DataFrame:
@@ -209,70 +267,13 @@ def _folds_across(health: pd.DataFrame) -> pd.DataFrame:
     return across
 
 
-def _sheets(found: Survey, per_class: int) -> list[_Sheet]:
+def _sheets(found: Survey, per_class: int, room: int) -> list[_Sheet]:
+    """A sheet a class; all of them share `room` pictures, and those without any left stay away."""
     train = found.split("train")
+    limit = min(per_class, max(room // max(len(found.classes), 1), 1))
     sheets = []
-    for label, row in enumerate(found.classes.to_dict("records")):
-        chosen = contact_sheet(train[train["label"] == label], per_class)
-        keys = found.keys(chosen, per_class)
+    for label, row in enumerate(found.classes.head(max(room, 1)).to_dict("records")):
+        chosen = contact_sheet(train[train["label"] == label], limit)
+        keys = found.keys(chosen, limit)
         sheets.append(_Sheet(f"class-{label}", row["class"], row["images"], row["groups"], keys))
     return sheets
-
-
-def _balance_plots(found: Survey) -> list[tuple[str, Markup]]:
-    drawn = []
-    tables = {"class": found.classes, **found.attributes}
-    if len(found.attributes) == 1:
-        tables = {"class": found.classes}
-    for name, table in tables.items():
-        first = table.columns[0]
-        rows = [
-            plots.Bar(r[first], (r["images"],), (f"{count(r['images'])} · {percent(r['share'])}",))
-            for r in table.to_dict("records")
-        ]
-        if name == "class":
-            rows.sort(key=lambda row: -row.values[0])
-        drawn.append((name, plots.bars(rows, f"Training images by {name}")))
-    return drawn
-
-
-def _size_plots(found: Survey) -> list[tuple[str, Markup]]:
-    if len(found.sizes) == 1:
-        return []
-    top = found.sizes.head(SIZES_SHOWN).to_dict("records")
-    series = ("train", "test") if found.sizes["test"].any() else ("train",)
-    rows = [
-        plots.Bar(r["size"], tuple(r[s] for s in series), tuple(count(r[s]) for s in series)) for r in top
-    ]
-    aspect = {
-        split: np.asarray(found.split(split)["width"] / found.split(split)["height"], float)
-        for split in ("train", "test")
-    }
-    return [
-        ("Commonest sizes, px", plots.bars(rows, "Images by size, commonest first", series)),
-        ("Aspect ratio", plots.histogram(aspect, "Aspect ratio of the images", "width ÷ height")),
-    ]
-
-
-def _quality_plots(found: Survey) -> list[Markup]:
-    drawn = []
-    for column in QUALITY:
-        values = {s: np.asarray(found.split(s)[column], float) for s in ("train", "test")}
-        title = f"{column.capitalize()} of train and test images"
-        drawn.append(plots.histogram(values, title, QUALITY[column]))
-    return drawn
-
-
-def _group_plot(found: Survey) -> Markup:
-    if not found.grouped:
-        return Markup("")
-    title = "Training groups by number of images"
-    of_size = found.group_sizes.value_counts().sort_index()
-    if len(of_size) > SIZES_SHOWN:
-        sizes = np.asarray(found.group_sizes, float)
-        return plots.histogram({"train": sizes}, title, "images in a group", "groups")
-    rows = [
-        plots.Bar(plural(size, "image"), (number,), (plural(number, "group"),))
-        for size, number in zip(of_size.index.tolist(), of_size.tolist(), strict=True)
-    ]
-    return plots.bars(rows, title)

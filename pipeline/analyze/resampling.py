@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pipeline.analyze import plots
-from pipeline.analyze.findings import ratio
 from pipeline.analyze.report import Thumbnails, count, render
+from pipeline.analyze.survey import ratio
 from pipeline.core.errors import DataError
 from pipeline.settings.schema import Config
 

@@ -29,19 +29,21 @@ UNLABELLED = -1
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Images whose files are equal to the last byte.
+    """Copies of one picture.
 
     Args:
         members: (split, id) of each, at least two, train first.
         conflict: the training images among them carry different labels.
         across_groups: the training images among them belong to different groups.
         train_test: some are training images, some test images.
+        exact: the files are equal to the last byte; otherwise the pictures only look the same.
     """
 
     members: tuple[Key, ...]
     conflict: bool
     across_groups: bool
     train_test: bool
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -163,18 +165,30 @@ def _sizes(images: pd.DataFrame) -> pd.DataFrame:
 
 def _duplicates(images: pd.DataFrame) -> tuple[Duplicates, ...]:
     again = images[images.duplicated("sha256", keep=False)]
-    found = []
-    for _, rows in again.groupby("sha256", sort=False):
-        trained = rows[rows["split"] == "train"]
-        found.append(
-            Duplicates(
-                tuple(zip(rows["split"], rows["id"], strict=True)),
-                conflict=trained["label"].nunique() > 1,
-                across_groups=trained["group"].nunique() > 1,
-                train_test=rows["split"].nunique() > 1,
-            )
-        )
-    return tuple(found)
+    return tuple(duplicates_of(rows, exact=True) for _, rows in again.groupby("sha256", sort=False))
+
+
+def duplicates_of(rows: pd.DataFrame, exact: bool) -> Duplicates:
+    """What copies of one picture have in common and what not.
+
+    Args:
+        rows: of the survey's images: split, id, label, group.
+        exact: whether the files are equal.
+    """
+    trained = rows[rows["split"] == "train"]
+    return Duplicates(
+        tuple(zip(rows["split"].astype(str), rows["id"].astype(str), strict=True)),
+        conflict=trained["label"].nunique() > 1,
+        across_groups=trained["group"].nunique() > 1,
+        train_test=rows["split"].nunique() > 1,
+        exact=exact,
+    )
+
+
+def ratio(counts: "pd.Series[int]") -> float:
+    """Largest over smallest of the counts above zero; 1 for an empty table."""
+    filled = counts[counts > 0]
+    return float(filled.max() / filled.min()) if len(filled) else 1.0
 
 
 def contact_sheet(images: pd.DataFrame, limit: int, seed: int = 0) -> pd.DataFrame:

@@ -78,6 +78,14 @@ def _members(s: Sections) -> Iterator[Broken]:
         yield "ensemble.members", "names a member twice"
 
 
+def _eda(s: Sections) -> Iterator[Broken]:
+    eda = s["eda"]
+    if eda.medium > eda.high:
+        yield "eda.medium", f"{eda.medium} is above eda.high={eda.high}"
+    if eda.shift_p < 1 / (eda.shift_shuffles + 1):
+        yield "eda.shift_p", f"{eda.shift_shuffles} shuffles never give so little; raise eda.shift_shuffles"
+
+
 RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...] = (
     (("resample",), _resample),
     (("train", "folds"), _folds),
@@ -87,6 +95,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...
     (("competition",), _competition),
     (("model",), _weights),
     (("ensemble",), _members),
+    (("eda",), _eda),
 )
 
 

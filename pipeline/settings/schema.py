@@ -222,6 +222,30 @@ class ReportSettings(Section):
     max_flips: int = fact(400, "images shown of those whose prediction differs", ge=1, le=5000)
 
 
+class EdaSettings(Section):
+    """What the data report looks for, and from where on it worries."""
+
+    near_bits: int = fact(
+        12, "near-duplicates: perceptual hashes (64 bits) may differ in so many bits", ge=0, le=24
+    )
+    near_ratio: float = fact(
+        0.4, "near-duplicates: at most this share of the distance to other pictures", ge=0, le=1
+    )
+    outlier_z: float = fact(6.0, "robust standard deviations from which an image is an outlier", ge=2, le=50)
+    shift_on: Literal["facts", "features"] = fact(
+        "facts", "tell train from test by image facts, or by features of the frozen model (slower)"
+    )
+    shift_auc: float = fact(
+        0.6, "train and test differ from this AUC on, 0.5: they cannot differ", ge=0.5, le=1
+    )
+    shift_p: float = fact(0.01, "and if shuffled names reach it at most this often", gt=0, lt=1)
+    shift_shuffles: int = fact(199, "shuffles of the set names over whole groups", ge=19, le=9999)
+    high: float = fact(0.01, "a finding is high from this share of the score at stake", gt=0, le=1)
+    medium: float = fact(0.002, "and medium from this one; never above `high`", gt=0, le=1)
+    thumbnails: int = fact(1200, "pictures in the whole report, so that it stays small", ge=50, le=20_000)
+    seed: int = fact(0, "of the shuffles", ge=0)
+
+
 class RuntimeSettings(Section):
     """Where and how loudly; never changes what a result is called."""
 
@@ -250,4 +274,5 @@ class Config(Section):
     ensemble: EnsembleSettings = EnsembleSettings()
     statistics: StatisticsSettings = StatisticsSettings()
     report: ReportSettings = ReportSettings()
+    eda: EdaSettings = EdaSettings()
     runtime: RuntimeSettings = RuntimeSettings()

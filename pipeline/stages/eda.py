@@ -6,6 +6,7 @@ Owns the stage only; findings and page are `pipeline/analyze/explore.py`.
 from __future__ import annotations
 
 from pipeline.analyze import explore
+from pipeline.analyze.evidence import FeaturePair
 from pipeline.record.runinfo import note
 from pipeline.stages import load
 from pipeline.stages.context import Built, Job
@@ -14,11 +15,12 @@ SHOWN = 5
 
 
 def build(job: Job) -> Built:
-    """Write eda.html, findings.json and the tables as CSV."""
+    """Write eda.html and the tables as CSV, suspects.csv among them: the images behind each finding."""
     config = job.settings.config
     train, test = (load.samples(job.inputs["data"], split, job.home) for split in ("train", "test"))
     facts = load.facts(job.inputs["images"])
     facts["split"] = facts["id"].isin(set(test.ids_N.tolist())).map({True: "test", False: "train"})
+    plan = load.plan(job.inputs["folds"])
     inputs = explore.ExploreInputs(
         title=config.competition.title or config.competition.name,
         train=train,
@@ -26,8 +28,10 @@ def build(job: Job) -> Built:
         facts=facts,
         image=load.image_of(job.inputs["images"]),
         health=load.health(job.inputs["folds"]),
-        notes=load.plan(job.inputs["folds"]).notes,
+        notes=plan.notes,
         config=config,
+        plan=plan,
+        features=_features(job),
     )
     found = explore.explore(inputs)
     (job.draft / "eda.html").write_text(explore.render_html(found, inputs), encoding="utf-8")
@@ -39,3 +43,11 @@ def build(job: Job) -> Built:
     result = found.findings[0].headline if found.findings else "nothing that hurts was found"
     description = note(what, why, "make resample, then make train", "eda.html", result)
     return Built(found.metrics, told, description, ("eda.html",))
+
+
+def _features(job: Job) -> FeaturePair | None:
+    """For the shift test, if it asks for features."""
+    if job.settings.config.eda.shift_on == "facts":
+        return None
+    train, test = (load.features(job.inputs, split, ["identity"]) for split in ("train", "test"))
+    return FeaturePair(train, test)

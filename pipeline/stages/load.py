@@ -4,7 +4,7 @@ Owns which file of which stage holds what, so that every stage reads it the same
 the formats (`record/files.py`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ def facts(images: Artifact) -> pd.DataFrame:
 def image_of(images: Artifact) -> Callable[[str, str], npt.NDArray[np.uint8]]:
     """(split, id) -> pixels, for reports; ids of the two splits never meet."""
     opened = decoded(images)
-    return lambda split, name: opened[name]
+    return lambda split, name: opened.read(name)
 
 
 def prepared(prepared: Artifact, split: str) -> PreparedImages:
@@ -54,7 +54,7 @@ def prepared(prepared: Artifact, split: str) -> PreparedImages:
     return PreparedImages.open(prepared.folder / f"{split}.npy")
 
 
-def features(inputs: dict[str, Artifact], split: str, views: list[str]) -> Features:
+def features(inputs: Mapping[str, Artifact], split: str, views: list[str]) -> Features:
     """Cached features of one split, the named views joined."""
     parts = [files.read_features(inputs[f"{split}:{view}"].folder / "features.npz") for view in views]
     first = parts[0]

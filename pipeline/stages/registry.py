@@ -106,6 +106,15 @@ def _features(settings: Settings, split: str, view: str) -> Need:
     return Need("features", settings, {"split": split, "view": view})
 
 
+def _eda_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    common = {name: Need(name, settings) for name in ("data", "images", "folds")}
+    if settings.config.eda.shift_on == "facts":
+        return common
+    return common | {
+        f"{split}:identity": _features(settings, split, "identity") for split in ("train", "test")
+    }
+
+
 def _fold_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
     common = {"data": Need("data", settings), "folds": Need("folds", settings)}
     if is_probe(settings):
@@ -153,9 +162,9 @@ STAGES: dict[str, Stage] = {
         Stage("prepared", 1, "images as models see them", _reads("images"), _needs("data", "images")),
         Stage("folds", 1, "the fold plan", _reads("folds"), _needs("data")),
         Stage(
-            "eda", 1, "what is in the data, worst harm first",
-            _reads("report.thumbnail_px", "report.per_class"),
-            _needs("data", "images", "folds"), tracked=True,
+            "eda", 2, "what is in the data, worst harm first",
+            _reads("eda", "report.thumbnail_px", "report.per_class", "images.resize", "resample.method"),
+            _eda_inputs, tracked=True,
         ),
         Stage(
             "resample", 1, "what each fold's training part will show", _reads("resample"),

@@ -1,0 +1,86 @@
+"""Images that stand far outside their own data set.
+
+Owns robust z-scores of shape and look. Does not own what follows from them (`judge_pixels.py`).
+
+Every measure is put on a scale where photographs are about normal (logit of brightness, logarithms),
+and measured against this data set's own median and spread: what is dark among X-rays is not dark
+among product shots. Source: Iglewicz & Hoaglin (1993), How to Detect and Handle Outliers, modified z.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Values = npt.NDArray[np.float64]
+
+LOOKS = ("brightness", "contrast", "sharpness")
+SHAPES = ("size", "aspect")
+# The median absolute deviation of a normal distribution, as a share of its standard deviation.
+MAD_OF_NORMAL = 1.4826
+# Spreads are never taken below this: where all images but one have the same size, the MAD is zero.
+FLOOR = {"brightness": 0.1, "contrast": 0.05, "sharpness": 0.1, "size": 0.05, "aspect": 0.03}
+
+
+def robust_z(images: pd.DataFrame) -> pd.DataFrame:
+    """Robust z-scores, a row an image.
+
+    Args:
+        images: width, height, brightness, contrast and blur as the image facts have them.
+
+    Returns:
+        Columns brightness, contrast, sharpness, size, aspect.
+    """
+    share = (images["brightness"].to_numpy(np.float64) + 1) / 257
+    contrast = np.log(images["contrast"].to_numpy(np.float64) + 1)
+    width, height = (images[name].to_numpy(np.float64) for name in ("width", "height"))
+    scaled = {
+        "brightness": np.log(share / (1 - share)),
+        "contrast": contrast,
+        # The Laplacian's variance grows with the square of the contrast: a dim image is not blurred.
+        "sharpness": np.log(images["blur"].to_numpy(np.float64) + 1) - 2 * contrast,
+        "size": np.log(width * height),
+        "aspect": np.log(width / height),
+    }
+    return pd.DataFrame({name: _z(v, FLOOR[name]) for name, v in scaled.items()}, index=images.index)
+
+
+def outliers(images: pd.DataFrame, limit: float) -> pd.DataFrame:
+    """Every measure of every image beyond the limit, farthest first.
+
+    Args:
+        images: as for `robust_z`, with split and id.
+        limit: robust standard deviations.
+
+    Returns:
+        Columns split, id, measure, value (as the facts have it; sharpness: the blur), z.
+    """
+    z = robust_z(images)
+    facts = images.assign(
+        sharpness=images["blur"],
+        size=images["width"] * images["height"],
+        aspect=images["width"] / images["height"],
+    )
+    parts = [
+        pd.DataFrame(
+            {
+                "split": images.loc[far, "split"],
+                "id": images.loc[far, "id"],
+                "measure": name,
+                "value": facts.loc[far, name].astype(float),
+                "z": z.loc[far, name],
+            }
+        )
+        for name in z.columns
+        if (far := z[name].abs() > limit).any()
+    ]
+    if not parts:
+        return pd.DataFrame(columns=["split", "id", "measure", "value", "z"])
+    table = pd.concat(parts, ignore_index=True)
+    return table.sort_values("z", key=np.abs, ascending=False, kind="stable", ignore_index=True)
+
+
+def _z(values: Values, floor: float) -> Values:
+    if not len(values):
+        return values
+    away = values - np.median(values)
+    return np.asarray(away / max(MAD_OF_NORMAL * float(np.median(np.abs(away))), floor))
