@@ -6,7 +6,7 @@ Owns the stage only; findings and page are `pipeline/analyze/explore.py`.
 from __future__ import annotations
 
 from pipeline.analyze import explore
-from pipeline.stages import load
+from pipeline.stages import load, quarantine
 from pipeline.stages.context import Built, Job
 
 SHOWN = 5
@@ -16,6 +16,7 @@ def build(job: Job) -> Built:
     """Write eda.html, findings.json and the tables as CSV."""
     config = job.settings.config
     train, test = (load.samples(job.inputs["data"], split, job.home) for split in ("train", "test"))
+    quarantine.refuse(config, job.inputs["images"])
     facts = load.facts(job.inputs["images"])
     facts["split"] = facts["id"].isin(set(test.ids_N.tolist())).map({True: "test", False: "train"})
     inputs = explore.ExploreInputs(
