@@ -77,6 +77,6 @@ def test_unknown_policy_names_the_nearest():
 
 
 def test_renamed_arguments_are_errors(monkeypatch):
-    monkeypatch.setitem(POLICIES, "old", lambda a, size_px: [a.Affine(cval=3)])
+    monkeypatch.setitem(POLICIES, "old", lambda a, size: [a.Affine(cval=3)])
     with pytest.raises(UserWarning, match="cval"):
         Augmenter("old", SIZE)

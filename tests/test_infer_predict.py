@@ -60,7 +60,7 @@ def test_a_trained_state_predicts_what_training_saw(tmp_path):
 
     job = fold_job(epochs=1)
     result, state = fit(job, tmp_path)
-    again = restore(job.model, 10, state, job.size_px)
+    again = restore(job.model, 10, state, job.size)
     ids = job.valid_samples.ids_N
     p, _ = predict_views(again, job.images, ids, CLASSES, VIEWS, Pass())
     np.testing.assert_allclose(p.view("identity").p_NC, result.oof.p_NC, atol=1e-5)

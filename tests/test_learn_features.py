@@ -40,12 +40,12 @@ def test_equal_for_any_batch_size(model):
 
 
 def test_digest_says_what_made_the_features(model):
-    base = backbone_digest(model, SIZE, VIEWS)
-    assert base == backbone_digest(build(SETTINGS, 10, 0), SIZE, VIEWS)
+    base = backbone_digest(model, (SIZE, SIZE), VIEWS)
+    assert base == backbone_digest(build(SETTINGS, 10, 0), (SIZE, SIZE), VIEWS)
     others = [
-        backbone_digest(model, SIZE + 1, VIEWS),
-        backbone_digest(model, SIZE, VIEWS[:2]),
-        backbone_digest(build(SETTINGS, 10, 1), SIZE, VIEWS),
+        backbone_digest(model, (SIZE, SIZE + 1), VIEWS),
+        backbone_digest(model, (SIZE, SIZE), VIEWS[:2]),
+        backbone_digest(build(SETTINGS, 10, 1), (SIZE, SIZE), VIEWS),
     ]
     assert len({base, *others}) == 4
 
@@ -54,7 +54,7 @@ def test_digest_ignores_the_head(model):
     again = build(SETTINGS, 10, 0)
     with torch.no_grad():
         again.backbone.fc.weight.add_(1)
-    assert backbone_digest(again, SIZE, VIEWS) == backbone_digest(model, SIZE, VIEWS)
+    assert backbone_digest(again, (SIZE, SIZE), VIEWS) == backbone_digest(model, (SIZE, SIZE), VIEWS)
 
 
 def test_a_missing_image_is_named(model):

@@ -54,7 +54,7 @@ def test_normalises_inside_with_the_backbones_own_numbers(x_BCHW):
 
 
 def test_a_vit_built_for_the_size_of_the_images(x_BCHW):
-    model = build(tiny("vit_tiny_patch16_224"), 3, 0, size_px=SIZE)
+    model = build(tiny("vit_tiny_patch16_224"), 3, 0, size=(SIZE, SIZE))
     assert model(x_BCHW).shape == (3, 3)
 
 

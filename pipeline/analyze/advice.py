@@ -77,7 +77,8 @@ def _pair(space: LabelSpace, mistakes: Mistakes, config: Config) -> Advice:
     )
     changed = [name for name, _, _ in changes(space, pair.true, pair.predicted)]
     lost = f"They differ in {' and '.join(changed)}. " if len(space.attributes) > 1 else ""
-    size = min(config.images.size * 3 // 2, 1024)
+    larger = [min(side * 3 // 2, 1024) for side in config.images.hw]
+    size = larger[0] if larger[0] == larger[1] else f"[{larger[0]},{larger[1]}]"
     return Advice(
         sentence,
         f"{lost}Look at the pictures under Confused pairs: if a detail decides, larger images show it; "

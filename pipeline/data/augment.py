@@ -13,7 +13,7 @@ Legend: H height, W width, C channels (3, RGB).
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,15 +21,17 @@ import numpy.typing as npt
 
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.seeds import py_rng, rng
+from pipeline.settings.schema import AttributeSettings
 
 Image: TypeAlias = npt.NDArray[np.uint8]
+Size: TypeAlias = tuple[int, int]
 
 
-def _none(a: Any, size_px: int) -> list[Any]:
+def _none(a: Any, size: Size) -> list[Any]:
     return []
 
 
-def _light(a: Any, size_px: int) -> list[Any]:
+def _light(a: Any, size: Size) -> list[Any]:
     """For small drawings: half are mirrored, all stay legible."""
     return [
         a.HorizontalFlip(p=0.5),
@@ -38,7 +40,7 @@ def _light(a: Any, size_px: int) -> list[Any]:
     ]
 
 
-def _upright(a: Any, size_px: int) -> list[Any]:
+def _upright(a: Any, size: Size) -> list[Any]:
     """For digits and letters: nothing is mirrored, since a mirrored one is another one or none."""
     return [
         a.Affine(translate_percent=(-0.08, 0.08), scale=(0.9, 1.1), rotate=(-8, 8), **_border(), p=0.8),
@@ -46,7 +48,7 @@ def _upright(a: Any, size_px: int) -> list[Any]:
     ]
 
 
-def _medium(a: Any, size_px: int) -> list[Any]:
+def _medium(a: Any, size: Size) -> list[Any]:
     return [
         a.HorizontalFlip(p=0.5),
         a.Affine(translate_percent=(-0.1, 0.1), scale=(0.8, 1.2), rotate=(-15, 15), **_border(), p=0.9),
@@ -55,9 +57,9 @@ def _medium(a: Any, size_px: int) -> list[Any]:
     ]
 
 
-def _heavy(a: Any, size_px: int) -> list[Any]:
+def _heavy(a: Any, size: Size) -> list[Any]:
     return [
-        a.RandomResizedCrop(size=(size_px, size_px), scale=(0.6, 1.0), ratio=(0.8, 1.25), p=0.8),
+        a.RandomResizedCrop(size=size, scale=(0.6, 1.0), ratio=(0.8, 1.25), p=0.8),
         a.HorizontalFlip(p=0.5),
         a.Affine(scale=(0.8, 1.2), rotate=(-25, 25), shear=(-8, 8), **_border(), p=0.9),
         a.RandomBrightnessContrast(brightness_limit=0.3, contrast_limit=0.3, p=0.7),
@@ -74,9 +76,38 @@ def _heavy(a: Any, size_px: int) -> list[Any]:
     ]
 
 
-def _rotate30(a: Any, size_px: int) -> list[Any]:
+def _rotate30(a: Any, size: Size) -> list[Any]:
     """Rotation by up to ±30° and nothing else, with a border like the image."""
     return [a.Rotate(limit=30, **_border(), p=1.0)]
+
+
+def _trivial(a: Any, size: Size) -> list[Any]:
+    """One change of random strength an image, all equally likely, and nothing to tune.
+
+    After TrivialAugment, Müller and Hutter 2021, https://arxiv.org/abs/2103.10158, with its wide ranges
+    for geometry, borders reflected. Nothing is mirrored: a policy of one change has no room for it.
+    """
+    return [
+        a.OneOf(
+            [
+                a.NoOp(),
+                a.Rotate(limit=60, **_border()),
+                a.Affine(shear={"x": (-40, 40), "y": (0, 0)}, **_border()),
+                a.Affine(shear={"x": (0, 0), "y": (-40, 40)}, **_border()),
+                a.Affine(translate_percent={"x": (-0.3, 0.3), "y": (0, 0)}, **_border()),
+                a.Affine(translate_percent={"x": (0, 0), "y": (-0.3, 0.3)}, **_border()),
+                a.RandomBrightnessContrast(brightness_limit=0.6, contrast_limit=0.0),
+                a.RandomBrightnessContrast(brightness_limit=0.0, contrast_limit=0.6),
+                a.HueSaturationValue(hue_shift_limit=0, sat_shift_limit=90, val_shift_limit=0),
+                a.Sharpen(alpha=(0.0, 0.9)),
+                a.Posterize(num_bits=(2, 7)),
+                a.Solarize(threshold_range=(0.4, 1.0)),
+                a.AutoContrast(),
+                a.Equalize(),
+            ],
+            p=1.0,
+        )
+    ]
 
 
 def _border() -> dict[str, int]:
@@ -86,17 +117,44 @@ def _border() -> dict[str, int]:
     return {"border_mode": cv2.BORDER_REFLECT_101}
 
 
-POLICIES: dict[str, Callable[[Any, int], list[Any]]] = {
+POLICIES: dict[str, Callable[[Any, Size], list[Any]]] = {
     "none": _none,
     "light": _light,
     "upright": _upright,
     "medium": _medium,
     "heavy": _heavy,
     "rotate30": _rotate30,
+    "trivial": _trivial,
+}
+# What each policy does, in the words of `competition.attributes[].forbids`; a test holds it to the truth.
+DOES: dict[str, frozenset[str]] = {
+    "none": frozenset(),
+    "light": frozenset({"hflip", "rotation", "geometry", "brightness"}),
+    "upright": frozenset({"rotation", "geometry", "brightness"}),
+    "medium": frozenset({"hflip", "rotation", "geometry", "brightness", "colour"}),
+    "heavy": frozenset({"hflip", "rotation", "geometry", "crop", "brightness", "colour", "blur", "erase"}),
+    "rotate30": frozenset({"rotation"}),
+    "trivial": frozenset({"rotation", "geometry", "brightness", "colour", "blur"}),
 }
 
 
-def _compose(policy: str, size_px: int) -> Any:
+def refuse_forbidden(policy: str, attributes: Sequence[AttributeSettings]) -> None:
+    """A policy may not do what makes an attribute's label wrong.
+
+    Raises:
+        ConfigError: naming every change that an attribute forbids, and the policies that are left.
+    """
+    does = DOES.get(policy, frozenset())
+    faults = [f"{a.name} forbids {change}" for a in attributes for change in a.forbids if change in does]
+    if faults:
+        every = {change for a in attributes for change in a.forbids}
+        left = [name for name, changes in DOES.items() if not changes & every]
+        raise ConfigError(
+            f"augment.policy={policy}: changes what a label says", faults, f"choose one of {', '.join(left)}"
+        )
+
+
+def _compose(policy: str, size: Size) -> Any:
     """An unseeded Compose; a renamed argument is an error, not a warning."""
     # The library asks the network for a newer version of itself while it is imported.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -104,7 +162,7 @@ def _compose(policy: str, size_px: int) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return albumentations.Compose(POLICIES[policy](albumentations, size_px))
+        return albumentations.Compose(POLICIES[policy](albumentations, size))
 
 
 class Augmenter:
@@ -112,13 +170,13 @@ class Augmenter:
 
     Args:
         policy: a name of `POLICIES`.
-        size: side of the square images, px.
+        size: height and width of the images, px, or the side of square ones.
 
     Raises:
         ConfigError: the policy is unknown; the nearest names are shown.
     """
 
-    def __init__(self, policy: str, size: int) -> None:
+    def __init__(self, policy: str, size: int | Size) -> None:
         if policy not in POLICIES:
             raise ConfigError(
                 f"augment.policy: no policy called {policy!r}",
@@ -126,8 +184,8 @@ class Augmenter:
                 f"choose one of {', '.join(POLICIES)}",
             )
         self.policy = policy
-        self.size = size
-        self._transform = None if policy == "none" else _compose(policy, size)
+        self.size = (size, size) if isinstance(size, int) else size
+        self._transform = None if policy == "none" else _compose(policy, self.size)
 
     def __call__(
         self, image_HWC: Image, root_seed: int, fold: int, epoch: int, sample_id: str, copy: int
@@ -135,14 +193,14 @@ class Augmenter:
         """A new uint8 image of the same shape; the input is left alone.
 
         Args:
-            image_HWC: RGB, 0 to 255, `size` × `size`.
+            image_HWC: RGB, 0 to 255, of `size`.
             root_seed: the experiment's seed.
             fold: which fold trains.
             epoch: from 0.
             sample_id: whose image it is.
             copy: the how-manieth occurrence of the sample in this epoch, from 0.
         """
-        assert image_HWC.shape == (self.size, self.size, 3), f"expected {self.size} px, got {image_HWC.shape}"
+        assert image_HWC.shape == (*self.size, 3), f"expected {self.size} px, got {image_HWC.shape}"
         pixels_HWC = np.array(image_HWC)
         if self._transform is None:
             return pixels_HWC

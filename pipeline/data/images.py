@@ -1,14 +1,16 @@
 """From image files to two memmaps: decoded once, prepared once per image setting.
 
-Owns: decoding, facts about every image, resizing. Does not own which images there are
-(`competition.py`) nor augmentation (`augment.py`).
+Owns: keeping decoded images and their facts, continuing after a kill, and building what models see.
+Does not own which images there are (`competition.py`), reading one file (`decode.py`), nor what a
+prepared image is made of (`look.py`).
 
-    decoded/decoded.bin   all pixels back to back, RGB, longest side ≤ cache_px
-            index.npz     ids, offsets, heights, widths
-            facts.csv     id, width, height, sha256, phash, brightness, contrast, blur
-    prepared.npy          (N, S, S, 3), and prepared.ids.npy beside it
+    decoded/decoded.bin     all pixels back to back, RGB, longest side ≤ cache_px
+            index.npz       ids, offsets, heights, widths
+            facts.csv       id, width, height, sha256, phash, brightness, contrast, blur
+            quarantine.csv  split, id, path, why, fate: what did not decode, or only in part
+    prepared.npy            (N, H, W, 3), and prepared.ids.npy beside it
 
-Shape legend: N images, H height, W width, S side of the square a model sees; pixels are uint8, RGB.
+Shape legend: N images, H height, W width; pixels are uint8, RGB.
 Memory does not grow with N: images are read in small chunks and written one after the other. Files are
 written plainly and not through a memmap, because a full disk would kill the process there.
 """
@@ -16,74 +18,54 @@ written plainly and not through a memmap, because a full disk would kill the pro
 from __future__ import annotations
 
 import csv
-import hashlib
-import io
+import json
 import os
-import struct
 import sys
-import warnings
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from pipeline.core.errors import DataError
 from pipeline.core.types import Samples, Strings, positions, refuse_duplicates, strings
-from pipeline.settings.schema import ImageSettings
+from pipeline.data import decode
+from pipeline.data.decode import Decoding, ImageFacts
+from pipeline.data.resize import Pixels, Size
 
-Pixels = npt.NDArray[np.uint8]
 T = TypeVar("T")
 R = TypeVar("R")
 
-WHITE = 255
-SIXTEEN_TO_EIGHT = 65535 / 255
+LookOf = Callable[[str, Pixels], Pixels]
+
 CHUNK = 64
-# What Pillow raises for files that are no image, are cut off or lie about themselves.
-UNDECODABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-HASH_SIDE, HASH_LOW = 32, 8
+BIN, JOURNAL, QUARANTINE = "decoded.bin", "journal.jsonl", "quarantine.csv"
+# What becomes of an image that does not decode, or only in part.
+WHITE_IMAGE, IN_PART = "white", "in part"
 
 
 @dataclass(frozen=True)
-class ImageFacts:
-    """What is known of one image without a model.
+class Faulty:
+    """An image that does not decode, or only in part.
 
     Args:
-        id: the sample's id.
-        width, height: of the upright original, px.
-        sha256: of the file's bytes; equal for exact duplicates.
-        phash: 64-bit perceptual hash as 16 hex digits; near duplicates differ in few bits.
-        brightness: mean grey value, 0 to 255.
-        contrast: standard deviation of the grey values, 0 to 127.5.
-        blur: variance of the Laplacian; the lower, the more blurred.
+        split: "train" or "test".
+        id: the sample's.
+        path: of the file.
+        why: in a few words.
+        fate: `white` (kept as a white square) or `in part` (a truncated file, used as far as it goes).
     """
 
+    split: str
     id: str
-    width: int
-    height: int
-    sha256: str
-    phash: str
-    brightness: float
-    contrast: float
-    blur: float
+    path: str
+    why: str
+    fate: str
 
 
 class DecodedImages:
@@ -100,7 +82,7 @@ class DecodedImages:
             self._offsets = index["offsets"]
             self._heights = index["heights"]
             self._widths = index["widths"]
-        self._pixels: Pixels = np.memmap(folder / "decoded.bin", dtype=np.uint8, mode="r")
+        self._pixels: Pixels = np.memmap(folder / BIN, dtype=np.uint8, mode="r")
         self._at = {str(name): i for i, name in enumerate(self.ids)}
 
     def __len__(self) -> int:
@@ -130,6 +112,11 @@ class DecodedImages:
         words = {"id": str, "sha256": str, "phash": str}
         return pd.read_csv(self.folder / "facts.csv", dtype=words, keep_default_na=False)
 
+    def faulty(self) -> list[Faulty]:
+        """The images that did not decode, or only in part."""
+        with (self.folder / QUARANTINE).open(encoding="utf-8", newline="") as file:
+            return [Faulty(**row) for row in csv.DictReader(file)]
+
 
 @dataclass(frozen=True)
 class PreparedImages:
@@ -137,7 +124,7 @@ class PreparedImages:
 
     Args:
         ids_N: unique.
-        x_NHWC: (N, S, S, 3), usually a memmap.
+        x_NHWC: (N, H, W, 3), usually a memmap.
     """
 
     ids_N: Strings
@@ -157,195 +144,177 @@ class PreparedImages:
         return len(self.ids_N)
 
     def take(self, ids: Strings) -> Pixels:
-        """(n, S, S, 3) images of `ids`, in that order, read into memory."""
+        """(n, H, W, 3) images of `ids`, in that order, read into memory."""
         return np.asarray(self.x_NHWC[positions(ids, self.ids_N, "prepared images")])
 
 
-def decode(path: Path, cache_px: int) -> Pixels:
-    """(H, W, 3) pixels of an image file: upright, on white, longest side ≤ `cache_px`.
+@dataclass(frozen=True)
+class _Job:
+    """One image to decode."""
 
-    EXIF orientation is applied; transparency is laid on white; palettes, grey, 16-bit grey, bilevel and
-    CMYK become RGB; an animation gives its first picture. Smaller images keep their size.
-
-    Raises:
-        DataError: the file is missing, no image, or cut off.
-    """
-    try:
-        with _quiet_pillow():
-            return _shrink(_pixels(path.read_bytes()), cache_px)
-    except UNDECODABLE as error:
-        raise DataError(f"{path}: does not decode: {_reason(error)}", remedy=_REMEDY) from error
+    split: str
+    id: str
+    path: str
 
 
-def build_decoded(splits: Sequence[Samples], folder: Path, cache_px: int, label: str = "decode") -> None:
+def build_decoded(splits: Sequence[Samples], folder: Path, how: Decoding, work: Path | None = None) -> int:
     """Decode every image once into `folder`, in the order of `splits`, and note its facts.
+
+    What does not decode becomes a white square and a row of quarantine.csv; whether that is an error is
+    for the caller to say. A killed call continues from `work` at the last whole chunk.
 
     Args:
         splits: no id may occur in two of them.
-        folder: exists; gets decoded.bin, index.npz and facts.csv.
-        cache_px: longest side kept, px.
-        label: of the progress bar.
+        folder: exists; gets decoded.bin, index.npz, facts.csv and quarantine.csv.
+        how: limits and what is forgiven; the same as in the killed call.
+        work: exists, on the disk of `folder`; None: nothing is kept of a killed call.
+
+    Returns:
+        How many images an earlier, killed call had decoded.
 
     Raises:
-        DataError: images that do not decode (all of them are named), or an id that occurs twice.
+        DataError: an id that occurs twice.
     """
-    ids = np.concatenate([s.ids_N for s in splits])
-    refuse_duplicates(ids, "images")
-    jobs = list(zip(ids.tolist(), np.concatenate([s.paths_N for s in splits]).tolist(), strict=True))
-
-    def work(job: tuple[str, str]) -> tuple[ImageFacts, Pixels] | str:
-        try:
-            return _one(*job, cache_px)
-        except UNDECODABLE as error:
-            return f"{job[1]} (id {job[0]}): {_reason(error)}"
-
-    shapes: list[tuple[int, int]] = []
-    faults: list[str] = []
+    refuse_duplicates(np.concatenate([s.ids_N for s in splits]), "images")
+    jobs = [
+        _Job(s.split, *job) for s in splits for job in zip(s.ids_N.tolist(), s.paths_N.tolist(), strict=True)
+    ]
+    work = work or folder
+    chunks = _resume(work)
+    before = sum(len(c["facts"]) for c in chunks)
     with (
-        (folder / "decoded.bin").open("wb") as pixels,
-        (folder / "facts.csv").open("w", encoding="utf-8", newline="") as table,
+        (work / BIN).open("ab") as pixels,
+        (work / JOURNAL).open("a", encoding="utf-8") as journal,
     ):
-        facts = csv.writer(table, lineterminator="\n")
-        facts.writerow([f.name for f in fields(ImageFacts)])
-        for done in _in_threads(work, jobs, label):
-            if isinstance(done, str):
-                faults.append(done)
-                continue
-            facts.writerow(astuple(done[0]))
-            pixels.write(done[1].tobytes())
-            shapes.append(done[1].shape[:2])
-    if faults:
-        raise DataError(f"{len(faults)} images do not decode", faults, _REMEDY)
-    heights, widths = np.array(shapes, dtype=np.int64).reshape(-1, 2).T
+        for done in _in_threads(_strictly(how), jobs, "decode", before):
+            chunk = _chunk(done, jobs[sum(len(c["facts"]) for c in chunks) :], how, pixels)
+            _settle(pixels)
+            journal.write(json.dumps({**chunk, "end": pixels.tell()}) + "\n")
+            _settle(journal)
+            chunks.append(chunk)
+    (work / BIN).replace(folder / BIN)
+    (work / JOURNAL).unlink()
+    _write_tables(folder, chunks)
+    return before
+
+
+Done = tuple[ImageFacts, Pixels, str] | str
+
+
+def _strictly(how: Decoding) -> Callable[[_Job], Done]:
+    """Decodes one image, in a thread: forgiving is a switch of the whole process, and comes later."""
+    strict = replace(how, truncated=False)
+
+    def work(job: _Job) -> Done:
+        try:
+            return decode.read(job.id, job.path, strict)
+        except decode.UNDECODABLE as error:
+            return decode.reason(error)
+
+    return work
+
+
+def _chunk(done: list[Done], jobs: list[_Job], how: Decoding, pixels: Any) -> dict[str, Any]:
+    """Write the pixels of one chunk; its facts, shapes and faults as they go into the journal."""
+    facts, shapes, faults = [], [], []
+    for result, job in zip(done, jobs, strict=False):
+        found, image, faulty = _settled(result, job, how)
+        pixels.write(image.tobytes())
+        facts.append(astuple(found))
+        shapes.append(image.shape[:2])
+        if faulty:
+            faults.append(asdict(faulty))
+    return {"facts": facts, "shapes": shapes, "faults": faults}
+
+
+def _settled(result: Done, job: _Job, how: Decoding) -> tuple[ImageFacts, Pixels, Faulty | None]:
+    if not isinstance(result, str):
+        return result[0], result[1], None
+    if how.truncated:
+        try:
+            facts, image, remark = decode.read(job.id, job.path, how)
+            return facts, image, Faulty(job.split, job.id, job.path, remark, IN_PART)
+        except decode.UNDECODABLE:
+            pass  # nothing of it can be used: the first reason stands
+    return *decode.placeholder(job.id, job.path), Faulty(job.split, job.id, job.path, result, WHITE_IMAGE)
+
+
+def _resume(work: Path) -> list[dict[str, Any]]:
+    """The whole chunks that a killed call left; what came after them is cut off."""
+    chunks = []
+    if (work / JOURNAL).is_file() and (work / BIN).is_file():
+        size = (work / BIN).stat().st_size
+        for line in (work / JOURNAL).read_text(encoding="utf-8").splitlines():
+            try:
+                chunk = json.loads(line)
+            except ValueError:
+                break  # the line that was being written
+            if chunk["end"] > size:
+                break
+            chunks.append(chunk)
+    (work / JOURNAL).write_text("".join(json.dumps(c) + "\n" for c in chunks), encoding="utf-8")
+    with (work / BIN).open("ab") as pixels:
+        pixels.truncate(chunks[-1]["end"] if chunks else 0)
+    return chunks
+
+
+def _settle(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _write_tables(folder: Path, chunks: Sequence[dict[str, Any]]) -> None:
+    with (folder / "facts.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow([f.name for f in fields(ImageFacts)])
+        table.writerows(row for chunk in chunks for row in chunk["facts"])
+    with (folder / QUARANTINE).open("w", encoding="utf-8", newline="") as file:
+        faults = csv.DictWriter(file, [f.name for f in fields(Faulty)], lineterminator="\n")
+        faults.writeheader()
+        faults.writerows(row for chunk in chunks for row in chunk["faults"])
+    ids = strings([row[0] for chunk in chunks for row in chunk["facts"]])
+    shapes = np.array([s for chunk in chunks for s in chunk["shapes"]], dtype=np.int64).reshape(-1, 2)
+    heights, widths = shapes.T
     offsets = np.cumsum(np.r_[0, heights * widths * 3])[:-1]
     np.savez(folder / "index.npz", ids=ids, offsets=offsets, heights=heights, widths=widths)
 
 
-def resize(image: Pixels, size: int, how: str) -> Pixels:
-    """(S, S, 3) pixels: `size` on both sides.
-
-    Args:
-        image: (H, W, 3).
-        size: S, px.
-        how: squash stretches both sides; letterbox pads with white; cover crops the middle.
-    """
-    height, width = image.shape[:2]
-    if how == "squash":
-        return _scaled(image, size, size)
-    if how == "cover":
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        return _scaled(image[top : top + side, left : left + side], size, size)
-    assert how == "letterbox", f"unknown way to resize: {how}"
-    scale = size / max(height, width)
-    inner = _scaled(image, max(round(height * scale), 1), max(round(width * scale), 1))
-    top, left = (size - inner.shape[0]) // 2, (size - inner.shape[1]) // 2
-    canvas = np.full((size, size, 3), WHITE, np.uint8)
-    canvas[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
-    return canvas
-
-
-def build_prepared(decoded: DecodedImages, ids: Strings, settings: ImageSettings, path: Path) -> None:
-    """Resize the images of `ids` into one (N, S, S, 3) .npy file, with the ids beside it.
+def build_prepared(decoded: DecodedImages, ids: Strings, look: LookOf, size: Size, path: Path) -> None:
+    """The images of `ids` as models see them, in one (N, H, W, 3) .npy file, with the ids beside it.
 
     Args:
         decoded: where the pixels come from.
         ids: which images, in which order.
-        settings: size and way of resizing.
+        look: from an id and its decoded pixels to (H, W, 3) pixels; called from several threads.
+        size: H and W, px.
         path: ends in .npy.
     """
-    shape = (len(ids), settings.size, settings.size, 3)
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(ids), *size, 3)}
+
+    def work(name: str) -> Pixels:
+        return look(name, decoded[name])
+
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        bar = tqdm(ids, desc="prepare", unit="img", disable=not sys.stderr.isatty())
-        for name in bar:
-            file.write(resize(decoded[str(name)], settings.size, settings.resize).tobytes())
+        for chunk in _in_threads(work, [str(name) for name in ids], "prepare"):
+            for image in chunk:
+                assert image.shape == (*size, 3), f"expected {size}, got {image.shape}"
+                file.write(image.tobytes())
     np.save(_ids_path(path), strings(ids))
-
-
-_REMEDY = "replace these files, or take their rows out of the tables"
 
 
 def _ids_path(path: Path) -> Path:
     return path.with_suffix(".ids.npy")
 
 
-def _one(name: str, path: str, cache_px: int) -> tuple[ImageFacts, Pixels]:
-    raw = Path(path).read_bytes()
-    original = _pixels(raw)
-    pixels = _shrink(original, cache_px)
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    facts = ImageFacts(
-        id=name,
-        width=original.shape[1],
-        height=original.shape[0],
-        sha256=hashlib.sha256(raw).hexdigest(),
-        phash=_phash(grey),
-        brightness=round(float(grey.mean()), 3),
-        contrast=round(float(grey.std()), 3),
-        blur=round(float(cv2.Laplacian(grey, cv2.CV_64F).var()), 3),
-    )
-    return facts, pixels
-
-
-def _pixels(raw: bytes) -> Pixels:
-    with Image.open(io.BytesIO(raw)) as file:
-        file.load()
-        return np.asarray(_rgb(ImageOps.exif_transpose(file)))
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        # 16 bits to 8. Pillow's own conversion would clip everything above 255 to white.
-        grey = np.round(np.asarray(image).astype(np.float64) / SIXTEEN_TO_EIGHT).clip(0, WHITE)
-        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        drawing = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", drawing.size, "white"), drawing).convert("RGB")
-    return image.convert("RGB")
-
-
-def _shrink(image: Pixels, longest_px: int) -> Pixels:
-    height, width = image.shape[:2]
-    scale = longest_px / max(height, width)
-    if scale >= 1:
-        return image
-    return _scaled(image, max(round(height * scale), 1), max(round(width * scale), 1))
-
-
-def _scaled(image: Pixels, height: int, width: int) -> Pixels:
-    if image.shape[:2] == (height, width):
-        return image
-    # Area averages when there is more than enough; cubic invents the least when there is too little.
-    smaller = height * width < image.shape[0] * image.shape[1]
-    how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, (width, height), interpolation=how), dtype=np.uint8)
-
-
-def _phash(grey: Pixels) -> str:
-    """pHash: signs of the low DCT frequencies against their median, https://www.phash.org."""
-    small = cv2.resize(grey, (HASH_SIDE, HASH_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    low = cv2.dct(small)[:HASH_LOW, :HASH_LOW].ravel()
-    bits = low > np.median(low[1:])
-    return np.packbits(bits).tobytes().hex()
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "the file is missing"
-    # Pillow's text names the memory buffer that it was given.
-    return "not an image" if "BytesIO" in str(error) else str(error) or type(error).__name__
-
-
-def _in_threads(work: Callable[[T], R], jobs: Sequence[T], label: str) -> Iterator[R]:
-    """Results in order; at most `CHUNK` of them are waiting at a time."""
-    bar = tqdm(total=len(jobs), desc=label, unit="img", disable=not sys.stderr.isatty())
-    with _quiet_pillow(), _one_opencv_thread(), ThreadPoolExecutor(os.cpu_count()) as pool, bar:
-        for start in range(0, len(jobs), CHUNK):
-            for done in pool.map(work, jobs[start : start + CHUNK]):
-                bar.update()
-                yield done
+def _in_threads(work: Callable[[T], R], jobs: Sequence[T], label: str, start: int = 0) -> Iterator[list[R]]:
+    """Results in order, a chunk at a time, from job `start` on."""
+    bar = tqdm(total=len(jobs), initial=start, desc=label, unit="img", disable=not sys.stderr.isatty())
+    with decode.pillow(), _one_opencv_thread(), ThreadPoolExecutor(os.cpu_count()) as pool, bar:
+        for begin in range(start, len(jobs), CHUNK):
+            done = list(pool.map(work, jobs[begin : begin + CHUNK]))
+            bar.update(len(done))
+            yield done
 
 
 @contextmanager
@@ -357,14 +326,3 @@ def _one_opencv_thread() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(before)
-
-
-@contextmanager
-def _quiet_pillow() -> Iterator[None]:
-    """Pillow warns of odd metadata and large images; the pixels are right all the same.
-
-    Entered around the threads and not inside: warning filters belong to the whole process.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\..*")
-        yield

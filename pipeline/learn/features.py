@@ -22,12 +22,12 @@ from pipeline.learn.model import Classifier
 from pipeline.learn.weights import classifier_keys
 
 
-def backbone_digest(model: Classifier, size_px: int, views: Sequence[View]) -> str:
+def backbone_digest(model: Classifier, size: tuple[int, ...], views: Sequence[View]) -> str:
     """sha256 of the backbone's name, weights and normalisation, the image size and the views.
 
     The classifier is left out: features do not pass through it.
     """
-    digest = hashlib.sha256(repr((model.name, size_px, [view.name for view in views])).encode())
+    digest = hashlib.sha256(repr((model.name, size, [view.name for view in views])).encode())
     for buffer in (model.mean_C11, model.std_C11):
         digest.update(buffer.cpu().numpy().tobytes())
     head = classifier_keys(model.backbone)
@@ -53,5 +53,5 @@ def extract(model: Classifier, images: Images, ids: Strings, views: Sequence[Vie
     model.eval()
     bar = tqdm(views, desc="features", unit="view", disable=not sys.stderr.isatty())
     blocks = [run(model.features, images, ids, view, how) for view in bar]
-    digest = backbone_digest(model, int(images.x_NHWC.shape[1]), views)
+    digest = backbone_digest(model, images.x_NHWC.shape[1:3], views)
     return Features(ids, tuple(view.name for view in views), np.stack(blocks, axis=1), digest)

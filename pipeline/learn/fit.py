@@ -50,7 +50,7 @@ class _Training:
         from timm.utils import ModelEmaV3
 
         n_classes = job.train_samples.space.n_classes
-        network = build(job.model, n_classes, seed(job.train.seed, "model", job.fold), job.size_px)
+        network = build(job.model, n_classes, seed(job.train.seed, "model", job.fold), job.size)
         self.model = to_device(network, job.device)
         self.optimizer = make_optimizer(self.model.backbone, job.train)
         decay = job.train.ema_decay
@@ -183,7 +183,7 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
     training = _Training(job)
     _resume(job, training, path, of)
     p_NC: Floats | None = None
-    augmenter = Augmenter(job.augment.policy, job.size_px)
+    augmenter = Augmenter(job.augment.policy, job.size)
     plan = LoaderPlan(
         job.train_samples, augmenter, job.train.batch_size, job.train.seed, job.fold, job.workers
     )

@@ -52,9 +52,10 @@ class FoldJob:
     eval_batch: int = 128
 
     @property
-    def size_px(self) -> int:
-        """Side of the images."""
-        return int(self.images.x_NHWC.shape[1])
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images, px."""
+        height, width = self.images.x_NHWC.shape[1:3]
+        return int(height), int(width)
 
     @property
     def sample_weights_N(self) -> torch.Tensor:

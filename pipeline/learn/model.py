@@ -16,6 +16,8 @@ from pipeline.core.errors import ModelError, nearest
 from pipeline.learn.weights import State, classifier_keys, first_line, load_weights
 from pipeline.settings.schema import ModelSettings
 
+Size = tuple[int, int]
+
 
 class Classifier(nn.Module):
     """A timm model that takes pixels in [0, 1] and normalises them as its backbone wants.
@@ -86,7 +88,7 @@ def describe(model: Classifier) -> ModelFacts:
     )
 
 
-def build(settings: ModelSettings, n_classes: int, seed: int, size_px: int | None = None) -> Classifier:
+def build(settings: ModelSettings, n_classes: int, seed: int, size: Size | None = None) -> Classifier:
     """A fresh network: equal arguments give equal weights, whatever was drawn before.
 
     A classifier that the weights source does not bring starts at zero.
@@ -95,7 +97,7 @@ def build(settings: ModelSettings, n_classes: int, seed: int, size_px: int | Non
         settings: name, weights source, dropout.
         n_classes: outputs of the new classifier.
         seed: of every other weight that is not loaded; ≥ 0.
-        size_px: side of the images, for models that are built for one size; None: their own.
+        size: height and width of the images, px, for models that are built for one size; None: their own.
 
     Raises:
         ModelError: an unknown model, or weights that cannot be had or do not fit.
@@ -103,7 +105,7 @@ def build(settings: ModelSettings, n_classes: int, seed: int, size_px: int | Non
     # Weights are drawn on the CPU, so no GPU's generator needs saving.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        backbone = _create(settings, n_classes, size_px)
+        backbone = _create(settings, n_classes, size)
     if settings.weights == "none":
         has_classifier = False
     elif settings.weights == "hub":
@@ -129,14 +131,14 @@ def _zero_classifier(backbone: nn.Module) -> None:
                 parameter.zero_()
 
 
-def restore(settings: ModelSettings, n_classes: int, state: State, size_px: int | None = None) -> Classifier:
+def restore(settings: ModelSettings, n_classes: int, state: State, size: Size | None = None) -> Classifier:
     """The network of a state dict that training gave; no weights source is read.
 
     Raises:
         ModelError: an unknown model, or a state of another one.
     """
     bare = settings.model_copy(update={"weights": "none"})
-    model = build(bare, n_classes, 0, size_px)
+    model = build(bare, n_classes, 0, size)
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -155,7 +157,7 @@ def _wrap(name: str, backbone: nn.Module) -> Classifier:
     return Classifier(name, backbone, tuple(config["mean"]), tuple(config["std"]))
 
 
-def _create(settings: ModelSettings, n_classes: int, size_px: int | None) -> nn.Module:
+def _create(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Module:
     """A timm model, its failures told in the user's words."""
     import timm
 
@@ -169,8 +171,8 @@ def _create(settings: ModelSettings, n_classes: int, size_px: int | None) -> nn.
     wanted: dict[str, Any] = {"num_classes": n_classes, "drop_rate": settings.drop_rate}
     if settings.drop_path_rate:
         wanted["drop_path_rate"] = settings.drop_path_rate
-    if size_px is not None and _is_built_for_one_size(settings.name):
-        wanted["img_size"] = size_px
+    if size is not None and _is_built_for_one_size(settings.name):
+        wanted["img_size"] = size
     try:
         backbone: nn.Module = timm.create_model(settings.name, pretrained=settings.weights == "hub", **wanted)
     except TypeError as error:

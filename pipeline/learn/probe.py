@@ -27,11 +27,11 @@ def seconds_per_row(config: Config, n_classes: int, device: str) -> float:
     Raises:
         ModelError, ConfigError: settings that do not fit the model.
     """
-    model = to_device(build(config.model, n_classes, 0, config.images.size), device).train()
+    model = to_device(build(config.model, n_classes, 0, config.images.hw), device).train()
     optimizer = make_optimizer(model.backbone, config.train)
     loss = make_loss(config.loss)
     batch = config.train.batch_size
-    x_BHWC = torch.zeros(batch, config.images.size, config.images.size, 3, dtype=torch.uint8)
+    x_BHWC = torch.zeros(batch, *config.images.hw, 3, dtype=torch.uint8)
     y_B = torch.arange(batch) % n_classes
 
     def step() -> None:

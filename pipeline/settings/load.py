@@ -28,6 +28,7 @@ from pipeline.settings.schema import Config
 GROUPS = ("competition", "model", "experiment")
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 OVERRIDE = "override"
+TAGS = ("emoji", "digits", "square", "rectangle")
 
 
 @dataclass(frozen=True)
@@ -279,7 +280,7 @@ def _source(path: str, sources: Mapping[str, str]) -> str:
 
 def _fault(section: str, error: Any, sources: Mapping[str, str]) -> Fault:
     # A discriminated union puts its tag into the location; it is no key that anyone wrote.
-    location = [step for step in (section, *error["loc"]) if step not in ("emoji", "digits")]
+    location = [step for step in (section, *error["loc"]) if step not in TAGS]
     path = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in location).lstrip(".")
     if error["type"] == "extra_forbidden":
         hint = nearest(str(location[-1]), known_keys(location[:-1]))

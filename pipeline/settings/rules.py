@@ -3,9 +3,11 @@
 Owns what no single field can say. Does not own ranges and types (`settings/schema.py`).
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+DETECTOR = re.compile(r"(haar:[a-z0-9_]+|lbp:frontalface)")
 Sections = Mapping[str, Any]
 Broken = tuple[str, str]
 
@@ -86,6 +88,34 @@ def _eda(s: Sections) -> Iterator[Broken]:
         yield "eda.shift_p", f"{eda.shift_shuffles} shuffles never give so little; raise eda.shift_shuffles"
 
 
+def _crop(s: Sections) -> Iterator[Broken]:
+    crop = s["crop"]
+    if crop.method in ("statistics", "own_box") and crop.boxes is None:
+        yield (
+            "crop.boxes",
+            f"is missing: crop.method={crop.method} needs boxes.csv or haar:frontalface_default",
+        )
+    if crop.boxes is not None and not crop.boxes.endswith(".csv") and not DETECTOR.fullmatch(crop.boxes):
+        yield "crop.boxes", f"`{crop.boxes}` is none of: FILE.csv, haar:NAME, lbp:frontalface"
+    if crop.method == "fixed" and crop.window is None:
+        yield "crop.window", "is missing: crop.method=fixed needs [left, top, width, height] as shares"
+    if crop.window is not None:
+        left, top, width, height = crop.window
+        if width <= 0 or height <= 0:
+            yield "crop.window", "has no area: width and height must be above 0"
+        if left + width > 1 + 1e-9 or top + height > 1 + 1e-9:
+            yield "crop.window", "leaves the image: left + width and top + height must be at most 1"
+
+
+def _forbidden_views(s: Sections) -> Iterator[Broken]:
+    for attribute in s["competition"].attributes:
+        told = [view for view in s["infer"].views if view.split("(")[0].strip() in attribute.forbids]
+        for view in told:
+            kept = [v for v in s["infer"].views if v not in told]
+            words = ", ".join(f'"{v}"' if "(" in v else v for v in kept)
+            yield "infer.views", f"has {view}, which {attribute.name} forbids; use infer.views=[{words}]"
+
+
 RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...] = (
     (("resample",), _resample),
     (("train", "folds"), _folds),
@@ -96,6 +126,8 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...
     (("model",), _weights),
     (("ensemble",), _members),
     (("eda",), _eda),
+    (("crop",), _crop),
+    (("competition", "infer"), _forbidden_views),
 )
 
 

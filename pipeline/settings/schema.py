@@ -8,12 +8,18 @@ every content key. Sections are what a stage declares that it reads.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
 NEUTRAL = "neutral"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+# What a transform does to an image, as far as a label may mind.
+Change = Literal["hflip", "vflip", "rotation", "geometry", "crop", "brightness", "colour", "blur", "erase"]
+Side = Annotated[int, Field(ge=8, le=1024)]
+Rectangle = Annotated[list[Side], Field(min_length=2, max_length=2)]
 
 
 class Section(BaseModel):
@@ -40,6 +46,9 @@ class AttributeSettings(Section):
     values: list[str] = fact(..., "raw values in class order", min_length=2)
     names: list[str] | None = fact(None, "display names for `values`, same order; None: the values")
     constant_in_group: bool = fact(False, "every image of a group has the same value")
+    forbids: list[Change] = neutral(
+        [], "changes that would make its label wrong: refused in policies and in test views, e.g. hflip"
+    )
 
 
 class SubmissionSettings(Section):
@@ -104,11 +113,84 @@ class CompetitionSettings(Section):
 class ImageSettings(Section):
     """From a file to the pixels a model sees."""
 
-    size: int = fact(64, "side of the square that models see, px", ge=8, le=1024)
+    size: Annotated[
+        Annotated[Side, Tag("square")] | Annotated[Rectangle, Tag("rectangle")],
+        Discriminator(lambda value: "rectangle" if isinstance(value, list) else "square"),
+    ] = fact(64, "what models see, px: the side of a square, or [height, width]")
     cache_px: int = fact(512, "images are kept decoded with their longest side ≤ this, px", ge=16, le=4096)
     resize: Literal["squash", "letterbox", "cover"] = fact(
         "squash", "squash: both sides to size; letterbox: pad with white; cover: crop the middle"
     )
+    truncated: Literal["quarantine", "allow"] = fact(
+        "quarantine", "files that end too early; allow: what is there is used, the rest is grey or black"
+    )
+    max_megapixels: float = fact(
+        180.0, "files that declare more are refused unread: a decompression bomb", gt=0, le=10_000
+    )
+    # Neutral, as it never changes a decoded image: `drop` makes the images an input of the data instead.
+    quarantine: Literal["error", "drop"] = neutral(
+        "error", "images that do not decode; drop: left out of training, white where the test set has them"
+    )
+    cache_gb: float = neutral(
+        50.0, "prepared images kept on disk; beyond it, those unused for longest are freed", gt=0
+    )
+
+    @field_validator("size")
+    @classmethod
+    def _square(cls, size: int | list[int]) -> int | list[int]:
+        """A square has one spelling, so one content key."""
+        return size[0] if isinstance(size, list) and size[0] == size[1] else size
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """Height and width that models see, px."""
+        return (self.size[0], self.size[1]) if isinstance(self.size, list) else (self.size, self.size)
+
+
+class CropSettings(Section):
+    """Which part of an image is kept, before it is resized; see `pipeline/data/crop.py`."""
+
+    method: Literal["none", "centre", "fixed", "statistics", "own_box"] = fact(
+        "none",
+        "centre: the middle; fixed: `window`; statistics: one window for all, from the training boxes; "
+        "own_box: each image's own box, or the statistics window where it has none",
+    )
+    share: float = fact(0.8, "centre: share of each side that is kept", gt=0, le=1)
+    window: list[Share] | None = fact(
+        None, "fixed: left, top, width, height as shares of the image", min_length=4, max_length=4
+    )
+    boxes: str | None = fact(
+        None,
+        "boxes.csv (id,x,y,w,h in px of the upright image; relative to competition.root), or a detector: "
+        "haar:frontalface_default and other cascades of OpenCV, lbp:frontalface of scikit-image",
+    )
+    k_std: float = fact(2.0, "statistics: mean box edges ± k standard deviations", ge=0, le=10)
+    margin: float = fact(0.2, "own_box: added on each side, as a share of the box's longer side", ge=0, le=5)
+    outlier: float = fact(
+        3.5, "boxes further than this many robust deviations from the median are dropped", gt=0
+    )
+
+
+class PreprocessSettings(Section):
+    """Fixed changes of every image, training and test alike; see `pipeline/data/preprocess.py`."""
+
+    white_balance: Literal["none", "grey_world"] = fact("none", "grey_world: equal mean of red, green, blue")
+    saturation: float = fact(1.0, "factor; 0: grey", ge=0, le=5)
+    brightness: float = fact(0.0, "added, as a share of white", ge=-1, le=1)
+    contrast: float = fact(1.0, "factor about middle grey", ge=0, le=5)
+    clahe: float = fact(0.0, "clip limit of local contrast equalisation, 2 is usual; 0: off", ge=0, le=40)
+    clahe_tiles: int = fact(4, "tiles of CLAHE along each side", ge=1, le=32)
+    sharpen: float = fact(0.0, "amount of unsharp masking, 1 is strong; 0: off", ge=0, le=10)
+
+
+class PreviewSettings(Section):
+    """The preview of what training sees."""
+
+    images: int = fact(
+        8, "rows of the preview, one image each, every class before a second of any", ge=1, le=64
+    )
+    draws: int = fact(6, "augmented draws a row: the first epochs of fold 0", ge=1, le=24)
+    pairs: int = fact(12, "images on the before and after sheet, half of them of the test set", ge=2, le=100)
 
 
 class FoldSettings(Section):
@@ -139,7 +221,8 @@ class AugmentSettings(Section):
     """What training adds to pixels; see `pipeline/data/augment.py`."""
 
     policy: str = fact(
-        "light", "a policy of pipeline/data/augment.py: none, light, upright, medium, heavy, rotate30"
+        "light",
+        "a policy of pipeline/data/augment.py: none, light, upright, medium, heavy, rotate30, trivial",
     )
 
 
@@ -264,6 +347,8 @@ class Config(Section):
 
     competition: CompetitionSettings = CompetitionSettings()
     images: ImageSettings = ImageSettings()
+    crop: CropSettings = CropSettings()
+    preprocess: PreprocessSettings = PreprocessSettings()
     folds: FoldSettings = FoldSettings()
     resample: ResampleSettings = ResampleSettings()
     augment: AugmentSettings = AugmentSettings()
@@ -275,4 +360,5 @@ class Config(Section):
     statistics: StatisticsSettings = StatisticsSettings()
     report: ReportSettings = ReportSettings()
     eda: EdaSettings = EdaSettings()
+    preview: PreviewSettings = PreviewSettings()
     runtime: RuntimeSettings = RuntimeSettings()

@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import logging
+import os
 import platform
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,14 +22,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.record.digests import FileIndex
-from pipeline.record.store import SHORT, Artifact, Store, told_as_storage_error
+from pipeline.record.store import MANIFEST, SHORT, Artifact, Store, told_as_storage_error
 from pipeline.record.tracking import Run, RunInfo, Tracker, git_commit
 from pipeline.settings.load import Settings
-from pipeline.stages import registry
-from pipeline.stages.graph import Graph, config_slice, refuse_unread
+from pipeline.stages import housekeeping, registry
+from pipeline.stages.graph import Graph, config_slice, refuse_forbidden, refuse_unread
 from pipeline.stages.registry import Need, Params, Stage
 
-TOLD = ("fold", "split", "view")
+log = logging.getLogger(__name__)
+
+TOLD = ("fold", "split", "view", "part")
 VERSIONS_OF = ("torch", "timm", "albumentations", "numpy", "scikit-learn", "pandas")
 
 
@@ -90,6 +94,9 @@ class Context:
         self.tracker = Tracker(self.home, runtime.mlflow_uri, runtime.mlflow)
         self.seconds: dict[str, float] = {}
         self._told: set[tuple[str, str]] = set()
+        # `stage/key` of what this command needs, and `stage-key` of the locks that it holds.
+        self._in_use: set[str] = set()
+        self._held: set[str] = set()
 
     def close(self) -> None:
         """Keep the file index for the next run."""
@@ -101,8 +108,10 @@ class Context:
         print(text, flush=True)
 
     def check(self, *needs: Need, also: tuple[str, ...] = ()) -> None:
-        """Refuse overrides that neither anything below these needs nor the command (`also`) reads."""
+        """Refuse overrides that neither these needs nor the command read, and what a label forbids."""
         refuse_unread(self.settings, needs, self.graph, also)
+        refuse_forbidden(needs, self.graph)
+        self._in_use |= {f"{n.stage}/{self.graph.key(n)}" for n in self.graph.chain(needs)}
 
     def need(self, stage: str, settings: Settings | None = None, **params: str | int) -> Artifact:
         """A stage's result: reused when its key exists, built with everything it needs otherwise."""
@@ -121,12 +130,32 @@ class Context:
             module.refuse(need.settings)  # what would fail afterwards fails before its inputs take hours
         wanted = self.graph.inputs(need)
         before = {name: self.get(n) for name, n in wanted.items() if n.stage != stage.inside}
-        with self.store.lock(need.stage, key):
+        with self._locked(need.stage, key):
             found = self.store.find(need.stage, key)  # another process may have made it meanwhile
             if found:
                 return self._tell(found, need, reused=True)
             inside = {name: n for name, n in wanted.items() if n.stage == stage.inside}
-            return self._build(stage, need, key, before, inside, run)
+            made = self._build(stage, need, key, before, inside, run)
+            if stage.evictable:
+                self._keep_budget(stage.name)
+            return made
+
+    @contextlib.contextmanager
+    def _locked(self, stage: str, key: str) -> Iterator[None]:
+        name = f"{stage}-{key}"
+        with self.store.lock(stage, key):
+            self._held.add(name)
+            try:
+                yield
+            finally:
+                self._held.discard(name)
+
+    def _keep_budget(self, stage: str) -> None:
+        """Free what was unused for longest, unless another process may be about to read it."""
+        if not set(self.store.busy()) - self._held:
+            budget = self.settings.config.images.cache_gb
+            for line in housekeeping.evict(self.store, self.home, stage, budget * 1e9, self._in_use):
+                log.info(line)
 
     def _build(
         self,
@@ -248,6 +277,9 @@ class Context:
 
     def _tell(self, artifact: Artifact, need: Need, reused: bool) -> Artifact:
         """One line a result, once; plumbing that was merely reused is not worth one."""
+        if registry.get(artifact.stage).evictable:
+            self._in_use.add(f"{artifact.stage}/{artifact.key}")
+            os.utime(artifact.folder / MANIFEST)  # what was used last is freed last
         once = (artifact.stage, artifact.key)
         quiet = reused and not registry.get(artifact.stage).tracked
         if once in self._told or quiet:

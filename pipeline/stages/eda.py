@@ -8,7 +8,7 @@ from __future__ import annotations
 from pipeline.analyze import explore
 from pipeline.analyze.evidence import FeaturePair
 from pipeline.record.runinfo import note
-from pipeline.stages import load
+from pipeline.stages import load, quarantine
 from pipeline.stages.context import Built, Job
 
 SHOWN = 5
@@ -18,6 +18,7 @@ def build(job: Job) -> Built:
     """Write eda.html and the tables as CSV, suspects.csv among them: the images behind each finding."""
     config = job.settings.config
     train, test = (load.samples(job.inputs["data"], split, job.home) for split in ("train", "test"))
+    quarantine.refuse(config, job.inputs["images"])
     facts = load.facts(job.inputs["images"])
     facts["split"] = facts["id"].isin(set(test.ids_N.tolist())).map({True: "test", False: "train"})
     plan = load.plan(job.inputs["folds"])

@@ -51,7 +51,7 @@ def training(
     device = set_up(config.runtime)
     per_row = known or OVERHEAD * probe.seconds_per_row(config, n_classes, device)
     bare = config.model.model_copy(update={"weights": "none"})
-    parameters = float(model.describe(model.build(bare, n_classes, 0, config.images.size)).parameters)
+    parameters = float(model.describe(model.build(bare, n_classes, 0, config.images.hw)).parameters)
     oof = len(samples) * n_classes * BYTES_PER_WEIGHT
     return rows * per_row, parameters * BYTES_PER_WEIGHT * (len(missing) + CHECKPOINT_COPIES) + oof
 

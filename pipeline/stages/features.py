@@ -19,7 +19,7 @@ def build(job: Job) -> Built:
     config = job.settings.config
     device = set_up(config.runtime)
     images = load.prepared(job.inputs["prepared"], str(job.params["split"]))
-    network = model.to_device(model.build(config.model, 2, 0, config.images.size), device)
+    network = model.to_device(model.build(config.model, 2, 0, config.images.hw), device)
     view = views.parse(str(job.params["view"]))
     started = time.perf_counter()
     found = features.extract(network, images, images.ids_N, [view], Pass(device, config.runtime.infer_batch))

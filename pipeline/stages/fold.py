@@ -19,7 +19,7 @@ from pipeline.record import files
 from pipeline.stages import load
 from pipeline.stages.context import Built, Job
 from pipeline.stages.hardware import set_up
-from pipeline.stages.registry import PROBE_VIEWS, is_probe
+from pipeline.stages.registry import is_probe, probe_views
 
 # How often an epoch is logged: a curve of a long linear probe needs no thousand points.
 CURVE_POINTS = 40
@@ -100,7 +100,7 @@ def _probe(job: Job, number: int, samples: Samples, plan: FoldPlan) -> tuple[Fol
         train=config.train,
         train_samples=train,
         valid_samples=valid,
-        features=load.features(dict(job.inputs), "train", list(PROBE_VIEWS)),
+        features=load.features(dict(job.inputs), "train", list(probe_views(job.settings))),
         rows=partial(resample.rows, train.labels, config.resample, number),
         metric=metrics.get(config.competition.metric).score,
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pipeline.core.errors import ConfigError, PodiumError, nearest
+from pipeline.core.errors import ConfigError, DataError, PodiumError, nearest
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store, content_key
 from pipeline.settings.load import Settings
@@ -97,6 +97,8 @@ class Graph:
         """Digest of the files outside the store that define a result."""
         if registry.get(need.stage).reads_files:
             return self._competition_files(need.settings)
+        if need.stage == "boxes":
+            return boxes_identity(need.settings, self._index)
         if need.stage in ("fold", "features"):
             return weights_identity(need.settings.config.model.weights, self._index)
         files = [Path(str(need.params[name])) for name in ("a", "b") if need.params.get(name)]
@@ -153,6 +155,40 @@ def competition_root(settings: Settings) -> Path:
     return demo.materialise(config.demo, home, config.name)
 
 
+def boxes_file(settings: Settings) -> Path:
+    """The CSV of boxes, relative to the competition's folder unless it is absolute.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    path = competition_root(settings) / str(settings.config.crop.boxes)
+    if not path.is_file():
+        raise DataError(f"crop.boxes: there is no file {path}", remedy="give a CSV with id,x,y,w,h")
+    return path
+
+
+def boxes_identity(settings: Settings, index: FileIndex) -> str:
+    """What tells one source of boxes from another: the CSV's digest, or the detector's package."""
+    source = str(settings.config.crop.boxes)
+    if source.endswith(".csv"):
+        return index.digest(boxes_file(settings))
+    return f"opencv {importlib.metadata.version('opencv-python-headless')}"
+
+
+def refuse_forbidden(needs: Iterable[Need], graph: Graph) -> None:
+    """No policy in the chain may do what an attribute forbids, reused results included.
+
+    Raises:
+        ConfigError: naming the attribute and the change.
+    """
+    from pipeline.data import augment
+
+    for need in graph.chain(needs):
+        config = need.settings.config
+        if need.stage == "preview" or (need.stage == "fold" and not registry.is_probe(need.settings)):
+            augment.refuse_forbidden(config.augment.policy, config.competition.attributes)
+
+
 def weights_identity(weights: str, index: FileIndex) -> str:
     """What tells one set of pretrained weights from another, without reading a network."""
     source, _, name = weights.partition(":")
@@ -174,9 +210,7 @@ def weights_identity(weights: str, index: FileIndex) -> str:
     return weights
 
 
-def refuse_unread(
-    settings: Settings, needs: Iterable[Need], graph: Graph, also: Iterable[str] = ()
-) -> None:
+def refuse_unread(settings: Settings, needs: Iterable[Need], graph: Graph, also: Iterable[str] = ()) -> None:
     """Every override must be read by something in the requested chain, or by the command itself (`also`).
 
     Raises:

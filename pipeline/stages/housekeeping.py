@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.core.errors import DataError, StorageError
 from pipeline.record.digests import write_atomic
-from pipeline.record.store import SHORT, Artifact, Store
+from pipeline.record.store import MANIFEST, SHORT, Artifact, Store
 
 PINS = "pins.txt"
 
@@ -87,6 +87,36 @@ def collect(store: Store, home: Path, dry: bool) -> list[str]:
     lines.append(
         f"{verb} {freed / 1e6:.1f} MB in {len(loose)} results; {len(keep)} are needed by submissions or pins"
     )
+    return lines
+
+
+def evict(store: Store, home: Path, stage: str, budget: float, keep: set[str]) -> list[str]:
+    """Free results of one stage, unused for longest first, until the rest fits a budget.
+
+    Args:
+        store: the artifacts.
+        home: for the pins.
+        stage: only its results are freed.
+        budget: bytes that may stay.
+        keep: `stage/key` of results that are in use; pinned ones are kept as well.
+
+    Returns:
+        A line for each freed result, and one if the budget is too small for what is in use.
+    """
+    found = [a for a in store.all() if a.stage == stage]
+    sizes = {a.key: bytes_of(a.folder) for a in found}
+    keep = keep | set(_pinned(found, home))
+    total = sum(sizes.values())
+    lines: list[str] = []
+    for artifact in sorted(found, key=lambda a: (a.folder / MANIFEST).stat().st_mtime_ns):
+        if total <= budget:
+            return lines
+        if f"{stage}/{artifact.key}" not in keep:
+            store.remove(artifact)
+            total -= sizes[artifact.key]
+            lines.append(f"freed {stage} {artifact.key[:SHORT]}: {sizes[artifact.key] / 1e6:.1f} MB")
+    if total > budget:
+        lines.append(f"{stage}: {total / 1e9:.2f} GB are in use, more than images.cache_gb={budget / 1e9:g}")
     return lines
 
 

@@ -77,7 +77,7 @@ def _networks(
     how = Pass(set_up(config.runtime), config.runtime.infer_batch)
     seen = views.parse_all(config.infer.views)
     train, test = (load.prepared(job.inputs["prepared"], split) for split in ("train", "test"))
-    classes, size = samples.space.classes, config.images.size
+    classes, size = samples.space.classes, config.images.hw
     oof, tests, cost = [], [], 0.0
     for k in folds_of(job.settings):
         network = model.restore(config.model, len(classes), _weights(job.inputs[f"fold{k}"]), size)

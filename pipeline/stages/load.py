@@ -4,7 +4,7 @@ Owns which file of which stage holds what, so that every stage reads it the same
 the formats (`record/files.py`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,12 @@ import pandas as pd
 
 from pipeline.core.predictions import Features, Probabilities, ViewProbabilities
 from pipeline.core.types import FoldPlan, Samples
+from pipeline.data.boxes import Key, read_table
 from pipeline.data.images import DecodedImages, PreparedImages
+from pipeline.data.look import Look
 from pipeline.record import files
 from pipeline.record.store import Artifact
+from pipeline.settings.schema import Config
 
 
 def samples(data: Artifact, split: str, home: Path) -> Samples:
@@ -41,6 +44,24 @@ def decoded(images: Artifact) -> DecodedImages:
 def facts(images: Artifact) -> pd.DataFrame:
     """ImageFacts, one row an image."""
     return decoded(images).facts()
+
+
+def look(config: Config, inputs: Mapping[str, Artifact]) -> Look:
+    """How images become what models see, from the boxes among a job's inputs if there are any."""
+    boxes = inputs.get("boxes")
+    return Look.of(config, box_table(boxes) if boxes else None)
+
+
+def box_table(boxes: Artifact) -> pd.DataFrame:
+    """The boxes; see `pipeline/data/boxes.py`."""
+    return read_table(boxes.folder / "boxes.csv")
+
+
+def upright_sizes(images: Artifact, keys: Sequence[Key]) -> dict[Key, tuple[int, int]]:
+    """(split, id) -> width and height of the upright original, px."""
+    table = facts(images)
+    sizes = dict(zip(table["id"], zip(table["width"], table["height"], strict=True), strict=True))
+    return {key: (int(sizes[key[1]][0]), int(sizes[key[1]][1])) for key in keys}
 
 
 def image_of(images: Artifact) -> Callable[[str, str], npt.NDArray[np.uint8]]:

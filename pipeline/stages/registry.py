@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from pipeline.stages.graph import Graph
 
 Params = Mapping[str, str | int]
-# The linear probe trains on these views of each image, one drawn per epoch.
+# The linear probe trains on these views of each image, one drawn per epoch, unless a label forbids it.
 PROBE_VIEWS = ("identity", "hflip")
+# The tables' samples before images that do not decode are left out.
+AS_READ: Params = {"part": "as_read"}
+BOXED = ("statistics", "own_box")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Stage:
         reads_files: whether its key holds the digests of the competition's files.
         tracked: whether it has a run of its own in MLflow.
         inside: inputs that are built inside its run, as child runs.
+        evictable: large and quickly made again: freed beyond images.cache_gb, unused for longest first.
         title: one line for people.
     """
 
@@ -67,6 +71,7 @@ class Stage:
     reads_files: bool = False
     tracked: bool = False
     inside: str | None = None
+    evictable: bool = False
 
 
 DATA_SETTINGS = tuple(
@@ -91,6 +96,12 @@ def is_probe(settings: Settings) -> bool:
     return settings.config.train.strategy == "linear_probe"
 
 
+def probe_views(settings: Settings) -> tuple[str, ...]:
+    """Views that the linear probe trains on: none that an attribute forbids."""
+    forbidden = {change for a in settings.config.competition.attributes for change in a.forbids}
+    return tuple(view for view in PROBE_VIEWS if view not in forbidden)
+
+
 def folds_of(settings: Settings) -> list[int]:
     """The folds that were asked for, ascending."""
     asked = settings.config.train.folds
@@ -100,6 +111,33 @@ def folds_of(settings: Settings) -> list[int]:
 def _fold_sections(settings: Settings) -> tuple[str, ...]:
     pixels = () if is_probe(settings) else ("augment",)
     return ("resample", "model", "loss", "train", *pixels)
+
+
+def _data_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Nothing but files; with images.quarantine=drop, what was read less what did not decode."""
+    if settings.config.images.quarantine == "error" or params:
+        return {}
+    return {"data": Need("data", settings, AS_READ), "images": Need("images", settings)}
+
+
+def _as_read(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    dropping = settings.config.images.quarantine == "drop"
+    return {"data": Need("data", settings, AS_READ if dropping else {})}
+
+
+def _boxes_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    return {**_as_read(graph, settings, params), "images": Need("images", settings)}
+
+
+def _look_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    common = {name: Need(name, settings) for name in ("data", "images")}
+    crop = settings.config.crop
+    return common | ({"boxes": Need("boxes", settings)} if crop.method in BOXED else {})
+
+
+def _preview_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    known = {"boxes": Need("boxes", settings)} if settings.config.crop.boxes else {}
+    return _look_inputs(graph, settings, params) | known
 
 
 def _features(settings: Settings, split: str, view: str) -> Need:
@@ -118,7 +156,9 @@ def _eda_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
 def _fold_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
     common = {"data": Need("data", settings), "folds": Need("folds", settings)}
     if is_probe(settings):
-        return common | {f"train:{view}": _features(settings, "train", view) for view in PROBE_VIEWS}
+        return common | {
+            f"train:{view}": _features(settings, "train", view) for view in probe_views(settings)
+        }
     return common | {"prepared": Need("prepared", settings)}
 
 
@@ -156,10 +196,22 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage(
-            "data", 1, "tables and labels", lambda settings: DATA_SETTINGS, _needs(), reads_files=True
+            "data", 1, "tables and labels", lambda settings: DATA_SETTINGS, _data_inputs, reads_files=True
         ),
-        Stage("images", 1, "decoded images and their facts", _reads("images.cache_px"), _needs("data")),
-        Stage("prepared", 1, "images as models see them", _reads("images"), _needs("data", "images")),
+        Stage(
+            "images", 2, "decoded images and their facts",
+            _reads("images.cache_px", "images.truncated", "images.max_megapixels"), _as_read,
+        ),
+        Stage("boxes", 1, "where the thing is in each image", _reads("crop.boxes"), _boxes_inputs),
+        Stage(
+            "prepared", 2, "images as models see them", _reads("images", "crop", "preprocess"),
+            _look_inputs, evictable=True,
+        ),
+        Stage(
+            "preview", 1, "what training sees",
+            _reads("images", "crop", "preprocess", "augment", "preview", "train.seed"),
+            _preview_inputs, tracked=True,
+        ),
         Stage("folds", 1, "the fold plan", _reads("folds"), _needs("data")),
         Stage(
             "eda", 2, "what is in the data, worst harm first",

@@ -1,0 +1,193 @@
+"""Where the thing is in each image: boxes from a CSV, or from a detector that ships with a package.
+
+Owns reading, checking and detecting boxes. Does not own what a crop makes of them (`crop.py`).
+
+A box is left, top, width and height as shares of the upright image, so it fits any size it is kept at.
+A table of boxes has the columns split, id, x, y, w, h, and at most one row an image.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from pipeline.core.errors import ConfigError, DataError, nearest
+from pipeline.data.images import DecodedImages
+from pipeline.data.resize import Pixels
+
+COLUMNS = ("split", "id", "x", "y", "w", "h")
+NUMBERS = ("x", "y", "w", "h")
+Key = tuple[str, str]
+Box = tuple[float, float, float, float]
+
+
+def table(rows: Sequence[tuple[str, str, float, float, float, float]]) -> pd.DataFrame:
+    """A table of boxes."""
+    return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(dict.fromkeys(NUMBERS, float))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table of boxes that was written with `to_csv(index=False)`."""
+    words = {"split": str, "id": str}
+    return pd.read_csv(path, dtype=words, keep_default_na=False).astype(dict.fromkeys(NUMBERS, float))
+
+
+def read_csv(path: Path, sizes: Mapping[Key, tuple[int, int]]) -> pd.DataFrame:
+    """Boxes from a CSV with the columns id, x, y, w, h (px of the upright image), and split if it likes.
+
+    Args:
+        path: the CSV, UTF-8.
+        sizes: (split, id) -> width and height of the upright image, px; rows of other ids are ignored.
+
+    Raises:
+        DataError: an unreadable file, missing columns, no numbers, boxes without area or outside their
+            image, two boxes of one image, no id that is known. All faults at once.
+    """
+    rows, header = _rows(path)
+    absent = [name for name in ("id", *NUMBERS) if name not in header]
+    if absent:
+        raise DataError(
+            f"{path}: columns are missing: {', '.join(absent)}",
+            [f"there are: {', '.join(header)}"],
+            "give the columns id,x,y,w,h",
+        )
+    faults: list[str] = []
+    found: dict[Key, Box] = {}
+    for line, row in enumerate(rows, start=2):
+        keys = [k for s in ("train", "test") if (k := (row.get("split") or s, row["id"])) in sizes]
+        where = f"{path.name} row {line} (id {row['id']})"
+        if len(set(keys)) > 1:
+            faults.append(f"{where}: the id is in both tables; add a column split with train or test")
+        for key in dict.fromkeys(keys[:1]):
+            box = _box(row, sizes[key])
+            if isinstance(box, str):
+                faults.append(f"{where}: {box}")
+            elif key in found:
+                faults.append(f"{where}: the image has a box already")
+            else:
+                found[key] = box
+    if not found and not faults:
+        faults.append(f"none of its {len(rows)} ids is one of the {len(sizes)} images")
+    if faults:
+        raise DataError(f"{path}: {len(faults)} boxes to mend", faults, "mend these rows")
+    return table([(*key, *box) for key, box in found.items()])
+
+
+def detect(name: str, decoded: DecodedImages, keys: Sequence[Key]) -> pd.DataFrame:
+    """The largest thing that a cascade finds in each image; images without one have no row.
+
+    Args:
+        name: `haar:NAME` of OpenCV's cascades, or `lbp:frontalface` of scikit-image.
+        decoded: the images.
+        keys: (split, id) of the images to look at.
+
+    Raises:
+        ConfigError: there is no such cascade, or its package is missing.
+    """
+    cascade = cascade_file(name)
+    local = threading.local()
+
+    def work(key: Key) -> Box | None:
+        if not hasattr(local, "detector"):  # a classifier holds buffers: one for each thread
+            local.detector = _classifier(cascade)
+        return _largest(local.detector, decoded[key[1]])
+
+    bar = tqdm(total=len(keys), desc=name, unit="img", disable=not sys.stderr.isatty())
+    rows = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
+        for key, box in zip(keys, pool.map(work, keys), strict=True):
+            bar.update()
+            if box is not None:
+                rows.append((*key, *box))
+    return table(rows)
+
+
+def cascade_file(name: str) -> Path:
+    """The file of a cascade that a package ships.
+
+    Raises:
+        ConfigError: there is no such cascade, or its package is missing.
+    """
+    source, _, which = name.partition(":")
+    if source == "lbp":
+        try:
+            from skimage.data import lbp_frontal_face_cascade_filename
+        except ImportError:
+            raise ConfigError(
+                f"crop.boxes={name}: the package scikit-image is not installed",
+                remedy="make install, or use haar:frontalface_default",
+            ) from None
+        return Path(lbp_frontal_face_cascade_filename())
+    folder = Path(cv2.__file__).parent / "data"
+    known = sorted(p.stem.removeprefix("haarcascade_") for p in folder.glob("haarcascade_*.xml"))
+    if which not in known:
+        hint = nearest(which, known)
+        raise ConfigError(
+            f"crop.boxes={name}: OpenCV ships no such cascade",
+            [hint] if hint else [],
+            f"choose one of {', '.join(known)}",
+        )
+    return folder / f"haarcascade_{which}.xml"
+
+
+def _classifier(path: Path) -> cv2.CascadeClassifier:
+    """A cascade from its XML. scikit-image's misspells one tag, without which OpenCV takes none of it."""
+    text = path.read_text(encoding="utf-8").replace("featuhreParams", "featureParams")
+    storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+    detector = cv2.CascadeClassifier()
+    loaded = detector.read(storage.getFirstTopLevelNode())
+    assert loaded, f"{path} is no cascade that OpenCV reads"
+    return detector
+
+
+def _largest(detector: cv2.CascadeClassifier, image: Pixels) -> Box | None:
+    grey = cv2.equalizeHist(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+    height, width = grey.shape
+    least = max(min(height, width) // 12, 20)
+    found = detector.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(least, least))
+    if not len(found):
+        return None
+    x, y, w, h = max(np.asarray(found).tolist(), key=lambda b: (b[2] * b[3], b))
+    return x / width, y / height, w / width, h / height
+
+
+def _rows(path: Path) -> tuple[list[dict[str, str]], list[str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            rows = [{str(k).strip(): str(v) for k, v in row.items()} for row in reader]
+            return rows, [name.strip() for name in reader.fieldnames or ()]
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file", remedy="set crop.boxes to a CSV") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read: {error}", remedy="save it as UTF-8 CSV") from error
+
+
+def _box(row: Mapping[str, str], size: tuple[int, int]) -> Box | str:
+    """A box in shares, clipped to its image, or what is wrong with it."""
+    values = []
+    for name in NUMBERS:
+        try:
+            values.append(float(row[name]))
+        except ValueError:
+            return f"{name} is {row[name]!r}, no number"
+    if not all(math.isfinite(v) for v in values):
+        return "it is not finite"
+    (x, y, w, h), (width, height) = values, size
+    if w <= 0 or h <= 0:
+        return f"{w:g} × {h:g} px has no area"
+    left, top, right, bottom = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
+    if right <= left or bottom <= top:
+        return f"it lies outside the image of {width} × {height} px"
+    return left / width, top / height, (right - left) / width, (bottom - top) / height

@@ -1,0 +1,183 @@
+"""Which part of each image is kept: nothing cut, one window for all, or each image's own box.
+
+Owns windows, and the sheet that says how many boxes lie inside them. Does not own where boxes come
+from (`boxes.py`) or resizing what is left (`resize.py`).
+
+Only training boxes shape the shared window and decide which boxes are outliers: the test set is cut
+by what was learned, like everything else. Windows and boxes are shares of the upright image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pipeline.core.errors import DataError
+from pipeline.data.resize import Pixels, Size
+from pipeline.settings.schema import CropSettings
+
+Key = tuple[str, str]
+# left, top, right, bottom
+Edges = tuple[float, float, float, float]
+WHOLE: Edges = (0.0, 0.0, 1.0, 1.0)
+# A median absolute deviation times this is the standard deviation of a normal distribution.
+MAD_TO_STD = 1.4826
+# Boxes as alike as a hundredth of the image are never outliers of each other.
+LEAST_SPREAD = 0.01
+INSIDE = 0.995
+
+
+@dataclass(frozen=True)
+class CropPlan:
+    """The window of every image.
+
+    Args:
+        shared: of images without a box of their own.
+        own: (split, id) -> the image's own edges, margin not yet added.
+        margin: added on each side of an own box, as a share of its longer side in px.
+        aspect: height : width that models see; own windows are widened to it, so nothing is stretched.
+        notes: what a person should know, one line each.
+    """
+
+    shared: Edges = WHOLE
+    own: Mapping[Key, Edges] = field(default_factory=dict)
+    margin: float = 0.0
+    aspect: float = 1.0
+    notes: tuple[str, ...] = ()
+
+    def window(self, key: Key, size: Size) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom in px of an image of `size` (H, W); at least one pixel."""
+        edges = self.own.get(key)
+        if edges is None:
+            return _whole_px(self.shared, size)
+        return _whole_px(self._widened(edges, size), size)
+
+    def cut(self, key: Key, image: Pixels) -> Pixels:
+        """(h, w, 3) the part of an image that is kept; a view of its pixels."""
+        left, top, right, bottom = self.window(key, (image.shape[0], image.shape[1]))
+        return image[top:bottom, left:right]
+
+    def _widened(self, edges: Edges, size: Size) -> Edges:
+        """Margin and shape; moved inside the image where it stands out, cut where it is larger."""
+        height, width = size
+        left, top, right, bottom = edges
+        w, h = (right - left) * width, (bottom - top) * height
+        more = 2 * self.margin * max(w, h)
+        w, h = w + more, h + more
+        w, h = max(w, h / self.aspect), max(h, w * self.aspect)
+        w, h = min(w, width), min(h, height)
+        x = min(max((left + right) / 2 * width - w / 2, 0), width - w)
+        y = min(max((top + bottom) / 2 * height - h / 2, 0), height - h)
+        return x / width, y / height, (x + w) / width, (y + h) / height
+
+
+def plan(settings: CropSettings, boxes: pd.DataFrame | None, size: Size) -> CropPlan:
+    """The windows that the settings ask for.
+
+    Args:
+        settings: method and its parameters.
+        boxes: a table of boxes (see `boxes.py`), for the methods that need one.
+        size: what models see, (H, W) px.
+
+    Raises:
+        DataError: no training image has a box.
+    """
+    aspect = size[0] / size[1]
+    if settings.method == "none":
+        return CropPlan()
+    if settings.method == "centre":
+        edge = (1 - settings.share) / 2
+        return CropPlan((edge, edge, 1 - edge, 1 - edge))
+    if settings.method == "fixed":
+        assert settings.window is not None, "a rule of the settings asks for a window"
+        left, top, width, height = settings.window
+        return CropPlan((left, top, min(left + width, 1.0), min(top + height, 1.0)))
+    assert boxes is not None, "a rule of the settings asks for boxes"
+    kept, dropped = _without_outliers(boxes, settings.outlier)
+    train = kept[kept["split"] == "train"]
+    if train.empty:
+        raise DataError(
+            f"crop.method={settings.method}: no training image has a box",
+            remedy="give others with crop.boxes, or use crop.method=centre",
+        )
+    shared = _statistics(train, settings.k_std)
+    told = ", ".join(f"{100 * edge:.0f} %" for edge in shared)
+    notes = [f"shared window: left, top, right, bottom {told}, from {len(train)} training boxes"]
+    if dropped:
+        notes.append(f"{dropped} boxes are outliers (crop.outlier={settings.outlier:g}): not used")
+    if settings.method == "statistics":
+        return CropPlan(shared, notes=tuple(notes))
+    keys = zip(kept["split"].tolist(), kept["id"].tolist(), strict=True)
+    own = dict(zip(keys, map(tuple, _edges(kept).tolist()), strict=True))
+    notes.append(f"{len(own)} images are cut by their own box, all others by the shared window")
+    return CropPlan(shared, own, settings.margin, aspect, tuple(notes))
+
+
+def coverage(crop: CropPlan, boxes: pd.DataFrame, sizes: Mapping[Key, tuple[int, int]]) -> pd.DataFrame:
+    """How much of each box its image's window keeps: split, id, inside (0 to 1), worst first.
+
+    Args:
+        crop: the windows.
+        boxes: a table of boxes, outliers included.
+        sizes: (split, id) -> width and height of the upright image, px.
+    """
+    rows = []
+    for split, name, x, y, w, h in boxes[["split", "id", "x", "y", "w", "h"]].itertuples(
+        index=False, name=None
+    ):
+        width, height = sizes[split, name]
+        window = crop.window((split, name), (height, width))
+        left, top, right, bottom = x * width, y * height, (x + w) * width, (y + h) * height
+        kept_w = max(min(right, window[2]) - max(left, window[0]), 0)
+        kept_h = max(min(bottom, window[3]) - max(top, window[1]), 0)
+        rows.append((split, name, min(kept_w * kept_h / max(w * width * h * height, 1e-9), 1.0)))
+    found = pd.DataFrame(rows, columns=["split", "id", "inside"])
+    return found.sort_values(["inside", "split", "id"], kind="stable", ignore_index=True)
+
+
+def _edges(boxes: pd.DataFrame) -> npt.NDArray[np.float64]:
+    x, y, w, h = (boxes[name].to_numpy(float) for name in ("x", "y", "w", "h"))
+    return np.stack([x, y, x + w, y + h], axis=1)
+
+
+def _statistics(train: pd.DataFrame, k_std: float) -> Edges:
+    """Mean box edges, each moved outwards by k standard deviations, within the image."""
+    edges = _edges(train)
+    mean, std = edges.mean(axis=0), edges.std(axis=0)
+    left, top, right, bottom = np.clip(mean + np.array([-1, -1, 1, 1]) * k_std * std, 0, 1).tolist()
+    return left, top, right, bottom
+
+
+def _without_outliers(boxes: pd.DataFrame, limit: float) -> tuple[pd.DataFrame, int]:
+    """Boxes whose centre and size are like those of the training boxes, and how many are not.
+
+    Robust z-scores by median and MAD: Iglewicz and Hoaglin, How to detect and handle outliers, 1993.
+    """
+    measures = np.stack(
+        [
+            boxes["x"] + boxes["w"] / 2,
+            boxes["y"] + boxes["h"] / 2,
+            np.log(boxes["w"]),
+            np.log(boxes["h"]),
+        ],
+        axis=1,
+    )
+    train = measures[(boxes["split"] == "train").to_numpy()]
+    if not len(train):
+        return boxes, 0
+    middle = np.median(train, axis=0)
+    spread = np.maximum(np.median(np.abs(train - middle), axis=0) * MAD_TO_STD, LEAST_SPREAD)
+    fine = (np.abs(measures - middle) / spread <= limit).all(axis=1)
+    return boxes[fine], int((~fine).sum())
+
+
+def _whole_px(edges: Edges, size: Size) -> tuple[int, int, int, int]:
+    height, width = size
+    left, top = min(int(edges[0] * width + 1e-6), width - 1), min(int(edges[1] * height + 1e-6), height - 1)
+    right = max(int(np.ceil(edges[2] * width - 1e-6)), left + 1)
+    bottom = max(int(np.ceil(edges[3] * height - 1e-6)), top + 1)
+    return left, top, min(right, width), min(bottom, height)

@@ -1,0 +1,240 @@
+"""From one image file to upright RGB pixels and the facts about it.
+
+Owns: every format a phone or a scraper leaves, limits against files that lie, and what a file looks
+like without a model. Does not own where pixels are kept (`images.py`) nor resizing for a model
+(`resize.py`).
+
+Legend: H height, W width; pixels are uint8, RGB.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageFile, ImageOps
+
+from pipeline.core.errors import DataError
+from pipeline.data.resize import WHITE, Pixels, scaled
+from pipeline.settings.schema import ImageSettings
+
+SIXTEEN_TO_EIGHT = 65535 / 255
+ORIENTATION, ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)
+HASH_SIDE, HASH_LOW = 32, 8
+PLACEHOLDER_PX = 32
+HEIC = "an iPhone's HEIC, which nothing here reads: convert it to JPEG first"
+REMEDY = "replace these files, or take their rows out of the tables"
+# What Pillow raises for files that are no image, are cut off or lie about themselves.
+UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What is known of one image without a model.
+
+    Args:
+        id: the sample's id.
+        width, height: of the upright original, px.
+        sha256: of the file's bytes; equal for exact duplicates.
+        phash: 64-bit perceptual hash as 16 hex digits; near duplicates differ in few bits.
+        brightness: mean grey value, 0 to 255.
+        contrast: standard deviation of the grey values, 0 to 127.5.
+        blur: variance of the Laplacian; the lower, the more blurred.
+    """
+
+    id: str
+    width: int
+    height: int
+    sha256: str
+    phash: str
+    brightness: float
+    contrast: float
+    blur: float
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How files are read.
+
+    Args:
+        cache_px: longest side kept, px.
+        max_pixels: files that declare more are refused before a pixel is read.
+        truncated: files that end too early are used as far as they go.
+    """
+
+    cache_px: int
+    max_pixels: float = 180e6
+    truncated: bool = False
+
+    @staticmethod
+    def of(settings: ImageSettings) -> Decoding:
+        """As the settings ask."""
+        return Decoding(settings.cache_px, settings.max_megapixels * 1e6, settings.truncated == "allow")
+
+
+def decode(path: Path, how: Decoding) -> Pixels:
+    """(H, W, 3) pixels of an image file: upright, on white, longest side ≤ `how.cache_px`.
+
+    EXIF orientation is applied; transparency is laid on white; palettes, grey, 16-bit grey, bilevel and
+    CMYK become RGB; an animation gives its first picture. Smaller images keep their size.
+
+    Raises:
+        DataError: the file is missing, no image, cut off, or larger than the limit.
+    """
+    with pillow():
+        try:
+            return read("", str(path), how)[1]
+        except UNDECODABLE as error:
+            raise DataError(f"{path}: does not decode: {reason(error)}", remedy=REMEDY) from error
+
+
+def read(name: str, path: str, how: Decoding) -> tuple[ImageFacts, Pixels, str]:
+    """Facts, pixels and a remark ("" or what was forgiven) of one image; enter `pillow()` first.
+
+    In threads only with `how.truncated` off: forgiving is a switch of the whole process.
+
+    Raises:
+        OSError, ValueError and the others of `UNDECODABLE`: it is not decoded.
+    """
+    raw = Path(path).read_bytes()
+    remark = ""
+    try:
+        size, pixels = _pixels(raw, how)
+    except UNDECODABLE as error:
+        if not how.truncated:
+            raise
+        remark = f"cut off, used as far as it goes: {reason(error)}"
+        with _forgiving():
+            size, pixels = _pixels(raw, how)
+    return facts_of(name, raw, size, pixels), pixels, remark
+
+
+def placeholder(name: str, path: str) -> tuple[ImageFacts, Pixels]:
+    """A white square in the place of an image that does not decode."""
+    white = np.full((PLACEHOLDER_PX, PLACEHOLDER_PX, 3), WHITE, np.uint8)
+    try:
+        raw = Path(path).read_bytes()
+    except OSError:
+        raw = b""
+    return facts_of(name, raw, (PLACEHOLDER_PX, PLACEHOLDER_PX), white), white
+
+
+def facts_of(name: str, raw: bytes, size: tuple[int, int], pixels: Pixels) -> ImageFacts:
+    """Facts of an image from its file's bytes, its upright (width, height) and its kept pixels."""
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    return ImageFacts(
+        id=name,
+        width=size[0],
+        height=size[1],
+        sha256=hashlib.sha256(raw).hexdigest(),
+        phash=_phash(grey),
+        brightness=round(float(grey.mean()), 3),
+        contrast=round(float(grey.std()), 3),
+        blur=round(float(cv2.Laplacian(grey, cv2.CV_64F).var()), 3),
+    )
+
+
+def kept_bytes(path: str, cache_px: int) -> int:
+    """Bytes that an image will take once decoded, from its header; 0 if that cannot be read."""
+    try:
+        with Image.open(path) as file:
+            width, height = file.size
+    except UNDECODABLE:
+        return 0
+    scale = min(cache_px / max(width, height, 1), 1)
+    return round(width * scale) * round(height * scale) * 3
+
+
+def reason(error: Exception) -> str:
+    """Why an image does not decode, in a few words."""
+    if isinstance(error, FileNotFoundError):
+        return "the file is missing"
+    # Pillow's text names the memory buffer that it was given.
+    return "not an image" if "BytesIO" in str(error) else str(error) or type(error).__name__
+
+
+@contextmanager
+def pillow() -> Iterator[None]:
+    """Pillow without its warnings and with our limit in the place of its own.
+
+    Entered around threads and not inside: both belong to the whole process. Pillow warns of odd
+    metadata and large images; the pixels are right all the same.
+    """
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\..*")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+@contextmanager
+def _forgiving() -> Iterator[None]:
+    """Pillow accepts truncated files. Its switch is one for the whole process: not for threads."""
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def _pixels(raw: bytes, how: Decoding) -> tuple[tuple[int, int], Pixels]:
+    """((width, height) of the upright original, pixels with longest side ≤ `cache_px`)."""
+    if raw[4:8] == b"ftyp" and raw[8:12] in (b"heic", b"heix", b"mif1", b"msf1"):
+        raise ValueError(HEIC)
+    with Image.open(io.BytesIO(raw)) as file:
+        width, height = file.size
+        if width * height > how.max_pixels:
+            raise ValueError(
+                f"declares {width} × {height} px, more than images.max_megapixels="
+                f"{how.max_pixels / 1e6:g} allows: a decompression bomb?"
+            )
+        # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that is still larger than what is kept.
+        file.draft(None, (how.cache_px, how.cache_px))
+        file.load()
+        turned = file.getexif().get(ORIENTATION) in ON_ITS_SIDE
+        pixels = np.asarray(_rgb(ImageOps.exif_transpose(file)))
+    return (height, width) if turned else (width, height), _shrink(pixels, how.cache_px)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        # 16 bits to 8. Pillow's own conversion would clip everything above 255 to white.
+        grey = np.round(np.asarray(image).astype(np.float64) / SIXTEEN_TO_EIGHT).clip(0, WHITE)
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        return Image.fromarray(np.nan_to_num(np.asarray(image)).clip(0, WHITE).astype(np.uint8)).convert(
+            "RGB"
+        )
+    if image.has_transparency_data:
+        drawing = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", drawing.size, "white"), drawing).convert("RGB")
+    return image.convert("RGB")
+
+
+def _shrink(image: Pixels, longest_px: int) -> Pixels:
+    height, width = image.shape[:2]
+    scale = longest_px / max(height, width)
+    if scale >= 1:
+        return image
+    return scaled(image, max(round(height * scale), 1), max(round(width * scale), 1))
+
+
+def _phash(grey: Pixels) -> str:
+    """pHash: signs of the low DCT frequencies against their median, https://www.phash.org."""
+    small = cv2.resize(grey, (HASH_SIDE, HASH_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    low = cv2.dct(small)[:HASH_LOW, :HASH_LOW].ravel()
+    bits = low > np.median(low[1:])
+    return np.packbits(bits).tobytes().hex()

@@ -1,0 +1,80 @@
+"""Fixed changes of every image: the same object for training and test, before any augmentation.
+
+Owns colour, brightness, contrast, CLAHE and sharpening, in this order, without any randomness. Does
+not own random changes (`augment.py`), cutting (`crop.py`) or size (`resize.py`).
+
+Legend: H height, W width; pixels are uint8, RGB.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.data.resize import WHITE, Pixels
+from pipeline.settings.schema import PreprocessSettings
+
+MIDDLE_GREY = 127.5
+# Weights of red, green and blue in brightness: ITU-R BT.601.
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+SHARPEN_SIGMA_PX = 1.0
+
+
+@dataclass(frozen=True)
+class Preprocessor:
+    """All steps that the settings switch on; a step at its neutral value is left out.
+
+    Args:
+        settings: what to do; the defaults change nothing.
+    """
+
+    settings: PreprocessSettings
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The settings that are on, as `preprocess.clahe=2.0`, in the order of the steps."""
+        default = PreprocessSettings()
+        names = ("white_balance", "saturation", "brightness", "contrast", "clahe", "sharpen")
+        values = {name: getattr(self.settings, name) for name in names}
+        return tuple(f"preprocess.{n}={v}" for n, v in values.items() if v != getattr(default, n))
+
+    def __call__(self, image: Pixels) -> Pixels:
+        """(H, W, 3) pixels of the same shape; the input is left alone."""
+        if not self.steps:
+            return image
+        s = self.settings
+        colour: npt.NDArray[np.float32] = image.astype(np.float32)
+        if s.white_balance == "grey_world":
+            colour = _grey_world(colour)
+        if s.saturation != 1:
+            grey = (colour @ LUMA)[..., None]
+            colour = np.asarray(grey + (colour - grey) * s.saturation, np.float32)
+        if s.brightness or s.contrast != 1:
+            added = MIDDLE_GREY * (1 - s.contrast) + s.brightness * WHITE
+            colour = colour * np.float32(s.contrast) + np.float32(added)
+        if s.clahe:
+            colour = _clahe(_bytes(colour), s.clahe, s.clahe_tiles).astype(np.float32)
+        if s.sharpen:
+            blurred = cv2.GaussianBlur(colour, (0, 0), SHARPEN_SIGMA_PX, borderType=cv2.BORDER_REFLECT_101)
+            colour = colour + (colour - blurred) * s.sharpen
+        return _bytes(colour)
+
+
+def _bytes(colour: npt.NDArray[np.float32]) -> Pixels:
+    return np.clip(np.round(colour), 0, WHITE).astype(np.uint8)
+
+
+def _grey_world(colour: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Every channel scaled to the mean of all three (Buchsbaum 1980, doi 10.1016/0016-0032(80)90058-7)."""
+    mean = colour.mean(axis=(0, 1))
+    return np.asarray(colour * (mean.mean() / np.maximum(mean, 1)), dtype=np.float32)
+
+
+def _clahe(image: Pixels, limit: float, tiles: int) -> Pixels:
+    """Contrast-limited adaptive histogram equalisation of lightness alone, so that colours stay."""
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
+    # More tiles than pixels would be tiles of nothing.
+    grid = (min(tiles, image.shape[1]), min(tiles, image.shape[0]))
+    lab[..., 0] = cv2.createCLAHE(limit, grid).apply(np.ascontiguousarray(lab[..., 0]))
+    return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), dtype=np.uint8)
