@@ -3,22 +3,50 @@
 Owns the stage only; reading and checking is `pipeline/data/competition.py`.
 """
 
+import csv
+from pathlib import Path
+
+from pipeline.combine import submission
 from pipeline.data import competition
+from pipeline.data.competition import Answers
 from pipeline.record import files
 from pipeline.stages.context import Built, Job
 from pipeline.stages.graph import competition_root
+from pipeline.stages.host import ANSWER_COLUMNS, ANSWERS
 
 
 def build(job: Job) -> Built:
-    """Write train.npz and test.npz.
+    """Write train.npz, test.npz, extra.npz if there are other sources, answers.csv of held-out images.
 
     Raises:
-        DataError: with every fault of the tables and the missing images.
+        DataError: with every fault of the tables and the missing images, or a host's sample that asks
+            for other images than the test set has.
     """
-    data = competition.load(job.settings.config.competition, competition_root(job.settings))
-    files.write_samples(job.draft / "train.npz", data.train, job.home)
-    files.write_samples(job.draft / "test.npz", data.test, job.home)
+    config = job.settings.config.competition
+    root = competition_root(job.settings)
+    data = competition.load(config, root)
+    if config.sample_submission is not None:
+        # Now, and not after hours of training.
+        sample = root / config.sample_submission
+        submission.fits(sample, data.test.ids_N, data.train.space, config.submission)
+    for name, samples in (("train", data.train), ("test", data.test), ("extra", data.extra)):
+        if samples is not None:
+            files.write_samples(job.draft / f"{name}.npz", samples, job.home)
+    if data.answers is not None:
+        _write_answers(job.draft / ANSWERS, data.answers)
     groups = len(set(data.train.groups_N.tolist()))
     sizes = {"train": len(data.train), "test": len(data.test), "groups": groups}
+    if data.extra is not None:
+        sizes["extra"] = len(data.extra)
+    if data.train.train_labels_N is not None:
+        sizes["other_train_labels"] = int((data.train.train_labels_N != data.train.labels).sum())
     files.write_json(job.draft / "notes.json", list(data.notes))
     return Built(metrics={name: float(n) for name, n in sizes.items()}, lines=tuple(data.notes))
+
+
+def _write_answers(path: Path, answers: Answers) -> None:
+    usage = ["public" if public else "private" for public in answers.public_N]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(ANSWER_COLUMNS)
+        writer.writerows(zip(answers.ids_N.tolist(), answers.labels_N.tolist(), usage, strict=True))

@@ -17,7 +17,6 @@ def build(job: Job) -> Built:
     config = job.settings.config
     train, test = (load.samples(job.inputs["data"], split, job.home) for split in ("train", "test"))
     facts = load.facts(job.inputs["images"])
-    facts["split"] = facts["id"].isin(set(test.ids_N.tolist())).map({True: "test", False: "train"})
     inputs = explore.ExploreInputs(
         title=config.competition.title or config.competition.name,
         train=train,
@@ -25,7 +24,7 @@ def build(job: Job) -> Built:
         facts=facts,
         image=load.image_of(job.inputs["images"]),
         health=load.health(job.inputs["folds"]),
-        notes=load.plan(job.inputs["folds"]).notes,
+        notes=(*job.inputs["data"].json("notes.json"), *load.plan(job.inputs["folds"]).notes),
         config=config,
     )
     found = explore.explore(inputs)

@@ -9,11 +9,11 @@ from pipeline.stages.context import Built, Job
 
 
 def build(job: Job) -> Built:
-    """Write decoded.bin, index.npz and facts.csv for both splits.
+    """Write decoded.bin, index.npz and facts.csv of all splits; ids carry their split.
 
     Raises:
         DataError: images that do not decode, all of them.
     """
-    samples = [load.samples(job.inputs["data"], split, job.home) for split in ("train", "test")]
+    samples = [load.keyed(split) for split in load.splits(job.inputs["data"], job.home)]
     images.build_decoded(samples, job.draft, job.settings.config.images.cache_px)
     return Built(metrics={"images": float(sum(len(s) for s in samples))})

@@ -5,6 +5,7 @@ the formats (`record/files.py`).
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,44 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.core.predictions import Features, Probabilities, ViewProbabilities
-from pipeline.core.types import FoldPlan, Samples
+from pipeline.core.types import FoldPlan, Samples, strings
 from pipeline.data.images import DecodedImages, PreparedImages
 from pipeline.record import files
 from pipeline.record.store import Artifact
+
+EXTRA = "extra"
 
 
 def samples(data: Artifact, split: str, home: Path) -> Samples:
     """The samples of one split."""
     return files.read_samples(data.folder / f"{split}.npz", home)
+
+
+def training(data: Artifact, home: Path) -> Samples:
+    """What folds train on: the competition's samples and those from elsewhere, which never validate."""
+    own = samples(data, "train", home)
+    return own.joined(samples(data, EXTRA, home)) if has_extra(data) else own
+
+
+def has_extra(data: Artifact) -> bool:
+    """Whether there are images from elsewhere."""
+    return (data.folder / f"{EXTRA}.npz").is_file()
+
+
+def keyed(split: Samples) -> Samples:
+    """The samples under ids that are unique over all splits: `train/17`, `test/17`."""
+    return replace(split, ids_N=strings([image_key(split.split, name) for name in split.ids_N.tolist()]))
+
+
+def image_key(split: str, name: str) -> str:
+    """How an image is called where several splits lie together."""
+    return f"{split}/{name}"
+
+
+def splits(data: Artifact, home: Path) -> list[Samples]:
+    """Every split there is: train, test and, with other sources, extra."""
+    names = ("train", "test", *((EXTRA,) if has_extra(data) else ()))
+    return [samples(data, name, home) for name in names]
 
 
 def plan(folds: Artifact) -> FoldPlan:
@@ -39,19 +69,22 @@ def decoded(images: Artifact) -> DecodedImages:
 
 
 def facts(images: Artifact) -> pd.DataFrame:
-    """ImageFacts, one row an image."""
-    return decoded(images).facts()
+    """ImageFacts, one row an image, with its split."""
+    found = decoded(images).facts()
+    keys = found["id"].str.split("/", n=1)
+    return found.assign(split=keys.str[0], id=keys.str[1])
 
 
 def image_of(images: Artifact) -> Callable[[str, str], npt.NDArray[np.uint8]]:
-    """(split, id) -> pixels, for reports; ids of the two splits never meet."""
+    """(split, id) -> pixels, for reports."""
     opened = decoded(images)
-    return lambda split, name: opened[name]
+    return lambda split, name: opened[image_key(split, name)]
 
 
 def prepared(prepared: Artifact, split: str) -> PreparedImages:
-    """Images as models see them, one split."""
-    return PreparedImages.open(prepared.folder / f"{split}.npy")
+    """Images as models see them, one split; those from elsewhere stand with the training images."""
+    found = PreparedImages.open(prepared.folder / f"{split}.npy")
+    return PreparedImages(strings([key.split("/", 1)[1] for key in found.ids_N.tolist()]), found.x_NHWC)
 
 
 def features(inputs: dict[str, Artifact], split: str, views: list[str]) -> Features:

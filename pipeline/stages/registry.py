@@ -71,8 +71,9 @@ class Stage:
 DATA_SETTINGS = tuple(
     f"competition.{name}"
     for name in (
-        *("name", "root", "train_table", "test_table", "sample_submission", "train_images"),
-        *("test_images", "id_column", "path_column", "group_column", "attributes", "demo"),
+        *("name", "root", "layout", "train_table", "test_table", "holdout", "sample_submission"),
+        *("train_images", "test_images", "id_column", "path_column", "test_id_column", "test_path_column"),
+        *("group_column", "group_pattern", "attributes", "extra", "label_patches", "patch_scoring", "demo"),
     )
 )
 
@@ -146,13 +147,13 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage(
-            "data", 1, "tables and labels", lambda settings: DATA_SETTINGS, _needs(), reads_files=True
+            "data", 2, "tables and labels", lambda settings: DATA_SETTINGS, _needs(), reads_files=True
         ),
-        Stage("images", 1, "decoded images and their facts", _reads("images.cache_px"), _needs("data")),
-        Stage("prepared", 1, "images as models see them", _reads("images"), _needs("data", "images")),
-        Stage("folds", 1, "the fold plan", _reads("folds"), _needs("data")),
+        Stage("images", 2, "decoded images and their facts", _reads("images.cache_px"), _needs("data")),
+        Stage("prepared", 2, "images as models see them", _reads("images"), _needs("data", "images")),
+        Stage("folds", 2, "the fold plan", _reads("folds"), _needs("data")),
         Stage(
-            "eda", 1, "what is in the data, worst harm first",
+            "eda", 2, "what is in the data, worst harm first",
             _reads("report.thumbnail_px", "report.per_class"),
             _needs("data", "images", "folds"), tracked=True,
         ),
