@@ -5,7 +5,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from pipeline.combine import submission, tables
+from pipeline.combine import submission
 from pipeline.core.errors import DataError
 from pipeline.core.predictions import Probabilities
 from pipeline.core.types import Attribute, LabelSpace
@@ -243,39 +243,3 @@ def test_check_minds_columns_and_delimiter(tmp_path, sample, text, fault):
     with pytest.raises(DataError) as error:
         submission.check(path, sample, SPACE, INDEX)
     assert fault in faults(error) and len(error.value.faults) == 1
-
-
-# Malformed files
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"", "empty"),
-        (b"\n\n", "empty"),
-        (b"a,b\n1,2,3\n4,5\n6\n", "line 2: 3 cells, the header has 2\n  - line 4: 1 cells"),
-        (b"a,b,a\n1,2,3\n", "column 'a' twice"),
-        (b"a,b\n\xff\xff\xff\n", "not text"),
-        (b'a,b\n"' + b"x" * 140_000 + b'",1\n', "line 2: not a CSV"),
-    ],
-)
-def test_malformed_tables_are_told(tmp_path, data, message):
-    path = tmp_path / "bad.csv"
-    path.write_bytes(data)
-    with pytest.raises(DataError) as error:
-        tables.read_table(path)
-    assert "bad.csv" in str(error.value) and message in str(error.value)
-
-
-def test_no_file_and_a_folder(tmp_path):
-    with pytest.raises(DataError, match="no such file"):
-        tables.read_table(tmp_path / "none.csv")
-    with pytest.raises(DataError, match="a folder"):
-        tables.read_table(tmp_path)
-
-
-def test_lines_are_told_as_an_editor_counts_them(tmp_path):
-    path = tmp_path / "o.csv"
-    path.write_text('a,b\n\n"1\n2",3\n4,5,6\n', encoding="utf-8")
-    with pytest.raises(DataError, match="line 5: 3 cells"):
-        tables.read_table(path)

@@ -18,8 +18,8 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from pipeline.combine.tables import Table, format_table, read_table
 from pipeline.core.errors import DataError, StorageError, nearest
+from pipeline.core.tables import Table, format_table, read_table
 from pipeline.record.digests import write_atomic
 
 KINDS = ("member", "blend", "outside")

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.combine.tables import Table, format_table, read_table
 from pipeline.core.errors import DataError, nearest
 from pipeline.core.predictions import ROW_SUM_TOLERANCE, Prediction, Probabilities
-from pipeline.core.types import Floats, Ints, LabelSpace, refuse_duplicates
+from pipeline.core.tables import Table, format_table, read_table
+from pipeline.core.types import Floats, Ints, LabelSpace, Strings, refuse_duplicates
 from pipeline.record.digests import write_atomic
 from pipeline.settings.schema import SubmissionSettings
 
@@ -87,6 +87,33 @@ def read(
         p = Probabilities(np.array(ids, dtype=np.str_), space.classes, p_NC, path.stem)
     prediction = Prediction(np.array(ids, dtype=np.str_), parsed.labels_N, p, path.stem)
     return prediction.take(np.array(wanted, dtype=np.str_))
+
+
+def fits(sample: Path, ids_N: Strings, space: LabelSpace, settings: SubmissionSettings) -> None:
+    """Whether the host's sample asks for exactly these images, in columns that the settings name.
+
+    Raises:
+        DataError: the sample is missing or malformed, or lists other ids.
+    """
+    host = read_table(sample)
+    _answer_columns(host, space, settings)
+    faults = _id_faults(_sample_ids(host, settings), ids_N.tolist())
+    if faults:
+        raise DataError(
+            f"{sample.name} does not list the images of the test set",
+            [f.replace("extra, not in the sample", "a test image that the sample lacks") for f in faults],
+            "mend competition.test_table, test_id_column or sample_submission",
+        )
+
+
+def sample_of(ids: Sequence[str], space: LabelSpace, settings: SubmissionSettings) -> bytes:
+    """A sample submission such as a host would give, for these ids."""
+    if settings.format == "probabilities":
+        columns, cells = space.classes, [f"{1 / space.n_classes:.6f}"] * space.n_classes
+    else:
+        columns = (settings.label_column,)
+        cells = [space.classes[0] if settings.format == "class_name" else "0"]
+    return format_table((settings.id_column, *columns), [(i, *cells) for i in ids])
 
 
 def check(path: Path, sample: Path, space: LabelSpace, settings: SubmissionSettings) -> None:

@@ -127,7 +127,9 @@ class Samples:
         groups_N: images of one group never sit on both sides of a split; equals `ids_N` if none.
         space: the label space.
         labels_N: class index per image, or None for a test set.
-        split: "train" or "test".
+        split: "train", "test", or "extra" for images from elsewhere.
+        train_labels_N: labels for training where they differ from `labels_N`, which score: other bins,
+            corrected labels. None: the same.
 
     Raises:
         DataError: duplicate ids, or a label outside the space.
@@ -139,16 +141,20 @@ class Samples:
     space: LabelSpace
     labels_N: Ints | None
     split: str
+    train_labels_N: Ints | None = None
 
     def __post_init__(self) -> None:
         for name in ("ids_N", "paths_N", "groups_N"):
             object.__setattr__(self, name, strings(getattr(self, name)))
         assert len(self.ids_N) == len(self.paths_N) == len(self.groups_N), "columns differ in length"
+        assert self.labels_N is not None or self.train_labels_N is None, "training labels without labels"
         refuse_duplicates(self.ids_N, f"{self.split} table")
-        if self.labels_N is not None:
-            labels = frozen_array(self.labels_N, np.int64)
-            object.__setattr__(self, "labels_N", labels)
-            assert labels.shape == self.ids_N.shape, "labels_N has a wrong shape"
+        for name in ("labels_N", "train_labels_N"):
+            if getattr(self, name) is None:
+                continue
+            labels = frozen_array(getattr(self, name), np.int64)
+            object.__setattr__(self, name, labels)
+            assert labels.shape == self.ids_N.shape, f"{name} has a wrong shape"
             if len(labels) and not (labels.min() >= 0 and labels.max() < self.space.n_classes):
                 raise DataError(
                     f"{self.split} table: a label lies outside the {self.space.n_classes} classes"
@@ -166,13 +172,34 @@ class Samples:
     def take(self, ids: Strings) -> Samples:
         """The named samples, in the order of `ids`."""
         at = positions(ids, self.ids_N, f"{self.split} samples")
-        labels = None if self.labels_N is None else self.labels_N[at]
         return replace(
             self,
             ids_N=self.ids_N[at],
             paths_N=self.paths_N[at],
             groups_N=self.groups_N[at],
-            labels_N=labels,
+            labels_N=None if self.labels_N is None else self.labels_N[at],
+            train_labels_N=None if self.train_labels_N is None else self.train_labels_N[at],
+        )
+
+    def for_training(self) -> Samples:
+        """The same samples, labelled as training shall see them."""
+        return (
+            self
+            if self.train_labels_N is None
+            else replace(self, labels_N=self.train_labels_N, train_labels_N=None)
+        )
+
+    def joined(self, other: Samples) -> Samples:
+        """These samples and then the other ones, as samples of this split; no id may be in both."""
+        differ = self.train_labels_N is not None or other.train_labels_N is not None
+        training = [s.for_training().labels for s in (self, other)] if differ else None
+        return replace(
+            self,
+            ids_N=strings([*self.ids_N.tolist(), *other.ids_N.tolist()]),
+            paths_N=strings([*self.paths_N.tolist(), *other.paths_N.tolist()]),
+            groups_N=strings([*self.groups_N.tolist(), *other.groups_N.tolist()]),
+            labels_N=np.concatenate([self.labels, other.labels]),
+            train_labels_N=None if training is None else np.concatenate(training),
         )
 
 

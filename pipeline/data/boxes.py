@@ -23,7 +23,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from pipeline.core.errors import ConfigError, DataError, nearest
-from pipeline.data.images import DecodedImages
+from pipeline.data.images import DecodedImages, image_key
 from pipeline.data.resize import Pixels
 
 COLUMNS = ("split", "id", "x", "y", "w", "h")
@@ -101,7 +101,7 @@ def detect(name: str, decoded: DecodedImages, keys: Sequence[Key]) -> pd.DataFra
     def work(key: Key) -> Box | None:
         if not hasattr(local, "detector"):  # a classifier holds buffers: one for each thread
             local.detector = _classifier(cascade)
-        return _largest(local.detector, decoded[key[1]])
+        return _largest(local.detector, decoded[image_key(*key)])
 
     bar = tqdm(total=len(keys), desc=name, unit="img", disable=not sys.stderr.isatty())
     rows = []

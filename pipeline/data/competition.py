@@ -1,349 +1,260 @@
-"""Reads a competition's tables, checks all of them at once, and joins the images by path.
+"""A competition's files as Samples: every row checked, every image found, everything wrong told at once.
 
-Owns: tables, labels, groups and where images lie. Does not own the images' pixels (`images.py`; one
-that does not decode is found there) nor how a demo's files are made (`demo.py`).
+Owns ids, groups, and putting splits together. Does not own where rows come from (`layouts.py`), what
+labels mean (`labels.py`), finding files (`paths.py`), pixels (`images.py`; an image that does not
+decode is found there) nor how a demo's files are made (`demo.py`).
 
-A row's number is the line in the file, as an editor or a spreadsheet shows it: the header is row 1.
+Ids are unique within a split only: many hosts number both tables from 0.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import stat
-import unicodedata
-from collections import Counter
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.errors import SHOWN_FAULTS, ConfigError, DataError, nearest
-from pipeline.core.types import Attribute, Ints, LabelSpace, Samples
-from pipeline.settings.schema import AttributeSettings, CompetitionSettings
+from pipeline.core.types import Ints, LabelSpace, Samples, Strings, strings
+from pipeline.data import holdout, labels, layouts
+from pipeline.data.faults import Faults
+from pipeline.data.holdout import Flags
+from pipeline.data.labels import label_space
+from pipeline.data.layouts import Listing
+from pipeline.data.paths import PATH_FAULTS, Locator, nfc
+from pipeline.settings.schema import CompetitionSettings, ExtraSettings
 
-DELIMITERS = ",;\t"
-# In this order: UTF-8 with or without a byte-order mark, then what Korean spreadsheets write.
-ENCODINGS = ("utf-8-sig", "cp949")
+__all__ = ["Answers", "Data", "input_files", "label_space", "load"]
 
-Fault = tuple[str, str]
+
+@dataclass(frozen=True)
+class Answers:
+    """What a held-out test set shows; only `make score` may look.
+
+    Args:
+        ids_N: of the test set.
+        labels_N: class index of each.
+        public_N: whether it counts for the public score, or else for the private one.
+    """
+
+    ids_N: Strings
+    labels_N: Ints
+    public_N: Flags
 
 
 @dataclass(frozen=True)
 class Data:
-    """Both splits of a competition.
+    """A competition's images.
 
     Args:
         train: with labels.
         test: without.
+        extra: labelled images from elsewhere, which only ever train; None: there are none.
+        answers: of a test set that was held out; None: the host has them.
         notes: what a person should know, one line each.
     """
 
     train: Samples
     test: Samples
+    extra: Samples | None = None
+    answers: Answers | None = None
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Table:
-    """A table as text: `columns[name][i]` stands in line `lines[i]` of the file."""
-
-    name: str
-    columns: dict[str, list[str]]
-    lines: list[int]
-    notes: tuple[str, ...] = ()
-
-    def where(self, row: int, id_column: str) -> str:
-        """`train.csv row 12 (id 0a1f)`."""
-        text = f"{self.name} row {self.lines[row]}"
-        return f"{text} (id {self.columns[id_column][row]})" if id_column in self.columns else text
-
-
-def label_space(settings: CompetitionSettings) -> LabelSpace:
-    """The classes: every combination of the attributes' values, the last attribute running fastest.
-
-    Raises:
-        ConfigError: no attribute, values or display names that repeat or differ in number.
-    """
-    faults = [] if settings.attributes else ["it is empty"]
-    for attribute in settings.attributes:
-        names = attribute.names or attribute.values
-        if len(names) != len(attribute.values):
-            faults.append(f"{attribute.name}: {len(names)} names for {len(attribute.values)} values")
-        for words in (attribute.values, names):
-            twice = [word for word, count in Counter(words).items() if count > 1]
-            faults += [f"{attribute.name}: `{word}` stands there more than once" for word in twice]
-    if faults:
-        raise ConfigError("competition.attributes: cannot build classes", list(dict.fromkeys(faults)))
-    return LabelSpace.product(
-        [Attribute(a.name, tuple(a.names or a.values), a.constant_in_group) for a in settings.attributes]
-    )
 
 
 def load(settings: CompetitionSettings, root: Path) -> Data:
-    """Read both tables and find every image.
+    """Read all tables or folders and find every image.
 
     Args:
-        settings: what the tables are called and mean.
+        settings: what the files are called and mean.
         root: the folder that holds the competition's files.
 
     Raises:
         ConfigError: the attributes build no classes.
-        DataError: anything wrong with a table or a path: missing or unreadable tables, missing columns,
-            no rows, empty or duplicate ids, empty or unknown labels, empty groups, missing images, paths
-            that leave the image folder, an id in both tables. All faults of all kinds at once.
+        DataError: anything wrong with a table, folder or path: missing or unreadable tables, missing
+            columns, no rows, empty or duplicate ids, empty or unknown labels, empty groups, missing
+            images, paths that leave the image folder, patches that fit nothing. All faults of all kinds
+            at once.
     """
-    space = label_space(settings)
-    faults: list[Fault] = []
-    columns = [a.column for a in settings.attributes]
-    grouped = [] if settings.group_column is None else [settings.group_column]
-    basic = [settings.id_column, settings.path_column]
-    train = _read(root, settings.train_table, [*basic, *columns, *grouped], faults)
-    test = _read(root, settings.test_table, basic, faults)
-    labels: list[int] = []
-    paths: dict[str, list[str]] = {"train": [], "test": []}
-    for split, table, images in (
-        ("train", train, settings.train_images),
-        ("test", test, settings.test_images),
-    ):
-        if table is None:
-            continue
-        _check_ids(table, settings.id_column, faults)
-        paths[split] = _find_images(table, settings, root / images, faults)
-        if settings.group_column is not None:
-            _check_filled(table, settings, settings.group_column, faults)
-        if split == "train":
-            labels = _labels(table, settings, space, faults)
-    if train and test:
-        _check_apart(train, test, settings.id_column, faults)
-    if faults or train is None or test is None:
-        raise _gathered(settings, root, faults)
-    train_samples = _samples(train, settings, space, paths["train"], "train", np.array(labels, np.int64))
-    test_samples = _samples(test, settings, space, paths["test"], "test", None)
-    return Data(
-        train_samples, test_samples, (*train.notes, *test.notes, *_shared_groups(train, test, settings))
-    )
+    return _load(settings, root)[0]
 
 
 def input_files(settings: CompetitionSettings, root: Path) -> list[Path]:
-    """The two tables and every image they name, each once, in sorted order: what results depend on.
+    """Every table and every image they lead to, each once, in sorted order: what results depend on.
 
     Raises:
         ConfigError, DataError: as `load`.
     """
-    data = load(settings, root)
-    images = {str(p) for p in (*data.train.paths_N, *data.test.paths_N)}
-    return [root / settings.train_table, root / settings.test_table, *(Path(p) for p in sorted(images))]
+    data, tables = _load(settings, root)
+    parts = (data.train, data.test, *([data.extra] if data.extra else []))
+    images = {path for part in parts for path in part.paths_N.tolist()}
+    return [*dict.fromkeys(tables), *(Path(p) for p in sorted(images))]
 
 
-def _read(root: Path, name: str, needed: Sequence[str], faults: list[Fault]) -> _Table | None:
-    """The table, or None after telling `faults` what keeps it from being used."""
-    try:
-        raw = (root / name).read_bytes()
-    except FileNotFoundError:
-        faults.append(("missing tables", f"{name}: there is no such file in {root}"))
+def _load(settings: CompetitionSettings, root: Path) -> tuple[Data, list[Path]]:
+    space = label_space(settings)
+    faults = Faults()
+    train_rows = layouts.training(settings, root, faults)
+    test_rows = layouts.test(settings, root, faults)
+    patches = None if settings.label_patches is None else root / settings.label_patches
+    train = _samples(train_rows, settings, space, "train", patches, faults)
+    test = _samples(test_rows, settings, space, "test", None, faults)
+    extra = [_source(e, settings, root, space, faults) for e in settings.extra]
+    if faults or train is None or not (test or settings.holdout):
+        raise faults.error(f"competition {settings.name} in {root}")
+    listings = [x for x in (train_rows, test_rows, *(e[0] for e in extra)) if x]
+    notes = [n for part in (train, test, *(e[1] for e in extra)) if part for n in part.notes]
+    own, answers = train.samples, None
+    if settings.holdout is not None:
+        own, held, answers = _held_out(own, settings.holdout)
+        share = f"{len(held)} of {len(train.samples)} images in {len(set(held.groups_N.tolist()))} groups"
+        notes.append(f"{share} are held out as the test set; make score knows their answers")
+    else:
+        assert test is not None, "a test set without faults"
+        held = test.samples
+    notes += _shared_groups(own, held)
+    more = _joined([e[1].samples for e in extra if e[1]], own, faults)
+    if faults:
+        raise faults.error(f"competition {settings.name} in {root}")
+    files = [f for x in listings for f in x.files] + ([patches] if patches else [])
+    return Data(own, held, more, answers, tuple(notes)), files
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Samples with what there is to say about them."""
+
+    samples: Samples
+    notes: tuple[str, ...]
+
+
+def _samples(
+    listing: Listing | None,
+    settings: CompetitionSettings,
+    space: LabelSpace,
+    split: str,
+    patches: Path | None,
+    faults: Faults,
+) -> _Part | None:
+    """One split's samples, or None after telling `faults` why there are none."""
+    if listing is None:
         return None
-    except OSError as error:
-        faults.append(("unreadable tables", f"{name}: {error.strerror}"))
+    before = len(faults)
+    _check_ids(listing, faults)
+    paths, locator = _find_images(listing, faults)
+    groups = _groups(listing, settings, split != "test", faults)
+    read = labels.read(listing, groups, settings, patches, faults) if split != "test" else None
+    if len(faults) > before:
         return None
-    decoded = _decode(raw)
-    if decoded is None:
-        faults.append(("unreadable tables", f"{name}: is neither UTF-8 nor CP949 text"))
-        return None
-    text, encoding = decoded
-    first = text.partition("\n")[0]
-    delimiter = max(DELIMITERS, key=first.count)
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        rows = [(reader.line_num, row) for row in reader if row]
-    except csv.Error as error:
-        faults.append(("unreadable tables", f"{name} row {reader.line_num}: {error}"))
-        return None
-    if not rows:
-        faults.append(("empty tables", f"{name}: the file is empty"))
-        return None
-    table = _columns(name, rows, needed, faults)
-    if table is None or encoding == ENCODINGS[0]:
-        return table
-    return _Table(name, table.columns, table.lines, (f"{name} was read as {encoding}: it is not UTF-8",))
+    scoring = None if read is None else read.scoring_N
+    differ = read is not None and bool((read.training_N != read.scoring_N).any())
+    training = read.training_N if read is not None and differ else None
+    made = Samples(
+        strings(listing.ids), strings(paths), strings(groups), space, scoring, split, train_labels_N=training
+    )
+    told = read.notes if read is not None else ()
+    return _Part(made, (*listing.notes, *locator.notes(listing.table.name), *told))
 
 
-def _decode(raw: bytes) -> tuple[str, str] | None:
-    for encoding in ENCODINGS:
-        try:
-            return raw.decode(encoding), encoding
-        except UnicodeDecodeError:
-            continue
-    return None
-
-
-def _columns(
-    name: str, rows: list[tuple[int, list[str]]], needed: Sequence[str], faults: list[Fault]
-) -> _Table | None:
-    header = [word.strip() for word in rows[0][1]]
-    known = len(faults)
-    for column in dict.fromkeys(needed):
-        if header.count(column) > 1:
-            faults.append(("repeated columns", f"{name}: column `{column}` stands there more than once"))
-        elif column not in header:
-            hint = nearest(column, header) or f"there are: {', '.join(header)}"
-            faults.append(("missing columns", f"{name}: no column `{column}`; {hint}"))
-    if not rows[1:]:
-        faults.append(("empty tables", f"{name}: a header and no rows"))
-    for line, row in rows[1:]:
-        if len(row) != len(header):
-            text = f"{name} row {line}: {len(row)} fields, but the header has {len(header)}"
-            faults.append(("ragged rows", text))
-    if len(faults) > known:
-        return None
-    body = [row for _, row in rows[1:]]
-    columns = {column: [row[header.index(column)] for row in body] for column in header}
-    return _Table(name, columns, [line for line, _ in rows[1:]])
-
-
-def _check_ids(table: _Table, id_column: str, faults: list[Fault]) -> None:
+def _check_ids(listing: Listing, faults: Faults) -> None:
     seen: dict[str, int] = {}
-    for row, name in enumerate(table.columns[id_column]):
-        if not name.strip():
-            faults.append(("empty ids", f"{table.name} row {table.lines[row]}: the id is empty"))
+    lines = listing.table.lines
+    for row, name in enumerate(listing.ids):
+        if not name:
+            faults.add("empty ids", f"{listing.where(row)}: the id is empty")
         elif name in seen:
-            text = f"{table.where(row, id_column)}: the id is already in row {table.lines[seen[name]]}"
-            faults.append(("duplicate ids", text))
+            text = f"{listing.where(row)}: the id is already in row {lines[seen[name]]}"
+            faults.add("duplicate ids", text)
         else:
             seen[name] = row
 
 
-def _check_apart(train: _Table, test: _Table, id_column: str, faults: list[Fault]) -> None:
-    rows = {name: row for row, name in enumerate(train.columns[id_column])}
-    for row, name in enumerate(test.columns[id_column]):
-        if name.strip() and name in rows:
-            text = (
-                f"{test.where(row, id_column)}: the id is also in {train.name} row {train.lines[rows[name]]}"
-            )
-            faults.append(("ids in both tables", text))
-
-
-def _check_filled(table: _Table, settings: CompetitionSettings, column: str, faults: list[Fault]) -> None:
-    for row, value in enumerate(table.columns.get(column, [])):
-        if not value.strip():
-            where = table.where(row, settings.id_column)
-            faults.append(("empty groups", f"{where}: `{column}` is empty"))
-
-
-def _labels(
-    table: _Table, settings: CompetitionSettings, space: LabelSpace, faults: list[Fault]
-) -> list[int]:
-    """Class index per row; rows with a fault get some index, as nobody will see it."""
-    codes_A = [_codes(table, settings, a, faults) for a in settings.attributes]
-    sizes = [len(a.values) for a in space.attributes]
-    return [int(i) for i in np.ravel_multi_index(codes_A, sizes)] if codes_A else []
-
-
-def _codes(
-    table: _Table, settings: CompetitionSettings, attribute: AttributeSettings, faults: list[Fault]
-) -> list[int]:
-    index = {value: code for code, value in enumerate(attribute.values)}
-    codes = []
-    for row, value in enumerate(table.columns[attribute.column]):
-        codes.append(index.get(value, 0))
-        if value in index:
-            continue
-        where = f"{table.where(row, settings.id_column)}: {attribute.name}"
-        if not value.strip():
-            faults.append(("empty labels", f"{where}: the label is empty"))
-        else:
-            shown = ", ".join(attribute.values[:6]) + (", …" if len(attribute.values) > 6 else "")
-            hint = nearest(value, attribute.values, 1)
-            text = f"{where}: label '{value}' is not one of {shown}"
-            faults.append(("unknown labels", f"{text}; {hint}" if hint else text))
-    return codes
-
-
-def _find_images(
-    table: _Table, settings: CompetitionSettings, folder: Path, faults: list[Fault]
-) -> list[str]:
-    """Absolute path of every row's image; every one lies inside `folder`, links followed."""
-    real_root = folder.resolve()
-    real_parents: dict[Path, Path] = {}
+def _find_images(listing: Listing, faults: Faults) -> tuple[list[str], Locator]:
+    """Absolute path of every row's image, and how they were found."""
+    locator = Locator(listing.images)
     found = []
-    for row, written in enumerate(table.columns[settings.path_column]):
-        kind, path = _locate(written, real_root, real_parents)
+    for row, written in enumerate(listing.table.column(listing.path_column)):
+        kind, path = locator.find(written)
         found.append(path)
         if kind:
-            where = table.where(row, settings.id_column)
-            faults.append((kind, f"{where}: {_PATH_FAULTS[kind].format(path=written, folder=folder)}"))
-    return found
+            text = PATH_FAULTS[kind].format(path=written, folder=listing.images)
+            faults.add(kind, f"{listing.where(row)}: {text}")
+    return found, locator
 
 
-_PATH_FAULTS = {
-    "empty paths": "the path is empty",
-    "paths outside": "'{path}' is absolute or leaves the image folder {folder}",
-    "missing images": "there is no file '{path}' in {folder}",
-}
+def _groups(
+    listing: Listing, settings: CompetitionSettings, required: bool, faults: Faults
+) -> tuple[str, ...]:
+    """The group of each row: a column's value, what a pattern finds in the path, or the row's own id.
+
+    A test table may lack the column or follow another pattern: its rows are then groups of their own.
+    """
+    column = settings.group_column
+    if column is not None and column in listing.table.columns:
+        values = listing.table.column(column)
+        for row, value in enumerate(values):
+            if not value:
+                faults.add("empty groups", f"{listing.where(row)}: `{column}` is empty")
+        return values
+    if settings.group_pattern is None:
+        return listing.ids
+    pattern = re.compile(settings.group_pattern)
+    groups = []
+    for row, path in enumerate(listing.table.column(listing.path_column)):
+        found = pattern.search(nfc(path))
+        name = found[1] if found else None
+        if not name and required:
+            faults.add("paths without a group", f"{listing.where(row)}: group_pattern finds none in '{path}'")
+        groups.append(name or listing.ids[row])
+    return tuple(groups)
 
 
-def _locate(written: str, real_root: Path, real_parents: dict[Path, Path]) -> tuple[str, str]:
-    """(kind of fault or "", path). `real_parents` remembers resolved folders: there are few of them."""
-    if not written.strip():
-        return "empty paths", ""
-    if Path(written).is_absolute():
-        return "paths outside", ""
-    # macOS archives hold decomposed names (NFD) where tables are composed (NFC).
-    forms = (written, unicodedata.normalize("NFC", written), unicodedata.normalize("NFD", written))
-    for form in dict.fromkeys(forms):
-        try:
-            joined = real_root / form
-            if joined.parent not in real_parents:
-                real_parents[joined.parent] = joined.parent.resolve()
-            path = real_parents[joined.parent] / joined.name
-            if joined.name == ".." or not path.is_relative_to(real_root):
-                return "paths outside", ""
-            mode = path.lstat().st_mode
-            if stat.S_ISLNK(mode):
-                path = path.resolve()
-                mode = path.stat().st_mode
-        except (OSError, ValueError):  # ValueError: a NUL inside the name
-            continue
-        if not path.is_relative_to(real_root):
-            return "paths outside", ""
-        if stat.S_ISREG(mode):
-            return "", str(path)
-    return "missing images", ""
+def _held_out(samples: Samples, share: float) -> tuple[Samples, Samples, Answers]:
+    held = holdout.hold_out(samples.groups_N, samples.labels, share)
+    train = samples.take(samples.ids_N[~held.test_N])
+    test = samples.take(samples.ids_N[held.test_N])
+    answers = Answers(test.ids_N, test.labels, held.public_N[held.test_N])
+    return train, replace(test, labels_N=None, train_labels_N=None, split="test"), answers
 
 
-def _samples(
-    table: _Table,
-    settings: CompetitionSettings,
-    space: LabelSpace,
-    paths: list[str],
-    split: str,
-    labels_N: Ints | None,
-) -> Samples:
-    ids = table.columns[settings.id_column]
-    groups = table.columns.get(settings.group_column or "", ids)
-    return Samples(np.array(ids), np.array(paths), np.array(groups), space, labels_N, split)
-
-
-def _shared_groups(train: _Table, test: _Table, settings: CompetitionSettings) -> tuple[str, ...]:
-    column = settings.group_column or ""
-    shared = set(train.columns.get(column, [])) & set(test.columns.get(column, []))
-    if not shared:
-        return ()
-    return (f"{len(shared)} groups have images in both tables (first: {min(shared)})",)
-
-
-def _gathered(settings: CompetitionSettings, root: Path, faults: list[Fault]) -> DataError:
-    """One error of all faults, by kind; where not all can be shown, some of every kind come first."""
-    kinds: dict[str, list[str]] = {}
-    for kind, text in faults:
-        kinds.setdefault(kind, []).append(text)
-    told = ", ".join(f"{len(texts)} {kind}" for kind, texts in kinds.items())
-    share = max(SHOWN_FAULTS // len(kinds), 1) if len(faults) > SHOWN_FAULTS else len(faults)
-    first = [text for texts in kinds.values() for text in texts[:share]]
-    rest = [text for texts in kinds.values() for text in texts[share:]]
-    return DataError(
-        f"competition {settings.name} in {root}: {told}",
-        first + rest,
-        "mend the files, or the names in competition.* (tables, columns, values, image folders)",
+def _source(
+    source: ExtraSettings, settings: CompetitionSettings, root: Path, space: LabelSpace, faults: Faults
+) -> tuple[Listing | None, _Part | None]:
+    """Images from elsewhere; their ids carry the source, so that they meet no other id."""
+    listing = layouts.extra(settings, source, root, faults)
+    # Without the group column of the competition, each image is a group of its own.
+    plain = settings.model_copy(update={"group_pattern": None})
+    part = _samples(listing, plain, space, "extra", None, faults)
+    if part is None:
+        return listing, None
+    own = part.samples
+    ids = strings([f"{source.source}/{name}" for name in own.ids_N.tolist()])
+    grouped = listing is not None and (settings.group_column or "") in listing.table.columns
+    samples = replace(own, ids_N=ids, groups_N=own.groups_N if grouped else ids)
+    note = (
+        f"{source.source}: {len(own)} more images ({source.licence}) train in every fold and never validate"
     )
+    return listing, _Part(samples, (*part.notes, note))
+
+
+def _joined(parts: Sequence[Samples], own: Samples, faults: Faults) -> Samples | None:
+    """All images from elsewhere as one."""
+    if not parts:
+        return None
+    known = set(own.ids_N.tolist())
+    for name in (n for part in parts for n in part.ids_N.tolist()):
+        if name in known:
+            faults.add("ids in two sources", f"id {name} is also one of the training images")
+    joined = parts[0]
+    for part in parts[1:]:
+        joined = joined.joined(part)
+    return joined
+
+
+def _shared_groups(train: Samples, test: Samples) -> list[str]:
+    shared = np.intersect1d(train.groups_N, test.groups_N)
+    # Rows that are groups of their own meet where both tables count from 0: that says nothing.
+    alone = np.array_equal(train.groups_N, train.ids_N) or np.array_equal(test.groups_N, test.ids_N)
+    if alone or not len(shared):
+        return []
+    return [f"{len(shared)} groups have images in both train and test (first: {shared[0]})"]

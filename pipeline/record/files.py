@@ -42,16 +42,19 @@ def write_samples(path: Path, samples: Samples, base: Path) -> None:
         "split": np.array(samples.split),
         "space": np.array(_space_text(samples.space)),
     }
-    _savez(path, arrays if samples.labels_N is None else {**arrays, "labels": samples.labels_N})
+    for name, labels in (("labels", samples.labels_N), ("train_labels", samples.train_labels_N)):
+        if labels is not None:
+            arrays[name] = labels
+    _savez(path, arrays)
 
 
 def read_samples(path: Path, base: Path) -> Samples:
     """What `write_samples` wrote, with absolute image paths again."""
     with np.load(path) as z:
-        labels = z["labels"] if "labels" in z.files else None
+        labels, training = (z[n] if n in z.files else None for n in ("labels", "train_labels"))
         paths = [str((base / p).resolve()) for p in z["paths"].tolist()]
         space = _space(str(z["space"]))
-        return Samples(z["ids"], strings(paths), z["groups"], space, labels, str(z["split"]))
+        return Samples(z["ids"], strings(paths), z["groups"], space, labels, str(z["split"]), training)
 
 
 def write_probabilities(path: Path, p: Probabilities) -> None:

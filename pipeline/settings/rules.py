@@ -5,6 +5,7 @@ Owns what no single field can say. Does not own ranges and types (`settings/sche
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 DETECTOR = re.compile(r"(haar:[a-z0-9_]+|lbp:frontalface)")
@@ -63,9 +64,61 @@ def _competition(s: Sections) -> Iterator[Broken]:
             yield f"{path}.values", "names a value twice"
         if attribute.names is not None and len(attribute.names) != len(attribute.values):
             yield f"{path}.names", f"has {len(attribute.names)} names for {len(attribute.values)} values"
+        yield from _bins(path, attribute)
     names = [a.name for a in competition.attributes]
     if len(set(names)) != len(names):
         yield "competition.attributes", "two attributes have the same name"
+
+
+def _bins(path: str, attribute: Any) -> Iterator[Broken]:
+    if attribute.train_bins is not None and attribute.bins is None:
+        yield f"{path}.train_bins", "needs `bins`, the edges that score"
+    for name in ("bins", "train_bins"):
+        edges = getattr(attribute, name)
+        if edges is None:
+            continue
+        if len(edges) != len(attribute.values) - 1:
+            yield f"{path}.{name}", f"has {len(edges)} edges for {len(attribute.values)} values: one fewer"
+        if any(low >= high for low, high in pairwise(edges)):
+            yield f"{path}.{name}", f"{edges} is not ascending"
+
+
+def _sources(s: Sections) -> Iterator[Broken]:
+    competition = s["competition"]
+    if competition.layout == "mask" and competition.test_table is None and competition.holdout is None:
+        yield "competition.test_table", "is missing: layout=mask needs eval/info.csv, or a holdout"
+    alike = competition.test_images == competition.train_images
+    if competition.test_table is None and competition.holdout is None and alike:
+        what = "no test set: name a test_table, other test_images, or hold out a share (holdout=0.2)"
+        yield "competition.test_table", what
+    if competition.test_table is not None and competition.holdout is not None:
+        yield "competition.holdout", "there is a test_table: set it to null, or leave holdout out"
+    if competition.holdout is not None and competition.sample_submission is not None:
+        yield "competition.sample_submission", "the host's sample knows no held-out images: set it to null"
+    names = [e.source for e in competition.extra]
+    for number, extra in enumerate(competition.extra):
+        if names.index(extra.source) != number:
+            yield f"competition.extra[{number}].source", f"`{extra.source}` stands there twice"
+        if extra.table is None and len(competition.attributes) > 1:
+            yield f"competition.extra[{number}].table", "a folder per class tells one attribute only"
+    if competition.patch_scoring and competition.label_patches is None:
+        yield "competition.patch_scoring", "there are no label_patches"
+
+
+def _group_pattern(s: Sections) -> Iterator[Broken]:
+    competition = s["competition"]
+    if competition.group_pattern is None:
+        return
+    if competition.group_column is not None:
+        yield "competition.group_pattern", "there is a group_column: keep one of the two"
+    try:
+        groups = re.compile(competition.group_pattern).groups
+    except re.error as error:
+        yield "competition.group_pattern", f"is no regular expression: {error}"
+        return
+    if groups != 1:
+        what = f"has {groups} groups; put one pair of () around what names the group, (?:…) around others"
+        yield "competition.group_pattern", what
 
 
 def _weights(s: Sections) -> Iterator[Broken]:
@@ -123,6 +176,8 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...
     (("train", "model"), _probe),
     (("train", "runtime"), _precision),
     (("competition",), _competition),
+    (("competition",), _sources),
+    (("competition",), _group_pattern),
     (("model",), _weights),
     (("ensemble",), _members),
     (("eda",), _eda),

@@ -16,7 +16,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.metrics import get as metric_of
 from pipeline.record.store import Artifact, told_as_storage_error
 from pipeline.settings.load import Settings
-from pipeline.stages import hostscore, housekeeping, runs, submission
+from pipeline.stages import host, hostscore, housekeeping, runs, submission
 from pipeline.stages.context import Context, flat
 from pipeline.stages.registry import Need, folds_of
 from pipeline.stages.scoring import SCORED
@@ -137,7 +137,7 @@ def _score(ctx: Context, options: Options) -> None:
     for path in paths:
         if not path.is_file():
             raise DataError(f"{path}: no such file", remedy="give a CSV below submissions/")
-        score = hostscore.of_demo(ctx.settings, path, options.reveal)
+        score = hostscore.of_answers(ctx.settings, ctx.need("data"), ctx.home, path, options.reveal)
         ctx.say(hostscore.described(hostscore.record(ctx.home, ctx.tracker, config, score)))
     if not paths:
         _ledger(ctx)
@@ -197,11 +197,10 @@ def _all(ctx: Context, options: Options) -> None:
         ctx.get(need)
     path = _blend(ctx)
     config = ctx.settings.config.competition
-    if config.demo is not None:
+    if host.knows_answers(config):
         for csv in _unscored(ctx, again=False):
-            hostscore.record(
-                ctx.home, ctx.tracker, config, hostscore.of_demo(ctx.settings, csv, reveal=False)
-            )
+            score = hostscore.of_answers(ctx.settings, ctx.need("data"), ctx.home, csv, reveal=False)
+            hostscore.record(ctx.home, ctx.tracker, config, score)
     artifact = _compare(ctx, path, None)
     _summary(ctx, ctx.need("ensemble"), path, artifact, time.monotonic() - started)
 

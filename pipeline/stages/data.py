@@ -4,38 +4,70 @@ Owns the stage only; reading and checking is `pipeline/data/competition.py`, lea
 `stages/quarantine.py`.
 """
 
+import csv
+import shutil
+from pathlib import Path
+
+from pipeline.combine import submission
 from pipeline.data import competition
+from pipeline.data.competition import Answers
 from pipeline.record import files
 from pipeline.stages import load, quarantine
 from pipeline.stages.context import Built, Job
 from pipeline.stages.graph import competition_root
+from pipeline.stages.host import ANSWER_COLUMNS, ANSWERS
 
 
 def build(job: Job) -> Built:
-    """Write train.npz and test.npz.
+    """Write train.npz, test.npz, extra.npz if there are other sources, answers.csv of held-out images.
 
     Raises:
-        DataError: with every fault of the tables and the missing images.
+        DataError: with every fault of the tables and the missing images, or a host's sample that asks
+            for other images than the test set has.
     """
     if "images" in job.inputs:
         return _without_faulty(job)
-    data = competition.load(job.settings.config.competition, competition_root(job.settings))
-    files.write_samples(job.draft / "train.npz", data.train, job.home)
-    files.write_samples(job.draft / "test.npz", data.test, job.home)
+    config = job.settings.config.competition
+    root = competition_root(job.settings)
+    data = competition.load(config, root)
+    if config.sample_submission is not None:
+        # Now, and not after hours of training.
+        sample = root / config.sample_submission
+        submission.fits(sample, data.test.ids_N, data.train.space, config.submission)
+    for name, samples in (("train", data.train), ("test", data.test), ("extra", data.extra)):
+        if samples is not None:
+            files.write_samples(job.draft / f"{name}.npz", samples, job.home)
+    if data.answers is not None:
+        _write_answers(job.draft / ANSWERS, data.answers)
     groups = len(set(data.train.groups_N.tolist()))
     sizes = {"train": len(data.train), "test": len(data.test), "groups": groups}
+    if data.extra is not None:
+        sizes["extra"] = len(data.extra)
+    if data.train.train_labels_N is not None:
+        sizes["other_train_labels"] = int((data.train.train_labels_N != data.train.labels).sum())
     files.write_json(job.draft / "notes.json", list(data.notes))
     return Built(metrics={name: float(n) for name, n in sizes.items()}, lines=tuple(data.notes))
 
 
 def _without_faulty(job: Job) -> Built:
-    """The samples as they were read, less the training images that do not decode."""
-    whole, lines, kept = job.inputs["data"], [], {}
-    for split in ("train", "test"):
-        kept[split], told = quarantine.without(load.samples(whole, split, job.home), job.inputs["images"])
+    """The samples as they were read, less the images to learn from that do not decode."""
+    whole, lines, sizes = job.inputs["data"], [], {}
+    for samples in load.splits(whole, job.home):
+        kept, told = quarantine.without(samples, job.inputs["images"])
         lines += told
-        files.write_samples(job.draft / f"{split}.npz", kept[split], job.home)
+        files.write_samples(job.draft / f"{samples.split}.npz", kept, job.home)
+        sizes[samples.split] = len(kept)
+        if samples.split == "train":
+            sizes["groups"] = len(set(kept.groups_N.tolist()))
+    if (whole.folder / ANSWERS).is_file():
+        shutil.copyfile(whole.folder / ANSWERS, job.draft / ANSWERS)
     files.write_json(job.draft / "notes.json", [*whole.json("notes.json"), *lines])
-    groups = len(set(kept["train"].groups_N.tolist()))
-    sizes = {"train": len(kept["train"]), "test": len(kept["test"]), "groups": groups}
     return Built(metrics={name: float(n) for name, n in sizes.items()}, lines=tuple(lines))
+
+
+def _write_answers(path: Path, answers: Answers) -> None:
+    usage = ["public" if public else "private" for public in answers.public_N]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(ANSWER_COLUMNS)
+        writer.writerows(zip(answers.ids_N.tolist(), answers.labels_N.tolist(), usage, strict=True))

@@ -20,7 +20,6 @@ def build(job: Job) -> Built:
     train, test = (load.samples(job.inputs["data"], split, job.home) for split in ("train", "test"))
     quarantine.refuse(config, job.inputs["images"])
     facts = load.facts(job.inputs["images"])
-    facts["split"] = facts["id"].isin(set(test.ids_N.tolist())).map({True: "test", False: "train"})
     plan = load.plan(job.inputs["folds"])
     inputs = explore.ExploreInputs(
         title=config.competition.title or config.competition.name,
@@ -29,7 +28,7 @@ def build(job: Job) -> Built:
         facts=facts,
         image=load.image_of(job.inputs["images"]),
         health=load.health(job.inputs["folds"]),
-        notes=plan.notes,
+        notes=(*job.inputs["data"].json("notes.json"), *plan.notes),
         config=config,
         plan=plan,
         features=_features(job),

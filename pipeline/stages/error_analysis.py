@@ -19,9 +19,8 @@ from pipeline.core.predictions import Interval, Probabilities
 from pipeline.core.types import LabelSpace
 from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
-from pipeline.stages import load, scoring
+from pipeline.stages import host, load, scoring
 from pipeline.stages.context import Built, Job
-from pipeline.stages.graph import competition_root
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def build(job: Job) -> Built:
 def _side(job: Job, side: str, space: LabelSpace) -> _Side:
     config = job.settings.config.competition
     path = Path(str(job.params[side]))
-    sample = competition_root(job.settings) / config.sample_submission
+    sample = host.sample(job.settings, job.inputs["data"], job.home)
     read = submission.read(path, space, config.submission, sample)
     public = str(job.params.get(f"{side}_public", ""))
     artifact = _artifact(job, path)

@@ -33,13 +33,13 @@ def training(
     Raises:
         ModelError, ConfigError: settings that do not fit the model, before any fold starts.
     """
-    samples = load.samples(inputs["data"], "train", ctx.home)
+    samples = load.training(inputs["data"], ctx.home)
     plan = load.plan(inputs["folds"])
     config = settings.config
     rows = 0
     for need in missing:
         fold = int(need.params["fold"])
-        labels = samples.take(plan.splits[fold].train_ids).labels
+        labels = samples.take(plan.splits[fold].train_ids).for_training().labels
         rows += len(resample.rows(labels, config.resample, fold, 0)) * config.train.epochs
     n_classes = samples.space.n_classes
     known = _earlier(ctx.store, settings)

@@ -32,7 +32,7 @@ def build(job: Job) -> Built:
         UserError: settings that do not fit the model, a loss that is no number.
     """
     number = int(job.params["fold"])
-    samples = load.samples(job.inputs["data"], "train", job.home)
+    samples = load.training(job.inputs["data"], job.home)
     plan = load.plan(job.inputs["folds"])
     result, state = (_probe if is_probe(job.settings) else _network)(job, number, samples, plan)
     files.write_probabilities(job.draft / "oof.npz", result.oof)
@@ -53,7 +53,7 @@ def build(job: Job) -> Built:
 
 def _parts(samples: Samples, plan: FoldPlan, number: int) -> tuple[Samples, Samples]:
     split = plan.splits[number]
-    return samples.take(split.train_ids), samples.take(split.valid_ids)
+    return samples.take(split.train_ids).for_training(), samples.take(split.valid_ids)
 
 
 def _rows(job: Job, number: int, samples: Samples, plan: FoldPlan) -> int:

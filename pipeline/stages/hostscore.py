@@ -1,6 +1,7 @@
-"""What the host says of a submission: typed in by the user, or read off a demo's hidden answers.
+"""What the host says of a submission: typed in by the user, or read off answers that are kept here.
 
-Owns the only code that reads a demo's answers. Does not own the ledger (`combine/leaderboard.py`).
+Owns the only code that reads the answers of a demo or of held-out images. Does not own the ledger
+(`combine/leaderboard.py`).
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ from pipeline.combine import leaderboard, submission
 from pipeline.core import metrics
 from pipeline.core.errors import DataError
 from pipeline.core.types import positions, strings
+from pipeline.record.store import Artifact
 from pipeline.record.tracking import Tracker
 from pipeline.settings.load import Settings
 from pipeline.settings.schema import CompetitionSettings
-from pipeline.stages.graph import competition_root
+from pipeline.stages import host, load
 from pipeline.stages.submission import ledger_of
-
-ANSWERS = "answers.csv"
 
 
 @dataclass(frozen=True)
@@ -34,29 +34,28 @@ class HostScore:
     private: float | None
 
 
-def of_demo(settings: Settings, path: Path, reveal: bool) -> HostScore:
-    """Score a CSV against the demo's answers.
+def of_answers(settings: Settings, data: Artifact, home: Path, path: Path, reveal: bool) -> HostScore:
+    """Score a CSV against the answers of a demo or of held-out images.
 
     Args:
         settings: which competition.
+        data: its samples.
+        home: where a sample submission is made if the host gave none.
         path: a host-format CSV.
         reveal: also score the private half.
 
     Raises:
-        DataError: the competition is no demo, or the CSV is not as the host's sample.
+        DataError: the answers are with the host, or the CSV is not as the host's sample.
     """
     config = settings.config.competition
-    root = competition_root(settings)
-    if config.demo is None:
+    if not host.knows_answers(config):
         raise DataError(
             f"competition {config.name}: its answers are with the host",
             remedy="submit the CSV there, then: make score FILE=… PUBLIC=0.71",
         )
-    from pipeline.data.competition import label_space
-
-    space = label_space(config)
-    predicted = submission.read(path, space, config.submission, root / config.sample_submission)
-    answers = pd.read_csv(root / ANSWERS, dtype={"id": str})
+    space = load.samples(data, "test", home).space
+    predicted = submission.read(path, space, config.submission, host.sample(settings, data, home))
+    answers = pd.read_csv(host.answers(settings, data), dtype={"id": str}, keep_default_na=False)
     at_N = positions(strings(answers["id"].tolist()), predicted.ids_N, path.name)
 
     def score(usage: str) -> float:

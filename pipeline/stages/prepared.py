@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import shutil
 
+import numpy as np
+
 from pipeline.core.errors import StorageError
 from pipeline.data import images
 from pipeline.data.look import Look
@@ -29,17 +31,20 @@ def build(job: Job) -> Built:
     quarantine.refuse(config, job.inputs["images"])
     decoded = load.decoded(job.inputs["images"])
     look = load.look(config, job.inputs)
-    samples = {split: load.samples(job.inputs["data"], split, job.home) for split in ("train", "test")}
-    _announce(job, sum(len(s) for s in samples.values()))
-    for split, found in samples.items():
+    train, test, *others = (load.keys(split) for split in load.splits(job.inputs["data"], job.home))
+    # Images from elsewhere train too: they stand with the training images.
+    parts = {"train": np.concatenate([train, *others]), "test": test}
+    _announce(job, sum(len(keys) for keys in parts.values()))
+    for split, keys in parts.items():
         path = job.draft / f"{split}.npy"
-        images.build_prepared(decoded, found.ids_N, _of(look, split), config.images.hw, path)
+        images.build_prepared(decoded, keys, _of(look), config.images.hw, path)
     height, width = config.images.hw
     return Built(metrics={"height_px": float(height), "width_px": float(width)}, lines=look.crop.notes)
 
 
-def _of(look: Look, split: str) -> images.LookOf:
-    def seen(name: str, image: Pixels) -> Pixels:
+def _of(look: Look) -> images.LookOf:
+    def seen(key: str, image: Pixels) -> Pixels:
+        split, _, name = key.partition("/")
         return look((split, name), image)
 
     return seen

@@ -77,8 +77,9 @@ class Stage:
 DATA_SETTINGS = tuple(
     f"competition.{name}"
     for name in (
-        *("name", "root", "train_table", "test_table", "sample_submission", "train_images"),
-        *("test_images", "id_column", "path_column", "group_column", "attributes", "demo"),
+        *("name", "root", "layout", "train_table", "test_table", "holdout", "sample_submission"),
+        *("train_images", "test_images", "id_column", "path_column", "test_id_column", "test_path_column"),
+        *("group_column", "group_pattern", "attributes", "extra", "label_patches", "patch_scoring", "demo"),
     )
 )
 
@@ -196,15 +197,15 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage(
-            "data", 1, "tables and labels", lambda settings: DATA_SETTINGS, _data_inputs, reads_files=True
+            "data", 3, "tables and labels", lambda settings: DATA_SETTINGS, _data_inputs, reads_files=True
         ),
         Stage(
-            "images", 2, "decoded images and their facts",
+            "images", 3, "decoded images and their facts",
             _reads("images.cache_px", "images.truncated", "images.max_megapixels"), _as_read,
         ),
         Stage("boxes", 1, "where the thing is in each image", _reads("crop.boxes"), _boxes_inputs),
         Stage(
-            "prepared", 2, "images as models see them", _reads("images", "crop", "preprocess"),
+            "prepared", 3, "images as models see them", _reads("images", "crop", "preprocess"),
             _look_inputs, evictable=True,
         ),
         Stage(
@@ -212,9 +213,9 @@ STAGES: dict[str, Stage] = {
             _reads("images", "crop", "preprocess", "augment", "preview", "train.seed"),
             _preview_inputs, tracked=True,
         ),
-        Stage("folds", 1, "the fold plan", _reads("folds"), _needs("data")),
+        Stage("folds", 2, "the fold plan", _reads("folds"), _needs("data")),
         Stage(
-            "eda", 2, "what is in the data, worst harm first",
+            "eda", 3, "what is in the data, worst harm first",
             _reads("eda", "report.thumbnail_px", "report.per_class", "images.resize", "resample.method"),
             _eda_inputs, tracked=True,
         ),

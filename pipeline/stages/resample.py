@@ -25,7 +25,7 @@ def build(job: Job) -> Built:
         ConfigError: `to` needs a cap or a ratio that is not given.
     """
     config = job.settings.config
-    samples = load.samples(job.inputs["data"], "train", job.home)
+    samples = load.training(job.inputs["data"], job.home)
     classes = samples.space.classes
 
     def count(labels: Ints) -> Ints:
@@ -33,7 +33,7 @@ def build(job: Job) -> Built:
 
     tables = []
     for number, split in enumerate(load.plan(job.inputs["folds"]).splits):
-        labels = samples.take(split.train_ids).labels
+        labels = samples.take(split.train_ids).for_training().labels
         rows = resample.rows(labels, config.resample, number, 0)
         before, after = count(labels), count(labels[rows.index_R])
         tables.append(pd.DataFrame({"fold": number, "class": classes, "before": before, "after": after}))

@@ -13,8 +13,7 @@ from pipeline.record import files
 from pipeline.record.digests import sha256_file, write_atomic
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import Settings
-from pipeline.stages import load
-from pipeline.stages.graph import competition_root
+from pipeline.stages import host, load
 
 READS = ("competition.submission",)
 SHORT_NAME = 6
@@ -43,10 +42,9 @@ def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
     home = store.home
     path = home / "submissions" / f"{name_of(artifact)}.csv"
     config = settings.config.competition
-    root = competition_root(settings)
     data = _input(artifact, "data", store)
     space = load.samples(data, "test", home).space
-    sample = root / config.sample_submission
+    sample = host.sample(settings, data, home)
     probabilities = load.test(artifact, path.stem)
     asked = config.submission.model_dump()
     if not _is_there(path, asked):

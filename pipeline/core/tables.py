@@ -1,7 +1,7 @@
-"""Small CSV tables from anywhere, as text.
+"""CSV tables from anywhere, as text: the one reader of the whole house.
 
 Owns decoding (UTF-8 with or without BOM, UTF-16, CP949), finding the delimiter, and telling which
-row is malformed. Does not own what a column means (`submission.py`, `leaderboard.py`).
+row is malformed. Does not own what a column means (`data/competition.py`, `combine/submission.py`).
 
 Everything stays text: ids keep their leading zeros, and "NA" or "1e5" are names like any other.
 """
@@ -17,6 +17,9 @@ from pathlib import Path
 from pipeline.core.errors import DataError, nearest
 
 DELIMITERS = ",;\t"
+# In this order: UTF-8 with or without a byte-order mark, then what Korean spreadsheets write.
+UTF8 = "utf-8-sig"
+ENCODINGS = (UTF8, "cp949")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Table:
         rows: each as long as `columns`.
         lines: the line in the file on which each row ends, for messages.
         delimiter: what separated the cells.
+        encoding: what the bytes were.
     """
 
     name: str
@@ -36,6 +40,10 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     lines: tuple[int, ...]
     delimiter: str = ","
+    encoding: str = UTF8
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     def column(self, name: str) -> tuple[str, ...]:
         """One column, top to bottom."""
@@ -53,22 +61,28 @@ class Table:
             )
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, name: str | None = None) -> Table:
     """A CSV with a header, separated by commas, semicolons or tabs; blank lines are skipped.
+
+    Args:
+        path: the file.
+        name: how messages call it; None: the file's name.
 
     Raises:
         DataError: no such file, not text, no header, a column twice, or rows of another length.
     """
-    text = _text(path)
+    name = name or path.name
+    text, encoding = _text(path, name)
     first = text.lstrip("\n").split("\n", 1)[0]
     delimiter = max(DELIMITERS, key=first.count)
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+    # Strict: a quote that never closes would swallow the rest of the file as one cell.
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     try:
         found = [(reader.line_num, tuple(c.strip() for c in row)) for row in reader if any(row)]
     except csv.Error as error:
-        raise DataError(f"{path.name}, line {reader.line_num}: not a CSV ({error})") from error
+        raise DataError(f"{name}, line {reader.line_num}: not a CSV ({error})") from error
     if not found:
-        raise DataError(f"{path.name}: empty, not even a header")
+        raise DataError(f"{name}: empty, not even a header")
     columns, rows = found[0][1], found[1:]
     faults = [f"column {c!r} twice" for c in sorted({c for c in columns if columns.count(c) > 1})]
     faults += [
@@ -77,10 +91,9 @@ def read_table(path: Path) -> Table:
         if len(row) != len(columns)
     ]
     if faults:
-        raise DataError(f"{path.name}: malformed", faults, "mend these lines in a text editor")
-    return Table(
-        path.name, columns, tuple(row for _, row in rows), tuple(line for line, _ in rows), delimiter
-    )
+        raise DataError(f"{name}: malformed", faults, "mend these lines in a text editor")
+    lines = tuple(line for line, _ in rows)
+    return Table(name, columns, tuple(row for _, row in rows), lines, delimiter, encoding)
 
 
 def format_table(columns: Sequence[str], rows: Sequence[Sequence[str]], delimiter: str = ",") -> bytes:
@@ -90,18 +103,21 @@ def format_table(columns: Sequence[str], rows: Sequence[Sequence[str]], delimite
     return buffer.getvalue().encode("utf-8")
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, name: str) -> tuple[str, str]:
+    """The decoded text with plain newlines, and the encoding it was in."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise DataError(f"{path}: a folder, not a CSV") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    for encoding in ("utf-16",) if utf16 else ("utf-8-sig", "cp949"):
+    for encoding in ("utf-16",) if utf16 else ENCODINGS:
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
-        return text.replace("\r\n", "\n").replace("\r", "\n")
-    raise DataError(f"{path.name}: not text in UTF-8, UTF-16 or CP949", remedy="save it as CSV UTF-8")
+        return text.replace("\r\n", "\n").replace("\r", "\n"), encoding
+    raise DataError(f"{name}: not text in UTF-8, UTF-16 or CP949", remedy="save it as CSV UTF-8")

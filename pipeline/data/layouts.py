@@ -1,0 +1,259 @@
+"""Where a competition keeps its rows: a table, a folder per class, or the mask competition's own tree.
+
+Owns turning each layout into rows of text with an id, a path and the raw label columns. Does not own
+what a label means (`labels.py`), finding the images (`paths.py`) nor checking ids (`competition.py`).
+
+    layout   columns of the training rows                 columns of the test rows
+    table    those of the table                           those of the table, or id and path
+    folders  id, path, class                              the same
+    mask     id, path, person, mask, gender, age, race    id, path
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.core.errors import DataError, nearest
+from pipeline.core.tables import UTF8, Table, read_table
+from pipeline.data.faults import Faults
+from pipeline.data.paths import hidden, image_suffix, images_below, nfc
+from pipeline.settings.schema import CompetitionSettings, ExtraSettings
+
+ID, PATH, CLASS = "id", "path", "class"
+
+# The mask competition (4,500 people, seven photos each), as its host hands it out.
+MASK_PERSON = ("id", "gender", "race", "age", "path")
+MASK_PHOTOS = {**{f"mask{n}": "mask" for n in range(1, 6)}, "incorrect_mask": "incorrect", "normal": "normal"}
+MASK_COLUMNS = (ID, PATH, "person", "mask", "gender", "age", "race")
+MASK_TEST_ID = "ImageID"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The rows of one split, whatever they were read from.
+
+    Args:
+        table: the rows; its lines are those of the file, as an editor shows them.
+        images: the folder that paths are relative to.
+        id_column, path_column: which columns name the image and its file.
+        files: the tables that were read.
+        notes: what a person should know, one line each.
+    """
+
+    table: Table
+    images: Path
+    id_column: str
+    path_column: str
+    files: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The id of each row."""
+        return self.table.column(self.id_column)
+
+    def where(self, row: int) -> str:
+        """`train.csv row 12 (id 0a1f)`; a row that comes from no file has only its id."""
+        name = self.ids[row]
+        at = f" row {self.table.lines[row]}" if self.files else ""
+        return f"{self.table.name}{at} (id {name})" if name else f"{self.table.name}{at}"
+
+
+def training(settings: CompetitionSettings, root: Path, faults: Faults) -> Listing | None:
+    """The training rows with their label and group columns; None after telling `faults` why not."""
+    images = root / settings.train_images
+    columns = [a.column for a in settings.attributes]
+    needed = [*columns, *([settings.group_column] if settings.group_column is not None else [])]
+    if settings.layout == "mask":
+        found = _people(root, settings, faults)
+    elif settings.layout == "folders":
+        found = _folders(images, settings.train_images, faults)
+    else:
+        found = _table(root, settings.train_table, images, settings.id_column, settings.path_column, faults)
+    return _with_columns(found, [settings.id_column, settings.path_column, *needed], faults)
+
+
+def test(settings: CompetitionSettings, root: Path, faults: Faults) -> Listing | None:
+    """The test rows; None when images are held out instead, or after telling `faults` why not."""
+    images = root / settings.test_images
+    if settings.holdout is not None:
+        return None
+    if settings.test_table is None:
+        return _loose(images, settings.test_images, faults)
+    id_column = settings.test_id_column or settings.id_column
+    path_column = settings.test_path_column or settings.path_column
+    if settings.layout == "mask":
+        id_column = path_column = MASK_TEST_ID
+    found = _table(root, settings.test_table, images, id_column, path_column, faults)
+    return _with_columns(found, [id_column, path_column], faults)
+
+
+def extra(settings: CompetitionSettings, source: ExtraSettings, root: Path, faults: Faults) -> Listing | None:
+    """The rows of one further source, with the training table's columns."""
+    images = root / source.images
+    if source.table is None:
+        found = _folders(images, source.images, faults)
+        if found is not None and settings.attributes:
+            found = _renamed(found, CLASS, settings.attributes[0].column)
+        return found
+    found = _table(root, source.table, images, settings.id_column, settings.path_column, faults)
+    columns = [a.column for a in settings.attributes]
+    return _with_columns(found, [settings.id_column, settings.path_column, *columns], faults)
+
+
+def _table(
+    root: Path, name: str, images: Path, id_column: str, path_column: str, faults: Faults
+) -> Listing | None:
+    table = _read(root, name, faults)
+    return Listing(table, images, id_column, path_column, (root / name,), _told(table)) if table else None
+
+
+def _read(root: Path, name: str, faults: Faults) -> Table | None:
+    path = root / name
+    if not path.exists():
+        faults.add("missing tables", f"{name}: there is no such file in {root}")
+        return None
+    try:
+        table = read_table(path, name)
+    except DataError as error:
+        for fault in error.faults or (error.headline.removeprefix(f"{name}: "),):
+            faults.add("unreadable tables", f"{name}: {fault}")
+        return None
+    if not len(table):
+        faults.add("empty tables", f"{name}: a header and no rows")
+    return table if len(table) else None
+
+
+def _told(table: Table) -> tuple[str, ...]:
+    if table.encoding == UTF8:
+        return ()
+    return (f"{table.name} was read as {table.encoding}: it is not UTF-8",)
+
+
+def _with_columns(listing: Listing | None, needed: Iterable[str], faults: Faults) -> Listing | None:
+    if listing is None:
+        return None
+    known = listing.table.columns
+    missing = [c for c in dict.fromkeys(needed) if c not in known]
+    for column in missing:
+        hint = nearest(column, known) or f"there are: {', '.join(known)}"
+        faults.add("missing columns", f"{listing.table.name}: no column `{column}`; {hint}")
+    return None if missing else listing
+
+
+def _made(name: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Table:
+    """A table that no file holds."""
+    return Table(name, tuple(columns), tuple(rows), tuple(range(1, len(rows) + 1)))
+
+
+def _loose(folder: Path, name: str, faults: Faults) -> Listing | None:
+    """Every image at any depth; its path is its id."""
+    images, others = images_below(folder)
+    if not images:
+        faults.add("missing images", f"{name}: there is no image in {folder}")
+        return None
+    rows = [(nfc(path), path) for path in images]
+    return Listing(_made(name, (ID, PATH), rows), folder, ID, PATH, (), _left_out(name, others))
+
+
+def _folders(folder: Path, name: str, faults: Faults) -> Listing | None:
+    """A folder per class, images at any depth below it; the path is the id."""
+    images, others = images_below(folder)
+    inside = [path for path in images if "/" in path]
+    others += [path for path in images if "/" not in path]
+    if not inside:
+        faults.add("missing images", f"{name}: there is no folder with images in {folder}")
+        return None
+    rows = [(nfc(path), path, nfc(path.split("/")[0])) for path in inside]
+    return Listing(_made(name, (ID, PATH, CLASS), rows), folder, ID, PATH, (), _left_out(name, others))
+
+
+def _left_out(name: str, others: list[str]) -> tuple[str, ...]:
+    if not others:
+        return ()
+    text = f"{name}: {len(others)} files are no images by their name or lie in no class folder"
+    return (f"{text}, and are left out (first: {others[0]})",)
+
+
+def _renamed(listing: Listing, old: str, new: str) -> Listing:
+    table = listing.table
+    columns = tuple(new if c == old else c for c in table.columns)
+    made = Table(table.name, columns, table.rows, table.lines)
+    return Listing(made, listing.images, ID, PATH, listing.files, listing.notes)
+
+
+def _people(root: Path, settings: CompetitionSettings, faults: Faults) -> Listing | None:
+    """One row a person becomes a row a photo.
+
+    The person is the folder and not the id: the real table has one id for two people.
+    """
+    table = _read(root, settings.train_table, faults)
+    images = root / settings.train_images
+    listed = Listing(table, images, ID, PATH, (root / settings.train_table,)) if table else None
+    listed = _with_columns(listed, MASK_PERSON, faults)
+    if listed is None:
+        return None
+    table = listed.table
+    person = {column: table.column(column) for column in MASK_PERSON}
+    on_disk = {nfc(p.name): p.name for p in images.iterdir()} if images.is_dir() else {}
+    rows: list[tuple[str, ...]] = []
+    lines: list[int] = []
+    seen: dict[str, int] = {}
+    short = 0
+    for row, folder in enumerate(person["path"]):
+        where = f"{table.name} row {table.lines[row]} (id {person['id'][row]})"
+        name = nfc(folder)
+        if name in seen:
+            faults.add(
+                "repeated folders", f"{where}: folder '{folder}' is already in row {table.lines[seen[name]]}"
+            )
+            continue
+        seen[name] = row
+        photos = _photos(images, on_disk.get(name, ""), where, faults)
+        if not photos:
+            faults.add("missing images", f"{where}: there is no photo in folder '{folder}' of {images}")
+        short += 0 < len(photos) < len(MASK_PHOTOS)
+        about = [person[column][row] for column in ("gender", "age", "race")]
+        for stem, path in photos.items():
+            rows.append((f"{name}/{stem}", path, name, MASK_PHOTOS[stem], *about))
+            lines.append(table.lines[row])
+    made = Table(table.name, MASK_COLUMNS, tuple(rows), tuple(lines))
+    notes = (*_told(table), *_people_notes(person["id"], on_disk.keys() - seen.keys(), short))
+    return Listing(made, images, ID, PATH, listed.files, notes)
+
+
+def _photos(images: Path, folder: str, where: str, faults: Faults) -> dict[str, str]:
+    """Kind of photo -> path of one person's photos, in the competition's order."""
+    if not folder or not (images / folder).is_dir():
+        return {}
+    found: dict[str, str] = {}
+    for file in sorted((images / folder).iterdir()):
+        if hidden(file.name) or not file.is_file():
+            continue
+        stem = file.stem
+        if stem not in MASK_PHOTOS or not image_suffix(file.name):
+            faults.add(
+                "unknown photos", f"{where}: '{folder}/{file.name}' is none of {', '.join(MASK_PHOTOS)}"
+            )
+        elif stem in found:
+            faults.add("ambiguous images", f"{where}: '{found[stem]}' and '{file.name}' are the same photo")
+        else:
+            found[stem] = f"{folder}/{file.name}"
+    return {stem: found[stem] for stem in MASK_PHOTOS if stem in found}
+
+
+def _people_notes(ids: Sequence[str], unlisted: Iterable[str], short: int) -> list[str]:
+    notes = []
+    twice = [name for name, count in Counter(ids).items() if count > 1]
+    if twice:
+        text = f"{len(twice)} person ids stand in several rows (first: {twice[0]})"
+        notes.append(f"{text}: people are told apart by their folder")
+    if short:
+        notes.append(f"{short} people have fewer than {len(MASK_PHOTOS)} photos")
+    loose = sorted(name for name in unlisted if not hidden(name))
+    if loose:
+        notes.append(f"{len(loose)} folders of people in no row are left out (first: {loose[0]})")
+    return notes

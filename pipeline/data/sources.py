@@ -1,0 +1,35 @@
+"""Images from elsewhere in a fold plan: they train in every fold and validate in none.
+
+Owns joining them to the competition's own samples and to each fold's training part. Does not own
+reading them (`competition.py`) nor splitting (`folds.py`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.core.types import FoldPlan, Samples, Split, positions, strings
+
+
+def with_extra(plan: FoldPlan, own: Samples, extra: Samples) -> FoldPlan:
+    """The plan with the extra images in every training part.
+
+    An extra image whose group validates in a fold stays out of that fold: another photo of a person
+    would tell who is validated.
+
+    Args:
+        plan: of the competition's own samples.
+        own: those samples.
+        extra: images from elsewhere, with other ids.
+    """
+    splits, left_out = [], 0
+    for split in plan.splits:
+        validating = own.groups_N[positions(split.valid_ids, own.ids_N, "fold plan")]
+        fits_N = ~np.isin(extra.groups_N, validating)
+        left_out += int((~fits_N).sum())
+        more = extra.ids_N[fits_N]
+        splits.append(Split(strings([*split.train_ids.tolist(), *more.tolist()]), split.valid_ids))
+    note = f"{len(extra)} images from elsewhere join every training part"
+    if left_out:
+        note = f"{note}; {left_out} times one stays out, because its group validates there"
+    return FoldPlan(tuple(splits), (*plan.notes, note))
