@@ -174,9 +174,7 @@ def weights_identity(weights: str, index: FileIndex) -> str:
     return weights
 
 
-def refuse_unread(
-    settings: Settings, needs: Iterable[Need], graph: Graph, also: Iterable[str] = ()
-) -> None:
+def refuse_unread(settings: Settings, needs: Iterable[Need], graph: Graph, also: Iterable[str] = ()) -> None:
     """Every override must be read by something in the requested chain, or by the command itself (`also`).
 
     Raises:
