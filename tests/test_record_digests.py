@@ -80,7 +80,9 @@ def test_rehash_reads_every_file_again(tmp_path):
     assert FileIndex(tmp_path / "index.json", rehash=True).digest(file) == sha256_text("abd")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", '{"/a": 3}', '{"/a": [1, 2]}', '{"/a": ["x", 1, "d"]}', "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1]", '{"/a": 3}', '{"/a": [1, 2]}', '{"/a": ["x", 1, "d"]}', "\xff"]
+)
 def test_a_damaged_index_costs_time_only(tmp_path, text):
     file = settled(tmp_path / "a")
     (tmp_path / "index.json").write_bytes(text.encode("latin-1"))

@@ -274,9 +274,12 @@ def test_a_full_disk_is_a_storage_error():
     """/dev/full answers every write with ENOSPC."""
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full here")
-    with pytest.raises(StorageError, match="the disk is full"), told_as_storage_error(Path("home")):
-        with Path("/dev/full").open("wb", buffering=0) as file:
-            file.write(b"x")
+    with (
+        pytest.raises(StorageError, match="the disk is full"),
+        told_as_storage_error(Path("home")),
+        Path("/dev/full").open("wb", buffering=0) as file,
+    ):
+        file.write(b"x")
 
 
 def test_a_home_that_cannot_be_written_is_a_storage_error(tmp_path):

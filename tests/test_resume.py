@@ -33,7 +33,12 @@ pytestmark = pytest.mark.slow
 def start(home):
     command = [sys.executable, "-m", "pipeline", "train", *WORDS, f"runtime.home={home}"]
     return subprocess.Popen(
-        command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 

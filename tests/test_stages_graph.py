@@ -244,7 +244,7 @@ def test_an_override_that_nothing_reads_is_refused(home, stage, word):
 
 
 def test_augmentation_of_a_linear_probe_is_refused(home):
-    with pytest.raises(ConfigError, match="augment.policy: nothing in this chain reads it"):
+    with pytest.raises(ConfigError, match=r"augment\.policy: nothing in this chain reads it"):
         refuse(home, "train", "experiment=probe", "augment.policy=none")
 
 
