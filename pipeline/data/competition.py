@@ -14,7 +14,7 @@ import stat
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -81,12 +81,13 @@ def label_space(settings: CompetitionSettings) -> LabelSpace:
     )
 
 
-def load(settings: CompetitionSettings, root: Path) -> Data:
+def load(settings: CompetitionSettings, root: Path, fold_column: str | None = None) -> Data:
     """Read both tables and find every image.
 
     Args:
         settings: what the tables are called and mean.
         root: the folder that holds the competition's files.
+        fold_column: column of the training table that names a row's fold, kept as text.
 
     Raises:
         ConfigError: the attributes build no classes.
@@ -99,7 +100,8 @@ def load(settings: CompetitionSettings, root: Path) -> Data:
     columns = [a.column for a in settings.attributes]
     grouped = [] if settings.group_column is None else [settings.group_column]
     basic = [settings.id_column, settings.path_column]
-    train = _read(root, settings.train_table, [*basic, *columns, *grouped], faults)
+    given = [] if fold_column is None else [fold_column]
+    train = _read(root, settings.train_table, [*basic, *columns, *grouped, *given], faults)
     test = _read(root, settings.test_table, basic, faults)
     labels: list[int] = []
     paths: dict[str, list[str]] = {"train": [], "test": []}
@@ -120,6 +122,8 @@ def load(settings: CompetitionSettings, root: Path) -> Data:
     if faults or train is None or test is None:
         raise _gathered(settings, root, faults)
     train_samples = _samples(train, settings, space, paths["train"], "train", np.array(labels, np.int64))
+    if fold_column is not None:
+        train_samples = replace(train_samples, folds_N=np.array(train.columns[fold_column]))
     test_samples = _samples(test, settings, space, paths["test"], "test", None)
     return Data(
         train_samples, test_samples, (*train.notes, *test.notes, *_shared_groups(train, test, settings))

@@ -15,7 +15,8 @@ def build(job: Job) -> Built:
     Raises:
         DataError: with every fault of the tables and the missing images.
     """
-    data = competition.load(job.settings.config.competition, competition_root(job.settings))
+    config = job.settings.config
+    data = competition.load(config.competition, competition_root(job.settings), config.folds.column)
     files.write_samples(job.draft / "train.npz", data.train, job.home)
     files.write_samples(job.draft / "test.npz", data.test, job.home)
     groups = len(set(data.train.groups_N.tolist()))

@@ -25,7 +25,7 @@ def build(job: Job) -> Built:
         facts=facts,
         image=load.image_of(job.inputs["images"]),
         health=load.health(job.inputs["folds"]),
-        notes=load.plan(job.inputs["folds"]).notes,
+        notes=(*load.plan(job.inputs["folds"]).notes, *load.fold_checks(job.inputs["folds"])),
         config=config,
     )
     found = explore.explore(inputs)

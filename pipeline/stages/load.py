@@ -33,6 +33,11 @@ def health(folds: Artifact) -> pd.DataFrame:
     return pd.read_csv(folds.folder / "health.csv", index_col=0)
 
 
+def fold_checks(folds: Artifact) -> tuple[str, ...]:
+    """What the checks of the fold plan found, one line each, faults first."""
+    return tuple(f"{c['severity']}: {c['text']}; {c['remedy']}" for c in folds.json("checks.json"))
+
+
 def decoded(images: Artifact) -> DecodedImages:
     """The decoded images of both splits."""
     return DecodedImages(images.folder)

@@ -93,7 +93,7 @@ def is_probe(settings: Settings) -> bool:
 def folds_of(settings: Settings) -> list[int]:
     """The folds that were asked for, ascending."""
     asked = settings.config.train.folds
-    return sorted(asked) if asked is not None else list(range(settings.config.folds.n))
+    return sorted(asked) if asked is not None else list(range(settings.config.folds.splits))
 
 
 def _fold_sections(settings: Settings) -> tuple[str, ...]:
@@ -146,11 +146,11 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage(
-            "data", 1, "tables and labels", lambda settings: DATA_SETTINGS, _needs(), reads_files=True
+            "data", 1, "tables and labels", _reads(*DATA_SETTINGS, "folds.column"), _needs(), reads_files=True
         ),
         Stage("images", 1, "decoded images and their facts", _reads("images.cache_px"), _needs("data")),
         Stage("prepared", 1, "images as models see them", _reads("images"), _needs("data", "images")),
-        Stage("folds", 1, "the fold plan", _reads("folds"), _needs("data")),
+        Stage("folds", 2, "the fold plan", _reads("folds"), _needs("data")),
         Stage(
             "eda", 1, "what is in the data, worst harm first",
             _reads("report.thumbnail_px", "report.per_class"),
