@@ -14,8 +14,11 @@ import pandas as pd
 from pipeline.core.predictions import Features, Probabilities, ViewProbabilities
 from pipeline.core.types import FoldPlan, Samples
 from pipeline.data.images import DecodedImages, PreparedImages
+from pipeline.data.resample import Part
 from pipeline.record import files
 from pipeline.record.store import Artifact
+from pipeline.settings.load import Settings
+from pipeline.stages.registry import neighbour_views
 
 
 def samples(data: Artifact, split: str, home: Path) -> Samples:
@@ -31,6 +34,14 @@ def plan(folds: Artifact) -> FoldPlan:
 def health(folds: Artifact) -> pd.DataFrame:
     """The fold health table, one row a fold."""
     return pd.read_csv(folds.folder / "health.csv", index_col=0)
+
+
+def part(inputs: dict[str, Artifact], number: int, settings: Settings, home: Path) -> Part:
+    """A fold's training part, with the features that its resampling looks at."""
+    split = plan(inputs["folds"]).splits[number]
+    train = samples(inputs["data"], "train", home).take(split.train_ids)
+    views = neighbour_views(settings)
+    return Part(train, number, split.times_T, features(inputs, "train", views) if views else None)
 
 
 def fold_checks(folds: Artifact) -> tuple[str, ...]:

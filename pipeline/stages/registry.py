@@ -9,11 +9,12 @@ A new stage is a new file with a `build(job)` and one entry in `STAGES`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.settings.load import Settings
+from pipeline.settings.schema import FEATURE_METHODS
 
 if TYPE_CHECKING:
     from pipeline.stages.graph import Graph
@@ -105,11 +106,31 @@ def _features(settings: Settings, split: str, view: str) -> Need:
     return Need("features", settings, {"split": split, "view": view})
 
 
+def neighbour_views(settings: Settings) -> list[str]:
+    """The views whose features resampling looks at; none for random draws."""
+    if settings.config.resample.method not in FEATURE_METHODS:
+        return []
+    return list(PROBE_VIEWS) if is_probe(settings) else ["identity"]
+
+
+def _neighbours(settings: Settings) -> Inputs:
+    """Features for resampling: the probe's own, or those of a frozen backbone beside the network."""
+    beside = settings
+    if not is_probe(settings):
+        config = settings.config.model_copy(update={"model": settings.config.resample.features})
+        beside = replace(settings, config=config)
+    return {f"train:{view}": _features(beside, "train", view) for view in neighbour_views(settings)}
+
+
+def _resample_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    return {"data": Need("data", settings), "folds": Need("folds", settings), **_neighbours(settings)}
+
+
 def _fold_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
     common = {"data": Need("data", settings), "folds": Need("folds", settings)}
     if is_probe(settings):
         return common | {f"train:{view}": _features(settings, "train", view) for view in PROBE_VIEWS}
-    return common | {"prepared": Need("prepared", settings)}
+    return common | {"prepared": Need("prepared", settings), **_neighbours(settings)}
 
 
 def _fold_needs(settings: Settings) -> Inputs:
@@ -157,8 +178,8 @@ STAGES: dict[str, Stage] = {
             _needs("data", "images", "folds"), tracked=True,
         ),
         Stage(
-            "resample", 1, "what each fold's training part will show", _reads("resample"),
-            _needs("data", "folds"), tracked=True,
+            "resample", 2, "what each fold's training part will show", _reads("resample"),
+            _resample_inputs, tracked=True,
         ),
         Stage("features", 1, "outputs of the frozen backbone", _reads("model"), _needs("data", "prepared")),
         Stage("fold", 1, "one fold, trained", _fold_sections, _fold_inputs),
