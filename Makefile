@@ -13,7 +13,7 @@ TESTS ?=
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install env all eda resample train infer ensemble error-analysis score runs ui config du gc pin \
+.PHONY: help install env all eda folds resample train infer ensemble error-analysis score runs ui config du gc pin \
 	check test test-slow test-browser test-gpu lock clean
 
 help:  ## this list
@@ -31,6 +31,9 @@ all: env  ## everything, EDA to error analysis, then a summary
 
 eda: env  ## report on the data, worst harm first
 	@$(PIPELINE) eda $(ARGS)
+
+folds: env  ## the fold plan, its health, and whether it is sound: ARGS="folds.kind=repeated folds.repeats=3"
+	@$(PIPELINE) folds $(ARGS)
 
 resample: env  ## report of class counts before and after resampling
 	@$(PIPELINE) resample $(ARGS)

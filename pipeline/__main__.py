@@ -15,6 +15,7 @@ from collections.abc import Sequence
 COMMANDS = {
     "all": "everything: EDA to error analysis, then a summary",
     "eda": "report on the data, worst harm first",
+    "folds": "the fold plan, its health, and whether it is sound",
     "resample": "report of class counts before and after resampling",
     "train": "train the folds of an experiment",
     "infer": "predict the test set and the out-of-fold images over all views",

@@ -14,7 +14,7 @@ COUNTS = pd.DataFrame(
         for name, before, after in (("tall", 100, 100), (HOSTILE[0], 10 + fold * 10, 100), ("홀수", 50, 100))
     ],
     columns=["fold", "class", "before", "after"],
-)
+).assign(copies=0, synthetic=0)
 OVER = Config(resample=ResampleSettings(method="over"))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from pipeline.core import metrics
+from pipeline.core import formulas, metrics
 from pipeline.core.errors import ConfigError
 from pipeline.core.types import Attribute, LabelSpace
 
@@ -132,14 +132,14 @@ def test_weights_equal_repeated_rows(name):
     w_BN = np.random.default_rng(0).integers(0, 4, (5, 80)).astype(np.float64)
     w_BN[4] = np.where(y == 2, 0, w_BN[4])  # a resample without class 2
     metric = metrics.get(name)
-    repeated = metrics.by_rows(metric.score)(y, p)(w_BN)
+    repeated = formulas.by_rows(metric.score)(y, p)(w_BN)
     np.testing.assert_allclose(metric.resampler(y, p)(w_BN), repeated, rtol=0, atol=1e-12)
 
 
 def test_a_metric_of_ones_own_by_rows():
     mine = metrics.Metric(
         "brier", False, "probabilities", 0, 2, "squared error",
-        on_weights=metrics.by_rows(lambda y, p: float(((np.eye(4)[y] - p) ** 2).sum(axis=1).mean())),
+        on_weights=formulas.by_rows(lambda y, p: float(((np.eye(4)[y] - p) ** 2).sum(axis=1).mean())),
     )  # fmt: skip
     y, p = draw(1, n=30, c=4)
     assert mine.score(y, p) == pytest.approx(((np.eye(4)[y] - p) ** 2).sum(axis=1).mean())

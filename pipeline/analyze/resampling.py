@@ -11,9 +11,9 @@ from pipeline.analyze import plots
 from pipeline.analyze.report import Thumbnails, count, render
 from pipeline.analyze.survey import ratio
 from pipeline.core.errors import DataError
-from pipeline.settings.schema import Config
+from pipeline.settings.schema import FEATURE_METHODS, Config
 
-COLUMNS = ("fold", "class", "before", "after")
+COLUMNS = ("fold", "class", "before", "after", "copies", "synthetic")
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Resampling:
     Args:
         headline: what happened, in a sentence.
         answer: the setting to try.
-        totals: a row a class: class, before, after (means over folds), factor.
+        totals: a row a class: class, before, after (means over folds), factor; copies and synthetic
+            rows where there are any.
         folds: a row a fold: fold, before, after, ratio before, ratio after.
         table: a row a class, a column a fold, "before → after".
         metrics: numbers for tracking.
@@ -41,7 +42,8 @@ def summarize(counts: pd.DataFrame, config: Config) -> Resampling:
     """Put the counts of all folds together.
 
     Args:
-        counts: a row a fold and class: fold, class, before, after (images of one epoch).
+        counts: a row a fold and class: fold, class, before, after (rows of one epoch), and of those
+            after: copies (offline) and synthetic (feature rows).
         config: the settings in force.
 
     Raises:
@@ -53,6 +55,9 @@ def summarize(counts: pd.DataFrame, config: Config) -> Resampling:
     classes = list(dict.fromkeys(counts["class"]))
     totals = counts.groupby("class")[["before", "after"]].mean().loc[classes].reset_index()
     totals["factor"] = totals["after"] / totals["before"].where(totals["before"] > 0)
+    extra = [name for name in ("copies", "synthetic") if counts[name].any()]
+    for name in extra:
+        totals[name] = counts.groupby("class")[name].mean().loc[classes].to_numpy()
     by_fold = counts.groupby("fold", sort=True)
     folds = by_fold[["before", "after"]].sum().reset_index()
     for side in ("before", "after"):
@@ -68,6 +73,7 @@ def summarize(counts: pd.DataFrame, config: Config) -> Resampling:
         "ratio_before": ratio(totals["before"]),
         "ratio_after": ratio(totals["after"]),
         "most_repeated": float(totals["factor"].max()),
+        **{name: float(by_fold[name].sum().mean()) for name in extra},
     }
     headline, answer = _words(metrics, config)
     return Resampling(headline, answer, totals, folds, table, metrics)
@@ -76,7 +82,7 @@ def summarize(counts: pd.DataFrame, config: Config) -> Resampling:
 def _words(metrics: dict[str, float], config: Config) -> tuple[str, str]:
     before, after = count(metrics["rows_before"]), count(metrics["rows_after"])
     skew = f"{metrics['ratio_before']:.1f} : 1"
-    if config.resample.method == "none":
+    if config.resample.method == "none" and config.resample.copies is None:
         return (
             f"Nothing is resampled: an epoch shows {before} images, {skew} from largest to smallest class",
             'Compare `make train ARGS="resample.method=over"` and `make train ARGS="resample.method=under"`.',
@@ -85,11 +91,26 @@ def _words(metrics: dict[str, float], config: Config) -> tuple[str, str]:
         f"An epoch shows {after} instead of {before} images; "
         f"largest to smallest class {metrics['ratio_after']:.1f} : 1 instead of {skew}"
     )
+    if "copies" in metrics:
+        headline += f"; {count(metrics['copies'])} are offline copies"
+    if "synthetic" in metrics:
+        headline += f"; {count(metrics['synthetic'])} are synthetic feature rows"
+        return headline, "Compare with `resample.method=over`, which repeats images instead of mixing them."
+    if config.resample.copies is not None:
+        return headline, (
+            "A copy shows the same pixels in every epoch. Compare with the same policy online, drawn anew "
+            f"each time: `augment.policy={config.resample.copies.policy}`."
+        )
     if config.resample.method == "over":
         most = f"{metrics['most_repeated']:.1f}"
         return (
             headline,
             f"The rarest images are shown up to {most} times an epoch: augmentation must vary them.",
+        )
+    if config.resample.method in FEATURE_METHODS:
+        return (
+            headline,
+            "What is kept was chosen by features; compare with random draws: `resample.method=under`.",
         )
     drawn = "drawn anew each epoch" if config.resample.redraw else "the same ones each epoch"
     return (

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.metrics import Metric, Reals
+from pipeline.core.formulas import Reals
+from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Probabilities, align
 from pipeline.core.types import Ints
 

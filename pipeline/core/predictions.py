@@ -101,6 +101,37 @@ def align(members: Sequence[Probabilities]) -> tuple[Probabilities, ...]:
     return tuple(aligned)
 
 
+def pool(parts: Sequence[Probabilities], name: str) -> Probabilities:
+    """Out-of-fold predictions of several folds as one, in id order; an id of several folds is averaged.
+
+    Args:
+        parts: at least one; all with the same class names.
+        name: of the result.
+    """
+    ids = np.concatenate([p.ids_N for p in parts])
+    p_NC = np.concatenate([p.with_classes(parts[0].classes).p_NC for p in parts])
+    unique, mean_NC = _mean_by_id(ids, p_NC)
+    return Probabilities(unique, parts[0].classes, mean_NC, name)
+
+
+def pool_views(parts: Sequence[ViewProbabilities], name: str) -> ViewProbabilities:
+    """The same for predictions whose views are kept apart; all parts have the same views and classes."""
+    first = parts[0]
+    assert all((p.views, p.classes) == (first.views, first.classes) for p in parts), "views differ"
+    ids = np.concatenate([p.ids_N for p in parts])
+    unique, mean_NVC = _mean_by_id(ids, np.concatenate([p.p_VNC.swapaxes(0, 1) for p in parts]))
+    return ViewProbabilities(unique, first.classes, first.views, mean_NVC.swapaxes(0, 1), name)
+
+
+def _mean_by_id(ids: Strings, values: Floats) -> tuple[Strings, Floats]:
+    """The sorted ids, and the mean of each id's rows."""
+    unique, at, times = np.unique(ids, return_inverse=True, return_counts=True)
+    total = np.zeros((len(unique), *values.shape[1:]))
+    np.add.at(total, at, values.astype(np.float64))
+    mean = total / times.reshape(-1, *[1] * (values.ndim - 1))
+    return unique, np.asarray(mean, dtype=np.float32)
+
+
 @dataclass(frozen=True)
 class Prediction:
     """One label an image, and the probabilities behind it where there are any: a host-format CSV.

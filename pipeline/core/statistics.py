@@ -19,7 +19,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pipeline.core.metrics import Metric, Reals
+from pipeline.core.formulas import Reals
+from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Comparison, Interval
 from pipeline.core.seeds import rng
 from pipeline.core.types import Floats, Ints, Strings

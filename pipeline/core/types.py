@@ -3,14 +3,15 @@
 Owns: what classes, samples, folds and training rows are, and finding ids **by id**. Does not own
 what comes out of training (`core/predictions.py`) nor reading and writing (`record/files.py`).
 
-Shape legend: N samples, C classes, A attributes, R training rows, K values of one attribute.
+Shape legend: N samples, C classes, A attributes, R training rows, K values of one attribute,
+S synthetic rows, V views, D features.
 Arrays are read-only once inside a value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,7 @@ class Samples:
         split: "train", "test", or "extra" for images from elsewhere.
         train_labels_N: labels for training where they differ from `labels_N`, which score: other bins,
             corrected labels. None: the same.
+        folds_N: what the column `folds.column` says, as text, or None when no column was asked for.
 
     Raises:
         DataError: duplicate ids, or a label outside the space.
@@ -142,8 +144,12 @@ class Samples:
     labels_N: Ints | None
     split: str
     train_labels_N: Ints | None = None
+    folds_N: Strings | None = None
 
     def __post_init__(self) -> None:
+        if self.folds_N is not None:
+            object.__setattr__(self, "folds_N", strings(self.folds_N))
+            assert len(self.folds_N) == len(self.ids_N), "folds_N has a wrong length"
         for name in ("ids_N", "paths_N", "groups_N"):
             object.__setattr__(self, name, strings(getattr(self, name)))
         assert len(self.ids_N) == len(self.paths_N) == len(self.groups_N), "columns differ in length"
@@ -179,6 +185,7 @@ class Samples:
             groups_N=self.groups_N[at],
             labels_N=None if self.labels_N is None else self.labels_N[at],
             train_labels_N=None if self.train_labels_N is None else self.train_labels_N[at],
+            folds_N=None if self.folds_N is None else self.folds_N[at],
         )
 
     def for_training(self) -> Samples:
@@ -200,18 +207,29 @@ class Samples:
             groups_N=strings([*self.groups_N.tolist(), *other.groups_N.tolist()]),
             labels_N=np.concatenate([self.labels, other.labels]),
             train_labels_N=None if training is None else np.concatenate(training),
+            folds_N=None,
         )
 
 
 @dataclass(frozen=True)
 class Split:
-    """One fold: which ids train, which validate. The two never share an id."""
+    """One fold: which ids train, which validate. The two never share an id.
+
+    Args:
+        train_ids: each once.
+        valid_ids: each once.
+        times_T: how often each of `train_ids` was drawn, ≥ 1, for a bootstrap; None: once each.
+    """
 
     train_ids: Strings
     valid_ids: Strings
+    times_T: Ints | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "train_ids", strings(self.train_ids))
+        if self.times_T is not None:
+            object.__setattr__(self, "times_T", frozen_array(self.times_T, np.int64))
+            assert self.times_T.shape == self.train_ids.shape, "times_T has a wrong shape"
         object.__setattr__(self, "valid_ids", strings(self.valid_ids))
         both = np.intersect1d(self.train_ids, self.valid_ids)
         assert not len(both), f"{len(both)} ids both train and validate, first {both[:1]}"
@@ -239,19 +257,35 @@ class FoldPlan:
             np.add.at(times, positions(split.valid_ids, ids, "fold plan"), 1)
         return times
 
+    @property
+    def covered(self) -> Strings:
+        """The ids that validate at least once, sorted."""
+        return np.unique(np.concatenate([split.valid_ids for split in self.splits]))
+
 
 @dataclass(frozen=True)
 class TrainRows:
     """Which of a fold's training samples one epoch shows, in table order.
 
     Args:
-        index_R: positions in the fold's training samples; repeats are oversampled copies.
+        index_R: positions in the fold's training samples; repeats are oversampled copies. Positions
+            beyond the samples are synthetic rows, see `SyntheticRows`.
         copy_R: the how-manieth occurrence of that sample in this epoch, from 0. Augmentation draws
             from it, or all copies of an image would get equal pixels.
+        policies: augmentation policies by name; None is the run's own.
+        policy_R: which of `policies` each row gets. A named one makes an offline copy: the same
+            pixels in every epoch.
     """
 
     index_R: Ints
     copy_R: Ints
+    policies: tuple[str | None, ...] = (None,)
+    policy_R: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def __post_init__(self) -> None:
+        if len(self.policies) == 1 and not len(self.policy_R):
+            object.__setattr__(self, "policy_R", np.zeros(len(self.index_R), np.int64))
+        assert self.index_R.shape == self.copy_R.shape == self.policy_R.shape, "rows differ in length"
 
     @staticmethod
     def of(index_R: Ints) -> TrainRows:
@@ -265,5 +299,36 @@ class TrainRows:
         copy[order] = np.arange(len(index)) - first
         return TrainRows(index, copy)
 
+    def with_copies(self, index_R: Ints, policy: str) -> TrainRows:
+        """These rows, and offline copies of the named positions under one policy, numbered from 0."""
+        copies = TrainRows.of(index_R)
+        return TrainRows(
+            np.concatenate([self.index_R, copies.index_R]),
+            np.concatenate([self.copy_R, copies.copy_R]),
+            (*self.policies, policy),
+            np.concatenate([self.policy_R, np.full(len(copies), len(self.policies), np.int64)]),
+        )
+
     def __len__(self) -> int:
         return len(self.index_R)
+
+
+@dataclass(frozen=True)
+class SyntheticRows:
+    """Feature rows that belong to no image, for a head that trains on features.
+
+    Args:
+        x_SVD: features, of the same views and the same backbone as the images'.
+        labels_S: class index.
+    """
+
+    x_SVD: Floats
+    labels_S: Ints
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "x_SVD", frozen_array(self.x_SVD, np.float32))
+        object.__setattr__(self, "labels_S", frozen_array(self.labels_S, np.int64))
+        assert self.x_SVD.ndim == 3 and len(self.x_SVD) == len(self.labels_S), "rows and labels differ"
+
+    def __len__(self) -> int:
+        return len(self.labels_S)

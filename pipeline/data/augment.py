@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ConfigError, nearest
-from pipeline.core.seeds import py_rng, rng
+from pipeline.core.seeds import Part, py_rng, rng
 from pipeline.settings.schema import AttributeSettings
 
 Image: TypeAlias = npt.NDArray[np.uint8]
@@ -201,10 +201,23 @@ class Augmenter:
             copy: the how-manieth occurrence of the sample in this epoch, from 0.
         """
         assert image_HWC.shape == (*self.size, 3), f"expected {self.size} px, got {image_HWC.shape}"
+        return self._apply(image_HWC, root_seed, ("augment", fold, epoch, sample_id, copy))
+
+    def offline(self, image_HWC: Image, root_seed: int, sample_id: str, copy: int) -> Image:
+        """An offline copy: the same pixels in every fold and epoch, as if it lay on the disk.
+
+        Args:
+            image_HWC: as for a call.
+            root_seed: the experiment's seed.
+            sample_id: whose image it is.
+            copy: the how-manieth copy, from 0.
+        """
+        return self._apply(image_HWC, root_seed, ("offline copy", sample_id, copy))
+
+    def _apply(self, image_HWC: Image, root_seed: int, parts: tuple[Part, ...]) -> Image:
         pixels_HWC = np.array(image_HWC)
         if self._transform is None:
             return pixels_HWC
-        parts = ("augment", fold, epoch, sample_id, copy)
         self._transform.set_random_state(rng(root_seed, *parts), py_rng(root_seed, *parts))
         out_HWC = self._transform(image=pixels_HWC)["image"]
         assert out_HWC.shape == image_HWC.shape and out_HWC.dtype == np.uint8, "a policy changed the shape"

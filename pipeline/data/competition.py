@@ -62,12 +62,13 @@ class Data:
     notes: tuple[str, ...] = ()
 
 
-def load(settings: CompetitionSettings, root: Path) -> Data:
+def load(settings: CompetitionSettings, root: Path, fold_column: str | None = None) -> Data:
     """Read all tables or folders and find every image.
 
     Args:
         settings: what the files are called and mean.
         root: the folder that holds the competition's files.
+        fold_column: column of the training table that names a row's fold, kept as text.
 
     Raises:
         ConfigError: the attributes build no classes.
@@ -76,7 +77,7 @@ def load(settings: CompetitionSettings, root: Path) -> Data:
             images, paths that leave the image folder, patches that fit nothing. All faults of all kinds
             at once.
     """
-    return _load(settings, root)[0]
+    return _load(settings, root, fold_column)[0]
 
 
 def input_files(settings: CompetitionSettings, root: Path) -> list[Path]:
@@ -91,13 +92,18 @@ def input_files(settings: CompetitionSettings, root: Path) -> list[Path]:
     return [*dict.fromkeys(tables), *(Path(p) for p in sorted(images))]
 
 
-def _load(settings: CompetitionSettings, root: Path) -> tuple[Data, list[Path]]:
+def _load(
+    settings: CompetitionSettings, root: Path, fold_column: str | None = None
+) -> tuple[Data, list[Path]]:
     space = label_space(settings)
     faults = Faults()
-    train_rows = layouts.training(settings, root, faults)
+    train_rows = layouts.training(settings, root, faults, fold_column)
     test_rows = layouts.test(settings, root, faults)
     patches = None if settings.label_patches is None else root / settings.label_patches
     train = _samples(train_rows, settings, space, "train", patches, faults)
+    if train is not None and train_rows is not None and fold_column is not None:
+        given = strings(train_rows.table.column(fold_column))
+        train = replace(train, samples=replace(train.samples, folds_N=given))
     test = _samples(test_rows, settings, space, "test", None, faults)
     extra = [_source(e, settings, root, space, faults) for e in settings.extra]
     if faults or train is None or not (test or settings.holdout):

@@ -62,11 +62,13 @@ class Listing:
         return f"{self.table.name}{at} (id {name})" if name else f"{self.table.name}{at}"
 
 
-def training(settings: CompetitionSettings, root: Path, faults: Faults) -> Listing | None:
-    """The training rows with their label and group columns; None after telling `faults` why not."""
+def training(
+    settings: CompetitionSettings, root: Path, faults: Faults, fold_column: str | None = None
+) -> Listing | None:
+    """The training rows with their label, group and fold columns; None after telling `faults` why not."""
     images = root / settings.train_images
     columns = [a.column for a in settings.attributes]
-    needed = [*columns, *([settings.group_column] if settings.group_column is not None else [])]
+    needed = [*columns, *(c for c in (settings.group_column, fold_column) if c is not None)]
     if settings.layout == "mask":
         found = _people(root, settings, faults)
     elif settings.layout == "folders":

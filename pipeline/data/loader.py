@@ -3,7 +3,7 @@
 Owns the order of an epoch, the cutting into batches and the loader processes. Does not own which
 rows there are (`data/resample.py`), the pixels' augmentation (`data/augment.py`) or the device.
 
-Loader processes hold no state: the sampler sends complete (epoch, index, copy) keys, so 0, 1 or 4
+Loader processes hold no state: the sampler sends complete (epoch, index, copy, policy) keys, so 0, 1 or 4
 of them give the same pixels in the same order, and they stay alive from epoch to epoch.
 
 Legend: N images, B rows of a batch, H height, W width, C channels, R rows of an epoch.
@@ -24,7 +24,7 @@ from pipeline.core.seeds import rng
 from pipeline.core.types import Samples, Strings, TrainRows, positions
 from pipeline.data.augment import Augmenter
 
-Key = tuple[int, int, int]
+Key = tuple[int, int, int, int]
 
 
 class Images(Protocol):
@@ -53,11 +53,12 @@ class LoaderPlan:
 
     Args:
         samples: the fold's training samples, labelled.
-        augmenter: applied to every row.
+        augmenter: applied to every row of the run's own policy.
         batch_size: rows of a batch, ≥ 1.
         root_seed: of order and augmentation.
         fold: part of every seed.
         workers: loader processes; 0 loads in this process.
+        copies: what makes offline copies, in the order of the rows' policies after the first.
     """
 
     samples: Samples
@@ -66,6 +67,7 @@ class LoaderPlan:
     root_seed: int
     fold: int
     workers: int = 0
+    copies: tuple[Augmenter, ...] = ()
 
 
 def batch_bounds(n_rows: int, batch_size: int) -> list[tuple[int, int]]:
@@ -94,11 +96,14 @@ class _Rows(Dataset[tuple[npt.NDArray[np.uint8], int, int]]):
         self.at_N = positions(plan.samples.ids_N, images.ids_N, "prepared images")
 
     def __getitem__(self, key: Key) -> tuple[npt.NDArray[np.uint8], int, int]:
-        epoch, index, copy = key
+        epoch, index, copy, policy = key
         plan = self.plan
         image_HWC = np.asarray(self.images.x_NHWC[self.at_N[index]])
         sample_id = str(plan.samples.ids_N[index])
-        pixels_HWC = plan.augmenter(image_HWC, plan.root_seed, plan.fold, epoch, sample_id, copy)
+        if policy:
+            pixels_HWC = plan.copies[policy - 1].offline(image_HWC, plan.root_seed, sample_id, copy)
+        else:
+            pixels_HWC = plan.augmenter(image_HWC, plan.root_seed, plan.fold, epoch, sample_id, copy)
         return pixels_HWC, int(plan.samples.labels[index]), index
 
 
@@ -177,8 +182,8 @@ class EpochLoader:
         """
         plan = self._plan
         order_R = epoch_order(len(rows), plan.root_seed, plan.fold, epoch)
-        index_R, copy_R = rows.index_R[order_R].tolist(), rows.copy_R[order_R].tolist()
-        keys = [(epoch, index, copy) for index, copy in zip(index_R, copy_R, strict=True)]
+        columns = (rows.index_R[order_R], rows.copy_R[order_R], rows.policy_R[order_R])
+        keys = [(epoch, *key) for key in zip(*(c.tolist() for c in columns), strict=True)]
         self._keys.batches = [keys[start:end] for start, end in batch_bounds(len(keys), plan.batch_size)]
         with _any_number_of_workers():
             iterator = iter(self._loader)

@@ -28,7 +28,9 @@ def with_extra(plan: FoldPlan, own: Samples, extra: Samples) -> FoldPlan:
         fits_N = ~np.isin(extra.groups_N, validating)
         left_out += int((~fits_N).sum())
         more = extra.ids_N[fits_N]
-        splits.append(Split(strings([*split.train_ids.tolist(), *more.tolist()]), split.valid_ids))
+        times = None if split.times_T is None else np.r_[split.times_T, np.ones(len(more), np.int64)]
+        train_ids = strings([*split.train_ids.tolist(), *more.tolist()])
+        splits.append(Split(train_ids, split.valid_ids, times))
     note = f"{len(extra)} images from elsewhere join every training part"
     if left_out:
         note = f"{note}; {left_out} times one stays out, because its group validates there"

@@ -184,8 +184,9 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
     _resume(job, training, path, of)
     p_NC: Floats | None = None
     augmenter = Augmenter(job.augment.policy, job.size)
+    copies = tuple(Augmenter(policy, job.size) for policy in job.rows(0).policies if policy)
     plan = LoaderPlan(
-        job.train_samples, augmenter, job.train.batch_size, job.train.seed, job.fold, job.workers
+        job.train_samples, augmenter, job.train.batch_size, job.train.seed, job.fold, job.workers, copies
     )
     with (
         EpochLoader(job.images, plan) as loader,

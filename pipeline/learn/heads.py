@@ -20,7 +20,7 @@ from torch import nn
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features, FoldResult, Probabilities
 from pipeline.core.seeds import rng
-from pipeline.core.types import Floats, Ints, Samples, TrainRows
+from pipeline.core.types import Floats, Ints, Samples, SyntheticRows, TrainRows
 from pipeline.data.loader import batch_bounds, epoch_order
 from pipeline.learn.forward import softmax
 from pipeline.learn.loss import diverged, make_loss
@@ -42,9 +42,10 @@ class HeadJob:
         train_samples: the fold's training part, labelled.
         valid_samples: the fold's validation part, labelled; never trained on.
         features: of both parts, found by id; the view `identity`, which validates, is among them.
-        rows: what each epoch shows, as positions in `train_samples`.
+        rows: what each epoch shows, as positions in `train_samples` and, after them, in `synthetic`.
         metric: from (y_N, p_NC) to a score, for the history alone.
-        weights_N: how much each training sample counts, ≥ 0; None: all the same.
+        weights_N: how much each training sample counts, ≥ 0; None: all the same. Synthetic rows count 1.
+        synthetic: rows that belong to no image, of the same views; None: there are none.
     """
 
     fold: int
@@ -56,6 +57,7 @@ class HeadJob:
     rows: Callable[[int], TrainRows]
     metric: Callable[[Ints, Floats], float]
     weights_N: Floats | None = None
+    synthetic: SyntheticRows | None = None
 
 
 class LinearHead(nn.Module):
@@ -113,6 +115,8 @@ def fit_linear(job: HeadJob) -> tuple[FoldResult, State]:
     x_NVD = torch.from_numpy(job.features.take(job.train_samples.ids_N).x_NVD.copy())
     valid_ND = torch.from_numpy(job.features.take(job.valid_samples.ids_N).x_NVD[:, plain].copy())
     head = _fresh_head(x_NVD, job.train_samples.space.n_classes)
+    if job.synthetic is not None:
+        x_NVD = torch.cat([x_NVD, torch.from_numpy(job.synthetic.x_SVD.copy())])
     optimizer, batch = make_optimizer(head, train), train.batch_size * train.accumulate
     counts = [len(batch_bounds(len(job.rows(epoch)), batch)) for epoch in range(train.epochs)]
     schedule = Schedule(train, tuple(counts))
@@ -155,8 +159,11 @@ def _train_epoch(
     view_R = torch.from_numpy(
         rng(train.seed, "view", job.fold, epoch).integers(x_NVD.shape[1], size=len(rows))
     )
-    y_N = torch.from_numpy(job.train_samples.labels.copy())
-    weight_N = torch.ones(len(y_N)) if job.weights_N is None else torch.from_numpy(job.weights_N.copy())
+    made = np.zeros(0, np.int64) if job.synthetic is None else job.synthetic.labels_S
+    y_N = torch.from_numpy(np.concatenate([job.train_samples.labels, made]))
+    weight_N = torch.ones(len(y_N))
+    if job.weights_N is not None:
+        weight_N[: len(job.weights_N)] = torch.from_numpy(job.weights_N.copy())
     loss, step, sum_loss = make_loss(job.loss), schedule.start(epoch), 0.0
     head.train()
     for start, end in batch_bounds(len(rows), train.batch_size * train.accumulate):

@@ -76,6 +76,9 @@ def fingerprint(job: FoldJob) -> str:
     for samples in (job.train_samples, job.valid_samples):
         digest.update("\x1f".join(samples.ids_N.tolist()).encode() + samples.labels.tobytes())
     for epoch in range(job.train.epochs):
-        digest.update(job.rows(epoch).index_R.tobytes())
+        rows = job.rows(epoch)
+        digest.update(repr(rows.policies).encode())
+        for part_R in (rows.index_R, rows.policy_R):
+            digest.update(part_R.tobytes())
     digest.update(job.sample_weights_N.numpy().tobytes())
     return digest.hexdigest()

@@ -42,10 +42,8 @@ def write_samples(path: Path, samples: Samples, base: Path) -> None:
         "split": np.array(samples.split),
         "space": np.array(_space_text(samples.space)),
     }
-    for name, labels in (("labels", samples.labels_N), ("train_labels", samples.train_labels_N)):
-        if labels is not None:
-            arrays[name] = labels
-    _savez(path, arrays)
+    optional = {"labels": samples.labels_N, "train_labels": samples.train_labels_N, "folds": samples.folds_N}
+    _savez(path, {**arrays, **{name: a for name, a in optional.items() if a is not None}})
 
 
 def read_samples(path: Path, base: Path) -> Samples:
@@ -54,7 +52,8 @@ def read_samples(path: Path, base: Path) -> Samples:
         labels, training = (z[n] if n in z.files else None for n in ("labels", "train_labels"))
         paths = [str((base / p).resolve()) for p in z["paths"].tolist()]
         space = _space(str(z["space"]))
-        return Samples(z["ids"], strings(paths), z["groups"], space, labels, str(z["split"]), training)
+        folds = z["folds"] if "folds" in z.files else None
+        return Samples(z["ids"], strings(paths), z["groups"], space, labels, str(z["split"]), training, folds)
 
 
 def write_probabilities(path: Path, p: Probabilities) -> None:
@@ -93,15 +92,19 @@ def read_features(path: Path) -> Features:
 
 def write_plan(path: Path, plan: FoldPlan) -> None:
     """A fold plan as npz."""
-    arrays = {f"train{k}": s.train_ids for k, s in enumerate(plan.splits)}
+    arrays: dict[str, Any] = {f"train{k}": s.train_ids for k, s in enumerate(plan.splits)}
     arrays |= {f"valid{k}": s.valid_ids for k, s in enumerate(plan.splits)}
+    arrays |= {f"times{k}": s.times_T for k, s in enumerate(plan.splits) if s.times_T is not None}
     _savez(path, {"n": np.array(len(plan)), "notes": np.array(json.dumps(plan.notes)), **arrays})
 
 
 def read_plan(path: Path) -> FoldPlan:
     """What `write_plan` wrote."""
     with np.load(path) as z:
-        splits = tuple(Split(z[f"train{k}"], z[f"valid{k}"]) for k in range(int(z["n"])))
+        splits = tuple(
+            Split(z[f"train{k}"], z[f"valid{k}"], z[f"times{k}"] if f"times{k}" in z.files else None)
+            for k in range(int(z["n"]))
+        )
         return FoldPlan(splits, tuple(json.loads(str(z["notes"]))))
 
 

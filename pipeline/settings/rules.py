@@ -8,27 +8,81 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
+from pipeline.core.errors import nearest
+from pipeline.core.metrics import METRICS
+from pipeline.settings.schema import SYNTHETIC_METHODS
+
 DETECTOR = re.compile(r"(haar:[a-z0-9_]+|lbp:frontalface)")
 Sections = Mapping[str, Any]
 Broken = tuple[str, str]
 
 
+# Which setting each value of another one needs, and which nothing else reads.
+_FOLD_NEEDS = {"repeated": ("repeats", "3"), "holdout": ("valid_share", "0.2"), "column": ("column", "fold")}
+_TO_NEEDS = {"cap": "200", "ratio": "3", "counts": "{cat: 200, dog: 100}"}
+
+
 def _resample(s: Sections) -> Iterator[Broken]:
     resample = s["resample"]
-    if resample.method != "none" and resample.to == "cap" and resample.cap is None:
-        yield "resample.cap", "to=cap needs a cap, e.g. resample.cap=200"
-    if resample.method != "none" and resample.to == "ratio" and resample.ratio is None:
-        yield "resample.ratio", "to=ratio needs a ratio, e.g. resample.ratio=3"
+    for name, example in _TO_NEEDS.items():
+        if resample.method != "none" and resample.to == name and getattr(resample, name) is None:
+            yield f"resample.{name}", f"to={name} needs a {name}, e.g. resample.{name}={example}"
+    if resample.to == "counts" and resample.method == "tomek":
+        yield "resample.to", "tomek drops what lies on a border, however many; leave `to` out"
+    drawn = resample.method in ("under", "over")
+    if resample.unit == "group" and not drawn:
+        yield "resample.unit", f"group is for methods under and over; {resample.method} looks at images"
+    if resample.redraw and not drawn:
+        yield "resample.redraw", f"is for methods under and over; {resample.method} draws nothing anew"
+    if resample.method in SYNTHETIC_METHODS and resample.on != "class":
+        yield "resample.on", f"{resample.method} mixes images of one class; an attribute alone names none"
+
+
+def _resample_probe(s: Sections) -> Iterator[Broken]:
+    resample, probe = s["resample"], s["train"].strategy == "linear_probe"
+    if resample.method in SYNTHETIC_METHODS and not probe:
+        yield (
+            "resample.method",
+            f"{resample.method} makes feature rows, and strategy={s['train'].strategy} trains on pixels; "
+            "choose experiment=probe (train.strategy=linear_probe), or over, near_miss, tomek, centroids",
+        )
+    if resample.copies is not None and probe:
+        yield "resample.copies", "are augmented pixels, and a linear probe trains on cached features"
+
+
+def _resample_on(s: Sections) -> Iterator[Broken]:
+    names = [a.name for a in s["competition"].attributes]
+    if s["resample"].on not in ("class", *names):
+        hint = nearest(s["resample"].on, ["class", *names]) or f"known: {', '.join(['class', *names])}"
+        yield "resample.on", f"`{s['resample'].on}` is neither class nor an attribute; {hint}"
+
+
+def _metric(s: Sections) -> Iterator[Broken]:
+    metric = s["competition"].metric
+    if ":" not in metric and metric not in METRICS:
+        hint = nearest(metric, METRICS) or f"choose one of {', '.join(METRICS)}, or module:function"
+        yield "competition.metric", f"`{metric}` is no metric; {hint}"
+
+
+def _fold_kind(s: Sections) -> Iterator[Broken]:
+    folds = s["folds"]
+    for kind, (name, example) in _FOLD_NEEDS.items():
+        given = getattr(folds, name) is not None
+        if folds.kind == kind and not given:
+            yield f"folds.{name}", f"kind={kind} needs it, e.g. folds.{name}={example}"
+        if folds.kind != kind and given:
+            yield f"folds.{name}", f"is read by kind={kind} only, and folds.kind={folds.kind}"
 
 
 def _folds(s: Sections) -> Iterator[Broken]:
-    asked, n = s["train"].folds, s["folds"].n
+    asked, n = s["train"].folds, s["folds"].splits
     if asked is not None:
         if not asked:
             yield "train.folds", "is empty; leave it out to train all folds"
         far = sorted({k for k in asked if k >= n})
         if far:
-            yield "train.folds", f"{far} is not among folds 0 to {n - 1} (folds.n={n})"
+            told = f"folds.n={n}" if s["folds"].splits == s["folds"].n else f"folds.kind={s['folds'].kind}"
+            yield "train.folds", f"{far} is not among folds 0 to {n - 1} ({told})"
         if len(set(asked)) != len(asked):
             yield "train.folds", "names a fold twice"
 
@@ -171,6 +225,10 @@ def _forbidden_views(s: Sections) -> Iterator[Broken]:
 
 RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...] = (
     (("resample",), _resample),
+    (("resample", "train"), _resample_probe),
+    (("resample", "competition"), _resample_on),
+    (("competition",), _metric),
+    (("folds",), _fold_kind),
     (("train", "folds"), _folds),
     (("train",), _schedule),
     (("train", "model"), _probe),

@@ -143,7 +143,9 @@ class CompetitionSettings(Section):
         None, "CSV of id, attribute, value, reason, relative to `root`: corrects training labels"
     )
     patch_scoring: bool = fact(False, "patches correct the labels that score, too: scores change meaning")
-    metric: str = fact("macro_f1", "headline metric; see `pipeline/core/metrics.py`")
+    metric: str = fact(
+        "macro_f1", "headline metric of pipeline/core/metrics.py, or module:function of the current folder"
+    )
     submission: SubmissionSettings = fact(SubmissionSettings(), "how the host wants the CSV")
     demo: EmojiDemo | DigitsDemo | None = Field(
         None, description="how to make the files, for a demo", discriminator="source"
@@ -237,34 +239,23 @@ class PreviewSettings(Section):
 class FoldSettings(Section):
     """How the training samples are split."""
 
-    kind: Literal["stratified_group"] = fact("stratified_group", "stratified by class, whole groups")
-    n: int = fact(5, "number of folds", ge=2, le=50)
+    kind: Literal["stratified_group", "stratified", "repeated", "holdout", "bootstrap", "column"] = fact(
+        "stratified_group",
+        "stratified_group: by class, whole groups; stratified: by image; repeated: stratified_group `repeats`"
+        " times; holdout: one split; bootstrap: groups drawn with replacement, the others validate; column",
+    )
+    n: int = fact(5, "folds, bootstrap draws, or values of `column`; a holdout has one", ge=2, le=50)
+    repeats: int | None = fact(None, "how often all n folds are dealt, for kind=repeated", ge=2, le=20)
+    valid_share: float | None = fact(None, "share that validates, for kind=holdout", ge=0.05, le=0.5)
+    column: str | None = fact(
+        None, "for kind=column: it names the fold in which a row validates; empty: it only trains"
+    )
     seed: int = fact(0, "which group goes where", ge=0)
 
-
-class ResampleSettings(Section):
-    """What a fold's training part shows per epoch; validation is never touched."""
-
-    method: Literal["none", "under", "over"] = fact(
-        "none", "under: drop from large classes; over: repeat small ones"
-    )
-    to: Literal["balanced", "cap", "ratio"] = fact(
-        "balanced",
-        "balanced: the smallest (under) or largest (over) class; cap: `cap` images; ratio: `ratio`",
-    )
-    cap: int | None = fact(None, "images a class, for to=cap: an upper (under) or lower (over) bound", ge=1)
-    ratio: float | None = fact(None, "largest : smallest class afterwards, for to=ratio", ge=1)
-    redraw: bool = fact(False, "draw anew each epoch")
-    seed: int = fact(0, "which images are dropped or repeated", ge=0)
-
-
-class AugmentSettings(Section):
-    """What training adds to pixels; see `pipeline/data/augment.py`."""
-
-    policy: str = fact(
-        "light",
-        "a policy of pipeline/data/augment.py: none, light, upright, medium, heavy, rotate30, trivial",
-    )
+    @property
+    def splits(self) -> int:
+        """How many folds are trained."""
+        return {"repeated": self.n * (self.repeats or 1), "holdout": 1}.get(self.kind, self.n)
 
 
 class ModelSettings(Section):
@@ -277,6 +268,63 @@ class ModelSettings(Section):
     )
     drop_rate: float = fact(0.2, "dropout before the head", ge=0, lt=1)
     drop_path_rate: float = fact(0.0, "stochastic depth", ge=0, lt=1)
+
+
+class CopySettings(Section):
+    """Offline copies: augmented once, the same pixels in every epoch, as if they lay on the disk."""
+
+    classes: list[str] | None = fact(
+        None, "classes (values of `resample.on`) whose images are copied; None: all", min_length=1
+    )
+    times: int = fact(1, "copies of each image that resampling kept", ge=1, le=20)
+    policy: str = fact("rotate30", "what changes them: a policy of pipeline/data/augment.py")
+
+
+class ResampleSettings(Section):
+    """What a fold's training part shows per epoch; validation is never touched."""
+
+    method: Literal[
+        "none", "under", "over", "near_miss", "tomek", "centroids", "smote", "adasyn", "borderline_smote"
+    ] = fact(
+        "none",
+        "under: drop from large classes; over: repeat small ones; near_miss, tomek, centroids: drop by"
+        " features; smote, adasyn, borderline_smote: make feature rows, for train.strategy=linear_probe",
+    )
+    to: Literal["balanced", "cap", "ratio", "counts"] = fact(
+        "balanced",
+        "balanced: the smallest (dropping) or largest (adding) class; cap: `cap`; ratio: `ratio`; counts:"
+        " `counts`",
+    )
+    cap: int | None = fact(None, "images a class, for to=cap: an upper (under) or lower (over) bound", ge=1)
+    ratio: float | None = fact(None, "largest : smallest class afterwards, for to=ratio", ge=1)
+    counts: dict[str, Annotated[int, Field(ge=1)]] | None = fact(
+        None, "images by class name, for to=counts: bounds as `cap`; classes left out stay", min_length=1
+    )
+    unit: Literal["image", "group"] = fact(
+        "image", "what is dropped or repeated, and counted: images or whole groups"
+    )
+    on: str = fact("class", "what is balanced: class, or the name of one attribute")
+    redraw: bool = fact(False, "draw anew each epoch, for under and over")
+    neighbours: int = fact(5, "of near_miss and the smote family; never of the same group", ge=1, le=50)
+    features: ModelSettings = fact(
+        ModelSettings(), "frozen backbone that says what is near; a linear probe uses its own"
+    )
+    copies: CopySettings | None = fact(None, "offline copies, made after resampling")
+    seed: int = fact(0, "which images are dropped or repeated", ge=0)
+
+
+# Methods that look at features, and those of them that make rows that no image has.
+SYNTHETIC_METHODS = ("smote", "adasyn", "borderline_smote")
+FEATURE_METHODS = ("near_miss", "tomek", "centroids", *SYNTHETIC_METHODS)
+
+
+class AugmentSettings(Section):
+    """What training adds to pixels; see `pipeline/data/augment.py`."""
+
+    policy: str = fact(
+        "light",
+        "a policy of pipeline/data/augment.py: none, light, upright, medium, heavy, rotate30, trivial",
+    )
 
 
 class LossSettings(Section):

@@ -16,7 +16,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.metrics import get as metric_of
 from pipeline.record.store import Artifact, told_as_storage_error
 from pipeline.settings.load import Settings
-from pipeline.stages import host, hostscore, housekeeping, runs, submission
+from pipeline.stages import host, hostscore, housekeeping, load, runs, submission
 from pipeline.stages.context import Context, flat
 from pipeline.stages.registry import Need, folds_of
 from pipeline.stages.scoring import SCORED
@@ -48,6 +48,21 @@ def _stage(name: str) -> Callable[[Context, Options], None]:
 def _report(ctx: Context, artifact: Artifact) -> None:
     for path in sorted(artifact.folder.glob("*.html")):
         ctx.say(f"report: {path.relative_to(ctx.home)}")
+
+
+def _folds(ctx: Context, options: Options) -> None:
+    """The fold plan and its checks; a plan with faults is an error."""
+    ctx.check(Need("folds", ctx.settings))
+    artifact = ctx.need("folds")
+    health = load.health(artifact)
+    ctx.say(health[health.columns[:5]].to_string(index=False))
+    _report(ctx, artifact)
+    checks = load.fold_checks(artifact)
+    faults = [text for text in checks if text.startswith("fault")]
+    if faults:
+        raise DataError(f"folds: {len(faults)} faults make scores on this plan untrue", checks)
+    for text in checks or ("check: sound",):
+        ctx.say(text)
 
 
 def _infer(ctx: Context, options: Options) -> None:
@@ -210,7 +225,8 @@ def _summary(ctx: Context, blend: Artifact, path: Path, report: Artifact, second
     entries = {e.name: e for e in leaderboard.read(submission.ledger_of(ctx.home))}
     entry = entries[path.stem]
     m = blend.metrics
-    score = f"{m[f'oof_{config.metric}']:.4f}  95 % interval [{m['ci_low']:.4f}, {m['ci_high']:.4f}]"
+    value = m[f"oof_{metric_of(config.metric).name}"]
+    score = f"{value:.4f}  95 % interval [{m['ci_low']:.4f}, {m['ci_high']:.4f}]"
     against = blend.json("blend.json")
     page = next(iter(sorted(report.folder.glob("*.html"))))
     public = (
@@ -234,6 +250,7 @@ def _summary(ctx: Context, blend: Artifact, path: Path, report: Artifact, second
 COMMANDS: dict[str, Callable[[Context, Options], None]] = {
     "all": _all,
     "eda": _stage("eda"),
+    "folds": _folds,
     "resample": _stage("resample"),
     "train": _stage("train"),
     "infer": _infer,

@@ -29,7 +29,7 @@ def build(job: Job) -> Built:
         return _without_faulty(job)
     config = job.settings.config.competition
     root = competition_root(job.settings)
-    data = competition.load(config, root)
+    data = competition.load(config, root, job.settings.config.folds.column)
     if config.sample_submission is not None:
         # Now, and not after hours of training.
         sample = root / config.sample_submission

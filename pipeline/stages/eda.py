@@ -28,7 +28,11 @@ def build(job: Job) -> Built:
         facts=facts,
         image=load.image_of(job.inputs["images"]),
         health=load.health(job.inputs["folds"]),
-        notes=(*job.inputs["data"].json("notes.json"), *plan.notes),
+        notes=(
+            *job.inputs["data"].json("notes.json"),
+            *plan.notes,
+            *load.fold_checks(job.inputs["folds"]),
+        ),
         config=config,
         plan=plan,
         features=_features(job),

@@ -6,6 +6,8 @@ finished members it answers in seconds.
 
 from __future__ import annotations
 
+import numpy as np
+
 from pipeline.combine import search, vote
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError
@@ -34,8 +36,7 @@ def build(job: Job) -> Built:
     oofs = align([load.oof(a, name) for name, a in members.items()])
     metric = metrics.get(config.competition.metric)
     y_N = samples.take(oofs[0].ids_N).labels
-    known = set(oofs[0].ids_N.tolist())
-    parts = [s.valid_ids for s in plan.splits if known.issuperset(s.valid_ids.tolist())]
+    parts = scoring.crossfit_parts(config, samples, plan, oofs[0].ids_N)
     blend, oof = search.cross_fit(oofs, y_N, parts, metric, config.ensemble.method)
     tests = [load.test(a, name) for name, a in members.items()]
     test = vote.soft_vote(tests, blend.weights, "ensemble")
@@ -45,13 +46,14 @@ def build(job: Job) -> Built:
     scores = {o.name: metric.score(samples.take(o.ids_N).labels, o.p_NC) for o in oofs}
     best = max(scores, key=lambda name: metric.sign * scores[name])
     against = scoring.compare(config, samples, oof, next(o for o in oofs if o.name == best))
-    card = scoring.score_card(config, samples, plan, oof, None)
+    by_fold = [oof.take(np.intersect1d(split.valid_ids, oof.ids_N)) for split in plan.splits]
+    card = scoring.score_card(config, samples, oof, scoring.scores_of(config, samples, by_fold), None)
     told = [
         *(
             f"{n:<14} OOF {scores[n]:.4f}  weight {w:.2f}"
             for n, w in zip(blend.members, blend.weights, strict=True)
         ),
-        *scoring.lines(card, metric.name, len(samples)),
+        *scoring.lines(card, len(samples)),
         f"the same weights on the predictions that chose them: {blend.naive:.4f} (optimistic)",
         f"ensemble against its best member {best}: {against}",
     ]
@@ -75,7 +77,7 @@ def build(job: Job) -> Built:
         "delta_high": against.high,
         "p_better": against.p_better,
         f"naive_{metric.name}": blend.naive,
-        "complete": float(len(oof) == len(samples)),
+        "complete": float(all(a.metrics.get("complete") == 1.0 for a in members.values())),
     }
     what = f"soft voting ({config.ensemble.method}) of {', '.join(members)}"
     description = note(what, "; ".join(told[:-1]), "make error-analysis", result=told[-1])

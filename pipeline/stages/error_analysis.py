@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipeline.analyze import compare, flips
 from pipeline.combine import submission
+from pipeline.core import metrics
 from pipeline.core.predictions import Interval, Probabilities
 from pipeline.core.types import LabelSpace
 from pipeline.record.runinfo import note
@@ -86,7 +87,7 @@ def _side(job: Job, side: str, space: LabelSpace) -> _Side:
         m = artifact.metrics
         oof = load.oof(artifact, path.stem)
         probabilities = load.test(artifact, path.stem)
-        score = Interval(m[f"oof_{config.metric}"], m["ci_low"], m["ci_high"], 0)
+        score = Interval(m[f"oof_{metrics.get(config.metric).name}"], m["ci_low"], m["ci_high"], 0)
     prediction = flips.Prediction(
         path.stem, read.ids_N, read.labels_N, probabilities, score, float(public) if public else None
     )

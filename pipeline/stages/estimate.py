@@ -39,8 +39,9 @@ def training(
     rows = 0
     for need in missing:
         fold = int(need.params["fold"])
-        labels = samples.take(plan.splits[fold].train_ids).for_training().labels
-        rows += len(resample.rows(labels, config.resample, fold, 0)) * config.train.epochs
+        split = plan.splits[fold]
+        part = resample.Part(samples.take(split.train_ids).for_training(), fold, split.times_T)
+        rows += resample.expected_rows(part, config.resample) * config.train.epochs
     n_classes = samples.space.n_classes
     known = _earlier(ctx.store, settings)
     if is_probe(settings):

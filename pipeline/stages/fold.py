@@ -10,8 +10,9 @@ from functools import partial
 
 from pipeline.core import metrics
 from pipeline.core.predictions import FoldResult
-from pipeline.core.types import FoldPlan, Samples
+from pipeline.core.types import Samples
 from pipeline.data import resample
+from pipeline.data.resample import Part, Resampled
 from pipeline.learn import checkpoint, fit, heads
 from pipeline.learn.job import FoldJob
 from pipeline.learn.weights import State
@@ -34,7 +35,10 @@ def build(job: Job) -> Built:
     number = int(job.params["fold"])
     samples = load.training(job.inputs["data"], job.home)
     plan = load.plan(job.inputs["folds"])
-    result, state = (_probe if is_probe(job.settings) else _network)(job, number, samples, plan)
+    part = load.part(dict(job.inputs), number, job.settings, job.home)
+    valid = samples.take(plan.splits[number].valid_ids)
+    chosen = resample.plan(part, job.settings.config.resample)
+    result, state = (_probe if is_probe(job.settings) else _network)(job, part, valid, chosen)
     files.write_probabilities(job.draft / "oof.npz", result.oof)
     files.write_json(job.draft / "history.json", list(result.history))
     checkpoint.save(job.draft / "weights.pt", {"weights": state})
@@ -45,20 +49,10 @@ def build(job: Job) -> Built:
         "train_loss": last["train_loss"],
         "gap": last["gap"],
         "images_per_second": last.get("images_per_second", 0.0),
-        "seconds_per_row": result.seconds / max(len(result.history) * _rows(job, number, samples, plan), 1),
+        "seconds_per_row": result.seconds / max(len(result.history) * len(chosen.rows(0)), 1),
         "weights_mb": sum(t.numel() * t.element_size() for t in state.values()) / 1e6,
     }
     return Built(metrics=figures)
-
-
-def _parts(samples: Samples, plan: FoldPlan, number: int) -> tuple[Samples, Samples]:
-    split = plan.splits[number]
-    return samples.take(split.train_ids).for_training(), samples.take(split.valid_ids)
-
-
-def _rows(job: Job, number: int, samples: Samples, plan: FoldPlan) -> int:
-    train, _ = _parts(samples, plan, number)
-    return len(resample.rows(train.labels, job.settings.config.resample, number, 0))
 
 
 def _on_epoch(job: Job, fold: int, epoch: int, entry: dict[str, float]) -> bool:
@@ -68,19 +62,18 @@ def _on_epoch(job: Job, fold: int, epoch: int, entry: dict[str, float]) -> bool:
     return True
 
 
-def _network(job: Job, number: int, samples: Samples, plan: FoldPlan) -> tuple[FoldResult, State]:
+def _network(job: Job, part: Part, valid: Samples, chosen: Resampled) -> tuple[FoldResult, State]:
     config = job.settings.config
-    train, valid = _parts(samples, plan, number)
     fold = FoldJob(
-        fold=number,
+        fold=part.fold,
         model=config.model,
         loss=config.loss,
         augment=config.augment,
         train=config.train,
-        train_samples=train,
+        train_samples=part.samples,
         valid_samples=valid,
         images=load.prepared(job.inputs["prepared"], "train"),
-        rows=partial(resample.rows, train.labels, config.resample, number),
+        rows=chosen.rows,
         metric=metrics.get(config.competition.metric).score,
         device=set_up(config.runtime),
         threads=config.runtime.threads,
@@ -90,21 +83,21 @@ def _network(job: Job, number: int, samples: Samples, plan: FoldPlan) -> tuple[F
     return fit.fit(fold, job.work, partial(_on_epoch, job))
 
 
-def _probe(job: Job, number: int, samples: Samples, plan: FoldPlan) -> tuple[FoldResult, State]:
+def _probe(job: Job, part: Part, valid: Samples, chosen: Resampled) -> tuple[FoldResult, State]:
     config = job.settings.config
     set_up(config.runtime)
-    train, valid = _parts(samples, plan, number)
     head = heads.HeadJob(
-        fold=number,
+        fold=part.fold,
         loss=config.loss,
         train=config.train,
-        train_samples=train,
+        train_samples=part.samples,
         valid_samples=valid,
         features=load.features(dict(job.inputs), "train", list(probe_views(job.settings))),
-        rows=partial(resample.rows, train.labels, config.resample, number),
+        rows=chosen.rows,
         metric=metrics.get(config.competition.metric).score,
+        synthetic=chosen.synthetic,
     )
     result, state = heads.fit_linear(head)
     for entry in result.history:
-        _on_epoch(job, number, int(entry["epoch"]), entry)
+        _on_epoch(job, part.fold, int(entry["epoch"]), entry)
     return result, state

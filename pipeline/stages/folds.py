@@ -1,25 +1,44 @@
-"""`folds`: the fold plan that every later stage shares.
+"""`make folds`: the fold plan that every later stage shares, and whether it is sound.
 
-Owns the stage only; splitting is `pipeline/data/folds.py`.
+    make folds ARGS="folds.kind=repeated folds.repeats=3"
+    make folds ARGS="folds.kind=column folds.column=fold folds.n=4"
+
+Owns the stage only; splitting is `pipeline/data/folds.py`, judging `pipeline/data/fold_health.py`.
 """
 
-from pipeline.data import folds, sources
+from dataclasses import asdict
+
+from pipeline.analyze import foldplan
+from pipeline.data import fold_health, folds, sources
 from pipeline.record import files
 from pipeline.stages import load
 from pipeline.stages.context import Built, Job
 
 
 def build(job: Job) -> Built:
-    """Write plan.npz and health.csv.
+    """Write plan.npz, health.csv, attributes.csv, checks.json and folds.html.
 
     Raises:
-        DataError: there are fewer groups than folds.
+        DataError: the samples cannot be split as asked.
     """
-    samples = files.read_samples(job.inputs["data"].folder / "train.npz", job.home)
-    plan = folds.plan(samples, job.settings.config.folds)
-    pool = load.training(job.inputs["data"], job.home)
+    config = job.settings.config
+    samples = load.samples(job.inputs["data"], "train", job.home)
+    plan = folds.plan(samples, config.folds)
+    checks = [asdict(check) for check in fold_health.checks(samples, plan)]
+    coverage = plan.coverage(samples.ids_N)
     if load.has_extra(job.inputs["data"]):
-        plan = sources.with_extra(plan, samples, load.samples(job.inputs["data"], load.EXTRA, job.home))
+        extra = load.samples(job.inputs["data"], load.EXTRA, job.home)
+        plan, samples = sources.with_extra(plan, samples, extra), samples.joined(extra)
     files.write_plan(job.draft / "plan.npz", plan)
-    folds.health(pool, plan).to_csv(job.draft / "health.csv")
-    return Built(metrics={"folds": float(len(plan))}, lines=plan.notes)
+    health, attributes = fold_health.health(samples, plan), fold_health.attributes(samples, plan)
+    health.to_csv(job.draft / "health.csv")
+    attributes.to_csv(job.draft / "attributes.csv", index=False)
+    files.write_json(job.draft / "checks.json", checks)
+    page = foldplan.FoldPage(health, attributes, checks, plan.notes, coverage.tolist())
+    title = config.competition.title or config.competition.name
+    html = foldplan.render_html(page, title, config)
+    (job.draft / "folds.html").write_text(html, encoding="utf-8")
+    faults = sum(check["severity"] == "fault" for check in checks)
+    figures = {"folds": len(plan), "faults": faults, "warnings": len(checks) - faults}
+    figures["unscored"] = int((coverage == 0).sum())
+    return Built({name: float(value) for name, value in figures.items()}, plan.notes)

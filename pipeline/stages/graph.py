@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, DataError, PodiumError, nearest
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store, content_key
@@ -20,6 +21,9 @@ from pipeline.settings.load import Settings
 from pipeline.settings.schema import NEUTRAL, Config
 from pipeline.stages import registry
 from pipeline.stages.registry import Need
+
+# Settings that may be `module:function`: the digest of that code enters the keys of what reads them.
+PLUGIN_SETTINGS = ("competition.metric",)
 
 
 def plain(model: BaseModel) -> dict[str, Any]:
@@ -94,7 +98,10 @@ class Graph:
         return registry.get(need.stage).inputs(self, need.settings, need.params)
 
     def _identity(self, need: Need) -> str:
-        """Digest of the files outside the store that define a result."""
+        """Digest of the files and of the user's own code outside the store that define a result."""
+        return self._files_of(need) + _own_code(need)
+
+    def _files_of(self, need: Need) -> str:
         if registry.get(need.stage).reads_files:
             return self._competition_files(need.settings)
         if need.stage == "boxes":
@@ -133,7 +140,7 @@ class Graph:
     def finished_members(self, settings: Settings) -> dict[str, str]:
         """Experiment name -> key of its newest finished inference on these data and folds."""
         wanted = {name: f"{name}/{self.key(Need(name, settings))}" for name in ("data", "folds")}
-        every = settings.config.folds.n
+        every = settings.config.folds.splits
         finished = {}
         for artifact in self.store.all():
             same = {name: artifact.inputs.get(name) for name in wanted} == wanted
@@ -141,6 +148,24 @@ class Graph:
             if artifact.stage == "infer" and same and len(folds) == every:
                 finished[str(artifact.manifest["experiment"])] = artifact.key
         return finished
+
+
+def _own_code(need: Need) -> str:
+    """Digests of the `module:function` settings that the stage reads; empty for most."""
+    sections = registry.get(need.stage).sections(need.settings)
+    named = {path: _value(need.settings.config, path) for path in PLUGIN_SETTINGS}
+    return "".join(
+        f" {path} {plugin.digest(name, Path.cwd(), path)}"
+        for path, name in named.items()
+        if plugin.is_plugin(name) and any(_covers(read, path) for read in sections)
+    )
+
+
+def _value(config: Config, path: str) -> str:
+    value: Any = config
+    for step in path.split("."):
+        value = getattr(value, step)
+    return str(value)
 
 
 def competition_root(settings: Settings) -> Path:

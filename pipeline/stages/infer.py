@@ -3,15 +3,16 @@
     make infer                                        the default experiment
     make infer ARGS="infer.views=[identity,hflip]"    other views, without training again
 
-Owns the stage only: out-of-fold images are seen by the fold that never trained on them, test images
-by all folds, averaged. Views are kept apart, so that they can be weighed later without a model.
+Owns the stage only: out-of-fold images are seen by folds that never trained on them, averaged where
+several do; test images by all folds, averaged. Views are kept apart, so that they can be weighed later
+without a model.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from pipeline.core.predictions import ViewProbabilities
+from pipeline.core.predictions import ViewProbabilities, pool_views
 from pipeline.core.types import Floats, FoldPlan, Samples
 from pipeline.data import views
 from pipeline.infer import predict
@@ -38,7 +39,8 @@ def build(job: Job) -> Built:
     config = job.settings.config
     samples = load.samples(job.inputs["data"], "train", job.home)
     plan = load.plan(job.inputs["folds"])
-    oof, test, cost = (_heads if is_probe(job.settings) else _networks)(job, samples, plan)
+    parts, test, cost = (_heads if is_probe(job.settings) else _networks)(job, samples, plan)
+    oof = pool_views(parts, "oof")
     for split, found in (("oof", oof), ("test", test)):
         files.write_views(job.draft / f"{split}_views.npz", found)
         files.write_probabilities(job.draft / f"{split}.npz", found.merge())
@@ -46,15 +48,16 @@ def build(job: Job) -> Built:
     plain = load.oof(job.inputs["train"], "one view")
     gain = scoring.compare(config, samples, merged, plain)
     rival = scoring.best_earlier(job.store, config, dict(job.inputs), job.key, job.settings.experiment)
-    card = scoring.score_card(config, samples, plan, merged, rival)
+    scores = scoring.scores_of(config, samples, [part.merge() for part in parts])
+    card = scoring.score_card(config, samples, merged, scores, rival)
     told = [
-        *scoring.lines(card, config.competition.metric, len(samples)),
+        *scoring.lines(card, len(samples)),
         f"{len(oof.views)} views against one: {gain}",
         f"{cost:.1f} ms an image for all views and folds",
     ]
     figures = {
         **card.figures,
-        "complete": float(len(merged) == len(samples)),
+        "complete": float(len(folds_of(job.settings)) == len(plan)),
         "ms_per_image": cost,
         "delta_tta": gain.delta,
     }
@@ -72,7 +75,7 @@ def _weights(fold: Artifact) -> State:
 
 def _networks(
     job: Job, samples: Samples, plan: FoldPlan
-) -> tuple[ViewProbabilities, ViewProbabilities, float]:
+) -> tuple[list[ViewProbabilities], ViewProbabilities, float]:
     config = job.settings.config
     how = Pass(set_up(config.runtime), config.runtime.infer_batch)
     seen = views.parse_all(config.infer.views)
@@ -87,10 +90,12 @@ def _networks(
         found, ms = predict.predict_views(network, test, test.ids_N, classes, seen, how)
         tests.append(found)
         cost += ms
-    return _pool(oof), _mean(tests), cost
+    return oof, _mean(tests), cost
 
 
-def _heads(job: Job, samples: Samples, plan: FoldPlan) -> tuple[ViewProbabilities, ViewProbabilities, float]:
+def _heads(
+    job: Job, samples: Samples, plan: FoldPlan
+) -> tuple[list[ViewProbabilities], ViewProbabilities, float]:
     names = list(job.settings.config.infer.views)
     inputs = dict(job.inputs)
     train, test = (load.features(inputs, split, names) for split in ("train", "test"))
@@ -104,16 +109,7 @@ def _heads(job: Job, samples: Samples, plan: FoldPlan) -> tuple[ViewProbabilitie
         found, ms = predict.predict_head(head, test, classes)
         tests.append(found)
         cost += ms
-    return _pool(oof), _mean(tests), cost
-
-
-def _pool(parts: list[ViewProbabilities]) -> ViewProbabilities:
-    """Out-of-fold images of all folds, each once, in id order."""
-    ids = np.concatenate([p.ids_N for p in parts])
-    p_VNC = np.concatenate([p.p_VNC for p in parts], axis=1)
-    order = np.argsort(ids)
-    first = parts[0]
-    return ViewProbabilities(ids[order], first.classes, first.views, p_VNC[:, order], "oof")
+    return oof, _mean(tests), cost
 
 
 def _mean(parts: list[ViewProbabilities]) -> ViewProbabilities:

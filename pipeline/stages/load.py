@@ -16,9 +16,12 @@ from pipeline.core.types import FoldPlan, Samples, Strings, strings
 from pipeline.data.boxes import Key, read_table
 from pipeline.data.images import DecodedImages, PreparedImages, image_key
 from pipeline.data.look import Look
+from pipeline.data.resample import Part
 from pipeline.record import files
 from pipeline.record.store import Artifact
+from pipeline.settings.load import Settings
 from pipeline.settings.schema import Config
+from pipeline.stages.registry import neighbour_views
 
 EXTRA = "extra"
 
@@ -58,6 +61,19 @@ def plan(folds: Artifact) -> FoldPlan:
 def health(folds: Artifact) -> pd.DataFrame:
     """The fold health table, one row a fold."""
     return pd.read_csv(folds.folder / "health.csv", index_col=0)
+
+
+def part(inputs: dict[str, Artifact], number: int, settings: Settings, home: Path) -> Part:
+    """A fold's training part, with the features that its resampling looks at."""
+    split = plan(inputs["folds"]).splits[number]
+    train = training(inputs["data"], home).take(split.train_ids).for_training()
+    views = neighbour_views(settings)
+    return Part(train, number, split.times_T, features(inputs, "train", views) if views else None)
+
+
+def fold_checks(folds: Artifact) -> tuple[str, ...]:
+    """What the checks of the fold plan found, one line each, faults first."""
+    return tuple(f"{c['severity']}: {c['text']}; {c['remedy']}" for c in folds.json("checks.json"))
 
 
 def decoded(images: Artifact) -> DecodedImages:

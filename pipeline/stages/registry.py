@@ -10,11 +10,12 @@ A new stage is a new file with a `build(job)` and one entry in `STAGES`. A `refu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.settings.load import Settings
+from pipeline.settings.schema import FEATURE_METHODS
 
 if TYPE_CHECKING:
     from pipeline.stages.graph import Graph
@@ -106,7 +107,7 @@ def probe_views(settings: Settings) -> tuple[str, ...]:
 def folds_of(settings: Settings) -> list[int]:
     """The folds that were asked for, ascending."""
     asked = settings.config.train.folds
-    return sorted(asked) if asked is not None else list(range(settings.config.folds.n))
+    return sorted(asked) if asked is not None else list(range(settings.config.folds.splits))
 
 
 def _fold_sections(settings: Settings) -> tuple[str, ...]:
@@ -154,13 +155,33 @@ def _eda_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
     }
 
 
+def neighbour_views(settings: Settings) -> list[str]:
+    """The views whose features resampling looks at; none for random draws."""
+    if settings.config.resample.method not in FEATURE_METHODS:
+        return []
+    return list(probe_views(settings)) if is_probe(settings) else ["identity"]
+
+
+def _neighbours(settings: Settings) -> Inputs:
+    """Features for resampling: the probe's own, or those of a frozen backbone beside the network."""
+    beside = settings
+    if not is_probe(settings):
+        config = settings.config.model_copy(update={"model": settings.config.resample.features})
+        beside = replace(settings, config=config)
+    return {f"train:{view}": _features(beside, "train", view) for view in neighbour_views(settings)}
+
+
+def _resample_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    return {"data": Need("data", settings), "folds": Need("folds", settings), **_neighbours(settings)}
+
+
 def _fold_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
     common = {"data": Need("data", settings), "folds": Need("folds", settings)}
     if is_probe(settings):
         return common | {
             f"train:{view}": _features(settings, "train", view) for view in probe_views(settings)
         }
-    return common | {"prepared": Need("prepared", settings)}
+    return common | {"prepared": Need("prepared", settings), **_neighbours(settings)}
 
 
 def _fold_needs(settings: Settings) -> Inputs:
@@ -197,7 +218,8 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage(
-            "data", 3, "tables and labels", lambda settings: DATA_SETTINGS, _data_inputs, reads_files=True
+            "data", 4, "tables and labels", _reads(*DATA_SETTINGS, "folds.column"), _data_inputs,
+            reads_files=True,
         ),
         Stage(
             "images", 3, "decoded images and their facts",
@@ -213,15 +235,15 @@ STAGES: dict[str, Stage] = {
             _reads("images", "crop", "preprocess", "augment", "preview", "train.seed"),
             _preview_inputs, tracked=True,
         ),
-        Stage("folds", 2, "the fold plan", _reads("folds"), _needs("data")),
+        Stage("folds", 3, "the fold plan", _reads("folds"), _needs("data")),
         Stage(
             "eda", 3, "what is in the data, worst harm first",
             _reads("eda", "report.thumbnail_px", "report.per_class", "images.resize", "resample.method"),
             _eda_inputs, tracked=True,
         ),
         Stage(
-            "resample", 1, "what each fold's training part will show", _reads("resample"),
-            _needs("data", "folds"), tracked=True,
+            "resample", 2, "what each fold's training part will show", _reads("resample"),
+            _resample_inputs, tracked=True,
         ),
         Stage("features", 1, "outputs of the frozen backbone", _reads("model"), _needs("data", "prepared")),
         Stage("fold", 1, "one fold, trained", _fold_sections, _fold_inputs),

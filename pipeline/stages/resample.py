@@ -1,6 +1,7 @@
 """`make resample`: what each fold's training part will show, class by class, before and after.
 
     make resample ARGS="resample.method=under resample.to=cap resample.cap=200"
+    make resample ARGS="experiment=probe resample.method=smote"
 
 Owns the stage only; rows are chosen by `pipeline/data/resample.py`, again for each fold and epoch.
 """
@@ -11,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from pipeline.analyze import resampling
-from pipeline.core.types import Ints
 from pipeline.data import resample
 from pipeline.record.runinfo import note
 from pipeline.stages import load
@@ -25,18 +25,20 @@ def build(job: Job) -> Built:
         ConfigError: `to` needs a cap or a ratio that is not given.
     """
     config = job.settings.config
-    samples = load.training(job.inputs["data"], job.home)
-    classes = samples.space.classes
-
-    def count(labels: Ints) -> Ints:
-        return np.bincount(labels, minlength=len(classes))
+    classes = load.samples(job.inputs["data"], "train", job.home).space.classes
 
     tables = []
-    for number, split in enumerate(load.plan(job.inputs["folds"]).splits):
-        labels = samples.take(split.train_ids).for_training().labels
-        rows = resample.rows(labels, config.resample, number, 0)
-        before, after = count(labels), count(labels[rows.index_R])
-        tables.append(pd.DataFrame({"fold": number, "class": classes, "before": before, "after": after}))
+    for number in range(len(load.plan(job.inputs["folds"]))):
+        part = load.part(dict(job.inputs), number, job.settings, job.home)
+        chosen = resample.plan(part, config.resample)
+        rows = chosen.rows(0)
+        labels = part.samples.labels
+        before, after = resample.counts(labels, rows, len(classes))
+        copied = np.bincount(labels[rows.index_R[rows.policy_R > 0]], minlength=len(classes))
+        made = chosen.synthetic.labels_S if chosen.synthetic else np.zeros(0, np.int64)
+        synthetic = np.bincount(made, minlength=len(classes))
+        columns = {"before": before, "after": after + synthetic, "copies": copied, "synthetic": synthetic}
+        tables.append(pd.DataFrame({"fold": number, "class": classes, **columns}))
     counts = pd.concat(tables, ignore_index=True)
     found = resampling.summarize(counts, config)
     title = config.competition.title or config.competition.name

@@ -6,7 +6,7 @@ Does not own metrics or intervals (`core/metrics.py`, `core/statistics.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,16 @@ import numpy as np
 
 from pipeline.core import metrics, statistics
 from pipeline.core.predictions import Comparison, Interval, Probabilities
-from pipeline.core.types import FoldPlan, Samples
+from pipeline.core.types import FoldPlan, Samples, Strings
+from pipeline.data import deal
 from pipeline.record.store import SHORT, Artifact, Store
 from pipeline.settings.schema import Config
 from pipeline.stages import load
 from pipeline.stages.context import flat
 
 SCORED = ("train", "infer", "ensemble")
+# Parts that groups are dealt into where the folds themselves are no such parts.
+CROSSFIT_PARTS = 5
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,14 @@ class Card:
     """How good one set of out-of-fold predictions is.
 
     Args:
+        metric: its name.
         interval: the pooled score.
         figures: for manifests and MLflow.
         against: the comparison with the best earlier run, if there is one on the same data and folds.
         rival: what that run is called.
     """
 
+    metric: str
     interval: Interval
     figures: dict[str, float]
     against: Comparison | None
@@ -41,16 +46,22 @@ class Card:
 
 
 def score_card(
-    config: Config, samples: Samples, plan: FoldPlan, oof: Probabilities, rival: Artifact | None
+    config: Config,
+    samples: Samples,
+    oof: Probabilities,
+    folds: Sequence[float],
+    rival: Artifact | None,
 ) -> Card:
-    """Score pooled out-of-fold predictions, by class, by attribute and against the best earlier run."""
+    """Score pooled out-of-fold predictions, by class, by attribute and against the best earlier run.
+
+    `folds` holds the score of each fold by itself.
+    """
     metric = metrics.get(config.competition.metric)
     known = samples.take(oof.ids_N)
     draws, seed = config.statistics.draws, config.statistics.seed
     interval = statistics.interval(metric, known.labels, oof.p_NC, known.groups_N, draws, seed)
     table = metrics.per_class(known.labels, oof.labels(), samples.space.n_classes)
     present = table.support_C > 0
-    folds = fold_scores(config, samples, plan, oof)
     figures = {
         f"oof_{metric.name}": interval.value,
         "ci_low": interval.low,
@@ -65,7 +76,7 @@ def score_card(
     if against:
         figures |= {"delta_vs_best": against.delta, "p_better": against.p_better}
         figures |= {"delta_low": against.low, "delta_high": against.high}
-    return Card(interval, figures, against, title(rival) if rival else "")
+    return Card(metric.name, interval, figures, against, title(rival) if rival else "")
 
 
 def compare(config: Config, samples: Samples, new: Probabilities, old: Probabilities) -> Comparison:
@@ -85,15 +96,25 @@ def compare(config: Config, samples: Samples, new: Probabilities, old: Probabili
     )
 
 
-def fold_scores(config: Config, samples: Samples, plan: FoldPlan, oof: Probabilities) -> list[float]:
-    """The metric on each fold's validation part, for the folds that were predicted."""
+def scores_of(config: Config, samples: Samples, parts: Sequence[Probabilities]) -> list[float]:
+    """The metric on each part's own predictions, e.g. those of one fold."""
     metric = metrics.get(config.competition.metric)
-    scores = []
-    for split in plan.splits:
-        ids = np.intersect1d(split.valid_ids, oof.ids_N)
-        if len(ids):
-            scores.append(metric.score(samples.take(ids).labels, oof.take(ids).p_NC))
-    return scores
+    return [metric.score(samples.take(p.ids_N).labels, p.p_NC) for p in parts if len(p)]
+
+
+def crossfit_parts(config: Config, samples: Samples, plan: FoldPlan, ids: Strings) -> list[Strings]:
+    """Disjoint parts of `ids` that share no group: some to fit on, the others to judge on.
+
+    The folds' own validation parts where they are such parts; where a plan validates an image more
+    than once or not at all, or splits groups, the groups are dealt anew.
+    """
+    valid = [np.intersect1d(split.valid_ids, ids) for split in plan.splits]
+    parts = [part for part in valid if len(part)]
+    groups = [np.unique(samples.take(part).groups_N) for part in parts]
+    whole = sum(len(g) for g in groups) == len(np.unique(samples.take(ids).groups_N))
+    if len(parts) > 1 and whole and sum(len(p) for p in parts) == len(ids):
+        return parts
+    return deal.parts_of_groups(samples.take(ids), CROSSFIT_PARTS, config.folds.seed)
 
 
 def title(artifact: Artifact) -> str:
@@ -123,11 +144,11 @@ def best_earlier(
     return max(rivals, key=lambda a: metric.sign * a.metrics[name], default=None)
 
 
-def lines(card: Card, metric: str, n_all: int) -> list[str]:
+def lines(card: Card, n_all: int) -> list[str]:
     """What the terminal says about a card."""
     some = card.figures["images_scored"]
     share = "" if some == n_all else f" on {some:.0f} of {n_all} images"
-    found = [f"OOF {metric} {card.interval}{share}"]
+    found = [f"OOF {card.metric} {card.interval}{share}"]
     if card.against:
         found.append(f"against {card.rival}: {card.against}")
     return found

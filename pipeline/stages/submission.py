@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.combine import leaderboard, submission
+from pipeline.core import metrics
 from pipeline.record import files
 from pipeline.record.digests import sha256_file, write_atomic
 from pipeline.record.store import Artifact, Store
@@ -59,7 +60,7 @@ def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
             "manifest": {k: v for k, v in artifact.manifest.items() if k != "files"},
         }
         write_atomic(path.with_suffix(".json"), files.json_bytes(provenance))
-    metric = config.metric
+    metric = metrics.get(config.metric).name
     entry = leaderboard.Entry(
         name=path.stem,
         created=str(artifact.manifest["created"]),

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core import metrics
-from pipeline.core.predictions import Probabilities
+from pipeline.core.predictions import pool
 from pipeline.record import files
 from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
@@ -52,14 +52,16 @@ def build(job: Job) -> Built:
     samples = load.samples(job.inputs["data"], "train", job.home)
     plan = load.plan(job.inputs["folds"])
     folds = folds_of(job.settings)
-    oof = pool([load.oof(job.inputs[f"fold{k}"], f"fold {k}") for k in folds], job.settings.experiment)
+    parts = [load.oof(job.inputs[f"fold{k}"], f"fold {k}") for k in folds]
+    oof = pool(parts, job.settings.experiment)
     history = pd.concat(
         [pd.DataFrame(job.inputs[f"fold{k}"].json("history.json")).assign(fold=k) for k in folds]
     )
     history.to_csv(job.draft / "history.csv", index=False)
     files.write_probabilities(job.draft / "oof.npz", oof)
     rival = scoring.best_earlier(job.store, config, dict(job.inputs), job.key, job.settings.experiment)
-    card = scoring.score_card(config, samples, plan, oof, rival)
+    scores = scoring.scores_of(config, samples, parts)
+    card = scoring.score_card(config, samples, oof, scores, rival)
     table = metrics.per_class(samples.take(oof.ids_N).labels, oof.labels(), samples.space.n_classes)
     per_class = pd.DataFrame(
         {
@@ -71,27 +73,18 @@ def build(job: Job) -> Built:
         }
     )
     per_class.to_csv(job.draft / "per_class.csv", index=False)
-    told = scoring.lines(card, config.competition.metric, len(samples))
-    scores = scoring.fold_scores(config, samples, plan, oof)
+    told = scoring.lines(card, len(samples))
     told.append("folds " + " ".join(f"{s:.3f}" for s in scores))
     worst = per_class[per_class.support > 0].nsmallest(1, "f1").iloc[0]
     told.append(f"worst class {worst['class']}: F1 {worst['f1']:.3f} on {worst['support']} images")
     last = history[history.epoch == history.epoch.max()]
     gap = float((last.train_loss - last.valid_loss).mean()) if "valid_loss" in last else float("nan")
-    figures = {**card.figures, "complete": float(len(oof) == len(samples))}
+    figures = {**card.figures, "complete": float(len(folds) == len(plan))}
     if np.isfinite(gap):
         figures["loss_gap"] = -gap
     description = _description(job, told)
     tags = scoring.tags(card, rival, job.resolved)
     return Built(figures, tuple(told), description, ("per_class.csv", "history.csv"), tags)
-
-
-def pool(parts: list[Probabilities], name: str) -> Probabilities:
-    """Out-of-fold probabilities of several folds as one; no id may come twice."""
-    ids = np.concatenate([p.ids_N for p in parts])
-    p_NC = np.concatenate([p.with_classes(parts[0].classes).p_NC for p in parts])
-    order = np.argsort(ids)
-    return Probabilities(ids[order], parts[0].classes, p_NC[order], name)
 
 
 def _description(job: Job, told: list[str]) -> str:

@@ -1,0 +1,166 @@
+"""`module:function` in the settings: code of the user's own, from the current folder.
+
+Owns finding, digesting, loading and calling it, with errors that name the file and the line. Does not
+own what a function must be: the room that uses it says so (a metric: `core/metrics.py`).
+
+The digest covers the module's file and every module of the same folder that it imports, so that a
+changed helper makes results anew as well. Installed packages are not covered.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import math
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pipeline.core.errors import ConfigError, nearest
+
+NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$")
+
+
+def is_plugin(name: str) -> bool:
+    """Whether a setting's value means code of the user's own."""
+    return ":" in name
+
+
+def digest(name: str, folder: Path, setting: str) -> str:
+    """sha256 of the sources behind `module:function`, without running them.
+
+    Args:
+        name: e.g. "mymetrics:fbeta".
+        folder: where the module lies.
+        setting: which setting names it, for messages.
+
+    Raises:
+        ConfigError: as `load`, except for what only running the code can tell.
+    """
+    found = hashlib.sha256()
+    for path in _sources(name, folder, setting):
+        found.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return found.hexdigest()
+
+
+def load(name: str, folder: Path, setting: str) -> Callable[..., Any]:
+    """The function behind `module:function`; its module is run once per version of its sources.
+
+    Args:
+        name: e.g. "mymetrics:fbeta"; a module in a sub-folder is "mine.metrics:fbeta".
+        folder: where the module lies.
+        setting: which setting names it, for messages.
+
+    Raises:
+        ConfigError: a malformed name, no such file, code that does not parse or fails while it is
+            imported, no such function.
+    """
+    wanted = name.partition(":")[2]
+    module = _module(name, folder, setting)
+    if not hasattr(module, wanted):
+        functions = [k for k, v in vars(module).items() if callable(v) and not k.startswith("_")]
+        hint = nearest(wanted, functions) or f"there are: {', '.join(functions) or 'none'}"
+        raise ConfigError(f"{setting}: {module.__file__} has no function `{wanted}`", remedy=hint)
+    function = getattr(module, wanted)
+    if not callable(function):
+        raise ConfigError(f"{setting}: `{wanted}` of {module.__file__} is no function but {function!r}")
+    return function  # type: ignore[no-any-return]
+
+
+def number(name: str, function: Callable[..., Any], *arguments: Any) -> float:
+    """Call a user's function that must give one finite number.
+
+    Raises:
+        ConfigError: it failed, naming the line, or gave something else.
+    """
+    try:
+        value = function(*arguments)
+    except Exception as error:
+        raise ConfigError(f"{name} failed{_where(error)}: {type(error).__name__}: {error}") from error
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{name} returned {value!r}", remedy="return one number") from None
+    if not math.isfinite(found):
+        raise ConfigError(f"{name} returned {found}", remedy="return a finite number for every input")
+    return found
+
+
+def _module(name: str, folder: Path, setting: str) -> ModuleType:
+    path = _path(name, folder, setting)
+    # A name of its own, so that it hides no installed module; the digest, so that a change is seen.
+    known = f"podium_plugin_{digest(name, folder, setting)[:16]}_{path.stem}"
+    if known in sys.modules:
+        return sys.modules[known]
+    spec = importlib.util.spec_from_file_location(known, path)
+    assert spec is not None and spec.loader is not None, f"{path} is a Python file"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[known] = module
+    sys.path.insert(0, str(folder))  # its helpers lie beside it
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[known]
+        raise ConfigError(
+            f"{setting}: {path} cannot be imported{_where(error)}: {type(error).__name__}: {error}",
+            remedy=f"mend it until `python {path.name}` runs",
+        ) from error
+    finally:
+        sys.path.remove(str(folder))
+    return module
+
+
+def _path(name: str, folder: Path, setting: str) -> Path:
+    if not NAME.match(name):
+        raise ConfigError(f"{setting}: `{name}` is not of the form module:function, e.g. mymetrics:fbeta")
+    module = name.partition(":")[0]
+    path = folder / f"{module.replace('.', '/')}.py"
+    if not path.is_file():
+        hint = nearest(module, [p.stem for p in folder.glob("*.py")])
+        remedy = hint or f"write {path.name} there, or run from the folder that holds it"
+        raise ConfigError(
+            f"{setting}: `{name}`: there is no {path.relative_to(folder)} in {folder}", remedy=remedy
+        )
+    return path
+
+
+def _sources(name: str, folder: Path, setting: str) -> list[Path]:
+    """The module's file and the files of the folder that it imports, in sorted order."""
+    todo, found = [_path(name, folder, setting)], set[Path]()
+    while todo:
+        path = todo.pop()
+        if path in found:
+            continue
+        found.add(path)
+        try:
+            tree = ast.parse(path.read_bytes(), str(path))
+        except (SyntaxError, ValueError) as error:
+            line = getattr(error, "lineno", None)
+            at = f" line {line}" if line else ""
+            raise ConfigError(f"{setting}: {path}{at}: {getattr(error, 'msg', error)}") from None
+        todo += [p for word in _imported(tree) if (p := folder / f"{word.replace('.', '/')}.py").is_file()]
+    return sorted(found)
+
+
+def _imported(tree: ast.Module) -> list[str]:
+    words: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            words += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            base = node.module or ""
+            words += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return words
+
+
+def _where(error: BaseException) -> str:
+    """` at mymetrics.py line 12`: the deepest frame outside installed packages."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename]
+    if not frames:
+        return ""
+    return f" at {Path(frames[-1].filename).name} line {frames[-1].lineno}"
