@@ -13,7 +13,7 @@ TESTS ?=
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install env all eda folds resample train infer ensemble error-analysis score runs ui config du gc pin \
+.PHONY: help install env new all eda folds resample train infer ensemble error-analysis score runs ui config du gc pin \
 	check test test-slow test-browser test-gpu lock clean
 
 help:  ## this list
@@ -25,6 +25,10 @@ install:  ## build the environment, or find it; prints where it is
 
 env:
 	@$(PYTHON) tools/bootstrap.py > /dev/null
+
+new: env  ## describe a competition: NAME=pets TRAIN=train.csv IMAGES=dir TEST=… SAMPLE=…; no TRAIN: a folder per class
+	@$(PIPELINE) new --name "$(NAME)" --images "$(IMAGES)" $(if $(TRAIN),--train "$(TRAIN)") \
+		$(if $(TEST),--test "$(TEST)") $(if $(SAMPLE),--sample "$(SAMPLE)") $(ARGS)
 
 all: env  ## everything, EDA to error analysis, then a summary
 	@$(PIPELINE) all $(ARGS)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS = {
+    "new": "look at a competition's files and write its configuration",
     "all": "everything: EDA to error analysis, then a summary",
     "eda": "report on the data, worst harm first",
     "folds": "the fold plan, its health, and whether it is sound",
@@ -45,6 +46,12 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument(
             "--rehash", action="store_true", help="read every file again instead of trusting its mtime"
         )
+        if name == "new":
+            one.add_argument("--name", required=True, help="of the competition and its file")
+            one.add_argument("--images", required=True, help="folder of images, or of a folder per class")
+            one.add_argument("--train", help="training table; without it: a folder per class")
+            one.add_argument("--test", help="test table or folder; without it: the sample's, or held out")
+            one.add_argument("--sample", help="the host's sample submission")
         if name == "score":
             one.add_argument("--file", help="a host-format CSV; without it: every submission not yet scored")
             one.add_argument("--public", type=float, help="the public score that the host showed")

@@ -7,6 +7,7 @@ Owns the story of a command. Does not own parsing words (`pipeline/__main__.py`)
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -173,6 +174,24 @@ def _ledger(ctx: Context) -> None:
             ctx.say(hostscore.described(entry))
 
 
+def _new(ctx: Context, options: Options) -> None:
+    # Imported here: no other command looks at files that nobody has described.
+    from pipeline.data.guess.request import Request
+    from pipeline.stages import new
+
+    if not options.images.strip():
+        raise DataError(
+            "IMAGES is missing", remedy="make new NAME=pets IMAGES=folder, or with TRAIN=train.csv"
+        )
+    train, test, sample = (Path(p) if p else None for p in (options.train, options.test, options.sample))
+    request = Request(options.name, Path(options.images), train, test, sample, ctx.home)
+    written = new.create(request, ctx.settings)
+    ctx.say(f"wrote {os.path.relpath(written.path)}")
+    for line in written.lines:
+        ctx.say(line)
+    ctx.say(f'next: make eda ARGS="competition={options.name}", or make all with the same ARGS')
+
+
 def _runs(ctx: Context, options: Options) -> None:
     for line in runs.table(ctx.store, ctx.settings.config.competition.name):
         ctx.say(line)
@@ -248,6 +267,7 @@ def _summary(ctx: Context, blend: Artifact, path: Path, report: Artifact, second
 
 
 COMMANDS: dict[str, Callable[[Context, Options], None]] = {
+    "new": _new,
     "all": _all,
     "eda": _stage("eda"),
     "folds": _folds,
