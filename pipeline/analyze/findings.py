@@ -4,7 +4,7 @@ Owns the type and the scale of harm. Does not own the judgements (`judge.py` and
 
 Harm is one number for all kinds, so that they can be put in order: about what share of the score, or
 of its estimate, is at stake. A label that is surely wrong counts whole; a copy across groups counts
-half, for it flatters the estimate on one image and harms no model; a strange picture counts a fifth.
+half, for it flatters the estimate on one image and harms no model; a strange picture counts a tenth.
 The weights are judgement, the shares are counted.
 """
 

@@ -15,15 +15,17 @@ from pipeline.analyze.survey import Duplicates, Survey
 
 # A near-duplicate may be two things that look alike.
 SURE, LIKELY = 1.0, 0.8
+LEAST = 1e-4
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """One way in which copies do harm."""
+    """One way in which copies do harm: `weight` times the share of the split, at most `most`."""
 
     name: str
     applies: Callable[[Duplicates], bool]
     weight: float
+    most: float
     split: str
     where: str
     meaning: str
@@ -35,6 +37,7 @@ KINDS = (
         "conflict",
         lambda d: d.conflict,
         1.0,
+        1.0,
         "train",
         "with different labels",
         "At least one label of each set is wrong, and no model can be right on all of its images.",
@@ -43,6 +46,7 @@ KINDS = (
     _Kind(
         "train_test",
         lambda d: d.train_test,
+        1.0,
         1.0,
         "test",
         "in both train and test",
@@ -53,6 +57,7 @@ KINDS = (
         "groups",
         lambda d: d.across_groups,
         0.5,
+        1.0,
         "train",
         "across groups",
         "A copy may train while its twin validates: the out-of-fold score is too high.",
@@ -62,6 +67,7 @@ KINDS = (
         "inside",
         lambda d: True,
         0.05,
+        0.0015,
         "train",
         "inside one group and class, or inside the test set",
         "They never sit on both sides of a split; the repeated images only count more.",
@@ -101,7 +107,7 @@ def _finding(
     return Finding(
         name,
         # A kind that is told is never for information only, even where it lies in the test set alone.
-        max(kind.weight * sure * share, 1e-4),
+        min(max(kind.weight * sure * share, LEAST), kind.most),
         headline,
         kind.meaning + maybe,
         kind.answer,

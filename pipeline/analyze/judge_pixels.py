@@ -15,7 +15,7 @@ from pipeline.settings.schema import Config, EdaSettings
 ASPECT_SPREAD = 1.25
 # Shares of the score at stake; see findings.py.
 SQUASHED, VARIED = 0.003, 0.0005
-STRANGE, MOST_STRANGE = 0.2, 0.009
+STRANGE, MOST_STRANGE = 0.1, 0.009
 SHIFTED = 0.05
 
 

@@ -17,6 +17,10 @@ LOOKS = ("brightness", "contrast", "sharpness")
 SHAPES = ("size", "aspect")
 # The median absolute deviation of a normal distribution, as a share of its standard deviation.
 MAD_OF_NORMAL = 1.4826
+# Keeps the logarithm of a blank image finite. Larger, it would hide how much blurrier one is than others.
+TINY = 0.1
+# Too much contrast or sharpness is no harm; of the other measures both ends are.
+LOW_ONLY = ("contrast", "sharpness")
 # Spreads are never taken below this: where all images but one have the same size, the MAD is zero.
 FLOOR = {"brightness": 0.1, "contrast": 0.05, "sharpness": 0.1, "size": 0.05, "aspect": 0.03}
 
@@ -31,13 +35,13 @@ def robust_z(images: pd.DataFrame) -> pd.DataFrame:
         Columns brightness, contrast, sharpness, size, aspect.
     """
     share = (images["brightness"].to_numpy(np.float64) + 1) / 257
-    contrast = np.log(images["contrast"].to_numpy(np.float64) + 1)
+    contrast = np.log(images["contrast"].to_numpy(np.float64) + TINY)
     width, height = (images[name].to_numpy(np.float64) for name in ("width", "height"))
     scaled = {
         "brightness": np.log(share / (1 - share)),
         "contrast": contrast,
         # The Laplacian's variance grows with the square of the contrast: a dim image is not blurred.
-        "sharpness": np.log(images["blur"].to_numpy(np.float64) + 1) - 2 * contrast,
+        "sharpness": np.log(images["blur"].to_numpy(np.float64) + TINY) - 2 * contrast,
         "size": np.log(width * height),
         "aspect": np.log(width / height),
     }
@@ -45,7 +49,7 @@ def robust_z(images: pd.DataFrame) -> pd.DataFrame:
 
 
 def outliers(images: pd.DataFrame, limit: float) -> pd.DataFrame:
-    """Every measure of every image beyond the limit, farthest first.
+    """Every measure of every image beyond the limit on a side that does harm, farthest first.
 
     Args:
         images: as for `robust_z`, with split and id.
@@ -71,12 +75,16 @@ def outliers(images: pd.DataFrame, limit: float) -> pd.DataFrame:
             }
         )
         for name in z.columns
-        if (far := z[name].abs() > limit).any()
+        if (far := _far(z[name], limit)).any()
     ]
     if not parts:
         return pd.DataFrame(columns=["split", "id", "measure", "value", "z"])
     table = pd.concat(parts, ignore_index=True)
     return table.sort_values("z", key=np.abs, ascending=False, kind="stable", ignore_index=True)
+
+
+def _far(z: "pd.Series[float]", limit: float) -> "pd.Series[bool]":
+    return z < -limit if z.name in LOW_ONLY else z.abs() > limit
 
 
 def _z(values: Values, floor: float) -> Values:

@@ -401,9 +401,9 @@ class EdaSettings(Section):
         12, "near-duplicates: perceptual hashes (64 bits) may differ in so many bits", ge=0, le=24
     )
     near_ratio: float = fact(
-        0.4, "near-duplicates: at most this share of the distance to other pictures", ge=0, le=1
+        0.35, "near-duplicates: at most this share of the distance to other pictures", ge=0, le=1
     )
-    outlier_z: float = fact(6.0, "robust standard deviations from which an image is an outlier", ge=2, le=50)
+    outlier_z: float = fact(4.5, "robust standard deviations from which an image is an outlier", ge=2, le=50)
     shift_on: Literal["facts", "features"] = fact(
         "facts", "tell train from test by image facts, or by features of the frozen model (slower)"
     )
