@@ -176,7 +176,7 @@ def _patch(
         where = f"{table.name} row {line} (id {name})"
         attribute = settings.attributes[at[word]] if word in at else None
         if attribute is None:
-            hint = nearest(word, at) or f"there are: {', '.join(at)}"
+            hint = nearest(word, at, 1) or f"there are: {', '.join(at)}"
             faults.add("unknown patch attributes", f"{where}: no attribute `{word}`; {hint}")
             continue
         kind, what = _fault(attribute, nfc(value))

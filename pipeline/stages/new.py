@@ -82,7 +82,7 @@ def _tried(request: Request, settings: Settings, path: Path) -> list[str]:
     try:
         data = competition.load(made.config.competition, competition_root(made))
     except DataError as error:
-        remedy = f"{path} is written; mend the files or that file, then run make eda"
+        remedy = f"{error.remedy}; {path} is written, so that make eda tries again"
         raise DataError(error.headline, error.faults, remedy) from error
     train = data.train
     count_C = np.bincount(train.labels, minlength=train.space.n_classes)

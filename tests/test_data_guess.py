@@ -1,0 +1,170 @@
+"""Guesses about tables and file names that nobody has described."""
+
+import numpy as np
+import pytest
+import yaml
+from bring_world import picture, table
+
+from pipeline.core.errors import DataError
+from pipeline.core.tables import read_table
+from pipeline.data.guess import columns
+from pipeline.data.guess.proposal import Proposal
+from pipeline.data.guess.propose import class_folders, propose
+from pipeline.data.guess.request import Request
+
+
+def written(path, header, rows):
+    return read_table(table(path, header, rows))
+
+
+@pytest.mark.parametrize(
+    ("names", "part"),
+    [
+        ([f"p{p:03d}_{k}m.jpg" for p in range(20) for k in range(3)], "p000"),
+        ([f"glass/p{p:03d}-{k}.jpg" for p in range(20) for k in range(3)], "p000"),
+        ([f"{p:02x}f_{k}.jpg" for p in range(20) for k in range(3)], "00f"),
+        ([f"IMG_2019{p:04d}_{k}.jpg" for p in range(20) for k in range(3)], "IMG_20190000"),
+        ([f"x/person{p}/{k}.jpg" for p in range(20) for k in range(3)], "person0"),
+    ],
+)
+def test_groups_in_file_names(names, part):
+    classes = [n % 2 for n in range(len(names))]
+    _, why = columns.group_patterns(names, classes)[0]
+    assert why.endswith(f"20 for 60 images, e.g. {part}"), why
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"glass{n}.jpg" for n in range(60)],
+        [f"{'glass' if n % 2 else 'paper'}_{n}.jpg" for n in range(60)],
+        [f"IMG_{n:04d}.jpg" for n in range(60)],
+        [f"{n:04d}_a.jpg" for n in range(60)],
+        [f"glass/{n}.jpg" for n in range(60)],
+    ],
+)
+def test_what_is_no_group(names):
+    assert columns.group_patterns(names, [n % 2 for n in range(len(names))]) == []
+
+
+def test_the_column_that_leads_to_images_is_found(tmp_path):
+    rows = []
+    for n in range(30):
+        picture(tmp_path / "all" / "train" / f"{n}.jpg", n)
+        picture(tmp_path / "all" / "test" / f"{n}.jpg", n)
+        rows.append((n % 7, f"r{n}", f"{n}.jpg", n % 2))
+    found = written(tmp_path / "t.csv", ["age", "id", "file", "label"], rows)
+    train = columns.place(found, columns.folders_near(tmp_path / "all", split="train"))
+    test = columns.place(found, columns.folders_near(tmp_path / "all", split="test"))
+    assert (train.column, train.folder.name, train.found) == ("file", "train", 1.0)
+    assert (test.column, test.folder.name) == ("file", "test"), "the same names lie in both folders"
+    assert columns.id_column(found, "file", None) == ("id", "by its name; another value in each of 30 rows")
+    assert columns.place(found, [tmp_path]) is None
+
+
+def test_labels_by_the_sample_by_name_and_by_elimination(tmp_path):
+    rows = [(n, n % 3, "ab"[n % 2], 20 + n) for n in range(40)]
+    found = written(tmp_path / "t.csv", ["id", "x", "class", "age"], rows)
+    assert columns.label_columns(found, ["id"], ["x"])[0] == ["x"]
+    assert columns.label_columns(found, ["id"], ["0", "1", "2"])[0] == ["x"]
+    assert columns.label_columns(found, ["id"], [])[0] == ["class"]
+    assert columns.label_columns(found, ["id", "class"], [])[0] == ["x"]
+    other = written(tmp_path / "o.csv", ["id", "x", "z", "age"], rows)
+    assert columns.label_columns(other, ["id"], [])[0] == ["x", "z"]
+    assert columns.is_number(found, "age") and not columns.is_number(found, "x")
+
+
+def test_values_in_order(tmp_path):
+    found = written(tmp_path / "t.csv", ["a", "b"], [("10", "나"), ("9", "가"), ("09", "다")])
+    assert columns.values_of(found, "a") == ["09", "9", "10"]
+    assert columns.values_of(found, "b") == ["가", "나", "다"]
+
+
+def test_yaml_of_awkward_text_reads_back():
+    proposal = Proposal("x")
+    values = ["no", "012", "58:30", 'a"b\\', "가", "# c", "1e5"]
+    proposal.set("competition.name", "x")
+    proposal.set("competition.attributes", [{"name": "a", "column": "c: d", "values": values}], "why")
+    proposal.set("competition.submission.format", "class_name", "because")
+    proposal.set("folds.n", 3)
+    proposal.hints.append("a hint")
+    assert yaml.safe_load(proposal.yaml()) == {
+        "competition": {
+            "name": "x",
+            "attributes": [{"name": "a", "column": "c: d", "values": values}],
+            "submission": {"format": "class_name"},
+        },
+        "folds": {"n": 3},
+    }
+    told = "\n".join(proposal.told())
+    assert "because" in told and "hint: a hint" in told
+
+
+def settings_of(request):
+    return yaml.safe_load(propose(request).yaml())
+
+
+def test_a_sample_of_probabilities(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = []
+    for n in range(24):
+        picture(tmp_path / "images" / f"t{n}.png", n)
+        rows.append((f"t{n}", ["cat", "dog", "bird"][n % 3], f"owner{n // 4}", float(rng.random())))
+    train = table(tmp_path / "train.csv", ["image_id", "what", "owner", "weight"], rows)
+    for n in range(6):
+        picture(tmp_path / "images" / f"v{n}.png", n)
+    columns_P = ["dog", "cat", "bird"]
+    sample = table(
+        tmp_path / "sample.csv", ["image_id", *columns_P], [(f"v{n}", 0.3, 0.3, 0.4) for n in range(6)]
+    )
+    found = settings_of(Request("pets", tmp_path / "images", train, None, sample, tmp_path))["competition"]
+    assert found["attributes"] == [{"name": "what", "column": "what", "values": columns_P}], (
+        "in the sample's order"
+    )
+    assert (found["metric"], found["submission"]["format"]) == ("log_loss", "probabilities")
+    assert (found["id_column"], found["path_column"]) == ("image_id", "image_id")
+    assert (found["test_table"], found["group_column"], found["root"]) == ("sample.csv", "owner", ".")
+
+
+def test_indices_where_the_sample_has_numbers_and_the_label_words(tmp_path):
+    rows = []
+    for n in range(12):
+        picture(tmp_path / "images" / f"{n}.png", n)
+        rows.append((n, f"{n}.png", ["cat", "dog"][n % 2]))
+    train = table(tmp_path / "train.csv", ["id", "path", "label"], rows)
+    test = table(tmp_path / "test.csv", ["id", "path"], [(0, "0.png"), (1, "1.png")])
+    sample = table(tmp_path / "sample.csv", ["id", "answer"], [(0, 0), (1, 0)])
+    found = settings_of(Request("pets", tmp_path / "images", train, test, sample, tmp_path))["competition"]
+    assert found["submission"] == {"id_column": "id", "label_column": "answer", "format": "class_index"}
+    assert found["metric"] == "accuracy"
+
+
+def test_class_folders_behind_wrappers_and_splits(tmp_path):
+    for name in ("a", "b"):
+        picture(tmp_path / "zip" / "inner" / name / "0.png", 1)
+        picture(tmp_path / "data" / "Train" / name / "0.png", 1)
+    picture(tmp_path / "data" / "test" / "0.png", 1)
+    assert class_folders(tmp_path / "zip") == (tmp_path / "zip" / "inner", None)
+    assert class_folders(tmp_path / "data") == (tmp_path / "data" / "Train", tmp_path / "data" / "test")
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([("1", "none.png", "a"), ("2", "gone.png", "b")], "no column leads to images"),
+        ([("1", "0.png", "a"), ("1", "0.png", "b")] * 2, "no column has another value in each row"),
+        ([("1", "0.png", "a"), ("2", "1.png", "b")], "no column looks like a label"),
+    ],
+)
+def test_tables_that_cannot_be_understood(tmp_path, rows, said):
+    for n in range(2):
+        picture(tmp_path / "images" / f"{n}.png", n)
+    train = table(tmp_path / "train.csv", ["id", "path", "label"], rows)
+    with pytest.raises(DataError, match=said) as caught:
+        propose(Request("x", tmp_path / "images", train, None, None, tmp_path))
+    assert caught.value.remedy
+    with pytest.raises(DataError) as caught:
+        propose(Request("x", tmp_path / "no", tmp_path / "a.csv", tmp_path / "b", tmp_path / "c", tmp_path))
+    assert len(caught.value.faults) == 4
+    with pytest.raises(DataError, match="no folder per class"):
+        propose(Request("x", tmp_path / "images", None, None, None, tmp_path))
