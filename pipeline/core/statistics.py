@@ -1,7 +1,7 @@
 """Is it noise? Intervals and paired comparisons that resample whole groups.
 
 Owns the group bootstrap. Does not own the metrics (`core/metrics.py`), nor corrections for the best
-of many: a comparison here is one that was planned.
+of many (`core/arms.py`): a comparison here is one that was planned.
 
 Photos of one person are no independent evidence, so a resample draws groups with replacement, and
 all rows of a group count as often as it was drawn. Both sides of a comparison see the same draws.
@@ -47,10 +47,10 @@ def interval(metric: Metric, y_N: Ints, p_NC: Floats, groups_N: Strings, draws: 
         draws: number of resamples.
         seed: the same seed gives the same resamples for the same groups.
     """
-    scores_MB = _resampled(metric, y_N, (p_NC,), groups_N, draws, seed)
+    scores_MB = resampled(metric, y_N, (p_NC,), groups_N, draws, seed)
     low, high = np.percentile(scores_MB[0], PERCENTILES)
     n_groups = len(np.unique(groups_N))
-    return Interval(metric.score(y_N, p_NC), float(low), float(high), n_groups, _note(n_groups))
+    return Interval(metric.score(y_N, p_NC), float(low), float(high), n_groups, few_groups_note(n_groups))
 
 
 def compare(
@@ -79,7 +79,7 @@ def compare(
         The verdict is "better" or "worse" when the 95 % interval excludes 0, else "can't tell". In
         `p_better` a resample in which both score equally counts half.
     """
-    scores_MB = _resampled(metric, y_N, (p_new_NC, p_old_NC), groups_N, draws, seed)
+    scores_MB = resampled(metric, y_N, (p_new_NC, p_old_NC), groups_N, draws, seed)
     gains_B = metric.sign * (scores_MB[0] - scores_MB[1])
     low, high = (float(end) for end in np.percentile(gains_B, PERCENTILES))
     n_groups = len(np.unique(groups_N))
@@ -93,7 +93,7 @@ def compare(
         p_better=float(np.mean((gains_B > 0) + 0.5 * (gains_B == 0))),
         n_groups=n_groups,
         verdict=verdict,
-        note=_note(n_groups),
+        note=few_groups_note(n_groups),
     )
 
 
@@ -110,13 +110,14 @@ def groups_to_tell(comparison: Comparison) -> int | None:
     return max(2, math.ceil(comparison.n_groups * (max(reach, 0.0) / abs(delta)) ** 2))
 
 
-def _note(n_groups: int) -> str:
+def few_groups_note(n_groups: int) -> str:
+    """Why an interval over so few groups is not to be trusted, or nothing."""
     if n_groups >= ENOUGH_GROUPS:
         return ""
     return f"{n_groups} group{'' if n_groups == 1 else 's'}: interval too narrow"
 
 
-def _resampled(
+def resampled(
     metric: Metric, y_N: Ints, sides: Sequence[Floats], groups_N: Strings, draws: int, seed: int
 ) -> Reals:
     """(M, draws) the score of each set of predictions on each resample, all on the same resamples."""
