@@ -16,6 +16,7 @@ COMMANDS = {
     "all": "everything: EDA to error analysis, then a summary",
     "eda": "report on the data, worst harm first",
     "resample": "report of class counts before and after resampling",
+    "preview": "what training sees: cropped, preprocessed, augmented",
     "train": "train the folds of an experiment",
     "infer": "predict the test set and the out-of-fold images over all views",
     "ensemble": "soft-vote finished members; missing ones are trained",

@@ -232,6 +232,7 @@ COMMANDS: dict[str, Callable[[Context, Options], None]] = {
     "all": _all,
     "eda": _stage("eda"),
     "resample": _stage("resample"),
+    "preview": _stage("preview"),
     "train": _stage("train"),
     "infer": _infer,
     "ensemble": _ensemble,
