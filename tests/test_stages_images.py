@@ -97,7 +97,7 @@ def test_an_edited_image_is_noticed(photos):
     os.utime(photos.path("007"), ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1_000_000))
     again = photos.context().need("images")
     assert again.key != key
-    assert load.decoded(again)["007"][5, 5].tolist() == [9, 200, 9]
+    assert load.decoded(again)["train/007"][5, 5].tolist() == [9, 200, 9]
 
 
 def test_disk_space_is_told_before_decoding(photos, caplog):

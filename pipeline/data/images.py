@@ -223,10 +223,15 @@ def _settled(result: Done, job: _Job, how: Decoding) -> tuple[ImageFacts, Pixels
     if how.truncated:
         try:
             facts, image, remark = decode.read(job.id, job.path, how)
-            return facts, image, Faulty(job.split, job.id, job.path, remark, IN_PART)
+            return facts, image, _faulty(job, remark, IN_PART)
         except decode.UNDECODABLE:
             pass  # nothing of it can be used: the first reason stands
-    return *decode.placeholder(job.id, job.path), Faulty(job.split, job.id, job.path, result, WHITE_IMAGE)
+    return *decode.placeholder(job.id, job.path), _faulty(job, result, WHITE_IMAGE)
+
+
+def _faulty(job: _Job, why: str, fate: str) -> Faulty:
+    # Where splits share their ids, these carry their split; people know the image without it.
+    return Faulty(job.split, job.id.removeprefix(f"{job.split}/"), job.path, why, fate)
 
 
 def _resume(work: Path) -> list[dict[str, Any]]:

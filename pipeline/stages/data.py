@@ -4,8 +4,11 @@ Owns the stage only; reading and checking is `pipeline/data/competition.py`, lea
 `stages/quarantine.py`.
 """
 
+import shutil
+
 from pipeline.data import competition
 from pipeline.record import files
+from pipeline.record.store import MANIFEST
 from pipeline.stages import load, quarantine
 from pipeline.stages.context import Built, Job
 from pipeline.stages.graph import competition_root
@@ -29,13 +32,16 @@ def build(job: Job) -> Built:
 
 
 def _without_faulty(job: Job) -> Built:
-    """The samples as they were read, less the training images that do not decode."""
-    whole, lines, kept = job.inputs["data"], [], {}
-    for split in ("train", "test"):
-        kept[split], told = quarantine.without(load.samples(whole, split, job.home), job.inputs["images"])
+    """What was read, less the training images that do not decode."""
+    whole, lines = job.inputs["data"], []
+    shutil.copytree(whole.folder, job.draft, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
+    sizes = whole.metrics
+    for split in load.splits(whole, job.home):
+        kept, told = quarantine.without(split, job.inputs["images"])
         lines += told
-        files.write_samples(job.draft / f"{split}.npz", kept[split], job.home)
+        files.write_samples(job.draft / f"{split.split}.npz", kept, job.home)
+        sizes[split.split] = float(len(kept))
+        if split.split == "train":
+            sizes["groups"] = float(len(set(kept.groups_N.tolist())))
     files.write_json(job.draft / "notes.json", [*whole.json("notes.json"), *lines])
-    groups = len(set(kept["train"].groups_N.tolist()))
-    sizes = {"train": len(kept["train"]), "test": len(kept["test"]), "groups": groups}
-    return Built(metrics={name: float(n) for name, n in sizes.items()}, lines=tuple(lines))
+    return Built(metrics=sizes, lines=tuple(lines))

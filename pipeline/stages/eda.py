@@ -18,7 +18,6 @@ def build(job: Job) -> Built:
     train, test = (load.samples(job.inputs["data"], split, job.home) for split in ("train", "test"))
     quarantine.refuse(config, job.inputs["images"])
     facts = load.facts(job.inputs["images"])
-    facts["split"] = facts["id"].isin(set(test.ids_N.tolist())).map({True: "test", False: "train"})
     inputs = explore.ExploreInputs(
         title=config.competition.title or config.competition.name,
         train=train,

@@ -24,12 +24,12 @@ MEASURED = 400
 
 
 def build(job: Job) -> Built:
-    """Write decoded.bin, index.npz, facts.csv and quarantine.csv for both splits.
+    """Write decoded.bin, index.npz, facts.csv and quarantine.csv of all splits; ids carry their split.
 
     Raises:
         StorageError: the decoded images will not fit on the disk.
     """
-    samples = [load.samples(job.inputs["data"], split, job.home) for split in ("train", "test")]
+    samples = [load.keyed(split) for split in load.splits(job.inputs["data"], job.home)]
     paths = [path for s in samples for path in s.paths_N.tolist()]
     settings = job.settings.config.images
     _announce(job, paths, settings.cache_px)

@@ -5,6 +5,7 @@ the formats (`record/files.py`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.core.predictions import Features, Probabilities, ViewProbabilities
-from pipeline.core.types import FoldPlan, Samples
+from pipeline.core.types import FoldPlan, Samples, strings
 from pipeline.data.boxes import Key, read_table
 from pipeline.data.images import DecodedImages, PreparedImages
 from pipeline.data.look import Look
@@ -20,10 +21,33 @@ from pipeline.record import files
 from pipeline.record.store import Artifact
 from pipeline.settings.schema import Config
 
+EXTRA = "extra"
+
 
 def samples(data: Artifact, split: str, home: Path) -> Samples:
     """The samples of one split."""
     return files.read_samples(data.folder / f"{split}.npz", home)
+
+
+def has_extra(data: Artifact) -> bool:
+    """Whether there are images from elsewhere."""
+    return (data.folder / f"{EXTRA}.npz").is_file()
+
+
+def keyed(split: Samples) -> Samples:
+    """The samples under ids that are unique over all splits: `train/17`, `test/17`."""
+    return replace(split, ids_N=strings([image_key(split.split, name) for name in split.ids_N.tolist()]))
+
+
+def image_key(split: str, name: str) -> str:
+    """How an image is called where several splits lie together."""
+    return f"{split}/{name}"
+
+
+def splits(data: Artifact, home: Path) -> list[Samples]:
+    """Every split there is: train, test and, with other sources, extra."""
+    names = ("train", "test", *((EXTRA,) if has_extra(data) else ()))
+    return [samples(data, name, home) for name in names]
 
 
 def plan(folds: Artifact) -> FoldPlan:
@@ -42,8 +66,10 @@ def decoded(images: Artifact) -> DecodedImages:
 
 
 def facts(images: Artifact) -> pd.DataFrame:
-    """ImageFacts, one row an image."""
-    return decoded(images).facts()
+    """ImageFacts, one row an image, with its split."""
+    found = decoded(images).facts()
+    keys = found["id"].str.split("/", n=1)
+    return found.assign(split=keys.str[0], id=keys.str[1])
 
 
 def look(config: Config, inputs: Mapping[str, Artifact]) -> Look:
@@ -60,19 +86,21 @@ def box_table(boxes: Artifact) -> pd.DataFrame:
 def upright_sizes(images: Artifact, keys: Sequence[Key]) -> dict[Key, tuple[int, int]]:
     """(split, id) -> width and height of the upright original, px."""
     table = facts(images)
-    sizes = dict(zip(table["id"], zip(table["width"], table["height"], strict=True), strict=True))
-    return {key: (int(sizes[key[1]][0]), int(sizes[key[1]][1])) for key in keys}
+    rows = zip(table["split"], table["id"], table["width"], table["height"], strict=True)
+    sizes = {(str(split), str(name)): (int(width), int(height)) for split, name, width, height in rows}
+    return {key: sizes[key] for key in keys}
 
 
 def image_of(images: Artifact) -> Callable[[str, str], npt.NDArray[np.uint8]]:
-    """(split, id) -> pixels, for reports; ids of the two splits never meet."""
+    """(split, id) -> pixels, for reports."""
     opened = decoded(images)
-    return lambda split, name: opened[name]
+    return lambda split, name: opened[image_key(split, name)]
 
 
 def prepared(prepared: Artifact, split: str) -> PreparedImages:
-    """Images as models see them, one split."""
-    return PreparedImages.open(prepared.folder / f"{split}.npy")
+    """Images as models see them, one split; those from elsewhere stand with the training images."""
+    found = PreparedImages.open(prepared.folder / f"{split}.npy")
+    return PreparedImages(strings([key.split("/", 1)[1] for key in found.ids_N.tolist()]), found.x_NHWC)
 
 
 def features(inputs: dict[str, Artifact], split: str, views: list[str]) -> Features:

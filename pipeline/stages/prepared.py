@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import shutil
 
+import numpy as np
+
 from pipeline.core.errors import StorageError
 from pipeline.data import images
 from pipeline.data.look import Look
@@ -29,17 +31,19 @@ def build(job: Job) -> Built:
     quarantine.refuse(config, job.inputs["images"])
     decoded = load.decoded(job.inputs["images"])
     look = load.look(config, job.inputs)
-    samples = {split: load.samples(job.inputs["data"], split, job.home) for split in ("train", "test")}
-    _announce(job, sum(len(s) for s in samples.values()))
-    for split, found in samples.items():
-        path = job.draft / f"{split}.npy"
-        images.build_prepared(decoded, found.ids_N, _of(look, split), config.images.hw, path)
+    parts = [load.keyed(split).ids_N for split in load.splits(job.inputs["data"], job.home)]
+    _announce(job, sum(len(part) for part in parts))
+    for split, ids in (("train", np.concatenate([parts[0], *parts[2:]])), ("test", parts[1])):
+        images.build_prepared(decoded, ids, _keyed(look), config.images.hw, job.draft / f"{split}.npy")
     height, width = config.images.hw
     return Built(metrics={"height_px": float(height), "width_px": float(width)}, lines=look.crop.notes)
 
 
-def _of(look: Look, split: str) -> images.LookOf:
-    def seen(name: str, image: Pixels) -> Pixels:
+def _keyed(look: Look) -> images.LookOf:
+    """The look by image key instead of split and id."""
+
+    def seen(key: str, image: Pixels) -> Pixels:
+        split, _, name = key.partition("/")
         return look((split, name), image)
 
     return seen

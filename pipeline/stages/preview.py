@@ -14,11 +14,11 @@ import numpy as np
 
 from pipeline.analyze import preview
 from pipeline.analyze.preview import Boxed, CropSheet, Pair, PreviewInputs, Row
+from pipeline.analyze.report import ImageOf
 from pipeline.core.seeds import rng
 from pipeline.core.types import Samples
 from pipeline.data import crop
 from pipeline.data.augment import DOES, Augmenter
-from pipeline.data.images import DecodedImages
 from pipeline.data.look import Look
 from pipeline.stages import load, quarantine
 from pipeline.stages.context import Built, Job
@@ -34,14 +34,14 @@ def build(job: Job) -> Built:
     """
     config = job.settings.config
     quarantine.refuse(config, job.inputs["images"])
-    decoded, look = load.decoded(job.inputs["images"]), load.look(config, job.inputs)
+    image, look = load.image_of(job.inputs["images"]), load.look(config, job.inputs)
     samples = {split: load.samples(job.inputs["data"], split, job.home) for split in ("train", "test")}
-    sheet = _crop_sheet(job, decoded, look, samples) if "boxes" in job.inputs else None
+    sheet = _crop_sheet(job, image, look, samples) if "boxes" in job.inputs else None
     inputs = PreviewInputs(
         title=config.competition.title or config.competition.name,
         config=config,
-        rows=_rows(job, decoded, look, samples["train"]),
-        pairs=_pairs(job, decoded, look, samples) if look.preprocess.steps else (),
+        rows=_rows(job, image, look, samples["train"]),
+        pairs=_pairs(job, image, look, samples) if look.preprocess.steps else (),
         steps=look.preprocess.steps,
         does=tuple(sorted(DOES[config.augment.policy])),
         crop=sheet,
@@ -53,13 +53,13 @@ def build(job: Job) -> Built:
     return Built(figures, lines, preview.description(inputs), ("preview.html", "preview.png"))
 
 
-def _rows(job: Job, decoded: DecodedImages, look: Look, train: Samples) -> tuple[Row, ...]:
+def _rows(job: Job, image_of: ImageOf, look: Look, train: Samples) -> tuple[Row, ...]:
     """Each chosen image: original, cropped, as validation sees it, and as the first epochs see it."""
     config = job.settings.config
     augment = Augmenter(config.augment.policy, config.images.hw)
     rows = []
     for name in _one_of_each_class(train, config.preview.images):
-        key, image = ("train", name), decoded[name]
+        key, image = ("train", name), image_of("train", name)
         window = look.crop.window(key, (image.shape[0], image.shape[1]))
         pictures = {"original": image}
         if config.crop.method != "none":
@@ -85,18 +85,19 @@ def _one_of_each_class(train: Samples, wanted: int) -> list[str]:
     return [name for _, _, name in sorted(ranked)[:wanted]]
 
 
-def _pairs(job: Job, decoded: DecodedImages, look: Look, samples: dict[str, Samples]) -> tuple[Pair, ...]:
+def _pairs(job: Job, image_of: ImageOf, look: Look, samples: dict[str, Samples]) -> tuple[Pair, ...]:
     pairs = []
     half = job.settings.config.preview.pairs // 2
     for split, found in samples.items():
         chosen = rng(0, "pairs", split).permutation(found.ids_N)[:half]
         for name in chosen.tolist():
             key = (split, name)
-            pairs.append(Pair(split, name, look.plain(key, decoded[name]), look(key, decoded[name])))
+            image = image_of(split, name)
+            pairs.append(Pair(split, name, look.plain(key, image), look(key, image)))
     return tuple(pairs)
 
 
-def _crop_sheet(job: Job, decoded: DecodedImages, look: Look, samples: dict[str, Samples]) -> CropSheet:
+def _crop_sheet(job: Job, image_of: ImageOf, look: Look, samples: dict[str, Samples]) -> CropSheet:
     """How much of each box its image's window keeps, in numbers and the worst in pictures."""
     boxes = load.box_table(job.inputs["boxes"])
     keys = [(split, name) for split, found in samples.items() for name in found.ids_N.tolist()]
@@ -108,7 +109,7 @@ def _crop_sheet(job: Job, decoded: DecodedImages, look: Look, samples: dict[str,
     edges = crop.edges_of(boxes)
     worst = []
     for split, name, inside in coverage.head(preview.WORST).itertuples(index=False, name=None):
-        image, (x0, y0, x1, y1) = decoded[name], edges[split, name]
+        image, (x0, y0, x1, y1) = image_of(split, name), edges[split, name]
         height, width = image.shape[:2]
         box = (round(x0 * width), round(y0 * height), round(x1 * width), round(y1 * height))
         window = look.crop.window((split, name), (height, width))
