@@ -13,7 +13,7 @@ TESTS ?=
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install env new all eda folds resample train infer ensemble error-analysis score runs ui config du gc pin \
+.PHONY: help install env new all eda folds resample preview train infer ensemble error-analysis score runs ui config du gc pin \
 	check test test-slow test-browser test-gpu lock clean
 
 help:  ## this list
@@ -41,6 +41,9 @@ folds: env  ## the fold plan, its health, and whether it is sound: ARGS="folds.k
 
 resample: env  ## report of class counts before and after resampling
 	@$(PIPELINE) resample $(ARGS)
+
+preview: env  ## what training sees: cropped, preprocessed, augmented
+	@$(PIPELINE) preview $(ARGS)
 
 train: env  ## train the folds of an experiment: ARGS="experiment=small_cnn"
 	@$(PIPELINE) train $(ARGS)

@@ -18,6 +18,7 @@ COMMANDS = {
     "eda": "report on the data, worst harm first",
     "folds": "the fold plan, its health, and whether it is sound",
     "resample": "report of class counts before and after resampling",
+    "preview": "what training sees: cropped, preprocessed, augmented",
     "train": "train the folds of an experiment",
     "infer": "predict the test set and the out-of-fold images over all views",
     "ensemble": "soft-vote finished members; missing ones are trained",

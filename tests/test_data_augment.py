@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import ConfigError
-from pipeline.data.augment import POLICIES, Augmenter
+from pipeline.data.augment import DOES, POLICIES, Augmenter, refuse_forbidden
 
 SIZE = 32
 
@@ -80,3 +80,78 @@ def test_renamed_arguments_are_errors(monkeypatch):
     monkeypatch.setitem(POLICIES, "old", lambda a, size: [a.Affine(cval=3)])
     with pytest.raises(UserWarning, match="cval"):
         Augmenter("old", SIZE)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_rectangles(policy, image_HWC):
+    out = Augmenter(policy, (20, 32))(np.ascontiguousarray(image_HWC[:20]), 0, 0, 0, "a", 0)
+    assert out.shape == (20, 32, 3)
+
+
+# What each transform may do to an image, for the promise that `DOES` makes.
+TRANSFORMS = {
+    "HorizontalFlip": {"hflip"},
+    "VerticalFlip": {"vflip"},
+    "Rotate": {"rotation"},
+    "RandomResizedCrop": {"crop"},
+    "RandomBrightnessContrast": {"brightness"},
+    "AutoContrast": {"brightness"},
+    "Equalize": {"brightness"},
+    "Posterize": {"colour"},
+    "Solarize": {"colour"},
+    "HueSaturationValue": {"colour"},
+    "GaussianBlur": {"blur"},
+    "GaussNoise": {"blur"},
+    "Sharpen": {"blur"},
+    "CoarseDropout": {"erase"},
+    "NoOp": set(),
+}
+
+
+def changes_of(transform):
+    if hasattr(transform, "transforms"):
+        return set().union(*(changes_of(t) for t in transform.transforms))
+    name = type(transform).__name__
+    if name == "Affine":
+        return {"geometry"} | ({"rotation"} if any(transform.rotate) else set())
+    return TRANSFORMS[name]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_policies_do_what_they_say_and_no_more(policy):
+    import albumentations
+
+    found = set().union(*map(changes_of, POLICIES[policy](albumentations, (SIZE, SIZE))), set())
+    assert found == DOES[policy]
+
+
+def test_every_change_that_can_be_forbidden_is_known():
+    from typing import get_args
+
+    from pipeline.settings.schema import Change
+
+    assert set().union(*DOES.values()) <= set(get_args(Change))
+
+
+def test_trivial_changes_one_thing_of_many_kinds(image_HWC):
+    augment = Augmenter("trivial", SIZE)
+    seen = [augment(image_HWC, 0, 0, 0, f"s{i}", 0) for i in range(120)]
+    same = sum(np.array_equal(image, image_HWC) for image in seen)
+    assert 0 < same < 40, "doing nothing is one of fourteen"
+    # A change of colour alone keeps flat images flat; a change of shape keeps their colour.
+    flat = np.full((SIZE, SIZE, 3), (200, 90, 40), np.uint8)
+    assert all(
+        np.ptp(augment(flat, 0, 0, 0, f"s{i}", 0).reshape(-1, 3), axis=0).max() <= 1 for i in range(60)
+    )
+
+
+def test_a_forbidden_change_is_refused_by_name():
+    from pipeline.settings.schema import AttributeSettings
+
+    mask = AttributeSettings(name="mask", column="m", values=["a", "b"], forbids=["colour", "hflip"])
+    age = AttributeSettings(name="age", column="a", values=["a", "b"], forbids=["erase"])
+    with pytest.raises(ConfigError) as caught:
+        refuse_forbidden("heavy", [mask, age])
+    assert caught.value.faults == ("mask forbids colour", "mask forbids hflip", "age forbids erase")
+    assert caught.value.remedy == "choose one of none, upright, rotate30"
+    refuse_forbidden("upright", [mask, age])

@@ -61,7 +61,8 @@ def test_a_shipped_detector_finds_the_astronauts_face(tmp_path, name):
     space = LabelSpace.product([Attribute("kind", ("a", "b"))])
     split = Samples(ids, np.array([str(tmp_path / f"{n}.png") for n in (0, 1)]), ids, space, None, "test")
     images.build_decoded([split], tmp_path, Decoding(512))
-    found = boxes.detect(name, images.DecodedImages(tmp_path), [("test", "face"), ("test", "white")])
+    decoded = images.DecodedImages(tmp_path)
+    found = boxes.detect(name, lambda split, one: decoded[one], [("test", "face"), ("test", "white")])
     assert found.id.tolist() == ["face"], "a white square has no face"
     x, y, w, h = (512 * float(found[c].iloc[0]) for c in "xywh")
     shared = (min(x + w, FACE[2]) - max(x, FACE[0])) * (min(y + h, FACE[3]) - max(y, FACE[1]))

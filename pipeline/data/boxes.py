@@ -13,7 +13,7 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,7 +23,6 @@ import pandas as pd
 from tqdm import tqdm
 
 from pipeline.core.errors import ConfigError, DataError, nearest
-from pipeline.data.images import DecodedImages, image_key
 from pipeline.data.resize import Pixels
 
 COLUMNS = ("split", "id", "x", "y", "w", "h")
@@ -65,7 +64,11 @@ def read_csv(path: Path, sizes: Mapping[Key, tuple[int, int]]) -> pd.DataFrame:
     faults: list[str] = []
     found: dict[Key, Box] = {}
     for line, row in enumerate(rows, start=2):
-        keys = [k for s in ("train", "test") if (k := (row.get("split") or s, row["id"])) in sizes]
+        keys = [
+            k
+            for s in dict.fromkeys(split for split, _ in sizes)
+            if (k := (row.get("split") or s, row["id"])) in sizes
+        ]
         where = f"{path.name} row {line} (id {row['id']})"
         if len(set(keys)) > 1:
             faults.append(f"{where}: the id is in both tables; add a column split with train or test")
@@ -84,12 +87,12 @@ def read_csv(path: Path, sizes: Mapping[Key, tuple[int, int]]) -> pd.DataFrame:
     return table([(*key, *box) for key, box in found.items()])
 
 
-def detect(name: str, decoded: DecodedImages, keys: Sequence[Key]) -> pd.DataFrame:
+def detect(name: str, image: Callable[[str, str], Pixels], keys: Sequence[Key]) -> pd.DataFrame:
     """The largest thing that a cascade finds in each image; images without one have no row.
 
     Args:
         name: `haar:NAME` of OpenCV's cascades, or `lbp:frontalface` of scikit-image.
-        decoded: the images.
+        image: (split, id) -> (H, W, 3) pixels.
         keys: (split, id) of the images to look at.
 
     Raises:
@@ -101,7 +104,7 @@ def detect(name: str, decoded: DecodedImages, keys: Sequence[Key]) -> pd.DataFra
     def work(key: Key) -> Box | None:
         if not hasattr(local, "detector"):  # a classifier holds buffers: one for each thread
             local.detector = _classifier(cascade)
-        return _largest(local.detector, decoded[image_key(*key)])
+        return _largest(local.detector, image(*key))
 
     bar = tqdm(total=len(keys), desc=name, unit="img", disable=not sys.stderr.isatty())
     rows = []

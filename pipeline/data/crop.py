@@ -28,7 +28,6 @@ WHOLE: Edges = (0.0, 0.0, 1.0, 1.0)
 MAD_TO_STD = 1.4826
 # Boxes as alike as a hundredth of the image are never outliers of each other.
 LEAST_SPREAD = 0.01
-INSIDE = 0.995
 
 
 @dataclass(frozen=True)
@@ -111,10 +110,16 @@ def plan(settings: CropSettings, boxes: pd.DataFrame | None, size: Size) -> Crop
         notes.append(f"{dropped} boxes are outliers (crop.outlier={settings.outlier:g}): not used")
     if settings.method == "statistics":
         return CropPlan(shared, notes=tuple(notes))
-    keys = zip(kept["split"].tolist(), kept["id"].tolist(), strict=True)
-    own = dict(zip(keys, map(tuple, _edges(kept).tolist()), strict=True))
+    own = edges_of(kept)
     notes.append(f"{len(own)} images are cut by their own box, all others by the shared window")
     return CropPlan(shared, own, settings.margin, aspect, tuple(notes))
+
+
+def edges_of(boxes: pd.DataFrame) -> dict[Key, Edges]:
+    """(split, id) -> left, top, right, bottom of a table of boxes, as shares."""
+    keys = zip(boxes["split"].tolist(), boxes["id"].tolist(), strict=True)
+    rows = ((float(a), float(b), float(c), float(d)) for a, b, c, d in _edges(boxes))
+    return dict(zip(keys, rows, strict=True))
 
 
 def coverage(crop: CropPlan, boxes: pd.DataFrame, sizes: Mapping[Key, tuple[int, int]]) -> pd.DataFrame:
@@ -126,15 +131,13 @@ def coverage(crop: CropPlan, boxes: pd.DataFrame, sizes: Mapping[Key, tuple[int,
         sizes: (split, id) -> width and height of the upright image, px.
     """
     rows = []
-    for split, name, x, y, w, h in boxes[["split", "id", "x", "y", "w", "h"]].itertuples(
-        index=False, name=None
-    ):
-        width, height = sizes[split, name]
-        window = crop.window((split, name), (height, width))
-        left, top, right, bottom = x * width, y * height, (x + w) * width, (y + h) * height
-        kept_w = max(min(right, window[2]) - max(left, window[0]), 0)
-        kept_h = max(min(bottom, window[3]) - max(top, window[1]), 0)
-        rows.append((split, name, min(kept_w * kept_h / max(w * width * h * height, 1e-9), 1.0)))
+    for key, (x0, y0, x1, y1) in edges_of(boxes).items():
+        width, height = sizes[key]
+        window = crop.window(key, (height, width))
+        kept_w = max(min(x1 * width, window[2]) - max(x0 * width, window[0]), 0)
+        kept_h = max(min(y1 * height, window[3]) - max(y0 * height, window[1]), 0)
+        area = max((x1 - x0) * width * (y1 - y0) * height, 1e-9)
+        rows.append((*key, min(kept_w * kept_h / area, 1.0)))
     found = pd.DataFrame(rows, columns=["split", "id", "inside"])
     return found.sort_values(["inside", "split", "id"], kind="stable", ignore_index=True)
 

@@ -69,7 +69,7 @@ class Faulty:
 
 
 class DecodedImages:
-    """The decoded images of a folder that `build_decoded` wrote, by `image_key`.
+    """The decoded images of a folder that `build_decoded` wrote, by id.
 
     Raises:
         FileNotFoundError: the folder holds no decoded images.
@@ -104,7 +104,7 @@ class DecodedImages:
         """
         i = self._at[name]
         start, height, width = int(self._offsets[i]), int(self._heights[i]), int(self._widths[i])
-        pixels = np.fromfile(self.folder / "decoded.bin", np.uint8, height * width * 3, offset=start)
+        pixels = np.fromfile(self.folder / BIN, np.uint8, height * width * 3, offset=start)
         return pixels.reshape(height, width, 3)
 
     def facts(self) -> pd.DataFrame:
@@ -156,16 +156,6 @@ class _Job:
     id: str
     path: str
 
-    @property
-    def key(self) -> str:
-        """What the image is called where all splits lie together."""
-        return image_key(self.split, self.id)
-
-
-def image_key(split: str, name: str) -> str:
-    """`train/17`: hosts number both tables from 0, so an id alone names two images."""
-    return f"{split}/{name}"
-
 
 def build_decoded(splits: Sequence[Samples], folder: Path, how: Decoding, work: Path | None = None) -> int:
     """Decode every image once into `folder`, in the order of `splits`, and note its facts.
@@ -174,7 +164,7 @@ def build_decoded(splits: Sequence[Samples], folder: Path, how: Decoding, work: 
     for the caller to say. A killed call continues from `work` at the last whole chunk.
 
     Args:
-        splits: an id may occur in several of them: images are kept under `image_key`.
+        splits: no id may occur in two of them.
         folder: exists; gets decoded.bin, index.npz, facts.csv and quarantine.csv.
         how: limits and what is forgiven; the same as in the killed call.
         work: exists, on the disk of `folder`; None: nothing is kept of a killed call.
@@ -185,10 +175,10 @@ def build_decoded(splits: Sequence[Samples], folder: Path, how: Decoding, work: 
     Raises:
         DataError: an id that occurs twice.
     """
+    refuse_duplicates(np.concatenate([s.ids_N for s in splits]), "images")
     jobs = [
         _Job(s.split, *job) for s in splits for job in zip(s.ids_N.tolist(), s.paths_N.tolist(), strict=True)
     ]
-    refuse_duplicates(strings([job.key for job in jobs]), "images")
     work = work or folder
     chunks = _resume(work)
     before = sum(len(c["facts"]) for c in chunks)
@@ -217,7 +207,7 @@ def _strictly(how: Decoding) -> Callable[[_Job], Done]:
 
     def work(job: _Job) -> Done:
         try:
-            return decode.read(job.key, job.path, strict)
+            return decode.read(job.id, job.path, strict)
         except decode.UNDECODABLE as error:
             return decode.reason(error)
 
@@ -242,11 +232,16 @@ def _settled(result: Done, job: _Job, how: Decoding) -> tuple[ImageFacts, Pixels
         return result[0], result[1], None
     if how.truncated:
         try:
-            facts, image, remark = decode.read(job.key, job.path, how)
-            return facts, image, Faulty(job.split, job.id, job.path, remark, IN_PART)
+            facts, image, remark = decode.read(job.id, job.path, how)
+            return facts, image, _faulty(job, remark, IN_PART)
         except decode.UNDECODABLE:
             pass  # nothing of it can be used: the first reason stands
-    return *decode.placeholder(job.key, job.path), Faulty(job.split, job.id, job.path, result, WHITE_IMAGE)
+    return *decode.placeholder(job.id, job.path), _faulty(job, result, WHITE_IMAGE)
+
+
+def _faulty(job: _Job, why: str, fate: str) -> Faulty:
+    # Where splits share their ids, these carry their split; people know the image without it.
+    return Faulty(job.split, job.id.removeprefix(f"{job.split}/"), job.path, why, fate)
 
 
 def _resume(work: Path) -> list[dict[str, Any]]:

@@ -23,17 +23,17 @@ def build(job: Job) -> Built:
     decoded = load.decoded(job.inputs["images"])
     keys: list[Key] = []
     white = {(f.split, f.id) for f in decoded.faulty() if f.fate == WHITE_IMAGE}
-    for split in ("train", "test"):
-        samples = load.samples(job.inputs["data"], split, job.home)
-        keys += [(split, name) for name in samples.ids_N.tolist() if (split, name) not in white]
+    for split in load.splits(job.inputs["data"], job.home):
+        every = [(split.split, name) for name in split.ids_N.tolist()]
+        keys += [key for key in every if key not in white]
     source = str(job.settings.config.crop.boxes)
     if source.endswith(".csv"):
         found = boxes.read_csv(boxes_file(job.settings), load.upright_sizes(job.inputs["images"], keys))
     else:
-        found = boxes.detect(source, decoded, keys)
+        found = boxes.detect(source, load.image_of(job.inputs["images"]), keys)
     found.to_csv(job.draft / "boxes.csv", index=False)
     told = []
-    for split in ("train", "test"):
-        every, boxed = sum(s == split for s, _ in keys), int((found["split"] == split).sum())
-        told.append(f"{boxed} of {every} {split} images")
+    for name in dict.fromkeys(split for split, _ in keys):
+        asked, boxed = sum(split == name for split, _ in keys), int((found["split"] == name).sum())
+        told.append(f"{boxed} of {asked} {name} images")
     return Built(metrics={"boxes": float(len(found))}, lines=(f"boxes of {source}: {' and '.join(told)}",))

@@ -272,6 +272,7 @@ COMMANDS: dict[str, Callable[[Context, Options], None]] = {
     "eda": _stage("eda"),
     "folds": _folds,
     "resample": _stage("resample"),
+    "preview": _stage("preview"),
     "train": _stage("train"),
     "infer": _infer,
     "ensemble": _ensemble,

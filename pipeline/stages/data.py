@@ -12,6 +12,7 @@ from pipeline.combine import submission
 from pipeline.data import competition
 from pipeline.data.competition import Answers
 from pipeline.record import files
+from pipeline.record.store import MANIFEST
 from pipeline.stages import load, quarantine
 from pipeline.stages.context import Built, Job
 from pipeline.stages.graph import competition_root
@@ -50,19 +51,19 @@ def build(job: Job) -> Built:
 
 
 def _without_faulty(job: Job) -> Built:
-    """The samples as they were read, less the images to learn from that do not decode."""
-    whole, lines, sizes = job.inputs["data"], [], {}
-    for samples in load.splits(whole, job.home):
-        kept, told = quarantine.without(samples, job.inputs["images"])
+    """What was read, less the training images that do not decode."""
+    whole, lines = job.inputs["data"], []
+    shutil.copytree(whole.folder, job.draft, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
+    sizes = whole.metrics
+    for split in load.splits(whole, job.home):
+        kept, told = quarantine.without(split, job.inputs["images"])
         lines += told
-        files.write_samples(job.draft / f"{samples.split}.npz", kept, job.home)
-        sizes[samples.split] = len(kept)
-        if samples.split == "train":
-            sizes["groups"] = len(set(kept.groups_N.tolist()))
-    if (whole.folder / ANSWERS).is_file():
-        shutil.copyfile(whole.folder / ANSWERS, job.draft / ANSWERS)
+        files.write_samples(job.draft / f"{split.split}.npz", kept, job.home)
+        sizes[split.split] = float(len(kept))
+        if split.split == "train":
+            sizes["groups"] = float(len(set(kept.groups_N.tolist())))
     files.write_json(job.draft / "notes.json", [*whole.json("notes.json"), *lines])
-    return Built(metrics={name: float(n) for name, n in sizes.items()}, lines=tuple(lines))
+    return Built(metrics=sizes, lines=tuple(lines))
 
 
 def _write_answers(path: Path, answers: Answers) -> None:

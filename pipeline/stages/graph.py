@@ -86,7 +86,8 @@ class Graph:
         try:
             stage = registry.get(need.stage)
             inputs = {name: f"{n.stage}/{self.key(n)}" for name, n in self.inputs(need).items()}
-            config = {**config_slice(need.settings.config, stage.sections(need.settings)), **need.params}
+            params = {name: value for name, value in need.params.items() if name != registry.PART}
+            config = {**config_slice(need.settings.config, stage.sections(need.settings)), **params}
             return content_key(stage.name, stage.version, config, inputs, self._identity(need))
         finally:
             self._path.pop()

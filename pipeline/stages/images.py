@@ -29,7 +29,7 @@ def build(job: Job) -> Built:
     Raises:
         StorageError: the decoded images will not fit on the disk.
     """
-    samples = load.splits(job.inputs["data"], job.home)
+    samples = [load.keyed(split) for split in load.splits(job.inputs["data"], job.home)]
     paths = [path for s in samples for path in s.paths_N.tolist()]
     settings = job.settings.config.images
     _announce(job, paths, settings.cache_px)

@@ -5,6 +5,7 @@ the formats (`record/files.py`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.core.predictions import Features, Probabilities, ViewProbabilities
-from pipeline.core.types import FoldPlan, Samples, Strings, strings
+from pipeline.core.types import FoldPlan, Samples, strings
 from pipeline.data.boxes import Key, read_table
-from pipeline.data.images import DecodedImages, PreparedImages, image_key
+from pipeline.data.images import DecodedImages, PreparedImages
 from pipeline.data.look import Look
 from pipeline.data.resample import Part
 from pipeline.record import files
@@ -42,9 +43,14 @@ def has_extra(data: Artifact) -> bool:
     return (data.folder / f"{EXTRA}.npz").is_file()
 
 
-def keys(split: Samples) -> Strings:
-    """The ids of a split as `images` calls them, unique over all splits: `train/17`, `test/17`."""
-    return strings([image_key(split.split, name) for name in split.ids_N.tolist()])
+def keyed(split: Samples) -> Samples:
+    """The samples under ids that are unique over all splits: `train/17`, `test/17`."""
+    return replace(split, ids_N=strings([image_key(split.split, name) for name in split.ids_N.tolist()]))
+
+
+def image_key(split: str, name: str) -> str:
+    """How an image is called where several splits lie together."""
+    return f"{split}/{name}"
 
 
 def splits(data: Artifact, home: Path) -> list[Samples]:
@@ -102,8 +108,8 @@ def box_table(boxes: Artifact) -> pd.DataFrame:
 def upright_sizes(images: Artifact, keys: Sequence[Key]) -> dict[Key, tuple[int, int]]:
     """(split, id) -> width and height of the upright original, px."""
     table = facts(images)
-    found = zip(table["split"], table["id"], table["width"], table["height"], strict=True)
-    sizes = {(split, name): (int(width), int(height)) for split, name, width, height in found}
+    rows = zip(table["split"], table["id"], table["width"], table["height"], strict=True)
+    sizes = {(str(split), str(name)): (int(width), int(height)) for split, name, width, height in rows}
     return {key: sizes[key] for key in keys}
 
 

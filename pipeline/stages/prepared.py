@@ -31,18 +31,17 @@ def build(job: Job) -> Built:
     quarantine.refuse(config, job.inputs["images"])
     decoded = load.decoded(job.inputs["images"])
     look = load.look(config, job.inputs)
-    train, test, *others = (load.keys(split) for split in load.splits(job.inputs["data"], job.home))
-    # Images from elsewhere train too: they stand with the training images.
-    parts = {"train": np.concatenate([train, *others]), "test": test}
-    _announce(job, sum(len(keys) for keys in parts.values()))
-    for split, keys in parts.items():
-        path = job.draft / f"{split}.npy"
-        images.build_prepared(decoded, keys, _of(look), config.images.hw, path)
+    parts = [load.keyed(split).ids_N for split in load.splits(job.inputs["data"], job.home)]
+    _announce(job, sum(len(part) for part in parts))
+    for split, ids in (("train", np.concatenate([parts[0], *parts[2:]])), ("test", parts[1])):
+        images.build_prepared(decoded, ids, _keyed(look), config.images.hw, job.draft / f"{split}.npy")
     height, width = config.images.hw
     return Built(metrics={"height_px": float(height), "width_px": float(width)}, lines=look.crop.notes)
 
 
-def _of(look: Look) -> images.LookOf:
+def _keyed(look: Look) -> images.LookOf:
+    """The look by image key instead of split and id."""
+
     def seen(key: str, image: Pixels) -> Pixels:
         split, _, name = key.partition("/")
         return look((split, name), image)

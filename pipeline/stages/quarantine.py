@@ -19,6 +19,7 @@ from pipeline.settings.schema import Config
 from pipeline.stages import load
 
 SHOWN = 20
+NAMES = {"train": "training images", "extra": "images of other sources"}
 REMEDY = (
     "replace these files, or go on without them: images.quarantine=drop "
     "(truncated ones can be used in part: images.truncated=allow)"
@@ -52,7 +53,7 @@ def without(samples: Samples, images: Artifact) -> tuple[Samples, list[str]]:
         return samples, [f"{len(lost)} test images do not decode: predicted from a white square", *named]
     names = [f.id for f in lost]
     kept = samples.take(samples.ids_N[~np.isin(samples.ids_N, names)])
-    return kept, [f"{len(lost)} training images do not decode: left out", *named]
+    return kept, [f"{len(lost)} {NAMES[samples.split]} do not decode: left out", *named]
 
 
 def told(faulty: Faulty) -> str:

@@ -24,7 +24,9 @@ Params = Mapping[str, str | int]
 # The linear probe trains on these views of each image, one drawn per epoch, unless a label forbids it.
 PROBE_VIEWS = ("identity", "hflip")
 # The tables' samples before images that do not decode are left out.
-AS_READ: Params = {"part": "as_read"}
+# A part is in the key through the inputs that it has, so a decoded image is one whatever is dropped later.
+PART = "part"
+AS_READ: Params = {PART: "as_read"}
 BOXED = ("statistics", "own_box")
 
 
