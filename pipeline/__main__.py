@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,13 @@ COMMANDS = {
     "gc": "free results that no submission or pin needs",
     "pin": "keep a result from gc",
 }
+
+
+def _score(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text} is no score")
+    return value
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,8 +63,8 @@ def parser() -> argparse.ArgumentParser:
             one.add_argument("--sample", help="the host's sample submission")
         if name == "score":
             one.add_argument("--file", help="a host-format CSV; without it: every submission not yet scored")
-            one.add_argument("--public", type=float, help="the public score that the host showed")
-            one.add_argument("--private", type=float, help="the private score that the host showed")
+            one.add_argument("--public", type=_score, help="the public score that the host showed")
+            one.add_argument("--private", type=_score, help="the private score that the host showed")
             one.add_argument(
                 "--reveal", action="store_true", help="also show the demo's private score; counted"
             )

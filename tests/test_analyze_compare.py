@@ -21,7 +21,7 @@ def page() -> str:
 
 @pytest.mark.parametrize(
     ("delta", "verdict", "state", "word"),
-    [
+    [  # the tag is the comparison's own word
         (0.02, "better", "better", "Better by 0.0200"),
         (-0.02, "worse", "worse", "Worse by 0.0200"),
         (0.001, "can't tell", "unclear", "Can't tell:"),
@@ -30,15 +30,30 @@ def page() -> str:
 def test_verdicts(delta, verdict, state, word):
     comparison = Comparison(delta, delta - 0.01, delta + 0.01, 0.9, 40, verdict, "few groups")
     found = compare(replace(INPUTS, comparison=comparison)).verdict
-    assert (found.state, found.word) == (state, word)
+    assert (found.state, found.word, found.tag) == (state, word, verdict)
     assert "40 training groups" in found.detail and "Caution: few groups." in found.detail
 
 
 def test_verdict_without_comparison_without_old_and_without_difference():
-    assert compare(replace(INPUTS, comparison=None)).verdict.state == "unclear"
-    assert compare(replace(INPUTS, old=None)).verdict.state == "first"
+    unclear = compare(replace(INPUTS, comparison=None)).verdict
+    first = compare(replace(INPUTS, old=None)).verdict
     same = compare(replace(INPUTS, old=replace(INPUTS.new, name="old")))
-    assert same.verdict.state == "same" and same.metrics["flips"] == 0
+    assert (unclear.state, first.state, same.verdict.state) == ("unclear", "first", "same")
+    assert {v.tag for v in (unclear, first, same.verdict)} == {"can't tell"}
+    assert same.metrics["flips"] == 0
+
+
+def test_one_group_is_not_said_to_span_zero():
+    comparison = Comparison(0.01, 0.01, 0.01, 1.0, 1, "can't tell", "1 group: interval too narrow")
+    rest = compare(replace(INPUTS, comparison=comparison)).verdict.rest
+    assert "zero" not in rest and "one group" in rest
+
+
+def test_the_page_prints_commands_that_repeat_what_was_asked():
+    inputs = replace(INPUTS, asked=("competition=digits", "experiment=small_cnn"))
+    shown = render_html(compare(inputs), inputs)
+    commands = re.findall(r"make train ARGS=&#34;(.*?)&#34;", shown)
+    assert commands and all(c.startswith("competition=digits experiment=small_cnn ") for c in commands)
 
 
 def test_metrics_are_floats_and_agree():

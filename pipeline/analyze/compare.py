@@ -28,8 +28,9 @@ from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.types import LabelSpace, Samples
 from pipeline.settings.schema import Config
 
+UNDECIDED = "can't tell"
 # States of the verdict, as the page colours them.
-STATES = {"better": "better", "worse": "worse", "can't tell": "unclear"}
+STATES = {"better": "better", "worse": "worse", UNDECIDED: "unclear"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class CompareInputs:
         oof: the new run's out-of-fold probabilities.
         train: the labelled training samples; needed with `oof`.
         comparison: new minus old on out-of-fold predictions.
+        asked: the words that asked for `config`, e.g. `competition=digits`, `experiment=tiny_cnn` and
+            overrides: advised commands start with them.
     """
 
     title: str
@@ -57,6 +60,7 @@ class CompareInputs:
     oof: Probabilities | None = None
     train: Samples | None = None
     comparison: Comparison | None = None
+    asked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,11 @@ class Verdict:
     word: str
     rest: str
     detail: str
+
+    @property
+    def tag(self) -> str:
+        """For tables and tags: "better", "worse" or "can't tell", and no other word."""
+        return self.state if self.state in ("better", "worse") else UNDECIDED
 
 
 @dataclass(frozen=True)
@@ -106,7 +115,7 @@ def compare(inputs: CompareInputs) -> ErrorAnalysis:
     if inputs.oof is not None:
         assert inputs.train is not None, "out-of-fold predictions came without the training samples"
         mistakes = find_mistakes(inputs.oof, inputs.train)
-    advice = advise(inputs.space, flips, mistakes, inputs.comparison, inputs.config)
+    advice = advise(inputs.space, flips, mistakes, inputs.comparison, inputs.config, inputs.asked)
     return ErrorAnalysis(_verdict(inputs, flips), advice, flips, mistakes, _metrics(flips, mistakes))
 
 
@@ -129,8 +138,9 @@ def _verdict(inputs: CompareInputs, flips: Flips | None) -> Verdict:
     )
     if comparison.note:
         detail += f" Caution: {comparison.note}."
-    if comparison.verdict == "can't tell":
-        rest = f"{signed(comparison.delta)} {metric}, and the interval contains zero"
+    if comparison.verdict == UNDECIDED:
+        why = "the interval contains zero" if comparison.n_groups > 1 else "one group proves nothing"
+        rest = f"{signed(comparison.delta)} {metric}, and {why}"
         return Verdict("unclear", "Can't tell:", rest, detail)
     word = f"{comparison.verdict.capitalize()} by {abs(comparison.delta):.4f}"
     return Verdict(STATES[comparison.verdict], word, metric, detail)

@@ -40,6 +40,8 @@ class ExploreInputs:
         config: the settings in force.
         plan: the fold plan, to see whether it keeps groups together.
         features: for the shift test with `eda.shift_on=features`.
+        asked: the words that asked for `config`, e.g. `competition=digits`: advised commands start
+            with them.
     """
 
     title: str
@@ -52,6 +54,7 @@ class ExploreInputs:
     config: Config
     plan: FoldPlan | None = None
     features: FeaturePair | None = None
+    asked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def explore(inputs: ExploreInputs) -> Exploration:
     """
     found = survey(inputs.train, inputs.test, inputs.facts)
     evidence = gather(found, inputs.config.eda, inputs.image, inputs.plan, inputs.features)
-    findings = judge(evidence, inputs.config)
+    findings = judge(evidence, inputs.config, inputs.asked)
     shift = evidence.shift
     tables = {
         "classes": found.classes,

@@ -14,12 +14,13 @@ from pipeline.analyze.judge_pixels import odd_pixels, odd_shapes, shifted, sizes
 from pipeline.settings.schema import Config
 
 
-def judge(evidence: Evidence, config: Config) -> tuple[Finding, ...]:
+def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tuple[Finding, ...]:
     """All findings, worst first; equal harm keeps the order of the rules.
 
     Args:
         evidence: what was counted and measured.
         config: the settings in force, so that nothing is advised that is already on.
+        asked: the words that asked for these settings; advised commands start with them.
     """
     found = evidence.survey
     rules = [
@@ -28,7 +29,7 @@ def judge(evidence: Evidence, config: Config) -> tuple[Finding, ...]:
         *thin_classes(found, config.folds.n),
         *straddling(found, evidence.parted),
         *shifted(evidence.shift, config.eda),
-        *imbalance(found, config),
+        *imbalance(found, config, asked),
         *odd_pixels(evidence.outliers, found, config.eda),
         *odd_shapes(evidence.outliers, found, config.eda),
         *sizes(found, config),

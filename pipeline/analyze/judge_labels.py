@@ -6,6 +6,7 @@ Owns what these harm. Does not own counting them (`survey.py`).
 import numpy as np
 import pandas as pd
 
+from pipeline.analyze.advice import train_with
 from pipeline.analyze.findings import SHOWN, Finding, some
 from pipeline.analyze.report import Key, count, percent, plural
 from pipeline.analyze.survey import Survey, ratio
@@ -136,8 +137,14 @@ def _groups_of(rows: pd.DataFrame) -> tuple[tuple[Key, ...], ...]:
     )
 
 
-def imbalance(found: Survey, config: Config) -> list[Finding]:
-    """How much larger the largest class is than the smallest."""
+def imbalance(found: Survey, config: Config, asked: tuple[str, ...] = ()) -> list[Finding]:
+    """How much larger the largest class is than the smallest.
+
+    Args:
+        found: the counted competition.
+        config: the settings in force.
+        asked: the words that asked for them; see `advice.train_with`.
+    """
     filled = found.classes[found.classes["images"] > 0]
     if len(filled) < 2:
         return []
@@ -160,10 +167,11 @@ def imbalance(found: Survey, config: Config) -> list[Finding]:
         listed = ", ".join(f"{name} {value:.1f} : 1" for name, value in by_attribute.items())
         meaning += f" By attribute: {listed}."
     now = config.resample.method
+    over = train_with(asked, "resample.method=over", "resample.to=balanced")
     answer = (
         f"`resample.method={now}` is on: `make resample` shows the counts."
         if now != "none"
-        else 'Try `make train ARGS="resample.method=over resample.to=balanced"`, and `under` beside it.'
+        else f"Try `{over}`, and `under` beside it."
     )
     rows = found.split("train")
     rarest = found.keys(rows[rows["label"] == label], SHOWN)

@@ -273,7 +273,9 @@ class Comparison:
     note: str = ""
 
     def __str__(self) -> str:
-        text = f"{self.delta:+.4f} [{self.low:+.4f}, {self.high:+.4f}], {self.verdict}"
+        # Rounded first and then added to 0, or a tiny loss would print as -0.0000.
+        delta, low, high = (round(x, 4) + 0.0 for x in (self.delta, self.low, self.high))
+        text = f"{delta:+.4f} [{low:+.4f}, {high:+.4f}], {self.verdict}"
         return f"{text} ({self.note})" if self.note else text
 
 

@@ -216,7 +216,7 @@ def load_weights(backbone: nn.Module, model: str, weights: str) -> bool:
     """
     kind, _, name = weights.partition(":")
     if kind == "file":
-        return fit_state(backbone, read_state(Path(name)), weights)
+        return fit_state(backbone, read_state(Path(name).expanduser()), weights)
     if kind != "package" or name not in PACKAGES:
         hint = nearest(name or kind, [*PACKAGES, "none", "hub", "file:", "package:"])
         raise ModelError(

@@ -4,8 +4,9 @@ Owns: which files are merged in which order, where each value came from, and gat
 into one message. Does not own defaults (`settings/schema.py`) or reading one file
 (`settings/read.py`).
 
-Order, later wins: schema defaults, configs/config.yaml, configs/competition/<name>.yaml,
-configs/model/<name>.yaml, each configs/experiment/<name>.yaml, `key=value` overrides.
+Order, later wins: schema defaults, configs/config.yaml, configs/competition/<name>.yaml, each
+configs/experiment/<name>.yaml after the model it `uses`, configs/model/<name>.yaml if chosen by hand,
+`key=value` overrides.
 """
 
 from __future__ import annotations
@@ -137,6 +138,8 @@ def _request(arguments: Sequence[str]) -> tuple[Request, list[Fault]]:
             chosen[path] = text
         else:
             values[path], fault = parse_value(text)
+            if path in Config.model_fields:
+                fault = f"`{path}` is a whole section; override one setting of it, e.g. {path}.KEY=VALUE"
             if fault:
                 faults.append(Fault(word, fault))
     experiment = _names(chosen.get("experiment"))
@@ -144,14 +147,15 @@ def _request(arguments: Sequence[str]) -> tuple[Request, list[Fault]]:
 
 
 def _chosen(request: Request, folder: Path, faults: list[Fault]) -> Iterator[Parsed]:
-    """The model's file and then the experiments'; an experiment may name its model in `uses`."""
-    experiments = [_overlay("experiment", name, folder, faults) for name in request.experiment or ()]
-    model = request.model
-    for overlay in experiments:
-        model = request.model or _names_of(overlay, "uses", ("model",), faults).get("model", model)
-    if model:
-        yield _overlay("model", model, folder, faults)
-    yield from experiments
+    """The experiments' files, with the models they build on; a model chosen by hand comes last."""
+    for name in request.experiment or ():
+        overlay = _overlay("experiment", name, folder, faults)
+        model = _names_of(overlay, "uses", ("model",), faults).get("model")
+        if model and request.model is None:
+            yield _overlay("model", model, folder, faults)
+        yield overlay
+    if request.model:
+        yield _overlay("model", request.model, folder, faults)
 
 
 def _names_of(file: Parsed, key: str, known: tuple[str, ...], faults: list[Fault]) -> dict[str, str]:

@@ -223,6 +223,12 @@ def _forbidden_views(s: Sections) -> Iterator[Broken]:
             yield "infer.views", f"has {view}, which {attribute.name} forbids; use infer.views=[{words}]"
 
 
+def _cache(s: Sections) -> Iterator[Broken]:
+    images = s["images"]
+    if max(images.hw) > images.cache_px:
+        yield "images.size", f"{images.size} is larger than images.cache_px={images.cache_px}: raise that too"
+
+
 RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...] = (
     (("resample",), _resample),
     (("resample", "train"), _resample_probe),
@@ -238,6 +244,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...
     (("competition",), _group_pattern),
     (("model",), _weights),
     (("ensemble",), _members),
+    (("images",), _cache),
     (("eda",), _eda),
     (("crop",), _crop),
     (("competition", "infer"), _forbidden_views),

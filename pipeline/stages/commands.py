@@ -17,12 +17,13 @@ from pipeline.core.errors import DataError
 from pipeline.core.metrics import get as metric_of
 from pipeline.record.store import Artifact, told_as_storage_error
 from pipeline.settings.load import Settings
-from pipeline.stages import host, hostscore, housekeeping, load, runs, submission
+from pipeline.stages import host, hostscore, housekeeping, load, runs, submission, summary
 from pipeline.stages.context import Context, flat
 from pipeline.stages.registry import Need, folds_of
 from pipeline.stages.scoring import SCORED
 
 Options = argparse.Namespace
+PARTIAL = "no submission: only folds {folds} are trained; leave out train.folds for all"
 
 
 def run(options: Options, settings: Settings) -> None:
@@ -48,7 +49,7 @@ def _stage(name: str) -> Callable[[Context, Options], None]:
 
 def _report(ctx: Context, artifact: Artifact) -> None:
     for path in sorted(artifact.folder.glob("*.html")):
-        ctx.say(f"report: {path.relative_to(ctx.home)}")
+        ctx.say(f"report: {summary.shown(path)}")
 
 
 def _folds(ctx: Context, options: Options) -> None:
@@ -68,13 +69,12 @@ def _folds(ctx: Context, options: Options) -> None:
 
 def _infer(ctx: Context, options: Options) -> None:
     ctx.check(Need("infer", ctx.settings), also=submission.READS)
+    submission.refuse(ctx.settings, ctx.need("data"), ctx.home)
     artifact = ctx.need("infer")
     if artifact.metrics.get("complete") == 1.0:
         _submit(ctx, artifact)
     else:
-        ctx.say(
-            f"no submission: only folds {folds_of(ctx.settings)} are trained; leave out train.folds for all"
-        )
+        ctx.say(PARTIAL.format(folds=folds_of(ctx.settings)))
 
 
 def _ensemble(ctx: Context, options: Options) -> None:
@@ -82,9 +82,13 @@ def _ensemble(ctx: Context, options: Options) -> None:
     _blend(ctx)
 
 
-def _blend(ctx: Context) -> Path:
-    """The blend and each of its members, submitted."""
+def _blend(ctx: Context) -> Path | None:
+    """The blend and each of its members, submitted; nothing is while folds are missing."""
+    submission.refuse(ctx.settings, ctx.need("data"), ctx.home)
     blend = ctx.need("ensemble")
+    if blend.metrics.get("complete") != 1.0:
+        ctx.say(PARTIAL.format(folds=folds_of(ctx.settings)))
+        return None
     for name, whole in blend.inputs.items():
         if name.startswith("member:"):
             stage, _, key = whole.partition("/")
@@ -96,7 +100,7 @@ def _blend(ctx: Context) -> Path:
 
 def _submit(ctx: Context, artifact: Artifact) -> Path:
     path = submission.publish(artifact, ctx.settings, ctx.store)
-    ctx.say(f"submission: {path.relative_to(ctx.home)}")
+    ctx.say(f"submission: {summary.shown(path)}")
     return path
 
 
@@ -106,29 +110,32 @@ def _error_analysis(ctx: Context, options: Options) -> None:
         new = Path(options.a).resolve()
     else:
         ctx.check(Need("ensemble", ctx.settings), Need("error_analysis", ctx.settings))
-        new = _blend(ctx)
+        blend = _blend(ctx)
+        if blend is None:
+            return
+        new = blend
     _compare(ctx, new, Path(options.b).resolve() if options.b else None)
 
 
 def _compare(ctx: Context, new: Path, old: Path | None) -> Artifact:
-    config = ctx.settings.config.competition
-    entries = [e for e in leaderboard.read(submission.ledger_of(ctx.home)) if e.competition == config.name]
+    metric = metric_of(ctx.settings.config.competition.metric)
+    entries = [e for e in _entries(ctx) if e.metric == metric.name]
     if old is None:
-        better = metric_of(config.metric).higher_is_better
-        best = leaderboard.best(entries, excluding=new.stem, higher_is_better=better)
+        here = [e for e in entries if _csv(ctx, e).is_file()]
+        best = leaderboard.best(here, excluding=new.stem, higher_is_better=metric.higher_is_better)
         if best is None:
             raise DataError(
                 f"{new.name}: the ledger holds no other submission to compare it with",
                 remedy="make infer another experiment, or name one: make error-analysis B=best.csv",
             )
-        old = ctx.home / "submissions" / f"{best.name}.csv"
+        old = _csv(ctx, best)
     for path in (new, old):
         if not path.is_file():
             raise DataError(f"{path}: no such file", remedy="give a host-format CSV")
     scores = {e.name: "" if e.public is None else repr(e.public) for e in entries}
-    params = {
-        "a": str(new),
-        "b": str(old),
+    params: dict[str, str | int] = {
+        "a": os.path.relpath(new, ctx.home),
+        "b": os.path.relpath(old, ctx.home),
         "a_public": scores.get(new.stem, ""),
         "b_public": scores.get(old.stem, ""),
     }
@@ -144,34 +151,35 @@ def _score(ctx: Context, options: Options) -> None:
         raise DataError(
             "a score needs the submission that it belongs to", remedy="make score FILE=… PUBLIC=0.71"
         )
-    if said:
-        name = Path(options.file).stem
-        score = hostscore.HostScore(name, options.public, options.private)
-        ctx.say(hostscore.described(hostscore.record(ctx.home, ctx.tracker, config, score)))
-        return
+    data = ctx.need("data")
     paths = [Path(options.file)] if options.file else _unscored(ctx, options.reveal)
     for path in paths:
-        if not path.is_file():
-            raise DataError(f"{path}: no such file", remedy="give a CSV below submissions/")
-        score = hostscore.of_answers(ctx.settings, ctx.need("data"), ctx.home, path, options.reveal)
-        ctx.say(hostscore.described(hostscore.record(ctx.home, ctx.tracker, config, score)))
+        name = hostscore.take_in(ctx.home, ctx.settings, data, path)
+        score = hostscore.HostScore(name, options.public, options.private)
+        if not said:
+            path = ctx.home / "submissions" / f"{name}.csv"
+            score = hostscore.of_answers(ctx.settings, data, ctx.home, path, options.reveal)
+        entry = hostscore.record(ctx.home, ctx.tracker, config, score)
+        ctx.say(hostscore.described(entry, options.reveal or options.private is not None))
     if not paths:
-        _ledger(ctx)
+        for entry in _entries(ctx):
+            ctx.say(hostscore.described(entry, reveal=False))
+
+
+def _entries(ctx: Context) -> list[leaderboard.Entry]:
+    """The ledger's lines of this competition."""
+    name = ctx.settings.config.competition.name
+    return [e for e in leaderboard.read(submission.ledger_of(ctx.home)) if e.competition == name]
+
+
+def _csv(ctx: Context, entry: leaderboard.Entry) -> Path:
+    return ctx.home / "submissions" / f"{entry.name}.csv"
 
 
 def _unscored(ctx: Context, again: bool) -> list[Path]:
-    name = ctx.settings.config.competition.name
-    entries = [e for e in leaderboard.read(submission.ledger_of(ctx.home)) if e.competition == name]
-    folder = ctx.home / "submissions"
-    paths = [folder / f"{e.name}.csv" for e in entries if again or e.public is None]
-    return [p for p in paths if p.is_file()]
-
-
-def _ledger(ctx: Context) -> None:
-    name = ctx.settings.config.competition.name
-    for entry in leaderboard.read(submission.ledger_of(ctx.home)):
-        if entry.competition == name:
-            ctx.say(hostscore.described(entry))
+    metric = metric_of(ctx.settings.config.competition.metric).name
+    entries = [e for e in _entries(ctx) if e.metric == metric and (again or e.public is None)]
+    return [_csv(ctx, e) for e in entries if _csv(ctx, e).is_file()]
 
 
 def _new(ctx: Context, options: Options) -> None:
@@ -230,40 +238,18 @@ def _all(ctx: Context, options: Options) -> None:
     for need in shown:
         ctx.get(need)
     path = _blend(ctx)
+    if path is None:
+        return
     config = ctx.settings.config.competition
     if host.knows_answers(config):
         for csv in _unscored(ctx, again=False):
             score = hostscore.of_answers(ctx.settings, ctx.need("data"), ctx.home, csv, reveal=False)
             hostscore.record(ctx.home, ctx.tracker, config, score)
-    artifact = _compare(ctx, path, None)
-    _summary(ctx, ctx.need("ensemble"), path, artifact, time.monotonic() - started)
-
-
-def _summary(ctx: Context, blend: Artifact, path: Path, report: Artifact, seconds: float) -> None:
-    config = ctx.settings.config.competition
-    entries = {e.name: e for e in leaderboard.read(submission.ledger_of(ctx.home))}
-    entry = entries[path.stem]
-    m = blend.metrics
-    value = m[f"oof_{metric_of(config.metric).name}"]
-    score = f"{value:.4f}  95 % interval [{m['ci_low']:.4f}, {m['ci_high']:.4f}]"
-    against = blend.json("blend.json")
-    page = next(iter(sorted(report.folder.glob("*.html"))))
-    public = (
-        f"{entry.public:.4f}"
-        if entry.public is not None
-        else "submit the CSV, then make score FILE=… PUBLIC=…"
-    )
-    spent = "  ".join(f"{name} {s:.0f}" for name, s in ctx.seconds.items() if s >= 0.5)
-    ctx.say(
-        f"\n{config.title or config.name}\n"
-        f"  pooled OOF {config.metric:<12} {score}\n"
-        f"  against best member     {against['against_best_member']} ({against['best_member']})\n"
-        f"  submission              {path.relative_to(ctx.home)}\n"
-        f"  public score            {public}\n"
-        f"  error report            {page.relative_to(ctx.home)}\n"
-        f"  MLflow                  make ui, then open http://127.0.0.1:5000\n"
-        f"  seconds                 {spent or 'everything was reused'}; {seconds:.0f} in all"
-    )
+    report = _compare(ctx, path, None)
+    entry = next(e for e in _entries(ctx) if e.name == path.stem)
+    for line in summary.lines(ctx.settings.config, ctx.need("ensemble"), entry, path, report):
+        ctx.say(line)
+    ctx.say(summary.times(ctx.seconds, time.monotonic() - started))
 
 
 COMMANDS: dict[str, Callable[[Context, Options], None]] = {

@@ -11,7 +11,6 @@ import importlib
 import json
 import logging
 import os
-import platform
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -27,6 +26,7 @@ from pipeline.record.tracking import Run, RunInfo, Tracker, git_commit
 from pipeline.settings.load import Settings
 from pipeline.stages import housekeeping, registry
 from pipeline.stages.graph import Graph, config_slice, refuse_forbidden, refuse_unread
+from pipeline.stages.hardware import machine
 from pipeline.stages.registry import Need, Params, Stage
 
 log = logging.getLogger(__name__)
@@ -168,7 +168,6 @@ class Context:
     ) -> Artifact:
         module = importlib.import_module(f"pipeline.stages.{stage.name}")
         with self.store.draft(stage.name, key) as draft, self._run(stage, need, key, parent) as run:
-            started = time.monotonic()
             missing = {
                 name: n for name, n in inside.items() if not self.store.find(n.stage, self.graph.key(n))
             }
@@ -192,7 +191,8 @@ class Context:
             )
             with told_as_storage_error(draft):
                 built: Built = module.build(job)
-                seconds = time.monotonic() - started
+                # Its folds' own time, not that of this run: a fold that was reused took time as well.
+                seconds = time.monotonic() - own + sum(inputs[name].seconds for name in inside)
                 manifest = self._manifest(stage, need, inputs, built, seconds)
                 artifact = self.store.publish(stage.name, key, draft, manifest)
             # Only now: unfinished work is what a full disk at the last moment would leave.
@@ -272,7 +272,7 @@ class Context:
             "lines": list(built.lines),
             "git": git_commit(),
             "versions": {name: version(name) for name in VERSIONS_OF},
-            "hardware": f"{platform.machine()} {platform.system()} python {platform.python_version()}",
+            "hardware": machine(),
         }
 
     def _tell(self, artifact: Artifact, need: Need, reused: bool) -> Artifact:
@@ -286,7 +286,8 @@ class Context:
             return artifact
         self._told.add(once)
         name = artifact.stage.replace("_", "-")
-        which = " ".join([self.label(need), *(f"{k} {need.params[k]}" for k in TOLD if k in need.params)])
+        label = str(artifact.manifest["experiment"]) if need.key else self.label(need)
+        which = " ".join([label, *(f"{k} {need.params[k]}" for k in TOLD if k in need.params)])
         how = "reused" if reused else f"{artifact.seconds:.1f} s"
         self.say(f"{name:<15} {which:<28} {how:>9}  {artifact.key[:SHORT]}")
         for line in artifact.manifest.get("lines", []):

@@ -47,16 +47,19 @@ def build(job: Job) -> Built:
     best = max(scores, key=lambda name: metric.sign * scores[name])
     against = scoring.compare(config, samples, oof, next(o for o in oofs if o.name == best))
     by_fold = [oof.take(np.intersect1d(split.valid_ids, oof.ids_N)) for split in plan.splits]
-    card = scoring.score_card(config, samples, oof, scoring.scores_of(config, samples, by_fold), None)
+    rival = scoring.best_earlier(job.store, config, job.inputs, job.key)
+    card = scoring.score_card(config, samples, oof, scoring.scores_of(config, samples, by_fold), rival)
     told = [
         *(
             f"{n:<14} OOF {scores[n]:.4f}  weight {w:.2f}"
             for n, w in zip(blend.members, blend.weights, strict=True)
         ),
         *scoring.lines(card, len(samples)),
-        f"the same weights on the predictions that chose them: {blend.naive:.4f} (optimistic)",
         f"ensemble against its best member {best}: {against}",
     ]
+    if len(set(blend.weights)) > 1:
+        optimism = f"{blend.naive:.4f} (optimistic)"
+        told.insert(-1, f"the same weights on the predictions that chose them: {optimism}")
     files.write_json(
         job.draft / "blend.json",
         {
@@ -72,22 +75,15 @@ def build(job: Job) -> Built:
     )
     figures = {
         **card.figures,
-        "delta_vs_best": against.delta,
-        "delta_low": against.low,
-        "delta_high": against.high,
-        "p_better": against.p_better,
+        "delta_vs_member": against.delta,
+        "ms_per_image": sum(a.metrics["ms_per_image"] for a in members.values()),
         f"naive_{metric.name}": blend.naive,
         "complete": float(all(a.metrics.get("complete") == 1.0 for a in members.values())),
     }
     what = f"soft voting ({config.ensemble.method}) of {', '.join(members)}"
-    description = note(what, "; ".join(told[:-1]), "make error-analysis", result=told[-1])
-    return Built(
-        figures,
-        tuple(told),
-        description,
-        ("blend.json",),
-        {"verdict": against.verdict, "compared_with": best},
-    )
+    description = note(what, scoring.why(card), "make error-analysis", result="; ".join(told[-3:]))
+    tags = scoring.tags(card, rival, job.resolved)
+    return Built(figures, tuple(told), description, ("blend.json",), tags)
 
 
 def _refuse_mismatch(members: dict[str, Artifact], inputs: dict[str, Artifact]) -> None:

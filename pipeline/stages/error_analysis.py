@@ -22,6 +22,7 @@ from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
 from pipeline.stages import host, load, scoring
 from pipeline.stages.context import Built, Job
+from pipeline.stages.submission import is_untouched
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def build(job: Job) -> Built:
 
 def _side(job: Job, side: str, space: LabelSpace) -> _Side:
     config = job.settings.config.competition
-    path = Path(str(job.params[side]))
+    path = job.home / str(job.params[side])
     sample = host.sample(job.settings, job.inputs["data"], job.home)
     read = submission.read(path, space, config.submission, sample)
     public = str(job.params.get(f"{side}_public", ""))
@@ -87,7 +88,8 @@ def _side(job: Job, side: str, space: LabelSpace) -> _Side:
         m = artifact.metrics
         oof = load.oof(artifact, path.stem)
         probabilities = load.test(artifact, path.stem)
-        score = Interval(m[f"oof_{metrics.get(config.metric).name}"], m["ci_low"], m["ci_high"], 0)
+        name = f"oof_{metrics.get(config.metric).name}"
+        score = Interval(m[name], m["ci_low"], m["ci_high"], 0) if name in m else None
     prediction = flips.Prediction(
         path.stem, read.ids_N, read.labels_N, probabilities, score, float(public) if public else None
     )
@@ -97,7 +99,7 @@ def _side(job: Job, side: str, space: LabelSpace) -> _Side:
 def _artifact(job: Job, path: Path) -> Artifact | None:
     """What a submission was made from, if it was made here on the same data and is still there."""
     beside = path.with_suffix(".json")
-    if not beside.is_file():
+    if not beside.is_file() or not is_untouched(path):
         return None
     try:
         stage, _, key = str(json.loads(beside.read_text(encoding="utf-8"))["artifact"]).partition("/")

@@ -11,7 +11,7 @@ from pipeline.data import resample
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import Settings
 from pipeline.stages import load
-from pipeline.stages.hardware import set_up
+from pipeline.stages.hardware import machine, set_up
 from pipeline.stages.registry import Need, is_probe
 
 if TYPE_CHECKING:
@@ -43,13 +43,13 @@ def training(
         part = resample.Part(samples.take(split.train_ids).for_training(), fold, split.times_T)
         rows += resample.expected_rows(part, config.resample) * config.train.epochs
     n_classes = samples.space.n_classes
-    known = _earlier(ctx.store, settings)
+    device = set_up(config.runtime)
+    known = _earlier(ctx.store, settings, device)
     if is_probe(settings):
         per_row, parameters = known or PROBE_ROW_SECONDS, 2000.0 * n_classes
         return rows * per_row, parameters * BYTES_PER_WEIGHT * len(missing)
     from pipeline.learn import model, probe
 
-    device = set_up(config.runtime)
     per_row = known or OVERHEAD * probe.seconds_per_row(config, n_classes, device)
     bare = config.model.model_copy(update={"weights": "none"})
     parameters = float(model.describe(model.build(bare, n_classes, 0, config.images.hw)).parameters)
@@ -57,7 +57,7 @@ def training(
     return rows * per_row, parameters * BYTES_PER_WEIGHT * (len(missing) + CHECKPOINT_COPIES) + oof
 
 
-def _earlier(store: Store, settings: Settings) -> float | None:
+def _earlier(store: Store, settings: Settings, device: str) -> float | None:
     """Seconds a row of the newest fold of the same network, size and batch on this machine."""
     config = settings.config
     wanted = {
@@ -68,8 +68,10 @@ def _earlier(store: Store, settings: Settings) -> float | None:
         "images.size": config.images.size,
     }
     for artifact in reversed(store.all()):
+        used_device = artifact.manifest.get("tags", {}).get("device")
+        here = artifact.manifest.get("hardware") == machine() and used_device == device
         used = artifact.manifest.get("settings", {})
         found = {path: used.get(path.split(".")[0], {}).get(path.split(".")[1]) for path in wanted}
-        if artifact.stage == "fold" and found == wanted and artifact.metrics.get("seconds_per_row"):
+        if artifact.stage == "fold" and here and found == wanted and artifact.metrics.get("seconds_per_row"):
             return artifact.metrics["seconds_per_row"]
     return None

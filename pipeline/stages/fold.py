@@ -52,7 +52,7 @@ def build(job: Job) -> Built:
         "seconds_per_row": result.seconds / max(len(result.history) * len(chosen.rows(0)), 1),
         "weights_mb": sum(t.numel() * t.element_size() for t in state.values()) / 1e6,
     }
-    return Built(metrics=figures)
+    return Built(metrics=figures, tags={"device": set_up(job.settings.config.runtime)})
 
 
 def _on_epoch(job: Job, fold: int, epoch: int, entry: dict[str, float]) -> bool:

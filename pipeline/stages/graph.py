@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, DataError, PodiumError, nearest
 from pipeline.record.digests import FileIndex
-from pipeline.record.store import Store, content_key
+from pipeline.record.store import SHORT, Artifact, Store, content_key
 from pipeline.settings.load import Settings
 from pipeline.settings.schema import NEUTRAL, Config
 from pipeline.stages import registry
@@ -109,10 +109,10 @@ class Graph:
             return boxes_identity(need.settings, self._index)
         if need.stage in ("fold", "features"):
             return weights_identity(need.settings.config.model.weights, self._index)
-        files = [Path(str(need.params[name])) for name in ("a", "b") if need.params.get(name)]
+        files = [self.store.home / str(need.params[name]) for name in ("a", "b") if need.params.get(name)]
         beside = [p.with_suffix(".json") for p in files]
         wanted = [p for p in (*files, *beside) if p.is_file()]
-        return self._index.combined(wanted, Path("/")) if wanted else ""
+        return self._index.combined(wanted, self.store.home) if wanted else ""
 
     def _competition_files(self, settings: Settings) -> str:
         config = settings.config.competition
@@ -139,16 +139,36 @@ class Graph:
         return list(found.values())
 
     def finished_members(self, settings: Settings) -> dict[str, str]:
-        """Experiment name -> key of its newest finished inference on these data and folds."""
+        """Name -> key of every whole inference on these data and folds that today's code would make.
+
+        Two runs of one experiment are told apart by the start of their keys.
+        """
         wanted = {name: f"{name}/{self.key(Need(name, settings))}" for name in ("data", "folds")}
-        every = settings.config.folds.splits
-        finished = {}
-        for artifact in self.store.all():
-            same = {name: artifact.inputs.get(name) for name in wanted} == wanted
-            folds = [n for n in artifact.inputs if n.startswith("fold") and n != "folds"]
-            if artifact.stage == "infer" and same and len(folds) == every:
-                finished[str(artifact.manifest["experiment"])] = artifact.key
-        return finished
+        found = []
+        for listed in self.store.all():
+            same = {name: listed.inputs.get(name) for name in wanted} == wanted
+            if listed.stage != "infer" or not same or listed.metrics.get("complete") != 1.0:
+                continue
+            artifact = self.store.find(listed.stage, listed.key)
+            if artifact and self._is_current(artifact):
+                found.append(artifact)
+        names = [str(a.manifest["experiment"]) for a in found]
+        return {
+            name if names.count(name) == 1 else f"{name}@{a.key[:SHORT]}": a.key
+            for name, a in zip(names, found, strict=True)
+        }
+
+    def _is_current(self, artifact: Artifact) -> bool:
+        """Whether it and all it was made of come from the versions of the stages that are here now."""
+        stage = registry.STAGES.get(artifact.stage)
+        if stage is None or artifact.manifest.get("version") != stage.version:
+            return False
+        return all(self._is_current_input(*whole.split("/", 1)) for whole in artifact.inputs.values())
+
+    def _is_current_input(self, stage: str, key: str) -> bool:
+        found = self.store.find(stage, key)
+        # What was freed for space is as current as what was made of it.
+        return self._is_current(found) if found else registry.get(stage).evictable
 
 
 def _own_code(need: Need) -> str:

@@ -3,12 +3,11 @@
 Owns the one place that sets them. Does not own what runs there.
 """
 
-import logging
+import os
+import platform
 
 from pipeline.core.errors import ConfigError
 from pipeline.settings.schema import RuntimeSettings
-
-log = logging.getLogger(__name__)
 
 
 def set_up(runtime: RuntimeSettings) -> str:
@@ -28,3 +27,10 @@ def set_up(runtime: RuntimeSettings) -> str:
             remedy="use runtime.device=cpu, or install a torch build for your driver (README, Installing)",
         )
     return "cuda" if there and runtime.device != "cpu" else "cpu"
+
+
+def machine() -> str:
+    """What kind of machine this is: timings of another one say nothing here."""
+    return (
+        f"{platform.machine()} {platform.system()} {os.cpu_count()} cores python {platform.python_version()}"
+    )

@@ -17,6 +17,7 @@ from pipeline.combine import leaderboard, submission
 from pipeline.core import metrics
 from pipeline.core.errors import DataError
 from pipeline.core.types import positions, strings
+from pipeline.record.digests import write_atomic
 from pipeline.record.store import Artifact
 from pipeline.record.tracking import Tracker
 from pipeline.settings.load import Settings
@@ -55,7 +56,13 @@ def of_answers(settings: Settings, data: Artifact, home: Path, path: Path, revea
         )
     space = load.samples(data, "test", home).space
     predicted = submission.read(path, space, config.submission, host.sample(settings, data, home))
-    answers = pd.read_csv(host.answers(settings, data), dtype={"id": str}, keep_default_na=False)
+    kept = host.answers(settings, data)
+    if not kept.is_file():
+        raise DataError(
+            f"{kept}: the answers are gone",
+            remedy=f"delete the folder {kept.parent}; the next run makes it again",
+        )
+    answers = pd.read_csv(kept, dtype={"id": str}, keep_default_na=False)
     at_N = positions(strings(answers["id"].tolist()), predicted.ids_N, path.name)
 
     def score(usage: str) -> float:
@@ -69,16 +76,45 @@ def of_answers(settings: Settings, data: Artifact, home: Path, path: Path, revea
     return HostScore(path.stem, score("public"), score("private") if reveal else None)
 
 
+def take_in(home: Path, settings: Settings, data: Artifact, path: Path) -> str:
+    """The ledger's name of a CSV; one that was not made here is checked, copied and gets a line.
+
+    Raises:
+        DataError: no such file, or it is not in the host's format.
+    """
+    ledger, config = ledger_of(home), settings.config.competition
+    if path.stem in {e.name for e in leaderboard.read(ledger)}:
+        return path.stem
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no such file, and no submission of that name",
+            remedy="give a CSV, or a name of the ledger",
+        )
+    space = load.samples(data, "test", home).space
+    submission.read(path, space, config.submission, host.sample(settings, data, home))
+    kept = home / "submissions" / f"{path.stem}.csv"
+    if not kept.exists() or not kept.samefile(path):
+        write_atomic(kept, path.read_bytes())
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    metric = metrics.get(config.metric).name
+    leaderboard.add(ledger, leaderboard.Entry(path.stem, now, "outside", config.name, metric=metric))
+    return path.stem
+
+
 def record(home: Path, tracker: Tracker, config: CompetitionSettings, score: HostScore) -> leaderboard.Entry:
     """Write a score into the ledger, and onto the MLflow run of the submission.
 
-    A file that was not made here gets a line of kind "outside".
+    Raises:
+        DataError: the ledger's line is of another metric.
     """
     ledger = ledger_of(home)
-    if score.name not in {e.name for e in leaderboard.read(ledger)}:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        outside = leaderboard.Entry(score.name, now, "outside", config.name, metric=config.metric)
-        leaderboard.add(ledger, outside)
+    known = next(e for e in leaderboard.read(ledger) if e.name == score.name)
+    metric = metrics.get(config.metric).name
+    if known.metric and known.metric != metric:
+        raise DataError(
+            f"{score.name}: its scores are {known.metric}, and competition.metric is {metric}",
+            remedy=f'score it with ARGS="competition.metric={known.metric}"',
+        )
     leaderboard.record_score(
         ledger, score.name, score.public, score.private, looked=score.private is not None
     )
@@ -92,12 +128,12 @@ def record(home: Path, tracker: Tracker, config: CompetitionSettings, score: Hos
     return entry
 
 
-def described(entry: leaderboard.Entry) -> str:
-    """One line for the terminal."""
+def described(entry: leaderboard.Entry, reveal: bool) -> str:
+    """One line for the terminal; the private score only if it was asked for now."""
     parts = [f"{entry.name:<40}"]
     parts.append(f"OOF {entry.oof:.4f}" if entry.oof is not None else "OOF –     ")
     parts.append(f"public {entry.public:.4f}" if entry.public is not None else "public –")
-    if entry.private is not None:
+    if entry.private is not None and reveal:
         parts.append(f"private {entry.private:.4f} (looked at {entry.looks}×)")
     elif entry.looks:
         parts.append(f"(private looked at {entry.looks}×)")

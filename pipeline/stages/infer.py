@@ -11,6 +11,7 @@ without a model.
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from pipeline.core.predictions import ViewProbabilities, pool_views
 from pipeline.core.types import Floats, FoldPlan, Samples
@@ -30,8 +31,10 @@ from pipeline.stages.registry import folds_of, is_probe
 
 
 def refuse(settings: Settings) -> None:
-    """Raise ConfigError for views that nobody knows."""
-    views.parse_all(settings.config.infer.views)
+    """Raise ConfigError for views that nobody knows, or that move the whole image out of its frame."""
+    probe_1CHW = torch.zeros(1, 3, *settings.config.images.hw)
+    for view in views.parse_all(settings.config.infer.views):
+        view.apply(probe_1CHW)
 
 
 def build(job: Job) -> Built:
@@ -47,7 +50,7 @@ def build(job: Job) -> Built:
     merged = oof.merge()
     plain = load.oof(job.inputs["train"], "one view")
     gain = scoring.compare(config, samples, merged, plain)
-    rival = scoring.best_earlier(job.store, config, dict(job.inputs), job.key, job.settings.experiment)
+    rival = scoring.best_earlier(job.store, config, job.inputs, job.key)
     scores = scoring.scores_of(config, samples, [part.merge() for part in parts])
     card = scoring.score_card(config, samples, merged, scores, rival)
     told = [
@@ -62,7 +65,9 @@ def build(job: Job) -> Built:
         "delta_tta": gain.delta,
     }
     what = f"`{job.settings.experiment}` over the views {', '.join(oof.views)}"
-    description = note(what, "; ".join(told[1:]), "make ensemble, then make error-analysis", result=told[0])
+    description = note(
+        what, scoring.why(card), "make ensemble, then make error-analysis", result="; ".join(told)
+    )
     return Built(figures, tuple(told), description, (), scoring.tags(card, rival, job.resolved))
 
 

@@ -114,7 +114,7 @@ def folds_of(settings: Settings) -> list[int]:
 
 def _fold_sections(settings: Settings) -> tuple[str, ...]:
     pixels = () if is_probe(settings) else ("augment",)
-    return ("resample", "model", "loss", "train", *pixels)
+    return ("resample", "model", "loss", "train", "competition.metric", *pixels)
 
 
 def _data_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
@@ -240,7 +240,10 @@ STAGES: dict[str, Stage] = {
         Stage("folds", 3, "the fold plan", _reads("folds"), _needs("data")),
         Stage(
             "eda", 3, "what is in the data, worst harm first",
-            _reads("eda", "report.thumbnail_px", "report.per_class", "images.resize", "resample.method"),
+            _reads(
+                "eda", "competition.title", "report.thumbnail_px", "report.per_class", "images.resize",
+                "resample.method",
+            ),
             _eda_inputs, tracked=True,
         ),
         Stage(
@@ -262,8 +265,12 @@ STAGES: dict[str, Stage] = {
             _ensemble_inputs, tracked=True,
         ),
         Stage(
-            "error_analysis", 1, "new against best",
-            _reads("report", "statistics", "competition.metric", "competition.submission"),
+            "error_analysis", 2, "new against best",
+            _reads(
+                "report", "statistics", "competition.metric", "competition.submission", "competition.title",
+                # What advice must not suggest again.
+                "images.size", "images.cache_px", "resample.method", "loss", "augment.policy", "train.seed",
+            ),
             _needs("data", "images", "folds"), tracked=True,
         ),
     )

@@ -66,10 +66,11 @@ def score_card(
         f"oof_{metric.name}": interval.value,
         "ci_low": interval.low,
         "ci_high": interval.high,
-        "fold_std": float(np.std(folds, ddof=1)) if len(folds) > 1 else 0.0,
         "f1_worst_class": float(table.f1_C[present].min()),
         "images_scored": float(len(oof)),
     }
+    if len(folds) > 1:
+        figures["fold_std"] = float(np.std(folds, ddof=1))
     by_attribute = metrics.attribute_scores(samples.space, known.labels, oof.p_NC)
     figures |= {f"f1_{name}": value for name, value in by_attribute.items()}
     against = compare(config, samples, oof, load.oof(rival, rival.stage)) if rival else None
@@ -122,26 +123,30 @@ def title(artifact: Artifact) -> str:
     return f"{artifact.manifest['experiment']} ({artifact.stage} {artifact.key[:SHORT]})"
 
 
-def best_earlier(
-    store: Store, config: Config, inputs: dict[str, Artifact], key: str, experiment: str
-) -> Artifact | None:
-    """The best complete run on the same data and folds, other than this one and its own stages."""
+def best_earlier(store: Store, config: Config, inputs: Mapping[str, Artifact], key: str) -> Artifact | None:
+    """The best complete run on the same data and folds that is not made of the very same folds.
+
+    Members of an ensemble count as runs before it.
+    """
     metric = metrics.get(config.competition.metric)
     name = f"oof_{metric.name}"
     same = {n: f"{inputs[n].stage}/{inputs[n].key}" for n in ("data", "folds")}
-    own = {f"{a.stage}/{a.key}" for a in inputs.values()}
+    own = _fold_keys({n: f"{a.stage}/{a.key}" for n, a in inputs.items()})
     rivals = [
         a
         for a in store.all()
         if a.stage in SCORED
         and a.key != key
-        and f"{a.stage}/{a.key}" not in own
+        and not (own and _fold_keys(a.inputs) == own)
         and name in a.metrics
         and {n: a.inputs.get(n) for n in same} == same
-        and a.manifest["experiment"] != experiment
         and a.metrics.get("complete") == 1.0
     ]
     return max(rivals, key=lambda a: metric.sign * a.metrics[name], default=None)
+
+
+def _fold_keys(inputs: Mapping[str, str]) -> set[str]:
+    return {whole for whole in inputs.values() if whole.startswith("fold/")}
 
 
 def lines(card: Card, n_all: int) -> list[str]:
@@ -155,17 +160,26 @@ def lines(card: Card, n_all: int) -> list[str]:
 
 
 def changed(settings: Mapping[str, Any], rival: Artifact) -> str:
-    """The settings that differ from a rival's, as `path: theirs → ours`."""
+    """The settings that both have and that differ from a rival's, as `path: theirs → ours`."""
     ours, theirs = flat(settings), flat(rival.manifest.get("settings", {}))
     return ", ".join(
-        f"{path}: {theirs.get(path, '–')} → {ours.get(path, '–')}"
-        for path in sorted(ours.keys() | theirs.keys())
-        if ours.get(path) != theirs.get(path)
+        f"{path}: {theirs[path]} → {ours[path]}"
+        for path in sorted(ours.keys() & theirs.keys())
+        if ours[path] != theirs[path]
     )
 
 
 def tags(card: Card, rival: Artifact | None, settings: Mapping[str, Any]) -> dict[str, str]:
     """What the MLflow table shows beside the figures: the verdict, against whom, what changed."""
+    caution = {"caution": card.interval.note} if card.interval.note else {}
     if rival is None or card.against is None:
-        return {"verdict": "first on these data and folds"}
-    return {"verdict": card.against.verdict, "compared_with": card.rival, "changed": changed(settings, rival)}
+        return {"verdict": "first on these data and folds", **caution}
+    told = {"verdict": card.against.verdict, "compared_with": card.rival, **caution}
+    return told | {"changed": changed(settings, rival)}
+
+
+def why(card: Card) -> str:
+    """What a run is to answer, for its description."""
+    if card.against is None:
+        return "the first complete run on these data and folds: what later ones are compared with"
+    return f"does it beat {card.rival}, the best other run on the same data and folds? {card.against}"

@@ -47,8 +47,8 @@ def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
     space = load.samples(data, "test", home).space
     sample = host.sample(settings, data, home)
     probabilities = load.test(artifact, path.stem)
-    asked = config.submission.model_dump()
-    if not _is_there(path, asked):
+    asked = {**config.submission.model_dump(), "sample_sha256": sha256_file(sample)}
+    if not is_untouched(path) or files.read_json(path.with_suffix(".json")).get("format") != asked:
         submission.write(path, probabilities, space, config.submission, sample)
         provenance = {
             "name": path.stem,
@@ -60,6 +60,7 @@ def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
             "manifest": {k: v for k, v in artifact.manifest.items() if k != "files"},
         }
         write_atomic(path.with_suffix(".json"), files.json_bytes(provenance))
+    submission.check(path, sample, space, config.submission)
     metric = metrics.get(config.metric).name
     entry = leaderboard.Entry(
         name=path.stem,
@@ -77,12 +78,24 @@ def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
     return path
 
 
-def _is_there(path: Path, asked: dict[str, object]) -> bool:
-    """Whether the CSV lies there in the format that is asked for now."""
+def is_untouched(path: Path) -> bool:
+    """Whether a CSV holds the bytes that its provenance says were written."""
     try:
-        return path.is_file() and files.read_json(path.with_suffix(".json"))["format"] == asked
+        return bool(files.read_json(path.with_suffix(".json"))["csv_sha256"] == sha256_file(path))
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def refuse(settings: Settings, data: Artifact, home: Path) -> None:
+    """What would keep a submission from being written, before hours of training.
+
+    Raises:
+        DataError: the ledger is damaged, or the host's sample does not fit the settings or the test set.
+    """
+    leaderboard.read(ledger_of(home))
+    test = load.samples(data, "test", home)
+    sample = host.sample(settings, data, home)
+    submission.fits(sample, test.ids_N, test.space, settings.config.competition.submission)
 
 
 def _input(artifact: Artifact, name: str, store: Store) -> Artifact:

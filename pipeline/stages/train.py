@@ -59,7 +59,7 @@ def build(job: Job) -> Built:
     )
     history.to_csv(job.draft / "history.csv", index=False)
     files.write_probabilities(job.draft / "oof.npz", oof)
-    rival = scoring.best_earlier(job.store, config, dict(job.inputs), job.key, job.settings.experiment)
+    rival = scoring.best_earlier(job.store, config, job.inputs, job.key)
     scores = scoring.scores_of(config, samples, parts)
     card = scoring.score_card(config, samples, oof, scores, rival)
     table = metrics.per_class(samples.take(oof.ids_N).labels, oof.labels(), samples.space.n_classes)
@@ -82,14 +82,14 @@ def build(job: Job) -> Built:
     figures = {**card.figures, "complete": float(len(folds) == len(plan))}
     if np.isfinite(gap):
         figures["loss_gap"] = -gap
-    description = _description(job, told)
+    description = _description(job, told, scoring.why(card))
     tags = scoring.tags(card, rival, job.resolved)
     return Built(figures, tuple(told), description, ("per_class.csv", "history.csv"), tags)
 
 
-def _description(job: Job, told: list[str]) -> str:
+def _description(job: Job, told: list[str], why: str) -> str:
     changed = ", ".join(f"`{k}={json.dumps(v)}`" for k, v in job.settings.request.values)
     what = f"experiment `{job.settings.experiment}`, " + (
         f"with {changed}" if changed else "as its file says"
     )
-    return note(what, "; ".join(told[1:]), "make infer, then make ensemble", result=told[0])
+    return note(what, why, "make infer, then make ensemble", result="; ".join(told))

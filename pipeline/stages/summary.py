@@ -1,0 +1,66 @@
+"""What `make all` ends with: the score, whether it is better, where everything lies, and the seconds.
+
+Owns the words. Does not own any figure.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.combine.leaderboard import Entry
+from pipeline.core import metrics
+from pipeline.record.store import Artifact
+from pipeline.settings.schema import Config
+
+SHOWN_SECONDS = 0.5
+
+
+def lines(config: Config, blend: Artifact, entry: Entry, path: Path, report: Artifact) -> list[str]:
+    """The summary of a finished ensemble.
+
+    Args:
+        config: the settings in force.
+        blend: the ensemble.
+        entry: its line in the ledger.
+        path: its CSV.
+        report: the error analysis.
+    """
+    competition, m = config.competition, blend.metrics
+    metric = metrics.get(competition.metric).name
+    caution = blend.manifest.get("tags", {}).get("caution")
+    score = f"{m[f'oof_{metric}']:.4f}  95 % interval [{m['ci_low']:.4f}, {m['ci_high']:.4f}]"
+    against = blend.json("blend.json")
+    page = min(report.folder.glob("*.html"))
+    public = "submit the CSV, then make score FILE=… PUBLIC=…"
+    if entry.public is not None:
+        public = f"{entry.public:.4f}"
+    rows = {
+        f"pooled OOF {metric}": f"{score}  ({caution})" if caution else score,
+        "against best member": f"{against['against_best_member']} ({against['best_member']})",
+        "submission": shown(path),
+        "public score": public,
+        "error report": shown(page),
+    }
+    if config.runtime.mlflow:
+        database = shown(Path(config.runtime.home).resolve() / "mlflow.db")
+        command = "make ui" if database == "mlflow.db" else f"make ui DB={database}"
+        rows["MLflow"] = f"{command}, then open http://127.0.0.1:5000"
+    return ["", competition.title or competition.name, *(f"  {k:<23} {v}" for k, v in rows.items())]
+
+
+def shown(path: Path) -> str:
+    """A path as a person would type it here: relative below this folder, whole elsewhere."""
+    near = os.path.relpath(path)
+    return str(path) if near.startswith("..") else near
+
+
+def times(seconds: Mapping[str, float], total: float) -> str:
+    """Seconds by stage; what is left went into start-up, checks and the record."""
+    spent = {name: s for name, s in seconds.items() if s >= SHOWN_SECONDS}
+    if not spent:
+        return f"  seconds                 everything was reused; {total:.0f} in all"
+    told = "  ".join(f"{name} {s:.0f}" for name, s in spent.items())
+    rest = total - sum(seconds.values())
+    return f"  seconds                 {told}  start-up and the rest {rest:.0f}; {total:.0f} in all"
