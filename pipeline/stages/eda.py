@@ -17,6 +17,7 @@ def build(job: Job) -> Built:
     config = job.settings.config
     train, test = (load.samples(job.inputs["data"], split, job.home) for split in ("train", "test"))
     facts = load.facts(job.inputs["images"])
+    facts = facts[facts["split"] != load.EXTRA]
     inputs = explore.ExploreInputs(
         title=config.competition.title or config.competition.name,
         train=train,
