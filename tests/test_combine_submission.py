@@ -243,3 +243,25 @@ def test_check_minds_columns_and_delimiter(tmp_path, sample, text, fault):
     with pytest.raises(DataError) as error:
         submission.check(path, sample, SPACE, INDEX)
     assert fault in faults(error) and len(error.value.faults) == 1
+
+
+# A sample where the host gives none, and one of other images
+
+
+@pytest.mark.parametrize("settings", [INDEX, NAMES, SHARES])
+def test_a_made_sample_serves_like_a_hosts(tmp_path, settings):
+    path = tmp_path / "sample.csv"
+    path.write_bytes(submission.sample_of(list(IDS), SPACE, settings))
+    submission.fits(path, np.array(IDS), SPACE, settings)
+    out = tmp_path / "out.csv"
+    submission.write(out, Probabilities(np.array(IDS), SPACE.classes, P, "p"), SPACE, settings, path)
+    submission.check(out, path, SPACE, settings)
+    assert submission.read(out, SPACE, settings, path).labels_N.tolist() == P.argmax(axis=1).tolist()
+
+
+def test_a_sample_of_other_images_is_refused(tmp_path):
+    path = tmp_path / "sample.csv"
+    path.write_bytes(submission.sample_of(["007", "8"], SPACE, INDEX))
+    with pytest.raises(DataError) as error:
+        submission.fits(path, np.array(["007", "9"]), SPACE, INDEX)
+    assert error.value.faults == ("id '8': missing", "id '9': a test image that the sample lacks")

@@ -1,12 +1,15 @@
 """A test set held out of the training images: whole groups, each class its share, never its last group."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from bring_world import picture
 
 from pipeline.core.errors import DataError
 from pipeline.core.types import Attribute, FoldPlan, LabelSpace, Samples, Split, strings
 from pipeline.data.holdout import hold_out
-from pipeline.data.sources import with_extra
+from pipeline.data.sources import with_extra, without_copies
 
 
 def test_classes_give_their_share_and_groups_stay_whole():
@@ -64,3 +67,16 @@ def test_extra_images_train_everywhere_but_beside_their_own_group():
     assert (
         len(pool) == 6 and pool.split == "train" and pool.take(found.splits[1].train_ids).ids_N[2] == "web/2"
     )
+
+
+def test_copies_of_our_own_images_are_left_out(tmp_path):
+    for name, shade in (("own.png", 1), ("copy.png", 1), ("other.png", 200)):
+        picture(tmp_path / name, shade)
+
+    def at(ids, files, split):
+        found = samples(ids, ids, split)
+        return replace(found, paths_N=strings([str(tmp_path / file) for file in files]))
+
+    own = at(["1"], ["own.png"], "train")
+    extra = at(["web/1", "web/2"], ["copy.png", "other.png"], "extra")
+    assert without_copies(extra, [own]).ids_N.tolist() == ["web/2"]

@@ -194,6 +194,11 @@ def test_other_sources_only_ever_train(tmp_path):
     assert data.extra.groups_N.tolist() == data.extra.ids_N.tolist(), "their names follow no pattern of ours"
     assert len(data.train) == len(data.test) == 6
     assert "web: 1 more images (CC0) train in every fold and never validate" in data.notes
+    picture(tmp_path / "web" / "a.png", 0)
+    copied = competition.load(settings, tmp_path)
+    assert copied.extra is not None and copied.extra.ids_N.tolist() == ["mine/c/x.png"]
+    assert "1 images from elsewhere are copies of our own and are left out" in copied.notes
+    picture(tmp_path / "web" / "a.png", 7)
     files = {p.name for p in competition.input_files(settings, tmp_path)}
     assert {"web.csv", "a.png", "x.png", "p0_0.png", "q0_0.png"} <= files
     table(tmp_path / "web" / "web.csv", ["id", "path", "pet"], [(0, "b.png", "e")])

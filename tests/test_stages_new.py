@@ -151,7 +151,7 @@ def test_a_sample_of_other_images_is_told_before_training(world):
 
 def test_other_sources_and_patches_reach_training_and_never_validation(world):
     folders(world.home / "photos")
-    picture(world.home / "more" / "paper" / "x.png", 3, (40, 40))
+    picture(world.home / "more" / "paper" / "x.png", 222, (40, 40))
     world.new("trash", world.home / "photos")
     path = world.folder / "competition" / "trash.yaml"
     text = path.read_text(encoding="utf-8").replace(

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.types import Ints, LabelSpace, Samples, Strings, strings
-from pipeline.data import holdout, labels, layouts
+from pipeline.data import holdout, labels, layouts, sources
 from pipeline.data.faults import Faults
 from pipeline.data.holdout import Flags
 from pipeline.data.labels import label_space
@@ -124,10 +124,14 @@ def _load(
         held = test.samples
     notes += _shared_groups(own, held)
     more = _joined([e[1].samples for e in extra if e[1]], own, faults)
+    if more is not None and not faults:
+        found, more = len(more), sources.without_copies(more, (own, held))
+        if len(more) < found:
+            notes.append(f"{found - len(more)} images from elsewhere are copies of our own and are left out")
     if faults:
         raise faults.error(f"competition {settings.name} in {root}")
     files = [f for x in listings for f in x.files] + ([patches] if patches else [])
-    return Data(own, held, more, answers, tuple(notes)), files
+    return Data(own, held, more if more is not None and len(more) else None, answers, tuple(notes)), files
 
 
 @dataclass(frozen=True)

@@ -57,10 +57,13 @@ def hold_out(groups_N: Strings, labels_N: Ints, share: float) -> Held:
     ]
     left = np.ones(len(names), bool)
     left[held] = False
-    for label in np.unique(labels_N):
-        having = [g for g in range(len(names)) if label in classes[g]]
-        if not left[having].any():
-            left[having[0]] = True
+    having: dict[int, list[int]] = {}
+    for g, shown in enumerate(classes):
+        for label in shown:
+            having.setdefault(label, []).append(g)
+    for groups in having.values():
+        if not left[groups].any():
+            left[groups[0]] = True
     held = [g for g in held if not left[g]]
     if not held:
         raise DataError(

@@ -95,7 +95,7 @@ def read(
     scored = patched if settings.patch_scoring else raw
     scoring = _classes(scored, settings, False)
     training = _classes(patched, settings, True)
-    return Labels(scoring, training, (*told, *_bin_notes(patched, settings)))
+    return Labels(scoring, training, (*told, *_bin_notes(listing.table.name, patched, settings)))
 
 
 def _edges(attribute: AttributeSettings, training: bool) -> list[float] | None:
@@ -139,13 +139,13 @@ def _classes(raw_AN: list[list[str]], settings: CompetitionSettings, training: b
     return np.asarray(np.ravel_multi_index(tuple(codes_AN), sizes), dtype=np.int64).reshape(-1)
 
 
-def _bin_notes(raw_AN: list[list[str]], settings: CompetitionSettings) -> list[str]:
+def _bin_notes(table: str, raw_AN: list[list[str]], settings: CompetitionSettings) -> list[str]:
     notes = []
     for attribute, values in zip(settings.attributes, raw_AN, strict=True):
         moved = np.not_equal(_codes(attribute, values, True), _codes(attribute, values, False)).sum()
         if attribute.train_bins is not None:
             text = (
-                f"{attribute.name}: training labels use bins {attribute.train_bins}, scores {attribute.bins}"
+                f"{table}: {attribute.name} trains with bins {attribute.train_bins}, scores {attribute.bins}"
             )
             notes.append(f"{text}; {moved} images train as another class than they score")
     return notes

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from pipeline.core.errors import DataError, nearest
@@ -50,7 +51,7 @@ class Listing:
     files: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def ids(self) -> tuple[str, ...]:
         """The id of each row."""
         return self.table.column(self.id_column)

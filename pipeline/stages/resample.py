@@ -8,6 +8,8 @@ Owns the stage only; rows are chosen by `pipeline/data/resample.py`, again for e
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -47,4 +49,15 @@ def build(job: Job) -> Built:
     description = note(
         "resampling of each fold's training part", found.answer, "make train", "resample.html", found.headline
     )
-    return Built(found.metrics, (found.headline,), description, ("resample.html", "counts.csv"))
+    told = (found.headline, *_changed(job.inputs["data"].metrics))
+    return Built(found.metrics, told, description, ("resample.html", "counts.csv"))
+
+
+def _changed(sizes: Mapping[str, float]) -> list[str]:
+    """How training rows differ from the competition's own table."""
+    lines = []
+    if sizes.get("extra"):
+        lines.append(f"{sizes['extra']:.0f} images from elsewhere are among the training rows")
+    if sizes.get("other_train_labels"):
+        lines.append(f"{sizes['other_train_labels']:.0f} labels train otherwise than they score")
+    return lines

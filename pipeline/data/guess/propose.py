@@ -55,21 +55,7 @@ def _table(proposal: Proposal, request: Request, root: Path, sample: Table | Non
     table = read_table(request.train)
     if not len(table):
         raise DataError(f"{request.train}: a header and no rows")
-    near = columns.folders_near(request.images, split="train")
-    place = columns.place(table, near)
-    if place is None:
-        raise DataError(
-            f"{request.train.name}: no column leads to images",
-            [f"column {c!r}, e.g. {table.column(c)[0]!r}" for c in table.columns],
-            f"of each column, rows were looked for below {request.images} and its folders, with and without "
-            "extension; check IMAGES",
-        )
-    named = columns.id_column(table, place.column, _sample_id(sample, table))
-    if named is None:
-        raise DataError(
-            f"{request.train.name}: no column has another value in each row, so none can be the id",
-            remedy="add a column of unique ids, or take repeated rows out",
-        )
+    named, place = _place(table, request, sample)
     proposal.set("competition.train_table", relative(request.train, root), f"{len(table):,} rows")
     proposal.set("competition.train_images", relative(place.folder, root), "the images are found there")
     proposal.set("competition.id_column", *named)
@@ -79,9 +65,8 @@ def _table(proposal: Proposal, request: Request, root: Path, sample: Table | Non
     taken = {named[0], place.column}
     groups = columns.group_columns(table, sorted(taken))
     group = columns.named_group(groups)
-    answers = list(sample.columns[1:]) if sample else []
+    answers = [nfc(c) for c in sample.columns[1:]] if sample else []
     taken |= {group[0]} if group else set()
-    # A file name's column may be the label's as well; an id's never is.
     labels, why = columns.label_columns(table, sorted(taken), answers)
     if not labels:
         raise DataError(
@@ -89,26 +74,47 @@ def _table(proposal: Proposal, request: Request, root: Path, sample: Table | Non
             [f"column {c!r}: {len(set(table.column(c))):,} different values" for c in table.columns],
             "a label has at least two values that come back; write the configuration by hand (docs/data.md)",
         )
-    paths = table.column(place.column)
     values = [columns.values_of(table, c) for c in labels]
-    if len(answers) > 1 and len(labels) == 1 and set(values[0]) == {nfc(a) for a in answers}:
-        values = [[nfc(a) for a in answers]]
-    codes = np.zeros(len(table), np.int64)
-    for column, known in zip(labels, values, strict=True):
-        index = {value: code for code, value in enumerate(known)}
-        codes = codes * len(known) + np.array([index[nfc(v)] for v in table.column(column)])
-    classes = [int(c) for c in codes]
+    if len(labels) == 1 and len(answers) > 1 and set(values[0]) == set(answers):
+        values = [answers]
+    paths, classes = table.column(place.column), _classes(table, labels, values)
     chosen = _group(proposal, table, group, groups, labels, (paths, classes))
-    attributes = [
-        _attribute(c, v, n, table.column(c), chosen)
-        for n, (c, v) in enumerate(zip(labels, values, strict=True))
-    ]
+    cells = zip(labels, values, strict=True)
+    attributes = [_attribute(c, v, n, table.column(c), chosen) for n, (c, v) in enumerate(cells)]
     proposal.set("competition.attributes", attributes, why)
     for column in table.columns:
         if column not in taken and columns.is_number(table, column):
             text = f"{column}: a number; as an attribute it needs bins, e.g. bins: [{_middle(table, column)}]"
             proposal.hints.append(text)
     return Rows(paths, place.folder, classes, tuple(values[0]) if len(labels) == 1 else ())
+
+
+def _place(table: Table, request: Request, sample: Table | None) -> tuple[tuple[str, str], columns.Place]:
+    """(id column, why) and where the images are."""
+    place = columns.place(table, columns.folders_near(request.images, split="train"))
+    if place is None:
+        raise DataError(
+            f"{table.name}: no column leads to images",
+            [f"column {c!r}, e.g. {table.column(c)[0]!r}" for c in table.columns],
+            f"of each column, rows were looked for below {request.images} and its folders, with and without "
+            "extension; check IMAGES",
+        )
+    named = columns.id_column(table, place.column, _sample_id(sample, table))
+    if named is None:
+        raise DataError(
+            f"{table.name}: no column has another value in each row, so none can be the id",
+            remedy="add a column of unique ids, or take repeated rows out",
+        )
+    return named, place
+
+
+def _classes(table: Table, labels: Sequence[str], values: Sequence[Sequence[str]]) -> list[int]:
+    """The class of each row as a number: the combination of all attributes."""
+    codes = np.zeros(len(table), np.int64)
+    for column, known in zip(labels, values, strict=True):
+        index = {value: code for code, value in enumerate(known)}
+        codes = codes * len(known) + np.array([index[nfc(v)] for v in table.column(column)])
+    return [int(c) for c in codes]
 
 
 def _middle(table: Table, column: str) -> float:
