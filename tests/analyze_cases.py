@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import pandas as pd
 from sklearn.datasets import load_digits
@@ -53,13 +54,22 @@ def samples(pixels: dict[tuple[str, str], Pixels], split: str, start: int, n: in
     return Samples(ids, ids, groups, SPACE, np.array(labels), split)
 
 
+def average_hash(image: Pixels) -> str:
+    """64 bits of a perceptual hash as hex: which of 8 × 8 cells are brighter than the median."""
+    small = cv2.resize(image, (8, 8), interpolation=cv2.INTER_AREA).mean(axis=2)
+    return np.packbits(small > np.median(small)).tobytes().hex()
+
+
 def facts_of(pixels: dict[tuple[str, str], Pixels]) -> pd.DataFrame:
     rows = []
     for (split, name), image in pixels.items():
         digest = hashlib.sha256(image.tobytes()).hexdigest()
         h, w = image.shape[:2]
         rows.append(
-            (name, split, w, h, digest, "0", float(image.mean()), float(image.std()), float(image.var()))
+            (
+                *(name, split, w, h, digest, average_hash(image)),
+                *(float(image.mean()), float(image.std()), float(image.var())),
+            )
         )
     names = ["id", "split", "width", "height", "sha256", "phash", "brightness", "contrast", "blur"]
     return pd.DataFrame(rows, columns=names)

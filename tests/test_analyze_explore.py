@@ -1,3 +1,4 @@
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -5,7 +6,9 @@ from analyze_cases import HOSTILE, SPACE, case, explore_inputs
 from markupsafe import escape
 
 from pipeline.analyze.explore import explore, render_html
+from pipeline.analyze.findings import ORDER
 from pipeline.core.errors import DataError
+from pipeline.settings.schema import Config, EdaSettings, ReportSettings
 
 
 class Tags(HTMLParser):
@@ -38,7 +41,17 @@ def test_page_is_whole_and_opens_with_findings(page):
     ids = [attrs["id"] for _, attrs in Tags(page).found if "id" in attrs]
     assert len(ids) == len(set(ids))
     sections = [attrs["id"] for tag, attrs in Tags(page).found if tag == "section"]
-    assert sections == ["findings", "balance", "groups", "sizes", "quality", "duplicates", "sheets"]
+    assert sections == [
+        "findings",
+        "balance",
+        "groups",
+        "sizes",
+        "quality",
+        "shift",
+        "duplicates",
+        "means",
+        "sheets",
+    ]
     anchors = [attrs["href"] for tag, attrs in Tags(page).found if tag == "a"]
     assert all(anchor.startswith("#") and anchor[1:] in ids for anchor in anchors)
     assert "train images" in page and "fold 1" in page
@@ -66,6 +79,34 @@ def test_hostile_names_are_text(page):
 def test_pages_are_the_same_twice(page):
     inputs = explore_inputs(case())
     assert render_html(explore(inputs), inputs) == page
+
+
+def test_suspects_are_every_image_behind_a_finding():
+    made = case()
+    digests = made.facts["sha256"].to_numpy(dtype=object, copy=True)
+    digests[20:26] = digests[20]
+    inputs = explore_inputs(replace(made, facts=made.facts.assign(sha256=digests)))
+    exploration = explore(inputs)
+    suspects = exploration.tables["suspects"]
+    copies = suspects[suspects["finding"].str.startswith("copy_")]
+    assert set(copies["id"]) == set(made.facts["id"][20:26]) and copies["set"].nunique() == 1
+    assert list(suspects["severity"]) == sorted(suspects["severity"], key=ORDER.index)
+
+
+def test_pages_stay_small():
+    made = case(700, 100)
+    sizes = {}
+    for most in (300, 20_000):
+        config = Config(eda=EdaSettings(thumbnails=most), report=ReportSettings(per_class=200))
+        inputs = explore_inputs(made, config)
+        sizes[most] = render_html(explore(inputs), inputs).count("background-image:url(")
+    assert 200 < sizes[300] <= 300 < sizes[20_000]
+
+
+def test_every_class_has_its_mean_picture(page):
+    section = page.split('<section id="means">')[1].split("</section>")[0]
+    assert section.count("<figcaption>") == SPACE.n_classes
+    assert section.count(str(escape(f"mean of {SPACE.classes[0]}"))) == 2
 
 
 def test_unmeasured_images_stop_it():

@@ -3,15 +3,23 @@ from dataclasses import replace
 import numpy as np
 from analyze_cases import case
 
-from pipeline.analyze.findings import ORDER, Finding, judge
+from pipeline.analyze.evidence import gather
+from pipeline.analyze.findings import ORDER, SHOWN, Finding, severity_of
+from pipeline.analyze.judge import judge
 from pipeline.analyze.survey import survey
-from pipeline.settings.schema import Config, FoldSettings, ImageSettings, ResampleSettings
+from pipeline.core.types import FoldPlan, Split
+from pipeline.settings.schema import Config, EdaSettings, FoldSettings, ImageSettings, ResampleSettings
+
+# Digits look alike; these tests are about other rules.
+NO_NEAR = Config(eda=EdaSettings(near_ratio=0))
 
 
-def found(made=None, config=None, **changes) -> tuple[Finding, ...]:
+def found(made=None, config=None, plan=None, **changes) -> tuple[Finding, ...]:
     made = made or case()
     made = replace(made, **changes)
-    return judge(survey(made.train, made.test, made.facts), config or Config())
+    config = config or NO_NEAR
+    counted = survey(made.train, made.test, made.facts)
+    return judge(gather(counted, config.eda, made.image, plan, None), config)
 
 
 def one(findings, text) -> Finding:
@@ -33,8 +41,11 @@ def keep(made, mask):
 
 
 def test_clean_data_reports_no_harm_and_worst_comes_first():
-    severities = [finding.severity for finding in found()]
-    assert severities == sorted(severities, key=ORDER.index)
+    findings = found()
+    severities = [finding.severity for finding in findings]
+    assert severities == sorted(severities, key=ORDER.index) and "high" not in severities
+    harms = [finding.harm for finding in findings]
+    assert harms == sorted(harms, reverse=True)
     assert not [f for f in found() if "identical" in f.headline]
 
 
@@ -44,7 +55,7 @@ def test_label_conflict_is_high_and_shows_the_pictures():
     other = next(k for k in range(9, 120) if label[k] != label[8])
     pair = (("train", str(ids[8])), ("train", str(ids[other])))
     finding = one(found(facts=with_digest(made.facts, pair)), "with different labels")
-    assert finding.severity == "high" and set(finding.examples) == set(pair)
+    assert finding.severity == "high" and [set(members) for members in finding.sets] == [set(pair)]
 
 
 def test_train_test_duplicate_is_found():
@@ -80,8 +91,8 @@ def test_groups_that_disagree_on_a_constant_attribute():
     low = np.flatnonzero(made.train.labels < 2)[0]
     high = np.flatnonzero(made.train.labels >= 2)[0]
     groups[low] = groups[high]
-    finding = one(found(made, train=replace(made.train, groups_N=groups)), "disagree on size")
-    assert finding.severity == "high" and ("train", str(made.train.ids_N[low])) in finding.examples
+    finding = one(found(made, train=replace(made.train, groups_N=groups)), "disagrees on size")
+    assert finding.sets[0][0] == ("train", str(made.train.ids_N[low])), "the odd one comes first"
 
 
 def test_groups_in_train_and_test():
@@ -110,7 +121,7 @@ def test_a_blank_image_stands_out():
     brightness = made.facts["brightness"].to_numpy(copy=True)
     brightness[7] = 255.0
     finding = one(found(facts=made.facts.assign(brightness=brightness)), "far from all others")
-    assert finding.examples == (("train", str(made.facts["id"][7])),)
+    assert finding.sets == ((("train", str(made.facts["id"][7])),),)
 
 
 def test_groups_are_explained_and_their_absence_too():
@@ -121,3 +132,64 @@ def test_groups_are_explained_and_their_absence_too():
     findings = found(train=alone, test=test_alone)
     assert "group_column" in one(findings, "a group of its own").answer
     assert not [f for f in findings if "in both" in f.headline], "shared ids are no shared groups"
+
+
+def test_a_set_of_copies_is_told_once_under_its_worst_harm():
+    made = case()
+    label, ids = made.train.labels, made.train.ids_N
+    other = next(k for k in range(9, 120) if label[k] != label[8])
+    twins = (("train", str(ids[8])), ("train", str(ids[other])), ("test", "0030.png"))
+    facts = with_digest(made.facts, twins[:2], (twins[2], twins[0]))
+    copies = [f for f in found(facts=facts) if f.kind.startswith("copy")]
+    assert [f.kind for f in copies] == ["copy_conflict"] and set(copies[0].sets[0]) == set(twins)
+
+
+def test_harm_grows_with_the_share_and_severity_follows_the_settings():
+    made = case()
+    pairs = [(("train", f"{k:04d}.png"), ("test", f"{k:04d}.png")) for k in range(10, 14)]
+    few, many = (
+        one(found(facts=with_digest(made.facts, *pairs[:n])), "identical images in both train and test")
+        for n in (1, 4)
+    )
+    assert many.harm > 3 * few.harm
+    calm = Config(eda=EdaSettings(high=1.0, medium=0.5))
+    assert "high" not in {f.severity for f in found(facts=with_digest(made.facts, *pairs), config=calm)}
+    assert [severity_of(h, EdaSettings()) for h in (0.5, 0.005, 0.0001, 0)] == list(ORDER)
+
+
+def test_groups_that_a_given_fold_parts_are_named():
+    made = case()
+    ids, groups = made.train.ids_N, made.train.groups_N
+    apart = FoldPlan((Split(ids[groups != groups[0]], ids[groups == groups[0]]),))
+    assert not [f for f in found(plan=apart) if f.kind == "group_in_folds"]
+    plan = FoldPlan((Split(ids[1:], ids[:1]),))
+    finding = one(found(plan=plan), "1 group on both sides of a fold")
+    assert str(groups[0]) in finding.headline and len(finding.sets[0]) == (groups == groups[0]).sum()
+
+
+def test_a_banner_among_squares_is_an_outlier_of_shape():
+    made = case()
+    width = made.facts["width"].to_numpy(copy=True)
+    width[7] = 240
+    finding = one(found(facts=made.facts.assign(width=width)), "aspect ratio far from all others")
+    assert finding.sets == ((("train", str(made.facts["id"][7])),),) and finding.severity == "low"
+    assert "size 1 high" in finding.meaning and "aspect 1 high" in finding.meaning
+
+
+def test_a_dimmer_test_set_is_a_shift_and_the_same_one_is_none():
+    made = case(600, 200)
+    assert one(found(made), "look alike").severity == "info"
+    dim = made.facts["brightness"].where(made.facts["split"] == "train", made.facts["brightness"] * 0.6)
+    finding = one(found(made, facts=made.facts.assign(brightness=dim)), "looks different")
+    assert finding.severity == "high" and "brightness" in finding.meaning
+    assert finding.examples and all(split == "test" for split, _ in finding.examples)
+
+
+def test_pictures_of_a_finding_are_few_and_whole_sets():
+    sets = tuple(tuple(("train", f"{k}-{i}") for i in range(3)) for k in range(40))
+    shown = Finding("copy_groups", 0.1, "", "", "", sets).shown
+    assert sum(map(len, shown)) == SHOWN and all(members in sets for members in shown)
+    huge = Finding("copy_groups", 0.1, "", "", "", (tuple(("train", str(i)) for i in range(99)),) * 2).shown
+    assert [len(members) for members in huge] == [SHOWN // 2] * 2
+    single = Finding("outlier_look", 0.1, "", "", "", tuple((("train", str(i)),) for i in range(99)))
+    assert len(single.shown) == 1 and len(single.shown[0]) == SHOWN
