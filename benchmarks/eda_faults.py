@@ -77,15 +77,11 @@ def _crops(seed: int, per_class: int) -> list[tuple[int, bytes]]:
     from skimage import data
     from sklearn.datasets import load_sample_images
 
-    china, flower = load_sample_images().images
-    sources = (
-        china,
-        flower,
-        data.astronaut(),
-        data.coffee(),
-        data.immunohistochemistry(),
-        data.stereo_motorcycle()[0],
-    )
+    # Not sklearn's flower: it is out of focus, and a blurred photo is no outlier among blurred ones.
+    china = load_sample_images().images[0]
+    gravel = np.stack([data.gravel()] * 3, axis=2)
+    stains, motorcycle = data.immunohistochemistry(), data.stereo_motorcycle()[0]
+    sources = (china, gravel, data.astronaut(), data.coffee(), stains, motorcycle)
     found = []
     for label, source in enumerate(sources):
         draw = rng(seed, "crops", label)

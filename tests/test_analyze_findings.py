@@ -10,7 +10,6 @@ from pipeline.analyze.survey import survey
 from pipeline.core.types import FoldPlan, Split
 from pipeline.settings.schema import Config, EdaSettings, FoldSettings, ImageSettings, ResampleSettings
 
-
 # Digits look alike; these tests are about other rules.
 NO_NEAR = Config(eda=EdaSettings(near_ratio=0))
 

@@ -213,7 +213,7 @@ def render_html(exploration: Exploration, inputs: ExploreInputs) -> str:
     wanted = [key for f in exploration.findings for members in f.shown for key in members]
     if evidence.shift is not None:
         wanted += [*evidence.shift.test_like, *evidence.shift.train_like]
-    means = tuple((MEAN, name) for name in found.space.classes)
+    means = tuple((MEAN, name) for name in found.space.classes)[: inputs.config.eda.thumbnails // 4]
     room = inputs.config.eda.thumbnails - len(set(wanted)) - len(means)
     sheets = _sheets(found, settings.per_class, room)
     wanted += [*means, *(key for sheet in sheets for key in sheet.keys)]
@@ -271,11 +271,11 @@ def _folds_across(health: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sheets(found: Survey, per_class: int, room: int) -> list[_Sheet]:
-    """A sheet a class; all of them share `room` pictures, and those without any left stay away."""
+    """A sheet a class; all of them share `room` pictures; what finds no room has no sheet."""
     train = found.split("train")
     limit = min(per_class, max(room // max(len(found.classes), 1), 1))
     sheets = []
-    for label, row in enumerate(found.classes.head(max(room, 1)).to_dict("records")):
+    for label, row in enumerate(found.classes.head(max(room, 0)).to_dict("records")):
         chosen = contact_sheet(train[train["label"] == label], limit)
         keys = found.keys(chosen, limit)
         sheets.append(_Sheet(f"class-{label}", row["class"], row["images"], row["groups"], keys))

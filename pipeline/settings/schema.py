@@ -401,9 +401,9 @@ class EdaSettings(Section):
         12, "near-duplicates: perceptual hashes (64 bits) may differ in so many bits", ge=0, le=24
     )
     near_ratio: float = fact(
-        0.35, "near-duplicates: at most this share of the distance to other pictures", ge=0, le=1
+        0.4, "near-duplicates: at most this share of the distance to other pictures", ge=0, le=1
     )
-    outlier_z: float = fact(4.5, "robust standard deviations from which an image is an outlier", ge=2, le=50)
+    outlier_z: float = fact(4.0, "robust standard deviations from which an image is an outlier", ge=2, le=50)
     shift_on: Literal["facts", "features"] = fact(
         "facts", "tell train from test by image facts, or by features of the frozen model (slower)"
     )
@@ -414,7 +414,7 @@ class EdaSettings(Section):
     shift_shuffles: int = fact(199, "shuffles of the set names over whole groups", ge=19, le=9999)
     high: float = fact(0.01, "a finding is high from this share of the score at stake", gt=0, le=1)
     medium: float = fact(0.002, "and medium from this one; never above `high`", gt=0, le=1)
-    thumbnails: int = fact(1200, "pictures in the whole report, so that it stays small", ge=50, le=20_000)
+    thumbnails: int = fact(1200, "pictures in the whole report, so that it stays small", ge=300, le=20_000)
     seed: int = fact(0, "of the shuffles", ge=0)
 
 
