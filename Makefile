@@ -13,7 +13,7 @@ TESTS ?=
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install env all eda folds resample train infer ensemble error-analysis score runs ui config du gc pin \
+.PHONY: help install env all eda folds resample train ablate infer ensemble error-analysis score runs ui config du gc pin \
 	check test test-slow test-browser test-gpu lock clean
 
 help:  ## this list
@@ -40,6 +40,9 @@ resample: env  ## report of class counts before and after resampling
 
 train: env  ## train the folds of an experiment: ARGS="experiment=small_cnn"
 	@$(PIPELINE) train $(ARGS)
+
+ablate: env  ## train a grid of settings and compare its arms: GRID=configs/ablate/resample_quick.yaml
+	@$(PIPELINE) ablate --grid "$(GRID)" $(ARGS)
 
 infer: env  ## predict the test set over all views, write a submission
 	@$(PIPELINE) infer $(ARGS)
