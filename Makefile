@@ -13,7 +13,8 @@ TESTS ?=
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install env new all eda folds resample preview train infer ensemble error-analysis score runs ui config du gc pin \
+.PHONY: help install env new all eda folds resample preview train ablate infer ensemble error-analysis score runs ui \
+	config du gc pin \
 	check test test-slow test-browser test-gpu lock clean
 
 help:  ## this list
@@ -47,6 +48,9 @@ preview: env  ## what training sees: cropped, preprocessed, augmented
 
 train: env  ## train the folds of an experiment: ARGS="experiment=small_cnn"
 	@$(PIPELINE) train $(ARGS)
+
+ablate: env  ## train a grid of settings and compare its arms: GRID=configs/ablate/resample_quick.yaml
+	@$(PIPELINE) ablate --grid "$(GRID)" $(ARGS)
 
 infer: env  ## predict the test set over all views, write a submission
 	@$(PIPELINE) infer $(ARGS)

@@ -20,6 +20,7 @@ COMMANDS = {
     "folds": "the fold plan, its health, and whether it is sound",
     "resample": "report of class counts before and after resampling",
     "preview": "what training sees: cropped, preprocessed, augmented",
+    "ablate": "train a grid of settings and compare its arms",
     "train": "train the folds of an experiment",
     "infer": "predict the test set and the out-of-fold images over all views",
     "ensemble": "soft-vote finished members; missing ones are trained",
@@ -71,6 +72,8 @@ def parser() -> argparse.ArgumentParser:
         if name == "error-analysis":
             one.add_argument("--a", help="the new host-format CSV")
             one.add_argument("--b", help="the CSV to compare it with")
+        if name == "ablate":
+            one.add_argument("--grid", required=True, help="e.g. configs/ablate/resample_quick.yaml")
         if name == "gc":
             one.add_argument("--dry", action="store_true", help="only say what would be freed")
         if name == "pin":

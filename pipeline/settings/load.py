@@ -74,6 +74,15 @@ class Settings:
         """The settings of an ensemble member: the same request with other experiment overlays."""
         return resolve(replace(self.request, experiment=tuple(name.split("+"))), self.folder)
 
+    def with_values(self, values: Mapping[str, Any]) -> Settings:
+        """The same request with these overrides added, or put in place of earlier ones.
+
+        Raises:
+            ConfigError: with every fault of the values.
+        """
+        kept = tuple((path, value) for path, value in self.request.values if path not in values)
+        return resolve(replace(self.request, values=(*kept, *values.items())), self.folder)
+
 
 def load(arguments: Sequence[str], folder: Path = CONFIGS) -> Settings:
     """Settings from command-line words such as `model=resnet50 train.epochs=10`.

@@ -16,9 +16,11 @@ from pipeline.combine import leaderboard
 from pipeline.core.errors import DataError
 from pipeline.core.metrics import get as metric_of
 from pipeline.record.store import Artifact, told_as_storage_error
+from pipeline.settings import ablate
 from pipeline.settings.load import Settings
-from pipeline.stages import host, hostscore, housekeeping, load, runs, submission, summary
+from pipeline.stages import arms, host, hostscore, housekeeping, load, runs, submission, summary
 from pipeline.stages.context import Context, flat
+from pipeline.stages.graph import refuse_unread
 from pipeline.stages.registry import Need, folds_of
 from pipeline.stages.scoring import SCORED
 
@@ -65,6 +67,26 @@ def _folds(ctx: Context, options: Options) -> None:
         raise DataError(f"folds: {len(faults)} faults make scores on this plan untrue", checks)
     for text in checks or ("check: sound",):
         ctx.say(text)
+
+
+def _ablate(ctx: Context, options: Options) -> None:
+    """Train every arm of a grid with every seed, and compare them."""
+    grid = ablate.read(Path(options.grid))
+    settings = ctx.settings
+    if grid.experiment and not any(word.startswith("experiment=") for word in options.settings):
+        settings = settings.member(grid.experiment)
+    settings = arms.started(settings, grid)
+    for need in arms.needed(settings, grid):
+        ctx.get(need)
+    need = Need("ablate", settings, {"grid": options.grid, "digest": ctx.index.digest(Path(options.grid))})
+    trainings = [n for n in ctx.graph.inputs(need).values() if n.stage == "train"]
+    for training in trainings[:: len(grid.seeds)]:
+        refuse_unread(training.settings, [training], ctx.graph)
+    ctx.say(
+        f"ablate          {len(trainings)} trainings: {len(trainings) // len(grid.seeds)} arms × "
+        f"{len(grid.seeds)} seeds; what is finished is reused"
+    )
+    _report(ctx, ctx.get(need))
 
 
 def _infer(ctx: Context, options: Options) -> None:
@@ -257,6 +279,7 @@ COMMANDS: dict[str, Callable[[Context, Options], None]] = {
     "all": _all,
     "eda": _stage("eda"),
     "folds": _folds,
+    "ablate": _ablate,
     "resample": _stage("resample"),
     "preview": _stage("preview"),
     "train": _stage("train"),

@@ -17,9 +17,10 @@ from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, DataError, PodiumError, nearest
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import SHORT, Artifact, Store, content_key
+from pipeline.settings import ablate
 from pipeline.settings.load import Settings
 from pipeline.settings.schema import NEUTRAL, Config
-from pipeline.stages import registry
+from pipeline.stages import arms, registry
 from pipeline.stages.registry import Need
 
 # Settings that may be `module:function`: the digest of that code enters the keys of what reads them.
@@ -63,6 +64,7 @@ class Graph:
         # The need is kept with its key: it keeps its settings alive, so that their id stays theirs.
         self._keys: dict[tuple[Any, ...], tuple[Need, str]] = {}
         self._files: dict[str, str] = {}
+        self._arms: dict[tuple[int, str], tuple[Settings, dict[str, Need]]] = {}
         self._path: list[str] = []
 
     def key(self, need: Need) -> str:
@@ -137,6 +139,22 @@ class Graph:
         for need in needs:
             visit(need)
         return list(found.values())
+
+    def arms(self, settings: Settings, grid: str) -> dict[str, Need]:
+        """Every training of a grid, and the data and folds that they share, which must be finished."""
+        known = (id(settings), grid)
+        if known not in self._arms:
+            study, home = ablate.read(Path(grid)), Path(settings.config.runtime.home).resolve()
+            shared = {need.stage: need for need in arms.needed(settings, study)}
+            runs = arms.runs(self._finished, settings, study, home)
+            trainings = {run.input: Need("train", run.settings) for run in runs}
+            self._arms[known] = (settings, {**shared, **trainings})
+        return self._arms[known][1]
+
+    def _finished(self, need: Need) -> Artifact:
+        found = self.store.find(need.stage, self.key(need))
+        assert found is not None, f"{need.stage} is built before the arms are named"
+        return found
 
     def finished_members(self, settings: Settings) -> dict[str, str]:
         """Name -> key of every whole inference on these data and folds that today's code would make.

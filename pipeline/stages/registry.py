@@ -216,6 +216,10 @@ def _ensemble_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs
     return common | {f"member:{n}": Need("infer", settings.member(n)) for n in names}
 
 
+def _ablate_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    return graph.arms(settings, str(params["grid"]))
+
+
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
@@ -263,6 +267,10 @@ STAGES: dict[str, Stage] = {
         Stage(
             "ensemble", 1, "soft voting", _reads("ensemble", "statistics", "competition.metric"),
             _ensemble_inputs, tracked=True,
+        ),
+        Stage(
+            "ablate", 1, "a grid of settings, compared", _reads("statistics", "competition.metric"),
+            _ablate_inputs, tracked=True,
         ),
         Stage(
             "error_analysis", 2, "new against best",

@@ -1,0 +1,143 @@
+"""The trainings of a grid: each arm with each seed as ordinary settings.
+
+Owns turning a grid into settings, equal optimizer steps, and the faults of both. Does not own the
+grid's form (`settings/ablate.py`) or what is told at the end (`stages/ablate.py`). The arms are trained
+by the ordinary `train` stage, so they share its cache with everything else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.core.errors import ConfigError
+from pipeline.core.types import FoldPlan, Samples
+from pipeline.data import resample
+from pipeline.record.store import Artifact
+from pipeline.settings import ablate
+from pipeline.settings.ablate import Arm, Grid
+from pipeline.settings.load import Settings
+from pipeline.settings.schema import Config
+from pipeline.stages import load
+from pipeline.stages.registry import Need, folds_of
+
+
+@dataclass(frozen=True)
+class ArmRun:
+    """One training: an arm with one seed.
+
+    Args:
+        arm: its place in `ablate.arms`.
+        seed: of training and resampling.
+        settings: what it is trained with.
+        steps: optimizer steps of a fold, mean over folds.
+    """
+
+    arm: int
+    seed: int
+    settings: Settings
+    steps: float
+
+    @property
+    def input(self) -> str:
+        """What the `ablate` stage calls this input."""
+        return f"arm {self.arm} seed {self.seed}"
+
+
+def started(settings: Settings, grid: Grid) -> Settings:
+    """The settings that all arms start from: the grid's, where the command line says nothing else."""
+    given = {path for path, _ in settings.request.values}
+    clash = sorted(given & {path for arm in ablate.arms(grid) for path in arm.values})
+    clash += sorted(given & set(ablate.SEEDED))
+    if clash:
+        faults = [f"{path}: the grid sets it, arm by arm" for path in clash]
+        raise ConfigError(
+            "ablate: overrides that the arms would override again", faults, "edit a copy of the grid"
+        )
+    return settings.with_values({p: v for p, v in grid.settings.items() if p not in given})
+
+
+def needed(settings: Settings, grid: Grid) -> list[Need]:
+    """What must be built before the trainings are known: the data and the folds."""
+    first = _arm_settings(settings, grid)[0]
+    return [Need("data", first), Need("folds", first)]
+
+
+def runs(find: Callable[[Need], Artifact], settings: Settings, grid: Grid, home: Path) -> list[ArmRun]:
+    """Every training of the grid, arms in order, seeds within them.
+
+    Args:
+        find: gives the finished data and folds.
+        settings: what all arms start from, see `started`.
+        grid: the study.
+        home: the pipeline's home folder.
+
+    Raises:
+        ConfigError: an arm's settings are wrong; every fault of every arm.
+    """
+    by_arm = _arm_settings(settings, grid)
+    data, folds = (find(Need(stage, by_arm[0])) for stage in ("data", "folds"))
+    samples, plan = load.samples(data, "train", home), load.plan(folds)
+    found = []
+    for number, of_arm in enumerate(by_arm):
+        per_epoch, plain = _steps(of_arm, samples, plan)
+        epochs = of_arm.config.train.epochs
+        adjusted = max(1, round(epochs * plain / per_epoch)) if grid.equal_steps else epochs
+        values = _stretched(of_arm.config, adjusted) if adjusted != epochs else {}
+        for seed in grid.seeds:
+            seeded = of_arm.with_values({**values, **dict.fromkeys(ablate.SEEDED, seed)})
+            found.append(ArmRun(number, seed, seeded, adjusted * per_epoch))
+    return found
+
+
+def _arm_settings(settings: Settings, grid: Grid) -> list[Settings]:
+    found, faults = [], []
+    for arm in ablate.arms(grid):
+        try:
+            found.append(settings.with_values(arm.values))
+        except ConfigError as error:
+            faults += [f"arm {arm.name}: {fault}" for fault in error.faults]
+    if not faults:
+        faults = _other_images(found, ablate.arms(grid))
+    if faults:
+        raise ConfigError(f"ablate: {len(faults)} faults in the arms' settings", faults)
+    return found
+
+
+def _other_images(found: list[Settings], arms: list[Arm]) -> list[str]:
+    """Arms that would be scored on other images or by another metric than the first."""
+    first = found[0].config
+    return [
+        f"arm {arm.name}: changes {name}, so it cannot be compared on the same images"
+        for arm, settings in zip(arms, found, strict=True)
+        for name in ("competition", "folds", "statistics")
+        if getattr(settings.config, name) != getattr(first, name)
+    ]
+
+
+def _steps(settings: Settings, samples: Samples, plan: FoldPlan) -> tuple[float, float]:
+    """(optimizer steps of an epoch, of one without resampling), means over the folds."""
+    config = settings.config
+    batch = config.train.batch_size * config.train.accumulate
+    folds = folds_of(settings)
+    mine, plain = 0, 0
+    for k in folds:
+        split = plan.splits[k]
+        part = resample.Part(samples.take(split.train_ids), k, split.times_T)
+        mine += math.ceil(resample.expected_rows(part, config.resample) / batch)
+        plain += math.ceil(len(part.base_R) / batch)
+    return mine / len(folds), plain / len(folds)
+
+
+def _stretched(config: Config, epochs: int) -> dict[str, float | int]:
+    """Other epochs, with a warm-up of as many steps as before."""
+    train = config.train
+    warmup = min(train.warmup_epochs * epochs / train.epochs, float(epochs))
+    return {"train.epochs": epochs, "train.warmup_epochs": round(warmup, 4)}
+
+
+def find_in(inputs: dict[str, Artifact]) -> Callable[[Need], Artifact]:
+    """`find` for a stage that has its inputs at hand."""
+    return lambda need: inputs[need.stage]
