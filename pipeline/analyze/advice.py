@@ -15,7 +15,8 @@ from pipeline.analyze.mistakes import SURE, Mistakes
 from pipeline.analyze.report import count, percent, plural, signed
 from pipeline.core.predictions import Comparison
 from pipeline.core.types import LabelSpace
-from pipeline.settings.schema import Config, Side
+from pipeline.settings.fields import Side
+from pipeline.settings.schema import Config
 
 MOST = 4
 FEW_IMAGES = 0.5

