@@ -89,10 +89,15 @@ def test_commands_repeat_what_was_asked_and_name_the_experiment():
     assert all(a.sentence.endswith("The command changes small_cnn.") for a in advice)
     again = rare_case(asked=(*ASKED, "images.size=64"))[0][0].command
     assert again == advice[0].command, "a path that is given twice is refused"
-    words = re.findall(r'"(.*)"', again)[0].split()
-    settings = load(words)
-    assert settings.experiment == "small_cnn" and settings.config.images.size == 96
-    assert settings.config.competition.name == "digits" and settings.config.train.epochs == 3
+
+
+def test_every_command_loads_on_the_settings_it_was_advised_for():
+    advice, _ = rare_case(load(ASKED).config, ASKED)
+    words = [re.findall(r'^make train ARGS="(.*)"$', a.command)[0].split() for a in advice if "make" in a.command]
+    assert words, advice
+    for settings in map(load, words):
+        assert settings.experiment == "small_cnn" and settings.config.train.epochs == 3
+        assert settings.config.competition.name == "digits"
 
 
 def test_the_data_reports_answers_repeat_what_was_asked_too():

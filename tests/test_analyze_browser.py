@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from analyze_cases import HOSTILE, case, compare_inputs, explore_inputs
+from test_analyze_preview import preview_inputs
 
-from pipeline.analyze import compare, explore
+from pipeline.analyze import compare, explore, preview
 
 pytestmark = pytest.mark.browser
 
@@ -34,6 +35,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     pages = {
         "explore": explore.render_html(explore.explore(eda), eda),
         "compare": compare.render_html(compare.compare(errors), errors),
+        "preview": preview.render_html(preview_inputs()),
     }
     files = {}
     for name, page in pages.items():
@@ -112,14 +114,14 @@ def test_filter_works_in_a_sandboxed_frame(opened):
     use_the_filter(opened("compare framed").frame_locator("iframe"))
 
 
-@pytest.mark.parametrize("name", ["explore", "compare"])
+@pytest.mark.parametrize("name", ["explore", "compare", "preview"])
 def test_pictures_are_drawn_and_hostile_names_are_read(opened, name):
     page = opened(name)
     drawn = page.locator(".thumb").evaluate_all(
         "n => n.map(x => getComputedStyle(x).backgroundImage.slice(0, 16))"
     )
     assert drawn and set(drawn) == {'url("data:image/'}
-    assert HOSTILE[0 if name == "explore" else 1] in page.locator("h1").inner_text()
+    assert HOSTILE[1 if name == "compare" else 0] in page.locator("h1").inner_text()
     assert page.evaluate("document.querySelectorAll('img, main script').length") == 0
 
 
@@ -131,7 +133,7 @@ def test_the_data_report_works_framed(opened):
     assert -5 <= top_of(frame, "#sheets") < 200
 
 
-@pytest.mark.parametrize("name", ["explore", "compare"])
+@pytest.mark.parametrize("name", ["explore", "compare", "preview"])
 def test_nothing_hangs_over_at_phone_width(opened, name):
     page = opened(name, width=375, height=800)
     over = page.evaluate(

@@ -19,9 +19,19 @@ from pipeline.record import board
 from pipeline.record.tracking import RunInfo, Tracker, tracking_uri
 
 
+MACRO_F1 = board.Headline.of("macro_f1", True)
+LOG_LOSS = board.Headline.of("log_loss", False)
+
+
+def unpacked(text: str) -> tuple[dict, dict]:
+    """A saved view and the state in it."""
+    view = json.loads(text)
+    packed = base64.b64decode(view["state"].removeprefix("deflate;"))
+    return view, json.loads(zlib.decompress(packed))
+
+
 def test_the_view_names_its_columns_in_order_and_hides_folds() -> None:
-    view = json.loads(board.shared_view())
-    state = json.loads(zlib.decompress(base64.b64decode(view["state"].removeprefix("deflate;"))))
+    view, state = unpacked(board.shared_view(MACRO_F1))
     assert view["name"] == "Scores, best first"
     assert state["selectedColumns"][:3] == [
         "metrics.`oof_macro_f1`",
@@ -33,10 +43,32 @@ def test_the_view_names_its_columns_in_order_and_hides_folds() -> None:
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`oof_macro_f1`", False)
 
 
+def test_a_loss_is_the_headline_and_its_least_value_comes_first() -> None:
+    _, state = unpacked(board.shared_view(LOG_LOSS))
+    assert state["selectedColumns"][0] == "metrics.`oof_log_loss`"
+    assert not [name for name in state["selectedColumns"] if "macro_f1" in name]
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`oof_log_loss`", True)
+    tags = board.experiment_tags("7", LOG_LOSS)
+    assert board.Headline.recorded(tags) == LOG_LOSS != MACRO_F1
+    assert "`oof_log_loss`" in tags[board.NOTE] and "lower is better" in tags[board.NOTE]
+    assert board.Headline.recorded(board.experiment_tags("7", MACRO_F1)) == MACRO_F1
+    assert board.Headline.recorded({}) is None
+
+
 def test_the_guide_links_to_the_view_and_takes_a_table() -> None:
-    assert board.guide("7").splitlines()[0].startswith("[Open the table with scores, best first](#/exp")
-    assert board.view_path("7") in board.guide("7")
-    assert board.guide("7", "| a | b |").endswith("\n| a | b |")
+    lines = board.guide("7", MACRO_F1).splitlines()
+    assert lines[0] == board.BEGIN and lines[-1] == board.END
+    assert lines[1].startswith("[Open the table with scores, best first](#/exp")
+    assert board.view_path("7") in lines[1] and "{" not in "".join(lines)
+    assert "\n\n| a | b |\n" in board.guide("7", MACRO_F1, "| a | b |")
+
+
+def test_only_our_part_of_a_description_is_put_anew() -> None:
+    old, new = board.guide("7", MACRO_F1, "| old |"), board.guide("7", LOG_LOSS, r"| new \1 |")
+    mine = "# 내 메모\n\n{}\n\nplan: more epochs\n"
+    assert board.rewritten(mine.format(old), new) == mine.format(new)
+    assert board.rewritten("all mine", new) == "all mine"
+    assert board.rewritten("", new) == ""
 
 
 def test_links_without_a_record_say_what_to_do(tmp_path: Path) -> None:

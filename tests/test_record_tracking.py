@@ -179,7 +179,40 @@ def test_the_users_own_description_is_left_alone(home: Path, client) -> None:
     assert tags["mlflow.note.content"] == "mine"
     assert tags["mlflow.sharedViewState.podium"] != "stale"
     Tracker(home).standings("described", "| a table |")
-    assert client.get_experiment_by_name("described").tags["mlflow.note.content"].endswith("| a table |")
+    assert client.get_experiment_by_name("described").tags["mlflow.note.content"] == "mine"
+
+
+def test_standings_replace_our_part_and_keep_what_a_user_wrote_around_it(home: Path, client) -> None:
+    def written() -> str:
+        return client.get_experiment_by_name("standing").tags["mlflow.note.content"]
+
+    tracker = Tracker(home)
+    tracker.standings("standing", "| nobody |")  # nothing was recorded: nothing to describe
+    assert client.get_experiment_by_name("standing") is None
+    with tracker.run(info("standing", "k1", metric="log_loss", higher_is_better=False)):
+        pass
+    experiment = client.get_experiment_by_name("standing")
+    client.set_experiment_tag(
+        experiment.experiment_id, "mlflow.note.content", f"on top\n\n{written()}\n\nbelow"
+    )
+    for table in ("| first |", "| second |"):
+        Tracker(home).standings("standing", table)
+        assert written().startswith("on top\n") and written().endswith("\nbelow")
+        assert table in written() and "oof_log_loss" in written()
+    assert "| first |" not in written() and written().count("Which run is best?") == 1
+
+
+def test_the_table_follows_the_competitions_metric(home: Path, client) -> None:
+    with Tracker(home).run(info("by loss", "k1", metric="log_loss", higher_is_better=False)):
+        pass
+    tags = client.get_experiment_by_name("by loss").tags
+    assert tags["mlflow.experiment.primaryMetric.name"] == "oof_log_loss"
+    assert tags["mlflow.experiment.primaryMetric.greaterIsBetter"] == "false"
+    with Tracker(home).run(info("by loss", "k2", metric="qwk")):  # the competition's settings changed
+        pass
+    tags = client.get_experiment_by_name("by loss").tags
+    assert tags["mlflow.experiment.primaryMetric.name"] == "oof_qwk"
+    assert tags["mlflow.experiment.primaryMetric.greaterIsBetter"] == "true"
 
 
 def test_disabled_records_nothing(tmp_path: Path) -> None:

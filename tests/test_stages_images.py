@@ -171,7 +171,7 @@ def test_the_preview_shows_the_pixels_of_training(photos, capsys):
     coverage = pd.read_csv(folder / "crop.csv", dtype={"id": str})
     assert coverage.iloc[0].tolist()[:2] == ["test", "044"]
     with Image.open(folder / "preview.png") as picture:
-        assert picture.width > 5 * 108 and picture.height > 3 * 108
+        assert picture.width > 5 * 128 and picture.height > 3 * 128
     # The preview's first draw is what the loader gives fold 0 in its first epoch.
     seen = load.prepared(ctx.need("prepared"), "train").take(np.array(["000"]))[0]
     drawn = Augmenter("medium", (24, 32))(seen, ctx.settings.config.train.seed, 0, 0, "000", 0)

@@ -23,7 +23,7 @@ Window = tuple[int, int, int, int]
 
 WORST = 24
 INSIDE = 0.995
-LEAST_PX, MOST_PX = 108, 176
+SMALLEST_PX, LEAST_PX, MOST_PX, PAGE_PX = 64, 108, 176, 1026
 WINDOW_COLOUR, BOX_COLOUR = (47, 158, 119), (217, 86, 47)
 GAP_PX, HEADER_PX = 6, 22
 
@@ -165,22 +165,24 @@ def render_html(inputs: PreviewInputs) -> str:
         }
     worst = inputs.crop.worst if inputs.crop else ()
     pixels |= {(f"crop {one.split}", one.id): one.picture for one in worst}
-    size = picture_px(inputs.config)
+    columns = list(inputs.rows[0].pictures)
+    size = picture_px(inputs.config, len(columns))
     return render(
         "preview.html",
         title=f"{inputs.title}: what training sees",
         headline=headline(inputs),
         inputs=inputs,
-        columns=list(inputs.rows[0].pictures) if inputs.rows else [],
+        columns=columns,
         forbidden=[(a.name, ", ".join(a.forbids)) for a in inputs.config.competition.attributes if a.forbids],
         thumbs=thumbnails(pixels, lambda kind, name: pixels[kind, name], size),
         thumbnail_px=size,
     )
 
 
-def picture_px(config: Config) -> int:
-    """Longest side of a picture: as models see it, within what can be looked at."""
-    return min(max(*config.images.hw, LEAST_PX), MOST_PX)
+def picture_px(config: Config, columns: int) -> int:
+    """Longest side of a picture: as models see it, as far as a row fits on the page."""
+    fits = PAGE_PX // max(columns, 1) - 8
+    return max(min(max(*config.images.hw, LEAST_PX), MOST_PX, fits), SMALLEST_PX)
 
 
 def render_png(rows: Sequence[Row], cell_px: int) -> Image.Image:

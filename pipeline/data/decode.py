@@ -108,13 +108,13 @@ def read(name: str, path: str, how: Decoding) -> tuple[ImageFacts, Pixels, str]:
     raw = Path(path).read_bytes()
     remark = ""
     try:
-        size, pixels = _pixels(raw, how)
+        size, pixels = pixels_of(raw, how)
     except UNDECODABLE as error:
         if not how.truncated:
             raise
         remark = f"cut off, used as far as it goes: {reason(error)}"
         with _forgiving():
-            size, pixels = _pixels(raw, how)
+            size, pixels = pixels_of(raw, how)
     return facts_of(name, raw, size, pixels), pixels, remark
 
 
@@ -190,8 +190,8 @@ def _forgiving() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def _pixels(raw: bytes, how: Decoding) -> tuple[tuple[int, int], Pixels]:
-    """((width, height) of the upright original, pixels with longest side ≤ `cache_px`)."""
+def pixels_of(raw: bytes, how: Decoding) -> tuple[tuple[int, int], Pixels]:
+    """((width, height) of the upright original, pixels with longest side ≤ `cache_px`); see `read`."""
     if raw[4:8] == b"ftyp" and raw[8:12] in (b"heic", b"heix", b"mif1", b"msf1"):
         raise ValueError(HEIC)
     with Image.open(io.BytesIO(raw)) as file:

@@ -11,20 +11,22 @@ not know it shows its plain table.
 
 import base64
 import json
+import re
 import sqlite3
 import zlib
+from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.errors import StorageError
 
 VIEW = "podium"
 VIEW_TITLE = "Scores, best first"
-HEADLINE = "oof_macro_f1"
 STAGE_RUNS_ONLY = "tags.`mlflow.parentRunId` IS NULL"
 TAGS = ("verdict", "compared_with", "changed", "error")
-COLUMNS = {  # name: width in px; what does not fit is a scroll away
-    HEADLINE: 110,
+HEADLINE_WIDTH = 110
+COLUMNS = {  # after the headline; name: width in px; what does not fit is a scroll away
     "verdict": 85,
     "delta_vs_best": 110,
     "p_better": 80,
@@ -42,22 +44,51 @@ COLUMNS = {  # name: width in px; what does not fit is a scroll away
 }
 NOTE = "mlflow.note.content"
 SHARED_VIEW = f"mlflow.sharedViewState.{VIEW}"
-OURS = (SHARED_VIEW,)  # rewritten on every start; a user's own description is left alone
+METRIC = "mlflow.experiment.primaryMetric.name"
+HIGHER = "mlflow.experiment.primaryMetric.greaterIsBetter"
+OURS = (SHARED_VIEW, METRIC, HIGHER)  # rewritten on every start; the description is the user's, too
+# Our part of a description, in comments that the UI does not show; what stands around it is the user's.
+BEGIN, END = "<!-- podium: rewritten -->", "<!-- podium: end -->"
+PART = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
 
 GUIDE = """\
 [Open the table with scores, best first]({link}) (also under *Views*; the plain table shows no score)
 
 | question | where |
 |---|---|
-| Which run is best? | the top row there: `oof_macro_f1` is the metric on pooled out-of-fold predictions |
-| Is that beyond noise? | `verdict`: a paired bootstrap of whole groups against the best run before it \
-(`compared_with`), with `delta_vs_best` and `p_better`; `ci_low` to `ci_high` is the 95 % interval of the \
-score itself |
-| What changed? | `changed`: settings that differ from that best run |
+| Which run is best? | the top row there: `{headline}` is the metric on pooled out-of-fold predictions, \
+{direction} is better |
+| Is that beyond noise? | `verdict`: a paired bootstrap of whole groups against the best other run on the \
+same data and folds (`compared_with`; for an ensemble, its best member), with `delta_vs_best`, positive if \
+this run is better, and `p_better`; `ci_low` to `ci_high` is the 95 % interval of the score itself |
+| What changed? | `changed`: settings that differ from the run in `compared_with` |
 | Which fold failed? | a red cross; `error` names the fold and says why. The plain table opens a run's folds \
 with its `+` |
 | Where is the report? | click the run, tab *Artifacts*, the file ending in `.html` |
 """
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The score that runs are ordered by.
+
+    Args:
+        name: of the MLflow metric, e.g. `oof_macro_f1`.
+        higher_is_better: False for losses.
+    """
+
+    name: str
+    higher_is_better: bool
+
+    @classmethod
+    def of(cls, metric: str, higher_is_better: bool) -> "Headline":
+        """That of a competition's metric: it on pooled out-of-fold predictions."""
+        return cls(f"oof_{metric}", higher_is_better)
+
+    @classmethod
+    def recorded(cls, tags: Mapping[str, str]) -> "Headline | None":
+        """That of an experiment with these tags, if it has one."""
+        return cls(tags[METRIC], tags.get(HIGHER) != "false") if METRIC in tags else None
 
 
 def view_path(experiment_id: str) -> str:
@@ -83,38 +114,52 @@ def links(database: Path, port: int) -> list[str]:
     return [f"{name}: http://127.0.0.1:{port}/{view_path(str(found))}" for name, found in rows]
 
 
-def guide(experiment_id: str, standings: str = "") -> str:
-    """The experiment's description in markdown.
+def guide(experiment_id: str, headline: Headline, standings: str = "") -> str:
+    """Our part of an experiment's description, in markdown.
 
     Args:
         experiment_id: MLflow's, for the link.
+        headline: the score that runs are ordered by.
         standings: a markdown table of experiments to put below, or empty.
     """
-    text = GUIDE.format(link=view_path(experiment_id))
-    return f"{text}\n{standings}" if standings else text
+    direction = "higher" if headline.higher_is_better else "lower"
+    text = GUIDE.format(link=view_path(experiment_id), headline=headline.name, direction=direction)
+    below = f"\n{standings}\n" if standings else ""
+    return f"{BEGIN}\n{text}{below}\n{END}"
 
 
-def experiment_tags(experiment_id: str) -> dict[str, str]:
+def rewritten(description: str, part: str) -> str:
+    """A description with our part put anew; without our part it is all the user's, and stays.
+
+    Args:
+        description: what stands there.
+        part: what `guide` gave.
+    """
+    return PART.sub(lambda _: part, description, count=1)
+
+
+def experiment_tags(experiment_id: str, headline: Headline) -> dict[str, str]:
     """The tags that make the UI open well."""
     return {
-        NOTE: guide(experiment_id),
+        NOTE: guide(experiment_id, headline),
         "mlflow.experimentKind": "custom_model_development",
-        "mlflow.experiment.primaryMetric.name": HEADLINE,
-        "mlflow.experiment.primaryMetric.greaterIsBetter": "true",
-        SHARED_VIEW: shared_view(),
+        METRIC: headline.name,
+        HIGHER: "true" if headline.higher_is_better else "false",
+        SHARED_VIEW: shared_view(headline),
     }
 
 
-def shared_view() -> str:
+def shared_view(headline: Headline) -> str:
     """The state of the UI's run table: columns in order, stage runs only, best first."""
-    columns = {_column(name): width for name, width in COLUMNS.items()}
+    widths = {headline.name: HEADLINE_WIDTH, **COLUMNS}
+    columns = {_column(name): width for name, width in widths.items()}
     state = {
         "selectedColumns": list(columns),
         "columnOrder": list(columns),
         "columnWidths": columns,
         "searchFilter": STAGE_RUNS_ONLY,
-        "orderByKey": f"metrics.`{HEADLINE}`",
-        "orderByAsc": False,
+        "orderByKey": _column(headline.name),
+        "orderByAsc": not headline.higher_is_better,
     }
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
     view = {"name": VIEW_TITLE, "createdAt": 0, "updatedAt": 0, "state": f"deflate;{packed}"}

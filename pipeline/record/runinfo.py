@@ -25,6 +25,8 @@ class RunInfo:
         params: the settings that differ or matter, flat: `{"train.lr": 1e-3}`.
         description: markdown; see `note`.
         git: see `git_commit`.
+        metric: the competition's; the run's metric `oof_<metric>` orders the UI's table.
+        higher_is_better: False for losses.
     """
 
     stage: str
@@ -36,6 +38,8 @@ class RunInfo:
     params: Mapping[str, object] = field(default_factory=dict)
     description: str = ""
     git: str = "none"
+    metric: str = "macro_f1"
+    higher_is_better: bool = True
 
 
 def note(what: str, why: str, next_command: str, report: str = "", result: str = "") -> str:

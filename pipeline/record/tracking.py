@@ -206,11 +206,20 @@ class Tracker:
         return bool(self.attempt(add))
 
     def standings(self, competition: str, markdown: str) -> None:
-        """Put a table of experiments (as `make runs` prints it) into the competition's description."""
+        """Put a table of experiments (as `make runs` prints it) into our part of the description.
+
+        What a user wrote around that part stays; a description without it is left alone, and so is a
+        competition that no run was recorded for.
+        """
 
         def write(client: Any) -> None:
-            experiment_id = self._experiment(client, competition)
-            client.set_experiment_tag(experiment_id, board.NOTE, board.guide(experiment_id, markdown))
+            found = client.get_experiment_by_name(competition)
+            headline = None if found is None else board.Headline.recorded(found.tags)
+            if headline is None:
+                return
+            part = board.guide(str(found.experiment_id), headline, markdown)
+            before = found.tags.get(board.NOTE, part)
+            client.set_experiment_tag(found.experiment_id, board.NOTE, board.rewritten(before, part))
 
         self.attempt(write)
 
@@ -271,7 +280,8 @@ class Tracker:
             client.search_experiments(max_results=1)
         return client
 
-    def _experiment(self, client: Any, competition: str) -> str:
+    def _experiment(self, client: Any, info: RunInfo) -> str:
+        competition = info.competition
         if competition not in self._experiments:
             location = (self._home / "mlartifacts").as_uri() if self._own else None
             found = client.get_experiment_by_name(competition)
@@ -284,7 +294,8 @@ class Tracker:
                 found = client.get_experiment_by_name(competition)
                 assert found is not None, f"experiment {competition} was made and is not there"
             experiment_id = str(found.experiment_id)
-            for key, value in board.experiment_tags(experiment_id).items():
+            headline = board.Headline.of(info.metric, info.higher_is_better)
+            for key, value in board.experiment_tags(experiment_id, headline).items():
                 missing = key not in found.tags
                 if missing or (key in board.OURS and found.tags[key] != value):
                     client.set_experiment_tag(experiment_id, key, value)
@@ -292,7 +303,7 @@ class Tracker:
         return self._experiments[competition]
 
     def _create(self, client: Any, info: RunInfo, parent_id: str | None) -> str:
-        experiment_id = self._experiment(client, info.competition)
+        experiment_id = self._experiment(client, info)
         if parent_id is None:
             _close_stale(client, experiment_id, info)
         own = {"stage": info.stage, "experiment": info.experiment, "key": info.key, "git": info.git}

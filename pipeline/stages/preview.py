@@ -24,6 +24,7 @@ from pipeline.stages import load, quarantine
 from pipeline.stages.context import Built, Job
 
 FOLD = 0
+PNG_CELL_PX = 128
 
 
 def build(job: Job) -> Built:
@@ -47,7 +48,7 @@ def build(job: Job) -> Built:
         crop=sheet,
     )
     (job.draft / "preview.html").write_text(preview.render_html(inputs), encoding="utf-8")
-    preview.render_png(inputs.rows, preview.picture_px(config)).save(job.draft / "preview.png")
+    preview.render_png(inputs.rows, PNG_CELL_PX).save(job.draft / "preview.png")
     lines = (preview.headline(inputs), *(preview.crop_lines(sheet) if sheet else ()))
     figures = {"rows": float(len(inputs.rows))}
     return Built(figures, lines, preview.description(inputs), ("preview.html", "preview.png"))
