@@ -141,6 +141,13 @@ def is_first(row) -> bool:
 
 
 @pytest.mark.browser
+def test_the_ui_shows_the_guide_and_not_the_marks_around_it(served: str, page) -> None:
+    page.goto(served)
+    page.get_by_text("Open the table with scores, best first").first.wait_for(timeout=60_000)
+    assert "podium:" not in page.locator("body").inner_text()
+
+
+@pytest.mark.browser
 def test_a_report_opens_in_the_ui(served: str, page) -> None:
     page.goto(served)
     page.get_by_text("train lite0+epochs12").click(timeout=60_000)

@@ -70,6 +70,16 @@ class Settings:
         names = "+".join(self.request.experiment or ("default",))
         return f"{names}@{self.request.model}" if self.request.model else names
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that ask for these settings again, e.g. `competition=digits`, `train.epochs=3`."""
+        request = self.request
+        chosen = {"competition": request.competition, "model": request.model}
+        chosen["experiment"] = "+".join(request.experiment or ()) or None
+        named = [f"{key}={value}" for key, value in chosen.items() if value]
+        values = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in request.values]
+        return (*named, *(word for word in values if not word.startswith("runtime.")))
+
     def member(self, name: str) -> Settings:
         """The settings of an ensemble member: the same request with other experiment overlays."""
         return resolve(replace(self.request, experiment=tuple(name.split("+"))), self.folder)

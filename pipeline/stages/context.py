@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pipeline.core import metrics
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import MANIFEST, SHORT, Artifact, Store, told_as_storage_error
 from pipeline.record.tracking import Run, RunInfo, Tracker, git_commit
@@ -222,6 +223,7 @@ class Context:
         if parent is not None:
             fold = str(need.params["fold"])
             return parent.child(f"fold {fold}", tags={"stage": stage.name, "fold": fold, "key": key})
+        metric = metrics.get(need.settings.config.competition.metric)
         info = RunInfo(
             stage=stage.name,
             competition=need.settings.config.competition.name,
@@ -231,6 +233,8 @@ class Context:
             tags={k: str(v) for k, v in need.params.items()},
             params=flat(self.resolved(need)),
             git=git_commit(),
+            metric=metric.name,
+            higher_is_better=metric.higher_is_better,
         )
         return (
             self.tracker.run(info) if stage.tracked else contextlib.nullcontext(Run(self.tracker, info, None))

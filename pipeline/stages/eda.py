@@ -37,6 +37,7 @@ def build(job: Job) -> Built:
         config=config,
         plan=plan,
         features=_features(job),
+        asked=job.settings.words,
     )
     found = explore.explore(inputs)
     (job.draft / "eda.html").write_text(explore.render_html(found, inputs), encoding="utf-8")

@@ -16,10 +16,12 @@ from pathlib import Path
 from pipeline.analyze import compare, flips
 from pipeline.combine import submission
 from pipeline.core import metrics
+from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Interval, Probabilities
 from pipeline.core.types import LabelSpace
 from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
+from pipeline.settings.load import Settings
 from pipeline.stages import host, load, scoring
 from pipeline.stages.context import Built, Job
 from pipeline.stages.submission import is_untouched
@@ -42,6 +44,7 @@ def build(job: Job) -> Built:
     config = job.settings.config
     train = load.samples(job.inputs["data"], "train", job.home)
     new, old = (_side(job, side, train.space) for side in ("a", "b"))
+    asked = _asked(job.settings, _artifact(job, job.home / str(job.params["a"])))
     both = new.oof is not None and old.oof is not None
     inputs = compare.CompareInputs(
         title=config.competition.title or config.competition.name,
@@ -49,7 +52,8 @@ def build(job: Job) -> Built:
         new=new.prediction,
         old=old.prediction,
         image=load.image_of(job.inputs["images"]),
-        config=config,
+        config=asked.config,
+        asked=asked.words,
         oof=new.oof,
         train=train if new.oof is not None else None,
         comparison=scoring.compare(config, train, new.oof, old.oof) if both and new.oof and old.oof else None,
@@ -72,8 +76,20 @@ def build(job: Job) -> Built:
     nexts = next((a.command for a in found.advice if a.command.startswith("make")), "make runs")
     result = f"{found.verdict.word} {found.verdict.rest}"
     description = note(what, why, nexts, "error-analysis.html", result)
-    tags = {"verdict": found.verdict.word, "compared_with": old.prediction.name}
+    tags = {"verdict": found.verdict.tag, "compared_with": old.prediction.name}
     return Built(found.metrics, tuple(told), description, ("error-analysis.html",), tags)
+
+
+def _asked(settings: Settings, made_of: Artifact | None) -> Settings:
+    """The settings to advise on: those of the submission, or of a blend's best member."""
+    if made_of is None:
+        return settings
+    blend = made_of.stage == "ensemble"
+    name = made_of.json("blend.json")["best_member"] if blend else made_of.manifest["experiment"]
+    try:
+        return settings.member(str(name))
+    except ConfigError:
+        return settings  # named by a key, or by a file that is gone
 
 
 def _side(job: Job, side: str, space: LabelSpace) -> _Side:
