@@ -81,12 +81,20 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _share_cores() -> None:
+    """Let waiting threads of torch sleep while other programs use the cores.
+
+    Spinning is twice as fast on a machine of one's own, and several times slower on a busy one
+    (docs/log.md). OpenMP reads this when torch is imported; it changes no result.
+    """
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] >= (os.cpu_count() or 1):
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     options = parser().parse_args(arguments)
-    # Threads of torch that wait for each other sleep instead of spinning: on a busy machine two
-    # spinning threads are several times slower than one (docs/log.md). Read when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _share_cores()
     from pipeline.core.errors import UserError
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)

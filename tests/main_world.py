@@ -87,5 +87,8 @@ def ledger(home):
 
 
 def stamps(home):
-    """When each artifact was written: to see that it was left alone."""
-    return {a.key: (a.folder / "manifest.json").stat().st_mtime_ns for a in artifacts(home)}
+    """When each artifact was written: to see that it was left alone.
+
+    The folder's time: that of the manifest tells of some results when they were last used.
+    """
+    return {a.key: a.folder.stat().st_mtime_ns for a in artifacts(home)}

@@ -93,7 +93,9 @@ def test_commands_repeat_what_was_asked_and_name_the_experiment():
 
 def test_every_command_loads_on_the_settings_it_was_advised_for():
     advice, _ = rare_case(load(ASKED).config, ASKED)
-    words = [re.findall(r'^make train ARGS="(.*)"$', a.command)[0].split() for a in advice if "make" in a.command]
+    words = [
+        re.findall(r'^make train ARGS="(.*)"$', a.command)[0].split() for a in advice if "make" in a.command
+    ]
     assert words, advice
     for settings in map(load, words):
         assert settings.experiment == "small_cnn" and settings.config.train.epochs == 3

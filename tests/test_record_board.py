@@ -18,7 +18,6 @@ from pipeline.core.errors import StorageError
 from pipeline.record import board
 from pipeline.record.tracking import RunInfo, Tracker, tracking_uri
 
-
 MACRO_F1 = board.Headline.of("macro_f1", True)
 LOG_LOSS = board.Headline.of("log_loss", False)
 

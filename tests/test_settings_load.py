@@ -6,6 +6,7 @@ import textwrap
 import pytest
 
 from pipeline.core.errors import ConfigError
+from pipeline.settings import ablate
 from pipeline.settings.load import CONFIGS, load
 from pipeline.settings.read import parse, parse_value
 from pipeline.settings.rules import broken
@@ -14,6 +15,8 @@ from pipeline.settings.schema import Config, ModelSettings, TrainSettings
 SHIPPED = sorted(p.relative_to(CONFIGS).as_posix() for p in CONFIGS.rglob("*.yaml"))
 EXPERIMENTS = [n.split("/")[1].removesuffix(".yaml") for n in SHIPPED if n.startswith("experiment/")]
 COMPETITIONS = [n.split("/")[1].removesuffix(".yaml") for n in SHIPPED if n.startswith("competition/")]
+MODELS = [n.split("/")[1].removesuffix(".yaml") for n in SHIPPED if n.startswith("model/")]
+GRIDS = [n for n in SHIPPED if n.startswith("ablate/")]
 
 
 class Folder:
@@ -59,8 +62,10 @@ def test_merge_order_later_wins(configs):
     configs.write("model/big.yaml", "train: {lr: 0.02, epochs: 4, batch_size: 8}")
     configs.write("experiment/one.yaml", "train: {lr: 0.03, batch_size: 16}")
     configs.write("experiment/two.yaml", "train: {lr: 0.04}")
-    train = configs.load("model=big", "experiment=one+two", "train.seed=7").config.train
-    assert (train.epochs, train.batch_size, train.lr, train.seed) == (4, 16, 0.04, 7)
+    train = configs.load("experiment=one+two", "train.seed=7").config.train
+    assert (train.epochs, train.batch_size, train.lr, train.seed) == (3, 16, 0.04, 7)
+    train = configs.load("model=big", "experiment=one+two", "train.batch_size=5").config.train
+    assert (train.epochs, train.batch_size, train.lr) == (4, 5, 0.02)
     assert configs.load("experiment=two+one").config.train.lr == 0.03
     assert configs.load("experiment=one", "train.lr=0.5").config.train.lr == 0.5
 
@@ -187,8 +192,9 @@ def test_scientific_numbers_are_numbers_and_dates_are_text(configs):
         ("train.lr=.nan", "finite number"),
         ("train.schedule=linear", "'cosine' or 'constant'"),
         ("infer.views=[]", "at least 1 item"),
-        ("train=0", "should be an object"),
-        ("train=[]", "should be an object"),
+        ("train=0", "`train` is a whole section; override one setting of it, e.g. train.KEY=VALUE"),
+        ("train=[]", "whole section"),
+        ("train={epochs: 3}", "whole section"),
         ("train.epochs.x=3", "valid integer"),
         ("competition=", "names no file"),
         ("infer.views=[identity", "no YAML value"),
@@ -242,6 +248,31 @@ def test_the_schema_itself_breaks_only_what_a_competition_must_say():
     assert broken({"train": TrainSettings(strategy="linear_probe"), "model": ModelSettings()}) == []
 
 
+def test_a_model_chosen_by_hand_beats_the_experiments_own(configs):
+    """Else `make train ARGS="model=…"` would train the default experiment's model and say nothing."""
+    configs.write("model/small.yaml", "model: {name: test_resnet, weights: none}")
+    configs.write("model/large.yaml", "model: {name: resnet50, weights: none}")
+    configs.write("experiment/plain.yaml", "model: {name: test_efficientnet, weights: none}")
+    configs.write("experiment/other.yaml", "uses: {model: small}\ntrain: {lr: 0.5}")
+    for words in ((), ("experiment=other",), ("experiment=plain+other",), ("experiment=other+plain",)):
+        assert configs.load("model=large", *words).config.model.name == "resnet50"
+    assert configs.load("model=large", "model.name=resnet18").config.model.name == "resnet18"
+    assert configs.load("model=large").member("other").config.model.name == "resnet50"
+    # A model that is used comes before the file that uses it, and after the files before that.
+    assert configs.load("experiment=plain+other").config.model.name == "test_resnet"
+    assert configs.load("experiment=other+plain").config.model.name == "test_efficientnet"
+    configs.write("experiment/own.yaml", "uses: {model: small}\nmodel: {drop_rate: 0.5}")
+    model = configs.load("experiment=own").config.model
+    assert (model.name, model.drop_rate) == ("test_resnet", 0.5)
+
+
+def test_images_are_never_asked_larger_than_they_are_kept(configs):
+    (fault,) = configs.faults("images.size=64", "images.cache_px=32")
+    assert "images.size 64 is larger than images.cache_px=32: raise that too" in fault
+    assert configs.load("images.size=32", "images.cache_px=32").config.images.hw == (32, 32)
+    assert "images.cache_px=48" in configs.faults("images.size=[32,64]", "images.cache_px=48")[0]
+
+
 def test_uses_pulls_in_other_files(configs):
     configs.write("model/tiny.yaml", "model: {name: test_resnet, weights: none}")
     configs.write("experiment/plain.yaml", "uses: {model: tiny}\ntrain: {lr: 0.01}")
@@ -293,10 +324,13 @@ def test_hangul_stays_as_it_is_in_values_and_faults(configs):
 
 def test_the_shipped_files_are_the_ones_tested():
     """A YAML in another place, or a new group, must come with a test that loads it."""
-    assert {n.split("/")[0] for n in SHIPPED} <= {"config.yaml", "competition", "experiment", "model"}
+    groups = {n.split("/")[0] for n in SHIPPED}
+    assert groups == {"config.yaml", "ablate", "competition", "experiment", "model"}
     assert len(SHIPPED) == sum(1 for _ in CONFIGS.rglob("*.y*ml")) >= 11
     assert {"emoji", "emoji-shift", "emoji-people", "digits"} <= set(COMPETITIONS)
     assert {"lite0", "small_cnn", "probe", "debug", "tiny_cnn", "tiny_resnet"} <= set(EXPERIMENTS)
+    assert {"resnet18", "resnet50", "vit_tiny_patch16_224"} <= set(MODELS)
+    assert {"ablate/resample.yaml", "ablate/resample_quick.yaml"} <= set(GRIDS)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -309,12 +343,30 @@ def test_every_shipped_file_holds_settings_and_a_header(name):
 
 @pytest.mark.parametrize("competition", COMPETITIONS)
 def test_every_experiment_and_model_resolves_on_every_competition(competition):
-    models = [n.split("/")[1].removesuffix(".yaml") for n in SHIPPED if n.startswith("model/")]
-    for word in [*(f"experiment={e}" for e in EXPERIMENTS), *(f"model={m}" for m in models)]:
+    for word in [*(f"experiment={e}" for e in EXPERIMENTS), *(f"model={m}" for m in MODELS)]:
         settings = load([f"competition={competition}", word])
         assert settings.config.competition.name == competition
     for member in load([f"competition={competition}"]).config.ensemble.members:
         assert load([f"competition={competition}"]).member(member).experiment == member
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_shipped_model_is_what_is_trained_whatever_the_experiment(model):
+    of_file = parse((CONFIGS / "model" / f"{model}.yaml").read_text(encoding="utf-8"), model).data["model"]
+    for experiment in ("lite0", "small_cnn"):
+        settings = load([f"model={model}", f"experiment={experiment}"])
+        assert settings.config.model.model_dump().items() >= of_file.items()
+        assert settings.experiment == f"{experiment}@{model}"
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_every_arm_of_a_shipped_grid_resolves(name):
+    grid = ablate.read(CONFIGS / name)
+    settings = load([f"experiment={grid.experiment}"]).with_values(grid.settings)
+    cells = ablate.arms(grid)
+    assert len({arm.name for arm in cells}) == len(cells) > 3 and ablate.pairs(grid)
+    resolved = [settings.with_values(arm.values).config for arm in cells]
+    assert len({config.model_dump_json() for config in resolved}) == len(cells), "two arms are the same"
 
 
 def test_a_shipped_yaml_with_a_typo_would_fail(tmp_path):

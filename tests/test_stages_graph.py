@@ -13,7 +13,7 @@ from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
 from pipeline.stages import registry
-from pipeline.stages.graph import Graph, refuse_unread, weights_identity
+from pipeline.stages.graph import Graph, refuse_forbidden, refuse_unread, weights_identity
 from pipeline.stages.registry import Need
 
 SMALL = ("competition=digits", "competition.demo.limit=200", "folds.n=2", "ensemble.members=[tiny_resnet]")
@@ -24,12 +24,19 @@ UPSTREAM = {
     "folds": {"data"},
     "eda": {"data", "images", "folds"},
     "resample": {"data", "folds"},
+    "preview": {"data", "images"},
+    "error_analysis": {"data", "images", "folds"},
     "fold": {"data", "images", "prepared", "folds"},
 }
 UPSTREAM["train"] = UPSTREAM["fold"] | {"fold"}
 UPSTREAM["infer"] = UPSTREAM["train"] | {"train"}
 UPSTREAM["ensemble"] = UPSTREAM["infer"] | {"infer"}
 EVERY = set(UPSTREAM)
+PAGES = ["eda", "resample", "preview", "error_analysis"]
+NOTHING_FORBIDDEN = (
+    "competition.attributes=[{name: digit, column: digit, "
+    "values: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9']}]"
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +52,8 @@ def graph_of(home):
 def wanted(home, *words):
     small = [w for w in SMALL if w.partition("=")[0] not in {x.partition("=")[0] for x in words}]
     settings = load([*small, f"runtime.home={home}", *words])
-    return settings, [Need(name, settings) for name in ("ensemble", "eda", "resample")]
+    asked = [Need(name, settings) for name in ("ensemble", "eda", "resample", "preview")]
+    return settings, [*asked, Need("error_analysis", settings, {"a": "new.csv", "b": "old.csv"})]
 
 
 def keys(home, *words):
@@ -74,34 +82,35 @@ def before(home):
 @pytest.mark.parametrize(
     ("word", "first"),
     [
-        ("competition.demo.seed=1", "data"),
-        ("images.cache_px=48", "images"),
-        ("images.size=16", "prepared"),
-        ("images.resize=letterbox", "prepared"),
-        ("folds.n=3", "folds"),
-        ("folds.seed=1", "folds"),
-        ("report.per_class=3", "eda"),
-        ("augment.policy=none", "fold"),
-        ("model.drop_rate=0.1", "fold"),
-        ("model.name=test_efficientnet", "fold"),
-        ("loss.label_smoothing=0.1", "fold"),
-        ("train.lr=0.5", "fold"),
-        ("train.seed=1", "fold"),
-        ("train.precision=bf16", "fold"),
-        ("infer.views=[identity]", "infer"),
-        ("ensemble.method=mean", "ensemble"),
+        ("competition.demo.seed=1", ["data"]),
+        ("competition.title=another", PAGES),
+        ("competition.metric=accuracy", ["fold", "error_analysis"]),
+        ("competition.submission.format=class_name", ["error_analysis"]),
+        ("images.cache_px=48", ["images"]),
+        ("images.size=16", ["prepared", "preview", "error_analysis"]),
+        ("images.resize=letterbox", ["prepared", "preview", "eda"]),
+        ("crop.method=centre", ["prepared", "preview"]),
+        ("preprocess.saturation=0", ["prepared", "preview"]),
+        ("folds.n=3", ["folds"]),
+        ("folds.seed=1", ["folds"]),
+        ("eda.high=0.02", ["eda"]),
+        ("preview.draws=3", ["preview"]),
+        ("report.per_class=3", ["eda", "error_analysis"]),
+        ("resample.method=under", ["fold", "resample", "eda", "error_analysis"]),
+        ("augment.policy=none", ["fold", "preview", "error_analysis"]),
+        ("model.drop_rate=0.1", ["fold"]),
+        ("model.name=test_efficientnet", ["fold"]),
+        ("loss.label_smoothing=0.1", ["fold", "error_analysis"]),
+        ("train.lr=0.5", ["fold"]),
+        ("train.seed=1", ["fold", "preview", "error_analysis"]),
+        ("train.precision=bf16", ["fold"]),
+        ("statistics.draws=150", ["train", "error_analysis"]),
+        ("infer.views=[identity]", ["infer"]),
+        ("ensemble.method=mean", ["ensemble"]),
     ],
 )
 def test_a_setting_changes_everything_downstream_and_nothing_else(home, before, word, first):
-    assert changed(before, keys(home, word)) == downstream(first)
-
-
-def test_resampling_changes_the_folds_and_its_report(home, before):
-    assert changed(before, keys(home, "resample.method=under")) == downstream("fold") | {"resample"}
-
-
-def test_statistics_change_what_is_scored(home, before):
-    assert changed(before, keys(home, "statistics.draws=150")) == downstream("train")
+    assert changed(before, keys(home, word)) == downstream(*first)
 
 
 @pytest.mark.parametrize(
@@ -113,11 +122,28 @@ def test_statistics_change_what_is_scored(home, before):
         "runtime.infer_batch=7",
         "runtime.log_level=warning",
         "runtime.mlflow=false",
-        "competition.title=another",
+        "images.cache_gb=1",
     ],
 )
 def test_result_neutral_settings_change_no_key(home, before, word):
     assert changed(before, keys(home, word)) == set()
+
+
+def test_what_a_label_forbids_retrains_nothing_and_stands_on_the_preview(home, before):
+    assert changed(before, keys(home, NOTHING_FORBIDDEN)) == {"preview"}
+
+
+def test_what_a_label_forbids_changes_the_views_that_a_probe_trains_on(home):
+    forbidden = keys(home, "ensemble.members=[probe]")
+    allowed = keys(home, "ensemble.members=[probe]", NOTHING_FORBIDDEN)
+    assert changed(forbidden, allowed) == downstream("fold") | {"preview"}
+    assert set(forbidden["features"]) < set(allowed["features"])
+
+
+def test_dropping_what_does_not_decode_changes_all_but_the_decoded_images(home, before):
+    dropping = keys(home, "images.quarantine=drop")
+    assert changed(before, dropping) == EVERY - {"images"}
+    assert set(before["data"]) < set(dropping["data"]), "what is read from the tables stays as it is"
 
 
 def test_the_same_value_written_out_changes_no_key(home, before):
@@ -259,6 +285,33 @@ def test_overrides_that_are_read_or_neutral_pass(home):
     refuse(home, "eda", "runtime.threads=1")
 
 
+def forbid(home, stage, *words):
+    settings = load([*SMALL[:3], f"runtime.home={home}", *words])
+    refuse_forbidden([Need(stage, settings)], graph_of(home))
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ("preview", ["augment.policy=light"]),
+        ("ensemble", ["augment.policy=medium", "ensemble.members=[tiny_resnet]"]),
+        ("train", ["resample.copies={policy: light}"]),
+        ("resample", ["resample.copies={policy: light}"]),
+    ],
+)
+def test_what_a_label_forbids_is_refused_in_every_policy(home, stage, words):
+    with pytest.raises(ConfigError, match="changes what a label says") as caught:
+        forbid(home, stage, *words)
+    assert caught.value.faults == ("digit forbids hflip",)
+    assert str(caught.value).startswith("resample.copies" if "copies" in words[0] else "augment.policy")
+
+
+def test_what_trains_on_no_pixels_or_flips_nothing_is_not_refused(home):
+    forbid(home, "train", "experiment=probe", "augment.policy=light")
+    forbid(home, "train", "resample.copies={policy: rotate30}")
+    forbid(home, "eda", "augment.policy=light")
+
+
 def test_weights_are_known_by_what_they_are(tmp_path):
     index = FileIndex(tmp_path / "index.json")
     file = tmp_path / "w.pth"
@@ -276,26 +329,73 @@ def test_weights_are_known_by_what_they_are(tmp_path):
         weights_identity("package:no-such-thing", index)
 
 
-def publish_infer(home, settings, experiment, numbers, created, **inputs):
-    """An infer artifact as the store keeps it, without training one."""
-    graph = graph_of(home)
-    key = f"{experiment}{created}".ljust(16, "0")
-    whole = {name: f"{name}/{graph.key(Need(name, settings))}" for name in ("data", "folds")} | inputs
-    whole |= {f"fold{k}": f"fold/{k}" for k in numbers}
-    with graph.store.draft("infer", key) as draft:
-        graph.store.publish(
-            "infer", key, draft, {"experiment": experiment, "inputs": whole, "created": created}
-        )
-    return key
+class Finished:
+    """A store with finished inferences, as their manifests tell of them; nothing is trained."""
+
+    def __init__(self, home):
+        self.home = home
+        self.settings, _ = wanted(home)
+        self.keys = {name: graph_of(home).key(Need(name, self.settings)) for name in ("data", "folds")}
+        for stage, key in self.keys.items():
+            self.publish(stage, key)
+
+    def publish(self, stage, key, **manifest):
+        store = graph_of(self.home).store
+        with store.draft(stage, key) as draft:
+            store.publish(stage, key, draft, {"version": registry.get(stage).version, "inputs": {}} | manifest)
+
+    def infer(self, experiment, key, fold=None, inputs=None, **manifest):
+        """Returns its whole key; `fold` changes the manifest of what it is made of."""
+        key = key.ljust(16, "0")
+        self.publish("fold", key, **(fold or {}))
+        shared = {stage: f"{stage}/{key}" for stage, key in self.keys.items()}
+        whole = {**shared, "fold0": f"fold/{key}", **(inputs or {})}
+        told = {"experiment": experiment, "inputs": whole, "metrics": {"complete": 1.0}}
+        self.publish("infer", key, **(told | manifest))
+        return key
+
+    def members(self):
+        return graph_of(self.home).finished_members(self.settings)
 
 
-def test_finished_members_are_the_newest_complete_ones_on_these_data_and_folds(own_home):
-    settings, _ = wanted(own_home)
-    publish_infer(own_home, settings, "a", [0, 1], "1")
-    newest = publish_infer(own_home, settings, "a", [0, 1], "2")
-    publish_infer(own_home, settings, "part", [0], "1")
-    publish_infer(own_home, settings, "other", [0, 1], "1", folds="folds/else")
-    assert graph_of(own_home).finished_members(settings) == {"a": newest}
+@pytest.fixture
+def finished(own_home):
+    return Finished(own_home)
+
+
+def test_finished_members_are_all_whole_ones_on_these_data_and_folds(finished):
+    whole = finished.infer("a", "1")
+    other = finished.infer("b", "2")
+    finished.infer("part", "3", metrics={"complete": 0.0})
+    finished.infer("untold", "4", metrics={})
+    finished.infer("elsewhere", "5", inputs={"folds": "folds/else"})
+    assert finished.members() == {"a": whole, "b": other}
+
+
+def test_finished_members_of_one_experiment_are_told_apart_by_their_keys(finished):
+    one, two, other = finished.infer("a", "1"), finished.infer("a", "2"), finished.infer("b", "3")
+    assert finished.members() == {"a@10000000": one, "a@20000000": two, "b": other}
+
+
+def test_finished_members_are_what_todays_code_would_make(finished):
+    current = finished.infer("current", "1")
+    finished.infer("old", "2", version=registry.get("infer").version - 1)
+    finished.infer("of an old fold", "3", fold={"version": registry.get("fold").version - 1})
+    finished.infer("of a fold that is gone", "4", inputs={"fold0": "fold/gone"})
+    freed = finished.infer("freed for space", "5", inputs={"prepared": "prepared/gone"})
+    assert finished.members() == {"current": current, "freed for space": freed}
+
+
+def test_auto_takes_all_finished_members_and_its_key_tells_which(finished):
+    settings = load([*SMALL[:3], f"runtime.home={finished.home}", "ensemble.members=[auto]"])
+    need = Need("ensemble", settings)
+    key = finished.infer("a", "1")
+    graph = graph_of(finished.home)
+    assert graph.inputs(need)["member:a"].key == key
+    one = graph.key(need)
+    finished.infer("b", "2")
+    graph = graph_of(finished.home)
+    assert {"member:a", "member:b"} < set(graph.inputs(need)) and graph.key(need) != one
 
 
 def test_auto_members_without_a_finished_one_say_what_to_do(own_home):

@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel
@@ -19,13 +20,19 @@ from pipeline.stages.registry import STAGES, Need
 STAGES_FOLDER = Path(registry.__file__).parent
 FULL = load(["competition=digits"])
 PROBE = load(["competition=digits", "experiment=probe"])
-# Settings that shape what is written around results, and no artifact: the host's CSV is made from one,
-# texts go onto pages when they are next made.
-AROUND = {"competition.title", "competition.licence"}
+# Settings that shape what is written around results, and no artifact.
+AROUND = {"competition.licence"}
 
 
 def read_by(settings):
     return {path for stage in STAGES.values() for path in stage.sections(settings)}
+
+
+def sections_in(annotation):
+    """Sections inside a list, or that may be left out."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for argument in get_args(annotation) for found in sections_in(argument)]
 
 
 def leaves(section, prefix=""):
@@ -35,6 +42,9 @@ def leaves(section, prefix=""):
         path = f"{prefix}{name}"
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             found |= leaves(info.annotation, f"{path}.")
+        elif sections := sections_in(info.annotation):
+            for section_of in sections:
+                found |= leaves(section_of, f"{path}[].")
         else:
             extra = info.json_schema_extra
             found[path] = bool(isinstance(extra, dict) and extra.get(NEUTRAL))
@@ -73,7 +83,7 @@ def test_every_setting_is_read_by_some_stage_or_is_neutral():
     read = read_by(FULL) | read_by(PROBE)
 
     def is_read(path):
-        return any(path == r or path.startswith(r + ".") for r in read)
+        return any(path == r or path.startswith((f"{r}.", f"{r}[].")) for r in read)
 
     unread = {p for p, is_neutral in leaves(Config).items() if not is_neutral and not is_read(p)}
     assert unread == AROUND, "a setting that no key holds: a change of it would be ignored in silence"
@@ -83,7 +93,10 @@ def test_neutral_settings_are_the_ones_we_know():
     """A setting that defines a result and is marked neutral gives stale results: each one is argued."""
     known = {p for p, is_neutral in leaves(Config).items() if is_neutral}
     runtime = {f"runtime.{name}" for name in Config.model_fields["runtime"].annotation.model_fields}
-    assert known == {"train.folds", *runtime}
+    # forbids and quarantine change which inputs a stage has, and keys with them: test_stages_graph.py;
+    # cache_gb frees what is made again with the same bits.
+    images = {"images.quarantine", "images.cache_gb"}
+    assert known == {"train.folds", "competition.attributes[].forbids", *images, *runtime}
 
 
 def test_inputs_name_declared_stages_only():
@@ -91,8 +104,11 @@ def test_inputs_name_declared_stages_only():
         def finished_members(self, settings):
             return {"a": "k"}
 
+        def arms(self, settings, grid):
+            return {"arm 0 seed 0": Need("train", settings)}
+
     auto = load(["competition=digits", "ensemble.members=[auto]"])
-    params = {"fold": 0, "split": "train", "view": "identity", "a": "x", "b": "y"}
+    params = {"fold": 0, "split": "train", "view": "identity", "a": "x", "b": "y", "grid": "g.yaml"}
     for settings in (FULL, PROBE, auto):
         for stage in STAGES.values():
             for need in stage.inputs(NoGraph(), settings, params).values():

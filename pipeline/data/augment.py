@@ -138,8 +138,10 @@ DOES: dict[str, frozenset[str]] = {
 }
 
 
-def refuse_forbidden(policy: str, attributes: Sequence[AttributeSettings]) -> None:
-    """A policy may not do what makes an attribute's label wrong.
+def refuse_forbidden(
+    policy: str, attributes: Sequence[AttributeSettings], setting: str = "augment.policy"
+) -> None:
+    """A policy may not do what makes an attribute's label wrong; `setting` is where it was chosen.
 
     Raises:
         ConfigError: naming every change that an attribute forbids, and the policies that are left.
@@ -150,7 +152,7 @@ def refuse_forbidden(policy: str, attributes: Sequence[AttributeSettings]) -> No
         every = {change for a in attributes for change in a.forbids}
         left = [name for name, changes in DOES.items() if not changes & every]
         raise ConfigError(
-            f"augment.policy={policy}: changes what a label says", faults, f"choose one of {', '.join(left)}"
+            f"{setting}={policy}: changes what a label says", faults, f"choose one of {', '.join(left)}"
         )
 
 

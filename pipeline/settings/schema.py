@@ -232,7 +232,7 @@ class InferSettings(Section):
     """Test-time augmentation."""
 
     views: list[str] = fact(
-        ["identity", "hflip", "shift(2,2)", "shift(-2,-2)"], "views of pipeline/data/views.py", min_length=1
+        ["identity", "hflip", "shift(2,2)"], "views of pipeline/data/views.py", min_length=1
     )
 
 

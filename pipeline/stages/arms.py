@@ -79,7 +79,7 @@ def runs(find: Callable[[Need], Artifact], settings: Settings, grid: Grid, home:
     """
     by_arm = _arm_settings(settings, grid)
     data, folds = (find(Need(stage, by_arm[0])) for stage in ("data", "folds"))
-    samples, plan = load.samples(data, "train", home), load.plan(folds)
+    samples, plan = load.training(data, home), load.plan(folds)
     found = []
     for number, of_arm in enumerate(by_arm):
         per_epoch, plain = _steps(of_arm, samples, plan)

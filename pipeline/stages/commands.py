@@ -20,7 +20,7 @@ from pipeline.settings import ablate
 from pipeline.settings.load import Settings
 from pipeline.stages import arms, host, hostscore, housekeeping, load, runs, submission, summary
 from pipeline.stages.context import Context, flat
-from pipeline.stages.graph import refuse_unread
+from pipeline.stages.graph import refuse_forbidden, refuse_unread
 from pipeline.stages.registry import Need, folds_of
 from pipeline.stages.scoring import SCORED
 
@@ -82,6 +82,7 @@ def _ablate(ctx: Context, options: Options) -> None:
     trainings = [n for n in ctx.graph.inputs(need).values() if n.stage == "train"]
     for training in trainings[:: len(grid.seeds)]:
         refuse_unread(training.settings, [training], ctx.graph)
+    refuse_forbidden(trainings, ctx.graph)
     ctx.say(
         f"ablate          {len(trainings)} trainings: {len(trainings) // len(grid.seeds)} arms × "
         f"{len(grid.seeds)} seeds; what is finished is reused"

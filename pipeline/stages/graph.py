@@ -7,6 +7,7 @@ knowing which settings a chain of stages reads. Does not own building (`stages/c
 from __future__ import annotations
 
 import importlib.metadata
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,8 @@ class Graph:
             return boxes_identity(need.settings, self._index)
         if need.stage in ("fold", "features"):
             return weights_identity(need.settings.config.model.weights, self._index)
+        if need.stage == "preview":  # its page names them; elsewhere they change no result
+            return json.dumps([[a.name, a.forbids] for a in need.settings.config.competition.attributes])
         files = [self.store.home / str(need.params[name]) for name in ("a", "b") if need.params.get(name)]
         beside = [p.with_suffix(".json") for p in files]
         wanted = [p for p in (*files, *beside) if p.is_file()]
@@ -249,8 +252,11 @@ def refuse_forbidden(needs: Iterable[Need], graph: Graph) -> None:
 
     for need in graph.chain(needs):
         config = need.settings.config
+        attributes, copies = config.competition.attributes, config.resample.copies
         if need.stage == "preview" or (need.stage == "fold" and not registry.is_probe(need.settings)):
-            augment.refuse_forbidden(config.augment.policy, config.competition.attributes)
+            augment.refuse_forbidden(config.augment.policy, attributes)
+        if need.stage in ("fold", "resample") and copies is not None:
+            augment.refuse_forbidden(copies.policy, attributes, "resample.copies.policy")
 
 
 def weights_identity(weights: str, index: FileIndex) -> str:

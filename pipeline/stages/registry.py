@@ -238,7 +238,9 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "preview", 1, "what training sees",
-            _reads("images", "crop", "preprocess", "augment", "preview", "train.seed"),
+            _reads(
+                "images", "crop", "preprocess", "augment", "preview", "train.seed", "competition.title"
+            ),
             _preview_inputs, tracked=True,
         ),
         Stage("folds", 3, "the fold plan", _reads("folds"), _needs("data")),
@@ -251,8 +253,8 @@ STAGES: dict[str, Stage] = {
             _eda_inputs, tracked=True,
         ),
         Stage(
-            "resample", 2, "what each fold's training part will show", _reads("resample"),
-            _resample_inputs, tracked=True,
+            "resample", 2, "what each fold's training part will show",
+            _reads("resample", "competition.title"), _resample_inputs, tracked=True,
         ),
         Stage("features", 1, "outputs of the frozen backbone", _reads("model"), _needs("data", "prepared")),
         Stage("fold", 1, "one fold, trained", _fold_sections, _fold_inputs),
@@ -269,8 +271,8 @@ STAGES: dict[str, Stage] = {
             _ensemble_inputs, tracked=True,
         ),
         Stage(
-            "ablate", 1, "a grid of settings, compared", _reads("statistics", "competition.metric"),
-            _ablate_inputs, tracked=True,
+            "ablate", 1, "a grid of settings, compared",
+            _reads("statistics", "competition.metric", "competition.title"), _ablate_inputs, tracked=True,
         ),
         Stage(
             "error_analysis", 2, "new against best",
