@@ -162,7 +162,8 @@ STAGES: dict[str, Stage] = {
         Stage("folds", 1, "the fold plan", _reads("folds"), _needs("data")),
         Stage(
             "eda", 2, "what is in the data, worst harm first",
-            _reads("eda", "report.thumbnail_px", "report.per_class", "images.resize", "resample.method"),
+            _reads("eda", "competition.title", "report.thumbnail_px", "report.per_class",
+                   "images.resize", "resample.method"),
             _eda_inputs, tracked=True,
         ),
         Stage(
