@@ -16,6 +16,10 @@ from pipeline.analyze.survey import Duplicates, Survey
 # A near-duplicate may be two things that look alike.
 SURE, LIKELY = 1.0, 0.8
 LEAST = 1e-4
+MAYBE = (
+    "Resized, recompressed or cropped copies, one thing photographed twice, or two things that look alike: "
+    "look first. If they are copies:"
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def copies(found: Survey, near: tuple[Duplicates, ...]) -> list[Finding]:
     out = []
     for prefix, what, sets, sure in (
         ("copy", "identical images", found.duplicates, SURE),
-        ("near", "near-duplicates (resized, recompressed or cropped copies)", near, LIKELY),
+        ("near", "near-duplicates", near, LIKELY),
     ):
         left = list(sets)
         for kind in KINDS:
@@ -103,13 +107,15 @@ def _finding(
     touched = sum(split == kind.split for d in sets for split, _ in d.members)
     share = touched / max(len(found.split(kind.split)), 1)
     headline = f"{plural(len(sets), 'set')} of {what} {kind.where}"
-    maybe = "" if sure == SURE else " Look first: two different things can look this much alike."
+    meaning = kind.meaning
+    if sure < SURE:
+        meaning = f"{MAYBE} {meaning[0].lower()}{meaning[1:]}"
     return Finding(
         name,
         # A kind that is told is never for information only, even where it lies in the test set alone.
         min(max(kind.weight * sure * share, LEAST), kind.most),
         headline,
-        kind.meaning + maybe,
+        meaning,
         kind.answer,
         tuple(d.members for d in sets),
     )

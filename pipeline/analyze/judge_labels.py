@@ -164,7 +164,7 @@ def imbalance(found: Survey, config: Config, asked: tuple[str, ...] = ()) -> lis
         f"but rests on {percent(float(rare['share']))} of the images."
     )
     if len(by_attribute) > 1:
-        listed = ", ".join(f"{name} {value:.1f} : 1" for name, value in by_attribute.items())
+        listed = ", ".join(f"{name} {value:.1f}\u00a0:\u00a01" for name, value in by_attribute.items())
         meaning += f" By attribute: {listed}."
     now = config.resample.method
     over = train_with(asked, "resample.method=over", "resample.to=balanced")

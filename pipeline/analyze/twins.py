@@ -5,7 +5,7 @@ copy (`judge_copies.py`).
 
 Two images are copies when three things hold:
   1. their perceptual hashes differ in at most `near_bits` of 64 bits;
-  2. their 8 × 8 thumbnails correlate by at least `MATCH`;
+  2. their 8 × 8 thumbnails correlate by at least `MATCH` and have about the same contrast;
   3. their thumbnails are much nearer to each other than to the rest of the data set: at most
      `near_ratio` of the distance to the third nearest image that the hash calls another picture.
 The third is what flat drawings and digits need: there every hash collides (7,899 pairs of the 1,797
@@ -39,7 +39,10 @@ MATCH = 0.9
 NEIGHBOUR = 3
 # Numbers in the largest table of a block: 16 MB of 64-bit hashes.
 BLOCK_NUMBERS = 2_000_000
-FLAT = 1.0
+# Standard deviation of grey levels below which a thumbnail has no shape.
+FLAT, TINY = 1.0, 1e-3
+# How far contrasts may differ; a white disc and a black one are no copies.
+OCTAVES = 0.6
 
 
 def near_duplicates(images: pd.DataFrame, seen: Glance, settings: EdaSettings) -> tuple[Duplicates, ...]:
@@ -62,7 +65,8 @@ def near_duplicates(images: pd.DataFrame, seen: Glance, settings: EdaSettings) -
 def _pairs(
     hashes: npt.NDArray[np.uint64], thumbs: Pixels, settings: EdaSettings
 ) -> Iterator[list[tuple[int, int]]]:
-    unit_ND, flat_N = _standardised(thumbs)
+    unit_ND, contrast_N = _standardised(thumbs)
+    flat_N = contrast_N < FLAT
     size = max(1, BLOCK_NUMBERS // max(len(hashes), 1))
     starts = range(0, len(hashes), size)
     for start in tqdm(starts, "near-duplicates", leave=False, disable=not sys.stderr.isatty()):
@@ -74,7 +78,9 @@ def _pairs(
         close_BN &= ~flat_N[rows, None] & ~flat_N[None, :]
         some = close_BN.any(axis=1)
         if some.any():
-            yield _proven(rows[some], close_BN[some], bits_BN[some] > settings.near_bits, unit_ND, settings)
+            other_BN = bits_BN[some] > settings.near_bits
+            found = _proven(rows[some], close_BN[some], other_BN, unit_ND, settings)
+            yield [(a, b) for a, b in found if abs(np.log2(contrast_N[a] / contrast_N[b])) <= OCTAVES]
 
 
 def _proven(
@@ -96,13 +102,12 @@ def _proven(
     return list(zip(rows[at].tolist(), partner.tolist(), strict=True))
 
 
-def _standardised(thumbs: Pixels) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """(N, D) thumbnails of mean 0 and length 1, and which are too flat for that."""
+def _standardised(thumbs: Pixels) -> tuple[Floats, Floats]:
+    """(N, D) thumbnails of mean 0 and length 1, and (N,) their contrasts, never zero."""
     flat_ND = thumbs.reshape(len(thumbs), THUMB_SIDE**2 * 3).astype(np.float32)
     flat_ND -= flat_ND.mean(axis=1, keepdims=True)
-    length_N1 = np.linalg.norm(flat_ND, axis=1, keepdims=True)
-    limit = FLAT * np.sqrt(flat_ND.shape[1])
-    return (flat_ND / np.maximum(length_N1, limit)).astype(np.float32), length_N1[:, 0] < limit
+    contrast_N = np.maximum(flat_ND.std(axis=1), TINY)
+    return flat_ND / (contrast_N[:, None] * np.float32(np.sqrt(flat_ND.shape[1]))), contrast_N
 
 
 def _join(pairs: list[tuple[int, int]], size: int) -> list[list[int]]:
