@@ -289,7 +289,7 @@ def test_hangul_stays_as_it_is_in_values_and_faults(configs):
 
 def test_the_shipped_files_are_the_ones_tested():
     """A YAML in another place, or a new group, must come with a test that loads it."""
-    assert {n.split("/")[0] for n in SHIPPED} <= {"config.yaml", "competition", "experiment", "model"}
+    assert {n.split("/")[0] for n in SHIPPED} <= {"config.yaml", "competition", "experiment", "model", "ablate"}
     assert len(SHIPPED) == sum(1 for _ in CONFIGS.rglob("*.y*ml")) >= 11
     assert {"emoji", "emoji-shift", "emoji-people", "digits"} <= set(COMPETITIONS)
     assert {"lite0", "small_cnn", "probe", "debug", "tiny_cnn", "tiny_resnet"} <= set(EXPERIMENTS)
