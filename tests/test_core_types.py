@@ -1,5 +1,6 @@
 """The values every room shares: they refuse what is broken, and join by id or not at all."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -14,6 +15,8 @@ from pipeline.core.predictions import (
     Probabilities,
     ViewProbabilities,
     align,
+    pool,
+    pool_views,
 )
 from pipeline.core.types import (
     Attribute,
@@ -21,6 +24,7 @@ from pipeline.core.types import (
     LabelSpace,
     Samples,
     Split,
+    SyntheticRows,
     TrainRows,
     positions,
     strings,
@@ -295,3 +299,55 @@ def test_every_kind_can_be_mended_by_the_user(kind):
 def test_nearest_suggests_or_says_nothing():
     assert nearest("resnet5", ["resnet50", "vgg16"]) == "did you mean resnet50?"
     assert nearest("qqq", ["resnet50"]) == ""
+
+
+def test_offline_copies_are_numbered_apart_and_carry_their_policy():
+    rows = TrainRows.of(np.array([4, 2, 2])).with_copies(np.array([2, 2, 4]), "rotate30")
+    assert rows.index_R.tolist() == [4, 2, 2, 2, 2, 4] and rows.copy_R.tolist() == [0, 0, 1, 0, 1, 0]
+    assert rows.policies == (None, "rotate30") and rows.policy_R.tolist() == [0, 0, 0, 1, 1, 1]
+    more = rows.with_copies(np.array([0]), "light")
+    assert more.policies == (None, "rotate30", "light") and more.policy_R[-1] == 2
+    with pytest.raises(AssertionError, match="differ in length"):
+        TrainRows(np.array([0]), np.array([0, 1]))
+
+
+def test_what_a_plan_covers_and_how_often_a_bag_holds_an_id():
+    split = Split(strings(["a", "b"]), strings(["d", "c"]), np.array([2, 1]))
+    assert FoldPlan((split, Split(strings(["a"]), strings(["c"])))).covered.tolist() == ["c", "d"]
+    with pytest.raises(AssertionError, match="times_T"):
+        Split(strings(["a", "b"]), strings(["c"]), np.array([1]))
+
+
+def test_synthetic_rows_have_a_label_each():
+    assert len(SyntheticRows(np.zeros((3, 2, 4)), np.array([0, 1, 1]))) == 3
+    with pytest.raises(AssertionError, match="rows and labels"):
+        SyntheticRows(np.zeros((3, 2, 4)), np.array([0, 1]))
+
+
+def test_the_fold_column_travels_with_the_samples():
+    some = dataclasses.replace(samples(), folds_N=np.array(["1", "", "x"]))
+    assert some.take(strings(["k", "i"])).folds_N.tolist() == ["x", "1"]
+
+
+def pooled_parts():
+    one = Probabilities(strings(["b", "a"]), ("x", "y"), np.array([[0.2, 0.8], [1.0, 0.0]], np.float32))
+    two = Probabilities(strings(["c", "b"]), ("y", "x"), np.array([[0.5, 0.5], [0.4, 0.6]], np.float32))
+    return [one, two]
+
+
+def test_pooling_averages_an_id_of_several_folds_by_id_and_class_name():
+    found = pool(pooled_parts(), "oof")
+    assert found.ids_N.tolist() == ["a", "b", "c"]
+    np.testing.assert_allclose(found.p_NC, [[1, 0], [0.4, 0.6], [0.5, 0.5]], atol=1e-6)
+    single = pool(pooled_parts()[:1], "oof")
+    assert np.array_equal(single.take(strings(["b"])).p_NC, pooled_parts()[0].take(strings(["b"])).p_NC)
+
+
+def test_pooling_views_keeps_them_apart():
+    parts = [
+        ViewProbabilities(p.ids_N, ("x", "y"), ("v", "w"), np.stack([p.p_NC, p.p_NC[:, ::-1]]))
+        for p in pooled_parts()[:1] * 2
+    ]
+    found = pool_views(parts, "oof")
+    assert found.ids_N.tolist() == ["a", "b"] and found.views == ("v", "w")
+    np.testing.assert_allclose(found.p_VNC[1], [[0, 1], [0.8, 0.2]], atol=1e-6)

@@ -110,3 +110,118 @@ def test_a_fold_that_stays_empty():
     some = samples([0] * 50 + [1, 1], [0] * 50 + [1, 2])
     plan = folds.plan(some, FoldSettings(n=3))
     assert all(len(s.valid_ids) for s in plan.splits)
+
+
+def groups_of(some, ids):
+    return set(some.take(ids).groups_N.tolist())
+
+
+def whole_groups(some, plan):
+    return all(not groups_of(some, s.train_ids) & groups_of(some, s.valid_ids) for s in plan.splits)
+
+
+def test_repeats_validate_every_image_once_each_and_differ():
+    some = people()
+    plan = folds.plan(some, FoldSettings(kind="repeated", n=4, repeats=3))
+    assert len(plan) == FoldSettings(kind="repeated", n=4, repeats=3).splits == 12
+    assert (plan.coverage(some.ids_N) == 3).all() and whole_groups(some, plan)
+    sets = [frozenset(s.valid_ids.tolist()) for s in plan.splits]
+    assert len(set(sets)) == 12, "two repeats dealt the same folds"
+    for repeat in range(3):
+        assert len(frozenset().union(*sets[4 * repeat : 4 * repeat + 4])) == len(some)
+    single = folds.plan(some, FoldSettings(n=4))
+    assert fold_of(single) == fold_of(folds.FoldPlan(plan.splits[:4])), "the first repeat is the plain plan"
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.3, 0.5])
+def test_a_holdout_meets_its_share_by_class_with_whole_groups(share):
+    some = people(n_groups=200)
+    plan = folds.plan(some, FoldSettings(kind="holdout", valid_share=share))
+    (split,) = plan.splits
+    assert whole_groups(some, plan) and len(split.train_ids) + len(split.valid_ids) == len(some)
+    assert len(split.valid_ids) / len(some) == pytest.approx(share, abs=0.03)
+    valid, every = (np.bincount(x.labels, minlength=3) for x in (some.take(split.valid_ids), some))
+    assert np.abs(valid / every - share).max() < 0.12
+    assert f"{len(split.valid_ids)} of {len(some)}" in plan.notes[0]
+
+
+def test_a_holdout_keeps_a_rare_class_on_both_sides():
+    some = samples([0] * 60 + [1] * 60 + [2] * 2)
+    (split,) = folds.plan(some, FoldSettings(kind="holdout", valid_share=0.2)).splits
+    for ids in (split.train_ids, split.valid_ids):
+        assert (some.take(ids).labels == 2).sum() == 1
+    with pytest.raises(DataError, match="1 group cannot be split"):
+        folds.plan(samples([0, 1, 2], [0, 0, 0]), FoldSettings(kind="holdout", valid_share=0.2))
+
+
+def test_bootstrap_draws_groups_and_the_rest_is_out_of_the_bag():
+    some = people(n_groups=100)
+    plan = folds.plan(some, FoldSettings(kind="bootstrap", n=6))
+    assert len(plan) == 6 and whole_groups(some, plan)
+    for split in plan.splits:
+        assert split.times_T is not None and split.times_T.min() >= 1 and split.times_T.max() >= 2
+        bag = some.take(split.train_ids)
+        by_group = {}
+        for group, times in zip(bag.groups_N.tolist(), split.times_T.tolist(), strict=True):
+            by_group.setdefault(group, set()).add(times)
+        assert all(len(times) == 1 for times in by_group.values()), "a group was drawn in part"
+        assert sum(min(times) for times in by_group.values()) == 100
+        assert 25 <= len(groups_of(some, split.valid_ids)) <= 50, "about 37 % are out of the bag"
+    coverage = plan.coverage(some.ids_N)
+    assert coverage.max() > 1 and (coverage == 0).any()
+    never = int((coverage == 0).sum())
+    assert f"{never} of {len(some)} images were never out of a bag" in plan.notes[0]
+    assert len(plan.covered) == len(some) - never
+
+
+def test_two_groups_still_leave_one_out_of_the_bag():
+    some = samples([0, 1] * 6, [0] * 6 + [1] * 6)
+    for seed in range(5):
+        plan = folds.plan(some, FoldSettings(kind="bootstrap", n=4, seed=seed))
+        assert all(len(s.valid_ids) == len(s.train_ids) == 6 for s in plan.splits)
+
+
+def test_stratified_looks_at_no_groups():
+    some = people()
+    plan = folds.plan(some, FoldSettings(kind="stratified", n=5))
+    assert (plan.coverage(some.ids_N) == 1).all() and not whole_groups(some, plan)
+    sizes = fold_health.health(some, plan)["valid_images"]
+    assert sizes.max() - sizes.min() <= 3
+
+
+def from_column(values, n, labels=None):
+    import dataclasses
+
+    some = samples([0, 1, 2] * (len(values) // 3) if labels is None else labels)
+    some = dataclasses.replace(some, folds_N=np.array(values))
+    return some, folds.plan(some, FoldSettings(kind="column", column="fold", n=n))
+
+
+def test_a_column_names_the_folds_numbers_by_size_and_empty_cells_only_train():
+    values = ["10", "9", " ", "10", "9", "9", "x", "10", ""]
+    some, plan = from_column(values, 3)
+    by_id = dict(zip(some.ids_N.tolist(), values, strict=True))
+    assert [sorted({by_id[i] for i in s.valid_ids.tolist()}) for s in plan.splits] == [["9"], ["10"], ["x"]]
+    assert all({" ", ""} <= {by_id[i] for i in s.train_ids.tolist()} for s in plan.splits)
+    assert any("2 of 9 images have no fold" in note for note in plan.notes)
+
+
+def test_a_column_with_another_number_of_values():
+    with pytest.raises(DataError, match=r"has 3 values, and folds\.n=5") as caught:
+        from_column(["a", "b", "c"] * 3, 5)
+    assert caught.value.remedy == "set folds.n=3" and "a, b, c" in caught.value.faults[0]
+
+
+@pytest.mark.parametrize("kind", sorted(folds.KINDS))
+def test_every_kind_ignores_the_order_of_the_table_and_never_trains_what_it_validates(kind):
+    import dataclasses
+
+    more = {"repeated": {"repeats": 2}, "holdout": {"valid_share": 0.3}, "column": {"column": "fold"}}
+    some = people(n_groups=50)
+    some = dataclasses.replace(some, folds_N=np.array([str(int(i[1:]) % 4) for i in some.ids_N.tolist()]))
+    settings = FoldSettings(kind=kind, n=4, **more.get(kind, {}))
+    mixed = some.take(rng(1, "mix").permutation(some.ids_N))
+    for one, other in zip(folds.plan(some, settings).splits, folds.plan(mixed, settings).splits, strict=True):
+        assert np.array_equal(one.valid_ids, other.valid_ids) and len(one.valid_ids)
+        assert not set(one.train_ids) & set(one.valid_ids)
+    assert len(folds.plan(some, settings)) == settings.splits

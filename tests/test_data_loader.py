@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -81,3 +83,34 @@ def test_a_sample_without_image_is_named():
     samples = digit_samples(25, 35)
     with pytest.raises(DataError, match="d30"):
         EpochLoader(digit_images(30), LoaderPlan(samples, Augmenter("none", SIZE), 4, 0, 0))
+
+
+def copied(workers=0):
+    """Rows 0 to 2 and two offline copies of each of rows 1 and 2."""
+    copies = (Augmenter("rotate30", SIZE),)
+    loader = LoaderPlan(digit_samples(0, 20), Augmenter("medium", SIZE), 4, 5, 0, workers, copies)
+    rows = TrainRows.of(np.array([0, 1, 2])).with_copies(np.array([1, 1, 2, 2]), "rotate30")
+    return loader, rows
+
+
+def pixels_of(batches, index):
+    x, _, found = joined(batches)
+    return {row.numpy().tobytes() for row in x[found == index]}
+
+
+def test_offline_copies_show_the_same_pixels_in_every_epoch_and_originals_do_not():
+    loader, rows = copied()
+    first, second = epochs(loader, rows)
+    assert len(pixels_of(first, 1)) == 3, "two copies of one image differ, and the original from both"
+    assert len(pixels_of(first, 1) & pixels_of(second, 1)) == 2, "both copies come again"
+    assert not pixels_of(first, 0) & pixels_of(second, 0), "an original is drawn anew"
+
+
+def test_offline_copies_are_those_of_the_named_policy_whatever_the_fold_and_workers():
+    loader, rows = copied()
+    rotate, images = Augmenter("rotate30", SIZE), digit_images(30)
+    at = int(np.flatnonzero(images.ids_N == "d2")[0])
+    wanted = {rotate.offline(images.x_NHWC[at], 5, "d2", copy).tobytes() for copy in (0, 1)}
+    assert wanted <= pixels_of(epochs(loader, rows, 1)[0], 2)
+    other, _ = copied(workers=1)
+    assert wanted <= pixels_of(epochs(dataclasses.replace(other, fold=3), rows, 1)[0], 2)

@@ -7,6 +7,7 @@ from learn_world import accuracy, all_rows, digit_images, digit_samples, equal_s
 
 from pipeline.core.errors import ConfigError, UserError
 from pipeline.core.predictions import Features
+from pipeline.core.types import SyntheticRows
 from pipeline.learn.forward import softmax
 from pipeline.learn.heads import HeadJob, fit_linear, head_logits, restore_head
 from pipeline.settings.schema import LossSettings, TrainSettings
@@ -96,3 +97,17 @@ def test_a_loss_that_is_no_number_says_where(job):
     weights = np.full(TRAIN, np.inf, np.float32)
     with pytest.raises(UserError, match="fold 1, epoch 0, step 0"):
         fit_linear(replace(job, weights_N=weights))
+
+
+def test_synthetic_rows_train_the_head_and_leave_its_statistics_alone(job):
+    """A class without images is learned from synthetic rows alone."""
+    few = job.train_samples.take(job.train_samples.ids_N[job.train_samples.labels != 7])
+    without = replace(job, train_samples=few, rows=all_rows(len(few)))
+    sevens = job.train_samples.take(job.train_samples.ids_N[job.train_samples.labels == 7])
+    made = SyntheticRows(job.features.take(sevens.ids_N).x_NVD, sevens.labels)
+    helped = replace(without, synthetic=made, rows=all_rows(len(few) + len(made)))
+    is_seven = job.valid_samples.labels == 7
+    (none, before), (some, after) = fit_linear(without), fit_linear(helped)
+    assert (none.oof.labels()[is_seven] == 7).mean() == 0
+    assert (some.oof.labels()[is_seven] == 7).mean() > 0.7
+    assert torch.equal(before["mean_D"], after["mean_D"]) and torch.equal(before["std_D"], after["std_D"])

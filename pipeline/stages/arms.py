@@ -93,14 +93,18 @@ def runs(find: Callable[[Need], Artifact], settings: Settings, grid: Grid, home:
 
 
 def _arm_settings(settings: Settings, grid: Grid) -> list[Settings]:
-    found, faults = [], []
+    found: list[Settings] = []
+    where: dict[str, list[str]] = {}
     for arm in ablate.arms(grid):
         try:
             found.append(settings.with_values(arm.values))
         except ConfigError as error:
-            faults += [f"arm {arm.name}: {fault}" for fault in error.faults]
-    if not faults:
-        faults = _other_images(found, ablate.arms(grid))
+            for fault in error.faults:
+                where.setdefault(fault, []).append(arm.name)
+    faults = [
+        f"arm {names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {fault}"
+        for fault, names in where.items()
+    ] or _other_images(found, ablate.arms(grid))
     if faults:
         raise ConfigError(f"ablate: {len(faults)} faults in the arms' settings", faults)
     return found
