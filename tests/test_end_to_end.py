@@ -193,9 +193,17 @@ def test_make_passes_mistakes_on(made):
 
 
 def test_make_score_takes_what_the_host_said(made):
-    code, out, err, _ = make("score", made[0], FILE="team/theirs.csv", PUBLIC="0.71")
+    home, _, _ = made
+    before = ledger(home)
+    code, _, err, _ = make("score", home, FILE=str(home / "team" / "thiers.csv"), PUBLIC="0.71")
+    assert code == 2 and "no such file" in err and ledger(home) == before
+    theirs = home / "team" / "theirs.csv"
+    theirs.parent.mkdir()
+    theirs.write_bytes(next((home / "submissions").glob("digits-*.csv")).read_bytes())
+    code, out, err, _ = make("score", home, FILE=str(theirs), PUBLIC="0.71")
     assert code == 0 and "public 0.7100" in out, err
-    assert ledger(made[0])["theirs"]["kind"] == "outside"
+    assert ledger(home)["theirs"]["kind"] == "outside"
+    assert (home / "submissions" / "theirs.csv").is_file()
 
 
 def missing_packages():

@@ -52,7 +52,8 @@ def test_all_tells_what_it_did_and_sums_it_up(made):
     assert re.search(r"pooled OOF macro_f1 +0\.\d{4}  95 % interval \[0\.\d{4}, 0\.\d{4}\]", summary)
     assert re.search(r"against best member +[+-]\d\.\d{4} \[", summary)
     assert re.search(r"public score +0\.\d{4}$", summary, re.MULTILINE)
-    assert "http://127.0.0.1:5000" in summary and re.search(r"seconds .*; \d+ in all", summary)
+    assert re.search(r"seconds .*; \d+ in all", summary)
+    assert "MLflow" not in summary, "nothing was recorded there: runtime.mlflow=false"
     for what in ("submission", "error report"):
         path = re.search(rf"^  {what} +(\S+)$", summary, re.MULTILINE)
         assert (home / path.group(1)).stat().st_size > 0
@@ -79,6 +80,41 @@ def test_every_submission_has_a_line_with_its_public_score_only(made):
     for row in rows.values():
         assert 0 <= float(row["public"]) <= 1 and row["private"] == "" and row["looks"] == "0"
         assert float(row["oof_low"]) <= float(row["oof"]) <= float(row["oof_high"])
+
+
+def test_the_ensemble_is_held_against_the_best_other_run_members_included(made):
+    (blend,) = artifacts(made[0], "ensemble")
+    others = [a for a in artifacts(made[0]) if a.stage in ("train", "infer")]
+    best = max(others, key=lambda a: a.metrics["oof_macro_f1"])
+    named_best = f"{best.manifest['experiment']} ({best.stage} {best.key[:8]})"
+    assert len(others) == 4 and blend.manifest["tags"]["compared_with"] == named_best
+    gain = blend.metrics["oof_macro_f1"] - best.metrics["oof_macro_f1"]
+    assert blend.metrics["delta_vs_best"] == pytest.approx(gain, abs=1e-6)
+    member = max(a.metrics["oof_macro_f1"] for a in others if a.stage == "infer")
+    gain = blend.metrics["oof_macro_f1"] - member
+    assert blend.metrics["delta_vs_member"] == pytest.approx(gain, abs=1e-6)
+
+
+def test_a_run_is_compared_with_an_earlier_one_of_the_same_name_but_never_with_itself(tmp_path):
+    """Another seed of one experiment is a rival; what was trained on the way to a result is none."""
+    first = run(tmp_path, "train", RESNET)
+    assert first.code == 0 and "against " not in first.out
+    (earlier,) = named(tmp_path, "train")
+    rival = f"against tiny_resnet (train {earlier.key[:8]}):"
+    second = run(tmp_path, "infer", RESNET, "train.seed=5")
+    assert second.code == 0 and second.out.count(rival) == 2, "the training's line and the inference's"
+    assert second.out.count("against tiny_resnet (") == 2
+
+
+def test_auto_blends_every_finished_run_and_tells_seeds_apart(copied):
+    assert run(copied, "infer", RESNET, "train.seed=5").code == 0
+    small = [*READ_BY_EDA, "statistics.draws=100"]
+    said = run(copied, "ensemble", "ensemble.members=[auto]", small=small)
+    assert said.code == 0, said.err
+    (blend,) = [a for a in artifacts(copied, "ensemble") if a.manifest["config"]["ensemble"]["members"] == ["auto"]]
+    seeds = {f"tiny_resnet@{a.key[:8]}" for a in named(copied, "infer")}
+    assert len(seeds) == 2 and set(blend.json("blend.json")["members"]) == {"tiny_cnn", *seeds}
+    assert [row["kind"] for row in ledger(copied).values()].count("member") == 3
 
 
 def test_again_reuses_everything(made):
@@ -121,6 +157,25 @@ def test_folds_one_by_one_equal_folds_together(made, tmp_path):
     assert {a.key for a in named(tmp_path, "train")} > {a.key for a in named(made[0], "train")}
 
 
+@pytest.mark.parametrize("command", ["ensemble", "all", "error-analysis"])
+def test_some_folds_alone_submit_nothing(copied, command):
+    shutil.rmtree(copied / "submissions")
+    said = run(copied, command, MEMBERS, "train.folds=[0]")
+    assert said.code == 0, said.err
+    assert "no submission: only folds [0] are trained" in said.out and "submission: " not in said.out.replace(
+        "no submission: ", ""
+    )
+    assert not list(copied.glob("submissions/*"))
+    (part,) = [a for a in artifacts(copied, "ensemble") if a.metrics["complete"] == 0.0]
+    assert part.metrics["images_scored"] < 150
+
+
+def test_one_fold_has_no_spread_between_folds(copied):
+    assert run(copied, "train", RESNET, "train.folds=[0]").code == 0
+    spreads = {a.metrics["complete"]: "fold_std" in a.metrics for a in named(copied, "train")}
+    assert spreads == {0.0: False, 1.0: True}
+
+
 def test_a_change_upstream_never_meets_a_stale_downstream(copied):
     before = {a.key for a in artifacts(copied)}
     words = [w for w in SMALL if not w.startswith("images.size")]
@@ -161,6 +216,10 @@ def test_score_shows_the_private_half_only_when_asked_and_counts_looks(copied):
         said = run(copied, "score", options=[file, "--reveal"])
         assert re.search(rf"private 0\.\d+ \(looked at {look}×\)", said.out)
         assert ledger(copied)[name]["looks"] == str(look)
+    again = run(copied, "score", options=[file])
+    assert "private 0." not in again.out and "(private looked at 2×)" in again.out
+    everything = run(copied, "score")
+    assert "private 0." not in everything.out and ledger(copied)[name]["private"] != ""
     others = [row for other, row in ledger(copied).items() if other != name]
     assert all(row["private"] == "" and row["looks"] == "0" for row in others)
 
@@ -173,13 +232,24 @@ def test_score_of_everything_scores_the_unscored_and_else_shows_the_ledger(copie
 
 
 def test_what_the_host_said_of_an_outside_file(copied):
-    said = run(copied, "score", options=["--file=team/kernel_v3.csv", "--public=0.71"])
-    assert said.code == 0 and "public 0.7100" in said.out
+    theirs = copied / "team" / "kernel_v3.csv"
+    theirs.parent.mkdir()
+    shutil.copy(next((copied / "submissions").glob("digits-tiny_cnn-*.csv")), theirs)
+    said = run(copied, "score", options=[f"--file={theirs}", "--public=0.71"])
+    assert said.code == 0 and "public 0.7100" in said.out and "private" not in said.out
     row = ledger(copied)["kernel_v3"]
     assert (row["kind"], row["public"], row["oof"]) == ("outside", "0.71", "")
-    run(copied, "score", options=["--file=kernel_v3.csv", "--private=0.69"])
+    kept = copied / "submissions" / "kernel_v3.csv"
+    assert kept.read_bytes() == theirs.read_bytes()
+    theirs.unlink()
+    said = run(copied, "score", options=["--file=kernel_v3.csv", "--private=0.69"])
+    assert said.code == 0 and "private 0.6900 (looked at 1×)" in said.out, "what was just typed is shown"
     row = ledger(copied)["kernel_v3"]
     assert (row["public"], row["private"], row["looks"]) == ("0.71", "0.69", "1")
+    assert "0.69" not in run(copied, "score").out
+    # Without a figure it is scored here, as the demo has its answers.
+    assert run(copied, "score", options=["--file=kernel_v3.csv"]).code == 0
+    assert 0 <= float(ledger(copied)["kernel_v3"]["public"]) <= 1
 
 
 def test_error_analysis_of_two_named_files(copied):
@@ -306,7 +376,7 @@ def test_bad_settings_build_nothing(tmp_path, words, expected):
         ("train", "model.name=resnet5", "did you mean resnet50"),
         ("train", "train.optimizer=adamwx", "did you mean adamw"),
         ("train", "augment.policy=lite", "did you mean light"),
-        ("train", "competition.metric=macro_f2", "unknown metric 'macro_f2'"),
+        ("train", "competition.metric=macro_f2", "`macro_f2` is no metric; did you mean macro_f1"),
         ("infer", "infer.views=[identiti]", "did you mean identity"),
     ],
 )
@@ -388,8 +458,36 @@ def test_images_that_do_not_decode_all_of_them(mine, tmp_path):
     (mine.root / "images" / names[0]).write_bytes(b"\x89PNG no image")
     (mine.root / "images" / names[1]).write_bytes(b"")
     message = mine.train(tmp_path / "home")
-    assert all(name in message for name in names)
-    assert artifacts(tmp_path / "home", "images") == []
+    assert "2 images do not decode" in message and all(name in message for name in names)
+    assert "images.quarantine=drop" in message
+    made_of = {a.stage for a in artifacts(tmp_path / "home")}
+    assert not made_of & {"prepared", "fold", "train"}, "nothing is made of images that nobody saw"
+    rest = run(tmp_path / "home", "train", *mine.words, "images.quarantine=drop", small=mine.small)
+    assert rest.code == 0 and "2 training images do not decode: left out" in rest.out
+    assert all(name in rest.out for name in names)
+
+
+def wrong_sample(mine):
+    mine.edit("sample_submission.csv", mine.rows("sample_submission.csv")[0], "nobody,0")
+    return "nobody", ()
+
+
+def wrong_format(mine):
+    return "digit", ("competition.submission.format=probabilities",)
+
+
+def no_sample(mine):
+    (mine.root / "sample_submission.csv").unlink()
+    return "sample_submission.csv: there is no such file", ()
+
+
+@pytest.mark.parametrize("command", ["infer", "ensemble", "all"])
+@pytest.mark.parametrize("spoil", [wrong_sample, wrong_format, no_sample])
+def test_a_submission_that_cannot_be_written_is_told_before_any_training(mine, tmp_path, command, spoil):
+    expected, words = spoil(mine)
+    message = refused(tmp_path / "home", command, *mine.words[:3], *words, small=mine.small)
+    assert expected in message and "sample_submission.csv" in message
+    assert not {a.stage for a in artifacts(tmp_path / "home")} & {"prepared", "fold", "train", "infer"}
 
 
 def test_duplicate_ids(mine, tmp_path):
@@ -467,6 +565,7 @@ def test_a_disk_that_fills_up_while_training(copied):
     [
         (["--public=0.7"], "a score needs the submission"),
         (["--file=gone.csv"], "gone.csv: no such file"),
+        (["--file=digits-ensembel-000000.csv", "--public=0.7"], "no such file, and no submission of that"),
     ],
 )
 def test_scores_that_belong_to_nothing(copied, options, expected):
@@ -479,8 +578,49 @@ def test_a_submission_that_is_not_as_the_sample(copied):
     path = next((copied / "submissions").glob("digits-ensemble-*.csv"))
     rows = path.read_text(encoding="utf-8").splitlines()
     (copied / "short.csv").write_text("\n".join(rows[:-3]) + "\n", encoding="utf-8")
-    said = run(copied, "score", options=[f"--file={copied}/short.csv"])
-    assert said.code == 2 and "short.csv: 3 faults" in said.err and "short" not in ledger(copied)
+    for options in ([], ["--public=0.7"]):
+        said = run(copied, "score", options=[f"--file={copied}/short.csv", *options])
+        assert said.code == 2 and "short.csv: 3 faults" in said.err and "short" not in ledger(copied)
+        assert not (copied / "submissions" / "short.csv").exists()
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def edited(path):
+    text = path.read_text(encoding="utf-8").rstrip()
+    path.write_text(text[:-1] + str((int(text[-1]) + 1) % 10) + "\n", encoding="utf-8")
+
+
+def without_provenance(path):
+    path.with_suffix(".json").write_text("{", encoding="utf-8")
+
+
+@pytest.mark.parametrize("spoil", [cut, edited, without_provenance, Path.unlink])
+def test_a_submission_that_is_not_what_was_written_is_written_again(copied, spoil):
+    paths = sorted((copied / "submissions").glob("digits-*.csv"))
+    before = [path.read_bytes() for path in paths]
+    for path in paths:
+        spoil(path)
+    said = run(copied, "ensemble", MEMBERS)
+    assert said.code == 0 and re.search(r"^ensemble .* reused", said.out, re.MULTILINE), said.err
+    assert [path.read_bytes() for path in paths] == before
+    assert all(json.loads(p.with_suffix(".json").read_text(encoding="utf-8"))["artifact"] for p in paths)
+
+
+def test_a_submission_follows_a_sample_that_the_host_changed(mine, tmp_path):
+    home = tmp_path / "home"
+    assert run(home, "infer", *mine.words, small=mine.small).code == 0
+    (path,) = (home / "submissions").glob("mine-*.csv")
+    sample = mine.root / "sample_submission.csv"
+    head, *rows = sample.read_text(encoding="utf-8").splitlines()
+    old = dict(line.split(",") for line in path.read_text(encoding="utf-8").splitlines())
+    sample.write_text("\n".join([head, *reversed(rows)]) + "\n", encoding="utf-8")
+    assert run(home, "infer", *mine.words, small=mine.small).code == 0
+    now = [line.split(",") for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [name for name, _ in now[1:]] == [row.split(",")[0] for row in reversed(rows)]
+    assert dict(now) == old
 
 
 def test_a_damaged_ledger_is_told_and_left_alone(copied):
@@ -489,6 +629,10 @@ def test_a_damaged_ledger_is_told_and_left_alone(copied):
     path.write_text(text, encoding="utf-8")
     said = run(copied, "score")
     assert said.code == 2 and "'blond' is none of" in said.err
+    before = {a.key for a in artifacts(copied)}
+    said = run(copied, "infer", RESNET, "train.seed=5")
+    assert said.code == 2 and "'blond' is none of" in said.err
+    assert {a.key for a in artifacts(copied)} == before, "it is told before training"
     assert path.read_text(encoding="utf-8") == text
 
 
