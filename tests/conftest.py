@@ -12,6 +12,8 @@ import pytest
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+# Tests train tiny networks: a second thread costs them more than it brings, and much more on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"):
     os.environ.pop(variable, None)
 
