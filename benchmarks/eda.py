@@ -23,6 +23,7 @@ from benchmarks.eda_faults import Fault, Planted, World
 from pipeline.analyze.explore import Exploration, ExploreInputs, explore
 from pipeline.core.seeds import rng
 from pipeline.core.types import Attribute, LabelSpace, Samples
+from pipeline.data.decode import Decoding
 from pipeline.data.images import DecodedImages, build_decoded
 from pipeline.settings.schema import Config
 
@@ -61,7 +62,7 @@ def report_on(world: World, folder: Path) -> Exploration:
             np.array([i.label for i in own]) if split == "train" else None,
             split,
         )
-    build_decoded(list(splits.values()), folder, CACHE_PX)
+    build_decoded(list(splits.values()), folder, Decoding(CACHE_PX))
     decoded = DecodedImages(folder)
     facts = decoded.facts()
     facts["split"] = np.where(facts["id"].isin(set(splits["test"].ids_N.tolist())), "test", "train")

@@ -128,7 +128,7 @@ def test_policies_do_what_they_say_and_no_more(policy):
 def test_every_change_that_can_be_forbidden_is_known():
     from typing import get_args
 
-    from pipeline.settings.schema import Change
+    from pipeline.settings.fields import Change
 
     assert set().union(*DOES.values()) <= set(get_args(Change))
 

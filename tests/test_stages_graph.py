@@ -342,7 +342,9 @@ class Finished:
     def publish(self, stage, key, **manifest):
         store = graph_of(self.home).store
         with store.draft(stage, key) as draft:
-            store.publish(stage, key, draft, {"version": registry.get(stage).version, "inputs": {}} | manifest)
+            store.publish(
+                stage, key, draft, {"version": registry.get(stage).version, "inputs": {}} | manifest
+            )
 
     def infer(self, experiment, key, fold=None, inputs=None, **manifest):
         """Returns its whole key; `fold` changes the manifest of what it is made of."""

@@ -1,0 +1,78 @@
+"""Which run a score is held against, on manifests as the store keeps them."""
+
+import pytest
+
+from pipeline.record.digests import FileIndex
+from pipeline.record.store import Artifact, Store
+from pipeline.settings.load import load
+from pipeline.stages import scoring
+
+CONFIG = load(["competition=digits"]).config
+SHARED = {"data": "data/d", "folds": "folds/f"}
+
+
+class Runs:
+    """A store of scored runs that were made of made-up folds; nothing is trained."""
+
+    def __init__(self, home):
+        self.store = Store(home, FileIndex(home / "artifacts" / ".index.json"))
+
+    def add(self, stage, key, score, made_of=(), metrics=None, **inputs):
+        whole = SHARED | inputs | {f"fold{n}": f"fold/{name}" for n, name in enumerate(made_of)}
+        figures = {"oof_macro_f1": score, "complete": 1.0} | (metrics or {})
+        with self.store.draft(stage, key) as draft:
+            manifest = {"experiment": "one_name", "inputs": whole, "metrics": figures}
+            self.store.publish(stage, key, draft, manifest)
+
+    def rival(self, key, made_of=(), config=CONFIG, **inputs):
+        """The key that a run with these inputs is compared with."""
+        whole = SHARED | inputs | {f"fold{n}": f"fold/{name}" for n, name in enumerate(made_of)}
+        mine = {n: Artifact(*w.split("/"), self.store.root, {}) for n, w in whole.items()}
+        found = scoring.best_earlier(self.store, config, mine, key)
+        return found and found.key
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return Runs(tmp_path)
+
+
+def test_nothing_to_compare_with(runs):
+    assert runs.rival("new", ["x"]) is None
+
+
+def test_the_best_of_all_stages_is_the_rival_whatever_its_name(runs):
+    runs.add("train", "t", 0.7, ["a", "b"])
+    runs.add("infer", "i", 0.8, ["a", "b"])
+    runs.add("ensemble", "e", 0.75)
+    assert runs.rival("new", ["x", "y"]) == "i"
+
+
+def test_what_is_made_of_the_very_same_folds_is_no_rival(runs):
+    runs.add("train", "own", 0.9, ["a", "b"])
+    runs.add("infer", "other views", 0.9, ["a", "b"])
+    runs.add("train", "shares one fold", 0.6, ["a", "c"])
+    assert runs.rival("new", ["b", "a"]) == "shares one fold"
+    assert runs.rival("new", ["x", "y"]) in ("own", "other views")
+
+
+def test_an_ensemble_has_its_members_and_other_ensembles_as_rivals_but_not_itself(runs):
+    runs.add("ensemble", "self", 0.99)
+    runs.add("ensemble", "other", 0.7)
+    assert runs.rival("self", **{"member:a": "infer/i"}) == "other"
+    runs.add("infer", "i", 0.8, ["a", "b"])
+    assert runs.rival("self", **{"member:a": "infer/i"}) == "i"
+
+
+def test_other_data_folds_metrics_and_parts_of_the_images_are_no_rivals(runs):
+    runs.add("train", "other data", 0.9, ["a"], data="data/else")
+    runs.add("train", "other plan", 0.9, ["a"], folds="folds/else")
+    runs.add("train", "part", 0.9, ["a"], metrics={"complete": 0.0})
+    assert runs.rival("new", ["x"]) is None
+    other = CONFIG.model_copy(
+        update={"competition": CONFIG.competition.model_copy(update={"metric": "log_loss"})}
+    )
+    runs.add("train", "high loss", 0.9, ["a"], metrics={"oof_log_loss": 2.0})
+    runs.add("train", "low loss", 0.5, ["b"], metrics={"oof_log_loss": 1.0})
+    assert runs.rival("new", ["x"]) == "high loss"
+    assert runs.rival("new", ["x"], other) == "low loss", "of a loss, the least is the best"
