@@ -12,6 +12,7 @@ from pipeline.analyze import twins
 from pipeline.analyze.glance import glance
 from pipeline.core.seeds import rng
 from pipeline.core.types import Attribute, LabelSpace, Samples
+from pipeline.data.decode import Decoding
 from pipeline.data.images import DecodedImages, build_decoded
 from pipeline.settings.schema import EdaSettings
 
@@ -25,7 +26,7 @@ def search(pictures, folder, settings=None, labels=None, groups=None, test=()):
         paths.append(str(folder / f"{k}.png"))
         Image.fromarray(picture).save(paths[-1])
     ids = [str(k) for k in range(len(pictures))]
-    build_decoded([Samples(ids, paths, ids, SPACE, None, "train")], folder, 512)
+    build_decoded([Samples(ids, paths, ids, SPACE, None, "train")], folder, Decoding(512))
     decoded = DecodedImages(folder)
     images = decoded.facts().assign(
         split=["test" if k in test else "train" for k in range(len(ids))],

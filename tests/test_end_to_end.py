@@ -65,12 +65,13 @@ def test_the_summary_names_everything_and_it_is_there(made):
     home, out, err = made
     assert "Traceback" not in err and "Warning" not in err
     summary = out[out.index("\nHandwritten digits") :]
+    where = re.escape(str(home))  # whole, as it is not below the current folder
     for line in (
         r"pooled OOF macro_f1 +0\.\d{4}  95 % interval \[0\.\d{4}, 0\.\d{4}\]",
         r"against best member +[+-]0\.\d{4} \[",
-        r"submission +submissions/digits-ensemble-[0-9a-f]{6}\.csv",
+        rf"submission +{where}/submissions/digits-ensemble-[0-9a-f]{{6}}\.csv",
         r"public score +0\.\d{4}",
-        r"error report +artifacts/error_analysis/[0-9a-f]{16}/error-analysis\.html",
+        rf"error report +{where}/artifacts/error_analysis/[0-9a-f]{{16}}/error-analysis\.html",
         r"MLflow +make ui",
         r"seconds +.*; \d+ in all",
     ):

@@ -491,6 +491,15 @@ def test_a_submission_that_cannot_be_written_is_told_before_any_training(mine, t
     assert not {a.stage for a in artifacts(tmp_path / "home")} & {"prepared", "fold", "train", "infer"}
 
 
+@pytest.mark.parametrize("command", ["infer", "ensemble", "all"])
+def test_a_format_that_the_sample_does_not_have_is_told_before_training_on_known_data(copied, command):
+    before = {a.key for a in artifacts(copied)}
+    words = ("ensemble.members=[tiny_resnet]",) if command != "infer" else (RESNET,)
+    said = run(copied, command, *words, "train.seed=5", "competition.submission.format=probabilities")
+    assert said.code == 2 and "sample_submission.csv: 10 columns missing" in said.err
+    assert {a.key for a in artifacts(copied)} <= before | {a.key for a in artifacts(copied, "resample")}
+
+
 def test_duplicate_ids(mine, tmp_path):
     first, second = (row.split(",")[0] for row in mine.rows()[:2])
     mine.edit("train.csv", f"{second},", f"{first},")
