@@ -138,9 +138,7 @@ class ResampleSettings(Section):
 class AugmentSettings(Section):
     """What training adds to pixels; see `pipeline/data/augment.py`."""
 
-    policy: str = fact(
-        "light", "a policy of pipeline/data/augment.py: none, light, upright, medium, heavy, rotate30"
-    )
+    policy: str = fact("light", "a policy of pipeline/data/augment.py: none, light, upright, medium, heavy, rotate30")
 
 
 class ModelSettings(Section):
