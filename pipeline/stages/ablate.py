@@ -53,7 +53,7 @@ def build(job: Job) -> Built:
     table = pd.DataFrame([{**cell.levels, **_cost(trained, inputs, n, job)} for n, cell in enumerate(cells)])
     table[metric.name] = scores.mean_A
     table["sd of seeds"] = scores.spread_A
-    names = [", ".join(fixed.values()) for fixed in grid.against]
+    names = [", ".join(map(" ".join, fixed.items())) for fixed in grid.against]
     compared = _compared(planned, scores.comparisons, len(cells), names)
     whole = pd.concat([table, *compared], axis=1)
     whole.to_csv(job.draft / "ablation.csv", index=False)
