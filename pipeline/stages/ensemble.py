@@ -82,7 +82,7 @@ def build(job: Job) -> Built:
     }
     what = f"soft voting ({config.ensemble.method}) of {', '.join(members)}"
     description = note(what, scoring.why(card), "make error-analysis", result="; ".join(told[-3:]))
-    tags = scoring.tags(card, rival, job.resolved)
+    tags = scoring.tags(card, rival, job.resolved) | {"changed": f"blends {', '.join(members)}"}
     return Built(figures, tuple(told), description, ("blend.json",), tags)
 
 
