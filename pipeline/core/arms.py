@@ -31,8 +31,9 @@ from pipeline.core.types import Floats, Ints, Strings
 
 LEVEL = 95.0
 # How much of the seeds' disagreement image by image is taken off their spread, since the resampled groups
-# show it already. Both are estimates: with all of it taken off, 5-7 % of sets of 20 identical arms held a
-# false winner (120 groups, 3 seeds, 400 sets), with none of it 0 %; tests/test_core_arms.py repeats this.
+# show it already. Both are estimates: with all of it taken off, 4.5 and 7 % of two times 200 sets of 20
+# identical arms held a false winner (120 groups, 3 seeds), with none of it 0 %, with half of it 1.3 %;
+# tests/test_core_arms.py repeats this.
 SHOWN_BY_GROUPS = 0.5
 
 

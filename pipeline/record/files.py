@@ -51,7 +51,7 @@ def read_samples(path: Path, base: Path) -> Samples:
     with np.load(path) as z:
         labels, training = (z[n] if n in z.files else None for n in ("labels", "train_labels"))
         # Not resolved one by one: that asks the disk for every folder on the way, a second for 10,000 images.
-        paths = [os.path.normpath(os.path.join(base, p)) for p in z["paths"].tolist()]
+        paths = [os.path.normpath(base / p) for p in z["paths"].tolist()]
         space = _space(str(z["space"]))
         folds = z["folds"] if "folds" in z.files else None
         return Samples(z["ids"], strings(paths), z["groups"], space, labels, str(z["split"]), training, folds)
