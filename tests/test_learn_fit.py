@@ -23,6 +23,7 @@ from pipeline.learn.accumulate import Backward, windows
 from pipeline.learn.fit import checkpoint_path, fit
 from pipeline.learn.job import fingerprint
 from pipeline.learn.loss import make_loss
+from pipeline.learn.targets import class_facts, targets_of
 from pipeline.settings.schema import LossSettings
 
 
@@ -227,7 +228,8 @@ def gradients(cuts, weights_N, total=21):
     index = torch.arange(total)
     window = [Batch(x[a:b], y[a:b], index[a:b]) for a, b in zip([0, *cuts], [*cuts, total], strict=True)]
     net = _Doubled(plain_network())
-    value = Backward(make_loss(LossSettings()), weights_N)(net, window)
+    loss = make_loss(LossSettings(), class_facts(samples, TrainRows.of(np.arange(total))))
+    value = Backward(loss, targets_of(samples), weights_N)(net, window)
     return value, torch.cat([p.grad.flatten() for p in net.parameters()])
 
 

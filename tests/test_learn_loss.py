@@ -4,15 +4,27 @@ import torch
 from torch.nn import functional
 
 from pipeline.core.errors import ConfigError
-from pipeline.learn.loss import REGISTRY, focal_loss, make_loss
+from pipeline.core.types import Attribute, LabelSpace
+from pipeline.learn.loss import REGISTRY, focal_loss, smooth_targets
+from pipeline.learn.loss import make_loss as make
+from pipeline.learn.targets import ClassFacts
 from pipeline.settings.schema import LossSettings
+
+FACTS = ClassFacts(
+    LabelSpace.product([Attribute("class", tuple("abcde"))]), np.array([50, 20, 10, 5, 2], np.float32)
+)
+
+
+def make_loss(settings):
+    return make(settings, FACTS)
 
 
 @pytest.fixture
 def batch():
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(12, 5, dtype=torch.float64, generator=generator) * 3
-    return logits, torch.randint(0, 5, (12,), generator=generator)
+    y = torch.randint(0, 5, (12,), generator=generator)
+    return logits, functional.one_hot(y, 5).double()
 
 
 @pytest.mark.parametrize("name", REGISTRY)
@@ -53,14 +65,14 @@ def test_focal_with_gamma_0_is_cross_entropy(batch):
 
 def test_focal_is_the_papers_formula(batch):
     logits, y = batch
-    p = logits.softmax(-1)[torch.arange(12), y]
+    p = (logits.softmax(-1) * y).sum(-1)
     torch.testing.assert_close(focal_loss(logits, y, 2.0), -((1 - p) ** 2) * p.log())
 
 
 @pytest.mark.parametrize("gamma", [0.5, 2.0])
 def test_focal_gradient_is_finite_on_a_certain_sample(gamma):
     logits = torch.tensor([[80.0, 0.0]], requires_grad=True)
-    focal_loss(logits, torch.tensor([0]), gamma).sum().backward()
+    focal_loss(logits, torch.tensor([[1.0, 0.0]]), gamma).sum().backward()
     assert torch.isfinite(logits.grad).all()
 
 
@@ -70,9 +82,7 @@ def test_unknown_loss_names_the_nearest():
 
 
 def test_targets_sum_to_one():
-    from pipeline.learn.loss import smooth_targets
-
-    target = smooth_targets(torch.tensor([1, 0]), 4, 0.2, torch.float32)
+    target = smooth_targets(functional.one_hot(torch.tensor([1, 0]), 4).float(), 0.2)
     np.testing.assert_allclose(
         target.numpy(), [[0.05, 0.85, 0.05, 0.05], [0.85, 0.05, 0.05, 0.05]], rtol=1e-6
     )

@@ -39,6 +39,7 @@ class Backward:
 
     Args:
         loss: one number per sample.
+        target_NC: what each training sample is taught.
         weights_N: weight of each training sample.
         device: where the network is.
         precision: fp32, bf16 or fp16.
@@ -46,6 +47,7 @@ class Backward:
     """
 
     loss: Loss
+    target_NC: torch.Tensor
     weights_N: torch.Tensor
     device: str = "cpu"
     precision: str = "fp32"
@@ -60,7 +62,8 @@ class Backward:
             with autocast(self.device, self.precision):
                 logits_BC = network(pixels(batch.x_BHWC, self.device))
             weight_B = self.weights_N[batch.index_B].to(self.device)
-            part = (self.loss(logits_BC, batch.y_B.to(self.device)) * weight_B).sum() / total
+            target_BC = self.target_NC[batch.index_B].to(self.device)
+            part = (self.loss(logits_BC, target_BC) * weight_B).sum() / total
             self.scaler.scale(part).backward()  # type: ignore[no-untyped-call]
             value += part.item()
         return value

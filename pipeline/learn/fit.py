@@ -36,6 +36,7 @@ from pipeline.learn.job import FoldJob, fingerprint
 from pipeline.learn.loss import diverged, make_loss
 from pipeline.learn.model import Classifier, build, to_device
 from pipeline.learn.optim import Schedule, make_optimizer, set_lr
+from pipeline.learn.targets import class_facts, targets_of
 from pipeline.learn.weights import State
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class _Training:
         # Warm-up of the decay: the average forgets the first steps, which short runs would drag along.
         self.ema = ModelEmaV3(self.model, decay=decay, use_warmup=True) if decay else None
         self.scaler = torch.amp.GradScaler(job.device, enabled=job.train.precision == "fp16")
-        self.loss = make_loss(job.loss)
+        self.loss = make_loss(job.loss, class_facts(job.train_samples, job.rows(0)))
         self.epoch = 0
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
@@ -111,7 +112,14 @@ def _train_epoch(
 ) -> dict[str, float]:
     """One pass over the epoch's rows; the part of its history that training knows."""
     settings, epoch = job.train, training.epoch
-    backward = Backward(training.loss, job.sample_weights_N, job.device, settings.precision, training.scaler)
+    backward = Backward(
+        training.loss,
+        job.target_NC,
+        job.sample_weights_N,
+        job.device,
+        settings.precision,
+        training.scaler,
+    )
     rows, begin, sum_loss = job.rows(epoch), time.perf_counter(), 0.0
     training.model.train()
     step = schedule.start(epoch)
@@ -151,8 +159,7 @@ def _validate(job: FoldJob, training: _Training) -> tuple[Floats, dict[str, floa
     samples, model = job.valid_samples, training.predictor.eval()
     how = Pass(job.device, job.eval_batch)
     logits_NC = run(model, job.images, samples.ids_N, parse("identity"), how)
-    y_N = torch.from_numpy(samples.labels.copy())
-    loss = float(training.loss(torch.from_numpy(logits_NC), y_N).mean())
+    loss = float(training.loss(torch.from_numpy(logits_NC), targets_of(samples)).mean())
     if not math.isfinite(loss):
         raise diverged(f"fold {job.fold}, validation after epoch {training.epoch - 1}", job.train)
     p_NC = softmax(logits_NC)

@@ -23,8 +23,9 @@ from pipeline.core.seeds import rng
 from pipeline.core.types import Floats, Ints, Samples, SyntheticRows, TrainRows
 from pipeline.data.loader import batch_bounds, epoch_order
 from pipeline.learn.forward import softmax
-from pipeline.learn.loss import diverged, make_loss
+from pipeline.learn.loss import Loss, diverged, make_loss
 from pipeline.learn.optim import Schedule, make_optimizer, set_lr
+from pipeline.learn.targets import class_facts, one_hot, targets_of
 from pipeline.learn.weights import State
 from pipeline.settings.schema import LossSettings, TrainSettings
 
@@ -46,6 +47,7 @@ class HeadJob:
         metric: from (y_N, p_NC) to a score, for the history alone.
         weights_N: how much each training sample counts, ≥ 0; None: all the same. Synthetic rows count 1.
         synthetic: rows that belong to no image, of the same views; None: there are none.
+        soft_NC: what a teacher says of each training sample; a row of NaN, or None: the label.
     """
 
     fold: int
@@ -58,6 +60,20 @@ class HeadJob:
     metric: Callable[[Ints, Floats], float]
     weights_N: Floats | None = None
     synthetic: SyntheticRows | None = None
+    soft_NC: Floats | None = None
+
+    @property
+    def target_NC(self) -> torch.Tensor:
+        """(N, C) what each training sample is taught, and after them the synthetic rows."""
+        target_NC = targets_of(self.train_samples, self.soft_NC)
+        if self.synthetic is None:
+            return target_NC
+        return torch.cat([target_NC, one_hot(self.synthetic.labels_S, target_NC.shape[1])])
+
+    @property
+    def make_loss(self) -> Loss:
+        """The loss, which knows the class counts of the training rows."""
+        return make_loss(self.loss, class_facts(self.train_samples, self.rows(0)))
 
 
 class LinearHead(nn.Module):
@@ -119,15 +135,14 @@ def fit_linear(job: HeadJob) -> tuple[FoldResult, State]:
         x_NVD = torch.cat([x_NVD, torch.from_numpy(job.synthetic.x_SVD.copy())])
     optimizer, batch = make_optimizer(head, train), train.batch_size * train.accumulate
     counts = [len(batch_bounds(len(job.rows(epoch)), batch)) for epoch in range(train.epochs)]
-    schedule = Schedule(train, tuple(counts))
+    schedule, loss = Schedule(train, tuple(counts)), job.make_loss
     history: list[dict[str, float]] = []
     p_NC = softmax(head_logits(head, valid_ND))
     for epoch in range(train.epochs):
         entry = _train_epoch(job, head, optimizer, schedule, epoch, x_NVD)
         logits_NC = head_logits(head, valid_ND)
         p_NC = softmax(logits_NC)
-        y_N = torch.from_numpy(job.valid_samples.labels.copy())
-        valid_loss = float(make_loss(job.loss)(torch.from_numpy(logits_NC), y_N).mean())
+        valid_loss = float(loss(torch.from_numpy(logits_NC), targets_of(job.valid_samples)).mean())
         score = job.metric(job.valid_samples.labels, p_NC)
         gap = valid_loss - entry["train_loss"]
         history.append({**entry, "valid_loss": valid_loss, "valid_score": score, "gap": gap})
@@ -159,18 +174,17 @@ def _train_epoch(
     view_R = torch.from_numpy(
         rng(train.seed, "view", job.fold, epoch).integers(x_NVD.shape[1], size=len(rows))
     )
-    made = np.zeros(0, np.int64) if job.synthetic is None else job.synthetic.labels_S
-    y_N = torch.from_numpy(np.concatenate([job.train_samples.labels, made]))
-    weight_N = torch.ones(len(y_N))
+    target_NC = job.target_NC
+    weight_N = torch.ones(len(target_NC))
     if job.weights_N is not None:
         weight_N[: len(job.weights_N)] = torch.from_numpy(job.weights_N.copy())
-    loss, step, sum_loss = make_loss(job.loss), schedule.start(epoch), 0.0
+    loss, step, sum_loss = job.make_loss, schedule.start(epoch), 0.0
     head.train()
     for start, end in batch_bounds(len(rows), train.batch_size * train.accumulate):
         at_B, view_B = index_R[start:end], view_R[start:end]
         set_lr(optimizer, schedule.lr(step))
         weight_B = weight_N[at_B]
-        value = (loss(head(x_NVD[at_B, view_B]), y_N[at_B]) * weight_B).sum() / weight_B.sum()
+        value = (loss(head(x_NVD[at_B, view_B]), target_NC[at_B]) * weight_B).sum() / weight_B.sum()
         if not math.isfinite(value.item()):
             raise diverged(f"fold {job.fold}, epoch {epoch}, step {step}", train)
         value.backward()  # type: ignore[no-untyped-call]

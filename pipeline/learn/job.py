@@ -13,6 +13,7 @@ import torch
 
 from pipeline.core.types import Floats, Ints, Samples, TrainRows
 from pipeline.data.loader import Images
+from pipeline.learn.targets import targets_of
 from pipeline.settings.schema import AugmentSettings, LossSettings, ModelSettings, TrainSettings
 
 
@@ -29,6 +30,8 @@ class FoldJob:
         rows: what each epoch shows, as positions in `train_samples`.
         metric: from (y_N, p_NC) to a score, for the history alone.
         weights_N: how much each training sample counts, ≥ 0; None: all the same.
+        soft_NC: what a teacher says of each training sample, a distribution over the classes; a row of NaN,
+            or None: the label.
         device: "cpu" or "cuda".
         threads: torch's CPU threads, set for the process; None: as they are.
         workers: loader processes.
@@ -46,6 +49,7 @@ class FoldJob:
     rows: Callable[[int], TrainRows]
     metric: Callable[[Ints, Floats], float]
     weights_N: Floats | None = None
+    soft_NC: Floats | None = None
     device: str = "cpu"
     threads: int | None = None
     workers: int = 0
@@ -65,6 +69,11 @@ class FoldJob:
             torch.ones(len(self.train_samples)) if given is None else torch.from_numpy(given.copy()).float()
         )
 
+    @property
+    def target_NC(self) -> torch.Tensor:
+        """(N, C) what each training sample is taught."""
+        return targets_of(self.train_samples, self.soft_NC)
+
 
 def fingerprint(job: FoldJob) -> str:
     """A digest of what defines the result: a checkpoint of another job is not continued."""
@@ -80,5 +89,5 @@ def fingerprint(job: FoldJob) -> str:
         digest.update(repr(rows.policies).encode())
         for part_R in (rows.index_R, rows.policy_R):
             digest.update(part_R.tobytes())
-    digest.update(job.sample_weights_N.numpy().tobytes())
+    digest.update(job.sample_weights_N.numpy().tobytes() + job.target_NC.numpy().tobytes())
     return digest.hexdigest()

@@ -50,7 +50,7 @@ def training(
         return rows * per_row, parameters * BYTES_PER_WEIGHT * len(missing)
     from pipeline.learn import model, probe
 
-    per_row = known or OVERHEAD * probe.seconds_per_row(config, n_classes, device)
+    per_row = known or OVERHEAD * probe.seconds_per_row(config, samples.space, device)
     bare = config.model.model_copy(update={"weights": "none"})
     parameters = float(model.describe(model.build(bare, n_classes, 0, config.images.hw)).parameters)
     oof = len(samples) * n_classes * BYTES_PER_WEIGHT

@@ -257,7 +257,7 @@ STAGES: dict[str, Stage] = {
             _reads("resample", "competition.title"), _resample_inputs, tracked=True,
         ),
         Stage("features", 1, "outputs of the frozen backbone", _reads("model"), _needs("data", "prepared")),
-        Stage("fold", 1, "one fold, trained", _fold_sections, _fold_inputs),
+        Stage("fold", 2, "one fold, trained", _fold_sections, _fold_inputs),
         Stage(
             "train", 1, "all folds, pooled out of fold", _reads("statistics", "competition.metric"),
             _train_inputs, tracked=True, inside="fold",
