@@ -181,7 +181,7 @@ def test_workers_change_nothing(hard_job, whole, tmp_path):
 
 def test_the_average_is_what_predicts(hard_job, whole, tmp_path):
     state = checkpoint_state(hard_job, tmp_path)
-    assert equal_states(state["ema"], whole[1])
+    assert equal_states(state["average"], whole[1])
     assert not equal_states(state["model"], whole[1])
 
 

@@ -40,11 +40,20 @@ class Images(Protocol):
 
 
 class Batch(NamedTuple):
-    """Rows of one forward pass: pixels 0 to 255, class indices, positions in the samples."""
+    """Rows of one forward pass: pixels 0 to 255, class indices, positions in the samples; their partners."""
 
     x_BHWC: torch.Tensor
     y_B: torch.Tensor
     index_B: torch.Tensor
+    partner: "Batch | None" = None
+
+    def at(self, rows: torch.Tensor) -> "Batch":
+        """These rows in this order, without partners."""
+        return Batch(self.x_BHWC[rows], self.y_B[rows], self.index_B[rows])
+
+    def part(self, start: int, end: int) -> "Batch":
+        """The rows from `start` to `end`, without partners."""
+        return Batch(self.x_BHWC[start:end], self.y_B[start:end], self.index_B[start:end])
 
 
 @dataclass(frozen=True)
@@ -173,18 +182,27 @@ class EpochLoader:
             iterator._shutdown_workers()  # type: ignore[attr-defined]
             self._loader._iterator = None
 
-    def batches(self, epoch: int, rows: TrainRows) -> Iterator[Batch]:
+    def batches(self, epoch: int, rows: TrainRows, partners: TrainRows | None = None) -> Iterator[Batch]:
         """The batches of one epoch, shuffled by the seed alone.
 
         Args:
             epoch: from 0.
             rows: positions in `plan.samples`, with their copy numbers.
+            partners: one for each row, loaded with it; None: there are none.
         """
         plan = self._plan
         order_R = epoch_order(len(rows), plan.root_seed, plan.fold, epoch)
-        columns = (rows.index_R[order_R], rows.copy_R[order_R], rows.policy_R[order_R])
-        keys = [(epoch, *key) for key in zip(*(c.tolist() for c in columns), strict=True)]
-        self._keys.batches = [keys[start:end] for start, end in batch_bounds(len(keys), plan.batch_size)]
+        bounds = batch_bounds(len(rows), plan.batch_size)
+        streams = [_keys_of(epoch, stream, order_R) for stream in (rows, partners) if stream is not None]
+        self._keys.batches = [[key for keys in streams for key in keys[a:b]] for a, b in bounds]
         with _any_number_of_workers():
             iterator = iter(self._loader)
-        yield from iterator
+        for batch, (start, end) in zip(iterator, bounds, strict=True):
+            size = end - start
+            own, partner = batch.part(0, size), batch.part(size, 2 * size)
+            yield own if partners is None else own._replace(partner=partner)
+
+
+def _keys_of(epoch: int, rows: TrainRows, order_R: npt.NDArray[np.int64]) -> list[Key]:
+    columns = (rows.index_R[order_R], rows.copy_R[order_R], rows.policy_R[order_R])
+    return [(epoch, *key) for key in zip(*(c.tolist() for c in columns), strict=True)]

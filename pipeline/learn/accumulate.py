@@ -5,6 +5,7 @@ Owns windows of micro-batches and their backward pass. Does not own stepping (`l
 Legend: B rows of a micro-batch, C classes, H height, N samples, W width.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from torch import nn
 from pipeline.data.loader import Batch
 from pipeline.learn.forward import autocast, pixels
 from pipeline.learn.loss import Loss
+from pipeline.learn.mix import Blend, Mixer
+from pipeline.learn.noise import noisy_pixels
 
 
 def windows(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
@@ -26,6 +29,43 @@ def windows(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
             window = []
     if window:
         yield window
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A micro-batch and what it is taught, mixed or not; on the CPU.
+
+    Args:
+        batch: pixels 0 to 255.
+        blend: how it is mixed with its partners; None: not at all.
+        target_BC: distributions over the classes.
+        weight_B: how much each row counts.
+    """
+
+    batch: Batch
+    blend: Blend | None
+    target_BC: torch.Tensor
+    weight_B: torch.Tensor
+
+    def pixels(self, device: str) -> torch.Tensor:
+        """(B, C, H, W) pixels in [0, 1], on the device."""
+        own_BCHW = pixels(self.batch.x_BHWC, device)
+        if self.blend is None:
+            return own_BCHW
+        return self.blend.pixels(own_BCHW, pixels(self.blend.other.x_BHWC, device))
+
+    def split(self, into: int) -> list["Taught"]:
+        """The same in so many pieces, or one of each row."""
+        step = max(math.ceil(len(self.weight_B) / into), 1)
+        return [
+            Taught(
+                self.batch.part(start, start + step),
+                self.blend and self.blend.part(start, start + step),
+                self.target_BC[start : start + step],
+                self.weight_B[start : start + step],
+            )
+            for start in range(0, len(self.weight_B), step)
+        ]
 
 
 @dataclass(frozen=True)
@@ -44,6 +84,9 @@ class Backward:
         device: where the network is.
         precision: fp32, bf16 or fp16.
         scaler: keeps fp16 gradients from vanishing; does nothing otherwise.
+        mixer: mixes samples; None: nothing is mixed.
+        input_noise: standard deviation of noise on pixels in [0, 1].
+        pieces: each micro-batch passes in so many, where memory is short.
     """
 
     loss: Loss
@@ -52,18 +95,37 @@ class Backward:
     device: str = "cpu"
     precision: str = "fp32"
     scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler("cpu", enabled=False))
+    mixer: Mixer | None = None
+    input_noise: float = 0.0
+    pieces: int = 1
 
-    def __call__(self, network: nn.Module, window: list[Batch]) -> float:
-        """Add the window's gradients to the network's; returns its weighted mean loss."""
-        total = sum(float(self.weights_N[batch.index_B].double().sum()) for batch in window)
+    def __call__(self, network: nn.Module, window: list[Batch], step: int = 0) -> float:
+        """Add the window's gradients to the network's; returns its weighted mean loss.
+
+        Args:
+            network: in training mode.
+            window: micro-batches.
+            step: of the optimizer, from 0, for the draws of mixing.
+        """
+        taught = [self._taught(batch, step, number) for number, batch in enumerate(window)]
+        total = sum(float(micro.weight_B.double().sum()) for micro in taught)
         assert total > 0, "an accumulation window whose samples all weigh nothing"
         value = 0.0
-        for batch in window:
+        for micro in (piece for whole in taught for piece in whole.split(self.pieces)):
+            x_BCHW = noisy_pixels(micro.pixels(self.device), self.input_noise)
             with autocast(self.device, self.precision):
-                logits_BC = network(pixels(batch.x_BHWC, self.device))
-            weight_B = self.weights_N[batch.index_B].to(self.device)
-            target_BC = self.target_NC[batch.index_B].to(self.device)
+                logits_BC = network(x_BCHW)
+            weight_B, target_BC = micro.weight_B.to(self.device), micro.target_BC.to(self.device)
             part = (self.loss(logits_BC, target_BC) * weight_B).sum() / total
             self.scaler.scale(part).backward()  # type: ignore[no-untyped-call]
             value += part.item()
         return value
+
+    def _taught(self, batch: Batch, step: int, number: int) -> Taught:
+        target_BC, weight_B = self.target_NC[batch.index_B], self.weights_N[batch.index_B]
+        blend = self.mixer(batch, step, number) if self.mixer else None
+        if blend is None:
+            return Taught(batch, None, target_BC, weight_B)
+        at_B = blend.other.index_B
+        target_BC = blend.of(target_BC, self.target_NC[at_B])
+        return Taught(batch, blend, target_BC, blend.of(weight_B, self.weights_N[at_B]))

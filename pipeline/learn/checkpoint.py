@@ -18,7 +18,7 @@ import torch
 
 from pipeline.core.errors import StorageError
 
-VERSION = 1
+VERSION = 2
 _DIGEST_BYTES = 32
 
 log = logging.getLogger(__name__)

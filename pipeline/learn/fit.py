@@ -4,9 +4,10 @@ Owns training a fold and continuing it after a kill. Does not own the job's fiel
 where jobs run, which rows an epoch shows (a callable gives them), or what is kept afterwards.
 
 A fold is a closed job: it builds its own network, optimizer and average from the seed, so nothing
-can carry over from another fold. The schedule is fixed and its last epoch counts: the history is
-for people, and nothing is chosen on it. On the same device with the same number of threads, a run
-that was killed and continued ends with the same bits as one that was not.
+can carry over from another fold. The schedule is fixed and its last epoch counts, or early stopping
+chooses an epoch on an inner split of the training part; nothing is ever chosen on the fold's
+validation part. On the same device with the same number of threads, a run that was killed and
+continued ends with the same bits as one that was not.
 
 Legend: N samples, C classes, E epochs.
 """
@@ -15,28 +16,31 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from pipeline.core.predictions import FoldResult, Probabilities
 from pipeline.core.seeds import seed
 from pipeline.core.types import Floats
 from pipeline.data.augment import Augmenter
-from pipeline.data.loader import EpochLoader, LoaderPlan, batch_bounds
-from pipeline.data.views import parse
-from pipeline.learn import checkpoint
+from pipeline.data.loader import Batch, EpochLoader, LoaderPlan, batch_bounds
+from pipeline.learn import checkpoint, health, stopping
 from pipeline.learn.accumulate import Backward, windows
-from pipeline.learn.forward import Pass, run, softmax
-from pipeline.learn.job import FoldJob, fingerprint
-from pipeline.learn.loss import diverged, make_loss
-from pipeline.learn.model import Classifier, build, to_device
-from pipeline.learn.optim import Schedule, make_optimizer, set_lr
-from pipeline.learn.targets import class_facts, targets_of
+from pipeline.learn.forward import pixels
+from pipeline.learn.health import GradientWatch
+from pipeline.learn.job import FoldJob
+from pipeline.learn.judge import judge, validate
+from pipeline.learn.loss import diverged
+from pipeline.learn.mix import Mixer, partner_rows
+from pipeline.learn.model import Classifier
+from pipeline.learn.noise import noisy_weights
+from pipeline.learn.optim import Schedule, set_lr
+from pipeline.learn.training import Training, resume
 from pipeline.learn.weights import State
 
 log = logging.getLogger(__name__)
@@ -44,126 +48,131 @@ log = logging.getLogger(__name__)
 OnEpoch = Callable[[int, int, dict[str, float]], bool]
 
 
-class _Training:
-    """What changes while one fold trains, made fresh from the seed."""
-
-    def __init__(self, job: FoldJob) -> None:
-        from timm.utils import ModelEmaV3
-
-        n_classes = job.train_samples.space.n_classes
-        network = build(job.model, n_classes, seed(job.train.seed, "model", job.fold), job.size)
-        self.model = to_device(network, job.device)
-        self.optimizer = make_optimizer(self.model.backbone, job.train)
-        decay = job.train.ema_decay
-        # Warm-up of the decay: the average forgets the first steps, which short runs would drag along.
-        self.ema = ModelEmaV3(self.model, decay=decay, use_warmup=True) if decay else None
-        self.scaler = torch.amp.GradScaler(job.device, enabled=job.train.precision == "fp16")
-        self.loss = make_loss(job.loss, class_facts(job.train_samples, job.rows(0)))
-        self.epoch = 0
-        self.seconds = 0.0
-        self.history: list[dict[str, float]] = []
-
-    @property
-    def predictor(self) -> Classifier:
-        """The network that predicts: the average where there is one."""
-        return self.ema.module if self.ema else self.model
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "ema": self.ema.module.state_dict() if self.ema else None,
-            "scaler": self.scaler.state_dict(),
-            "epoch": self.epoch,
-            "seconds": self.seconds,
-            "history": self.history,
-        }
-
-    def load(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.ema:
-            self.ema.module.load_state_dict(state["ema"])
-        self.scaler.load_state_dict(state["scaler"])
-        self.epoch, self.seconds, self.history = state["epoch"], state["seconds"], state["history"]
-
-
 def checkpoint_path(work: Path, fold: int) -> Path:
     """Where a fold keeps its unfinished state."""
     return work / f"fold{fold}.pt"
 
 
-def _resume(job: FoldJob, training: _Training, path: Path, of: str) -> None:
-    """Continue from the checkpoint, if there is one of this job."""
-    state = checkpoint.load(path)
-    if state is None:
-        return
-    if state["job"] != of:
-        log.warning("%s: the checkpoint is of other settings or data; the fold starts again", path)
-        return
-    if state["threads"] != torch.get_num_threads():
-        log.warning("%s: made with %s threads: the end may differ in its last bits", path, state["threads"])
-    training.load(state)
-    log.info("fold %d continues after epoch %d of %d", job.fold, training.epoch, job.train.epochs)
+def _batches(job: FoldJob, loader: EpochLoader, epoch: int) -> Iterator[Batch]:
+    """An epoch's micro-batches, with partners where mixing wants other ones than those of the batch."""
+    settings, rows = job.train, job.rows(epoch)
+    partners = partner_rows(settings.mix, job.train_samples, rows, settings.seed, job.fold, epoch)
+    return loader.batches(epoch, rows, partners)
 
 
-def _train_epoch(
-    job: FoldJob, training: _Training, loader: EpochLoader, schedule: Schedule, bar: Any
-) -> dict[str, float]:
-    """One pass over the epoch's rows; the part of its history that training knows."""
-    settings, epoch = job.train, training.epoch
-    backward = Backward(
+def _backward(job: FoldJob, training: Training) -> Backward:
+    settings = job.train
+    return Backward(
         training.loss,
         job.target_NC,
         job.sample_weights_N,
         job.device,
         settings.precision,
         training.scaler,
+        Mixer(settings.mix, settings.seed, job.fold),
+        settings.input_noise,
+        training.pieces,
     )
-    rows, begin, sum_loss = job.rows(epoch), time.perf_counter(), 0.0
+
+
+def _train_epoch(
+    job: FoldJob, training: Training, loader: EpochLoader, schedule: Schedule, bar: Any
+) -> dict[str, float]:
+    """One pass over the epoch's rows; the part of its history that training knows."""
+    settings, epoch, watched = job.train, training.epoch, training.watched
+    backward, n_rows = _backward(job, training), len(job.rows(epoch))
+    where = f"fold {job.fold}, epoch {epoch}"
+    gradients = GradientWatch(where, settings, training.scaler.is_enabled())
+    begin, sum_loss = time.perf_counter(), 0.0
     training.model.train()
     step = schedule.start(epoch)
-    for window in windows(loader.batches(epoch, rows), settings.accumulate):
-        # Dropout draws from torch's generators: seeded here, they need not be saved.
+    for window in windows(_batches(job, loader, epoch), settings.accumulate):
+        # Dropout and noise draw from torch's generators: seeded here, they need not be saved.
         torch.manual_seed(seed(settings.seed, "step", job.fold, step))
-        set_lr(training.optimizer, schedule.lr(step))
-        value = backward(training.model, window)
+        set_lr(training.optimizer, schedule.lr(step, watched))
+        with noisy_weights(training.model, settings.weight_noise):
+            value = backward(training.model, window, step)
         if not math.isfinite(value):
-            raise diverged(f"fold {job.fold}, epoch {epoch}, step {step}", settings)
-        _step(training, settings.clip_norm, step)
+            raise diverged(f"{where}, step {step}", settings)
+        _step(training, settings.clip_norm, step, gradients)
         sum_loss += value * sum(len(batch.y_B) for batch in window)
         step += 1
         bar.update(1)
     seconds = time.perf_counter() - begin
     return {
-        "train_loss": sum_loss / len(rows),
-        "lr": schedule.lr(step - 1),
-        "images_per_second": len(rows) / seconds,
+        "train_loss": sum_loss / n_rows,
+        "lr": schedule.lr(step - 1, watched),
+        "images_per_second": n_rows / seconds,
+        **gradients.summary(),
     }
 
 
-def _step(training: _Training, clip_norm: float | None, step: int) -> None:
+def _try_epoch(
+    job: FoldJob, training: Training, loader: EpochLoader, schedule: Schedule, bar: Any, path: Path
+) -> dict[str, float] | None:
+    """The same; None when a GPU was too small: training stands at the epoch's start, with smaller pieces."""
+    try:
+        return _train_epoch(job, training, loader, schedule, bar)
+    except torch.OutOfMemoryError:
+        if not job.train.oom_halving or training.pieces * 4 > job.train.batch_size:
+            raise
+    # Only here, beyond the exception, is the memory of the failed step free.
+    pieces, state = training.pieces * 2, checkpoint.load(path)
+    assert state is not None, "with oom_halving there is a checkpoint from the start"
+    training.optimizer.zero_grad(set_to_none=True)
+    training.load(state)
+    training.pieces = pieces
+    bar.n = schedule.start(training.epoch)
+    log.warning("fold %d: out of memory; each batch passes in %d pieces from here on", job.fold, pieces)
+    return None
+
+
+def _step(training: Training, clip_norm: float | None, step: int, gradients: GradientWatch) -> None:
     """Move the weights by the gradients at hand, and the average after them."""
     training.scaler.unscale_(training.optimizer)
-    if clip_norm is not None:
-        nn.utils.clip_grad_norm_(training.model.parameters(), clip_norm)
+    gradients.see(health.gradient_norm(training.model, clip_norm), step)
     training.scaler.step(training.optimizer)
     training.scaler.update()
     training.optimizer.zero_grad(set_to_none=True)
-    if training.ema:
-        training.ema.update(training.model, step=step + 1)
+    training.average.after_step(training.model, step)
 
 
-def _validate(job: FoldJob, training: _Training) -> tuple[Floats, dict[str, float]]:
-    """(N, C) probabilities of the validation part in fp32, and how good they are."""
-    samples, model = job.valid_samples, training.predictor.eval()
-    how = Pass(job.device, job.eval_batch)
-    logits_NC = run(model, job.images, samples.ids_N, parse("identity"), how)
-    loss = float(training.loss(torch.from_numpy(logits_NC), targets_of(samples)).mean())
-    if not math.isfinite(loss):
-        raise diverged(f"fold {job.fold}, validation after epoch {training.epoch - 1}", job.train)
-    p_NC = softmax(logits_NC)
-    return p_NC, {"valid_loss": loss, "valid_score": job.metric(samples.labels, p_NC)}
+def _end_epoch(job: FoldJob, training: Training, loader: EpochLoader, trained: dict[str, float]) -> Floats:
+    """Average, judge and note the epoch that was just trained."""
+    epoch = training.epoch
+    shown = (pixels(batch.x_BHWC, job.device) for batch in loader.batches(epoch, job.rows(epoch)))
+    training.average.after_epoch(training.model, epoch, shown)
+    training.epoch += 1
+    p_NC, scores = validate(job, training.predictor, training.loss)
+    if job.inner_samples is not None:
+        scores |= judge(job, training.predictor, training.loss, job.inner_samples, "inner")[1]
+    gap = scores["valid_loss"] - trained["train_loss"]
+    training.history.append({"epoch": float(epoch), **trained, **scores, "gap": gap})
+    if job.inner_samples is not None and _best(job, training) == epoch:
+        training.best = _on_cpu(training.predictor)
+    return p_NC
+
+
+def _best(job: FoldJob, training: Training) -> int:
+    return stopping.best_epoch(training.history, job.higher_is_better)
+
+
+def _on_cpu(network: Classifier) -> State:
+    return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
+
+
+def _loader(job: FoldJob) -> EpochLoader:
+    augmenter, train = Augmenter(job.augment.policy, job.size), job.train
+    copies = tuple(Augmenter(policy, job.size) for policy in job.rows(0).policies if policy)
+    plan = LoaderPlan(
+        job.train_samples, augmenter, train.batch_size, train.seed, job.fold, job.workers, copies
+    )
+    return EpochLoader(job.images, plan)
+
+
+def _same_each_time() -> AbstractContextManager[None]:
+    """Convolutions chosen by timing would differ from run to run."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
 
 
 def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[FoldResult, State]:
@@ -179,55 +188,57 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
         The fold's result, and the state dict of the network that predicts, on the CPU.
 
     Raises:
-        UserError: unknown or ill-fitting settings, a loss that is no number, a full disk.
+        UserError: unknown or ill-fitting settings, a loss or a gradient that is no number, too little
+            memory, a full disk.
     """
     work.mkdir(parents=True, exist_ok=True)
     if job.threads is not None:
         torch.set_num_threads(job.threads)
-    path, of = checkpoint_path(work, job.fold), fingerprint(job)
-    batches_E = [len(batch_bounds(len(job.rows(e)), job.train.batch_size)) for e in range(job.train.epochs)]
-    schedule = Schedule.of(job.train, batches_E)
-    training = _Training(job)
-    _resume(job, training, path, of)
+    settings, path = job.train, checkpoint_path(work, job.fold)
+    bounds_E = [batch_bounds(len(job.rows(e)), settings.batch_size) for e in range(settings.epochs)]
+    schedule = Schedule.of(settings, [len(bounds) for bounds in bounds_E])
+    training = Training(job)
+    resume(job, training, path)
+    sizes = [end - start for bounds in bounds_E for start, end in bounds]
+    health.check_batches(training.model.train(), sizes, settings, job.loss)
+    if settings.oom_halving and training.epoch == 0:
+        checkpoint.save(path, training.state())
     p_NC: Floats | None = None
-    augmenter = Augmenter(job.augment.policy, job.size)
-    copies = tuple(Augmenter(policy, job.size) for policy in job.rows(0).policies if policy)
-    plan = LoaderPlan(
-        job.train_samples, augmenter, job.train.batch_size, job.train.seed, job.fold, job.workers, copies
-    )
-    with (
-        EpochLoader(job.images, plan) as loader,
-        tqdm(
-            total=schedule.total,
-            initial=schedule.start(training.epoch),
-            desc=f"fold {job.fold}",
-            unit="step",
-            disable=not sys.stderr.isatty(),
-        ) as bar,
-        # Convolutions chosen by timing would differ from run to run.
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
-    ):
-        while training.epoch < job.train.epochs:
+    with _loader(job) as loader, _bar(job, schedule, training.epoch) as bar, _same_each_time():
+        while training.epoch < settings.epochs and not _ended(job, training):
             begin, epoch = time.perf_counter(), training.epoch
-            bar.set_postfix_str(f"epoch {epoch + 1}/{job.train.epochs}")
-            trained = _train_epoch(job, training, loader, schedule, bar)
-            training.epoch += 1
-            p_NC, scores = _validate(job, training)
-            gap = scores["valid_loss"] - trained["train_loss"]
-            entry = {"epoch": float(epoch), **trained, **scores, "gap": gap}
-            training.history.append(entry)
+            bar.set_postfix_str(f"epoch {epoch + 1}/{settings.epochs}")
+            with health.told_memory(settings, job.size):
+                trained = _try_epoch(job, training, loader, schedule, bar, path)
+                if trained is None:
+                    continue
+                p_NC = _end_epoch(job, training, loader, trained)
             training.seconds += time.perf_counter() - begin
-            checkpoint.save(path, {**training.state(), "job": of, "threads": torch.get_num_threads()})
-            if on_epoch is not None and not on_epoch(job.fold, epoch, entry):
+            checkpoint.save(path, training.state())
+            if on_epoch is not None and not on_epoch(job.fold, epoch, training.history[-1]):
                 break
-    if p_NC is None:
-        p_NC, _ = _validate(job, training)
     return _result(job, training, p_NC)
 
 
-def _result(job: FoldJob, training: _Training, p_NC: Floats) -> tuple[FoldResult, State]:
-    samples = job.valid_samples
+def _ended(job: FoldJob, training: Training) -> bool:
+    return stopping.ended(training.history, job.train.early_stopping, job.higher_is_better)
+
+
+def _bar(job: FoldJob, schedule: Schedule, epoch: int) -> Any:
+    quiet = not sys.stderr.isatty()
+    done = schedule.start(epoch)
+    return tqdm(total=schedule.total, initial=done, desc=f"fold {job.fold}", unit="step", disable=quiet)
+
+
+def _result(job: FoldJob, training: Training, p_NC: Floats | None) -> tuple[FoldResult, State]:
+    """What the network of the chosen epoch, or else of the last one, predicts; `p_NC` if that is known."""
+    chosen = None
+    if training.best is not None:
+        training.predictor.load_state_dict(training.best)
+        chosen, p_NC = _best(job, training), None
+    if p_NC is None:
+        p_NC, _ = validate(job, training.predictor, training.loss)
+    samples, history = job.valid_samples, stopping.marked(training.history, chosen)
     oof = Probabilities(samples.ids_N, samples.space.classes, p_NC, f"{job.model.name} fold {job.fold}")
-    state = {key: value.detach().cpu().clone() for key, value in training.predictor.state_dict().items()}
     extra = {"device": job.device, "threads": str(torch.get_num_threads()), "precision": job.train.precision}
-    return FoldResult(job.fold, oof, tuple(training.history), training.seconds, extra), state
+    return FoldResult(job.fold, oof, history, training.seconds, extra), _on_cpu(training.predictor)

@@ -25,13 +25,16 @@ class FoldJob:
         fold: its number; part of every seed.
         model, loss, augment, train: settings.
         train_samples: the fold's training part, labelled.
-        valid_samples: the fold's validation part, labelled; never trained on.
+        valid_samples: the fold's validation part, labelled; never trained on, never chosen on.
         images: prepared images that hold both parts.
         rows: what each epoch shows, as positions in `train_samples`.
         metric: from (y_N, p_NC) to a score, for the history alone.
         weights_N: how much each training sample counts, ≥ 0; None: all the same.
         soft_NC: what a teacher says of each training sample, a distribution over the classes; a row of NaN,
             or None: the label.
+        inner_samples: the inner split of the training part, labelled, for early stopping alone; none of it
+            is among `train_samples`. None without early stopping.
+        higher_is_better: the metric's good direction, for early stopping.
         device: "cpu" or "cuda".
         threads: torch's CPU threads, set for the process; None: as they are.
         workers: loader processes.
@@ -50,10 +53,18 @@ class FoldJob:
     metric: Callable[[Ints, Floats], float]
     weights_N: Floats | None = None
     soft_NC: Floats | None = None
+    inner_samples: Samples | None = None
+    higher_is_better: bool = True
     device: str = "cpu"
     threads: int | None = None
     workers: int = 0
     eval_batch: int = 128
+
+    def __post_init__(self) -> None:
+        chooses = self.train.early_stopping is not None
+        assert chooses == (self.inner_samples is not None), (
+            "early stopping and its inner split belong together"
+        )
 
     @property
     def size(self) -> tuple[int, int]:
@@ -82,7 +93,8 @@ def fingerprint(job: FoldJob) -> str:
         digest.update(section.model_dump_json().encode())
     digest.update(job.train.model_dump_json(exclude={"folds"}).encode())
     digest.update(repr((job.fold, job.device, job.images.x_NHWC.shape[1:])).encode())
-    for samples in (job.train_samples, job.valid_samples):
+    parts = (job.train_samples, job.valid_samples, job.inner_samples)
+    for samples in (part for part in parts if part is not None):
         digest.update("\x1f".join(samples.ids_N.tolist()).encode() + samples.labels.tobytes())
     for epoch in range(job.train.epochs):
         rows = job.rows(epoch)

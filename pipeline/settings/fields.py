@@ -13,8 +13,11 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-# What a transform does to an image, as far as a label may mind.
-Change = Literal["hflip", "vflip", "rotation", "geometry", "crop", "brightness", "colour", "blur", "erase"]
+# What a transform, or mixing two images, does to an image, as far as a label may mind.
+Change = Literal[
+    "hflip", "vflip", "rotation", "geometry", "crop", "brightness", "colour", "blur", "erase",
+    "mixup", "cutmix",
+]  # fmt: skip
 Side = Annotated[int, Field(ge=8, le=1024)]
 Rectangle = Annotated[list[Side], Field(min_length=2, max_length=2)]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.core.errors import nearest
 from pipeline.core.metrics import METRICS
-from pipeline.settings.schema import SYNTHETIC_METHODS
+from pipeline.settings.schema import HARD_ONLY_LOSSES, SYNTHETIC_METHODS
 
 DETECTOR = re.compile(r"(haar:[a-z0-9_]+|lbp:frontalface)")
 Sections = Mapping[str, Any]
@@ -91,6 +91,44 @@ def _schedule(s: Sections) -> Iterator[Broken]:
     train = s["train"]
     if train.warmup_epochs > train.epochs:
         yield "train.warmup_epochs", f"{train.warmup_epochs} is longer than train.epochs={train.epochs}"
+
+
+def _averages(s: Sections) -> Iterator[Broken]:
+    train = s["train"]
+    if train.swa_start is not None and train.ema_decay is not None:
+        yield "train.swa_start", "there is an ema_decay too: one average predicts, so keep one of the two"
+    if train.swa_start is not None and train.early_stopping is not None:
+        yield "train.swa_start", "averages epochs, and early_stopping chooses one: keep one of the two"
+
+
+def _mix(s: Sections) -> Iterator[Broken]:
+    if s["train"].mix.method != "none" and s["loss"].name in HARD_ONLY_LOSSES:
+        yield "train.mix.method", f"makes soft targets, which loss.name={s['loss'].name} does not take"
+
+
+def _forbidden_mix(s: Sections) -> Iterator[Broken]:
+    method = s["train"].mix.method
+    for attribute in s["competition"].attributes:
+        if method.removesuffix("_half") in attribute.forbids:
+            yield "train.mix.method", f"{attribute.name} forbids {method}; use train.mix.method=none"
+
+
+# What a linear probe on cached features does not have, and the value that says so.
+_PIXELS_ONLY = {"early_stopping": None, "swa_start": None, "input_noise": 0.0, "weight_noise": 0.0}
+
+
+def _probe_reads(s: Sections) -> Iterator[Broken]:
+    train = s["train"]
+    if train.strategy != "linear_probe":
+        return
+    told = "is not for strategy=linear_probe, which trains on cached features"
+    for name, off in _PIXELS_ONLY.items():
+        if getattr(train, name) != off:
+            yield f"train.{name}", told
+    if train.mix.method != "none":
+        yield "train.mix.method", told
+    if train.schedule == "plateau":
+        yield "train.schedule", f"plateau {told}; use cosine, step or one_cycle"
 
 
 def _probe(s: Sections) -> Iterator[Broken]:
@@ -238,6 +276,10 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...
     (("train", "folds"), _folds),
     (("train",), _schedule),
     (("train", "model"), _probe),
+    (("train",), _averages),
+    (("train",), _probe_reads),
+    (("train", "loss"), _mix),
+    (("train", "competition"), _forbidden_mix),
     (("train", "runtime"), _precision),
     (("competition",), _competition),
     (("competition",), _sources),

@@ -207,6 +207,36 @@ class LossSettings(Section):
     gamma: float = fact(2.0, "focusing of focal loss; 0 is cross-entropy", ge=0, le=10)
 
 
+# Losses whose targets must be plain labels: no mixing, no soft labels.
+HARD_ONLY_LOSSES: tuple[str, ...] = ()
+# Losses that look at a batch as a whole: no accumulation equals a large batch.
+BATCH_LOSSES: tuple[str, ...] = ()
+
+
+class MixSettings(Section):
+    """Images of two samples in one, with a target in between; see `pipeline/learn/mix.py`."""
+
+    method: Literal["none", "mixup", "cutmix", "cutmix_half"] = fact(
+        "none", "mixup: both faintly; cutmix: a box of the partner; cutmix_half: half an image each"
+    )
+    alpha: float = fact(1.0, "of Beta(alpha, alpha), the partner's share; not of cutmix_half", gt=0, le=100)
+    prob: float = fact(1.0, "share of the samples that are mixed", ge=0, le=1)
+    partner: Literal["any", "same_class", "minority"] = fact(
+        "any",
+        "any: of the same batch; same_class: of the same class; minority: of the whole training part,"
+        " every class equally often",
+    )
+
+
+class EarlyStoppingSettings(Section):
+    """Ending a fold, and choosing its epoch, on an inner split of its own training part."""
+
+    patience: int = fact(3, "epochs without a better inner score before training ends", ge=1, le=1000)
+    share: float = fact(
+        0.2, "of the training part, whole groups, that chooses and is not trained on", gt=0, le=0.5
+    )
+
+
 class TrainSettings(Section):
     """The training loop."""
 
@@ -218,12 +248,36 @@ class TrainSettings(Section):
     batch_size: int = fact(32, "rows per optimizer step, times `accumulate`", ge=1, le=65536)
     accumulate: int = fact(1, "micro-batches per step; the loss is summed and divided once", ge=1, le=1024)
     optimizer: str = fact("adamw", "any optimizer of timm's factory")
+    optimizer_args: dict[str, bool | float | list[float]] = fact(
+        {}, "further arguments of the optimizer, e.g. {momentum: 0, nesterov: false} or {betas: [0.9, 0.99]}"
+    )
     lr: float = fact(1e-3, "peak learning rate", gt=0, le=10)
     weight_decay: float = fact(0.05, "not applied to biases and norms", ge=0, le=10)
-    warmup_epochs: float = fact(0.5, "linear warm-up", ge=0)
-    schedule: Literal["cosine", "constant"] = fact("cosine", "to the end of the last epoch")
+    warmup_epochs: float = fact(0.5, "linear warm-up; one_cycle has its own", ge=0)
+    schedule: Literal["cosine", "constant", "step", "one_cycle", "plateau"] = fact(
+        "cosine",
+        "cosine: to 0 at the end of the last epoch; step: times lr_decay every lr_decay_epochs; plateau:"
+        " times lr_decay when the loss of the inner split, or else of training, has not fallen for lr_patience",
+    )
+    lr_decay: float = fact(0.1, "factor of step and plateau", gt=0, lt=1)
+    lr_decay_epochs: int = fact(2, "epochs between two decays of step", ge=1, le=1000)
+    lr_patience: int = fact(2, "epochs that plateau waits beyond the best one", ge=0, le=1000)
     clip_norm: float | None = fact(None, "clip the gradient's norm; None: off", gt=0)
     ema_decay: float | None = fact(None, "average of weights kept for prediction; None: off", gt=0, lt=1)
+    swa_start: float | None = fact(
+        None, "average the weights at the end of each epoch from this share of them on; None: off", ge=0, lt=1
+    )
+    mix: MixSettings = MixSettings()
+    early_stopping: EarlyStoppingSettings | None = fact(None, "None: train to the last epoch")
+    input_noise: float = fact(
+        0.0, "standard deviation of noise on pixels in [0, 1], after augmentation", ge=0, le=1
+    )
+    weight_noise: float = fact(
+        0.0, "noise on the weights of each step, as a share of each tensor's root mean square", ge=0, le=1
+    )
+    oom_halving: bool = fact(
+        False, "a GPU out of memory: halve what is passed at once and go on; batch norm sees the halves"
+    )
     precision: Literal["fp32", "bf16", "fp16"] = fact("fp32", "autocast dtype; fp16 needs a GPU")
     seed: int = fact(0, "root of all draws of training", ge=0)
 

@@ -2,6 +2,7 @@
 
     make preview                                              the default experiment
     make preview ARGS="augment.policy=heavy"                  another policy
+    make preview ARGS="train.mix.method=cutmix"               with images that are mixed in pairs
     make preview ARGS="crop.method=own_box crop.boxes=haar:frontalface_default preprocess.clahe=2"
 
 Owns choosing images and taking them through the same functions as training does. The page is
@@ -10,13 +11,16 @@ Owns choosing images and taking them through the same functions as training does
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.analyze import preview
 from pipeline.analyze.preview import Boxed, CropSheet, Pair, PreviewInputs, Row
 from pipeline.analyze.report import ImageOf
 from pipeline.core.seeds import rng
-from pipeline.core.types import Samples
+from pipeline.core.types import Samples, TrainRows, positions
 from pipeline.data import crop
 from pipeline.data.augment import DOES, Augmenter
 from pipeline.data.look import Look
@@ -25,6 +29,8 @@ from pipeline.stages.context import Built, Job
 
 FOLD = 0
 PNG_CELL_PX = 128
+# Mixed pictures of each row.
+MIXED = 3
 
 
 def build(job: Job) -> Built:
@@ -41,7 +47,7 @@ def build(job: Job) -> Built:
     inputs = PreviewInputs(
         title=config.competition.title or config.competition.name,
         config=config,
-        rows=_rows(job, image, look, samples["train"]),
+        rows=_mixed(job, image, look, samples["train"], _rows(job, image, look, samples["train"])),
         pairs=_pairs(job, image, look, samples) if look.preprocess.steps else (),
         steps=look.preprocess.steps,
         does=tuple(sorted(DOES[config.augment.policy])),
@@ -72,6 +78,38 @@ def _rows(job: Job, image_of: ImageOf, look: Look, train: Samples) -> tuple[Row,
         label = train.space.classes[int(train.take(np.array([name])).labels[0])]
         rows.append(Row(name, label, pictures))
     return tuple(rows)
+
+
+def _mixed(job: Job, image_of: ImageOf, look: Look, train: Samples, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """The rows with a few mixed pictures each, by the very functions of training, each an epoch's."""
+    config = job.settings.config
+    if config.train.mix.method == "none":
+        return rows
+    from pipeline.learn import mix
+
+    augment, seed = Augmenter(config.augment.policy, config.images.hw), config.train.seed
+    train = train.for_training()
+    at_R = TrainRows.of(positions(np.array([row.id for row in rows]), train.ids_N, "training samples"))
+
+    def seen(stream: TrainRows, epoch: int) -> npt.NDArray[np.uint8]:
+        pairs = zip(train.ids_N[stream.index_R].tolist(), stream.copy_R.tolist(), strict=True)
+        return np.stack(
+            [
+                augment(look(("train", i), image_of("train", i)), seed, FOLD, epoch, i, copy)
+                for i, copy in pairs
+            ]
+        )
+
+    mixed = {}
+    for epoch in range(MIXED):
+        partners = mix.partner_rows(config.train.mix, train, at_R, seed, FOLD, epoch)
+        other = None if partners is None else seen(partners, epoch)
+        mixer = mix.Mixer(config.train.mix, seed, FOLD)
+        mixed[f"mixed {epoch + 1}"] = mix.pictures(mixer, seen(at_R, epoch), other, epoch)
+    return tuple(
+        replace(row, pictures={**row.pictures, **{title: found[n] for title, found in mixed.items()}})
+        for n, row in enumerate(rows)
+    )
 
 
 def _one_of_each_class(train: Samples, wanted: int) -> list[str]:

@@ -237,9 +237,10 @@ STAGES: dict[str, Stage] = {
             _look_inputs, evictable=True,
         ),
         Stage(
-            "preview", 1, "what training sees",
+            "preview", 2, "what training sees",
             _reads(
-                "images", "crop", "preprocess", "augment", "preview", "train.seed", "competition.title"
+                "images", "crop", "preprocess", "augment", "preview", "train.seed", "train.mix",
+                "competition.title",
             ),
             _preview_inputs, tracked=True,
         ),
@@ -257,9 +258,9 @@ STAGES: dict[str, Stage] = {
             _reads("resample", "competition.title"), _resample_inputs, tracked=True,
         ),
         Stage("features", 1, "outputs of the frozen backbone", _reads("model"), _needs("data", "prepared")),
-        Stage("fold", 2, "one fold, trained", _fold_sections, _fold_inputs),
+        Stage("fold", 3, "one fold, trained", _fold_sections, _fold_inputs),
         Stage(
-            "train", 1, "all folds, pooled out of fold", _reads("statistics", "competition.metric"),
+            "train", 2, "all folds, pooled out of fold", _reads("statistics", "competition.metric"),
             _train_inputs, tracked=True, inside="fold",
         ),
         Stage(

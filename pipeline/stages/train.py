@@ -77,14 +77,23 @@ def build(job: Job) -> Built:
     told.append("folds " + " ".join(f"{s:.3f}" for s in scores))
     worst = per_class[per_class.support > 0].nsmallest(1, "f1").iloc[0]
     told.append(f"worst class {worst['class']}: F1 {worst['f1']:.3f} on {worst['support']} images")
-    last = history[history.epoch == history.epoch.max()]
-    gap = float((last.train_loss - last.valid_loss).mean()) if "valid_loss" in last else float("nan")
+    trained = [job.inputs[f"fold{k}"].metrics for k in folds]
     figures = {**card.figures, "complete": float(len(folds) == len(plan))}
-    if np.isfinite(gap):
-        figures["loss_gap"] = -gap
+    figures["loss_gap"] = float(np.mean([fold["gap"] for fold in trained]))
+    figures["images_per_second"] = float(np.mean([fold["images_per_second"] for fold in trained]))
+    told += _chosen(folds, trained)
     description = _description(job, told, scoring.why(card))
     tags = scoring.tags(card, rival, job.resolved)
-    return Built(figures, tuple(told), description, ("per_class.csv", "history.csv"), tags)
+    return Built(figures, tuple(told), description, ("per_class.csv", "history.csv", "oof.npz"), tags)
+
+
+def _chosen(folds: list[int], trained: list[dict[str, float]]) -> list[str]:
+    """Which epochs early stopping chose, if it did."""
+    if "chosen_epoch" not in trained[0]:
+        return []
+    epochs = " ".join(f"{fold['chosen_epoch'] + 1:.0f}" for fold in trained)
+    held = sum(fold["inner_images"] for fold in trained) / len(folds)
+    return [f"early stopping chose epochs {epochs} on inner splits of {held:.0f} training images a fold"]
 
 
 def _description(job: Job, told: list[str], why: str) -> str:

@@ -1,0 +1,95 @@
+"""The state of a fold that trains: network, optimizer, averages, history; saved and loaded as one dict.
+
+Owns what a checkpoint holds and when one may be continued. Does not own its file
+(`learn/checkpoint.py`) or training itself (`learn/fit.py`).
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.core.seeds import seed
+from pipeline.learn import checkpoint
+from pipeline.learn.average import Average
+from pipeline.learn.job import FoldJob, fingerprint
+from pipeline.learn.loss import make_loss
+from pipeline.learn.model import Classifier, build, to_device
+from pipeline.learn.optim import make_optimizer
+from pipeline.learn.targets import class_facts
+from pipeline.learn.weights import State
+
+log = logging.getLogger(__name__)
+
+
+class Training:
+    """What changes while one fold trains, made fresh from the seed.
+
+    Args:
+        job: the fold.
+    """
+
+    def __init__(self, job: FoldJob) -> None:
+        n_classes = job.train_samples.space.n_classes
+        network = build(job.model, n_classes, seed(job.train.seed, "model", job.fold), job.size)
+        self.model = to_device(network, job.device)
+        self.optimizer = make_optimizer(self.model.backbone, job.train)
+        self.average = Average(self.model, job.train, job.device)
+        self.scaler = torch.amp.GradScaler(job.device, enabled=job.train.precision == "fp16")
+        self.loss = make_loss(job.loss, class_facts(job.train_samples, job.rows(0)))
+        self.of = fingerprint(job)
+        self.epoch = 0
+        self.seconds = 0.0
+        self.pieces = 1
+        self.history: list[dict[str, float]] = []
+        self.best: State | None = None
+
+    @property
+    def predictor(self) -> Classifier:
+        """The network that predicts: the average where there is one."""
+        return self.average.predictor(self.model)
+
+    @property
+    def watched(self) -> list[float]:
+        """A loss of each epoch that the rate may follow: never one of the validation part."""
+        return [entry.get("inner_loss", entry["train_loss"]) for entry in self.history]
+
+    def state(self) -> dict[str, Any]:
+        """All of it, as a checkpoint keeps it."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state(),
+            "scaler": self.scaler.state_dict(),
+            "best": self.best,
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "pieces": self.pieces,
+            "history": self.history,
+            "job": self.of,
+            "threads": torch.get_num_threads(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average.load(state["average"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.best, self.pieces = state["best"], state["pieces"]
+        self.epoch, self.seconds, self.history = state["epoch"], state["seconds"], state["history"]
+
+
+def resume(job: FoldJob, training: Training, path: Path) -> None:
+    """Continue from the checkpoint, if there is one of this job."""
+    state = checkpoint.load(path)
+    if state is None:
+        return
+    if state["job"] != training.of:
+        log.warning("%s: the checkpoint is of other settings or data; the fold starts again", path)
+        return
+    if state["threads"] != torch.get_num_threads():
+        log.warning("%s: made with %s threads: the end may differ in its last bits", path, state["threads"])
+    training.load(state)
+    log.info("fold %d continues after epoch %d of %d", job.fold, training.epoch, job.train.epochs)
