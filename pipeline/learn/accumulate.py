@@ -38,7 +38,7 @@ class Backward:
     batch meet each other (batch normalisation), no accumulation equals the large batch.
 
     Args:
-        loss: one number per sample.
+        loss: one number per sample, and how much its class counts.
         target_NC: what each training sample is taught.
         weights_N: weight of each training sample.
         device: where the network is.
@@ -55,15 +55,19 @@ class Backward:
 
     def __call__(self, network: nn.Module, window: list[Batch]) -> float:
         """Add the window's gradients to the network's; returns its weighted mean loss."""
-        total = sum(float(self.weights_N[batch.index_B].double().sum()) for batch in window)
+        weights = [self._weight(batch) for batch in window]
+        total = sum(float(weight_B.double().sum()) for weight_B in weights)
         assert total > 0, "an accumulation window whose samples all weigh nothing"
         value = 0.0
-        for batch in window:
+        for batch, weight_B in zip(window, weights, strict=True):
             with autocast(self.device, self.precision):
                 logits_BC = network(pixels(batch.x_BHWC, self.device))
-            weight_B = self.weights_N[batch.index_B].to(self.device)
             target_BC = self.target_NC[batch.index_B].to(self.device)
-            part = (self.loss(logits_BC, target_BC) * weight_B).sum() / total
+            part = (self.loss(logits_BC, target_BC) * weight_B.to(self.device)).sum() / total
             self.scaler.scale(part).backward()  # type: ignore[no-untyped-call]
             value += part.item()
         return value
+
+    def _weight(self, batch: Batch) -> torch.Tensor:
+        """(B,) sample weights times what the loss gives to their classes."""
+        return self.weights_N[batch.index_B] * self.loss.weigh(self.target_NC[batch.index_B])

@@ -33,7 +33,7 @@ from pipeline.learn import checkpoint
 from pipeline.learn.accumulate import Backward, windows
 from pipeline.learn.forward import Pass, run, softmax
 from pipeline.learn.job import FoldJob, fingerprint
-from pipeline.learn.loss import diverged, make_loss
+from pipeline.learn.loss import Loss, diverged, make_loss
 from pipeline.learn.model import Classifier, build, to_device
 from pipeline.learn.optim import Schedule, make_optimizer, set_lr
 from pipeline.learn.targets import class_facts, targets_of
@@ -50,15 +50,15 @@ class _Training:
     def __init__(self, job: FoldJob) -> None:
         from timm.utils import ModelEmaV3
 
-        n_classes = job.train_samples.space.n_classes
-        network = build(job.model, n_classes, seed(job.train.seed, "model", job.fold), job.size)
+        space = job.train_samples.space
+        network = build(job.model, space.n_classes, seed(job.train.seed, "model", job.fold), job.size, space)
         self.model = to_device(network, job.device)
         self.optimizer = make_optimizer(self.model.backbone, job.train)
         decay = job.train.ema_decay
         # Warm-up of the decay: the average forgets the first steps, which short runs would drag along.
         self.ema = ModelEmaV3(self.model, decay=decay, use_warmup=True) if decay else None
         self.scaler = torch.amp.GradScaler(job.device, enabled=job.train.precision == "fp16")
-        self.loss = make_loss(job.loss, class_facts(job.train_samples, job.rows(0)))
+        self.facts = class_facts(job.train_samples, job.rows(0), self.model.heads)
         self.epoch = 0
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
@@ -67,6 +67,10 @@ class _Training:
     def predictor(self) -> Classifier:
         """The network that predicts: the average where there is one."""
         return self.ema.module if self.ema else self.model
+
+    def loss(self, job: FoldJob, epoch: int) -> Loss:
+        """What an epoch minimises: class weights may start late."""
+        return make_loss(job.loss, self.facts, epoch, job.train.epochs)
 
     def state(self) -> dict[str, Any]:
         return {
@@ -113,7 +117,7 @@ def _train_epoch(
     """One pass over the epoch's rows; the part of its history that training knows."""
     settings, epoch = job.train, training.epoch
     backward = Backward(
-        training.loss,
+        training.loss(job, epoch),
         job.target_NC,
         job.sample_weights_N,
         job.device,
@@ -159,9 +163,10 @@ def _validate(job: FoldJob, training: _Training) -> tuple[Floats, dict[str, floa
     samples, model = job.valid_samples, training.predictor.eval()
     how = Pass(job.device, job.eval_batch)
     logits_NC = run(model, job.images, samples.ids_N, parse("identity"), how)
-    loss = float(training.loss(torch.from_numpy(logits_NC), targets_of(samples)).mean())
+    epoch = max(training.epoch - 1, 0)
+    loss = float(training.loss(job, epoch).mean(torch.from_numpy(logits_NC), targets_of(samples)))
     if not math.isfinite(loss):
-        raise diverged(f"fold {job.fold}, validation after epoch {training.epoch - 1}", job.train)
+        raise diverged(f"fold {job.fold}, validation after epoch {epoch}", job.train)
     p_NC = softmax(logits_NC)
     return p_NC, {"valid_loss": loss, "valid_score": job.metric(samples.labels, p_NC)}
 

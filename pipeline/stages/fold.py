@@ -14,6 +14,7 @@ from pipeline.core.types import Samples
 from pipeline.data import resample
 from pipeline.data.resample import Part, Resampled
 from pipeline.learn import checkpoint, fit, heads
+from pipeline.learn.attributes import AttributeHeads
 from pipeline.learn.job import FoldJob
 from pipeline.learn.weights import State
 from pipeline.record import files
@@ -75,6 +76,7 @@ def _network(job: Job, part: Part, valid: Samples, chosen: Resampled) -> tuple[F
         images=load.prepared(job.inputs["prepared"], "train"),
         rows=chosen.rows,
         metric=metrics.get(config.competition.metric).score,
+        soft_NC=part.samples.soft_NC,
         device=set_up(config.runtime),
         threads=config.runtime.threads,
         workers=config.runtime.workers,
@@ -96,6 +98,8 @@ def _probe(job: Job, part: Part, valid: Samples, chosen: Resampled) -> tuple[Fol
         rows=chosen.rows,
         metric=metrics.get(config.competition.metric).score,
         synthetic=chosen.synthetic,
+        soft_NC=part.samples.soft_NC,
+        heads=AttributeHeads.of(config.model, part.samples.space),
     )
     result, state = heads.fit_linear(head)
     for entry in result.history:
