@@ -72,16 +72,25 @@ def load(name: str, folder: Path, setting: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
+def call(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a user's function; what it must give is for the caller to check.
+
+    Raises:
+        ConfigError: it failed, naming the line.
+    """
+    try:
+        return function(*arguments)
+    except Exception as error:
+        raise ConfigError(f"{name} failed{_where(error)}: {type(error).__name__}: {error}") from error
+
+
 def number(name: str, function: Callable[..., Any], *arguments: Any) -> float:
     """Call a user's function that must give one finite number.
 
     Raises:
         ConfigError: it failed, naming the line, or gave something else.
     """
-    try:
-        value = function(*arguments)
-    except Exception as error:
-        raise ConfigError(f"{name} failed{_where(error)}: {type(error).__name__}: {error}") from error
+    value = call(name, function, *arguments)
     try:
         found = float(value)
     except (TypeError, ValueError):

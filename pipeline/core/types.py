@@ -132,6 +132,8 @@ class Samples:
         train_labels_N: labels for training where they differ from `labels_N`, which score: other bins,
             corrected labels. None: the same.
         folds_N: what the column `folds.column` says, as text, or None when no column was asked for.
+        soft_NC: targets for training where they are shared between classes; a row of NaN: its label. None:
+            every row's label. They never score.
 
     Raises:
         DataError: duplicate ids, or a label outside the space.
@@ -145,8 +147,14 @@ class Samples:
     split: str
     train_labels_N: Ints | None = None
     folds_N: Strings | None = None
+    soft_NC: Floats | None = None
 
     def __post_init__(self) -> None:
+        if self.soft_NC is not None:
+            object.__setattr__(self, "soft_NC", frozen_array(self.soft_NC, np.float32))
+            assert self.soft_NC.shape == (len(self.ids_N), self.space.n_classes), "soft_NC has a wrong shape"
+            sums_N = self.soft_NC.sum(axis=1)
+            assert (np.isnan(sums_N) | (np.abs(sums_N - 1) < 1e-4)).all(), "soft targets sum to 1"
         if self.folds_N is not None:
             object.__setattr__(self, "folds_N", strings(self.folds_N))
             assert len(self.folds_N) == len(self.ids_N), "folds_N has a wrong length"
@@ -186,6 +194,7 @@ class Samples:
             labels_N=None if self.labels_N is None else self.labels_N[at],
             train_labels_N=None if self.train_labels_N is None else self.train_labels_N[at],
             folds_N=None if self.folds_N is None else self.folds_N[at],
+            soft_NC=None if self.soft_NC is None else self.soft_NC[at],
         )
 
     def for_training(self) -> Samples:
@@ -200,6 +209,13 @@ class Samples:
         """These samples and then the other ones, as samples of this split; no id may be in both."""
         differ = self.train_labels_N is not None or other.train_labels_N is not None
         training = [s.for_training().labels for s in (self, other)] if differ else None
+        soft = None
+        if self.soft_NC is not None or other.soft_NC is not None:
+            plain = [np.full((len(s), self.space.n_classes), np.nan, np.float32) for s in (self, other)]
+            given = [
+                s.soft_NC if s.soft_NC is not None else p for s, p in zip((self, other), plain, strict=True)
+            ]
+            soft = np.concatenate(given)
         return replace(
             self,
             ids_N=strings([*self.ids_N.tolist(), *other.ids_N.tolist()]),
@@ -208,6 +224,7 @@ class Samples:
             labels_N=np.concatenate([self.labels, other.labels]),
             train_labels_N=None if training is None else np.concatenate(training),
             folds_N=None,
+            soft_NC=soft,
         )
 
 

@@ -164,7 +164,14 @@ def _samples(
     differ = read is not None and bool((read.training_N != read.scoring_N).any())
     training = read.training_N if read is not None and differ else None
     made = Samples(
-        strings(listing.ids), strings(paths), strings(groups), space, scoring, split, train_labels_N=training
+        strings(listing.ids),
+        strings(paths),
+        strings(groups),
+        space,
+        scoring,
+        split,
+        train_labels_N=training,
+        soft_NC=None if read is None else read.soft_NC,
     )
     told = read.notes if read is not None else ()
     return _Part(made, (*listing.notes, *locator.notes(listing.table.name), *told))
@@ -240,7 +247,7 @@ def _held_out(samples: Samples, share: float, hide: bool) -> tuple[Samples, Samp
         ids = strings([f"held-{sha256_text(name)[:HIDDEN_ID]}" for name in test.ids_N.tolist()])
         test = replace(test, ids_N=ids, groups_N=ids if alone else test.groups_N)
     answers = Answers(test.ids_N, test.labels, held.public_N[held.test_N])
-    return train, replace(test, labels_N=None, train_labels_N=None, split="test"), answers
+    return train, replace(test, labels_N=None, train_labels_N=None, soft_NC=None, split="test"), answers
 
 
 def _source(

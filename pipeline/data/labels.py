@@ -22,7 +22,8 @@ import numpy as np
 
 from pipeline.core.errors import ConfigError, DataError, nearest
 from pipeline.core.tables import Table, read_table
-from pipeline.core.types import Attribute, Ints, LabelSpace
+from pipeline.core.types import Attribute, Floats, Ints, LabelSpace
+from pipeline.data import soft
 from pipeline.data.faults import Faults
 from pipeline.data.layouts import Listing
 from pipeline.data.paths import nfc
@@ -39,11 +40,13 @@ class Labels:
     Args:
         scoring_N: what predictions are held against.
         training_N: what training sees.
+        soft_NC: what training sees of rows near an edge, see `soft.py`; NaN elsewhere. None: no such row.
         notes: how the two differ, one line each.
     """
 
     scoring_N: Ints
     training_N: Ints
+    soft_NC: Floats | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -95,7 +98,17 @@ def read(
     scored = patched if settings.patch_scoring else raw
     scoring = _classes(scored, settings, False)
     training = _classes(patched, settings, True)
-    return Labels(scoring, training, (*told, *_bin_notes(listing.table.name, patched, settings)))
+    soft_NC = soft.targets(_numbers(patched, settings), training, settings)
+    told += soft.notes(listing.table.name, soft_NC, settings)
+    return Labels(scoring, training, soft_NC, (*told, *_bin_notes(listing.table.name, patched, settings)))
+
+
+def _numbers(raw_AN: list[list[str]], settings: CompetitionSettings) -> list[list[float] | None]:
+    """The values of each binned attribute, NaN where a fault was told; None for other attributes."""
+    return [
+        None if a.bins is None else [n if (n := _number(v)) is not None else math.nan for v in values]
+        for a, values in zip(settings.attributes, raw_AN, strict=True)
+    ]
 
 
 def _edges(attribute: AttributeSettings, training: bool) -> list[float] | None:

@@ -78,7 +78,7 @@ class Backward:
     batch meet each other (batch normalisation), no accumulation equals the large batch.
 
     Args:
-        loss: one number per sample.
+        loss: one number per sample, and how much its class counts.
         target_NC: what each training sample is taught.
         weights_N: weight of each training sample.
         device: where the network is.
@@ -124,8 +124,9 @@ class Backward:
     def _taught(self, batch: Batch, step: int, number: int) -> Taught:
         target_BC, weight_B = self.target_NC[batch.index_B], self.weights_N[batch.index_B]
         blend = self.mixer(batch, step, number) if self.mixer else None
-        if blend is None:
-            return Taught(batch, None, target_BC, weight_B)
-        at_B = blend.other.index_B
-        target_BC = blend.of(target_BC, self.target_NC[at_B])
-        return Taught(batch, blend, target_BC, blend.of(weight_B, self.weights_N[at_B]))
+        if blend is not None:
+            at_B = blend.other.index_B
+            target_BC = blend.of(target_BC, self.target_NC[at_B])
+            weight_B = blend.of(weight_B, self.weights_N[at_B])
+        # Sample weights times what the loss gives to the classes of the target.
+        return Taught(batch, blend, target_BC, weight_B * self.loss.weigh(target_BC))

@@ -63,7 +63,7 @@ def _batches(job: FoldJob, loader: EpochLoader, epoch: int) -> Iterator[Batch]:
 def _backward(job: FoldJob, training: Training) -> Backward:
     settings = job.train
     return Backward(
-        training.loss,
+        training.loss(job, training.epoch),
         job.target_NC,
         job.sample_weights_N,
         job.device,
@@ -143,9 +143,10 @@ def _end_epoch(job: FoldJob, training: Training, loader: EpochLoader, trained: d
     shown = (pixels(batch.x_BHWC, job.device) for batch in loader.batches(epoch, job.rows(epoch)))
     training.average.after_epoch(training.model, epoch, shown)
     training.epoch += 1
-    p_NC, scores = validate(job, training.predictor, training.loss)
+    loss = training.loss(job, epoch)
+    p_NC, scores = validate(job, training.predictor, loss)
     if job.inner_samples is not None:
-        scores |= judge(job, training.predictor, training.loss, job.inner_samples, "inner")[1]
+        scores |= judge(job, training.predictor, loss, job.inner_samples, "inner")[1]
     gap = scores["valid_loss"] - trained["train_loss"]
     training.history.append({"epoch": float(epoch), **trained, **scores, "gap": gap})
     if job.inner_samples is not None and _best(job, training) == epoch:
@@ -200,7 +201,7 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
     training = Training(job)
     resume(job, training, path)
     sizes = [end - start for bounds in bounds_E for start, end in bounds]
-    health.check_batches(training.model.train(), sizes, settings, job.loss)
+    health.check_batches(training.model.train(), sizes, settings)
     if settings.oom_halving and training.epoch == 0:
         checkpoint.save(path, training.state())
     p_NC: Floats | None = None
@@ -237,7 +238,7 @@ def _result(job: FoldJob, training: Training, p_NC: Floats | None) -> tuple[Fold
         training.predictor.load_state_dict(training.best)
         chosen, p_NC = _best(job, training), None
     if p_NC is None:
-        p_NC, _ = validate(job, training.predictor, training.loss)
+        p_NC, _ = validate(job, training.predictor, training.loss(job, max(training.epoch - 1, 0)))
     samples, history = job.valid_samples, stopping.marked(training.history, chosen)
     oof = Probabilities(samples.ids_N, samples.space.classes, p_NC, f"{job.model.name} fold {job.fold}")
     extra = {"device": job.device, "threads": str(torch.get_num_threads()), "precision": job.train.precision}

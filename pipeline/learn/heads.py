@@ -22,6 +22,7 @@ from pipeline.core.predictions import Features, FoldResult, Probabilities
 from pipeline.core.seeds import rng
 from pipeline.core.types import Floats, Ints, Samples, SyntheticRows, TrainRows
 from pipeline.data.loader import batch_bounds, epoch_order
+from pipeline.learn.attributes import AttributeHeads
 from pipeline.learn.forward import softmax
 from pipeline.learn.loss import Loss, diverged, make_loss
 from pipeline.learn.optim import Schedule, make_optimizer, set_lr
@@ -48,6 +49,7 @@ class HeadJob:
         weights_N: how much each training sample counts, ≥ 0; None: all the same. Synthetic rows count 1.
         synthetic: rows that belong to no image, of the same views; None: there are none.
         soft_NC: what a teacher says of each training sample; a row of NaN, or None: the label.
+        heads: a head per attribute; None: an output a class.
     """
 
     fold: int
@@ -61,6 +63,7 @@ class HeadJob:
     weights_N: Floats | None = None
     synthetic: SyntheticRows | None = None
     soft_NC: Floats | None = None
+    heads: AttributeHeads | None = None
 
     @property
     def target_NC(self) -> torch.Tensor:
@@ -70,10 +73,10 @@ class HeadJob:
             return target_NC
         return torch.cat([target_NC, one_hot(self.synthetic.labels_S, target_NC.shape[1])])
 
-    @property
-    def make_loss(self) -> Loss:
-        """The loss, which knows the class counts of the training rows."""
-        return make_loss(self.loss, class_facts(self.train_samples, self.rows(0)))
+    def make_loss(self, epoch: int) -> Loss:
+        """What an epoch minimises; it knows the class counts of the training rows."""
+        facts = class_facts(self.train_samples, self.rows(0), self.heads, self.synthetic)
+        return make_loss(self.loss, facts, epoch, self.train.epochs)
 
 
 class LinearHead(nn.Module):
@@ -81,38 +84,44 @@ class LinearHead(nn.Module):
 
     Args:
         mean_D, std_D: of the fold's training features; part of the state dict.
-        n_classes: C.
+        n_outputs: C, or what `heads` asks for.
+        heads: a head per attribute; None: an output a class.
     """
 
     mean_D: torch.Tensor
     std_D: torch.Tensor
 
-    def __init__(self, mean_D: torch.Tensor, std_D: torch.Tensor, n_classes: int) -> None:
+    def __init__(
+        self, mean_D: torch.Tensor, std_D: torch.Tensor, n_outputs: int, heads: AttributeHeads | None = None
+    ) -> None:
         super().__init__()
         self.register_buffer("mean_D", mean_D)
         self.register_buffer("std_D", std_D)
-        self.linear = nn.Linear(len(mean_D), n_classes)
+        self.linear = nn.Linear(len(mean_D), n_outputs)
+        self.heads = heads
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, x_BD: torch.Tensor) -> torch.Tensor:
         """(B, C) logits."""
-        logits: torch.Tensor = self.linear((x_BD - self.mean_D) / self.std_D)
+        outputs: torch.Tensor = self.linear((x_BD - self.mean_D) / self.std_D)
+        logits: torch.Tensor = outputs if self.heads is None else self.heads(outputs)
         return logits
 
 
-def restore_head(state: State) -> LinearHead:
-    """The head of a state dict that `fit_linear` gave."""
-    head = LinearHead(state["mean_D"], state["std_D"], len(state["linear.bias"]))
+def restore_head(state: State, heads: AttributeHeads | None = None) -> LinearHead:
+    """The head of a state dict that `fit_linear` gave, and of its job's heads."""
+    head = LinearHead(state["mean_D"], state["std_D"], len(state["linear.bias"]), heads)
     head.load_state_dict(state, strict=True)
     return head
 
 
-def _fresh_head(x_NVD: torch.Tensor, n_classes: int) -> LinearHead:
+def _fresh_head(job: HeadJob, x_NVD: torch.Tensor) -> LinearHead:
     """Statistics come from the fold's training samples alone, each counted once."""
     flat = x_NVD.flatten(0, 1).double()
     std_D = flat.std(0, correction=0).clamp_min(_SMALLEST_STD)
-    return LinearHead(flat.mean(0).float(), std_D.float(), n_classes)
+    n_outputs = job.heads.n_outputs if job.heads else job.train_samples.space.n_classes
+    return LinearHead(flat.mean(0).float(), std_D.float(), n_outputs, job.heads)
 
 
 def fit_linear(job: HeadJob) -> tuple[FoldResult, State]:
@@ -130,19 +139,20 @@ def fit_linear(job: HeadJob) -> tuple[FoldResult, State]:
     plain = job.features.views.index("identity")
     x_NVD = torch.from_numpy(job.features.take(job.train_samples.ids_N).x_NVD.copy())
     valid_ND = torch.from_numpy(job.features.take(job.valid_samples.ids_N).x_NVD[:, plain].copy())
-    head = _fresh_head(x_NVD, job.train_samples.space.n_classes)
+    head = _fresh_head(job, x_NVD)
     if job.synthetic is not None:
         x_NVD = torch.cat([x_NVD, torch.from_numpy(job.synthetic.x_SVD.copy())])
     optimizer, batch = make_optimizer(head, train), train.batch_size * train.accumulate
     counts = [len(batch_bounds(len(job.rows(epoch)), batch)) for epoch in range(train.epochs)]
-    schedule, loss = Schedule(train, tuple(counts)), job.make_loss
+    schedule = Schedule(train, tuple(counts))
     history: list[dict[str, float]] = []
     p_NC = softmax(head_logits(head, valid_ND))
     for epoch in range(train.epochs):
         entry = _train_epoch(job, head, optimizer, schedule, epoch, x_NVD)
         logits_NC = head_logits(head, valid_ND)
         p_NC = softmax(logits_NC)
-        valid_loss = float(loss(torch.from_numpy(logits_NC), targets_of(job.valid_samples)).mean())
+        loss, valid_NC = job.make_loss(epoch), targets_of(job.valid_samples)
+        valid_loss = float(loss.mean(torch.from_numpy(logits_NC), valid_NC))
         score = job.metric(job.valid_samples.labels, p_NC)
         gap = valid_loss - entry["train_loss"]
         history.append({**entry, "valid_loss": valid_loss, "valid_score": score, "gap": gap})
@@ -178,7 +188,8 @@ def _train_epoch(
     weight_N = torch.ones(len(target_NC))
     if job.weights_N is not None:
         weight_N[: len(job.weights_N)] = torch.from_numpy(job.weights_N.copy())
-    loss, step, sum_loss = job.make_loss, schedule.start(epoch), 0.0
+    loss, step, sum_loss = job.make_loss(epoch), schedule.start(epoch), 0.0
+    weight_N = weight_N * loss.weigh(target_NC)
     head.train()
     for start, end in batch_bounds(len(rows), train.batch_size * train.accumulate):
         at_B, view_B = index_R[start:end], view_R[start:end]

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.core.errors import ConfigError, UserError
-from pipeline.settings.schema import BATCH_LOSSES, LossSettings, TrainSettings
+from pipeline.settings.schema import TrainSettings
 
 # From this gradient norm on a step is told in the log: healthy ones are about 0.1 to 10.
 EXPLODING = 1000.0
@@ -81,16 +81,13 @@ def has_batch_norm(network: nn.Module) -> bool:
     return any(isinstance(module, _BatchNorm) and module.training for module in network.modules())
 
 
-def check_batches(
-    network: nn.Module, sizes: Sequence[int], settings: TrainSettings, loss: LossSettings
-) -> None:
+def check_batches(network: nn.Module, sizes: Sequence[int], settings: TrainSettings) -> None:
     """Refuse batches that cannot be normalised; say where accumulation is no large batch.
 
     Args:
         network: in training mode.
         sizes: rows of every micro-batch that will come.
         settings: of training.
-        loss: what is minimised.
 
     Raises:
         ConfigError: a batch of one sample and batch normalisation, which has no variance then.
@@ -110,11 +107,6 @@ def check_batches(
         log.warning(
             "train.accumulate=%d: batch normalisation sees batches of %d, so this is not a batch of %d",
             settings.accumulate, settings.batch_size, large,
-        )  # fmt: skip
-    if loss.name in BATCH_LOSSES:
-        log.warning(
-            "train.accumulate=%d: %s looks at a batch as a whole, so this is not a batch of %d",
-            settings.accumulate, loss.name, large,
         )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ def judge(job: FoldJob, model: Classifier, loss: Loss, samples: Samples, part: s
     """
     how = Pass(job.device, job.eval_batch)
     logits_NC = run(model.eval(), job.images, samples.ids_N, parse("identity"), how)
-    value = float(loss(torch.from_numpy(logits_NC), targets_of(samples)).mean())
+    value = float(loss.mean(torch.from_numpy(logits_NC), targets_of(samples)))
     if not math.isfinite(value):
         raise diverged(f"fold {job.fold}, {part} part", job.train)
     p_NC = softmax(logits_NC)

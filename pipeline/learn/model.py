@@ -13,6 +13,8 @@ import torch
 from torch import nn
 
 from pipeline.core.errors import ModelError, nearest
+from pipeline.core.types import LabelSpace
+from pipeline.learn.attributes import AttributeHeads
 from pipeline.learn.weights import State, classifier_keys, first_line, load_weights
 from pipeline.settings.schema import ModelSettings
 
@@ -27,17 +29,24 @@ class Classifier(nn.Module):
         backbone: a timm model with its classifier.
         mean: per channel, of pixels in [0, 1].
         std: per channel.
+        heads: what makes classes of the backbone's outputs; None: they are the classes.
     """
 
     mean_C11: torch.Tensor
     std_C11: torch.Tensor
 
     def __init__(
-        self, name: str, backbone: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]
+        self,
+        name: str,
+        backbone: nn.Module,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        heads: AttributeHeads | None = None,
     ) -> None:
         super().__init__()
         self.name = name
         self.backbone: Any = backbone
+        self.heads = heads
         # Not part of the state dict: they belong to the model's name, not to its training.
         self.register_buffer("mean_C11", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std_C11", torch.tensor(std).view(-1, 1, 1), persistent=False)
@@ -54,7 +63,8 @@ class Classifier(nn.Module):
 
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """(B, C) logits."""
-        logits: torch.Tensor = self.backbone(self.normalise(x_BCHW))
+        outputs: torch.Tensor = self.backbone(self.normalise(x_BCHW))
+        logits: torch.Tensor = outputs if self.heads is None else self.heads(outputs)
         return logits
 
 
@@ -88,7 +98,13 @@ def describe(model: Classifier) -> ModelFacts:
     )
 
 
-def build(settings: ModelSettings, n_classes: int, seed: int, size: Size | None = None) -> Classifier:
+def build(
+    settings: ModelSettings,
+    n_classes: int,
+    seed: int,
+    size: Size | None = None,
+    space: LabelSpace | None = None,
+) -> Classifier:
     """A fresh network: equal arguments give equal weights, whatever was drawn before.
 
     A classifier that the weights source does not bring starts at zero.
@@ -98,23 +114,26 @@ def build(settings: ModelSettings, n_classes: int, seed: int, size: Size | None 
         n_classes: outputs of the new classifier.
         seed: of every other weight that is not loaded; ≥ 0.
         size: height and width of the images, px, for models that are built for one size; None: their own.
+        space: of the classes, for a head per attribute (`heads` of the settings); None: an output a class.
 
     Raises:
         ModelError: an unknown model, or weights that cannot be had or do not fit.
     """
+    heads = AttributeHeads.of(settings, space)
+    n_outputs = heads.n_outputs if heads else n_classes
     # Weights are drawn on the CPU, so no GPU's generator needs saving.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        backbone = _create(settings, n_classes, size)
+        backbone = _create(settings, n_outputs, size)
     if settings.weights == "none":
         has_classifier = False
     elif settings.weights == "hub":
-        has_classifier = n_classes == getattr(backbone, "pretrained_cfg", {}).get("num_classes")
+        has_classifier = n_outputs == getattr(backbone, "pretrained_cfg", {}).get("num_classes")
     else:
         has_classifier = load_weights(backbone, settings.name, settings.weights)
     if not has_classifier:
         _zero_classifier(backbone)
-    return _wrap(settings.name, backbone)
+    return _wrap(settings.name, backbone, heads)
 
 
 def _zero_classifier(backbone: nn.Module) -> None:
@@ -131,14 +150,20 @@ def _zero_classifier(backbone: nn.Module) -> None:
                 parameter.zero_()
 
 
-def restore(settings: ModelSettings, n_classes: int, state: State, size: Size | None = None) -> Classifier:
+def restore(
+    settings: ModelSettings,
+    n_classes: int,
+    state: State,
+    size: Size | None = None,
+    space: LabelSpace | None = None,
+) -> Classifier:
     """The network of a state dict that training gave; no weights source is read.
 
     Raises:
         ModelError: an unknown model, or a state of another one.
     """
     bare = settings.model_copy(update={"weights": "none"})
-    model = build(bare, n_classes, 0, size)
+    model = build(bare, n_classes, 0, size, space)
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -150,11 +175,11 @@ def restore(settings: ModelSettings, n_classes: int, state: State, size: Size | 
     return model
 
 
-def _wrap(name: str, backbone: nn.Module) -> Classifier:
+def _wrap(name: str, backbone: nn.Module, heads: AttributeHeads | None) -> Classifier:
     from timm.data import resolve_data_config
 
     config = resolve_data_config({}, model=backbone)
-    return Classifier(name, backbone, tuple(config["mean"]), tuple(config["std"]))
+    return Classifier(name, backbone, tuple(config["mean"]), tuple(config["std"]), heads)
 
 
 def _create(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Module:

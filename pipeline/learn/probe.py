@@ -31,9 +31,9 @@ def seconds_per_row(config: Config, space: LabelSpace, device: str) -> float:
         ModelError, ConfigError: settings that do not fit the model.
     """
     n_classes = space.n_classes
-    model = to_device(build(config.model, n_classes, 0, config.images.hw), device).train()
+    model = to_device(build(config.model, n_classes, 0, config.images.hw, space), device).train()
     optimizer = make_optimizer(model.backbone, config.train)
-    loss = make_loss(config.loss, ClassFacts(space, np.ones(n_classes, np.float32)))
+    loss = make_loss(config.loss, ClassFacts(space, np.ones(n_classes, np.float32), model.heads))
     batch = config.train.batch_size
     x_BHWC = torch.zeros(batch, *config.images.hw, 3, dtype=torch.uint8)
     target_BC = one_hot(np.arange(batch) % n_classes, n_classes).to(device)
@@ -41,7 +41,7 @@ def seconds_per_row(config: Config, space: LabelSpace, device: str) -> float:
     def step() -> None:
         with autocast(device, config.train.precision):
             logits_BC = model(pixels(x_BHWC, device))
-        loss(logits_BC, target_BC).mean().backward()  # type: ignore[no-untyped-call]
+        loss.mean(logits_BC, target_BC).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if device == "cuda":

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pipeline.core.types import Floats, Ints, LabelSpace, Samples, TrainRows
+from pipeline.core.types import Floats, Ints, LabelSpace, Samples, SyntheticRows, TrainRows
+from pipeline.learn.attributes import AttributeHeads
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,12 @@ class ClassFacts:
     Args:
         space: the classes and their attributes.
         counts_C: training rows of each class in the first epoch, after resampling; 0 for a class without.
+        heads: the network's head per attribute, each of which then has its own loss; None: an output a class.
     """
 
     space: LabelSpace
     counts_C: Floats
+    heads: AttributeHeads | None = None
 
 
 def one_hot(y_N: Ints, n_classes: int) -> torch.Tensor:
@@ -42,8 +45,21 @@ def targets_of(samples: Samples, soft_NC: Floats | None = None) -> torch.Tensor:
     return target_NC
 
 
-def class_facts(samples: Samples, rows: TrainRows) -> ClassFacts:
-    """Facts of the training rows that an epoch shows."""
-    labels_R = samples.labels[rows.index_R[rows.index_R < len(samples)]]
-    counts = np.bincount(labels_R, minlength=samples.space.n_classes)
-    return ClassFacts(samples.space, counts.astype(np.float32))
+def class_facts(
+    samples: Samples,
+    rows: TrainRows,
+    heads: AttributeHeads | None = None,
+    synthetic: SyntheticRows | None = None,
+) -> ClassFacts:
+    """Facts of the training rows that an epoch shows, each counted by its plain label.
+
+    Args:
+        samples: the fold's training part.
+        rows: of the epoch.
+        heads: the network's head per attribute, if it has them.
+        synthetic: rows after the samples', which belong to no image.
+    """
+    extra = [] if synthetic is None else [synthetic.labels_S]
+    labels = np.concatenate([samples.labels, *extra])
+    counts = np.bincount(labels[rows.index_R], minlength=samples.space.n_classes)
+    return ClassFacts(samples.space, counts.astype(np.float32), heads)

@@ -14,7 +14,7 @@ from pipeline.core.seeds import seed
 from pipeline.learn import checkpoint
 from pipeline.learn.average import Average
 from pipeline.learn.job import FoldJob, fingerprint
-from pipeline.learn.loss import make_loss
+from pipeline.learn.loss import Loss, make_loss
 from pipeline.learn.model import Classifier, build, to_device
 from pipeline.learn.optim import make_optimizer
 from pipeline.learn.targets import class_facts
@@ -31,13 +31,13 @@ class Training:
     """
 
     def __init__(self, job: FoldJob) -> None:
-        n_classes = job.train_samples.space.n_classes
-        network = build(job.model, n_classes, seed(job.train.seed, "model", job.fold), job.size)
+        space = job.train_samples.space
+        network = build(job.model, space.n_classes, seed(job.train.seed, "model", job.fold), job.size, space)
         self.model = to_device(network, job.device)
         self.optimizer = make_optimizer(self.model.backbone, job.train)
         self.average = Average(self.model, job.train, job.device)
         self.scaler = torch.amp.GradScaler(job.device, enabled=job.train.precision == "fp16")
-        self.loss = make_loss(job.loss, class_facts(job.train_samples, job.rows(0)))
+        self.facts = class_facts(job.train_samples, job.rows(0), self.model.heads)
         self.of = fingerprint(job)
         self.epoch = 0
         self.seconds = 0.0
@@ -49,6 +49,10 @@ class Training:
     def predictor(self) -> Classifier:
         """The network that predicts: the average where there is one."""
         return self.average.predictor(self.model)
+
+    def loss(self, job: FoldJob, epoch: int) -> Loss:
+        """What an epoch minimises: class weights may start late."""
+        return make_loss(job.loss, self.facts, epoch, job.train.epochs)
 
     @property
     def watched(self) -> list[float]:

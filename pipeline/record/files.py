@@ -42,19 +42,25 @@ def write_samples(path: Path, samples: Samples, base: Path) -> None:
         "split": np.array(samples.split),
         "space": np.array(_space_text(samples.space)),
     }
-    optional = {"labels": samples.labels_N, "train_labels": samples.train_labels_N, "folds": samples.folds_N}
+    optional = {
+        "labels": samples.labels_N,
+        "train_labels": samples.train_labels_N,
+        "folds": samples.folds_N,
+        "soft": samples.soft_NC,
+    }
     _savez(path, {**arrays, **{name: a for name, a in optional.items() if a is not None}})
 
 
 def read_samples(path: Path, base: Path) -> Samples:
     """What `write_samples` wrote, with absolute image paths again."""
     with np.load(path) as z:
-        labels, training = (z[n] if n in z.files else None for n in ("labels", "train_labels"))
+        optional = ("labels", "train_labels", "folds", "soft")
+        labels, training, folds, soft = (z[n] if n in z.files else None for n in optional)
         # Not resolved one by one: that asks the disk for every folder on the way, a second for 10,000 images.
         paths = [os.path.normpath(base / p) for p in z["paths"].tolist()]
         space = _space(str(z["space"]))
-        folds = z["folds"] if "folds" in z.files else None
-        return Samples(z["ids"], strings(paths), z["groups"], space, labels, str(z["split"]), training, folds)
+        split = str(z["split"])
+        return Samples(z["ids"], strings(paths), z["groups"], space, labels, split, training, folds, soft)
 
 
 def write_probabilities(path: Path, p: Probabilities) -> None:

@@ -23,6 +23,9 @@ class AttributeSettings(Section):
     train_bins: list[float] | None = fact(
         None, "other edges for training labels only; scores keep to `bins`; None: the same"
     )
+    soft_width: float | None = fact(
+        None, "training targets within ± this of an edge (the column's unit) are shared by both values", gt=0
+    )
     constant_in_group: bool = fact(False, "every image of a group has the same value")
     forbids: list[Change] = neutral(
         [], "changes that would make its label wrong: refused in policies and in test views, e.g. hflip"

@@ -10,7 +10,8 @@ from typing import Any
 
 from pipeline.core.errors import nearest
 from pipeline.core.metrics import METRICS
-from pipeline.settings.schema import HARD_ONLY_LOSSES, SYNTHETIC_METHODS
+from pipeline.settings.loss_rules import LOSS_RULES, traits
+from pipeline.settings.schema import SYNTHETIC_METHODS
 
 DETECTOR = re.compile(r"(haar:[a-z0-9_]+|lbp:frontalface)")
 Sections = Mapping[str, Any]
@@ -102,7 +103,7 @@ def _averages(s: Sections) -> Iterator[Broken]:
 
 
 def _mix(s: Sections) -> Iterator[Broken]:
-    if s["train"].mix.method != "none" and s["loss"].name in HARD_ONLY_LOSSES:
+    if s["train"].mix.method != "none" and not traits(s["loss"].name).soft_targets:
         yield "train.mix.method", f"makes soft targets, which loss.name={s['loss'].name} does not take"
 
 
@@ -157,9 +158,23 @@ def _competition(s: Sections) -> Iterator[Broken]:
         if attribute.names is not None and len(attribute.names) != len(attribute.values):
             yield f"{path}.names", f"has {len(attribute.names)} names for {len(attribute.values)} values"
         yield from _bins(path, attribute)
+        yield from _soft_width(path, attribute)
     names = [a.name for a in competition.attributes]
     if len(set(names)) != len(names):
         yield "competition.attributes", "two attributes have the same name"
+
+
+def _soft_width(path: str, attribute: Any) -> Iterator[Broken]:
+    edges, width = attribute.train_bins or attribute.bins, attribute.soft_width
+    if width is None:
+        return
+    if edges is None:
+        yield f"{path}.soft_width", "needs `bins`: the edges that it softens"
+        return
+    near = [f"{low:g} and {high:g}" for low, high in pairwise(edges) if 0 < high - low < 2 * width]
+    if near:
+        what = f"{width:g} would soften two edges at once: {', '.join(near)} are not {2 * width:g} apart"
+        yield f"{path}.soft_width", what
 
 
 def _bins(path: str, attribute: Any) -> Iterator[Broken]:
@@ -290,6 +305,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...
     (("eda",), _eda),
     (("crop",), _crop),
     (("competition", "infer"), _forbidden_views),
+    *LOSS_RULES,
 )
 
 

@@ -1,8 +1,8 @@
 """Every setting, its range, its default and what it does. The only home of defaults.
 
-Owns the sections and `Config`; those of a competition stand in `settings/competition.py` and are named
-here too, so that one module answers for all. Does not own reading YAML or overrides
-(`settings/load.py`).
+Owns the sections and `Config`; those of a competition stand in `settings/competition.py`, those of a loss
+in `settings/losses.py`, and are named here too, so that one module answers for all. Does not own reading
+YAML or overrides (`settings/load.py`).
 
 A field marked `neutral()` does not define a result (device, workers, threads): it stays out of
 every content key. Sections are what a stage declares that it reads.
@@ -21,6 +21,8 @@ from pipeline.settings.competition import SubmissionSettings as SubmissionSettin
 from pipeline.settings.fields import NEUTRAL as NEUTRAL
 from pipeline.settings.fields import Rectangle, Share, Side, fact, neutral
 from pipeline.settings.fields import Section as Section
+from pipeline.settings.losses import AttributeLossSettings as AttributeLossSettings
+from pipeline.settings.losses import LossSettings as LossSettings
 
 
 class ImageSettings(Section):
@@ -138,6 +140,12 @@ class ModelSettings(Section):
     )
     drop_rate: float = fact(0.2, "dropout before the head", ge=0, lt=1)
     drop_path_rate: float = fact(0.0, "stochastic depth", ge=0, lt=1)
+    heads: Literal["joint", "attributes"] = fact(
+        "joint", "joint: an output a class; attributes: a head an attribute, their probabilities multiplied"
+    )
+    ordinal: list[str] = fact(
+        [], "attributes whose values are ordered: cumulative thresholds, for heads=attributes"
+    )
 
 
 class CopySettings(Section):
@@ -195,22 +203,6 @@ class AugmentSettings(Section):
         "light",
         "a policy of pipeline/data/augment.py: none, light, upright, medium, heavy, rotate30, trivial",
     )
-
-
-class LossSettings(Section):
-    """What training minimises."""
-
-    name: Literal["cross_entropy", "focal"] = fact(
-        "cross_entropy", "focal weighs by difficulty, not by frequency"
-    )
-    label_smoothing: float = fact(0.0, "mass given to the other classes", ge=0, lt=1)
-    gamma: float = fact(2.0, "focusing of focal loss; 0 is cross-entropy", ge=0, le=10)
-
-
-# Losses whose targets must be plain labels: no mixing, no soft labels.
-HARD_ONLY_LOSSES: tuple[str, ...] = ()
-# Losses that look at a batch as a whole: no accumulation equals a large batch.
-BATCH_LOSSES: tuple[str, ...] = ()
 
 
 class MixSettings(Section):

@@ -8,6 +8,8 @@ import csv
 import shutil
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.combine import submission
 from pipeline.data import competition
 from pipeline.data.competition import Answers
@@ -46,6 +48,8 @@ def build(job: Job) -> Built:
         sizes["extra"] = len(data.extra)
     if data.train.train_labels_N is not None:
         sizes["other_train_labels"] = int((data.train.train_labels_N != data.train.labels).sum())
+    if data.train.soft_NC is not None:
+        sizes["soft_targets"] = int((~np.isnan(data.train.soft_NC[:, 0])).sum())
     files.write_json(job.draft / "notes.json", list(data.notes))
     return Built(metrics={name: float(n) for name, n in sizes.items()}, lines=tuple(data.notes))
 

@@ -21,6 +21,7 @@ from pipeline.data import resample
 from pipeline.data.inner import inner_split
 from pipeline.data.resample import Part, Resampled
 from pipeline.learn import checkpoint, fit, heads, stopping
+from pipeline.learn.attributes import AttributeHeads
 from pipeline.learn.job import FoldJob
 from pipeline.learn.judge import F1
 from pipeline.learn.weights import State
@@ -136,6 +137,7 @@ def _network(job: Job, part: Part, held: Held, chosen: Resampled) -> tuple[FoldR
         rows=chosen.rows,
         metric=metric.score,
         higher_is_better=metric.higher_is_better,
+        soft_NC=part.samples.soft_NC,
         device=set_up(config.runtime),
         threads=config.runtime.threads,
         workers=config.runtime.workers,
@@ -157,6 +159,8 @@ def _probe(job: Job, part: Part, held: Held, chosen: Resampled) -> tuple[FoldRes
         rows=chosen.rows,
         metric=metrics.get(config.competition.metric).score,
         synthetic=chosen.synthetic,
+        soft_NC=part.samples.soft_NC,
+        heads=AttributeHeads.of(config.model, part.samples.space),
     )
     result, state = heads.fit_linear(head)
     for entry in result.history:

@@ -25,7 +25,7 @@ from pipeline.stages import arms, registry
 from pipeline.stages.registry import Need
 
 # Settings that may be `module:function`: the digest of that code enters the keys of what reads them.
-PLUGIN_SETTINGS = ("competition.metric",)
+PLUGIN_SETTINGS = ("competition.metric", "loss.name")
 
 
 def plain(model: BaseModel) -> dict[str, Any]:
@@ -40,6 +40,8 @@ def plain(model: BaseModel) -> dict[str, Any]:
             value = plain(value)
         elif isinstance(value, list):
             value = [plain(v) if isinstance(v, BaseModel) else v for v in value]
+        elif isinstance(value, dict):
+            value = {k: plain(v) if isinstance(v, BaseModel) else v for k, v in value.items()}
         found[name] = value
     return found
 

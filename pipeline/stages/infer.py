@@ -18,6 +18,7 @@ from pipeline.core.types import Floats, FoldPlan, Samples
 from pipeline.data import views
 from pipeline.infer import predict
 from pipeline.learn import checkpoint, heads, model
+from pipeline.learn.attributes import AttributeHeads
 from pipeline.learn.forward import Pass
 from pipeline.learn.weights import State
 from pipeline.record import files
@@ -88,7 +89,8 @@ def _networks(
     classes, size = samples.space.classes, config.images.hw
     oof, tests, cost = [], [], 0.0
     for k in folds_of(job.settings):
-        network = model.restore(config.model, len(classes), _weights(job.inputs[f"fold{k}"]), size)
+        weights = _weights(job.inputs[f"fold{k}"])
+        network = model.restore(config.model, len(classes), weights, size, samples.space)
         network = model.to_device(network, how.device)
         found, _ = predict.predict_views(network, train, plan.splits[k].valid_ids, classes, seen, how)
         oof.append(found)
@@ -105,11 +107,12 @@ def _heads(
     inputs = dict(job.inputs)
     train, test = (load.features(inputs, split, names) for split in ("train", "test"))
     classes = samples.space.classes
+    by_attribute = AttributeHeads.of(job.settings.config.model, samples.space)
     # The backbone is shared by all folds: its time counts once a view.
     cost = sum(inputs[f"test:{view}"].metrics["ms_per_image"] for view in names)
     oof, tests = [], []
     for k in folds_of(job.settings):
-        head = heads.restore_head(_weights(job.inputs[f"fold{k}"]))
+        head = heads.restore_head(_weights(job.inputs[f"fold{k}"]), by_attribute)
         oof.append(predict.predict_head(head, train.take(plan.splits[k].valid_ids), classes)[0])
         found, ms = predict.predict_head(head, test, classes)
         tests.append(found)

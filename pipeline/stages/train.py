@@ -10,18 +10,20 @@ Owns pooling and scoring; training one fold is `pipeline/stages/fold.py`.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from pipeline.core import metrics
+from pipeline.core import metrics, plugin
 from pipeline.core.predictions import pool
 from pipeline.record import files
 from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
+from pipeline.settings.loss_rules import loss_notes
 from pipeline.stages import estimate, load, scoring
 from pipeline.stages.context import Built, Job
 from pipeline.stages.registry import Need, folds_of
@@ -31,8 +33,24 @@ if TYPE_CHECKING:
 
 
 def refuse(settings: Settings) -> None:
-    """Raise ConfigError for a metric that nobody knows."""
+    """Raise ConfigError for a metric that nobody knows, or a loss of one's own that does not work."""
     metrics.get(settings.config.competition.metric)
+    if plugin.is_plugin(settings.config.loss.name):
+        _try_loss(settings)
+
+
+def _try_loss(settings: Settings) -> None:
+    """Call the user's function once, and refuse soft labels that it does not take."""
+    from pipeline.learn import loss, loss_own
+
+    config = settings.config
+    sizes = [len(a.values) for a in config.competition.attributes]
+    loss_own.trial(config.loss.name, sizes if config.model.heads == "attributes" else [math.prod(sizes)])
+    if config.train.mix.method != "none":
+        loss.refuse_soft(config.loss, f"train.mix.method={config.train.mix.method}")
+    for attribute in config.competition.attributes:
+        if attribute.soft_width is not None:
+            loss.refuse_soft(config.loss, f"soft_width={attribute.soft_width:g} of {attribute.name}")
 
 
 def announce(settings: Settings, inputs: dict[str, Artifact], missing: list[Need], ctx: Context) -> list[str]:
@@ -40,9 +58,11 @@ def announce(settings: Settings, inputs: dict[str, Artifact], missing: list[Need
     seconds, disk = estimate.training(settings, inputs, missing, ctx)
     free = shutil.disk_usage(ctx.home).free
     asked = len(folds_of(settings))
+    sections = {"loss": settings.config.loss, "train": settings.config.train}
     return [
+        *(f"                note: {text}" for text in loss_notes(sections)),
         f"train           {settings.experiment}: {len(missing)} of {asked} folds to train, about "
-        f"{seconds / 60:.1f} min and {disk / 1e6:.0f} MB (free: {free / 1e9:.0f} GB)"
+        f"{seconds / 60:.1f} min and {disk / 1e6:.0f} MB (free: {free / 1e9:.0f} GB)",
     ]
 
 
