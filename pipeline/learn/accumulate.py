@@ -44,6 +44,7 @@ class Backward:
         device: where the network is.
         precision: fp32, bf16 or fp16.
         scaler: keeps fp16 gradients from vanishing; does nothing otherwise.
+        layout: of the images in memory, that of the network.
     """
 
     loss: Loss
@@ -52,6 +53,7 @@ class Backward:
     device: str = "cpu"
     precision: str = "fp32"
     scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler("cpu", enabled=False))
+    layout: str = "channels_last"
 
     def __call__(self, network: nn.Module, window: list[Batch]) -> float:
         """Add the window's gradients to the network's; returns its weighted mean loss."""
@@ -60,7 +62,7 @@ class Backward:
         value = 0.0
         for batch in window:
             with autocast(self.device, self.precision):
-                logits_BC = network(pixels(batch.x_BHWC, self.device))
+                logits_BC = network(pixels(batch.x_BHWC, self.device, self.layout))
             weight_B = self.weights_N[batch.index_B].to(self.device)
             target_BC = self.target_NC[batch.index_B].to(self.device)
             part = (self.loss(logits_BC, target_BC) * weight_B).sum() / total

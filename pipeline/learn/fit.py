@@ -31,11 +31,12 @@ from pipeline.data.loader import EpochLoader, LoaderPlan, batch_bounds
 from pipeline.data.views import parse
 from pipeline.learn import checkpoint
 from pipeline.learn.accumulate import Backward, windows
-from pipeline.learn.forward import Pass, run, softmax
+from pipeline.learn.forward import Mode, Pass, run, softmax
 from pipeline.learn.job import FoldJob, fingerprint
 from pipeline.learn.loss import diverged, make_loss
 from pipeline.learn.model import Classifier, build, to_device
 from pipeline.learn.optim import Schedule, make_optimizer, set_lr
+from pipeline.learn.reproducible import cores, reproducible
 from pipeline.learn.targets import class_facts, targets_of
 from pipeline.learn.weights import State
 
@@ -47,17 +48,20 @@ OnEpoch = Callable[[int, int, dict[str, float]], bool]
 class _Training:
     """What changes while one fold trains, made fresh from the seed."""
 
-    def __init__(self, job: FoldJob) -> None:
+    def __init__(self, job: FoldJob, mode: Mode) -> None:
         from timm.utils import ModelEmaV3
 
         n_classes = job.train_samples.space.n_classes
         network = build(job.model, n_classes, seed(job.train.seed, "model", job.fold), job.size)
-        self.model = to_device(network, job.device)
+        self.mode = mode
+        self.model = to_device(network, job.device, mode.layout)
+        # One graph a batch shape: a dynamic one would compute otherwise after a resume than before it.
+        self.compute: nn.Module = torch.compile(self.model, dynamic=False) if mode.compiled else self.model  # type: ignore[assignment]
         self.optimizer = make_optimizer(self.model.backbone, job.train)
         decay = job.train.ema_decay
         # Warm-up of the decay: the average forgets the first steps, which short runs would drag along.
         self.ema = ModelEmaV3(self.model, decay=decay, use_warmup=True) if decay else None
-        self.scaler = torch.amp.GradScaler(job.device, enabled=job.train.precision == "fp16")
+        self.scaler = torch.amp.GradScaler(job.device, enabled=mode.precision == "fp16")
         self.loss = make_loss(job.loss, class_facts(job.train_samples, job.rows(0)))
         self.epoch = 0
         self.seconds = 0.0
@@ -77,6 +81,7 @@ class _Training:
             "epoch": self.epoch,
             "seconds": self.seconds,
             "history": self.history,
+            "mode": str(self.mode),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -93,18 +98,20 @@ def checkpoint_path(work: Path, fold: int) -> Path:
     return work / f"fold{fold}.pt"
 
 
-def _resume(job: FoldJob, training: _Training, path: Path, of: str) -> None:
-    """Continue from the checkpoint, if there is one of this job."""
+def _resume(job: FoldJob, path: Path, of: str) -> _Training:
+    """The training of the checkpoint, in the mode that it was made in; a fresh one if there is none."""
     state = checkpoint.load(path)
-    if state is None:
-        return
-    if state["job"] != of:
+    if state is not None and state["job"] != of:
         log.warning("%s: the checkpoint is of other settings or data; the fold starts again", path)
-        return
+        state = None
+    if state is None:
+        return _Training(job, job.mode)
     if state["threads"] != torch.get_num_threads():
         log.warning("%s: made with %s threads: the end may differ in its last bits", path, state["threads"])
+    training = _Training(job, Mode.parse(state["mode"]))
     training.load(state)
     log.info("fold %d continues after epoch %d of %d", job.fold, training.epoch, job.train.epochs)
+    return training
 
 
 def _train_epoch(
@@ -117,8 +124,9 @@ def _train_epoch(
         job.target_NC,
         job.sample_weights_N,
         job.device,
-        settings.precision,
+        training.mode.precision,
         training.scaler,
+        training.mode.layout,
     )
     rows, begin, sum_loss = job.rows(epoch), time.perf_counter(), 0.0
     training.model.train()
@@ -127,7 +135,7 @@ def _train_epoch(
         # Dropout draws from torch's generators: seeded here, they need not be saved.
         torch.manual_seed(seed(settings.seed, "step", job.fold, step))
         set_lr(training.optimizer, schedule.lr(step))
-        value = backward(training.model, window)
+        value = backward(training.compute, window)
         if not math.isfinite(value):
             raise diverged(f"fold {job.fold}, epoch {epoch}, step {step}", settings)
         _step(training, settings.clip_norm, step)
@@ -157,7 +165,7 @@ def _step(training: _Training, clip_norm: float | None, step: int) -> None:
 def _validate(job: FoldJob, training: _Training) -> tuple[Floats, dict[str, float]]:
     """(N, C) probabilities of the validation part in fp32, and how good they are."""
     samples, model = job.valid_samples, training.predictor.eval()
-    how = Pass(job.device, job.eval_batch)
+    how = Pass(job.device, job.eval_batch, layout=training.mode.layout)
     logits_NC = run(model, job.images, samples.ids_N, parse("identity"), how)
     loss = float(training.loss(torch.from_numpy(logits_NC), targets_of(samples)).mean())
     if not math.isfinite(loss):
@@ -187,13 +195,21 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
     path, of = checkpoint_path(work, job.fold), fingerprint(job)
     batches_E = [len(batch_bounds(len(job.rows(e)), job.train.batch_size)) for e in range(job.train.epochs)]
     schedule = Schedule.of(job.train, batches_E)
-    training = _Training(job)
-    _resume(job, training, path, of)
+    training = _resume(job, path, of)
     p_NC: Floats | None = None
     augmenter = Augmenter(job.augment.policy, job.size)
     copies = tuple(Augmenter(policy, job.size) for policy in job.rows(0).policies if policy)
     plan = LoaderPlan(
-        job.train_samples, augmenter, job.train.batch_size, job.train.seed, job.fold, job.workers, copies
+        job.train_samples,
+        augmenter,
+        job.train.batch_size,
+        job.train.seed,
+        job.fold,
+        job.workers,
+        copies,
+        cores(job.device),
+        sum(batches_E[training.epoch :]),
+        job.train.accumulate,
     )
     with (
         EpochLoader(job.images, plan) as loader,
@@ -204,8 +220,7 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
             unit="step",
             disable=not sys.stderr.isatty(),
         ) as bar,
-        # Convolutions chosen by timing would differ from run to run.
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+        reproducible(job.device, job.deterministic),
     ):
         while training.epoch < job.train.epochs:
             begin, epoch = time.perf_counter(), training.epoch
@@ -229,5 +244,5 @@ def _result(job: FoldJob, training: _Training, p_NC: Floats) -> tuple[FoldResult
     samples = job.valid_samples
     oof = Probabilities(samples.ids_N, samples.space.classes, p_NC, f"{job.model.name} fold {job.fold}")
     state = {key: value.detach().cpu().clone() for key, value in training.predictor.state_dict().items()}
-    extra = {"device": job.device, "threads": str(torch.get_num_threads()), "precision": job.train.precision}
+    extra = {"device": job.device, "threads": str(torch.get_num_threads()), "mode": str(training.mode)}
     return FoldResult(job.fold, oof, tuple(training.history), training.seconds, extra), state

@@ -13,6 +13,7 @@ import torch
 
 from pipeline.core.types import Floats, Ints, Samples, TrainRows
 from pipeline.data.loader import Images
+from pipeline.learn.forward import Mode
 from pipeline.learn.targets import targets_of
 from pipeline.settings.schema import AugmentSettings, LossSettings, ModelSettings, TrainSettings
 
@@ -34,8 +35,11 @@ class FoldJob:
             or None: the label.
         device: "cpu" or "cuda".
         threads: torch's CPU threads, set for the process; None: as they are.
-        workers: loader processes.
+        workers: loader processes; None: as many as pay, by timing the first batches.
         eval_batch: images of a pass without gradients.
+        measured: what `train.precision=auto` came to on this machine; a checkpoint that was made in
+            another mode is continued in that one.
+        deterministic: only algorithms that give the same bits each time, on a GPU.
     """
 
     fold: int
@@ -52,8 +56,16 @@ class FoldJob:
     soft_NC: Floats | None = None
     device: str = "cpu"
     threads: int | None = None
-    workers: int = 0
+    workers: int | None = 0
     eval_batch: int = 128
+    measured: Mode = Mode()
+    deterministic: bool = True
+
+    @property
+    def mode(self) -> Mode:
+        """How a fresh fold computes: as the user wrote, or as was measured."""
+        chosen = self.train.precision
+        return self.measured if chosen == "auto" else Mode(chosen)
 
     @property
     def size(self) -> tuple[int, int]:

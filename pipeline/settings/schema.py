@@ -224,7 +224,9 @@ class TrainSettings(Section):
     schedule: Literal["cosine", "constant"] = fact("cosine", "to the end of the last epoch")
     clip_norm: float | None = fact(None, "clip the gradient's norm; None: off", gt=0)
     ema_decay: float | None = fact(None, "average of weights kept for prediction; None: off", gt=0, lt=1)
-    precision: Literal["fp32", "bf16", "fp16"] = fact("fp32", "autocast dtype; fp16 needs a GPU")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = fact(
+        "auto", "autocast dtype; auto: the fastest here, measured once a machine; fp16 needs a GPU"
+    )
     seed: int = fact(0, "root of all draws of training", ge=0)
 
 
@@ -293,7 +295,13 @@ class RuntimeSettings(Section):
 
     device: Literal["auto", "cpu", "cuda"] = neutral("auto", "auto: a GPU if there is one")
     threads: int | None = neutral(None, "torch threads; None: all cores", ge=1)
-    workers: int = neutral(0, "loader processes; 0: in this process", ge=0, le=128)
+    deterministic: bool = neutral(
+        True, "on a GPU: only algorithms that give the same bits each time, so that a killed run ends alike"
+    )
+    workers: Annotated[
+        Annotated[Literal["auto"], Tag("auto")] | Annotated[int, Field(ge=0, le=128), Tag("number")],
+        Discriminator(lambda value: "auto" if isinstance(value, str) else "number"),
+    ] = neutral("auto", "loader processes; 0: in this process; auto: as many as pay, by timing")
     infer_batch: int = neutral(128, "images per forward pass without gradients", ge=1)
     log_level: Literal["debug", "info", "warning"] = neutral("info", "how much is said")
     home: str = neutral(".", "folder of artifacts/, work/, data/, submissions/ and mlflow.db")

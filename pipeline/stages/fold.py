@@ -6,6 +6,7 @@ Owns turning artifacts into a closed training job and back. Training is `pipelin
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 from pipeline.core import metrics
@@ -17,7 +18,7 @@ from pipeline.learn import checkpoint, fit, heads
 from pipeline.learn.job import FoldJob
 from pipeline.learn.weights import State
 from pipeline.record import files
-from pipeline.stages import load
+from pipeline.stages import load, precision
 from pipeline.stages.context import Built, Job
 from pipeline.stages.hardware import set_up
 from pipeline.stages.registry import is_probe, probe_views
@@ -52,7 +53,8 @@ def build(job: Job) -> Built:
         "seconds_per_row": result.seconds / max(len(result.history) * len(chosen.rows(0)), 1),
         "weights_mb": sum(t.numel() * t.element_size() for t in state.values()) / 1e6,
     }
-    return Built(metrics=figures, tags={"device": set_up(job.settings.config.runtime)})
+    tags = {"device": set_up(job.settings.config.runtime)}
+    return Built(metrics=figures, tags=tags | {k: v for k, v in result.extra.items() if k == "mode"})
 
 
 def _on_epoch(job: Job, fold: int, epoch: int, entry: dict[str, float]) -> bool:
@@ -64,6 +66,9 @@ def _on_epoch(job: Job, fold: int, epoch: int, entry: dict[str, float]) -> bool:
 
 def _network(job: Job, part: Part, valid: Samples, chosen: Resampled) -> tuple[FoldResult, State]:
     config = job.settings.config
+    device = set_up(config.runtime)
+    batch = config.train.batch_size
+    steps = sum(math.ceil(len(chosen.rows(e)) / batch) for e in range(config.train.epochs))
     fold = FoldJob(
         fold=part.fold,
         model=config.model,
@@ -75,10 +80,12 @@ def _network(job: Job, part: Part, valid: Samples, chosen: Resampled) -> tuple[F
         images=load.prepared(job.inputs["prepared"], "train"),
         rows=chosen.rows,
         metric=metrics.get(config.competition.metric).score,
-        device=set_up(config.runtime),
+        device=device,
         threads=config.runtime.threads,
-        workers=config.runtime.workers,
+        workers=None if config.runtime.workers == "auto" else config.runtime.workers,
         eval_batch=config.runtime.infer_batch,
+        measured=precision.choose(config, device, steps, job.home).mode,
+        deterministic=config.runtime.deterministic,
     )
     return fit.fit(fold, job.work, partial(_on_epoch, job))
 
