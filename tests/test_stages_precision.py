@@ -1,11 +1,13 @@
 import json
 
 import main_world
+import numpy as np
 import pytest
 from main_world import named
 
 from pipeline.core.types import Attribute, LabelSpace
 from pipeline.learn.forward import Mode
+from pipeline.record import files
 from pipeline.record.machine import Profile
 from pipeline.settings.schema import Config, ImageSettings, ModelSettings, TrainSettings
 from pipeline.stages import precision
@@ -105,6 +107,16 @@ def test_make_train_tells_the_choice_and_records_it(trained):
     (fold,) = named(home, "fold")
     assert fold.manifest["tags"]["mode"] == "bf16 contiguous"
     assert fold.manifest["settings"]["train"]["precision"] == "auto"
+
+
+def test_infer_in_the_precision_of_training_is_near_fp32(trained):
+    home, _ = trained
+    words = ("experiment=tiny_resnet", "train.folds=[0]")
+    assert main_world.run(home, "infer", *words).code == 0
+    said = main_world.run(home, "infer", *words, "infer.precision=auto")
+    assert said.code == 0, said.err
+    full, half = (files.read_views(a.folder / "test_views.npz", "").p_VNC for a in named(home, "infer"))
+    assert 0 < np.abs(full - half).max() < 1e-2
 
 
 def test_another_measurement_makes_no_finished_fold_stale(trained):

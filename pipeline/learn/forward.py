@@ -78,7 +78,9 @@ def autocast(device: str, precision: str) -> AbstractContextManager[object]:
         ConfigError: fp16 without a GPU.
     """
     if precision == "fp16" and device == "cpu":
-        raise ConfigError("train.precision: fp16 needs a GPU", remedy="use bf16 or fp32 on a CPU")
+        raise ConfigError(
+            "train.precision, infer.precision: fp16 needs a GPU", remedy="use bf16 or fp32 on a CPU"
+        )
     return torch.autocast(device, dtype=DTYPES[precision], enabled=precision != "fp32")
 
 

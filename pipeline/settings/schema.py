@@ -236,6 +236,9 @@ class InferSettings(Section):
     views: list[str] = fact(
         ["identity", "hflip", "shift(2,2)"], "views of pipeline/data/views.py", min_length=1
     )
+    precision: Literal["fp32", "bf16", "fp16", "auto"] = fact(
+        "fp32", "of networks; auto: the one each fold was trained in. Features of a linear probe stay fp32"
+    )
 
 
 class EnsembleSettings(Section):
@@ -299,8 +302,8 @@ class RuntimeSettings(Section):
         True, "on a GPU: only algorithms that give the same bits each time, so that a killed run ends alike"
     )
     workers: Annotated[
-        Annotated[Literal["auto"], Tag("auto")] | Annotated[int, Field(ge=0, le=128), Tag("number")],
-        Discriminator(lambda value: "auto" if isinstance(value, str) else "number"),
+        Annotated[Literal["auto"], Tag("word")] | Annotated[int, Field(ge=0, le=128), Tag("number")],
+        Discriminator(lambda value: "word" if isinstance(value, str) else "number"),
     ] = neutral("auto", "loader processes; 0: in this process; auto: as many as pay, by timing")
     infer_batch: int = neutral(128, "images per forward pass without gradients", ge=1)
     log_level: Literal["debug", "info", "warning"] = neutral("info", "how much is said")
