@@ -8,7 +8,7 @@ from learn_world import SIZE, digit_images, digit_samples
 from pipeline.core.errors import DataError
 from pipeline.core.types import TrainRows
 from pipeline.data.augment import Augmenter
-from pipeline.data.loader import EpochLoader, LoaderPlan, batch_bounds
+from pipeline.data.loader import Cores, EpochLoader, LoaderPlan, batch_bounds, choose_workers
 
 ROWS = TrainRows.of(np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 8]))
 
@@ -114,3 +114,35 @@ def test_offline_copies_are_those_of_the_named_policy_whatever_the_fold_and_work
     assert wanted <= pixels_of(epochs(loader, rows, 1)[0], 2)
     other, _ = copied(workers=1)
     assert wanted <= pixels_of(epochs(dataclasses.replace(other, fold=3), rows, 1)[0], 2)
+
+
+@pytest.mark.parametrize(
+    ("load", "step", "batches", "cores", "workers"),
+    [
+        (0.010, 0.300, 10_000, Cores(2, 2), 0),  # cheap loading beside cores that all compute
+        (0.010, 0.300, 10_000, Cores(8, 7), 0),  # even a core that idles gains 3 % only
+        (0.300, 0.300, 10_000, Cores(1, 1), 0),  # nobody to help
+        (0.300, 0.300, 10_000, Cores(2, 2), 1),  # loading here leaves a core idle half of the time
+        (0.040, 0.020, 10_000, Cores(16, 1), 3),  # a GPU that waits
+        (0.400, 0.020, 10_000, Cores(4, 1), 3),  # as many as there are
+        (0.040, 0.020, 10, Cores(16, 1), 0),  # over before they have started
+        (0.005, 0.100, 10_000, Cores(16, 1), 0),  # a GPU that hardly waits
+    ],
+)
+def test_processes_load_where_that_pays(load, step, batches, cores, workers):
+    assert choose_workers(load, step, batches, cores) == workers
+
+
+@pytest.mark.parametrize(("cores", "some"), [(Cores(3, 1), True), (Cores(1, 1), False)])
+def test_processes_chosen_in_the_middle_of_an_epoch_change_no_pixel(cores, some):
+    """Nothing is done with the batches, so loading is all there is to wait for."""
+    rows = TrainRows.of(np.arange(20).repeat(2))
+    auto = dataclasses.replace(plan(None, batch_size=2), cores=cores, n_batches=10**6, window=2)
+    expected = epochs(plan(0, batch_size=2), rows)
+    with EpochLoader(digit_images(30), auto) as loader:
+        found = [list(loader.batches(epoch, rows)) for epoch in range(2)]
+        assert (loader.workers > 0) == some
+    for mine, theirs in zip(found, expected, strict=True):
+        assert len(mine) == len(theirs) == 20
+        for a, b in zip(mine, theirs, strict=True):
+            assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))

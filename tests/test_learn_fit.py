@@ -21,6 +21,7 @@ from pipeline.data.loader import Batch
 from pipeline.learn import checkpoint
 from pipeline.learn.accumulate import Backward, windows
 from pipeline.learn.fit import checkpoint_path, fit
+from pipeline.learn.forward import Mode
 from pipeline.learn.job import fingerprint
 from pipeline.learn.loss import make_loss
 from pipeline.learn.targets import class_facts, targets_of
@@ -124,6 +125,24 @@ def test_bf16_resume_is_bit_identical(tmp_path):
         fit(armed(job, 80), tmp_path / "killed")
     assert equal_states(fit(job, tmp_path / "killed")[1], expected)
     assert not equal_states(fit(fold_job(), tmp_path / "fp32")[1], expected)
+
+
+def test_a_resume_computes_in_the_mode_of_its_checkpoint_whatever_was_measured_since(tmp_path):
+    seen = Mode("bf16", "contiguous")
+    job = replace(fold_job(precision="auto", epochs=2), measured=seen)
+    result, expected = fit(job, tmp_path / "whole")
+    with pytest.raises(Killed):
+        fit(armed(job, 80), tmp_path / "killed")
+    assert checkpoint.load(checkpoint_path(tmp_path / "killed", 3))["epoch"] == 1
+    again, state = fit(replace(job, measured=Mode()), tmp_path / "killed")
+    assert equal_states(state, expected)
+    assert result.extra["mode"] == again.extra["mode"] == str(seen)
+    assert not equal_states(fit(replace(job, measured=Mode()), tmp_path / "now")[1], expected)
+
+
+def test_a_precision_that_the_user_wrote_is_not_measured_away(tmp_path):
+    job = replace(fold_job(precision="fp32", epochs=1), measured=Mode("bf16"))
+    assert fit(job, tmp_path)[0].extra["mode"] == "fp32 channels_last"
 
 
 def test_a_damaged_checkpoint_restarts_the_fold(hard_job, whole, tmp_path, caplog):
@@ -298,15 +317,61 @@ def test_kill_9_inside_an_epoch_and_another_process_end_alike(tmp_path):
     assert len(digests) == 1
 
 
+GPU_MODES = [
+    Mode("fp32", "channels_last"),
+    Mode("fp32", "contiguous"),
+    Mode("bf16", "channels_last"),
+    Mode("fp16", "channels_last"),
+    Mode("fp16", "contiguous"),
+]
+
+
 @pytest.mark.gpu
-def test_resume_on_a_gpu(tmp_path):
-    if not torch.cuda.is_available():
-        pytest.skip("NO CUDA DEVICE: training on a GPU was not tested")
-    job = replace(fold_job(precision="fp16", ema_decay=0.9), device="cuda")
-    _, expected = fit(job, tmp_path / "whole")
+@pytest.mark.parametrize("mode", GPU_MODES, ids=str)
+def test_resume_on_a_gpu_is_bit_identical(tmp_path, mode):
+    job = fold_job(precision="auto", ema_decay=0.9, accumulate=2, clip_norm=1.0)
+    job = replace(job, device="cuda", measured=mode)
+    result, expected = fit(job, tmp_path / "whole")
+    assert result.extra["mode"] == str(mode) and result.extra["device"] == "cuda"
     with pytest.raises(Killed):
         fit(armed(job, 80), tmp_path / "killed")
-    assert equal_states(fit(job, tmp_path / "killed")[1], expected)
+    assert checkpoint.load(checkpoint_path(tmp_path / "killed", 3))["epoch"] == 1
+    assert equal_states(fit(replace(job, measured=Mode()), tmp_path / "killed")[1], expected)
+    assert not torch.are_deterministic_algorithms_enabled(), "the switch was left on"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_learns_on_a_gpu_in_each_precision(tmp_path, precision):
+    job = fold_job(epochs=6, policy="none", lr=1e-2, n_train=161, precision=precision)
+    result, state = fit(replace(job, device="cuda"), tmp_path)
+    losses = [entry["train_loss"] for entry in result.history]
+    assert losses[-1] < 0.8 * losses[0]
+    assert result.history[-1]["valid_score"] > 0.3, "chance is 0.1"
+    assert all(v.device.type == "cpu" and torch.isfinite(v).all() for v in state.values())
+
+
+@pytest.mark.gpu
+def test_a_gpu_and_a_cpu_agree_at_first(tmp_path):
+    job = fold_job(epochs=1, policy="none", precision="fp32")
+    job = replace(job, model=job.model.model_copy(update={"drop_rate": 0.0}))
+    here, there = (
+        fit(replace(job, device=d), tmp_path / d)[0].history[0]["train_loss"] for d in ("cpu", "cuda")
+    )
+    assert here == pytest.approx(there, rel=2e-2)
+
+
+@pytest.mark.gpu
+def test_scaled_gradients_of_fp16_are_carried_over_a_kill(tmp_path):
+    job = replace(fold_job(precision="fp16"), device="cuda")
+    state = checkpoint_state(job, tmp_path)
+    assert state["scaler"]["scale"] > 1 and state["scaler"]["_growth_tracker"] > 0
+
+
+@pytest.mark.gpu
+def test_without_determinism_a_gpu_still_trains(tmp_path):
+    job = replace(fold_job(epochs=1), device="cuda", deterministic=False)
+    assert fit(job, tmp_path)[0].history
 
 
 def test_the_job_is_left_as_it_was(hard_job, tmp_path):

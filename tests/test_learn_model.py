@@ -104,11 +104,15 @@ def test_no_hub_says_what_to_use(monkeypatch):
     assert "package:" in str(caught.value) and "file:" in str(caught.value)
 
 
+def test_contiguous_layout_undoes_channels_last():
+    model = to_device(to_device(build(tiny(), 4, 0), "cpu"), "cpu", "contiguous")
+    assert model.backbone.layer1[0].conv1.weight.is_contiguous()
+
+
 @pytest.mark.gpu
-def test_runs_on_a_gpu(x_BCHW):
-    if not torch.cuda.is_available():
-        pytest.skip("NO CUDA DEVICE: training on a GPU was not tested")
-    model = to_device(random_head(build(tiny(), 4, 0)), "cuda").eval()
+@pytest.mark.parametrize("layout", ["channels_last", "contiguous"])
+def test_runs_on_a_gpu(x_BCHW, layout):
+    model = to_device(random_head(build(tiny(), 4, 0)), "cuda", layout).eval()
     on_cpu = random_head(build(tiny(), 4, 0)).eval()
     with torch.inference_mode():
         np.testing.assert_allclose(model(x_BCHW.cuda()).cpu(), on_cpu(x_BCHW), atol=1e-3)

@@ -226,6 +226,7 @@ def test_rules_run_on_valid_sections_even_if_another_is_broken(configs):
         (("train.folds=[1,1]",), "train.folds"),
         (("train.strategy=linear_probe", "model.weights=none"), "model.weights"),
         (("train.precision=fp16", "runtime.device=cpu"), "train.precision"),
+        (("infer.precision=fp16", "runtime.device=cpu"), "infer.precision"),
         (("competition.attributes=[]",), "competition.attributes"),
         (("competition.root=null",), "competition.root"),
         (
@@ -376,3 +377,9 @@ def test_a_shipped_yaml_with_a_typo_would_fail(tmp_path):
     path.write_text(path.read_text(encoding="utf-8").replace("epochs:", "epoch:"), encoding="utf-8")
     with pytest.raises(ConfigError, match=r"lite0.yaml:\d+: train.epoch: unknown key"):
         load(["experiment=lite0"], folder)
+
+
+@pytest.mark.parametrize(("value", "what"), [("many", "'auto'"), ("-1", "greater than or equal to 0")])
+def test_loader_processes_are_a_number_or_auto(configs, value, what):
+    (fault,) = configs.faults(f"runtime.workers={value}")
+    assert f"runtime.workers: Input should be {what}" in fault

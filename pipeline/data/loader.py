@@ -1,16 +1,20 @@
 """An epoch's rows as batches of augmented pixels.
 
-Owns the order of an epoch, the cutting into batches and the loader processes. Does not own which
-rows there are (`data/resample.py`), the pixels' augmentation (`data/augment.py`) or the device.
+Owns the order of an epoch, the cutting into batches, the loader processes and how many they are. Does
+not own which rows there are (`data/resample.py`), the pixels' augmentation (`data/augment.py`) or the device.
 
 Loader processes hold no state: the sampler sends complete (epoch, index, copy, policy) keys, so 0, 1 or 4
-of them give the same pixels in the same order, and they stay alive from epoch to epoch.
+of them give the same pixels in the same order, and they stay alive from epoch to epoch. Their number can
+therefore be chosen in the middle of an epoch, from what its first batches took.
 
 Legend: N images, B rows of a batch, H height, W width, C channels, R rows of an epoch.
 """
 
+import logging
+import math
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -25,6 +29,13 @@ from pipeline.core.types import Samples, Strings, TrainRows, positions
 from pipeline.data.augment import Augmenter
 
 Key = tuple[int, int, int, int]
+
+# Windows of batches that are timed before the number of processes is chosen; the first warm caches up.
+TIMED, WARM_UP = 8, 2
+# Processes must save this share of the time, and the seconds that starting one takes.
+WORTH_SHARE, START_SECONDS = 0.15, 0.5
+
+log = logging.getLogger(__name__)
 
 
 class Images(Protocol):
@@ -66,8 +77,11 @@ class LoaderPlan:
         batch_size: rows of a batch, ≥ 1.
         root_seed: of order and augmentation.
         fold: part of every seed.
-        workers: loader processes; 0 loads in this process.
+        workers: loader processes; 0 loads in this process; None: chosen by timing the first batches.
         copies: what makes offline copies, in the order of the rows' policies after the first.
+        cores: what `workers=None` may count on.
+        n_batches: of all epochs together, which the start of processes must pay for.
+        window: batches that are taken before a step computes.
     """
 
     samples: Samples
@@ -75,8 +89,48 @@ class LoaderPlan:
     batch_size: int
     root_seed: int
     fold: int
-    workers: int = 0
+    workers: int | None = 0
     copies: tuple[Augmenter, ...] = ()
+    cores: "Cores | None" = None
+    n_batches: int = 0
+    window: int = 1
+
+
+@dataclass(frozen=True)
+class Cores:
+    """The processor, as far as loading may use it.
+
+    Args:
+        all: cores of this process, ≥ 1.
+        computing: threads that the training step keeps busy; 1 where a GPU computes.
+    """
+
+    all: int
+    computing: int
+
+
+def choose_workers(load: float, step: float, batches: int, cores: Cores) -> int:
+    """How many loader processes make training faster; 0: loading in this process is as good.
+
+    Beside cores that compute nothing, loading hides behind the step. Where every core computes, the best
+    that a process can do is to share the work evenly, since loading here leaves all cores but one idle.
+
+    Args:
+        load: seconds that making one batch takes in this process.
+        step: seconds of its training step.
+        batches: still to come.
+        cores: what there is.
+    """
+    idle = cores.all - cores.computing
+    if cores.all < 2 or load <= 0:
+        return 0
+    wanted = math.ceil(1.25 * load / max(step, 1e-6))
+    n = max(1, min(wanted, idle if idle > 0 else cores.all // 2))
+    hidden = max(step, load / n)
+    shared = (step * min(cores.computing, cores.all) + load) / cores.all
+    saved = load + step - (hidden if idle > 0 else max(shared, load / n))
+    pays = saved > WORTH_SHARE * (load + step) and saved * batches > START_SECONDS * n
+    return n if pays else 0
 
 
 def batch_bounds(n_rows: int, batch_size: int) -> list[tuple[int, int]]:
@@ -146,6 +200,8 @@ def _any_number_of_workers() -> Iterator[None]:
     """More processes than cores is the user's choice, and changes no pixel: no warning."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This DataLoader will create")
+        # Python 3.12 on: the child only reads pixels and never enters a parallel region of torch.
+        warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork")
         yield
 
 
@@ -163,15 +219,26 @@ class EpochLoader:
     def __init__(self, images: Images, plan: LoaderPlan) -> None:
         self._plan = plan
         self._keys = _EpochKeys()
+        self._rows = _Rows(images, plan)
+        self._timed: list[tuple[float, float]] = []
+        self._undecided = plan.workers is None
+        self._loader = self._loader_of(plan.workers or 0)
+
+    def _loader_of(self, workers: int) -> DataLoader[Any]:
         with _any_number_of_workers():
-            self._loader: DataLoader[Any] = DataLoader(
-                _Rows(images, plan),
+            return DataLoader(
+                self._rows,
                 batch_sampler=self._keys,
-                num_workers=plan.workers,
+                num_workers=workers,
                 collate_fn=_collate,
-                persistent_workers=plan.workers > 0,
-                worker_init_fn=_start_worker if plan.workers else None,
+                persistent_workers=workers > 0,
+                worker_init_fn=_start_worker if workers else None,
             )
+
+    @property
+    def workers(self) -> int:
+        """Loader processes at work."""
+        return self._loader.num_workers
 
     def __enter__(self) -> "EpochLoader":
         return self
@@ -194,13 +261,43 @@ class EpochLoader:
         order_R = epoch_order(len(rows), plan.root_seed, plan.fold, epoch)
         bounds = batch_bounds(len(rows), plan.batch_size)
         streams = [_keys_of(epoch, stream, order_R) for stream in (rows, partners) if stream is not None]
-        self._keys.batches = [[key for keys in streams for key in keys[a:b]] for a, b in bounds]
-        with _any_number_of_workers():
-            iterator = iter(self._loader)
-        for batch, (start, end) in zip(iterator, bounds, strict=True):
-            size = end - start
+        batches = [[key for keys in streams for key in keys[a:b]] for a, b in bounds]
+        for batch in self._loaded(batches):
+            size = len(batch.y_B) // len(streams)
             own, partner = batch.part(0, size), batch.part(size, 2 * size)
             yield own if partners is None else own._replace(partner=partner)
+
+    def _loaded(self, batches: list[list[Key]]) -> Iterator[Batch]:
+        if self._undecided:
+            batches = yield from self._decide(batches)
+        self._keys.batches = batches
+        with _any_number_of_workers():
+            iterator = iter(self._loader)
+        yield from iterator
+
+    def _decide(self, batches: list[list[Key]]) -> Generator[Batch, None, list[list[Key]]]:
+        """Load and time some batches here, then choose; returns the batches that are left."""
+        for number, keys in enumerate(batches):
+            if len(self._timed) == TIMED * self._plan.window:
+                self._choose()
+                return batches[number:]
+            begin = time.perf_counter()
+            batch = _collate([self._rows[key] for key in keys])
+            loaded = time.perf_counter()
+            yield batch
+            self._timed.append((loaded - begin, time.perf_counter() - loaded))
+        return []
+
+    def _choose(self) -> None:
+        window, cores = self._plan.window, self._plan.cores
+        timed_WT = np.array(self._timed).reshape(TIMED, window, 2).sum(axis=1)
+        load, step = (float(t) / window for t in np.median(timed_WT[WARM_UP:], axis=0))
+        assert cores is not None, "workers=None needs to know the cores"
+        workers = choose_workers(load, step, self._plan.n_batches - TIMED * window, cores)
+        log.debug("loader: %.1f ms a batch, step %.1f ms: %d processes", load * 1e3, step * 1e3, workers)
+        self._undecided = False
+        if workers:
+            self._loader = self._loader_of(workers)
 
 
 def _keys_of(epoch: int, rows: TrainRows, order_R: npt.NDArray[np.int64]) -> list[Key]:

@@ -47,12 +47,12 @@ class Taught:
     target_BC: torch.Tensor
     weight_B: torch.Tensor
 
-    def pixels(self, device: str) -> torch.Tensor:
+    def pixels(self, device: str, layout: str) -> torch.Tensor:
         """(B, C, H, W) pixels in [0, 1], on the device."""
-        own_BCHW = pixels(self.batch.x_BHWC, device)
+        own_BCHW = pixels(self.batch.x_BHWC, device, layout)
         if self.blend is None:
             return own_BCHW
-        return self.blend.pixels(own_BCHW, pixels(self.blend.other.x_BHWC, device))
+        return self.blend.pixels(own_BCHW, pixels(self.blend.other.x_BHWC, device, layout))
 
     def split(self, into: int) -> list["Taught"]:
         """The same in so many pieces, or one of each row."""
@@ -87,6 +87,7 @@ class Backward:
         mixer: mixes samples; None: nothing is mixed.
         input_noise: standard deviation of noise on pixels in [0, 1].
         pieces: each micro-batch passes in so many, where memory is short.
+        layout: of the images in memory, that of the network.
     """
 
     loss: Loss
@@ -98,6 +99,7 @@ class Backward:
     mixer: Mixer | None = None
     input_noise: float = 0.0
     pieces: int = 1
+    layout: str = "channels_last"
 
     def __call__(self, network: nn.Module, window: list[Batch], step: int = 0) -> float:
         """Add the window's gradients to the network's; returns its weighted mean loss.
@@ -112,7 +114,7 @@ class Backward:
         assert total > 0, "an accumulation window whose samples all weigh nothing"
         value = 0.0
         for micro in (piece for whole in taught for piece in whole.split(self.pieces)):
-            x_BCHW = noisy_pixels(micro.pixels(self.device), self.input_noise)
+            x_BCHW = noisy_pixels(micro.pixels(self.device, self.layout), self.input_noise)
             with autocast(self.device, self.precision):
                 logits_BC = network(x_BCHW)
             weight_B, target_BC = micro.weight_B.to(self.device), micro.target_BC.to(self.device)

@@ -31,11 +31,12 @@ class Average:
 
     Args:
         model: the fresh network; it is copied.
-        settings: `ema_decay`, `swa_start`, `epochs` and `precision` are read.
+        settings: `ema_decay`, `swa_start` and `epochs` are read.
         device: where the network is.
+        precision: fp32, bf16 or fp16.
     """
 
-    def __init__(self, model: Classifier, settings: TrainSettings, device: str) -> None:
+    def __init__(self, model: Classifier, settings: TrainSettings, device: str, precision: str) -> None:
         from timm.utils import ModelEmaV3
 
         decay, start = settings.ema_decay, settings.swa_start
@@ -43,7 +44,7 @@ class Average:
         self._ema = ModelEmaV3(model, decay=decay, use_warmup=True) if decay else None
         self._swa = AveragedModel(model) if start is not None else None
         self._first = min(math.floor((start or 0) * settings.epochs), settings.epochs - 1)
-        self._device, self._precision = device, settings.precision
+        self._device, self._precision = device, precision
 
     def predictor(self, model: Classifier) -> Classifier:
         """The network that predicts: the average where there is one by now."""

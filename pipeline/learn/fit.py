@@ -17,7 +17,6 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +39,7 @@ from pipeline.learn.mix import Mixer, partner_rows
 from pipeline.learn.model import Classifier
 from pipeline.learn.noise import noisy_weights
 from pipeline.learn.optim import Schedule, set_lr
+from pipeline.learn.reproducible import cores, reproducible
 from pipeline.learn.training import Training, resume
 from pipeline.learn.weights import State
 
@@ -67,11 +67,12 @@ def _backward(job: FoldJob, training: Training) -> Backward:
         job.target_NC,
         job.sample_weights_N,
         job.device,
-        settings.precision,
+        training.mode.precision,
         training.scaler,
         Mixer(settings.mix, settings.seed, job.fold),
         settings.input_noise,
         training.pieces,
+        training.mode.layout,
     )
 
 
@@ -91,7 +92,7 @@ def _train_epoch(
         torch.manual_seed(seed(settings.seed, "step", job.fold, step))
         set_lr(training.optimizer, schedule.lr(step, watched))
         with noisy_weights(training.model, settings.weight_noise):
-            value = backward(training.model, window, step)
+            value = backward(training.compute, window, step)
         if not math.isfinite(value):
             raise diverged(f"{where}, step {step}", settings)
         _step(training, settings.clip_norm, step, gradients)
@@ -139,14 +140,14 @@ def _step(training: Training, clip_norm: float | None, step: int, gradients: Gra
 
 def _end_epoch(job: FoldJob, training: Training, loader: EpochLoader, trained: dict[str, float]) -> Floats:
     """Average, judge and note the epoch that was just trained."""
-    epoch = training.epoch
-    shown = (pixels(batch.x_BHWC, job.device) for batch in loader.batches(epoch, job.rows(epoch)))
+    epoch, layout = training.epoch, training.mode.layout
+    shown = (pixels(batch.x_BHWC, job.device, layout) for batch in loader.batches(epoch, job.rows(epoch)))
     training.average.after_epoch(training.model, epoch, shown)
     training.epoch += 1
     loss = training.loss(job, epoch)
-    p_NC, scores = validate(job, training.predictor, loss)
+    p_NC, scores = validate(job, training.predictor, loss, layout)
     if job.inner_samples is not None:
-        scores |= judge(job, training.predictor, loss, job.inner_samples, "inner")[1]
+        scores |= judge(job, training.predictor, loss, job.inner_samples, "inner", layout)[1]
     gap = scores["valid_loss"] - trained["train_loss"]
     training.history.append({"epoch": float(epoch), **trained, **scores, "gap": gap})
     if job.inner_samples is not None and _best(job, training) == epoch:
@@ -162,18 +163,22 @@ def _on_cpu(network: Classifier) -> State:
     return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
 
 
-def _loader(job: FoldJob) -> EpochLoader:
+def _loader(job: FoldJob, batches_left: int) -> EpochLoader:
     augmenter, train = Augmenter(job.augment.policy, job.size), job.train
     copies = tuple(Augmenter(policy, job.size) for policy in job.rows(0).policies if policy)
     plan = LoaderPlan(
-        job.train_samples, augmenter, train.batch_size, train.seed, job.fold, job.workers, copies
+        samples=job.train_samples,
+        augmenter=augmenter,
+        batch_size=train.batch_size,
+        root_seed=train.seed,
+        fold=job.fold,
+        workers=job.workers,
+        copies=copies,
+        cores=cores(job.device),
+        n_batches=batches_left,
+        window=train.accumulate,
     )
     return EpochLoader(job.images, plan)
-
-
-def _same_each_time() -> AbstractContextManager[None]:
-    """Convolutions chosen by timing would differ from run to run."""
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
 
 
 def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[FoldResult, State]:
@@ -198,14 +203,18 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
     settings, path = job.train, checkpoint_path(work, job.fold)
     bounds_E = [batch_bounds(len(job.rows(e)), settings.batch_size) for e in range(settings.epochs)]
     schedule = Schedule.of(settings, [len(bounds) for bounds in bounds_E])
-    training = Training(job)
-    resume(job, training, path)
+    training = resume(job, path)
     sizes = [end - start for bounds in bounds_E for start, end in bounds]
     health.check_batches(training.model.train(), sizes, settings)
     if settings.oom_halving and training.epoch == 0:
         checkpoint.save(path, training.state())
     p_NC: Floats | None = None
-    with _loader(job) as loader, _bar(job, schedule, training.epoch) as bar, _same_each_time():
+    left = sum(len(bounds) for bounds in bounds_E[training.epoch :])
+    with (
+        _loader(job, left) as loader,
+        _bar(job, schedule, training.epoch) as bar,
+        reproducible(job.device, job.deterministic),
+    ):
         while training.epoch < settings.epochs and not _ended(job, training):
             begin, epoch = time.perf_counter(), training.epoch
             bar.set_postfix_str(f"epoch {epoch + 1}/{settings.epochs}")
@@ -238,8 +247,9 @@ def _result(job: FoldJob, training: Training, p_NC: Floats | None) -> tuple[Fold
         training.predictor.load_state_dict(training.best)
         chosen, p_NC = _best(job, training), None
     if p_NC is None:
-        p_NC, _ = validate(job, training.predictor, training.loss(job, max(training.epoch - 1, 0)))
+        loss = training.loss(job, max(training.epoch - 1, 0))
+        p_NC, _ = validate(job, training.predictor, loss, training.mode.layout)
     samples, history = job.valid_samples, stopping.marked(training.history, chosen)
     oof = Probabilities(samples.ids_N, samples.space.classes, p_NC, f"{job.model.name} fold {job.fold}")
-    extra = {"device": job.device, "threads": str(torch.get_num_threads()), "precision": job.train.precision}
+    extra = {"device": job.device, "threads": str(torch.get_num_threads()), "mode": str(training.mode)}
     return FoldResult(job.fold, oof, history, training.seconds, extra), _on_cpu(training.predictor)

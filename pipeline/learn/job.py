@@ -13,6 +13,7 @@ import torch
 
 from pipeline.core.types import Floats, Ints, Samples, TrainRows
 from pipeline.data.loader import Images
+from pipeline.learn.forward import Mode
 from pipeline.learn.targets import targets_of
 from pipeline.settings.schema import AugmentSettings, LossSettings, ModelSettings, TrainSettings
 
@@ -37,8 +38,11 @@ class FoldJob:
         higher_is_better: the metric's good direction, for early stopping.
         device: "cpu" or "cuda".
         threads: torch's CPU threads, set for the process; None: as they are.
-        workers: loader processes.
+        workers: loader processes; None: as many as pay, by timing the first batches.
         eval_batch: images of a pass without gradients.
+        measured: what `train.precision=auto` came to on this machine; a checkpoint that was made in
+            another mode is continued in that one.
+        deterministic: only algorithms that give the same bits each time, on a GPU.
     """
 
     fold: int
@@ -57,8 +61,16 @@ class FoldJob:
     higher_is_better: bool = True
     device: str = "cpu"
     threads: int | None = None
-    workers: int = 0
+    workers: int | None = 0
     eval_batch: int = 128
+    measured: Mode = Mode()
+    deterministic: bool = True
+
+    @property
+    def mode(self) -> Mode:
+        """How a fresh fold computes: as the user wrote, or as was measured."""
+        chosen = self.train.precision
+        return self.measured if chosen == "auto" else Mode(chosen)
 
     def __post_init__(self) -> None:
         chooses = self.train.early_stopping is not None

@@ -24,13 +24,15 @@ F1 = "f1/"
 Scored = tuple[Floats, dict[str, float]]
 
 
-def judge(job: FoldJob, model: Classifier, loss: Loss, samples: Samples, part: str) -> Scored:
+def judge(
+    job: FoldJob, model: Classifier, loss: Loss, samples: Samples, part: str, layout: str = "channels_last"
+) -> Scored:
     """(N, C) probabilities of labelled samples, and the part's loss and score by name.
 
     Raises:
         UserError: the loss is no finite number.
     """
-    how = Pass(job.device, job.eval_batch)
+    how = Pass(job.device, job.eval_batch, layout=layout)
     logits_NC = run(model.eval(), job.images, samples.ids_N, parse("identity"), how)
     value = float(loss.mean(torch.from_numpy(logits_NC), targets_of(samples)))
     if not math.isfinite(value):
@@ -39,10 +41,10 @@ def judge(job: FoldJob, model: Classifier, loss: Loss, samples: Samples, part: s
     return p_NC, {f"{part}_loss": value, f"{part}_score": job.metric(samples.labels, p_NC)}
 
 
-def validate(job: FoldJob, model: Classifier, loss: Loss) -> Scored:
+def validate(job: FoldJob, model: Classifier, loss: Loss, layout: str = "channels_last") -> Scored:
     """The same of the validation part, with the F1 of each class that it has images of."""
     samples = job.valid_samples
-    p_NC, scores = judge(job, model, loss, samples, "valid")
+    p_NC, scores = judge(job, model, loss, samples, "valid", layout)
     predicted_N = p_NC.argmax(axis=1)
     table = metrics.per_class(samples.labels, predicted_N, samples.space.n_classes)
     known = zip(samples.space.classes, table.f1_C.tolist(), table.support_C.tolist(), strict=True)

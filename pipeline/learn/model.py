@@ -222,11 +222,12 @@ def _is_built_for_one_size(name: str) -> bool:
     return bool(config and config.fixed_input_size)
 
 
-def to_device(model: Classifier, device: str) -> Classifier:
-    """The model on its device in channels-last layout.
+def to_device(model: Classifier, device: str, layout: str = "channels_last") -> Classifier:
+    """The model on its device, in channels-last layout where nothing was measured.
 
-    Twice as fast as the default layout on a CPU (tf_efficientnet_lite0 at 64 px: 5 ms an image
-    against 11), and what tensor cores want.
+    That is twice as fast as the default layout for some networks on a CPU (tf_efficientnet_lite0 at
+    64 px: 5 ms an image against 11) and what tensor cores want; `learn/probe.py` measures.
     """
     model.to(device=device)
-    return model.to(memory_format=torch.channels_last)
+    channels_last = layout == "channels_last"
+    return model.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)

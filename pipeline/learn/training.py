@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from pipeline.core.seeds import seed
 from pipeline.learn import checkpoint
 from pipeline.learn.average import Average
+from pipeline.learn.forward import Mode
 from pipeline.learn.job import FoldJob, fingerprint
 from pipeline.learn.loss import Loss, make_loss
 from pipeline.learn.model import Classifier, build, to_device
@@ -28,15 +30,19 @@ class Training:
 
     Args:
         job: the fold.
+        mode: how the network computes.
     """
 
-    def __init__(self, job: FoldJob) -> None:
+    def __init__(self, job: FoldJob, mode: Mode) -> None:
         space = job.train_samples.space
         network = build(job.model, space.n_classes, seed(job.train.seed, "model", job.fold), job.size, space)
-        self.model = to_device(network, job.device)
+        self.mode = mode
+        self.model = to_device(network, job.device, mode.layout)
+        # One graph a batch shape: a dynamic one would compute otherwise after a resume than before it.
+        self.compute: nn.Module = torch.compile(self.model, dynamic=False) if mode.compiled else self.model  # type: ignore[assignment]
         self.optimizer = make_optimizer(self.model.backbone, job.train)
-        self.average = Average(self.model, job.train, job.device)
-        self.scaler = torch.amp.GradScaler(job.device, enabled=job.train.precision == "fp16")
+        self.average = Average(self.model, job.train, job.device, mode.precision)
+        self.scaler = torch.amp.GradScaler(job.device, enabled=mode.precision == "fp16")
         self.facts = class_facts(job.train_samples, job.rows(0), self.model.heads)
         self.of = fingerprint(job)
         self.epoch = 0
@@ -73,6 +79,7 @@ class Training:
             "history": self.history,
             "job": self.of,
             "threads": torch.get_num_threads(),
+            "mode": str(self.mode),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -85,15 +92,17 @@ class Training:
         self.epoch, self.seconds, self.history = state["epoch"], state["seconds"], state["history"]
 
 
-def resume(job: FoldJob, training: Training, path: Path) -> None:
-    """Continue from the checkpoint, if there is one of this job."""
+def resume(job: FoldJob, path: Path) -> Training:
+    """The training of the checkpoint, in the mode that it was made in; a fresh one if there is none."""
     state = checkpoint.load(path)
     if state is None:
-        return
+        return Training(job, job.mode)
+    training = Training(job, Mode.parse(state["mode"]))
     if state["job"] != training.of:
         log.warning("%s: the checkpoint is of other settings or data; the fold starts again", path)
-        return
+        return Training(job, job.mode)
     if state["threads"] != torch.get_num_threads():
         log.warning("%s: made with %s threads: the end may differ in its last bits", path, state["threads"])
     training.load(state)
     log.info("fold %d continues after epoch %d of %d", job.fold, training.epoch, job.train.epochs)
+    return training

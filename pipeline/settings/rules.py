@@ -145,6 +145,11 @@ def _precision(s: Sections) -> Iterator[Broken]:
         yield "train.precision", "fp16 needs a GPU; use fp32 or bf16 on a CPU"
 
 
+def _infer_precision(s: Sections) -> Iterator[Broken]:
+    if s["infer"].precision == "fp16" and s["runtime"].device == "cpu":
+        yield "infer.precision", "fp16 needs a GPU; use fp32 or bf16 on a CPU"
+
+
 def _competition(s: Sections) -> Iterator[Broken]:
     competition = s["competition"]
     if not competition.attributes:
@@ -296,6 +301,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...
     (("train", "loss"), _mix),
     (("train", "competition"), _forbidden_mix),
     (("train", "runtime"), _precision),
+    (("infer", "runtime"), _infer_precision),
     (("competition",), _competition),
     (("competition",), _sources),
     (("competition",), _group_pattern),

@@ -270,7 +270,9 @@ class TrainSettings(Section):
     oom_halving: bool = fact(
         False, "a GPU out of memory: halve what is passed at once and go on; batch norm sees the halves"
     )
-    precision: Literal["fp32", "bf16", "fp16"] = fact("fp32", "autocast dtype; fp16 needs a GPU")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = fact(
+        "auto", "autocast dtype; auto: the fastest here, measured once a machine; fp16 needs a GPU"
+    )
     seed: int = fact(0, "root of all draws of training", ge=0)
 
 
@@ -279,6 +281,9 @@ class InferSettings(Section):
 
     views: list[str] = fact(
         ["identity", "hflip", "shift(2,2)"], "views of pipeline/data/views.py", min_length=1
+    )
+    precision: Literal["fp32", "bf16", "fp16", "auto"] = fact(
+        "fp32", "of networks; auto: the one each fold was trained in. Features of a linear probe stay fp32"
     )
 
 
@@ -339,7 +344,13 @@ class RuntimeSettings(Section):
 
     device: Literal["auto", "cpu", "cuda"] = neutral("auto", "auto: a GPU if there is one")
     threads: int | None = neutral(None, "torch threads; None: all cores", ge=1)
-    workers: int = neutral(0, "loader processes; 0: in this process", ge=0, le=128)
+    deterministic: bool = neutral(
+        True, "on a GPU: only algorithms that give the same bits each time, so that a killed run ends alike"
+    )
+    workers: Annotated[
+        Annotated[Literal["auto"], Tag("word")] | Annotated[int, Field(ge=0, le=128), Tag("number")],
+        Discriminator(lambda value: "word" if isinstance(value, str) else "number"),
+    ] = neutral("auto", "loader processes; 0: in this process; auto: as many as pay, by timing")
     infer_batch: int = neutral(128, "images per forward pass without gradients", ge=1)
     log_level: Literal["debug", "info", "warning"] = neutral("info", "how much is said")
     home: str = neutral(".", "folder of artifacts/, work/, data/, submissions/ and mlflow.db")

@@ -5,12 +5,14 @@ Owns the estimate: from folds of the same network on this machine, or else from 
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.data import resample
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import Settings
-from pipeline.stages import load
+from pipeline.stages import load, precision
 from pipeline.stages.hardware import machine, set_up
 from pipeline.stages.registry import Need, is_probe
 
@@ -25,10 +27,23 @@ PROBE_ROW_SECONDS = 5e-6
 BYTES_PER_WEIGHT = 4
 
 
-def training(
-    settings: Settings, inputs: dict[str, Artifact], missing: list[Need], ctx: Context
-) -> tuple[float, float]:
-    """(seconds, bytes on disk) that the missing folds will take.
+@dataclass(frozen=True)
+class Estimate:
+    """What the missing folds will take.
+
+    Args:
+        seconds: of all of them.
+        disk: bytes.
+        told: what was found out on the way, a line each.
+    """
+
+    seconds: float
+    disk: float
+    told: tuple[str, ...] = ()
+
+
+def training(settings: Settings, inputs: dict[str, Artifact], missing: list[Need], ctx: Context) -> Estimate:
+    """What the missing folds will take; measures what `train.precision=auto` wants to know.
 
     Raises:
         ModelError, ConfigError: settings that do not fit the model, before any fold starts.
@@ -36,25 +51,34 @@ def training(
     samples = load.training(inputs["data"], ctx.home)
     plan = load.plan(inputs["folds"])
     config = settings.config
-    rows = 0
+    rows = last = 0
     for need in missing:
         fold = int(need.params["fold"])
         split = plan.splits[fold]
         part = resample.Part(samples.take(split.train_ids).for_training(), fold, split.times_T)
-        rows += resample.expected_rows(part, config.resample) * config.train.epochs
+        last = resample.expected_rows(part, config.resample) * config.train.epochs
+        rows += last
     n_classes = samples.space.n_classes
     device = set_up(config.runtime)
     known = _earlier(ctx.store, settings, device)
     if is_probe(settings):
         per_row, parameters = known or PROBE_ROW_SECONDS, 2000.0 * n_classes
-        return rows * per_row, parameters * BYTES_PER_WEIGHT * len(missing)
+        return Estimate(rows * per_row, parameters * BYTES_PER_WEIGHT * len(missing))
     from pipeline.learn import model, probe
 
+    batch = config.train.batch_size
+    # Of the whole plan, whichever folds are asked for: what is trained later uses what was measured now.
+    steps = math.ceil(last * len(plan) / batch), math.ceil(last / batch)
+    precision.measure(config, samples.space, device, steps, ctx.home)
+    choice = precision.choose(config, device, steps[1], ctx.home)
+    if known is None and choice.seconds_per_step is not None:
+        known = OVERHEAD * choice.seconds_per_step / batch
     per_row = known or OVERHEAD * probe.seconds_per_row(config, samples.space, device)
     bare = config.model.model_copy(update={"weights": "none"})
     parameters = float(model.describe(model.build(bare, n_classes, 0, config.images.hw)).parameters)
     oof = len(samples) * n_classes * BYTES_PER_WEIGHT
-    return rows * per_row, parameters * BYTES_PER_WEIGHT * (len(missing) + CHECKPOINT_COPIES) + oof
+    disk = parameters * BYTES_PER_WEIGHT * (len(missing) + CHECKPOINT_COPIES) + oof
+    return Estimate(rows * per_row, disk, (choice.told,) if choice.told else ())
 
 
 def _earlier(store: Store, settings: Settings, device: str) -> float | None:

@@ -6,6 +6,7 @@ Owns turning artifacts into a closed training job and back. Training is `pipelin
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -26,7 +27,7 @@ from pipeline.learn.job import FoldJob
 from pipeline.learn.judge import F1
 from pipeline.learn.weights import State
 from pipeline.record import files
-from pipeline.stages import load
+from pipeline.stages import load, precision
 from pipeline.stages.context import Built, Job
 from pipeline.stages.hardware import set_up
 from pipeline.stages.registry import is_probe, probe_views
@@ -77,6 +78,7 @@ def build(job: Job) -> Built:
         figures |= {"chosen_epoch": last["epoch"], "inner_score": last["inner_score"]}
         figures["inner_images"] = float(len(inner))
     tags = {"device": set_up(job.settings.config.runtime)}
+    tags |= {k: v for k, v in result.extra.items() if k == "mode"}
     return Built(metrics=figures, attach=("per_class_f1.csv",), tags=tags)
 
 
@@ -124,6 +126,9 @@ def _rarest(part: Part) -> tuple[str, ...]:
 def _network(job: Job, part: Part, held: Held, chosen: Resampled) -> tuple[FoldResult, State]:
     config = job.settings.config
     metric = metrics.get(config.competition.metric)
+    device = set_up(config.runtime)
+    batch = config.train.batch_size
+    steps = sum(math.ceil(len(chosen.rows(e)) / batch) for e in range(config.train.epochs))
     fold = FoldJob(
         fold=part.fold,
         model=config.model,
@@ -138,10 +143,12 @@ def _network(job: Job, part: Part, held: Held, chosen: Resampled) -> tuple[FoldR
         metric=metric.score,
         higher_is_better=metric.higher_is_better,
         soft_NC=part.samples.soft_NC,
-        device=set_up(config.runtime),
+        device=device,
         threads=config.runtime.threads,
-        workers=config.runtime.workers,
+        workers=None if config.runtime.workers == "auto" else config.runtime.workers,
         eval_batch=config.runtime.infer_batch,
+        measured=precision.choose(config, device, steps, job.home).mode,
+        deterministic=config.runtime.deterministic,
     )
     return fit.fit(fold, job.work, partial(_on_epoch, job, _rarest(part)))
 

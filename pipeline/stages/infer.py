@@ -19,7 +19,7 @@ from pipeline.data import views
 from pipeline.infer import predict
 from pipeline.learn import checkpoint, heads, model
 from pipeline.learn.attributes import AttributeHeads
-from pipeline.learn.forward import Pass
+from pipeline.learn.forward import Mode, Pass
 from pipeline.learn.weights import State
 from pipeline.record import files
 from pipeline.record.runinfo import note
@@ -79,19 +79,30 @@ def _weights(fold: Artifact) -> State:
     return weights
 
 
+def _mode(precision: str, fold: Artifact, device: str) -> Mode:
+    """How a fold's network infers: as the user wrote, or as it was trained."""
+    if precision != "auto":
+        return Mode(precision)
+    trained = Mode.parse(fold.manifest["tags"]["mode"])
+    # Trained on a GPU, and infers without one.
+    return Mode() if trained.precision == "fp16" and device == "cpu" else trained
+
+
 def _networks(
     job: Job, samples: Samples, plan: FoldPlan
 ) -> tuple[list[ViewProbabilities], ViewProbabilities, float]:
     config = job.settings.config
-    how = Pass(set_up(config.runtime), config.runtime.infer_batch)
+    device = set_up(config.runtime)
     seen = views.parse_all(config.infer.views)
     train, test = (load.prepared(job.inputs["prepared"], split) for split in ("train", "test"))
     classes, size = samples.space.classes, config.images.hw
     oof, tests, cost = [], [], 0.0
     for k in folds_of(job.settings):
-        weights = _weights(job.inputs[f"fold{k}"])
-        network = model.restore(config.model, len(classes), weights, size, samples.space)
-        network = model.to_device(network, how.device)
+        fold = job.inputs[f"fold{k}"]
+        mode = _mode(config.infer.precision, fold, device)
+        how = Pass(device, config.runtime.infer_batch, mode.precision, mode.layout)
+        network = model.restore(config.model, len(classes), _weights(fold), size, samples.space)
+        network = model.to_device(network, device, mode.layout)
         found, _ = predict.predict_views(network, train, plan.splits[k].valid_ids, classes, seen, how)
         oof.append(found)
         found, ms = predict.predict_views(network, test, test.ids_N, classes, seen, how)

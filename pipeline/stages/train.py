@@ -55,14 +55,15 @@ def _try_loss(settings: Settings) -> None:
 
 def announce(settings: Settings, inputs: dict[str, Artifact], missing: list[Need], ctx: Context) -> list[str]:
     """Expected time and disk, before the first fold starts."""
-    seconds, disk = estimate.training(settings, inputs, missing, ctx)
+    expected = estimate.training(settings, inputs, missing, ctx)
     free = shutil.disk_usage(ctx.home).free
     asked = len(folds_of(settings))
     sections = {"loss": settings.config.loss, "train": settings.config.train}
     return [
         *(f"                note: {text}" for text in loss_notes(sections)),
         f"train           {settings.experiment}: {len(missing)} of {asked} folds to train, about "
-        f"{seconds / 60:.1f} min and {disk / 1e6:.0f} MB (free: {free / 1e9:.0f} GB)",
+        f"{expected.seconds / 60:.1f} min and {expected.disk / 1e6:.0f} MB (free: {free / 1e9:.0f} GB)",
+        *(f"    {line}" for line in expected.told),
     ]
 
 

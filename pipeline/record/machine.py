@@ -1,0 +1,68 @@
+"""The machine profile: what was measured of this machine once, so that it is not measured again.
+
+Owns the file `machine.json` under runtime.home: its format, and that it is written whole or not at all.
+Does not own measuring (`learn/probe.py`) or what is made of it (`stages/precision.py`).
+
+The file is for people too: it may be read, and deleted when the machine changed in a way that its facts
+do not tell. It is a convenience and never a result: a damaged one is told and measured anew.
+"""
+
+import json
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.record.digests import write_atomic
+from pipeline.record.files import json_bytes
+
+FILE = "machine.json"
+VERSION = 1
+ABOUT = "Seconds of single training steps on this machine. Delete the file, or an entry, to measure again."
+
+Facts = dict[str, str | int]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The measurements of one home.
+
+    Args:
+        home: the folder of `machine.json`.
+    """
+
+    home: Path
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return self.home / FILE
+
+    def _entries(self) -> list[dict[str, Any]]:
+        try:
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+            entries = found["entries"] if found["version"] == VERSION else []
+            return [e for e in entries if isinstance(e["of"], dict) and isinstance(e["measured"], dict)]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("%s cannot be read (%s): what it held is measured again", self.path, error)
+            return []
+
+    def find(self, of: Facts) -> dict[str, Any] | None:
+        """What was measured under exactly these facts, or None."""
+        return next((dict(e["measured"]) for e in self._entries() if e["of"] == of), None)
+
+    def keep(self, of: Facts, measured: dict[str, Any]) -> None:
+        """Add a measurement, in place of an older one of the same facts.
+
+        Raises:
+            OSError: the disk is full or read-only.
+        """
+        others = [e for e in self._entries() if e["of"] != of]
+        entry = {"of": of, "on": datetime.now(UTC).isoformat(timespec="seconds"), "measured": measured}
+        whole = {"about": ABOUT, "version": VERSION, "entries": [*others, entry]}
+        write_atomic(self.path, json_bytes(whole))

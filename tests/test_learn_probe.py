@@ -1,0 +1,99 @@
+import pytest
+import torch
+
+from pipeline.core.errors import ConfigError
+from pipeline.core.types import Attribute, LabelSpace
+from pipeline.learn import probe
+from pipeline.learn.forward import Mode, autocast
+from pipeline.learn.probe import choose, compile_pays, modes, race, ratio
+from pipeline.settings.schema import Config, ImageSettings, ModelSettings, RuntimeSettings, TrainSettings
+
+FP32, BF16, FP16 = Mode(), Mode("bf16"), Mode("fp16")
+SPACE = LabelSpace.product([Attribute("digit", tuple("012"))])
+
+
+def config(model="test_resnet", **train):
+    return Config(
+        model=ModelSettings(name=model, weights="none"),
+        images=ImageSettings(size=32),
+        train=TrainSettings(batch_size=8, **train),
+        runtime=RuntimeSettings(threads=1),
+    )
+
+
+@pytest.mark.parametrize("mode", [Mode(), Mode("bf16", "contiguous"), Mode("fp16", compiled=True)])
+def test_a_modes_text_names_it(mode):
+    assert Mode.parse(str(mode)) == mode
+
+
+@pytest.mark.parametrize("text", ["", "fp32", "fp8 contiguous", "fp32 contiguous fast", "bf16 compiled"])
+def test_other_texts_name_no_mode(text):
+    with pytest.raises(ValueError, match="no mode"):
+        Mode.parse(text)
+
+
+def test_fp32_wins_ties_and_a_faster_mode_wins():
+    assert choose({FP32: (1.0, 1.0, 1.0), BF16: (0.97, 0.97, 0.97)}) == FP32
+    assert choose({FP32: (1.0, 1.0, 1.0), BF16: (0.5, 0.5, 0.5)}) == BF16
+    assert choose({FP32: (1.0, 1.0, 1.0), BF16: (1.7,)}) == FP32
+
+
+def test_a_less_safe_precision_must_beat_the_safer_one_that_leads():
+    assert choose({FP32: (1.0,) * 3, BF16: (0.5,) * 3, FP16: (0.49,) * 3}) == BF16
+    assert choose({FP32: (1.0,) * 3, BF16: (0.5,) * 3, FP16: (0.4,) * 3}) == FP16
+
+
+def test_a_machine_that_slows_down_meanwhile_misleads_nobody():
+    """The medians are 3 and 2.4, yet bf16 is slower in every single round."""
+    drift = {FP32: (1.0, 2.0, 3.0, 4.0, 5.0), BF16: (1.2, 2.4, 3.6, 4.8, 6.0)}
+    assert choose(drift) == FP32 and ratio(drift, BF16, FP32) == pytest.approx(1.2)
+    one_hiccup = {FP32: (1.0, 1.0, 1.0, 1.0, 1.0), BF16: (0.6, 9.0, 0.6, 0.6, 0.6)}
+    assert choose(one_hiccup) == BF16
+
+
+@pytest.mark.parametrize(
+    ("compiled", "steps", "pays"),
+    [(0.7, 1000, True), (0.7, 100, False), (0.97, 10**6, False), (1.2, 9, False)],
+)
+def test_compiling_must_be_won_back_by_the_steps_of_a_fold(compiled, steps, pays):
+    assert compile_pays(1.0, compiled, 60.0, steps) == pays
+
+
+def test_real_steps_are_timed_in_turns():
+    wanted = modes("cpu")
+    assert wanted[0] == FP32 and {m.precision for m in wanted} == {"fp32", "bf16"}
+    seconds, first = race(config(), SPACE, "cpu", wanted)
+    assert list(seconds) == wanted and len(seconds[FP32]) in (probe.STEPS, probe.ROUNDS)
+    assert first > 0 and all(0 < t < 60 for times in seconds.values() for t in times)
+    assert choose(seconds) in wanted
+
+
+def test_the_callers_generator_and_settings_stay(monkeypatch):
+    torch.manual_seed(3)
+    expected = torch.backends.cudnn.deterministic, torch.get_num_threads()
+    race(config(), SPACE, "cpu", [FP32])
+    assert (torch.backends.cudnn.deterministic, torch.get_num_threads()) == expected
+
+
+def test_settings_that_do_not_fit_are_told_by_the_probe():
+    with pytest.raises(ConfigError, match="optimizer"):
+        race(config(optimizer="nonsense"), SPACE, "cpu", [FP32])
+    with pytest.raises(ConfigError, match="fp16 needs a GPU"), autocast("cpu", "fp16"):
+        pass
+
+
+@pytest.mark.slow
+def test_a_compiled_network_trains_and_is_timed():
+    if not probe.can_compile("cpu"):
+        pytest.skip("no C++ compiler on this machine")
+    seconds, first = race(config(), SPACE, "cpu", [FP32, Mode(compiled=True)])
+    assert first > min(seconds[FP32]), "compiling takes longer than a step"
+    assert len(seconds[Mode(compiled=True)]) >= 1
+
+
+@pytest.mark.gpu
+def test_auto_chooses_something_on_a_gpu():
+    wanted = modes("cuda")
+    assert {m.precision for m in wanted} >= {"fp32", "fp16"}
+    seconds, _ = race(config("resnet18"), SPACE, "cuda", wanted)
+    assert choose(seconds) in wanted and all(t > 0 for times in seconds.values() for t in times)
