@@ -29,7 +29,7 @@ from pipeline.core.types import Floats
 from pipeline.data.augment import Augmenter
 from pipeline.data.loader import EpochLoader, LoaderPlan, batch_bounds
 from pipeline.data.views import parse
-from pipeline.learn import checkpoint
+from pipeline.learn import checkpoint, strategy
 from pipeline.learn.accumulate import Backward, windows
 from pipeline.learn.forward import Pass, run, softmax
 from pipeline.learn.job import FoldJob, fingerprint
@@ -53,6 +53,7 @@ class _Training:
         n_classes = job.train_samples.space.n_classes
         network = build(job.model, n_classes, seed(job.train.seed, "model", job.fold), job.size)
         self.model = to_device(network, job.device)
+        strategy.prepare(self.model.backbone, job.train)  # the optimizer holds what will ever train
         self.optimizer = make_optimizer(self.model.backbone, job.train)
         decay = job.train.ema_decay
         # Warm-up of the decay: the average forgets the first steps, which short runs would drag along.
@@ -122,6 +123,7 @@ def _train_epoch(
     )
     rows, begin, sum_loss = job.rows(epoch), time.perf_counter(), 0.0
     training.model.train()
+    strategy.begin_epoch(training.model.backbone, settings, epoch)
     step = schedule.start(epoch)
     for window in windows(loader.batches(epoch, rows), settings.accumulate):
         # Dropout draws from torch's generators: seeded here, they need not be saved.

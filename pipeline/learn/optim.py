@@ -44,6 +44,7 @@ def make_optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.O
             lr=settings.lr,
             weight_decay=settings.weight_decay,
             filter_bias_and_bn=True,
+            layer_decay=settings.layer_decay,
         )
     except (AssertionError, ImportError, RuntimeError) as error:
         raise ConfigError(

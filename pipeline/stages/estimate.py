@@ -48,11 +48,15 @@ def training(
     if is_probe(settings):
         per_row, parameters = known or PROBE_ROW_SECONDS, 2000.0 * n_classes
         return rows * per_row, parameters * BYTES_PER_WEIGHT * len(missing)
-    from pipeline.learn import model, probe
+    from pipeline.learn import model, probe, strategy
 
     per_row = known or OVERHEAD * probe.seconds_per_row(config, samples.space, device)
     bare = config.model.model_copy(update={"weights": "none"})
-    parameters = float(model.describe(model.build(bare, n_classes, 0, config.images.hw)).parameters)
+    network = model.build(bare, n_classes, 0, config.images.hw)
+    strategy.prepare(
+        network.backbone, config.train
+    )  # names of parts that there are not: told before a fold starts
+    parameters = float(model.describe(network).parameters)
     oof = len(samples) * n_classes * BYTES_PER_WEIGHT
     return rows * per_row, parameters * BYTES_PER_WEIGHT * (len(missing) + CHECKPOINT_COPIES) + oof
 
@@ -63,6 +67,7 @@ def _earlier(store: Store, settings: Settings, device: str) -> float | None:
     wanted = {
         "model.name": config.model.name,
         "train.strategy": config.train.strategy,
+        "train.freeze_until": config.train.freeze_until,
         "train.batch_size": config.train.batch_size,
         "train.precision": config.train.precision,
         "images.size": config.images.size,
