@@ -50,8 +50,7 @@ class _Training:
     def __init__(self, job: FoldJob) -> None:
         from timm.utils import ModelEmaV3
 
-        n_classes = job.train_samples.space.n_classes
-        network = build(job.model, n_classes, seed(job.train.seed, "model", job.fold), job.size)
+        network = _network(job)
         self.model = to_device(network, job.device)
         strategy.prepare(self.model.backbone, job.train)  # the optimizer holds what will ever train
         self.optimizer = make_optimizer(self.model.backbone, job.train)
@@ -87,6 +86,14 @@ class _Training:
             self.ema.module.load_state_dict(state["ema"])
         self.scaler.load_state_dict(state["scaler"])
         self.epoch, self.seconds, self.history = state["epoch"], state["seconds"], state["history"]
+
+
+def _network(job: FoldJob) -> Classifier:
+    """The network as the fold finds it: nothing of the validation part has touched it."""
+    classes, fresh = job.train_samples.space.classes, seed(job.train.seed, "model", job.fold)
+    if job.initial is not None:
+        return job.initial.build(job.model, classes, fresh, job.size)
+    return build(job.model, len(classes), fresh, job.size)
 
 
 def checkpoint_path(work: Path, fold: int) -> Path:

@@ -13,6 +13,7 @@ import torch
 
 from pipeline.core.types import Floats, Ints, Samples, TrainRows
 from pipeline.data.loader import Images
+from pipeline.learn.initial import Initial
 from pipeline.learn.targets import targets_of
 from pipeline.settings.schema import AugmentSettings, LossSettings, ModelSettings, TrainSettings
 
@@ -32,6 +33,7 @@ class FoldJob:
         weights_N: how much each training sample counts, ≥ 0; None: all the same.
         soft_NC: what a teacher says of each training sample, a distribution over the classes; a row of NaN,
             or None: the label.
+        initial: the weights to start from; None: those that `model` names.
         device: "cpu" or "cuda".
         threads: torch's CPU threads, set for the process; None: as they are.
         workers: loader processes.
@@ -50,6 +52,7 @@ class FoldJob:
     metric: Callable[[Ints, Floats], float]
     weights_N: Floats | None = None
     soft_NC: Floats | None = None
+    initial: Initial | None = None
     device: str = "cpu"
     threads: int | None = None
     workers: int = 0
@@ -80,8 +83,9 @@ def fingerprint(job: FoldJob) -> str:
     digest = hashlib.sha256()
     for section in (job.model, job.loss, job.augment):
         digest.update(section.model_dump_json().encode())
-    digest.update(job.train.model_dump_json(exclude={"folds"}).encode())
+    digest.update(job.train.model_dump_json(exclude={"folds", "init_from"}).encode())
     digest.update(repr((job.fold, job.device, job.images.x_NHWC.shape[1:])).encode())
+    digest.update((job.initial.digest if job.initial else "").encode())
     for samples in (job.train_samples, job.valid_samples):
         digest.update("\x1f".join(samples.ids_N.tolist()).encode() + samples.labels.tobytes())
     for epoch in range(job.train.epochs):

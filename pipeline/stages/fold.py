@@ -14,13 +14,15 @@ from pipeline.core.types import Samples
 from pipeline.data import resample
 from pipeline.data.resample import Part, Resampled
 from pipeline.learn import checkpoint, fit, heads
+from pipeline.learn.initial import Initial
 from pipeline.learn.job import FoldJob
 from pipeline.learn.weights import State
 from pipeline.record import files
-from pipeline.stages import load
+from pipeline.record.store import SHORT
+from pipeline.stages import initial, load
 from pipeline.stages.context import Built, Job
 from pipeline.stages.hardware import set_up
-from pipeline.stages.registry import is_probe, probe_views
+from pipeline.stages.registry import INITIAL, is_probe, probe_views
 
 # How often an epoch is logged: a curve of a long linear probe needs no thousand points.
 CURVE_POINTS = 40
@@ -75,12 +77,27 @@ def _network(job: Job, part: Part, valid: Samples, chosen: Resampled) -> tuple[F
         images=load.prepared(job.inputs["prepared"], "train"),
         rows=chosen.rows,
         metric=metrics.get(config.competition.metric).score,
+        initial=_initial(job, part.fold),
         device=set_up(config.runtime),
         threads=config.runtime.threads,
         workers=config.runtime.workers,
         eval_batch=config.runtime.infer_batch,
     )
     return fit.fit(fold, job.work, partial(_on_epoch, job))
+
+
+def _initial(job: Job, number: int) -> Initial | None:
+    """The weights of the earlier run's same fold, once it is proven to be that."""
+    origin = job.inputs.get(INITIAL)
+    if origin is None:
+        return None
+    initial.refuse_others(origin, job.inputs, number, job.store, job.home)
+    state = checkpoint.load(origin.folder / "weights.pt")
+    assert state is not None, f"{origin.folder} was verified, yet its weights cannot be read"
+    size = origin.manifest["settings"]["images"]["size"]
+    name = f"{origin.manifest['experiment']} fold {number} ({origin.key[:SHORT]})"
+    hw = (size[0], size[1]) if isinstance(size, list) else (size, size)
+    return Initial(name, state["weights"], load.oof(origin, name).classes, hw)
 
 
 def _probe(job: Job, part: Part, valid: Samples, chosen: Resampled) -> tuple[FoldResult, State]:
