@@ -94,9 +94,9 @@ def test_neutral_settings_are_the_ones_we_know():
     known = {p for p, is_neutral in leaves(Config).items() if is_neutral}
     runtime = {f"runtime.{name}" for name in Config.model_fields["runtime"].annotation.model_fields}
     # forbids and quarantine change which inputs a stage has, and keys with them: test_stages_graph.py;
-    # cache_gb frees what is made again with the same bits.
+    # cache_gb frees what is made again with the same bits; the fold that init_from leads to is an input.
     images = {"images.quarantine", "images.cache_gb"}
-    assert known == {"train.folds", "competition.attributes[].forbids", *images, *runtime}
+    assert known == {"train.folds", "train.init_from", "competition.attributes[].forbids", *images, *runtime}
 
 
 def test_inputs_name_declared_stages_only():

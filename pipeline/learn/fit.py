@@ -28,7 +28,7 @@ from pipeline.core.seeds import seed
 from pipeline.core.types import Floats
 from pipeline.data.augment import Augmenter
 from pipeline.data.loader import Batch, EpochLoader, LoaderPlan, batch_bounds
-from pipeline.learn import checkpoint, health, stopping
+from pipeline.learn import checkpoint, health, stopping, strategy
 from pipeline.learn.accumulate import Backward, windows
 from pipeline.learn.forward import pixels
 from pipeline.learn.health import GradientWatch
@@ -86,6 +86,7 @@ def _train_epoch(
     gradients = GradientWatch(where, settings, training.scaler.is_enabled())
     begin, sum_loss = time.perf_counter(), 0.0
     training.model.train()
+    strategy.begin_epoch(training.model.backbone, settings, epoch)
     step = schedule.start(epoch)
     for window in windows(_batches(job, loader, epoch), settings.accumulate):
         # Dropout and noise draw from torch's generators: seeded here, they need not be saved.

@@ -14,6 +14,7 @@ import torch
 from pipeline.core.types import Floats, Ints, Samples, TrainRows
 from pipeline.data.loader import Images
 from pipeline.learn.forward import Mode
+from pipeline.learn.initial import Initial
 from pipeline.learn.targets import targets_of
 from pipeline.settings.schema import AugmentSettings, LossSettings, ModelSettings, TrainSettings
 
@@ -36,6 +37,7 @@ class FoldJob:
         inner_samples: the inner split of the training part, labelled, for early stopping alone; none of it
             is among `train_samples`. None without early stopping.
         higher_is_better: the metric's good direction, for early stopping.
+        initial: the weights to start from; None: those that `model` names.
         device: "cpu" or "cuda".
         threads: torch's CPU threads, set for the process; None: as they are.
         workers: loader processes; None: as many as pay, by timing the first batches.
@@ -59,6 +61,7 @@ class FoldJob:
     soft_NC: Floats | None = None
     inner_samples: Samples | None = None
     higher_is_better: bool = True
+    initial: Initial | None = None
     device: str = "cpu"
     threads: int | None = None
     workers: int | None = 0
@@ -103,8 +106,9 @@ def fingerprint(job: FoldJob) -> str:
     digest = hashlib.sha256()
     for section in (job.model, job.loss, job.augment):
         digest.update(section.model_dump_json().encode())
-    digest.update(job.train.model_dump_json(exclude={"folds"}).encode())
+    digest.update(job.train.model_dump_json(exclude={"folds", "init_from"}).encode())
     digest.update(repr((job.fold, job.device, job.images.x_NHWC.shape[1:])).encode())
+    digest.update((job.initial.digest if job.initial else "").encode())
     parts = (job.train_samples, job.valid_samples, job.inner_samples)
     for samples in (part for part in parts if part is not None):
         digest.update("\x1f".join(samples.ids_N.tolist()).encode() + samples.labels.tobytes())

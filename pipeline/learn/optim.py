@@ -61,6 +61,7 @@ def make_optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.O
             weight_decay=settings.weight_decay,
             filter_bias_and_bn=True,
             **settings.optimizer_args,
+            layer_decay=settings.layer_decay,
         )
     except (AssertionError, ImportError, RuntimeError) as error:
         raise ConfigError(

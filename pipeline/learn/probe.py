@@ -20,6 +20,7 @@ from torch import nn
 
 from pipeline.core.seeds import rng
 from pipeline.core.types import LabelSpace
+from pipeline.learn import strategy
 from pipeline.learn.forward import Mode, autocast, pixels
 from pipeline.learn.loss import make_loss
 from pipeline.learn.model import Classifier, build, to_device
@@ -84,20 +85,27 @@ class _Trainer:
         return time.perf_counter() - begin
 
 
-def _trainers(config: Config, space: LabelSpace, device: str, wanted: Sequence[Mode]) -> dict[Mode, _Trainer]:
+def _trainers(
+    config: Config, space: LabelSpace, device: str, wanted: Sequence[Mode], epoch: int | None
+) -> dict[Mode, _Trainer]:
     """One trainer a layout and compilation; the weights are read once."""
     network = build(config.model, space.n_classes, 0, config.images.hw, space)
     made: dict[tuple[str, bool], _Trainer] = {}
     for mode in wanted:
         if (mode.layout, mode.compiled) not in made:
             own = to_device(deepcopy(network), device, mode.layout).train()
+            strategy.prepare(own.backbone, config.train)
+            if epoch is not None:
+                strategy.begin_epoch(own.backbone, config.train, epoch)
             trainer = made[mode.layout, mode.compiled] = _Trainer(own, config, space, device)
             if mode.compiled:
                 trainer.compute = torch.compile(own, dynamic=False)  # type: ignore[assignment]
     return {mode: made[mode.layout, mode.compiled] for mode in wanted}
 
 
-def race(config: Config, space: LabelSpace, device: str, wanted: Sequence[Mode]) -> tuple[Seconds, float]:
+def race(
+    config: Config, space: LabelSpace, device: str, wanted: Sequence[Mode], epoch: int | None = None
+) -> tuple[Seconds, float]:
     """Seconds of single training steps in each mode, a number a round, and of the slowest first step.
 
     Hopeless modes have one round. A first step holds what is done once: allocation, compilation.
@@ -107,12 +115,13 @@ def race(config: Config, space: LabelSpace, device: str, wanted: Sequence[Mode])
         space: the classes.
         device: "cpu" or "cuda".
         wanted: the modes, the reference first: it is never dropped.
+        epoch: what trains in it is timed, where a strategy freezes by epoch; None: the last one's.
 
     Raises:
         ModelError, ConfigError: settings that do not fit the model.
     """
     with reproducible(device, config.runtime.deterministic):
-        trainers = _trainers(config, space, device, wanted)
+        trainers = _trainers(config, space, device, wanted, epoch)
         first = max(trainers[mode].seconds(mode) for mode in wanted)
         rounds = {mode: [trainers[mode].seconds(mode)] for mode in wanted}
         fastest = min(times[0] for times in rounds.values())
@@ -159,13 +168,19 @@ def compile_pays(plain: float, compiled: float, compiling: float, steps: int) ->
     return compiled < MARGIN * plain and (plain - compiled) * steps > SHAPES * compiling
 
 
-def seconds_per_row(config: Config, space: LabelSpace, device: str) -> float:
+def seconds_per_row(config: Config, space: LabelSpace, device: str, epoch: int | None = None) -> float:
     """Seconds that one training row costs in the mode that the settings name, without augmentation.
+
+    Args:
+        config: as for `race`.
+        space: the classes.
+        device: "cpu" or "cuda".
+        epoch: as for `race`.
 
     Raises:
         ModelError, ConfigError: settings that do not fit the model.
     """
     chosen = config.train.precision
     mode = Mode() if chosen == "auto" else Mode(chosen)
-    seconds, _ = race(config, space, device, [mode])
+    seconds, _ = race(config, space, device, [mode], epoch)
     return float(np.median(seconds[mode])) / config.train.batch_size

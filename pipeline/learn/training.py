@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from pipeline.core.seeds import seed
-from pipeline.learn import checkpoint
+from pipeline.learn import checkpoint, strategy
 from pipeline.learn.average import Average
 from pipeline.learn.forward import Mode
 from pipeline.learn.job import FoldJob, fingerprint
@@ -34,10 +34,9 @@ class Training:
     """
 
     def __init__(self, job: FoldJob, mode: Mode) -> None:
-        space = job.train_samples.space
-        network = build(job.model, space.n_classes, seed(job.train.seed, "model", job.fold), job.size, space)
         self.mode = mode
-        self.model = to_device(network, job.device, mode.layout)
+        self.model = to_device(_network(job), job.device, mode.layout)
+        strategy.prepare(self.model.backbone, job.train)  # the optimizer holds what will ever train
         # One graph a batch shape: a dynamic one would compute otherwise after a resume than before it.
         self.compute: nn.Module = torch.compile(self.model, dynamic=False) if mode.compiled else self.model  # type: ignore[assignment]
         self.optimizer = make_optimizer(self.model.backbone, job.train)
@@ -90,6 +89,14 @@ class Training:
         self.scaler.load_state_dict(state["scaler"])
         self.best, self.pieces = state["best"], state["pieces"]
         self.epoch, self.seconds, self.history = state["epoch"], state["seconds"], state["history"]
+
+
+def _network(job: FoldJob) -> Classifier:
+    """The network as the fold finds it: nothing of the validation part has touched it."""
+    space, fresh = job.train_samples.space, seed(job.train.seed, "model", job.fold)
+    if job.initial is not None:
+        return job.initial.build(job.model, space, fresh, job.size)
+    return build(job.model, space.n_classes, fresh, job.size, space)
 
 
 def resume(job: FoldJob, path: Path) -> Training:

@@ -29,7 +29,7 @@ from pipeline.settings.schema import Config
 GROUPS = ("competition", "model", "experiment")
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 OVERRIDE = "override"
-TAGS = ("emoji", "digits", "square", "rectangle", "word", "number")
+TAGS = ("emoji", "digits", "square", "rectangle", "word", "number", "stage", "module", "unset")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ Broken = tuple[str, str]
 
 # Which setting each value of another one needs, and which nothing else reads.
 _FOLD_NEEDS = {"repeated": ("repeats", "3"), "holdout": ("valid_share", "0.2"), "column": ("column", "fold")}
+_STRATEGY_NEEDS = {"freeze_until": ("freeze_until", "4"), "gradual": ("unfreeze_every", "1")}
 _TO_NEEDS = {"cap": "200", "ratio": "3", "counts": "{cat: 200, dog: 100}"}
 
 
@@ -138,6 +139,39 @@ def _probe(s: Sections) -> Iterator[Broken]:
             "model.weights",
             "a linear probe of random weights learns nothing; give weights, or strategy=full",
         )
+
+
+def _strategy(s: Sections) -> Iterator[Broken]:
+    train = s["train"]
+    for strategy, (name, example) in _STRATEGY_NEEDS.items():
+        given = getattr(train, name) is not None
+        if train.strategy == strategy and not given:
+            yield "train.strategy", f"{strategy} needs train.{name}, e.g. train.{name}={example}"
+        if train.strategy != strategy and given:
+            yield f"train.{name}", f"is read by strategy={strategy} only, and train.strategy={train.strategy}"
+    if train.strategy == "linear_probe":
+        for name in ("layer_decay", "freeze_bn", "init_from"):
+            if getattr(train, name):
+                yield f"train.{name}", "a linear probe trains no backbone; use strategy=freeze_until"
+    if train.strategy == "scratch":
+        for name in ("layer_decay", "init_from"):
+            if getattr(train, name) is not None:
+                yield (
+                    f"train.{name}",
+                    "is for weights that were trained before, and strategy=scratch has none",
+                )
+
+
+def _weights_to_keep(s: Sections) -> Iterator[Broken]:
+    train, weights = s["train"], s["model"].weights
+    if train.strategy == "scratch" and weights != "none":
+        yield "train.strategy", f"scratch starts from random weights: set model.weights=none, not {weights}"
+    if weights == "none" and train.init_from is None:
+        if train.strategy in _STRATEGY_NEEDS:
+            what = f"strategy={train.strategy} would freeze random weights; give weights, or train.init_from"
+            yield "model.weights", what
+        if train.freeze_bn:
+            yield "train.freeze_bn", "would keep the statistics of no data: model.weights=none"
 
 
 def _precision(s: Sections) -> Iterator[Broken]:
@@ -300,6 +334,8 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...
     (("train",), _probe_reads),
     (("train", "loss"), _mix),
     (("train", "competition"), _forbidden_mix),
+    (("train",), _strategy),
+    (("train", "model"), _weights_to_keep),
     (("train", "runtime"), _precision),
     (("infer", "runtime"), _infer_precision),
     (("competition",), _competition),

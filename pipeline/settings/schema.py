@@ -232,8 +232,34 @@ class EarlyStoppingSettings(Section):
 class TrainSettings(Section):
     """The training loop."""
 
-    strategy: Literal["full", "linear_probe"] = fact(
-        "full", "full: all weights; linear_probe: a linear head on cached features of the frozen backbone"
+    strategy: Literal["full", "scratch", "linear_probe", "freeze_until", "gradual"] = fact(
+        "full",
+        "full: all weights; scratch: all, from random ones; linear_probe: a linear head on cached features of"
+        " the frozen backbone; freeze_until: what lies above `freeze_until`; gradual: from the head down, a"
+        " stage more every `unfreeze_every` epochs",
+    )
+    freeze_until: Annotated[
+        Annotated[int, Field(ge=0), Tag("stage")]
+        | Annotated[str, Tag("module")]
+        | Annotated[None, Tag("unset")],
+        Discriminator(lambda value: {str: "module", type(None): "unset"}.get(type(value), "stage")),
+    ] = fact(
+        None, "strategy=freeze_until: the last frozen part, a stage's number (0: the stem) or a module's name"
+    )
+    unfreeze_every: int | None = fact(None, "strategy=gradual: epochs until the next stage trains", ge=1)
+    layer_decay: float | None = fact(
+        None,
+        "learning rate of each layer as a factor of that of the layer above; the head's is `lr`",
+        gt=0,
+        le=1,
+    )
+    freeze_bn: bool = fact(False, "batch normalisation keeps its statistics, scale and shift")
+    # Neutral, as the fold that it leads to is an input of the fold that starts from it: two names, one key.
+    init_from: str | None = neutral(
+        None,
+        "a finished train run, by experiment or start of its key (`make runs`): each fold starts from the"
+        " weights of that run's same fold; model.weights is not read then",
+        min_length=1,
     )
     folds: list[Annotated[int, Field(ge=0)]] | None = neutral(None, "train only these folds; None: all")
     epochs: int = fact(6, "passes over the training rows; the last one counts", ge=1, le=1000)

@@ -64,7 +64,7 @@ def training(settings: Settings, inputs: dict[str, Artifact], missing: list[Need
     if is_probe(settings):
         per_row, parameters = known or PROBE_ROW_SECONDS, 2000.0 * n_classes
         return Estimate(rows * per_row, parameters * BYTES_PER_WEIGHT * len(missing))
-    from pipeline.learn import model, probe
+    from pipeline.learn import model, probe, strategy
 
     batch = config.train.batch_size
     # Of the whole plan, whichever folds are asked for: what is trained later uses what was measured now.
@@ -75,7 +75,10 @@ def training(settings: Settings, inputs: dict[str, Artifact], missing: list[Need
         known = OVERHEAD * choice.seconds_per_step / batch
     per_row = known or OVERHEAD * probe.seconds_per_row(config, samples.space, device)
     bare = config.model.model_copy(update={"weights": "none"})
-    parameters = float(model.describe(model.build(bare, n_classes, 0, config.images.hw)).parameters)
+    network = model.build(bare, n_classes, 0, config.images.hw)
+    # Names of parts that there are not: told before a fold starts.
+    strategy.prepare(network.backbone, config.train)
+    parameters = float(model.describe(network).parameters)
     oof = len(samples) * n_classes * BYTES_PER_WEIGHT
     disk = parameters * BYTES_PER_WEIGHT * (len(missing) + CHECKPOINT_COPIES) + oof
     return Estimate(rows * per_row, disk, (choice.told,) if choice.told else ())
@@ -87,6 +90,7 @@ def _earlier(store: Store, settings: Settings, device: str) -> float | None:
     wanted = {
         "model.name": config.model.name,
         "train.strategy": config.train.strategy,
+        "train.freeze_until": config.train.freeze_until,
         "train.batch_size": config.train.batch_size,
         "train.precision": config.train.precision,
         "images.size": config.images.size,

@@ -23,14 +23,16 @@ from pipeline.data.inner import inner_split
 from pipeline.data.resample import Part, Resampled
 from pipeline.learn import checkpoint, fit, heads, stopping
 from pipeline.learn.attributes import AttributeHeads
+from pipeline.learn.initial import Initial
 from pipeline.learn.job import FoldJob
 from pipeline.learn.judge import F1
 from pipeline.learn.weights import State
 from pipeline.record import files
-from pipeline.stages import load, precision
+from pipeline.record.store import SHORT
+from pipeline.stages import initial, load, precision
 from pipeline.stages.context import Built, Job
 from pipeline.stages.hardware import set_up
-from pipeline.stages.registry import is_probe, probe_views
+from pipeline.stages.registry import INITIAL, is_probe, probe_views
 
 # How often an epoch is logged: a curve of a long linear probe needs no thousand points.
 CURVE_POINTS = 40
@@ -143,6 +145,7 @@ def _network(job: Job, part: Part, held: Held, chosen: Resampled) -> tuple[FoldR
         metric=metric.score,
         higher_is_better=metric.higher_is_better,
         soft_NC=part.samples.soft_NC,
+        initial=_initial(job, part.fold),
         device=device,
         threads=config.runtime.threads,
         workers=None if config.runtime.workers == "auto" else config.runtime.workers,
@@ -151,6 +154,20 @@ def _network(job: Job, part: Part, held: Held, chosen: Resampled) -> tuple[FoldR
         deterministic=config.runtime.deterministic,
     )
     return fit.fit(fold, job.work, partial(_on_epoch, job, _rarest(part)))
+
+
+def _initial(job: Job, number: int) -> Initial | None:
+    """The weights of the earlier run's same fold, once it is proven to be that."""
+    origin = job.inputs.get(INITIAL)
+    if origin is None:
+        return None
+    initial.refuse_others(origin, job.inputs, number, job.store, job.home)
+    state = checkpoint.load(origin.folder / "weights.pt")
+    assert state is not None, f"{origin.folder} was verified, yet its weights cannot be read"
+    size = origin.manifest["settings"]["images"]["size"]
+    name = f"{origin.manifest['experiment']} fold {number} ({origin.key[:SHORT]})"
+    hw = (size[0], size[1]) if isinstance(size, list) else (size, size)
+    return Initial(name, state["weights"], load.oof(origin, name).classes, hw)
 
 
 def _probe(job: Job, part: Part, held: Held, chosen: Resampled) -> tuple[FoldResult, State]:

@@ -21,7 +21,7 @@ from pipeline.record.store import SHORT, Artifact, Store, content_key
 from pipeline.settings import ablate
 from pipeline.settings.load import Settings
 from pipeline.settings.schema import NEUTRAL, Config
-from pipeline.stages import arms, registry
+from pipeline.stages import arms, initial, registry
 from pipeline.stages.registry import Need
 
 # Settings that may be `module:function`: the digest of that code enters the keys of what reads them.
@@ -155,6 +155,11 @@ class Graph:
             trainings = {run.input: Need("train", run.settings) for run in runs}
             self._arms[known] = (settings, {**shared, **trainings})
         return self._arms[known][1]
+
+    def initial(self, settings: Settings, fold: int) -> Need:
+        """The finished fold that train.init_from leads to."""
+        key = initial.source(self.store, settings, fold, self.key(Need("folds", settings)))
+        return Need("fold", settings, {"fold": fold}, key=key)
 
     def _finished(self, need: Need) -> Artifact:
         found = self.store.find(need.stage, self.key(need))

@@ -72,6 +72,7 @@ def facts(config: Config, device: str) -> Facts:
         "torch": torch.__version__,
         "model": config.model.name,
         "strategy": config.train.strategy,
+        "freeze_until": str(config.train.freeze_until),
         "size": f"{height}x{width}",
         "batch": config.train.batch_size,
     }

@@ -27,6 +27,8 @@ PROBE_VIEWS = ("identity", "hflip")
 # A part is in the key through the inputs that it has, so a decoded image is one whatever is dropped later.
 PART = "part"
 AS_READ: Params = {PART: "as_read"}
+# The finished fold whose weights a fold starts from, among that fold's inputs.
+INITIAL = "initial"
 BOXED = ("statistics", "own_box")
 
 
@@ -183,6 +185,8 @@ def _fold_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
         return common | {
             f"train:{view}": _features(settings, "train", view) for view in probe_views(settings)
         }
+    if settings.config.train.init_from is not None:
+        common[INITIAL] = graph.initial(settings, int(params["fold"]))
     return common | {"prepared": Need("prepared", settings), **_neighbours(settings)}
 
 

@@ -24,9 +24,9 @@ from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
 from pipeline.settings.loss_rules import loss_notes
-from pipeline.stages import estimate, load, scoring
+from pipeline.stages import estimate, initial, load, scoring
 from pipeline.stages.context import Built, Job
-from pipeline.stages.registry import Need, folds_of
+from pipeline.stages.registry import INITIAL, Need, folds_of
 
 if TYPE_CHECKING:
     from pipeline.stages.context import Context
@@ -54,7 +54,11 @@ def _try_loss(settings: Settings) -> None:
 
 
 def announce(settings: Settings, inputs: dict[str, Artifact], missing: list[Need], ctx: Context) -> list[str]:
-    """Expected time and disk, before the first fold starts."""
+    """Expected time and disk, before the first fold starts; refuses folds that may not start as asked."""
+    for need in missing:
+        origin = ctx.graph.inputs(need).get(INITIAL)
+        if origin is not None:
+            initial.refuse_others(ctx.get(origin), inputs, int(need.params["fold"]), ctx.store, ctx.home)
     expected = estimate.training(settings, inputs, missing, ctx)
     free = shutil.disk_usage(ctx.home).free
     asked = len(folds_of(settings))
