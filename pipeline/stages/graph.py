@@ -293,7 +293,7 @@ def refuse_unread(settings: Settings, needs: Iterable[Need], graph: Graph, also:
     known = read | neutral
     unread = [p for p, _ in settings.request.values if not any(_covers(r, p) for r in known)]
     if unread:
-        stages = ", ".join(dict.fromkeys(n.stage for n in needs))
+        stages = ", ".join(dict.fromkeys(n.stage for n in needs)) or "this command"
         faults = [f"{p}: nothing in this chain reads it" for p in unread]
         hint = nearest(unread[0], sorted(known)) or "drop it, or run the stage that reads it"
         raise ConfigError(f"{stages}: {len(unread)} overrides would change nothing", faults, hint)
