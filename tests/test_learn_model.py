@@ -146,7 +146,7 @@ def test_torchvisions_hub_likewise(closed_hub, monkeypatch):
 
 
 def test_a_model_that_the_hub_has_no_weights_of():
-    with pytest.raises(ModelError, match="the hub gave no weights of resnet10t_nowhere|did you mean"):
+    with pytest.raises(ModelError, match="did you mean resnet10t"):
         build(ModelSettings(name="resnet10t_nowhere", weights="hub"), 4, 0)
     with pytest.raises(ModelError, match="No pretrained weights exist"):
         build(ModelSettings(name="vit_giant_patch14_224", weights="hub"), 4, 0)

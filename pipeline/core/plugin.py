@@ -14,9 +14,9 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import inspect
 import math
 import re
-import inspect
 import sys
 import sysconfig
 import traceback

@@ -100,7 +100,7 @@ def _multiplications(network: Classifier, x_1CHW: torch.Tensor) -> float:
 
     with FlopCounterMode(display=False) as counter:
         network(x_1CHW)
-    return counter.get_total_flops() / 2
+    return float(counter.get_total_flops()) / 2
 
 
 def _milliseconds(call: Callable[[], object], device: str) -> float:

@@ -226,7 +226,7 @@ def _resampled(state: State, backbone: nn.Module) -> State:
 
 
 def _without_auxiliary(state: State, backbone: nn.Module) -> State:
-    """torchvision's files of GoogLeNet and Inception v3 hold heads that are not built here."""
+    """Torchvision's files of GoogLeNet and Inception v3 hold heads that are not built here."""
     unknown = {k for k in state if k.startswith(("aux1.", "aux2.", "AuxLogits."))} - set(
         backbone.state_dict()
     )

@@ -94,6 +94,9 @@ class PreprocessSettings(Section):
     clahe: float = fact(0.0, "clip limit of local contrast equalisation, 2 is usual; 0: off", ge=0, le=40)
     clahe_tiles: int = fact(4, "tiles of CLAHE along each side", ge=1, le=32)
     sharpen: float = fact(0.0, "amount of unsharp masking, 1 is strong; 0: off", ge=0, le=10)
+    function: str | None = fact(
+        None, "module:function of your own, on the cropped image before it is resized; docs/plugins.md"
+    )
 
 
 class PreviewSettings(Section):
@@ -161,12 +164,11 @@ class CopySettings(Section):
 class ResampleSettings(Section):
     """What a fold's training part shows per epoch; validation is never touched."""
 
-    method: Literal[
-        "none", "under", "over", "near_miss", "tomek", "centroids", "smote", "adasyn", "borderline_smote"
-    ] = fact(
+    method: str = fact(
         "none",
         "under: drop from large classes; over: repeat small ones; near_miss, tomek, centroids: drop by"
-        " features; smote, adasyn, borderline_smote: make feature rows, for train.strategy=linear_probe",
+        " features; smote, adasyn, borderline_smote: make feature rows, for train.strategy=linear_probe;"
+        " module:function: a sampler of your own",
     )
     to: Literal["balanced", "cap", "ratio", "counts"] = fact(
         "balanced",
@@ -194,6 +196,7 @@ class ResampleSettings(Section):
 # Methods that look at features, and those of them that make rows that no image has.
 SYNTHETIC_METHODS = ("smote", "adasyn", "borderline_smote")
 FEATURE_METHODS = ("near_miss", "tomek", "centroids", *SYNTHETIC_METHODS)
+RESAMPLE_METHODS = ("none", "under", "over", *FEATURE_METHODS)
 
 
 class AugmentSettings(Section):
@@ -201,7 +204,8 @@ class AugmentSettings(Section):
 
     policy: str = fact(
         "light",
-        "a policy of pipeline/data/augment.py: none, light, upright, medium, heavy, rotate30, trivial",
+        "a policy of pipeline/data/augment.py: none, light, upright, medium, heavy, rotate30, trivial; or"
+        " module:function of your own",
     )
 
 
@@ -237,10 +241,13 @@ class TrainSettings(Section):
 
 
 class InferSettings(Section):
-    """Test-time augmentation."""
+    """Test-time augmentation, and what becomes of its probabilities."""
 
     views: list[str] = fact(
         ["identity", "hflip", "shift(2,2)"], "views of pipeline/data/views.py", min_length=1
+    )
+    postprocess: list[str] = fact(
+        [], "module:function of your own, one after another, on out-of-fold and test probabilities alike"
     )
 
 
