@@ -13,7 +13,7 @@ TESTS ?=
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install env new all eda folds resample preview train ablate infer ensemble error-analysis score runs ui \
+.PHONY: help install env new all eda folds resample preview models train ablate infer ensemble error-analysis score runs ui \
 	config du gc pin \
 	check test test-slow test-browser test-gpu lock clean
 
@@ -45,6 +45,9 @@ resample: env  ## report of class counts before and after resampling
 
 preview: env  ## what training sees: cropped, preprocessed, augmented
 	@$(PIPELINE) preview $(ARGS)
+
+models: env  ## what networks cost on this machine, before any training: NAMES="resnet18 torchvision:alexnet"
+	@$(PIPELINE) models $(if $(NAMES),--names "$(NAMES)") $(ARGS)
 
 train: env  ## train the folds of an experiment: ARGS="experiment=small_cnn"
 	@$(PIPELINE) train $(ARGS)

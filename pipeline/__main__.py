@@ -20,6 +20,7 @@ COMMANDS = {
     "folds": "the fold plan, its health, and whether it is sound",
     "resample": "report of class counts before and after resampling",
     "preview": "what training sees: cropped, preprocessed, augmented",
+    "models": "what networks cost on this machine, before any training",
     "ablate": "train a grid of settings and compare its arms",
     "train": "train the folds of an experiment",
     "infer": "predict the test set and the out-of-fold images over all views",
@@ -72,6 +73,8 @@ def parser() -> argparse.ArgumentParser:
         if name == "error-analysis":
             one.add_argument("--a", help="the new host-format CSV")
             one.add_argument("--b", help="the CSV to compare it with")
+        if name == "models":
+            one.add_argument("--names", default="", help='e.g. "resnet18 vgg16"; without it: configs/model/*')
         if name == "ablate":
             one.add_argument("--grid", required=True, help="e.g. configs/ablate/resample_quick.yaml")
         if name == "gc":

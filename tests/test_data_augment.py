@@ -155,3 +155,84 @@ def test_a_forbidden_change_is_refused_by_name():
     assert caught.value.faults == ("mask forbids colour", "mask forbids hflip", "age forbids erase")
     assert caught.value.remedy == "choose one of none, upright, rotate30"
     refuse_forbidden("upright", [mask, age])
+
+
+OWN = """
+def jitter(image_HWC, rng):
+    image_HWC += rng.integers(0, 9, image_HWC.shape, dtype="uint8")
+    return image_HWC
+
+
+def grey(image_HWC, rng):
+    return image_HWC.mean(axis=2)
+
+
+def late(image_HWC, rng):
+    return image_HWC if rng.random() < 2 and image_HWC.sum() else 1 / 0
+
+
+def flips(image_HWC, rng):
+    return image_HWC[:, ::-1]
+
+
+def odd(image_HWC, rng):
+    return image_HWC
+
+
+jitter.does = ("brightness",)
+flips.does = ("hflip",)
+odd.does = ("shine",)
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    (tmp_path / "myaug.py").write_text(OWN, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_policy_of_ones_own_draws_from_the_derived_seed_alone_and_survives_pickling(own):
+    import pickle
+
+    image = np.full((8, 12, 3), 100, np.uint8)
+    augment = Augmenter("myaug:jitter", (8, 12))
+    first = augment(image, 1, 0, 0, "a", 0)
+    assert (image == 100).all() and not (first == image).all()
+    again = pickle.loads(pickle.dumps(augment))
+    assert (again(image, 1, 0, 0, "a", 0) == first).all()
+    for other in (
+        (2, 0, 0, "a", 0),
+        (1, 1, 0, "a", 0),
+        (1, 0, 1, "a", 0),
+        (1, 0, 0, "b", 0),
+        (1, 0, 0, "a", 1),
+    ):
+        assert not (augment(image, *other) == first).all()
+    assert not (augment.offline(image, 1, "a", 0) == first).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("grey", r"myaug:grey of .*myaug.py returned a ndarray of shape \(8, 8\) and type float64"),
+        ("late", "myaug:late failed at myaug.py line 12: ZeroDivisionError"),
+        ("nothing", "has no function `nothing`"),
+    ],
+)
+def test_what_a_policy_of_ones_own_may_not_do(own, name, expected):
+    with pytest.raises(ConfigError, match=expected):
+        Augmenter(f"myaug:{name}", 8)(np.zeros((8, 8, 3), np.uint8), 0, 0, 0, "a", 0)
+
+
+def test_what_a_label_forbids_holds_for_ones_own_policy(own):
+    label = AttributeSettings(name="side", column="side", values=["left", "right"], forbids=["hflip"])
+    refuse_forbidden("myaug:jitter", [label])
+    for name, expected in (
+        ("flips", "side forbids hflip"),
+        ("grey", r"grey.does = "),
+        ("odd", r"odd.does is \('shine',\)"),
+    ):
+        with pytest.raises(ConfigError, match=expected):
+            refuse_forbidden(f"myaug:{name}", [label])
+    free = AttributeSettings(name="side", column="side", values=["left", "right"])
+    refuse_forbidden("myaug:grey", [free])

@@ -56,3 +56,26 @@ def test_steps_are_named_in_order_and_any_shape_is_taken():
         assert both(np.full(shape, 90, np.uint8)).shape == shape
     flat = np.full((16, 16, 3), 90, np.uint8)
     assert np.array_equal(done(flat, sharpen=3.0), flat), "nothing to sharpen"
+
+
+def test_a_step_of_ones_own_may_change_the_size_and_comes_before_resizing(tmp_path, monkeypatch):
+    from pipeline.core.errors import ConfigError
+    from pipeline.data.look import Look
+    from pipeline.settings.schema import Config, ImageSettings
+
+    source = "def half(image):\n    image[:] = 255 - image\n    return image[: len(image) // 2]\n"
+    source += "def big(image):\n    return image.astype(int)\n"
+    (tmp_path / "mypre.py").write_text(source, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+
+    def look(name):
+        function = PreprocessSettings(function=f"mypre:{name}")
+        return Look.of(Config(images=ImageSettings(size=8), preprocess=function), None)
+
+    image = np.zeros((16, 8, 3), np.uint8)
+    image[8:] = 200
+    assert (look("half")(("train", "a"), image) == 255).all() and image[0, 0, 0] == 0
+    assert look("half").preprocess.steps == ("preprocess.function=mypre:half",)
+    assert not (look("half").plain(("train", "a"), image) == 255).all()
+    with pytest.raises(ConfigError, match=r"mypre:big of .* returned a ndarray of shape \(16, 8, 3\)"):
+        look("big")(("train", "a"), image)

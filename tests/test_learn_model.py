@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -94,14 +96,60 @@ def test_an_unsupported_rate_is_told():
         build(tiny("vgg11", drop_path_rate=0.1), 4, 0)
 
 
-def test_no_hub_says_what_to_use(monkeypatch):
-    import huggingface_hub.constants
+@pytest.mark.parametrize("rate", [{"drop_rate": 0.4}, {"drop_path_rate": 0.1}])
+def test_a_rate_that_was_asked_for_is_refused_where_nothing_takes_it(rate):
+    """torchvision's ResNet takes neither; left at its default, dropout is not asked for."""
+    build(tiny("torchvision:resnet18"), 4, 0)
+    with pytest.raises(ModelError, match=next(iter(rate))):
+        build(tiny("torchvision:resnet18", **rate), 4, 0)
 
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", "/nonexistent")
-    with pytest.raises(ModelError, match="no hub reachable") as caught:
+
+@pytest.fixture
+def closed_hub(monkeypatch, tmp_path):
+    """The hub's client, sent to a port where nobody listens, with an empty cache."""
+    import socket
+
+    import torch.hub
+    from huggingface_hub import constants
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "ENDPOINT", nobody)
+    monkeypatch.setattr(
+        constants, "HUGGINGFACE_CO_URL_TEMPLATE", nobody + "/{repo_id}/resolve/{revision}/{filename}"
+    )
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    return nobody
+
+
+def test_no_hub_is_told_at_once_and_says_what_to_use(closed_hub):
+    from huggingface_hub import constants
+
+    begin = time.monotonic()
+    with pytest.raises(ModelError, match="no hub reachable for test_resnet") as caught:
         build(ModelSettings(name="test_resnet", weights="hub"), 4, 0)
+    assert time.monotonic() - begin < 10
     assert "package:" in str(caught.value) and "file:" in str(caught.value)
+    assert not constants.HF_HUB_OFFLINE
+
+
+def test_torchvisions_hub_likewise(closed_hub, monkeypatch):
+    from torchvision import models
+
+    monkeypatch.setattr(models.AlexNet_Weights.DEFAULT.value, "url", f"{closed_hub}/alexnet-owt-7be5be79.pth")
+    with pytest.raises(ModelError, match="no hub reachable for torchvision:alexnet") as caught:
+        build(ModelSettings(name="torchvision:alexnet", weights="hub"), 4, 0)
+    assert "file:" in str(caught.value)
+
+
+def test_a_model_that_the_hub_has_no_weights_of():
+    with pytest.raises(ModelError, match="did you mean resnet10t"):
+        build(ModelSettings(name="resnet10t_nowhere", weights="hub"), 4, 0)
+    with pytest.raises(ModelError, match="No pretrained weights exist"):
+        build(ModelSettings(name="vit_giant_patch14_224", weights="hub"), 4, 0)
 
 
 def test_contiguous_layout_undoes_channels_last():

@@ -11,6 +11,7 @@ from pipeline.analyze import plots
 from pipeline.analyze.report import Thumbnails, count, render
 from pipeline.analyze.survey import ratio
 from pipeline.core.errors import DataError
+from pipeline.core.plugin import is_plugin
 from pipeline.settings.schema import FEATURE_METHODS, Config
 
 COLUMNS = ("fold", "class", "before", "after", "copies", "synthetic")
@@ -112,6 +113,8 @@ def _words(metrics: dict[str, float], config: Config) -> tuple[str, str]:
             headline,
             "What is kept was chosen by features; compare with random draws: `resample.method=under`.",
         )
+    if is_plugin(config.resample.method):
+        return headline, "Your own sampler chose; compare with `resample.method=under` and `over`."
     drawn = "drawn anew each epoch" if config.resample.redraw else "the same ones each epoch"
     return (
         headline,

@@ -1,7 +1,9 @@
 """`module:function` in the settings: code of the user's own, from the current folder.
 
 Owns finding, digesting, loading and calling it, with errors that name the file and the line. Does not
-own what a function must be: the room that uses it says so (a metric: `core/metrics.py`).
+own what a function must be: the room that uses it says so (a metric: `core/metrics.py`, a network:
+`learn/backbones.py`, pixels: `data/augment.py` and `data/preprocess.py`, rows: `data/sampler.py`,
+probabilities: `combine/postprocess.py`). `docs/plugins.md` has an example of each.
 
 The digest covers the module's file and every module of the same folder that it imports, so that a
 changed helper makes results anew as well. Installed packages are not covered.
@@ -12,9 +14,11 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import inspect
 import math
 import re
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -26,9 +30,69 @@ from pipeline.core.errors import ConfigError, nearest
 NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$")
 
 
+# What settings write before a colon to mean a library, not a module of the user's.
+LIBRARIES = ("torchvision",)
+
+
 def is_plugin(name: str) -> bool:
     """Whether a setting's value means code of the user's own."""
-    return ":" in name
+    return ":" in name and name.partition(":")[0] not in LIBRARIES
+
+
+class Own:
+    """A function of the user's own; it can be handed to other processes, which load it anew.
+
+    Args:
+        name: e.g. "mycode:jitter".
+        folder: where the module lies.
+        setting: which setting names it, for messages.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+
+    def __init__(self, name: str, folder: Path, setting: str) -> None:
+        self.name, self.folder, self.setting = name, folder, setting
+        self.function = load(name, folder, setting)
+
+    def __reduce__(self) -> tuple[type[Own], tuple[str, Path, str]]:
+        return Own, (self.name, self.folder, self.setting)
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """What the function returns.
+
+        Raises:
+            ConfigError: it failed; names the file and the line.
+        """
+        try:
+            return self.function(*arguments, **named)
+        except Exception as error:
+            raise self.failed(error) from error
+
+    def takes(self, argument: str) -> bool:
+        """Whether the function has a parameter of that name."""
+        parameters = inspect.signature(self.function).parameters.values()
+        return any(p.name == argument or p.kind is p.VAR_KEYWORD for p in parameters)
+
+    def failed(self, error: Exception, doing: str = "") -> ConfigError:
+        """The error to raise when the user's code raised; `doing` says what it was asked to do."""
+        return ConfigError(
+            f"{self.setting}: {self.name} failed{doing}{_where(error)}: {type(error).__name__}: {error}",
+            remedy="mend it; docs/plugins.md says what it is called with",
+        )
+
+    def wrong(self, got: str, wanted: str) -> ConfigError:
+        """The error to raise when it gave something else than it must."""
+        path = _path(self.name, self.folder, self.setting)
+        return ConfigError(f"{self.setting}: {self.name} of {path} returned {got}", remedy=f"return {wanted}")
+
+
+def described(value: object) -> str:
+    """What a user's function returned, in a few words: its type, and an array's shape and kind."""
+    shape, kind = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if shape is None or kind is None:
+        return "None" if value is None else f"a {type(value).__name__}"
+    return f"a {type(value).__name__} of shape {tuple(shape)} and type {kind}"
 
 
 def digest(name: str, folder: Path, setting: str) -> str:
@@ -168,8 +232,13 @@ def _imported(tree: ast.Module) -> list[str]:
 
 
 def _where(error: BaseException) -> str:
-    """` at mymetrics.py line 12`: the deepest frame outside installed packages."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename]
+    """` at mymetrics.py line 12`: the deepest frame of the user's, not of a library or of this file."""
+    library = sysconfig.get_path("stdlib")
+    frames = [
+        f
+        for f in traceback.extract_tb(error.__traceback__)
+        if "site-packages" not in f.filename and not f.filename.startswith((library, "<", __file__))
+    ]
     if not frames:
         return ""
     return f" at {Path(frames[-1].filename).name} line {frames[-1].lineno}"

@@ -14,17 +14,21 @@ Legend: H height, W width, C channels (3, RGB).
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.seeds import Part, py_rng, rng
+from pipeline.settings.fields import Change
 from pipeline.settings.schema import AttributeSettings
 
 Image: TypeAlias = npt.NDArray[np.uint8]
 Size: TypeAlias = tuple[int, int]
+CHANGES = get_args(Change)
 
 
 def _none(a: Any, size: Size) -> list[Any]:
@@ -146,14 +150,37 @@ def refuse_forbidden(
     Raises:
         ConfigError: naming every change that an attribute forbids, and the policies that are left.
     """
-    does = DOES.get(policy, frozenset())
+    every = {change for a in attributes for change in a.forbids}
+    does = does_of(policy, setting) if every or plugin.is_plugin(policy) else frozenset()
+    if does is None and every:
+        name, forbidden = policy.partition(":")[2], ", ".join(sorted(every))
+        raise ConfigError(
+            f"{setting}={policy}: does not say what it does, and some labels forbid {forbidden}",
+            remedy=f'write {name}.does = ("rotation", "brightness"), () for none of {", ".join(CHANGES)}',
+        )
+    does = does or frozenset()
     faults = [f"{a.name} forbids {change}" for a in attributes for change in a.forbids if change in does]
     if faults:
-        every = {change for a in attributes for change in a.forbids}
         left = [name for name, changes in DOES.items() if not changes & every]
         raise ConfigError(
             f"{setting}={policy}: changes what a label says", faults, f"choose one of {', '.join(left)}"
         )
+
+
+def does_of(policy: str, setting: str = "augment.policy") -> frozenset[str] | None:
+    """What a policy does to an image, in the words of `forbids`; None: one's own function that says nothing.
+
+    Raises:
+        ConfigError: one's own function cannot be loaded, or says what is no such word.
+    """
+    if not plugin.is_plugin(policy):
+        return DOES.get(policy, frozenset())
+    said = getattr(plugin.Own(policy, Path.cwd(), setting).function, "does", None)
+    if said is None:
+        return None
+    if isinstance(said, str) or not set(said) <= set(CHANGES):
+        raise ConfigError(f"{setting}: {policy}.does is {said!r}", remedy=f"words of {', '.join(CHANGES)}")
+    return frozenset(said)
 
 
 def _compose(policy: str, size: Size) -> Any:
@@ -179,15 +206,17 @@ class Augmenter:
     """
 
     def __init__(self, policy: str, size: int | Size) -> None:
-        if policy not in POLICIES:
+        self._own = plugin.Own(policy, Path.cwd(), "augment.policy") if plugin.is_plugin(policy) else None
+        if policy not in POLICIES and self._own is None:
             raise ConfigError(
                 f"augment.policy: no policy called {policy!r}",
                 [hint] if (hint := nearest(policy, POLICIES)) else [],
-                f"choose one of {', '.join(POLICIES)}",
+                f"choose one of {', '.join(POLICIES)}, or module:function",
             )
         self.policy = policy
         self.size = (size, size) if isinstance(size, int) else size
-        self._transform = None if policy == "none" else _compose(policy, self.size)
+        plain = policy == "none" or self._own is not None
+        self._transform = None if plain else _compose(policy, self.size)
 
     def __call__(
         self, image_HWC: Image, root_seed: int, fold: int, epoch: int, sample_id: str, copy: int
@@ -218,9 +247,20 @@ class Augmenter:
 
     def _apply(self, image_HWC: Image, root_seed: int, parts: tuple[Part, ...]) -> Image:
         pixels_HWC = np.array(image_HWC)
+        if self._own is not None:
+            return _own_pixels(self._own, pixels_HWC, rng(root_seed, *parts))
         if self._transform is None:
             return pixels_HWC
         self._transform.set_random_state(rng(root_seed, *parts), py_rng(root_seed, *parts))
         out_HWC = self._transform(image=pixels_HWC)["image"]
         assert out_HWC.shape == image_HWC.shape and out_HWC.dtype == np.uint8, "a policy changed the shape"
         return np.ascontiguousarray(out_HWC)
+
+
+def _own_pixels(own: plugin.Own, image_HWC: Image, draw: np.random.Generator) -> Image:
+    """What the user's own function makes of an image, held to shape and kind."""
+    shape = image_HWC.shape
+    out_HWC = own(image_HWC, draw)
+    if not isinstance(out_HWC, np.ndarray) or out_HWC.shape != shape or out_HWC.dtype != np.uint8:
+        raise own.wrong(plugin.described(out_HWC), f"a uint8 array of shape {shape}, like the one it got")
+    return np.ascontiguousarray(out_HWC)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipeline.data import crop
 from pipeline.data.crop import CropPlan, Key
-from pipeline.data.preprocess import Preprocessor
+from pipeline.data.preprocess import OwnStep, Preprocessor
 from pipeline.data.resize import Pixels, Size, resize
 from pipeline.settings.schema import Config
 
@@ -27,12 +27,14 @@ class Look:
         resize: squash, letterbox or cover.
         preprocess: at the final size and before padding, so that sharpening is not averaged away and
             white bars do not weigh in contrast.
+        own: the user's own function, on the cropped image before it is resized.
     """
 
     crop: CropPlan
     size: Size
     resize: str
     preprocess: Preprocessor
+    own: OwnStep
 
     @staticmethod
     def of(config: Config, boxes: pd.DataFrame | None) -> Look:
@@ -40,14 +42,16 @@ class Look:
 
         Raises:
             DataError: the crop needs boxes, and no training image has one.
+            ConfigError: the user's own function cannot be loaded.
         """
         size = config.images.hw
         windows = crop.plan(config.crop, boxes, size)
-        return Look(windows, size, config.images.resize, Preprocessor(config.preprocess))
+        preprocess = Preprocessor(config.preprocess)
+        return Look(windows, size, config.images.resize, preprocess, OwnStep.of(config.preprocess))
 
     def __call__(self, key: Key, image: Pixels) -> Pixels:
         """(H, W, 3) pixels of the image with this (split, id)."""
-        return resize(self.crop.cut(key, image), self.size, self.resize, self.preprocess)
+        return resize(self.own(self.crop.cut(key, image)), self.size, self.resize, self.preprocess)
 
     def plain(self, key: Key, image: Pixels) -> Pixels:
         """Like calling it, without preprocessing: the `before` of a before-and-after sheet."""

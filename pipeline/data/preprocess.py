@@ -1,17 +1,20 @@
 """Fixed changes of every image: the same object for training and test, before any augmentation.
 
-Owns colour, brightness, contrast, CLAHE and sharpening, in this order, without any randomness. Does
-not own random changes (`augment.py`), cutting (`crop.py`) or size (`resize.py`).
+Owns colour, brightness, contrast, CLAHE and sharpening, in this order, without any randomness, and
+before them all, at the cropped image's own size, a function of the user's own. Does not own random
+changes (`augment.py`), cutting (`crop.py`) or size (`resize.py`).
 
 Legend: H height, W width; pixels are uint8, RGB.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.plugin import Own, described
 from pipeline.data.resize import WHITE, Pixels
 from pipeline.settings.schema import PreprocessSettings
 
@@ -35,13 +38,13 @@ class Preprocessor:
     def steps(self) -> tuple[str, ...]:
         """The settings that are on, as `preprocess.clahe=2.0`, in the order of the steps."""
         default = PreprocessSettings()
-        names = ("white_balance", "saturation", "brightness", "contrast", "clahe", "sharpen")
+        names = ("function", "white_balance", "saturation", "brightness", "contrast", "clahe", "sharpen")
         values = {name: getattr(self.settings, name) for name in names}
         return tuple(f"preprocess.{n}={v}" for n, v in values.items() if v != getattr(default, n))
 
     def __call__(self, image: Pixels) -> Pixels:
         """(H, W, 3) pixels of the same shape; the input is left alone."""
-        if not self.steps:
+        if self.settings == PreprocessSettings(function=self.settings.function):
             return image
         s = self.settings
         colour: npt.NDArray[np.float32] = image.astype(np.float32)
@@ -59,6 +62,41 @@ class Preprocessor:
             blurred = cv2.GaussianBlur(colour, (0, 0), SHARPEN_SIGMA_PX, borderType=cv2.BORDER_REFLECT_101)
             colour = colour + (colour - blurred) * s.sharpen
         return _bytes(colour)
+
+
+@dataclass(frozen=True)
+class OwnStep:
+    """The user's own function, or nothing; it may change an image's size.
+
+    Args:
+        function: called with (h, w, 3) uint8, from several threads.
+    """
+
+    function: Own | None
+
+    @staticmethod
+    def of(settings: PreprocessSettings) -> "OwnStep":
+        """As the settings ask.
+
+        Raises:
+            ConfigError: it cannot be loaded.
+        """
+        name = settings.function
+        return OwnStep(Own(name, Path.cwd(), "preprocess.function") if name else None)
+
+    def __call__(self, image: Pixels) -> Pixels:
+        """(h', w', 3) pixels.
+
+        Raises:
+            ConfigError: the function failed, or returned no image; names function and file.
+        """
+        if self.function is None:
+            return image
+        found = self.function(image.copy())
+        is_image = isinstance(found, np.ndarray) and found.dtype == np.uint8 and found.ndim == 3
+        if not is_image or found.shape[2] != 3 or not found.size:
+            raise self.function.wrong(described(found), "a uint8 array of shape (height, width, 3), RGB")
+        return np.ascontiguousarray(found)
 
 
 def _bytes(colour: npt.NDArray[np.float32]) -> Pixels:

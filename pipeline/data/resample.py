@@ -2,7 +2,7 @@
 
 Owns how many rows of a class there shall be, drawing them at random, and offline copies. Does not own
 folds (`folds.py`): only a fold's training part comes in, so validation rows cannot be touched. Choosing
-by features is `neighbours.py`.
+by features is `neighbours.py`, calling a sampler of the user's own `sampler.py`.
 
 Drawing is imbalanced-learn's RandomUnderSampler and RandomOverSampler, https://imbalanced-learn.org.
 
@@ -16,13 +16,17 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
+from pipeline.core import plugin
 from pipeline.core.errors import SHOWN_FAULTS, ConfigError, DataError, nearest
 from pipeline.core.predictions import Features
 from pipeline.core.seeds import seed
 from pipeline.core.types import Ints, Samples, SyntheticRows, TrainRows
+from pipeline.data import sampler
 from pipeline.settings.schema import FEATURE_METHODS, SYNTHETIC_METHODS, ResampleSettings
 
 SEED_LIMIT = 2**32
@@ -77,7 +81,9 @@ def plan(part: Part, settings: ResampleSettings) -> Resampled:
     classes_N, names = strata(part.samples, settings)
     copied_N = np.isin(classes_N, _copied(settings, names))
     synthetic: SyntheticRows | None = None
-    if settings.method in FEATURE_METHODS:
+    if plugin.is_plugin(settings.method):
+        shown = _own(part, settings, classes_N)
+    elif settings.method in FEATURE_METHODS:
         fixed, synthetic = _by_features(part, settings, classes_N, names)
 
         def shown(epoch: int) -> TrainRows:
@@ -96,6 +102,19 @@ def plan(part: Part, settings: ResampleSettings) -> Resampled:
         return kept.with_copies(images, settings.copies.policy)
 
     return Resampled(rows, synthetic)
+
+
+def _own(part: Part, settings: ResampleSettings, classes_N: Ints) -> Callable[[int], TrainRows]:
+    """The rows that a sampler of the user's own chooses from those of the bag."""
+    own, base_R = plugin.Own(settings.method, Path.cwd(), "resample.method"), part.base_R
+    labels_R, groups_R = classes_N[base_R], part.samples.groups_N[base_R]
+
+    @cache
+    def drawn(epoch: int) -> TrainRows:
+        at = sampler.draw(own, labels_R, groups_R, part.fold, epoch, settings.seed)
+        return TrainRows.of(base_R[at])
+
+    return lambda epoch: drawn(epoch if settings.redraw else 0)
 
 
 def expected_rows(part: Part, settings: ResampleSettings) -> int:

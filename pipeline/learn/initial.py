@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from pipeline.core.errors import ModelError
 from pipeline.core.types import LabelSpace
-from pipeline.learn.model import Classifier, Size, build
+from pipeline.learn.backbones import Size
+from pipeline.learn.model import Classifier, build
 from pipeline.learn.weights import State, classifier_keys, fit_state
 from pipeline.settings.schema import ModelSettings
 

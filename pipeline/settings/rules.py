@@ -10,8 +10,9 @@ from typing import Any
 
 from pipeline.core.errors import nearest
 from pipeline.core.metrics import METRICS
+from pipeline.core.plugin import is_plugin
 from pipeline.settings.loss_rules import LOSS_RULES, traits
-from pipeline.settings.schema import SYNTHETIC_METHODS
+from pipeline.settings.schema import RESAMPLE_METHODS, SYNTHETIC_METHODS
 
 DETECTOR = re.compile(r"(haar:[a-z0-9_]+|lbp:frontalface)")
 Sections = Mapping[str, Any]
@@ -32,12 +33,28 @@ def _resample(s: Sections) -> Iterator[Broken]:
     if resample.to == "counts" and resample.method == "tomek":
         yield "resample.to", "tomek drops what lies on a border, however many; leave `to` out"
     drawn = resample.method in ("under", "over")
+    redrawn = drawn or is_plugin(resample.method)
     if resample.unit == "group" and not drawn:
         yield "resample.unit", f"group is for methods under and over; {resample.method} looks at images"
-    if resample.redraw and not drawn:
+    if resample.redraw and not redrawn:
         yield "resample.redraw", f"is for methods under and over; {resample.method} draws nothing anew"
     if resample.method in SYNTHETIC_METHODS and resample.on != "class":
         yield "resample.on", f"{resample.method} mixes images of one class; an attribute alone names none"
+
+
+def _resample_method(s: Sections) -> Iterator[Broken]:
+    method = s["resample"].method
+    if method not in RESAMPLE_METHODS and not is_plugin(method):
+        hint = nearest(method, RESAMPLE_METHODS) or f"choose one of {', '.join(RESAMPLE_METHODS)}"
+        yield "resample.method", f"`{method}` is none; {hint}, or module:function"
+
+
+def _own_code(s: Sections) -> Iterator[Broken]:
+    named = {"preprocess.function": s["preprocess"].function}
+    named |= {f"infer.postprocess[{i}]": name for i, name in enumerate(s["infer"].postprocess)}
+    for path, name in named.items():
+        if name is not None and not is_plugin(name):
+            yield path, f"`{name}` is not of the form module:function; see docs/plugins.md"
 
 
 def _resample_probe(s: Sections) -> Iterator[Broken]:
@@ -323,6 +340,8 @@ def _cache(s: Sections) -> Iterator[Broken]:
 
 RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...] = (
     (("resample",), _resample),
+    (("resample",), _resample_method),
+    (("preprocess", "infer"), _own_code),
     (("resample", "train"), _resample_probe),
     (("resample", "competition"), _resample_on),
     (("competition",), _metric),

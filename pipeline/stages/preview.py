@@ -22,7 +22,7 @@ from pipeline.analyze.report import ImageOf
 from pipeline.core.seeds import rng
 from pipeline.core.types import Samples, TrainRows, positions
 from pipeline.data import crop
-from pipeline.data.augment import DOES, Augmenter
+from pipeline.data.augment import Augmenter, does_of
 from pipeline.data.look import Look
 from pipeline.stages import load, quarantine
 from pipeline.stages.context import Built, Job
@@ -50,7 +50,7 @@ def build(job: Job) -> Built:
         rows=_mixed(job, image, look, samples["train"], _rows(job, image, look, samples["train"])),
         pairs=_pairs(job, image, look, samples) if look.preprocess.steps else (),
         steps=look.preprocess.steps,
-        does=tuple(sorted(DOES[config.augment.policy])),
+        does=tuple(sorted(does_of(config.augment.policy) or ())),
         crop=sheet,
     )
     (job.draft / "preview.html").write_text(preview.render_html(inputs), encoding="utf-8")
