@@ -1,58 +1,70 @@
 """`fold`: one fold of one experiment, trained to its last epoch.
 
-Owns turning artifacts into a closed training job and back. Training is `pipeline/learn/fit.py`, or
-`pipeline/learn/heads.py` for a linear probe. A killed fold continues from its work folder.
+Owns turning artifacts into a lesson on the fold's training part, and what is kept of it. Which models
+learn it is `stages/members.py`, one training `stages/learners.py`. A killed fold continues from its
+work folder.
 """
 
 from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
+
 from pipeline.core import metrics
-from pipeline.core.predictions import FoldResult
 from pipeline.core.types import Samples
-from pipeline.data import resample
-from pipeline.data.resample import Part, Resampled
-from pipeline.learn import checkpoint, fit, heads
-from pipeline.learn.job import FoldJob
-from pipeline.learn.weights import State
+from pipeline.data import subsets
 from pipeline.record import files
-from pipeline.stages import load
+from pipeline.stages import load, members, teachers
 from pipeline.stages.context import Built, Job
 from pipeline.stages.hardware import set_up
-from pipeline.stages.registry import is_probe, probe_views
+from pipeline.stages.learners import Lesson
+from pipeline.stages.members import Trained
 
 # How often an epoch is logged: a curve of a long linear probe needs no thousand points.
 CURVE_POINTS = 40
 
 
 def build(job: Job) -> Built:
-    """Write weights.pt, oof.npz and history.json.
+    """Write weights.pt, oof.npz, history.json and, with pseudo-labels, pseudo.csv.
 
     Raises:
         UserError: settings that do not fit the model, a loss that is no number.
     """
-    number = int(job.params["fold"])
+    config, number = job.settings.config, int(job.params["fold"])
     samples = load.training(job.inputs["data"], job.home)
-    plan = load.plan(job.inputs["folds"])
+    valid = samples.take(load.plan(job.inputs["folds"]).splits[number].valid_ids)
     part = load.part(dict(job.inputs), number, job.settings, job.home)
-    valid = samples.take(plan.splits[number].valid_ids)
-    chosen = resample.plan(part, job.settings.config.resample)
-    result, state = (_probe if is_probe(job.settings) else _network)(job, part, valid, chosen)
-    files.write_probabilities(job.draft / "oof.npz", result.oof)
-    files.write_json(job.draft / "history.json", list(result.history))
-    checkpoint.save(job.draft / "weights.pt", {"weights": state})
-    last = result.history[-1]
+    part = subsets.group_share(part, config.train.group_share, config.train.seed)
+    lesson = Lesson(part, valid, config.train, config.resample, job.work, on_epoch=partial(_on_epoch, job))
+    taught = teachers.taught(job, lesson, valid)
+    trained = members.train(teachers.learner(job), taught.lesson)
+    files.write_probabilities(job.draft / "oof.npz", trained.oof)
+    files.write_json(job.draft / "history.json", list(trained.history))
+    trained.committee.write(job.draft)
+    if taught.adopted is not None:
+        taught.adopted.to_csv(job.draft / teachers.TABLE, index=False)
+    figures = _figures(trained, valid, metrics.get(config.competition.metric)) | taught.figures
+    lines = (*taught.lines, *trained.lines)
+    return Built(metrics=figures, lines=lines, tags={"device": set_up(config.runtime)})
+
+
+def _figures(trained: Trained, valid: Samples, metric: metrics.Metric) -> dict[str, float]:
+    """Summary figures; losses are means over the models' last epochs."""
+    models = len(trained.committee.states)
+    epochs = max(entry["epoch"] for entry in trained.history)
+    last = [entry for entry in trained.history if entry["epoch"] == epochs]
     figures = {
-        "valid_score": last["valid_score"],
-        "valid_loss": last["valid_loss"],
-        "train_loss": last["train_loss"],
-        "gap": last["gap"],
-        "images_per_second": last.get("images_per_second", 0.0),
-        "seconds_per_row": result.seconds / max(len(result.history) * len(chosen.rows(0)), 1),
-        "weights_mb": sum(t.numel() * t.element_size() for t in state.values()) / 1e6,
+        name: float(np.mean([entry[name] for entry in last])) for name in ("valid_loss", "train_loss", "gap")
     }
-    return Built(metrics=figures, tags={"device": set_up(job.settings.config.runtime)})
+    score = metric.score(valid.labels, trained.oof.take(valid.ids_N).p_NC)
+    return figures | {
+        "valid_score": score if models > 1 else last[-1]["valid_score"],
+        "images_per_second": last[-1].get("images_per_second", 0.0),
+        "seconds_per_row": trained.seconds / max(trained.rows, 1),
+        "weights_mb": trained.committee.megabytes,
+        "models": float(models),
+    }
 
 
 def _on_epoch(job: Job, fold: int, epoch: int, entry: dict[str, float]) -> bool:
@@ -60,44 +72,3 @@ def _on_epoch(job: Job, fold: int, epoch: int, entry: dict[str, float]) -> bool:
     if epoch % every == 0 or epoch == job.settings.config.train.epochs - 1:
         job.run.epoch(epoch, {k: v for k, v in entry.items() if k != "epoch"})
     return True
-
-
-def _network(job: Job, part: Part, valid: Samples, chosen: Resampled) -> tuple[FoldResult, State]:
-    config = job.settings.config
-    fold = FoldJob(
-        fold=part.fold,
-        model=config.model,
-        loss=config.loss,
-        augment=config.augment,
-        train=config.train,
-        train_samples=part.samples,
-        valid_samples=valid,
-        images=load.prepared(job.inputs["prepared"], "train"),
-        rows=chosen.rows,
-        metric=metrics.get(config.competition.metric).score,
-        device=set_up(config.runtime),
-        threads=config.runtime.threads,
-        workers=config.runtime.workers,
-        eval_batch=config.runtime.infer_batch,
-    )
-    return fit.fit(fold, job.work, partial(_on_epoch, job))
-
-
-def _probe(job: Job, part: Part, valid: Samples, chosen: Resampled) -> tuple[FoldResult, State]:
-    config = job.settings.config
-    set_up(config.runtime)
-    head = heads.HeadJob(
-        fold=part.fold,
-        loss=config.loss,
-        train=config.train,
-        train_samples=part.samples,
-        valid_samples=valid,
-        features=load.features(dict(job.inputs), "train", list(probe_views(job.settings))),
-        rows=chosen.rows,
-        metric=metrics.get(config.competition.metric).score,
-        synthetic=chosen.synthetic,
-    )
-    result, state = heads.fit_linear(head)
-    for entry in result.history:
-        _on_epoch(job, part.fold, int(entry["epoch"]), entry)
-    return result, state

@@ -66,6 +66,7 @@ class Graph:
         self._keys: dict[tuple[Any, ...], tuple[Need, str]] = {}
         self._files: dict[str, str] = {}
         self._arms: dict[tuple[int, str], tuple[Settings, dict[str, Need]]] = {}
+        self._teachers: dict[tuple[int, str], tuple[Settings, Settings]] = {}
         self._path: list[str] = []
 
     def key(self, need: Need) -> str:
@@ -153,6 +154,25 @@ class Graph:
             trainings = {run.input: Need("train", run.settings) for run in runs}
             self._arms[known] = (settings, {**shared, **trainings})
         return self._arms[known][1]
+
+    def teacher(self, settings: Settings, name: str) -> Settings:
+        """The settings of an experiment that teaches: it has no teachers itself.
+
+        Raises:
+            ConfigError: it has other data or folds than its student.
+        """
+        known = (id(settings), name)
+        if known not in self._teachers:
+            found = settings if name == settings.experiment else settings.member(name)
+            found = found.with_values({"train.pseudo": None})
+            other = [s for s in ("data", "folds") if self.key(Need(s, found)) != self.key(Need(s, settings))]
+            if other:
+                raise ConfigError(
+                    f"train.pseudo.teachers: {name} has other {' and '.join(other)} than its student",
+                    remedy="a fold's teacher must be the same fold of the same fold plan",
+                )
+            self._teachers[known] = (settings, found)
+        return self._teachers[known][1]
 
     def _finished(self, need: Need) -> Artifact:
         found = self.store.find(need.stage, self.key(need))

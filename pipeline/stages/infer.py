@@ -10,19 +10,16 @@ without a model.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from pipeline.core.predictions import ViewProbabilities, pool_views
-from pipeline.core.types import Floats, FoldPlan, Samples
+from pipeline.core.types import FoldPlan, Samples
 from pipeline.data import views
-from pipeline.infer import predict
-from pipeline.learn import checkpoint, heads, model
+from pipeline.infer import votes
+from pipeline.learn.committee import Committee
 from pipeline.learn.forward import Pass
-from pipeline.learn.weights import State
 from pipeline.record import files
 from pipeline.record.runinfo import note
-from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
 from pipeline.stages import load, scoring
 from pipeline.stages.context import Built, Job
@@ -71,31 +68,21 @@ def build(job: Job) -> Built:
     return Built(figures, tuple(told), description, (), scoring.tags(card, rival, job.resolved))
 
 
-def _weights(fold: Artifact) -> State:
-    state = checkpoint.load(fold.folder / "weights.pt")
-    assert state is not None, f"{fold.folder} was verified, yet its weights cannot be read"
-    weights: State = state["weights"]
-    return weights
-
-
 def _networks(
     job: Job, samples: Samples, plan: FoldPlan
 ) -> tuple[list[ViewProbabilities], ViewProbabilities, float]:
-    config = job.settings.config
+    config, classes = job.settings.config, samples.space.classes
     how = Pass(set_up(config.runtime), config.runtime.infer_batch)
-    seen = views.parse_all(config.infer.views)
     train, test = (load.prepared(job.inputs["prepared"], split) for split in ("train", "test"))
-    classes, size = samples.space.classes, config.images.hw
     oof, tests, cost = [], [], 0.0
     for k in folds_of(job.settings):
-        network = model.restore(config.model, len(classes), _weights(job.inputs[f"fold{k}"]), size)
-        network = model.to_device(network, how.device)
-        found, _ = predict.predict_views(network, train, plan.splits[k].valid_ids, classes, seen, how)
+        committee = Committee.read(job.inputs[f"fold{k}"].folder)
+        asked = [(train, plan.splits[k].valid_ids), (test, test.ids_N)]
+        (found, _), (tested, ms) = votes.networks(config, classes, committee, asked, how)
         oof.append(found)
-        found, ms = predict.predict_views(network, test, test.ids_N, classes, seen, how)
-        tests.append(found)
+        tests.append(tested)
         cost += ms
-    return oof, _mean(tests), cost
+    return oof, votes.mean(tests), cost
 
 
 def _heads(
@@ -109,17 +96,10 @@ def _heads(
     cost = sum(inputs[f"test:{view}"].metrics["ms_per_image"] for view in names)
     oof, tests = [], []
     for k in folds_of(job.settings):
-        head = heads.restore_head(_weights(job.inputs[f"fold{k}"]))
-        oof.append(predict.predict_head(head, train.take(plan.splits[k].valid_ids), classes)[0])
-        found, ms = predict.predict_head(head, test, classes)
-        tests.append(found)
+        committee = Committee.read(job.inputs[f"fold{k}"].folder)
+        asked = [train.take(plan.splits[k].valid_ids), test]
+        (found, _), (tested, ms) = votes.heads(classes, committee, asked)
+        oof.append(found)
+        tests.append(tested)
         cost += ms
-    return oof, _mean(tests), cost
-
-
-def _mean(parts: list[ViewProbabilities]) -> ViewProbabilities:
-    """The average over folds, on the same images."""
-    total: Floats = np.asarray(np.mean([p.p_VNC for p in parts], axis=0), dtype=np.float32)
-    first = parts[0]
-    assert all((p.ids_N == first.ids_N).all() for p in parts), "folds predicted other test images"
-    return ViewProbabilities(first.ids_N, first.classes, first.views, total, "test")
+    return oof, votes.mean(tests), cost

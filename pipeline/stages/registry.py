@@ -28,6 +28,9 @@ PROBE_VIEWS = ("identity", "hflip")
 PART = "part"
 AS_READ: Params = {PART: "as_read"}
 BOXED = ("statistics", "own_box")
+# Inputs of a fold: what its teachers say, `teacher:<name>:<split>`.
+TEACHER = "teacher:"
+UNLABELLED = "unlabelled"
 
 
 @dataclass(frozen=True)
@@ -179,11 +182,38 @@ def _resample_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs
 
 def _fold_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
     common = {"data": Need("data", settings), "folds": Need("folds", settings)}
+    pseudo = settings.config.train.pseudo
+    common |= _teachers(graph, settings, params)
     if is_probe(settings):
-        return common | {
-            f"train:{view}": _features(settings, "train", view) for view in probe_views(settings)
-        }
+        splits = ("train", "test") if pseudo is not None and pseudo.test_images else ("train",)
+        views = probe_views(settings)
+        return common | {f"{s}:{view}": _features(settings, s, view) for s in splits for view in views}
     return common | {"prepared": Need("prepared", settings), **_neighbours(settings)}
+
+
+def _teachers(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """What models of the same fold of the same plan say of the images without labels."""
+    pseudo = settings.config.train.pseudo
+    if pseudo is None:
+        return {}
+    splits = [UNLABELLED] if any(not e.labelled for e in settings.config.competition.extra) else []
+    splits += ["test"] if pseudo.test_images else []
+    found = {}
+    for name in pseudo.teachers or [settings.experiment]:
+        teacher = graph.teacher(settings, name)
+        for split in splits:
+            found[f"{TEACHER}{name}:{split}"] = Need("teach", teacher, {**params, "split": split})
+    return found
+
+
+def _teach_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    which = {name: value for name, value in params.items() if name == "fold"}
+    model = Need("fold", settings, which) if which else Need("whole", settings)
+    common = {"data": Need("data", settings), "folds": Need("folds", settings), "model": model}
+    if not is_probe(settings):
+        return common | {"prepared": Need("prepared", settings)}
+    split = "test" if params["split"] == "test" else "train"
+    return common | {f"{split}:identity": _features(settings, split, "identity")}
 
 
 def _fold_needs(settings: Settings) -> Inputs:
@@ -257,7 +287,8 @@ STAGES: dict[str, Stage] = {
             _reads("resample", "competition.title"), _resample_inputs, tracked=True,
         ),
         Stage("features", 1, "outputs of the frozen backbone", _reads("model"), _needs("data", "prepared")),
-        Stage("fold", 2, "one fold, trained", _fold_sections, _fold_inputs),
+        Stage("fold", 3, "one fold, trained", _fold_sections, _fold_inputs),
+        Stage("teach", 1, "what one fold says of unlabelled images", _reads(), _teach_inputs),
         Stage(
             "train", 1, "all folds, pooled out of fold", _reads("statistics", "competition.metric"),
             _train_inputs, tracked=True, inside="fold",
