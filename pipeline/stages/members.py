@@ -29,10 +29,13 @@ from pipeline.data.subsets import Bools
 from pipeline.learn import boost, checkpoint
 from pipeline.learn.committee import Committee
 from pipeline.learn.weights import State
+from pipeline.record.tracking import Run
 from pipeline.settings.schema import ChainSettings
 from pipeline.stages.learners import Learner, Lesson, OnEpoch, silent
 
 log = logging.getLogger(__name__)
+
+CURVE_POINTS = 40
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,31 @@ class Trained:
     seconds: float
     rows: int
     lines: tuple[str, ...] = ()
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Summary figures; losses are means over the models' last epochs."""
+        epochs = max(entry["epoch"] for entry in self.history)
+        last = [entry for entry in self.history if entry["epoch"] == epochs]
+        means = {n: float(np.mean([e[n] for e in last])) for n in ("valid_loss", "train_loss", "gap")}
+        return means | {
+            "images_per_second": last[-1].get("images_per_second", 0.0),
+            "seconds_per_row": self.seconds / max(self.rows, 1),
+            "weights_mb": self.committee.megabytes,
+            "models": float(len(self.committee.states)),
+        }
+
+
+def logged(run: Run, epochs: int) -> OnEpoch:
+    """Tells the run about some epochs: a curve of a long linear probe needs no thousand points."""
+    every = max(epochs // CURVE_POINTS, 1)
+
+    def told(fold: int, epoch: int, entry: dict[str, float]) -> bool:
+        if epoch % every == 0 or epoch == epochs - 1:
+            run.epoch(epoch, {k: v for k, v in entry.items() if k != "epoch"})
+        return True
+
+    return told
 
 
 def train(learner: Learner, lesson: Lesson) -> Trained:

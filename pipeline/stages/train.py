@@ -77,14 +77,35 @@ def build(job: Job) -> Built:
     told.append("folds " + " ".join(f"{s:.3f}" for s in scores))
     worst = per_class[per_class.support > 0].nsmallest(1, "f1").iloc[0]
     told.append(f"worst class {worst['class']}: F1 {worst['f1']:.3f} on {worst['support']} images")
+    told += _adopted(job, folds)
     last = history[history.epoch == history.epoch.max()]
     gap = float((last.train_loss - last.valid_loss).mean()) if "valid_loss" in last else float("nan")
     figures = {**card.figures, "complete": float(len(folds) == len(plan))}
     if np.isfinite(gap):
         figures["loss_gap"] = -gap
+    attach: tuple[str, ...] = ("per_class.csv", "history.csv")
+    if (job.draft / "pseudo.csv").is_file():
+        figures |= {
+            name: float(np.mean([job.inputs[f"fold{k}"].metrics[name] for k in folds]))
+            for name in ("pseudo_offered", "pseudo_adopted", "pseudo_same_group")
+        }
+        attach = (*attach, "pseudo.csv")
     description = _description(job, told, scoring.why(card))
     tags = scoring.tags(card, rival, job.resolved)
-    return Built(figures, tuple(told), description, ("per_class.csv", "history.csv"), tags)
+    return Built(figures, tuple(told), description, attach, tags)
+
+
+def _adopted(job: Job, folds: list[int]) -> list[str]:
+    """Pseudo-labels of all folds: a table beside the scores, and a line."""
+    tables = {k: job.inputs[f"fold{k}"].folder / "pseudo.csv" for k in folds}
+    found = [pd.read_csv(path).assign(fold=k) for k, path in tables.items() if path.is_file()]
+    if not found:
+        return []
+    whole = pd.concat(found)
+    whole.to_csv(job.draft / "pseudo.csv", index=False)
+    by_class = whole.groupby("class", sort=False)["adopted"].sum() / len(folds)
+    shown = ", ".join(f"{name} {count:.0f}" for name, count in by_class.items() if count)
+    return [f"pseudo-labels adopted a fold, mean: {by_class.sum():.0f} ({shown or 'none'})"]
 
 
 def _description(job: Job, told: list[str], why: str) -> str:
