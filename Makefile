@@ -13,7 +13,8 @@ TESTS ?=
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install env new all eda folds resample preview models train ablate infer ensemble error-analysis score runs ui \
+.PHONY: help install env new all eda folds resample preview models train ablate infer refit learning-curve \
+	ensemble error-analysis score runs ui \
 	config du gc pin \
 	check test test-slow test-browser test-gpu lock clean
 
@@ -57,6 +58,12 @@ ablate: env  ## train a grid of settings and compare its arms: GRID=configs/abla
 
 infer: env  ## predict the test set over all views, write a submission
 	@$(PIPELINE) infer $(ARGS)
+
+refit: env  ## train an experiment on all data, write a submission: ARGS="experiment=lite0"
+	@$(PIPELINE) refit $(ARGS)
+
+learning-curve: env  ## score against the number of training groups: ARGS="experiment=probe"
+	@$(PIPELINE) learning-curve $(ARGS)
 
 ensemble: env  ## soft-vote finished members, write their submission
 	@$(PIPELINE) ensemble $(ARGS)

@@ -24,6 +24,8 @@ COMMANDS = {
     "ablate": "train a grid of settings and compare its arms",
     "train": "train the folds of an experiment",
     "infer": "predict the test set and the out-of-fold images over all views",
+    "refit": "train an experiment on all data and predict the test set; its score is its folds'",
+    "learning-curve": "score against the number of training groups: would more data help?",
     "ensemble": "soft-vote finished members; missing ones are trained",
     "error-analysis": "compare the newest submission with the best other one",
     "score": "score submissions on the demo's answers, or note what the host said",

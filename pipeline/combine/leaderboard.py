@@ -22,7 +22,7 @@ from pipeline.core.errors import DataError, StorageError, nearest
 from pipeline.core.tables import Table, format_table, read_table
 from pipeline.record.digests import write_atomic
 
-KINDS = ("member", "blend", "outside")
+KINDS = ("member", "blend", "refit", "outside")
 NUMBERS = ("oof", "oof_low", "oof_high", "public", "private")
 LOCK_SECONDS = 30.0
 
@@ -35,7 +35,8 @@ class Entry:
         name: unique; the submission's file is `<name>.csv`.
         created: when, UTC, ISO 8601 such as 2026-11-22T09:30:00+00:00.
         competition: whose submission; scores of two competitions are never compared.
-        kind: "member", "blend", or "outside" for a file that was not made here.
+        kind: "member", "blend", "refit" (trained on all data, no score of its own), or "outside" for a
+            file that was not made here.
         experiment: the experiment's name, or empty.
         key: content key of the result it was made from, or empty.
         metric: what all its scores are.

@@ -128,7 +128,7 @@ class Samples:
         groups_N: images of one group never sit on both sides of a split; equals `ids_N` if none.
         space: the label space.
         labels_N: class index per image, or None for a test set.
-        split: "train", "test", or "extra" for images from elsewhere.
+        split: "train", "test", or "extra" or "unlabelled" for images from elsewhere.
         train_labels_N: labels for training where they differ from `labels_N`, which score: other bins,
             corrected labels. None: the same.
         folds_N: what the column `folds.column` says, as text, or None when no column was asked for.
@@ -221,7 +221,7 @@ class Samples:
             ids_N=strings([*self.ids_N.tolist(), *other.ids_N.tolist()]),
             paths_N=strings([*self.paths_N.tolist(), *other.paths_N.tolist()]),
             groups_N=strings([*self.groups_N.tolist(), *other.groups_N.tolist()]),
-            labels_N=np.concatenate([self.labels, other.labels]),
+            labels_N=None if self.labels_N is None else np.concatenate([self.labels, other.labels]),
             train_labels_N=None if training is None else np.concatenate(training),
             folds_N=None,
             soft_NC=soft,

@@ -55,6 +55,7 @@ class Data:
         train: with labels.
         test: without.
         extra: labelled images from elsewhere, which only ever train; None: there are none.
+        unlabelled: images from elsewhere without labels, for pseudo-labels; None: there are none.
         answers: of a test set that was held out; None: the host has them.
         notes: what a person should know, one line each.
     """
@@ -62,6 +63,7 @@ class Data:
     train: Samples
     test: Samples
     extra: Samples | None = None
+    unlabelled: Samples | None = None
     answers: Answers | None = None
     notes: tuple[str, ...] = ()
 
@@ -91,7 +93,7 @@ def input_files(settings: CompetitionSettings, root: Path) -> list[Path]:
         ConfigError, DataError: as `load`.
     """
     data, tables = _load(settings, root)
-    parts = (data.train, data.test, *([data.extra] if data.extra else []))
+    parts = [p for p in (data.train, data.test, data.extra, data.unlabelled) if p is not None]
     images = {path for part in parts for path in part.paths_N.tolist()}
     return [*dict.fromkeys(tables), *(Path(p) for p in sorted(images))]
 
@@ -123,15 +125,15 @@ def _load(
         assert test is not None, "a test set without faults"
         held = test.samples
     notes += _shared_groups(own, held)
-    more = _joined([e[1].samples for e in extra if e[1]], own, faults)
-    if more is not None and not faults:
-        found, more = len(more), sources.without_copies(more, (own, held))
-        if len(more) < found:
-            notes.append(f"{found - len(more)} images from elsewhere are copies of our own and are left out")
+    elsewhere = [
+        _joined([part.samples for _, part in extra if part and part.samples.split == split], own, faults)
+        for split in ("extra", "unlabelled")
+    ]
     if faults:
         raise faults.error(f"competition {settings.name} in {root}")
+    more, unlabelled = (_without_copies(part, (own, held), notes) for part in elsewhere)
     files = [f for x in listings for f in x.files] + ([patches] if patches else [])
-    return Data(own, held, more if more is not None and len(more) else None, answers, tuple(notes)), files
+    return Data(own, held, more, unlabelled, answers, tuple(notes)), files
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,8 @@ def _samples(
     _check_ids(listing, faults)
     paths, locator = _find_images(listing, faults)
     groups = _groups(listing, settings, split != "test", faults)
-    read = labels.read(listing, groups, settings, patches, faults) if split != "test" else None
+    labelled = split in ("train", "extra")
+    read = labels.read(listing, groups, settings, patches, faults) if labelled else None
     if len(faults) > before:
         return None
     scoring = None if read is None else read.scoring_N
@@ -257,17 +260,27 @@ def _source(
     listing = layouts.extra(settings, source, root, faults)
     # Without the group column of the competition, each image is a group of its own.
     plain = settings.model_copy(update={"group_pattern": None})
-    part = _samples(listing, plain, space, "extra", None, faults)
+    part = _samples(listing, plain, space, "extra" if source.labelled else "unlabelled", None, faults)
     if part is None:
         return listing, None
     own = part.samples
     ids = strings([f"{source.source}/{name}" for name in own.ids_N.tolist()])
     grouped = listing is not None and (settings.group_column or "") in listing.table.columns
     samples = replace(own, ids_N=ids, groups_N=own.groups_N if grouped else ids)
-    note = (
-        f"{source.source}: {len(own)} more images ({source.licence}) train in every fold and never validate"
-    )
+    use = "train in every fold and never validate" if source.labelled else "have no labels: for train.pseudo"
+    note = f"{source.source}: {len(own)} more images ({source.licence}) {use}"
     return listing, _Part(samples, (*part.notes, note))
+
+
+def _without_copies(more: Samples | None, own: tuple[Samples, Samples], notes: list[str]) -> Samples | None:
+    """Images from elsewhere that are none of our own, if any; tells `notes` of the others."""
+    if more is None:
+        return None
+    kept = sources.without_copies(more, own)
+    if len(kept) < len(more):
+        told = f"{len(more) - len(kept)} images from elsewhere are copies of our own and are left out"
+        notes.append(told)
+    return kept if len(kept) else None
 
 
 def _joined(parts: Sequence[Samples], own: Samples, faults: Faults) -> Samples | None:

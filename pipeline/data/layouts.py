@@ -95,15 +95,17 @@ def test(settings: CompetitionSettings, root: Path, faults: Faults) -> Listing |
 
 
 def extra(settings: CompetitionSettings, source: ExtraSettings, root: Path, faults: Faults) -> Listing | None:
-    """The rows of one further source, with the training table's columns."""
+    """The rows of one further source, with the training table's columns; without labels, ids and paths."""
     images = root / source.images
+    if not source.labelled and source.table is None:
+        return _loose(images, source.images, faults)
     if source.table is None:
         found = _folders(images, source.images, faults)
         if found is not None and settings.attributes:
             found = _renamed(found, CLASS, settings.attributes[0].column)
         return found
     found = _table(root, source.table, images, settings.id_column, settings.path_column, faults)
-    columns = [a.column for a in settings.attributes]
+    columns = [a.column for a in settings.attributes] if source.labelled else []
     return _with_columns(found, [settings.id_column, settings.path_column, *columns], faults)
 
 

@@ -43,13 +43,16 @@ class SubmissionSettings(Section):
 
 
 class ExtraSettings(Section):
-    """Labelled images from elsewhere: they join every fold's training part, never a validation part."""
+    """Images from elsewhere: labelled ones join every fold's training part, never a validation part."""
 
     source: Name = fact(..., "short name of where they come from; part of their ids")
     licence: str = fact(..., "what allows their use", min_length=1)
     images: str = fact(..., "folder of their images, relative to `root`")
     table: str | None = fact(
         None, "their table, with the training table's columns; None: `images` is a folder per class"
+    )
+    labelled: bool = fact(
+        True, "False: no labels; `table` names images only, None: all of `images`; train.pseudo adopts them"
     )
 
 
@@ -113,7 +116,7 @@ class CompetitionSettings(Section):
         None, "instead of a column: a regular expression whose one group, found in the path, is the group"
     )
     attributes: list[AttributeSettings] = fact([], "what is predicted; the class is their product")
-    extra: list[ExtraSettings] = fact([], "labelled images from elsewhere, for training parts only")
+    extra: list[ExtraSettings] = fact([], "images from elsewhere, for training parts only")
     label_patches: str | None = fact(
         None, "CSV of id, attribute, value, reason, relative to `root`: corrects training labels"
     )

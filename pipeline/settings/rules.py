@@ -150,6 +150,33 @@ def _probe_reads(s: Sections) -> Iterator[Broken]:
         yield "train.schedule", f"plateau {told}; use cosine, step or one_cycle"
 
 
+def _members_of_a_fold(s: Sections) -> Iterator[Broken]:
+    train = s["train"]
+    asked = [name for name in ("bag", "chain", "pseudo") if getattr(train, name) is not None]
+    if len(asked) > 1:
+        yield f"train.{asked[-1]}", f"cannot be had with train.{asked[0]}: choose one"
+
+
+def _pseudo(s: Sections) -> Iterator[Broken]:
+    pseudo, competition = s["train"].pseudo, s["competition"]
+    if pseudo is None:
+        return
+    if len(set(pseudo.teachers)) != len(pseudo.teachers):
+        yield "train.pseudo.teachers", "names a teacher twice"
+    if not pseudo.test_images and all(e.labelled for e in competition.extra):
+        yield (
+            "train.pseudo",
+            "there are no unlabelled images: name a source, competition.extra=[{source: web, licence: CC0, "
+            "images: more, labelled: false}], or set train.pseudo.test_images=true where the rules allow it",
+        )
+
+
+def _learning_curve(s: Sections) -> Iterator[Broken]:
+    shares = s["learning_curve"].shares
+    if any(low >= high for low, high in pairwise(shares)):
+        yield "learning_curve.shares", f"{shares} is not ascending"
+
+
 def _probe(s: Sections) -> Iterator[Broken]:
     if s["train"].strategy == "linear_probe" and s["model"].weights == "none":
         yield (
@@ -262,7 +289,7 @@ def _sources(s: Sections) -> Iterator[Broken]:
     for number, extra in enumerate(competition.extra):
         if names.index(extra.source) != number:
             yield f"competition.extra[{number}].source", f"`{extra.source}` stands there twice"
-        if extra.table is None and len(competition.attributes) > 1:
+        if extra.labelled and extra.table is None and len(competition.attributes) > 1:
             yield f"competition.extra[{number}].table", "a folder per class tells one attribute only"
     if competition.patch_scoring and competition.label_patches is None:
         yield "competition.patch_scoring", "there are no label_patches"
@@ -294,6 +321,8 @@ def _members(s: Sections) -> Iterator[Broken]:
     members = s["ensemble"].members
     if len(set(members)) != len(members):
         yield "ensemble.members", "names a member twice"
+    if s["ensemble"].refit and members == ["auto"]:
+        yield "ensemble.refit", "needs members by name: [auto] knows finished runs only, and no settings"
 
 
 def _eda(s: Sections) -> Iterator[Broken]:
@@ -348,6 +377,9 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...
     (("folds",), _fold_kind),
     (("train", "folds"), _folds),
     (("train",), _schedule),
+    (("train",), _members_of_a_fold),
+    (("train", "competition"), _pseudo),
+    (("learning_curve",), _learning_curve),
     (("train", "model"), _probe),
     (("train",), _averages),
     (("train",), _probe_reads),

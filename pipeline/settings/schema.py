@@ -23,6 +23,9 @@ from pipeline.settings.fields import Rectangle, Share, Side, fact, neutral
 from pipeline.settings.fields import Section as Section
 from pipeline.settings.losses import AttributeLossSettings as AttributeLossSettings
 from pipeline.settings.losses import LossSettings as LossSettings
+from pipeline.settings.members import ChainSettings as ChainSettings
+from pipeline.settings.members import CurveSettings as CurveSettings
+from pipeline.settings.members import PseudoSettings as PseudoSettings
 
 
 class ImageSettings(Section):
@@ -312,6 +315,12 @@ class TrainSettings(Section):
         "auto", "autocast dtype; auto: the fastest here, measured once a machine; fp16 needs a GPU"
     )
     seed: int = fact(0, "root of all draws of training", ge=0)
+    group_share: float = fact(1.0, "train on this share of the training part's groups", gt=0, le=1)
+    bag: int | None = fact(
+        None, "train so many models on bootstraps of the training part's groups and average them", ge=2, le=50
+    )
+    chain: ChainSettings | None = fact(None, "boosting: members that learn from each other's failures")
+    pseudo: PseudoSettings | None = fact(None, "pseudo-labels: also learn unlabelled images from teachers")
 
 
 class InferSettings(Section):
@@ -338,6 +347,9 @@ class EnsembleSettings(Section):
     )
     method: Literal["mean", "weighted"] = fact(
         "weighted", "weighted: weights fitted on OOF, score cross-fitted"
+    )
+    refit: bool = fact(
+        False, "predict the test set by each member's refit on all data, with the weight of its folds"
     )
 
 
@@ -418,4 +430,5 @@ class Config(Section):
     report: ReportSettings = ReportSettings()
     eda: EdaSettings = EdaSettings()
     preview: PreviewSettings = PreviewSettings()
+    learning_curve: CurveSettings = CurveSettings()
     runtime: RuntimeSettings = RuntimeSettings()

@@ -100,6 +100,13 @@ def _infer(ctx: Context, options: Options) -> None:
         ctx.say(PARTIAL.format(folds=folds_of(ctx.settings)))
 
 
+def _refit(ctx: Context, options: Options) -> None:
+    """One model of all data, submitted; its score is its twin's, never its own."""
+    ctx.check(Need("refit", ctx.settings), also=submission.READS)
+    submission.refuse(ctx.settings, ctx.need("data"), ctx.home)
+    _submit(ctx, ctx.need("refit"))
+
+
 def _ensemble(ctx: Context, options: Options) -> None:
     ctx.check(Need("ensemble", ctx.settings), also=submission.READS)
     _blend(ctx)
@@ -297,6 +304,8 @@ COMMANDS: dict[str, Callable[[Context, Options], None]] = {
     "preview": _stage("preview"),
     "train": _stage("train"),
     "infer": _infer,
+    "refit": _refit,
+    "learning-curve": _stage("learning_curve"),
     "ensemble": _ensemble,
     "error-analysis": _error_analysis,
     "score": _score,

@@ -221,8 +221,9 @@ class Context:
     ) -> contextlib.AbstractContextManager[Run]:
         """The MLflow run of a tracked stage, a child of `parent`, or one that records nothing."""
         if parent is not None:
-            fold = str(need.params["fold"])
-            return parent.child(f"fold {fold}", tags={"stage": stage.name, "fold": fold, "key": key})
+            fold = str(need.params.get("fold", "all"))
+            name = "all data" if fold == "all" else f"fold {fold}"
+            return parent.child(name, tags={"stage": stage.name, "fold": fold, "key": key})
         metric = metrics.get(need.settings.config.competition.metric)
         info = RunInfo(
             stage=stage.name,
@@ -251,7 +252,10 @@ class Context:
 
     def label(self, need: Need) -> str:
         """How people call this result."""
-        by_experiment = ("resample", "features", "fold", "train", "infer")
+        by_experiment = (
+            *("resample", "features", "fold", "teach", "train", "infer", "whole", "refit"),
+            "learning_curve",
+        )
         return (
             need.settings.experiment if need.stage in by_experiment else need.settings.config.competition.name
         )

@@ -19,6 +19,7 @@ from pipeline.stages import load, quarantine
 from pipeline.stages.context import Built, Job
 from pipeline.stages.graph import competition_root
 from pipeline.stages.host import ANSWER_COLUMNS, ANSWERS
+from pipeline.stages.registry import UNLABELLED
 
 
 def build(job: Job) -> Built:
@@ -37,7 +38,8 @@ def build(job: Job) -> Built:
         # Now, and not after hours of training.
         sample = root / config.sample_submission
         submission.fits(sample, data.test.ids_N, data.train.space, config.submission)
-    for name, samples in (("train", data.train), ("test", data.test), ("extra", data.extra)):
+    splits = {"train": data.train, "test": data.test, load.EXTRA: data.extra, UNLABELLED: data.unlabelled}
+    for name, samples in splits.items():
         if samples is not None:
             files.write_samples(job.draft / f"{name}.npz", samples, job.home)
     if data.answers is not None:
@@ -46,6 +48,8 @@ def build(job: Job) -> Built:
     sizes = {"train": len(data.train), "test": len(data.test), "groups": groups}
     if data.extra is not None:
         sizes["extra"] = len(data.extra)
+    if data.unlabelled is not None:
+        sizes[UNLABELLED] = len(data.unlabelled)
     if data.train.train_labels_N is not None:
         sizes["other_train_labels"] = int((data.train.train_labels_N != data.train.labels).sum())
     if data.train.soft_NC is not None:

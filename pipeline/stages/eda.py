@@ -21,7 +21,7 @@ def build(job: Job) -> Built:
     quarantine.refuse(config, job.inputs["images"])
     facts = load.facts(job.inputs["images"])
     plan = load.plan(job.inputs["folds"])
-    facts = facts[facts["split"] != load.EXTRA]
+    facts = facts[facts["split"].isin(("train", "test"))]
     inputs = explore.ExploreInputs(
         title=config.competition.title or config.competition.name,
         train=train,

@@ -19,6 +19,8 @@ from pipeline.stages import load, scoring
 from pipeline.stages.context import Built, Job
 
 PREFIX = "member:"
+# What predicts the test set in a member's place, with the weight that its folds were given.
+REFIT = "refit:"
 
 
 def build(job: Job) -> Built:
@@ -38,7 +40,8 @@ def build(job: Job) -> Built:
     y_N = samples.take(oofs[0].ids_N).labels
     parts = scoring.crossfit_parts(config, samples, plan, oofs[0].ids_N)
     blend, oof = search.cross_fit(oofs, y_N, parts, metric, config.ensemble.method)
-    tests = [load.test(a, name) for name, a in members.items()]
+    refits = {n.removeprefix(REFIT): a for n, a in job.inputs.items() if n.startswith(REFIT)}
+    tests = [load.test(refits.get(name, a), name) for name, a in members.items()]
     test = vote.soft_vote(tests, blend.weights, "ensemble")
     files.write_probabilities(job.draft / "oof.npz", oof)
     files.write_probabilities(job.draft / "test.npz", test)
@@ -57,6 +60,8 @@ def build(job: Job) -> Built:
         *scoring.lines(card, len(samples)),
         f"ensemble against its best member {best}: {against}",
     ]
+    if refits:
+        told.insert(-1, "test set predicted by models of all data; the scores are those of their folds")
     if len(set(blend.weights)) > 1:
         optimism = f"{blend.naive:.4f} (optimistic)"
         told.insert(-1, f"the same weights on the predictions that chose them: {optimism}")
@@ -64,6 +69,7 @@ def build(job: Job) -> Built:
         job.draft / "blend.json",
         {
             "members": {n: f"infer/{a.key}" for n, a in members.items()},
+            "refits": {n: f"refit/{a.key}" for n, a in refits.items()},
             "weights": dict(zip(blend.members, blend.weights, strict=True)),
             "scores": scores,
             "naive": blend.naive,

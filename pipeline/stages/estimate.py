@@ -9,9 +9,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.data import resample
+from pipeline.data import resample, subsets
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import Settings
+from pipeline.settings.members import trainings
 from pipeline.stages import load, precision
 from pipeline.stages.hardware import machine, set_up
 from pipeline.stages.registry import Need, is_probe
@@ -56,8 +57,10 @@ def training(settings: Settings, inputs: dict[str, Artifact], missing: list[Need
         fold = int(need.params["fold"])
         split = plan.splits[fold]
         part = resample.Part(samples.take(split.train_ids).for_training(), fold, split.times_T)
+        part = subsets.group_share(part, config.train.group_share, config.train.seed)
         last = resample.expected_rows(part, config.resample) * config.train.epochs
         rows += last
+    rows = round(rows * trainings(config.train.bag, config.train.chain))
     n_classes = samples.space.n_classes
     device = set_up(config.runtime)
     known = _earlier(ctx.store, settings, device)

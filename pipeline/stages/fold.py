@@ -1,99 +1,53 @@
 """`fold`: one fold of one experiment, trained to its last epoch.
 
-Owns turning artifacts into a closed training job and back. Training is `pipeline/learn/fit.py`, or
-`pipeline/learn/heads.py` for a linear probe. A killed fold continues from its work folder.
+Owns turning artifacts into a lesson on the fold's training part, and what is kept of it. Which models
+learn it is `stages/members.py`, one training `stages/learners.py`. A killed fold continues from its
+work folder.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Sequence
-from functools import partial
-from typing import NamedTuple
-
-import numpy as np
-import pandas as pd
-
 from pipeline.core import metrics
-from pipeline.core.predictions import FoldResult
 from pipeline.core.types import Samples
-from pipeline.data import resample
+from pipeline.data import subsets
 from pipeline.data.inner import inner_split
-from pipeline.data.resample import Part, Resampled
-from pipeline.learn import checkpoint, fit, heads, stopping
-from pipeline.learn.attributes import AttributeHeads
-from pipeline.learn.initial import Initial
-from pipeline.learn.job import FoldJob
-from pipeline.learn.judge import F1
-from pipeline.learn.weights import State
+from pipeline.data.resample import Part
 from pipeline.record import files
-from pipeline.record.store import SHORT
-from pipeline.stages import initial, load, precision
+from pipeline.stages import curves, load, members, teachers
 from pipeline.stages.context import Built, Job
 from pipeline.stages.hardware import set_up
-from pipeline.stages.registry import INITIAL, is_probe, probe_views
-
-# How often an epoch is logged: a curve of a long linear probe needs no thousand points.
-CURVE_POINTS = 40
-# Curves of single classes: MLflow is slow with hundreds.
-CLASS_CURVES = 5
-
-
-class Held(NamedTuple):
-    """What is not trained on: the validation part, and the inner split that early stopping chooses on."""
-
-    valid: Samples
-    inner: Samples | None
+from pipeline.stages.learners import Lesson
 
 
 def build(job: Job) -> Built:
-    """Write weights.pt, oof.npz, history.json and per_class_f1.csv.
+    """Write weights.pt, oof.npz, history.json, per_class_f1.csv and, with pseudo-labels, pseudo.csv.
 
     Raises:
         UserError: settings that do not fit the model, a loss that is no number.
     """
-    number = int(job.params["fold"])
+    config, number = job.settings.config, int(job.params["fold"])
     samples = load.training(job.inputs["data"], job.home)
-    plan = load.plan(job.inputs["folds"])
+    valid = samples.take(load.plan(job.inputs["folds"]).splits[number].valid_ids)
     part = load.part(dict(job.inputs), number, job.settings, job.home)
-    valid = samples.take(plan.splits[number].valid_ids)
+    part = subsets.group_share(part, config.train.group_share, config.train.seed)
     part, inner = _inner(job, part, samples)
-    chosen = resample.plan(part, job.settings.config.resample)
-    held = Held(valid, inner)
-    result, state = (_probe if is_probe(job.settings) else _network)(job, part, held, chosen)
-    files.write_probabilities(job.draft / "oof.npz", result.oof)
-    files.write_json(job.draft / "history.json", [_without_classes(entry) for entry in result.history])
-    per_class(result.history).to_csv(job.draft / "per_class_f1.csv", index=False)
-    checkpoint.save(job.draft / "weights.pt", {"weights": state})
-    last = stopping.predicting(result.history)
-    figures = {
-        "valid_score": last["valid_score"],
-        "valid_loss": last["valid_loss"],
-        "train_loss": last["train_loss"],
-        "gap": last["gap"],
-        "images_per_second": float(np.mean([e.get("images_per_second", 0.0) for e in result.history])),
-        "seconds_per_row": result.seconds / max(len(result.history) * len(chosen.rows(0)), 1),
-        "weights_mb": sum(t.numel() * t.element_size() for t in state.values()) / 1e6,
-    }
+    told = curves.logged(job.run, config.train.epochs, curves.rarest(part))
+    lesson = Lesson(part, valid, config.train, config.resample, job.work, inner=inner, on_epoch=told)
+    taught = teachers.taught(job, lesson, valid)
+    trained = members.train(teachers.learner(job), taught.lesson)
+    files.write_probabilities(job.draft / "oof.npz", trained.oof)
+    files.write_json(job.draft / "history.json", [curves.without_classes(e) for e in trained.history])
+    curves.per_class(trained.history).to_csv(job.draft / "per_class_f1.csv", index=False)
+    trained.committee.write(job.draft)
+    if taught.adopted is not None:
+        taught.adopted.to_csv(job.draft / teachers.TABLE, index=False)
+    score = metrics.get(config.competition.metric).score
+    figures = trained.figures | {"valid_score": score(valid.labels, trained.oof.p_NC)} | taught.figures
     if inner is not None:
-        figures |= {"chosen_epoch": last["epoch"], "inner_score": last["inner_score"]}
         figures["inner_images"] = float(len(inner))
-    tags = {"device": set_up(job.settings.config.runtime)}
-    tags |= {k: v for k, v in result.extra.items() if k == "mode"}
-    return Built(metrics=figures, attach=("per_class_f1.csv",), tags=tags)
-
-
-def per_class(history: Sequence[dict[str, float]]) -> pd.DataFrame:
-    """A row an epoch, a column for the F1 of each class that the validation part has images of."""
-    rows = [
-        {k.removeprefix(F1): v for k, v in e.items() if k == "epoch" or k.startswith(F1)} for e in history
-    ]
-    return pd.DataFrame(rows)
-
-
-def _without_classes(entry: dict[str, float]) -> dict[str, float]:
-    return {name: value for name, value in entry.items() if not name.startswith(F1)}
+    lines = (*taught.lines, *trained.lines)
+    tags = {"device": set_up(config.runtime), **trained.tags}
+    return Built(metrics=figures, lines=lines, attach=("per_class_f1.csv",), tags=tags)
 
 
 def _inner(job: Job, part: Part, samples: Samples) -> tuple[Part, Samples | None]:
@@ -104,89 +58,3 @@ def _inner(job: Job, part: Part, samples: Samples) -> tuple[Part, Samples | None
     own = load.samples(job.inputs["data"], "train", job.home)
     kept, ids = inner_split(part, own.ids_N, settings.early_stopping.share, settings.seed)
     return kept, samples.take(ids)
-
-
-def _on_epoch(job: Job, rarest: tuple[str, ...], fold: int, epoch: int, entry: dict[str, float]) -> bool:
-    """Log an epoch's curves; of the classes, the rarest ones alone."""
-    every = max(job.settings.config.train.epochs // CURVE_POINTS, 1)
-    if epoch % every == 0 or epoch == job.settings.config.train.epochs - 1:
-        curves = {k: v for k, v in _without_classes(entry).items() if k != "epoch"}
-        # MLflow takes letters of any language, but not every sign.
-        curves |= {
-            F1 + re.sub(r"[^\w. -]", "_", name): entry[F1 + name] for name in rarest if F1 + name in entry
-        }
-        job.run.epoch(epoch, curves)
-    return True
-
-
-def _rarest(part: Part) -> tuple[str, ...]:
-    """The classes of the training part that have the fewest images."""
-    counts_C = np.bincount(part.samples.labels, minlength=part.samples.space.n_classes)
-    return tuple(part.samples.space.classes[c] for c in np.argsort(counts_C, kind="stable")[:CLASS_CURVES])
-
-
-def _network(job: Job, part: Part, held: Held, chosen: Resampled) -> tuple[FoldResult, State]:
-    config = job.settings.config
-    metric = metrics.get(config.competition.metric)
-    device = set_up(config.runtime)
-    batch = config.train.batch_size
-    steps = sum(math.ceil(len(chosen.rows(e)) / batch) for e in range(config.train.epochs))
-    fold = FoldJob(
-        fold=part.fold,
-        model=config.model,
-        loss=config.loss,
-        augment=config.augment,
-        train=config.train,
-        train_samples=part.samples,
-        valid_samples=held.valid,
-        inner_samples=held.inner,
-        images=load.prepared(job.inputs["prepared"], "train"),
-        rows=chosen.rows,
-        metric=metric.score,
-        higher_is_better=metric.higher_is_better,
-        soft_NC=part.samples.soft_NC,
-        initial=_initial(job, part.fold),
-        device=device,
-        threads=config.runtime.threads,
-        workers=None if config.runtime.workers == "auto" else config.runtime.workers,
-        eval_batch=config.runtime.infer_batch,
-        measured=precision.choose(config, device, steps, job.home).mode,
-        deterministic=config.runtime.deterministic,
-    )
-    return fit.fit(fold, job.work, partial(_on_epoch, job, _rarest(part)))
-
-
-def _initial(job: Job, number: int) -> Initial | None:
-    """The weights of the earlier run's same fold, once it is proven to be that."""
-    origin = job.inputs.get(INITIAL)
-    if origin is None:
-        return None
-    initial.refuse_others(origin, job.inputs, number, job.store, job.home)
-    state = checkpoint.load(origin.folder / "weights.pt")
-    assert state is not None, f"{origin.folder} was verified, yet its weights cannot be read"
-    size = origin.manifest["settings"]["images"]["size"]
-    name = f"{origin.manifest['experiment']} fold {number} ({origin.key[:SHORT]})"
-    hw = (size[0], size[1]) if isinstance(size, list) else (size, size)
-    return Initial(name, state["weights"], load.oof(origin, name).classes, hw)
-
-
-def _probe(job: Job, part: Part, held: Held, chosen: Resampled) -> tuple[FoldResult, State]:
-    config = job.settings.config
-    set_up(config.runtime)
-    head = heads.HeadJob(
-        fold=part.fold,
-        loss=config.loss,
-        train=config.train,
-        train_samples=part.samples,
-        valid_samples=held.valid,
-        features=load.features(dict(job.inputs), "train", list(probe_views(job.settings))),
-        rows=chosen.rows,
-        metric=metrics.get(config.competition.metric).score,
-        synthetic=chosen.synthetic,
-        soft_NC=part.samples.soft_NC,
-        heads=AttributeHeads.of(config.model, part.samples.space),
-    )
-    result, state = heads.fit_linear(head)
-    for entry in result.history:
-        _on_epoch(job, (), part.fold, int(entry["epoch"]), entry)
-    return result, state

@@ -78,7 +78,9 @@ class Graph:
         self._keys: dict[tuple[Any, ...], tuple[Need, str]] = {}
         self._files: dict[str, str] = {}
         self._arms: dict[tuple[int, str], tuple[Settings, dict[str, Need]]] = {}
-        self._path: list[str] = []
+        self._teachers: dict[tuple[int, str], tuple[Settings, Settings]] = {}
+        self._curves: dict[int, tuple[Settings, dict[str, Settings]]] = {}
+        self._path: list[tuple[str, int]] = []
 
     def key(self, need: Need) -> str:
         """The content key of what is needed.
@@ -94,9 +96,11 @@ class Graph:
         return self._keys[known][1]
 
     def _key(self, need: Need) -> str:
-        step = f"{need.stage} {dict(need.params)} {need.settings.experiment}"
+        # A teacher has its student's experiment name, and other settings.
+        step = (f"{need.stage} {dict(need.params)} {need.settings.experiment}", id(need.settings))
         if step in self._path:
-            raise PodiumError(f"a request leads back to itself: {' → '.join([*self._path, step])}")
+            told = " → ".join(text for text, _ in [*self._path, step])
+            raise PodiumError(f"a request leads back to itself: {told}")
         self._path.append(step)
         try:
             stage = registry.get(need.stage)
@@ -122,7 +126,7 @@ class Graph:
             return self._competition_files(need.settings)
         if need.stage == "boxes":
             return boxes_identity(need.settings, self._index)
-        if need.stage in ("fold", "features"):
+        if need.stage in ("fold", "whole", "features"):
             return weights_identity(need.settings.config.model.weights, self._index)
         if need.stage == "preview":  # its page names them; elsewhere they change no result
             return json.dumps([[a.name, a.forbids] for a in need.settings.config.competition.attributes])
@@ -170,6 +174,31 @@ class Graph:
         """The finished fold that train.init_from leads to."""
         key = initial.source(self.store, settings, fold, self.key(Need("folds", settings)))
         return Need("fold", settings, {"fold": fold}, key=key)
+
+    def teacher(self, settings: Settings, name: str) -> Settings:
+        """The settings of an experiment that teaches: it has no teachers itself.
+
+        Raises:
+            ConfigError: it has other data or folds than its student.
+        """
+        known = (id(settings), name)
+        if known not in self._teachers:
+            found = settings if name == settings.experiment else settings.member(name)
+            found = found.with_values({"train.pseudo": None})
+            other = [s for s in ("data", "folds") if self.key(Need(s, found)) != self.key(Need(s, settings))]
+            if other:
+                raise ConfigError(
+                    f"train.pseudo.teachers: {name} has other {' and '.join(other)} than its student",
+                    remedy="a fold's teacher must be the same fold of the same fold plan",
+                )
+            self._teachers[known] = (settings, found)
+        return self._teachers[known][1]
+
+    def curve_points(self, settings: Settings) -> dict[str, Settings]:
+        """The trainings of a learning curve, read once."""
+        if id(settings) not in self._curves:
+            self._curves[id(settings)] = (settings, registry.curve_points(settings))
+        return self._curves[id(settings)][1]
 
     def _finished(self, need: Need) -> Artifact:
         found = self.store.find(need.stage, self.key(need))
@@ -272,9 +301,10 @@ def refuse_forbidden(needs: Iterable[Need], graph: Graph) -> None:
     for need in graph.chain(needs):
         config = need.settings.config
         attributes, copies = config.competition.attributes, config.resample.copies
-        if need.stage == "preview" or (need.stage == "fold" and not registry.is_probe(need.settings)):
+        learns = need.stage in ("fold", "whole")
+        if need.stage == "preview" or (learns and not registry.is_probe(need.settings)):
             augment.refuse_forbidden(config.augment.policy, attributes)
-        if need.stage in ("fold", "resample") and copies is not None:
+        if (learns or need.stage == "resample") and copies is not None:
             augment.refuse_forbidden(copies.policy, attributes, "resample.copies.policy")
 
 

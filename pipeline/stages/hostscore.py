@@ -123,7 +123,7 @@ def record(home: Path, tracker: Tracker, config: CompetitionSettings, score: Hos
         figures = {"lb_public": entry.public}
         if entry.oof is not None:
             figures["cv_lb_gap"] = entry.public - entry.oof
-        stage = "ensemble" if entry.kind == "blend" else "infer"
+        stage = {"blend": "ensemble", "refit": "refit"}.get(entry.kind, "infer")
         tracker.update(key=entry.key, stage=stage, metrics=figures)
     return entry
 
@@ -133,6 +133,8 @@ def described(entry: leaderboard.Entry, reveal: bool) -> str:
     parts = [f"{entry.name:<40}"]
     parts.append(f"OOF {entry.oof:.4f}" if entry.oof is not None else "OOF –     ")
     parts.append(f"public {entry.public:.4f}" if entry.public is not None else "public –")
+    if entry.kind == "refit":
+        parts[1] = f"OOF – ({entry.note})"
     if entry.private is not None and reveal:
         parts.append(f"private {entry.private:.4f} (looked at {entry.looks}×)")
     elif entry.looks:

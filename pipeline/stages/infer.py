@@ -12,23 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 
 from pipeline.combine import postprocess
 from pipeline.core.predictions import Probabilities, ViewProbabilities, pool_views
-from pipeline.core.types import Floats, FoldPlan, Samples
+from pipeline.core.types import FoldPlan, Samples
 from pipeline.data import views
-from pipeline.infer import predict
-from pipeline.learn import checkpoint, heads, model
-from pipeline.learn.attributes import AttributeHeads
-from pipeline.learn.forward import Mode, Pass
-from pipeline.learn.weights import State
+from pipeline.infer import votes
+from pipeline.learn.committee import Committee
 from pipeline.record import files
 from pipeline.record.runinfo import note
-from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
-from pipeline.stages import load, scoring
+from pipeline.stages import load, precision, scoring
 from pipeline.stages.context import Built, Job
 from pipeline.stages.hardware import set_up
 from pipeline.stages.registry import folds_of, is_probe
@@ -96,43 +91,23 @@ def _finisher(job: Job, train: Samples) -> Callable[[Probabilities, str], Probab
     return finish
 
 
-def _weights(fold: Artifact) -> State:
-    state = checkpoint.load(fold.folder / "weights.pt")
-    assert state is not None, f"{fold.folder} was verified, yet its weights cannot be read"
-    weights: State = state["weights"]
-    return weights
-
-
-def _mode(precision: str, fold: Artifact, device: str) -> Mode:
-    """How a fold's network infers: as the user wrote, or as it was trained."""
-    if precision != "auto":
-        return Mode(precision)
-    trained = Mode.parse(fold.manifest["tags"]["mode"])
-    # Trained on a GPU, and infers without one.
-    return Mode() if trained.precision == "fp16" and device == "cpu" else trained
-
-
 def _networks(
     job: Job, samples: Samples, plan: FoldPlan
 ) -> tuple[list[ViewProbabilities], ViewProbabilities, float]:
-    config = job.settings.config
-    device = set_up(config.runtime)
-    seen = views.parse_all(config.infer.views)
+    config, device = job.settings.config, set_up(job.settings.config.runtime)
     train, test = (load.prepared(job.inputs["prepared"], split) for split in ("train", "test"))
-    classes, size = samples.space.classes, config.images.hw
     oof, tests, cost = [], [], 0.0
     for k in folds_of(job.settings):
         fold = job.inputs[f"fold{k}"]
-        mode = _mode(config.infer.precision, fold, device)
-        how = Pass(device, config.runtime.infer_batch, mode.precision, mode.layout)
-        network = model.restore(config.model, len(classes), _weights(fold), size, samples.space)
-        network = model.to_device(network, device, mode.layout)
-        found, _ = predict.predict_views(network, train, plan.splits[k].valid_ids, classes, seen, how)
+        how = precision.passing(config, fold, device)
+        asked = [(train, plan.splits[k].valid_ids), (test, test.ids_N)]
+        (found, _), (tested, ms) = votes.networks(
+            config, samples.space, Committee.read(fold.folder), asked, how
+        )
         oof.append(found)
-        found, ms = predict.predict_views(network, test, test.ids_N, classes, seen, how)
-        tests.append(found)
+        tests.append(tested)
         cost += ms
-    return oof, _mean(tests), cost
+    return oof, votes.mean(tests), cost
 
 
 def _heads(
@@ -141,23 +116,14 @@ def _heads(
     names = list(job.settings.config.infer.views)
     inputs = dict(job.inputs)
     train, test = (load.features(inputs, split, names) for split in ("train", "test"))
-    classes = samples.space.classes
-    by_attribute = AttributeHeads.of(job.settings.config.model, samples.space)
     # The backbone is shared by all folds: its time counts once a view.
     cost = sum(inputs[f"test:{view}"].metrics["ms_per_image"] for view in names)
     oof, tests = [], []
     for k in folds_of(job.settings):
-        head = heads.restore_head(_weights(job.inputs[f"fold{k}"]), by_attribute)
-        oof.append(predict.predict_head(head, train.take(plan.splits[k].valid_ids), classes)[0])
-        found, ms = predict.predict_head(head, test, classes)
-        tests.append(found)
+        committee = Committee.read(job.inputs[f"fold{k}"].folder)
+        asked = [train.take(plan.splits[k].valid_ids), test]
+        (found, _), (tested, ms) = votes.heads(job.settings.config.model, samples.space, committee, asked)
+        oof.append(found)
+        tests.append(tested)
         cost += ms
-    return oof, _mean(tests), cost
-
-
-def _mean(parts: list[ViewProbabilities]) -> ViewProbabilities:
-    """The average over folds, on the same images."""
-    total: Floats = np.asarray(np.mean([p.p_VNC for p in parts], axis=0), dtype=np.float32)
-    first = parts[0]
-    assert all((p.ids_N == first.ids_N).all() for p in parts), "folds predicted other test images"
-    return ViewProbabilities(first.ids_N, first.classes, first.views, total, "test")
+    return oof, votes.mean(tests), cost

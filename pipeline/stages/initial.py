@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +22,10 @@ from pipeline.record.store import SHORT, Artifact, Store
 from pipeline.settings.load import Settings
 from pipeline.stages import load
 from pipeline.stages.registry import INITIAL
+
+if TYPE_CHECKING:
+    from pipeline.learn.initial import Initial
+    from pipeline.stages.context import Job
 
 
 def source(store: Store, settings: Settings, fold: int, folds_key: str) -> str:
@@ -155,3 +160,25 @@ def _drawn(split: Split, ids: Strings) -> Ints:
     times_T = np.ones(len(split.train_ids), np.int64) if split.times_T is None else split.times_T
     times_N[positions(split.train_ids[mine_T], ids, "fold plan")] = times_T[mine_T]
     return times_N
+
+
+def of_fold(job: Job) -> Initial | None:
+    """The weights of the earlier run's same fold, once it is proven to be that; None without init_from."""
+    origin = job.inputs.get(INITIAL)
+    if origin is None:
+        return None
+    from pipeline.learn.committee import Committee
+    from pipeline.learn.initial import Initial
+
+    number = int(job.params["fold"])
+    refuse_others(origin, job.inputs, number, job.store, job.home)
+    name = f"{origin.manifest['experiment']} fold {number} ({origin.key[:SHORT]})"
+    states = Committee.read(origin.folder).states
+    if len(states) > 1:
+        raise ConfigError(
+            f"train.init_from: {name} holds {len(states)} models, and a network starts from one",
+            remedy="name a run without train.bag and train.chain",
+        )
+    size = origin.manifest["settings"]["images"]["size"]
+    hw = (size[0], size[1]) if isinstance(size, list) else (size, size)
+    return Initial(name, states[0], load.oof(origin, name).classes, hw)

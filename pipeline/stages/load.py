@@ -22,7 +22,7 @@ from pipeline.record import files
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
 from pipeline.settings.schema import Config
-from pipeline.stages.registry import neighbour_views
+from pipeline.stages.registry import UNLABELLED, neighbour_views
 
 EXTRA = "extra"
 
@@ -54,9 +54,9 @@ def image_key(split: str, name: str) -> str:
 
 
 def splits(data: Artifact, home: Path) -> list[Samples]:
-    """Every split there is: train, test and, with other sources, extra."""
-    names = ("train", "test", *((EXTRA,) if has_extra(data) else ()))
-    return [samples(data, name, home) for name in names]
+    """Every split there is: train, test and, with other sources, extra and unlabelled."""
+    known = ("train", "test", EXTRA, UNLABELLED)
+    return [samples(data, name, home) for name in known if (data.folder / f"{name}.npz").is_file()]
 
 
 def plan(folds: Artifact) -> FoldPlan:

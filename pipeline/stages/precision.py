@@ -21,8 +21,9 @@ from pipeline.record.machine import Facts, Profile
 from pipeline.settings.schema import Config
 
 if TYPE_CHECKING:
-    from pipeline.learn.forward import Mode
+    from pipeline.learn.forward import Mode, Pass
     from pipeline.learn.probe import Seconds
+    from pipeline.record.store import Artifact
 
 # Measuring takes about 20 steps; shorter runs are trained in fp32 unless it is known already.
 STEPS_WORTH_MEASURING = 200
@@ -175,3 +176,21 @@ def _told(mode: Mode, gain: float, seconds: Seconds) -> str:
     extra = f" {mode.layout}" if mode.layout != PLAIN.layout else ""
     extra += ", compiled" if mode.compiled else ""
     return f"{mode.precision}{extra}, {gain:.1f}× fp32 (measured)"
+
+
+def passing(config: Config, trained: Artifact, device: str) -> Pass:
+    """How a trained network infers: in the precision that the user wrote, or as it was trained.
+
+    Args:
+        config: `infer.precision` and `runtime.infer_batch` are read.
+        trained: its manifest says how it was trained.
+        device: "cpu" or "cuda".
+    """
+    from pipeline.learn.forward import Mode, Pass
+
+    mode = Mode(config.infer.precision) if config.infer.precision != "auto" else Mode()
+    if config.infer.precision == "auto":
+        mode = Mode.parse(trained.manifest["tags"]["mode"])
+        if mode.precision == "fp16" and device == "cpu":  # trained on a GPU, and infers without one
+            mode = Mode()
+    return Pass(device, config.runtime.infer_batch, mode.precision, mode.layout)

@@ -19,7 +19,11 @@ from pipeline.settings.schema import Config
 from pipeline.stages import load
 
 SHOWN = 20
-NAMES = {"train": "training images", "extra": "images of other sources"}
+NAMES = {
+    "train": "training images",
+    "extra": "images of other sources",
+    "unlabelled": "images without labels",
+}
 REMEDY = (
     "replace these files, or go on without them: images.quarantine=drop "
     "(truncated ones can be used in part: images.truncated=allow)"

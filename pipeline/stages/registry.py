@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.settings.ablate import SEEDED
 from pipeline.settings.load import Settings
 from pipeline.settings.schema import FEATURE_METHODS
 
@@ -30,6 +31,9 @@ AS_READ: Params = {PART: "as_read"}
 # The finished fold whose weights a fold starts from, among that fold's inputs.
 INITIAL = "initial"
 BOXED = ("statistics", "own_box")
+# Inputs of a fold: what its teachers say, `teacher:<name>:<split>`.
+TEACHER = "teacher:"
+UNLABELLED = "unlabelled"
 
 
 @dataclass(frozen=True)
@@ -181,13 +185,40 @@ def _resample_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs
 
 def _fold_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
     common = {"data": Need("data", settings), "folds": Need("folds", settings)}
+    pseudo = settings.config.train.pseudo
+    common |= _teachers(graph, settings, params)
     if is_probe(settings):
-        return common | {
-            f"train:{view}": _features(settings, "train", view) for view in probe_views(settings)
-        }
+        splits = ("train", "test") if pseudo is not None and pseudo.test_images else ("train",)
+        views = probe_views(settings)
+        return common | {f"{s}:{view}": _features(settings, s, view) for s in splits for view in views}
     if settings.config.train.init_from is not None:
         common[INITIAL] = graph.initial(settings, int(params["fold"]))
     return common | {"prepared": Need("prepared", settings), **_neighbours(settings)}
+
+
+def _teachers(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """What models of the same fold of the same plan say of the images without labels."""
+    pseudo = settings.config.train.pseudo
+    if pseudo is None:
+        return {}
+    splits = [UNLABELLED] if any(not e.labelled for e in settings.config.competition.extra) else []
+    splits += ["test"] if pseudo.test_images else []
+    found = {}
+    for name in pseudo.teachers or [settings.experiment]:
+        teacher = graph.teacher(settings, name)
+        for split in splits:
+            found[f"{TEACHER}{name}:{split}"] = Need("teach", teacher, {**params, "split": split})
+    return found
+
+
+def _teach_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    which = {name: value for name, value in params.items() if name == "fold"}
+    model = Need("fold", settings, which) if which else Need("whole", settings)
+    common = {"data": Need("data", settings), "folds": Need("folds", settings), "model": model}
+    if not is_probe(settings):
+        return common | {"prepared": Need("prepared", settings)}
+    split = "test" if params["split"] == "test" else "train"
+    return common | {f"{split}:identity": _features(settings, split, "identity")}
 
 
 def _fold_needs(settings: Settings) -> Inputs:
@@ -196,6 +227,20 @@ def _fold_needs(settings: Settings) -> Inputs:
 
 def _train_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
     return {"data": Need("data", settings), "folds": Need("folds", settings), **_fold_needs(settings)}
+
+
+def _whole_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    return {"twin": Need("train", settings), **_fold_inputs(graph, settings, params)}
+
+
+def _refit_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    common = {"data": Need("data", settings), "folds": Need("folds", settings)}
+    common |= {"twin": Need("infer", settings), "whole": Need("whole", settings)}
+    if not is_probe(settings):
+        return common | {"prepared": Need("prepared", settings)}
+    return common | {
+        f"test:{view}": _features(settings, "test", view) for view in settings.config.infer.views
+    }
 
 
 def _infer_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
@@ -217,7 +262,29 @@ def _ensemble_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs
                 remedy="name members, e.g. ensemble.members=[lite0,probe], or run make infer first",
             )
         return common | {f"member:{n}": Need("infer", settings, key=key) for n, key in finished.items()}
-    return common | {f"member:{n}": Need("infer", settings.member(n)) for n in names}
+    members = {n: settings.member(n) for n in names}
+    refits = {f"refit:{n}": Need("refit", s) for n, s in members.items() if settings.config.ensemble.refit}
+    return common | {f"member:{n}": Need("infer", s) for n, s in members.items()} | refits
+
+
+def curve_points(settings: Settings) -> dict[str, Settings]:
+    """The trainings of a learning curve by name, shares ascending, seeds within them."""
+    curve, first = settings.config.learning_curve, settings.config.train.seed
+    return {
+        f"share {share} seed {seed}": settings.with_values(
+            {"train.group_share": share} | dict.fromkeys(SEEDED, seed)
+        )
+        for share in curve.shares
+        for seed in range(first, first + curve.seeds)
+    }
+
+
+def _curve_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    common = {"data": Need("data", settings), "folds": Need("folds", settings)}
+    common |= {name: Need("train", point) for name, point in graph.curve_points(settings).items()}
+    if is_probe(settings):
+        return common | {"train:identity": _features(settings, "train", "identity")}
+    return common | {"prepared": Need("prepared", settings)}
 
 
 def _ablate_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
@@ -263,6 +330,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage("features", 1, "outputs of the frozen backbone", _reads("model"), _needs("data", "prepared")),
         Stage("fold", 3, "one fold, trained", _fold_sections, _fold_inputs),
+        Stage("teach", 1, "what one fold says of unlabelled images", _reads(), _teach_inputs),
         Stage(
             "train", 2, "all folds, pooled out of fold", _reads("statistics", "competition.metric"),
             _train_inputs, tracked=True, inside="fold",
@@ -271,9 +339,19 @@ STAGES: dict[str, Stage] = {
             "infer", 1, "every view of every image", _reads("infer", "statistics", "competition.metric"),
             _infer_inputs, tracked=True,
         ),
+        Stage("whole", 1, "one experiment on all data", _fold_sections, _whole_inputs),
+        Stage(
+            "refit", 1, "a model of all data on the test set",
+            _reads("infer", "competition.metric"), _refit_inputs, tracked=True, inside="whole",
+        ),
         Stage(
             "ensemble", 1, "soft voting", _reads("ensemble", "statistics", "competition.metric"),
             _ensemble_inputs, tracked=True,
+        ),
+        Stage(
+            "learning_curve", 1, "score over training groups",
+            _reads("learning_curve", "statistics", "competition.metric", "competition.title"),
+            _curve_inputs, tracked=True,
         ),
         Stage(
             "ablate", 1, "a grid of settings, compared",

@@ -29,6 +29,7 @@ def ledger_of(home: Path) -> Path:
 def name_of(artifact: Artifact) -> str:
     """The submission's name: competition, experiment and the start of the key."""
     who = "ensemble" if artifact.stage == "ensemble" else str(artifact.manifest["experiment"])
+    who = f"{who}-refit" if artifact.stage == "refit" else who
     return f"{artifact.manifest['competition']}-{who.replace('+', '_')}-{artifact.key[:SHORT_NAME]}"
 
 
@@ -36,7 +37,7 @@ def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
     """Write submissions/<name>.csv and .json and the ledger's line, unless they are there as asked.
 
     Args:
-        artifact: a finished infer or ensemble result.
+        artifact: a finished infer, refit or ensemble result.
         settings: for the host's format and sample.
         store: to look up what the result was made of.
     """
@@ -66,13 +67,14 @@ def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
         name=path.stem,
         created=str(artifact.manifest["created"]),
         competition=config.name,
-        kind="blend" if artifact.stage == "ensemble" else "member",
+        kind={"ensemble": "blend", "refit": "refit"}.get(artifact.stage, "member"),
         experiment=str(artifact.manifest["experiment"]),
         key=artifact.key,
         metric=metric,
         oof=artifact.metrics.get(f"oof_{metric}"),
         oof_low=artifact.metrics.get("ci_low"),
         oof_high=artifact.metrics.get("ci_high"),
+        note=artifact.manifest["tags"].get("score", ""),
     )
     leaderboard.add(ledger_of(home), entry)
     return path

@@ -106,10 +106,15 @@ def build(job: Job) -> Built:
     figures = {**card.figures, "complete": float(len(folds) == len(plan))}
     figures["loss_gap"] = float(np.mean([fold["gap"] for fold in trained]))
     figures["images_per_second"] = float(np.mean([fold["images_per_second"] for fold in trained]))
-    told += _chosen(folds, trained)
+    told += [*_chosen(folds, trained), *_adopted(job, folds)]
+    attach: tuple[str, ...] = ("per_class.csv", "history.csv", "oof.npz")
+    if (job.draft / "pseudo.csv").is_file():
+        names = ("pseudo_offered", "pseudo_adopted", "pseudo_same_group")
+        figures |= {name: float(np.mean([fold[name] for fold in trained])) for name in names}
+        attach = (*attach, "pseudo.csv")
     description = _description(job, told, scoring.why(card))
     tags = scoring.tags(card, rival, job.resolved)
-    return Built(figures, tuple(told), description, ("per_class.csv", "history.csv", "oof.npz"), tags)
+    return Built(figures, tuple(told), description, attach, tags)
 
 
 def _chosen(folds: list[int], trained: list[dict[str, float]]) -> list[str]:
@@ -119,6 +124,19 @@ def _chosen(folds: list[int], trained: list[dict[str, float]]) -> list[str]:
     epochs = " ".join(f"{fold['chosen_epoch'] + 1:.0f}" for fold in trained)
     held = sum(fold["inner_images"] for fold in trained) / len(folds)
     return [f"early stopping chose epochs {epochs} on inner splits of {held:.0f} training images a fold"]
+
+
+def _adopted(job: Job, folds: list[int]) -> list[str]:
+    """Pseudo-labels of all folds: a table beside the scores, and a line."""
+    tables = {k: job.inputs[f"fold{k}"].folder / "pseudo.csv" for k in folds}
+    found = [pd.read_csv(path).assign(fold=k) for k, path in tables.items() if path.is_file()]
+    if not found:
+        return []
+    whole = pd.concat(found)
+    whole.to_csv(job.draft / "pseudo.csv", index=False)
+    by_class = whole.groupby("class", sort=False)["adopted"].sum() / len(folds)
+    shown = ", ".join(f"{name} {count:.0f}" for name, count in by_class.items() if count)
+    return [f"pseudo-labels adopted a fold, mean: {by_class.sum():.0f} ({shown or 'none'})"]
 
 
 def _description(job: Job, told: list[str], why: str) -> str:

@@ -1,0 +1,49 @@
+"""`teach`: what one fold's model says of images that nobody labelled.
+
+Owns the stage only: probabilities of the images as they are, and the ids of the labelled images that
+the model has seen, so that a student can refuse a teacher that knows its validation labels
+(`stages/teachers.py`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.core.predictions import Probabilities
+from pipeline.core.types import Strings
+from pipeline.infer import votes
+from pipeline.learn.committee import Committee
+from pipeline.learn.forward import Pass
+from pipeline.record import files
+from pipeline.stages import load, teachers
+from pipeline.stages.context import Built, Job
+from pipeline.stages.hardware import set_up
+from pipeline.stages.registry import is_probe
+
+
+def build(job: Job) -> Built:
+    """Write said.npz and seen.npy."""
+    config, split = job.settings.config, str(job.params["split"])
+    stored = "test" if split == "test" else "train"
+    named = teachers.unlabelled(job.inputs["data"], job.home, split)
+    ids, space = load.samples(job.inputs["data"], split, job.home).ids_N, named.space
+    committee = Committee.read(job.inputs["model"].folder)
+    if is_probe(job.settings):
+        features = load.features(dict(job.inputs), stored, ["identity"]).take(ids)
+        (found, ms), *_ = votes.heads(config.model, space, committee, [features])
+    else:
+        images = load.prepared(job.inputs["prepared"], stored)
+        plain = config.model_copy(update={"infer": config.infer.model_copy(update={"views": ["identity"]})})
+        how = Pass(set_up(config.runtime), config.runtime.infer_batch)
+        (found, ms), *_ = votes.networks(plain, space, committee, [(images, ids)], how)
+    said = Probabilities(named.ids_N, space.classes, found.p_VNC[0], f"teacher {job.key}")
+    files.write_probabilities(job.draft / teachers.SAID, said)
+    np.save(job.draft / teachers.SEEN, _seen(job))
+    return Built(metrics={"images": float(len(ids)), "ms_per_image": ms})
+
+
+def _seen(job: Job) -> Strings:
+    """Ids of the labelled images that the model may have learned from."""
+    if "fold" not in job.params:
+        return load.training(job.inputs["data"], job.home).ids_N
+    return load.plan(job.inputs["folds"]).splits[int(job.params["fold"])].train_ids
