@@ -37,11 +37,8 @@ def logged(run: Run, epochs: int, classes: Sequence[str] = ()) -> OnEpoch:
         if epoch % every == 0 or epoch == epochs - 1:
             points = {k: v for k, v in without_classes(entry).items() if k != "epoch"}
             # MLflow takes letters of any language, but not every sign.
-            points |= {
-                F1 + re.sub(r"[^\w. -]", "_", name): entry[F1 + name]
-                for name in classes
-                if F1 + name in entry
-            }
+            shown = [name for name in classes if F1 + name in entry]
+            points |= {F1 + re.sub(r"[^\w. -]", "_", name): entry[F1 + name] for name in shown}
             run.epoch(epoch, points)
         return True
 

@@ -36,6 +36,8 @@ def refuse(settings: Settings) -> None:
         faults.append(f"train.folds={settings.config.train.folds}: its twin needs every fold; leave it out")
     if settings.config.train.group_share < 1:
         faults.append("train.group_share: a refit trains on all data; leave it out")
+    if settings.config.train.init_from is not None:
+        faults.append("train.init_from: weights of one fold, and a refit has none; leave it out")
     if faults:
         raise ConfigError("refit: a model of all data inherits from a whole cross-validation", faults)
 
