@@ -141,9 +141,7 @@ def test_weighted_cross_entropy_is_torchs(how, smoothing, batch):
     settings = LossSettings(class_weights=how, label_smoothing=smoothing, **given)
     mine = make_loss(settings, facts_of()).mean(*batch)
     weight = class_weights(settings, facts_of()).double()
-    theirs = functional.cross_entropy(
-        batch[0], batch[1].argmax(1), weight=weight, label_smoothing=smoothing
-    )
+    theirs = functional.cross_entropy(batch[0], batch[1].argmax(1), weight=weight, label_smoothing=smoothing)
     torch.testing.assert_close(mine, theirs)
 
 
@@ -214,7 +212,7 @@ class TestFormulas:
         torch.testing.assert_close(ratio, ratio[:1].expand(12), rtol=1e-6, atol=0)
 
     def test_ldam(self, batch):
-        """Margins ∝ n^(-1/4), the rarest class's is the largest; the logit of the label is lowered by its own."""
+        """Margins ∝ n^(-1/4), the rarest class's is the largest; the label's logit is lowered by its own."""
         logits, y, at = self.hard(batch)
         margin = torch.tensor(COUNTS).double() ** -0.25
         margin = margin * 0.5 / margin.max()
@@ -277,7 +275,7 @@ class TestFormulas:
         torch.testing.assert_close(third, 0.3 * made("soft_f1")(*soft) + 0.7 * made()(*soft))
 
     def test_ordinal_is_a_sum_over_thresholds(self, batch):
-        logits, y, at = self.hard(batch)
+        logits, y, _ = self.hard(batch)
         p = logits.softmax(-1)
         expected = torch.zeros(12, dtype=torch.float64)
         for k in range(4):
