@@ -240,26 +240,66 @@ class _Doubled(nn.Module):
         return self.net(x_BCHW.double())
 
 
-def gradients(cuts, weights_N, total=21):
+def gradients(cuts, weights_N, settings=None, total=21):
     images, samples = learn_world.digit_images(total), learn_world.digit_samples(0, total)
     at = [int(np.flatnonzero(images.ids_N == i)[0]) for i in samples.ids_N]
     x, y = torch.from_numpy(images.x_NHWC[at]), torch.from_numpy(samples.labels.copy())
     index = torch.arange(total)
     window = [Batch(x[a:b], y[a:b], index[a:b]) for a, b in zip([0, *cuts], [*cuts, total], strict=True)]
     net = _Doubled(plain_network())
-    loss = make_loss(LossSettings(), class_facts(samples, TrainRows.of(np.arange(total))))
+    loss = make_loss(settings or LossSettings(), class_facts(samples, TrainRows.of(np.arange(total))))
     value = Backward(loss, targets_of(samples), weights_N)(net, window)
     return value, torch.cat([p.grad.flatten() for p in net.parameters()])
 
 
+LOSSES = {
+    "plain": LossSettings(),
+    "by class": LossSettings(class_weights="inverse", label_smoothing=0.1),
+    "focal by class": LossSettings(name="focal", class_weights="effective", beta=0.9),
+    "ldam": LossSettings(name="ldam", scale=5.0),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("cuts", [[7, 14], [16], [8, 16], [20]])
-def test_accumulation_equals_the_large_batch(cuts, weighted):
+def test_accumulation_equals_the_large_batch(cuts, weighted, loss):
     weights = torch.linspace(0.1, 5, 21) if weighted else torch.ones(21)
-    value, gradient = gradients(cuts, weights)
-    whole_value, whole_gradient = gradients([], weights)
+    value, gradient = gradients(cuts, weights, LOSSES[loss])
+    whole_value, whole_gradient = gradients([], weights, LOSSES[loss])
     assert value == pytest.approx(whole_value)
     torch.testing.assert_close(gradient, whole_gradient, rtol=1e-9, atol=1e-12)
+
+
+def test_accumulated_class_weights_are_torchs_mean_over_the_large_batch():
+    """Each 0 weighs nine times as much as any other digit."""
+    hand = {str(digit): 9.0 if digit == 0 else 1.0 for digit in range(10)}
+    value, gradient = gradients([5, 16], torch.ones(21), LossSettings(class_weights="hand", hand=hand))
+    images, samples = learn_world.digit_images(21), learn_world.digit_samples(0, 21)
+    at = [int(np.flatnonzero(images.ids_N == i)[0]) for i in samples.ids_N]
+    net = _Doubled(plain_network())
+    loss = nn.functional.cross_entropy(
+        net(torch.from_numpy(images.x_NHWC[at]).permute(0, 3, 1, 2) / 255),
+        torch.from_numpy(samples.labels.copy()),
+        weight=torch.tensor(list(hand.values())).double(),
+    )
+    loss.backward()
+    assert value == pytest.approx(loss.item())
+    theirs = torch.cat([p.grad.flatten() for p in net.parameters()])
+    torch.testing.assert_close(gradient, theirs, rtol=1e-6, atol=1e-9)
+
+
+def test_deferred_class_weights_survive_a_kill(tmp_path):
+    job = fold_job(epochs=4, policy="none")
+    job = replace(job, loss=LossSettings(name="ldam", scale=4.0, class_weights="inverse", defer=0.5))
+    _, whole = fit(job, tmp_path / "whole")
+    with pytest.raises(Killed):
+        fit(armed(job, 49 + 23 + 49 + 23 + 30), tmp_path / "killed")
+    assert equal_states(fit(job, tmp_path / "killed")[1], whole)
+    never = replace(job, loss=job.loss.model_copy(update={"class_weights": "none", "defer": 0.0}))
+    assert not equal_states(fit(never, tmp_path / "never")[1], whole), "the weights started"
+    always = replace(job, loss=job.loss.model_copy(update={"defer": 0.0}))
+    assert not equal_states(fit(always, tmp_path / "always")[1], whole), "they waited"
 
 
 def test_the_mean_of_means_would_have_been_seen():

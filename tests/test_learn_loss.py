@@ -212,7 +212,7 @@ class TestFormulas:
         torch.testing.assert_close(ratio, ratio[:1].expand(12), rtol=1e-6, atol=0)
 
     def test_ldam(self, batch):
-        """Margins ∝ n^(-1/4), the rarest class's is the largest; the logit of the label is lowered by its own."""
+        """Margins ∝ n^(-1/4), the rarest class's is the largest; the label's logit is lowered by its own."""
         logits, y, at = self.hard(batch)
         margin = torch.tensor(COUNTS).double() ** -0.25
         margin = margin * 0.5 / margin.max()
@@ -275,7 +275,7 @@ class TestFormulas:
         torch.testing.assert_close(third, 0.3 * made("soft_f1")(*soft) + 0.7 * made()(*soft))
 
     def test_ordinal_is_a_sum_over_thresholds(self, batch):
-        logits, y, at = self.hard(batch)
+        logits, y, _ = self.hard(batch)
         p = logits.softmax(-1)
         expected = torch.zeros(12, dtype=torch.float64)
         for k in range(4):

@@ -360,7 +360,7 @@ def refused(home, command, *words, small=SMALL, options=()):
     [
         (("train.epoch=3",), "train.epoch: unknown key; did you mean epochs"),
         (("experiment=tiny_resnt",), "did you mean tiny_resnet"),
-        (("loss.name=hinge",), "'cross_entropy' or 'focal'"),
+        (("loss.name=hinge",), "`hinge` is no loss; choose one of cross_entropy, focal"),
         (("infer.views=[identity]", "report.per_class=3"), "infer.views: nothing in this chain reads it"),
         (("model.weights=file:/gone/w.pth",), "/gone/w.pth is no file"),
         (("model.weights=package:no-such-package",), "no-such-package is not installed"),

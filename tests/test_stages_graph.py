@@ -406,3 +406,23 @@ def test_auto_members_without_a_finished_one_say_what_to_do(own_home):
     settings = load([*SMALL[:3], f"runtime.home={own_home}", "ensemble.members=[auto]"])
     with pytest.raises(ConfigError, match="no member is finished"):
         graph_of(own_home).key(Need("ensemble", settings))
+
+
+def test_a_loss_of_ones_own_is_known_by_its_source(home, before, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = tmp_path / "own.py"
+    source.write_text("def f(logits, target):\n    return logits.sum(-1)\n", encoding="utf-8")
+    first = keys(home, "loss.name=own:f")
+    assert changed(before, first) == downstream("fold", "error_analysis")
+    source.write_text("def f(logits, target):\n    return -logits.sum(-1)\n", encoding="utf-8")
+    assert changed(first, keys(home, "loss.name=own:f")) == downstream("fold", "error_analysis")
+
+
+def test_the_loss_of_an_attribute_is_in_the_key(home, before):
+    heads = keys(home, "model.heads=attributes")
+    one, other = (
+        keys(home, "model.heads=attributes", f"loss.attributes={{digit: {{name: {n}}}}}")
+        for n in ("focal", "ldam")
+    )
+    for a, b in ((before, heads), (heads, one), (one, other)):
+        assert a["fold"] != b["fold"] and a["data"] == b["data"]

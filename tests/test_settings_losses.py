@@ -1,0 +1,104 @@
+"""Rules between the settings of losses: every fault told, with its path and what to do."""
+
+import pytest
+
+from pipeline.core.errors import ConfigError
+from pipeline.settings.load import load
+from pipeline.settings.loss_rules import loss_notes
+
+# Attribute `digit`, values 0 to 9.
+DIGITS = ["competition=digits", "experiment=tiny_resnet"]
+BY_ATTRIBUTE = "model.heads=attributes"
+ALL = ", ".join(f'"{digit}": 1.5' for digit in range(10))
+
+
+def resolved(*words):
+    return load([*DIGITS, *words])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["loss.name=mylosses:poly1"],
+        ["loss.name=focal", "loss.gamma=1.0", "loss.class_weights=inverse"],
+        ["loss.name=ldam", "loss.class_weights=effective", "loss.beta=0.9999", "loss.defer=0.8"],
+        ["loss.name=asymmetric", "loss.label_smoothing=0.1"],
+        [
+            "loss.class_weights=hand",
+            "loss.hand=" + ALL.replace("{", '{"').replace(": ", '": ').replace(", ", ', "'),
+        ],
+        [BY_ATTRIBUTE, "model.ordinal=[digit]", "loss.attributes={digit: {name: ordinal, share: 2.0}}"],
+    ],
+)
+def test_what_is_right_is_accepted(words):
+    resolved(*words)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["loss.name=focl"], "loss.name `focl` is no loss; did you mean focal"),
+        (["loss.name=hinge"], "choose one of cross_entropy, focal"),
+        (["loss.name=ordinal"], "ordinal is for an ordered attribute"),
+        (["loss.gamma=1.0"], "loss.gamma =1.0 is not read by cross_entropy, only by: focal"),
+        (["loss.name=mine:f", "loss.label_smoothing=0.1"], "is not read by mine:f"),
+        (["loss.name=asymmetric"], "loss.label_smoothing is 0"),
+        (["loss.name=balanced_softmax", "loss.class_weights=inverse"], "corrects for class frequency itself"),
+        (["loss.class_weights=hand"], "loss.hand is missing"),
+        (['loss.hand={"1": 2.0}'], "loss.hand is read by class_weights=hand only"),
+        (["loss.beta=0.9"], "loss.beta is read by class_weights=effective only"),
+        (["loss.defer=0.5"], "loss.defer defers class weights"),
+        (["loss.attributes={digit: {name: focal}}"], "needs a head per attribute"),
+        (["model.ordinal=[digit]"], "model.ordinal needs a head per attribute"),
+        ([BY_ATTRIBUTE, "model.ordinal=[digits]"], "knows no attribute `digits`; did you mean digit"),
+        ([BY_ATTRIBUTE, "model.ordinal=[digit, digit]"], "names an attribute twice"),
+        ([BY_ATTRIBUTE, "loss.attributes={digi: {name: focal}}"], "did you mean digit"),
+        ([BY_ATTRIBUTE, "loss.attributes={digit: {name: ordinal}}"], "needs model.ordinal=[digit]"),
+        ([BY_ATTRIBUTE, "loss.attributes={digit: {name: a:b}}"], "takes a loss of the registry"),
+        ([BY_ATTRIBUTE, "loss.attributes={digit: {gamma: 1.0}}"], "loss.attributes.digit.gamma =1.0"),
+        ([BY_ATTRIBUTE, "loss.attributes={digit: {gama: 1.0}}"], "unknown key"),
+        ([BY_ATTRIBUTE, "loss.class_weights=hand", 'loss.hand={"1": 2.0}'], "hand names classes"),
+    ],
+)
+def test_what_is_wrong_is_told(words, expected):
+    with pytest.raises(ConfigError) as caught:
+        resolved(*words)
+    assert expected in str(caught.value)
+
+
+def test_names_by_hand_are_all_told_at_once():
+    with pytest.raises(ConfigError) as caught:
+        resolved("loss.class_weights=hand", 'loss.hand={"1": 2.0, "ten": 1.0}')
+    assert "no class `ten`" in str(caught.value)
+    assert all(f"no weight for `{digit}`" in str(caught.value) for digit in "023456789")
+    own = '{digit: {class_weights: hand, hand: {"1": 2.0}}}'
+    with pytest.raises(ConfigError, match="no weight for `0`"):
+        resolved(BY_ATTRIBUTE, f"loss.attributes={own}")
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [
+        ("{bins: [30.0], soft_width: 0.0}", "greater than 0"),
+        ("{soft_width: 2.0}", "soft_width needs `bins`"),
+        ("{bins: [30.0, 33.0], soft_width: 2.0}", "two edges at once: 30 and 33 are not 4 apart"),
+        ("{bins: [30.0, 60.0], train_bins: [30.0, 31.0], soft_width: 1.0}", "30 and 31"),
+    ],
+)
+def test_soft_width(age, expected):
+    values = "[a, b]" if "33" not in age and "60" not in age else "[a, b, c]"
+    word = f"competition.attributes=[{{name: age, column: age, values: {values}, {age[1:-1]}}}]"
+    with pytest.raises(ConfigError) as caught:
+        resolved(word)
+    assert expected in str(caught.value)
+
+
+def test_a_loss_of_the_batch_is_told_under_accumulation():
+    def notes(*words):
+        config = resolved(*words).config
+        return loss_notes({"loss": config.loss, "train": config.train})
+
+    assert "not one batch of 64" in notes("loss.name=soft_f1", "train.accumulate=2")[0]
+    assert notes("loss.name=soft_f1") == notes("train.accumulate=2") == []
+    own = "loss.attributes={digit: {name: soft_f1}}"
+    assert notes(BY_ATTRIBUTE, own, "train.accumulate=2")
