@@ -22,9 +22,9 @@ from pipeline.learn import checkpoint
 from pipeline.learn.accumulate import Backward, windows
 from pipeline.learn.fit import checkpoint_path, fit
 from pipeline.learn.job import fingerprint
-from pipeline.learn.loss import make_loss
+from pipeline.learn.loss import REGISTRY, make_loss
 from pipeline.learn.targets import class_facts, targets_of
-from pipeline.settings.schema import LossSettings
+from pipeline.settings.schema import BATCH_LOSSES, LossSettings
 
 
 class Killed(BaseException):
@@ -84,8 +84,10 @@ def test_the_network_learns_and_predicts_its_validation_part(tmp_path):
 
 def test_history_names_what_a_person_asks(whole):
     result, _ = whole
-    expected = ["epoch", "train_loss", "lr", "images_per_second", "valid_loss", "valid_score", "gap"]
-    assert [set(entry) for entry in result.history] == [set(expected)] * 3
+    expected = {"epoch", "train_loss", "lr", "images_per_second", "valid_loss", "valid_score", "gap"}
+    expected |= {"grad_norm", "grad_norm_max", *(f"f1/{digit}" for digit in range(10))}
+    assert [set(entry) for entry in result.history] == [expected] * 3
+    assert all(0 < entry["grad_norm"] <= entry["grad_norm_max"] for entry in result.history)
     assert [entry["epoch"] for entry in result.history] == [0, 1, 2]
     assert result.seconds > 0
 
@@ -221,24 +223,25 @@ class _Doubled(nn.Module):
         return self.net(x_BCHW.double())
 
 
-def gradients(cuts, weights_N, total=21):
+def gradients(cuts, weights_N, total=21, name="cross_entropy", **more):
     images, samples = learn_world.digit_images(total), learn_world.digit_samples(0, total)
     at = [int(np.flatnonzero(images.ids_N == i)[0]) for i in samples.ids_N]
     x, y = torch.from_numpy(images.x_NHWC[at]), torch.from_numpy(samples.labels.copy())
     index = torch.arange(total)
     window = [Batch(x[a:b], y[a:b], index[a:b]) for a, b in zip([0, *cuts], [*cuts, total], strict=True)]
     net = _Doubled(plain_network())
-    loss = make_loss(LossSettings(), class_facts(samples, TrainRows.of(np.arange(total))))
-    value = Backward(loss, targets_of(samples), weights_N)(net, window)
+    loss = make_loss(LossSettings(name=name), class_facts(samples, TrainRows.of(np.arange(total))))
+    value = Backward(loss, targets_of(samples), weights_N, **more)(net, window)
     return value, torch.cat([p.grad.flatten() for p in net.parameters()])
 
 
+@pytest.mark.parametrize("name", [name for name in REGISTRY if name not in BATCH_LOSSES])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("cuts", [[7, 14], [16], [8, 16], [20]])
-def test_accumulation_equals_the_large_batch(cuts, weighted):
+def test_accumulation_equals_the_large_batch(cuts, weighted, name):
     weights = torch.linspace(0.1, 5, 21) if weighted else torch.ones(21)
-    value, gradient = gradients(cuts, weights)
-    whole_value, whole_gradient = gradients([], weights)
+    value, gradient = gradients(cuts, weights, name=name)
+    whole_value, whole_gradient = gradients([], weights, name=name)
     assert value == pytest.approx(whole_value)
     torch.testing.assert_close(gradient, whole_gradient, rtol=1e-9, atol=1e-12)
 
