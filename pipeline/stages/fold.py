@@ -114,10 +114,12 @@ def _on_epoch(job: Job, rarest: tuple[str, ...], fold: int, epoch: int, entry: d
     return True
 
 
-def _rarest(part: Part) -> tuple[str, ...]:
-    """The classes of the training part that have the fewest images."""
-    counts_C = np.bincount(part.samples.labels, minlength=part.samples.space.n_classes)
-    return tuple(part.samples.space.classes[c] for c in np.argsort(counts_C, kind="stable")[:CLASS_CURVES])
+def _rarest(part: Part, held: Held) -> tuple[str, ...]:
+    """The classes with the fewest images, of all parts together: the same for every fold."""
+    space, parts = part.samples.space, (part.samples, held.valid, held.inner)
+    labels = np.concatenate([samples.labels for samples in parts if samples is not None])
+    counts_C = np.bincount(labels, minlength=space.n_classes)
+    return tuple(space.classes[c] for c in np.argsort(counts_C, kind="stable")[:CLASS_CURVES])
 
 
 def _network(job: Job, part: Part, held: Held, chosen: Resampled) -> tuple[FoldResult, State]:
@@ -141,7 +143,7 @@ def _network(job: Job, part: Part, held: Held, chosen: Resampled) -> tuple[FoldR
         workers=config.runtime.workers,
         eval_batch=config.runtime.infer_batch,
     )
-    return fit.fit(fold, job.work, partial(_on_epoch, job, _rarest(part)))
+    return fit.fit(fold, job.work, partial(_on_epoch, job, _rarest(part, held)))
 
 
 def _probe(job: Job, part: Part, held: Held, chosen: Resampled) -> tuple[FoldResult, State]:
