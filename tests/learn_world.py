@@ -55,6 +55,8 @@ def accuracy(y_N, p_NC):
 def fold_job(fold=3, n_train=49, n_valid=23, policy="light", **train):
     """49 rows in batches of 16: the last one would be a single row."""
     settings = {"epochs": 3, "batch_size": 16, "lr": 3e-3, "warmup_epochs": 0.5, **train}
+    n_inner = 12 if train.get("early_stopping") else 0
+    n_all = n_train + n_valid + n_inner
     return FoldJob(
         fold=fold,
         model=ModelSettings(name="test_resnet", weights="none", drop_rate=0.2),
@@ -63,7 +65,8 @@ def fold_job(fold=3, n_train=49, n_valid=23, policy="light", **train):
         train=TrainSettings(**settings),
         train_samples=digit_samples(0, n_train),
         valid_samples=digit_samples(n_train, n_train + n_valid),
-        images=digit_images(n_train + n_valid),
+        inner_samples=digit_samples(n_train + n_valid, n_all) if n_inner else None,
+        images=digit_images(n_all),
         rows=all_rows(n_train),
         metric=accuracy,
         threads=1,

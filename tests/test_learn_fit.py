@@ -23,8 +23,9 @@ from pipeline.learn.accumulate import Backward, windows
 from pipeline.learn.fit import checkpoint_path, fit
 from pipeline.learn.forward import Mode
 from pipeline.learn.job import fingerprint
-from pipeline.learn.loss import make_loss
+from pipeline.learn.loss import REGISTRY, make_loss
 from pipeline.learn.targets import class_facts, targets_of
+from pipeline.settings.loss_rules import traits
 from pipeline.settings.schema import LossSettings
 
 
@@ -85,8 +86,10 @@ def test_the_network_learns_and_predicts_its_validation_part(tmp_path):
 
 def test_history_names_what_a_person_asks(whole):
     result, _ = whole
-    expected = ["epoch", "train_loss", "lr", "images_per_second", "valid_loss", "valid_score", "gap"]
-    assert [set(entry) for entry in result.history] == [set(expected)] * 3
+    expected = {"epoch", "train_loss", "lr", "images_per_second", "valid_loss", "valid_score", "gap"}
+    expected |= {"grad_norm", "grad_norm_max", *(f"f1/{digit}" for digit in range(10))}
+    assert [set(entry) for entry in result.history] == [expected] * 3
+    assert all(0 < entry["grad_norm"] <= entry["grad_norm_max"] for entry in result.history)
     assert [entry["epoch"] for entry in result.history] == [0, 1, 2]
     assert result.seconds > 0
 
@@ -240,7 +243,7 @@ class _Doubled(nn.Module):
         return self.net(x_BCHW.double())
 
 
-def gradients(cuts, weights_N, settings=None, total=21):
+def gradients(cuts, weights_N, settings=None, total=21, **more):
     images, samples = learn_world.digit_images(total), learn_world.digit_samples(0, total)
     at = [int(np.flatnonzero(images.ids_N == i)[0]) for i in samples.ids_N]
     x, y = torch.from_numpy(images.x_NHWC[at]), torch.from_numpy(samples.labels.copy())
@@ -248,12 +251,15 @@ def gradients(cuts, weights_N, settings=None, total=21):
     window = [Batch(x[a:b], y[a:b], index[a:b]) for a, b in zip([0, *cuts], [*cuts, total], strict=True)]
     net = _Doubled(plain_network())
     loss = make_loss(settings or LossSettings(), class_facts(samples, TrainRows.of(np.arange(total))))
-    value = Backward(loss, targets_of(samples), weights_N)(net, window)
+    value = Backward(loss, targets_of(samples), weights_N, **more)(net, window)
     return value, torch.cat([p.grad.flatten() for p in net.parameters()])
 
 
 LOSSES = {
-    "plain": LossSettings(),
+    name: LossSettings(name=name, label_smoothing=0.1)
+    for name in REGISTRY
+    if not (traits(name).of_batch or traits(name).only_attributes)
+} | {
     "by class": LossSettings(class_weights="inverse", label_smoothing=0.1),
     "focal by class": LossSettings(name="focal", class_weights="effective", beta=0.9),
     "ldam": LossSettings(name="ldam", scale=5.0),

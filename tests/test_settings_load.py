@@ -2,12 +2,14 @@
 
 import shutil
 import textwrap
+from dataclasses import replace
 
 import pytest
 
 from pipeline.core.errors import ConfigError
 from pipeline.settings import ablate
 from pipeline.settings.load import CONFIGS, load
+from pipeline.settings.losses import LOSSES
 from pipeline.settings.read import parse, parse_value
 from pipeline.settings.rules import broken
 from pipeline.settings.schema import Config, ModelSettings, TrainSettings
@@ -114,7 +116,7 @@ def test_all_faults_of_words_files_and_values_at_once(configs):
 
 def test_unknown_key_names_the_nearest(configs):
     assert configs.faults("train.epoch=3") == [
-        "override train.epoch: train.epoch: unknown key; did you mean epochs, warmup_epochs?"
+        "override train.epoch: train.epoch: unknown key; did you mean epochs, warmup_epochs, lr_decay_epochs?"
     ]
     assert configs.faults("trian.epochs=3") == [
         "override trian.epochs: `trian` is no section of the settings; did you mean train?"
@@ -190,7 +192,7 @@ def test_scientific_numbers_are_numbers_and_dates_are_text(configs):
         ("train.epochs=true", "valid integer"),
         ("train.lr=fast", "valid number"),
         ("train.lr=.nan", "finite number"),
-        ("train.schedule=linear", "'cosine' or 'constant'"),
+        ("train.schedule=linear", "'cosine', 'constant', 'step', 'one_cycle' or 'plateau'"),
         ("infer.views=[]", "at least 1 item"),
         ("train=0", "`train` is a whole section; override one setting of it, e.g. train.KEY=VALUE"),
         ("train=[]", "whole section"),
@@ -242,6 +244,26 @@ def test_rules_run_on_valid_sections_even_if_another_is_broken(configs):
         (("train.strategy=scratch", "model.weights=none", "train.freeze_bn=true"), "train.freeze_bn"),
         (("train.precision=fp16", "runtime.device=cpu"), "train.precision"),
         (("infer.precision=fp16", "runtime.device=cpu"), "infer.precision"),
+        (("train.swa_start=0.5", "train.ema_decay=0.9"), "train.swa_start"),
+        (("train.swa_start=0.5", "train.early_stopping={patience: 2}"), "train.swa_start"),
+        (("train.strategy=linear_probe", "model.weights=hub", "train.swa_start=0.5"), "train.swa_start"),
+        (
+            ("train.strategy=linear_probe", "model.weights=hub", "train.early_stopping={}"),
+            "train.early_stopping",
+        ),
+        (
+            ("train.strategy=linear_probe", "model.weights=hub", "train.weight_noise=0.1"),
+            "train.weight_noise",
+        ),
+        (("train.strategy=linear_probe", "model.weights=hub", "train.mix.method=mixup"), "train.mix.method"),
+        (("train.strategy=linear_probe", "model.weights=hub", "train.schedule=plateau"), "train.schedule"),
+        (
+            (
+                "competition.attributes=[{name: a, column: a, values: [p, q], forbids: [cutmix]}]",
+                "train.mix.method=cutmix_half",
+            ),
+            "train.mix.method",
+        ),
         (("competition.attributes=[]",), "competition.attributes"),
         (("competition.root=null",), "competition.root"),
         (
@@ -257,6 +279,23 @@ def test_rules_run_on_valid_sections_even_if_another_is_broken(configs):
 def test_every_rule_between_settings(configs, words, path):
     (fault,) = configs.faults(*words)
     assert f": {path} " in fault and fault.startswith("override ")
+
+
+def test_a_loss_of_plain_labels_takes_no_mixed_ones(configs, monkeypatch):
+    monkeypatch.setitem(LOSSES, "focal", replace(LOSSES["focal"], soft_targets=False))
+    (fault,) = configs.faults("loss.name=focal", "train.mix.method=mixup")
+    assert "train.mix.method makes soft targets, which loss.name=focal does not take" in fault
+    assert configs.load("loss.name=focal").config.loss.name == "focal"
+    assert configs.load("train.mix.method=mixup").config.train.mix.method == "mixup"
+
+
+def test_nested_training_settings_from_the_command_line(configs):
+    train = configs.load(
+        "train.optimizer_args={momentum: 0, nesterov: false}", "train.mix.prob=0.5"
+    ).config.train
+    assert train.optimizer_args == {"momentum": 0, "nesterov": False} and train.mix.prob == 0.5
+    assert configs.load("train.optimizer_args.rho=0.8").config.train.optimizer_args == {"rho": 0.8}
+    assert configs.load("train.early_stopping.share=0.25").config.train.early_stopping.share == 0.25
 
 
 def test_the_schema_itself_breaks_only_what_a_competition_must_say():

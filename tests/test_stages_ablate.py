@@ -126,3 +126,24 @@ def test_images_from_elsewhere_count_in_an_arms_steps(tmp_path):
         assert [run.seed for run in found] == [0, 1, 2] * 2
         steps.append({run.steps for run in found})
     assert steps == [{5.0}, {15.0}], "20 of 40 images train, 4 at a time; 40 from elsewhere join them"
+
+
+def test_equal_samples_hold_across_batch_sizes_and_resampling(tmp_path):
+    photos = Photos(tmp_path)
+    text = """
+settings: {train.epochs: 4, resample.to: cap, resample.cap: 5}
+seeds: [0, 1, 2]
+equal_samples: true
+axes:
+  batch: {small: {train.batch_size: 4}, large: {train.batch_size: 16}}
+  rows: {all: {}, half: {resample.method: under}}
+against: [{batch: small}]
+"""
+    (tmp_path / "grid.yaml").write_text(text, encoding="utf-8")
+    study = ablate.read(tmp_path / "grid.yaml")
+    ctx = photos.context()
+    inputs = {"data": ctx.need("data"), "folds": ctx.need("folds")}
+    found = arms.runs(arms.find_in(inputs), arms.started(ctx.settings, study), study, photos.home)
+    told = {(run.arm, run.settings.config.train.epochs, run.steps) for run in found}
+    # 20 images train; 10 are left of them. The small batch takes 5 steps for 20, the large one 2.
+    assert told == {(0, 4, 20.0), (1, 8, 24.0), (2, 4, 8.0), (3, 8, 8.0)}

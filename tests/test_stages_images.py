@@ -178,6 +178,25 @@ def test_the_preview_shows_the_pixels_of_training(photos, capsys):
     assert drawn.shape == (24, 32, 3) and not np.array_equal(drawn, seen)
 
 
+def test_the_preview_shows_mixed_images(photos, capsys):
+    words = photos.words("preview.images=4", "preview.draws=1", without=("folds.n",))
+    assert main(["preview", *words]) == 0
+    plain = capsys.readouterr().out
+    mixed = ("train.mix.method=cutmix_half", "train.mix.partner=minority")
+    assert main(["preview", *words, *mixed]) == 0
+    told = capsys.readouterr().out
+    assert "mixed by cutmix_half (partner minority)" in told and "mixed by" not in plain
+    pages = [
+        p.read_text(encoding="utf-8") for p in sorted(photos.home.glob("artifacts/preview/*/preview.html"))
+    ]
+    assert sorted("mixed 3" in page for page in pages) == [False, True], "mixing is not in the preview's key"
+    widths = []
+    for path in photos.home.glob("artifacts/preview/*/preview.png"):
+        with Image.open(path) as picture:
+            widths.append(picture.width)
+    assert max(widths) - min(widths) == 3 * (128 + 6)
+
+
 def test_a_policy_that_an_attribute_forbids_is_refused_even_when_reused(photos):
     label = "competition.attributes=[{name: kind, column: kind, values: [disc, box], forbids: [hflip]}]"
     loose = photos.context("augment.policy=light", *TRAINING)

@@ -43,7 +43,8 @@ class AblationPage:
         factor: standard errors on either side of every interval.
         seeds: of each arm.
         scored: images that every arm predicted.
-        equal_steps: whether epochs were adjusted.
+        equal_steps: whether epochs were adjusted, to equal steps.
+        equal_samples: whether they were, to equally many images seen.
     """
 
     grid: str
@@ -57,6 +58,7 @@ class AblationPage:
     seeds: int
     scored: int
     equal_steps: bool
+    equal_samples: bool = False
 
 
 def headline(page: AblationPage) -> str:
@@ -89,6 +91,8 @@ def _cell(comparison: Comparison) -> str:
 
 def _reading(page: AblationPage) -> str:
     steps = "at equal optimizer steps" if page.equal_steps else "at equal epochs, unequal steps"
+    if page.equal_samples:
+        steps = "at equally many images seen, unequal steps"
     notes = {row.comparison.note for row in page.comparisons if row.comparison.note}
     told = f" ({'; '.join(sorted(notes))})" if notes else ""
     return (

@@ -138,9 +138,11 @@ def headline(inputs: PreviewInputs) -> str:
     height, width = config.images.hw
     crop = "" if config.crop.method == "none" else f"crop {config.crop.method}, "
     steps = f"{', '.join(inputs.steps)}, " if inputs.steps else ""
+    mix = config.train.mix
+    mixed = "" if mix.method == "none" else f", mixed by {mix.method} (partner {mix.partner})"
     return (
         f"{crop}{config.images.resize} to {width} × {height} px, {steps}then policy {config.augment.policy}"
-        f" ({', '.join(inputs.does) or 'nothing'})"
+        f" ({', '.join(inputs.does) or 'nothing'}){mixed}"
     )
 
 

@@ -52,7 +52,8 @@ def make_optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.O
             f"train.optimizer: {name} needs second derivatives, which the loop does not make",
             remedy="choose a first-order optimizer, e.g. adamw or sgd",
         )
-    _refuse_unknown(settings, info.opt_class)
+    if settings.optimizer_args:
+        _refuse_unknown(settings, info.opt_class)
     try:
         optimizer: torch.optim.Optimizer = create_optimizer_v2(
             network,

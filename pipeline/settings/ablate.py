@@ -38,6 +38,9 @@ class Grid(Section):
     equal_steps: bool = Field(
         True, description="train.epochs counts passes over the images before resampling, for every arm"
     )
+    equal_samples: bool = Field(
+        False, description="the same of images seen, whatever the batch size; steps then differ"
+    )
     axes: dict[Level, dict[Level, dict[str, Any]]] = Field(
         ..., description="axis: {level: {path: value}}", min_length=1
     )

@@ -115,7 +115,7 @@ def _schedule(s: Sections) -> Iterator[Broken]:
 def _averages(s: Sections) -> Iterator[Broken]:
     train = s["train"]
     if train.swa_start is not None and train.ema_decay is not None:
-        yield "train.swa_start", "there is an ema_decay too: one average predicts, so keep one of the two"
+        yield "train.swa_start", "stands beside train.ema_decay: one average predicts, so keep one of the two"
     if train.swa_start is not None and train.early_stopping is not None:
         yield "train.swa_start", "averages epochs, and early_stopping chooses one: keep one of the two"
 
@@ -129,7 +129,7 @@ def _forbidden_mix(s: Sections) -> Iterator[Broken]:
     method = s["train"].mix.method
     for attribute in s["competition"].attributes:
         if method.removesuffix("_half") in attribute.forbids:
-            yield "train.mix.method", f"{attribute.name} forbids {method}; use train.mix.method=none"
+            yield "train.mix.method", f"is {method}, which {attribute.name} forbids; use none"
 
 
 # What a linear probe on cached features does not have, and the value that says so.

@@ -290,7 +290,7 @@ class TrainSettings(Section):
     schedule: Literal["cosine", "constant", "step", "one_cycle", "plateau"] = fact(
         "cosine",
         "cosine: to 0 at the end of the last epoch; step: times lr_decay every lr_decay_epochs; plateau:"
-        " times lr_decay when the loss of the inner split, or else of training, stalls for lr_patience",
+        " times lr_decay when the loss of the inner split, or else of training, stops falling (lr_patience)",
     )
     lr_decay: float = fact(0.1, "factor of step and plateau", gt=0, lt=1)
     lr_decay_epochs: int = fact(2, "epochs between two decays of step", ge=1, le=1000)

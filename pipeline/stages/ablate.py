@@ -72,6 +72,7 @@ def build(job: Job) -> Built:
         seeds=len(grid.seeds),
         scored=len(ids),
         equal_steps=grid.equal_steps,
+        equal_samples=grid.equal_samples,
     )
     title = config.competition.title or config.competition.name
     (job.draft / "ablation.html").write_text(ablation.render_html(page, title, config), encoding="utf-8")

@@ -82,9 +82,11 @@ def runs(find: Callable[[Need], Artifact], settings: Settings, grid: Grid, home:
     samples, plan = load.training(data, home), load.plan(folds)
     found = []
     for number, of_arm in enumerate(by_arm):
-        per_epoch, plain = _steps(of_arm, samples, plan)
-        epochs = of_arm.config.train.epochs
-        adjusted = max(1, round(epochs * plain / per_epoch)) if grid.equal_steps else epochs
+        per_epoch, plain = _steps(of_arm, samples, plan, _batch(of_arm))
+        epochs, adjusted = of_arm.config.train.epochs, of_arm.config.train.epochs
+        if grid.equal_steps or grid.equal_samples:
+            mine, base = _steps(of_arm, samples, plan, 1) if grid.equal_samples else (per_epoch, plain)
+            adjusted = max(1, round(epochs * base / mine))
         values = _stretched(of_arm.config, adjusted) if adjusted != epochs else {}
         for seed in grid.seeds:
             seeded = of_arm.with_values({**values, **dict.fromkeys(ablate.SEEDED, seed)})
@@ -121,10 +123,14 @@ def _other_images(found: list[Settings], arms: list[Arm]) -> list[str]:
     ]
 
 
-def _steps(settings: Settings, samples: Samples, plan: FoldPlan) -> tuple[float, float]:
-    """(optimizer steps of an epoch, of one without resampling), means over the folds."""
+def _batch(settings: Settings) -> int:
+    """Images of an optimizer step."""
+    return settings.config.train.batch_size * settings.config.train.accumulate
+
+
+def _steps(settings: Settings, samples: Samples, plan: FoldPlan, batch: int) -> tuple[float, float]:
+    """(optimizer steps of an epoch, of one without resampling) of `batch` images, means over the folds."""
     config = settings.config
-    batch = config.train.batch_size * config.train.accumulate
     folds = folds_of(settings)
     mine, plain = 0, 0
     for k in folds:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from pipeline.data.resample import Part
+from pipeline.core.types import Samples
 from pipeline.learn.judge import F1
 from pipeline.record.tracking import Run
 from pipeline.stages.learners import OnEpoch
@@ -45,10 +45,15 @@ def logged(run: Run, epochs: int, classes: Sequence[str] = ()) -> OnEpoch:
     return told
 
 
-def rarest(part: Part) -> tuple[str, ...]:
-    """The classes of the training part that have the fewest images."""
-    counts_C = np.bincount(part.samples.labels, minlength=part.samples.space.n_classes)
-    return tuple(part.samples.space.classes[c] for c in np.argsort(counts_C, kind="stable")[:CLASS_CURVES])
+def rarest(parts: Sequence[Samples]) -> tuple[str, ...]:
+    """The classes with the fewest images, of all parts together: the same for every fold.
+
+    Args:
+        parts: labelled; training, validation and inner split.
+    """
+    space = parts[0].space
+    counts_C = np.bincount(np.concatenate([part.labels for part in parts]), minlength=space.n_classes)
+    return tuple(space.classes[c] for c in np.argsort(counts_C, kind="stable")[:CLASS_CURVES])
 
 
 def per_class(history: Sequence[dict[str, float]]) -> pd.DataFrame:

@@ -31,7 +31,9 @@ def build(job: Job) -> Built:
     part = load.part(dict(job.inputs), number, job.settings, job.home)
     part = subsets.group_share(part, config.train.group_share, config.train.seed)
     part, inner = _inner(job, part, samples)
-    told = curves.logged(job.run, config.train.epochs, curves.rarest(part))
+    told = curves.logged(
+        job.run, config.train.epochs, curves.rarest([part.samples, valid, *([inner] if inner else [])])
+    )
     lesson = Lesson(part, valid, config.train, config.resample, job.work, inner=inner, on_epoch=told)
     taught = teachers.taught(job, lesson, valid)
     trained = members.train(teachers.learner(job), taught.lesson)
