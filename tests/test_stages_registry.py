@@ -104,6 +104,12 @@ def test_inputs_name_declared_stages_only():
         def finished_members(self, settings):
             return {"a": "k"}
 
+        def curve_points(self, settings):
+            return {"share 1.0 seed 0": settings}
+
+        def teacher(self, settings, name):
+            return settings
+
         def arms(self, settings, grid):
             return {"arm 0 seed 0": Need("train", settings)}
 

@@ -19,13 +19,18 @@ from pipeline.record import files
 from pipeline.record.runinfo import note
 from pipeline.record.store import SHORT, Artifact
 from pipeline.settings.load import Settings
-from pipeline.stages import load, precision
+from pipeline.stages import inherit, load, precision
 from pipeline.stages.context import Built, Job
 from pipeline.stages.hardware import set_up
 from pipeline.stages.registry import Need, is_probe
 
 if TYPE_CHECKING:
     from pipeline.stages.context import Context
+
+
+def refuse(settings: Settings) -> None:
+    """Raise ConfigError before the folds are trained that would be no twin."""
+    inherit.refuse(settings)
 
 
 def announce(settings: Settings, inputs: dict[str, Artifact], missing: list[Need], ctx: Context) -> list[str]:

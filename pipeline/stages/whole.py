@@ -7,45 +7,35 @@ held-out part left to stop on). It has no validation part, so it has no score.
 
 from __future__ import annotations
 
-from statistics import median
-
-from pipeline.core.errors import ConfigError
 from pipeline.core.types import Samples
 from pipeline.data.resample import Part
 from pipeline.record import files
-from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import Settings
 from pipeline.settings.schema import TrainSettings
-from pipeline.stages import curves, load, members, teachers
+from pipeline.stages import curves, inherit, load, members, teachers
 from pipeline.stages.context import Built, Job
 from pipeline.stages.hardware import set_up
 from pipeline.stages.learners import Lesson
-from pipeline.stages.registry import folds_of, neighbour_views
+from pipeline.stages.registry import neighbour_views
 
 # Training looks at something after each epoch; here at images that it has learned, and nothing is kept.
 LOOKED_AT = 64
 KEPT = ("epoch", "member", "train_loss", "lr", "images_per_second")
+# Figures of images that a fold holds out.
+HELD_OUT = ("valid_loss", "gap", "chosen_epoch", "inner_score")
 # What needs a held-out part to decide: its decision is inherited.
 DECIDED = ("early_stopping",)
 
 
 def refuse(settings: Settings) -> None:
     """Raise ConfigError for a twin that is not whole, or data that are not all."""
-    faults = []
-    if len(folds_of(settings)) < settings.config.folds.splits:
-        faults.append(f"train.folds={settings.config.train.folds}: its twin needs every fold; leave it out")
-    if settings.config.train.group_share < 1:
-        faults.append("train.group_share: a refit trains on all data; leave it out")
-    if settings.config.train.init_from is not None:
-        faults.append("train.init_from: weights of one fold, and a refit has none; leave it out")
-    if faults:
-        raise ConfigError("refit: a model of all data inherits from a whole cross-validation", faults)
+    inherit.refuse(settings)
 
 
 def build(job: Job) -> Built:
     """Write weights.pt, history.json and inherited.json."""
     config, twin = job.settings.config, job.inputs["twin"]
-    epochs = inherited_epochs(twin, job.store)
+    epochs = inherit.epochs(twin, job.store)
     train = _fixed(config.train, epochs)
     samples = load.training(job.inputs["data"], job.home).for_training()
     views = neighbour_views(job.settings)
@@ -60,37 +50,10 @@ def build(job: Job) -> Built:
     history = [{k: v for k, v in entry.items() if k in KEPT} for entry in trained.history]
     files.write_json(job.draft / "history.json", history)
     files.write_json(job.draft / "inherited.json", {"twin": f"train/{twin.key}", "epochs": epochs})
-    figures = {
-        k: v
-        for k, v in trained.figures.items()
-        if k not in ("valid_loss", "gap", "chosen_epoch", "inner_score")
-    }
+    figures = {k: v for k, v in trained.figures.items() if k not in HELD_OUT}
     figures |= {"epochs": float(epochs), "images": float(len(samples))} | taught.figures
     lines = (f"{len(samples)} images, {epochs} epochs as in its folds", *taught.lines, *trained.lines)
     return Built(metrics=figures, lines=lines, tags={"device": set_up(config.runtime), **trained.tags})
-
-
-def inherited_epochs(twin: Artifact, store: Store) -> int:
-    """The median over the twin's folds of the epochs that made their weights."""
-    counts = []
-    for name, whole in twin.inputs.items():
-        stage, _, key = whole.partition("/")
-        if stage == "fold":
-            fold = store.find(stage, key)
-            assert fold is not None, f"train {twin.key} needs fold {key} ({name}), which is gone"
-            counts += epochs_of(fold.json("history.json"))
-    return round(median(counts))
-
-
-def epochs_of(history: list[dict[str, float]]) -> list[int]:
-    """Epochs that made each model's weights: up to the one marked `chosen`, or else all."""
-    models = sorted({entry.get("member", 0.0) for entry in history})
-    found = []
-    for model in models:
-        own = [entry for entry in history if entry.get("member", 0.0) == model]
-        chosen = [entry for entry in own if entry.get("chosen")]
-        found.append(int((chosen or own)[-1]["epoch"]) + 1)
-    return found
 
 
 def _fixed(train: TrainSettings, epochs: int) -> TrainSettings:
