@@ -275,7 +275,7 @@ STAGES: dict[str, Stage] = {
             _ensemble_inputs, tracked=True,
         ),
         Stage(
-            "ablate", 1, "a grid of settings, compared",
+            "ablate", 2, "a grid of settings, compared",
             _reads("statistics", "competition.metric", "competition.title"), _ablate_inputs, tracked=True,
         ),
         Stage(
