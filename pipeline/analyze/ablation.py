@@ -10,13 +10,15 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
-from pipeline.analyze import plots
+from pipeline.analyze import plots, transfer
 from pipeline.analyze.report import Thumbnails, plural, render, signed
 from pipeline.core.predictions import Comparison
 from pipeline.settings.schema import Config
 
 # Plots have as many colours.
 CURVES = 3
+# A training that took this many times its budget says that the measured rates no longer held.
+BUSY = 1.5
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,9 @@ class AblationPage:
         scored: images that every arm predicted.
         equal_steps: whether epochs were adjusted, to equal steps.
         equal_samples: whether they were, to equally many images seen.
+        equal_steps: whether epochs were adjusted.
+        seconds: what each training was given, where wall time is equal; then it is that which adjusts.
+        transfer: where the competition stands, where arms differ in their transfer strategy.
     """
 
     grid: str
@@ -59,6 +64,8 @@ class AblationPage:
     scored: int
     equal_steps: bool
     equal_samples: bool = False
+    seconds: float | None = None
+    transfer: transfer.Standing | None = None
 
 
 def headline(page: AblationPage) -> str:
@@ -80,7 +87,8 @@ def lines(page: AblationPage) -> list[str]:
     for against in page.against:
         of_arm = {row.arm: row.comparison for row in page.comparisons if row.against == against}
         shown[f"against {against}"] = [_cell(of_arm[name]) if name in of_arm else "–" for name in names]
-    return [*shown.to_string(index=False).splitlines(), headline(page), _reading(page)]
+    advice = transfer.lines(page.transfer) if page.transfer else []
+    return [*shown.to_string(index=False).splitlines(), headline(page), _reading(page), *advice]
 
 
 def _cell(comparison: Comparison) -> str:
@@ -93,12 +101,23 @@ def _reading(page: AblationPage) -> str:
     steps = "at equal optimizer steps" if page.equal_steps else "at equal epochs, unequal steps"
     if page.equal_samples:
         steps = "at equally many images seen, unequal steps"
+    if page.seconds is not None:
+        steps = _budget(page.seconds, page.table["seconds"])
     notes = {row.comparison.note for row in page.comparisons if row.comparison.note}
     told = f" ({'; '.join(sorted(notes))})" if notes else ""
     return (
         f"{plural(page.seeds, 'seed')} an arm, {steps}, {page.scored} images; intervals are ± "
         f"{page.factor:.2f} standard errors over groups and seeds, for all comparisons at once{told}"
     )
+
+
+def _budget(seconds: float, taken: pd.Series) -> str:
+    """What was planned and what it took: a busy machine makes equal budgets unequal."""
+    told = f"epochs for {seconds:g} s a training by rates measured beforehand (taken: {taken.min():g} to "
+    told += f"{taken.max():g} s"
+    if taken.max() > BUSY * seconds:
+        told += "; the machine was busier then: on a quiet one, delete machine.json and run it again"
+    return f"{told})"
 
 
 def render_html(page: AblationPage, title: str, config: Config) -> str:
@@ -118,6 +137,8 @@ def render_html(page: AblationPage, title: str, config: Config) -> str:
         table=page.table,
         differences=[(against, _whiskers(page, against), _table(page, against)) for against in page.against],
         curves=_curves(page),
+        advice=transfer.table(page.transfer) if page.transfer else None,
+        advice_why=transfer.why(page.transfer) if page.transfer else "",
         thumbs=Thumbnails.none(),
         thumbnail_px=config.report.thumbnail_px,
     )

@@ -41,6 +41,15 @@ class Grid(Section):
     equal_samples: bool = Field(
         False, description="the same of images seen, whatever the batch size; steps then differ"
     )
+    seconds: float | None = Field(
+        None,
+        description="equal wall time instead: what one training may take, an arm with one seed and all its"
+        " folds, by this machine's measured rates; train.epochs of each arm becomes what fits",
+        gt=0,
+    )
+    most_epochs: int = Field(
+        100, description="with `seconds`: no arm trains longer, however cheap its epochs", ge=1, le=1000
+    )
     axes: dict[Level, dict[Level, dict[str, Any]]] = Field(
         ..., description="axis: {level: {path: value}}", min_length=1
     )
@@ -140,6 +149,12 @@ def _faults(grid: Grid) -> list[str]:
                 where.setdefault(path, set()).add(f"axes.{axis}")
     faults += [f"{p}: is set by {' and '.join(sorted(by))}" for p, by in where.items() if len(by) > 1]
     faults += [f"{p}: `seeds` sets it" for p in SEEDED if p in where]
+    if grid.seconds is not None:
+        if grid.equal_steps and "equal_steps" in grid.model_fields_set:
+            faults.append("equal_steps: steps and seconds cannot both be equal; leave one out")
+        faults += [f"{p}: `seconds` sets it" for p in ("train.epochs",) if p in where]
+    elif "most_epochs" in grid.model_fields_set:
+        faults.append("most_epochs: is for `seconds`")
     for fixed in grid.against:
         for axis, level in fixed.items():
             known = grid.axes.get(axis)

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from pipeline.analyze import ablation
+from pipeline.analyze import ablation, transfer
 from pipeline.core import arms as many
 from pipeline.core import metrics
 from pipeline.core.predictions import Comparison
@@ -73,6 +74,8 @@ def build(job: Job) -> Built:
         scored=len(ids),
         equal_steps=grid.equal_steps,
         equal_samples=grid.equal_samples,
+        seconds=grid.seconds,
+        transfer=_standing(trained, job, scores.mean_A.tolist()),
     )
     title = config.competition.title or config.competition.name
     (job.draft / "ablation.html").write_text(ablation.render_html(page, title, config), encoding="utf-8")
@@ -89,19 +92,47 @@ def build(job: Job) -> Built:
 
 
 def _cost(trained: list[ArmRun], inputs: dict[str, Artifact], arm: int, job: Job) -> dict[str, float]:
-    """Epochs and steps a training really had, and its wall time, mean over seeds."""
+    """Epochs and steps a training really had, and its wall time, mean over seeds.
+
+    The pass that made cached features counts in full for each training that reads them, once.
+    """
     mine = [run for run in trained if run.arm == arm]
     seconds = 0.0
     for run in mine:
-        for name, whole in inputs[run.input].inputs.items():
-            if name.startswith("fold") and name != "folds":
-                fold = job.store.find("fold", whole.partition("/")[2])
-                seconds += fold.seconds if fold else 0.0
+        wholes = {w for n, w in inputs[run.input].inputs.items() if n.startswith("fold") and n != "folds"}
+        folds = [job.store.find(*whole.split("/", 1)) for whole in wholes]
+        passes = {w for fold in folds if fold for w in fold.inputs.values() if w.startswith("features/")}
+        parts = [*folds, *(job.store.find(*whole.split("/", 1)) for whole in passes)]
+        seconds += sum(part.seconds for part in parts if part)
     return {
         "epochs": mine[0].settings.config.train.epochs,
         "steps": round(mine[0].steps),
         "seconds": round(seconds / len(mine), 1),
     }
+
+
+def _standing(trained: list[ArmRun], job: Job, score_A: list[float]) -> transfer.Standing | None:
+    """Where the competition stands between freezing and fine-tuning; None for arms of one strategy."""
+    config = {run.arm: run.settings.config for run in trained}
+    if len({c.train.strategy for c in config.values()}) < 2:
+        return None
+    probes = [score_A[arm] for arm, c in config.items() if c.train.strategy == "linear_probe"]
+    tuned = [
+        score_A[arm]
+        for arm, c in config.items()
+        if c.train.strategy == "full" and (c.model.weights != "none" or c.train.init_from is not None)
+    ]
+    metric = metrics.get(job.settings.config.competition.metric)
+    best = max if metric.higher_is_better else min
+    samples, plan = load.training(job.inputs["data"], job.home), load.plan(job.inputs["folds"])
+    counts = np.bincount(samples.take(plan.splits[0].train_ids).for_training().labels)
+    return transfer.Standing(
+        per_class=float(np.median(counts[counts > 0])),
+        metric=metric.name,
+        frozen=best(probes) if probes else None,
+        tuned=best(tuned) if tuned else None,
+        higher_is_better=metric.higher_is_better,
+    )
 
 
 def _compared(

@@ -1,6 +1,6 @@
 """The trainings of a grid: each arm with each seed as ordinary settings.
 
-Owns turning a grid into settings, equal optimizer steps, and the faults of both. Does not own the
+Owns turning a grid into settings, equal optimizer steps or wall time, and the faults. Does not own the
 grid's form (`settings/ablate.py`) or what is told at the end (`stages/ablate.py`). The arms are trained
 by the ordinary `train` stage, so they share its cache with everything else.
 """
@@ -20,7 +20,7 @@ from pipeline.settings import ablate
 from pipeline.settings.ablate import Arm, Grid
 from pipeline.settings.load import Settings
 from pipeline.settings.schema import Config
-from pipeline.stages import load
+from pipeline.stages import load, walltime
 from pipeline.stages.registry import Need, folds_of
 
 
@@ -33,12 +33,14 @@ class ArmRun:
         seed: of training and resampling.
         settings: what it is trained with.
         steps: optimizer steps of a fold, mean over folds.
+        seconds: expected wall time, where the grid gives arms seconds.
     """
 
     arm: int
     seed: int
     settings: Settings
     steps: float
+    seconds: float | None = None
 
     @property
     def input(self) -> str:
@@ -51,6 +53,8 @@ def started(settings: Settings, grid: Grid) -> Settings:
     given = {path for path, _ in settings.request.values}
     clash = sorted(given & {path for arm in ablate.arms(grid) for path in arm.values})
     clash += sorted(given & set(ablate.SEEDED))
+    if grid.seconds is not None:
+        clash += sorted(given & {"train.epochs"})
     if clash:
         faults = [f"{path}: the grid sets it, arm by arm" for path in clash]
         raise ConfigError(
@@ -75,23 +79,61 @@ def runs(find: Callable[[Need], Artifact], settings: Settings, grid: Grid, home:
         home: the pipeline's home folder.
 
     Raises:
-        ConfigError: an arm's settings are wrong; every fault of every arm.
+        ConfigError: an arm's settings are wrong, or its seconds too few; every fault of every arm.
     """
     by_arm = _arm_settings(settings, grid)
     data, folds = (find(Need(stage, by_arm[0])) for stage in ("data", "folds"))
     samples, plan = load.training(data, home), load.plan(folds)
     found = []
+    fitted = _fitted(by_arm, samples, plan, grid, home)
     for number, of_arm in enumerate(by_arm):
         per_epoch, plain = _steps(of_arm, samples, plan, _batch(of_arm))
         epochs, adjusted = of_arm.config.train.epochs, of_arm.config.train.epochs
-        if grid.equal_steps or grid.equal_samples:
+        if fitted:
+            adjusted = fitted[number].epochs
+        elif grid.equal_steps or grid.equal_samples:
             mine, base = _steps(of_arm, samples, plan, 1) if grid.equal_samples else (per_epoch, plain)
             adjusted = max(1, round(epochs * base / mine))
         values = _stretched(of_arm.config, adjusted) if adjusted != epochs else {}
         for seed in grid.seeds:
             seeded = of_arm.with_values({**values, **dict.fromkeys(ablate.SEEDED, seed)})
-            found.append(ArmRun(number, seed, seeded, adjusted * per_epoch))
+            expected = fitted[number].seconds if fitted else None
+            found.append(ArmRun(number, seed, seeded, adjusted * per_epoch, expected))
     return found
+
+
+def budget_lines(found: list[ArmRun], grid: Grid) -> list[str]:
+    """The epochs that `seconds` became, arm by arm; empty for a grid without."""
+    names = [arm.name for arm in ablate.arms(grid)]
+    first = {run.arm: run for run in reversed(found) if run.seconds is not None}
+    return [
+        f"    {names[arm]:<28} {run.settings.config.train.epochs:>4} epochs in about {run.seconds:.1f} of "
+        f"{grid.seconds:g} s"
+        for arm, run in sorted(first.items())
+    ]
+
+
+def _fitted(
+    by_arm: list[Settings], samples: Samples, plan: FoldPlan, grid: Grid, home: Path
+) -> list[walltime.Fitted]:
+    """What fits into the grid's seconds, arm by arm; nothing for a grid without."""
+    if grid.seconds is None:
+        return []
+    fitted = [
+        walltime.fit(settings, samples, plan, grid.seconds, grid.most_epochs, home) for settings in by_arm
+    ]
+    faults = [
+        f"arm {arm.name}: one epoch takes about {fit.first:.1f} s"
+        for arm, fit in zip(ablate.arms(grid), fitted, strict=True)
+        if not fit.epochs
+    ]
+    if faults:
+        raise ConfigError(
+            f"ablate: seconds={grid.seconds:g} is too short for {len(faults)} of {len(fitted)} arms",
+            faults,
+            "raise `seconds`, or make an epoch cheaper: images.size, folds.kind=holdout, a smaller model",
+        )
+    return fitted
 
 
 def _arm_settings(settings: Settings, grid: Grid) -> list[Settings]:

@@ -87,6 +87,8 @@ def _ablate(ctx: Context, options: Options) -> None:
         f"ablate          {len(trainings)} trainings: {len(trainings) // len(grid.seeds)} arms × "
         f"{len(grid.seeds)} seeds; what is finished is reused"
     )
+    for line in arms.budget_lines(arms.runs(ctx.get, settings, grid, ctx.home), grid):
+        ctx.say(line)
     _report(ctx, ctx.get(need))
 
 

@@ -354,7 +354,7 @@ STAGES: dict[str, Stage] = {
             _curve_inputs, tracked=True,
         ),
         Stage(
-            "ablate", 1, "a grid of settings, compared",
+            "ablate", 2, "a grid of settings, compared",
             _reads("statistics", "competition.metric", "competition.title"), _ablate_inputs, tracked=True,
         ),
         Stage(
