@@ -3,6 +3,7 @@ import pytest
 
 from pipeline.core.errors import ConfigError
 from pipeline.data.augment import DOES, POLICIES, Augmenter, refuse_forbidden
+from pipeline.settings.schema import AttributeSettings
 
 SIZE = 32
 
