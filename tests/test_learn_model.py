@@ -149,7 +149,7 @@ def test_a_model_that_the_hub_has_no_weights_of():
     with pytest.raises(ModelError, match="did you mean resnet10t"):
         build(ModelSettings(name="resnet10t_nowhere", weights="hub"), 4, 0)
     with pytest.raises(ModelError, match="No pretrained weights exist"):
-        build(ModelSettings(name="vit_giant_patch14_224", weights="hub"), 4, 0)
+        build(ModelSettings(name="lcnet_035", weights="hub"), 4, 0)
 
 
 def test_contiguous_layout_undoes_channels_last():

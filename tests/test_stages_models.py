@@ -13,11 +13,12 @@ from pipeline.settings.load import CONFIGS, load
 from pipeline.settings.schema import ModelSettings
 
 FILES = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
-SMALL = ("competition=digits", "runtime.mlflow=false", "runtime.threads=1", "images.size=32")
+SMALL = ("competition=digits", "runtime.mlflow=false", "runtime.threads=1")
+SIZE = "images.size=32"
 
 
-def models(home, *words, names=""):
-    return run(home, "models", *words, small=SMALL, options=("--names", names))
+def models(home, *words, names="", size=SIZE):
+    return run(home, "models", size, *words, small=SMALL, options=("--names", names))
 
 
 def test_the_table_has_a_line_for_each_model(tmp_path):
@@ -37,7 +38,7 @@ def test_the_table_has_a_line_for_each_model(tmp_path):
 def test_multiplications_are_those_of_the_layers():
     settings, config = (
         ModelSettings(name="torchvision:squeezenet1_1", weights="none"),
-        load(list(SMALL)).config,
+        load([*SMALL, SIZE]).config,
     )
     found = cost.measure(settings, config, 10, "cpu")
     network, seen = build(settings, 10, 0).eval(), []
@@ -50,10 +51,10 @@ def test_multiplications_are_those_of_the_layers():
 
 
 def test_one_that_cannot_take_the_size_is_a_line_and_the_others_follow(tmp_path):
-    said = models(tmp_path, "images.size=40", names="test_vit test_resnet")
+    said = models(tmp_path, names="test_vit test_resnet", size="images.size=20")
     assert said.code == 0, said.err
     lines = said.out.splitlines()[2:]
-    assert "images.size: test_vit cannot take images of 40 × 40 px" in lines[0]
+    assert "images.size: test_vit cannot take images of 20 × 20 px" in lines[0]
     assert lines[1].startswith("test_resnet")
 
 

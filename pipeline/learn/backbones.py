@@ -203,11 +203,8 @@ def _try_out(backbone: nn.Module, name: str, n_classes: int, size: Size) -> None
     """Two black images through the network: a clear word now, instead of a trace out of its depths."""
     patches = getattr(backbone, "patch_embed", None)
     patch = getattr(patches, "patch_size", None)
-    if (
-        patch
-        and not getattr(patches, "dynamic_img_pad", False)
-        and any(s % p for s, p in zip(size, patch, strict=True))
-    ):
+    padded = getattr(patches, "dynamic_img_pad", False)
+    if patch and not padded and any(side % p for side, p in zip(size, patch, strict=True)):
         raise _too_small(name, size, ValueError(f"patches of {patch[0]} px would leave the border unseen"))
     was = backbone.training
     backbone.eval()
@@ -232,5 +229,5 @@ def _try_out(backbone: nn.Module, name: str, n_classes: int, size: Size) -> None
 def _too_small(name: str, size: Size, error: Exception) -> ModelError:
     return ModelError(
         f"images.size: {name} cannot take images of {size[0]} × {size[1]} px: {first_line(error)}",
-        remedy="raise images.size (a transformer wants multiples of its patch), or choose another model",
+        remedy="change images.size (a vision transformer wants multiples of its patch) or the model",
     )
