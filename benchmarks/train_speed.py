@@ -96,6 +96,7 @@ class Plan:
 
     @property
     def train(self) -> TrainSettings:
+        """Settings of the optimizer."""
         return TrainSettings(epochs=self.epochs, batch_size=BATCH, warmup_epochs=0)
 
 
@@ -128,7 +129,9 @@ def finished(plan: Plan) -> list[Artifact]:
     return Store(plan.home, index).all()
 
 
-def steps(plan: Plan, mode: Mode, epochs: Callable[[int], Iterable[Batch]], valid: Callable[[], None]) -> float:
+def steps(
+    plan: Plan, mode: Mode, epochs: Callable[[int], Iterable[Batch]], valid: Callable[[], None]
+) -> float:
     """Seconds of a fold's steps on the batches of each epoch, validating after each."""
     model = to_device(build(ModelSettings(name=plan.model, weights="none"), CLASSES, 0), "cpu", mode.layout)
     optimizer = make_optimizer(model.backbone, plan.train)
@@ -165,7 +168,7 @@ def floor(plan: Plan, mode: Mode, n_train: int, n_valid: int) -> float:
 
 
 def timms(plan: Plan, mode: Mode) -> float:
-    """timm's loader with its own augmentation for training, bytes given back so that the step is the same."""
+    """Seconds on batches of timm's loader, its own augmentation, turned into bytes for the same step."""
     common = {"input_size": (3, SIZE, SIZE), "use_prefetcher": False, "mean": (0,) * 3, "std": (1,) * 3}
     train, valid = (
         create_loader(
@@ -225,7 +228,7 @@ def main() -> None:
     )
     parser.add_argument("--images", type=int, default=800)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--model", default="tf_efficientnet_lite0")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
     parser.add_argument("--threads", type=int, default=os.cpu_count())
