@@ -24,7 +24,6 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from pipeline.core.errors import ConfigError
 from pipeline.core.seeds import rng, seed
 from pipeline.core.types import Floats, TrainRows, positions
 from pipeline.data.loader import batch_bounds, epoch_order
@@ -34,6 +33,7 @@ from pipeline.learn.heads import (
     HeadStack,
     head_fit,
     mean_of_heads,
+    plain_view,
     restore_head,
     softmax_JNC,
 )
@@ -133,9 +133,7 @@ def fit_heads(jobs: Sequence[HeadJob]) -> list[HeadFit]:
 def _prepare(jobs: Sequence[HeadJob]) -> tuple[list[_Fold], torch.Tensor]:
     """Every fold, and (P, D) all features: each image's views, then each fold's synthetic rows."""
     features = jobs[0].features
-    if "identity" not in features.views:
-        raise ConfigError("infer.views: a head validates on identity, which is not among them")
-    plain, n_views = features.views.index("identity"), len(features.views)
+    n_views = len(features.views)
     blocks, end, folds = [features.x_NVD], len(features.ids_N), []
     for job in jobs:
         assert job.features is features, "heads side by side share their features"
@@ -145,7 +143,7 @@ def _prepare(jobs: Sequence[HeadJob]) -> tuple[list[_Fold], torch.Tensor]:
             at = np.concatenate([at, np.arange(end, end + len(job.synthetic))])
             end += len(job.synthetic)
         mean_D, std_D = job.statistics()
-        valid_ND = torch.from_numpy(features.take(job.valid_samples.ids_N).x_NVD[:, plain].copy())
+        valid_ND = plain_view(features.take(job.valid_samples.ids_N))
         folds.append(
             _Fold(
                 job,

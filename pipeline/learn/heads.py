@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features, FoldResult, Probabilities, ViewProbabilities
 from pipeline.core.types import Floats, Ints, Samples, SyntheticRows, TrainRows
 from pipeline.learn.forward import softmax
@@ -175,8 +176,19 @@ def restore_head(state: State) -> HeadStack:
 def head_probabilities(head: HeadStack, x_ND: torch.Tensor) -> Floats:
     """(J, N, C) probabilities of each head, without gradients."""
     with torch.inference_mode():
-        parts = [softmax_JNC(head(x_BD[None])) for x_BD in x_ND.split(_ROWS)]
+        parts = [softmax_JNC(head(x_BD[None])) for x_BD in torch.split(x_ND, _ROWS)]
     return np.concatenate(parts, axis=1)
+
+
+def plain_view(features: Features) -> torch.Tensor:
+    """(N, D) features of the view that validates.
+
+    Raises:
+        ConfigError: it is not among the views.
+    """
+    if "identity" not in features.views:
+        raise ConfigError("infer.views: a head validates on identity, which is not among them")
+    return torch.from_numpy(features.x_NVD[:, features.views.index("identity")].copy())
 
 
 def softmax_JNC(logits_JNC: torch.Tensor) -> Floats:

@@ -36,9 +36,11 @@ def training(
     samples = load.training(inputs["data"], ctx.home)
     plan = load.plan(inputs["folds"])
     config = settings.config
-    rows = 0
-    for need in missing:
-        fold = int(need.params["fold"])
+    rows, numbers = 0, [int(need.params["fold"]) for need in missing]
+    if is_probe(settings):  # all folds' heads train at once, once
+        made = ctx.store.find("heads", ctx.graph.key(Need("heads", settings)))
+        numbers = [] if made else list(range(len(plan))) * config.train.head_seeds
+    for fold in numbers:
         split = plan.splits[fold]
         part = resample.Part(samples.take(split.train_ids).for_training(), fold, split.times_T)
         rows += resample.expected_rows(part, config.resample) * config.train.epochs

@@ -113,8 +113,15 @@ def folds_of(settings: Settings) -> list[int]:
 
 
 def _fold_sections(settings: Settings) -> tuple[str, ...]:
-    pixels = () if is_probe(settings) else ("augment",)
-    return ("resample", "model", "loss", "train", "competition.metric", *pixels)
+    if is_probe(settings):
+        return ()  # sliced from `heads`, which reads everything
+    return ("resample", "model", "loss", "train", "competition.metric", "augment")
+
+
+def _heads_sections(settings: Settings) -> tuple[str, ...]:
+    solved = settings.config.train.head == "logistic"
+    train = ("train.strategy", "train.head", "train.head_c") if solved else ("train",)
+    return ("resample", "loss", "competition.metric", *train)
 
 
 def _data_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
@@ -177,12 +184,15 @@ def _resample_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs
     return {"data": Need("data", settings), "folds": Need("folds", settings), **_neighbours(settings)}
 
 
+def _heads_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    common = {"data": Need("data", settings), "folds": Need("folds", settings)}
+    return common | {f"train:{view}": _features(settings, "train", view) for view in probe_views(settings)}
+
+
 def _fold_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
     common = {"data": Need("data", settings), "folds": Need("folds", settings)}
     if is_probe(settings):
-        return common | {
-            f"train:{view}": _features(settings, "train", view) for view in probe_views(settings)
-        }
+        return common | {"heads": Need("heads", settings)}
     return common | {"prepared": Need("prepared", settings), **_neighbours(settings)}
 
 
@@ -257,6 +267,7 @@ STAGES: dict[str, Stage] = {
             _reads("resample", "competition.title"), _resample_inputs, tracked=True,
         ),
         Stage("features", 1, "outputs of the frozen backbone", _reads("model"), _needs("data", "prepared")),
+        Stage("heads", 1, "heads of all folds and seeds on cached features", _heads_sections, _heads_inputs),
         Stage("fold", 2, "one fold, trained", _fold_sections, _fold_inputs),
         Stage(
             "train", 1, "all folds, pooled out of fold", _reads("statistics", "competition.metric"),
