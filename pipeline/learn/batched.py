@@ -47,7 +47,7 @@ from pipeline.settings.schema import TrainSettings
 ELEMENTWISE = frozenset(
     (
         *("adabelief", "adadelta", "adagrad", "adam", "adamax", "adamc", "adamw", "adan", "adanw", "adopt"),
-        *("adoptw", "laprop", "lion", "lionc", "madgrad", "momentum", "nadam", "nadamw", "nesterov"),
+        *("adoptw", "laprop", "lion", "lionc", "momentum", "nadam", "nadamw", "nesterov"),
         *("radam", "radamw", "rmsprop", "rmsproptf", "sgd", "sgdc", "sgdw"),
     )
 )

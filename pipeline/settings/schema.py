@@ -218,7 +218,7 @@ class TrainSettings(Section):
         "of a linear_probe: linear and mlp by steps with any loss; logistic: the convex problem, solved",
     )
     head_hidden: int = fact(256, "hidden units of head=mlp", ge=1, le=8192)
-    head_dropout: float = fact(0.2, "dropout of the hidden units of head=mlp", ge=0, lt=1)
+    head_dropout: float = fact(0.5, "dropout of the hidden units of head=mlp", ge=0, lt=1)
     head_c: float = fact(0.01, "C of head=logistic: the inverse of its L2 penalty", gt=0, le=1e6)
     head_seeds: int = fact(1, "heads a fold with other seeds, their probabilities averaged", ge=1, le=50)
     folds: list[Annotated[int, Field(ge=0)]] | None = neutral(None, "train only these folds; None: all")
