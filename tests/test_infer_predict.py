@@ -8,7 +8,7 @@ from pipeline.infer.predict import predict_head, predict_views
 from pipeline.learn.features import extract
 from pipeline.learn.fit import fit
 from pipeline.learn.forward import Pass
-from pipeline.learn.heads import LinearHead
+from pipeline.learn.heads import HeadStack
 from pipeline.learn.model import build, restore
 from pipeline.settings.schema import ModelSettings
 
@@ -71,8 +71,8 @@ def test_a_head_on_features_equals_the_network_it_came_from(model, images):
     import torch
 
     features = extract(model, images, images.ids_N, VIEWS, Pass())
-    head = LinearHead(torch.zeros(96), torch.ones(96), 10)
-    head.linear.load_state_dict(model.backbone.fc.state_dict())
+    head = HeadStack(torch.zeros(1, 96), torch.ones(1, 96), 10)
+    head.out.load_state_dict({k: v[None] for k, v in model.backbone.fc.state_dict().items()})
     mine, ms = predict_head(head, features, CLASSES)
     theirs, _ = predict_views(model, images, images.ids_N, CLASSES, VIEWS, Pass())
     assert mine.views == theirs.views and list(mine.ids_N) == list(theirs.ids_N) and ms > 0

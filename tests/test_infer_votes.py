@@ -4,14 +4,18 @@ import numpy as np
 import torch
 
 from pipeline.core.predictions import Features
+from pipeline.core.types import Attribute, LabelSpace
 from pipeline.infer import predict, votes
 from pipeline.learn.committee import Committee
-from pipeline.learn.heads import LinearHead
+from pipeline.learn.heads import HeadStack
+from pipeline.settings.schema import ModelSettings
+
+SPACE = LabelSpace.product([Attribute("letter", tuple("xyz"))])
 
 
 def head(seed):
-    made = LinearHead(torch.zeros(4), torch.ones(4), 3)
-    made.linear.weight.data.normal_(generator=torch.Generator().manual_seed(seed))
+    made = HeadStack(torch.zeros(1, 4), torch.ones(1, 4), 3)
+    made.out.weight.data.normal_(generator=torch.Generator().manual_seed(seed))
     return made
 
 
@@ -21,9 +25,11 @@ def test_heads_vote_by_their_shares():
     heads = [head(1), head(2)]
     alone = [predict.predict_head(h, features, tuple("xyz"))[0].p_VNC for h in heads]
     committee = Committee(tuple(h.state_dict() for h in heads), (0.2, 0.8))
-    ((found, _),) = votes.heads(tuple("xyz"), committee, [features])
+    ((found, _),) = votes.heads(ModelSettings(), SPACE, committee, [features])
     np.testing.assert_allclose(found.p_VNC, 0.2 * alone[0] + 0.8 * alone[1], atol=1e-6)
     assert found.views == features.views
-    ((single, _),) = votes.heads(tuple("xyz"), Committee((heads[0].state_dict(),), (1.0,)), [features])
+    ((single, _),) = votes.heads(
+        ModelSettings(), SPACE, Committee((heads[0].state_dict(),), (1.0,)), [features]
+    )
     assert np.array_equal(single.p_VNC, alone[0])
     np.testing.assert_allclose(votes.mean([single, single]).p_VNC, alone[0], atol=1e-7)

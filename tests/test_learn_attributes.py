@@ -10,10 +10,11 @@ from learn_world import SIZE, accuracy, all_rows, digit_images, digit_samples, f
 from pipeline.core.predictions import Features
 from pipeline.core.types import Attribute, LabelSpace
 from pipeline.infer.predict import predict_head, predict_views
+from pipeline.learn import batched
 from pipeline.learn.attributes import AttributeHeads, ordinal_log_p
 from pipeline.learn.fit import fit
 from pipeline.learn.forward import Pass
-from pipeline.learn.heads import HeadJob, fit_linear, restore_head
+from pipeline.learn.heads import HeadJob, restore_head
 from pipeline.learn.loss_attributes import classes_of, log_marginal
 from pipeline.learn.model import build, restore
 from pipeline.learn.weights import fit_state
@@ -144,8 +145,9 @@ def test_a_linear_probe_by_attribute_learns_and_is_restored():
         metric=accuracy,
         heads=heads,
     )
-    result, state = fit_linear(job)
-    assert state["linear.weight"].shape == (6, 64)
+    (fit,) = batched.fit_heads([job])
+    result, state = fit.result, fit.state
+    assert state["out.weight"].shape == (1, 6, 64)
     # The pairs are no order that pixels show linearly; parity alone lifts it above one in five.
     assert result.history[-1]["valid_score"] > 0.3, "chance is 0.1"
     head, features = restore_head(state, heads), job.features.take(job.valid_samples.ids_N)

@@ -1,113 +1,88 @@
-from dataclasses import replace
+"""What a head is: standardising, stacks and slices of them, probabilities, restoring."""
 
 import numpy as np
 import pytest
 import torch
-from learn_world import accuracy, all_rows, digit_images, digit_samples, equal_states
+from heads_world import TRAIN, features, head_job
+from learn_world import equal_states
 
-from pipeline.core.errors import ConfigError, UserError
+from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features
-from pipeline.core.types import SyntheticRows
 from pipeline.learn.forward import softmax
-from pipeline.learn.heads import HeadJob, fit_linear, head_logits, restore_head
-from pipeline.settings.schema import LossSettings, TrainSettings
+from pipeline.learn.heads import (
+    HeadStack,
+    head_probabilities,
+    mean_of_heads,
+    plain_view,
+    restore_head,
+)
 
-TRAIN, VALID = 600, 200
+D, C, H = 6, 3, 4
 
 
-@pytest.fixture(scope="module")
-def job():
-    """Pixels themselves as features, on scales that only standardising can mend; second view: mirrored."""
-    images = digit_images(TRAIN + VALID, size=8)
-    scale = np.logspace(-3, 3, 64)
-    pixels = images.x_NHWC[..., 0].astype(np.float32)
-    views = [pixels.reshape(-1, 64) * scale, pixels[:, :, ::-1].reshape(-1, 64) * scale]
-    return HeadJob(
-        fold=1,
-        loss=LossSettings(),
-        train=TrainSettings(epochs=12, lr=0.02, batch_size=32),
-        train_samples=digit_samples(0, TRAIN),
-        valid_samples=digit_samples(TRAIN, TRAIN + VALID),
-        features=Features(images.ids_N, ("identity",), views[0][:, None], "digest"),
-        rows=all_rows(TRAIN),
-        metric=accuracy,
+def stack(hidden=None, n_heads=3):
+    draw = torch.Generator().manual_seed(0)
+    head = HeadStack(
+        torch.randn(n_heads, D, generator=draw), torch.rand(n_heads, D, generator=draw) + 0.5, C, hidden
     )
+    with torch.no_grad():
+        head.start(list(range(n_heads)))
+        for parameter in head.out.parameters():
+            parameter.normal_(generator=draw)
+    return head
 
 
-def test_learns_digits_and_joins_by_id(job):
-    result, state = fit_linear(job)
-    assert result.history[-1]["valid_score"] > 0.85
-    assert list(result.oof.ids_N) == list(job.valid_samples.ids_N)
-    keys = ["epoch", "train_loss", "lr", "images_per_second", "valid_loss", "valid_score", "gap"]
-    assert set(result.history[0]) == set(keys) and len(result.history) == 12
-    at = [list(job.features.ids_N).index(i) for i in job.valid_samples.ids_N]
-    logits = head_logits(restore_head(state), torch.from_numpy(job.features.x_NVD[at, 0].copy()))
-    np.testing.assert_allclose(softmax(logits), result.oof.p_NC, atol=1e-6)
+def by_hand(head, j, x_ND):
+    z = (x_ND - head.mean_JD[j]) / head.std_JD[j]
+    if head.hidden is not None:
+        z = torch.nn.functional.linear(z, head.hidden.weight[j], head.hidden.bias[j]).relu()
+    return torch.nn.functional.linear(z, head.out.weight[j], head.out.bias[j])
 
 
-def test_deterministic_and_folds_differ(job):
-    first, again = fit_linear(job)[1], fit_linear(job)[1]
-    assert equal_states(first, again)
-    assert not equal_states(first, fit_linear(replace(job, fold=2))[1])
+@pytest.mark.parametrize("hidden", [None, H], ids=["linear", "mlp"])
+def test_a_stack_is_its_heads_side_by_side(hidden):
+    head = stack(hidden)
+    x_JBD = torch.randn(3, 5, D, generator=torch.Generator().manual_seed(1))
+    for j, logits_BC in enumerate(head(x_JBD)):
+        torch.testing.assert_close(logits_BC, by_hand(head, j, x_JBD[j]))
 
 
-def test_validation_features_and_labels_leave_the_head_alone(job):
-    """The statistics, too, come from the training part alone."""
-    is_valid = np.isin(job.features.ids_N, job.valid_samples.ids_N)
-    x_NVD = np.where(is_valid[:, None, None], 1e6, job.features.x_NVD).astype(np.float32)
-    permuted = replace(job.valid_samples, labels_N=job.valid_samples.labels[::-1])
-    other = replace(job, features=replace(job.features, x_NVD=x_NVD), valid_samples=permuted)
-    assert equal_states(fit_linear(job)[1], fit_linear(other)[1])
+@pytest.mark.parametrize("hidden", [None, H], ids=["linear", "mlp"])
+def test_probabilities_are_the_mean_over_the_heads_and_survive_a_restore(hidden):
+    head = stack(hidden)
+    x_ND = torch.randn(5000, D, generator=torch.Generator().manual_seed(2))
+    p_JNC = head_probabilities(head, x_ND)
+    expected = [softmax(by_hand(head, j, x_ND).detach().numpy()) for j in range(3)]
+    np.testing.assert_allclose(p_JNC, expected, atol=1e-6)
+    np.testing.assert_allclose(mean_of_heads(p_JNC), np.mean(expected, axis=0), atol=1e-6)
+    again = restore_head(head.state_dict())
+    assert equal_states(again.state_dict(), head.state_dict()) and not again.training
+    np.testing.assert_array_equal(head_probabilities(again, x_ND), p_JNC)
 
 
-def test_views_are_drawn_in_training(job):
-    both = np.concatenate([job.features.x_NVD, job.features.x_NVD * 0.5], axis=1)
-    two = replace(job, features=replace(job.features, views=("identity", "hflip"), x_NVD=both))
-    swapped = replace(two, features=replace(two.features, views=("hflip", "identity"), x_NVD=both[:, ::-1]))
-    one, other = fit_linear(two), fit_linear(swapped)
-    assert not equal_states(one[1], fit_linear(job)[1])
-    assert one[0].history[-1]["valid_score"] > 0.85 and other[0].history[-1]["valid_score"] > 0.85
+def test_hidden_weights_come_from_each_heads_own_seed():
+    one, other = stack(H).hidden.weight, HeadStack(torch.zeros(2, D), torch.ones(2, D), C, H)
+    with torch.no_grad():
+        other.start([2, 7])
+    assert torch.equal(one[2], other.hidden.weight[0]) and not torch.equal(one[1], other.hidden.weight[1])
+    assert not other.out.weight.any(), "the last layer starts at even odds"
 
 
-def test_it_validates_on_identity(job):
+def test_statistics_are_those_of_the_training_part_over_all_views():
+    mean_D, std_D = head_job(n_train=50, known=features(2)).statistics()
+    known = features(2)
+    x = known.take(np.array([f"d{i}" for i in range(50)])).x_NVD.reshape(100, -1).astype(np.float64)
+    np.testing.assert_allclose(mean_D, x.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(std_D, np.maximum(x.std(0), 1e-6), rtol=1e-5)
+
+
+def test_targets_and_weights_of_a_job_have_a_row_for_each_training_sample():
+    job = head_job()
+    assert job.target_NC.shape == (TRAIN, 10) and job.weight_N.tolist() == [1.0] * TRAIN
+
+
+def test_the_validating_view_is_identity():
+    known = features(2)
+    np.testing.assert_array_equal(plain_view(known).numpy(), known.x_NVD[:, 0])
     with pytest.raises(ConfigError, match="identity"):
-        fit_linear(replace(job, features=replace(job.features, views=("hflip",))))
-
-
-def test_a_constant_feature_is_no_trouble(job):
-    x_NVD = job.features.x_NVD.copy()
-    x_NVD[..., :9] = 5
-    result, state = fit_linear(replace(job, features=replace(job.features, x_NVD=x_NVD)))
-    assert all(torch.isfinite(v).all() for v in state.values())
-    assert result.history[-1]["valid_score"] > 0.8
-
-
-def test_accumulation_is_a_larger_batch(job):
-    split = job.train.model_copy(update={"batch_size": 16, "accumulate": 2})
-    assert equal_states(fit_linear(job)[1], fit_linear(replace(job, train=split))[1])
-
-
-def test_sample_weights_reach_the_loss(job):
-    weights = np.where(job.train_samples.labels == 3, 30, 1).astype(np.float32)
-    plain, heavy = fit_linear(job)[0], fit_linear(replace(job, weights_N=weights))[0]
-    assert heavy.oof.p_NC[:, 3].mean() > plain.oof.p_NC[:, 3].mean()
-
-
-def test_a_loss_that_is_no_number_says_where(job):
-    weights = np.full(TRAIN, np.inf, np.float32)
-    with pytest.raises(UserError, match="fold 1, epoch 0, step 0"):
-        fit_linear(replace(job, weights_N=weights))
-
-
-def test_synthetic_rows_train_the_head_and_leave_its_statistics_alone(job):
-    """A class without images is learned from synthetic rows alone."""
-    few = job.train_samples.take(job.train_samples.ids_N[job.train_samples.labels != 7])
-    without = replace(job, train_samples=few, rows=all_rows(len(few)))
-    sevens = job.train_samples.take(job.train_samples.ids_N[job.train_samples.labels == 7])
-    made = SyntheticRows(job.features.take(sevens.ids_N).x_NVD, sevens.labels)
-    helped = replace(without, synthetic=made, rows=all_rows(len(few) + len(made)))
-    is_seven = job.valid_samples.labels == 7
-    (none, before), (some, after) = fit_linear(without), fit_linear(helped)
-    assert (none.oof.labels()[is_seven] == 7).mean() == 0
-    assert (some.oof.labels()[is_seven] == 7).mean() > 0.7
-    assert torch.equal(before["mean_D"], after["mean_D"]) and torch.equal(before["std_D"], after["std_D"])
+        plain_view(Features(known.ids_N, ("hflip",), known.x_NVD[:, :1], "digest"))

@@ -12,8 +12,8 @@ from pixels_world import KINDS, Photos, drawing
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.predictions import Features
 from pipeline.core.types import Attribute, LabelSpace, Samples
+from pipeline.learn import batched, heads
 from pipeline.learn import fit as network_fit
-from pipeline.learn import heads
 from pipeline.learn.committee import Committee
 from pipeline.settings.load import load
 from pipeline.settings.schema import LossSettings, TrainSettings
@@ -63,11 +63,11 @@ def equal(a, b):
 def jobs(monkeypatch):
     """Every job that is trained, as the stages made it."""
     kept = []
-    for module, name in ((network_fit, "fit"), (heads, "fit_linear")):
+    for module, name in ((network_fit, "fit"), (batched, "fit_heads")):
         true = getattr(module, name)
 
         def recorded(job, *more, true=true):
-            kept.append(job)
+            kept.extend(job if isinstance(job, list) else [job])
             return true(job, *more)
 
         monkeypatch.setattr(module, name, recorded)
@@ -184,7 +184,7 @@ def test_what_the_rule_prevents():
             lambda epoch: heads.TrainRows.of(np.arange(int(train_N.sum()))),
             lambda y, p: 0.0, soft_NC=None if soft_NC is None else soft_NC[train_N],
         )  # fmt: skip
-        return heads.fit_linear(job)[0].oof.take(ids[valid_N]).p_NC
+        return batched.fit_heads([job])[0].result.oof.take(ids[valid_N]).p_NC
 
     def out_of_fold(inside_N, held=None):
         p_NC = np.full((n, 2), np.nan, np.float32)

@@ -20,7 +20,7 @@ from pipeline.core.types import Strings
 from pipeline.data.loader import Images
 from pipeline.data.views import View
 from pipeline.learn.forward import Pass, run, softmax
-from pipeline.learn.heads import LinearHead, head_logits
+from pipeline.learn.heads import HeadStack, head_probabilities, mean_of_heads
 from pipeline.learn.model import Classifier
 
 
@@ -58,12 +58,12 @@ def predict_views(
 
 
 def predict_head(
-    head: LinearHead, features: Features, classes: tuple[str, ...]
+    head: HeadStack, features: Features, classes: tuple[str, ...]
 ) -> tuple[ViewProbabilities, float]:
-    """(V, N, C) probabilities of a linear head on every view of cached features.
+    """(V, N, C) probabilities on every view of cached features, the mean over the heads of a fold.
 
     Args:
-        head: as `fit_linear` trained it.
+        head: the fold's heads, one a seed, as `restore_head` gives them.
         features: their ids and views become those of the result.
         classes: names of the head's outputs, in order.
 
@@ -73,6 +73,6 @@ def predict_head(
     """
     begin = time.perf_counter()
     blocks = [torch.from_numpy(features.x_NVD[:, v].copy()) for v in range(len(features.views))]
-    p_VNC = np.stack([softmax(head_logits(head, block)) for block in blocks])
+    p_VNC = np.stack([mean_of_heads(head_probabilities(head, block)) for block in blocks])
     ms_per_image = (time.perf_counter() - begin) * 1000 / len(features.ids_N)
-    return ViewProbabilities(features.ids_N, classes, features.views, p_VNC, "linear head"), ms_per_image
+    return ViewProbabilities(features.ids_N, classes, features.views, p_VNC, "head"), ms_per_image

@@ -1,16 +1,14 @@
-"""A linear head on cached features: a fold in a second or so.
+"""Heads on cached features: a linear layer or a small MLP, any number of them side by side.
 
-Owns training and applying the head. Does not own features (`learn/features.py`), nor the loss,
-optimizer and schedule, which it shares with the loop (`learn/fit.py`).
+Owns what a head is, what one fold's heads train on (`HeadJob`), and what they predict. Does not own
+training them (`learn/batched.py` by steps, `learn/logistic.py` as a convex problem) or the features
+(`learn/features.py`).
 
-The head starts at zero: a convex problem needs no random start, so only rows and views are drawn.
-
-Legend: N samples, V views, D features, C classes, B rows of a batch, R rows of an epoch.
+Legend: J heads side by side, N samples, V views, D features, H hidden units, C classes, B rows of a
+batch, S synthetic rows.
 """
 
-import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,25 +16,24 @@ import torch
 from torch import nn
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.predictions import Features, FoldResult, Probabilities
-from pipeline.core.seeds import rng
+from pipeline.core.predictions import Features, FoldResult, Probabilities, ViewProbabilities
 from pipeline.core.types import Floats, Ints, Samples, SyntheticRows, TrainRows
-from pipeline.data.loader import batch_bounds, epoch_order
 from pipeline.learn.attributes import AttributeHeads
 from pipeline.learn.forward import softmax
-from pipeline.learn.loss import Loss, diverged, make_loss
-from pipeline.learn.optim import Schedule, make_optimizer, set_lr
+from pipeline.learn.loss import Loss, make_loss
 from pipeline.learn.targets import class_facts, one_hot, targets_of
 from pipeline.learn.weights import State
 from pipeline.settings.schema import LossSettings, TrainSettings
 
 # A feature that never varies in training would be divided by nothing.
 _SMALLEST_STD = 1e-6
+# Rows of one pass without gradients: heads side by side hold as many standardised copies of them.
+_ROWS = 4096
 
 
 @dataclass(frozen=True)
 class HeadJob:
-    """Everything that training one fold's head depends on.
+    """Everything that training one fold's heads depends on.
 
     Args:
         fold: its number; part of every seed.
@@ -73,141 +70,159 @@ class HeadJob:
             return target_NC
         return torch.cat([target_NC, one_hot(self.synthetic.labels_S, target_NC.shape[1])])
 
+    @property
+    def weight_N(self) -> torch.Tensor:
+        """(N,) how much each training sample counts, and after them the synthetic rows."""
+        weight_N = torch.ones(len(self.train_samples) + (len(self.synthetic) if self.synthetic else 0))
+        if self.weights_N is not None:
+            weight_N[: len(self.weights_N)] = torch.from_numpy(self.weights_N.copy())
+        return weight_N
+
+    @property
+    def n_outputs(self) -> int:
+        """C, or what `heads` asks for."""
+        return self.heads.n_outputs if self.heads else self.train_samples.space.n_classes
+
     def make_loss(self, epoch: int) -> Loss:
         """What an epoch minimises; it knows the class counts of the training rows."""
         facts = class_facts(self.train_samples, self.rows(0), self.heads, self.synthetic)
         return make_loss(self.loss, facts, epoch, self.train.epochs)
 
+    def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(D,) mean and deviation of the fold's training samples over all views, each counted once."""
+        flat = torch.from_numpy(self.features.take(self.train_samples.ids_N).x_NVD.copy()).flatten(0, 1)
+        flat = flat.double()
+        std_D = flat.std(0, correction=0).clamp_min(_SMALLEST_STD)
+        return flat.mean(0).float(), std_D.float()
 
-class LinearHead(nn.Module):
-    """Standardise, then one linear layer.
+
+@dataclass(frozen=True)
+class HeadFit:
+    """What training one fold's heads gave.
 
     Args:
-        mean_D, std_D: of the fold's training features; part of the state dict.
-        n_outputs: C, or what `heads` asks for.
-        heads: a head per attribute; None: an output a class.
+        result: its out-of-fold probabilities are the mean over the seeds.
+        state: of one `HeadStack` that holds the heads of all seeds.
+        by_seed: out-of-fold probabilities, one block a seed.
     """
 
-    mean_D: torch.Tensor
-    std_D: torch.Tensor
+    result: FoldResult
+    state: State
+    by_seed: ViewProbabilities
+
+
+class _Linear(nn.Module):
+    """J linear layers side by side, zero at first: weight (J, C, D), bias (J, C)."""
+
+    def __init__(self, n_heads: int, n_inputs: int, n_outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(n_heads, n_outputs, n_inputs))
+        self.bias = nn.Parameter(torch.zeros(n_heads, n_outputs))
+
+    def forward(self, x_JBD: torch.Tensor) -> torch.Tensor:
+        # As W·xᵀ: with few classes two to four times as fast on a CPU as x·Wᵀ, backward included.
+        return torch.bmm(self.weight, x_JBD.transpose(1, 2)).transpose(1, 2) + self.bias[:, None]
+
+
+class HeadStack(nn.Module):
+    """J heads side by side: standardise, then one linear layer, or two with a ReLU between them.
+
+    The last layer starts at zero: a linear head is a convex problem and needs no random start.
+
+    Args:
+        mean_JD, std_JD: of the training features of each head; part of the state dict.
+        n_outputs: C, or what `by_attribute` asks for.
+        hidden: H of an MLP; None: a linear head.
+        by_attribute: a head per attribute; None: an output a class.
+    """
+
+    mean_JD: torch.Tensor
+    std_JD: torch.Tensor
 
     def __init__(
-        self, mean_D: torch.Tensor, std_D: torch.Tensor, n_outputs: int, heads: AttributeHeads | None = None
+        self,
+        mean_JD: torch.Tensor,
+        std_JD: torch.Tensor,
+        n_outputs: int,
+        hidden: int | None = None,
+        by_attribute: AttributeHeads | None = None,
     ) -> None:
         super().__init__()
-        self.register_buffer("mean_D", mean_D)
-        self.register_buffer("std_D", std_D)
-        self.linear = nn.Linear(len(mean_D), n_outputs)
-        self.heads = heads
-        nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
+        self.register_buffer("mean_JD", mean_JD)
+        self.register_buffer("std_JD", std_JD)
+        n_heads, n_features = mean_JD.shape
+        self.hidden = _Linear(n_heads, n_features, hidden) if hidden else None
+        self.out = _Linear(n_heads, hidden or n_features, n_outputs)
+        self.by_attribute = by_attribute
 
-    def forward(self, x_BD: torch.Tensor) -> torch.Tensor:
-        """(B, C) logits."""
-        outputs: torch.Tensor = self.linear((x_BD - self.mean_D) / self.std_D)
-        logits: torch.Tensor = outputs if self.heads is None else self.heads(outputs)
+    def start(self, seeds_J: list[int]) -> None:
+        """Draw the hidden weights of each head from its own seed."""
+        if self.hidden is not None:
+            for weight_HD, seed in zip(self.hidden.weight, seeds_J, strict=True):
+                generator = torch.Generator().manual_seed(seed)
+                nn.init.kaiming_normal_(weight_HD, nonlinearity="relu", generator=generator)
+
+    def standardise(self, x_JBD: torch.Tensor) -> torch.Tensor:
+        """Features to mean 0 and deviation 1, by what each head saw in training; one block serves all."""
+        return (x_JBD - self.mean_JD[:, None]) / self.std_JD[:, None]
+
+    def logits(self, z_JBD: torch.Tensor, keep_JBH: torch.Tensor | None = None) -> torch.Tensor:
+        """(J, B, C) of standardised features; `keep_JBH` is a dropout mask of the hidden units."""
+        if self.hidden is not None:
+            z_JBD = self.hidden(z_JBD).relu()
+            if keep_JBH is not None:
+                z_JBD = z_JBD * keep_JBH
+        outputs: torch.Tensor = self.out(z_JBD)
+        logits: torch.Tensor = outputs if self.by_attribute is None else self.by_attribute(outputs)
         return logits
 
+    def forward(self, x_JBD: torch.Tensor) -> torch.Tensor:
+        """(J, B, C) logits."""
+        return self.logits(self.standardise(x_JBD))
 
-def restore_head(state: State, heads: AttributeHeads | None = None) -> LinearHead:
-    """The head of a state dict that `fit_linear` gave, and of its job's heads."""
-    head = LinearHead(state["mean_D"], state["std_D"], len(state["linear.bias"]), heads)
+
+def restore_head(state: State, by_attribute: AttributeHeads | None = None) -> HeadStack:
+    """The heads of a `HeadFit`'s state, and of its job's attributes."""
+    hidden = len(state["hidden.bias"][0]) if "hidden.bias" in state else None
+    head = HeadStack(state["mean_JD"], state["std_JD"], state["out.bias"].shape[1], hidden, by_attribute)
     head.load_state_dict(state, strict=True)
-    return head
+    return head.eval()
 
 
-def _fresh_head(job: HeadJob, x_NVD: torch.Tensor) -> LinearHead:
-    """Statistics come from the fold's training samples alone, each counted once."""
-    flat = x_NVD.flatten(0, 1).double()
-    std_D = flat.std(0, correction=0).clamp_min(_SMALLEST_STD)
-    n_outputs = job.heads.n_outputs if job.heads else job.train_samples.space.n_classes
-    return LinearHead(flat.mean(0).float(), std_D.float(), n_outputs, job.heads)
+def head_probabilities(head: HeadStack, x_ND: torch.Tensor) -> Floats:
+    """(J, N, C) probabilities of each head, without gradients."""
+    with torch.inference_mode():
+        parts = [softmax_JNC(head(x_BD[None])) for x_BD in torch.split(x_ND, _ROWS)]
+    return np.concatenate(parts, axis=1)
 
 
-def fit_linear(job: HeadJob) -> tuple[FoldResult, State]:
-    """Train one fold's head to its last epoch; each row sees one view, drawn anew each epoch.
-
-    Returns:
-        The fold's result, and the head's state dict.
+def plain_view(features: Features) -> torch.Tensor:
+    """(N, D) features of the view that validates.
 
     Raises:
-        UserError: unknown settings, or a loss that is no number.
+        ConfigError: it is not among the views.
     """
-    begin, train = time.perf_counter(), job.train
-    if "identity" not in job.features.views:
-        raise ConfigError("infer.views: the linear probe validates on identity, which is not among them")
-    plain = job.features.views.index("identity")
-    x_NVD = torch.from_numpy(job.features.take(job.train_samples.ids_N).x_NVD.copy())
-    valid_ND = torch.from_numpy(job.features.take(job.valid_samples.ids_N).x_NVD[:, plain].copy())
-    head = _fresh_head(job, x_NVD)
-    if job.synthetic is not None:
-        x_NVD = torch.cat([x_NVD, torch.from_numpy(job.synthetic.x_SVD.copy())])
-    optimizer, batch = make_optimizer(head, train), train.batch_size * train.accumulate
-    counts = [len(batch_bounds(len(job.rows(epoch)), batch)) for epoch in range(train.epochs)]
-    schedule = Schedule(train, tuple(counts))
-    history: list[dict[str, float]] = []
-    p_NC = softmax(head_logits(head, valid_ND))
-    for epoch in range(train.epochs):
-        entry = _train_epoch(job, head, optimizer, schedule, epoch, x_NVD)
-        logits_NC = head_logits(head, valid_ND)
-        p_NC = softmax(logits_NC)
-        loss, valid_NC = job.make_loss(epoch), targets_of(job.valid_samples)
-        valid_loss = float(loss.mean(torch.from_numpy(logits_NC), valid_NC))
-        score = job.metric(job.valid_samples.labels, p_NC)
-        gap = valid_loss - entry["train_loss"]
-        history.append({**entry, "valid_loss": valid_loss, "valid_score": score, "gap": gap})
-    samples = job.valid_samples
-    oof = Probabilities(samples.ids_N, samples.space.classes, p_NC, f"linear head fold {job.fold}")
-    state = {key: value.detach().clone() for key, value in head.state_dict().items()}
-    result = FoldResult(job.fold, oof, tuple(history), time.perf_counter() - begin)
-    return result, state
+    if "identity" not in features.views:
+        raise ConfigError("infer.views: a head validates on identity, which is not among them")
+    return torch.from_numpy(features.x_NVD[:, features.views.index("identity")].copy())
 
 
-def head_logits(head: LinearHead, x_ND: torch.Tensor) -> Floats:
-    """(N, C) logits of all rows at once, without gradients."""
-    with torch.inference_mode():
-        return np.asarray(head.eval()(x_ND).numpy(), dtype=np.float32)
+def softmax_JNC(logits_JNC: torch.Tensor) -> Floats:
+    """Probabilities of each head's logits."""
+    return np.stack([softmax(logits_NC) for logits_NC in logits_JNC.numpy()])
 
 
-def _train_epoch(
-    job: HeadJob,
-    head: LinearHead,
-    optimizer: torch.optim.Optimizer,
-    schedule: Schedule,
-    epoch: int,
-    x_NVD: torch.Tensor,
-) -> dict[str, float]:
-    """One pass over the epoch's rows; the part of its history that training knows."""
-    train, rows, begin = job.train, job.rows(epoch), time.perf_counter()
-    order_R = epoch_order(len(rows), train.seed, job.fold, epoch)
-    index_R = torch.from_numpy(rows.index_R[order_R])
-    view_R = torch.from_numpy(
-        rng(train.seed, "view", job.fold, epoch).integers(x_NVD.shape[1], size=len(rows))
-    )
-    target_NC = job.target_NC
-    weight_N = torch.ones(len(target_NC))
-    if job.weights_N is not None:
-        weight_N[: len(job.weights_N)] = torch.from_numpy(job.weights_N.copy())
-    loss, step, sum_loss = job.make_loss(epoch), schedule.start(epoch), 0.0
-    weight_N = weight_N * loss.weigh(target_NC)
-    head.train()
-    for start, end in batch_bounds(len(rows), train.batch_size * train.accumulate):
-        at_B, view_B = index_R[start:end], view_R[start:end]
-        set_lr(optimizer, schedule.lr(step))
-        weight_B = weight_N[at_B]
-        value = (loss(head(x_NVD[at_B, view_B]), target_NC[at_B]) * weight_B).sum() / weight_B.sum()
-        if not math.isfinite(value.item()):
-            raise diverged(f"fold {job.fold}, epoch {epoch}, step {step}", train)
-        value.backward()  # type: ignore[no-untyped-call]
-        if train.clip_norm is not None:
-            nn.utils.clip_grad_norm_(head.parameters(), train.clip_norm)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        sum_loss += value.item() * (end - start)
-        step += 1
-    return {
-        "epoch": float(epoch),
-        "train_loss": sum_loss / len(rows),
-        "lr": schedule.lr(step - 1),
-        "images_per_second": len(rows) / (time.perf_counter() - begin),
-    }
+def mean_of_heads(p_JNC: Floats) -> Floats:
+    """(N, C) the mean over the heads, in double precision."""
+    return np.asarray(p_JNC.mean(axis=0, dtype=np.float64), dtype=np.float32)
+
+
+def head_fit(
+    job: HeadJob, state: State, p_SNC: Floats, history: Sequence[dict[str, float]], seconds: float
+) -> HeadFit:
+    """A fold's result from the validation part's probabilities by each seed's head."""
+    samples, name = job.valid_samples, f"{job.train.head} head fold {job.fold}"
+    views = tuple(f"seed {s}" for s in range(len(p_SNC)))
+    by_seed = ViewProbabilities(samples.ids_N, samples.space.classes, views, p_SNC, name)
+    oof = Probabilities(samples.ids_N, samples.space.classes, mean_of_heads(p_SNC), name)
+    return HeadFit(FoldResult(job.fold, oof, tuple(history), seconds), state, by_seed)

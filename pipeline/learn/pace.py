@@ -19,7 +19,7 @@ from pipeline.core.predictions import Features
 from pipeline.core.types import LabelSpace, Samples, TrainRows, strings
 from pipeline.data.augment import Augmenter
 from pipeline.data.views import parse
-from pipeline.learn import heads, strategy
+from pipeline.learn import batched, heads, strategy
 from pipeline.learn.forward import Pass, run
 from pipeline.learn.model import build, to_device
 from pipeline.learn.probe import seconds_per_row
@@ -73,8 +73,8 @@ def of_network(config: Config, space: LabelSpace, device: str) -> Pace:
     Raises:
         ModelError, ConfigError: settings that do not fit the model.
     """
-    network = build(config.model, space.n_classes, 0, config.images.hw)
-    start = _best_seconds(lambda: build(config.model, space.n_classes, 0, config.images.hw))
+    network = build(config.model, space.n_classes, 0, config.images.hw, space)
+    start = _best_seconds(lambda: build(config.model, space.n_classes, 0, config.images.hw, space))
     first_epochs = strategy.states(network.backbone, config.train)
     train = tuple(
         min(seconds_per_row(config, space, device, epoch) for _ in range(REPEATS)) for epoch in first_epochs
@@ -115,7 +115,7 @@ def of_head(config: Config, space: LabelSpace) -> float:
         for epochs in HEAD_EPOCHS
     )
     # The difference: what a fit costs once is no rate.
-    taken = [_best_seconds(partial(heads.fit_linear, each)) for each in (short, long)]
+    taken = [_best_seconds(partial(batched.fit_heads, [each])) for each in (short, long)]
     return max(taken[1] - taken[0], 0.0) / (HEAD_EPOCHS[1] - HEAD_EPOCHS[0]) / HEAD_ROWS
 
 

@@ -12,7 +12,7 @@ from pipeline.core.errors import nearest
 from pipeline.core.metrics import METRICS
 from pipeline.core.plugin import is_plugin
 from pipeline.settings.loss_rules import LOSS_RULES, traits
-from pipeline.settings.schema import RESAMPLE_METHODS, SYNTHETIC_METHODS
+from pipeline.settings.schema import RESAMPLE_METHODS, SYNTHETIC_METHODS, LossSettings, TrainSettings
 
 DETECTOR = re.compile(r"(haar:[a-z0-9_]+|lbp:frontalface)")
 Sections = Mapping[str, Any]
@@ -218,6 +218,46 @@ def _weights_to_keep(s: Sections) -> Iterator[Broken]:
             yield "train.freeze_bn", "would keep the statistics of no data: model.weights=none"
 
 
+_HEAD_OF = {"head_hidden": "mlp", "head_dropout": "mlp", "head_c": "logistic"}
+
+
+def _head(s: Sections) -> Iterator[Broken]:
+    train, usual = s["train"], TrainSettings()
+    changed = [
+        name for name in ("head", "head_seeds", *_HEAD_OF) if getattr(train, name) != getattr(usual, name)
+    ]
+    if train.strategy != "linear_probe":
+        for name in changed:
+            what = f"is for a head on cached features, and train.strategy={train.strategy}"
+            yield f"train.{name}", f"{what}; choose experiment=probe (train.strategy=linear_probe)"
+        return
+    for name in changed:
+        if name in _HEAD_OF and train.head != _HEAD_OF[name]:
+            yield f"train.{name}", f"is read by train.head={_HEAD_OF[name]} only, and train.head={train.head}"
+    for name in ("ema_decay", "precision"):
+        if getattr(train, name) != getattr(usual, name):
+            yield (
+                f"train.{name}",
+                "is for networks; heads on cached features train in fp32, without an average",
+            )
+    if train.head == "logistic" and train.head_seeds > 1:
+        yield "train.head_seeds", "a solved logistic regression is the same for every seed; leave it out"
+
+
+def _logistic(s: Sections) -> Iterator[Broken]:
+    if s["train"].head != "logistic":
+        return
+    usual = LossSettings()
+    for name in LossSettings.model_fields:
+        if getattr(s["loss"], name) != getattr(usual, name):
+            what = "head=logistic minimises plain cross-entropy; leave it out, or choose train.head=linear"
+            yield f"loss.{name}", what
+    if s["model"].heads == "attributes":
+        yield "model.heads", "train.head=logistic is one problem over classes; choose train.head=linear"
+    if s["resample"].redraw:
+        yield "resample.redraw", "train.head=logistic is solved once, on one draw; leave it out"
+
+
 def _precision(s: Sections) -> Iterator[Broken]:
     if s["train"].precision == "fp16" and s["runtime"].device == "cpu":
         yield "train.precision", "fp16 needs a GPU; use fp32 or bf16 on a CPU"
@@ -387,6 +427,8 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...
     (("train", "competition"), _forbidden_mix),
     (("train",), _strategy),
     (("train", "model"), _weights_to_keep),
+    (("train",), _head),
+    (("train", "loss", "resample", "model"), _logistic),
     (("train", "runtime"), _precision),
     (("infer", "runtime"), _infer_precision),
     (("competition",), _competition),

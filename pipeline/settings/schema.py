@@ -249,8 +249,8 @@ class TrainSettings(Section):
 
     strategy: Literal["full", "scratch", "linear_probe", "freeze_until", "gradual"] = fact(
         "full",
-        "full: all weights; scratch: all, from random ones; linear_probe: a linear head on cached features of"
-        " the frozen backbone; freeze_until: what lies above `freeze_until`; gradual: from the head down, a"
+        "full: all weights; scratch: all, from random ones; linear_probe: a head on cached features of the"
+        " frozen backbone; freeze_until: what lies above `freeze_until`; gradual: from the head down, a"
         " stage more every `unfreeze_every` epochs",
     )
     freeze_until: Annotated[
@@ -276,6 +276,14 @@ class TrainSettings(Section):
         " weights of that run's same fold; model.weights is not read then",
         min_length=1,
     )
+    head: Literal["linear", "mlp", "logistic"] = fact(
+        "linear",
+        "of a linear_probe: linear and mlp by steps with any loss; logistic: the convex problem, solved",
+    )
+    head_hidden: int = fact(256, "hidden units of head=mlp", ge=1, le=8192)
+    head_dropout: float = fact(0.5, "dropout of the hidden units of head=mlp", ge=0, lt=1)
+    head_c: float = fact(0.01, "C of head=logistic: the inverse of its L2 penalty", gt=0, le=1e6)
+    head_seeds: int = fact(1, "heads a fold with other seeds, their probabilities averaged", ge=1, le=50)
     folds: list[Annotated[int, Field(ge=0)]] | None = neutral(None, "train only these folds; None: all")
     epochs: int = fact(6, "passes over the training rows; the last one counts", ge=1, le=1000)
     batch_size: int = fact(32, "rows per optimizer step, times `accumulate`", ge=1, le=65536)

@@ -46,6 +46,7 @@ class Built:
         description: markdown for the MLflow run: what, why, next command.
         attach: files of the artifact that the MLflow run shows, reports first.
         tags: flat, for the manifest and MLflow.
+        shared_seconds: its share of what an input took that several results are cut from.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -53,6 +54,7 @@ class Built:
     description: str = ""
     attach: tuple[str, ...] = ()
     tags: dict[str, str] = field(default_factory=dict)
+    shared_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,7 @@ class Context:
                 built: Built = module.build(job)
                 # Its folds' own time, not that of this run: a fold that was reused took time as well.
                 seconds = time.monotonic() - own + sum(inputs[name].seconds for name in inside)
+                seconds += built.shared_seconds
                 manifest = self._manifest(stage, need, inputs, built, seconds)
                 artifact = self.store.publish(stage.name, key, draft, manifest)
             # Only now: unfinished work is what a full disk at the last moment would leave.
@@ -253,7 +256,7 @@ class Context:
     def label(self, need: Need) -> str:
         """How people call this result."""
         by_experiment = (
-            *("resample", "features", "fold", "teach", "train", "infer", "whole", "refit"),
+            *("resample", "features", "heads", "fold", "teach", "train", "infer", "whole", "refit"),
             "learning_curve",
         )
         return (

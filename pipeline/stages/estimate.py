@@ -15,7 +15,7 @@ from pipeline.settings.load import Settings
 from pipeline.settings.members import trainings
 from pipeline.stages import load, precision
 from pipeline.stages.hardware import machine, set_up
-from pipeline.stages.registry import Need, is_probe
+from pipeline.stages.registry import Need, is_batched, is_probe
 
 if TYPE_CHECKING:
     from pipeline.stages.context import Context
@@ -52,9 +52,11 @@ def training(settings: Settings, inputs: dict[str, Artifact], missing: list[Need
     samples = load.training(inputs["data"], ctx.home)
     plan = load.plan(inputs["folds"])
     config = settings.config
-    rows = last = 0
-    for need in missing:
-        fold = int(need.params["fold"])
+    last, rows, numbers = 0, 0, [int(need.params["fold"]) for need in missing]
+    if is_batched(settings):  # all folds' heads train at once, once
+        made = ctx.store.find("heads", ctx.graph.key(Need("heads", settings)))
+        numbers = [] if made else list(range(len(plan))) * config.train.head_seeds
+    for fold in numbers:
         split = plan.splits[fold]
         part = resample.Part(samples.take(split.train_ids).for_training(), fold, split.times_T)
         part = subsets.group_share(part, config.train.group_share, config.train.seed)

@@ -2,21 +2,25 @@
 
 Owns turning artifacts into a lesson on the fold's training part, and what is kept of it. Which models
 learn it is `stages/members.py`, one training `stages/learners.py`. A killed fold continues from its
-work folder.
+work folder. Of a plain linear probe it is cut out of `heads`, where all folds train at once.
 """
 
 from __future__ import annotations
+
+import shutil
 
 from pipeline.core import metrics
 from pipeline.core.types import Samples
 from pipeline.data import subsets
 from pipeline.data.inner import inner_split
 from pipeline.data.resample import Part
+from pipeline.learn.committee import Committee
 from pipeline.record import files
 from pipeline.stages import curves, load, members, teachers
 from pipeline.stages.context import Built, Job
 from pipeline.stages.hardware import set_up
 from pipeline.stages.learners import Lesson
+from pipeline.stages.registry import is_batched
 
 
 def build(job: Job) -> Built:
@@ -26,14 +30,15 @@ def build(job: Job) -> Built:
         UserError: settings that do not fit the model, a loss that is no number.
     """
     config, number = job.settings.config, int(job.params["fold"])
+    if is_batched(job.settings):
+        return _cut_out(job, number)
     samples = load.training(job.inputs["data"], job.home)
     valid = samples.take(load.plan(job.inputs["folds"]).splits[number].valid_ids)
     part = load.part(dict(job.inputs), number, job.settings, job.home)
     part = subsets.group_share(part, config.train.group_share, config.train.seed)
     part, inner = _inner(job, part, samples)
-    told = curves.logged(
-        job.run, config.train.epochs, curves.rarest([part.samples, valid, *([inner] if inner else [])])
-    )
+    known = [part.samples, valid, *([inner] if inner is not None else [])]
+    told = curves.logged(job.run, config.train.epochs, curves.rarest(known))
     lesson = Lesson(part, valid, config.train, config.resample, job.work, inner=inner, on_epoch=told)
     taught = teachers.taught(job, lesson, valid)
     trained = members.train(teachers.learner(job), taught.lesson)
@@ -60,3 +65,23 @@ def _inner(job: Job, part: Part, samples: Samples) -> tuple[Part, Samples | None
     own = load.samples(job.inputs["data"], "train", job.home)
     kept, ids = inner_split(part, own.ids_N, settings.early_stopping.share, settings.seed)
     return kept, samples.take(ids)
+
+
+def _cut_out(job: Job, number: int) -> Built:
+    """The fold's files of the heads that were trained together."""
+    heads, config = job.inputs["heads"], job.settings.config
+    for path in sorted((heads.folder / f"fold{number}").iterdir()):
+        shutil.copyfile(path, job.draft / path.name)
+    history: list[dict[str, float]] = heads.json(f"fold{number}/history.json")
+    told = curves.logged(job.run, len(history))
+    for entry in history:
+        told(number, int(entry["epoch"]), entry)
+    last = history[-1]
+    figures = {n: last[n] for n in ("valid_score", "valid_loss", "train_loss", "gap")} | {
+        "images_per_second": last.get("images_per_second", 0.0),
+        "seconds_per_row": heads.metrics["seconds_per_row"],
+        "weights_mb": Committee.read(job.draft).megabytes,
+        "models": float(config.train.head_seeds),
+    }
+    share = heads.seconds / len(load.plan(job.inputs["folds"]))
+    return Built(figures, tags={"device": set_up(config.runtime)}, shared_seconds=share)

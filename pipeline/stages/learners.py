@@ -24,7 +24,7 @@ from pipeline.data.loader import Images
 from pipeline.data.resample import Part
 from pipeline.data.subsets import Bools
 from pipeline.infer import predict
-from pipeline.learn import fit, heads, model
+from pipeline.learn import batched, fit, heads, logistic, model
 from pipeline.learn.attributes import AttributeHeads
 from pipeline.learn.forward import Pass
 from pipeline.learn.initial import Initial
@@ -190,10 +190,10 @@ class Probe:
     def fit(self, lesson: Lesson) -> tuple[FoldResult, State]:
         """See `Learner`."""
         set_up(self.config.runtime)
-        result, state = heads.fit_linear(self.job(lesson))
-        for entry in result.history:
+        (fit,) = (logistic if lesson.train.head == "logistic" else batched).fit_heads([self.job(lesson)])
+        for entry in fit.result.history:
             lesson.on_epoch(lesson.part.fold, int(entry["epoch"]), entry)
-        return result, state
+        return fit.result, fit.state
 
     def predict(self, state: State, ids: Strings, space: LabelSpace) -> Floats:
         """See `Learner`."""

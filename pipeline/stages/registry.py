@@ -106,6 +106,12 @@ def is_probe(settings: Settings) -> bool:
     return settings.config.train.strategy == "linear_probe"
 
 
+def is_batched(settings: Settings) -> bool:
+    """Whether all folds train at once: heads on features, one model a fold."""
+    train = settings.config.train
+    return is_probe(settings) and train.bag is None and train.chain is None and train.pseudo is None
+
+
 def probe_views(settings: Settings) -> tuple[str, ...]:
     """Views that the linear probe trains on: none that an attribute forbids."""
     forbidden = {change for a in settings.config.competition.attributes for change in a.forbids}
@@ -119,8 +125,17 @@ def folds_of(settings: Settings) -> list[int]:
 
 
 def _fold_sections(settings: Settings) -> tuple[str, ...]:
+    if is_batched(settings):
+        return ()  # cut out of `heads`, which reads everything
     pixels = () if is_probe(settings) else ("augment",)
     return ("resample", "model", "loss", "train", "competition.metric", *pixels)
+
+
+def _heads_sections(settings: Settings) -> tuple[str, ...]:
+    solved = settings.config.train.head == "logistic"
+    own = ("train.strategy", "train.head", "train.head_c", "train.group_share", "train.seed")
+    train = own if solved else ("train",)
+    return ("resample", "loss", "competition.metric", "model.heads", "model.ordinal", *train)
 
 
 def _data_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
@@ -183,10 +198,17 @@ def _resample_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs
     return {"data": Need("data", settings), "folds": Need("folds", settings), **_neighbours(settings)}
 
 
+def _heads_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    common = {"data": Need("data", settings), "folds": Need("folds", settings)}
+    return common | {f"train:{view}": _features(settings, "train", view) for view in probe_views(settings)}
+
+
 def _fold_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
     common = {"data": Need("data", settings), "folds": Need("folds", settings)}
     pseudo = settings.config.train.pseudo
     common |= _teachers(graph, settings, params)
+    if is_batched(settings):
+        return common | {"heads": Need("heads", settings)}
     if is_probe(settings):
         splits = ("train", "test") if pseudo is not None and pseudo.test_images else ("train",)
         views = probe_views(settings)
@@ -328,7 +350,11 @@ STAGES: dict[str, Stage] = {
             "resample", 2, "what each fold's training part will show",
             _reads("resample", "competition.title"), _resample_inputs, tracked=True,
         ),
-        Stage("features", 1, "outputs of the frozen backbone", _reads("model"), _needs("data", "prepared")),
+        Stage(
+            "features", 1, "outputs of the frozen backbone",
+            _reads("model.name", "model.weights", "model.norm"), _needs("data", "prepared"),
+        ),
+        Stage("heads", 1, "heads of all folds and seeds on cached features", _heads_sections, _heads_inputs),
         Stage("fold", 3, "one fold, trained", _fold_sections, _fold_inputs),
         Stage("teach", 1, "what one fold says of unlabelled images", _reads(), _teach_inputs),
         Stage(

@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core import metrics, plugin
-from pipeline.core.predictions import pool
+from pipeline.core.predictions import pool, pool_views
+from pipeline.core.types import Samples
 from pipeline.record import files
 from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
@@ -84,6 +85,7 @@ def build(job: Job) -> Built:
     )
     history.to_csv(job.draft / "history.csv", index=False)
     files.write_probabilities(job.draft / "oof.npz", oof)
+    by_seed = _scores_by_seed(job, samples)
     rival = scoring.best_earlier(job.store, config, job.inputs, job.key)
     scores = scoring.scores_of(config, samples, parts)
     card = scoring.score_card(config, samples, oof, scores, rival)
@@ -102,10 +104,15 @@ def build(job: Job) -> Built:
     told.append("folds " + " ".join(f"{s:.3f}" for s in scores))
     worst = per_class[per_class.support > 0].nsmallest(1, "f1").iloc[0]
     told.append(f"worst class {worst['class']}: F1 {worst['f1']:.3f} on {worst['support']} images")
+    if by_seed:
+        spread = float(np.std(by_seed, ddof=1))
+        told.append(f"seeds {' '.join(f'{s:.4f}' for s in by_seed)}: standard deviation {spread:.4f}")
     trained = [job.inputs[f"fold{k}"].metrics for k in folds]
     figures = {**card.figures, "complete": float(len(folds) == len(plan))}
     figures["loss_gap"] = float(np.mean([fold["gap"] for fold in trained]))
     figures["images_per_second"] = float(np.mean([fold["images_per_second"] for fold in trained]))
+    if by_seed:
+        figures |= {"seed_mean": float(np.mean(by_seed)), "seed_std": float(np.std(by_seed, ddof=1))}
     told += [*_chosen(folds, trained), *_adopted(job, folds)]
     attach: tuple[str, ...] = ("per_class.csv", "history.csv", "oof.npz")
     if (job.draft / "pseudo.csv").is_file():
@@ -137,6 +144,16 @@ def _adopted(job: Job, folds: list[int]) -> list[str]:
     by_class = whole.groupby("class", sort=False)["adopted"].sum() / len(folds)
     shown = ", ".join(f"{name} {count:.0f}" for name, count in by_class.items() if count)
     return [f"pseudo-labels adopted a fold, mean: {by_class.sum():.0f} ({shown or 'none'})"]
+
+
+def _scores_by_seed(job: Job, samples: Samples) -> list[float]:
+    """The pooled score of each seed's heads alone; empty where a fold has one."""
+    folders = [job.inputs[f"fold{k}"].folder for k in folds_of(job.settings)]
+    if not all((folder / "seeds.npz").is_file() for folder in folders):
+        return []
+    pooled = pool_views([files.read_views(folder / "seeds.npz", "seeds") for folder in folders], "seeds")
+    parts = [pooled.view(name) for name in pooled.views]
+    return scoring.scores_of(job.settings.config, samples, parts)
 
 
 def _description(job: Job, told: list[str], why: str) -> str:

@@ -1,0 +1,123 @@
+"""What heads cost against the features they train on: 5 folds × 3 seeds of linear heads, in one run.
+
+    python benchmarks/heads.py                   about two minutes on one core
+    python benchmarks/heads.py --threads 2 --classes 100
+
+Times the pass of EfficientNet-lite0 over a sample of images at 96 px, one view, and the training of all
+heads on 6,000 × 1,280 features with the settings of `experiment=probe` (30 epochs, batches of 64). The pass
+is timed before and after, in as many pieces, so that a busy machine slows both. The features are noise
+around a mean of each class: what they are does not change what they cost.
+
+Prints seconds and the ratio of the heads to one pass of one view over 6,000 images, and of the same heads
+trained one after another.
+"""
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pipeline.core.metrics import get
+from pipeline.core.predictions import Features
+from pipeline.core.types import Attribute, LabelSpace, Samples, TrainRows
+from pipeline.data.views import parse
+from pipeline.learn.batched import fit_heads
+from pipeline.learn.forward import Pass, run
+from pipeline.learn.heads import HeadJob
+from pipeline.learn.model import Classifier, build, to_device
+from pipeline.settings.load import load
+from pipeline.settings.schema import TrainSettings
+
+N, D, FOLDS, SEEDS, SIDE = 6000, 1280, 5, 3, 96
+
+
+class Pixels:
+    """Noise as prepared images."""
+
+    def __init__(self, count: int) -> None:
+        self.ids_N = np.array([f"i{n}" for n in range(count)])
+        self.x_NHWC = np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
+
+
+def seconds_of_pass(network: Classifier, images: Pixels) -> float:
+    """Seconds that one view of 6,000 images would take."""
+    started = time.perf_counter()
+    run(network.features, images, images.ids_N, parse("identity"), Pass())
+    return (time.perf_counter() - started) * N / len(images.ids_N)
+
+
+def jobs(train: TrainSettings, n_classes: int) -> list[HeadJob]:
+    """One job a fold; the folds' sizes differ by a few rows, as those of whole groups do."""
+    draw = np.random.default_rng(0)
+    y_N = draw.integers(0, n_classes, N)
+    x_ND = draw.standard_normal((N, D)) + 0.3 * draw.standard_normal((n_classes, D))[y_N]
+    ids = np.array([f"i{n}" for n in range(N)])
+    space = LabelSpace.product([Attribute("kind", tuple(f"c{c}" for c in range(n_classes)))])
+    samples = Samples(ids, ids, ids, space, y_N, "train")
+    features = Features(ids, ("identity",), x_ND[:, None], "noise")
+    ends = np.linspace(0, N, FOLDS + 1).astype(int) + np.array([0, 7, -11, 4, -9, 0])
+    made = []
+    for k in range(FOLDS):
+        is_valid = np.zeros(N, bool)
+        is_valid[ends[k] : ends[k + 1]] = True
+        rows = TrainRows.of(np.arange(int((~is_valid).sum())))
+        made.append(
+            HeadJob(
+                fold=k,
+                loss=load(["competition=digits", "experiment=probe"]).config.loss,
+                train=train,
+                train_samples=samples.take(ids[~is_valid]),
+                valid_samples=samples.take(ids[is_valid]),
+                features=features,
+                rows=lambda epoch, rows=rows: rows,
+                metric=get("macro_f1").score,
+            )
+        )
+    return made
+
+
+def seconds_of_heads(folds: list[HeadJob], together: bool) -> float:
+    """Seconds of training every head, with the validation of each epoch."""
+    started = time.perf_counter()
+    if together:
+        fit_heads(folds)
+    else:
+        for job in folds:
+            for seed in range(job.train.head_seeds):
+                alone = job.train.model_copy(update={"head_seeds": 1, "seed": seed})
+                fit_heads([replace(job, train=alone)])
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("--images", type=int, default=384, help="sample of the pass, before and after each")
+    words.add_argument("--classes", type=int, default=18)
+    words.add_argument("--threads", type=int, default=1)
+    options = words.parse_args()
+    torch.set_num_threads(options.threads)
+    config = load(["competition=digits", "experiment=probe"]).config
+    train = config.train.model_copy(update={"head_seeds": SEEDS})
+    network = to_device(build(config.model, 2, 0, (SIDE, SIDE)), "cpu").eval()
+    images, folds = Pixels(options.images), jobs(train, options.classes)
+    seconds_of_pass(network, Pixels(128))  # the first batch allocates
+    passes = [seconds_of_pass(network, images)]
+    together = seconds_of_heads(folds, True)
+    passes.append(seconds_of_pass(network, images))
+    alone = seconds_of_heads(folds, False)
+    passes.append(seconds_of_pass(network, images))
+    whole = float(np.mean(passes))
+    print(f"lite0 at {SIDE} px, {N} images, one view  {whole:7.1f} s  {[round(p, 1) for p in passes]}")
+    shares = f"{together:7.1f} s  {together / whole:6.1%} of the pass"
+    print(f"{FOLDS} folds × {SEEDS} seeds side by side         {shares}")
+    print(f"one head after another             {alone:7.1f} s  {alone / whole:6.1%} of the pass")
+
+
+if __name__ == "__main__":
+    main()
