@@ -15,6 +15,7 @@ from pipeline.core.types import SyntheticRows, TrainRows
 from pipeline.learn.batched import ELEMENTWISE, clip_each, fit_heads
 from pipeline.learn.forward import softmax
 from pipeline.learn.heads import head_probabilities, plain_view, restore_head
+from pipeline.learn.loss import Loss
 
 
 @pytest.fixture(scope="module")
@@ -229,12 +230,12 @@ def test_each_fold_has_the_loss_of_its_own_class_counts(job, monkeypatch):
 
     seen = []
 
-    def watched(settings, facts):
-        def loss(logits_BC, target_BC):
+    def watched(settings, facts, epoch, epochs):
+        def rows(logits_BC, target_BC):
             seen.append((facts.counts_C.sum(), len(logits_BC)))
             return -(target_BC * logits_BC.log_softmax(-1)).sum(-1)
 
-        return loss
+        return Loss(rows)
 
     monkeypatch.setattr(heads, "make_loss", watched)
     known = job.features
