@@ -306,6 +306,23 @@ def test_what_a_label_forbids_is_refused_in_every_policy(home, stage, words):
     assert str(caught.value).startswith("resample.copies" if "copies" in words[0] else "augment.policy")
 
 
+def test_what_a_policy_says_is_in_the_key_and_nothing_else_of_it(home, tmp_path):
+    policy = tmp_path / "mine.yaml"
+
+    def key(stage, text, *words):
+        policy.write_text(text, encoding="utf-8")
+        settings = load([*SMALL[:3], f"runtime.home={home}", *words])
+        params = {"fold": 0} if stage == "fold" else {}
+        return graph_of(home).key(Need(stage, settings, params))
+
+    first, other = "transforms: [{Rotate: {limit: 9}}]\n", "transforms: [{Rotate: {limit: 8}}]\n"
+    own, copies = f"augment.policy={policy}", f"resample.copies={{policy: {policy}}}"
+    for stage, word in (("fold", own), ("preview", own), ("fold", copies), ("resample", copies)):
+        assert key(stage, first, word) == key(stage, "# a comment\n" + first, word)
+        assert key(stage, first, word) != key(stage, other, word)
+    assert key("prepared", first, own) == key("prepared", other, own)
+
+
 def test_what_trains_on_no_pixels_or_flips_nothing_is_not_refused(home):
     forbid(home, "train", "experiment=probe", "augment.policy=light")
     forbid(home, "train", "resample.copies={policy: rotate30}")

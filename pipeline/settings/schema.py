@@ -147,7 +147,7 @@ class CopySettings(Section):
         None, "classes (values of `resample.on`) whose images are copied; None: all", min_length=1
     )
     times: int = fact(1, "copies of each image that resampling kept", ge=1, le=20)
-    policy: str = fact("rotate30", "what changes them: a policy of pipeline/data/augment.py")
+    policy: str = fact("rotate30", "what changes them: a policy, as `augment.policy`")
 
 
 class ResampleSettings(Section):
@@ -193,7 +193,8 @@ class AugmentSettings(Section):
 
     policy: str = fact(
         "light",
-        "a policy of pipeline/data/augment.py: none, light, upright, medium, heavy, rotate30, trivial",
+        "a file of configs/augment/ (none, light, upright, medium, heavy, rotate30, trivial, or your own), "
+        "or a path FILE.yaml",
     )
 
 

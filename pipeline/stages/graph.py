@@ -26,6 +26,8 @@ from pipeline.stages.registry import Need
 
 # Settings that may be `module:function`: the digest of that code enters the keys of what reads them.
 PLUGIN_SETTINGS = ("competition.metric",)
+# Settings that name a file of configs/augment/: the digest of what it says enters the same keys.
+POLICY_SETTINGS = ("augment.policy", "resample.copies.policy")
 
 
 def plain(model: BaseModel) -> dict[str, Any]:
@@ -193,21 +195,31 @@ class Graph:
 
 
 def _own_code(need: Need) -> str:
-    """Digests of the `module:function` settings that the stage reads; empty for most."""
+    """Digests of the `module:function` settings and the policies that the stage reads; empty for most."""
     sections = registry.get(need.stage).sections(need.settings)
-    named = {path: _value(need.settings.config, path) for path in PLUGIN_SETTINGS}
+    named = {path: _value(need.settings.config, path) for path in (*PLUGIN_SETTINGS, *POLICY_SETTINGS)}
     return "".join(
-        f" {path} {plugin.digest(name, Path.cwd(), path)}"
+        f" {path} {_code_digest(name, path)}"
         for path, name in named.items()
-        if plugin.is_plugin(name) and any(_covers(read, path) for read in sections)
+        if (plugin.is_plugin(name) or (path in POLICY_SETTINGS and name))
+        and any(_covers(read, path) for read in sections)
     )
 
 
+def _code_digest(name: str, path: str) -> str:
+    if plugin.is_plugin(name):
+        return plugin.digest(name, Path.cwd(), path)
+    from pipeline.data import policies
+
+    return policies.read(name, path).digest
+
+
 def _value(config: Config, path: str) -> str:
+    """The text at a dotted path; empty where it, or what it stands in, is None."""
     value: Any = config
     for step in path.split("."):
-        value = getattr(value, step)
-    return str(value)
+        value = None if value is None else getattr(value, step)
+    return "" if value is None else str(value)
 
 
 def competition_root(settings: Settings) -> Path:
@@ -248,15 +260,15 @@ def refuse_forbidden(needs: Iterable[Need], graph: Graph) -> None:
     Raises:
         ConfigError: naming the attribute and the change.
     """
-    from pipeline.data import augment
+    from pipeline.data import policies
 
     for need in graph.chain(needs):
         config = need.settings.config
         attributes, copies = config.competition.attributes, config.resample.copies
         if need.stage == "preview" or (need.stage == "fold" and not registry.is_probe(need.settings)):
-            augment.refuse_forbidden(config.augment.policy, attributes)
+            policies.refuse_forbidden(config.augment.policy, attributes)
         if need.stage in ("fold", "resample") and copies is not None:
-            augment.refuse_forbidden(copies.policy, attributes, "resample.copies.policy")
+            policies.refuse_forbidden(copies.policy, attributes, "resample.copies.policy")
 
 
 def weights_identity(weights: str, index: FileIndex) -> str:

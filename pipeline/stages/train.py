@@ -18,21 +18,24 @@ import pandas as pd
 
 from pipeline.core import metrics
 from pipeline.core.predictions import pool
+from pipeline.data import augment
 from pipeline.record import files
 from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
 from pipeline.stages import estimate, load, scoring
 from pipeline.stages.context import Built, Job
-from pipeline.stages.registry import Need, folds_of
+from pipeline.stages.registry import Need, folds_of, is_probe
 
 if TYPE_CHECKING:
     from pipeline.stages.context import Context
 
 
 def refuse(settings: Settings) -> None:
-    """Raise ConfigError for a metric that nobody knows."""
+    """Raise ConfigError for a metric that nobody knows, or an augmentation policy that cannot be made."""
     metrics.get(settings.config.competition.metric)
+    if not is_probe(settings):
+        augment.check(settings.config)
 
 
 def announce(settings: Settings, inputs: dict[str, Artifact], missing: list[Need], ctx: Context) -> list[str]:
