@@ -137,6 +137,12 @@ def refuse(name: str, faults: list[str], setting: str = "augment.policy") -> Non
     )
 
 
+def allowed(names: Sequence[str], attributes: Sequence[AttributeSettings]) -> tuple[str, ...]:
+    """Those of these policies that do nothing that an attribute forbids."""
+    forbidden = {change for a in attributes for change in a.forbids}
+    return tuple(name for name in names if not read(name).does & forbidden)
+
+
 def refuse_forbidden(
     policy: str, attributes: Sequence[AttributeSettings], setting: str = "augment.policy"
 ) -> None:
@@ -145,13 +151,10 @@ def refuse_forbidden(
     Raises:
         ConfigError: naming every change that an attribute forbids, and the policies that are left.
     """
-    every = {change for a in attributes for change in a.forbids}
-    if not every:
-        return
     does = read(policy, setting).does
     faults = [f"{a.name} forbids {change}" for a in attributes for change in a.forbids if change in does]
     if faults:
-        left = [name for name in known() if not read(name).does & every]
+        left = allowed(known(), attributes)
         raise ConfigError(
             f"{setting}={policy}: changes what a label says", faults, f"choose one of {', '.join(left)}"
         )

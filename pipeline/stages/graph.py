@@ -15,11 +15,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipeline.core import plugin
-from pipeline.core.errors import ConfigError, DataError, PodiumError, nearest
+from pipeline.core.errors import ConfigError, DataError, PodiumError
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import SHORT, Artifact, Store, content_key
 from pipeline.settings import ablate
-from pipeline.settings.load import Settings
+from pipeline.settings.load import GROUPS, Settings
 from pipeline.settings.schema import NEUTRAL, Config
 from pipeline.stages import arms, registry
 from pipeline.stages.registry import Need
@@ -307,8 +307,28 @@ def refuse_unread(settings: Settings, needs: Iterable[Need], graph: Graph, also:
     if unread:
         stages = ", ".join(dict.fromkeys(n.stage for n in needs))
         faults = [f"{p}: nothing in this chain reads it" for p in unread]
-        hint = nearest(unread[0], sorted(known)) or "drop it, or run the stage that reads it"
-        raise ConfigError(f"{stages}: {len(unread)} overrides would change nothing", faults, hint)
+        what = f"{len(unread)} overrides" if len(unread) > 1 else "an override"
+        remedy = "drop what nothing reads, or run the stage that reads it"
+        raise ConfigError(f"{stages}: {what} would change nothing", faults, remedy)
+
+
+# Stages that a command builds; a test holds them to the chains.
+_CHAINS = {
+    "train": ("data", "images", "boxes", "prepared", "folds", "features", "fold", "train"),
+    "preview": ("data", "images", "boxes", "preview"),
+}
+
+
+def words(settings: Settings, command: str) -> tuple[str, ...]:
+    """The words that ask for these settings again, less those that this command would refuse.
+
+    Args:
+        settings: what a page or an advice was made with.
+        command: train or preview.
+    """
+    read = {path for stage in _CHAINS[command] for path in registry.get(stage).sections(settings)}
+    asked = [(word, word.partition("=")[0]) for word in settings.words]
+    return tuple(word for word, path in asked if path in GROUPS or any(_covers(r, path) for r in read))
 
 
 def _covers(read: str, path: str) -> bool:

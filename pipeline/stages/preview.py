@@ -23,6 +23,7 @@ from pipeline.data.look import Look
 from pipeline.settings.load import Settings
 from pipeline.stages import load, quarantine
 from pipeline.stages.context import Built, Job
+from pipeline.stages.graph import words
 
 FOLD = 0
 PNG_CELL_PX = 128
@@ -52,6 +53,8 @@ def build(job: Job) -> Built:
         steps=look.preprocess.steps,
         does=tuple(sorted(policies.read(config.augment.policy).does)),
         crop=sheet,
+        asked=words(job.settings, "preview"),
+        policies=policies.allowed(policies.known(), config.competition.attributes),
     )
     (job.draft / "preview.html").write_text(preview.render_html(inputs), encoding="utf-8")
     preview.render_png(inputs.rows, PNG_CELL_PX).save(job.draft / "preview.png")

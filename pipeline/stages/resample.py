@@ -18,6 +18,7 @@ from pipeline.data import resample
 from pipeline.record.runinfo import note
 from pipeline.stages import load
 from pipeline.stages.context import Built, Job
+from pipeline.stages.graph import words
 
 
 def build(job: Job) -> Built:
@@ -42,7 +43,7 @@ def build(job: Job) -> Built:
         columns = {"before": before, "after": after + synthetic, "copies": copied, "synthetic": synthetic}
         tables.append(pd.DataFrame({"fold": number, "class": classes, **columns}))
     counts = pd.concat(tables, ignore_index=True)
-    found = resampling.summarize(counts, config)
+    found = resampling.summarize(counts, config, words(job.settings, "train"))
     title = config.competition.title or config.competition.name
     (job.draft / "resample.html").write_text(resampling.render_html(found, title, config), encoding="utf-8")
     counts.to_csv(job.draft / "counts.csv", index=False)
