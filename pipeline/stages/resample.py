@@ -15,10 +15,19 @@ import pandas as pd
 
 from pipeline.analyze import resampling
 from pipeline.data import resample
+from pipeline.data.augment import Augmenter
 from pipeline.record.runinfo import note
+from pipeline.settings.load import Settings
 from pipeline.stages import load
 from pipeline.stages.context import Built, Job
 from pipeline.stages.graph import words
+
+
+def refuse(settings: Settings) -> None:
+    """Raise ConfigError for offline copies whose augmentation policy cannot be made."""
+    copies = settings.config.resample.copies
+    if copies is not None:
+        Augmenter(copies.policy, settings.config.images.hw, "resample.copies.policy")
 
 
 def build(job: Job) -> Built:
