@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 from pipeline.analyze.compare import CompareInputs
 from pipeline.analyze.explore import ExploreInputs
-from pipeline.analyze.flips import Prediction
+from pipeline.analyze.flips import Submission
 from pipeline.analyze.report import ImageOf, Pixels
 from pipeline.core.predictions import Comparison, Interval, Probabilities
 from pipeline.core.seeds import rng
@@ -112,8 +112,8 @@ def compare_inputs(made: Case) -> CompareInputs:
     return CompareInputs(
         title=f"digits {HOSTILE[1]}",
         space=SPACE,
-        new=Prediction(HOSTILE[2], new.ids_N, new.labels(), new, Interval(0.71, 0.68, 0.74, 40)),
-        old=Prediction(
+        new=Submission(HOSTILE[2], new.ids_N, new.labels(), new, Interval(0.71, 0.68, 0.74, 40)),
+        old=Submission(
             "old", old.ids_N[shuffled], old.labels()[shuffled], old, Interval(0.7, 0.67, 0.73, 40), 0.69
         ),
         image=made.image,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from analyze_cases import SPACE, case, explore_inputs, probabilities
 
-from pipeline.analyze.advice import LARGEST_SIDE, advise, train_with
+from pipeline.analyze.advice import LARGEST_SIDE, STRONGER, advise, train_with
 from pipeline.analyze.explore import explore
-from pipeline.analyze.flips import Prediction, find_flips
+from pipeline.analyze.flips import Submission, find_flips
 from pipeline.analyze.mistakes import find_mistakes
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.settings.load import load
@@ -19,13 +19,13 @@ IDS = MADE.test.ids_N
 ASKED = ("competition=digits", "experiment=small_cnn", "train.epochs=3")
 
 
-def rare_case(config=None, asked=()):
+def rare_case(config=None, asked=(), policies=STRONGER):
     label = MADE.train.labels
     kept = MADE.train.take(MADE.train.ids_N[(label != 3) | (np.arange(120) < 20)])
     p = np.full((len(kept), 4), 0.1)
     p[np.arange(len(kept)), np.where(kept.labels == 3, 1, kept.labels)] = 0.7
     mistakes = find_mistakes(Probabilities(kept.ids_N, SPACE.classes, p), kept)
-    return advise(SPACE, None, mistakes, None, config or Config(), asked), mistakes
+    return advise(SPACE, None, mistakes, None, config or Config(), asked, policies), mistakes
 
 
 def test_the_confused_pair_and_the_rare_class_come_with_numbers_and_commands():
@@ -55,7 +55,7 @@ def test_oversure_runs_are_told_to_smooth():
 
 
 def test_flips_and_an_open_comparison():
-    new = Prediction("new", IDS, np.zeros(40, np.int64))
+    new = Submission("new", IDS, np.zeros(40, np.int64))
     old = replace(
         new, name="old", labels_N=np.r_[np.ones(9, np.int64), np.full(4, 2), np.zeros(27, np.int64)]
     )
@@ -74,13 +74,29 @@ def test_the_commonest_way_is_of_the_attribute_that_is_named():
     # Parity flips most often, six times each way; size less often, but ten times one way.
     was = np.r_[np.zeros(6, np.int64), np.ones(6, np.int64), np.full(10, 2), np.zeros(18, np.int64)]
     now = np.r_[np.ones(6, np.int64), np.zeros(6, np.int64), np.zeros(28, np.int64)]
-    flips = find_flips(SPACE, Prediction("new", IDS, now), Prediction("old", IDS, was))
+    flips = find_flips(SPACE, Submission("new", IDS, now), Submission("old", IDS, was))
     (shown,) = advise(SPACE, flips, None, None, Config())
     assert flips.directions["attribute"][0] == "size"
     assert shown.sentence.startswith("12 of 22 flips change parity") and "6 images" in shown.sentence
     pointed = flips.directions.iloc[shown.direction]
     assert (pointed["attribute"], pointed["images"]) == ("parity", 6)
     assert f"{pointed['old']} → {pointed['new']}" in shown.sentence
+
+
+def test_augmentation_is_advised_only_where_it_is_seen_allowed_and_not_yet_on():
+    from pipeline.settings.schema import AugmentSettings, LossSettings, ResampleSettings
+
+    on = Config(loss=LossSettings(name="focal"), resample=ResampleSettings(method="over"))
+
+    def advised(now, **more):
+        config = on.model_copy(update={"augment": AugmentSettings(policy=now)})
+        return next(a.command for a in rare_case(config, **more)[0] if "weakest class" in a.sentence)
+
+    assert advised("light") == 'make train ARGS="augment.policy=medium"'
+    assert advised("medium") == 'make train ARGS="augment.policy=heavy"'
+    assert advised("heavy") == "see Confident errors in the report"
+    assert advised("light", policies=("heavy",)) == 'make train ARGS="augment.policy=heavy"'
+    assert advised("light", policies=()) == "see Confident errors in the report"
 
 
 def test_commands_repeat_what_was_asked_and_name_the_experiment():

@@ -2,16 +2,16 @@ import numpy as np
 import pytest
 from analyze_cases import SPACE
 
-from pipeline.analyze.flips import Prediction, changes, find_flips
+from pipeline.analyze.flips import Submission, changes, find_flips
 from pipeline.core.errors import DataError
 from pipeline.core.predictions import Probabilities
 
 IDS = np.array(["a", "b", "c", "d"])
 
 
-def prediction(labels, ids=IDS, p=None, name="run") -> Prediction:
+def prediction(labels, ids=IDS, p=None, name="run") -> Submission:
     probabilities = None if p is None else Probabilities(ids, SPACE.classes, np.asarray(p, np.float32))
-    return Prediction(name, ids, np.asarray(labels), probabilities)
+    return Submission(name, ids, np.asarray(labels), probabilities)
 
 
 def test_flips_are_joined_by_id():

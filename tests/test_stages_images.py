@@ -82,7 +82,7 @@ def test_a_dropped_test_image_is_answered_in_the_submission(photos):
 def test_truncated_images_are_used_in_part_if_allowed(photos, capsys):
     raw = photos.path("003").read_bytes()
     photos.path("003").write_bytes(raw[: len(raw) * 2 // 3])
-    with pytest.raises(DataError, match="do not decode"):
+    with pytest.raises(DataError, match="does not decode"):
         photos.context().need("prepared")
     photos.context("images.truncated=allow").need("prepared")
     assert "1 truncated images are used in part" in capsys.readouterr().out

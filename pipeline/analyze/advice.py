@@ -27,6 +27,7 @@ LARGEST_SIDE = int(TypeAdapter(Side).json_schema()["maximum"])
 LOOK_AT_ERRORS = "see Confident errors in the report"
 LOOK_AT_PAIRS = "see Confused pairs in the report"
 TRAIN = "make train"
+STRONGER = ("medium", "heavy")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def advise(
     comparison: Comparison | None,
     config: Config,
     asked: tuple[str, ...] = (),
+    policies: tuple[str, ...] = STRONGER,
 ) -> tuple[Advice, ...]:
     """Two to four things to try, most telling first; fewer where little is known.
 
@@ -62,11 +64,12 @@ def advise(
         mistakes: the out-of-fold errors, if they are known.
         comparison: new against best, out of fold, if known.
         config: the settings of the new run, so that nothing is advised that is already on.
-        asked: the words that asked for these settings; see `train_with`.
+        asked: the words that asked for these settings; see `make_with`.
+        policies: augmentation that could be tried, mildest first; none where training sees no pixels.
     """
     found: list[Advice | None] = []
     if mistakes is not None and mistakes.n_wrong:
-        found += [_pair(space, mistakes, config, asked), _worst(mistakes, config, asked)]
+        found += [_pair(space, mistakes, config, asked), _worst(mistakes, config, asked, policies)]
         found.append(_overconfident(mistakes, config, asked))
     if flips is not None and len(flips.images):
         found.append(_most_flipped(space, flips))
@@ -76,9 +79,15 @@ def advise(
 
 
 def train_with(asked: tuple[str, ...], *settings: str) -> str:
-    """The shell command that trains what was asked for, with these settings on top.
+    """`make_with` for `make train`."""
+    return make_with(TRAIN, asked, *settings)
+
+
+def make_with(command: str, asked: tuple[str, ...], *settings: str) -> str:
+    """The shell command that does this with what was asked for, and these settings on top.
 
     Args:
+        command: `make train` or another.
         asked: words such as `competition=digits`, `experiment=tiny_cnn`, `train.epochs=3`; one that a
             setting replaces is left out, as no path may be given twice.
         settings: words of the same form.
@@ -88,7 +97,7 @@ def train_with(asked: tuple[str, ...], *settings: str) -> str:
     # Three readers: the shell that make starts, make, and the shell in which this is typed.
     for_make = " ".join(shlex.quote(word) for word in words).replace("$", "$$")
     typed = re.sub(r'([\\"`$])', r"\\\1", for_make)
-    return f'{TRAIN} ARGS="{typed}"'
+    return f'{command} ARGS="{typed}"'
 
 
 def _path(word: str) -> str:
@@ -138,7 +147,7 @@ def _larger(config: Config) -> str | None:
     return str(height) if height == width else f"[{height},{width}]"
 
 
-def _worst(mistakes: Mistakes, config: Config, asked: tuple[str, ...]) -> Advice:
+def _worst(mistakes: Mistakes, config: Config, asked: tuple[str, ...], policies: tuple[str, ...]) -> Advice:
     table = mistakes.tables[CLASS]
     row = table[table["images"] > 0].iloc[0]
     sentence = (
@@ -157,10 +166,15 @@ def _worst(mistakes: Mistakes, config: Config, asked: tuple[str, ...]) -> Advice
         reason = "It is rare even after resampling" if rare else "It is hard rather than rare"
         command = train_with(asked, "loss.name=focal")
         return Advice(sentence, f"{reason}: weigh difficult images more.", command)
+    on = "Focal loss is on already" if not rare else "Resampling and focal loss are on already"
+    now = config.augment.policy
+    left = policies[policies.index(now) + 1 :] if now in policies else policies
+    if not left:
+        return Advice(sentence, f"{on}: more weight will not do; look at its images.", LOOK_AT_ERRORS)
     return Advice(
         sentence,
-        "Resampling or focal loss is already on: more varied images may help more than more weight.",
-        train_with(asked, "augment.policy=medium"),
+        f"{on}: more varied images may help more than more weight.",
+        train_with(asked, f"augment.policy={left[0]}"),
     )
 
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from pipeline.analyze import plots
 from pipeline.analyze.advice import Advice, advise
-from pipeline.analyze.flips import CLASS, Flips, Prediction, changes, find_flips, parts
+from pipeline.analyze.flips import CLASS, Flips, Submission, changes, find_flips, parts
 from pipeline.analyze.mistakes import Mistakes, find_mistakes
 from pipeline.analyze.report import (
     ImageOf,
@@ -49,18 +49,20 @@ class CompareInputs:
         comparison: new minus old on out-of-fold predictions.
         asked: the words that asked for `config`, e.g. `competition=digits`, `experiment=tiny_cnn` and
             overrides: advised commands start with them.
+        policies: augmentation that may be advised, mildest first.
     """
 
     title: str
     space: LabelSpace
-    new: Prediction
-    old: Prediction | None
+    new: Submission
+    old: Submission | None
     image: ImageOf
     config: Config
     oof: Probabilities | None = None
     train: Samples | None = None
     comparison: Comparison | None = None
     asked: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,9 @@ def compare(inputs: CompareInputs) -> ErrorAnalysis:
     if inputs.oof is not None:
         assert inputs.train is not None, "out-of-fold predictions came without the training samples"
         mistakes = find_mistakes(inputs.oof, inputs.train)
-    advice = advise(inputs.space, flips, mistakes, inputs.comparison, inputs.config, inputs.asked)
+    advice = advise(
+        inputs.space, flips, mistakes, inputs.comparison, inputs.config, inputs.asked, inputs.policies
+    )
     return ErrorAnalysis(_verdict(inputs, flips), advice, flips, mistakes, _metrics(flips, mistakes))
 
 

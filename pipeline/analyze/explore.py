@@ -13,6 +13,7 @@ from pipeline.analyze import explore_plots
 from pipeline.analyze.evidence import Evidence, FeaturePair, gather
 from pipeline.analyze.findings import Finding
 from pipeline.analyze.judge import judge
+from pipeline.analyze.judge_labels import groups_wanted
 from pipeline.analyze.report import ImageOf, Key, Pixels, render, thumbnails
 from pipeline.analyze.survey import QUALITY, Duplicates, Survey, contact_sheet, ratio, survey
 from pipeline.core.types import FoldPlan, Samples
@@ -171,7 +172,7 @@ def _metrics(evidence: Evidence, config: Config) -> dict[str, float]:
         "groups_train": len(found.group_sizes),
         "imbalance_ratio": ratio(found.classes["images"]),
         "images_rarest_class": int(found.classes["images"].min()),
-        "classes_below_folds": int((found.classes["groups"] < config.folds.n).sum()),
+        "classes_below_folds": int((found.classes["groups"] < groups_wanted(config.folds)).sum()),
         "image_sizes": len(found.sizes),
         "duplicate_sets": len(duplicates),
         "duplicates_conflict": sum(d.conflict for d in duplicates),

@@ -20,7 +20,7 @@ CLASS = "class"
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Submission:
     """One submission: what it answers, and what is known of its quality.
 
     Args:
@@ -82,7 +82,7 @@ def parts(space: LabelSpace) -> dict[str, tuple[tuple[str, ...], Ints]]:
     return views
 
 
-def find_flips(space: LabelSpace, new: Prediction, old: Prediction) -> Flips:
+def find_flips(space: LabelSpace, new: Submission, old: Submission) -> Flips:
     """All differences, joined by id.
 
     Raises:
@@ -116,7 +116,7 @@ def find_flips(space: LabelSpace, new: Prediction, old: Prediction) -> Flips:
     return Flips(len(new.ids_N), images, _directions(space, images), agreement)
 
 
-def _refuse_other_ids(new: Prediction, old: Prediction) -> None:
+def _refuse_other_ids(new: Submission, old: Submission) -> None:
     missing = np.setdiff1d(new.ids_N, old.ids_N)
     extra = np.setdiff1d(old.ids_N, new.ids_N)
     if len(missing) or len(extra):
@@ -128,7 +128,7 @@ def _refuse_other_ids(new: Prediction, old: Prediction) -> None:
 
 
 def _confidence(
-    side: Prediction, space: LabelSpace, ids: Strings, own: Ints, other: Ints
+    side: Submission, space: LabelSpace, ids: Strings, own: Ints, other: Ints
 ) -> tuple[np.ndarray, np.ndarray]:
     if side.probabilities is None:
         nothing = np.full(len(ids), np.nan)

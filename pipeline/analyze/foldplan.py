@@ -71,7 +71,7 @@ def render_html(page: FoldPage, title: str, config: Config) -> str:
         attributes=page.attributes if page.attributes["attribute"].nunique() > 1 else None,
         coverage=pd.DataFrame(times, columns=["times validated", "images"]),
         thumbs=Thumbnails.none(),
-        thumbnail_px=config.report.thumbnail_px,
+        thumbnail_px=0,
     )
 
 

@@ -26,7 +26,7 @@ def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tu
     rules = [
         *copies(found, evidence.near),
         *disagreements(found),
-        *thin_classes(found, config.folds.n),
+        *thin_classes(found, config.folds),
         *straddling(found, evidence.parted),
         *shifted(evidence.shift, config.eda),
         *imbalance(found, config, asked),

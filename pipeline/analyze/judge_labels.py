@@ -10,7 +10,7 @@ from pipeline.analyze.advice import train_with
 from pipeline.analyze.findings import SHOWN, Finding, some
 from pipeline.analyze.report import Key, count, percent, plural
 from pipeline.analyze.survey import Survey, ratio
-from pipeline.settings.schema import Config
+from pipeline.settings.schema import Config, FoldSettings
 
 NOTABLE = 2.0
 # Shares of the score at stake, per unit of what is counted; see findings.py.
@@ -56,11 +56,17 @@ def _odd_first(members: pd.DataFrame) -> tuple[Key, ...]:
     return tuple(zip(order["split"].astype(str), order["id"].astype(str), strict=True))
 
 
-def thin_classes(found: Survey, n_folds: int) -> list[Finding]:
+def groups_wanted(folds: FoldSettings) -> int:
+    """Groups a class needs so that it trains and validates wherever the plan lets it."""
+    return 2 if folds.kind in ("holdout", "bootstrap") else folds.n
+
+
+def thin_classes(found: Survey, folds: FoldSettings) -> list[Finding]:
     """Classes that some fold cannot validate, or that nothing can learn."""
+    wanted = groups_wanted(folds)
     classes = found.classes
     empty = [str(name) for name in classes.loc[classes["images"] == 0, "class"]]
-    thin = classes[(classes["images"] > 0) & (classes["groups"] < n_folds)]
+    thin = classes[(classes["images"] > 0) & (classes["groups"] < wanted)]
     out = []
     if empty:
         out.append(
@@ -76,15 +82,19 @@ def thin_classes(found: Survey, n_folds: int) -> list[Finding]:
         named = [f"{c} ({g})" for c, g in zip(thin["class"], thin["groups"], strict=True)]
         lone = int((thin["groups"] < 2).sum())
         rows = found.split("train")
+        few, answer = "of one group", "Find more of it, or read its F1 with care."
+        if wanted == folds.n:
+            few = f"with fewer groups than the {wanted} folds"
+            if int(thin["groups"].max()) > 1:
+                answer = f"Try `folds.n={max(2, int(thin['groups'].min()))}`, and read its F1 with care."
         out.append(
             Finding(
                 "thin_class",
                 (LONE * lone + THIN * (len(thin) - lone)) / len(classes),
-                f"{plural(len(thin), 'class', 'classes')} with fewer groups than the {n_folds} folds: "
-                f"{some(named)}",
+                f"{plural(len(thin), 'class', 'classes')} {few}: {some(named)}",
                 f"Each weighs {percent(1 / len(classes))} of a macro score. Some folds cannot validate it"
                 + (", and a class of one group is never trained where it is validated." if lone else "."),
-                f"Try `folds.n={max(2, int(thin['groups'].min()))}`, and read its F1 with care.",
+                answer,
                 examples=found.keys(rows[rows["label"].isin(thin.index)], SHOWN),
             )
         )

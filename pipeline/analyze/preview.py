@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
+from pipeline.analyze.advice import make_with
 from pipeline.analyze.report import Key, Pixels, count, percent, plural, render, thumbnails
 from pipeline.settings.schema import Config
 
@@ -90,6 +91,8 @@ class PreviewInputs:
         steps: the preprocessing that is on, as settings.
         does: what the augmentation policy does.
         crop: None where no boxes are known.
+        asked: the words that asked for `config`; advised commands start with them.
+        policies: those that no label forbids.
     """
 
     title: str
@@ -99,6 +102,8 @@ class PreviewInputs:
     steps: tuple[str, ...]
     does: tuple[str, ...]
     crop: CropSheet | None
+    asked: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
 
 
 def crop_table(coverage: pd.DataFrame, images: dict[str, int]) -> pd.DataFrame:
@@ -175,10 +180,22 @@ def render_html(inputs: PreviewInputs) -> str:
         headline=headline(inputs),
         inputs=inputs,
         columns=columns,
+        commands=_commands(inputs),
         forbidden=[(a.name, ", ".join(a.forbids)) for a in inputs.config.competition.attributes if a.forbids],
         thumbs=thumbnails(pixels, lambda kind, name: pixels[kind, name], size),
         thumbnail_px=size,
     )
+
+
+def _commands(inputs: PreviewInputs) -> dict[str, str]:
+    """What else to look at: another policy, preprocessing, boxes."""
+    others = [name for name in inputs.policies if name not in ("none", inputs.config.augment.policy)]
+    tries = {
+        "preprocess": ("preprocess.clahe=2", "preprocess.sharpen=0.5"),
+        "crop": ("crop.boxes=haar:frontalface_default", "crop.method=own_box"),
+        "policy": (f"augment.policy={others[0]}",) if others else (),
+    }
+    return {name: make_with("make preview", inputs.asked, *add) if add else "" for name, add in tries.items()}
 
 
 def picture_px(config: Config, columns: int) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pipeline.analyze import plots
+from pipeline.analyze.advice import train_with
 from pipeline.analyze.report import Thumbnails, count, render
 from pipeline.analyze.survey import ratio
 from pipeline.core.errors import DataError
@@ -39,13 +40,14 @@ class Resampling:
     metrics: dict[str, float]
 
 
-def summarize(counts: pd.DataFrame, config: Config) -> Resampling:
+def summarize(counts: pd.DataFrame, config: Config, asked: tuple[str, ...] = ()) -> Resampling:
     """Put the counts of all folds together.
 
     Args:
         counts: a row a fold and class: fold, class, before, after (rows of one epoch), and of those
             after: copies (offline) and synthetic (feature rows).
         config: the settings in force.
+        asked: the words that asked for them; advised commands start with them.
 
     Raises:
         DataError: a column is missing, or there is no row.
@@ -76,17 +78,18 @@ def summarize(counts: pd.DataFrame, config: Config) -> Resampling:
         "most_repeated": float(totals["factor"].max()),
         **{name: float(by_fold[name].sum().mean()) for name in extra},
     }
-    headline, answer = _words(metrics, config)
+    headline, answer = _words(metrics, config, asked)
     return Resampling(headline, answer, totals, folds, table, metrics)
 
 
-def _words(metrics: dict[str, float], config: Config) -> tuple[str, str]:
+def _words(metrics: dict[str, float], config: Config, asked: tuple[str, ...]) -> tuple[str, str]:
     before, after = count(metrics["rows_before"]), count(metrics["rows_after"])
     skew = f"{metrics['ratio_before']:.1f} : 1"
     if config.resample.method == "none" and config.resample.copies is None:
         return (
             f"Nothing is resampled: an epoch shows {before} images, {skew} from largest to smallest class",
-            'Compare `make train ARGS="resample.method=over"` and `make train ARGS="resample.method=under"`.',
+            f"Compare `{train_with(asked, 'resample.method=over')}` and "
+            f"`{train_with(asked, 'resample.method=under')}`.",
         )
     headline = (
         f"An epoch shows {after} instead of {before} images; "
@@ -141,5 +144,5 @@ def render_html(resampling: Resampling, title: str, config: Config) -> str:
         settings=config.resample,
         plot=plots.bars(rows, "Images of each class in an epoch, mean over folds", ("before", "after")),
         thumbs=Thumbnails.none(),
-        thumbnail_px=config.report.thumbnail_px,
+        thumbnail_px=0,
     )

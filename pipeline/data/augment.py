@@ -1,7 +1,8 @@
-"""What training adds to pixels: augmentation policies by name, drawn from derived seeds.
+"""What training adds to pixels: augmentation policies, drawn from derived seeds.
 
-Owns the policies and the only use of albumentations. Does not own which rows an epoch shows
-(`data/resample.py`), nor deterministic views of an image (`data/views.py`).
+Owns making transforms of a policy and the only use of albumentations. Does not own the policies' files
+(`data/policies.py`), which rows an epoch shows (`data/resample.py`), nor deterministic views of an image
+(`data/views.py`).
 
 An `Augmenter` holds no random state: each call derives its own generators from
 ("augment", fold, epoch, sample_id, copy), so pixels are the same in any process, with any number of
@@ -11,212 +12,180 @@ transforms would fire together; one generator handed to all children is drawn fr
 Legend: H height, W width, C channels (3, RGB).
 """
 
+import inspect
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
 from pipeline.core import plugin
-from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.errors import nearest
 from pipeline.core.seeds import Part, py_rng, rng
-from pipeline.settings.fields import Change
-from pipeline.settings.schema import AttributeSettings
+from pipeline.data import policies
+from pipeline.data.policies import Policy, Transform
+from pipeline.settings.schema import Config
 
 Image: TypeAlias = npt.NDArray[np.uint8]
 Size: TypeAlias = tuple[int, int]
-CHANGES = get_args(Change)
+
+# How often a policy is tried before it trains, to see whether it keeps the shape of an image.
+TRIES = 24
 
 
-def _none(a: Any, size: Size) -> list[Any]:
-    return []
-
-
-def _light(a: Any, size: Size) -> list[Any]:
-    """For small drawings: half are mirrored, all stay legible."""
-    return [
-        a.HorizontalFlip(p=0.5),
-        a.Affine(translate_percent=(-0.06, 0.06), scale=(0.9, 1.1), rotate=(-8, 8), **_border(), p=0.8),
-        a.RandomBrightnessContrast(brightness_limit=0.1, contrast_limit=0.1, p=0.5),
-    ]
-
-
-def _upright(a: Any, size: Size) -> list[Any]:
-    """For digits and letters: nothing is mirrored, since a mirrored one is another one or none."""
-    return [
-        a.Affine(translate_percent=(-0.08, 0.08), scale=(0.9, 1.1), rotate=(-8, 8), **_border(), p=0.8),
-        a.RandomBrightnessContrast(brightness_limit=0.1, contrast_limit=0.1, p=0.5),
-    ]
-
-
-def _medium(a: Any, size: Size) -> list[Any]:
-    return [
-        a.HorizontalFlip(p=0.5),
-        a.Affine(translate_percent=(-0.1, 0.1), scale=(0.8, 1.2), rotate=(-15, 15), **_border(), p=0.9),
-        a.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.2, p=0.5),
-        a.HueSaturationValue(hue_shift_limit=8, sat_shift_limit=20, val_shift_limit=10, p=0.5),
-    ]
-
-
-def _heavy(a: Any, size: Size) -> list[Any]:
-    return [
-        a.RandomResizedCrop(size=size, scale=(0.6, 1.0), ratio=(0.8, 1.25), p=0.8),
-        a.HorizontalFlip(p=0.5),
-        a.Affine(scale=(0.8, 1.2), rotate=(-25, 25), shear=(-8, 8), **_border(), p=0.9),
-        a.RandomBrightnessContrast(brightness_limit=0.3, contrast_limit=0.3, p=0.7),
-        a.HueSaturationValue(hue_shift_limit=15, sat_shift_limit=30, val_shift_limit=15, p=0.7),
-        a.OneOf([a.GaussianBlur(blur_limit=(3, 5)), a.GaussNoise(std_range=(0.02, 0.08))], p=0.3),
-        # Holes are grey: black would be a colour of its own on white drawings.
-        a.CoarseDropout(
-            num_holes_range=(1, 2),
-            hole_height_range=(0.1, 0.25),
-            hole_width_range=(0.1, 0.25),
-            fill=128,
-            p=0.4,
-        ),
-    ]
-
-
-def _rotate30(a: Any, size: Size) -> list[Any]:
-    """Rotation by up to ±30° and nothing else, with a border like the image."""
-    return [a.Rotate(limit=30, **_border(), p=1.0)]
-
-
-def _trivial(a: Any, size: Size) -> list[Any]:
-    """One change of random strength an image, all equally likely, and nothing to tune.
-
-    After TrivialAugment, Müller and Hutter 2021, https://arxiv.org/abs/2103.10158, with its wide ranges
-    for geometry, borders reflected. Nothing is mirrored: a policy of one change has no room for it.
-    """
-    return [
-        a.OneOf(
-            [
-                a.NoOp(),
-                a.Rotate(limit=60, **_border()),
-                a.Affine(shear={"x": (-40, 40), "y": (0, 0)}, **_border()),
-                a.Affine(shear={"x": (0, 0), "y": (-40, 40)}, **_border()),
-                a.Affine(translate_percent={"x": (-0.3, 0.3), "y": (0, 0)}, **_border()),
-                a.Affine(translate_percent={"x": (0, 0), "y": (-0.3, 0.3)}, **_border()),
-                a.RandomBrightnessContrast(brightness_limit=0.6, contrast_limit=0.0),
-                a.RandomBrightnessContrast(brightness_limit=0.0, contrast_limit=0.6),
-                a.HueSaturationValue(hue_shift_limit=0, sat_shift_limit=90, val_shift_limit=0),
-                a.Sharpen(alpha=(0.0, 0.9)),
-                a.Posterize(num_bits=(2, 7)),
-                a.Solarize(threshold_range=(0.4, 1.0)),
-                a.AutoContrast(),
-                a.Equalize(),
-            ],
-            p=1.0,
-        )
-    ]
-
-
-def _border() -> dict[str, int]:
-    import cv2
-
-    # The library's default is a black border, which the notes found models to learn from.
-    return {"border_mode": cv2.BORDER_REFLECT_101}
-
-
-POLICIES: dict[str, Callable[[Any, Size], list[Any]]] = {
-    "none": _none,
-    "light": _light,
-    "upright": _upright,
-    "medium": _medium,
-    "heavy": _heavy,
-    "rotate30": _rotate30,
-    "trivial": _trivial,
-}
-# What each policy does, in the words of `competition.attributes[].forbids`; a test holds it to the truth.
-DOES: dict[str, frozenset[str]] = {
-    "none": frozenset(),
-    "light": frozenset({"hflip", "rotation", "geometry", "brightness"}),
-    "upright": frozenset({"rotation", "geometry", "brightness"}),
-    "medium": frozenset({"hflip", "rotation", "geometry", "brightness", "colour"}),
-    "heavy": frozenset({"hflip", "rotation", "geometry", "crop", "brightness", "colour", "blur", "erase"}),
-    "rotate30": frozenset({"rotation"}),
-    "trivial": frozenset({"rotation", "geometry", "brightness", "colour", "blur"}),
-}
-
-
-def refuse_forbidden(
-    policy: str, attributes: Sequence[AttributeSettings], setting: str = "augment.policy"
-) -> None:
-    """A policy may not do what makes an attribute's label wrong; `setting` is where it was chosen.
-
-    Raises:
-        ConfigError: naming every change that an attribute forbids, and the policies that are left.
-    """
-    every = {change for a in attributes for change in a.forbids}
-    does = does_of(policy, setting) if every or plugin.is_plugin(policy) else frozenset()
-    if does is None and every:
-        name, forbidden = policy.partition(":")[2], ", ".join(sorted(every))
-        raise ConfigError(
-            f"{setting}={policy}: does not say what it does, and some labels forbid {forbidden}",
-            remedy=f'write {name}.does = ("rotation", "brightness"), () for none of {", ".join(CHANGES)}',
-        )
-    does = does or frozenset()
-    faults = [f"{a.name} forbids {change}" for a in attributes for change in a.forbids if change in does]
-    if faults:
-        left = [name for name, changes in DOES.items() if not changes & every]
-        raise ConfigError(
-            f"{setting}={policy}: changes what a label says", faults, f"choose one of {', '.join(left)}"
-        )
-
-
-def does_of(policy: str, setting: str = "augment.policy") -> frozenset[str] | None:
-    """What a policy does to an image, in the words of `forbids`; None: one's own function that says nothing.
-
-    Raises:
-        ConfigError: one's own function cannot be loaded, or says what is no such word.
-    """
-    if not plugin.is_plugin(policy):
-        return DOES.get(policy, frozenset())
-    said = getattr(plugin.Own(policy, Path.cwd(), setting).function, "does", None)
-    if said is None:
-        return None
-    if isinstance(said, str) or not set(said) <= set(CHANGES):
-        raise ConfigError(f"{setting}: {policy}.does is {said!r}", remedy=f"words of {', '.join(CHANGES)}")
-    return frozenset(said)
-
-
-def _compose(policy: str, size: Size) -> Any:
-    """An unseeded Compose; a renamed argument is an error, not a warning."""
+def _library() -> Any:
     # The library asks the network for a newer version of itself while it is imported.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     import albumentations
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        return albumentations.Compose(POLICIES[policy](albumentations, size))
+    return albumentations
+
+
+def _borders() -> dict[str, int]:
+    import cv2
+
+    return {
+        "reflect": cv2.BORDER_REFLECT_101,
+        "reflect_edge": cv2.BORDER_REFLECT,
+        "replicate": cv2.BORDER_REPLICATE,
+        "wrap": cv2.BORDER_WRAP,
+        "constant": cv2.BORDER_CONSTANT,
+    }
+
+
+class _Maker:
+    """Makes albumentations' transforms for images of one size, and gathers what is wrong with them."""
+
+    def __init__(self, size: Size) -> None:
+        self.size = size
+        self.faults: list[str] = []
+
+    def all(self, transforms: Sequence[Transform]) -> list[Any]:
+        """One object for each transform that could be made."""
+        made = [self._one(transform) for transform in transforms]
+        return [one for one in made if one is not None]
+
+    def _one(self, transform: Transform) -> Any:
+        kind = getattr(_library(), transform.name)
+        takes = inspect.signature(kind).parameters
+        arguments = self._filled(transform, takes)
+        if transform.children:
+            arguments["transforms"] = self.all(transform.children)
+        odd = [name for name in arguments if name not in takes]
+        for name in odd:
+            hint = nearest(name, takes) or f"it takes {', '.join(takes)}"
+            self.faults.append(f"{transform.where}: {transform.name} has no argument `{name}`; {hint}")
+        if odd or (transform.children and not arguments["transforms"]):
+            return None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                made = kind(**arguments)
+            if not transform.children:
+                self._try(transform, kind(**{**arguments, "p": 1.0}))
+        except Exception as error:  # whatever the library makes of arguments that a user wrote
+            self.faults.append(f"{transform.where}: {transform.name}: {_told(error)}")
+            return None
+        return made
+
+    def _filled(self, transform: Transform, takes: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments as the library wants them, with this project's defaults where none is written."""
+        given = {name: _tuples(value) for name, value in transform.arguments.items()}
+        # The library's default is a black border, which the notes found models to learn from.
+        words = _borders()
+        if "border_mode" in takes:
+            border = given.get("border_mode", "reflect")
+            if isinstance(border, str) and border not in words:
+                self.faults.append(
+                    f"{transform.where}: border_mode is `{border}`; choose one of {', '.join(words)}"
+                )
+            given["border_mode"] = words.get(border, words["reflect"]) if isinstance(border, str) else border
+        # What crops to a size crops to that of the model, unless a file says otherwise.
+        height, width = self.size
+        for name, value in {"size": self.size, "height": height, "width": width}.items():
+            if name in takes and takes[name].default is inspect.Parameter.empty:
+                given.setdefault(name, value)
+        return given
+
+    def _try(self, transform: Transform, made: Any) -> None:
+        pixels_HWC = np.random.default_rng(0).integers(0, 256, (*self.size, 3), np.uint8)
+        made.set_random_state(rng(0, "try"), py_rng(0, "try"))
+        out = made(image=pixels_HWC)["image"]
+        if not isinstance(out, np.ndarray) or out.dtype != np.uint8 or out.ndim != 3 or out.shape[2] != 3:
+            self.faults.append(f"{transform.where}: {transform.name} gives no 8-bit RGB picture")
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_tuples(v) for v in value)
+    return {k: _tuples(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def _told(error: Exception) -> str:
+    """What the library says of arguments that it does not take, in one line."""
+    checked = error.__context__  # the library hides which of its arguments it was
+    if isinstance(checked, ValidationError):
+        found = [(".".join(map(str, e["loc"])), e["msg"], e["input"]) for e in checked.errors()]
+        # A union reports each of its members: the first line of an argument says enough.
+        first = {str(at).split(".")[0]: f"{at}: {told}; got {given!r}" for at, told, given in reversed(found)}
+        return "; ".join(reversed(first.values()))[:300]
+    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
+
+
+def _compose(policy: Policy, size: Size, setting: str) -> Any:
+    """An unseeded Compose, tried on a picture; what the library only warns of is an error.
+
+    Raises:
+        ConfigError: unknown or impossible arguments, all of them, or a policy that changes the shape.
+    """
+    maker = _Maker(size)
+    made = maker.all(policy.transforms)
+    if maker.faults:
+        policies.refuse(policy.name, maker.faults, setting)
+    composed = _library().Compose(made)
+    pixels_HWC = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    for attempt in range(TRIES):
+        composed.set_random_state(rng(0, "try", attempt), py_rng(0, "try", attempt))
+        height, width = composed(image=pixels_HWC)["image"].shape[:2]
+        if (height, width) != size:
+            what = f"a picture of {size[1]} × {size[0]} px becomes one of {width} × {height}"
+            policies.refuse(policy.name, [f"{what}: end with RandomCrop"], setting)
+    return composed
+
+
+def check(config: Config) -> None:
+    """Try the policies of a run that trains on pixels, before anything is built for it.
+
+    Raises:
+        ConfigError: a policy is unknown or faulty; all of its faults are told.
+    """
+    Augmenter(config.augment.policy, config.images.hw)
+    if config.resample.copies is not None:
+        Augmenter(config.resample.copies.policy, config.images.hw, "resample.copies.policy")
 
 
 class Augmenter:
     """One policy, ready to be called on images of one size; safe to hand to loader processes.
 
     Args:
-        policy: a name of `POLICIES`.
+        policy: the name of a policy; see `data/policies.py`.
         size: height and width of the images, px, or the side of square ones.
+        setting: where the policy was named, for messages.
 
     Raises:
-        ConfigError: the policy is unknown; the nearest names are shown.
+        ConfigError: the policy is unknown or faulty; all of its faults are told.
     """
 
-    def __init__(self, policy: str, size: int | Size) -> None:
-        self._own = plugin.Own(policy, Path.cwd(), "augment.policy") if plugin.is_plugin(policy) else None
-        if policy not in POLICIES and self._own is None:
-            raise ConfigError(
-                f"augment.policy: no policy called {policy!r}",
-                [hint] if (hint := nearest(policy, POLICIES)) else [],
-                f"choose one of {', '.join(POLICIES)}, or module:function",
-            )
+    def __init__(self, policy: str, size: int | Size, setting: str = "augment.policy") -> None:
         self.policy = policy
         self.size = (size, size) if isinstance(size, int) else size
-        plain = policy == "none" or self._own is not None
-        self._transform = None if plain else _compose(policy, self.size)
+        self._own = plugin.Own(policy, Path.cwd(), setting) if policies.is_own(policy) else None
+        found = None if self._own else policies.read(policy, setting)
+        self._transform = _compose(found, self.size, setting) if found and found.transforms else None
 
     def __call__(
         self, image_HWC: Image, root_seed: int, fold: int, epoch: int, sample_id: str, copy: int
@@ -253,7 +222,9 @@ class Augmenter:
             return pixels_HWC
         self._transform.set_random_state(rng(root_seed, *parts), py_rng(root_seed, *parts))
         out_HWC = self._transform(image=pixels_HWC)["image"]
-        assert out_HWC.shape == image_HWC.shape and out_HWC.dtype == np.uint8, "a policy changed the shape"
+        if out_HWC.shape != image_HWC.shape:
+            what = f"a picture of shape {image_HWC.shape} became one of {out_HWC.shape}"
+            policies.refuse(self.policy, [what])
         return np.ascontiguousarray(out_HWC)
 
 

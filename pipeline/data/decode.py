@@ -192,6 +192,8 @@ def _forgiving() -> Iterator[None]:
 
 def pixels_of(raw: bytes, how: Decoding) -> tuple[tuple[int, int], Pixels]:
     """((width, height) of the upright original, pixels with longest side ≤ `cache_px`); see `read`."""
+    if not raw:
+        raise ValueError("the file is empty")
     if raw[4:8] == b"ftyp" and raw[8:12] in (b"heic", b"heix", b"mif1", b"msf1"):
         raise ValueError(HEIC)
     with Image.open(io.BytesIO(raw)) as file:

@@ -171,8 +171,39 @@ class Store:
         finally:
             held.release()
 
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[str]:
+        """Tell other processes through `busy` that this one reads and makes results, also between two.
+
+        Yields:
+            What `busy` calls it.
+        """
+        name = f"process-{os.getpid()}"
+        path = self.root / ".locks" / f"{name}.lock"
+        with told_as_storage_error(path), self.freeing():  # who frees results right now is waited for
+            held = FileLock(path)
+            held.acquire()
+        try:
+            yield name
+        finally:
+            held.release()
+            path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def freeing(self) -> Iterator[None]:
+        """No process begins to use results while this lasts."""
+        path = self.root / ".locks" / "freeing"
+        with told_as_storage_error(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
     def busy(self) -> list[str]:
-        """`<stage>-<key>` of what other processes are making right now."""
+        """What other processes are making right now, `<stage>-<key>`, and who is at work, `process-<id>`."""
         held = []
         for path in sorted((self.root / ".locks").glob("*.lock")):
             lock = FileLock(path)

@@ -169,7 +169,7 @@ class CopySettings(Section):
         None, "classes (values of `resample.on`) whose images are copied; None: all", min_length=1
     )
     times: int = fact(1, "copies of each image that resampling kept", ge=1, le=20)
-    policy: str = fact("rotate30", "what changes them: a policy of pipeline/data/augment.py")
+    policy: str = fact("rotate30", "what changes them: a policy, as `augment.policy`")
 
 
 class ResampleSettings(Section):
@@ -215,8 +215,8 @@ class AugmentSettings(Section):
 
     policy: str = fact(
         "light",
-        "a policy of pipeline/data/augment.py: none, light, upright, medium, heavy, rotate30, trivial; or"
-        " module:function of your own",
+        "a file of configs/augment/ (none, light, upright, medium, heavy, rotate30, trivial, or your own), "
+        "a path FILE.yaml, or module:function of your own",
     )
 
 

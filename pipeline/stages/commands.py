@@ -7,6 +7,7 @@ Owns the story of a command. Does not own parsing words (`pipeline/__main__.py`)
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from pipeline.stages.registry import Need, folds_of
 from pipeline.stages.scoring import SCORED
 
 Options = argparse.Namespace
+# Commands that need no result to stay where it is; `make gc` waits for all others.
+LOOKS = ("new", "runs", "config", "du", "gc", "pin")
 PARTIAL = "no submission: only folds {folds} are trained; leave out train.folds for all"
 
 
@@ -33,7 +36,8 @@ def run(options: Options, settings: Settings) -> None:
     context = Context(settings, options.rehash)
     with told_as_storage_error(context.home):
         try:
-            COMMANDS[options.command](context, options)
+            with contextlib.nullcontext() if options.command in LOOKS else context.using():
+                COMMANDS[options.command](context, options)
             if context.seconds.keys() & set(SCORED):
                 name = settings.config.competition.name
                 context.tracker.standings(name, runs.markdown(context.store, name))
@@ -154,7 +158,8 @@ def _compare(ctx: Context, new: Path, old: Path | None) -> Artifact:
     entries = [e for e in _entries(ctx) if e.metric == metric.name]
     if old is None:
         here = [e for e in entries if _csv(ctx, e).is_file()]
-        best = leaderboard.best(here, excluding=new.stem, higher_is_better=metric.higher_is_better)
+        itself = next((e.name for e in here if _csv(ctx, e).samefile(new)), "") if new.is_file() else ""
+        best = leaderboard.best(here, excluding=itself, higher_is_better=metric.higher_is_better)
         if best is None:
             raise DataError(
                 f"{new.name}: the ledger holds no other submission to compare it with",
@@ -164,12 +169,13 @@ def _compare(ctx: Context, new: Path, old: Path | None) -> Artifact:
     for path in (new, old):
         if not path.is_file():
             raise DataError(f"{path}: no such file", remedy="give a host-format CSV")
-    scores = {e.name: "" if e.public is None else repr(e.public) for e in entries}
+    # By file and not by name: a teammate's CSV may be called as one of ours.
+    scores = {_csv(ctx, e).resolve(): "" if e.public is None else repr(e.public) for e in entries}
     params: dict[str, str | int] = {
         "a": os.path.relpath(new, ctx.home),
         "b": os.path.relpath(old, ctx.home),
-        "a_public": scores.get(new.stem, ""),
-        "b_public": scores.get(old.stem, ""),
+        "a_public": scores.get(new.resolve(), ""),
+        "b_public": scores.get(old.resolve(), ""),
     }
     artifact = ctx.get(Need("error_analysis", ctx.settings, params))
     _report(ctx, artifact)
@@ -263,8 +269,9 @@ def _du(ctx: Context, options: Options) -> None:
 
 
 def _gc(ctx: Context, options: Options) -> None:
-    for line in housekeeping.collect(ctx.store, ctx.home, options.dry):
-        ctx.say(line)
+    with ctx.store.freeing():
+        for line in housekeeping.collect(ctx.store, ctx.home, options.dry):
+            ctx.say(line)
 
 
 def _pin(ctx: Context, options: Options) -> None:

@@ -106,6 +106,16 @@ class Context:
         with told_as_storage_error(self.home):
             self.index.save()
 
+    @contextlib.contextmanager
+    def using(self) -> Iterator[None]:
+        """While this lasts, no other process frees results."""
+        with self.store.in_use() as name:
+            self._held.add(name)
+            try:
+                yield
+            finally:
+                self._held.discard(name)
+
     def say(self, text: str) -> None:
         """A result for the person at the terminal."""
         print(text, flush=True)

@@ -10,6 +10,7 @@ from pipeline.analyze.evidence import FeaturePair
 from pipeline.record.runinfo import note
 from pipeline.stages import load, quarantine
 from pipeline.stages.context import Built, Job
+from pipeline.stages.graph import words
 
 SHOWN = 5
 
@@ -37,7 +38,7 @@ def build(job: Job) -> Built:
         config=config,
         plan=plan,
         features=_features(job),
-        asked=job.settings.words,
+        asked=words(job.settings, "train"),
     )
     found = explore.explore(inputs)
     (job.draft / "eda.html").write_text(explore.render_html(found, inputs), encoding="utf-8")

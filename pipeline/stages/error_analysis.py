@@ -14,16 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.analyze import compare, flips
+from pipeline.analyze.advice import STRONGER
 from pipeline.combine import submission
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Interval, Probabilities
 from pipeline.core.types import LabelSpace
+from pipeline.data import policies
 from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
 from pipeline.stages import host, load, scoring
 from pipeline.stages.context import Built, Job
+from pipeline.stages.graph import words
+from pipeline.stages.registry import is_probe
 from pipeline.stages.submission import is_untouched
 
 
@@ -31,7 +35,7 @@ from pipeline.stages.submission import is_untouched
 class _Side:
     """One submission with what its provenance leads to."""
 
-    prediction: flips.Prediction
+    prediction: flips.Submission
     oof: Probabilities | None
 
 
@@ -53,7 +57,8 @@ def build(job: Job) -> Built:
         old=old.prediction,
         image=load.image_of(job.inputs["images"]),
         config=asked.config,
-        asked=asked.words,
+        asked=words(asked, "train"),
+        policies=() if is_probe(asked) else policies.allowed(STRONGER, asked.config.competition.attributes),
         oof=new.oof,
         train=train if new.oof is not None else None,
         comparison=scoring.compare(config, train, new.oof, old.oof) if both and new.oof and old.oof else None,
@@ -106,7 +111,7 @@ def _side(job: Job, side: str, space: LabelSpace) -> _Side:
         probabilities = load.test(artifact, path.stem)
         name = f"oof_{metrics.get(config.metric).name}"
         score = Interval(m[name], m["ci_low"], m["ci_high"], 0) if name in m else None
-    prediction = flips.Prediction(
+    prediction = flips.Submission(
         path.stem, read.ids_N, read.labels_N, probabilities, score, float(public) if public else None
     )
     return _Side(prediction, oof)

@@ -35,8 +35,8 @@ def build(job: Job) -> Built:
     attributes.to_csv(job.draft / "attributes.csv", index=False)
     files.write_json(job.draft / "checks.json", checks)
     page = foldplan.FoldPage(health, attributes, checks, plan.notes, coverage.tolist())
-    title = config.competition.title or config.competition.name
-    html = foldplan.render_html(page, title, config)
+    # By its name, which is in the key: a new title must not make new folds.
+    html = foldplan.render_html(page, config.competition.name, config)
     (job.draft / "folds.html").write_text(html, encoding="utf-8")
     faults = sum(check["severity"] == "fault" for check in checks)
     figures = {"folds": len(plan), "faults": faults, "warnings": len(checks) - faults}

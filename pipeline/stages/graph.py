@@ -15,11 +15,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipeline.core import plugin
-from pipeline.core.errors import ConfigError, DataError, PodiumError, nearest
+from pipeline.core.errors import ConfigError, DataError, PodiumError
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import SHORT, Artifact, Store, content_key
 from pipeline.settings import ablate
-from pipeline.settings.load import Settings
+from pipeline.settings.load import GROUPS, Settings
 from pipeline.settings.schema import NEUTRAL, Config
 from pipeline.stages import arms, initial, registry
 from pipeline.stages.registry import Need
@@ -36,6 +36,8 @@ PLUGIN_SETTINGS = (
     "preprocess.function",
     "infer.postprocess",
 )
+# Settings that name a file of configs/augment/: the digest of what it says enters the same keys.
+POLICY_SETTINGS = ("augment.policy", "resample.copies.policy")
 
 
 def plain(model: BaseModel) -> dict[str, Any]:
@@ -239,15 +241,23 @@ class Graph:
 
 
 def _own_code(need: Need) -> str:
-    """Digests of the `module:function` settings that the stage reads; empty for most."""
+    """Digests of the `module:function` settings and the policies that the stage reads; empty for most."""
     sections = registry.get(need.stage).sections(need.settings)
     return "".join(
-        f" {path} {plugin.digest(name, Path.cwd(), path)}"
+        f" {path} {_code_digest(name, path)}"
         for path in PLUGIN_SETTINGS
         if any(_covers(read, path) for read in sections)
         for name in _names(need.settings.config, path)
-        if plugin.is_plugin(name)
+        if plugin.is_plugin(name) or path in POLICY_SETTINGS
     )
+
+
+def _code_digest(name: str, path: str) -> str:
+    from pipeline.data import policies
+
+    if path in POLICY_SETTINGS and not policies.is_own(name):
+        return policies.read(name, path).digest
+    return plugin.digest(name, Path.cwd(), path)
 
 
 def _names(config: Config, path: str) -> list[str]:
@@ -296,16 +306,16 @@ def refuse_forbidden(needs: Iterable[Need], graph: Graph) -> None:
     Raises:
         ConfigError: naming the attribute and the change.
     """
-    from pipeline.data import augment
+    from pipeline.data import policies
 
     for need in graph.chain(needs):
         config = need.settings.config
         attributes, copies = config.competition.attributes, config.resample.copies
         learns = need.stage in ("fold", "whole")
         if need.stage == "preview" or (learns and not registry.is_probe(need.settings)):
-            augment.refuse_forbidden(config.augment.policy, attributes)
+            policies.refuse_forbidden(config.augment.policy, attributes)
         if (learns or need.stage == "resample") and copies is not None:
-            augment.refuse_forbidden(copies.policy, attributes, "resample.copies.policy")
+            policies.refuse_forbidden(copies.policy, attributes, "resample.copies.policy")
 
 
 def weights_identity(weights: str, index: FileIndex) -> str:
@@ -344,8 +354,28 @@ def refuse_unread(settings: Settings, needs: Iterable[Need], graph: Graph, also:
     if unread:
         stages = ", ".join(dict.fromkeys(n.stage for n in needs)) or "this command"
         faults = [f"{p}: nothing in this chain reads it" for p in unread]
-        hint = nearest(unread[0], sorted(known)) or "drop it, or run the stage that reads it"
-        raise ConfigError(f"{stages}: {len(unread)} overrides would change nothing", faults, hint)
+        what = f"{len(unread)} overrides" if len(unread) > 1 else "an override"
+        remedy = "drop what nothing reads, or run the stage that reads it"
+        raise ConfigError(f"{stages}: {what} would change nothing", faults, remedy)
+
+
+# Stages that a command builds; a test holds them to the chains.
+_CHAINS = {
+    "train": ("data", "images", "boxes", "prepared", "folds", "features", "fold", "train"),
+    "preview": ("data", "images", "boxes", "preview"),
+}
+
+
+def words(settings: Settings, command: str) -> tuple[str, ...]:
+    """The words that ask for these settings again, less those that this command would refuse.
+
+    Args:
+        settings: what a page or an advice was made with.
+        command: train or preview.
+    """
+    read = {path for stage in _CHAINS[command] for path in registry.get(stage).sections(settings)}
+    asked = [(word, word.partition("=")[0]) for word in settings.words]
+    return tuple(word for word, path in asked if path in GROUPS or any(_covers(r, path) for r in read))
 
 
 def _covers(read: str, path: str) -> bool:

@@ -80,10 +80,22 @@ def take_in(home: Path, settings: Settings, data: Artifact, path: Path) -> str:
     """The ledger's name of a CSV; one that was not made here is checked, copied and gets a line.
 
     Raises:
-        DataError: no such file, or it is not in the host's format.
+        DataError: no such file, it is not in the host's format, or another one has its name.
     """
     ledger, config = ledger_of(home), settings.config.competition
-    if path.stem in {e.name for e in leaderboard.read(ledger)}:
+    kept = home / "submissions" / f"{path.stem}.csv"
+    known = next((e for e in leaderboard.read(ledger) if e.name == path.stem), None)
+    if known is not None and known.competition != config.name:
+        raise DataError(
+            f"{path.stem} is a submission to {known.competition}, and this is {config.name}",
+            remedy=f'make score … ARGS="competition={known.competition}", or give the file another name',
+        )
+    if path.is_file() and kept.is_file() and path.read_bytes() != kept.read_bytes():
+        raise DataError(
+            f"{path}: another submission has this name: {kept} holds something else",
+            remedy="give the file another name",
+        )
+    if known is not None:
         return path.stem
     if not path.is_file():
         raise DataError(
@@ -92,8 +104,7 @@ def take_in(home: Path, settings: Settings, data: Artifact, path: Path) -> str:
         )
     space = load.samples(data, "test", home).space
     submission.read(path, space, config.submission, host.sample(settings, data, home))
-    kept = home / "submissions" / f"{path.stem}.csv"
-    if not kept.exists() or not kept.samefile(path):
+    if not kept.exists():
         write_atomic(kept, path.read_bytes())
     now = datetime.now(UTC).isoformat(timespec="seconds")
     metric = metrics.get(config.metric).name

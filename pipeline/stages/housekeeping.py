@@ -65,12 +65,12 @@ def collect(store: Store, home: Path, dry: bool) -> list[str]:
         dry: say what would be freed, and free nothing.
 
     Raises:
-        StorageError: another process is making results, out of some that nothing needs yet.
+        StorageError: another process is at work, and may need results that nothing else does yet.
     """
     busy = [] if dry else store.busy()
     if busy:
         raise StorageError(
-            "another process is making results, and may need what would be freed", busy, "let it finish first"
+            "another process is at work here, and may need what would be freed", busy, "let it finish first"
         )
     keep = needed(store, home)
     loose = [a for a in store.all() if f"{a.stage}/{a.key}" not in keep]

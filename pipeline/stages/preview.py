@@ -21,16 +21,23 @@ from pipeline.analyze.preview import Boxed, CropSheet, Pair, PreviewInputs, Row
 from pipeline.analyze.report import ImageOf
 from pipeline.core.seeds import rng
 from pipeline.core.types import Samples, TrainRows, positions
-from pipeline.data import crop
-from pipeline.data.augment import Augmenter, does_of
+from pipeline.data import augment, crop, policies
+from pipeline.data.augment import Augmenter
 from pipeline.data.look import Look
+from pipeline.settings.load import Settings
 from pipeline.stages import load, quarantine
 from pipeline.stages.context import Built, Job
+from pipeline.stages.graph import words
 
 FOLD = 0
 PNG_CELL_PX = 128
 # Mixed pictures of each row.
 MIXED = 3
+
+
+def refuse(settings: Settings) -> None:
+    """Raise ConfigError for an augmentation policy that cannot be made."""
+    augment.check(settings.config)
 
 
 def build(job: Job) -> Built:
@@ -50,8 +57,10 @@ def build(job: Job) -> Built:
         rows=_mixed(job, image, look, samples["train"], _rows(job, image, look, samples["train"])),
         pairs=_pairs(job, image, look, samples) if look.preprocess.steps else (),
         steps=look.preprocess.steps,
-        does=tuple(sorted(does_of(config.augment.policy) or ())),
+        does=tuple(sorted(policies.does_of(config.augment.policy) or ())),
         crop=sheet,
+        asked=words(job.settings, "preview"),
+        policies=policies.allowed(policies.known(), config.competition.attributes),
     )
     (job.draft / "preview.html").write_text(preview.render_html(inputs), encoding="utf-8")
     preview.render_png(inputs.rows, PNG_CELL_PX).save(job.draft / "preview.png")
@@ -63,7 +72,7 @@ def build(job: Job) -> Built:
 def _rows(job: Job, image_of: ImageOf, look: Look, train: Samples) -> tuple[Row, ...]:
     """Each chosen image: original, cropped, as validation sees it, and as the first epochs see it."""
     config = job.settings.config
-    augment = Augmenter(config.augment.policy, config.images.hw)
+    augmenter = Augmenter(config.augment.policy, config.images.hw)
     rows = []
     for name in _one_of_each_class(train, config.preview.images):
         key, image = ("train", name), image_of("train", name)
@@ -74,7 +83,7 @@ def _rows(job: Job, image_of: ImageOf, look: Look, train: Samples) -> tuple[Row,
         seen = look(key, image)
         pictures["model sees"] = seen
         for epoch in range(config.preview.draws):
-            pictures[f"epoch {epoch + 1}"] = augment(seen, config.train.seed, FOLD, epoch, name, 0)
+            pictures[f"epoch {epoch + 1}"] = augmenter(seen, config.train.seed, FOLD, epoch, name, 0)
         label = train.space.classes[int(train.take(np.array([name])).labels[0])]
         rows.append(Row(name, label, pictures))
     return tuple(rows)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipeline.analyze.report import plural
 from pipeline.core.errors import DataError
 from pipeline.core.types import Samples
 from pipeline.data.images import IN_PART, QUARANTINE, WHITE_IMAGE, Faulty
@@ -39,7 +40,11 @@ def refuse(config: Config, images: Artifact) -> None:
     lost = _lost(images)
     if lost and config.images.quarantine == "error":
         table = images.folder / QUARANTINE
-        raise DataError(f"{len(lost)} images do not decode; all: {table}", [told(f) for f in lost], REMEDY)
+        raise DataError(
+            f"{plural(len(lost), 'image does', 'images do')} not decode; all: {table}",
+            [told(f) for f in lost],
+            REMEDY,
+        )
 
 
 def without(samples: Samples, images: Artifact) -> tuple[Samples, list[str]]:

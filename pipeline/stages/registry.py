@@ -339,7 +339,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage("folds", 3, "the fold plan", _reads("folds"), _needs("data")),
         Stage(
-            "eda", 3, "what is in the data, worst harm first",
+            "eda", 4, "what is in the data, worst harm first",
             _reads(
                 "eda", "competition.title", "report.thumbnail_px", "report.per_class", "images.resize",
                 "resample.method",
@@ -347,7 +347,7 @@ STAGES: dict[str, Stage] = {
             _eda_inputs, tracked=True,
         ),
         Stage(
-            "resample", 2, "what each fold's training part will show",
+            "resample", 3, "what each fold's training part will show",
             _reads("resample", "competition.title"), _resample_inputs, tracked=True,
         ),
         Stage(
@@ -384,7 +384,7 @@ STAGES: dict[str, Stage] = {
             _reads("statistics", "competition.metric", "competition.title"), _ablate_inputs, tracked=True,
         ),
         Stage(
-            "error_analysis", 2, "new against best",
+            "error_analysis", 3, "new against best",
             _reads(
                 "report", "statistics", "competition.metric", "competition.submission", "competition.title",
                 # What advice must not suggest again.

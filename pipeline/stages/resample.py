@@ -15,9 +15,19 @@ import pandas as pd
 
 from pipeline.analyze import resampling
 from pipeline.data import resample
+from pipeline.data.augment import Augmenter
 from pipeline.record.runinfo import note
+from pipeline.settings.load import Settings
 from pipeline.stages import load
 from pipeline.stages.context import Built, Job
+from pipeline.stages.graph import words
+
+
+def refuse(settings: Settings) -> None:
+    """Raise ConfigError for offline copies whose augmentation policy cannot be made."""
+    copies = settings.config.resample.copies
+    if copies is not None:
+        Augmenter(copies.policy, settings.config.images.hw, "resample.copies.policy")
 
 
 def build(job: Job) -> Built:
@@ -42,7 +52,7 @@ def build(job: Job) -> Built:
         columns = {"before": before, "after": after + synthetic, "copies": copied, "synthetic": synthetic}
         tables.append(pd.DataFrame({"fold": number, "class": classes, **columns}))
     counts = pd.concat(tables, ignore_index=True)
-    found = resampling.summarize(counts, config)
+    found = resampling.summarize(counts, config, words(job.settings, "train"))
     title = config.competition.title or config.competition.name
     (job.draft / "resample.html").write_text(resampling.render_html(found, title, config), encoding="utf-8")
     counts.to_csv(job.draft / "counts.csv", index=False)

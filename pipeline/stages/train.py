@@ -20,6 +20,7 @@ import pandas as pd
 from pipeline.core import metrics, plugin
 from pipeline.core.predictions import pool, pool_views
 from pipeline.core.types import Samples
+from pipeline.data import augment
 from pipeline.record import files
 from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
@@ -27,15 +28,17 @@ from pipeline.settings.load import Settings
 from pipeline.settings.loss_rules import loss_notes
 from pipeline.stages import estimate, initial, load, scoring
 from pipeline.stages.context import Built, Job
-from pipeline.stages.registry import INITIAL, Need, folds_of
+from pipeline.stages.registry import INITIAL, Need, folds_of, is_probe
 
 if TYPE_CHECKING:
     from pipeline.stages.context import Context
 
 
 def refuse(settings: Settings) -> None:
-    """Raise ConfigError for a metric that nobody knows, or a loss of one's own that does not work."""
+    """Raise ConfigError for an unknown metric, or a policy or a loss of one's own that does not work."""
     metrics.get(settings.config.competition.metric)
+    if not is_probe(settings):
+        augment.check(settings.config)
     if plugin.is_plugin(settings.config.loss.name):
         _try_loss(settings)
 

@@ -8,6 +8,7 @@ A guess is worth its reason: every function says why, in words that `make new` p
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,23 @@ def place(table: Table, folders: Iterable[Path], preferred: Sequence[str] = ()) 
     return best[1] if best else None
 
 
+def misses(table: Table, folders: Iterable[Path]) -> list[str]:
+    """A line a column: how many of some forty rows lead to images, and one that does not."""
+    step = max(len(table) // LOOKED_UP, 1)
+    locators = {folder: Locator(folder) for folder in folders}
+    lines = []
+    for column in table.columns:
+        written = table.column(column)[::step]
+        lost = {f: [v for v in written if at.find(v)[0]] for f, at in locators.items()}
+        best = min(lost, key=lambda folder: len(lost[folder]), default=None)
+        if best is None or len(lost[best]) == len(written):
+            lines.append(f"column {column!r}, e.g. {written[0] if written else ''!r}: to none")
+        else:
+            found = f"{len(written) - len(lost[best])} of {len(written)} rows that were tried"
+            lines.append(f"column {column!r}: {found} lead to images in {best}; {lost[best][0]!r} does not")
+    return lines
+
+
 def folders_near(*starts: Path, split: str) -> list[Path]:
     """These folders, what lies in them and one level deeper; those named after the split come first.
 
@@ -96,6 +114,9 @@ def id_column(table: Table, path_column: str, preferred: str | None) -> tuple[st
     """(column, why) of what names each row; None when no column is unique."""
     unique = [c for c in table.columns if len(set(table.column(c))) == len(table) and all(table.column(c))]
     rows = f"another value in each of {len(table):,} rows"
+    if preferred is not None and preferred in table.columns and preferred not in unique:
+        value, times = Counter(table.column(preferred)).most_common(1)[0]
+        rows += f"; not {preferred}, where {value!r} stands {times} times"
     if preferred in unique:
         assert preferred is not None, "None is no column"
         return preferred, f"the sample's id column; {rows}"

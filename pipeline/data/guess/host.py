@@ -38,14 +38,17 @@ def test_set(
         proposal.set("competition.holdout", HOLDOUT, "no TEST and no SAMPLE: make score knows the answers")
         return
     table = read_table(path)
-    starts = [*([folder] if folder else []), request.images, request.images.parent, root]
+    # Beside IMAGES, but never outside of what was given: another competition may have the same file names.
+    beside = [p for p in (request.images.resolve().parent,) if p.is_relative_to(root)]
+    starts = [*([folder] if folder else []), request.images, *beside, root]
     near = columns.folders_near(*starts, split="test")
     place = columns.place(table, near) if len(table) else None
     if place is None:
         raise DataError(
             f"{path.name}: no column leads to test images",
-            [f"column {c!r}, e.g. {table.column(c)[0]!r}" for c in table.columns if len(table)],
-            f"they were looked for below {request.images} and {root}, with and without extension",
+            columns.misses(table, near),
+            f"they were looked for below {request.images} and {root}, with and without extension; add what "
+            "is missing, or give TEST",
         )
     own = sample.columns[0] if sample and sample.columns[0] in table.columns else None
     named = columns.id_column(table, place.column, own)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipeline.data.decode import UNDECODABLE, pillow
 from pipeline.data.guess.proposal import Proposal
 from pipeline.data.guess.request import Rows
 from pipeline.data.paths import Locator
@@ -57,9 +58,9 @@ def _sides(rows: Rows) -> npt.NDArray[np.float64]:
         if kind:
             continue
         try:
-            with Image.open(path) as image:
+            with pillow(), Image.open(path) as image:
                 found.append(image.size)
-        except OSError:
+        except UNDECODABLE:
             continue
     return np.array(found, dtype=np.float64).reshape(-1, 2)
 

@@ -91,11 +91,12 @@ def _table(proposal: Proposal, request: Request, root: Path, sample: Table | Non
 
 def _place(table: Table, request: Request, sample: Table | None) -> tuple[tuple[str, str], columns.Place]:
     """(id column, why) and where the images are."""
-    place = columns.place(table, columns.folders_near(request.images, split="train"))
+    near = columns.folders_near(request.images, split="train")
+    place = columns.place(table, near)
     if place is None:
         raise DataError(
             f"{table.name}: no column leads to images",
-            [f"column {c!r}, e.g. {table.column(c)[0]!r}" for c in table.columns],
+            columns.misses(table, near),
             f"of each column, rows were looked for below {request.images} and its folders, with and without "
             "extension; check IMAGES",
         )
@@ -175,7 +176,7 @@ def _folders(proposal: Proposal, request: Request, root: Path, sample: Table | N
     names = sorted({nfc(path.split("/")[0]) for path in inside})
     if len(names) < 2:
         raise DataError(
-            f"{request.images}: no folder per class: {len(names)} folders with images",
+            f"{folder}: no folder per class, with images in {len(names)} of its folders",
             remedy="give the folder that holds the class folders, or a table: TRAIN=train.csv",
         )
     why = f"{len(names)} folders with {len(inside):,} images, and no TRAIN table"
