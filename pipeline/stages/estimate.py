@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 # Share of a fold's time beyond its steps, where no earlier fold says: validation and augmentation.
 OVERHEAD = 1.25
-# A checkpoint holds the weights, two moments of each and a copy; the result holds the weights.
-CHECKPOINT_COPIES = 4
+# A checkpoint holds the weights, two moments of each, an average and the best epoch at most; the result
+# holds the weights.
+CHECKPOINT_COPIES = 5
 PROBE_ROW_SECONDS = 5e-6
 BYTES_PER_WEIGHT = 4
 
