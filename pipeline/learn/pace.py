@@ -26,7 +26,7 @@ from pipeline.learn.probe import seconds_per_row
 from pipeline.settings.schema import Config, ModelSettings
 
 ROWS = 64
-REPEATS = 3
+REPEATS = 2
 HEAD_ROWS = 1024
 HEAD_EPOCHS = (2, 6)
 
