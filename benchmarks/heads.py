@@ -1,22 +1,24 @@
 """What heads cost against the features they train on: 5 folds × 3 seeds of linear heads, in one run.
 
-    python benchmarks/heads.py                   about two minutes on one core
+    python benchmarks/heads.py                   about two minutes on one free core
     python benchmarks/heads.py --threads 2 --classes 100
 
 Times the pass of EfficientNet-lite0 over a sample of images at 96 px, one view, and the training of all
-heads on 6,000 × 1,280 features with the settings of `experiment=probe` (30 epochs, batches of 64). The pass
-is timed before and after, in as many pieces, so that a busy machine slows both. The features are noise
-around a mean of each class: what they are does not change what they cost.
+heads on 6,000 × 1,280 features with the settings of `experiment=probe`, validation of each epoch included.
+The pass is timed before, between and after, so that a busy machine slows both. The features are noise around
+a mean of each class: what they are does not change what they cost.
 
-Prints seconds and the ratio of the heads to one pass of one view over 6,000 images, and of the same heads
-trained one after another.
+Prints wall and CPU seconds, and the ratio of the heads to one pass of one view over 6,000 images; then the
+same for the heads trained one after another.
 """
 
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -45,11 +47,23 @@ class Pixels:
         self.x_NHWC = np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
 
 
-def seconds_of_pass(network: Classifier, images: Pixels) -> float:
-    """Seconds that one view of 6,000 images would take."""
-    started = time.perf_counter()
-    run(network.features, images, images.ids_N, parse("identity"), Pass())
-    return (time.perf_counter() - started) * N / len(images.ids_N)
+class Timed(NamedTuple):
+    """Wall and CPU seconds."""
+
+    wall: float
+    cpu: float
+
+
+def timed(work: Callable[[], object]) -> Timed:
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return Timed(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def one_pass(network: Classifier, images: Pixels) -> Timed:
+    """What one view of 6,000 images would take."""
+    took = timed(lambda: run(network.features, images, images.ids_N, parse("identity"), Pass()))
+    return Timed(*(seconds * N / len(images.ids_N) for seconds in took))
 
 
 def jobs(train: TrainSettings, n_classes: int) -> list[HeadJob]:
@@ -82,22 +96,23 @@ def jobs(train: TrainSettings, n_classes: int) -> list[HeadJob]:
     return made
 
 
-def seconds_of_heads(folds: list[HeadJob], together: bool) -> float:
-    """Seconds of training every head, with the validation of each epoch."""
-    started = time.perf_counter()
-    if together:
-        fit_heads(folds)
-    else:
-        for job in folds:
-            for seed in range(job.train.head_seeds):
-                alone = job.train.model_copy(update={"head_seeds": 1, "seed": seed})
-                fit_heads([replace(job, train=alone)])
-    return time.perf_counter() - started
+def one_by_one(folds: list[HeadJob]) -> None:
+    for job in folds:
+        for seed in range(job.train.head_seeds):
+            alone = job.train.model_copy(update={"head_seeds": 1, "seed": seed})
+            fit_heads([replace(job, train=alone)])
+
+
+def tell(what: str, took: Timed, whole: Timed) -> None:
+    print(
+        f"{what:<42} {took.wall:6.1f} s wall ({took.wall / whole.wall:6.1%}), "
+        f"{took.cpu:6.1f} s CPU ({took.cpu / whole.cpu:6.1%})"
+    )
 
 
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    words.add_argument("--images", type=int, default=384, help="sample of the pass, before and after each")
+    words.add_argument("--images", type=int, default=384, help="sample of the pass, three times")
     words.add_argument("--classes", type=int, default=18)
     words.add_argument("--threads", type=int, default=1)
     options = words.parse_args()
@@ -106,17 +121,17 @@ def main() -> None:
     train = config.train.model_copy(update={"head_seeds": SEEDS})
     network = to_device(build(config.model, 2, 0, (SIDE, SIDE)), "cpu").eval()
     images, folds = Pixels(options.images), jobs(train, options.classes)
-    seconds_of_pass(network, Pixels(128))  # the first batch allocates
-    passes = [seconds_of_pass(network, images)]
-    together = seconds_of_heads(folds, True)
-    passes.append(seconds_of_pass(network, images))
-    alone = seconds_of_heads(folds, False)
-    passes.append(seconds_of_pass(network, images))
-    whole = float(np.mean(passes))
-    print(f"lite0 at {SIDE} px, {N} images, one view  {whole:7.1f} s  {[round(p, 1) for p in passes]}")
-    shares = f"{together:7.1f} s  {together / whole:6.1%} of the pass"
-    print(f"{FOLDS} folds × {SEEDS} seeds side by side         {shares}")
-    print(f"one head after another             {alone:7.1f} s  {alone / whole:6.1%} of the pass")
+    one_pass(network, Pixels(128))  # what the first pass and the first step import and allocate is no cost
+    fit_heads([replace(folds[0], train=train.model_copy(update={"epochs": 1, "head_seeds": 1}))])
+    passes = [one_pass(network, images)]
+    together = timed(lambda: fit_heads(folds))
+    passes.append(one_pass(network, images))
+    alone = timed(lambda: one_by_one(folds))
+    passes.append(one_pass(network, images))
+    whole = Timed(*(float(np.mean(column)) for column in zip(*passes, strict=True)))
+    tell(f"lite0 at {SIDE} px, {N} images, one view", whole, whole)
+    tell(f"{FOLDS} folds × {SEEDS} seeds side by side", together, whole)
+    tell("one head after another", alone, whole)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,8 @@ def test_every_transform_of_the_library_is_known_with_what_it_does(monkeypatch):
 
     found = {name for name in dir(albumentations) if usable(albumentations, getattr(albumentations, name))}
     assert found - OTHERS == set(policies.CHANGES)
-    assert set().union(*policies.CHANGES.values()) == set(get_args(Change)), "forbids speaks the same words"
+    words = set(get_args(Change)) - {"mixup", "cutmix"}  # what a batch does, not a policy
+    assert set().union(*policies.CHANGES.values()) == words, "forbids speaks the same words"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from learn_world import SIZE, digit_images
+from learn_world import SIZE, digit_images, random_head
 
 from pipeline.core.errors import DataError
 from pipeline.data.views import parse_all
@@ -60,3 +60,17 @@ def test_digest_ignores_the_head(model):
 def test_a_missing_image_is_named(model):
     with pytest.raises(DataError, match="d99"):
         extract(model, digit_images(20), np.array(["d1", "d99"]), VIEWS, Pass())
+
+
+@pytest.mark.parametrize(
+    "name", ["test_resnet", "test_efficientnet", "test_vit", "test_convnext", "test_nfnet"]
+)
+def test_any_backbones_features_are_what_its_classifier_sees(name):
+    """The classifier of a model of any family, put on the features, gives the model's own logits."""
+    network = random_head(build(ModelSettings(name=name, weights="none", drop_rate=0.3), 10, 0, (32, 32)))
+    images = digit_images(6)
+    features = extract(network, images, images.ids_N, VIEWS[:1], Pass())
+    x_BCHW = torch.from_numpy(images.x_NHWC.copy()).permute(0, 3, 1, 2).float() / 255
+    with torch.inference_mode():
+        logits = network.eval().backbone.get_classifier()(torch.from_numpy(features.x_NVD[:, 0].copy()))
+        torch.testing.assert_close(logits, network(x_BCHW), rtol=1e-4, atol=1e-5)

@@ -44,3 +44,18 @@ def test_a_damaged_one_is_told_and_measured_again(tmp_path, caplog):
     assert profile.find(HERE) == SECONDS
     profile.path.write_text('{"version": 1, "entries": [3]}')
     assert profile.find(HERE) is None
+
+
+def test_a_question_is_measured_once(tmp_path):
+    asked = []
+
+    def measure():
+        asked.append(1)
+        return {"seconds": (1.5, 2)}
+
+    profile = Profile(tmp_path)
+    first = profile.measured({"size": (64, 64), **HERE}, measure)
+    assert profile.measured({"size": [64, 64], **HERE}, measure) == {"seconds": [1.5, 2]}
+    assert first == {"seconds": (1.5, 2)} and len(asked) == 1
+    profile.measured({"size": 32, **HERE}, measure)
+    assert len(asked) == 2

@@ -167,7 +167,9 @@ def test_how_many_folds_there_are(given, folds):
 
 def test_features_for_neighbours_are_asked_for_only_when_they_are_looked_at():
     def views(*more, competition="digits"):
-        needs = registry._fold_inputs(None, load([f"competition={competition}", *more]), {"fold": 0})
+        settings = load([f"competition={competition}", *more])
+        stage = registry.get("heads" if registry.is_probe(settings) else "fold")
+        needs = stage.inputs(None, settings, {"fold": 0})
         return {n: need for n, need in needs.items() if n.startswith("train:")}
 
     assert views("experiment=tiny_resnet", "resample.method=under") == {}

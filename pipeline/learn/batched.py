@@ -192,6 +192,7 @@ class _Stack:
         self.network = HeadStack(mean_JD, std_JD, job.n_outputs, hidden, job.heads)
         with torch.no_grad():
             self.network.start([seed(m.root, "model", m.fold.job.fold) for m in members])
+        self.inverse_J1D = std_JD[:, None].reciprocal()
         self.optimizer = make_optimizer(self.network, train)
         self.schedule = Schedule(train, _steps(job))
 
@@ -258,7 +259,7 @@ class _Stack:
         x_PD = buffer[: at_JB.numel()]
         torch.index_select(self.pool_PD, 0, at_JB.flatten(), out=x_PD)
         x_JBD = x_PD.view(*at_JB.shape, -1)
-        x_JBD.sub_(self.network.mean_JD[:, None]).div_(self.network.std_JD[:, None])
+        x_JBD.sub_(self.network.mean_JD[:, None]).mul_(self.inverse_J1D)
         logits_JBC = self.network.logits(x_JBD, self._kept(bounds_J, step))
         values = []
         for j, (one, (start, end)) in enumerate(zip(shown, bounds_J, strict=True)):

@@ -1,7 +1,7 @@
 """The machine profile: what was measured of this machine once, so that it is not measured again.
 
 Owns the file `machine.json` under runtime.home: its format, and that it is written whole or not at all.
-Does not own measuring (`learn/probe.py`) or what is made of it (`stages/precision.py`).
+Does not own measuring (`learn/probe.py`, `learn/pace.py`) or what is made of it (`stages/precision.py`, `stages/walltime.py`).
 
 The file is for people too: it may be read, and deleted when the machine changed in a way that its facts
 do not tell. It is a convenience and never a result: a damaged one is told and measured anew.
@@ -9,19 +9,22 @@ do not tell. It is a convenience and never a result: a damaged one is told and m
 
 import json
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from pipeline.record.digests import write_atomic
 from pipeline.record.files import json_bytes
 
 FILE = "machine.json"
 VERSION = 1
-ABOUT = "Seconds of single training steps on this machine. Delete the file, or an entry, to measure again."
+ABOUT = "What was timed on this machine, in seconds. Delete the file, or an entry, to measure again."
 
-Facts = dict[str, str | int]
+Facts = Mapping[str, Any]
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,20 @@ class Profile:
         """Where it lies."""
         return self.home / FILE
 
+    def measured(self, of: Facts, measure: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+        """What is known under these facts, or else measured now and kept.
+
+        Two processes that ask at once get the same answer: one measures, the other waits.
+        """
+        lock = self.home / "artifacts" / ".locks" / "machine.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock):
+            known = self.find(of)
+            if known is None:
+                known = dict(measure())
+                self.keep(of, known)
+            return known
+
     def _entries(self) -> list[dict[str, Any]]:
         try:
             found = json.loads(self.path.read_text(encoding="utf-8"))
@@ -54,15 +71,21 @@ class Profile:
 
     def find(self, of: Facts) -> dict[str, Any] | None:
         """What was measured under exactly these facts, or None."""
-        return next((dict(e["measured"]) for e in self._entries() if e["of"] == of), None)
+        asked = json.loads(json.dumps(of))
+        return next((dict(e["measured"]) for e in self._entries() if e["of"] == asked), None)
 
-    def keep(self, of: Facts, measured: dict[str, Any]) -> None:
+    def keep(self, of: Facts, measured: Mapping[str, Any]) -> None:
         """Add a measurement, in place of an older one of the same facts.
 
         Raises:
             OSError: the disk is full or read-only.
         """
-        others = [e for e in self._entries() if e["of"] != of]
-        entry = {"of": of, "on": datetime.now(UTC).isoformat(timespec="seconds"), "measured": measured}
+        asked = json.loads(json.dumps(of))
+        others = [e for e in self._entries() if e["of"] != asked]
+        entry = {
+            "of": asked,
+            "on": datetime.now(UTC).isoformat(timespec="seconds"),
+            "measured": dict(measured),
+        }
         whole = {"about": ABOUT, "version": VERSION, "entries": [*others, entry]}
         write_atomic(self.path, json_bytes(whole))

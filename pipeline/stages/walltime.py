@@ -1,7 +1,7 @@
 """Equal wall time: how many epochs of an arm fit into the seconds that all arms get.
 
 Owns turning measured rates into epochs, before training. Does not own measuring (`learn/pace.py`) or
-keeping what was measured (`record/profile.py`): as it is kept, a repeated command gives the same epochs,
+keeping what was measured (`record/machine.py`): as it is kept, a repeated command gives the same epochs,
 which are ordinary settings of the arm, and in its key.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.core.types import FoldPlan, LabelSpace, Samples
 from pipeline.data import resample
-from pipeline.record import profile
+from pipeline.record.machine import Profile
 from pipeline.settings.load import Settings
 from pipeline.stages.hardware import machine, set_up
 from pipeline.stages.registry import folds_of, is_probe, neighbour_views, probe_views
@@ -115,7 +115,7 @@ def pace_of(settings: Settings, space: LabelSpace, most: int, home: Path) -> Pac
 
     device = set_up(settings.config.runtime)
     question = _question(settings, space, device)
-    found = profile.measured(home, question, lambda: _measure(settings, space, device, most).as_dict())
+    found = Profile(home).measured(question, lambda: _measure(settings, space, device, most).as_dict())
     return pace.Pace(**{**found, "train_S": tuple(found["train_S"])})
 
 
