@@ -295,6 +295,18 @@ def test_accumulated_class_weights_are_torchs_mean_over_the_large_batch():
     torch.testing.assert_close(gradient, theirs, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("loss", [*LOSSES.values(), LossSettings(name="logit_adjustment")])
+def test_the_validation_loss_is_the_training_loss_class_weights_included(loss, tmp_path):
+    job = replace(
+        fold_job(epochs=1, policy="none"), loss=loss, rows=lambda epoch: TrainRows.of(np.arange(30))
+    )
+    result, _ = fit(job, tmp_path)
+    facts = class_facts(job.train_samples, job.rows(0))
+    log_p = torch.from_numpy(result.oof.p_NC.astype(np.float64)).log()
+    expected = make_loss(loss, facts).mean(log_p, targets_of(job.valid_samples).double())
+    assert result.history[0]["valid_loss"] == pytest.approx(float(expected), rel=1e-4)
+
+
 def test_deferred_class_weights_survive_a_kill(tmp_path):
     job = fold_job(epochs=4, policy="none")
     job = replace(job, loss=LossSettings(name="ldam", scale=4.0, class_weights="inverse", defer=0.5))

@@ -23,10 +23,7 @@ def resolved(*words):
         ["loss.name=focal", "loss.gamma=1.0", "loss.class_weights=inverse"],
         ["loss.name=ldam", "loss.class_weights=effective", "loss.beta=0.9999", "loss.defer=0.8"],
         ["loss.name=asymmetric", "loss.label_smoothing=0.1"],
-        [
-            "loss.class_weights=hand",
-            "loss.hand=" + ALL.replace("{", '{"').replace(": ", '": ').replace(", ", ', "'),
-        ],
+        ["loss.class_weights=hand", f"loss.hand={{{ALL}}}"],
         [BY_ATTRIBUTE, "model.ordinal=[digit]", "loss.attributes={digit: {name: ordinal, share: 2.0}}"],
     ],
 )

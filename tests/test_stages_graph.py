@@ -258,7 +258,7 @@ def refuse(home, stage, *words):
 @pytest.mark.parametrize(
     ("stage", "word"),
     [
-        ("eda", "loss.gamma=1"),
+        ("eda", "loss.label_smoothing=0.1"),
         ("eda", "train.epochs=3"),
         ("train", "infer.views=[identity]"),
         ("train", "report.per_class=3"),
@@ -278,8 +278,8 @@ def test_augmentation_of_a_linear_probe_is_refused(home):
 
 def test_all_unread_overrides_are_told_at_once(home):
     with pytest.raises(ConfigError) as caught:
-        refuse(home, "eda", "loss.gamma=1", "train.lr=0.1", "folds.seed=3")
-    assert [f.partition(":")[0] for f in caught.value.faults] == ["loss.gamma", "train.lr"]
+        refuse(home, "eda", "loss.label_smoothing=0.1", "train.lr=0.1", "folds.seed=3")
+    assert [f.partition(":")[0] for f in caught.value.faults] == ["loss.label_smoothing", "train.lr"]
 
 
 def test_overrides_that_are_read_or_neutral_pass(home):
