@@ -64,10 +64,12 @@ DATA_SETTINGS = tuple(
 
 
 def reads(*paths: str) -> Callable[[Settings], tuple[str, ...]]:
+    """The sections that a stage always reads."""
     return lambda settings: paths
 
 
 def needs(*stages: str) -> Callable[[Graph, Settings, Params], Inputs]:
+    """Inputs that are stages of the same settings, called by their names."""
     return lambda graph, settings, params: {name: Need(name, settings) for name in stages}
 
 
@@ -95,17 +97,20 @@ def folds_of(settings: Settings) -> list[int]:
 
 
 def fold_sections(settings: Settings) -> tuple[str, ...]:
+    """Settings that a fold reads."""
     if is_batched(settings):
         return ()  # cut out of `heads`, which reads everything
     return lesson_sections(settings)
 
 
 def lesson_sections(settings: Settings) -> tuple[str, ...]:
+    """Settings that one training reads."""
     pixels = () if is_probe(settings) else ("augment",)
     return ("resample", "model", "loss", "train", "competition.metric", *pixels)
 
 
 def heads_sections(settings: Settings) -> tuple[str, ...]:
+    """Settings that the heads of all folds read."""
     solved = settings.config.train.head == "logistic"
     own = ("train.strategy", "train.head", "train.head_c", "train.group_share", "train.seed")
     train = own if solved else ("train",)
@@ -120,21 +125,25 @@ def data_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
 
 
 def as_read(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """The tables before images that do not decode are left out."""
     dropping = settings.config.images.quarantine == "drop"
     return {"data": Need("data", settings, AS_READ if dropping else {})}
 
 
 def boxes_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `boxes`."""
     return {**as_read(graph, settings, params), "images": Need("images", settings)}
 
 
 def look_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `look`."""
     common = {name: Need(name, settings) for name in ("data", "images")}
     crop = settings.config.crop
     return common | ({"boxes": Need("boxes", settings)} if crop.method in BOXED else {})
 
 
 def preview_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `preview`."""
     known = {"boxes": Need("boxes", settings)} if settings.config.crop.boxes else {}
     return look_inputs(graph, settings, params) | known
 
@@ -144,6 +153,7 @@ def _features(settings: Settings, split: str, view: str) -> Need:
 
 
 def eda_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `eda`."""
     common = {name: Need(name, settings) for name in ("data", "images", "folds")}
     if settings.config.eda.shift_on == "facts":
         return common
@@ -169,15 +179,18 @@ def _neighbours(settings: Settings) -> Inputs:
 
 
 def resample_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `resample`."""
     return {"data": Need("data", settings), "folds": Need("folds", settings), **_neighbours(settings)}
 
 
 def heads_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `heads`."""
     common = {"data": Need("data", settings), "folds": Need("folds", settings)}
     return common | {f"train:{view}": _features(settings, "train", view) for view in probe_views(settings)}
 
 
 def fold_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `fold`."""
     if is_batched(settings):
         return {name: Need(name, settings) for name in ("data", "folds", "heads")}
     return _lesson_inputs(graph, settings, params)
@@ -213,6 +226,7 @@ def _teachers(graph: Graph, settings: Settings, params: Params) -> Inputs:
 
 
 def teach_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `teach`."""
     which = {name: value for name, value in params.items() if name == "fold"}
     model = Need("fold", settings, which) if which else Need("whole", settings)
     common = {"data": Need("data", settings), "folds": Need("folds", settings), "model": model}
@@ -227,14 +241,17 @@ def _fold_needs(settings: Settings) -> Inputs:
 
 
 def train_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `train`."""
     return {"data": Need("data", settings), "folds": Need("folds", settings), **_fold_needs(settings)}
 
 
 def whole_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `whole`."""
     return {"twin": Need("train", settings), **_lesson_inputs(graph, settings, params)}
 
 
 def refit_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `refit`."""
     common = {"data": Need("data", settings), "folds": Need("folds", settings)}
     common |= {"twin": Need("infer", settings), "whole": Need("whole", settings)}
     if not is_probe(settings):
@@ -245,6 +262,7 @@ def refit_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
 
 
 def infer_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `infer`."""
     common = {"train": Need("train", settings), **train_inputs(graph, settings, params)}
     if not is_probe(settings):
         return common | {"prepared": Need("prepared", settings)}
@@ -253,6 +271,7 @@ def infer_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
 
 
 def ensemble_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `ensemble`."""
     common = {"data": Need("data", settings), "folds": Need("folds", settings)}
     names = settings.config.ensemble.members
     if names == ["auto"]:
@@ -281,6 +300,7 @@ def curve_points(settings: Settings) -> dict[str, Settings]:
 
 
 def curve_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `curve`."""
     common = {"data": Need("data", settings), "folds": Need("folds", settings)}
     common |= {name: Need("train", point) for name, point in graph.curve_points(settings).items()}
     if is_probe(settings):
@@ -289,4 +309,5 @@ def curve_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
 
 
 def ablate_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `ablate`."""
     return graph.arms(settings, str(params["grid"]))
