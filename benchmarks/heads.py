@@ -9,7 +9,7 @@ The pass is timed before, between and after, so that a busy machine slows both. 
 a mean of each class: what they are does not change what they cost.
 
 Prints wall and CPU seconds, and the ratio of the heads to one pass of one view over 6,000 images; then the
-same for the heads trained one after another.
+same for the heads trained one after another, each with its own preparation.
 """
 
 import argparse
