@@ -250,9 +250,10 @@ def predictions(asked, pool, features, loss, seed):
         "metric": metrics.get("balanced_accuracy").score,
     }
     if features is not None:
-        from pipeline.learn.heads import HeadJob, fit_linear
+        from pipeline.learn.batched import fit_heads
+        from pipeline.learn.heads import HeadJob
 
-        return fit_linear(HeadJob(features=features, **shared))[0].oof.p_NC
+        return fit_heads([HeadJob(features=features, **shared)])[0].result.oof.p_NC
     from pipeline.learn.fit import fit
     from pipeline.learn.job import FoldJob
 

@@ -4,13 +4,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from learn_world import all_rows, equal_states, fold_job
+from learn_world import all_rows, digit_images, equal_states, fold_job
 from torch import nn
 
 from pipeline.core.errors import ConfigError, UserError
 from pipeline.learn import loss
 from pipeline.learn.fit import fit
-from pipeline.learn.health import GradientWatch, check_batches, gradient_norm, told_memory
+from pipeline.learn.forward import Mode
+from pipeline.learn.health import GradientWatch, check_batches, gradient_norm, told_memory, unsafe_in_bf16
 from pipeline.learn.loss_terms import cross_entropy_terms, rows_of
 from pipeline.settings.schema import TrainSettings
 
@@ -59,9 +60,7 @@ class _Infinite(torch.autograd.Function):
 
 
 def test_training_stops_at_an_infinite_gradient_of_a_finite_loss(tmp_path, monkeypatch):
-    monkeypatch.setitem(
-        loss.REGISTRY, "cross_entropy", lambda *made_of: lambda x, target: _Infinite.apply(x)
-    )
+    monkeypatch.setitem(loss.REGISTRY, "cross_entropy", lambda *made_of: lambda x, target: _Infinite.apply(x))
     with pytest.raises(UserError, match="fold 3, epoch 0, step 0: the gradient"):
         fit(fold_job(), tmp_path)
 
@@ -165,3 +164,21 @@ def test_pieces_change_no_gradient_without_batch_norm():
         assert again == pytest.approx(value)
         torch.testing.assert_close(gradient, whole, rtol=1e-9, atol=1e-12)
     assert np.isfinite(value)
+
+
+def test_bf16_is_refused_on_a_cpu_where_its_gradient_reads_what_nothing_wrote(tmp_path):
+    """Each layer of its own; the rule is the one that its measurement in docs/log.md gives."""
+    for kernel, stride, size, unsafe in ((3, 2, (1, 1), True), (3, 2, (4, 1), True), (3, 2, (1, 2), False),
+                                         (3, 3, (2, 2), True), (3, 1, (1, 1), False), (1, 2, (1, 1), False)):  # fmt: skip
+        layer = nn.Sequential(nn.Conv2d(3, 4, kernel, stride, kernel // 2)).train()
+        assert (unsafe_in_bf16(layer, size) == "0") == unsafe, (kernel, stride, size)
+        assert layer[0].training and not layer[0]._forward_pre_hooks
+    job = fold_job(n_train=17, n_valid=15, epochs=1, precision="bf16")
+    small = replace(job, images=digit_images(32, size=16))
+    with pytest.raises(ConfigError, match=r"16 × 16 px leave backbone\.layer4\.0\.conv1") as caught:
+        fit(small, tmp_path)
+    assert "train.precision=fp32" in caught.value.remedy
+    assert len(fit(replace(job, images=digit_images(32)), tmp_path)[0].history) == 1
+    told = replace(small, train=small.train.model_copy(update={"precision": "auto"}), measured=Mode("bf16"))
+    with pytest.raises(ConfigError):
+        fit(told, tmp_path / "measured elsewhere")

@@ -13,7 +13,6 @@ from pipeline.learn.model import build
 from pipeline.settings.schema import ModelSettings
 
 
-
 def space(classes):
     return LabelSpace.product([Attribute("digit", tuple(classes))])
 

@@ -68,6 +68,12 @@ def test_real_steps_are_timed_in_turns():
     assert choose(seconds) in wanted
 
 
+def test_bf16_is_no_candidate_where_a_cpu_computes_it_wrongly():
+    small = config().model_copy(update={"images": ImageSettings(size=16)})
+    seconds, _ = race(small, SPACE, "cpu", modes("cpu"))
+    assert {mode.precision for mode in seconds} == {"fp32"} and len(seconds) == 2
+
+
 def test_the_callers_generator_and_settings_stay(monkeypatch):
     torch.manual_seed(3)
     expected = torch.backends.cudnn.deterministic, torch.get_num_threads()

@@ -207,6 +207,7 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
     training = resume(job, path)
     sizes = [end - start for bounds in bounds_E for start, end in bounds]
     health.check_batches(training.model.train(), sizes, settings)
+    health.check_precision(training.model, job.size, job.device, training.mode.precision)
     if settings.oom_halving and training.epoch == 0:
         checkpoint.save(path, training.state())
     p_NC: Floats | None = None

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import nn
@@ -108,6 +109,51 @@ def check_batches(network: nn.Module, sizes: Sequence[int], settings: TrainSetti
             "train.accumulate=%d: batch normalisation sees batches of %d, so this is not a batch of %d",
             settings.accumulate, settings.batch_size, large,
         )  # fmt: skip
+
+
+def unsafe_in_bf16(network: nn.Module, size: tuple[int, int]) -> str | None:
+    """The first convolution whose bf16 gradient is wrong on a CPU; None: there is none.
+
+    Where a map is narrower than the stride, the gradient of the weights holds memory that nothing wrote:
+    found with torch 2.14.1 on AVX512-BF16, see docs/log.md.
+
+    Args:
+        network: any mode; passed through once, in eval mode.
+        size: height and width of the images, px.
+    """
+    found: list[str] = []
+
+    def narrow(name: str, layer: nn.Conv2d, given: tuple[torch.Tensor]) -> None:
+        if layer.kernel_size[1] > 1 and given[0].shape[-1] < layer.stride[1]:
+            found.append(name)
+
+    layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d)}
+    hooks = [layer.register_forward_pre_hook(partial(narrow, name)) for name, layer in layers.items()]
+    was_training = {module: module.training for module in network.modules()}
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, 3, *size, device=next(network.parameters()).device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, training in was_training.items():
+            module.training = training
+    return found[0] if found else None
+
+
+def check_precision(network: nn.Module, size: tuple[int, int], device: str, precision: str) -> None:
+    """Refuse bf16 where a CPU computes a wrong gradient in it.
+
+    Raises:
+        ConfigError: naming the layer.
+    """
+    layer = unsafe_in_bf16(network, size) if (device, precision) == ("cpu", "bf16") else None
+    if layer:
+        raise ConfigError(
+            f"train.precision=bf16: images of {size[0]} × {size[1]} px leave {layer} a map narrower than its "
+            "stride, and its bf16 gradient is wrong on a CPU",
+            remedy="use train.precision=fp32, or a larger images.size",
+        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -22,6 +22,7 @@ from pipeline.core.seeds import rng
 from pipeline.core.types import LabelSpace
 from pipeline.learn import strategy
 from pipeline.learn.forward import Mode, autocast, pixels
+from pipeline.learn.health import unsafe_in_bf16
 from pipeline.learn.loss import make_loss
 from pipeline.learn.model import Classifier, build, to_device
 from pipeline.learn.optim import make_optimizer
@@ -90,6 +91,12 @@ def _trainers(
 ) -> dict[Mode, _Trainer]:
     """One trainer a layout and compilation; the weights are read once."""
     network = build(config.model, space.n_classes, 0, config.images.hw, space)
+    if (
+        device == "cpu"
+        and any(m.precision == "bf16" for m in wanted)
+        and unsafe_in_bf16(network, config.images.hw)
+    ):
+        wanted = [wanted[0], *(mode for mode in wanted[1:] if mode.precision != "bf16")]
     made: dict[tuple[str, bool], _Trainer] = {}
     for mode in wanted:
         if (mode.layout, mode.compiled) not in made:
@@ -108,7 +115,7 @@ def race(
 ) -> tuple[Seconds, float]:
     """Seconds of single training steps in each mode, a number a round, and of the slowest first step.
 
-    Hopeless modes have one round. A first step holds what is done once: allocation, compilation.
+    Hopeless modes have one round, and bf16 none where a CPU computes it wrongly. A first step holds what is done once: allocation, compilation.
 
     Args:
         config: model, image size, batch, loss and optimizer.
@@ -122,6 +129,7 @@ def race(
     """
     with reproducible(device, config.runtime.deterministic):
         trainers = _trainers(config, space, device, wanted, epoch)
+        wanted = list(trainers)
         first = max(trainers[mode].seconds(mode) for mode in wanted)
         rounds = {mode: [trainers[mode].seconds(mode)] for mode in wanted}
         fastest = min(times[0] for times in rounds.values())
