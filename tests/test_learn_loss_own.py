@@ -14,7 +14,7 @@ from pipeline.learn.loss_own import trial
 from pipeline.learn.targets import ClassFacts
 from pipeline.settings.schema import LossSettings
 
-DOCS = Path(__file__).parents[1] / "docs" / "training.md"
+DOCS = Path(__file__).parents[1] / "docs" / "plugins.md"
 SPACE = LabelSpace.product([Attribute("class", tuple("abc"))])
 
 
@@ -25,7 +25,7 @@ def here(tmp_path, monkeypatch):
 
 
 def example():
-    return re.search(r'```python\n("""mylosses\.py.*?)```', DOCS.read_text(encoding="utf-8"), re.S)[1]
+    return re.search(r"```python\n(# mylosses\.py.*?)```", DOCS.read_text(encoding="utf-8"), re.S)[1]
 
 
 def loss_of(name, **settings):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.core.errors import ConfigError
+from pipeline.data import policies
 from pipeline.settings import ablate
 from pipeline.settings.load import CONFIGS, load
 from pipeline.settings.losses import LOSSES
@@ -380,7 +381,7 @@ def test_hangul_stays_as_it_is_in_values_and_faults(configs):
 def test_the_shipped_files_are_the_ones_tested():
     """A YAML in another place, or a new group, must come with a test that loads it."""
     groups = {n.split("/")[0] for n in SHIPPED}
-    assert groups == {"config.yaml", "ablate", "competition", "experiment", "model"}
+    assert groups == {"config.yaml", "ablate", "augment", "competition", "experiment", "model"}
     assert len(SHIPPED) == sum(1 for _ in CONFIGS.rglob("*.y*ml")) >= 11
     assert {"emoji", "emoji-shift", "emoji-people", "digits"} <= set(COMPETITIONS)
     assert {"lite0", "small_cnn", "probe", "debug", "tiny_cnn", "tiny_resnet"} <= set(EXPERIMENTS)
@@ -388,7 +389,15 @@ def test_the_shipped_files_are_the_ones_tested():
     assert {"ablate/resample.yaml", "ablate/resample_quick.yaml"} <= set(GRIDS)
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", [n for n in SHIPPED if n.startswith("augment/")])
+def test_every_shipped_policy_is_one_and_its_header_says_what_for(name):
+    text = (CONFIGS / name).read_text(encoding="utf-8")
+    assert len(text.splitlines()[0]) > 30 and text.startswith("# ")
+    policy = policies.read(name.removeprefix("augment/").removesuffix(".yaml"))
+    assert bool(policy.transforms) == (name != "augment/none.yaml")
+
+
+@pytest.mark.parametrize("name", [n for n in SHIPPED if not n.startswith("augment/")])
 def test_every_shipped_file_holds_settings_and_a_header(name):
     text = (CONFIGS / name).read_text(encoding="utf-8")
     parsed = parse(text, name)

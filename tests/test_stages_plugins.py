@@ -19,6 +19,7 @@ EXAMPLES = {found[1]: (found[2], found[3], found[4].split()) for found in EXAMPL
 # The first stage that each example changes.
 CHANGES = {
     "mymodel.py": "fold",
+    "mylosses.py": "fold",
     "myaug.py": "fold",
     "mysampler.py": "fold",
     "mypre.py": "prepared",
