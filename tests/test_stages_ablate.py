@@ -1,18 +1,15 @@
 """A grid through the real stages: equal steps, a shared cache, refusals, one table."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+import contextlib
 
 import pandas as pd
 import pytest
+from main_world import run
 from pixels_world import KINDS, Photos, drawing
 
 from pipeline.settings import ablate
 from pipeline.stages import arms, load
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 GRID = """
 about: does dropping digits hurt?
 experiment: tiny_resnet
@@ -26,15 +23,10 @@ against: [{resample: none}]
 QUIET = ("competition=digits", "runtime.mlflow=false", "runtime.threads=1")
 
 
-def podium(home, *more):
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline", *more, *QUIET, f"runtime.home={home}"],
-        cwd=home,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
-    )
-    return done.returncode, done.stdout, done.stderr
+def podium(home, command, option, grid, *more):
+    with contextlib.chdir(home):
+        said = run(home, command, *more, small=QUIET, options=(option, grid))
+    return said.code, said.out, said.err
 
 
 @pytest.mark.slow

@@ -1,15 +1,12 @@
-import subprocess
-import sys
-from pathlib import Path
-
 import pandas as pd
 import pytest
+from main_world import run
 
 from pipeline.core.errors import ConfigError
 from pipeline.settings.load import load
 from pipeline.stages import registry
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+SMALL = ("competition=digits", "competition.demo.limit=300", "runtime.mlflow=false")
 
 
 def inputs(*words):
@@ -34,14 +31,8 @@ def test_thresholds_that_contradict_each_other_are_all_told():
 
 
 def eda(home, *words):
-    command = [sys.executable, "-m", "pipeline", "eda", "competition=digits", f"runtime.home={home}"]
-    done = subprocess.run(
-        [*command, "competition.demo.limit=300", "runtime.mlflow=false", *words],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    said = run(home, "eda", *words, small=SMALL)
+    assert said.code == 0, said.err
     (report,) = (home / "artifacts" / "eda").glob("*/eda.html")
     return report
 

@@ -1,14 +1,12 @@
 """Kinds of folds and user metrics through the real stages, on a small folder of drawn images."""
 
-import os
+import contextlib
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from main_world import run
 from PIL import Image
 
 from pipeline.core.predictions import Probabilities
@@ -21,7 +19,6 @@ from pipeline.stages import registry, scoring
 from pipeline.stages.graph import Graph
 from pipeline.stages.registry import Need
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 METRIC = """
 def share(y_N, pred_N):
     return float((y_N == pred_N).mean())
@@ -56,7 +53,7 @@ def words(home, *more):
     return [
         *("competition=digits", "competition.name=squares", "competition.demo=null"),
         *(f"competition.root={home / 'files'}", "competition.group_column=owner", attribute),
-        *(f"runtime.home={home}", "runtime.mlflow=false", "runtime.threads=1"),
+        *("runtime.mlflow=false", "runtime.threads=1"),
         *more,
     ]
 
@@ -67,14 +64,9 @@ TRAINED = (
 
 
 def podium(home, command, *more):
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline", command, *words(home, *more)],
-        cwd=home,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
-    )
-    return done.returncode, done.stdout, done.stderr
+    with contextlib.chdir(home):
+        said = run(home, command, small=words(home, *more))
+    return said.code, said.out, said.err
 
 
 def test_folds_from_a_column_are_those_of_the_table(home):
@@ -135,7 +127,7 @@ def test_a_metric_of_ones_own_scores_a_run_and_a_change_scores_it_again(home):
 
 def key_of(home, monkeypatch, stage, *more):
     monkeypatch.chdir(home)
-    settings = load(words(home, *more))
+    settings = load([*words(home, *more), f"runtime.home={home}"])
     graph = Graph(Store(home, FileIndex(home / "artifacts" / ".index.json")), FileIndex(home / "none.json"))
     return graph.key(Need(stage, settings, {"fold": 0} if stage == "fold" else {}))
 

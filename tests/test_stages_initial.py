@@ -9,8 +9,7 @@ from main_world import artifacts, run
 from pixels_world import KINDS, Photos, drawing
 
 from pipeline.core.errors import ConfigError
-from pipeline.learn import checkpoint
-from pipeline.learn import training
+from pipeline.learn import checkpoint, training
 
 SMALL = (
     "competition=digits",

@@ -115,7 +115,8 @@ def race(
 ) -> tuple[Seconds, float]:
     """Seconds of single training steps in each mode, a number a round, and of the slowest first step.
 
-    Hopeless modes have one round, and bf16 none where a CPU computes it wrongly. A first step holds what is done once: allocation, compilation.
+    Hopeless modes have one round, and bf16 none where a CPU computes it wrongly. A first step holds what is
+    done once: allocation, compilation.
 
     Args:
         config: model, image size, batch, loss and optimizer.
