@@ -285,6 +285,7 @@ def test_importing_and_being_off_load_no_mlflow() -> None:
     assert in_subprocess(code) == "False"
 
 
+@pytest.mark.slow
 def test_telemetry_is_off_and_mlflow_is_quiet(tmp_path: Path, home: Path, client) -> None:
     code = (
         "import sys; from pathlib import Path\n"
