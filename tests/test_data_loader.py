@@ -145,4 +145,5 @@ def test_processes_chosen_in_the_middle_of_an_epoch_change_no_pixel(cores, some)
     for mine, theirs in zip(found, expected, strict=True):
         assert len(mine) == len(theirs) == 20
         for a, b in zip(mine, theirs, strict=True):
-            assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+            assert torch.equal(a.x_BHWC, b.x_BHWC) and torch.equal(a.y_B, b.y_B)
+            assert torch.equal(a.index_B, b.index_B)

@@ -29,7 +29,7 @@ def batches():
 
 def test_swa_is_the_mean_of_the_late_epochs():
     net, settings = network(), TrainSettings(epochs=4, swa_start=0.5)
-    average, seen = Average(net, settings, "cpu"), []
+    average, seen = Average(net, settings, "cpu", "fp32"), []
     for epoch in range(4):
         moved(net, epoch + 1.0)
         net.train()
@@ -43,7 +43,7 @@ def test_swa_is_the_mean_of_the_late_epochs():
 
 def test_batch_statistics_are_measured_anew_without_dropout():
     net = network()
-    average = Average(net, TrainSettings(epochs=1, swa_start=0.0), "cpu")
+    average = Average(net, TrainSettings(epochs=1, swa_start=0.0), "cpu", "fp32")
     average.after_epoch(net, 0, batches())
     swa = average.predictor(net)
     maps = [swa[0](x) for x in batches()]
@@ -56,7 +56,7 @@ def test_batch_statistics_are_measured_anew_without_dropout():
 def test_frozen_statistics_are_left_alone():
     net = network()
     net[1].eval()
-    average = Average(net, TrainSettings(epochs=1, swa_start=0.0), "cpu")
+    average = Average(net, TrainSettings(epochs=1, swa_start=0.0), "cpu", "fp32")
     average.after_epoch(net, 0, batches())
     assert torch.equal(average.predictor(net)[1].running_mean, torch.zeros(4))
 
@@ -71,7 +71,7 @@ def test_nothing_is_read_where_nothing_is_normalised():
 
 @pytest.mark.parametrize(("share", "epochs", "first"), [(0.75, 4, 3), (0.5, 3, 1), (0.99, 2, 1), (0.0, 2, 0)])
 def test_swa_starts_at_its_share_of_the_epochs(tmp_path, share, epochs, first):
-    average = Average(network(), TrainSettings(epochs=epochs, swa_start=share), "cpu")
+    average = Average(network(), TrainSettings(epochs=epochs, swa_start=share), "cpu", "fp32")
     assert average._first == first == min(math.floor(share * epochs), epochs - 1)
 
 

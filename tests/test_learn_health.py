@@ -11,6 +11,7 @@ from pipeline.core.errors import ConfigError, UserError
 from pipeline.learn import loss
 from pipeline.learn.fit import fit
 from pipeline.learn.health import GradientWatch, check_batches, gradient_norm, told_memory
+from pipeline.learn.loss_terms import cross_entropy_terms, rows_of
 from pipeline.settings.schema import TrainSettings
 
 FAR = 10**15
@@ -59,7 +60,7 @@ class _Infinite(torch.autograd.Function):
 
 def test_training_stops_at_an_infinite_gradient_of_a_finite_loss(tmp_path, monkeypatch):
     monkeypatch.setitem(
-        loss.REGISTRY, "cross_entropy", lambda settings, facts: lambda x, target: _Infinite.apply(x)
+        loss.REGISTRY, "cross_entropy", lambda *made_of: lambda x, target: _Infinite.apply(x)
     )
     with pytest.raises(UserError, match="fold 3, epoch 0, step 0: the gradient"):
         fit(fold_job(), tmp_path)
@@ -120,14 +121,14 @@ def small_gpu(limit, calls):
     """Cross-entropy on a device that holds no more than so many rows; it fills in the second epoch."""
 
     def make(settings, facts, weight_C):
-        plain = loss.focal_loss
+        plain = rows_of(cross_entropy_terms, settings.label_smoothing, weight_C)
 
         def value(logits_BC, target_BC):
             if logits_BC.requires_grad:
                 calls.append(len(logits_BC))
                 if len(calls) > 5 and len(logits_BC) > limit:
                     raise torch.OutOfMemoryError("CUDA out of memory")
-            return plain(logits_BC, target_BC, 0.0)
+            return plain(logits_BC, target_BC)
 
         return value
 

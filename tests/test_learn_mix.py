@@ -10,6 +10,7 @@ from pipeline.data.augment import Augmenter
 from pipeline.data.loader import Batch, EpochLoader, LoaderPlan
 from pipeline.learn.accumulate import Backward
 from pipeline.learn.fit import fit
+from pipeline.learn.loss import Loss
 from pipeline.learn.mix import Mixer, partner_rows, pictures
 from pipeline.learn.targets import targets_of
 from pipeline.settings.schema import MixSettings
@@ -67,7 +68,7 @@ def test_mixup_blends_pixels_and_targets_alike():
 def test_targets_stay_distributions_and_weights_mix(method):
     samples = digit_samples(0, 64)
     target_NC, weight_N = targets_of(samples), torch.linspace(0.5, 3, 64)
-    backward = Backward(lambda logits, target: logits.sum(1), target_NC, weight_N, mixer=mixer(method))
+    backward = Backward(Loss(lambda logits, target: logits.sum(1)), target_NC, weight_N, mixer=mixer(method))
     taught = backward._taught(batch(), 5, 0)
     torch.testing.assert_close(taught.target_BC.sum(1), torch.ones(64))
     assert (taught.target_BC.max(1).values < 1).sum() > 30

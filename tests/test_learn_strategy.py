@@ -143,7 +143,7 @@ def test_what_is_frozen_ends_with_the_bits_it_began_with(runs, name, stages):
     modules = {n.rpartition(".")[0] for n in frozen}
     kept = {key for key in last if key.rpartition(".")[0] in modules}
     assert any("running_mean" in key for key in kept), "batch statistics are part of it"
-    for state in (last, saved["model"], saved["ema"]):
+    for state in (last, saved["model"], saved["average"]):
         assert all(torch.equal(first[key], state[key]) for key in kept)
         moved = {key for key in state if "weight" in key and not torch.equal(first[key], state[key])}
         assert moved == {key for key in state if "weight" in key} - kept, "all above it moved"

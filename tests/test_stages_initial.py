@@ -10,7 +10,7 @@ from pixels_world import KINDS, Photos, drawing
 
 from pipeline.core.errors import ConfigError
 from pipeline.learn import checkpoint
-from pipeline.learn import fit as training
+from pipeline.learn import training
 
 SMALL = (
     "competition=digits",

@@ -5,7 +5,7 @@ from main_world import artifacts, run
 
 SMALL = (
     *("competition=digits", "competition.demo.limit=200", "experiment=probe", "folds.n=2", "images.size=32"),
-    *("train.epochs=3", "statistics.draws=100", "runtime.mlflow=false", "runtime.threads=1"),
+    *("train.epochs=3", "train.batch_size=16", "statistics.draws=100", "runtime.mlflow=false", "runtime.threads=1"),
 )
 
 

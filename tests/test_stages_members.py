@@ -15,6 +15,7 @@ from pipeline.stages import members
 from pipeline.stages.learners import Lesson, Network, Probe
 
 TRAIN, VALID = 120, 60
+SPACE = digit_samples(0, 1).space
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +56,8 @@ class Recorder:
         self.lessons.append(lesson)
         return self.learner.fit(lesson)
 
-    def predict(self, state, ids, n_classes):
-        return self.learner.predict(state, ids, n_classes)
+    def predict(self, state, ids, space):
+        return self.learner.predict(state, ids, space)
 
 
 def test_one_model_is_what_it_was_before(probe, tmp_path):
@@ -73,7 +74,7 @@ def test_a_bag_averages_models_of_different_groups(probe, tmp_path):
     parts = [set(x.part.samples.ids_N.tolist()) for x in recorder.lessons]
     assert len(parts) == 3 and len({frozenset(p) for p in parts}) == 3
     assert all(0.5 * TRAIN < len(p) < 0.75 * TRAIN for p in parts)
-    alone = [probe.predict(s, trained.oof.ids_N, 10) for s in trained.committee.states]
+    alone = [probe.predict(s, trained.oof.ids_N, SPACE) for s in trained.committee.states]
     np.testing.assert_allclose(trained.oof.p_NC, np.mean(alone, axis=0), atol=1e-6)
     assert {entry["member"] for entry in trained.history} == {0.0, 1.0, 2.0}
     assert len({x.train.seed for x in recorder.lessons}) == 3
@@ -97,7 +98,7 @@ def test_weights_rise_on_what_the_last_member_failed_and_votes_come_from_trainin
         boost.alpha(failed, first, 10) / sum(float(line.split("vote ")[1]) for line in trained.lines),
         rel=0.02,
     )
-    alone = [probe.predict(s, trained.oof.ids_N, 10) for s in trained.committee.states]
+    alone = [probe.predict(s, trained.oof.ids_N, SPACE) for s in trained.committee.states]
     expected = np.einsum("m,mnc->nc", trained.committee.shares, np.stack(alone))
     np.testing.assert_allclose(trained.oof.p_NC, expected, atol=1e-5)
 
@@ -106,7 +107,7 @@ def test_only_failures_and_some_others_are_learned_next(probe, tmp_path):
     recorder = Recorder(probe)
     members.train(recorder, lesson(tmp_path, chain=chain(mode="failed", inner=0, others=0.1), epochs=2))
     first, second, third = recorder.lessons
-    p = probe.predict(probe.fit(replace(first, work=tmp_path))[1], first.part.samples.ids_N, 10)
+    p = probe.predict(probe.fit(replace(first, work=tmp_path))[1], first.part.samples.ids_N, SPACE)
     failed = set(first.part.samples.ids_N[p.argmax(1) != first.part.samples.labels].tolist())
     learned = set(second.part.samples.ids_N.tolist())
     assert failed and failed <= learned and len(learned) < TRAIN
@@ -153,12 +154,12 @@ def test_a_killed_chain_goes_on_at_its_member_and_ends_alike(probe, tmp_path, di
 def test_networks_bag_and_chain_too(tmp_path):
     job = fold_job(n_train=40, n_valid=12)
     config = load(["competition=digits", "experiment=tiny_resnet", "runtime.threads=1"]).config
-    network = Network(config, job.images)
+    network = Network(config, job.images, tmp_path)
     for asked in ({"bag": 2}, {"chain": chain(combine="mean")}):
         train = TrainSettings(epochs=1, batch_size=16, **asked)
         part, work = Part(job.train_samples, 0), tmp_path / next(iter(asked))
         one = Lesson(part, job.valid_samples, train, ResampleSettings(), work)
         trained = members.train(network, one)
-        alone = [network.predict(s, trained.oof.ids_N, 10) for s in trained.committee.states]
+        alone = [network.predict(s, trained.oof.ids_N, SPACE) for s in trained.committee.states]
         np.testing.assert_allclose(trained.oof.p_NC, np.mean(alone, axis=0), atol=1e-5)
         assert np.abs(alone[0] - alone[1]).max() > 1e-4

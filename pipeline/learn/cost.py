@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pipeline.learn.forward import autocast
+from pipeline.learn.forward import Mode, autocast
 from pipeline.learn.model import Classifier, build, describe, to_device
 from pipeline.learn.optim import make_optimizer
 from pipeline.settings.schema import Config, ModelSettings
@@ -48,7 +48,7 @@ def measure(model: ModelSettings, config: Config, n_classes: int, device: str) -
 
     Args:
         model: which one.
-        config: `images.size`, `train.optimizer` and `train.precision` are read.
+        config: `images.size`, `train.optimizer` and `train.precision` (auto: fp32) are read.
         n_classes: outputs.
         device: "cpu" or "cuda".
 
@@ -76,7 +76,7 @@ def measure(model: ModelSettings, config: Config, n_classes: int, device: str) -
 
 
 def _forward(network: Classifier, x_BCHW: torch.Tensor, config: Config, device: str) -> torch.Tensor:
-    with autocast(device, config.train.precision):
+    with autocast(device, Mode.of(config.train.precision).precision):
         logits_BC: torch.Tensor = network(x_BCHW)
     return logits_BC
 

@@ -42,6 +42,11 @@ class Mode:
         return f"{self.precision} {self.layout}{' compiled' if self.compiled else ''}"
 
     @staticmethod
+    def of(precision: str) -> "Mode":
+        """The mode of a setting; `auto` is fp32 where nothing was measured."""
+        return Mode() if precision == "auto" else Mode(precision)
+
+    @staticmethod
     def parse(text: str) -> "Mode":
         """The mode that a text names.
 

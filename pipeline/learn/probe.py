@@ -180,7 +180,6 @@ def seconds_per_row(config: Config, space: LabelSpace, device: str, epoch: int |
     Raises:
         ModelError, ConfigError: settings that do not fit the model.
     """
-    chosen = config.train.precision
-    mode = Mode() if chosen == "auto" else Mode(chosen)
+    mode = Mode.of(config.train.precision)
     seconds, _ = race(config, space, device, [mode], epoch)
     return float(np.median(seconds[mode])) / config.train.batch_size

@@ -361,7 +361,7 @@ def refuse_unread(settings: Settings, needs: Iterable[Need], graph: Graph, also:
 
 # Stages that a command builds; a test holds them to the chains.
 _CHAINS = {
-    "train": ("data", "images", "boxes", "prepared", "folds", "features", "fold", "train"),
+    "train": ("data", "images", "boxes", "prepared", "folds", "features", "heads", "fold", "train"),
     "preview": ("data", "images", "boxes", "preview"),
 }
 

@@ -62,10 +62,13 @@ def table(settings: Settings, names: Sequence[str], device: str) -> Iterator[str
 def _told(settings: Settings, device: str) -> str:
     import torch
 
+    from pipeline.learn.forward import Mode
+
     height, width = settings.config.images.hw
+    precision = Mode.of(settings.config.train.precision).precision
     where = f"{torch.get_num_threads()} threads of the CPU" if device == "cpu" else "one GPU"
     return (
-        f"ms an image of {height} × {width} px on {where}, {settings.config.train.precision}: "
+        f"ms an image of {height} × {width} px on {where}, {precision}: "
         "alone, in a batch of 32, and in a training step of 32; the fastest of several"
     )
 
