@@ -267,6 +267,7 @@ def test_rules_run_on_valid_sections_even_if_another_is_broken(configs):
         (("train.mix.prob=0.5",), "train.mix.prob"),
         (("train.mix.method=cutmix_half", "train.mix.alpha=0.2"), "train.mix.alpha"),
         (("train.chain={}", "loss.name=soft_f1"), "train.chain.mode"),
+        (("train.pseudo={test_images: true}", "resample.method=near_miss"), "train.pseudo.test_images"),
         (("train.strategy=linear_probe", "model.weights=hub", "train.schedule=plateau"), "train.schedule"),
         (
             (

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from pipeline.settings.loss_rules import traits
-from pipeline.settings.schema import LossSettings, MixSettings, TrainSettings
+from pipeline.settings.schema import FEATURE_METHODS, LossSettings, MixSettings, TrainSettings
 
 Sections = Mapping[str, Any]
 Broken = tuple[str, str]
@@ -105,6 +105,13 @@ def _members_of_a_fold(s: Sections) -> Iterator[Broken]:
     asked = [name for name in ("bag", "chain", "pseudo") if getattr(train, name) is not None]
     if len(asked) > 1:
         yield f"train.{asked[-1]}", f"cannot be had with train.{asked[0]}: choose one"
+
+
+def _pseudo_neighbours(s: Sections) -> Iterator[Broken]:
+    pseudo, method = s["train"].pseudo, s["resample"].method
+    if pseudo is not None and pseudo.test_images and method in FEATURE_METHODS:
+        told = f"test images have no features that resample.method={method} could look at; use under or over"
+        yield "train.pseudo.test_images", told
 
 
 def _weighed_chain(s: Sections) -> Iterator[Broken]:
@@ -229,6 +236,7 @@ TRAIN_RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]
     (("train", "folds"), _folds),
     (("train",), _schedule),
     (("train",), _members_of_a_fold),
+    (("train", "resample"), _pseudo_neighbours),
     (("train", "loss"), _weighed_chain),
     (("train", "competition"), _pseudo),
     (("learning_curve",), _learning_curve),
