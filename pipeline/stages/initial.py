@@ -181,4 +181,13 @@ def of_fold(job: Job) -> Initial | None:
         )
     size = origin.setting("images.size")
     hw = (size[0], size[1]) if isinstance(size, list) else (size, size)
-    return Initial(name, states[0], load.oof(origin, name).classes, hw)
+    return Initial(name, states[0], outputs_of(origin, job.settings, load.oof(origin, name).classes), hw)
+
+
+def outputs_of(origin: Artifact, own: Settings, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes that the earlier classifier tells apart; none where its heads are not this run's.
+
+    Two attributes of two values have as many outputs as their four classes, and other meanings.
+    """
+    heads = (own.config.model.heads, own.config.model.ordinal)
+    return classes if heads == (origin.setting("model.heads"), origin.setting("model.ordinal")) else ()

@@ -110,8 +110,8 @@ def work_of(settings: Settings, samples: Samples, plan: FoldPlan) -> Work:
         valid += len(split.valid_ids)
     views = probe_views(settings) if is_probe(settings) else neighbour_views(settings)
     models = trainings(train.bag, train.chain)
-    scaled = (round(models * n) for n in (len(folds), rows, valid))
-    return Work(*scaled, len(views) * len(samples))
+    each, rows, valid = (round(models * n) for n in (len(folds), rows, valid))
+    return Work(each, rows, valid, len(views) * len(samples))
 
 
 def pace_of(settings: Settings, space: LabelSpace, work: Work, most: int, home: Path) -> Pace:
