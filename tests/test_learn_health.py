@@ -49,6 +49,13 @@ def test_an_infinite_gradient_is_an_error_unless_fp16_scaling_skips_the_step(nor
     assert scaled.summary() == {}
 
 
+def test_a_frozen_batch_normalisation_takes_batches_of_one_row(tmp_path):
+    with pytest.raises(ConfigError, match="no variance"):
+        fit(fold_job(n_train=3, epochs=1, batch_size=1), tmp_path)
+    result, _ = fit(fold_job(n_train=3, epochs=1, batch_size=1, freeze_bn=True), tmp_path)
+    assert np.isfinite(result.history[0]["train_loss"])
+
+
 class _Infinite(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):

@@ -12,7 +12,9 @@ from pipeline.core.types import Attribute, LabelSpace
 from pipeline.learn.loss import make_loss, refuse_soft
 from pipeline.learn.loss_own import trial
 from pipeline.learn.targets import ClassFacts
+from pipeline.settings.load import load
 from pipeline.settings.schema import LossSettings
+from pipeline.stages import train
 
 DOCS = Path(__file__).parents[1] / "docs" / "plugins.md"
 SPACE = LabelSpace.product([Attribute("class", tuple("abc"))])
@@ -83,6 +85,15 @@ def test_it_may_refuse_soft_targets_and_the_pair_is_named(here):
     (here / "own.py").write_text(f"{body}\nf.soft_targets = False\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"loss\.name=own:f and train\.mix=mixup"):
         refuse_soft(LossSettings(name="own:f"), "train.mix=mixup")
+
+
+def test_soft_pseudo_labels_are_refused_before_a_teacher_is_trained(here):
+    body = "def f(logits, target):\n    return -(target * logits.log_softmax(-1)).sum(-1)\n"
+    (here / "own.py").write_text(f"{body}\nf.soft_targets = False\n", encoding="utf-8")
+    words = ("competition=digits", "loss.name=own:f", "train.pseudo.test_images=true")
+    train.refuse(load(words))
+    with pytest.raises(ConfigError, match=r"train\.pseudo\.soft"):
+        train.refuse(load([*words, "train.pseudo.soft=true"]))
 
 
 def test_no_such_function_names_the_setting(here):

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.core.errors import StorageError
 from pipeline.record.digests import FileIndex
-from pipeline.record.store import MANIFEST, Store, content_key, told_as_storage_error
+from pipeline.record.store import MANIFEST, Artifact, Store, content_key, told_as_storage_error
 
 KEY = "0123456789abcdef"
 PARTS = {
@@ -22,6 +22,13 @@ PARTS = {
     "inputs": {"data": "data/aa", "folds": "folds/bb"},
     "files": "f1",
 }
+
+
+@pytest.mark.parametrize("settings", [{"train": {"lr": 0.1}}, {"train.lr": 0.1}])
+def test_a_setting_is_found_whether_a_stage_read_the_section_or_the_field(settings):
+    found = Artifact("fold", KEY, Path(), {"settings": settings})
+    assert found.setting("train.lr") == 0.1
+    assert found.setting("train.epochs") is None and found.setting("loss.name") is None
 
 
 def opened(home):

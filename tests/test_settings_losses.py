@@ -24,6 +24,7 @@ def resolved(*words):
         ["loss.name=ldam", "loss.class_weights=effective", "loss.beta=0.9999", "loss.defer=0.8"],
         ["loss.name=asymmetric", "loss.label_smoothing=0.1"],
         ["loss.class_weights=hand", f"loss.hand={{{ALL}}}"],
+        ["loss.name=soft_f1", "loss.blend=0.5", "loss.class_weights=inverse"],
         [BY_ATTRIBUTE, "model.ordinal=[digit]", "loss.attributes={digit: {name: ordinal, share: 2.0}}"],
     ],
 )
@@ -54,6 +55,8 @@ def test_what_is_right_is_accepted(words):
         ([BY_ATTRIBUTE, "loss.attributes={digit: {name: a:b}}"], "takes a loss of the registry"),
         ([BY_ATTRIBUTE, "loss.attributes={digit: {gamma: 1.0}}"], "loss.attributes.digit.gamma =1.0"),
         ([BY_ATTRIBUTE, "loss.attributes={digit: {gama: 1.0}}"], "unknown key"),
+        (["loss.name=soft_f1", "loss.class_weights=inverse"], "has no effect on soft_f1"),
+        ([BY_ATTRIBUTE, "loss.name=focal", "loss.attributes={digit: {}}"], "is read by no attribute"),
         ([BY_ATTRIBUTE, "loss.class_weights=hand", 'loss.hand={"1": 2.0}'], "hand names classes"),
     ],
 )

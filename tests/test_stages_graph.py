@@ -276,6 +276,14 @@ def test_augmentation_of_a_linear_probe_is_refused(home):
         refuse(home, "train", "experiment=probe", "augment.policy=none")
 
 
+@pytest.mark.parametrize("more", ["train.bag=3", "train.chain={}", "train.bag=null"])
+def test_dropout_of_a_backbone_that_only_gives_features_is_refused(home, more):
+    for stage in ("train", "refit"):
+        with pytest.raises(ConfigError, match="change nothing") as caught:
+            refuse(home, stage, "experiment=probe", "model.drop_rate=0.5", more)
+        assert caught.value.faults == ("model.drop_rate: nothing in this chain reads it",)
+
+
 def test_all_unread_overrides_are_told_at_once(home):
     with pytest.raises(ConfigError) as caught:
         refuse(home, "eda", "loss.label_smoothing=0.1", "train.lr=0.1", "folds.seed=3")
@@ -323,6 +331,11 @@ def test_the_words_of_a_page_are_those_that_its_commands_take(home, words, monke
         assert ("preview.images=4" in graph.words(settings, command)) == (command == "preview")
         assert ("statistics.draws=150" in graph.words(settings, command)) == (command == "train")
     assert graph.words(settings, "train")[0] == "competition=digits"
+
+
+def test_a_page_repeats_what_its_heads_were_trained_with(home):
+    words = (*SMALL[:3], "experiment=probe", "train.lr=0.02", "loss.name=focal", f"runtime.home={home}")
+    assert {"train.lr=0.02", "loss.name=focal"} <= set(graph.words(load(words), "train"))
 
 
 def test_what_a_policy_says_is_in_the_key_and_nothing_else_of_it(home, tmp_path):

@@ -1,6 +1,7 @@
 """`train.init_from` through the real stages: the same fold of the same plan, or nothing."""
 
 import csv
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,9 @@ from pixels_world import KINDS, Photos, drawing
 
 from pipeline.core.errors import ConfigError
 from pipeline.learn import checkpoint, training
+from pipeline.record.store import Artifact
+from pipeline.settings.load import load
+from pipeline.stages import initial
 
 SMALL = (
     "competition=digits",
@@ -83,6 +87,14 @@ def test_two_runs_of_one_name_must_be_told_apart_by_key(home):
     done = train(home, *LARGER, "train.lr=0.02")
     assert done.code == 2 and "2 finished train runs are called `tiny_resnet`" in done.err
     assert "start of one's key" in done.err and done.err.count("- train ") == 2
+
+
+@pytest.mark.parametrize("heads", ["joint", "attributes"])
+def test_a_classifier_of_other_heads_is_not_kept(heads):
+    """Two attributes of two values have as many outputs as their four classes."""
+    made = Artifact("fold", "k", Path(), {"settings": {"model": {"heads": heads, "ordinal": []}}})
+    own = load(["competition=digits", "experiment=tiny_resnet"])
+    assert initial.outputs_of(made, own, ("a", "b")) == (("a", "b") if heads == "joint" else ())
 
 
 class World(Photos):

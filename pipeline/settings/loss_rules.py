@@ -67,6 +67,9 @@ def _class_weights(s: Sections) -> Iterator[Broken]:
         if how != "none" and not traits(loss.name).weighs:
             what = f"{how}: {loss.name} corrects for class frequency itself; leave one of the two out"
             yield f"{path}.class_weights", what
+        if how != "none" and loss.name == "soft_f1" and loss.blend == 1:
+            what = f"{how} has no effect on soft_f1, a figure of the whole batch; set {path}.blend below 1"
+            yield f"{path}.class_weights", what
         if how == "hand" and loss.hand is None:
             yield f"{path}.hand", "is missing: class_weights=hand needs class name -> weight"
         if how != "hand" and loss.hand is not None:
@@ -113,6 +116,10 @@ def _attribute_names(s: Sections) -> Iterator[Broken]:
                 yield path, f"knows no attribute `{name}`; {hint}"
     if len(set(s["model"].ordinal)) != len(s["model"].ordinal):
         yield "model.ordinal", "names an attribute twice"
+    if known and set(known) <= set(s["loss"].attributes):
+        for name, field in OneLossSettings.model_fields.items():
+            if getattr(s["loss"], name) != field.get_default(call_default_factory=True):
+                yield f"loss.{name}", "is read by no attribute: each has its own in loss.attributes"
     for name, own in s["loss"].attributes.items():
         if own.name == "ordinal" and name in known and name not in s["model"].ordinal:
             yield f"loss.attributes.{name}.name", f"ordinal needs model.ordinal=[{name}]: its values in order"

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from pipeline.settings.loss_rules import traits
-from pipeline.settings.schema import LossSettings, TrainSettings
+from pipeline.settings.schema import FEATURE_METHODS, LossSettings, MixSettings, TrainSettings
 
 Sections = Mapping[str, Any]
 Broken = tuple[str, str]
@@ -30,10 +30,22 @@ def _folds(s: Sections) -> Iterator[Broken]:
             yield "train.folds", "names a fold twice"
 
 
+# Settings that some schedules, or some ways of mixing, read and others do not.
+_SCHEDULES_OF = {"lr_decay": ("step", "plateau"), "lr_decay_epochs": ("step",), "lr_patience": ("plateau",)}
+_MIXING = ("mixup", "cutmix", "cutmix_half")
+_METHODS_OF = {"alpha": ("mixup", "cutmix"), "prob": _MIXING, "partner": _MIXING}
+
+
 def _schedule(s: Sections) -> Iterator[Broken]:
-    train = s["train"]
+    train, usual = s["train"], TrainSettings()
     if train.warmup_epochs > train.epochs:
         yield "train.warmup_epochs", f"{train.warmup_epochs} is longer than train.epochs={train.epochs}"
+    if train.schedule == "one_cycle" and train.warmup_epochs not in (0, usual.warmup_epochs):
+        yield "train.warmup_epochs", "one_cycle has a warm-up of its own; leave it out"
+    for name, readers in _SCHEDULES_OF.items():
+        if getattr(train, name) != getattr(usual, name) and train.schedule not in readers:
+            told = f"is read by train.schedule={' or '.join(readers)} only, and it is {train.schedule}"
+            yield f"train.{name}", told
 
 
 def _averages(s: Sections) -> Iterator[Broken]:
@@ -42,6 +54,14 @@ def _averages(s: Sections) -> Iterator[Broken]:
         yield "train.swa_start", "stands beside train.ema_decay: one average predicts, so keep one of the two"
     if train.swa_start is not None and train.early_stopping is not None:
         yield "train.swa_start", "averages epochs, and early_stopping chooses one: keep one of the two"
+
+
+def _mix_reads(s: Sections) -> Iterator[Broken]:
+    mix, usual = s["train"].mix, MixSettings()
+    for name, readers in _METHODS_OF.items():
+        if getattr(mix, name) != getattr(usual, name) and mix.method not in readers:
+            told = f"is read by train.mix.method={' or '.join(readers)} only, and it is {mix.method}"
+            yield f"train.mix.{name}", told
 
 
 def _mix(s: Sections) -> Iterator[Broken]:
@@ -57,7 +77,13 @@ def _forbidden_mix(s: Sections) -> Iterator[Broken]:
 
 
 # What a linear probe on cached features does not have, and the value that says so.
-_PIXELS_ONLY = {"early_stopping": None, "swa_start": None, "input_noise": 0.0, "weight_noise": 0.0}
+_PIXELS_ONLY = {
+    "early_stopping": None,
+    "swa_start": None,
+    "input_noise": 0.0,
+    "weight_noise": 0.0,
+    "oom_halving": False,
+}
 
 
 def _probe_reads(s: Sections) -> Iterator[Broken]:
@@ -79,6 +105,20 @@ def _members_of_a_fold(s: Sections) -> Iterator[Broken]:
     asked = [name for name in ("bag", "chain", "pseudo") if getattr(train, name) is not None]
     if len(asked) > 1:
         yield f"train.{asked[-1]}", f"cannot be had with train.{asked[0]}: choose one"
+
+
+def _pseudo_neighbours(s: Sections) -> Iterator[Broken]:
+    pseudo, method = s["train"].pseudo, s["resample"].method
+    if pseudo is not None and pseudo.test_images and method in FEATURE_METHODS:
+        told = f"test images have no features that resample.method={method} could look at; use under or over"
+        yield "train.pseudo.test_images", told
+
+
+def _weighed_chain(s: Sections) -> Iterator[Broken]:
+    chain, loss = s["train"].chain, s["loss"]
+    if chain is not None and chain.mode == "weights" and loss.name == "soft_f1" and loss.blend == 1:
+        told = "weights has no effect on soft_f1, a figure of the whole batch; set loss.blend below 1"
+        yield "train.chain.mode", told
 
 
 def _pseudo(s: Sections) -> Iterator[Broken]:
@@ -196,11 +236,14 @@ TRAIN_RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]
     (("train", "folds"), _folds),
     (("train",), _schedule),
     (("train",), _members_of_a_fold),
+    (("train", "resample"), _pseudo_neighbours),
+    (("train", "loss"), _weighed_chain),
     (("train", "competition"), _pseudo),
     (("learning_curve",), _learning_curve),
     (("train", "model"), _probe),
     (("train",), _averages),
     (("train",), _probe_reads),
+    (("train",), _mix_reads),
     (("train", "loss"), _mix),
     (("train", "competition"), _forbidden_mix),
     (("train",), _strategy),

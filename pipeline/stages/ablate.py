@@ -101,7 +101,10 @@ def _cost(trained: list[ArmRun], inputs: dict[str, Artifact], arm: int, job: Job
     for run in mine:
         wholes = {w for n, w in inputs[run.input].inputs.items() if n.startswith("fold") and n != "folds"}
         folds = [job.store.find(*whole.split("/", 1)) for whole in wholes]
-        passes = {w for fold in folds if fold for w in fold.inputs.values() if w.startswith("features/")}
+        below = {w for fold in folds if fold for w in fold.inputs.values()}
+        heads = (job.store.find(*w.split("/", 1)) for w in below if w.startswith("heads/"))
+        below |= {w for found in heads if found for w in found.inputs.values()}
+        passes = {w for w in below if w.startswith("features/")}
         parts = [*folds, *(job.store.find(*whole.split("/", 1)) for whole in passes)]
         seconds += sum(part.seconds for part in parts if part)
     return {

@@ -184,8 +184,10 @@ def _steps(settings: Settings, samples: Samples, plan: FoldPlan, batch: int) -> 
 
 
 def _stretched(config: Config, epochs: int) -> dict[str, float | int]:
-    """Other epochs, with a warm-up of as many steps as before."""
+    """Other epochs, with a warm-up of as many steps as before; one-cycle stretches its own."""
     train = config.train
+    if train.schedule == "one_cycle":
+        return {"train.epochs": epochs}
     warmup = min(train.warmup_epochs * epochs / train.epochs, float(epochs))
     return {"train.epochs": epochs, "train.warmup_epochs": round(warmup, 4)}
 

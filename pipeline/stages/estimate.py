@@ -104,8 +104,7 @@ def _earlier(store: Store, settings: Settings, device: str) -> float | None:
     for artifact in reversed(store.all()):
         used_device = artifact.manifest.get("tags", {}).get("device")
         here = artifact.manifest.get("hardware") == machine() and used_device == device
-        used = artifact.manifest.get("settings", {})
-        found = {path: used.get(path.split(".")[0], {}).get(path.split(".")[1]) for path in wanted}
+        found = {path: artifact.setting(path) for path in wanted}
         if artifact.stage == "fold" and here and found == wanted and artifact.metrics.get("seconds_per_row"):
             return artifact.metrics["seconds_per_row"]
     return None

@@ -93,7 +93,7 @@ def refuse_others(origin: Artifact, own: Mapping[str, Artifact], fold: int, stor
     Raises:
         ConfigError: naming both runs' keys and everything in which the plans differ.
     """
-    if origin.manifest["settings"]["train"]["strategy"] == "linear_probe":
+    if origin.setting("train.strategy") == "linear_probe":
         raise ConfigError(
             f"train.init_from: fold {origin.key[:SHORT]} is a linear probe, which trained no network",
             remedy="name a run of another strategy",
@@ -179,6 +179,15 @@ def of_fold(job: Job) -> Initial | None:
             f"train.init_from: {name} holds {len(states)} models, and a network starts from one",
             remedy="name a run without train.bag and train.chain",
         )
-    size = origin.manifest["settings"]["images"]["size"]
+    size = origin.setting("images.size")
     hw = (size[0], size[1]) if isinstance(size, list) else (size, size)
-    return Initial(name, states[0], load.oof(origin, name).classes, hw)
+    return Initial(name, states[0], outputs_of(origin, job.settings, load.oof(origin, name).classes), hw)
+
+
+def outputs_of(origin: Artifact, own: Settings, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes that the earlier classifier tells apart; none where its heads are not this run's.
+
+    Two attributes of two values have as many outputs as their four classes, and other meanings.
+    """
+    heads = (own.config.model.heads, own.config.model.ordinal)
+    return classes if heads == (origin.setting("model.heads"), origin.setting("model.ordinal")) else ()

@@ -105,8 +105,9 @@ def fold_sections(settings: Settings) -> tuple[str, ...]:
 
 def lesson_sections(settings: Settings) -> tuple[str, ...]:
     """Settings that one training reads."""
-    pixels = () if is_probe(settings) else ("augment",)
-    return ("resample", "model", "loss", "train", "competition.metric", *pixels)
+    # A head trains on features, which know their backbone: of the model it reads what shapes the head.
+    learns = ("model.heads", "model.ordinal") if is_probe(settings) else ("model", "augment")
+    return ("resample", "loss", "train", "competition.metric", *learns)
 
 
 def heads_sections(settings: Settings) -> tuple[str, ...]:
@@ -206,6 +207,11 @@ def _lesson_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
         views = probe_views(settings)
         return common | {f"{s}:{view}": _features(settings, s, view) for s in splits for view in views}
     if settings.config.train.init_from is not None:
+        if "fold" not in params:
+            raise ConfigError(
+                "train.init_from: a model of all data has no fold to start from",
+                remedy="refit an experiment that starts from its own weights, or submit the folds' average",
+            )
         common[INITIAL] = graph.initial(settings, int(params["fold"]))
     return common | {"prepared": Need("prepared", settings), **_neighbours(settings)}
 

@@ -8,7 +8,7 @@ model that predicted the other folds' images (measured: OOF .74 instead of .35).
 
 - a teacher is a model of the same fold of the same fold plan, checked by the ids that it has seen;
 - soft or pseudo labels are given to unlabelled images only, never to labelled ones;
-- an unlabelled image whose group validates in fold k stays out of fold k.
+- an unlabelled image whose group validates in fold k, or is in its inner split, stays out of fold k.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ def taught(job: Job, lesson: Lesson, validating: Samples | None) -> Taught:
     teachers = {name: a for name, a in job.inputs.items() if name.startswith(TEACHER)}
     if validating is not None:
         refuse_seen(list(teachers.values()), validating.ids_N, lesson.part.fold)
-    groups = strings([]) if validating is None else np.unique(validating.groups_N)
+    held_out = [part.groups_N for part in (validating, lesson.inner) if part is not None]
+    groups = np.unique(np.concatenate(held_out)) if held_out else strings([])
     parts, said = [], []
     for split in sorted({name.rpartition(":")[2] for name in teachers}):
         whole = unlabelled(job.inputs["data"], job.home, split)
@@ -148,7 +149,7 @@ def _adopted(lesson: Lesson, parts: list[tuple[Samples, int]], said: list[Floats
     shown = ", ".join(f"{c} {n}" for c, n in zip(counts["class"], counts["adopted"], strict=True) if n)
     lines = [f"pseudo-labels: {adopted} of {offered} unlabelled images adopted ({shown or 'none was sure'})"]
     if out:
-        lines.append(f"pseudo-labels: {out} images stay out, because their group validates here")
+        lines.append(f"pseudo-labels: {out} images stay out, because their group is held out here")
     if settings.test_images:
         lines.append("warning: test images are learned (test_images): the competition's rules may forbid it")
     figures = {

@@ -52,6 +52,8 @@ def _try_loss(settings: Settings) -> None:
     loss_own.trial(config.loss.name, sizes if config.model.heads == "attributes" else [math.prod(sizes)])
     if config.train.mix.method != "none":
         loss.refuse_soft(config.loss, f"train.mix.method={config.train.mix.method}")
+    if config.train.pseudo is not None and config.train.pseudo.soft:
+        loss.refuse_soft(config.loss, "train.pseudo.soft=true")
     for attribute in config.competition.attributes:
         if attribute.soft_width is not None:
             loss.refuse_soft(config.loss, f"soft_width={attribute.soft_width:g} of {attribute.name}")

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core.types import FoldPlan, LabelSpace, Samples
-from pipeline.data import resample
+from pipeline.data import resample, subsets
 from pipeline.record.machine import Profile
 from pipeline.settings.load import Settings
+from pipeline.settings.members import trainings
 from pipeline.stages.hardware import machine, set_up
 from pipeline.stages.registry import folds_of, is_probe, neighbour_views, probe_views
 
 if TYPE_CHECKING:
+    from pipeline.learn.forward import Mode
     from pipeline.learn.pace import Pace
 
 # What of the settings of training says nothing about its speed.
@@ -50,8 +52,8 @@ class Work:
     """The rows of one training, all its folds.
 
     Args:
-        folds: how many.
-        rows: training rows of an epoch.
+        folds: how many; of each, every model of a bag or a chain counted.
+        rows: training rows of an epoch, over all of them.
         valid: validation images of an epoch.
         features: images passed through a frozen backbone beforehand, each view counted.
     """
@@ -80,7 +82,7 @@ def fit(
     """
     work = work_of(settings, samples, plan)
     every = settings.config.train.unfreeze_every
-    return within(work, pace_of(settings, samples.space, most, home), seconds, most, every)
+    return within(work, pace_of(settings, samples.space, work, most, home), seconds, most, every)
 
 
 def within(work: Work, pace: Pace, seconds: float, most: int, unfreeze_every: int | None) -> Fitted:
@@ -99,27 +101,44 @@ def within(work: Work, pace: Pace, seconds: float, most: int, unfreeze_every: in
 
 def work_of(settings: Settings, samples: Samples, plan: FoldPlan) -> Work:
     """What one training passes through the network."""
-    folds, rows, valid = folds_of(settings), 0, 0
+    train, folds, rows, valid = settings.config.train, folds_of(settings), 0, 0
     for k in folds:
         split = plan.splits[k]
         part = resample.Part(samples.take(split.train_ids).for_training(), k, split.times_T)
+        part = subsets.group_share(part, train.group_share, train.seed)
         rows += resample.expected_rows(part, settings.config.resample)
         valid += len(split.valid_ids)
     views = probe_views(settings) if is_probe(settings) else neighbour_views(settings)
-    return Work(len(folds), rows, valid, len(views) * len(samples))
+    models = trainings(train.bag, train.chain)
+    each, rows, valid = (round(models * n) for n in (len(folds), rows, valid))
+    return Work(each, rows, valid, len(views) * len(samples))
 
 
-def pace_of(settings: Settings, space: LabelSpace, most: int, home: Path) -> Pace:
+def pace_of(settings: Settings, space: LabelSpace, work: Work, most: int, home: Path) -> Pace:
     """The measured pace of these settings on this machine, from its profile where it is known."""
     from pipeline.learn import pace
 
     device = set_up(settings.config.runtime)
-    question = _question(settings, space, device)
-    found = Profile(home).measured(question, lambda: _measure(settings, space, device, most).as_dict())
+    mode = _mode(settings, space, work, most, home)
+    question = {**_question(settings, space, device), "mode": str(mode)}
+    found = Profile(home).measured(question, lambda: _measure(settings, space, device, most, mode).as_dict())
     return pace.Pace(**{**found, "train_S": tuple(found["train_S"])})
 
 
-def _measure(settings: Settings, space: LabelSpace, device: str, most: int) -> Pace:
+def _mode(settings: Settings, space: LabelSpace, work: Work, most: int, home: Path) -> Mode:
+    """How the trainings will compute; `auto` is measured now, and they look it up."""
+    from pipeline.learn.forward import Mode
+    from pipeline.stages import precision
+
+    if is_probe(settings):
+        return Mode()
+    config, device = settings.config, set_up(settings.config.runtime)
+    # Compiling takes too long to be timed for every arm: in folds of no step it never pays.
+    precision.measure(config, space, device, (most * work.rows // config.train.batch_size, 0), home)
+    return precision.choose(config, device, 0, home).mode
+
+
+def _measure(settings: Settings, space: LabelSpace, device: str, most: int, mode: Mode) -> Pace:
     from pipeline.learn import pace
 
     config = settings.config
@@ -129,7 +148,7 @@ def _measure(settings: Settings, space: LabelSpace, device: str, most: int) -> P
     # With the most epochs there may be, every state that a strategy can reach is timed.
     long = config.model_copy(update={"train": config.train.model_copy(update={"epochs": most})})
     beside = pace.of_pass(config.resample.features, config, device) if neighbour_views(settings) else 0.0
-    found = pace.of_network(long, space, device)
+    found = pace.of_network(long, space, device, mode)
     return pace.Pace(found.train_S, found.look, found.valid, beside, found.start)
 
 

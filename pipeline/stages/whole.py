@@ -15,7 +15,7 @@ from pipeline.settings.schema import TrainSettings
 from pipeline.stages import curves, inherit, load, members, teachers
 from pipeline.stages.context import Built, Job
 from pipeline.stages.hardware import set_up
-from pipeline.stages.learners import Lesson
+from pipeline.stages.learners import Lesson, OnEpoch
 from pipeline.stages.registry import neighbour_views
 
 # Training looks at something after each epoch; here at images that it has learned, and nothing is kept.
@@ -42,18 +42,27 @@ def build(job: Job) -> Built:
     near = load.features(dict(job.inputs), "train", views) if views else None
     # A number that no fold has: its draws are its own.
     part = Part(samples, config.folds.splits, None, near)
-    told = curves.logged(job.run, epochs)
+    told = _without_looks(curves.logged(job.run, epochs))
     lesson = Lesson(part, _some(samples), train, config.resample, job.work, on_epoch=told)
     taught = teachers.taught(job, lesson, None)
     trained = members.train(teachers.learner(job), taught.lesson)
     trained.committee.write(job.draft)
-    history = [{k: v for k, v in entry.items() if k in KEPT} for entry in trained.history]
+    history = [_kept(entry) for entry in trained.history]
     files.write_json(job.draft / "history.json", history)
     files.write_json(job.draft / "inherited.json", {"twin": f"train/{twin.key}", "epochs": epochs})
     figures = {k: v for k, v in trained.figures.items() if k not in HELD_OUT}
     figures |= {"epochs": float(epochs), "images": float(len(samples))} | taught.figures
     lines = (f"{len(samples)} images, {epochs} epochs as in its folds", *taught.lines, *trained.lines)
     return Built(metrics=figures, lines=lines, tags={"device": set_up(config.runtime), **trained.tags})
+
+
+def _kept(entry: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in entry.items() if name in KEPT}
+
+
+def _without_looks(told: OnEpoch) -> OnEpoch:
+    """Curves of training alone: a score of images that were learned would pass for one."""
+    return lambda fold, epoch, entry: told(fold, epoch, _kept(entry))
 
 
 def _fixed(train: TrainSettings, epochs: int) -> TrainSettings:
