@@ -15,9 +15,7 @@ from pipeline.settings.read import parse, parse_value
 from pipeline.settings.rules import broken
 from pipeline.settings.schema import Config, ModelSettings, TrainSettings
 
-ALL = sorted(p.relative_to(CONFIGS).as_posix() for p in CONFIGS.rglob("*.yaml"))
-# Policies are no settings: tests/test_data_policies.py reads them.
-SHIPPED = [name for name in ALL if not name.startswith("augment/")]
+SHIPPED = sorted(p.relative_to(CONFIGS).as_posix() for p in CONFIGS.rglob("*.yaml"))
 EXPERIMENTS = [n.split("/")[1].removesuffix(".yaml") for n in SHIPPED if n.startswith("experiment/")]
 COMPETITIONS = [n.split("/")[1].removesuffix(".yaml") for n in SHIPPED if n.startswith("competition/")]
 MODELS = [n.split("/")[1].removesuffix(".yaml") for n in SHIPPED if n.startswith("model/")]
