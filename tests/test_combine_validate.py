@@ -12,9 +12,7 @@ SPACE = LabelSpace.product([Attribute("mask", ("on", "off")), Attribute("age", (
 INDEX = SubmissionSettings()
 SHARES = SubmissionSettings(format="probabilities")
 NAMES = SubmissionSettings(format="class_name")
-EACH = SubmissionSettings(
-    format="attributes", columns={"age": "Age band"}, words={"mask": ["1", "0"]}
-)
+EACH = SubmissionSettings(format="attributes", columns={"age": "Age band"}, words={"mask": ["1", "0"]})
 IDS = ("007", "0010", "b")
 
 
@@ -69,7 +67,7 @@ def test_a_wrong_form_is_told_and_mended(tmp_path, sample, data, fault):
     path = tmp_path / "mended.csv"
     path.write_bytes(found.mended)
     submission.check(path, sample, SPACE, INDEX)
-    with pytest.raises(DataError, match="OUT=mended.csv writes the same answers"):
+    with pytest.raises(DataError, match=r"OUT=mended\.csv writes the same answers"):
         validate.refuse(tmp_path / "theirs.csv", sample, SPACE, INDEX)
 
 

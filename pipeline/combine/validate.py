@@ -1,4 +1,4 @@
-"""A CSV held against the host's sample for a person: what the host would refuse, and whether it can be mended.
+"""A CSV held against the host's sample for a person: what the host would refuse, what can be mended.
 
 Owns recognising what spreadsheets and other tools do to a file's form. Does not own the rules of the
 content (`submission.py`).

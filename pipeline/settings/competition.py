@@ -54,7 +54,7 @@ class SubmissionSettings(Section):
     kaggle: str | None = neutral(None, "the competition's name in its address at Kaggle", min_length=1)
     command: str | None = neutral(
         None,
-        "what hands a file in, with {file}, {message} and {name}; None: the Kaggle client, if `kaggle` is set",
+        "hands a file in, with {file}, {message} and {name}; None: the Kaggle client, if `kaggle` is set",
         min_length=1,
     )
 

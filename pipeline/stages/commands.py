@@ -19,7 +19,19 @@ from pipeline.core.metrics import get as metric_of
 from pipeline.record.store import Artifact, told_as_storage_error
 from pipeline.settings import ablate
 from pipeline.settings.load import Settings
-from pipeline.stages import arms, host, hostscore, housekeeping, load, reproduce, runs, submission, submit, summary, validating
+from pipeline.stages import (
+    arms,
+    host,
+    hostscore,
+    housekeeping,
+    load,
+    reproduce,
+    runs,
+    submission,
+    submit,
+    summary,
+    validating,
+)
 from pipeline.stages.context import Context, flat
 from pipeline.stages.graph import refuse_forbidden, refuse_unread
 from pipeline.stages.registry import Need, folds_of

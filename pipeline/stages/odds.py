@@ -1,4 +1,4 @@
-"""Is a submission likely to be better than another? By what both said out of fold, in pairs.
+"""Whether a submission is likely to be better than another, by what both said out of fold, in pairs.
 
 Owns finding the out-of-fold predictions behind a submission, and the words. Does not own the bootstrap
 (`core/statistics.py`, through `stages/scoring.py`).
@@ -37,7 +37,11 @@ def told(config: Config, samples: Samples, store: Store, new: Entry, best: Entry
             return f"{what}: not known, as {entry.name} has no out-of-fold predictions ({why})"
         sides.append(load.oof(artifact, entry.name))
     both = np.intersect1d(sides[0].ids_N, sides[1].ids_N)
-    if not len(both) or not np.isin(both, samples.ids_N).all() or set(sides[0].classes) != set(sides[1].classes):
+    if (
+        not len(both)
+        or not np.isin(both, samples.ids_N).all()
+        or set(sides[0].classes) != set(sides[1].classes)
+    ):
         return f"{what}: not known, as the two were trained on other images or classes"
     found = scoring.compare(config, samples, *sides)
     text = f"{what} = {found.p_better:.2f}, out of fold, {len(both)} images in pairs: {found}"

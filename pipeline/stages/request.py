@@ -36,15 +36,13 @@ def of(settings: Settings, chain: Iterable[Need]) -> dict[str, Any]:
     }
 
 
-def asked(record: Record, own: Mapping[str, Any]) -> Request:
-    """The request of a record, with `own` values of where and how loudly."""
-    values = [(str(path), value) for path, value in record["values"]]
-    experiment = tuple(record["experiment"]) or None
-    return Request(record["competition"], record["model"], experiment, (*values, *own.items()))
-
-
 def settings(record: Record, own: Mapping[str, Any], folder: Path) -> Settings:
     """The settings as they were: the kept files are written into `folder` and read again.
+
+    Args:
+        record: what `of` gave.
+        own: values of where and how loudly, which no record holds.
+        folder: a new folder called `configs`.
 
     Raises:
         ConfigError: this code does not know these settings any more.
@@ -54,7 +52,19 @@ def settings(record: Record, own: Mapping[str, Any], folder: Path) -> Settings:
         assert path.is_relative_to(folder.resolve()), f"{name} leaves the folder of settings"
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             write_atomic(path, text.encode())
-    return resolve(asked(record, own), folder)
+    return again(record, own, folder)
+
+
+def again(record: Record, own: Mapping[str, Any], folder: Path) -> Settings:
+    """The same request to the files of `folder`, as they are now.
+
+    Raises:
+        ConfigError: the files or the values are wrong now.
+    """
+    values = {str(path): value for path, value in record["values"]} | dict(own)
+    experiment = tuple(record["experiment"]) or None
+    asked = Request(record["competition"], record["model"], experiment, tuple(values.items()))
+    return resolve(asked, folder)
 
 
 def changed_files(record: Record, folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""`make validate FILE=…`: would the host take this CSV?
+"""`make validate FILE=…`: whether the host would take this CSV.
 
     make validate FILE=submissions/pets-ensemble-3fa29b.csv
     make validate FILE=theirs.csv OUT=mended.csv      the same answers in the sample's form
