@@ -26,7 +26,7 @@ from pipeline.stages import host, hostscore, load, odds
 from pipeline.stages.client import Client
 from pipeline.stages.context import Context
 from pipeline.stages.registry import Need
-from pipeline.stages.submission import ledger_of
+from pipeline.stages.submission import is_untouched, ledger_of
 from pipeline.stages.validating import described, file_of
 
 LEDGER = "submits.csv"
@@ -88,6 +88,8 @@ def _against_best(
         return ["no other submission is known: there is nothing to compare it with"]
     samples = load.samples(data, "train", ctx.home)
     lines = [odds.told(config, samples, ctx.store, entry, best)]
+    if entry.key and not is_untouched(ctx.home / "submissions" / f"{entry.name}.csv"):
+        lines.append(f"{entry.name} was edited since it was written: that speaks for what was written")
     csvs = [ctx.home / "submissions" / f"{e.name}.csv" for e in (entry, best)]
     if all(csv.is_file() for csv in csvs):
         sample = host.sample(ctx.settings, data, ctx.home)
