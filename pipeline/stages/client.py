@@ -87,9 +87,14 @@ class Client:
                 errors="replace",
             ) as process:
                 assert process.stdout is not None, "its output is piped"
-                for line in process.stdout:
-                    said.append(line)
-                    say(f"  {line.rstrip()}")
+                try:
+                    for line in process.stdout:
+                        said.append(line)
+                        say(f"  {line.rstrip()}")
+                except KeyboardInterrupt:
+                    process.terminate()
+                    process.wait()
+                    raise
         except OSError as error:
             raise DataError(f"{words[0]}: cannot run: {error.strerror}") from error
         if process.returncode:

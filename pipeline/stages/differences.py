@@ -44,7 +44,7 @@ class Reasons:
         inputs = self._graph.inputs(need)
         for cause in self._own(known, need, inputs):
             self._add(cause, role)
-        for name in inputs.keys() & known["inputs"].keys():
+        for name in sorted(inputs.keys() & known["inputs"].keys()):
             self.look(known["inputs"][name], inputs[name], f"{role}/{name}")
 
     def lines(self) -> list[str]:
