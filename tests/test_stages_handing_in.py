@@ -267,6 +267,7 @@ def test_settings_that_this_code_reads_otherwise_are_named(home):
     )
 
 
+@pytest.mark.slow
 def test_files_of_settings_that_changed_since_are_told_and_not_used(tmp_path):
     folder, home = tmp_path / "configs", tmp_path / "home"
     shutil.copytree(CONFIGS, folder)

@@ -46,7 +46,7 @@ def told(config: Config, samples: Samples, store: Store, new: Entry, best: Entry
     found = scoring.compare(config, samples, *sides)
     text = f"{what} = {found.p_better:.2f}, out of fold, {len(both)} images in pairs: {found}"
     enough = statistics.groups_to_tell(found)
-    if found.verdict == "can't tell" and enough:
+    if found.verdict == "can't tell" and enough and enough > found.n_groups:
         text += f"; about {enough} groups would tell, there are {found.n_groups}"
     refits = [e.name for e in (new, best) if e.kind == "refit"]
     return f"{text}; of {' and '.join(refits)} the folds' models are compared" if refits else text
