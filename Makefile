@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
 .PHONY: help install env new all eda folds resample preview models train ablate infer refit learning-curve \
-	ensemble error-analysis score runs ui \
+	ensemble error-analysis score validate submit reproduce runs ui \
 	config du gc pin \
 	check test test-slow test-browser test-gpu lock clean
 
@@ -74,6 +74,15 @@ error-analysis: env  ## new submission against the best one: A=new.csv B=best.cs
 score: env  ## score submissions: FILE=… PUBLIC=0.71 PRIVATE=0.70 notes the host's; REVEAL=1 shows the demo's private
 	@$(PIPELINE) score $(if $(FILE),--file "$(FILE)") $(if $(PUBLIC),--public $(PUBLIC)) \
 		$(if $(PRIVATE),--private $(PRIVATE)) $(if $(REVEAL),--reveal) $(ARGS)
+
+validate: env  ## would the host take this CSV? FILE=any.csv; OUT=mended.csv writes it in the sample's form
+	@$(PIPELINE) validate --file "$(FILE)" $(if $(OUT),--out "$(OUT)") $(ARGS)
+
+submit: env  ## validate FILE=…, compare with the best, ask, hand in: MESSAGE="…"; YES=1 does not ask
+	@$(PIPELINE) submit --file "$(FILE)" $(if $(MESSAGE),--message "$(MESSAGE)") $(if $(YES),--yes) $(ARGS)
+
+reproduce: env  ## rebuild FILE=… from its provenance, and compare: SCRATCH=1 reuses nothing, ANYWAY=1 with other keys
+	@$(PIPELINE) reproduce --file "$(FILE)" $(if $(SCRATCH),--scratch) $(if $(ANYWAY),--anyway) $(ARGS)
 
 runs: env  ## table of finished experiments: score, interval, what differs
 	@$(PIPELINE) runs $(ARGS)

@@ -29,6 +29,9 @@ COMMANDS = {
     "ensemble": "soft-vote finished members; missing ones are trained",
     "error-analysis": "compare the newest submission with the best other one",
     "score": "score submissions on the demo's answers, or note what the host said",
+    "validate": "check any CSV against the host's sample, and mend its form",
+    "submit": "validate, compare with the best, ask, and hand in",
+    "reproduce": "rebuild a submission from its provenance, and compare",
     "runs": "table of finished experiments",
     "config": "resolved settings and where each came from",
     "du": "disk space by kind of result",
@@ -72,6 +75,16 @@ def parser() -> argparse.ArgumentParser:
             one.add_argument(
                 "--reveal", action="store_true", help="also show the demo's private score; counted"
             )
+        if name in ("validate", "submit", "reproduce"):
+            one.add_argument("--file", default="", help="a host-format CSV, or a submission's name")
+        if name == "validate":
+            one.add_argument("--out", help="write the same answers in the sample's form here")
+        if name == "submit":
+            one.add_argument("--message", help="what is said with it; without it: its name and score")
+            one.add_argument("--yes", action="store_true", help="hand in without asking")
+        if name == "reproduce":
+            one.add_argument("--scratch", action="store_true", help="build all again, reuse nothing")
+            one.add_argument("--anyway", action="store_true", help="rebuild with other keys, too")
         if name == "error-analysis":
             one.add_argument("--a", help="the new host-format CSV")
             one.add_argument("--b", help="the CSV to compare it with")

@@ -103,7 +103,7 @@ def test_predicting_other_images_than_asked_writes_nothing(tmp_path, sample):
     path.write_text("before", encoding="utf-8")
     with pytest.raises(DataError, match=r"mine\.csv: blend does not predict") as error:
         submission.write(path, wrong, SPACE, INDEX, sample)
-    assert error.value.faults == ("id 'x,y': missing", "id 'q': extra, not in the sample")
+    assert error.value.faults == ("1 id missing: 'x,y'", "1 id extra, not in the sample: 'q'")
     assert path.read_text(encoding="utf-8") == "before"
 
 
@@ -154,7 +154,7 @@ def test_decimal_commas_where_semicolons_separate(tmp_path):
 def test_values_outside_the_classes_are_named(tmp_path, value):
     path = tmp_path / "o.csv"
     path.write_text(f"ImageID,ans\n7,0\n8,{value}\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"o\.csv: 1 faults") as error:
+    with pytest.raises(DataError, match=r"o\.csv: 1 fault\n") as error:
         submission.read(path, SPACE, INDEX)
     assert faults(error) == f"id '8': '{value}' is no class index 0…2"
 
@@ -191,10 +191,9 @@ def test_reading_tells_ids_and_values_together(tmp_path, sample):
     with pytest.raises(DataError) as error:
         submission.read(path, SPACE, INDEX, sample)
     assert error.value.faults == (
-        "id '7': missing",
-        "id 'x,y': missing",
-        "id 'z': extra, not in the sample",
-        "id '007': 2 times",
+        "2 ids missing: '7', 'x,y'",
+        "1 id extra, not in the sample: 'z'",
+        "1 id more than once: '007'",
         "id '007': '5' is no class index 0…2",
     )
 
@@ -213,12 +212,12 @@ def test_a_missing_column_is_named_with_the_nearest(tmp_path):
 def test_check_lists_everything_at_once(tmp_path, sample):
     path = tmp_path / "o.csv"
     path.write_text("ans,ImageID\n0,7\n9,007\n0,zz\n0,7\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"o\.csv: 6 faults") as error:
+    with pytest.raises(DataError, match=r"o\.csv: 5 faults") as error:
         submission.check(path, sample, SPACE, INDEX)
     text = faults(error)
-    for part in ("columns are ans, ImageID", "'a b': missing", "'x,y': missing", "'zz': extra"):
+    for part in ("columns are ans, ImageID", "2 ids missing: 'a b', 'x,y'", "sample: 'zz'"):
         assert part in text
-    assert "'7': 2 times" in text and "'9' is no class index" in text
+    assert "more than once: '7'" in text and "'9' is no class index" in text
 
 
 def test_check_minds_the_order_of_otherwise_right_rows(tmp_path, sample):
@@ -264,4 +263,7 @@ def test_a_sample_of_other_images_is_refused(tmp_path):
     path.write_bytes(submission.sample_of(["007", "8"], SPACE, INDEX))
     with pytest.raises(DataError) as error:
         submission.fits(path, np.array(["007", "9"]), SPACE, INDEX)
-    assert error.value.faults == ("id '8': missing", "id '9': a test image that the sample lacks")
+    assert error.value.faults == (
+        "1 id missing: '8'",
+        "1 id of the test set, but not in the sample: '9'",
+    )

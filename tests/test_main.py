@@ -635,7 +635,7 @@ def test_a_submission_that_is_not_as_the_sample(copied):
     (copied / "short.csv").write_text("\n".join(rows[:-3]) + "\n", encoding="utf-8")
     for options in ([], ["--public=0.7"]):
         said = run(copied, "score", options=[f"--file={copied}/short.csv", *options])
-        assert said.code == 2 and "short.csv: 3 faults" in said.err and "short" not in ledger(copied)
+        assert said.code == 2 and "3 ids missing" in said.err and "short" not in ledger(copied)
         assert not (copied / "submissions" / "short.csv").exists()
 
 

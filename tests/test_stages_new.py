@@ -144,8 +144,8 @@ def test_a_sample_of_other_images_is_told_before_training(world):
     ctx = Context(world.made("pets"))
     with pytest.raises(DataError) as caught:
         ctx.need("data")
-    assert "'t2': a test image that the sample lacks" in str(caught.value)
-    assert "'t7': missing" in str(caught.value)
+    assert "of the test set, but not in the sample: 't2'" in str(caught.value)
+    assert "missing: 't7'" in str(caught.value)
     ctx.close()
 
 

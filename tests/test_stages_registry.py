@@ -96,7 +96,11 @@ def test_neutral_settings_are_the_ones_we_know():
     # forbids and quarantine change which inputs a stage has, and keys with them: test_stages_graph.py;
     # cache_gb frees what is made again with the same bits; the fold that init_from leads to is an input.
     images = {"images.quarantine", "images.cache_gb"}
-    assert known == {"train.folds", "train.init_from", "competition.attributes[].forbids", *images, *runtime}
+    # How a finished file is handed in, and when a rebuilt one passes for the same: no stage reads either.
+    after = {f"competition.submission.{name}" for name in ("per_day", "kaggle", "command")}
+    after |= {"reproduce.agreement", "reproduce.max_dp"}
+    others = {"train.folds", "train.init_from", "competition.attributes[].forbids"}
+    assert known == {*others, *images, *after, *runtime}
 
 
 def test_inputs_name_declared_stages_only():

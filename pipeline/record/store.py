@@ -117,11 +117,11 @@ def told_as_storage_error(folder: Path) -> Iterator[None]:
 
 
 class Store:
-    """Finds and publishes artifacts under one home folder."""
+    """Finds and publishes artifacts under one home folder, or in `root` beside those of that home."""
 
-    def __init__(self, home: Path, index: FileIndex) -> None:
+    def __init__(self, home: Path, index: FileIndex, root: Path | None = None) -> None:
         self.home = home
-        self.root = home / "artifacts"
+        self.root = root or home / "artifacts"
         self.index = index
         self._verified: dict[tuple[str, str], Artifact] = {}
 

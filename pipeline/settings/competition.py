@@ -37,8 +37,25 @@ class SubmissionSettings(Section):
 
     id_column: str = fact("id", "column of image ids")
     label_column: str = fact("label", "column of the answer")
-    format: Literal["class_index", "class_name", "probabilities"] = fact(
-        "class_index", "class_index: 0…C-1; class_name: its name; probabilities: a column a class"
+    format: Literal["class_index", "class_name", "probabilities", "attributes"] = fact(
+        "class_index",
+        "class_index: 0…C-1; class_name: its name; probabilities: a column a class; attributes: a column an "
+        "attribute",
+    )
+    columns: dict[str, str] | None = fact(
+        None, "for format=attributes: attribute → the host's column; left out: the attribute's name"
+    )
+    words: dict[str, list[str]] | None = fact(
+        None,
+        "for format=attributes: attribute → the host's words for its values, in their order, e.g. "
+        '["0", "1"]; left out: the values\' names',
+    )
+    per_day: int | None = neutral(None, "submissions that the host takes a day (UTC); None: no limit", ge=1)
+    kaggle: str | None = neutral(None, "the competition's name in its address at Kaggle", min_length=1)
+    command: str | None = neutral(
+        None,
+        "hands a file in, with {file}, {message} and {name}; None: the Kaggle client, if `kaggle` is set",
+        min_length=1,
     )
 
 

@@ -57,12 +57,14 @@ class Settings:
         sources: dotted path -> `file:line` or `override`; a path not in it is a default.
         request: what was asked, with the defaults filled in.
         folder: the configs folder.
+        files: name below `folder` -> text of each file that was read; enough to read them again.
     """
 
     config: Config
     sources: Mapping[str, str] = field(repr=False)
     request: Request
     folder: Path
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def experiment(self) -> str:
@@ -127,7 +129,8 @@ def resolve(request: Request, folder: Path, faults: Sequence[Fault] = ()) -> Set
         raise ConfigError(
             f"settings: {len(unique)} to mend", unique, "`make config` shows the resolved settings"
         )
-    return Settings(Config(**sections), sources, request, folder)
+    files = {layer.where.removeprefix(f"{folder.name}/"): layer.text for layer in layers if layer.where}
+    return Settings(Config(**sections), sources, request, folder, files)
 
 
 def _names(value: Any) -> tuple[str, ...] | None:

@@ -7,7 +7,7 @@ in YAML 1.2. Does not own merging or validating (`settings/load.py`).
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +51,19 @@ class Fault:
 
 @dataclass(frozen=True)
 class Parsed:
-    """One file's plain data, the line of each dotted path, and what was wrong with it."""
+    """One file's plain data, the line of each dotted path, and what was wrong with it.
+
+    Args:
+        data, lines, faults: as said.
+        where: what messages call the file; empty for a file that was not asked for.
+        text: what stood in it.
+    """
 
     data: dict[str, Any]
     lines: dict[str, str]
     faults: tuple[Fault, ...]
+    where: str = ""
+    text: str = ""
 
 
 def _scalar_fault(node: yaml.ScalarNode) -> str | None:
@@ -117,7 +125,8 @@ def parse(text: str, where: str) -> Parsed:
 def parse_file(path: Path, where: str) -> Parsed:
     """Like `parse`, from a file; an unreadable file is a fault as well."""
     try:
-        return parse(path.read_text(encoding="utf-8"), where)
+        text = path.read_text(encoding="utf-8")
+        return replace(parse(text, where), where=where, text=text)
     except (OSError, UnicodeDecodeError) as error:
         return Parsed({}, {}, (Fault(where, f"cannot be read: {error}"),))
 

@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.core.errors import nearest
 from pipeline.core.metrics import METRICS
 from pipeline.core.plugin import is_plugin
+from pipeline.settings.host_rules import HOST_RULES
 from pipeline.settings.loss_rules import LOSS_RULES
 from pipeline.settings.schema import RESAMPLE_METHODS, SYNTHETIC_METHODS
 from pipeline.settings.train_rules import TRAIN_RULES
@@ -251,6 +252,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...
     (("competition", "infer"), _forbidden_views),
     *TRAIN_RULES,
     *LOSS_RULES,
+    *HOST_RULES,
 )
 
 

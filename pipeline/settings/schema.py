@@ -292,6 +292,13 @@ class EdaSettings(Section):
     seed: int = fact(0, "of the shuffles", ge=0)
 
 
+class ReproduceSettings(Section):
+    """What `make reproduce` takes for the same, on other hardware; on the same, bytes must be equal."""
+
+    agreement: float = neutral(0.99, "share of test images that must get the same label", gt=0, le=1)
+    max_dp: float = neutral(0.02, "largest difference of any probability", ge=0, le=1)
+
+
 class RuntimeSettings(Section):
     """Where and how loudly; never changes what a result is called."""
 
@@ -331,4 +338,5 @@ class Config(Section):
     eda: EdaSettings = EdaSettings()
     preview: PreviewSettings = PreviewSettings()
     learning_curve: CurveSettings = CurveSettings()
+    reproduce: ReproduceSettings = ReproduceSettings()
     runtime: RuntimeSettings = RuntimeSettings()

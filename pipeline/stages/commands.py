@@ -19,7 +19,19 @@ from pipeline.core.metrics import get as metric_of
 from pipeline.record.store import Artifact, told_as_storage_error
 from pipeline.settings import ablate
 from pipeline.settings.load import Settings
-from pipeline.stages import arms, host, hostscore, housekeeping, load, runs, submission, summary
+from pipeline.stages import (
+    arms,
+    host,
+    hostscore,
+    housekeeping,
+    load,
+    reproduce,
+    runs,
+    submission,
+    submit,
+    summary,
+    validating,
+)
 from pipeline.stages.context import Context, flat
 from pipeline.stages.graph import refuse_forbidden, refuse_unread
 from pipeline.stages.registry import Need, folds_of
@@ -318,6 +330,9 @@ COMMANDS: dict[str, Callable[[Context, Options], None]] = {
     "ensemble": _ensemble,
     "error-analysis": _error_analysis,
     "score": _score,
+    "validate": validating.command,
+    "submit": submit.command,
+    "reproduce": reproduce.command,
     "runs": _runs,
     "config": _config,
     "du": _du,

@@ -25,9 +25,9 @@ from pipeline.record.digests import FileIndex
 from pipeline.record.store import MANIFEST, SHORT, Artifact, Store, told_as_storage_error
 from pipeline.record.tracking import Run, RunInfo, Tracker, git_commit
 from pipeline.settings.load import Settings
-from pipeline.stages import housekeeping, registry
+from pipeline.stages import housekeeping, registry, request
 from pipeline.stages.graph import Graph, config_slice, refuse_forbidden, refuse_unread
-from pipeline.stages.hardware import machine
+from pipeline.stages.hardware import machine, profile
 from pipeline.stages.registry import Need, Params, Stage
 
 log = logging.getLogger(__name__)
@@ -87,12 +87,12 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 class Context:
     """One command's view of the store, the record and the terminal."""
 
-    def __init__(self, settings: Settings, rehash: bool = False) -> None:
+    def __init__(self, settings: Settings, rehash: bool = False, artifacts: Path | None = None) -> None:
         runtime = settings.config.runtime
         self.settings = settings
         self.home = Path(runtime.home).resolve()
         self.index = FileIndex(self.home / "artifacts" / ".index.json", rehash)
-        self.store = Store(self.home, self.index)
+        self.store = Store(self.home, self.index, artifacts)
         self.graph = Graph(self.store, self.index)
         self.tracker = Tracker(self.home, runtime.mlflow_uri, runtime.mlflow)
         self.seconds: dict[str, float] = {}
@@ -287,6 +287,8 @@ class Context:
                 **need.params,
             },
             "settings": self.resolved(need),
+            "identity": self.graph.identity(need),
+            "request": request.of(need.settings, self.graph.chain([need])) if stage.tracked else None,
             "inputs": {name: f"{a.stage}/{a.key}" for name, a in inputs.items()},
             "metrics": built.metrics,
             "tags": built.tags,
@@ -294,6 +296,7 @@ class Context:
             "git": git_commit(),
             "versions": {name: version(name) for name in VERSIONS_OF},
             "hardware": machine(),
+            "profile": profile(need.settings.config.runtime),
         }
 
     def _tell(self, artifact: Artifact, need: Need, reused: bool) -> Artifact:

@@ -75,6 +75,8 @@ class Graph:
 
     def __init__(self, store: Store, index: FileIndex) -> None:
         self.store = store
+        # If given, the only keys that ensemble.members=[auto] may take: those that it took at another time.
+        self.only: frozenset[str] | None = None
         self._index = index
         # The need is kept with its key: it keeps its settings alive, so that their id stays theirs.
         self._keys: dict[tuple[Any, ...], tuple[Need, str]] = {}
@@ -109,7 +111,7 @@ class Graph:
             inputs = {name: f"{n.stage}/{self.key(n)}" for name, n in self.inputs(need).items()}
             params = {name: value for name, value in need.params.items() if name != registry.PART}
             config = {**config_slice(need.settings.config, stage.sections(need.settings)), **params}
-            return content_key(stage.name, stage.version, config, inputs, self._identity(need))
+            return content_key(stage.name, stage.version, config, inputs, self.identity(need))
         finally:
             self._path.pop()
 
@@ -119,7 +121,7 @@ class Graph:
             return {}
         return registry.get(need.stage).inputs(self, need.settings, need.params)
 
-    def _identity(self, need: Need) -> str:
+    def identity(self, need: Need) -> str:
         """Digest of the files and of the user's own code outside the store that define a result."""
         return self._files_of(need) + _own_code(need)
 
@@ -217,6 +219,8 @@ class Graph:
         for listed in self.store.all():
             same = {name: listed.inputs.get(name) for name in wanted} == wanted
             if listed.stage != "infer" or not same or listed.metrics.get("complete") != 1.0:
+                continue
+            if self.only is not None and listed.key not in self.only:
                 continue
             artifact = self.store.find(listed.stage, listed.key)
             if artifact and self._is_current(artifact):

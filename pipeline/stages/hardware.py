@@ -5,6 +5,8 @@ Owns the one place that sets them. Does not own what runs there.
 
 import os
 import platform
+import sys
+from pathlib import Path
 
 from pipeline.core.errors import ConfigError
 from pipeline.settings.schema import RuntimeSettings
@@ -34,3 +36,29 @@ def machine() -> str:
     return (
         f"{platform.machine()} {platform.system()} {os.cpu_count()} cores python {platform.python_version()}"
     )
+
+
+def profile(runtime: RuntimeSettings) -> dict[str, str | int] | None:
+    """What equal bits depend on: processor or GPU, and threads. None where nothing was computed by torch.
+
+    Asking loads no torch: a stage that needed it has it loaded by now, and voting does without.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return None
+    gpu = torch.cuda.is_available() and runtime.device != "cpu"
+    return {
+        "machine": machine(),
+        "device": torch.cuda.get_device_name(0) if gpu else _processor(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())

@@ -1,12 +1,14 @@
 """A finished result becomes a CSV as the host asks, with provenance and a line in the ledger.
 
-Owns what is written under submissions/. Does not own formats (`combine/submission.py`) or the ledger
-(`combine/leaderboard.py`).
+Owns what is written under submissions/. Does not own formats (`combine/submission.py`), what provenance holds
+(`stages/provenance.py`) or the ledger (`combine/leaderboard.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pipeline.combine import leaderboard, submission
 from pipeline.core import metrics
@@ -14,7 +16,8 @@ from pipeline.record import files
 from pipeline.record.digests import sha256_file, write_atomic
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import Settings
-from pipeline.stages import host, load
+from pipeline.stages import host, load, provenance
+from pipeline.stages.graph import plain
 
 READS = ("competition.submission",)
 SHORT_NAME = 6
@@ -48,19 +51,11 @@ def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
     space = load.samples(data, "test", home).space
     sample = host.sample(settings, data, home)
     probabilities = load.test(artifact, path.stem)
-    asked = {**config.submission.model_dump(), "sample_sha256": sha256_file(sample)}
-    if not is_untouched(path) or files.read_json(path.with_suffix(".json")).get("format") != asked:
+    asked = {**plain(config.submission), "sample_sha256": sha256_file(sample)}
+    if not _is_current(path, asked):
         submission.write(path, probabilities, space, config.submission, sample)
-        provenance = {
-            "name": path.stem,
-            "artifact": f"{artifact.stage}/{artifact.key}",
-            "csv_sha256": sha256_file(path),
-            "competition": config.name,
-            "format": asked,
-            "blend": artifact.json("blend.json") if artifact.stage == "ensemble" else None,
-            "manifest": {k: v for k, v in artifact.manifest.items() if k != "files"},
-        }
-        write_atomic(path.with_suffix(".json"), files.json_bytes(provenance))
+        whole = provenance.of(artifact, store, path, asked)
+        write_atomic(path.with_suffix(".json"), files.json_bytes(whole))
     submission.check(path, sample, space, config.submission)
     metric = metrics.get(config.metric).name
     entry = leaderboard.Entry(
@@ -86,6 +81,14 @@ def is_untouched(path: Path) -> bool:
         return bool(files.read_json(path.with_suffix(".json"))["csv_sha256"] == sha256_file(path))
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def _is_current(path: Path, asked: Mapping[str, Any]) -> bool:
+    """Whether a CSV and its provenance are as they would be written now."""
+    if not is_untouched(path):
+        return False
+    known = files.read_json(path.with_suffix(".json"))
+    return (known.get("version"), known.get("format")) == (provenance.VERSION, asked)
 
 
 def refuse(settings: Settings, data: Artifact, home: Path) -> None:
