@@ -1,0 +1,103 @@
+"""Was the submission chosen for its luck? What the best of many out-of-fold scores owes to being the best.
+
+Owns the estimate. On each resample of the groups the best run is chosen, and scored on the groups that
+were not drawn: what it loses there, beyond what every run loses, is what choosing brought.
+Source: Tsamardinos, Greasidou & Borboudakis (2018), Bootstrapping the out-of-sample predictions for
+efficient and accurate cross-validation, doi:10.1007/s10994-018-5714-4 (BBC-CV).
+
+Shape legend: N training images, C classes, A runs, B resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.analyze.causes import Cause, Scene
+from pipeline.core.formulas import Reals
+from pipeline.core.noise import Band
+from pipeline.core.seeds import rng
+from pipeline.core.types import Floats
+
+# Share of the noise band's standard deviation from which luck of choosing is worth a word.
+MATTERS = 0.75
+# Share of that luck which the gap must show.
+SHOWS = 0.33
+DRAWS = 200
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The runs that were compared on these folds.
+
+    Args:
+        names: of the runs.
+        oofs: (N, C) out-of-fold probabilities of each, same rows; perhaps not of all.
+        total: how many there were in all, ≥ len(names).
+        chosen: the name of the one that was submitted.
+    """
+
+    names: tuple[str, ...]
+    oofs: Sequence[Floats]
+    total: int
+    chosen: str
+
+
+def luck(scene: Scene, compared: Compared) -> float:
+    """How much of the best run's score, in the metric's good direction, comes from being chosen."""
+    metric, y_N = scene.metric, scene.labels
+    unique, group_N = np.unique(scene.groups, return_inverse=True)
+    generator = rng(scene.settings.seed, "over-selection", len(compared.oofs))
+    resamplers = [metric.resampler(y_N, p_NC) for p_NC in compared.oofs]
+    inside, outside = [], []
+    for _ in range(DRAWS):
+        times = np.bincount(generator.integers(0, len(unique), len(unique)), minlength=len(unique))
+        drawn = times[group_N].astype(np.float64)
+        left = (drawn == 0).astype(np.float64)
+        if left.any():
+            inside.append([metric.sign * score(drawn[None])[0] for score in resamplers])
+            outside.append([metric.sign * score(left[None])[0] for score in resamplers])
+    if not inside:
+        return 0.0
+    return _lost(np.asarray(inside), np.asarray(outside))
+
+
+def _lost(inside_BA: Reals, outside_BA: Reals) -> float:
+    # Every run scores differently on fewer groups: only what the chosen one loses beyond that is luck.
+    off_BA = inside_BA - outside_BA
+    best_B = inside_BA.argmax(axis=1)
+    return max(float((off_BA[np.arange(len(best_B)), best_B] - off_BA.mean(axis=1)).mean()), 0.0)
+
+
+def check(scene: Scene, compared: Compared | None, gap: float | None, band: Band | None) -> Cause:
+    """Over-selection on OOF."""
+    how = (
+        "On resamples of the groups: chose the best of the runs, and scored it on the groups left out "
+        "(BBC-CV), beside what every run loses there."
+    )
+    if compared is None or len(compared.oofs) < 2 or band is None:
+        told = "Hardly anything was compared on these folds, so nothing can have been chosen for its luck."
+        return Cause("over_selection", False, told, how, "Nothing to do.")
+    scores = [scene.metric.sign * scene.metric.score(scene.labels, p_NC) for p_NC in compared.oofs]
+    place = 1 + sum(s > scores[compared.names.index(compared.chosen)] for s in scores)
+    lost = luck(scene, compared)
+    many = f"{compared.total} runs were compared on these folds"
+    about = f"the best of them owes about {lost:.4f} of its score to being the best"
+    shown = gap is None or scene.metric.sign * gap <= -SHOWS * lost
+    if place > 1 or lost < MATTERS * band.sd or not shown:
+        where = "the submission is the best of them" if place == 1 else f"the submission is number {place}"
+        told = f"{many}, {where}; {about}"
+        why = "" if lost < MATTERS * band.sd or shown else ", which the gap does not show"
+        return Cause("over_selection", False, f"{told}{why}.", how, "Nothing to do.")
+    return Cause(
+        "over_selection",
+        True,
+        f"{many} and the best of them was submitted: {about}, as much as the luck of the public set is "
+        f"({band.sd:.4f}).",
+        how,
+        "Expect the lower score; choose among fewer runs, by ideas; blend the best few instead of "
+        "taking the first (`ensemble.members=[…]`), and re-run the top with other seeds (`train.seed`).",
+        -scene.metric.sign * lost,
+    )
