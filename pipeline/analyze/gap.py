@@ -87,14 +87,16 @@ def diagnose(scene: Scene, of: Submitted | None, compared: Compared | None, aske
     draws = None if of is None else _draws(scene, of, asked)
     band = None if draws is None else noise.band_of(draws, asked.public_groups)
     p = None if draws is None or asked.gap is None else _p_value(draws, asked.gap)
-    told = gap_shift.tell(scene)
+    # Telling train from test needs groups that nobody told of; folds and scores keep to those of the data.
+    joined = gap_shift.with_look_alikes(scene)
+    told = gap_shift.tell(joined)
     priors = None if of is None or not len(of.test_TC) else gap_classes.estimate(scene, of)
     by_classes = False
     if priors is not None and priors.shifted and told.alarm:
-        by_classes = not gap_shift.tell(scene, gap_classes.matched(scene, priors)).alarm
+        by_classes = not gap_shift.tell(joined, gap_classes.matched(scene, priors)).alarm
     causes = [
         *gap_leak.check(scene, told.alarm and not by_classes),
-        *gap_shift.check(scene, told, by_classes, of),
+        *gap_shift.check(joined, told, by_classes, of),
         gap_selection.check(scene, compared, asked.gap, band),
     ]
     if of is not None and priors is not None:

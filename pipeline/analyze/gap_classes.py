@@ -62,13 +62,15 @@ class Priors:
 def estimate(scene: Scene, of: Submitted) -> Priors:
     """Estimate the class frequencies of the test set.
 
-    Where test images have no groups of their own, they are taken to come in groups as large as training's.
+    Where the test set's groups are not known, its images are taken to be as clustered as training's.
     """
     size = scene.space.n_classes
     y_N = scene.labels
     said_N, said_T = of.oof_NC.argmax(axis=1), of.test_TC.argmax(axis=1)
     groups_N = np.unique(scene.groups, return_inverse=True)[1]
-    groups_T = _test_groups(scene)
+    groups_T = np.unique(scene.images[scene.is_test]["group"].to_numpy(str), return_inverse=True)[1]
+    known = int(groups_T.max()) + 1
+    alike = _clustered(said_N, groups_N, size) if known == len(said_T) else 1.0
     cells_N = said_N * size + y_N
     draws = rng(scene.settings.seed, "label shift", len(y_N), len(said_T))
     n_groups = int(groups_N.max()) + 1
@@ -77,7 +79,8 @@ def estimate(scene: Scene, of: Submitted) -> Priors:
     for b in range(scene.draws):
         times_N = np.bincount(draws.integers(0, n_groups, n_groups), minlength=n_groups)[groups_N]
         joint_BCC[b] = np.bincount(cells_N, times_N, size * size).reshape(size, size)
-        said_BC[b] = np.bincount(said_T, _times(draws, groups_T), size)
+        drawn = draws.integers(0, known, max(round(known / alike), 1))
+        said_BC[b] = np.bincount(said_T, np.bincount(drawn, minlength=known)[groups_T], size)
     joint_CC = np.bincount(cells_N, minlength=size * size).reshape(size, size).astype(float)
     said_C = np.bincount(said_T, minlength=size).astype(float)
     test_C = _solved(joint_CC, said_C)
@@ -91,19 +94,14 @@ def estimate(scene: Scene, of: Submitted) -> Priors:
     return Priors(train_C, test_C, low_C, high_C, max(apart, 0.0), p)
 
 
-def _test_groups(scene: Scene) -> Ints:
-    rows = scene.images[scene.is_test]
-    numbers = np.unique(rows["group"].to_numpy(str), return_inverse=True)[1].astype(np.int64)
-    per_group = len(scene.train) / max(scene.train["group"].nunique(), 1)
-    if numbers.max(initial=-1) + 1 < len(rows) or per_group <= 1:
-        return numbers
-    # No groups are known: blocks of predictions alike would be the safe guess, so these are weighed alike.
-    return np.asarray(np.arange(len(rows)), np.int64)
-
-
-def _times(draws: np.random.Generator, groups_T: Ints) -> Values:
-    count = int(groups_T.max()) + 1
-    return np.bincount(draws.integers(0, count, count), minlength=count)[groups_T].astype(float)
+def _clustered(said_N: Ints, groups_N: Ints, size: int) -> float:
+    """How many images that are no evidence of their own stand behind one that is: the design effect, ≥ 1."""
+    share_C = np.bincount(said_N, minlength=size) / len(said_N)
+    counts_GC = np.zeros((int(groups_N.max()) + 1, size))
+    np.add.at(counts_GC, (groups_N, said_N), 1)
+    off_GC = counts_GC - counts_GC.sum(axis=1, keepdims=True) * share_C
+    alone = len(said_N) * (share_C * (1 - share_C)).sum()
+    return max(float((off_GC**2).sum() / alone), 1.0) if alone > 0 else 1.0
 
 
 def _solved(joint_CC: Values, said_C: Values) -> Values:

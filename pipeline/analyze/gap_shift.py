@@ -15,12 +15,15 @@ Shape legend: N training and test images together, T test images, S looked-at im
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestNeighbors
 
 from pipeline.analyze import shift
 from pipeline.analyze.causes import Cause, Scene, Submitted, in_units_of_score
@@ -35,6 +38,8 @@ Change = Callable[[Values], Values]
 REMOVED = 0.6
 # Share of test images beyond the training images' middle 95 %: by chance 5 %.
 BEYOND = 0.5
+# Images nearer than this share of the distance to the 11th nearest one are taken to be of one group.
+CROWD, ALIKE = 10, 0.6
 WHITE = 255.0
 # What an image weighs at most, as a multiple of the mean: one odd image must not decide a score.
 MOST_WEIGHT = 20.0
@@ -103,6 +108,30 @@ def tell(scene: Scene, rows: npt.NDArray[np.bool_] | None = None) -> Told:
         for s in (facts, thumbs)
     )
     return Told(facts, thumbs, alarm)
+
+
+def with_look_alikes(scene: Scene) -> Scene:
+    """The scene with images of one split joined to groups where they are suspiciously alike.
+
+    Photos of one person whose group nobody told would let the classifier recognise persons instead of
+    sets, and count as independent evidence. A link too many only makes the test more careful.
+    """
+    images = scene.images.copy()
+    for split in ("train", "test"):
+        rows = np.flatnonzero((images["split"] == split).to_numpy())
+        if len(rows) <= CROWD:
+            continue
+        x_ND = pixels(scene.seen.thumbs_NTT3[rows])
+        distance, nearest = NearestNeighbors(n_neighbors=CROWD + 1, algorithm="brute").fit(x_ND).kneighbors()
+        close = distance[:, :CROWD] < ALIKE * distance[:, [CROWD]]
+        group = np.unique(images["group"].to_numpy(str)[rows], return_inverse=True)[1]
+        one = np.concatenate([np.repeat(np.arange(len(rows)), CROWD)[close.ravel()], np.arange(len(rows))])
+        other = np.concatenate([nearest[:, :CROWD].ravel()[close.ravel()], group + len(rows)])
+        size = len(rows) + int(group.max()) + 1
+        graph = coo_matrix((np.ones(len(one), np.int8), (one, other)), shape=(size, size))
+        joined = connected_components(graph, directed=False)[1][: len(rows)]
+        images.loc[images.index[rows], "group"] = [f"{split} {k}" for k in joined]
+    return replace(scene, images=images)
 
 
 def check(scene: Scene, told: Told, by_classes: bool, of: Submitted | None) -> tuple[Cause, Cause]:
