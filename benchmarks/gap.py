@@ -164,7 +164,7 @@ def transformed(draw: np.random.Generator) -> World:
     if way == 0:
         x = 255 - x
     elif way == 1:
-        x = x[:, :, ::-1]
+        x = x[..., ::-1] if draw.random() < 0.5 else x[:, :, ::-1]
     elif way == 2:
         x = np.rot90(x, 1, axes=(1, 2))
     elif way == 3:

@@ -20,6 +20,7 @@ from pipeline.core.noise import Band
 
 # A gap outside of 95 % happens to every 20th submission; only one outside of 99 % asks for a cause.
 RARE = 0.01
+HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,9 @@ def diagnose(scene: Scene, of: Submitted | None, compared: Compared | None, aske
     priors = None if of is None or not len(of.test_TC) else gap_classes.estimate(scene, of)
     by_classes = False
     if priors is not None and priors.shifted and told.alarm:
-        by_classes = not gap_shift.tell(joined, gap_classes.matched(scene, priors)).alarm
+        after = gap_shift.tell(joined, gap_classes.matched(scene, priors))
+        # Fewer images alarm less easily: the difference itself must be gone, too.
+        by_classes = not after.alarm and after.strength <= HALF * told.strength
     causes = [
         *gap_leak.check(scene, told.alarm and not by_classes),
         *gap_shift.check(joined, told, by_classes, of),

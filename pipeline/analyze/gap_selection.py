@@ -51,17 +51,17 @@ def luck(scene: Scene, compared: Compared) -> float:
     unique, group_N = np.unique(scene.groups, return_inverse=True)
     generator = rng(scene.settings.seed, "over-selection", len(compared.oofs))
     resamplers = [metric.resampler(y_N, p_NC) for p_NC in compared.oofs]
-    inside, outside = [], []
-    for _ in range(DRAWS):
-        times = np.bincount(generator.integers(0, len(unique), len(unique)), minlength=len(unique))
-        drawn = times[group_N].astype(np.float64)
-        left = (drawn == 0).astype(np.float64)
-        if left.any():
-            inside.append([metric.sign * score(drawn[None])[0] for score in resamplers])
-            outside.append([metric.sign * score(left[None])[0] for score in resamplers])
-    if not inside:
+    drawn_BG = generator.integers(0, len(unique), (DRAWS, len(unique)))
+    times_BG = np.stack([np.bincount(drawn, minlength=len(unique)) for drawn in drawn_BG])
+    times_BG = times_BG[(times_BG == 0).any(axis=1)]
+    if not len(times_BG):
         return 0.0
-    return _lost(np.asarray(inside), np.asarray(outside))
+    inside_BN = times_BG[:, group_N].astype(np.float64)
+    outside_BN = (inside_BN == 0).astype(np.float64)
+    inside, outside = (
+        metric.sign * np.stack([score(w_BN) for score in resamplers], axis=1) for w_BN in (inside_BN, outside_BN)
+    )
+    return _lost(inside, outside)
 
 
 def _lost(inside_BA: Reals, outside_BA: Reals) -> float:

@@ -34,8 +34,9 @@ from pipeline.core import seeds
 Values = npt.NDArray[np.float64]
 Change = Callable[[Values], Values]
 
-# Share of the tell-tale difference that undoing a change must remove.
-REMOVED = 0.6
+# Share of the tell-tale difference that undoing a change must remove; less is enough for what no other mix
+# of images could look like (mirrored, negatives): there any other change makes the difference larger.
+REMOVED, REMOVED_PLAIN = 0.6, 0.45
 # Share of test images beyond the training images' middle 95 %: by chance 5 %.
 BEYOND = 0.5
 # Images nearer than this share of the distance to the 11th nearest one are taken to be of one group.
@@ -79,6 +80,11 @@ class Told:
     facts: shift.Shift | None
     thumbs: shift.Shift | None
     alarm: bool
+
+    @property
+    def strength(self) -> float:
+        """How far the larger AUC lies above .5."""
+        return max((s.auc for s in (self.facts, self.thumbs) if s is not None), default=0.5) - 0.5
 
     @property
     def words(self) -> str:
@@ -270,7 +276,7 @@ def _best_undone(scene: Scene, beyond: pd.DataFrame) -> tuple[_Change | None, fl
         undone = x.copy()
         undone[scene.is_test] = np.clip(change.undo(x[scene.is_test]), 0, WHITE)
         removed = 1 - _apart(scene, undone) / before
-        if removed >= REMOVED and removed > best[1]:
+        if removed >= (REMOVED if change.level else REMOVED_PLAIN) and removed > best[1]:
             best = (change, removed)
     return best[0], min(best[1], 1.0)
 
