@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
 .PHONY: help install env new all eda folds resample preview models train ablate infer refit learning-curve \
-	ensemble error-analysis score runs ui \
+	ensemble error-analysis score leaderboard pin-best final runs ui \
 	config du gc pin \
 	check test test-slow test-browser test-gpu lock clean
 
@@ -74,6 +74,15 @@ error-analysis: env  ## new submission against the best one: A=new.csv B=best.cs
 score: env  ## score submissions: FILE=… PUBLIC=0.71 PRIVATE=0.70 notes the host's; REVEAL=1 shows the demo's private
 	@$(PIPELINE) score $(if $(FILE),--file "$(FILE)") $(if $(PUBLIC),--public $(PUBLIC)) \
 		$(if $(PRIVATE),--private $(PRIVATE)) $(if $(REVEAL),--reveal) $(ARGS)
+
+leaderboard: env  ## out-of-fold against public scores, and why they differ: NAME=… looks into that submission
+	@$(PIPELINE) leaderboard $(if $(NAME),--name "$(NAME)") $(ARGS)
+
+pin-best: env  ## mark the best submission by hand: NAME=…, or NAME=none
+	@$(PIPELINE) pin-best --name "$(NAME)" $(ARGS)
+
+final: env  ## propose the submissions to select in the end: N=2
+	@$(PIPELINE) final $(if $(N),--n $(N)) $(ARGS)
 
 runs: env  ## table of finished experiments: score, interval, what differs
 	@$(PIPELINE) runs $(ARGS)

@@ -172,7 +172,9 @@ def transformed(draw: np.random.Generator) -> World:
     elif way == 4:
         x = np.stack([cv2.GaussianBlur(image, (9, 9), 3) for image in x])
     else:
-        x = np.stack([cv2.resize(cv2.resize(i, (8, 8)), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST) for i in x])
+        x = np.stack(
+            [cv2.resize(cv2.resize(i, (8, 8)), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST) for i in x]
+        )
     found.pixels[n:] = np.clip(x, 0, 255).astype(np.uint8)
     return found
 
@@ -203,7 +205,7 @@ def predict(found: World, plan: list[tuple[np.ndarray, np.ndarray]]) -> Submitte
             model.fit(x[train], found.labels[train])
             oof[np.ix_(valid, model.classes_)] += model.predict_proba(x[valid]) / len(models)
             test[:, model.classes_] += model.predict_proba(x[n:]) / len(models) / len(plan)
-    return Submitted(_rows(oof), _rows(test))
+    return Submitted(np.arange(n), _rows(oof), _rows(test))
 
 
 def _rows(p_NC: np.ndarray) -> np.ndarray:
@@ -235,17 +237,23 @@ def scene_of(found: World, plan: list[tuple[np.ndarray, np.ndarray]], seed: int)
 
 def noisy_arms(of: Submitted, draw: np.random.Generator, strength: float) -> list[np.ndarray]:
     """Runs that are equally good: the same predictions, each blurred by its own noise."""
-    logits = np.log(np.maximum(of.oof_NC, 1e-4))
+    logits = np.log(np.maximum(of.oof_KC, 1e-4))
     return [_rows(np.exp(logits + draw.normal(0, strength, logits.shape))) for _ in range(ARMS)]
 
 
-def diagnosed(kind: str, make: Callable[[np.random.Generator], World], seed: int) -> tuple[str, gap.Diagnosis]:
+def diagnosed(
+    kind: str, make: Callable[[np.random.Generator], World], seed: int
+) -> tuple[str, gap.Diagnosis]:
     """The first cause of one repetition, and everything else that was found."""
     draw = rng(seed, "gap benchmark", kind)
     found = make(draw)
     n = found.n_train
     state = int(draw.integers(2**31))
-    folds = KFold(FOLDS, shuffle=True, random_state=state) if found.by_image else GroupKFold(FOLDS, shuffle=True, random_state=state)
+    folds = (
+        KFold(FOLDS, shuffle=True, random_state=state)
+        if found.by_image
+        else GroupKFold(FOLDS, shuffle=True, random_state=state)
+    )
     plan = list(folds.split(np.zeros(n), groups=None if found.by_image else found.groups[:n]))
     of = predict(found, plan)
     scene = scene_of(found, plan, seed)
@@ -257,17 +265,17 @@ def diagnosed(kind: str, make: Callable[[np.random.Generator], World], seed: int
         best = int(np.argmax(scores))
         logits = np.log(np.maximum(of.test_TC, 1e-4))
         test = _rows(np.exp(logits + draw.normal(0, 2.0, logits.shape)))
-        of = Submitted(arms[best], test)
+        of = Submitted(of.rows_K, arms[best], test)
         names = tuple(f"run {k}" for k in range(ARMS))
-        compared = Compared(names, arms, ARMS, names[best])
+        compared = Compared(names, of.rows_K, arms, ARMS, names[best])
     elif kind.startswith("clean"):
-        few = [of.oof_NC, *noisy_arms(of, draw, 0.3)[:5]]
-        compared = Compared(tuple(f"run {k}" for k in range(6)), few, 6, "run 0")
+        few = [of.oof_KC, *noisy_arms(of, draw, 0.3)[:5]]
+        compared = Compared(tuple(f"run {k}" for k in range(6)), of.rows_K, few, 6, "run 0")
     size = TEST_GROUPS // 2
     public = np.isin(np.arange(len(test)) // COPIES, draw.permutation(len(test) // COPIES)[:size])
     asked = gap.Question(
         kind,
-        METRIC.score(found.labels[:n], of.oof_NC),
+        METRIC.score(found.labels[:n], of.oof_KC),
         METRIC.score(found.labels[n:][public], test[public]),
         size,
     )
@@ -292,7 +300,9 @@ PLANTED: dict[str, tuple[Callable[[np.random.Generator], World], tuple[str, ...]
 def main() -> None:
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     clean = int(sys.argv[2]) if len(sys.argv) > 2 else 100
-    print(f"{'planted':<28} {'right first':>12}  {'mean OOF':>8} {'public':>7}  {'s each':>6}  first otherwise")
+    print(
+        f"{'planted':<28} {'right first':>12}  {'mean OOF':>8} {'public':>7}  {'s each':>6}  first otherwise"
+    )
     for kind, (make, right) in PLANTED.items():
         count = (clean + 1) // 2 if kind.startswith("clean") else repetitions
         started = time.monotonic()

@@ -56,11 +56,13 @@ class Submitted:
     """Predictions of the submission that is looked into.
 
     Args:
-        oof_NC: out-of-fold probabilities of the training images, in their order.
+        rows_K: the training images that validate at all, ascending; with plain k-fold all of them.
+        oof_KC: their out-of-fold probabilities.
         test_TC: probabilities of the test images, in their order.
     """
 
-    oof_NC: Floats
+    rows_K: Ints
+    oof_KC: Floats
     test_TC: Floats
 
 

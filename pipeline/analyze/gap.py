@@ -40,7 +40,7 @@ class Question:
 
     @property
     def gap(self) -> float | None:
-        """public − OOF."""
+        """Public − OOF."""
         return None if self.oof is None or self.public is None else self.public - self.oof
 
 
@@ -112,9 +112,9 @@ def diagnose(scene: Scene, of: Submitted | None, compared: Compared | None, aske
 def _draws(scene: Scene, of: Submitted, asked: Question) -> Reals:
     return noise.gap_draws(
         scene.metric,
-        scene.labels,
-        of.oof_NC,
-        scene.groups,
+        scene.labels[of.rows_K],
+        of.oof_KC,
+        scene.groups[of.rows_K],
         asked.public_groups,
         scene.draws,
         scene.settings.seed,
@@ -135,11 +135,15 @@ def _noise(asked: Question, band: Band | None, p: float | None, other: bool) -> 
     if band is None or p is None:
         return Cause(NOISE, not other, "Nothing else was found.", how, "`make score FILE=… PUBLIC=…` first.")
     if p > RARE or other:
-        often = f"luck alone gives a gap as large in {100 * p:.0f} of 100 cases" if p >= 0.01 else "luck is not enough"
+        often = (
+            f"luck alone gives a gap as large in {100 * p:.0f} of 100 cases"
+            if p >= 0.01
+            else "luck is not enough"
+        )
         headline = f"Plain noise: {often}." if not other else f"Noise: {often}."
         answer = "Nothing to mend. Between submissions inside the band, trust the out-of-fold score."
         return Cause(NOISE, not other, headline, how, answer)
-    better = (band.middle < (asked.gap or 0.0))
+    better = band.middle < (asked.gap or 0.0)
     also = (
         " A test set is predicted by the mean of all fold models, which is often better than each of them is "
         "out of fold."

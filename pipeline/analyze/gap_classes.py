@@ -7,7 +7,7 @@ Black box shift estimation: Lipton et al. (2018), Detecting and Correcting for L
 Predictors, arXiv:1802.03916, solved with frequencies ≥ 0. It asks that images of one class look alike in
 train and test; whether they do is `gap_shift.py`'s question.
 
-Shape legend: N training images, T test images, C classes, B resamples, G groups.
+Shape legend: N training images, K of them with predictions, T test images, C classes, B resamples, G groups.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ def estimate(scene: Scene, of: Submitted) -> Priors:
     Where the test set's groups are not known, its images are taken to be as clustered as training's.
     """
     size = scene.space.n_classes
-    y_N = scene.labels
-    said_N, said_T = of.oof_NC.argmax(axis=1), of.test_TC.argmax(axis=1)
-    groups_N = np.unique(scene.groups, return_inverse=True)[1]
+    y_N = scene.labels[of.rows_K]
+    said_N, said_T = of.oof_KC.argmax(axis=1), of.test_TC.argmax(axis=1)
+    groups_N = np.unique(scene.groups[of.rows_K], return_inverse=True)[1]
     groups_T = np.unique(scene.images[scene.is_test]["group"].to_numpy(str), return_inverse=True)[1]
     known = int(groups_T.max()) + 1
     alike = _clustered(said_N, groups_N, size) if known == len(said_T) else 1.0
@@ -160,10 +160,9 @@ def check(scene: Scene, of: Submitted, priors: Priors, believed: bool) -> Cause:
     if not believed:
         told = f"Predicted classes are not as frequent as in training ({words}), but the images differ too."
         return Cause("label_shift", False, f"{told} Mend those first.", how, "See the transform mismatch.")
-    scores = scene.metric.resampler(scene.labels, of.oof_NC)
-    plain, shifted = (
-        float(scores(w[None])[0]) for w in (np.ones(len(scene.labels)), weights(scene, priors))
-    )
+    scores = scene.metric.resampler(scene.labels[of.rows_K], of.oof_KC)
+    like_test_K = weights(scene, priors)[of.rows_K]
+    plain, shifted = (float(scores(w[None])[0]) for w in (np.ones(len(like_test_K)), like_test_K))
     return Cause(
         "label_shift",
         True,

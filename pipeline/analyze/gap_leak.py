@@ -58,7 +58,9 @@ def kin(scene: Scene) -> Kin:
     images = scene.images
     names = list(zip(images["split"].astype(str), images["id"].astype(str), strict=True))
     place = {name: at for at, name in enumerate(names)}
-    first = images["sha256"].map(dict(zip(images["sha256"][::-1], range(len(images) - 1, -1, -1), strict=True)))
+    first = images["sha256"].map(
+        dict(zip(images["sha256"][::-1], range(len(images) - 1, -1, -1), strict=True))
+    )
     pairs = [np.stack([np.arange(len(images)), first.to_numpy(np.int64)], axis=1)]
     for found in twins.near_duplicates(images, scene.seen, scene.settings):
         at = [place[member] for member in found.members]
@@ -67,7 +69,9 @@ def kin(scene: Scene) -> Kin:
     n_train = len(scene.train)
     group_N = np.unique(scene.groups, return_inverse=True)[1].astype(np.int64)
     # Two kinds of link among training images: a shared group, and a shared set of copies.
-    hub = np.concatenate([group_N + n_train, np.unique(copies_M[:n_train], return_inverse=True)[1] + 2 * n_train])
+    hub = np.concatenate(
+        [group_N + n_train, np.unique(copies_M[:n_train], return_inverse=True)[1] + 2 * n_train]
+    )
     links = np.stack([np.tile(np.arange(n_train), 2), hub], axis=1)
     return Kin(copies_M, _joined(links, 3 * n_train)[:n_train])
 

@@ -5,7 +5,7 @@ were not drawn: what it loses there, beyond what every run loses, is what choosi
 Source: Tsamardinos, Greasidou & Borboudakis (2018), Bootstrapping the out-of-sample predictions for
 efficient and accurate cross-validation, doi:10.1007/s10994-018-5714-4 (BBC-CV).
 
-Shape legend: N training images, C classes, A runs, B resamples.
+Shape legend: N training images, K of them with predictions, C classes, A runs, B resamples.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipeline.analyze.causes import Cause, Scene
 from pipeline.core.formulas import Reals
 from pipeline.core.noise import Band
 from pipeline.core.seeds import rng
-from pipeline.core.types import Floats
+from pipeline.core.types import Floats, Ints
 
 # Share of the noise band's standard deviation from which luck of choosing is worth a word.
 MATTERS = 0.75
@@ -34,12 +34,14 @@ class Compared:
 
     Args:
         names: of the runs.
-        oofs: (N, C) out-of-fold probabilities of each, same rows; perhaps not of all.
+        rows_K: the training images that they all answer.
+        oofs: (K, C) their out-of-fold probabilities; perhaps not of all runs.
         total: how many there were in all, ≥ len(names).
         chosen: the name of the one that was submitted.
     """
 
     names: tuple[str, ...]
+    rows_K: Ints
     oofs: Sequence[Floats]
     total: int
     chosen: str
@@ -47,10 +49,10 @@ class Compared:
 
 def luck(scene: Scene, compared: Compared) -> float:
     """How much of the best run's score, in the metric's good direction, comes from being chosen."""
-    metric, y_N = scene.metric, scene.labels
-    unique, group_N = np.unique(scene.groups, return_inverse=True)
+    metric, y_N = scene.metric, scene.labels[compared.rows_K]
+    unique, group_N = np.unique(scene.groups[compared.rows_K], return_inverse=True)
     generator = rng(scene.settings.seed, "over-selection", len(compared.oofs))
-    resamplers = [metric.resampler(y_N, p_NC) for p_NC in compared.oofs]
+    resamplers = [metric.resampler(y_N, p_KC) for p_KC in compared.oofs]
     drawn_BG = generator.integers(0, len(unique), (DRAWS, len(unique)))
     times_BG = np.stack([np.bincount(drawn, minlength=len(unique)) for drawn in drawn_BG])
     times_BG = times_BG[(times_BG == 0).any(axis=1)]
@@ -59,7 +61,8 @@ def luck(scene: Scene, compared: Compared) -> float:
     inside_BN = times_BG[:, group_N].astype(np.float64)
     outside_BN = (inside_BN == 0).astype(np.float64)
     inside, outside = (
-        metric.sign * np.stack([score(w_BN) for score in resamplers], axis=1) for w_BN in (inside_BN, outside_BN)
+        metric.sign * np.stack([score(w_BN) for score in resamplers], axis=1)
+        for w_BN in (inside_BN, outside_BN)
     )
     return _lost(inside, outside)
 
@@ -80,7 +83,9 @@ def check(scene: Scene, compared: Compared | None, gap: float | None, band: Band
     if compared is None or len(compared.oofs) < 2 or band is None:
         told = "Hardly anything was compared on these folds, so nothing can have been chosen for its luck."
         return Cause("over_selection", False, told, how, "Nothing to do.")
-    scores = [scene.metric.sign * scene.metric.score(scene.labels, p_NC) for p_NC in compared.oofs]
+    scores = [
+        scene.metric.sign * scene.metric.score(scene.labels[compared.rows_K], p_KC) for p_KC in compared.oofs
+    ]
     place = 1 + sum(s > scores[compared.names.index(compared.chosen)] for s in scores)
     lost = luck(scene, compared)
     many = f"{compared.total} runs were compared on these folds"

@@ -27,7 +27,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from pipeline.analyze import shift
 from pipeline.analyze.causes import Cause, Scene, Submitted, in_units_of_score
-from pipeline.analyze.gap_leak import MOST_IMAGES, looked_up, pixels, plan_rows, right_by_lookup
+from pipeline.analyze.gap_leak import MOST_IMAGES, looked_up, pixels, plan_rows
 from pipeline.analyze.report import percent
 from pipeline.core import seeds
 
@@ -156,7 +156,9 @@ def check(scene: Scene, told: Told, by_classes: bool, of: Submitted | None) -> t
         return tuple(Cause(k, False, why, h, "") for k, h in (("transform", both), ("covariate_shift", how)))  # type: ignore[return-value]
     if not told.alarm:
         alike = f"Test images look like training images ({told.words})."
-        none = Cause("transform", False, "No sign that test images were stored otherwise.", both, "Nothing to do.")
+        none = Cause(
+            "transform", False, "No sign that test images were stored otherwise.", both, "Nothing to do."
+        )
         return none, Cause("covariate_shift", False, alike, how, "Nothing to do.")
     transform = _transform(scene, both)
     if transform.found:
@@ -250,7 +252,12 @@ def _levels(scene: Scene) -> list[_Change]:
     off = there - here
     factor = there / here if here > 0 and there > 0 else 1.0
     return [
-        _Change(f"{'brighter' if off > 0 else 'darker'} by {abs(off):.0f} of 255", lambda y: y - off, lambda y: y + off, True),
+        _Change(
+            f"{'brighter' if off > 0 else 'darker'} by {abs(off):.0f} of 255",
+            lambda y: y - off,
+            lambda y: y + off,
+            True,
+        ),
         _Change(f"{factor:.2f} times as bright", lambda y: y / factor, lambda y: y * factor, True),
         _Change(
             f"of {ratio:.2f} times the contrast",
@@ -322,7 +329,9 @@ def _covariate(scene: Scene, told: Told, how: str, of: Submitted | None) -> Caus
     top = strongest.table.head(3).to_dict("records")
     facts = ", ".join(f"{r['fact']} {r['train']:.4g} → {r['test']:.4g}" for r in top)
     effect = None if of is None else _weighted(scene, strongest.on == "facts", of)
-    expected = "" if effect is None else f" Weighing training images like test images moves OOF by {effect:+.3f}."
+    expected = (
+        "" if effect is None else f" Weighing training images like test images moves OOF by {effect:+.3f}."
+    )
     return Cause(
         "covariate_shift",
         True,
@@ -345,9 +354,9 @@ def _weighted(scene: Scene, by_facts: bool, of: Submitted) -> float:
     told = shift.tell(scene.images, x_ND, scene.settings.seed)
     is_test_S = scene.is_test[told.rows_S]
     model = LogisticRegression().fit(told.score_S[:, None], is_test_S)
-    rows = told.rows_S[~is_test_S]
-    odds = np.exp(model.decision_function(told.score_S[~is_test_S, None]))
+    rows, at_K, at_S = np.intersect1d(of.rows_K, told.rows_S[~is_test_S], return_indices=True)
+    odds = np.exp(model.decision_function(told.score_S[~is_test_S, None]))[at_S]
     weight = np.minimum(odds / odds.mean(), MOST_WEIGHT)
-    scores = scene.metric.resampler(scene.labels[rows], of.oof_NC[rows])
+    scores = scene.metric.resampler(scene.labels[rows], of.oof_KC[at_K])
     plain, shifted = (float(scores(w[None])[0]) for w in (np.ones(len(rows)), weight))
     return shifted - plain

@@ -95,11 +95,15 @@ def _safest(field: Field, scored: Sequence[Entry]) -> Pick:
     kept = sound or list(scored)
     first = max(kept, key=field.floor)
     end = "low" if field.higher_is_better else "high"
-    why = [f"safest: the {end} end of its OOF interval, {abs(field.floor(first)):.4f}, is the best of {len(kept)}"]
+    why = [
+        f"safest: the {end} end of its OOF interval, {abs(field.floor(first)):.4f}, is the best of {len(kept)}"
+    ]
     if first.public is None:
         why.append("it has no public score yet that could contradict it")
     elif sound:
-        why.append(f"its public score {first.public:.4f} is where its OOF score {first.oof:.4f} lets expect it")
+        why.append(
+            f"its public score {first.public:.4f} is where its OOF score {first.oof:.4f} lets expect it"
+        )
     else:
         why.append("every public score lies off its OOF score by more than luck: run make leaderboard first")
     dropped = [e.name for e in scored if e not in kept and field.floor(e) > field.floor(first)]
