@@ -129,8 +129,8 @@ def _p_value(draws_B: Reals, gap: float) -> float:
 
 def _noise(asked: Question, band: Band | None, p: float | None, other: bool) -> Cause:
     how = (
-        f"Drew public sets of {asked.public_groups} groups from the out-of-fold predictions, and looked how far "
-        "their score lies from that of all training groups."
+        f"Drew public sets of {asked.public_groups} groups from the out-of-fold predictions, and looked how "
+        "far their score lies from that of all training groups."
     )
     if band is None or p is None:
         return Cause(NOISE, not other, "Nothing else was found.", how, "`make score FILE=… PUBLIC=…` first.")

@@ -166,8 +166,8 @@ def check(scene: Scene, of: Submitted, priors: Priors, believed: bool) -> Cause:
     return Cause(
         "label_shift",
         True,
-        f"Classes are not as frequent as in training, {percent(priors.apart)} of the test set apart: {words}. "
-        f"With these frequencies the out-of-fold score is {shifted:.4f} instead of {plain:.4f}.",
+        f"Classes are not as frequent as in training, {percent(priors.apart)} of the test set apart: "
+        f"{words}. With these frequencies the out-of-fold score is {shifted:.4f} instead of {plain:.4f}.",
         how,
         "Compare submissions by the re-weighted score, and correct predictions for the new frequencies "
         "(prior correction); do not resample to the old ones.",

@@ -263,8 +263,8 @@ def _duplicates(scene: Scene, found: Kin, copies: _Copies) -> Cause:
         return Cause(
             "duplicates",
             True,
-            f"{plural(int(seen_T.sum()), 'test image')} ({percent(share)}) are copies of training images: the "
-            "model has seen their answers, and the leaderboard flatters it there.",
+            f"{plural(int(seen_T.sum()), 'test image')} ({percent(share)}) are copies of training images: "
+            "the model has seen their answers, and the leaderboard flatters it there.",
             how,
             "Read the competition's rules before you use it; do not read the gain as skill.",
             in_units_of_score(scene.metric, share * copies.wrong),

@@ -1,4 +1,4 @@
-"""Do test images look different: stored or decoded in another way, or a different mix of things?
+"""Whether test images look different: stored or decoded otherwise, or a different mix of things.
 
 Owns telling a *transform mismatch* (one change that was made to every test image) from a *covariate
 shift* (other kinds of images, or other shares of them). Does not own telling train from test
@@ -195,8 +195,8 @@ def _transform(scene: Scene, how: str) -> Cause:
             "transform",
             True,
             f"{percent(top['share'])} of test images lie beyond the training images in {top['fact']} (median "
-            f"{top['train']:.4g} in training, {top['test']:.4g} in test; 5 % would by chance): they were stored, "
-            "resized or decoded otherwise.",
+            f"{top['train']:.4g} in training, {top['test']:.4g} in test; 5 % would by chance): they were "
+            "stored, resized or decoded otherwise.",
             how,
             answer,
         )
@@ -335,8 +335,8 @@ def _covariate(scene: Scene, told: Told, how: str, of: Submitted | None) -> Caus
     return Cause(
         "covariate_shift",
         True,
-        f"Test images are of other kinds, or other shares of them ({told.words}). Most telling, train → test: "
-        f"{facts}.{expected}",
+        f"Test images are of other kinds, or other shares of them ({told.words}). Most telling, train → "
+        f"test: {facts}.{expected}",
         how,
         "Look at section Shift of `make eda`; collect or oversample training images like the test images "
         "(`resample.method=over`), or cover the difference by a stronger `augment.policy`. Validate on "
@@ -348,7 +348,7 @@ def _covariate(scene: Scene, told: Told, how: str, of: Submitted | None) -> Caus
 def _weighted(scene: Scene, by_facts: bool, of: Submitted) -> float:
     """Score of the training images weighed by the odds that they are test images, less the plain one.
 
-    Source: Sugiyama et al. (2007), Covariate Shift Adaptation by Importance Weighted Cross Validation, JMLR 8.
+    Source: Sugiyama et al. (2007), Covariate Shift Adaptation by Importance Weighted Cross Validation.
     """
     x_ND = shift.spread_out(scene.looks) if by_facts else pixels(scene.seen.thumbs_NTT3)
     told = shift.tell(scene.images, x_ND, scene.settings.seed)

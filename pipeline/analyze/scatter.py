@@ -19,7 +19,7 @@ HEIGHT = 330.0
 
 @dataclass(frozen=True)
 class Dot:
-    """One submission: its number in the table, OOF score with interval, public score, inside the band or not."""
+    """One submission: its number in the table, its scores, and whether its gap is luck."""
 
     label: str
     name: str

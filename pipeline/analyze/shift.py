@@ -120,7 +120,7 @@ def tell(images: pd.DataFrame, x_ND: Values, seed: int) -> Told:
     at = _sample(images, seed)
     chosen = images.iloc[at]
     # Twice the same column: for a single one Ridge drops the second axis.
-    y_N2 = (chosen["split"] == "test").to_numpy(np.float64)[:, None].repeat(2, axis=1)
+    y_N2 = (chosen["split"] == "test").to_numpy().astype(np.float64)[:, None].repeat(2, axis=1)
     score_N2 = _out_of_fold(_reduced(x_ND[at]), y_N2, chosen["group"].to_numpy(str), seed)
     return Told(float(_aucs(y_N2, score_N2)[0]), at, score_N2[:, 0])
 

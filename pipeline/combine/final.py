@@ -95,9 +95,7 @@ def _safest(field: Field, scored: Sequence[Entry]) -> Pick:
     kept = sound or list(scored)
     first = max(kept, key=field.floor)
     end = "low" if field.higher_is_better else "high"
-    why = [
-        f"safest: the {end} end of its OOF interval, {abs(field.floor(first)):.4f}, is the best of {len(kept)}"
-    ]
+    why = [f"safest: the {end} end of its OOF interval, {abs(field.floor(first)):.4f}, is the best"]
     if first.public is None:
         why.append("it has no public score yet that could contradict it")
     elif sound:

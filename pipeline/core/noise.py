@@ -70,9 +70,9 @@ def gap_draws(
         seed: of the resamples.
     """
     here = len(np.unique(groups_N))
-    public_B = _scores(metric, y_N, (p_NC,), groups_N, public_groups, draws, (seed, "public"))[0]
-    own_B = _scores(metric, y_N, (p_NC,), groups_N, here, draws, (seed, "own"))[0]
-    return public_B - own_B
+    public_B: Reals = _scores(metric, y_N, (p_NC,), groups_N, public_groups, draws, (seed, "public"))[0]
+    own_B: Reals = _scores(metric, y_N, (p_NC,), groups_N, here, draws, (seed, "own"))[0]
+    return np.asarray(public_B - own_B)
 
 
 def band_of(draws_B: Reals, public_groups: int) -> Band:
@@ -87,7 +87,8 @@ def band_of_interval(low: float, high: float, groups: int, public_groups: int) -
     The standard error of a score falls with the square root of the number of groups.
 
     Args:
-        low, high: the interval of the OOF score.
+        low: lower end of the OOF score's interval.
+        high: its upper end.
         groups: how many groups it rests on, ≥ 1.
         public_groups: groups of the public set, ≥ 1.
     """

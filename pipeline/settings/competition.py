@@ -122,7 +122,7 @@ class CompetitionSettings(Section):
     )
     public_share: float | None = fact(
         None,
-        "share of the test images behind the public score, as the host says; None: not known",
+        "share of the test images behind the public score, as the host says; None: unknown",
         gt=0,
         le=1,
     )

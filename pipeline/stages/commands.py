@@ -244,7 +244,6 @@ def _leaderboard(ctx: Context, options: Options) -> None:
 
 def _final(ctx: Context, options: Options) -> None:
     """Which submissions to select in the end."""
-    refuse_unread(ctx.settings, [Need("data", ctx.settings)], ctx.graph, finals.READS)
     if options.n < 1:
         raise DataError(f"N={options.n}: at least one submission must be selected", remedy="make final N=2")
     for line in finals.proposal(ctx.settings, _of_metric(ctx), ctx.store, ctx.need("data"), options.n):

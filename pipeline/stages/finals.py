@@ -19,8 +19,6 @@ from pipeline.stages import host, load, standing
 from pipeline.stages.registry import Need
 from pipeline.stages.submission import LEDGER
 
-READS = ("competition", "statistics")
-
 
 def leaderboard_need(
     settings: Settings, entries: Sequence[Entry], store: Store, data: Artifact, name: str

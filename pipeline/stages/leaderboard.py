@@ -19,6 +19,7 @@ from pipeline.analyze.survey import survey
 from pipeline.combine import leaderboard
 from pipeline.combine.leaderboard import Entry
 from pipeline.core import metrics
+from pipeline.core.noise import Band
 from pipeline.core.types import FoldPlan, Ints, Samples, positions
 from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
@@ -79,7 +80,7 @@ def _entries(job: Job) -> list[Entry]:
     return [e for e in read if (e.competition, e.metric) == (config.name, metric)]
 
 
-def _row(entry: Entry, bands: dict[str, standing.Band]) -> standings.Row:
+def _row(entry: Entry, bands: dict[str, Band]) -> standings.Row:
     return standings.Row(
         entry.name,
         entry.kind,

@@ -135,7 +135,7 @@ def reach(
             return 0.0
         # Of one public score: no error of the OOF score is in a difference of two public scores.
         sd = float(np.mean(np.abs(widths))) / (2 * REACH_95) * (groups / public) ** 0.5
-        return REACH_95 * sd * (2 * (1 - SHARED)) ** 0.5
+        return float(REACH_95 * sd * (2 * (1 - SHARED)) ** 0.5)
 
     return of
 
