@@ -144,7 +144,7 @@ def test_damage_is_told_at_once_by_line_and_left_alone(path):
     text = "\n".join(error.value.faults)
     for fault in (
         "line 2: oof 'abc' is no number",
-        "line 2: kind 'memb' is none of member, blend, outside",
+        "line 2: kind 'memb' is none of member, blend, refit, outside",
         "line 3: oof 'nan' is no number",
         "line 3: looks '-1' is no count",
         "line 3: created 'soon:00:00+00:00' is no date",
