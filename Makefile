@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
 .PHONY: help install env new all eda folds resample preview models train ablate infer refit learning-curve \
-	ensemble error-analysis score validate submit reproduce runs ui \
+	ensemble error-analysis score leaderboard pin-best final validate submit reproduce runs ui \
 	config du gc pin \
 	check test test-slow test-browser test-gpu lock clean
 
@@ -83,6 +83,15 @@ submit: env  ## validate FILE=…, compare with the best, ask, hand in: MESSAGE=
 
 reproduce: env  ## rebuild FILE=… from its provenance, and compare: SCRATCH=1 reuses nothing, ANYWAY=1 with other keys
 	@$(PIPELINE) reproduce --file "$(FILE)" $(if $(SCRATCH),--scratch) $(if $(ANYWAY),--anyway) $(ARGS)
+
+leaderboard: env  ## out-of-fold against public scores, and why they differ: NAME=… looks into that submission
+	@$(PIPELINE) leaderboard $(if $(NAME),--name "$(NAME)") $(ARGS)
+
+pin-best: env  ## mark the best submission by hand: NAME=…, or NAME=none
+	@$(PIPELINE) pin-best --name "$(NAME)" $(ARGS)
+
+final: env  ## propose the submissions to select in the end: N=2
+	@$(PIPELINE) final $(if $(N),--n $(N)) $(ARGS)
 
 runs: env  ## table of finished experiments: score, interval, what differs
 	@$(PIPELINE) runs $(ARGS)

@@ -32,6 +32,9 @@ COMMANDS = {
     "validate": "check any CSV against the host's sample, and mend its form",
     "submit": "validate, compare with the best, ask, and hand in",
     "reproduce": "rebuild a submission from its provenance, and compare",
+    "leaderboard": "out-of-fold against public scores, and what lies behind the gap",
+    "pin-best": "mark the best submission by hand",
+    "final": "propose the submissions to select in the end",
     "runs": "table of finished experiments",
     "config": "resolved settings and where each came from",
     "du": "disk space by kind of result",
@@ -88,6 +91,16 @@ def parser() -> argparse.ArgumentParser:
         if name == "error-analysis":
             one.add_argument("--a", help="the new host-format CSV")
             one.add_argument("--b", help="the CSV to compare it with")
+        if name == "leaderboard":
+            one.add_argument(
+                "--name", default="", help="the submission whose gap is looked into; else the best"
+            )
+        if name == "pin-best":
+            one.add_argument(
+                "--name", required=True, help="a submission of the ledger; none: take the mark away"
+            )
+        if name == "final":
+            one.add_argument("--n", type=int, default=2, help="how many the host lets one select")
         if name == "models":
             one.add_argument("--names", default="", help='e.g. "resnet18 vgg16"; without it: configs/model/*')
         if name == "ablate":

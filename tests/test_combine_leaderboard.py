@@ -198,3 +198,82 @@ def test_a_ledger_that_is_held_is_told(path, monkeypatch):
         leaderboard.add(path, LITE0)
     fill(path, LITE0)
     assert len(leaderboard.read(path)) == 2
+
+
+def scored(name, oof, public, **more):
+    return replace(SCORED, name=name, key=name, oof=oof, public=public, **more)
+
+
+def within(width):
+    return lambda one, other: width
+
+
+def test_within_the_noise_oof_decides_and_it_says_so():
+    high, sound = scored("high", 0.60, 0.72), scored("sound", 0.65, 0.71)
+    found = leaderboard.choose((high, sound), reach=within(0.02))
+    assert found.entry == sound and "OOF score decides" in found.why and "high" in found.why
+    beyond = leaderboard.choose((high, sound), reach=within(0.005))
+    assert beyond.entry == high and "more than noise" in beyond.why
+    asked = leaderboard.choose((high, sound), by="oof", reach=within(0.0))
+    assert asked.entry == sound
+
+
+def test_a_row_of_another_kind_of_score_never_competes():
+    """0.99 is an OOF score: without a public score it says nothing beside public ones."""
+    flattered, public = scored("flattered", 0.99, None), scored("public", 0.5, 0.6)
+    assert leaderboard.choose((flattered, public), reach=within(9.0)).entry == public
+    outside = scored("outside", None, 0.7, kind="outside")
+    found = leaderboard.choose((outside, public), reach=within(9.0))
+    assert found.entry == outside and "no OOF score to decide by" in found.why
+
+
+def test_losses_and_ties_within_noise():
+    one, two = scored("one", 0.40, 0.50), scored("two", 0.39, 0.51)
+    assert leaderboard.choose((one, two), higher_is_better=False, reach=within(0.02)).entry == two
+    assert leaderboard.choose((one, two), higher_is_better=False, reach=within(0.0)).entry == one
+    equal = (scored("first", 0.5, 0.6), scored("later", 0.5, 0.6))
+    assert leaderboard.choose(equal, reach=within(0.0)).entry.name == "first"
+
+
+def test_a_pin_wins_and_is_kept_moved_and_taken_away(path):
+    fill(path, PROBE, LITE0)
+    leaderboard.record_score(path, "lite0", public=0.9)
+    leaderboard.pin(path, "probe", "mask")
+    entries = leaderboard.read(path)
+    found = leaderboard.choose(entries)
+    assert found.entry.name == "probe" and "pinned" in found.why
+    assert leaderboard.best(entries, by="oof").name == "lite0", "asked for, OOF alone decides"
+    assert leaderboard.choose(entries, excluding="probe").entry.name == "lite0"
+    fill(path, PROBE)
+    assert leaderboard.best(leaderboard.read(path)).name == "probe", "writing it anew keeps the mark"
+    leaderboard.pin(path, "lite0", "mask")
+    assert [e.pinned for e in leaderboard.read(path)] == [True, False]
+    leaderboard.pin(path, None, "mask")
+    assert not any(e.pinned for e in leaderboard.read(path))
+    with pytest.raises(DataError, match="did you mean probe"):
+        leaderboard.pin(path, "prob", "mask")
+    with pytest.raises(DataError, match="no submission 'probe' of other"):
+        leaderboard.pin(path, "probe", "other")
+
+
+def test_a_former_result_loses_its_pin(path):
+    fill(path, PROBE)
+    leaderboard.record_score(path, "probe", public=0.7)
+    leaderboard.pin(path, "probe", "mask")
+    fill(path, replace(PROBE, key="99998888"))
+    assert not any(e.pinned for e in leaderboard.read(path))
+
+
+def test_two_pins_and_words_that_are_none_are_told_by_line(path):
+    fill(path, PROBE, LITE0, replace(SCORED, name="other", competition="pets"))
+    for name, competition in (("probe", "mask"), ("other", "pets")):
+        leaderboard.pin(path, name, competition)
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    path.write_text("\n".join(line + "pinned" if line.startswith("lite0") else line for line in lines))
+    with pytest.raises(DataError) as caught:
+        leaderboard.read(path)
+    assert caught.value.faults == ("line 4: best again for mask, first on line 2",)
+    path.write_text(text.replace("pinned", "yes"))
+    with pytest.raises(DataError, match="neither empty nor 'pinned'"):
+        leaderboard.read(path)

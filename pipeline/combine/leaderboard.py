@@ -25,6 +25,8 @@ from pipeline.record.digests import write_atomic
 KINDS = ("member", "blend", "refit", "outside")
 NUMBERS = ("oof", "oof_low", "oof_high", "public", "private")
 LOCK_SECONDS = 30.0
+# An optional column: at most one line of a competition holds the word.
+PIN, PINNED = "best", "pinned"
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ class Entry:
         """Whether its file was overwritten by a later result of the same name; see `add`."""
         return self.name.endswith(_former_mark(self.key))
 
+    @property
+    def pinned(self) -> bool:
+        """Whether a person marked it as the best of its competition."""
+        return (PIN, PINNED) in self.extra
+
 
 COLUMNS = tuple(f.name for f in fields(Entry) if f.name != "extra")
 
@@ -90,6 +97,7 @@ def read(path: Path) -> tuple[Entry, ...]:
         if entry.name in first:
             faults.append(f"line {line}: name {entry.name!r} again, first on line {first[entry.name]}")
         first.setdefault(entry.name, line)
+    faults += _pin_faults(entries, table.lines)
     if faults:
         raise DataError(
             f"{path.name}: {len(faults)} faults", faults, "mend these lines; an empty cell means not known"
@@ -119,7 +127,7 @@ def add(path: Path, entry: Entry) -> None:
             return [*others, _merged(old, entry)]
         if old.public is None and old.private is None and not old.looks:
             return [*others, entry]
-        former = replace(old, name=old.name + _former_mark(old.key))
+        former = _marked(replace(old, name=old.name + _former_mark(old.key)), False)
         return [*(e for e in others if e.name != former.name), former, entry]
 
     _rewrite(path, change)
@@ -162,31 +170,120 @@ def record_score(
     _rewrite(path, change)
 
 
+def pin(path: Path, name: str | None, competition: str) -> None:
+    """Mark a competition's best submission by hand, in the column `best`; None takes the mark away.
+
+    Raises:
+        DataError: no such submission of this competition, or the ledger is damaged.
+        StorageError: another process holds the ledger.
+    """
+
+    def change(entries: tuple[Entry, ...]) -> list[Entry]:
+        names = [e.name for e in entries if e.competition == competition and not e.former]
+        if name is not None and name not in names:
+            hint = nearest(name, names) or f"it knows: {', '.join(names) or 'nothing yet'}"
+            raise DataError(f"{path.name}: no submission {name!r} of {competition}", remedy=hint)
+        return [
+            _marked(e, e.name == name) if e.competition == competition and (e.pinned or e.name == name) else e
+            for e in entries
+        ]
+
+    _rewrite(path, change)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best submission, and by which rule.
+
+    Args:
+        entry: its line.
+        why: in a sentence.
+    """
+
+    entry: Entry
+    why: str
+
+
+def choose(
+    entries: Sequence[Entry],
+    by: Literal["public", "oof"] = "public",
+    excluding: str | None = None,
+    higher_is_better: bool = True,
+    reach: Callable[[Entry, Entry], float] | None = None,
+) -> Choice | None:
+    """The best submission; of equals the earliest. Former results do not count.
+
+    Rows are compared by one kind of score only: a public score is never held against an OOF score.
+
+    Args:
+        entries: as `read` gives them; hand over only those of one metric and competition.
+        by: "public": the pinned one; else among those with a public score, or by OOF when there are none.
+            "oof": by OOF alone.
+        excluding: this one does not count.
+        higher_is_better: False for losses.
+        reach: how far two public scores may lie apart by luck; those that lie no further below the
+            highest are told apart by OOF, where they have one. None: every difference counts.
+    """
+    others = [e for e in entries if e.name != excluding and not e.former]
+    sign = 1 if higher_is_better else -1
+    seen = [e for e in others if e.public is not None]
+    pinned = [e for e in others if e.pinned]
+    if by == "public" and pinned:
+        return Choice(pinned[0], "it is pinned (make pin-best)")
+    if by == "oof" or not seen:
+        known = [e for e in others if e.oof is not None]
+        why = "its OOF score is the best" + ("" if by == "oof" else "; no public score is known")
+        return Choice(max(known, key=lambda e: sign * (e.oof or 0.0)), why) if known else None
+    top = max(seen, key=lambda e: sign * (e.public or 0.0))
+    alike = [top] if reach is None else [e for e in seen if _apart(top, e) <= reach(top, e)]
+    if len(alike) < 2:
+        return Choice(top, "its public score is the best" + (", by more than noise" if reach else ""))
+    rest = len(alike) - 1
+    same = f"{rest} other{'s lie' if rest > 1 else ' lies'} within the noise of the public set"
+    if top.oof is None:
+        return Choice(top, f"its public score is the best; {same}, but it has no OOF score to decide by")
+    found = max((e for e in alike if e.oof is not None), key=lambda e: sign * (e.oof or 0.0))
+    if found is top:
+        return Choice(top, f"its public score is the best; {same}, and its OOF score is the best of them")
+    return Choice(found, f"its OOF score decides: {top.name} has the best public score, but {same}")
+
+
 def best(
     entries: Sequence[Entry],
     by: Literal["public", "oof"] = "public",
     excluding: str | None = None,
     higher_is_better: bool = True,
 ) -> Entry | None:
-    """The best submission by one kind of score; of equals the earliest. Former results do not count.
+    """The line that `choose` finds, every difference of public scores counted."""
+    found = choose(entries, by, excluding, higher_is_better)
+    return found.entry if found else None
 
-    Args:
-        entries: as `read` gives them; hand over only those of one metric.
-        by: "public": among those with a public score, or by OOF when there are none; "oof": by OOF.
-            A public score is never held against an OOF score.
-        excluding: this one does not count.
-        higher_is_better: False for losses.
-    """
-    others = [e for e in entries if e.name != excluding and not e.former]
-    kinds: list[Callable[[Entry], float | None]] = [lambda e: e.oof]
-    if by == "public":
-        kinds.insert(0, lambda e: e.public)
-    for score in kinds:
-        scored = [(s, e) for e in others if (s := score(e)) is not None]
-        if scored:
-            sign = 1 if higher_is_better else -1
-            return max(scored, key=lambda pair: sign * pair[0])[1]
-    return None
+
+def _apart(one: Entry, other: Entry) -> float:
+    assert one.public is not None and other.public is not None, "both have public scores"
+    return abs(one.public - other.public)
+
+
+def _marked(entry: Entry, pinned: bool) -> Entry:
+    rest = tuple((column, text) for column, text in entry.extra if column != PIN)
+    return replace(entry, extra=(*rest, (PIN, PINNED)) if pinned else rest)
+
+
+def _pin_faults(entries: Sequence[Entry], lines: Sequence[int]) -> list[str]:
+    """Words in the column `best` that are no mark, and second marks of one competition."""
+    faults: list[str] = []
+    first: dict[str, int] = {}
+    for entry, line in zip(entries, lines, strict=True):
+        said = dict(entry.extra).get(PIN, "")
+        if said not in ("", PINNED):
+            faults.append(f"line {line}: {PIN} {said!r} is neither empty nor {PINNED!r}")
+        if entry.pinned and entry.competition in first:
+            faults.append(
+                f"line {line}: {PIN} again for {entry.competition}, first on line {first[entry.competition]}"
+            )
+        if entry.pinned:
+            first.setdefault(entry.competition, line)
+    return faults
 
 
 def _former_mark(key: str) -> str:

@@ -137,6 +137,12 @@ class CompetitionSettings(Section):
     label_patches: str | None = fact(
         None, "CSV of id, attribute, value, reason, relative to `root`: corrects training labels"
     )
+    public_share: float | None = fact(
+        None,
+        "share of the test images behind the public score, as the host says; None: unknown",
+        gt=0,
+        le=1,
+    )
     patch_scoring: bool = fact(False, "patches correct the labels that score, too: scores change meaning")
     metric: str = fact(
         "macro_f1", "headline metric of pipeline/core/metrics.py, or module:function of the current folder"

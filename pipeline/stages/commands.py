@@ -21,12 +21,14 @@ from pipeline.settings import ablate
 from pipeline.settings.load import Settings
 from pipeline.stages import (
     arms,
+    finals,
     host,
     hostscore,
     housekeeping,
     load,
     reproduce,
     runs,
+    standing,
     submission,
     submit,
     summary,
@@ -39,7 +41,7 @@ from pipeline.stages.scoring import SCORED
 
 Options = argparse.Namespace
 # Commands that need no result to stay where it is; `make gc` waits for all others.
-LOOKS = ("new", "runs", "config", "du", "gc", "pin")
+LOOKS = ("new", "pin-best", "runs", "config", "du", "gc", "pin")
 PARTIAL = "no submission: only folds {folds} are trained; leave out train.folds for all"
 
 
@@ -171,13 +173,14 @@ def _compare(ctx: Context, new: Path, old: Path | None) -> Artifact:
     if old is None:
         here = [e for e in entries if _csv(ctx, e).is_file()]
         itself = next((e.name for e in here if _csv(ctx, e).samefile(new)), "") if new.is_file() else ""
-        best = leaderboard.best(here, excluding=itself, higher_is_better=metric.higher_is_better)
+        best = standing.best(ctx.settings, here, ctx.store, ctx.need("data"), excluding=itself)
         if best is None:
             raise DataError(
                 f"{new.name}: the ledger holds no other submission to compare it with",
                 remedy="make infer another experiment, or name one: make error-analysis B=best.csv",
             )
-        old = _csv(ctx, best)
+        ctx.say(f"compared with {best.entry.name}: {best.why}")
+        old = _csv(ctx, best.entry)
     for path in (new, old):
         if not path.is_file():
             raise DataError(f"{path}: no such file", remedy="give a host-format CSV")
@@ -230,6 +233,39 @@ def _unscored(ctx: Context, again: bool) -> list[Path]:
     metric = metric_of(ctx.settings.config.competition.metric).name
     entries = [e for e in _entries(ctx) if e.metric == metric and (again or e.public is None)]
     return [_csv(ctx, e) for e in entries if _csv(ctx, e).is_file()]
+
+
+def _leaderboard(ctx: Context, options: Options) -> None:
+    """The ledger against the host, and why the two differ."""
+    entries = _of_metric(ctx)
+    if not entries:
+        raise DataError("the ledger holds no submission of this competition", remedy="make infer first")
+    need = finals.leaderboard_need(ctx.settings, entries, ctx.store, ctx.need("data"), options.name)
+    ctx.check(need)
+    _report(ctx, ctx.get(need))
+
+
+def _final(ctx: Context, options: Options) -> None:
+    """Which submissions to select in the end."""
+    if options.n < 1:
+        raise DataError(f"N={options.n}: at least one submission must be selected", remedy="make final N=2")
+    for line in finals.proposal(ctx.settings, _of_metric(ctx), ctx.store, ctx.need("data"), options.n):
+        ctx.say(line)
+
+
+def _pin_best(ctx: Context, options: Options) -> None:
+    """Mark the best submission by hand, or take the mark away."""
+    if not options.name.strip():
+        raise DataError("NAME is missing", remedy="make pin-best NAME=…, or NAME=none to take the mark away")
+    name = None if options.name == "none" else options.name
+    leaderboard.pin(submission.ledger_of(ctx.home), name, ctx.settings.config.competition.name)
+    ctx.say(f"pinned {name} as the best" if name else "no submission is pinned any more")
+
+
+def _of_metric(ctx: Context) -> list[leaderboard.Entry]:
+    """The ledger's lines of this competition and metric."""
+    metric = metric_of(ctx.settings.config.competition.metric).name
+    return [e for e in _entries(ctx) if e.metric == metric]
 
 
 def _models(ctx: Context, options: Options) -> None:
@@ -333,6 +369,9 @@ COMMANDS: dict[str, Callable[[Context, Options], None]] = {
     "validate": validating.command,
     "submit": submit.command,
     "reproduce": reproduce.command,
+    "leaderboard": _leaderboard,
+    "pin-best": _pin_best,
+    "final": _final,
     "runs": _runs,
     "config": _config,
     "du": _du,

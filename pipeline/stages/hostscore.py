@@ -76,6 +76,16 @@ def of_answers(settings: Settings, data: Artifact, home: Path, path: Path, revea
     return HostScore(path.stem, score("public"), score("private") if reveal else None)
 
 
+def public_images(settings: Settings, data: Artifact) -> int | None:
+    """How many test images are behind the public score of answers that are kept here; None elsewhere."""
+    if not host.knows_answers(settings.config.competition):
+        return None
+    kept = host.answers(settings, data)
+    if not kept.is_file():
+        return None
+    return int((pd.read_csv(kept, dtype=str, keep_default_na=False)["usage"] == "public").sum())
+
+
 def take_in(home: Path, settings: Settings, data: Artifact, path: Path) -> str:
     """The ledger's name of a CSV; one that was not made here is checked, copied and gets a line.
 

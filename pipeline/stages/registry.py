@@ -156,6 +156,14 @@ STAGES: dict[str, Stage] = {
             reads("statistics", "competition.metric", "competition.title"), ablate_inputs, tracked=True,
         ),
         Stage(
+            "leaderboard", 1, "out-of-fold against public scores",
+            reads(
+                "eda", "statistics", "competition.metric", "competition.title", "competition.public_share",
+                "report.thumbnail_px",
+            ),
+            needs("data", "images", "folds", "prepared"), tracked=True,
+        ),
+        Stage(
             "error_analysis", 3, "new against best",
             reads(
                 "report", "statistics", "competition.metric", "competition.submission", "competition.title",

@@ -1,0 +1,116 @@
+"""Why public and out-of-fold scores differ: each planted cause, and quiet where there is none."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks import gap as planted
+from pipeline.analyze import causes, gap, gap_classes, gap_leak, gap_selection
+from pipeline.analyze.causes import Cause
+from pipeline.core import metrics
+from pipeline.core.noise import Band
+from pipeline.core.seeds import rng
+
+QUICK = ("group_leak", "clean")
+
+
+@pytest.mark.parametrize(
+    "kind", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in planted.PLANTED]
+)
+def test_the_planted_cause_stands_first(kind):
+    make, right = planted.PLANTED[kind]
+    first, told = planted.diagnosed(kind, make, 1)
+    assert first in right, told.verdict
+    assert {c.kind for c in told.causes if c.kind not in ("noise", "unexplained")} == set(causes.ORDER[:6])
+    assert all(c.headline and c.how for c in told.causes)
+    if kind == "clean":
+        assert not any(c.found for c in told.causes[1:]) and "luck alone gives" in told.verdict
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """A sound world with folds by image: every check that needs predictions can be asked of it."""
+    draw = rng(5, "scene")
+    found = replace(planted.world(draw), by_image=True)
+    n = found.n_train
+    plan = [(np.flatnonzero(np.arange(n) % 3 != k), np.flatnonzero(np.arange(n) % 3 == k)) for k in range(3)]
+    of = planted.predict(found, plan)
+    return planted.scene_of(found, plan, 0), of, found
+
+
+def test_no_predictions_leave_out_what_needs_them(scene):
+    seen, _, _ = scene
+    told = gap.diagnose(seen, None, None, gap.Question("x", None, None, 100))
+    assert told.band is None and told.p is None
+    assert told.causes[0].kind == "group_leak" and told.verdict.startswith("No gap to explain yet")
+    assert "label_shift" not in {c.kind for c in told.causes}
+
+
+def test_a_leak_is_measured_and_not_assumed(scene):
+    seen, _, _ = scene
+    leak, copies = gap_leak.check(seen, shifted=False)
+    assert leak.found and leak.effect < -0.05 and not copies.found
+
+
+def test_a_name_alone_is_no_leak():
+    """Folds that keep relatives together, and names that say otherwise: the look-up gains nothing."""
+    found = planted.world(rng(6, "names"))
+    part = np.arange(found.n_train) // planted.COPIES % 3
+    plan = [(np.flatnonzero(part != k), np.flatnonzero(part == k)) for k in range(3)]
+    seen = planted.scene_of(found, plan, 0)
+    named = seen.images.assign(group=[f"pair {k // 6}" for k in range(len(seen.images))])
+    leak = gap_leak.check(replace(seen, images=named), shifted=True)[0]
+    assert not leak.found and "gains nothing" in leak.headline
+
+
+def test_the_estimate_of_class_frequencies_covers_the_truth(scene):
+    seen, of, found = scene
+    truth = np.bincount(found.labels[found.n_train :], minlength=10) / (len(found.labels) - found.n_train)
+    priors = gap_classes.estimate(seen, of)
+    assert (priors.low_C <= truth).mean() >= 0.5 and abs(priors.test_C.sum() - 1) < 1e-9
+    few = replace(of, test_TC=of.test_TC.copy())
+    few.test_TC[:] = of.test_TC[of.test_TC.argmax(axis=1).argsort()[:1]]
+    skewed = gap_classes.estimate(seen, few)
+    assert skewed.shifted and skewed.test_C.max() > 0.5
+
+
+def test_luck_of_choosing_grows_with_the_number_of_equal_runs(scene):
+    seen, of, _ = scene
+    draw = rng(3, "arms")
+    arms = planted.noisy_arms(of, draw, 2.0)
+    few, many = (
+        gap_selection.luck(seen, gap_selection.Compared(tuple("x" * n), of.rows_K, arms[:n], n, "x"))
+        for n in (2, 100)
+    )
+    assert 0 <= few < many < 0.2
+    one = gap_selection.Compared(("x",), of.rows_K, arms[:1], 1, "x")
+    assert not gap_selection.check(seen, one, -0.5, Band(-0.1, 0.1, 0.05, 9)).found
+
+
+def cause(kind, found, effect=None):
+    return Cause(kind, found, "h", "how", "a", effect)
+
+
+def test_causes_are_ranked_by_what_they_explain_then_by_order():
+    band = Band(-0.02, 0.02, 0.01, 50)
+    all_found = [
+        cause("label_shift", True, -0.09),
+        cause("covariate_shift", True, -0.005),
+        cause("duplicates", True, +0.10),
+        cause("noise", False),
+        cause("transform", False),
+    ]
+    kinds = [c.kind for c in causes.ranked(all_found, -0.10, band)]
+    assert kinds[:3] == ["label_shift", "duplicates", "covariate_shift"]
+    assert causes.ranked(all_found, +0.10, band)[0].kind == "duplicates"
+    assert [c.kind for c in causes.ranked(all_found, None, None)][:3] == [
+        "duplicates",
+        "covariate_shift",
+        "label_shift",
+    ]
+
+
+def test_effects_in_units_of_the_score_only_where_they_are_alike():
+    assert causes.in_units_of_score(metrics.get("macro_f1"), 0.1) == 0.1
+    assert causes.in_units_of_score(metrics.get("log_loss"), 0.1) is None
