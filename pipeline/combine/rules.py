@@ -48,7 +48,7 @@ def normalised(p_NC: Reals | Floats) -> Floats:
 
 
 def log_floored(p_NC: Floats) -> Floats:
-    """log p, where p below 1.2e-7 counts as that: one certain member would else veto all the others."""
+    """Log p, where p below 1.2e-7 counts as that: one certain member would else veto all the others."""
     return np.asarray(np.log(np.maximum(p_NC, LOG_FLOOR)), dtype=np.float32)
 
 

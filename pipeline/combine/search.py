@@ -94,7 +94,9 @@ class Fitted:
             temperature.apply(member.p_NC, t)
             for member, t in zip(align(members), self.temperatures, strict=True)
         ]
-        return [self.rule.prepare(p_NC) for p_NC in at_MNC] if self.stack is None else self.stack.votes(at_MNC)
+        return (
+            [self.rule.prepare(p_NC) for p_NC in at_MNC] if self.stack is None else self.stack.votes(at_MNC)
+        )
 
     @property
     def weight_M(self) -> Reals:
@@ -201,7 +203,7 @@ def cross_fit(
     p_NC = np.zeros_like(p_MNC[0])
     for at in tqdm(at_parts, desc="weights", unit="part", disable=not sys.stderr.isatty()):
         others = np.setdiff1d(np.arange(len(ids_N)), at)
-        learned = _fit(recipe, [p_NC[others] for p_NC in p_MNC], y_N[others], metric)
+        learned = _fit(recipe, [said_NC[others] for said_NC in p_MNC], y_N[others], metric)
         p_NC[at] = learned.apply([member.take(ids_N[at]) for member in aligned], "part").p_NC
     pooled = replace(whole, p_NC=p_NC)
     crossfitted = metric.score(y_N, pooled.p_NC)

@@ -75,6 +75,6 @@ def fit(p_MNC: Sequence[Floats], y_N: Ints, c: float) -> Stack:
 
 
 def _centred(p_NC: Floats) -> Floats:
-    """log p, less its mean over the classes: adding a constant to a row's logits means nothing."""
+    """Log p, less its mean over the classes: adding a constant to a row's logits means nothing."""
     log_NC = log_floored(p_NC)
     return np.asarray(log_NC - log_NC.mean(axis=1, keepdims=True), dtype=np.float32)

@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.core.errors import nearest
 from pipeline.core.metrics import METRICS
 from pipeline.core.plugin import is_plugin
+from pipeline.settings.blend_rules import BLEND_RULES
 from pipeline.settings.loss_rules import LOSS_RULES
 from pipeline.settings.schema import RESAMPLE_METHODS, SYNTHETIC_METHODS
 from pipeline.settings.train_rules import TRAIN_RULES
@@ -182,14 +183,6 @@ def _weights(s: Sections) -> Iterator[Broken]:
         yield "model.weights", f"`{weights}` is none of: none, hub, file:PATH, package:NAME"
 
 
-def _members(s: Sections) -> Iterator[Broken]:
-    members = s["ensemble"].members
-    if len(set(members)) != len(members):
-        yield "ensemble.members", "names a member twice"
-    if s["ensemble"].refit and members == ["auto"]:
-        yield "ensemble.refit", "needs members by name: [auto] knows finished runs only, and no settings"
-
-
 def _eda(s: Sections) -> Iterator[Broken]:
     eda = s["eda"]
     if eda.medium > eda.high:
@@ -244,13 +237,13 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...
     (("competition",), _sources),
     (("competition",), _group_pattern),
     (("model",), _weights),
-    (("ensemble",), _members),
     (("images",), _cache),
     (("eda",), _eda),
     (("crop",), _crop),
     (("competition", "infer"), _forbidden_views),
     *TRAIN_RULES,
     *LOSS_RULES,
+    *BLEND_RULES,
 )
 
 

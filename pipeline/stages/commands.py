@@ -19,7 +19,7 @@ from pipeline.core.metrics import get as metric_of
 from pipeline.record.store import Artifact, told_as_storage_error
 from pipeline.settings import ablate
 from pipeline.settings.load import Settings
-from pipeline.stages import arms, host, hostscore, housekeeping, load, runs, submission, summary
+from pipeline.stages import arms, host, hostscore, housekeeping, load, runs, submission, summary, voters
 from pipeline.stages.context import Context, flat
 from pipeline.stages.graph import refuse_forbidden, refuse_unread
 from pipeline.stages.registry import Need, folds_of
@@ -121,6 +121,7 @@ def _ensemble(ctx: Context, options: Options) -> None:
 def _blend(ctx: Context) -> Path | None:
     """The blend and each of its members, submitted; nothing is while folds are missing."""
     submission.refuse(ctx.settings, ctx.need("data"), ctx.home)
+    voters.refuse(ctx.settings, load.samples(ctx.need("data"), "test", ctx.home))
     blend = ctx.need("ensemble")
     if blend.metrics.get("complete") != 1.0:
         ctx.say(PARTIAL.format(folds=folds_of(ctx.settings)))

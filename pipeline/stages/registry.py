@@ -143,7 +143,7 @@ STAGES: dict[str, Stage] = {
             reads("infer", "competition.metric"), refit_inputs, tracked=True, inside="whole",
         ),
         Stage(
-            "ensemble", 1, "soft voting", reads("ensemble", "statistics", "competition.metric"),
+            "ensemble", 2, "members combined", reads("ensemble", "statistics", "competition.metric"),
             ensemble_inputs, tracked=True,
         ),
         Stage(
