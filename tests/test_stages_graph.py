@@ -29,7 +29,8 @@ UPSTREAM = {
     "fold": {"data", "images", "prepared", "folds"},
 }
 UPSTREAM["train"] = UPSTREAM["fold"] | {"fold"}
-UPSTREAM["infer"] = UPSTREAM["train"] | {"train"}
+UPSTREAM["views"] = UPSTREAM["train"] | {"train"}
+UPSTREAM["infer"] = UPSTREAM["views"] | {"views"}
 UPSTREAM["ensemble"] = UPSTREAM["infer"] | {"infer"}
 EVERY = set(UPSTREAM)
 PAGES = ["eda", "resample", "preview", "error_analysis"]
@@ -105,8 +106,11 @@ def before(home):
         ("train.seed=1", ["fold", "preview", "error_analysis"]),
         ("train.precision=bf16", ["fold"]),
         ("statistics.draws=150", ["train", "error_analysis"]),
-        ("infer.views=[identity]", ["infer"]),
-        ("infer.precision=auto", ["infer"]),
+        ("infer.views=[identity]", ["views"]),
+        ("infer.precision=auto", ["views"]),
+        ("infer.merge=fitted", ["infer"]),
+        ("ensemble.temperature=true", ["ensemble"]),
+        ("ensemble.weights={tiny_resnet: 2}", ["ensemble"]),
         ("ensemble.method=mean", ["ensemble"]),
     ],
 )

@@ -86,7 +86,7 @@ def test_seeds_are_averaged_and_their_spread_is_told(home):
 def test_inference_sees_what_training_validated(home):
     """The plain view of the restored heads gives the folds' own out-of-fold probabilities."""
     (found,) = artifacts(home[0], "infer")
-    views = files.read_views(found.folder / "oof_views.npz", "oof").view("identity")
+    views = load_views(found).view("identity")
     for artifact in folds(home[0]).values():
         oof = files.read_probabilities(artifact.folder / "oof.npz", "oof")
         np.testing.assert_allclose(views.take(oof.ids_N).p_NC, oof.p_NC, atol=1e-6)

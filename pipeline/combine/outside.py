@@ -148,13 +148,12 @@ def _numbers(table: Table, ids: Sequence[str], columns: Sequence[str]) -> tuple[
         except ValueError:
             p_NC[:, c] = [_number(v) for v in cells]
     faults = []
-    for n in np.flatnonzero(~np.isfinite(p_NC).all(axis=1)):
+    for n in np.flatnonzero(~np.isfinite(p_NC).all(axis=1)).tolist():
         c = int(np.argmin(np.isfinite(p_NC[n])))
         cell = table.column(columns[c])[n]
-        faults.append(
-            f"id {ids[n]!r} (line {table.lines[n]}): {columns[c]!r} is {cell!r}, which is no number"
-        )
-    for n in np.flatnonzero((p_NC < 0).any(axis=1)):
+        where = f"id {ids[n]!r} (line {table.lines[n]})"
+        faults.append(f"{where}: {columns[c]!r} is {cell!r}, which is no number")
+    for n in np.flatnonzero((p_NC < 0).any(axis=1)).tolist():
         column = columns[int(np.nanargmin(p_NC[n]))]
         faults.append(f"id {ids[n]!r} (line {table.lines[n]}): {column!r} is negative")
     return p_NC, faults

@@ -41,7 +41,7 @@ class MemberWord:
 
 def word_of(text: str) -> MemberWord:
     """Read one word, e.g. `lite0`, `lite0+long`, `key:3fa29b`, `file:test.csv+oof.csv`, `labels:mate.csv`."""
-    kind, colon, rest = text.partition(":")
+    kind, _, rest = text.partition(":")
     if text == AUTO:
         return MemberWord("auto", text)
     if kind == "key":

@@ -15,6 +15,7 @@ from pipeline.settings.blend_rules import BLEND_RULES
 from pipeline.settings.loss_rules import LOSS_RULES
 from pipeline.settings.schema import RESAMPLE_METHODS, SYNTHETIC_METHODS
 from pipeline.settings.train_rules import TRAIN_RULES
+from pipeline.settings.view_words import does
 
 DETECTOR = re.compile(r"(haar:[a-z0-9_]+|lbp:frontalface)")
 Sections = Mapping[str, Any]
@@ -212,7 +213,7 @@ def _crop(s: Sections) -> Iterator[Broken]:
 
 def _forbidden_views(s: Sections) -> Iterator[Broken]:
     for attribute in s["competition"].attributes:
-        told = [view for view in s["infer"].views if view.split("(")[0].strip() in attribute.forbids]
+        told = [view for view in s["infer"].views if set(does(view)) & set(attribute.forbids)]
         for view in told:
             kept = [v for v in s["infer"].views if v not in told]
             words = ", ".join(f'"{v}"' if "(" in v else v for v in kept)

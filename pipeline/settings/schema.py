@@ -29,6 +29,7 @@ from pipeline.settings.members import PseudoSettings as PseudoSettings
 from pipeline.settings.training import EarlyStoppingSettings as EarlyStoppingSettings
 from pipeline.settings.training import MixSettings as MixSettings
 from pipeline.settings.training import TrainSettings as TrainSettings
+from pipeline.settings.view_words import expanded
 
 
 class ImageSettings(Section):
@@ -227,7 +228,10 @@ class InferSettings(Section):
     """Test-time augmentation, and what becomes of its probabilities."""
 
     views: list[str] = fact(
-        ["identity", "hflip", "shift(2,2)"], "views of pipeline/data/views.py", min_length=1
+        ["identity", "hflip", "shift(2,2)"],
+        "identity, hflip, vflip, shift(dx,dy) px, scale(factor), rotate(degrees), crop(share,x,y), "
+        "brightness(factor); fivecrop(share) stands for five crops",
+        min_length=1,
     )
     merge: Literal["mean", "fitted"] = fact(
         "mean", "of views: equally, or by weights fitted on OOF, cross-fitted; no model runs again"
@@ -238,6 +242,12 @@ class InferSettings(Section):
     postprocess: list[str] = fact(
         [], "module:function of your own, one after another, on out-of-fold and test probabilities alike"
     )
+
+    @field_validator("views")
+    @classmethod
+    def _each(cls, views: list[str]) -> list[str]:
+        """Every view by itself, as they are kept and keyed."""
+        return expanded(views)
 
 
 class EnsembleSettings(Section):

@@ -25,7 +25,6 @@ from pipeline.settings.schema import Config
 MOST_INTERVALS = 12
 # Beyond so many the table of pairs is told by its ends.
 MOST_PAIRS = 8
-ARMS_NOTE = "one seed an arm"
 
 
 @dataclass(frozen=True)
@@ -107,12 +106,13 @@ def _pairs(names: Sequence[str], share_MM: Reals) -> list[str]:
         ends = sorted((share_MM[a, b], names[a], names[b]) for b in range(len(names)) for a in range(b))
         (low, a, b), (high, c, d) = ends[0], ends[-1]
         return [f"{title}: {low:.1%} ({a}, {b}) to {high:.1%} ({c}, {d})"]
-    wide = max(map(len, names))
-    rows = [
-        f"  {name:<{wide}} " + " ".join(f"{share:>{max(len(n), 6)}.1%}" for n, share in zip(names, row))
-        for name, row in zip(names, share_MM, strict=True)
-    ]
-    return [f"{title}:", f"  {'':<{wide}} " + " ".join(f"{n:>6}" for n in names), *rows]
+    wide, columns = max(map(len, names)), [max(len(name), 6) for name in names]
+    header = " ".join(f"{name:>{column}}" for name, column in zip(names, columns, strict=True))
+    told = [f"{title}:", f"  {'':<{wide}} {header}"]
+    for name, share_M in zip(names, share_MM, strict=True):
+        cells = " ".join(f"{share:>{column}.1%}" for share, column in zip(share_M, columns, strict=True))
+        told.append(f"  {name:<{wide}} {cells}")
+    return told
 
 
 def verdict(comparison: Comparison) -> str:
@@ -122,4 +122,5 @@ def verdict(comparison: Comparison) -> str:
     needed = groups_to_tell(comparison)
     if needed is None:
         return f"{comparison}; there is no difference to tell"
-    return f"{comparison}; about {needed:,} groups would tell a difference of this size, there are {comparison.n_groups:,}"
+    there = f"there are {comparison.n_groups:,}"
+    return f"{comparison}; about {needed:,} groups would tell a difference of this size, {there}"

@@ -262,12 +262,25 @@ def refit_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
 
 
 def infer_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    """Inputs of `infer`."""
+    """Inputs of `infer`; the views first, so that they are refused before folds are trained."""
+    views = {"views": Need("views", settings), "train": Need("train", settings)}
+    return views | train_inputs(graph, settings, params)
+
+
+def views_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `views`."""
     common = {"train": Need("train", settings), **train_inputs(graph, settings, params)}
     if not is_probe(settings):
         return common | {"prepared": Need("prepared", settings)}
     views = settings.config.infer.views
     return common | {f"{s}:{v}": _features(settings, s, v) for s in ("train", "test") for v in views}
+
+
+def ensemble_sections(settings: Settings) -> tuple[str, ...]:
+    """Settings that a blend reads: the host's format only where CSVs come from elsewhere."""
+    outside = any(word_of(text).path for text in settings.config.ensemble.members)
+    host = ("competition.submission",) if outside else ()
+    return ("ensemble", "statistics", "competition.metric", *host)
 
 
 def ensemble_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:

@@ -7,7 +7,7 @@ own what words of `ensemble.members` mean (`settings/blend_rules.py`) or reading
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.combine import outside
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Probabilities, align
-from pipeline.core.types import Samples
+from pipeline.core.types import Samples, Strings
 from pipeline.record.digests import sha256_file
 from pipeline.record.store import Artifact
 from pipeline.settings.blend_rules import MemberWord, word_of
@@ -92,14 +92,15 @@ class Voters:
 
 
 def of(
-    settings: Settings, inputs: Mapping[str, Artifact], train: Samples, test: Samples, covered: Sequence[str]
+    settings: Settings, inputs: Mapping[str, Artifact], train: Samples, test: Samples, covered: Strings
 ) -> Voters:
     """Everyone who votes.
 
     Args:
         settings: names them.
         inputs: of the ensemble.
-        train, test: whose ids and classes they must predict.
+        train: whose classes out-of-fold files must predict.
+        test: whose ids and classes test files must predict.
         covered: ids that validate in some fold, for a blend without any member of our own.
 
     Raises:
@@ -113,8 +114,9 @@ def of(
     tests = [load.test(refits.get(name, a), name) for name, a in members.items()]
     given = settings.config.ensemble.weights
     words = [w for w in map(word_of, settings.config.ensemble.members) if w.path]
-    ids_N = oofs[0].ids_N if oofs else np.array(covered, dtype=np.str_)
-    guests, notes = [], []
+    ids_N = oofs[0].ids_N if oofs else covered
+    guests: list[Guest] = []
+    notes: list[str] = []
     column = settings.config.competition.submission.id_column
     for word in words:
         read = _read(word, settings, test)
@@ -123,10 +125,8 @@ def of(
             guests.append(Guest(read.p, (given or {}).get(word.name, 1.0), word.kind))
             continue
         scored = outside.probabilities(Path(word.oof), word.name, train.space, ids_N, column)
-        notes += [
-            *scored.notes,
-            f"{word.name}: made elsewhere; its folds are not known, so its score is not checked",
-        ]
+        notes += scored.notes
+        notes.append(f"{word.name}: made elsewhere; if its folds were others, its score is optimistic")
         oofs.append(scored.p)
         tests.append(read.p)
     names = [p.name for p in oofs]
@@ -134,14 +134,8 @@ def of(
     if unknown:
         raise ConfigError("ensemble.weights: no such members", unknown, f"they are: {', '.join(names)}")
     weights = tuple((given or {}).get(name, 1.0) for name in names) if set(given or {}) & set(names) else None
-    return Voters(
-        align(oofs),
-        align(tests),
-        tuple(guests),
-        weights,
-        tuple(notes),
-        {w.name: _provenance(w) for w in words},
-    )
+    files = {word.name: _provenance(word) for word in words}
+    return Voters(align(oofs), align(tests), tuple(guests), weights, tuple(notes), files)
 
 
 def refuse(settings: Settings, test: Samples) -> None:
