@@ -159,7 +159,7 @@ def test_the_same_value_written_out_changes_no_key(home, before):
 def test_asking_for_some_folds_keeps_their_keys(home, before):
     one = keys(home, "train.folds=[1]")
     assert set(one["fold"]) < set(before["fold"]) and len(one["fold"]) == 1
-    assert changed(before, one) == {"fold", "train", "infer", "ensemble"}
+    assert changed(before, one) == {"fold", "train", "views", "infer", "ensemble"}
 
 
 def test_folds_have_keys_of_their_own(before):
