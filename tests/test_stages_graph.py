@@ -29,7 +29,8 @@ UPSTREAM = {
     "fold": {"data", "images", "prepared", "folds"},
 }
 UPSTREAM["train"] = UPSTREAM["fold"] | {"fold"}
-UPSTREAM["infer"] = UPSTREAM["train"] | {"train"}
+UPSTREAM["views"] = UPSTREAM["train"] | {"train"}
+UPSTREAM["infer"] = UPSTREAM["views"] | {"views"}
 UPSTREAM["ensemble"] = UPSTREAM["infer"] | {"infer"}
 EVERY = set(UPSTREAM)
 PAGES = ["eda", "resample", "preview", "error_analysis"]
@@ -105,8 +106,11 @@ def before(home):
         ("train.seed=1", ["fold", "preview", "error_analysis"]),
         ("train.precision=bf16", ["fold"]),
         ("statistics.draws=150", ["train", "error_analysis"]),
-        ("infer.views=[identity]", ["infer"]),
-        ("infer.precision=auto", ["infer"]),
+        ("infer.views=[identity]", ["views"]),
+        ("infer.precision=auto", ["views"]),
+        ("infer.merge=fitted", ["infer"]),
+        ("ensemble.temperature=true", ["ensemble"]),
+        ("ensemble.weights={tiny_resnet: 2}", ["ensemble"]),
         ("ensemble.method=mean", ["ensemble"]),
     ],
 )
@@ -155,7 +159,7 @@ def test_the_same_value_written_out_changes_no_key(home, before):
 def test_asking_for_some_folds_keeps_their_keys(home, before):
     one = keys(home, "train.folds=[1]")
     assert set(one["fold"]) < set(before["fold"]) and len(one["fold"]) == 1
-    assert changed(before, one) == {"fold", "train", "infer", "ensemble"}
+    assert changed(before, one) == {"fold", "train", "views", "infer", "ensemble"}
 
 
 def test_folds_have_keys_of_their_own(before):

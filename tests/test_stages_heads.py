@@ -13,6 +13,7 @@ from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
 from pipeline.settings.schema import ModelSettings
+from pipeline.stages import load as read
 from pipeline.stages.graph import Graph
 from pipeline.stages.registry import Need
 
@@ -85,8 +86,8 @@ def test_seeds_are_averaged_and_their_spread_is_told(home):
 
 def test_inference_sees_what_training_validated(home):
     """The plain view of the restored heads gives the folds' own out-of-fold probabilities."""
-    (found,) = artifacts(home[0], "infer")
-    views = files.read_views(found.folder / "oof_views.npz", "oof").view("identity")
+    (found,) = artifacts(home[0], "views")
+    views = read.views(found, "oof", "oof").view("identity")
     for artifact in folds(home[0]).values():
         oof = files.read_probabilities(artifact.folder / "oof.npz", "oof")
         np.testing.assert_allclose(views.take(oof.ids_N).p_NC, oof.p_NC, atol=1e-6)

@@ -121,7 +121,7 @@ def test_infer_in_the_precision_of_training_is_near_fp32(trained):
     assert run(home, "infer", *words).code == 0
     said = run(home, "infer", *words, "infer.precision=auto")
     assert said.code == 0, said.err
-    full, half = (files.read_views(a.folder / "test_views.npz", "").p_VNC for a in named(home, "infer"))
+    full, half = (files.read_views(a.folder / "test.npz", "").p_VNC for a in named(home, "views"))
     assert 0 < np.abs(full - half).max() < 1e-2
 
 

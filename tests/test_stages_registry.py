@@ -108,6 +108,9 @@ def test_inputs_name_declared_stages_only():
         def finished_members(self, settings):
             return {"a": "k"}
 
+        def pinned_member(self, settings, prefix):
+            return {prefix: "k"}
+
         def curve_points(self, settings):
             return {"share 1.0 seed 0": settings}
 

@@ -1,13 +1,12 @@
-"""Weights fitted on out-of-fold predictions, and the honest score of doing so.
+"""What a blend fits on out-of-fold predictions, and the honest score of doing so.
 
-Owns fitting and cross-fitting. Does not own voting (`vote.py`) or intervals (`core/statistics.py`).
+Owns the methods by name, fitting one of them, and cross-fitting. Does not own the arithmetic of each
+(`rules.py`, `greedy.py`, `minimise.py`, `stacking.py`, `temperature.py`) or intervals
+(`core/statistics.py`).
 
 Weights chosen on the rows that then score them look better than they are. So every part of the data
-(a fold's validation ids) also gets weights fitted on the other parts only; those predictions, pooled,
-give the cross-fitted score, and that is the one to report.
-
-Source: Caruana et al., Ensemble Selection from Libraries of Models (ICML 2004), greedy selection with
-replacement.
+(a fold's validation ids) is also predicted by what was fitted on the other parts only, temperatures
+included; those predictions, pooled, give the cross-fitted score, and that is the one to report.
 
 Shape legend: M members, N samples, C classes.
 """
@@ -17,32 +16,123 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from tqdm import tqdm
 
-from pipeline.combine.vote import soft_vote
+from pipeline.combine import greedy, minimise, temperature, vote
+from pipeline.combine.rules import RULES, Rule, softmax
+from pipeline.core.formulas import Reals
 from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Blend, Probabilities, align
-from pipeline.core.types import Ints, Strings, positions
+from pipeline.core.types import Floats, Ints, Strings, positions
 
-Method = Literal["mean", "weighted"]
+if TYPE_CHECKING:
+    from pipeline.combine.stacking import Stack
 
-# Votes in the bag: weights are multiples of about 1/25. Finer ones only fit noise.
-ROUNDS = 25
-# A gain below this is rounding.
-TINY = 1e-12
+Method = Literal["mean", "weighted", "geometric", "rank", "hard", "greedy", "search", "stacking"]
 
 log = logging.getLogger(__name__)
 
 
-def fit_weights(members: Sequence[Probabilities], y_N: Ints, metric: Metric) -> tuple[float, ...]:
-    """Weights that score well on these rows, by greedy selection with replacement.
+@dataclass(frozen=True)
+class Recipe:
+    """How members are to be combined.
 
-    The bag starts with the best single member; each round adds the member that helps most, and the
-    bag of the best round wins, the smallest among equals. Equal weights win unless the bag is truly
-    better. Deterministic: among equals the first member.
+    Args:
+        method: mean, geometric, rank and hard vote as `rules.py` says; weighted: soft voting with
+            `weights`, or with greedy ones; greedy, search: soft voting with fitted weights; stacking.
+        temperature: fit one per member first.
+        weights: one a member, for methods that fit none; None: equal ones.
+        c: of stacking: inverse strength of its penalty.
+        minimise: who searches, for method search.
+    """
+
+    method: Method = "weighted"
+    temperature: bool = False
+    weights: tuple[float, ...] | None = None
+    c: float = 0.01
+    minimise: minimise.Minimise | None = field(default=None, repr=False)
+
+    @property
+    def finds_weights(self) -> bool:
+        """Whether weights are learned from labels."""
+        learns = self.method in ("greedy", "search", "stacking")
+        return learns or (self.method == "weighted" and self.weights is None)
+
+    def fits(self, n_members: int) -> bool:
+        """Whether anything is learned from labels: then there are two scores."""
+        stacked = self.method == "stacking"
+        return self.temperature or stacked or (self.finds_weights and n_members > 1)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A blend that is ready to vote.
+
+    Args:
+        weights: one a member, ≥ 0, summing to 1; of stacking, each member's share of the coefficients.
+        rule: how they vote.
+        temperatures: one a member; 1 where none was fitted.
+        stack: of stacking, what each member adds; else None.
+    """
+
+    weights: tuple[float, ...]
+    rule: Rule
+    temperatures: tuple[float, ...]
+    stack: Stack | None = None
+
+    def votes(self, members: Sequence[Probabilities]) -> list[Floats]:
+        """What each member puts in, as the rule weighs it.
+
+        Raises:
+            DataError: members predict other ids or other classes.
+        """
+        at_MNC = [
+            temperature.apply(member.p_NC, t)
+            for member, t in zip(align(members), self.temperatures, strict=True)
+        ]
+        return (
+            [self.rule.prepare(p_NC) for p_NC in at_MNC] if self.stack is None else self.stack.votes(at_MNC)
+        )
+
+    @property
+    def weight_M(self) -> Reals:
+        """(M,) by which `votes` are averaged, summing to 1."""
+        equal = self.stack is not None
+        return vote.checked(None if equal else self.weights, len(self.weights))
+
+    def apply(self, members: Sequence[Probabilities], name: str) -> Probabilities:
+        """The blend of the members' probabilities, of any images.
+
+        Args:
+            members: in the order in which they were fitted; the result has the ids and classes of the first.
+            name: of the result.
+
+        Raises:
+            DataError: members predict other ids or other classes.
+        """
+        total_NC = vote.summed(self.votes(members), self.weight_M)
+        return Probabilities(members[0].ids_N, members[0].classes, self.rule.finish(total_NC), name)
+
+    def without_each(self, members: Sequence[Probabilities]) -> list[Floats]:
+        """(N, C) the blend without each of at least two members in turn, nothing fitted anew."""
+        return list(vote.without_each(self.votes(members), self.weight_M, self.rule))
+
+
+@dataclass(frozen=True)
+class FittedBlend(Blend):
+    """A blend with its two scores, and what predicts other images."""
+
+    fitted: Fitted = field(kw_only=True)
+
+
+def fit_weights(members: Sequence[Probabilities], y_N: Ints, metric: Metric) -> tuple[float, ...]:
+    """Weights that score well on these rows, by greedy selection; see `greedy.select`.
+
+    Equal weights win unless the selection is truly better.
 
     Args:
         members: their out-of-fold probabilities.
@@ -52,22 +142,24 @@ def fit_weights(members: Sequence[Probabilities], y_N: Ints, metric: Metric) -> 
     Returns:
         One weight a member, ≥ 0, summing to 1.
     """
-    p = [member.p_NC for member in align(members)]
-    count_M = np.zeros(len(p), np.int64)
-    bag_NC = np.zeros_like(p[0])
-    best_count_M, best = count_M, -np.inf
-    for size in range(1, ROUNDS + 1):
-        share = np.float32(1 / size)
-        gains = [metric.sign * metric.score(y_N, (bag_NC + p_NC) * share) for p_NC in p]
-        chosen = int(np.argmax(gains))
-        bag_NC = bag_NC + p[chosen]
-        count_M = count_M + (np.arange(len(p)) == chosen)
-        if gains[chosen] > best + TINY:
-            best_count_M, best = count_M, gains[chosen]
-    equal = metric.sign * metric.score(y_N, np.asarray(np.mean(p, axis=0), dtype=np.float32))
-    if best <= equal + TINY:
-        return _equal(len(p))
-    return tuple(float(w) for w in best_count_M / best_count_M.sum())
+    p_MNC = [member.p_NC for member in align(members)]
+    return _or_equal(greedy.select(p_MNC, y_N, metric), p_MNC, y_N, metric)
+
+
+def fit(recipe: Recipe, members: Sequence[Probabilities], y_N: Ints, metric: Metric) -> Fitted:
+    """Learn what the recipe learns from these rows, all of them.
+
+    Args:
+        recipe: how to combine.
+        members: their out-of-fold probabilities.
+        y_N: true class index, in the order of the first member's ids.
+        metric: what weights are to be good for.
+
+    Raises:
+        ConfigError: weights that do not fit the members.
+        DataError: members predict other ids or other classes.
+    """
+    return _fit(recipe, [member.p_NC for member in align(members)], y_N, metric)
 
 
 def cross_fit(
@@ -75,8 +167,8 @@ def cross_fit(
     y_N: Ints,
     parts: Sequence[Strings],
     metric: Metric,
-    method: Method = "weighted",
-) -> tuple[Blend, Probabilities]:
+    method: Method | Recipe = "weighted",
+) -> tuple[FittedBlend, Probabilities]:
     """A blend of all members with its naive and its cross-fitted score.
 
     Args:
@@ -85,39 +177,70 @@ def cross_fit(
         parts: disjoint id arrays that together are the members' ids, no group in two of them: the
             folds' validation ids.
         metric: what is scored, and fitted.
-        method: "weighted", or "mean": equal weights, nothing fitted.
+        method: how to combine; a name alone: without temperatures, weights as it likes.
 
     Returns:
-        The blend, with weights fitted on all rows, and the pooled predictions, each part with weights
-        that never saw it. With one member or a single part nothing can be fitted and held against
-        other rows: equal weights.
+        The blend, fitted on all rows, and the pooled predictions, each part by a blend that never saw
+        it. From a single part nothing can be fitted and held against other rows: equal weights.
     """
+    recipe = method if isinstance(method, Recipe) else Recipe(method)
     aligned = align(members)
     ids_N = aligned[0].ids_N
     assert len(y_N) == len(ids_N), f"{len(y_N)} labels for {len(ids_N)} ids"
     at_parts = [positions(part, ids_N, "out-of-fold predictions") for part in parts if len(part)]
     covered = np.sort(np.concatenate(at_parts)) if at_parts else np.zeros(0, np.int64)
     assert np.array_equal(covered, np.arange(len(ids_N))), "parts must hold every id exactly once"
+    if recipe.fits(len(aligned)) and len(at_parts) < 2:
+        log.warning("ensemble: one fold cannot choose weights for another: nothing is fitted")
+        recipe = Recipe("mean" if recipe.finds_weights else recipe.method, weights=recipe.weights)
+    p_MNC = [member.p_NC for member in aligned]
+    fitted = _fit(recipe, p_MNC, y_N, metric)
+    whole = fitted.apply(aligned, "blend")
+    naive = metric.score(y_N, whole.p_NC)
     names = tuple(member.name for member in aligned)
-    fitted = method == "weighted" and len(aligned) > 1
-    if fitted and len(at_parts) < 2:
-        log.warning("ensemble: one fold cannot choose weights for another: equal weights")
-        fitted = False
-    if not fitted:
-        votes = soft_vote(aligned, None, "blend")
-        score = metric.score(y_N, votes.p_NC)
-        return Blend(names, _equal(len(aligned)), score, score), votes
-    p_NC = np.zeros_like(aligned[0].p_NC)
+    if not recipe.fits(len(aligned)):
+        return FittedBlend(names, fitted.weights, naive, naive, fitted=fitted), whole
+    p_NC = np.zeros_like(p_MNC[0])
     for at in tqdm(at_parts, desc="weights", unit="part", disable=not sys.stderr.isatty()):
         others = np.setdiff1d(np.arange(len(ids_N)), at)
-        learning = [member.take(ids_N[others]) for member in aligned]
-        weights = fit_weights(learning, y_N[others], metric)
-        p_NC[at] = soft_vote(aligned, weights, "blend").p_NC[at]
-    pooled = Probabilities(ids_N, aligned[0].classes, p_NC, "blend")
-    weights = fit_weights(aligned, y_N, metric)
-    naive = metric.score(y_N, soft_vote(aligned, weights, "blend").p_NC)
-    return Blend(names, weights, naive, metric.score(y_N, pooled.p_NC)), pooled
+        learned = _fit(recipe, [said_NC[others] for said_NC in p_MNC], y_N[others], metric)
+        p_NC[at] = learned.apply([member.take(ids_N[at]) for member in aligned], "part").p_NC
+    pooled = replace(whole, p_NC=p_NC)
+    crossfitted = metric.score(y_N, pooled.p_NC)
+    return FittedBlend(names, fitted.weights, naive, crossfitted, fitted=fitted), pooled
 
 
-def _equal(n_members: int) -> tuple[float, ...]:
-    return (1 / n_members,) * n_members
+def _fit(recipe: Recipe, p_MNC: Sequence[Floats], y_N: Ints, metric: Metric) -> Fitted:
+    heat = tuple(temperature.fit(p_NC, y_N) if recipe.temperature else 1.0 for p_NC in p_MNC)
+    p_MNC = [temperature.apply(p_NC, t) for p_NC, t in zip(p_MNC, heat, strict=True)]
+    mean = RULES["mean"]
+    if not recipe.finds_weights:
+        weight_M = vote.checked(recipe.weights, len(p_MNC))
+        return Fitted(_floats(weight_M), RULES.get(recipe.method, mean), heat)
+    if recipe.method == "stacking":
+        # Imported here: scikit-learn takes a second to load, which no other method should wait for.
+        from pipeline.combine import stacking
+
+        stack = stacking.fit(p_MNC, y_N, recipe.c)
+        rule = Rule("stacking", mean.prepare, lambda total_NC: softmax(total_NC + stack.bias_C))
+        return Fitted(_floats(stack.shares_M), rule, heat, stack)
+    if len(p_MNC) == 1:
+        return Fitted((1.0,), mean, heat)
+    weight_M = greedy.select(p_MNC, y_N, metric)
+    if recipe.method == "search":
+        weight_M = minimise.search(p_MNC, y_N, metric, weight_M, recipe.minimise)
+    return Fitted(_or_equal(weight_M, p_MNC, y_N, metric), mean, heat)
+
+
+def _or_equal(weight_M: Reals, p_MNC: Sequence[Floats], y_N: Ints, metric: Metric) -> tuple[float, ...]:
+    """The weights, or equal ones where these are as good: nothing was gained by choosing."""
+    equal_M = vote.checked(None, len(p_MNC))
+    best, equal = (
+        metric.sign * metric.score(y_N, RULES["mean"].finish(vote.summed(p_MNC, w_M)))
+        for w_M in (weight_M, equal_M)
+    )
+    return _floats(weight_M if best > equal + greedy.TINY else equal_M)
+
+
+def _floats(weight_M: Reals) -> tuple[float, ...]:
+    return tuple(weight_M.tolist())

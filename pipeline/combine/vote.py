@@ -1,22 +1,24 @@
-"""Soft voting, and how much its members agree and contribute.
+"""Voting with given weights, and how much members agree and contribute.
 
-Owns averaging with given weights. Does not own finding weights (`search.py`).
+Owns joining members by id and weighing what they put in. Does not own the rules (`rules.py`) nor finding
+weights (`search.py`).
 
 Shape legend: M members, N samples, C classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.combine.rules import RULES, Rule
 from pipeline.core.errors import ConfigError
 from pipeline.core.formulas import Reals
 from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Probabilities, align
-from pipeline.core.types import Ints
+from pipeline.core.types import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,17 @@ class Contribution:
 
 
 def soft_vote(members: Sequence[Probabilities], weights: Sequence[float] | None, name: str) -> Probabilities:
-    """The weighted mean of the members' probabilities, joined by id, with rows that sum to 1.
+    """The weighted mean of the members' probabilities; see `combine`."""
+    return combine(RULES["mean"], members, weights, name)
+
+
+def combine(
+    rule: Rule, members: Sequence[Probabilities], weights: Sequence[float] | None, name: str
+) -> Probabilities:
+    """The members' vote by a rule, joined by id, with rows that sum to 1.
 
     Args:
+        rule: how they vote.
         members: at least one; the result has the id and class order of the first.
         weights: ≥ 0, one a member, of any sum above 0; None: equal weights.
         name: what errors and reports call the result.
@@ -46,13 +56,19 @@ def soft_vote(members: Sequence[Probabilities], weights: Sequence[float] | None,
         ConfigError: as many weights as members are needed, none negative, not all 0.
         DataError: members predict other ids or other classes.
     """
-    weight_M = _checked(weights, len(members))
+    weight_M = checked(weights, len(members))
     aligned = align(members)
-    p_NC = np.zeros(aligned[0].p_NC.shape)
-    for weight, member in zip(weight_M, aligned, strict=True):
-        p_NC += weight * member.p_NC
-    p_NC /= p_NC.sum(axis=1, keepdims=True)
-    return Probabilities(aligned[0].ids_N, aligned[0].classes, p_NC.astype(np.float32), name)
+    total_NC = summed([rule.prepare(member.p_NC) for member in aligned], weight_M)
+    return Probabilities(aligned[0].ids_N, aligned[0].classes, rule.finish(total_NC), name)
+
+
+def summed(votes_MNC: Sequence[Floats], weight_M: Reals) -> Reals:
+    """(N, C) sum of the members' votes, each times its weight; those of weight 0 are not read."""
+    total_NC = np.zeros(votes_MNC[0].shape)
+    for weight, vote_NC in zip(weight_M, votes_MNC, strict=True):
+        if weight:
+            total_NC += weight * vote_NC
+    return total_NC
 
 
 def disagreement(members: Sequence[Probabilities]) -> Reals:
@@ -61,12 +77,16 @@ def disagreement(members: Sequence[Probabilities]) -> Reals:
     Raises:
         DataError: members predict other ids or other classes.
     """
-    label_MN = np.stack([member.labels() for member in align(members)])
+    label_MN = np.stack([member.labels() for member in align(members)]).astype(np.int16)
     return np.stack([(label_MN != label_N).mean(axis=1) for label_N in label_MN])
 
 
 def leave_one_out(
-    members: Sequence[Probabilities], weights: Sequence[float] | None, y_N: Ints, metric: Metric
+    members: Sequence[Probabilities],
+    weights: Sequence[float] | None,
+    y_N: Ints,
+    metric: Metric,
+    rule: Rule = RULES["mean"],
 ) -> tuple[Contribution, ...]:
     """What the blend loses without each member in turn; nothing for a blend of one.
 
@@ -75,28 +95,48 @@ def leave_one_out(
 
     Args:
         members: their out-of-fold probabilities.
-        weights: as for `soft_vote`.
+        weights: as for `combine`.
         y_N: true class index, in the order of the first member's ids.
         metric: what is scored.
+        rule: how they vote.
     """
-    weight_M = _checked(weights, len(members))
+    weight_M = checked(weights, len(members))
     # Aligned once here, or dropping the first member would change the order of ids under y_N.
-    aligned = align(members)
+    votes_MNC = [rule.prepare(member.p_NC) for member in align(members)]
     if len(members) < 2:
         return ()
-    whole = metric.score(y_N, soft_vote(aligned, weight_M.tolist(), "blend").p_NC)
-    contributions = []
-    for m, member in enumerate(aligned):
-        rest = [*aligned[:m], *aligned[m + 1 :]]
-        kept = np.delete(weight_M, m)
-        votes = soft_vote(rest, kept.tolist() if kept.sum() > 0 else None, f"without {member.name}")
-        without = metric.score(y_N, votes.p_NC)
-        contributions.append(Contribution(member.name, without, metric.sign * (whole - without)))
-    return tuple(contributions)
+    whole = metric.score(y_N, rule.finish(summed(votes_MNC, weight_M)))
+    without_M = [metric.score(y_N, p_NC) for p_NC in without_each(votes_MNC, weight_M, rule)]
+    return tuple(
+        Contribution(member.name, without, metric.sign * (whole - without))
+        for member, without in zip(members, without_M, strict=True)
+    )
 
 
-def _checked(weights: Sequence[float] | None, n_members: int) -> Reals:
-    """(M,) weights that sum to 1."""
+def without_each(votes_MNC: Sequence[Floats], weight_M: Reals, rule: Rule) -> Iterator[Floats]:
+    """The blend's (N, C) probabilities without each member in turn, the other weights scaled up.
+
+    Args:
+        votes_MNC: what each of at least two members puts in.
+        weight_M: summing to 1.
+        rule: how they vote.
+    """
+    total_NC = summed(votes_MNC, weight_M)
+    for m, (weight, vote_NC) in enumerate(zip(weight_M, votes_MNC, strict=True)):
+        rest = 1 - weight
+        if rest > 1e-9:  # below, rounding would be scaled up to votes
+            yield rule.finish((total_NC - weight * vote_NC) / rest)
+        else:
+            others_M = (np.arange(len(weight_M)) != m) / (len(weight_M) - 1)
+            yield rule.finish(summed(votes_MNC, others_M))
+
+
+def checked(weights: Sequence[float] | None, n_members: int) -> Reals:
+    """(M,) weights that sum to 1; None: equal ones.
+
+    Raises:
+        ConfigError: not one a member, a negative one, or all 0.
+    """
     assert n_members > 0, "no members to vote"
     weight_M = np.ones(n_members) if weights is None else np.asarray(weights, dtype=np.float64)
     if weight_M.shape != (n_members,):

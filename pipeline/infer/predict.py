@@ -23,6 +23,9 @@ from pipeline.learn.forward import Pass, run, softmax
 from pipeline.learn.heads import HeadStack, head_probabilities, mean_of_heads
 from pipeline.learn.model import Classifier
 
+# An image of each view, in their order.
+Milliseconds = tuple[float, ...]
+
 
 def predict_views(
     model: Classifier,
@@ -31,7 +34,7 @@ def predict_views(
     classes: tuple[str, ...],
     views: Sequence[View],
     how: Pass,
-) -> tuple[ViewProbabilities, float]:
+) -> tuple[ViewProbabilities, Milliseconds]:
     """(V, N, C) probabilities of the named images, in the order of `ids`, the same for any batch size.
 
     Args:
@@ -43,23 +46,24 @@ def predict_views(
         how: device, batch and precision.
 
     Returns:
-        The probabilities, and milliseconds an image for all views together.
+        The probabilities, and milliseconds an image of each view.
 
     Raises:
         DataError: an id has no image.
     """
     model.eval()
-    begin = time.perf_counter()
-    bar = tqdm(views, desc=model.name, unit="view", disable=not sys.stderr.isatty())
-    p_VNC = np.stack([softmax(run(model, images, ids, view, how)) for view in bar])
-    ms_per_image = (time.perf_counter() - begin) * 1000 / len(ids)
+    blocks, ms_V = [], []
+    for view in tqdm(views, desc=model.name, unit="view", disable=not sys.stderr.isatty()):
+        begin = time.perf_counter()
+        blocks.append(softmax(run(model, images, ids, view, how)))
+        ms_V.append((time.perf_counter() - begin) * 1000 / len(ids))
     names = tuple(view.name for view in views)
-    return ViewProbabilities(ids, classes, names, p_VNC, model.name), ms_per_image
+    return ViewProbabilities(ids, classes, names, np.stack(blocks), model.name), tuple(ms_V)
 
 
 def predict_head(
     head: HeadStack, features: Features, classes: tuple[str, ...]
-) -> tuple[ViewProbabilities, float]:
+) -> tuple[ViewProbabilities, Milliseconds]:
     """(V, N, C) probabilities on every view of cached features, the mean over the heads of a fold.
 
     Args:
@@ -68,11 +72,13 @@ def predict_head(
         classes: names of the head's outputs, in order.
 
     Returns:
-        The probabilities, and milliseconds an image for all views together, without the backbone,
-        whose time is that of making the features.
+        The probabilities, and milliseconds an image of each view, without the backbone, whose time is
+        that of making the features.
     """
-    begin = time.perf_counter()
-    blocks = [torch.from_numpy(features.x_NVD[:, v].copy()) for v in range(len(features.views))]
-    p_VNC = np.stack([mean_of_heads(head_probabilities(head, block)) for block in blocks])
-    ms_per_image = (time.perf_counter() - begin) * 1000 / len(features.ids_N)
-    return ViewProbabilities(features.ids_N, classes, features.views, p_VNC, "head"), ms_per_image
+    blocks, ms_V = [], []
+    for v in range(len(features.views)):
+        begin = time.perf_counter()
+        block = torch.from_numpy(features.x_NVD[:, v].copy())
+        blocks.append(mean_of_heads(head_probabilities(head, block)))
+        ms_V.append((time.perf_counter() - begin) * 1000 / len(features.ids_N))
+    return ViewProbabilities(features.ids_N, classes, features.views, np.stack(blocks), "head"), tuple(ms_V)

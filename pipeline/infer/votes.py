@@ -22,7 +22,7 @@ from pipeline.learn.forward import Pass
 from pipeline.learn.heads import restore_head
 from pipeline.settings.schema import Config, ModelSettings
 
-Vote = tuple[ViewProbabilities, float]
+Vote = tuple[ViewProbabilities, predict.Milliseconds]
 
 
 def networks(
@@ -42,7 +42,7 @@ def networks(
         how: device, batch, precision and layout.
 
     Returns:
-        For each of `asked` the probabilities, and milliseconds an image for all views and models.
+        For each of `asked` the probabilities, and milliseconds an image of each view, all models together.
     """
     seen, said = views.parse_all(config.infer.views), []
     for state in committee.states:
@@ -69,9 +69,14 @@ def _voted(said: Sequence[Sequence[Vote]], shares: Sequence[float]) -> list[Vote
     if len(said) == 1:
         return list(said[0])
     return [
-        (mean([found for found, _ in answers], shares), sum(ms for _, ms in answers))
+        (mean([found for found, _ in answers], shares), added([ms_V for _, ms_V in answers]))
         for answers in zip(*said, strict=True)
     ]
+
+
+def added(times: Sequence[predict.Milliseconds]) -> predict.Milliseconds:
+    """View by view the sum over models or folds."""
+    return tuple(sum(of_view) for of_view in zip(*times, strict=True))
 
 
 def mean(parts: Sequence[ViewProbabilities], shares: Sequence[float] | None = None) -> ViewProbabilities:

@@ -11,10 +11,12 @@ from typing import Any
 from pipeline.core.errors import nearest
 from pipeline.core.metrics import METRICS
 from pipeline.core.plugin import is_plugin
+from pipeline.settings.blend_rules import BLEND_RULES
 from pipeline.settings.host_rules import HOST_RULES
 from pipeline.settings.loss_rules import LOSS_RULES
 from pipeline.settings.schema import RESAMPLE_METHODS, SYNTHETIC_METHODS
 from pipeline.settings.train_rules import TRAIN_RULES
+from pipeline.settings.view_words import does
 
 DETECTOR = re.compile(r"(haar:[a-z0-9_]+|lbp:frontalface)")
 Sections = Mapping[str, Any]
@@ -183,14 +185,6 @@ def _weights(s: Sections) -> Iterator[Broken]:
         yield "model.weights", f"`{weights}` is none of: none, hub, file:PATH, package:NAME"
 
 
-def _members(s: Sections) -> Iterator[Broken]:
-    members = s["ensemble"].members
-    if len(set(members)) != len(members):
-        yield "ensemble.members", "names a member twice"
-    if s["ensemble"].refit and members == ["auto"]:
-        yield "ensemble.refit", "needs members by name: [auto] knows finished runs only, and no settings"
-
-
 def _eda(s: Sections) -> Iterator[Broken]:
     eda = s["eda"]
     if eda.medium > eda.high:
@@ -220,7 +214,7 @@ def _crop(s: Sections) -> Iterator[Broken]:
 
 def _forbidden_views(s: Sections) -> Iterator[Broken]:
     for attribute in s["competition"].attributes:
-        told = [view for view in s["infer"].views if view.split("(")[0].strip() in attribute.forbids]
+        told = [view for view in s["infer"].views if set(does(view)) & set(attribute.forbids)]
         for view in told:
             kept = [v for v in s["infer"].views if v not in told]
             words = ", ".join(f'"{v}"' if "(" in v else v for v in kept)
@@ -245,7 +239,6 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...
     (("competition",), _sources),
     (("competition",), _group_pattern),
     (("model",), _weights),
-    (("ensemble",), _members),
     (("images",), _cache),
     (("eda",), _eda),
     (("crop",), _crop),
@@ -253,6 +246,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...
     *TRAIN_RULES,
     *LOSS_RULES,
     *HOST_RULES,
+    *BLEND_RULES,
 )
 
 

@@ -29,6 +29,7 @@ from pipeline.settings.members import PseudoSettings as PseudoSettings
 from pipeline.settings.training import EarlyStoppingSettings as EarlyStoppingSettings
 from pipeline.settings.training import MixSettings as MixSettings
 from pipeline.settings.training import TrainSettings as TrainSettings
+from pipeline.settings.view_words import expanded
 
 
 class ImageSettings(Section):
@@ -227,7 +228,13 @@ class InferSettings(Section):
     """Test-time augmentation, and what becomes of its probabilities."""
 
     views: list[str] = fact(
-        ["identity", "hflip", "shift(2,2)"], "views of pipeline/data/views.py", min_length=1
+        ["identity", "hflip", "shift(2,2)"],
+        "identity, hflip, vflip, shift(dx,dy) px, scale(factor), rotate(degrees), crop(share,x,y), "
+        "brightness(factor); fivecrop(share) stands for five crops",
+        min_length=1,
+    )
+    merge: Literal["mean", "fitted"] = fact(
+        "mean", "of views: equally, or by weights fitted on OOF, cross-fitted; no model runs again"
     )
     precision: Literal["fp32", "bf16", "fp16", "auto"] = fact(
         "fp32", "of networks; auto: the one each fold was trained in. Features of a linear probe stay fp32"
@@ -236,18 +243,36 @@ class InferSettings(Section):
         [], "module:function of your own, one after another, on out-of-fold and test probabilities alike"
     )
 
+    @field_validator("views")
+    @classmethod
+    def _each(cls, views: list[str]) -> list[str]:
+        """Every view by itself, as they are kept and keyed."""
+        return expanded(views)
+
 
 class EnsembleSettings(Section):
-    """Soft voting."""
+    """How members become one, see docs/ensembling.md."""
 
     members: list[str] = fact(
         ["lite0", "small_cnn", "probe"],
-        "experiments by name (a+b: overlay b on a); [auto]: every finished one on these data and folds",
+        "experiments by name (a+b: overlay b on a); auto: every finished one on these data and folds; "
+        "key:PREFIX: a finished inference; file:TEST.csv+OOF.csv: probabilities from elsewhere, the OOF file "
+        "if there is one; labels:FILE.csv: a submission of labels, which votes on the test set only",
         min_length=1,
     )
-    method: Literal["mean", "weighted"] = fact(
-        "weighted", "weighted: weights fitted on OOF, score cross-fitted"
+    method: Literal["mean", "weighted", "geometric", "rank", "hard", "greedy", "search", "stacking"] = fact(
+        "weighted",
+        "mean: equal; weighted: `weights`, or greedy ones; geometric: mean of log p; rank: mean rank in a "
+        "class; hard: votes of labels; greedy, search: weights fitted on OOF; stacking: logistic regression "
+        "on log p. What is fitted is cross-fitted",
     )
+    weights: dict[str, Annotated[float, Field(ge=0)]] | None = fact(
+        None,
+        "by member, for weighted, geometric, rank, hard, and CSVs without OOF; left out: 1",
+        min_length=1,
+    )
+    temperature: bool = fact(False, "fit a temperature per member on OOF before combining")
+    stack_c: float = fact(0.01, "stacking: inverse strength of the penalty", gt=0)
     refit: bool = fact(
         False, "predict the test set by each member's refit on all data, with the weight of its folds"
     )

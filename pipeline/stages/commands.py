@@ -33,6 +33,7 @@ from pipeline.stages import (
     submit,
     summary,
     validating,
+    voters,
 )
 from pipeline.stages.context import Context, flat
 from pipeline.stages.graph import refuse_forbidden, refuse_unread
@@ -135,6 +136,7 @@ def _ensemble(ctx: Context, options: Options) -> None:
 def _blend(ctx: Context) -> Path | None:
     """The blend and each of its members, submitted; nothing is while folds are missing."""
     submission.refuse(ctx.settings, ctx.need("data"), ctx.home)
+    voters.refuse(ctx.settings, load.samples(ctx.need("data"), "test", ctx.home))
     blend = ctx.need("ensemble")
     if blend.metrics.get("complete") != 1.0:
         ctx.say(PARTIAL.format(folds=folds_of(ctx.settings)))

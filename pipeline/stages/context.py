@@ -266,7 +266,7 @@ class Context:
     def label(self, need: Need) -> str:
         """How people call this result."""
         by_experiment = (
-            *("resample", "features", "heads", "fold", "teach", "train", "infer", "whole", "refit"),
+            *("resample", "features", "heads", "fold", "teach", "train", "views", "infer", "whole", "refit"),
             "learning_curve",
         )
         return (

@@ -1,26 +1,23 @@
-"""`make ensemble`: soft voting of finished members, with an honest score.
+"""`make ensemble`: finished members become one, with an honest score.
 
-Owns the stage only; voting and weight search are `pipeline/combine/`. Imports no torch, so that with
-finished members it answers in seconds.
+    make ensemble ARGS="ensemble.members=[lite0,probe] ensemble.method=geometric"
+    make ensemble ARGS="ensemble.members=[lite0,file:kernel.csv+kernel_oof.csv,labels:mate.csv]"
+
+Owns the stage only: who votes is `stages/voters.py`, voting and fitting are `pipeline/combine/`, words
+about members `stages/account.py`. Imports no torch, so that with finished members it answers in seconds.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from pipeline.combine import search, vote
+from pipeline.combine import search
 from pipeline.core import metrics
-from pipeline.core.errors import ConfigError
-from pipeline.core.predictions import align
 from pipeline.record import files
 from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
-from pipeline.stages import load, scoring
+from pipeline.stages import account, load, scoring, voters
 from pipeline.stages.context import Built, Job
-
-PREFIX = "member:"
-# What predicts the test set in a member's place, with the weight that its folds were given.
-REFIT = "refit:"
 
 
 def build(job: Job) -> Built:
@@ -28,55 +25,59 @@ def build(job: Job) -> Built:
 
     Raises:
         ConfigError: two members are the same run, or one was trained on other data or folds.
-        DataError: members predict other images.
+        DataError: members predict other images, or a CSV from elsewhere has faults.
     """
     config = job.settings.config
-    members = {n.removeprefix(PREFIX): a for n, a in job.inputs.items() if n.startswith(PREFIX)}
-    _refuse_mismatch(members, dict(job.inputs))
-    samples = load.samples(job.inputs["data"], "train", job.home)
+    samples, unseen = (load.samples(job.inputs["data"], split, job.home) for split in ("train", "test"))
     plan = load.plan(job.inputs["folds"])
-    oofs = align([load.oof(a, name) for name, a in members.items()])
+    everyone = voters.of(job.settings, job.inputs, samples, unseen, plan.covered)
+    oofs = everyone.oofs
     metric = metrics.get(config.competition.metric)
-    y_N = samples.take(oofs[0].ids_N).labels
+    known = samples.take(oofs[0].ids_N)
     parts = scoring.crossfit_parts(config, samples, plan, oofs[0].ids_N)
-    blend, oof = search.cross_fit(oofs, y_N, parts, metric, config.ensemble.method)
-    refits = {n.removeprefix(REFIT): a for n, a in job.inputs.items() if n.startswith(REFIT)}
-    tests = [load.test(refits.get(name, a), name) for name, a in members.items()]
-    test = vote.soft_vote(tests, blend.weights, "ensemble")
+    asked = config.ensemble
+    recipe = search.Recipe(asked.method, asked.temperature, everyone.weights, asked.stack_c)
+    blend, oof = search.cross_fit(oofs, known.labels, parts, metric, recipe)
+    own = blend.fitted.apply(everyone.tests, "ensemble")
+    test = everyone.with_guests(own)
     files.write_probabilities(job.draft / "oof.npz", oof)
     files.write_probabilities(job.draft / "test.npz", test)
 
-    scores = {o.name: metric.score(samples.take(o.ids_N).labels, o.p_NC) for o in oofs}
-    best = max(scores, key=lambda name: metric.sign * scores[name])
+    members, refits = _inputs(job, voters.PREFIX), _inputs(job, voters.REFIT)
+    shares = account.of(config, known, oofs, blend)
+    best = shares.best
     against = scoring.compare(config, samples, oof, next(o for o in oofs if o.name == best))
     by_fold = [oof.take(np.intersect1d(split.valid_ids, oof.ids_N)) for split in plan.splits]
     rival = scoring.best_earlier(job.store, config, job.inputs, job.key)
     card = scoring.score_card(config, samples, oof, scoring.scores_of(config, samples, by_fold), rival)
     told = [
-        *(
-            f"{n:<14} OOF {scores[n]:.4f}  weight {w:.2f}"
-            for n, w in zip(blend.members, blend.weights, strict=True)
-        ),
+        *everyone.notes,
+        *account.lines(shares, blend),
         *scoring.lines(card, len(samples)),
-        f"ensemble against its best member {best}: {against}",
+        *everyone.lines(own),
     ]
     if refits:
-        told.insert(-1, "test set predicted by models of all data; the scores are those of their folds")
-    if len(set(blend.weights)) > 1:
-        optimism = f"{blend.naive:.4f} (optimistic)"
-        told.insert(-1, f"the same weights on the predictions that chose them: {optimism}")
+        told.append("test set predicted by models of all data; the scores are those of their folds")
+    if recipe.fits(len(oofs)):
+        told.append(f"the same fit on the predictions that it learned from: {blend.naive:.4f} (optimistic)")
+    told.append(f"ensemble against its best member {best}: {account.verdict(against)}")
     files.write_json(
         job.draft / "blend.json",
         {
+            "method": asked.method,
             "members": {n: f"infer/{a.key}" for n, a in members.items()},
             "refits": {n: f"refit/{a.key}" for n, a in refits.items()},
+            "outside": everyone.files,
             "weights": dict(zip(blend.members, blend.weights, strict=True)),
-            "scores": scores,
+            "temperatures": dict(zip(blend.members, blend.fitted.temperatures, strict=True)),
+            "test_only": {g.p.name: g.weight for g in everyone.guests},
+            "scores": shares.scores,
+            "contributions": {c.member: c.gain for c in shares.contributions},
             "naive": blend.naive,
             "crossfitted": blend.crossfitted,
             "best_member": best,
             "against_best_member": str(against),
-            "disagreement": vote.disagreement(oofs).tolist(),
+            "disagreement": shares.disagreement_MM.tolist(),
         },
     )
     figures = {
@@ -86,26 +87,12 @@ def build(job: Job) -> Built:
         f"naive_{metric.name}": blend.naive,
         "complete": float(all(a.metrics.get("complete") == 1.0 for a in members.values())),
     }
-    what = f"soft voting ({config.ensemble.method}) of {', '.join(members)}"
+    what = f"{config.ensemble.method} vote of {', '.join(blend.members)}"
     description = note(what, scoring.why(card), "make error-analysis", result="; ".join(told[-3:]))
-    tags = scoring.tags(card, rival, job.resolved) | {"changed": f"blends {', '.join(members)}"}
+    tags = scoring.tags(card, rival, job.resolved) | {"changed": f"blends {', '.join(blend.members)}"}
     return Built(figures, tuple(told), description, ("blend.json",), tags)
 
 
-def _refuse_mismatch(members: dict[str, Artifact], inputs: dict[str, Artifact]) -> None:
-    seen: dict[str, str] = {}
-    faults = []
-    for name, artifact in members.items():
-        if artifact.key in seen:
-            faults.append(f"{name} and {seen[artifact.key]} are the same run {artifact.key}")
-        seen[artifact.key] = name
-        for what in ("data", "folds"):
-            mine, theirs = f"{what}/{inputs[what].key}", artifact.inputs.get(what)
-            if mine != theirs:
-                faults.append(f"{name} was trained on other {what} ({theirs}, expected {mine})")
-    if faults:
-        raise ConfigError(
-            "ensemble.members: these cannot vote together",
-            faults,
-            "members need the same competition, folds and fold seed, and must differ in their settings",
-        )
+def _inputs(job: Job, prefix: str) -> dict[str, Artifact]:
+    """The finished results among the inputs whose name begins so, by what follows."""
+    return {n.removeprefix(prefix): a for n, a in job.inputs.items() if n.startswith(prefix)}

@@ -17,11 +17,11 @@ from pydantic import BaseModel
 from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, DataError, PodiumError
 from pipeline.record.digests import FileIndex
-from pipeline.record.store import SHORT, Artifact, Store, content_key
+from pipeline.record.store import Artifact, Store, content_key
 from pipeline.settings import ablate
 from pipeline.settings.load import GROUPS, Settings
 from pipeline.settings.schema import NEUTRAL, Config
-from pipeline.stages import arms, initial, registry
+from pipeline.stages import arms, finished, initial, registry
 from pipeline.stages.registry import Need
 
 # Settings that may be `module:function`: the digest of that code enters the keys of what reads them.
@@ -132,6 +132,8 @@ class Graph:
             return boxes_identity(need.settings, self._index)
         if need.stage in ("fold", "whole", "features"):
             return weights_identity(need.settings.config.model.weights, self._index)
+        if need.stage == "ensemble":
+            return finished.outside_identity(need.settings.config.ensemble.members, self._index)
         if need.stage == "preview":  # its page names them; elsewhere they change no result
             return json.dumps([[a.name, a.forbids] for a in need.settings.config.competition.attributes])
         files = [self.store.home / str(need.params[name]) for name in ("a", "b") if need.params.get(name)]
@@ -210,26 +212,18 @@ class Graph:
         return found
 
     def finished_members(self, settings: Settings) -> dict[str, str]:
-        """Name -> key of every whole inference on these data and folds that today's code would make.
+        """Name -> key of every whole inference on these data and folds that today's code would make."""
+        return finished.every(self.store, self._shared(settings), self._may_vote)
 
-        Two runs of one experiment are told apart by the start of their keys.
-        """
-        wanted = {name: f"{name}/{self.key(Need(name, settings))}" for name in ("data", "folds")}
-        found = []
-        for listed in self.store.all():
-            same = {name: listed.inputs.get(name) for name in wanted} == wanted
-            if listed.stage != "infer" or not same or listed.metrics.get("complete") != 1.0:
-                continue
-            if self.only is not None and listed.key not in self.only:
-                continue
-            artifact = self.store.find(listed.stage, listed.key)
-            if artifact and self._is_current(artifact):
-                found.append(artifact)
-        names = [str(a.manifest["experiment"]) for a in found]
-        return {
-            name if names.count(name) == 1 else f"{name}@{a.key[:SHORT]}": a.key
-            for name, a in zip(names, found, strict=True)
-        }
+    def _may_vote(self, artifact: Artifact) -> bool:
+        return (self.only is None or artifact.key in self.only) and self._is_current(artifact)
+
+    def pinned_member(self, settings: Settings, prefix: str) -> dict[str, str]:
+        """Name -> key of the one inference on these data and folds whose key starts so."""
+        return finished.pinned(self.store, self._shared(settings), prefix)
+
+    def _shared(self, settings: Settings) -> dict[str, str]:
+        return {name: f"{name}/{self.key(Need(name, settings))}" for name in ("data", "folds")}
 
     def _is_current(self, artifact: Artifact) -> bool:
         """Whether it and all it was made of come from the versions of the stages that are here now."""

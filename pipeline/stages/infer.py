@@ -1,69 +1,79 @@
-"""`make infer`: every view of every image, out of fold and test.
+"""`make infer`: the views of every image weighed and averaged, scored, submitted.
 
     make infer                                        the default experiment
     make infer ARGS="infer.views=[identity,hflip]"    other views, without training again
+    make infer ARGS="infer.merge=fitted"              other weights of the views, without running a model
 
-Owns the stage only: out-of-fold images are seen by folds that never trained on them, averaged where
-several do; test images by all folds, averaged. Views are kept apart, so that they can be weighed later
-without a model.
+Owns the stage only: what the models said of each view is made by `stages/views.py`. Imports no torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-import torch
-
-from pipeline.combine import postprocess
+from pipeline.combine import postprocess, search
+from pipeline.core import metrics
 from pipeline.core.predictions import Probabilities, ViewProbabilities, pool_views
 from pipeline.core.types import FoldPlan, Samples
-from pipeline.data import views
-from pipeline.infer import votes
-from pipeline.learn.committee import Committee
 from pipeline.record import files
 from pipeline.record.runinfo import note
 from pipeline.settings.load import Settings
-from pipeline.stages import load, precision, scoring
+from pipeline.settings.schema import Config
+from pipeline.stages import load, scoring
 from pipeline.stages.context import Built, Job
-from pipeline.stages.hardware import set_up
-from pipeline.stages.registry import folds_of, is_probe
+from pipeline.stages.registry import folds_of
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Views as one.
+
+    Args:
+        oof: with weights that never saw the image's label.
+        by_fold: the same of each fold's validation part.
+        weights: of the views, summing to 1, fitted on all images where they are fitted.
+        naive: score of these weights on what chose them; None: nothing was fitted.
+    """
+
+    oof: Probabilities
+    by_fold: Sequence[Probabilities]
+    weights: tuple[float, ...]
+    naive: float | None
 
 
 def refuse(settings: Settings) -> None:
-    """Raise ConfigError for views that nobody knows, or that move the whole image out of its frame, and
-    for post-processing that cannot be loaded.
-    """
-    probe_1CHW = torch.zeros(1, 3, *settings.config.images.hw)
-    for view in views.parse_all(settings.config.infer.views):
-        view.apply(probe_1CHW)
+    """Raise ConfigError for post-processing that cannot be loaded."""
     postprocess.load(settings.config.infer.postprocess)
 
 
 def build(job: Job) -> Built:
-    """Write oof_views.npz, test_views.npz and, views averaged and post-processed, oof.npz and test.npz."""
-    config = job.settings.config
-    samples = load.samples(job.inputs["data"], "train", job.home)
-    plan = load.plan(job.inputs["folds"])
-    parts, test, cost = (_heads if is_probe(job.settings) else _networks)(job, samples, plan)
+    """Write oof.npz and test.npz, views merged and post-processed, and views.json: score, weight, cost."""
+    config, inputs = job.settings.config, job.inputs
+    samples = load.samples(inputs["data"], "train", job.home)
+    plan = load.plan(inputs["folds"])
+    parts, test = load.view_parts(inputs["views"]), load.views(inputs["views"], "test", "test")
     oof = pool_views(parts, "oof")
+    merged = _merged(config, samples, plan, oof, parts)
     finish = _finisher(job, samples)
-    for split, found in (("oof", oof), ("test", test)):
-        files.write_views(job.draft / f"{split}_views.npz", found)
-        files.write_probabilities(job.draft / f"{split}.npz", finish(found.merge(), split))
-    averaged = oof.merge()
-    merged = finish(averaged, "oof")
-    plain = load.oof(job.inputs["train"], "one view")
-    gain = scoring.compare(config, samples, averaged, plain)
-    rival = scoring.best_earlier(job.store, config, job.inputs, job.key)
-    scores = scoring.scores_of(config, samples, [finish(part.merge(), "oof") for part in parts])
-    card = scoring.score_card(config, samples, merged, scores, rival)
-    told = [
-        *scoring.lines(card, len(samples)),
-        f"{len(oof.views)} views against one: {gain}",
-        f"{cost:.1f} ms an image for all views and folds",
-    ]
+    finished = finish(merged.oof, "oof")
+    files.write_probabilities(job.draft / "oof.npz", finished)
+    merged_test = test.merge(merged.weights)
+    files.write_probabilities(job.draft / "test.npz", finish(merged_test, "test"))
+    plain = load.oof(inputs["train"], "one view")
+    gain = scoring.compare(config, samples, merged.oof, plain)
+    rival = scoring.best_earlier(job.store, config, inputs, job.key)
+    scores = scoring.scores_of(config, samples, [finish(part, "oof") for part in merged.by_fold])
+    card = scoring.score_card(config, samples, finished, scores, rival)
+    told = [*scoring.lines(card, len(samples)), *_view_lines(job, samples, oof, merged)]
+    told.append(f"{len(oof.views)} views against one: {gain}")
+    if merged.naive is not None:
+        fitting = scoring.compare(config, samples, merged.oof, oof.merge())
+        told.append(f"fitted weights against equal ones: {fitting}; naive {merged.naive:.4f} (optimistic)")
+    cost = inputs["views"].metrics["ms_per_image"]
+    told.append(f"{cost:.1f} ms an image for all views and folds")
     if config.infer.postprocess:
-        after = scoring.compare(config, samples, merged, averaged)
+        after = scoring.compare(config, samples, finished, merged.oof)
         told.append(f"{', '.join(config.infer.postprocess)} against none: {after}")
     figures = {
         **card.figures,
@@ -78,6 +88,45 @@ def build(job: Job) -> Built:
     return Built(figures, tuple(told), description, (), scoring.tags(card, rival, job.resolved))
 
 
+def _merged(
+    config: Config,
+    samples: Samples,
+    plan: FoldPlan,
+    oof: ViewProbabilities,
+    parts: Sequence[ViewProbabilities],
+) -> Merged:
+    """The views averaged equally, or by weights fitted on other folds than the one they are used on."""
+    n_views = len(oof.views)
+    if config.infer.merge == "mean" or n_views == 1:
+        return Merged(oof.merge(), [part.merge() for part in parts], (1 / n_views,) * n_views, None)
+    members = [replace(oof.view(name), name=name) for name in oof.views]
+    metric = metrics.get(config.competition.metric)
+    crossfit = scoring.crossfit_parts(config, samples, plan, oof.ids_N)
+    labels_N = samples.take(oof.ids_N).labels
+    blend, pooled = search.cross_fit(members, labels_N, crossfit, metric, "greedy")
+    by_fold = [pooled.take(part.ids_N) for part in parts]
+    return Merged(replace(pooled, name="oof"), by_fold, blend.weights, blend.naive)
+
+
+def _view_lines(job: Job, samples: Samples, oof: ViewProbabilities, merged: Merged) -> list[str]:
+    """Score, weight and cost of each view; the same into views.json."""
+    metric = metrics.get(job.settings.config.competition.metric)
+    times = job.inputs["views"].json("times.json")
+    y_N = samples.take(oof.ids_N).labels
+    scores = [metric.score(y_N, p_NC) for p_NC in oof.p_VNC]
+    rows = {
+        view: {"score": score, "weight": weight, "ms_per_image": times[view]}
+        for view, score, weight in zip(oof.views, scores, merged.weights, strict=True)
+    }
+    files.write_json(job.draft / "views.json", rows)
+    wide = max(map(len, rows))
+    return [
+        f"view {view:<{wide}}  OOF {row['score']:.4f}  weight {row['weight']:.2f}  "
+        f"{row['ms_per_image']:.2f} ms an image"
+        for view, row in rows.items()
+    ]
+
+
 def _finisher(job: Job, train: Samples) -> Callable[[Probabilities, str], Probabilities]:
     """The user's post-processing, the same for both: (probabilities, "oof" or "test") -> probabilities."""
     steps = postprocess.load(job.settings.config.infer.postprocess)
@@ -89,41 +138,3 @@ def _finisher(job: Job, train: Samples) -> Callable[[Probabilities, str], Probab
         return postprocess.apply(steps, found, images[split].take(found.ids_N).groups_N)
 
     return finish
-
-
-def _networks(
-    job: Job, samples: Samples, plan: FoldPlan
-) -> tuple[list[ViewProbabilities], ViewProbabilities, float]:
-    config, device = job.settings.config, set_up(job.settings.config.runtime)
-    train, test = (load.prepared(job.inputs["prepared"], split) for split in ("train", "test"))
-    oof, tests, cost = [], [], 0.0
-    for k in folds_of(job.settings):
-        fold = job.inputs[f"fold{k}"]
-        how = precision.passing(config, fold, device)
-        asked = [(train, plan.splits[k].valid_ids), (test, test.ids_N)]
-        (found, _), (tested, ms) = votes.networks(
-            config, samples.space, Committee.read(fold.folder), asked, how
-        )
-        oof.append(found)
-        tests.append(tested)
-        cost += ms
-    return oof, votes.mean(tests), cost
-
-
-def _heads(
-    job: Job, samples: Samples, plan: FoldPlan
-) -> tuple[list[ViewProbabilities], ViewProbabilities, float]:
-    names = list(job.settings.config.infer.views)
-    inputs = dict(job.inputs)
-    train, test = (load.features(inputs, split, names) for split in ("train", "test"))
-    # The backbone is shared by all folds: its time counts once a view.
-    cost = sum(inputs[f"test:{view}"].metrics["ms_per_image"] for view in names)
-    oof, tests = [], []
-    for k in folds_of(job.settings):
-        committee = Committee.read(job.inputs[f"fold{k}"].folder)
-        asked = [train.take(plan.splits[k].valid_ids), test]
-        (found, _), (tested, ms) = votes.heads(job.settings.config.model, samples.space, committee, asked)
-        oof.append(found)
-        tests.append(tested)
-        cost += ms
-    return oof, votes.mean(tests), cost

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.core.predictions import Features, Probabilities, ViewProbabilities
+from pipeline.core.predictions import Features, Probabilities, ViewProbabilities, pool_views
 from pipeline.core.types import FoldPlan, Samples, strings
 from pipeline.data.boxes import Key, read_table
 from pipeline.data.images import DecodedImages, PreparedImages
@@ -144,6 +144,14 @@ def test(artifact: Artifact, name: str) -> Probabilities:
     return files.read_probabilities(artifact.folder / "test.npz", name)
 
 
-def views(artifact: Artifact, split: str, name: str) -> ViewProbabilities:
-    """Probabilities per view of an infer artifact."""
-    return files.read_views(artifact.folder / f"{split}_views.npz", name)
+def view_parts(views: Artifact) -> list[ViewProbabilities]:
+    """Probabilities per view of each fold's validation part, of a views artifact."""
+    paths = sorted(views.folder.glob("fold*.npz"), key=lambda path: int(path.stem.removeprefix("fold")))
+    return [files.read_views(path, path.stem) for path in paths]
+
+
+def views(views: Artifact, split: str, name: str) -> ViewProbabilities:
+    """Probabilities per view of a views artifact, oof (averaged where several folds validate) or test."""
+    if split == "oof":
+        return pool_views(view_parts(views), name)
+    return files.read_views(views.folder / f"{split}.npz", name)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from pipeline.core.errors import ConfigError
 from pipeline.settings.ablate import SEEDED
+from pipeline.settings.blend_rules import word_of
 from pipeline.settings.load import Settings
 from pipeline.settings.schema import FEATURE_METHODS
 
@@ -268,7 +268,13 @@ def refit_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
 
 
 def infer_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    """Inputs of `infer`."""
+    """Inputs of `infer`; the views first, so that they are refused before folds are trained."""
+    views = {"views": Need("views", settings), "train": Need("train", settings)}
+    return views | train_inputs(graph, settings, params)
+
+
+def views_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `views`."""
     common = {"train": Need("train", settings), **train_inputs(graph, settings, params)}
     if not is_probe(settings):
         return common | {"prepared": Need("prepared", settings)}
@@ -276,21 +282,27 @@ def infer_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
     return common | {f"{s}:{v}": _features(settings, s, v) for s in ("train", "test") for v in views}
 
 
+def ensemble_sections(settings: Settings) -> tuple[str, ...]:
+    """Settings that a blend reads: the host's format only where CSVs come from elsewhere."""
+    outside = any(word_of(text).path for text in settings.config.ensemble.members)
+    host = ("competition.submission",) if outside else ()
+    return ("ensemble", "statistics", "competition.metric", *host)
+
+
 def ensemble_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    """Inputs of `ensemble`."""
-    common = {"data": Need("data", settings), "folds": Need("folds", settings)}
-    names = settings.config.ensemble.members
-    if names == ["auto"]:
-        finished = graph.finished_members(settings)
-        if not finished:
-            raise ConfigError(
-                "ensemble.members=[auto]: no member is finished for these data and folds",
-                remedy="name members, e.g. ensemble.members=[lite0,probe], or run make infer first",
-            )
-        return common | {f"member:{n}": Need("infer", settings, key=key) for n, key in finished.items()}
-    members = {n: settings.member(n) for n in names}
-    refits = {f"refit:{n}": Need("refit", s) for n, s in members.items() if settings.config.ensemble.refit}
-    return common | {f"member:{n}": Need("infer", s) for n, s in members.items()} | refits
+    """Inputs of `ensemble`; CSVs from elsewhere are none, their digests are in its key."""
+    found = {"data": Need("data", settings), "folds": Need("folds", settings)}
+    for word in map(word_of, settings.config.ensemble.members):
+        if word.kind == "experiment":
+            member = settings.member(word.name)
+            found[f"member:{word.name}"] = Need("infer", member)
+            if settings.config.ensemble.refit:
+                found[f"refit:{word.name}"] = Need("refit", member)
+        elif word.kind in ("auto", "key"):
+            every = word.kind == "auto"
+            finished = graph.finished_members(settings) if every else graph.pinned_member(settings, word.name)
+            found |= {f"member:{n}": Need("infer", settings, key=key) for n, key in finished.items()}
+    return found
 
 
 def curve_points(settings: Settings) -> dict[str, Settings]:

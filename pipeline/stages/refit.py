@@ -43,18 +43,20 @@ def build(job: Job) -> Built:
     """Write test_views.npz, test.npz and inherited.json."""
     config, twin, whole = job.settings.config, job.inputs["twin"], job.inputs["whole"]
     space = load.samples(job.inputs["data"], "test", job.home).space
-    committee = Committee.read(whole.folder)
+    committee, backbone = Committee.read(whole.folder), 0.0
     if is_probe(job.settings):
         names = list(config.infer.views)
         seen = load.features(dict(job.inputs), "test", names)
-        (found, ms), *_ = votes.heads(config.model, space, committee, [seen])
-        ms += sum(job.inputs[f"test:{view}"].metrics["ms_per_image"] for view in names)
+        (found, ms_V), *_ = votes.heads(config.model, space, committee, [seen])
+        backbone = sum(job.inputs[f"test:{view}"].metrics["ms_per_image"] for view in names)
     else:
         test = load.prepared(job.inputs["prepared"], "test")
         how = precision.passing(config, whole, set_up(config.runtime))
-        (found, ms), *_ = votes.networks(config, space, committee, [(test, test.ids_N)], how)
+        (found, ms_V), *_ = votes.networks(config, space, committee, [(test, test.ids_N)], how)
     files.write_views(job.draft / "test_views.npz", found)
-    files.write_probabilities(job.draft / "test.npz", found.merge())
+    weights = [row["weight"] for row in twin.json("views.json").values()]
+    files.write_probabilities(job.draft / "test.npz", found.merge(weights))
+    ms = sum(ms_V) + backbone
     name = metrics.get(config.competition.metric).name
     score = twin.metrics[f"oof_{name}"]
     whose = f"no out-of-fold score of its own; its twin's is {score:.4f} (infer {twin.key[:SHORT]})"

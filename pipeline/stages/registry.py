@@ -25,6 +25,7 @@ from pipeline.stages.needs import (
     data_inputs,
     eda_inputs,
     ensemble_inputs,
+    ensemble_sections,
     fold_inputs,
     fold_sections,
     heads_inputs,
@@ -39,6 +40,7 @@ from pipeline.stages.needs import (
     resample_inputs,
     teach_inputs,
     train_inputs,
+    views_inputs,
     whole_inputs,
 )
 from pipeline.stages.needs import INITIAL as INITIAL
@@ -133,18 +135,19 @@ STAGES: dict[str, Stage] = {
             "train", 2, "all folds, pooled out of fold", reads("statistics", "competition.metric"),
             train_inputs, tracked=True, inside="fold",
         ),
+        Stage("views", 1, "every view of every image", reads("infer.views", "infer.precision"), views_inputs),
         Stage(
-            "infer", 1, "every view of every image", reads("infer", "statistics", "competition.metric"),
+            "infer", 2, "the views of every image as one",
+            reads("infer.merge", "infer.postprocess", "statistics", "competition.metric"),
             infer_inputs, tracked=True,
         ),
         Stage("whole", 1, "one experiment on all data", lesson_sections, whole_inputs),
         Stage(
-            "refit", 1, "a model of all data on the test set",
+            "refit", 2, "a model of all data on the test set",
             reads("infer", "competition.metric"), refit_inputs, tracked=True, inside="whole",
         ),
         Stage(
-            "ensemble", 1, "soft voting", reads("ensemble", "statistics", "competition.metric"),
-            ensemble_inputs, tracked=True,
+            "ensemble", 2, "members combined", ensemble_sections, ensemble_inputs, tracked=True,
         ),
         Stage(
             "learning_curve", 1, "score over training groups",

@@ -39,7 +39,7 @@ def build(job: Job) -> Built:
     said = Probabilities(named.ids_N, space.classes, found.p_VNC[0], f"teacher {job.key}")
     files.write_probabilities(job.draft / teachers.SAID, said)
     np.save(job.draft / teachers.SEEN, _seen(job))
-    return Built(metrics={"images": float(len(ids)), "ms_per_image": ms})
+    return Built(metrics={"images": float(len(ids)), "ms_per_image": sum(ms)})
 
 
 def _seen(job: Job) -> Strings:

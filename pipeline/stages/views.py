@@ -1,0 +1,93 @@
+"""`views`: what the models of all folds say of every image, view by view.
+
+Owns the stage only: out-of-fold images are seen by folds that never trained on them, averaged where
+several do; test images by all folds, averaged. Views are kept apart, so that `stages/infer.py` weighs
+them, as often as one likes, without a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from pipeline.core.predictions import ViewProbabilities
+from pipeline.core.types import FoldPlan, Samples
+from pipeline.data import views
+from pipeline.infer import votes
+from pipeline.learn.committee import Committee
+from pipeline.record import files
+from pipeline.settings.load import Settings
+from pipeline.stages import load, precision
+from pipeline.stages.context import Built, Job
+from pipeline.stages.hardware import set_up
+from pipeline.stages.registry import folds_of, is_probe
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was said.
+
+    Args:
+        oof: of each fold, its validation part.
+        test: mean over folds.
+        ms_V: an image of each view, all folds together.
+    """
+
+    oof: Sequence[ViewProbabilities]
+    test: ViewProbabilities
+    ms_V: Sequence[float]
+
+
+def refuse(settings: Settings) -> None:
+    """Raise ConfigError for views that nobody knows, or whose arguments do not suit the images."""
+    probe_1CHW = torch.zeros(1, 3, *settings.config.images.hw)
+    for view in views.parse_all(settings.config.infer.views):
+        view.apply(probe_1CHW)
+
+
+def build(job: Job) -> Built:
+    """Write test.npz, and fold<k>.npz for the validation part of each fold asked for; times.json."""
+    samples = load.samples(job.inputs["data"], "train", job.home)
+    plan = load.plan(job.inputs["folds"])
+    seen = (_heads if is_probe(job.settings) else _networks)(job, samples, plan)
+    for k, part in zip(folds_of(job.settings), seen.oof, strict=True):
+        files.write_views(job.draft / f"fold{k}.npz", part)
+    files.write_views(job.draft / "test.npz", seen.test)
+    files.write_json(job.draft / "times.json", dict(zip(seen.test.views, seen.ms_V, strict=True)))
+    return Built({"ms_per_image": sum(seen.ms_V)})
+
+
+def _networks(job: Job, samples: Samples, plan: FoldPlan) -> Seen:
+    config, device = job.settings.config, set_up(job.settings.config.runtime)
+    train, test = (load.prepared(job.inputs["prepared"], split) for split in ("train", "test"))
+    oof, tests, times = [], [], []
+    for k in folds_of(job.settings):
+        fold = job.inputs[f"fold{k}"]
+        how = precision.passing(config, fold, device)
+        asked = [(train, plan.splits[k].valid_ids), (test, test.ids_N)]
+        (found, _), (tested, ms) = votes.networks(
+            config, samples.space, Committee.read(fold.folder), asked, how
+        )
+        oof.append(found)
+        tests.append(tested)
+        times.append(ms)
+    return Seen(oof, votes.mean(tests), votes.added(times))
+
+
+def _heads(job: Job, samples: Samples, plan: FoldPlan) -> Seen:
+    names = list(job.settings.config.infer.views)
+    inputs = dict(job.inputs)
+    train, test = (load.features(inputs, split, names) for split in ("train", "test"))
+    # The backbone is shared by all folds: its time counts once a view.
+    times = [tuple(inputs[f"test:{view}"].metrics["ms_per_image"] for view in names)]
+    oof, tests = [], []
+    for k in folds_of(job.settings):
+        committee = Committee.read(job.inputs[f"fold{k}"].folder)
+        asked = [train.take(plan.splits[k].valid_ids), test]
+        (found, _), (tested, ms) = votes.heads(job.settings.config.model, samples.space, committee, asked)
+        oof.append(found)
+        tests.append(tested)
+        times.append(ms)
+    return Seen(oof, votes.mean(tests), votes.added(times))
