@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from pipeline.core.errors import ConfigError
 from pipeline.settings.ablate import SEEDED
 from pipeline.settings.blend_rules import word_of
 from pipeline.settings.load import Settings
