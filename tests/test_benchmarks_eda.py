@@ -18,6 +18,7 @@ def test_the_clean_copy_is_calm(files):
     assert eda.trial(files, None, 0, 1).high <= 1
 
 
+@pytest.mark.slow
 def test_faults_are_found_and_told_first(files):
     trials = [eda.trial(files, fault, MIDDLE, 1) for fault in FAULTS]
     assert {t.fault for t in trials if t.recall < 0.9} == set(), [(t.fault, t.recall) for t in trials]

@@ -65,7 +65,7 @@ def test_the_source_of_an_example_and_of_its_helper_enters_the_key_of_what_it_ch
 
 
 def test_all_examples_at_once_go_from_images_to_a_submission(folder):
-    words = [word for _, _, more in EXAMPLES.values() for word in more]
+    words = ["infer.views=[identity]", *(word for _, _, more in EXAMPLES.values() for word in more)]
     said = run(folder, "infer", "experiment=tiny_resnet", *words)
     assert said.code == 0, said.err
     assert "OOF mymetric.f2" in said.out and "mypost:agree against none" in said.out
