@@ -79,7 +79,7 @@ def probabilities(path: Path, name: str, space: LabelSpace, wanted: Strings, id_
     ]
     if faults:
         remedy = f"the member must predict exactly the {len(wanted)} images wanted here"
-        raise DataError(f"{name}: {path}: {len(faults)} faults", faults, remedy)
+        raise DataError(f"{name}: {path}: {len(faults)} faults{_counted(ids, wanted)}", faults, remedy)
     rounded = int((np.abs(sums_N - 1) > ROW_SUM_TOLERANCE).sum())
     if rounded:
         notes.append(f"{rounded} rows were off 1 by rounding and are normalised")
@@ -107,7 +107,7 @@ def labels(path: Path, name: str, space: LabelSpace, wanted: Strings, settings: 
     faults = _id_faults(ids, wanted)
     if faults:
         remedy = f"the submission must label exactly the {len(wanted)} test images"
-        raise DataError(f"{name}: {path}: {len(faults)} faults", faults, remedy)
+        raise DataError(f"{name}: {path}: {len(faults)} faults{_counted(ids, wanted)}", faults, remedy)
     p_NC = np.eye(space.n_classes, dtype=np.float32)[said.labels_N]
     found = Probabilities(strings(ids), space.classes, p_NC, name)
     return Read(found.take(wanted), tuple(f"{name}: {path.name}: {note}" for note in notes))
@@ -134,6 +134,13 @@ def _id_faults(given: Sequence[str], wanted: Strings) -> list[str]:
     faults = [f"id {i!r}: missing" for i in wanted.tolist() if i not in counts]
     faults += [f"id {i!r}: extra" for i in counts if i not in asked]
     return faults + [f"id {i!r}: {times} times" for i, times in counts.items() if times > 1]
+
+
+def _counted(given: Sequence[str], wanted: Strings) -> str:
+    """How many ids differ, as not all of them may be shown; empty for none."""
+    had, asked = set(given), set(wanted.tolist())
+    lacks, more = len(asked - had), len(had - asked)
+    return f", {lacks} ids missing and {more} extra" if lacks or more else ""
 
 
 def _numbers(table: Table, ids: Sequence[str], columns: Sequence[str]) -> tuple[Reals, list[str]]:
