@@ -96,7 +96,9 @@ def test_neutral_settings_are_the_ones_we_know():
     # forbids and quarantine change which inputs a stage has, and keys with them: test_stages_graph.py;
     # cache_gb frees what is made again with the same bits; the fold that init_from leads to is an input.
     images = {"images.quarantine", "images.cache_gb"}
-    assert known == {"train.folds", "train.init_from", "competition.attributes[].forbids", *images, *runtime}
+    # Which submissions are decided too; each decision is a result of its own.
+    names = {"train.folds", "train.init_from", "competition.attributes[].forbids", "decision.members"}
+    assert known == {*names, *images, *runtime}
 
 
 def test_inputs_name_declared_stages_only():

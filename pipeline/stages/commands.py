@@ -96,10 +96,25 @@ def _ablate(ctx: Context, options: Options) -> None:
     _report(ctx, ctx.get(need))
 
 
+def _decisions(settings: Settings, of: str) -> list[Need]:
+    """The decision of a result, if one is asked for."""
+    decision = settings.config.decision
+    wanted = bool(decision.steps) and (of == "ensemble" or decision.members)
+    return [Need("decide", settings, {"of": of})] if wanted else []
+
+
+def _decided(ctx: Context, need: Need) -> Artifact:
+    """What is submitted: the result itself, or the result after the steps of its decision that were kept."""
+    # First, as it refuses what is wrong with it before anything is trained. A pinned result has no settings.
+    decisions = [] if need.key else [ctx.get(n) for n in _decisions(need.settings, need.stage)]
+    kept = [artifact for artifact in decisions if artifact.metrics["adopted"]]
+    return kept[0] if kept else ctx.get(need)
+
+
 def _infer(ctx: Context, options: Options) -> None:
-    ctx.check(Need("infer", ctx.settings), also=submission.READS)
+    ctx.check(Need("infer", ctx.settings), *_decisions(ctx.settings, "infer"), also=submission.READS)
     submission.refuse(ctx.settings, ctx.need("data"), ctx.home)
-    artifact = ctx.need("infer")
+    artifact = _decided(ctx, Need("infer", ctx.settings))
     if artifact.metrics.get("complete") == 1.0:
         _submit(ctx, artifact)
     else:
@@ -108,30 +123,32 @@ def _infer(ctx: Context, options: Options) -> None:
 
 def _refit(ctx: Context, options: Options) -> None:
     """One model of all data, submitted; its score is its twin's, never its own."""
-    ctx.check(Need("refit", ctx.settings), also=submission.READS)
+    ctx.check(Need("refit", ctx.settings), *_decisions(ctx.settings, "refit"), also=submission.READS)
     submission.refuse(ctx.settings, ctx.need("data"), ctx.home)
-    _submit(ctx, ctx.need("refit"))
+    _submit(ctx, _decided(ctx, Need("refit", ctx.settings)))
 
 
 def _ensemble(ctx: Context, options: Options) -> None:
-    ctx.check(Need("ensemble", ctx.settings), also=submission.READS)
+    ctx.check(Need("ensemble", ctx.settings), *_decisions(ctx.settings, "ensemble"), also=submission.READS)
     _blend(ctx)
 
 
 def _blend(ctx: Context) -> Path | None:
     """The blend and each of its members, submitted; nothing is while folds are missing."""
     submission.refuse(ctx.settings, ctx.need("data"), ctx.home)
+    decided = _decided(ctx, Need("ensemble", ctx.settings))
     blend = ctx.need("ensemble")
     if blend.metrics.get("complete") != 1.0:
         ctx.say(PARTIAL.format(folds=folds_of(ctx.settings)))
         return None
-    for name, whole in blend.inputs.items():
+    for name, need in ctx.graph.inputs(Need("ensemble", ctx.settings)).items():
         if name.startswith("member:"):
-            stage, _, key = whole.partition("/")
-            member = ctx.store.find(stage, key)
-            assert member is not None, f"member {whole} is gone"
+            member = ctx.store.find(need.stage, ctx.graph.key(need))
+            assert member is not None, f"member {name} is gone"
+            if need.key is None and _decisions(need.settings, "infer"):
+                member = _decided(ctx, need)
             submission.publish(member, ctx.settings, ctx.store)
-    return _submit(ctx, blend)
+    return _submit(ctx, decided)
 
 
 def _submit(ctx: Context, artifact: Artifact) -> Path:
@@ -145,7 +162,8 @@ def _error_analysis(ctx: Context, options: Options) -> None:
         ctx.check(Need("error_analysis", ctx.settings, {"a": options.a}))
         new = Path(options.a).resolve()
     else:
-        ctx.check(Need("ensemble", ctx.settings), Need("error_analysis", ctx.settings))
+        blend_of = (Need("ensemble", ctx.settings), *_decisions(ctx.settings, "ensemble"))
+        ctx.check(*blend_of, Need("error_analysis", ctx.settings))
         blend = _blend(ctx)
         if blend is None:
             return
@@ -284,7 +302,7 @@ def _all(ctx: Context, options: Options) -> None:
     ensemble = Need("ensemble", ctx.settings)
     members = [n for n in ctx.graph.inputs(ensemble).values() if n.stage == "infer" and n.key is None]
     shown = [Need("eda", ctx.settings), *(Need("resample", m.settings) for m in members)]
-    ctx.check(*shown, ensemble, Need("error_analysis", ctx.settings))
+    ctx.check(*shown, ensemble, *_decisions(ctx.settings, "ensemble"), Need("error_analysis", ctx.settings))
     for need in shown:
         ctx.get(need)
     path = _blend(ctx)
@@ -297,7 +315,9 @@ def _all(ctx: Context, options: Options) -> None:
             hostscore.record(ctx.home, ctx.tracker, config, score)
     report = _compare(ctx, path, None)
     entry = next(e for e in _entries(ctx) if e.name == path.stem)
-    for line in summary.lines(ctx.settings.config, ctx.need("ensemble"), entry, path, report):
+    for line in summary.lines(
+        ctx.settings.config, _decided(ctx, Need("ensemble", ctx.settings)), entry, path, report
+    ):
         ctx.say(line)
     ctx.say(summary.times(ctx.seconds, time.monotonic() - started))
 

@@ -32,7 +32,7 @@ from pipeline.stages.registry import Need, Params, Stage
 
 log = logging.getLogger(__name__)
 
-TOLD = ("fold", "split", "view", "part")
+TOLD = ("fold", "split", "view", "part", "of")
 VERSIONS_OF = ("torch", "timm", "albumentations", "numpy", "scikit-learn", "pandas")
 
 
@@ -269,8 +269,11 @@ class Context:
             *("resample", "features", "heads", "fold", "teach", "train", "infer", "whole", "refit"),
             "learning_curve",
         )
+        alone = need.stage == "decide" and need.params.get("of", "ensemble") != "ensemble"
         return (
-            need.settings.experiment if need.stage in by_experiment else need.settings.config.competition.name
+            need.settings.experiment
+            if alone or need.stage in by_experiment
+            else need.settings.config.competition.name
         )
 
     def _manifest(

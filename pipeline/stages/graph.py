@@ -34,7 +34,7 @@ PLUGIN_SETTINGS = (
     "resample.copies.policy",
     "resample.method",
     "preprocess.function",
-    "infer.postprocess",
+    "decision.steps",
 )
 # Settings that name a file of configs/augment/: the digest of what it says enters the same keys.
 POLICY_SETTINGS = ("augment.policy", "resample.copies.policy")

@@ -10,12 +10,9 @@ without a model.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
-from pipeline.combine import postprocess
-from pipeline.core.predictions import Probabilities, ViewProbabilities, pool_views
+from pipeline.core.predictions import ViewProbabilities, pool_views
 from pipeline.core.types import FoldPlan, Samples
 from pipeline.data import views
 from pipeline.infer import votes
@@ -30,41 +27,33 @@ from pipeline.stages.registry import folds_of, is_probe
 
 
 def refuse(settings: Settings) -> None:
-    """Raise ConfigError for views that nobody knows, or that move the whole image out of its frame, and
-    for post-processing that cannot be loaded.
-    """
+    """Raise ConfigError for views that nobody knows, or that move the whole image out of its frame."""
     probe_1CHW = torch.zeros(1, 3, *settings.config.images.hw)
     for view in views.parse_all(settings.config.infer.views):
         view.apply(probe_1CHW)
-    postprocess.load(settings.config.infer.postprocess)
 
 
 def build(job: Job) -> Built:
-    """Write oof_views.npz, test_views.npz and, views averaged and post-processed, oof.npz and test.npz."""
+    """Write oof_views.npz, test_views.npz and, views averaged, oof.npz and test.npz."""
     config = job.settings.config
     samples = load.samples(job.inputs["data"], "train", job.home)
     plan = load.plan(job.inputs["folds"])
     parts, test, cost = (_heads if is_probe(job.settings) else _networks)(job, samples, plan)
     oof = pool_views(parts, "oof")
-    finish = _finisher(job, samples)
     for split, found in (("oof", oof), ("test", test)):
         files.write_views(job.draft / f"{split}_views.npz", found)
-        files.write_probabilities(job.draft / f"{split}.npz", finish(found.merge(), split))
-    averaged = oof.merge()
-    merged = finish(averaged, "oof")
+        files.write_probabilities(job.draft / f"{split}.npz", found.merge())
+    merged = oof.merge()
     plain = load.oof(job.inputs["train"], "one view")
-    gain = scoring.compare(config, samples, averaged, plain)
+    gain = scoring.compare(config, samples, merged, plain)
     rival = scoring.best_earlier(job.store, config, job.inputs, job.key)
-    scores = scoring.scores_of(config, samples, [finish(part.merge(), "oof") for part in parts])
+    scores = scoring.scores_of(config, samples, [part.merge() for part in parts])
     card = scoring.score_card(config, samples, merged, scores, rival)
     told = [
         *scoring.lines(card, len(samples)),
         f"{len(oof.views)} views against one: {gain}",
         f"{cost:.1f} ms an image for all views and folds",
     ]
-    if config.infer.postprocess:
-        after = scoring.compare(config, samples, merged, averaged)
-        told.append(f"{', '.join(config.infer.postprocess)} against none: {after}")
     figures = {
         **card.figures,
         "complete": float(len(folds_of(job.settings)) == len(plan)),
@@ -76,19 +65,6 @@ def build(job: Job) -> Built:
         what, scoring.why(card), "make ensemble, then make error-analysis", result="; ".join(told)
     )
     return Built(figures, tuple(told), description, (), scoring.tags(card, rival, job.resolved))
-
-
-def _finisher(job: Job, train: Samples) -> Callable[[Probabilities, str], Probabilities]:
-    """The user's post-processing, the same for both: (probabilities, "oof" or "test") -> probabilities."""
-    steps = postprocess.load(job.settings.config.infer.postprocess)
-    images = {"oof": train, "test": load.samples(job.inputs["data"], "test", job.home)} if steps else {}
-
-    def finish(found: Probabilities, split: str) -> Probabilities:
-        if not steps:
-            return found
-        return postprocess.apply(steps, found, images[split].take(found.ids_N).groups_N)
-
-    return finish
 
 
 def _networks(

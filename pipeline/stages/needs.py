@@ -31,6 +31,8 @@ BOXED = ("statistics", "own_box")
 # Inputs of a fold: what its teachers say, `teacher:<name>:<split>`.
 TEACHER = "teacher:"
 UNLABELLED = "unlabelled"
+# Inputs of a decision: what each member's training showed, `shown:<member>`.
+SHOWN = "shown:"
 
 
 @dataclass(frozen=True)
@@ -285,6 +287,34 @@ def ensemble_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
     members = {n: settings.member(n) for n in names}
     refits = {f"refit:{n}": Need("refit", s) for n, s in members.items() if settings.config.ensemble.refit}
     return common | {f"member:{n}": Need("infer", s) for n, s in members.items()} | refits
+
+
+def decide_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `decide`: what is decided (`of`), and what its steps look at."""
+    of, decision = str(params.get("of", "ensemble")), settings.config.decision
+    common = {"data": Need("data", settings), "folds": Need("folds", settings)}
+    common["of"] = Need("infer" if of == "refit" else of, settings)
+    if of == "refit":
+        common["refit"] = Need("refit", settings)
+    if "prior_correction" in decision.steps:
+        common |= _shown(settings, of)
+    if "group_average" in decision.steps and decision.groups == "clusters":
+        beside = replace(settings, config=settings.config.model_copy(update={"model": decision.features}))
+        common |= {f"{s}:identity": _features(beside, s, "identity") for s in ("train", "test")}
+    return common
+
+
+def _shown(settings: Settings, of: str) -> Inputs:
+    """What training showed: of one experiment, or of each member of the blend."""
+    if of != "ensemble":
+        return {f"{SHOWN}{settings.experiment}": Need("resample", settings)}
+    names = settings.config.ensemble.members
+    if names == ["auto"]:
+        raise ConfigError(
+            "decision.steps: prior_correction needs members by name: [auto] knows finished runs only",
+            remedy="name the members, e.g. ensemble.members=[lite0,probe], or leave prior_correction out",
+        )
+    return {f"{SHOWN}{name}": Need("resample", settings.member(name)) for name in names}
 
 
 def curve_points(settings: Settings) -> dict[str, Settings]:

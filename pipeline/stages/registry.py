@@ -23,6 +23,7 @@ from pipeline.stages.needs import (
     boxes_inputs,
     curve_inputs,
     data_inputs,
+    decide_inputs,
     eda_inputs,
     ensemble_inputs,
     fold_inputs,
@@ -43,6 +44,7 @@ from pipeline.stages.needs import (
 )
 from pipeline.stages.needs import INITIAL as INITIAL
 from pipeline.stages.needs import PART as PART
+from pipeline.stages.needs import SHOWN as SHOWN
 from pipeline.stages.needs import TEACHER as TEACHER
 from pipeline.stages.needs import UNLABELLED as UNLABELLED
 from pipeline.stages.needs import Need as Need
@@ -145,6 +147,10 @@ STAGES: dict[str, Stage] = {
         Stage(
             "ensemble", 1, "soft voting", reads("ensemble", "statistics", "competition.metric"),
             ensemble_inputs, tracked=True,
+        ),
+        Stage(
+            "decide", 1, "post-processing, kept where it is better",
+            reads("decision", "statistics", "competition.metric"), decide_inputs, tracked=True,
         ),
         Stage(
             "learning_curve", 1, "score over training groups",
