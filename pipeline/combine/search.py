@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -28,6 +28,8 @@ from pipeline.core.predictions import Blend, Probabilities, align
 from pipeline.core.types import Ints, Strings, positions
 
 Method = Literal["mean", "weighted"]
+# (members, true classes, metric) -> a weight a member.
+Fit = Callable[[Sequence[Probabilities], Ints, Metric], tuple[float, ...]]
 
 # Votes in the bag: weights are multiples of about 1/25. Finer ones only fit noise.
 ROUNDS = 25
@@ -76,6 +78,7 @@ def cross_fit(
     parts: Sequence[Strings],
     metric: Metric,
     method: Method = "weighted",
+    fit: Fit | None = None,
 ) -> tuple[Blend, Probabilities]:
     """A blend of all members with its naive and its cross-fitted score.
 
@@ -86,6 +89,7 @@ def cross_fit(
             folds' validation ids.
         metric: what is scored, and fitted.
         method: "weighted", or "mean": equal weights, nothing fitted.
+        fit: what finds weights instead, e.g. under a budget; then `method` is not asked.
 
     Returns:
         The blend, with weights fitted on all rows, and the pooled predictions, each part with weights
@@ -99,8 +103,9 @@ def cross_fit(
     covered = np.sort(np.concatenate(at_parts)) if at_parts else np.zeros(0, np.int64)
     assert np.array_equal(covered, np.arange(len(ids_N))), "parts must hold every id exactly once"
     names = tuple(member.name for member in aligned)
-    fitted = method == "weighted" and len(aligned) > 1
-    if fitted and len(at_parts) < 2:
+    fitted = fit is not None or (method == "weighted" and len(aligned) > 1)
+    find = fit or fit_weights
+    if fitted and fit is None and len(at_parts) < 2:
         log.warning("ensemble: one fold cannot choose weights for another: equal weights")
         fitted = False
     if not fitted:
@@ -111,10 +116,10 @@ def cross_fit(
     for at in tqdm(at_parts, desc="weights", unit="part", disable=not sys.stderr.isatty()):
         others = np.setdiff1d(np.arange(len(ids_N)), at)
         learning = [member.take(ids_N[others]) for member in aligned]
-        weights = fit_weights(learning, y_N[others], metric)
+        weights = find(learning, y_N[others], metric)
         p_NC[at] = soft_vote(aligned, weights, "blend").p_NC[at]
     pooled = Probabilities(ids_N, aligned[0].classes, p_NC, "blend")
-    weights = fit_weights(aligned, y_N, metric)
+    weights = find(aligned, y_N, metric)
     naive = metric.score(y_N, soft_vote(aligned, weights, "blend").p_NC)
     return Blend(names, weights, naive, metric.score(y_N, pooled.p_NC)), pooled
 

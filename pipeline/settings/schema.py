@@ -221,6 +221,9 @@ class EnsembleSettings(Section):
     method: Literal["mean", "weighted"] = fact(
         "weighted", "weighted: weights fitted on OOF, score cross-fitted"
     )
+    max_ms: float | None = fact(
+        None, "the best blend that takes at most so many ms an image, in batches of 64, as measured", gt=0
+    )
     refit: bool = fact(
         False, "predict the test set by each member's refit on all data, with the weight of its folds"
     )

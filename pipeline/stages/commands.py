@@ -19,7 +19,7 @@ from pipeline.core.metrics import get as metric_of
 from pipeline.record.store import Artifact, told_as_storage_error
 from pipeline.settings import ablate
 from pipeline.settings.load import Settings
-from pipeline.stages import arms, host, hostscore, housekeeping, load, runs, submission, summary
+from pipeline.stages import arms, host, hostscore, housekeeping, load, registry, runs, submission, summary
 from pipeline.stages.context import Context, flat
 from pipeline.stages.graph import refuse_forbidden, refuse_unread
 from pipeline.stages.registry import Need, folds_of
@@ -128,7 +128,21 @@ def _refit(ctx: Context, options: Options) -> None:
     _submit(ctx, _decided(ctx, Need("refit", ctx.settings)))
 
 
+def _measured(ctx: Context) -> None:
+    """With a budget, members first: what they were measured to cost is part of the ensemble's key."""
+    ensemble = Need("ensemble", ctx.settings)
+    if ctx.settings.config.ensemble.max_ms is None:
+        return
+    members = [n for n in ctx.graph.inputs(ensemble).values() if n.stage == "infer"]
+    later = ("ensemble", "cost", "decide", "error_analysis", "eda", "resample")
+    read = {path for name in later for path in registry.get(name).sections(ctx.settings)}
+    ctx.check(*members, also=(*read, *submission.READS))
+    for member in members:
+        ctx.get(member)
+
+
 def _ensemble(ctx: Context, options: Options) -> None:
+    _measured(ctx)
     ctx.check(Need("ensemble", ctx.settings), *_decisions(ctx.settings, "ensemble"), also=submission.READS)
     _blend(ctx)
 
@@ -148,6 +162,7 @@ def _blend(ctx: Context) -> Path | None:
             if need.key is None and _decisions(need.settings, "infer"):
                 member = _decided(ctx, need)
             submission.publish(member, ctx.settings, ctx.store)
+    _report(ctx, ctx.need("cost"))
     return _submit(ctx, decided)
 
 
@@ -162,6 +177,7 @@ def _error_analysis(ctx: Context, options: Options) -> None:
         ctx.check(Need("error_analysis", ctx.settings, {"a": options.a}))
         new = Path(options.a).resolve()
     else:
+        _measured(ctx)
         blend_of = (Need("ensemble", ctx.settings), *_decisions(ctx.settings, "ensemble"))
         ctx.check(*blend_of, Need("error_analysis", ctx.settings))
         blend = _blend(ctx)
@@ -299,6 +315,7 @@ def _pin(ctx: Context, options: Options) -> None:
 def _all(ctx: Context, options: Options) -> None:
     """Everything, and a summary that a person can act on."""
     started = time.monotonic()
+    _measured(ctx)
     ensemble = Need("ensemble", ctx.settings)
     members = [n for n in ctx.graph.inputs(ensemble).values() if n.stage == "infer" and n.key is None]
     shown = [Need("eda", ctx.settings), *(Need("resample", m.settings) for m in members)]

@@ -15,7 +15,7 @@ from pipeline.core.predictions import align
 from pipeline.record import files
 from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
-from pipeline.stages import load, scoring
+from pipeline.stages import load, prices, scoring
 from pipeline.stages.context import Built, Job
 
 PREFIX = "member:"
@@ -39,7 +39,8 @@ def build(job: Job) -> Built:
     metric = metrics.get(config.competition.metric)
     y_N = samples.take(oofs[0].ids_N).labels
     parts = scoring.crossfit_parts(config, samples, plan, oofs[0].ids_N)
-    blend, oof = search.cross_fit(oofs, y_N, parts, metric, config.ensemble.method)
+    fit = prices.budget(config.ensemble.max_ms, members)
+    blend, oof = search.cross_fit(oofs, y_N, parts, metric, config.ensemble.method, fit)
     refits = {n.removeprefix(REFIT): a for n, a in job.inputs.items() if n.startswith(REFIT)}
     tests = [load.test(refits.get(name, a), name) for name, a in members.items()]
     test = vote.soft_vote(tests, blend.weights, "ensemble")
@@ -83,6 +84,7 @@ def build(job: Job) -> Built:
         **card.figures,
         "delta_vs_member": against.delta,
         "ms_per_image": sum(a.metrics["ms_per_image"] for a in members.values()),
+        **prices.figures([members[n] for n, w in zip(blend.members, blend.weights, strict=True) if w > 0]),
         f"naive_{metric.name}": blend.naive,
         "complete": float(all(a.metrics.get("complete") == 1.0 for a in members.values())),
     }

@@ -21,7 +21,7 @@ from pipeline.record.store import SHORT, Artifact, Store, content_key
 from pipeline.settings import ablate
 from pipeline.settings.load import GROUPS, Settings
 from pipeline.settings.schema import NEUTRAL, Config
-from pipeline.stages import arms, initial, registry
+from pipeline.stages import arms, initial, prices, registry
 from pipeline.stages.registry import Need
 
 # Settings that may be `module:function`: the digest of that code enters the keys of what reads them.
@@ -126,6 +126,8 @@ class Graph:
     def _files_of(self, need: Need) -> str:
         if registry.get(need.stage).reads_files:
             return self._competition_files(need.settings)
+        if need.stage == "ensemble" and need.settings.config.ensemble.max_ms is not None:
+            return self._costs(need)
         if need.stage == "boxes":
             return boxes_identity(need.settings, self._index)
         if need.stage in ("fold", "whole", "features"):
@@ -136,6 +138,11 @@ class Graph:
         beside = [p.with_suffix(".json") for p in files]
         wanted = [p for p in (*files, *beside) if p.is_file()]
         return self._index.combined(wanted, self.store.home) if wanted else ""
+
+    def _costs(self, need: Need) -> str:
+        """Digest of what members were measured to cost: a budget chooses by it."""
+        members = {name: n for name, n in self.inputs(need).items() if n.stage == "infer"}
+        return prices.digest({name: self._finished(n) for name, n in members.items()})
 
     def _competition_files(self, settings: Settings) -> str:
         config = settings.config.competition
@@ -204,7 +211,7 @@ class Graph:
 
     def _finished(self, need: Need) -> Artifact:
         found = self.store.find(need.stage, self.key(need))
-        assert found is not None, f"{need.stage} is built before the arms are named"
+        assert found is not None, f"{need.stage} is built before what rests on it is named"
         return found
 
     def finished_members(self, settings: Settings) -> dict[str, str]:

@@ -20,7 +20,7 @@ from pipeline.learn.committee import Committee
 from pipeline.record import files
 from pipeline.record.runinfo import note
 from pipeline.settings.load import Settings
-from pipeline.stages import load, precision, scoring
+from pipeline.stages import load, precision, scoring, speed
 from pipeline.stages.context import Built, Job
 from pipeline.stages.hardware import set_up
 from pipeline.stages.registry import folds_of, is_probe
@@ -39,6 +39,7 @@ def build(job: Job) -> Built:
     samples = load.samples(job.inputs["data"], "train", job.home)
     plan = load.plan(job.inputs["folds"])
     parts, test, cost = (_heads if is_probe(job.settings) else _networks)(job, samples, plan)
+    price = speed.measured(job, samples.space.n_classes)
     oof = pool_views(parts, "oof")
     for split, found in (("oof", oof), ("test", test)):
         files.write_views(job.draft / f"{split}_views.npz", found)
@@ -52,13 +53,15 @@ def build(job: Job) -> Built:
     told = [
         *scoring.lines(card, len(samples)),
         f"{len(oof.views)} views against one: {gain}",
-        f"{cost:.1f} ms an image for all views and folds",
+        f"{cost:.1f} ms an image for all views and folds; in batches of 64 {price['ms_64']:.1f}, alone "
+        f"{price['ms_1']:.1f}; {price['parameters'] / 1e6:.1f} M parameters",
     ]
     figures = {
         **card.figures,
         "complete": float(len(folds_of(job.settings)) == len(plan)),
         "ms_per_image": cost,
         "delta_tta": gain.delta,
+        **price,
     }
     what = f"`{job.settings.experiment}` over the views {', '.join(oof.views)}"
     description = note(

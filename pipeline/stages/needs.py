@@ -289,6 +289,13 @@ def ensemble_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
     return common | {f"member:{n}": Need("infer", s) for n, s in members.items()} | refits
 
 
+def cost_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `cost`: the ensemble and what it is made of."""
+    own = ensemble_inputs(graph, settings, params)
+    wanted = {n: need for n, need in own.items() if n in ("data", "folds") or n.startswith("member:")}
+    return wanted | {"ensemble": Need("ensemble", settings)}
+
+
 def decide_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
     """Inputs of `decide`: what is decided (`of`), and what its steps look at."""
     of, decision = str(params.get("of", "ensemble")), settings.config.decision

@@ -21,6 +21,7 @@ from pipeline.stages.needs import (
     ablate_inputs,
     as_read,
     boxes_inputs,
+    cost_inputs,
     curve_inputs,
     data_inputs,
     decide_inputs,
@@ -136,7 +137,7 @@ STAGES: dict[str, Stage] = {
             train_inputs, tracked=True, inside="fold",
         ),
         Stage(
-            "infer", 1, "every view of every image", reads("infer", "statistics", "competition.metric"),
+            "infer", 2, "every view of every image", reads("infer", "statistics", "competition.metric"),
             infer_inputs, tracked=True,
         ),
         Stage("whole", 1, "one experiment on all data", lesson_sections, whole_inputs),
@@ -145,8 +146,12 @@ STAGES: dict[str, Stage] = {
             reads("infer", "competition.metric"), refit_inputs, tracked=True, inside="whole",
         ),
         Stage(
-            "ensemble", 1, "soft voting", reads("ensemble", "statistics", "competition.metric"),
+            "ensemble", 2, "soft voting", reads("ensemble", "statistics", "competition.metric"),
             ensemble_inputs, tracked=True,
+        ),
+        Stage(
+            "cost", 1, "what an ensemble and its members cost",
+            reads("competition.metric", "competition.title"), cost_inputs, tracked=True,
         ),
         Stage(
             "decide", 1, "post-processing, kept where it is better",
