@@ -100,7 +100,8 @@ def pareto(points: Sequence[Point], title: str, score: str) -> Markup:
         score: what runs upwards.
     """
     ms, scores = [p.ms for p in points], [p.score for p in points]
-    axes = plots.Axes((0.0, max(ms) * 1.05), (min(scores), max(scores)))
+    room = 0.1 * ((max(scores) - min(scores)) or 1.0)
+    axes = plots.Axes((0.0, max(ms) * 1.05), (min(scores) - room, max(scores) + room))
     body = axes.frame("ms an image, batches of 64", f"OOF {score}", percent=False)
     front = sorted((p for p in points if p.best), key=lambda p: p.ms)
     joined = " ".join(f"{axes.x(p.ms):.1f},{axes.y(p.score):.1f}" for p in front)

@@ -26,6 +26,7 @@ from pipeline.settings.losses import AttributeLossSettings as AttributeLossSetti
 from pipeline.settings.losses import LossSettings as LossSettings
 from pipeline.settings.members import ChainSettings as ChainSettings
 from pipeline.settings.members import CurveSettings as CurveSettings
+from pipeline.settings.members import DistillSettings as DistillSettings
 from pipeline.settings.members import PseudoSettings as PseudoSettings
 from pipeline.settings.model import ModelSettings as ModelSettings
 from pipeline.settings.training import EarlyStoppingSettings as EarlyStoppingSettings

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.combine import leaderboard
-from pipeline.core.errors import DataError
+from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.metrics import get as metric_of
 from pipeline.record.store import Artifact, told_as_storage_error
 from pipeline.settings import ablate
@@ -128,23 +128,44 @@ def _refit(ctx: Context, options: Options) -> None:
     _submit(ctx, _decided(ctx, Need("refit", ctx.settings)))
 
 
-def _measured(ctx: Context) -> None:
+def _measured(ctx: Context, settings: Settings) -> None:
     """With a budget, members first: what they were measured to cost is part of the ensemble's key."""
-    ensemble = Need("ensemble", ctx.settings)
-    if ctx.settings.config.ensemble.max_ms is None:
+    ensemble = Need("ensemble", settings)
+    if settings.config.ensemble.max_ms is None:
         return
     members = [n for n in ctx.graph.inputs(ensemble).values() if n.stage == "infer"]
-    later = ("ensemble", "cost", "decide", "error_analysis", "eda", "resample")
-    read = {path for name in later for path in registry.get(name).sections(ctx.settings)}
+    later = ("ensemble", "cost", "whole", "decide", "error_analysis", "eda", "resample")
+    read = {path for name in later for path in registry.get(name).sections(settings)}
     ctx.check(*members, also=(*read, *submission.READS))
     for member in members:
         ctx.get(member)
 
 
 def _ensemble(ctx: Context, options: Options) -> None:
-    _measured(ctx)
+    _measured(ctx, ctx.settings)
     ctx.check(Need("ensemble", ctx.settings), *_decisions(ctx.settings, "ensemble"), also=submission.READS)
     _blend(ctx)
+
+
+def _distill(ctx: Context, options: Options) -> None:
+    """One student taught by the ensemble's members, beside the blend; the student is submitted."""
+    student, members = ctx.settings, ctx.settings.config.ensemble.members
+    distill = student.config.train.distill
+    if distill is None or not distill.teachers:
+        if members == ["auto"]:
+            raise ConfigError(
+                "distill: teachers are trained anew, and ensemble.members=[auto] knows finished runs only",
+                remedy="name them, e.g. ensemble.members=[probe,probe_mlp]",
+            )
+        student = student.with_values({"train.distill.teachers": members})
+    need = Need("distill", student)
+    _measured(ctx, ctx.graph.teacher(student, student.experiment))
+    ctx.check(need, also=submission.READS)
+    submission.refuse(student, ctx.need("data", student), ctx.home)
+    ctx.get(need)
+    infer = ctx.get(Need("infer", student))
+    if infer.metrics.get("complete") == 1.0:
+        _submit(ctx, infer)
 
 
 def _blend(ctx: Context) -> Path | None:
@@ -177,7 +198,7 @@ def _error_analysis(ctx: Context, options: Options) -> None:
         ctx.check(Need("error_analysis", ctx.settings, {"a": options.a}))
         new = Path(options.a).resolve()
     else:
-        _measured(ctx)
+        _measured(ctx, ctx.settings)
         blend_of = (Need("ensemble", ctx.settings), *_decisions(ctx.settings, "ensemble"))
         ctx.check(*blend_of, Need("error_analysis", ctx.settings))
         blend = _blend(ctx)
@@ -315,7 +336,7 @@ def _pin(ctx: Context, options: Options) -> None:
 def _all(ctx: Context, options: Options) -> None:
     """Everything, and a summary that a person can act on."""
     started = time.monotonic()
-    _measured(ctx)
+    _measured(ctx, ctx.settings)
     ensemble = Need("ensemble", ctx.settings)
     members = [n for n in ctx.graph.inputs(ensemble).values() if n.stage == "infer" and n.key is None]
     shown = [Need("eda", ctx.settings), *(Need("resample", m.settings) for m in members)]
@@ -351,6 +372,7 @@ COMMANDS: dict[str, Callable[[Context, Options], None]] = {
     "train": _stage("train"),
     "infer": _infer,
     "refit": _refit,
+    "distill": _distill,
     "learning-curve": _stage("learning_curve"),
     "ensemble": _ensemble,
     "error-analysis": _error_analysis,

@@ -266,7 +266,19 @@ class Context:
     def label(self, need: Need) -> str:
         """How people call this result."""
         by_experiment = (
-            *("resample", "features", "heads", "fold", "teach", "train", "infer", "whole", "refit"),
+            *(
+                "resample",
+                "features",
+                "heads",
+                "fold",
+                "teach",
+                "nested",
+                "distill",
+                "train",
+                "infer",
+                "whole",
+                "refit",
+            ),
             "learning_curve",
         )
         alone = need.stage == "decide" and need.params.get("of", "ensemble") != "ensemble"

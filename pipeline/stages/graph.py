@@ -193,11 +193,11 @@ class Graph:
         known = (id(settings), name)
         if known not in self._teachers:
             found = settings if name == settings.experiment else settings.member(name)
-            found = found.with_values({"train.pseudo": None})
+            found = found.with_values({"train.pseudo": None, "train.distill": None})
             other = [s for s in ("data", "folds") if self.key(Need(s, found)) != self.key(Need(s, settings))]
             if other:
                 raise ConfigError(
-                    f"train.pseudo.teachers: {name} has other {' and '.join(other)} than its student",
+                    f"teacher {name} has other {' and '.join(other)} than its student {settings.experiment}",
                     remedy="a fold's teacher must be the same fold of the same fold plan",
                 )
             self._teachers[known] = (settings, found)

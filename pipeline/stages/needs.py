@@ -31,6 +31,8 @@ BOXED = ("statistics", "own_box")
 # Inputs of a fold: what its teachers say, `teacher:<name>:<split>`.
 TEACHER = "teacher:"
 UNLABELLED = "unlabelled"
+# What a fold's teachers are asked about for distillation: the fold's own training part.
+OWN_PART = "own"
 # Inputs of a decision: what each member's training showed, `shown:<member>`.
 SHOWN = "shown:"
 
@@ -83,7 +85,13 @@ def is_probe(settings: Settings) -> bool:
 def is_batched(settings: Settings) -> bool:
     """Whether all folds train at once: heads on features, one model a fold."""
     train = settings.config.train
-    return is_probe(settings) and train.bag is None and train.chain is None and train.pseudo is None
+    return (
+        is_probe(settings)
+        and train.bag is None
+        and train.chain is None
+        and train.pseudo is None
+        and train.distill is None
+    )
 
 
 def probe_views(settings: Settings) -> tuple[str, ...]:
@@ -213,8 +221,12 @@ def _lesson_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
 
 
 def _teachers(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    """What models of the same fold of the same plan say of the images without labels."""
-    pseudo = settings.config.train.pseudo
+    """What models of the same fold of the same plan say of images without labels, or of its own part."""
+    pseudo, distill = settings.config.train.pseudo, settings.config.train.distill
+    if distill is not None:
+        by = {name: graph.teacher(settings, name) for name in distill.teachers or [settings.experiment]}
+        stage, how = ("nested", {"inner": distill.inner}) if distill.inner else ("teach", {"split": OWN_PART})
+        return {f"{TEACHER}{n}:{OWN_PART}": Need(stage, s, {**params, **how}) for n, s in by.items()}
     if pseudo is None:
         return {}
     splits = [UNLABELLED] if any(not e.labelled for e in settings.config.competition.extra) else []
@@ -236,6 +248,23 @@ def teach_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
         return common | {"prepared": Need("prepared", settings)}
     split = "test" if params["split"] == "test" else "train"
     return common | {f"{split}:identity": _features(settings, split, "identity")}
+
+
+def nested_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `nested`: those of the teacher's own lesson."""
+    return _lesson_inputs(graph, settings, params)
+
+
+def distill_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `distill`: the student, the blend that taught it, and the same training on labels."""
+    plain = graph.teacher(settings, settings.experiment)
+    common = {"data": Need("data", settings), "folds": Need("folds", settings)}
+    more = {
+        "student": Need("infer", settings),
+        "plain": Need("infer", plain),
+        "blend": Need("ensemble", plain),
+    }
+    return common | more
 
 
 def _fold_needs(settings: Settings) -> Inputs:

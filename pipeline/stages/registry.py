@@ -25,6 +25,7 @@ from pipeline.stages.needs import (
     curve_inputs,
     data_inputs,
     decide_inputs,
+    distill_inputs,
     eda_inputs,
     ensemble_inputs,
     fold_inputs,
@@ -35,6 +36,7 @@ from pipeline.stages.needs import (
     lesson_sections,
     look_inputs,
     needs,
+    nested_inputs,
     preview_inputs,
     reads,
     refit_inputs,
@@ -44,6 +46,7 @@ from pipeline.stages.needs import (
     whole_inputs,
 )
 from pipeline.stages.needs import INITIAL as INITIAL
+from pipeline.stages.needs import OWN_PART as OWN_PART
 from pipeline.stages.needs import PART as PART
 from pipeline.stages.needs import SHOWN as SHOWN
 from pipeline.stages.needs import TEACHER as TEACHER
@@ -133,6 +136,9 @@ STAGES: dict[str, Stage] = {
         Stage("fold", 3, "one fold, trained", fold_sections, fold_inputs),
         Stage("teach", 1, "what one fold says of unlabelled images", reads(), teach_inputs),
         Stage(
+            "nested", 1, "what teachers say of a fold's own training part", lesson_sections, nested_inputs
+        ),
+        Stage(
             "train", 2, "all folds, pooled out of fold", reads("statistics", "competition.metric"),
             train_inputs, tracked=True, inside="fold",
         ),
@@ -156,6 +162,10 @@ STAGES: dict[str, Stage] = {
         Stage(
             "decide", 1, "post-processing, kept where it is better",
             reads("decision", "statistics", "competition.metric"), decide_inputs, tracked=True,
+        ),
+        Stage(
+            "distill", 1, "one student in place of a blend",
+            reads("statistics", "competition.metric"), distill_inputs, tracked=True,
         ),
         Stage(
             "learning_curve", 1, "score over training groups",
