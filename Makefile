@@ -13,7 +13,7 @@ TESTS ?=
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install env new all eda folds resample preview models train ablate infer refit learning-curve \
+.PHONY: help install env new all eda folds resample preview models train ablate infer refit distill learning-curve \
 	ensemble error-analysis score leaderboard pin-best final validate submit reproduce runs ui \
 	config du gc pin \
 	check test test-slow test-browser test-gpu lock clean
@@ -61,6 +61,9 @@ infer: env  ## predict the test set over all views, write a submission
 
 refit: env  ## train an experiment on all data, write a submission: ARGS="experiment=lite0"
 	@$(PIPELINE) refit $(ARGS)
+
+distill: env  ## one student taught by the ensemble's members, beside the blend: ARGS="experiment=probe_mlp"
+	@$(PIPELINE) distill $(ARGS)
 
 learning-curve: env  ## score against the number of training groups: ARGS="experiment=probe"
 	@$(PIPELINE) learning-curve $(ARGS)

@@ -24,6 +24,7 @@ COMMANDS = {
     "ablate": "train a grid of settings and compare its arms",
     "train": "train the folds of an experiment",
     "infer": "predict the test set and the out-of-fold images over all views",
+    "distill": "train one student on what the ensemble's members say, and compare it with the blend",
     "refit": "train an experiment on all data and predict the test set; its score is its folds'",
     "learning-curve": "score against the number of training groups: would more data help?",
     "ensemble": "soft-vote finished members; missing ones are trained",

@@ -5,7 +5,6 @@ import pytest
 
 from pipeline.combine import postprocess
 from pipeline.core.errors import ConfigError
-from pipeline.core.predictions import Probabilities
 
 SOURCE = """
 import numpy as np
@@ -45,14 +44,16 @@ def apply(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(SOURCE, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     p_NC = np.array([[0.5, 0.25, 0.25], [0.2, 0.2, 0.6]], dtype=np.float32)
-    found = Probabilities(np.array(["x", "y"]), ("a", "b", "c"), p_NC)
 
     def applied(*names):
-        after = postprocess.apply(
-            postprocess.load([f"mine:{n}" for n in names]), found, np.array(["g0", "g1"])
-        )
-        assert (found.p_NC == p_NC).all() and (after.ids_N == found.ids_N).all()
-        return after.p_NC
+        after = p_NC
+        for name in names:
+            own = postprocess.load(f"mine:{name}")
+            after = postprocess.call(
+                own, after, np.array(["x", "y"]), np.array(["g0", "g1"]), ("a", "b", "c")
+            )
+        assert p_NC[0, 0] == np.float32(0.5), "called with copies"
+        return after
 
     return applied
 
@@ -74,5 +75,5 @@ def test_steps_follow_one_another_and_see_ids_groups_and_classes(apply):
     ],
 )
 def test_what_is_no_probability(apply, function, expected):
-    with pytest.raises(ConfigError, match=f"infer.postprocess: mine:{function}.*{expected}"):
+    with pytest.raises(ConfigError, match=f"decision.steps: mine:{function}.*{expected}"):
         apply(function)

@@ -94,3 +94,16 @@ def test_the_same_arm_twice_is_no_difference():
     same = arms.compare_arms(ACCURACY, y, [tried[0], tried[0]], [(1, 0)], groups, 100, 0).comparisons[0]
     assert same.delta == 0 and same.verdict == "can't tell" and same.low < 0 < same.high
     assert dataclasses.asdict(same)["n_groups"] == 120
+
+
+def test_the_more_is_tried_the_wider_the_interval():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 200)
+    new, old = (rng.dirichlet(np.ones(3), 200).astype(np.float32) for _ in range(2))
+    groups = np.array([str(i // 2) for i in range(200)])
+    one, five, same = (
+        arms.compare_tried(ACCURACY, y, sides, groups, 1000, 0, tries)
+        for sides, tries in (((new, old), 1), ((new, old), 5), ((old, old), 5))
+    )
+    assert one.delta == five.delta and one.high - one.low < five.high - five.low
+    assert (same.low, same.high, same.verdict) == (0, 0, "can't tell")

@@ -23,7 +23,7 @@ CHANGES = {
     "myaug.py": "fold",
     "mysampler.py": "fold",
     "mypre.py": "prepared",
-    "mypost.py": "infer",
+    "mypost.py": "decide",
     "mymetric.py": "fold",
 }
 
@@ -39,7 +39,7 @@ def folder(tmp_path, monkeypatch):
 def key(folder, stage, words):
     settings = load([*SMALL, "experiment=tiny_resnet", f"runtime.home={folder}", *words])
     graph = Graph(Store(folder, FileIndex(folder / "none.json")), FileIndex(folder / "none.json"))
-    return graph.key(Need(stage, settings, {"fold": 0} if stage == "fold" else {}))
+    return graph.key(Need(stage, settings, {"fold": {"fold": 0}, "decide": {"of": "infer"}}.get(stage, {})))
 
 
 def test_every_seam_has_an_example_of_about_ten_lines():
@@ -55,7 +55,7 @@ def test_the_source_of_an_example_and_of_its_helper_enters_the_key_of_what_it_ch
     source, _, words = EXAMPLES[name]
     (folder / "helper.py").write_text("A = 1\n", encoding="utf-8")
     (folder / name).write_text("import helper\n" + source, encoding="utf-8")
-    stages = ("folds", "prepared", "fold", "infer")
+    stages = ("folds", "prepared", "fold", "infer", "decide")
     before = {stage: key(folder, stage, words) for stage in stages}
     assert before == {stage: key(folder, stage, words) for stage in stages}
     (folder / "helper.py").write_text("A = 2\n", encoding="utf-8")
@@ -68,7 +68,7 @@ def test_all_examples_at_once_go_from_images_to_a_submission(folder):
     words = ["infer.views=[identity]", *(word for _, _, more in EXAMPLES.values() for word in more)]
     said = run(folder, "infer", "experiment=tiny_resnet", *words)
     assert said.code == 0, said.err
-    assert "OOF mymetric.f2" in said.out and "mypost:agree against none" in said.out
+    assert "OOF mymetric.f2" in said.out and "mypost:agree: " in said.out
     assert "submission:" in said.out
     state = weights(folder)[0]
     assert "backbone.7.weight" in state and state["backbone.7.weight"].shape == (10, 32)
@@ -76,7 +76,7 @@ def test_all_examples_at_once_go_from_images_to_a_submission(folder):
     assert again.code == 0 and "infer" in again.out and again.out.count("reused") >= 1
     (folder / "mypost.py").write_text(EXAMPLES["mypost.py"][0].replace("0.5", "0.50"), encoding="utf-8")
     changed = run(folder, "infer", "experiment=tiny_resnet", *words)
-    assert changed.code == 0 and len(named(folder, "infer")) == 2 and len(named(folder, "fold")) == 2
+    assert changed.code == 0 and len(named(folder, "decide")) == 2 and len(named(folder, "infer")) == 1
 
 
 @pytest.mark.slow
@@ -97,7 +97,7 @@ FAULTS = {
         "def f(labels_N, groups_N, fold, rng):\n    return [0, len(labels_N)]\n",
         "outside 0 …",
     ),
-    "infer.postprocess": (
+    "decision.steps": (
         "def f(p_NC, ids_N, groups_N, classes):\n    return p_NC * 2\n",
         "no probabilities",
     ),
@@ -105,12 +105,16 @@ FAULTS = {
 }
 
 
+def asked(setting, function):
+    steps = [f"{setting}=[{function}]", "decision.members=true"]
+    return steps if setting == "decision.steps" else [f"{setting}={function}"]
+
+
 @pytest.mark.parametrize("setting", FAULTS)
 def test_what_breaks_its_word_is_told_with_its_file_and_exit_2(folder, setting):
     source, expected = FAULTS[setting]
     (folder / "mine.py").write_text(source, encoding="utf-8")
-    value = "[mine:f]" if setting == "infer.postprocess" else "mine:f"
-    words = ["experiment=tiny_resnet", f"{setting}={value}"]
+    words = ["experiment=tiny_resnet", *asked(setting, "mine:f")]
     said = run(folder, "infer", *words)
     assert said.code == 2 and f"{setting}: mine:f" in said.err, said.err
     assert expected in said.err and "mine.py" in said.err and "→ return" in said.err
@@ -123,6 +127,5 @@ def test_what_breaks_its_word_is_told_with_its_file_and_exit_2(folder, setting):
 )
 def test_names_that_lead_nowhere(folder, setting, function, expected):
     (folder / "mine.py").write_text("def something():\n    pass\n", encoding="utf-8")
-    value = f"[{function}]" if setting == "infer.postprocess" else function
-    said = run(folder, "infer", "experiment=tiny_resnet", f"{setting}={value}")
+    said = run(folder, "infer", "experiment=tiny_resnet", *asked(setting, function))
     assert said.code == 2 and expected in said.err and setting in said.err, said.err

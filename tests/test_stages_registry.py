@@ -99,6 +99,8 @@ def test_neutral_settings_are_the_ones_we_know():
     # How a finished file is handed in, and when a rebuilt one passes for the same: no stage reads either.
     after = {f"competition.submission.{name}" for name in ("per_day", "kaggle", "command")}
     after |= {"reproduce.agreement", "reproduce.max_dp"}
+    # Which submissions are decided too; each decision is a result of its own.
+    after.add("decision.members")
     others = {"train.folds", "train.init_from", "competition.attributes[].forbids"}
     assert known == {*others, *images, *after, *runtime}
 

@@ -107,7 +107,12 @@ CASES = {
     "heads mlp": (*PROBE, "train.head=mlp", "resample.method=over"),
     "heads logistic": ("experiment=probe_logistic", *PROBE[3:], "train.group_share=0.7"),
 }
-QUICK = ("probe pseudo",)
+CASES |= {
+    "probe distill": (*PROBE, "train.distill={teachers: [probe, probe_mlp], inner: 2, soft: 0.8}"),
+    "network distill": (*NETWORK, "train.distill={teachers: [tiny_cnn, tiny_resnet], inner: 2}"),
+    "network own": (*NETWORK, "train.distill={teachers: [tiny_cnn, tiny_resnet], inner: 0}"),
+}
+QUICK = ("probe pseudo", "probe distill", "network own")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +180,7 @@ def test_a_student_refuses_a_teacher_that_knows_its_validation_labels(student):
     teacher = context.graph.teacher(context.settings, "probe")
     of_other_fold = context.get(Need("teach", teacher, {"fold": 1, "split": "unlabelled"}))
     plan = teachers.load.plan(context.need("folds"))
-    with pytest.raises(DataError, match="knows 12 labels that validate in fold 0"):
+    with pytest.raises(DataError, match="knows 12 labels that validate in its student's fold 0"):
         teachers.refuse_seen([of_other_fold], plan.splits[0].valid_ids, 0)
     inputs = context.graph.inputs(Need("fold", context.settings, {"fold": 0}))
     taught_by = [need for name, need in inputs.items() if name.startswith("teacher:")]

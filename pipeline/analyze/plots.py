@@ -113,7 +113,8 @@ def _line(x1: float, y1: float, x2: float, y2: float, classes: str) -> str:
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{classes}"/>'
 
 
-def _svg(width: float, height: float, title: str, body: Sequence[str]) -> Markup:
+def svg(width: float, height: float, title: str, body: Sequence[str]) -> Markup:
+    """A figure of these elements, px; the title is read by screen readers."""
     # A floor on the width keeps the text legible on a phone; the figure scrolls sideways instead.
     floor = max(0.72 * width, min(width, 310.0))
     return Markup(
@@ -164,7 +165,7 @@ def bars(rows: Sequence[Bar], title: str, series: Sequence[str] = ()) -> Markup:
             body.append(_text(gutter + value * scale + 6, at + thick - 5, text, "small"))
         y += pitch + gap
     body.append(_line(gutter, 20 if len(series) > 1 else 0, gutter, y - gap / 2, "axis"))
-    return _svg(WIDTH, y, title, body)
+    return svg(WIDTH, y, title, body)
 
 
 def heatmap(
@@ -216,7 +217,7 @@ def heatmap(
             body.append(
                 _heat_cell(x, y, (cell_w, cell_h), int(counts_RK[i, k]), float(shares[i, k]), kind, tip)
             )
-    return _svg(gutter + size * cell_w + right, top + size * cell_h + 6, title, body)
+    return svg(gutter + size * cell_w + right, top + size * cell_h + 6, title, body)
 
 
 def _heat_cell(
@@ -236,7 +237,7 @@ def _heat_cell(
 
 
 @dataclass(frozen=True)
-class _Axes:
+class Axes:
     """A plotting area with linear axes; `x` and `y` turn data into SVG units."""
 
     x_range: tuple[float, float]
@@ -247,10 +248,12 @@ class _Axes:
     bottom: float = 38.0
 
     def x(self, value: float) -> float:
+        """Where a value lies, px from the left."""
         low, high = self.x_range
         return self.left + (value - low) / ((high - low) or 1) * (WIDTH - self.left - 14)
 
     def y(self, value: float) -> float:
+        """Where a value lies, px from the top."""
         low, high = self.y_range
         return self.top + (high - value) / ((high - low) or 1) * (self.height - self.top - self.bottom)
 
@@ -293,7 +296,7 @@ def histogram(
     edges = np.histogram_bin_edges(every, bins=bins)
     shares = {name: np.histogram(v, edges)[0] / len(v) for name, v in filled.items()}
     high = max(float(s.max()) for s in shares.values())
-    axes = _Axes((float(edges[0]), float(edges[-1])), (0.0, high * 1.05))
+    axes = Axes((float(edges[0]), float(edges[-1])), (0.0, high * 1.05))
     body = axes.frame(x_label, f"share of {things}", percent=True)
     body += _legend(list(filled), WIDTH - 40 - sum(text_width(n) + 33 for n in filled), 12)
     for index, (name, share) in enumerate(shares.items()):
@@ -303,7 +306,7 @@ def histogram(
         points.append(f"{axes.x(edges[-1]):.1f},{axes.y(0):.1f}")
         tip = f"<title>{escape(name)}: {len(filled[name]):,} {escape(things)}</title>"
         body.append(f'<polygon points="{" ".join(points)}" class="area s{index}">{tip}</polygon>')
-    return _svg(WIDTH, axes.height, title, body)
+    return svg(WIDTH, axes.height, title, body)
 
 
 def curves(lines: Sequence[Curve], title: str, x_label: str, y_label: str, identity: bool = False) -> Markup:
@@ -322,7 +325,7 @@ def curves(lines: Sequence[Curve], title: str, x_label: str, y_label: str, ident
     xs = [float(x) for line in drawn for x in line.x]
     ys = [float(y) for line in drawn for y in line.y]
     unit = (0.0, 1.0)
-    axes = _Axes(unit, unit) if identity else _Axes((min(xs), max(xs)), (min(ys), max(ys)))
+    axes = Axes(unit, unit) if identity else Axes((min(xs), max(xs)), (min(ys), max(ys)))
     body = axes.frame(x_label, y_label, percent=identity)
     if identity:
         body.append(_line(axes.x(0), axes.y(0), axes.x(1), axes.y(1), "guide"))
@@ -335,7 +338,7 @@ def curves(lines: Sequence[Curve], title: str, x_label: str, y_label: str, ident
         for (x, y), vx, vy in zip(points, line.x, line.y, strict=True):
             tip = f"<title>{escape(line.name)}: {number(vx)}, {number(vy)}</title>"
             body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" class="s{index}">{tip}</circle>')
-    return _svg(WIDTH, axes.height, title, body)
+    return svg(WIDTH, axes.height, title, body)
 
 
 def whiskers(rows: Sequence[Whisker], title: str, zero: bool = False) -> Markup:
@@ -377,4 +380,4 @@ def whiskers(rows: Sequence[Whisker], title: str, zero: bool = False) -> Markup:
         body += [_line(at(end), y - 5, at(end), y + 5, f"whisker c{index}") for end in (row.low, row.high)]
         body.append(f'<circle cx="{at(row.value):.1f}" cy="{y:.1f}" r="5" class="s{index}">{tip}</circle>')
         body.append(_text(right + 8, y + 4, text, "strong"))
-    return _svg(WIDTH, floor + 20, title, body)
+    return svg(WIDTH, floor + 20, title, body)

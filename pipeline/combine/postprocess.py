@@ -1,54 +1,52 @@
-"""Post-processing of the user's own: the same functions on out-of-fold and on test probabilities.
+"""Post-processing by a function of the user's own, the same on out-of-fold and on test probabilities.
 
-Owns calling them and holding them to their word. Does not own when: after the views are averaged
-(`stages/infer.py`).
+Owns loading it, calling it and holding it to its word. Does not own when, nor whether it is kept
+(`decision.py`).
 
 Legend: N images, C classes.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.core.plugin import Own, described
-from pipeline.core.predictions import ROW_SUM_TOLERANCE, Probabilities
-from pipeline.core.types import Strings
+from pipeline.core.predictions import ROW_SUM_TOLERANCE
+from pipeline.core.types import Floats, Strings
+
+SETTING = "decision.steps"
 
 
-def load(names: Sequence[str]) -> tuple[Own, ...]:
-    """The functions, in the order in which they are applied.
+def load(name: str) -> Own:
+    """The function behind `module:function`.
 
     Raises:
-        ConfigError: one of them cannot be loaded.
+        ConfigError: it cannot be loaded.
     """
-    return tuple(Own(name, Path.cwd(), "infer.postprocess") for name in names)
+    return Own(name, Path.cwd(), SETTING)
 
 
-def apply(steps: Sequence[Own], found: Probabilities, groups_N: Strings) -> Probabilities:
-    """Each step on the result of the one before: f(p_NC, ids_N, groups_N, classes) -> p_NC.
+def call(own: Own, p_NC: Floats, ids_N: Strings, groups_N: Strings, classes: tuple[str, ...]) -> Floats:
+    """f(p_NC, ids_N, groups_N, classes) -> p_NC, called with copies; it sees no label.
 
     Args:
-        steps: called with copies; they see no label.
-        found: out-of-fold or test probabilities, whole.
-        groups_N: of the same images in the same order.
+        own: the function.
+        p_NC: probabilities.
+        ids_N: of the images, in the same order.
+        groups_N: their groups.
+        classes: (C,) names.
 
     Raises:
-        ConfigError: a step failed, or returned no probabilities; names function and file.
+        ConfigError: it failed, or returned no probabilities; names function and file.
     """
-    for own in steps:
-        p = own(found.p_NC.copy(), found.ids_N.copy(), groups_N.copy(), found.classes)
-        wanted = f"probabilities of shape {found.p_NC.shape}: finite, not negative, rows that sum to 1"
-        if not isinstance(p, np.ndarray) or p.shape != found.p_NC.shape or p.dtype.kind != "f":
-            raise own.wrong(described(p), wanted)
-        bad = ~np.isfinite(p).all(axis=1) | (p < 0).any(axis=1)
-        bad |= ~(np.abs(p.sum(axis=1) - 1) <= ROW_SUM_TOLERANCE)
-        if bad.any():
-            first = found.ids_N[bad][0]
-            what = (
-                f"{bad.sum()} of {len(p)} rows that are no probabilities (first: {first}: {p[bad][0][:4]} …)"
-            )
-            raise own.wrong(what, wanted)
-        found = replace(found, p_NC=p.astype(np.float32))
-    return found
+    p = own(p_NC.copy(), ids_N.copy(), groups_N.copy(), classes)
+    wanted = f"probabilities of shape {p_NC.shape}: finite, not negative, rows that sum to 1"
+    if not isinstance(p, np.ndarray) or p.shape != p_NC.shape or p.dtype.kind != "f":
+        raise own.wrong(described(p), wanted)
+    bad = ~np.isfinite(p).all(axis=1) | (p < 0).any(axis=1)
+    bad |= ~(np.abs(p.sum(axis=1) - 1) <= ROW_SUM_TOLERANCE)
+    if bad.any():
+        first = ids_N[bad][0]
+        what = f"{bad.sum()} of {len(p)} rows that are no probabilities (first: {first}: {p[bad][0][:4]} …)"
+        raise own.wrong(what, wanted)
+    return np.asarray(p, dtype=np.float32)

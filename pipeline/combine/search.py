@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from pipeline.combine import greedy, minimise, temperature, vote
 from pipeline.combine.rules import RULES, Rule, softmax
+from pipeline.core.errors import ConfigError
 from pipeline.core.formulas import Reals
 from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Blend, Probabilities, align
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from pipeline.combine.stacking import Stack
 
 Method = Literal["mean", "weighted", "geometric", "rank", "hard", "greedy", "search", "stacking"]
+# (members, true classes, metric) -> a weight a member.
+Fit = Callable[[Sequence[Probabilities], Ints, Metric], tuple[float, ...]]
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +51,7 @@ class Recipe:
         weights: one a member, for methods that fit none; None: equal ones.
         c: of stacking: inverse strength of its penalty.
         minimise: who searches, for method search.
+        fit: what finds the weights of soft voting instead, e.g. under a budget; then `method` is not asked.
     """
 
     method: Method = "weighted"
@@ -55,17 +59,19 @@ class Recipe:
     weights: tuple[float, ...] | None = None
     c: float = 0.01
     minimise: minimise.Minimise | None = field(default=None, repr=False)
+    fit: Fit | None = field(default=None, repr=False)
 
     @property
     def finds_weights(self) -> bool:
         """Whether weights are learned from labels."""
-        learns = self.method in ("greedy", "search", "stacking")
+        learns = self.fit is not None or self.method in ("greedy", "search", "stacking")
         return learns or (self.method == "weighted" and self.weights is None)
 
     def fits(self, n_members: int) -> bool:
         """Whether anything is learned from labels: then there are two scores."""
-        stacked = self.method == "stacking"
-        return self.temperature or stacked or (self.finds_weights and n_members > 1)
+        # What finds weights by itself may refuse, even a single member.
+        alone = self.method == "stacking" or self.fit is not None
+        return self.temperature or alone or (self.finds_weights and n_members > 1)
 
 
 @dataclass(frozen=True)
@@ -159,7 +165,7 @@ def fit(recipe: Recipe, members: Sequence[Probabilities], y_N: Ints, metric: Met
         ConfigError: weights that do not fit the members.
         DataError: members predict other ids or other classes.
     """
-    return _fit(recipe, [member.p_NC for member in align(members)], y_N, metric)
+    return _fit(recipe, align(members), y_N, metric)
 
 
 def cross_fit(
@@ -182,6 +188,9 @@ def cross_fit(
     Returns:
         The blend, fitted on all rows, and the pooled predictions, each part by a blend that never saw
         it. From a single part nothing can be fitted and held against other rows: equal weights.
+
+    Raises:
+        ConfigError: the recipe's own `fit` finds no weights, or has a single part to find them on.
     """
     recipe = method if isinstance(method, Recipe) else Recipe(method)
     aligned = align(members)
@@ -190,30 +199,37 @@ def cross_fit(
     at_parts = [positions(part, ids_N, "out-of-fold predictions") for part in parts if len(part)]
     covered = np.sort(np.concatenate(at_parts)) if at_parts else np.zeros(0, np.int64)
     assert np.array_equal(covered, np.arange(len(ids_N))), "parts must hold every id exactly once"
+    if recipe.fit is not None and len(at_parts) < 2:
+        raise ConfigError(
+            "ensemble: one fold cannot choose weights for another, and a budget rules equal ones out",
+            remedy="infer more folds, or leave ensemble.max_ms out",
+        )
     if recipe.fits(len(aligned)) and len(at_parts) < 2:
         log.warning("ensemble: one fold cannot choose weights for another: nothing is fitted")
         recipe = Recipe("mean" if recipe.finds_weights else recipe.method, weights=recipe.weights)
-    p_MNC = [member.p_NC for member in aligned]
-    fitted = _fit(recipe, p_MNC, y_N, metric)
+    fitted = _fit(recipe, aligned, y_N, metric)
     whole = fitted.apply(aligned, "blend")
     naive = metric.score(y_N, whole.p_NC)
     names = tuple(member.name for member in aligned)
     if not recipe.fits(len(aligned)):
         return FittedBlend(names, fitted.weights, naive, naive, fitted=fitted), whole
-    p_NC = np.zeros_like(p_MNC[0])
+    p_NC = np.zeros_like(aligned[0].p_NC)
     for at in tqdm(at_parts, desc="weights", unit="part", disable=not sys.stderr.isatty()):
         others = np.setdiff1d(np.arange(len(ids_N)), at)
-        learned = _fit(recipe, [said_NC[others] for said_NC in p_MNC], y_N[others], metric)
+        learned = _fit(recipe, [member.take(ids_N[others]) for member in aligned], y_N[others], metric)
         p_NC[at] = learned.apply([member.take(ids_N[at]) for member in aligned], "part").p_NC
     pooled = replace(whole, p_NC=p_NC)
     crossfitted = metric.score(y_N, pooled.p_NC)
     return FittedBlend(names, fitted.weights, naive, crossfitted, fitted=fitted), pooled
 
 
-def _fit(recipe: Recipe, p_MNC: Sequence[Floats], y_N: Ints, metric: Metric) -> Fitted:
-    heat = tuple(temperature.fit(p_NC, y_N) if recipe.temperature else 1.0 for p_NC in p_MNC)
-    p_MNC = [temperature.apply(p_NC, t) for p_NC, t in zip(p_MNC, heat, strict=True)]
+def _fit(recipe: Recipe, members: Sequence[Probabilities], y_N: Ints, metric: Metric) -> Fitted:
+    heat = tuple(temperature.fit(m.p_NC, y_N) if recipe.temperature else 1.0 for m in members)
+    p_MNC = [temperature.apply(m.p_NC, t) for m, t in zip(members, heat, strict=True)]
     mean = RULES["mean"]
+    if recipe.fit is not None:
+        heated = [replace(m, p_NC=p_NC) for m, p_NC in zip(members, p_MNC, strict=True)]
+        return Fitted(recipe.fit(heated, y_N, metric), mean, heat)
     if not recipe.finds_weights:
         weight_M = vote.checked(recipe.weights, len(p_MNC))
         return Fitted(_floats(weight_M), RULES.get(recipe.method, mean), heat)

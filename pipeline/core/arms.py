@@ -142,3 +142,35 @@ def _comparison(delta: float, reach: float, off_B: Reals, n_groups: int, note: s
     gains_B = delta + off_B
     p_better = float(np.mean((gains_B > 0) + 0.5 * (gains_B == 0)))
     return Comparison(delta, low, high, p_better, n_groups, verdict, note)
+
+
+def compare_tried(
+    metric: Metric,
+    y_N: Ints,
+    sides: tuple[Floats, Floats],
+    groups_N: Strings,
+    draws: int,
+    seed: int,
+    tries: int,
+) -> Comparison:
+    """One of several attempts, each of which is kept if it is better: an interval for all of them at once.
+
+    Attempts that follow one another cannot be resampled together, as each starts from what was kept
+    before. So the error is shared out: each has 1/`tries` of the 5 % (Bonferroni).
+
+    Args:
+        metric: what is scored; the delta is positive when new is better.
+        y_N: true class index.
+        sides: new and old (N, C) probabilities of the same rows.
+        groups_N: the group of each row; whole groups are resampled.
+        draws: number of resamples.
+        seed: of the resamples.
+        tries: how many attempts there are, ≥ 1.
+    """
+    drawn_MB = metric.sign * resampled(metric, y_N, sides, groups_N, draws, seed)
+    delta = metric.sign * (metric.score(y_N, sides[0]) - metric.score(y_N, sides[1]))
+    off_B = drawn_MB[0] - drawn_MB[1]
+    off_B = off_B - off_B.mean()
+    reach = float(np.percentile(np.abs(off_B), 100 - (100 - LEVEL) / tries))
+    n_groups = len(np.unique(groups_N))
+    return _comparison(delta, reach, off_B, n_groups, few_groups_note(n_groups))

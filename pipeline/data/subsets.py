@@ -71,7 +71,9 @@ def bag(part: Part, root_seed: int, member: int) -> Part:
     return take(replace(part, times_N=times_N.astype(np.int64)), times_N > 0)
 
 
-def inner_folds(part: Part, n: int, root_seed: int, member: int) -> list[Strings]:
+def inner_folds(
+    part: Part, n: int, root_seed: int, member: int, setting: str = "train.chain.inner"
+) -> list[Strings]:
     """The ids of the part in at most n disjoint inner folds that share no group.
 
     Raises:
@@ -80,8 +82,8 @@ def inner_folds(part: Part, n: int, root_seed: int, member: int) -> list[Strings
     parts = parts_of_groups(part.samples, n, seed(root_seed, "inner", part.fold, member))
     if len(parts) < 2:
         raise DataError(
-            f"train.chain.inner: fold {part.fold}'s training part cannot be split by groups",
-            remedy="it needs two groups and a class with two images; or set train.chain.inner=0",
+            f"{setting}: fold {part.fold}'s training part cannot be split by groups",
+            remedy=f"it needs two groups and a class with two images; or set {setting}=0",
         )
     return parts
 

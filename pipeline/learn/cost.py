@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pipeline.learn.forward import Mode, autocast
+from pipeline.learn.forward import Mode, Pass, autocast, pixels
 from pipeline.learn.model import Classifier, build, describe, to_device
 from pipeline.learn.optim import make_optimizer
 from pipeline.settings.schema import Config, ModelSettings
@@ -19,6 +19,7 @@ BATCH = 32
 # Rows of the table are for choosing: repeated so long, at least so often, and the fastest counts, since
 # other programs on the machine can only slow a step down.
 SECONDS, REPEATS = 0.3, 3
+SPEED_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,45 @@ def measure(model: ModelSettings, config: Config, n_classes: int, device: str) -
     )
 
 
+@dataclass(frozen=True)
+class Speed:
+    """What one network costs to predict with, one view of one image.
+
+    Args:
+        parameters: number of weights.
+        ms_1, ms_64: milliseconds an image without gradients, alone and in a batch of 64.
+    """
+
+    parameters: int
+    ms_1: float
+    ms_64: float
+
+
+def speed(config: Config, n_classes: int, how: Pass) -> Speed:
+    """Time the network of these settings on noise, forward only: its weights change no duration.
+
+    Args:
+        config: `model` and `images.size` are read.
+        n_classes: outputs.
+        how: device, precision and layout.
+
+    Raises:
+        UserError: as `model.build`.
+    """
+    bare = config.model.model_copy(update={"weights": "none"})
+    network = to_device(build(bare, n_classes, 0, config.images.hw), how.device, how.layout).eval()
+    x_BHWC = torch.randint(0, 256, (SPEED_BATCH, *config.images.hw, 3), dtype=torch.uint8)
+
+    def forward(size: int) -> None:
+        with autocast(how.device, how.precision):
+            network(pixels(x_BHWC[:size], how.device, how.layout))
+
+    with torch.inference_mode():
+        one = _milliseconds(lambda: forward(1), how.device, 0.0)
+        many = _milliseconds(lambda: forward(SPEED_BATCH), how.device, 0.0)
+    return Speed(describe(network).parameters, one, many / SPEED_BATCH)
+
+
 def _forward(network: Classifier, x_BCHW: torch.Tensor, config: Config, device: str) -> torch.Tensor:
     with autocast(device, Mode.of(config.train.precision).precision):
         logits_BC: torch.Tensor = network(x_BCHW)
@@ -103,11 +143,11 @@ def _multiplications(network: Classifier, x_1CHW: torch.Tensor) -> float:
     return float(counter.get_total_flops()) / 2
 
 
-def _milliseconds(call: Callable[[], object], device: str) -> float:
+def _milliseconds(call: Callable[[], object], device: str, seconds: float = SECONDS) -> float:
     """The fastest of several calls, after one that allocates."""
     times: list[float] = []
     call()
-    while len(times) < REPEATS or sum(times) < SECONDS:
+    while len(times) < REPEATS or sum(times) < seconds:
         if device == "cuda":
             torch.cuda.synchronize()
         begin = time.perf_counter()

@@ -1,7 +1,7 @@
 """Settings of trainings that are more than one network on the fold's training part.
 
-Owns the sections of bagging, boosting chains, pseudo-labels and the learning curve. Does not own the
-rest of the training loop's settings (`settings/schema.py`, which names these too).
+Owns the sections of bagging, boosting chains, pseudo-labels, distillation and the learning curve. Does not
+own the rest of the training loop's settings (`settings/training.py`, which names these too).
 """
 
 from typing import Annotated, Literal
@@ -58,6 +58,23 @@ class PseudoSettings(Section):
     test_images: bool = fact(
         False, "adopt images of the test set too: read the competition's rules before, many forbid it"
     )
+
+
+class DistillSettings(Section):
+    """Distillation: fold k's student learns what teachers that never saw fold k say of its training part."""
+
+    teachers: list[str] = fact(
+        [], "experiments that teach, by name; []: this one; make distill: the members of the ensemble"
+    )
+    inner: int = fact(
+        3,
+        "k: teachers learn k - 1 of k inner parts of the fold's training part and say what they think of the "
+        "other one, which costs k trainings a teacher and fold; 0: the fold's own models, of images that "
+        "they learned: free, and hardly more than the labels again",
+        ge=0,
+        le=10,
+    )
+    soft: float = fact(1.0, "the teachers' share in the target; the label has the rest", gt=0, le=1)
 
 
 class CurveSettings(Section):

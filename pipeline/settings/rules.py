@@ -12,6 +12,7 @@ from pipeline.core.errors import nearest
 from pipeline.core.metrics import METRICS
 from pipeline.core.plugin import is_plugin
 from pipeline.settings.blend_rules import BLEND_RULES
+from pipeline.settings.decision import DECISION_STEPS
 from pipeline.settings.host_rules import HOST_RULES
 from pipeline.settings.loss_rules import LOSS_RULES
 from pipeline.settings.schema import RESAMPLE_METHODS, SYNTHETIC_METHODS
@@ -54,7 +55,6 @@ def _resample_method(s: Sections) -> Iterator[Broken]:
 
 def _own_code(s: Sections) -> Iterator[Broken]:
     named = {"preprocess.function": s["preprocess"].function}
-    named |= {f"infer.postprocess[{i}]": name for i, name in enumerate(s["infer"].postprocess)}
     for path, name in named.items():
         if name is not None and not is_plugin(name):
             yield path, f"`{name}` is not of the form module:function; see docs/plugins.md"
@@ -185,6 +185,26 @@ def _weights(s: Sections) -> Iterator[Broken]:
         yield "model.weights", f"`{weights}` is none of: none, hub, file:PATH, package:NAME"
 
 
+def _decision(s: Sections) -> Iterator[Broken]:
+    steps = s["decision"].steps
+    for number, name in enumerate(steps):
+        if name not in DECISION_STEPS and not is_plugin(name):
+            hint = nearest(name, DECISION_STEPS) or f"choose one of {', '.join(DECISION_STEPS)}"
+            yield f"decision.steps[{number}]", f"`{name}` is no step; {hint}, or module:function"
+        if steps.index(name) != number:
+            yield f"decision.steps[{number}]", f"names {name} twice"
+    if (
+        "class_scales" in steps
+        and getattr(METRICS.get(s["competition"].metric), "needs", "") == "probabilities"
+    ):
+        what = f"class_scales fits labels, and {s['competition'].metric} judges probabilities; leave it out"
+        yield "decision.steps", what
+    constant = [a.name for a in s["competition"].attributes if a.constant_in_group]
+    if "group_average" in steps and not constant:
+        what = "group_average averages attributes with constant_in_group=true, and there is none"
+        yield "decision.steps", what
+
+
 def _eda(s: Sections) -> Iterator[Broken]:
     eda = s["eda"]
     if eda.medium > eda.high:
@@ -230,7 +250,7 @@ def _cache(s: Sections) -> Iterator[Broken]:
 RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...] = (
     (("resample",), _resample),
     (("resample",), _resample_method),
-    (("preprocess", "infer"), _own_code),
+    (("preprocess",), _own_code),
     (("resample", "train"), _resample_probe),
     (("resample", "competition"), _resample_on),
     (("competition",), _metric),
@@ -239,6 +259,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...
     (("competition",), _sources),
     (("competition",), _group_pattern),
     (("model",), _weights),
+    (("decision", "competition"), _decision),
     (("images",), _cache),
     (("eda",), _eda),
     (("crop",), _crop),

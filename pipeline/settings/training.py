@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag
 
 from pipeline.settings.fields import Section, fact, neutral
-from pipeline.settings.members import ChainSettings, PseudoSettings
+from pipeline.settings.members import ChainSettings, DistillSettings, PseudoSettings
 
 
 class MixSettings(Section):
@@ -120,4 +120,5 @@ class TrainSettings(Section):
         None, "train so many models on bootstraps of the training part's groups and average them", ge=2, le=50
     )
     chain: ChainSettings | None = fact(None, "boosting: members that learn from each other's failures")
+    distill: DistillSettings | None = fact(None, "learn from the soft labels of nested teachers")
     pseudo: PseudoSettings | None = fact(None, "pseudo-labels: also learn unlabelled images from teachers")

@@ -32,7 +32,7 @@ from pipeline.stages.registry import Need, Params, Stage
 
 log = logging.getLogger(__name__)
 
-TOLD = ("fold", "split", "view", "part")
+TOLD = ("fold", "split", "view", "part", "of")
 VERSIONS_OF = ("torch", "timm", "albumentations", "numpy", "scikit-learn", "pandas")
 
 
@@ -266,11 +266,15 @@ class Context:
     def label(self, need: Need) -> str:
         """How people call this result."""
         by_experiment = (
-            *("resample", "features", "heads", "fold", "teach", "train", "views", "infer", "whole", "refit"),
+            *("resample", "features", "heads", "fold", "teach", "nested", "distill", "train", "views"),
+            *("infer", "whole", "refit"),
             "learning_curve",
         )
+        alone = need.stage == "decide" and need.params.get("of", "ensemble") != "ensemble"
         return (
-            need.settings.experiment if need.stage in by_experiment else need.settings.config.competition.name
+            need.settings.experiment
+            if alone or need.stage in by_experiment
+            else need.settings.config.competition.name
         )
 
     def _manifest(

@@ -16,7 +16,7 @@ from pipeline.core import metrics
 from pipeline.record import files
 from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
-from pipeline.stages import account, load, scoring, voters
+from pipeline.stages import account, load, prices, scoring, voters
 from pipeline.stages.context import Built, Job
 
 
@@ -36,14 +36,15 @@ def build(job: Job) -> Built:
     known = samples.take(oofs[0].ids_N)
     parts = scoring.crossfit_parts(config, samples, plan, oofs[0].ids_N)
     asked = config.ensemble
-    recipe = search.Recipe(asked.method, asked.temperature, everyone.weights, asked.stack_c)
+    members, refits = _inputs(job, voters.PREFIX), _inputs(job, voters.REFIT)
+    fit = prices.budget(asked.max_ms, members)
+    recipe = search.Recipe(asked.method, asked.temperature, everyone.weights, asked.stack_c, fit=fit)
     blend, oof = search.cross_fit(oofs, known.labels, parts, metric, recipe)
     own = blend.fitted.apply(everyone.tests, "ensemble")
     test = everyone.with_guests(own)
     files.write_probabilities(job.draft / "oof.npz", oof)
     files.write_probabilities(job.draft / "test.npz", test)
 
-    members, refits = _inputs(job, voters.PREFIX), _inputs(job, voters.REFIT)
     shares = account.of(config, known, oofs, blend)
     best = shares.best
     against = scoring.compare(config, samples, oof, next(o for o in oofs if o.name == best))
@@ -84,6 +85,7 @@ def build(job: Job) -> Built:
         **card.figures,
         "delta_vs_member": against.delta,
         "ms_per_image": sum(a.metrics["ms_per_image"] for a in members.values()),
+        **prices.figures([members[n] for n, w in zip(blend.members, blend.weights, strict=True) if w > 0]),
         f"naive_{metric.name}": blend.naive,
         "complete": float(all(a.metrics.get("complete") == 1.0 for a in members.values())),
     }

@@ -89,7 +89,7 @@ def _asked(settings: Settings, made_of: Artifact | None) -> Settings:
     """The settings to advise on: those of the submission, or of a blend's best member."""
     if made_of is None:
         return settings
-    blend = made_of.stage == "ensemble"
+    blend = (made_of.folder / "blend.json").is_file()
     name = made_of.json("blend.json")["best_member"] if blend else made_of.manifest["experiment"]
     try:
         return settings.member(str(name))

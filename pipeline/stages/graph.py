@@ -21,7 +21,7 @@ from pipeline.record.store import Artifact, Store, content_key
 from pipeline.settings import ablate
 from pipeline.settings.load import GROUPS, Settings
 from pipeline.settings.schema import NEUTRAL, Config
-from pipeline.stages import arms, finished, initial, registry
+from pipeline.stages import arms, finished, initial, prices, registry
 from pipeline.stages.registry import Need
 
 # Settings that may be `module:function`: the digest of that code enters the keys of what reads them.
@@ -34,7 +34,7 @@ PLUGIN_SETTINGS = (
     "resample.copies.policy",
     "resample.method",
     "preprocess.function",
-    "infer.postprocess",
+    "decision.steps",
 )
 # Settings that name a file of configs/augment/: the digest of what it says enters the same keys.
 POLICY_SETTINGS = ("augment.policy", "resample.copies.policy")
@@ -133,13 +133,20 @@ class Graph:
         if need.stage in ("fold", "whole", "features"):
             return weights_identity(need.settings.config.model.weights, self._index)
         if need.stage == "ensemble":
-            return finished.outside_identity(need.settings.config.ensemble.members, self._index)
+            blend = need.settings.config.ensemble
+            costs = self._costs(need) if blend.max_ms is not None else ""
+            return finished.outside_identity(blend.members, self._index) + costs
         if need.stage == "preview":  # its page names them; elsewhere they change no result
             return json.dumps([[a.name, a.forbids] for a in need.settings.config.competition.attributes])
         files = [self.store.home / str(need.params[name]) for name in ("a", "b") if need.params.get(name)]
         beside = [p.with_suffix(".json") for p in files]
         wanted = [p for p in (*files, *beside) if p.is_file()]
         return self._index.combined(wanted, self.store.home) if wanted else ""
+
+    def _costs(self, need: Need) -> str:
+        """Digest of what members were measured to cost: a budget chooses by it."""
+        members = {name: n for name, n in self.inputs(need).items() if n.stage == "infer"}
+        return prices.digest({name: self._finished(n) for name, n in members.items()})
 
     def _competition_files(self, settings: Settings) -> str:
         config = settings.config.competition
@@ -190,11 +197,11 @@ class Graph:
         known = (id(settings), name)
         if known not in self._teachers:
             found = settings if name == settings.experiment else settings.member(name)
-            found = found.with_values({"train.pseudo": None})
+            found = found.with_values({"train.pseudo": None, "train.distill": None})
             other = [s for s in ("data", "folds") if self.key(Need(s, found)) != self.key(Need(s, settings))]
             if other:
                 raise ConfigError(
-                    f"train.pseudo.teachers: {name} has other {' and '.join(other)} than its student",
+                    f"teacher {name} has other {' and '.join(other)} than its student {settings.experiment}",
                     remedy="a fold's teacher must be the same fold of the same fold plan",
                 )
             self._teachers[known] = (settings, found)
@@ -208,7 +215,7 @@ class Graph:
 
     def _finished(self, need: Need) -> Artifact:
         found = self.store.find(need.stage, self.key(need))
-        assert found is not None, f"{need.stage} is built before the arms are named"
+        assert found is not None, f"{need.stage} is built before what rests on it is named"
         return found
 
     def finished_members(self, settings: Settings) -> dict[str, str]:

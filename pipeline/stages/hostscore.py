@@ -145,7 +145,8 @@ def record(home: Path, tracker: Tracker, config: CompetitionSettings, score: Hos
         if entry.oof is not None:
             figures["cv_lb_gap"] = entry.public - entry.oof
         stage = {"blend": "ensemble", "refit": "refit"}.get(entry.kind, "infer")
-        tracker.update(key=entry.key, stage=stage, metrics=figures)
+        if not tracker.update(key=entry.key, stage=stage, metrics=figures):
+            tracker.update(key=entry.key, stage="decide", metrics=figures)
     return entry
 
 

@@ -9,16 +9,15 @@ Owns the stage only: what the models said of each view is made by `stages/views.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.combine import postprocess, search
+from pipeline.combine import search
 from pipeline.core import metrics
 from pipeline.core.predictions import Probabilities, ViewProbabilities, pool_views
 from pipeline.core.types import FoldPlan, Samples
 from pipeline.record import files
 from pipeline.record.runinfo import note
-from pipeline.settings.load import Settings
 from pipeline.settings.schema import Config
 from pipeline.stages import load, scoring
 from pipeline.stages.context import Built, Job
@@ -42,44 +41,36 @@ class Merged:
     naive: float | None
 
 
-def refuse(settings: Settings) -> None:
-    """Raise ConfigError for post-processing that cannot be loaded."""
-    postprocess.load(settings.config.infer.postprocess)
-
-
 def build(job: Job) -> Built:
-    """Write oof.npz and test.npz, views merged and post-processed, and views.json: score, weight, cost."""
+    """Write oof.npz and test.npz, views merged, and views.json: score, weight, cost."""
     config, inputs = job.settings.config, job.inputs
     samples = load.samples(inputs["data"], "train", job.home)
     plan = load.plan(inputs["folds"])
     parts, test = load.view_parts(inputs["views"]), load.views(inputs["views"], "test", "test")
     oof = pool_views(parts, "oof")
     merged = _merged(config, samples, plan, oof, parts)
-    finish = _finisher(job, samples)
-    finished = finish(merged.oof, "oof")
-    files.write_probabilities(job.draft / "oof.npz", finished)
-    merged_test = test.merge(merged.weights)
-    files.write_probabilities(job.draft / "test.npz", finish(merged_test, "test"))
+    files.write_probabilities(job.draft / "oof.npz", merged.oof)
+    files.write_probabilities(job.draft / "test.npz", test.merge(merged.weights))
     plain = load.oof(inputs["train"], "one view")
     gain = scoring.compare(config, samples, merged.oof, plain)
     rival = scoring.best_earlier(job.store, config, inputs, job.key)
-    scores = scoring.scores_of(config, samples, [finish(part, "oof") for part in merged.by_fold])
-    card = scoring.score_card(config, samples, finished, scores, rival)
+    scores = scoring.scores_of(config, samples, merged.by_fold)
+    card = scoring.score_card(config, samples, merged.oof, scores, rival)
     told = [*scoring.lines(card, len(samples)), *_view_lines(job, samples, oof, merged)]
     told.append(f"{len(oof.views)} views against one: {gain}")
     if merged.naive is not None:
         fitting = scoring.compare(config, samples, merged.oof, oof.merge())
         told.append(f"fitted weights against equal ones: {fitting}; naive {merged.naive:.4f} (optimistic)")
-    cost = inputs["views"].metrics["ms_per_image"]
-    told.append(f"{cost:.1f} ms an image for all views and folds")
-    if config.infer.postprocess:
-        after = scoring.compare(config, samples, finished, merged.oof)
-        told.append(f"{', '.join(config.infer.postprocess)} against none: {after}")
+    price = inputs["views"].metrics
+    told.append(
+        f"{price['ms_per_image']:.1f} ms an image for all views and folds; in batches of 64 "
+        f"{price['ms_64']:.1f}, alone {price['ms_1']:.1f}; {price['parameters'] / 1e6:.1f} M parameters"
+    )
     figures = {
         **card.figures,
         "complete": float(len(folds_of(job.settings)) == len(plan)),
-        "ms_per_image": cost,
         "delta_tta": gain.delta,
+        **price,
     }
     what = f"`{job.settings.experiment}` over the views {', '.join(oof.views)}"
     description = note(
@@ -111,11 +102,18 @@ def _merged(
 def _view_lines(job: Job, samples: Samples, oof: ViewProbabilities, merged: Merged) -> list[str]:
     """Score, weight and cost of each view; the same into views.json."""
     metric = metrics.get(job.settings.config.competition.metric)
-    times = job.inputs["views"].json("times.json")
+    seen = job.inputs["views"]
+    times = seen.json("times.json")
     y_N = samples.take(oof.ids_N).labels
     scores = [metric.score(y_N, p_NC) for p_NC in oof.p_VNC]
     rows = {
-        view: {"score": score, "weight": weight, "ms_per_image": times[view]}
+        view: {
+            "score": score,
+            "weight": weight,
+            "ms_per_image": times[view],
+            # Of a frozen backbone: heads on the same features share what they cost.
+            "features": seen.inputs.get(f"test:{view}"),
+        }
         for view, score, weight in zip(oof.views, scores, merged.weights, strict=True)
     }
     files.write_json(job.draft / "views.json", rows)
@@ -125,16 +123,3 @@ def _view_lines(job: Job, samples: Samples, oof: ViewProbabilities, merged: Merg
         f"{row['ms_per_image']:.2f} ms an image"
         for view, row in rows.items()
     ]
-
-
-def _finisher(job: Job, train: Samples) -> Callable[[Probabilities, str], Probabilities]:
-    """The user's post-processing, the same for both: (probabilities, "oof" or "test") -> probabilities."""
-    steps = postprocess.load(job.settings.config.infer.postprocess)
-    images = {"oof": train, "test": load.samples(job.inputs["data"], "test", job.home)} if steps else {}
-
-    def finish(found: Probabilities, split: str) -> Probabilities:
-        if not steps:
-            return found
-        return postprocess.apply(steps, found, images[split].take(found.ids_N).groups_N)
-
-    return finish

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.core.predictions import Features, Probabilities, ViewProbabilities, pool_views
-from pipeline.core.types import FoldPlan, Samples, strings
+from pipeline.core.types import FoldPlan, Ints, Samples, strings
 from pipeline.data.boxes import Key, read_table
 from pipeline.data.images import DecodedImages, PreparedImages
 from pipeline.data.look import Look
@@ -75,6 +75,13 @@ def part(inputs: dict[str, Artifact], number: int, settings: Settings, home: Pat
     train = training(inputs["data"], home).take(split.train_ids).for_training()
     views = neighbour_views(settings)
     return Part(train, number, split.times_T, features(inputs, "train", views) if views else None)
+
+
+def shown(resample: Artifact, classes: Sequence[str]) -> Ints:
+    """(C,) rows of each class that training showed in one epoch, all folds together."""
+    counts = pd.read_csv(resample.folder / "counts.csv", dtype={"class": str}, keep_default_na=False)
+    by_class = counts.groupby("class")["after"].sum()
+    return np.array([int(by_class.get(name, 0)) for name in classes], dtype=np.int64)
 
 
 def fold_checks(folds: Artifact) -> tuple[str, ...]:

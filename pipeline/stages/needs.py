@@ -32,6 +32,10 @@ BOXED = ("statistics", "own_box")
 # Inputs of a fold: what its teachers say, `teacher:<name>:<split>`.
 TEACHER = "teacher:"
 UNLABELLED = "unlabelled"
+# What a fold's teachers are asked about for distillation: the fold's own training part.
+OWN_PART = "own"
+# Inputs of a decision: what each member's training showed, `shown:<member>`.
+SHOWN = "shown:"
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,13 @@ def is_probe(settings: Settings) -> bool:
 def is_batched(settings: Settings) -> bool:
     """Whether all folds train at once: heads on features, one model a fold."""
     train = settings.config.train
-    return is_probe(settings) and train.bag is None and train.chain is None and train.pseudo is None
+    return (
+        is_probe(settings)
+        and train.bag is None
+        and train.chain is None
+        and train.pseudo is None
+        and train.distill is None
+    )
 
 
 def probe_views(settings: Settings) -> tuple[str, ...]:
@@ -218,8 +228,12 @@ def _lesson_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
 
 
 def _teachers(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    """What models of the same fold of the same plan say of the images without labels."""
-    pseudo = settings.config.train.pseudo
+    """What models of the same fold of the same plan say of images without labels, or of its own part."""
+    pseudo, distill = settings.config.train.pseudo, settings.config.train.distill
+    if distill is not None:
+        by = {name: graph.teacher(settings, name) for name in distill.teachers or [settings.experiment]}
+        stage, how = ("nested", {"inner": distill.inner}) if distill.inner else ("teach", {"split": OWN_PART})
+        return {f"{TEACHER}{n}:{OWN_PART}": Need(stage, s, {**params, **how}) for n, s in by.items()}
     if pseudo is None:
         return {}
     splits = [UNLABELLED] if any(not e.labelled for e in settings.config.competition.extra) else []
@@ -241,6 +255,23 @@ def teach_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
         return common | {"prepared": Need("prepared", settings)}
     split = "test" if params["split"] == "test" else "train"
     return common | {f"{split}:identity": _features(settings, split, "identity")}
+
+
+def nested_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `nested`: those of the teacher's own lesson."""
+    return _lesson_inputs(graph, settings, params)
+
+
+def distill_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `distill`: the student, the blend that taught it, and the same training on labels."""
+    plain = graph.teacher(settings, settings.experiment)
+    common = {"data": Need("data", settings), "folds": Need("folds", settings)}
+    more = {
+        "student": Need("infer", settings),
+        "plain": Need("infer", plain),
+        "blend": Need("ensemble", plain),
+    }
+    return common | more
 
 
 def _fold_needs(settings: Settings) -> Inputs:
@@ -304,6 +335,41 @@ def ensemble_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
             finished = graph.finished_members(settings) if every else graph.pinned_member(settings, word.name)
             found |= {f"member:{n}": Need("infer", settings, key=key) for n, key in finished.items()}
     return found
+
+
+def cost_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `cost`: the ensemble and what it is made of."""
+    own = ensemble_inputs(graph, settings, params)
+    wanted = {n: need for n, need in own.items() if n in ("data", "folds") or n.startswith("member:")}
+    return wanted | {"ensemble": Need("ensemble", settings)}
+
+
+def decide_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `decide`: what is decided (`of`), and what its steps look at."""
+    of, decision = str(params.get("of", "ensemble")), settings.config.decision
+    common = {"data": Need("data", settings), "folds": Need("folds", settings)}
+    common["of"] = Need("infer" if of == "refit" else of, settings)
+    if of == "refit":
+        common["refit"] = Need("refit", settings)
+    if "prior_correction" in decision.steps:
+        common |= _shown(settings, of)
+    if "group_average" in decision.steps and decision.groups == "clusters":
+        beside = replace(settings, config=settings.config.model_copy(update={"model": decision.features}))
+        common |= {f"{s}:identity": _features(beside, s, "identity") for s in ("train", "test")}
+    return common
+
+
+def _shown(settings: Settings, of: str) -> Inputs:
+    """What training showed: of one experiment, or of each member of the blend."""
+    if of != "ensemble":
+        return {f"{SHOWN}{settings.experiment}": Need("resample", settings)}
+    names = settings.config.ensemble.members
+    if names == ["auto"]:
+        raise ConfigError(
+            "decision.steps: prior_correction needs members by name: [auto] knows finished runs only",
+            remedy="name the members, e.g. ensemble.members=[lite0,probe], or leave prior_correction out",
+        )
+    return {f"{SHOWN}{name}": Need("resample", settings.member(name)) for name in names}
 
 
 def curve_points(settings: Settings) -> dict[str, Settings]:

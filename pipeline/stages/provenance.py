@@ -6,6 +6,7 @@ code, versions and machines behind them. Does not own rebuilding it (`stages/rep
     artifact     stage/key of the result that was written down; csv_sha256 of the written bytes
     format       what the host asked for, and the sample's digest
     blend        weights and scores, of an ensemble
+    decision     steps of post-processing with their effects, of a decided result
     members      name → artifact, weight, request (words and texts of the settings files), settings
     request      the same of the submission itself
     chain        stage/key → version, identity (digest of files and own code), config (a digest a section),
@@ -35,7 +36,7 @@ def of(artifact: Artifact, store: Store, csv: Path, asked: Mapping[str, Any]) ->
     """The provenance of a written CSV.
 
     Args:
-        artifact: the infer, refit or ensemble result.
+        artifact: the infer, refit, ensemble or decide result.
         store: where it lies.
         csv: what was written of it.
         asked: the host's format, and the sample's digest.
@@ -48,7 +49,8 @@ def of(artifact: Artifact, store: Store, csv: Path, asked: Mapping[str, Any]) ->
         "csv_sha256": sha256_file(csv),
         "competition": artifact.manifest["competition"],
         "format": dict(asked),
-        "blend": artifact.json("blend.json") if artifact.stage == "ensemble" else None,
+        "blend": _blend(artifact) or None,
+        "decision": artifact.json("decision.json") if artifact.stage == "decide" else None,
         "members": _members(artifact, store),
         "request": artifact.manifest.get("request"),
         "digests": {name: facts["sha256"] for name, facts in artifact.manifest["files"].items()},
@@ -119,9 +121,9 @@ def digests(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _members(artifact: Artifact, store: Store) -> dict[str, Any]:
-    weights = artifact.json("blend.json").get("weights", {}) if artifact.stage == "ensemble" else {}
+    weights = _blend(artifact).get("weights", {})
     found = {}
-    for name, whole in artifact.inputs.items():
+    for name, whole in _blended(artifact, store).items():
         if name.startswith(MEMBER):
             stage, _, key = whole.partition("/")
             member = store.find(stage, key)
@@ -133,6 +135,20 @@ def _members(artifact: Artifact, store: Store) -> dict[str, Any]:
                 "settings": manifest.get("settings"),
             }
     return found
+
+
+def _blend(artifact: Artifact) -> dict[str, Any]:
+    """What a blend, decided or not, says of itself; empty for anything else."""
+    return dict(artifact.json("blend.json")) if (artifact.folder / "blend.json").is_file() else {}
+
+
+def _blended(artifact: Artifact, store: Store) -> Mapping[str, str]:
+    """The inputs among which members are: of a decision, those of what was decided."""
+    if artifact.stage != "decide":
+        return artifact.inputs
+    stage, _, key = artifact.inputs["of"].partition("/")
+    found = store.find(stage, key)
+    return found.inputs if found else {}
 
 
 def _name(artifact: Artifact) -> str:

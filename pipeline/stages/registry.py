@@ -21,8 +21,11 @@ from pipeline.stages.needs import (
     ablate_inputs,
     as_read,
     boxes_inputs,
+    cost_inputs,
     curve_inputs,
     data_inputs,
+    decide_inputs,
+    distill_inputs,
     eda_inputs,
     ensemble_inputs,
     ensemble_sections,
@@ -34,6 +37,7 @@ from pipeline.stages.needs import (
     lesson_sections,
     look_inputs,
     needs,
+    nested_inputs,
     preview_inputs,
     reads,
     refit_inputs,
@@ -44,7 +48,9 @@ from pipeline.stages.needs import (
     whole_inputs,
 )
 from pipeline.stages.needs import INITIAL as INITIAL
+from pipeline.stages.needs import OWN_PART as OWN_PART
 from pipeline.stages.needs import PART as PART
+from pipeline.stages.needs import SHOWN as SHOWN
 from pipeline.stages.needs import TEACHER as TEACHER
 from pipeline.stages.needs import UNLABELLED as UNLABELLED
 from pipeline.stages.needs import Need as Need
@@ -132,13 +138,16 @@ STAGES: dict[str, Stage] = {
         Stage("fold", 3, "one fold, trained", fold_sections, fold_inputs),
         Stage("teach", 1, "what one fold says of unlabelled images", reads(), teach_inputs),
         Stage(
+            "nested", 1, "what teachers say of a fold's own training part", lesson_sections, nested_inputs
+        ),
+        Stage(
             "train", 2, "all folds, pooled out of fold", reads("statistics", "competition.metric"),
             train_inputs, tracked=True, inside="fold",
         ),
-        Stage("views", 1, "every view of every image", reads("infer.views", "infer.precision"), views_inputs),
+        Stage("views", 2, "every view of every image", reads("infer.views", "infer.precision"), views_inputs),
         Stage(
-            "infer", 2, "the views of every image as one",
-            reads("infer.merge", "infer.postprocess", "statistics", "competition.metric"),
+            "infer", 3, "the views of every image as one",
+            reads("infer.merge", "statistics", "competition.metric"),
             infer_inputs, tracked=True,
         ),
         Stage("whole", 1, "one experiment on all data", lesson_sections, whole_inputs),
@@ -148,6 +157,18 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "ensemble", 2, "members combined", ensemble_sections, ensemble_inputs, tracked=True,
+        ),
+        Stage(
+            "cost", 1, "what an ensemble and its members cost",
+            reads("competition.metric", "competition.title"), cost_inputs, tracked=True,
+        ),
+        Stage(
+            "decide", 1, "post-processing, kept where it is better",
+            reads("decision", "statistics", "competition.metric"), decide_inputs, tracked=True,
+        ),
+        Stage(
+            "distill", 1, "one student in place of a blend",
+            reads("statistics", "competition.metric"), distill_inputs, tracked=True,
         ),
         Stage(
             "learning_curve", 1, "score over training groups",

@@ -128,7 +128,9 @@ def _case(ctx: Context, csv: Path, known: Mapping[str, Any], scratch: bool) -> C
         ) from error
     inner = Context(settings, artifacts=work / "artifacts" if scratch else None)
     inner.graph.only = frozenset(whole.partition("/")[2] for _, whole, _ in members)
-    root = Need(known["artifact"].partition("/")[0], settings)
+    stage = str(known["artifact"]).partition("/")[0]
+    params = {"of": str(known["manifest"]["config"]["of"])} if stage == "decide" else {}
+    root = Need(stage, settings, params)
     return Case(csv, known, inner, root, tuple(members), work)
 
 

@@ -31,16 +31,23 @@ def ledger_of(home: Path) -> Path:
 
 def name_of(artifact: Artifact) -> str:
     """The submission's name: competition, experiment and the start of the key."""
-    who = "ensemble" if artifact.stage == "ensemble" else str(artifact.manifest["experiment"])
-    who = f"{who}-refit" if artifact.stage == "refit" else who
+    of = kind_of(artifact)
+    who = "ensemble" if of == "ensemble" else str(artifact.manifest["experiment"])
+    who = f"{who}-refit" if of == "refit" else who
+    who = f"{who}-decided" if artifact.stage == "decide" else who
     return f"{artifact.manifest['competition']}-{who.replace('+', '_')}-{artifact.key[:SHORT_NAME]}"
+
+
+def kind_of(artifact: Artifact) -> str:
+    """infer, ensemble or refit: what a result predicts with, decided or not."""
+    return str(artifact.manifest["config"]["of"]) if artifact.stage == "decide" else artifact.stage
 
 
 def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
     """Write submissions/<name>.csv and .json and the ledger's line, unless they are there as asked.
 
     Args:
-        artifact: a finished infer, refit or ensemble result.
+        artifact: a finished infer, refit, ensemble or decide result.
         settings: for the host's format and sample.
         store: to look up what the result was made of.
     """
@@ -62,7 +69,7 @@ def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
         name=path.stem,
         created=str(artifact.manifest["created"]),
         competition=config.name,
-        kind={"ensemble": "blend", "refit": "refit"}.get(artifact.stage, "member"),
+        kind={"ensemble": "blend", "refit": "refit"}.get(kind_of(artifact), "member"),
         experiment=str(artifact.manifest["experiment"]),
         key=artifact.key,
         metric=metric,

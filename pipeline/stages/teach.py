@@ -1,4 +1,4 @@
-"""`teach`: what one fold's model says of images that nobody labelled.
+"""`teach`: what one fold's model says of images that nobody labelled, or of those that it learned.
 
 Owns the stage only: probabilities of the images as they are, and the ids of the labelled images that
 the model has seen, so that a student can refuse a teacher that knows its validation labels
@@ -18,15 +18,19 @@ from pipeline.record import files
 from pipeline.stages import load, teachers
 from pipeline.stages.context import Built, Job
 from pipeline.stages.hardware import set_up
-from pipeline.stages.registry import is_probe
+from pipeline.stages.registry import OWN_PART, is_probe
 
 
 def build(job: Job) -> Built:
     """Write said.npz and seen.npy."""
     config, split = job.settings.config, str(job.params["split"])
     stored = "test" if split == "test" else "train"
-    named = teachers.unlabelled(job.inputs["data"], job.home, split)
-    ids, space = load.samples(job.inputs["data"], split, job.home).ids_N, named.space
+    if split == OWN_PART:
+        named = teachers.own_part(job)
+        ids, space = named.ids_N, named.space
+    else:
+        named = teachers.unlabelled(job.inputs["data"], job.home, split)
+        ids, space = load.samples(job.inputs["data"], split, job.home).ids_N, named.space
     committee = Committee.read(job.inputs["model"].folder)
     if is_probe(job.settings):
         features = load.features(dict(job.inputs), stored, ["identity"]).take(ids)
@@ -44,6 +48,4 @@ def build(job: Job) -> Built:
 
 def _seen(job: Job) -> Strings:
     """Ids of the labelled images that the model may have learned from."""
-    if "fold" not in job.params:
-        return load.training(job.inputs["data"], job.home).ids_N
-    return load.plan(job.inputs["folds"]).splits[int(job.params["fold"])].train_ids
+    return teachers.own_part(job).ids_N

@@ -7,7 +7,9 @@ A student of plain out-of-fold labels learns its own validation labels: the labe
 model that predicted the other folds' images (measured: OOF .74 instead of .35). Hence:
 
 - a teacher is a model of the same fold of the same fold plan, checked by the ids that it has seen;
-- soft or pseudo labels are given to unlabelled images only, never to labelled ones;
+- pseudo-labels are given to unlabelled images only; soft labels of labelled ones (distillation) come from
+  models that learned neither their own group nor anything of fold k: inner folds of its training part, or at
+  least from models of fold k;
 - an unlabelled image whose group validates in fold k, or is in its inner split, stays out of fold k.
 """
 
@@ -20,6 +22,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline.combine import search, vote
+from pipeline.core import metrics
 from pipeline.core.errors import DataError
 from pipeline.core.predictions import Features
 from pipeline.core.types import Floats, Samples, Strings, strings
@@ -79,6 +83,14 @@ def _called(ids: Strings) -> Strings:
     return strings([f"{pseudo.TEST}/{name}" for name in ids.tolist()])
 
 
+def own_part(job: Job) -> Samples:
+    """The labelled images that a fold learns, or all of them where no fold is named."""
+    known = load.training(job.inputs["data"], job.home)
+    if "fold" not in job.params:
+        return known
+    return known.take(load.plan(job.inputs["folds"]).splits[int(job.params["fold"])].train_ids)
+
+
 def unlabelled(data: Artifact, home: Path, split: str) -> Samples:
     """The images that may be adopted of one split: `unlabelled`, or `test`."""
     found = load.samples(data, split, home)
@@ -97,6 +109,8 @@ def taught(job: Job, lesson: Lesson, validating: Samples | None) -> Taught:
         DataError: a teacher has seen labels of the validation part.
     """
     settings = lesson.train.pseudo
+    if lesson.train.distill is not None:
+        return _distilled(job, lesson, validating)
     if settings is None:
         return Taught(lesson)
     teachers = {name: a for name, a in job.inputs.items() if name.startswith(TEACHER)}
@@ -125,10 +139,34 @@ def refuse_seen(teachers: Sequence[Artifact], valid_ids: Strings, fold: int) -> 
         seen = np.intersect1d(np.load(teacher.folder / SEEN), valid_ids)
         if len(seen):
             raise DataError(
-                f"train.pseudo: teacher {teacher.key} knows {len(seen)} labels that validate in fold {fold}",
+                f"teacher {teacher.key} knows {len(seen)} labels that validate in its student's fold {fold}",
                 [str(name) for name in seen],
                 "a fold's teacher is the same fold of the same fold plan",
             )
+
+
+def _distilled(job: Job, lesson: Lesson, validating: Samples | None) -> Taught:
+    """The lesson with the teachers' blend in place of labels; its weights are fitted on this part alone."""
+    settings = lesson.train.distill
+    assert settings is not None, "only a student is distilled into"
+    teachers = {n.split(":")[1]: a for n, a in job.inputs.items() if n.startswith(TEACHER)}
+    if validating is not None:
+        refuse_seen(list(teachers.values()), validating.ids_N, lesson.part.fold)
+    known = lesson.part.samples
+    said = [files.read_probabilities(a.folder / SAID, n).take(known.ids_N) for n, a in teachers.items()]
+    metric = metrics.get(job.settings.config.competition.metric)
+    # What models say of images that they learned says nothing of how good they are: equal weights.
+    weights = (
+        search.fit_weights(said, known.labels, metric) if settings.inner else (1 / len(said),) * len(said)
+    )
+    blend = vote.soft_vote(said, weights, "teachers")
+    label_NC = np.eye(known.space.n_classes, dtype=np.float32)[known.labels]
+    soft_NC = np.asarray(settings.soft * blend.p_NC + (1 - settings.soft) * label_NC, dtype=np.float32)
+    score = metric.score(known.labels, blend.p_NC)
+    shown = ", ".join(f"{n} {w:.2f}" for n, w in zip(teachers, weights, strict=True))
+    how = f"nested in {settings.inner} inner parts" if settings.inner else "of images that they learned"
+    told = f"soft labels of {shown}, {how}: {metric.name} {score:.4f} on the training part"
+    return Taught(replace(lesson, soft_NC=soft_NC), figures={"teachers_score": score}, lines=(told,))
 
 
 def _adopted(lesson: Lesson, parts: list[tuple[Samples, int]], said: list[Floats]) -> Taught:

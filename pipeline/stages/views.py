@@ -19,7 +19,7 @@ from pipeline.infer import votes
 from pipeline.learn.committee import Committee
 from pipeline.record import files
 from pipeline.settings.load import Settings
-from pipeline.stages import load, precision
+from pipeline.stages import load, precision, speed
 from pipeline.stages.context import Built, Job
 from pipeline.stages.hardware import set_up
 from pipeline.stages.registry import folds_of, is_probe
@@ -56,7 +56,8 @@ def build(job: Job) -> Built:
         files.write_views(job.draft / f"fold{k}.npz", part)
     files.write_views(job.draft / "test.npz", seen.test)
     files.write_json(job.draft / "times.json", dict(zip(seen.test.views, seen.ms_V, strict=True)))
-    return Built({"ms_per_image": sum(seen.ms_V)})
+    price = speed.measured(job, samples.space.n_classes)
+    return Built({"ms_per_image": sum(seen.ms_V), **price})
 
 
 def _networks(job: Job, samples: Samples, plan: FoldPlan) -> Seen:

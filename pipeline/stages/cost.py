@@ -1,0 +1,120 @@
+"""`cost`: what an ensemble and its members cost, what each adds, and which blends nothing beats.
+
+    make ensemble                                 ends with it: ensemble.html
+    make ensemble ARGS="ensemble.max_ms=20"       the best blend that is as fast as that
+
+Owns the stage only: figures are added up by `combine/cost.py`, the page is `analyze/ensemble.py`. Imports
+no torch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from pipeline.analyze import ensemble as page_of
+from pipeline.analyze.ensemble import EnsemblePage, Point
+from pipeline.combine import cost, vote
+from pipeline.combine.cost import Price
+from pipeline.core import metrics
+from pipeline.core.metrics import Metric
+from pipeline.core.predictions import Probabilities, align
+from pipeline.core.types import Ints
+from pipeline.record.runinfo import note
+from pipeline.record.store import Artifact
+from pipeline.stages import load, prices
+from pipeline.stages.context import Built, Job
+
+PREFIX = "member:"
+NOTES = (
+    "Time is that of forward passes on this machine, of all folds, models and views; a pass of a frozen "
+    "backbone that several members share is paid once. Reading and decoding images is not in it.",
+    "`gain` is what the blend loses without a member, with its weights as they are: of correlated members "
+    "none seems to matter, though all together do.",
+    "Cheaper blends keep the members of the largest weights. Their scores are on the predictions that chose "
+    "the weights, so they are optimistic; `ensemble.max_ms` gives the cross-fitted score of a blend under a "
+    "budget.",
+)
+
+
+def build(job: Job) -> Built:
+    """Write ensemble.html and cost.csv."""
+    config, blend = job.settings.config, job.inputs["ensemble"]
+    samples = load.samples(job.inputs["data"], "train", job.home)
+    metric = metrics.get(config.competition.metric)
+    members = {n.removeprefix(PREFIX): a for n, a in job.inputs.items() if n.startswith(PREFIX)}
+    oofs = align([load.oof(a, name) for name, a in members.items()])
+    y_N = samples.take(oofs[0].ids_N).labels
+    found = blend.json("blend.json")
+    weights = [float(found["weights"][name]) for name in members]
+    priced = [prices.of(a) for a in members.values()]
+    used = [p for p, w in zip(priced, weights, strict=True) if w > 0]
+    table = _table(members, weights, priced, oofs, y_N, metric)
+    whole = cost.total(used)
+    score = blend.metrics[f"oof_{metric.name}"]
+    last = ("blend", whole.parameters / 1e6, whole.ms_1, whole.ms_64, score, score / whole.ms_64, 1.0, np.nan)
+    table.loc[len(table)] = last
+    best = str(found["best_member"])
+    answer = (
+        f"The blend takes {whole.ms_64:.2f} ms an image, its best member {best} "
+        f"{priced[list(members).index(best)].alone.ms_64:.2f}; score {found['against_best_member']}"
+    )
+    apart = vote.disagreement(oofs)
+    points = _points(members, weights, priced, oofs, y_N, metric)
+    points = _marked([*points, Point("blend (cross-fitted)", whole.ms_64, score, "blend", False)], metric)
+    page = EnsemblePage(metric.name, table, tuple(points), tuple(members), apart, answer, NOTES)
+    title = config.competition.title or config.competition.name
+    (job.draft / "ensemble.html").write_text(page_of.render_html(page, title, config), encoding="utf-8")
+    table.to_csv(job.draft / "cost.csv", index=False)
+    told = tuple(page_of.lines(page))
+    description = note(
+        "cost of the ensemble", "is it worth its time?", "make distill", "ensemble.html", answer
+    )
+    figures = {"parameters": whole.parameters, "ms_1": whole.ms_1, "ms_64": whole.ms_64}
+    return Built(figures, told, description, ("ensemble.html", "cost.csv"))
+
+
+def _table(
+    members: dict[str, Artifact],
+    weights: list[float],
+    priced: list[Price],
+    oofs: tuple[Probabilities, ...],
+    y_N: Ints,
+    metric: Metric,
+) -> pd.DataFrame:
+    """A row a member."""
+    gains = {c.member: c.gain for c in vote.leave_one_out(oofs, weights, y_N, metric)}
+    rows = []
+    for name, weight, price, oof in zip(members, weights, priced, oofs, strict=True):
+        score, alone = metric.score(y_N, oof.p_NC), price.alone
+        figures = (alone.parameters / 1e6, alone.ms_1, alone.ms_64, score, score / alone.ms_64)
+        rows.append((name, *figures, weight, gains.get(name, np.nan)))
+    columns = ["member", "M parameters", "ms ×1", "ms ×64", metric.name, "score per ms", "weight", "gain"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _points(
+    members: dict[str, Artifact],
+    weights: list[float],
+    priced: list[Price],
+    oofs: tuple[Probabilities, ...],
+    y_N: Ints,
+    metric: Metric,
+) -> list[Point]:
+    """Members, and blends of those with the largest weights."""
+    points = [
+        Point(name, price.alone.ms_64, metric.score(y_N, oof.p_NC), "member", False)
+        for name, price, oof in zip(members, priced, oofs, strict=True)
+    ]
+    order = [m for m in np.argsort(-np.array(weights), kind="stable").tolist() if weights[m] > 0]
+    for size in range(2, len(order)):
+        chosen = order[:size]
+        p = vote.soft_vote([oofs[m] for m in chosen], [weights[m] for m in chosen], "cheaper")
+        ms = cost.total([priced[m] for m in chosen]).ms_64
+        points.append(Point(f"{size} heaviest", ms, metric.score(y_N, p.p_NC), "cheaper blend", False))
+    return points
+
+
+def _marked(points: list[Point], metric: Metric) -> list[Point]:
+    front = cost.undominated([p.ms for p in points], [metric.sign * p.score for p in points])
+    return [Point(p.name, p.ms, p.score, p.kind, n in front) for n, p in enumerate(points)]

@@ -1,0 +1,94 @@
+"""Averaging what a group shares, and groups built from features."""
+
+import numpy as np
+import pytest
+
+from pipeline.combine import grouping
+from pipeline.core.types import Attribute, LabelSpace
+
+SPACE = LabelSpace.product(
+    [
+        Attribute("mask", ("on", "off")),
+        Attribute("gender", ("f", "m"), True),
+        Attribute("age", ("young", "old"), True),
+    ]
+)
+VALUE = grouping.shared_values(SPACE)
+
+
+def some(n, seed=0):
+    p = np.random.default_rng(seed).dirichlet(np.ones(8), n).astype(np.float32)
+    return p / p.sum(axis=1, keepdims=True)
+
+
+def test_shared_attributes_agree_in_a_group_and_the_rest_stays_each_images_own():
+    p, group = some(9), np.array([0, 0, 0, 1, 1, 2, 3, 3, 3])
+    after = grouping.averaged(p, group, VALUE)
+    assert np.allclose(after.sum(axis=1), 1, atol=1e-6)
+    for a in (1, 2):
+        before, then = SPACE.marginal(p, a), SPACE.marginal(after, a)
+        for g in range(4):
+            mean = before[group == g].mean(axis=0)
+            assert np.abs(then[group == g] - mean).max() < 1e-5
+
+    # P(mask | gender, age) of each image is untouched.
+    def given(q):
+        joint = q.reshape(len(q), 2, 4)
+        return joint / joint.sum(axis=1, keepdims=True)
+
+    np.testing.assert_allclose(given(after), given(p), atol=1e-4)
+    assert (after[5] == p[5]).all(), "a group of one keeps its bits"
+
+
+def test_attributes_are_averaged_jointly_not_one_by_one():
+    p = np.zeros((2, 8), np.float32)
+    p[0, 0] = p[1, 3] = 1  # a young woman, an old man: half each, and nobody in between
+    after = grouping.averaged(p, np.array([0, 0]), VALUE)
+    np.testing.assert_allclose(after[0].reshape(2, 4).sum(axis=0), [0.5, 0, 0, 0.5], atol=1e-5)
+
+
+def test_purity_counts_only_images_that_share_a_group():
+    group, value = np.array([0, 0, 0, 1, 2, 2]), np.array([4, 4, 7, 1, 3, 3])
+    assert grouping.purity(group, value) == (pytest.approx(4 / 5), pytest.approx(5 / 6))
+    assert grouping.purity(np.arange(3), np.arange(3)) == (1.0, 0.0)
+
+
+def people(n, photos, noise, seed=0):
+    rng = np.random.default_rng(seed)
+    who = np.repeat(np.arange(n), photos)
+    x = rng.normal(size=(n, 16))[who] + noise * rng.normal(size=(n * photos, 16))
+    return x.astype(np.float32), who
+
+
+def test_clusters_find_people_whose_photos_are_alike():
+    x, who = people(40, 5, 0.15)
+    links = grouping.links(x, grouping.neighbours_of(who))
+    found = grouping.groups(links, 0.8)
+    assert grouping.purity(found, who)[0] == 1.0
+    assert len(np.unique(found)) == 40
+    # Similar enough is found from labels alone, and is pure elsewhere as well.
+    similar = grouping.similar_enough([links], [who], 0.95)
+    other, truth = people(40, 5, 0.15, seed=9)
+    pure, share = grouping.purity(grouping.groups(grouping.links(other, 4), similar), truth)
+    assert pure > 0.9 and share > 0.9
+
+
+def test_features_that_say_nothing_make_no_pure_clusters():
+    x, who = people(60, 3, 50.0)
+    links = grouping.links(x, 2)
+    similar = grouping.similar_enough([links], [who], 0.95)
+    assert similar is None or grouping.purity(grouping.groups(links, similar), who)[1] < 0.1
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_few_images(n):
+    found = grouping.links(np.eye(n, 4, dtype=np.float32), 3)
+    assert len(grouping.groups(found, 0.5)) == n
+
+
+def test_blocks_do_not_change_links(monkeypatch):
+    x, _ = people(30, 3, 0.5)
+    whole = grouping.links(x, 3)
+    monkeypatch.setattr(grouping, "BLOCK", 7)
+    parts = grouping.links(x, 3)
+    assert (whole.one_E == parts.one_E).all() and (whole.other_E == parts.other_E).all()
