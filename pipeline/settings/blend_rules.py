@@ -96,7 +96,21 @@ def _weights(s: Sections) -> Iterator[Broken]:
         yield path, f"{what} (CSVs without out-of-fold predictions may always have one)"
 
 
+def _budget(s: Sections) -> Iterator[Broken]:
+    ensemble, path = s["ensemble"], "ensemble.max_ms"
+    if ensemble.max_ms is None:
+        return
+    outside = [word.name for word in map(word_of, ensemble.members) if word.path]
+    if outside:
+        yield path, f"a CSV from elsewhere has no price: leave out {', '.join(outside)}, or the budget"
+    if ensemble.method not in ("weighted", "greedy"):
+        yield path, f"finds the weights of soft voting, not of method={ensemble.method}; use method=weighted"
+    if ensemble.weights:
+        yield path, "finds the weights; leave ensemble.weights out"
+
+
 BLEND_RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...] = (
     (("ensemble",), _members),
     (("ensemble",), _weights),
+    (("ensemble",), _budget),
 )

@@ -14,19 +14,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.combine import leaderboard
-from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.errors import DataError
 from pipeline.core.metrics import get as metric_of
 from pipeline.record.store import Artifact, told_as_storage_error
 from pipeline.settings import ablate
 from pipeline.settings.load import Settings
 from pipeline.stages import (
     arms,
+    blending,
     finals,
     host,
     hostscore,
     housekeeping,
     load,
-    registry,
     reproduce,
     runs,
     standing,
@@ -34,17 +34,15 @@ from pipeline.stages import (
     submit,
     summary,
     validating,
-    voters,
 )
 from pipeline.stages.context import Context, flat
 from pipeline.stages.graph import refuse_forbidden, refuse_unread
-from pipeline.stages.registry import Need, folds_of
+from pipeline.stages.registry import Need
 from pipeline.stages.scoring import SCORED
 
 Options = argparse.Namespace
 # Commands that need no result to stay where it is; `make gc` waits for all others.
 LOOKS = ("new", "pin-best", "runs", "config", "du", "gc", "pin")
-PARTIAL = "no submission: only folds {folds} are trained; leave out train.folds for all"
 
 
 def run(options: Options, settings: Settings) -> None:
@@ -70,8 +68,8 @@ def _stage(name: str) -> Callable[[Context, Options], None]:
 
 
 def _report(ctx: Context, artifact: Artifact) -> None:
-    for path in sorted(artifact.folder.glob("*.html")):
-        ctx.say(f"report: {summary.shown(path)}")
+    for line in summary.reports(artifact):
+        ctx.say(line)
 
 
 def _folds(ctx: Context, options: Options) -> None:
@@ -112,113 +110,15 @@ def _ablate(ctx: Context, options: Options) -> None:
     _report(ctx, ctx.get(need))
 
 
-def _decisions(settings: Settings, of: str) -> list[Need]:
-    """The decision of a result, if one is asked for."""
-    decision = settings.config.decision
-    wanted = bool(decision.steps) and (of == "ensemble" or decision.members)
-    return [Need("decide", settings, {"of": of})] if wanted else []
-
-
-def _decided(ctx: Context, need: Need) -> Artifact:
-    """What is submitted: the result itself, or the result after the steps of its decision that were kept."""
-    # First, as it refuses what is wrong with it before anything is trained. A pinned result has no settings.
-    decisions = [] if need.key else [ctx.get(n) for n in _decisions(need.settings, need.stage)]
-    kept = [artifact for artifact in decisions if artifact.metrics["adopted"]]
-    return kept[0] if kept else ctx.get(need)
-
-
-def _infer(ctx: Context, options: Options) -> None:
-    ctx.check(Need("infer", ctx.settings), *_decisions(ctx.settings, "infer"), also=submission.READS)
-    submission.refuse(ctx.settings, ctx.need("data"), ctx.home)
-    artifact = _decided(ctx, Need("infer", ctx.settings))
-    if artifact.metrics.get("complete") == 1.0:
-        _submit(ctx, artifact)
-    else:
-        ctx.say(PARTIAL.format(folds=folds_of(ctx.settings)))
-
-
-def _refit(ctx: Context, options: Options) -> None:
-    """One model of all data, submitted; its score is its twin's, never its own."""
-    ctx.check(Need("refit", ctx.settings), *_decisions(ctx.settings, "refit"), also=submission.READS)
-    submission.refuse(ctx.settings, ctx.need("data"), ctx.home)
-    _submit(ctx, _decided(ctx, Need("refit", ctx.settings)))
-
-
-def _measured(ctx: Context, settings: Settings) -> None:
-    """With a budget, members first: what they were measured to cost is part of the ensemble's key."""
-    ensemble = Need("ensemble", settings)
-    if settings.config.ensemble.max_ms is None:
-        return
-    members = [n for n in ctx.graph.inputs(ensemble).values() if n.stage == "infer"]
-    later = ("ensemble", "cost", "whole", "decide", "error_analysis", "eda", "resample")
-    read = {path for name in later for path in registry.get(name).sections(settings)}
-    ctx.check(*members, also=(*read, *submission.READS))
-    for member in members:
-        ctx.get(member)
-
-
-def _ensemble(ctx: Context, options: Options) -> None:
-    _measured(ctx, ctx.settings)
-    ctx.check(Need("ensemble", ctx.settings), *_decisions(ctx.settings, "ensemble"), also=submission.READS)
-    _blend(ctx)
-
-
-def _distill(ctx: Context, options: Options) -> None:
-    """One student taught by the ensemble's members, beside the blend; the student is submitted."""
-    student, members = ctx.settings, ctx.settings.config.ensemble.members
-    distill = student.config.train.distill
-    if distill is None or not distill.teachers:
-        if members == ["auto"]:
-            raise ConfigError(
-                "distill: teachers are trained anew, and ensemble.members=[auto] knows finished runs only",
-                remedy="name them, e.g. ensemble.members=[probe,probe_mlp]",
-            )
-        student = student.with_values({"train.distill.teachers": members})
-    need = Need("distill", student)
-    _measured(ctx, ctx.graph.teacher(student, student.experiment))
-    ctx.check(need, also=submission.READS)
-    submission.refuse(student, ctx.need("data", student), ctx.home)
-    ctx.get(need)
-    infer = ctx.get(Need("infer", student))
-    if infer.metrics.get("complete") == 1.0:
-        _submit(ctx, infer)
-
-
-def _blend(ctx: Context) -> Path | None:
-    """The blend and each of its members, submitted; nothing is while folds are missing."""
-    submission.refuse(ctx.settings, ctx.need("data"), ctx.home)
-    voters.refuse(ctx.settings, load.samples(ctx.need("data"), "test", ctx.home))
-    decided = _decided(ctx, Need("ensemble", ctx.settings))
-    blend = ctx.need("ensemble")
-    if blend.metrics.get("complete") != 1.0:
-        ctx.say(PARTIAL.format(folds=folds_of(ctx.settings)))
-        return None
-    for name, need in ctx.graph.inputs(Need("ensemble", ctx.settings)).items():
-        if name.startswith("member:"):
-            member = ctx.store.find(need.stage, ctx.graph.key(need))
-            assert member is not None, f"member {name} is gone"
-            if need.key is None and _decisions(need.settings, "infer"):
-                member = _decided(ctx, need)
-            submission.publish(member, ctx.settings, ctx.store)
-    _report(ctx, ctx.need("cost"))
-    return _submit(ctx, decided)
-
-
-def _submit(ctx: Context, artifact: Artifact) -> Path:
-    path = submission.publish(artifact, ctx.settings, ctx.store)
-    ctx.say(f"submission: {summary.shown(path)}")
-    return path
-
-
 def _error_analysis(ctx: Context, options: Options) -> None:
     if options.a:
         ctx.check(Need("error_analysis", ctx.settings, {"a": options.a}))
         new = Path(options.a).resolve()
     else:
-        _measured(ctx, ctx.settings)
-        blend_of = (Need("ensemble", ctx.settings), *_decisions(ctx.settings, "ensemble"))
+        blending.measured(ctx, ctx.settings)
+        blend_of = (Need("ensemble", ctx.settings), *blending.decisions(ctx.settings, "ensemble"))
         ctx.check(*blend_of, Need("error_analysis", ctx.settings))
-        blend = _blend(ctx)
+        blend = blending.blend(ctx)
         if blend is None:
             return
         new = blend
@@ -387,14 +287,16 @@ def _pin(ctx: Context, options: Options) -> None:
 def _all(ctx: Context, options: Options) -> None:
     """Everything, and a summary that a person can act on."""
     started = time.monotonic()
-    _measured(ctx, ctx.settings)
+    blending.measured(ctx, ctx.settings)
     ensemble = Need("ensemble", ctx.settings)
     members = [n for n in ctx.graph.inputs(ensemble).values() if n.stage == "infer" and n.key is None]
     shown = [Need("eda", ctx.settings), *(Need("resample", m.settings) for m in members)]
-    ctx.check(*shown, ensemble, *_decisions(ctx.settings, "ensemble"), Need("error_analysis", ctx.settings))
+    ctx.check(
+        *shown, ensemble, *blending.decisions(ctx.settings, "ensemble"), Need("error_analysis", ctx.settings)
+    )
     for need in shown:
         ctx.get(need)
-    path = _blend(ctx)
+    path = blending.blend(ctx)
     if path is None:
         return
     config = ctx.settings.config.competition
@@ -405,7 +307,7 @@ def _all(ctx: Context, options: Options) -> None:
     report = _compare(ctx, path, None)
     entry = next(e for e in _entries(ctx) if e.name == path.stem)
     for line in summary.lines(
-        ctx.settings.config, _decided(ctx, Need("ensemble", ctx.settings)), entry, path, report
+        ctx.settings.config, blending.decided(ctx, Need("ensemble", ctx.settings)), entry, path, report
     ):
         ctx.say(line)
     ctx.say(summary.times(ctx.seconds, time.monotonic() - started))
@@ -421,11 +323,11 @@ COMMANDS: dict[str, Callable[[Context, Options], None]] = {
     "resample": _stage("resample"),
     "preview": _stage("preview"),
     "train": _stage("train"),
-    "infer": _infer,
-    "refit": _refit,
-    "distill": _distill,
+    "infer": blending.infer,
+    "refit": blending.refit,
+    "distill": blending.distill,
     "learning-curve": _stage("learning_curve"),
-    "ensemble": _ensemble,
+    "ensemble": blending.ensemble,
     "error-analysis": _error_analysis,
     "score": _score,
     "validate": validating.command,

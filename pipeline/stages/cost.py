@@ -31,7 +31,7 @@ NOTES = (
     "backbone that several members share is paid once. Reading and decoding images is not in it.",
     "`gain` is what the blend loses without a member, with its weights as they are: of correlated members "
     "none seems to matter, though all together do.",
-    "Cheaper blends keep the members of the largest weights. Their scores are on the predictions that chose "
+    "Cheaper blends keep the members of the largest weights, in a soft vote. Their scores are on the predictions that chose "
     "the weights, so they are optimistic; `ensemble.max_ms` gives the cross-fitted score of a blend under a "
     "budget.",
 )
@@ -42,31 +42,40 @@ def build(job: Job) -> Built:
     config, blend = job.settings.config, job.inputs["ensemble"]
     samples = load.samples(job.inputs["data"], "train", job.home)
     metric = metrics.get(config.competition.metric)
-    members = {n.removeprefix(PREFIX): a for n, a in job.inputs.items() if n.startswith(PREFIX)}
+    every = {n.removeprefix(PREFIX): a for n, a in job.inputs.items() if n.startswith(PREFIX)}
+    members = {name: a for name, a in every.items() if prices.known(a)}
+    found = blend.json("blend.json")
+    odd = [n for n in {**found["weights"], **found["test_only"]} if n not in members]
+    untimed = f"not timed, and not in any figure here: {', '.join(odd)}"
+    if not members:
+        why = "none of the members was timed here"
+        return Built({}, (untimed,), note("cost of the ensemble", why, "make error-analysis", result=untimed))
     oofs = align([load.oof(a, name) for name, a in members.items()])
     y_N = samples.take(oofs[0].ids_N).labels
-    found = blend.json("blend.json")
     weights = [float(found["weights"][name]) for name in members]
     priced = [prices.of(a) for a in members.values()]
     used = [p for p, w in zip(priced, weights, strict=True) if w > 0]
-    table = _table(members, weights, priced, oofs, y_N, metric)
+    gains = {str(name): float(gain) for name, gain in found["contributions"].items()}
+    table = _table(members, gains, weights, priced, oofs, y_N, metric)
     whole = cost.total(used)
     score = blend.metrics[f"oof_{metric.name}"]
     last = ("blend", whole.parameters / 1e6, whole.ms_1, whole.ms_64, score, score / whole.ms_64, 1.0, np.nan)
     table.loc[len(table)] = last
     best = str(found["best_member"])
+    alone = {name: f"{p.alone.ms_64:.2f}" for name, p in zip(members, priced, strict=True)}
     answer = (
         f"The blend takes {whole.ms_64:.2f} ms an image, its best member {best} "
-        f"{priced[list(members).index(best)].alone.ms_64:.2f}; score {found['against_best_member']}"
+        f"{alone.get(best, 'unknown')}; score {found['against_best_member']}"
     )
+    notes = (*NOTES, f"{untimed[0].upper()}{untimed[1:]}.") if odd else NOTES
     apart = vote.disagreement(oofs)
     points = _points(members, weights, priced, oofs, y_N, metric)
     points = _marked([*points, Point("blend (cross-fitted)", whole.ms_64, score, "blend", False)], metric)
-    page = EnsemblePage(metric.name, table, tuple(points), tuple(members), apart, answer, NOTES)
+    page = EnsemblePage(metric.name, table, tuple(points), tuple(members), apart, answer, notes)
     title = config.competition.title or config.competition.name
     (job.draft / "ensemble.html").write_text(page_of.render_html(page, title, config), encoding="utf-8")
     table.to_csv(job.draft / "cost.csv", index=False)
-    told = tuple(page_of.lines(page))
+    told = (*page_of.lines(page), *([untimed] if odd else []))
     description = note(
         "cost of the ensemble", "is it worth its time?", "make distill", "ensemble.html", answer
     )
@@ -76,6 +85,7 @@ def build(job: Job) -> Built:
 
 def _table(
     members: dict[str, Artifact],
+    gains: dict[str, float],
     weights: list[float],
     priced: list[Price],
     oofs: tuple[Probabilities, ...],
@@ -83,7 +93,6 @@ def _table(
     metric: Metric,
 ) -> pd.DataFrame:
     """A row a member."""
-    gains = {c.member: c.gain for c in vote.leave_one_out(oofs, weights, y_N, metric)}
     rows = []
     for name, weight, price, oof in zip(members, weights, priced, oofs, strict=True):
         score, alone = metric.score(y_N, oof.p_NC), price.alone

@@ -71,6 +71,9 @@ class Reasons:
         if sections:
             causes.append(f"stage {stage.name} reads other settings in {', '.join(sections)}")
         if known["identity"] != self._graph.identity(need):
+            if need.stage == "ensemble" and need.settings.config.ensemble.max_ms is not None:
+                causes.append("members were timed anew, or a CSV changed, and ensemble.max_ms chooses by it")
+                return causes
             causes.append(f"the files or the own code that stage {stage.name} reads have changed")
         odd = sorted(inputs.keys() ^ known["inputs"].keys())
         if odd:

@@ -81,11 +81,13 @@ def build(job: Job) -> Built:
             "disagreement": shares.disagreement_MM.tolist(),
         },
     )
+    used = [n for n, w in zip(blend.members, blend.weights, strict=True) if w > 0]
+    used += [guest.p.name for guest in everyone.guests]
     figures = {
         **card.figures,
         "delta_vs_member": against.delta,
         "ms_per_image": sum(a.metrics["ms_per_image"] for a in members.values()),
-        **prices.figures([members[n] for n, w in zip(blend.members, blend.weights, strict=True) if w > 0]),
+        **prices.figures([members.get(n) for n in used]),
         f"naive_{metric.name}": blend.naive,
         "complete": float(all(a.metrics.get("complete") == 1.0 for a in members.values())),
     }

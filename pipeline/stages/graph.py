@@ -146,7 +146,8 @@ class Graph:
     def _costs(self, need: Need) -> str:
         """Digest of what members were measured to cost: a budget chooses by it."""
         members = {name: n for name, n in self.inputs(need).items() if n.stage == "infer"}
-        return prices.digest({name: self._finished(n) for name, n in members.items()})
+        found = {name: self.store.find(n.stage, self.key(n)) for name, n in members.items()}
+        return prices.digest({name.partition(":")[2]: artifact for name, artifact in found.items()})
 
     def _competition_files(self, settings: Settings) -> str:
         config = settings.config.competition

@@ -364,10 +364,10 @@ def _shown(settings: Settings, of: str) -> Inputs:
     if of != "ensemble":
         return {f"{SHOWN}{settings.experiment}": Need("resample", settings)}
     names = settings.config.ensemble.members
-    if names == ["auto"]:
+    if any(word_of(text).kind != "experiment" for text in names):
         raise ConfigError(
-            "decision.steps: prior_correction needs members by name: [auto] knows finished runs only",
-            remedy="name the members, e.g. ensemble.members=[lite0,probe], or leave prior_correction out",
+            "decision.steps: prior_correction needs members by name: what others learned is not known",
+            remedy="name experiments, e.g. ensemble.members=[lite0,probe], or leave prior_correction out",
         )
     return {f"{SHOWN}{name}": Need("resample", settings.member(name)) for name in names}
 

@@ -55,8 +55,8 @@ def told(config: Config, samples: Samples, store: Store, new: Entry, best: Entry
 def scored(store: Store, entry: Entry) -> Artifact | None:
     """The result whose out-of-fold predictions speak for a submission; a refit's are its twin's."""
     stage = STAGE.get(entry.kind)
-    found = store.find(stage, entry.key) if stage and entry.key else None
-    if found is not None and entry.kind == "refit":
+    found = store.find(stage, entry.key) or store.find("decide", entry.key) if stage and entry.key else None
+    if found is not None and found.stage == "refit":
         stage, _, key = found.inputs["twin"].partition("/")
         return store.find(stage, key)
     return found

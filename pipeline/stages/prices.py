@@ -13,6 +13,7 @@ from functools import partial
 from pipeline.combine import cost
 from pipeline.combine.cost import Cost, Price
 from pipeline.combine.search import Fit
+from pipeline.core.errors import ConfigError
 from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Probabilities
 from pipeline.core.types import Ints
@@ -20,6 +21,11 @@ from pipeline.record.digests import sha256_text
 from pipeline.record.store import Artifact
 
 FIGURES = ("parameters", "ms_1", "ms_64")
+
+
+def known(member: Artifact) -> bool:
+    """Whether its inference was timed: one that an earlier version made was not."""
+    return all(name in member.metrics for name in FIGURES)
 
 
 def of(member: Artifact) -> Price:
@@ -35,9 +41,16 @@ def of(member: Artifact) -> Price:
     return Price(own, timed | {_backbone(member): Cost(shared.parameters, 0.0, 0.0)})
 
 
-def figures(members: Sequence[Artifact]) -> dict[str, float]:
-    """`parameters`, `ms_1` and `ms_64` of members that predict together."""
-    return dict(zip(FIGURES, _tuple(cost.total([of(m) for m in members])), strict=True))
+def figures(members: Sequence[Artifact | None]) -> dict[str, float]:
+    """`parameters`, `ms_1` and `ms_64` of members that predict together.
+
+    Args:
+        members: None: one from elsewhere. If one has no price, nothing is known of all.
+    """
+    priced = [of(m) for m in members if m is not None and known(m)]
+    if len(priced) < len(members):
+        return {}
+    return dict(zip(FIGURES, _tuple(cost.total(priced)), strict=True))
 
 
 def budget(max_ms: float | None, members: Mapping[str, Artifact]) -> Fit | None:
@@ -52,9 +65,23 @@ def budget(max_ms: float | None, members: Mapping[str, Artifact]) -> Fit | None:
     return partial(_fit, tuple(of(m) for m in members.values()), max_ms)
 
 
-def digest(members: Mapping[str, Artifact]) -> str:
-    """Of the cost table: what a choice under a budget depends on beside keys."""
-    table = {name: [member.metrics[f] for f in FIGURES] for name, member in members.items()}
+def digest(members: Mapping[str, Artifact | None]) -> str:
+    """Of the cost table: what a choice under a budget depends on beside keys.
+
+    Args:
+        members: by name; None: not inferred yet.
+
+    Raises:
+        ConfigError: nobody knows what a member costs.
+    """
+    missing = [name for name, member in members.items() if member is None or not known(member)]
+    if missing:
+        raise ConfigError(
+            "ensemble.max_ms: what a member costs is measured when it is inferred, and no figures are there",
+            missing,
+            "make ensemble infers them first; one that is named by its key must be inferred anew",
+        )
+    table = {name: [m.metrics[f] for f in FIGURES] for name, m in members.items() if m is not None}
     return sha256_text(json.dumps(table, sort_keys=True))
 
 

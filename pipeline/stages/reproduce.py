@@ -33,7 +33,7 @@ from pipeline.stages.registry import Need
 from pipeline.stages.submission import is_untouched
 
 # Stages whose bits depend on the machine: the others copy, count or vote.
-COMPUTING = ("features", "heads", "fold", "whole", "infer", "refit", "teach")
+COMPUTING = ("features", "heads", "fold", "whole", "views", "infer", "refit", "teach", "nested")
 
 
 @dataclass(frozen=True)

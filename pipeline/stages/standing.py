@@ -67,7 +67,7 @@ def artifacts(entries: Sequence[Entry], store: Store, data: Artifact) -> dict[st
     for entry in entries:
         if entry.former or entry.kind not in STAGE_OF or not entry.key:
             continue
-        artifact = store.find(STAGE_OF[entry.kind], entry.key)
+        artifact = store.find(STAGE_OF[entry.kind], entry.key) or store.find("decide", entry.key)
         if artifact and artifact.inputs.get("data") == f"{data.stage}/{data.key}":
             found[entry.name] = artifact
     return found

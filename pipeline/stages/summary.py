@@ -50,6 +50,11 @@ def lines(config: Config, blend: Artifact, entry: Entry, path: Path, report: Art
     return ["", competition.title or competition.name, *(f"  {k:<23} {v}" for k, v in rows.items())]
 
 
+def reports(artifact: Artifact) -> list[str]:
+    """One line for each page of a result."""
+    return [f"report: {shown(path)}" for path in sorted(artifact.folder.glob("*.html"))]
+
+
 def shown(path: Path) -> str:
     """A path as a person would type it here: relative below this folder, whole elsewhere."""
     near = os.path.relpath(path)
