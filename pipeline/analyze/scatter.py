@@ -44,7 +44,7 @@ def against(dots: Sequence[Dot], band: Band | None, metric: str) -> Markup:
     high = max(max(d.high, d.public) for d in dots)
     pad = 0.05 * (high - low) or 0.02
     ends = (low - pad, high + pad)
-    axes = plots._Axes(ends, ends, height=HEIGHT)
+    axes = plots.Axes(ends, ends, height=HEIGHT)
     body = axes.frame(f"OOF {metric}, with its 95 % interval", f"public {metric}", percent=False)
     if band is not None:
         body.append(_band(axes, ends, band))
@@ -55,10 +55,10 @@ def against(dots: Sequence[Dot], band: Band | None, metric: str) -> Markup:
         body.append(plots._line(axes.x(dot.low), y, axes.x(dot.high), y, f"whisker c{kind}"))
         body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="s{kind}">{tip}</circle>')
         body.append(plots._text(x + 7, y - 6, dot.label, "small strong"))
-    return plots._svg(plots.WIDTH, axes.height, f"public against OOF {metric}", body)
+    return plots.svg(plots.WIDTH, axes.height, f"public against OOF {metric}", body)
 
 
-def _band(axes: plots._Axes, ends: tuple[float, float], band: Band) -> str:
+def _band(axes: plots.Axes, ends: tuple[float, float], band: Band) -> str:
     """A strip along the diagonal, cut off at the frame."""
     steps = [ends[0] + (ends[1] - ends[0]) * k / 60 for k in range(61)]
 
