@@ -291,9 +291,8 @@ def _all(ctx: Context, options: Options) -> None:
     ensemble = Need("ensemble", ctx.settings)
     members = [n for n in ctx.graph.inputs(ensemble).values() if n.stage == "infer" and n.key is None]
     shown = [Need("eda", ctx.settings), *(Need("resample", m.settings) for m in members)]
-    ctx.check(
-        *shown, ensemble, *blending.decisions(ctx.settings, "ensemble"), Need("error_analysis", ctx.settings)
-    )
+    after = (*blending.decisions(ctx.settings, "ensemble"), Need("error_analysis", ctx.settings))
+    ctx.check(*shown, ensemble, *after)
     for need in shown:
         ctx.get(need)
     path = blending.blend(ctx)

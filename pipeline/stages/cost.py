@@ -31,9 +31,9 @@ NOTES = (
     "backbone that several members share is paid once. Reading and decoding images is not in it.",
     "`gain` is what the blend loses without a member, with its weights as they are: of correlated members "
     "none seems to matter, though all together do.",
-    "Cheaper blends keep the members of the largest weights, in a soft vote. Their scores are on the predictions that chose "
-    "the weights, so they are optimistic; `ensemble.max_ms` gives the cross-fitted score of a blend under a "
-    "budget.",
+    "Cheaper blends keep the members of the largest weights, in a soft vote. Their scores are on the "
+    "predictions that chose the weights, so they are optimistic; `ensemble.max_ms` gives the cross-fitted "
+    "score of a blend under a budget.",
 )
 
 
@@ -59,7 +59,8 @@ def build(job: Job) -> Built:
     table = _table(members, gains, weights, priced, oofs, y_N, metric)
     whole = cost.total(used)
     score = blend.metrics[f"oof_{metric.name}"]
-    last = ("blend", whole.parameters / 1e6, whole.ms_1, whole.ms_64, score, score / whole.ms_64, 1.0, np.nan)
+    per_ms = score / whole.ms_64 if used else np.nan
+    last = ("blend", whole.parameters / 1e6, whole.ms_1, whole.ms_64, score, per_ms, 1.0, np.nan)
     table.loc[len(table)] = last
     best = str(found["best_member"])
     alone = {name: f"{p.alone.ms_64:.2f}" for name, p in zip(members, priced, strict=True)}
