@@ -87,6 +87,10 @@ def test_a_kept_step_is_submitted_with_its_cross_fitted_score_and_provenance(her
     np.testing.assert_allclose(load.test(artifact, "p").p_NC, wanted, atol=1e-6)
     report = run(here, "error-analysis", MEMBERS, *words)
     assert report.code == 0 and "reused" in report.out, report.err
+    # It is rebuilt as what it is: members, blend and decision.
+    assert set(told["members"]) == {"tiny_resnet", "tiny_cnn"} and f"decide/{artifact.key}" in told["chain"]
+    again = run(here, "reproduce", small=["runtime.mlflow=false"], options=[f"--file={name}", "--scratch"])
+    assert again.code == 0 and "equal keys, the bytes are equal" in again.out, again.err
 
 
 def test_members_are_decided_when_asked(here):

@@ -190,10 +190,15 @@ def test_probabilities_without_out_of_fold_ones_vote_on_the_test_set_only(home):
         ('members=[tiny_cnn,"file:test.csv","labels:a/test.csv"]', "2 members would be called test"),
         ("weights={tiny_resent: 2}", "did you mean tiny_resnet"),
         ("weights={tiny_cnn: -1}", "weights"),
+        ('members=[tiny_cnn,"file:test.csv+oof.csv"] ensemble.max_ms=9', "no price: leave out test"),
+        ("method=stacking ensemble.max_ms=9", "not of method=stacking"),
+        ("weights={tiny_cnn: 2} ensemble.max_ms=9", "leave ensemble.weights out"),
     ],
 )  # fmt: skip
 def test_what_cannot_vote_is_told_with_exit_2(home, word, expected):
-    words = [f"ensemble.{word}"] if word.startswith("members") else [MEMBERS, f"ensemble.{word}"]
+    first, *more = word.split(" ensemble.") if "max_ms" in word else [word]
+    words = [f"ensemble.{part}" for part in (first, *more)]
+    words = words if word.startswith("members") else [MEMBERS, *words]
     said = run(home, "ensemble", *words)
     assert said.code == 2 and expected in said.err and "Traceback" not in said.err, said.err
 

@@ -208,7 +208,7 @@ def test_provenance_says_what_a_submission_was_made_of(made):
         assert member["artifact"] in known["chain"] and 0 <= member["weight"] <= 1
         assert member["settings"]["train"]["epochs"] == 1
         assert {"config.yaml", "competition/digits.yaml"} < set(member["request"]["files"])
-    assert set(known["chain"]) == {f"{a.stage}/{a.key}" for a in artifacts(made)}
+    assert set(known["chain"]) == {f"{a.stage}/{a.key}" for a in artifacts(made) if a.stage != "cost"}
     assert known["digests"].keys() >= {"oof.npz", "test.npz", "blend.json"}
     assert {"git", "versions", "hardware", "profile"} == set(known["machines"][0])
 

@@ -82,7 +82,7 @@ def distill(ctx: Context, options: Options) -> None:
         odd = [text for text in members if word_of(text).kind != "experiment"]
         if odd:
             raise ConfigError(
-                f"distill: teachers are trained anew, and ensemble.members names {', '.join(odd)}, no experiment",
+                f"distill: teachers are trained anew, and {', '.join(odd)} is no experiment",
                 remedy="name experiments, e.g. ensemble.members=[probe,probe_mlp]",
             )
         student = student.with_values({"train.distill.teachers": members})
