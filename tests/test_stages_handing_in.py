@@ -218,7 +218,7 @@ def test_built_again_from_nothing_the_bytes_are_equal(home):
     said = reproduce(home, path, options=["--scratch"])
     assert said.code == 0, said.err + said.out
     assert f"reproduced: {path.stem}: equal keys, the bytes are equal" in said.out.splitlines()[-1]
-    assert "8 of 8 results were built again, 0 were there" in said.out
+    assert "9 of 9 results were built again, 0 were there" in said.out
     made = home / "work" / "reproduce" / path.stem
     assert (made / path.name).read_bytes() == path.read_bytes() and not (made / "artifacts").exists()
 
@@ -227,13 +227,13 @@ def test_what_is_there_is_reused_and_another_home_builds_it(home, tmp_path):
     path = csv_of(home)
     before = {a.key for a in artifacts(home)}
     said = reproduce(home, path.stem)
-    assert said.code == 0 and "0 of 13 results were built again, 13 were there" in said.out
+    assert said.code == 0 and "0 of 15 results were built again, 15 were there" in said.out
     assert {a.key for a in artifacts(home)} == before
     for artifact in artifacts(home):
         if artifact.stage in ("infer", "ensemble"):
             shutil.rmtree(artifact.folder)
     said = reproduce(home, path.stem)
-    assert said.code == 0 and "3 of 13 results were built again, 10 were there" in said.out
+    assert said.code == 0 and "3 of 15 results were built again, 12 were there" in said.out
     assert "reproduced: " in said.out.splitlines()[-1]
     path.unlink()
     assert "the bytes are equal" in reproduce(home, path).out, "the digest is enough"
@@ -245,7 +245,7 @@ def test_changed_code_is_told_by_stage_and_can_be_rebuilt_anyway(home, monkeypat
     monkeypatch.setitem(registry.STAGES, "ensemble", newer)
     said = reproduce(home, path)
     assert said.code == 2 and "NOT reproduced" in said.err and "git checkout" in said.err
-    assert "the code of stage ensemble has changed: version 1 → 99 (in ensemble)" in said.err
+    assert "the code of stage ensemble has changed: version 2 → 99 (in ensemble)" in said.err
     said = reproduce(home, path, options=["--anyway"])
     assert said.code == 0 and "other keys, the bytes are equal" in said.out.splitlines()[-1]
 
