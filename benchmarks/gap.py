@@ -1,6 +1,6 @@
 """Whether `make leaderboard` names the right cause of a gap, and keeps quiet where there is none.
 
-    OMP_NUM_THREADS=1 python benchmarks/gap.py [REPETITIONS] [CLEAN]     12 and 60: about 6 minutes
+    OMP_NUM_THREADS=1 python benchmarks/gap.py [REPETITIONS] [CLEAN] [FIRST_SEED]   12 60 0: 6 minutes
 
 Small worlds of real digits: each digit is drawn several times (a group), tinted, turned and noisy enough
 that a classifier errs. One fault is planted in each world; a classifier (logistic regression and nearest
@@ -296,6 +296,7 @@ PLANTED: dict[str, tuple[Callable[[np.random.Generator], World], tuple[str, ...]
 def main() -> None:
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 12
     clean = int(sys.argv[2]) if len(sys.argv) > 2 else 60
+    start = int(sys.argv[3]) if len(sys.argv) > 3 else 0
     print(
         f"{'planted':<28} {'right first':>12}  {'mean OOF':>8} {'public':>7}  {'s each':>6}  first otherwise"
     )
@@ -303,7 +304,7 @@ def main() -> None:
         count = (clean + 1) // 2 if kind.startswith("clean") else repetitions
         started = time.monotonic()
         firsts, oofs, publics = [], [], []
-        for seed in range(count):
+        for seed in range(start, start + count):
             first, told = diagnosed(kind, make, seed)
             firsts.append(first)
             oofs.append(told.question.oof)

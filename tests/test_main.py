@@ -310,7 +310,7 @@ def test_gc_frees_what_nothing_needs_and_keeps_the_rest(copied):
     left = {a.key for a in artifacts(copied)}
     assert not left & loose
     kept = {a.stage for a in artifacts(copied)}
-    assert kept == {"data", "images", "prepared", "folds", "fold", "train", "infer", "ensemble"}
+    assert kept == {"data", "images", "prepared", "folds", "fold", "train", "views", "infer", "ensemble"}
     again = run(copied, "ensemble", MEMBERS)
     assert again.code == 0 and re.search(r"^ensemble .* reused", again.out, re.MULTILINE)
     assert {a.key for a in artifacts(copied)} == left

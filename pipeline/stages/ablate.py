@@ -100,18 +100,22 @@ def _cost(trained: list[ArmRun], inputs: dict[str, Artifact], arm: int, job: Job
     seconds = 0.0
     for run in mine:
         wholes = {w for n, w in inputs[run.input].inputs.items() if n.startswith("fold") and n != "folds"}
-        folds = [job.store.find(*whole.split("/", 1)) for whole in wholes]
-        below = {w for fold in folds if fold for w in fold.inputs.values()}
-        heads = (job.store.find(*w.split("/", 1)) for w in below if w.startswith("heads/"))
-        below |= {w for found in heads if found for w in found.inputs.values()}
-        passes = {w for w in below if w.startswith("features/")}
-        parts = [*folds, *(job.store.find(*whole.split("/", 1)) for whole in passes)]
-        seconds += sum(part.seconds for part in parts if part)
+        folds = _found(job, wholes)
+        # Heads that trained together read the features, and each fold has its share of their seconds already.
+        heads = _found(job, {w for fold in folds for w in fold.inputs.values() if w.startswith("heads/")})
+        read = {w for part in (*folds, *heads) for w in part.inputs.values() if w.startswith("features/")}
+        seconds += sum(part.seconds for part in (*folds, *_found(job, read)))
     return {
         "epochs": mine[0].settings.config.train.epochs,
         "steps": round(mine[0].steps),
         "seconds": round(seconds / len(mine), 1),
     }
+
+
+def _found(job: Job, wholes: set[str]) -> list[Artifact]:
+    """Results by `stage/key`, those that are still there."""
+    found = (job.store.find(*whole.split("/", 1)) for whole in wholes)
+    return [artifact for artifact in found if artifact]
 
 
 def _standing(trained: list[ArmRun], job: Job, score_A: list[float]) -> transfer.Standing | None:
