@@ -26,7 +26,8 @@ def test_the_planted_cause_stands_first(kind):
     hits = [first in right for first, _ in runs]
     assert sum(hits) > len(hits) / 2, [told.verdict for _, told in runs]
     told = runs[hits.index(True)][1]
-    assert {c.kind for c in told.causes if c.kind not in ("noise", "unexplained")} == set(causes.ORDER[:6])
+    leftovers = ("noise", "averaging", "unexplained")
+    assert {c.kind for c in told.causes if c.kind not in leftovers} == set(causes.ORDER[:6])
     assert all(c.headline and c.how for c in told.causes)
     if kind == "clean":
         assert not any(c.found for c in told.causes[1:]) and "luck alone gives" in told.verdict
@@ -90,6 +91,23 @@ def test_luck_of_choosing_grows_with_the_number_of_equal_runs(scene):
     assert 0 <= few < many < 0.2
     one = gap_selection.Compared(("x",), of.rows_K, arms[:1], 1, "x")
     assert not gap_selection.check(seen, one, -0.5, Band(-0.1, 0.1, 0.05, 9)).found
+
+
+def test_beyond_luck_the_good_side_is_averaging_and_the_bad_side_unexplained():
+    """A sound world, asked about gaps that its predictions do not have."""
+    found = planted.world(rng(8, "sound"))
+    part = np.arange(found.n_train) // planted.COPIES % 3
+    plan = [(np.flatnonzero(part != k), np.flatnonzero(part == k)) for k in range(3)]
+    seen, of = planted.scene_of(found, plan, 0), planted.predict(found, plan)
+    for metric, lift, kind in (
+        ("macro_f1", +0.25, "averaging"),
+        ("macro_f1", -0.25, "unexplained"),
+        ("log_loss", +0.6, "unexplained"),
+        ("log_loss", -0.6, "averaging"),
+    ):
+        asked = replace(seen, metric=metrics.get(metric))
+        told = gap.diagnose(asked, of, None, gap.Question("x", 0.7, 0.7 + lift, 100))
+        assert told.causes[0].kind == kind and told.p < 0.01, (metric, lift, told.verdict)
 
 
 def cause(kind, found, effect=None):

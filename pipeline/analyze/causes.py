@@ -19,12 +19,14 @@ from pipeline.core.noise import Band
 from pipeline.core.types import Floats, FoldPlan, Ints, LabelSpace, Strings
 from pipeline.settings.schema import EdaSettings
 
-NOISE, UNEXPLAINED = "noise", "unexplained"
+NOISE, UNEXPLAINED, AVERAGING = "noise", "unexplained", "averaging"
+# Nothing to mend.
+HARMLESS = (NOISE, AVERAGING)
 # What makes later checks untrue comes first: with a leak no out-of-fold figure means what it says, and
 # unlike pixels move every prediction. Among equally large effects this order decides.
 ORDER = (
     *("group_leak", "duplicates", "transform", "covariate_shift", "label_shift", "over_selection"),
-    *(UNEXPLAINED, NOISE),
+    *(UNEXPLAINED, AVERAGING, NOISE),
 )
 # Shares of the gap from which a measured effect counts as most or as part of it.
 MOST, PART = 0.6, 0.2

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.analyze import gap_classes, gap_leak, gap_selection, gap_shift
-from pipeline.analyze.causes import NOISE, UNEXPLAINED, Cause, Scene, Submitted, ranked
+from pipeline.analyze.causes import AVERAGING, HARMLESS, NOISE, UNEXPLAINED, Cause, Scene, Submitted, ranked
 from pipeline.analyze.gap_selection import Compared
 from pipeline.core import noise
 from pipeline.core.formulas import Reals
@@ -69,7 +69,7 @@ class Diagnosis:
             start = "No gap to explain yet: no public score, or no out-of-fold predictions."
         elif band.holds(gap):
             start = f"public − OOF is {gap:+.4f}, and luck alone gives {band.low:+.4f} to {band.high:+.4f}."
-            if first.kind != NOISE:
+            if first.kind not in HARMLESS:
                 start += " The gap needs no explanation, but a check found something all the same."
         else:
             start = f"public − OOF is {gap:+.4f}; luck alone gives {band.low:+.4f} to {band.high:+.4f}."
@@ -105,7 +105,7 @@ def diagnose(scene: Scene, of: Submitted | None, compared: Compared | None, aske
     if of is not None and priors is not None:
         moved = any(c.kind == "transform" and c.found for c in causes)
         causes.append(gap_classes.check(scene, of, priors, not moved))
-    causes.append(_noise(asked, band, p, any(c.found for c in causes)))
+    causes.append(_noise(scene, asked, (band, p), any(c.found for c in causes)))
     return Diagnosis(asked, band, p, ranked(causes, asked.gap, band))
 
 
@@ -127,7 +127,10 @@ def _p_value(draws_B: Reals, gap: float) -> float:
     return float((1 + (np.abs(draws_B - middle) >= abs(gap - middle)).sum()) / (1 + len(draws_B)))
 
 
-def _noise(asked: Question, band: Band | None, p: float | None, other: bool) -> Cause:
+def _noise(scene: Scene, asked: Question, luck: tuple[Band | None, float | None], other: bool) -> Cause:
+    """What is left where no check found a cause: luck, the lift of averaging, or nothing that we know."""
+    band, p = luck
+    sign, averaged = scene.metric.sign, len(scene.plan) > 1
     how = (
         f"Drew public sets of {asked.public_groups} groups from the out-of-fold predictions, and looked how "
         "far their score lies from that of all training groups."
@@ -143,17 +146,20 @@ def _noise(asked: Question, band: Band | None, p: float | None, other: bool) -> 
         headline = f"Plain noise: {often}." if not other else f"Noise: {often}."
         answer = "Nothing to mend. Between submissions inside the band, trust the out-of-fold score."
         return Cause(NOISE, not other, headline, how, answer)
-    better = band.middle < (asked.gap or 0.0)
-    also = (
-        " A test set is predicted by the mean of all fold models, which is often better than each of them is "
-        "out of fold."
-        if better
-        else ""
-    )
+    if averaged and sign * ((asked.gap or 0.0) - band.middle) > 0:
+        return Cause(
+            AVERAGING,
+            True,
+            "Public is better than luck alone allows, and no check found a fault. Probably it is none: "
+            "the test set is predicted by the mean of all fold models, which is often better than each of "
+            "them is out of fold.",
+            f"{how} That is all: what averaging brings cannot be measured without answers.",
+            "Nothing to mend. Compare submissions by OOF; the lift is about the same for similar models.",
+        )
     return Cause(
         UNEXPLAINED,
         True,
-        f"Luck alone gives such a gap in fewer than 1 of 100 cases, and no check found a cause.{also}",
+        "Luck alone gives such a gap in fewer than 1 of 100 cases, and no check found a cause.",
         how,
         "Ask what no check can see: another metric or label order at the host, rows of the CSV in another "
         "order, a public set that is no random draw, settings chosen by hand on these folds.",

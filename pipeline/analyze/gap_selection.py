@@ -23,8 +23,6 @@ from pipeline.core.types import Floats, Ints
 
 # Share of the noise band's standard deviation from which luck of choosing is worth a word.
 MATTERS = 0.75
-# Share of that luck which the gap must show.
-SHOWS = 0.33
 DRAWS = 200
 
 
@@ -90,17 +88,18 @@ def check(scene: Scene, compared: Compared | None, gap: float | None, band: Band
     lost = luck(scene, compared)
     many = f"{compared.total} runs were compared on these folds"
     about = f"the best of them owes about {lost:.4f} of its score to being the best"
-    shown = gap is None or scene.metric.sign * gap <= -SHOWS * lost
+    # The luck was measured, so the gap need not show it; a public score better than luck allows denies it.
+    good = band.high if scene.metric.higher_is_better else -band.low
+    shown = gap is None or scene.metric.sign * gap <= good
     if place > 1 or lost < MATTERS * band.sd or not shown:
         where = "the submission is the best of them" if place == 1 else f"the submission is number {place}"
         told = f"{many}, {where}; {about}"
-        why = "" if lost < MATTERS * band.sd or shown else ", which the gap does not show"
+        why = "" if lost < MATTERS * band.sd or shown else ", which the public score denies"
         return Cause("over_selection", False, f"{told}{why}.", how, "Nothing to do.")
     return Cause(
         "over_selection",
         True,
-        f"{many} and the best of them was submitted: {about}, as much as the luck of the public set is "
-        f"({band.sd:.4f}).",
+        f"{many} and the best of them was submitted: {about}; the public set's luck is ± {band.sd:.4f}.",
         how,
         "Expect the lower score; choose among fewer runs, by ideas; blend the best few instead of "
         "taking the first (`ensemble.members=[…]`), and re-run the top with other seeds (`train.seed`).",

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.analyze import scatter
-from pipeline.analyze.causes import Cause
+from pipeline.analyze.causes import HARMLESS, Cause
 from pipeline.analyze.gap import Diagnosis
 from pipeline.analyze.report import Thumbnails, render
 from pipeline.core.noise import Band
@@ -212,4 +212,4 @@ def _pill(cause: Cause) -> tuple[str, str]:
     """The class and the word of a cause's pill."""
     if not cause.found:
         return "info", "not found"
-    return ("low", "luck") if cause.kind == "noise" else ("high", "found")
+    return ("low", "harmless") if cause.kind in HARMLESS else ("high", "found")
