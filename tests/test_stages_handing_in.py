@@ -2,8 +2,8 @@
 
 import dataclasses
 import json
-import signal
 import shutil
+import signal
 import sys
 from pathlib import Path
 
