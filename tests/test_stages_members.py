@@ -154,7 +154,7 @@ def test_a_killed_chain_goes_on_at_its_member_and_ends_alike(probe, tmp_path, di
 def test_networks_bag_and_chain_too(tmp_path):
     job = fold_job(n_train=40, n_valid=12)
     config = load(["competition=digits", "experiment=tiny_resnet", "runtime.threads=1"]).config
-    network = Network(config, job.images, tmp_path)
+    network = Network(config, job.images, tmp_path, tmp_path)
     for asked in ({"bag": 2}, {"chain": chain(combine="mean")}):
         train = TrainSettings(epochs=1, batch_size=16, **asked)
         part, work = Part(job.train_samples, 0), tmp_path / next(iter(asked))

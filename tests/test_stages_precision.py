@@ -56,6 +56,16 @@ def test_short_runs_and_written_precisions_are_not_measured(tmp_path):
     assert written.mode == Mode("bf16") and not written.told
 
 
+def test_a_fold_keeps_its_mode_for_members_still_to_come(tmp_path):
+    home, work = planted(tmp_path / "home", {"bf16 contiguous": [0.5, 0.5]}), tmp_path / "work"
+    first = precision.kept(config(), "cpu", 40, home, work)
+    assert first == Mode.parse("bf16 contiguous")
+    planted(home, {"bf16 contiguous": [9.0, 9.0]})
+    assert choose(config(), "cpu", 40, home).mode.precision == "fp32"
+    assert precision.kept(config(), "cpu", 40, home, work) == first
+    assert precision.kept(config(), "cpu", 40, home, tmp_path / "another").precision == "fp32"
+
+
 def test_the_line_tells_what_and_how_much(tmp_path):
     quick = choose(config(), "cpu", 40, planted(tmp_path, {"bf16 contiguous": [0.5, 0.5]}))
     assert quick.mode == Mode("bf16", "contiguous") and quick.seconds_per_step == 0.5

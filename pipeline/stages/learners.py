@@ -105,12 +105,14 @@ class Network:
         config: settings.
         images: prepared images of all samples.
         home: of the machine profile.
+        work: folder of the fold's unfinished work, of all its members.
         initial: the weights that every training starts from; None: those that `config.model` names.
     """
 
     config: Config
     images: Images
     home: Path
+    work: Path
     initial: Initial | None = None
 
     def job(self, lesson: Lesson) -> FoldJob:
@@ -139,7 +141,7 @@ class Network:
             threads=config.runtime.threads,
             workers=None if config.runtime.workers == "auto" else config.runtime.workers,
             eval_batch=config.runtime.infer_batch,
-            measured=precision.choose(config, device, steps, self.home).mode,
+            measured=precision.kept(config, device, steps, self.home, self.work),
             deterministic=config.runtime.deterministic,
         )
 

@@ -113,7 +113,7 @@ def build(job: Job) -> Built:
 def _learner(job: Job) -> Learner:
     if is_probe(job.settings):
         return Probe(job.settings.config, load.features(dict(job.inputs), "train", ["identity"]))
-    return Network(job.settings.config, load.prepared(job.inputs["prepared"], "train"), job.home)
+    return Network(job.settings.config, load.prepared(job.inputs["prepared"], "train"), job.home, job.work)
 
 
 def _row(

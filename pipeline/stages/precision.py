@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.core.types import LabelSpace
+from pipeline.record.digests import write_atomic
 from pipeline.record.machine import Facts, Profile
 from pipeline.settings.schema import Config
 
@@ -163,6 +164,29 @@ def choose(config: Config, device: str, steps: int, home: Path) -> Choice:
         if compile_pays(plain, fast, compiling, steps):
             mode, per_step, gain = faster, fast, gain / ratio(both, faster, mode)
     return Choice(mode, f"precision auto: {_told(mode, gain, seconds)}", per_step)
+
+
+def kept(config: Config, device: str, steps: int, home: Path, work: Path) -> Mode:
+    """How every member of a fold trains: chosen for the first one, and kept beside its checkpoints.
+
+    A fold of many members (bag, chain) that is continued would else choose anew for those still to
+    come, by a profile that may read otherwise by then.
+
+    Args:
+        config: of the run.
+        device: "cpu" or "cuda".
+        steps: of the member that asks.
+        home: of the profile.
+        work: folder of the fold's unfinished work.
+    """
+    from pipeline.learn.forward import Mode
+
+    path = work / "mode.txt"
+    if path.is_file():
+        return Mode.parse(path.read_text(encoding="utf-8"))
+    mode = choose(config, device, steps, home).mode
+    write_atomic(path, str(mode).encode())
+    return mode
 
 
 def _told(mode: Mode, gain: float, seconds: Seconds) -> str:

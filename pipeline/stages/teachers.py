@@ -66,10 +66,10 @@ def learner(job: Job) -> Learner:
     if not is_probe(job.settings):
         images, start = load.prepared(inputs["prepared"], "train"), initial.of_fold(job)
         if not with_test:
-            return Network(config, images, job.home, start)
+            return Network(config, images, job.home, job.work, start)
         test = load.prepared(inputs["prepared"], "test")
         both = Chained(images, PreparedImages(_called(test.ids_N), test.x_NHWC))
-        return Network(config, both, job.home, start)
+        return Network(config, both, job.home, job.work, start)
     names = list(probe_views(job.settings))
     own = load.features(inputs, "train", names)
     if not with_test:
