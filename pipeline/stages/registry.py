@@ -146,7 +146,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage("views", 2, "every view of every image", reads("infer.views", "infer.precision"), views_inputs),
         Stage(
-            "infer", 3, "the views of every image as one",
+            "infer", 4, "the views of every image as one",
             reads("infer.merge", "statistics", "competition.metric"),
             infer_inputs, tracked=True,
         ),
@@ -156,7 +156,7 @@ STAGES: dict[str, Stage] = {
             reads("infer", "competition.metric"), refit_inputs, tracked=True, inside="whole",
         ),
         Stage(
-            "ensemble", 2, "members combined", ensemble_sections, ensemble_inputs, tracked=True,
+            "ensemble", 3, "members combined", ensemble_sections, ensemble_inputs, tracked=True,
         ),
         Stage(
             "cost", 1, "what an ensemble and its members cost",
@@ -167,7 +167,7 @@ STAGES: dict[str, Stage] = {
             reads("decision", "statistics", "competition.metric"), decide_inputs, tracked=True,
         ),
         Stage(
-            "distill", 1, "one student in place of a blend",
+            "distill", 2, "one student in place of a blend",
             reads("statistics", "competition.metric"), distill_inputs, tracked=True,
         ),
         Stage(
@@ -188,7 +188,7 @@ STAGES: dict[str, Stage] = {
             needs("data", "images", "folds", "prepared"), tracked=True,
         ),
         Stage(
-            "error_analysis", 3, "new against best",
+            "error_analysis", 4, "new against best",
             reads(
                 "report", "statistics", "competition.metric", "competition.submission", "competition.title",
                 # What advice must not suggest again.
