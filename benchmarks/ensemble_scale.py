@@ -7,11 +7,13 @@ blend against its best member (2,000 draws of whole groups), and, counted separa
 selection on five parts. Beside them the published selection as plain NumPy on the same arrays
 (Caruana et al., ICML 2004: average the bag, score it, take the best), whose score must not be higher.
 
-`--members 10 --images 2000` is a quick look.
+`--members 10 --images 2000` is a quick look. `--autogluon PYTHON` lets AutoGluon's ensemble selection have
+the same arrays; PYTHON is the interpreter of an environment that has the package `autogluon.core`.
 """
 
 import argparse
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,6 +35,19 @@ GROUP_SIZE = 7
 DRAWS = 2000
 PARTS = 5
 MACRO = metrics.get("macro_f1")
+# What its own environment runs: read the arrays, select 25 votes, write the weights.
+AUTOGLUON = """
+import sys, time
+import numpy as np
+from autogluon.core.metrics import f1_macro
+from autogluon.core.models.greedy_ensemble.ensemble_selection import EnsembleSelection
+folder, members, images, classes = sys.argv[1], *map(int, sys.argv[2:])
+p = np.memmap(f"{folder}/members.f32", np.float32, "r", shape=(members, images, classes))
+selection = EnsembleSelection(25, "multiclass", f1_macro)
+start = time.process_time()
+selection.fit(list(p), np.load(f"{folder}/y.npy"))
+print(time.process_time() - start, *selection.weights_)
+"""
 
 
 def generated(folder: Path, n_members: int, n_images: int, seed: int = 0):
@@ -71,6 +86,17 @@ def plain_selection(p_MNC, y_N, rounds: int = greedy.ROUNDS):
     return best[1]
 
 
+def autogluon_selection(python: str, folder: Path, p_MNC, y_N):
+    """Weights, and seconds of processor without starting up."""
+    np.save(folder / "y.npy", y_N)
+    sizes = [str(size) for size in p_MNC.shape]
+    called = [python, "-c", AUTOGLUON, str(folder), *sizes]
+    said = subprocess.run(called, capture_output=True, text=True, check=True).stdout.split()
+    seconds, *weights = (float(word) for word in said)
+    print(f"{'AutoGluon, 25 votes':<46} {'':7}    {seconds:7.1f} s of processor", flush=True)
+    return np.array(weights)
+
+
 def timed(name: str, work: Callable):
     """The result, and its seconds on the clock and of processor, printed."""
     clock, cpu = time.perf_counter(), time.process_time()
@@ -80,7 +106,7 @@ def timed(name: str, work: Callable):
     return result, clock
 
 
-def measure(n_members: int, n_images: int) -> dict[str, float]:
+def measure(n_members: int, n_images: int, autogluon: str = "") -> dict[str, float]:
     """Print the table; the seconds and scores by name."""
     with tempfile.TemporaryDirectory() as folder:
         y_N, groups_N, p_MNC = timed(
@@ -114,9 +140,11 @@ def measure(n_members: int, n_images: int) -> dict[str, float]:
             lambda: cross_fit(members, y_N, parts, MACRO, Recipe("greedy")),
         )
         plain_M, plain = timed("published selection, plain NumPy", lambda: plain_selection(p_MNC, y_N))
+        theirs_M = autogluon_selection(autogluon, Path(folder), p_MNC, y_N) if autogluon else None
+        theirs = {} if theirs_M is None else {"AutoGluon": score(theirs_M)}
     scores = {
         "best member": max(alone_M), "greedy": score(found_M), "search": score(searched_M),
-        "published": score(plain_M), "cross-fitted greedy": blend.crossfitted,
+        "published": score(plain_M), "cross-fitted greedy": blend.crossfitted, **theirs,
     }  # fmt: skip
     print("macro-F1: " + ", ".join(f"{name} {value:.5f}" for name, value in scores.items()))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -128,5 +156,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--members", type=int, default=100)
     parser.add_argument("--images", type=int, default=100_000)
+    parser.add_argument("--autogluon", default="", metavar="PYTHON", help="of an environment that has it")
     options = parser.parse_args()
-    measure(options.members, options.images)
+    measure(options.members, options.images, options.autogluon)
