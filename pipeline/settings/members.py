@@ -74,7 +74,7 @@ class DistillSettings(Section):
         ge=0,
         le=10,
     )
-    soft: float = fact(1.0, "the teachers' share in the target; the label has the rest", gt=0, le=1)
+    soft: float = fact(0.5, "the teachers' share in the target; the label has the rest", gt=0, le=1)
 
 
 class CurveSettings(Section):
