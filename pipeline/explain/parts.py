@@ -1,8 +1,8 @@
 """What a part of `make explain` is given, and what it gives back.
 
-Owns the values: networks and images to explain (`Scene`, `Net`, `Case`, `Batch`), what a part shows
-(`Part`, `Row`, `Picture`, `Table`, `Drawing`, `Cloud`) and which parts there are (`PARTS`). Does not own
-computing any of them (one file a part), the page (`stages/explain.py` and `analyze/gallery.py`) or files.
+Owns the values that a part is given, networks and images to explain (`Scene`, `Net`, `Case`, `Batch`), and
+which parts there are (`PARTS`). What it gives back (`Part`, `Row`, `Picture`, `Table`, `Drawing`, `Cloud`) and
+the page stand in `analyze/gallery.py` and are named here too. Does not own computing: one file a part.
 
 A part is a function `part(scene) -> Part`. It draws nothing at random but through `pipeline.core.seeds`
 with `scene.seed`, leaves the networks as it found them (hooks removed, weights put back), and says in
@@ -15,21 +15,26 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from markupsafe import Markup
 from torch import nn
 
+from pipeline.analyze.gallery import Cloud as Cloud
+from pipeline.analyze.gallery import Drawing as Drawing
+from pipeline.analyze.gallery import Part as Part
+from pipeline.analyze.gallery import Picture as Picture
+from pipeline.analyze.gallery import Pixels as Pixels
+from pipeline.analyze.gallery import Row as Row
+from pipeline.analyze.gallery import Table as Table
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.predictions import Probabilities
 from pipeline.core.types import Floats, FoldPlan, LabelSpace, Samples, Strings
 from pipeline.settings.schema import Config
 
-Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 
@@ -72,9 +77,11 @@ class Net:
         features: (B, D) pooled features of normalised x_BCHW: what the last layer sees.
         mean_C11, std_C11: x = (pixels / 255 - mean) / std.
         layers: places to look at, in the order of the forward pass, spread over its depth; at least one.
-            The last one is where class activation maps are read.
-        linear: name of the one linear layer behind global average pooling, where classification is just
-            that (CAM is defined there); None otherwise.
+            The last one is the last before pooling.
+        cam: where Grad-CAM is read: the last of `layers` with `config.explain.min_grid` cells a side whose
+            maps get a gradient, or the finest of them.
+        weights_KC: (classes, channels) of linear classification on the average of `layers[-1]`, where that
+            is all there is behind it (CAM is defined there); None otherwise.
         notes: what a person should know about this network, one sentence each.
     """
 
@@ -85,7 +92,8 @@ class Net:
     mean_C11: torch.Tensor
     std_C11: torch.Tensor
     layers: tuple[Layer, ...]
-    linear: str | None = None
+    cam: Layer
+    weights_KC: torch.Tensor | None = None
     notes: tuple[str, ...] = ()
 
     def normalise(self, pixels_BHWC: Pixels) -> torch.Tensor:
@@ -201,119 +209,6 @@ class Scene:
     def unseen(self, fold: int) -> Iterator[Batch]:
         """The images that a fold's network never saw: its validation part, in the plan's order."""
         return self.batches("train", self.plan.splits[fold].valid_ids, fold)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture of a row.
-
-    Args:
-        name: of its file, a word in lower case, e.g. "gradcam-true"; unique within its row.
-        caption: one short line below it.
-        pixels_HWC: uint8, 3 channels. Small ones are enlarged without smoothing by the page.
-        title: a sentence for screen readers and as tooltip; empty: the caption.
-        group: pictures of one group stand together under this heading; empty: none.
-    """
-
-    name: str
-    caption: str
-    pixels_HWC: Pixels
-    title: str = ""
-    group: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """Pictures that belong together, of one image or of one layer or class.
-
-    Args:
-        name: of its folder, unique within its part: a case's `key`, or a word such as "blocks-3".
-        title: e.g. "train/17: true cat, predicted dog (91 %)".
-        pictures: at least one, in reading order.
-        note: what they show or don't, a sentence; empty: none.
-        case: the `key` of the case that they are of; None: of no case.
-    """
-
-    name: str
-    title: str
-    pictures: tuple[Picture, ...]
-    note: str = ""
-    case: str | None = None
-
-
-@dataclass(frozen=True)
-class Table:
-    """Figures.
-
-    Args:
-        title: above it.
-        columns: heads.
-        rows: a value a column: text, numbers, bool or None.
-        note: how to read it; empty: none.
-    """
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure of `analyze/plots.py`, with its caption; the markup is ours, texts in it are escaped."""
-
-    caption: str
-    svg: Markup
-
-
-@dataclass(frozen=True)
-class Cloud:
-    """A scatter of images: colour by choice, the image's thumbnail on hover and on focus.
-
-    Args:
-        caption: what the axes are, or that they mean nothing.
-        names_N: what a point is called, e.g. "train/17".
-        xy_N2: finite, any unit; the page fits it.
-        colours: by the name of the choice (class, an attribute, error), the value of each point.
-        thumbs_N: small uint8 (h, w, 3) pictures, ≤ 48 px; empty: none are shown.
-        notes_N: a line more on hover; empty: none.
-    """
-
-    caption: str
-    names_N: tuple[str, ...]
-    xy_N2: Floats
-    colours: Mapping[str, tuple[str, ...]]
-    thumbs_N: tuple[Pixels, ...] = ()
-    notes_N: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Part:
-    """What one part found.
-
-    Args:
-        name: as in `PARTS`.
-        title: heading of its section.
-        lead: one sentence: what it is and how to read it.
-        rows: of pictures.
-        tables, drawings, clouds: shown in this order between the lead and the rows.
-        notes: plain sentences (how it was made, sources), shown below the lead.
-        warnings: what must not be read as a finding; shown first and marked.
-        figures: for the manifest and MLflow; names are prefixed with the part's.
-        facts: JSON values by case `key`, for explain.json: what other reports use.
-    """
-
-    name: str
-    title: str
-    lead: str
-    rows: tuple[Row, ...] = ()
-    tables: tuple[Table, ...] = ()
-    drawings: tuple[Drawing, ...] = ()
-    clouds: tuple[Cloud, ...] = ()
-    notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    figures: Mapping[str, float] = field(default_factory=dict)
-    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 PartOf = Callable[[Scene], Part]
