@@ -2,7 +2,8 @@
 
 Owns the values that a part is given, networks and images to explain (`Scene`, `Net`, `Case`, `Batch`),
 and which parts there are (`PARTS`). What it gives back (`Part`, `Row`, `Picture`, `Table`, `Drawing`,
-`Cloud`) and the page stand in `analyze/gallery.py` and are named here too. Does not own computing: one file a part.
+`Cloud`) and the page stand in `analyze/gallery.py` and are named here too. Does not own computing anything:
+one file a part.
 
 A part is a function `part(scene) -> Part`. It draws nothing at random but through `pipeline.core.seeds`
 with `scene.seed`, leaves the networks as it found them (hooks removed, weights put back), and says in
