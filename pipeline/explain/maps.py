@@ -34,17 +34,21 @@ _HEAT = np.array([[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 
 _FOR, _AGAINST = np.array([214, 39, 40], np.float32), np.array([31, 90, 200], np.float32)
 
 
-def flatness(map_HW: Floats) -> str:
+def flatness(map_HW: Floats, least: float = 0) -> str:
     """Why a map says nothing, or an empty text: "empty" (nowhere positive), "flat" (the same everywhere).
 
     Only what is positive is looked at where a map is shown, so a map that is negative everywhere is empty.
+
+    Args:
+        map_HW: any grid.
+        least: the largest value of a map that says something, in the map's unit.
     """
     largest = float(np.abs(map_HW).max())
     if largest == 0 or not np.isfinite(map_HW).all():
         return "empty"
     if float(map_HW.max() - map_HW.min()) <= FLAT * largest:
         return "flat"
-    return "empty" if float(map_HW.max()) <= 1e-6 * largest else ""
+    return "empty" if float(map_HW.max()) <= max(1e-6 * largest, least) else ""
 
 
 def enlarged(map_HW: Floats, size: tuple[int, int]) -> Floats:

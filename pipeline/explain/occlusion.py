@@ -30,6 +30,8 @@ LEAD = (
 )
 # Hidden images in one pass.
 _BATCH = 64
+# Log-odds that fall by less than this, nowhere by more, are no finding: .50 would become .49.
+_LEAST = 0.05
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ def _baseline(x_CHW: torch.Tensor, side: int, how: str) -> torch.Tensor:
         return x_CHW.mean((1, 2), keepdim=True).expand_as(x_CHW)
     # Odd, and no larger than reflection at the border allows.
     reach = min(2 * side + 1, 2 * min(x_CHW.shape[1:]) - 1)
-    return gaussian_blur(x_CHW[None], [reach, reach], [side / 2, side / 2])[0]
+    blurred: torch.Tensor = gaussian_blur(x_CHW[None], [reach, reach], [side / 2, side / 2])
+    return blurred[0]
 
 
 def _strongest(map_HW: Floats, side: int) -> tuple[int, int, int, int]:
@@ -99,10 +102,10 @@ def part(scene: Scene) -> Part:
         name, other = scene.space.classes[case.predicted], told.rival(scene, case)
         pictures = [
             told.image(case),
-            told.heat(case, own.map_HW, "occlusion-predicted", f"lowers {name}", f"for {name}"),
-            told.heat(case, -own.map_HW, "occlusion-raises", f"hiding raises {name}", f"for {name}"),
+            told.heat(case, own.map_HW, "occlusion-predicted", f"lowers {name}", f"for {name}", _LEAST),
+            told.heat(case, -own.map_HW, "occlusion-raises", f"hiding raises {name}", f"for {name}", _LEAST),
             told.heat(case, rival.map_HW, "occlusion-rival", f"lowers {scene.space.classes[case.rival]}",
-                      f"for {other}"),
+                      f"for {other}", _LEAST),
         ]  # fmt: skip
         if random:
             shuffled = occlude(random.of(case.fold), case.x_CHW, case.predicted, settings)
@@ -128,7 +131,7 @@ def part(scene: Scene) -> Part:
 
 
 def _note(name: str, own: Hidden) -> str:
-    if maps.flatness(own.map_HW):
+    if maps.flatness(own.map_HW, _LEAST):
         return f"No single square matters for {name}: hiding any of them changes nothing to speak of."
     return f"Hiding the strongest square takes {name} from {own.before:.0%} to {own.after:.0%}."
 
@@ -136,7 +139,7 @@ def _note(name: str, own: Hidden) -> str:
 def _facts(case: Case, own: Hidden, rival: Hidden) -> dict[str, Any]:
     by_name = {"occlusion-predicted": own, "occlusion-rival": rival}
     facts: dict[str, Any] = {
-        "flat": sorted(name for name, found in by_name.items() if maps.flatness(found.map_HW)),
+        "flat": sorted(name for name, found in by_name.items() if maps.flatness(found.map_HW, _LEAST)),
         "drop": {
             name: {"before": found.before, "after": found.after, "square": list(found.square)}
             for name, found in by_name.items()

@@ -45,9 +45,18 @@ def image(case: Case) -> Picture:
     return Picture("image", "as the network sees it", maps.shown(case.pixels_HWC), case.key)
 
 
-def heat(case: Case, map_HW: Floats, name: str, caption: str, group: str) -> Picture:
-    """A map's positive part over its image; faded, and told, where it says nothing."""
-    why = maps.flatness(map_HW)
+def heat(case: Case, map_HW: Floats, name: str, caption: str, group: str, least: float = 0) -> Picture:
+    """A map's positive part over its image; faded, and told, where it says nothing.
+
+    Args:
+        case: whose image.
+        map_HW: any grid.
+        name: of the picture.
+        caption: below it.
+        group: that it stands in.
+        least: the largest value of a map that says something.
+    """
+    why = maps.flatness(map_HW, least)
     if why:
         words = {"empty": "nothing found", "flat": "the same everywhere"}[why]
         return Picture(name, f"{caption}: {words}", maps.nothing(case.pixels_HWC), "", group)
