@@ -1,4 +1,4 @@
-"""The gallery of explanations as a page: hostile texts stay texts, pictures, tables, clouds; and in Chromium."""
+"""The gallery as a page: hostile texts stay texts; pictures, tables, clouds; and in Chromium."""
 
 import shutil
 
