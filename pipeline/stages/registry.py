@@ -61,6 +61,7 @@ from pipeline.stages.needs import is_batched as is_batched
 from pipeline.stages.needs import is_probe as is_probe
 from pipeline.stages.needs import neighbour_views as neighbour_views
 from pipeline.stages.needs import probe_views as probe_views
+from pipeline.stages.report_needs import explain_inputs
 
 if TYPE_CHECKING:
     from pipeline.stages.graph import Graph
@@ -178,6 +179,10 @@ STAGES: dict[str, Stage] = {
         Stage(
             "ablate", 2, "a grid of settings, compared",
             reads("statistics", "competition.metric", "competition.title"), ablate_inputs, tracked=True,
+        ),
+        Stage(
+            "explain", 1, "what a network looks at",
+            reads("explain", "statistics.draws", "competition.title"), explain_inputs, tracked=True,
         ),
         Stage(
             "leaderboard", 1, "out-of-fold against public scores",
