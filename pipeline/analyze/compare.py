@@ -24,6 +24,7 @@ from pipeline.analyze.report import (
     signed,
     thumbnails,
 )
+from pipeline.analyze.section import Section, scripts
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.types import LabelSpace, Samples
 from pipeline.settings.schema import Config
@@ -194,12 +195,13 @@ class _Card:
     gap: float | None
 
 
-def render_html(analysis: ErrorAnalysis, inputs: CompareInputs) -> str:
+def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[Section, ...] = ()) -> str:
     """The self-contained page.
 
     Args:
         analysis: what `compare` found on these inputs.
         inputs: for pictures, names and settings.
+        sections: what follows, in order.
     """
     settings = inputs.config.report
     cards = _cards(analysis.flips, inputs.space, settings.max_flips)
@@ -207,9 +209,11 @@ def render_html(analysis: ErrorAnalysis, inputs: CompareInputs) -> str:
     wanted = [card.key for card in cards]
     if mistakes is not None:
         wanted += list(mistakes.answers)
+    wanted += [key for section in sections for key in section.wanted]
     return render(
         "compare.html",
-        script="compare.js",
+        script=("compare.js", *scripts(sections)),
+        sections=sections,
         title=f"{inputs.title}: {inputs.new.name}" + (f" against {inputs.old.name}" if inputs.old else ""),
         inputs=inputs,
         analysis=analysis,

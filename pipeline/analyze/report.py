@@ -50,15 +50,15 @@ def _environment() -> Environment:
     return environment
 
 
-def render(template: str, *, script: str = "", **values: Any) -> str:
+def render(template: str, *, script: str | tuple[str, ...] = (), **values: Any) -> str:
     """One self-contained HTML document.
 
     Args:
         template: a file of `templates/`.
-        script: a JavaScript file of `templates/`, run after `base.js`.
+        script: JavaScript files of `templates/`, run after `base.js`, in order.
         values: what the template names; a missing one is an error, never an empty place.
     """
-    names = ["base.js", script] if script else ["base.js"]
+    names = ["base.js", *([script] if isinstance(script, str) else script)]
     source = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
     digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
     policy = (
