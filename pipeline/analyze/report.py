@@ -46,7 +46,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(count=count, percent=percent, cell=_cell, prose=_prose)
+    environment.filters.update(
+        count=count, percent=percent, cell=_cell, prose=_prose, gain=gain, minutes=minutes
+    )
     return environment
 
 
@@ -159,6 +161,18 @@ def percent(share: float) -> str:
 def signed(value: float) -> str:
     """A difference with four decimals and a true minus sign."""
     return f"{value:+.4f}".replace("-", "−")
+
+
+def gain(value: float) -> str:
+    """A difference of scores for reading: three decimals, a true minus sign, never a minus zero."""
+    return f"{round(value, 3) + 0.0:+.3f}".replace("-", "−")
+
+
+def minutes(value: float) -> str:
+    """`40 s`, `3 min`, `1.5 h`: how long something takes."""
+    if value < 0.95:
+        return f"{max(round(value * 60), 1)}\u00a0s"
+    return f"{value:.0f}\u00a0min" if value < 90 else f"{value / 60:.1f}\u00a0h"
 
 
 def _prose(text: str) -> Markup:

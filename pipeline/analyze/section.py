@@ -29,6 +29,7 @@ class Section:
         wanted: pictures it shows by `thumbs.tag(key, label)`.
         data: `json_data` blocks that its script reads.
         script: a JavaScript file of `templates/`; an immediately called function.
+        early: it stands right after the verdict, and not behind the flips and the mistakes.
     """
 
     anchor: str
@@ -38,6 +39,7 @@ class Section:
     wanted: tuple[Key, ...] = ()
     data: Markup = Markup("")
     script: str = ""
+    early: bool = False
 
 
 def without(anchor: str, short: str, title: str, why: str, command: str = "") -> Section:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.analyze import compare, flips
+from pipeline.analyze import attributes, compare, flips
 from pipeline.analyze.report import ImageOf
 from pipeline.analyze.section import Section
 from pipeline.combine import submission
@@ -63,8 +63,26 @@ class Case:
 
 Maker = Callable[[Case], Section]
 
+
+def _attributes(case: Case) -> Section:
+    test = load.samples(case.job.inputs["data"], "test", case.job.home)
+    groups = dict(zip(test.ids_N.tolist(), test.groups_N.tolist(), strict=True))
+    statistics = case.job.settings.config.statistics
+    known = attributes.Known(
+        case.train.space,
+        case.analysis.flips,
+        groups,
+        case.new.oof,
+        case.analysis.mistakes,
+        case.train,
+        statistics.draws,
+        statistics.seed,
+    )
+    return attributes.section(known)
+
+
 # In the order of the page.
-MAKERS: tuple[Maker, ...] = ()
+MAKERS: tuple[Maker, ...] = (_attributes,)
 
 
 def sections(case: Case) -> tuple[Section, ...]:

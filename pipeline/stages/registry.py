@@ -189,11 +189,11 @@ STAGES: dict[str, Stage] = {
             needs("data", "images", "folds", "prepared"), tracked=True,
         ),
         Stage(
-            "error_analysis", 3, "new against best",
+            "error_analysis", 4, "new against best",
             reads(
                 "report", "statistics", "competition.metric", "competition.submission", "competition.title",
                 # What advice must not suggest again.
-                "images.size", "images.cache_px", "resample.method", "loss", "augment.policy", "train.seed",
+                "images.size", "images.cache_px", "resample.method", "loss", "augment.policy", "train.seed", "eda",
             ),
             needs("data", "images", "folds"), tracked=True,
         ),
