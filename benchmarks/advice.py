@@ -13,8 +13,6 @@ import argparse
 import contextlib
 import csv
 import io
-import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -146,7 +144,11 @@ def write(made: World, folder: Path) -> None:
         with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([["id", "path", "digit", "drawing"], *part])
     with (folder / "zeros.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([["id", "digit"], *([row[0], "0"] for row in tables["test"])])
+        csv.writer(file).writerows([["id", "label"], *([row[0], "0"] for row in tables["test"])])
+
+
+# Settings of a training that its report does not read: it finds them in the run's manifest.
+OF_TRAINING = ("train.epochs", "train.lr", "train.precision", "infer.", "model.")
 
 
 def words_of(made: World, folder: Path, n_epochs: int, seed: int) -> list[str]:
@@ -157,7 +159,8 @@ def words_of(made: World, folder: Path, n_epochs: int, seed: int) -> list[str]:
         "competition.group_column": "drawing", "competition.sample_submission": "null",
         "competition.attributes": f"[{{name: digit, column: digit, values: [{values}]}}]",
         "folds.n": str(FOLDS), "images.size": str(SIDE), "augment.policy": "upright",
-        "train.epochs": str(n_epochs), "train.lr": "0.003", "train.seed": str(seed), "train.precision": "fp32",
+        "train.epochs": str(n_epochs), "train.lr": "0.003", "train.seed": str(seed),
+        "train.precision": "fp32",
         "infer.views": "[identity]", "statistics.draws": "300", "runtime.workers": "0",
         "runtime.home": str(folder), "runtime.mlflow": "false", "runtime.threads": "1",
     }  # fmt: skip
@@ -181,7 +184,9 @@ def finished(home: Path, stage: str) -> Artifact:
     return found
 
 
-def advised(name: str, seed: int, folder: Path, groups: int, n_epochs: int = EPOCHS) -> list[dict[str, object]]:
+def advised(
+    name: str, seed: int, folder: Path, groups: int, n_epochs: int = EPOCHS
+) -> list[dict[str, object]]:
     """The advice that a world's report gives, in its order."""
     made = WORLDS[name](rng(seed, "planted", name), groups)
     if name == "epochs":
@@ -189,8 +194,73 @@ def advised(name: str, seed: int, folder: Path, groups: int, n_epochs: int = EPO
     write(made, folder)
     settings = words_of(made, folder, n_epochs, seed)
     run("infer", *settings)
-    (csv_file,) = (folder / "submissions").glob("*.csv")
-    mine = next(p for p in (folder / "submissions").glob("planted-*.csv"))
-    run("error-analysis", *settings, "--a", str(mine), "--b", str(folder / "zeros.csv"))
+    return judged(settings, folder)
+
+
+def judged(settings: list[str], folder: Path) -> list[dict[str, object]]:
+    """The advice on the one submission that lies there."""
+    (mine,) = (folder / "submissions").glob("planted-*.csv")
+    read = [word for word in settings if not word.startswith(OF_TRAINING)]
+    run("error-analysis", *read, "--a", str(mine), "--b", str(folder / "zeros.csv"))
     given: list[dict[str, object]] = finished(folder, "error_analysis").json("advice.json")["advice"]
     return given
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the reports of one world said.
+
+    Args:
+        first: of each seed, the kinds of the first three pieces of advice.
+        every: of each seed, all kinds.
+    """
+
+    first: tuple[tuple[str, ...], ...]
+    every: tuple[tuple[str, ...], ...]
+
+    def found(self, fault: str) -> int:
+        """In how many seeds the fault's advice is among the first three."""
+        return sum(fault in kinds for kinds in self.first)
+
+    def alarms(self) -> list[str]:
+        """Faults that any report named."""
+        return [kind for kinds in self.every for kind in kinds if kind in FAULTS]
+
+
+def outcome(name: str, seeds: int, groups: int, n_epochs: int = EPOCHS) -> Outcome:
+    """Run a world with several seeds."""
+    every = []
+    for seed in range(seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            given = advised(name, seed, Path(folder), groups, n_epochs)
+        every.append(tuple(str(advice["kind"]) for advice in given))
+    return Outcome(tuple(kinds[:FIRST] for kinds in every), tuple(every))
+
+
+def main() -> None:
+    """Print a line a world, and the sum."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--groups", type=int, default=120, help="digits to train on, three pictures each")
+    parser.add_argument("--only", nargs="+", choices=list(WORLDS), default=list(WORLDS))
+    options = parser.parse_args()
+    right = 0
+    for name in options.only:
+        begin = time.perf_counter()
+        seen = outcome(name, options.seeds, options.groups)
+        seconds = (time.perf_counter() - begin) / options.seeds
+        if name == "healthy":
+            told = f"{len(seen.alarms())} false alarms ({', '.join(seen.alarms()) or 'none'})"
+        else:
+            told = f"found in {seen.found(name)} of {options.seeds}"
+            right += seen.found(name) == options.seeds
+        first = "; ".join(", ".join(kinds) for kinds in seen.first)
+        print(f"{name:<14} {told:<28} {seconds:4.0f} s a seed   first three: {first}", flush=True)
+    faults = sum(name in FAULTS for name in options.only)
+    print(f"{right} of {faults} faults found with every seed")
+
+
+if __name__ == "__main__":
+    main()

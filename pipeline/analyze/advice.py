@@ -1,8 +1,8 @@
 """What to try next: every rule's answer, and the order of them.
 
 Owns the list of rules and how their answers are put in order. Does not own the rules (`advice_faults.py`:
-something is wrong; `advice_steps.py`: something could be better), the facts and bounds (`advice_facts.py`) nor
-the commands' words (`advice_words.py`).
+something is wrong; `advice_steps.py`: something could be better), the facts and bounds (`advice_facts.py`)
+nor the commands' words (`advice_words.py`).
 
 The order: first what spoils every other figure (leaky folds); then by what a try is expected to bring a
 minute: the bound of the gain × the chance that the remedy brings a good part of it, by the minutes that the
@@ -10,12 +10,10 @@ command takes and ten of the person's own. Advice without a bound comes last.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from pipeline.analyze import advice_faults, advice_steps
 from pipeline.analyze.advice_facts import Advice as Advice
 from pipeline.analyze.advice_facts import Facts
-from pipeline.analyze.advice_words import TRAIN, path_of
 from pipeline.analyze.advice_words import make_with as make_with
 from pipeline.analyze.advice_words import train_with as train_with
 
@@ -34,12 +32,4 @@ def advise(facts: Facts, rules: tuple[Rule, ...] = RULES) -> tuple[Advice, ...]:
     found = [advice for advice in (rule(facts) for rule in rules) if advice is not None]
     ordered = sorted(found, key=lambda a: (not a.spoils, -a.worth))
     once = {(a.command, a.show): a for a in reversed(ordered)}
-    return tuple(_named(a, facts.asked) for a in ordered if once[a.command, a.show] is a)
-
-
-def _named(advice: Advice, asked: tuple[str, ...]) -> Advice:
-    """With the experiment that the command changes: of a blend, it is one member."""
-    names = [word.partition("=")[2] for word in asked if path_of(word) == "experiment"]
-    if not names or not advice.command.startswith(TRAIN):
-        return advice
-    return replace(advice, sentence=f"{advice.sentence} The command changes {names[0]}.")
+    return tuple(a for a in ordered if once[a.command, a.show] is a)

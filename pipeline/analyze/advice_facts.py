@@ -1,7 +1,7 @@
 """What advice is made of: the facts of a run, what a piece of advice is, and what it can bring at most.
 
-Owns the types and the arithmetic of bounds. Does not own the rules (`advice_faults.py`, `advice_steps.py`) nor
-their order (`advice.py`).
+Owns the types and the arithmetic of bounds. Does not own the rules (`advice_faults.py`, `advice_steps.py`)
+nor their order (`advice.py`).
 
 A bound is the metric on the run's own out-of-fold predictions with a named set of its errors put right, less
 the metric as it is. No remedy mends them all, so it is what the remedy may bring at most, if it mends that
@@ -37,6 +37,7 @@ class Advice:
 
     Args:
         kind: a short name that stays: of the rule.
+        do: what to do, in a few words.
         sentence: what was seen, with its number.
         reason: why this answer.
         command: what to run, or where to look.
@@ -50,6 +51,7 @@ class Advice:
     """
 
     kind: str
+    do: str
     sentence: str
     reason: str
     command: str

@@ -1,7 +1,8 @@
 """Rules that look for something wrong: each reads the facts and gives one piece of advice, or none.
 
-Owns six faults and their thresholds. Does not own what could merely be better (`advice_steps.py`) nor the order
-(`advice.py`). `benchmarks/advice.py` plants each of them; where a threshold was read off its runs, it says so.
+Owns six faults and their thresholds. Does not own what could merely be better (`advice_steps.py`) nor the
+order (`advice.py`). `benchmarks/advice.py` plants each of them; where a threshold was read off its runs, it
+says so.
 
 Legend: N out-of-fold images, C classes.
 """
@@ -17,9 +18,9 @@ from pipeline.analyze.advice_words import make_with, train_with
 from pipeline.analyze.report import count, percent, plural
 
 # Epochs. Too few when training fits hardly better than validation (the gap as a share of the validation
-# loss), there is much left to fit (share of the loss of a guess), and a curve still falls: what the last third
-# of the epochs took off the loss. benchmarks/advice: gap .14 and left .98 when stopped at a fifth, gap .80 and
-# left .28 when healthy; lite0 on emoji, which twice the epochs helped: gap .12, left .36.
+# loss), there is much left to fit (share of the loss of a guess), and a curve still falls: what the last
+# third of the epochs took off the loss. benchmarks/advice: gap .14 and left .98 when stopped at a fifth, gap
+# .80 and left .28 when healthy; lite0 on emoji, which twice the epochs helped: gap .12, left .36.
 SMALL_GAP, MUCH_LEFT, STILL_FALLING = 0.25, 0.3, 0.05
 MORE_EPOCHS = 3
 # Augmentation. Without any, a training loss below this share of the validation loss says that the run
@@ -31,10 +32,11 @@ LEARNED = 0.1  # a validation loss below this share of a guess's leaves nothing 
 # (lite0 on emoji: 0 % of the surest tenth, 5 % of the surest half; a weak CNN 13 % and 41 %).
 SUREST, SURER = 0.1, 0.5
 # With a tenth of the labels flipped: 11 % and 16 %; healthy 0 % and 3 % (benchmarks/advice).
-FEWEST_SURE, FLOOR, FLAT = 60, 0.03, 0.5
+# Above MOST_FLIPPED it is the run that knows nothing yet, not the labels.
+FEWEST_SURE, FLOOR, FLAT, MOST_FLIPPED = 60, 0.03, 0.5, 0.3
 # Normalisation. Pixels lie in [0, 1]: with ImageNet's figures no picture's mean can leave [-2.2, 2.7], no
-# standard deviation exceed 2.3; a tenth of 1 is a channel that hardly varies. Weights made with (.5, .5) under
-# ImageNet's figures are off by .78, a data set's own figures by about .3.
+# standard deviation exceed 2.3; a tenth of 1 is a channel that hardly varies. Weights made with (.5, .5)
+# under ImageNet's figures are off by .78, a data set's own figures by about .3.
 FAR, WIDE, NARROW, OFF = 3.0, 3.0, 0.1, 0.5
 # Imbalance. Largest to smallest class; rare: below half of the median; their recall below that of the others.
 UNEVEN, RARE, LOST = 5.0, 0.5, 0.1
@@ -69,6 +71,7 @@ def too_few_epochs(facts: Facts) -> Advice | None:
     then = f", and the loss fell by {percent(fallen)} in the last third of the epochs" if n_epochs > 2 else ""
     return Advice(
         "epochs",
+        f"Train longer: {more} epochs instead of {asked}",
         f"{run.name} stops too early: after {plural(asked, 'epoch')} its validation loss, "
         f"{last['valid_loss']:.2f}, is hardly above that of training, {last['train_loss']:.2f}{then}.",
         "It has not learned what it could; training longer is the first thing to try.",
@@ -98,6 +101,7 @@ def no_augmentation(facts: Facts) -> Advice | None:
     bound, bounded = facts.second_guesses()
     return Advice(
         "augmentation",
+        f"Turn augmentation on: {policy}",
         f"{run.name} remembers its images: training loss {last['train_loss']:.2f}, validation loss "
         f"{last['valid_loss']:.2f}, and no augmentation is on.",
         "Images that are turned, moved or mirrored a little are new ones each epoch.",
@@ -115,9 +119,10 @@ def leaky_folds(facts: Facts) -> Advice | None:
     if facts.straddling:
         return Advice(
             "leak",
+            "Deal whole groups into folds",
             f"The folds leak: the group of {percent(facts.straddling)} of the validation images trains too.",
-            "The network recognises the thing and not the class; until this is mended no out-of-fold score or "
-            "comparison means what it says, and the score will fall.",
+            "The network recognises the thing and not the class; until this is mended no out-of-fold score "
+            "or comparison means what it says, and the score will fall.",
             train_with(facts.asked, "folds.kind=stratified_group"),
             ("folds.kind=stratified_group",),
             bound=0.0,
@@ -132,6 +137,7 @@ def leaky_folds(facts: Facts) -> Advice | None:
     about = [word for word in facts.asked if word.startswith("competition=")]
     return Advice(
         "leak",
+        "Mend the folds",
         found.headline,
         found.answer,
         make_with("make eda", tuple(about)),
@@ -159,18 +165,19 @@ def flipped_labels(facts: Facts) -> Advice | None:
         return None
     wrong_N = facts.wrong_N
     floor, risk = float(wrong_N[surest].mean()), float(wrong_N[surer].mean())
-    # Two standard errors away from what is tolerated, as a tenth of the images is a small sample.
+    # One-sided 5 % away from what is tolerated, as a tenth of the images is a small sample.
     error = math.sqrt(floor * (1 - floor) / len(surest))
-    if floor - 1.6 * error < FLOOR or floor < FLAT * risk:
+    if not FLOOR <= floor - 1.6 * error < floor <= MOST_FLIPPED or floor < FLAT * risk:
         return None
     suspect_N = suspects(facts)
     patched = "competition.label_patches=label_patches.csv"
     return Advice(
         "labels",
-        f"About {percent(risk)} of the labels look wrong: of the surest tenth of the answers {percent(floor)} "
-        f"disagree with their label, of the surest half {percent(risk)}.",
-        "What is hard makes a model unsure; a wrong label does not. Look at the suspects in the report, keep the "
-        "patches you agree with as label_patches.csv beside the training table, and train on them.",
+        "Mend labels that look wrong",
+        f"About {percent(floor)} of the labels look wrong: so many of the surest {count(len(surest))} "
+        f"answers disagree with their label, and {percent(risk)} of the surest half.",
+        "What is hard makes a model unsure; a wrong label does not. Look at the suspects in the report, keep "
+        "the patches you agree with as label_patches.csv beside the training table, and train on them.",
         train_with(facts.asked, patched),
         (patched,),
         facts.mended(suspect_N),
@@ -206,18 +213,21 @@ def wrong_normalisation(facts: Facts) -> Advice | None:
     bound, bounded = facts.second_guesses()
     own = run.config.model.mean is not None
     settings = ("model.mean=null", "model.std=null") if own else ()
-    how = f"mean {seen.mean:+.2f} and standard deviation {seen.std:.3g} in its worst channel".replace("-", "−")
+    how = f"mean {seen.mean:+.2f} and standard deviation {seen.std:.3g} in its worst channel".replace(
+        "-", "−"
+    )
     return Advice(
         "normalisation",
-        f"{run.name} gets pixels of {how}, where 0 and 1 are meant."
+        "Mend the normalisation",
+        f"{run.name} gets pixels of {how.replace('-', '−')}, where 0 and 1 are meant."
         if far
         else f"{run.name} normalises otherwise than its weights were made with (by {seen.off:.2f} of their "
         "standard deviation).",
         "The normalisation does not fit: pixels come as 0 to 1, and `model.mean` and `model.std` are of that "
         "range. Without them a network gets what its weights were made with."
         if own
-        else "Look at what changes the pixels before (`preprocess`, `crop`), and at the `pretrained_cfg` of a "
-        "network of your own.",
+        else "Look at what changes the pixels before (`preprocess`, `crop`), and at the `pretrained_cfg` of "
+        "a network of your own.",
         train_with(facts.asked, *settings) if own else make_with("make preview", facts.asked),
         settings,
         bound,
@@ -247,11 +257,12 @@ def unhandled_imbalance(facts: Facts) -> Advice | None:
     factor = float(counts.max() * len(counts) / counts.sum()) if solved else 1.0
     return Advice(
         "imbalance",
+        "Tell training about the rare classes",
         f"{plural(len(rare), 'rare class', 'rare classes')} (at most {count(int(counts[rare].max()))} images "
         f"each, the largest has {count(int(counts.max()))}) {'is' if len(rare) == 1 else 'are'} recognised "
         f"{percent(seen)} of the time, the others {percent(other)}.",
-        f"{facts.metric_name[:1].upper()}{facts.metric_name[1:]} counts a rare class as much as the largest, and "
-        "nothing tells training so.",
+        f"{facts.metric_name[:1].upper()}{facts.metric_name[1:]} counts a rare class as much as the largest, "
+        "and nothing tells training so.",
         train_with(facts.asked, *settings),
         settings,
         facts.mended(rare_N & facts.wrong_N),

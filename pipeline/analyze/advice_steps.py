@@ -2,9 +2,9 @@
 
 Owns these steps. Does not own faults (`advice_faults.py`) nor the order (`advice.py`).
 
-How likely a step is to help (`chance`) follows what single changes brought on the emoji demo (docs/log.md, the
-recipe's fifteen arms: larger images +.046, focal, oversampling, smoothing and stronger augmentation −.003 to
-−.014) and what blending brought there (+.024): what lost there is still said, but late.
+How likely a step is to help (`chance`) follows what single changes brought on the emoji demo (docs/log.md,
+the recipe's fifteen arms: larger images +.046, focal, oversampling, smoothing and stronger augmentation −.003
+to −.014) and what blending brought there (+.024): what lost there is still said, but late.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from pipeline.analyze.advice_facts import Advice, Facts
 from pipeline.analyze.advice_words import make_with, train_with
 from pipeline.analyze.flips import CLASS, changes
-from pipeline.analyze.mistakes import SURE
+from pipeline.analyze.mistakes import SURE, ConfusedPair
 from pipeline.analyze.report import count, percent, plural, signed
 from pipeline.settings.fields import Side
 from pipeline.settings.schema import Config
@@ -31,6 +31,8 @@ LOOK_AT_FLIPS = "see Changed predictions in the report"
 ENSEMBLE = "make ensemble"
 # Small networks of other families, quick to train from scratch: what a blend of one family lacks.
 OTHER_FAMILIES = {"resnet": "tiny_resnet", "mobilenetv": "small_cnn"}
+# Losses that weigh hard or rare images already.
+WEIGHED = ("focal", "logit_adjustment", "balanced_softmax", "ldam")
 LIKELY, MAYBE, RARELY = 0.5, 0.1, 0.05
 
 
@@ -48,20 +50,14 @@ def confused_pair(facts: Facts) -> Advice | None:
     )
     changed = [name for name, _, _ in changes(space, pair.true, pair.predicted)]
     lost = f"They differ in {' and '.join(changed)}. " if len(space.attributes) > 1 else ""
-    two = (pair.true, pair.predicted)
-    both_N = facts.wrong_N & np.isin(facts.truth_N, two) & np.isin(facts.answer_N, two)
-    bound, bounded = facts.mended(both_N), f"if all {count(int(both_N.sum()))} errors of this pair were right"
     size = larger(facts.config)
     if size is None:
-        most = min(facts.config.images.cache_px, LARGEST_SIDE)
-        why = (
-            f"{lost}Look at the pictures under Confused pairs: if a detail decides, a crop of it may help, as "
-            f"images cannot be much larger than now (at most {most} px); if you cannot tell either, the labels "
-            "are the limit."
-        )
-        return Advice("pair", sentence, why, LOOK_AT_PAIRS, (), bound, bounded, MAYBE, 1.0)
+        return _look_at(facts, pair, sentence, lost)
+    # Larger images change every answer, not only those of the pair.
+    bound, bounded = facts.second_guesses()
     return Advice(
         "pair",
+        f"Show larger images: {size} px",
         sentence,
         f"{lost}Larger images show more detail; if you cannot tell the pictures under Confused pairs apart "
         "either, the labels are the limit.",
@@ -71,6 +67,26 @@ def confused_pair(facts: Facts) -> Advice | None:
         bounded,
         LIKELY,
         facts.minutes(_area(size, facts.config)),
+    )
+
+
+def _look_at(facts: Facts, pair: ConfusedPair, sentence: str, lost: str) -> Advice:
+    """What is left for a pair where images cannot be larger."""
+    two = (pair.true, pair.predicted)
+    both_N = facts.wrong_N & np.isin(facts.truth_N, two) & np.isin(facts.answer_N, two)
+    most = min(facts.config.images.cache_px, LARGEST_SIDE)
+    return Advice(
+        "pair",
+        "Look at the pair confused most",
+        sentence,
+        f"{lost}Look at the pictures under Confused pairs: if a detail decides, a crop of it may help, as images "
+        f"cannot be much larger than now (at most {most} px); if you cannot tell either, the labels are the "
+        "limit.",
+        LOOK_AT_PAIRS,
+        bound=facts.mended(both_N),
+        bounded=f"if all {count(int(both_N.sum()))} errors of this pair were right",
+        chance=MAYBE,
+        minutes=1.0,
     )
 
 
@@ -104,35 +120,45 @@ def weakest_class(facts: Facts) -> Advice | None:
     )
     code = facts.space.classes.index(str(row[CLASS]))
     its_N = facts.wrong_N & ((facts.truth_N == code) | (facts.answer_N == code))
-    bound = facts.mended(its_N)
-    bounded = f"if its {count(int(its_N.sum()))} errors, both ways, were right"
-    resampled = facts.config.resample.method != "none"
-    rare = row["images"] < FEW_IMAGES * table["images"].median()
-    if rare and not resampled:
-        reason = "It is rare: repeat its images."
+    rare = bool(row["images"] < FEW_IMAGES * table["images"].median())
+    do, reason, settings = _for_weak_class(facts, rare)
+    longer = (
+        table["images"].max() * len(table) / table["images"].sum()
+        if settings[:1] == ("resample.method=over",)
+        else 1.0
+    )
+    return Advice(
+        "weakest",
+        do,
+        sentence,
+        reason,
+        train_with(facts.asked, *settings) if settings else LOOK_AT_ERRORS,
+        settings,
+        facts.mended(its_N),
+        f"if its {count(int(its_N.sum()))} errors, both ways, were right",
+        RARELY,
+        facts.minutes(float(longer)) if settings else 1.0,
+    )
+
+
+def _for_weak_class(facts: Facts, rare: bool) -> tuple[str, str, tuple[str, ...]]:
+    """What to do, why, and the settings; none where there is only looking left."""
+    if rare and facts.config.resample.method == "none":
         settings = ("resample.method=over", "resample.to=balanced")
-        return Advice(
-            "weakest", sentence, reason, train_with(facts.asked, *settings), settings, bound, bounded, RARELY,
-            facts.minutes(float(table["images"].max() * len(table) / table["images"].sum())),
-        )  # fmt: skip
-    if facts.config.loss.name not in ("focal", "logit_adjustment", "balanced_softmax", "ldam"):
-        settings = ("loss.name=focal",)
-        reason = "It is rare even after resampling" if rare else "It is hard rather than rare"
-        return Advice(
-            "weakest", sentence, f"{reason}: weigh difficult images more.",
-            train_with(facts.asked, *settings), settings, bound, bounded, RARELY, facts.minutes(),
-        )  # fmt: skip
-    on = "More weight is on already"
+        return "Repeat images of rare classes", "It is rare: show it as often as the others.", settings
+    if facts.config.loss.name not in WEIGHED:
+        why = "It is rare even after resampling" if rare else "It is hard rather than rare"
+        return "Weigh difficult images more", f"{why}: weigh difficult images more.", ("loss.name=focal",)
     now = facts.config.augment.policy
     left = facts.policies[facts.policies.index(now) + 1 :] if now in facts.policies else facts.policies
     if not left:
-        reason = f"{on} and will not do; look at its images."
-        return Advice("weakest", sentence, reason, LOOK_AT_ERRORS, (), bound, bounded, RARELY, 1.0)
-    settings = (f"augment.policy={left[0]}",)
-    return Advice(
-        "weakest", sentence, f"{on}: more varied images may help more than more weight.",
-        train_with(facts.asked, *settings), settings, bound, bounded, RARELY, facts.minutes(),
-    )  # fmt: skip
+        return (
+            "Look at the weakest class",
+            "More weight is on already and will not do; look at its images.",
+            (),
+        )
+    reason = "More weight is on already: more varied images may help more."
+    return f"Augment more: {left[0]}", reason, (f"augment.policy={left[0]}",)
 
 
 def overconfident(facts: Facts) -> Advice | None:
@@ -143,22 +169,22 @@ def overconfident(facts: Facts) -> Advice | None:
     reliability = mistakes.reliability
     if not mistakes.sure_wrong or reliability.excess <= 0 or reliability.error < MUCH_OVERCONFIDENCE:
         return None
-    sentence = (
-        f"{count(mistakes.sure_wrong)} of {plural(mistakes.n_wrong, 'error')} were made with at least "
-        f"{percent(SURE)} confidence; on average confidence is off by {percent(reliability.error)}."
-    )
-    reason = "An over-sure member outvotes others in a blend; some may be wrong labels: see Confident errors."
-    sure_N = facts.wrong_N & (facts.p_NC.max(axis=1) >= SURE)
-    bound, bounded = facts.mended(sure_N), "if all errors made so surely were right"
     now = facts.config.loss.label_smoothing
-    if now > 0:
-        reason = f"{reason} `loss.label_smoothing={now}` is already on."
-        return Advice("oversure", sentence, reason, LOOK_AT_ERRORS, (), bound, bounded, RARELY, 1.0)
-    settings = ("loss.label_smoothing=0.1",)
+    settings = ("loss.label_smoothing=0.1",) if now == 0 else ()
+    reason = "An over-sure member outvotes others in a blend; some may be wrong labels: see Confident errors."
     return Advice(
-        "oversure", sentence, reason, train_with(facts.asked, *settings), settings, bound, bounded, RARELY,
-        facts.minutes(),
-    )  # fmt: skip
+        "oversure",
+        "Smooth the labels" if settings else "Look at confident errors",
+        f"{count(mistakes.sure_wrong)} of {plural(mistakes.n_wrong, 'error')} were made with at least "
+        f"{percent(SURE)} confidence; on average confidence is off by {percent(reliability.error)}.",
+        reason if settings else f"{reason} `loss.label_smoothing={now}` is already on.",
+        train_with(facts.asked, *settings) if settings else LOOK_AT_ERRORS,
+        settings,
+        facts.mended(facts.wrong_N & (facts.p_NC.max(axis=1) >= SURE)),
+        "if all errors made so surely were right",
+        RARELY,
+        facts.minutes() if settings else 1.0,
+    )
 
 
 def most_flipped(facts: Facts) -> Advice | None:
@@ -178,6 +204,7 @@ def most_flipped(facts: Facts) -> Advice | None:
     top = flips.directions[flips.directions["attribute"] == name].iloc[0]
     return Advice(
         "flips",
+        "Judge a dozen flips by eye",
         f"{lead}; the commonest way is {top['old']} → {top['new']}, {plural(int(top['images']), 'image')}.",
         "Judge a dozen of these by eye: if the new answers look right more often, the gain is real.",
         LOOK_AT_FLIPS,
@@ -193,6 +220,7 @@ def undecided(facts: Facts) -> Advice | None:
     settings = (f"train.seed={facts.config.train.seed + 1}",)
     return Advice(
         "seed",
+        "Train once more with another seed",
         f"The difference of {signed(comparison.delta)} may be chance: its interval, "
         f"{signed(comparison.low)} to {signed(comparison.high)}, contains zero.",
         "Another seed makes a second run of the same settings. `make runs` shows both scores: if they lie "
@@ -223,6 +251,7 @@ def blend(facts: Facts) -> Advice | None:
         about = tuple(word for word in facts.asked if word.startswith("competition="))
         return Advice(
             "blend",
+            f"Let {names} vote with it",
             f"{names} {'is' if len(wanted) == 1 else 'are'} right on {count(int(fixed_N.sum()))} of the "
             f"{count(int(facts.wrong_N.sum()))} images that {run.name} gets wrong.",
             "Runs that err elsewhere vote better together; what is finished is not trained again.",
@@ -249,7 +278,9 @@ def another_family(facts: Facts) -> Advice | None:
     about = tuple(word for word in facts.asked if word.startswith("competition="))
     return Advice(
         "family",
-        f"Every finished run on these folds is of one family, {next(iter(known))} ({1 + len(facts.others)} in all).",
+        f"Add another family: {missing[0]}",
+        f"Every finished run on these folds is of one family, {next(iter(known))} "
+        f"({1 + len(facts.others)} in all).",
         "Networks of one family err alike; a blend gains most from one that errs elsewhere.",
         make_with(ENSEMBLE, about, f"ensemble.members=[{run.name},{missing[0]}]"),
         (),

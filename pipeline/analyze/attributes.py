@@ -3,8 +3,8 @@
 Owns counting, its intervals, and the static section of the page. Does not own the gallery that a click on a
 cell filters: cells carry `data-attribute`, `data-old` and `data-new`, names as in the label space.
 
-Shares are of flips, and of out-of-fold errors, in which the attribute changed or is wrong; one flip may change
-several. Intervals resample whole groups with replacement, as one group's photos err together
+Shares are of flips, and of out-of-fold errors, in which the attribute changed or is wrong; one flip may
+change several. Intervals resample whole groups with replacement, as one group's photos err together
 (Davison & Hinkley 1997, 3.8).
 
 Shape legend: N images, K values of an attribute, G groups, B resamples.

@@ -16,12 +16,9 @@ from pipeline.analyze.mistakes import Mistakes, find_mistakes
 from pipeline.analyze.report import (
     ImageOf,
     Key,
-    count,
     json_data,
     percent,
-    plural,
     render,
-    signed,
     thumbnails,
 )
 from pipeline.analyze.section import Section, scripts
@@ -29,6 +26,7 @@ from pipeline.analyze.verdict import Change, Followed, Verdict, verdict_of
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.types import LabelSpace, Samples
 from pipeline.settings.schema import Config
+
 
 @dataclass(frozen=True)
 class CompareInputs:

@@ -53,4 +53,4 @@ def figures(model: Classifier, settings: ModelSettings, images: Images, ids: Str
 
 
 def _log(ratio_C: np.ndarray) -> np.ndarray:
-    return np.abs(np.log(ratio_C))
+    return np.asarray(np.abs(np.log(ratio_C)))

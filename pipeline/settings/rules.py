@@ -251,7 +251,10 @@ def _normalisation(s: Sections) -> Iterator[Broken]:
     model = s["model"]
     if (model.mean is None) != (model.std is None):
         given, missing = ("mean", "std") if model.std is None else ("std", "mean")
-        yield f"model.{missing}", f"is missing beside model.{given}: give both, three numbers each, or neither"
+        yield (
+            f"model.{missing}",
+            f"is missing beside model.{given}: give both, or neither",
+        )
 
 
 RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...] = (

@@ -3,7 +3,7 @@
 Owns submissions/advice.jsonl, a line a piece of advice that changes a run's settings, and matching it with
 finished runs. Does not own the advice (`pipeline/analyze/advice.py`).
 
-    {"when", "competition", "about": "train/<key>", "experiment", "kind", "sentence", "settings": [words], "bound"}
+    {"when", "competition", "about": "train/<key>", "experiment", "kind", "sentence", "settings", "bound"}
 
 A run has followed advice when it has the data and folds of the run that it was given to, and its settings but
 for the advised ones. It need not know of the advice: what was tried before is not advised again, but shown.
@@ -123,7 +123,8 @@ def split(
     if about is None:
         return tuple(advice), ()
     name, label = f"{about.stage}/{about.key}", str(about.manifest["experiment"])
-    todo, tried = [], []
+    todo: list[tuple[Advice, Given]] = []
+    tried: list[tuple[Advice, Given]] = []
     for one in advice:
         given = Given(name, label, one.settings, one.bound)
         (tried if one.settings and runs.differing(about, given.wanted) else todo).append((one, given))

@@ -105,8 +105,14 @@ def _changes(changes: tuple[Change, ...]) -> list[str]:
 
 def _advice(number: int, advice: Advice) -> list[str]:
     """What the terminal says of a piece of advice: why, what it can bring, the command."""
-    known = f"at most {gain(advice.bound)}, {advice.bounded}" if advice.bound is not None else "gain not known"
+    known = (
+        f"at most {gain(advice.bound)}, {advice.bounded}" if advice.bound is not None else "gain not known"
+    )
     if advice.spoils:
         known = f"first of all: {advice.bounded}"
     took = "" if advice.minutes is None else f"; about {minutes(advice.minutes)}"
-    return [f"try {number}: {advice.sentence}", f"       {known}{took}", f"       {advice.command}"]
+    return [
+        f"try {number}: {advice.do}. {advice.sentence}",
+        f"       {known}{took}",
+        f"       {advice.command}",
+    ]

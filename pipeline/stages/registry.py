@@ -193,7 +193,8 @@ STAGES: dict[str, Stage] = {
             reads(
                 "report", "statistics", "competition.metric", "competition.submission", "competition.title",
                 # What advice must not suggest again.
-                "images.size", "images.cache_px", "resample.method", "loss", "augment.policy", "train.seed", "eda",
+                "images.size", "images.cache_px", "resample.method", "loss", "augment.policy", "train.seed",
+                "eda",
             ),
             needs("data", "images", "folds"), tracked=True,
         ),

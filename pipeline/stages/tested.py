@@ -63,14 +63,14 @@ class Runs:
 
     def compare(self, new: Artifact, old: Artifact) -> Comparison:
         """Paired, out of fold, groups resampled."""
-        return scoring.compare(
-            self.config, self.train, load.oof(new, new.stage), load.oof(old, old.stage)
-        )
+        return scoring.compare(self.config, self.train, load.oof(new, new.stage), load.oof(old, old.stage))
 
     def differing(self, old: Artifact, wanted: Mapping[str, str]) -> Artifact | None:
         """The newest run of the same stage whose settings are `old`'s but for these, which it has so."""
         target = {**values_of(old), **wanted}
-        hits = [a for a in self.all if a.stage == old.stage and a.key != old.key and self.values[a.key] == target]
+        hits = [
+            a for a in self.all if a.stage == old.stage and a.key != old.key and self.values[a.key] == target
+        ]
         return hits[-1] if hits else None
 
     def alone(self, path: str, old: str, new: str) -> tuple[Artifact, Artifact] | None:
@@ -118,7 +118,8 @@ def changes(runs: Runs, new: Artifact | None, old: Artifact | None) -> tuple[Cha
 
     Args:
         runs: that may have tried a change alone.
-        new, old: what the submissions were written from; None for a CSV from elsewhere.
+        new: what the submission under study was written from; None for a CSV from elsewhere.
+        old: the same of the other one.
     """
     if new is None or old is None:
         return ()
