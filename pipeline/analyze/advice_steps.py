@@ -80,8 +80,8 @@ def _look_at(facts: Facts, pair: ConfusedPair, sentence: str, lost: str) -> Advi
         "Look at the pair confused most",
         sentence,
         f"{lost}Look at the pictures under Confused pairs: if a detail decides, a crop of it may help, as "
-        f"images cannot be much larger than now (at most {most} px); if you cannot tell either, the labels are "
-        "the limit.",
+        f"images cannot be much larger than now (at most {most} px); if you cannot tell either, the labels "
+        "are the limit.",
         LOOK_AT_PAIRS,
         bound=facts.mended(both_N),
         bounded=f"if all {count(int(both_N.sum()))} errors of this pair were right",
