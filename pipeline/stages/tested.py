@@ -24,6 +24,7 @@ from pipeline.stages.context import flat
 
 # Settings that change no prediction, and the names of files that only say where settings came from.
 NEVER = ("statistics.", "competition.title", "report.", "eda.")
+ENSEMBLE = "make ensemble"
 PREDICTED = ("infer.", "decision.", "ensemble.")
 Values = Mapping[str, str]
 
@@ -47,11 +48,11 @@ class Runs:
 
     @cached_property
     def all(self) -> tuple[Artifact, ...]:
-        """Whole trainings and inferences, oldest first."""
+        """Whole trainings, inferences and blends, oldest first."""
         return tuple(
             a
             for a in self.store.all()
-            if a.stage in ("train", "infer")
+            if a.stage in scoring.SCORED
             and a.metrics.get("complete") == 1.0
             and (a.inputs.get("data"), a.inputs.get("folds")) == (self.data, self.folds)
         )
@@ -67,7 +68,7 @@ class Runs:
 
     def differing(self, old: Artifact, wanted: Mapping[str, str]) -> Artifact | None:
         """The newest run of the same stage whose settings are `old`'s but for these, which it has so."""
-        target = {**values_of(old), **wanted}
+        target = _told({**values_of(old), **wanted})
         hits = [
             a for a in self.all if a.stage == old.stage and a.key != old.key and self.values[a.key] == target
         ]
@@ -76,18 +77,42 @@ class Runs:
     def alone(self, path: str, old: str, new: str) -> tuple[Artifact, Artifact] | None:
         """The newest pair (new, old) of runs that differ in this one setting, and in these two values."""
         for stage in ("train", "infer"):
-            having = [a for a in self.all if a.stage == stage and self.values[a.key].get(path) == old]
+            of_stage = (a for a in self.all if a.stage == stage)
+            having = [a for a in of_stage if self.values[a.key].get(path, "null") == old]
             for artifact in reversed(having):
                 found = self.differing(artifact, {path: new})
                 if found is not None:
                     return found, artifact
         return None
 
+    def with_and_without(self, training: str) -> tuple[Artifact, Artifact] | None:
+        """The newest two of which one has this training behind it as well, and nothing else differs."""
+        voted = [a for a in self.all if a.stage in ("infer", "ensemble")]
+        behind = {a.key: {t.key for t in trainings(a, self.store).values()} for a in voted}
+        rules = {a.key: _rules(a) for a in voted}
+        for more in reversed(voted):
+            for less in reversed(voted):
+                fewer = behind[less.key]
+                same = less.stage == "infer" or rules[less.key] == rules[more.key]
+                if fewer and training not in fewer and behind[more.key] == fewer | {training} and same:
+                    return more, less
+        return None
+
+
+def _rules(blend: Artifact) -> Values:
+    """How a blend combines its members."""
+    found = values_of(blend).items()
+    return {p: text for p, text in found if p.startswith("ensemble.") and p != "ensemble.members"}
+
 
 def values_of(artifact: Artifact) -> Values:
-    """The settings behind a result that can change a prediction, as dotted path → JSON text."""
-    found = flat(artifact.manifest.get("settings", {}))
-    return {path: text for path, text in found.items() if not path.startswith(NEVER)}
+    """The settings behind a result that can change a prediction, as dotted path → JSON text; no None."""
+    return _told(flat(artifact.manifest.get("settings", {})))
+
+
+def _told(values: Values) -> dict[str, str]:
+    """Without what is left at None: a setting that came later was none before."""
+    return {p: text for p, text in values.items() if not p.startswith(NEVER) and text != "null"}
 
 
 def trainings(artifact: Artifact | None, store: Store) -> dict[str, Artifact]:
@@ -126,8 +151,8 @@ def changes(runs: Runs, new: Artifact | None, old: Artifact | None) -> tuple[Cha
     ours, theirs = trainings(new, runs.store), trainings(old, runs.store)
     if len(ours) == len(theirs) == 1:
         theirs = dict(zip(ours, theirs.values(), strict=True))  # one run against one, whatever their names
-    members = [Change("member", "", name, "") for name in ours if name not in theirs]
-    members += [Change("member", name, "", "") for name in theirs if name not in ours]
+    members = [_member(runs, name, ours[name], theirs, added=True) for name in ours if name not in theirs]
+    members += [_member(runs, name, theirs[name], theirs, added=False) for name in theirs if name not in ours]
     alone = len(ours) == len(theirs) == 1
     found = [
         change
@@ -136,6 +161,25 @@ def changes(runs: Runs, new: Artifact | None, old: Artifact | None) -> tuple[Cha
         for change in _settings(runs, ours[name], theirs[name], "" if alone else name)
     ]
     return (*members, *found, *_predicted(runs, new, old))
+
+
+def _member(runs: Runs, name: str, training: Artifact, before: Mapping[str, Artifact], added: bool) -> Change:
+    """A member that only one of the two has."""
+    old, new = ("", name) if added else (name, "")
+    pair = runs.with_and_without(training.key)
+    if pair is not None:
+        new_one, old_one = pair if added else reversed(pair)
+        between = f"{scoring.title(old_one)} → {scoring.title(new_one)}"
+        return Change("member", old, new, "", runs.compare(new_one, old_one), between)
+    left = [*before, name] if added else [other for other in before if other != name]
+    about = f"competition={training.manifest['competition']}"
+    can = left and not any(" " in other for other in left)
+    return Change(
+        "member",
+        old,
+        new,
+        make_with(ENSEMBLE, (about,), f"ensemble.members=[{','.join(left)}]") if can else "",
+    )
 
 
 def _predicted(runs: Runs, new: Artifact, old: Artifact) -> list[Change]:
