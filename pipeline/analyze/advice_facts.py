@@ -93,6 +93,7 @@ class Run:
         oof: its out-of-fold probabilities.
         history: an entry an epoch and fold (epoch, train_loss, valid_loss, valid_score, fold); may be empty.
         minutes: what training it took, all folds.
+        look_minutes: what its features took, where it learns on such: images of another size need others.
         pixels: whether training sees pixels, and not cached features.
         input: what its first layer gets, where that was measured.
     """
@@ -102,6 +103,7 @@ class Run:
     oof: Probabilities
     history: pd.DataFrame
     minutes: float | None = None
+    look_minutes: float = 0.0
     pixels: bool = True
     input: Input | None = None
 
@@ -215,3 +217,10 @@ class Facts:
         """What a training like this one takes, times a factor."""
         known = None if self.run is None else self.run.minutes
         return None if known is None else known * factor
+
+    def minutes_at(self, area: float) -> float | None:
+        """What it takes with images of another area, as a share of theirs now."""
+        known = None if self.run is None else self.run.minutes
+        if self.run is None or known is None:
+            return None
+        return known * area if self.run.pixels else known + self.run.look_minutes * area

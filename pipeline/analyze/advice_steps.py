@@ -66,7 +66,7 @@ def confused_pair(facts: Facts) -> Advice | None:
         bound,
         bounded,
         LIKELY,
-        facts.minutes(_area(size, facts.config)),
+        facts.minutes_at(_area(size, facts.config)),
     )
 
 

@@ -77,6 +77,7 @@ def gather(job: Job, train: Samples, artifact: Artifact | None, about: Artifact 
         oof=load.oof(about, str(about.manifest["experiment"])),
         history=pd.read_csv(about.folder / "history.csv"),
         minutes=about.seconds / 60,
+        look_minutes=_look_seconds(about, runs) / 60,
         pixels=not is_probe(own),
         input=_input(about, runs),
     )
@@ -110,6 +111,16 @@ def _input(about: Artifact, runs: Runs) -> Input | None:
         if stage in ("fold", "heads"):
             return _input(found, runs)
     return None
+
+
+def _look_seconds(about: Artifact, runs: Runs) -> float:
+    """What the features behind a training took; 0 of networks, and of features that are freed."""
+    folds = {whole for whole in about.inputs.values() if whole.startswith("fold/")}
+    found = [runs.store.find(*whole.split("/", 1)) for whole in folds]
+    below = {whole for fold in found if fold for whole in fold.inputs.values() if whole.startswith("heads/")}
+    made = [runs.store.find(*whole.split("/", 1)) for whole in below]
+    features = {w for head in made if head for w in head.inputs.values() if w.startswith("features/")}
+    return sum(a.seconds for a in (runs.store.find(*w.split("/", 1)) for w in features) if a)
 
 
 def _others(about: Artifact, runs: Runs) -> tuple[Other, ...]:

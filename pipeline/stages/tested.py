@@ -24,6 +24,8 @@ from pipeline.stages.context import flat
 
 # Settings that change no prediction, and the names of files that only say where settings came from.
 NEVER = ("statistics.", "competition.title", "report.", "eda.")
+# Of a setting that a kind of run does not read, as augmentation is not by heads on features.
+NOT_READ = "not read"
 ENSEMBLE = "make ensemble"
 PREDICTED = ("infer.", "decision.", "ensemble.")
 Values = Mapping[str, str]
@@ -192,18 +194,20 @@ def _predicted(runs: Runs, new: Artifact, old: Artifact) -> list[Change]:
 
 
 def _settings(runs: Runs, new: Artifact, old: Artifact, member: str) -> list[Change]:
-    ours, theirs = values_of(new), values_of(old)
-    paths = sorted(ours.keys() | theirs.keys())
+    ours, theirs = (flat(a.manifest.get("settings", {})) for a in (new, old))
+    differ = values_of(new).items() ^ values_of(old).items()
     return [
-        _change(runs, p, ours.get(p, "null"), theirs.get(p, "null"), old, member)
-        for p in paths
-        if ours.get(p) != theirs.get(p)
+        _change(runs, p, ours.get(p, NOT_READ), theirs.get(p, NOT_READ), old, member)
+        for p in sorted({path for path, _ in differ})
     ]
 
 
 def _change(runs: Runs, path: str, new: str, old: str, made_of: Artifact, member: str) -> Change:
-    pair = runs.alone(path, old, new)
+    """A setting that differs; one that only one of two kinds of run reads cannot be tried alone."""
     of = f"{path} of {member}" if member else path
+    if NOT_READ in (new, old):
+        return Change(of, old, new, "")
+    pair = runs.alone(path, old, new)
     if pair is None:
         command = "make infer" if path.startswith("infer.") else "make train"
         known = request_words(made_of.manifest.get("request"))
