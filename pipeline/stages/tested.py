@@ -196,23 +196,26 @@ def _predicted(runs: Runs, new: Artifact, old: Artifact) -> list[Change]:
 def _settings(runs: Runs, new: Artifact, old: Artifact, member: str) -> list[Change]:
     ours, theirs = (flat(a.manifest.get("settings", {})) for a in (new, old))
     differ = values_of(new).items() ^ values_of(old).items()
-    return [
+    found = [
         _change(runs, p, ours.get(p, NOT_READ), theirs.get(p, NOT_READ), old, member)
         for p in sorted({path for path, _ in differ})
     ]
+    return sorted(found, key=lambda change: NOT_READ in (change.old, change.new))
 
 
 def _change(runs: Runs, path: str, new: str, old: str, made_of: Artifact, member: str) -> Change:
     """A setting that differs; one that only one of two kinds of run reads cannot be tried alone."""
     of = f"{path} of {member}" if member else path
+    before, now = (text if text == NOT_READ else text_of(text) for text in (old, new))
     if NOT_READ in (new, old):
-        return Change(of, old, new, "")
+        return Change(of, before, now, "")
     pair = runs.alone(path, old, new)
     if pair is None:
         command = "make infer" if path.startswith("infer.") else "make train"
         known = request_words(made_of.manifest.get("request"))
-        return Change(of, old, new, make_with(command, known, f"{path}={text_of(new)}") if known else "")
-    return Change(of, old, new, "", runs.compare(*pair), " → ".join(scoring.title(a) for a in reversed(pair)))
+        return Change(of, before, now, make_with(command, known, f"{path}={now}") if known else "")
+    between = " → ".join(scoring.title(a) for a in reversed(pair))
+    return Change(of, before, now, "", runs.compare(*pair), between)
 
 
 def text_of(json_text: str) -> str:
