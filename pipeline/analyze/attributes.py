@@ -72,13 +72,15 @@ class Matrix:
     """Counts of one attribute's values against each other.
 
     Args:
-        name: the attribute.
+        name: "class" or the attribute's.
+        attribute: the same as cells name it: where there is one attribute, a class is its value.
         values: display names, in code order.
         rows: what stands at the left of each row, and (count, share of the row) a cell.
         wide: too many values to be shown at once.
     """
 
     name: str
+    attribute: str
     values: tuple[str, ...]
     rows: tuple[tuple[str, tuple[tuple[int, float], ...]], ...]
     wide: bool
@@ -186,16 +188,17 @@ def _matrices(space: LabelSpace, counts: Mapping[str, Ints]) -> tuple[Matrix, ..
     """Attributes first, the class last: it is the largest."""
     views = parts(space)
     ordered = sorted(counts, key=lambda name: name == CLASS)
-    return tuple(_matrix(name, views[name][0], counts[name]) for name in ordered)
+    lone = space.attributes[0].name if len(space.attributes) == 1 else None
+    return tuple(_matrix(name, lone or name, views[name][0], counts[name]) for name in ordered)
 
 
-def _matrix(name: str, values: tuple[str, ...], counts_KK: Ints) -> Matrix:
+def _matrix(name: str, attribute: str, values: tuple[str, ...], counts_KK: Ints) -> Matrix:
     total_K = counts_KK.sum(axis=1)
     rows_ = tuple(
         (value, tuple((int(n), n / total if total else 0.0) for n in counts_KK[k]))
         for k, (value, total) in enumerate(zip(values, total_K, strict=True))
     )
-    return Matrix(name, values, rows_, len(values) > WIDE)
+    return Matrix(name, attribute, values, rows_, len(values) > WIDE)
 
 
 def _wrong(mistakes: Mistakes) -> dict[str, float]:
