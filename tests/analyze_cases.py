@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 from sklearn.datasets import load_digits
 
+from pipeline.analyze.advice import advise
+from pipeline.analyze.advice_facts import Facts
 from pipeline.analyze.compare import CompareInputs
 from pipeline.analyze.explore import ExploreInputs
-from pipeline.analyze.flips import Submission
+from pipeline.analyze.flips import Submission, find_flips
 from pipeline.analyze.report import ImageOf, Pixels
 from pipeline.core.predictions import Comparison, Interval, Probabilities
 from pipeline.core.seeds import rng
@@ -109,16 +111,22 @@ def compare_inputs(made: Case) -> CompareInputs:
     truth = np.arange(len(made.test)) % SPACE.n_classes
     new, old = (probabilities(made.test.ids_N, truth, seed) for seed in (1, 2))
     shuffled = rng(0, "order").permutation(len(made.test))
+    ours = Submission(HOSTILE[2], new.ids_N, new.labels(), new, Interval(0.71, 0.68, 0.74, 40))
+    theirs = Submission(
+        "old", old.ids_N[shuffled], old.labels()[shuffled], old, Interval(0.7, 0.67, 0.73, 40), 0.69
+    )
+    open_end = Comparison(0.01, -0.005, 0.025, 0.9, 40, "can't tell")
+    asked = ("competition=digits", "experiment=small_cnn")
+    known = Facts(SPACE, Config(), asked=asked, flips=find_flips(SPACE, ours, theirs), comparison=open_end)
     return CompareInputs(
         title=f"digits {HOSTILE[1]}",
         space=SPACE,
-        new=Submission(HOSTILE[2], new.ids_N, new.labels(), new, Interval(0.71, 0.68, 0.74, 40)),
-        old=Submission(
-            "old", old.ids_N[shuffled], old.labels()[shuffled], old, Interval(0.7, 0.67, 0.73, 40), 0.69
-        ),
+        new=ours,
+        old=theirs,
         image=made.image,
         config=Config(),
         oof=probabilities(made.train.ids_N, made.train.labels, 3),
         train=made.train,
-        comparison=Comparison(0.01, -0.005, 0.025, 0.9, 40, "can't tell"),
+        comparison=open_end,
+        advice=advise(known),
     )

@@ -8,6 +8,7 @@ from markupsafe import escape
 from test_analyze_explore import Tags
 
 from pipeline.analyze.compare import compare, render_html
+from pipeline.analyze.verdict import Change, Followed
 from pipeline.core.predictions import Comparison
 from pipeline.settings.schema import Config, ReportSettings
 
@@ -50,8 +51,7 @@ def test_one_group_is_not_said_to_span_zero():
 
 
 def test_the_page_prints_commands_that_repeat_what_was_asked():
-    inputs = replace(INPUTS, asked=("competition=digits", "experiment=small_cnn"))
-    shown = render_html(compare(inputs), inputs)
+    shown = render_html(compare(INPUTS), INPUTS)
     commands = re.findall(r"make train ARGS=&#34;(.*?)&#34;", shown)
     assert commands and all(c.startswith("competition=digits experiment=small_cnn ") for c in commands)
 
@@ -66,7 +66,7 @@ def test_metrics_are_floats_and_agree():
 
 def test_page_opens_with_the_verdict_then_advice(page):
     sections = [attrs["id"] for tag, attrs in Tags(page).found if tag == "section"]
-    assert sections == ["verdict", "next", "flips", "agreement", "pairs", "confusion", "classes", "sure"]
+    assert sections == ["verdict", "next", "differs", "flips", "pairs", "classes", "sure"]
     assert "0.6800–0.7400" in page and "0.6900" in page
 
 
@@ -112,3 +112,20 @@ def test_labels_only_and_no_out_of_fold():
 def test_first_submission_renders():
     first = replace(INPUTS, old=None, comparison=None)
     assert "from the second submission on" in render_html(compare(first), first)
+
+
+def test_changes_and_what_following_advice_brought_stand_on_the_page():
+    better = Comparison(0.012, 0.003, 0.02, 0.99, 400, "better")
+    changes = (
+        Change("images.size", "64", "96", "", better, "a → b"),
+        Change(f"loss.name of {HOSTILE[0]}", '"focal"', '"ldam"', "make train ARGS=…"),
+    )
+    inputs = replace(INPUTS, changes=changes, followed=(Followed("images.size=96", "lite0", 0.03, better),))
+    shown = render_html(compare(inputs), inputs)
+    assert "never tested alone" in shown and "make train ARGS=…" in shown and "a → b" in shown
+    assert re.search(r"at most <b>\+0\.030</b>; obtained <b>\+0\.012</b>", shown)
+    assert (
+        "advised images.size=96 of lite0, at most +0.0300; obtained +0.0120 [+0.0030"
+        in inputs.followed[0].told
+    )
+    assert not [name for _, attrs in Tags(shown).found for name in attrs if name.startswith("on")]

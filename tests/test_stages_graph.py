@@ -94,7 +94,7 @@ def before(home):
         ("preprocess.saturation=0", ["prepared", "preview"]),
         ("folds.n=3", ["folds"]),
         ("folds.seed=1", ["folds"]),
-        ("eda.high=0.02", ["eda"]),
+        ("eda.high=0.02", ["eda", "error_analysis"]),
         ("preview.draws=3", ["preview"]),
         ("report.per_class=3", ["eda", "error_analysis"]),
         ("resample.method=under", ["fold", "resample", "eda", "error_analysis"]),

@@ -1,7 +1,7 @@
 """The error report: a new submission against the best one, and where the new run is wrong.
 
-Owns the report's inputs, its verdict, its result and its page. Does not own the counting
-(`flips.py`, `mistakes.py`), the advice (`advice.py`), nor scores and intervals, which arrive as values.
+Owns the report's inputs, its result and its page. Does not own the counting (`flips.py`, `mistakes.py`),
+the verdict (`verdict.py`), the advice (`advice.py`), nor scores and intervals, which arrive as values.
 """
 
 from dataclasses import dataclass
@@ -10,27 +10,22 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipeline.analyze import plots
-from pipeline.analyze.advice import Advice, advise
-from pipeline.analyze.flips import CLASS, Flips, Submission, changes, find_flips, parts
+from pipeline.analyze.advice import BEST, Advice
+from pipeline.analyze.flips import CLASS, Flips, Submission, changes, find_flips
 from pipeline.analyze.mistakes import Mistakes, find_mistakes
 from pipeline.analyze.report import (
     ImageOf,
     Key,
-    count,
     json_data,
     percent,
-    plural,
     render,
-    signed,
     thumbnails,
 )
+from pipeline.analyze.section import Section, scripts
+from pipeline.analyze.verdict import Change, Followed, Verdict, verdict_of
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.types import LabelSpace, Samples
 from pipeline.settings.schema import Config
-
-UNDECIDED = "can't tell"
-# States of the verdict, as the page colours them.
-STATES = {"better": "better", "worse": "worse", UNDECIDED: "unclear"}
 
 
 @dataclass(frozen=True)
@@ -47,9 +42,9 @@ class CompareInputs:
         oof: the new run's out-of-fold probabilities.
         train: the labelled training samples; needed with `oof`.
         comparison: new minus old on out-of-fold predictions.
-        asked: the words that asked for `config`, e.g. `competition=digits`, `experiment=tiny_cnn` and
-            overrides: advised commands start with them.
-        policies: augmentation that may be advised, mildest first.
+        advice: what to try next, best first.
+        followed: what following earlier advice brought.
+        changes: in what the two submissions differ.
     """
 
     title: str
@@ -61,30 +56,9 @@ class CompareInputs:
     oof: Probabilities | None = None
     train: Samples | None = None
     comparison: Comparison | None = None
-    asked: tuple[str, ...] = ()
-    policies: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The first thing a reader sees.
-
-    Args:
-        state: "better", "worse", "unclear", "same" or "first".
-        word: the verdict itself.
-        rest: the headline's continuation, with the number.
-        detail: what it rests on.
-    """
-
-    state: str
-    word: str
-    rest: str
-    detail: str
-
-    @property
-    def tag(self) -> str:
-        """For tables and tags: "better", "worse" or "can't tell", and no other word."""
-        return self.state if self.state in ("better", "worse") else UNDECIDED
+    advice: tuple[Advice, ...] = ()
+    followed: tuple[Followed, ...] = ()
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,37 +91,8 @@ def compare(inputs: CompareInputs) -> ErrorAnalysis:
     if inputs.oof is not None:
         assert inputs.train is not None, "out-of-fold predictions came without the training samples"
         mistakes = find_mistakes(inputs.oof, inputs.train)
-    advice = advise(
-        inputs.space, flips, mistakes, inputs.comparison, inputs.config, inputs.asked, inputs.policies
-    )
-    return ErrorAnalysis(_verdict(inputs, flips), advice, flips, mistakes, _metrics(flips, mistakes))
-
-
-def _verdict(inputs: CompareInputs, flips: Flips | None) -> Verdict:
-    metric, comparison = _metric_name(inputs.config), inputs.comparison
-    if inputs.old is None or flips is None:
-        return Verdict("first", "First submission", "", "There is no earlier one to compare it with.")
-    changed = f"{count(len(flips.images))} of {plural(flips.n_images, 'test prediction')} differ."
-    if not len(flips.images):
-        return Verdict(
-            "same", "The same", "as the best submission", f"All {count(flips.n_images)} predictions agree."
-        )
-    if comparison is None:
-        rest = "which is better: there are no out-of-fold predictions of both to compare"
-        return Verdict("unclear", "Can't tell", rest, changed)
-    low, high = signed(comparison.low), signed(comparison.high)
-    detail = (
-        f"95 % interval {low} to {high}, {plural(comparison.n_groups, 'training group')} resampled, "
-        f"out of fold; better in {percent(comparison.p_better)} of the resamples. {changed}"
-    )
-    if comparison.note:
-        detail += f" Caution: {comparison.note}."
-    if comparison.verdict == UNDECIDED:
-        why = "the interval contains zero" if comparison.n_groups > 1 else "one group proves nothing"
-        rest = f"{signed(comparison.delta)} {metric}, and {why}"
-        return Verdict("unclear", "Can't tell:", rest, detail)
-    word = f"{comparison.verdict.capitalize()} by {abs(comparison.delta):.4f}"
-    return Verdict(STATES[comparison.verdict], word, metric, detail)
+    verdict = verdict_of(flips, inputs.comparison, _metric_name(inputs.config))
+    return ErrorAnalysis(verdict, inputs.advice[:BEST], flips, mistakes, _metrics(flips, mistakes))
 
 
 def _metric_name(config: Config) -> str:
@@ -194,12 +139,13 @@ class _Card:
     gap: float | None
 
 
-def render_html(analysis: ErrorAnalysis, inputs: CompareInputs) -> str:
+def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[Section, ...] = ()) -> str:
     """The self-contained page.
 
     Args:
         analysis: what `compare` found on these inputs.
         inputs: for pictures, names and settings.
+        sections: what follows, in order.
     """
     settings = inputs.config.report
     cards = _cards(analysis.flips, inputs.space, settings.max_flips)
@@ -207,9 +153,11 @@ def render_html(analysis: ErrorAnalysis, inputs: CompareInputs) -> str:
     wanted = [card.key for card in cards]
     if mistakes is not None:
         wanted += list(mistakes.answers)
+    wanted += [key for section in sections for key in section.wanted]
     return render(
         "compare.html",
-        script="compare.js",
+        script=("compare.js", *scripts(sections)),
+        sections=sections,
         title=f"{inputs.title}: {inputs.new.name}" + (f" against {inputs.old.name}" if inputs.old else ""),
         inputs=inputs,
         analysis=analysis,
@@ -220,8 +168,6 @@ def render_html(analysis: ErrorAnalysis, inputs: CompareInputs) -> str:
         attributes=[a.name for a in inputs.space.attributes],
         score_table=_score_table(inputs),
         score_plots=_score_plots(inputs),
-        agreement=_agreement_plots(analysis.flips, inputs),
-        confusions=_confusion_plots(mistakes, inputs.space),
         reliability=_reliability_plot(mistakes),
         filters=_filters(analysis.flips),
         captions=_captions(mistakes, inputs.space),
@@ -306,26 +252,6 @@ def _score_plots(inputs: CompareInputs) -> list[Markup]:
         row = plots.Whisker("new − best", c.delta, c.low, c.high)
         drawn.append(plots.whiskers([row], "Difference with its 95 % interval", zero=True))
     return drawn
-
-
-def _agreement_plots(flips: Flips | None, inputs: CompareInputs) -> list[tuple[str, Markup]]:
-    if flips is None:
-        return []
-    views = parts(inputs.space)
-    return [
-        (name, plots.heatmap(counts, views[name][0], f"Agreement by {name}", "best", "new"))
-        for name, counts in flips.agreement.items()
-    ]
-
-
-def _confusion_plots(mistakes: Mistakes | None, space: LabelSpace) -> list[tuple[str, Markup]]:
-    if mistakes is None:
-        return []
-    views = parts(space)
-    return [
-        (name, plots.heatmap(counts, views[name][0], f"Confusion by {name}", "true", "predicted"))
-        for name, counts in mistakes.confusion.items()
-    ]
 
 
 def _reliability_plot(mistakes: Mistakes | None) -> Markup:

@@ -46,19 +46,21 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(count=count, percent=percent, cell=_cell, prose=_prose)
+    environment.filters.update(
+        count=count, percent=percent, cell=_cell, prose=_prose, gain=gain, minutes=minutes
+    )
     return environment
 
 
-def render(template: str, *, script: str = "", **values: Any) -> str:
+def render(template: str, *, script: str | tuple[str, ...] = (), **values: Any) -> str:
     """One self-contained HTML document.
 
     Args:
         template: a file of `templates/`.
-        script: a JavaScript file of `templates/`, run after `base.js`.
+        script: JavaScript files of `templates/`, run after `base.js`, in order.
         values: what the template names; a missing one is an error, never an empty place.
     """
-    names = ["base.js", script] if script else ["base.js"]
+    names = ["base.js", *([script] if isinstance(script, str) else script)]
     source = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
     digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
     policy = (
@@ -159,6 +161,18 @@ def percent(share: float) -> str:
 def signed(value: float) -> str:
     """A difference with four decimals and a true minus sign."""
     return f"{value:+.4f}".replace("-", "−")
+
+
+def gain(value: float) -> str:
+    """A difference of scores for reading: three decimals, a true minus sign, never a minus zero."""
+    return f"{round(value, 3) + 0.0:+.3f}".replace("-", "−")
+
+
+def minutes(value: float) -> str:
+    """`40 s`, `3 min`, `1.5 h`: how long something takes."""
+    if value < 0.95:
+        return f"{max(round(value * 60), 1)}\u00a0s"
+    return f"{value:.0f}\u00a0min" if value < 90 else f"{value / 60:.1f}\u00a0h"
 
 
 def _prose(text: str) -> Markup:

@@ -168,7 +168,10 @@ def build(
         _zero_classifier(backbone)
     if settings.norm == "group":
         to_group_norm(backbone, settings.name)
-    return _wrap(settings.name, backbone, heads)
+    mean, std = asked_normalisation(backbone)
+    return Classifier(
+        settings.name, backbone, tuple(settings.mean or mean), tuple(settings.std or std), heads
+    )
 
 
 def _zero_classifier(backbone: nn.Module) -> None:
@@ -212,9 +215,10 @@ def restore(
     return model
 
 
-def _wrap(name: str, backbone: nn.Module, heads: AttributeHeads | None) -> Classifier:
+def asked_normalisation(backbone: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation a channel that the backbone's weights were made with, or ImageNet's."""
     config = _data_config(backbone)
-    return Classifier(name, backbone, tuple(config["mean"]), tuple(config["std"]), heads)
+    return tuple(config["mean"]), tuple(config["std"])
 
 
 def _data_config(backbone: nn.Module) -> dict[str, Any]:

@@ -247,6 +247,16 @@ def _cache(s: Sections) -> Iterator[Broken]:
         yield "images.size", f"{images.size} is larger than images.cache_px={images.cache_px}: raise that too"
 
 
+def _normalisation(s: Sections) -> Iterator[Broken]:
+    model = s["model"]
+    if (model.mean is None) != (model.std is None):
+        given, missing = ("mean", "std") if model.std is None else ("std", "mean")
+        yield (
+            f"model.{missing}",
+            f"is missing beside model.{given}: give both, or neither",
+        )
+
+
 RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...] = (
     (("resample",), _resample),
     (("resample",), _resample_method),
@@ -259,6 +269,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...
     (("competition",), _sources),
     (("competition",), _group_pattern),
     (("model",), _weights),
+    (("model",), _normalisation),
     (("decision", "competition"), _decision),
     (("images",), _cache),
     (("eda",), _eda),

@@ -20,6 +20,7 @@ from pipeline.record.store import Artifact, told_as_storage_error
 from pipeline.settings import ablate
 from pipeline.settings.load import Settings
 from pipeline.stages import (
+    advised,
     arms,
     blending,
     explaining,
@@ -40,6 +41,7 @@ from pipeline.stages.context import Context, flat
 from pipeline.stages.graph import refuse_forbidden, refuse_unread
 from pipeline.stages.registry import Need
 from pipeline.stages.scoring import SCORED
+from pipeline.stages.tested import Runs
 
 Options = argparse.Namespace
 # Commands that need no result to stay where it is; `make gc` waits for all others.
@@ -150,10 +152,20 @@ def _compare(ctx: Context, new: Path, old: Path | None) -> Artifact:
         "b": os.path.relpath(old, ctx.home),
         "a_public": scores.get(new.resolve(), ""),
         "b_public": scores.get(old.resolve(), ""),
+        "known": _known(ctx),
     }
     artifact = ctx.get(Need("error_analysis", ctx.settings, params))
+    advised.keep(ctx.home, artifact)
     _report(ctx, artifact)
     return artifact
+
+
+def _known(ctx: Context) -> str:
+    """Digest of the finished runs that a report may speak of, so that a new run makes a new report."""
+    data, folds = ctx.need("data"), ctx.need("folds")
+    train = load.samples(data, "train", ctx.home)
+    names = (f"{a.stage}/{a.key}" for a in (data, folds))
+    return advised.digest(ctx.home, Runs(ctx.store, ctx.settings.config, train, *names))
 
 
 def _score(ctx: Context, options: Options) -> None:

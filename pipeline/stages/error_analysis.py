@@ -9,123 +9,110 @@ probabilities or out-of-fold predictions is left out for files that have no prov
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, replace
 
-from pipeline.analyze import compare, flips
-from pipeline.analyze.advice import STRONGER
-from pipeline.combine import submission
-from pipeline.core import metrics
-from pipeline.core.errors import ConfigError
-from pipeline.core.predictions import Interval, Probabilities
-from pipeline.core.types import LabelSpace
-from pipeline.data import policies
+from pipeline.analyze import compare
+from pipeline.analyze.advice import BEST, Advice, advise
+from pipeline.analyze.flips import find_flips
+from pipeline.analyze.report import gain, minutes
+from pipeline.analyze.verdict import Change
+from pipeline.record import files
 from pipeline.record.runinfo import note
-from pipeline.record.store import Artifact
-from pipeline.settings.load import Settings
-from pipeline.stages import host, load, scoring
+from pipeline.stages import advised, case, facts, load, scoring, tested
+from pipeline.stages.advised import REPORTED
+from pipeline.stages.case import Case, Side
 from pipeline.stages.context import Built, Job
-from pipeline.stages.graph import words
-from pipeline.stages.registry import is_probe
-from pipeline.stages.submission import is_untouched
+from pipeline.stages.tested import Runs
 
-
-@dataclass(frozen=True)
-class _Side:
-    """One submission with what its provenance leads to."""
-
-    prediction: flips.Submission
-    oof: Probabilities | None
+TOLD_CHANGES = 4
 
 
 def build(job: Job) -> Built:
-    """Write error-analysis.html and flips.csv.
+    """Write error-analysis.html, advice.json and flips.csv.
 
     Raises:
         DataError: a CSV is not in the host's format, or the two answer other ids.
     """
     config = job.settings.config
     train = load.samples(job.inputs["data"], "train", job.home)
-    new, old = (_side(job, side, train.space) for side in ("a", "b"))
-    asked = _asked(job.settings, _artifact(job, job.home / str(job.params["a"])))
-    both = new.oof is not None and old.oof is not None
+    new, old = (case.side(job, which, train.space) for which in ("a", "b"))
+    data, folds = (f"{job.inputs[name].stage}/{job.inputs[name].key}" for name in ("data", "folds"))
+    runs = Runs(job.store, config, train, data, folds)
+    about = facts.subject(new.artifact, runs)
+    known = facts.gather(job, train, new.artifact, about, runs)
+    comparison = scoring.compare(config, train, new.oof, old.oof) if new.oof and old.oof else None
+    flips = find_flips(train.space, new.prediction, old.prediction)
+    given = advise(replace(known, flips=flips, comparison=comparison))
+    todo, followed = advised.split(given, about, runs, job.home)
     inputs = compare.CompareInputs(
         title=config.competition.title or config.competition.name,
         space=train.space,
         new=new.prediction,
         old=old.prediction,
         image=load.image_of(job.inputs["images"]),
-        config=asked.config,
-        asked=words(asked, "train"),
-        policies=() if is_probe(asked) else policies.allowed(STRONGER, asked.config.competition.attributes),
+        config=known.config,
         oof=new.oof,
         train=train if new.oof is not None else None,
-        comparison=scoring.compare(config, train, new.oof, old.oof) if both and new.oof and old.oof else None,
+        comparison=comparison,
+        advice=todo,
+        followed=followed,
+        changes=tested.changes(runs, new.artifact, old.artifact),
     )
     found = compare.compare(inputs)
+    sections = case.sections(Case(job, train, new, old, inputs.comparison, inputs.image, found))
     page = job.draft / "error-analysis.html"
-    page.write_text(compare.render_html(found, inputs), encoding="utf-8")
+    page.write_text(compare.render_html(found, inputs, sections), encoding="utf-8")
     if found.flips is not None:
         found.flips.images.to_csv(job.draft / "flips.csv", index=False)
-    verdict = (
-        f"{new.prediction.name} against {old.prediction.name}: {found.verdict.word} {found.verdict.rest}"
-    )
-    told = [verdict]
-    for advice in found.advice:
-        told.append(f"try: {advice.sentence}")
-        if advice.command:
-            told.append(f"     {advice.command}")
+    kept = [] if about is None else [advised.entry(a, about) for a in found.advice if a.settings]
+    reported = {
+        "advice": [asdict(advice) for advice in todo],
+        "given": kept,
+        "followed": [asdict(one) for one in followed],
+        "changes": [asdict(one) for one in inputs.changes],
+    }
+    files.write_json(job.draft / REPORTED, reported)
+    return _built(found, inputs, new, old)
+
+
+def _built(found: compare.ErrorAnalysis, inputs: compare.CompareInputs, new: Side, old: Side) -> Built:
     what = f"{new.prediction.name} against {old.prediction.name}"
+    result = f"{found.verdict.word} {found.verdict.rest}"
+    told = [f"{what}: {result}", *_changes(inputs.changes)]
+    told += [one.told for one in inputs.followed[:BEST]]
+    for number, advice in enumerate(found.advice, start=1):
+        told += _advice(number, advice)
     why = "; ".join(a.sentence for a in found.advice)
     nexts = next((a.command for a in found.advice if a.command.startswith("make")), "make runs")
-    result = f"{found.verdict.word} {found.verdict.rest}"
     description = note(what, why, nexts, "error-analysis.html", result)
     tags = {"verdict": found.verdict.tag, "compared_with": old.prediction.name}
-    return Built(found.metrics, tuple(told), description, ("error-analysis.html",), tags)
+    metrics = dict(found.metrics)
+    if found.advice and found.advice[0].bound is not None:
+        metrics["advice_bound"] = found.advice[0].bound
+    return Built(metrics, tuple(told), description, ("error-analysis.html", REPORTED), tags)
 
 
-def _asked(settings: Settings, made_of: Artifact | None) -> Settings:
-    """The settings to advise on: those of the submission, or of a blend's best member."""
-    if made_of is None:
-        return settings
-    blend = (made_of.folder / "blend.json").is_file()
-    name = made_of.json("blend.json")["best_member"] if blend else made_of.manifest["experiment"]
-    try:
-        return settings.member(str(name))
-    except ConfigError:
-        return settings  # named by a key, or by a file that is gone
+def _changes(changes: tuple[Change, ...]) -> list[str]:
+    """What the terminal says of the differences, a line each."""
+    lines = []
+    for change in changes[:TOLD_CHANGES]:
+        alone = "" if change.tested is None else f"; alone: {change.tested}"
+        alone = "; never tested alone" if change.command else alone
+        lines.append(f"differs in {change.what}: {change.old or 'none'} → {change.new or 'none'}{alone}")
+    rest = len(changes) - TOLD_CHANGES
+    return lines + ([f"differs in {rest} more: see the report"] if rest > 0 else [])
 
 
-def _side(job: Job, side: str, space: LabelSpace) -> _Side:
-    config = job.settings.config.competition
-    path = job.home / str(job.params[side])
-    sample = host.sample(job.settings, job.inputs["data"], job.home)
-    read = submission.read(path, space, config.submission, sample)
-    public = str(job.params.get(f"{side}_public", ""))
-    artifact = _artifact(job, path)
-    score, oof, probabilities = None, None, read.probabilities
-    if artifact is not None:
-        m = artifact.metrics
-        oof = load.oof(artifact, path.stem)
-        probabilities = load.test(artifact, path.stem)
-        name = f"oof_{metrics.get(config.metric).name}"
-        score = Interval(m[name], m["ci_low"], m["ci_high"], 0) if name in m else None
-    prediction = flips.Submission(
-        path.stem, read.ids_N, read.labels_N, probabilities, score, float(public) if public else None
+def _advice(number: int, advice: Advice) -> list[str]:
+    """What the terminal says of a piece of advice: why, what it can bring, the command."""
+    known = (
+        f"at most {gain(advice.bound)}, {advice.bounded}" if advice.bound is not None else "gain not known"
     )
-    return _Side(prediction, oof)
-
-
-def _artifact(job: Job, path: Path) -> Artifact | None:
-    """What a submission was made from, if it was made here on the same data and is still there."""
-    beside = path.with_suffix(".json")
-    if not beside.is_file() or not is_untouched(path):
-        return None
-    try:
-        stage, _, key = str(json.loads(beside.read_text(encoding="utf-8"))["artifact"]).partition("/")
-    except (ValueError, KeyError, TypeError):
-        return None
-    found = job.store.find(stage, key)
-    data = job.inputs["data"]
-    return found if found and found.inputs.get("data") == f"{data.stage}/{data.key}" else None
+    if advice.spoils:
+        known = f"first of all: {advice.bounded}"
+    took = "" if advice.minutes is None else f"; about {minutes(advice.minutes)}"
+    return [
+        f"try {number}: {advice.do}. {advice.sentence}",
+        f"       {known}{took}",
+        f"       {advice.command}",
+    ]

@@ -6,7 +6,7 @@ Owns the stage only; the features are made by `pipeline/learn/features.py`.
 import time
 
 from pipeline.data import views
-from pipeline.learn import features, model
+from pipeline.learn import features, model, normalisation
 from pipeline.learn.forward import Pass
 from pipeline.record import files
 from pipeline.stages import load
@@ -25,4 +25,5 @@ def build(job: Job) -> Built:
     found = features.extract(network, images, images.ids_N, [view], Pass(device, config.runtime.infer_batch))
     seconds = time.perf_counter() - started
     files.write_features(job.draft / "features.npz", found)
-    return Built(metrics={"ms_per_image": 1000 * seconds / len(images.ids_N)})
+    seen = normalisation.figures(network, config.model, images, images.ids_N)
+    return Built(metrics={"ms_per_image": 1000 * seconds / len(images.ids_N), **seen})

@@ -14,13 +14,14 @@ from pipeline.core.types import Samples
 from pipeline.data import subsets
 from pipeline.data.inner import inner_split
 from pipeline.data.resample import Part
+from pipeline.learn import model, normalisation
 from pipeline.learn.committee import Committee
 from pipeline.record import files
 from pipeline.stages import curves, load, members, teachers
 from pipeline.stages.context import Built, Job
 from pipeline.stages.hardware import set_up
 from pipeline.stages.learners import Lesson
-from pipeline.stages.registry import is_batched
+from pipeline.stages.registry import is_batched, is_probe
 
 
 def build(job: Job) -> Built:
@@ -50,6 +51,8 @@ def build(job: Job) -> Built:
         taught.adopted.to_csv(job.draft / teachers.TABLE, index=False)
     score = metrics.get(config.competition.metric).score
     figures = trained.figures | {"valid_score": score(valid.labels, trained.oof.p_NC)} | taught.figures
+    if not is_probe(job.settings):
+        figures |= _input(job, part)
     if inner is not None:
         figures["inner_images"] = float(len(inner))
     lines = (*taught.lines, *trained.lines)
@@ -65,6 +68,15 @@ def _inner(job: Job, part: Part, samples: Samples) -> tuple[Part, Samples | None
     own = load.samples(job.inputs["data"], "train", job.home)
     kept, ids = inner_split(part, own.ids_N, settings.early_stopping.share, settings.seed)
     return kept, samples.take(ids)
+
+
+def _input(job: Job, part: Part) -> dict[str, float]:
+    """What the network's first layer got; a bare network tells its normalisation as well as a trained one."""
+    config = job.settings.config
+    bare = config.model.model_copy(update={"weights": "none"})
+    network = model.build(bare, 2, 0, config.images.hw)
+    images = load.prepared(job.inputs["prepared"], "train")
+    return normalisation.figures(network, config.model, images, part.samples.ids_N)
 
 
 def _cut_out(job: Job, number: int) -> Built:

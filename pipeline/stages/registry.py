@@ -133,7 +133,8 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "features", 1, "outputs of the frozen backbone",
-            reads("model.name", "model.weights", "model.norm"), needs("data", "prepared"),
+            reads("model.name", "model.weights", "model.norm", "model.mean", "model.std"),
+            needs("data", "prepared"),
         ),
         Stage("heads", 1, "heads of all folds and seeds on cached features", heads_sections, heads_inputs),
         Stage("fold", 3, "one fold, trained", fold_sections, fold_inputs),
@@ -198,6 +199,7 @@ STAGES: dict[str, Stage] = {
                 "report", "statistics", "competition.metric", "competition.submission", "competition.title",
                 # What advice must not suggest again.
                 "images.size", "images.cache_px", "resample.method", "loss", "augment.policy", "train.seed",
+                "eda",
             ),
             needs("data", "images", "folds"), tracked=True,
         ),

@@ -57,6 +57,17 @@
       document.getElementById("controls").scrollIntoView();
     });
   }
+  for (const button of document.querySelectorAll("button[data-attribute][data-old][data-new]")) {
+    const { attribute: name, old, new: now } = button.dataset;
+    button.addEventListener("click", () => {
+      const index = directions.findIndex((row) => row.attribute === name && row.text === `${old} → ${now}`);
+      attribute.value = index < 0 ? "" : name;
+      listDirections();
+      direction.value = index < 0 ? "" : String(index);
+      show();
+      document.getElementById("controls").scrollIntoView();
+    });
+  }
   listDirections();
   show();
 })();

@@ -1,0 +1,148 @@
+"""What was tried alone, what advice was followed: from manifests, without a model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.analyze.advice import Advice
+from pipeline.core.predictions import Probabilities
+from pipeline.core.seeds import rng
+from pipeline.core.types import Attribute, LabelSpace, Samples
+from pipeline.record import files
+from pipeline.record.digests import FileIndex
+from pipeline.record.store import Artifact, Store
+from pipeline.settings.schema import Config
+from pipeline.stages import advised, tested
+from pipeline.stages.tested import Runs
+
+SPACE = LabelSpace.product([Attribute("kind", ("a", "b", "c"))])
+N = 600
+LABELS = rng(0, "labels").integers(0, 3, N)
+IDS = [f"i{k}" for k in range(N)]
+TRAIN = Samples(IDS, IDS, [f"g{k // 2}" for k in range(N)], SPACE, LABELS, "train")
+
+
+class World:
+    """A store of finished runs that only have manifests and predictions."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.store = Store(home, FileIndex(home / "index.json"))
+        self.count = 0
+
+    def finish(self, stage, experiment, settings, skill=1.0, inputs=None) -> Artifact:
+        self.count += 1
+        key = f"{self.count:016x}"
+        logits = rng(self.count, "run").normal(size=(N, 3))
+        logits[np.arange(N), LABELS] += skill
+        p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        oof = Probabilities(TRAIN.ids_N, SPACE.classes, p.astype(np.float32), experiment)
+        manifest = {
+            "experiment": experiment,
+            "competition": "toy",
+            "created": f"2026-11-22T10:00:{self.count:02d}+00:00",
+            "settings": settings,
+            "inputs": {"data": "data/d", "folds": "folds/f", **(inputs or {})},
+            "metrics": {"complete": 1.0, "oof_macro_f1": 0.5},
+            "request": {
+                "competition": "toy",
+                "model": None,
+                "experiment": [experiment],
+                "values": [["train.lr", 0.1]],
+            },
+        }
+        with self.store.draft(stage, key) as draft:
+            files.write_probabilities(draft / "oof.npz", oof)
+            return self.store.publish(stage, key, draft, manifest)
+
+    def runs(self) -> Runs:
+        config = Config.model_validate({"statistics": {"draws": 300}}, strict=False)
+        return Runs(self.store, config, TRAIN, "data/d", "folds/f")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def settings(**train):
+    return {"train": {"epochs": 3, "lr": 0.1, "clip_norm": None, **train}, "statistics": {"draws": 100}}
+
+
+def test_a_change_is_tested_by_the_pair_that_differs_in_nothing_else(world):
+    world.finish("train", "plain", settings(), 1.0)
+    world.finish("train", "longer", settings(epochs=9), 3.0)
+    old = world.finish("train", "old", settings(lr=0.2))
+    new = world.finish("train", "new", settings(lr=0.3, epochs=9))
+    epochs, lr = tested.changes(world.runs(), new, old)
+    assert (epochs.what, epochs.old, epochs.new) == ("train.epochs", "3", "9")
+    assert epochs.tested.verdict == "better" and epochs.between.startswith("plain (train")
+    assert lr.tested is None
+    assert lr.command == 'make train ARGS="competition=toy experiment=old train.lr=0.3"'
+
+
+def test_statistics_and_unset_settings_are_no_change_and_unread_ones_cannot_be_tried(world):
+    old = world.finish("train", "old", {**settings(), "augment": {"policy": "light"}})
+    new = world.finish("train", "new", {**settings(), "statistics": {"draws": 999}, "model": {"mean": None}})
+    (only,) = tested.changes(world.runs(), new, old)
+    assert (only.what, only.new, only.command) == ("augment.policy", "not read", "")
+
+
+def test_members_that_only_one_has(world):
+    one, two = (world.finish("train", name, settings(lr=lr)) for name, lr in (("one", 0.1), ("two", 0.2)))
+    alone = world.finish("infer", "one", settings(), inputs={"train": f"train/{one.key}"})
+    other = world.finish("infer", "two", settings(), inputs={"train": f"train/{two.key}"})
+    members = {f"member:{a.key}": f"infer/{a.key}" for a in (alone, other)}
+    blend = world.finish("ensemble", "toy", settings(), 3.0, members)
+    (added,) = tested.changes(world.runs(), blend, alone)
+    assert (added.what, added.old, added.new) == ("member", "", "two")
+    assert added.tested is not None and added.tested.verdict == "better"
+    (gone,) = tested.changes(world.runs(), alone, blend)
+    assert (gone.old, gone.new) == ("two", "") and gone.tested.verdict == "worse"
+    assert list(tested.trainings(blend, world.store)) == ["one", "two"]
+
+
+def test_a_csv_from_elsewhere_has_no_settings_to_compare(world):
+    assert tested.changes(world.runs(), None, world.finish("train", "old", settings())) == ()
+
+
+def advice(*words, bound=0.05):
+    return Advice("epochs", "Train longer", "3 epochs are few.", "Longer.", "make train", words, bound)
+
+
+def test_what_was_tried_is_shown_and_no_longer_advised(world):
+    about = world.finish("train", "plain", settings(), 1.0)
+    given = (advice("train.epochs=9"), advice("train.lr=0.5"))
+    todo, followed = advised.split(given, about, world.runs(), world.home)
+    assert todo == given and followed == ()
+    world.finish("train", "plain", settings(epochs=9), 3.0)
+    todo, followed = advised.split(given, about, world.runs(), world.home)
+    assert [a.settings for a in todo] == [("train.lr=0.5",)]
+    (one,) = followed
+    assert (one.settings, one.about, one.bound) == ("train.epochs=9", "plain", 0.05)
+    assert one.obtained.verdict == "better" and one.obtained.delta > 0.1
+
+
+def test_the_ledger_keeps_advice_once_and_tells_what_it_brought(world):
+    about = world.finish("train", "plain", settings(), 1.0)
+    told = {"given": [advised.entry(advice("train.epochs=9"), about)]}
+    with world.store.draft("error_analysis", "e" * 16) as draft:
+        files.write_json(draft / advised.REPORTED, told)
+        report = world.store.publish(
+            "error_analysis", "e" * 16, draft, {"created": "2026-11-22T11:00:00+00:00"}
+        )
+    before = advised.digest(world.home, world.runs())
+    advised.keep(world.home, report)
+    advised.keep(world.home, report)
+    lines = advised.ledger_of(world.home).read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 1 and json.loads(lines[0])["settings"] == ["train.epochs=9"]
+    assert advised.digest(world.home, world.runs()) == before, "advice that nobody followed changes no report"
+    with advised.ledger_of(world.home).open("a", encoding="utf-8") as file:
+        file.write("no json\n")
+    world.finish("train", "plain", settings(epochs=9), 3.0)
+    later = world.finish("train", "other", settings(lr=0.9))
+    _, followed = advised.split((), later, world.runs(), world.home)
+    assert [f.settings for f in followed] == ["train.epochs=9"] and followed[0].obtained.verdict == "better"
+    assert advised.digest(world.home, world.runs()) != before
