@@ -1,1 +1,1 @@
-"""What the network sees: attribution, activation, synthesis, embedding."""
+"""What a trained network sees: attribution, activations, synthesis, embeddings (torch)."""

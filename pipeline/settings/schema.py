@@ -19,6 +19,8 @@ from pipeline.settings.competition import EmojiDemo as EmojiDemo
 from pipeline.settings.competition import ExtraSettings as ExtraSettings
 from pipeline.settings.competition import SubmissionSettings as SubmissionSettings
 from pipeline.settings.decision import DecisionSettings as DecisionSettings
+from pipeline.settings.explain import ExplainSettings as ExplainSettings
+from pipeline.settings.explain import OcclusionSettings as OcclusionSettings
 from pipeline.settings.fields import NEUTRAL as NEUTRAL
 from pipeline.settings.fields import Rectangle, Share, Side, fact, neutral
 from pipeline.settings.fields import Section as Section
@@ -341,5 +343,6 @@ class Config(Section):
     eda: EdaSettings = EdaSettings()
     preview: PreviewSettings = PreviewSettings()
     learning_curve: CurveSettings = CurveSettings()
+    explain: ExplainSettings = ExplainSettings()
     reproduce: ReproduceSettings = ReproduceSettings()
     runtime: RuntimeSettings = RuntimeSettings()

@@ -1,0 +1,163 @@
+"""The network of one fold, ready to be looked at: `Net` out of trained weights.
+
+Owns putting together backbone, classes and head into one module of normalised pixels, and where
+classification is linear behind average pooling. Does not own building or restoring networks
+(`learn/model.py`, `learn/heads.py`) or reading artifacts (`stages/`).
+
+Legend: B images, C channels, H height, W width, D features, K classes, J heads, h and w of a map.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import nn
+
+from pipeline.core.types import LabelSpace
+from pipeline.explain import layers
+from pipeline.explain.parts import Net
+from pipeline.learn import model
+from pipeline.learn.attributes import AttributeHeads
+from pipeline.learn.committee import Committee
+from pipeline.learn.heads import HeadStack, restore_head
+from pipeline.learn.model import Classifier
+from pipeline.learn.weights import classifier_keys
+from pipeline.settings.schema import Config
+
+# Logits of a linear classification on averaged maps may differ from the network's by so much, relatively.
+_SAME = 1e-3
+
+
+class Explained(nn.Module):
+    """Logits of normalised pixels: a network, or a frozen backbone and the heads of one fold.
+
+    Args:
+        classifier: the network; with `head`, its classifier takes no part.
+        head: of a fold, on the backbone's features; the mean of its members' logits counts.
+    """
+
+    def __init__(self, classifier: Classifier, head: HeadStack | None = None) -> None:
+        super().__init__()
+        self.backbone = cast(nn.Module, classifier.backbone)
+        self.heads = classifier.heads
+        self.head = head
+        # Held aside, so that no parameter is listed twice.
+        self._classifier = (classifier,)
+
+    def features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """(B, D) pooled features."""
+        classifier = self._classifier[0]
+        return classifier.features(x_BCHW * classifier.std_C11 + classifier.mean_C11)
+
+    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """(B, K) logits."""
+        if self.head is not None:
+            logits_JBK: torch.Tensor = self.head(self.features(x_BCHW)[None])
+            return logits_JBK.mean(0)
+        given: torch.Tensor = self.backbone(x_BCHW)
+        logits: torch.Tensor = given if self.heads is None else self.heads(given)
+        return logits
+
+
+def of_fold(config: Config, space: LabelSpace, committee: Committee, fold: int, device: str) -> Net:
+    """The network of a fold's weights; of several that vote the one with the largest share.
+
+    Args:
+        config: model, image size, and whether the weights are of a head on a frozen backbone.
+        space: the classes.
+        committee: the fold's weights.
+        fold: its number.
+        device: "cpu" or "cuda".
+
+    Raises:
+        ModelError: weights that do not fit the model, or no layer with a map.
+    """
+    at = max(range(len(committee.shares)), key=lambda m: committee.shares[m])
+    state, hw = committee.states[at], config.images.hw
+    notes = []
+    if len(committee.states) > 1:
+        share = committee.shares[at]
+        notes.append(
+            f"{len(committee.states)} models vote in fold {fold}; one of them is shown ({share:.0%})."
+        )
+    if config.train.strategy == "linear_probe":
+        head = restore_head(state, AttributeHeads.of(config.model, space))
+        seeds = len(head.out.bias)
+        if seeds > 1:
+            notes.append(f"The mean over the logits of {seeds} heads is explained; their probabilities vote.")
+        module = Explained(model.build(config.model, 2, 0, hw), head)
+    else:
+        module = Explained(model.restore(config.model, space.n_classes, state, hw, space))
+    return of_module(module, fold, hw, device, config.explain.min_grid, tuple(notes))
+
+
+def of_module(
+    module: Explained,
+    fold: int,
+    hw: tuple[int, int],
+    device: str,
+    min_grid: int,
+    notes: tuple[str, ...] = (),
+) -> Net:
+    """A network ready to be looked at: on its device, in eval mode, its weights fixed.
+
+    In-place operations are switched off: they would change a layer's output after it was read.
+
+    Raises:
+        ModelError: no layer gives a map.
+    """
+    classifier = module._classifier[0].to(device)
+    module = module.to(device).eval().requires_grad_(False)
+    for part in module.modules():
+        if getattr(part, "inplace", False):
+            part.inplace = False  # type: ignore[assignment]
+    generator = torch.Generator().manual_seed(fold)
+    x_1CHW = torch.randn(1, 3, *hw, generator=generator).to(device)
+    places, cam = layers.find(module, x_1CHW, min_grid)
+    return Net(
+        fold=fold,
+        module=module,
+        backbone=module.backbone,
+        features=module.features,
+        mean_C11=classifier.mean_C11,
+        std_C11=classifier.std_C11,
+        layers=places,
+        cam=cam,
+        weights_KC=_averaged(module, places[-1].name, x_1CHW, places[-1].maps),
+        notes=notes,
+    )
+
+
+def _averaged(
+    module: Explained, name: str, x_1CHW: torch.Tensor, as_maps: layers.AsMaps
+) -> torch.Tensor | None:
+    """(K, C) weights, if logits are linear in the average of the last maps; tried out on an image."""
+    found = _linear(module)
+    if found is None:
+        return None
+    weight_KD, bias_K = found
+    with torch.no_grad(), layers.outputs(module, [name]) as seen:
+        logits_BK = module(x_1CHW)
+        mean_BC = as_maps(seen[name]).mean((2, 3))
+    if mean_BC.shape[1] != weight_KD.shape[1]:
+        return None
+    by_hand = mean_BC @ weight_KD.T + bias_K
+    scale = logits_BK.abs().max().clamp_min(1e-6)
+    return weight_KD if bool((by_hand - logits_BK).abs().max() <= _SAME * scale) else None
+
+
+def _linear(module: Explained) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Weights and bias of the only linear layer behind the features; None: there is more behind them."""
+    head = module.head
+    if head is not None:
+        if head.hidden is not None or head.by_attribute is not None:
+            return None
+        weight_KD = (head.out.weight / head.std_JD[:, None]).mean(0)
+        shift_JK = (head.out.weight @ (head.mean_JD / head.std_JD)[..., None])[..., 0]
+        return weight_KD, (head.out.bias - shift_JK).mean(0)
+    names = {key.rpartition(".")[0] for key in classifier_keys(module.backbone)}
+    last = module.backbone.get_submodule(names.pop()) if len(names) == 1 else None
+    if module.heads is not None or not isinstance(last, nn.Linear) or last.bias is None:
+        return None
+    return last.weight, last.bias

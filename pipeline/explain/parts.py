@@ -1,0 +1,245 @@
+"""What a part of `make explain` is given, and what it gives back.
+
+Owns the values that a part is given, networks and images to explain (`Scene`, `Net`, `Case`, `Batch`),
+and which parts there are (`PARTS`). What it gives back (`Part`, `Row`, `Picture`, `Table`, `Drawing`,
+`Cloud`) and the page stand in `analyze/gallery.py` and are named here too. Does not own computing anything:
+one file a part.
+
+A part is a function `part(scene) -> Part`. It draws nothing at random but through `pipeline.core.seeds`
+with `scene.seed`, leaves the networks as it found them (hooks removed, weights put back), and says in
+`Part.warnings` what must not be read as a finding.
+
+Legend: N images, B a batch, C channels or classes, H height, W width, h and w of a feature map, T tokens.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from pipeline.analyze.gallery import Cloud as Cloud
+from pipeline.analyze.gallery import Drawing as Drawing
+from pipeline.analyze.gallery import Part as Part
+from pipeline.analyze.gallery import Picture as Picture
+from pipeline.analyze.gallery import Pixels as Pixels
+from pipeline.analyze.gallery import Row as Row
+from pipeline.analyze.gallery import Table as Table
+from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.predictions import Probabilities
+from pipeline.core.types import Floats, FoldPlan, LabelSpace, Samples, Strings
+from pipeline.settings.schema import Config
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A place in a network whose output lies over the image.
+
+    Args:
+        name: dotted, `net.module.get_submodule(name)` finds it.
+        form: "maps": (B, C, h, w), CNNs. "last": (B, h, w, C), Swin-like. "tokens": (B, T, C), ViT-like.
+        channels: C.
+        grid: (h, w) on images of the scene's size.
+        prefix: for tokens, how many stand before the h·w patch tokens (class token, registers).
+    """
+
+    name: str
+    form: str
+    channels: int
+    grid: tuple[int, int]
+    prefix: int = 0
+
+    def maps(self, output: torch.Tensor) -> torch.Tensor:
+        """The layer's output, or its gradient, as (B, C, h, w)."""
+        if self.form == "tokens":
+            patches_BTC = output[:, self.prefix :]
+            return patches_BTC.reshape(len(output), *self.grid, -1).permute(0, 3, 1, 2)
+        return output.permute(0, 3, 1, 2) if self.form == "last" else output
+
+
+@dataclass(frozen=True)
+class Net:
+    """The network of one fold, ready to be looked at.
+
+    Args:
+        fold: whose validation part it never saw.
+        module: (B, C) logits of normalised x_BCHW. In eval mode, on the scene's device, float32; no
+            parameter asks for a gradient. Of a frozen-backbone experiment it is backbone and head as one.
+        backbone: the bare backbone inside `module` (timm's, torchvision's or the user's own), for its
+            attributes; `module.get_submodule("backbone")`.
+        features: (B, D) pooled features of normalised x_BCHW: what the last layer sees.
+        mean_C11, std_C11: x = (pixels / 255 - mean) / std.
+        layers: places to look at, in the order of the forward pass, spread over its depth; at least one.
+            The last one is the last before pooling.
+        cam: where Grad-CAM is read: the last of `layers` with `config.explain.min_grid` cells a side whose
+            maps get a gradient, or the finest of them.
+        weights_KC: (classes, channels) of linear classification on the average of `layers[-1]`, where that
+            is all there is behind it (CAM is defined there); None otherwise.
+        notes: what a person should know about this network, one sentence each.
+    """
+
+    fold: int
+    module: nn.Module
+    backbone: nn.Module
+    features: Callable[[torch.Tensor], torch.Tensor]
+    mean_C11: torch.Tensor
+    std_C11: torch.Tensor
+    layers: tuple[Layer, ...]
+    cam: Layer
+    weights_KC: torch.Tensor | None = None
+    notes: tuple[str, ...] = ()
+
+    def normalise(self, pixels_BHWC: Pixels) -> torch.Tensor:
+        """x_BCHW of uint8 pixels, on the network's device."""
+        x_BCHW = torch.from_numpy(np.array(pixels_BHWC)).to(self.mean_C11.device).permute(0, 3, 1, 2)
+        return (x_BCHW.float() / 255 - self.mean_C11) / self.std_C11
+
+    def pixels(self, x_BCHW: torch.Tensor) -> Pixels:
+        """uint8 (B, H, W, C) of normalised images, cut to what pixels can be."""
+        shares = (x_BCHW.detach() * self.std_C11 + self.mean_C11).clamp(0, 1)
+        return np.asarray((shares * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image to explain.
+
+    Args:
+        id: as in the tables.
+        split: "train" or "test".
+        fold: of the network that explains it, `scene.nets[fold]`; of a training image the fold that
+            validates on it.
+        group: images of one group never sit on both sides of a split.
+        pixels_HWC: as the network sees it: prepared, uint8.
+        x_CHW: the same, normalised by its network, on the scene's device.
+        p_C: what its network says of it as it is (no test-time views).
+        true: class index, or None for a test image.
+        rival: the class to tell it from: the true one where the network errs, else the next most probable.
+        object_HW: where the thing is, or None where nothing tells.
+        object_from: "box" (crop.boxes), "border" (unlike the border's colour) or "" (nothing tells).
+    """
+
+    id: str
+    split: str
+    fold: int
+    group: str
+    pixels_HWC: Pixels
+    x_CHW: torch.Tensor
+    p_C: Floats
+    true: int | None
+    rival: int
+    object_HW: Mask | None = None
+    object_from: str = ""
+
+    @property
+    def predicted(self) -> int:
+        """Index of the most probable class."""
+        return int(self.p_C.argmax())
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the truth is known and the network errs."""
+        return self.true is not None and self.true != self.predicted
+
+    @property
+    def key(self) -> str:
+        """`train/17`: unique over splits, and the name under which explain.json files it."""
+        return f"{self.split}/{self.id}"
+
+
+class Batch(NamedTuple):
+    """Images of one pass; `labels_B` is -1 where the split has no labels."""
+
+    ids_B: Strings
+    pixels_BHWC: Pixels
+    x_BCHW: torch.Tensor
+    labels_B: npt.NDArray[np.int64]
+    fold: int
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that a part may look at.
+
+    Args:
+        config: all settings; those of the parts are `config.explain`.
+        experiment: name of what is explained.
+        space: classes and attributes; `space.classes[c]` names output c of every network.
+        nets: by fold; those that explain a case, at least one.
+        cases: images to explain, worst first; their order is the page's. May be empty.
+        samples: the labelled training samples: ids, groups, labels.
+        plan: which ids validate in which fold.
+        oof: out-of-fold probabilities of all covered training images, one view, in id order.
+        batches: (split, ids, fold) -> these images in this order, normalised by that fold's network, on
+            its device. Training images (`samples.ids_N`) and test images (`test_ids_N`) are there.
+        test_ids_N: ids of the test set.
+        device: "cpu" or "cuda".
+        seed: root of every draw.
+    """
+
+    config: Config
+    experiment: str
+    space: LabelSpace
+    nets: Mapping[int, Net]
+    cases: tuple[Case, ...]
+    samples: Samples
+    plan: FoldPlan
+    oof: Probabilities
+    batches: Callable[[str, Sequence[str] | Strings, int], Iterator[Batch]]
+    test_ids_N: Strings
+    device: str
+    seed: int
+
+    @property
+    def lead(self) -> Net:
+        """The network to show where one must do: that of the first case, or of the lowest fold."""
+        return self.nets[self.cases[0].fold if self.cases else min(self.nets)]
+
+    def net(self, case: Case) -> Net:
+        """The network that explains a case."""
+        return self.nets[case.fold]
+
+    def unseen(self, fold: int) -> Iterator[Batch]:
+        """The images that a fold's network never saw: its validation part, in the plan's order."""
+        return self.batches("train", self.plan.splits[fold].valid_ids, fold)
+
+
+PartOf = Callable[[Scene], Part]
+# Name -> `module:function` below pipeline/explain, in the order of the page. A new part is one line here.
+PARTS: dict[str, str] = {
+    "cam": "cam:part",
+    "gradients": "attribution:part",
+    "occlusion": "occlusion:part",
+    "attention": "attention:part",
+}
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse names of parts that there are none of.
+
+    Raises:
+        ConfigError: naming each, and those that there are.
+    """
+    odd = [name for name in names if name not in PARTS]
+    if odd or not names:
+        hints = [f"{name!r}: {nearest(name, PARTS) or 'no such part'}" for name in odd]
+        raise ConfigError(
+            f"WHAT (explain.parts): {len(odd)} unknown" if odd else "WHAT (explain.parts): names no part",
+            hints,
+            f"choose of: {', '.join(PARTS)}",
+        )
+
+
+def part_of(name: str) -> PartOf:
+    """The function of a part, its module imported now."""
+    module, _, function = PARTS[name].partition(":")
+    found: PartOf = getattr(importlib.import_module(f"pipeline.explain.{module}"), function)
+    return found
