@@ -1,7 +1,6 @@
 """What the tests of explain's parts share: networks as `Net`, and a scene on scikit-learn's digits."""
 
 import functools
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -9,8 +8,8 @@ from torch import nn
 
 from pipeline.core.predictions import Probabilities
 from pipeline.core.types import Attribute, FoldPlan, LabelSpace, Samples, Split
-from pipeline.explain.parts import Batch, Case, Layer, Net, Scene
-from pipeline.explain.watch import catalogue
+from pipeline.explain import layers as places
+from pipeline.explain.parts import Batch, Case, Net, Scene
 from pipeline.settings.schema import Config
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
@@ -33,22 +32,22 @@ def net(backbone, layers=None, size=(16, 16), fold=0, features=None):
     for p in module.parameters():
         p.requires_grad_(False)
     mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (MEAN, STD))
-    nowhere = Layer("backbone", "maps", 3, size)
-    made = Net(fold, module, backbone, features or module, mean, std, (nowhere,), nowhere)
-    found = catalogue(made, size)
-    if layers is not None:
-        by_name = {la.name: la for la in found}
-        found = tuple(by_name[f"backbone.{name}"] for name in layers)
-    return replace(made, layers=found, cam=found[-1])
+    x_1CHW = torch.zeros(1, 3, *size)
+    found, cam = (
+        places.find(module, x_1CHW, 4) if layers is None else (places.named(module, x_1CHW, layers),) * 2
+    )
+    cam = cam if layers is None else found[-1]
+    return Net(fold, module, backbone, features or module, mean, std, tuple(found), cam)
 
 
-def timm_net(name, size, classes=10, seed=0, **kwargs):
+def timm_net(name, size, layers=None, classes=10, seed=0, **kwargs):
     import timm
 
     torch.manual_seed(seed)
     backbone = timm.create_model(name, pretrained=False, num_classes=classes, **kwargs).eval()
     return net(
         backbone,
+        layers,
         size=size,
         features=lambda x: backbone.forward_head(backbone.forward_features(x), pre_logits=True),
     )

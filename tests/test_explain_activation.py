@@ -6,8 +6,8 @@ from torch import nn
 
 from pipeline.core.errors import ConfigError
 from pipeline.explain import activation
+from pipeline.explain.layers import named, outputs
 from pipeline.explain.receptive import fields
-from pipeline.explain.watch import catalogue, choose, watch
 
 
 def detector():
@@ -63,9 +63,9 @@ def test_the_patch_of_the_best_place_is_what_excites_it():
     rows, columns = field.window(row, column)
     outside = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     outside[:, :, rows, columns] = x_NCHW[at : at + 1, :, rows, columns]
-    with torch.no_grad(), watch(best_net.module, [layer]) as seen:
+    with torch.no_grad(), outputs(best_net.module, [layer.name]) as seen:
         best_net.module(outside)
-    assert float(seen[layer.name][0, channel, row, column]) == pytest.approx(
+    assert float(layer.maps(seen[layer.name])[0, channel, row, column]) == pytest.approx(
         float(best.value_KC[0, channel]), abs=1e-4
     )
 
@@ -91,19 +91,18 @@ def test_every_family_gives_maps(name, size, layer, form, grid):
     more = (
         {"img_size": size, "embed_dim": 24, "depths": (1, 1), "num_heads": (1, 1)} if "swin" in name else more
     )
-    found = timm_net(name, (size, size), **more)
-    (chosen,) = choose(found, (size, size), [layer])
+    found = timm_net(name, (size, size), [layer], **more)
+    (chosen,) = found.layers
     assert (chosen.form, chosen.grid) == (form, grid)
     x = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     given = activation.maps(found, x, [chosen])[chosen.name]
     assert given.shape == (2, chosen.channels, *grid) and given.std() > 0
-    assert all(layer.grid[0] <= size and layer.channels > 0 for layer in catalogue(found, (size, size)))
 
 
 def test_tokens_lie_where_their_patches_are():
     """A patch that differs changes its own token of the embedding and no other, class token aside."""
-    found = timm_net("vit_tiny_patch16_224", (64, 64), img_size=64, depth=1)
-    (layer,) = choose(found, (64, 64), ["norm_pre"])
+    found = timm_net("vit_tiny_patch16_224", (64, 64), ["norm_pre"], img_size=64, depth=1)
+    (layer,) = found.layers
     x = torch.zeros(2, 3, 64, 64)
     x[1, :, 16:32, 48:64] = 1
     given = activation.maps(found, x, [layer])[layer.name]
@@ -111,11 +110,15 @@ def test_tokens_lie_where_their_patches_are():
     assert np.argwhere(changed).tolist() == [[1, 3]]
 
 
-def test_unknown_layers_are_all_told():
+def test_layers_that_cannot_be_shown_are_all_told():
     found = net(small_cnn())
     with pytest.raises(ConfigError) as error:
-        choose(found, (16, 16), ["0", "33", "layer9"])
-    assert "2 unknown" in str(error.value) and "33" in str(error.value) and "layer9" in str(error.value)
+        named(found.module, torch.zeros(1, 3, 16, 16), ["0", "33", "backbone.6", "layer9"])
+    assert "3 of the layers" in str(error.value) and "`33`" in str(error.value)
+    assert "`6`: what it gives does not lie over the image" in str(error.value)
+    vit = timm_net("vit_tiny_patch16_224", (32, 32), ["blocks.0.mlp"], img_size=32, depth=1)
+    with pytest.raises(ConfigError, match=r"`blocks.0.attn.q_norm`: what it gives"):
+        named(vit.module, torch.zeros(1, 3, 32, 32), ["blocks.0.attn.q_norm"])
 
 
 def test_first_filters_are_weights_on_pixels():

@@ -5,8 +5,8 @@ import torch
 from seeing_world import net, timm_net
 from torch import nn
 
+from pipeline.explain.layers import outputs
 from pipeline.explain.receptive import fields
-from pipeline.explain.watch import watch
 
 
 def ends(field):
@@ -32,7 +32,7 @@ def test_padding_cuts_the_field_at_the_border_and_strides_are_followed():
 
 
 def test_dilation_and_unequal_kernels():
-    found = net(nn.Sequential(nn.Conv2d(3, 2, (3, 1), dilation=(2, 1))), ["0"], size=(12, 12))
+    found = net(nn.Sequential(nn.Conv2d(3, 2, (3, 1), dilation=(2, 1), padding=(2, 0))), ["0"], size=(12, 12))
     assert fields(found, found.layers, (12, 12))["backbone.0"].size_px == (5, 1)
 
 
@@ -48,14 +48,14 @@ def test_no_rectifier_swallows_the_poison(act):
 
 def test_it_agrees_with_gradients_on_a_resnet():
     """The gradient of a unit is nowhere outside its field and, in sum over inputs, nearly fills it."""
-    found = timm_net("resnet10t", (64, 64), zero_init_last=False)
-    layer = next(la for la in found.layers if la.name == "backbone.layer2")
+    found = timm_net("resnet10t", (64, 64), ["layer2"], zero_init_last=False)
+    (layer,) = found.layers
     field = fields(found, [layer], (64, 64))[layer.name]
     row, column = 4, 4
     reached = torch.zeros(64, 64)
     for seed in range(3):
         x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(seed)).requires_grad_()
-        with watch(found.module, [layer]) as seen:
+        with outputs(found.module, [layer.name]) as seen:
             found.module(x)
         (grad,) = torch.autograd.grad(seen[layer.name][0, :, row, column].sum(), x)
         reached += grad[0].abs().sum(0)
@@ -74,11 +74,13 @@ def test_large_images_round_outwards():
 
 
 def test_attention_and_gates_see_the_whole_image():
-    vit = timm_net("vit_tiny_patch16_224", (32, 32), img_size=32, depth=2)
+    vit = timm_net(
+        "vit_tiny_patch16_224", (32, 32), ["patch_embed.proj", "blocks.0", "blocks.1"], img_size=32, depth=2
+    )
     field = fields(vit, vit.layers, (32, 32))
     assert field["backbone.patch_embed.proj"].size_px == (16, 16)
     assert field["backbone.blocks.0"].is_whole and field["backbone.blocks.1"].is_whole
-    gated = timm_net("mobilenetv3_small_050", (32, 32))
+    gated = timm_net("mobilenetv3_small_050", (32, 32), ["blocks.1"])
     last = fields(gated, gated.layers[-1:], (32, 32))
     assert all(f.is_whole for f in last.values())
 
@@ -89,8 +91,8 @@ def test_swin_windows_are_whole_windows():
         "swin_tiny_patch4_window7_224", img_size=56, window_size=7, num_classes=3,
         embed_dim=12, depths=(1, 1), num_heads=(1, 1),
     )  # fmt: skip
-    found = net(swin, size=(56, 56))
-    layer = next(la for la in found.layers if la.name == "backbone.layers.0")
+    found = net(swin, ["layers.0"], size=(56, 56))
+    (layer,) = found.layers
     assert layer.form == "last" and layer.grid == (14, 14)
     field = fields(found, [layer], (56, 56))[layer.name]
     assert field.size_px == (28, 28) and field.window(0, 13) == (slice(0, 28), slice(28, 56))

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from pipeline.core.types import Floats, Ints
+from pipeline.explain.layers import outputs
 from pipeline.explain.parts import Layer, Mask, Net
-from pipeline.explain.watch import watch
 
 # A channel whose activations differ by less over a whole set tells nothing apart.
 DEAD = 1e-6
@@ -57,9 +57,9 @@ class Strongest:
 
 def maps(net: Net, x_BCHW: torch.Tensor, layers: Sequence[Layer]) -> dict[str, Floats]:
     """By layer (B, C, h, w) what it gives for some normalised images."""
-    with torch.no_grad(), watch(net.module, layers) as seen:
+    with torch.no_grad(), outputs(net.module, [layer.name for layer in layers]) as seen:
         net.module(x_BCHW)
-    return {layer.name: seen[layer.name].float().cpu().numpy() for layer in layers}
+    return {layer.name: layer.maps(seen[layer.name]).float().cpu().numpy() for layer in layers}
 
 
 def strongest(
@@ -76,11 +76,11 @@ def strongest(
         k: how many images a channel; fewer where the set is smaller.
     """
     best: dict[str, _Best] = {layer.name: _Best(k) for layer in layers}
-    with torch.no_grad(), watch(net.module, layers) as seen:
+    with torch.no_grad(), outputs(net.module, [layer.name for layer in layers]) as seen:
         for x_BCHW in batches:
             net.module(x_BCHW)
-            for name, found in best.items():
-                found.add(seen[name].float().cpu())
+            for layer in layers:
+                best[layer.name].add(layer.maps(seen[layer.name]).float().cpu())
     return {name: found.result() for name, found in best.items()}
 
 

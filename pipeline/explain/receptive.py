@@ -23,8 +23,8 @@ import numpy as np
 import torch
 
 from pipeline.core.types import Ints
+from pipeline.explain import layers as places
 from pipeline.explain.parts import Layer, Mask, Net
-from pipeline.explain.watch import watch
 
 BATCH = 32
 # Lines of pixels that are poisoned apart; of a larger image several together, which rounds fields outwards.
@@ -63,26 +63,27 @@ class Field:
 
 
 def fields(net: Net, layers: Sequence[Layer], size: tuple[int, int]) -> dict[str, Field]:
-    """By name the receptive field of layers, by at most `LINES` passes of the network.
+    """By name the receptive field of layers, by at most `LINES` images through the backbone.
 
     Args:
         net: is not changed.
         layers: whose outputs lie over the image.
         size: height and width of the images, px; beyond `LINES` ends are rounded outwards by a few px.
     """
-    module = deepcopy(net.module).to("cpu")
+    backbone = deepcopy(net.backbone).to("cpu")
+    inner = {layer.name: layer.name.removeprefix("backbone.") for layer in layers}
     step = math.ceil(max(size) / LINES)
     count = [math.ceil(side / step) for side in size]
     rows: dict[str, list[Mask]] = {layer.name: [] for layer in layers}
     columns: dict[str, list[Mask]] = {layer.name: [] for layer in layers}
-    with torch.no_grad(), watch(module, layers) as seen:
+    with torch.no_grad(), places.outputs(backbone, list(inner.values())) as seen:
         for start in range(0, max(count), BATCH):
             lines = range(start, min(start + BATCH, max(count)))
-            module(_poisoned(lines, step, count, size))
-            for name in rows:
-                answers_Bhw = seen[name].isnan().any(dim=1)
-                rows[name].append(answers_Bhw.any(dim=2).numpy())
-                columns[name].append(answers_Bhw.any(dim=1).numpy())
+            backbone(_poisoned(lines, step, count, size))
+            for layer in layers:
+                answers_Bhw = layer.maps(seen[inner[layer.name]]).isnan().any(dim=1)
+                rows[layer.name].append(answers_Bhw.any(dim=2).numpy())
+                columns[layer.name].append(answers_Bhw.any(dim=1).numpy())
     return {
         name: Field(
             _ends(np.concatenate(rows[name])[: count[0]], step, size[0]),
@@ -107,4 +108,5 @@ def _ends(answers: Mask, step: int, side_px: int) -> Ints:
     assert answers.any(axis=0).all(), "a place of the map sees no pixel"
     first = answers.argmax(axis=0)
     last = len(answers) - answers[::-1].argmax(axis=0)
-    return np.minimum(np.stack([first, last], axis=1) * step, side_px).astype(np.int64)
+    ends_p2 = np.minimum(np.stack([first, last], axis=1) * step, side_px)
+    return np.asarray(ends_p2, dtype=np.int64)

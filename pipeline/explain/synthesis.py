@@ -20,8 +20,8 @@ from torchvision.transforms.v2.functional import gaussian_blur
 
 from pipeline.core.seeds import rng
 from pipeline.core.types import Floats
+from pipeline.explain.layers import outputs
 from pipeline.explain.parts import Layer, Net
-from pipeline.explain.watch import watch
 
 Score = Callable[[torch.Tensor], torch.Tensor]
 # Brightness of the noise that an image starts from; one of 0.1 already excites edges everywhere.
@@ -82,9 +82,9 @@ def of_channels(net: Net, layer: Layer, channels: list[int]) -> Score:
     """The mean over all places of one channel an image."""
 
     def score(x_BCHW: torch.Tensor) -> torch.Tensor:
-        with watch(net.module, [layer]) as seen:
+        with outputs(net.module, [layer.name]) as seen:
             net.module(x_BCHW)
-        return seen[layer.name][torch.arange(len(channels)), channels].mean(dim=(1, 2))
+        return layer.maps(seen[layer.name])[torch.arange(len(channels)), channels].mean(dim=(1, 2))
 
     return score
 
