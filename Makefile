@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
 .PHONY: help install env new all eda folds resample preview models train ablate infer refit distill learning-curve \
-	ensemble error-analysis score leaderboard pin-best final validate submit reproduce runs ui \
+	ensemble error-analysis explain score leaderboard pin-best final validate submit reproduce runs ui \
 	config du gc pin \
 	check test test-slow test-browser test-gpu lock clean
 
@@ -73,6 +73,10 @@ ensemble: env  ## soft-vote finished members, write their submission
 
 error-analysis: env  ## new submission against the best one: A=new.csv B=best.csv, or neither
 	@$(PIPELINE) error-analysis $(if $(A),--a "$(A)") $(if $(B),--b "$(B)") $(ARGS)
+
+explain: env  ## what a network looks at: ID=17,test/4 RUN=lite0 WHAT=cam,occlusion FOLD=0; nothing: the worst errors
+	@$(PIPELINE) explain $(if $(ID),--id "$(ID)") $(if $(RUN),--run "$(RUN)") $(if $(WHAT),--what "$(WHAT)") \
+		$(if $(FOLD),--fold $(FOLD)) $(ARGS)
 
 score: env  ## score submissions: FILE=… PUBLIC=0.71 PRIVATE=0.70 notes the host's; REVEAL=1 shows the demo's private
 	@$(PIPELINE) score $(if $(FILE),--file "$(FILE)") $(if $(PUBLIC),--public $(PUBLIC)) \

@@ -29,6 +29,7 @@ COMMANDS = {
     "learning-curve": "score against the number of training groups: would more data help?",
     "ensemble": "soft-vote finished members; missing ones are trained",
     "error-analysis": "compare the newest submission with the best other one",
+    "explain": "what a network looks at: maps, gradients, occlusion",
     "score": "score submissions on the demo's answers, or note what the host said",
     "validate": "check any CSV against the host's sample, and mend its form",
     "submit": "validate, compare with the best, ask, and hand in",
@@ -92,6 +93,13 @@ def parser() -> argparse.ArgumentParser:
         if name == "error-analysis":
             one.add_argument("--a", help="the new host-format CSV")
             one.add_argument("--b", help="the CSV to compare it with")
+        if name == "explain":
+            one.add_argument(
+                "--id", default="", help="ids, separated by commas; without it: the worst errors"
+            )
+            one.add_argument("--run", default="", help="the experiment; without it: the best finished one")
+            one.add_argument("--what", help="parts, separated by commas; without it: all")
+            one.add_argument("--fold", type=int, help="whose network explains test images; without it: 0")
         if name == "leaderboard":
             one.add_argument(
                 "--name", default="", help="the submission whose gap is looked into; else the best"

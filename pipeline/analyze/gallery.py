@@ -16,9 +16,15 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
+from pipeline.analyze.report import Thumbnails, json_data, render, thumbnail
 from pipeline.core.types import Floats
 
 Pixels = npt.NDArray[np.uint8]
+
+# Longest side of a picture and of a thumbnail in the page, px.
+PICTURE_PX, HOVER_PX = 256, 48
+# Pictures are shown this wide, px.
+SHOWN_PX = 132
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,7 @@ class Part:
         warnings: what must not be read as a finding; shown first and marked.
         figures: for the manifest and MLflow; names are prefixed with the part's.
         facts: JSON values by case `key`, for explain.json: what other reports use.
+        data: a JSON value of the whole part, for explain.json; None: none.
     """
 
     name: str
@@ -132,3 +139,85 @@ class Part:
     warnings: tuple[str, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    data: Any = None
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The page of one run of `make explain`.
+
+    Args:
+        title: heading.
+        lead: a sentence on what is explained, and why these images.
+        commands: what else to try, each with its command: (sentence, command).
+        parts: in the order of the page, at least one.
+        cases: (`key`, title) of the explained images, in the order of the page.
+    """
+
+    title: str
+    lead: str
+    commands: tuple[tuple[str, str], ...]
+    parts: tuple[Part, ...]
+    cases: tuple[tuple[str, str], ...] = ()
+
+
+def render_html(gallery: Gallery) -> str:
+    """The self-contained page."""
+    number = {key: at for at, (key, _) in enumerate(gallery.cases)}
+    return render(
+        "gallery.html",
+        script="gallery.js",
+        title=gallery.title,
+        gallery=gallery,
+        sections=[_section(part, number) for part in gallery.parts],
+        clouds=json_data("clouds", [_cloud(c) for part in gallery.parts for c in part.clouds]),
+        thumbs=Thumbnails.none(),
+        thumbnail_px=SHOWN_PX,
+    )
+
+
+def _section(part: Part, number: Mapping[str, int]) -> dict[str, Any]:
+    """A part as its template wants it: pictures as data, by group."""
+    rows = [
+        {
+            "title": row.title,
+            "note": row.note,
+            "case": number.get(row.case or "", ""),
+            "groups": _groups(row.pictures),
+        }
+        for row in part.rows
+    ]
+    return {"part": part, "rows": rows}
+
+
+def _groups(pictures: tuple[Picture, ...]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Pictures under their headings, in the order in which each heading first occurs."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for picture in pictures:
+        shown = {
+            "src": thumbnail(picture.pixels_HWC, PICTURE_PX),
+            "caption": picture.caption,
+            "alt": picture.title or picture.caption,
+            "small": max(picture.pixels_HWC.shape[:2]) < SHOWN_PX,
+        }
+        found.setdefault(picture.group, []).append(shown)
+    return list(found.items())
+
+
+def _cloud(cloud: Cloud) -> dict[str, Any]:
+    """A cloud as the script reads it: places from 0 to 1, y upwards; a colour's values by number."""
+    low, high = cloud.xy_N2.min(axis=0), cloud.xy_N2.max(axis=0)
+    xy_N2 = (cloud.xy_N2 - low) / np.maximum(high - low, 1e-12)
+    colours = []
+    for name, values in cloud.colours.items():
+        kinds = sorted(set(values), key=lambda value: (-values.count(value), value))
+        place = {kind: at for at, kind in enumerate(kinds)}
+        colours.append({"name": name, "kinds": kinds, "of": [place[value] for value in values]})
+    return {
+        "names": list(cloud.names_N),
+        "x": [round(float(x), 4) for x in xy_N2[:, 0]],
+        "y": [round(float(y), 4) for y in xy_N2[:, 1]],
+        "colours": colours,
+        "thumbs": [thumbnail(pixels, HOVER_PX) for pixels in cloud.thumbs_N],
+        "notes": list(cloud.notes_N),
+    }

@@ -13,7 +13,7 @@ Legend: B images, C channels, H height, W width, h and w of a map, T tokens, K c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -29,7 +29,6 @@ _PREFIXES = (0, 1, 2, 5)
 _MOST = 8
 # The first of a transformer block's parts: the last place whose patches a class token still looks at.
 _INNER = (".norm1", ".ln_1")
-AsMaps = Callable[[torch.Tensor], torch.Tensor]
 # Name, module, shape of its output.
 Given = tuple[str, nn.Module, torch.Size]
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from pipeline.core.types import LabelSpace
 from pipeline.explain import layers
-from pipeline.explain.parts import Net
+from pipeline.explain.parts import Layer, Net
 from pipeline.learn import model
 from pipeline.learn.attributes import AttributeHeads
 from pipeline.learn.committee import Committee
@@ -124,22 +124,20 @@ def of_module(
         std_C11=classifier.std_C11,
         layers=places,
         cam=cam,
-        weights_KC=_averaged(module, places[-1].name, x_1CHW, places[-1].maps),
+        weights_KC=averaged(module, places[-1], x_1CHW),
         notes=notes,
     )
 
 
-def _averaged(
-    module: Explained, name: str, x_1CHW: torch.Tensor, as_maps: layers.AsMaps
-) -> torch.Tensor | None:
+def averaged(module: Explained, last: Layer, x_1CHW: torch.Tensor) -> torch.Tensor | None:
     """(K, C) weights, if logits are linear in the average of the last maps; tried out on an image."""
     found = _linear(module)
     if found is None:
         return None
     weight_KD, bias_K = found
-    with torch.no_grad(), layers.outputs(module, [name]) as seen:
+    with torch.no_grad(), layers.outputs(module, [last.name]) as seen:
         logits_BK = module(x_1CHW)
-        mean_BC = as_maps(seen[name]).mean((2, 3))
+        mean_BC = last.maps(seen[last.name]).mean((2, 3))
     if mean_BC.shape[1] != weight_KD.shape[1]:
         return None
     by_hand = mean_BC @ weight_KD.T + bias_K

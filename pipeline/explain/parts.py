@@ -180,6 +180,8 @@ class Scene:
         oof: out-of-fold probabilities of all covered training images, one view, in id order.
         batches: (split, ids, fold) -> these images in this order, normalised by that fold's network, on
             its device. Training images (`samples.ids_N`) and test images (`test_ids_N`) are there.
+        object_of: (split, id, its prepared pixels) -> where the thing is, (H, W), or None, and what told it,
+            as in `Case`.
         test_ids_N: ids of the test set.
         device: "cpu" or "cuda".
         seed: root of every draw.
@@ -194,6 +196,7 @@ class Scene:
     plan: FoldPlan
     oof: Probabilities
     batches: Callable[[str, Sequence[str] | Strings, int], Iterator[Batch]]
+    object_of: Callable[[str, str, Pixels], tuple[Mask | None, str]]
     test_ids_N: Strings
     device: str
     seed: int

@@ -22,6 +22,7 @@ from pipeline.settings.load import Settings
 from pipeline.stages import (
     arms,
     blending,
+    explaining,
     finals,
     host,
     hostscore,
@@ -328,6 +329,7 @@ COMMANDS: dict[str, Callable[[Context, Options], None]] = {
     "learning-curve": _stage("learning_curve"),
     "ensemble": blending.ensemble,
     "error-analysis": _error_analysis,
+    "explain": explaining.command,
     "score": _score,
     "validate": validating.command,
     "submit": submit.command,

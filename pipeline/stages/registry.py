@@ -29,6 +29,7 @@ from pipeline.stages.needs import (
     eda_inputs,
     ensemble_inputs,
     ensemble_sections,
+    explain_inputs,
     fold_inputs,
     fold_sections,
     heads_inputs,
@@ -178,6 +179,10 @@ STAGES: dict[str, Stage] = {
         Stage(
             "ablate", 2, "a grid of settings, compared",
             reads("statistics", "competition.metric", "competition.title"), ablate_inputs, tracked=True,
+        ),
+        Stage(
+            "explain", 1, "what a network looks at",
+            reads("explain", "statistics.draws", "competition.title"), explain_inputs, tracked=True,
         ),
         Stage(
             "leaderboard", 1, "out-of-fold against public scores",

@@ -1,0 +1,244 @@
+"""Class activation maps: CAM, Grad-CAM, Grad-CAM++, guided Grad-CAM, evidence against, and why A, not B.
+
+Owns the maps and the part `cam`. Does not own where they are read (`layers.py`), gradients by the pixels
+(`rectifiers.py`) or pictures (`maps.py`).
+
+- CAM (Zhou et al. 2016, https://arxiv.org/abs/1512.04150): the last maps weighed by the classifier's own
+  weights; only where nothing but an average and a linear layer lies behind them.
+- Grad-CAM (Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391): weighed by the average gradient of
+  the logit; equals CAM up to a factor where CAM is defined and the same maps are read. Its negative part
+  is evidence against the class (their section on counterfactual explanations). On the difference of two
+  logits it tells what speaks for A rather than B.
+- Grad-CAM++ (Chattopadhay et al. 2018, https://arxiv.org/abs/1710.11063): weighs places by higher powers
+  of the gradient, so that several things of one class count each.
+- Guided Grad-CAM: guided backprop times Grad-CAM.
+
+Weights come from the package grad-cam; its maps are not used, as it stretches each one to 0…1, which
+turns a flat map into a picture and loses the sign.
+
+Legend: B images, C channels, H height, W width, h and w of a map, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_grad_cam import GradCAM, GradCAMPlusPlus
+
+from pipeline.core.types import Floats
+from pipeline.explain import layers, maps, rectifiers, sanity, scores, told
+from pipeline.explain.parts import Case, Layer, Net, Part, Picture, Row, Scene
+
+LEAD = (
+    "Where the evidence for a class lies: deep feature maps, weighed by what each means for the logit. "
+    "Bright is for the class; a map says where the network looked, never whether that is right."
+)
+
+
+def cam(net: Net, x_BCHW: torch.Tensor, classes_B: Sequence[int]) -> Floats | None:
+    """(B, h, w) class activation maps of the last layer, signed; None where CAM is not defined."""
+    if net.weights_KC is None:
+        return None
+    layer = net.layers[-1]
+    with torch.no_grad(), layers.outputs(net.module, [layer.name]) as seen:
+        net.module(x_BCHW)
+        maps_BChw = layer.maps(seen[layer.name])
+        weights_BC = net.weights_KC[torch.tensor(classes_B, device=x_BCHW.device)]
+        return _floats(torch.einsum("bc,bchw->bhw", weights_BC, maps_BChw))
+
+
+def grad_cam(
+    net: Net,
+    x_BCHW: torch.Tensor,
+    classes_B: Sequence[int],
+    rather_than_B: Sequence[int] | None = None,
+    layer: Layer | None = None,
+) -> Floats:
+    """(B, h, w) Grad-CAM of a logit, or of its difference to another one; signed, before any rectifier.
+
+    Args:
+        net: the network.
+        x_BCHW: normalised images.
+        classes_B: class of each image that is explained.
+        rather_than_B: class of each image whose logit is taken off; None: none is.
+        layer: whose maps are weighed; None: `net.cam`.
+    """
+    return _weighed(GradCAM, net, x_BCHW, _targets(classes_B, rather_than_B), layer or net.cam)
+
+
+def grad_cam_plus_plus(net: Net, x_BCHW: torch.Tensor, classes_B: Sequence[int]) -> Floats:
+    """(B, h, w) Grad-CAM++ of a logit, never negative where the maps are not."""
+    return _weighed(GradCAMPlusPlus, net, x_BCHW, _targets(classes_B, None), net.cam)
+
+
+def guided_grad_cam(net: Net, x_BCHW: torch.Tensor, classes_B: Sequence[int]) -> Floats | None:
+    """(B, H, W, C) guided backprop times Grad-CAM; None where guided backprop is not defined."""
+    if rectifiers.undefined(net.module, x_BCHW):
+        return None
+    by_pixel = rectifiers.gradient(net.module, x_BCHW, scores.of_class(classes_B), "guided")
+    size = (x_BCHW.shape[2], x_BCHW.shape[3])
+    coarse_Bhw = grad_cam(net, x_BCHW, classes_B)
+    fine_BHW = np.stack([maps.enlarged(np.maximum(m, 0), size) for m in coarse_Bhw])
+    return np.asarray(_floats(by_pixel.permute(0, 2, 3, 1)) * fine_BHW[..., None], dtype=np.float32)
+
+
+def _targets(
+    classes_B: Sequence[int], rather_than_B: Sequence[int] | None
+) -> list[Callable[[torch.Tensor], torch.Tensor]]:
+    """What each image's logits are asked for, as the package wants it."""
+
+    def target(own: int, other: int | None) -> Callable[[torch.Tensor], torch.Tensor]:
+        return lambda logits_K: logits_K[own] - (logits_K[other] if other is not None else 0)
+
+    others = [None] * len(classes_B) if rather_than_B is None else rather_than_B
+    return [target(own, other) for own, other in zip(classes_B, others, strict=True)]
+
+
+def _weighed(kind: Any, net: Net, x_BCHW: torch.Tensor, targets: list[Any], layer: Layer) -> Floats:
+    where = [net.module.get_submodule(layer.name)]
+    # Not as a context manager: the package's one swallows an IndexError.
+    method = kind(net.module, where, reshape_transform=layer.maps)
+    held = method.activations_and_grads
+    try:
+        method.compute_input_gradient = True  # no weight asks for a gradient
+        with torch.enable_grad():
+            method(x_BCHW, targets)
+        activations, gradients = held.activations[0].numpy(), held.gradients[0].numpy()
+        found = method.get_cam_image(x_BCHW, where[0], targets, activations, gradients)
+    finally:
+        held.release()
+    return np.asarray(found, dtype=np.float32)
+
+
+def _floats(x: torch.Tensor) -> Floats:
+    return np.asarray(x.detach().float().cpu().numpy(), dtype=np.float32)
+
+
+def part(scene: Scene) -> Part:
+    """Class activation maps of every case, beside those of random weights."""
+    random = sanity.RandomNets(scene)
+    rows, facts, alike = [], {}, []
+    for case in scene.cases:
+        found = _of_case(scene.net(case), case)
+        pictures = [told.image(case), *_pictures(scene, case, found)]
+        if scene.config.explain.sanity:
+            other = grad_cam(random.of(case.fold), case.x_CHW[None], [case.predicted])[0]
+            alike.append(maps.rank_correlation(found["gradcam-predicted"], other))
+            pictures.append(told.heat(case, other, "random", "Grad-CAM, random weights", sanity.HEADING))
+        flat = {name: why for name, m in found.items() if (why := maps.flatness(m))}
+        rows.append(Row(case.key, told.title(scene, case), tuple(pictures), _note(flat), case.key))
+        facts[case.key] = _facts(scene.net(case), case, found, flat) | sanity.fact(alike)
+    checks = {"Grad-CAM": alike} if scene.config.explain.sanity else {}
+    flats = sum(len(f["flat"]) for f in facts.values())
+    return Part(
+        name="cam",
+        title="Class activation maps",
+        lead=LEAD,
+        rows=tuple(rows),
+        tables=sanity.tables(checks),
+        notes=_notes(scene),
+        warnings=_warnings(scene),
+        figures={"flat_maps": float(flats)} | sanity.figures(checks),
+        facts=facts,
+    )
+
+
+def _of_case(net: Net, case: Case) -> dict[str, Floats]:
+    """Every map of one image that is not by pixel, by the name of its picture."""
+    x_1CHW, own, rival = case.x_CHW[None], [case.predicted], [case.rival]
+    found = {
+        "cam-predicted": cam(net, x_1CHW, own),
+        "gradcam-predicted": grad_cam(net, x_1CHW, own),
+        "gradcampp-predicted": grad_cam_plus_plus(net, x_1CHW, own),
+        "against-predicted": -grad_cam(net, x_1CHW, own),
+        "cam-rival": cam(net, x_1CHW, rival),
+        "gradcam-rival": grad_cam(net, x_1CHW, rival),
+        "contrast": grad_cam(net, x_1CHW, own, rival),
+    }
+    return {name: maps_B[0] for name, maps_B in found.items() if maps_B is not None}
+
+
+_CAPTIONS = {
+    "cam-predicted": "CAM",
+    "gradcam-predicted": "Grad-CAM",
+    "gradcampp-predicted": "Grad-CAM++",
+    "against-predicted": "evidence against",
+    "cam-rival": "CAM",
+    "gradcam-rival": "Grad-CAM",
+}
+
+
+def _pictures(scene: Scene, case: Case, found: dict[str, Floats]) -> list[Picture]:
+    own, rival = scene.space.classes[case.predicted], told.rival(scene, case)
+    pictures = []
+    for name, caption in _CAPTIONS.items():
+        if name in found:
+            group = f"for {own}" if name.endswith("predicted") else f"for {rival}"
+            pictures.append(told.heat(case, found[name], name, caption, group))
+    guided = guided_grad_cam(scene.net(case), case.x_CHW[None], [case.predicted])
+    if guided is not None:
+        seen = maps.centred(guided[0])
+        pictures.insert(
+            min(4, len(pictures)), Picture("guided-predicted", "guided Grad-CAM", seen, "", f"for {own}")
+        )
+    short = scene.space.classes[case.rival]
+    why = f"red speaks for {own} rather than {short}, blue the other way round"
+    if maps.flatness(np.abs(found["contrast"])):
+        contrast = maps.nothing(case.pixels_HWC)
+    else:
+        contrast = maps.for_and_against(case.pixels_HWC, found["contrast"])
+    heading = f"why {own}, not {short}"
+    return [*pictures, Picture("contrast", "red: for, blue: against", contrast, why, heading)]
+
+
+def _note(flat: dict[str, str]) -> str:
+    shown = [name for name in flat if name in _CAPTIONS]
+    if not shown:
+        return ""
+    words = ", ".join(f"{_CAPTIONS[name]} ({name.rpartition('-')[2]})" for name in shown)
+    return f"Faded pictures hold no finding: {words} found nothing, or the same everywhere."
+
+
+def _facts(net: Net, case: Case, found: dict[str, Floats], flat: dict[str, str]) -> dict[str, Any]:
+    facts: dict[str, Any] = {"grid": list(net.cam.grid), "flat": sorted(flat)}
+    if case.object_HW is not None:
+        size = case.object_HW.shape
+        shares = {
+            name: maps.share_inside(maps.enlarged(np.maximum(found[name], 0), size), case.object_HW)
+            for name in ("gradcam-predicted", "gradcam-rival")
+            if name not in flat
+        }
+        area = float(case.object_HW.mean())
+        facts["object"] = {"from": case.object_from, "area": area, "share": shares}
+    return facts
+
+
+def _notes(scene: Scene) -> tuple[str, ...]:
+    net = scene.lead
+    h, w = net.cam.grid
+    notes = [f"Grad-CAM reads `{told.place(net.cam)}`, {h} × {w} cells over the image."]
+    if net.cam != net.layers[-1]:
+        last = net.layers[-1]
+        notes.append(
+            f"The last layer, `{told.place(last)}`, has only {last.grid[0]} × {last.grid[1]} cells "
+            "(explain.min_grid); CAM has to read that one."
+        )
+    if net.weights_KC is None:
+        notes.append(
+            "CAM is not defined here: more than an average and a linear layer lies behind the last maps."
+        )
+    undefined = rectifiers.undefined(net.module, net.normalise(told.blank(scene)))
+    if undefined:
+        notes.append(f"Guided Grad-CAM is {undefined}.")
+    notes.append("Grad-CAM's weights are the package grad-cam's; maps keep their sign and are not stretched.")
+    return (*notes, *net.notes)
+
+
+def _warnings(scene: Scene) -> tuple[str, ...]:
+    cells = scene.lead.cam.grid[0] * scene.lead.cam.grid[1]
+    if cells >= maps.LEAST_CELLS:
+        return ()
+    return (f"{cells} cells are too coarse to tell object from background: use larger images.",)

@@ -1,0 +1,125 @@
+"""Maps over an image: their pictures, whether they say anything, and how alike two are.
+
+Owns arithmetic and colours of maps. Does not own what a map is made of (`cam.py`, `attribution.py`,
+`occlusion.py`).
+
+A map is float32, positive where something speaks for a class and negative where it speaks against it.
+
+Legend: B images, H height, W width, h and w of a coarse map, h ≤ H.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import rankdata
+
+from pipeline.analyze.gallery import Pixels
+from pipeline.core.types import Floats
+from pipeline.explain.parts import Mask
+
+Reals = npt.NDArray[np.floating[Any]]
+
+# Pictures are enlarged to at least so many px on their shorter side, by whole factors.
+SHOWN_PX = 192
+# A map whose values differ by less than this share of the largest one is the same everywhere.
+FLAT = 0.02
+# Fewer cells than this are too few to compare the order of their values.
+LEAST_CELLS = 16
+# From dark to light, through violet and orange, readable in print and for the colour-blind.
+_HEAT = np.array([[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], np.float32)
+_FOR, _AGAINST = np.array([214, 39, 40], np.float32), np.array([31, 90, 200], np.float32)
+
+
+def flatness(map_HW: Floats, least: float = 0) -> str:
+    """Why a map says nothing, or an empty text: "empty" (nowhere positive), "flat" (the same everywhere).
+
+    Only what is positive is looked at where a map is shown, so a map that is negative everywhere is empty.
+
+    Args:
+        map_HW: any grid.
+        least: the largest value of a map that says something, in the map's unit.
+    """
+    largest = float(np.abs(map_HW).max())
+    if largest == 0 or not np.isfinite(map_HW).all():
+        return "empty"
+    if float(map_HW.max() - map_HW.min()) <= FLAT * largest:
+        return "flat"
+    return "empty" if float(map_HW.max()) <= max(1e-6 * largest, least) else ""
+
+
+def enlarged(map_HW: Floats, size: tuple[int, int]) -> Floats:
+    """A coarse map laid over an image of this size, H and W px, between cells linearly."""
+    height, width = size
+    large = cv2.resize(map_HW.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large, dtype=np.float32)
+
+
+def share_inside(map_HW: Floats, mask_HW: Mask) -> float | None:
+    """Share of a map's positive mass that lies in the mask, 0 to 1; None where nothing is positive."""
+    positive = np.maximum(map_HW.astype(np.float64), 0)
+    total = float(positive.sum())
+    return float(positive[mask_HW].sum()) / total if total > 0 else None
+
+
+def rank_correlation(one: Floats, other: Floats) -> float | None:
+    """Spearman's rank correlation of two maps' values; None where there are too few or one is flat."""
+    if one.size < LEAST_CELLS or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return None
+    return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])
+
+
+def shown(pixels_HWC: Pixels) -> Pixels:
+    """An image as it is shown: enlarged by a whole factor, pixel by pixel."""
+    factor = max(-(-SHOWN_PX // min(pixels_HWC.shape[:2])), 1)
+    return np.ascontiguousarray(pixels_HWC.repeat(factor, axis=0).repeat(factor, axis=1))
+
+
+def overlay(pixels_HWC: Pixels, map_HW: Floats) -> Pixels:
+    """What is positive as heat over the image in grey, the largest value brightest."""
+    large = shown(pixels_HWC)
+    heat_HW = enlarged(np.maximum(map_HW, 0), large.shape[:2])
+    heat_HW /= max(float(heat_HW.max()), 1e-12)
+    at = heat_HW * (len(_HEAT) - 1)
+    low = np.minimum(at.astype(int), len(_HEAT) - 2)
+    part = (at - low)[..., None].astype(np.float32)
+    colour = _HEAT[low] * (1 - part) + _HEAT[low + 1] * part
+    return _blend(large, colour, 0.75 * np.sqrt(heat_HW))
+
+
+def for_and_against(pixels_HWC: Pixels, map_HW: Floats) -> Pixels:
+    """What is positive red and what is negative blue, over the image in grey, on one scale."""
+    large = shown(pixels_HWC)
+    signed_HW = enlarged(map_HW, large.shape[:2])
+    signed_HW /= max(float(np.abs(signed_HW).max()), 1e-12)
+    colour = np.where((signed_HW > 0)[..., None], _FOR, _AGAINST).astype(np.float32)
+    return _blend(large, colour, 0.85 * np.sqrt(np.abs(signed_HW)))
+
+
+def greys(map_HW: Floats) -> Pixels:
+    """The size of each value from black to white; the largest hundredth is white."""
+    size_HW = np.abs(map_HW)
+    top = max(float(np.percentile(size_HW, 99)), float(size_HW.max()) * 1e-3, 1e-12)
+    grey = (np.clip(size_HW / top, 0, 1) * 255).round().astype(np.uint8)
+    return shown(grey[..., None].repeat(3, axis=2))
+
+
+def centred(map_HWC: Floats) -> Pixels:
+    """A gradient of three colours about middle grey; the largest hundredth is cut."""
+    top = max(float(np.percentile(np.abs(map_HWC), 99)), 1e-12)
+    return shown((np.clip(map_HWC / top, -1, 1) * 127 + 128).round().astype(np.uint8))
+
+
+def nothing(pixels_HWC: Pixels) -> Pixels:
+    """The image faded: there is no map to lay over it."""
+    large = shown(pixels_HWC).astype(np.float32)
+    return np.asarray((large * 0.25 + 255 * 0.75).round(), dtype=np.uint8)
+
+
+def _blend(large: Pixels, colour_HWC: Reals, strength_HW: Reals) -> Pixels:
+    grey = large.astype(np.float32).mean(axis=2, keepdims=True).repeat(3, axis=2)
+    share = strength_HW[..., None]
+    return np.asarray((grey * (1 - share) + colour_HWC * share).clip(0, 255).round(), dtype=np.uint8)

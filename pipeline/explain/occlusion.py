@@ -1,0 +1,152 @@
+"""What happens when a part of the image is hidden: the occlusion map.
+
+Owns the part `occlusion`. Does not own gradients (`attribution.py`, `cam.py`).
+
+A square slides over the image; where hiding it lowers the log-odds of the class, it spoke for the class.
+No gradient is needed, so this is the check on all other maps: it tells what the network does.
+Source: Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901; the sliding is captum's.
+
+Legend: B images, C channels, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from captum.attr import Occlusion
+from torchvision.transforms.functional import gaussian_blur
+
+from pipeline.core.types import Floats
+from pipeline.explain import maps, sanity, scores, told
+from pipeline.explain.parts import Case, Net, Part, Row, Scene
+from pipeline.settings.schema import OcclusionSettings
+
+LEAD = (
+    "What the prediction loses when a part is hidden: bright where hiding lowers the odds of the class. "
+    "It asks the network itself and needs no gradient, so trust it over a map that says otherwise."
+)
+# Hidden images in one pass.
+_BATCH = 64
+# Log-odds that fall by less than this, nowhere by more, are no finding: .50 would become .49.
+_LEAST = 0.05
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """An occlusion map, and what its strongest square does.
+
+    Args:
+        map_HW: by how much the log-odds fall, mean over the squares that hide a pixel.
+        before, after: probability of the class, as it is and with the strongest square hidden.
+        square: that square's left, top, right, bottom, px.
+    """
+
+    map_HW: Floats
+    before: float
+    after: float
+    square: tuple[int, int, int, int]
+
+
+def occlude(net: Net, x_CHW: torch.Tensor, of: int, settings: OcclusionSettings) -> Hidden:
+    """Hide each part of one normalised image and watch class `of`."""
+    height, width = x_CHW.shape[1:]
+    side = max(round(settings.window * min(height, width)), 1)
+    step = max(round(settings.stride * side), 1)
+    instead_CHW = _baseline(x_CHW, side, settings.baseline)
+
+    def odds(x_BCHW: torch.Tensor) -> torch.Tensor:
+        return scores.log_odds(net.module(x_BCHW), [of] * len(x_BCHW))
+
+    with torch.no_grad():
+        found = Occlusion(odds).attribute(
+            x_CHW[None], (3, side, side), (3, step, step), instead_CHW[None], perturbations_per_eval=_BATCH
+        )
+        map_HW = np.asarray(found[0, 0].float().cpu().numpy(), dtype=np.float32)
+        square = _strongest(map_HW, side)
+        left, top, right, bottom = square
+        hidden_CHW = x_CHW.clone()
+        hidden_CHW[:, top:bottom, left:right] = instead_CHW[:, top:bottom, left:right]
+        p_2K = net.module(torch.stack([x_CHW, hidden_CHW])).softmax(1)
+    return Hidden(map_HW, float(p_2K[0, of]), float(p_2K[1, of]), square)
+
+
+def _baseline(x_CHW: torch.Tensor, side: int, how: str) -> torch.Tensor:
+    """What is seen in place of a hidden square: the blurred image, or the mean colour of the image."""
+    if how == "mean":
+        return x_CHW.mean((1, 2), keepdim=True).expand_as(x_CHW)
+    # Odd, and no larger than reflection at the border allows.
+    reach = min(2 * side + 1, 2 * min(x_CHW.shape[1:]) - 1)
+    blurred: torch.Tensor = gaussian_blur(x_CHW[None], [reach, reach], [side / 2, side / 2])
+    return blurred[0]
+
+
+def _strongest(map_HW: Floats, side: int) -> tuple[int, int, int, int]:
+    """The square of largest mean fall."""
+    sums = np.pad(map_HW.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    of_square = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    top, left = (int(at) for at in np.unravel_index(of_square.argmax(), of_square.shape))
+    return left, top, left + side, top + side
+
+
+def part(scene: Scene) -> Part:
+    """The occlusion map of every case for the predicted class and its rival, beside random weights."""
+    settings = scene.config.explain.occlusion
+    random = sanity.RandomNets(scene) if scene.config.explain.sanity else None
+    rows, facts, alike = [], {}, []
+    for case in scene.cases:
+        own = occlude(scene.net(case), case.x_CHW, case.predicted, settings)
+        rival = occlude(scene.net(case), case.x_CHW, case.rival, settings)
+        name, other = scene.space.classes[case.predicted], told.rival(scene, case)
+        pictures = [
+            told.image(case),
+            told.heat(case, own.map_HW, "occlusion-predicted", f"lowers {name}", f"for {name}", _LEAST),
+            told.heat(case, -own.map_HW, "occlusion-raises", f"hiding raises {name}", f"for {name}", _LEAST),
+            told.heat(case, rival.map_HW, "occlusion-rival", f"lowers {scene.space.classes[case.rival]}",
+                      f"for {other}", _LEAST),
+        ]  # fmt: skip
+        if random:
+            shuffled = occlude(random.of(case.fold), case.x_CHW, case.predicted, settings)
+            alike.append(maps.rank_correlation(own.map_HW, shuffled.map_HW))
+            pictures.append(told.heat(case, shuffled.map_HW, "random", "random weights", sanity.HEADING))
+        rows.append(Row(case.key, told.title(scene, case), tuple(pictures), _note(name, own), case.key))
+        facts[case.key] = _facts(case, own, rival) | sanity.fact(alike)
+    checks = {"occlusion": alike} if random else {}
+    shown = "its blurred self" if settings.baseline == "blur" else "the image's mean colour"
+    return Part(
+        name="occlusion",
+        title="Occlusion",
+        lead=LEAD,
+        rows=tuple(rows),
+        tables=sanity.tables(checks),
+        notes=(
+            f"A square of {settings.window:.0%} of the shorter side slides in steps of "
+            f"{settings.stride:.0%} of itself and shows {shown} instead (explain.occlusion).",
+        ),
+        figures=sanity.figures(checks),
+        facts=facts,
+    )
+
+
+def _note(name: str, own: Hidden) -> str:
+    if maps.flatness(own.map_HW, _LEAST):
+        return f"No single square matters for {name}: hiding any of them changes nothing to speak of."
+    return f"Hiding the strongest square takes {name} from {own.before:.0%} to {own.after:.0%}."
+
+
+def _facts(case: Case, own: Hidden, rival: Hidden) -> dict[str, Any]:
+    by_name = {"occlusion-predicted": own, "occlusion-rival": rival}
+    facts: dict[str, Any] = {
+        "flat": sorted(name for name, found in by_name.items() if maps.flatness(found.map_HW, _LEAST)),
+        "drop": {
+            name: {"before": found.before, "after": found.after, "square": list(found.square)}
+            for name, found in by_name.items()
+        },
+    }
+    if case.object_HW is not None:
+        shares = {name: maps.share_inside(found.map_HW, case.object_HW) for name, found in by_name.items()}
+        area = float(case.object_HW.mean())
+        facts["object"] = {"from": case.object_from, "area": area, "share": shares}
+    return facts

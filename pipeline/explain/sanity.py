@@ -1,0 +1,127 @@
+"""Does a picture depend on what was learned? The same method on random weights, and how alike the two are.
+
+Owns networks of random weights and the verdict on a method. Does not own the methods.
+
+Source: Adebayo et al. 2018, Sanity Checks for Saliency Maps, https://arxiv.org/abs/1810.03292: an edge
+detector's picture looks like an explanation and depends on no weight. Here every weight tensor is shuffled,
+which keeps the size of its values, and batch normalisation measures its statistics anew, or a deep network
+would give nothing at all.
+
+Legend: B images, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from pipeline.core.seeds import seed
+from pipeline.explain import network
+from pipeline.explain.parts import Net, Scene, Table
+
+HEADING = "the same on random weights"
+# Images that batch normalisation measures its statistics on.
+_IMAGES = 64
+# Mean rank correlations that we call alike and unlike; a convention, not a test.
+_ALIKE, _UNLIKE = 0.5, 0.2
+_Alike = Sequence[float | None]
+
+
+def randomised(net: Net, x_BCHW: torch.Tensor, root: int) -> Net:
+    """The same network with every weight tensor shuffled; the original is left as it is.
+
+    Args:
+        net: the trained network.
+        x_BCHW: images to measure the statistics of batch normalisation on, more than one.
+        root: of the shuffles.
+    """
+    assert isinstance(net.module, network.Explained), "a network that `network.of_module` made"
+    module = copy.deepcopy(net.module)
+    generator = torch.Generator().manual_seed(seed(root, "random weights", net.fold))
+    with torch.no_grad():
+        for weight in module.parameters():
+            order = torch.randperm(weight.numel(), generator=generator).to(weight.device)
+            weight.copy_(weight.flatten()[order].view_as(weight))
+        _measure_anew(module, x_BCHW)
+    weights_KC = network.averaged(module, net.layers[-1], x_BCHW[:1])
+    return replace(
+        net, module=module, backbone=module.backbone, features=module.features, weights_KC=weights_KC
+    )
+
+
+def _measure_anew(module: nn.Module, x_BCHW: torch.Tensor) -> None:
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean of what is seen
+        norm.train()
+    if norms:
+        module(x_BCHW)
+    module.eval()
+
+
+class RandomNets:
+    """Networks of random weights, one a fold, made when they are first asked for."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._made: dict[int, Net] = {}
+
+    def of(self, fold: int) -> Net:
+        """The fold's network with its weights shuffled."""
+        if fold not in self._made:
+            batch = next(iter(self._scene.unseen(fold)))
+            net = self._scene.nets[fold]
+            self._made[fold] = randomised(net, batch.x_BCHW[:_IMAGES], self._scene.seed)
+        return self._made[fold]
+
+
+def verdict(alike: _Alike) -> str:
+    """What rank correlations between a method's maps on trained and on random weights say of it."""
+    known = [value for value in alike if value is not None]
+    if not known:
+        return "can't tell: too few cells, or a map that is the same everywhere"
+    mean = float(np.mean(known))
+    if mean >= _ALIKE:
+        return "mostly the image's own structure: random weights give nearly the same picture"
+    if mean <= _UNLIKE:
+        return "depends on what was learned: random weights give another picture"
+    return "in between: part of the picture comes from the image alone"
+
+
+def tables(checks: Mapping[str, _Alike]) -> tuple[Table, ...]:
+    """The check as a table, a method a row; none where nothing was checked."""
+    if not checks or not any(checks.values()):
+        return ()
+    rows = []
+    for method, alike in checks.items():
+        known = [value for value in alike if value is not None]
+        ends = (min(known), max(known)) if known else (None, None)
+        rows.append((method, len(known), float(np.mean(known)) if known else None, *ends, verdict(alike)))
+    note = (
+        "Rank correlation of each map with that of the same network with shuffled weights: 1 the same order, "
+        f"0 none. From {_ALIKE:g} on we call them alike, up to {_UNLIKE:g} unlike: a convention, not a test "
+        "(Adebayo et al. 2018)."
+    )
+    columns = ("method", "images", "mean", "lowest", "highest", "what it says")
+    return (Table("Sanity check: random weights", columns, tuple(rows), note),)
+
+
+def figures(checks: Mapping[str, _Alike]) -> dict[str, float]:
+    """Mean rank correlation of each method, where it can be told."""
+    found = {}
+    for method, alike in checks.items():
+        known = [value for value in alike if value is not None]
+        if known:
+            found[f"random_{method.lower().replace(' ', '_').replace('-', '_')}"] = float(np.mean(known))
+    return found
+
+
+def fact(alike: _Alike) -> dict[str, float | None]:
+    """The last image's correlation, for explain.json; nothing where none was checked."""
+    return {"random_correlation": alike[-1]} if alike else {}
