@@ -129,18 +129,19 @@ def scene(make=None, n=60, folds=2, size=16, config=None, group_of=2, cases=3):
             )
         )
     return Scene(
-        config or Config(),
-        "tiny",
-        space,
-        nets,
-        tuple(told),
-        samples,
-        plan,
-        oof,
-        batches,
-        np.array([], dtype=str),
-        "cpu",
-        7,
+        config=config or Config(),
+        experiment="tiny",
+        space=space,
+        nets=nets,
+        cases=tuple(told),
+        samples=samples,
+        plan=plan,
+        oof=oof,
+        batches=batches,
+        object_of=lambda split, name, pixels: (None, ""),
+        test_ids_N=np.array([], dtype=str),
+        device="cpu",
+        seed=7,
     )
 
 

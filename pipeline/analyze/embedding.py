@@ -74,25 +74,30 @@ class Redundancy:
         return f"Not markedly collinear: {facts}{silent}."
 
 
+def varies(x_ND: Floats) -> npt.NDArray[np.bool_]:
+    """(D,) which features differ between images at all."""
+    x = np.asarray(x_ND, np.float64)
+    return np.asarray(x.std(axis=0) > 1e-9 * max(float(np.abs(x).max()), 1e-12), dtype=np.bool_)
+
+
 def redundancy(x_ND: Floats) -> Redundancy:
-    """Correlations and effective rank of features; at least two images.
+    """Correlations and effective rank of features, some of which vary; at least two images.
 
     Source: Roy and Vetterli 2007, The effective rank, https://ieeexplore.ieee.org/document/7098875,
     on the eigenvalues of the correlation matrix.
     """
     x = np.asarray(x_ND, np.float64)
-    std_D = x.std(axis=0)
-    varies = std_D > 1e-9 * max(float(np.abs(x).max()), 1e-12)
-    assert varies.any(), "no feature varies"
-    z = (x[:, varies] - x[:, varies].mean(axis=0)) / std_D[varies]
+    std_D, moves = x.std(axis=0), varies(x_ND)
+    assert moves.any(), "no feature varies"
+    z = (x[:, moves] - x[:, moves].mean(axis=0)) / std_D[moves]
     correlation = np.clip(z.T @ z / len(z), -1, 1)
     off = np.abs(correlation[np.triu_indices(len(correlation), 1)])
-    largest = np.argsort(-std_D[varies], kind="stable")[:SHOWN]
+    largest = np.argsort(-std_D[moves], kind="stable")[:SHOWN]
     shown = correlation[np.ix_(largest, largest)]
     order = _alike(shown)
     return Redundancy(
-        int(varies.sum()),
-        int((~varies).sum()),
+        int(moves.sum()),
+        int((~moves).sum()),
         len(x),
         effective_rank(z),
         float((off > SAME).mean()) if len(off) else 0.0,

@@ -53,11 +53,14 @@ def part(scene: Scene) -> Part:
         return Part("embedding", title, lead, warnings=(few,))
     shown = _drawn(ids, settings.images, scene.seed)
     x_ND, thumbs = _looked(scene, net, shown)
+    if not embedding.varies(x_ND).any():
+        same = "The features are the same for every image: this network tells no image from another."
+        return Part("embedding", title, lead, warnings=(same,))
     found = embedding.redundancy(x_ND)
     white_NK = embedding.whiten(x_ND, settings.variance)
     seeds = [seed(scene.seed, "tsne", number) % 2**31 for number in range(settings.seeds)]
     maps = embedding.tsne(white_NK, seeds, settings.perplexity)
-    same = embedding.agreement(maps)
+    shared = embedding.agreement(maps)
     colours = _colours(scene, shown)
     names = tuple(f"train/{name}" for name in shown.tolist())
     clouds = tuple(
@@ -70,7 +73,7 @@ def part(scene: Scene) -> Part:
         name="embedding",
         title=title,
         lead=lead,
-        tables=(_table(found, white_NK, maps, same, near, chance),),
+        tables=(_table(found, white_NK, maps, shared, near, chance),),
         drawings=(
             Drawing(
                 "Correlations of the features that vary most: dark blocks are features that say the same",
@@ -83,11 +86,11 @@ def part(scene: Scene) -> Part:
             *MAY,
             _how(scene, net, shown, which, white_NK),
         ),
-        warnings=_warnings(found, trust, same, len(shown)),
+        warnings=_warnings(found, trust, shared, len(shown)),
         figures={
             "effective_rank": rank,
             "trustworthiness": trust,
-            "agreement": same,
+            "agreement": shared,
             "same_class_near": near,
         },
     )
