@@ -127,7 +127,7 @@ def test_a_copy_is_marked_as_near_duplicate_and_a_test_image_has_neighbours_too(
 
 def test_embedding_warns_of_collinear_features_and_colours_by_error():
     def collinear(fold):
-            made = trained(fold)
+        made = trained(fold)
         two_D2 = torch.randn(16, 2, generator=torch.Generator().manual_seed(0))
         return replace(made, features=lambda x: (made.features(x) @ two_D2).repeat(1, 20))
 
@@ -150,7 +150,7 @@ def test_too_few_images_make_no_map():
 
 def test_features_that_are_all_alike_make_no_map():
     def constant(fold):
-            return replace(trained(fold), features=lambda x: torch.ones(len(x), 5))
+        return replace(trained(fold), features=lambda x: torch.ones(len(x), 5))
 
     found = embedding.part(scene(constant))
     assert not found.clouds and "tells no image from another" in found.warnings[0]
