@@ -1,5 +1,6 @@
 """The parts activations, patches, filters, synthesis, neighbours and embedding on a scene."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -33,6 +34,7 @@ def test_every_part_is_registered_and_says_its_own_name():
         assert len(names) == len(set(names)), "rows are folders"
         for row in found.rows:
             assert row.pictures and len({p.name for p in row.pictures}) == len(row.pictures)
+            assert all(re.fullmatch("[a-z0-9-]+", p.name) for p in row.pictures), "pictures are files"
             assert all(p.pixels_HWC.dtype == np.uint8 and p.pixels_HWC.shape[2] == 3 for p in row.pictures)
         assert not any(p.requires_grad for p in told.lead.module.parameters())
 
@@ -41,7 +43,7 @@ def test_activations_show_the_channels_that_are_asked_for():
     told = scene(trained, config=config(units={"layers": ["3"], "channels": [2, 5], "images": 2}))
     found = units.activations(told)
     assert [row.case for row in found.rows] == ["train/d0", "train/d1"]
-    assert [p.name for p in found.rows[0].pictures] == ["image", "3-2", "3-5"]
+    assert [p.name for p in found.rows[0].pictures] == ["image", "layer0-2", "layer0-5"]
     assert units.activations(scene(trained, cases=0)).warnings
 
 

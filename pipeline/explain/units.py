@@ -116,7 +116,7 @@ def activations(scene: Scene) -> Part:
 def _activation_row(scene: Scene, case: Case, seen: Seen) -> Row:
     given = activation.maps(seen.net, case.x_CHW[None], seen.layers)
     pictures = [told.image(case)]
-    for layer in seen.layers:
+    for number, layer in enumerate(seen.layers):
         best, maps_Chw = seen.best[layer.name], given[layer.name][0]
         top_C = maps_Chw.max(axis=(1, 2))
         z_C = (top_C - best.mean_C) / np.maximum(best.std_C, activation.DEAD)
@@ -127,7 +127,7 @@ def _activation_row(scene: Scene, case: Case, seen: Seen) -> Row:
             words = f"{z:+.1f} SD" if np.isfinite(z) else "answers all images alike"
             pictures.append(
                 Picture(
-                    f"{told.place(layer)}-{channel}",
+                    f"layer{number}-{channel}",
                     f"channel {channel}: {words}",
                     signed(maps_Chw[channel]),
                     f"activation of channel {channel} of {told.place(layer)} on {case.key}",
