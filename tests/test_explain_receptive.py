@@ -73,16 +73,25 @@ def test_large_images_round_outwards():
     assert field.columns_w2[-1].tolist() == [198, 200] and field.size_px == (4, 4)
 
 
-def test_attention_and_gates_see_the_whole_image():
+def test_attention_sees_the_whole_image():
     vit = timm_net(
         "vit_tiny_patch16_224", (32, 32), ["patch_embed.proj", "blocks.0", "blocks.1"], img_size=32, depth=2
     )
     field = fields(vit, vit.layers, (32, 32))
     assert field["backbone.patch_embed.proj"].size_px == (16, 16)
     assert field["backbone.blocks.0"].is_whole and field["backbone.blocks.1"].is_whole
-    gated = timm_net("mobilenetv3_small_050", (32, 32), ["blocks.1"])
-    last = fields(gated, gated.layers[-1:], (32, 32))
-    assert all(f.is_whole for f in last.values())
+    assert not field["backbone.blocks.0"].gated
+
+
+def test_gates_are_left_out_and_told():
+    gated = timm_net("mobilenetv3_small_050", (64, 64), ["conv_stem", "blocks.0"])
+    found = fields(gated, gated.layers, (64, 64))
+    # 3×3 at stride 2, then a 3×3 depthwise at stride 2: 3 + 2 · 2 = 7 px.
+    assert [f.size_px for f in found.values()] == [(3, 3), (7, 7)]
+    assert all(f.gated for f in found.values())
+    x = torch.randn(1, 3, 64, 64)
+    assert torch.equal(gated.module(x), gated.module(x)), "the network itself keeps its gates"
+    assert not any(m._forward_hooks for m in gated.module.modules())
 
 
 def test_swin_windows_are_whole_windows():

@@ -6,7 +6,8 @@ A pixel that is not a number makes everything that is computed from it not a num
 is zero or a rectifier closed. So the pixels of the diagonal are poisoned one after the other, and the
 rows and columns of each map that answer are noted. That follows any wiring, border and stride with no
 arithmetic for each kind of layer, and tells by itself where the idea ends: one layer that mixes all places
-(attention, squeeze-and-excitation, normalisation over the map) makes the field the whole image.
+(attention, normalisation over the map) makes the field the whole image. Squeeze-and-excitation is left out:
+its gates, one number a channel from the whole image, would hide the places that a unit looks at.
 
 It runs on the CPU, where convolutions are direct sums; a GPU's fast ones (Winograd, FFT) compute tiles
 together, and the poison would leak within a tile.
@@ -15,6 +16,7 @@ Legend: B images, C channels, H height, W width of the image, h, w of a map.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -29,6 +31,8 @@ from pipeline.explain.parts import Layer, Mask, Net
 BATCH = 32
 # Lines of pixels that are poisoned apart; of a larger image several together, which rounds fields outwards.
 LINES = 128
+# Names that timm and torchvision give to squeeze-and-excitation and its kin.
+GATE = re.compile("SqueezeExcit|SEModule|EcaModule|^SE$")
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,13 @@ class Field:
         rows_h2: first row and the one after the last row that a unit of each row of the map sees.
         columns_w2: the same for columns.
         image: height and width of the image, px.
+        gated: whether gates of squeeze-and-excitation, which see the whole image, were left out.
     """
 
     rows_h2: Ints
     columns_w2: Ints
     image: tuple[int, int]
+    gated: bool = False
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -71,6 +77,9 @@ def fields(net: Net, layers: Sequence[Layer], size: tuple[int, int]) -> dict[str
         size: height and width of the images, px; beyond `LINES` ends are rounded outwards by a few px.
     """
     backbone = deepcopy(net.backbone).to("cpu")
+    gates = [part for part in backbone.modules() if GATE.search(type(part).__name__)]
+    for gate in gates:
+        gate.register_forward_hook(lambda part, given, output: given[0])
     inner = {layer.name: layer.name.removeprefix("backbone.") for layer in layers}
     step = math.ceil(max(size) / LINES)
     count = [math.ceil(side / step) for side in size]
@@ -89,6 +98,7 @@ def fields(net: Net, layers: Sequence[Layer], size: tuple[int, int]) -> dict[str
             _ends(np.concatenate(rows[name])[: count[0]], step, size[0]),
             _ends(np.concatenate(columns[name])[: count[1]], step, size[1]),
             size,
+            bool(gates),
         )
         for name in rows
     }

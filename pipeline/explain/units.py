@@ -25,6 +25,11 @@ WHAT = (
     "A channel is named here by what excites it, which is a description and no proof: it may answer to "
     "something that these images merely have in common."
 )
+GATES = (
+    " This network has squeeze-and-excitation: besides its field, a unit gets one number a channel from "
+    "the whole "
+    "image, which is left out here."
+)
 FRAME = np.array([217, 47, 47], np.uint8)
 # Filters narrower than this are too small to look like anything.
 READABLE = 5
@@ -231,10 +236,9 @@ def _not_cropped(net: Net, whole: list[str]) -> str:
             "lets each of them see the whole image. The frame marks the token's own place."
         )
     return (
-        f"{names}: not cropped, as their units see the whole image (a deep layer, or one that mixes all "
-        f"places: "
-        "squeeze-and-excitation, attention, normalisation over the map). The frame marks the unit's own "
-        "place."
+        f"{names}: not cropped, as some of their units see the whole image (a deep layer, or one that "
+        f"mixes all "
+        "places, as attention does). The frame marks the unit's own place."
     )
 
 
@@ -307,7 +311,8 @@ def _field_table(seen: Seen, field: dict[str, Field]) -> Table:
         f"What a unit of each layer sees (fold {seen.net.fold})",
         ("layer", "channels", "silent", "map", "receptive field"),
         tuple(rows),
-        "Silent channels answer every image alike. A unit at the border sees less.",
+        "Silent channels answer every image alike. A unit at the border sees less."
+        + (GATES if any(one.gated for one in field.values()) else ""),
     )
 
 
