@@ -41,9 +41,12 @@ def part(scene: Scene) -> Part:
     net, settings = scene.lead, scene.config.explain.embedding
     title = "Map of the features"
     lead = (
-        "Each point is an image, placed by t-SNE so that images with like features stand close. First, how "
-        "many "
-        "directions these features really have: features that repeat each other would count several times."
+        "Each point is an image, placed by t-SNE so that images with like features stand close; hover over "
+        "it or "
+        "reach it by Tab to see it. Distances between clusters, their sizes and the space between them mean "
+        "nothing. First, how many directions the features really have: those that repeat each other would "
+        "count "
+        "several times."
     )
     ids, which = units.fair_ids(scene, net)
     if len(ids) < LEAST:
@@ -154,7 +157,7 @@ def _same_class(scene: Scene, ids: Strings, x_ND: Floats) -> tuple[float, float]
 
 
 def _caption(number: int, made: Map) -> str:
-    return f"Map {number + 1}, seed {made.seed}: trustworthiness {made.trust:.3f}"
+    return f"Map {number + 1}, from a random start of its own: trustworthiness {made.trust:.3f}"
 
 
 def _table(
@@ -165,14 +168,14 @@ def _table(
         "Before the map",
         ("figure", "value", "what it says"),
         (
-            ("features that vary", found.n_features, f"of {found.n_features + found.n_constant}"),
+            ("features that vary", f"{found.n_features:,}", f"of {found.n_features + found.n_constant}"),
             (
                 "effective rank",
                 round(found.effective_rank, 1),
                 "independent directions that carry the variance",
             ),
             ("pairs beyond ±0.9", percent(found.similar), "features that repeat each other"),
-            ("whitened directions", white_NK.shape[1], "principal components that the map is drawn on"),
+            ("whitened directions", str(white_NK.shape[1]), "principal components that the map is drawn on"),
             ("trustworthiness", trust, "1: no stranger among a point's neighbours on the map; .5: chance"),
             (
                 "agreement of the maps",

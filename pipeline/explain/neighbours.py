@@ -195,8 +195,8 @@ def _table(lines: list[tuple[Any, ...]], k: int) -> Table:
         f"What the {k} nearest say",
         (
             "image", "label", "predicted",
-            "features: as labelled", "as predicted", "own group or copies",
-            "pixels: as labelled", "as predicted", "own group or copies",
+            "by features: as labelled", "by features: as predicted", "by features: own group or copy",
+            "by pixels: as labelled", "by pixels: as predicted", "by pixels: own group or copy",
         ),
         tuple(lines),
         "Own group and copies are counted apart: they share the label by nature.",

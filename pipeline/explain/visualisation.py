@@ -21,7 +21,8 @@ LEAD = (
     "An image made by gradient ascent, I* = argmax f(I) − λ‖I‖²: step by step every pixel moves to where the "
     "score f of a class (its logit), or of a channel (its mean), rises."
 )
-CURVES = 6
+# As many as the page has colours, and points that stay apart.
+CURVES, POINTS = 3, 40
 
 
 def part(scene: Scene) -> Part:
@@ -128,9 +129,10 @@ def _sure(net: Net, made: Made, at: int, classes: list[int]) -> str:
 
 
 def _curves(names: list[str], made: Made, start: str) -> Drawing:
-    steps = list(range(len(made.score_SB)))
+    last = len(made.score_SB) - 1
+    steps = sorted({round(at * last / POINTS) for at in range(POINTS + 1)})
     lines = [
-        plots.Curve(name, steps, made.score_SB[:, at].astype(float).tolist())
+        plots.Curve(name, steps, made.score_SB[steps, at].astype(float).tolist())
         for at, name in enumerate(names[:CURVES])
     ]
     return Drawing(
