@@ -176,6 +176,8 @@ def _pictures(scene: Scene, case: Case, found: dict[str, Floats]) -> list[Pictur
     pictures = []
     for name, caption in _CAPTIONS.items():
         if name in found:
+            coarse = name.startswith("cam-")
+            caption = f"{caption}, {' × '.join(map(str, found[name].shape))} cells" if coarse else caption
             group = f"for {own}" if name.endswith("predicted") else f"for {rival}"
             pictures.append(told.heat(case, found[name], name, caption, group))
     guided = guided_grad_cam(scene.net(case), case.x_CHW[None], [case.predicted])

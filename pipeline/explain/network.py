@@ -14,6 +14,7 @@ from typing import cast
 import torch
 from torch import nn
 
+from pipeline.analyze.report import percent
 from pipeline.core.types import LabelSpace
 from pipeline.explain import layers
 from pipeline.explain.parts import Layer, Net
@@ -79,7 +80,7 @@ def of_fold(config: Config, space: LabelSpace, committee: Committee, fold: int, 
     if len(committee.states) > 1:
         share = committee.shares[at]
         notes.append(
-            f"{len(committee.states)} models vote in fold {fold}; one of them is shown ({share:.0%})."
+            f"{len(committee.states)} models vote in fold {fold}; one of them is shown ({percent(share)})."
         )
     if config.train.strategy == "linear_probe":
         head = restore_head(state, AttributeHeads.of(config.model, space))

@@ -19,6 +19,7 @@ import torch
 from captum.attr import Occlusion
 from torchvision.transforms.functional import gaussian_blur
 
+from pipeline.analyze.report import percent
 from pipeline.core.types import Floats
 from pipeline.explain import maps, sanity, scores, told
 from pipeline.explain.parts import Case, Net, Part, Row, Scene
@@ -122,8 +123,8 @@ def part(scene: Scene) -> Part:
         rows=tuple(rows),
         tables=sanity.tables(checks),
         notes=(
-            f"A square of {settings.window:.0%} of the shorter side slides in steps of "
-            f"{settings.stride:.0%} of itself and shows {shown} instead (explain.occlusion).",
+            f"A square of {percent(settings.window)} of the shorter side slides in steps of "
+            f"{percent(settings.stride)} of itself and shows {shown} instead (explain.occlusion).",
         ),
         figures=sanity.figures(checks),
         facts=facts,
@@ -133,7 +134,7 @@ def part(scene: Scene) -> Part:
 def _note(name: str, own: Hidden) -> str:
     if maps.flatness(own.map_HW, _LEAST):
         return f"No single square matters for {name}: hiding any of them changes nothing to speak of."
-    return f"Hiding the strongest square takes {name} from {own.before:.0%} to {own.after:.0%}."
+    return f"Hiding the strongest square takes {name} from {percent(own.before)} to {percent(own.after)}."
 
 
 def _facts(case: Case, own: Hidden, rival: Hidden) -> dict[str, Any]:

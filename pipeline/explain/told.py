@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.analyze.gallery import Pixels
+from pipeline.analyze.report import percent
 from pipeline.core.types import Floats
 from pipeline.explain import maps
 from pipeline.explain.parts import Case, Layer, Picture, Scene
@@ -16,12 +17,12 @@ from pipeline.explain.parts import Case, Layer, Picture, Scene
 def title(scene: Scene, case: Case) -> str:
     """`train/17: true cat, predicted dog (91 %)`."""
     classes = scene.space.classes
-    said = f"predicted {classes[case.predicted]} ({case.p_C[case.predicted]:.0%})"
+    said = f"predicted {classes[case.predicted]} ({percent(float(case.p_C[case.predicted]))})"
     if case.true is None:
-        return f"{case.key}: {said}, next {classes[case.rival]} ({case.p_C[case.rival]:.0%})"
+        return f"{case.key}: {said}, next {classes[case.rival]} ({percent(float(case.p_C[case.rival]))})"
     if case.is_error:
-        return f"{case.key}: true {classes[case.true]} ({case.p_C[case.true]:.0%}), {said}"
-    return f"{case.key}: rightly {said}, next {classes[case.rival]} ({case.p_C[case.rival]:.0%})"
+        return f"{case.key}: true {classes[case.true]} ({percent(float(case.p_C[case.true]))}), {said}"
+    return f"{case.key}: rightly {said}, next {classes[case.rival]} ({percent(float(case.p_C[case.rival]))})"
 
 
 def rival(scene: Scene, case: Case) -> str:
@@ -42,7 +43,9 @@ def blank(scene: Scene) -> Pixels:
 
 def image(case: Case) -> Picture:
     """The image as the network sees it."""
-    return Picture("image", "as the network sees it", maps.shown(case.pixels_HWC), case.key)
+    height, width = case.pixels_HWC.shape[:2]
+    seen = maps.shown(case.pixels_HWC)
+    return Picture("image", f"{width} × {height} px", seen, f"{case.key}, as the network sees it")
 
 
 def heat(case: Case, map_HW: Floats, name: str, caption: str, group: str, least: float = 0) -> Picture:
