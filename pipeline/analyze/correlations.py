@@ -33,7 +33,8 @@ def drawing(correlation_KK: npt.NDArray[np.float64], title: str) -> Markup:
             if abs(value) >= 0.02:
                 body.append(
                     f'<rect x="{k * cell:.1f}" y="{20 + i * cell:.1f}" width="{cell:.1f}" height="{cell:.1f}"'
-                    f' class="s{int(value < 0)}" shape-rendering="crispEdges" style="fill-opacity:{abs(value):.2f}"/>'
+                    f' class="s{int(value < 0)}" shape-rendering="crispEdges"'
+                    f' style="fill-opacity:{abs(value):.2f}"/>'
                 )
     left = SIDE + 16
     for row, (words, kind, opacity) in enumerate(
