@@ -19,12 +19,11 @@ import numpy as np
 import torch
 
 from pipeline.analyze import nearest, twins
-from pipeline.analyze.gallery import Pixels
 from pipeline.analyze.glance import THUMB_SIDE
 from pipeline.analyze.nearest import Known, Neighbour, Reading
 from pipeline.core.types import Floats, Ints, Strings, strings
 from pipeline.data.decode import phash
-from pipeline.explain import maps, told
+from pipeline.explain import maps, told, units
 from pipeline.explain.parts import Case, Net, Part, Picture, Row, Scene, Table
 
 # A test image may bear a training image's id.
@@ -32,16 +31,16 @@ ASKED = "\x00asked:"
 
 
 @dataclass(frozen=True)
-class Space:
-    """All training images in one fold's network.
+class Look:
+    """All training images, made small enough to keep.
 
     Args:
-        features_ND: pooled.
-        pixels_NHWC: as the network sees them.
+        pixels_ND: for distances by pixels.
+        twins: sets of ids that are near-duplicates.
     """
 
-    features_ND: Floats
-    pixels_NHWC: Pixels
+    pixels_ND: Floats
+    twins: list[list[str]]
 
 
 def part(scene: Scene) -> Part:
@@ -49,16 +48,16 @@ def part(scene: Scene) -> Part:
     rows: list[Row] = []
     lines: list[tuple[Any, ...]] = []
     facts: dict[str, dict[str, Any]] = {}
-    sets: list[list[str]] | None = None
-    spaces: dict[int, Space] = {}
+    spaces: dict[int, Floats] = {}
+    seen = look(scene) if scene.cases else None
     for case in scene.cases:
-        if case.fold not in spaces:
-            spaces = {case.fold: space(scene, scene.net(case))}
-        here = spaces[case.fold]
-        if sets is None:
-            sets = near_duplicates(scene, here.pixels_NHWC)
-        by_features, by_pixels = _readings(scene, case, here, sets)
-        rows.append(_row(scene, case, here, by_features, by_pixels))
+        assert seen is not None
+        # A frozen backbone is the same in every fold.
+        fold = next(iter(spaces), case.fold) if units.is_frozen(scene) else case.fold
+        if fold not in spaces:
+            spaces[fold] = features(scene, scene.nets[fold])
+        by_features, by_pixels = _readings(scene, case, spaces[fold], seen)
+        rows.append(_row(scene, case, by_features, by_pixels))
         lines.append(_line(scene, case, by_features, by_pixels))
         facts[case.key] = {"features": _plain(by_features), "pixels": _plain(by_pixels)}
     return Part(
@@ -85,23 +84,28 @@ def part(scene: Scene) -> Part:
     )
 
 
-def space(scene: Scene, net: Net) -> Space:
-    """Features and pixels of all training images, in the order of the samples."""
-    features, pixels = [], []
+def features(scene: Scene, net: Net) -> Floats:
+    """(N, D) features of all training images, in the order of the samples."""
+    found = []
     for batch in scene.batches("train", scene.samples.ids_N, net.fold):
         with torch.no_grad():
-            features.append(net.features(batch.x_BCHW).float().cpu().numpy())
-        pixels.append(batch.pixels_BHWC)
-    return Space(np.concatenate(features), np.concatenate(pixels))
+            found.append(net.features(batch.x_BCHW).float().cpu().numpy())
+    return np.concatenate(found)
 
 
-def near_duplicates(scene: Scene, pixels_NHWC: Pixels) -> list[list[str]]:
-    """Sets of training ids whose images are copies of each other, as the network sees them."""
-    hashes = [int(phash(cv2.cvtColor(np.ascontiguousarray(x), cv2.COLOR_RGB2GRAY)), 16) for x in pixels_NHWC]
+def look(scene: Scene) -> Look:
+    """One look at all training images, as the networks see them."""
+    small, hashes, thumbs = [], [], []
     side = (THUMB_SIDE, THUMB_SIDE)
-    thumbs = [cv2.resize(np.ascontiguousarray(x), side, interpolation=cv2.INTER_AREA) for x in pixels_NHWC]
-    found = twins.copies(np.array(hashes, np.uint64), np.stack(thumbs), scene.config.eda)
-    return [[str(scene.samples.ids_N[at]) for at in members] for members in found]
+    for batch in scene.batches("train", scene.samples.ids_N, scene.lead.fold):
+        small.append(nearest.as_pixels(batch.pixels_BHWC, scene.config.explain.neighbours.pixels_px))
+        for picture in batch.pixels_BHWC:
+            x_HWC = np.ascontiguousarray(picture)
+            hashes.append(int(phash(cv2.cvtColor(x_HWC, cv2.COLOR_RGB2GRAY)), 16))
+            thumbs.append(cv2.resize(x_HWC, side, interpolation=cv2.INTER_AREA))
+    sets = twins.copies(np.array(hashes, np.uint64), np.stack(thumbs), scene.config.eda)
+    names = [[str(scene.samples.ids_N[at]) for at in members] for members in sets]
+    return Look(np.concatenate(small), names)
 
 
 def known(scene: Scene, x_ND: Floats, sets: list[list[str]]) -> Known:
@@ -111,10 +115,9 @@ def known(scene: Scene, x_ND: Floats, sets: list[list[str]]) -> Known:
     return Known(scene.samples.ids_N, x_ND, scene.samples.groups_N, scene.samples.labels, folds, sets)
 
 
-def _readings(scene: Scene, case: Case, here: Space, sets: list[list[str]]) -> tuple[Reading, Reading]:
+def _readings(scene: Scene, case: Case, features_ND: Floats, seen: Look) -> tuple[Reading, Reading]:
     settings = scene.config.explain.neighbours
-    pixels_ND = nearest.as_pixels(here.pixels_NHWC, settings.pixels_px)
-    spaces = [known(scene, x_ND, sets) for x_ND in (here.features_ND, pixels_ND)]
+    spaces = [known(scene, x_ND, seen.twins) for x_ND in (features_ND, seen.pixels_ND)]
     name = case.id
     if case.split != "train":
         with torch.no_grad():
@@ -146,15 +149,17 @@ def _with(points: Known, case: Case, x_1D: Floats) -> Known:
     )
 
 
-def _row(scene: Scene, case: Case, here: Space, by_features: Reading, by_pixels: Reading) -> Row:
-    at = {str(name): n for n, name in enumerate(scene.samples.ids_N.tolist())}
+def _row(scene: Scene, case: Case, by_features: Reading, by_pixels: Reading) -> Row:
+    ids = sorted({near.id for reading in (by_features, by_pixels) for near in reading.neighbours})
+    batches = scene.batches("train", ids, case.fold)
+    image = {str(name): x for b in batches for name, x in zip(b.ids_B, b.pixels_BHWC, strict=True)}
     pictures = [told.image(case)]
     for word, reading in (("features", by_features), ("pixels", by_pixels)):
         for rank, near in enumerate(reading.neighbours, 1):
             marks = ", ".join(near.marks)
             caption = scene.space.classes[near.label] + (f" ({marks})" if marks else "")
             title = f"{rank}. by {word}: train/{near.id}, {caption}, distance {near.distance:.3g}"
-            pixels = maps.shown(here.pixels_NHWC[at[near.id]])
+            pixels = maps.shown(image[near.id])
             pictures.append(Picture(f"{word}-{rank}", caption, pixels, title, f"by {word}, nearest first"))
     return Row(case.key, told.title(scene, case), tuple(pictures), _said(scene, case, by_features), case.key)
 

@@ -97,7 +97,11 @@ def activations(scene: Scene) -> Part:
     """
     settings = scene.config.explain.units
     cases = scene.cases[: settings.images]
-    seen = {fold: look(scene, scene.nets[fold]) for fold in sorted({case.fold for case in cases})}
+    seen: dict[int, Seen] = {}
+    for case in cases:
+        # A frozen backbone is the same in every fold.
+        same = next(iter(seen.values()), None) if is_frozen(scene) else seen.get(case.fold)
+        seen[case.fold] = same or look(scene, scene.net(case))
     rows = tuple(_activation_row(scene, case, seen[case.fold]) for case in cases)
     tables = tuple(_layer_table(found) for found in list(seen.values())[:1])
     return Part(
