@@ -43,7 +43,8 @@ def part(scene: Scene) -> Part:
     lead = (
         "Each point is an image, placed by t-SNE so that images with like features stand close; hover over "
         "it or "
-        "reach it by Tab to see it. Distances between clusters, their sizes and the space between them mean "
+        "reach it by Tab and the arrow keys to see it. Distances between clusters, their sizes and the "
+        "space between them mean "
         "nothing. First, how many directions the features really have: those that repeat each other would "
         "count "
         "several times."

@@ -6,11 +6,19 @@ images and which experiment are explained.
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from pipeline.settings.fields import Section, fact
 
 Channel = Annotated[int, Field(ge=0)]
+
+
+def _as_text(value: object) -> object:
+    """Classes may be called 3: a number that is meant as a name."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+ClassName = Annotated[str, BeforeValidator(_as_text)]
 
 
 class UnitSettings(Section):
@@ -27,7 +35,7 @@ class UnitSettings(Section):
 class SynthesisSettings(Section):
     """Gradient ascent on pixels, I* = argmax f(I) − λ‖I‖²."""
 
-    classes: list[str] = fact([], "classes by name; empty: those that the images' errors are about")
+    classes: list[ClassName] = fact([], "classes by name; empty: those that the images' errors are about")
     layer: str | None = fact(None, "instead of classes, channels of this part of the network, e.g. layer2")
     channels: list[Channel] = fact([], "channels of that layer; empty: those that stand out most")
     shown: int = fact(6, "images that are made, where neither classes nor channels are named", ge=1, le=64)
