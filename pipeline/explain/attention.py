@@ -19,6 +19,7 @@ from pipeline.core.types import Floats, Ints, Strings, positions
 from pipeline.explain import cam, maps
 from pipeline.explain.parts import Batch, Part, Scene, Table
 
+TITLE = "Object or background?"
 LEAD = (
     "Share of Grad-CAM's attention on the background, on images that the network never saw. A map that is "
     "the same everywhere would put there just the background's area; more than that hints at a shortcut."
@@ -27,12 +28,14 @@ LEAD = (
 
 def part(scene: Scene) -> Part:
     """The table of attention by class, and its warning."""
+    if not scene.config.explain.attention_images:
+        return Part("attention", TITLE, LEAD, notes=("Not measured: explain.attention_images=0.",))
     measured = list(_measured(scene))
     tried = sum(n for _, n, _ in measured)
     rows = [row for found, _, _ in measured for row in found]
     from_what = sorted({word for _, _, words in measured for word in words})
     if not rows:
-        return Part("attention", "Object or background?", LEAD, warnings=(_none(tried),))
+        return Part("attention", TITLE, LEAD, warnings=(_none(tried),))
     ids = [row[0] for row in rows]
     at = positions(np.array(ids), scene.samples.ids_N, "training samples")
     found = attention.by_class(
@@ -47,7 +50,7 @@ def part(scene: Scene) -> Part:
     told = attention.warning(found)
     return Part(
         name="attention",
-        title="Object or background?",
+        title=TITLE,
         lead=LEAD,
         tables=(_table(found),),
         notes=_notes(scene, len(rows), tried, from_what),

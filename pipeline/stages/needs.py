@@ -246,13 +246,6 @@ def _teachers(graph: Graph, settings: Settings, params: Params) -> Inputs:
     return found
 
 
-def explain_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
-    """Inputs of `explain`: trained folds, the images as they saw them, and boxes if any are known."""
-    looked_at = {name: Need(name, settings) for name in ("images", "prepared", "train")}
-    known = {"boxes": Need("boxes", settings)} if settings.config.crop.boxes else {}
-    return train_inputs(graph, settings, params) | looked_at | known
-
-
 def teach_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
     """Inputs of `teach`."""
     which = {name: value for name, value in params.items() if name == "fold"}

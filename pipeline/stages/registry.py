@@ -29,7 +29,6 @@ from pipeline.stages.needs import (
     eda_inputs,
     ensemble_inputs,
     ensemble_sections,
-    explain_inputs,
     fold_inputs,
     fold_sections,
     heads_inputs,
@@ -62,6 +61,7 @@ from pipeline.stages.needs import is_batched as is_batched
 from pipeline.stages.needs import is_probe as is_probe
 from pipeline.stages.needs import neighbour_views as neighbour_views
 from pipeline.stages.needs import probe_views as probe_views
+from pipeline.stages.report_needs import explain_inputs
 
 if TYPE_CHECKING:
     from pipeline.stages.graph import Graph

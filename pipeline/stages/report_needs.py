@@ -1,0 +1,21 @@
+"""What the reports on finished networks need: their inputs, as `stages/needs.py` names those of other stages.
+
+Owns these functions only; imports neither torch nor stages.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.settings.load import Settings
+from pipeline.stages.needs import Inputs, Need, Params, train_inputs
+
+if TYPE_CHECKING:
+    from pipeline.stages.graph import Graph
+
+
+def explain_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `explain`: trained folds, the images as they saw them, and boxes if any are known."""
+    looked_at = {name: Need(name, settings) for name in ("images", "prepared", "train")}
+    known = {"boxes": Need("boxes", settings)} if settings.config.crop.boxes else {}
+    return train_inputs(graph, settings, params) | looked_at | known

@@ -1,0 +1,90 @@
+"""The gallery as a page: hostile texts stay texts; pictures, tables, clouds; and in Chromium."""
+
+import shutil
+
+import numpy as np
+import pytest
+from markupsafe import Markup
+
+from pipeline.analyze import gallery
+from pipeline.analyze.gallery import Cloud, Drawing, Gallery, Part, Picture, Row, Table
+
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+RNG = np.random.default_rng(0)
+
+
+def pixels(side=40):
+    return RNG.integers(0, 255, (side, side, 3)).astype(np.uint8)
+
+
+def page():
+    rows = tuple(
+        Row(f"train/{n}", f"train/{n} {HOSTILE}", tuple(Picture(f"p{i}", f"caption {i} {HOSTILE}", pixels(),
+            group="" if i == 0 else f"group {i % 2}") for i in range(5)), HOSTILE, f"train/{n}")
+        for n in range(3)
+    )  # fmt: skip
+    cloud = Cloud(
+        f"axes mean nothing {HOSTILE}",
+        tuple(f"train/{n}" for n in range(60)),
+        RNG.normal(size=(60, 2)).astype(np.float32),
+        {"class": tuple(f"c{n % 12} {HOSTILE}" for n in range(60)), "error": ("right", "wrong") * 30},
+        tuple(pixels(24) for _ in range(60)),
+    )
+    table = Table("Figures", ("name", "value"), ((HOSTILE, 0.123), ("none", None)), "how to `read` it")
+    drawing = Drawing(HOSTILE, Markup('<svg viewBox="0 0 4 4"><title>four</title></svg>'))
+    first = Part("cam", "Maps", "Lead.", rows, (table,), warnings=(HOSTILE,), notes=(HOSTILE,))
+    second = Part("map", "Map", "Lead.", drawings=(drawing,), clouds=(cloud,))
+    cases = tuple((row.case, row.title) for row in rows)
+    return gallery.render_html(Gallery("Title", "Lead", (("one", "make explain"),), (first, second), cases))
+
+
+def test_hostile_texts_stay_texts_and_nothing_is_loaded():
+    text = page()
+    assert "<img src=x" not in text and "&lt;img src=x" in text
+    assert (
+        text.count('src="data:image/webp') == 15
+        and "https:" not in text
+        and "http:" not in text.replace("http://www.w3.org/2000/svg", "")
+    )
+    # Pictures of one group stand together, in the order of the page.
+    assert text.index("group 1") < text.index("group 0") and text.count("<h4>group 1</h4>") == 3
+    assert "0.123" in text and "Careful:" in text and "<code>read</code>" in text
+
+
+@pytest.mark.browser
+def test_filter_cloud_and_phone(tmp_path):
+    api = pytest.importorskip("playwright.sync_api", reason="BROWSER TESTS NOT RUN: pip install playwright")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("BROWSER TESTS NOT RUN: no chromium on the PATH")
+    path = tmp_path / "explain.html"
+    path.write_text(page(), encoding="utf-8")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        opened = browser.new_page(viewport={"width": 1100, "height": 900})
+        faults = []
+        opened.on("console", lambda message: faults.append(message.text))
+        opened.on("pageerror", lambda error: faults.append(str(error)))
+        opened.goto(path.as_uri())
+        opened.select_option("#case", "1")
+        assert opened.locator(".shots:visible").count() == 1
+        assert "train/1" in opened.locator(".shots:visible h3").inner_text()
+        opened.select_option("#case", "")
+        assert opened.locator(".shots:visible").count() == 3
+        dots = opened.locator(".cloud circle")
+        assert dots.count() == 60 and "2 others" not in opened.locator(".legend").inner_text()
+        assert "3 others" in opened.locator(".legend").inner_text()  # twelve classes, ten colours
+        dots.nth(7).hover(force=True)
+        assert (
+            "train/7" in opened.locator(".tip").inner_text()
+            and HOSTILE in opened.locator(".tip").inner_text()
+        )
+        opened.locator(".cloud svg").focus()
+        opened.keyboard.press("ArrowRight")
+        assert "train/8" in opened.locator(".tip").inner_text()
+        opened.select_option(".cloud select", label="error")
+        assert "wrong" in opened.locator(".legend").inner_text()
+        opened.set_viewport_size({"width": 420, "height": 800})
+        assert opened.evaluate("document.documentElement.scrollWidth") <= 420
+        browser.close()
+    assert not faults, faults
