@@ -76,3 +76,25 @@ def page(browser) -> Iterator[object]:
     opened = browser.new_page(viewport={"width": 1440, "height": 900})
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """(home, stdout, stderr) of `make all` on small digits."""
+    from demo_run import make
+
+    home = tmp_path_factory.mktemp("made")
+    code, out, err, _ = make("all", home)
+    assert code == 0, out + err
+    return home, out, err
+
+
+@pytest.fixture(scope="session")
+def explained(made: tuple[Path, str, str]) -> Path:
+    """That home with a gallery; for files that run after test_end_to_end.py, which counts its results."""
+    from demo_run import SMALL, make
+
+    short = "explain.images=2 explain.synthesis.steps=20 explain.synthesis.shown=2 explain.units.shown=2"
+    code, out, err, _ = make("explain", made[0], f"{SMALL} {short}")
+    assert code == 0, out + err
+    return made[0]

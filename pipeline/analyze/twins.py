@@ -57,9 +57,20 @@ def near_duplicates(images: pd.DataFrame, seen: Glance, settings: EdaSettings) -
     first = np.flatnonzero(~images["sha256"].duplicated().to_numpy())
     hashes = np.array([int(text, 16) for text in images["phash"].iloc[first]], np.uint64)
     thumbs = seen.thumbs_NTT3[first]
-    pairs = [pair for block in _pairs(hashes, thumbs, settings) for pair in block]
-    sets = _join(pairs, len(first))
+    sets = copies(hashes, thumbs, settings)
     return tuple(duplicates_of(images.iloc[first[members]], exact=False) for members in sets)
+
+
+def copies(hashes_N: npt.NDArray[np.uint64], thumbs_NTT3: Pixels, settings: EdaSettings) -> list[list[int]]:
+    """Positions of pictures that are copies of each other, equal ones too, a list a set.
+
+    Args:
+        hashes_N: perceptual hashes, 64 bits.
+        thumbs_NTT3: 8 × 8 thumbnails in the same order.
+        settings: `near_bits` and `near_ratio`.
+    """
+    pairs = [pair for block in _pairs(hashes_N, thumbs_NTT3, settings) for pair in block]
+    return _join(pairs, len(hashes_N))
 
 
 def _pairs(

@@ -136,7 +136,7 @@ def facts_of(name: str, raw: bytes, size: tuple[int, int], pixels: Pixels) -> Im
         width=size[0],
         height=size[1],
         sha256=hashlib.sha256(raw).hexdigest(),
-        phash=_phash(grey),
+        phash=phash(grey),
         brightness=round(float(grey.mean()), 3),
         contrast=round(float(grey.std()), 3),
         blur=round(float(cv2.Laplacian(grey, cv2.CV_64F).var()), 3),
@@ -234,7 +234,7 @@ def _shrink(image: Pixels, longest_px: int) -> Pixels:
     return scaled(image, max(round(height * scale), 1), max(round(width * scale), 1))
 
 
-def _phash(grey: Pixels) -> str:
+def phash(grey: Pixels) -> str:
     """pHash: signs of the low DCT frequencies against their median, https://www.phash.org."""
     small = cv2.resize(grey, (HASH_SIDE, HASH_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
     low = cv2.dct(small)[:HASH_LOW, :HASH_LOW].ravel()

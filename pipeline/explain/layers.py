@@ -13,14 +13,14 @@ Legend: B images, C channels, H height, W width, h and w of a map, T tokens, K c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
 import torch
 from torch import nn
 
-from pipeline.core.errors import ModelError
+from pipeline.core.errors import ConfigError, ModelError, nearest
 from pipeline.explain.parts import Layer
 
 # Class token, distillation token, and up to four registers beside a class token.
@@ -169,3 +169,46 @@ def _spread(places: list[Layer]) -> list[Layer]:
     if len(places) <= _MOST:
         return places
     return [places[round(at * (len(places) - 1) / (_MOST - 1))] for at in range(_MOST)]
+
+
+def named(module: nn.Module, x_1CHW: torch.Tensor, names: Sequence[str]) -> tuple[Layer, ...]:
+    """The places of these names, in their order; `backbone.` before a name may be left out.
+
+    Args:
+        module: as for `find`.
+        x_1CHW: any image, normalised.
+        names: of any depth.
+
+    Raises:
+        ConfigError: a name is no part of the network, or what it gives does not lie over the image; all
+            such names are told.
+    """
+    known = {name.removeprefix("backbone."): part for name, part in module.named_modules() if "." in name}
+    short = [name.removeprefix("backbone.") for name in names]
+    full = {name: f"backbone.{name}" for name in short if name in known}
+    with torch.no_grad(), outputs(module, list(full.values())) as seen:
+        module(x_1CHW)
+    found: dict[str, Layer] = {}
+    told = []
+    for name in short:
+        if name not in known:
+            told.append(f"`{name}`: {nearest(name, known) or 'no such part'}")
+            continue
+        given = seen.get(full[name])
+        # Inside an attention stand heads, which have the shape of maps and are none.
+        inside = name.rpartition(".")[0]
+        mixes = "attention" in type(known.get(inside)).__name__.lower()
+        place = (
+            None if given is None or mixes else _layer((full[name], known[name], given.shape), module, x_1CHW)
+        )
+        if place is None:
+            told.append(f"`{name}`: what it gives does not lie over the image")
+        else:
+            found[name] = place
+    if told:
+        raise ConfigError(
+            f"explain: {len(told)} of the layers asked for cannot be shown",
+            told,
+            f"name parts of the network, e.g. {', '.join(list(known)[:3])}",
+        )
+    return tuple(found[name] for name in short)

@@ -222,6 +222,12 @@ PARTS: dict[str, str] = {
     "gradients": "attribution:part",
     "occlusion": "occlusion:part",
     "attention": "attention:part",
+    "activations": "units:activations",
+    "patches": "units:patches",
+    "filters": "units:filters",
+    "synthesis": "visualisation:part",
+    "neighbours": "neighbours:part",
+    "embedding": "embedding:part",
 }
 
 

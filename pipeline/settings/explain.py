@@ -7,6 +7,7 @@ command (ID, RUN), nor the parts themselves (`pipeline/explain/`).
 from typing import Literal
 
 from pipeline.settings.fields import Section, fact
+from pipeline.settings.seeing import EmbeddingSettings, NeighbourSettings, SynthesisSettings, UnitSettings
 
 
 class OcclusionSettings(Section):
@@ -33,3 +34,7 @@ class ExplainSettings(Section):
         300, "unseen images on which attention on object and background is measured", ge=0, le=100_000
     )
     seed: int = fact(0, "of random weights and of every other draw", ge=0)
+    units: UnitSettings = fact(UnitSettings(), "of activations, patches and filters")
+    synthesis: SynthesisSettings = fact(SynthesisSettings(), "of gradient ascent")
+    neighbours: NeighbourSettings = fact(NeighbourSettings(), "of the nearest training images")
+    embedding: EmbeddingSettings = fact(EmbeddingSettings(), "of the map of features")

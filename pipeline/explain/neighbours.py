@@ -1,0 +1,216 @@
+"""The part `neighbours`: the training images nearest to each explained one, by features and by pixels.
+
+Owns making both spaces and telling what neighbours say. Does not own the search (`analyze/nearest.py`) or
+what a near-duplicate is (`analyze/twins.py`).
+
+Features are those of the network that explains the image: each fold's network has a space of its own, so
+the images of all folds pass through it, and those that it was trained on are told apart.
+
+Legend: N training images, Q explained ones, D features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from pipeline.analyze import nearest, twins
+from pipeline.analyze.glance import THUMB_SIDE
+from pipeline.analyze.nearest import Known, Neighbour, Reading
+from pipeline.core.types import Floats, Ints, Strings, strings
+from pipeline.data.decode import phash
+from pipeline.explain import maps, told, units
+from pipeline.explain.parts import Case, Net, Part, Picture, Row, Scene, Table
+
+# A test image may bear a training image's id.
+ASKED = "\x00asked:"
+
+
+@dataclass(frozen=True)
+class Look:
+    """All training images, made small enough to keep.
+
+    Args:
+        pixels_ND: for distances by pixels.
+        twins: sets of ids that are near-duplicates.
+    """
+
+    pixels_ND: Floats
+    twins: list[list[str]]
+
+
+def part(scene: Scene) -> Part:
+    """Neighbours of every explained image."""
+    rows: list[Row] = []
+    lines: list[tuple[Any, ...]] = []
+    facts: dict[str, dict[str, Any]] = {}
+    spaces: dict[int, Floats] = {}
+    seen = look(scene) if scene.cases else None
+    for case in scene.cases:
+        assert seen is not None
+        # A frozen backbone is the same in every fold.
+        fold = next(iter(spaces), case.fold) if units.is_frozen(scene) else case.fold
+        if fold not in spaces:
+            spaces[fold] = features(scene, scene.nets[fold])
+        by_features, by_pixels = _readings(scene, case, spaces[fold], seen)
+        rows.append(_row(scene, case, by_features, by_pixels))
+        lines.append(_line(scene, case, by_features, by_pixels))
+        facts[case.key] = {"features": _plain(by_features), "pixels": _plain(by_pixels)}
+    return Part(
+        name="neighbours",
+        title="Nearest training images",
+        lead="The training images that the network sees as most alike to each image (cosine of its "
+        "features), and "
+        "those that are alike pixel by pixel. Where the two differ, the network looks past the pixels.",
+        rows=tuple(rows),
+        tables=(_table(lines, scene.config.explain.neighbours.k),) if lines else (),
+        notes=(
+            "Marks: `same group`, one person or object; `near-duplicate`, the same picture saved, scaled "
+            "or cropped "
+            "anew; `other label`, another class than this image's; `held out too`, of this fold, so this "
+            "network "
+            "was not trained on it. Neighbours without the last mark it was trained on.",
+            "Neighbours of other groups that bear the predicted class and not the label hint at a wrong "
+            "label, or "
+            "at classes that these features cannot tell apart; look before you change a label.",
+            f"Pixels are compared at {scene.config.explain.neighbours.pixels_px} px by Euclidean distance.",
+        ),
+        warnings=() if scene.cases else ("No image was asked for: name some with ID.",),
+        facts=facts,
+    )
+
+
+def features(scene: Scene, net: Net) -> Floats:
+    """(N, D) features of all training images, in the order of the samples."""
+    found = []
+    for batch in scene.batches("train", scene.samples.ids_N, net.fold):
+        with torch.no_grad():
+            found.append(net.features(batch.x_BCHW).float().cpu().numpy())
+    return np.concatenate(found)
+
+
+def look(scene: Scene) -> Look:
+    """One look at all training images, as the networks see them."""
+    small, hashes, thumbs = [], [], []
+    side = (THUMB_SIDE, THUMB_SIDE)
+    for batch in scene.batches("train", scene.samples.ids_N, scene.lead.fold):
+        small.append(nearest.as_pixels(batch.pixels_BHWC, scene.config.explain.neighbours.pixels_px))
+        for picture in batch.pixels_BHWC:
+            x_HWC = np.ascontiguousarray(picture)
+            hashes.append(int(phash(cv2.cvtColor(x_HWC, cv2.COLOR_RGB2GRAY)), 16))
+            thumbs.append(cv2.resize(x_HWC, side, interpolation=cv2.INTER_AREA))
+    sets = twins.copies(np.array(hashes, np.uint64), np.stack(thumbs), scene.config.eda)
+    names = [[str(scene.samples.ids_N[at]) for at in members] for members in sets]
+    return Look(np.concatenate(small), names)
+
+
+def known(scene: Scene, x_ND: Floats, sets: list[list[str]]) -> Known:
+    """The training images as the search wants them."""
+    valid = [split.valid_ids for split in scene.plan.splits]
+    folds: Ints = nearest.folds_of(scene.samples.ids_N, valid)
+    return Known(scene.samples.ids_N, x_ND, scene.samples.groups_N, scene.samples.labels, folds, sets)
+
+
+def _readings(scene: Scene, case: Case, features_ND: Floats, seen: Look) -> tuple[Reading, Reading]:
+    settings = scene.config.explain.neighbours
+    spaces = [known(scene, x_ND, seen.twins) for x_ND in (features_ND, seen.pixels_ND)]
+    name = case.id
+    if case.split != "train":
+        with torch.no_grad():
+            own_D = scene.net(case).features(case.x_CHW[None]).float().cpu().numpy()
+        own = (own_D, nearest.as_pixels(case.pixels_HWC[None], settings.pixels_px))
+        spaces = [_with(space, case, x_1D) for space, x_1D in zip(spaces, own, strict=True)]
+        name = ASKED + case.id
+    metrics = ("cosine", "euclidean")
+    found = [
+        nearest.nearest(points, [name], settings.k, metric)[0]
+        for points, metric in zip(spaces, metrics, strict=True)
+    ]
+    return found[0], found[1]
+
+
+def _with(points: Known, case: Case, x_1D: Floats) -> Known:
+    """The same and a test image, which bears the class that was predicted and the fold of its network."""
+
+    def more(values: Strings, value: str) -> Strings:
+        return strings([*values.tolist(), value])
+
+    return Known(
+        more(points.ids_N, ASKED + case.id),
+        np.concatenate([points.x_ND, x_1D]),
+        more(points.groups_N, case.group),
+        np.append(points.labels_N, case.predicted),
+        np.append(points.fold_N, case.fold),
+        points.twins,
+    )
+
+
+def _row(scene: Scene, case: Case, by_features: Reading, by_pixels: Reading) -> Row:
+    ids = sorted({near.id for reading in (by_features, by_pixels) for near in reading.neighbours})
+    batches = scene.batches("train", ids, case.fold)
+    image = {str(name): x for b in batches for name, x in zip(b.ids_B, b.pixels_BHWC, strict=True)}
+    pictures = [told.image(case)]
+    for word, reading in (("features", by_features), ("pixels", by_pixels)):
+        for rank, near in enumerate(reading.neighbours, 1):
+            marks = ", ".join(near.marks)
+            caption = scene.space.classes[near.label] + (f" ({marks})" if marks else "")
+            title = f"{rank}. by {word}: train/{near.id}, {caption}, distance {near.distance:.3g}"
+            pixels = maps.shown(image[near.id])
+            pictures.append(Picture(f"{word}-{rank}", caption, pixels, title, f"by {word}, nearest first"))
+    return Row(case.key, told.title(scene, case), tuple(pictures), _said(scene, case, by_features), case.key)
+
+
+def _fair(reading: Reading) -> list[Neighbour]:
+    return [n for n in reading.neighbours if not (n.same_group or n.near_duplicate)]
+
+
+def _said(scene: Scene, case: Case, reading: Reading) -> str:
+    """What neighbours by features say, own group and copies left out."""
+    fair = _fair(reading)
+    if not fair:
+        return "All neighbours are of its own group or copies of it: they say nothing of the class."
+    classes = scene.space.classes
+    predicted = sum(n.label == case.predicted for n in fair)
+    text = (
+        f"Of {len(fair)} neighbours by features from other groups {predicted} are {classes[case.predicted]}"
+    )
+    if case.is_error and case.true is not None:
+        labelled = sum(n.label == case.true for n in fair)
+        text += f", as predicted, and {labelled} are {classes[case.true]}, as labelled"
+    return f"{text}."
+
+
+def _line(scene: Scene, case: Case, by_features: Reading, by_pixels: Reading) -> tuple[Any, ...]:
+    classes = scene.space.classes
+    cells: list[Any] = [case.key, "–" if case.true is None else classes[case.true], classes[case.predicted]]
+    for reading in (by_features, by_pixels):
+        fair = _fair(reading)
+        cells.append(None if case.true is None else sum(n.label == case.true for n in fair))
+        cells.append(sum(n.label == case.predicted for n in fair))
+        cells.append(len(reading.neighbours) - len(fair))
+    return tuple(cells)
+
+
+def _table(lines: list[tuple[Any, ...]], k: int) -> Table:
+    return Table(
+        f"What the {k} nearest say",
+        (
+            "image", "label", "predicted",
+            "by features: as labelled", "by features: as predicted", "by features: own group or copy",
+            "by pixels: as labelled", "by pixels: as predicted", "by pixels: own group or copy",
+        ),
+        tuple(lines),
+        "Own group and copies are counted apart: they share the label by nature.",
+    )  # fmt: skip
+
+
+def _plain(reading: Reading) -> list[dict[str, Any]]:
+    """For explain.json."""
+    return [
+        {"id": n.id, "distance": round(n.distance, 5), "label": n.label, "marks": list(n.marks)}
+        for n in reading.neighbours
+    ]

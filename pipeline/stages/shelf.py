@@ -1,0 +1,121 @@
+"""Finished results for a notebook: found by stage, opened with what they were made of.
+
+Owns finding the newest results of one competition in a home folder, their inputs, and the word of
+which command makes what is missing. Builds nothing. Does not own reading files (`load.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.core.errors import DataError
+from pipeline.record.digests import FileIndex
+from pipeline.record.store import Artifact, Store
+
+HOME, COMPETITION = "PODIUM_HOME", "PODIUM_COMPETITION"
+# Where a notebook stands: in notebooks/, or where `make` is called.
+HERE = (Path(), Path(".."))
+# Results that another command makes on its way.
+MADE_BY = {"data": "train", "images": "eda", "folds": "train", "fold": "train", "views": "infer"}
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Finished results of one competition.
+
+    Args:
+        home: folder that holds `artifacts/`.
+        competition: its name.
+        store: of that folder.
+    """
+
+    home: Path
+    competition: str
+    store: Store
+
+    @staticmethod
+    def open(home: str = "", competition: str = "") -> Shelf:
+        """The results in a folder.
+
+        Args:
+            home: the folder; empty: the environment variable PODIUM_HOME, else this checkout.
+            competition: its name; empty: PODIUM_COMPETITION, else that with the newest result.
+
+        Raises:
+            DataError: there is no finished result; names the command that makes one.
+        """
+        named = home or os.environ.get(HOME, "")
+        places = [Path(named)] if named else list(HERE)
+        found = next((place for place in places if (place / "artifacts").is_dir()), None)
+        if found is None:
+            looked = ", ".join(str(place.resolve()) for place in places)
+            raise DataError(
+                f"no results yet (looked for artifacts/ in {looked})",
+                remedy=f"run `make all` first, or set {HOME} to the folder that holds them",
+            )
+        store = Store(found, FileIndex(found / "artifacts" / ".index.json"))
+        competition = competition or os.environ.get(COMPETITION, "")
+        if not competition:
+            newest = max(store.all(), key=_made, default=None)
+            if newest is None:
+                raise DataError(f"{found / 'artifacts'}: empty", remedy="run `make all` first")
+            competition = str(newest.manifest.get("competition"))
+        return Shelf(found, competition, store)
+
+    def every(self, stage: str) -> list[Artifact]:
+        """All finished results of a stage, newest first."""
+        mine = [
+            listed
+            for listed in self.store.all()
+            if listed.stage == stage and listed.manifest.get("competition") == self.competition
+        ]
+        return sorted(mine, key=_made, reverse=True)
+
+    def newest(self, stage: str, experiment: str = "") -> Artifact:
+        """The newest finished result of a stage, its files whole.
+
+        Args:
+            stage: as in `artifacts/`.
+            experiment: whose; empty: anyone's.
+
+        Raises:
+            DataError: there is none; names the command that makes it.
+        """
+        for listed in self.every(stage):
+            if experiment in ("", listed.manifest["experiment"]):
+                found = self.store.find(stage, listed.key)
+                if found is not None:
+                    return found
+        words = f"competition={self.competition}" + (f" experiment={experiment}" if experiment else "")
+        target = MADE_BY.get(stage, stage).replace("_", "-")
+        raise DataError(
+            f"no finished {stage} of {self.competition}" + (f" ({experiment})" if experiment else ""),
+            remedy=f'run `make {target} ARGS="{words}"` first',
+        )
+
+    def inputs(self, artifact: Artifact) -> Mapping[str, Artifact]:
+        """What a result was made of, by name.
+
+        Raises:
+            DataError: some of it is gone.
+        """
+        found, gone = {}, []
+        for name, place in artifact.inputs.items():
+            stage, _, key = place.partition("/")
+            opened = self.store.find(stage, key)
+            if opened is None:
+                gone.append(f"{name}: {place}")
+            else:
+                found[name] = opened
+        if gone:
+            target = MADE_BY.get(artifact.stage, artifact.stage).replace("_", "-")
+            what = f"{artifact.stage}/{artifact.key}: {len(gone)} of its inputs are gone"
+            raise DataError(what, gone, f"run `make {target}` again")
+        return found
+
+
+def _made(artifact: Artifact) -> str:
+    return str(artifact.manifest.get("created", ""))
