@@ -97,7 +97,7 @@ def test_it_runs_on_a_demo_in_under_three_minutes(path, explained):
     assert time.monotonic() - started < LONGEST_SECONDS
     shown = [cell for cell in ran.cells if cell.cell_type == "code" and cell.outputs]
     assert len(shown) >= 5, "it shows what it read"
-    assert "not in this gallery" not in json.dumps(ran.cells)
+    assert "not in this gallery" not in json.dumps([cell.outputs for cell in shown])
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ KEPT = 0.95
 MOST = 50
 TRUSTED = 10
 # Share of the features' number below which the effective rank is a warning.
-FEW = 0.25
+FEW = 0.1
 
 
 @dataclass(frozen=True)

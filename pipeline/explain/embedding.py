@@ -80,7 +80,7 @@ def part(scene: Scene) -> Part:
         tables=(_table(found, white_NK, maps, shared, near, chance),),
         drawings=(
             Drawing(
-                "Correlations of the features that vary most: dark blocks are features that say the same",
+                "Correlations of the features that vary most: strong blocks are features that say the same",
                 correlations.drawing(found.correlation_KK, "correlations of features"),
             ),
         ),

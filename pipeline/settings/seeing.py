@@ -40,7 +40,7 @@ class SynthesisSettings(Section):
     channels: list[Channel] = fact([], "channels of that layer; empty: those that stand out most")
     shown: int = fact(6, "images that are made, where neither classes nor channels are named", ge=1, le=64)
     start: Literal["blank", "noise", "both"] = fact("both", "the image that is started from")
-    steps: int = fact(160, "steps of Adam", ge=1, le=5000)
+    steps: int = fact(120, "steps of Adam", ge=1, le=5000)
     rate: float = fact(0.02, "size of a step, in brightness from 0 to 1", gt=0, le=1)
     penalty: float = fact(3.0, "λ, on the mean square of a pixel's distance from the mean colour", ge=0)
     jitter_px: int = fact(4, "the image is shifted by up to so many pixels before each step", ge=0, le=64)
