@@ -84,7 +84,7 @@ def keep(home: Path, report: Artifact) -> None:
     told = report.json(REPORTED)
     path = ledger_of(home)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    with FileLock(path.with_name(f".{path.name}.lock")):
         known = {(given.about, given.settings) for given in read(home)}
         before = path.read_text(encoding="utf-8") if path.is_file() else ""
         added = [
