@@ -205,10 +205,7 @@ def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[
     """
     settings = inputs.config.report
     cards = _cards(analysis.flips, inputs.space, settings.max_flips)
-    mistakes = analysis.mistakes
     wanted = [card.key for card in cards]
-    if mistakes is not None:
-        wanted += list(mistakes.answers)
     wanted += [key for section in sections for key in section.wanted]
     return render(
         "compare.html",
@@ -217,18 +214,14 @@ def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[
         title=f"{inputs.title}: {inputs.new.name}" + (f" against {inputs.old.name}" if inputs.old else ""),
         inputs=inputs,
         analysis=analysis,
-        classes=inputs.space.classes,
         flips=analysis.flips,
-        mistakes=mistakes,
+        mistakes=analysis.mistakes,
         cards=cards,
         attributes=[a.name for a in inputs.space.attributes],
         score_table=_score_table(inputs),
         score_plots=_score_plots(inputs),
         agreement=_agreement_plots(analysis.flips, inputs),
-        confusions=_confusion_plots(mistakes, inputs.space),
-        reliability=_reliability_plot(mistakes),
         filters=_filters(analysis.flips),
-        captions=_captions(mistakes, inputs.space),
         thumbs=thumbnails(wanted, inputs.image, settings.thumbnail_px),
         thumbnail_px=settings.thumbnail_px,
     )
@@ -265,16 +258,6 @@ def _side(space: LabelSpace, label: int, changed: set[str], p: float) -> _Side:
     codes = space.codes_CA[label]
     values = tuple((a.values[c], a.name in changed) for a, c in zip(space.attributes, codes, strict=True))
     return _Side(values, None if pd.isna(p) else float(p))
-
-
-def _captions(mistakes: Mistakes | None, space: LabelSpace) -> dict[Key, str]:
-    """What is wrong in each error that is shown, and how sure the model was of it."""
-    answers = {} if mistakes is None else mistakes.answers
-    return {
-        key: "; ".join(f"{was} → {now}" for _, was, now in changes(space, true, predicted))
-        + f", {percent(sure)}"
-        for key, (true, predicted, sure) in answers.items()
-    }
 
 
 def _filters(flips: Flips | None) -> Markup:
@@ -320,23 +303,3 @@ def _agreement_plots(flips: Flips | None, inputs: CompareInputs) -> list[tuple[s
         (name, plots.heatmap(counts, views[name][0], f"Agreement by {name}", "best", "new"))
         for name, counts in flips.agreement.items()
     ]
-
-
-def _confusion_plots(mistakes: Mistakes | None, space: LabelSpace) -> list[tuple[str, Markup]]:
-    if mistakes is None:
-        return []
-    views = parts(space)
-    return [
-        (name, plots.heatmap(counts, views[name][0], f"Confusion by {name}", "true", "predicted"))
-        for name, counts in mistakes.confusion.items()
-    ]
-
-
-def _reliability_plot(mistakes: Mistakes | None) -> Markup:
-    if mistakes is None:
-        return Markup("")
-    r = mistakes.reliability
-    curve = plots.Curve("out of fold", r.confidence_B.tolist(), r.right_B.tolist())
-    return plots.curves(
-        [curve], "How often it is right, by how sure it is", "confidence", "right", identity=True
-    )

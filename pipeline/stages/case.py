@@ -19,7 +19,7 @@ from pipeline.core import metrics
 from pipeline.core.predictions import Comparison, Interval, Probabilities
 from pipeline.core.types import LabelSpace, Samples
 from pipeline.record.store import Artifact
-from pipeline.stages import host, load
+from pipeline.stages import host, load, oof_sections
 from pipeline.stages.context import Job
 from pipeline.stages.submission import is_untouched
 
@@ -64,7 +64,7 @@ class Case:
 Maker = Callable[[Case], Section]
 
 # In the order of the page.
-MAKERS: tuple[Maker, ...] = ()
+MAKERS: tuple[Maker, ...] = (oof_sections.on_truth,)
 
 
 def sections(case: Case) -> tuple[Section, ...]:
