@@ -18,7 +18,7 @@ from pipeline.analyze import plots
 from pipeline.analyze.flips import changes, parts
 from pipeline.analyze.grouptests import Bools, Reals, numbered, sign_flips, sums_by_group
 from pipeline.analyze.mistakes import Mistakes
-from pipeline.analyze.report import Key, json_data
+from pipeline.analyze.report import Key, json_data, points
 from pipeline.analyze.section import Section
 from pipeline.core.predictions import Probabilities
 from pipeline.core.types import Ints, LabelSpace, Samples, Strings
@@ -99,7 +99,8 @@ def difference(
 
     Args:
         train: the labelled samples.
-        new, old: out-of-fold probabilities; ids of one alone are left out.
+        new: its out-of-fold probabilities; ids of one side alone are left out.
+        old: the best one's.
         seed: of the tests.
 
     Returns:
@@ -133,7 +134,7 @@ def difference(
 def _rows(
     space: LabelSpace, y_N: Ints, new_N: Ints, old_N: Ints
 ) -> tuple[list[dict[str, Any]], list[Bools], list[Reals]]:
-    """The table's counts, which images each row is about, and each image's gain; the first gain is overall."""
+    """The table's counts, which images each row is about, and each image's gain, overall first."""
     rows: list[dict[str, Any]] = []
     masks: list[Bools] = []
     gains: list[Reals] = [(new_N == y_N).astype(float) - (old_N == y_N)]
@@ -195,11 +196,7 @@ def section(inputs: TruthInputs) -> Section:
     wanted = [card.key for card in cards] + list(mistakes.answers)
     views = parts(space)
     confusions = [
-        (
-            name,
-            views[name][0],
-            plots.heatmap(counts, views[name][0], f"Confusion by {name}", "true", "predicted"),
-        )
+        (name, plots.heatmap(counts, views[name][0], f"Confusion by {name}", "true", "predicted"))
         for name, counts in mistakes.confusion.items()
     ]
     codes = {name: code.tolist() for name, (_, code) in views.items()}
@@ -228,18 +225,14 @@ def section(inputs: TruthInputs) -> Section:
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
     """The table as people read it; rows on which nothing differs say nothing."""
     rows = table[(table["fixed"] + table["broken"]) > 0]
-    interval = [
-        f"{100 * lo:+.1f} to {100 * hi:+.1f}" for lo, hi in zip(rows["low"], rows["high"], strict=True)
+    shown = rows[["part", "value", "images", "groups", "fixed", "broken", "both wrong"]].copy()
+    shown["change, points"] = [points(change) for change in rows["change"]]
+    shown["interval"] = [
+        f"{points(a)} to {points(b)}" for a, b in zip(rows["low"], rows["high"], strict=True)
     ]
-    shown = rows[["part", "value", "images", "groups", "fixed", "broken", "both wrong"]]
-    return shown.assign(
-        **{
-            "change": [f"{100 * change:+.1f} %".replace("-", "−") for change in rows["change"]],
-            "interval": [text.replace("-", "−") for text in interval],
-            "p, corrected": rows["p"],
-            "verdict": rows["verdict"],
-        }
-    )
+    shown["p, corrected"] = rows["p"]
+    shown["verdict"] = rows["verdict"]
+    return shown
 
 
 def _cards(inputs: TruthInputs, ids: Strings, new_N: Ints, old_N: Ints | None) -> list[Card]:
@@ -286,10 +279,7 @@ def sentence(found: Difference) -> str:
     """The planned test of all images in words."""
     row = found.overall
     what = f"{found.counts['fixed']} images fixed, {found.counts['broken']} broken"
-    change = f"{100 * row['change']:+.1f}".replace("-", "−")
-    low, high = (f"{100 * row[end]:+.1f}".replace("-", "−") for end in ("low", "high"))
     told = {"better": "more images are right than before", "worse": "fewer images are right than before"}
     verdict = told.get(str(row["verdict"]), "can't tell whether more images are right")
-    return (
-        f"{what}: {verdict} (accuracy {change} points, 95 % interval {low} to {high}; whole groups flipped)."
-    )
+    interval = f"95 % interval {points(row['low'])} to {points(row['high'])}"
+    return f"{what}: {verdict} (accuracy {points(row['change'])} points, {interval}; whole groups flipped)."
