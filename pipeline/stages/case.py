@@ -64,7 +64,7 @@ class Case:
 Maker = Callable[[Case], Section]
 
 # In the order of the page.
-MAKERS: tuple[Maker, ...] = (oof_sections.on_truth,)
+MAKERS: tuple[Maker, ...] = (oof_sections.on_truth, oof_sections.on_suspects)
 
 
 def sections(case: Case) -> tuple[Section, ...]:

@@ -21,6 +21,7 @@ from pipeline.settings import ablate
 from pipeline.settings.load import Settings
 from pipeline.stages import (
     arms,
+    beside,
     blending,
     finals,
     host,
@@ -149,6 +150,7 @@ def _compare(ctx: Context, new: Path, old: Path | None) -> Artifact:
         "b": os.path.relpath(old, ctx.home),
         "a_public": scores.get(new.resolve(), ""),
         "b_public": scores.get(old.resolve(), ""),
+        **beside.found(ctx.store, ctx.need("data")),
     }
     artifact = ctx.get(Need("error_analysis", ctx.settings, params))
     _report(ctx, artifact)

@@ -5,10 +5,18 @@ Owns reading what each section needs. Does not own what a section says or shows 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from pipeline.analyze import truth
+from pipeline.analyze import suspects, suspects_page, truth, twins
+from pipeline.analyze.glance import glance
 from pipeline.analyze.section import Section, without
+from pipeline.analyze.survey import Duplicates, survey
+from pipeline.core.predictions import Features
+from pipeline.record import files
+from pipeline.settings.schema import AttributeSettings
+from pipeline.stages import load
+from pipeline.stages.graph import competition_root
 
 if TYPE_CHECKING:
     from pipeline.stages.case import Case
@@ -27,3 +35,47 @@ def on_truth(case: Case) -> Section:
         case.new.oof, case.old.oof, case.train, mistakes, config.statistics.seed, config.report.max_flips
     )
     return truth.section(inputs)
+
+
+def on_suspects(case: Case) -> Section:
+    """Labels that may be wrong."""
+    if case.new.oof is None:
+        return without(suspects_page.ANCHOR, suspects_page.SHORT, suspects_page.TITLE, WHY_NOT, MAKE)
+    features = _features(case)
+    found = suspects.find(case.new.oof, case.train, _copies(case), features)
+    attributes = case.job.settings.config.competition.attributes
+    inputs = suspects_page.SuspectInputs(
+        space=case.train.space,
+        found=found,
+        raw={a.name: _raw(a) for a in attributes},
+        judged=len(case.new.oof),
+        neighbours=features is not None,
+        folder=os.path.relpath(competition_root(case.job.settings), case.job.home),
+    )
+    return suspects_page.section(inputs)
+
+
+def _raw(attribute: AttributeSettings) -> list[str]:
+    """What the table writes for each value; a number of the bin for a numeric column."""
+    if attribute.bins is None:
+        return list(attribute.values)
+    codes = range(len(attribute.values))
+    return [f"{suspects.representative(attribute.bins, code):g}" for code in codes]
+
+
+def _copies(case: Case) -> tuple[Duplicates, ...]:
+    """Training pictures that are equal or nearly so."""
+    job = case.job
+    found = survey(case.train, None, load.facts(job.inputs["images"]))
+    seen = glance(found.images, case.train.space.n_classes, case.image)
+    return (*found.duplicates, *twins.near_duplicates(found.images, seen, job.settings.config.eda))
+
+
+def _features(case: Case) -> Features | None:
+    """Features of all training images, if the command found some."""
+    stage, _, key = str(case.job.params.get("features", "")).partition("/")
+    found = case.job.store.find(stage, key) if key else None
+    if found is None:
+        return None
+    features = files.read_features(found.folder / "features.npz")
+    return features if set(case.train.ids_N.tolist()) <= set(features.ids_N.tolist()) else None
