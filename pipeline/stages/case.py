@@ -64,7 +64,12 @@ class Case:
 Maker = Callable[[Case], Section]
 
 # In the order of the page.
-MAKERS: tuple[Maker, ...] = (oof_sections.on_truth, oof_sections.on_suspects)
+MAKERS: tuple[Maker, ...] = (
+    oof_sections.on_truth,
+    oof_sections.on_slices,
+    oof_sections.on_suspects,
+    oof_sections.on_calibration,
+)
 
 
 def sections(case: Case) -> tuple[Section, ...]:

@@ -8,14 +8,18 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pipeline.analyze import suspects, suspects_page, truth, twins
+import numpy as np
+
+from pipeline.analyze import calibration, slices, suspects, suspects_page, truth, twins
 from pipeline.analyze.glance import glance
 from pipeline.analyze.section import Section, without
 from pipeline.analyze.survey import Duplicates, survey
-from pipeline.core.predictions import Features
+from pipeline.combine import temperature
+from pipeline.core.predictions import Features, Probabilities
+from pipeline.core.types import Floats, positions
 from pipeline.record import files
 from pipeline.settings.schema import AttributeSettings
-from pipeline.stages import load
+from pipeline.stages import load, scoring
 from pipeline.stages.graph import competition_root
 
 if TYPE_CHECKING:
@@ -35,6 +39,17 @@ def on_truth(case: Case) -> Section:
         case.new.oof, case.old.oof, case.train, mistakes, config.statistics.seed, config.report.max_flips
     )
     return truth.section(inputs)
+
+
+def on_slices(case: Case) -> Section:
+    """Where it fails more than chance."""
+    if case.new.oof is None:
+        return without(slices.ANCHOR, slices.SHORT, slices.TITLE, WHY_NOT, MAKE)
+    oof = case.new.oof.with_classes(case.train.space.classes)
+    facts = load.facts(case.job.inputs["images"])
+    of_train = facts[facts["split"] == "train"]
+    seed = case.job.settings.config.statistics.seed
+    return slices.section(slices.SliceInputs(case.train, oof.ids_N, oof.labels(), of_train, seed))
 
 
 def on_suspects(case: Case) -> Section:
@@ -79,3 +94,38 @@ def _features(case: Case) -> Features | None:
         return None
     features = files.read_features(found.folder / "features.npz")
     return features if set(case.train.ids_N.tolist()) <= set(features.ids_N.tolist()) else None
+
+
+def on_calibration(case: Case) -> Section:
+    """Confidence against accuracy, before and after temperature."""
+    if case.new.oof is None:
+        return without(calibration.ANCHOR, calibration.SHORT, calibration.TITLE, WHY_NOT, MAKE)
+    statistics = case.job.settings.config.statistics
+    oof = case.new.oof.with_classes(case.train.space.classes)
+    samples = case.train.take(oof.ids_N)
+    inputs = calibration.CalibrationInputs(
+        y_N=samples.labels,
+        before_NC=oof.p_NC,
+        after_NC=_at_temperature(case, oof),
+        temperature=temperature.fit(oof.p_NC, samples.labels),
+        groups_N=samples.groups_N,
+        classes=case.train.space.classes,
+        draws=statistics.draws,
+        seed=statistics.seed,
+    )
+    return calibration.section(inputs)
+
+
+def _at_temperature(case: Case, oof: Probabilities) -> Floats | None:
+    """Each part of the groups at the temperature that was fitted on the others."""
+    plan, config = load.plan(case.job.inputs["folds"]), case.job.settings.config
+    parts = scoring.crossfit_parts(config, case.train, plan, oof.ids_N)
+    if len(parts) < 2:
+        return None
+    y_N = case.train.take(oof.ids_N).labels
+    scaled_NC = oof.p_NC.copy()
+    for part in parts:
+        at = positions(part, oof.ids_N, "out-of-fold predictions")
+        others = np.setdiff1d(np.arange(len(oof)), at)
+        scaled_NC[at] = temperature.apply(oof.p_NC[at], temperature.fit(oof.p_NC[others], y_N[others]))
+    return scaled_NC
