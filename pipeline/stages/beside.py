@@ -7,16 +7,44 @@ them (`oof_sections.py`).
 
 from __future__ import annotations
 
-from pipeline.record.store import Artifact, Store
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.record.store import Artifact
+from pipeline.stages import origin
+from pipeline.stages.registry import Need
+
+if TYPE_CHECKING:
+    from pipeline.stages.context import Context
 
 
-def found(store: Store, data: Artifact) -> dict[str, str]:
-    """Parameter -> `stage/key` of what there is on these data; nothing for what there isn't."""
+def found(ctx: Context, data: Artifact, new: Path) -> dict[str, str]:
+    """Parameter -> `stage/key` of what there is; nothing for what there isn't.
+
+    Args:
+        ctx: the command.
+        data: what the report is on.
+        new: the submission under study.
+    """
+    return {**_features(ctx, data), **_robustness(ctx, data, new)}
+
+
+def _robustness(ctx: Context, data: Artifact, new: Path) -> dict[str, str]:
+    """The curves of the submission's best member, at the strengths that the settings ask for."""
+    artifact = origin.made_of(ctx.store, data, new) if new.is_file() else None
+    if artifact is None:
+        return {}
+    key = ctx.graph.key(Need("robustness", origin.asked(ctx.settings, artifact)))
+    return {"robustness": f"robustness/{key}"} if ctx.store.find("robustness", key) else {}
+
+
+def _features(ctx: Context, data: Artifact) -> dict[str, str]:
+    """The newest features of the training images as they are."""
     return _first(
         "features",
         [
             artifact
-            for artifact in store.all()
+            for artifact in ctx.store.all()
             if artifact.stage == "features"
             and artifact.inputs.get("data") == f"{data.stage}/{data.key}"
             and _config(artifact, "split") == "train"

@@ -150,7 +150,7 @@ def _compare(ctx: Context, new: Path, old: Path | None) -> Artifact:
         "b": os.path.relpath(old, ctx.home),
         "a_public": scores.get(new.resolve(), ""),
         "b_public": scores.get(old.resolve(), ""),
-        **beside.found(ctx.store, ctx.need("data")),
+        **beside.found(ctx, ctx.need("data"), new),
     }
     artifact = ctx.get(Need("error_analysis", ctx.settings, params))
     _report(ctx, artifact)
@@ -328,6 +328,7 @@ COMMANDS: dict[str, Callable[[Context, Options], None]] = {
     "refit": blending.refit,
     "distill": blending.distill,
     "learning-curve": _stage("learning_curve"),
+    "robustness": _stage("robustness"),
     "ensemble": blending.ensemble,
     "error-analysis": _error_analysis,
     "score": _score,

@@ -11,12 +11,9 @@ from __future__ import annotations
 
 from pipeline.analyze import compare
 from pipeline.analyze.advice import STRONGER
-from pipeline.core.errors import ConfigError
 from pipeline.data import policies
 from pipeline.record.runinfo import note
-from pipeline.record.store import Artifact
-from pipeline.settings.load import Settings
-from pipeline.stages import case, load, scoring
+from pipeline.stages import case, load, origin, scoring
 from pipeline.stages.case import Case
 from pipeline.stages.context import Built, Job
 from pipeline.stages.graph import words
@@ -32,7 +29,7 @@ def build(job: Job) -> Built:
     config = job.settings.config
     train = load.samples(job.inputs["data"], "train", job.home)
     new, old = (case.side(job, which, train.space) for which in ("a", "b"))
-    asked = _asked(job.settings, new.artifact)
+    asked = origin.asked(job.settings, new.artifact)
     both = new.oof is not None and old.oof is not None
     inputs = compare.CompareInputs(
         title=config.competition.title or config.competition.name,
@@ -68,15 +65,3 @@ def build(job: Job) -> Built:
     description = note(what, why, nexts, "error-analysis.html", result)
     tags = {"verdict": found.verdict.tag, "compared_with": old.prediction.name}
     return Built(found.metrics, tuple(told), description, ("error-analysis.html",), tags)
-
-
-def _asked(settings: Settings, made_of: Artifact | None) -> Settings:
-    """The settings to advise on: those of the submission, or of a blend's best member."""
-    if made_of is None:
-        return settings
-    blend = (made_of.folder / "blend.json").is_file()
-    name = made_of.json("blend.json")["best_member"] if blend else made_of.manifest["experiment"]
-    try:
-        return settings.member(str(name))
-    except ConfigError:
-        return settings  # named by a key, or by a file that is gone

@@ -9,8 +9,9 @@ import os
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from pipeline.analyze import calibration, slices, suspects, suspects_page, truth, twins
+from pipeline.analyze import calibration, robustness, slices, suspects, suspects_page, truth, twins
 from pipeline.analyze.glance import glance
 from pipeline.analyze.section import Section, without
 from pipeline.analyze.survey import Duplicates, survey
@@ -19,8 +20,8 @@ from pipeline.core.predictions import Features, Probabilities
 from pipeline.core.types import Floats, positions
 from pipeline.record import files
 from pipeline.settings.schema import AttributeSettings
-from pipeline.stages import load, scoring
-from pipeline.stages.graph import competition_root
+from pipeline.stages import load, origin, scoring
+from pipeline.stages.graph import competition_root, words
 
 if TYPE_CHECKING:
     from pipeline.stages.case import Case
@@ -129,3 +130,24 @@ def _at_temperature(case: Case, oof: Probabilities) -> Floats | None:
         others = np.setdiff1d(np.arange(len(oof)), at)
         scaled_NC[at] = temperature.apply(oof.p_NC[at], temperature.fit(oof.p_NC[others], y_N[others]))
     return scaled_NC
+
+
+def on_robustness(case: Case) -> Section:
+    """Score under growing corruption, of the best member."""
+    stage, _, key = str(case.job.params.get("robustness", "")).partition("/")
+    found = case.job.store.find(stage, key) if key else None
+    if found is None:
+        why = "How the score falls under growing blur, noise, JPEG and brightness was not measured yet."
+        if case.new.artifact is None:
+            why += " An outside CSV brings no models to try."
+        command = f'make robustness ARGS="{" ".join(_member_words(case))}"'
+        return without(robustness.ANCHOR, robustness.SHORT, robustness.TITLE, why, command)
+    table = pd.read_csv(found.folder / "robustness.csv")
+    metric = case.job.settings.config.competition.metric.replace("_", " ").replace("f1", "F1")
+    experiment = str(found.manifest["experiment"])
+    return robustness.section(robustness.RobustnessInputs(table, experiment, metric))
+
+
+def _member_words(case: Case) -> tuple[str, ...]:
+    """The words that ask for the submission's best member."""
+    return words(origin.asked(case.job.settings, case.new.artifact), "train")
