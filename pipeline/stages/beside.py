@@ -26,7 +26,7 @@ def found(ctx: Context, data: Artifact, new: Path) -> dict[str, str]:
         data: what the report is on.
         new: the submission under study.
     """
-    return {**_features(ctx, data), **_robustness(ctx, data, new)}
+    return {**_features(ctx, data), **_robustness(ctx, data, new), **_explain(ctx, data)}
 
 
 def _robustness(ctx: Context, data: Artifact, new: Path) -> dict[str, str]:
@@ -38,6 +38,16 @@ def _robustness(ctx: Context, data: Artifact, new: Path) -> dict[str, str]:
     return {"robustness": f"robustness/{key}"} if ctx.store.find("robustness", key) else {}
 
 
+def _explain(ctx: Context, data: Artifact) -> dict[str, str]:
+    """The newest explanations of the worst errors; those of images that somebody named say less."""
+    made = [a for a in ctx.store.all() if a.stage == "explain" and _is_of(a, data)]
+    return _first("explain", [a for a in made if _config(a, "ids") in ("", "[]")] or made)
+
+
+def _is_of(artifact: Artifact, data: Artifact) -> bool:
+    return artifact.inputs.get("data") == f"{data.stage}/{data.key}"
+
+
 def _features(ctx: Context, data: Artifact) -> dict[str, str]:
     """The newest features of the training images as they are."""
     return _first(
@@ -46,7 +56,7 @@ def _features(ctx: Context, data: Artifact) -> dict[str, str]:
             artifact
             for artifact in ctx.store.all()
             if artifact.stage == "features"
-            and artifact.inputs.get("data") == f"{data.stage}/{data.key}"
+            and _is_of(artifact, data)
             and _config(artifact, "split") == "train"
             and _config(artifact, "view") == "identity"
         ],

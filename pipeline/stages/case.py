@@ -67,6 +67,7 @@ MAKERS: tuple[Maker, ...] = (
     oof_sections.on_suspects,
     oof_sections.on_calibration,
     oof_sections.on_robustness,
+    oof_sections.on_why,
 )
 
 

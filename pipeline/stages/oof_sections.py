@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
-from pipeline.analyze import calibration, robustness, slices, suspects, suspects_page, truth, twins
+from pipeline.analyze import calibration, robustness, slices, suspects, suspects_page, truth, twins, why
 from pipeline.analyze.glance import glance
+from pipeline.analyze.report import Pixels
 from pipeline.analyze.section import Section, without
 from pipeline.analyze.survey import Duplicates, survey
 from pipeline.combine import temperature
 from pipeline.core.predictions import Features, Probabilities
 from pipeline.core.types import Floats, positions
 from pipeline.record import files
+from pipeline.record.store import Artifact
 from pipeline.settings.schema import AttributeSettings
 from pipeline.stages import load, origin, scoring
 from pipeline.stages.graph import competition_root, words
@@ -89,8 +92,7 @@ def _copies(case: Case) -> tuple[Duplicates, ...]:
 
 def _features(case: Case) -> Features | None:
     """Features of all training images, if the command found some."""
-    stage, _, key = str(case.job.params.get("features", "")).partition("/")
-    found = case.job.store.find(stage, key) if key else None
+    found = _beside(case, "features")
     if found is None:
         return None
     features = files.read_features(found.folder / "features.npz")
@@ -134,8 +136,7 @@ def _at_temperature(case: Case, oof: Probabilities) -> Floats | None:
 
 def on_robustness(case: Case) -> Section:
     """Score under growing corruption, of the best member."""
-    stage, _, key = str(case.job.params.get("robustness", "")).partition("/")
-    found = case.job.store.find(stage, key) if key else None
+    found = _beside(case, "robustness")
     if found is None:
         why = "How the score falls under growing blur, noise, JPEG and brightness was not measured yet."
         if case.new.artifact is None:
@@ -146,6 +147,28 @@ def on_robustness(case: Case) -> Section:
     metric = case.job.settings.config.competition.metric.replace("_", " ").replace("f1", "F1")
     experiment = str(found.manifest["experiment"])
     return robustness.section(robustness.RobustnessInputs(table, experiment, metric))
+
+
+def on_why(case: Case) -> Section:
+    """What the network looked at, for the worst errors."""
+    found = _beside(case, "explain")
+    facts = {} if found is None else found.json("explain.json")
+    if found is None or facts.get("format") != why.FORMAT:
+        told = "What the network looked at in its worst errors was not drawn yet."
+        return without(why.ANCHOR, why.SHORT, why.TITLE, told, "make explain")
+    folder = found.folder
+
+    def picture(file: str) -> Pixels:
+        with Image.open(folder / file) as image:
+            return np.asarray(image.convert("RGB"))
+
+    return why.section(why.WhyInputs(facts, picture, case.train, _features(case)))
+
+
+def _beside(case: Case, name: str) -> Artifact | None:
+    """A result that the command found and named in the report's parameters."""
+    stage, _, key = str(case.job.params.get(name, "")).partition("/")
+    return case.job.store.find(stage, key) if key else None
 
 
 def _member_words(case: Case) -> tuple[str, ...]:
