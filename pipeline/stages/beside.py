@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from pipeline.record.store import Artifact
 from pipeline.stages import origin
-from pipeline.stages.registry import Need
 
 if TYPE_CHECKING:
     from pipeline.stages.context import Context
@@ -26,48 +25,45 @@ def found(ctx: Context, data: Artifact, new: Path) -> dict[str, str]:
         data: what the report is on.
         new: the submission under study.
     """
-    return {**_features(ctx, data), **_robustness(ctx, data, new), **_explain(ctx, data)}
-
-
-def _robustness(ctx: Context, data: Artifact, new: Path) -> dict[str, str]:
-    """The curves of the submission's best member, at the strengths that the settings ask for."""
+    made = list(ctx.store.all())
     artifact = origin.made_of(ctx.store, data, new) if new.is_file() else None
-    if artifact is None:
-        return {}
-    key = ctx.graph.key(Need("robustness", origin.asked(ctx.settings, artifact)))
-    return {"robustness": f"robustness/{key}"} if ctx.store.find("robustness", key) else {}
+    training = origin.training(ctx.store, artifact)
+    return {
+        **_newest(
+            "features", [a for a in made if a.stage == "features" and _is_of(a, data) and _is_plain(a)]
+        ),
+        **_newest("robustness", [a for a in made if _shows(a, "robustness", training)]),
+        **_newest(
+            "explain", _explained([a for a in made if a.stage == "explain" and _is_of(a, data)], training)
+        ),
+    }
 
 
-def _explain(ctx: Context, data: Artifact) -> dict[str, str]:
-    """The newest explanations of the worst errors; those of images that somebody named say less."""
-    made = [a for a in ctx.store.all() if a.stage == "explain" and _is_of(a, data)]
-    return _first("explain", [a for a in made if _config(a, "ids") in ("", "[]")] or made)
+def _shows(artifact: Artifact, stage: str, training: str) -> bool:
+    """Whether it is of the very models behind the submission, or behind its best member."""
+    return artifact.stage == stage and training != "" and artifact.inputs.get("train") == training
+
+
+def _explained(made: list[Artifact], training: str) -> list[Artifact]:
+    """Explanations of the worst errors before those of named images, of these models before others."""
+    worst = [a for a in made if _config(a, "ids") in ("", "[]")] or made
+    return [a for a in worst if training and training in a.inputs.values()] or worst
+
+
+def _is_plain(features: Artifact) -> bool:
+    """Features of the training images as they are."""
+    return _config(features, "split") == "train" and _config(features, "view") == "identity"
 
 
 def _is_of(artifact: Artifact, data: Artifact) -> bool:
     return artifact.inputs.get("data") == f"{data.stage}/{data.key}"
 
 
-def _features(ctx: Context, data: Artifact) -> dict[str, str]:
-    """The newest features of the training images as they are."""
-    return _first(
-        "features",
-        [
-            artifact
-            for artifact in ctx.store.all()
-            if artifact.stage == "features"
-            and _is_of(artifact, data)
-            and _config(artifact, "split") == "train"
-            and _config(artifact, "view") == "identity"
-        ],
-    )
-
-
 def _config(artifact: Artifact, name: str) -> str:
     return str(artifact.manifest.get("config", {}).get(name, ""))
 
 
-def _first(name: str, artifacts: list[Artifact]) -> dict[str, str]:
+def _newest(name: str, artifacts: list[Artifact]) -> dict[str, str]:
     """The newest of them as a parameter."""
     if not artifacts:
         return {}

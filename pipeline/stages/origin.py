@@ -37,3 +37,16 @@ def asked(settings: Settings, artifact: Artifact | None) -> Settings:
         return settings.member(str(name))
     except ConfigError:
         return settings  # named by a key, or by a file that is gone
+
+
+def training(store: Store, artifact: Artifact | None) -> str:
+    """`train/key` of what is behind a submission, or behind a blend's best member; empty where unknown."""
+    if artifact is None:
+        return ""
+    if "train" in artifact.inputs:
+        return artifact.inputs["train"]
+    below = artifact.inputs.get("of", "")
+    if (artifact.folder / "blend.json").is_file():
+        below = artifact.inputs.get(f"member:{artifact.json('blend.json')['best_member']}", below)
+    stage, _, key = below.partition("/")
+    return training(store, store.find(stage, key)) if key else ""
