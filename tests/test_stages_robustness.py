@@ -3,11 +3,13 @@
 import re
 
 import pandas as pd
+import pytest
 from main_world import MEMBERS, SMALL, artifacts, run
 
 FEW = ("robustness.blur=[1.0]", "robustness.noise=[0.3]", "robustness.jpeg=[]", "robustness.brightness=[0.2]")
 
 
+@pytest.mark.slow
 def test_curves_are_measured_memoised_and_shown(tmp_path):
     plain = run(tmp_path, "error-analysis", MEMBERS)
     assert plain.code == 0, plain.err

@@ -265,8 +265,9 @@ class Axes:
             text = f"{100 * tick:.4g} %" if percent else number(tick)
             body.append(_line(self.left, self.y(tick), WIDTH - 14, self.y(tick), "grid"))
             body.append(_text(self.left - 6, self.y(tick) + 4, text, "end tiny"))
-        named = list(enumerate(x_names)) or [(tick, number(tick)) for tick in ticks(*self.x_range, 6)]
-        body += [_text(self.x(at), floor + 14, name, "mid tiny") for at, name in named]
+        places = range(len(x_names)) if x_names else ticks(*self.x_range, 6)
+        for at, name in zip(places, x_names or map(number, places), strict=True):
+            body.append(_text(self.x(at), floor + 14, name, "mid tiny"))
         body.append(_line(self.left, floor, WIDTH - 14, floor, "axis"))
         body.append(_text((WIDTH + self.left) / 2, self.height - 6, x_label, "mid small"))
         body.append(_text(4, 11, y_label, "small"))

@@ -27,7 +27,8 @@ def blur(x_BCHW: torch.Tensor, sigma: float) -> torch.Tensor:
     # A kernel cannot reach beyond the mirror image of the border.
     widest = 2 * (min(x_BCHW.shape[-2:]) - 1) + 1
     side = min(2 * math.ceil(3 * sigma) + 1, widest)
-    return gaussian_blur(x_BCHW, [side, side], [sigma, sigma]).clamp(0, 1)
+    blurred: torch.Tensor = gaussian_blur(x_BCHW, [side, side], [sigma, sigma])
+    return blurred.clamp(0, 1)
 
 
 def noise(x_BCHW: torch.Tensor, sd: float) -> torch.Tensor:
@@ -58,6 +59,8 @@ def jpeg(x_BCHW: torch.Tensor, quality: int) -> torch.Tensor:
     for image_HWC in bytes_BHWC:
         done, coded = cv2.imencode(".jpg", image_HWC[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
         assert done, "OpenCV could not encode an image as JPEG"
-        read.append(cv2.imdecode(coded, cv2.IMREAD_COLOR)[:, :, ::-1])
+        decoded = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+        assert decoded is not None, "OpenCV could not read its own JPEG"
+        read.append(decoded[:, :, ::-1])
     x_BHWC = torch.from_numpy(np.ascontiguousarray(np.stack(read)))
     return x_BHWC.permute(0, 3, 1, 2).to(x_BCHW.device, x_BCHW.dtype) / 255
