@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
 .PHONY: help install env new all eda folds resample preview models train ablate infer refit distill learning-curve \
-	ensemble error-analysis explain score leaderboard pin-best final validate submit reproduce runs ui \
+	robustness ensemble error-analysis explain score leaderboard pin-best final validate submit reproduce runs ui \
 	config du gc pin \
 	check test test-slow test-browser test-gpu lock clean
 
@@ -67,6 +67,9 @@ distill: env  ## one student taught by the ensemble's members, beside the blend:
 
 learning-curve: env  ## score against the number of training groups: ARGS="experiment=probe"
 	@$(PIPELINE) learning-curve $(ARGS)
+
+robustness: env  ## score under growing blur, noise, JPEG, brightness: ARGS="experiment=lite0"
+	@$(PIPELINE) robustness $(ARGS)
 
 ensemble: env  ## soft-vote finished members, write their submission
 	@$(PIPELINE) ensemble $(ARGS)

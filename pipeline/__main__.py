@@ -27,6 +27,7 @@ COMMANDS = {
     "distill": "train one student on what the ensemble's members say, and compare it with the blend",
     "refit": "train an experiment on all data and predict the test set; its score is its folds'",
     "learning-curve": "score against the number of training groups: would more data help?",
+    "robustness": "out-of-fold score under growing blur, noise, JPEG and brightness",
     "ensemble": "soft-vote finished members; missing ones are trained",
     "error-analysis": "compare the newest submission with the best other one",
     "explain": "what a network looks at: maps, gradients, occlusion",

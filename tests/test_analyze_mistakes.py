@@ -29,7 +29,7 @@ def test_numbers_equal_scikit_learn_whatever_the_order():
     assert found.wrong_share("class") == pytest.approx((y != pred).mean())
 
 
-def test_pairs_and_suspects_show_real_errors_most_sure_first():
+def test_pairs_show_real_errors_most_sure_first():
     run = oof()
     found = find_mistakes(run, MADE.train)
     assert [p.images for p in found.pairs] == sorted((p.images for p in found.pairs), reverse=True)
@@ -38,7 +38,7 @@ def test_pairs_and_suspects_show_real_errors_most_sure_first():
     for key in pair.keys:
         true, predicted, _ = found.answers[key]
         assert (true, predicted) == (pair.true, pair.predicted)
-    sure = [found.answers[key][2] for key in found.suspects]
+    sure = [found.answers[key][2] for key in pair.keys]
     assert sure == sorted(sure, reverse=True) and all(t != p for t, p, _ in found.answers.values())
 
 
@@ -62,7 +62,7 @@ def test_a_perfect_run_has_no_mistakes():
     found = find_mistakes(
         Probabilities(MADE.train.ids_N, SPACE.classes, np.eye(4)[MADE.train.labels]), MADE.train
     )
-    assert found.n_wrong == 0 and found.pairs == () and found.suspects == ()
+    assert found.n_wrong == 0 and found.pairs == ()
 
 
 def test_unknown_ids_and_emptiness_are_refused():

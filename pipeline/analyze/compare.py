@@ -17,7 +17,6 @@ from pipeline.analyze.report import (
     ImageOf,
     Key,
     json_data,
-    percent,
     render,
     thumbnails,
 )
@@ -149,10 +148,7 @@ def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[
     """
     settings = inputs.config.report
     cards = _cards(analysis.flips, inputs.space, settings.max_flips)
-    mistakes = analysis.mistakes
     wanted = [card.key for card in cards]
-    if mistakes is not None:
-        wanted += list(mistakes.answers)
     wanted += [key for section in sections for key in section.wanted]
     return render(
         "compare.html",
@@ -161,16 +157,13 @@ def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[
         title=f"{inputs.title}: {inputs.new.name}" + (f" against {inputs.old.name}" if inputs.old else ""),
         inputs=inputs,
         analysis=analysis,
-        classes=inputs.space.classes,
         flips=analysis.flips,
-        mistakes=mistakes,
+        mistakes=analysis.mistakes,
         cards=cards,
         attributes=[a.name for a in inputs.space.attributes],
         score_table=_score_table(inputs),
         score_plots=_score_plots(inputs),
-        reliability=_reliability_plot(mistakes),
         filters=_filters(analysis.flips),
-        captions=_captions(mistakes, inputs.space),
         thumbs=thumbnails(wanted, inputs.image, settings.thumbnail_px),
         thumbnail_px=settings.thumbnail_px,
     )
@@ -209,16 +202,6 @@ def _side(space: LabelSpace, label: int, changed: set[str], p: float) -> _Side:
     return _Side(values, None if pd.isna(p) else float(p))
 
 
-def _captions(mistakes: Mistakes | None, space: LabelSpace) -> dict[Key, str]:
-    """What is wrong in each error that is shown, and how sure the model was of it."""
-    answers = {} if mistakes is None else mistakes.answers
-    return {
-        key: "; ".join(f"{was} → {now}" for _, was, now in changes(space, true, predicted))
-        + f", {percent(sure)}"
-        for key, (true, predicted, sure) in answers.items()
-    }
-
-
 def _filters(flips: Flips | None) -> Markup:
     rows = [] if flips is None else flips.directions.to_dict("records")
     listed = [
@@ -252,13 +235,3 @@ def _score_plots(inputs: CompareInputs) -> list[Markup]:
         row = plots.Whisker("new − best", c.delta, c.low, c.high)
         drawn.append(plots.whiskers([row], "Difference with its 95 % interval", zero=True))
     return drawn
-
-
-def _reliability_plot(mistakes: Mistakes | None) -> Markup:
-    if mistakes is None:
-        return Markup("")
-    r = mistakes.reliability
-    curve = plots.Curve("out of fold", r.confidence_B.tolist(), r.right_B.tolist())
-    return plots.curves(
-        [curve], "How often it is right, by how sure it is", "confidence", "right", identity=True
-    )

@@ -22,7 +22,6 @@ from pipeline.core.types import Ints, Samples
 
 PAIRS = 6
 PAIR_EXAMPLES = 8
-SUSPECTS = 24
 SURE = 0.9
 BINS = 10
 
@@ -74,7 +73,6 @@ class Mistakes:
         pairs: most frequent first.
         reliability: of the most probable class.
         sure_wrong: how many errors were made with a confidence of at least `SURE`.
-        suspects: the errors made with the highest confidence: hard images or wrong labels.
         answers: (true, predicted, confidence) of every example that is shown.
     """
 
@@ -85,7 +83,6 @@ class Mistakes:
     pairs: tuple[ConfusedPair, ...]
     reliability: Reliability
     sure_wrong: int
-    suspects: tuple[Key, ...]
     answers: dict[Key, tuple[int, int, float]]
 
     def wrong_share(self, part: str) -> float:
@@ -117,8 +114,7 @@ def find_mistakes(oof: Probabilities, train: Samples) -> Mistakes:
     groups = pd.Series(samples.groups_N.astype(str))
     tables = {n: _table(n, values, code[y_N], code[pred_N], groups) for n, (values, code) in views.items()}
     pairs = _pairs(confusions[CLASS], y_N[wrong], pred_N[wrong], oof.ids_N[wrong])
-    suspects = tuple(("train", str(i)) for i in oof.ids_N[wrong[:SUSPECTS]])
-    shown = {key for pair in pairs for key in pair.keys} | set(suspects)
+    shown = {key for pair in pairs for key in pair.keys}
     return Mistakes(
         n_images=len(oof),
         n_wrong=len(wrong),
@@ -127,7 +123,6 @@ def find_mistakes(oof: Probabilities, train: Samples) -> Mistakes:
         pairs=pairs,
         reliability=_reliability(sure_N, pred_N == y_N),
         sure_wrong=int((sure_N[wrong] >= SURE).sum()),
-        suspects=suspects,
         answers={
             ("train", str(oof.ids_N[k])): (int(y_N[k]), int(pred_N[k]), float(sure_N[k]))
             for k in wrong

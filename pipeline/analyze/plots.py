@@ -257,16 +257,17 @@ class Axes:
         low, high = self.y_range
         return self.top + (high - value) / ((high - low) or 1) * (self.height - self.top - self.bottom)
 
-    def frame(self, x_label: str, y_label: str, percent: bool) -> list[str]:
-        """Grid, tick labels and axis titles."""
+    def frame(self, x_label: str, y_label: str, percent: bool, x_names: Sequence[str] = ()) -> list[str]:
+        """Grid, tick labels and axis titles; `x_names` stand at 0, 1, … instead of numbers."""
         floor = self.height - self.bottom
         body = []
         for tick in ticks(*self.y_range, 4):
             text = f"{100 * tick:.4g} %" if percent else number(tick)
             body.append(_line(self.left, self.y(tick), WIDTH - 14, self.y(tick), "grid"))
             body.append(_text(self.left - 6, self.y(tick) + 4, text, "end tiny"))
-        for tick in ticks(*self.x_range, 6):
-            body.append(_text(self.x(tick), floor + 14, number(tick), "mid tiny"))
+        places = range(len(x_names)) if x_names else ticks(*self.x_range, 6)
+        for at, name in zip(places, x_names or map(number, places), strict=True):
+            body.append(_text(self.x(at), floor + 14, name, "mid tiny"))
         body.append(_line(self.left, floor, WIDTH - 14, floor, "axis"))
         body.append(_text((WIDTH + self.left) / 2, self.height - 6, x_label, "mid small"))
         body.append(_text(4, 11, y_label, "small"))

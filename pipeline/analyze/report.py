@@ -175,6 +175,11 @@ def minutes(value: float) -> str:
     return f"{value:.0f}\u00a0min" if value < 90 else f"{value / 60:.1f}\u00a0h"
 
 
+def points(difference: float) -> str:
+    """A difference of shares in percentage points, with a true minus sign: 0.012 as `+1.2`."""
+    return f"{100 * difference:+.1f}".replace("-", "−")
+
+
 def _prose(text: str) -> Markup:
     """Our own sentences: what stands in backticks is a command or a setting."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))

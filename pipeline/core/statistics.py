@@ -29,7 +29,7 @@ from pipeline.core.predictions import Comparison, Interval
 from pipeline.core.seeds import rng
 from pipeline.core.types import Floats, Ints, Strings
 
-# Measured coverage of these 95 % intervals of macro F1 (simulated competition of 18 classes, 7 photos a group),
+# Measured coverage of these 95 % intervals of macro F1 (simulated: 18 classes, 7 photos a group),
 # one score / a difference: 84 / 80 % at 12 groups, 88 / 90 % at 24, 89 / 93 % at 75, 89 / 95 % at 150,
 # 94 / 94 % at 300. Below this many groups a note says so.
 ENOUGH_GROUPS = 300

@@ -20,6 +20,7 @@ import torch
 from torch.nn import functional
 
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.data.corruptions import blur, jpeg, noise
 from pipeline.settings.view_words import expanded
 
 Number = int | float
@@ -115,6 +116,9 @@ REGISTRY: dict[str, Callable[..., torch.Tensor]] = {
     "rotate": rotate,
     "crop": crop,
     "brightness": brightness,
+    "blur": blur,
+    "noise": noise,
+    "jpeg": jpeg,
 }
 
 

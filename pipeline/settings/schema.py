@@ -31,6 +31,7 @@ from pipeline.settings.members import CurveSettings as CurveSettings
 from pipeline.settings.members import DistillSettings as DistillSettings
 from pipeline.settings.members import PseudoSettings as PseudoSettings
 from pipeline.settings.model import ModelSettings as ModelSettings
+from pipeline.settings.robustness import RobustnessSettings as RobustnessSettings
 from pipeline.settings.training import EarlyStoppingSettings as EarlyStoppingSettings
 from pipeline.settings.training import MixSettings as MixSettings
 from pipeline.settings.training import TrainSettings as TrainSettings
@@ -209,7 +210,7 @@ class InferSettings(Section):
     views: list[str] = fact(
         ["identity", "hflip", "shift(2,2)"],
         "identity, hflip, vflip, shift(dx,dy) px, scale(factor), rotate(degrees), crop(share,x,y), "
-        "brightness(factor); fivecrop(share) stands for five crops",
+        "brightness(factor), blur(sigma), noise(sd), jpeg(quality); fivecrop(share) stands for five crops",
         min_length=1,
     )
     merge: Literal["mean", "fitted"] = fact(
@@ -344,5 +345,6 @@ class Config(Section):
     preview: PreviewSettings = PreviewSettings()
     learning_curve: CurveSettings = CurveSettings()
     explain: ExplainSettings = ExplainSettings()
+    robustness: RobustnessSettings = RobustnessSettings()
     reproduce: ReproduceSettings = ReproduceSettings()
     runtime: RuntimeSettings = RuntimeSettings()

@@ -18,6 +18,9 @@ DOES: dict[str, tuple[Change, ...]] = {
     "rotate": ("rotation",),
     "crop": ("crop",),
     "brightness": ("brightness",),
+    "blur": ("blur",),
+    "noise": (),
+    "jpeg": (),
 }
 # Where the five crops stand: share of the room that is left, from the left and from the top.
 CORNERS_AND_CENTRE = ("0,0", "1,0", "0,1", "1,1", "0.5,0.5")

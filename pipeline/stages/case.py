@@ -6,10 +6,8 @@ a section shows (`pipeline/analyze/`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from pipeline.analyze import attributes, compare, flips
 from pipeline.analyze.report import ImageOf
@@ -19,9 +17,8 @@ from pipeline.core import metrics
 from pipeline.core.predictions import Comparison, Interval, Probabilities
 from pipeline.core.types import LabelSpace, Samples
 from pipeline.record.store import Artifact
-from pipeline.stages import host, load
+from pipeline.stages import host, load, oof_sections, origin
 from pipeline.stages.context import Job
-from pipeline.stages.submission import is_untouched
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,15 @@ def _attributes(case: Case) -> Section:
 
 
 # In the order of the page.
-MAKERS: tuple[Maker, ...] = (_attributes,)
+MAKERS: tuple[Maker, ...] = (
+    _attributes,
+    oof_sections.on_truth,
+    oof_sections.on_slices,
+    oof_sections.on_suspects,
+    oof_sections.on_calibration,
+    oof_sections.on_robustness,
+    oof_sections.on_why,
+)
 
 
 def sections(case: Case) -> tuple[Section, ...]:
@@ -101,7 +106,7 @@ def side(job: Job, which: str, space: LabelSpace) -> Side:
     sample = host.sample(job.settings, job.inputs["data"], job.home)
     read = submission.read(path, space, config.submission, sample)
     public = str(job.params.get(f"{which}_public", ""))
-    artifact = made_of(job, path)
+    artifact = origin.made_of(job.store, job.inputs["data"], path)
     score, oof, probabilities = None, None, read.probabilities
     if artifact is not None:
         m = artifact.metrics
@@ -113,17 +118,3 @@ def side(job: Job, which: str, space: LabelSpace) -> Side:
         path.stem, read.ids_N, read.labels_N, probabilities, score, float(public) if public else None
     )
     return Side(prediction, oof, artifact)
-
-
-def made_of(job: Job, path: Path) -> Artifact | None:
-    """What a submission was made from, if it was made here on the same data and is still there."""
-    beside = path.with_suffix(".json")
-    if not beside.is_file() or not is_untouched(path):
-        return None
-    try:
-        stage, _, key = str(json.loads(beside.read_text(encoding="utf-8"))["artifact"]).partition("/")
-    except (ValueError, KeyError, TypeError):
-        return None
-    found = job.store.find(stage, key)
-    data = job.inputs["data"]
-    return found if found and found.inputs.get("data") == f"{data.stage}/{data.key}" else None

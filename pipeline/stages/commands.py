@@ -22,6 +22,7 @@ from pipeline.settings.load import Settings
 from pipeline.stages import (
     advised,
     arms,
+    beside,
     blending,
     explaining,
     finals,
@@ -153,6 +154,7 @@ def _compare(ctx: Context, new: Path, old: Path | None) -> Artifact:
         "a_public": scores.get(new.resolve(), ""),
         "b_public": scores.get(old.resolve(), ""),
         "known": _known(ctx),
+        **beside.found(ctx, ctx.need("data"), new),
     }
     artifact = ctx.get(Need("error_analysis", ctx.settings, params))
     advised.keep(ctx.home, artifact)
@@ -339,6 +341,7 @@ COMMANDS: dict[str, Callable[[Context, Options], None]] = {
     "refit": blending.refit,
     "distill": blending.distill,
     "learning-curve": _stage("learning_curve"),
+    "robustness": _stage("robustness"),
     "ensemble": blending.ensemble,
     "error-analysis": _error_analysis,
     "explain": explaining.command,

@@ -268,7 +268,7 @@ class Context:
         by_experiment = (
             *("resample", "features", "heads", "fold", "teach", "nested", "distill", "train", "views"),
             *("infer", "whole", "refit"),
-            *("learning_curve", "explain"),
+            *("learning_curve", "robustness", "explain"),
         )
         alone = need.stage == "decide" and need.params.get("of", "ensemble") != "ensemble"
         return (

@@ -62,6 +62,7 @@ from pipeline.stages.needs import is_probe as is_probe
 from pipeline.stages.needs import neighbour_views as neighbour_views
 from pipeline.stages.needs import probe_views as probe_views
 from pipeline.stages.report_needs import explain_inputs
+from pipeline.stages.strengths import robustness_inputs
 
 if TYPE_CHECKING:
     from pipeline.stages.graph import Graph
@@ -176,6 +177,11 @@ STAGES: dict[str, Stage] = {
             "learning_curve", 1, "score over training groups",
             reads("learning_curve", "statistics", "competition.metric", "competition.title"),
             curve_inputs, tracked=True,
+        ),
+        Stage(
+            "robustness", 1, "score on spoilt images",
+            reads("robustness", "infer.precision", "statistics", "competition.metric"),
+            robustness_inputs, tracked=True,
         ),
         Stage(
             "ablate", 2, "a grid of settings, compared",

@@ -1,0 +1,73 @@
+// Filter the gallery of out-of-fold errors by kind and by a cell of a confusion matrix.
+(() => {
+  const gallery = document.getElementById("truth-gallery");
+  if (!gallery) return;
+  const data = JSON.parse(document.getElementById("truth-data").textContent);
+  const [kind, sort, clear, shown] = ["kind", "sort", "clear", "shown"].map((n) => document.getElementById(`truth-${n}`));
+  const cards = Array.from(gallery.children, (node) => ({
+    node,
+    kind: node.dataset.kind,
+    true: Number(node.dataset.true),
+    new: Number(node.dataset.new),
+    sure: Number(node.dataset.sure),
+  }));
+  const orders = {
+    sure: (a, b) => b.sure - a.sure,
+    unsure: (a, b) => a.sure - b.sure,
+    true: (a, b) => a.true - b.true || a.new - b.new || b.sure - a.sure,
+  };
+  let cell = null;
+
+  function fits(card) {
+    if (kind.value && card.kind !== kind.value) return false;
+    if (!cell) return true;
+    const code = data.codes[cell.part];
+    return code[card.true] === cell.row && code[card.new] === cell.column;
+  }
+
+  function show() {
+    const sorted = [...cards].sort(orders[sort.value]);
+    gallery.replaceChildren(...sorted.map((card) => card.node));
+    let count = 0;
+    for (const card of cards) {
+      card.node.hidden = !fits(card);
+      count += card.node.hidden ? 0 : 1;
+    }
+    clear.hidden = !cell;
+    const values = cell && data.values[cell.part];
+    const what = cell ? `, ${cell.part}: ${values[cell.row]} taken for ${values[cell.column]}` : "";
+    shown.textContent = `${count} of ${cards.length} shown${what}`;
+  }
+
+  function choose(part, row, column) {
+    cell = { part, row, column };
+    kind.value = "";
+    show();
+    document.getElementById("errors").scrollIntoView();
+  }
+
+  for (const holder of document.querySelectorAll("#truth .cells")) {
+    const rects = holder.querySelectorAll("rect.cell");
+    const size = Math.round(Math.sqrt(rects.length));
+    rects.forEach((rect, index) => {
+      const [row, column] = [Math.floor(index / size), index % size];
+      const title = rect.querySelector("title");
+      // Empty cells and right answers have no cards.
+      if (row === column || / 0 \(/.test(` ${title.textContent.split(":").pop()}`)) return;
+      rect.classList.add("clickable");
+      rect.setAttribute("tabindex", "0");
+      rect.setAttribute("role", "button");
+      rect.setAttribute("aria-label", title.textContent);
+      rect.addEventListener("click", () => choose(holder.dataset.part, row, column));
+      rect.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter" && event.key !== " ") return;
+        event.preventDefault();
+        choose(holder.dataset.part, row, column);
+      });
+    });
+  }
+  kind.addEventListener("change", show);
+  sort.addEventListener("change", show);
+  clear.addEventListener("click", () => { cell = null; show(); });
+  show();
+})();

@@ -1,0 +1,171 @@
+"""Why it errs: for the worst errors what the network looked at, and the training images nearest to them.
+
+Owns choosing from what `make explain` found, the nearest training images, and the section. Does not own the
+maps (`pipeline/explain/`), which arrive as pictures and facts.
+
+Shape legend: N images, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.analyze.report import Key, Pixels, percent, points, thumbnail
+from pipeline.analyze.section import Section
+from pipeline.core.predictions import Features
+from pipeline.core.types import Samples
+
+ANCHOR, SHORT = "why", "Why"
+TITLE = "Why: what the network looked at"
+# What a case shows, (part, name) -> caption.
+PICTURES = {
+    ("cam", "image"): "image",
+    ("cam", "gradcam-predicted"): "Grad-CAM for the answer",
+    ("cam", "gradcam-rival"): "Grad-CAM for the truth",
+    ("occlusion", "occlusion-predicted"): "occlusion for the answer",
+}
+FORMAT = 1
+NEAREST = 4
+PICTURE_PX = 132
+MOST_CASES = 12
+
+
+@dataclass(frozen=True)
+class WhyInputs:
+    """What the section is made of.
+
+    Args:
+        facts: what `make explain` wrote, its explain.json.
+        picture: pixels of one of its files.
+        train: the labelled samples.
+        features: of the training images; None: nearest images are left out.
+    """
+
+    facts: Mapping[str, Any]
+    picture: Callable[[str], Pixels]
+    train: Samples
+    features: Features | None
+
+
+@dataclass(frozen=True)
+class Near:
+    """A training image near an error."""
+
+    key: Key
+    label: str
+    same_group: bool
+    same_label: bool
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One picture: its data, its caption, and whether it holds no finding."""
+
+    uri: str
+    caption: str
+    flat: bool
+
+
+@dataclass(frozen=True)
+class Card:
+    """One error."""
+
+    id: str
+    headline: str
+    pictures: tuple[Shown, ...]
+    notes: tuple[str, ...]
+    near: tuple[Near, ...]
+
+
+def nearest(features: Features, train: Samples, name: str) -> tuple[Near, ...]:
+    """The training images whose features are most alike, by cosine; its own label and group are marked.
+
+    Args:
+        features: of the training images, first view.
+        train: the labelled samples.
+        name: id of the image that is looked at; it is left out itself.
+    """
+    if name not in set(features.ids_N.tolist()) or name not in set(train.ids_N.tolist()):
+        return ()
+    known = features.take(train.ids_N).x_NVD[:, 0].astype(np.float32)
+    unit_ND = known / np.maximum(np.linalg.norm(known, axis=1, keepdims=True), 1e-12)
+    at = int(np.flatnonzero(train.ids_N == name)[0])
+    like_N = unit_ND @ unit_ND[at]
+    like_N[at] = -np.inf
+    rows = np.argsort(-like_N, kind="stable")[: min(NEAREST, len(like_N) - 1)]
+    return tuple(
+        Near(
+            ("train", str(train.ids_N[row])),
+            train.space.classes[train.labels[row]],
+            bool(train.groups_N[row] == train.groups_N[at]),
+            bool(train.labels[row] == train.labels[at]),
+        )
+        for row in rows
+    )
+
+
+def section(inputs: WhyInputs) -> Section:
+    """The section of the page."""
+    facts = inputs.facts
+    cases = list(facts["cases"].values())[:MOST_CASES]
+    cards = [_card(inputs, case) for case in cases]
+    attention = facts["parts"].get("attention", {}).get("data") or {}
+    return Section(
+        ANCHOR,
+        SHORT,
+        "why.html",
+        {
+            "title": TITLE,
+            "experiment": facts["experiment"],
+            "cards": cards,
+            "neighbours": inputs.features is not None,
+            "attention": _attention(attention),
+            "warning": attention.get("warning") or "",
+            "source": ", ".join(attention.get("from") or ()),
+        },
+        tuple(dict.fromkeys(near.key for card in cards for near in card.near)),
+    )
+
+
+def _card(inputs: WhyInputs, case: Mapping[str, Any]) -> Card:
+    classes = inputs.facts["classes"]
+    flat = {(part, name) for part, found in case.get("facts", {}).items() for name in found.get("flat") or ()}
+    files = {(p["part"], p["name"]): p["file"] for p in case["pictures"]}
+    pictures = tuple(
+        Shown(thumbnail(inputs.picture(files[which]), PICTURE_PX), caption, which in flat)
+        for which, caption in PICTURES.items()
+        if which in files
+    )
+    answer = f"{classes[case['predicted']]} ({percent(case['p_predicted'])})"
+    truth = (
+        "" if case["true"] is None else f", the truth is {classes[case['true']]} ({percent(case['p_true'])})"
+    )
+    near: tuple[Near, ...] = ()
+    if inputs.features is not None and case["split"] == "train":
+        near = nearest(inputs.features, inputs.train, str(case["id"]))
+    notes = tuple(str(note) for part, note in case.get("notes", {}).items() if part == "occlusion" and note)
+    return Card(str(case["id"]), f"It says {answer}{truth}", pictures, notes, near)
+
+
+def _attention(data: Mapping[str, Any]) -> pd.DataFrame | None:
+    """Where the network looks, by class: share of its attention on the background."""
+    rows = data.get("classes")
+    if not rows:
+        return None
+    return pd.DataFrame(
+        {
+            "class": [row["name"] for row in rows],
+            "images": [int(row["n_images"]) for row in rows],
+            "groups": [int(row["n_groups"]) for row in rows],
+            "attention on background": [percent(row["background"]) for row in rows],
+            "background's area": [percent(row["area"]) for row in rows],
+            "excess, points": [points(row["excess"]) for row in rows],
+            "interval": [f"{points(row['low'])} to {points(row['high'])}" for row in rows],
+            "verdict": [row["verdict"] for row in rows],
+        }
+    )

@@ -1,0 +1,176 @@
+"""Sections of the error report that rest on out-of-fold predictions, from a case's artifacts.
+
+Owns reading what each section needs. Does not own what a section says or shows (`pipeline/analyze/`).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from pipeline.analyze import calibration, robustness, slices, suspects, suspects_page, truth, twins, why
+from pipeline.analyze.glance import glance
+from pipeline.analyze.report import Pixels
+from pipeline.analyze.section import Section, without
+from pipeline.analyze.survey import Duplicates, survey
+from pipeline.combine import temperature
+from pipeline.core.predictions import Features, Probabilities
+from pipeline.core.types import Floats, positions
+from pipeline.record import files
+from pipeline.record.store import Artifact
+from pipeline.settings.schema import AttributeSettings
+from pipeline.stages import load, origin, scoring
+from pipeline.stages.graph import competition_root, words
+
+if TYPE_CHECKING:
+    from pipeline.stages.case import Case
+
+WHY_NOT = "Needs out-of-fold predictions of the new submission, which an outside CSV does not bring:"
+MAKE = "make error-analysis"
+
+
+def on_truth(case: Case) -> Section:
+    """Fixed, broken, both wrong."""
+    mistakes = case.analysis.mistakes
+    if case.new.oof is None or mistakes is None:
+        return without(truth.ANCHOR, truth.SHORT, truth.TITLE, WHY_NOT, MAKE)
+    config = case.job.settings.config
+    inputs = truth.TruthInputs(
+        case.new.oof, case.old.oof, case.train, mistakes, config.statistics.seed, config.report.max_flips
+    )
+    return truth.section(inputs)
+
+
+def on_slices(case: Case) -> Section:
+    """Where it fails more than chance."""
+    if case.new.oof is None:
+        return without(slices.ANCHOR, slices.SHORT, slices.TITLE, WHY_NOT, MAKE)
+    oof = case.new.oof.with_classes(case.train.space.classes)
+    facts = load.facts(case.job.inputs["images"])
+    of_train = facts[facts["split"] == "train"]
+    seed = case.job.settings.config.statistics.seed
+    return slices.section(slices.SliceInputs(case.train, oof.ids_N, oof.labels(), of_train, seed))
+
+
+def on_suspects(case: Case) -> Section:
+    """Labels that may be wrong."""
+    if case.new.oof is None:
+        return without(suspects_page.ANCHOR, suspects_page.SHORT, suspects_page.TITLE, WHY_NOT, MAKE)
+    features = _features(case)
+    found = suspects.find(case.new.oof, case.train, _copies(case), features)
+    attributes = case.job.settings.config.competition.attributes
+    inputs = suspects_page.SuspectInputs(
+        space=case.train.space,
+        found=found,
+        raw={a.name: _raw(a) for a in attributes},
+        judged=len(case.new.oof),
+        neighbours=features is not None,
+        folder=os.path.relpath(competition_root(case.job.settings), case.job.home),
+    )
+    return suspects_page.section(inputs)
+
+
+def _raw(attribute: AttributeSettings) -> list[str]:
+    """What the table writes for each value; a number of the bin for a numeric column."""
+    if attribute.bins is None:
+        return list(attribute.values)
+    codes = range(len(attribute.values))
+    return [f"{suspects.representative(attribute.bins, code):g}" for code in codes]
+
+
+def _copies(case: Case) -> tuple[Duplicates, ...]:
+    """Training pictures that are equal or nearly so."""
+    job = case.job
+    found = survey(case.train, None, load.facts(job.inputs["images"]))
+    seen = glance(found.images, case.train.space.n_classes, case.image)
+    return (*found.duplicates, *twins.near_duplicates(found.images, seen, job.settings.config.eda))
+
+
+def _features(case: Case) -> Features | None:
+    """Features of all training images, if the command found some."""
+    found = _beside(case, "features")
+    if found is None:
+        return None
+    features = files.read_features(found.folder / "features.npz")
+    return features if set(case.train.ids_N.tolist()) <= set(features.ids_N.tolist()) else None
+
+
+def on_calibration(case: Case) -> Section:
+    """Confidence against accuracy, before and after temperature."""
+    if case.new.oof is None:
+        return without(calibration.ANCHOR, calibration.SHORT, calibration.TITLE, WHY_NOT, MAKE)
+    statistics = case.job.settings.config.statistics
+    oof = case.new.oof.with_classes(case.train.space.classes)
+    samples = case.train.take(oof.ids_N)
+    inputs = calibration.CalibrationInputs(
+        y_N=samples.labels,
+        before_NC=oof.p_NC,
+        after_NC=_at_temperature(case, oof),
+        temperature=temperature.fit(oof.p_NC, samples.labels),
+        groups_N=samples.groups_N,
+        classes=case.train.space.classes,
+        draws=statistics.draws,
+        seed=statistics.seed,
+    )
+    return calibration.section(inputs)
+
+
+def _at_temperature(case: Case, oof: Probabilities) -> Floats | None:
+    """Each part of the groups at the temperature that was fitted on the others."""
+    plan, config = load.plan(case.job.inputs["folds"]), case.job.settings.config
+    parts = scoring.crossfit_parts(config, case.train, plan, oof.ids_N)
+    if len(parts) < 2:
+        return None
+    y_N = case.train.take(oof.ids_N).labels
+    scaled_NC = oof.p_NC.copy()
+    for part in parts:
+        at = positions(part, oof.ids_N, "out-of-fold predictions")
+        others = np.setdiff1d(np.arange(len(oof)), at)
+        scaled_NC[at] = temperature.apply(oof.p_NC[at], temperature.fit(oof.p_NC[others], y_N[others]))
+    return scaled_NC
+
+
+def on_robustness(case: Case) -> Section:
+    """Score under growing corruption, of the best member."""
+    found = _beside(case, "robustness")
+    if found is None:
+        why = "How the score falls under growing blur, noise, JPEG and brightness was not measured yet."
+        if case.new.artifact is None:
+            why += " An outside CSV brings no models to try."
+        command = f'make robustness ARGS="{" ".join(_member_words(case))}"'
+        return without(robustness.ANCHOR, robustness.SHORT, robustness.TITLE, why, command)
+    table = pd.read_csv(found.folder / "robustness.csv")
+    metric = case.job.settings.config.competition.metric.replace("_", " ").replace("f1", "F1")
+    experiment = str(found.manifest["experiment"])
+    return robustness.section(robustness.RobustnessInputs(table, experiment, metric))
+
+
+def on_why(case: Case) -> Section:
+    """What the network looked at, for the worst errors."""
+    found = _beside(case, "explain")
+    facts = {} if found is None else found.json("explain.json")
+    if found is None or facts.get("format") != why.FORMAT:
+        told = "What the network looked at in its worst errors was not drawn yet."
+        return without(why.ANCHOR, why.SHORT, why.TITLE, told, "make explain")
+    folder = found.folder
+
+    def picture(file: str) -> Pixels:
+        with Image.open(folder / file) as image:
+            return np.asarray(image.convert("RGB"))
+
+    return why.section(why.WhyInputs(facts, picture, case.train, _features(case)))
+
+
+def _beside(case: Case, name: str) -> Artifact | None:
+    """A result that the command found and named in the report's parameters."""
+    stage, _, key = str(case.job.params.get(name, "")).partition("/")
+    return case.job.store.find(stage, key) if key else None
+
+
+def _member_words(case: Case) -> tuple[str, ...]:
+    """The words that ask for the submission's best member."""
+    return words(origin.asked(case.job.settings, case.new.artifact), "train")

@@ -1,0 +1,20 @@
+"""A section of the error report on the page, as a reader gets it."""
+
+import re
+
+from analyze_cases import Case, compare_inputs
+
+from pipeline.analyze.compare import compare, render_html
+from pipeline.analyze.section import Section
+
+
+def page_of(section: Section, made: Case) -> str:
+    inputs = compare_inputs(made)
+    return render_html(compare(inputs), inputs, (section,))
+
+
+def section_of(section: Section, made: Case) -> str:
+    """Its HTML alone."""
+    found = re.search(rf'<section id="{section.anchor}">.*?</section>', page_of(section, made), re.DOTALL)
+    assert found is not None
+    return found[0]

@@ -1,0 +1,31 @@
+"""Sections that rest on out-of-fold predictions, for a CSV that brings none."""
+
+import numpy as np
+import pytest
+from analyze_cases import case, compare_inputs
+
+from pipeline.analyze.compare import compare
+from pipeline.settings.schema import AttributeSettings
+from pipeline.stages import oof_sections
+from pipeline.stages.case import Case, Side
+
+MADE = case()
+INPUTS = compare_inputs(MADE)
+OUTSIDE = Side(INPUTS.new, None, None)
+
+
+@pytest.mark.parametrize("maker", ["on_truth", "on_slices", "on_suspects", "on_calibration"])
+def test_an_outside_csv_gets_one_sentence_and_a_command(maker):
+    # Nothing else of the job may be read for it.
+    bare = Case(None, MADE.train, OUTSIDE, OUTSIDE, None, MADE.image, compare(INPUTS))  # type: ignore[arg-type]
+    made = getattr(oof_sections, maker)(bare)
+    assert made.template == "section_without.html" and made.wanted == ()
+    assert "out-of-fold predictions" in made.values["why"] and made.values["command"] == "make error-analysis"
+
+
+def test_what_the_table_writes_for_a_value():
+    plain = AttributeSettings(name="a", column="a", values=["f", "m"], names=["female", "male"])
+    binned = AttributeSettings(name="age", column="age", values=["<30", "30–60", "≥60"], bins=[30, 60])
+    assert oof_sections._raw(plain) == ["f", "m"]
+    numbers = [float(text) for text in oof_sections._raw(binned)]
+    assert np.digitize(numbers, [30, 60]).tolist() == [0, 1, 2]
