@@ -28,7 +28,7 @@ def test_stronger_is_further_away(growing):
 
 def test_noise_has_its_deviation_and_differs_between_images():
     grey = torch.full((3, 3, 32, 32), 0.5)
-    grey[1] += 1 / 255
+    grey[1] += 2 / 255
     grey[2, 0, 0, 0] = 0.3
     added = parse("noise(0.1)").apply(grey) - grey
     assert added.std() == pytest.approx(0.1, rel=0.05) and abs(float(added.mean())) < 0.01

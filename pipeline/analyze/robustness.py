@@ -17,6 +17,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipeline.analyze.bands import Step, band
+from pipeline.analyze.grouptests import Reals
 from pipeline.analyze.section import Section
 from pipeline.core.metrics import Metric
 from pipeline.core.predictions import ViewProbabilities
@@ -64,17 +65,9 @@ def measure(
     low_S, high_S = np.percentile(scores_SB, (2.5, 97.5), axis=1)
     change_S = metric.sign * (score_S - score_S[0])
     drawn_SB = metric.sign * (scores_SB - scores_SB[0])
-    spread_S = drawn_SB.std(axis=1)
-    some_S = spread_S > 0
-    off_SB = np.abs(drawn_SB - drawn_SB.mean(axis=1, keepdims=True))[some_S] / spread_S[some_S, None]
-    factor = float(np.percentile(off_SB.max(axis=0), 95)) if some_S.any() else 0.0
-    reach_S = factor * spread_S
-    tells = len(np.unique(groups_N)) > 1
-    verdict_S = np.select(
-        [~some_S | (not tells), change_S + reach_S < 0, change_S - reach_S > 0],
-        ["can't tell", "worse", "better"],
-        default="can't tell",
-    )
+    reach_S = _reach(drawn_SB)
+    tells_S = (reach_S > 0) & (len(np.unique(groups_N)) > 1)
+    told = [tells_S & (change_S + reach_S < 0), tells_S & (change_S - reach_S > 0)]
     curves = [("clean", 0.0), *of_view.values()]
     return pd.DataFrame(
         {
@@ -86,9 +79,19 @@ def measure(
             "change": change_S,
             "change_low": change_S - reach_S,
             "change_high": change_S + reach_S,
-            "verdict": verdict_S,
+            "verdict": np.select(told, ["worse", "better"], default="can't tell"),
         }
     )
+
+
+def _reach(drawn_SB: Reals) -> Reals:
+    """(S,) half widths of intervals that hold for all strengths at once; 0 where nothing varies."""
+    spread_S = drawn_SB.std(axis=1)
+    some_S = spread_S > 0
+    if not some_S.any():
+        return np.zeros_like(spread_S)
+    off_SB = np.abs(drawn_SB - drawn_SB.mean(axis=1, keepdims=True))[some_S] / spread_S[some_S, None]
+    return float(np.percentile(off_SB.max(axis=0), 95)) * spread_S
 
 
 @dataclass(frozen=True)
