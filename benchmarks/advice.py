@@ -1,6 +1,6 @@
 """Whether the error report advises the right thing: six planted faults, and a healthy run that has none.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.advice                    3 seeds, about 10 minutes on one core
+    OMP_NUM_THREADS=1 python -m benchmarks.advice                    3 seeds, about 8 minutes on a quiet core
     OMP_NUM_THREADS=1 python -m benchmarks.advice --seeds 1 --only healthy labels
 
 A small competition of real digits: each is drawn three times (a group), turned, tinted and noisy. A small
