@@ -112,7 +112,7 @@ def test_every_method_points_at_the_planted_pattern(kind):
         assert mask[top:bottom, left:right].mean() > 0.5 and hidden.after < hidden.before
     shares = {name: inside(m, mask) for name, m in found.items()}
     assert min(shares.values()) > 0.6, shares
-    # Deconvolution does not know where units stood: here it gives every image the same picture, and we say so.
+    # Deconvolution does not know where units stood: here it gives every image the same picture.
     other = net.normalise(planted(kind, top=20, left=2, seed=9)[0][None])
     of = scores.of_class([kind])
     blind, too = (rectifiers.gradient(net.module, image, of, "deconvolution") for image in (x, other))

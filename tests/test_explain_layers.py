@@ -14,7 +14,7 @@ from pipeline.settings.schema import ModelSettings
 FAMILIES = [
     ("tf_efficientnet_lite0", 64, "maps", (4, 4), True),
     ("mobilenetv3_small_050", 64, "maps", (4, 4), False),
-    ("test_resnet", 64, "maps", (4, 4), False),
+    ("test_resnet", 64, "maps", (4, 4), True),
     ("resnet10t", 64, "maps", (4, 4), True),
     ("vit_tiny_patch16_224", 64, "tokens", (4, 4), False),
     ("swin_tiny_patch4_window7_224", 64, "last", (4, 4), True),

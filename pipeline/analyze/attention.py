@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from pipeline.core.seeds import rng
 from pipeline.core.types import Floats, Ints, Strings
@@ -119,14 +120,24 @@ def warning(found: Sequence[ClassAttention]) -> str:
 def _ends(
     excess_N: npt.NDArray[np.float64], groups_N: Strings, level: float, draws: int, seed: int
 ) -> tuple[float, float]:
-    """Percentile interval of the mean, whole groups drawn with replacement."""
+    """Percentile interval of the mean, whole groups drawn with replacement, widened for few groups.
+
+    Percentiles of a bootstrap are too close with few groups: they are moved away from the mean as far as
+    Student's t lies beyond the normal distribution, and by √(G / (G - 1)) (Hesterberg 2015,
+    https://doi.org/10.1080/00031305.2015.1089789, section 5).
+    """
     _, at_N = np.unique(groups_N, return_inverse=True)
     sums_G = np.bincount(at_N, excess_N)
     counts_G = np.bincount(at_N).astype(float)
     times = rng(seed, "attention").multinomial(len(sums_G), np.full(len(sums_G), 1 / len(sums_G)), draws)
     means = (times @ sums_G) / (times @ counts_G)
+    mean, n_groups = float(excess_N.mean()), len(sums_G)
+    if n_groups < 2:
+        return -1.0, 1.0  # nothing is known
+    far = stats.t.ppf(1 - level / 2, n_groups - 1) / stats.norm.ppf(1 - level / 2)
+    wide = float(far) * (n_groups / (n_groups - 1)) ** 0.5
     low, high = np.quantile(means, [level / 2, 1 - level / 2])
-    return float(low), float(high)
+    return mean + (float(low) - mean) * wide, mean + (float(high) - mean) * wide
 
 
 def _verdict(low: float, high: float, n_groups: int) -> str:
