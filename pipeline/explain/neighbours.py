@@ -175,13 +175,13 @@ def _said(scene: Scene, case: Case, reading: Reading) -> str:
         return "All neighbours are of its own group or copies of it: they say nothing of the class."
     classes = scene.space.classes
     predicted = sum(n.label == case.predicted for n in fair)
-    text = (
-        f"Of {len(fair)} neighbours by features from other groups {predicted} are {classes[case.predicted]}"
-    )
+    text = f"{len(fair)} neighbours by features are of other groups: {predicted} {classes[case.predicted]} "
+    text += "(as predicted)"
     if case.is_error and case.true is not None:
         labelled = sum(n.label == case.true for n in fair)
-        text += f", as predicted, and {labelled} are {classes[case.true]}, as labelled"
-    return f"{text}."
+        text += f", {labelled} {classes[case.true]} (as labelled)"
+    others = len(fair) - sum(n.label in (case.predicted, case.true) for n in fair)
+    return f"{text}, {others} of other classes."
 
 
 def _line(scene: Scene, case: Case, by_features: Reading, by_pixels: Reading) -> tuple[Any, ...]:
@@ -204,7 +204,7 @@ def _table(lines: list[tuple[Any, ...]], k: int) -> Table:
             "by pixels: as labelled", "by pixels: as predicted", "by pixels: own group or copy",
         ),
         tuple(lines),
-        "Own group and copies are counted apart: they share the label by nature.",
+        "Own group and copies are counted apart: they are near for a reason of their own.",
     )  # fmt: skip
 
 
