@@ -71,8 +71,8 @@ learning-curve: env  ## score against the number of training groups: ARGS="exper
 ensemble: env  ## soft-vote finished members, write their submission
 	@$(PIPELINE) ensemble $(ARGS)
 
-error-analysis: env  ## new submission against the best one: A=new.csv B=best.csv, or neither
-	@$(PIPELINE) error-analysis $(if $(A),--a "$(A)") $(if $(B),--b "$(B)") $(ARGS)
+error-analysis: env  ## new submission against the best one: A=new.csv B=best.csv, or neither; VERDICTS=judged.csv
+	@$(PIPELINE) error-analysis $(if $(A),--a "$(A)") $(if $(B),--b "$(B)") $(if $(VERDICTS),--verdicts "$(VERDICTS)") $(ARGS)
 
 score: env  ## score submissions: FILE=… PUBLIC=0.71 PRIVATE=0.70 notes the host's; REVEAL=1 shows the demo's private
 	@$(PIPELINE) score $(if $(FILE),--file "$(FILE)") $(if $(PUBLIC),--public $(PUBLIC)) \

@@ -92,6 +92,7 @@ def parser() -> argparse.ArgumentParser:
         if name == "error-analysis":
             one.add_argument("--a", help="the new host-format CSV")
             one.add_argument("--b", help="the CSV to compare it with")
+            one.add_argument("--verdicts", help="answers exported from the report, to take in")
         if name == "leaderboard":
             one.add_argument(
                 "--name", default="", help="the submission whose gap is looked into; else the best"

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
-from pipeline.analyze import plots
+from pipeline.analyze import flip_cards, plots
 from pipeline.analyze.advice import Advice, advise
+from pipeline.analyze.estimate import Estimate
 from pipeline.analyze.flips import CLASS, Flips, Submission, changes, find_flips, parts
 from pipeline.analyze.mistakes import Mistakes, find_mistakes
 from pipeline.analyze.report import (
     ImageOf,
     Key,
     count,
-    json_data,
     percent,
     plural,
     render,
@@ -51,6 +51,8 @@ class CompareInputs:
         asked: the words that asked for `config`, e.g. `competition=digits`, `experiment=tiny_cnn` and
             overrides: advised commands start with them.
         policies: augmentation that may be advised, mildest first.
+        judging: the section in which a person judges flips.
+        judged: what earlier answers say of the score.
     """
 
     title: str
@@ -64,6 +66,8 @@ class CompareInputs:
     comparison: Comparison | None = None
     asked: tuple[str, ...] = ()
     policies: tuple[str, ...] = ()
+    judging: Section | None = None
+    judged: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,13 @@ def _verdict(inputs: CompareInputs, flips: Flips | None) -> Verdict:
         return Verdict(
             "same", "The same", "as the best submission", f"All {count(flips.n_images)} predictions agree."
         )
+    seen = "" if inputs.judged is None else f" Judged by eye: {flip_cards.line(inputs.judged)}."
+    if comparison is None and inputs.judged is not None:
+        # Outside files bring no out-of-fold predictions: what a person saw is all there is.
+        judged = inputs.judged.comparison
+        word = "Can't tell:" if judged.verdict == UNDECIDED else judged.verdict.capitalize()
+        rest = f"{signed(judged.delta)} {metric} by the flips that were judged"
+        return Verdict(STATES[judged.verdict], word, rest, changed + seen)
     if comparison is None:
         rest = "which is better: there are no out-of-fold predictions of both to compare"
         return Verdict("unclear", "Can't tell", rest, changed)
@@ -143,6 +154,7 @@ def _verdict(inputs: CompareInputs, flips: Flips | None) -> Verdict:
     )
     if comparison.note:
         detail += f" Caution: {comparison.note}."
+    detail += seen
     if comparison.verdict == UNDECIDED:
         why = "the interval contains zero" if comparison.n_groups > 1 else "one group proves nothing"
         rest = f"{signed(comparison.delta)} {metric}, and {why}"
@@ -173,28 +185,6 @@ def _metrics(flips: Flips | None, mistakes: Mistakes | None) -> dict[str, float]
     return {name: float(value) for name, value in metrics.items()}
 
 
-@dataclass(frozen=True)
-class _Side:
-    """One side of a flip card: value and whether it changed, an attribute each; its confidence."""
-
-    values: tuple[tuple[str, bool], ...]
-    p: float | None
-
-
-@dataclass(frozen=True)
-class _Card:
-    """One image whose prediction differs; `directions` are positions in the directions table."""
-
-    key: Key
-    label: str
-    old: _Side
-    new: _Side
-    directions: tuple[int, ...]
-    old_class: int
-    new_class: int
-    gap: float | None
-
-
 def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[Section, ...] = ()) -> str:
     """The self-contained page.
 
@@ -204,15 +194,15 @@ def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[
         sections: what follows, in order.
     """
     settings = inputs.config.report
-    cards = _cards(analysis.flips, inputs.space, settings.max_flips)
     mistakes = analysis.mistakes
-    wanted = [card.key for card in cards]
-    if mistakes is not None:
-        wanted += list(mistakes.answers)
-    wanted += [key for section in sections for key in section.wanted]
+    front = flip_cards.sections(analysis.flips, inputs.space, inputs.image, settings, inputs.judged)
+    front += () if inputs.judging is None else (inputs.judging,)
+    wanted = [] if mistakes is None else list(mistakes.answers)
+    wanted += [key for section in (*front, *sections) for key in section.wanted]
     return render(
         "compare.html",
-        script=("compare.js", *scripts(sections)),
+        script=scripts((*front, *sections)),
+        front=front,
         sections=sections,
         title=f"{inputs.title}: {inputs.new.name}" + (f" against {inputs.old.name}" if inputs.old else ""),
         inputs=inputs,
@@ -220,51 +210,15 @@ def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[
         classes=inputs.space.classes,
         flips=analysis.flips,
         mistakes=mistakes,
-        cards=cards,
         attributes=[a.name for a in inputs.space.attributes],
         score_table=_score_table(inputs),
         score_plots=_score_plots(inputs),
-        agreement=_agreement_plots(analysis.flips, inputs),
         confusions=_confusion_plots(mistakes, inputs.space),
         reliability=_reliability_plot(mistakes),
-        filters=_filters(analysis.flips),
         captions=_captions(mistakes, inputs.space),
         thumbs=thumbnails(wanted, inputs.image, settings.thumbnail_px),
         thumbnail_px=settings.thumbnail_px,
     )
-
-
-def _cards(flips: Flips | None, space: LabelSpace, limit: int) -> list[_Card]:
-    if flips is None:
-        return []
-    place = {
-        (row["attribute"], row["old"], row["new"]): k
-        for k, row in enumerate(flips.directions.to_dict("records"))
-    }
-    cards = []
-    for row in flips.images.head(limit).to_dict("records"):
-        old, new = int(row["old"]), int(row["new"])
-        changed = changes(space, old, new)
-        names = {name for name, _, _ in changed}
-        cards.append(
-            _Card(
-                key=("test", row["id"]),
-                label=f"{row['id']}: {space.classes[old]} → {space.classes[new]}",
-                old=_side(space, old, names, row["p_old"]),
-                new=_side(space, new, names, row["p_new"]),
-                directions=tuple(place[change] for change in changed),
-                old_class=old,
-                new_class=new,
-                gap=None if pd.isna(row["gap"]) else float(row["gap"]),
-            )
-        )
-    return cards
-
-
-def _side(space: LabelSpace, label: int, changed: set[str], p: float) -> _Side:
-    codes = space.codes_CA[label]
-    values = tuple((a.values[c], a.name in changed) for a, c in zip(space.attributes, codes, strict=True))
-    return _Side(values, None if pd.isna(p) else float(p))
 
 
 def _captions(mistakes: Mistakes | None, space: LabelSpace) -> dict[Key, str]:
@@ -275,15 +229,6 @@ def _captions(mistakes: Mistakes | None, space: LabelSpace) -> dict[Key, str]:
         + f", {percent(sure)}"
         for key, (true, predicted, sure) in answers.items()
     }
-
-
-def _filters(flips: Flips | None) -> Markup:
-    rows = [] if flips is None else flips.directions.to_dict("records")
-    listed = [
-        {"attribute": r["attribute"], "text": f"{r['old']} → {r['new']}", "images": int(r["images"])}
-        for r in rows
-    ]
-    return json_data("directions", listed)
 
 
 def _score_table(inputs: CompareInputs) -> pd.DataFrame:
@@ -310,16 +255,6 @@ def _score_plots(inputs: CompareInputs) -> list[Markup]:
         row = plots.Whisker("new − best", c.delta, c.low, c.high)
         drawn.append(plots.whiskers([row], "Difference with its 95 % interval", zero=True))
     return drawn
-
-
-def _agreement_plots(flips: Flips | None, inputs: CompareInputs) -> list[tuple[str, Markup]]:
-    if flips is None:
-        return []
-    views = parts(inputs.space)
-    return [
-        (name, plots.heatmap(counts, views[name][0], f"Agreement by {name}", "best", "new"))
-        for name, counts in flips.agreement.items()
-    ]
 
 
 def _confusion_plots(mistakes: Mistakes | None, space: LabelSpace) -> list[tuple[str, Markup]]:

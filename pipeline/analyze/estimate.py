@@ -227,7 +227,7 @@ class _Filling:
         codes = space.codes_CA
         self._new_NA, self._old_NA = codes[sides.new_N], codes[sides.old_N]
         at = judged.at_J
-        self._attributes = [
+        seen = [
             eye.Attribute(
                 len(attribute.values),
                 self._new_NA[at, a],
@@ -238,14 +238,22 @@ class _Filling:
             )
             for a, attribute in enumerate(space.attributes)
         ]
+        self._attributes = [(attribute, eye.Reading(attribute)) for attribute in seen]
         _, self._group_J = np.unique(sides.groups_N[at], return_inverse=True)
         unknown = np.ones(len(sides.new_N), dtype=bool)
         unknown[at] = False
         self._filled_U = np.flatnonzero(unknown & (sides.stratum_N >= 0))
+        # Photos of one person that flip in one way share their donor: what is true of one is of the others.
+        _, group_U = np.unique(sides.groups_N[self._filled_U], return_inverse=True)
+        pair_U = group_U * (int(sides.stratum_N.max()) + 1) + sides.stratum_N[self._filled_U]
+        _, first_U, back_U = np.unique(pair_U, return_index=True, return_inverse=True)
+        self._together_U = first_U[back_U]
         self._agreed_N = np.flatnonzero(unknown & (sides.stratum_N < 0))
         self._donors_SJ = self._donors()
+        self._power_J = self._powers()
         self._truth_of = None if agreed is None else _AgreedTruth(agreed, space.n_classes)
-        self._exact = {tuple(row): c for c, row in enumerate(codes.tolist())}
+        self._sizes = tuple(len(attribute.values) for attribute in space.attributes)
+        self._exact = {self._flat(codes)[c]: c for c in range(len(codes))}
 
     def _donors(self) -> Reals:
         """(S, J) how much each judged flip counts for the flips of each stratum."""
@@ -264,7 +272,18 @@ class _Filling:
             table[stratum, inside] = 1.0
             # Hájek: each stands for (flips of the stratum) / (judged ones), and one further for itself.
             pool_J[inside] = (size_S[stratum] + inside.sum()) / inside.sum()
-        return table + POOLED * pool_J / max(pool_J.sum(), 1e-12)
+        return np.asarray(table + POOLED * pool_J / max(float(pool_J.sum()), 1e-12), dtype=np.float64)
+
+    def _powers(self) -> Reals:
+        """(J,) powers of the weights that give means over few donors the spread they have.
+
+        A Bayesian bootstrap of m values has (m - 1) / (m + 1) of the variance of their mean. Gamma weights of
+        shape (m - 2) / m would have all of it; an exponential weight to the power √(m / (m - 2)) varies as much
+        and can be shared by the images of a group that lie in several strata.
+        """
+        stratum_J = self._sides.stratum_N[self._judged.at_J]
+        m_J = np.maximum((stratum_J[:, None] == stratum_J).sum(axis=1), 3)
+        return np.asarray(np.sqrt(m_J / (m_J - 2)), dtype=np.float64)
 
     def draw(self, generator: np.random.Generator) -> Ints:
         """(N,) a class for each test image."""
@@ -281,16 +300,16 @@ class _Filling:
 
     def _judged_codes(self, generator: np.random.Generator, weight_J: Reals) -> Ints:
         columns = []
-        for attribute in self._attributes:
-            p_JK = eye.truth(attribute, eye.confusion(attribute, generator), weight_J)
+        for attribute, reading in self._attributes:
+            p_JK = reading.truth(eye.confusion(attribute, generator), weight_J)
             columns.append(_pick(generator, p_JK))
         return np.stack(columns, axis=1)
 
     def _filled_codes(self, generator: np.random.Generator, weight_J: Reals, codes_JA: Ints) -> Ints:
         """(U, A) the codes of flips that nobody judged: a donor's truth, in the words of the two answers."""
-        p_SJ = self._donors_SJ * weight_J
+        p_SJ = self._donors_SJ * weight_J**self._power_J
         cumulative = np.cumsum(p_SJ / p_SJ.sum(axis=1, keepdims=True), axis=1)
-        chance = generator.random(len(self._filled_U))
+        chance = generator.random(len(self._filled_U))[self._together_U]
         donor_U = np.empty(len(self._filled_U), dtype=np.int64)
         strata = self._sides.stratum_N[self._filled_U]
         for stratum in np.unique(strata):
@@ -302,18 +321,35 @@ class _Filling:
         own_new, own_old = self._new_NA[self._filled_U], self._old_NA[self._filled_U]
         says_new, says_old = truth == new, truth == old
         codes = np.where(says_new, own_new, np.where(says_old, own_old, truth))
-        # A donor on which both agree in an attribute says nothing of which of two answers is right.
+        # A donor on which both agree in an attribute does not say which of two answers is right: all judged
+        # changes together do.
         open_UA = says_new & (new == old) & (own_new != own_old)
-        return np.where(open_UA & (generator.random(codes.shape) < 0.5), own_old, codes)
+        old_share = self._old_share(codes_JA, weight_J)
+        return np.where(open_UA & (generator.random(codes.shape) < old_share), own_old, codes)
+
+    def _old_share(self, codes_JA: Ints, weight_J: Reals) -> float:
+        """How often the old answer is right, of the judged changes of an attribute in which one of both is."""
+        new, old = self._new_NA[self._judged.at_J], self._old_NA[self._judged.at_J]
+        changed = new != old
+        old_right = float(weight_J @ (changed & (codes_JA == old)).sum(axis=1))
+        new_right = float(weight_J @ (changed & (codes_JA == new)).sum(axis=1))
+        return (old_right + 0.5) / (old_right + new_right + 1.0)
+
+    def _flat(self, codes_UA: Ints) -> Ints:
+        """(U,) one number for each row of codes."""
+        return np.asarray(np.ravel_multi_index(tuple(codes_UA.T), self._sizes), dtype=np.int64)
 
     def _classes(self, codes_UA: Ints) -> Ints:
         """The class of each row of codes; where no class has them, the one that shares most."""
-        rows, back = np.unique(codes_UA, axis=0, return_inverse=True)
+        flat, first, back = np.unique(self._flat(codes_UA), return_index=True, return_inverse=True)
+        rows_UA = codes_UA[first]
         found = [
-            self._exact.get(tuple(row), int((self._space.codes_CA == row).sum(axis=1).argmax()))
-            for row in rows.tolist()
+            self._exact[int(number)]
+            if int(number) in self._exact
+            else int((self._space.codes_CA == row).sum(axis=1).argmax())
+            for number, row in zip(flat, rows_UA, strict=True)
         ]
-        return np.array(found, dtype=np.int64)[back.reshape(-1)]
+        return np.array(found, dtype=np.int64)[back]
 
 
 class _AgreedTruth:

@@ -84,48 +84,47 @@ def confusion(attribute: Attribute, generator: np.random.Generator | None) -> Re
     return np.asarray(drawn / drawn.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
-def roles(attribute: Attribute) -> Ints:
-    """(J, K) the role of each value for each judged image; where both say the same, that is `NEW`."""
-    values_K = np.arange(attribute.size)
-    role_JK = np.full((len(attribute.new_J), attribute.size), NEITHER, dtype=np.int64)
-    role_JK[values_K == attribute.old_J[:, None]] = OLD
-    role_JK[values_K == attribute.new_J[:, None]] = NEW
-    return role_JK
+class Reading:
+    """What the answers on one attribute say of the truth; what no draw changes is worked out once."""
+
+    def __init__(self, attribute: Attribute) -> None:
+        self._attribute = attribute
+        values_K = np.arange(attribute.size)
+        role_JK = np.full((len(attribute.new_J), attribute.size), NEITHER, dtype=np.int64)
+        role_JK[values_K == attribute.old_J[:, None]] = OLD
+        role_JK[values_K == attribute.new_J[:, None]] = NEW  # both, where they say the same
+        onehot_JKR = (role_JK[:, :, None] == np.arange(ROLES)).astype(np.float64)
+        # A role's share is divided among its values: several can be neither.
+        self._divided_JKR = onehot_JKR / np.maximum(onehot_JKR.sum(axis=1, keepdims=True), 1.0)
+        self._said_J = np.where(attribute.said_J >= 0, attribute.said_J, attribute.size)
+        changed_J = attribute.new_J != attribute.old_J
+        # Images on which the attribute changed have other shares than those on which both agree in it.
+        self._parts = [some for some in (np.flatnonzero(changed_J), np.flatnonzero(~changed_J)) if len(some)]
+
+    def truth(self, confusion_KL: Reals, weight_J: Reals) -> Reals:
+        """(J, K) how probable each value is for each judged image.
+
+        Args:
+            confusion_KL: from `confusion`.
+            weight_J: how much each image counts for the shares of the roles, > 0.
+        """
+        likelihood_JK = confusion_KL[:, self._said_J].T
+        truth_JK = np.empty_like(likelihood_JK)
+        for part in self._parts:
+            divided = self._divided_JKR[part]
+            theta_R = _shares(np.einsum("jk,jkr->jr", likelihood_JK[part], divided), weight_J[part])
+            joint = likelihood_JK[part] * (divided @ theta_R)
+            truth_JK[part] = joint / joint.sum(axis=1, keepdims=True)
+        return truth_JK
 
 
-def truth(attribute: Attribute, confusion_KL: Reals, weight_J: Reals) -> Reals:
-    """(J, K) how probable each value is for each judged image.
-
-    Args:
-        attribute: with the answers.
-        confusion_KL: from `confusion`.
-        weight_J: how much each image counts for the shares of the roles, ≥ 0.
-    """
-    role_JK = roles(attribute)
-    said_J = np.where(attribute.said_J >= 0, attribute.said_J, attribute.size)
-    likelihood_JK = confusion_KL[:, said_J].T
-    onehot_JKR = role_JK[:, :, None] == np.arange(ROLES)
-    per_role_JR = onehot_JKR.sum(axis=1)
-    # Images on which the attribute changed have other shares than those on which both agree in it.
-    changed_J = attribute.new_J != attribute.old_J
-    share_JK = np.empty_like(likelihood_JK)
-    for some_J in (changed_J, ~changed_J):
-        if some_J.any():
-            onehot, likelihood = onehot_JKR[some_J], likelihood_JK[some_J]
-            divided = onehot / np.maximum(per_role_JR[some_J], 1)[:, None, :]
-            share_JK[some_J] = _posterior(likelihood, onehot, divided, weight_J[some_J])
-    return share_JK
-
-
-def _posterior(likelihood_JK: Reals, onehot_JKR: np.ndarray, divided_JKR: Reals, weight_J: Reals) -> Reals:
-    """EM for the shares of the roles, then each image's posterior."""
-    possible_R = onehot_JKR.any(axis=(0, 1)).astype(np.float64)
+def _shares(likelihood_JR: Reals, weight_J: Reals) -> Reals:
+    """(R,) the shares of the roles by expectation-maximisation; half an image is lent to each possible one."""
+    possible_R = (likelihood_JR > 0).any(axis=0).astype(np.float64)
     theta_R = possible_R / possible_R.sum()
-    weights = weight_J / max(float(weight_J.sum()), 1e-12) * len(weight_J)
-    posterior = likelihood_JK
+    weight_J = weight_J * (len(weight_J) / weight_J.sum())
     for _ in range(STEPS):
-        joint = likelihood_JK * (divided_JKR @ theta_R)
-        posterior = joint / np.maximum(joint.sum(axis=1, keepdims=True), 1e-300)
-        found_R = np.einsum("j,jk,jkr->r", weights, posterior, onehot_JKR) + 0.5 * possible_R
+        joint_JR = likelihood_JR * theta_R
+        found_R = (weight_J / joint_JR.sum(axis=1)) @ joint_JR + 0.5 * possible_R
         theta_R = found_R / found_R.sum()
-    return np.asarray(posterior, dtype=np.float64)
+    return np.asarray(theta_R, dtype=np.float64)

@@ -23,9 +23,9 @@ from pipeline.core.predictions import Probabilities
 from pipeline.core.seeds import rng
 from pipeline.core.types import Ints, LabelSpace, Samples, Strings, positions
 
-# The commonest kinds of flips are strata of their own; all others together are one.
-KINDS = 24
-FEW = 5
+# Kinds of flips with at least this share are strata of their own, all others together are one: of a hundred
+# judged each stratum gets four, from which its own spread can be seen.
+SHARE = 0.04
 OTHER = "other kinds of flips"
 # Below two a stratum's own spread can't be seen.
 AT_LEAST = 2
@@ -100,8 +100,10 @@ def plan(space: LabelSpace, flips: Flips, pair: str, asked: int) -> Design:
     """
     frame = flips.images[["id", "old", "new"]].sort_values("id", ignore_index=True)
     kinds = [kind(space, int(o), int(n)) for o, n in zip(frame["old"], frame["new"], strict=True)]
-    counts = pd.Series(kinds, dtype=object).value_counts().sort_index().sort_values(ascending=False, kind="stable")
-    own = [str(name) for name, number in counts.items() if number >= FEW][:KINDS]
+    counts = (
+        pd.Series(kinds, dtype=object).value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    )
+    own = [str(name) for name, number in counts.items() if number >= SHARE * len(kinds)]
     place = {name: k for k, name in enumerate(own)}
     stratum_F = np.array([place.get(name, len(own)) for name in kinds], dtype=np.int64)
     strata = (*own, OTHER) if (stratum_F == len(own)).any() else tuple(own)
@@ -147,7 +149,9 @@ def controls(
     samples = train.take(ids)
     new_K, old_K, tier_K = _answers(samples, oof)
     kinds = [kind(train.space, int(o), int(n)) for o, n in zip(old_K, new_K, strict=True)]
-    wanted = pd.Series([design.strata[s] for s in design.stratum_F], dtype=object).value_counts(normalize=True)
+    wanted = pd.Series([design.strata[s] for s in design.stratum_F], dtype=object).value_counts(
+        normalize=True
+    )
     given = pd.Series(kinds, dtype=object)[tier_K == 0].value_counts(normalize=True)
     weight_K = np.array([wanted.get(k, 0.02) / given.get(k, 1.0) for k in kinds], dtype=np.float64)
     # Weighted sampling without replacement by exponential clocks (Efraimidis & Spirakis 2006).

@@ -64,7 +64,10 @@ def rows(answers: Iterable[Answer], space: LabelSpace) -> list[tuple[str, ...]]:
     return [
         (
             answer.id,
-            *("" if c == UNSURE else a.values[c] for a, c in zip(space.attributes, answer.codes, strict=True)),
+            *(
+                "" if c == UNSURE else a.values[c]
+                for a, c in zip(space.attributes, answer.codes, strict=True)
+            ),
             YES if answer.unsure else NO,
             answer.stratum,
             "" if answer.inclusion is None else f"{answer.inclusion:.6f}",
@@ -117,7 +120,11 @@ def _codes(
 
 
 def _form_faults(row: dict[str, str], codes: list[int]) -> list[str]:
-    faults = [f"{name} is {row[name]!r}, not yes or no" for name in ("unsure", "control") if row[name] not in (YES, NO)]
+    faults = [
+        f"{name} is {row[name]!r}, not yes or no"
+        for name in ("unsure", "control")
+        if row[name] not in (YES, NO)
+    ]
     if not row["id"]:
         faults.append("no id")
     if row["unsure"] == NO and any(not row[name] for name in row if name.startswith(MARK)):
@@ -184,7 +191,9 @@ def _flip_fault(answer: Answer, design: Design, places: dict[str, int]) -> str:
     if answer.stratum != stratum:
         return f"{answer.id!r}: stratum {answer.stratum!r}, but it was asked for {stratum!r}"
     if answer.inclusion is None or abs(answer.inclusion - inclusion) > TOLERANCE:
-        return f"{answer.id!r}: inclusion probability {answer.inclusion}, but it was asked with {inclusion:.6f}"
+        return (
+            f"{answer.id!r}: inclusion probability {answer.inclusion}, but it was asked with {inclusion:.6f}"
+        )
     return ""
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.analyze import compare, flips
+from pipeline.analyze.estimate import Estimate
 from pipeline.analyze.report import ImageOf
 from pipeline.analyze.section import Section
 from pipeline.combine import submission
@@ -50,6 +51,7 @@ class Case:
         comparison: new minus old, out of fold, where both have such predictions.
         image: pixels by split ("train", "test") and id.
         analysis: flips and mistakes, as the first sections show them.
+        judged: what a person's answers say of the score, if there are any on this pair.
     """
 
     job: Job
@@ -59,6 +61,7 @@ class Case:
     comparison: Comparison | None
     image: ImageOf
     analysis: compare.ErrorAnalysis
+    judged: Estimate | None = None
 
 
 Maker = Callable[[Case], Section]

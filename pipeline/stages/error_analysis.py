@@ -2,6 +2,7 @@
 
     make error-analysis                          the current ensemble against the best submission
     make error-analysis A=mine.csv B=best.csv    any two host-format CSVs, a teammate's too
+    make error-analysis VERDICTS=verdicts.csv    with what a person said of the flips (stages/judging.py)
 
 Owns the stage only; the comparison and the page are `pipeline/analyze/compare.py`. What needs
 probabilities or out-of-fold predictions is left out for files that have no provenance beside them.
@@ -9,14 +10,14 @@ probabilities or out-of-fold predictions is left out for files that have no prov
 
 from __future__ import annotations
 
-from pipeline.analyze import compare
+from pipeline.analyze import compare, flip_cards
 from pipeline.analyze.advice import STRONGER
 from pipeline.core.errors import ConfigError
 from pipeline.data import policies
 from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
-from pipeline.stages import case, load, scoring
+from pipeline.stages import case, judging, load, scoring
 from pipeline.stages.case import Case
 from pipeline.stages.context import Built, Job
 from pipeline.stages.graph import words
@@ -34,21 +35,27 @@ def build(job: Job) -> Built:
     new, old = (case.side(job, which, train.space) for which in ("a", "b"))
     asked = _asked(job.settings, new.artifact)
     both = new.oof is not None and old.oof is not None
+    image = load.image_of(job.inputs["images"])
+    judged = judging.judged(job, train, (new.prediction, old.prediction), (new.oof, old.oof), image)
     inputs = compare.CompareInputs(
         title=config.competition.title or config.competition.name,
         space=train.space,
         new=new.prediction,
         old=old.prediction,
-        image=load.image_of(job.inputs["images"]),
+        image=image,
         config=asked.config,
         asked=words(asked, "train"),
         policies=() if is_probe(asked) else policies.allowed(STRONGER, asked.config.competition.attributes),
         oof=new.oof,
         train=train if new.oof is not None else None,
         comparison=scoring.compare(config, train, new.oof, old.oof) if both and new.oof and old.oof else None,
+        judging=judged.section,
+        judged=judged.estimate,
     )
     found = compare.compare(inputs)
-    sections = case.sections(Case(job, train, new, old, inputs.comparison, inputs.image, found))
+    sections = case.sections(
+        Case(job, train, new, old, inputs.comparison, inputs.image, found, judged.estimate)
+    )
     page = job.draft / "error-analysis.html"
     page.write_text(compare.render_html(found, inputs, sections), encoding="utf-8")
     if found.flips is not None:
@@ -57,6 +64,10 @@ def build(job: Job) -> Built:
         f"{new.prediction.name} against {old.prediction.name}: {found.verdict.word} {found.verdict.rest}"
     )
     told = [verdict]
+    figures = found.metrics
+    if judged.estimate is not None:
+        told.append(f"judged: {flip_cards.line(judged.estimate)}")
+        figures = figures | flip_cards.figures(judged.estimate)
     for advice in found.advice:
         told.append(f"try: {advice.sentence}")
         if advice.command:
@@ -67,7 +78,7 @@ def build(job: Job) -> Built:
     result = f"{found.verdict.word} {found.verdict.rest}"
     description = note(what, why, nexts, "error-analysis.html", result)
     tags = {"verdict": found.verdict.tag, "compared_with": old.prediction.name}
-    return Built(found.metrics, tuple(told), description, ("error-analysis.html",), tags)
+    return Built(figures, tuple(told), description, ("error-analysis.html",), tags)
 
 
 def _asked(settings: Settings, made_of: Artifact | None) -> Settings:
