@@ -243,12 +243,10 @@ class _Filling:
         unknown = np.ones(len(sides.new_N), dtype=bool)
         unknown[at] = False
         self._filled_U = np.flatnonzero(unknown & (sides.stratum_N >= 0))
-        # Photos of one person that flip in one way share their donor: what is true of one is of the others.
-        _, group_U = np.unique(sides.groups_N[self._filled_U], return_inverse=True)
-        pair_U = group_U * (int(sides.stratum_N.max()) + 1) + sides.stratum_N[self._filled_U]
-        _, first_U, back_U = np.unique(pair_U, return_index=True, return_inverse=True)
-        self._together_U = first_U[back_U]
         self._agreed_N = np.flatnonzero(unknown & (sides.stratum_N < 0))
+        # Photos of one person that got one answer share what is true of them.
+        self._shared_U = _together(sides.groups_N[self._filled_U], sides.stratum_N[self._filled_U])
+        self._shared_N = _together(sides.groups_N[self._agreed_N], sides.new_N[self._agreed_N])
         self._donors_SJ = self._donors()
         self._power_J = self._powers()
         self._truth_of = None if agreed is None else _AgreedTruth(agreed, space.n_classes)
@@ -278,8 +276,8 @@ class _Filling:
         """(J,) powers of the weights that give means over few donors the spread they have.
 
         A Bayesian bootstrap of m values has (m - 1) / (m + 1) of the variance of their mean. Gamma weights of
-        shape (m - 2) / m would have all of it; an exponential weight to the power √(m / (m - 2)) varies as much
-        and can be shared by the images of a group that lie in several strata.
+        shape (m - 2) / m would have all of it; an exponential weight to the power √(m / (m - 2)) varies as
+        much, and can be shared by the images of a group that lie in several strata.
         """
         stratum_J = self._sides.stratum_N[self._judged.at_J]
         m_J = np.maximum((stratum_J[:, None] == stratum_J).sum(axis=1), 3)
@@ -295,7 +293,7 @@ class _Filling:
             truth_N[self._filled_U] = self._classes(self._filled_codes(generator, weight_J, codes_JA))
         if self._truth_of is not None and len(self._agreed_N):
             said = self._sides.new_N[self._agreed_N]
-            truth_N[self._agreed_N] = self._truth_of.draw(generator, said)
+            truth_N[self._agreed_N] = self._truth_of.draw(generator, said, self._shared_N)
         return truth_N
 
     def _judged_codes(self, generator: np.random.Generator, weight_J: Reals) -> Ints:
@@ -309,7 +307,7 @@ class _Filling:
         """(U, A) the codes of flips that nobody judged: a donor's truth, in the words of the two answers."""
         p_SJ = self._donors_SJ * weight_J**self._power_J
         cumulative = np.cumsum(p_SJ / p_SJ.sum(axis=1, keepdims=True), axis=1)
-        chance = generator.random(len(self._filled_U))[self._together_U]
+        chance = generator.random(len(self._filled_U))[self._shared_U]
         donor_U = np.empty(len(self._filled_U), dtype=np.int64)
         strata = self._sides.stratum_N[self._filled_U]
         for stratum in np.unique(strata):
@@ -328,7 +326,7 @@ class _Filling:
         return np.where(open_UA & (generator.random(codes.shape) < old_share), own_old, codes)
 
     def _old_share(self, codes_JA: Ints, weight_J: Reals) -> float:
-        """How often the old answer is right, of the judged changes of an attribute in which one of both is."""
+        """How often the old answer is right, of the judged changes in which one of both is."""
         new, old = self._new_NA[self._judged.at_J], self._old_NA[self._judged.at_J]
         changed = new != old
         old_right = float(weight_J @ (changed & (codes_JA == old)).sum(axis=1))
@@ -365,16 +363,26 @@ class _AgreedTruth:
         off = (1 - right) * base / max(base.sum(), 1.0)
         self._prior_CC = off + np.diag(np.full(n_classes, right))
 
-    def draw(self, generator: np.random.Generator, said_N: Ints) -> Ints:
-        """(N,) a class for each image."""
+    def draw(self, generator: np.random.Generator, said_N: Ints, shared_N: Ints) -> Ints:
+        """(N,) a class for each image; those with the same number in `shared_N` draw by the same chance."""
         weights = generator.exponential(size=self._group_M.max(initial=0) + 1)[self._group_M]
         counts = np.bincount(self._cell_M, weights=weights, minlength=self._size**2)
         p_CC = counts.reshape(self._size, self._size) + self._prior_CC
-        return _pick(generator, (p_CC / p_CC.sum(axis=1, keepdims=True))[said_N])
+        return _pick(generator, (p_CC / p_CC.sum(axis=1, keepdims=True))[said_N], shared_N)
 
 
-def _pick(generator: np.random.Generator, p_NK: Reals) -> Ints:
-    """(N,) one index a row, drawn with the row's probabilities."""
+def _together(groups_N: Strings, answer_N: Ints) -> Ints:
+    """(N,) for each image the first one of its group with its answer."""
+    _, group_N = np.unique(groups_N, return_inverse=True)
+    pair_N = group_N * (int(answer_N.max(initial=0)) + 1) + answer_N
+    _, first, back_N = np.unique(pair_N, return_index=True, return_inverse=True)
+    return np.asarray(first[back_N], dtype=np.int64)
+
+
+def _pick(generator: np.random.Generator, p_NK: Reals, shared_N: Ints | None = None) -> Ints:
+    """(N,) one index a row, drawn with its probabilities; rows of one number share their chance."""
     cumulative = np.cumsum(p_NK, axis=1)
-    chance = generator.random((len(p_NK), 1)) * cumulative[:, -1:]
-    return np.asarray((cumulative < chance).sum(axis=1), dtype=np.int64).clip(0, p_NK.shape[1] - 1)
+    chance_N = generator.random(len(p_NK))
+    chance_N = chance_N if shared_N is None else chance_N[shared_N]
+    below = cumulative < (chance_N * cumulative[:, -1])[:, None]
+    return np.asarray(below.sum(axis=1), dtype=np.int64).clip(0, p_NK.shape[1] - 1)

@@ -119,7 +119,7 @@ class Reading:
 
 
 def _shares(likelihood_JR: Reals, weight_J: Reals) -> Reals:
-    """(R,) the shares of the roles by expectation-maximisation; half an image is lent to each possible one."""
+    """(R,) the shares of the roles by expectation-maximisation; half an image is lent to each."""
     possible_R = (likelihood_JR > 0).any(axis=0).astype(np.float64)
     theta_R = possible_R / possible_R.sum()
     weight_J = weight_J * (len(weight_J) / weight_J.sum())

@@ -163,7 +163,7 @@ def _data(shown: pd.DataFrame, flips: Flips, space: LabelSpace, image: ImageOf, 
 
 
 def _directions(flips: Flips, space: LabelSpace) -> list[dict[str, Any]]:
-    """Changes of one attribute in the order of the table, then those of the class where it is more than one."""
+    """Changes of one attribute in the order of the table, then those of a class of several."""
     rows = [
         {"attribute": r["attribute"], "old": r["old"], "new": r["new"], "images": int(r["images"])}
         for r in flips.directions.to_dict("records")

@@ -44,7 +44,9 @@ def without(anchor: str, short: str, title: str, why: str, command: str = "") ->
     """A section that has nothing to show, and says why and what would change that.
 
     Args:
-        anchor, short, title: its HTML id, its name in the table of contents, its heading.
+        anchor: its HTML id.
+        short: its name in the table of contents.
+        title: its heading.
         why: one sentence.
         command: what to run, where a command would fill it.
     """
