@@ -44,9 +44,9 @@ def test_directions_count_the_flips_of_attributes_and_of_the_class(page):
 
     def value(label, name):
         return (
-            SPACE.classes[label] if name == "class" else cards["attributes"][names.index(name)]["values"][
-                cards["codes"][label][names.index(name)]
-            ]
+            SPACE.classes[label]
+            if name == "class"
+            else cards["attributes"][names.index(name)]["values"][cards["codes"][label][names.index(name)]]
         )
 
     rows = block(page, "directions")
