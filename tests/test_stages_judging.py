@@ -13,7 +13,7 @@ from pipeline.core.seeds import rng
 from pipeline.record import files
 
 SMALL = [w for w in READ_BY_EDA if w != "competition.demo.limit=200"]
-WORDS = ["competition.demo.limit=200", "statistics.draws=100", "report.judge=30", "report.controls=12"]
+WORDS = ["competition.demo.limit=200", "statistics.draws=100", "report.controls=12"]
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +45,11 @@ def copied(home, tmp_path):
     return tmp_path / "copy"
 
 
-def analyse(home, *options, words=()):
+def analyse(home, *options, asked=10):
     sides = [f"--a={home / 'mine.csv'}", f"--b={home / 'best.csv'}"]
-    return run(home, "error-analysis", *WORDS, *words, small=SMALL, options=[*sides, *options])
+    return run(
+        home, "error-analysis", *WORDS, f"report.judge={asked}", small=SMALL, options=[*sides, *options]
+    )
 
 
 def page_of(home, said):
@@ -92,18 +94,22 @@ def test_answers_become_an_estimate_and_are_not_asked_again(copied, tmp_path):
     said = analyse(copied, f"--verdicts={path}")
     assert said.code == 0, said.err
     assert f"{len(asked)} flips and 12 controls taken from verdicts.csv" in said.out
-    told = re.search(r"judged: (\S+), new − best ([+−][\d.]+) \[", said.out)
-    assert told and told[1] == "better" and "0 of 12 controls answered wrongly" in said.out
+    told = re.search(r"judged: (\S+)[^,]*, new − best ([+−][\d.]+) \[", said.out)
+    assert told and 10 <= len(asked) < 20 and told[1] == "can't" and "judge at least 20" in said.out
+    assert "0 of 12 controls answered wrongly" in said.out
     page = page_of(copied, said)
     assert 'id="judged"' in page and questions(page) is None and "Every sampled flip is judged" in page
     kept = copied / "submissions" / "verdicts" / "digits.csv"
     before = kept.read_bytes()
     again = analyse(copied, f"--verdicts={path}")
     assert again.code == 0 and kept.read_bytes() == before and "reused" in again.out
-    more = analyse(copied, words=["report.judge=60"])
+    more = analyse(copied, asked=60)
     further = {item["id"] for item in questions(page_of(copied, more))["items"] if not item["control"]}
     assert further and not further & asked, "only new flips are asked"
     assert "judged:" in more.out, "what is known is used"
+    rest = answered(copied, questions(page_of(copied, more)), tmp_path / "rest.csv")
+    whole = analyse(copied, f"--verdicts={rest}", asked=60)
+    assert re.search(r"judged: better, new − best \+0\.\d+ \[\+", whole.out), whole.out
 
 
 def test_faulty_answers_are_refused_with_every_fault_and_exit_2(copied, tmp_path):
@@ -115,7 +121,7 @@ def test_faulty_answers_are_refused_with_every_fault_and_exit_2(copied, tmp_path
     rows[flips[1]][1] = "eleven"
     rows[flips[2]][4] = "0.999999"
     rows.append(rows[flips[3]])
-    rows[flips[4]][6] = "0123456789-0123456789-30"
+    rows[flips[4]][6] = "0123456789-0123456789-10"
     with path.open("w", encoding="utf-8", newline="") as out:
         csv.writer(out).writerows(rows)
     said = analyse(copied, f"--verdicts={path}")
@@ -134,6 +140,7 @@ def test_faulty_answers_are_refused_with_every_fault_and_exit_2(copied, tmp_path
 def test_a_file_about_other_submissions_names_them(copied, tmp_path):
     data = questions(page_of(copied, analyse(copied)))
     path = answered(copied, data, tmp_path / "verdicts.csv")
+    (copied / "submissions").mkdir()
     for name in ("mine", "best"):
         shutil.copy(copied / f"{name}.csv", copied / "submissions" / f"{name}.csv")
     sides = [f"--a={copied / 'best.csv'}", f"--b={copied / 'mine.csv'}", f"--verdicts={path}"]

@@ -23,9 +23,10 @@ from pipeline.core.predictions import Probabilities
 from pipeline.core.seeds import rng
 from pipeline.core.types import Ints, LabelSpace, Samples, Strings, positions
 
-# Kinds of flips with at least this share are strata of their own, all others together are one: of a hundred
-# judged each stratum gets four, from which its own spread can be seen.
+# Kinds of flips with at least this share, and so many images, are strata of their own; all others together are
+# one. Of a hundred judged each stratum gets four, from which its own spread can be seen.
 SHARE = 0.04
+FEW = 5
 OTHER = "other kinds of flips"
 # Below two a stratum's own spread can't be seen.
 AT_LEAST = 2
@@ -103,7 +104,7 @@ def plan(space: LabelSpace, flips: Flips, pair: str, asked: int) -> Design:
     counts = (
         pd.Series(kinds, dtype=object).value_counts().sort_index().sort_values(ascending=False, kind="stable")
     )
-    own = [str(name) for name, number in counts.items() if number >= SHARE * len(kinds)]
+    own = [str(name) for name, number in counts.items() if number >= max(FEW, SHARE * len(kinds))]
     place = {name: k for k, name in enumerate(own)}
     stratum_F = np.array([place.get(name, len(own)) for name in kinds], dtype=np.int64)
     strata = (*own, OTHER) if (stratum_F == len(own)).any() else tuple(own)
