@@ -86,7 +86,7 @@ def test_what_a_person_saw_is_told_in_the_verdict_and_decides_where_nothing_else
     assert known.tag == "can't tell", "the comparison out of fold stands"
     outside = replace(INPUTS, judged=judged, comparison=None)
     found = compare(outside)
-    assert (found.verdict.tag, found.verdict.word) == ("better", "Better")
+    assert (found.verdict.tag, found.verdict.word) == ("better", "Better:")
     shown = render_html(found, outside)
     assert "40 of 60 flips judged, 2 of them unsure; 1 of 20 controls answered wrongly" in shown
     assert "right in 60\u00a0%" in shown and "Assumed." in shown

@@ -4,12 +4,12 @@ Owns the report's inputs, its verdict, its result and its page. Does not own the
 (`flips.py`, `mistakes.py`), the advice (`advice.py`), nor scores and intervals, which arrive as values.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from markupsafe import Markup
 
-from pipeline.analyze import flip_cards, plots
+from pipeline.analyze import agreement, flip_cards, judged, plots
 from pipeline.analyze.advice import Advice, advise
 from pipeline.analyze.estimate import Estimate
 from pipeline.analyze.flips import CLASS, Flips, Submission, changes, find_flips, parts
@@ -125,7 +125,11 @@ def compare(inputs: CompareInputs) -> ErrorAnalysis:
     advice = advise(
         inputs.space, flips, mistakes, inputs.comparison, inputs.config, inputs.asked, inputs.policies
     )
-    return ErrorAnalysis(_verdict(inputs, flips), advice, flips, mistakes, _metrics(flips, mistakes))
+    verdict = _verdict(inputs, flips)
+    if inputs.judged is not None:
+        metric, alone = _metric_name(inputs.config), inputs.comparison is None
+        verdict = replace(verdict, **judged.verdict_fields(inputs.judged, verdict.detail, metric, alone))
+    return ErrorAnalysis(verdict, advice, flips, mistakes, _metrics(flips, mistakes))
 
 
 def _verdict(inputs: CompareInputs, flips: Flips | None) -> Verdict:
@@ -137,13 +141,6 @@ def _verdict(inputs: CompareInputs, flips: Flips | None) -> Verdict:
         return Verdict(
             "same", "The same", "as the best submission", f"All {count(flips.n_images)} predictions agree."
         )
-    seen = "" if inputs.judged is None else f" Judged by eye: {flip_cards.line(inputs.judged)}."
-    if comparison is None and inputs.judged is not None:
-        # Outside files bring no out-of-fold predictions: what a person saw is all there is.
-        judged = inputs.judged.comparison
-        word = "Can't tell:" if judged.verdict == UNDECIDED else judged.verdict.capitalize()
-        rest = f"{signed(judged.delta)} {metric} by the flips that were judged"
-        return Verdict(STATES[judged.verdict], word, rest, changed + seen)
     if comparison is None:
         rest = "which is better: there are no out-of-fold predictions of both to compare"
         return Verdict("unclear", "Can't tell", rest, changed)
@@ -154,7 +151,6 @@ def _verdict(inputs: CompareInputs, flips: Flips | None) -> Verdict:
     )
     if comparison.note:
         detail += f" Caution: {comparison.note}."
-    detail += seen
     if comparison.verdict == UNDECIDED:
         why = "the interval contains zero" if comparison.n_groups > 1 else "one group proves nothing"
         rest = f"{signed(comparison.delta)} {metric}, and {why}"
@@ -195,7 +191,10 @@ def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[
     """
     settings = inputs.config.report
     mistakes = analysis.mistakes
-    front = flip_cards.sections(analysis.flips, inputs.space, inputs.image, settings, inputs.judged)
+    front: tuple[Section, ...] = (
+        () if analysis.flips is None else (agreement.section(analysis.flips, inputs.space),)
+    )
+    front += (flip_cards.section(analysis.flips, inputs.space, inputs.image, settings, inputs.judged),)
     front += () if inputs.judging is None else (inputs.judging,)
     wanted = [] if mistakes is None else list(mistakes.answers)
     wanted += [key for section in (*front, *sections) for key in section.wanted]

@@ -1,7 +1,7 @@
-"""The changed predictions on the page: where they sit by attribute, and a gallery that takes thousands.
+"""The changed predictions on the page: a gallery that takes thousands.
 
-Owns the sections "Attributes" and "Flips". Does not own counting (`flips.py`), judging (`judging.py`) nor the
-rest of the page (`compare.py`).
+Owns the section "Flips". Does not own counting (`flips.py`), where they sit by attribute (`agreement.py`),
+judging (`judging.py`) nor the rest of the page (`compare.py`).
 
 All cards travel as columns of JSON with their pictures, and the page's script draws one screenful at a time;
 the first `STATIC` are also written as HTML, for readers without scripts. Five thousand flips are 5,000 short
@@ -17,10 +17,10 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from pipeline.analyze import plots
+from pipeline.analyze import judged
 from pipeline.analyze.estimate import Estimate
-from pipeline.analyze.flips import CLASS, Flips, changes, parts
-from pipeline.analyze.report import ImageOf, Key, count, json_data, percent, pictures, plural, signed
+from pipeline.analyze.flips import CLASS, Flips, changes
+from pipeline.analyze.report import ImageOf, Key, json_data, pictures
 from pipeline.analyze.section import Section
 from pipeline.core.types import LabelSpace
 from pipeline.settings.schema import ReportSettings
@@ -48,17 +48,17 @@ class _Card:
     new: _Side
 
 
-def sections(
+def section(
     flips: Flips | None,
     space: LabelSpace,
     image: ImageOf,
     settings: ReportSettings,
     estimate: Estimate | None,
-) -> tuple[Section, ...]:
-    """Where the differences sit, and the images; one section that says so where there is no other side."""
+) -> Section:
+    """The images whose prediction differs; says so where there is no other submission."""
     if flips is None:
         values = {"flips": None, "estimate": None}
-        return (Section("flips", "Flips", "flips.html", values),)
+        return Section("flips", "Flips", "flips.html", values)
     shown = flips.images.head(settings.max_flips)
     cards = [_card(space, row) for row in shown.head(STATIC).to_dict("records")]
     gallery = {
@@ -69,56 +69,10 @@ def sections(
         "probabilities": bool(len(shown) and shown[["p_old", "p_new"]].notna().all(axis=None)),
         "any_probability": bool(len(shown) and shown["gap"].notna().any()),
         "sure": SURE,
-        "estimate": None if estimate is None else told(estimate),
+        "estimate": None if estimate is None else judged.told(estimate),
     }
     data = Markup("") if not len(shown) else _data(shown, flips, space, image, settings.thumbnail_px)
-    where = {"directions": flips.directions, "agreement": _agreement(flips, space)}
-    return (
-        Section("attributes", "Attributes", "attributes.html", where),
-        Section("flips", "Flips", "flips.html", gallery, tuple(c.key for c in cards), data, ("flips.js",)),
-    )
-
-
-def told(estimate: Estimate) -> dict[str, Any]:
-    """An estimate in words, for the top of the section and the terminal."""
-    c = estimate.comparison
-    number = f"{signed(c.delta)} [{signed(c.low)}, {signed(c.high)}]"
-    rests = f"{count(estimate.judged)} of {plural(estimate.flips, 'flip')} judged"
-    if estimate.unsure:
-        rests += f", {count(estimate.unsure)} of them unsure"
-    eye = "own error not measured"
-    if estimate.controls:
-        eye = f"{count(estimate.mistaken)} of {plural(estimate.controls, 'control')} answered wrongly"
-        eye += ", corrected for" if estimate.corrected else ": too few to correct by"
-    neither = max(0.0, 1 - estimate.new_right - estimate.old_right)
-    return {
-        "state": {"better": "better", "worse": "worse"}.get(c.verdict, "unclear"),
-        "verdict": c.verdict,
-        "number": number,
-        "rests": f"{rests}; {eye}",
-        "shares": f"Of all flips the new answer is right in {percent(estimate.new_right)}, the best "
-        f"submission's in {percent(estimate.old_right)}, neither in {percent(neither)}.",
-        "assumed": estimate.assumed,
-        "note": c.note,
-    }
-
-
-def line(estimate: Estimate) -> str:
-    """An estimate as one line of a terminal."""
-    words = told(estimate)
-    caution = f" (caution: {words['note']})" if words["note"] else ""
-    return f"{words['verdict']}, new − best {words['number']} on the test images{caution}; {words['rests']}"
-
-
-def figures(estimate: Estimate) -> dict[str, float]:
-    """An estimate for tracking."""
-    c = estimate.comparison
-    return {
-        "judged": float(estimate.judged),
-        "judged_delta": c.delta,
-        "judged_low": c.low,
-        "judged_high": c.high,
-    }
+    return Section("flips", "Flips", "flips.html", gallery, tuple(c.key for c in cards), data, ("flips.js",))
 
 
 def _card(space: LabelSpace, row: Mapping[Any, Any]) -> _Card:
@@ -180,16 +134,3 @@ def _directions(flips: Flips, space: LabelSpace) -> list[dict[str, Any]]:
             for r in counted.sort_values("images", ascending=False, kind="stable").to_dict("records")
         ]
     return rows
-
-
-def _agreement(flips: Flips, space: LabelSpace) -> list[tuple[str, Markup]]:
-    """A heat map a part, whose cells show their images; a plain label's part is called as its attribute."""
-    views = parts(space)
-    alone = space.attributes[0].name if len(space.attributes) == 1 else ""
-    return [
-        (
-            name,
-            plots.heatmap(counts, views[name][0], f"Agreement by {name}", "best", "new", pick=alone or name),
-        )
-        for name, counts in flips.agreement.items()
-    ]

@@ -218,7 +218,7 @@ def heatmap(
             kind = "hit" if i == k else "miss"
             cell = _heat_cell(x, y, (cell_w, cell_h), int(counts_RK[i, k]), float(shares[i, k]), kind, tip)
             if pick and i != k and counts_RK[i, k]:
-                change = f'data-filter="{escape(pick)}" data-old="{escape(labels[i])}"'
+                change = f'data-attribute="{escape(pick)}" data-old="{escape(labels[i])}"'
                 change += f' data-new="{escape(labels[k])}" aria-label="{escape(tip)}"'
                 cell = f'<g class="pick" {change}>{cell}</g>'
             body.append(cell)

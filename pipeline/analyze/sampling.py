@@ -23,8 +23,8 @@ from pipeline.core.predictions import Probabilities
 from pipeline.core.seeds import rng
 from pipeline.core.types import Ints, LabelSpace, Samples, Strings, positions
 
-# Kinds of flips with at least this share, and so many images, are strata of their own; all others together are
-# one. Of a hundred judged each stratum gets four, from which its own spread can be seen.
+# Kinds of flips with at least this share, and so many images, are strata of their own; all others together
+# are one. Of a hundred judged each stratum gets four, from which its own spread can be seen.
 SHARE = 0.04
 FEW = 5
 OTHER = "other kinds of flips"

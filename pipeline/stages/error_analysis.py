@@ -10,7 +10,7 @@ probabilities or out-of-fold predictions is left out for files that have no prov
 
 from __future__ import annotations
 
-from pipeline.analyze import compare, flip_cards
+from pipeline.analyze import compare, judged
 from pipeline.analyze.advice import STRONGER
 from pipeline.core.errors import ConfigError
 from pipeline.data import policies
@@ -36,7 +36,7 @@ def build(job: Job) -> Built:
     asked = _asked(job.settings, new.artifact)
     both = new.oof is not None and old.oof is not None
     image = load.image_of(job.inputs["images"])
-    judged = judging.judged(job, train, (new.prediction, old.prediction), (new.oof, old.oof), image)
+    answers = judging.judged(job, train, (new.prediction, old.prediction), (new.oof, old.oof), image)
     inputs = compare.CompareInputs(
         title=config.competition.title or config.competition.name,
         space=train.space,
@@ -49,12 +49,12 @@ def build(job: Job) -> Built:
         oof=new.oof,
         train=train if new.oof is not None else None,
         comparison=scoring.compare(config, train, new.oof, old.oof) if both and new.oof and old.oof else None,
-        judging=judged.section,
-        judged=judged.estimate,
+        judging=answers.section,
+        judged=answers.estimate,
     )
     found = compare.compare(inputs)
     sections = case.sections(
-        Case(job, train, new, old, inputs.comparison, inputs.image, found, judged.estimate)
+        Case(job, train, new, old, inputs.comparison, inputs.image, found, answers.estimate)
     )
     page = job.draft / "error-analysis.html"
     page.write_text(compare.render_html(found, inputs, sections), encoding="utf-8")
@@ -65,9 +65,9 @@ def build(job: Job) -> Built:
     )
     told = [verdict]
     figures = found.metrics
-    if judged.estimate is not None:
-        told.append(f"judged: {flip_cards.line(judged.estimate)}")
-        figures = figures | flip_cards.figures(judged.estimate)
+    if answers.estimate is not None:
+        told.append(f"judged: {judged.line(answers.estimate)}")
+        figures = figures | judged.figures(answers.estimate)
     for advice in found.advice:
         told.append(f"try: {advice.sentence}")
         if advice.command:

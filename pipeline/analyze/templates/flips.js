@@ -135,9 +135,9 @@
   }
 
   function chosen(event) {
-    const cell = event.target.closest("[data-filter]");
+    const cell = event.target.closest("[data-attribute][data-old][data-new]");
     const button = event.target.closest("button[data-direction]");
-    if (cell) choose(cell.dataset.filter, cell.dataset.old, cell.dataset.new);
+    if (cell) choose(cell.dataset.attribute, cell.dataset.old, cell.dataset.new);
     if (button) {
       const row = directions[Number(button.dataset.direction)];
       choose(row.attribute, row.old, row.new);
@@ -145,7 +145,7 @@
     return cell || button;
   }
 
-  for (const cell of document.querySelectorAll("svg [data-filter]")) {
+  for (const cell of document.querySelectorAll("svg [data-attribute]")) {
     cell.setAttribute("tabindex", "0");
     cell.setAttribute("role", "button");
     cell.closest("svg").setAttribute("role", "group");
@@ -153,7 +153,7 @@
   document.addEventListener("click", chosen);
   document.addEventListener("keydown", (event) => {
     const key = event.key === "Enter" || event.key === " ";
-    if (key && event.target.closest("svg [data-filter]") && chosen(event)) event.preventDefault();
+    if (key && event.target.closest("svg [data-attribute]") && chosen(event)) event.preventDefault();
   });
   attribute.addEventListener("change", () => { listDirections(); show(); });
   for (const select of [direction, confidence, sort]) if (select) select.addEventListener("change", show);
