@@ -99,19 +99,21 @@ def _sure(ids: np.ndarray, said: np.ndarray, draw: np.random.Generator) -> Proba
     return Probabilities(ids, FACES.classes, p.astype(np.float32))
 
 
-def measure(flips: int, trials: int = TRIALS) -> Measured:
-    """Make the page, and use it in a fresh browser page `trials` times."""
-    from playwright.sync_api import sync_playwright
+def measure(browser: Any, flips: int, trials: int = TRIALS) -> Measured:
+    """Make the page, and use it in a fresh page of the browser `trials` times.
 
+    Args:
+        browser: of playwright.
+        flips: images on which the two submissions differ.
+        trials: how often it is loaded.
+    """
     started = time.perf_counter()
     text = page(flips)
     made = time.perf_counter() - started
     loads, steps, processor = [], [], []
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "page.html"
         file.write_text(text, encoding="utf-8")
-        chromium = shutil.which("chromium") or shutil.which("google-chrome")
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for _ in range(trials):
             shown = browser.new_page(viewport={"width": 1180, "height": 900})
             started = time.perf_counter()
@@ -121,9 +123,9 @@ def measure(flips: int, trials: int = TRIALS) -> Measured:
             processor.append(_processor(shown))
             steps.append([_timed(shown, step) for step in STEPS])
             shown.close()
-        browser.close()
     filtered, ordered, turned = (statistics.median(column) for column in zip(*steps, strict=True))
-    return Measured(len(text.encode()) / 1e6, made, tuple(loads), min(processor), filtered, ordered, turned)
+    size = len(text.encode()) / 1e6
+    return Measured(size, made, tuple(loads), min(processor), filtered, ordered, turned)
 
 
 def _processor(shown: Any) -> float:
@@ -155,16 +157,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--flips", type=int, nargs="+", default=[5000])
-    for flips in parser.parse_args().flips:
-        found = measure(flips)
-        loads = ", ".join(f"{s:.2f}" for s in found.loads)
-        print(
-            f"{flips:,} flips: {found.megabytes:.1f} MB, made in {found.made:.0f} s, loaded in {loads} s "
-            f"({found.processor:.2f} s of processor), "
-            f"filter {found.filtered:.3f} s, sort {found.sorted:.3f} s, page {found.turned:.3f} s "
-            f"(load {os.getloadavg()[0]:.1f})",
-            flush=True,
-        )
+    asked = parser.parse_args().flips
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = shutil.which("chromium") or shutil.which("google-chrome")
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for flips in asked:
+            found = measure(browser, flips)
+            loads = ", ".join(f"{s:.2f}" for s in found.loads)
+            print(
+                f"{flips:,} flips: {found.megabytes:.1f} MB, made in {found.made:.0f} s, loaded in {loads} s "
+                f"({found.processor:.2f} s of processor), filter {found.filtered:.3f} s, "
+                f"sort {found.sorted:.3f} s, page {found.turned:.3f} s (load {os.getloadavg()[0]:.1f})",
+                flush=True,
+            )
+        browser.close()
 
 
 if __name__ == "__main__":
