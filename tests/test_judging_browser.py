@@ -4,11 +4,14 @@ import csv
 import html
 import os
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
 from analyze_cases import HOSTILE, SPACE, case, compare_inputs, probabilities
 from test_analyze_browser import browser as browser
+from test_stages_judging import analyse, report_of
+from test_stages_judging import home as home
 
 from benchmarks import flips_page
 from pipeline.analyze import compare, judging, sampling
@@ -145,6 +148,31 @@ def test_predictions_stay_hidden_until_asked_for(opened, made):
     page.locator("#judge-panel").focus()
     page.keyboard.press("Escape")
     assert page.locator("#judge-panel").is_hidden() and page.locator("article.flip dd").first.is_visible()
+
+
+def test_from_the_command_to_the_page_and_back(browser, home, tmp_path):
+    """Judge ten pictures, reload, export, give the file to the command, read the estimate in the new page."""
+    copied = tmp_path / "copy"
+    shutil.copytree(home, copied)
+    first = analyse(copied)
+    page = browser.new_page()
+    page.goto(report_of(copied, first).as_uri())
+    judge(page, page, 10, keys=("2",))
+    page.reload()
+    assert page.locator("#judge-progress").inner_text().startswith("10 of ")
+    page.locator("#judge-out summary").click()
+    assert "VERDICTS=verdicts.csv" in page.locator("#judge-out code").inner_text()
+    with page.expect_download() as caught:
+        page.locator("#judge-download").click()
+    caught.value.save_as(tmp_path / "verdicts.csv")
+    said = analyse(copied, f"--verdicts={tmp_path / 'verdicts.csv'}")
+    assert said.code == 0, said.err
+    page.goto(report_of(copied, said).as_uri())
+    assert page.locator("#judged").is_visible()
+    shown_figure = page.locator("#judged .figure").inner_text()
+    assert f"new − best {shown_figure} on the test images" in said.out
+    assert "new − best" in page.locator("#verdict").inner_text(), "the verdict tells it, too"
+    page.close()
 
 
 def test_unsure_back_and_clear_by_key(opened):

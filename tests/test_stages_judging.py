@@ -52,9 +52,12 @@ def analyse(home, *options, asked=10):
     )
 
 
+def report_of(home, said):
+    return home / re.search(r"^report: (\S+)$", said.out, re.MULTILINE).group(1)
+
+
 def page_of(home, said):
-    report = re.search(r"^report: (\S+)$", said.out, re.MULTILINE).group(1)
-    return (home / report).read_text(encoding="utf-8")
+    return report_of(home, said).read_text(encoding="utf-8")
 
 
 def questions(page):

@@ -19,10 +19,12 @@ Shape legend: N test images, J judged ones, A attributes, C classes, S strata, U
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from pipeline.analyze import eye
 from pipeline.core.errors import DataError
@@ -140,7 +142,7 @@ def estimate(
     filling = _Filling(space, sides, judged, agreed)
     gains, right = [], []
     flips = sides.stratum_N >= 0
-    for draw in range(draws):
+    for draw in tqdm(range(draws), "judged flips", leave=False, disable=not sys.stderr.isatty()):
         truth_N = filling.draw(rng(seed, "verdicts", draw))
         scores = [_score(metric, truth_N, *side, space.n_classes) for side in _both(sides)]
         gains.append(metric.sign * (scores[0] - scores[1]))
