@@ -127,6 +127,7 @@ def test_no_flip_judged_is_an_error():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("error", "unsure", "controls"), [(0.08, 0.05, 30), (0.0, 0.0, 0)], ids=["who errs", "who never errs"]
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.analyze.report import ImageOf, Key, json_data, pictures
 from pipeline.analyze.sampling import Control, Design, spread
@@ -80,8 +81,39 @@ def section(
         settings: `judge_px` and `show_answers`.
         command: what turns the exported file into an estimate.
     """
+    sampled = int(design.sampled_F.sum())
+    values = {
+        "asked": len(asked),
+        "sampled": sampled,
+        "flips": len(design.flips),
+        "strata": len(design.strata),
+        "reused": sampled - sum(q.key[0] == "test" for q in asked),
+        "controls": sum(q.key[0] == "train" for q in asked),
+        "attributes": [a.name for a in space.attributes],
+        "px": settings.judge_px,
+        "command": command,
+    }
+    scripts = ("csv.js", "judging.js") if asked else ()
+    return Section(
+        "judging",
+        "Judging",
+        "judging.html",
+        values,
+        data=json_data("questions", _data(asked, design, space, image, settings) if asked else None),
+        script=scripts,
+    )
+
+
+def _data(
+    asked: tuple[Question, ...],
+    design: Design,
+    space: LabelSpace,
+    image: ImageOf,
+    settings: ReportSettings,
+) -> dict[str, Any]:
+    """What the script draws and exports."""
     which, distinct = pictures([q.key for q in asked], image, settings.judge_px)
-    data = {
+    return {
         "report": design.report,
         "columns": list(columns(space)),
         "mark": MARK,
@@ -102,24 +134,3 @@ def section(
             for q in asked
         ],
     }
-    sampled = int(design.sampled_F.sum())
-    values = {
-        "asked": len(asked),
-        "sampled": sampled,
-        "flips": len(design.flips),
-        "strata": len(design.strata),
-        "reused": sampled - sum(q.key[0] == "test" for q in asked),
-        "controls": sum(q.key[0] == "train" for q in asked),
-        "attributes": [a.name for a in space.attributes],
-        "px": settings.judge_px,
-        "command": command,
-    }
-    scripts = ("csv.js", "judging.js") if asked else ()
-    return Section(
-        "judging",
-        "Judging",
-        "judging.html",
-        values,
-        data=json_data("questions", data) if asked else json_data("questions", None),
-        script=scripts,
-    )

@@ -218,11 +218,16 @@ def heatmap(
             kind = "hit" if i == k else "miss"
             cell = _heat_cell(x, y, (cell_w, cell_h), int(counts_RK[i, k]), float(shares[i, k]), kind, tip)
             if pick and i != k and counts_RK[i, k]:
-                change = f'data-attribute="{escape(pick)}" data-old="{escape(labels[i])}"'
-                change += f' data-new="{escape(labels[k])}" aria-label="{escape(tip)}"'
-                cell = f'<g class="pick" {change}>{cell}</g>'
+                cell = _pickable(cell, (pick, labels[i], labels[k]), tip)
             body.append(cell)
     return svg(gutter + size * cell_w + right, top + size * cell_h + 6, title, body)
+
+
+def _pickable(cell: str, change: tuple[str, str, str], tip: str) -> str:
+    """A cell that a script can make a button: attribute, old and new value stand beside it."""
+    name, old, new = (escape(text) for text in change)
+    said = f'data-attribute="{name}" data-old="{old}" data-new="{new}" aria-label="{escape(tip)}"'
+    return f'<g class="pick" {said}>{cell}</g>'
 
 
 def _heat_cell(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from pipeline.analyze import compare, judged
 from pipeline.analyze.advice import STRONGER
+from pipeline.analyze.estimate import Estimate
 from pipeline.core.errors import ConfigError
 from pipeline.data import policies
 from pipeline.record.runinfo import note
@@ -63,15 +64,8 @@ def build(job: Job) -> Built:
     verdict = (
         f"{new.prediction.name} against {old.prediction.name}: {found.verdict.word} {found.verdict.rest}"
     )
-    told = [verdict]
-    figures = found.metrics
-    if answers.estimate is not None:
-        told.append(f"judged: {judged.line(answers.estimate)}")
-        figures = figures | judged.figures(answers.estimate)
-    for advice in found.advice:
-        told.append(f"try: {advice.sentence}")
-        if advice.command:
-            told.append(f"     {advice.command}")
+    told = [verdict, *_told(found, answers.estimate)]
+    figures = found.metrics if answers.estimate is None else found.metrics | judged.figures(answers.estimate)
     what = f"{new.prediction.name} against {old.prediction.name}"
     why = "; ".join(a.sentence for a in found.advice)
     nexts = next((a.command for a in found.advice if a.command.startswith("make")), "make runs")
@@ -79,6 +73,16 @@ def build(job: Job) -> Built:
     description = note(what, why, nexts, "error-analysis.html", result)
     tags = {"verdict": found.verdict.tag, "compared_with": old.prediction.name}
     return Built(figures, tuple(told), description, ("error-analysis.html",), tags)
+
+
+def _told(found: compare.ErrorAnalysis, estimate: Estimate | None) -> list[str]:
+    """What the terminal says below the verdict."""
+    told = [] if estimate is None else [f"judged: {judged.line(estimate)}"]
+    for advice in found.advice:
+        told.append(f"try: {advice.sentence}")
+        if advice.command:
+            told.append(f"     {advice.command}")
+    return told
 
 
 def _asked(settings: Settings, made_of: Artifact | None) -> Settings:
