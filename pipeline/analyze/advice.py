@@ -211,7 +211,7 @@ def _most_flipped(space: LabelSpace, flips: Flips) -> Advice:
     return Advice(
         f"{lead}; the commonest way is {top['old']} → {top['new']}, {plural(int(top['images']), 'image')}.",
         "Judge a dozen of these by eye: if the new answers look right more often, the gain is real.",
-        "see Flips in the report",
+        "see Changed predictions in the report",
         direction=place,
     )
 

@@ -122,7 +122,8 @@
   }
 
   // Flips of one attribute (or of the class) from one value to another.
-  function choose(name, old, now) {
+  function choose(part, old, now) {
+    const name = part === "class" && names.length === 1 ? names[0] : part; // a plain label is its class
     attribute.value = name;
     if (confidence) confidence.value = "";
     listDirections();
