@@ -74,8 +74,8 @@ robustness: env  ## score under growing blur, noise, JPEG, brightness: ARGS="exp
 ensemble: env  ## soft-vote finished members, write their submission
 	@$(PIPELINE) ensemble $(ARGS)
 
-error-analysis: env  ## new submission against the best one: A=new.csv B=best.csv, or neither
-	@$(PIPELINE) error-analysis $(if $(A),--a "$(A)") $(if $(B),--b "$(B)") $(ARGS)
+error-analysis: env  ## new submission against the best one: A=new.csv B=best.csv, or neither; VERDICTS=judged.csv
+	@$(PIPELINE) error-analysis $(if $(A),--a "$(A)") $(if $(B),--b "$(B)") $(if $(VERDICTS),--verdicts "$(VERDICTS)") $(ARGS)
 
 explain: env  ## what a network looks at: ID=17,test/4 RUN=lite0 WHAT=cam,occlusion FOLD=0; nothing: the worst errors
 	@$(PIPELINE) explain $(if $(ID),--id "$(ID)") $(if $(RUN),--run "$(RUN)") $(if $(WHAT),--what "$(WHAT)") \

@@ -94,6 +94,7 @@ def parser() -> argparse.ArgumentParser:
         if name == "error-analysis":
             one.add_argument("--a", help="the new host-format CSV")
             one.add_argument("--b", help="the CSV to compare it with")
+            one.add_argument("--verdicts", help="answers exported from the report, to take in")
         if name == "explain":
             one.add_argument(
                 "--id", default="", help="ids, separated by commas; without it: the worst errors"

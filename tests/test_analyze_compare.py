@@ -1,4 +1,3 @@
-import json
 import re
 from dataclasses import replace
 
@@ -8,9 +7,9 @@ from markupsafe import escape
 from test_analyze_explore import Tags
 
 from pipeline.analyze.compare import compare, render_html
+from pipeline.analyze.estimate import Estimate
 from pipeline.analyze.verdict import Change, Followed
 from pipeline.core.predictions import Comparison
-from pipeline.settings.schema import Config, ReportSettings
 
 INPUTS = compare_inputs(case())
 
@@ -70,33 +69,27 @@ def test_page_opens_with_the_verdict_then_advice(page):
     assert "0.6800–0.7400" in page and "0.6900" in page
 
 
-def test_every_flip_has_a_card_that_can_be_filtered(page):
-    flips = compare(INPUTS).flips
-    cards = [attrs for tag, attrs in Tags(page).found if tag == "article"]
-    assert flips is not None and [card["data-id"] for card in cards] == list(flips.images["id"])
-    data = re.search(r'id="directions">(.*?)</script>', page, re.DOTALL)
-    assert data is not None
-    listed = json.loads(data[1])
-    assert [row["images"] for row in listed] == list(flips.directions["images"])
-    for k, row in enumerate(listed):
-        assert sum(str(k) in (card["data-directions"] or "").split() for card in cards) == row["images"]
-
-
-def test_the_gallery_is_cut_where_told():
-    config = Config(report=ReportSettings(max_flips=3))
-    inputs = replace(INPUTS, config=config)
-    short = render_html(compare(inputs), inputs)
-    assert len([1 for tag, _ in Tags(short).found if tag == "article"]) == 3
-    assert "The 3 with the largest confidence gap" in short
-
-
 def test_hostile_names_are_text_everywhere(page):
     tags = Tags(page).found
     assert not [name for _, attrs in tags for name in attrs if name.startswith("on")]
     assert not {"img", "u", "iframe"} & {tag for tag, _ in tags}
     scripts = [attrs for tag, attrs in tags if tag == "script"]
-    assert len(scripts) == 2 and not [attrs for attrs in scripts if "src" in attrs]
+    assert len(scripts) == 3 and not [attrs for attrs in scripts if "src" in attrs]
     assert str(escape(HOSTILE[2])) in page and HOSTILE[2] not in page and SPACE.classes[2] not in page
+
+
+def test_what_a_person_saw_is_told_in_the_verdict_and_decides_where_nothing_else_can():
+    saw = Comparison(0.03, 0.01, 0.05, 0.99, 30, "better")
+    judged = Estimate(saw, 40, 60, 2, 20, 1, True, 0.6, 0.3, ("Assumed.",))
+    known = compare(replace(INPUTS, judged=judged)).verdict
+    assert "Judged by eye: better, new − best +0.0300 [+0.0100, +0.0500]" in known.detail
+    assert known.tag == "can't tell", "the comparison out of fold stands"
+    outside = replace(INPUTS, judged=judged, comparison=None)
+    found = compare(outside)
+    assert (found.verdict.tag, found.verdict.word) == ("better", "Better:")
+    shown = render_html(found, outside)
+    assert "40 of 60 flips judged, 2 of them unsure; 1 of 20 controls answered wrongly" in shown
+    assert "right in 60\u00a0%" in shown and "Assumed." in shown
 
 
 def test_labels_only_and_no_out_of_fold():

@@ -27,7 +27,7 @@ WORTH_IT = 1.1  # less of a larger side shows no detail that was not there
 LARGEST_SIDE = int(TypeAdapter(Side).json_schema()["maximum"])
 LOOK_AT_ERRORS = "see Confident errors in the report"
 LOOK_AT_PAIRS = "see Confused pairs in the report"
-LOOK_AT_FLIPS = "see Changed predictions in the report"
+LOOK_AT_FLIPS = "see Flips in the report"
 ENSEMBLE = "make ensemble"
 # Small networks of other families, quick to train from scratch: what a blend of one family lacks.
 OTHER_FAMILIES = {"resnet": "tiny_resnet", "mobilenetv": "small_cnn"}

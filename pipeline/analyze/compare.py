@@ -4,19 +4,19 @@ Owns the report's inputs, its result and its page. Does not own the counting (`f
 the verdict (`verdict.py`), the advice (`advice.py`), nor scores and intervals, which arrive as values.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from markupsafe import Markup
 
-from pipeline.analyze import plots
+from pipeline.analyze import flip_cards, judged, plots
 from pipeline.analyze.advice import BEST, Advice
-from pipeline.analyze.flips import CLASS, Flips, Submission, changes, find_flips
+from pipeline.analyze.estimate import Estimate
+from pipeline.analyze.flips import CLASS, Flips, Submission, find_flips
 from pipeline.analyze.mistakes import Mistakes, find_mistakes
 from pipeline.analyze.report import (
     ImageOf,
     Key,
-    json_data,
     render,
     thumbnails,
 )
@@ -44,6 +44,8 @@ class CompareInputs:
         advice: what to try next, best first.
         followed: what following earlier advice brought.
         changes: in what the two submissions differ.
+        judging: the section in which a person judges flips.
+        judged: what earlier answers say of the score.
     """
 
     title: str
@@ -58,6 +60,8 @@ class CompareInputs:
     advice: tuple[Advice, ...] = ()
     followed: tuple[Followed, ...] = ()
     changes: tuple[Change, ...] = ()
+    judging: Section | None = None
+    judged: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,9 @@ def compare(inputs: CompareInputs) -> ErrorAnalysis:
         assert inputs.train is not None, "out-of-fold predictions came without the training samples"
         mistakes = find_mistakes(inputs.oof, inputs.train)
     verdict = verdict_of(flips, inputs.comparison, _metric_name(inputs.config))
+    if inputs.judged is not None:
+        metric, alone = _metric_name(inputs.config), inputs.comparison is None
+        verdict = replace(verdict, **judged.verdict_fields(inputs.judged, verdict.detail, metric, alone))
     return ErrorAnalysis(verdict, inputs.advice[:BEST], flips, mistakes, _metrics(flips, mistakes))
 
 
@@ -116,28 +123,6 @@ def _metrics(flips: Flips | None, mistakes: Mistakes | None) -> dict[str, float]
     return {name: float(value) for name, value in metrics.items()}
 
 
-@dataclass(frozen=True)
-class _Side:
-    """One side of a flip card: value and whether it changed, an attribute each; its confidence."""
-
-    values: tuple[tuple[str, bool], ...]
-    p: float | None
-
-
-@dataclass(frozen=True)
-class _Card:
-    """One image whose prediction differs; `directions` are positions in the directions table."""
-
-    key: Key
-    label: str
-    old: _Side
-    new: _Side
-    directions: tuple[int, ...]
-    old_class: int
-    new_class: int
-    gap: float | None
-
-
 def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[Section, ...] = ()) -> str:
     """The self-contained page.
 
@@ -147,68 +132,28 @@ def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[
         sections: what follows, in order.
     """
     settings = inputs.config.report
-    cards = _cards(analysis.flips, inputs.space, settings.max_flips)
-    wanted = [card.key for card in cards]
-    wanted += [key for section in sections for key in section.wanted]
+    front = tuple(section for section in sections if section.early)
+    front += (flip_cards.section(analysis.flips, inputs.space, inputs.image, settings, inputs.judged),)
+    front += () if inputs.judging is None else (inputs.judging,)
+    shown = (*front, *(section for section in sections if not section.early))
+    wanted = [key for section in shown for key in section.wanted]
     return render(
         "compare.html",
-        script=("compare.js", *scripts(sections)),
-        sections=sections,
+        script=scripts(shown),
+        sections=shown,
         title=f"{inputs.title}: {inputs.new.name}" + (f" against {inputs.old.name}" if inputs.old else ""),
         inputs=inputs,
         analysis=analysis,
         flips=analysis.flips,
         mistakes=analysis.mistakes,
-        cards=cards,
         attributes=[a.name for a in inputs.space.attributes],
         score_table=_score_table(inputs),
         score_plots=_score_plots(inputs),
-        filters=_filters(analysis.flips),
         thumbs=thumbnails(wanted, inputs.image, settings.thumbnail_px),
         thumbnail_px=settings.thumbnail_px,
     )
 
 
-def _cards(flips: Flips | None, space: LabelSpace, limit: int) -> list[_Card]:
-    if flips is None:
-        return []
-    place = {
-        (row["attribute"], row["old"], row["new"]): k
-        for k, row in enumerate(flips.directions.to_dict("records"))
-    }
-    cards = []
-    for row in flips.images.head(limit).to_dict("records"):
-        old, new = int(row["old"]), int(row["new"])
-        changed = changes(space, old, new)
-        names = {name for name, _, _ in changed}
-        cards.append(
-            _Card(
-                key=("test", row["id"]),
-                label=f"{row['id']}: {space.classes[old]} → {space.classes[new]}",
-                old=_side(space, old, names, row["p_old"]),
-                new=_side(space, new, names, row["p_new"]),
-                directions=tuple(place[change] for change in changed),
-                old_class=old,
-                new_class=new,
-                gap=None if pd.isna(row["gap"]) else float(row["gap"]),
-            )
-        )
-    return cards
-
-
-def _side(space: LabelSpace, label: int, changed: set[str], p: float) -> _Side:
-    codes = space.codes_CA[label]
-    values = tuple((a.values[c], a.name in changed) for a, c in zip(space.attributes, codes, strict=True))
-    return _Side(values, None if pd.isna(p) else float(p))
-
-
-def _filters(flips: Flips | None) -> Markup:
-    rows = [] if flips is None else flips.directions.to_dict("records")
-    listed = [
-        {"attribute": r["attribute"], "text": f"{r['old']} → {r['new']}", "images": int(r["images"])}
-        for r in rows
-    ]
-    return json_data("directions", listed)
 
 
 def _score_table(inputs: CompareInputs) -> pd.DataFrame:

@@ -174,6 +174,7 @@ def heatmap(
     title: str,
     row_title: str,
     column_title: str,
+    pick: str = "",
 ) -> Markup:
     """Square counts with each row's shares as shade and small print; the diagonal has its own colour.
 
@@ -183,6 +184,7 @@ def heatmap(
         title: read by screen readers.
         row_title: what a row is, e.g. "true".
         column_title: what a column is, e.g. "predicted".
+        pick: the attribute whose changes a page's script shows when a cell off the diagonal is chosen.
     """
     size = len(labels)
     assert counts_RK.shape == (size, size), f"counts are {counts_RK.shape}, but there are {size} labels"
@@ -214,10 +216,18 @@ def heatmap(
             tip = f"{row_title} {labels[i]}, {column_title} {labels[k]}: {counts_RK[i, k]:,}"
             tip += f" ({100 * shares[i, k]:.1f} % of the row)"
             kind = "hit" if i == k else "miss"
-            body.append(
-                _heat_cell(x, y, (cell_w, cell_h), int(counts_RK[i, k]), float(shares[i, k]), kind, tip)
-            )
+            cell = _heat_cell(x, y, (cell_w, cell_h), int(counts_RK[i, k]), float(shares[i, k]), kind, tip)
+            if pick and i != k and counts_RK[i, k]:
+                cell = _pickable(cell, (pick, labels[i], labels[k]), tip)
+            body.append(cell)
     return svg(gutter + size * cell_w + right, top + size * cell_h + 6, title, body)
+
+
+def _pickable(cell: str, change: tuple[str, str, str], tip: str) -> str:
+    """A cell that a script can make a button: attribute, old and new value stand beside it."""
+    name, old, new = (escape(text) for text in change)
+    said = f'data-attribute="{name}" data-old="{old}" data-new="{new}" aria-label="{escape(tip)}"'
+    return f'<g class="pick" {said}>{cell}</g>'
 
 
 def _heat_cell(

@@ -147,6 +147,16 @@ def thumbnails(keys: Iterable[Key], image: ImageOf, size_px: int) -> Thumbnails:
     return Thumbnails(Markup("\n".join(lines)), of)
 
 
+def pictures(keys: Iterable[Key], image: ImageOf, size_px: int) -> tuple[list[int], list[str]]:
+    """Thumbnails for a page's script: which picture each key has, and each picture once, as base64 WebP."""
+    which: list[int] = []
+    place: dict[str, int] = {}
+    for key in tqdm(list(keys), "pictures", unit="image", leave=False, disable=not sys.stderr.isatty()):
+        text = thumbnail(image(*key), size_px).partition(",")[2]
+        which.append(place.setdefault(text, len(place)))
+    return which, list(place)
+
+
 def count(value: float) -> str:
     """`1234` as `1,234`."""
     return f"{value:,.0f}"

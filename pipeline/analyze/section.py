@@ -28,7 +28,7 @@ class Section:
         values: what the template shows; from outside, so it is escaped.
         wanted: pictures it shows by `thumbs.tag(key, label)`.
         data: `json_data` blocks that its script reads.
-        script: a JavaScript file of `templates/`; an immediately called function.
+        script: a JavaScript file of `templates/`, or several in order; each an immediately called function.
         early: it stands right after the verdict, and not behind the flips and the mistakes.
     """
 
@@ -38,7 +38,7 @@ class Section:
     values: Mapping[str, Any]
     wanted: tuple[Key, ...] = ()
     data: Markup = Markup("")
-    script: str = ""
+    script: str | tuple[str, ...] = ()
     early: bool = False
 
 
@@ -57,4 +57,5 @@ def without(anchor: str, short: str, title: str, why: str, command: str = "") ->
 
 def scripts(sections: Iterable[Section]) -> tuple[str, ...]:
     """Script files of all sections, each once, in order."""
-    return tuple(dict.fromkeys(s.script for s in sections if s.script))
+    files = [(s.script,) if isinstance(s.script, str) else s.script for s in sections]
+    return tuple(dict.fromkeys(name for names in files for name in names if name))

@@ -270,7 +270,11 @@ class ReportSettings(Section):
 
     thumbnail_px: int = fact(72, "longest side of a thumbnail, px", ge=16, le=512)
     per_class: int = fact(24, "images on a class's contact sheet", ge=1, le=200)
-    max_flips: int = fact(400, "images shown of those whose prediction differs", ge=1, le=5000)
+    max_flips: int = fact(5000, "images shown of those whose prediction differs", ge=1, le=20_000)
+    judge: int = fact(100, "flips that the page asks a person to judge, or a few more", ge=10, le=5000)
+    controls: int = fact(30, "labelled images among them, which measure the person's own error", ge=0, le=500)
+    judge_px: int = fact(224, "longest side of a picture to judge, px", ge=32, le=512)
+    show_answers: bool = fact(False, "judging shows both predictions from the start")
 
 
 class EdaSettings(Section):

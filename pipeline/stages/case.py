@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.analyze import attributes, compare, flips
+from pipeline.analyze.estimate import Estimate
 from pipeline.analyze.report import ImageOf
 from pipeline.analyze.section import Section
 from pipeline.combine import submission
@@ -47,6 +48,7 @@ class Case:
         comparison: new minus old, out of fold, where both have such predictions.
         image: pixels by split ("train", "test") and id.
         analysis: flips and mistakes, as the first sections show them.
+        judged: what a person's answers say of the score, if there are any on this pair.
     """
 
     job: Job
@@ -56,6 +58,7 @@ class Case:
     comparison: Comparison | None
     image: ImageOf
     analysis: compare.ErrorAnalysis
+    judged: Estimate | None = None
 
 
 Maker = Callable[[Case], Section]

@@ -29,6 +29,7 @@ from pipeline.stages import (
     host,
     hostscore,
     housekeeping,
+    judging,
     load,
     reproduce,
     runs,
@@ -126,10 +127,11 @@ def _error_analysis(ctx: Context, options: Options) -> None:
         if blend is None:
             return
         new = blend
-    _compare(ctx, new, Path(options.b).resolve() if options.b else None)
+    given = Path(options.verdicts) if options.verdicts else None
+    _compare(ctx, new, Path(options.b).resolve() if options.b else None, given)
 
 
-def _compare(ctx: Context, new: Path, old: Path | None) -> Artifact:
+def _compare(ctx: Context, new: Path, old: Path | None, verdicts: Path | None = None) -> Artifact:
     metric = metric_of(ctx.settings.config.competition.metric)
     entries = [e for e in _entries(ctx) if e.metric == metric.name]
     if old is None:
@@ -146,6 +148,8 @@ def _compare(ctx: Context, new: Path, old: Path | None) -> Artifact:
     for path in (new, old):
         if not path.is_file():
             raise DataError(f"{path}: no such file", remedy="give a host-format CSV")
+    if verdicts is not None:
+        ctx.say(judging.take_in(ctx.settings, ctx.need("data"), ctx.home, verdicts, (new, old)))
     # By file and not by name: a teammate's CSV may be called as one of ours.
     scores = {_csv(ctx, e).resolve(): "" if e.public is None else repr(e.public) for e in entries}
     params: dict[str, str | int] = {
@@ -156,6 +160,9 @@ def _compare(ctx: Context, new: Path, old: Path | None) -> Artifact:
         "known": _known(ctx),
         **beside.found(ctx, ctx.need("data"), new),
     }
+    answers = judging.kept_path(ctx.home, ctx.settings)
+    if answers.is_file():
+        params[judging.PARAM] = os.path.relpath(answers, ctx.home)
     artifact = ctx.get(Need("error_analysis", ctx.settings, params))
     advised.keep(ctx.home, artifact)
     _report(ctx, artifact)

@@ -2,6 +2,7 @@
 
     make error-analysis                          the current ensemble against the best submission
     make error-analysis A=mine.csv B=best.csv    any two host-format CSVs, a teammate's too
+    make error-analysis VERDICTS=verdicts.csv    with what a person said of the flips (stages/judging.py)
 
 Owns the stage only; the comparison and the page are `pipeline/analyze/compare.py`. What needs
 probabilities or out-of-fold predictions is left out for files that have no provenance beside them.
@@ -11,14 +12,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from pipeline.analyze import compare
+from pipeline.analyze import compare, judged
 from pipeline.analyze.advice import BEST, Advice, advise
 from pipeline.analyze.flips import find_flips
 from pipeline.analyze.report import gain, minutes
 from pipeline.analyze.verdict import Change
 from pipeline.record import files
 from pipeline.record.runinfo import note
-from pipeline.stages import advised, case, facts, load, scoring, tested
+from pipeline.stages import advised, case, facts, judging, load, scoring, tested
 from pipeline.stages.advised import REPORTED
 from pipeline.stages.case import Case, Side
 from pipeline.stages.context import Built, Job
@@ -44,12 +45,14 @@ def build(job: Job) -> Built:
     flips = find_flips(train.space, new.prediction, old.prediction)
     given = advise(replace(known, flips=flips, comparison=comparison))
     todo, followed = advised.split(given, about, runs, job.home)
+    image = load.image_of(job.inputs["images"])
+    answers = judging.judged(job, train, (new.prediction, old.prediction), (new.oof, old.oof), image)
     inputs = compare.CompareInputs(
         title=config.competition.title or config.competition.name,
         space=train.space,
         new=new.prediction,
         old=old.prediction,
-        image=load.image_of(job.inputs["images"]),
+        image=image,
         config=known.config,
         oof=new.oof,
         train=train if new.oof is not None else None,
@@ -57,9 +60,13 @@ def build(job: Job) -> Built:
         advice=todo,
         followed=followed,
         changes=tested.changes(runs, new.artifact, old.artifact),
+        judging=answers.section,
+        judged=answers.estimate,
     )
     found = compare.compare(inputs)
-    sections = case.sections(Case(job, train, new, old, inputs.comparison, inputs.image, found))
+    sections = case.sections(
+        Case(job, train, new, old, inputs.comparison, inputs.image, found, answers.estimate)
+    )
     page = job.draft / "error-analysis.html"
     page.write_text(compare.render_html(found, inputs, sections), encoding="utf-8")
     if found.flips is not None:
@@ -78,7 +85,9 @@ def build(job: Job) -> Built:
 def _built(found: compare.ErrorAnalysis, inputs: compare.CompareInputs, new: Side, old: Side) -> Built:
     what = f"{new.prediction.name} against {old.prediction.name}"
     result = f"{found.verdict.word} {found.verdict.rest}"
-    told = [f"{what}: {result}", *_changes(inputs.changes)]
+    told = [f"{what}: {result}"]
+    told += [] if inputs.judged is None else [f"judged: {judged.line(inputs.judged)}"]
+    told += _changes(inputs.changes)
     told += [one.told for one in inputs.followed[:BEST]]
     for number, advice in enumerate(found.advice, start=1):
         told += _advice(number, advice)
@@ -89,6 +98,8 @@ def _built(found: compare.ErrorAnalysis, inputs: compare.CompareInputs, new: Sid
     metrics = dict(found.metrics)
     if found.advice and found.advice[0].bound is not None:
         metrics["advice_bound"] = found.advice[0].bound
+    if inputs.judged is not None:
+        metrics |= judged.figures(inputs.judged)
     return Built(metrics, tuple(told), description, ("error-analysis.html", REPORTED), tags)
 
 

@@ -138,7 +138,8 @@ class Graph:
             return finished.outside_identity(blend.members, self._index) + costs
         if need.stage == "preview":  # its page names them; elsewhere they change no result
             return json.dumps([[a.name, a.forbids] for a in need.settings.config.competition.attributes])
-        files = [self.store.home / str(need.params[name]) for name in ("a", "b") if need.params.get(name)]
+        given = [need.params[name] for name in ("a", "b", "verdicts") if need.params.get(name)]
+        files = [self.store.home / str(path) for path in given]
         beside = [p.with_suffix(".json") for p in files]
         wanted = [p for p in (*files, *beside) if p.is_file()]
         return self._index.combined(wanted, self.store.home) if wanted else ""
@@ -369,6 +370,7 @@ def refuse_unread(settings: Settings, needs: Iterable[Need], graph: Graph, also:
 _CHAINS = {
     "train": ("data", "images", "boxes", "prepared", "folds", "features", "heads", "fold", "train"),
     "preview": ("data", "images", "boxes", "preview"),
+    "error-analysis": ("data", "images", "folds", "error_analysis"),
 }
 
 
@@ -377,7 +379,7 @@ def words(settings: Settings, command: str) -> tuple[str, ...]:
 
     Args:
         settings: what a page or an advice was made with.
-        command: train or preview.
+        command: train, preview or error-analysis.
     """
     read = {path for stage in _CHAINS[command] for path in registry.get(stage).sections(settings)}
     asked = [(word, word.partition("=")[0]) for word in settings.words]

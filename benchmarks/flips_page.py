@@ -1,0 +1,179 @@
+"""Measures the error report's page with many flips: bytes, and seconds until Chromium shows and filters it.
+
+    python -m benchmarks.flips_page                    5,000 flips
+    python -m benchmarks.flips_page --flips 1000 20000
+
+Pictures are crops of photos that packages bundle, mirrored and in other light, so that no two are equal. The
+two submissions differ on every image. Seconds run from the start of loading a file:// address to the load
+event with the first cards drawn; then one filter, one sort and one page turn are timed.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from benchmarks.eda_speed import sources
+from pipeline.analyze import compare
+from pipeline.analyze.compare import CompareInputs
+from pipeline.analyze.flips import Submission
+from pipeline.core.predictions import Probabilities
+from pipeline.core.seeds import rng
+from pipeline.core.types import Attribute, LabelSpace, strings
+from pipeline.settings.schema import Config, ReportSettings
+
+FACES = LabelSpace.product(
+    [
+        Attribute("age", ("0–29", "30–59", "60+")),
+        Attribute("gender", ("male", "female")),
+        Attribute("mask", ("worn", "not worn", "worn wrongly")),
+    ]
+)
+TRIALS = 3
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One page: megabytes, seconds to make and to load, seconds for a filter, a sort and a page turn.
+
+    Args:
+        loads: by the clock; other programs on the machine make it longer.
+        processor: least seconds of processor that the page's own process took to load it.
+    """
+
+    megabytes: float
+    made: float
+    loads: tuple[float, ...]
+    processor: float
+    filtered: float
+    sorted: float
+    turned: float
+
+
+def picture(photos: list[np.ndarray], number: int) -> np.ndarray:
+    """A crop of a photo, 128 px, unlike all others."""
+    draw = rng(0, "flips page", number)
+    photo = photos[number % len(photos)]
+    side = int(draw.integers(90, 280))
+    y, x = (int(draw.integers(0, n - side)) for n in photo.shape[:2])
+    crop = cv2.resize(photo[y : y + side, x : x + side], (128, 128), interpolation=cv2.INTER_AREA)
+    crop = crop[:, :: -1 if draw.integers(0, 2) else 1].astype(np.float32) * draw.uniform(0.6, 1.2)
+    return np.clip(crop + draw.normal(0, 4, crop.shape), 0, 255).astype(np.uint8)
+
+
+def page(flips: int) -> str:
+    """A report in which two submissions differ on every image."""
+    photos = sources()
+    ids = strings([f"images/{k:06d}.jpg" for k in range(flips)])
+    draw = rng(0, "answers", flips)
+    old = draw.integers(0, FACES.n_classes, flips)
+    new = (old + draw.integers(1, FACES.n_classes, flips)) % FACES.n_classes
+    sides = [
+        Submission(name, ids, said, _sure(ids, said, draw)) for name, said in (("new", new), ("best", old))
+    ]
+    inputs = CompareInputs(
+        title="many flips",
+        space=FACES,
+        new=sides[0],
+        old=sides[1],
+        image=lambda split, name: picture(photos, int(name[7:13])),
+        config=Config(report=ReportSettings(max_flips=flips)),
+    )
+    return compare.render_html(compare.compare(inputs), inputs)
+
+
+def _sure(ids: np.ndarray, said: np.ndarray, draw: np.random.Generator) -> Probabilities:
+    p = draw.dirichlet(np.full(FACES.n_classes, 0.3), len(ids))
+    top = p.max(axis=1)
+    rows = np.arange(len(ids))
+    p[rows, p.argmax(axis=1)] = p[rows, said]
+    p[rows, said] = top
+    return Probabilities(ids, FACES.classes, p.astype(np.float32))
+
+
+def measure(browser: Any, flips: int, trials: int = TRIALS) -> Measured:
+    """Make the page, and use it in a fresh page of the browser `trials` times.
+
+    Args:
+        browser: of playwright.
+        flips: images on which the two submissions differ.
+        trials: how often it is loaded.
+    """
+    started = time.perf_counter()
+    text = page(flips)
+    made = time.perf_counter() - started
+    loads, steps, processor = [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "page.html"
+        file.write_text(text, encoding="utf-8")
+        for _ in range(trials):
+            shown = browser.new_page(viewport={"width": 1180, "height": 900})
+            started = time.perf_counter()
+            shown.goto(file.as_uri(), wait_until="load")
+            shown.locator("#later").wait_for()
+            loads.append(time.perf_counter() - started)
+            processor.append(_processor(shown))
+            steps.append([_timed(shown, step) for step in STEPS])
+            shown.close()
+    filtered, ordered, turned = (statistics.median(column) for column in zip(*steps, strict=True))
+    size = len(text.encode()) / 1e6
+    return Measured(size, made, tuple(loads), min(processor), filtered, ordered, turned)
+
+
+def _processor(shown: Any) -> float:
+    """Seconds of processor that the page's process has taken so far."""
+    session = shown.context.new_cdp_session(shown)
+    session.send("Performance.enable")
+    found = session.send("Performance.getMetrics")["metrics"]
+    return float(next(row["value"] for row in found if row["name"] == "ProcessTime"))
+
+
+# Each runs in the page and ends when the browser has drawn the result.
+STEPS = (
+    "const a = document.getElementById('attribute'); a.value = 'age'; a.dispatchEvent(new Event('change'));",
+    "const s = document.getElementById('sort'); s.value = 'id'; s.dispatchEvent(new Event('change'));",
+    "document.getElementById('later').click();",
+)
+
+
+def _timed(shown: Any, step: str) -> float:
+    code = (
+        f"() => new Promise((done) => {{ const t = performance.now(); {step} "
+        "requestAnimationFrame(() => setTimeout(() => done(performance.now() - t))); })"
+    )
+    return float(shown.evaluate(code)) / 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--flips", type=int, nargs="+", default=[5000])
+    asked = parser.parse_args().flips
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = shutil.which("chromium") or shutil.which("google-chrome")
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for flips in asked:
+            found = measure(browser, flips)
+            loads = ", ".join(f"{s:.2f}" for s in found.loads)
+            print(
+                f"{flips:,} flips: {found.megabytes:.1f} MB, made in {found.made:.0f} s, loaded in {loads} s "
+                f"({found.processor:.2f} s of processor), filter {found.filtered:.3f} s, "
+                f"sort {found.sorted:.3f} s, page {found.turned:.3f} s (load {os.getloadavg()[0]:.1f})",
+                flush=True,
+            )
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
