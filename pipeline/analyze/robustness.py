@@ -91,7 +91,8 @@ def _reach(drawn_SB: Reals) -> Reals:
     if not some_S.any():
         return np.zeros_like(spread_S)
     off_SB = np.abs(drawn_SB - drawn_SB.mean(axis=1, keepdims=True))[some_S] / spread_S[some_S, None]
-    return float(np.percentile(off_SB.max(axis=0), 95)) * spread_S
+    factor = float(np.percentile(off_SB.max(axis=0), 95))
+    return np.asarray(factor * spread_S)
 
 
 @dataclass(frozen=True)
