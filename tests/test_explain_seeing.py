@@ -87,11 +87,11 @@ def test_layers_and_channels_that_are_not_there_are_refused():
 def test_synthesis_raises_named_classes_and_channels():
     settings = {"steps": 12, "penalty": 0.1, "start": "noise", "classes": ["4", "9"]}
     found = visualisation.part(scene(trained, config=config(synthesis=settings)))
-    assert [row.title for row in found.rows] == ["4", "9"] and found.figures["raised"] == 1
+    assert [p.group for p in found.rows[0].pictures] == ["4", "9"] and found.figures["raised"] == 1
     assert all(line[3] > line[2] for line in found.tables[0].rows)
     settings = {"steps": 6, "penalty": 0.1, "layer": "3", "channels": [2], "start": "noise"}
     found = visualisation.part(scene(trained, config=config(synthesis=settings)))
-    assert [row.title for row in found.rows] == ["3, channel 2"]
+    assert [p.group for p in found.rows[0].pictures] == ["3, channel 2"]
 
 
 def test_a_score_that_does_not_rise_is_told():
@@ -156,3 +156,9 @@ def test_features_that_are_all_alike_make_no_map():
 
     found = embedding.part(scene(constant))
     assert not found.clouds and "tells no image from another" in found.warnings[0]
+
+
+def test_each_filter_is_a_picture_of_its_weights():
+    (row,) = units.filters(scene(trained)).rows
+    assert len(row.pictures) == 8 and row.pictures[0].pixels_HWC.shape == (192, 192, 3)
+    assert row.pictures[0].pixels_HWC.std() > 0

@@ -144,7 +144,7 @@ def test_the_inside_of_a_network_is_shown_by_the_same_command(home):
     assert set(facts["parts"]) == set(inside.split(","))
     assert found.metrics["embedding_effective_rank"] >= 1 and found.metrics["embedding_trustworthiness"] > 0
     assert [p.name for p in sorted((found.folder / "pictures" / "synthesis").glob("*/*"))] == [
-        "blank.png", "noise.png",
+        "0-blank.png", "0-noise.png",
     ]  # fmt: skip
     worst = next(iter(facts["cases"].values()))
     assert len(worst["facts"]["neighbours"]["features"]) == 2

@@ -33,6 +33,8 @@ GATES = (
 FRAME = np.array([217, 47, 47], np.uint8)
 # Filters narrower than this are too small to look like anything.
 READABLE = 5
+# Filters shown, those of the largest weights.
+FILTERS = 48
 
 
 @dataclass(frozen=True)
@@ -321,7 +323,7 @@ def _field_table(seen: Seen, field: dict[str, Field]) -> Table:
 
 
 def filters(scene: Scene) -> Part:
-    """The filters of the first convolution as one sheet."""
+    """The filters of the first convolution."""
     net = scene.lead
     found = activation.first_filters(net)
     lead = (
@@ -342,7 +344,10 @@ def filters(scene: Scene) -> Part:
         ((number, f"{height} × {width}", copies, weak),),
         "A copy, up to its sign, or a filter without weight adds nothing.",
     )
-    picture = Picture("sheet", f"{number} filters of {height} × {width}", sheet(found.x_FHW3))
+    most = np.argsort(-found.largest_F, kind="stable")[:FILTERS]
+    pictures = tuple(
+        Picture(f"filter-{f}", f"{f}: up to {found.largest_F[f]:.2g}", _filter(found.x_FHW3[f])) for f in most
+    )
     small = (
         f"Filters of {height} × {width} are too small to look like anything; larger ones show edges, "
         f"colours and "
@@ -357,7 +362,7 @@ def filters(scene: Scene) -> Part:
         "filters",
         "First-layer filters",
         lead,
-        (Row("filters", f"{found.name} of fold {net.fold}", (picture,)),),
+        (Row("filters", f"{found.name} of fold {net.fold}, largest weight first", pictures),),
         (table,),
         notes=small if max(height, width) < READABLE else large,
         figures={"copies": float(copies), "weak": float(weak)},
@@ -373,16 +378,5 @@ def signed(map_hw: Floats) -> Pixels:
     return maps.shown(np.asarray(colour.round(), dtype=np.uint8))
 
 
-def sheet(x_FHW3: Floats) -> Pixels:
-    """Pictures of one size side by side, enlarged, with gaps."""
-    number, height, width, _ = x_FHW3.shape
-    factor = max(1, 48 // max(height, width))
-    across = min(number, 16 if width * factor <= 64 else 8)
-    down = math.ceil(number / across)
-    large = (x_FHW3 * 255).round().astype(np.uint8).repeat(factor, axis=1).repeat(factor, axis=2)
-    cell_h, cell_w = height * factor + 4, width * factor + 4
-    page: Pixels = np.full((down * cell_h - 4, across * cell_w - 4, 3), 255, np.uint8)
-    for at, picture in enumerate(large):
-        top, left = (at // across) * cell_h, (at % across) * cell_w
-        page[top : top + height * factor, left : left + width * factor] = picture
-    return page
+def _filter(x_HW3: Floats) -> Pixels:
+    return maps.shown(np.asarray((x_HW3 * 255).round(), dtype=np.uint8))

@@ -36,9 +36,8 @@ def part(scene: Scene) -> Part:
     starts = ("blank", "noise") if settings.start == "both" else (settings.start,)
     size = units.seen_size(scene, net)
     made = {start: synthesis.ascend(net, score, len(names), size, _how(scene, start)) for start in starts}
-    rows, lines, fell = [], [], []
+    pictures, lines, fell = [], [], []
     for at, name in enumerate(names):
-        pictures = []
         for start, found in made.items():
             first, last = float(found.score_SB[0, at]), float(found.score_SB[-1, at])
             if last <= first:
@@ -46,16 +45,15 @@ def part(scene: Scene) -> Part:
             sure = _sure(net, found, at, of_class)
             words = f"from {start}: {first:.1f} → {last:.1f}{sure}"
             pixels = (found.x_BHWC[at] * 255).round().astype(np.uint8)
-            pictures.append(Picture(start, words, maps.shown(pixels), f"{name}, {words}"))
+            pictures.append(Picture(f"{at}-{start}", words, maps.shown(pixels), f"{name}, {words}", name))
             lines.append((name, start, first, last, float(found.norm_B[at])))
-        rows.append(Row(f"{at:02d}", name, tuple(pictures)))
     warnings = [f"The score did not rise: {', '.join(fell)}; what is shown means nothing."] if fell else []
     figures = {"raised": float(np.mean([line[3] > line[2] for line in lines]))}
     return Part(
         name="synthesis",
         title="Class visualisation",
         lead=LEAD,
-        rows=tuple(rows),
+        rows=(Row("made", "What was made", tuple(pictures)),),
         tables=(
             Table(
                 "How far each rose",

@@ -27,7 +27,7 @@ class UnitSettings(Section):
     layers: list[str] = fact([], "parts of the network by name, e.g. layer2; empty: some over its depth")
     channels: list[Channel] = fact([], "channels of each of these layers; empty: those that stand out most")
     shown: int = fact(7, "channels of a layer, where none are named", ge=1, le=256)
-    patches: int = fact(9, "patches of a channel, each of another image", ge=1, le=64)
+    patches: int = fact(7, "patches of a channel, each of another image", ge=1, le=64)
     images: int = fact(3, "images whose activations are shown", ge=1, le=32)
     every_fold: bool = fact(False, "patches of every explained fold, not of the first one alone")
 
