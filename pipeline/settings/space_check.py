@@ -1,0 +1,192 @@
+"""A space held against the settings: do its paths exist, does the schema take all that it may propose?
+
+Owns trying both ends of every range and every choice on real settings, and leaving out what a
+competition's labels forbid. Does not own the form of a space (`settings/space.py`) or the schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.search import Dimension, Scalar
+from pipeline.settings.fields import NEUTRAL
+from pipeline.settings.load import Settings, known_keys
+from pipeline.settings.schema import Config
+from pipeline.settings.space import Choices, Search, Space, Subset, broken, dimensions_of
+
+# Also says what no rule of the settings says, e.g. that a policy does what a label forbids.
+Refuse = Callable[[Settings], None]
+FORBIDS = "forbids"
+
+
+def checked(file: str, form: Space, settings: Settings, sections: tuple[str, ...], refuse: Refuse) -> Search:
+    """The space as dimensions, every value of which these settings take.
+
+    Args:
+        file: where it is written.
+        form: what is written.
+        settings: what trials start from.
+        sections: those that the tuned stage may vary.
+        refuse: raises ConfigError for settings that the stage would refuse.
+
+    Raises:
+        ConfigError: with every fault: unknown paths, values out of range, known-good settings that lie
+            outside.
+    """
+    faults: list[str] = []
+    told: list[str] = []
+    start: dict[str, list[str]] = {}
+    found: list[Dimension] = []
+    kept: dict[str, Any] = {}
+    for path, entry in form.space.items():
+        kept[path] = entry
+        fault = _path_fault(path, sections)
+        if fault:
+            faults.append(f"{path}: {fault}")
+            continue
+        words: list[str] = []
+        if isinstance(entry, Subset):
+            start[path] = list(value_at(settings.config, path) or [])
+            words = [w for w in entry.of or start[path] if w not in entry.always]
+        left = _Left(path, settings, _parents(form, path), refuse)
+        if isinstance(entry, Choices):
+            kept[path] = entry.model_copy(update={"choices": left.of(entry.choices, entry.allowed_only)})
+        elif isinstance(entry, Subset):
+            words = [w for [*_, w] in left.of([[*entry.always, w] for w in words], entry.allowed_only)]
+        else:
+            ends = (float(entry.low), float(entry.high), (entry.low + entry.high) / 2)
+            left.of(ends if entry.type == "float" else [int(e) for e in ends], False)
+        faults += left.faults
+        told += left.told
+        found += dimensions_of(path, kept[path], words)
+        if isinstance(entry, Choices) and not kept[path].choices and not left.faults:
+            faults.append(f"{path}: every choice is forbidden here")
+    faults += _odd_conditions(found)
+    # An entry without choices has faults, or none of its values is left: both are told above.
+    search = Search(file, form.model_copy(update={"space": kept}), tuple(found), start, tuple(told))
+    if not found and not faults:
+        faults.append("space: nothing is left to vary")
+    if not faults:
+        faults += _known_good(search)
+    if faults:
+        raise broken(file, faults)
+    return search
+
+
+class _Left:
+    """The values of one setting that the settings take, and what is wrong with the others."""
+
+    def __init__(self, path: str, settings: Settings, beside: dict[str, Any], refuse: Refuse) -> None:
+        self.path, self.settings, self.beside, self.refuse = path, settings, beside, refuse
+        self.faults: list[str] = []
+        self.told: list[str] = []
+
+    def of(self, values: Any, allowed_only: bool) -> list[Any]:
+        """Those of the values that are taken."""
+        return [value for value in values if self._takes(value, allowed_only)]
+
+    def _takes(self, value: Any, allowed_only: bool) -> bool:
+        try:
+            made = self.settings.with_values({**self.beside, self.path: value})
+            self.refuse(made)
+        except ConfigError as error:
+            why = [*error.faults] or [error.headline]
+            if allowed_only and all(FORBIDS in text for text in why):
+                self.told.append(f"{self.path}={value}: left out: {why[0]}")
+            else:
+                self.faults += [text.replace(f"override {self.path}: ", "") for text in why]
+            return False
+        return True
+
+
+def _parents(form: Space, path: str) -> dict[str, Any]:
+    """Values of the entries that a conditional one rests on: the first that lets it be."""
+    found: dict[str, Any] = {}
+    for parent, values in (form.space[path].when or {}).items():
+        name, _, word = parent.partition("[")
+        if name in form.space and values:
+            found |= _parents(form, name)
+            found[name] = [word[:-1]] if word else values[0]
+    return found
+
+
+def _odd_conditions(found: list[Dimension]) -> list[str]:
+    known = {dimension.name: dimension for dimension in found}
+    faults = []
+    for dimension in found:
+        for parent, values in dimension.when:
+            above = known.get(parent)
+            odd = [v for v in values if above is not None and above.fault(v)]
+            faults += [f"{dimension.name}: `when` asks for {parent}={v!r}, which it never is" for v in odd]
+            if above is None:
+                hint = nearest(parent, known)
+                faults.append(f"{dimension.name}: `when` names {parent}, which is not varied; {hint}".rstrip("; "))
+    return faults
+
+
+def _known_good(search: Search) -> list[str]:
+    from pipeline.core.search import faults
+
+    found = []
+    for number, values in enumerate(search.form.known_good):
+        point = search.point(values)
+        found += [f"known_good[{number}]: {why}" for why in faults(search.dimensions, point)]
+        found += [f"known_good[{number}]: {why}" for why in search.beside(values)]
+    return found
+
+
+def _path_fault(path: str, sections: tuple[str, ...]) -> str:
+    """Why a path is nothing to tune, or nothing."""
+    *parents, last = path.split(".")
+    known = known_keys(parents) if parents else list(Config.model_fields)
+    if last not in known:
+        inside = known or known_keys(parents[:1]) or list(Config.model_fields)
+        return f"no such setting; {nearest(last, inside) or 'see `make config`'}"
+    if len(parents) < 1:
+        return f"is a whole section; name one setting of it, e.g. {path}.KEY"
+    if not any(path == s or path.startswith(f"{s}.") for s in sections):
+        return f"is none of this stage's: it varies {', '.join(sections)}"
+    if _is_neutral(path):
+        return "changes no result"
+    return ""
+
+
+def _is_neutral(path: str) -> bool:
+    section, *rest = path.split(".")
+    model: Any = Config.model_fields[section].annotation
+    info = model.model_fields.get(rest[0])
+    extra = getattr(info, "json_schema_extra", None)
+    return len(rest) == 1 and isinstance(extra, dict) and bool(extra.get(NEUTRAL))
+
+
+def value_at(config: Config, path: str) -> Any:
+    """What a setting is; None where a section above it is unset."""
+    value: Any = config
+    for step in path.split("."):
+        value = getattr(value, step, None)
+    return plain(value)
+
+
+def plain(value: Any) -> Any:
+    """A setting's value as YAML would write it."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return {k: plain(v) for k, v in value.items()} if isinstance(value, Mapping) else value
+
+
+def defaults(search: Search, settings: Settings) -> tuple[dict[str, Scalar], list[str]]:
+    """The point of the settings as they are, and what keeps it out of the space."""
+    from pipeline.core.search import faults
+
+    values = {path: value_at(settings.config, path) for path in search.form.space}
+    point = search.point(values)
+    return point, [*faults(search.dimensions, point), *search.beside(values)]
+
+
