@@ -13,6 +13,7 @@ Source: Akiba et al., Optuna (KDD 2019); https://optuna.readthedocs.io
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -95,6 +96,13 @@ class Trial:
     def is_done(self) -> bool:
         """Whether it tells something: what was killed in the middle is asked for again."""
         return self.state in ("complete", "pruned", "failed")
+
+
+def in_memory(plan: Plan) -> Study:
+    """A study that nobody else sees and that is gone with this process."""
+    optuna = _optuna()
+    directions = ["maximize" if more else "minimize" for more in plan.maximise]
+    return Study(plan, optuna.create_study(directions=directions), contextlib.nullcontext())
 
 
 def storage_of(home: Path) -> str:
@@ -236,6 +244,7 @@ class Study:
         self.plan, self._study, self._lock = plan, study, lock
         self._open: dict[int, Any] = {}
         self._begun: dict[int, float] = {}
+        self._steps: dict[int, set[int]] = {}
         stored = study.user_attrs.get("queue", [])
         self._queue = [(str(word), dict(point)) for word, point in stored] or list(plan.queue)
 
@@ -288,16 +297,22 @@ class Study:
                 found = _suggested(asked, self.plan.dimensions)
             self._open[asked.number] = asked
             self._begun[asked.number] = time.monotonic()
+            self._inherit(asked.number, found)
         return Trial(asked.number, "running", found, origin=origin)
 
     def report(self, number: int, step: int, value: float) -> bool:
         """Note a figure on the way; False where the pruner would stop here."""
-        trial = self._open[number]
-        trial.report(value, step)
+        self.note(number, step, value)
         if self.plan.pruner == "none":
             return True
         self._study.pruner = _pruner(self.plan)
-        return not trial.should_prune()
+        return not self._open[number].should_prune()
+
+    def note(self, number: int, step: int, value: float) -> None:
+        """Note a figure that is missing; one that is there stays."""
+        if step not in self._steps.get(number, set()):
+            self._open[number].report(value, step)
+            self._steps.setdefault(number, set()).add(step)
 
     def tell(self, number: int, values: Sequence[float], notes: Mapping[str, str] | None = None) -> None:
         """A trial is complete."""
@@ -314,6 +329,11 @@ class Study:
     def drop(self, number: int) -> None:
         """A trial was interrupted; it will be asked for again."""
         self._end(number, "FAIL", None, {KILLED: True})
+
+    def forget_dead(self) -> None:
+        """Fail the trials whose process is gone."""
+        with self._lock:
+            self._bury()
 
     def importances(self) -> dict[str, float]:
         """How much each dimension matters, summing to 1; empty where too few trials tell."""
@@ -349,6 +369,13 @@ class Study:
                 continue
             storage.set_trial_user_attr(trial._trial_id, KILLED, True)
             storage.set_trial_state_values(trial._trial_id, states.FAIL)
+
+    def _inherit(self, number: int, point: Point) -> None:
+        """Figures that a killed trial of the same point had: its training goes on where it stopped."""
+        for trial in self.trials():
+            if trial.state == "killed" and trial.point == point:
+                for step, value in trial.curve.items():
+                    self.note(number, step, value)
 
     def _next(self, begun: list[Trial]) -> tuple[str, Point | None]:
         """A point that is tried because it is next in line; (word, None): nothing is left; ("", None): sample."""

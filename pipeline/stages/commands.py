@@ -33,6 +33,7 @@ from pipeline.stages import (
     submission,
     submit,
     summary,
+    tune,
     validating,
 )
 from pipeline.stages.context import Context, flat
@@ -326,6 +327,7 @@ COMMANDS: dict[str, Callable[[Context, Options], None]] = {
     "refit": blending.refit,
     "distill": blending.distill,
     "learning-curve": _stage("learning_curve"),
+    "tune": tune.command,
     "ensemble": blending.ensemble,
     "error-analysis": _error_analysis,
     "score": _score,
