@@ -149,9 +149,9 @@ class Store:
         self._verified[stage, key] = artifact
         return artifact
 
-    def all(self) -> list[Artifact]:
-        """Every finished artifact, oldest first; their files are not checked."""
-        folders = [p.parent for p in self.root.glob(f"[!.]*/*/{MANIFEST}")]
+    def all(self, stage: str = "[!.]*") -> list[Artifact]:
+        """Every finished artifact, or those of one stage, oldest first; their files are not checked."""
+        folders = [p.parent for p in self.root.glob(f"{stage}/*/{MANIFEST}")]
         found = [self._open(f.parent.name, f.name, f) for f in folders]
         return sorted((a for a in found if a), key=lambda a: str(a.manifest.get("created", "")))
 

@@ -24,12 +24,12 @@ from tqdm import tqdm
 
 from pipeline.analyze import tuning
 from pipeline.core.errors import ConfigError, nearest
-from pipeline.core.search import faults
+from pipeline.core.search import Point, faults
 from pipeline.record.digests import sha256_text
 from pipeline.record.study import Plan, Studies, Study, storage_of
 from pipeline.settings import space, space_check
 from pipeline.settings.load import Settings
-from pipeline.settings.space import DEFINING
+from pipeline.settings.space import DEFINING, Search
 from pipeline.stages import adopt, estimate, helpers, retest, trials, tuned
 from pipeline.stages.context import Context
 from pipeline.stages.graph import refuse_forbidden, refuse_unread
@@ -240,7 +240,7 @@ def open_study(storage: Studies, prepared: Prepared, name: str = "") -> Study:
     return storage.open(plan, facts)
 
 
-def _queue(bench: Bench, storage: Studies, digest: str, upstream: str) -> list[tuple[str, dict]]:
+def _queue(bench: Bench, storage: Studies, digest: str, upstream: str) -> list[tuple[str, Point]]:
     """What is tried first: the default, the space's known good points, winners of the same space elsewhere."""
     point, outside = space_check.defaults(bench.search, bench.settings)
     found = [] if outside else [("default", point)]
@@ -279,7 +279,7 @@ def search(
     """
     limits = prepared.limits
     end = until if until is not None else time.monotonic() + limits.seconds if limits.seconds else None
-    progress = Progress(study, limits.trials, say)
+    progress = Progress(study, limits.trials, prepared.bench.search, say)
     try:
         while not _is_over(end, study):
             trial = study.ask(limits.trials)
@@ -309,8 +309,8 @@ def _is_over(end: float | None, study: Study) -> bool:
 class Progress:
     """A live line at a terminal, and a line for each new best."""
 
-    def __init__(self, study: Study, limit: int, say: Callable[[str], None]) -> None:
-        self._study, self._say, self._limit = study, say, limit
+    def __init__(self, study: Study, limit: int, search: Search, say: Callable[[str], None]) -> None:
+        self._study, self._say, self._limit, self._search = study, say, limit, search
         self._best = study.best()
         quiet = say is _silent or not sys.stderr.isatty()
         self._bar = tqdm(
@@ -323,9 +323,10 @@ class Progress:
         self._bar.n = len(done)
         if best:
             self._bar.set_postfix_str(f"best {best.values[0]:.4f} (trial {best.number})")
-        if best and (self._best is None or best.number != self._best.number):
+        new = best is not None and (self._best is None or best.number != self._best.number)
+        if best and new and best.origin != "default":
             self._best = best
-            self._say(f"    trial {best.number:<3} {best.values[0]:.4f}  {words_of(best.point)}")
+            self._say(f"    trial {best.number:<4} {best.values[0]:.4f}  {words_of(self._search, best.point)}")
         elif self._bar.disable and len(done) % EVERY == 0 and best:
             self._say(f"    {len(done)} of {self._limit} trials done, best {best.values[0]:.4f}")
 
@@ -341,9 +342,11 @@ class Progress:
         self._bar.close()
 
 
-def words_of(point: dict) -> str:
-    """A point as people read it."""
-    return "  ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in point.items())
+def words_of(search: Search, point: Point) -> str:
+    """A trial's settings as people read them."""
+    return "  ".join(
+        f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in search.values(point).items()
+    )
 
 
 def finish(ctx: Context, prepared: Prepared, study: Study) -> tuple[Verdict, Path | None]:

@@ -6,6 +6,7 @@ Owns turning a study and its verdict into these. Does not own the page (`analyze
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from pathlib import Path
@@ -19,7 +20,7 @@ from pipeline.record.digests import write_atomic
 from pipeline.record.runinfo import RunInfo, git_commit, note
 from pipeline.record.study import Study
 from pipeline.settings.space_check import plain
-from pipeline.stages.context import Context
+from pipeline.stages.context import Context, flat
 from pipeline.stages.registry import is_probe
 from pipeline.stages.retest import Verdict
 from pipeline.stages.trials import Bench
@@ -91,7 +92,7 @@ def record(ctx: Context, page: tuning.TuningPage, bench: Bench, study: Study) ->
         key=study.name,
         experiment=bench.settings.experiment,
         tags={"study": study.name, "tuned": bench.kind.name},
-        params={d.name: f"{d.low:g} to {d.high:g}" if not d.labels else str(d.labels) for d in page.dimensions},
+        params={path: json.dumps(e.model_dump(exclude_none=True)) for path, e in bench.search.form.space.items()},
         git=git_commit(),
         metric=metric.name,
         higher_is_better=metric.higher_is_better,
@@ -100,7 +101,8 @@ def record(ctx: Context, page: tuning.TuningPage, bench: Bench, study: Study) ->
     ctx.tracker.forget(study.name, "tune")
     with ctx.tracker.run(info) as run:
         for trial in study.done():
-            with run.child(f"trial {trial.number}", {"trial": str(trial.number)}, trial.point) as child:
+            params = flat(bench.search.values(trial.point))
+            with run.child(f"trial {trial.number}", {"trial": str(trial.number)}, params) as child:
                 folds = {f"after_{k}": v for k, v in trial.curve.items()}
                 named = dict(zip((score, page.second), trial.values, strict=False))
                 child.metrics({**named, "minutes": trial.seconds / 60, **folds})
