@@ -108,12 +108,16 @@ def parser() -> argparse.ArgumentParser:
         if name == "ablate":
             one.add_argument("--grid", required=True, help="e.g. configs/ablate/resample_quick.yaml")
         if name == "tune":
-            one.add_argument("--stage", required=True, help="eda, resample, train, tta, ensemble, decision, all")
+            one.add_argument(
+                "--stage", required=True, help="eda, resample, train, tta, ensemble, decision, all"
+            )
             one.add_argument("--trials", type=int, help="in the whole study; else as the space says")
             one.add_argument("--timeout", default="", help="of the search: 90s, 30m, 2h")
             one.add_argument("--budget", default="", help="of all stages together, for --stage all")
             one.add_argument("--jobs", type=int, default=1, help="processes that share the study")
-            one.add_argument("--space", default="", help="a space of your own; else configs/tune/<stage>.yaml")
+            one.add_argument(
+                "--space", default="", help="a space of your own; else configs/tune/<stage>.yaml"
+            )
             one.add_argument("--study", default="", help="go on with this very study")
             one.add_argument("--worker", action="store_true", help="only run trials of a study")
         if name == "gc":

@@ -58,7 +58,9 @@ def history(dots: Sequence[Dot], default: float | None, higher: bool, metric: st
     if not dots:
         return plots.EMPTY
     scores = [d.score for d in dots] + ([default] if default is not None else [])
-    axes = plots.Axes((min(d.number for d in dots), max(max(d.number for d in dots), 1)), _wide(scores), HEIGHT)
+    axes = plots.Axes(
+        (min(d.number for d in dots), max(max(d.number for d in dots), 1)), _wide(scores), HEIGHT
+    )
     body = axes.frame("trial", metric, percent=False)
     if default is not None:
         body.append(plots._line(axes.left, axes.y(default), plots.WIDTH - 14, axes.y(default), "guide"))
@@ -146,7 +148,11 @@ def _place(dimension: Dimension, value: Scalar) -> float:
     """Where a value lies on its axis, 0 to 1."""
     if dimension.kind == "categorical":
         labels = [(type(v), v) for v in dimension.labels]
-        return (labels.index((type(value), value)) + 0.5) / len(labels) if (type(value), value) in labels else 0.0
+        return (
+            (labels.index((type(value), value)) + 0.5) / len(labels)
+            if (type(value), value) in labels
+            else 0.0
+        )
     assert isinstance(value, int | float), f"{dimension.name} is {value!r}"
     if dimension.log:
         low, high = math.log(dimension.low), math.log(dimension.high)

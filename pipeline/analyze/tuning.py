@@ -171,7 +171,10 @@ def _every(page: TuningPage) -> pd.DataFrame:
             "trial": d.number,
             page.metric: d.score,
             **({page.second: d.second} if page.second else {}),
-            **{x.name: search_plots.shown(d.point[x.name]) if x.name in d.point else "" for x in page.dimensions},
+            **{
+                x.name: search_plots.shown(d.point[x.name]) if x.name in d.point else ""
+                for x in page.dimensions
+            },
         }
         for d in sorted(page.dots, key=lambda d: (sign * d.score, d.number))
     ]

@@ -14,7 +14,7 @@ from typing import Any
 
 
 def this() -> dict[str, str | int]:
-    """This process: host, number, and when it began."""
+    """The process that asks: host, number, and when it began."""
     return {"host": socket.gethostname(), "pid": os.getpid(), "began": _began(os.getpid())}
 
 
@@ -39,5 +39,7 @@ def _began(pid: int) -> str:
         boot = Path("/proc/sys/kernel/random/boot_id")
         booted = boot.read_text(encoding="ascii").strip()[:8] if boot.is_file() else ""
         return "" if words[0] in "ZX" else f"{booted} {words[19]}"
-    told = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    told = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
     return told.stdout.strip()

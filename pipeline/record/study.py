@@ -136,7 +136,9 @@ class Studies:
     def trials(self, name: str) -> list[Trial]:
         """The trials of a study by its name."""
         with self._told():
-            return [_trial(t) for t in self._storage.get_all_trials(self._storage.get_study_id_from_name(name))]
+            return [
+                _trial(t) for t in self._storage.get_all_trials(self._storage.get_study_id_from_name(name))
+            ]
 
     def facts(self, name: str) -> dict[str, Any]:
         """What was kept of a study when it was made."""
@@ -429,8 +431,8 @@ def _suggested(trial: Any, dimensions: Sequence[Dimension]) -> Point:
         if d.kind == "categorical":
             point[d.name] = trial.suggest_categorical(d.name, list(d.labels))
         elif d.kind == "int":
-            step = {} if d.step is None else {"step": int(d.step)}
-            point[d.name] = trial.suggest_int(d.name, int(d.low), int(d.high), log=d.log, **step)
+            whole = {} if d.step is None else {"step": int(d.step)}
+            point[d.name] = trial.suggest_int(d.name, int(d.low), int(d.high), log=d.log, **whole)
         else:
             step = {} if d.step is None else {"step": d.step}
             point[d.name] = trial.suggest_float(d.name, d.low, d.high, log=d.log, **step)

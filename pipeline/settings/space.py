@@ -66,9 +66,7 @@ class Space(Section):
     """One search."""
 
     about: str = Field("", description="what is searched, for the report")
-    experiment: str | None = Field(
-        None, description="experiment that trials start from, unless one is given"
-    )
+    experiment: str | None = Field(None, description="experiment that trials start from, unless one is given")
     settings: dict[str, Any] = Field({}, description="path: value, for all trials; the command line wins")
     space: dict[Name, Entry] = Field(..., description="setting path: what it may be", min_length=1)
     known_good: list[dict[str, Any]] = Field(
@@ -239,7 +237,9 @@ def _faults(space: Space) -> list[tuple[str, str]]:
     odd_paths = [p for values in space.known_good for p in values if p not in space.space]
     found += [("known_good", f"known_good: {p} is not in the space") for p in dict.fromkeys(odd_paths)]
     if space.second is not None and space.pruner != "none":
-        what = f"pruner: {space.pruner} with a second objective: there is no pruning with two; use pruner: none"
+        what = (
+            f"pruner: {space.pruner} with a second objective: there is no pruning with two; use pruner: none"
+        )
         found.append(("pruner", what))
     endless = [p for p, e in space.space.items() if isinstance(e, Range) and e.type == "float" and not e.step]
     if space.sampler in ("grid", "brute_force") and endless:
@@ -274,9 +274,9 @@ def dimensions_of(path: str, entry: Range | Choices | Subset, words: list[str]) 
     """
     when = tuple((parent, tuple(map(label_of, values))) for parent, values in (entry.when or {}).items())
     if isinstance(entry, Range):
-        numbers = (entry.low, entry.high) if entry.type == "float" else (int(entry.low), int(entry.high))
+        low, high = (entry.low, entry.high) if entry.type == "float" else (int(entry.low), int(entry.high))
         step = entry.step if entry.type == "float" or entry.step is None else int(entry.step)
-        return [Dimension(path, entry.type, *numbers, log=entry.log, step=step, when=when)]
+        return [Dimension(path, entry.type, low, high, log=entry.log, step=step, when=when)]
     if isinstance(entry, Choices):
         labels = tuple(label_of(c) for c in entry.choices)
         return [Dimension(path, "categorical", labels=labels, when=when)]

@@ -1,4 +1,4 @@
-"""A space held against the settings: do its paths exist, does the schema take all that it may propose?
+"""A space held against the settings: its paths must exist, the schema must take all that it may propose.
 
 Owns trying both ends of every range and every choice on real settings, and leaving out what a
 competition's labels forbid. Does not own the form of a space (`settings/space.py`) or the schema.
@@ -7,17 +7,17 @@ competition's labels forbid. Does not own the form of a space (`settings/space.p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel
 
+from pipeline.core import search as searching
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.search import Dimension, Scalar
 from pipeline.settings.fields import NEUTRAL
 from pipeline.settings.load import Settings, known_keys
 from pipeline.settings.schema import Config
-from pipeline.settings.space import Choices, Search, Space, Subset, broken, dimensions_of
+from pipeline.settings.space import Choices, Range, Search, Space, Subset, broken, dimensions_of, label_of
 
 # Also says what no rule of the settings says, e.g. that a policy does what a label forbids.
 Refuse = Callable[[Settings], None]
@@ -53,7 +53,7 @@ def checked(file: str, form: Space, settings: Settings, sections: tuple[str, ...
         if isinstance(entry, Subset):
             start[path] = list(value_at(settings.config, path) or [])
             words = [w for w in entry.of or start[path] if w not in entry.always]
-        left = _Left(path, settings, _parents(form, path), refuse)
+        left = _Left(path, settings, form, refuse)
         if isinstance(entry, Choices):
             kept[path] = entry.model_copy(update={"choices": left.of(entry.choices, entry.allowed_only)})
         elif isinstance(entry, Subset):
@@ -81,8 +81,8 @@ def checked(file: str, form: Space, settings: Settings, sections: tuple[str, ...
 class _Left:
     """The values of one setting that the settings take, and what is wrong with the others."""
 
-    def __init__(self, path: str, settings: Settings, beside: dict[str, Any], refuse: Refuse) -> None:
-        self.path, self.settings, self.beside, self.refuse = path, settings, beside, refuse
+    def __init__(self, path: str, settings: Settings, form: Space, refuse: Refuse) -> None:
+        self.path, self.settings, self.form, self.refuse = path, settings, form, refuse
         self.faults: list[str] = []
         self.told: list[str] = []
 
@@ -92,7 +92,8 @@ class _Left:
 
     def _takes(self, value: Any, allowed_only: bool) -> bool:
         try:
-            made = self.settings.with_values({**self.beside, self.path: value})
+            beside = _parents(self.form, self.path) | _children(self.form, self.path, value)
+            made = self.settings.with_values({**beside, self.path: value})
             self.refuse(made)
         except ConfigError as error:
             why = [*error.faults] or [error.headline]
@@ -115,6 +116,20 @@ def _parents(form: Space, path: str) -> dict[str, Any]:
     return found
 
 
+def _children(form: Space, path: str, value: Any) -> dict[str, Any]:
+    """First values of the entries that this value brings in: it may need them."""
+    return {
+        name: entry.choices[0] if isinstance(entry, Choices) else _low(entry)
+        for name, entry in form.space.items()
+        if label_of(value) in [label_of(v) for v in (entry.when or {}).get(path, [])]
+        and not isinstance(entry, Subset)
+    }
+
+
+def _low(entry: Range) -> float | int:
+    return entry.low if entry.type == "float" else int(entry.low)
+
+
 def _odd_conditions(found: list[Dimension]) -> list[str]:
     known = {dimension.name: dimension for dimension in found}
     faults = []
@@ -125,17 +140,17 @@ def _odd_conditions(found: list[Dimension]) -> list[str]:
             faults += [f"{dimension.name}: `when` asks for {parent}={v!r}, which it never is" for v in odd]
             if above is None:
                 hint = nearest(parent, known)
-                faults.append(f"{dimension.name}: `when` names {parent}, which is not varied; {hint}".rstrip("; "))
+                faults.append(
+                    f"{dimension.name}: `when` names {parent}, which is not varied; {hint}".rstrip("; ")
+                )
     return faults
 
 
 def _known_good(search: Search) -> list[str]:
-    from pipeline.core.search import faults
-
     found = []
     for number, values in enumerate(search.form.known_good):
         point = search.point(values)
-        found += [f"known_good[{number}]: {why}" for why in faults(search.dimensions, point)]
+        found += [f"known_good[{number}]: {why}" for why in searching.faults(search.dimensions, point)]
         found += [f"known_good[{number}]: {why}" for why in search.beside(values)]
     return found
 
@@ -183,10 +198,6 @@ def plain(value: Any) -> Any:
 
 def defaults(search: Search, settings: Settings) -> tuple[dict[str, Scalar], list[str]]:
     """The point of the settings as they are, and what keeps it out of the space."""
-    from pipeline.core.search import faults
-
     values = {path: value_at(settings.config, path) for path in search.form.space}
     point = search.point(values)
-    return point, [*faults(search.dimensions, point), *search.beside(values)]
-
-
+    return point, [*searching.faults(search.dimensions, point), *search.beside(values)]

@@ -37,20 +37,23 @@ def write(bench: Bench, verdict: Verdict, study: str, command: str, day: date) -
     if winner is None:
         return None
     data = _base(bench.settings)
-    for path, value in {**dict(bench.settings.request.values), **bench.search.values(winner.trial.point)}.items():
-        if path.split(".")[0] not in NOT_TAKEN and path != "train.folds":
-            _put(data, path, plain(value))
+    for name, value in {
+        **dict(bench.settings.request.values),
+        **bench.search.values(winner.trial.point),
+    }.items():
+        if name.split(".")[0] not in NOT_TAKEN and name != "train.folds":
+            _put(data, name, plain(value))
     body = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)
-    text = "\n".join([*(f"# {line}".rstrip() for line in _header(bench, verdict, winner, study, command)), body])
+    text = "\n".join(
+        [*(f"# {line}".rstrip() for line in _header(bench, verdict, winner, study, command)), body]
+    )
     folder = bench.settings.folder / "experiment"
     path = _free(folder, f"tuned-{bench.kind.name}-{day.isoformat()}", text)
     write_atomic(path, text.encode())
     return path
 
 
-def _header(
-    bench: Bench, verdict: Verdict, winner: Candidate, study: str, command: str
-) -> Sequence[str]:
+def _header(bench: Bench, verdict: Verdict, winner: Candidate, study: str, command: str) -> Sequence[str]:
     metric, config = bench.metric.name, bench.settings.config.competition
     name = bench.settings.experiment
     changed = ", ".join(f"{k}={plain(v)}" for k, v in bench.search.values(winner.trial.point).items())

@@ -19,7 +19,11 @@ Options = argparse.Namespace
 def beside(jobs: int, options: Options) -> Iterator[None]:
     """While this lasts, `jobs` - 1 other processes run trials; when it ends they are done or ended."""
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    shared = [] if any(w.startswith("runtime.threads=") for w in options.settings) else [f"runtime.threads={threads}"]
+    shared = (
+        []
+        if any(w.startswith("runtime.threads=") for w in options.settings)
+        else [f"runtime.threads={threads}"]
+    )
     words = [sys.executable, "-m", "pipeline", "tune", *options.settings, *shared]
     words += ["--stage", options.stage, "--worker", "--jobs", str(jobs)]
     for name in ("trials", "timeout", "space", "study"):

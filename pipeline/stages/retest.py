@@ -125,9 +125,7 @@ def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], sa
         f"{', ' + elsewhere if elsewhere else ''}: {(len(chosen) + 1) * len(seeds)} runs"
     )
     wanted = [bench.settings, *(bench.with_point(t.point) for t in chosen)]
-    oofs = [
-        [load.oof(bench.result(_reseeded(bench, s, seed)), "oof") for seed in seeds] for s in wanted
-    ]
+    oofs = [[load.oof(bench.result(_reseeded(bench, s, seed)), "oof") for seed in seeds] for s in wanted]
     ids = oofs[0][0].ids_N
     for oof in (oof for arm in oofs for oof in arm):
         ids = np.intersect1d(ids, oof.ids_N)
@@ -149,9 +147,7 @@ def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], sa
     return Verdict(default, float(scores.mean_A[0]), tuple(found), how)
 
 
-def _others(
-    bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], ids: Strings
-) -> list[Floats]:
+def _others(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], ids: Strings) -> list[Floats]:
     """Out-of-fold probabilities of the trials that are not tested again, on the same images."""
     numbers, known = {t.number for t in chosen}, set[str]()
     found = []
@@ -216,9 +212,7 @@ def _crossfitted(bench: Bench, study: Study, best: Trial, say: Tell) -> Verdict:
     return Verdict(default, default, (Candidate(best, best.values[0], retested, comparison),), how)
 
 
-def _searched(
-    bench: Bench, plan: Plan, judged: tuple[Samples, Ints], n_trials: int
-) -> Probabilities | None:
+def _searched(bench: Bench, plan: Plan, judged: tuple[Samples, Ints], n_trials: int) -> Probabilities | None:
     """Predictions of what the search finds when it is judged on some rows only."""
     known, others = judged
     # Winners of earlier searches were chosen by all labels, those of this part too.

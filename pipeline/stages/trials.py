@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pipeline.core.errors import ConfigError, StorageError, Stopped, UserError
+from pipeline.core.errors import ConfigError, StoppedError, StorageError, UserError
 from pipeline.core.metrics import Metric
 from pipeline.core.metrics import get as metric_of
 from pipeline.core.search import Point
@@ -146,7 +146,7 @@ def run(bench: Bench, study: Study, trial: Trial) -> None:
         may_stop = study.plan.pruner != "none" and bench.kind.stage == "train" and not is_batched(settings)
         artifact = _watched(bench, study, trial, settings) if may_stop else bench.result(settings)
         values = bench.objectives(artifact)
-    except Stopped:
+    except StoppedError:
         study.prune(trial.number)
     except StorageError:
         study.drop(trial.number)
@@ -164,7 +164,7 @@ def _watched(bench: Bench, study: Study, trial: Trial, settings: Settings) -> Ar
     """Fold by fold, given up where earlier trials were better at the same point.
 
     Raises:
-        Stopped: it is not worth more; what was unfinished is removed.
+        StoppedError: it is not worth more; what was unfinished is removed.
     """
     refuse_forbidden([bench.kind.need(settings)], bench.ctx.graph)
     folds, scores = folds_of(settings), list[float]()
@@ -174,7 +174,7 @@ def _watched(bench: Bench, study: Study, trial: Trial, settings: Settings) -> Ar
             bench.ctx.on_epoch = _epochs(study, trial, number)
         try:
             fold = bench.ctx.get(need)
-        except Stopped:
+        except StoppedError:
             key = bench.ctx.graph.key(need)
             shutil.rmtree(bench.ctx.home / "work" / "fold" / key, ignore_errors=True)
             raise
@@ -185,7 +185,7 @@ def _watched(bench: Bench, study: Study, trial: Trial, settings: Settings) -> Ar
         scores.append(fold.metrics["valid_score"])
         goes_on = study.report(trial.number, AFTER_EPOCHS + done, sum(scores) / len(scores))
         if done < len(folds) and not goes_on:
-            raise Stopped(f"trial {trial.number} was stopped after {done} folds")
+            raise StoppedError(f"trial {trial.number} was stopped after {done} folds")
     return bench.result(settings)
 
 

@@ -103,7 +103,9 @@ def seconds_of(text: str, name: str) -> float:
     """
     found = TIME.fullmatch(text.strip())
     if not found or float(found[1]) <= 0:
-        raise ConfigError(f"{name}={text}: no length of time", remedy=f"e.g. {name}=90s, {name}=30m or {name}=2h")
+        raise ConfigError(
+            f"{name}={text}: no length of time", remedy=f"e.g. {name}=90s, {name}=30m or {name}=2h"
+        )
     return float(found[1]) * UNITS[found[2] or "s"]
 
 
@@ -162,7 +164,9 @@ def _started(settings: Settings, form: space.Space, options: Options) -> Setting
     clash = sorted(given & set(form.space))
     if clash:
         what = [f"{path}: the space varies it, trial by trial" for path in clash]
-        raise ConfigError("tune: overrides that trials would override again", what, "edit a copy: SPACE=mine.yaml")
+        raise ConfigError(
+            "tune: overrides that trials would override again", what, "edit a copy: SPACE=mine.yaml"
+        )
     return settings.with_values({p: v for p, v in form.settings.items() if p not in given})
 
 
@@ -172,7 +176,7 @@ def _refuse_short(ctx: Context, prepared: Prepared) -> None:
     if limit is not None and expected is not None and limit < expected:
         raise ConfigError(
             f"TIMEOUT={limit:g}s is too short for one trial of {prepared.bench.kind.name}: about {expected:.0f} s",
-            remedy="give it more, or make a trial cheaper: ARGS=\"train.folds=[0]\", a smaller model",
+            remedy='give it more, or make a trial cheaper: ARGS="train.folds=[0]", a smaller model',
         )
 
 
@@ -182,7 +186,9 @@ def trial_seconds(ctx: Context, bench: Bench) -> float | None:
     known = ctx.store.find(need.stage, ctx.graph.key(need))
     if known is not None:
         return max(known.seconds, 0.1)
-    below = {name: ctx.store.find(name, ctx.graph.key(Need(name, bench.settings))) for name in ("data", "folds")}
+    below = {
+        name: ctx.store.find(name, ctx.graph.key(Need(name, bench.settings))) for name in ("data", "folds")
+    }
     there = {name: artifact for name, artifact in below.items() if artifact is not None}
     if bench.kind.stage != "train" or len(there) < 2:
         return None
@@ -266,9 +272,7 @@ def _silent(text: str) -> None:
     """A worker tells nothing."""
 
 
-def search(
-    prepared: Prepared, study: Study, say: Callable[[str], None], until: float | None = None
-) -> None:
+def search(prepared: Prepared, study: Study, say: Callable[[str], None], until: float | None = None) -> None:
     """Trials until a limit is reached.
 
     Args:
@@ -326,7 +330,9 @@ class Progress:
         new = best is not None and (self._best is None or best.number != self._best.number)
         if best and new and best.origin != "default":
             self._best = best
-            self._say(f"    trial {best.number:<4} {best.values[0]:.4f}  {words_of(self._search, best.point)}")
+            self._say(
+                f"    trial {best.number:<4} {best.values[0]:.4f}  {words_of(self._search, best.point)}"
+            )
         elif self._bar.disable and len(done) % EVERY == 0 and best:
             self._say(f"    {len(done)} of {self._limit} trials done, best {best.values[0]:.4f}")
 

@@ -92,7 +92,9 @@ def record(ctx: Context, page: tuning.TuningPage, bench: Bench, study: Study) ->
         key=study.name,
         experiment=bench.settings.experiment,
         tags={"study": study.name, "tuned": bench.kind.name},
-        params={path: json.dumps(e.model_dump(exclude_none=True)) for path, e in bench.search.form.space.items()},
+        params={
+            path: json.dumps(e.model_dump(exclude_none=True)) for path, e in bench.search.form.space.items()
+        },
         git=git_commit(),
         metric=metric.name,
         higher_is_better=metric.higher_is_better,
@@ -116,7 +118,9 @@ def record(ctx: Context, page: tuning.TuningPage, bench: Bench, study: Study) ->
             figures |= {"delta_low": c.comparison.low, "delta_high": c.comparison.high}
         run.metrics(figures)
         run.artifact(ctx.home / "tuning" / f"{study.name}.html")
-        after = f"make … ARGS=experiment={page.written}" if page.written else "another stage, or a wider space"
+        after = (
+            f"make … ARGS=experiment={page.written}" if page.written else "another stage, or a wider space"
+        )
         what = f"search of {bench.kind.title}: {len(study.done())} trials"
         run.describe(note(what, page.how, after, f"{study.name}.html", tuning.headline(page)))
         run.tag({"verdict": "better" if page.written else "nothing better"})
@@ -134,19 +138,32 @@ def proxy_lines(bench: Bench, study: Study) -> list[str]:
         ]
     ranks = pd.DataFrame(pairs, columns=["proxy", "full"]).rank()
     rho = float(np.corrcoef(ranks["proxy"], ranks["full"])[0, 1])
-    return [f"the proxy's rank correlation with full training: {rho:+.2f} over {len(pairs)} settings (Spearman)"]
+    return [
+        f"the proxy's rank correlation with full training: {rho:+.2f} over {len(pairs)} settings (Spearman)"
+    ]
 
 
 def _pairs(bench: Bench, study: Study) -> list[tuple[float, float]]:
     """(proxy's score, mean score of full trainings) of settings that both had."""
     name = f"oof_{bench.metric.name}"
     ctx, full = bench.ctx, dict[str, list[float]]()
-    same = [f"folds/{ctx.graph.key(n)}" for n in ctx.graph.inputs(bench.kind.need(bench.settings)).values() if n.stage == "folds"]
+    same = [
+        f"folds/{ctx.graph.key(n)}"
+        for n in ctx.graph.inputs(bench.kind.need(bench.settings)).values()
+        if n.stage == "folds"
+    ]
     for artifact in ctx.store.all():
         probe = artifact.setting("train.strategy") == "linear_probe"
-        if artifact.stage == "train" and not probe and artifact.inputs.get("folds") in same and name in artifact.metrics:
+        if (
+            artifact.stage == "train"
+            and not probe
+            and artifact.inputs.get("folds") in same
+            and name in artifact.metrics
+        ):
             if artifact.metrics.get("complete") == 1.0:
-                full.setdefault(_look(artifact.manifest.get("settings", {})), []).append(artifact.metrics[name])
+                full.setdefault(_look(artifact.manifest.get("settings", {})), []).append(
+                    artifact.metrics[name]
+                )
     found = []
     for trial in study.trials():
         if trial.state == "complete" and is_probe(bench.settings):
