@@ -42,7 +42,7 @@ class Choices(Section):
     type: Literal["categorical"]
     choices: list[Any] = Field(..., min_length=1)
     allowed_only: bool = Field(
-        False, description="leave out what the competition's labels forbid; said aloud"
+        False, description="leave out what other settings refuse here, e.g. what a label forbids; said aloud"
     )
     when: When | None = Field(None, description="only where earlier entries have one of these values")
 
@@ -54,7 +54,7 @@ class Subset(Section):
     of: list[Name] | None = Field(None, description="the words; None: those of the starting value")
     always: list[Name] = Field([], description="in every list, first")
     allowed_only: bool = Field(
-        False, description="leave out what the competition's labels forbid; said aloud"
+        False, description="leave out what other settings refuse here, e.g. what a label forbids; said aloud"
     )
     when: When | None = Field(None, description="only where earlier entries have one of these values")
 

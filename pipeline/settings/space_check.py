@@ -7,6 +7,7 @@ competition's labels forbid. Does not own the form of a space (`settings/space.p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,7 +22,8 @@ from pipeline.settings.space import Choices, Range, Search, Space, Subset, broke
 
 # Also says what no rule of the settings says, e.g. that a policy does what a label forbids.
 Refuse = Callable[[Settings], None]
-FORBIDS = "forbids"
+# Of the schema itself: a value of another type or out of range is a fault wherever it is tried.
+SCHEMA = "; got "
 
 
 def checked(file: str, form: Space, settings: Settings, sections: tuple[str, ...], refuse: Refuse) -> Search:
@@ -43,6 +45,7 @@ def checked(file: str, form: Space, settings: Settings, sections: tuple[str, ...
     start: dict[str, list[str]] = {}
     found: list[Dimension] = []
     kept: dict[str, Any] = {}
+    named: set[str] = set()
     for path, entry in form.space.items():
         kept[path] = entry
         fault = _path_fault(path, sections)
@@ -52,8 +55,12 @@ def checked(file: str, form: Space, settings: Settings, sections: tuple[str, ...
         words: list[str] = []
         if isinstance(entry, Subset):
             start[path] = list(value_at(settings.config, path) or [])
-            words = [w for w in entry.of or start[path] if w not in entry.always]
-        left = _Left(path, settings, form, refuse)
+            words = _words(entry, start[path])
+        before = dimensions_of(path, entry, words)
+        named |= {dimension.name for dimension in before}
+        if not any(_possible(dimension, found, named) for dimension in before):
+            continue
+        left = _Left(path, settings, form.model_copy(update={"space": {**form.space, **kept}}), refuse)
         if isinstance(entry, Choices):
             kept[path] = entry.model_copy(update={"choices": left.of(entry.choices, entry.allowed_only)})
         elif isinstance(entry, Subset):
@@ -63,15 +70,18 @@ def checked(file: str, form: Space, settings: Settings, sections: tuple[str, ...
             left.of(ends if entry.type == "float" else [int(e) for e in ends], False)
         faults += left.faults
         told += left.told
-        found += dimensions_of(path, kept[path], words)
+        more = dimensions_of(path, kept[path], words)
+        found += [kept_ for d in more if (kept_ := _possible(d, found, named)) is not None]
         if isinstance(entry, Choices) and not kept[path].choices and not left.faults:
             faults.append(f"{path}: every choice is forbidden here")
-    faults += _odd_conditions(found)
+    faults += _odd_conditions(form, found)
     # An entry without choices has faults, or none of its values is left: both are told above.
     search = Search(file, form.model_copy(update={"space": kept}), tuple(found), start, tuple(told))
     if not found and not faults:
         faults.append("space: nothing is left to vary")
     if not faults:
+        fitting = _fitting(form, search, named)
+        search = replace(search, form=search.form.model_copy(update={"known_good": fitting}))
         faults += _known_good(search)
     if faults:
         raise broken(file, faults)
@@ -97,7 +107,7 @@ class _Left:
             self.refuse(made)
         except ConfigError as error:
             why = [*error.faults] or [error.headline]
-            if allowed_only and all(FORBIDS in text for text in why):
+            if allowed_only and not any(SCHEMA in text for text in why):
                 self.told.append(f"{self.path}={value}: left out: {why[0]}")
             else:
                 self.faults += [text.replace(f"override {self.path}: ", "") for text in why]
@@ -112,7 +122,9 @@ def _parents(form: Space, path: str) -> dict[str, Any]:
         name, _, word = parent.partition("[")
         if name in form.space and values:
             found |= _parents(form, name)
-            found[name] = [word[:-1]] if word else values[0]
+            entry = form.space[name]
+            left = [label_of(c) for c in entry.choices] if isinstance(entry, Choices) else []
+            found[name] = [word[:-1]] if word else next((v for v in values if label_of(v) in left), values[0])
     return found
 
 
@@ -130,20 +142,63 @@ def _low(entry: Range) -> float | int:
     return entry.low if entry.type == "float" else int(entry.low)
 
 
-def _odd_conditions(found: list[Dimension]) -> list[str]:
-    known = {dimension.name: dimension for dimension in found}
+def _words(entry: Any, start: list[str]) -> list[str]:
+    return [w for w in entry.of or start if w not in entry.always] if isinstance(entry, Subset) else []
+
+
+def _possible(dimension: Dimension, above: list[Dimension], known: set[str]) -> Dimension | None:
+    """A conditional dimension less the conditions that nothing here meets; None: none is left.
+
+    `known` are the names before anything was left out.
+    """
+    there = {d.name: d for d in above}
+    when = []
+    for parent, values in dimension.when:
+        if parent not in there and parent in known:
+            return None
+        left = [v for v in values if parent not in there or not there[parent].fault(v)]
+        if not left:
+            return None
+        when.append((parent, tuple(left)))
+    return replace(dimension, when=tuple(when))
+
+
+def _odd_conditions(form: Space, found: list[Dimension]) -> list[str]:
+    """Conditions on what is nowhere written."""
     faults = []
-    for dimension in found:
-        for parent, values in dimension.when:
-            above = known.get(parent)
-            odd = [v for v in values if above is not None and above.fault(v)]
-            faults += [f"{dimension.name}: `when` asks for {parent}={v!r}, which it never is" for v in odd]
-            if above is None:
-                hint = nearest(parent, known)
-                faults.append(
-                    f"{dimension.name}: `when` names {parent}, which is not varied; {hint}".rstrip("; ")
-                )
+    known = {d.name: d for d in found}
+    for path, entry in form.space.items():
+        for parent, values in (entry.when or {}).items():
+            name, bracket, _ = parent.partition("[")
+            above = form.space.get(name)
+            if bracket:
+                words = _words(above, []) if isinstance(above, Subset) and above.of else None
+                if not isinstance(above, Subset) or (words is not None and parent[len(name) + 1 : -1] not in words):
+                    hint = nearest(parent, known)
+                    faults.append(f"{path}: `when` names {parent}, which is not varied; {hint}".rstrip("; "))
+            elif isinstance(above, Choices):
+                labels = [label_of(c) for c in above.choices]
+                odd = [v for v in values if label_of(v) not in labels]
+                faults += [f"{path}: `when` asks for {parent}={v!r}, which it never is" for v in odd]
     return faults
+
+
+def _fitting(form: Space, search: Search, named: set[str]) -> list[dict[str, Any]]:
+    """The known-good settings less those that rest on what was left out here."""
+
+    def left_out(values: dict[str, Any]) -> bool:
+        for path, value in values.items():
+            entry, kept = form.space[path], search.form.space[path]
+            if isinstance(entry, Choices) and isinstance(kept, Choices):
+                if label_of(value) in map(label_of, entry.choices) and value not in kept.choices:
+                    return True
+            elif isinstance(entry, Subset):
+                there = {d.name for d in search.dimensions}
+                if any(f"{path}[{w}]" in named - there for w in value or []):
+                    return True
+        return False
+
+    return [values for values in form.known_good if not left_out(values)]
 
 
 def _known_good(search: Search) -> list[str]:
