@@ -76,7 +76,7 @@ tune: env  ## search a stage's settings and test the winner again: STAGE=tta TRI
 
 dashboard: env  ## Optuna's dashboard over all searches, on this machine only: PORT=8080, STUDIES=optuna.db
 	@test -n "$$OPTUNA_STORAGE" || test -f "$(STUDIES)" || { echo "$(STUDIES): nothing was tuned yet; make tune"; exit 2; }
-	@exec $(PY) -W ignore -m optuna_dashboard "$${OPTUNA_STORAGE:-sqlite:///$(STUDIES)}" \
+	@exec $(PY) -W ignore -c "from optuna_dashboard._cli import main; main()" "$${OPTUNA_STORAGE:-sqlite:///$(STUDIES)}" \
 		--host 127.0.0.1 --port $(if $(filter-out file,$(origin PORT)),$(PORT),8080)
 
 ensemble: env  ## soft-vote finished members, write their submission

@@ -23,7 +23,7 @@ from pipeline.settings.space_check import plain
 from pipeline.stages.context import Context, flat
 from pipeline.stages.registry import is_probe
 from pipeline.stages.retest import Verdict
-from pipeline.stages.trials import Bench
+from pipeline.stages.trials import AFTER_EPOCHS, Bench
 
 FEWEST_PAIRS = 4
 
@@ -105,7 +105,7 @@ def record(ctx: Context, page: tuning.TuningPage, bench: Bench, study: Study) ->
         for trial in study.done():
             params = flat(bench.search.values(trial.point))
             with run.child(f"trial {trial.number}", {"trial": str(trial.number)}, params) as child:
-                folds = {f"after_{k}": v for k, v in trial.curve.items()}
+                folds = {_named(k): v for k, v in trial.curve.items()}
                 named = dict(zip((score, page.second), trial.values, strict=False))
                 child.metrics({**named, "minutes": trial.seconds / 60, **folds})
                 child.tag({"state": trial.state, **({"error": trial.reason} if trial.reason else {})})
@@ -124,6 +124,11 @@ def record(ctx: Context, page: tuning.TuningPage, bench: Bench, study: Study) ->
         what = f"search of {bench.kind.title}: {len(study.done())} trials"
         run.describe(note(what, page.how, after, f"{study.name}.html", tuning.headline(page)))
         run.tag({"verdict": "better" if page.written else "nothing better"})
+
+
+def _named(step: int) -> str:
+    """What a figure on the way is called: an epoch of the first fold, or the mean of some folds."""
+    return f"mean_of_{step - AFTER_EPOCHS}_folds" if step > AFTER_EPOCHS else f"epoch_{step}"
 
 
 def proxy_lines(bench: Bench, study: Study) -> list[str]:
