@@ -29,7 +29,8 @@ def test_what_is_out_of_range_is_told(dimension, value, why):
 
 
 @pytest.mark.parametrize(
-    ("dimension", "value"), [(RATE, 1.0), (STEPPED, 0.85), (STEPPED, 1.0), (DEPTH, 7), (KIND, True), (KIND, 1)]
+    ("dimension", "value"),
+    [(RATE, 1.0), (STEPPED, 0.85), (STEPPED, 1.0), (DEPTH, 7), (KIND, True), (KIND, 1)],
 )
 def test_what_is_in_range_is_taken(dimension, value):
     assert dimension.fault(value) == ""

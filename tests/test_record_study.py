@@ -68,7 +68,8 @@ def test_a_search_killed_at_random_points_has_the_same_trials(home, tmp_path_fac
     expected = told(run(whole, sampler=sampler))
     if journal:
         os.environ["OPTUNA_STORAGE"] = journal
-    code = "import sys, pathlib; import test_record_study as t; t.run(pathlib.Path(sys.argv[1]), slow=0.05, sampler=sys.argv[2])"
+    code = "import sys, pathlib; import test_record_study as t; "
+    code += "t.run(pathlib.Path(sys.argv[1]), slow=0.05, sampler=sys.argv[2])"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     draw, killed = random.Random(3), 0
     for _ in range(40):
@@ -95,7 +96,9 @@ def test_a_trial_of_a_living_process_is_left_alone_and_one_of_a_dead_is_failed(h
     other = second.ask(9)
     assert mine.origin == "default" and other.origin == "" and other.point != mine.point
     running = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    first._open[mine.number].set_user_attr("owner", {**owners.this(), "pid": running.pid, "began": owners._began(running.pid)})
+    first._open[mine.number].set_user_attr(
+        "owner", {**owners.this(), "pid": running.pid, "began": owners._began(running.pid)}
+    )
     second._open.pop(other.number).set_user_attr("owner", {**owners.this(), "pid": 2**22 + 1})
     third = opened(home)
     third.forget_dead()
@@ -111,7 +114,8 @@ def test_a_trial_of_a_living_process_is_left_alone_and_one_of_a_dead_is_failed(h
 
 @pytest.mark.slow
 def test_several_processes_share_a_study_and_keep_to_its_limit(home):
-    code = "import sys, pathlib; import test_record_study as t; t.run(pathlib.Path(sys.argv[1]), limit=12, slow=0.02, sampler='random')"
+    code = "import sys, pathlib; import test_record_study as t; "
+    code += "t.run(pathlib.Path(sys.argv[1]), limit=12, slow=0.02, sampler='random')"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     children = [subprocess.Popen([sys.executable, "-c", code, str(home)], env=environment) for _ in range(3)]
     assert [child.wait(timeout=120) for child in children] == [0, 0, 0]
@@ -135,7 +139,9 @@ def test_grid_tries_every_point_once_and_brute_force_in_another_order(tmp_path):
     finite = SPACE[1:]
     orders = []
     for sampler in ("grid", "brute_force"):
-        made = Plan(sampler, finite, (False,), sampler, queue=(("default", {"kind": "b", "depth": 5}),), space="s")
+        made = Plan(
+            sampler, finite, (False,), sampler, queue=(("default", {"kind": "b", "depth": 5}),), space="s"
+        )
         study = Studies(storage_of(tmp_path), tmp_path).open(made, {})
         while (trial := study.ask(100)) is not None:
             study.tell(trial.number, [float(trial.point.get("depth", 0))])

@@ -143,11 +143,15 @@ def test_every_contradiction_to_the_schema_is_told_at_once(tmp_path):
 
 def test_known_good_points_must_lie_in_the_space(tmp_path):
     with pytest.raises(ConfigError, match=r"known_good\[0\]: train.lr: 0.5 is not within"):
-        checked(tmp_path, "known_good: [{train.lr: 0.5}]\nspace: {train.lr: {type: float, low: 0.01, high: 0.1}}")
+        checked(
+            tmp_path, "known_good: [{train.lr: 0.5}]\nspace: {train.lr: {type: float, low: 0.01, high: 0.1}}"
+        )
 
 
 def test_what_a_label_forbids_is_left_out_aloud_where_that_is_wanted(tmp_path):
-    text = "space: {infer.views: {type: subset, always: [identity], of: [hflip, rotate(5)], allowed_only: true}}"
+    text = (
+        "space: {infer.views: {type: subset, always: [identity], of: [hflip, rotate(5)], allowed_only: true}}"
+    )
     found = checked(tmp_path, text)
     assert [d.name for d in found.dimensions] == ["infer.views[rotate(5)]"]
     assert "hflip, which digit forbids" in found.told[0]

@@ -73,7 +73,7 @@ def test_a_search_ends_in_both_figures_and_goes_on_where_it_was(tmp_path, config
     assert len(written) == ("adopt it with" in said)
     (page,) = home.glob("tuning/tta-*.html")
     text = page.read_text(encoding="utf-8")
-    assert text.count("<svg") >= 4 and "http" not in text.replace("http-equiv", "").replace("http://www.w3.org", "")
+    assert text.count("<svg") >= 4 and not re.search("(src|href)=.http", text)
     (before,) = points(home)
     assert len(before) == 6 and before[0][0]["infer.views[shift(1,1)]"] is True
     trials = [a for a in artifacts(home, "infer") if "study" in a.manifest]
@@ -141,9 +141,17 @@ def test_whoever_watches_a_training_may_end_it():
 @pytest.mark.parametrize(
     ("options", "space", "what"),
     [
-        (("--stage", "tta"), "space: {infer.vews: {type: subset}}", "infer.vews: no such setting; did you mean views"),
+        (
+            ("--stage", "tta"),
+            "space: {infer.vews: {type: subset}}",
+            "infer.vews: no such setting; did you mean views",
+        ),
         (("--stage", "tta"), "space: {}", "is empty"),
-        (("--stage", "tta"), "space: {train.lr: {type: float, low: 0.1, high: 1}}", "is none of this stage's"),
+        (
+            ("--stage", "tta"),
+            "space: {train.lr: {type: float, low: 0.1, high: 1}}",
+            "is none of this stage's",
+        ),
         (
             ("--stage", "train"),
             "space: {train.lr: {type: float, low: 0.1, high: 99}}",
@@ -153,7 +161,11 @@ def test_whoever_watches_a_training_may_end_it():
         (("--stage", "tta", "--trials", "0"), CHEAP, "TRIALS=0: at least one"),
         (("--stage", "tta", "--timeout", "soon"), CHEAP, "TIMEOUT=soon: no length of time"),
         (("--stage", "all"), CHEAP, "STAGE=all needs a BUDGET"),
-        (("--stage", "train"), "second: ms_per_image\n" + TRAIN.replace("pruner: median", ""), "has no price an image"),
+        (
+            ("--stage", "train"),
+            "second: ms_per_image\n" + TRAIN.replace("pruner: median", ""),
+            "has no price an image",
+        ),
     ],
 )
 def test_bad_input_is_refused_before_any_work(tmp_path, configs, options, space, what):
@@ -165,16 +177,26 @@ def test_bad_input_is_refused_before_any_work(tmp_path, configs, options, space,
 
 
 def test_an_override_of_what_is_varied_is_refused(tmp_path, configs):
-    with pytest.raises(ConfigError, match="infer.merge: the space varies it"):
-        tuned(tmp_path, configs, "--stage", "tta", "--space", space_at(tmp_path, CHEAP), words=("infer.merge=mean",))
+    with pytest.raises(ConfigError, match=r"infer.merge: the space varies it"):
+        tuned(
+            tmp_path,
+            configs,
+            "--stage",
+            "tta",
+            "--space",
+            space_at(tmp_path, CHEAP),
+            words=("infer.merge=mean",),
+        )
 
 
-def test_a_time_too_short_for_one_trial_and_a_study_of_another_space_are_refused(tmp_path, configs, monkeypatch):
+def test_a_time_too_short_for_one_trial_and_a_study_of_another_space_are_refused(
+    tmp_path, configs, monkeypatch
+):
     monkeypatch.delenv("OPTUNA_STORAGE", raising=False)
     home, space = tmp_path / "home", space_at(tmp_path, CHEAP)
     tuned(home, configs, "--stage", "tta", "--space", space)
     (name,) = Studies(storage_of(home), home).names()
-    with pytest.raises(ConfigError, match=r"TIMEOUT=0.001s is too short for one trial of tta"):
+    with pytest.raises(ConfigError, match=r"TIMEOUT=0.001s is too short for one trial of tta, about"):
         tuned(home, configs, "--stage", "tta", "--space", space, "--timeout", "0.001s")
     with pytest.raises(ConfigError, match="searched another space"):
         tuned(home, configs, "--stage", "tta", "--space", space_at(tmp_path, TTA), "--study", name)
@@ -195,5 +217,7 @@ def test_a_budget_goes_where_trials_promise_most():
     wide, narrow = study(True, 0.5, 0.6, 0.4, 0.55), study(True, 0.5, 0.501, 0.499, 0.5)
     assert tune_all.promise(wide, 2.0) > 10 * tune_all.promise(narrow, 2.0) > 0
     assert tune_all.promise(wide, 20.0) == pytest.approx(tune_all.promise(wide, 2.0) / 10)
-    assert tune_all.promise(study(False, -0.5, -0.6, -0.4, -0.55), 2.0) == pytest.approx(tune_all.promise(wide, 2.0))
+    assert tune_all.promise(study(False, -0.5, -0.6, -0.4, -0.55), 2.0) == pytest.approx(
+        tune_all.promise(wide, 2.0)
+    )
     assert tune_all.promise(study(True, 0.5, 0.5, 0.5), 2.0) == 0

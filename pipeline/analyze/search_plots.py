@@ -176,4 +176,5 @@ def _wide(values: Sequence[float]) -> tuple[float, float]:
 
 def _dot(x: float, y: float, dot: Dot) -> str:
     look, radius = ("s1", 5.0) if dot.marked else ("s0", 3.5)
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" class="{look}"><title>{escape(dot.tip)}</title></circle>'
+    tip = f"<title>{escape(dot.tip)}</title>"
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" class="{look}">{tip}</circle>'

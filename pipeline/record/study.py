@@ -14,88 +14,28 @@ Source: Akiba et al., Optuna (KDD 2019); https://optuna.readthedocs.io
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import sqlite3
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from filelock import FileLock
 
 from pipeline.core import search
-from pipeline.core.errors import ConfigError, StorageError
+from pipeline.core.errors import ConfigError
 from pipeline.core.search import Dimension, Point
 from pipeline.core.seeds import py_rng, seed
 from pipeline.record import owners
+from pipeline.record.storage import DATABASES, Sqlite, Told, mend
+from pipeline.record.storage import storage_of as storage_of
+from pipeline.record.trial import Plan as Plan
+from pipeline.record.trial import State
+from pipeline.record.trial import Trial as Trial
 
-State = Literal["complete", "pruned", "failed", "killed", "running"]
 MOST_POINTS = 100_000
 # What a trial carries beside its values.
 OWNER, QUEUED, REASON, KILLED, NOTES = "owner", "queued", "reason", "killed", "notes"
-DATABASES = ("sqlite", "postgresql", "mysql")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a study is.
-
-    Args:
-        name: of the study; it carries all that defines its trials.
-        dimensions: what is varied.
-        maximise: of each objective whether more is better; one or two.
-        sampler: tpe, gp, cmaes, random, grid or brute_force.
-        pruner: none, median, percentile or halving.
-        warmup: trials before any is pruned, and before TPE and its kin stop drawing at random.
-        seed: of the sampler.
-        queue: points that are tried first, with a word for each.
-        space: digest of the space; a study of another one is refused.
-    """
-
-    name: str
-    dimensions: tuple[Dimension, ...]
-    maximise: tuple[bool, ...]
-    sampler: str = "tpe"
-    pruner: str = "none"
-    warmup: int = 5
-    seed: int = 0
-    queue: tuple[tuple[str, Point], ...] = ()
-    space: str = ""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One point that was tried.
-
-    Args:
-        number: in its study, of all that were ever begun.
-        state: killed: its process ended in the middle; failed: an error of its own, see `reason`.
-        point: what was tried.
-        values: of the objectives; empty unless complete.
-        curve: figures on the way, by step.
-        seconds: it took.
-        origin: why it was tried, where no sampler proposed it.
-        reason: of a failure.
-        notes: what the objective wanted to be kept, e.g. the key of its result.
-    """
-
-    number: int
-    state: State
-    point: Point
-    values: tuple[float, ...] = ()
-    curve: dict[int, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    origin: str = ""
-    reason: str = ""
-    notes: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def is_done(self) -> bool:
-        """Whether it tells something: what was killed in the middle is asked for again."""
-        return self.state in ("complete", "pruned", "failed")
 
 
 def in_memory(plan: Plan) -> Study:
@@ -103,11 +43,6 @@ def in_memory(plan: Plan) -> Study:
     optuna = _optuna()
     directions = ["maximize" if more else "minimize" for more in plan.maximise]
     return Study(plan, optuna.create_study(directions=directions), contextlib.nullcontext())
-
-
-def storage_of(home: Path) -> str:
-    """Where studies are kept: OPTUNA_STORAGE, a database's URL or a journal's path, or SQLite at home."""
-    return os.environ.get("OPTUNA_STORAGE") or f"sqlite:///{home.resolve() / 'optuna.db'}"
 
 
 class Studies:
@@ -191,46 +126,14 @@ class Studies:
             scheme = self.where.partition(":")[0].partition("+")[0]
             if scheme not in DATABASES:
                 raise ValueError(f"`{scheme}` is none of {', '.join(DATABASES)}, and no path of a journal")
-            ours = {"timeout": 120, "factory": _Sqlite} if scheme == "sqlite" else {}
+            ours = {"timeout": 120, "factory": Sqlite} if scheme == "sqlite" else {}
             return optuna.storages.RDBStorage(self.where, engine_kwargs={"connect_args": ours})
         backend = optuna.storages.journal.JournalFileBackend(self.where)
-        _mend(Path(self.where), backend)
+        mend(Path(self.where), backend._lock)
         return optuna.storages.JournalStorage(backend)
 
-    def _told(self) -> _Told:
-        return _Told(self.where)
-
-
-class _Told:
-    """Turns what a database, a driver or a disk raises into one StorageError that names the storage."""
-
-    def __init__(self, where: str) -> None:
-        self._where = where
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is None or not isinstance(error, Exception) or isinstance(error, ConfigError | StorageError):
-            return
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise StorageError(
-            f"studies: {_without_password(self._where)} cannot be reached: {reason}",
-            remedy="check OPTUNA_STORAGE: a database's URL, or the path of a journal file; unset it for SQLite "
-            "under runtime.home",
-        ) from error
-
-
-class _Sqlite(sqlite3.Connection):
-    """A connection whose writes outlive a killed process, and of a power cut lose the last ones at most.
-
-    The default waits for the disk at every write, ten times a trial.
-    """
-
-    def __init__(self, *arguments: Any, **more: Any) -> None:
-        super().__init__(*arguments, **more)
-        self.execute("PRAGMA journal_mode=WAL").close()
-        self.execute("PRAGMA synchronous=NORMAL").close()
+    def _told(self) -> Told:
+        return Told(self.where)
 
 
 class Study:
@@ -380,7 +283,7 @@ class Study:
                     self.note(number, step, value)
 
     def _next(self, begun: list[Trial]) -> tuple[str, Point | None]:
-        """A point that is tried because it is next in line; (word, None): nothing is left; ("", None): sample."""
+        """The point that is next in line, and why; (word, None): none is left; ("", None): draw one."""
         used = {trial.origin for trial in begun}
         for word, point in self._queue:
             if word not in used:
@@ -457,25 +360,3 @@ def _trial(found: Any) -> Trial:
         str(attrs.get(REASON, "")),
         dict(attrs.get(NOTES, {})),
     )
-
-
-def _mend(path: Path, backend: Any) -> None:
-    """Cut off the half line that a kill left in a journal: the next one would be written behind it."""
-    from optuna.storages.journal._file import get_lock_file
-
-    with get_lock_file(backend._lock):
-        text = path.read_bytes()
-        whole = text.rfind(b"\n") + 1
-        lines = text[:whole].splitlines(keepends=True)
-        if lines:
-            json.loads(lines[0])  # any other file would be spoiled by writing to it
-        if whole < len(text):
-            if not lines and text.strip():
-                raise ValueError("it is no journal of Optuna")
-            with path.open("rb+") as file:
-                file.truncate(whole)
-
-
-def _without_password(where: str) -> str:
-    head, at, tail = where.rpartition("@")
-    return f"{head.partition('://')[0]}://…@{tail}" if at else where

@@ -173,7 +173,8 @@ def _odd_conditions(form: Space, found: list[Dimension]) -> list[str]:
             above = form.space.get(name)
             if bracket:
                 words = _words(above, []) if isinstance(above, Subset) and above.of else None
-                if not isinstance(above, Subset) or (words is not None and parent[len(name) + 1 : -1] not in words):
+                word = parent[len(name) + 1 : -1]
+                if not isinstance(above, Subset) or (words is not None and word not in words):
                     hint = nearest(parent, known)
                     faults.append(f"{path}: `when` names {parent}, which is not varied; {hint}".rstrip("; "))
             elif isinstance(above, Choices):

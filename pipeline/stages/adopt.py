@@ -61,7 +61,8 @@ def _header(bench: Bench, verdict: Verdict, winner: Candidate, study: str, comma
         f"{bench.kind.title} of {name} on {config.name}, tuned: {changed}",
         f"  study {study}, trial {winner.trial.number}",
         f"  naive      {metric} {winner.naive:.4f} against {verdict.default:.4f} (chosen by this very score)",
-        f"  re-tested  {metric} {winner.retested:.4f} against {verdict.default_retested:.4f}: {winner.comparison}",
+        f"  re-tested  {metric} {winner.retested:.4f} against {verdict.default_retested:.4f}: "
+        f"{winner.comparison}",
         f"  by {verdict.how}",
         f"  {command}",
     )

@@ -256,6 +256,16 @@ def _new(ctx: Context, options: Options) -> None:
     ctx.say(f'next: make eda ARGS="competition={options.name}", or make all with the same ARGS')
 
 
+def _tune(ctx: Context, options: Options) -> None:
+    """Search the settings of one stage, or of all in a budget."""
+    if options.stage != "all":
+        return tune.command(ctx, options)
+    # Imported here: no other command shares a budget.
+    from pipeline.stages import tune_all
+
+    return tune_all.command(ctx, options)
+
+
 def _runs(ctx: Context, options: Options) -> None:
     for line in runs.table(ctx.store, ctx.settings.config.competition.name):
         ctx.say(line)
@@ -327,7 +337,7 @@ COMMANDS: dict[str, Callable[[Context, Options], None]] = {
     "refit": blending.refit,
     "distill": blending.distill,
     "learning-curve": _stage("learning_curve"),
-    "tune": tune.command,
+    "tune": _tune,
     "ensemble": blending.ensemble,
     "error-analysis": _error_analysis,
     "score": _score,

@@ -142,7 +142,8 @@ def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], sa
         for n, t in enumerate(chosen, start=1)
     ]
     found.sort(key=lambda c: -c.comparison.delta)
-    how = f"{len(seeds)} new seeds{', ' + elsewhere if elsewhere else ''}; intervals for {len(every) - 1} trials at once"
+    new = f"{len(seeds)} new seeds{', ' + elsewhere if elsewhere else ''}"
+    how = f"{new}; intervals for {len(every) - 1} trials at once"
     default = bench.score(bench.result(bench.settings))
     return Verdict(default, float(scores.mean_A[0]), tuple(found), how)
 

@@ -79,12 +79,7 @@ class Prepared:
 
 
 def command(ctx: Context, options: Options) -> None:
-    """Tune one stage, or all of them in a budget."""
-    if options.stage == "all":
-        from pipeline.stages import tune_all
-
-        tune_all.command(ctx, options)
-        return
+    """Tune one stage."""
     prepared = prepare(ctx, options, options.stage)
     if options.worker:
         worker(prepared, options.study)
@@ -175,7 +170,8 @@ def _refuse_short(ctx: Context, prepared: Prepared) -> None:
     limit, expected = prepared.limits.seconds, trial_seconds(ctx, prepared.bench)
     if limit is not None and expected is not None and limit < expected:
         raise ConfigError(
-            f"TIMEOUT={limit:g}s is too short for one trial of {prepared.bench.kind.name}: about {expected:.0f} s",
+            f"TIMEOUT={limit:g}s is too short for one trial of {prepared.bench.kind.name}, about "
+            f"{expected:.0f} s",
             remedy='give it more, or make a trial cheaper: ARGS="train.folds=[0]", a smaller model',
         )
 
@@ -247,7 +243,7 @@ def open_study(storage: Studies, prepared: Prepared, name: str = "") -> Study:
 
 
 def _queue(bench: Bench, storage: Studies, digest: str, upstream: str) -> list[tuple[str, Point]]:
-    """What is tried first: the default, the space's known good points, winners of the same space elsewhere."""
+    """What is tried first: the default, known good points, winners of the same space elsewhere."""
     point, outside = space_check.defaults(bench.search, bench.settings)
     found = [] if outside else [("default", point)]
     found += [(f"known good {n}", bench.search.point(v)) for n, v in enumerate(bench.search.form.known_good)]

@@ -4,14 +4,15 @@
     make tune STAGE=all BUDGET=2h ARGS="experiment=probe"
 
 Owns sharing the time. Each stage is searched from the same settings, so that what each gave can be told
-apart. 40 % of the search goes to the stages in order, by what tuning them gave before; the rest goes, slice by slice, to the
-stage whose own trials promise most a second. At least 30 % is kept for re-tests, without which nothing is
-believed. Does not own a search (`stages/tune.py`).
+apart. 40 % of the search goes to the stages in order, by what tuning them gave before; the rest goes,
+slice by slice, to the stage whose own trials promise most a second. 35 % is kept for re-tests, without
+which nothing is believed. Does not own a search (`stages/tune.py`).
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import math
 import time
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from scipy import stats
 
 from pipeline.core.errors import ConfigError, UserError
 from pipeline.record.study import Study
+from pipeline.settings.load import Settings
 from pipeline.stages import retest, tune
 from pipeline.stages.context import Context
 from pipeline.stages.registry import is_probe
@@ -108,9 +110,10 @@ def _prepared(ctx: Context, options: Options, name: str) -> Turn:
     own = argparse.Namespace(**vars(options))
     try:
         prepared = tune.prepare(ctx, own, name)
-        config = prepared.bench.settings.config
+        settings = prepared.bench.settings
         asked = any(word.startswith("train.folds=") for word in options.settings)
-        if name == "train" and not is_probe(prepared.bench.settings) and not asked and config.folds.splits > 1:
+        whole = not asked and settings.config.folds.splits > 1
+        if name == "train" and whole and not is_probe(settings):
             own.settings = [*options.settings, "train.folds=[0]"]
             folded = ctx.settings.with_values({"train.folds": [0]})
             prepared = tune.prepare(_beside(ctx, folded), own, name)
@@ -119,12 +122,10 @@ def _prepared(ctx: Context, options: Options, name: str) -> Turn:
     return Turn(name, prepared)
 
 
-def _beside(ctx: Context, settings: object) -> Context:
+def _beside(ctx: Context, settings: Settings) -> Context:
     """The same command with other settings."""
-    import copy
-
     other = copy.copy(ctx)
-    other.settings = settings  # type: ignore[assignment]
+    other.settings = settings
     return other
 
 
@@ -162,7 +163,8 @@ def _needed(ctx: Context, turn: Turn) -> float | None:
     if one is None:
         return None
     form = turn.prepared.bench.search.form
-    again = (form.retest_top + 1) * len(form.retest_seeds) if turn.prepared.bench.kind.is_random else 5 * FEWEST
+    is_random = turn.prepared.bench.kind.is_random
+    again = (form.retest_top + 1) * len(form.retest_seeds) if is_random else 5 * FEWEST
     return one * (FEWEST + again)
 
 
@@ -230,7 +232,8 @@ def _retests(ctx: Context, turns: list[Turn], clock: Clock) -> None:
 def lines(turns: list[Turn], clock: Clock) -> list[str]:
     """What each stage gave, re-tested, with its interval."""
     spent = clock.budget - clock.left
-    told = ["", f"tune all        {spent / 60:.1f} of {clock.budget / 60:g} min, at least {FOR_RETESTS:.0%} for re-tests"]
+    of = f"{spent / 60:.1f} of {clock.budget / 60:g} min"
+    told = ["", f"tune all        {of}, {FOR_RETESTS:.0%} kept for re-tests"]
     for turn in turns:
         trials = len(turn.study.done()) if turn.study else 0
         head = f"    {turn.name:<10} {trials:>3} trials  {turn.spent:6.0f} s  "
@@ -243,5 +246,3 @@ def lines(turns: list[Turn], clock: Clock) -> list[str]:
             adopt = f"; adopt: experiment={turn.written.stem}" if turn.written else "; nothing to adopt"
             told.append(f"{head}re-tested {best.comparison}{adopt}")
     return [*told, "    each from the same start: gains need not add up"]
-
-

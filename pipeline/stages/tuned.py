@@ -21,7 +21,7 @@ from pipeline.record.runinfo import RunInfo, git_commit, note
 from pipeline.record.study import Study
 from pipeline.settings.space_check import plain
 from pipeline.stages.context import Context, flat
-from pipeline.stages.registry import is_probe
+from pipeline.stages.registry import Need, is_probe
 from pipeline.stages.retest import Verdict
 from pipeline.stages.trials import AFTER_EPOCHS, Bench
 
@@ -152,23 +152,13 @@ def _pairs(bench: Bench, study: Study) -> list[tuple[float, float]]:
     """(proxy's score, mean score of full trainings) of settings that both had."""
     name = f"oof_{bench.metric.name}"
     ctx, full = bench.ctx, dict[str, list[float]]()
-    same = [
-        f"folds/{ctx.graph.key(n)}"
-        for n in ctx.graph.inputs(bench.kind.need(bench.settings)).values()
-        if n.stage == "folds"
-    ]
-    for artifact in ctx.store.all():
+    folds = f"folds/{ctx.graph.key(Need('folds', bench.settings))}"
+    for artifact in ctx.store.all("train"):
         probe = artifact.setting("train.strategy") == "linear_probe"
-        if (
-            artifact.stage == "train"
-            and not probe
-            and artifact.inputs.get("folds") in same
-            and name in artifact.metrics
-        ):
-            if artifact.metrics.get("complete") == 1.0:
-                full.setdefault(_look(artifact.manifest.get("settings", {})), []).append(
-                    artifact.metrics[name]
-                )
+        whole = artifact.metrics.get("complete") == 1.0 and name in artifact.metrics
+        if whole and not probe and artifact.inputs.get("folds") == folds:
+            look = _look(artifact.manifest.get("settings", {}))
+            full.setdefault(look, []).append(artifact.metrics[name])
     found = []
     for trial in study.trials():
         if trial.state == "complete" and is_probe(bench.settings):
