@@ -4,6 +4,7 @@
 PYTHON ?= python3
 PORT ?= 5000
 DB ?= mlflow.db
+STUDIES ?= optuna.db
 ARGS ?=
 # Asked once, when the first recipe needs it: after `env` has built what was missing.
 PY = $(eval PY := "$$(shell $$(PYTHON) tools/bootstrap.py --path)/bin/python")$(PY)
@@ -14,7 +15,8 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
 .PHONY: help install env new all eda folds resample preview models train ablate infer refit distill learning-curve \
-	robustness ensemble error-analysis explain score leaderboard pin-best final validate submit reproduce runs ui \
+	robustness tune dashboard ensemble error-analysis explain score leaderboard pin-best final validate submit reproduce \
+	runs ui \
 	config du gc pin \
 	check test test-slow test-browser test-gpu lock clean
 
@@ -70,6 +72,16 @@ learning-curve: env  ## score against the number of training groups: ARGS="exper
 
 robustness: env  ## score under growing blur, noise, JPEG, brightness: ARGS="experiment=lite0"
 	@$(PIPELINE) robustness $(ARGS)
+
+tune: env  ## search a stage's settings and test the winner again: STAGE=tta TRIALS=50 TIMEOUT=1h JOBS=2; STAGE=all BUDGET=30m
+	@$(PIPELINE) tune --stage "$(STAGE)" $(if $(TRIALS),--trials $(TRIALS)) $(if $(TIMEOUT),--timeout $(TIMEOUT)) \
+		$(if $(BUDGET),--budget $(BUDGET)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SPACE),--space "$(SPACE)") \
+		$(if $(STUDY),--study "$(STUDY)") $(ARGS)
+
+dashboard: env  ## Optuna's dashboard over all searches, on this machine only: PORT=8080, STUDIES=optuna.db
+	@test -n "$$OPTUNA_STORAGE" || test -f "$(STUDIES)" || { echo "$(STUDIES): nothing was tuned yet; make tune"; exit 2; }
+	@exec $(PY) -W ignore -c "from optuna_dashboard._cli import main; main()" "$${OPTUNA_STORAGE:-sqlite:///$(STUDIES)}" \
+		--host 127.0.0.1 --port $(if $(filter-out file,$(origin PORT)),$(PORT),8080)
 
 ensemble: env  ## soft-vote finished members, write their submission
 	@$(PIPELINE) ensemble $(ARGS)

@@ -28,6 +28,7 @@ COMMANDS = {
     "refit": "train an experiment on all data and predict the test set; its score is its folds'",
     "learning-curve": "score against the number of training groups: would more data help?",
     "robustness": "out-of-fold score under growing blur, noise, JPEG and brightness",
+    "tune": "search a stage's settings, test the winner again, write it as an experiment",
     "ensemble": "soft-vote finished members; missing ones are trained",
     "error-analysis": "compare the newest submission with the best other one",
     "explain": "what a network looks at: maps, gradients, occlusion",
@@ -116,6 +117,19 @@ def parser() -> argparse.ArgumentParser:
             one.add_argument("--names", default="", help='e.g. "resnet18 vgg16"; without it: configs/model/*')
         if name == "ablate":
             one.add_argument("--grid", required=True, help="e.g. configs/ablate/resample_quick.yaml")
+        if name == "tune":
+            one.add_argument(
+                "--stage", required=True, help="eda, resample, train, tta, ensemble, decision, all"
+            )
+            one.add_argument("--trials", type=int, help="in the whole study; else as the space says")
+            one.add_argument("--timeout", default="", help="of the search: 90s, 30m, 2h")
+            one.add_argument("--budget", default="", help="of all stages together, for --stage all")
+            one.add_argument("--jobs", type=int, default=1, help="processes that share the study")
+            one.add_argument(
+                "--space", default="", help="a space of your own; else configs/tune/<stage>.yaml"
+            )
+            one.add_argument("--study", default="", help="go on with this very study")
+            one.add_argument("--worker", action="store_true", help="only run trials of a study")
         if name == "gc":
             one.add_argument("--dry", action="store_true", help="only say what would be freed")
         if name == "pin":

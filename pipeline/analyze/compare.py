@@ -16,7 +16,6 @@ from pipeline.analyze.flips import CLASS, Flips, Submission, find_flips
 from pipeline.analyze.mistakes import Mistakes, find_mistakes
 from pipeline.analyze.report import (
     ImageOf,
-    Key,
     render,
     thumbnails,
 )
@@ -152,8 +151,6 @@ def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[
         thumbs=thumbnails(wanted, inputs.image, settings.thumbnail_px),
         thumbnail_px=settings.thumbnail_px,
     )
-
-
 
 
 def _score_table(inputs: CompareInputs) -> pd.DataFrame:

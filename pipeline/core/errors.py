@@ -4,6 +4,7 @@ Owns the exception tree and the way several faults of one kind are gathered into
 Does not own printing or exit codes: `pipeline/__main__.py` turns a `UserError` into exit code 2.
 
     PodiumError
+    ├── StoppedError       a search ended a training early; no fault
     └── UserError          the user can mend it: exit 2, no traceback
         ├── ConfigError    a settings file or a key=value override
         ├── DataError      a table, an image, a submission or an outside file
@@ -18,6 +19,10 @@ SHOWN_FAULTS = 40
 
 class PodiumError(Exception):
     """Base of every error that this project raises on purpose."""
+
+
+class StoppedError(PodiumError):
+    """A training was ended early by whoever watched it; what it made is not kept."""
 
 
 class UserError(PodiumError):

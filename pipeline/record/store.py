@@ -30,6 +30,8 @@ from pipeline.record.digests import FileIndex, sha256_text, write_atomic
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+# In a manifest: the search whose trial it was made for.
+STUDY = "study"
 KEY_LENGTH = 16
 SHORT = 8
 
@@ -147,11 +149,23 @@ class Store:
         self._verified[stage, key] = artifact
         return artifact
 
-    def all(self) -> list[Artifact]:
-        """Every finished artifact, oldest first; their files are not checked."""
-        folders = [p.parent for p in self.root.glob(f"[!.]*/*/{MANIFEST}")]
+    def all(self, stage: str = "[!.]*") -> list[Artifact]:
+        """Every finished artifact, or those of one stage, oldest first; their files are not checked."""
+        folders = [p.parent for p in self.root.glob(f"{stage}/*/{MANIFEST}")]
         found = [self._open(f.parent.name, f.name, f) for f in folders]
         return sorted((a for a in found if a), key=lambda a: str(a.manifest.get("created", "")))
+
+    def chosen(self) -> list[Artifact]:
+        """Like `all`, without what only trials of a search asked for: they are no one's runs."""
+        return [artifact for artifact in self.all() if STUDY not in artifact.manifest]
+
+    def adopt(self, artifact: Artifact) -> Artifact:
+        """What a trial made is asked for by itself: from now on it is a run like any other."""
+        manifest = {name: value for name, value in artifact.manifest.items() if name != STUDY}
+        write_atomic(artifact.folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False).encode())
+        adopted = Artifact(artifact.stage, artifact.key, artifact.folder, manifest)
+        self._verified[artifact.stage, artifact.key] = adopted
+        return adopted
 
     def work(self, stage: str, key: str) -> Path:
         """The folder of unfinished work for this key; made when missing."""

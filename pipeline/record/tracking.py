@@ -205,6 +205,20 @@ class Tracker:
 
         return bool(self.attempt(add))
 
+    def forget(self, key: str, stage: str) -> None:
+        """Delete the runs of a key, with their children: the one that follows says all that they said."""
+
+        def delete(client: Any) -> None:
+            where = f"tags.key = '{key}' and tags.stage = '{stage}'"
+            for experiment in client.search_experiments():
+                for run in client.search_runs([experiment.experiment_id], where):
+                    beneath = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+                    for child in client.search_runs([experiment.experiment_id], beneath):
+                        client.delete_run(child.info.run_id)
+                    client.delete_run(run.info.run_id)
+
+        self.attempt(delete)
+
     def standings(self, competition: str, markdown: str) -> None:
         """Put a table of experiments (as `make runs` prints it) into our part of the description.
 

@@ -37,6 +37,7 @@ from pipeline.stages import (
     submission,
     submit,
     summary,
+    tune,
     validating,
 )
 from pipeline.stages.context import Context, flat
@@ -277,6 +278,16 @@ def _new(ctx: Context, options: Options) -> None:
     ctx.say(f'next: make eda ARGS="competition={options.name}", or make all with the same ARGS')
 
 
+def _tune(ctx: Context, options: Options) -> None:
+    """Search the settings of one stage, or of all in a budget."""
+    if options.stage != "all":
+        return tune.command(ctx, options)
+    # Imported here: no other command shares a budget.
+    from pipeline.stages import tune_all
+
+    return tune_all.command(ctx, options)
+
+
 def _runs(ctx: Context, options: Options) -> None:
     for line in runs.table(ctx.store, ctx.settings.config.competition.name):
         ctx.say(line)
@@ -349,6 +360,7 @@ COMMANDS: dict[str, Callable[[Context, Options], None]] = {
     "distill": blending.distill,
     "learning-curve": _stage("learning_curve"),
     "robustness": _stage("robustness"),
+    "tune": _tune,
     "ensemble": blending.ensemble,
     "error-analysis": _error_analysis,
     "explain": explaining.command,

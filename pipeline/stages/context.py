@@ -13,7 +13,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,7 +22,7 @@ from typing import Any
 
 from pipeline.core import metrics
 from pipeline.record.digests import FileIndex
-from pipeline.record.store import MANIFEST, SHORT, Artifact, Store, told_as_storage_error
+from pipeline.record.store import MANIFEST, SHORT, STUDY, Artifact, Store, told_as_storage_error
 from pipeline.record.tracking import Run, RunInfo, Tracker, git_commit
 from pipeline.settings.load import Settings
 from pipeline.stages import housekeeping, registry, request
@@ -33,6 +33,8 @@ from pipeline.stages.registry import Need, Params, Stage
 log = logging.getLogger(__name__)
 
 TOLD = ("fold", "split", "view", "part", "of")
+# (fold, epoch, its figures) -> whether to go on.
+OnEpoch = Callable[[int, int, dict[str, float]], bool]
 VERSIONS_OF = ("torch", "timm", "albumentations", "numpy", "scikit-learn", "pandas")
 
 
@@ -71,6 +73,7 @@ class Job:
     run: Run
     key: str
     resolved: Mapping[str, Any]
+    on_epoch: OnEpoch | None = None
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -95,6 +98,9 @@ class Context:
         self.store = Store(self.home, self.index, artifacts)
         self.graph = Graph(self.store, self.index)
         self.tracker = Tracker(self.home, runtime.mlflow_uri, runtime.mlflow)
+        # Of a search: its name, and who may end a trial's training early.
+        self.study: str | None = None
+        self.on_epoch: OnEpoch | None = None
         self.seconds: dict[str, float] = {}
         self._told: set[tuple[str, str]] = set()
         # `stage/key` of what this command needs, and `stage-key` of the locks that it holds.
@@ -135,6 +141,8 @@ class Context:
         key = self.graph.key(need)
         found = self.store.find(need.stage, key)
         if found:
+            if STUDY in found.manifest and self.study is None:
+                found = self.store.adopt(found)
             return self._tell(found, need, reused=True)
         stage = registry.get(need.stage)
         assert need.key is None, f"{need.stage} {need.key} was pinned but is not in the store"
@@ -201,6 +209,7 @@ class Context:
                 run,
                 key,
                 self.resolved(need),
+                self.on_epoch,
             )
             with told_as_storage_error(draft):
                 built: Built = module.build(job)
@@ -281,6 +290,7 @@ class Context:
         self, stage: Stage, need: Need, inputs: Mapping[str, Artifact], built: Built, seconds: float
     ) -> dict[str, Any]:
         return {
+            **({STUDY: self.study} if self.study else {}),
             "version": stage.version,
             "experiment": self.label(need),
             "competition": need.settings.config.competition.name,

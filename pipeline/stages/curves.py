@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from pipeline.core.errors import StoppedError
 from pipeline.core.types import Samples
 from pipeline.learn.judge import F1
 from pipeline.record.tracking import Run
@@ -43,6 +44,23 @@ def logged(run: Run, epochs: int, classes: Sequence[str] = ()) -> OnEpoch:
         return True
 
     return told
+
+
+def judged(told: OnEpoch, goes_on: OnEpoch | None) -> OnEpoch:
+    """Tells the run, and then whoever may end the training.
+
+    Args:
+        told: of each epoch.
+        goes_on: False ends the stage by `StoppedError`, so that nothing half-trained is kept.
+    """
+
+    def both(fold: int, epoch: int, entry: dict[str, float]) -> bool:
+        told(fold, epoch, entry)
+        if goes_on is not None and not goes_on(fold, epoch, entry):
+            raise StoppedError(f"fold {fold} was stopped after epoch {epoch + 1}")
+        return True
+
+    return both
 
 
 def rarest(parts: Sequence[Samples]) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ def leaderboard_need(
     if name and name not in names:
         hint = nearest(name, names) or f"the ledger knows: {', '.join(names)}"
         raise DataError(f"no submission {name!r}", remedy=hint)
-    keys = sorted(f"{a.stage}/{a.key}" for a in store.all() if a.stage in ("train", "infer", "ensemble"))
+    keys = sorted(f"{a.stage}/{a.key}" for a in store.chosen() if a.stage in ("train", "infer", "ensemble"))
     params: dict[str, str | int] = {
         "a": f"submissions/{LEDGER}",
         "focus": name or _focus(settings, entries, store, data),

@@ -29,7 +29,7 @@ def every(store: Store, wanted: Mapping[str, str], is_current: Callable[[Artifac
         ConfigError: there is none.
     """
     found = []
-    for listed in store.all():
+    for listed in store.chosen():
         same = {name: listed.inputs.get(name) for name in wanted} == wanted
         if listed.stage != "infer" or not same or listed.metrics.get(WHOLE) != 1.0:
             continue

@@ -39,7 +39,7 @@ def build(job: Job) -> Built:
     part = subsets.group_share(part, config.train.group_share, config.train.seed)
     part, inner = _inner(job, part, samples)
     known = [part.samples, valid, *([inner] if inner is not None else [])]
-    told = curves.logged(job.run, config.train.epochs, curves.rarest(known))
+    told = curves.judged(curves.logged(job.run, config.train.epochs, curves.rarest(known)), job.on_epoch)
     lesson = Lesson(part, valid, config.train, config.resample, job.work, inner=inner, on_epoch=told)
     taught = teachers.taught(job, lesson, valid)
     trained = members.train(teachers.learner(job), taught.lesson)

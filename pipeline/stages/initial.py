@@ -45,7 +45,7 @@ def source(store: Store, settings: Settings, fold: int, folds_key: str) -> str:
         ConfigError: there is no such run or fold, or more than one.
     """
     asked, competition = str(settings.config.train.init_from), settings.config.competition.name
-    trained = [a for a in store.all() if a.stage == "train"]
+    trained = [a for a in store.chosen() if a.stage == "train"]
     ours = [a for a in trained if a.manifest.get("competition") == competition]
     runs = [a for a in ours if a.manifest["experiment"] == asked]
     runs = runs or [a for a in trained if a.key.startswith(asked)]

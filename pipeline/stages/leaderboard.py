@@ -136,7 +136,7 @@ def _compared(job: Job, chosen: Artifact, folds: str, train: Samples, rows_K: In
     same = {"data": f"{data.stage}/{data.key}", "folds": folds}
     runs = [
         a
-        for a in job.store.all()
+        for a in job.store.chosen()
         if a.stage in ("train", "infer", "ensemble")
         and name in a.metrics
         and a.metrics.get("complete") == 1.0

@@ -20,7 +20,7 @@ def differing(runs: list[Artifact]) -> list[dict[str, str]]:
 
 def table(store: Store, competition: str) -> list[str]:
     """The lines of the table, best score first within each kind of run."""
-    runs = [a for a in store.all() if a.stage in SCORED and a.manifest.get("competition") == competition]
+    runs = [a for a in store.chosen() if a.stage in SCORED and a.manifest.get("competition") == competition]
     if not runs:
         return [f"no finished run on {competition} yet: make train"]
     lines = [f"{'stage':<9} {'experiment':<26} {'key':<9} {'score':<26} {'folds':<6} {'min':>6}  made"]
@@ -61,7 +61,7 @@ def _row(artifact: Artifact) -> str:
 
 def markdown(store: Store, competition: str) -> str:
     """The finished runs as a markdown table, for the MLflow UI."""
-    runs = [a for a in store.all() if a.stage in SCORED and a.manifest.get("competition") == competition]
+    runs = [a for a in store.chosen() if a.stage in SCORED and a.manifest.get("competition") == competition]
     rows = ["| stage | experiment | score | 95 % interval | key |", "|---|---|---|---|---|"]
     for artifact in sorted(runs, key=_rank):
         m = artifact.metrics

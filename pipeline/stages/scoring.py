@@ -134,7 +134,7 @@ def best_earlier(store: Store, config: Config, inputs: Mapping[str, Artifact], k
     own = _fold_keys({n: f"{a.stage}/{a.key}" for n, a in inputs.items()})
     rivals = [
         a
-        for a in store.all()
+        for a in store.chosen()
         if a.stage in SCORED
         and a.key != key
         and not (own and _fold_keys(a.inputs) == own)

@@ -7,37 +7,21 @@ them, as often as one likes, without a model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import torch
 
-from pipeline.core.predictions import ViewProbabilities
 from pipeline.core.types import FoldPlan, Samples
 from pipeline.data import views
 from pipeline.infer import votes
 from pipeline.learn.committee import Committee
 from pipeline.record import files
+from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
-from pipeline.stages import load, precision, speed
+from pipeline.settings.schema import Config
+from pipeline.stages import load, precision, siblings, speed
 from pipeline.stages.context import Built, Job
 from pipeline.stages.hardware import set_up
 from pipeline.stages.registry import folds_of, is_probe
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What was said.
-
-    Args:
-        oof: of each fold, its validation part.
-        test: mean over folds.
-        ms_V: an image of each view, all folds together.
-    """
-
-    oof: Sequence[ViewProbabilities]
-    test: ViewProbabilities
-    ms_V: Sequence[float]
+from pipeline.stages.siblings import Seen
 
 
 def refuse(settings: Settings) -> None:
@@ -51,17 +35,33 @@ def build(job: Job) -> Built:
     """Write test.npz, and fold<k>.npz for the validation part of each fold asked for; times.json."""
     samples = load.samples(job.inputs["data"], "train", job.home)
     plan = load.plan(job.inputs["folds"])
-    seen = (_heads if is_probe(job.settings) else _networks)(job, samples, plan)
+    found = [] if is_probe(job.settings) else siblings.find(job)
+    seen = _heads(job, samples, plan) if is_probe(job.settings) else _seen(job, samples, plan, found)
     for k, part in zip(folds_of(job.settings), seen.oof, strict=True):
         files.write_views(job.draft / f"fold{k}.npz", part)
     files.write_views(job.draft / "test.npz", seen.test)
     files.write_json(job.draft / "times.json", dict(zip(seen.test.views, seen.ms_V, strict=True)))
-    price = speed.measured(job, samples.space.n_classes)
+    price = siblings.price(found, len(seen.ms_V)) or speed.measured(job, samples.space.n_classes)
     return Built({"ms_per_image": sum(seen.ms_V), **price})
 
 
-def _networks(job: Job, samples: Samples, plan: FoldPlan) -> Seen:
-    config, device = job.settings.config, set_up(job.settings.config.runtime)
+def _seen(job: Job, samples: Samples, plan: FoldPlan, found: list[Artifact]) -> Seen:
+    """What networks say: looked up for the views that they saw before, in another list."""
+    names = list(job.settings.config.infer.views)
+    known = siblings.known(job, names, found)
+    missing = [name for name in names if known is None or name not in known.test.views]
+    if known is None:
+        return _networks(job, samples, plan, job.settings.config)
+    if missing:
+        config = job.settings.config
+        infer = config.infer.model_copy(update={"views": missing})
+        more = _networks(job, samples, plan, config.model_copy(update={"infer": infer}))
+        known = known.and_also(more)
+    return known.take(names)
+
+
+def _networks(job: Job, samples: Samples, plan: FoldPlan, config: Config) -> Seen:
+    device = set_up(config.runtime)
     train, test = (load.prepared(job.inputs["prepared"], split) for split in ("train", "test"))
     oof, tests, times = [], [], []
     for k in folds_of(job.settings):

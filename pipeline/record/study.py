@@ -1,0 +1,362 @@
+"""Studies: which points were tried, what came of them, what to try next. The only room of Optuna.
+
+Owns every call to optuna, which is imported when a study is opened and not before. Does not own what a
+point means or what a trial does (`stages/trials.py`).
+
+Optuna's heartbeat does not serve ask and tell, and a journal has none. So every trial names the process
+that runs it, and whoever asks for a trial first fails those whose process is gone, under a lock. The
+sampler is built anew before each ask, seeded by how many trials are finished: what is proposed depends
+on finished trials alone, so that a search killed at any point goes on with the trials it would have had.
+
+Source: Akiba et al., Optuna (KDD 2019); https://optuna.readthedocs.io
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from pipeline.core import search
+from pipeline.core.errors import ConfigError
+from pipeline.core.search import Dimension, Point
+from pipeline.core.seeds import py_rng, seed
+from pipeline.record import owners
+from pipeline.record.storage import DATABASES, Sqlite, Told, mend
+from pipeline.record.storage import storage_of as storage_of
+from pipeline.record.trial import Plan as Plan
+from pipeline.record.trial import State
+from pipeline.record.trial import Trial as Trial
+
+MOST_POINTS = 100_000
+# What a trial carries beside its values.
+OWNER, QUEUED, REASON, KILLED, NOTES = "owner", "queued", "reason", "killed", "notes"
+
+
+def in_memory(plan: Plan) -> Study:
+    """A study that nobody else sees and that is gone with this process."""
+    optuna = _optuna()
+    directions = ["maximize" if more else "minimize" for more in plan.maximise]
+    return Study(plan, optuna.create_study(directions=directions), contextlib.nullcontext())
+
+
+class Studies:
+    """The studies of one storage.
+
+    Args:
+        where: see `storage_of`.
+        home: folder of the lock that asks take one at a time.
+
+    Raises:
+        StorageError: it cannot be reached.
+    """
+
+    def __init__(self, where: str, home: Path) -> None:
+        self.where, self._home = where, home.resolve()
+        self._lock = FileLock(self._lock_path())
+        with self._told(), self._held():
+            self._storage = self._opened()
+
+    def names(self) -> list[str]:
+        """Names of all studies."""
+        optuna = _optuna()
+        with self._told():
+            return sorted(s.study_name for s in self._storage.get_all_studies()) if optuna else []
+
+    def trials(self, name: str) -> list[Trial]:
+        """The trials of a study by its name."""
+        with self._told():
+            return [
+                _trial(t) for t in self._storage.get_all_trials(self._storage.get_study_id_from_name(name))
+            ]
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """What was kept of a study when it was made."""
+        with self._told():
+            return dict(self._storage.get_study_user_attrs(self._storage.get_study_id_from_name(name)))
+
+    def open(self, plan: Plan, facts: Mapping[str, Any]) -> Study:
+        """A study, made when it is missing.
+
+        Args:
+            plan: what it is.
+            facts: kept with it when it is made.
+
+        Raises:
+            ConfigError: there is a study of that name and another space.
+        """
+        optuna = _optuna()
+        directions = ["maximize" if more else "minimize" for more in plan.maximise]
+        with self._told(), self._held():
+            if plan.name in self.names():
+                found = self.facts(plan.name)
+                if found.get("space") != plan.space:
+                    raise ConfigError(
+                        f"study {plan.name} searched another space ({found.get('space', 'unknown')}, now "
+                        f"{plan.space})",
+                        remedy="leave STUDY out: a study of this space has a name of its own",
+                    )
+            made = optuna.create_study(
+                storage=self._storage, study_name=plan.name, directions=directions, load_if_exists=True
+            )
+            if "space" not in made.user_attrs:
+                queue = [[word, point] for word, point in plan.queue]
+                for key, value in {**facts, "queue": queue, "space": plan.space}.items():
+                    made.set_user_attr(key, value)
+        return Study(plan, made, self._lock)
+
+    def _lock_path(self) -> Path:
+        scheme = self.where.partition(":")[0].partition("+")[0]
+        if scheme not in DATABASES:
+            return Path(f"{self.where}.asking")
+        return self._home / "optuna.asking"
+
+    def _held(self) -> FileLock:
+        self._lock_path().parent.mkdir(parents=True, exist_ok=True)
+        return self._lock
+
+    def _opened(self) -> Any:
+        optuna = _optuna()
+        if "://" in self.where:
+            scheme = self.where.partition(":")[0].partition("+")[0]
+            if scheme not in DATABASES:
+                raise ValueError(f"`{scheme}` is none of {', '.join(DATABASES)}, and no path of a journal")
+            ours = {"timeout": 120, "factory": Sqlite} if scheme == "sqlite" else {}
+            return optuna.storages.RDBStorage(self.where, engine_kwargs={"connect_args": ours})
+        backend = optuna.storages.journal.JournalFileBackend(self.where)
+        mend(Path(self.where), backend._lock)
+        return optuna.storages.JournalStorage(backend)
+
+    def _told(self) -> Told:
+        return Told(self.where)
+
+
+class Study:
+    """One study, asked and told by this process, and by others beside it.
+
+    Args:
+        plan: what it is.
+        study: Optuna's.
+        lock: that asks take.
+    """
+
+    def __init__(self, plan: Plan, study: Any, lock: Any) -> None:
+        self.plan, self._study, self._lock = plan, study, lock
+        self._open: dict[int, Any] = {}
+        self._begun: dict[int, float] = {}
+        self._steps: dict[int, set[int]] = {}
+        stored = study.user_attrs.get("queue", [])
+        self._queue = [(str(word), dict(point)) for word, point in stored] or list(plan.queue)
+
+    @property
+    def name(self) -> str:
+        """Of the study."""
+        return self.plan.name
+
+    def trials(self) -> list[Trial]:
+        """Every trial that was ever begun, oldest first."""
+        return [_trial(t) for t in self._study.get_trials(deepcopy=False) if t.state.name != "WAITING"]
+
+    def done(self) -> list[Trial]:
+        """Those that tell something."""
+        return [trial for trial in self.trials() if trial.is_done]
+
+    def best(self) -> Trial | None:
+        """The complete trial with the best first objective, the earliest of equals."""
+        complete = [t for t in self.trials() if t.state == "complete"]
+        sign = 1 if self.plan.maximise[0] else -1
+        return max(complete, key=lambda t: (sign * t.values[0], -t.number), default=None)
+
+    def front(self) -> list[Trial]:
+        """With two objectives the complete trials that no other one beats in both; else the best."""
+        if len(self.plan.maximise) == 1:
+            best = self.best()
+            return [best] if best else []
+        numbers = {trial.number for trial in self._study.best_trials}
+        return [trial for trial in self.trials() if trial.number in numbers]
+
+    def ask(self, limit: int) -> Trial | None:
+        """The next trial to run; None when `limit` trials are done or running, or every point was tried."""
+        optuna = _optuna()
+        with self._lock:
+            self._bury()
+            begun = [t for t in self.trials() if t.state != "killed"]
+            if len(begun) >= limit:
+                return None
+            origin, point = self._next(begun)
+            if point is None and origin:
+                return None
+            done = sum(t.is_done for t in begun)
+            self._study.sampler = self._sampler(done, len(begun) - done)
+            if point is not None:
+                self._study.enqueue_trial(point, user_attrs={QUEUED: origin})
+            asked = self._study.ask()
+            asked.set_user_attr(OWNER, owners.this())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                found = _suggested(asked, self.plan.dimensions)
+            self._open[asked.number] = asked
+            self._begun[asked.number] = time.monotonic()
+            self._inherit(asked.number, found)
+        return Trial(asked.number, "running", found, origin=origin)
+
+    def report(self, number: int, step: int, value: float) -> bool:
+        """Note a figure on the way; False where the pruner would stop here."""
+        self.note(number, step, value)
+        if self.plan.pruner == "none":
+            return True
+        self._study.pruner = _pruner(self.plan)
+        return not self._open[number].should_prune()
+
+    def note(self, number: int, step: int, value: float) -> None:
+        """Note a figure that is missing; one that is there stays."""
+        if step not in self._steps.get(number, set()):
+            self._open[number].report(value, step)
+            self._steps.setdefault(number, set()).add(step)
+
+    def tell(self, number: int, values: Sequence[float], notes: Mapping[str, str] | None = None) -> None:
+        """A trial is complete."""
+        self._end(number, "COMPLETE", list(values), {NOTES: dict(notes or {})})
+
+    def prune(self, number: int, notes: Mapping[str, str] | None = None) -> None:
+        """A trial was stopped, as `report` said."""
+        self._end(number, "PRUNED", None, {NOTES: dict(notes or {})})
+
+    def fail(self, number: int, reason: str) -> None:
+        """A trial cannot be done: its settings do not work."""
+        self._end(number, "FAIL", None, {REASON: reason})
+
+    def drop(self, number: int) -> None:
+        """A trial was interrupted; it will be asked for again."""
+        self._end(number, "FAIL", None, {KILLED: True})
+
+    def forget_dead(self) -> None:
+        """Fail the trials whose process is gone."""
+        with self._lock:
+            self._bury()
+
+    def importances(self) -> dict[str, float]:
+        """How much each dimension matters, summing to 1; empty where too few trials tell."""
+        optuna = _optuna()
+        if sum(t.state == "complete" for t in self.trials()) < 4:
+            return {}
+        first = {"target": lambda t: t.values[0]} if len(self.plan.maximise) > 1 else {}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = optuna.importance.get_param_importances(self._study, **first)
+        except (ValueError, RuntimeError):  # e.g. every trial has the same figure
+            return {}
+        return {str(name): float(share) for name, share in found.items()}
+
+    def _end(self, number: int, state: str, values: list[float] | None, attrs: dict[str, Any]) -> None:
+        optuna = _optuna()
+        trial = self._open.pop(number)
+        for key, value in attrs.items():
+            trial.set_user_attr(key, value)
+        trial.set_user_attr("seconds", time.monotonic() - self._begun.pop(number))
+        self._study.tell(trial, values, state=optuna.trial.TrialState[state])
+
+    def _bury(self) -> None:
+        """Fail the trials whose process is gone, and clear what was queued and never begun."""
+        optuna = _optuna()
+        storage, states = self._study._storage, optuna.trial.TrialState
+        for trial in storage.get_all_trials(self._study._study_id, deepcopy=False):
+            if trial.number in self._open or trial.state not in (states.RUNNING, states.WAITING):
+                continue
+            # Asking and naming the owner happen under the lock that we hold: who has none died in between.
+            if trial.state == states.RUNNING and owners.is_alive(trial.user_attrs.get(OWNER)):
+                continue
+            storage.set_trial_user_attr(trial._trial_id, KILLED, True)
+            storage.set_trial_state_values(trial._trial_id, states.FAIL)
+
+    def _inherit(self, number: int, point: Point) -> None:
+        """Figures that a killed trial of the same point had: its training goes on where it stopped."""
+        for trial in self.trials():
+            if trial.state == "killed" and trial.point == point:
+                for step, value in trial.curve.items():
+                    self.note(number, step, value)
+
+    def _next(self, begun: list[Trial]) -> tuple[str, Point | None]:
+        """The point that is next in line, and why; (word, None): none is left; ("", None): draw one."""
+        used = {trial.origin for trial in begun}
+        for word, point in self._queue:
+            if word not in used:
+                return word, point
+        if self.plan.sampler not in ("grid", "brute_force"):
+            return "", None
+        every = search.first_points(self.plan.dimensions, MOST_POINTS)
+        if self.plan.sampler == "brute_force":
+            py_rng(self.plan.seed, "brute force").shuffle(every)
+        tried = [trial.point for trial in begun]
+        return self.plan.sampler, next((point for point in every if point not in tried), None)
+
+    def _sampler(self, done: int, running: int) -> Any:
+        optuna = _optuna()
+        own = seed(self.plan.seed, "ask", done, running) % 2**32
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            if self.plan.sampler == "gp":
+                return optuna.samplers.GPSampler(seed=own, deterministic_objective=False)
+            if self.plan.sampler == "cmaes":
+                return optuna.samplers.CmaEsSampler(seed=own, warn_independent_sampling=False)
+            if self.plan.sampler == "tpe":
+                return optuna.samplers.TPESampler(seed=own)
+            return optuna.samplers.RandomSampler(seed=own)
+
+
+def _optuna() -> Any:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna
+
+
+def _pruner(plan: Plan) -> Any:
+    pruners = _optuna().pruners
+    if plan.pruner == "median":
+        return pruners.MedianPruner(n_startup_trials=plan.warmup)
+    if plan.pruner == "percentile":
+        return pruners.PercentilePruner(25.0, n_startup_trials=plan.warmup)
+    return pruners.SuccessiveHalvingPruner()
+
+
+def _suggested(trial: Any, dimensions: Sequence[Dimension]) -> Point:
+    point: Point = {}
+    for d in dimensions:
+        if not d.is_active(point):
+            continue
+        if d.kind == "categorical":
+            point[d.name] = trial.suggest_categorical(d.name, list(d.labels))
+        elif d.kind == "int":
+            whole = {} if d.step is None else {"step": int(d.step)}
+            point[d.name] = trial.suggest_int(d.name, int(d.low), int(d.high), log=d.log, **whole)
+        else:
+            step = {} if d.step is None else {"step": d.step}
+            point[d.name] = trial.suggest_float(d.name, d.low, d.high, log=d.log, **step)
+    return point
+
+
+def _trial(found: Any) -> Trial:
+    attrs = found.user_attrs
+    states: dict[str, State] = {
+        "COMPLETE": "complete",
+        "PRUNED": "pruned",
+        "FAIL": "killed" if attrs.get(KILLED) else "failed",
+    }
+    return Trial(
+        found.number,
+        states.get(found.state.name, "running"),
+        dict(found.params),
+        tuple(found.values or ()) if found.state.name == "COMPLETE" else (),
+        dict(found.intermediate_values),
+        float(attrs.get("seconds", 0.0)),
+        str(attrs.get(QUEUED, "")),
+        str(attrs.get(REASON, "")),
+        dict(attrs.get(NOTES, {})),
+    )

@@ -1,0 +1,374 @@
+"""`make tune`: search a stage's settings, test the winner again, write it so that one word adopts it.
+
+    make tune STAGE=tta                                     the space configs/tune/tta.yaml
+    make tune STAGE=train TRIALS=30 TIMEOUT=2h JOBS=2       three processes may share one study as well
+    make tune STAGE=resample ARGS="experiment=probe_mlp"    another experiment
+
+Owns the order of a search: refuse, build what all trials share, try, re-test, write, report. Does not own
+a trial (`stages/trials.py`), the re-test (`stages/retest.py`), the winner's file (`stages/adopt.py`) or
+several stages in one budget (`stages/tune_all.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from tqdm import tqdm
+
+from pipeline.analyze import tuning
+from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.search import Point, faults
+from pipeline.record.digests import sha256_text
+from pipeline.record.study import Plan, Studies, Study, storage_of
+from pipeline.settings import space, space_check
+from pipeline.settings.load import Settings
+from pipeline.settings.space import DEFINING, Search
+from pipeline.stages import adopt, estimate, helpers, retest, trials, tuned
+from pipeline.stages.context import Context
+from pipeline.stages.graph import refuse_forbidden, refuse_unread
+from pipeline.stages.registry import Need
+from pipeline.stages.retest import Verdict
+from pipeline.stages.trials import EARLIER, KINDS, Bench, Kind, Trials
+
+Options = argparse.Namespace
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
+PRICED = ("infer", "ensemble", "decide")
+MOST_EARLIER = 3
+# Non-terminals get a line now and then.
+EVERY = 10
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a search ends.
+
+    Args:
+        trials: in the whole study.
+        seconds: of searching, the re-test not counted; None: no limit.
+        jobs: processes.
+    """
+
+    trials: int
+    seconds: float | None = None
+    jobs: int = 1
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A search that may begin: everything that can be refused was.
+
+    Args:
+        bench: of its trials.
+        file: of its space.
+        limits: when it ends.
+        command: that makes it again.
+    """
+
+    bench: Bench
+    file: Path
+    limits: Limits
+    command: str
+
+
+def command(ctx: Context, options: Options) -> None:
+    """Tune one stage."""
+    prepared = prepare(ctx, options, options.stage)
+    if options.worker:
+        worker(prepared, options.study)
+        return
+    study = begin(ctx, prepared, options.study)
+    with helpers.beside(prepared.limits.jobs, options):
+        search(prepared, study, ctx.say)
+    finish(ctx, prepared, study)
+
+
+def seconds_of(text: str, name: str) -> float:
+    """`90`, `90s`, `30m` or `2h` in seconds.
+
+    Raises:
+        ConfigError: it is none of these, or nothing.
+    """
+    found = TIME.fullmatch(text.strip())
+    if not found or float(found[1]) <= 0:
+        raise ConfigError(
+            f"{name}={text}: no length of time", remedy=f"e.g. {name}=90s, {name}=30m or {name}=2h"
+        )
+    return float(found[1]) * UNITS[found[2] or "s"]
+
+
+def kind_of(name: str) -> Kind:
+    """A stage that can be tuned, by name."""
+    if name not in KINDS:
+        hint = nearest(name, KINDS) or f"known: {', '.join(KINDS)}, all"
+        raise ConfigError(f"STAGE={name}: no stage that can be tuned", remedy=hint)
+    return KINDS[name]
+
+
+def prepare(ctx: Context, options: Options, stage: str) -> Prepared:
+    """Refuse what can be refused, without building anything.
+
+    Raises:
+        ConfigError: the space has faults, or an override that it varies, or limits are no limits.
+    """
+    kind = kind_of(stage)
+    file = Path(options.space) if options.space else ctx.settings.folder / "tune" / f"{stage}.yaml"
+    form = space.read(file)
+    limits = _limits(options, form.trials)
+    settings = _started(ctx.settings, form, options)
+
+    def refuse(made: Settings) -> None:
+        refuse_forbidden([kind.need(made)], ctx.graph)
+
+    found = space_check.checked(str(file), form, settings, kind.sections, refuse)
+    if form.second is not None and kind.stage not in PRICED:
+        what = f"second: {form.second}: {kind.name} has no price an image; tta, ensemble and decision have"
+        raise space.broken(file, [what])
+    refuse_unread(settings, [kind.need(settings)], ctx.graph)
+    ctx.check(kind.need(settings), also=tuple(path for path, _ in ctx.settings.request.values))
+    bench = Bench(Trials(settings, f"tune {stage}"), kind, found, settings)
+    for line in found.told:
+        ctx.say(f"    {line}")
+    prepared = Prepared(bench, file, limits, _command(options, stage))
+    _refuse_short(ctx, prepared)
+    return prepared
+
+
+def _limits(options: Options, trials_: int) -> Limits:
+    wanted = trials_ if options.trials is None else options.trials
+    seconds = seconds_of(options.timeout, "TIMEOUT") if options.timeout else None
+    bad = [f"TRIALS={wanted}: at least one"] * (wanted < 1)
+    bad += [f"JOBS={options.jobs}: at least one, at most 64"] * (not 1 <= options.jobs <= 64)
+    if bad:
+        raise ConfigError("tune: limits that allow no trial", bad)
+    return Limits(wanted, seconds, options.jobs)
+
+
+def _started(settings: Settings, form: space.Space, options: Options) -> Settings:
+    """The settings that all trials start from: the space's, where the command line says nothing else."""
+    if form.experiment and not any(word.startswith("experiment=") for word in options.settings):
+        settings = settings.member(form.experiment)
+    given = {path for path, _ in settings.request.values}
+    clash = sorted(given & set(form.space))
+    if clash:
+        what = [f"{path}: the space varies it, trial by trial" for path in clash]
+        raise ConfigError(
+            "tune: overrides that trials would override again", what, "edit a copy: SPACE=mine.yaml"
+        )
+    return settings.with_values({p: v for p, v in form.settings.items() if p not in given})
+
+
+def _refuse_short(ctx: Context, prepared: Prepared) -> None:
+    """Raise ConfigError for a TIMEOUT that is over before one trial is, as far as that is known."""
+    limit, expected = prepared.limits.seconds, trial_seconds(ctx, prepared.bench)
+    if limit is not None and expected is not None and limit < expected:
+        raise ConfigError(
+            f"TIMEOUT={limit:g}s is too short for one trial of {prepared.bench.kind.name}, about "
+            f"{expected:.0f} s",
+            remedy='give it more, or make a trial cheaper: ARGS="train.folds=[0]", a smaller model',
+        )
+
+
+def trial_seconds(ctx: Context, bench: Bench) -> float | None:
+    """What one trial takes: as long as the default took, or as training is expected to; None: unknown."""
+    need = bench.kind.need(bench.settings)
+    known = ctx.store.find(need.stage, ctx.graph.key(need))
+    if known is not None:
+        return max(known.seconds, 0.1)
+    below = {
+        name: ctx.store.find(name, ctx.graph.key(Need(name, bench.settings))) for name in ("data", "folds")
+    }
+    there = {name: artifact for name, artifact in below.items() if artifact is not None}
+    if bench.kind.stage != "train" or len(there) < 2:
+        return None
+    missing = [n for n in ctx.graph.inputs(need).values() if n.stage == "fold"]
+    return estimate.training(bench.settings, there, missing, ctx).seconds
+
+
+def begin(ctx: Context, prepared: Prepared, name: str = "") -> Study:
+    """Open the study, and build what all trials share: the default, told and recorded as ever."""
+    bench = prepared.bench
+    storage = Studies(storage_of(ctx.home), ctx.home)
+    study = open_study(storage, prepared, name)
+    need = bench.kind.need(bench.settings)
+    score = bench.score(ctx.get(need))
+    _refuse_short(ctx, prepared)
+    done = len(study.done())
+    so_far = f", {done} of them done" if done else ""
+    ctx.say(
+        f"tune            {bench.kind.name}: {bench.kind.title}; {len(bench.search.dimensions)} dimensions, "
+        f"{prepared.limits.trials} trials by {bench.search.form.sampler}{so_far}; default {score:.4f}"
+    )
+    ctx.say(f"    study {study.name} in {shown_storage(storage.where, ctx.home)}")
+    return study
+
+
+def shown_storage(where: str, home: Path) -> str:
+    """A storage in words."""
+    return "optuna.db" if where == f"sqlite:///{home / 'optuna.db'}" else where.rpartition("@")[2]
+
+
+def open_study(storage: Studies, prepared: Prepared, name: str = "") -> Study:
+    """The study of this space and upstream, or the one that is named."""
+    bench, form = prepared.bench, prepared.bench.search.form
+    dimensions = [repr(d) for d in bench.search.dimensions]
+    whole = form.model_dump_json(include={*DEFINING, "second"})
+    digest = sha256_text(whole + "\n".join(dimensions))[:8]
+    upstream = bench.ctx.graph.key(bench.kind.need(bench.settings))[:8]
+    plan = Plan(
+        name or f"{bench.kind.name}-{digest}-{upstream}",
+        bench.search.dimensions,
+        bench.maximise,
+        form.sampler,
+        form.pruner,
+        form.warmup_trials,
+        form.seed,
+        tuple(_queue(bench, storage, digest, upstream)),
+        f"{digest}-{upstream}",
+    )
+    facts = {
+        "stage": bench.kind.name,
+        "competition": bench.settings.config.competition.name,
+        "experiment": bench.settings.experiment,
+        "metric": bench.metric.name,
+    }
+    return storage.open(plan, facts)
+
+
+def _queue(bench: Bench, storage: Studies, digest: str, upstream: str) -> list[tuple[str, Point]]:
+    """What is tried first: the default, known good points, winners of the same space elsewhere."""
+    point, outside = space_check.defaults(bench.search, bench.settings)
+    found = [] if outside else [("default", point)]
+    found += [(f"known good {n}", bench.search.point(v)) for n, v in enumerate(bench.search.form.known_good)]
+    alike = f"{bench.kind.name}-{digest}-"
+    for name in [n for n in storage.names() if n.startswith(alike) and n != alike + upstream][-MOST_EARLIER:]:
+        more = storage.facts(name).get("maximise", bench.maximise[0])
+        complete = [t for t in storage.trials(name) if t.state == "complete"]
+        if complete:
+            best = max(complete, key=lambda t: t.values[0] if more else -t.values[0])
+            found.append((f"{EARLIER}{name}", best.point))
+    fitting = [(word, p) for word, p in found if not faults(bench.search.dimensions, p)]
+    return [(w, p) for n, (w, p) in enumerate(fitting) if p not in [q for _, q in fitting[:n]]]
+
+
+def worker(prepared: Prepared, name: str) -> None:
+    """Run trials of a study that another process looks after."""
+    home = prepared.bench.ctx.home
+    search(prepared, open_study(Studies(storage_of(home), home), prepared, name), _silent)
+
+
+def _silent(text: str) -> None:
+    """A worker tells nothing."""
+
+
+def search(prepared: Prepared, study: Study, say: Callable[[str], None], until: float | None = None) -> None:
+    """Trials until a limit is reached.
+
+    Args:
+        prepared: the search.
+        study: its study.
+        say: gets a line when something better turns up.
+        until: by `time.monotonic`, where its own limit does not say.
+    """
+    limits = prepared.limits
+    end = until if until is not None else time.monotonic() + limits.seconds if limits.seconds else None
+    progress = Progress(study, limits.trials, prepared.bench.search, say)
+    try:
+        while not _is_over(end, study):
+            trial = study.ask(limits.trials)
+            if trial is None:
+                break
+            trials.run(prepared.bench, study, trial)
+            trials.refuse_hopeless(study)
+            progress.tell()
+        if limits.jobs > 1 and say is not _silent:
+            progress.wait_for_others()
+    except KeyboardInterrupt:
+        say(f"\nstopped after {len(study.done())} trials, all kept; to go on: {prepared.command}")
+        raise
+    finally:
+        progress.close()
+
+
+def _is_over(end: float | None, study: Study) -> bool:
+    """Whether the time is up, or the next trial would not fit into what is left."""
+    if end is None:
+        return False
+    taken = [t.seconds for t in study.done()[-5:] if t.state == "complete"]
+    expected = sum(taken) / len(taken) if taken else 0.0
+    return time.monotonic() + expected > end
+
+
+class Progress:
+    """A live line at a terminal, and a line for each new best."""
+
+    def __init__(self, study: Study, limit: int, search: Search, say: Callable[[str], None]) -> None:
+        self._study, self._say, self._limit, self._search = study, say, limit, search
+        self._best = study.best()
+        quiet = say is _silent or not sys.stderr.isatty()
+        self._bar = tqdm(
+            total=limit, initial=len(study.done()), desc="trials", unit="trial", disable=quiet, leave=False
+        )
+
+    def tell(self) -> None:
+        """After each trial."""
+        done, best = self._study.done(), self._study.best()
+        self._bar.n = len(done)
+        if best:
+            self._bar.set_postfix_str(f"best {best.values[0]:.4f} (trial {best.number})")
+        new = best is not None and (self._best is None or best.number != self._best.number)
+        if best and new and best.origin != "default":
+            self._best = best
+            self._say(
+                f"    trial {best.number:<4} {best.values[0]:.4f}  {words_of(self._search, best.point)}"
+            )
+        elif self._bar.disable and len(done) % EVERY == 0 and best:
+            self._say(f"    {len(done)} of {self._limit} trials done, best {best.values[0]:.4f}")
+
+    def wait_for_others(self) -> None:
+        """Until no other process runs a trial of this study."""
+        while any(t.state == "running" for t in self._study.trials()):
+            time.sleep(0.5)
+            self._study.forget_dead()
+            self.tell()
+
+    def close(self) -> None:
+        """The live line goes."""
+        self._bar.close()
+
+
+def words_of(search: Search, point: Point) -> str:
+    """A trial's settings as people read them."""
+    return "  ".join(
+        f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in search.values(point).items()
+    )
+
+
+def finish(ctx: Context, prepared: Prepared, study: Study) -> tuple[Verdict, Path | None]:
+    """Re-test, write the winner, report; says what is believed."""
+    bench = prepared.bench
+    verdict = retest.retest(bench, study, ctx.say)
+    written = adopt.write(bench, verdict, study.name, prepared.command, date.today())
+    page = tuned.page_of(bench, study, verdict, prepared.command, written)
+    for line in tuning.lines(page):
+        ctx.say(line)
+    ctx.say(f"report: {tuned.report(ctx, page, bench)}")
+    tuned.record(ctx, page, bench, study)
+    return verdict, written
+
+
+def _command(options: Options, stage: str) -> str:
+    """The make command of this search."""
+    words = {"TRIALS": options.trials, "TIMEOUT": options.timeout, "SPACE": options.space}
+    told = [f"{name}={value}" for name, value in words.items() if value]
+    told += [f"JOBS={options.jobs}"] * (options.jobs > 1)
+    given = " ".join(options.settings)
+    told += [f'ARGS="{given}"'] if given else []
+    return " ".join(["make tune", f"STAGE={stage}", *told])

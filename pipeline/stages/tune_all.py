@@ -1,0 +1,248 @@
+"""`make tune STAGE=all BUDGET=30m`: one budget of time for every stage.
+
+    make tune STAGE=all BUDGET=30m
+    make tune STAGE=all BUDGET=2h ARGS="experiment=probe"
+
+Owns sharing the time. Each stage is searched from the same settings, so that what each gave can be told
+apart. 40 % of the search goes to the stages in order, by what tuning them gave before; the rest goes,
+slice by slice, to the stage whose own trials promise most a second. 35 % is kept for re-tests, without
+which nothing is believed. Does not own a search (`stages/tune.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from pipeline.core.errors import ConfigError, UserError
+from pipeline.record.study import Study
+from pipeline.settings.load import Settings
+from pipeline.stages import retest, tune
+from pipeline.stages.context import Context
+from pipeline.stages.registry import is_probe
+from pipeline.stages.retest import Verdict
+from pipeline.stages.tune import Prepared
+
+Options = argparse.Namespace
+ORDER = ("eda", "resample", "train", "tta", "ensemble", "decision")
+# How much of the first round each stage gets: what changes pixels or training moves scores most
+# (docs/log.md: 96 px +.046, logit adjustment +.025, fitted views and weights about +.01).
+WEIGHTS = {"eda": 3.0, "resample": 1.0, "train": 3.0, "tta": 1.0, "ensemble": 2.0, "decision": 1.0}
+FOR_RETESTS = 0.35
+FIRST_ROUND = 0.4
+# A search of fewer trials is none; slices of the second round hold about so many.
+FEWEST = 5
+SLICE = 5
+
+
+@dataclass
+class Turn:
+    """One stage in the budget.
+
+    Args:
+        name: of the stage.
+        prepared: its search; None: it cannot be tuned here, see `why`.
+        study: once it was begun.
+        verdict: once it was re-tested.
+        written: the winner's file.
+        why: it was not tuned.
+        spent: seconds of searching.
+    """
+
+    name: str
+    prepared: Prepared | None = None
+    study: Study | None = None
+    verdict: Verdict | None = None
+    written: Path | None = None
+    why: str = ""
+    spent: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Of one trial, mean over those that are done."""
+        done = [t.seconds for t in self.study.done()] if self.study else []
+        return float(np.mean(done)) if done else 0.0
+
+
+@dataclass
+class Clock:
+    """What is left of the budget."""
+
+    budget: float
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def left(self) -> float:
+        """Seconds, never below 0."""
+        return max(self.budget - (time.monotonic() - self.began), 0.0)
+
+    @property
+    def left_to_search(self) -> float:
+        """The same without what re-tests are to have."""
+        return max(self.left - FOR_RETESTS * self.budget, 0.0)
+
+
+def command(ctx: Context, options: Options) -> None:
+    """Tune every stage in one budget, and tell what each gave."""
+    if not options.budget:
+        raise ConfigError("STAGE=all needs a BUDGET", remedy="make tune STAGE=all BUDGET=30m")
+    for name in ("space", "study", "timeout"):
+        if getattr(options, name):
+            raise ConfigError(f"{name.upper()}= is for one stage", remedy="leave it out, or name a STAGE")
+    clock = Clock(tune.seconds_of(options.budget, "BUDGET"))
+    turns = [_prepared(ctx, options, name) for name in ORDER]
+    _first_round(ctx, turns, clock)
+    _second_round(ctx, turns, clock)
+    _retests(ctx, turns, clock)
+    for line in lines(turns, clock):
+        ctx.say(line)
+
+
+def _prepared(ctx: Context, options: Options, name: str) -> Turn:
+    """What can be refused is refused for this stage only: others may still be tuned."""
+    own = argparse.Namespace(**vars(options))
+    try:
+        prepared = tune.prepare(ctx, own, name)
+        settings = prepared.bench.settings
+        asked = any(word.startswith("train.folds=") for word in options.settings)
+        whole = not asked and settings.config.folds.splits > 1
+        if name == "train" and whole and not is_probe(settings):
+            own.settings = [*options.settings, "train.folds=[0]"]
+            folded = ctx.settings.with_values({"train.folds": [0]})
+            prepared = tune.prepare(_beside(ctx, folded), own, name)
+    except ConfigError as error:
+        return Turn(name, why=f"{error.headline}: {'; '.join(error.faults[:2])}".rstrip(": "))
+    return Turn(name, prepared)
+
+
+def _beside(ctx: Context, settings: Settings) -> Context:
+    """The same command with other settings."""
+    other = copy.copy(ctx)
+    other.settings = settings
+    return other
+
+
+def _first_round(ctx: Context, turns: list[Turn], clock: Clock) -> None:
+    """In order, each stage its share, so long as a few trials and their re-test fit."""
+    whole, left = FIRST_ROUND * clock.left_to_search, sum(WEIGHTS[t.name] for t in turns if t.prepared)
+    for turn in turns:
+        if turn.prepared is None:
+            continue
+        share, left = whole * WEIGHTS[turn.name] / left, left - WEIGHTS[turn.name]
+        needed = _needed(ctx, turn)
+        # A stage may borrow from the second round, as far as that goes.
+        if needed is not None and needed > max(share, clock.left_to_search / max(left, 1.0)):
+            turn.why = f"needs {math.ceil(needed / 60)} min"
+            continue
+        began = time.monotonic()
+        try:
+            turn.study = tune.begin(ctx, turn.prepared)
+        except UserError as error:
+            turn.why = error.headline
+            continue
+        if clock.left_to_search <= 0:
+            turn.why = f"needs {math.ceil((time.monotonic() - began) / 60) + 1} min more"
+            continue
+        _search(ctx, turn, share)
+        whole -= min(time.monotonic() - began, share)
+        if len(turn.study.done()) < 2:
+            turn.why = f"needs {math.ceil(max(_needed(ctx, turn) or 60.0, 60.0) / 60)} min"
+
+
+def _needed(ctx: Context, turn: Turn) -> float | None:
+    """Seconds of the shortest search that is one, with its re-test; None: unknown."""
+    assert turn.prepared is not None
+    one = tune.trial_seconds(ctx, turn.prepared.bench)
+    if one is None:
+        return None
+    form = turn.prepared.bench.search.form
+    is_random = turn.prepared.bench.kind.is_random
+    again = (form.retest_top + 1) * len(form.retest_seeds) if is_random else 5 * FEWEST
+    return one * (FEWEST + again)
+
+
+def _search(ctx: Context, turn: Turn, seconds: float) -> None:
+    assert turn.prepared is not None and turn.study is not None
+    began = time.monotonic()
+    try:
+        tune.search(turn.prepared, turn.study, ctx.say, until=began + seconds)
+    except ConfigError as error:
+        turn.why = error.headline
+    turn.spent += time.monotonic() - began
+
+
+def _second_round(ctx: Context, turns: list[Turn], clock: Clock) -> None:
+    """Slice by slice to the stage that promises most a second."""
+    while clock.left_to_search > 0:
+        open_ = [t for t in turns if t.study and not t.why and _room(t)]
+        promised = [(promise(t.study, t.seconds), t) for t in open_ if t.study]
+        fitting = [(gain, t) for gain, t in promised if gain > 0 and t.seconds < clock.left_to_search]
+        if not fitting:
+            return
+        _, turn = max(fitting, key=lambda pair: pair[0])
+        done = len(turn.study.done()) if turn.study else 0
+        _search(ctx, turn, min(SLICE * turn.seconds, clock.left_to_search))
+        if turn.study and len(turn.study.done()) == done:
+            return
+
+
+def _room(turn: Turn) -> bool:
+    assert turn.prepared is not None and turn.study is not None
+    return len(turn.study.done()) < turn.prepared.limits.trials
+
+
+def promise(study: Study, seconds: float) -> float:
+    """Expected improvement of one more trial a second, if it is drawn like the better half of those before.
+
+    Source: Mockus, On Bayesian Methods for Seeking the Extremum (1975), for a normal distribution.
+    """
+    sign = 1 if study.plan.maximise[0] else -1
+    scores = sorted((sign * t.values[0] for t in study.trials() if t.state == "complete"), reverse=True)
+    if len(scores) < 2:
+        return math.inf
+    half = scores[: max(2, (len(scores) + 1) // 2)]
+    mean, spread = float(np.mean(half)), float(np.std(half, ddof=1))
+    if spread == 0:
+        return 0.0
+    z = (mean - scores[0]) / spread
+    return float(spread * (stats.norm.pdf(z) + z * stats.norm.cdf(z))) / max(seconds, 1e-3)
+
+
+def _retests(ctx: Context, turns: list[Turn], clock: Clock) -> None:
+    """In order, as long as there is time: what is not tested again is not adopted."""
+    for turn in (t for t in turns if t.study and not t.why):
+        assert turn.prepared is not None and turn.study is not None
+        needed = retest.seconds(turn.prepared.bench, turn.study)
+        if needed > clock.left:
+            turn.why = f"searched, but not re-tested, so not adopted: needs {math.ceil(needed / 60)} min"
+            continue
+        try:
+            turn.verdict, turn.written = tune.finish(ctx, turn.prepared, turn.study)
+        except UserError as error:
+            turn.why = error.headline
+
+
+def lines(turns: list[Turn], clock: Clock) -> list[str]:
+    """What each stage gave, re-tested, with its interval."""
+    spent = clock.budget - clock.left
+    of = f"{spent / 60:.1f} of {clock.budget / 60:g} min"
+    told = ["", f"tune all        {of}, {FOR_RETESTS:.0%} kept for re-tests"]
+    for turn in turns:
+        trials = len(turn.study.done()) if turn.study else 0
+        head = f"    {turn.name:<10} {trials:>3} trials  {turn.spent:6.0f} s  "
+        if turn.verdict is None or turn.why:
+            told.append(f"{head}not tuned: {turn.why or 'no time was left'}")
+        elif not turn.verdict.candidates:
+            told.append(f"{head}nothing better: {turn.verdict.how}")
+        else:
+            best = turn.verdict.winner or turn.verdict.candidates[0]
+            adopt = f"; adopt: experiment={turn.written.stem}" if turn.written else "; nothing to adopt"
+            told.append(f"{head}re-tested {best.comparison}{adopt}")
+    return [*told, "    each from the same start: gains need not add up"]
