@@ -147,7 +147,7 @@ def test_embedding_warns_of_collinear_features_and_colours_by_error():
 
 def test_too_few_images_make_no_map():
     found = embedding.part(scene(trained, n=24, config=config(embedding={"seeds": 2})))
-    assert not found.clouds and "at least 20" in found.warnings[0]
+    assert not found.clouds and "needs 20 images" in found.warnings[0]
 
 
 def test_features_that_are_all_alike_make_no_map():

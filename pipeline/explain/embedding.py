@@ -36,30 +36,25 @@ MAY = (
 )
 
 
+TITLE = "Map of the features"
+LEAD = (
+    "Each point is an image, placed by t-SNE so that images with like features stand close; hover over it or "
+    "reach it by Tab and the arrow keys to see it. Distances between clusters, their sizes and the space "
+    "between them mean nothing. First, how many directions the features really have: those that repeat each "
+    "other would count several times."
+)
+
+
 def part(scene: Scene) -> Part:
     """Correlations and effective rank, then t-SNE maps under several seeds."""
     net, settings = scene.lead, scene.config.explain.embedding
-    title = "Map of the features"
-    lead = (
-        "Each point is an image, placed by t-SNE so that images with like features stand close; hover over "
-        "it or "
-        "reach it by Tab and the arrow keys to see it. Distances between clusters, their sizes and the "
-        "space between them mean "
-        "nothing. First, how many directions the features really have: those that repeat each other would "
-        "count "
-        "several times."
-    )
     ids, which = units.fair_ids(scene, net)
     if len(ids) < LEAST:
-        few = (
-            f"A map needs at least {LEAST} images that the network never learned from; there are {len(ids)}."
-        )
-        return Part("embedding", title, lead, warnings=(few,))
+        return _none(f"A map needs {LEAST} images that the network never learned from; there are {len(ids)}.")
     shown = _drawn(ids, settings.images, scene.seed)
     x_ND, thumbs = _looked(scene, net, shown)
     if not embedding.varies(x_ND).any():
-        same = "The features are the same for every image: this network tells no image from another."
-        return Part("embedding", title, lead, warnings=(same,))
+        return _none("The features are the same for every image: this network tells no image from another.")
     found = embedding.redundancy(x_ND)
     white_NK = embedding.whiten(x_ND, settings.variance)
     seeds = [seed(scene.seed, "tsne", number) % 2**31 for number in range(settings.seeds)]
@@ -72,11 +67,10 @@ def part(scene: Scene) -> Part:
     )
     near, chance = _same_class(scene, shown, x_ND)
     trust = min(made.trust for made in maps)
-    rank = found.effective_rank
     return Part(
         name="embedding",
-        title=title,
-        lead=lead,
+        title=TITLE,
+        lead=LEAD,
         tables=(_table(found, white_NK, maps, shared, near, chance),),
         drawings=(
             Drawing(
@@ -92,12 +86,16 @@ def part(scene: Scene) -> Part:
         ),
         warnings=_warnings(found, trust, shared, len(shown)),
         figures={
-            "effective_rank": rank,
+            "effective_rank": found.effective_rank,
             "trustworthiness": trust,
             "agreement": shared,
             "same_class_near": near,
         },
     )
+
+
+def _none(why: str) -> Part:
+    return Part("embedding", TITLE, LEAD, warnings=(why,))
 
 
 def _drawn(ids: Strings, most: int, root: int) -> Strings:
