@@ -4,6 +4,7 @@ import torch
 from learn_world import digit_images
 
 from pipeline.core.errors import ConfigError
+from pipeline.data.corruptions import blur
 from pipeline.data.views import parse
 
 IMAGES = torch.from_numpy(digit_images(12).x_NHWC.copy()).permute(0, 3, 1, 2).float() / 255
@@ -51,3 +52,14 @@ def test_blur_keeps_the_mean_and_jpeg_keeps_colours_in_place():
 def test_strengths_out_of_range_are_refused(text):
     with pytest.raises(ConfigError, match="wanted"):
         parse(text).apply(IMAGES)
+
+
+def test_blur_is_torchvisions_and_returns_in_bf16_and_channels_last():
+    from torchvision.transforms.functional import gaussian_blur
+
+    x_BCHW = torch.rand(2, 3, 40, 32, generator=torch.Generator().manual_seed(0))
+    plain = blur(x_BCHW, 3.0)
+    torch.testing.assert_close(plain, gaussian_blur(x_BCHW, [19, 19], [3.0, 3.0]), atol=1e-5, rtol=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = blur(x_BCHW.to(memory_format=torch.channels_last), 3.0)
+    torch.testing.assert_close(mixed, plain, atol=1e-6, rtol=0)
