@@ -11,6 +11,7 @@ from main_world import artifacts, run
 from pipeline.__main__ import parser
 from pipeline.core.errors import ConfigError, StoppedError
 from pipeline.core.search import Dimension
+from pipeline.record import files
 from pipeline.record import study as studies
 from pipeline.record.study import Plan, Studies, storage_of
 from pipeline.settings.load import CONFIGS, load
@@ -221,3 +222,17 @@ def test_a_budget_goes_where_trials_promise_most():
         tune_all.promise(wide, 2.0)
     )
     assert tune_all.promise(study(True, 0.5, 0.5, 0.5), 2.0) == 0
+
+
+@pytest.mark.slow
+def test_views_that_were_looked_up_are_those_that_the_networks_would_say(tmp_path):
+    small = (*WORDS, *TRAINED)
+    first, second = 'infer.views=[identity,"shift(1,1)"]', 'infer.views=["rotate(5)","shift(1,1)",identity]'
+    for home, words in (("warm", (first, second)), ("cold", (second,))):
+        assert all(run(tmp_path / home, "infer", word, small=small).code == 0 for word in words)
+    warm, cold = (artifacts(tmp_path / home, "views")[-1] for home in ("warm", "cold"))
+    assert warm.key == cold.key
+    for name in ("fold0.npz", "fold1.npz", "test.npz"):
+        a, b = (files.read_views(x.folder / name, name) for x in (warm, cold))
+        assert a.views == b.views == ("rotate(5)", "shift(1,1)", "identity")
+        assert (a.p_VNC == b.p_VNC).all() and (a.ids_N == b.ids_N).all()

@@ -111,10 +111,8 @@ class Studies:
         return Study(plan, made, self._lock)
 
     def _lock_path(self) -> Path:
-        scheme = self.where.partition(":")[0].partition("+")[0]
-        if scheme not in DATABASES:
-            return Path(f"{self.where}.asking")
-        return self._home / "optuna.asking"
+        database = "://" in self.where
+        return self._home / "optuna.asking" if database else Path(f"{self.where}.asking")
 
     def _held(self) -> FileLock:
         self._lock_path().parent.mkdir(parents=True, exist_ok=True)
