@@ -143,7 +143,7 @@ def test_faulty_answers_are_refused_with_every_fault_and_exit_2(copied, tmp_path
 def test_a_file_about_other_submissions_names_them(copied, tmp_path):
     data = questions(page_of(copied, analyse(copied)))
     path = answered(copied, data, tmp_path / "verdicts.csv")
-    (copied / "submissions").mkdir()
+    (copied / "submissions").mkdir(exist_ok=True)
     for name in ("mine", "best"):
         shutil.copy(copied / f"{name}.csv", copied / "submissions" / f"{name}.csv")
     sides = [f"--a={copied / 'best.csv'}", f"--b={copied / 'mine.csv'}", f"--verdicts={path}"]
