@@ -146,7 +146,7 @@ check: env  ## lint, format, types and the architecture test
 	$(PYTEST) tests/test_architecture.py
 
 test: env  ## the default tests; TESTS="-k folds" picks some
-	$(PYTEST) -m "not slow and not browser and not gpu"
+	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile -m "not slow and not browser and not gpu"
 
 test-slow: env  ## the whole pipeline on small real data, kill and resume
 	$(PYTEST) -m "slow and not browser and not gpu"
