@@ -82,14 +82,14 @@ def judge(page, frame, times, keys=("1", "2")):
 
 def test_a_cell_filters_the_gallery_by_click_and_by_key(opened):
     page = opened()
-    cells = page.locator('#attributes [data-attribute="parity"]')
-    number = int(cells.first.locator("text").first.text_content())
+    cells = page.locator('#attributes .matrix [data-attribute="parity"]')
+    number = int(cells.first.text_content())
     cells.first.click()
     assert len(shown(page)) == number and page.locator("#attribute").input_value() == "parity"
-    other = page.locator('#attributes [data-attribute="size"]').first
+    other = page.locator('#attributes .matrix [data-attribute="size"]').first
     other.focus()
     page.keyboard.press("Enter")
-    assert len(shown(page)) == int(other.locator("text").first.text_content())
+    assert len(shown(page)) == int(other.text_content())
     assert page.locator("#attribute").input_value() == "size"
     assert page.locator("#direction").evaluate("node => node === document.activeElement")
 

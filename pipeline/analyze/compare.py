@@ -12,6 +12,7 @@ from markupsafe import Markup
 from pipeline.analyze import flip_cards, judged, plots
 from pipeline.analyze.advice import BEST, Advice
 from pipeline.analyze.estimate import Estimate
+from pipeline.analyze.flip_near import Near
 from pipeline.analyze.flips import CLASS, Flips, Submission, find_flips
 from pipeline.analyze.mistakes import Mistakes, find_mistakes
 from pipeline.analyze.report import (
@@ -45,6 +46,7 @@ class CompareInputs:
         changes: in what the two submissions differ.
         judging: the section in which a person judges flips.
         judged: what earlier answers say of the score.
+        near: the training images nearest to some flips, where features are there.
     """
 
     title: str
@@ -61,6 +63,7 @@ class CompareInputs:
     changes: tuple[Change, ...] = ()
     judging: Section | None = None
     judged: Estimate | None = None
+    near: Near | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,8 @@ def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[
     """
     settings = inputs.config.report
     front = tuple(section for section in sections if section.early)
-    front += (flip_cards.section(analysis.flips, inputs.space, inputs.image, settings, inputs.judged),)
+    about = (inputs.space, inputs.image, settings, inputs.judged, inputs.near)
+    front += (flip_cards.section(analysis.flips, *about),)
     front += () if inputs.judging is None else (inputs.judging,)
     shown = (*front, *(section for section in sections if not section.early))
     wanted = [key for section in shown for key in section.wanted]

@@ -19,7 +19,7 @@ from pipeline.analyze.report import gain, minutes
 from pipeline.analyze.verdict import Change
 from pipeline.record import files
 from pipeline.record.runinfo import note
-from pipeline.stages import advised, case, facts, judging, load, scoring, tested
+from pipeline.stages import advised, beside, case, facts, judging, load, scoring, tested
 from pipeline.stages.advised import REPORTED
 from pipeline.stages.case import Case, Side
 from pipeline.stages.context import Built, Job
@@ -62,6 +62,7 @@ def build(job: Job) -> Built:
         changes=tested.changes(runs, new.artifact, old.artifact),
         judging=answers.section,
         judged=answers.estimate,
+        near=beside.nearest(job, train, flips),
     )
     found = compare.compare(inputs)
     sections = case.sections(

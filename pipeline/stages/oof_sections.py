@@ -18,12 +18,10 @@ from pipeline.analyze.report import Pixels
 from pipeline.analyze.section import Section, without
 from pipeline.analyze.survey import Duplicates, survey
 from pipeline.combine import temperature
-from pipeline.core.predictions import Features, Probabilities
+from pipeline.core.predictions import Probabilities
 from pipeline.core.types import Floats, positions
-from pipeline.record import files
-from pipeline.record.store import Artifact
 from pipeline.settings.schema import AttributeSettings
-from pipeline.stages import load, origin, scoring
+from pipeline.stages import beside, load, origin, scoring
 from pipeline.stages.graph import competition_root, words
 
 if TYPE_CHECKING:
@@ -60,7 +58,7 @@ def on_suspects(case: Case) -> Section:
     """Labels that may be wrong."""
     if case.new.oof is None:
         return without(suspects_page.ANCHOR, suspects_page.SHORT, suspects_page.TITLE, WHY_NOT, MAKE)
-    features = _features(case)
+    features = beside.features(case.job, "features", case.train.ids_N)
     found = suspects.find(case.new.oof, case.train, _copies(case), features)
     attributes = case.job.settings.config.competition.attributes
     inputs = suspects_page.SuspectInputs(
@@ -88,15 +86,6 @@ def _copies(case: Case) -> tuple[Duplicates, ...]:
     found = survey(case.train, None, load.facts(job.inputs["images"]))
     seen = glance(found.images, case.train.space.n_classes, case.image)
     return (*found.duplicates, *twins.near_duplicates(found.images, seen, job.settings.config.eda))
-
-
-def _features(case: Case) -> Features | None:
-    """Features of all training images, if the command found some."""
-    found = _beside(case, "features")
-    if found is None:
-        return None
-    features = files.read_features(found.folder / "features.npz")
-    return features if set(case.train.ids_N.tolist()) <= set(features.ids_N.tolist()) else None
 
 
 def on_calibration(case: Case) -> Section:
@@ -136,7 +125,7 @@ def _at_temperature(case: Case, oof: Probabilities) -> Floats | None:
 
 def on_robustness(case: Case) -> Section:
     """Score under growing corruption, of the best member."""
-    found = _beside(case, "robustness")
+    found = beside.named(case.job, "robustness")
     if found is None:
         why = "How the score falls under growing blur, noise, JPEG and brightness was not measured yet."
         if case.new.artifact is None:
@@ -151,7 +140,7 @@ def on_robustness(case: Case) -> Section:
 
 def on_why(case: Case) -> Section:
     """What the network looked at, for the worst errors."""
-    found = _beside(case, "explain")
+    found = beside.named(case.job, "explain")
     facts = {} if found is None else found.json("explain.json")
     if found is None or facts.get("format") != why.FORMAT:
         told = "What the network looked at in its worst errors was not drawn yet."
@@ -162,13 +151,8 @@ def on_why(case: Case) -> Section:
         with Image.open(folder / file) as image:
             return np.asarray(image.convert("RGB"))
 
-    return why.section(why.WhyInputs(facts, picture, case.train, _features(case)))
-
-
-def _beside(case: Case, name: str) -> Artifact | None:
-    """A result that the command found and named in the report's parameters."""
-    stage, _, key = str(case.job.params.get(name, "")).partition("/")
-    return case.job.store.find(stage, key) if key else None
+    features = beside.features(case.job, "features", case.train.ids_N)
+    return why.section(why.WhyInputs(facts, picture, case.train, features))
 
 
 def _member_words(case: Case) -> tuple[str, ...]:
