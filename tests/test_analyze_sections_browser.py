@@ -33,7 +33,7 @@ def page_text() -> str:
         attributes.section(known),
         truth.section(truth.TruthInputs(new, old, train, mistakes, 0, 400)),
         suspects_page.section(
-            suspects_page.SuspectInputs(train.space, found, raw, len(new), False, "data/x")
+            suspects_page.SuspectInputs(train.space, found, raw, len(new), False, "data/x", "make train")
         ),
     )
     return render_html(answers, inputs, sections)

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from pipeline.analyze import flip_cards, judged, plots
 from pipeline.analyze.advice import BEST, Advice
+from pipeline.analyze.advice_steps import ANCHORS
 from pipeline.analyze.estimate import Estimate
 from pipeline.analyze.flip_near import Near
 from pipeline.analyze.flips import CLASS, Flips, Submission, find_flips
@@ -42,6 +43,7 @@ class CompareInputs:
         train: the labelled training samples; needed with `oof`.
         comparison: new minus old on out-of-fold predictions.
         advice: what to try next, best first.
+        advised: the run that advice is about, where it is not the submission itself.
         followed: what following earlier advice brought.
         changes: in what the two submissions differ.
         judging: the section in which a person judges flips.
@@ -59,6 +61,7 @@ class CompareInputs:
     train: Samples | None = None
     comparison: Comparison | None = None
     advice: tuple[Advice, ...] = ()
+    advised: str = ""
     followed: tuple[Followed, ...] = ()
     changes: tuple[Change, ...] = ()
     judging: Section | None = None
@@ -147,6 +150,7 @@ def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[
         title=f"{inputs.title}: {inputs.new.name}" + (f" against {inputs.old.name}" if inputs.old else ""),
         inputs=inputs,
         analysis=analysis,
+        anchors=ANCHORS,
         flips=analysis.flips,
         mistakes=analysis.mistakes,
         attributes=[a.name for a in inputs.space.attributes],

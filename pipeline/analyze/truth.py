@@ -224,7 +224,7 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     shown["interval"] = [
         f"{points(a)} to {points(b)}" for a, b in zip(rows["low"], rows["high"], strict=True)
     ]
-    shown["p, corrected"] = rows["p"]
+    shown["p, corrected"] = ["< 0.001" if p < 0.0005 else f"{p:.3f}" for p in rows["p"]]
     shown["verdict"] = rows["verdict"]
     return shown
 

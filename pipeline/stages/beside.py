@@ -49,9 +49,9 @@ def _shows(artifact: Artifact, stage: str, training: str) -> bool:
 
 
 def _explained(made: list[Artifact], training: str) -> list[Artifact]:
-    """Explanations of the worst errors before those of named images, of these models before others."""
-    worst = [a for a in made if _config(a, "ids") in ("", "[]")] or made
-    return [a for a in worst if training and training in a.inputs.values()] or worst
+    """Explanations of these models, those of the worst errors before those of named images."""
+    own = [a for a in made if training and training in a.inputs.values()]
+    return [a for a in own if _config(a, "ids") in ("", "[]")] or own
 
 
 def _pair(features: list[Artifact]) -> dict[str, str]:

@@ -58,6 +58,7 @@ def build(job: Job) -> Built:
         train=train if new.oof is not None else None,
         comparison=comparison,
         advice=todo,
+        advised=facts.told(new.artifact, about),
         followed=followed,
         changes=tested.changes(runs, new.artifact, old.artifact),
         judging=answers.section,

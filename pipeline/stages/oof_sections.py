@@ -13,6 +13,7 @@ import pandas as pd
 from PIL import Image
 
 from pipeline.analyze import calibration, robustness, slices, suspects, suspects_page, truth, twins, why
+from pipeline.analyze.advice_words import make_with
 from pipeline.analyze.glance import glance
 from pipeline.analyze.report import Pixels
 from pipeline.analyze.section import Section, without
@@ -27,7 +28,9 @@ from pipeline.stages.graph import competition_root, words
 if TYPE_CHECKING:
     from pipeline.stages.case import Case
 
-WHY_NOT = "Needs out-of-fold predictions of the new submission, which an outside CSV does not bring:"
+WHY_NOT = (
+    "Needs out-of-fold predictions of the new submission, which an outside CSV does not bring. For your own:"
+)
 MAKE = "make error-analysis"
 
 
@@ -67,6 +70,7 @@ def on_suspects(case: Case) -> Section:
         raw={a.name: _raw(a) for a in attributes},
         judged=len(case.new.oof),
         neighbours=features is not None,
+        command=make_with("make train", _member_words(case), "competition.label_patches=label_patches.csv"),
         folder=os.path.relpath(competition_root(case.job.settings), case.job.home),
     )
     return suspects_page.section(inputs)
@@ -130,7 +134,7 @@ def on_robustness(case: Case) -> Section:
         why = "How the score falls under growing blur, noise, JPEG and brightness was not measured yet."
         if case.new.artifact is None:
             why += " An outside CSV brings no models to try."
-        command = f'make robustness ARGS="{" ".join(_member_words(case))}"'
+        command = make_with("make robustness", _member_words(case))
         return without(robustness.ANCHOR, robustness.SHORT, robustness.TITLE, why, command)
     table = pd.read_csv(found.folder / "robustness.csv")
     metric = case.job.settings.config.competition.metric.replace("_", " ").replace("f1", "F1")
@@ -144,7 +148,9 @@ def on_why(case: Case) -> Section:
     facts = {} if found is None else found.json("explain.json")
     if found is None or facts.get("format") != why.FORMAT:
         told = "What the network looked at in its worst errors was not drawn yet."
-        return without(why.ANCHOR, why.SHORT, why.TITLE, told, "make explain")
+        if case.new.artifact is None:
+            told += " An outside CSV brings no network to look at."
+        return without(why.ANCHOR, why.SHORT, why.TITLE, told, make_with("make explain", _member_words(case)))
     folder = found.folder
 
     def picture(file: str) -> Pixels:
