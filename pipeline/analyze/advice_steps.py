@@ -208,8 +208,8 @@ def most_flipped(facts: Facts) -> Advice | None:
         "flips",
         "Judge twenty flips by eye",
         f"{lead}; the commonest way is {top['old']} → {top['new']}, {plural(int(top['images']), 'image')}.",
-        "Under Judging you say what you see, both answers hidden; from twenty on that gives the difference with "
-        "an interval.",
+        "Under Judging you say what you see, both answers hidden; from twenty on that gives the difference "
+        "with an interval.",
         LOOK_AT_FLIPS,
         show=(name, str(top["old"]), str(top["new"])),
     )

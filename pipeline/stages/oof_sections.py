@@ -40,10 +40,9 @@ def on_truth(case: Case) -> Section:
     if case.new.oof is None or mistakes is None:
         return without(truth.ANCHOR, truth.SHORT, truth.TITLE, WHY_NOT, MAKE)
     config = case.job.settings.config
-    inputs = truth.TruthInputs(
-        case.new.oof, case.old.oof, case.train, mistakes, config.statistics.seed, config.report.max_flips
-    )
-    return truth.section(inputs)
+    old = None if case.old is None else case.old.oof
+    seed, most = config.statistics.seed, config.report.max_flips
+    return truth.section(truth.TruthInputs(case.new.oof, old, case.train, mistakes, seed, most))
 
 
 def on_slices(case: Case) -> Section:
