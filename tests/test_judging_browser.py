@@ -14,7 +14,7 @@ from test_stages_judging import analyse, report_of
 from test_stages_judging import home as home
 
 from benchmarks import flips_page
-from pipeline.analyze import compare, judging, sampling
+from pipeline.analyze import attributes, compare, judging, sampling
 from pipeline.analyze.flips import find_flips
 from pipeline.settings.schema import Config, ReportSettings
 
@@ -38,7 +38,9 @@ def made():
         asked, design, SPACE, world.image, settings, "make error-analysis VERDICTS=verdicts.csv"
     )
     inputs = replace(inputs, judging=section)
-    return compare.render_html(compare.compare(inputs), inputs), asked
+    found = compare.compare(inputs)
+    known = attributes.Known(SPACE, found.flips, {}, inputs.oof, found.mistakes, world.train, 50, 0)
+    return compare.render_html(found, inputs, (attributes.section(known),)), asked
 
 
 @pytest.fixture
