@@ -261,7 +261,7 @@ def test_nothing_is_advised_that_is_already_on():
         return next(a.command for a in advise(facts) if a.kind == "weakest")
 
     assert "augment.policy=medium" in advised("light") and "augment.policy=heavy" in advised("medium")
-    assert advised("heavy") == advised("light", ()) == "see Confident errors in the report"
+    assert advised("heavy") == advised("light", ()) == "see Images under Out of fold in the report"
     assert "augment.policy=heavy" in advised("light", ("heavy",))
 
 

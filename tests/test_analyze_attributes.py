@@ -66,6 +66,10 @@ def test_every_cell_of_flips_names_what_a_click_shows(page):
     named = {(a["data-attribute"], a["data-old"], a["data-new"]) for a in cells}
     rows = FOUND.flips.directions.to_dict("records")
     assert {(r["attribute"], r["old"], r["new"]) for r in rows} <= named
+    pairs = {
+        (SPACE.classes[old], SPACE.classes[new]) for old, new in FOUND.flips.images[["old", "new"]].values
+    }
+    assert {(old, new) for name, old, new in named if name == "class"} == pairs
     assert {a["data-attribute"] for a in cells} == {"size", "parity", "class"}
     assert not [name for _, attrs in found for name in attrs if name.startswith("on")]
 

@@ -59,12 +59,6 @@ def test_directions_count_the_flips_of_attributes_and_of_the_class(page):
         assert sum(fits) == row["images"] > 0
 
 
-def test_cells_off_the_diagonal_can_be_chosen(page):
-    chosen = [attrs for tag, attrs in Tags(page).found if tag == "g" and "data-attribute" in attrs]
-    rows = {(r["attribute"], r["old"], r["new"]) for r in block(page, "directions")}
-    assert {(a["data-attribute"], a["data-old"], a["data-new"]) for a in chosen} == rows
-
-
 def test_without_scripts_a_bounded_number_is_shown(page, monkeypatch):
     articles = [attrs for tag, attrs in Tags(page).found if tag == "article"]
     assert [a["data-id"] for a in articles] == block(page, "cards")["id"][: flip_cards.STATIC]

@@ -39,23 +39,6 @@ def test_bars_of_several_series_have_a_legend_and_zero_rows_draw():
     assert {"before", "after"} <= set(texts(svg))
 
 
-def test_heatmap_shows_counts_and_row_shares():
-    counts = np.array([[8, 2], [0, 1000]])
-    svg = parsed(plots.heatmap(counts, ["cat", NAME], "confusion", "true", "predicted"))
-    shown = texts(svg)
-    assert {"8", "2", "1,000", "80%", "20%", "100%"} <= set(shown) and "0" not in shown
-    tips = [node.text for node in svg.iter(f"{SVG}title")]
-    assert f"true cat, predicted {NAME}: 2 (20.0 % of the row)" in tips
-
-
-def test_heatmap_stays_inside_at_eighteen_long_classes():
-    labels = [f"Smileys & Emotion {k} · an artist with a long name" for k in range(18)]
-    svg = parsed(plots.heatmap(np.eye(18, dtype=np.int64), labels, "t", "true", "predicted"))
-    width = float((svg.get("viewBox") or "").split()[2])
-    right = max(float(r.get("x", "0")) + float(r.get("width", "0")) for r in svg.iter(f"{SVG}rect"))
-    assert right <= width <= 1100
-
-
 def test_histogram_bins_share_edges_and_add_up():
     values = {"train": np.linspace(0, 10, 1000), "test": np.array([1.0, 1.0]), "none": np.array([])}
     svg = parsed(plots.histogram(values, "h", "px", bins=10))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from analyze_cases import case, compare_inputs, probabilities
 
-from pipeline.analyze import suspects, suspects_page, truth
+from pipeline.analyze import attributes, suspects, suspects_page, truth
 from pipeline.analyze.compare import compare, render_html
 from pipeline.analyze.mistakes import find_mistakes
 
@@ -26,13 +26,17 @@ def page_text() -> str:
     new, old = (probabilities(train.ids_N, train.labels, seed, skill=0.8) for seed in (3, 4))
     raw = {a.name: tuple(f"{value}, raw" for value in a.values) for a in train.space.attributes}
     found = suspects.find(new, train)
+    answers = compare(inputs)
+    mistakes = find_mistakes(new, train)
+    known = attributes.Known(train.space, answers.flips, {}, new, mistakes, train, 100, 0)
     sections = (
-        truth.section(truth.TruthInputs(new, old, train, find_mistakes(new, train), 0, 400)),
+        attributes.section(known),
+        truth.section(truth.TruthInputs(new, old, train, mistakes, 0, 400)),
         suspects_page.section(
-            suspects_page.SuspectInputs(train.space, found, raw, len(new), False, "data/x")
+            suspects_page.SuspectInputs(train.space, found, raw, len(new), False, "data/x", "make train")
         ),
     )
-    return render_html(compare(inputs), inputs, sections)
+    return render_html(answers, inputs, sections)
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +73,11 @@ def visible(page: Any) -> int:
 
 def test_a_cell_shows_its_images_and_all_cells_come_back(page):
     everything = visible(page)
-    cell = page.locator("#truth .cells[data-part=parity] rect.clickable").first
+    cell = page.locator("#attributes button[data-part=parity]").first
     cell.focus()
     cell.press("Enter")
     some = visible(page)
-    assert 0 < some < everything
+    assert 0 < some == int(cell.text_content()) < everything
     shown = page.locator("#truth-shown").text_content()
     assert shown.startswith(f"{some} of {everything} shown, parity: ") and "taken for" in shown
     kinds = set(

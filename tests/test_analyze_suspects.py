@@ -102,7 +102,7 @@ def test_one_edge_has_a_number_on_either_side():
 def made_of(train, oof, space):
     found = find(oof, train)
     raw = {a.name: tuple(f"=raw,{value}" for value in a.values) for a in space.attributes}
-    return found, SuspectInputs(space, found, raw, len(oof), False, "data/x")
+    return found, SuspectInputs(space, found, raw, len(oof), False, "data/x", "make train ARGS=<b>")
 
 
 def test_the_page_gives_rows_that_the_patch_reader_takes_and_hostile_names_stay_text():

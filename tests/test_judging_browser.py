@@ -14,7 +14,7 @@ from test_stages_judging import analyse, report_of
 from test_stages_judging import home as home
 
 from benchmarks import flips_page
-from pipeline.analyze import compare, judging, sampling
+from pipeline.analyze import attributes, compare, judging, sampling
 from pipeline.analyze.flips import find_flips
 from pipeline.settings.schema import Config, ReportSettings
 
@@ -38,7 +38,9 @@ def made():
         asked, design, SPACE, world.image, settings, "make error-analysis VERDICTS=verdicts.csv"
     )
     inputs = replace(inputs, judging=section)
-    return compare.render_html(compare.compare(inputs), inputs), asked
+    found = compare.compare(inputs)
+    known = attributes.Known(SPACE, found.flips, {}, inputs.oof, found.mistakes, world.train, 50, 0)
+    return compare.render_html(found, inputs, (attributes.section(known),)), asked
 
 
 @pytest.fixture
@@ -82,14 +84,14 @@ def judge(page, frame, times, keys=("1", "2")):
 
 def test_a_cell_filters_the_gallery_by_click_and_by_key(opened):
     page = opened()
-    cells = page.locator('#attributes [data-attribute="parity"]')
-    number = int(cells.first.locator("text").first.text_content())
+    cells = page.locator('#attributes .matrix [data-attribute="parity"]')
+    number = int(cells.first.text_content())
     cells.first.click()
     assert len(shown(page)) == number and page.locator("#attribute").input_value() == "parity"
-    other = page.locator('#attributes [data-attribute="size"]').first
+    other = page.locator('#attributes .matrix [data-attribute="size"]').first
     other.focus()
     page.keyboard.press("Enter")
-    assert len(shown(page)) == int(other.locator("text").first.text_content())
+    assert len(shown(page)) == int(other.text_content())
     assert page.locator("#attribute").input_value() == "size"
     assert page.locator("#direction").evaluate("node => node === document.activeElement")
 

@@ -25,9 +25,11 @@ MUCH_OVERCONFIDENCE = 0.05
 LARGER = 1.5
 WORTH_IT = 1.1  # less of a larger side shows no detail that was not there
 LARGEST_SIDE = int(TypeAdapter(Side).json_schema()["maximum"])
-LOOK_AT_ERRORS = "see Confident errors in the report"
+LOOK_AT_ERRORS = "see Images under Out of fold in the report"
 LOOK_AT_PAIRS = "see Confused pairs in the report"
 LOOK_AT_FLIPS = "see Flips in the report"
+# Where the report has them: ids of its HTML.
+ANCHORS = {LOOK_AT_ERRORS: "errors", LOOK_AT_PAIRS: "pairs", LOOK_AT_FLIPS: "flips"}
 ENSEMBLE = "make ensemble"
 # Small networks of other families, quick to train from scratch: what a blend of one family lacks.
 OTHER_FAMILIES = {"resnet": "tiny_resnet", "mobilenetv": "small_cnn"}
@@ -171,7 +173,7 @@ def overconfident(facts: Facts) -> Advice | None:
         return None
     now = facts.config.loss.label_smoothing
     settings = ("loss.label_smoothing=0.1",) if now == 0 else ()
-    reason = "An over-sure member outvotes others in a blend; some may be wrong labels: see Confident errors."
+    reason = "An over-sure member outvotes others in a blend; some may be wrong labels: see Labels."
     return Advice(
         "oversure",
         "Smooth the labels" if settings else "Look at confident errors",
@@ -188,7 +190,7 @@ def overconfident(facts: Facts) -> Advice | None:
 
 
 def most_flipped(facts: Facts) -> Advice | None:
-    """Where the new submission changed most: a dozen judged by eye tell more than any figure."""
+    """Where the new submission changed most: twenty judged by eye give an estimate."""
     flips, space = facts.flips, facts.space
     if flips is None or not len(flips.images):
         return None
@@ -204,9 +206,10 @@ def most_flipped(facts: Facts) -> Advice | None:
     top = flips.directions[flips.directions["attribute"] == name].iloc[0]
     return Advice(
         "flips",
-        "Judge a dozen flips by eye",
+        "Judge twenty flips by eye",
         f"{lead}; the commonest way is {top['old']} → {top['new']}, {plural(int(top['images']), 'image')}.",
-        "Judge a dozen of these by eye: if the new answers look right more often, the gain is real.",
+        "Under Judging you say what you see, both answers hidden; from twenty on that gives the difference "
+        "with an interval.",
         LOOK_AT_FLIPS,
         show=(name, str(top["old"]), str(top["new"])),
     )

@@ -11,7 +11,9 @@ from markupsafe import Markup
 
 from pipeline.analyze import flip_cards, judged, plots
 from pipeline.analyze.advice import BEST, Advice
+from pipeline.analyze.advice_steps import ANCHORS
 from pipeline.analyze.estimate import Estimate
+from pipeline.analyze.flip_near import Near
 from pipeline.analyze.flips import CLASS, Flips, Submission, find_flips
 from pipeline.analyze.mistakes import Mistakes, find_mistakes
 from pipeline.analyze.report import (
@@ -41,10 +43,12 @@ class CompareInputs:
         train: the labelled training samples; needed with `oof`.
         comparison: new minus old on out-of-fold predictions.
         advice: what to try next, best first.
+        advised: the run that advice is about, where it is not the submission itself.
         followed: what following earlier advice brought.
         changes: in what the two submissions differ.
         judging: the section in which a person judges flips.
         judged: what earlier answers say of the score.
+        near: the training images nearest to some flips, where features are there.
     """
 
     title: str
@@ -57,10 +61,12 @@ class CompareInputs:
     train: Samples | None = None
     comparison: Comparison | None = None
     advice: tuple[Advice, ...] = ()
+    advised: str = ""
     followed: tuple[Followed, ...] = ()
     changes: tuple[Change, ...] = ()
     judging: Section | None = None
     judged: Estimate | None = None
+    near: Near | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,8 @@ def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[
     """
     settings = inputs.config.report
     front = tuple(section for section in sections if section.early)
-    front += (flip_cards.section(analysis.flips, inputs.space, inputs.image, settings, inputs.judged),)
+    about = (inputs.space, inputs.image, settings, inputs.judged, inputs.near)
+    front += (flip_cards.section(analysis.flips, *about),)
     front += () if inputs.judging is None else (inputs.judging,)
     shown = (*front, *(section for section in sections if not section.early))
     wanted = [key for section in shown for key in section.wanted]
@@ -143,6 +150,7 @@ def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[
         title=f"{inputs.title}: {inputs.new.name}" + (f" against {inputs.old.name}" if inputs.old else ""),
         inputs=inputs,
         analysis=analysis,
+        anchors=ANCHORS,
         flips=analysis.flips,
         mistakes=analysis.mistakes,
         attributes=[a.name for a in inputs.space.attributes],

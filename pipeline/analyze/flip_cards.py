@@ -1,7 +1,7 @@
 """The changed predictions on the page: a gallery that takes thousands.
 
-Owns the section "Flips". Does not own counting (`flips.py`), where they sit by attribute (`agreement.py`),
-judging (`judging.py`) nor the rest of the page (`compare.py`).
+Owns the section "Flips". Does not own counting (`flips.py`), where they sit by attribute (`attributes.py`),
+their neighbours (`flip_near.py`), judging (`judging.py`) nor the rest of the page (`compare.py`).
 
 All cards travel as columns of JSON with their pictures, and the page's script draws one screenful at a time;
 the first `STATIC` are also written as HTML, for readers without scripts. Five thousand flips are 5,000 short
@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from pipeline.analyze import judged
 from pipeline.analyze.estimate import Estimate
+from pipeline.analyze.flip_near import Near
 from pipeline.analyze.flips import CLASS, Flips, changes
 from pipeline.analyze.report import ImageOf, Key, json_data, pictures
 from pipeline.analyze.section import Section
@@ -28,6 +29,7 @@ from pipeline.settings.schema import ReportSettings
 STATIC = 24
 PAGE = 60
 SURE = 0.8
+NEAR_PX = 48  # longest side of a neighbour's picture
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,18 @@ def section(
     image: ImageOf,
     settings: ReportSettings,
     estimate: Estimate | None,
+    near: Near | None = None,
 ) -> Section:
-    """The images whose prediction differs; says so where there is no other submission."""
+    """The images whose prediction differs; says so where there is no other submission.
+
+    Args:
+        flips: the differences, if there is another submission.
+        space: the label space.
+        image: pixels by split and id.
+        settings: how many are shown, and how large.
+        estimate: what a person's answers say so far.
+        near: the nearest training images of some; None: there are no features to look by.
+    """
     if flips is None:
         values = {"flips": None, "estimate": None}
         return Section("flips", "Flips", "flips.html", values)
@@ -70,8 +82,12 @@ def section(
         "any_probability": bool(len(shown) and shown["gap"].notna().any()),
         "sure": SURE,
         "estimate": None if estimate is None else judged.told(estimate),
+        "near": None if near is None else sum(name in near.of for name in shown["id"].astype(str)),
     }
-    data = Markup("") if not len(shown) else _data(shown, flips, space, image, settings.thumbnail_px)
+    data = Markup("")
+    if len(shown):
+        found = {**_data(shown, space, image, settings.thumbnail_px), "near": _near(shown, near, image)}
+        data = json_data("directions", _directions(flips, space)) + json_data("cards", found)
     return Section("flips", "Flips", "flips.html", gallery, tuple(c.key for c in cards), data, ("flips.js",))
 
 
@@ -92,7 +108,7 @@ def _side(space: LabelSpace, label: int, changed: set[str], p: float) -> _Side:
     return _Side(values, None if pd.isna(p) else float(p))
 
 
-def _data(shown: pd.DataFrame, flips: Flips, space: LabelSpace, image: ImageOf, size_px: int) -> Markup:
+def _data(shown: pd.DataFrame, space: LabelSpace, image: ImageOf, size_px: int) -> dict[str, Any]:
     """What the script draws cards of: columns, and each picture once."""
     ids = shown["id"].astype(str).tolist()
     which, distinct = pictures([("test", name) for name in ids], image, size_px)
@@ -100,7 +116,7 @@ def _data(shown: pd.DataFrame, flips: Flips, space: LabelSpace, image: ImageOf, 
         name: [None if pd.isna(x) else round(float(x), 4) for x in shown[name]]
         for name in ("p_old", "p_new", "gap")
     }
-    cards = {
+    return {
         "id": ids,
         "old": [int(x) for x in shown["old"]],
         "new": [int(x) for x in shown["new"]],
@@ -113,7 +129,23 @@ def _data(shown: pd.DataFrame, flips: Flips, space: LabelSpace, image: ImageOf, 
         "page": PAGE,
         "sure": SURE,
     }
-    return json_data("directions", _directions(flips, space)) + json_data("cards", cards)
+
+
+def _near(shown: pd.DataFrame, near: Near | None, image: ImageOf) -> dict[str, Any] | None:
+    """Training images near the shown flips, each once, and which of them a flip has."""
+    if near is None:
+        return None
+    of = [near.of.get(name, ()) for name in shown["id"].astype(str)]
+    label = dict(one for ones in of for one in ones)
+    place = {name: at for at, name in enumerate(label)}
+    which, distinct = pictures([("train", name) for name in label], image, NEAR_PX)
+    return {
+        "of": [[place[name] for name, _ in ones] for ones in of],
+        "id": list(label),
+        "label": list(label.values()),
+        "picture": which,
+        "pictures": distinct,
+    }
 
 
 def _directions(flips: Flips, space: LabelSpace) -> list[dict[str, Any]]:

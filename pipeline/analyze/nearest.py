@@ -122,7 +122,7 @@ def nearest(known: Known, asked: Sequence[str], k: int, metric: str = "cosine") 
     at_Q = positions(np.asarray(asked, dtype=np.str_).reshape(len(asked)), known.ids_N, "neighbours")
     x_ND = np.asarray(known.x_ND, np.float32)
     if metric == "cosine":
-        x_ND = x_ND / np.maximum(np.linalg.norm(x_ND, axis=1, keepdims=True), TINY)
+        x_ND = _unit(x_ND)
     else:
         assert metric == "euclidean", f"no metric: {metric}"
     twins = [frozenset(names) for names in known.twins]
@@ -139,6 +139,28 @@ def nearest(known: Known, asked: Sequence[str], k: int, metric: str = "cosine") 
             distance = np.asarray(near / 2 if metric == "cosine" else np.sqrt(near), np.float32)
             found.append(_reading(known, at, order, distance, twins))
     return tuple(found)
+
+
+def across(x_QD: Floats, x_ND: Floats, k: int) -> Ints:
+    """(Q, K) rows of `x_ND` that are most alike to each of `x_QD` by cosine, nearest first.
+
+    Args:
+        x_QD: features of images that are not among the searched ones.
+        x_ND: features of the searched images, by the same network.
+        k: how many, ≥ 1; fewer where there are no more images.
+    """
+    asked_QD, known_ND = (_unit(np.asarray(x, np.float32)) for x in (x_QD, x_ND))
+    k = min(k, len(known_ND))
+    size = max(1, BLOCK_NUMBERS // max(len(known_ND), 1))
+    found = [np.zeros((0, k), np.int64)]
+    for start in range(0, len(asked_QD), size):
+        square_BN = _squares(asked_QD[start : start + size], known_ND)
+        found.append(np.stack([_smallest(square_N, k) for square_N in square_BN]))
+    return np.concatenate(found)
+
+
+def _unit(x_ND: Floats) -> Floats:
+    return np.asarray(x_ND / np.maximum(np.linalg.norm(x_ND, axis=1, keepdims=True), TINY), np.float32)
 
 
 def _squares(a_BD: Floats, b_ND: Floats) -> Floats:

@@ -186,8 +186,8 @@ def minutes(value: float) -> str:
 
 
 def points(difference: float) -> str:
-    """A difference of shares in percentage points, with a true minus sign: 0.012 as `+1.2`."""
-    return f"{100 * difference:+.1f}".replace("-", "−")
+    """A difference of shares in percentage points: 0.012 as `+1.2`; a true minus sign, never a minus zero."""
+    return f"{round(100 * difference, 1) + 0.0:+.1f}".replace("-", "−")
 
 
 def _prose(text: str) -> Markup:

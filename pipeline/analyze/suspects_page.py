@@ -7,7 +7,7 @@ Owns the section and the rows of the CSV. Does not own the ranking (`suspects.py
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.analyze.report import Key, json_data, percent, plural
+from pipeline.analyze.report import Key, json_data, plural
 from pipeline.analyze.section import Section
 from pipeline.analyze.suspects import Raw, Suspect
 from pipeline.core.types import LabelSpace
@@ -29,6 +29,7 @@ class SuspectInputs:
         judged: images that were judged.
         neighbours: whether features were there to ask them.
         folder: where a patch file belongs.
+        command: what trains with it.
     """
 
     space: LabelSpace
@@ -37,6 +38,7 @@ class SuspectInputs:
     judged: int
     neighbours: bool
     folder: str
+    command: str
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,6 @@ class Card:
     given: str
     proposed: str
     covers: str
-    margin: str
     reasons: tuple[str, ...]
     others: tuple[Key, ...]
 
@@ -85,7 +86,6 @@ def section(inputs: SuspectInputs) -> Section:
             given=names[s.attribute][s.given],
             proposed=names[s.attribute][s.proposed],
             covers=plural(s.images, "image") if s.images > 1 else "",
-            margin=percent(s.margin),
             reasons=s.reasons,
             others=s.others[:3],
         )
@@ -103,6 +103,8 @@ def section(inputs: SuspectInputs) -> Section:
             "judged": inputs.judged,
             "neighbours": inputs.neighbours,
             "folder": inputs.folder,
+            "command": inputs.command,
+            "constant": any(a.constant_in_group for a in inputs.space.attributes),
             "several": sum(len(s.witnesses) > 1 for s in inputs.found),
         },
         tuple(dict.fromkeys(key for card in cards for key in (card.key, *card.others))),

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.analyze import plots
 from pipeline.analyze.flips import changes, parts
 from pipeline.analyze.grouptests import Bools, Reals, numbered, sign_flips, sums_by_group
 from pipeline.analyze.mistakes import Mistakes
@@ -195,10 +194,6 @@ def section(inputs: TruthInputs) -> Section:
     cards = _cards(inputs, ids, new_N, old_N)
     wanted = [card.key for card in cards] + list(mistakes.answers)
     views = parts(space)
-    confusions = [
-        (name, plots.heatmap(counts, views[name][0], f"Confusion by {name}", "true", "predicted"))
-        for name, counts in mistakes.confusion.items()
-    ]
     codes = {name: code.tolist() for name, (_, code) in views.items()}
     return Section(
         ANCHOR,
@@ -213,7 +208,6 @@ def section(inputs: TruthInputs) -> Section:
             "table": None if found is None else _shown(found.table),
             "kinds": {k: v for k, v in KINDS.items() if any(c.kind == k for c in cards)},
             "cards": cards,
-            "confusions": confusions,
             "counts": None if found is None else found.counts,
         },
         tuple(wanted),
@@ -230,7 +224,7 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     shown["interval"] = [
         f"{points(a)} to {points(b)}" for a, b in zip(rows["low"], rows["high"], strict=True)
     ]
-    shown["p, corrected"] = rows["p"]
+    shown["p, corrected"] = ["< 0.001" if p < 0.0005 else f"{p:.3f}" for p in rows["p"]]
     shown["verdict"] = rows["verdict"]
     return shown
 

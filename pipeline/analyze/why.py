@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.analyze.nearest import across
 from pipeline.analyze.report import Key, Pixels, percent, points, thumbnail
 from pipeline.analyze.section import Section
 from pipeline.core.predictions import Features
@@ -92,12 +93,10 @@ def nearest(features: Features, train: Samples, name: str) -> tuple[Near, ...]:
     """
     if name not in set(features.ids_N.tolist()) or name not in set(train.ids_N.tolist()):
         return ()
-    known = features.take(train.ids_N).x_NVD[:, 0].astype(np.float32)
-    unit_ND = known / np.maximum(np.linalg.norm(known, axis=1, keepdims=True), 1e-12)
+    x_ND = features.take(train.ids_N).x_NVD[:, 0]
     at = int(np.flatnonzero(train.ids_N == name)[0])
-    like_N = unit_ND @ unit_ND[at]
-    like_N[at] = -np.inf
-    rows = np.argsort(-like_N, kind="stable")[: min(NEAREST, len(like_N) - 1)]
+    others_N = np.delete(np.arange(len(train)), at)
+    rows = others_N[across(x_ND[[at]], x_ND[others_N], NEAREST)[0]]
     return tuple(
         Near(
             ("train", str(train.ids_N[row])),

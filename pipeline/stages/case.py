@@ -44,7 +44,8 @@ class Case:
     Args:
         job: the stage's job: settings, inputs (`data`, `images`, `folds`), params, draft folder, store.
         train: the labelled samples, all splits of training.
-        new, old: the two sides.
+        new: the submission under study.
+        old: the other one; None: it is the first.
         comparison: new minus old, out of fold, where both have such predictions.
         image: pixels by split ("train", "test") and id.
         analysis: flips and mistakes, as the first sections show them.
@@ -54,7 +55,7 @@ class Case:
     job: Job
     train: Samples
     new: Side
-    old: Side
+    old: Side | None
     comparison: Comparison | None
     image: ImageOf
     analysis: compare.ErrorAnalysis

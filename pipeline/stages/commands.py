@@ -31,6 +31,7 @@ from pipeline.stages import (
     housekeeping,
     judging,
     load,
+    origin,
     reproduce,
     runs,
     standing,
@@ -139,25 +140,28 @@ def _compare(ctx: Context, new: Path, old: Path | None, verdicts: Path | None = 
         here = [e for e in entries if _csv(ctx, e).is_file()]
         itself = next((e.name for e in here if _csv(ctx, e).samefile(new)), "") if new.is_file() else ""
         best = standing.best(ctx.settings, here, ctx.store, ctx.need("data"), excluding=itself)
-        if best is None:
-            raise DataError(
-                f"{new.name}: the ledger holds no other submission to compare it with",
-                remedy="make infer another experiment, or name one: make error-analysis B=best.csv",
-            )
-        ctx.say(f"compared with {best.entry.name}: {best.why}")
-        old = _csv(ctx, best.entry)
+        if best is not None:
+            ctx.say(f"compared with {best.entry.name}: {best.why}")
+            old = _csv(ctx, best.entry)
     for path in (new, old):
-        if not path.is_file():
+        if path is not None and not path.is_file():
             raise DataError(f"{path}: no such file", remedy="give a host-format CSV")
-    if verdicts is not None:
+    if old is None and (verdicts is not None or origin.made_of(ctx.store, ctx.need("data"), new) is None):
+        raise DataError(
+            f"{new.name}: the ledger holds no other submission to compare it with",
+            remedy="make infer another experiment, or name one: make error-analysis B=best.csv",
+        )
+    if old is None:
+        ctx.say("the first submission: where it errs, with nothing to compare it with yet")
+    if old is not None and verdicts is not None:
         ctx.say(judging.take_in(ctx.settings, ctx.need("data"), ctx.home, verdicts, (new, old)))
     # By file and not by name: a teammate's CSV may be called as one of ours.
     scores = {_csv(ctx, e).resolve(): "" if e.public is None else repr(e.public) for e in entries}
     params: dict[str, str | int] = {
         "a": os.path.relpath(new, ctx.home),
-        "b": os.path.relpath(old, ctx.home),
+        "b": "" if old is None else os.path.relpath(old, ctx.home),
         "a_public": scores.get(new.resolve(), ""),
-        "b_public": scores.get(old.resolve(), ""),
+        "b_public": "" if old is None else scores.get(old.resolve(), ""),
         "known": _known(ctx),
         **beside.found(ctx, ctx.need("data"), new),
     }

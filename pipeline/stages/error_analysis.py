@@ -1,6 +1,6 @@
 """`make error-analysis`: the newest submission against the best other one, and where it errs.
 
-    make error-analysis                          the current ensemble against the best submission
+    make error-analysis                          the current ensemble against the best submission, if any
     make error-analysis A=mine.csv B=best.csv    any two host-format CSVs, a teammate's too
     make error-analysis VERDICTS=verdicts.csv    with what a person said of the flips (stages/judging.py)
 
@@ -19,9 +19,9 @@ from pipeline.analyze.report import gain, minutes
 from pipeline.analyze.verdict import Change
 from pipeline.record import files
 from pipeline.record.runinfo import note
-from pipeline.stages import advised, case, facts, judging, load, scoring, tested
+from pipeline.stages import advised, beside, case, facts, judging, load, scoring, tested
 from pipeline.stages.advised import REPORTED
-from pipeline.stages.case import Case, Side
+from pipeline.stages.case import Case
 from pipeline.stages.context import Built, Job
 from pipeline.stages.tested import Runs
 
@@ -36,32 +36,38 @@ def build(job: Job) -> Built:
     """
     config = job.settings.config
     train = load.samples(job.inputs["data"], "train", job.home)
-    new, old = (case.side(job, which, train.space) for which in ("a", "b"))
+    new = case.side(job, "a", train.space)
+    old = case.side(job, "b", train.space) if job.params["b"] else None
     data, folds = (f"{job.inputs[name].stage}/{job.inputs[name].key}" for name in ("data", "folds"))
     runs = Runs(job.store, config, train, data, folds)
     about = facts.subject(new.artifact, runs)
     known = facts.gather(job, train, new.artifact, about, runs)
-    comparison = scoring.compare(config, train, new.oof, old.oof) if new.oof and old.oof else None
-    flips = find_flips(train.space, new.prediction, old.prediction)
+    comparison = scoring.compare(config, train, new.oof, old.oof) if old and new.oof and old.oof else None
+    flips = None if old is None else find_flips(train.space, new.prediction, old.prediction)
     given = advise(replace(known, flips=flips, comparison=comparison))
     todo, followed = advised.split(given, about, runs, job.home)
     image = load.image_of(job.inputs["images"])
-    answers = judging.judged(job, train, (new.prediction, old.prediction), (new.oof, old.oof), image)
+    answers = judging.Judged(None, None)
+    if old is not None:
+        sides = (new.prediction, old.prediction)
+        answers = judging.judged(job, train, sides, (new.oof, old.oof), image)
     inputs = compare.CompareInputs(
         title=config.competition.title or config.competition.name,
         space=train.space,
         new=new.prediction,
-        old=old.prediction,
+        old=None if old is None else old.prediction,
         image=image,
         config=known.config,
         oof=new.oof,
         train=train if new.oof is not None else None,
         comparison=comparison,
         advice=todo,
+        advised=facts.told(new.artifact, about),
         followed=followed,
-        changes=tested.changes(runs, new.artifact, old.artifact),
+        changes=() if old is None else tested.changes(runs, new.artifact, old.artifact),
         judging=answers.section,
         judged=answers.estimate,
+        near=None if flips is None else beside.nearest(job, train, flips),
     )
     found = compare.compare(inputs)
     sections = case.sections(
@@ -79,12 +85,12 @@ def build(job: Job) -> Built:
         "changes": [asdict(one) for one in inputs.changes],
     }
     files.write_json(job.draft / REPORTED, reported)
-    return _built(found, inputs, new, old)
+    return _built(found, inputs)
 
 
-def _built(found: compare.ErrorAnalysis, inputs: compare.CompareInputs, new: Side, old: Side) -> Built:
-    what = f"{new.prediction.name} against {old.prediction.name}"
-    result = f"{found.verdict.word} {found.verdict.rest}"
+def _built(found: compare.ErrorAnalysis, inputs: compare.CompareInputs) -> Built:
+    what = inputs.new.name + (f" against {inputs.old.name}" if inputs.old else "")
+    result = f"{found.verdict.word} {found.verdict.rest}".strip()
     told = [f"{what}: {result}"]
     told += [] if inputs.judged is None else [f"judged: {judged.line(inputs.judged)}"]
     told += _changes(inputs.changes)
@@ -94,7 +100,7 @@ def _built(found: compare.ErrorAnalysis, inputs: compare.CompareInputs, new: Sid
     why = "; ".join(a.sentence for a in found.advice)
     nexts = next((a.command for a in found.advice if a.command.startswith("make")), "make runs")
     description = note(what, why, nexts, "error-analysis.html", result)
-    tags = {"verdict": found.verdict.tag, "compared_with": old.prediction.name}
+    tags = {"verdict": found.verdict.tag, "compared_with": inputs.old.name if inputs.old else "none"}
     metrics = dict(found.metrics)
     if found.advice and found.advice[0].bound is not None:
         metrics["advice_bound"] = found.advice[0].bound

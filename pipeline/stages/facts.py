@@ -43,6 +43,16 @@ def subject(artifact: Artifact | None, runs: Runs) -> Artifact | None:
     return max(behind.values(), key=lambda a: metric.sign * a.metrics.get(f"oof_{metric.name}", -1e9))
 
 
+def told(artifact: Artifact | None, about: Artifact | None) -> str:
+    """What advice is about, in words; empty where that is the submission itself, or nothing."""
+    if artifact is None or about is None or artifact.key == about.key:
+        return ""
+    name = about.manifest["experiment"]
+    if artifact.stage == "ensemble" or "blend.json" in artifact.manifest["files"]:
+        return f"the best member, {name}, as trained and seen from one view"
+    return f"{name} as trained and seen from one view"
+
+
 def asked(settings: Settings, about: Artifact | None) -> Settings:
     """The settings that a training was made with; those of the command where they cannot be read again."""
     record = None if about is None else about.manifest.get("request")

@@ -13,23 +13,24 @@ import pandas as pd
 from PIL import Image
 
 from pipeline.analyze import calibration, robustness, slices, suspects, suspects_page, truth, twins, why
+from pipeline.analyze.advice_words import make_with
 from pipeline.analyze.glance import glance
 from pipeline.analyze.report import Pixels
 from pipeline.analyze.section import Section, without
 from pipeline.analyze.survey import Duplicates, survey
 from pipeline.combine import temperature
-from pipeline.core.predictions import Features, Probabilities
+from pipeline.core.predictions import Probabilities
 from pipeline.core.types import Floats, positions
-from pipeline.record import files
-from pipeline.record.store import Artifact
 from pipeline.settings.schema import AttributeSettings
-from pipeline.stages import load, origin, scoring
+from pipeline.stages import beside, load, origin, scoring
 from pipeline.stages.graph import competition_root, words
 
 if TYPE_CHECKING:
     from pipeline.stages.case import Case
 
-WHY_NOT = "Needs out-of-fold predictions of the new submission, which an outside CSV does not bring:"
+WHY_NOT = (
+    "Needs out-of-fold predictions of the new submission, which an outside CSV does not bring. For your own:"
+)
 MAKE = "make error-analysis"
 
 
@@ -39,10 +40,9 @@ def on_truth(case: Case) -> Section:
     if case.new.oof is None or mistakes is None:
         return without(truth.ANCHOR, truth.SHORT, truth.TITLE, WHY_NOT, MAKE)
     config = case.job.settings.config
-    inputs = truth.TruthInputs(
-        case.new.oof, case.old.oof, case.train, mistakes, config.statistics.seed, config.report.max_flips
-    )
-    return truth.section(inputs)
+    old = None if case.old is None else case.old.oof
+    seed, most = config.statistics.seed, config.report.max_flips
+    return truth.section(truth.TruthInputs(case.new.oof, old, case.train, mistakes, seed, most))
 
 
 def on_slices(case: Case) -> Section:
@@ -60,7 +60,7 @@ def on_suspects(case: Case) -> Section:
     """Labels that may be wrong."""
     if case.new.oof is None:
         return without(suspects_page.ANCHOR, suspects_page.SHORT, suspects_page.TITLE, WHY_NOT, MAKE)
-    features = _features(case)
+    features = beside.features(case.job, "features", case.train.ids_N)
     found = suspects.find(case.new.oof, case.train, _copies(case), features)
     attributes = case.job.settings.config.competition.attributes
     inputs = suspects_page.SuspectInputs(
@@ -69,6 +69,7 @@ def on_suspects(case: Case) -> Section:
         raw={a.name: _raw(a) for a in attributes},
         judged=len(case.new.oof),
         neighbours=features is not None,
+        command=make_with("make train", _member_words(case), "competition.label_patches=label_patches.csv"),
         folder=os.path.relpath(competition_root(case.job.settings), case.job.home),
     )
     return suspects_page.section(inputs)
@@ -88,15 +89,6 @@ def _copies(case: Case) -> tuple[Duplicates, ...]:
     found = survey(case.train, None, load.facts(job.inputs["images"]))
     seen = glance(found.images, case.train.space.n_classes, case.image)
     return (*found.duplicates, *twins.near_duplicates(found.images, seen, job.settings.config.eda))
-
-
-def _features(case: Case) -> Features | None:
-    """Features of all training images, if the command found some."""
-    found = _beside(case, "features")
-    if found is None:
-        return None
-    features = files.read_features(found.folder / "features.npz")
-    return features if set(case.train.ids_N.tolist()) <= set(features.ids_N.tolist()) else None
 
 
 def on_calibration(case: Case) -> Section:
@@ -136,12 +128,12 @@ def _at_temperature(case: Case, oof: Probabilities) -> Floats | None:
 
 def on_robustness(case: Case) -> Section:
     """Score under growing corruption, of the best member."""
-    found = _beside(case, "robustness")
+    found = beside.named(case.job, "robustness")
     if found is None:
         why = "How the score falls under growing blur, noise, JPEG and brightness was not measured yet."
         if case.new.artifact is None:
             why += " An outside CSV brings no models to try."
-        command = f'make robustness ARGS="{" ".join(_member_words(case))}"'
+        command = make_with("make robustness", _member_words(case))
         return without(robustness.ANCHOR, robustness.SHORT, robustness.TITLE, why, command)
     table = pd.read_csv(found.folder / "robustness.csv")
     metric = case.job.settings.config.competition.metric.replace("_", " ").replace("f1", "F1")
@@ -151,24 +143,21 @@ def on_robustness(case: Case) -> Section:
 
 def on_why(case: Case) -> Section:
     """What the network looked at, for the worst errors."""
-    found = _beside(case, "explain")
+    found = beside.named(case.job, "explain")
     facts = {} if found is None else found.json("explain.json")
     if found is None or facts.get("format") != why.FORMAT:
         told = "What the network looked at in its worst errors was not drawn yet."
-        return without(why.ANCHOR, why.SHORT, why.TITLE, told, "make explain")
+        if case.new.artifact is None:
+            told += " An outside CSV brings no network to look at."
+        return without(why.ANCHOR, why.SHORT, why.TITLE, told, make_with("make explain", _member_words(case)))
     folder = found.folder
 
     def picture(file: str) -> Pixels:
         with Image.open(folder / file) as image:
             return np.asarray(image.convert("RGB"))
 
-    return why.section(why.WhyInputs(facts, picture, case.train, _features(case)))
-
-
-def _beside(case: Case, name: str) -> Artifact | None:
-    """A result that the command found and named in the report's parameters."""
-    stage, _, key = str(case.job.params.get(name, "")).partition("/")
-    return case.job.store.find(stage, key) if key else None
+    features = beside.features(case.job, "features", case.train.ids_N)
+    return why.section(why.WhyInputs(facts, picture, case.train, features))
 
 
 def _member_words(case: Case) -> tuple[str, ...]:

@@ -200,7 +200,7 @@ STAGES: dict[str, Stage] = {
             needs("data", "images", "folds", "prepared"), tracked=True,
         ),
         Stage(
-            "error_analysis", 4, "new against best",
+            "error_analysis", 5, "new against best",
             reads(
                 "report", "statistics", "competition.metric", "competition.submission", "competition.title",
                 # What advice must not suggest again.

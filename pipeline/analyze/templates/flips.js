@@ -5,6 +5,7 @@
   const parse = (id) => JSON.parse(document.getElementById(id).textContent);
   const cards = parse("cards");
   const directions = parse("directions");
+  const near = cards.near;
   const place = (id) => document.getElementById(id);
   const [attribute, direction, confidence, sort] = ["attribute", "direction", "confidence", "sort"].map(place);
   const names = cards.attributes.map((one) => one.name);
@@ -79,20 +80,44 @@
     list.append(meter);
   }
 
-  function card(k) {
-    const article = element("article", "flip");
-    article.dataset.id = cards.id[k];
+  function thumb(data, label) {
     const picture = element("span", "thumb");
-    const label = `${cards.id[k]}: ${cards.classes[cards.old[k]]} → ${cards.classes[cards.new[k]]}`;
     picture.setAttribute("role", "img");
     picture.setAttribute("aria-label", label);
     picture.title = label;
-    picture.style.backgroundImage = `url(data:image/webp;base64,${cards.pictures[cards.picture[k]]})`;
+    picture.style.backgroundImage = `url(data:image/webp;base64,${data})`;
+    return picture;
+  }
+
+  // The nearest training images of a doubtful flip, with their labels.
+  function neighbours(of) {
+    const made = element("details", "near");
+    const counted = new Map();
+    for (const n of of) counted.set(near.label[n], (counted.get(near.label[n]) ?? 0) + 1);
+    const said = [...counted].map(([label, times]) => `${times}× ${cards.classes[label]}`).join(", ");
+    made.append(element("summary", "", `nearest: ${said}`));
+    const strip = element("div", "strip");
+    for (const n of of) {
+      const figure = element("figure");
+      const label = cards.classes[near.label[n]];
+      figure.append(thumb(near.pictures[near.picture[n]], `train/${near.id[n]}: ${label}`), element("figcaption", "", label));
+      strip.append(figure);
+    }
+    made.append(strip);
+    return made;
+  }
+
+  function card(k) {
+    const article = element("article", "flip");
+    article.dataset.id = cards.id[k];
+    const label = `${cards.id[k]}: ${cards.classes[cards.old[k]]} → ${cards.classes[cards.new[k]]}`;
+    const picture = thumb(cards.pictures[cards.picture[k]], label);
     const list = element("dl");
     list.append(element("dt", "id", cards.id[k]));
     side(list, "old", "best", cards.old[k], cards.new[k], cards.p_old[k]);
     side(list, "new", "new", cards.new[k], cards.old[k], cards.p_new[k]);
     article.append(picture, list);
+    if (near && near.of[k].length) article.append(neighbours(near.of[k]));
     return article;
   }
 
@@ -135,26 +160,9 @@
     direction.focus({ preventScroll: true });
   }
 
-  function chosen(event) {
+  document.addEventListener("click", (event) => {
     const cell = event.target.closest("[data-attribute][data-old][data-new]");
-    const button = event.target.closest("button[data-direction]");
     if (cell) choose(cell.dataset.attribute, cell.dataset.old, cell.dataset.new);
-    if (button) {
-      const row = directions[Number(button.dataset.direction)];
-      choose(row.attribute, row.old, row.new);
-    }
-    return cell || button;
-  }
-
-  for (const cell of document.querySelectorAll("svg [data-attribute]")) {
-    cell.setAttribute("tabindex", "0");
-    cell.setAttribute("role", "button");
-    cell.closest("svg").setAttribute("role", "group");
-  }
-  document.addEventListener("click", chosen);
-  document.addEventListener("keydown", (event) => {
-    const key = event.key === "Enter" || event.key === " ";
-    if (key && event.target.closest("svg [data-attribute]") && chosen(event)) event.preventDefault();
   });
   attribute.addEventListener("change", () => { listDirections(); show(); });
   for (const select of [direction, confidence, sort]) if (select) select.addEventListener("change", show);

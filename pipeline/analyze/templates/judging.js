@@ -5,6 +5,9 @@
   const place = (name) => document.getElementById(`judge-${name}`);
   const UNSURE = -1;
   const KEYS = [..."123456789abcdefghijklmnopqrstvwxyz"]; // without u, which is unsure
+  // Digits and letters are their own keys: whoever sees a 3 types 3.
+  const own = (values) => values.every((v) => v === "0" || KEYS.includes(v.toLowerCase())) && new Set(values.map((v) => v.toLowerCase())).size === values.length;
+  const keys = data.attributes.map(({ values }) => (own(values) ? values.map((v) => v.toLowerCase()) : KEYS));
   const items = data.items;
   const named = (item) => `${item.control ? "c" : "t"}:${item.id}`;
   const index = new Map(items.map((item, k) => [named(item), k]));
@@ -91,7 +94,7 @@
     if (a === asked) set.className = "now";
     const legend = document.createElement("legend");
     legend.textContent = attribute.name;
-    set.append(legend, ...attribute.values.map((value, code) => button(value, KEYS[code], code, a)));
+    set.append(legend, ...attribute.values.map((value, code) => button(value, keys[a][code], code, a)));
     set.append(button("unsure", "u", UNSURE, a));
     return set;
   }
@@ -158,14 +161,14 @@
 
   // By place on the keyboard and not by sign: with a Korean layout the key U types ㅕ.
   function sign(event) {
-    const found = /^(?:Digit|Numpad)([1-9])$|^Key([A-Z])$/.exec(event.code);
+    const found = /^(?:Digit|Numpad)([0-9])$|^Key([A-Z])$/.exec(event.code);
     return found ? (found[1] ?? found[2].toLowerCase()) : event.code;
   }
 
   function press(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || place("panel").hidden) return;
     const key = sign(event);
-    const code = KEYS.indexOf(key);
+    const code = keys[asked].indexOf(key);
     if (key === "ArrowRight") go(at + 1);
     else if (key === "ArrowLeft") go(at - 1);
     else if (key === "Backspace") clear();

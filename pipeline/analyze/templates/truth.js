@@ -44,27 +44,11 @@
     kind.value = "";
     show();
     document.getElementById("errors").scrollIntoView();
+    kind.focus({ preventScroll: true });
   }
 
-  for (const holder of document.querySelectorAll("#truth .cells")) {
-    const rects = holder.querySelectorAll("rect.cell");
-    const size = Math.round(Math.sqrt(rects.length));
-    rects.forEach((rect, index) => {
-      const [row, column] = [Math.floor(index / size), index % size];
-      const title = rect.querySelector("title");
-      // Empty cells and right answers have no cards.
-      if (row === column || / 0 \(/.test(` ${title.textContent.split(":").pop()}`)) return;
-      rect.classList.add("clickable");
-      rect.setAttribute("tabindex", "0");
-      rect.setAttribute("role", "button");
-      rect.setAttribute("aria-label", title.textContent);
-      rect.addEventListener("click", () => choose(holder.dataset.part, row, column));
-      rect.addEventListener("keydown", (event) => {
-        if (event.key !== "Enter" && event.key !== " ") return;
-        event.preventDefault();
-        choose(holder.dataset.part, row, column);
-      });
-    });
+  for (const one of document.querySelectorAll("button[data-part]")) {
+    one.addEventListener("click", () => choose(one.dataset.part, Number(one.dataset.true), Number(one.dataset.said)));
   }
   kind.addEventListener("change", show);
   sort.addEventListener("change", show);
