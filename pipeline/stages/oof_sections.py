@@ -52,8 +52,8 @@ def on_slices(case: Case) -> Section:
     oof = case.new.oof.with_classes(case.train.space.classes)
     facts = load.facts(case.job.inputs["images"])
     of_train = facts[facts["split"] == "train"]
-    seed = case.job.settings.config.statistics.seed
-    return slices.section(slices.SliceInputs(case.train, oof.ids_N, oof.labels(), of_train, seed))
+    seed, finders = case.job.settings.config.statistics.seed, case.job.settings.config.finders
+    return slices.section(slices.SliceInputs(case.train, oof.ids_N, oof.labels(), of_train, seed, finders))
 
 
 def on_suspects(case: Case) -> Section:
@@ -61,7 +61,8 @@ def on_suspects(case: Case) -> Section:
     if case.new.oof is None:
         return without(suspects_page.ANCHOR, suspects_page.SHORT, suspects_page.TITLE, WHY_NOT, MAKE)
     features = _features(case)
-    found = suspects.find(case.new.oof, case.train, _copies(case), features)
+    finders = case.job.settings.config.finders
+    found = suspects.find(case.new.oof, case.train, _copies(case), features, finders)
     attributes = case.job.settings.config.competition.attributes
     inputs = suspects_page.SuspectInputs(
         space=case.train.space,

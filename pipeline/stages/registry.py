@@ -205,7 +205,7 @@ STAGES: dict[str, Stage] = {
                 "report", "statistics", "competition.metric", "competition.submission", "competition.title",
                 # What advice must not suggest again.
                 "images.size", "images.cache_px", "resample.method", "loss", "augment.policy", "train.seed",
-                "eda",
+                "eda", "finders",
             ),
             needs("data", "images", "folds"), tracked=True,
         ),
