@@ -112,7 +112,9 @@ def find(inputs: SliceInputs) -> Slices:
     rates = dict(zip(masks, rate_K, strict=True))
     rows, members, inside = [], [], []
     for k, (name, mask) in enumerate(masks.items()):
-        worse = len(name) == 1 or rates[name] >= inputs.settings.pair_gain * max(rates[(part,)] for part in name)
+        worse = len(name) == 1 or rates[name] >= inputs.settings.pair_gain * max(
+            rates[(part,)] for part in name
+        )
         if not (test.found_K[k] and more_K[k] > 0 and worse):
             continue
         rows.append(

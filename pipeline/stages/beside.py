@@ -29,14 +29,23 @@ def found(ctx: Context, data: Artifact, new: Path) -> dict[str, str]:
     artifact = origin.made_of(ctx.store, data, new) if new.is_file() else None
     training = origin.training(ctx.store, artifact)
     return {
-        **_newest(
-            "features", [a for a in made if a.stage == "features" and _is_of(a, data) and _is_plain(a)]
-        ),
+        **({} if (known := features(made, data.key)) is None else {"features": known}),
         **_newest("robustness", [a for a in made if _shows(a, "robustness", training)]),
         **_newest(
-            "explain", _explained([a for a in made if a.stage == "explain" and _is_of(a, data)], training)
+            "explain", _explained([a for a in made if a.stage == "explain" and _is_of(a, data.key)], training)
         ),
     }
+
+
+def features(made: list[Artifact], data: str) -> str | None:
+    """`stage/key` of the newest features of the training images as they are; None: there are none.
+
+    Args:
+        made: results to look among.
+        data: key of the data.
+    """
+    plain = [a for a in made if a.stage == "features" and _is_of(a, data) and _is_plain(a)]
+    return _newest("features", plain).get("features")
 
 
 def _shows(artifact: Artifact, stage: str, training: str) -> bool:
@@ -55,8 +64,8 @@ def _is_plain(features: Artifact) -> bool:
     return _config(features, "split") == "train" and _config(features, "view") == "identity"
 
 
-def _is_of(artifact: Artifact, data: Artifact) -> bool:
-    return artifact.inputs.get("data") == f"{data.stage}/{data.key}"
+def _is_of(artifact: Artifact, data: str) -> bool:
+    return artifact.inputs.get("data") == f"data/{data}"
 
 
 def _config(artifact: Artifact, name: str) -> str:

@@ -61,7 +61,7 @@ from pipeline.stages.needs import is_batched as is_batched
 from pipeline.stages.needs import is_probe as is_probe
 from pipeline.stages.needs import neighbour_views as neighbour_views
 from pipeline.stages.needs import probe_views as probe_views
-from pipeline.stages.report_needs import explain_inputs
+from pipeline.stages.report_needs import explain_inputs, faults_inputs, finders_inputs
 from pipeline.stages.strengths import robustness_inputs
 
 if TYPE_CHECKING:
@@ -198,6 +198,12 @@ STAGES: dict[str, Stage] = {
                 "report.thumbnail_px",
             ),
             needs("data", "images", "folds", "prepared"), tracked=True,
+        ),
+        Stage("faults", 1, "faults planted on purpose", reads(), faults_inputs),
+        Stage(
+            "finders", 1, "planted faults, found again",
+            reads("finders", "eda.near_bits", "eda.near_ratio", "eda.near_match", "statistics.seed"),
+            finders_inputs,
         ),
         Stage(
             "error_analysis", 4, "new against best",
