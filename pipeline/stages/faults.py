@@ -1,6 +1,5 @@
 """Faults planted into a competition's own data and out-of-fold predictions: what finders are tuned on.
 
-
 Owns the stage: one planting of one seed into one half of the groups. Half of them are for searching, the
 others for the re-test, so no image is in both. Does not own planting (`analyze/planting.py`) nor looking
 for the faults (`stages/finders.py`).
@@ -44,16 +43,20 @@ def build(job: Job) -> Built:
     known, oof = half(job.inputs, str(job.params["side"]), job)
     facts = of_train(job.inputs["images"])
     image = load.image_of(job.inputs["images"])
-    of_K = planting.copied(len(known), number)
-    copies = [planting.altered(image("train", str(name)), number, str(name)) for name in known.ids_N[of_K]]
     rows = facts.set_index("id").loc[known.ids_N.tolist()].reset_index()
-    seen = glance(rows.assign(split="train", label=known.labels), known.space.n_classes, image)
+    rows = rows.assign(split="train", label=known.labels, group=known.groups_N)
+    # Equal files are found by their bytes; here they would be near-duplicates that nobody planted.
+    rows = rows[~rows["sha256"].duplicated()]
+    of_K = planting.copied(len(rows), number)
+    copies = [planting.altered(image("train", name), number, name) for name in rows["id"].iloc[of_K]]
+    seen = glance(rows, known.space.n_classes, image)
     hashes = [*rows["phash"], *(phash(cv2.cvtColor(c, cv2.COLOR_RGB2GRAY)) for c in copies)]
     spoilt = list(planting.spoilt(known, oof.labels(), facts, number))
     np.savez_compressed(
         job.draft / FILE,
         labels=planting.turned(known, number),
         of=of_K,
+        groups=rows["group"].to_numpy(np.str_),
         hashes=np.array([int(text, 16) for text in hashes], np.uint64),
         thumbs=np.concatenate([seen.thumbs_NTT3, np.stack([planting.thumb(c) for c in copies])]),
         names=np.array([s.name for s in spoilt], dtype=np.str_),

@@ -39,7 +39,7 @@ def build(job: Job) -> Built:
         found, spoilt = faults.planted(job.inputs[f"faults{number}"])
         rows += planting.found_labels(oof, known, found["labels"], features, config.finders)
         rows += planting.found_copies(
-            found["hashes"], found["thumbs"], found["of"], known.groups_N, config.eda
+            found["hashes"], found["thumbs"], found["of"], found["groups"], config.eda
         )
         inputs = SliceInputs(known, known.ids_N, oof.labels(), facts, config.statistics.seed, config.finders)
         rows += planting.found_slices(inputs, spoilt)
