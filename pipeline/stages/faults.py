@@ -21,7 +21,7 @@ from pipeline.analyze.planting import PLANTED_GROUPS, Spoilt
 from pipeline.core.errors import DataError
 from pipeline.core.predictions import Probabilities
 from pipeline.core.seeds import rng
-from pipeline.core.types import Samples
+from pipeline.core.types import Samples, Strings
 from pipeline.data.decode import phash
 from pipeline.record.store import Artifact
 from pipeline.stages import load
@@ -76,16 +76,24 @@ def half(inputs: Mapping[str, Artifact], side: str, job: Job) -> tuple[Samples, 
     train = load.samples(inputs["data"], "train", job.home)
     oof = load.oof(inputs["of"], "out-of-fold").with_classes(train.space.classes)
     train = train.take(oof.ids_N)
-    groups = np.unique(train.groups_N)
+    ids = train.ids_N[np.isin(train.groups_N, halves(np.unique(train.groups_N), side))]
+    return train.take(ids), oof.take(ids)
+
+
+def halves(groups: Strings, side: str) -> Strings:
+    """One half of the groups.
+
+    Raises:
+        DataError: they are too few.
+    """
     if len(groups) < 2 * FEWEST_GROUPS:
         raise DataError(
             f"{len(groups)} groups of images have out-of-fold predictions: too few to plant faults",
             remedy=f"it takes {2 * FEWEST_GROUPS}: half of them for searching, half for the re-test",
         )
     order = rng(0, "halves for planted faults").permutation(len(groups))
-    chosen = order[: len(groups) // 2] if side == SEARCH else order[len(groups) // 2 :]
-    ids = train.ids_N[np.isin(train.groups_N, groups[chosen])]
-    return train.take(ids), oof.take(ids)
+    middle = len(groups) // 2
+    return groups[order[:middle] if side == SEARCH else order[middle:]]
 
 
 def of_train(images: Artifact) -> pd.DataFrame:
