@@ -135,7 +135,7 @@ def find(inputs: SliceInputs) -> Slices:
         inside.append(mask)
     order = sorted(range(len(rows)), key=lambda row: -float(rows[row]["extra"]))
     table = pd.DataFrame([rows[row] for row in order])
-    told, lying = (tuple(part[row] for row in order) for part in (members, inside))
+    told, lying = tuple(members[row] for row in order), tuple(inside[row] for row in order)
     return Slices(len(masks), float(wrong_N.mean()), table, told, lying)
 
 
