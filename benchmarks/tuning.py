@@ -54,6 +54,7 @@ from pipeline.stages.registry import Need
 from pipeline.stages.trials import KINDS, Bench, Trials
 
 SAMPLERS = ("tpe", "random")
+PARTS = ("caches", "tables", "clock")
 DIGITS = (
     "competition=digits",
     "competition.demo.limit=600",
@@ -209,20 +210,28 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=8)
-    parser.add_argument("--trials", type=int, default=15)
+    parser.add_argument(
+        "--trials", type=int, default=25, help="of each search by a table; TPE draws 10 at random"
+    )
     parser.add_argument("--seconds", type=float, default=8.0, help="of each search by the clock")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     options = parser.parse_args()
     torch.set_num_threads(1)
     with workplace() as (folder, weights):
+        home, others = folder / "home", {"caches", "tables"} & set(options.parts)
         benches = {
-            stage: bench_of(folder / "home", stage, words_of(stage, weights), text)
+            stage: bench_of(home, stage, words_of(stage, weights), text)
             for stage, text in SPACES.items()
+            if others
         }
         for bench in benches.values():
             bench.result(bench.settings)
-        print_caches(benches, folder)
-        print_tables(benches, options.seeds, options.trials)
-        print_clock(folder / "home", options.seeds, options.seconds)
+        if "caches" in options.parts:
+            print_caches(benches, folder)
+        if "tables" in options.parts:
+            print_tables(benches, options.seeds, options.trials)
+        if "clock" in options.parts:
+            print_clock(home, options.seeds, options.seconds)
 
 
 def print_caches(benches: dict[str, Bench], folder: Path) -> None:
@@ -255,7 +264,8 @@ def print_tables(benches: dict[str, Bench], seeds: int, trials: int) -> None:
         seen = difference(*([f.seen for f in found[s]] for s in SAMPLERS))
         print(
             f"{stage:<10} {len(table):6d} {table[0].unseen:8.4f} {mean['tpe']:6.4f} {mean['random']:7.4f} "
-            f"{best.unseen:10.4f}   {told}; in the search {seen}"
+            f"{best.unseen:10.4f}   {told}; in the search {seen}",
+            flush=True,
         )
 
 
