@@ -48,8 +48,8 @@ from pipeline.settings import space, space_check
 from pipeline.settings.load import Settings, load
 from pipeline.settings.schema import ModelSettings
 from pipeline.settings.space import Search
-from pipeline.stages import faults, finders
 from pipeline.stages import load as read
+from pipeline.stages import plants
 from pipeline.stages.registry import Need
 from pipeline.stages.trials import KINDS, Bench, Trials
 
@@ -165,6 +165,8 @@ def drawn(search: Search, table: list[Scored], sampler: str, seed: int, trials: 
 def timed(bench: Bench, sampler: str, seed: int, seconds: float) -> tuple[float, float, int]:
     """A search by the clock: the winner's score in the search, re-tested, and how many trials there were."""
     shutil.rmtree(bench.ctx.home / "artifacts" / "finders", ignore_errors=True)
+    # What was looked up before is forgotten with it.
+    bench = replace(bench, ctx=Trials(bench.settings, "clock"))
     default, _ = space_check.defaults(bench.search, bench.settings)
     plan = Plan(
         "benchmark", bench.search.dimensions, (True,), sampler, seed=seed, queue=(("default", default),)
@@ -174,8 +176,8 @@ def timed(bench: Bench, sampler: str, seed: int, seconds: float) -> tuple[float,
         study.tell(trial.number, [bench.score(bench.result(bench.with_point(trial.point)))])
     best = study.best()
     assert best is not None
-    again = finders.need(bench.with_point(best.point), {}, tuple(range(101, 107)), faults.CONFIRM)
-    return best.values[0], recovery.figure(finders.units(bench.ctx.get(again))), len(study.done())
+    again = plants.need(bench.with_point(best.point), {}, tuple(range(101, 107)), plants.CONFIRM)
+    return best.values[0], recovery.figure(plants.units(bench.ctx.get(again))), len(study.done())
 
 
 def cpu(bench: Bench, settings: Settings) -> float:
@@ -275,8 +277,8 @@ def print_clock(home: Path, seeds: int, seconds: float) -> None:
     bench = bench_of(home, "error-analysis", NETWORK, text)
     default = bench.score(bench.result(bench.settings))
     # The faults of the re-test are upstream: they are made before the clock starts.
-    again = bench.ctx.get(finders.need(bench.settings, {}, tuple(range(101, 107)), faults.CONFIRM))
-    retested = recovery.figure(finders.units(again))
+    again = bench.ctx.get(plants.need(bench.settings, {}, tuple(range(101, 107)), plants.CONFIRM))
+    retested = recovery.figure(plants.units(again))
     found = {s: list[tuple[float, float, int]]() for s in SAMPLERS}
     for seed in range(seeds):
         # Who begins alternates, so that a busy minute of the machine is nobody's.

@@ -7,7 +7,7 @@ from main_world import artifacts
 from test_stages_tune import configs, points, space_at, tuned  # noqa: F401
 
 from pipeline.core.errors import DataError
-from pipeline.stages import faults
+from pipeline.stages import plants
 
 WORDS = (
     "images.size=16",
@@ -43,7 +43,7 @@ def test_thresholds_are_tuned_on_one_half_and_tested_on_the_other(tmp_path, home
     assert sides == {"search", "confirm"} and len(artifacts(home, "faults")) == 5
     ids = {}
     for one in artifacts(home, "faults"):
-        found, _ = faults.planted(one)
+        found, _ = plants.planted(one)
         ids.setdefault(one.manifest["config"]["side"], set()).update(found["groups"].tolist())
         assert len(found["hashes"]) == len(found["thumbs"]) == len(found["groups"]) + len(found["of"])
     assert not ids["search"] & ids["confirm"], "no group is in both halves"
@@ -54,7 +54,7 @@ def test_thresholds_are_tuned_on_one_half_and_tested_on_the_other(tmp_path, home
 
 def test_too_few_groups_to_plant_anything_are_refused():
     with pytest.raises(DataError, match=r"39 groups .* too few to plant faults"):
-        faults.halves(np.array([f"g{n}" for n in range(39)]), faults.SEARCH)
+        plants.halves(np.array([f"g{n}" for n in range(39)]), plants.SEARCH)
     groups = np.array([f"g{n}" for n in range(41)])
-    search, confirm = (set(faults.halves(groups, side).tolist()) for side in (faults.SEARCH, faults.CONFIRM))
+    search, confirm = (set(plants.halves(groups, side).tolist()) for side in (plants.SEARCH, plants.CONFIRM))
     assert search | confirm == set(groups.tolist()) and not search & confirm and len(search) == 20

@@ -7,30 +7,14 @@ for the faults (`stages/finders.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import cv2
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
 from pipeline.analyze import planting
 from pipeline.analyze.glance import glance
-from pipeline.analyze.planting import PLANTED_GROUPS, Spoilt
-from pipeline.core.errors import DataError
-from pipeline.core.predictions import Probabilities
-from pipeline.core.seeds import rng
-from pipeline.core.types import Samples, Strings
 from pipeline.data.decode import phash
-from pipeline.record.store import Artifact
-from pipeline.stages import load
+from pipeline.stages import load, plants
 from pipeline.stages.context import Built, Job
-
-SEARCH, CONFIRM = "search", "confirm"
-FILE = "faults.npz"
-# Fewer groups in a half are too few to plant anything that chance does not find.
-FEWEST_GROUPS = 2 * PLANTED_GROUPS
 
 
 def build(job: Job) -> Built:
@@ -40,8 +24,8 @@ def build(job: Job) -> Built:
         DataError: there are too few groups.
     """
     number = int(job.params["seed"])
-    known, oof = half(job.inputs, str(job.params["side"]), job)
-    facts = of_train(job.inputs["images"])
+    known, oof = plants.half(job.inputs, str(job.params["side"]), job)
+    facts = plants.of_train(job.inputs["images"])
     image = load.image_of(job.inputs["images"])
     rows = facts.set_index("id").loc[known.ids_N.tolist()].reset_index()
     rows = rows.assign(split="train", label=known.labels, group=known.groups_N)
@@ -53,7 +37,7 @@ def build(job: Job) -> Built:
     hashes = [*rows["phash"], *(phash(cv2.cvtColor(c, cv2.COLOR_RGB2GRAY)) for c in copies)]
     spoilt = list(planting.spoilt(known, oof.labels(), facts, number))
     np.savez_compressed(
-        job.draft / FILE,
+        job.draft / plants.FAULTS,
         labels=planting.turned(known, number),
         of=of_K,
         groups=rows["group"].to_numpy(np.str_),
@@ -65,46 +49,3 @@ def build(job: Job) -> Built:
     )
     planted = {"copies": float(len(of_K)), "slices": float(len(spoilt)), "images": float(len(known))}
     return Built(planted)
-
-
-def half(inputs: Mapping[str, Artifact], side: str, job: Job) -> tuple[Samples, Probabilities]:
-    """One half of the groups that have out-of-fold predictions, and these.
-
-    Raises:
-        DataError: they are too few.
-    """
-    train = load.samples(inputs["data"], "train", job.home)
-    oof = load.oof(inputs["of"], "out-of-fold").with_classes(train.space.classes)
-    train = train.take(oof.ids_N)
-    ids = train.ids_N[np.isin(train.groups_N, halves(np.unique(train.groups_N), side))]
-    return train.take(ids), oof.take(ids)
-
-
-def halves(groups: Strings, side: str) -> Strings:
-    """One half of the groups.
-
-    Raises:
-        DataError: they are too few.
-    """
-    if len(groups) < 2 * FEWEST_GROUPS:
-        raise DataError(
-            f"{len(groups)} groups of images have out-of-fold predictions: too few to plant faults",
-            remedy=f"it takes {2 * FEWEST_GROUPS}: half of them for searching, half for the re-test",
-        )
-    order = rng(0, "halves for planted faults").permutation(len(groups))
-    middle = len(groups) // 2
-    return groups[order[:middle] if side == SEARCH else order[middle:]]
-
-
-def of_train(images: Artifact) -> pd.DataFrame:
-    """Facts of the training images."""
-    facts = load.facts(images)
-    return facts[facts["split"] == "train"]
-
-
-def planted(artifact: Artifact) -> tuple[dict[str, npt.NDArray[Any]], list[Spoilt]]:
-    """What `build` wrote."""
-    with np.load(artifact.folder / FILE) as file:
-        found = {name: file[name] for name in file.files}
-    rows = zip(found["names"].tolist(), found["inside"], found["predicted"], strict=True)
-    return found, [Spoilt(*row) for row in rows]

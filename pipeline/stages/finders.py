@@ -6,8 +6,6 @@ own the search (`stages/tune.py`) nor the figure (`core/recovery.py`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
 from pipeline.analyze import planting
@@ -15,28 +13,18 @@ from pipeline.analyze.slices import SliceInputs
 from pipeline.core import recovery
 from pipeline.core.predictions import Features
 from pipeline.record import files
-from pipeline.record.store import Artifact
-from pipeline.settings.load import Settings
-from pipeline.stages import beside, faults
+from pipeline.stages import plants
 from pipeline.stages.context import Built, Job
-from pipeline.stages.registry import Need, Params
-
-if TYPE_CHECKING:
-    from pipeline.stages.context import Context
-
-FILE = "units.csv"
-FEATURES = "features"
-SEARCHED = (0, 1, 2)
 
 
 def build(job: Job) -> Built:
     """Write units.csv: hits, misses and false alarms of each finder, by group or spoilt slice."""
-    known, oof = faults.half(job.inputs, str(job.params["side"]), job)
-    facts, config = faults.of_train(job.inputs["images"]), job.settings.config
+    known, oof = plants.half(job.inputs, str(job.params["side"]), job)
+    facts, config = plants.of_train(job.inputs["images"]), job.settings.config
     features = _features(job)
     rows: list[planting.Unit] = []
     for number in (int(text) for text in str(job.params["seeds"]).split()):
-        found, spoilt = faults.planted(job.inputs[f"faults{number}"])
+        found, spoilt = plants.planted(job.inputs[f"faults{number}"])
         rows += planting.found_labels(oof, known, found["labels"], features, config.finders)
         rows += planting.found_copies(
             found["hashes"], found["thumbs"], found["of"], found["groups"], config.eda
@@ -44,7 +32,7 @@ def build(job: Job) -> Built:
         inputs = SliceInputs(known, known.ids_N, oof.labels(), facts, config.statistics.seed, config.finders)
         rows += planting.found_slices(inputs, spoilt)
     units = pd.DataFrame(rows, columns=[recovery.FINDER, recovery.UNIT, *recovery.COUNTS])
-    units.to_csv(job.draft / FILE, index=False)
+    units.to_csv(job.draft / plants.UNITS, index=False)
     figures = {f"oof_{recovery.METRIC.name}": recovery.figure(units)}
     told = []
     for name, (score, precision, recall) in recovery.by_finder(units).items():
@@ -53,33 +41,7 @@ def build(job: Job) -> Built:
     return Built(figures, tuple(told))
 
 
-def units(artifact: Artifact) -> pd.DataFrame:
-    """What `build` wrote."""
-    return pd.read_csv(artifact.folder / FILE, dtype={recovery.UNIT: str}, keep_default_na=False)
-
-
-def need(
-    settings: Settings, params: Params, seeds: tuple[int, ...] = SEARCHED, side: str = faults.SEARCH
-) -> Need:
-    """These thresholds on plantings of these seeds.
-
-    Args:
-        settings: with the thresholds.
-        params: of `with_features`.
-        seeds: of the plantings.
-        side: which half of the groups, `faults.SEARCH` or `faults.CONFIRM`.
-    """
-    said = {**params, "seeds": " ".join(map(str, seeds)), "side": side}
-    return Need("finders", settings, said)
-
-
-def with_features(ctx: Context, settings: Settings) -> Params:
-    """Features that the report would ask for neighbours, if there are any; nothing otherwise."""
-    found = beside.features(list(ctx.store.all("features")), ctx.graph.key(Need("data", settings)))
-    return {} if found is None else {FEATURES: found}
-
-
 def _features(job: Job) -> Features | None:
-    stage, _, key = str(job.params.get(FEATURES, "")).partition("/")
+    stage, _, key = str(job.params.get(plants.FEATURES, "")).partition("/")
     found = job.store.find(stage, key) if key else None
     return None if found is None else files.read_features(found.folder / "features.npz")

@@ -24,7 +24,7 @@ from pipeline.core.types import Floats, Ints, Samples, Strings, positions
 from pipeline.record import study as studies
 from pipeline.record.study import Plan, Study, Trial
 from pipeline.settings.load import Settings
-from pipeline.stages import faults, finders, load, scoring
+from pipeline.stages import load, plants, scoring
 from pipeline.stages.registry import Need, folds_of
 from pipeline.stages.trials import EARLIER, Bench
 
@@ -154,9 +154,9 @@ def _replanted(bench: Bench, chosen: Sequence[Trial], say: Tell) -> Verdict:
     """Faults planted anew, with other seeds, among the groups that the search never saw."""
     seeds, rules = tuple(bench.search.form.retest_seeds), bench.settings.config.statistics
     say(f"re-test         {len(seeds)} new plantings among the other half of the groups")
-    params = {k: v for k, v in bench.kind.params.items() if k == finders.FEATURES}
+    params = {k: v for k, v in bench.kind.params.items() if k == plants.FEATURES}
     every = [bench.settings, *(bench.with_point(t.point) for t in chosen)]
-    made = [finders.units(bench.ctx.get(finders.need(s, params, seeds, faults.CONFIRM))) for s in every]
+    made = [plants.units(bench.ctx.get(plants.need(s, params, seeds, plants.CONFIRM))) for s in every]
     scores, comparisons = recovery.compare(made[0], made[1:], rules.draws, rules.seed)
     rows = zip(chosen, scores[1:], comparisons, strict=True)
     found = sorted((Candidate(t, t.values[0], s, c) for t, s, c in rows), key=lambda c: -c.comparison.delta)
