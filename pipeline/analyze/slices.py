@@ -29,13 +29,10 @@ from pipeline.analyze.grouptests import Bools, numbered, sign_flips, sums_by_gro
 from pipeline.analyze.report import Key, percent, plural, points
 from pipeline.analyze.section import Section
 from pipeline.core.types import Ints, Samples, positions, strings
+from pipeline.settings.finders import FinderSettings
 
 ANCHOR, SHORT = "slices", "Slices"
 TITLE = "Slices that fail more than chance"
-# Fewer groups than these, inside or outside, are not tried: one odd group would make the slice.
-FEWEST_GROUPS = 10
-# A pair must fail this much more often than each of its parts, or it only repeats the worse part.
-PAIR_GAIN = 1.25
 # More values of one kind than these are names and no kinds.
 MOST_VALUES = 12
 QUARTERS = {
@@ -57,6 +54,8 @@ class SliceInputs:
         predicted_N: the class that was answered.
         facts: a row a training image: id, width, height, brightness, contrast, blur.
         seed: of the flips.
+        settings: `slice_groups`, since one odd group would make a smaller slice; `pair_gain`, since a pair
+            that fails no more often than its parts only repeats the worse one.
     """
 
     train: Samples
@@ -64,6 +63,7 @@ class SliceInputs:
     predicted_N: Ints
     facts: pd.DataFrame
     seed: int
+    settings: FinderSettings = FinderSettings()
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,14 @@ class Slices:
             groups, wrong (share), elsewhere, expected (share, by its classes alone), more (difference),
             at_least (its lower bound, all slices at once), p, extra (errors beyond `elsewhere`).
         members: of each row, the ids that it answers wrongly, in table order.
+        inside: of each row, which of the images (`ids_N`) lie in it.
     """
 
     tried: int
     rate: float
     table: pd.DataFrame
     members: tuple[tuple[str, ...], ...]
+    inside: tuple[Bools, ...] = ()
 
 
 def find(inputs: SliceInputs) -> Slices:
@@ -94,8 +96,7 @@ def find(inputs: SliceInputs) -> Slices:
     samples = inputs.train.take(inputs.ids_N)
     wrong_N = (inputs.predicted_N != samples.labels).astype(np.float64)
     group_N, n_groups = numbered(samples.groups_N)
-    singles = {n: m for n, m in _atoms(samples, inputs.facts) if _enough(m, group_N, n_groups)}
-    masks = singles | {n: m for n, m in _pairs(singles) if _enough(m, group_N, n_groups)}
+    masks = cut(samples, inputs.facts, inputs.settings.slice_groups)
     if not masks or not len(wrong_N):
         return Slices(0, float(wrong_N.mean()) if len(wrong_N) else 0.0, pd.DataFrame(), ())
     inside_NK = np.stack(list(masks.values()), axis=1).astype(np.float64)
@@ -109,9 +110,11 @@ def find(inputs: SliceInputs) -> Slices:
     rate_K = inside_NK.T @ wrong_N / inside_NK.sum(axis=0)
     by_class = pd.Series(wrong_N).groupby(samples.labels).transform("mean").to_numpy()
     rates = dict(zip(masks, rate_K, strict=True))
-    rows, members = [], []
+    rows, members, inside = [], [], []
     for k, (name, mask) in enumerate(masks.items()):
-        worse = len(name) == 1 or rates[name] >= PAIR_GAIN * max(rates[(part,)] for part in name)
+        worse = len(name) == 1 or rates[name] >= inputs.settings.pair_gain * max(
+            rates[(part,)] for part in name
+        )
         if not (test.found_K[k] and more_K[k] > 0 and worse):
             continue
         rows.append(
@@ -129,13 +132,26 @@ def find(inputs: SliceInputs) -> Slices:
             }
         )
         members.append(tuple(samples.ids_N[mask & (wrong_N > 0)].tolist()))
+        inside.append(mask)
     order = sorted(range(len(rows)), key=lambda row: -float(rows[row]["extra"]))
     table = pd.DataFrame([rows[row] for row in order])
-    return Slices(len(masks), float(wrong_N.mean()), table, tuple(members[row] for row in order))
+    told, lying = tuple(members[row] for row in order), tuple(inside[row] for row in order)
+    return Slices(len(masks), float(wrong_N.mean()), table, told, lying)
 
 
 # A slice's name: one part, or two, each (kind, value in words).
 Name = tuple[tuple[str, str], ...]
+
+
+def cut(samples: Samples, facts: pd.DataFrame, fewest: int) -> dict[Name, Bools]:
+    """Every slice and pair with so many groups inside and outside, and which samples lie in it.
+
+    Raises:
+        DataError: a sample has no facts.
+    """
+    group_N, n_groups = numbered(samples.groups_N)
+    singles = {n: m for n, m in _atoms(samples, facts) if _enough(m, group_N, n_groups, fewest)}
+    return singles | {n: m for n, m in _pairs(singles) if _enough(m, group_N, n_groups, fewest)}
 
 
 def _atoms(samples: Samples, facts: pd.DataFrame) -> Iterator[tuple[Name, Bools]]:
@@ -193,10 +209,10 @@ def _pairs(singles: dict[Name, Bools]) -> Iterator[tuple[Name, Bools]]:
                 yield (*one, *other), singles[one] & singles[other]
 
 
-def _enough(mask: Bools, group_N: Ints, n_groups: int) -> bool:
+def _enough(mask: Bools, group_N: Ints, n_groups: int, fewest: int) -> bool:
     inside = np.bincount(group_N[mask], minlength=n_groups) > 0
     outside = np.bincount(group_N[~mask], minlength=n_groups) > 0
-    return bool(inside.sum() >= FEWEST_GROUPS and outside.sum() >= FEWEST_GROUPS)
+    return bool(inside.sum() >= fewest and outside.sum() >= fewest)
 
 
 @dataclass(frozen=True)
@@ -223,7 +239,7 @@ def section(inputs: SliceInputs) -> Section:
         {
             "title": TITLE,
             "found": found,
-            "fewest": FEWEST_GROUPS,
+            "fewest": inputs.settings.slice_groups,
             "table": _shown(found.table) if len(found.table) else found.table,
             "sheets": sheets,
             "plot": _plot(found, top),

@@ -33,11 +33,10 @@ from pipeline.analyze.report import Key, percent
 from pipeline.analyze.survey import Duplicates
 from pipeline.core.predictions import Features, Probabilities
 from pipeline.core.types import Floats, Ints, Samples, Strings, positions
+from pipeline.settings.finders import FinderSettings
 
 # By attribute, what the table writes for each value.
 Raw = Mapping[str, Sequence[str]]
-NEIGHBOURS = 10
-AGREEING = 0.8
 BLOCK = 512
 MODEL, COPIES, NEAR, GROUP = "model", "copies", "neighbours", "group"
 
@@ -111,6 +110,7 @@ def find(
     train: Samples,
     copies: Sequence[Duplicates] = (),
     features: Features | None = None,
+    settings: FinderSettings | None = None,
 ) -> list[Suspect]:
     """All suspects, most suspicious first.
 
@@ -119,20 +119,22 @@ def find(
         train: the labelled samples. A label that is corrected for training already is not told again.
         copies: sets of equal or nearly equal pictures.
         features: of the training images, first view; None: neighbours are not asked.
+        settings: from where on a label is suspected; None: the defaults.
 
     Raises:
         DataError: an id is not a training image, or the classes differ.
     """
+    settings = settings or FinderSettings()
     space = train.space
     oof = oof.with_classes(space.classes)
     samples = train.take(oof.ids_N)
     patched = samples.for_training().labels
-    near_NM = None if features is None else _neighbours(samples, features)
+    near_NM = None if features is None else _neighbours(samples, features, settings.neighbours)
     found = []
     for k, attribute in enumerate(space.attributes):
         code_N = space.codes_CA[samples.labels, k]
         units = _units(space.marginal(oof.p_NC, k), code_N, samples, attribute.constant_in_group)
-        said = _Said(units, len(attribute.values))
+        said = _Said(units, len(attribute.values), settings)
         said.model(confident(units.p_UK, units.given_U))
         said.copies(copies, samples.ids_N, code_N)
         if near_NM is not None:
@@ -140,7 +142,8 @@ def find(
         said.group()
         for suspect in said.suspects(samples.ids_N, attribute.name, code_N):
             at = positions(np.array([suspect.key[1]]), samples.ids_N, "suspects")[0]
-            if space.codes_CA[patched[at], k] != suspect.proposed:
+            enough = len(suspect.witnesses) >= settings.suspect_witnesses
+            if enough and space.codes_CA[patched[at], k] != suspect.proposed:
                 found.append(suspect)
     return sorted(found, key=lambda s: (-len(s.witnesses), -s.margin, s.key, s.attribute))
 
@@ -159,8 +162,8 @@ def _units(p_NK: Floats, code_N: Ints, samples: Samples, by_group: bool) -> _Uni
 class _Said:
     """What the witnesses say of each unit; the first to propose a value decides which one is proposed."""
 
-    def __init__(self, units: _Units, n_values: int) -> None:
-        self._units = units
+    def __init__(self, units: _Units, n_values: int, settings: FinderSettings) -> None:
+        self._units, self._settings = units, settings
         self._n_values = n_values
         self._proposed: dict[int, int] = {}
         self._said: dict[int, dict[str, str]] = {}
@@ -177,6 +180,8 @@ class _Said:
         for unit in np.flatnonzero(value_U != units.given_U).tolist():
             value, given = int(value_U[unit]), int(units.given_U[unit])
             p = units.p_UK[unit]
+            if p[value] - p[given] < self._settings.suspect_margin:
+                continue
             self._add(
                 unit, value, MODEL, f"the model gives it {percent(p[value])}, the label {percent(p[given])}"
             )
@@ -207,7 +212,7 @@ class _Said:
         votes_UK = np.stack([np.bincount(units.of_N, v, n_units) for v in votes_NK.T], axis=1)
         share_UK = votes_UK / np.maximum(votes_UK.sum(axis=1, keepdims=True), 1)
         best_U = share_UK.argmax(axis=1)
-        sure_U = share_UK[np.arange(n_units), best_U] >= AGREEING
+        sure_U = share_UK[np.arange(n_units), best_U] >= self._settings.agreeing
         for unit in np.flatnonzero(sure_U & (best_U != units.given_U)).tolist():
             share = float(share_UK[unit, best_U[unit]])
             self._add(unit, int(best_U[unit]), NEAR, f"{percent(share)} of its nearest images have it")
@@ -248,12 +253,12 @@ class _Said:
         return found
 
 
-def _neighbours(samples: Samples, features: Features) -> Ints:
+def _neighbours(samples: Samples, features: Features, most: int) -> Ints:
     """(N, M) rows of the images of other groups that are nearest by cosine, -1 where there are fewer."""
     x_ND = features.take(samples.ids_N).x_NVD[:, 0].astype(np.float32)
     x_ND = x_ND / np.maximum(np.linalg.norm(x_ND, axis=1, keepdims=True), 1e-12)
     group_N, _ = numbered(samples.groups_N)
-    wanted = min(NEIGHBOURS, len(x_ND))
+    wanted = min(most, len(x_ND))
     near = []
     for start in range(0, len(x_ND), BLOCK):
         rows = slice(start, start + BLOCK)

@@ -5,7 +5,7 @@ copy (`judge_copies.py`).
 
 Two images are copies when three things hold:
   1. their perceptual hashes differ in at most `near_bits` of 64 bits;
-  2. their 8 × 8 thumbnails correlate by at least `MATCH` and have about the same contrast;
+  2. their 8 × 8 thumbnails correlate by at least `near_match` and have about the same contrast;
   3. their thumbnails are much nearer to each other than to the rest of the data set: at most
      `near_ratio` of the distance to the third nearest image that the hash calls another picture.
 The third is what flat drawings and digits need: there every hash collides (7,899 pairs of the 1,797
@@ -35,7 +35,6 @@ from pipeline.analyze.survey import Duplicates, duplicates_of
 from pipeline.core.types import Floats, Ints
 from pipeline.settings.schema import EdaSettings
 
-MATCH = 0.9
 NEIGHBOUR = 3
 # Numbers in the largest table of a block: 16 MB of 64-bit hashes.
 BLOCK_NUMBERS = 2_000_000
@@ -51,7 +50,7 @@ def near_duplicates(images: pd.DataFrame, seen: Glance, settings: EdaSettings) -
     Args:
         images: the survey's rows: split, id, label, group, sha256, phash.
         seen: thumbnails in the same order.
-        settings: `near_bits` and `near_ratio`.
+        settings: `near_bits`, `near_ratio` and `near_match`.
     """
     # Equal files are one picture here: the survey has told of them.
     first = np.flatnonzero(~images["sha256"].duplicated().to_numpy())
@@ -67,7 +66,7 @@ def copies(hashes_N: npt.NDArray[np.uint64], thumbs_NTT3: Pixels, settings: EdaS
     Args:
         hashes_N: perceptual hashes, 64 bits.
         thumbs_NTT3: 8 × 8 thumbnails in the same order.
-        settings: `near_bits` and `near_ratio`.
+        settings: `near_bits`, `near_ratio` and `near_match`.
     """
     pairs = [pair for block in _pairs(hashes_N, thumbs_NTT3, settings) for pair in block]
     return _join(pairs, len(hashes_N))
@@ -109,7 +108,7 @@ def _proven(
     # Distance of unit vectors: √(2 − 2 · correlation).
     reach_B = 2 - 2 * np.partition(others_BN, -third, axis=1)[:, -third]
     near_BN = (2 - 2 * match_BN) <= settings.near_ratio**2 * reach_B[:, None]
-    at, partner = np.nonzero(close_BN & (match_BN >= MATCH) & near_BN)
+    at, partner = np.nonzero(close_BN & (match_BN >= settings.near_match) & near_BN)
     return list(zip(rows[at].tolist(), partner.tolist(), strict=True))
 
 

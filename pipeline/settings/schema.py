@@ -24,6 +24,7 @@ from pipeline.settings.explain import OcclusionSettings as OcclusionSettings
 from pipeline.settings.fields import NEUTRAL as NEUTRAL
 from pipeline.settings.fields import Rectangle, Share, Side, fact, neutral
 from pipeline.settings.fields import Section as Section
+from pipeline.settings.finders import FinderSettings
 from pipeline.settings.losses import AttributeLossSettings as AttributeLossSettings
 from pipeline.settings.losses import LossSettings as LossSettings
 from pipeline.settings.members import ChainSettings as ChainSettings
@@ -286,6 +287,9 @@ class EdaSettings(Section):
     near_ratio: float = fact(
         0.4, "near-duplicates: at most this share of the distance to other pictures", ge=0, le=1
     )
+    near_match: float = fact(
+        0.9, "near-duplicates: 8 × 8 thumbnails correlate by at least this much", ge=0, le=1
+    )
     outlier_z: float = fact(4.0, "robust standard deviations from which an image is an outlier", ge=2, le=50)
     shift_on: Literal["facts", "features"] = fact(
         "facts", "tell train from test by image facts, or by features of the frozen model (slower)"
@@ -346,6 +350,7 @@ class Config(Section):
     statistics: StatisticsSettings = StatisticsSettings()
     report: ReportSettings = ReportSettings()
     eda: EdaSettings = EdaSettings()
+    finders: FinderSettings = FinderSettings()
     preview: PreviewSettings = PreviewSettings()
     learning_curve: CurveSettings = CurveSettings()
     explain: ExplainSettings = ExplainSettings()

@@ -122,7 +122,7 @@ class Search:
                     found[path] = [*entry.always, *chosen] or self.start[path]
             elif path in point:
                 label = point[path]
-                found[path] = _meant(entry, label) if isinstance(entry, Choices) else label
+                found[path] = _meant(entry, label) if isinstance(entry, Choices) else _rounded(entry, label)
         return found
 
     def point(self, values: Mapping[str, Any]) -> Point:
@@ -187,6 +187,12 @@ def broken(path: Path | str, faults: list[str]) -> ConfigError:
     """The one error of all faults of a space."""
     unique = list(dict.fromkeys(faults))
     return ConfigError(f"{path}: {len(unique)} to mend", unique, "docs/tuning.md shows the form")
+
+
+def _rounded(entry: Range | Subset, label: Scalar) -> Scalar:
+    """A multiple of a step as people write it: 0.4 and not 0.40000000000000013."""
+    stepped = isinstance(entry, Range) and entry.step is not None and isinstance(label, float)
+    return round(label, 12) if stepped and isinstance(label, float) else label
 
 
 def _meant(entry: Choices, label: Scalar) -> Any:

@@ -35,12 +35,24 @@ def found(ctx: Context, data: Artifact, new: Path) -> dict[str, str]:
     artifact = origin.made_of(ctx.store, data, new) if new.is_file() else None
     training = origin.training(ctx.store, artifact)
     return {
-        **_pair([a for a in made if a.stage == "features" and _is_of(a, data)]),
+        **_pair([a for a in made if a.stage == "features" and _is_of(a, data.key)]),
         **_newest("robustness", [a for a in made if _shows(a, "robustness", training)]),
         **_newest(
-            "explain", _explained([a for a in made if a.stage == "explain" and _is_of(a, data)], training)
+            "explain", _explained([a for a in made if a.stage == "explain" and _is_of(a, data.key)], training)
         ),
     }
+
+
+def features(made: list[Artifact], data: str) -> str | None:
+    """`stage/key` of the newest features of the training images as they are; None: there are none.
+
+    Args:
+        made: results to look among.
+        data: key of the data.
+    """
+    mine = [a for a in made if a.stage == "features" and _is_of(a, data)]
+    plain = [a for a in mine if _config(a, "view") == "identity" and _config(a, "split") == "train"]
+    return _newest("features", plain).get("features")
 
 
 def _shows(artifact: Artifact, stage: str, training: str) -> bool:
@@ -73,8 +85,8 @@ def _network(features: Artifact) -> str:
     return repr((sorted(config.items()), sorted(features.inputs.items())))
 
 
-def _is_of(artifact: Artifact, data: Artifact) -> bool:
-    return artifact.inputs.get("data") == f"{data.stage}/{data.key}"
+def _is_of(artifact: Artifact, data: str) -> bool:
+    return artifact.inputs.get("data") == f"data/{data}"
 
 
 def _config(artifact: Artifact, name: str) -> str:
@@ -95,7 +107,7 @@ def named(job: Job, name: str) -> Artifact | None:
     return job.store.find(stage, key) if key else None
 
 
-def features(job: Job, name: str, ids: Strings) -> Features | None:
+def read_features(job: Job, name: str, ids: Strings) -> Features | None:
     """Features that the command found, if they hold all these images."""
     artifact = named(job, name)
     if artifact is None:
@@ -106,8 +118,8 @@ def features(job: Job, name: str, ids: Strings) -> Features | None:
 
 def nearest(job: Job, train: Samples, flips: Flips) -> flip_near.Near | None:
     """The training images nearest to the most doubtful flips; None without features of both splits."""
-    of_train = features(job, "features", train.ids_N)
-    of_test = features(job, "features_test", strings(flips.images["id"].astype(str).tolist()))
+    of_train = read_features(job, "features", train.ids_N)
+    of_test = read_features(job, "features_test", strings(flips.images["id"].astype(str).tolist()))
     if of_train is None or of_test is None or of_train.digest != of_test.digest:
         return None
     return flip_near.near(flips.images, flip_near.Space(train, of_train, of_test))

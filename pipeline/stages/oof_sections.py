@@ -52,16 +52,17 @@ def on_slices(case: Case) -> Section:
     oof = case.new.oof.with_classes(case.train.space.classes)
     facts = load.facts(case.job.inputs["images"])
     of_train = facts[facts["split"] == "train"]
-    seed = case.job.settings.config.statistics.seed
-    return slices.section(slices.SliceInputs(case.train, oof.ids_N, oof.labels(), of_train, seed))
+    seed, finders = case.job.settings.config.statistics.seed, case.job.settings.config.finders
+    return slices.section(slices.SliceInputs(case.train, oof.ids_N, oof.labels(), of_train, seed, finders))
 
 
 def on_suspects(case: Case) -> Section:
     """Labels that may be wrong."""
     if case.new.oof is None:
         return without(suspects_page.ANCHOR, suspects_page.SHORT, suspects_page.TITLE, WHY_NOT, MAKE)
-    features = beside.features(case.job, "features", case.train.ids_N)
-    found = suspects.find(case.new.oof, case.train, _copies(case), features)
+    features = beside.read_features(case.job, "features", case.train.ids_N)
+    finders = case.job.settings.config.finders
+    found = suspects.find(case.new.oof, case.train, _copies(case), features, finders)
     attributes = case.job.settings.config.competition.attributes
     inputs = suspects_page.SuspectInputs(
         space=case.train.space,
@@ -156,7 +157,7 @@ def on_why(case: Case) -> Section:
         with Image.open(folder / file) as image:
             return np.asarray(image.convert("RGB"))
 
-    features = beside.features(case.job, "features", case.train.ids_N)
+    features = beside.read_features(case.job, "features", case.train.ids_N)
     return why.section(why.WhyInputs(facts, picture, case.train, features))
 
 

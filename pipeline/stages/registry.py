@@ -61,7 +61,7 @@ from pipeline.stages.needs import is_batched as is_batched
 from pipeline.stages.needs import is_probe as is_probe
 from pipeline.stages.needs import neighbour_views as neighbour_views
 from pipeline.stages.needs import probe_views as probe_views
-from pipeline.stages.report_needs import explain_inputs
+from pipeline.stages.report_needs import explain_inputs, faults_inputs, finders_inputs
 from pipeline.stages.strengths import robustness_inputs
 
 if TYPE_CHECKING:
@@ -199,13 +199,19 @@ STAGES: dict[str, Stage] = {
             ),
             needs("data", "images", "folds", "prepared"), tracked=True,
         ),
+        Stage("faults", 1, "faults planted on purpose", reads(), faults_inputs),
+        Stage(
+            "finders", 1, "planted faults, found again",
+            reads("finders", "eda.near_bits", "eda.near_ratio", "eda.near_match", "statistics.seed"),
+            finders_inputs,
+        ),
         Stage(
             "error_analysis", 5, "new against best",
             reads(
                 "report", "statistics", "competition.metric", "competition.submission", "competition.title",
                 # What advice must not suggest again.
                 "images.size", "images.cache_px", "resample.method", "loss", "augment.policy", "train.seed",
-                "eda",
+                "eda", "finders",
             ),
             needs("data", "images", "folds"), tracked=True,
         ),

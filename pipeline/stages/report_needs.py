@@ -14,6 +14,21 @@ if TYPE_CHECKING:
     from pipeline.stages.graph import Graph
 
 
+def faults_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `faults`: the data and the blend's out-of-fold predictions, as the error report has them."""
+    return {name: Need(name, settings) for name in ("data", "images")} | {"of": Need("ensemble", settings)}
+
+
+def finders_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
+    """Inputs of `finders`: the same, and what was planted."""
+    side = {"side": str(params["side"])}
+    planted = {
+        f"faults{seed}": Need("faults", settings, {"seed": int(seed), **side})
+        for seed in str(params["seeds"]).split()
+    }
+    return faults_inputs(graph, settings, params) | planted
+
+
 def explain_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
     """Inputs of `explain`: trained folds, the images as they saw them, and boxes if any are known."""
     looked_at = {name: Need(name, settings) for name in ("images", "prepared", "train")}

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.core import arms, statistics
+from pipeline.core import arms, recovery, statistics
 from pipeline.core.errors import UserError
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.search import Point
@@ -24,7 +24,7 @@ from pipeline.core.types import Floats, Ints, Samples, Strings, positions
 from pipeline.record import study as studies
 from pipeline.record.study import Plan, Study, Trial
 from pipeline.settings.load import Settings
-from pipeline.stages import load, scoring
+from pipeline.stages import load, plants, scoring
 from pipeline.stages.registry import Need, folds_of
 from pipeline.stages.trials import EARLIER, Bench
 
@@ -101,6 +101,8 @@ def retest(bench: Bench, study: Study, say: Tell) -> Verdict:
     if not bench.kind.is_random:
         return _crossfitted(bench, study, distinct[0], say)
     chosen = distinct[: bench.search.form.retest_top]
+    if bench.kind.stage == "finders":
+        return _replanted(bench, chosen, say)
     return _seeded(bench, complete, chosen, say)
 
 
@@ -146,6 +148,21 @@ def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], sa
     how = f"{new}; intervals for {len(every) - 1} trials at once"
     default = bench.score(bench.result(bench.settings))
     return Verdict(default, float(scores.mean_A[0]), tuple(found), how)
+
+
+def _replanted(bench: Bench, chosen: Sequence[Trial], say: Tell) -> Verdict:
+    """Faults planted anew, with other seeds, among the groups that the search never saw."""
+    seeds, rules = tuple(bench.search.form.retest_seeds), bench.settings.config.statistics
+    say(f"re-test         {len(seeds)} new plantings among the other half of the groups")
+    params = {k: v for k, v in bench.kind.params.items() if k == plants.FEATURES}
+    every = [bench.settings, *(bench.with_point(t.point) for t in chosen)]
+    made = [plants.units(bench.ctx.get(plants.need(s, params, seeds, plants.CONFIRM))) for s in every]
+    scores, comparisons = recovery.compare(made[0], made[1:], rules.draws, rules.seed)
+    rows = zip(chosen, scores[1:], comparisons, strict=True)
+    found = sorted((Candidate(t, t.values[0], s, c) for t, s, c in rows), key=lambda c: -c.comparison.delta)
+    new = f"{len(seeds)} new plantings in groups the search never saw"
+    how = f"{new}; intervals for {len(chosen)} trials at once"
+    return Verdict(bench.score(bench.result(bench.settings)), scores[0], tuple(found), how)
 
 
 def _others(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], ids: Strings) -> list[Floats]:

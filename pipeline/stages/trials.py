@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pipeline.core import recovery
 from pipeline.core.errors import ConfigError, StoppedError, StorageError, UserError
 from pipeline.core.metrics import Metric
 from pipeline.core.metrics import get as metric_of
@@ -43,6 +44,7 @@ class Kind:
         sections: of the settings that it varies.
         is_random: its results depend on seeds: winners are re-tested with other ones.
         params: of the stage's need.
+        measure: its own figure in place of the competition's metric.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Kind:
     sections: tuple[str, ...]
     is_random: bool
     params: Params = field(default_factory=dict)
+    measure: Metric | None = None
 
     def need(self, settings: Settings) -> Need:
         """What a trial asks for."""
@@ -67,8 +70,13 @@ KINDS = {
         Kind("tta", "test-time augmentation", "infer", ("infer",), False),
         Kind("ensemble", "the blend", "ensemble", ("ensemble",), False),
         Kind("decision", "post-processing", "decide", ("decision",), False, {"of": "ensemble"}),
+        Kind(
+            "error-analysis", "the error report's finders", "finders",
+            ("finders", "eda.near_bits", "eda.near_ratio", "eda.near_match"), True,
+            {"seeds": "0 1 2", "side": "search"}, recovery.METRIC,
+        ),
     )
-}
+}  # fmt: skip
 
 
 class Trials(Context):
@@ -101,8 +109,8 @@ class Bench:
 
     @property
     def metric(self) -> Metric:
-        """The competition's."""
-        return metric_of(self.settings.config.competition.metric)
+        """The competition's, or the stage's own."""
+        return self.kind.measure or metric_of(self.settings.config.competition.metric)
 
     @property
     def maximise(self) -> tuple[bool, ...]:

@@ -16,7 +16,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from pipeline.record.study import Plan, Studies, Study, storage_of
 from pipeline.settings import space, space_check
 from pipeline.settings.load import Settings
 from pipeline.settings.space import DEFINING, Search
-from pipeline.stages import adopt, estimate, helpers, retest, trials, tuned
+from pipeline.stages import adopt, estimate, helpers, plants, retest, trials, tuned
 from pipeline.stages.context import Context
 from pipeline.stages.graph import refuse_forbidden, refuse_unread
 from pipeline.stages.registry import Need
@@ -119,6 +119,8 @@ def prepare(ctx: Context, options: Options, stage: str) -> Prepared:
         ConfigError: the space has faults, or an override that it varies, or limits are no limits.
     """
     kind = kind_of(stage)
+    if kind.stage == "finders":
+        kind = replace(kind, params={**kind.params, **plants.with_features(ctx, ctx.settings)})
     file = Path(options.space) if options.space else ctx.settings.folder / "tune" / f"{stage}.yaml"
     form = space.read(file)
     limits = _limits(options, form.trials)
