@@ -124,6 +124,7 @@ def test_inputs_name_declared_stages_only():
 
     auto = load(["competition=digits", "ensemble.members=[auto]"])
     params = {"fold": 0, "split": "train", "view": "identity", "a": "x", "b": "y", "grid": "g.yaml"}
+    params |= {"side": "search", "seeds": "0 1"}
     for settings in (FULL, PROBE, auto):
         for stage in STAGES.values():
             for need in stage.inputs(NoGraph(), settings, params).values():
