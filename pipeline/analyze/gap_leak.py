@@ -166,9 +166,11 @@ def _kept_together(scene: Scene, found: Kin, folds: list[tuple[Ints, Ints]]) -> 
     rows = np.unique(np.concatenate([valid for _, valid in folds]))
     families = found.kin_N[rows]
     count = min(max(len(folds), 2), 10, len(np.unique(families)))
+    if count < 2:  # all images are kin
+        return []
     seed = seeds.seed(scene.settings.seed, "gap folds") % 2**32
     deal = GroupKFold(count, shuffle=True, random_state=seed).split(rows, groups=families)
-    return [(rows[train], rows[valid]) for train, valid in deal] if count > 1 else []
+    return [(rows[train], rows[valid]) for train, valid in deal]
 
 
 def _gain(given_N: Values, kept_N: Values, family_N: Ints) -> tuple[float, float]:
