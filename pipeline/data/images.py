@@ -17,6 +17,7 @@ written plainly and not through a memmap, because a full disk would kill the pro
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -231,11 +232,10 @@ def _settled(result: Done, job: _Job, how: Decoding) -> tuple[ImageFacts, Pixels
     if not isinstance(result, str):
         return result[0], result[1], None
     if how.truncated:
-        try:
+        # If nothing of it can be used, the first reason stands.
+        with contextlib.suppress(*decode.UNDECODABLE):
             facts, image, remark = decode.read(job.id, job.path, how)
             return facts, image, _faulty(job, remark, IN_PART)
-        except decode.UNDECODABLE:
-            pass  # nothing of it can be used: the first reason stands
     return *decode.placeholder(job.id, job.path), _faulty(job, result, WHITE_IMAGE)
 
 
