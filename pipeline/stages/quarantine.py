@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.analyze.report import plural
 from pipeline.core.errors import DataError
 from pipeline.core.types import Samples
-from pipeline.data.images import IN_PART, QUARANTINE, WHITE_IMAGE, Faulty
+from pipeline.data.images import QUARANTINE, WHITE_IMAGE, Faulty
 from pipeline.record.store import SHORT, Artifact
 from pipeline.settings.schema import Config
 from pipeline.stages import load
@@ -68,11 +68,6 @@ def without(samples: Samples, images: Artifact) -> tuple[Samples, list[str]]:
 def told(faulty: Faulty) -> str:
     """`train 0a1f: images/0a1f.jpg: image file is truncated`."""
     return f"{faulty.split} {faulty.id}: {faulty.path}: {faulty.why}"
-
-
-def in_part(images: Artifact) -> list[Faulty]:
-    """Truncated images that are used as far as they go."""
-    return [f for f in load.decoded(images).faulty() if f.fate == IN_PART]
 
 
 def _lost(images: Artifact) -> list[Faulty]:
