@@ -19,6 +19,9 @@ def test_what_members_share_is_paid_once():
     assert a.alone.ms_64 == 10 and b.alone == Cost(110, 6, 6)
     assert cost.total([a, b, c]) == Cost(230, 19, 19)
     assert cost.total([]) == cost.NOTHING
+    # The same pass, timed twice: the better time, in any order.
+    twice = [price(1, plain=4), price(2, plain=6)]
+    assert cost.total(twice) == cost.total(twice[::-1]) == Cost(120, 7, 7)
 
 
 def test_the_budget_holds_and_the_best_affordable_pair_is_found():
