@@ -62,6 +62,18 @@ class Subset(Section):
 Entry = Annotated[Range | Choices | Subset, Field(discriminator="type")]
 
 
+class Full(Section):
+    """Full trainings that a cheap proxy is held against in the end."""
+
+    experiment: Name = Field(
+        ..., description="trained with some trials' settings, from the best to the worst"
+    )
+    trials: int = Field(6, description="so many of them", ge=4, le=50)
+    folds: list[Annotated[int, Field(ge=0)]] | None = Field(
+        [0], description="trained; None: all", min_length=1
+    )
+
+
 class Space(Section):
     """One search."""
 
@@ -81,6 +93,9 @@ class Space(Section):
     seed: int = Field(0, description="of the sampler", ge=0)
     second: Literal["ms_per_image"] | None = Field(
         None, description="a second objective, smaller is better: a Pareto front, and no pruning"
+    )
+    full: Full | None = Field(
+        None, description="eda, resample: full trainings that tell whether the proxy ranks settings rightly"
     )
     retest_top: int = Field(3, description="of the best trials are tested again", ge=1, le=10)
     retest_seeds: list[Annotated[int, Field(ge=0)]] = Field(

@@ -30,7 +30,7 @@ from pipeline.record.study import Plan, Studies, Study, storage_of
 from pipeline.settings import space, space_check
 from pipeline.settings.load import Settings
 from pipeline.settings.space import DEFINING, Search
-from pipeline.stages import adopt, estimate, helpers, plants, retest, trials, tuned
+from pipeline.stages import adopt, estimate, helpers, plants, proxy, retest, trials, tuned
 from pipeline.stages.context import Context
 from pipeline.stages.graph import refuse_forbidden, refuse_unread
 from pipeline.stages.registry import Need
@@ -133,6 +133,8 @@ def prepare(ctx: Context, options: Options, stage: str) -> Prepared:
     if form.second is not None and kind.stage not in PRICED:
         what = f"second: {form.second}: {kind.name} has no price an image; tta, ensemble and decision have"
         raise space.broken(file, [what])
+    if form.full is not None:
+        proxy.refuse(str(file), form.full, kind, settings)
     refuse_unread(settings, [kind.need(settings)], ctx.graph)
     ctx.check(kind.need(settings), also=tuple(path for path, _ in ctx.settings.request.values))
     bench = Bench(Trials(settings, f"tune {stage}"), kind, found, settings)
@@ -353,12 +355,22 @@ def words_of(search: Search, point: Point) -> str:
     )
 
 
-def finish(ctx: Context, prepared: Prepared, study: Study) -> tuple[Verdict, Path | None]:
-    """Re-test, write the winner, report; says what is believed."""
+def finish(
+    ctx: Context, prepared: Prepared, study: Study, in_full: bool = True
+) -> tuple[Verdict, Path | None]:
+    """Re-test, write the winner, report; says what is believed.
+
+    Args:
+        ctx: of the command.
+        prepared: the search.
+        study: where it ended.
+        in_full: there is time for the full trainings that a proxy is held against.
+    """
     bench = prepared.bench
     verdict = retest.retest(bench, study, ctx.say)
+    told = proxy.lines(bench, study, ctx.say) if in_full else proxy.unasked(bench)
     written = adopt.write(bench, verdict, study.name, prepared.command, date.today())
-    page = tuned.page_of(bench, study, verdict, prepared.command, written)
+    page = tuned.page_of(bench, study, verdict, prepared.command, written, told)
     for line in tuning.lines(page):
         ctx.say(line)
     ctx.say(f"report: {tuned.report(ctx, page, bench)}")

@@ -224,7 +224,7 @@ def _retests(ctx: Context, turns: list[Turn], clock: Clock) -> None:
             turn.why = f"searched, but not re-tested, so not adopted: needs {math.ceil(needed / 60)} min"
             continue
         try:
-            turn.verdict, turn.written = tune.finish(ctx, turn.prepared, turn.study)
+            turn.verdict, turn.written = tune.finish(ctx, turn.prepared, turn.study, in_full=False)
         except UserError as error:
             turn.why = error.headline
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
-import pandas as pd
 
 from pipeline.analyze import tuning
 from pipeline.analyze.search_plots import Dot
@@ -21,15 +19,12 @@ from pipeline.record.runinfo import RunInfo, git_commit, note
 from pipeline.record.study import Study
 from pipeline.settings.space_check import plain
 from pipeline.stages.context import Context, flat
-from pipeline.stages.registry import Need, is_probe
 from pipeline.stages.retest import Verdict
 from pipeline.stages.trials import AFTER_EPOCHS, Bench
 
-FEWEST_PAIRS = 4
-
 
 def page_of(
-    bench: Bench, study: Study, verdict: Verdict, command: str, written: Path | None
+    bench: Bench, study: Study, verdict: Verdict, command: str, written: Path | None, told: Sequence[str]
 ) -> tuning.TuningPage:
     """Everything that the page and the terminal say."""
     every = study.trials()
@@ -67,7 +62,7 @@ def page_of(
         importances=study.importances(),
         second=second,
         written=written.stem if written else "",
-        told=tuple(proxy_lines(bench, study)),
+        told=tuple(told),
         failed=tuple(dict.fromkeys(t.reason for t in every if t.state == "failed")),
     )
 
@@ -129,46 +124,3 @@ def record(ctx: Context, page: tuning.TuningPage, bench: Bench, study: Study) ->
 def _named(step: int) -> str:
     """What a figure on the way is called: an epoch of the first fold, or the mean of some folds."""
     return f"mean_of_{step - AFTER_EPOCHS}_folds" if step > AFTER_EPOCHS else f"epoch_{step}"
-
-
-def proxy_lines(bench: Bench, study: Study) -> list[str]:
-    """For `eda`: does the cheap proxy rank settings as full trainings do? Only where there are some."""
-    if bench.kind.name != "eda":
-        return []
-    pairs = _pairs(bench, study)
-    if len(pairs) < FEWEST_PAIRS:
-        return [
-            f"the proxy's rank correlation with full training is not known: {len(pairs)} of these settings "
-            f"were trained in full, {FEWEST_PAIRS} are needed"
-        ]
-    ranks = pd.DataFrame(pairs, columns=["proxy", "full"]).rank()
-    rho = float(np.corrcoef(ranks["proxy"], ranks["full"])[0, 1])
-    return [
-        f"the proxy's rank correlation with full training: {rho:+.2f} over {len(pairs)} settings (Spearman)"
-    ]
-
-
-def _pairs(bench: Bench, study: Study) -> list[tuple[float, float]]:
-    """(proxy's score, mean score of full trainings) of settings that both had."""
-    name = f"oof_{bench.metric.name}"
-    ctx, full = bench.ctx, dict[str, list[float]]()
-    folds = f"folds/{ctx.graph.key(Need('folds', bench.settings))}"
-    for artifact in ctx.store.all("train"):
-        probe = artifact.setting("train.strategy") == "linear_probe"
-        whole = artifact.metrics.get("complete") == 1.0 and name in artifact.metrics
-        if whole and not probe and artifact.inputs.get("folds") == folds:
-            look = _look(artifact.manifest.get("settings", {}))
-            full.setdefault(look, []).append(artifact.metrics[name])
-    found = []
-    for trial in study.trials():
-        if trial.state == "complete" and is_probe(bench.settings):
-            proxy = ctx.store.find(*trial.notes.get("result", "/").split("/", 1))
-            scores = full.get(_look(proxy.manifest.get("settings", {}))) if proxy else None
-            if scores:
-                found.append((trial.values[0], float(np.mean(scores))))
-    return found
-
-
-def _look(settings: dict[str, object]) -> str:
-    """What of a training's settings makes the pixels."""
-    return repr([settings.get(name) for name in ("images", "crop", "preprocess")])
