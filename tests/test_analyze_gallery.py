@@ -1,7 +1,5 @@
 """The gallery as a page: hostile texts stay texts; pictures, tables, clouds; and in Chromium."""
 
-import shutil
-
 import numpy as np
 import pytest
 from markupsafe import Markup
@@ -52,39 +50,30 @@ def test_hostile_texts_stay_texts_and_nothing_is_loaded():
 
 
 @pytest.mark.browser
-def test_filter_cloud_and_phone(tmp_path):
-    api = pytest.importorskip("playwright.sync_api", reason="BROWSER TESTS NOT RUN: pip install playwright")
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("BROWSER TESTS NOT RUN: no chromium on the PATH")
+def test_filter_cloud_and_phone(tmp_path, browser):
     path = tmp_path / "explain.html"
     path.write_text(page(), encoding="utf-8")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        opened = browser.new_page(viewport={"width": 1100, "height": 900})
-        faults = []
-        opened.on("console", lambda message: faults.append(message.text))
-        opened.on("pageerror", lambda error: faults.append(str(error)))
-        opened.goto(path.as_uri())
-        opened.select_option("#case", "1")
-        assert opened.locator(".shots:visible").count() == 1
-        assert "train/1" in opened.locator(".shots:visible h3").inner_text()
-        opened.select_option("#case", "")
-        assert opened.locator(".shots:visible").count() == 3
-        dots = opened.locator(".cloud circle")
-        assert dots.count() == 60 and "2 others" not in opened.locator(".legend").inner_text()
-        assert "3 others" in opened.locator(".legend").inner_text()  # twelve classes, ten colours
-        dots.nth(7).hover(force=True)
-        assert (
-            "train/7" in opened.locator(".tip").inner_text()
-            and HOSTILE in opened.locator(".tip").inner_text()
-        )
-        opened.locator(".cloud svg").focus()
-        opened.keyboard.press("ArrowRight")
-        assert "train/8" in opened.locator(".tip").inner_text()
-        opened.select_option(".cloud select", label="error")
-        assert "wrong" in opened.locator(".legend").inner_text()
-        opened.set_viewport_size({"width": 420, "height": 800})
-        assert opened.evaluate("document.documentElement.scrollWidth") <= 420
-        browser.close()
+    opened = browser.new_page(viewport={"width": 1100, "height": 900})
+    faults = []
+    opened.on("console", lambda message: faults.append(message.text))
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.goto(path.as_uri())
+    opened.select_option("#case", "1")
+    assert opened.locator(".shots:visible").count() == 1
+    assert "train/1" in opened.locator(".shots:visible h3").inner_text()
+    opened.select_option("#case", "")
+    assert opened.locator(".shots:visible").count() == 3
+    dots = opened.locator(".cloud circle")
+    assert dots.count() == 60 and "2 others" not in opened.locator(".legend").inner_text()
+    assert "3 others" in opened.locator(".legend").inner_text()  # twelve classes, ten colours
+    dots.nth(7).hover(force=True)
+    assert "train/7" in opened.locator(".tip").inner_text() and HOSTILE in opened.locator(".tip").inner_text()
+    opened.locator(".cloud svg").focus()
+    opened.keyboard.press("ArrowRight")
+    assert "train/8" in opened.locator(".tip").inner_text()
+    opened.select_option(".cloud select", label="error")
+    assert "wrong" in opened.locator(".legend").inner_text()
+    opened.set_viewport_size({"width": 420, "height": 800})
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 420
+    opened.close()
     assert not faults, faults

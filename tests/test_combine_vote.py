@@ -1,4 +1,4 @@
-"""Soft voting joins by id and normalises; disagreement and contributions."""
+"""Soft voting joins by id and normalises; disagreement, and the blend without each."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from pipeline.combine import vote
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError, DataError
-from pipeline.core.predictions import Probabilities
+from pipeline.core.predictions import Probabilities, align
 
 ACCURACY = metrics.get("accuracy")
 
@@ -62,32 +62,22 @@ def test_disagreement_is_by_id_symmetric_and_zero_with_itself():
     np.testing.assert_allclose(shares, [[0, 1 / 3, 0], [1 / 3, 0, 1 / 3], [0, 1 / 3, 0]])
 
 
-def test_leave_one_out_says_who_helps_and_who_harms():
-    y = np.array([0, 0, 1])
+def without(members, weights):
+    aligned = align(members)
+    rule = vote.RULES["mean"]
+    votes = [rule.prepare(m.p_NC) for m in aligned]
+    return list(vote.without_each(votes, vote.checked(weights, len(votes)), rule))
+
+
+def test_without_each_is_the_blend_of_the_others():
     bad = member(1 - FIRST.p_NC, name="bad")
-    found = {c.member: c for c in vote.leave_one_out([FIRST, OTHER, bad], (2, 1, 2.5), y, ACCURACY)}
-    blend = vote.soft_vote([FIRST, OTHER, bad], (2, 1, 2.5), "b")
-    whole = ACCURACY.score(y, blend.p_NC)
-    rest = ACCURACY.score(y, vote.soft_vote([FIRST, OTHER], (2, 1), "b").p_NC)
-    assert found["bad"].without == rest == 1
-    assert found["bad"].gain == whole - rest < 0 < found["m"].gain
+    found = without([FIRST, OTHER, bad], (2, 1, 2.5))
+    others = [([OTHER, bad], (1, 2.5)), ([FIRST, bad], (2, 2.5)), ([FIRST, OTHER], (2, 1))]
+    for p_NC, (rest, weights) in zip(found, others, strict=True):
+        by_hand = vote.soft_vote(rest, weights, "b").take(FIRST.ids_N).p_NC
+        np.testing.assert_allclose(p_NC, by_hand, atol=1e-6)
+    assert ACCURACY.score(np.array([0, 0, 1]), found[2]) == 1
 
 
-def test_leave_one_out_keeps_the_labels_order_when_the_first_is_dropped():
-    y = np.array([0, 0, 1])
-    found = vote.leave_one_out([member(1 - FIRST.p_NC, name="bad"), OTHER], None, y, ACCURACY)
-    by_hand = ACCURACY.score(y, OTHER.take(FIRST.ids_N).p_NC)
-    assert found[0].without == by_hand
-
-
-def test_leave_one_out_gains_are_positive_for_losses_too():
-    y = np.array([0, 0, 1])
-    found = vote.leave_one_out([FIRST, member(1 - FIRST.p_NC)], None, y, metrics.get("log_loss"))
-    assert found[0].gain > 0 > found[1].gain
-
-
-def test_leave_one_out_when_all_weight_was_on_one_and_of_one():
-    y = np.array([0, 0, 1])
-    found = vote.leave_one_out([FIRST, OTHER], (1, 0), y, ACCURACY)
-    assert found[0].without == ACCURACY.score(y, OTHER.take(FIRST.ids_N).p_NC)
-    assert vote.leave_one_out([FIRST], None, y, ACCURACY) == ()
+def test_without_the_one_that_had_all_weight_the_others_vote_equally():
+    np.testing.assert_allclose(without([FIRST, OTHER], (1, 0))[0], OTHER.take(FIRST.ids_N).p_NC, atol=1e-6)

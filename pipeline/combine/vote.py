@@ -16,9 +16,8 @@ import numpy as np
 from pipeline.combine.rules import RULES, Rule
 from pipeline.core.errors import ConfigError
 from pipeline.core.formulas import Reals
-from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Probabilities, align
-from pipeline.core.types import Floats, Ints
+from pipeline.core.types import Floats
 
 
 @dataclass(frozen=True)
@@ -79,38 +78,6 @@ def disagreement(members: Sequence[Probabilities]) -> Reals:
     """
     label_MN = np.stack([member.labels() for member in align(members)]).astype(np.int16)
     return np.stack([(label_MN != label_N).mean(axis=1) for label_N in label_MN])
-
-
-def leave_one_out(
-    members: Sequence[Probabilities],
-    weights: Sequence[float] | None,
-    y_N: Ints,
-    metric: Metric,
-    rule: Rule = RULES["mean"],
-) -> tuple[Contribution, ...]:
-    """What the blend loses without each member in turn; nothing for a blend of one.
-
-    Weights are not fitted anew. Where all the weight was on the member left out, the others vote
-    equally.
-
-    Args:
-        members: their out-of-fold probabilities.
-        weights: as for `combine`.
-        y_N: true class index, in the order of the first member's ids.
-        metric: what is scored.
-        rule: how they vote.
-    """
-    weight_M = checked(weights, len(members))
-    # Aligned once here, or dropping the first member would change the order of ids under y_N.
-    votes_MNC = [rule.prepare(member.p_NC) for member in align(members)]
-    if len(members) < 2:
-        return ()
-    whole = metric.score(y_N, rule.finish(summed(votes_MNC, weight_M)))
-    without_M = [metric.score(y_N, p_NC) for p_NC in without_each(votes_MNC, weight_M, rule)]
-    return tuple(
-        Contribution(member.name, without, metric.sign * (whole - without))
-        for member, without in zip(members, without_M, strict=True)
-    )
 
 
 def without_each(votes_MNC: Sequence[Floats], weight_M: Reals, rule: Rule) -> Iterator[Floats]:
