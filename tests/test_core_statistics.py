@@ -186,9 +186,9 @@ def test_groups_to_tell_comes_true():
 @pytest.mark.parametrize("name", ["macro_f1", "log_loss"])
 def test_a_whole_competition_takes_about_a_tenth_of_a_second(name):
     y, p, groups = draw(0, n=3000, c=18, groups=2500)
-    start = time.perf_counter()
+    start = time.process_time()
     statistics.interval(metrics.get(name), y, p, groups, 2000, 0)
-    assert time.perf_counter() - start < 1.5
+    assert time.process_time() - start < 1.5
 
 
 def test_memory_stays_flat():
