@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pytest
 from analyze_cases import HOSTILE, SPACE, case, compare_inputs, probabilities
-from test_analyze_browser import browser as browser
 from test_stages_judging import analyse, report_of
 from test_stages_judging import home as home
 
