@@ -24,7 +24,17 @@ def world(n_groups: int, sharpness: float, seed: int = 0, by_group: float = 0.0)
     sharp = (sharp / sharp.sum(axis=1, keepdims=True)).astype(np.float32)
     groups = np.repeat([f"g{k}" for k in range(n_groups)], PHOTOS)
     fitted = temperature.fit(sharp, y)
-    return CalibrationInputs(y, sharp, temperature.apply(sharp, fitted), fitted, groups, CLASSES, 500, 0)
+    return CalibrationInputs(
+        y,
+        sharp,
+        temperature.apply(sharp, fitted),
+        fitted,
+        groups,
+        CLASSES,
+        500,
+        0,
+        "make ensemble ARGS=ensemble.temperature=true",
+    )
 
 
 def trust_of(inputs: CalibrationInputs):

@@ -190,6 +190,11 @@ def points(difference: float) -> str:
     return f"{round(100 * difference, 1) + 0.0:+.1f}".replace("-", "−")
 
 
+def p_value(p: float) -> str:
+    """A p-value for reading: three decimals, and never 0, which no test can show."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def _prose(text: str) -> Markup:
     """Our own sentences: what stands in backticks is a command or a setting."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))

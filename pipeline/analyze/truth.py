@@ -17,7 +17,7 @@ import pandas as pd
 from pipeline.analyze.flips import changes, parts
 from pipeline.analyze.grouptests import Bools, Reals, numbered, sign_flips, sums_by_group
 from pipeline.analyze.mistakes import Mistakes
-from pipeline.analyze.report import Key, json_data, points
+from pipeline.analyze.report import Key, json_data, p_value, points
 from pipeline.analyze.section import Section
 from pipeline.core.predictions import Probabilities
 from pipeline.core.types import Ints, LabelSpace, Samples, Strings
@@ -224,7 +224,7 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     shown["interval"] = [
         f"{points(a)} to {points(b)}" for a, b in zip(rows["low"], rows["high"], strict=True)
     ]
-    shown["p, corrected"] = ["< 0.001" if p < 0.0005 else f"{p:.3f}" for p in rows["p"]]
+    shown["p, corrected"] = [p_value(p) for p in rows["p"]]
     shown["verdict"] = rows["verdict"]
     return shown
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.analyze.attention import FEW_GROUPS
 from pipeline.analyze.nearest import across
 from pipeline.analyze.report import Key, Pixels, percent, points, thumbnail
 from pipeline.analyze.section import Section
@@ -164,7 +165,14 @@ def _attention(data: Mapping[str, Any]) -> pd.DataFrame | None:
             "attention on background": [percent(row["background"]) for row in rows],
             "background's area": [percent(row["area"]) for row in rows],
             "excess, points": [points(row["excess"]) for row in rows],
-            "interval": [f"{points(row['low'])} to {points(row['high'])}" for row in rows],
+            "interval": [_interval(row) for row in rows],
             "verdict": [row["verdict"] for row in rows],
         }
     )
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    """Of the excess; of few groups it would be wider than anything that a share can be."""
+    if row["n_groups"] < FEW_GROUPS:
+        return "too few groups"
+    return f"{points(row['low'])} to {points(row['high'])}"

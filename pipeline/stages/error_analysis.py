@@ -68,6 +68,7 @@ def build(job: Job) -> Built:
         judging=answers.section,
         judged=answers.estimate,
         near=None if flips is None else beside.nearest(job, train, flips),
+        asked=job.settings.competition_words,
     )
     found = compare.compare(inputs)
     sections = case.sections(

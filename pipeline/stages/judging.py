@@ -239,5 +239,4 @@ def _command(job: Job) -> str:
     """What turns the exported file into an estimate, as one types it."""
     sides = [shlex.quote(os.path.relpath(job.home / str(job.params[name]))) for name in ("a", "b")]
     command = f"make error-analysis A={sides[0]} B={sides[1]} VERDICTS=verdicts.csv"
-    asked = words(job.settings, "error-analysis")
-    return make_with(command, asked) if asked else command
+    return make_with(command, words(job.settings, "error-analysis"))
