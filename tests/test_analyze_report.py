@@ -90,4 +90,8 @@ def test_words():
     assert report.plural(1, "class", "classes") == "1 class"
     assert report.plural(1200, "class", "classes") == "1,200 classes"
     assert report.percent(0.034) == "3.4\u00a0%" and report.percent(0.5) == "50\u00a0%"
+    assert report.percent(0.0002) == "<0.1\u00a0%" and report.percent(0.0) == "0\u00a0%"
+    assert report.percent(0.997) == "99.7\u00a0%" and report.percent(0.9999) == ">99.9\u00a0%"
+    assert report.percent(1.0) == "100\u00a0%" and report.percent(0.994) == "99\u00a0%"
+    assert report.p_value(1 / 2001) == "< 0.001" and report.p_value(0.0312) == "0.031"
     assert report.signed(-0.0012) == "−0.0012" and report.signed(0.5) == "+0.5000"

@@ -245,13 +245,15 @@ def _temperature(inputs: CalibrationInputs) -> str:
     figures = f"log loss {change:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}".replace("-", "−")
     fitted = f"A temperature of {inputs.temperature:.2f}"
     told = f"{fitted} {verdict}" if verdict in ("helps", "hurts") else f"{fitted}: {verdict}"
+    told += f" ({figures}; each part scaled by what was fitted on other groups)."
+    if verdict != "helps":
+        return told
     use = (
-        "It changes no label of the blend. What can change some is a temperature for each member before it votes"
+        "It changes no label of a blend; a temperature for each member before the vote may"
         if inputs.blended
         else "It changes no label of this run, only how loudly it votes"
     )
-    judged = f"({figures}; each part scaled by what was fitted on other groups)"
-    return f"{told} {judged}. {use}: `{inputs.command}`."
+    return f"{told} {use}: `{inputs.command}`."
 
 
 def _coverage_plot(inputs: CalibrationInputs) -> Markup:

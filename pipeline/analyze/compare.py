@@ -158,6 +158,7 @@ def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[
         inputs=inputs,
         analysis=analysis,
         anchors=ANCHORS,
+        metric=_metric_name(inputs.config),
         flips=analysis.flips,
         mistakes=analysis.mistakes,
         attributes=[a.name for a in inputs.space.attributes],

@@ -163,9 +163,11 @@ def count(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share of 1 as a percentage: one decimal below 10 %, none above."""
+    """A share of 1 as a percentage: one decimal below 10 % and near 100 %; only none and all are round."""
     value = 100 * share
-    return f"{value:.1f}\u00a0%" if 0 < abs(value) < 9.95 else f"{value:.0f}\u00a0%"
+    if 0 < value < 0.05 or 99.95 <= value < 100:
+        return "<0.1\u00a0%" if value < 1 else ">99.9\u00a0%"
+    return f"{value:.1f}\u00a0%" if 0 < abs(value) < 9.95 or 99.5 <= value < 100 else f"{value:.0f}\u00a0%"
 
 
 def signed(value: float) -> str:
