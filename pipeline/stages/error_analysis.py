@@ -44,7 +44,9 @@ def build(job: Job) -> Built:
     known = facts.gather(job, train, new.artifact, about, runs)
     comparison = scoring.compare(config, train, new.oof, old.oof) if old and new.oof and old.oof else None
     flips = None if old is None else find_flips(train.space, new.prediction, old.prediction)
-    given = advise(replace(known, flips=flips, comparison=comparison))
+    own = facts.asked(job.settings, about)
+    found_advice = advise(replace(known, flips=flips, comparison=comparison))
+    given = [one for one in found_advice if facts.possible(own, one)]
     todo, followed = advised.split(given, about, runs, job.home)
     image = load.image_of(job.inputs["images"])
     answers = judging.Judged(None, None)
