@@ -22,7 +22,7 @@ LEAD = (
     "score f of a class (its logit), or of a channel (its mean), rises."
 )
 # As many as the page has colours, and points that stay apart.
-CURVES, POINTS = 3, 40
+CURVES = 3
 
 
 def part(scene: Scene) -> Part:
@@ -127,10 +127,8 @@ def _sure(net: Net, made: Made, at: int, classes: list[int]) -> str:
 
 
 def _curves(names: list[str], made: Made, start: str) -> Drawing:
-    last = len(made.score_SB) - 1
-    steps = sorted({round(at * last / POINTS) for at in range(POINTS + 1)})
     lines = [
-        plots.Curve(name, steps, made.score_SB[steps, at].astype(float).tolist())
+        plots.Curve(name, list(made.step_S), made.score_SB[:, at].astype(float).tolist())
         for at, name in enumerate(names[:CURVES])
     ]
     return Drawing(
