@@ -76,6 +76,12 @@ def test_a_missing_value_is_an_error():
         (pd.NA, '<td class="n">–</td>'),
         (np.True_, "<td>yes</td>"),
         ("<b>", "<td>&lt;b&gt;</td>"),
+        ("+1.2", '<td class="n">+1.2</td>'),
+        ("< 0.001", '<td class="n">&lt; 0.001</td>'),
+        ("12\u00a0%", '<td class="n">12\u00a0%</td>'),
+        ("3", "<td>3</td>"),
+        ("1.2 to 3.4", "<td>1.2 to 3.4</td>"),
+        (-0.25, '<td class="n">−0.250</td>'),
     ],
 )
 def test_cells(value, cell):

@@ -35,6 +35,8 @@ ImageOf = Callable[[str, str], Pixels]
 
 TEMPLATES = Path(__file__).with_name("templates")
 WEBP_QUALITY = 82
+# A number in words; a bare whole number may as well be the name of a class.
+FIGURE = re.compile(r"–|[<>]?\s?[+−]?(\d[\d,]*\.\d+|[\d,.]+\u00a0%)")
 
 
 @functools.cache
@@ -47,7 +49,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        count=count, percent=percent, cell=_cell, prose=_prose, gain=gain, minutes=minutes
+        count=count, percent=percent, cell=_cell, figures=_figures, prose=_prose, gain=gain, minutes=minutes
     )
     return environment
 
@@ -214,9 +216,18 @@ def _cell(value: Any) -> Markup:
         number = float(value)
         whole = number == round(number) and abs(number) >= 2
         return Markup('<td class="n">{}</td>').format(
-            count(number) if whole else f"{number:,.1f}" if abs(number) >= 10 else f"{number:.3f}"
+            (count(number) if whole else f"{number:,.1f}" if abs(number) >= 10 else f"{number:.3f}").replace(
+                "-", "−"
+            )
         )
-    return Markup("<td>{}</td>").format(value)
+    figure = isinstance(value, str) and FIGURE.fullmatch(value)
+    return Markup('<td class="n">{}</td>' if figure else "<td>{}</td>").format(value)
+
+
+def _figures(column: "pd.Series[Any]") -> bool:
+    """Whether a column holds numbers, or such in words, `+1.2` or `12 %`: its head stands right, too."""
+    of_numbers = column.dtype.kind in "if"
+    return of_numbers or (len(column) > 0 and all(isinstance(v, str) and FIGURE.fullmatch(v) for v in column))
 
 
 def plural(number: int, one: str, many: str = "") -> str:

@@ -105,7 +105,8 @@ def _table(found: tuple[attention.ClassAttention, ...]) -> Table:
     rows = []
     for a in found:
         few = a.n_groups < attention.FEW_GROUPS
-        ends = f"{a.excess:+.2f}, " + ("too few groups" if few else f"[{a.low:+.2f}, {a.high:+.2f}]")
+        ends = ", too few groups" if few else f" [{a.low:+.2f}, {a.high:+.2f}]"
+        ends = f"{a.excess:+.2f}{ends}".replace("-", "−")
         rows.append((a.name, a.n_images, a.n_groups, a.background, a.area, ends, a.verdict))
     columns = ("class", "images", "groups", "attention on background", "its area", "difference", "")
     note = (
