@@ -101,7 +101,9 @@ def _built(found: compare.ErrorAnalysis, inputs: compare.CompareInputs) -> Built
     for number, advice in enumerate(found.advice, start=1):
         told += _advice(number, advice)
     why = "; ".join(a.sentence for a in found.advice)
-    nexts = next((a.command for a in found.advice if a.command.startswith("make")), "make runs")
+    nexts = next(
+        (a.command for a in found.advice if a.command.startswith("make")), inputs.command("make runs")
+    )
     description = note(what, why, nexts, "error-analysis.html", result)
     tags = {"verdict": found.verdict.tag, "compared_with": inputs.old.name if inputs.old else "none"}
     metrics = dict(found.metrics)
