@@ -88,6 +88,15 @@ def test_cells(value, cell):
     assert report._cell(value) == cell
 
 
+def test_a_column_stands_right_with_its_head_where_all_of_it_are_numbers():
+    frame = pd.DataFrame(
+        {"class": ["1", "2"], "p": ["< 0.001", "0.2"], "n": [3, None], "mixed": ["1.5", "none"]}
+    )
+    assert report._rights(frame) == [False, True, True, False]
+    assert report._rights(list(frame.itertuples(index=False, name=None))) == [False, True, True, False]
+    assert report._cell(68.5, False) == "<td>68.5</td>" and report._rights([]) == []
+
+
 def test_prose_marks_commands_and_escapes_the_rest():
     assert report._prose("run `make <x>` & see") == "run <code>make &lt;x&gt;</code> &amp; see"
 
