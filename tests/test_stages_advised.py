@@ -14,8 +14,9 @@ from pipeline.core.types import Attribute, LabelSpace, Samples
 from pipeline.record import files
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Artifact, Store
+from pipeline.settings.load import load
 from pipeline.settings.schema import Config
-from pipeline.stages import advised, request, tested
+from pipeline.stages import advised, facts, request, tested
 from pipeline.stages.tested import Runs
 
 SPACE = LabelSpace.product([Attribute("kind", ("a", "b", "c"))])
@@ -107,6 +108,12 @@ def test_what_the_settings_would_refuse_is_no_command(world):
     new = world.finish("train", "new", {**settings(lr=0.5), "images": {"size": 4000}})
     change, _ = tested.changes(world.runs(), new, replace(old, manifest={**old.manifest, "request": digits}))
     assert change.what == "images.size" and change.tested is None and change.command == ""
+
+
+def test_advice_that_the_settings_would_refuse_is_not_given():
+    asked = load(["competition=digits", "experiment=tiny_cnn"])
+    assert facts.possible(asked, advice("train.epochs=9")) and facts.possible(asked, advice())
+    assert not facts.possible(asked, advice("images.size=4000"))
 
 
 def test_how_members_vote_is_tried_by_the_blend(world):
