@@ -345,7 +345,7 @@ def _all(ctx: Context, options: Options) -> None:
     report = _compare(ctx, path, None)
     entry = next(e for e in _entries(ctx) if e.name == path.stem)
     for line in summary.lines(
-        ctx.settings.config, blending.decided(ctx, Need("ensemble", ctx.settings)), entry, path, report
+        ctx.settings, blending.decided(ctx, Need("ensemble", ctx.settings)), entry, path, report
     ):
         ctx.say(line)
     ctx.say(summary.times(ctx.seconds, time.monotonic() - started))
