@@ -4,8 +4,11 @@
     python -m benchmarks.flips_page --flips 1000 20000
 
 Pictures are crops of photos that packages bundle, mirrored and in other light, so that no two are equal. The
-two submissions differ on every image. Seconds run from the start of loading a file:// address to the load
-event with the first cards drawn; then one filter, one sort and one page turn are timed.
+two submissions differ on every image, and as in a report on networks whose features are there, the most
+doubtful flips show their nearest training images, here all different ones; as many images are wrong out of
+fold. Seconds run from the start of loading a file:// address to the load
+event with the first cards drawn; then one filter, one sort and one page turn are timed, and showing the 60
+most doubtful flips with all their neighbours open.
 """
 
 import argparse
@@ -14,20 +17,22 @@ import shutil
 import statistics
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from benchmarks.eda_speed import sources
-from pipeline.analyze import compare
+from pipeline.analyze import compare, truth
 from pipeline.analyze.compare import CompareInputs
+from pipeline.analyze.flip_near import MOST, NEAREST, Near
 from pipeline.analyze.flips import Submission
 from pipeline.core.predictions import Probabilities
 from pipeline.core.seeds import rng
-from pipeline.core.types import Attribute, LabelSpace, strings
+from pipeline.core.types import Attribute, LabelSpace, Samples, strings
 from pipeline.settings.schema import Config, ReportSettings
 
 FACES = LabelSpace.product(
@@ -42,7 +47,7 @@ TRIALS = 3
 
 @dataclass(frozen=True)
 class Measured:
-    """One page: megabytes, seconds to make and to load, seconds for a filter, a sort and a page turn.
+    """One page: megabytes, seconds to make and to load, to filter, sort, turn a page and open neighbours.
 
     Args:
         loads: by the clock; other programs on the machine make it longer.
@@ -56,6 +61,7 @@ class Measured:
     filtered: float
     sorted: float
     turned: float
+    opened: float
 
 
 def picture(photos: list[np.ndarray], number: int) -> np.ndarray:
@@ -84,10 +90,33 @@ def page(flips: int) -> str:
         space=FACES,
         new=sides[0],
         old=sides[1],
-        image=lambda split, name: picture(photos, int(name[7:13])),
+        image=lambda split, name: picture(photos, int(Path(name).stem)),
         config=Config(report=ReportSettings(max_flips=flips)),
     )
-    return compare.render_html(compare.compare(inputs), inputs)
+    train = _train(flips)
+    oof = _sure(train.ids_N, draw.integers(0, FACES.n_classes, len(train)), draw)
+    inputs = replace(inputs, oof=oof, train=train)
+    found = compare.compare(inputs)
+    assert found.flips is not None and found.mistakes is not None
+    inputs = replace(inputs, near=_near(found.flips.images, draw))
+    of_errors = truth.section(truth.TruthInputs(oof, None, train, found.mistakes, 0, flips))
+    return compare.render_html(found, inputs, (of_errors,))
+
+
+def _train(number: int) -> Samples:
+    """As many training images, a photo a person, most of which the run gets wrong."""
+    ids = strings([f"train/{number + k:07d}.jpg" for k in range(number)])
+    labels = rng(0, "truth", number).integers(0, FACES.n_classes, number)
+    return Samples(ids, ids, ids, FACES, labels, "train")
+
+
+def _near(images: pd.DataFrame, draw: np.random.Generator) -> Near:
+    """The most doubtful flips, each with training images that no other one has: the largest page there is."""
+    doubtful = images.sort_values("gap", kind="stable").head(MOST)["id"].astype(str).tolist()
+    names = [f"train/{2 * len(images) + k:07d}.jpg" for k in range(NEAREST * len(doubtful))]
+    labels = draw.integers(0, FACES.n_classes, len(names)).tolist()
+    pairs = list(zip(names, labels, strict=True))
+    return Near({name: tuple(pairs[NEAREST * k : NEAREST * (k + 1)]) for k, name in enumerate(doubtful)})
 
 
 def _sure(ids: np.ndarray, said: np.ndarray, draw: np.random.Generator) -> Probabilities:
@@ -123,9 +152,9 @@ def measure(browser: Any, flips: int, trials: int = TRIALS) -> Measured:
             processor.append(_processor(shown))
             steps.append([_timed(shown, step) for step in STEPS])
             shown.close()
-    filtered, ordered, turned = (statistics.median(column) for column in zip(*steps, strict=True))
+    filtered, ordered, turned, opened = (statistics.median(column) for column in zip(*steps, strict=True))
     size = len(text.encode()) / 1e6
-    return Measured(size, made, tuple(loads), min(processor), filtered, ordered, turned)
+    return Measured(size, made, tuple(loads), min(processor), filtered, ordered, turned, opened)
 
 
 def _processor(shown: Any) -> float:
@@ -141,6 +170,8 @@ STEPS = (
     "const a = document.getElementById('attribute'); a.value = 'age'; a.dispatchEvent(new Event('change'));",
     "const s = document.getElementById('sort'); s.value = 'id'; s.dispatchEvent(new Event('change'));",
     "document.getElementById('later').click();",
+    "const u = document.getElementById('sort'); u.value = 'unsure'; u.dispatchEvent(new Event('change'));"
+    "document.querySelectorAll('#gallery details.near').forEach((one) => { one.open = true; });",
 )
 
 
@@ -169,7 +200,8 @@ def main() -> None:
             print(
                 f"{flips:,} flips: {found.megabytes:.1f} MB, made in {found.made:.0f} s, loaded in {loads} s "
                 f"({found.processor:.2f} s of processor), filter {found.filtered:.3f} s, "
-                f"sort {found.sorted:.3f} s, page {found.turned:.3f} s (load {os.getloadavg()[0]:.1f})",
+                f"sort {found.sorted:.3f} s, page {found.turned:.3f} s, neighbours {found.opened:.3f} s "
+                f"(load {os.getloadavg()[0]:.1f})",
                 flush=True,
             )
         browser.close()

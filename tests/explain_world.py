@@ -100,7 +100,7 @@ def scene(net, kinds=(1, 2), **explain):
 
     def batches(split, wanted, fold):
         at = [ids.index(str(name)) for name in wanted]
-        yield Batch(np.array(ids)[at], np.stack(pixels)[at], x_NCHW[at], np.array(labels)[at], fold)
+        yield Batch(np.array(ids)[at], np.stack(pixels)[at], x_NCHW[at], fold)
 
     return Scene(
         config=config,
@@ -113,7 +113,6 @@ def scene(net, kinds=(1, 2), **explain):
         oof=Probabilities(ids, CLASSES, p_NC),
         batches=batches,
         object_of=lambda split, name, image: (masks[ids.index(name)], "box"),
-        test_ids_N=np.array([], np.str_),
         device="cpu",
         seed=0,
     )

@@ -103,9 +103,7 @@ def scene(make=None, n=60, folds=2, size=16, config=None, group_of=2, cases=3):
         at = np.array([list(ids).index(str(name)) for name in wanted], dtype=int)
         for start in range(0, len(at), 16):
             rows = at[start : start + 16]
-            yield Batch(
-                ids[rows], x_NHWC[rows], nets[fold].normalise(x_NHWC[rows]), samples.labels[rows], fold
-            )
+            yield Batch(ids[rows], x_NHWC[rows], nets[fold].normalise(x_NHWC[rows]), fold)
 
     p_NC = np.zeros((n, 10), np.float32)
     for k in range(folds):
@@ -139,7 +137,6 @@ def scene(make=None, n=60, folds=2, size=16, config=None, group_of=2, cases=3):
         oof=oof,
         batches=batches,
         object_of=lambda split, name, pixels: (None, ""),
-        test_ids_N=np.array([], dtype=str),
         device="cpu",
         seed=7,
     )

@@ -24,7 +24,17 @@ def world(n_groups: int, sharpness: float, seed: int = 0, by_group: float = 0.0)
     sharp = (sharp / sharp.sum(axis=1, keepdims=True)).astype(np.float32)
     groups = np.repeat([f"g{k}" for k in range(n_groups)], PHOTOS)
     fitted = temperature.fit(sharp, y)
-    return CalibrationInputs(y, sharp, temperature.apply(sharp, fitted), fitted, groups, CLASSES, 500, 0)
+    return CalibrationInputs(
+        y,
+        sharp,
+        temperature.apply(sharp, fitted),
+        fitted,
+        groups,
+        CLASSES,
+        500,
+        0,
+        "make ensemble ARGS=ensemble.temperature=true",
+    )
 
 
 def trust_of(inputs: CalibrationInputs):
@@ -73,3 +83,12 @@ def test_the_section_says_it_and_names_the_command():
     assert "<b>b</b>" not in shown and "&lt;b&gt;b&lt;/b&gt;" in shown
     bare = section_of(section(replace(world(60, 1.0), after_NC=None)), case())
     assert "could not be judged" in bare and "with temperature" not in bare
+
+
+def test_a_command_stands_only_where_temperature_helps_and_a_blend_is_told_otherwise():
+    oversure, fine = world(150, 3.0), world(150, 1.0)
+    assert "how loudly it votes" in section(oversure).values["temperature"]
+    blended = section(replace(oversure, blended=True)).values["temperature"]
+    assert "no label of a blend" in blended and "ensemble.temperature=true" in blended
+    assert "can't tell whether it helps" in section(fine).values["temperature"]
+    assert "make ensemble" not in section(fine).values["temperature"]

@@ -76,10 +76,25 @@ def test_a_missing_value_is_an_error():
         (pd.NA, '<td class="n">–</td>'),
         (np.True_, "<td>yes</td>"),
         ("<b>", "<td>&lt;b&gt;</td>"),
+        ("+1.2", '<td class="n">+1.2</td>'),
+        ("< 0.001", '<td class="n">&lt; 0.001</td>'),
+        ("12\u00a0%", '<td class="n">12\u00a0%</td>'),
+        ("3", "<td>3</td>"),
+        ("1.2 to 3.4", "<td>1.2 to 3.4</td>"),
+        (-0.25, '<td class="n">−0.250</td>'),
     ],
 )
 def test_cells(value, cell):
     assert report._cell(value) == cell
+
+
+def test_a_column_stands_right_with_its_head_where_all_of_it_are_numbers():
+    frame = pd.DataFrame(
+        {"class": ["1", "2"], "p": ["< 0.001", "0.2"], "n": [3, None], "mixed": ["1.5", "none"]}
+    )
+    assert report._rights(frame) == [False, True, True, False]
+    assert report._rights(list(frame.itertuples(index=False, name=None))) == [False, True, True, False]
+    assert report._cell(68.5, False) == "<td>68.5</td>" and report._rights([]) == []
 
 
 def test_prose_marks_commands_and_escapes_the_rest():
@@ -90,4 +105,8 @@ def test_words():
     assert report.plural(1, "class", "classes") == "1 class"
     assert report.plural(1200, "class", "classes") == "1,200 classes"
     assert report.percent(0.034) == "3.4\u00a0%" and report.percent(0.5) == "50\u00a0%"
+    assert report.percent(0.0002) == "<0.1\u00a0%" and report.percent(0.0) == "0\u00a0%"
+    assert report.percent(0.997) == "99.7\u00a0%" and report.percent(0.9999) == ">99.9\u00a0%"
+    assert report.percent(1.0) == "100\u00a0%" and report.percent(0.994) == "99\u00a0%"
+    assert report.p_value(1 / 2001) == "< 0.001" and report.p_value(0.0312) == "0.031"
     assert report.signed(-0.0012) == "−0.0012" and report.signed(0.5) == "+0.5000"

@@ -79,3 +79,14 @@ def test_the_page_shows_it_as_text():
     assert not {"img", "u", "b-"} & {tag for tag, _ in tags}
     assert not [name for _, attrs in tags for name in attrs if name.startswith("on")]
     assert "fixed: only the new one is right" in shown and "images fixed" in shown
+
+
+def test_many_errors_are_cut_to_the_surest_of_every_cell_and_the_page_says_so(monkeypatch):
+    monkeypatch.setattr("pipeline.analyze.truth.MOST_CARDS", 30)
+    made = section(inputs())
+    cells = {(c.kind, c.true, c.new) for c in made.values["cards"]}
+    everything = section(replace(inputs(), limit=400)).values
+    assert len(made.values["cards"]) == 30 < everything["erred"] and len(cells) > 15
+    shown = section_of(made, MADE)
+    assert f"The surest of every kind and cell, 30 of {made.values['erred']}." in shown
+    assert "the verdict is about macro F1" in shown

@@ -86,3 +86,20 @@ def test_nearest_images_are_the_nearest_without_itself():
 def test_what_is_missing_is_left_out(change):
     shown = section_of(section(WhyInputs(facts() | change, picture, MADE.train, None)), MADE)
     assert "No error was explained" in shown if "cases" in change else "background?" not in shown
+
+
+def test_few_groups_have_no_interval_and_many_have():
+    few = facts()
+    assert "too few groups" in section_of(section(WhyInputs(few, picture, MADE.train, None)), MADE)
+    few["parts"]["attention"]["data"]["classes"][0]["n_groups"] = 8
+    shown = section_of(section(WhyInputs(few, picture, MADE.train, None)), MADE)
+    assert "too few groups" not in shown and "+10.0 to +30.0" in shown
+
+
+def test_an_answer_that_is_right_is_not_called_an_error():
+    right = facts()
+    (case,) = right["cases"].values()
+    case |= {"true": 2, "rival": 0, "p_true": 0.9, "p_rival": 0.04}
+    shown = section_of(section(WhyInputs(right, picture, MADE.train, None)), MADE)
+    assert "rightly, next" in shown and "the truth is" not in shown and "The worst errors" not in shown
+    assert "Grad-CAM for the next guess" in shown and "make explain RUN=&#39;&lt;b&gt;lite0" in shown

@@ -106,7 +106,7 @@ def test_every_method_points_at_the_planted_pattern(kind):
     }
     for how in ("mean", "blur"):
         settings = OcclusionSettings(window=0.1, baseline=how)
-        hidden = occlusion.occlude(net, x[0], kind, settings)
+        (hidden,) = occlusion.occlude(net, x[0], [kind], settings)
         found[f"occlusion, {how}"] = hidden.map_HW
         left, top, right, bottom = hidden.square
         assert mask[top:bottom, left:right].mean() > 0.5 and hidden.after < hidden.before
@@ -117,6 +117,24 @@ def test_every_method_points_at_the_planted_pattern(kind):
     of = scores.of_class([kind])
     blind, too = (rectifiers.gradient(net.module, image, of, "deconvolution") for image in (x, other))
     assert torch.equal(blind, too) and blind.abs().max() > 0
+
+
+def test_all_classes_are_watched_in_one_look_of_the_network():
+    net = detector()
+    x = net.normalise(planted()[0][None])
+    settings = OcclusionSettings(window=0.2)
+    both = occlusion.occlude(net, x[0], [1, 2], settings)
+    for of, found in zip((1, 2), both, strict=True):
+        (alone,) = occlusion.occlude(net, x[0], [of], settings)
+        assert np.array_equal(found.map_HW, alone.map_HW) and found.square == alone.square
+    passes = []
+    with torch.no_grad():
+        handle = net.module.register_forward_hook(lambda *_: passes.append(1))
+        occlusion.occlude(net, x[0], [1], settings)
+        once = len(passes)
+        occlusion.occlude(net, x[0], [1, 2, 1, 2], settings)
+        handle.remove()
+    assert len(passes) - once == once + 3, "each further class costs one pass: its strongest square"
 
 
 def test_the_parts_tell_maps_checks_and_flat_ones():

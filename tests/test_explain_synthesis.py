@@ -12,6 +12,12 @@ from pipeline.explain.synthesis import Ascent
 QUICK = Ascent(steps=25, penalty=0.1)
 
 
+def test_a_long_way_is_looked_at_forty_times_and_at_both_ends():
+    found = trained_cnn()
+    made = synthesis.ascend(found, synthesis.of_classes(found, [3]), 1, (16, 16), replace(QUICK, steps=100))
+    assert len(made.score_SB) == len(made.step_S) == 41 and (made.step_S[0], made.step_S[-1]) == (0, 100)
+
+
 @pytest.mark.parametrize("start", ["blank", "noise"])
 def test_ascent_raises_the_score_of_its_class(start):
     found = trained_cnn()

@@ -653,6 +653,31 @@ def without_provenance(path):
     path.with_suffix(".json").write_text("{", encoding="utf-8")
 
 
+def test_a_first_submission_is_analysed_alone(copied):
+    folder = copied / "submissions"
+    first, *others = sorted(folder.glob("digits-tiny_*.csv"))
+    for path in (*others, *folder.glob("digits-digits-*.csv"), *folder.glob("digits-ensemble-*.csv")):
+        path.unlink()
+    ledger = folder / "leaderboard.csv"
+    head, *lines = ledger.read_text(encoding="utf-8").splitlines()
+    ledger.write_text(
+        "\n".join([head, *(x for x in lines if x.startswith(first.stem))]) + "\n", encoding="utf-8"
+    )
+    said = run(
+        copied, "error-analysis", small=[*READ_BY_EDA, "statistics.draws=100"], options=[f"--a={first}"]
+    )
+    assert said.code == 0 and f"{first.stem}: First submission" in said.out, said.err
+    assert "with nothing to compare it with yet" in said.out and "try 1: " in said.out
+    page = (copied / re.search(r"^report: (\S+)$", said.out, re.MULTILINE).group(1)).read_text(
+        encoding="utf-8"
+    )
+    sections = re.findall(r'<section id="(\w+)"', page)
+    assert sections[:5] == ["verdict", "next", "differs", "attributes", "flips"] and "truth" in sections
+    assert "judging" not in sections, "nothing flipped"
+    assert "Shown from the second submission on" in page and "wrong out of fold" in page
+    assert "of all flips" not in page and "best so far" not in page
+
+
 @pytest.mark.parametrize("spoil", [cut, edited, without_provenance, Path.unlink])
 def test_a_submission_that_is_not_what_was_written_is_written_again(copied, spoil):
     paths = sorted((copied / "submissions").glob("digits-*.csv"))

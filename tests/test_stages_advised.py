@@ -1,6 +1,7 @@
 """What was tried alone, what advice was followed: from manifests, without a model."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from pipeline.core.types import Attribute, LabelSpace, Samples
 from pipeline.record import files
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Artifact, Store
+from pipeline.settings.load import load
 from pipeline.settings.schema import Config
-from pipeline.stages import advised, tested
+from pipeline.stages import advised, facts, request, tested
 from pipeline.stages.tested import Runs
 
 SPACE = LabelSpace.product([Attribute("kind", ("a", "b", "c"))])
@@ -32,7 +34,9 @@ class World:
         self.store = Store(home, FileIndex(home / "index.json"))
         self.count = 0
 
-    def finish(self, stage, experiment, settings, skill=1.0, inputs=None) -> Artifact:
+    def finish(
+        self, stage, experiment, settings, skill=1.0, inputs=None, values=(["train.lr", 0.1],)
+    ) -> Artifact:
         self.count += 1
         key = f"{self.count:016x}"
         logits = rng(self.count, "run").normal(size=(N, 3))
@@ -50,7 +54,7 @@ class World:
                 "competition": "toy",
                 "model": None,
                 "experiment": [experiment],
-                "values": [["train.lr", 0.1]],
+                "values": list(values),
             },
         }
         with self.store.draft(stage, key) as draft:
@@ -81,6 +85,51 @@ def test_a_change_is_tested_by_the_pair_that_differs_in_nothing_else(world):
     assert epochs.tested.verdict == "better" and epochs.between.startswith("plain (train")
     assert lr.tested is None
     assert lr.command == 'make train ARGS="competition=toy experiment=old train.lr=0.3"'
+
+
+def test_a_network_goes_with_its_weights(world):
+    small = {**settings(), "model": {"name": "small", "weights": "none"}}
+    large = {**settings(epochs=9), "model": {"name": "large", "weights": "package:large"}}
+    old, new = world.finish("train", "old", small), world.finish("train", "new", large)
+    network, epochs = tested.changes(world.runs(), new, old)
+    assert (network.what, network.old) == ("model.name and model.weights", "small, none")
+    assert network.command.endswith('train.lr=0.1 model.name=large model.weights=package:large"')
+    assert epochs.what == "train.epochs" and epochs.tested is None
+    world.finish("train", "large, as long", {**large, **settings()})
+    network, _ = tested.changes(world.runs(), new, old)
+    assert network.tested is not None and network.command == ""
+
+
+def test_what_the_settings_would_refuse_is_no_command(world):
+    """An image cannot be larger than the cache that it comes from."""
+    digits = {"competition": "digits", "model": None, "experiment": ["tiny_cnn"], "values": []}
+    assert request.refuses(digits, {"images.size": 4000}) and not request.refuses(digits, {"images.size": 16})
+    old = world.finish("train", "old", {**settings(), "images": {"size": 8}})
+    new = world.finish("train", "new", {**settings(lr=0.5), "images": {"size": 4000}})
+    change, _ = tested.changes(world.runs(), new, replace(old, manifest={**old.manifest, "request": digits}))
+    assert change.what == "images.size" and change.tested is None and change.command == ""
+
+
+def test_advice_that_the_settings_would_refuse_is_not_given():
+    asked = load(["competition=digits", "experiment=tiny_cnn"])
+    assert facts.possible(asked, advice("train.epochs=9")) and facts.possible(asked, advice())
+    assert not facts.possible(asked, advice("images.size=4000"))
+
+
+def test_how_members_vote_is_tried_by_the_blend(world):
+    one = world.finish("infer", "one", settings())
+    members = {"member:one": f"infer/{one.key}"}
+    old, new = (
+        world.finish("ensemble", "toy", {"ensemble": {"method": method}}, 1.0, members, ())
+        for method in ("mean", "geometric")
+    )
+    (change,) = tested.changes(world.runs(), new, old)
+    assert change.tested is not None, "the two are the pair"
+    third = world.finish(
+        "ensemble", "toy", {"ensemble": {"method": "rank"}, "infer": {"views": "x"}}, 1.0, members, ()
+    )
+    method = next(c for c in tested.changes(world.runs(), third, old) if c.what == "ensemble.method")
+    assert method.command == 'make ensemble ARGS="competition=toy experiment=toy ensemble.method=rank"'
 
 
 def test_statistics_and_unset_settings_are_no_change_and_unread_ones_cannot_be_tried(world):

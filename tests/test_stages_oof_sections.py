@@ -1,10 +1,13 @@
 """Sections that rest on out-of-fold predictions, for a CSV that brings none."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from analyze_cases import case, compare_inputs
 
 from pipeline.analyze.compare import compare
+from pipeline.settings.load import load
 from pipeline.settings.schema import AttributeSettings
 from pipeline.stages import oof_sections
 from pipeline.stages.case import Case, Side
@@ -16,11 +19,14 @@ OUTSIDE = Side(INPUTS.new, None, None)
 
 @pytest.mark.parametrize("maker", ["on_truth", "on_slices", "on_suspects", "on_calibration"])
 def test_an_outside_csv_gets_one_sentence_and_a_command(maker):
-    # Nothing else of the job may be read for it.
-    bare = Case(None, MADE.train, OUTSIDE, OUTSIDE, None, MADE.image, compare(INPUTS))  # type: ignore[arg-type]
+    # Nothing of the job may be read for it but the words of its command.
+    job = SimpleNamespace(settings=load(["competition=digits", "report.judge=20"]))
+    bare = Case(job, MADE.train, OUTSIDE, OUTSIDE, None, MADE.image, compare(INPUTS))  # type: ignore[arg-type]
     made = getattr(oof_sections, maker)(bare)
     assert made.template == "section_without.html" and made.wanted == ()
-    assert "out-of-fold predictions" in made.values["why"] and made.values["command"] == "make error-analysis"
+    assert "out-of-fold predictions" in made.values["why"] and made.values["command"].startswith(
+        'make error-analysis ARGS="competition=digits '
+    )
 
 
 def test_what_the_table_writes_for_a_value():

@@ -27,9 +27,9 @@ WORTH_IT = 1.1  # less of a larger side shows no detail that was not there
 LARGEST_SIDE = int(TypeAdapter(Side).json_schema()["maximum"])
 LOOK_AT_ERRORS = "see Images under Out of fold in the report"
 LOOK_AT_PAIRS = "see Confused pairs in the report"
-LOOK_AT_FLIPS = "see Flips in the report"
+JUDGE_FLIPS = "see Judging in the report"
 # Where the report has them: ids of its HTML.
-ANCHORS = {LOOK_AT_ERRORS: "errors", LOOK_AT_PAIRS: "pairs", LOOK_AT_FLIPS: "flips"}
+ANCHORS = {LOOK_AT_ERRORS: "errors", LOOK_AT_PAIRS: "pairs", JUDGE_FLIPS: "judging"}
 ENSEMBLE = "make ensemble"
 # Small networks of other families, quick to train from scratch: what a blend of one family lacks.
 OTHER_FAMILIES = {"resnet": "tiny_resnet", "mobilenetv": "small_cnn"}
@@ -210,7 +210,7 @@ def most_flipped(facts: Facts) -> Advice | None:
         f"{lead}; the commonest way is {top['old']} → {top['new']}, {plural(int(top['images']), 'image')}.",
         "Under Judging you say what you see, both answers hidden; from twenty on that gives the difference "
         "with an interval.",
-        LOOK_AT_FLIPS,
+        JUDGE_FLIPS,
         show=(name, str(top["old"]), str(top["new"])),
     )
 

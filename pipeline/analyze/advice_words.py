@@ -26,6 +26,8 @@ def make_with(command: str, asked: tuple[str, ...], *settings: str) -> str:
     """
     paths = {path_of(word) for word in settings}
     words = [*(word for word in asked if path_of(word) not in paths), *settings]
+    if not words:
+        return command
     # Three readers: the shell that make starts, make, and the shell in which this is typed.
     for_make = " ".join(shlex.quote(word) for word in words).replace("$", "$$")
     typed = re.sub(r'([\\"`$])', r"\\\1", for_make)

@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from pipeline.analyze import plots
 from pipeline.analyze.grouptests import Reals, numbered, sign_flips, sums_by_group
-from pipeline.analyze.report import percent, points
+from pipeline.analyze.report import p_value, percent, points
 from pipeline.analyze.section import Section
 from pipeline.core.seeds import rng
 from pipeline.core.types import Floats, Ints, Strings
@@ -33,6 +33,7 @@ FLOOR = 1e-12
 # As many points as the eye tells apart on the curve of accuracy over answered share.
 COVERAGES = np.linspace(0.05, 1.0, 20)
 FEWEST_GROUPS = 6
+P = "p, corrected"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class CalibrationInputs:
         classes: names.
         draws: group resamples.
         seed: of the resamples.
+        command: what votes with temperatures.
+        blended: whether several runs vote already; then each would get a temperature of its own.
     """
 
     y_N: Ints
@@ -58,6 +61,8 @@ class CalibrationInputs:
     classes: tuple[str, ...]
     draws: int
     seed: int
+    command: str
+    blended: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,11 +178,11 @@ def by_answer(inputs: CalibrationInputs) -> pd.DataFrame:
             "confidence": [percent(x) for x in in_class_NC.T @ sure_N / size_C],
             "right": [percent(x) for x in in_class_NC.T @ right_N / size_C],
             "difference, points": [points(gap) for gap in gap_C],
-            "p, corrected": found.p_K,
+            P: found.p_K,
             "verdict": told_C,
         }
     )
-    return table[table["images"] > 0].sort_values("p, corrected", kind="stable", ignore_index=True)
+    return table[table["images"] > 0].sort_values(P, kind="stable", ignore_index=True)
 
 
 def section(inputs: CalibrationInputs) -> Section:
@@ -201,6 +206,7 @@ def section(inputs: CalibrationInputs) -> Section:
             for name, t in named.items()
         ]
     )
+    classes = by_answer(inputs)
     return Section(
         ANCHOR,
         SHORT,
@@ -214,7 +220,7 @@ def section(inputs: CalibrationInputs) -> Section:
             "table": table,
             "sentence": _sentence(before),
             "temperature": _temperature(inputs),
-            "classes": by_answer(inputs),
+            "classes": classes.assign(**{P: [p_value(p) for p in classes[P]]}),
         },
     )
 
@@ -239,10 +245,15 @@ def _temperature(inputs: CalibrationInputs) -> str:
     figures = f"log loss {change:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}".replace("-", "−")
     fitted = f"A temperature of {inputs.temperature:.2f}"
     told = f"{fitted} {verdict}" if verdict in ("helps", "hurts") else f"{fitted}: {verdict}"
-    return (
-        f"{told} ({figures}; each part scaled by what was fitted on other groups). It changes no label of "
-        'this run, only how loudly it votes: `make ensemble ARGS="ensemble.temperature=true"`.'
+    told += f" ({figures}; each part scaled by what was fitted on other groups)."
+    if verdict != "helps":
+        return told
+    use = (
+        "It changes no label of a blend; a temperature for each member before the vote may"
+        if inputs.blended
+        else "It changes no label of this run, only how loudly it votes"
     )
+    return f"{told} {use}: `{inputs.command}`."
 
 
 def _coverage_plot(inputs: CalibrationInputs) -> Markup:

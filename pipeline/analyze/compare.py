@@ -12,6 +12,7 @@ from markupsafe import Markup
 from pipeline.analyze import flip_cards, judged, plots
 from pipeline.analyze.advice import BEST, Advice
 from pipeline.analyze.advice_steps import ANCHORS
+from pipeline.analyze.advice_words import make_with
 from pipeline.analyze.estimate import Estimate
 from pipeline.analyze.flip_near import Near
 from pipeline.analyze.flips import CLASS, Flips, Submission, find_flips
@@ -49,6 +50,7 @@ class CompareInputs:
         judging: the section in which a person judges flips.
         judged: what earlier answers say of the score.
         near: the training images nearest to some flips, where features are there.
+        asked: words that ask for this competition again, as commands on the page need them.
     """
 
     title: str
@@ -67,6 +69,11 @@ class CompareInputs:
     judging: Section | None = None
     judged: Estimate | None = None
     near: Near | None = None
+    asked: tuple[str, ...] = ()
+
+    def command(self, target: str, *settings: str) -> str:
+        """`make train` or another, as one types it for this competition."""
+        return make_with(target, self.asked, *settings)
 
 
 @dataclass(frozen=True)
@@ -151,6 +158,7 @@ def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[
         inputs=inputs,
         analysis=analysis,
         anchors=ANCHORS,
+        metric=_metric_name(inputs.config),
         flips=analysis.flips,
         mistakes=analysis.mistakes,
         attributes=[a.name for a in inputs.space.attributes],

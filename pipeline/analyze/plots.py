@@ -263,7 +263,9 @@ def curves(lines: Sequence[Curve], title: str, x_label: str, y_label: str, ident
     if identity:
         body.append(_line(axes.x(0), axes.y(0), axes.x(1), axes.y(1), "guide"))
     if len(drawn) > 1:
-        body += _legend([line.name for line in drawn], WIDTH / 2, 12)
+        first = text_width(y_label) + 24
+        names = [shorten(line.name, (WIDTH - first) / len(drawn) - 33) for line in drawn]
+        body += _legend(names, max(first, min(WIDTH / 2, WIDTH - sum(text_width(n) + 33 for n in names))), 12)
     for index, line in enumerate(drawn):
         points = [(axes.x(float(x)), axes.y(float(y))) for x, y in zip(line.x, line.y, strict=True)]
         joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)

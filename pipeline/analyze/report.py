@@ -15,7 +15,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,9 @@ ImageOf = Callable[[str, str], Pixels]
 
 TEMPLATES = Path(__file__).with_name("templates")
 WEBP_QUALITY = 82
+MISSING = "–"
+# A number in words; a bare whole number may as well be the name of a class.
+FIGURE = re.compile(r"–|[<>]?\s?[+−]?(\d[\d,]*\.\d+|[\d,.]+\u00a0%)")
 
 
 @functools.cache
@@ -47,7 +50,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        count=count, percent=percent, cell=_cell, prose=_prose, gain=gain, minutes=minutes
+        count=count, percent=percent, cell=_cell, rights=_rights, prose=_prose, gain=gain, minutes=minutes
     )
     return environment
 
@@ -163,9 +166,11 @@ def count(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share of 1 as a percentage: one decimal below 10 %, none above."""
+    """A share of 1 as a percentage: one decimal below 10 % and near 100 %; only none and all are round."""
     value = 100 * share
-    return f"{value:.1f}\u00a0%" if 0 < abs(value) < 9.95 else f"{value:.0f}\u00a0%"
+    if 0 < value < 0.05 or 99.95 <= value < 100:
+        return "<0.1\u00a0%" if value < 1 else ">99.9\u00a0%"
+    return f"{value:.1f}\u00a0%" if 0 < abs(value) < 9.95 or 99.5 <= value < 100 else f"{value:.0f}\u00a0%"
 
 
 def signed(value: float) -> str:
@@ -190,26 +195,48 @@ def points(difference: float) -> str:
     return f"{round(100 * difference, 1) + 0.0:+.1f}".replace("-", "−")
 
 
+def p_value(p: float) -> str:
+    """A p-value for reading: three decimals, and never 0, which no test can show."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def _prose(text: str) -> Markup:
     """Our own sentences: what stands in backticks is a command or a setting."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
-def _cell(value: Any) -> Markup:
-    """A table cell: numbers to the right, missing values as a dash; decimals as many as matter."""
+def _cell(value: Any, right: bool | None = None) -> Markup:
+    """A table cell; decimals as many as matter, missing values as a dash.
+
+    Args:
+        value: anything.
+        right: whether it stands right; None: as numbers do.
+    """
+    text, is_figure = _worded(value)
+    at_right = is_figure if right is None else right
+    return Markup('<td class="n">{}</td>' if at_right else "<td>{}</td>").format(text)
+
+
+def _worded(value: Any) -> tuple[Any, bool]:
+    """What a cell shows, and whether that is a number, or one in words such as `+1.2` or `12 %`."""
     if isinstance(value, bool | np.bool_):
-        return Markup("<td>{}</td>").format("yes" if value else "no")
+        return ("yes" if value else "no"), False
     if value is None or value is pd.NA or (isinstance(value, float | np.floating) and not np.isfinite(value)):
-        return Markup('<td class="n">–</td>')
+        return MISSING, True
     if isinstance(value, int | np.integer):
-        return Markup('<td class="n">{}</td>').format(count(float(value)))
+        return count(float(value)), True
     if isinstance(value, float | np.floating):
         number = float(value)
         whole = number == round(number) and abs(number) >= 2
-        return Markup('<td class="n">{}</td>').format(
-            count(number) if whole else f"{number:,.1f}" if abs(number) >= 10 else f"{number:.3f}"
-        )
-    return Markup("<td>{}</td>").format(value)
+        text = count(number) if whole else f"{number:,.1f}" if abs(number) >= 10 else f"{number:.3f}"
+        return text.replace("-", "−"), True
+    return value, isinstance(value, str) and FIGURE.fullmatch(value) is not None
+
+
+def _rights(table: pd.DataFrame | Sequence[Sequence[Any]]) -> list[bool]:
+    """Of each column of a frame, or of rows, whether it holds nothing but numbers: then it stands right."""
+    rows = table.itertuples(index=False, name=None) if isinstance(table, pd.DataFrame) else table
+    return [all(_worded(value)[1] for value in column) for column in zip(*rows, strict=True)]
 
 
 def plural(number: int, one: str, many: str = "") -> str:

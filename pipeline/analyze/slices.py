@@ -26,7 +26,7 @@ from markupsafe import Markup
 
 from pipeline.analyze import plots
 from pipeline.analyze.grouptests import Bools, numbered, sign_flips, sums_by_group
-from pipeline.analyze.report import Key, percent, plural, points
+from pipeline.analyze.report import Key, p_value, percent, plural, points
 from pipeline.analyze.section import Section
 from pipeline.core.types import Ints, Samples, positions, strings
 from pipeline.settings.finders import FinderSettings
@@ -37,7 +37,7 @@ TITLE = "Slices that fail more than chance"
 MOST_VALUES = 12
 QUARTERS = {
     "brightness": ("darkest quarter", "brightest quarter"),
-    "contrast": ("lowest contrast, quarter", "highest contrast, quarter"),
+    "contrast": ("quarter of lowest contrast", "quarter of highest contrast"),
     "blur": ("most blurred quarter", "sharpest quarter"),
 }
 WIDE = 1.15
@@ -263,7 +263,7 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
         shown[name] = [percent(share) for share in table[column]]
     shown["more, points"] = [points(x) for x in table["more"]]
     shown["at least"] = [points(x) for x in table["at_least"]]
-    shown["p, corrected"] = table["p"]
+    shown["p, corrected"] = [p_value(p) for p in table["p"]]
     return shown
 
 

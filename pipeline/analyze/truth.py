@@ -17,7 +17,7 @@ import pandas as pd
 from pipeline.analyze.flips import changes, parts
 from pipeline.analyze.grouptests import Bools, Reals, numbered, sign_flips, sums_by_group
 from pipeline.analyze.mistakes import Mistakes
-from pipeline.analyze.report import Key, json_data, points
+from pipeline.analyze.report import Key, json_data, p_value, points
 from pipeline.analyze.section import Section
 from pipeline.core.predictions import Probabilities
 from pipeline.core.types import Ints, LabelSpace, Samples, Strings
@@ -35,6 +35,8 @@ ALL = "all"
 UNDECIDED = "can't tell"
 # With fewer groups on which the two differ, no flipping of signs could reach 5 %.
 FEWEST_GROUPS = 6
+# All cards are in the document at once: 5,000 took it seven seconds to load (benchmarks/flips_page.py).
+MOST_CARDS = 1000
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,7 @@ def section(inputs: TruthInputs) -> Section:
             "table": None if found is None else _shown(found.table),
             "kinds": {k: v for k, v in KINDS.items() if any(c.kind == k for c in cards)},
             "cards": cards,
+            "erred": mistakes.n_wrong if found is None else len(ids) - found.counts["right"],
             "counts": None if found is None else found.counts,
         },
         tuple(wanted),
@@ -224,7 +227,7 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     shown["interval"] = [
         f"{points(a)} to {points(b)}" for a, b in zip(rows["low"], rows["high"], strict=True)
     ]
-    shown["p, corrected"] = ["< 0.001" if p < 0.0005 else f"{p:.3f}" for p in rows["p"]]
+    shown["p, corrected"] = [p_value(p) for p in rows["p"]]
     shown["verdict"] = rows["verdict"]
     return shown
 
@@ -249,7 +252,7 @@ def _cards(inputs: TruthInputs, ids: Strings, new_N: Ints, old_N: Ints | None) -
     table = table.sort_values("sure", ascending=False, kind="stable")
     turn = table.groupby(["kind", "true", "new"]).cumcount()
     table = table.assign(turn=turn).sort_values(["turn", "sure"], ascending=[True, False], kind="stable")
-    chosen = table.head(inputs.limit).sort_values("sure", ascending=False, kind="stable")
+    chosen = table.head(min(inputs.limit, MOST_CARDS)).sort_values("sure", ascending=False, kind="stable")
     cards = []
     for at, kind in zip(chosen["at"], chosen["kind"], strict=True):
         sides = [("new", int(new_N[at]), float(new_sure[at]))]

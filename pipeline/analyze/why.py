@@ -8,13 +8,15 @@ Shape legend: N images, D features.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pipeline.analyze.attention import FEW_GROUPS
 from pipeline.analyze.nearest import across
 from pipeline.analyze.report import Key, Pixels, percent, points, thumbnail
 from pipeline.analyze.section import Section
@@ -121,7 +123,9 @@ def section(inputs: WhyInputs) -> Section:
         {
             "title": TITLE,
             "experiment": facts["experiment"],
+            "again": f"make explain RUN={shlex.quote(str(facts['experiment']))}",
             "cards": cards,
+            "errors": all(case["true"] not in (None, case["predicted"]) for case in cases),
             "neighbours": inputs.features is not None,
             "attention": _attention(attention),
             "warning": attention.get("warning") or "",
@@ -136,19 +140,31 @@ def _card(inputs: WhyInputs, case: Mapping[str, Any]) -> Card:
     flat = {(part, name) for part, found in case.get("facts", {}).items() for name in found.get("flat") or ()}
     files = {(p["part"], p["name"]): p["file"] for p in case["pictures"]}
     pictures = tuple(
-        Shown(thumbnail(inputs.picture(files[which]), PICTURE_PX), caption, which in flat)
+        Shown(
+            thumbnail(inputs.picture(files[which]), PICTURE_PX), _caption(which, caption, case), which in flat
+        )
         for which, caption in PICTURES.items()
         if which in files
-    )
-    answer = f"{classes[case['predicted']]} ({percent(case['p_predicted'])})"
-    truth = (
-        "" if case["true"] is None else f", the truth is {classes[case['true']]} ({percent(case['p_true'])})"
     )
     near: tuple[Near, ...] = ()
     if inputs.features is not None and case["split"] == "train":
         near = nearest(inputs.features, inputs.train, str(case["id"]))
     notes = tuple(str(note) for part, note in case.get("notes", {}).items() if part == "occlusion" and note)
-    return Card(str(case["id"]), f"It says {answer}{truth}", pictures, notes, near)
+    return Card(str(case["id"]), _headline(classes, case), pictures, notes, near)
+
+
+def _caption(which: tuple[str, str], caption: str, case: Mapping[str, Any]) -> str:
+    """The rival of an answer that is no error is the second guess, and not the truth."""
+    is_error = case["true"] is not None and case["true"] != case["predicted"]
+    return "Grad-CAM for the next guess" if which[1] == "gradcam-rival" and not is_error else caption
+
+
+def _headline(classes: Sequence[str], case: Mapping[str, Any]) -> str:
+    answer = f"It says {classes[case['predicted']]} ({percent(case['p_predicted'])})"
+    if case["true"] is not None and case["true"] != case["predicted"]:
+        return f"{answer}, the truth is {classes[case['true']]} ({percent(case['p_true'])})"
+    rightly = "" if case["true"] is None else " rightly"
+    return f"{answer}{rightly}, next {classes[case['rival']]} ({percent(case['p_rival'])})"
 
 
 def _attention(data: Mapping[str, Any]) -> pd.DataFrame | None:
@@ -164,7 +180,14 @@ def _attention(data: Mapping[str, Any]) -> pd.DataFrame | None:
             "attention on background": [percent(row["background"]) for row in rows],
             "background's area": [percent(row["area"]) for row in rows],
             "excess, points": [points(row["excess"]) for row in rows],
-            "interval": [f"{points(row['low'])} to {points(row['high'])}" for row in rows],
+            "interval": [_interval(row) for row in rows],
             "verdict": [row["verdict"] for row in rows],
         }
     )
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    """Of the excess; of few groups it would be wider than anything that a share can be."""
+    if row["n_groups"] < FEW_GROUPS:
+        return "too few groups"
+    return f"{points(row['low'])} to {points(row['high'])}"

@@ -104,12 +104,14 @@ def _of_batch(scene: Scene, batch: Batch) -> tuple[list[tuple[str, float, float]
 def _table(found: tuple[attention.ClassAttention, ...]) -> Table:
     rows = []
     for a in found:
-        ends = f"{a.excess:+.2f} [{a.low:+.2f}, {a.high:+.2f}]"
+        few = a.n_groups < attention.FEW_GROUPS
+        ends = ", too few groups" if few else f" [{a.low:+.2f}, {a.high:+.2f}]"
+        ends = f"{a.excess:+.2f}{ends}".replace("-", "−")
         rows.append((a.name, a.n_images, a.n_groups, a.background, a.area, ends, a.verdict))
     columns = ("class", "images", "groups", "attention on background", "its area", "difference", "")
     note = (
         "Difference with its interval, whole groups drawn, widened for the number of classes. "
-        f"Below {attention.FEW_GROUPS} groups nothing is claimed."
+        f"Below {attention.FEW_GROUPS} groups there is no interval, and nothing is claimed."
     )
     return Table("Attention on the background, by true class", columns, tuple(rows), note)
 

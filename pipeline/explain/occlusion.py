@@ -11,6 +11,8 @@ Legend: B images, C channels, H height, W width, K classes.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,17 +53,26 @@ class Hidden:
     square: tuple[int, int, int, int]
 
 
-def occlude(net: Net, x_CHW: torch.Tensor, of: int, settings: OcclusionSettings) -> Hidden:
-    """Hide each part of one normalised image and watch class `of`."""
+def occlude(
+    net: Net, x_CHW: torch.Tensor, classes: Sequence[int], settings: OcclusionSettings
+) -> tuple[Hidden, ...]:
+    """Hide each part of one normalised image and watch these classes; the network looks once for all."""
     height, width = x_CHW.shape[1:]
     side = max(round(settings.window * min(height, width)), 1)
     step = max(round(settings.stride * side), 1)
     instead_CHW = _baseline(x_CHW, side, settings.baseline)
 
-    def odds(x_BCHW: torch.Tensor) -> torch.Tensor:
-        return scores.log_odds(net.module(x_BCHW), [of] * len(x_BCHW))
+    logits: list[torch.Tensor] = []  # of each pass: every class asks for the same ones, in the same order
 
-    with torch.no_grad():
+    def watched(of: int) -> Hidden:
+        turn = itertools.count()
+
+        def odds(x_BCHW: torch.Tensor) -> torch.Tensor:
+            at = next(turn)
+            if at == len(logits):
+                logits.append(net.module(x_BCHW))
+            return scores.log_odds(logits[at], [of] * len(x_BCHW))
+
         found = Occlusion(odds).attribute(
             x_CHW[None], (3, side, side), (3, step, step), instead_CHW[None], perturbations_per_eval=_BATCH
         )
@@ -71,7 +82,10 @@ def occlude(net: Net, x_CHW: torch.Tensor, of: int, settings: OcclusionSettings)
         hidden_CHW = x_CHW.clone()
         hidden_CHW[:, top:bottom, left:right] = instead_CHW[:, top:bottom, left:right]
         p_2K = net.module(torch.stack([x_CHW, hidden_CHW])).softmax(1)
-    return Hidden(map_HW, float(p_2K[0, of]), float(p_2K[1, of]), square)
+        return Hidden(map_HW, float(p_2K[0, of]), float(p_2K[1, of]), square)
+
+    with torch.no_grad():
+        return tuple(watched(of) for of in classes)
 
 
 def _baseline(x_CHW: torch.Tensor, side: int, how: str) -> torch.Tensor:
@@ -98,8 +112,7 @@ def part(scene: Scene) -> Part:
     random = sanity.RandomNets(scene) if scene.config.explain.sanity else None
     rows, facts, alike = [], {}, []
     for case in scene.cases:
-        own = occlude(scene.net(case), case.x_CHW, case.predicted, settings)
-        rival = occlude(scene.net(case), case.x_CHW, case.rival, settings)
+        own, rival = occlude(scene.net(case), case.x_CHW, (case.predicted, case.rival), settings)
         name, other = scene.space.classes[case.predicted], told.rival(scene, case)
         pictures = [
             told.image(case),
@@ -109,7 +122,7 @@ def part(scene: Scene) -> Part:
                       f"for {other}", _LEAST),
         ]  # fmt: skip
         if random:
-            shuffled = occlude(random.of(case.fold), case.x_CHW, case.predicted, settings)
+            (shuffled,) = occlude(random.of(case.fold), case.x_CHW, (case.predicted,), settings)
             alike.append(maps.rank_correlation(own.map_HW, shuffled.map_HW))
             pictures.append(told.heat(case, shuffled.map_HW, "random", "random weights", sanity.HEADING))
         rows.append(Row(case.key, told.title(scene, case), tuple(pictures), _note(name, own), case.key))

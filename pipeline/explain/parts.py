@@ -156,12 +156,11 @@ class Case:
 
 
 class Batch(NamedTuple):
-    """Images of one pass; `labels_B` is -1 where the split has no labels."""
+    """Images of one pass."""
 
     ids_B: Strings
     pixels_BHWC: Pixels
     x_BCHW: torch.Tensor
-    labels_B: npt.NDArray[np.int64]
     fold: int
 
 
@@ -179,10 +178,9 @@ class Scene:
         plan: which ids validate in which fold.
         oof: out-of-fold probabilities of all covered training images, one view, in id order.
         batches: (split, ids, fold) -> these images in this order, normalised by that fold's network, on
-            its device. Training images (`samples.ids_N`) and test images (`test_ids_N`) are there.
+            its device. Images of both tables are there.
         object_of: (split, id, its prepared pixels) -> where the thing is, (H, W), or None, and what told it,
             as in `Case`.
-        test_ids_N: ids of the test set.
         device: "cpu" or "cuda".
         seed: root of every draw.
     """
@@ -197,7 +195,6 @@ class Scene:
     oof: Probabilities
     batches: Callable[[str, Sequence[str] | Strings, int], Iterator[Batch]]
     object_of: Callable[[str, str, Pixels], tuple[Mask | None, str]]
-    test_ids_N: Strings
     device: str
     seed: int
 

@@ -26,6 +26,8 @@ from pipeline.explain.parts import Layer, Net
 Score = Callable[[torch.Tensor], torch.Tensor]
 # Brightness of the noise that an image starts from; one of 0.1 already excites edges everywhere.
 NOISE = 0.05
+# How often the score is looked at on its way: each look is a pass of its own.
+LOOKS = 40
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,13 @@ class Made:
 
     Args:
         x_BHWC: in [0, 1].
-        score_SB: f before each step, and at the end (S + 1 rows), of the image at rest, without jitter.
+        step_S: the steps before which f was looked at, the first and the end among them.
+        score_SB: f there, of the image at rest, without jitter.
         norm_B: ‖I‖² a pixel at the end.
     """
 
     x_BHWC: Floats
+    step_S: tuple[int, ...]
     score_SB: Floats
     norm_B: Floats
 
@@ -106,9 +110,11 @@ def ascend(net: Net, score: Score, number: int, size: tuple[int, int], how: Asce
         start[:] = draws.normal(0, NOISE, (3, *size)).astype(np.float32)
     i_BCHW = torch.from_numpy(start).to(net.mean_C11.device).requires_grad_()
     adam = torch.optim.Adam([i_BCHW], lr=how.rate)
+    looked = tuple(sorted({round(at * how.steps / LOOKS) for at in range(LOOKS + 1)}))
     scores = []
     for step in range(how.steps):
-        scores.append(_at_rest(net, score, i_BCHW))
+        if step in looked:
+            scores.append(_at_rest(net, score, i_BCHW))
         shift = draws.integers(-how.jitter_px, how.jitter_px + 1, 2)
         shifted = torch.roll(i_BCHW, shift.tolist(), dims=(2, 3))
         norm_B = i_BCHW.square().mean(dim=(1, 2, 3))
@@ -121,7 +127,7 @@ def ascend(net: Net, score: Score, number: int, size: tuple[int, int], how: Asce
     with torch.no_grad():
         x_BHWC = (i_BCHW + net.mean_C11).clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy()
         norm_B = i_BCHW.square().mean(dim=(1, 2, 3))
-    return Made(x_BHWC, np.stack(scores), norm_B.cpu().numpy())
+    return Made(x_BHWC, looked, np.stack(scores), norm_B.cpu().numpy())
 
 
 def _at_rest(net: Net, score: Score, i_BCHW: torch.Tensor) -> Floats:

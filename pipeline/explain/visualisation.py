@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from pipeline.analyze import plots
+from pipeline.analyze.report import percent
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.explain import activation, layers, maps, synthesis, told, units
 from pipeline.explain.parts import Drawing, Net, Part, Picture, Row, Scene, Table
@@ -22,7 +23,7 @@ LEAD = (
     "score f of a class (its logit), or of a channel (its mean), rises."
 )
 # As many as the page has colours, and points that stay apart.
-CURVES, POINTS = 3, 40
+CURVES = 3
 
 
 def part(scene: Scene) -> Part:
@@ -43,7 +44,7 @@ def part(scene: Scene) -> Part:
             if last <= first:
                 fell.append(f"{name} from {start}")
             sure = _sure(net, found, at, of_class)
-            words = f"from {start}: {first:.1f} → {last:.1f}{sure}"
+            words = f"from {start}: {_score(first)} → {_score(last)}{sure}"
             pixels = (found.x_BHWC[at] * 255).round().astype(np.uint8)
             pictures.append(Picture(f"{at}-{start}", words, maps.shown(pixels), f"{name}, {words}", name))
             lines.append((name, start, first, last, float(found.norm_B[at])))
@@ -116,6 +117,10 @@ def _classes(scene: Scene) -> list[int]:
     return list(dict.fromkeys([*about, *frequent]))[: settings.shown]
 
 
+def _score(value: float) -> str:
+    return f"{round(value, 1) + 0.0:.1f}".replace("-", "−")
+
+
 def _sure(net: Net, made: Made, at: int, classes: list[int]) -> str:
     """How probable the network calls the class on the made image, after rounding to pixels."""
     if not classes:
@@ -123,14 +128,12 @@ def _sure(net: Net, made: Made, at: int, classes: list[int]) -> str:
     pixels = (made.x_BHWC[at : at + 1] * 255).round().astype(np.uint8)
     with torch.no_grad():
         p_K = net.module(net.normalise(pixels)).softmax(dim=1)[0]
-    return f", {float(p_K[classes[at]]):.0%} sure"
+    return f", {percent(float(p_K[classes[at]]))} sure"
 
 
 def _curves(names: list[str], made: Made, start: str) -> Drawing:
-    last = len(made.score_SB) - 1
-    steps = sorted({round(at * last / POINTS) for at in range(POINTS + 1)})
     lines = [
-        plots.Curve(name, steps, made.score_SB[steps, at].astype(float).tolist())
+        plots.Curve(name, list(made.step_S), made.score_SB[:, at].astype(float).tolist())
         for at, name in enumerate(names[:CURVES])
     ]
     return Drawing(

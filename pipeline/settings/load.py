@@ -82,6 +82,11 @@ class Settings:
         values = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in request.values]
         return (*named, *(word for word in values if not word.startswith("runtime.")))
 
+    @property
+    def competition_words(self) -> tuple[str, ...]:
+        """Those of them that name the competition or change it: what any command about it needs."""
+        return tuple(word for word in self.words if word.startswith(("competition=", "competition.")))
+
     def member(self, name: str) -> Settings:
         """The settings of an ensemble member: the same request with other experiment overlays."""
         return resolve(replace(self.request, experiment=tuple(name.split("+"))), self.folder)

@@ -6,7 +6,7 @@ in YAML 1.2. Does not own merging or validating (`settings/load.py`).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -140,3 +140,8 @@ def parse_value(text: str) -> tuple[Any, str | None]:
         return None, f"no YAML value: {getattr(error, 'problem', error)}"
     faults = [fault for _, _, fault in _walk(node, "", "") if fault] if node else []
     return value, faults[0] if faults else None
+
+
+def read_words(words: Sequence[str]) -> tuple[tuple[str, Any], ...]:
+    """`key=value` words of ours as paths and values."""
+    return tuple((word.partition("=")[0], parse_value(word.partition("=")[2])[0]) for word in words)

@@ -23,6 +23,7 @@ from pipeline.analyze.advice import Advice
 from pipeline.analyze.verdict import Followed
 from pipeline.record.digests import sha256_text, write_atomic
 from pipeline.record.store import Artifact
+from pipeline.settings.read import read_words
 from pipeline.stages.tested import Runs
 
 LEDGER = "advice.jsonl"
@@ -48,13 +49,7 @@ class Given:
     @property
     def wanted(self) -> dict[str, str]:
         """The advised settings as dotted path → JSON text, as manifests hold them."""
-        return {path: json.dumps(value, ensure_ascii=False) for path, value in _values(self.settings)}
-
-
-def _values(words: Sequence[str]) -> tuple[tuple[str, Any], ...]:
-    from pipeline.settings.read import parse_value
-
-    return tuple((word.partition("=")[0], parse_value(word.partition("=")[2])[0]) for word in words)
+        return {path: json.dumps(value, ensure_ascii=False) for path, value in read_words(self.settings)}
 
 
 def ledger_of(home: Path) -> Path:

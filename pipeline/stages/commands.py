@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.analyze.advice_words import make_with
 from pipeline.combine import leaderboard
 from pipeline.core.errors import DataError
 from pipeline.core.metrics import get as metric_of
@@ -149,7 +150,8 @@ def _compare(ctx: Context, new: Path, old: Path | None, verdicts: Path | None = 
     if old is None and (verdicts is not None or origin.made_of(ctx.store, ctx.need("data"), new) is None):
         raise DataError(
             f"{new.name}: the ledger holds no other submission to compare it with",
-            remedy="make infer another experiment, or name one: make error-analysis B=best.csv",
+            remedy="make infer another experiment, or name one: "
+            + make_with("make error-analysis B=best.csv", ctx.settings.competition_words),
         )
     if old is None:
         ctx.say("the first submission: where it errs, with nothing to compare it with yet")
@@ -343,7 +345,7 @@ def _all(ctx: Context, options: Options) -> None:
     report = _compare(ctx, path, None)
     entry = next(e for e in _entries(ctx) if e.name == path.stem)
     for line in summary.lines(
-        ctx.settings.config, blending.decided(ctx, Need("ensemble", ctx.settings)), entry, path, report
+        ctx.settings, blending.decided(ctx, Need("ensemble", ctx.settings)), entry, path, report
     ):
         ctx.say(line)
     ctx.say(summary.times(ctx.seconds, time.monotonic() - started))

@@ -44,7 +44,9 @@ def build(job: Job) -> Built:
     known = facts.gather(job, train, new.artifact, about, runs)
     comparison = scoring.compare(config, train, new.oof, old.oof) if old and new.oof and old.oof else None
     flips = None if old is None else find_flips(train.space, new.prediction, old.prediction)
-    given = advise(replace(known, flips=flips, comparison=comparison))
+    own = facts.asked(job.settings, about)
+    found_advice = advise(replace(known, flips=flips, comparison=comparison))
+    given = [one for one in found_advice if facts.possible(own, one)]
     todo, followed = advised.split(given, about, runs, job.home)
     image = load.image_of(job.inputs["images"])
     answers = judging.Judged(None, None)
@@ -68,6 +70,7 @@ def build(job: Job) -> Built:
         judging=answers.section,
         judged=answers.estimate,
         near=None if flips is None else beside.nearest(job, train, flips),
+        asked=job.settings.competition_words,
     )
     found = compare.compare(inputs)
     sections = case.sections(
@@ -98,7 +101,9 @@ def _built(found: compare.ErrorAnalysis, inputs: compare.CompareInputs) -> Built
     for number, advice in enumerate(found.advice, start=1):
         told += _advice(number, advice)
     why = "; ".join(a.sentence for a in found.advice)
-    nexts = next((a.command for a in found.advice if a.command.startswith("make")), "make runs")
+    nexts = next(
+        (a.command for a in found.advice if a.command.startswith("make")), inputs.command("make runs")
+    )
     description = note(what, why, nexts, "error-analysis.html", result)
     tags = {"verdict": found.verdict.tag, "compared_with": inputs.old.name if inputs.old else "none"}
     metrics = dict(found.metrics)

@@ -42,6 +42,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.analyze import gallery
+from pipeline.analyze.advice_words import make_with
 from pipeline.explain import parts, told
 from pipeline.explain.parts import Case, Part, Row, Scene
 from pipeline.record import files
@@ -49,6 +50,7 @@ from pipeline.record.runinfo import note
 from pipeline.settings.load import Settings
 from pipeline.stages import scenes
 from pipeline.stages.context import Built, Job
+from pipeline.stages.graph import words
 
 PAGE, FACTS = "explain.html", "explain.json"
 FORMAT = 1
@@ -81,20 +83,20 @@ def build(job: Job) -> Built:
     lines += [f"careful: {text}" for text in warnings]
     what = f"what {scene.experiment} looks at: {', '.join(part.title for part in shown)}"
     why = "; ".join(warnings) or _lead(job, scene)
+    again = make_with("make error-analysis", job.settings.competition_words)
     result = "; ".join(told.title(scene, case) for case in scene.cases[:3])
-    return Built(figures, tuple(lines), note(what, why, "make error-analysis", PAGE, result), (PAGE,))
+    return Built(figures, tuple(lines), note(what, why, again, PAGE, result), (PAGE,))
 
 
 def _gallery(job: Job, scene: Scene, shown: list[Part]) -> gallery.Gallery:
     config = job.settings.config.competition
     some = scene.cases[0].key if scene.cases else scene.samples.ids_N[0]
+    named = some if re.fullmatch(r"[\w./-]+", str(some)) else "…"
+    own = words(job.settings, "train")
     commands = (
-        (
-            "one image",
-            f"make explain ID={some}" if re.fullmatch(r"[\w./-]+", str(some)) else "make explain ID=…",
-        ),
-        ("another network", "make explain RUN=…"),
-        ("some parts", f"make explain WHAT={','.join(list(parts.PARTS)[:2])}"),
+        ("one image", make_with(f"make explain ID={named}", own)),
+        ("another network", make_with("make explain RUN=…", job.settings.competition_words)),
+        ("some parts", make_with(f"make explain WHAT={','.join(list(parts.PARTS)[:2])}", own)),
     )
     return gallery.Gallery(
         title=f"{config.title or config.name}: what {scene.experiment} looks at",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pandas as pd
 
 from pipeline.analyze import gap_leak
-from pipeline.analyze.advice import STRONGER
+from pipeline.analyze.advice import STRONGER, Advice
 from pipeline.analyze.advice_facts import Facts, Input, Other, Run
 from pipeline.analyze.advice_steps import family_of
 from pipeline.analyze.causes import Cause, Scene
@@ -22,6 +22,7 @@ from pipeline.core.types import FoldPlan, Samples
 from pipeline.data import policies
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
+from pipeline.settings.read import read_words
 from pipeline.stages import load, request, tested
 from pipeline.stages.context import Job
 from pipeline.stages.graph import words
@@ -63,6 +64,15 @@ def asked(settings: Settings, about: Artifact | None) -> Settings:
         return request.again(record, own, settings.folder)
     except ConfigError:
         return settings  # a file of it is gone
+
+
+def possible(settings: Settings, advice: Advice) -> bool:
+    """Whether its settings can be had together with those that there are: a rule may forbid it."""
+    try:
+        settings.with_values(dict(read_words(advice.settings)))
+    except ConfigError:
+        return False
+    return True
 
 
 def gather(job: Job, train: Samples, artifact: Artifact | None, about: Artifact | None, runs: Runs) -> Facts:

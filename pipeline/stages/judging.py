@@ -102,7 +102,7 @@ def take_in(settings: Settings, data: Artifact, home: Path, file: Path, pair: tu
     if not answers and not faults:
         faults.append("no answers, only a header")
     strange = [a.report for a in answers if sampling.asked_of(a.report, key) is None]
-    verdicts.raise_if(str(file), faults, _whose(settings, data, home, strange) or verdicts.REMEDY)
+    verdicts.raise_if(str(file), faults, _whose(settings, data, home, file, strange) or verdicts.REMEDY)
     path = kept_path(home, settings)
     everything = verdicts.merged(kept(path, train.space), answers)
     text = format_table(verdicts.columns(train.space), verdicts.rows(everything, train.space))
@@ -122,8 +122,13 @@ def _read(settings: Settings, data: Artifact, home: Path, path: Path) -> Submiss
     return Submission(path.stem, read.ids_N, read.labels_N)
 
 
-def _whose(settings: Settings, data: Artifact, home: Path, reports: list[str]) -> str:
+def _whose(settings: Settings, data: Artifact, home: Path, file: Path, reports: list[str]) -> str:
     """The command for the submissions that a foreign file is about, where both lie in submissions/."""
+
+    def again(a: str, b: str) -> str:
+        command = f"make error-analysis A={a} B={b} VERDICTS={shlex.quote(str(file))}"
+        return make_with(command, words(settings, "error-analysis"))
+
     digests = dict.fromkeys(part for report in reports[:1] for part in report.split("-")[:2])
     if not digests:
         return ""
@@ -136,9 +141,9 @@ def _whose(settings: Settings, data: Artifact, home: Path, reports: list[str]) -
         found[sampling.pair_key(side, side).partition("-")[0]] = path
     known = [found.get(digest) for digest in digests]
     if len(known) < 2 or None in known:
-        return "give the two submissions that were judged: make error-analysis A=… B=… VERDICTS=…"
+        return f"give the two submissions that were judged: {again('…', '…')}"
     a, b = (shlex.quote(os.path.relpath(path)) for path in known if path)
-    return f"the file is about these: make error-analysis A={a} B={b} VERDICTS=…"
+    return f"the file is about these: {again(a, b)}"
 
 
 def judged(
@@ -239,5 +244,4 @@ def _command(job: Job) -> str:
     """What turns the exported file into an estimate, as one types it."""
     sides = [shlex.quote(os.path.relpath(job.home / str(job.params[name]))) for name in ("a", "b")]
     command = f"make error-analysis A={sides[0]} B={sides[1]} VERDICTS=verdicts.csv"
-    asked = words(job.settings, "error-analysis")
-    return make_with(command, asked) if asked else command
+    return make_with(command, words(job.settings, "error-analysis"))

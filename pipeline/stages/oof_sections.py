@@ -38,7 +38,7 @@ def on_truth(case: Case) -> Section:
     """Fixed, broken, both wrong."""
     mistakes = case.analysis.mistakes
     if case.new.oof is None or mistakes is None:
-        return without(truth.ANCHOR, truth.SHORT, truth.TITLE, WHY_NOT, MAKE)
+        return without(truth.ANCHOR, truth.SHORT, truth.TITLE, WHY_NOT, _again(case))
     config = case.job.settings.config
     old = None if case.old is None else case.old.oof
     seed, most = config.statistics.seed, config.report.max_flips
@@ -48,7 +48,7 @@ def on_truth(case: Case) -> Section:
 def on_slices(case: Case) -> Section:
     """Where it fails more than chance."""
     if case.new.oof is None:
-        return without(slices.ANCHOR, slices.SHORT, slices.TITLE, WHY_NOT, MAKE)
+        return without(slices.ANCHOR, slices.SHORT, slices.TITLE, WHY_NOT, _again(case))
     oof = case.new.oof.with_classes(case.train.space.classes)
     facts = load.facts(case.job.inputs["images"])
     of_train = facts[facts["split"] == "train"]
@@ -59,7 +59,7 @@ def on_slices(case: Case) -> Section:
 def on_suspects(case: Case) -> Section:
     """Labels that may be wrong."""
     if case.new.oof is None:
-        return without(suspects_page.ANCHOR, suspects_page.SHORT, suspects_page.TITLE, WHY_NOT, MAKE)
+        return without(suspects_page.ANCHOR, suspects_page.SHORT, suspects_page.TITLE, WHY_NOT, _again(case))
     features = beside.read_features(case.job, "features", case.train.ids_N)
     finders = case.job.settings.config.finders
     found = suspects.find(case.new.oof, case.train, _copies(case), features, finders)
@@ -95,7 +95,7 @@ def _copies(case: Case) -> tuple[Duplicates, ...]:
 def on_calibration(case: Case) -> Section:
     """Confidence against accuracy, before and after temperature."""
     if case.new.oof is None:
-        return without(calibration.ANCHOR, calibration.SHORT, calibration.TITLE, WHY_NOT, MAKE)
+        return without(calibration.ANCHOR, calibration.SHORT, calibration.TITLE, WHY_NOT, _again(case))
     statistics = case.job.settings.config.statistics
     oof = case.new.oof.with_classes(case.train.space.classes)
     samples = case.train.take(oof.ids_N)
@@ -108,6 +108,8 @@ def on_calibration(case: Case) -> Section:
         classes=case.train.space.classes,
         draws=statistics.draws,
         seed=statistics.seed,
+        command=make_with("make ensemble", case.job.settings.competition_words, "ensemble.temperature=true"),
+        blended=case.new.artifact is not None and (case.new.artifact.folder / "blend.json").is_file(),
     )
     return calibration.section(inputs)
 
@@ -159,6 +161,11 @@ def on_why(case: Case) -> Section:
 
     features = beside.read_features(case.job, "features", case.train.ids_N)
     return why.section(why.WhyInputs(facts, picture, case.train, features))
+
+
+def _again(case: Case) -> str:
+    """The report on one's own submissions."""
+    return make_with(MAKE, words(case.job.settings, "error-analysis"))
 
 
 def _member_words(case: Case) -> tuple[str, ...]:

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.errors import ConfigError
 from pipeline.record.digests import write_atomic
-from pipeline.settings.load import Request, Settings, resolve
+from pipeline.settings.load import CONFIGS, Request, Settings, resolve
 from pipeline.stages.needs import Need
 
 Record = Mapping[str, Any]
@@ -65,6 +66,19 @@ def again(record: Record, own: Mapping[str, Any], folder: Path) -> Settings:
     experiment = tuple(record["experiment"]) or None
     asked = Request(record["competition"], record["model"], experiment, tuple(values.items()))
     return resolve(asked, folder)
+
+
+def refuses(record: Record, values: Mapping[str, Any], folder: Path = CONFIGS) -> bool:
+    """Whether the same request with these values would be refused; no where it cannot be read any more."""
+    try:
+        asked = again(record, {}, folder)
+    except ConfigError:
+        return False
+    try:
+        asked.with_values(values)
+    except ConfigError:
+        return True
+    return False
 
 
 def changed_files(record: Record, folder: Path) -> list[str]:

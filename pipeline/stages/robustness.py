@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 
 from pipeline.analyze import robustness
+from pipeline.analyze.advice_words import make_with
 from pipeline.core import metrics
 from pipeline.core.predictions import ViewProbabilities, pool_views
 from pipeline.core.types import FoldPlan, Samples
@@ -54,7 +55,8 @@ def build(job: Job) -> Built:
     figures = {f"clean_{metric.name}": float(table["score"].iloc[0])}
     figures |= {f"worst_{kind}": float(table[table["curve"] == kind]["change"].min()) for kind in kinds}
     what = f"`{job.settings.experiment}` on spoilt images"
-    description = note(what, "; ".join(told), "make error-analysis", FILE, told[0] if told else "")
+    again = make_with("make error-analysis", job.settings.competition_words)
+    description = note(what, "; ".join(told), again, FILE, told[0] if told else "")
     return Built(figures, tuple(told), description, (FILE,))
 
 

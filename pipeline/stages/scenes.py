@@ -75,9 +75,8 @@ def of(job: Job) -> Scene:
         samples=train,
         plan=plan,
         oof=oof,
-        batches=_batches(images, nets, train, config.runtime.infer_batch),
+        batches=_batches(images, nets, config.runtime.infer_batch),
         object_of=object_of,
-        test_ids_N=test.ids_N,
         device=device,
         seed=config.explain.seed,
     )
@@ -144,16 +143,15 @@ def _case(
 
 
 def _batches(
-    images: dict[str, PreparedImages], nets: dict[int, Net], train: Samples, size: int
+    images: dict[str, PreparedImages], nets: dict[int, Net], size: int
 ) -> Callable[[str, Sequence[str] | Strings, int], Iterator[Batch]]:
     def batches(split: str, ids: Sequence[str] | Strings, fold: int) -> Iterator[Batch]:
         wanted = strings(ids)
         at_N = positions(wanted, images[split].ids_N, f"prepared {split} images")
-        labels_N = train.take(wanted).labels if split == "train" else np.full(len(wanted), -1, np.int64)
         for start in range(0, len(wanted), size):
             now = slice(start, start + size)
             pixels = np.array(images[split].x_NHWC[at_N[now]])
-            yield Batch(wanted[now], pixels, nets[fold].normalise(pixels), labels_N[now], fold)
+            yield Batch(wanted[now], pixels, nets[fold].normalise(pixels), fold)
 
     return batches
 

@@ -6,34 +6,38 @@ Owns the words. Does not own any figure.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from pipeline.analyze.advice_words import make_with
 from pipeline.combine.leaderboard import Entry
 from pipeline.core import metrics
 from pipeline.record.store import Artifact
-from pipeline.settings.schema import Config
+from pipeline.settings.load import Settings
 
 SHOWN_SECONDS = 0.5
 
 
-def lines(config: Config, blend: Artifact, entry: Entry, path: Path, report: Artifact) -> list[str]:
+def lines(settings: Settings, blend: Artifact, entry: Entry, path: Path, report: Artifact) -> list[str]:
     """The summary of a finished ensemble.
 
     Args:
-        config: the settings in force.
+        settings: those in force.
         blend: the ensemble.
         entry: its line in the ledger.
         path: its CSV.
         report: the error analysis.
     """
-    competition, m = config.competition, blend.metrics
+    config, m = settings.config, blend.metrics
+    competition = config.competition
     metric = metrics.get(competition.metric).name
     caution = blend.manifest.get("tags", {}).get("caution")
     score = f"{m[f'oof_{metric}']:.4f}  95 % interval [{m['ci_low']:.4f}, {m['ci_high']:.4f}]"
     against = blend.json("blend.json")
     page = min(report.folder.glob("*.html"))
-    public = "submit the CSV, then make score FILE=… PUBLIC=…"
+    score_it = make_with(f"make score FILE={shlex.quote(shown(path))} PUBLIC=…", settings.competition_words)
+    public = f"submit the CSV, then {score_it}"
     if entry.public is not None:
         public = f"{entry.public:.4f}"
     rows = {

@@ -19,7 +19,7 @@ from pipeline.core.predictions import Comparison
 from pipeline.core.types import Samples
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.schema import Config
-from pipeline.stages import load, scoring
+from pipeline.stages import load, request, scoring
 from pipeline.stages.context import flat
 
 # Settings that change no prediction, and the names of files that only say where settings came from.
@@ -27,6 +27,7 @@ NEVER = ("statistics.", "competition.title", "report.", "eda.")
 # Of a setting that a kind of run does not read, as augmentation is not by heads on features.
 NOT_READ = "not read"
 ENSEMBLE = "make ensemble"
+NETWORK = ("model.name", "model.weights")
 PREDICTED = ("infer.", "decision.", "ensemble.")
 Values = Mapping[str, str]
 
@@ -76,21 +77,26 @@ class Runs:
         ]
         return hits[-1] if hits else None
 
-    def alone(self, path: str, old: str, new: str) -> tuple[Artifact, Artifact] | None:
-        """The newest pair (new, old) of runs that differ in this one setting, and in these two values."""
-        for stage in ("train", "infer"):
+    def alone(self, old: Values, new: Values) -> tuple[Artifact, Artifact] | None:
+        """The newest pair (new, old) of runs that have these values, and differ in nothing else."""
+        for stage in ("train", "infer", "ensemble"):
             of_stage = (a for a in self.all if a.stage == stage)
-            having = [a for a in of_stage if self.values[a.key].get(path, "null") == old]
+            having = [a for a in of_stage if all(self.values[a.key].get(p, "null") == old[p] for p in old)]
             for artifact in reversed(having):
-                found = self.differing(artifact, {path: new})
-                if found is not None:
+                found = self.differing(artifact, new)
+                if found is not None and (
+                    stage != "ensemble" or self._members(found) == self._members(artifact)
+                ):
                     return found, artifact
         return None
+
+    def _members(self, blend: Artifact) -> set[str]:
+        return {a.key for a in trainings(blend, self.store).values()}
 
     def with_and_without(self, training: str) -> tuple[Artifact, Artifact] | None:
         """The newest two of which one has this training behind it as well, and nothing else differs."""
         voted = [a for a in self.all if a.stage in ("infer", "ensemble")]
-        behind = {a.key: {t.key for t in trainings(a, self.store).values()} for a in voted}
+        behind = {a.key: self._members(a) for a in voted}
         rules = {a.key: _rules(a) for a in voted}
         for more in reversed(voted):
             for less in reversed(voted):
@@ -153,8 +159,10 @@ def changes(runs: Runs, new: Artifact | None, old: Artifact | None) -> tuple[Cha
     ours, theirs = trainings(new, runs.store), trainings(old, runs.store)
     if len(ours) == len(theirs) == 1:
         theirs = dict(zip(ours, theirs.values(), strict=True))  # one run against one, whatever their names
-    members = [_member(runs, name, ours[name], theirs, added=True) for name in ours if name not in theirs]
-    members += [_member(runs, name, theirs[name], theirs, added=False) for name in theirs if name not in ours]
+    blend = next((a for a in (new, old) if a.stage == "ensemble"), None)
+    asked = () if blend is None else request_words(blend.manifest.get("request"))
+    members = [_member(runs, n, ours[n], theirs, asked, added=True) for n in ours if n not in theirs]
+    members += [_member(runs, n, theirs[n], theirs, asked, added=False) for n in theirs if n not in ours]
     alone = len(ours) == len(theirs) == 1
     found = [
         change
@@ -165,8 +173,15 @@ def changes(runs: Runs, new: Artifact | None, old: Artifact | None) -> tuple[Cha
     return (*members, *found, *_predicted(runs, new, old))
 
 
-def _member(runs: Runs, name: str, training: Artifact, before: Mapping[str, Artifact], added: bool) -> Change:
-    """A member that only one of the two has."""
+def _member(
+    runs: Runs,
+    name: str,
+    training: Artifact,
+    before: Mapping[str, Artifact],
+    asked: tuple[str, ...],
+    added: bool,
+) -> Change:
+    """A member that only one of the two has; `before` are the old one's, `asked` asks for the blend again."""
     old, new = ("", name) if added else (name, "")
     pair = runs.with_and_without(training.key)
     if pair is not None:
@@ -174,14 +189,10 @@ def _member(runs: Runs, name: str, training: Artifact, before: Mapping[str, Arti
         between = f"{scoring.title(old_one)} → {scoring.title(new_one)}"
         return Change("member", old, new, "", runs.compare(new_one, old_one), between)
     left = [*before, name] if added else [other for other in before if other != name]
-    about = f"competition={training.manifest['competition']}"
+    asked = asked or (f"competition={training.manifest['competition']}",)
     can = left and not any(" " in other for other in left)
-    return Change(
-        "member",
-        old,
-        new,
-        make_with(ENSEMBLE, (about,), f"ensemble.members=[{','.join(left)}]") if can else "",
-    )
+    command = make_with(ENSEMBLE, asked, f"ensemble.members=[{','.join(left)}]") if can else ""
+    return Change("member", old, new, command)
 
 
 def _predicted(runs: Runs, new: Artifact, old: Artifact) -> list[Change]:
@@ -190,32 +201,48 @@ def _predicted(runs: Runs, new: Artifact, old: Artifact) -> list[Change]:
         return []
     ours, theirs = values_of(new), values_of(old)
     paths = [p for p in sorted(ours.keys() & theirs.keys()) if p.startswith(PREDICTED)]
-    return [_change(runs, p, ours[p], theirs[p], old, "") for p in paths if ours[p] != theirs[p]]
+    return [_change(runs, (p,), ours, theirs, old, "") for p in paths if ours[p] != theirs[p]]
 
 
 def _settings(runs: Runs, new: Artifact, old: Artifact, member: str) -> list[Change]:
     ours, theirs = (flat(a.manifest.get("settings", {})) for a in (new, old))
-    differ = values_of(new).items() ^ values_of(old).items()
-    found = [
-        _change(runs, p, ours.get(p, NOT_READ), theirs.get(p, NOT_READ), old, member)
-        for p in sorted({path for path, _ in differ})
-    ]
+    differ = {path for path, _ in values_of(new).items() ^ values_of(old).items()}
+    # Weights are of one network: neither goes without the other.
+    sets: list[tuple[str, ...]] = [NETWORK] if differ >= set(NETWORK) else []
+    sets += [(path,) for path in sorted(differ - {path for one in sets for path in one})]
+    found = [_change(runs, paths, ours, theirs, old, member) for paths in sets]
     return sorted(found, key=lambda change: NOT_READ in (change.old, change.new))
 
 
-def _change(runs: Runs, path: str, new: str, old: str, made_of: Artifact, member: str) -> Change:
-    """A setting that differs; one that only one of two kinds of run reads cannot be tried alone."""
-    of = f"{path} of {member}" if member else path
-    before, now = (text if text == NOT_READ else text_of(text) for text in (old, new))
-    if NOT_READ in (new, old):
+def _change(
+    runs: Runs, paths: tuple[str, ...], ours: Values, theirs: Values, made_of: Artifact, member: str
+) -> Change:
+    """A setting that differs, or some that go together; what only one kind of run reads cannot be tried."""
+    new, old = ({path: values.get(path, NOT_READ) for path in paths} for values in (ours, theirs))
+    what = " and ".join(paths)
+    of = f"{what} of {member}" if member else what
+    before, now = (", ".join(_shown(text) for text in side.values()) for side in (old, new))
+    if NOT_READ in (*new.values(), *old.values()):
         return Change(of, before, now, "")
-    pair = runs.alone(path, old, new)
+    pair = runs.alone(old, new)
     if pair is None:
-        command = "make infer" if path.startswith("infer.") else "make train"
-        known = request_words(made_of.manifest.get("request"))
-        return Change(of, before, now, make_with(command, known, f"{path}={now}") if known else "")
+        return Change(of, before, now, _command(new, made_of))
     between = " → ".join(scoring.title(a) for a in reversed(pair))
     return Change(of, before, now, "", runs.compare(*pair), between)
+
+
+def _command(new: Values, made_of: Artifact) -> str:
+    """What tries these values on what was asked for; empty where that is not known, or would be refused."""
+    record = made_of.manifest.get("request")
+    if record is None or request.refuses(record, {path: json.loads(text) for path, text in new.items()}):
+        return ""
+    of_stage = {"ensemble": ENSEMBLE, "infer": "make infer"}
+    target = of_stage.get(made_of.stage, "make train")
+    return make_with(target, request_words(record), *(f"{p}={text_of(text)}" for p, text in new.items()))
+
+
+def _shown(text: str) -> str:
+    return text if text == NOT_READ else text_of(text)
 
 
 def text_of(json_text: str) -> str:

@@ -60,7 +60,10 @@
 
   function percent(p) {
     const whole = 100 * p;
-    return `${whole > 0 && whole < 9.95 ? whole.toFixed(1) : whole.toFixed(0)}\u00a0%`;
+    if (whole > 0 && whole < 0.05) return "<0.1\u00a0%";
+    if (whole >= 99.95 && whole < 100) return ">99.9\u00a0%";
+    const near = (whole > 0 && whole < 9.95) || (whole >= 99.5 && whole < 100);
+    return `${near ? whole.toFixed(1) : whole.toFixed(0)}\u00a0%`;
   }
 
   function side(list, which, word, label, other, p) {

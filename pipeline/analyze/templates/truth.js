@@ -27,7 +27,9 @@
 
   function show() {
     const sorted = [...cards].sort(orders[sort.value]);
-    gallery.replaceChildren(...sorted.map((card) => card.node));
+    if (sorted.some((card, at) => gallery.children[at] !== card.node)) {
+      gallery.replaceChildren(...sorted.map((card) => card.node));
+    }
     let count = 0;
     for (const card of cards) {
       card.node.hidden = !fits(card);
