@@ -160,6 +160,8 @@ def _request(arguments: Sequence[str]) -> tuple[Request, list[Fault]]:
             chosen[path] = text
         else:
             values[path], fault = parse_value(text)
+            if fault and text[:1] in ("{", "["):
+                fault = f"{fault}; a value with spaces needs quotes of its own: {path}='{{a: 1}}'"
             if path in Config.model_fields:
                 fault = f"`{path}` is a whole section; override one setting of it, e.g. {path}.KEY=VALUE"
             if fault:

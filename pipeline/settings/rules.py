@@ -26,7 +26,7 @@ Broken = tuple[str, str]
 
 # Which setting each value of another one needs, and which nothing else reads.
 _FOLD_NEEDS = {"repeated": ("repeats", "3"), "holdout": ("valid_share", "0.2"), "column": ("column", "fold")}
-_TO_NEEDS = {"cap": "200", "ratio": "3", "counts": "{cat: 200, dog: 100}"}
+_TO_NEEDS = {"cap": "200", "ratio": "3", "counts": "'{cat: 200, dog: 100}'"}
 
 
 def _resample(s: Sections) -> Iterator[Broken]:

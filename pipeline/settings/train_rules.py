@@ -130,8 +130,8 @@ def _pseudo(s: Sections) -> Iterator[Broken]:
     if not pseudo.test_images and all(e.labelled for e in competition.extra):
         yield (
             "train.pseudo",
-            "there are no unlabelled images: name a source, competition.extra=[{source: web, licence: CC0, "
-            "images: more, labelled: false}], or set train.pseudo.test_images=true where the rules allow it",
+            "there are no unlabelled images: name a source, competition.extra='[{source: web, licence: CC0, "
+            "images: more, labelled: false}]', or set train.pseudo.test_images=true where the rules allow it",
         )
 
 
