@@ -164,8 +164,15 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def told_memory(settings: TrainSettings, size: tuple[int, int]) -> Iterator[None]:
+def told_memory(
+    settings: TrainSettings, size: tuple[int, int], eval_batch: int | None = None
+) -> Iterator[None]:
     """Out of memory inside becomes a message that names the settings.
+
+    Args:
+        settings: of training.
+        size: height and width of the images, px.
+        eval_batch: images of a pass without gradients, where inside is no training; None: it trains.
 
     Raises:
         UserError: there was no memory left.
@@ -175,6 +182,13 @@ def told_memory(settings: TrainSettings, size: tuple[int, int]) -> Iterator[None
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
+        if eval_batch is not None:
+            raise UserError(
+                f"out of memory in validation: runtime.infer_batch={eval_batch}, images of "
+                f"{size[0]} × {size[1]} px",
+                [str(error).splitlines()[0]],
+                f"try runtime.infer_batch={max(eval_batch // 2, 1)}; no result depends on it",
+            ) from error
         smaller, twice = max(settings.batch_size // 2, 1), settings.accumulate * 2
         raise UserError(
             f"out of memory: train.batch_size={settings.batch_size}, images of {size[0]} × {size[1]} px",
