@@ -46,6 +46,7 @@ def commands(page):
     text = page.read_text(encoding="utf-8")
     for block, inline in TYPED.findall(text):
         typed = re.sub(r"\s{2,}\S.*| \\$", "", (block or inline).strip())
+        typed = re.sub(r"""(ARGS=("[^"]*"|'[^']*')) [^=]*$""", r"\1", typed)
         if "…" not in typed:
             yield typed, shlex.split(typed, comments=True)
 
