@@ -51,9 +51,7 @@ def commands(page):
             yield typed, shlex.split(typed, comments=True)
 
 
-ALL = [
-    pytest.param(words, id=f"{page.stem}: {typed}") for page in PAGES for typed, words in commands(page)
-]
+ALL = [pytest.param(words, id=f"{page.stem}: {typed}") for page in PAGES for typed, words in commands(page)]
 
 
 @pytest.fixture(scope="module")

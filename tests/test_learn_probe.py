@@ -107,7 +107,9 @@ def test_a_step_that_fills_the_memory_is_told_or_timed_in_halves(monkeypatch):
     assert seen[:3] == [16, 8, 4] and set(seen[2:]) == {4}
     assert first > 0 and len(seconds[FP32]) == probe.STEPS
     with pytest.raises(UserError, match=r"out of memory: train\.batch_size=10"):
-        monkeypatch.setattr(Classifier, "forward", lambda self, x_BCHW: hungry(self, x_BCHW.repeat(9, 1, 1, 1)))
+        monkeypatch.setattr(
+            Classifier, "forward", lambda self, x_BCHW: hungry(self, x_BCHW.repeat(9, 1, 1, 1))
+        )
         race(config(batch_size=10, oom_halving=True), SPACE, "cpu", [FP32])
 
 

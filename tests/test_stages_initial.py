@@ -175,7 +175,7 @@ def test_a_refit_starts_from_the_earlier_runs_refit_and_has_no_score(tmp_path, s
 
 
 def test_what_is_held_out_of_training_was_held_out_of_the_earlier_run_too(tmp_path):
-    """Weights that learned an image say nothing of when to stop, nor of what a share of the groups teaches."""
+    """Weights that learned an image can't say when to stop, nor what a share of the groups teaches."""
     world = World(tmp_path)
     stopping, grown = "train.early_stopping.share=0.5", ("images.size=32", "train.init_from=tiny_resnet")
     plain = world.train()
@@ -189,7 +189,7 @@ def test_what_is_held_out_of_training_was_held_out_of_the_earlier_run_too(tmp_pa
     assert held.key != plain.key
     again = f"train.init_from={held.key[:8]}"
     assert world.train(grown[0], again, stopping).metrics["complete"] == 1
-    with pytest.raises(ConfigError, match="early_stopping and train.init_from"):
+    with pytest.raises(ConfigError, match=r"early_stopping and train\.init_from"):
         world.train(grown[0], again, stopping, "train.seed=1")
 
 

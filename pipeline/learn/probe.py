@@ -117,8 +117,8 @@ def race(
     """Seconds of single training steps in each mode, a number a round, and of the slowest first step.
 
     Hopeless modes have one round, and bf16 none where a CPU computes it wrongly. A first step holds what is
-    done once: allocation, compilation. With `train.oom_halving`, a batch that a GPU cannot hold takes twice the
-    time of half of it, as in training.
+    done once: allocation, compilation. With `train.oom_halving`, a batch that a GPU cannot hold takes twice
+    the time of half of it, as in training.
 
     Args:
         config: model, image size, batch, loss and optimizer.

@@ -274,7 +274,9 @@ def of(job: Job) -> Initial | None:
     hw = (size[0], size[1]) if isinstance(size, list) else (size, size)
     data = job.store.find("data", origin.inputs["data"].partition("/")[2])
     assert data is not None, "it is that of this run, or its samples were compared"
-    return Initial(name, states[0], outputs_of(origin, job.settings, _known(data, job.home).space.classes), hw)
+    return Initial(
+        name, states[0], outputs_of(origin, job.settings, _known(data, job.home).space.classes), hw
+    )
 
 
 def outputs_of(origin: Artifact, own: Settings, classes: tuple[str, ...]) -> tuple[str, ...]:
