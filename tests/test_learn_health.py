@@ -8,7 +8,7 @@ from learn_world import all_rows, digit_images, equal_states, fold_job
 from torch import nn
 
 from pipeline.core.errors import ConfigError, UserError
-from pipeline.learn import loss
+from pipeline.learn import loss, model
 from pipeline.learn.fit import fit
 from pipeline.learn.forward import Mode
 from pipeline.learn.health import GradientWatch, check_batches, gradient_norm, told_memory, unsafe_in_bf16
@@ -161,13 +161,70 @@ def test_without_oom_halving_it_is_an_error(tmp_path, monkeypatch):
         fit(fold_job(), tmp_path)
 
 
+@pytest.fixture
+def small_memory(monkeypatch):
+    """A device whose memory a network's real forward pass fills from so many training rows on."""
+
+    def install(limit, seen):
+        forward = model.Classifier.forward
+
+        def hungry(self, x_BCHW):
+            logits_BC = forward(self, x_BCHW)
+            if self.training:
+                seen.append(len(x_BCHW))
+                if len(x_BCHW) > limit:
+                    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+            return logits_BC
+
+        monkeypatch.setattr(model.Classifier, "forward", hungry)
+
+    return install
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"ema_decay": 0.9, "input_noise": 0.1}, {"weight_noise": 0.1, "clip_norm": 1.0}]
+)
+def test_halving_ends_with_the_bits_of_half_the_batch_accumulated_twice(tmp_path, small_memory, more):
+    """Batch normalisation, dropout and noise included: both see the same rows at once, in the same order."""
+    whole = fold_job(n_train=48, epochs=2, oom_halving=True, **more)
+    accumulated = fold_job(n_train=48, epochs=2, accumulate=2, **{**more, "batch_size": 8})
+    _, expected = fit(accumulated, tmp_path / "accumulated")
+    small_memory(limit=8, seen=(seen := []))
+    result, state = fit(whole, tmp_path / "halved")
+    assert seen[:3] == [16, 8, 8] and len(result.history) == 2
+    assert equal_states(state, expected)
+
+
+def test_no_piece_is_a_single_row_which_batch_norm_cannot_take(tmp_path, small_memory):
+    """The last batch of 49 rows has 17, and the last one of 51 has 3."""
+    small_memory(limit=3, seen=(seen := []))
+    for rows in (49, 51):
+        result, _ = fit(fold_job(n_train=rows, epochs=1, oom_halving=True), tmp_path / str(rows))
+        assert len(result.history) == 1
+    assert min(seen) == 2 and max(seen[-20:]) == 3
+
+
+def test_too_little_memory_for_validation_names_its_own_setting(tmp_path, monkeypatch):
+    forward = model.Classifier.forward
+
+    def hungry(self, x_BCHW):
+        if not self.training:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, x_BCHW)
+
+    monkeypatch.setattr(model.Classifier, "forward", hungry)
+    with pytest.raises(UserError, match=r"validation: runtime\.infer_batch=128") as caught:
+        fit(fold_job(epochs=1, oom_halving=True), tmp_path)
+    assert "runtime.infer_batch=64" in caught.value.remedy
+
+
 def test_pieces_change_no_gradient_without_batch_norm():
     from test_learn_fit import gradients
 
     weights = torch.linspace(0.1, 5, 21)
     value, whole = gradients([16], weights)
-    for pieces in (2, 3, 16, 99):
-        again, gradient = gradients([16], weights, pieces=pieces)
+    for most in (2, 3, 5, 16):
+        again, gradient = gradients([16], weights, most=most)
         assert again == pytest.approx(value)
         torch.testing.assert_close(gradient, whole, rtol=1e-9, atol=1e-12)
     assert np.isfinite(value)

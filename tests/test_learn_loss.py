@@ -266,6 +266,17 @@ class TestFormulas:
         torch.testing.assert_close(found, found[:1].expand(40))
         assert float(found[0]) == pytest.approx(1 - f1_score(y, predicted, average="macro"))
 
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_soft_f1_of_a_class_that_nobody_has_or_expects_is_a_number(self, dtype):
+        """Logits 1,000 apart: the third class has a probability of exactly 0 in every row."""
+        logits = torch.tensor([[900.0, 901.0, -900.0], [901.0, 900.0, -900.0]], dtype=dtype)
+        logits.requires_grad_()
+        found = made("soft_f1")(logits, one_hot([0, 1], 3)[:, :3])
+        found.sum().backward()
+        assert torch.isfinite(found).all() and torch.isfinite(logits.grad).all()
+        two = made("soft_f1")(logits[:, :2].detach(), one_hot([0, 1], 2)[:, :2])
+        torch.testing.assert_close(found.detach(), two)
+
     def test_soft_f1_leaves_out_classes_that_the_batch_lacks(self):
         found = made("soft_f1")(100 * one_hot([0, 1, 1]), one_hot([0, 1, 1]))
         torch.testing.assert_close(found, torch.zeros(3, dtype=torch.float64))

@@ -94,6 +94,8 @@ def test_soft_pseudo_labels_are_refused_before_a_teacher_is_trained(here):
     train.refuse(load(words))
     with pytest.raises(ConfigError, match=r"train\.pseudo\.soft"):
         train.refuse(load([*words, "train.pseudo.soft=true"]))
+    with pytest.raises(ConfigError, match=r"loss\.name=own:f and train\.distill\.soft"):
+        train.refuse(load([*words[:2], "train.distill.inner=2"]))
 
 
 def test_no_such_function_names_the_setting(here):

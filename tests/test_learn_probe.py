@@ -1,10 +1,11 @@
 import pytest
 import torch
 
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, UserError
 from pipeline.core.types import Attribute, LabelSpace
 from pipeline.learn import probe
 from pipeline.learn.forward import Mode, autocast
+from pipeline.learn.model import Classifier
 from pipeline.learn.probe import choose, compile_pays, modes, race, ratio
 from pipeline.settings.schema import Config, ImageSettings, ModelSettings, RuntimeSettings, TrainSettings
 
@@ -16,7 +17,7 @@ def config(model="test_resnet", **train):
     return Config(
         model=ModelSettings(name=model, weights="none"),
         images=ImageSettings(size=32),
-        train=TrainSettings(batch_size=8, **train),
+        train=TrainSettings(**{"batch_size": 8, **train}),
         runtime=RuntimeSettings(threads=1),
     )
 
@@ -79,6 +80,37 @@ def test_the_callers_generator_and_settings_stay(monkeypatch):
     expected = torch.backends.cudnn.deterministic, torch.get_num_threads()
     race(config(), SPACE, "cpu", [FP32])
     assert (torch.backends.cudnn.deterministic, torch.get_num_threads()) == expected
+
+
+def test_a_batch_of_one_row_is_told_by_the_probe_too():
+    """It runs before the fold that would say so."""
+    with pytest.raises(ConfigError, match=r"train\.batch_size=1: .* batch normalisation of one sample"):
+        race(config(batch_size=1), SPACE, "cpu", [FP32])
+
+
+def test_a_step_that_fills_the_memory_is_told_or_timed_in_halves(monkeypatch):
+    """It runs before the fold that would halve its batches, so it must not be where a run ends."""
+    forward, seen = Classifier.forward, []
+
+    def hungry(self, x_BCHW):
+        logits_BC = forward(self, x_BCHW)
+        seen.append(len(x_BCHW))
+        if len(x_BCHW) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return logits_BC
+
+    monkeypatch.setattr(Classifier, "forward", hungry)
+    with pytest.raises(UserError, match=r"out of memory: train\.batch_size=16"):
+        race(config(batch_size=16), SPACE, "cpu", [FP32])
+    seen.clear()
+    seconds, first = race(config(batch_size=16, oom_halving=True), SPACE, "cpu", [FP32])
+    assert seen[:3] == [16, 8, 4] and set(seen[2:]) == {4}
+    assert first > 0 and len(seconds[FP32]) == probe.STEPS
+    with pytest.raises(UserError, match=r"out of memory: train\.batch_size=10"):
+        monkeypatch.setattr(
+            Classifier, "forward", lambda self, x_BCHW: hungry(self, x_BCHW.repeat(9, 1, 1, 1))
+        )
+        race(config(batch_size=10, oom_halving=True), SPACE, "cpu", [FP32])
 
 
 def test_settings_that_do_not_fit_are_told_by_the_probe():

@@ -46,7 +46,21 @@ FACTORS = {
     "precision": [{}, {"precision": "bf16"}],
     "early_stopping": [{}, {"early_stopping": EarlyStoppingSettings(patience=2)}],
     "noise": [{}, {"input_noise": 0.1}, {"weight_noise": 0.1}, {"clip_norm": 0.5}],
-    "job": [{}, {"workers": 2}, {"loss": "focal"}, {"redraw": True}],
+    "strategy": [
+        {},
+        {"strategy": "gradual", "unfreeze_every": 1},
+        {"strategy": "freeze_until", "freeze_until": 1},
+        {"freeze_bn": True, "layer_decay": 0.8},
+    ],
+    "loss": [
+        {},
+        {"loss": LossSettings(name="focal")},
+        # Deferred: the loss changes in the second of three epochs.
+        {"loss": LossSettings(name="ldam", class_weights="effective", defer=0.4)},
+        {"loss": LossSettings(name="soft_f1", blend=0.5)},
+        {"loss": LossSettings(name="logit_adjustment", label_smoothing=0.1)},
+    ],
+    "job": [{}, {"workers": 2}, {"redraw": True}],
 }
 KILLED_AT = (0.1, 0.36, 0.5, 0.7, 0.95)
 MANY = 10**9
@@ -108,7 +122,7 @@ def job_of(words, **more):
     workers, loss, redraw = words.pop("workers", 0), words.pop("loss", None), words.pop("redraw", False)
     job = fold_job(n_train=n_train, **words)
     rows = redrawn if redraw else all_rows(n_train)
-    return replace(job, workers=workers, rows=rows, loss=LossSettings(name=loss) if loss else job.loss)
+    return replace(job, workers=workers, rows=rows, loss=loss or job.loss)
 
 
 def test_the_array_holds_every_pair_that_the_rules_allow():

@@ -178,6 +178,15 @@ def test_quoting_settles_what_is_ambiguous(configs):
     assert configs.load('competition.title="58:30"').config.competition.title == "58:30"
 
 
+@pytest.mark.parametrize("text", ["33046231", "12e45678", "1e3"])
+def test_a_number_is_text_where_only_text_will_do(configs, text):
+    """One key in fifty starts with eight digits."""
+    assert configs.load(f"train.init_from={text}").config.train.init_from == text
+    assert "valid string" in configs.faults("competition.title=true")[0]
+    assert configs.load("train.init_from=null").config.train.init_from is None
+    assert "valid array" in configs.faults(f"infer.views={text}")[0]
+
+
 def test_scientific_numbers_are_numbers_and_dates_are_text(configs):
     assert configs.load("train.lr=1e-3").config.train.lr == 0.001
     assert configs.load("train.lr=2.5E-3").config.train.lr == 0.0025
@@ -266,6 +275,29 @@ def test_rules_run_on_valid_sections_even_if_another_is_broken(configs):
         (("train.mix.prob=0.5",), "train.mix.prob"),
         (("train.mix.method=cutmix_half", "train.mix.alpha=0.2"), "train.mix.alpha"),
         (("train.chain={}", "loss.name=soft_f1"), "train.chain.mode"),
+        (("train.chain.others=0.5",), "train.chain.others"),
+        (("train.chain={mode: failed, rate: 0.5}",), "train.chain.rate"),
+        (("train.chain.inner=1",), "train.chain.inner"),
+        (("train.chain={}", "train.init_from=lite0"), "train.chain.inner"),
+        (("train.distill={}", "train.group_share=0.5"), "train.distill"),
+        (("train.swa_start=0.9", "train.epochs=6"), "train.swa_start"),
+        (("train.swa_start=0", "train.epochs=1"), "train.swa_start"),
+        (("train.freeze_bn=true", "model.weights=hub", "model.norm=group"), "train.freeze_bn"),
+        (("train.oom_halving=true", "runtime.device=cpu"), "train.oom_halving"),
+        (("loss.class_weights=inverse", "loss.defer=0.1", "train.epochs=9"), "loss.defer"),
+        (("resample.cap=3",), "resample.cap"),
+        (("resample.method=over", "resample.to=cap", "resample.cap=9", "resample.ratio=2"), "resample.ratio"),
+        (("resample.to=ratio", "resample.ratio=2"), "resample.to"),
+        (("resample.method=under", "resample.neighbours=3"), "resample.neighbours"),
+        (("resample.method=a:b", "resample.to=cap", "resample.cap=9"), "resample.to"),
+        (("resample.method=under", "resample.features.norm=group"), "resample.features"),
+        (
+            (
+                *("train.strategy=linear_probe", "model.weights=hub"),
+                *("resample.method=near_miss", "resample.features.norm=group"),
+            ),
+            "resample.features",
+        ),
         (("train.pseudo={test_images: true}", "resample.method=near_miss"), "train.pseudo.test_images"),
         (("train.strategy=linear_probe", "model.weights=hub", "train.schedule=plateau"), "train.schedule"),
         (

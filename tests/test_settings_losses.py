@@ -58,6 +58,10 @@ def test_what_is_right_is_accepted(words):
         (["loss.name=soft_f1", "loss.class_weights=inverse"], "has no effect on soft_f1"),
         ([BY_ATTRIBUTE, "loss.name=focal", "loss.attributes={digit: {}}"], "is read by no attribute"),
         ([BY_ATTRIBUTE, "loss.class_weights=hand", 'loss.hand={"1": 2.0}'], "hand names classes"),
+        (
+            [BY_ATTRIBUTE, "model.ordinal=[digit]", "loss.name=focal"],
+            "loss.name is read by no attribute: those of model.ordinal take the ordinal loss",
+        ),
     ],
 )
 def test_what_is_wrong_is_told(words, expected):

@@ -123,12 +123,12 @@ def test_images_from_elsewhere_count_in_an_arms_steps(tmp_path):
 def test_equal_samples_hold_across_batch_sizes_and_resampling(tmp_path):
     photos = Photos(tmp_path)
     text = """
-settings: {train.epochs: 4, resample.to: cap, resample.cap: 5}
+settings: {train.epochs: 4}
 seeds: [0, 1, 2]
 equal_samples: true
 axes:
   batch: {small: {train.batch_size: 4}, large: {train.batch_size: 16}}
-  rows: {all: {}, half: {resample.method: under}}
+  rows: {all: {}, half: {resample.method: under, resample.to: cap, resample.cap: 5}}
 against: [{batch: small}]
 """
     (tmp_path / "grid.yaml").write_text(text, encoding="utf-8")

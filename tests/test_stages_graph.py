@@ -288,6 +288,16 @@ def test_dropout_of_a_backbone_that_only_gives_features_is_refused(home, more):
         assert caught.value.faults == ("model.drop_rate: nothing in this chain reads it",)
 
 
+@pytest.mark.parametrize("more", ["train.bag=3", "train.chain={}"])
+@pytest.mark.parametrize("word", ["train.lr=0.5", "train.batch_size=16", "train.epochs=9"])
+def test_what_a_solved_head_does_not_read_is_refused_of_several_and_of_a_refit_too(home, more, word):
+    for stage in ("train", "refit"):
+        refuse(home, stage, "experiment=probe_logistic", "train.head_c=0.5", more)
+        with pytest.raises(ConfigError, match="change nothing") as caught:
+            refuse(home, stage, "experiment=probe_logistic", word, more)
+        assert caught.value.faults == (f"{word.partition('=')[0]}: nothing in this chain reads it",)
+
+
 def test_all_unread_overrides_are_told_at_once(home):
     with pytest.raises(ConfigError) as caught:
         refuse(home, "eda", "loss.label_smoothing=0.1", "train.lr=0.1", "folds.seed=3")

@@ -1,6 +1,8 @@
 """`train.init_from` through the real stages: the same fold of the same plan, or nothing."""
 
 import csv
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from pipeline.learn import checkpoint, training
 from pipeline.record.store import Artifact
 from pipeline.settings.load import load
 from pipeline.stages import initial
+from pipeline.stages.context import Context
 
 SMALL = (
     "competition=digits",
@@ -150,6 +153,44 @@ def test_labels_of_a_folds_validation_part_never_reach_its_initial_weights(tmp_p
     assert equal_states(plain[0], permuted[0])
     assert not equal_states(plain[1], permuted[1]), "the labels of fold 0 do reach fold 1"
     assert torch.count_nonzero(plain[0]["backbone.fc.weight"]), "the classifier was kept"
+
+
+def test_a_refit_starts_from_the_earlier_runs_refit_and_has_no_score(tmp_path, starts):
+    world, grown = World(tmp_path), ("images.size=32", "train.init_from=tiny_resnet")
+    world.train()
+    with pytest.raises(ConfigError, match="tiny_resnet has no model of all data") as caught:
+        world.context(*COLUMN, *NET, *grown).need("refit")
+    assert not starts[2:], "told before anything is trained"
+    (typed,) = re.findall(r"\(make refit (.*)\), or submit", caught.value.remedy)
+    words = shlex.split(shlex.split(typed)[0].removeprefix("ARGS="))  # the shell, then make's shell
+    Context(load([*words, f"runtime.home={tmp_path}", "runtime.mlflow=false"])).need("refit")
+    (first,) = artifacts(tmp_path, "whole")
+    starts.clear()
+    refit = world.context(*COLUMN, *NET, *grown).need("refit")
+    second = next(a for a in artifacts(tmp_path, "whole") if a.key != first.key)
+    assert second.inputs["initial"] == f"whole/{first.key}"
+    assert equal_states(dict(starts)[2], weights(first)), "all of it, the classifier too"
+    assert not equal_states(weights(second), weights(first))
+    assert not [name for name in (*refit.metrics, *second.metrics) if name.startswith(("oof_", "valid_"))]
+
+
+def test_what_is_held_out_of_training_was_held_out_of_the_earlier_run_too(tmp_path):
+    """Weights that learned an image can't say when to stop, nor what a share of the groups teaches."""
+    world = World(tmp_path)
+    stopping, grown = "train.early_stopping.share=0.5", ("images.size=32", "train.init_from=tiny_resnet")
+    plain = world.train()
+    for words, told in (
+        ((stopping,), "early_stopping and train.init_from: fold .* learned images of the inner split"),
+        (("train.group_share=0.5",), "group_share=0.5 and train.init_from: fold .* learned other groups"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            world.train(*grown, *words)
+    held = world.train(stopping)
+    assert held.key != plain.key
+    again = f"train.init_from={held.key[:8]}"
+    assert world.train(grown[0], again, stopping).metrics["complete"] == 1
+    with pytest.raises(ConfigError, match=r"early_stopping and train\.init_from"):
+        world.train(grown[0], again, stopping, "train.seed=1")
 
 
 def test_images_from_elsewhere_first_then_the_competitions_own(tmp_path, starts):

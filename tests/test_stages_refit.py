@@ -81,10 +81,6 @@ def test_what_cannot_be_inherited_is_refused_before_training(tmp_path):
     said = run(tmp_path, "refit", *WORDS[:1], "train.folds=[0]", "train.group_share=0.5")
     assert said.code == 2 and "train.folds=[0]" in said.err and "train.group_share" in said.err
     assert not artifacts(tmp_path, "fold")
-    words = ("train.init_from=tiny_resnet", "images.size=32")
-    assert run(tmp_path, "train", *WORDS[:1]).code == 0
-    said = run(tmp_path, "refit", *WORDS[:1], *words, small=[w for w in SMALL if "images" not in w])
-    assert said.code == 2 and "train.init_from: a model of all data has no fold to start from" in said.err
     said = run(tmp_path, "ensemble", "ensemble.members=[auto]", "ensemble.refit=true")
     assert said.code == 2 and "ensemble.refit" in said.err
 

@@ -8,6 +8,7 @@ Legend: B rows of a micro-batch, C classes, H height, N samples, W width.
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -54,17 +55,20 @@ class Taught:
             return own_BCHW
         return self.blend.pixels(own_BCHW, pixels(self.blend.other.x_BHWC, device, layout))
 
-    def split(self, into: int) -> list["Taught"]:
-        """The same in so many pieces, or one of each row."""
-        step = max(math.ceil(len(self.weight_B) / into), 1)
+    def split(self, most: int) -> list["Taught"]:
+        """The same in pieces of about equal size and at most so many rows, none of one row: batch
+        normalisation has no variance there. So three rows stay together where two are the most.
+        """
+        rows = len(self.weight_B)
+        n = min(math.ceil(rows / most), max(rows // 2, 1))
         return [
             Taught(
-                self.batch.part(start, start + step),
-                self.blend and self.blend.part(start, start + step),
-                self.target_BC[start : start + step],
-                self.weight_B[start : start + step],
+                self.batch.part(start, end),
+                self.blend and self.blend.part(start, end),
+                self.target_BC[start:end],
+                self.weight_B[start:end],
             )
-            for start in range(0, len(self.weight_B), step)
+            for start, end in pairwise(rows * i // n for i in range(n + 1))
         ]
 
 
@@ -86,7 +90,7 @@ class Backward:
         scaler: keeps fp16 gradients from vanishing; does nothing otherwise.
         mixer: mixes samples; None: nothing is mixed.
         input_noise: standard deviation of noise on pixels in [0, 1].
-        pieces: each micro-batch passes in so many, where memory is short.
+        most: rows that pass at once where memory is short, at least 2; None: a whole micro-batch.
         layout: of the images in memory, that of the network.
     """
 
@@ -98,7 +102,7 @@ class Backward:
     scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler("cpu", enabled=False))
     mixer: Mixer | None = None
     input_noise: float = 0.0
-    pieces: int = 1
+    most: int | None = None
     layout: str = "channels_last"
 
     def __call__(self, network: nn.Module, window: list[Batch], step: int = 0) -> float:
@@ -113,7 +117,9 @@ class Backward:
         total = sum(float(micro.weight_B.double().sum()) for micro in taught)
         assert total > 0, "an accumulation window whose samples all weigh nothing"
         value = 0.0
-        for micro in (piece for whole in taught for piece in whole.split(self.pieces)):
+        if self.most is not None:
+            taught = [piece for whole in taught for piece in whole.split(self.most)]
+        for micro in taught:
             x_BCHW = noisy_pixels(micro.pixels(self.device, self.layout), self.input_noise)
             with autocast(self.device, self.precision):
                 logits_BC = network(x_BCHW)

@@ -71,7 +71,7 @@ def _backward(job: FoldJob, training: Training) -> Backward:
         training.scaler,
         Mixer(settings.mix, settings.seed, job.fold),
         settings.input_noise,
-        training.pieces,
+        None if training.pieces == 1 else math.ceil(settings.batch_size / training.pieces),
         training.mode.layout,
     )
 
@@ -223,8 +223,9 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
             bar.set_postfix_str(f"epoch {epoch + 1}/{settings.epochs}")
             with health.told_memory(settings, job.size):
                 trained = _try_epoch(job, training, loader, schedule, bar, path)
-                if trained is None:
-                    continue
+            if trained is None:
+                continue
+            with health.told_memory(settings, job.size, job.eval_batch):
                 p_NC = _end_epoch(job, training, loader, trained)
             training.seconds += time.perf_counter() - begin
             checkpoint.save(path, training.state())

@@ -93,22 +93,30 @@ def check_batches(network: nn.Module, sizes: Sequence[int], settings: TrainSetti
     Raises:
         ConfigError: a batch of one sample and batch normalisation, which has no variance then.
     """
-    normed = has_batch_norm(network)
-    if normed and min(sizes) == 1:
+    refuse_single_rows(network, sizes, settings)
+    if settings.accumulate == 1:
+        return
+    large = settings.batch_size * settings.accumulate
+    if has_batch_norm(network):
+        log.warning(
+            "train.accumulate=%d: batch normalisation sees batches of %d, so this is not a batch of %d",
+            settings.accumulate, settings.batch_size, large,
+        )  # fmt: skip
+
+
+def refuse_single_rows(network: nn.Module, sizes: Sequence[int], settings: TrainSettings) -> None:
+    """Refuse batches that cannot be normalised; arguments as for `check_batches`.
+
+    Raises:
+        ConfigError: a batch of one sample and batch normalisation, which has no variance then.
+    """
+    if min(sizes) == 1 and has_batch_norm(network):
         what = "train.batch_size is 1" if max(sizes) == 1 else "the last batch has one row"
         raise ConfigError(
             f"train.batch_size={settings.batch_size}: {what}, and batch normalisation of one sample has no "
             "variance",
             remedy="use a larger train.batch_size, or a network without batch normalisation",
         )
-    if settings.accumulate == 1:
-        return
-    large = settings.batch_size * settings.accumulate
-    if normed:
-        log.warning(
-            "train.accumulate=%d: batch normalisation sees batches of %d, so this is not a batch of %d",
-            settings.accumulate, settings.batch_size, large,
-        )  # fmt: skip
 
 
 def unsafe_in_bf16(network: nn.Module, size: tuple[int, int]) -> str | None:
@@ -164,8 +172,15 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def told_memory(settings: TrainSettings, size: tuple[int, int]) -> Iterator[None]:
+def told_memory(
+    settings: TrainSettings, size: tuple[int, int], eval_batch: int | None = None
+) -> Iterator[None]:
     """Out of memory inside becomes a message that names the settings.
+
+    Args:
+        settings: of training.
+        size: height and width of the images, px.
+        eval_batch: images of a pass without gradients, where inside is no training; None: it trains.
 
     Raises:
         UserError: there was no memory left.
@@ -175,6 +190,13 @@ def told_memory(settings: TrainSettings, size: tuple[int, int]) -> Iterator[None
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
+        if eval_batch is not None:
+            raise UserError(
+                f"out of memory in validation: runtime.infer_batch={eval_batch}, images of "
+                f"{size[0]} × {size[1]} px",
+                [str(error).splitlines()[0]],
+                f"try runtime.infer_batch={max(eval_batch // 2, 1)}; no result depends on it",
+            ) from error
         smaller, twice = max(settings.batch_size // 2, 1), settings.accumulate * 2
         raise UserError(
             f"out of memory: train.batch_size={settings.batch_size}, images of {size[0]} × {size[1]} px",

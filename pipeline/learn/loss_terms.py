@@ -117,6 +117,7 @@ def soft_f1_loss(logits_BC: torch.Tensor, target_BC: torch.Tensor) -> torch.Tens
     p_BC = wide(logits_BC).softmax(-1)
     target_BC = target_BC.to(p_BC.dtype)
     hits, support = (p_BC * target_BC).sum(-2), target_BC.sum(-2)
-    f1 = 2 * hits / (p_BC.sum(-2) + support)
+    # A class that nobody has and nobody expects (p underflows to 0) would be 0 / 0.
+    f1 = 2 * hits / (p_BC.sum(-2) + support).clamp_min(torch.finfo(p_BC.dtype).tiny)
     occurs = (support > 0).to(f1.dtype)
     return 1 - (f1 * occurs).sum(-1) / occurs.sum(-1)

@@ -22,7 +22,7 @@ from pipeline.core.seeds import rng
 from pipeline.core.types import LabelSpace
 from pipeline.learn import strategy
 from pipeline.learn.forward import Mode, autocast, pixels
-from pipeline.learn.health import unsafe_in_bf16
+from pipeline.learn.health import refuse_single_rows, told_memory, unsafe_in_bf16
 from pipeline.learn.loss import make_loss
 from pipeline.learn.model import Classifier, build, to_device
 from pipeline.learn.optim import make_optimizer
@@ -104,6 +104,7 @@ def _trainers(
             strategy.prepare(own.backbone, config.train)
             if epoch is not None:
                 strategy.begin_epoch(own.backbone, config.train, epoch)
+            refuse_single_rows(own, [config.train.batch_size], config.train)
             trainer = made[mode.layout, mode.compiled] = _Trainer(own, config, space, device)
             if mode.compiled:
                 trainer.compute = torch.compile(own, dynamic=False)  # type: ignore[assignment]
@@ -116,7 +117,8 @@ def race(
     """Seconds of single training steps in each mode, a number a round, and of the slowest first step.
 
     Hopeless modes have one round, and bf16 none where a CPU computes it wrongly. A first step holds what is
-    done once: allocation, compilation.
+    done once: allocation, compilation. With `train.oom_halving`, a batch that a GPU cannot hold takes twice
+    the time of half of it, as in training.
 
     Args:
         config: model, image size, batch, loss and optimizer.
@@ -127,7 +129,27 @@ def race(
 
     Raises:
         ModelError, ConfigError: settings that do not fit the model.
+        UserError: too little memory for one step.
     """
+    train, pieces = config.train, 1
+    while True:
+        part = train.model_copy(update={"batch_size": train.batch_size // pieces})
+        with told_memory(train, config.images.hw):
+            try:
+                seconds, first = _race(
+                    config.model_copy(update={"train": part}), space, device, wanted, epoch
+                )
+                return {m: tuple(pieces * t for t in times) for m, times in seconds.items()}, pieces * first
+            except torch.OutOfMemoryError:
+                if not train.oom_halving or part.batch_size < 4:
+                    raise
+        # Only here, beyond the exception, is the memory of the failed step free.
+        pieces *= 2
+
+
+def _race(
+    config: Config, space: LabelSpace, device: str, wanted: Sequence[Mode], epoch: int | None
+) -> tuple[Seconds, float]:
     with reproducible(device, config.runtime.deterministic):
         trainers = _trainers(config, space, device, wanted, epoch)
         wanted = list(trainers)

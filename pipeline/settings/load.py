@@ -165,6 +165,10 @@ def _request(arguments: Sequence[str]) -> tuple[Request, list[Fault]]:
             chosen[path] = text
         else:
             values[path], fault = parse_value(text)
+            if type(values[path]) in (int, float) and _is_text(path):
+                values[path] = text  # a key such as 33046231 is no number
+            if fault and text[:1] in ("{", "["):
+                fault = f"{fault}; a value with spaces needs quotes of its own: {path}='{{a: 1}}'"
             if path in Config.model_fields:
                 fault = f"`{path}` is a whole section; override one setting of it, e.g. {path}.KEY=VALUE"
             if fault:
@@ -262,6 +266,20 @@ def known_keys(path: Sequence[str | int]) -> list[str]:
         nexts = [m.model_fields[step].annotation for m in models if step in m.model_fields]
         models = [m for annotation in nexts for m in _models_in(annotation)]
     return sorted({name for model in models for name in model.model_fields})
+
+
+def _is_text(path: str) -> bool:
+    """Whether a setting takes text and nothing else."""
+    *parents, last = path.split(".")
+    models: list[Any] = [Config]
+    for step in parents:
+        models = [m for model in models for m in _models_in(_annotation(model, step))]
+    found = [_annotation(model, last) for model in models]
+    return any(f in (str, str | None) for f in found)
+
+
+def _annotation(model: Any, name: str) -> Any:
+    return model.model_fields[name].annotation if name in model.model_fields else None
 
 
 def _models_in(annotation: Any) -> list[Any]:

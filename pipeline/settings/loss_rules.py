@@ -80,6 +80,14 @@ def _class_weights(s: Sections) -> Iterator[Broken]:
             yield f"{path}.defer", "defers class weights, and class_weights is none; ldam-drw: effective"
 
 
+def _deferred(s: Sections) -> Iterator[Broken]:
+    epochs = s["train"].epochs
+    for path, loss in _losses(s):
+        if 0 < loss.defer * epochs < 1 - 1e-9:
+            told = f"{loss.defer} of train.epochs={epochs} is less than one epoch, so nothing is deferred"
+            yield f"{path}.defer", told
+
+
 def _hand_weights(s: Sections) -> Iterator[Broken]:
     attributes = s["competition"].attributes
     names = {a.name: tuple(a.names or a.values) for a in attributes}
@@ -120,15 +128,28 @@ def _attribute_names(s: Sections) -> Iterator[Broken]:
         for name, field in OneLossSettings.model_fields.items():
             if getattr(s["loss"], name) != field.get_default(call_default_factory=True):
                 yield f"loss.{name}", "is read by no attribute: each has its own in loss.attributes"
+    rest = set(known) - set(s["loss"].attributes)
+    if rest and rest <= set(s["model"].ordinal):
+        yield from _only_ordinal(s["loss"])
     for name, own in s["loss"].attributes.items():
         if own.name == "ordinal" and name in known and name not in s["model"].ordinal:
             yield f"loss.attributes.{name}.name", f"ordinal needs model.ordinal=[{name}]: its values in order"
+
+
+def _only_ordinal(loss: OneLossSettings) -> Iterator[Broken]:
+    """Ordered attributes take the ordinal loss, with the class weights of the main one."""
+    usual, kept = OneLossSettings(), traits("ordinal").reads
+    for name in ("name", *(parameter for parameter in PARAMETERS if parameter not in kept)):
+        if getattr(loss, name) != getattr(usual, name):
+            told = "is read by no attribute: those of model.ordinal take the ordinal loss"
+            yield f"loss.{name}", f"{told}, unless loss.attributes gives them another"
 
 
 LOSS_RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...] = (
     (("loss",), _loss_names),
     (("loss",), _loss_parameters),
     (("loss",), _class_weights),
+    (("loss", "train"), _deferred),
     (("loss", "competition"), _hand_weights),
     (("loss", "model"), _heads),
     (("loss", "model", "competition"), _attribute_names),

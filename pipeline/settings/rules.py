@@ -15,7 +15,12 @@ from pipeline.settings.blend_rules import BLEND_RULES
 from pipeline.settings.decision import DECISION_STEPS
 from pipeline.settings.host_rules import HOST_RULES
 from pipeline.settings.loss_rules import LOSS_RULES
-from pipeline.settings.schema import RESAMPLE_METHODS, SYNTHETIC_METHODS
+from pipeline.settings.schema import (
+    FEATURE_METHODS,
+    RESAMPLE_METHODS,
+    SYNTHETIC_METHODS,
+    ResampleSettings,
+)
 from pipeline.settings.train_rules import TRAIN_RULES
 from pipeline.settings.view_words import does
 
@@ -26,7 +31,7 @@ Broken = tuple[str, str]
 
 # Which setting each value of another one needs, and which nothing else reads.
 _FOLD_NEEDS = {"repeated": ("repeats", "3"), "holdout": ("valid_share", "0.2"), "column": ("column", "fold")}
-_TO_NEEDS = {"cap": "200", "ratio": "3", "counts": "{cat: 200, dog: 100}"}
+_TO_NEEDS = {"cap": "200", "ratio": "3", "counts": "'{cat: 200, dog: 100}'"}
 
 
 def _resample(s: Sections) -> Iterator[Broken]:
@@ -44,6 +49,36 @@ def _resample(s: Sections) -> Iterator[Broken]:
         yield "resample.redraw", f"is for methods under and over; {resample.method} draws nothing anew"
     if resample.method in SYNTHETIC_METHODS and resample.on != "class":
         yield "resample.on", f"{resample.method} mixes images of one class; an attribute alone names none"
+
+
+# Which methods read a setting of resampling; a sampler of one's own reads what it is handed.
+_BOUNDED = tuple(method for method in RESAMPLE_METHODS if method not in ("none", "tomek"))
+_RESAMPLE_READS = {
+    "to": _BOUNDED,
+    "on": (*RESAMPLE_METHODS[1:], "module:function"),
+    "neighbours": ("near_miss", *SYNTHETIC_METHODS),
+    "features": FEATURE_METHODS,
+}
+
+
+def _resample_reads(s: Sections) -> Iterator[Broken]:
+    """A setting that the method does not read would change the key and nothing else."""
+    resample, usual = s["resample"], ResampleSettings()
+    method = "module:function" if is_plugin(resample.method) else resample.method
+    for name, readers in _RESAMPLE_READS.items():
+        # The values of `on` are also what offline copies are chosen by.
+        named = name == "on" and resample.copies is not None and resample.copies.classes is not None
+        if getattr(resample, name) != getattr(usual, name) and method not in readers and not named:
+            told = f"is read by resample.method={' or '.join(readers)} only, and it is {resample.method}"
+            yield f"resample.{name}", told
+    for name in _TO_NEEDS:
+        if getattr(resample, name) is not None and resample.to != name:
+            yield f"resample.{name}", f"is read by resample.to={name} only, and it is {resample.to}"
+
+
+def _resample_features(s: Sections) -> Iterator[Broken]:
+    if s["train"].strategy == "linear_probe" and s["resample"].features != ResampleSettings().features:
+        yield "resample.features", "is not read by train.strategy=linear_probe, which has features of its own"
 
 
 def _resample_method(s: Sections) -> Iterator[Broken]:
@@ -260,6 +295,8 @@ def _normalisation(s: Sections) -> Iterator[Broken]:
 RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...] = (
     (("resample",), _resample),
     (("resample",), _resample_method),
+    (("resample",), _resample_reads),
+    (("resample", "train"), _resample_features),
     (("preprocess",), _own_code),
     (("resample", "train"), _resample_probe),
     (("resample", "competition"), _resample_on),

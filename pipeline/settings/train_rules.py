@@ -3,12 +3,19 @@
 Owns what no single field of `train` can say. Does not own the other rules (`settings/rules.py`).
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
 from pipeline.settings.loss_rules import traits
-from pipeline.settings.schema import FEATURE_METHODS, LossSettings, MixSettings, TrainSettings
+from pipeline.settings.schema import (
+    FEATURE_METHODS,
+    ChainSettings,
+    LossSettings,
+    MixSettings,
+    TrainSettings,
+)
 
 Sections = Mapping[str, Any]
 Broken = tuple[str, str]
@@ -54,6 +61,9 @@ def _averages(s: Sections) -> Iterator[Broken]:
         yield "train.swa_start", "stands beside train.ema_decay: one average predicts, so keep one of the two"
     if train.swa_start is not None and train.early_stopping is not None:
         yield "train.swa_start", "averages epochs, and early_stopping chooses one: keep one of the two"
+    if train.swa_start is not None and train.epochs - math.floor(train.swa_start * train.epochs) < 2:
+        told = f"{train.swa_start} leaves the last of train.epochs={train.epochs}, and one is no average"
+        yield "train.swa_start", f"{told}; start earlier, or train longer"
 
 
 def _mix_reads(s: Sections) -> Iterator[Broken]:
@@ -114,6 +124,27 @@ def _pseudo_neighbours(s: Sections) -> Iterator[Broken]:
         yield "train.pseudo.test_images", told
 
 
+# Settings of a chain that one of its modes reads.
+_MODE_OF = {"others": "failed", "rate": "weights"}
+
+
+def _chain(s: Sections) -> Iterator[Broken]:
+    train, chain, usual = s["train"], s["train"].chain, ChainSettings()
+    if chain is None:
+        return
+    for name, mode in _MODE_OF.items():
+        if getattr(chain, name) != getattr(usual, name) and chain.mode != mode:
+            yield f"train.chain.{name}", f"is read by train.chain.mode={mode} only, and it is {chain.mode}"
+    if chain.inner == 1:
+        yield "train.chain.inner", "one inner fold leaves nothing to learn; give 2 or more, or 0"
+    if chain.inner and train.init_from is not None:
+        yield (
+            "train.chain.inner",
+            f"{chain.inner}: models that saw none of a group judge it, and the weights of train.init_from "
+            "learned all of them; set train.chain.inner=0, or leave train.init_from out",
+        )
+
+
 def _weighed_chain(s: Sections) -> Iterator[Broken]:
     chain, loss = s["train"].chain, s["loss"]
     if chain is not None and chain.mode == "weights" and loss.name == "soft_f1" and loss.blend == 1:
@@ -130,8 +161,8 @@ def _pseudo(s: Sections) -> Iterator[Broken]:
     if not pseudo.test_images and all(e.labelled for e in competition.extra):
         yield (
             "train.pseudo",
-            "there are no unlabelled images: name a source, competition.extra=[{source: web, licence: CC0, "
-            "images: more, labelled: false}], or set train.pseudo.test_images=true where the rules allow it",
+            "there are no unlabelled images: name a source, competition.extra='[{source: web, licence: CC0, "
+            "images: more, labelled: false}]', or set train.pseudo.test_images=true where the rules allow it",
         )
 
 
@@ -143,6 +174,9 @@ def _distill(s: Sections) -> Iterator[Broken]:
         yield "train.distill.inner", "one inner part leaves nothing to learn; give 2 or more, or 0"
     if len(set(distill.teachers)) != len(distill.teachers):
         yield "train.distill.teachers", "names a teacher twice"
+    if s["train"].group_share < 1:
+        told = "learns from teachers that learned every group; leave train.group_share out"
+        yield "train.distill", told
     if ":" not in s["loss"].name and not traits(s["loss"].name).soft_targets:
         yield "train.distill", f"makes soft targets, which loss.name={s['loss'].name} does not take"
 
@@ -184,6 +218,8 @@ def _strategy(s: Sections) -> Iterator[Broken]:
 
 def _weights_to_keep(s: Sections) -> Iterator[Broken]:
     train, weights = s["train"], s["model"].weights
+    if train.freeze_bn and s["model"].norm == "group":
+        yield "train.freeze_bn", "has no batch normalisation to keep: model.norm=group exchanges all of it"
     if train.strategy == "scratch" and weights != "none":
         yield "train.strategy", f"scratch starts from random weights: set model.weights=none, not {weights}"
     if weights == "none" and train.init_from is None:
@@ -239,6 +275,11 @@ def _precision(s: Sections) -> Iterator[Broken]:
         yield "train.precision", "fp16 needs a GPU; use fp32 or bf16 on a CPU"
 
 
+def _oom_halving(s: Sections) -> Iterator[Broken]:
+    if s["train"].oom_halving and s["runtime"].device == "cpu":
+        yield "train.oom_halving", "is for a GPU, and runtime.device=cpu; set train.accumulate instead"
+
+
 def _infer_precision(s: Sections) -> Iterator[Broken]:
     if s["infer"].precision == "fp16" and s["runtime"].device == "cpu":
         yield "infer.precision", "fp16 needs a GPU; use fp32 or bf16 on a CPU"
@@ -248,6 +289,7 @@ TRAIN_RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]
     (("train", "folds"), _folds),
     (("train",), _schedule),
     (("train",), _members_of_a_fold),
+    (("train",), _chain),
     (("train", "resample"), _pseudo_neighbours),
     (("train", "loss"), _weighed_chain),
     (("train", "competition"), _pseudo),
@@ -264,5 +306,6 @@ TRAIN_RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]
     (("train",), _head),
     (("train", "loss", "resample", "model"), _logistic),
     (("train", "runtime"), _precision),
+    (("train", "runtime"), _oom_halving),
     (("infer", "runtime"), _infer_precision),
 )

@@ -185,10 +185,10 @@ class Graph:
             self._arms[known] = (settings, {**shared, **trainings})
         return self._arms[known][1]
 
-    def initial(self, settings: Settings, fold: int) -> Need:
-        """The finished fold that train.init_from leads to."""
-        key = initial.source(self.store, settings, fold, self.key(Need("folds", settings)))
-        return Need("fold", settings, {"fold": fold}, key=key)
+    def initial(self, settings: Settings, fold: int | None) -> Need:
+        """The finished fold that train.init_from leads to; for no fold, that run's model of all data."""
+        stage, key = initial.found(self.store, settings, fold, self.key(Need("folds", settings)))
+        return Need(stage, settings, {} if fold is None else {"fold": fold}, key)
 
     def teacher(self, settings: Settings, name: str) -> Settings:
         """The settings of an experiment that teaches: it has no teachers itself.

@@ -3,6 +3,9 @@
 Owns finding the fold and comparing the two fold plans by what is in them. Does not own building a
 network on its weights (`learn/initial.py`).
 
+A model of all data (`make refit`) starts from the earlier run's model of all data: nothing validates
+there, so there is nothing to leak into, and its score stays that of its folds.
+
 A fold's network may start from weights that never saw its validation part: those of the same fold of
 the same plan. Keys say that two plans are one where they are equal; where they differ (images from
 elsewhere joined in one of them, another name of the same competition) the plans themselves are compared.
@@ -10,12 +13,14 @@ elsewhere joined in one of them, another name of the same competition) the plans
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.analyze.advice_words import make_with
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.types import FoldPlan, Ints, Samples, Split, Strings, positions
 from pipeline.record.store import SHORT, Artifact, Store
@@ -26,6 +31,13 @@ from pipeline.stages.registry import INITIAL
 if TYPE_CHECKING:
     from pipeline.learn.initial import Initial
     from pipeline.stages.context import Job
+
+
+def found(store: Store, settings: Settings, fold: int | None, folds_key: str) -> tuple[str, str]:
+    """Stage and key of what a fold starts from, or, for no fold, a model of all data."""
+    if fold is None:
+        return "whole", whole(store, settings, folds_key)
+    return "fold", source(store, settings, fold, folds_key)
 
 
 def source(store: Store, settings: Settings, fold: int, folds_key: str) -> str:
@@ -80,13 +92,84 @@ def source(store: Store, settings: Settings, fold: int, folds_key: str) -> str:
     return next(iter(first))
 
 
-def refuse_others(origin: Artifact, own: Mapping[str, Artifact], fold: int, store: Store, home: Path) -> None:
-    """Raise unless the fold was trained on the same fold of the same plan, and holds a network.
+def whole(store: Store, settings: Settings, folds_key: str) -> str:
+    """The key of the model of all data that a refit starts from: that of the run its folds start from.
+
+    Args:
+        store: where finished runs lie.
+        settings: of the run that asks.
+        folds_key: of its fold plan.
+
+    Raises:
+        ConfigError: as `source`; or the earlier run was never refitted.
+    """
+    folds = range(settings.config.folds.splits)
+    keys = {f"fold{k}": f"fold/{source(store, settings, k, folds_key)}" for k in folds}
+    runs = [a for a in store.all("train") if keys.items() <= a.inputs.items()]
+    twins = {f"train/{a.key}" for a in runs}
+    # Runs that differ in statistics alone have the same folds, and models of all data with the same bits.
+    found = [a for a in store.all("whole") if a.inputs.get("twin") in twins and store.find("whole", a.key)]
+    if not found:
+        asked = settings.config.train.init_from
+        typed = make_with("make refit", _words(runs[0])) if runs else "make refit"
+        raise ConfigError(
+            f"train.init_from: {asked} has no model of all data, and a refit starts from that",
+            remedy=f"refit the earlier run first ({typed}), or submit the folds' average (make infer)",
+        )
+    return found[0].key
+
+
+def _words(run: Artifact) -> tuple[str, ...]:
+    """The words that ask for a run again."""
+    asked = run.manifest.get("request") or {"values": []}
+    named = {"competition": asked.get("competition"), "model": asked.get("model")}
+    named["experiment"] = "+".join(asked.get("experiment") or ())
+    values = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in asked["values"]]
+    return (*(f"{k}={v}" for k, v in named.items() if v), *values)
+
+
+def refuse_seen(origin: Artifact, own: Mapping[str, Artifact], settings: Settings) -> None:
+    """Raise where a part of the training part is held out that the earlier run learned.
+
+    Early stopping would choose on images that the first weights know by heart, and a share of the groups
+    would start from what all of them taught.
 
     Args:
         origin: the finished fold.
+        own: the data of the run that asks.
+        settings: of the run that asks.
+
+    Raises:
+        ConfigError: naming the setting.
+    """
+    train, earlier = settings.config.train, f"fold {origin.key[:SHORT]} of {settings.config.train.init_from}"
+    alike = all(origin.setting(f"train.{n}") == getattr(train, n) for n in ("group_share", "seed"))
+    if train.group_share < 1 and not alike:
+        raise ConfigError(
+            f"train.group_share={train.group_share:g} and train.init_from: {earlier} learned other groups",
+            remedy="leave one of them out, or train the earlier run with the same train.group_share and seed",
+        )
+    stopping = origin.setting("train.early_stopping")
+    alike = alike and origin.inputs.get("data") == f"data/{own['data'].key}"
+    mine = train.early_stopping
+    if mine is not None and not (alike and stopping and stopping["share"] == mine.share):
+        raise ConfigError(
+            f"train.early_stopping and train.init_from: {earlier} learned images of the inner split that "
+            "would choose the epoch",
+            remedy="leave train.early_stopping out, or train the earlier run with the same "
+            "train.early_stopping.share, train.group_share, train.seed and images",
+        )
+
+
+def refuse_others(
+    origin: Artifact, own: Mapping[str, Artifact], fold: int | None, store: Store, home: Path
+) -> None:
+    """Raise unless the fold was trained on the same fold of the same plan, and holds a network.
+
+    Args:
+        origin: the finished fold, or the finished model of all data.
         own: the data and the folds of the run that asks.
-        fold: the fold that asks.
+        fold: the fold that asks; None: a model of all data.
         store: where the data and the plan of `origin` lie.
         home: the pipeline's home folder.
 
@@ -115,7 +198,8 @@ def refuse_others(origin: Artifact, own: Mapping[str, Artifact], fold: int, stor
         raise ConfigError(
             f"train.init_from: the fold plans differ, {keys}: weights that saw validation images would leak",
             faults,
-            f"train the earlier run on this competition and these folds (asked by fold {fold})",
+            "train the earlier run on this competition and these folds (asked by "
+            f"{'a model of all data' if fold is None else f'fold {fold}'})",
         )
 
 
@@ -162,17 +246,24 @@ def _drawn(split: Split, ids: Strings) -> Ints:
     return times_N
 
 
-def of_fold(job: Job) -> Initial | None:
-    """The weights of the earlier run's same fold, once it is proven to be that; None without init_from."""
+def of(job: Job) -> Initial | None:
+    """The weights of the earlier run's same fold, or of all data; None without init_from.
+
+    Raises:
+        ConfigError: the earlier run is of another plan, or its weights are not those of one network.
+    """
     origin = job.inputs.get(INITIAL)
     if origin is None:
         return None
     from pipeline.learn.committee import Committee
     from pipeline.learn.initial import Initial
 
-    number = int(job.params["fold"])
+    number = int(job.params["fold"]) if "fold" in job.params else None
     refuse_others(origin, job.inputs, number, job.store, job.home)
-    name = f"{origin.manifest['experiment']} fold {number} ({origin.key[:SHORT]})"
+    if number is not None:
+        refuse_seen(origin, job.inputs, job.settings)
+    which = "of all data" if number is None else f"fold {number}"
+    name = f"{origin.manifest['experiment']} {which} ({origin.key[:SHORT]})"
     states = Committee.read(origin.folder).states
     if len(states) > 1:
         raise ConfigError(
@@ -181,7 +272,11 @@ def of_fold(job: Job) -> Initial | None:
         )
     size = origin.setting("images.size")
     hw = (size[0], size[1]) if isinstance(size, list) else (size, size)
-    return Initial(name, states[0], outputs_of(origin, job.settings, load.oof(origin, name).classes), hw)
+    data = job.store.find("data", origin.inputs["data"].partition("/")[2])
+    assert data is not None, "it is that of this run, or its samples were compared"
+    return Initial(
+        name, states[0], outputs_of(origin, job.settings, _known(data, job.home).space.classes), hw
+    )
 
 
 def outputs_of(origin: Artifact, own: Settings, classes: tuple[str, ...]) -> tuple[str, ...]:

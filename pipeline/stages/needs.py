@@ -26,7 +26,7 @@ PROBE_VIEWS = ("identity", "hflip")
 # A part is in the key through the inputs that it has, so a decoded image is one whatever is dropped later.
 PART = "part"
 AS_READ: Params = {PART: "as_read"}
-# The finished fold whose weights a fold starts from, among that fold's inputs.
+# What a training starts from, among its inputs: a finished fold, or a finished model of all data.
 INITIAL = "initial"
 BOXED = ("statistics", "own_box")
 # Inputs of a fold: what its teachers say, `teacher:<name>:<split>`.
@@ -114,19 +114,26 @@ def fold_sections(settings: Settings) -> tuple[str, ...]:
     return lesson_sections(settings)
 
 
+# Of `train`, what a head reads that is solved and not trained by steps; and what several of them read.
+SOLVED = ("train.strategy", "train.head", "train.head_c", "train.group_share", "train.seed")
+SEVERAL = ("train.bag", "train.chain", "train.pseudo", "train.distill")
+
+
 def lesson_sections(settings: Settings) -> tuple[str, ...]:
-    """Settings that one training reads."""
-    # A head trains on features, which know their backbone: of the model it reads what shapes the head.
+    """Settings that one training reads; a head, whose features know their backbone, what shapes it."""
     learns = ("model.heads", "model.ordinal") if is_probe(settings) else ("model", "augment")
-    return ("resample", "loss", "train", "competition.metric", *learns)
+    train = (*SOLVED, *SEVERAL) if _is_solved(settings) else ("train",)
+    return ("resample", "loss", *train, "competition.metric", *learns)
 
 
 def heads_sections(settings: Settings) -> tuple[str, ...]:
     """Settings that the heads of all folds read."""
-    solved = settings.config.train.head == "logistic"
-    own = ("train.strategy", "train.head", "train.head_c", "train.group_share", "train.seed")
-    train = own if solved else ("train",)
+    train = SOLVED if _is_solved(settings) else ("train",)
     return ("resample", "loss", "competition.metric", "model.heads", "model.ordinal", *train)
+
+
+def _is_solved(settings: Settings) -> bool:
+    return is_probe(settings) and settings.config.train.head == "logistic"
 
 
 def data_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
@@ -218,12 +225,7 @@ def _lesson_inputs(graph: Graph, settings: Settings, params: Params) -> Inputs:
         views = probe_views(settings)
         return common | {f"{s}:{view}": _features(settings, s, view) for s in splits for view in views}
     if settings.config.train.init_from is not None:
-        if "fold" not in params:
-            raise ConfigError(
-                "train.init_from: a model of all data has no fold to start from",
-                remedy="refit an experiment that starts from its own weights, or submit the folds' average",
-            )
-        common[INITIAL] = graph.initial(settings, int(params["fold"]))
+        common[INITIAL] = graph.initial(settings, int(params["fold"]) if "fold" in params else None)
     return common | {"prepared": Need("prepared", settings), **_neighbours(settings)}
 
 

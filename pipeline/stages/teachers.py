@@ -64,7 +64,7 @@ def learner(job: Job) -> Learner:
     config, inputs = job.settings.config, dict(job.inputs)
     with_test = config.train.pseudo is not None and config.train.pseudo.test_images
     if not is_probe(job.settings):
-        images, start = load.prepared(inputs["prepared"], "train"), initial.of_fold(job)
+        images, start = load.prepared(inputs["prepared"], "train"), initial.of(job)
         if not with_test:
             return Network(config, images, job.home, job.work, start)
         test = load.prepared(inputs["prepared"], "test")

@@ -54,6 +54,8 @@ def _try_loss(settings: Settings) -> None:
         loss.refuse_soft(config.loss, f"train.mix.method={config.train.mix.method}")
     if config.train.pseudo is not None and config.train.pseudo.soft:
         loss.refuse_soft(config.loss, "train.pseudo.soft=true")
+    if config.train.distill is not None:
+        loss.refuse_soft(config.loss, f"train.distill.soft={config.train.distill.soft:g}")
     for attribute in config.competition.attributes:
         if attribute.soft_width is not None:
             loss.refuse_soft(config.loss, f"soft_width={attribute.soft_width:g} of {attribute.name}")
@@ -65,6 +67,7 @@ def announce(settings: Settings, inputs: dict[str, Artifact], missing: list[Need
         origin = ctx.graph.inputs(need).get(INITIAL)
         if origin is not None:
             initial.refuse_others(ctx.get(origin), inputs, int(need.params["fold"]), ctx.store, ctx.home)
+            initial.refuse_seen(ctx.get(origin), inputs, settings)
     expected = estimate.training(settings, inputs, missing, ctx)
     free = shutil.disk_usage(ctx.home).free
     asked = len(folds_of(settings))

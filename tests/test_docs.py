@@ -1,0 +1,128 @@
+"""What the pages tell people to type is accepted, and what they point at exists."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.__main__ import parser
+from pipeline.settings import ablate
+from pipeline.settings.load import CONFIGS, load
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+TYPED = re.compile(r"^ {0,4}((?:make|python3?) \S.*)$|`((?:make|python3?) [^`\n]+)`", re.MULTILINE)
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+LINK = re.compile(r"\]\(([^)\s]*?)(?:#([^)\s]+))?\)")
+# What readers have and we don't: a competition of theirs, an experiment that a search wrote.
+THEIRS = {
+    "competition/pets.yaml": """
+competition:
+  name: pets
+  root: pets
+  train_table: train.csv
+  test_table: test.csv
+  attributes: [{name: label, column: label, values: [cat, dog]}]
+  extra: [{source: web, licence: CC0, images: more, labelled: false}]
+""",
+    "competition/mask.yaml": """
+competition:
+  name: mask
+  root: mask
+  layout: mask
+  test_table: eval/info.csv
+  attributes:
+    - {name: mask, column: mask, values: [worn, wrong, none]}
+    - {name: age, column: age, values: [young, middle, old], bins: [30, 60]}
+""",
+}
+WRITTEN = re.compile(r"experiment=(tuned-[\w-]+)")
+
+
+def commands(page):
+    """Each command of a page as words, comments and remarks beside it cut off; placeholders (…) left out."""
+    text = page.read_text(encoding="utf-8")
+    for block, inline in TYPED.findall(text):
+        typed = re.sub(r"\s{2,}\S.*| \\$", "", (block or inline).strip())
+        typed = re.sub(r"""(ARGS=("[^"]*"|'[^']*')) [^=]*$""", r"\1", typed)
+        if "…" not in typed:
+            yield typed, shlex.split(typed, comments=True)
+
+
+ALL = [pytest.param(words, id=f"{page.stem}: {typed}") for page in PAGES for typed, words in commands(page)]
+
+
+@pytest.fixture(scope="module")
+def configs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("docs") / "configs"
+    shutil.copytree(CONFIGS, folder)
+    for name, text in THEIRS.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    for page in PAGES:
+        for name in WRITTEN.findall(page.read_text(encoding="utf-8")):
+            (folder / "experiment" / f"{name}.yaml").write_text("train: {lr: 0.01}\n", encoding="utf-8")
+    return folder
+
+
+def test_the_pages_have_commands():
+    assert len(ALL) > 150
+
+
+@pytest.mark.parametrize("words", ALL)
+def test_a_command_of_the_pages_is_accepted(words, configs):
+    """Targets and files exist, and settings resolve by every rule; nothing is built."""
+    if words[0] == "make":
+        _make(words[1:], configs)
+    elif words[1:3] == ["-m", "pipeline"]:
+        options = parser().parse_args(words[3:])
+        load(options.settings, configs)
+    elif words[1] == "-m":
+        assert (ROOT / f"{words[2].replace('.', '/')}.py").is_file() or words[2] in ("mlflow", "venv")
+    else:
+        script = (ROOT / words[1]).read_text(encoding="utf-8")
+        assert all(f'"{word}"' in script for word in words[2:] if word.startswith("--"))
+
+
+def _make(words, configs):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    variables = dict(word.split("=", 1) for word in words if "=" in word)
+    targets = [word for word in words if "=" not in word]
+    assert targets, "a command without a target"
+    for target in targets:
+        assert re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE), f"no target {target}"
+    for name, value in variables.items():
+        assert re.search(rf"\$[({{]?(?:if )?\(?{name}\b", makefile), f"the Makefile reads no {name}"
+        if name == "GRID" and value.startswith("configs/"):
+            ablate.read(ROOT / value)
+    # As the shell below make splits it.
+    load(shlex.split(variables.get("ARGS", "")), configs)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page):
+    for path, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        if path.startswith(("http:", "https:", "data:")):
+            continue
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.name}: no {path}"
+        if anchor and target.suffix == ".md":
+            anchors = {_anchor(title) for title in HEADING.findall(target.read_text(encoding="utf-8"))}
+            assert anchor in anchors, f"{page.name}: {path} has no heading #{anchor}"
+
+
+def _anchor(title):
+    """As GitHub makes it: lower case, no punctuation, a hyphen for each space."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_no_part_of_a_page_stands_twice(page):
+    """Two merged branches once left a whole page in it twice, each half with other words."""
+    text = page.read_text(encoding="utf-8")
+    plain = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    titles = HEADING.findall(plain)
+    assert not {title for title in titles if titles.count(title) > 1}
+    lines = [line for line in plain.splitlines() if len(line) > 80]
+    assert not {line for line in lines if lines.count(line) > 1}
