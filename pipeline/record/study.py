@@ -357,4 +357,5 @@ def _trial(found: Any) -> Trial:
         str(attrs.get(QUEUED, "")),
         str(attrs.get(REASON, "")),
         dict(attrs.get(NOTES, {})),
+        str(attrs.get(OWNER, {}).get("host", "")),
     )

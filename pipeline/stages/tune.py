@@ -12,15 +12,13 @@ several stages in one budget (`stages/tune_all.py`).
 from __future__ import annotations
 
 import argparse
+import os
 import re
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-
-from tqdm import tqdm
 
 from pipeline.analyze import tuning
 from pipeline.core.errors import ConfigError, nearest
@@ -33,8 +31,10 @@ from pipeline.settings.space import DEFINING, Search
 from pipeline.stages import adopt, estimate, helpers, plants, retest, trials, tuned
 from pipeline.stages.context import Context
 from pipeline.stages.graph import refuse_forbidden, refuse_unread
+from pipeline.stages.progress import Progress
 from pipeline.stages.registry import Need
 from pipeline.stages.retest import Verdict
+from pipeline.stages.search_record import SearchRecord
 from pipeline.stages.trials import EARLIER, KINDS, Bench, Kind, Trials
 
 Options = argparse.Namespace
@@ -42,8 +42,6 @@ UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
 PRICED = ("infer", "ensemble", "decide")
 MOST_EARLIER = 3
-# Non-terminals get a line now and then.
-EVERY = 10
 
 
 @dataclass(frozen=True)
@@ -85,9 +83,10 @@ def command(ctx: Context, options: Options) -> None:
         worker(prepared, options.study)
         return
     study = begin(ctx, prepared, options.study)
-    with helpers.beside(prepared.limits.jobs, options):
-        search(prepared, study, ctx.say)
-    finish(ctx, prepared, study)
+    with SearchRecord(ctx, prepared.bench, study, prepared.command) as record:
+        with helpers.beside(prepared.limits.jobs, options):
+            search(prepared, study, ctx.say, record=record)
+        finish(ctx, prepared, study, record)
 
 
 def seconds_of(text: str, name: str) -> float:
@@ -263,37 +262,49 @@ def _queue(bench: Bench, storage: Studies, digest: str, upstream: str) -> list[t
 def worker(prepared: Prepared, name: str) -> None:
     """Run trials of a study that another process looks after."""
     home = prepared.bench.ctx.home
-    search(prepared, open_study(Studies(storage_of(home), home), prepared, name), _silent)
+    try:
+        search(prepared, open_study(Studies(storage_of(home), home), prepared, name), None)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None  # who looks after the study tells of it
 
 
-def _silent(text: str) -> None:
-    """A worker tells nothing."""
-
-
-def search(prepared: Prepared, study: Study, say: Callable[[str], None], until: float | None = None) -> None:
+def search(
+    prepared: Prepared,
+    study: Study,
+    say: Callable[[str], None] | None,
+    until: float | None = None,
+    record: SearchRecord | None = None,
+) -> None:
     """Trials until a limit is reached.
 
     Args:
         prepared: the search.
         study: its study.
-        say: gets a line when something better turns up.
+        say: gets a line when something better turns up; None: of a worker, who tells nothing.
         until: by `time.monotonic`, where its own limit does not say.
+        record: gets the trials as they end; None: another process records them.
     """
     limits = prepared.limits
     end = until if until is not None else time.monotonic() + limits.seconds if limits.seconds else None
-    progress = Progress(study, limits.trials, prepared.bench.search, say)
+    progress = Progress(study, limits.trials, prepared.bench.search, say, end)
+    parent = os.getppid()
     try:
-        while not _is_over(end, study):
+        while not _is_over(end, study) and not (say is None and helpers.is_orphan(parent)):
             trial = study.ask(limits.trials)
             if trial is None:
+                if say is not None and progress.wait_for_others():
+                    continue
                 break
             trials.run(prepared.bench, study, trial)
             trials.refuse_hopeless(study)
             progress.tell()
-        if limits.jobs > 1 and say is not _silent:
+            if record:
+                record.catch_up()
+        if say is not None:
             progress.wait_for_others()
     except KeyboardInterrupt:
-        say(f"\nstopped after {len(study.done())} trials, all kept; to go on: {prepared.command}")
+        if say is not None:
+            say(f"\nstopped after {len(study.done())} trials, all kept; to go on: {prepared.command}")
         raise
     finally:
         progress.close()
@@ -308,52 +319,9 @@ def _is_over(end: float | None, study: Study) -> bool:
     return time.monotonic() + expected > end
 
 
-class Progress:
-    """A live line at a terminal, and a line for each new best."""
-
-    def __init__(self, study: Study, limit: int, search: Search, say: Callable[[str], None]) -> None:
-        self._study, self._say, self._limit, self._search = study, say, limit, search
-        self._best = study.best()
-        quiet = say is _silent or not sys.stderr.isatty()
-        self._bar = tqdm(
-            total=limit, initial=len(study.done()), desc="trials", unit="trial", disable=quiet, leave=False
-        )
-
-    def tell(self) -> None:
-        """After each trial."""
-        done, best = self._study.done(), self._study.best()
-        self._bar.n = len(done)
-        if best:
-            self._bar.set_postfix_str(f"best {best.values[0]:.4f} (trial {best.number})")
-        new = best is not None and (self._best is None or best.number != self._best.number)
-        if best and new and best.origin != "default":
-            self._best = best
-            self._say(
-                f"    trial {best.number:<4} {best.values[0]:.4f}  {words_of(self._search, best.point)}"
-            )
-        elif self._bar.disable and len(done) % EVERY == 0 and best:
-            self._say(f"    {len(done)} of {self._limit} trials done, best {best.values[0]:.4f}")
-
-    def wait_for_others(self) -> None:
-        """Until no other process runs a trial of this study."""
-        while any(t.state == "running" for t in self._study.trials()):
-            time.sleep(0.5)
-            self._study.forget_dead()
-            self.tell()
-
-    def close(self) -> None:
-        """The live line goes."""
-        self._bar.close()
-
-
-def words_of(search: Search, point: Point) -> str:
-    """A trial's settings as people read them."""
-    return "  ".join(
-        f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in search.values(point).items()
-    )
-
-
-def finish(ctx: Context, prepared: Prepared, study: Study) -> tuple[Verdict, Path | None]:
+def finish(
+    ctx: Context, prepared: Prepared, study: Study, record: SearchRecord
+) -> tuple[Verdict, Path | None]:
     """Re-test, write the winner, report; says what is believed."""
     bench = prepared.bench
     verdict = retest.retest(bench, study, ctx.say)
@@ -362,7 +330,7 @@ def finish(ctx: Context, prepared: Prepared, study: Study) -> tuple[Verdict, Pat
     for line in tuning.lines(page):
         ctx.say(line)
     ctx.say(f"report: {tuned.report(ctx, page, bench)}")
-    tuned.record(ctx, page, bench, study)
+    record.finish(page)
     return verdict, written
 
 

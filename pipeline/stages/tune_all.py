@@ -12,6 +12,7 @@ which nothing is believed. Does not own a search (`stages/tune.py`).
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import math
 import time
@@ -28,6 +29,7 @@ from pipeline.stages import retest, tune
 from pipeline.stages.context import Context
 from pipeline.stages.registry import is_probe
 from pipeline.stages.retest import Verdict
+from pipeline.stages.search_record import SearchRecord
 from pipeline.stages.tune import Prepared
 
 Options = argparse.Namespace
@@ -52,6 +54,7 @@ class Turn:
         study: once it was begun.
         verdict: once it was re-tested.
         written: the winner's file.
+        record: of its run in MLflow, open as long as the command lasts.
         why: it was not tuned.
         spent: seconds of searching.
     """
@@ -61,6 +64,7 @@ class Turn:
     study: Study | None = None
     verdict: Verdict | None = None
     written: Path | None = None
+    record: SearchRecord | None = None
     why: str = ""
     spent: float = 0.0
 
@@ -98,9 +102,10 @@ def command(ctx: Context, options: Options) -> None:
             raise ConfigError(f"{name.upper()}= is for one stage", remedy="leave it out, or name a STAGE")
     clock = Clock(tune.seconds_of(options.budget, "BUDGET"))
     turns = [_prepared(ctx, options, name) for name in ORDER]
-    _first_round(ctx, turns, clock)
-    _second_round(ctx, turns, clock)
-    _retests(ctx, turns, clock)
+    with contextlib.ExitStack() as records:
+        _first_round(ctx, turns, clock, records)
+        _second_round(ctx, turns, clock)
+        _retests(ctx, turns, clock)
     for line in lines(turns, clock):
         ctx.say(line)
 
@@ -129,7 +134,7 @@ def _beside(ctx: Context, settings: Settings) -> Context:
     return other
 
 
-def _first_round(ctx: Context, turns: list[Turn], clock: Clock) -> None:
+def _first_round(ctx: Context, turns: list[Turn], clock: Clock, records: contextlib.ExitStack) -> None:
     """In order, each stage its share, so long as a few trials and their re-test fit."""
     whole, left = FIRST_ROUND * clock.left_to_search, sum(WEIGHTS[t.name] for t in turns if t.prepared)
     for turn in turns:
@@ -150,6 +155,8 @@ def _first_round(ctx: Context, turns: list[Turn], clock: Clock) -> None:
         if clock.left_to_search <= 0:
             turn.why = f"needs {math.ceil((time.monotonic() - began) / 60) + 1} min more"
             continue
+        record = SearchRecord(ctx, turn.prepared.bench, turn.study, turn.prepared.command)
+        turn.record = records.enter_context(record)
         _search(ctx, turn, share)
         whole -= min(time.monotonic() - began, share)
         if len(turn.study.done()) < 2:
@@ -172,7 +179,7 @@ def _search(ctx: Context, turn: Turn, seconds: float) -> None:
     assert turn.prepared is not None and turn.study is not None
     began = time.monotonic()
     try:
-        tune.search(turn.prepared, turn.study, ctx.say, until=began + seconds)
+        tune.search(turn.prepared, turn.study, ctx.say, began + seconds, turn.record)
     except ConfigError as error:
         turn.why = error.headline
     turn.spent += time.monotonic() - began
@@ -218,13 +225,13 @@ def promise(study: Study, seconds: float) -> float:
 def _retests(ctx: Context, turns: list[Turn], clock: Clock) -> None:
     """In order, as long as there is time: what is not tested again is not adopted."""
     for turn in (t for t in turns if t.study and not t.why):
-        assert turn.prepared is not None and turn.study is not None
+        assert turn.prepared is not None and turn.study is not None and turn.record is not None
         needed = retest.seconds(turn.prepared.bench, turn.study)
         if needed > clock.left:
             turn.why = f"searched, but not re-tested, so not adopted: needs {math.ceil(needed / 60)} min"
             continue
         try:
-            turn.verdict, turn.written = tune.finish(ctx, turn.prepared, turn.study)
+            turn.verdict, turn.written = tune.finish(ctx, turn.prepared, turn.study, turn.record)
         except UserError as error:
             turn.why = error.headline
 
