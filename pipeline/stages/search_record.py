@@ -92,10 +92,9 @@ class SearchRecord:
             figures |= {"delta_low": c.comparison.low, "delta_high": c.comparison.high}
         self._run.metrics(figures)
         self._run.artifact(self._ctx.home / "tuning" / f"{page.study}.html")
-        after = (
-            f"make … ARGS=experiment={page.written}" if page.written else "another stage, or a wider space"
+        told = note(
+            self._what(), page.how, page.adopt or self._command, f"{page.study}.html", tuning.headline(page)
         )
-        told = note(self._what(), page.how, after, f"{page.study}.html", tuning.headline(page))
         self._run.describe(told)
         self._run.tag({"verdict": "better" if page.written else "nothing better"})
 

@@ -27,7 +27,7 @@ from pipeline.record.digests import sha256_text
 from pipeline.record.study import Plan, Studies, Study, storage_of
 from pipeline.settings import space, space_check
 from pipeline.settings.load import Settings
-from pipeline.settings.space import DEFINING, Search
+from pipeline.settings.space import DEFINING
 from pipeline.stages import adopt, estimate, helpers, plants, retest, trials, tuned
 from pipeline.stages.context import Context
 from pipeline.stages.graph import refuse_forbidden, refuse_unread
@@ -122,16 +122,17 @@ def prepare(ctx: Context, options: Options, stage: str) -> Prepared:
         kind = replace(kind, params={**kind.params, **plants.with_features(ctx, ctx.settings)})
     file = Path(options.space) if options.space else ctx.settings.folder / "tune" / f"{stage}.yaml"
     form = space.read(file)
-    limits = _limits(options, form.trials)
+    limits = limits_of(options, form.trials)
     settings = _started(ctx.settings, form, options)
 
     def refuse(made: Settings) -> None:
         refuse_forbidden([kind.need(made)], ctx.graph)
+        ctx.refuse(kind.need(made))
 
     found = space_check.checked(str(file), form, settings, kind.sections, refuse)
-    if form.second is not None and kind.stage not in PRICED:
-        what = f"second: {form.second}: {kind.name} has no price an image; tta, ensemble and decision have"
-        raise space.broken(file, [what])
+    faults = _odd_objectives(kind, form, settings)
+    if faults:
+        raise space.broken(file, faults)
     refuse_unread(settings, [kind.need(settings)], ctx.graph)
     ctx.check(kind.need(settings), also=tuple(path for path, _ in ctx.settings.request.values))
     bench = Bench(Trials(settings, f"tune {stage}"), kind, found, settings)
@@ -142,13 +143,41 @@ def prepare(ctx: Context, options: Options, stage: str) -> Prepared:
     return prepared
 
 
-def _limits(options: Options, trials_: int) -> Limits:
+def _odd_objectives(kind: Kind, form: space.Space, settings: Settings) -> list[str]:
+    """A second objective that there is none of, and a re-test that would repeat the search."""
+    found = []
+    if form.second is not None and kind.stage not in PRICED:
+        found.append(
+            f"second: {form.second}: {kind.name} has no price an image; tta, ensemble and decision have"
+        )
+    config = settings.config
+    own = {config.train.seed, config.resample.seed} if kind.stage == "train" else set()
+    found += [
+        f"retest_seeds: {seed} is a seed of the search: its luck would be tested by itself"
+        for seed in form.retest_seeds
+        if seed in own
+    ]
+    return found
+
+
+def limits_of(options: Options, trials_: int) -> Limits:
+    """When a search ends, as the command says.
+
+    Args:
+        options: of the command.
+        trials_: where it does not say.
+
+    Raises:
+        ConfigError: limits that are none, all at once.
+    """
     wanted = trials_ if options.trials is None else options.trials
     seconds = seconds_of(options.timeout, "TIMEOUT") if options.timeout else None
     bad = [f"TRIALS={wanted}: at least one"] * (wanted < 1)
     bad += [f"JOBS={options.jobs}: at least one, at most 64"] * (not 1 <= options.jobs <= 64)
+    if options.budget and options.stage != "all":
+        bad.append(f"BUDGET={options.budget}: is for STAGE=all; one stage has TIMEOUT={options.budget}")
     if bad:
-        raise ConfigError("tune: limits that allow no trial", bad)
+        raise ConfigError(f"tune: {len(bad)} to mend", bad)
     return Limits(wanted, seconds, options.jobs)
 
 
@@ -193,10 +222,29 @@ def trial_seconds(ctx: Context, bench: Bench) -> float | None:
     return estimate.training(bench.settings, there, missing, ctx).seconds
 
 
+def default_seconds(ctx: Context, bench: Bench) -> float:
+    """What the trainings take that the default rests on and that are not made; data and folds must be."""
+    found = 0.0
+    for need in ctx.graph.chain([bench.kind.need(bench.settings)]):
+        if need.stage != "train" or need.key or ctx.store.find("train", ctx.graph.key(need)):
+            continue
+        wanted = ctx.graph.inputs(need)
+        missing = [
+            n for n in wanted.values() if n.stage == "fold" and not ctx.store.find("fold", ctx.graph.key(n))
+        ]
+        inputs = {name: ctx.get(wanted[name]) for name in ("data", "folds")}
+        found += estimate.training(need.settings, inputs, missing, ctx).seconds
+    return found
+
+
 def begin(ctx: Context, prepared: Prepared, name: str = "") -> Study:
     """Open the study, and build what all trials share: the default, told and recorded as ever."""
     bench = prepared.bench
     storage = Studies(storage_of(ctx.home), ctx.home)
+    known = storage.names()
+    if name and name not in known:
+        hint = nearest(name, known) or "leave STUDY out: a study is found by its space, or made"
+        raise ConfigError(f"STUDY={name}: no such study", remedy=hint)
     study = open_study(storage, prepared, name)
     need = bench.kind.need(bench.settings)
     score = bench.score(ctx.get(need))
@@ -249,7 +297,8 @@ def _queue(bench: Bench, storage: Studies, digest: str, upstream: str) -> list[t
     found = [] if outside else [("default", point)]
     found += [(f"known good {n}", bench.search.point(v)) for n, v in enumerate(bench.search.form.known_good)]
     alike = f"{bench.kind.name}-{digest}-"
-    for name in [n for n in storage.names() if n.startswith(alike) and n != alike + upstream][-MOST_EARLIER:]:
+    names = [] if retest.is_unseen(bench) else storage.names()
+    for name in [n for n in names if n.startswith(alike) and n != alike + upstream][-MOST_EARLIER:]:
         more = storage.facts(name).get("maximise", bench.maximise[0])
         complete = [t for t in storage.trials(name) if t.state == "complete"]
         if complete:
@@ -294,6 +343,8 @@ def search(
             if trial is None:
                 if say is not None and progress.wait_for_others():
                     continue
+                if say is not None and len(study.done()) < limits.trials:
+                    say(f"    {len(study.done())} trials: every point of the space was tried")
                 break
             trials.run(prepared.bench, study, trial)
             trials.refuse_hopeless(study)

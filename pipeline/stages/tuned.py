@@ -18,6 +18,7 @@ from pipeline.analyze.search_plots import Dot
 from pipeline.record.digests import write_atomic
 from pipeline.record.study import Study
 from pipeline.settings.space_check import plain
+from pipeline.stages import adopt
 from pipeline.stages.context import Context
 from pipeline.stages.registry import Need, is_probe
 from pipeline.stages.retest import Verdict
@@ -65,6 +66,7 @@ def page_of(
         importances=study.importances(),
         second=second,
         written=written.stem if written else "",
+        adopt=adopt.command(bench, written.stem) if written else "",
         told=tuple(proxy_lines(bench, study)),
         failed=tuple(dict.fromkeys(t.reason for t in every if t.state == "failed")),
     )
