@@ -110,11 +110,11 @@ class _Left:
             made = self.settings.with_values({**beside, self.path: value})
             self.refuse(made)
         except UserError as error:
-            why = [*error.faults] or [error.headline]
+            why = [text.removeprefix(f"override {self.path}: ") for text in error.faults or [error.headline]]
             if allowed_only and not any(SCHEMA in text for text in why):
                 self.told.append(f"{self.path}={value}: left out: {why[0]}")
             else:
-                self.faults += [text.replace(f"override {self.path}: ", "") for text in why]
+                self.faults += why
             return False
         return True
 

@@ -54,23 +54,21 @@ def steps(ctx: Context, winners: Sequence[Won], day: date) -> list[str]:
     """
     if not winners:
         return []
+    alone = "    each was tested by itself: what they give together is another question"
     fitting, told = _fitting(ctx.settings, [w for w in winners if w.stage in TRAINED])
     foreign = any(w.experiment != ctx.settings.experiment for w in fitting)
     if len(fitting) > 1 or foreign:
         grid = _grid(ctx, fitting, day)
         words = " ".join(ctx.settings.words)
-        told.append(
-            "    each was tested by itself: gains need not add up. Together, by seeds that chose nothing:"
-        )
+        told.append("    to test them together, by seeds that chose nothing:")
         told.append(f'      make ablate GRID={os.path.relpath(grid)} ARGS="{words}"')
     views = [w for w in winners if w.stage == "tta"]
-    for target, some in (
-        ("infer", [*fitting, *views]),
-        ("ensemble", [w for w in winners if w.stage in VOTED]),
-    ):
-        if len(some) > 1 or (foreign and some and target == "infer"):
-            told.append(f'    and to adopt:  make {target} ARGS="{_laid(ctx.settings, some)}"')
-    return told
+    voted = [w for w in winners if w.stage in VOTED]
+    for target, some in (("infer", [*fitting, *views]), ("ensemble", voted)):
+        if len(some) > 1 or (foreign and some is not voted):
+            told.append("    laid over each other, and compared with the best run so far:")
+            told.append(f'      make {target} ARGS="{_laid(ctx.settings, some)}"')
+    return [alone, *told] if len(winners) > 1 or foreign else told
 
 
 def _fitting(settings: Settings, winners: Sequence[Won]) -> tuple[list[Won], list[str]]:

@@ -136,14 +136,12 @@ def _prepared(ctx: Context, options: Options, name: str) -> Turn:
     """What can be refused is refused for this stage only: others may still be tuned."""
     own = argparse.Namespace(**vars(options))
     try:
-        prepared = tune.prepare(ctx, own, name)
-        settings = prepared.bench.settings
         asked = any(word.startswith("train.folds=") for word in options.settings)
-        whole = not asked and settings.config.folds.splits > 1
-        if name == "train" and whole and not is_probe(settings):
+        whole = not asked and ctx.settings.config.folds.splits > 1
+        if name == "train" and whole and not is_probe(ctx.settings):
             own.settings = [*options.settings, "train.folds=[0]"]
-            folded = ctx.settings.with_values({"train.folds": [0]})
-            prepared = tune.prepare(_beside(ctx, folded), own, name)
+            ctx = _beside(ctx, ctx.settings.with_values({"train.folds": [0]}))
+        prepared = tune.prepare(ctx, own, name)
     except ConfigError as error:
         return Turn(name, why=f"{error.headline}: {'; '.join(error.faults[:2])}".rstrip(": "))
     return Turn(name, prepared)
@@ -166,7 +164,7 @@ def _first_round(ctx: Context, turns: list[Turn], clock: Clock, records: context
         needed = _needed(ctx, turn)
         # A stage may borrow from the second round, as far as that goes.
         if needed is not None and needed > max(share, clock.left_to_search / max(left, 1.0)):
-            turn.why = f"needs {math.ceil(needed / 60)} min"
+            turn.why = f"needs {math.ceil(needed / 60)} min, more than its share"
             continue
         began = time.monotonic()
         try:
