@@ -186,7 +186,7 @@ def _every(page: TuningPage) -> pd.DataFrame:
 def _front(page: TuningPage) -> pd.DataFrame:
     marked = sorted((d for d in page.dots if d.marked), key=lambda d: d.second or 0.0)
     rows = [
-        (d.number, d.score, d.second, ", ".join(f"{k}={search_plots.shown(v)}" for k, v in d.point.items()))
+        (d.number, d.score, d.second, d.words or ", ".join(f"{k}={v}" for k, v in d.point.items()))
         for d in marked
     ]
     return pd.DataFrame(rows, columns=["trial", page.metric, page.second, "settings"])

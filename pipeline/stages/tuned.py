@@ -16,7 +16,7 @@ import pandas as pd
 from pipeline.analyze import tuning
 from pipeline.analyze.search_plots import Dot
 from pipeline.record.digests import write_atomic
-from pipeline.record.study import Study
+from pipeline.record.study import Study, Trial
 from pipeline.settings.space_check import plain
 from pipeline.stages import adopt
 from pipeline.stages.context import Context
@@ -32,17 +32,25 @@ def page_of(
 ) -> tuning.TuningPage:
     """Everything that the page and the terminal say."""
     every = study.trials()
-    front = {t.number for t in study.front()}
+    # A point that was drawn again is no second point of the front.
+    front = {t.number for t in {repr(sorted(t.point.items())): t for t in study.front()[::-1]}.values()}
     second = bench.search.form.second or ""
     dots = [
-        Dot(t.number, t.point, t.values[0], t.values[1] if second else None, t.number in front)
+        Dot(
+            t.number,
+            t.point,
+            t.values[0],
+            t.values[1] if second else None,
+            t.number in front,
+            _words(bench, t),
+        )
         for t in every
         if t.state == "complete"
     ]
     retested = [
         tuning.Retested(
             c.trial.number,
-            ", ".join(f"{k}={plain(v)}" for k, v in bench.search.values(c.trial.point).items()),
+            _words(bench, c.trial),
             c.naive,
             c.retested,
             c.comparison,
@@ -67,9 +75,24 @@ def page_of(
         second=second,
         written=written.stem if written else "",
         adopt=adopt.command(bench, written.stem) if written else "",
-        told=tuple(proxy_lines(bench, study)),
+        told=(*front_lines(bench, study), *proxy_lines(bench, study)),
         failed=tuple(dict.fromkeys(t.reason for t in every if t.state == "failed")),
     )
+
+
+def _words(bench: Bench, trial: Trial) -> str:
+    return ", ".join(f"{k}={plain(v)}" for k, v in bench.search.values(trial.point).items())
+
+
+def front_lines(bench: Bench, study: Study) -> list[str]:
+    """For two objectives: how many trials no other one beats in both, and which of them is judged."""
+    if bench.search.form.second is None:
+        return []
+    count, metric = len({repr(sorted(t.point.items())) for t in study.front()}), bench.metric.name
+    return [
+        f"{count} settings on the Pareto front of {metric} and {bench.search.form.second}: see the report; "
+        f"the re-test and the winner are by {metric} alone"
+    ]
 
 
 def report(ctx: Context, page: tuning.TuningPage, bench: Bench) -> str:
