@@ -74,8 +74,8 @@ robustness: env  ## score under growing blur, noise, JPEG, brightness: ARGS="exp
 	@$(PIPELINE) robustness $(ARGS)
 
 tune: env  ## search a stage's settings and test the winner again: STAGE=tta TRIALS=50 TIMEOUT=1h JOBS=2; STAGE=all BUDGET=30m
-	@$(PIPELINE) tune --stage "$(STAGE)" $(if $(TRIALS),--trials $(TRIALS)) $(if $(TIMEOUT),--timeout $(TIMEOUT)) \
-		$(if $(BUDGET),--budget $(BUDGET)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SPACE),--space "$(SPACE)") \
+	@$(PIPELINE) tune --stage "$(STAGE)" $(if $(TRIALS),--trials="$(TRIALS)") $(if $(TIMEOUT),--timeout="$(TIMEOUT)") \
+		$(if $(BUDGET),--budget="$(BUDGET)") $(if $(JOBS),--jobs="$(JOBS)") $(if $(SPACE),--space "$(SPACE)") \
 		$(if $(STUDY),--study "$(STUDY)") $(ARGS)
 
 dashboard: env  ## Optuna's dashboard over all searches, on this machine only: PORT=8080, STUDIES=optuna.db

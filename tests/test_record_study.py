@@ -151,6 +151,23 @@ def test_grid_tries_every_point_once_and_brute_force_in_another_order(tmp_path):
     assert orders[0] != orders[1] and orders[0][0] == orders[1][0]
 
 
+def test_a_small_space_ends_when_every_point_was_tried(tmp_path):
+    made = Plan("small", SPACE[1:2], (True,), "tpe", space="s")
+    study = Studies(storage_of(tmp_path), tmp_path).open(made, {})
+    while (trial := study.ask(60)) is not None:
+        study.tell(trial.number, [1.0])
+    assert {t.point["kind"] for t in study.done()} == {"a", "b", None} and len(study.done()) < 60
+
+
+def test_re_tests_of_a_study_are_counted(home):
+    study = opened(home)
+    study.tell(study.ask(9).number, [1.0])
+    assert study.looked("seed 7") == 1 == study.looked("seed 7")
+    assert opened(home).looked("seed 8") == 2
+    study.tell(study.ask(9).number, [1.0])
+    assert opened(home).looked("seed 8") == 3
+
+
 def test_the_pruner_looks_at_trials_at_the_same_point(tmp_path):
     study = opened(tmp_path, pruner="median", warmup=2)
     for quality in (0.5, 0.6):
@@ -183,6 +200,7 @@ def test_a_study_of_another_space_and_a_storage_out_of_reach_are_refused(tmp_pat
         ("postgresql://me:secret@127.0.0.1:9/none", "postgresql://"),
         ("sqlite:////nowhere/at/all/x.db", "unable to open"),
         ("mongo://x", "is none of sqlite"),
+        (str(tmp_path / "none" / "studies.log"), "is no folder"),
     ):
         with pytest.raises(StorageError) as error:
             Studies(where, tmp_path)

@@ -73,6 +73,28 @@ def test_merge_order_later_wins(configs):
     assert configs.load("experiment=one", "train.lr=0.5").config.train.lr == 0.5
 
 
+def test_an_experiment_lies_over_the_one_it_uses_unless_another_stands_before_it(configs):
+    configs.write("experiment/base.yaml", "train: {lr: 0.02, epochs: 4, batch_size: 8}")
+    configs.write("experiment/other.yaml", "train: {lr: 0.5, batch_size: 16}")
+    configs.write("experiment/rate.yaml", "uses: {experiment: base}\ntrain: {lr: 0.03}")
+    configs.write("experiment/size.yaml", "uses: {experiment: base}\ntrain: {batch_size: 32}")
+    configs.write("experiment/both.yaml", "uses: {experiment: rate+size}\ntrain: {epochs: 9}")
+
+    def found(word):
+        train = configs.load(f"experiment={word}").config.train
+        return train.lr, train.epochs, train.batch_size
+
+    assert found("rate") == (0.03, 4, 8)
+    assert found("rate+size") == (0.03, 4, 32) == found("size+rate")
+    assert found("other+rate")[0::2] == (0.03, 16)
+    assert found("both") == (0.03, 9, 32)
+    settings = configs.load("experiment=both")
+    assert settings.experiment == "both"
+    assert {"experiment/base.yaml", "experiment/rate.yaml"} <= set(settings.files)
+    configs.write("experiment/base.yaml", "uses: {experiment: both}")
+    assert any("goes round in a circle" in f for f in configs.faults("experiment=both"))
+
+
 def test_sources_name_file_and_line_override_or_default(configs):
     settings = configs.load("train.seed=7")
     assert settings.sources["train.epochs"] == "configs/competition/shapes.yaml:8"
@@ -389,7 +411,9 @@ def test_uses_pulls_in_other_files(configs):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("uses: {modle: x}", "`uses` takes model here, not modle"),
+        ("uses: {modle: x}", "`uses` takes model, experiment here, not modle"),
+        ("uses: {experiment: gone}", "no such file configs/experiment/gone.yaml"),
+        ("uses: {experiment: bad}", "`uses` goes round in a circle: bad"),
         ("uses: tiny", "`uses` expects lines such as `model: NAME`"),
         ("uses: {model: gone}", "no such file configs/model/gone.yaml"),
         ("- a", "expected `key: value` lines, got list"),

@@ -2,8 +2,12 @@
 
 import contextlib
 import io
+import os
 import re
+import shlex
 import shutil
+import sys
+from datetime import date
 
 import pytest
 from main_world import artifacts, run
@@ -14,8 +18,11 @@ from pipeline.core.search import Dimension
 from pipeline.record import files
 from pipeline.record import study as studies
 from pipeline.record.study import Plan, Studies, storage_of
+from pipeline.settings import ablate
 from pipeline.settings.load import CONFIGS, load
-from pipeline.stages import commands, curves, tune, tune_all
+from pipeline.stages import combination, commands, curves, trials, tune_all
+from pipeline.stages.combination import Won
+from pipeline.stages.context import Context
 
 WORDS = (
     "competition=digits",
@@ -77,8 +84,8 @@ def test_a_search_ends_in_both_figures_and_goes_on_where_it_was(tmp_path, config
     assert text.count("<svg") >= 4 and not re.search("(src|href)=.http", text)
     (before,) = points(home)
     assert len(before) == 6 and before[0][0]["infer.views[shift(1,1)]"] is True
-    trials = [a for a in artifacts(home, "infer") if "study" in a.manifest]
-    assert trials and len(artifacts(home, "train")) == 1, "all trials share one training"
+    made = [a for a in artifacts(home, "infer") if "study" in a.manifest]
+    assert made and len(artifacts(home, "train")) == 1, "all trials share one training"
     listed = run(home, "runs", small=("competition=digits",)).out
     assert listed.count("infer ") == 1, "trials are no one's runs"
     more = tuned(home, configs, "--stage", "tta", "--space", space, "--trials", "8")
@@ -158,7 +165,24 @@ def test_whoever_watches_a_training_may_end_it():
             "space: {train.lr: {type: float, low: 0.1, high: 99}}",
             "should be less than or equal to 10",
         ),
+        (
+            ("--stage", "train"),
+            "space: {train.lr: {type: float, low: 1e-3, high: 1e-2}}\nretest_seeds: [7, 0]",
+            "retest_seeds: 0 is a seed of the search",
+        ),
+        (
+            ("--stage", "tta"),
+            'space: {infer.views: {type: subset, of: ["rotat(5)"]}}',
+            "no view called 'rotat'",
+        ),
+        (
+            ("--stage", "tta"),
+            "space: {infer.merge: {type: categorical, choices: [fitted]}}",
+            "infer.merge: one value is nothing to vary",
+        ),
+        (("--stage", "tta"), "space:", "is empty"),
         (("--stage", "ttta"), CHEAP, "STAGE=ttta: no stage that can be tuned"),
+        (("--stage", "tta", "--budget", "5m"), CHEAP, "BUDGET=5m: is for STAGE=all"),
         (("--stage", "tta", "--trials", "0"), CHEAP, "TRIALS=0: at least one"),
         (("--stage", "tta", "--timeout", "soon"), CHEAP, "TIMEOUT=soon: no length of time"),
         (("--stage", "all"), CHEAP, "STAGE=all needs a BUDGET"),
@@ -175,6 +199,79 @@ def test_bad_input_is_refused_before_any_work(tmp_path, configs, options, space,
         tuned(home, configs, *options, "--space", space_at(tmp_path, space), words=("images.size=16",))
     assert what in str(error.value)
     assert not list(home.glob("artifacts/[!.]*")) and not list(home.glob("optuna.db"))
+
+
+@pytest.mark.slow
+def test_a_budget_that_nothing_fits_into_is_one_error(tmp_path, configs, monkeypatch):
+    monkeypatch.delenv("OPTUNA_STORAGE", raising=False)
+    with pytest.raises(ConfigError, match="BUDGET=1s is too short for any stage"):
+        tuned(tmp_path / "home", configs, "--stage", "all", "--budget", "1s", words=TRAINED[1:])
+    assert not list(tmp_path.glob("home/artifacts/fold/*"))
+
+
+def test_what_is_for_one_stage_is_refused_for_all(tmp_path, configs):
+    for options, what in (
+        (("--budget", "9m", "--jobs", "2", "--timeout", "3m"), "TIMEOUT= is for one stage"),
+        (("--budget", "9m", "--trials", "0"), "TRIALS=0: at least one"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(what)):
+            tuned(tmp_path / "home", configs, "--stage", "all", *options)
+
+
+def test_winners_of_several_stages_are_tested_together_and_laid_over_each_other(tmp_path, configs):
+    ctx = Context(load([*WORDS, f"runtime.home={tmp_path}"], configs))
+    (configs / "experiment" / "rate.yaml").write_text("uses: {experiment: probe}\ntrain: {lr: 0.5}", "utf-8")
+    rate = Won("train", "tiny_resnet", {"train.lr": 0.5}, "rate")
+    pixels = Won("eda", "probe", {"images.size": 24}, "debug")
+    rows = Won("resample", "probe", {"resample.method": "smote"}, "rows")
+    views = Won("tta", "tiny_resnet", {"infer.merge": "fitted"}, "debug")
+    told = "\n".join(combination.steps(ctx, [pixels, rows, rate, views], date(2026, 11, 22)))
+    (grid,) = tmp_path.glob("tuning/together-*.yaml")
+    assert f"make ablate GRID={os.path.relpath(grid)}" in told and "rows is for experiment=probe only" in told
+    arms = ablate.arms(ablate.read(grid))
+    assert [arm.values for arm in arms] == [{}, {"images.size": 24, "train.lr": 0.5}]
+    laid = re.search(r'make infer ARGS="(.*)"', told)[1]
+    found = load(shlex.split(laid), configs)
+    assert found.experiment == "tiny_resnet+debug+rate+debug" and found.config.train.lr == 0.5
+    assert found.config.model.name == load(["experiment=tiny_resnet"], configs).config.model.name
+    assert combination.steps(ctx, [], date(2026, 11, 22)) == []
+    assert combination.steps(ctx, [rate], date(2026, 11, 22)) == []
+
+
+@pytest.mark.slow
+def test_a_search_that_is_stopped_leaves_its_run_with_its_trials(tmp_path, configs, monkeypatch):
+    monkeypatch.delenv("OPTUNA_STORAGE", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    from mlflow import MlflowClient
+
+    home, space, whole = tmp_path / "home", space_at(tmp_path, TTA), trials.run
+
+    def recorded():
+        client = MlflowClient(f"sqlite:///{home}/mlflow.db")
+        place = [e.experiment_id for e in client.search_experiments()]
+        (run,) = (r for r in client.search_runs(place, "tags.stage = 'tune'") if "trial" not in r.data.tags)
+        beneath = client.search_runs(place, f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+        return run, beneath, [a.path for a in client.list_artifacts(run.info.run_id)]
+
+    def stopped(bench, study, trial):
+        if trial.number == 3:
+            study.drop(trial.number)
+            raise KeyboardInterrupt
+        whole(bench, study, trial)
+
+    words = tuple(w for w in WORDS if w != "runtime.mlflow=false")
+    monkeypatch.setattr(sys.modules[__name__], "WORDS", words)
+    monkeypatch.setattr(trials, "run", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        tuned(home, configs, "--stage", "tta", "--space", space)
+    run, beneath, _ = recorded()
+    assert run.info.status == "KILLED" and run.data.metrics["trials"] == 3
+    assert sorted(r.data.tags["trial"] for r in beneath) == ["0", "1", "2"]
+    monkeypatch.setattr(trials, "run", whole)
+    tuned(home, configs, "--stage", "tta", "--space", space)
+    run, beneath, pages = recorded()
+    assert run.info.status == "FINISHED" and len(beneath) == 6 == run.data.metrics["trials"]
+    assert len(pages) == 1 and pages[0].endswith(".html")
 
 
 def test_an_override_of_what_is_varied_is_refused(tmp_path, configs):
@@ -207,7 +304,7 @@ def test_a_time_too_short_for_one_trial_and_a_study_of_another_space_are_refused
 
 
 def test_a_budget_goes_where_trials_promise_most():
-    assert tune.seconds_of("90", "BUDGET") == 90 and tune.seconds_of("1.5h", "BUDGET") == 5400
+    assert limits.seconds_of("90", "BUDGET") == 90 and limits.seconds_of("1.5h", "BUDGET") == 5400
 
     def study(maximise, *scores):
         found = studies.in_memory(Plan("s", (Dimension("x", "float", 0, 1),), (maximise,), "random"))

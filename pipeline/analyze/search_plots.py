@@ -32,6 +32,7 @@ class Dot:
         score: of the first objective.
         second: of the second one, if there is one.
         marked: the best, or on the front.
+        words: its settings, as people read them; empty: the point says it.
     """
 
     number: int
@@ -39,11 +40,12 @@ class Dot:
     score: float
     second: float | None = None
     marked: bool = False
+    words: str = ""
 
     @property
     def tip(self) -> str:
         """What a tooltip says."""
-        told = ", ".join(f"{k}={shown(v)}" for k, v in self.point.items())
+        told = self.words or ", ".join(f"{k}={shown(v)}" for k, v in self.point.items())
         more = f", {self.second:.3g}" if self.second is not None else ""
         return f"trial {self.number}: {self.score:.4f}{more}; {told}"
 

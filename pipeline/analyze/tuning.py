@@ -56,6 +56,7 @@ class TuningPage:
         importances: share of each dimension; empty: unknown.
         second: name of the second objective; empty: there is none.
         written: the winner's experiment; empty: nothing was written.
+        adopt: the command that makes use of it.
         told: further lines, e.g. the proxy's rank correlation.
         failed: why trials failed, each reason once.
     """
@@ -76,6 +77,7 @@ class TuningPage:
     importances: Mapping[str, float]
     second: str = ""
     written: str = ""
+    adopt: str = ""
     told: tuple[str, ...] = ()
     failed: tuple[str, ...] = field(default=())
 
@@ -101,7 +103,7 @@ def lines(page: TuningPage) -> list[str]:
     ]
     told += [f"    by {page.how}", *(f"    {text}" for text in page.told), headline(page)]
     if page.written:
-        told.append(f"adopt it with: experiment={page.written}")
+        told.append(f"adopt it with: {page.adopt}")
     return told
 
 
@@ -184,7 +186,7 @@ def _every(page: TuningPage) -> pd.DataFrame:
 def _front(page: TuningPage) -> pd.DataFrame:
     marked = sorted((d for d in page.dots if d.marked), key=lambda d: d.second or 0.0)
     rows = [
-        (d.number, d.score, d.second, ", ".join(f"{k}={search_plots.shown(v)}" for k, v in d.point.items()))
+        (d.number, d.score, d.second, d.words or ", ".join(f"{k}={v}" for k, v in d.point.items()))
         for d in marked
     ]
     return pd.DataFrame(rows, columns=["trial", page.metric, page.second, "settings"])

@@ -34,6 +34,8 @@ from pipeline.record.trial import State
 from pipeline.record.trial import Trial as Trial
 
 MOST_POINTS = 100_000
+# What a study carries: its re-tests.
+LOOKS = "retested"
 # What a trial carries beside its values.
 OWNER, QUEUED, REASON, KILLED, NOTES = "owner", "queued", "reason", "killed", "notes"
 
@@ -59,8 +61,14 @@ class Studies:
     def __init__(self, where: str, home: Path) -> None:
         self.where, self._home = where, home.resolve()
         self._lock = FileLock(self._lock_path())
-        with self._told(), self._held():
-            self._storage = self._opened()
+        with self._told():
+            folder = self._lock_path().parent
+            if folder == self._home:
+                folder.mkdir(parents=True, exist_ok=True)
+            elif not folder.is_dir():  # a lock in no folder would be waited for without end
+                raise ValueError(f"{folder} is no folder")
+            with self._lock:
+                self._storage = self._opened()
 
     def names(self) -> list[str]:
         """Names of all studies."""
@@ -92,7 +100,7 @@ class Studies:
         """
         optuna = _optuna()
         directions = ["maximize" if more else "minimize" for more in plan.maximise]
-        with self._told(), self._held():
+        with self._told(), self._lock:
             if plan.name in self.names():
                 found = self.facts(plan.name)
                 if found.get("space") != plan.space:
@@ -112,11 +120,7 @@ class Studies:
 
     def _lock_path(self) -> Path:
         database = "://" in self.where
-        return self._home / "optuna.asking" if database else Path(f"{self.where}.asking")
-
-    def _held(self) -> FileLock:
-        self._lock_path().parent.mkdir(parents=True, exist_ok=True)
-        return self._lock
+        return self._home / "optuna.asking" if database else Path(f"{self.where}.asking").resolve()
 
     def _opened(self) -> Any:
         optuna = _optuna()
@@ -177,6 +181,17 @@ class Study:
             return [best] if best else []
         numbers = {trial.number for trial in self._study.best_trials}
         return [trial for trial in self.trials() if trial.number in numbers]
+
+    def looked(self, how: str) -> int:
+        """Count a re-test of the trials that there are; how many there were, this one included.
+
+        Args:
+            how: in words; of the same trials in the same words it is the same re-test.
+        """
+        with self._lock:
+            looks = {*self._study.user_attrs.get(LOOKS, []), f"{len(self.done())} trials: {how}"}
+            self._study.set_user_attr(LOOKS, sorted(looks))
+        return len(looks)
 
     def ask(self, limit: int) -> Trial | None:
         """The next trial to run; None when `limit` trials are done or running, or every point was tried."""
@@ -286,13 +301,20 @@ class Study:
         for word, point in self._queue:
             if word not in used:
                 return word, point
+        tried = [trial.point for trial in begun]
         if self.plan.sampler not in ("grid", "brute_force"):
-            return "", None
+            return ("exhausted", None) if self._is_exhausted(tried) else ("", None)
         every = search.first_points(self.plan.dimensions, MOST_POINTS)
         if self.plan.sampler == "brute_force":
             py_rng(self.plan.seed, "brute force").shuffle(every)
-        tried = [trial.point for trial in begun]
         return self.plan.sampler, next((point for point in every if point not in tried), None)
+
+    def _is_exhausted(self, tried: list[Point]) -> bool:
+        """Whether a small space has no point left: samplers that draw would draw the same ones for ever."""
+        if search.endless(self.plan.dimensions):
+            return False
+        every = search.first_points(self.plan.dimensions, len(tried) + 1)
+        return len(every) <= len(tried) and all(point in tried for point in every)
 
     def _sampler(self, done: int, running: int) -> Any:
         optuna = _optuna()
@@ -357,4 +379,5 @@ def _trial(found: Any) -> Trial:
         str(attrs.get(QUEUED, "")),
         str(attrs.get(REASON, "")),
         dict(attrs.get(NOTES, {})),
+        str(attrs.get(OWNER, {}).get("host", "")),
     )

@@ -54,6 +54,7 @@ class Trial:
         origin: why it was tried, where no sampler proposed it.
         reason: of a failure.
         notes: what the objective wanted to be kept, e.g. the key of its result.
+        host: of the process that runs it, or ran it.
     """
 
     number: int
@@ -65,6 +66,7 @@ class Trial:
     origin: str = ""
     reason: str = ""
     notes: dict[str, str] = field(default_factory=dict)
+    host: str = ""
 
     @property
     def is_done(self) -> bool:

@@ -6,7 +6,8 @@ into one message. Does not own defaults (`settings/schema.py`) or reading one fi
 
 Order, later wins: schema defaults, configs/config.yaml, configs/competition/<name>.yaml, each
 configs/experiment/<name>.yaml after the model it `uses`, configs/model/<name>.yaml if chosen by hand,
-`key=value` overrides.
+`key=value` overrides. An experiment that `uses` another is laid over it, where nothing stands before it:
+`experiment=a+tuned` lays the same file over `a` instead.
 """
 
 from __future__ import annotations
@@ -179,14 +180,30 @@ def _request(arguments: Sequence[str]) -> tuple[Request, list[Fault]]:
 
 def _chosen(request: Request, folder: Path, faults: list[Fault]) -> Iterator[Parsed]:
     """The experiments' files, with the models they build on; a model chosen by hand comes last."""
-    for name in request.experiment or ():
-        overlay = _overlay("experiment", name, folder, faults)
-        model = _names_of(overlay, "uses", ("model",), faults).get("model")
+    for overlay, model in _stacked(request.experiment or (), folder, faults):
         if model and request.model is None:
             yield _overlay("model", model, folder, faults)
         yield overlay
     if request.model:
         yield _overlay("model", request.model, folder, faults)
+
+
+def _stacked(names: Sequence[str], folder: Path, faults: list[Fault]) -> list[tuple[Parsed, str | None]]:
+    """Experiments in order, what the first one uses before it, each with the model that it builds on."""
+    found: list[tuple[Parsed, str | None]] = []
+    left, seen = list(names), set[str]()
+    while left:
+        name = left.pop()
+        overlay = _overlay("experiment", name, folder, faults)
+        uses = _names_of(overlay, "uses", ("model", "experiment"), faults)
+        found.append((overlay, uses.get("model")))
+        seen.add(name)
+        below = _names(uses.get("experiment")) or ()
+        if not left and set(below) & seen:
+            faults.append(Fault(overlay.where, f"`uses` goes round in a circle: {', '.join(below)}"))
+        elif not left:
+            left = list(below)
+    return found[::-1]
 
 
 def _names_of(file: Parsed, key: str, known: tuple[str, ...], faults: list[Fault]) -> dict[str, str]:

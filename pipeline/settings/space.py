@@ -183,10 +183,12 @@ def read(path: Path) -> Space:
     """
     if not path.is_file():
         known = sorted(p.as_posix() for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        told = nearest(str(path), known) or f"known: {', '.join(known)}"
-        raise ConfigError(f"{path}: no such file", remedy=told)
+        others = f"known: {', '.join(known)}" if known else "configs/tune/ holds those that come along"
+        raise ConfigError(f"{path}: no such file", remedy=nearest(str(path), known) or others)
     parsed = parse_file(path, str(path))
-    faults = [str(fault) for fault in parsed.faults]
+    if parsed.faults:  # what could not be read is no second fault
+        raise broken(path, [str(fault) for fault in parsed.faults])
+    faults = []
     try:
         space = Space.model_validate_json(json.dumps(parsed.data))
     except ValidationError as error:
@@ -217,7 +219,7 @@ def _meant(entry: Choices, label: Scalar) -> Any:
 def _fault(error: Any, lines: Mapping[str, str], file: str) -> str:
     steps = [str(step) for step in error["loc"] if step not in ("float", "int", "categorical", "subset")]
     at, message = ".".join(steps), error["msg"]
-    if at == "space" and error["type"] in ("too_short", "missing"):
+    if at == "space" and (error["type"] in ("too_short", "missing") or error["input"] is None):
         message = "is empty: name at least one setting to vary"
     hint = nearest(steps[-1], known) if error["type"] == "extra_forbidden" and (known := _keys(steps)) else ""
     return str(Fault(_line(at, lines, file), f"{at}: {message}; {hint}".rstrip("; ")))

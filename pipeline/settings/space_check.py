@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipeline.core import search as searching
-from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.errors import UserError, nearest
 from pipeline.core.search import Dimension, Scalar
 from pipeline.settings.fields import NEUTRAL
 from pipeline.settings.load import Settings, known_keys
@@ -68,6 +68,7 @@ def checked(file: str, form: Space, settings: Settings, sections: tuple[str, ...
         else:
             ends = (float(entry.low), float(entry.high), (entry.low + entry.high) / 2)
             left.of(ends if entry.type == "float" else [int(e) for e in ends], False)
+            left.faults = list({text.partition(SCHEMA)[0]: text for text in reversed(left.faults)}.values())
         faults += left.faults
         told += left.told
         more = dimensions_of(path, kept[path], words)
@@ -77,8 +78,11 @@ def checked(file: str, form: Space, settings: Settings, sections: tuple[str, ...
     faults += _odd_conditions(form, found)
     # An entry without choices has faults, or none of its values is left: both are told above.
     search = Search(file, form.model_copy(update={"space": kept}), tuple(found), start, tuple(told))
-    if not found and not faults:
-        faults.append("space: nothing is left to vary")
+    if not faults and all(d.values() is not None and len(d.values() or ()) < 2 for d in found):
+        only = ", ".join(d.name for d in found)
+        faults.append(
+            f"space: {only}: one value is nothing to vary" if only else "space: nothing is left to vary"
+        )
     if not faults:
         fitting = _fitting(form, search, named)
         search = replace(search, form=search.form.model_copy(update={"known_good": fitting}))
@@ -105,12 +109,12 @@ class _Left:
             beside = _parents(self.form, self.path) | _children(self.form, self.path, value)
             made = self.settings.with_values({**beside, self.path: value})
             self.refuse(made)
-        except ConfigError as error:
-            why = [*error.faults] or [error.headline]
+        except UserError as error:
+            why = [text.removeprefix(f"override {self.path}: ") for text in error.faults or [error.headline]]
             if allowed_only and not any(SCHEMA in text for text in why):
                 self.told.append(f"{self.path}={value}: left out: {why[0]}")
             else:
-                self.faults += [text.replace(f"override {self.path}: ", "") for text in why]
+                self.faults += why
             return False
         return True
 

@@ -1,12 +1,13 @@
 """What a search found, written so that one word adopts it: `experiment=tuned-<stage>-<date>`.
 
-Owns the file: everything of the experiment that the search started from, the winner's settings on top,
-and a header that says where they come from. Does not own which winner is believed (`stages/retest.py`).
+Owns the file: what the command line said and the winner's settings, on top of the experiment that the search
+started from, and a header that says where they come from; and the command that makes use of it. Does not own
+which winner is believed (`stages/retest.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,20 @@ from typing import Any
 import yaml
 
 from pipeline.record.digests import write_atomic
-from pipeline.settings.load import Settings
-from pipeline.settings.read import parse
 from pipeline.settings.space_check import plain
 from pipeline.stages.retest import Candidate, Verdict
 from pipeline.stages.trials import Bench
 
+# What a winner is for, by the stage that was tuned.
+NEXT = {
+    "eda": "train",
+    "resample": "train",
+    "train": "train",
+    "tta": "infer",
+    "ensemble": "ensemble",
+    "decision": "ensemble",
+    "error-analysis": "error-analysis",
+}
 NOT_TAKEN = ("runtime", "competition", "folds", "statistics", "report", "reproduce")
 
 
@@ -36,7 +45,9 @@ def write(bench: Bench, verdict: Verdict, study: str, command: str, day: date) -
     winner = verdict.winner
     if winner is None:
         return None
-    data = _base(bench.settings)
+    request = bench.settings.request
+    uses = {"experiment": "+".join(request.experiment or ()), "model": request.model}
+    data: dict[str, Any] = {"uses": {group: name for group, name in uses.items() if name}}
     for name, value in {
         **dict(bench.settings.request.values),
         **bench.search.values(winner.trial.point),
@@ -53,6 +64,21 @@ def write(bench: Bench, verdict: Verdict, study: str, command: str, day: date) -
     return path
 
 
+def command(bench: Bench, name: str) -> str:
+    """The make command that makes use of a written file.
+
+    Args:
+        bench: of the trials.
+        name: of the file.
+    """
+    kept = [
+        word
+        for word in bench.settings.words
+        if word.partition("=")[0].split(".")[0] in NOT_TAKEN and not word.startswith("statistics.")
+    ]
+    return f'make {NEXT[bench.kind.name]} ARGS="{" ".join([*kept, f"experiment={name}"])}"'
+
+
 def _header(bench: Bench, verdict: Verdict, winner: Candidate, study: str, command: str) -> Sequence[str]:
     metric, config = bench.metric.name, bench.settings.config.competition
     name = bench.settings.experiment
@@ -66,25 +92,6 @@ def _header(bench: Bench, verdict: Verdict, winner: Candidate, study: str, comma
         f"  by {verdict.how}",
         f"  {command}",
     )
-
-
-def _base(settings: Settings) -> dict[str, Any]:
-    """What the experiment's files, and the models that they build on, say; later ones win."""
-    found: dict[str, Any] = {}
-    for name, text in settings.files.items():
-        group = Path(name).parts[0]
-        if group in ("experiment", "model"):
-            data = {k: v for k, v in parse(text, name).data.items() if k != "uses"}
-            found = _merged(found, data)
-    return {k: v for k, v in found.items() if k not in NOT_TAKEN}
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    found = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, dict) and isinstance(found.get(key), dict)
-        found[key] = _merged(found[key], value) if both else value
-    return found
 
 
 def _put(data: dict[str, Any], path: str, value: Any) -> None:

@@ -132,6 +132,17 @@ class Context:
         refuse_forbidden(needs, self.graph)
         self._in_use |= {f"{n.stage}/{self.graph.key(n)}" for n in self.graph.chain(needs)}
 
+    def refuse(self, need: Need) -> None:
+        """Refuse what any stage of this need's chain would refuse before it builds; nothing is built.
+
+        Raises:
+            UserError: of the first that refuses.
+        """
+        for below in self.graph.chain([need]):
+            module = importlib.import_module(f"pipeline.stages.{registry.get(below.stage).name}")
+            if hasattr(module, "refuse"):
+                module.refuse(below.settings)
+
     def need(self, stage: str, settings: Settings | None = None, **params: str | int) -> Artifact:
         """A stage's result: reused when its key exists, built with everything it needs otherwise."""
         return self.get(Need(stage, settings or self.settings, params))

@@ -8,11 +8,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 
 Options = argparse.Namespace
+# Seconds in which a process that is told to stop gives its trial back.
+PATIENCE = 20.0
 
 
 @contextlib.contextmanager
@@ -29,12 +32,35 @@ def beside(jobs: int, options: Options) -> Iterator[None]:
     for name in ("trials", "timeout", "space", "study"):
         value = getattr(options, name)
         words += [f"--{name}", str(value)] if value else []
-    others = [subprocess.Popen(words, stdout=subprocess.DEVNULL) for _ in range(jobs - 1)]
+    # In sessions of their own: Ctrl-C is for this process, which passes it on once.
+    others = [
+        subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True) for _ in range(jobs - 1)
+    ]
     try:
         yield
+    except BaseException:
+        for other in others:
+            other.send_signal(signal.SIGINT)
+        raise
     finally:
         for other in others:
-            if sys.exc_info()[0] is not None:
-                other.terminate()
-        for other in others:
-            other.wait()
+            _end(other)
+
+
+def _end(other: subprocess.Popen[bytes]) -> None:
+    """Wait for a process; one that is told to stop and does not is killed, and its trial asked for again."""
+    stopped = sys.exc_info()[0] is not None
+    try:
+        other.wait(timeout=PATIENCE if stopped else None)
+    except subprocess.TimeoutExpired:
+        other.kill()
+        other.wait()
+
+
+def is_orphan(parent: int) -> bool:
+    """Whether the process that started this one is gone.
+
+    Args:
+        parent: its number, as it was at the start.
+    """
+    return os.getppid() != parent

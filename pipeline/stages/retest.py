@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.core import arms, recovery, statistics
-from pipeline.core.errors import UserError
+from pipeline.core.errors import ConfigError, UserError
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.search import Point
 from pipeline.core.types import Floats, Ints, Samples, Strings, positions
 from pipeline.record import study as studies
-from pipeline.record.study import Plan, Study, Trial
+from pipeline.record.study import Plan, Studies, Study, Trial
 from pipeline.settings.load import Settings
 from pipeline.stages import load, plants, scoring
 from pipeline.stages.registry import Need, folds_of
@@ -99,20 +99,30 @@ def retest(bench: Bench, study: Study, say: Tell) -> Verdict:
     if not distinct:
         return Verdict(default, default, (), "no trial scored better than the default: nothing to test again")
     if not bench.kind.is_random:
-        return _crossfitted(bench, study, distinct[0], say)
-    chosen = distinct[: bench.search.form.retest_top]
-    if bench.kind.stage == "finders":
-        return _replanted(bench, chosen, say)
-    return _seeded(bench, complete, chosen, say)
+        verdict = _crossfitted(bench, study, distinct[0], say)
+    elif bench.kind.stage == "finders":
+        verdict = _replanted(bench, distinct[: bench.search.form.retest_top], say)
+    else:
+        verdict = _seeded(bench, complete, distinct[: bench.search.form.retest_top], say)
+    looks = study.looked(verdict.how)
+    again = f"; re-test {looks} of this study: the luck of trying again is in no interval"
+    return replace(verdict, how=verdict.how + again) if looks > 1 else verdict
 
 
 def seconds(bench: Bench, study: Study) -> float:
     """About how long the re-test takes."""
     done = [t.seconds for t in study.trials() if t.state == "complete"] or [0.0]
     if bench.kind.is_random:
-        form = bench.search.form
-        return (form.retest_top + 1) * len(form.retest_seeds) * float(np.max(done))
+        return runs(bench) * float(np.max(done))
     return 5 * len(done) * float(np.mean(done)) / 2
+
+
+def runs(bench: Bench) -> float:
+    """How many trials a re-test with other seeds is worth: it may take more folds than the search did."""
+    form, share = bench.search.form, 1.0
+    if bench.kind.stage != "finders" and is_unseen(bench):
+        share = len(_left(bench.settings)) / len(folds_of(bench.settings))
+    return (form.retest_top + 1) * len(form.retest_seeds) * share
 
 
 def _default(bench: Bench, study: Study) -> Point:
@@ -131,9 +141,15 @@ def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], sa
     ids = oofs[0][0].ids_N
     for oof in (oof for arm in oofs for oof in arm):
         ids = np.intersect1d(ids, oof.ids_N)
+    if is_unseen(bench):
+        ids = _unseen(bench, ids)
     # Trials on the same images are arms as well: the best of many is to beat the default for all of them.
-    others = [] if elsewhere.startswith("on folds") else _others(bench, complete, chosen, ids)
-    every: list[list[Floats]] = [[oof.take(ids).p_NC for oof in arm] for arm in oofs] + [[p] for p in others]
+    unseen = is_unseen(bench)
+    others = [] if unseen else _others(bench, complete, chosen, ids)
+    earlier = [] if unseen else _of_earlier(bench, complete, ids)
+    every: list[list[Floats]] = [[oof.take(ids).p_NC for oof in arm] for arm in oofs] + [
+        [p] for p in (*others, *earlier)
+    ]
     known, rules = _known(bench, ids), bench.settings.config.statistics
     scores = arms.compare_arms(
         bench.metric, known.labels, every, [(n, 0) for n in range(1, len(every))], known.groups_N,
@@ -146,6 +162,7 @@ def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], sa
     found.sort(key=lambda c: -c.comparison.delta)
     new = f"{len(seeds)} new seeds{', ' + elsewhere if elsewhere else ''}"
     how = f"{new}; intervals for {len(every) - 1} trials at once"
+    how += f", {len(earlier)} of earlier studies among them" if earlier else ""
     default = bench.score(bench.result(bench.settings))
     return Verdict(default, float(scores.mean_A[0]), tuple(found), how)
 
@@ -179,6 +196,23 @@ def _others(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], id
     return found
 
 
+def _of_earlier(bench: Bench, complete: Sequence[Trial], ids: Strings) -> list[Floats]:
+    """Those of the studies whose winners were tried here: these images chose among them as well."""
+    names = {t.origin.removeprefix(EARLIER) for t in complete if t.origin.startswith(EARLIER)}
+    if not names:
+        return []
+    home, found = bench.ctx.home, []
+    storage = Studies(studies.storage_of(home), home)
+    results = {t.notes.get("result", "") for n in names for t in storage.trials(n) if t.state == "complete"}
+    for result in sorted(results):
+        stage, _, key = result.partition("/")
+        artifact = bench.ctx.store.find(stage, key) if key else None
+        oof = load.oof(artifact, "oof") if artifact else None
+        if oof is not None and np.isin(ids, oof.ids_N).all():
+            found.append(oof.take(ids).p_NC)
+    return found
+
+
 def _other_folds(bench: Bench) -> str:
     """What is new besides the seeds, in words."""
     if bench.kind.name != "train":
@@ -190,15 +224,39 @@ def _other_folds(bench: Bench) -> str:
     return "on newly dealt folds" if config.folds.kind in DEALT else ""
 
 
+def is_unseen(bench: Bench) -> bool:
+    """Whether the re-test takes images that no trial of this study was judged on.
+
+    Winners of earlier studies may have been chosen on these very images, so none is tried then.
+    """
+    return bench.kind.stage == "finders" or _other_folds(bench).startswith("on folds")
+
+
 def _left(settings: Settings) -> list[int]:
     every = range(settings.config.folds.splits)
     return [k for k in every if k not in folds_of(settings)]
 
 
+def _unseen(bench: Bench, ids: Strings) -> Strings:
+    """Those of no group that the search was judged on: repeats and bootstraps validate images again.
+
+    Raises:
+        ConfigError: none is left.
+    """
+    seen = _known(bench, load.oof(bench.result(bench.settings), "oof").ids_N)
+    left = ids[~np.isin(_known(bench, ids).groups_N, seen.groups_N)]
+    if not len(left):
+        raise ConfigError(
+            "re-test: the other folds validate no image that the search was not judged on",
+            remedy="leave train.folds out: the re-test then deals the folds anew",
+        )
+    return left
+
+
 def _reseeded(bench: Bench, settings: Settings, seed: int) -> Settings:
     values: dict[str, object] = {"train.seed": seed, "resample.seed": seed}
     elsewhere = _other_folds(bench)
-    if elsewhere.startswith("on folds"):
+    if is_unseen(bench):
         values["train.folds"] = _left(settings)
     elif elsewhere:
         values["folds.seed"] = settings.config.folds.seed + seed

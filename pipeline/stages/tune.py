@@ -12,15 +12,12 @@ several stages in one budget (`stages/tune_all.py`).
 from __future__ import annotations
 
 import argparse
-import re
-import sys
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-
-from tqdm import tqdm
 
 from pipeline.analyze import tuning
 from pipeline.core.errors import ConfigError, nearest
@@ -29,36 +26,20 @@ from pipeline.record.digests import sha256_text
 from pipeline.record.study import Plan, Studies, Study, storage_of
 from pipeline.settings import space, space_check
 from pipeline.settings.load import Settings
-from pipeline.settings.space import DEFINING, Search
+from pipeline.settings.space import DEFINING
 from pipeline.stages import adopt, estimate, helpers, plants, proxy, retest, trials, tuned
 from pipeline.stages.context import Context
 from pipeline.stages.graph import refuse_forbidden, refuse_unread
+from pipeline.stages.limits import Limits, limits_of
+from pipeline.stages.progress import Progress
 from pipeline.stages.registry import Need
 from pipeline.stages.retest import Verdict
+from pipeline.stages.search_record import SearchRecord
 from pipeline.stages.trials import EARLIER, KINDS, Bench, Kind, Trials
 
 Options = argparse.Namespace
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
 PRICED = ("infer", "ensemble", "decide")
 MOST_EARLIER = 3
-# Non-terminals get a line now and then.
-EVERY = 10
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When a search ends.
-
-    Args:
-        trials: in the whole study.
-        seconds: of searching, the re-test not counted; None: no limit.
-        jobs: processes.
-    """
-
-    trials: int
-    seconds: float | None = None
-    jobs: int = 1
 
 
 @dataclass(frozen=True)
@@ -85,23 +66,10 @@ def command(ctx: Context, options: Options) -> None:
         worker(prepared, options.study)
         return
     study = begin(ctx, prepared, options.study)
-    with helpers.beside(prepared.limits.jobs, options):
-        search(prepared, study, ctx.say)
-    finish(ctx, prepared, study)
-
-
-def seconds_of(text: str, name: str) -> float:
-    """`90`, `90s`, `30m` or `2h` in seconds.
-
-    Raises:
-        ConfigError: it is none of these, or nothing.
-    """
-    found = TIME.fullmatch(text.strip())
-    if not found or float(found[1]) <= 0:
-        raise ConfigError(
-            f"{name}={text}: no length of time", remedy=f"e.g. {name}=90s, {name}=30m or {name}=2h"
-        )
-    return float(found[1]) * UNITS[found[2] or "s"]
+    with SearchRecord(ctx, prepared.bench, study, prepared.command) as record:
+        with helpers.beside(prepared.limits.jobs, options):
+            search(prepared, study, ctx.say, record=record)
+        finish(ctx, prepared, study, record)
 
 
 def kind_of(name: str) -> Kind:
@@ -123,16 +91,17 @@ def prepare(ctx: Context, options: Options, stage: str) -> Prepared:
         kind = replace(kind, params={**kind.params, **plants.with_features(ctx, ctx.settings)})
     file = Path(options.space) if options.space else ctx.settings.folder / "tune" / f"{stage}.yaml"
     form = space.read(file)
-    limits = _limits(options, form.trials)
+    limits = limits_of(options, form.trials)
     settings = _started(ctx.settings, form, options)
 
     def refuse(made: Settings) -> None:
         refuse_forbidden([kind.need(made)], ctx.graph)
+        ctx.refuse(kind.need(made))
 
     found = space_check.checked(str(file), form, settings, kind.sections, refuse)
-    if form.second is not None and kind.stage not in PRICED:
-        what = f"second: {form.second}: {kind.name} has no price an image; tta, ensemble and decision have"
-        raise space.broken(file, [what])
+    faults = _odd_objectives(kind, form, settings)
+    if faults:
+        raise space.broken(file, faults)
     if form.full is not None:
         proxy.refuse(str(file), form.full, kind, settings)
     refuse_unread(settings, [kind.need(settings)], ctx.graph)
@@ -145,14 +114,21 @@ def prepare(ctx: Context, options: Options, stage: str) -> Prepared:
     return prepared
 
 
-def _limits(options: Options, trials_: int) -> Limits:
-    wanted = trials_ if options.trials is None else options.trials
-    seconds = seconds_of(options.timeout, "TIMEOUT") if options.timeout else None
-    bad = [f"TRIALS={wanted}: at least one"] * (wanted < 1)
-    bad += [f"JOBS={options.jobs}: at least one, at most 64"] * (not 1 <= options.jobs <= 64)
-    if bad:
-        raise ConfigError("tune: limits that allow no trial", bad)
-    return Limits(wanted, seconds, options.jobs)
+def _odd_objectives(kind: Kind, form: space.Space, settings: Settings) -> list[str]:
+    """A second objective that there is none of, and a re-test that would repeat the search."""
+    found = []
+    if form.second is not None and kind.stage not in PRICED:
+        found.append(
+            f"second: {form.second}: {kind.name} has no price an image; tta, ensemble and decision have"
+        )
+    config = settings.config
+    own = {config.train.seed, config.resample.seed} if kind.stage == "train" else set()
+    found += [
+        f"retest_seeds: {seed} is a seed of the search: its luck would be tested by itself"
+        for seed in form.retest_seeds
+        if seed in own
+    ]
+    return found
 
 
 def _started(settings: Settings, form: space.Space, options: Options) -> Settings:
@@ -196,10 +172,29 @@ def trial_seconds(ctx: Context, bench: Bench) -> float | None:
     return estimate.training(bench.settings, there, missing, ctx).seconds
 
 
+def default_seconds(ctx: Context, bench: Bench) -> float:
+    """What the trainings take that the default rests on and that are not made; data and folds must be."""
+    found = 0.0
+    for need in ctx.graph.chain([bench.kind.need(bench.settings)]):
+        if need.stage != "train" or need.key or ctx.store.find("train", ctx.graph.key(need)):
+            continue
+        wanted = ctx.graph.inputs(need)
+        missing = [
+            n for n in wanted.values() if n.stage == "fold" and not ctx.store.find("fold", ctx.graph.key(n))
+        ]
+        inputs = {name: ctx.get(wanted[name]) for name in ("data", "folds")}
+        found += estimate.training(need.settings, inputs, missing, ctx).seconds
+    return found
+
+
 def begin(ctx: Context, prepared: Prepared, name: str = "") -> Study:
     """Open the study, and build what all trials share: the default, told and recorded as ever."""
     bench = prepared.bench
     storage = Studies(storage_of(ctx.home), ctx.home)
+    known = storage.names()
+    if name and name not in known:
+        hint = nearest(name, known) or "leave STUDY out: a study is found by its space, or made"
+        raise ConfigError(f"STUDY={name}: no such study", remedy=hint)
     study = open_study(storage, prepared, name)
     need = bench.kind.need(bench.settings)
     score = bench.score(ctx.get(need))
@@ -252,7 +247,8 @@ def _queue(bench: Bench, storage: Studies, digest: str, upstream: str) -> list[t
     found = [] if outside else [("default", point)]
     found += [(f"known good {n}", bench.search.point(v)) for n, v in enumerate(bench.search.form.known_good)]
     alike = f"{bench.kind.name}-{digest}-"
-    for name in [n for n in storage.names() if n.startswith(alike) and n != alike + upstream][-MOST_EARLIER:]:
+    names = [] if retest.is_unseen(bench) else storage.names()
+    for name in [n for n in names if n.startswith(alike) and n != alike + upstream][-MOST_EARLIER:]:
         more = storage.facts(name).get("maximise", bench.maximise[0])
         complete = [t for t in storage.trials(name) if t.state == "complete"]
         if complete:
@@ -265,37 +261,51 @@ def _queue(bench: Bench, storage: Studies, digest: str, upstream: str) -> list[t
 def worker(prepared: Prepared, name: str) -> None:
     """Run trials of a study that another process looks after."""
     home = prepared.bench.ctx.home
-    search(prepared, open_study(Studies(storage_of(home), home), prepared, name), _silent)
+    try:
+        search(prepared, open_study(Studies(storage_of(home), home), prepared, name), None)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None  # who looks after the study tells of it
 
 
-def _silent(text: str) -> None:
-    """A worker tells nothing."""
-
-
-def search(prepared: Prepared, study: Study, say: Callable[[str], None], until: float | None = None) -> None:
+def search(
+    prepared: Prepared,
+    study: Study,
+    say: Callable[[str], None] | None,
+    until: float | None = None,
+    record: SearchRecord | None = None,
+) -> None:
     """Trials until a limit is reached.
 
     Args:
         prepared: the search.
         study: its study.
-        say: gets a line when something better turns up.
+        say: gets a line when something better turns up; None: of a worker, who tells nothing.
         until: by `time.monotonic`, where its own limit does not say.
+        record: gets the trials as they end; None: another process records them.
     """
     limits = prepared.limits
     end = until if until is not None else time.monotonic() + limits.seconds if limits.seconds else None
-    progress = Progress(study, limits.trials, prepared.bench.search, say)
+    progress = Progress(study, limits.trials, prepared.bench.search, say, end)
+    parent = os.getppid()
     try:
-        while not _is_over(end, study):
+        while not _is_over(end, study) and not (say is None and helpers.is_orphan(parent)):
             trial = study.ask(limits.trials)
             if trial is None:
+                if say is not None and progress.wait_for_others():
+                    continue
+                if say is not None and len(study.done()) < limits.trials:
+                    say(f"    {len(study.done())} trials: every point of the space was tried")
                 break
             trials.run(prepared.bench, study, trial)
             trials.refuse_hopeless(study)
             progress.tell()
-        if limits.jobs > 1 and say is not _silent:
+            if record:
+                record.catch_up()
+        if say is not None:
             progress.wait_for_others()
     except KeyboardInterrupt:
-        say(f"\nstopped after {len(study.done())} trials, all kept; to go on: {prepared.command}")
+        if say is not None:
+            say(f"\nstopped after {len(study.done())} trials, all kept; to go on: {prepared.command}")
         raise
     finally:
         progress.close()
@@ -310,53 +320,8 @@ def _is_over(end: float | None, study: Study) -> bool:
     return time.monotonic() + expected > end
 
 
-class Progress:
-    """A live line at a terminal, and a line for each new best."""
-
-    def __init__(self, study: Study, limit: int, search: Search, say: Callable[[str], None]) -> None:
-        self._study, self._say, self._limit, self._search = study, say, limit, search
-        self._best = study.best()
-        quiet = say is _silent or not sys.stderr.isatty()
-        self._bar = tqdm(
-            total=limit, initial=len(study.done()), desc="trials", unit="trial", disable=quiet, leave=False
-        )
-
-    def tell(self) -> None:
-        """After each trial."""
-        done, best = self._study.done(), self._study.best()
-        self._bar.n = len(done)
-        if best:
-            self._bar.set_postfix_str(f"best {best.values[0]:.4f} (trial {best.number})")
-        new = best is not None and (self._best is None or best.number != self._best.number)
-        if best and new and best.origin != "default":
-            self._best = best
-            self._say(
-                f"    trial {best.number:<4} {best.values[0]:.4f}  {words_of(self._search, best.point)}"
-            )
-        elif self._bar.disable and len(done) % EVERY == 0 and best:
-            self._say(f"    {len(done)} of {self._limit} trials done, best {best.values[0]:.4f}")
-
-    def wait_for_others(self) -> None:
-        """Until no other process runs a trial of this study."""
-        while any(t.state == "running" for t in self._study.trials()):
-            time.sleep(0.5)
-            self._study.forget_dead()
-            self.tell()
-
-    def close(self) -> None:
-        """The live line goes."""
-        self._bar.close()
-
-
-def words_of(search: Search, point: Point) -> str:
-    """A trial's settings as people read them."""
-    return "  ".join(
-        f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in search.values(point).items()
-    )
-
-
 def finish(
-    ctx: Context, prepared: Prepared, study: Study, in_full: bool = True
+    ctx: Context, prepared: Prepared, study: Study, record: SearchRecord, in_full: bool = True
 ) -> tuple[Verdict, Path | None]:
     """Re-test, write the winner, report; says what is believed.
 
@@ -364,6 +329,7 @@ def finish(
         ctx: of the command.
         prepared: the search.
         study: where it ended.
+        record: its run in MLflow.
         in_full: there is time for the full trainings that a proxy is held against.
     """
     bench = prepared.bench
@@ -374,7 +340,7 @@ def finish(
     for line in tuning.lines(page):
         ctx.say(line)
     ctx.say(f"report: {tuned.report(ctx, page, bench)}")
-    tuned.record(ctx, page, bench, study)
+    record.finish(page)
     return verdict, written
 
 

@@ -12,22 +12,27 @@ which nothing is believed. Does not own a search (`stages/tune.py`).
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import math
 import time
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 from scipy import stats
 
 from pipeline.core.errors import ConfigError, UserError
-from pipeline.record.study import Study
+from pipeline.record.study import Studies, Study, storage_of
 from pipeline.settings.load import Settings
-from pipeline.stages import retest, tune
+from pipeline.stages import combination, retest, tune
+from pipeline.stages.combination import Won
 from pipeline.stages.context import Context
+from pipeline.stages.limits import limits_of, seconds_of
 from pipeline.stages.registry import is_probe
 from pipeline.stages.retest import Verdict
+from pipeline.stages.search_record import SearchRecord
 from pipeline.stages.tune import Prepared
 
 Options = argparse.Namespace
@@ -52,6 +57,7 @@ class Turn:
         study: once it was begun.
         verdict: once it was re-tested.
         written: the winner's file.
+        record: of its run in MLflow, open as long as the command lasts.
         why: it was not tuned.
         spent: seconds of searching.
     """
@@ -61,6 +67,7 @@ class Turn:
     study: Study | None = None
     verdict: Verdict | None = None
     written: Path | None = None
+    record: SearchRecord | None = None
     why: str = ""
     spent: float = 0.0
 
@@ -93,30 +100,49 @@ def command(ctx: Context, options: Options) -> None:
     """Tune every stage in one budget, and tell what each gave."""
     if not options.budget:
         raise ConfigError("STAGE=all needs a BUDGET", remedy="make tune STAGE=all BUDGET=30m")
-    for name in ("space", "study", "timeout"):
-        if getattr(options, name):
-            raise ConfigError(f"{name.upper()}= is for one stage", remedy="leave it out, or name a STAGE")
-    clock = Clock(tune.seconds_of(options.budget, "BUDGET"))
+    own = [name for name in ("space", "study", "timeout") if getattr(options, name)]
+    if own or options.jobs > 1:
+        told = [f"{name.upper()}= is for one stage" for name in (*own, *["jobs"] * (options.jobs > 1))]
+        raise ConfigError("tune: STAGE=all shares a BUDGET only", told, "leave it out, or name a STAGE")
+    clock = Clock(seconds_of(options.budget, "BUDGET"))
+    limits_of(options, FEWEST)
     turns = [_prepared(ctx, options, name) for name in ORDER]
-    _first_round(ctx, turns, clock)
-    _second_round(ctx, turns, clock)
-    _retests(ctx, turns, clock)
-    for line in lines(turns, clock):
+    if not any(turn.prepared for turn in turns):
+        raise ConfigError("tune: no stage can be tuned", [f"{turn.name}: {turn.why}" for turn in turns])
+    Studies(storage_of(ctx.home), ctx.home)  # out of reach it is one error, not one a stage
+    _refuse_short(ctx, turns, clock)
+    with contextlib.ExitStack() as records:
+        _first_round(ctx, turns, clock, records)
+        _second_round(ctx, turns, clock)
+        _retests(ctx, turns, clock)
+    for line in [*lines(turns, clock), *combination.steps(ctx, _winners(turns), date.today())]:
         ctx.say(line)
+
+
+def _refuse_short(ctx: Context, turns: list[Turn], clock: Clock) -> None:
+    """Raise ConfigError for a budget into which no stage fits, as far as that is known.
+
+    Makes the data and the folds, without which nothing is known.
+    """
+    for name in ("data", "folds"):
+        ctx.need(name)
+    needed = {turn.name: _needed(ctx, turn) for turn in turns if turn.prepared}
+    known = {name: seconds for name, seconds in needed.items() if seconds is not None}
+    if len(known) == len(needed) and min(known.values()) > clock.left:
+        told = [f"{name}: needs about {math.ceil(seconds / 60)} min" for name, seconds in known.items()]
+        raise ConfigError(f"BUDGET={clock.budget:g}s is too short for any stage", told, "give it more")
 
 
 def _prepared(ctx: Context, options: Options, name: str) -> Turn:
     """What can be refused is refused for this stage only: others may still be tuned."""
     own = argparse.Namespace(**vars(options))
     try:
-        prepared = tune.prepare(ctx, own, name)
-        settings = prepared.bench.settings
         asked = any(word.startswith("train.folds=") for word in options.settings)
-        whole = not asked and settings.config.folds.splits > 1
-        if name == "train" and whole and not is_probe(settings):
+        whole = not asked and ctx.settings.config.folds.splits > 1
+        if name == "train" and whole and not is_probe(ctx.settings):
             own.settings = [*options.settings, "train.folds=[0]"]
-            folded = ctx.settings.with_values({"train.folds": [0]})
-            prepared = tune.prepare(_beside(ctx, folded), own, name)
+            ctx = _beside(ctx, ctx.settings.with_values({"train.folds": [0]}))
+        prepared = tune.prepare(ctx, own, name)
     except ConfigError as error:
         return Turn(name, why=f"{error.headline}: {'; '.join(error.faults[:2])}".rstrip(": "))
     return Turn(name, prepared)
@@ -129,7 +155,7 @@ def _beside(ctx: Context, settings: Settings) -> Context:
     return other
 
 
-def _first_round(ctx: Context, turns: list[Turn], clock: Clock) -> None:
+def _first_round(ctx: Context, turns: list[Turn], clock: Clock, records: contextlib.ExitStack) -> None:
     """In order, each stage its share, so long as a few trials and their re-test fit."""
     whole, left = FIRST_ROUND * clock.left_to_search, sum(WEIGHTS[t.name] for t in turns if t.prepared)
     for turn in turns:
@@ -139,7 +165,7 @@ def _first_round(ctx: Context, turns: list[Turn], clock: Clock) -> None:
         needed = _needed(ctx, turn)
         # A stage may borrow from the second round, as far as that goes.
         if needed is not None and needed > max(share, clock.left_to_search / max(left, 1.0)):
-            turn.why = f"needs {math.ceil(needed / 60)} min"
+            turn.why = f"needs {math.ceil(needed / 60)} min, more than its share"
             continue
         began = time.monotonic()
         try:
@@ -150,6 +176,8 @@ def _first_round(ctx: Context, turns: list[Turn], clock: Clock) -> None:
         if clock.left_to_search <= 0:
             turn.why = f"needs {math.ceil((time.monotonic() - began) / 60) + 1} min more"
             continue
+        record = SearchRecord(ctx, turn.prepared.bench, turn.study, turn.prepared.command)
+        turn.record = records.enter_context(record)
         _search(ctx, turn, share)
         whole -= min(time.monotonic() - began, share)
         if len(turn.study.done()) < 2:
@@ -159,20 +187,18 @@ def _first_round(ctx: Context, turns: list[Turn], clock: Clock) -> None:
 def _needed(ctx: Context, turn: Turn) -> float | None:
     """Seconds of the shortest search that is one, with its re-test; None: unknown."""
     assert turn.prepared is not None
-    one = tune.trial_seconds(ctx, turn.prepared.bench)
+    bench = turn.prepared.bench
+    one, first = tune.trial_seconds(ctx, bench), tune.default_seconds(ctx, bench)
     if one is None:
-        return None
-    form = turn.prepared.bench.search.form
-    is_random = turn.prepared.bench.kind.is_random
-    again = (form.retest_top + 1) * len(form.retest_seeds) if is_random else 5 * FEWEST
-    return one * (FEWEST + again)
+        return first or None
+    return first + one * (FEWEST + (retest.runs(bench) if bench.kind.is_random else 5 * FEWEST))
 
 
 def _search(ctx: Context, turn: Turn, seconds: float) -> None:
     assert turn.prepared is not None and turn.study is not None
     began = time.monotonic()
     try:
-        tune.search(turn.prepared, turn.study, ctx.say, until=began + seconds)
+        tune.search(turn.prepared, turn.study, ctx.say, began + seconds, turn.record)
     except ConfigError as error:
         turn.why = error.headline
     turn.spent += time.monotonic() - began
@@ -180,8 +206,9 @@ def _search(ctx: Context, turn: Turn, seconds: float) -> None:
 
 def _second_round(ctx: Context, turns: list[Turn], clock: Clock) -> None:
     """Slice by slice to the stage that promises most a second."""
+    over: set[str] = set()
     while clock.left_to_search > 0:
-        open_ = [t for t in turns if t.study and not t.why and _room(t)]
+        open_ = [t for t in turns if t.study and not t.why and _room(t) and t.name not in over]
         promised = [(promise(t.study, t.seconds), t) for t in open_ if t.study]
         fitting = [(gain, t) for gain, t in promised if gain > 0 and t.seconds < clock.left_to_search]
         if not fitting:
@@ -190,7 +217,7 @@ def _second_round(ctx: Context, turns: list[Turn], clock: Clock) -> None:
         done = len(turn.study.done()) if turn.study else 0
         _search(ctx, turn, min(SLICE * turn.seconds, clock.left_to_search))
         if turn.study and len(turn.study.done()) == done:
-            return
+            over.add(turn.name)  # e.g. every point was tried
 
 
 def _room(turn: Turn) -> bool:
@@ -218,15 +245,28 @@ def promise(study: Study, seconds: float) -> float:
 def _retests(ctx: Context, turns: list[Turn], clock: Clock) -> None:
     """In order, as long as there is time: what is not tested again is not adopted."""
     for turn in (t for t in turns if t.study and not t.why):
-        assert turn.prepared is not None and turn.study is not None
+        assert turn.prepared is not None and turn.study is not None and turn.record is not None
         needed = retest.seconds(turn.prepared.bench, turn.study)
         if needed > clock.left:
             turn.why = f"searched, but not re-tested, so not adopted: needs {math.ceil(needed / 60)} min"
             continue
         try:
-            turn.verdict, turn.written = tune.finish(ctx, turn.prepared, turn.study, in_full=False)
+            turn.verdict, turn.written = tune.finish(
+                ctx, turn.prepared, turn.study, turn.record, in_full=False
+            )
         except UserError as error:
             turn.why = error.headline
+
+
+def _winners(turns: list[Turn]) -> list[Won]:
+    found = []
+    for turn in turns:
+        winner = turn.verdict.winner if turn.verdict else None
+        if winner and turn.prepared and turn.written:
+            bench = turn.prepared.bench
+            values = bench.search.values(winner.trial.point)
+            found.append(Won(turn.name, bench.settings.experiment, values, turn.written.stem))
+    return found
 
 
 def lines(turns: list[Turn], clock: Clock) -> list[str]:
@@ -245,4 +285,4 @@ def lines(turns: list[Turn], clock: Clock) -> list[str]:
             best = turn.verdict.winner or turn.verdict.candidates[0]
             adopt = f"; adopt: experiment={turn.written.stem}" if turn.written else "; nothing to adopt"
             told.append(f"{head}re-tested {best.comparison}{adopt}")
-    return [*told, "    each from the same start: gains need not add up"]
+    return told

@@ -1,12 +1,11 @@
-"""What is told of a finished search: at the terminal, as a page, and in the record of runs.
+"""What is told of a finished search, at the terminal and as a page.
 
-Owns turning a study and its verdict into these. Does not own the page (`analyze/tuning.py`) or MLflow
-(`record/tracking.py`).
+Owns turning a study and its verdict into these. Does not own the page (`analyze/tuning.py`) or the record of
+runs (`stages/search_record.py`).
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -15,12 +14,12 @@ from pathlib import Path
 from pipeline.analyze import tuning
 from pipeline.analyze.search_plots import Dot
 from pipeline.record.digests import write_atomic
-from pipeline.record.runinfo import RunInfo, git_commit, note
-from pipeline.record.study import Study
+from pipeline.record.study import Study, Trial
 from pipeline.settings.space_check import plain
-from pipeline.stages.context import Context, flat
+from pipeline.stages import adopt
+from pipeline.stages.context import Context
 from pipeline.stages.retest import Verdict
-from pipeline.stages.trials import AFTER_EPOCHS, Bench
+from pipeline.stages.trials import Bench
 
 
 def page_of(
@@ -28,17 +27,25 @@ def page_of(
 ) -> tuning.TuningPage:
     """Everything that the page and the terminal say."""
     every = study.trials()
-    front = {t.number for t in study.front()}
+    # A point that was drawn again is no second point of the front.
+    front = {t.number for t in {repr(sorted(t.point.items())): t for t in study.front()[::-1]}.values()}
     second = bench.search.form.second or ""
     dots = [
-        Dot(t.number, t.point, t.values[0], t.values[1] if second else None, t.number in front)
+        Dot(
+            t.number,
+            t.point,
+            t.values[0],
+            t.values[1] if second else None,
+            t.number in front,
+            _words(bench, t),
+        )
         for t in every
         if t.state == "complete"
     ]
     retested = [
         tuning.Retested(
             c.trial.number,
-            ", ".join(f"{k}={plain(v)}" for k, v in bench.search.values(c.trial.point).items()),
+            _words(bench, c.trial),
             c.naive,
             c.retested,
             c.comparison,
@@ -62,9 +69,25 @@ def page_of(
         importances=study.importances(),
         second=second,
         written=written.stem if written else "",
-        told=tuple(told),
+        adopt=adopt.command(bench, written.stem) if written else "",
+        told=(*front_lines(bench, study), *told),
         failed=tuple(dict.fromkeys(t.reason for t in every if t.state == "failed")),
     )
+
+
+def _words(bench: Bench, trial: Trial) -> str:
+    return ", ".join(f"{k}={plain(v)}" for k, v in bench.search.values(trial.point).items())
+
+
+def front_lines(bench: Bench, study: Study) -> list[str]:
+    """For two objectives: how many trials no other one beats in both, and which of them is judged."""
+    if bench.search.form.second is None:
+        return []
+    count, metric = len({repr(sorted(t.point.items())) for t in study.front()}), bench.metric.name
+    return [
+        f"{count} settings on the Pareto front of {metric} and {bench.search.form.second}: see the report; "
+        f"the re-test and the winner are by {metric} alone"
+    ]
 
 
 def report(ctx: Context, page: tuning.TuningPage, bench: Bench) -> str:
@@ -75,52 +98,3 @@ def report(ctx: Context, page: tuning.TuningPage, bench: Bench) -> str:
     title = config.competition.title or config.competition.name
     write_atomic(path, tuning.render_html(page, title, config.report.thumbnail_px).encode())
     return os.path.relpath(path)
-
-
-def record(ctx: Context, page: tuning.TuningPage, bench: Bench, study: Study) -> None:
-    """A run of the study in MLflow with a child a trial, in place of what an earlier command recorded."""
-    config, metric = bench.settings.config, bench.metric
-    info = RunInfo(
-        stage="tune",
-        competition=config.competition.name,
-        name=f"tune {bench.kind.name}",
-        key=study.name,
-        experiment=bench.settings.experiment,
-        tags={"study": study.name, "tuned": bench.kind.name},
-        params={
-            path: json.dumps(e.model_dump(exclude_none=True)) for path, e in bench.search.form.space.items()
-        },
-        git=git_commit(),
-        metric=metric.name,
-        higher_is_better=metric.higher_is_better,
-    )
-    score = f"oof_{metric.name}"
-    ctx.tracker.forget(study.name, "tune")
-    with ctx.tracker.run(info) as run:
-        for trial in study.done():
-            params = flat(bench.search.values(trial.point))
-            with run.child(f"trial {trial.number}", {"trial": str(trial.number)}, params) as child:
-                folds = {_named(k): v for k, v in trial.curve.items()}
-                named = dict(zip((score, page.second), trial.values, strict=False))
-                child.metrics({**named, "minutes": trial.seconds / 60, **folds})
-                child.tag({"state": trial.state, **({"error": trial.reason} if trial.reason else {})})
-        best = study.best()
-        figures = {"trials": float(len(study.done())), "default": page.default}
-        figures |= {f"naive_{metric.name}": best.values[0]} if best else {}
-        if page.retested:
-            c = page.retested[0]
-            figures |= {f"retested_{metric.name}": c.score, "delta": c.comparison.delta}
-            figures |= {"delta_low": c.comparison.low, "delta_high": c.comparison.high}
-        run.metrics(figures)
-        run.artifact(ctx.home / "tuning" / f"{study.name}.html")
-        after = (
-            f"make … ARGS=experiment={page.written}" if page.written else "another stage, or a wider space"
-        )
-        what = f"search of {bench.kind.title}: {len(study.done())} trials"
-        run.describe(note(what, page.how, after, f"{study.name}.html", tuning.headline(page)))
-        run.tag({"verdict": "better" if page.written else "nothing better"})
-
-
-def _named(step: int) -> str:
-    """What a figure on the way is called: an epoch of the first fold, or the mean of some folds."""
-    return f"mean_of_{step - AFTER_EPOCHS}_folds" if step > AFTER_EPOCHS else f"epoch_{step}"
