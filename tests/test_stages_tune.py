@@ -20,7 +20,7 @@ from pipeline.record import study as studies
 from pipeline.record.study import Plan, Studies, storage_of
 from pipeline.settings import ablate
 from pipeline.settings.load import CONFIGS, load
-from pipeline.stages import combination, commands, curves, trials, tune_all
+from pipeline.stages import combination, commands, curves, limits, trials, tune_all
 from pipeline.stages.combination import Won
 from pipeline.stages.context import Context
 

@@ -6,6 +6,7 @@ which settings are tried (`record/study.py`) nor what is believed in the end (`s
 
 from __future__ import annotations
 
+import logging
 import math
 import shutil
 from collections.abc import Callable
@@ -89,6 +90,16 @@ class Trials(Context):
 
     def say(self, text: str) -> None:
         """Nothing: a search says what it found by itself."""
+
+    def get(self, need: Need) -> Artifact:
+        """A result, as ever; what it logs on the way is told where it is a warning."""
+        log = logging.getLogger("pipeline")
+        before = log.level
+        log.setLevel(max(logging.WARNING, log.getEffectiveLevel()))
+        try:
+            return super().get(need)
+        finally:
+            log.setLevel(before)
 
 
 @dataclass(frozen=True)
