@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline.settings.load import load
-from pipeline.stages.context import Context
+from pipeline.stages.engine.context import Context
 
 
 def score(home: str, competition: str, *words: str) -> tuple[float, float, float]:

@@ -48,10 +48,10 @@ from pipeline.settings import space, space_check
 from pipeline.settings.load import Settings, load
 from pipeline.settings.schema import ModelSettings
 from pipeline.settings.space import Search
-from pipeline.stages import load as read
-from pipeline.stages import plants
-from pipeline.stages.registry import Need
-from pipeline.stages.trials import KINDS, Bench, Trials
+from pipeline.stages.engine import load as read
+from pipeline.stages.engine.registry import Need
+from pipeline.stages.tuning import plants
+from pipeline.stages.tuning.trials import KINDS, Bench, Trials
 
 SAMPLERS = ("tpe", "random")
 PARTS = ("caches", "tables", "clock")

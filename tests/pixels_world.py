@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.settings.load import load
-from pipeline.stages.context import Context
+from pipeline.stages.engine.context import Context
 
 KINDS = ("disc", "box")
 

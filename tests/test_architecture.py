@@ -43,8 +43,9 @@ CONFINED = {
 }
 WITHOUT_TORCH = ("combine", "analyze", "core", "settings", "record")
 TORCH = ("torch", "torchvision", "timm")
-# Stages share these; every other file of stages/ that has a `build` is a stage.
-STAGE_HELPERS_IMPORT_NO_STAGE = ("registry", "context", "graph")
+# Rooms inside stages/: stages and commands are above them all.
+INNER = {"engine": 0, "training": 1, "ensembling": 1, "handing_in": 1, "reporting": 2, "tuning": 3}
+INNER_TOP = 4
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,24 @@ def unconfined(imports: list[Import]) -> list[str]:
     return faults
 
 
+def inner_floor(module: str) -> int:
+    """Of a module of stages/: its room's, or the top for stages and commands."""
+    return INNER.get([*module.split("."), "", ""][2], INNER_TOP)
+
+
+def upward_inside(imports: list[Import]) -> list[str]:
+    """Arrows inside stages/ that run up, or between rooms of one floor."""
+    faults = []
+    for found in imports:
+        if not within(found.module, "pipeline.stages") or not within(found.target, "pipeline.stages"):
+            continue
+        above, below = ([*name.split("."), "", ""][2] for name in (found.module, found.target))
+        same = above == below or inner_floor(found.module) == inner_floor(found.target) == INNER_TOP
+        if below and not same and inner_floor(found.module) <= inner_floor(found.target):
+            faults.append(f"{found}: imports point down only, inside stages/ too")
+    return faults
+
+
 def stages_of(root: Path) -> set[str]:
     """Modules of stages/ that build a result."""
     found = set()
@@ -144,13 +163,10 @@ def stages_of(root: Path) -> set[str]:
 
 
 def stage_to_stage(imports: list[Import], stages: set[str]) -> list[str]:
-    shared = tuple(f"pipeline.stages.{name}" for name in STAGE_HELPERS_IMPORT_NO_STAGE)
     return [
         f"{found}: stages never import each other"
         for found in imports
-        if found.target in stages
-        and found.module != found.target
-        and (found.module in stages or found.module in shared)
+        if found.target in stages and found.module != found.target and found.module in stages
     ]
 
 
@@ -188,6 +204,12 @@ def imports() -> list[Import]:
 def test_imports_point_down(imports: list[Import]) -> None:
     assert len(imports) > 100, "the walk found too little"
     assert upward(imports) == []
+
+
+def test_imports_point_down_inside_stages_too(imports: list[Import]) -> None:
+    found = {[*i.target.split("."), "", ""][2] for i in imports if within(i.target, "pipeline.stages")}
+    assert set(INNER) <= found
+    assert upward_inside(imports) == []
 
 
 def test_libraries_stay_in_their_rooms(imports: list[Import]) -> None:
@@ -293,9 +315,14 @@ def test_a_planted_library_is_found(tmp_path: Path, path: str, text: str, what: 
 
 def test_a_planted_stage_import_circle_and_long_file_are_found(tmp_path: Path) -> None:
     planted(tmp_path, "stages/eda.py", "def build(job): ...")
-    planted(tmp_path, "stages/registry.py", "from . import eda")
+    planted(tmp_path, "stages/engine/registry.py", "from .. import eda")
+    planted(tmp_path, "stages/tuning/retest.py", "from pipeline.stages.engine import registry")
+    planted(tmp_path, "stages/training/members.py", "from pipeline.stages.handing_in import host")
+    planted(tmp_path, "stages/handing_in/host.py", "")
     found = planted(tmp_path, "stages/train.py", "from pipeline.stages import eda\ndef build(job): ...")
-    assert len(stage_to_stage(found, stages_of(tmp_path))) == 2
+    assert len(stage_to_stage(found, stages_of(tmp_path))) == 1
+    up = upward_inside(found)
+    assert len(up) == 2 and "engine.registry" in up[0] and "training.members" in up[1]
     assert circles(found) == []
     planted(tmp_path, "core/a.py", "from pipeline.core import b")
     found = planted(tmp_path, "core/b.py", "def f():\n    from .a import x")

@@ -333,7 +333,7 @@ def test_gc_waits_for_who_is_at_work_between_two_results_and_the_next_one_for_gc
     from threading import Thread
 
     from pipeline.settings.load import load
-    from pipeline.stages.context import Context
+    from pipeline.stages.engine.context import Context
 
     settings = load([*SMALL, f"runtime.home={copied}"])
     before = {a.key for a in artifacts(copied)}

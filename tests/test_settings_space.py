@@ -5,7 +5,7 @@ import pytest
 from pipeline.core.errors import ConfigError
 from pipeline.settings import space, space_check
 from pipeline.settings.load import CONFIGS, load
-from pipeline.stages.trials import KINDS
+from pipeline.stages.tuning.trials import KINDS
 
 
 def taken(settings):

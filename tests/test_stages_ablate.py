@@ -8,7 +8,7 @@ from main_world import run
 from pixels_world import KINDS, Photos, drawing
 
 from pipeline.settings import ablate
-from pipeline.stages import arms, load
+from pipeline.stages.engine import arms, load
 
 GRID = """
 about: does dropping digits hurt?

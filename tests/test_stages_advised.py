@@ -16,8 +16,9 @@ from pipeline.record.digests import FileIndex
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import load
 from pipeline.settings.schema import Config
-from pipeline.stages import advised, facts, request, tested
-from pipeline.stages.tested import Runs
+from pipeline.stages.engine import request
+from pipeline.stages.reporting import advised, facts, tested
+from pipeline.stages.reporting.tested import Runs
 
 SPACE = LabelSpace.product([Attribute("kind", ("a", "b", "c"))])
 N = 600

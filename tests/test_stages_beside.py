@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.record.store import Artifact
-from pipeline.stages import beside
+from pipeline.stages.reporting import beside
 
 
 def features(key, split, model="a", when=0, view="identity"):

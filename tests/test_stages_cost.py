@@ -8,7 +8,7 @@ from main_world import MEMBERS, SMALL, artifacts, named, run, weights
 
 from pipeline.learn.model import build
 from pipeline.settings.schema import ModelSettings
-from pipeline.stages import prices
+from pipeline.stages.engine import prices
 
 PROBES = "ensemble.members=[probe,probe_mlp]"
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from main_world import SMALL, artifacts, run
 
-from pipeline.stages import curves
-from pipeline.stages.context import Run
+from pipeline.stages.engine.context import Run
+from pipeline.stages.training import curves
 
 STOP = ("train.early_stopping={patience: 2, share: 0.25}", "train.epochs=3")
 WORDS = (*(word for word in SMALL if not word.startswith("train.epochs")), *STOP, "experiment=tiny_resnet")

@@ -8,7 +8,7 @@ from main_world import MEMBERS, artifacts, ledger, run
 
 from pipeline.core import metrics
 from pipeline.record import files
-from pipeline.stages import load
+from pipeline.stages.engine import load
 
 POST = """
 import numpy as np

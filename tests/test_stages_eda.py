@@ -4,7 +4,7 @@ from main_world import run
 
 from pipeline.core.errors import ConfigError
 from pipeline.settings.load import load
-from pipeline.stages import registry
+from pipeline.stages.engine import registry
 
 SMALL = ("competition=digits", "competition.demo.limit=300", "runtime.mlflow=false")
 

@@ -15,9 +15,9 @@ from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
 from pipeline.settings.schema import Config
-from pipeline.stages import registry, scoring
-from pipeline.stages.graph import Graph
-from pipeline.stages.registry import Need
+from pipeline.stages.engine import registry, scoring
+from pipeline.stages.engine.graph import Graph
+from pipeline.stages.engine.registry import Need
 
 METRIC = """
 def share(y_N, pred_N):

@@ -13,9 +13,9 @@ from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
 from pipeline.settings.schema import ModelSettings
-from pipeline.stages import load as read
-from pipeline.stages.graph import Graph
-from pipeline.stages.registry import Need
+from pipeline.stages.engine import load as read
+from pipeline.stages.engine.graph import Graph
+from pipeline.stages.engine.registry import Need
 
 # Random weights in a file: as good as any others to see what is made of what.
 NAMES = "model.name=test_resnet"

@@ -15,8 +15,8 @@ from pipeline.core.errors import ConfigError
 from pipeline.learn import checkpoint, training
 from pipeline.record.store import Artifact
 from pipeline.settings.load import load
-from pipeline.stages import initial
-from pipeline.stages.context import Context
+from pipeline.stages.engine import initial
+from pipeline.stages.engine.context import Context
 
 SMALL = (
     "competition=digits",

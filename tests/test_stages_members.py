@@ -11,8 +11,8 @@ from pipeline.data.resample import Part
 from pipeline.learn import boost
 from pipeline.settings.load import load
 from pipeline.settings.schema import ChainSettings, ResampleSettings, TrainSettings
-from pipeline.stages import members
-from pipeline.stages.learners import Lesson, Network, Probe
+from pipeline.stages.training import members
+from pipeline.stages.training.learners import Lesson, Network, Probe
 
 TRAIN, VALID = 120, 60
 SPACE = digit_samples(0, 1).space

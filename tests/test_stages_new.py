@@ -13,9 +13,9 @@ from pipeline.core.errors import DataError
 from pipeline.data.guess.request import Request
 from pipeline.settings import load as settings_load
 from pipeline.settings.load import CONFIGS, load
-from pipeline.stages import load as loading
 from pipeline.stages import new
-from pipeline.stages.context import Context
+from pipeline.stages.engine import load as loading
+from pipeline.stages.engine.context import Context
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from analyze_cases import case, compare_inputs
 from pipeline.analyze.compare import compare
 from pipeline.settings.load import load
 from pipeline.settings.schema import AttributeSettings
-from pipeline.stages import oof_sections
-from pipeline.stages.case import Case, Side
+from pipeline.stages.reporting import oof_sections
+from pipeline.stages.reporting.case import Case, Side
 
 MADE = case()
 INPUTS = compare_inputs(MADE)

@@ -6,7 +6,7 @@ from main_world import artifacts, run
 
 from pipeline.analyze.suspects import Suspect
 from pipeline.analyze.suspects_page import COLUMNS, patch_row
-from pipeline.stages import load
+from pipeline.stages.engine import load
 
 SMALL = ("competition=digits", "competition.demo.limit=200", "folds.n=2", "runtime.mlflow=false")
 

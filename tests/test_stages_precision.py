@@ -10,8 +10,8 @@ from pipeline.learn.forward import Mode
 from pipeline.record import files
 from pipeline.record.machine import Profile
 from pipeline.settings.schema import Config, ImageSettings, ModelSettings, TrainSettings
-from pipeline.stages import precision
-from pipeline.stages.precision import choose, facts, measure
+from pipeline.stages.engine import precision
+from pipeline.stages.engine.precision import choose, facts, measure
 
 SPACE = LabelSpace.product([Attribute("digit", tuple("0123456789"))])
 LONG = (precision.STEPS_WORTH_MEASURING, 40)

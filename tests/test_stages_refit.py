@@ -6,7 +6,7 @@ import pytest
 from main_world import SMALL, artifacts, equal, ledger, run
 
 from pipeline.learn.committee import Committee
-from pipeline.stages.inherit import epochs_of
+from pipeline.stages.training.inherit import epochs_of
 from pipeline.stages.whole import _without_looks
 
 WORDS = ("experiment=tiny_resnet", "train.epochs=2")

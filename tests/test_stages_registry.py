@@ -12,10 +12,10 @@ from pydantic import BaseModel
 from pipeline.core.errors import ConfigError
 from pipeline.settings.load import load
 from pipeline.settings.schema import NEUTRAL, Config
-from pipeline.stages import registry
-from pipeline.stages.context import Job
-from pipeline.stages.graph import config_slice
-from pipeline.stages.registry import STAGES, Need
+from pipeline.stages.engine import registry
+from pipeline.stages.engine.context import Job
+from pipeline.stages.engine.graph import config_slice
+from pipeline.stages.engine.registry import STAGES, Need
 
 STAGES_FOLDER = Path(registry.__file__).parent
 FULL = load(["competition=digits"])

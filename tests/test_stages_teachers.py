@@ -17,9 +17,9 @@ from pipeline.learn import fit as network_fit
 from pipeline.learn.committee import Committee
 from pipeline.settings.load import load
 from pipeline.settings.schema import LossSettings, TrainSettings
-from pipeline.stages import teachers
-from pipeline.stages.context import Context
-from pipeline.stages.registry import Need
+from pipeline.stages.engine.context import Context
+from pipeline.stages.engine.registry import Need
+from pipeline.stages.training import teachers
 
 MORE = "{source: web, licence: CC0, images: more, table: more.csv, labelled: false}"
 NETWORK = ("experiment=tiny_resnet", "train.epochs=1", "train.batch_size=8", "runtime.threads=1")

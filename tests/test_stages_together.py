@@ -6,7 +6,7 @@ import pytest
 from pipeline.core.predictions import Features
 from pipeline.core.types import Attribute, LabelSpace, Samples
 from pipeline.settings.schema import DecisionSettings
-from pipeline.stages import together
+from pipeline.stages.ensembling import together
 
 SPACE = LabelSpace.product([Attribute("kind", ("a", "b", "c"), True), Attribute("look", ("x", "y"))])
 

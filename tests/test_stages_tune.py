@@ -20,9 +20,11 @@ from pipeline.record import study as studies
 from pipeline.record.study import Plan, Studies, storage_of
 from pipeline.settings import ablate
 from pipeline.settings.load import CONFIGS, load
-from pipeline.stages import combination, commands, curves, limits, trials, tune_all
-from pipeline.stages.combination import Won
-from pipeline.stages.context import Context
+from pipeline.stages import commands, tune_all
+from pipeline.stages.engine.context import Context
+from pipeline.stages.training import curves
+from pipeline.stages.tuning import combination, limits, trials
+from pipeline.stages.tuning.combination import Won
 
 WORDS = (
     "competition=digits",

@@ -9,23 +9,24 @@ from main_world import SMALL
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
-from pipeline.stages import judging, registry
-from pipeline.stages.graph import Graph
-from pipeline.stages.registry import Need
+from pipeline.stages.engine import registry
+from pipeline.stages.engine.graph import Graph
+from pipeline.stages.engine.registry import Need
+from pipeline.stages.reporting import judging
 
 PIPELINE = Path(__file__).resolve().parent.parent / "pipeline"
 # Who may know of answers: the report's own rooms, the command that takes them in, and the report's key.
 MAY_READ = {
     *("analyze/verdicts.py", "analyze/estimate.py", "analyze/judging.py", "analyze/sampling.py"),
     *(
-        "stages/judging.py",
+        "stages/reporting/judging.py",
         "stages/error_analysis.py",
         "stages/commands.py",
-        "stages/graph.py",
+        "stages/engine/graph.py",
         "__main__.py",
     ),
 }
-ROOMS = ("pipeline.analyze.verdicts", "pipeline.stages.judging")
+ROOMS = ("pipeline.analyze.verdicts", "pipeline.stages.reporting.judging")
 
 
 def knows_of_verdicts(tree: ast.Module) -> bool:
@@ -59,7 +60,7 @@ def readers(root: Path) -> set[str]:
 
 def test_nothing_but_the_error_report_reads_answers():
     found = readers(PIPELINE)
-    assert found <= MAY_READ and {"stages/judging.py", "stages/commands.py"} <= found
+    assert found <= MAY_READ and {"stages/reporting/judging.py", "stages/commands.py"} <= found
 
 
 @pytest.mark.parametrize(

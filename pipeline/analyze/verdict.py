@@ -1,7 +1,7 @@
 """Better, worse or can't tell: the report's first sentence, and what it rests on.
 
 Owns the verdict, and the types of what stands beside it: the changes between two submissions and the advice
-that was followed. Does not own comparing (`core/statistics.py`) nor finding changes (`stages/tested.py`).
+that was followed. Does not own comparing (`core/statistics.py`) nor finding changes (`reporting/tested.py`).
 """
 
 from dataclasses import dataclass

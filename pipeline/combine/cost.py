@@ -1,7 +1,7 @@
 """What members and blends cost, and the best blend under a budget.
 
 Owns adding up costs that members share, choosing members by greedy selection under a budget, and which
-points of a plot nothing else beats. Does not own measuring (`stages/speed.py`) nor cross-fitting
+points of a plot nothing else beats. Does not own measuring (`stages/training/speed.py`) nor cross-fitting
 (`search.py`).
 
 Shape legend: M members, N samples, C classes.

@@ -8,7 +8,7 @@ drawings (`emoji.py`), the long tail and the test set (`demo_split.py`), nor rea
                         test.csv               id, path
                         sample_submission.csv  id, label
                         images/<id>.png        RGB on white
-                        answers.csv            the host's: read by stages/hostscore.py alone, for scores
+                        answers.csv            the host's: read by handing_in/hostscore.py alone, for scores
                         README.txt             licences and attribution
 """
 

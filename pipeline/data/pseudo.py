@@ -1,7 +1,7 @@
 """Which unlabelled images a student adopts, with which labels, and joining them to its training part.
 
 Owns the choice and the fence around the validation part. Does not own who may teach whom
-(`stages/teachers.py`).
+(`stages/training/teachers.py`).
 
 Source: Lee, Pseudo-Label (ICML workshop 2013), the threshold; Zou et al., Unsupervised Domain Adaptation
 via Class-Balanced Self-Training (ECCV 2018), the share a class.

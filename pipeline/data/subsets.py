@@ -1,6 +1,6 @@
 """Parts of a fold's training part: a share of its groups, a bootstrap, inner folds, a choice of rows.
 
-Owns drawing them. Does not own what is trained on them (`stages/members.py`). Only a training part comes
+Owns drawing them. Does not own what is trained on them (`training/members.py`). Only a training part comes
 in, so a validation row cannot go out. Whole groups are drawn: a group's photos are no independent
 evidence.
 

@@ -1,7 +1,7 @@
 """Boosting's arithmetic: what a member's failures mean for the next one's weights, and for its vote.
 
 Owns the formulas. Does not own training the members, nor where their failures are honest
-(`stages/members.py`).
+(`stages/training/members.py`).
 
 Source: Zhu, Zou, Rosset & Hastie, Multi-class AdaBoost (Statistics and Its Interface 2, 2009),
 algorithm 2 (SAMME): with C classes, a member of weighted error e has the vote

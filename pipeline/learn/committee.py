@@ -1,7 +1,7 @@
 """Several models of one fold that vote as one: the file `weights.pt`.
 
 Owns its two forms: `weights` of a single model, or `states` and `shares` of several, so that nobody can
-take one member for the whole. Does not own training them (`stages/members.py`).
+take one member for the whole. Does not own training them (`stages/training/members.py`).
 """
 
 from dataclasses import dataclass

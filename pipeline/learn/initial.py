@@ -1,7 +1,7 @@
 """The weights that a fold starts from, when they are those of an earlier run's same fold.
 
 Owns building a network on them. Does not own finding them, nor the proof that the earlier fold never
-saw this one's validation part (`stages/initial.py`).
+saw this one's validation part (`stages/engine/initial.py`).
 
 Source of growing the images between runs: Howard, fast.ai, progressive resizing; see also Touvron et
 al., https://arxiv.org/abs/1906.06423, on why the last epochs belong to the larger size.

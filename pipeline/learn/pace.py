@@ -2,7 +2,7 @@
 
 Owns the timings beyond the training step itself (`learn/probe.py`): augmentation, validation, the
 features pass and the head on cached features. Does not own remembering them or turning them into epochs
-(`stages/walltime.py`).
+(`stages/engine/walltime.py`).
 
 Legend: N rows, V views, D features, H height, W width.
 """

@@ -1,7 +1,7 @@
 """How fast this machine trains a network in each mode: real steps, timed, and the mode that they favour.
 
 Owns which modes there are here, the timing and the choice. Does not own remembering what was measured
-(`record/machine.py`) or when to measure (`stages/precision.py`).
+(`record/machine.py`) or when to measure (`stages/engine/precision.py`).
 
 Modes take turns: on a busy machine the speed drifts, and modes timed one after another would be told
 apart by when they ran. Two modes are compared by the median of their ratios within a round.

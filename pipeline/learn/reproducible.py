@@ -1,7 +1,7 @@
 """The same bits each time, and the cores that computing leaves to others.
 
 Owns torch's switches for determinism. Does not own seeds (`core/seeds.py`) or threads
-(`stages/hardware.py`).
+(`stages/engine/hardware.py`).
 """
 
 import os

@@ -1,7 +1,7 @@
 """Studies: which points were tried, what came of them, what to try next. The only room of Optuna.
 
 Owns every call to optuna, which is imported when a study is opened and not before. Does not own what a
-point means or what a trial does (`stages/trials.py`).
+point means or what a trial does (`stages/tuning/trials.py`).
 
 Optuna's heartbeat does not serve ask and tell, and a journal has none. So every trial names the process
 that runs it, and whoever asks for a trial first fails those whose process is gone, under a lock. The

@@ -1,7 +1,7 @@
 """Grids of settings: which arms are compared, over which seeds, against what.
 
 Owns reading and checking configs/ablate/*.yaml. Does not own the settings that a grid names
-(`settings/schema.py`), nor running arms (`stages/arms.py`).
+(`settings/schema.py`), nor running arms (`stages/engine/arms.py`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     make ablate GRID=configs/ablate/resample_quick.yaml
     make ablate GRID=mine.yaml ARGS="competition=digits train.folds=[0]"
 
-Owns the table and its comparisons. Does not own the trainings (`stages/arms.py` names them, `train`
+Owns the table and its comparisons. Does not own the trainings (`stages/engine/arms.py` names them, `train`
 makes them) or the correction for many arms (`core/arms.py`).
 """
 
@@ -20,9 +20,9 @@ from pipeline.core import metrics
 from pipeline.core.predictions import Comparison
 from pipeline.record.store import Artifact
 from pipeline.settings import ablate
-from pipeline.stages import arms, load
-from pipeline.stages.arms import ArmRun
-from pipeline.stages.context import Built, Job
+from pipeline.stages.engine import arms, load
+from pipeline.stages.engine.arms import ArmRun
+from pipeline.stages.engine.context import Built, Job
 
 
 def build(job: Job) -> Built:

@@ -1,6 +1,6 @@
 """`make infer`, `refit`, `ensemble` and `distill`: what is built for a submission, decided, and submitted.
 
-Owns the order of those commands. Does not own the CSV (`stages/submission.py`), what a stage computes, or
+Owns the order of those commands. Does not own the CSV (`handing_in/submission.py`), what a stage computes, or
 the other commands (`stages/commands.py`).
 """
 
@@ -13,9 +13,12 @@ from pipeline.core.errors import ConfigError
 from pipeline.record.store import Artifact
 from pipeline.settings.blend_rules import word_of
 from pipeline.settings.load import Settings
-from pipeline.stages import load, registry, submission, summary, voters
-from pipeline.stages.context import Context
-from pipeline.stages.registry import Need, folds_of
+from pipeline.stages import summary
+from pipeline.stages.engine import load, registry
+from pipeline.stages.engine.context import Context
+from pipeline.stages.engine.registry import Need, folds_of
+from pipeline.stages.ensembling import voters
+from pipeline.stages.handing_in import submission
 
 Options = argparse.Namespace
 PARTIAL = "no submission: only folds {folds} are trained; leave out train.folds for all"

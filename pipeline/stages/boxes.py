@@ -8,9 +8,9 @@ from __future__ import annotations
 from pipeline.data import boxes
 from pipeline.data.boxes import Key
 from pipeline.data.images import WHITE_IMAGE
-from pipeline.stages import load
-from pipeline.stages.context import Built, Job
-from pipeline.stages.graph import boxes_file
+from pipeline.stages.engine import load
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.engine.graph import boxes_file
 
 
 def build(job: Job) -> Built:

@@ -1,7 +1,7 @@
 """What each command does with the stages: build, publish, tell.
 
 Owns the story of a command. Does not own parsing words (`pipeline/__main__.py`) or building
-(`stages/context.py`).
+(`stages/engine/context.py`).
 """
 
 from __future__ import annotations
@@ -20,33 +20,15 @@ from pipeline.core.metrics import get as metric_of
 from pipeline.record.store import Artifact, told_as_storage_error
 from pipeline.settings import ablate
 from pipeline.settings.load import Settings
-from pipeline.stages import (
-    advised,
-    arms,
-    beside,
-    blending,
-    explaining,
-    finals,
-    host,
-    hostscore,
-    housekeeping,
-    judging,
-    load,
-    origin,
-    reproduce,
-    runs,
-    standing,
-    submission,
-    submit,
-    summary,
-    tune,
-    validating,
-)
-from pipeline.stages.context import Context, flat
-from pipeline.stages.graph import refuse_forbidden, refuse_unread
-from pipeline.stages.registry import Need
-from pipeline.stages.scoring import SCORED
-from pipeline.stages.tested import Runs
+from pipeline.stages import blending, explaining, finals, reproduce, runs, submit, summary, tune, validating
+from pipeline.stages.engine import arms, housekeeping, load
+from pipeline.stages.engine.context import Context, flat
+from pipeline.stages.engine.graph import refuse_forbidden, refuse_unread
+from pipeline.stages.engine.registry import Need
+from pipeline.stages.engine.scoring import SCORED
+from pipeline.stages.handing_in import host, hostscore, standing, submission
+from pipeline.stages.reporting import advised, beside, judging, origin
+from pipeline.stages.reporting.tested import Runs
 
 Options = argparse.Namespace
 # Commands that need no result to stay where it is; `make gc` waits for all others.
@@ -259,7 +241,7 @@ def _models(ctx: Context, options: Options) -> None:
     """What networks cost on this machine, one line each."""
     # Imported here: no other command measures networks.
     from pipeline.stages import models
-    from pipeline.stages.hardware import set_up
+    from pipeline.stages.engine.hardware import set_up
 
     refuse_unread(ctx.settings, (), ctx.graph, models.READS)
     for line in models.table(ctx.settings, options.names.split(), set_up(ctx.settings.config.runtime)):

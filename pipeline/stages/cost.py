@@ -22,8 +22,8 @@ from pipeline.core.predictions import Probabilities, align
 from pipeline.core.types import Ints
 from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
-from pipeline.stages import load, prices
-from pipeline.stages.context import Built, Job
+from pipeline.stages.engine import load, prices
+from pipeline.stages.engine.context import Built, Job
 
 PREFIX = "member:"
 NOTES = (

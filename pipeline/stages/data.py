@@ -15,11 +15,12 @@ from pipeline.data import competition
 from pipeline.data.competition import Answers
 from pipeline.record import files
 from pipeline.record.store import MANIFEST
-from pipeline.stages import load, quarantine
-from pipeline.stages.context import Built, Job
-from pipeline.stages.graph import competition_root
-from pipeline.stages.host import ANSWER_COLUMNS, ANSWERS
-from pipeline.stages.registry import UNLABELLED
+from pipeline.stages import quarantine
+from pipeline.stages.engine import load
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.engine.graph import competition_root
+from pipeline.stages.engine.registry import UNLABELLED
+from pipeline.stages.handing_in.host import ANSWER_COLUMNS, ANSWERS
 
 
 def build(job: Job) -> Built:

@@ -25,10 +25,11 @@ from pipeline.core.types import Ints, Samples, Strings, positions
 from pipeline.record import files
 from pipeline.record.runinfo import note
 from pipeline.settings.load import Settings
-from pipeline.stages import load, scoring, together
-from pipeline.stages.context import Built, Job
-from pipeline.stages.registry import SHOWN
-from pipeline.stages.together import Together
+from pipeline.stages.engine import load, scoring
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.engine.registry import SHOWN
+from pipeline.stages.ensembling import together
+from pipeline.stages.ensembling.together import Together
 
 BLEND = "blend.json"
 

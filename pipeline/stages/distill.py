@@ -4,7 +4,7 @@
     make distill ARGS="experiment=small_cnn train.distill.inner=0"    networks: no trainings but the folds
 
 Owns the comparison only: the student is an experiment like any other (`train.distill`), taught by nested
-teachers (`stages/teachers.py`).
+teachers (`stages/training/teachers.py`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 from pipeline.core import metrics
 from pipeline.record import files
 from pipeline.record.runinfo import note
-from pipeline.stages import load, scoring
-from pipeline.stages.context import Built, Job
+from pipeline.stages.engine import load, scoring
+from pipeline.stages.engine.context import Built, Job
 
 
 def build(job: Job) -> Built:

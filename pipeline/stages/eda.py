@@ -8,9 +8,10 @@ from __future__ import annotations
 from pipeline.analyze import explore
 from pipeline.analyze.evidence import FeaturePair
 from pipeline.record.runinfo import note
-from pipeline.stages import load, quarantine
-from pipeline.stages.context import Built, Job
-from pipeline.stages.graph import words
+from pipeline.stages import quarantine
+from pipeline.stages.engine import load
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.engine.graph import words
 
 SHOWN = 5
 

@@ -3,8 +3,8 @@
     make ensemble ARGS="ensemble.members=[lite0,probe] ensemble.method=geometric"
     make ensemble ARGS="ensemble.members=[lite0,file:kernel.csv+kernel_oof.csv,labels:mate.csv]"
 
-Owns the stage only: who votes is `stages/voters.py`, voting and fitting are `pipeline/combine/`, words
-about members `stages/account.py`. Imports no torch, so that with finished members it answers in seconds.
+Owns the stage only: who votes is `ensembling/voters.py`, voting and fitting are `pipeline/combine/`, words
+about members `ensembling/account.py`. Imports no torch, so that with finished members it answers in seconds.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from pipeline.core import metrics
 from pipeline.record import files
 from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
-from pipeline.stages import account, load, prices, scoring, voters
-from pipeline.stages.context import Built, Job
+from pipeline.stages.engine import load, prices, scoring
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.ensembling import account, voters
 
 
 def build(job: Job) -> Built:

@@ -2,7 +2,7 @@
 
     make error-analysis                          the current ensemble against the best submission, if any
     make error-analysis A=mine.csv B=best.csv    any two host-format CSVs, a teammate's too
-    make error-analysis VERDICTS=verdicts.csv    with what a person said of the flips (stages/judging.py)
+    make error-analysis VERDICTS=verdicts.csv    with what a person said of the flips (reporting/judging.py)
 
 Owns the stage only; the comparison and the page are `pipeline/analyze/compare.py`. What needs
 probabilities or out-of-fold predictions is left out for files that have no provenance beside them.
@@ -19,11 +19,12 @@ from pipeline.analyze.report import gain, minutes
 from pipeline.analyze.verdict import Change
 from pipeline.record import files
 from pipeline.record.runinfo import note
-from pipeline.stages import advised, beside, case, facts, judging, load, scoring, tested
-from pipeline.stages.advised import REPORTED
-from pipeline.stages.case import Case
-from pipeline.stages.context import Built, Job
-from pipeline.stages.tested import Runs
+from pipeline.stages.engine import load, scoring
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.reporting import advised, beside, case, facts, judging, tested
+from pipeline.stages.reporting.advised import REPORTED
+from pipeline.stages.reporting.case import Case
+from pipeline.stages.reporting.tested import Runs
 
 TOLD_CHANGES = 4
 

@@ -5,7 +5,7 @@
     make explain ID=17,test/4 WHAT=cam,occlusion       named images, some parts
     make explain ID=test/4 FOLD=2                      a test image, by the network of another fold
 
-Owns the stage only: parts are `pipeline/explain/`, which images and networks `stages/scenes.py`, the page
+Owns the stage only: parts are `pipeline/explain/`, which images and networks `reporting/scenes.py`, the page
 `analyze/gallery.py`.
 
 The artifact holds explain.html, pictures/…png and explain.json, which other stages read:
@@ -48,9 +48,9 @@ from pipeline.explain.parts import Case, Part, Row, Scene
 from pipeline.record import files
 from pipeline.record.runinfo import note
 from pipeline.settings.load import Settings
-from pipeline.stages import scenes
-from pipeline.stages.context import Built, Job
-from pipeline.stages.graph import words
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.engine.graph import words
+from pipeline.stages.reporting import scenes
 
 PAGE, FACTS = "explain.html", "explain.json"
 FORMAT = 1

@@ -14,9 +14,10 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.types import Samples
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
-from pipeline.stages import load, summary
-from pipeline.stages.context import Context
-from pipeline.stages.registry import Need
+from pipeline.stages import summary
+from pipeline.stages.engine import load
+from pipeline.stages.engine.context import Context
+from pipeline.stages.engine.registry import Need
 
 
 def command(ctx: Context, options: argparse.Namespace) -> None:

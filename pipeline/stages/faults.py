@@ -13,8 +13,9 @@ import numpy as np
 from pipeline.analyze import planting
 from pipeline.analyze.glance import glance
 from pipeline.data.decode import phash
-from pipeline.stages import load, plants
-from pipeline.stages.context import Built, Job
+from pipeline.stages.engine import load
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.tuning import plants
 
 
 def build(job: Job) -> Built:

@@ -9,9 +9,9 @@ from pipeline.data import views
 from pipeline.learn import features, model, normalisation
 from pipeline.learn.forward import Pass
 from pipeline.record import files
-from pipeline.stages import load
-from pipeline.stages.context import Built, Job
-from pipeline.stages.hardware import set_up
+from pipeline.stages.engine import load
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.engine.hardware import set_up
 
 
 def build(job: Job) -> Built:

@@ -15,9 +15,10 @@ from pipeline.core import metrics
 from pipeline.core.errors import DataError, nearest
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import Settings
-from pipeline.stages import host, load, standing
-from pipeline.stages.registry import Need
-from pipeline.stages.submission import LEDGER
+from pipeline.stages.engine import load
+from pipeline.stages.engine.registry import Need
+from pipeline.stages.handing_in import host, standing
+from pipeline.stages.handing_in.submission import LEDGER
 
 
 def leaderboard_need(

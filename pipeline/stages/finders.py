@@ -13,8 +13,8 @@ from pipeline.analyze.slices import SliceInputs
 from pipeline.core import recovery
 from pipeline.core.predictions import Features
 from pipeline.record import files
-from pipeline.stages import plants
-from pipeline.stages.context import Built, Job
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.tuning import plants
 
 
 def build(job: Job) -> Built:

@@ -1,7 +1,7 @@
 """`fold`: one fold of one experiment, trained to its last epoch.
 
 Owns turning artifacts into a lesson on the fold's training part, and what is kept of it. Which models
-learn it is `stages/members.py`, one training `stages/learners.py`. A killed fold continues from its
+learn it is `training/members.py`, one training `training/learners.py`. A killed fold continues from its
 work folder. Of a plain linear probe it is cut out of `heads`, where all folds train at once.
 """
 
@@ -17,11 +17,12 @@ from pipeline.data.resample import Part
 from pipeline.learn import model, normalisation
 from pipeline.learn.committee import Committee
 from pipeline.record import files
-from pipeline.stages import curves, load, members, teachers
-from pipeline.stages.context import Built, Job
-from pipeline.stages.hardware import set_up
-from pipeline.stages.learners import Lesson
-from pipeline.stages.registry import is_batched, is_probe
+from pipeline.stages.engine import load
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.engine.hardware import set_up
+from pipeline.stages.engine.registry import is_batched, is_probe
+from pipeline.stages.training import curves, members, teachers
+from pipeline.stages.training.learners import Lesson
 
 
 def build(job: Job) -> Built:

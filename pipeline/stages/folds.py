@@ -11,8 +11,8 @@ from dataclasses import asdict
 from pipeline.analyze import foldplan
 from pipeline.data import fold_health, folds, sources
 from pipeline.record import files
-from pipeline.stages import load
-from pipeline.stages.context import Built, Job
+from pipeline.stages.engine import load
+from pipeline.stages.engine.context import Built, Job
 
 
 def build(job: Job) -> Built:

@@ -17,10 +17,10 @@ from pipeline.learn import batched, checkpoint, logistic
 from pipeline.learn.attributes import AttributeHeads
 from pipeline.learn.heads import HeadFit, HeadJob
 from pipeline.record import files
-from pipeline.stages import load
-from pipeline.stages.context import Built, Job
-from pipeline.stages.hardware import set_up
-from pipeline.stages.registry import probe_views
+from pipeline.stages.engine import load
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.engine.hardware import set_up
+from pipeline.stages.engine.registry import probe_views
 
 
 def build(job: Job) -> Built:

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pipeline.core.errors import StorageError
 from pipeline.data import decode, images
 from pipeline.data.decode import Decoding
-from pipeline.stages import load
-from pipeline.stages.context import Built, Job
+from pipeline.stages.engine import load
+from pipeline.stages.engine.context import Built, Job
 
 log = logging.getLogger(__name__)
 

@@ -19,9 +19,9 @@ from pipeline.core.types import FoldPlan, Samples
 from pipeline.record import files
 from pipeline.record.runinfo import note
 from pipeline.settings.schema import Config
-from pipeline.stages import load, scoring
-from pipeline.stages.context import Built, Job
-from pipeline.stages.registry import folds_of
+from pipeline.stages.engine import load, scoring
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.engine.registry import folds_of
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,10 @@ from pipeline.core.noise import Band
 from pipeline.core.types import FoldPlan, Ints, Samples, positions
 from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
-from pipeline.stages import load, quarantine, standing
-from pipeline.stages.context import Built, Job
+from pipeline.stages import quarantine
+from pipeline.stages.engine import load
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.handing_in import standing
 
 # Runs whose predictions are read to see what choosing among them brought; the best ones of more.
 MOST_RUNS = 200

@@ -26,10 +26,10 @@ from pipeline.data.resample import Part
 from pipeline.learn.committee import Committee
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
-from pipeline.stages import load
-from pipeline.stages.context import Built, Job
-from pipeline.stages.learners import Learner, Network, Probe
-from pipeline.stages.registry import curve_points, folds_of, is_probe
+from pipeline.stages.engine import load
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.engine.registry import curve_points, folds_of, is_probe
+from pipeline.stages.training.learners import Learner, Network, Probe
 
 
 @dataclass(frozen=True)

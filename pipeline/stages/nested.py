@@ -2,7 +2,7 @@
 
 Owns the inner cross-validation behind distillation: the fold's training part is cut into inner parts that
 share no group; the experiment is trained on all but one of them and asked about that one. Nothing of the
-fold's validation part is touched. Does not own what students do with it (`stages/teachers.py`).
+fold's validation part is touched. Does not own what students do with it (`stages/training/teachers.py`).
 
 Heads on cached features take seconds; a network takes as many trainings as there are inner parts. Finished
 ones lie in the work folder, so that a killed run continues.
@@ -24,10 +24,11 @@ from pipeline.data import subsets
 from pipeline.data.resample import Part
 from pipeline.record import files
 from pipeline.settings.load import Settings
-from pipeline.stages import load, members, teachers
-from pipeline.stages.context import Built, Job
-from pipeline.stages.learners import Lesson
-from pipeline.stages.registry import neighbour_views
+from pipeline.stages.engine import load
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.engine.registry import neighbour_views
+from pipeline.stages.training import members, teachers
+from pipeline.stages.training.learners import Lesson
 
 
 def refuse(settings: Settings) -> None:

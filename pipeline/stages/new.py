@@ -21,7 +21,7 @@ from pipeline.data import competition
 from pipeline.data.guess.propose import propose
 from pipeline.data.guess.request import Request
 from pipeline.settings.load import Settings, load
-from pipeline.stages.graph import competition_root
+from pipeline.stages.engine.graph import competition_root
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 RARE = 5

@@ -14,8 +14,9 @@ from pipeline.core.errors import StorageError
 from pipeline.data import images
 from pipeline.data.look import Look
 from pipeline.data.resize import Pixels
-from pipeline.stages import load, quarantine
-from pipeline.stages.context import Built, Job
+from pipeline.stages import quarantine
+from pipeline.stages.engine import load
+from pipeline.stages.engine.context import Built, Job
 
 log = logging.getLogger(__name__)
 

@@ -25,9 +25,10 @@ from pipeline.data import augment, crop, policies
 from pipeline.data.augment import Augmenter
 from pipeline.data.look import Look
 from pipeline.settings.load import Settings
-from pipeline.stages import load, quarantine
-from pipeline.stages.context import Built, Job
-from pipeline.stages.graph import words
+from pipeline.stages import quarantine
+from pipeline.stages.engine import load
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.engine.graph import words
 
 FOLD = 0
 PNG_CELL_PX = 128

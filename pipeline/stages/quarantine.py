@@ -17,7 +17,7 @@ from pipeline.core.types import Samples
 from pipeline.data.images import QUARANTINE, WHITE_IMAGE, Faulty
 from pipeline.record.store import SHORT, Artifact
 from pipeline.settings.schema import Config
-from pipeline.stages import load
+from pipeline.stages.engine import load
 
 SHOWN = 20
 NAMES = {

@@ -19,13 +19,14 @@ from pipeline.record import files
 from pipeline.record.runinfo import note
 from pipeline.record.store import SHORT, Artifact
 from pipeline.settings.load import Settings
-from pipeline.stages import inherit, load, precision
-from pipeline.stages.context import Built, Job
-from pipeline.stages.hardware import set_up
-from pipeline.stages.registry import Need, is_probe
+from pipeline.stages.engine import load, precision
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.engine.hardware import set_up
+from pipeline.stages.engine.registry import Need, is_probe
+from pipeline.stages.training import inherit
 
 if TYPE_CHECKING:
-    from pipeline.stages.context import Context
+    from pipeline.stages.engine.context import Context
 
 
 def refuse(settings: Settings) -> None:

@@ -8,7 +8,8 @@ The recorded settings are used, not what the YAML files say today; where those w
 told. Builds in work/reproduce/<name>/; the CSV made anew stays there.
 
 Owns the order: read, look for differences, build, compare, judge. Does not own the record
-(`stages/provenance.py`), why keys differ (`stages/differences.py`) or the verdict (`combine/likeness.py`).
+(`handing_in/provenance.py`), why keys differ (`handing_in/differences.py`) or the verdict
+(`combine/likeness.py`).
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ from pipeline.core.predictions import Prediction
 from pipeline.record.digests import FileIndex, sha256_file
 from pipeline.record.runinfo import git_commit
 from pipeline.record.store import Artifact, Store
-from pipeline.stages import differences, host, load, provenance, request, summary
-from pipeline.stages.context import VERSIONS_OF, Context
-from pipeline.stages.registry import Need
-from pipeline.stages.submission import is_untouched
+from pipeline.stages import summary
+from pipeline.stages.engine import load, request
+from pipeline.stages.engine.context import VERSIONS_OF, Context
+from pipeline.stages.engine.registry import Need
+from pipeline.stages.handing_in import differences, host, provenance
+from pipeline.stages.handing_in.submission import is_untouched
 
 # Stages whose bits depend on the machine: the others copy, count or vote.
 COMPUTING = ("features", "heads", "fold", "whole", "views", "infer", "refit", "teach", "nested")

@@ -18,9 +18,9 @@ from pipeline.data import resample
 from pipeline.data.augment import Augmenter
 from pipeline.record.runinfo import note
 from pipeline.settings.load import Settings
-from pipeline.stages import load
-from pipeline.stages.context import Built, Job
-from pipeline.stages.graph import words
+from pipeline.stages.engine import load
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.engine.graph import words
 
 
 def refuse(settings: Settings) -> None:

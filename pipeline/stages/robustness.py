@@ -22,10 +22,10 @@ from pipeline.infer import votes
 from pipeline.learn.committee import Committee
 from pipeline.record.runinfo import note
 from pipeline.settings.load import Settings
-from pipeline.stages import load, precision
-from pipeline.stages.context import Built, Job
-from pipeline.stages.hardware import set_up
-from pipeline.stages.registry import folds_of, is_probe
+from pipeline.stages.engine import load, precision
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.engine.hardware import set_up
+from pipeline.stages.engine.registry import folds_of, is_probe
 
 FILE = "robustness.csv"
 

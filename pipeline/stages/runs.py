@@ -6,8 +6,8 @@ Owns the table; it reads manifests only, so it works without the MLflow database
 from __future__ import annotations
 
 from pipeline.record.store import SHORT, Artifact, Store
-from pipeline.stages.context import flat
-from pipeline.stages.scoring import SCORED
+from pipeline.stages.engine.context import flat
+from pipeline.stages.engine.scoring import SCORED
 
 
 def differing(runs: list[Artifact]) -> list[dict[str, str]]:

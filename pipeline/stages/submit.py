@@ -22,11 +22,12 @@ from pipeline.core import metrics
 from pipeline.core.errors import DataError
 from pipeline.record.digests import sha256_file
 from pipeline.record.store import Artifact
-from pipeline.stages import host, hostscore, load, odds
-from pipeline.stages.client import Client
-from pipeline.stages.context import Context
-from pipeline.stages.registry import Need
-from pipeline.stages.submission import is_untouched, ledger_of
+from pipeline.stages.engine import load
+from pipeline.stages.engine.context import Context
+from pipeline.stages.engine.registry import Need
+from pipeline.stages.handing_in import host, hostscore, odds
+from pipeline.stages.handing_in.client import Client
+from pipeline.stages.handing_in.submission import is_untouched, ledger_of
 from pipeline.stages.validating import described, file_of
 
 LEDGER = "submits.csv"

@@ -2,7 +2,7 @@
 
 Owns the stage only: probabilities of the images as they are, and the ids of the labelled images that
 the model has seen, so that a student can refuse a teacher that knows its validation labels
-(`stages/teachers.py`).
+(`stages/training/teachers.py`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from pipeline.infer import votes
 from pipeline.learn.committee import Committee
 from pipeline.learn.forward import Pass
 from pipeline.record import files
-from pipeline.stages import load, teachers
-from pipeline.stages.context import Built, Job
-from pipeline.stages.hardware import set_up
-from pipeline.stages.registry import OWN_PART, is_probe
+from pipeline.stages.engine import load
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.engine.hardware import set_up
+from pipeline.stages.engine.registry import OWN_PART, is_probe
+from pipeline.stages.training import teachers
 
 
 def build(job: Job) -> Built:

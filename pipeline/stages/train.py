@@ -26,12 +26,12 @@ from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
 from pipeline.settings.loss_rules import loss_notes
-from pipeline.stages import estimate, initial, load, scoring
-from pipeline.stages.context import Built, Job
-from pipeline.stages.registry import INITIAL, Need, folds_of, is_probe
+from pipeline.stages.engine import estimate, initial, load, scoring
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.engine.registry import INITIAL, Need, folds_of, is_probe
 
 if TYPE_CHECKING:
-    from pipeline.stages.context import Context
+    from pipeline.stages.engine.context import Context
 
 
 def refuse(settings: Settings) -> None:

@@ -5,7 +5,7 @@
     make tune STAGE=resample ARGS="experiment=probe_mlp"    another experiment
 
 Owns the order of a search: refuse, build what all trials share, try, re-test, write, report. Does not own
-a trial (`stages/trials.py`), the re-test (`stages/retest.py`), the winner's file (`stages/adopt.py`) or
+a trial (`tuning/trials.py`), the re-test (`tuning/retest.py`), the winner's file (`tuning/adopt.py`) or
 several stages in one budget (`stages/tune_all.py`).
 """
 
@@ -27,15 +27,16 @@ from pipeline.record.study import Plan, Studies, Study, storage_of
 from pipeline.settings import space, space_check
 from pipeline.settings.load import Settings
 from pipeline.settings.space import DEFINING
-from pipeline.stages import adopt, estimate, helpers, plants, proxy, retest, trials, tuned
-from pipeline.stages.context import Context
-from pipeline.stages.graph import refuse_forbidden, refuse_unread
-from pipeline.stages.limits import Limits, limits_of
-from pipeline.stages.progress import Progress
-from pipeline.stages.registry import Need
-from pipeline.stages.retest import Verdict
-from pipeline.stages.search_record import SearchRecord
-from pipeline.stages.trials import EARLIER, KINDS, Bench, Kind, Trials
+from pipeline.stages.engine import estimate
+from pipeline.stages.engine.context import Context
+from pipeline.stages.engine.graph import refuse_forbidden, refuse_unread
+from pipeline.stages.engine.registry import Need
+from pipeline.stages.tuning import adopt, helpers, plants, proxy, retest, trials, tuned
+from pipeline.stages.tuning.limits import Limits, limits_of
+from pipeline.stages.tuning.progress import Progress
+from pipeline.stages.tuning.retest import Verdict
+from pipeline.stages.tuning.search_record import SearchRecord
+from pipeline.stages.tuning.trials import EARLIER, KINDS, Bench, Kind, Trials
 
 Options = argparse.Namespace
 PRICED = ("infer", "ensemble", "decide")

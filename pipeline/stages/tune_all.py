@@ -26,14 +26,15 @@ from scipy import stats
 from pipeline.core.errors import ConfigError, UserError
 from pipeline.record.study import Studies, Study, storage_of
 from pipeline.settings.load import Settings
-from pipeline.stages import combination, retest, tune
-from pipeline.stages.combination import Won
-from pipeline.stages.context import Context
-from pipeline.stages.limits import limits_of, seconds_of
-from pipeline.stages.registry import is_probe
-from pipeline.stages.retest import Verdict
-from pipeline.stages.search_record import SearchRecord
+from pipeline.stages import tune
+from pipeline.stages.engine.context import Context
+from pipeline.stages.engine.registry import is_probe
 from pipeline.stages.tune import Prepared
+from pipeline.stages.tuning import combination, retest
+from pipeline.stages.tuning.combination import Won
+from pipeline.stages.tuning.limits import limits_of, seconds_of
+from pipeline.stages.tuning.retest import Verdict
+from pipeline.stages.tuning.search_record import SearchRecord
 
 Options = argparse.Namespace
 ORDER = ("eda", "resample", "train", "tta", "ensemble", "decision")

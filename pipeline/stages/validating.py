@@ -16,9 +16,10 @@ from pathlib import Path
 from pipeline.combine import validate
 from pipeline.core.errors import DataError
 from pipeline.record.digests import write_atomic
-from pipeline.stages import host, load, submission
-from pipeline.stages.context import Context
-from pipeline.stages.registry import Need
+from pipeline.stages.engine import load
+from pipeline.stages.engine.context import Context
+from pipeline.stages.engine.registry import Need
+from pipeline.stages.handing_in import host, submission
 
 
 def command(ctx: Context, options: argparse.Namespace) -> None:

@@ -17,11 +17,12 @@ from pipeline.record import files
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
 from pipeline.settings.schema import Config
-from pipeline.stages import load, precision, siblings, speed
-from pipeline.stages.context import Built, Job
-from pipeline.stages.hardware import set_up
-from pipeline.stages.registry import folds_of, is_probe
-from pipeline.stages.siblings import Seen
+from pipeline.stages.engine import load, precision
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.engine.hardware import set_up
+from pipeline.stages.engine.registry import folds_of, is_probe
+from pipeline.stages.training import siblings, speed
+from pipeline.stages.training.siblings import Seen
 
 
 def refuse(settings: Settings) -> None:

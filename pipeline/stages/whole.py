@@ -12,11 +12,12 @@ from pipeline.data.resample import Part
 from pipeline.record import files
 from pipeline.settings.load import Settings
 from pipeline.settings.schema import TrainSettings
-from pipeline.stages import curves, inherit, load, members, teachers
-from pipeline.stages.context import Built, Job
-from pipeline.stages.hardware import set_up
-from pipeline.stages.learners import Lesson, OnEpoch
-from pipeline.stages.registry import neighbour_views
+from pipeline.stages.engine import load
+from pipeline.stages.engine.context import Built, Job
+from pipeline.stages.engine.hardware import set_up
+from pipeline.stages.engine.registry import neighbour_views
+from pipeline.stages.training import curves, inherit, members, teachers
+from pipeline.stages.training.learners import Lesson, OnEpoch
 
 # Training looks at something after each epoch; here at images that it has learned, and nothing is kept.
 LOOKED_AT = 64

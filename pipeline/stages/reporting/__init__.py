@@ -1,0 +1,1 @@
+"""What the error report is made of, gathered from results."""
