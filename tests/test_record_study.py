@@ -217,3 +217,23 @@ def test_a_study_in_memory_leaves_nothing(tmp_path, monkeypatch):
     trial = study.ask(1)
     study.tell(trial.number, [1.0])
     assert study.ask(1) is None and list(tmp_path.iterdir()) == []
+
+
+def test_what_nearly_all_trials_share_is_still_the_most_important():
+    # As a search goes: 32 px is tried a few times, is far worse, and is left; the rest is noise.
+    sizes = [32, 32, 32, *[96] * 27]
+    rng = random.Random(0)
+    points = [{"size": size, "colour": rng.random(), "sharp": rng.random()} for size in sizes]
+    space = (
+        Dimension("size", "categorical", labels=(32, 96)),
+        Dimension("colour", "float", 0.0, 1.0),
+        Dimension("sharp", "float", 0.0, 1.0),
+    )
+    queue = tuple((f"known good {n}", point) for n, point in enumerate(points))
+    study = studies.in_memory(Plan("s", space, (True,), "random", queue=queue, space="s"))
+    assert study.importances() == {}
+    while (trial := study.ask(len(points))) is not None:
+        noise = 0.01 * trial.point["colour"]
+        study.tell(trial.number, [(0.5 if trial.point["size"] == 96 else 0.3) + noise])
+    found = study.importances()
+    assert found["size"] > 0.8 and sum(found.values()) == pytest.approx(1)
