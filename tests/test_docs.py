@@ -38,7 +38,7 @@ competition:
     - {name: age, column: age, values: [young, middle, old], bins: [30, 60]}
 """,
 }
-WRITTEN = re.compile(r"experiment=(tuned-[\w-]+)")
+WRITTEN = re.compile(r"experiment=(?:[\w-]+\+)*(tuned-[\w-]+)")
 
 
 def commands(page):

@@ -1,5 +1,7 @@
 """`make tune STAGE=error-analysis` through the real stages: planted, found, re-tested elsewhere."""
 
+import re
+
 import numpy as np
 import pytest
 import yaml
@@ -36,7 +38,7 @@ def test_thresholds_are_tuned_on_one_half_and_tested_on_the_other(tmp_path, home
     space = space_at(tmp_path, SPACE)
     said = tuned(home, configs, "--stage", "error-analysis", "--space", space, words=WORDS)
     assert "2 new plantings among the other half of the groups" in said
-    assert "adopt it with: experiment=tuned-error-analysis-" in said
+    assert re.search(r"adopt it with: make .*experiment=tuned-error-analysis-", said)
     (written,) = configs.glob("experiment/tuned-error-analysis-*.yaml")
     assert yaml.safe_load(written.read_text(encoding="utf-8"))["eda"]["near_match"] == 0.9
     sides = {a.manifest["config"]["side"] for a in artifacts(home, "faults")}

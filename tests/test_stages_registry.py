@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
+from pipeline import stages
 from pipeline.core.errors import ConfigError
 from pipeline.settings.load import load
 from pipeline.settings.schema import NEUTRAL, Config
@@ -17,7 +18,7 @@ from pipeline.stages.engine.context import Job
 from pipeline.stages.engine.graph import config_slice
 from pipeline.stages.engine.registry import STAGES, Need
 
-STAGES_FOLDER = Path(registry.__file__).parent
+STAGES_FOLDER = Path(stages.__file__).parent
 FULL = load(["competition=digits"])
 PROBE = load(["competition=digits", "experiment=probe"])
 # Settings that shape what is written around results, and no artifact.

@@ -66,7 +66,7 @@ def test_nothing_but_the_error_report_reads_answers():
 @pytest.mark.parametrize(
     "text",
     [
-        "from pipeline.stages import judging",
+        "from pipeline.stages.reporting import judging",
         "from pipeline.analyze.verdicts import parse",
         "x = home / 'submissions' / 'verdicts' / 'pets.csv'",
     ],
