@@ -74,7 +74,7 @@ def too_few_epochs(facts: Facts) -> Advice | None:
         f"Train longer: {more} epochs instead of {asked}",
         f"{run.name} stops too early: after {plural(asked, 'epoch')} its validation loss, "
         f"{last['valid_loss']:.2f}, is hardly above that of training, {last['train_loss']:.2f}{then}.",
-        "It has not learned what it could; training longer is the first thing to try.",
+        "It has not learned what it could yet.",
         train_with(facts.asked, f"train.epochs={more}"),
         (f"train.epochs={more}",),
         bound,
