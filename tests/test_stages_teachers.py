@@ -94,7 +94,13 @@ CASES = {
     "probe failed": (*PROBE, "train.chain={members: 3, mode: failed, inner: 0}"),
     "network weights": (*NETWORK, "train.chain={members: 3, inner: 2}"),
     "network pseudo": (*NETWORK, PSEUDO),
-    "network counts": (*NETWORK, "loss.name=ldam", "loss.class_weights=inverse", "train.swa_start=0"),
+    "network counts": (
+        *(w for w in NETWORK if not w.startswith("train.epochs=")),
+        "train.epochs=2",
+        "loss.name=ldam",
+        "loss.class_weights=inverse",
+        "train.swa_start=0",
+    ),
     "network mixed": (
         *NETWORK,
         "train.mix={method: cutmix, partner: minority}",
