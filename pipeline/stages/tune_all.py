@@ -5,8 +5,9 @@
 
 Owns sharing the time. Each stage is searched from the same settings, so that what each gave can be told
 apart. 40 % of the search goes to the stages in order, by what tuning them gave before; the rest goes,
-slice by slice, to the stage whose own trials promise most a second. 35 % is kept for re-tests, without
-which nothing is believed. Does not own a search (`stages/tune.py`).
+slice by slice, to the stage whose own trials promise most a second. 35 % is kept for re-tests, and more
+where what was searched needs more: without a re-test nothing is believed. Does not own a search
+(`stages/tune.py`).
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class Turn:
         record: of its run in MLflow, open as long as the command lasts.
         why: it was not tuned.
         spent: seconds of searching.
+        asked: after how many trials the re-test's seconds were asked, and what they were.
     """
 
     name: str
@@ -71,12 +73,29 @@ class Turn:
     record: SearchRecord | None = None
     why: str = ""
     spent: float = 0.0
+    asked: tuple[int, float] | None = None
 
     @property
     def seconds(self) -> float:
         """Of one trial, mean over those that are done."""
         done = [t.seconds for t in self.study.done()] if self.study else []
         return float(np.mean(done)) if done else 0.0
+
+    @property
+    def retest_seconds(self) -> float:
+        """Of the re-test of what was searched so far; asked anew once there are more trials."""
+        if self.prepared is None or self.study is None:
+            return 0.0
+        done = len(self.study.done())
+        if self.asked is None or self.asked[0] != done:
+            self.asked = done, retest.seconds(self.prepared.bench, self.study)
+        return self.asked[1]
+
+    @property
+    def growth(self) -> float:
+        """What a second of searching takes in all: cross-fitting takes the longer the more was searched."""
+        is_random = self.prepared is None or self.prepared.bench.kind.is_random
+        return 1.0 if is_random else 1.0 + retest.CROSSFITS
 
 
 @dataclass
@@ -91,10 +110,10 @@ class Clock:
         """Seconds, never below 0."""
         return max(self.budget - (time.monotonic() - self.began), 0.0)
 
-    @property
-    def left_to_search(self) -> float:
-        """The same without what re-tests are to have."""
-        return max(self.left - FOR_RETESTS * self.budget, 0.0)
+    def left_to_search(self, turns: list[Turn]) -> float:
+        """The same without what re-tests are to have, and what those of the searches so far will take."""
+        needed = sum(t.retest_seconds for t in turns if t.study and not t.why)
+        return max(self.left - max(FOR_RETESTS * self.budget, needed), 0.0)
 
 
 def command(ctx: Context, options: Options) -> None:
@@ -158,14 +177,14 @@ def _beside(ctx: Context, settings: Settings) -> Context:
 
 def _first_round(ctx: Context, turns: list[Turn], clock: Clock, records: contextlib.ExitStack) -> None:
     """In order, each stage its share, so long as a few trials and their re-test fit."""
-    whole, left = FIRST_ROUND * clock.left_to_search, sum(WEIGHTS[t.name] for t in turns if t.prepared)
+    whole, left = FIRST_ROUND * clock.left_to_search(turns), sum(WEIGHTS[t.name] for t in turns if t.prepared)
     for turn in turns:
         if turn.prepared is None:
             continue
         share, left = whole * WEIGHTS[turn.name] / left, left - WEIGHTS[turn.name]
         needed = _needed(ctx, turn)
         # A stage may borrow from the second round, as far as that goes.
-        if needed is not None and needed > max(share, clock.left_to_search / max(left, 1.0)):
+        if needed is not None and needed > max(share, clock.left_to_search(turns) / max(left, 1.0)):
             turn.why = f"needs {math.ceil(needed / 60)} min, more than its share"
             continue
         began = time.monotonic()
@@ -174,7 +193,7 @@ def _first_round(ctx: Context, turns: list[Turn], clock: Clock, records: context
         except UserError as error:
             turn.why = error.headline
             continue
-        if clock.left_to_search <= 0:
+        if clock.left_to_search(turns) <= 0:
             turn.why = f"needs {math.ceil((time.monotonic() - began) / 60) + 1} min more"
             continue
         record = SearchRecord(ctx, turn.prepared.bench, turn.study, turn.prepared.command)
@@ -206,17 +225,17 @@ def _search(ctx: Context, turn: Turn, seconds: float) -> None:
 
 
 def _second_round(ctx: Context, turns: list[Turn], clock: Clock) -> None:
-    """Slice by slice to the stage that promises most a second."""
+    """Slice by slice to the stage that promises most a second, so long as all re-tests fit behind it."""
     over: set[str] = set()
-    while clock.left_to_search > 0:
+    while (left := clock.left_to_search(turns)) > 0:
         open_ = [t for t in turns if t.study and not t.why and _room(t) and t.name not in over]
-        promised = [(promise(t.study, t.seconds), t) for t in open_ if t.study]
-        fitting = [(gain, t) for gain, t in promised if gain > 0 and t.seconds < clock.left_to_search]
+        promised = [(promise(t.study, t.growth * t.seconds), t) for t in open_ if t.study]
+        fitting = [(gain, t) for gain, t in promised if gain > 0 and t.growth * t.seconds < left]
         if not fitting:
             return
         _, turn = max(fitting, key=lambda pair: pair[0])
         done = len(turn.study.done()) if turn.study else 0
-        _search(ctx, turn, min(SLICE * turn.seconds, clock.left_to_search))
+        _search(ctx, turn, min(SLICE * turn.seconds, left / turn.growth))
         if turn.study and len(turn.study.done()) == done:
             over.add(turn.name)  # e.g. every point was tried
 
@@ -244,10 +263,11 @@ def promise(study: Study, seconds: float) -> float:
 
 
 def _retests(ctx: Context, turns: list[Turn], clock: Clock) -> None:
-    """In order, as long as there is time: what is not tested again is not adopted."""
-    for turn in (t for t in turns if t.study and not t.why):
+    """The quickest first, as long as there is time: what is not tested again is not adopted."""
+    searched = [t for t in turns if t.study and not t.why]
+    for turn in sorted(searched, key=lambda t: t.retest_seconds):
         assert turn.prepared is not None and turn.study is not None and turn.record is not None
-        needed = retest.seconds(turn.prepared.bench, turn.study)
+        needed = turn.retest_seconds
         if needed > clock.left:
             turn.why = f"searched, but not re-tested, so not adopted: needs {math.ceil(needed / 60)} min"
             continue

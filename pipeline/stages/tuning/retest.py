@@ -32,6 +32,8 @@ from pipeline.stages.tuning.trials import EARLIER, Bench
 # Fold plans that another seed deals anew without changing which images are scored.
 DEALT = ("stratified_group", "stratified", "repeated")
 Tell = Callable[[str], None]
+# Searching anew for each of five parts, with about half of the points made already.
+CROSSFITS = 2.5
 
 
 @dataclass(frozen=True)
@@ -86,17 +88,8 @@ def retest(bench: Bench, study: Study, say: Tell) -> Verdict:
         study: the finished search.
         say: gets a line on what is done.
     """
-    base = bench.result(bench.settings)
-    default, sign = bench.score(base), bench.metric.sign
-    default_values = bench.search.values(_default(bench, study))
-    complete = [t for t in study.trials() if t.state == "complete"]
-    better = [
-        t
-        for t in complete
-        if sign * t.values[0] > sign * default and bench.search.values(t.point) != default_values
-    ]
-    ranked = sorted(better, key=lambda t: (-sign * t.values[0], t.number))
-    distinct = list({repr(sorted(t.point.items())): t for t in reversed(ranked)}.values())[::-1]
+    default = bench.score(bench.result(bench.settings))
+    complete, distinct = _complete(study), _better(bench, study)
     if not distinct:
         return Verdict(default, default, (), "no trial scored better than the default: nothing to test again")
     if not bench.kind.is_random:
@@ -111,11 +104,36 @@ def retest(bench: Bench, study: Study, say: Tell) -> Verdict:
 
 
 def seconds(bench: Bench, study: Study) -> float:
-    """About how long the re-test takes."""
-    done = [t.seconds for t in study.trials() if t.state == "complete"] or [0.0]
-    if bench.kind.is_random:
+    """About how long the re-test takes; what was made already takes none."""
+    done, distinct = [t.seconds for t in _complete(study)], _better(bench, study)
+    if not distinct:
+        return 0.0
+    if not bench.kind.is_random:
+        return CROSSFITS * float(np.sum(done))
+    if bench.kind.stage == "finders":
         return runs(bench) * float(np.max(done))
-    return 5 * len(done) * float(np.mean(done)) / 2
+    form, graph, store = bench.search.form, bench.ctx.graph, bench.ctx.store
+    wanted = [bench.settings, *(bench.with_point(t.point) for t in distinct[: form.retest_top])]
+    needs = [bench.kind.need(_reseeded(bench, s, seed)) for s in wanted for seed in form.retest_seeds]
+    missing = sum(store.find(need.stage, graph.key(need)) is None for need in needs)
+    return runs(bench) * missing / len(needs) * float(np.max(done))
+
+
+def _complete(study: Study) -> list[Trial]:
+    return [t for t in study.trials() if t.state == "complete"]
+
+
+def _better(bench: Bench, study: Study) -> list[Trial]:
+    """Trials that scored better than the default with other settings, best first, one of each point."""
+    default, sign = bench.score(bench.result(bench.settings)), bench.metric.sign
+    default_values = bench.search.values(_default(bench, study))
+    better = [
+        t
+        for t in _complete(study)
+        if sign * t.values[0] > sign * default and bench.search.values(t.point) != default_values
+    ]
+    ranked = sorted(better, key=lambda t: (-sign * t.values[0], t.number))
+    return list({repr(sorted(t.point.items())): t for t in reversed(ranked)}.values())[::-1]
 
 
 def runs(bench: Bench) -> float:
