@@ -335,3 +335,22 @@ def test_views_that_were_looked_up_are_those_that_the_networks_would_say(tmp_pat
         a, b = (files.read_views(x.folder / name, name) for x in (warm, cold))
         assert a.views == b.views == ("rotate(5)", "shift(1,1)", "identity")
         assert (a.p_VNC == b.p_VNC).all() and (a.ids_N == b.ids_N).all()
+
+
+@pytest.mark.slow
+def test_all_stages_share_a_budget_and_what_was_searched_is_tested(tmp_path, configs, monkeypatch):
+    monkeypatch.delenv("OPTUNA_STORAGE", raising=False)
+    options = ("--stage", "all", "--budget", "90s", "--trials", "6")
+    said = tuned(tmp_path / "home", configs, *options, words=TRAINED)
+    told = said[said.index("tune all") :]
+    assert re.search(r"tune all +\d\.\d of 1\.5 min", told), told
+    lines = {
+        stage: line
+        for line in told.splitlines()
+        for stage in tune_all.ORDER
+        if line.strip().startswith(stage)
+    }
+    assert set(lines) == set(tune_all.ORDER), "every stage is told of"
+    tested = [stage for stage, line in lines.items() if "re-tested" in line or "nothing better" in line]
+    assert tested and all("not tuned: " in lines[s] for s in lines if s not in tested)
+    assert all(re.search(r" [2-6] trials ", lines[stage]) for stage in tested)
