@@ -193,12 +193,15 @@ def _first_round(ctx: Context, turns: list[Turn], clock: Clock, records: context
         except UserError as error:
             turn.why = error.headline
             continue
-        if clock.left_to_search(turns) <= 0:
+        there_is_time = clock.left_to_search(turns) > 0
+        # A study that goes on may be re-tested as it stands.
+        if not there_is_time and len(turn.study.done()) < 2:
             turn.why = f"needs {math.ceil((time.monotonic() - began) / 60) + 1} min more"
             continue
         record = SearchRecord(ctx, turn.prepared.bench, turn.study, turn.prepared.command)
         turn.record = records.enter_context(record)
-        _search(ctx, turn, share)
+        if there_is_time:
+            _search(ctx, turn, share)
         whole -= min(time.monotonic() - began, share)
         if len(turn.study.done()) < 2:
             turn.why = f"needs {math.ceil(max(_needed(ctx, turn) or 60.0, 60.0) / 60)} min"
