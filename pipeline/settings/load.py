@@ -48,6 +48,15 @@ class Request:
     experiment: tuple[str, ...] | None = None
     values: tuple[tuple[str, Any], ...] = ()
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that ask for this again, e.g. `competition=digits`, `train.epochs=3`."""
+        chosen = {"competition": self.competition, "model": self.model}
+        chosen["experiment"] = "+".join(self.experiment or ()) or None
+        named = [f"{key}={value}" for key, value in chosen.items() if value]
+        values = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in self.values]
+        return (*named, *(word for word in values if not word.startswith("runtime.")))
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -75,13 +84,8 @@ class Settings:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The words that ask for these settings again, e.g. `competition=digits`, `train.epochs=3`."""
-        request = self.request
-        chosen = {"competition": request.competition, "model": request.model}
-        chosen["experiment"] = "+".join(request.experiment or ()) or None
-        named = [f"{key}={value}" for key, value in chosen.items() if value]
-        values = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in request.values]
-        return (*named, *(word for word in values if not word.startswith("runtime.")))
+        """The words that ask for these settings again."""
+        return self.request.words
 
     @property
     def competition_words(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pipeline.core import metrics
@@ -74,6 +75,18 @@ class Job:
     key: str
     resolved: Mapping[str, Any]
     on_epoch: OnEpoch | None = None
+
+
+def _module(stage: str) -> ModuleType:
+    """The stage's own file, imported when it is first needed."""
+    return importlib.import_module(f"pipeline.stages.{stage}")
+
+
+def _refuse(need: Need) -> None:
+    """What the stage would refuse before its inputs are built, refused."""
+    module = _module(need.stage)
+    if hasattr(module, "refuse"):
+        module.refuse(need.settings)
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -139,9 +152,7 @@ class Context:
             UserError: of the first that refuses.
         """
         for below in self.graph.chain([need]):
-            module = importlib.import_module(f"pipeline.stages.{registry.get(below.stage).name}")
-            if hasattr(module, "refuse"):
-                module.refuse(below.settings)
+            _refuse(below)
 
     def need(self, stage: str, settings: Settings | None = None, **params: str | int) -> Artifact:
         """A stage's result: reused when its key exists, built with everything it needs otherwise."""
@@ -157,9 +168,7 @@ class Context:
             return self._tell(found, need, reused=True)
         stage = registry.get(need.stage)
         assert need.key is None, f"{need.stage} {need.key} was pinned but is not in the store"
-        module = importlib.import_module(f"pipeline.stages.{stage.name}")
-        if hasattr(module, "refuse"):
-            module.refuse(need.settings)  # what would fail afterwards fails before its inputs take hours
+        _refuse(need)  # what would fail afterwards fails before its inputs take hours
         wanted = self.graph.inputs(need)
         before = {name: self.get(n) for name, n in wanted.items() if n.stage != stage.inside}
         with self._locked(need.stage, key):
@@ -198,7 +207,7 @@ class Context:
         inside: dict[str, Need],
         parent: Run | None,
     ) -> Artifact:
-        module = importlib.import_module(f"pipeline.stages.{stage.name}")
+        module = _module(stage.name)
         with self.store.draft(stage.name, key) as draft, self._run(stage, need, key, parent) as run:
             missing = {
                 name: n for name, n in inside.items() if not self.store.find(n.stage, self.graph.key(n))

@@ -13,7 +13,6 @@ elsewhere joined in one of them, another name of the same competition) the plans
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +24,7 @@ from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.types import FoldPlan, Ints, Samples, Split, Strings, positions
 from pipeline.record.store import SHORT, Artifact, Store
 from pipeline.settings.load import Settings
-from pipeline.stages.engine import load
+from pipeline.stages.engine import load, request
 from pipeline.stages.engine.registry import INITIAL
 
 if TYPE_CHECKING:
@@ -111,21 +110,13 @@ def whole(store: Store, settings: Settings, folds_key: str) -> str:
     found = [a for a in store.all("whole") if a.inputs.get("twin") in twins and store.find("whole", a.key)]
     if not found:
         asked = settings.config.train.init_from
-        typed = make_with("make refit", _words(runs[0])) if runs else "make refit"
+        record = runs[0].manifest.get("request") if runs else None
+        typed = make_with("make refit", request.asked(record).words if record else ())
         raise ConfigError(
             f"train.init_from: {asked} has no model of all data, and a refit starts from that",
             remedy=f"refit the earlier run first ({typed}), or submit the folds' average (make infer)",
         )
     return found[0].key
-
-
-def _words(run: Artifact) -> tuple[str, ...]:
-    """The words that ask for a run again."""
-    asked = run.manifest.get("request") or {"values": []}
-    named = {"competition": asked.get("competition"), "model": asked.get("model")}
-    named["experiment"] = "+".join(asked.get("experiment") or ())
-    values = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in asked["values"]]
-    return (*(f"{k}={v}" for k, v in named.items() if v), *values)
 
 
 def refuse_seen(origin: Artifact, own: Mapping[str, Artifact], settings: Settings) -> None:

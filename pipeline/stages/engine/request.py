@@ -9,6 +9,7 @@ Files change and results stay: with the texts kept, an old result's settings are
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,15 @@ OWN = ("runtime.", "reproduce.")
 
 def of(settings: Settings, chain: Iterable[Need]) -> dict[str, Any]:
     """A request as JSON, with every settings file that it and its chain read."""
-    asked = settings.request
+    typed = settings.request
     files = dict(settings.files)
     for need in chain:
         files |= need.settings.files
     return {
-        "competition": asked.competition,
-        "model": asked.model,
-        "experiment": list(asked.experiment or ()),
-        "values": [[path, value] for path, value in asked.values if not path.startswith(OWN)],
+        "competition": typed.competition,
+        "model": typed.model,
+        "experiment": list(typed.experiment or ()),
+        "values": [[path, value] for path, value in typed.values if not path.startswith(OWN)],
         "files": dict(sorted(files.items())),
     }
 
@@ -62,20 +63,24 @@ def again(record: Record, own: Mapping[str, Any], folder: Path) -> Settings:
     Raises:
         ConfigError: the files or the values are wrong now.
     """
-    values = {str(path): value for path, value in record["values"]} | dict(own)
-    experiment = tuple(record["experiment"]) or None
-    asked = Request(record["competition"], record["model"], experiment, tuple(values.items()))
-    return resolve(asked, folder)
+    before = asked(record)
+    return resolve(replace(before, values=tuple((dict(before.values) | dict(own)).items())), folder)
+
+
+def asked(record: Record) -> Request:
+    """What was asked for, as it was typed."""
+    values = tuple((str(path), value) for path, value in record["values"])
+    return Request(record["competition"], record["model"], tuple(record["experiment"]) or None, values)
 
 
 def refuses(record: Record, values: Mapping[str, Any], folder: Path = CONFIGS) -> bool:
     """Whether the same request with these values would be refused; no where it cannot be read any more."""
     try:
-        asked = again(record, {}, folder)
+        before = again(record, {}, folder)
     except ConfigError:
         return False
     try:
-        asked.with_values(values)
+        before.with_values(values)
     except ConfigError:
         return True
     return False
