@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from pipeline.core.types import Attribute, LabelSpace, Samples
+from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.data import decode, images
 from pipeline.data.decode import Decoding
 from pipeline.data.resize import resize

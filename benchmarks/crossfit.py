@@ -27,13 +27,14 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline.combine import decision, search
-from pipeline.combine.rules import normalised
-from pipeline.combine.search import Recipe
-from pipeline.combine.steps import ClassScales, Rows
 from pipeline.core import metrics
 from pipeline.core.predictions import Probabilities
 from pipeline.core.seeds import rng
+from pipeline.core.voting import fitting
+from pipeline.core.voting.fitting import Recipe
+from pipeline.core.voting.rules import normalised
+from pipeline.ensemble import decision
+from pipeline.ensemble.steps import ClassScales, Rows
 
 CLASSES, PER_GROUP, GROUPS, TRUE_GROUPS, PARTS = 12, 4, 300, 4000, 5
 SHARE_C = np.geomspace(10, 1, CLASSES) / np.geomspace(10, 1, CLASSES).sum()
@@ -71,7 +72,7 @@ def blend(recipe: Recipe) -> Fitted:
     def scores(
         members: Members, y_N: np.ndarray, parts: list[np.ndarray], fresh: Members, truth_N: np.ndarray
     ) -> tuple[float, float, float]:
-        found, _ = search.cross_fit(members, y_N, parts, MACRO, recipe)
+        found, _ = fitting.cross_fit(members, y_N, parts, MACRO, recipe)
         true = MACRO.score(truth_N, found.fitted.apply(fresh, "fresh").p_NC)
         return found.naive, found.crossfitted, true
 
@@ -82,7 +83,7 @@ def class_scales(
     members: Members, y_N: np.ndarray, parts: list[np.ndarray], fresh: Members, truth_N: np.ndarray
 ) -> tuple[float, float, float]:
     """Multipliers a class on the equal blend, adopted whatever they do."""
-    oof, new = (search.fit(Recipe("mean"), m, y_N, MACRO).apply(m, "mean") for m in (members, fresh))
+    oof, new = (fitting.fit(Recipe("mean"), m, y_N, MACRO).apply(m, "mean") for m in (members, fresh))
     step = ClassScales(MACRO, 0.0, NAMES)
     at = tuple(np.searchsorted(oof.ids_N.astype(str), part) for part in parts)
     rows, more = (Rows(p.ids_N, p.ids_N, np.arange(len(p))) for p in (oof, new))

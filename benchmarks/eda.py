@@ -20,11 +20,11 @@ import pandas as pd
 
 from benchmarks import eda_faults
 from benchmarks.eda_faults import Fault, Planted, World
-from pipeline.analyze.explore import Exploration, ExploreInputs, explore
+from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.core.seeds import rng
-from pipeline.core.types import Attribute, LabelSpace, Samples
 from pipeline.data.decode import Decoding
 from pipeline.data.images import DecodedImages, build_decoded
+from pipeline.eda.page import Exploration, ExploreInputs, explore
 from pipeline.settings.schema import Config
 
 PER_CLASS = 112

@@ -24,11 +24,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline.combine import greedy, minimise, vote
-from pipeline.combine.rules import normalised
-from pipeline.combine.search import Recipe, cross_fit
 from pipeline.core import metrics, statistics
 from pipeline.core.predictions import Probabilities
+from pipeline.core.voting import greedy, soft_voting
+from pipeline.core.voting import weights as minimise
+from pipeline.core.voting.fitting import Recipe, cross_fit
+from pipeline.core.voting.rules import normalised
 
 CLASSES = 18
 GROUP_SIZE = 7
@@ -115,7 +116,7 @@ def measure(n_members: int, n_images: int, autogluon: str = "") -> dict[str, flo
         every = list(p_MNC)
 
         def score(weight_M):
-            return MACRO.score(y_N, normalised(vote.summed(every, weight_M)))
+            return MACRO.score(y_N, normalised(soft_voting.summed(every, weight_M)))
 
         found_M, seconds = timed("greedy selection, 25 votes", lambda: greedy.select(every, y_N, MACRO))
         searched_M, more = timed(
@@ -123,7 +124,7 @@ def measure(n_members: int, n_images: int, autogluon: str = "") -> dict[str, flo
         )
         alone_M = [MACRO.score(y_N, p_NC) for p_NC in every]
         best_NC = every[int(np.argmax(alone_M))]
-        blend_NC = normalised(vote.summed(every, searched_M))
+        blend_NC = normalised(soft_voting.summed(every, searched_M))
         told, last = timed(
             f"paired bootstrap, {DRAWS} draws",
             lambda: statistics.compare(MACRO, y_N, blend_NC, best_NC, groups_N, DRAWS, 0),

@@ -26,13 +26,14 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.eda_speed import sources
-from pipeline.analyze import compare, truth
-from pipeline.analyze.compare import CompareInputs
-from pipeline.analyze.flip_near import MOST, NEAREST, Near
-from pipeline.analyze.flips import Submission
 from pipeline.core.predictions import Probabilities
+from pipeline.core.samples import Attribute, LabelSpace, Samples, strings
 from pipeline.core.seeds import rng
-from pipeline.core.types import Attribute, LabelSpace, Samples, strings
+from pipeline.errors import page as compare
+from pipeline.errors.diff import truth
+from pipeline.errors.diff.flip_near import MOST, NEAREST, Near
+from pipeline.errors.diff.flips import Submission
+from pipeline.errors.page import CompareInputs
 from pipeline.settings.schema import Config, ReportSettings
 
 FACES = LabelSpace.product(

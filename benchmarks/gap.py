@@ -27,15 +27,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.neighbors import KNeighborsClassifier
 
-from pipeline.analyze import gap
-from pipeline.analyze.causes import Scene, Submitted
-from pipeline.analyze.gap_scene import look_at
-from pipeline.analyze.gap_selection import Compared
 from pipeline.core import metrics
+from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Split
 from pipeline.core.seeds import rng
-from pipeline.core.types import Attribute, FoldPlan, LabelSpace, Split
 from pipeline.data import decode
 from pipeline.settings.schema import EdaSettings
+from pipeline.submit.gap import diagnosis
+from pipeline.submit.gap.causes import Scene, Submitted
+from pipeline.submit.gap.gap_scene import look_at
+from pipeline.submit.gap.selection import Compared
 
 SPACE = LabelSpace.product([Attribute("digit", tuple("0123456789"))])
 METRIC = metrics.get("macro_f1")
@@ -240,7 +240,7 @@ def noisy_arms(of: Submitted, draw: np.random.Generator, strength: float) -> lis
 
 def diagnosed(
     kind: str, make: Callable[[np.random.Generator], World], seed: int
-) -> tuple[str, gap.Diagnosis]:
+) -> tuple[str, diagnosis.Diagnosis]:
     """The first cause of one repetition, and everything else that was found."""
     draw = rng(seed, "gap benchmark", kind)
     found = make(draw)
@@ -270,13 +270,13 @@ def diagnosed(
         compared = Compared(tuple(f"run {k}" for k in range(6)), of.rows_K, few, 6, "run 0")
     size = TEST_GROUPS // 2
     public = np.isin(np.arange(len(test)) // COPIES, draw.permutation(len(test) // COPIES)[:size])
-    asked = gap.Question(
+    asked = diagnosis.Question(
         kind,
         METRIC.score(found.labels[:n], of.oof_KC),
         METRIC.score(found.labels[n:][public], test[public]),
         size,
     )
-    told = gap.diagnose(scene, of, compared, asked)
+    told = diagnosis.diagnose(scene, of, compared, asked)
     return told.causes[0].kind, told
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pipeline.engine.context import Context
 from pipeline.settings.load import load
-from pipeline.stages.engine.context import Context
 
 
 def score(home: str, competition: str, *words: str) -> tuple[float, float, float]:

@@ -27,14 +27,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline.core.metrics import get
 from pipeline.core.predictions import Features
-from pipeline.core.types import Attribute, LabelSpace, Samples, TrainRows
-from pipeline.data.views import parse
-from pipeline.learn.batched import fit_heads
-from pipeline.learn.forward import Pass, run
-from pipeline.learn.heads import HeadJob
-from pipeline.learn.model import Classifier, build, to_device
+from pipeline.core.samples import Attribute, LabelSpace, Samples, TrainRows
+from pipeline.nets.forward import Pass, run
+from pipeline.nets.model import Classifier, build, to_device
+from pipeline.nets.views import parse
 from pipeline.settings.load import load
 from pipeline.settings.schema import TrainSettings
+from pipeline.train.batched_heads import fit_heads
+from pipeline.train.heads import HeadJob
 
 N, D, FOLDS, SEEDS, SIDE = 6000, 1280, 5, 3, 96
 

@@ -34,9 +34,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline.core import metrics
 from pipeline.core.predictions import Features
+from pipeline.core.samples import Attribute, LabelSpace, Samples, TrainRows
 from pipeline.core.seeds import rng
 from pipeline.core.statistics import resampled
-from pipeline.core.types import Attribute, LabelSpace, Samples, TrainRows
 from pipeline.settings.schema import AugmentSettings, LossSettings, ModelSettings, TrainSettings
 
 PUBLISHED = ("cross_entropy", "ldam_drw", "logit_adjustment", "balanced_softmax")
@@ -163,12 +163,13 @@ def emoji(asked):
 
     from PIL import Image
 
-    from pipeline.data import competition, demo
+    from pipeline.data import competition
+    from pipeline.data.demo.competitions import competitions
     from pipeline.settings.load import load
 
     words = ["competition=emoji", "competition.demo.tail_ratio=1", "competition.demo.test_priors=uniform"]
     settings = load(words).config.competition
-    root = demo.materialise(settings.demo, Path(asked.home).resolve(), "emoji-losses")
+    root = competitions.materialise(settings.demo, Path(asked.home).resolve(), "emoji-losses")
     data = competition.load(settings, root)
     with (root / "answers.csv").open(encoding="utf-8") as file:
         answers = {row["id"]: row for row in csv.DictReader(file)}
@@ -220,9 +221,9 @@ def features_of(asked, pool):
     if asked.set == "digits":
         x_NVD = pool.x_NHWC[:, ::4, ::4, 0].reshape(len(pool.ids_N), 1, -1) / np.float32(255)
         return Features(pool.ids_N, ("identity",), x_NVD, "pixels")
-    from pipeline.data.views import parse
-    from pipeline.learn import features, model
-    from pipeline.learn.forward import Pass
+    from pipeline.nets import features, model
+    from pipeline.nets.forward import Pass
+    from pipeline.nets.views import parse
 
     network = model.to_device(model.build(model_of(asked), 2, 0, (asked.size, asked.size)), asked.device)
     views = [parse("identity"), parse("hflip")]
@@ -250,12 +251,12 @@ def predictions(asked, pool, features, loss, seed):
         "metric": metrics.get("balanced_accuracy").score,
     }
     if features is not None:
-        from pipeline.learn.batched import fit_heads
-        from pipeline.learn.heads import HeadJob
+        from pipeline.train.batched_heads import fit_heads
+        from pipeline.train.heads import HeadJob
 
         return fit_heads([HeadJob(features=features, **shared)])[0].result.oof.p_NC
-    from pipeline.learn.fit import fit
-    from pipeline.learn.job import FoldJob
+    from pipeline.train.job import FoldJob
+    from pipeline.train.loop import fit
 
     policy = "upright" if asked.set == "digits" else "light"
     job = FoldJob(

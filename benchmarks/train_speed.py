@@ -36,18 +36,18 @@ from timm.data import ImageDataset, create_loader
 
 from benchmarks.eda_speed import sources
 from pipeline.__main__ import main as command
+from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.core.seeds import rng
-from pipeline.core.types import Attribute, LabelSpace
 from pipeline.data.loader import Batch
-from pipeline.learn.accumulate import Backward
-from pipeline.learn.forward import Mode, autocast, pixels
-from pipeline.learn.loss import make_loss
-from pipeline.learn.model import build, to_device
-from pipeline.learn.optim import make_optimizer, set_lr
-from pipeline.learn.targets import ClassFacts, one_hot
+from pipeline.nets.forward import Mode, autocast, pixels
+from pipeline.nets.model import build, to_device
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.schema import LossSettings, ModelSettings, TrainSettings
+from pipeline.train.accumulate import Backward
+from pipeline.train.losses import make_loss
+from pipeline.train.optim import make_optimizer, set_lr
+from pipeline.train.targets import ClassFacts, one_hot
 
 SIZE, BATCH, CLASSES, FOLDS = 96, 32, 5, 5
 SPACE = LabelSpace.product([Attribute("kind", tuple("01234"))])
@@ -195,7 +195,7 @@ def timms(plan: Plan, mode: Mode) -> float:
 
 def start_up() -> float:
     begin = time.perf_counter()
-    code = "import torch, timm, albumentations, mlflow, pipeline.learn.fit"
+    code = "import torch, timm, albumentations, mlflow, pipeline.train.loop"
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, capture_output=True)
     return time.perf_counter() - begin
 

@@ -37,21 +37,20 @@ from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline.core import recovery
 from pipeline.core.metrics import get as metric_of
-from pipeline.core.search import Point, points
+from pipeline.core.search_space import Point, points
 from pipeline.core.seeds import rng
-from pipeline.learn.model import build as network
+from pipeline.data import load as read
+from pipeline.engine.registry import Need
+from pipeline.errors.findings import plants, recovery
+from pipeline.nets.model import build as network
 from pipeline.record import study as studies
 from pipeline.record.study import Plan
-from pipeline.settings import space, space_check
 from pipeline.settings.load import Settings, load
 from pipeline.settings.schema import ModelSettings
-from pipeline.settings.space import Search
-from pipeline.stages.engine import load as read
-from pipeline.stages.engine.registry import Need
-from pipeline.stages.tuning import plants
-from pipeline.stages.tuning.trials import KINDS, Bench, Trials
+from pipeline.tune import space, space_check
+from pipeline.tune.space import Search
+from pipeline.tune.trials import KINDS, Bench, Trials
 
 SAMPLERS = ("tpe", "random")
 PARTS = ("caches", "tables", "clock")

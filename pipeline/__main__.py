@@ -1,7 +1,7 @@
 """`python -m pipeline COMMAND [key=value ...]`: words in, exit code out.
 
 Owns: the command line, logging, and turning errors into exit codes (2: yours to mend, 130: Ctrl-C).
-Does not own what a command does (`stages/commands.py`). `--help` imports no torch.
+Does not own what a command does (`commands.py`). `--help` imports no torch.
 """
 
 from __future__ import annotations
@@ -155,8 +155,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     try:
+        from pipeline import commands
         from pipeline.settings.load import load
-        from pipeline.stages import commands
 
         settings = load(options.settings)
         logging.getLogger().setLevel(settings.config.runtime.log_level.upper())

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 from sklearn.datasets import load_digits
 
-from pipeline.analyze.advice import advise
-from pipeline.analyze.advice_facts import Facts
-from pipeline.analyze.compare import CompareInputs
-from pipeline.analyze.explore import ExploreInputs
-from pipeline.analyze.flips import Submission, find_flips
-from pipeline.analyze.report import ImageOf, Pixels
 from pipeline.core.predictions import Comparison, Interval, Probabilities
+from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.core.seeds import rng
-from pipeline.core.types import Attribute, LabelSpace, Samples
+from pipeline.eda.page import ExploreInputs
+from pipeline.errors.advice.facts import Facts
+from pipeline.errors.advice.rules import advise
+from pipeline.errors.diff.flips import Submission, find_flips
+from pipeline.errors.page import CompareInputs
+from pipeline.pages.report import ImageOf, Pixels
 from pipeline.settings.schema import Config
 
 HOSTILE = (

@@ -6,11 +6,11 @@ from torch import nn
 from torch.nn import functional
 
 from pipeline.core.predictions import Probabilities
-from pipeline.core.types import Attribute, FoldPlan, LabelSpace, Samples, Split
+from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split
 from pipeline.explain import network
 from pipeline.explain.parts import Batch, Case, Scene
-from pipeline.learn import model
-from pipeline.learn.model import Classifier
+from pipeline.nets import model
+from pipeline.nets.model import Classifier
 from pipeline.settings.schema import Config, ExplainSettings, ImageSettings, ModelSettings, OcclusionSettings
 
 SIDE, PATCH = 32, 8

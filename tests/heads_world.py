@@ -6,8 +6,8 @@ import numpy as np
 from learn_world import accuracy, all_rows, digit_images, digit_samples
 
 from pipeline.core.predictions import Features
-from pipeline.learn.heads import HeadJob
 from pipeline.settings.schema import LossSettings, TrainSettings
+from pipeline.train.heads import HeadJob
 
 TRAIN, VALID = 600, 200
 

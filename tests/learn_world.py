@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from pipeline.core.types import Attribute, LabelSpace, Samples, TrainRows
-from pipeline.learn.fit import fit
-from pipeline.learn.job import FoldJob
+from pipeline.core.samples import Attribute, LabelSpace, Samples, TrainRows
 from pipeline.settings.schema import AugmentSettings, LossSettings, ModelSettings, TrainSettings
+from pipeline.train.job import FoldJob
+from pipeline.train.loop import fit
 
 SIZE = 32
 

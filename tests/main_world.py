@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from pipeline.__main__ import main
-from pipeline.learn import checkpoint
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
+from pipeline.train import checkpoint
 
 SMALL = (
     "competition=digits",

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pipeline.engine.context import Context
 from pipeline.settings.load import load
-from pipeline.stages.engine.context import Context
 
 KINDS = ("disc", "box")
 

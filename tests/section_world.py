@@ -4,8 +4,8 @@ import re
 
 from analyze_cases import Case, compare_inputs
 
-from pipeline.analyze.compare import compare, render_html
-from pipeline.analyze.section import Section
+from pipeline.errors.page import compare, render_html
+from pipeline.pages.section import Section
 
 
 def page_of(section: Section, made: Case) -> str:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pipeline.core.predictions import Probabilities
-from pipeline.core.types import Attribute, FoldPlan, LabelSpace, Samples, Split
+from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split
 from pipeline.explain import layers as places
 from pipeline.explain.parts import Batch, Case, Net, Scene
 from pipeline.settings.schema import Config

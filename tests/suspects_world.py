@@ -8,8 +8,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from pipeline.core.predictions import Features, Probabilities
+from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.core.seeds import rng
-from pipeline.core.types import Attribute, LabelSpace, Samples
 
 PHOTOS = 5
 SPACE = LabelSpace.product(

@@ -9,17 +9,17 @@ import pandas as pd
 import pytest
 from analyze_cases import SPACE, case, explore_inputs, probabilities
 
-from pipeline.analyze import advice_faults, advice_steps
-from pipeline.analyze.advice import RULES, STRONGER, advise, train_with
-from pipeline.analyze.advice_facts import Facts, Input, Other, Run
-from pipeline.analyze.advice_steps import LARGEST_SIDE, family_of
-from pipeline.analyze.causes import Cause
-from pipeline.analyze.explore import explore
-from pipeline.analyze.flips import Submission, find_flips
-from pipeline.analyze.mistakes import find_mistakes
 from pipeline.core.predictions import Comparison, Probabilities
+from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.core.seeds import rng
-from pipeline.core.types import Attribute, LabelSpace, Samples
+from pipeline.eda.page import explore
+from pipeline.errors.advice import faults as advice_faults
+from pipeline.errors.advice import steps
+from pipeline.errors.advice.facts import Facts, Input, Other, Run
+from pipeline.errors.advice.rules import RULES, STRONGER, advise, train_with
+from pipeline.errors.advice.steps import LARGEST_SIDE, family_of
+from pipeline.errors.diff.flips import Submission, find_flips
+from pipeline.errors.diff.mistakes import find_mistakes
 from pipeline.settings.load import load
 from pipeline.settings.schema import (
     AugmentSettings,
@@ -29,6 +29,7 @@ from pipeline.settings.schema import (
     ModelSettings,
     ResampleSettings,
 )
+from pipeline.submit.gap.causes import Cause
 
 MADE = case()
 IDS = MADE.test.ids_N
@@ -322,7 +323,7 @@ def test_a_command_survives_both_shells_and_make(tmp_path):
 )
 def test_larger_images_stay_within_the_cache_and_the_schema(size, cache_px, advised):
     facts = replace(with_config(world(), images=ImageSettings(size=size, cache_px=cache_px)), asked=())
-    pair = advice_steps.confused_pair(facts)
+    pair = steps.confused_pair(facts)
     if advised is None:
         assert "make" not in pair.command and f"{min(cache_px, LARGEST_SIDE)} px" in pair.reason
     else:

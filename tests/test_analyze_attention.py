@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.analyze import attention, worst
 from pipeline.core.predictions import Probabilities
-from pipeline.core.types import Attribute, LabelSpace, Samples
+from pipeline.core.samples import Attribute, LabelSpace, Samples
+from pipeline.errors.findings import attention, worst
 
 CLASSES = ("a", "b", "c")
 

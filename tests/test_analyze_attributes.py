@@ -5,9 +5,9 @@ import pytest
 from analyze_cases import SPACE, case, compare_inputs
 from test_analyze_explore import Tags
 
-from pipeline.analyze import attributes
-from pipeline.analyze.compare import compare, render_html
 from pipeline.core.seeds import rng
+from pipeline.errors.diff import attributes
+from pipeline.errors.page import compare, render_html
 
 MADE = case()
 INPUTS = compare_inputs(MADE)

@@ -9,7 +9,9 @@ import pytest
 from analyze_cases import HOSTILE, case, compare_inputs, explore_inputs
 from test_analyze_preview import preview_inputs
 
-from pipeline.analyze import compare, explore, preview
+from pipeline.eda import page as explore
+from pipeline.errors import page as compare
+from pipeline.resample import preview_page
 
 pytestmark = pytest.mark.browser
 
@@ -22,7 +24,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     pages = {
         "explore": explore.render_html(explore.explore(eda), eda),
         "compare": compare.render_html(compare.compare(errors), errors),
-        "preview": preview.render_html(preview_inputs()),
+        "preview": preview_page.render_html(preview_inputs()),
     }
     files = {}
     for name, page in pages.items():

@@ -5,9 +5,9 @@ import pytest
 from analyze_cases import case
 from section_world import section_of
 
-from pipeline.analyze.calibration import CalibrationInputs, by_answer, log_loss_change, section, trust
-from pipeline.combine import temperature
 from pipeline.core.seeds import rng
+from pipeline.core.voting import temperature
+from pipeline.errors.findings.calibration import CalibrationInputs, by_answer, log_loss_change, section, trust
 
 PHOTOS, CLASSES = 7, ("a", "<b>b</b>", "c")
 

@@ -6,10 +6,10 @@ from analyze_cases import HOSTILE, SPACE, case, compare_inputs
 from markupsafe import escape
 from test_analyze_explore import Tags
 
-from pipeline.analyze.compare import compare, render_html
-from pipeline.analyze.estimate import Estimate
-from pipeline.analyze.verdict import Change, Followed
 from pipeline.core.predictions import Comparison
+from pipeline.errors.diff.verdict import Change, Followed
+from pipeline.errors.judging.estimate import Estimate
+from pipeline.errors.page import compare, render_html
 
 INPUTS = compare_inputs(case())
 

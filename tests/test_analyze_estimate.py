@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from verdict_world import FACES, agreed, judged, planted, world
 
-from pipeline.analyze import estimate
 from pipeline.core import metrics
 from pipeline.core.errors import DataError
 from pipeline.core.formulas import by_cells
 from pipeline.core.predictions import Probabilities
+from pipeline.errors.judging import estimate
 
 MACRO, ACCURACY = metrics.get("macro_f1"), metrics.get("accuracy")
 

@@ -5,9 +5,9 @@ import pytest
 from analyze_cases import HOSTILE, SPACE, case, explore_inputs
 from markupsafe import escape
 
-from pipeline.analyze.explore import explore, render_html
-from pipeline.analyze.findings import ORDER
 from pipeline.core.errors import DataError
+from pipeline.eda.findings_2 import ORDER
+from pipeline.eda.page import explore, render_html
 from pipeline.settings.schema import Config, EdaSettings, ReportSettings
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pipeline.analyze import eye
 from pipeline.core.seeds import rng
+from pipeline.errors.judging import eye
 
 NONE = np.zeros(0, np.int64)
 

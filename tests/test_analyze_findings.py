@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 from analyze_cases import case
 
-from pipeline.analyze.evidence import gather
-from pipeline.analyze.findings import ORDER, SHOWN, Finding, severity_of
-from pipeline.analyze.judge import judge
-from pipeline.analyze.survey import survey
-from pipeline.core.types import FoldPlan, Split
+from pipeline.core.samples import FoldPlan, Split
+from pipeline.eda.evidence import gather
+from pipeline.eda.findings import judge
+from pipeline.eda.findings_2 import ORDER, SHOWN, Finding, severity_of
+from pipeline.eda.survey import survey
 from pipeline.settings.schema import Config, EdaSettings, FoldSettings, ImageSettings, ResampleSettings
 
 # Digits look alike; these tests are about other rules.

@@ -9,8 +9,8 @@ from analyze_cases import SPACE, case, compare_inputs
 from PIL import Image
 from test_analyze_explore import Tags
 
-from pipeline.analyze import flip_cards
-from pipeline.analyze.compare import compare, render_html
+from pipeline.errors.diff import flip_cards
+from pipeline.errors.page import compare, render_html
 from pipeline.settings.schema import Config, ReportSettings
 
 INPUTS = compare_inputs(case())

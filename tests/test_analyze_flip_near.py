@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from analyze_cases import HOSTILE, SPACE, case, compare_inputs
 
-from pipeline.analyze import flip_near
-from pipeline.analyze.compare import compare, render_html
 from pipeline.core.predictions import Features
 from pipeline.core.seeds import rng
+from pipeline.errors.diff import flip_near
+from pipeline.errors.page import compare, render_html
 
 MADE = case()
 INPUTS = compare_inputs(MADE)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from analyze_cases import SPACE
 
-from pipeline.analyze.flips import Submission, changes, find_flips
 from pipeline.core.errors import DataError
 from pipeline.core.predictions import Probabilities
+from pipeline.errors.diff.flips import Submission, changes, find_flips
 
 IDS = np.array(["a", "b", "c", "d"])
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from markupsafe import Markup
 
-from pipeline.analyze import gallery
-from pipeline.analyze.gallery import Cloud, Drawing, Gallery, Part, Picture, Row, Table
+from pipeline.pages import gallery
+from pipeline.pages.gallery import Cloud, Drawing, Gallery, Part, Picture, Row, Table
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 RNG = np.random.default_rng(0)

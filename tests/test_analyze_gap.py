@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from benchmarks import gap as planted
-from pipeline.analyze import causes, gap, gap_classes, gap_leak, gap_selection
-from pipeline.analyze.causes import Cause
 from pipeline.core import metrics
 from pipeline.core.noise import Band
 from pipeline.core.seeds import rng
+from pipeline.submit.gap import causes, classes, diagnosis, selection
+from pipeline.submit.gap import leak as gap_leak
+from pipeline.submit.gap.causes import Cause
 
 QUICK = ("group_leak", "clean")
 # A covariate shift that also changes how often classes are predicted is at times told as a label shift.
@@ -46,7 +47,7 @@ def scene():
 
 def test_no_predictions_leave_out_what_needs_them(scene):
     seen, _, _ = scene
-    told = gap.diagnose(seen, None, None, gap.Question("x", None, None, 100))
+    told = diagnosis.diagnose(seen, None, None, diagnosis.Question("x", None, None, 100))
     assert told.band is None and told.p is None
     assert told.causes[0].kind == "group_leak" and told.verdict.startswith("No gap to explain yet")
     assert "label_shift" not in {c.kind for c in told.causes}
@@ -72,11 +73,11 @@ def test_a_name_alone_is_no_leak():
 def test_the_estimate_of_class_frequencies_covers_the_truth(scene):
     seen, of, found = scene
     truth = np.bincount(found.labels[found.n_train :], minlength=10) / (len(found.labels) - found.n_train)
-    priors = gap_classes.estimate(seen, of)
+    priors = classes.estimate(seen, of)
     assert (priors.low_C <= truth).mean() >= 0.5 and abs(priors.test_C.sum() - 1) < 1e-9
     few = replace(of, test_TC=of.test_TC.copy())
     few.test_TC[:] = of.test_TC[of.test_TC.argmax(axis=1).argsort()[:1]]
-    skewed = gap_classes.estimate(seen, few)
+    skewed = classes.estimate(seen, few)
     assert skewed.shifted and skewed.test_C.max() > 0.5
 
 
@@ -85,12 +86,12 @@ def test_luck_of_choosing_grows_with_the_number_of_equal_runs(scene):
     draw = rng(3, "arms")
     arms = planted.noisy_arms(of, draw, 2.0)
     few, many = (
-        gap_selection.luck(seen, gap_selection.Compared(tuple("x" * n), of.rows_K, arms[:n], n, "x"))
+        selection.luck(seen, selection.Compared(tuple("x" * n), of.rows_K, arms[:n], n, "x"))
         for n in (2, 100)
     )
     assert 0 <= few < many < 0.2
-    one = gap_selection.Compared(("x",), of.rows_K, arms[:1], 1, "x")
-    assert not gap_selection.check(seen, one, -0.5, Band(-0.1, 0.1, 0.05, 9)).found
+    one = selection.Compared(("x",), of.rows_K, arms[:1], 1, "x")
+    assert not selection.check(seen, one, -0.5, Band(-0.1, 0.1, 0.05, 9)).found
 
 
 def test_beyond_luck_the_good_side_is_averaging_and_the_bad_side_unexplained():
@@ -106,7 +107,7 @@ def test_beyond_luck_the_good_side_is_averaging_and_the_bad_side_unexplained():
         ("log_loss", -0.6, "averaging"),
     ):
         asked = replace(seen, metric=metrics.get(metric))
-        told = gap.diagnose(asked, of, None, gap.Question("x", 0.7, 0.7 + lift, 100))
+        told = diagnosis.diagnose(asked, of, None, diagnosis.Question("x", 0.7, 0.7 + lift, 100))
         assert told.causes[0].kind == kind and told.p < 0.01, (metric, lift, told.verdict)
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from pipeline.analyze.glance import MEAN_SIDE, glance
+from pipeline.eda.glance import MEAN_SIDE, glance
 
 CHINA = load_sample_images().images[0]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.analyze.grouptests import numbered, sign_flips, sums_by_group
+from pipeline.core.grouptests import numbered, sign_flips, sums_by_group
 from pipeline.core.seeds import rng
 
 PHOTOS = 7

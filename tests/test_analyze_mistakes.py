@@ -3,9 +3,9 @@ import pytest
 from analyze_cases import SPACE, case, probabilities
 from sklearn.metrics import confusion_matrix, f1_score
 
-from pipeline.analyze.mistakes import find_mistakes
 from pipeline.core.errors import DataError
 from pipeline.core.predictions import Probabilities
+from pipeline.errors.diff.mistakes import find_mistakes
 
 MADE = case()
 

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.analyze.outliers import outliers, robust_z
 from pipeline.core.seeds import rng
+from pipeline.eda.outliers import outliers, robust_z
 
 
 def facts(n=400):

@@ -9,10 +9,10 @@ import pytest
 from sklearn.datasets import load_digits
 from suspects_world import spoilt as spoilt_world
 
-from pipeline.analyze import planting
-from pipeline.analyze.slices import SliceInputs
-from pipeline.core.recovery import COUNTS, FINDER, UNIT, by_finder
 from pipeline.data.decode import phash
+from pipeline.errors.findings import planting
+from pipeline.errors.findings.recovery import COUNTS, FINDER, UNIT, by_finder
+from pipeline.errors.findings.slices import SliceInputs
 from pipeline.settings.finders import FinderSettings
 from pipeline.settings.schema import EdaSettings
 

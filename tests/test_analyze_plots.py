@@ -3,7 +3,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from pipeline.analyze import plots
+from pipeline.pages import plots
 
 SVG = "{http://www.w3.org/2000/svg}"
 NAME = 'A & <b>"B"</b>'

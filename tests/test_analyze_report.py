@@ -10,7 +10,7 @@ from jinja2 import UndefinedError
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from pipeline.analyze import report
+from pipeline.pages import report
 
 
 def decode(uri: str) -> Image.Image:

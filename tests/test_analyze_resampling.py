@@ -3,8 +3,8 @@ import pytest
 from analyze_cases import HOSTILE
 from markupsafe import escape
 
-from pipeline.analyze.resampling import render_html, summarize
 from pipeline.core.errors import DataError
+from pipeline.resample.page import render_html, summarize
 from pipeline.settings.schema import Config, ResampleSettings
 
 COUNTS = pd.DataFrame(

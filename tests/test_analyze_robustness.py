@@ -5,11 +5,11 @@ import pytest
 from analyze_cases import SPACE, case
 from section_world import section_of
 
-from pipeline.analyze.robustness import COLUMNS, RobustnessInputs, measure, section, sentence
 from pipeline.core import metrics
 from pipeline.core.predictions import ViewProbabilities
 from pipeline.core.seeds import rng
 from pipeline.core.statistics import interval
+from pipeline.infer.robustness import COLUMNS, RobustnessInputs, measure, section, sentence
 
 METRIC = metrics.get("macro_f1")
 OF_VIEW = {"blur(1)": ("blur", 1.0), "blur(3)": ("blur", 3.0), "noise(0.1)": ("noise", 0.1)}

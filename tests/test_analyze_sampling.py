@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from verdict_world import FACES, world
 
-from pipeline.analyze import sampling
-from pipeline.analyze.flips import Submission, find_flips
 from pipeline.core.seeds import rng
+from pipeline.errors.diff.flips import Submission, find_flips
+from pipeline.errors.judging import sampling
 
 
 @pytest.fixture(scope="module")

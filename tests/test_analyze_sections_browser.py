@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from analyze_cases import case, compare_inputs, probabilities
 
-from pipeline.analyze import attributes, suspects, suspects_page, truth
-from pipeline.analyze.compare import compare, render_html
-from pipeline.analyze.mistakes import find_mistakes
+from pipeline.errors.diff import attributes, truth
+from pipeline.errors.diff.mistakes import find_mistakes
+from pipeline.errors.findings import suspects, suspects_page
+from pipeline.errors.page import compare, render_html
 
 pytestmark = pytest.mark.browser
 

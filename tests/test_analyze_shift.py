@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.analyze.shift import MOST_IMAGES, measure
 from pipeline.core.seeds import rng
+from pipeline.eda.shift import MOST_IMAGES, measure
 from pipeline.settings.schema import EdaSettings
 
 QUICK = EdaSettings(shift_shuffles=99)

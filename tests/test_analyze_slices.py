@@ -6,9 +6,9 @@ import pytest
 from analyze_cases import SPACE, case
 from section_world import section_of
 
-from pipeline.analyze.slices import SliceInputs, find, section
+from pipeline.core.samples import Samples
 from pipeline.core.seeds import rng
-from pipeline.core.types import Samples
+from pipeline.errors.findings.slices import SliceInputs, find, section
 
 PHOTOS = 7
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from analyze_cases import case
 
-from pipeline.analyze.survey import contact_sheet, survey
 from pipeline.core.errors import DataError
+from pipeline.eda.survey import contact_sheet, survey
 
 
 def test_counts_match_the_labels():

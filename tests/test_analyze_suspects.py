@@ -10,10 +10,10 @@ from section_world import page_of, section_of
 from suspects_world import SPACE, precision_recall, spoilt
 from test_analyze_explore import Tags
 
-from pipeline.analyze.survey import Duplicates
-from pipeline.analyze.suspects import confident, find, representative
-from pipeline.analyze.suspects_page import COLUMNS, SuspectInputs, patch_row, section
 from pipeline.data.labels import PATCH_COLUMNS
+from pipeline.eda.survey import Duplicates
+from pipeline.errors.findings.suspects import confident, find, representative
+from pipeline.errors.findings.suspects_page import COLUMNS, SuspectInputs, patch_row, section
 
 RAW = {"size": ("0", "1"), "parity": ("e", "o")}
 WORLD = spoilt()

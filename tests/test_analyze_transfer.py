@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline.analyze import transfer
-from pipeline.analyze.transfer import Standing
+from pipeline.train.studies import transfer
+from pipeline.train.studies.transfer import Standing
 
 
 @pytest.mark.parametrize(

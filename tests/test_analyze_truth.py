@@ -6,9 +6,9 @@ from analyze_cases import SPACE, case, probabilities
 from section_world import section_of
 from test_analyze_explore import Tags
 
-from pipeline.analyze.mistakes import find_mistakes
-from pipeline.analyze.truth import TruthInputs, difference, section, sentence
 from pipeline.core.predictions import Probabilities
+from pipeline.errors.diff.mistakes import find_mistakes
+from pipeline.errors.diff.truth import TruthInputs, difference, section, sentence
 
 MADE = case(240, 8)
 NEW, OLD = (probabilities(MADE.train.ids_N, MADE.train.labels, seed) for seed in (3, 4))
@@ -82,7 +82,7 @@ def test_the_page_shows_it_as_text():
 
 
 def test_many_errors_are_cut_to_the_surest_of_every_cell_and_the_page_says_so(monkeypatch):
-    monkeypatch.setattr("pipeline.analyze.truth.MOST_CARDS", 30)
+    monkeypatch.setattr("pipeline.errors.diff.truth.MOST_CARDS", 30)
     made = section(inputs())
     cells = {(c.kind, c.true, c.new) for c in made.values["cards"]}
     everything = section(replace(inputs(), limit=400)).values

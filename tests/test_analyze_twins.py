@@ -8,12 +8,12 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from benchmarks.eda_faults import photos
-from pipeline.analyze import twins
-from pipeline.analyze.glance import glance
+from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.core.seeds import rng
-from pipeline.core.types import Attribute, LabelSpace, Samples
 from pipeline.data.decode import Decoding
 from pipeline.data.images import DecodedImages, build_decoded
+from pipeline.eda import duplicates
+from pipeline.eda.glance import glance
 from pipeline.settings.schema import EdaSettings
 
 SPACE = LabelSpace.product([Attribute("kind", ("a", "b"))])
@@ -34,7 +34,7 @@ def search(pictures, folder, settings=None, labels=None, groups=None, test=()):
         group=groups if groups is not None else ids,
     )
     seen = glance(images, 2, lambda split, name: decoded.read(name))
-    return twins.near_duplicates(images, seen, settings or EdaSettings())
+    return duplicates.near_duplicates(images, seen, settings or EdaSettings())
 
 
 def names(found):
@@ -91,18 +91,19 @@ def test_digits_and_flat_pictures_do_not_alarm(tmp_path):
 def test_blocks_do_not_change_the_answer(crops, tmp_path, monkeypatch):
     made = [*crops[:60], resaved(crops[3], 0.5, 95), resaved(crops[50], 1, 35)]
     whole = search(made, tmp_path)
-    monkeypatch.setattr(twins, "BLOCK_NUMBERS", 7 * len(made))
+    monkeypatch.setattr(duplicates, "BLOCK_NUMBERS", 7 * len(made))
     assert search(made, tmp_path) == whole and len(whole) == 2
 
 
 def test_a_chain_of_copies_is_one_set():
     pairs = [(int(a), int(a) + 1) for a in rng(0, "chain").permutation(50)]
-    assert twins._join(pairs, 60) == [list(range(51))]
-    assert twins._join([(4, 2), (7, 9), (2, 5)], 10) == [[2, 4, 5], [7, 9]]
+    assert duplicates._join(pairs, 60) == [list(range(51))]
+    assert duplicates._join([(4, 2), (7, 9), (2, 5)], 10) == [[2, 4, 5], [7, 9]]
 
 
 def test_few_images_and_none():
     empty = pd.DataFrame({name: [] for name in ("split", "id", "label", "group", "sha256", "phash")})
     assert (
-        twins.near_duplicates(empty, glance(empty, 2, lambda s, i: np.zeros((8, 8, 3))), EdaSettings()) == ()
+        duplicates.near_duplicates(empty, glance(empty, 2, lambda s, i: np.zeros((8, 8, 3))), EdaSettings())
+        == ()
     )

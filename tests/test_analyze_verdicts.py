@@ -3,12 +3,13 @@ from dataclasses import replace
 import pytest
 from verdict_world import FACES, world
 
-from pipeline.analyze import sampling, verdicts
-from pipeline.analyze.flips import find_flips
-from pipeline.analyze.verdicts import UNSURE, Answer
 from pipeline.core.errors import DataError
+from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.core.tables import format_table, read_table
-from pipeline.core.types import Attribute, LabelSpace
+from pipeline.errors.diff.flips import find_flips
+from pipeline.errors.judging import answers as verdicts
+from pipeline.errors.judging import sampling
+from pipeline.errors.judging.answers import UNSURE, Answer
 
 MADE = world(3, people=60, training=20)
 PAIR = sampling.pair_key(MADE.new, MADE.old)

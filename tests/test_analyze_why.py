@@ -5,7 +5,7 @@ from section_world import section_of
 from suspects_world import spoilt
 from test_analyze_explore import Tags
 
-from pipeline.analyze.why import WhyInputs, nearest, section
+from pipeline.errors.findings.why import WhyInputs, nearest, section
 
 MADE = case()
 WORLD = spoilt(40)

@@ -1,8 +1,8 @@
 """`benchmarks/tuning.py`: searches by table, and who is called better."""
 
 from benchmarks import tuning
-from pipeline.core.search import Dimension, points
-from pipeline.settings.space import Search, Space
+from pipeline.core.search_space import Dimension, points
+from pipeline.tune.space import Search, Space
 
 
 def test_a_search_of_a_table_starts_at_the_default_and_finds_what_is_best_seen():

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from test_combine_search import MACRO, members, parts
 
-from pipeline.combine import cost, search
-from pipeline.combine.cost import Cost, Price
-from pipeline.combine.vote import soft_vote
 from pipeline.core.errors import ConfigError
+from pipeline.core.voting import fitting
+from pipeline.core.voting.soft_voting import soft_vote
+from pipeline.ensemble import cost
+from pipeline.ensemble.cost import Cost, Price
 
 
 def price(ms, **shared):
@@ -55,9 +56,9 @@ def test_a_budget_that_nobody_keeps_names_the_cheapest_first():
 def test_the_choice_is_cross_fitted():
     found, y = members([0.0] * 6, n=120)
     prices = [price(5)] * 6
-    blend, pooled = search.cross_fit(
+    blend, pooled = fitting.cross_fit(
         found, y, parts(found[0].ids_N), MACRO,
-        search.Recipe(fit=lambda some, labels, metric: cost.fit_weights(some, labels, metric, prices, 10)),
+        fitting.Recipe(fit=lambda some, labels, metric: cost.fit_weights(some, labels, metric, prices, 10)),
     )  # fmt: skip
     assert sum(w > 0 for w in blend.weights) <= 2
     assert blend.naive > blend.crossfitted + 0.02 and blend.crossfitted == MACRO.score(y, pooled.p_NC)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from test_combine_scales import imbalanced
 
-from pipeline.combine import decision
-from pipeline.combine.steps import ClassScales, PriorCorrection, Rows, Rule
 from pipeline.core import metrics
 from pipeline.core.predictions import Probabilities
+from pipeline.ensemble import decision
+from pipeline.ensemble.steps import ClassScales, PriorCorrection, Rows, Rule
 
 MACRO = metrics.get("macro_f1")
 CLASSES = tuple("abcdef")

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.combine.final import Field, propose
-from pipeline.combine.leaderboard import Entry
 from pipeline.core.errors import DataError
 from pipeline.core.noise import Band
+from pipeline.submit.final import Field, propose
+from pipeline.submit.ledger import Entry
 
 LINE = Entry("a", "2026-11-22T09:00:00+00:00", "member", "mask", metric="macro_f1")
 BAND = Band(-0.03, 0.03, 0.015, 50)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.combine import grouping
-from pipeline.core.types import Attribute, LabelSpace
+from pipeline.core.samples import Attribute, LabelSpace
+from pipeline.ensemble import grouping
 
 SPACE = LabelSpace.product(
     [

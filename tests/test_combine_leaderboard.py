@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.combine import leaderboard
-from pipeline.combine.leaderboard import Entry
 from pipeline.core.errors import DataError, StorageError
+from pipeline.submit import ledger
+from pipeline.submit.ledger import Entry
 
 SCORED = Entry("probe", "2026-11-22T09:00:00+00:00", "member", "mask", metric="macro_f1")
 PROBE = replace(SCORED, experiment="probe", key="aaaabbbbcccc", oof=0.61, oof_low=0.6, oof_high=0.62)
@@ -24,16 +24,16 @@ def path(tmp_path):
 
 def fill(path, *entries):
     for entry in entries:
-        leaderboard.add(path, entry)
+        ledger.add(path, entry)
 
 
 def test_no_ledger_yet_is_an_empty_one(path):
-    assert leaderboard.read(path) == ()
+    assert ledger.read(path) == ()
 
 
 def test_what_is_added_is_read_back_by_time_then_name(path):
     fill(path, PROBE, LITE0, BLEND)
-    assert leaderboard.read(path) == (LITE0, BLEND, PROBE)
+    assert ledger.read(path) == (LITE0, BLEND, PROBE)
     lines = path.read_text(encoding="utf-8").splitlines()
     assert lines[0] == (
         "name,created,kind,competition,experiment,key,metric,oof,oof_low,oof_high,public,private,looks,note"
@@ -51,32 +51,32 @@ def test_adding_twice_changes_no_byte(path):
 
 def test_adding_the_same_result_again_keeps_scores_date_and_note(path):
     fill(path, replace(PROBE, note="first try"))
-    leaderboard.record_score(path, "probe", public=0.7, private=0.6, looked=True)
-    leaderboard.add(path, replace(PROBE, created="2027-01-01T00:00:00+00:00", oof=0.63))
-    (entry,) = leaderboard.read(path)
+    ledger.record_score(path, "probe", public=0.7, private=0.6, looked=True)
+    ledger.add(path, replace(PROBE, created="2027-01-01T00:00:00+00:00", oof=0.63))
+    (entry,) = ledger.read(path)
     assert (entry.public, entry.private, entry.looks) == (0.7, 0.6, 1)
     assert (entry.created, entry.oof, entry.note) == (PROBE.created, 0.63, "first try")
 
 
 def test_another_result_of_that_name_starts_without_scores_and_the_old_line_stays(path):
     fill(path, PROBE)
-    leaderboard.record_score(path, "probe", public=0.7)
+    ledger.record_score(path, "probe", public=0.7)
     newer = replace(PROBE, key="99998888", created="2026-11-23T00:00:00+00:00")
     fill(path, newer, newer)
-    old, new = leaderboard.read(path)
+    old, new = ledger.read(path)
     assert (old.name, old.public, old.former) == ("probe@aaaabbbb", 0.7, True)
     assert (new.name, new.public, new.former) == ("probe", None, False)
-    assert leaderboard.best((old, new)) == new  # the old file is gone
+    assert ledger.best((old, new)) == new  # the old file is gone
     fill(path, replace(newer, key="7777"))
-    assert [e.name for e in leaderboard.read(path)] == ["probe@aaaabbbb", "probe"]
+    assert [e.name for e in ledger.read(path)] == ["probe@aaaabbbb", "probe"]
 
 
 def test_scores_are_recorded_one_at_a_time_and_looks_counted(path):
     fill(path, PROBE, LITE0)
-    leaderboard.record_score(path, "probe", public=0.5)
-    leaderboard.record_score(path, "probe", private=0.4, looked=True)
-    leaderboard.record_score(path, "probe", looked=True)
-    lite0, probe = leaderboard.read(path)
+    ledger.record_score(path, "probe", public=0.5)
+    ledger.record_score(path, "probe", private=0.4, looked=True)
+    ledger.record_score(path, "probe", looked=True)
+    lite0, probe = ledger.read(path)
     assert (probe.public, probe.private, probe.looks) == (0.5, 0.4, 2)
     assert lite0 == LITE0
 
@@ -84,9 +84,9 @@ def test_scores_are_recorded_one_at_a_time_and_looks_counted(path):
 def test_a_score_for_nobody_names_the_nearest(path):
     fill(path, PROBE)
     with pytest.raises(DataError, match=r"no submission 'prob'[\s\S]*did you mean probe"):
-        leaderboard.record_score(path, "prob", public=1)
+        ledger.record_score(path, "prob", public=1)
     with pytest.raises(DataError, match="it knows: probe"):
-        leaderboard.record_score(path, "zz", public=1)
+        ledger.record_score(path, "zz", public=1)
 
 
 # Best
@@ -96,23 +96,23 @@ def test_best_prefers_public_scores_and_never_mixes_kinds():
     probe = replace(PROBE, oof=0.9)
     lite0, blend = replace(LITE0, public=0.5), replace(BLEND, public=0.6)
     entries = (probe, lite0, blend)
-    assert leaderboard.best(entries) == blend
-    assert leaderboard.best(entries, excluding="blend") == lite0
-    assert leaderboard.best(entries, by="oof") == probe
-    assert leaderboard.best((probe, LITE0)) == probe
-    assert leaderboard.best((probe, LITE0), excluding="probe") == LITE0
-    assert leaderboard.best(entries, higher_is_better=False) == lite0
+    assert ledger.best(entries) == blend
+    assert ledger.best(entries, excluding="blend") == lite0
+    assert ledger.best(entries, by="oof") == probe
+    assert ledger.best((probe, LITE0)) == probe
+    assert ledger.best((probe, LITE0), excluding="probe") == LITE0
+    assert ledger.best(entries, higher_is_better=False) == lite0
 
 
 def test_best_of_equals_is_the_earliest_and_of_nothing_none():
-    assert leaderboard.best((replace(LITE0, oof=0.61), PROBE)).name == "lite0"
-    assert leaderboard.best(()) is None
-    assert leaderboard.best((BLEND,)) is None
-    assert leaderboard.best((PROBE,), excluding="probe") is None
+    assert ledger.best((replace(LITE0, oof=0.61), PROBE)).name == "lite0"
+    assert ledger.best(()) is None
+    assert ledger.best((BLEND,)) is None
+    assert ledger.best((PROBE,), excluding="probe") is None
 
 
 def test_a_score_of_zero_is_a_score():
-    assert leaderboard.best((replace(PROBE, public=0.0), LITE0)).name == "probe"
+    assert ledger.best((replace(PROBE, public=0.0), LITE0)).name == "probe"
 
 
 # Damage and hands
@@ -124,9 +124,9 @@ def test_columns_and_spreadsheet_habits_of_people_survive(path):
     text = [text[0] + ",who", text[1] + ",민수"]
     path.write_text("\r\n".join(text).replace(",", ";"), encoding="utf-8-sig", newline="")
     fill(path, LITE0)
-    leaderboard.record_score(path, "probe", public=0.7)
+    ledger.record_score(path, "probe", public=0.7)
     fill(path, PROBE)
-    lite0, probe = leaderboard.read(path)
+    lite0, probe = ledger.read(path)
     assert probe == replace(PROBE, public=0.7, extra=(("who", "민수"),))
     assert lite0.extra == (("who", ""),)
 
@@ -140,7 +140,7 @@ def test_damage_is_told_at_once_by_line_and_left_alone(path):
     path.write_text("\n".join(lines), encoding="utf-8")
     before = path.read_bytes()
     with pytest.raises(DataError, match=r"leaderboard\.csv: 8 faults") as error:
-        leaderboard.add(path, BLEND)
+        ledger.add(path, BLEND)
     text = "\n".join(error.value.faults)
     for fault in (
         "line 2: oof 'abc' is no number",
@@ -158,46 +158,46 @@ def test_missing_columns_and_merge_conflicts_are_told(path):
     path.parent.mkdir()
     path.write_text("name,created\na,b\n", encoding="utf-8")
     with pytest.raises(DataError, match="12 columns missing"):
-        leaderboard.read(path)
+        ledger.read(path)
     path.unlink()
     fill(path, PROBE)
     path.write_text(path.read_text(encoding="utf-8") + "<<<<<<< HEAD\n", encoding="utf-8")
     with pytest.raises(DataError, match="line 3: 1 cells"):
-        leaderboard.read(path)
+        ledger.read(path)
 
 
 def test_a_note_of_two_lines_stays_one_line(path):
     fill(path, replace(BLEND, note="one\ntwo"))
     assert len(path.read_text(encoding="utf-8").splitlines()) == 2
-    assert leaderboard.read(path)[0].note == "one two"
+    assert ledger.read(path)[0].note == "one two"
 
 
 def test_numbers_that_are_none_are_our_own_bug(path):
     with pytest.raises(AssertionError, match="nan is no score"):
-        leaderboard.add(path, replace(PROBE, oof=float("nan")))
+        ledger.add(path, replace(PROBE, oof=float("nan")))
     with pytest.raises(AssertionError, match="kind"):
-        leaderboard.add(path, replace(PROBE, kind="other"))
+        ledger.add(path, replace(PROBE, kind="other"))
     assert not path.exists()
 
 
 def test_processes_at_once_lose_no_line(path):
     code = (
-        "import sys; from pathlib import Path; from pipeline.combine.leaderboard import *\n"
+        "import sys; from pathlib import Path; from pipeline.submit.ledger import *\n"
         "for n in range(15): add(Path(sys.argv[1]), Entry(f'{sys.argv[2]}{n}', '2026-11-22', 'member'))"
     )
     running = [subprocess.Popen([sys.executable, "-c", code, str(path), w]) for w in "abc"]
     assert [p.wait() for p in running] == [0, 0, 0]
-    assert len(leaderboard.read(path)) == 45
+    assert len(ledger.read(path)) == 45
 
 
 def test_a_ledger_that_is_held_is_told(path, monkeypatch):
     fill(path, PROBE)
-    monkeypatch.setattr(leaderboard, "LOCK_SECONDS", 0.1)
-    with leaderboard._locked(path), pytest.raises(StorageError, match="another process"):
+    monkeypatch.setattr(ledger, "LOCK_SECONDS", 0.1)
+    with ledger._locked(path), pytest.raises(StorageError, match="another process"):
         # A second lock object, as another process would make.
-        leaderboard.add(path, LITE0)
+        ledger.add(path, LITE0)
     fill(path, LITE0)
-    assert len(leaderboard.read(path)) == 2
+    assert len(ledger.read(path)) == 2
 
 
 def scored(name, oof, public, **more):
@@ -210,70 +210,70 @@ def within(width):
 
 def test_within_the_noise_oof_decides_and_it_says_so():
     high, sound = scored("high", 0.60, 0.72), scored("sound", 0.65, 0.71)
-    found = leaderboard.choose((high, sound), reach=within(0.02))
+    found = ledger.choose((high, sound), reach=within(0.02))
     assert found.entry == sound and "OOF score decides" in found.why and "high" in found.why
-    beyond = leaderboard.choose((high, sound), reach=within(0.005))
+    beyond = ledger.choose((high, sound), reach=within(0.005))
     assert beyond.entry == high and "more than noise" in beyond.why
-    asked = leaderboard.choose((high, sound), by="oof", reach=within(0.0))
+    asked = ledger.choose((high, sound), by="oof", reach=within(0.0))
     assert asked.entry == sound
 
 
 def test_a_row_of_another_kind_of_score_never_competes():
     """0.99 is an OOF score: without a public score it says nothing beside public ones."""
     flattered, public = scored("flattered", 0.99, None), scored("public", 0.5, 0.6)
-    assert leaderboard.choose((flattered, public), reach=within(9.0)).entry == public
+    assert ledger.choose((flattered, public), reach=within(9.0)).entry == public
     outside = scored("outside", None, 0.7, kind="outside")
-    found = leaderboard.choose((outside, public), reach=within(9.0))
+    found = ledger.choose((outside, public), reach=within(9.0))
     assert found.entry == outside and "no OOF score to decide by" in found.why
 
 
 def test_losses_and_ties_within_noise():
     one, two = scored("one", 0.40, 0.50), scored("two", 0.39, 0.51)
-    assert leaderboard.choose((one, two), higher_is_better=False, reach=within(0.02)).entry == two
-    assert leaderboard.choose((one, two), higher_is_better=False, reach=within(0.0)).entry == one
+    assert ledger.choose((one, two), higher_is_better=False, reach=within(0.02)).entry == two
+    assert ledger.choose((one, two), higher_is_better=False, reach=within(0.0)).entry == one
     equal = (scored("first", 0.5, 0.6), scored("later", 0.5, 0.6))
-    assert leaderboard.choose(equal, reach=within(0.0)).entry.name == "first"
+    assert ledger.choose(equal, reach=within(0.0)).entry.name == "first"
 
 
 def test_a_pin_wins_and_is_kept_moved_and_taken_away(path):
     fill(path, PROBE, LITE0)
-    leaderboard.record_score(path, "lite0", public=0.9)
-    leaderboard.pin(path, "probe", "mask")
-    entries = leaderboard.read(path)
-    found = leaderboard.choose(entries)
+    ledger.record_score(path, "lite0", public=0.9)
+    ledger.pin(path, "probe", "mask")
+    entries = ledger.read(path)
+    found = ledger.choose(entries)
     assert found.entry.name == "probe" and "pinned" in found.why
-    assert leaderboard.best(entries, by="oof").name == "lite0", "asked for, OOF alone decides"
-    assert leaderboard.choose(entries, excluding="probe").entry.name == "lite0"
+    assert ledger.best(entries, by="oof").name == "lite0", "asked for, OOF alone decides"
+    assert ledger.choose(entries, excluding="probe").entry.name == "lite0"
     fill(path, PROBE)
-    assert leaderboard.best(leaderboard.read(path)).name == "probe", "writing it anew keeps the mark"
-    leaderboard.pin(path, "lite0", "mask")
-    assert [e.pinned for e in leaderboard.read(path)] == [True, False]
-    leaderboard.pin(path, None, "mask")
-    assert not any(e.pinned for e in leaderboard.read(path))
+    assert ledger.best(ledger.read(path)).name == "probe", "writing it anew keeps the mark"
+    ledger.pin(path, "lite0", "mask")
+    assert [e.pinned for e in ledger.read(path)] == [True, False]
+    ledger.pin(path, None, "mask")
+    assert not any(e.pinned for e in ledger.read(path))
     with pytest.raises(DataError, match="did you mean probe"):
-        leaderboard.pin(path, "prob", "mask")
+        ledger.pin(path, "prob", "mask")
     with pytest.raises(DataError, match="no submission 'probe' of other"):
-        leaderboard.pin(path, "probe", "other")
+        ledger.pin(path, "probe", "other")
 
 
 def test_a_former_result_loses_its_pin(path):
     fill(path, PROBE)
-    leaderboard.record_score(path, "probe", public=0.7)
-    leaderboard.pin(path, "probe", "mask")
+    ledger.record_score(path, "probe", public=0.7)
+    ledger.pin(path, "probe", "mask")
     fill(path, replace(PROBE, key="99998888"))
-    assert not any(e.pinned for e in leaderboard.read(path))
+    assert not any(e.pinned for e in ledger.read(path))
 
 
 def test_two_pins_and_words_that_are_none_are_told_by_line(path):
     fill(path, PROBE, LITE0, replace(SCORED, name="other", competition="pets"))
     for name, competition in (("probe", "mask"), ("other", "pets")):
-        leaderboard.pin(path, name, competition)
+        ledger.pin(path, name, competition)
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines()
     path.write_text("\n".join(line + "pinned" if line.startswith("lite0") else line for line in lines))
     with pytest.raises(DataError) as caught:
-        leaderboard.read(path)
+        ledger.read(path)
     assert caught.value.faults == ("line 4: best again for mask, first on line 2",)
     path.write_text(text.replace("pinned", "yes"))
     with pytest.raises(DataError, match="neither empty nor 'pinned'"):
-        leaderboard.read(path)
+        ledger.read(path)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.combine import likeness
 from pipeline.core.predictions import Prediction, Probabilities
 from pipeline.settings.schema import ReproduceSettings
+from pipeline.submit import likeness
 
 TOLERANCE = ReproduceSettings(agreement=0.9, max_dp=0.05)
 

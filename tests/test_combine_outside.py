@@ -5,9 +5,9 @@ import unicodedata
 import numpy as np
 import pytest
 
-from pipeline.combine import outside
 from pipeline.core.errors import DataError
-from pipeline.core.types import Attribute, LabelSpace
+from pipeline.core.samples import Attribute, LabelSpace
+from pipeline.ensemble import outside
 from pipeline.settings.schema import SubmissionSettings
 
 SPACE = LabelSpace.product([Attribute("pet", ("cat", "dog", "강아지"))])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.combine import postprocess
 from pipeline.core.errors import ConfigError
+from pipeline.ensemble import postprocess
 
 SOURCE = """
 import numpy as np

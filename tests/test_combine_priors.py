@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.combine import priors
+from pipeline.ensemble import priors
 
 MEANS = np.array([[0.0, 0.0], [1.5, 0.0], [0.0, 1.5]])
 

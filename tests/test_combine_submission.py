@@ -5,10 +5,10 @@ import unicodedata
 import numpy as np
 import pytest
 
-from pipeline.combine import submission
 from pipeline.core.errors import DataError
 from pipeline.core.predictions import Probabilities
-from pipeline.core.types import Attribute, LabelSpace
+from pipeline.core.samples import Attribute, LabelSpace
+from pipeline.data import submission
 from pipeline.settings.schema import SubmissionSettings
 
 SPACE = LabelSpace.product([Attribute("age", ("young", "old", "가나"))])

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from pipeline.combine import submits
 from pipeline.core.errors import DataError, StorageError
+from pipeline.submit import submits
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from pipeline.combine import hostids, submission, validate
 from pipeline.core.errors import DataError
-from pipeline.core.types import Attribute, LabelSpace
+from pipeline.core.samples import Attribute, LabelSpace
+from pipeline.data import hostids, submission
 from pipeline.settings.schema import SubmissionSettings
+from pipeline.submit import validate
 
 SPACE = LabelSpace.product([Attribute("mask", ("on", "off")), Attribute("age", ("young", "가나"))])
 INDEX = SubmissionSettings()

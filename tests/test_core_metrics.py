@@ -9,7 +9,7 @@ from sklearn import metrics as sk
 
 from pipeline.core import formulas, metrics
 from pipeline.core.errors import ConfigError
-from pipeline.core.types import Attribute, LabelSpace
+from pipeline.core.samples import Attribute, LabelSpace
 
 
 def draw(seed, n=200, c=6, skill=1.0, absent=()):

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.core import recovery
 from pipeline.core.seeds import rng
+from pipeline.errors.findings import recovery
 
 COLUMNS = [recovery.FINDER, recovery.UNIT, *recovery.COUNTS]
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.core import search
-from pipeline.core.search import Dimension
+from pipeline.core import search_space
+from pipeline.core.search_space import Dimension
 
 RATE = Dimension("rate", "float", 1e-3, 1.0, log=True)
 STEPPED = Dimension("share", "float", 0.6, 1.0, step=0.05)
@@ -38,14 +38,14 @@ def test_what_is_in_range_is_taken(dimension, value):
 
 def test_a_point_has_values_for_what_is_active_and_for_nothing_else():
     space = (KIND, DEPTH)
-    assert search.faults(space, {"kind": "a", "depth": 4}) == []
-    assert search.faults(space, {"kind": None}) == []
-    assert search.faults(space, {"kind": "a"}) == ["depth: has no value"]
-    assert search.faults(space, {"kind": True, "depth": 1}) == ["depth: is not varied here"]
+    assert search_space.faults(space, {"kind": "a", "depth": 4}) == []
+    assert search_space.faults(space, {"kind": None}) == []
+    assert search_space.faults(space, {"kind": "a"}) == ["depth: has no value"]
+    assert search_space.faults(space, {"kind": True, "depth": 1}) == ["depth: is not varied here"]
 
 
 def test_every_point_of_a_finite_space_keeps_its_conditions():
-    every = search.first_points((KIND, DEPTH), 100)
+    every = search_space.first_points((KIND, DEPTH), 100)
     assert every == [
         {"kind": "a", "depth": 1},
         {"kind": "a", "depth": 4},
@@ -54,6 +54,6 @@ def test_every_point_of_a_finite_space_keeps_its_conditions():
         {"kind": True},
         {"kind": 1},
     ]
-    assert search.first_points((KIND, DEPTH), 2) == every[:2]
+    assert search_space.first_points((KIND, DEPTH), 2) == every[:2]
     assert STEPPED.values()[:3] == (0.6, 0.65, 0.7) and len(STEPPED.values()) == 9
-    assert search.endless((RATE, KIND)) == ["rate"]
+    assert search_space.endless((RATE, KIND)) == ["rate"]

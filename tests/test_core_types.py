@@ -18,7 +18,7 @@ from pipeline.core.predictions import (
     pool,
     pool_views,
 )
-from pipeline.core.types import (
+from pipeline.core.samples import (
     Attribute,
     FoldPlan,
     LabelSpace,

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from pipeline.core.errors import ConfigError, DataError
-from pipeline.core.types import Attribute, LabelSpace, Samples
+from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.data import boxes, images
 from pipeline.data.decode import Decoding
 

@@ -4,8 +4,8 @@ import torch
 from learn_world import digit_images
 
 from pipeline.core.errors import ConfigError
-from pipeline.data.corruptions import blur
-from pipeline.data.views import parse
+from pipeline.nets.corruptions import blur
+from pipeline.nets.views import parse
 
 IMAGES = torch.from_numpy(digit_images(12).x_NHWC.copy()).permute(0, 3, 1, 2).float() / 255
 

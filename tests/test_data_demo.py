@@ -12,8 +12,9 @@ import yaml
 from PIL import Image
 
 from pipeline.core.errors import DataError, StorageError
-from pipeline.data import competition, demo, demo_split, emoji
-from pipeline.data.demo_split import Picture
+from pipeline.data import competition
+from pipeline.data.demo.competitions import competitions, emoji, long_tail
+from pipeline.data.demo.long_tail import Picture
 from pipeline.settings.schema import CompetitionSettings, DigitsDemo, EmojiDemo
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "competition"
@@ -41,12 +42,14 @@ def _settings(name: str) -> CompetitionSettings:
 
 @pytest.fixture(scope="module")
 def emoji_root(tmp_path_factory):
-    return demo.materialise(EmojiDemo(), tmp_path_factory.mktemp("home"), "emoji")
+    return competitions.materialise(EmojiDemo(), tmp_path_factory.mktemp("home"), "emoji")
 
 
 @pytest.fixture(scope="module")
 def shift_root(tmp_path_factory):
-    return demo.materialise(EmojiDemo(test_priors="uniform"), tmp_path_factory.mktemp("home"), "shift")
+    return competitions.materialise(
+        EmojiDemo(test_priors="uniform"), tmp_path_factory.mktemp("home"), "shift"
+    )
 
 
 @needs_emoji
@@ -167,8 +170,8 @@ def test_there_are_four_competition_files():
 
 def test_digits_come_whole_and_twice_the_same(tmp_path):
     settings = DigitsDemo(limit=300)
-    root = demo.materialise(settings, tmp_path / "a", "digits")
-    assert root == demo.root_of(settings, tmp_path / "a", "digits")
+    root = competitions.materialise(settings, tmp_path / "a", "digits")
+    assert root == competitions.root_of(settings, tmp_path / "a", "digits")
     assert [p.name for p in root.parent.iterdir()] == [root.name], "a draft is left"
     data = competition.load(_settings("digits"), root)
     assert len(data.train) + len(data.test) == 300
@@ -176,16 +179,17 @@ def test_digits_come_whole_and_twice_the_same(tmp_path):
     with Image.open(data.train.paths_N[0]) as image:
         assert image.size == (32, 32) and image.mode == "RGB" and image.getpixel((0, 0)) == (255, 255, 255)
     before = (root / "train.csv").stat().st_mtime_ns
-    demo.materialise(settings, tmp_path / "a", "digits")
+    competitions.materialise(settings, tmp_path / "a", "digits")
     assert (root / "train.csv").stat().st_mtime_ns == before, "made again although it was there"
-    again = demo.materialise(settings, tmp_path / "b", "digits")
+    again = competitions.materialise(settings, tmp_path / "b", "digits")
     for name in ("train.csv", "answers.csv"):
         assert (root / name).read_bytes() == (again / name).read_bytes()
 
 
 def test_other_settings_get_another_folder(tmp_path):
     roots = {
-        demo.root_of(s, tmp_path, "digits") for s in (DigitsDemo(), DigitsDemo(seed=1), DigitsDemo(limit=200))
+        competitions.root_of(s, tmp_path, "digits")
+        for s in (DigitsDemo(), DigitsDemo(seed=1), DigitsDemo(limit=200))
     }
     assert len(roots) == 3 and not list(tmp_path.iterdir())
 
@@ -211,7 +215,7 @@ def test_two_processes_make_the_same_demo_at_once(tmp_path):
 def test_missing_packages_are_all_named(monkeypatch, tmp_path):
     monkeypatch.setattr(emoji, "PACKAGES", ("podium-no-such-package", "pytest", "podium-none-either"))
     with pytest.raises(DataError) as caught:
-        demo.root_of(EmojiDemo(), tmp_path, "emoji")
+        competitions.root_of(EmojiDemo(), tmp_path, "emoji")
     assert caught.value.faults == ("podium-no-such-package", "podium-none-either")
     assert "make install" in str(caught.value) and "demo" in str(caught.value)
 
@@ -219,7 +223,7 @@ def test_missing_packages_are_all_named(monkeypatch, tmp_path):
 def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "data").write_text("a file where the folder should be", encoding="utf-8")
     with pytest.raises(StorageError, match="cannot be written"):
-        demo.materialise(DigitsDemo(limit=100), tmp_path, "digits")
+        competitions.materialise(DigitsDemo(limit=100), tmp_path, "digits")
 
 
 def _pictures(sizes: dict[str, int], per_group: int = 2) -> list[Picture]:
@@ -233,17 +237,17 @@ def _pictures(sizes: dict[str, int], per_group: int = 2) -> list[Picture]:
 
 def test_long_tail_keeps_the_least_groups_and_whole_groups():
     found = _pictures({"a": 200, "b": 200, "c": 60})
-    kept = demo_split.long_tail(found, 20, 30, seed=1)
+    kept = long_tail.long_tail(found, 20, 30, seed=1)
     groups = Counter(p.stratum for p in kept)
     assert groups["a"] == 400 and groups["c"] == 60, "c keeps 30 groups although 20:1 asks for 10"
     assert groups["b"] == pytest.approx(400 / 20**0.5, abs=2)
     assert all(n == 2 for n in Counter(p.group for p in kept).values())
-    assert kept == demo_split.long_tail(list(found), 20, 30, seed=1)
-    assert kept != demo_split.long_tail(found, 20, 30, seed=2)
-    assert demo_split.long_tail(found, 1, 30, seed=1) == tuple(found)
+    assert kept == long_tail.long_tail(list(found), 20, 30, seed=1)
+    assert kept != long_tail.long_tail(found, 20, 30, seed=2)
+    assert long_tail.long_tail(found, 1, 30, seed=1) == tuple(found)
 
 
 def test_even_hold_out_takes_at_most_half_of_the_smallest():
     found = _pictures({"a": 100, "b": 100, "c": 10})
-    held = demo_split.hold_out_evenly(found, 0.25, seed=1)
+    held = long_tail.hold_out_evenly(found, 0.25, seed=1)
     assert Counter(name[0] for name in held) == {"a": 5, "b": 5, "c": 5}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.core.types import Attribute, FoldPlan, LabelSpace, Samples, Split
+from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split
 from pipeline.data import fold_health, folds
 from pipeline.settings.schema import FoldSettings
 

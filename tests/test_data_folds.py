@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import DataError
+from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.core.seeds import rng
-from pipeline.core.types import Attribute, LabelSpace, Samples
 from pipeline.data import fold_health, folds
 from pipeline.settings.schema import FoldSettings
 

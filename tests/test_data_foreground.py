@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pipeline.data import foreground
 from pipeline.data.look import Look
+from pipeline.explain import foreground
 from pipeline.settings.schema import Config, CropSettings, ImageSettings
 
 

@@ -7,10 +7,10 @@ from bring_world import picture, table
 
 from pipeline.core.errors import DataError
 from pipeline.core.tables import read_table
-from pipeline.data.guess import columns
-from pipeline.data.guess.proposal import Proposal
-from pipeline.data.guess.propose import class_folders, propose
-from pipeline.data.guess.request import Request
+from pipeline.data.new import columns
+from pipeline.data.new.proposal import Proposal
+from pipeline.data.new.propose import class_folders, propose
+from pipeline.data.new.request import Request
 
 
 def written(path, header, rows):

@@ -7,7 +7,7 @@ import pytest
 from bring_world import picture
 
 from pipeline.core.errors import DataError
-from pipeline.core.types import Attribute, FoldPlan, LabelSpace, Samples, Split, strings
+from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split, strings
 from pipeline.data.holdout import hold_out
 from pipeline.data.sources import with_extra, without_copies
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from pipeline.core.errors import DataError
-from pipeline.core.types import Attribute, LabelSpace, Samples
+from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.data import decode, images
 from pipeline.data.decode import Decoding
 from pipeline.data.resize import resize
@@ -24,7 +24,7 @@ SPACE = LabelSpace.product([Attribute("kind", ("a", "b"))])
 ORIENTATION = 0x0112
 WORLD = """
 import numpy as np
-from pipeline.core.types import Attribute, LabelSpace, Samples
+from pipeline.core.samples import Attribute, LabelSpace, Samples
 SPACE = LabelSpace.product([Attribute("kind", ("a", "b"))])
 """
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import DataError
-from pipeline.core.types import Attribute, LabelSpace, Samples
-from pipeline.data.inner import inner_split
-from pipeline.data.resample import Part
+from pipeline.core.samples import Attribute, LabelSpace, Samples
+from pipeline.resample.indices import Part
+from pipeline.resample.inner import inner_split
 
 
 def samples(groups, labels):

@@ -6,7 +6,7 @@ import torch
 from learn_world import SIZE, digit_images, digit_samples
 
 from pipeline.core.errors import DataError
-from pipeline.core.types import TrainRows
+from pipeline.core.samples import TrainRows
 from pipeline.data.augment import Augmenter
 from pipeline.data.loader import Cores, EpochLoader, LoaderPlan, batch_bounds, choose_workers
 

@@ -5,8 +5,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from pipeline.core.errors import DataError
 from pipeline.core.predictions import Features
-from pipeline.core.types import Attribute, LabelSpace, Samples
-from pipeline.data import neighbours, resample
+from pipeline.core.samples import Attribute, LabelSpace, Samples
+from pipeline.resample import feature_space, indices
 from pipeline.settings.schema import ResampleSettings
 
 DIGITS = load_digits()
@@ -29,7 +29,9 @@ def space(targets, per_group=4, k=3, views=1, seed=1):
     x, labels, groups = world(per_group)
     x_NVD = np.stack([x + v for v in range(views)], axis=1)
     sizes = np.bincount(labels)
-    return neighbours.Space(x_NVD, labels, groups, {c: targets(int(n)) for c, n in enumerate(sizes)}, k, seed)
+    return feature_space.Space(
+        x_NVD, labels, groups, {c: targets(int(n)) for c, n in enumerate(sizes)}, k, seed
+    )
 
 
 def test_neighbours_are_those_of_other_groups_by_brute_force():
@@ -62,7 +64,7 @@ def test_queries_that_were_not_fitted_get_as_many_neighbours_and_none_of_their_g
 
 def test_few_other_groups_come_again_and_none_is_the_row_itself():
     x_NVD = np.arange(5, dtype=np.float32).reshape(5, 1, 1)
-    some = neighbours.Space(x_NVD, np.zeros(5, int), np.array(list("aaaab")), {0: 5}, 3, 0)
+    some = feature_space.Space(x_NVD, np.zeros(5, int), np.array(list("aaaab")), {0: 5}, 3, 0)
     table = some.table()
     assert some.others(4).fit(table).kneighbors(table, return_distance=False)[0].tolist() == [0, 4, 4, 4]
     alone = some.others(3).fit(table[:4])
@@ -73,7 +75,7 @@ def test_few_other_groups_come_again_and_none_is_the_row_itself():
 @pytest.mark.parametrize("method", ["near_miss", "centroids"])
 def test_what_is_kept_meets_the_targets_and_keeps_small_classes_whole(method):
     some = space(lambda n: min(n, 90))
-    kept = neighbours.CHOOSERS[method](some)
+    kept = feature_space.CHOOSERS[method](some)
     assert (np.diff(kept) > 0).all(), "ascending, each image once"
     assert np.bincount(some.classes_N[kept]).tolist() == list(some.targets.values())
 
@@ -83,8 +85,8 @@ def test_near_miss_measures_to_other_groups_only():
     x = np.array([0.0, 0.1, 5.0, 5.1, 2.0, 2.1, 9.0, 9.5])[:, None, None].astype(np.float32)
     classes = np.array([0, 1, 0, 1, 1, 1, 1, 1])
     groups = np.array(["p", "p", "q", "q", "r", "s", "t", "u"])
-    some = neighbours.Space(x, classes, groups, {0: 2, 1: 2}, 1, 0)
-    kept = set(neighbours.near_miss(some).tolist()) - {0, 2}
+    some = feature_space.Space(x, classes, groups, {0: 2, 1: 2}, 1, 0)
+    kept = set(feature_space.near_miss(some).tolist()) - {0, 2}
     assert kept == {4, 5}, "1 and 3 are near to their own group only"
 
 
@@ -95,7 +97,7 @@ def test_centroids_stand_for_the_clusters():
     x = np.concatenate([x, np.full((10, 1, 1), 5000, np.float32)])
     classes = np.repeat([0, 1], [200, 10])
     ids = np.array([f"i{n}" for n in range(210)])
-    kept = neighbours.centroids(neighbours.Space(x, classes, ids, {0: 10, 1: 10}, 1, 0))
+    kept = feature_space.centroids(feature_space.Space(x, classes, ids, {0: 10, 1: 10}, 1, 0))
     assert len(set(centre[kept[kept < 200]])) >= 8
 
 
@@ -103,17 +105,17 @@ def test_tomek_drops_the_larger_side_of_a_link_and_no_link_inside_a_group():
     x = np.array([0.0, 0.4, 10.0, 10.1, 20.0, 21.0, 22.0])[:, None, None].astype(np.float32)
     classes = np.array([0, 1, 0, 1, 1, 1, 1])
     apart = np.array(list("abcdefg"))
-    kept = neighbours.tomek(neighbours.Space(x, classes, apart, {0: 2, 1: 5}, 1, 0))
+    kept = feature_space.tomek(feature_space.Space(x, classes, apart, {0: 2, 1: 5}, 1, 0))
     assert kept.tolist() == [0, 2, 4, 5, 6]
     together = np.array(list("abccefg"))
-    kept = neighbours.tomek(neighbours.Space(x, classes, together, {0: 2, 1: 5}, 1, 0))
+    kept = feature_space.tomek(feature_space.Space(x, classes, together, {0: 2, 1: 5}, 1, 0))
     assert kept.tolist() == [0, 2, 3, 4, 5, 6], "2 and 3 are of one group"
 
 
 @pytest.mark.parametrize("method", ["smote", "adasyn", "borderline_smote"])
 def test_synthetic_rows_lie_between_two_groups_and_all_views_agree(method):
     some = space(lambda n: max(n, 200), views=2)
-    made = neighbours.synthesize(some, method)
+    made = feature_space.synthesize(some, method)
     assert len(made) > 100 and made.x_SVD.shape[1:] == (2, 64)
     # The second view is the first plus one everywhere, and a mixture of the same two rows keeps that.
     assert np.allclose(made.x_SVD[:, 1], made.x_SVD[:, 0] + 1, atol=1e-4)
@@ -133,21 +135,21 @@ def test_synthetic_rows_lie_between_two_groups_and_all_views_agree(method):
 def test_a_smote_row_is_a_mixture_of_two_groups_not_a_blur_of_one():
     # Within a group images differ by noise of 0.05: mixtures inside one would stay that near to it.
     some = space(lambda n: max(n, 200))
-    made = neighbours.synthesize(some, "smote").x_SVD[:, 0]
+    made = feature_space.synthesize(some, "smote").x_SVD[:, 0]
     gap = NearestNeighbors(n_neighbors=1).fit(some.x_NVD[:, 0]).kneighbors(made)[0][:, 0]
     assert (gap > 2).mean() > 0.75
-    blind = neighbours.Space(
+    blind = feature_space.Space(
         some.x_NVD, some.classes_N, np.arange(len(some.groups_N)).astype(str), some.targets, 3, 1
     )
-    near = neighbours.synthesize(blind, "smote").x_SVD[:, 0]
+    near = feature_space.synthesize(blind, "smote").x_SVD[:, 0]
     assert (NearestNeighbors(n_neighbors=1).fit(some.x_NVD[:, 0]).kneighbors(near)[0] > 2).mean() < 0.25
 
 
 def test_a_method_with_nothing_to_do_says_so():
     x = np.array([[0.0], [0.1], [0.2], [100.0], [100.1]], np.float32)[:, None, :]
-    far = neighbours.Space(x, np.array([0, 0, 0, 1, 1]), np.array(list("abcde")), {0: 3, 1: 3}, 1, 0)
+    far = feature_space.Space(x, np.array([0, 0, 0, 1, 1]), np.array(list("abcde")), {0: 3, 1: 3}, 1, 0)
     with pytest.raises(DataError, match=r"resample\.method=adasyn"):
-        neighbours.synthesize(far, "adasyn")
+        feature_space.synthesize(far, "adasyn")
 
 
 def fold_part(per_group=2, times=None):
@@ -155,26 +157,26 @@ def fold_part(per_group=2, times=None):
     ids = np.array([f"i{n:04d}" for n in range(len(labels))])
     order = np.random.default_rng(5).permutation(len(ids))
     features = Features(ids[order], ("identity",), x[order][:, None], "digest")
-    return resample.Part(Samples(ids, ids, groups, SPACE, labels, "train"), 0, times, features)
+    return indices.Part(Samples(ids, ids, groups, SPACE, labels, "train"), 0, times, features)
 
 
 def test_rows_by_features_join_by_id_and_follow_the_bag():
     part = fold_part()
     settings = ResampleSettings(method="near_miss", to="cap", cap=60)
-    rows = resample.plan(part, settings).rows(3)
+    rows = indices.plan(part, settings).rows(3)
     kept = rows.index_R
     assert np.bincount(part.samples.labels[kept]).max() == 60 and (np.diff(kept) > 0).all()
-    bag = resample.Part(part.samples, 0, np.full(len(part.samples), 2), part.features)
-    assert resample.plan(bag, settings).rows(0).index_R.tolist() == np.repeat(kept, 2).tolist()
+    bag = indices.Part(part.samples, 0, np.full(len(part.samples), 2), part.features)
+    assert indices.plan(bag, settings).rows(0).index_R.tolist() == np.repeat(kept, 2).tolist()
 
 
 def test_synthetic_rows_come_after_the_samples():
     part = fold_part()
-    found = resample.plan(part, ResampleSettings(method="smote"))
+    found = indices.plan(part, ResampleSettings(method="smote"))
     n, rows = len(part.samples), found.rows(0)
     assert found.synthetic is not None and len(rows) == n + len(found.synthetic)
     assert rows.index_R.tolist() == list(range(n + len(found.synthetic)))
     total = np.bincount(part.samples.labels) + np.bincount(found.synthetic.labels_S, minlength=10)
     assert len(set(total.tolist())) == 1
     even = ResampleSettings(method="smote", to="cap", cap=1)
-    assert resample.plan(part, even).synthetic is None, "nothing to add"
+    assert indices.plan(part, even).synthetic is None, "nothing to add"

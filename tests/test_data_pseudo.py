@@ -7,10 +7,10 @@ import pytest
 from learn_world import digit_images, digit_samples
 
 from pipeline.core.errors import DataError
-from pipeline.data import pseudo
 from pipeline.data.chained import Chained
-from pipeline.data.resample import Part
+from pipeline.resample.indices import Part
 from pipeline.settings.schema import PseudoSettings
+from pipeline.train import pseudo
 
 P = np.array([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7], [0.5, 0.5]], np.float32)
 

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import ConfigError, DataError
-from pipeline.core.types import Attribute, LabelSpace, Samples
-from pipeline.data import folds, resample
+from pipeline.core.samples import Attribute, LabelSpace, Samples
+from pipeline.data import folds
+from pipeline.resample import indices
 from pipeline.settings.schema import CopySettings, FoldSettings, ResampleSettings
 
 SPACE = LabelSpace.product([Attribute("kind", tuple("abcd"))])
@@ -13,16 +14,16 @@ LABELS = np.random.default_rng(0).permutation(np.repeat([0, 1, 3], [60, 20, 7]))
 def part(labels=LABELS, fold=0, groups=None, space=SPACE, **more):
     ids = np.array([f"i{n:03d}" for n in range(len(labels))])
     samples = Samples(ids, ids, ids if groups is None else np.array(groups), space, labels, "train")
-    return resample.Part(samples, fold, **more)
+    return indices.Part(samples, fold, **more)
 
 
 def rows_of(labels, settings, fold, epoch):
-    return resample.plan(part(labels, fold), settings).rows(epoch)
+    return indices.plan(part(labels, fold), settings).rows(epoch)
 
 
 def after(**settings):
     rows = rows_of(LABELS, ResampleSettings(**settings), 0, 0)
-    before, now = resample.counts(LABELS, rows, 4)
+    before, now = indices.counts(LABELS, rows, 4)
     assert before.tolist() == [60, 20, 0, 7]
     return now.tolist()
 
@@ -100,7 +101,7 @@ def test_rows_of_a_fold_never_reach_its_validation_part(method):
     plan = folds.plan(some, FoldSettings(n=3))
     for k, split in enumerate(plan.splits):
         train = some.take(split.train_ids)
-        rows = resample.plan(resample.Part(train, k), ResampleSettings(method=method)).rows(0)
+        rows = indices.plan(indices.Part(train, k), ResampleSettings(method=method)).rows(0)
         shown = set(train.ids_N[rows.index_R])
         assert shown and not shown & set(split.valid_ids)
 
@@ -127,18 +128,18 @@ def test_counts_name_the_classes_and_leave_the_others():
 def test_balancing_one_attribute_counts_its_values():
     labels, groups = people()
     some = part(labels, groups=groups, space=TWO)
-    rows = resample.plan(some, ResampleSettings(method="under", on="age")).rows(0)
+    rows = indices.plan(some, ResampleSettings(method="under", on="age")).rows(0)
     old_R = TWO.codes_CA[labels, 1][rows.index_R]
     assert (old_R == 1).sum() == (old_R == 0).sum() == 24
     with pytest.raises(ConfigError, match="no attribute `agee`"):
-        resample.plan(some, ResampleSettings(method="under", on="agee"))
+        indices.plan(some, ResampleSettings(method="under", on="agee"))
 
 
 @pytest.mark.parametrize("method", ["under", "over"])
 def test_whole_groups_are_dropped_or_repeated(method):
     labels, groups = people()
     settings = ResampleSettings(method=method, unit="group", on="age")
-    rows = resample.plan(part(labels, groups=groups, space=TWO), settings).rows(0)
+    rows = indices.plan(part(labels, groups=groups, space=TWO), settings).rows(0)
     shown, times = np.unique(np.array(groups)[rows.index_R], return_counts=True)
     assert (times % 4 == 0).all(), "a group came in part"
     people_old = sum(n // 4 for g, n in zip(shown, times, strict=True) if int(g[1:]) < 6)
@@ -151,28 +152,28 @@ def test_groups_that_hold_several_values_cannot_be_drawn_whole():
     labels, groups = people(n=5, old=2)
     settings = ResampleSettings(method="under", unit="group")
     with pytest.raises(ConfigError, match="5 groups hold several values") as caught:
-        resample.plan(part(labels, groups=groups, space=TWO), settings).rows(0)
+        indices.plan(part(labels, groups=groups, space=TWO), settings).rows(0)
     assert "(age)" in caught.value.remedy and len(caught.value.faults) == 5
 
 
 def test_a_bag_shows_a_sample_as_often_as_it_was_drawn():
     times = np.arange(87) % 3 + 1
-    rows = resample.plan(part(times_N=times), ResampleSettings()).rows(0)
+    rows = indices.plan(part(times_N=times), ResampleSettings()).rows(0)
     assert np.array_equal(np.bincount(rows.index_R), times)
     assert rows.copy_R.max() == 2
-    under = resample.plan(part(times_N=times), ResampleSettings(method="under")).rows(0)
+    under = indices.plan(part(times_N=times), ResampleSettings(method="under")).rows(0)
     smallest = min(times[c == LABELS].sum() for c in (0, 1, 3))
     assert np.bincount(LABELS[under.index_R]).tolist() == [smallest, smallest, 0, smallest]
     labels, groups = people()
     twice = np.repeat(np.arange(40) % 2 + 1, 4)
     some = part(labels, groups=groups, space=TWO, times_N=twice)
-    whole = resample.plan(some, ResampleSettings(method="under", unit="group", on="age")).rows(0)
+    whole = indices.plan(some, ResampleSettings(method="under", unit="group", on="age")).rows(0)
     assert (TWO.codes_CA[labels, 1][whole.index_R] == 0).sum() == 9 * 4  # six old people, three of them twice
 
 
 def test_offline_copies_of_chosen_classes_come_last_with_their_policy():
     copies = CopySettings(classes=["b", "d"], times=2, policy="rotate30")
-    rows = resample.plan(part(), ResampleSettings(copies=copies)).rows(0)
+    rows = indices.plan(part(), ResampleSettings(copies=copies)).rows(0)
     assert rows.policies == (None, "rotate30") and len(rows) == 87 + 2 * 27
     assert not rows.policy_R[:87].any() and (rows.policy_R[87:] == 1).all()
     assert set(LABELS[rows.index_R[87:]]) == {1, 3}
@@ -181,15 +182,15 @@ def test_offline_copies_of_chosen_classes_come_last_with_their_policy():
 
 def test_copies_are_made_of_what_resampling_kept_each_image_once():
     copies = CopySettings(times=1)
-    under = resample.plan(part(), ResampleSettings(method="under", copies=copies)).rows(0)
+    under = indices.plan(part(), ResampleSettings(method="under", copies=copies)).rows(0)
     assert len(under) == 42 and set(under.index_R[:21]) == set(under.index_R[21:])
-    over = resample.plan(part(), ResampleSettings(method="over", copies=copies)).rows(0)
+    over = indices.plan(part(), ResampleSettings(method="over", copies=copies)).rows(0)
     assert len(over) == 180 + 87, "repeated rows are not copied again"
     with pytest.raises(ConfigError, match=r"copies\.classes: 1 unknown"):
-        resample.plan(part(), ResampleSettings(copies=CopySettings(classes=["zebra"])))
+        indices.plan(part(), ResampleSettings(copies=CopySettings(classes=["zebra"])))
 
 
 @pytest.mark.parametrize("method", ["none", "under", "over"])
 def test_expected_rows_are_exact_for_random_draws(method):
     settings = ResampleSettings(method=method, copies=CopySettings(classes=["a"]))
-    assert resample.expected_rows(part(), settings) == len(resample.plan(part(), settings).rows(0))
+    assert indices.expected_rows(part(), settings) == len(indices.plan(part(), settings).rows(0))

@@ -5,8 +5,8 @@ import pytest
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.plugin import Own
-from pipeline.data import resample
-from pipeline.data.sampler import draw
+from pipeline.resample import indices
+from pipeline.resample.sampler import draw
 from pipeline.settings.schema import ResampleSettings
 
 SOURCE = """
@@ -85,32 +85,32 @@ def test_what_is_no_sample(own, function, expected):
 
 def test_rows_of_an_epoch_are_the_samplers_and_redrawn_when_asked(own, part_of):
     part = part_of([0, 1, 1, 2])
-    rows = resample.plan(part, ResampleSettings(method="mine:by_class")).rows
+    rows = indices.plan(part, ResampleSettings(method="mine:by_class")).rows
     assert rows(0).index_R.tolist() == [1, 2] * 3 == rows(5).index_R.tolist()
     assert rows(0).copy_R.tolist() == [0, 0, 1, 1, 2, 2]
     fixed, drawn = (
-        resample.plan(part, ResampleSettings(method="mine:some", redraw=redraw)).rows
+        indices.plan(part, ResampleSettings(method="mine:some", redraw=redraw)).rows
         for redraw in (False, True)
     )
     assert fixed(0).index_R.tolist() == fixed(1).index_R.tolist()
     assert drawn(0).index_R.tolist() != drawn(1).index_R.tolist()
-    assert resample.expected_rows(part, ResampleSettings(method="mine:by_class")) == 6
+    assert indices.expected_rows(part, ResampleSettings(method="mine:by_class")) == 6
 
 
 def test_the_sampler_chooses_among_the_rows_of_a_bootstraps_bag(own, part_of):
     part = part_of([0, 1, 1, 2], times=[1, 3, 1, 1])
-    rows = resample.plan(part, ResampleSettings(method="mine:by_class")).rows(0)
+    rows = indices.plan(part, ResampleSettings(method="mine:by_class")).rows(0)
     assert rows.index_R.tolist() == [1, 1, 1, 2] * 3
 
 
 @pytest.fixture
 def part_of():
-    from pipeline.core.types import Attribute, LabelSpace, Samples
+    from pipeline.core.samples import Attribute, LabelSpace, Samples
 
     def made(labels, times=None):
         ids = np.array([f"i{k}" for k in range(len(labels))])
         space = LabelSpace.product([Attribute("kind", ("a", "b", "c"))])
         samples = Samples(ids, ids, ids, space, np.array(labels, dtype=np.int64), "train")
-        return resample.Part(samples, 0, None if times is None else np.array(times, dtype=np.int64))
+        return indices.Part(samples, 0, None if times is None else np.array(times, dtype=np.int64))
 
     return made

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from bring_world import MASK, PEOPLE, folder_of, mask_tree
 
-from pipeline.core.types import Samples
+from pipeline.core.samples import Samples
 from pipeline.data import competition
 from pipeline.data.soft import shares
-from pipeline.learn.targets import targets_of
 from pipeline.record.files import read_samples, write_samples
+from pipeline.train.targets import targets_of
 
 
 def softened(**age):

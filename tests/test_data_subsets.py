@@ -5,9 +5,9 @@ import pytest
 from learn_world import digit_samples
 
 from pipeline.core.errors import DataError
-from pipeline.core.types import Samples
-from pipeline.data import subsets
-from pipeline.data.resample import Part
+from pipeline.core.samples import Samples
+from pipeline.resample import subsets
+from pipeline.resample.indices import Part
 
 
 def part(n=200, per_group=4, fold=0, times=None):

@@ -8,13 +8,13 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as reference
 
 from pipeline.core.errors import ConfigError
-from pipeline.data.views import REGISTRY, parse, parse_all
-from pipeline.infer.predict import predict_views
-from pipeline.learn.forward import Pass
-from pipeline.learn.model import build
+from pipeline.nets.forward import Pass
+from pipeline.nets.model import build
+from pipeline.nets.views import REGISTRY, parse, parse_all
 from pipeline.settings.load import load
 from pipeline.settings.schema import ModelSettings
 from pipeline.settings.view_words import DOES, does, expanded
+from pipeline.train.predict import predict_views
 
 # Arguments of both signs and both sides of 1, by view; every registered one must be here.
 EXAMPLES = {

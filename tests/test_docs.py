@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import parser
-from pipeline.settings import ablate
 from pipeline.settings.load import CONFIGS, load
+from pipeline.train.studies import grid
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
@@ -95,7 +95,7 @@ def _make(words, configs):
     for name, value in variables.items():
         assert re.search(rf"\$[({{]?(?:if )?\(?{name}\b", makefile), f"the Makefile reads no {name}"
         if name == "GRID" and value.startswith("configs/"):
-            ablate.read(ROOT / value)
+            grid.read(ROOT / value)
     # As the shell below make splits it.
     load(shlex.split(variables.get("ARGS", "")), configs)
 

@@ -59,7 +59,7 @@ def test_the_summary_names_everything_and_it_is_there(made):
 
 
 def test_the_submission_is_what_the_host_asked_for(made):
-    from pipeline.combine import submission
+    from pipeline.data import submission
     from pipeline.data.competition import label_space
     from pipeline.settings.load import load
 

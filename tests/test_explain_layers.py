@@ -6,9 +6,9 @@ import torch
 from explain_world import detector, planted, random_net
 
 from pipeline.explain import cam, layers, maps, network
-from pipeline.learn import model
-from pipeline.learn.heads import HeadStack
+from pipeline.nets import model
 from pipeline.settings.schema import ModelSettings
+from pipeline.train.heads import HeadStack
 
 # Name, side, form, grid of Grad-CAM's layer, whether CAM is defined.
 FAMILIES = [

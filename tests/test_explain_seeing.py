@@ -9,7 +9,7 @@ import torch
 from seeing_world import net, scene, small_cnn, timm_net, trained_cnn
 
 from pipeline.core.errors import ConfigError
-from pipeline.explain import embedding, neighbours, parts, units, visualisation
+from pipeline.explain import embedding, neighbours, parts, synthesis, units
 from pipeline.settings.schema import Config
 
 
@@ -81,16 +81,16 @@ def test_layers_and_channels_that_are_not_there_are_refused():
     with pytest.raises(ConfigError, match="there is no channel 99"):
         units.activations(scene(trained, config=config(units={"channels": [1, 99]})))
     with pytest.raises(ConfigError, match="'zebra'"):
-        visualisation.part(scene(trained, config=config(synthesis={"classes": ["zebra"]})))
+        synthesis.part(scene(trained, config=config(synthesis={"classes": ["zebra"]})))
 
 
 def test_synthesis_raises_named_classes_and_channels():
     settings = {"steps": 12, "penalty": 0.1, "start": "noise", "classes": ["4", "9"]}
-    found = visualisation.part(scene(trained, config=config(synthesis=settings)))
+    found = synthesis.part(scene(trained, config=config(synthesis=settings)))
     assert [p.group for p in found.rows[0].pictures] == ["4", "9"] and found.figures["raised"] == 1
     assert all(line[3] > line[2] for line in found.tables[0].rows)
     settings = {"steps": 6, "penalty": 0.1, "layer": "3", "channels": [2], "start": "noise"}
-    found = visualisation.part(scene(trained, config=config(synthesis=settings)))
+    found = synthesis.part(scene(trained, config=config(synthesis=settings)))
     assert [p.group for p in found.rows[0].pictures] == ["3, channel 2"]
 
 
@@ -101,7 +101,7 @@ def test_a_score_that_does_not_rise_is_told():
             p.data.zero_()
         return net(backbone, ["0", "3"], fold=fold)
 
-    found = visualisation.part(scene(dead, config=config(synthesis={"steps": 3, "shown": 1})))
+    found = synthesis.part(scene(dead, config=config(synthesis={"steps": 3, "shown": 1})))
     assert "did not rise" in found.warnings[0]
 
 

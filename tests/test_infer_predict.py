@@ -3,14 +3,14 @@ import pytest
 from learn_world import accuracy, digit_images, digit_samples, random_head
 
 from pipeline.core.predictions import Features
-from pipeline.data.views import parse_all
-from pipeline.infer.predict import predict_head, predict_views
-from pipeline.learn.features import extract
-from pipeline.learn.fit import fit
-from pipeline.learn.forward import Pass
-from pipeline.learn.heads import HeadStack
-from pipeline.learn.model import build, restore
+from pipeline.nets.features import extract
+from pipeline.nets.forward import Pass
+from pipeline.nets.model import build, restore
+from pipeline.nets.views import parse_all
 from pipeline.settings.schema import ModelSettings
+from pipeline.train.heads import HeadStack
+from pipeline.train.loop import fit
+from pipeline.train.predict import predict_head, predict_views
 
 SETTINGS = ModelSettings(name="test_resnet", weights="none")
 VIEWS = parse_all(["identity", "hflip", "shift(2,-2)"])

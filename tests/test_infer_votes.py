@@ -4,11 +4,11 @@ import numpy as np
 import torch
 
 from pipeline.core.predictions import Features
-from pipeline.core.types import Attribute, LabelSpace
-from pipeline.infer import predict, votes
-from pipeline.learn.committee import Committee
-from pipeline.learn.heads import HeadStack
+from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.settings.schema import ModelSettings
+from pipeline.train import predict, votes
+from pipeline.train.committee import Committee
+from pipeline.train.heads import HeadStack
 
 SPACE = LabelSpace.product([Attribute("letter", tuple("xyz"))])
 

@@ -13,8 +13,10 @@ from test_stages_judging import analyse, report_of
 from test_stages_judging import home as home
 
 from benchmarks import flips_page
-from pipeline.analyze import attributes, compare, judging, sampling
-from pipeline.analyze.flips import find_flips
+from pipeline.errors import page as compare
+from pipeline.errors.diff import attributes
+from pipeline.errors.diff.flips import find_flips
+from pipeline.errors.judging import questions, sampling
 from pipeline.settings.schema import Config, ReportSettings
 
 pytestmark = pytest.mark.browser
@@ -31,9 +33,9 @@ def made():
     design = sampling.plan(SPACE, flips, sampling.pair_key(inputs.new, inputs.old), 12)
     oof = (inputs.oof, probabilities(world.train.ids_N, world.train.labels, 4))
     controls = sampling.controls(design, world.train, oof, 6)
-    asked = judging.questions(design, controls, frozenset())
+    asked = questions.questions(design, controls, frozenset())
     settings = Config(report=ReportSettings(judge_px=96)).report
-    section = judging.section(
+    section = questions.section(
         asked, design, SPACE, world.image, settings, "make error-analysis VERDICTS=verdicts.csv"
     )
     inputs = replace(inputs, judging=section)

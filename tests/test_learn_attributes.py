@@ -8,17 +8,17 @@ import torch
 from learn_world import SIZE, accuracy, all_rows, digit_images, digit_samples, fold_job
 
 from pipeline.core.predictions import Features
-from pipeline.core.types import Attribute, LabelSpace
-from pipeline.infer.predict import predict_head, predict_views
-from pipeline.learn import batched
-from pipeline.learn.attributes import AttributeHeads, ordinal_log_p
-from pipeline.learn.fit import fit
-from pipeline.learn.forward import Pass
-from pipeline.learn.heads import HeadJob, restore_head
-from pipeline.learn.loss_attributes import classes_of, log_marginal
-from pipeline.learn.model import build, restore
-from pipeline.learn.weights import fit_state
+from pipeline.core.samples import Attribute, LabelSpace
+from pipeline.nets.attributes import AttributeHeads, ordinal_log_p
+from pipeline.nets.forward import Pass
+from pipeline.nets.model import build, restore
+from pipeline.nets.weights import fit_state
 from pipeline.settings.schema import LossSettings, ModelSettings, TrainSettings
+from pipeline.train import batched_heads
+from pipeline.train.heads import HeadJob, restore_head
+from pipeline.train.loop import fit
+from pipeline.train.loss_attributes import classes_of, log_marginal
+from pipeline.train.predict import predict_head, predict_views
 
 SPACE = LabelSpace.product([Attribute("mask", ("on", "off")), Attribute("age", ("young", "mid", "old"))])
 # Digits as two attributes: whether it is odd (unordered) and which pair it belongs to (ordered).
@@ -122,7 +122,7 @@ def test_full_training_and_inference_by_attribute(tmp_path):
     result, state = fit(job, tmp_path)
     assert result.history[-1]["train_loss"] < 0.8 * result.history[0]["train_loss"]
     network = restore(PER_ATTRIBUTE, 10, state, job.size, DIGITS)
-    from pipeline.data.views import parse
+    from pipeline.nets.views import parse
 
     found, _ = predict_views(
         network, job.images, job.valid_samples.ids_N, DIGITS.classes, [parse("identity")], Pass()
@@ -145,7 +145,7 @@ def test_a_linear_probe_by_attribute_learns_and_is_restored():
         metric=accuracy,
         heads=heads,
     )
-    (fit,) = batched.fit_heads([job])
+    (fit,) = batched_heads.fit_heads([job])
     result, state = fit.result, fit.state
     assert state["out.weight"].shape == (1, 6, 64)
     # The pairs are no order that pixels show linearly; parity alone lifts it above one in five.

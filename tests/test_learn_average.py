@@ -5,10 +5,10 @@ import torch
 from learn_world import digit_images, equal_states, fold_job
 from torch import nn
 
-from pipeline.learn import checkpoint
-from pipeline.learn.average import Average, measure_statistics
-from pipeline.learn.fit import checkpoint_path, fit
 from pipeline.settings.schema import TrainSettings
+from pipeline.train import checkpoint
+from pipeline.train.average import Average, measure_statistics
+from pipeline.train.loop import checkpoint_path, fit
 
 
 def network():

@@ -5,11 +5,11 @@ import torch
 from learn_world import fold_job
 
 from pipeline.core.errors import ConfigError, ModelError
-from pipeline.learn.features import backbone_digest
-from pipeline.learn.fit import fit
-from pipeline.learn.model import build, describe, restore
-from pipeline.learn.optim import make_optimizer
+from pipeline.nets.features import backbone_digest
+from pipeline.nets.model import build, describe, restore
 from pipeline.settings.schema import ModelSettings, TrainSettings
+from pipeline.train.loop import fit
+from pipeline.train.optim import make_optimizer
 
 OWN = """
 import torch

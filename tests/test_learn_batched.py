@@ -11,11 +11,11 @@ from timm.optim import create_optimizer_v2, list_optimizers
 from torch import nn
 
 from pipeline.core.errors import ConfigError, UserError
-from pipeline.core.types import SyntheticRows, TrainRows
-from pipeline.learn.batched import ELEMENTWISE, clip_each, fit_heads
-from pipeline.learn.forward import softmax
-from pipeline.learn.heads import head_probabilities, plain_view, restore_head
-from pipeline.learn.loss import Loss
+from pipeline.core.samples import SyntheticRows, TrainRows
+from pipeline.nets.forward import softmax
+from pipeline.train.batched_heads import ELEMENTWISE, clip_each, fit_heads
+from pipeline.train.heads import head_probabilities, plain_view, restore_head
+from pipeline.train.losses import Loss
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def plain_loop(job):
     """(C, D) weights by the textbook: nn.Linear, torch's AdamW, one batch after the other."""
     from pipeline.core.seeds import rng
     from pipeline.data.loader import batch_bounds, epoch_order
-    from pipeline.learn.optim import Schedule
+    from pipeline.train.optim import Schedule
 
     train, n = job.train, len(job.train_samples)
     mean_D, std_D = job.statistics()
@@ -226,7 +226,7 @@ def test_accumulation_is_a_larger_batch(job):
 
 def test_each_fold_has_the_loss_of_its_own_class_counts(job, monkeypatch):
     """A loss that knows the counts must get those of its fold, and logits of its own rows alone."""
-    from pipeline.learn import heads
+    from pipeline.train import heads
 
     seen = []
 
@@ -294,7 +294,7 @@ def test_an_unknown_optimizer_is_told(job):
 
 
 def test_softmax_of_a_stack_is_that_of_its_heads():
-    from pipeline.learn.heads import softmax_JNC
+    from pipeline.train.heads import softmax_JNC
 
     logits = torch.randn(2, 3, 4)
     np.testing.assert_array_equal(softmax_JNC(logits)[1], softmax(logits[1].numpy()))

@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from sklearn.ensemble import AdaBoostClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from pipeline.learn import boost
+from pipeline.train import boost
 
 
 def test_the_vote_is_that_of_the_paper():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipeline.core.errors import StorageError
-from pipeline.learn import checkpoint
+from pipeline.train import checkpoint
 
 STATE = {"model": {"w": torch.arange(6.0).view(2, 3)}, "epoch": 2, "history": [{"loss": 0.5}], "ema": None}
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from pipeline.learn import checkpoint
-from pipeline.learn.committee import FILE, Committee
+from pipeline.train import checkpoint
+from pipeline.train.committee import FILE, Committee
 
 
 def state(value):

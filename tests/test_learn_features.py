@@ -4,10 +4,10 @@ import torch
 from learn_world import SIZE, digit_images, random_head
 
 from pipeline.core.errors import DataError
-from pipeline.data.views import parse_all
-from pipeline.learn.features import backbone_digest, extract
-from pipeline.learn.forward import Pass
-from pipeline.learn.model import build
+from pipeline.nets.features import backbone_digest, extract
+from pipeline.nets.forward import Pass
+from pipeline.nets.model import build
+from pipeline.nets.views import parse_all
 from pipeline.settings.schema import ModelSettings
 
 SETTINGS = ModelSettings(name="test_resnet", weights="none")

@@ -16,17 +16,17 @@ from learn_world import SIZE, all_rows, digest, equal_states, fold_job, long_job
 from torch import nn
 
 from pipeline.core.errors import ConfigError, UserError
-from pipeline.core.types import TrainRows
+from pipeline.core.samples import TrainRows
 from pipeline.data.loader import Batch
-from pipeline.learn import checkpoint
-from pipeline.learn.accumulate import Backward, windows
-from pipeline.learn.fit import checkpoint_path, fit
-from pipeline.learn.forward import Mode
-from pipeline.learn.job import fingerprint
-from pipeline.learn.loss import REGISTRY, make_loss
-from pipeline.learn.targets import class_facts, targets_of
+from pipeline.nets.forward import Mode
 from pipeline.settings.loss_rules import traits
 from pipeline.settings.schema import LossSettings
+from pipeline.train import checkpoint
+from pipeline.train.accumulate import Backward, windows
+from pipeline.train.job import fingerprint
+from pipeline.train.loop import checkpoint_path, fit
+from pipeline.train.losses import REGISTRY, make_loss
+from pipeline.train.targets import class_facts, targets_of
 
 
 class Killed(BaseException):

@@ -8,12 +8,13 @@ from learn_world import all_rows, digit_images, equal_states, fold_job
 from torch import nn
 
 from pipeline.core.errors import ConfigError, UserError
-from pipeline.learn import loss, model
-from pipeline.learn.fit import fit
-from pipeline.learn.forward import Mode
-from pipeline.learn.health import GradientWatch, check_batches, gradient_norm, told_memory, unsafe_in_bf16
-from pipeline.learn.loss_terms import cross_entropy_terms, rows_of
+from pipeline.nets import model
+from pipeline.nets.forward import Mode
 from pipeline.settings.schema import TrainSettings
+from pipeline.train import losses
+from pipeline.train.health import GradientWatch, check_batches, gradient_norm, told_memory, unsafe_in_bf16
+from pipeline.train.loop import fit
+from pipeline.train.loss_formulas import cross_entropy_terms, rows_of
 
 FAR = 10**15
 
@@ -67,7 +68,9 @@ class _Infinite(torch.autograd.Function):
 
 
 def test_training_stops_at_an_infinite_gradient_of_a_finite_loss(tmp_path, monkeypatch):
-    monkeypatch.setitem(loss.REGISTRY, "cross_entropy", lambda *made_of: lambda x, target: _Infinite.apply(x))
+    monkeypatch.setitem(
+        losses.REGISTRY, "cross_entropy", lambda *made_of: lambda x, target: _Infinite.apply(x)
+    )
     with pytest.raises(UserError, match="fold 3, epoch 0, step 0: the gradient"):
         fit(fold_job(), tmp_path)
 
@@ -109,7 +112,7 @@ def test_too_little_memory_names_the_settings(tmp_path, monkeypatch):
     def hungry(settings, facts, weight_C):
         return lambda logits, target: logits.sum(1) + torch.empty(FAR).sum()
 
-    monkeypatch.setitem(loss.REGISTRY, "cross_entropy", hungry)
+    monkeypatch.setitem(losses.REGISTRY, "cross_entropy", hungry)
     with pytest.raises(UserError, match="out of memory") as caught:
         fit(fold_job(), tmp_path)
     text = str(caught.value)
@@ -143,20 +146,20 @@ def small_gpu(limit, calls):
 
 def test_oom_halving_goes_on_in_smaller_pieces_and_resumes_alike(tmp_path, monkeypatch, caplog):
     job = fold_job(oom_halving=True)
-    monkeypatch.setitem(loss.REGISTRY, "cross_entropy", small_gpu(5, calls := []))
+    monkeypatch.setitem(losses.REGISTRY, "cross_entropy", small_gpu(5, calls := []))
     result, state = fit(job, tmp_path / "a")
     assert "passes in 2 pieces" in caplog.text and "passes in 4 pieces" in caplog.text
     assert calls[:3] == [16, 16, 17] and max(calls[-12:]) <= 5
     assert len(result.history) == 3
-    monkeypatch.setitem(loss.REGISTRY, "cross_entropy", small_gpu(5, []))
+    monkeypatch.setitem(losses.REGISTRY, "cross_entropy", small_gpu(5, []))
     fit(job, tmp_path / "b", lambda fold, epoch, entry: epoch < 1)
-    monkeypatch.setitem(loss.REGISTRY, "cross_entropy", small_gpu(99, []))
+    monkeypatch.setitem(losses.REGISTRY, "cross_entropy", small_gpu(99, []))
     _, resumed = fit(job, tmp_path / "b")
     assert equal_states(state, resumed), "a checkpoint keeps in how many pieces batches pass"
 
 
 def test_without_oom_halving_it_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setitem(loss.REGISTRY, "cross_entropy", small_gpu(4, []))
+    monkeypatch.setitem(losses.REGISTRY, "cross_entropy", small_gpu(4, []))
     with pytest.raises(UserError, match="out of memory"):
         fit(fold_job(), tmp_path)
 

@@ -5,12 +5,12 @@ import torch
 from learn_world import SIZE, digit_images, equal_states, fold_job
 
 from pipeline.core.errors import ModelError
-from pipeline.core.types import Attribute, LabelSpace
-from pipeline.learn.fit import fit
-from pipeline.learn.initial import Initial
-from pipeline.learn.job import fingerprint
-from pipeline.learn.model import build
+from pipeline.core.samples import Attribute, LabelSpace
+from pipeline.nets.model import build
 from pipeline.settings.schema import ModelSettings
+from pipeline.train.initial import Initial
+from pipeline.train.job import fingerprint
+from pipeline.train.loop import fit
 
 
 def space(classes):

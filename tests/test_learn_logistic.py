@@ -9,10 +9,10 @@ from learn_world import all_rows
 from sklearn.linear_model import LogisticRegression
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.types import SyntheticRows, TrainRows
-from pipeline.learn import logistic
-from pipeline.learn.heads import head_probabilities, plain_view, restore_head
+from pipeline.core.samples import SyntheticRows, TrainRows
 from pipeline.settings.schema import LossSettings
+from pipeline.train import logistic
+from pipeline.train.heads import head_probabilities, plain_view, restore_head
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,14 @@ import torch
 from torch.nn import functional
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.types import Attribute, LabelSpace, SyntheticRows, TrainRows
-from pipeline.learn.attributes import AttributeHeads
-from pipeline.learn.loss import REGISTRY, make_loss, refuse_soft
-from pipeline.learn.loss_long_tail import class_weights, deferred, margins
-from pipeline.learn.loss_terms import smooth_targets
-from pipeline.learn.targets import ClassFacts, class_facts
+from pipeline.core.samples import Attribute, LabelSpace, SyntheticRows, TrainRows
+from pipeline.nets.attributes import AttributeHeads
 from pipeline.settings.losses import LOSSES
 from pipeline.settings.schema import AttributeLossSettings, LossSettings, ModelSettings
+from pipeline.train.loss_formulas import smooth_targets
+from pipeline.train.loss_long_tail import class_weights, deferred, margins
+from pipeline.train.losses import REGISTRY, make_loss, refuse_soft
+from pipeline.train.targets import ClassFacts, class_facts
 
 COUNTS = (50, 20, 10, 5, 2)
 SMOOTHINGS = (0.0, 0.2)

@@ -8,13 +8,13 @@ import torch
 from torch.nn import functional
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.types import Attribute, LabelSpace
-from pipeline.learn.loss import make_loss, refuse_soft
-from pipeline.learn.loss_own import trial
-from pipeline.learn.targets import ClassFacts
+from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.settings.load import load
 from pipeline.settings.schema import LossSettings
-from pipeline.stages import train
+from pipeline.train import stage_train
+from pipeline.train.loss_own import trial
+from pipeline.train.losses import make_loss, refuse_soft
+from pipeline.train.targets import ClassFacts
 
 DOCS = Path(__file__).parents[1] / "docs" / "plugins.md"
 SPACE = LabelSpace.product([Attribute("class", tuple("abc"))])
@@ -91,11 +91,11 @@ def test_soft_pseudo_labels_are_refused_before_a_teacher_is_trained(here):
     body = "def f(logits, target):\n    return -(target * logits.log_softmax(-1)).sum(-1)\n"
     (here / "own.py").write_text(f"{body}\nf.soft_targets = False\n", encoding="utf-8")
     words = ("competition=digits", "loss.name=own:f", "train.pseudo.test_images=true")
-    train.refuse(load(words))
+    stage_train.refuse(load(words))
     with pytest.raises(ConfigError, match=r"train\.pseudo\.soft"):
-        train.refuse(load([*words, "train.pseudo.soft=true"]))
+        stage_train.refuse(load([*words, "train.pseudo.soft=true"]))
     with pytest.raises(ConfigError, match=r"loss\.name=own:f and train\.distill\.soft"):
-        train.refuse(load([*words[:2], "train.distill.inner=2"]))
+        stage_train.refuse(load([*words[:2], "train.distill.inner=2"]))
 
 
 def test_no_such_function_names_the_setting(here):

@@ -5,15 +5,15 @@ import pytest
 import torch
 from learn_world import digit_images, digit_samples, equal_states, fold_job
 
-from pipeline.core.types import TrainRows
+from pipeline.core.samples import TrainRows
 from pipeline.data.augment import Augmenter
 from pipeline.data.loader import Batch, EpochLoader, LoaderPlan
-from pipeline.learn.accumulate import Backward
-from pipeline.learn.fit import fit
-from pipeline.learn.loss import Loss
-from pipeline.learn.mix import Mixer, partner_rows, pictures
-from pipeline.learn.targets import targets_of
+from pipeline.resample.mixing import Mixer, partner_rows, pictures
 from pipeline.settings.schema import MixSettings
+from pipeline.train.accumulate import Backward
+from pipeline.train.loop import fit
+from pipeline.train.losses import Loss
+from pipeline.train.targets import targets_of
 
 SIZE = 15
 METHODS = ("mixup", "cutmix", "cutmix_half")

@@ -6,7 +6,7 @@ import torch
 from learn_world import SIZE, equal_states, random_head
 
 from pipeline.core.errors import ModelError
-from pipeline.learn.model import build, describe, restore, to_device
+from pipeline.nets.model import build, describe, restore, to_device
 from pipeline.settings.schema import ModelSettings
 
 

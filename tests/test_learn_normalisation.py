@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.types import strings
+from pipeline.core.samples import strings
 from pipeline.data.images import PreparedImages
-from pipeline.learn import model, normalisation
+from pipeline.nets import model, normalisation
 from pipeline.settings.load import load
 from pipeline.settings.schema import ModelSettings
 

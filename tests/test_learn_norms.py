@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from pipeline.core.errors import ModelError
-from pipeline.learn.model import build, restore
-from pipeline.learn.norms import groups_of
+from pipeline.nets.model import build, restore
+from pipeline.nets.norms import groups_of
 from pipeline.settings.schema import ModelSettings
 
 

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from pipeline.core.errors import ConfigError
-from pipeline.learn.optim import Schedule, make_optimizer, reductions, set_lr
 from pipeline.settings.schema import TrainSettings
+from pipeline.train.optim import Schedule, make_optimizer, reductions, set_lr
 
 
 def network():

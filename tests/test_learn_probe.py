@@ -2,12 +2,12 @@ import pytest
 import torch
 
 from pipeline.core.errors import ConfigError, UserError
-from pipeline.core.types import Attribute, LabelSpace
-from pipeline.learn import probe
-from pipeline.learn.forward import Mode, autocast
-from pipeline.learn.model import Classifier
-from pipeline.learn.probe import choose, compile_pays, modes, race, ratio
+from pipeline.core.samples import Attribute, LabelSpace
+from pipeline.nets.forward import Mode, autocast
+from pipeline.nets.model import Classifier
 from pipeline.settings.schema import Config, ImageSettings, ModelSettings, RuntimeSettings, TrainSettings
+from pipeline.train import step_timing
+from pipeline.train.step_timing import choose, compile_pays, modes, race, ratio
 
 FP32, BF16, FP16 = Mode(), Mode("bf16"), Mode("fp16")
 SPACE = LabelSpace.product([Attribute("digit", tuple("012"))])
@@ -64,7 +64,7 @@ def test_real_steps_are_timed_in_turns():
     wanted = modes("cpu")
     assert wanted[0] == FP32 and {m.precision for m in wanted} == {"fp32", "bf16"}
     seconds, first = race(config(), SPACE, "cpu", wanted)
-    assert list(seconds) == wanted and len(seconds[FP32]) in (probe.STEPS, probe.ROUNDS)
+    assert list(seconds) == wanted and len(seconds[FP32]) in (step_timing.STEPS, step_timing.ROUNDS)
     assert first > 0 and all(0 < t < 60 for times in seconds.values() for t in times)
     assert choose(seconds) in wanted
 
@@ -105,7 +105,7 @@ def test_a_step_that_fills_the_memory_is_told_or_timed_in_halves(monkeypatch):
     seen.clear()
     seconds, first = race(config(batch_size=16, oom_halving=True), SPACE, "cpu", [FP32])
     assert seen[:3] == [16, 8, 4] and set(seen[2:]) == {4}
-    assert first > 0 and len(seconds[FP32]) == probe.STEPS
+    assert first > 0 and len(seconds[FP32]) == step_timing.STEPS
     with pytest.raises(UserError, match=r"out of memory: train\.batch_size=10"):
         monkeypatch.setattr(
             Classifier, "forward", lambda self, x_BCHW: hungry(self, x_BCHW.repeat(9, 1, 1, 1))
@@ -122,7 +122,7 @@ def test_settings_that_do_not_fit_are_told_by_the_probe():
 
 @pytest.mark.slow
 def test_a_compiled_network_trains_and_is_timed():
-    if not probe.can_compile("cpu"):
+    if not step_timing.can_compile("cpu"):
         pytest.skip("no C++ compiler on this machine")
     seconds, first = race(config(), SPACE, "cpu", [FP32, Mode(compiled=True)])
     assert first > min(seconds[FP32]), "compiling takes longer than a step"

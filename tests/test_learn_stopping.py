@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from learn_world import equal_states, fold_job
 
-from pipeline.core.types import Samples
-from pipeline.learn import checkpoint
-from pipeline.learn.fit import checkpoint_path, fit
-from pipeline.learn.stopping import best_epoch, ended, marked, predicting
+from pipeline.core.samples import Samples
 from pipeline.settings.schema import EarlyStoppingSettings
+from pipeline.train import checkpoint
+from pipeline.train.loop import checkpoint_path, fit
+from pipeline.train.stopping import best_epoch, ended, marked, predicting
 
 
 def history(*scores):

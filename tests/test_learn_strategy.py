@@ -9,11 +9,11 @@ from torch import nn
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.seeds import seed
-from pipeline.learn import checkpoint, strategy
-from pipeline.learn.fit import checkpoint_path, fit
-from pipeline.learn.model import build
-from pipeline.learn.optim import make_optimizer, set_lr
+from pipeline.nets.model import build
 from pipeline.settings.schema import ModelSettings, TrainSettings
+from pipeline.train import checkpoint, strategy
+from pipeline.train.loop import checkpoint_path, fit
+from pipeline.train.optim import make_optimizer, set_lr
 
 NET = ModelSettings(name="test_efficientnet", weights="none", drop_rate=0.2, drop_path_rate=0.1)
 STEM, HEAD = "conv_stem.weight", "classifier.weight"

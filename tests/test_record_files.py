@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.predictions import Features, Probabilities, ViewProbabilities
-from pipeline.core.types import Attribute, FoldPlan, LabelSpace, Samples, Split
+from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split
 from pipeline.record import files
 
 IDS = np.array(["a", "사진 01", "é,\"'\n", "2️⃣", "0007"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.core.types import Attribute, LabelSpace, Samples, strings
+from pipeline.core.samples import Attribute, LabelSpace, Samples, strings
 from pipeline.record import files
 
 SPACE = LabelSpace.product([Attribute("나이", ("<30", "≥30"), True)])

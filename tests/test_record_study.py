@@ -11,7 +11,7 @@ import time
 import pytest
 
 from pipeline.core.errors import ConfigError, StorageError
-from pipeline.core.search import Dimension
+from pipeline.core.search_space import Dimension
 from pipeline.record import owners
 from pipeline.record import study as studies
 from pipeline.record.study import Plan, Studies, storage_of

@@ -5,8 +5,8 @@ import textwrap
 import pytest
 
 from pipeline.core.errors import ConfigError
-from pipeline.settings import ablate
 from pipeline.settings.load import CONFIGS, load
+from pipeline.train.studies import grid as ablate
 
 SHIPPED = sorted((CONFIGS / "ablate").glob("*.yaml"))
 GOOD = """

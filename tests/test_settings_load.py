@@ -8,12 +8,12 @@ import pytest
 
 from pipeline.core.errors import ConfigError
 from pipeline.data import policies
-from pipeline.settings import ablate
 from pipeline.settings.load import CONFIGS, load
 from pipeline.settings.losses import LOSSES
 from pipeline.settings.read import parse, parse_value
 from pipeline.settings.rules import broken
 from pipeline.settings.schema import Config, ModelSettings, TrainSettings
+from pipeline.train.studies import grid as ablate
 
 SHIPPED = sorted(p.relative_to(CONFIGS).as_posix() for p in CONFIGS.rglob("*.yaml"))
 EXPERIMENTS = [n.split("/")[1].removesuffix(".yaml") for n in SHIPPED if n.startswith("experiment/")]

@@ -3,9 +3,9 @@
 import pytest
 
 from pipeline.core.errors import ConfigError
-from pipeline.settings import space, space_check
 from pipeline.settings.load import CONFIGS, load
-from pipeline.stages.tuning.trials import KINDS
+from pipeline.tune import space, space_check
+from pipeline.tune.trials import KINDS
 
 
 def taken(settings):

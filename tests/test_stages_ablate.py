@@ -7,8 +7,9 @@ import pytest
 from main_world import run
 from pixels_world import KINDS, Photos, drawing
 
-from pipeline.settings import ablate
-from pipeline.stages.engine import arms, load
+from pipeline.data import load
+from pipeline.train.studies import arms
+from pipeline.train.studies import grid as ablate
 
 GRID = """
 about: does dropping digits hurt?

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.analyze.advice import Advice
 from pipeline.core.predictions import Probabilities
+from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.core.seeds import rng
-from pipeline.core.types import Attribute, LabelSpace, Samples
+from pipeline.engine import request
+from pipeline.errors.advice import gathered, kept, tested
+from pipeline.errors.advice.rules import Advice
+from pipeline.errors.advice.tested import Runs
 from pipeline.record import files
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import load
 from pipeline.settings.schema import Config
-from pipeline.stages.engine import request
-from pipeline.stages.reporting import advised, facts, tested
-from pipeline.stages.reporting.tested import Runs
 
 SPACE = LabelSpace.product([Attribute("kind", ("a", "b", "c"))])
 N = 600
@@ -113,8 +113,8 @@ def test_what_the_settings_would_refuse_is_no_command(world):
 
 def test_advice_that_the_settings_would_refuse_is_not_given():
     asked = load(["competition=digits", "experiment=tiny_cnn"])
-    assert facts.possible(asked, advice("train.epochs=9")) and facts.possible(asked, advice())
-    assert not facts.possible(asked, advice("images.size=4000"))
+    assert gathered.possible(asked, advice("train.epochs=9")) and gathered.possible(asked, advice())
+    assert not gathered.possible(asked, advice("images.size=4000"))
 
 
 def test_how_members_vote_is_tried_by_the_blend(world):
@@ -165,10 +165,10 @@ def advice(*words, bound=0.05):
 def test_what_was_tried_is_shown_and_no_longer_advised(world):
     about = world.finish("train", "plain", settings(), 1.0)
     given = (advice("train.epochs=9"), advice("train.lr=0.5"))
-    todo, followed = advised.split(given, about, world.runs(), world.home)
+    todo, followed = kept.split(given, about, world.runs(), world.home)
     assert todo == given and followed == ()
     world.finish("train", "plain", settings(epochs=9), 3.0)
-    todo, followed = advised.split(given, about, world.runs(), world.home)
+    todo, followed = kept.split(given, about, world.runs(), world.home)
     assert [a.settings for a in todo] == [("train.lr=0.5",)]
     (one,) = followed
     assert (one.settings, one.about, one.bound) == ("train.epochs=9", "plain", 0.05)
@@ -177,22 +177,22 @@ def test_what_was_tried_is_shown_and_no_longer_advised(world):
 
 def test_the_ledger_keeps_advice_once_and_tells_what_it_brought(world):
     about = world.finish("train", "plain", settings(), 1.0)
-    told = {"given": [advised.entry(advice("train.epochs=9"), about)]}
+    told = {"given": [kept.entry(advice("train.epochs=9"), about)]}
     with world.store.draft("error_analysis", "e" * 16) as draft:
-        files.write_json(draft / advised.REPORTED, told)
+        files.write_json(draft / kept.REPORTED, told)
         report = world.store.publish(
             "error_analysis", "e" * 16, draft, {"created": "2026-11-22T11:00:00+00:00"}
         )
-    before = advised.digest(world.home, world.runs())
-    advised.keep(world.home, report)
-    advised.keep(world.home, report)
-    lines = advised.ledger_of(world.home).read_text(encoding="utf-8").splitlines()
+    before = kept.digest(world.home, world.runs())
+    kept.keep(world.home, report)
+    kept.keep(world.home, report)
+    lines = kept.ledger_of(world.home).read_text(encoding="utf-8").splitlines()
     assert len(lines) == 1 and json.loads(lines[0])["settings"] == ["train.epochs=9"]
-    assert advised.digest(world.home, world.runs()) == before, "advice that nobody followed changes no report"
-    with advised.ledger_of(world.home).open("a", encoding="utf-8") as file:
+    assert kept.digest(world.home, world.runs()) == before, "advice that nobody followed changes no report"
+    with kept.ledger_of(world.home).open("a", encoding="utf-8") as file:
         file.write("no json\n")
     world.finish("train", "plain", settings(epochs=9), 3.0)
     later = world.finish("train", "other", settings(lr=0.9))
-    _, followed = advised.split((), later, world.runs(), world.home)
+    _, followed = kept.split((), later, world.runs(), world.home)
     assert [f.settings for f in followed] == ["train.epochs=9"] and followed[0].obtained.verdict == "better"
-    assert advised.digest(world.home, world.runs()) != before
+    assert kept.digest(world.home, world.runs()) != before

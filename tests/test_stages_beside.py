@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import beside
 from pipeline.record.store import Artifact
-from pipeline.stages.reporting import beside
 
 
 def features(key, split, model="a", when=0, view="identity"):

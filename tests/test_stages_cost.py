@@ -6,9 +6,9 @@ import pytest
 import torch
 from main_world import MEMBERS, SMALL, artifacts, named, run, weights
 
-from pipeline.learn.model import build
+from pipeline.ensemble import prices
+from pipeline.nets.model import build
 from pipeline.settings.schema import ModelSettings
-from pipeline.stages.engine import prices
 
 PROBES = "ensemble.members=[probe,probe_mlp]"
 

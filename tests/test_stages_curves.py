@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from main_world import SMALL, artifacts, run
 
-from pipeline.stages.engine.context import Run
-from pipeline.stages.training import curves
+from pipeline.engine.context import Run
+from pipeline.train import curves
 
 STOP = ("train.early_stopping={patience: 2, share: 0.25}", "train.epochs=3")
 WORDS = (*(word for word in SMALL if not word.startswith("train.epochs")), *STOP, "experiment=tiny_resnet")

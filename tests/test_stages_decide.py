@@ -7,8 +7,8 @@ import pytest
 from main_world import MEMBERS, artifacts, ledger, run
 
 from pipeline.core import metrics
+from pipeline.data import load
 from pipeline.record import files
-from pipeline.stages.engine import load
 
 POST = """
 import numpy as np

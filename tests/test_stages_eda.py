@@ -3,8 +3,8 @@ import pytest
 from main_world import run
 
 from pipeline.core.errors import ConfigError
+from pipeline.engine import registry
 from pipeline.settings.load import load
-from pipeline.stages.engine import registry
 
 SMALL = ("competition=digits", "competition.demo.limit=300", "runtime.mlflow=false")
 

@@ -9,7 +9,7 @@ from main_world import artifacts
 from test_stages_tune import configs, points, space_at, tuned  # noqa: F401
 
 from pipeline.core.errors import DataError
-from pipeline.stages.tuning import plants
+from pipeline.errors.findings import plants
 
 WORDS = (
     "images.size=16",

@@ -10,14 +10,15 @@ from main_world import run
 from PIL import Image
 
 from pipeline.core.predictions import Probabilities
-from pipeline.core.types import Attribute, FoldPlan, LabelSpace, Samples, Split
+from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split
+from pipeline.engine import registry
+from pipeline.engine.graph import Graph
+from pipeline.engine.registry import Need
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
 from pipeline.settings.schema import Config
-from pipeline.stages.engine import registry, scoring
-from pipeline.stages.engine.graph import Graph
-from pipeline.stages.engine.registry import Need
+from pipeline.train import scoring
 
 METRIC = """
 def share(y_N, pred_N):

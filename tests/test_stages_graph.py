@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from pipeline.core.errors import ConfigError, DataError, PodiumError
+from pipeline.engine import graph, registry
+from pipeline.engine.graph import Graph, refuse_forbidden, refuse_unread, weights_identity
+from pipeline.engine.registry import Need
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
-from pipeline.stages.engine import graph, registry
-from pipeline.stages.engine.graph import Graph, refuse_forbidden, refuse_unread, weights_identity
-from pipeline.stages.engine.registry import Need
 
 SMALL = ("competition=digits", "competition.demo.limit=200", "folds.n=2", "ensemble.members=[tiny_resnet]")
 UPSTREAM = {

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from main_world import MEMBERS, READ_BY_EDA, artifacts, ledger, run
 
+from pipeline import commands
 from pipeline.__main__ import parser
+from pipeline.engine import registry
 from pipeline.settings.load import CONFIGS, load
-from pipeline.stages import commands
-from pipeline.stages.engine import registry
 
 SMALL = [word for word in READ_BY_EDA if not word.startswith("folds")]
 RUNTIME = ("runtime.mlflow=false",)
@@ -288,7 +288,7 @@ def test_files_of_settings_that_changed_since_are_told_and_not_used(tmp_path):
     path = csv_of(home, "tiny_resnet")
     mine.write_text(mine.read_text(encoding="utf-8").replace("epochs: 1", "epochs: 2"), encoding="utf-8")
     said = []
-    from pipeline.stages.engine.context import Context
+    from pipeline.engine.context import Context
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Context, "say", lambda self, text: said.append(text))

@@ -6,16 +6,16 @@ import torch
 from main_world import artifacts, equal, run
 
 from pipeline.core.errors import ConfigError
-from pipeline.learn import checkpoint
-from pipeline.learn.model import build
+from pipeline.data import load as read
+from pipeline.engine.graph import Graph
+from pipeline.engine.registry import Need
+from pipeline.nets.model import build
 from pipeline.record import files
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
 from pipeline.settings.schema import ModelSettings
-from pipeline.stages.engine import load as read
-from pipeline.stages.engine.graph import Graph
-from pipeline.stages.engine.registry import Need
+from pipeline.train import checkpoint
 
 # Random weights in a file: as good as any others to see what is made of what.
 NAMES = "model.name=test_resnet"

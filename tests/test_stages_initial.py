@@ -12,11 +12,10 @@ from main_world import artifacts, run
 from pixels_world import KINDS, Photos, drawing
 
 from pipeline.core.errors import ConfigError
-from pipeline.learn import checkpoint, training
+from pipeline.engine.context import Context
 from pipeline.record.store import Artifact
 from pipeline.settings.load import load
-from pipeline.stages.engine import initial
-from pipeline.stages.engine.context import Context
+from pipeline.train import checkpoint, init_from, state
 
 SMALL = (
     "competition=digits",
@@ -97,7 +96,7 @@ def test_a_classifier_of_other_heads_is_not_kept(heads):
     """Two attributes of two values have as many outputs as their four classes."""
     made = Artifact("fold", "k", Path(), {"settings": {"model": {"heads": heads, "ordinal": []}}})
     own = load(["competition=digits", "experiment=tiny_resnet"])
-    assert initial.outputs_of(made, own, ("a", "b")) == (("a", "b") if heads == "joint" else ())
+    assert init_from.outputs_of(made, own, ("a", "b")) == (("a", "b") if heads == "joint" else ())
 
 
 class World(Photos):
@@ -128,14 +127,14 @@ class World(Photos):
 @pytest.fixture
 def starts(monkeypatch):
     """The networks that folds start from, in order of training."""
-    seen, build = [], training._network
+    seen, build = [], state._network
 
     def record(job):
         network = build(job)
         seen.append((job.fold, {key: value.clone() for key, value in network.state_dict().items()}))
         return network
 
-    monkeypatch.setattr(training, "_network", record)
+    monkeypatch.setattr(state, "_network", record)
     return seen
 
 

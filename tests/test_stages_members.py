@@ -7,12 +7,11 @@ import pytest
 from learn_world import digit_images, digit_samples, equal_states, fold_job
 
 from pipeline.core.predictions import Features
-from pipeline.data.resample import Part
-from pipeline.learn import boost
+from pipeline.resample.indices import Part
 from pipeline.settings.load import load
 from pipeline.settings.schema import ChainSettings, ResampleSettings, TrainSettings
-from pipeline.stages.training import members
-from pipeline.stages.training.learners import Lesson, Network, Probe
+from pipeline.train import boost, members
+from pipeline.train.learners import Lesson, Network, Probe
 
 TRAIN, VALID = 120, 60
 SPACE = digit_samples(0, 1).space

@@ -6,11 +6,11 @@ import pytest
 import torch
 from main_world import run
 
-from pipeline.learn import cost
-from pipeline.learn.backbones import known_names
-from pipeline.learn.model import build, describe
+from pipeline.nets.backbones import known_names
+from pipeline.nets.model import build, describe
 from pipeline.settings.load import CONFIGS, load
 from pipeline.settings.schema import ModelSettings
+from pipeline.train import network_cost
 
 FILES = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
 SMALL = ("competition=digits", "runtime.mlflow=false", "runtime.threads=1")
@@ -40,7 +40,7 @@ def test_multiplications_are_those_of_the_layers():
         ModelSettings(name="torchvision:squeezenet1_1", weights="none"),
         load([*SMALL, SIZE]).config,
     )
-    found = cost.measure(settings, config, 10, "cpu")
+    found = network_cost.measure(settings, config, 10, "cpu")
     network, seen = build(settings, 10, 0).eval(), []
     for layer in network.modules():
         if isinstance(layer, torch.nn.Conv2d):

@@ -10,12 +10,12 @@ from bring_world import PEOPLE, mask_tree, picture, table
 
 from pipeline.__main__ import main
 from pipeline.core.errors import DataError
-from pipeline.data.guess.request import Request
+from pipeline.data import load as loading
+from pipeline.data.new import create
+from pipeline.data.new.request import Request
+from pipeline.engine.context import Context
 from pipeline.settings import load as settings_load
 from pipeline.settings.load import CONFIGS, load
-from pipeline.stages import new
-from pipeline.stages.engine import load as loading
-from pipeline.stages.engine.context import Context
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def world(tmp_path):
             return load([*words, f"runtime.home={tmp_path}", "runtime.mlflow=false"], configs)
 
         def new(self, name, images, train=None, test=None, sample=None):
-            return new.create(Request(name, images, train, test, sample, tmp_path), self.settings())
+            return create.create(Request(name, images, train, test, sample, tmp_path), self.settings())
 
         def made(self, name, *words):
             return self.settings(f"competition={name}", *words)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from analyze_cases import case, compare_inputs
 
-from pipeline.analyze.compare import compare
+from pipeline.errors import oof_sections
+from pipeline.errors.case import Case, Side
+from pipeline.errors.page import compare
 from pipeline.settings.load import load
 from pipeline.settings.schema import AttributeSettings
-from pipeline.stages.reporting import oof_sections
-from pipeline.stages.reporting.case import Case, Side
 
 MADE = case()
 INPUTS = compare_inputs(MADE)

@@ -4,9 +4,9 @@ import csv
 
 from main_world import artifacts, run
 
-from pipeline.analyze.suspects import Suspect
-from pipeline.analyze.suspects_page import COLUMNS, patch_row
-from pipeline.stages.engine import load
+from pipeline.data import load
+from pipeline.errors.findings.suspects import Suspect
+from pipeline.errors.findings.suspects_page import COLUMNS, patch_row
 
 SMALL = ("competition=digits", "competition.demo.limit=200", "folds.n=2", "runtime.mlflow=false")
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from main_world import SMALL, named, run, weights
 
+from pipeline.engine.graph import PLUGIN_SETTINGS, Graph
+from pipeline.engine.registry import Need
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
-from pipeline.stages.engine.graph import PLUGIN_SETTINGS, Graph
-from pipeline.stages.engine.registry import Need
 
 DOCUMENT = (Path(__file__).resolve().parent.parent / "docs" / "plugins.md").read_text(encoding="utf-8")
 EXAMPLE = re.compile(r'```python\n# (\w+\.py)\n(.*?)```\n```\nmake (\w+) ARGS="(.*?)"\n```', re.DOTALL)

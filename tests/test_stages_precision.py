@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from main_world import named
 
-from pipeline.core.types import Attribute, LabelSpace
-from pipeline.learn.forward import Mode
+from pipeline.core.samples import Attribute, LabelSpace
+from pipeline.nets.forward import Mode
 from pipeline.record import files
 from pipeline.record.machine import Profile
 from pipeline.settings.schema import Config, ImageSettings, ModelSettings, TrainSettings
-from pipeline.stages.engine import precision
-from pipeline.stages.engine.precision import choose, facts, measure
+from pipeline.train import precision
+from pipeline.train.precision import choose, facts, measure
 
 SPACE = LabelSpace.product([Attribute("digit", tuple("0123456789"))])
 LONG = (precision.STEPS_WORTH_MEASURING, 40)

@@ -10,7 +10,7 @@ from test_stages_tune import space_at, tuned
 from pipeline.core.errors import ConfigError
 from pipeline.record.trial import Trial
 from pipeline.settings.load import CONFIGS
-from pipeline.stages.tuning import proxy
+from pipeline.tune import proxy
 
 PIXELS = """
 experiment: tiny_resnet

@@ -5,9 +5,9 @@ import json
 import pytest
 from main_world import SMALL, artifacts, equal, ledger, run
 
-from pipeline.learn.committee import Committee
-from pipeline.stages.training.inherit import epochs_of
-from pipeline.stages.whole import _without_looks
+from pipeline.train.committee import Committee
+from pipeline.train.inherit import epochs_of
+from pipeline.train.stage_whole import _without_looks
 
 WORDS = ("experiment=tiny_resnet", "train.epochs=2")
 TWO = tuple(word for word in SMALL if "epochs" not in word)

@@ -9,16 +9,16 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from pipeline import stages
+import pipeline
 from pipeline.core.errors import ConfigError
+from pipeline.engine import registry
+from pipeline.engine.context import MODULES, Job
+from pipeline.engine.graph import config_slice
+from pipeline.engine.registry import STAGES, Need
 from pipeline.settings.load import load
 from pipeline.settings.schema import NEUTRAL, Config
-from pipeline.stages.engine import registry
-from pipeline.stages.engine.context import Job
-from pipeline.stages.engine.graph import config_slice
-from pipeline.stages.engine.registry import STAGES, Need
 
-STAGES_FOLDER = Path(stages.__file__).parent
+STAGES_FOLDER = Path(pipeline.__file__).parent
 FULL = load(["competition=digits"])
 PROBE = load(["competition=digits", "experiment=probe"])
 # Settings that shape what is written around results, and no artifact.
@@ -56,7 +56,7 @@ def leaves(section, prefix=""):
 def test_every_stage_has_a_module_with_build(name):
     stage = registry.get(name)
     assert stage.name == name and stage.version >= 1 and stage.title
-    module = importlib.import_module(f"pipeline.stages.{name}")
+    module = importlib.import_module(MODULES[name])
     assert list(inspect.signature(module.build).parameters) == ["job"]
     assert inspect.getdoc(module.build) and module.__doc__
     if stage.inside:
@@ -65,10 +65,10 @@ def test_every_stage_has_a_module_with_build(name):
 
 def test_every_module_with_build_is_declared():
     built = set()
-    for path in STAGES_FOLDER.glob("*.py"):
+    for path in STAGES_FOLDER.rglob("stage_*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         if any(isinstance(n, ast.FunctionDef) and n.name == "build" for n in tree.body):
-            built.add(path.stem)
+            built.add(path.stem.removeprefix("stage_"))
     assert built == set(STAGES)
 
 

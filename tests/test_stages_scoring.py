@@ -5,7 +5,7 @@ import pytest
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import load
-from pipeline.stages.engine import scoring
+from pipeline.train import scoring
 
 CONFIG = load(["competition=digits"]).config
 SHARED = {"data": "data/d", "folds": "folds/f"}

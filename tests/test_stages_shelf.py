@@ -4,8 +4,8 @@ import pytest
 
 from pipeline.core.errors import DataError
 from pipeline.record.digests import FileIndex
+from pipeline.record.shelf import Shelf
 from pipeline.record.store import Store
-from pipeline.stages.shelf import Shelf
 
 
 def finished(home, stage, key, created, experiment="probe", competition="digits", inputs=None):

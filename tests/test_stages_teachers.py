@@ -11,15 +11,14 @@ from pixels_world import KINDS, Photos, drawing
 
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.predictions import Features
-from pipeline.core.types import Attribute, LabelSpace, Samples
-from pipeline.learn import batched, heads, logistic
-from pipeline.learn import fit as network_fit
-from pipeline.learn.committee import Committee
+from pipeline.core.samples import Attribute, LabelSpace, Samples
+from pipeline.engine.context import Context
+from pipeline.engine.registry import Need
 from pipeline.settings.load import load
 from pipeline.settings.schema import LossSettings, TrainSettings
-from pipeline.stages.engine.context import Context
-from pipeline.stages.engine.registry import Need
-from pipeline.stages.training import teachers
+from pipeline.train import batched_heads, heads, logistic, teachers
+from pipeline.train import loop as network_fit
+from pipeline.train.committee import Committee
 
 MORE = "{source: web, licence: CC0, images: more, table: more.csv, labelled: false}"
 NETWORK = ("experiment=tiny_resnet", "train.epochs=1", "train.batch_size=8", "runtime.threads=1")
@@ -63,7 +62,7 @@ def equal(a, b):
 def jobs(monkeypatch):
     """Every job that is trained, as the stages made it."""
     kept = []
-    for module, name in ((network_fit, "fit"), (batched, "fit_heads"), (logistic, "fit_heads")):
+    for module, name in ((network_fit, "fit"), (batched_heads, "fit_heads"), (logistic, "fit_heads")):
         true = getattr(module, name)
 
         def recorded(job, *more, true=true):
@@ -226,7 +225,7 @@ def test_what_the_rule_prevents():
             lambda epoch: heads.TrainRows.of(np.arange(int(train_N.sum()))),
             lambda y, p: 0.0, soft_NC=None if soft_NC is None else soft_NC[train_N],
         )  # fmt: skip
-        return batched.fit_heads([job])[0].result.oof.take(ids[valid_N]).p_NC
+        return batched_heads.fit_heads([job])[0].result.oof.take(ids[valid_N]).p_NC
 
     def out_of_fold(inside_N, held=None):
         p_NC = np.full((n, 2), np.nan, np.float32)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pipeline.core.predictions import Features
-from pipeline.core.types import Attribute, LabelSpace, Samples
+from pipeline.core.samples import Attribute, LabelSpace, Samples
+from pipeline.ensemble import together
 from pipeline.settings.schema import DecisionSettings
-from pipeline.stages.ensembling import together
 
 SPACE = LabelSpace.product([Attribute("kind", ("a", "b", "c"), True), Attribute("look", ("x", "y"))])
 

@@ -12,19 +12,19 @@ from datetime import date
 import pytest
 from main_world import artifacts, run
 
+from pipeline import commands
 from pipeline.__main__ import parser
 from pipeline.core.errors import ConfigError, StoppedError
-from pipeline.core.search import Dimension
+from pipeline.core.search_space import Dimension
+from pipeline.engine.context import Context
 from pipeline.record import files
 from pipeline.record import study as studies
 from pipeline.record.study import Plan, Studies, storage_of
-from pipeline.settings import ablate
 from pipeline.settings.load import CONFIGS, load
-from pipeline.stages import commands, tune_all
-from pipeline.stages.engine.context import Context
-from pipeline.stages.training import curves
-from pipeline.stages.tuning import combination, limits, trials
-from pipeline.stages.tuning.combination import Won
+from pipeline.train import curves
+from pipeline.train.studies import grid as ablate
+from pipeline.tune import combination, limits, trials, tune_all
+from pipeline.tune.combination import Won
 
 WORDS = (
     "competition=digits",

@@ -7,11 +7,11 @@ import pytest
 from main_world import artifacts, run
 from pixels_world import Photos
 
-from pipeline.learn.pace import Pace
 from pipeline.record.machine import FILE, Profile
-from pipeline.settings import ablate
-from pipeline.stages.engine import arms
-from pipeline.stages.engine.walltime import Work, within, work_of
+from pipeline.train.pace import Pace
+from pipeline.train.studies import arms
+from pipeline.train.studies import grid as ablate
+from pipeline.train.studies.walltime import Work, within, work_of
 
 GRID = """
 experiment: tiny_resnet
@@ -63,7 +63,7 @@ def test_gradual_pays_for_what_each_epoch_trains():
 def test_work_counts_every_fold_and_the_views_of_the_features_pass(tmp_path):
     photos = Photos(tmp_path)
     ctx = photos.context()
-    from pipeline.stages.engine import load
+    from pipeline.data import load
 
     samples, plan = load.training(ctx.need("data"), ctx.home), load.plan(ctx.need("folds"))
     assert work_of(ctx.settings, samples, plan) == Work(2, 40, 40, 0)
@@ -83,8 +83,9 @@ def test_work_counts_every_fold_and_the_views_of_the_features_pass(tmp_path):
 
 
 def test_arms_are_paced_in_the_precision_that_they_will_be_trained_in(tmp_path):
-    from pipeline.stages.engine import load, precision
-    from pipeline.stages.engine.walltime import pace_of
+    from pipeline.data import load
+    from pipeline.train import precision
+    from pipeline.train.studies.walltime import pace_of
 
     ctx = Photos(tmp_path).context("experiment=tiny_resnet", "runtime.threads=1", "train.batch_size=4")
     config, samples, home = ctx.settings.config, load.training(ctx.need("data"), ctx.home), tmp_path

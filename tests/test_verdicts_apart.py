@@ -6,27 +6,32 @@ from pathlib import Path
 import pytest
 from main_world import SMALL
 
+from pipeline.engine import registry
+from pipeline.engine.graph import Graph
+from pipeline.engine.registry import Need
+from pipeline.errors.judging import kept
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
-from pipeline.stages.engine import registry
-from pipeline.stages.engine.graph import Graph
-from pipeline.stages.engine.registry import Need
-from pipeline.stages.reporting import judging
 
 PIPELINE = Path(__file__).resolve().parent.parent / "pipeline"
 # Who may know of answers: the report's own rooms, the command that takes them in, and the report's key.
 MAY_READ = {
-    *("analyze/verdicts.py", "analyze/estimate.py", "analyze/judging.py", "analyze/sampling.py"),
     *(
-        "stages/reporting/judging.py",
-        "stages/error_analysis.py",
-        "stages/commands.py",
-        "stages/engine/graph.py",
+        "errors/judging/answers.py",
+        "errors/judging/estimate.py",
+        "errors/judging/questions.py",
+        "errors/judging/sampling.py",
+    ),
+    *(
+        "errors/judging/kept.py",
+        "errors/stage_error_analysis.py",
+        "commands.py",
+        "engine/graph.py",
         "__main__.py",
     ),
 }
-ROOMS = ("pipeline.analyze.verdicts", "pipeline.stages.reporting.judging")
+ROOMS = ("pipeline.errors.judging.answers", "pipeline.errors.judging.kept")
 
 
 def knows_of_verdicts(tree: ast.Module) -> bool:
@@ -60,14 +65,14 @@ def readers(root: Path) -> set[str]:
 
 def test_nothing_but_the_error_report_reads_answers():
     found = readers(PIPELINE)
-    assert found <= MAY_READ and {"stages/reporting/judging.py", "stages/commands.py"} <= found
+    assert found <= MAY_READ and {"errors/judging/kept.py", "commands.py"} <= found
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "from pipeline.stages.reporting import judging",
-        "from pipeline.analyze.verdicts import parse",
+        "from pipeline.errors.judging import kept",
+        "from pipeline.errors.judging.answers import parse",
         "x = home / 'submissions' / 'verdicts' / 'pets.csv'",
     ],
 )
@@ -80,8 +85,8 @@ def test_a_planted_reader_is_found(tmp_path, text):
 
 def test_answers_change_the_key_of_the_report_and_of_nothing_else(tmp_path):
     settings = load([*SMALL, "ensemble.members=[tiny_resnet]", f"runtime.home={tmp_path}"])
-    path = judging.kept_path(tmp_path, settings)
-    params = {"a": "new.csv", "b": "old.csv", judging.PARAM: str(path.relative_to(tmp_path))}
+    path = kept.kept_path(tmp_path, settings)
+    params = {"a": "new.csv", "b": "old.csv", kept.PARAM: str(path.relative_to(tmp_path))}
 
     def keys():
         index = FileIndex(tmp_path / "artifacts" / ".index.json")

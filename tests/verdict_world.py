@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.analyze import estimate, sampling
-from pipeline.analyze.flips import Submission, find_flips
 from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Probabilities
+from pipeline.core.samples import Attribute, LabelSpace, Samples, strings
 from pipeline.core.seeds import rng
-from pipeline.core.types import Attribute, LabelSpace, Samples, strings
+from pipeline.errors.diff.flips import Submission, find_flips
+from pipeline.errors.judging import estimate, sampling
 
 FACES = LabelSpace.product(
     [

@@ -1,1 +1,1 @@
-"""Ground floor: values, errors, seeds, metrics, statistics. Imports nothing of ours."""
+"""Values and mathematics: samples, predictions, metrics, statistics, seeds, errors."""

@@ -25,9 +25,9 @@ import numpy as np
 from pipeline.core.formulas import Reals
 from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Comparison
+from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.core.seeds import rng
 from pipeline.core.statistics import few_groups_note, resampled
-from pipeline.core.types import Floats, Ints, Strings
 
 LEVEL = 95.0
 # How much of the seeds' disagreement image by image is taken off their spread, since the resampled groups

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.types import Floats, Ints
+from pipeline.core.samples import Floats, Ints
 
 Reals = npt.NDArray[np.float64]
 OnCounts = Callable[[Reals], Reals]

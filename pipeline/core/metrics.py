@@ -23,7 +23,7 @@ import numpy.typing as npt
 from pipeline.core import formulas, plugin
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.formulas import OnCounts, OnWeights, Prepare, Reals
-from pipeline.core.types import Floats, Ints, LabelSpace
+from pipeline.core.samples import Floats, Ints, LabelSpace
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 Owns the spread of *public − OOF* for a public set of a given number of groups, and that of the difference
 of two public scores. Does not own intervals of one score (`core/statistics.py`) nor what a gap means
-(`analyze/gap.py`).
+(`submit/gap/diagnosis.py`).
 
 Both scores are samples of the same thing: OOF on G groups, public on g other groups. So both sides are
 drawn, independently, from the out-of-fold predictions, whole groups with replacement.
@@ -22,8 +22,8 @@ import numpy as np
 
 from pipeline.core.formulas import Reals
 from pipeline.core.metrics import Metric
+from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.core.seeds import rng
-from pipeline.core.types import Floats, Ints, Strings
 
 BLOCK_NUMBERS = 500_000
 # A normal interval's reach on either side, in standard deviations.

@@ -14,15 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pipeline.core.errors import DataError
-from pipeline.core.types import (
-    Floats,
-    Ints,
-    Strings,
-    frozen_array,
-    positions,
-    refuse_duplicates,
-    strings,
-)
+from pipeline.core.samples import Floats, Ints, Strings, frozen_array, positions, refuse_duplicates, strings
 
 ROW_SUM_TOLERANCE = 1e-3
 

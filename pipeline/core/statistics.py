@@ -26,8 +26,8 @@ import numpy as np
 from pipeline.core.formulas import Reals
 from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Comparison, Interval
+from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.core.seeds import rng
-from pipeline.core.types import Floats, Ints, Strings
 
 # Measured coverage of these 95 % intervals of macro F1 (simulated: 18 classes, 7 photos a group),
 # one score / a difference: 84 / 80 % at 12 groups, 88 / 90 % at 24, 89 / 93 % at 75, 89 / 95 % at 150,

@@ -1,1 +1,1 @@
-"""Tables, images, folds, resampling, augmentation and loading."""
+"""Tables and images become samples: files read, images decoded and prepared, folds planned."""

@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.types import Strings, strings
+from pipeline.core.samples import Strings, strings
 from pipeline.data.loader import Images
 
 Pixels = npt.NDArray[np.uint8]

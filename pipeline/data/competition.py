@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.types import Ints, LabelSpace, Samples, Strings, strings
+from pipeline.core.samples import Ints, LabelSpace, Samples, Strings, strings
 from pipeline.data import holdout, labels, layouts, sources
 from pipeline.data.faults import Faults
 from pipeline.data.holdout import Flags

@@ -23,8 +23,8 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from tqdm import tqdm
 
 from pipeline.core.errors import DataError
+from pipeline.core.samples import Ints, Samples, Strings
 from pipeline.core.seeds import Part, seed
-from pipeline.core.types import Ints, Samples, Strings
 
 SEED_LIMIT = 2**32
 SHUFFLES = 10

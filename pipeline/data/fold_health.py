@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from pipeline.core.types import FoldPlan, Ints, Samples, Strings, positions
+from pipeline.core.samples import FoldPlan, Ints, Samples, Strings, positions
 from pipeline.data.deal import groups_per_class
 
 # Total variation between a fold's shares and those of all images above which a fold is called lopsided.

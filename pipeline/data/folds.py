@@ -1,7 +1,7 @@
 """Fold plans: which images train and which validate, fold by fold.
 
 Owns the kinds of plan and their notes. Does not own dealing groups into parts (`deal.py`), judging a
-plan (`fold_health.py`), nor what is done with a fold (`resample.py`, `learn/fit.py`).
+plan (`fold_health.py`), nor what is done with a fold (`resample.py`, `train/loop.py`).
 
 | kind | folds | each image validates |
 |---|---|---|
@@ -24,8 +24,8 @@ from fractions import Fraction
 import numpy as np
 
 from pipeline.core.errors import SHOWN_FAULTS, DataError
+from pipeline.core.samples import FoldPlan, Ints, Samples, Split
 from pipeline.core.seeds import rng
-from pipeline.core.types import FoldPlan, Ints, Samples, Split
 from pipeline.data.deal import codes, deal, groups_per_class, images_per_class, per_part_KC, shuffles
 from pipeline.settings.schema import FoldSettings
 

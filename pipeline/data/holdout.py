@@ -1,7 +1,7 @@
 """A test set out of the training images, where the host gives none.
 
 Owns which groups are held out, and which half of their answers is public. Does not own scoring
-(`stages/handing_in/hostscore.py`).
+(`submit/hostscore.py`).
 
 Systematic sampling: groups stand sorted by their classes, in drawn order within, and every so-manieth is
 held out. So each class gives its share, and groups of several classes (a person with and without a
@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import DataError
+from pipeline.core.samples import Ints, Strings
 from pipeline.core.seeds import rng
-from pipeline.core.types import Ints, Strings
 
 SEED = 2026
 Flags = npt.NDArray[np.bool_]

@@ -34,7 +34,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from pipeline.core.types import Samples, Strings, positions, refuse_duplicates, strings
+from pipeline.core.samples import Samples, Strings, positions, refuse_duplicates, strings
 from pipeline.data import decode
 from pipeline.data.decode import Decoding, ImageFacts
 from pipeline.data.resize import Pixels, Size

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.errors import ConfigError, DataError, nearest
+from pipeline.core.samples import Attribute, Floats, Ints, LabelSpace
 from pipeline.core.tables import Table, read_table
-from pipeline.core.types import Attribute, Floats, Ints, LabelSpace
 from pipeline.data import soft
 from pipeline.data.faults import Faults
 from pipeline.data.layouts import Listing

@@ -1,7 +1,7 @@
 """An epoch's rows as batches of augmented pixels.
 
 Owns the order of an epoch, the cutting into batches, the loader processes and how many they are. Does
-not own which rows there are (`data/resample.py`), the pixels' augmentation (`data/augment.py`) or the device.
+not own which rows there are (`resample/indices.py`), the pixels' augmentation (`data/augment.py`) or the device.
 
 Loader processes hold no state: the sampler sends complete (epoch, index, copy, policy) keys, so 0, 1 or 4
 of them give the same pixels in the same order, and they stay alive from epoch to epoch. Their number can
@@ -24,8 +24,8 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from pipeline.core.samples import Samples, Strings, TrainRows, positions
 from pipeline.core.seeds import rng
-from pipeline.core.types import Samples, Strings, TrainRows, positions
 from pipeline.data.augment import Augmenter
 
 Key = tuple[int, int, int, int]

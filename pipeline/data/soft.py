@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.types import Floats, Ints
+from pipeline.core.samples import Floats, Ints
 from pipeline.settings.schema import AttributeSettings, CompetitionSettings
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.types import FoldPlan, Samples, Split, positions, strings
+from pipeline.core.samples import FoldPlan, Samples, Split, positions, strings
 from pipeline.record.digests import sha256_file
 
 

@@ -1,1 +1,1 @@
-"""What a trained network sees: attribution, activations, synthesis, embeddings (torch)."""
+"""What a network sees."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipeline.core.types import Floats, Ints
+from pipeline.core.samples import Floats, Ints
 from pipeline.explain.layers import outputs
 from pipeline.explain.parts import Layer, Mask, Net
 

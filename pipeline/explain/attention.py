@@ -1,7 +1,7 @@
 """How much attention lies on object and background over many unseen images: the part `attention`.
 
-Owns choosing the images and measuring them. Does not own the figures (`analyze/attention.py`), where
-objects are (`data/foreground.py`) or Grad-CAM (`cam.py`).
+Owns choosing the images and measuring them. Does not own the figures (`errors/findings/attention.py`), where
+objects are (`explain/foreground.py`) or Grad-CAM (`cam.py`).
 
 Legend: N images, B a batch, H height, W width, h and w of a map.
 """
@@ -13,9 +13,9 @@ from dataclasses import asdict
 
 import numpy as np
 
-from pipeline.analyze import attention
+from pipeline.core.samples import Floats, Ints, Strings, positions
 from pipeline.core.seeds import rng
-from pipeline.core.types import Floats, Ints, Strings, positions
+from pipeline.errors.findings import attention
 from pipeline.explain import cam, maps
 from pipeline.explain.parts import Batch, Part, Scene, Table
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.types import Floats
+from pipeline.core.samples import Floats
 from pipeline.explain import maps, rectifiers, sanity, scores, told
 from pipeline.explain.parts import Case, Net, Part, Picture, Row, Scene
 from pipeline.explain.rectifiers import RULES, Rule

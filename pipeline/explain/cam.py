@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from pytorch_grad_cam import GradCAM, GradCAMPlusPlus
 
-from pipeline.core.types import Floats
+from pipeline.core.samples import Floats
 from pipeline.explain import layers, maps, rectifiers, sanity, scores, told
 from pipeline.explain.parts import Case, Layer, Net, Part, Picture, Row, Scene
 

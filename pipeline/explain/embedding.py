@@ -1,7 +1,7 @@
 """The part `embedding`: features on a map, after their correlations and effective rank.
 
 Owns choosing the images and telling what may be read from the map. Does not own the mathematics
-(`analyze/embedding.py`) or drawing clouds (the page).
+(`explain/feature_map.py`) or drawing clouds (the page).
 
 Legend: N images, D features.
 """
@@ -12,15 +12,16 @@ import cv2
 import numpy as np
 import torch
 
-from pipeline.analyze import correlations, embedding, nearest
-from pipeline.analyze.embedding import Map, Redundancy
-from pipeline.analyze.gallery import Pixels
-from pipeline.analyze.nearest import Known
-from pipeline.analyze.report import percent
+from pipeline.core import neighbours
+from pipeline.core.neighbours import Known
+from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.core.seeds import rng, seed
-from pipeline.core.types import Floats, Ints, Strings
-from pipeline.explain import units
+from pipeline.explain import feature_map, units
+from pipeline.explain.feature_map import Map, Redundancy
 from pipeline.explain.parts import Cloud, Drawing, Net, Part, Scene, Table
+from pipeline.pages import correlations
+from pipeline.pages.gallery import Pixels
+from pipeline.pages.report import percent
 
 THUMB_PX = 40
 NEAR = 10
@@ -53,13 +54,13 @@ def part(scene: Scene) -> Part:
         return _none(f"A map needs {LEAST} images that the network never learned from; there are {len(ids)}.")
     shown = _drawn(ids, settings.images, scene.seed)
     x_ND, thumbs = _looked(scene, net, shown)
-    if not embedding.varies(x_ND).any():
+    if not feature_map.varies(x_ND).any():
         return _none("The features are the same for every image: this network tells no image from another.")
-    found = embedding.redundancy(x_ND)
-    white_NK = embedding.whiten(x_ND, settings.variance)
+    found = feature_map.redundancy(x_ND)
+    white_NK = feature_map.whiten(x_ND, settings.variance)
     seeds = [seed(scene.seed, "tsne", number) % 2**31 for number in range(settings.seeds)]
-    maps = embedding.tsne(white_NK, seeds, settings.perplexity)
-    shared = embedding.agreement(maps)
+    maps = feature_map.tsne(white_NK, seeds, settings.perplexity)
+    shared = feature_map.agreement(maps)
     colours = _colours(scene, shown)
     names = tuple(f"train/{name}" for name in shown.tolist())
     clouds = tuple(
@@ -143,7 +144,7 @@ def _same_class(scene: Scene, ids: Strings, x_ND: Floats) -> tuple[float, float]
     folds: Ints = np.zeros(len(ids), np.int64)
     points = Known(samples.ids_N, x_ND, samples.groups_N, samples.labels, folds)
     largest = int(np.unique(samples.groups_N, return_counts=True)[1].max())
-    readings = nearest.nearest(points, ids.tolist(), NEAR + largest - 1)
+    readings = neighbours.nearest(points, ids.tolist(), NEAR + largest - 1)
     shares = []
     for reading in readings:
         fair = [n for n in reading.neighbours if not n.same_group][:NEAR]

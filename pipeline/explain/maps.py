@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
-from pipeline.analyze.gallery import Pixels
-from pipeline.core.types import Floats
+from pipeline.core.samples import Floats
 from pipeline.explain.parts import Mask
+from pipeline.pages.gallery import Pixels
 
 Reals = npt.NDArray[np.floating[Any]]
 

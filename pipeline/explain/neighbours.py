@@ -1,7 +1,7 @@
 """The part `neighbours`: the training images nearest to each explained one, by features and by pixels.
 
-Owns making both spaces and telling what neighbours say. Does not own the search (`analyze/nearest.py`) or
-what a near-duplicate is (`analyze/twins.py`).
+Owns making both spaces and telling what neighbours say. Does not own the search (`core/neighbours.py`) or
+what a near-duplicate is (`eda/duplicates.py`).
 
 Features are those of the network that explains the image: each fold's network has a space of its own, so
 the images of all folds pass through it, and those that it was trained on are told apart.
@@ -18,11 +18,12 @@ import cv2
 import numpy as np
 import torch
 
-from pipeline.analyze import nearest, twins
-from pipeline.analyze.glance import THUMB_SIDE
-from pipeline.analyze.nearest import Known, Neighbour, Reading
-from pipeline.core.types import Floats, Ints, Strings, strings
+from pipeline.core import neighbours
+from pipeline.core.neighbours import Known, Neighbour, Reading
+from pipeline.core.samples import Floats, Ints, Strings, strings
 from pipeline.data.decode import phash
+from pipeline.eda import duplicates
+from pipeline.eda.glance import THUMB_SIDE
 from pipeline.explain import maps, told, units
 from pipeline.explain.parts import Case, Net, Part, Picture, Row, Scene, Table
 
@@ -98,12 +99,12 @@ def look(scene: Scene) -> Look:
     small, hashes, thumbs = [], [], []
     side = (THUMB_SIDE, THUMB_SIDE)
     for batch in scene.batches("train", scene.samples.ids_N, scene.lead.fold):
-        small.append(nearest.as_pixels(batch.pixels_BHWC, scene.config.explain.neighbours.pixels_px))
+        small.append(neighbours.as_pixels(batch.pixels_BHWC, scene.config.explain.neighbours.pixels_px))
         for picture in batch.pixels_BHWC:
             x_HWC = np.ascontiguousarray(picture)
             hashes.append(int(phash(cv2.cvtColor(x_HWC, cv2.COLOR_RGB2GRAY)), 16))
             thumbs.append(cv2.resize(x_HWC, side, interpolation=cv2.INTER_AREA))
-    sets = twins.copies(np.array(hashes, np.uint64), np.stack(thumbs), scene.config.eda)
+    sets = duplicates.copies(np.array(hashes, np.uint64), np.stack(thumbs), scene.config.eda)
     names = [[str(scene.samples.ids_N[at]) for at in members] for members in sets]
     return Look(np.concatenate(small), names)
 
@@ -111,7 +112,7 @@ def look(scene: Scene) -> Look:
 def known(scene: Scene, x_ND: Floats, sets: list[list[str]]) -> Known:
     """The training images as the search wants them."""
     valid = [split.valid_ids for split in scene.plan.splits]
-    folds: Ints = nearest.folds_of(scene.samples.ids_N, valid)
+    folds: Ints = neighbours.folds_of(scene.samples.ids_N, valid)
     return Known(scene.samples.ids_N, x_ND, scene.samples.groups_N, scene.samples.labels, folds, sets)
 
 
@@ -122,12 +123,12 @@ def _readings(scene: Scene, case: Case, features_ND: Floats, seen: Look) -> tupl
     if case.split != "train":
         with torch.no_grad():
             own_D = scene.net(case).features(case.x_CHW[None]).float().cpu().numpy()
-        own = (own_D, nearest.as_pixels(case.pixels_HWC[None], settings.pixels_px))
+        own = (own_D, neighbours.as_pixels(case.pixels_HWC[None], settings.pixels_px))
         spaces = [_with(space, case, x_1D) for space, x_1D in zip(spaces, own, strict=True)]
         name = ASKED + case.id
     metrics = ("cosine", "euclidean")
     found = [
-        nearest.nearest(points, [name], settings.k, metric)[0]
+        neighbours.nearest(points, [name], settings.k, metric)[0]
         for points, metric in zip(spaces, metrics, strict=True)
     ]
     return found[0], found[1]

@@ -2,7 +2,7 @@
 
 Owns putting together backbone, classes and head into one module of normalised pixels, and where
 classification is linear behind average pooling. Does not own building or restoring networks
-(`learn/model.py`, `learn/heads.py`) or reading artifacts (`stages/`).
+(`nets/model.py`, `train/heads.py`) or reading artifacts (`stages/`).
 
 Legend: B images, C channels, H height, W width, D features, K classes, J heads, h and w of a map.
 """
@@ -14,17 +14,17 @@ from typing import cast
 import torch
 from torch import nn
 
-from pipeline.analyze.report import percent
-from pipeline.core.types import LabelSpace
+from pipeline.core.samples import LabelSpace
 from pipeline.explain import layers
 from pipeline.explain.parts import Layer, Net
-from pipeline.learn import model
-from pipeline.learn.attributes import AttributeHeads
-from pipeline.learn.committee import Committee
-from pipeline.learn.heads import HeadStack, restore_head
-from pipeline.learn.model import Classifier
-from pipeline.learn.weights import classifier_keys
+from pipeline.nets import model
+from pipeline.nets.attributes import AttributeHeads
+from pipeline.nets.model import Classifier
+from pipeline.nets.weights import classifier_keys
+from pipeline.pages.report import percent
 from pipeline.settings.schema import Config
+from pipeline.train.committee import Committee
+from pipeline.train.heads import HeadStack, restore_head
 
 # Logits of a linear classification on averaged maps may differ from the network's by so much, relatively.
 _SAME = 1e-3

@@ -21,10 +21,10 @@ import torch
 from captum.attr import Occlusion
 from torchvision.transforms.functional import gaussian_blur
 
-from pipeline.analyze.report import percent
-from pipeline.core.types import Floats
+from pipeline.core.samples import Floats
 from pipeline.explain import maps, sanity, scores, told
 from pipeline.explain.parts import Case, Net, Part, Row, Scene
+from pipeline.pages.report import percent
 from pipeline.settings.schema import OcclusionSettings
 
 LEAD = (

@@ -2,7 +2,7 @@
 
 Owns the values that a part is given, networks and images to explain (`Scene`, `Net`, `Case`, `Batch`),
 and which parts there are (`PARTS`). What it gives back (`Part`, `Row`, `Picture`, `Table`, `Drawing`,
-`Cloud`) and the page stand in `analyze/gallery.py` and are named here too. Does not own computing anything:
+`Cloud`) and the page stand in `pages/gallery.py` and are named here too. Does not own computing anything:
 one file a part.
 
 A part is a function `part(scene) -> Part`. It draws nothing at random but through `pipeline.core.seeds`
@@ -24,16 +24,16 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from pipeline.analyze.gallery import Cloud as Cloud
-from pipeline.analyze.gallery import Drawing as Drawing
-from pipeline.analyze.gallery import Part as Part
-from pipeline.analyze.gallery import Picture as Picture
-from pipeline.analyze.gallery import Pixels as Pixels
-from pipeline.analyze.gallery import Row as Row
-from pipeline.analyze.gallery import Table as Table
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.predictions import Probabilities
-from pipeline.core.types import Floats, FoldPlan, LabelSpace, Samples, Strings
+from pipeline.core.samples import Floats, FoldPlan, LabelSpace, Samples, Strings
+from pipeline.pages.gallery import Cloud as Cloud
+from pipeline.pages.gallery import Drawing as Drawing
+from pipeline.pages.gallery import Part as Part
+from pipeline.pages.gallery import Picture as Picture
+from pipeline.pages.gallery import Pixels as Pixels
+from pipeline.pages.gallery import Row as Row
+from pipeline.pages.gallery import Table as Table
 from pipeline.settings.schema import Config
 
 Mask = npt.NDArray[np.bool_]
@@ -222,7 +222,7 @@ PARTS: dict[str, str] = {
     "activations": "units:activations",
     "patches": "units:patches",
     "filters": "units:filters",
-    "synthesis": "visualisation:part",
+    "synthesis": "synthesis:part",
     "neighbours": "neighbours:part",
     "embedding": "embedding:part",
 }

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pipeline.core.types import Ints
+from pipeline.core.samples import Ints
 from pipeline.explain import layers as places
 from pipeline.explain.parts import Layer, Mask, Net
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.analyze.gallery import Pixels
-from pipeline.analyze.report import percent
-from pipeline.core.types import Floats
+from pipeline.core.samples import Floats
 from pipeline.explain import maps
 from pipeline.explain.parts import Case, Layer, Picture, Scene
+from pipeline.pages.gallery import Pixels
+from pipeline.pages.report import percent
 
 
 def title(scene: Scene, case: Case) -> str:

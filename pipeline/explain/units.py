@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.analyze.gallery import Pixels
 from pipeline.core.errors import ConfigError
-from pipeline.core.types import Floats, Ints, Strings
+from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.explain import activation, layers, maps, told
 from pipeline.explain.activation import Strongest
 from pipeline.explain.parts import Case, Layer, Net, Part, Picture, Row, Scene, Table
 from pipeline.explain.receptive import Field, fields
+from pipeline.pages.gallery import Pixels
 
 WHAT = (
     "A channel is named here by what excites it, which is a description and no proof: it may answer to "

@@ -1,1 +1,1 @@
-"""Running trained members over views of images (torch)."""
+"""Prediction over the views of test-time augmentation, and models of all data."""

@@ -1,1 +1,1 @@
-"""Content-keyed artifacts and the MLflow record of what was done."""
+"""Artifacts by content, the record of runs (MLflow) and of searches (Optuna)."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.predictions import Features, Probabilities, ViewProbabilities
-from pipeline.core.types import Attribute, FoldPlan, LabelSpace, Samples, Split, strings
+from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split, strings
 
 
 def json_bytes(value: Any) -> bytes:

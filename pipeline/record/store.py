@@ -1,7 +1,7 @@
 """Content-keyed artifacts: what was computed, from what, found again or built once.
 
 Owns: keys, manifests, atomic publication, damage detection, locks. Does not own what is inside an
-artifact (`record/files.py`) or when to build one (`stages/engine/context.py`).
+artifact (`record/files.py`) or when to build one (`engine/context.py`).
 
     artifacts/<stage>/<key>/manifest.json   written last; a folder without one does not exist
     artifacts/.building/                    drafts, renamed once when they are whole

@@ -1,7 +1,7 @@
 """Studies: which points were tried, what came of them, what to try next. The only room of Optuna.
 
 Owns every call to optuna, which is imported when a study is opened and not before. Does not own what a
-point means or what a trial does (`stages/tuning/trials.py`).
+point means or what a trial does (`tune/trials.py`).
 
 Optuna's heartbeat does not serve ask and tell, and a journal has none. So every trial names the process
 that runs it, and whoever asks for a trial first fails those whose process is gone, under a lock. The
@@ -22,9 +22,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from pipeline.core import search
+from pipeline.core import search_space
 from pipeline.core.errors import ConfigError
-from pipeline.core.search import Dimension, Point
+from pipeline.core.search_space import Dimension, Point
 from pipeline.core.seeds import py_rng, seed
 from pipeline.record import owners
 from pipeline.record.storage import DATABASES, Sqlite, Told, mend
@@ -312,16 +312,16 @@ class Study:
         tried = [trial.point for trial in begun]
         if self.plan.sampler not in ("grid", "brute_force"):
             return ("exhausted", None) if self._is_exhausted(tried) else ("", None)
-        every = search.first_points(self.plan.dimensions, MOST_POINTS)
+        every = search_space.first_points(self.plan.dimensions, MOST_POINTS)
         if self.plan.sampler == "brute_force":
             py_rng(self.plan.seed, "brute force").shuffle(every)
         return self.plan.sampler, next((point for point in every if point not in tried), None)
 
     def _is_exhausted(self, tried: list[Point]) -> bool:
         """Whether a small space has no point left: samplers that draw would draw the same ones for ever."""
-        if search.endless(self.plan.dimensions):
+        if search_space.endless(self.plan.dimensions):
             return False
-        every = search.first_points(self.plan.dimensions, len(tried) + 1)
+        every = search_space.first_points(self.plan.dimensions, len(tried) + 1)
         return len(every) <= len(tried) and all(point in tried for point in every)
 
     def _sampler(self, done: int, running: int) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipeline.core.search import Dimension, Point
+from pipeline.core.search_space import Dimension, Point
 
 State = Literal["complete", "pruned", "failed", "killed", "running"]
 

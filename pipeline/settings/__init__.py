@@ -1,1 +1,1 @@
-"""Typed settings: the schema, and loading YAML and overrides into it."""
+"""Every setting: fields, defaults, ranges, rules, and reading them from YAML."""

@@ -1,7 +1,7 @@
 """What a word of `ensemble.members` asks for, and the rules of a blend.
 
 Owns reading such words, without looking at any file. Does not own what they lead to
-(`stages/engine/needs.py`, `stages/ensembling/voters.py`).
+(`engine/needs.py`, `ensemble/voters.py`).
 """
 
 from collections.abc import Callable, Iterator, Mapping

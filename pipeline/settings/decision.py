@@ -1,6 +1,6 @@
 """Settings of the decision: what becomes of probabilities before they are submitted.
 
-Owns the section `decision`. Does not own the steps themselves (`combine/steps.py`).
+Owns the section `decision`. Does not own the steps themselves (`ensemble/steps.py`).
 """
 
 from typing import Literal
@@ -14,7 +14,7 @@ DECISION_STEPS = ("class_scales", "prior_correction", "group_average")
 
 
 class DecisionSettings(Section):
-    """Post-processing after blending; see `pipeline/combine/decision.py`."""
+    """Post-processing after blending; see `pipeline/ensemble/decision.py`."""
 
     steps: list[str] = fact(
         [],

@@ -1,6 +1,6 @@
 """Settings of what the error report looks for: labels that may be wrong, and slices that fail.
 
-Owns the thresholds. Does not own the finders (`analyze/suspects.py`, `analyze/slices.py`); those of
+Owns the thresholds. Does not own the finders (`errors/findings/suspects.py`, `errors/findings/slices.py`); those of
 near-duplicates stand in `eda`, whose report looks for them as well. `make tune STAGE=error-analysis`
 searches all of them against planted faults.
 """

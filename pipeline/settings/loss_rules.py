@@ -8,15 +8,8 @@ from typing import Any
 
 from pipeline.core.errors import nearest
 from pipeline.core.plugin import is_plugin
-from pipeline.core.types import Attribute, LabelSpace
-from pipeline.settings.losses import (
-    LOSSES,
-    OWN_LOSS,
-    PARAMETERS,
-    OneLossSettings,
-    Traits,
-    hand_faults,
-)
+from pipeline.core.samples import Attribute, LabelSpace
+from pipeline.settings.losses import LOSSES, OWN_LOSS, PARAMETERS, OneLossSettings, Traits, hand_faults
 
 Sections = Mapping[str, Any]
 Broken = tuple[str, str]

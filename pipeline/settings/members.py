@@ -14,7 +14,7 @@ SharePoint = Annotated[float, Field(gt=0, le=1)]
 
 
 class ChainSettings(Section):
-    """Boosting: each member learns from what the one before it failed; see `pipeline/learn/boost.py`."""
+    """Boosting: each member learns from what the one before it failed; see `pipeline/train/boost.py`."""
 
     members: int = fact(3, "length of the chain", ge=3, le=20)
     mode: Literal["weights", "failed"] = fact(

@@ -1,6 +1,6 @@
 """Settings of the robustness curve: how strongly pictures are spoilt.
 
-Owns the strengths and the views that they stand for. Does not own the views (`data/views.py`).
+Owns the strengths and the views that they stand for. Does not own the views (`nets/views.py`).
 """
 
 from typing import Annotated

@@ -15,12 +15,7 @@ from pipeline.settings.blend_rules import BLEND_RULES
 from pipeline.settings.decision import DECISION_STEPS
 from pipeline.settings.host_rules import HOST_RULES
 from pipeline.settings.loss_rules import LOSS_RULES
-from pipeline.settings.schema import (
-    FEATURE_METHODS,
-    RESAMPLE_METHODS,
-    SYNTHETIC_METHODS,
-    ResampleSettings,
-)
+from pipeline.settings.schema import FEATURE_METHODS, RESAMPLE_METHODS, SYNTHETIC_METHODS, ResampleSettings
 from pipeline.settings.train_rules import TRAIN_RULES
 from pipeline.settings.view_words import does
 

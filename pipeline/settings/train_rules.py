@@ -9,13 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from pipeline.settings.loss_rules import traits
-from pipeline.settings.schema import (
-    FEATURE_METHODS,
-    ChainSettings,
-    LossSettings,
-    MixSettings,
-    TrainSettings,
-)
+from pipeline.settings.schema import FEATURE_METHODS, ChainSettings, LossSettings, MixSettings, TrainSettings
 
 Sections = Mapping[str, Any]
 Broken = tuple[str, str]

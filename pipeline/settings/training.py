@@ -13,7 +13,7 @@ from pipeline.settings.members import ChainSettings, DistillSettings, PseudoSett
 
 
 class MixSettings(Section):
-    """Images of two samples in one, with a target in between; see `pipeline/learn/mix.py`."""
+    """Images of two samples in one, with a target in between; see `pipeline/resample/mixing.py`."""
 
     method: Literal["none", "mixup", "cutmix", "cutmix_half"] = fact(
         "none", "mixup: both faintly; cutmix: a box of the partner; cutmix_half: half an image each"

@@ -1,7 +1,7 @@
 """Views as words: what groups of them stand for, and what each does to an image.
 
 Owns what is to be known of a view before torch is loaded. Does not own the views themselves, nor reading
-their arguments (`data/views.py`); a test holds the two to each other.
+their arguments (`nets/views.py`); a test holds the two to each other.
 """
 
 import re

@@ -1,1 +1,0 @@
-"""Reports: exploring the data and comparing predictions. No torch."""

@@ -1,1 +1,0 @@
-"""Ensembling, submissions and the ledger. No torch."""

@@ -1,0 +1,219 @@
+"""The images nearest to an image, by features or by pixels, with what a reader must know of each.
+
+Owns the search and the marks. Does not own features, near-duplicates (`twins.py` finds those) or pages.
+
+A near neighbour may be near for a dull reason: the same person, the same picture saved anew. And an image
+that was held out together with the asked one is no evidence for what the model learned. So every
+neighbour carries its marks.
+
+Legend: N images that are searched, Q images that are asked about, D features, K neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.samples import Floats, Ints, Strings, positions
+
+# Numbers of the largest table of distances: 32 MB.
+BLOCK_NUMBERS = 4_000_000
+TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Known:
+    """The images that are searched.
+
+    Args:
+        ids_N: unique.
+        x_ND: their features or pixels.
+        groups_N: as in `Samples`.
+        labels_N: class index.
+        fold_N: the fold in which an image validates; -1: it never does.
+        twins: sets of ids that are near-duplicates of each other.
+    """
+
+    ids_N: Strings
+    x_ND: Floats
+    groups_N: Strings
+    labels_N: Ints
+    fold_N: Ints
+    twins: Sequence[Collection[str]] = ()
+
+    def __post_init__(self) -> None:
+        lengths = {len(v) for v in (self.ids_N, self.x_ND, self.groups_N, self.labels_N, self.fold_N)}
+        assert len(lengths) == 1, f"columns differ in length: {lengths}"
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """One near image.
+
+    Args:
+        id: of the image.
+        distance: 1 − cosine, or Euclidean; smaller is nearer.
+        label: class index.
+        same_group: of one group with the asked image.
+        near_duplicate: the same picture, saved, scaled or cropped anew.
+        other_label: its label differs from the asked image's.
+        other_fold: validates in another fold, so the model that was asked had it in training.
+    """
+
+    id: str
+    distance: float
+    label: int
+    same_group: bool
+    near_duplicate: bool
+    other_label: bool
+    other_fold: bool
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The marks in words, the gravest first; none for an ordinary neighbour."""
+        words = (
+            (self.near_duplicate, "near-duplicate"),
+            (self.same_group, "same group"),
+            (self.other_label, "other label"),
+            (not self.other_fold, "held out too"),
+        )
+        return tuple(word for true, word in words if true)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the neighbours of one image say together.
+
+    Args:
+        id: the image that was asked about.
+        neighbours: nearest first.
+        agreeing: how many of the neighbours of other groups bear the asked image's label.
+        others: how many neighbours are of other groups and no near-duplicates.
+    """
+
+    id: str
+    neighbours: tuple[Neighbour, ...]
+    agreeing: int = field(init=False)
+    others: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        fair = [n for n in self.neighbours if not (n.same_group or n.near_duplicate)]
+        object.__setattr__(self, "others", len(fair))
+        object.__setattr__(self, "agreeing", sum(not n.other_label for n in fair))
+
+
+def nearest(known: Known, asked: Sequence[str], k: int, metric: str = "cosine") -> tuple[Reading, ...]:
+    """The k nearest images of each asked one, itself left out, nearest first.
+
+    Exact: every pair is looked at, block by block, so memory stays flat.
+
+    Args:
+        known: images to search, the asked ones among them.
+        asked: ids.
+        k: how many neighbours, ≥ 1; fewer where there are no more images.
+        metric: "cosine" for features, "euclidean" for pixels.
+
+    Raises:
+        DataError: an asked id is not among the known ones.
+    """
+    at_Q = positions(np.asarray(asked, dtype=np.str_).reshape(len(asked)), known.ids_N, "neighbours")
+    x_ND = np.asarray(known.x_ND, np.float32)
+    if metric == "cosine":
+        x_ND = _unit(x_ND)
+    else:
+        assert metric == "euclidean", f"no metric: {metric}"
+    twins = [frozenset(names) for names in known.twins]
+    size = max(1, BLOCK_NUMBERS // max(len(x_ND), 1))
+    found: list[Reading] = []
+    for start in range(0, len(at_Q), size):
+        block = at_Q[start : start + size]
+        square_BN = _squares(x_ND[block], x_ND)
+        square_BN[np.arange(len(block)), block] = np.inf
+        for row, at in enumerate(block.tolist()):
+            order = _smallest(square_BN[row], min(k, len(x_ND) - 1))
+            # Unit vectors: 1 − cosine is half of their squared distance.
+            near = square_BN[row][order]
+            distance = np.asarray(near / 2 if metric == "cosine" else np.sqrt(near), np.float32)
+            found.append(_reading(known, at, order, distance, twins))
+    return tuple(found)
+
+
+def across(x_QD: Floats, x_ND: Floats, k: int) -> Ints:
+    """(Q, K) rows of `x_ND` that are most alike to each of `x_QD` by cosine, nearest first.
+
+    Args:
+        x_QD: features of images that are not among the searched ones.
+        x_ND: features of the searched images, by the same network.
+        k: how many, ≥ 1; fewer where there are no more images.
+    """
+    asked_QD, known_ND = (_unit(np.asarray(x, np.float32)) for x in (x_QD, x_ND))
+    k = min(k, len(known_ND))
+    size = max(1, BLOCK_NUMBERS // max(len(known_ND), 1))
+    found = [np.zeros((0, k), np.int64)]
+    for start in range(0, len(asked_QD), size):
+        square_BN = _squares(asked_QD[start : start + size], known_ND)
+        found.append(np.stack([_smallest(square_N, k) for square_N in square_BN]))
+    return np.concatenate(found)
+
+
+def _unit(x_ND: Floats) -> Floats:
+    return np.asarray(x_ND / np.maximum(np.linalg.norm(x_ND, axis=1, keepdims=True), TINY), np.float32)
+
+
+def _squares(a_BD: Floats, b_ND: Floats) -> Floats:
+    """(B, N) squared distances, never below zero."""
+    squares = (a_BD**2).sum(axis=1)[:, None] + (b_ND**2).sum(axis=1)[None] - 2 * a_BD @ b_ND.T
+    return np.asarray(np.maximum(squares, 0), dtype=np.float32)
+
+
+def _smallest(values_N: Floats, k: int) -> Ints:
+    """Positions of the k smallest, ascending; of equal ones the earlier."""
+    if k < 1:
+        return np.zeros(0, np.int64)
+    border = np.partition(values_N, k - 1)[k - 1]
+    candidates = np.flatnonzero(values_N <= border)
+    order = candidates[np.argsort(values_N[candidates], kind="stable")][:k]
+    return np.asarray(order, dtype=np.int64)
+
+
+def _reading(
+    known: Known, at: int, order: Ints, distance: Floats, twins: Sequence[frozenset[str]]
+) -> Reading:
+    name = str(known.ids_N[at])
+    copies = frozenset().union(*(names for names in twins if name in names))
+    neighbours = tuple(
+        Neighbour(
+            id=str(known.ids_N[n]),
+            distance=float(d),
+            label=int(known.labels_N[n]),
+            same_group=bool(known.groups_N[n] == known.groups_N[at]),
+            near_duplicate=str(known.ids_N[n]) in copies,
+            other_label=bool(known.labels_N[n] != known.labels_N[at]),
+            other_fold=bool(known.fold_N[n] != known.fold_N[at]),
+        )
+        for n, d in zip(order.tolist(), distance.tolist(), strict=True)
+    )
+    return Reading(name, neighbours)
+
+
+def as_pixels(x_NHWC: npt.NDArray[np.uint8], side_px: int = 32) -> Floats:
+    """(N, D) images of at most `side_px` a side as vectors in [0, 1], for neighbours by pixels.
+
+    Smaller on purpose: at full size a shift by one pixel is as far as another picture.
+    """
+    import cv2
+
+    height, width = x_NHWC.shape[1:3]
+    scale = min(1.0, side_px / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = [cv2.resize(np.ascontiguousarray(x), size, interpolation=cv2.INTER_AREA) for x in x_NHWC]
+    return np.asarray(np.stack(small).reshape(len(small), -1) / 255, dtype=np.float32)
+
+
+def folds_of(ids_N: Strings, valid: Sequence[Strings]) -> Ints:
+    """(N,) the first fold in which each id validates, -1 where none does."""
+    first = {str(name): at for at in reversed(range(len(valid))) for name in valid[at].tolist()}
+    return np.array([first.get(str(name), -1) for name in ids_N.tolist()], dtype=np.int64)

@@ -1,0 +1,128 @@
+"""What a search may vary: dimensions with ranges, conditions between them, and points.
+
+Owns dimensions as values: which of them a point has, whether a point lies in range, every point of a
+finite space. Does not own the YAML form (`tune/space.py`) or who proposes points (`record/study.py`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Scalar = str | int | float | bool | None
+# Name of a dimension -> its value; of a categorical one its label.
+Point = dict[str, Scalar]
+
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One thing that is varied.
+
+    Args:
+        name: unique in its space.
+        kind: float, int or categorical.
+        low, high: both ends of a range, included.
+        log: drawn by its logarithm.
+        step: between neighbouring values from `low` on; None: every value, of int 1.
+        labels: of a categorical one.
+        when: it is varied only where each of these earlier dimensions has one of these values.
+    """
+
+    name: str
+    kind: Literal["float", "int", "categorical"]
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    step: float | None = None
+    labels: tuple[Scalar, ...] = ()
+    when: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
+
+    def is_active(self, point: Mapping[str, Scalar]) -> bool:
+        """Whether a point that has values for the earlier dimensions has one for this."""
+        return all(name in point and _among(point[name], values) for name, values in self.when)
+
+    def fault(self, value: Scalar) -> str:
+        """Why a value is out of range, or nothing."""
+        if self.kind == "categorical":
+            told = ", ".join(map(str, self.labels))
+            return "" if _among(value, self.labels) else f"{value!r} is none of {told}"
+        whole = isinstance(value, int) or (self.kind == "float" and isinstance(value, float))
+        if isinstance(value, bool) or not isinstance(value, int | float) or not whole:
+            return f"{value!r} is no {self.kind}"
+        if not self.low <= value <= self.high:
+            return f"{value:g} is not within {self.low:g} to {self.high:g}"
+        steps = (value - self.low) / self.step if self.step else 0.0
+        if abs(steps - round(steps)) > TOLERANCE * max(1.0, abs(steps)):
+            return f"{value:g} is not {self.low:g} and a multiple of the step {self.step:g}"
+        return ""
+
+    def values(self) -> tuple[Scalar, ...] | None:
+        """Every value; None where there are endlessly many."""
+        if self.kind == "categorical":
+            return self.labels
+        if self.kind == "int":
+            return tuple(range(int(self.low), int(self.high) + 1, int(self.step or 1)))
+        if self.step is None:
+            return None
+        count = math.floor((self.high - self.low) / self.step + TOLERANCE) + 1
+        return tuple(round(self.low + number * self.step, 12) for number in range(count))
+
+
+def _among(value: Scalar, values: Sequence[Scalar]) -> bool:
+    """Membership in which True is not 1."""
+    return any(value == v and isinstance(value, bool) == isinstance(v, bool) for v in values)
+
+
+def active(dimensions: Sequence[Dimension], point: Mapping[str, Scalar]) -> list[Dimension]:
+    """The dimensions that a point should have values for, in order."""
+    seen: Point = {}
+    found = []
+    for dimension in dimensions:
+        if dimension.is_active(seen):
+            found.append(dimension)
+            if dimension.name in point:
+                seen[dimension.name] = point[dimension.name]
+    return found
+
+
+def faults(dimensions: Sequence[Dimension], point: Mapping[str, Scalar]) -> list[str]:
+    """Everything that keeps a point out of the space, as `name: why`."""
+    wanted = {dimension.name: dimension for dimension in active(dimensions, point)}
+    found = [f"{name}: has no value" for name in wanted if name not in point]
+    found += [f"{name}: is not varied here" for name in point if name not in wanted]
+    told = ((name, dimension.fault(point[name])) for name, dimension in wanted.items() if name in point)
+    return found + [f"{name}: {why}" for name, why in told if why]
+
+
+def endless(dimensions: Sequence[Dimension]) -> list[str]:
+    """Names of the dimensions that have no list of values."""
+    return [dimension.name for dimension in dimensions if dimension.values() is None]
+
+
+def points(dimensions: Sequence[Dimension]) -> Iterator[Point]:
+    """Every point of a finite space, the last dimension running fastest, conditions kept."""
+
+    def extend(point: Point, left: Sequence[Dimension]) -> Iterator[Point]:
+        if not left:
+            yield point
+            return
+        first, rest = left[0], left[1:]
+        if not first.is_active(point):
+            yield from extend(point, rest)
+            return
+        values = first.values()
+        assert values is not None, f"{first.name} has endlessly many values"
+        for value in values:
+            yield from extend({**point, first.name: value}, rest)
+
+    return extend({}, tuple(dimensions))
+
+
+def first_points(dimensions: Sequence[Dimension], most: int) -> list[Point]:
+    """At most `most` points of a finite space."""
+    return list(itertools.islice(points(dimensions), most))

@@ -1,0 +1,1 @@
+"""The mathematics of combining predictions: soft voting, weights, stacking."""

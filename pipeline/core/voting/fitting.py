@@ -1,0 +1,263 @@
+"""What a blend fits on out-of-fold predictions, and the honest score of doing so.
+
+Owns the methods by name, fitting one of them, and cross-fitting. Does not own the arithmetic of each
+(`rules.py`, `greedy.py`, `minimise.py`, `stacking.py`, `temperature.py`) or intervals
+(`core/statistics.py`).
+
+Weights chosen on the rows that then score them look better than they are. So every part of the data
+(a fold's validation ids) is also predicted by what was fitted on the other parts only, temperatures
+included; those predictions, pooled, give the cross-fitted score, and that is the one to report.
+
+Shape legend: M members, N samples, C classes.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from pipeline.core.errors import ConfigError
+from pipeline.core.formulas import Reals
+from pipeline.core.metrics import Metric
+from pipeline.core.predictions import Blend, Probabilities, align
+from pipeline.core.samples import Floats, Ints, Strings, positions
+from pipeline.core.voting import greedy, soft_voting, temperature
+from pipeline.core.voting import weights as minimise
+from pipeline.core.voting.rules import RULES, Rule, softmax
+
+if TYPE_CHECKING:
+    from pipeline.core.voting.stacking import Stack
+
+Method = Literal["mean", "weighted", "geometric", "rank", "hard", "greedy", "search", "stacking"]
+# (members, true classes, metric) -> a weight a member.
+Fit = Callable[[Sequence[Probabilities], Ints, Metric], tuple[float, ...]]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How members are to be combined.
+
+    Args:
+        method: mean, geometric, rank and hard vote as `rules.py` says; weighted: soft voting with
+            `weights`, or with greedy ones; greedy, search: soft voting with fitted weights; stacking.
+        temperature: fit one per member first.
+        weights: one a member, for methods that fit none; None: equal ones.
+        c: of stacking: inverse strength of its penalty.
+        minimise: who searches, for method search.
+        fit: what finds the weights of soft voting instead, e.g. under a budget; then `method` is not asked.
+    """
+
+    method: Method = "weighted"
+    temperature: bool = False
+    weights: tuple[float, ...] | None = None
+    c: float = 0.01
+    minimise: minimise.Minimise | None = field(default=None, repr=False)
+    fit: Fit | None = field(default=None, repr=False)
+
+    @property
+    def finds_weights(self) -> bool:
+        """Whether weights are learned from labels."""
+        learns = self.fit is not None or self.method in ("greedy", "search", "stacking")
+        return learns or (self.method == "weighted" and self.weights is None)
+
+    def fits(self, n_members: int) -> bool:
+        """Whether anything is learned from labels: then there are two scores."""
+        # What finds weights by itself may refuse, even a single member.
+        alone = self.method == "stacking" or self.fit is not None
+        return self.temperature or alone or (self.finds_weights and n_members > 1)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A blend that is ready to vote.
+
+    Args:
+        weights: one a member, ≥ 0, summing to 1; of stacking, each member's share of the coefficients.
+        rule: how they vote.
+        temperatures: one a member; 1 where none was fitted.
+        stack: of stacking, what each member adds; else None.
+    """
+
+    weights: tuple[float, ...]
+    rule: Rule
+    temperatures: tuple[float, ...]
+    stack: Stack | None = None
+
+    def votes(self, members: Sequence[Probabilities]) -> list[Floats]:
+        """What each member puts in, as the rule weighs it.
+
+        Raises:
+            DataError: members predict other ids or other classes.
+        """
+        at_MNC = [
+            temperature.apply(member.p_NC, t)
+            for member, t in zip(align(members), self.temperatures, strict=True)
+        ]
+        return (
+            [self.rule.prepare(p_NC) for p_NC in at_MNC] if self.stack is None else self.stack.votes(at_MNC)
+        )
+
+    @property
+    def weight_M(self) -> Reals:
+        """(M,) by which `votes` are averaged, summing to 1."""
+        equal = self.stack is not None
+        return soft_voting.checked(None if equal else self.weights, len(self.weights))
+
+    def apply(self, members: Sequence[Probabilities], name: str) -> Probabilities:
+        """The blend of the members' probabilities, of any images.
+
+        Args:
+            members: in the order in which they were fitted; the result has the ids and classes of the first.
+            name: of the result.
+
+        Raises:
+            DataError: members predict other ids or other classes.
+        """
+        total_NC = soft_voting.summed(self.votes(members), self.weight_M)
+        return Probabilities(members[0].ids_N, members[0].classes, self.rule.finish(total_NC), name)
+
+    def without_each(self, members: Sequence[Probabilities]) -> list[Floats]:
+        """(N, C) the blend without each of at least two members in turn, nothing fitted anew."""
+        return list(soft_voting.without_each(self.votes(members), self.weight_M, self.rule))
+
+
+@dataclass(frozen=True)
+class FittedBlend(Blend):
+    """A blend with its two scores, and what predicts other images."""
+
+    fitted: Fitted = field(kw_only=True)
+
+
+def fit_weights(members: Sequence[Probabilities], y_N: Ints, metric: Metric) -> tuple[float, ...]:
+    """Weights that score well on these rows, by greedy selection; see `greedy.select`.
+
+    Equal weights win unless the selection is truly better.
+
+    Args:
+        members: their out-of-fold probabilities.
+        y_N: true class index, in the order of the first member's ids.
+        metric: what is to be good.
+
+    Returns:
+        One weight a member, ≥ 0, summing to 1.
+    """
+    p_MNC = [member.p_NC for member in align(members)]
+    return _or_equal(greedy.select(p_MNC, y_N, metric), p_MNC, y_N, metric)
+
+
+def fit(recipe: Recipe, members: Sequence[Probabilities], y_N: Ints, metric: Metric) -> Fitted:
+    """Learn what the recipe learns from these rows, all of them.
+
+    Args:
+        recipe: how to combine.
+        members: their out-of-fold probabilities.
+        y_N: true class index, in the order of the first member's ids.
+        metric: what weights are to be good for.
+
+    Raises:
+        ConfigError: weights that do not fit the members.
+        DataError: members predict other ids or other classes.
+    """
+    return _fit(recipe, align(members), y_N, metric)
+
+
+def cross_fit(
+    members: Sequence[Probabilities],
+    y_N: Ints,
+    parts: Sequence[Strings],
+    metric: Metric,
+    method: Method | Recipe = "weighted",
+) -> tuple[FittedBlend, Probabilities]:
+    """A blend of all members with its naive and its cross-fitted score.
+
+    Args:
+        members: their out-of-fold probabilities.
+        y_N: true class index, in the order of the first member's ids.
+        parts: disjoint id arrays that together are the members' ids, no group in two of them: the
+            folds' validation ids.
+        metric: what is scored, and fitted.
+        method: how to combine; a name alone: without temperatures, weights as it likes.
+
+    Returns:
+        The blend, fitted on all rows, and the pooled predictions, each part by a blend that never saw
+        it. From a single part nothing can be fitted and held against other rows: equal weights.
+
+    Raises:
+        ConfigError: the recipe's own `fit` finds no weights, or has a single part to find them on.
+    """
+    recipe = method if isinstance(method, Recipe) else Recipe(method)
+    aligned = align(members)
+    ids_N = aligned[0].ids_N
+    assert len(y_N) == len(ids_N), f"{len(y_N)} labels for {len(ids_N)} ids"
+    at_parts = [positions(part, ids_N, "out-of-fold predictions") for part in parts if len(part)]
+    covered = np.sort(np.concatenate(at_parts)) if at_parts else np.zeros(0, np.int64)
+    assert np.array_equal(covered, np.arange(len(ids_N))), "parts must hold every id exactly once"
+    if recipe.fit is not None and len(at_parts) < 2:
+        raise ConfigError(
+            "ensemble: one fold cannot choose weights for another, and a budget rules equal ones out",
+            remedy="infer more folds, or leave ensemble.max_ms out",
+        )
+    if recipe.fits(len(aligned)) and len(at_parts) < 2:
+        log.warning("ensemble: one fold cannot choose weights for another: nothing is fitted")
+        recipe = Recipe("mean" if recipe.finds_weights else recipe.method, weights=recipe.weights)
+    fitted = _fit(recipe, aligned, y_N, metric)
+    whole = fitted.apply(aligned, "blend")
+    naive = metric.score(y_N, whole.p_NC)
+    names = tuple(member.name for member in aligned)
+    if not recipe.fits(len(aligned)):
+        return FittedBlend(names, fitted.weights, naive, naive, fitted=fitted), whole
+    p_NC = np.zeros_like(aligned[0].p_NC)
+    for at in tqdm(at_parts, desc="weights", unit="part", disable=not sys.stderr.isatty()):
+        others = np.setdiff1d(np.arange(len(ids_N)), at)
+        learned = _fit(recipe, [member.take(ids_N[others]) for member in aligned], y_N[others], metric)
+        p_NC[at] = learned.apply([member.take(ids_N[at]) for member in aligned], "part").p_NC
+    pooled = replace(whole, p_NC=p_NC)
+    crossfitted = metric.score(y_N, pooled.p_NC)
+    return FittedBlend(names, fitted.weights, naive, crossfitted, fitted=fitted), pooled
+
+
+def _fit(recipe: Recipe, members: Sequence[Probabilities], y_N: Ints, metric: Metric) -> Fitted:
+    heat = tuple(temperature.fit(m.p_NC, y_N) if recipe.temperature else 1.0 for m in members)
+    p_MNC = [temperature.apply(m.p_NC, t) for m, t in zip(members, heat, strict=True)]
+    mean = RULES["mean"]
+    if recipe.fit is not None:
+        heated = [replace(m, p_NC=p_NC) for m, p_NC in zip(members, p_MNC, strict=True)]
+        return Fitted(recipe.fit(heated, y_N, metric), mean, heat)
+    if not recipe.finds_weights:
+        weight_M = soft_voting.checked(recipe.weights, len(p_MNC))
+        return Fitted(_floats(weight_M), RULES.get(recipe.method, mean), heat)
+    if recipe.method == "stacking":
+        # Imported here: scikit-learn takes a second to load, which no other method should wait for.
+        from pipeline.core.voting import stacking
+
+        stack = stacking.fit(p_MNC, y_N, recipe.c)
+        rule = Rule("stacking", mean.prepare, lambda total_NC: softmax(total_NC + stack.bias_C))
+        return Fitted(_floats(stack.shares_M), rule, heat, stack)
+    if len(p_MNC) == 1:
+        return Fitted((1.0,), mean, heat)
+    weight_M = greedy.select(p_MNC, y_N, metric)
+    if recipe.method == "search":
+        weight_M = minimise.search(p_MNC, y_N, metric, weight_M, recipe.minimise)
+    return Fitted(_or_equal(weight_M, p_MNC, y_N, metric), mean, heat)
+
+
+def _or_equal(weight_M: Reals, p_MNC: Sequence[Floats], y_N: Ints, metric: Metric) -> tuple[float, ...]:
+    """The weights, or equal ones where these are as good: nothing was gained by choosing."""
+    equal_M = soft_voting.checked(None, len(p_MNC))
+    best, equal = (
+        metric.sign * metric.score(y_N, RULES["mean"].finish(soft_voting.summed(p_MNC, w_M)))
+        for w_M in (weight_M, equal_M)
+    )
+    return _floats(weight_M if best > equal + greedy.TINY else equal_M)
+
+
+def _floats(weight_M: Reals) -> tuple[float, ...]:
+    return tuple(weight_M.tolist())

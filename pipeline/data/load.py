@@ -1,0 +1,164 @@
+"""Typed values out of the artifacts of a job's inputs.
+
+Owns which file of which stage holds what, so that every stage reads it the same way. Does not own
+the formats (`record/files.py`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pipeline.core.predictions import Features, Probabilities, ViewProbabilities, pool_views
+from pipeline.core.samples import FoldPlan, Ints, Samples, strings
+from pipeline.data.boxes import Key, read_table
+from pipeline.data.images import DecodedImages, PreparedImages
+from pipeline.data.look import Look
+from pipeline.engine.registry import UNLABELLED, neighbour_views
+from pipeline.record import files
+from pipeline.record.store import Artifact
+from pipeline.resample.indices import Part
+from pipeline.settings.load import Settings
+from pipeline.settings.schema import Config
+
+EXTRA = "extra"
+
+
+def samples(data: Artifact, split: str, home: Path) -> Samples:
+    """The samples of one split."""
+    return files.read_samples(data.folder / f"{split}.npz", home)
+
+
+def training(data: Artifact, home: Path) -> Samples:
+    """What folds train on: the competition's samples and those from elsewhere, which never validate."""
+    own = samples(data, "train", home)
+    return own.joined(samples(data, EXTRA, home)) if has_extra(data) else own
+
+
+def has_extra(data: Artifact) -> bool:
+    """Whether there are images from elsewhere."""
+    return (data.folder / f"{EXTRA}.npz").is_file()
+
+
+def keyed(split: Samples) -> Samples:
+    """The samples under ids that are unique over all splits: `train/17`, `test/17`."""
+    return replace(split, ids_N=strings([image_key(split.split, name) for name in split.ids_N.tolist()]))
+
+
+def image_key(split: str, name: str) -> str:
+    """How an image is called where several splits lie together."""
+    return f"{split}/{name}"
+
+
+def splits(data: Artifact, home: Path) -> list[Samples]:
+    """Every split there is: train, test and, with other sources, extra and unlabelled."""
+    known = ("train", "test", EXTRA, UNLABELLED)
+    return [samples(data, name, home) for name in known if (data.folder / f"{name}.npz").is_file()]
+
+
+def plan(folds: Artifact) -> FoldPlan:
+    """The fold plan."""
+    return files.read_plan(folds.folder / "plan.npz")
+
+
+def health(folds: Artifact) -> pd.DataFrame:
+    """The fold health table, one row a fold."""
+    return pd.read_csv(folds.folder / "health.csv", index_col=0)
+
+
+def part(inputs: dict[str, Artifact], number: int, settings: Settings, home: Path) -> Part:
+    """A fold's training part, with the features that its resampling looks at."""
+    split = plan(inputs["folds"]).splits[number]
+    train = training(inputs["data"], home).take(split.train_ids).for_training()
+    views = neighbour_views(settings)
+    return Part(train, number, split.times_T, features(inputs, "train", views) if views else None)
+
+
+def shown(resample: Artifact, classes: Sequence[str]) -> Ints:
+    """(C,) rows of each class that training showed in one epoch, all folds together."""
+    counts = pd.read_csv(resample.folder / "counts.csv", dtype={"class": str}, keep_default_na=False)
+    by_class = counts.groupby("class")["after"].sum()
+    return np.array([int(by_class.get(name, 0)) for name in classes], dtype=np.int64)
+
+
+def fold_checks(folds: Artifact) -> tuple[str, ...]:
+    """What the checks of the fold plan found, one line each, faults first."""
+    return tuple(f"{c['severity']}: {c['text']}; {c['remedy']}" for c in folds.json("checks.json"))
+
+
+def decoded(images: Artifact) -> DecodedImages:
+    """The decoded images of both splits."""
+    return DecodedImages(images.folder)
+
+
+def facts(images: Artifact) -> pd.DataFrame:
+    """ImageFacts, one row an image, with its split."""
+    found = decoded(images).facts()
+    keys = found["id"].str.split("/", n=1)
+    return found.assign(split=keys.str[0], id=keys.str[1])
+
+
+def look(config: Config, inputs: Mapping[str, Artifact]) -> Look:
+    """How images become what models see, from the boxes among a job's inputs if there are any."""
+    boxes = inputs.get("boxes")
+    return Look.of(config, box_table(boxes) if boxes else None)
+
+
+def box_table(boxes: Artifact) -> pd.DataFrame:
+    """The boxes; see `pipeline/data/boxes.py`."""
+    return read_table(boxes.folder / "boxes.csv")
+
+
+def upright_sizes(images: Artifact, keys: Sequence[Key]) -> dict[Key, tuple[int, int]]:
+    """(split, id) -> width and height of the upright original, px."""
+    table = facts(images)
+    rows = zip(table["split"], table["id"], table["width"], table["height"], strict=True)
+    sizes = {(str(split), str(name)): (int(width), int(height)) for split, name, width, height in rows}
+    return {key: sizes[key] for key in keys}
+
+
+def image_of(images: Artifact) -> Callable[[str, str], npt.NDArray[np.uint8]]:
+    """(split, id) -> pixels, for reports."""
+    opened = decoded(images)
+    return lambda split, name: opened.read(image_key(split, name))
+
+
+def prepared(prepared: Artifact, split: str) -> PreparedImages:
+    """Images as models see them, one split; those from elsewhere stand with the training images."""
+    found = PreparedImages.open(prepared.folder / f"{split}.npy")
+    return PreparedImages(strings([key.split("/", 1)[1] for key in found.ids_N.tolist()]), found.x_NHWC)
+
+
+def features(inputs: Mapping[str, Artifact], split: str, views: list[str]) -> Features:
+    """Cached features of one split, the named views joined."""
+    parts = [files.read_features(inputs[f"{split}:{view}"].folder / "features.npz") for view in views]
+    first = parts[0]
+    assert all((p.ids_N == first.ids_N).all() for p in parts), "views of one split share their ids"
+    x = np.concatenate([p.x_NVD for p in parts], axis=1)
+    return Features(first.ids_N, tuple(v for p in parts for v in p.views), x, first.digest)
+
+
+def oof(artifact: Artifact, name: str) -> Probabilities:
+    """Pooled out-of-fold probabilities of a train, infer or ensemble artifact."""
+    return files.read_probabilities(artifact.folder / "oof.npz", name)
+
+
+def test(artifact: Artifact, name: str) -> Probabilities:
+    """Test probabilities of an infer or ensemble artifact."""
+    return files.read_probabilities(artifact.folder / "test.npz", name)
+
+
+def view_parts(views: Artifact) -> list[ViewProbabilities]:
+    """Probabilities per view of each fold's validation part, of a views artifact."""
+    paths = sorted(views.folder.glob("fold*.npz"), key=lambda path: int(path.stem.removeprefix("fold")))
+    return [files.read_views(path, path.stem) for path in paths]
+
+
+def views(views: Artifact, split: str, name: str) -> ViewProbabilities:
+    """Probabilities per view of a views artifact, oof (averaged where several folds validate) or test."""
+    if split == "oof":
+        return pool_views(view_parts(views), name)
+    return files.read_views(views.folder / f"{split}.npz", name)

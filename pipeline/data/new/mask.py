@@ -1,0 +1,77 @@
+"""The mask competition's own tree, recognised by itself.
+
+Owns recognising it and its settings. Does not own reading it (`data/layouts.py`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.tables import read_table
+from pipeline.data.layouts import MASK_PERSON, MASK_PHOTOS, MASK_TEST_ID
+from pipeline.data.new import models
+from pipeline.data.new.proposal import Proposal
+from pipeline.data.new.request import HOLDOUT, Request, relative
+from pipeline.data.paths import hidden
+
+
+def mask_tree(request: Request) -> Path | None:
+    """The folder with train/train.csv and train/images of the mask competition, if this is it."""
+    starts = [request.images, request.images.parent, request.images.parent.parent]
+    for start in starts:
+        table, images = start / "train" / "train.csv", start / "train" / "images"
+        if not (table.is_file() and images.is_dir()):
+            continue
+        if request.train is not None and request.train.resolve() != table.resolve():
+            continue
+        if not set(MASK_PERSON) <= set(read_table(table).columns):
+            continue
+        folders = (p for p in sorted(images.iterdir()) if p.is_dir() and not hidden(p.name))
+        first = next(folders, None)
+        stems = {p.stem for p in first.iterdir()} if first else set()
+        if stems & MASK_PHOTOS.keys():
+            return start
+    return None
+
+
+def mask(proposal: Proposal, request: Request, tree: Path) -> None:
+    """Everything the layout fixes, and the two attributes that a person keeps on all photos."""
+    table = read_table(tree / "train" / "train.csv")
+    why = f"train/train.csv has {', '.join(MASK_PERSON)}, and train/images a folder a person with mask1 …"
+    attributes: list[dict[str, Any]] = [
+        {"name": "mask", "column": "mask", "values": ["mask", "incorrect", "normal"]},
+        {"name": "gender", "column": "gender", "values": ["male", "female"]},
+        {"name": "age", "column": "age", "values": ["<30", "30-59", ">=60"], "bins": [30.0, 60.0]},
+    ]
+    attributes[0]["names"] = ["worn", "wrongly", "none"]
+    for attribute in attributes[1:]:
+        attribute["constant_in_group"] = True
+    evaluated = (tree / "eval" / "info.csv").is_file()
+    settings: list[tuple[str, Any, str]] = [
+        ("name", request.name, ""),
+        ("title", request.name, ""),
+        ("root", relative(tree, request.home), ""),
+        ("layout", "mask", why),
+        ("train_table", "train/train.csv", f"{len(table):,} people"),
+        ("train_images", "train/images", ""),
+        ("test_table", "eval/info.csv" if evaluated else None, ""),
+        ("test_images", "eval/images", ""),
+        ("sample_submission", "eval/info.csv" if evaluated else None, ""),
+        ("group_column", "person", "photos of one person (one folder) never sit on both sides of a split"),
+        ("attributes", attributes, "label = mask · 6 + gender · 3 + age"),
+        ("metric", "macro_f1", "the competition's"),
+        ("submission.id_column", MASK_TEST_ID, ""),
+        ("submission.label_column", "ans", ""),
+        ("submission.format", "class_index", ""),
+    ]
+    if not evaluated:
+        settings.insert(-6, ("holdout", HOLDOUT, "there is no eval/info.csv: people are held out as a test"))
+    for path, value, reason in settings:
+        proposal.set(f"competition.{path}", value, reason)
+    models.folds(proposal, groups=len(set(table.column("path"))), largest=len(table))
+    size = models.LARGEST_PX
+    proposal.set("images.size", size, "the photos are 384 × 512; larger often scores higher, and costs time")
+    members = models.members(len(table) * len(MASK_PHOTOS), size)
+    proposal.set("ensemble.members", members, "need no download")
+    proposal.hints.append("train_bins: [30.0, 58.0] below bins trains 58 and 59 as >=60; scores keep to 60")

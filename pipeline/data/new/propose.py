@@ -1,0 +1,207 @@
+"""From files that nobody has described to a configuration that runs.
+
+Owns which layout it is, and the guesses about training rows: columns, groups, attributes. Does not own
+the host's side (`host.py`), sizes and members (`models.py`), the file's text (`proposal.py`) nor
+writing it (`data/new/create.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.core.errors import DataError
+from pipeline.core.tables import Table, read_table
+from pipeline.data.layouts import CLASS
+from pipeline.data.new import columns, host, mask, models
+from pipeline.data.new.proposal import Proposal
+from pipeline.data.new.request import Request, Rows, check_there, relative, root_of
+from pipeline.data.paths import hidden, image_suffix, images_below, nfc
+
+TRAIN_NAMES, TEST_NAMES = ("train", "training"), ("test", "testing")
+
+
+def propose(request: Request) -> Proposal:
+    """Look at the files and guess.
+
+    Raises:
+        DataError: a file is missing or no table, no column leads to images, or nothing looks like a
+            label.
+    """
+    check_there(request)
+    proposal = Proposal(request.name)
+    root = root_of(request)
+    tree = mask.mask_tree(request)
+    if tree is not None:
+        mask.mask(proposal, request, tree)
+        return proposal
+    shown = relative(root, request.home)
+    proposal.set("competition.name", request.name)
+    proposal.set("competition.title", request.name)
+    proposal.set("competition.root", shown)
+    sample = read_table(request.sample) if request.sample else None
+    rows = (_table if request.train else _folders)(proposal, request, root, sample)
+    host.answers(proposal, request, root, sample, rows)
+    models.models(proposal, rows)
+    return proposal
+
+
+def _table(proposal: Proposal, request: Request, root: Path, sample: Table | None) -> Rows:
+    assert request.train is not None, "a table was asked for"
+    table = read_table(request.train)
+    if not len(table):
+        raise DataError(f"{request.train}: a header and no rows")
+    named, place = _place(table, request, sample)
+    proposal.set("competition.train_table", relative(request.train, root), f"{len(table):,} rows")
+    proposal.set("competition.train_images", relative(place.folder, root), "the images are found there")
+    proposal.set("competition.id_column", *named)
+    share = "" if place.found == 1 else f"; only {place.found:.0%} of those tried exist"
+    proposal.set("competition.path_column", place.column, f"leads to the images{share}")
+    host.test_set(proposal, request, root, sample, (named[0], place))
+    taken = {named[0], place.column}
+    groups = columns.group_columns(table, sorted(taken))
+    group = columns.named_group(groups)
+    answers = [nfc(c) for c in sample.columns[1:]] if sample else []
+    taken |= {group[0]} if group else set()
+    labels, why = columns.label_columns(table, sorted(taken), answers)
+    if not labels:
+        raise DataError(
+            f"{request.train.name}: no column looks like a label",
+            [f"column {c!r}: {len(set(table.column(c))):,} different values" for c in table.columns],
+            "a label has at least two values that come back; write the configuration by hand (docs/data.md)",
+        )
+    values = [columns.values_of(table, c) for c in labels]
+    if len(labels) == 1 and len(answers) > 1 and set(values[0]) == set(answers):
+        values = [answers]
+    paths, classes = table.column(place.column), _classes(table, labels, values)
+    chosen = _group(proposal, table, group, groups, labels, (paths, classes))
+    cells = zip(labels, values, strict=True)
+    attributes = [_attribute(c, v, n, table.column(c), chosen) for n, (c, v) in enumerate(cells)]
+    proposal.set("competition.attributes", attributes, why)
+    for column in table.columns:
+        if column not in taken and columns.is_number(table, column):
+            text = f"{column}: a number; as an attribute it needs bins, e.g. bins: [{_middle(table, column)}]"
+            proposal.hints.append(text)
+    return Rows(paths, place.folder, classes, tuple(values[0]) if len(labels) == 1 else ())
+
+
+def _place(table: Table, request: Request, sample: Table | None) -> tuple[tuple[str, str], columns.Place]:
+    """(id column, why) and where the images are."""
+    near = columns.folders_near(request.images, split="train")
+    place = columns.place(table, near)
+    if place is None:
+        raise DataError(
+            f"{table.name}: no column leads to images",
+            columns.misses(table, near),
+            f"of each column, rows were looked for below {request.images} and its folders, with and without "
+            "extension; check IMAGES",
+        )
+    named = columns.id_column(table, place.column, _sample_id(sample, table))
+    if named is None:
+        raise DataError(
+            f"{table.name}: no column has another value in each row, so none can be the id",
+            remedy="add a column of unique ids, or take repeated rows out",
+        )
+    return named, place
+
+
+def _classes(table: Table, labels: Sequence[str], values: Sequence[Sequence[str]]) -> list[int]:
+    """The class of each row as a number: the combination of all attributes."""
+    codes = np.zeros(len(table), np.int64)
+    for column, known in zip(labels, values, strict=True):
+        index = {value: code for code, value in enumerate(known)}
+        codes = codes * len(known) + np.array([index[nfc(v)] for v in table.column(column)])
+    return [int(c) for c in codes]
+
+
+def _middle(table: Table, column: str) -> float:
+    return float(np.median([float(v) for v in table.column(column)]))
+
+
+def _sample_id(sample: Table | None, table: Table) -> str | None:
+    return next((c for c in sample.columns if c in table.columns), None) if sample else None
+
+
+def _attribute(
+    column: str, values: list[str], number: int, cells: Sequence[str], groups: Sequence[str]
+) -> dict[str, Any]:
+    # Names are ASCII: they are in commands and in names of metrics.
+    word = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "" for c in column).strip("_-")
+    found: dict[str, Any] = {
+        "name": word or (f"label{number}" if number else "label"),
+        "column": column,
+        "values": values,
+    }
+    pairs = {(g, nfc(v)) for g, v in zip(groups, cells, strict=True)} if groups else set()
+    if pairs and len(pairs) == len(set(groups)):
+        found["constant_in_group"] = True
+    return found
+
+
+def _group(
+    proposal: Proposal,
+    table: Table | None,
+    named: tuple[str, str] | None,
+    candidates: list[tuple[str, str]],
+    labels: Sequence[str],
+    seen: tuple[Sequence[str], Sequence[int]],
+) -> list[str]:
+    """Set the group if there is a likely one; returns the group of each row, or nothing."""
+    paths, classes = seen
+    patterns = columns.group_patterns(paths, classes)
+    others = [(c, why) for c, why in candidates if c not in labels and (named is None or c != named[0])]
+    found: list[str] = []
+    if named is not None and table is not None:
+        proposal.set("competition.group_column", *named)
+        found = list(table.column(named[0]))
+    elif patterns:
+        pattern, why = patterns.pop(0)
+        proposal.set("competition.group_pattern", pattern, why)
+        found = [hit[1] for p in paths if (hit := re.search(pattern, nfc(p)))]
+    else:
+        proposal.set("competition.group_column", None, "nothing looks like a group; every image is its own")
+    proposal.hints += [f"could also be the group: group_column: {c} ({why})" for c, why in others]
+    proposal.hints += [f"could also be the group: group_pattern: '{p}' ({why})" for p, why in patterns]
+    return found
+
+
+def _folders(proposal: Proposal, request: Request, root: Path, sample: Table | None) -> Rows:
+    folder, test = class_folders(request.images)
+    images, _ = images_below(folder)
+    inside = [path for path in images if "/" in path]
+    names = sorted({nfc(path.split("/")[0]) for path in inside})
+    if len(names) < 2:
+        raise DataError(
+            f"{folder}: no folder per class, with images in {len(names)} of its folders",
+            remedy="give the folder that holds the class folders, or a table: TRAIN=train.csv",
+        )
+    why = f"{len(names)} folders with {len(inside):,} images, and no TRAIN table"
+    proposal.set("competition.layout", "folders", why)
+    proposal.set("competition.train_images", relative(folder, root), "each folder in it is a class")
+    if test is not None and request.test is None and sample is None:
+        request = Request(request.name, request.images, None, test, None, request.home)
+    host.test_set(proposal, request, root, sample, None)
+    index = {name: code for code, name in enumerate(names)}
+    classes = [index[nfc(path.split("/")[0])] for path in inside]
+    chosen = _group(proposal, None, None, [], [CLASS], (inside, classes))
+    cells = [path.split("/")[0] for path in inside]
+    proposal.set("competition.attributes", [_attribute(CLASS, names, 0, cells, chosen)], "the folders' names")
+    return Rows(inside, folder, classes, tuple(names))
+
+
+def class_folders(folder: Path) -> tuple[Path, Path | None]:
+    """(folder of class folders, folder of test images or None): looks through what an archive wraps."""
+    while True:
+        below = [p for p in sorted(folder.iterdir()) if p.is_dir() and not hidden(p.name)]
+        by_name = {p.name.lower(): p for p in below}
+        train = next((by_name[n] for n in TRAIN_NAMES if n in by_name), None)
+        if train is not None:
+            return train, next((by_name[n] for n in TEST_NAMES if n in by_name), None)
+        flat = any(image_suffix(p.name) for p in folder.iterdir() if p.is_file() and not hidden(p.name))
+        if len(below) != 1 or flat:
+            return folder, None
+        folder = below[0]

@@ -1,0 +1,283 @@
+"""The data report: what is in the competition, worst harm first, with pictures.
+
+Owns the exploration's result and its page. Does not own the counts (`survey.py`), what is measured
+beside them (`evidence.py`), the judgements (`judge.py`), the plots (`explore_plots.py`), nor measuring
+images, making folds or features: those arrive as values.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pipeline.core.samples import FoldPlan, Samples
+from pipeline.eda import explore_plots
+from pipeline.eda.evidence import Evidence, FeaturePair, gather
+from pipeline.eda.findings import judge
+from pipeline.eda.findings_2 import Finding
+from pipeline.eda.label_findings import groups_wanted
+from pipeline.eda.survey import QUALITY, Duplicates, Survey, contact_sheet, ratio, survey
+from pipeline.pages.report import ImageOf, Key, Pixels, render, thumbnails
+from pipeline.settings.schema import Config
+
+LARGEST_GROUPS = 10
+# Rows of a table on the page; the CSV beside it has all of them.
+MOST_ROWS = 200
+# Stands in for a split where the picture is the mean of a class.
+MEAN = "mean"
+
+
+@dataclass(frozen=True)
+class ExploreInputs:
+    """What the data report is made of.
+
+    Args:
+        title: the competition's.
+        train: labelled samples.
+        test: the test samples, if there are any.
+        facts: a row an image: id, split, width, height, sha256, phash, brightness, contrast, blur.
+        image: gives the uint8 (H, W, C) pixels of an image by split and id.
+        health: the fold plan's table, shown as it is.
+        notes: the fold plan's remarks.
+        config: the settings in force.
+        plan: the fold plan, to see whether it keeps groups together.
+        features: for the shift test with `eda.shift_on=features`.
+        asked: the words that asked for `config`, e.g. `competition=digits`: advised commands start
+            with them.
+    """
+
+    title: str
+    train: Samples
+    test: Samples | None
+    facts: pd.DataFrame
+    image: ImageOf
+    health: pd.DataFrame
+    notes: tuple[str, ...]
+    config: Config
+    plan: FoldPlan | None = None
+    features: FeaturePair | None = None
+    asked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """What was found.
+
+    Args:
+        findings: worst first.
+        tables: by name: classes, attribute_<name>, sizes, groups, largest_groups, duplicates,
+            near_duplicates, outliers, shift, quality, folds, and suspects: every image that a finding
+            is about.
+        metrics: numbers for tracking.
+        evidence: what all of it rests on.
+    """
+
+    findings: tuple[Finding, ...]
+    tables: dict[str, pd.DataFrame]
+    metrics: dict[str, float]
+    evidence: Evidence
+
+
+def explore(inputs: ExploreInputs) -> Exploration:
+    """Count and judge the competition's data.
+
+    Raises:
+        DataError: an image was not measured.
+    """
+    found = survey(inputs.train, inputs.test, inputs.facts)
+    evidence = gather(found, inputs.config.eda, inputs.image, inputs.plan, inputs.features)
+    findings = judge(evidence, inputs.config, inputs.asked)
+    shift = evidence.shift
+    tables = {
+        "classes": found.classes,
+        **{f"attribute_{name}": table for name, table in found.attributes.items()},
+        "sizes": found.sizes,
+        "groups": _group_table(found),
+        "largest_groups": _largest_groups(found),
+        "duplicates": _duplicate_table(found.duplicates),
+        "near_duplicates": _duplicate_table(evidence.near),
+        "outliers": evidence.outliers,
+        "shift": pd.DataFrame(columns=["fact", "train", "test", "auc"]) if shift is None else shift.table,
+        "quality": _quality(found),
+        "folds": inputs.health,
+        "suspects": _suspects(findings),
+    }
+    return Exploration(findings, tables, _metrics(evidence, inputs.config), evidence)
+
+
+def _suspects(findings: tuple[Finding, ...]) -> pd.DataFrame:
+    """Every image that a finding is about, worst finding first; equal sets belong together."""
+    rows = [
+        (finding.kind, finding.severity, number, split, image)
+        for finding in findings
+        for number, members in enumerate(finding.sets)
+        for split, image in members
+    ]
+    return pd.DataFrame(rows, columns=["finding", "severity", "set", "split", "id"])
+
+
+def _group_table(found: Survey) -> pd.DataFrame:
+    rows = []
+    for split in ("train", "test"):
+        images = found.split(split)
+        if len(images):
+            sizes = images.groupby("group").size()
+            rows.append((split, len(images), len(sizes), sizes.min(), float(sizes.median()), sizes.max()))
+    columns = ["split", "images", "groups", "fewest images", "median images", "most images"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _largest_groups(found: Survey) -> pd.DataFrame:
+    train = found.split("train")
+    top = found.group_sizes.head(LARGEST_GROUPS)
+    classes = train.groupby("group")["label"].nunique()
+    return pd.DataFrame(
+        {"group": list(top.index), "images": list(top), "classes": [int(classes[g]) for g in top.index]}
+    )
+
+
+def _duplicate_table(sets: tuple[Duplicates, ...]) -> pd.DataFrame:
+    rows = [
+        (
+            ", ".join(f"{split} {image}" for split, image in d.members),
+            len(d.members),
+            d.conflict,
+            d.across_groups,
+            d.train_test,
+        )
+        for d in sets
+    ]
+    columns = ["images", "copies", "labels conflict", "across groups", "train and test"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.sort_values(columns[2:], ascending=False, kind="stable", ignore_index=True)
+
+
+def _quality(found: Survey) -> pd.DataFrame:
+    rows = []
+    for column in QUALITY:
+        for split in ("train", "test"):
+            values = found.split(split)[column].astype(float)
+            if len(values):
+                low, middle, high = values.quantile([0.05, 0.5, 0.95])
+                rows.append((column, split, low, middle, high))
+    return pd.DataFrame(rows, columns=["measure", "split", "5 % below", "median", "5 % above"])
+
+
+def _metrics(evidence: Evidence, config: Config) -> dict[str, float]:
+    found, near, shift = evidence.survey, evidence.near, evidence.shift
+    duplicates = found.duplicates
+    metrics = {
+        "images_train": len(found.split("train")),
+        "images_test": len(found.split("test")),
+        "classes": len(found.classes),
+        "groups_train": len(found.group_sizes),
+        "imbalance_ratio": ratio(found.classes["images"]),
+        "images_rarest_class": int(found.classes["images"].min()),
+        "classes_below_folds": int((found.classes["groups"] < groups_wanted(config.folds)).sum()),
+        "image_sizes": len(found.sizes),
+        "duplicate_sets": len(duplicates),
+        "duplicates_conflict": sum(d.conflict for d in duplicates),
+        "duplicates_across_groups": sum(d.across_groups for d in duplicates),
+        "duplicates_train_test": sum(d.train_test for d in duplicates),
+        "near_sets": len(near),
+        "near_conflict": sum(d.conflict for d in near),
+        "near_across_groups": sum(d.across_groups for d in near),
+        "near_train_test": sum(d.train_test for d in near),
+        "outliers": evidence.outliers[["split", "id"]].drop_duplicates().shape[0],
+    }
+    if shift is not None:
+        metrics |= {"shift_auc": shift.auc, "shift_p": shift.p}
+    for name, table in found.attributes.items():
+        metrics[f"imbalance_ratio_{name}"] = ratio(table["images"])
+    return {name: float(value) for name, value in metrics.items()}
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """One class's contact sheet."""
+
+    anchor: str
+    name: str
+    images: int
+    groups: int
+    keys: tuple[Key, ...]
+
+
+def render_html(exploration: Exploration, inputs: ExploreInputs) -> str:
+    """The self-contained page.
+
+    Args:
+        exploration: what `explore` found on these inputs.
+        inputs: for pictures, title and the fold plan's notes.
+    """
+    evidence, settings = exploration.evidence, inputs.config.report
+    found = evidence.survey
+    wanted = [key for f in exploration.findings for members in f.shown for key in members]
+    if evidence.shift is not None:
+        wanted += [*evidence.shift.test_like, *evidence.shift.train_like]
+    means = tuple((MEAN, name) for name in found.space.classes)[: inputs.config.eda.thumbnails // 4]
+    room = inputs.config.eda.thumbnails - len(set(wanted)) - len(means)
+    sheets = _sheets(found, settings.per_class, room)
+    wanted += [*means, *(key for sheet in sheets for key in sheet.keys)]
+    return render(
+        "explore.html",
+        title=f"{inputs.title}: the data",
+        exploration=exploration,
+        tables={name: table.head(MOST_ROWS) for name, table in exploration.tables.items()},
+        rows={name: len(table) for name, table in exploration.tables.items()},
+        metrics=exploration.metrics,
+        shift=evidence.shift,
+        notes=inputs.notes,
+        folds=_folds_across(inputs.health),
+        sheets=sheets,
+        means=means,
+        labels=_labels(found, set(wanted)),
+        thumbs=thumbnails(wanted, _with_means(inputs.image, evidence), settings.thumbnail_px),
+        thumbnail_px=settings.thumbnail_px,
+        balance=explore_plots.balance(found),
+        size_plots=explore_plots.sizes(found),
+        quality_plots=explore_plots.quality(found),
+        group_plot=explore_plots.groups(found),
+    )
+
+
+def _with_means(image: ImageOf, evidence: Evidence) -> ImageOf:
+    """The pictures of the competition, and the classes' mean pictures."""
+    means = dict(zip(evidence.survey.space.classes, evidence.seen.means_CMM3, strict=True))
+
+    def either(split: str, name: str) -> Pixels:
+        return means[name] if split == MEAN else image(split, name)
+
+    return either
+
+
+def _labels(found: Survey, wanted: set[Key]) -> dict[Key, str]:
+    """What stands under a picture."""
+    keys = zip(found.images["split"], found.images["id"], found.images["label"], strict=True)
+    classes = found.space.classes
+    return {
+        (split, image): (classes[label] if label >= 0 else "test image")
+        for split, image, label in keys
+        if (split, image) in wanted
+    }
+
+
+def _folds_across(health: pd.DataFrame) -> pd.DataFrame:
+    """The folds as columns: a column a class would not fit on a page."""
+    if "fold" not in health.columns:
+        return health
+    across = health.set_index("fold").T.rename(columns=lambda fold: f"fold {fold}")
+    names = [str(name).replace("_", " ") for name in across.index]
+    across.insert(0, "", names)
+    return across
+
+
+def _sheets(found: Survey, per_class: int, room: int) -> list[_Sheet]:
+    """A sheet a class; all of them share `room` pictures; what finds no room has no sheet."""
+    train = found.split("train")
+    limit = min(per_class, max(room // max(len(found.classes), 1), 1))
+    sheets = []
+    for label, row in enumerate(found.classes.head(max(room, 0)).to_dict("records")):
+        chosen = contact_sheet(train[train["label"] == label], limit)
+        keys = found.keys(chosen, limit)
+        sheets.append(_Sheet(f"class-{label}", row["class"], row["images"], row["groups"], keys))
+    return sheets

@@ -1,0 +1,205 @@
+"""What the competition's images are, in tables: classes, attributes, sizes, groups, duplicates.
+
+Owns joining samples with image facts **by id** and counting. Does not judge what it counts
+(`findings.py`) nor draw it (`explore.py`).
+
+An image is known by (split, id): train and test may use the same ids. Shape legend: N samples.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core import seeds
+from pipeline.core.errors import DataError
+from pipeline.core.samples import LabelSpace, Samples
+from pipeline.pages.report import Key
+
+FACT_COLUMNS = ("id", "split", "width", "height", "sha256", "phash", "brightness", "contrast", "blur")
+# What is measured of the pixels, as `data/images.py` documents it.
+QUALITY = {
+    "brightness": "brightness: mean grey value",
+    "contrast": "contrast: standard deviation of grey",
+    "blur": "blur: variance of the Laplacian (low is blurred)",
+}
+UNLABELLED = -1
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Copies of one picture.
+
+    Args:
+        members: (split, id) of each, at least two, train first.
+        conflict: the training images among them carry different labels.
+        across_groups: the training images among them belong to different groups.
+        train_test: some are training images, some test images.
+        exact: the files are equal to the last byte; otherwise the pictures only look the same.
+    """
+
+    members: tuple[Key, ...]
+    conflict: bool
+    across_groups: bool
+    train_test: bool
+    exact: bool = True
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The competition, counted.
+
+    Args:
+        space: the label space.
+        images: a row an image, train first: split, id, group, label (class index, -1 for a test
+            image) and the image facts.
+        classes: a row a class in class order: class, images, share, groups.
+        attributes: by attribute, a row a value in code order: value, images, share, groups.
+        sizes: a row a size, commonest first: size, train, test.
+        duplicates: sets of identical images.
+        group_sizes: images of each training group, largest first, by group name.
+        grouped: the training images have groups, i.e. some group holds several.
+    """
+
+    space: LabelSpace
+    images: pd.DataFrame
+    classes: pd.DataFrame
+    attributes: dict[str, pd.DataFrame]
+    sizes: pd.DataFrame
+    duplicates: tuple[Duplicates, ...]
+    group_sizes: "pd.Series[int]"
+    grouped: bool
+
+    def split(self, name: str) -> pd.DataFrame:
+        """The images of one split, "train" or "test"."""
+        return self.images[self.images["split"] == name]
+
+    def keys(self, rows: pd.DataFrame, limit: int) -> tuple[Key, ...]:
+        """(split, id) of the first `limit` of these rows."""
+        head = rows.head(limit)
+        return tuple(zip(head["split"].astype(str), head["id"].astype(str), strict=True))
+
+
+def survey(train: Samples, test: Samples | None, facts: pd.DataFrame) -> Survey:
+    """Count everything once.
+
+    Args:
+        train: labelled samples.
+        test: the test samples, if the competition has any.
+        facts: a row an image with `FACT_COLUMNS`; rows of other images are ignored.
+
+    Raises:
+        DataError: a column is missing, or an image has no facts; all of them are named.
+    """
+    images = _join(train, test, facts)
+    rows = images[images["split"] == "train"]
+    group_sizes = rows.groupby("group").size().sort_values(ascending=False, kind="stable")
+    return Survey(
+        space=train.space,
+        images=images,
+        classes=_balance("class", train.space.classes, rows["label"], rows["group"]),
+        attributes={
+            a.name: _balance(
+                "value",
+                a.values,
+                pd.Series(train.space.codes_CA[rows["label"], k], index=rows.index),
+                rows["group"],
+            )
+            for k, a in enumerate(train.space.attributes)
+        },
+        sizes=_sizes(images),
+        duplicates=_duplicates(images),
+        group_sizes=group_sizes,
+        grouped=bool((group_sizes > 1).any()),
+    )
+
+
+def _join(train: Samples, test: Samples | None, facts: pd.DataFrame) -> pd.DataFrame:
+    absent = [column for column in FACT_COLUMNS if column not in facts.columns]
+    if absent:
+        raise DataError("image facts: columns are missing", absent, "measure the images anew")
+    tables = []
+    for split, samples in (("train", train), ("test", test)):
+        if samples is None:
+            continue
+        labels = np.full(len(samples), UNLABELLED) if samples.labels_N is None else samples.labels
+        table = pd.DataFrame({"id": samples.ids_N, "group": samples.groups_N, "label": labels})
+        tables.append(table.assign(split=split))
+    images = pd.concat(tables, ignore_index=True)
+    known = facts[list(FACT_COLUMNS)].astype({"id": str, "split": str})
+    merged = images.merge(known, on=["split", "id"], how="left", validate="one_to_one", indicator=True)
+    lost = merged[merged["_merge"] == "left_only"]
+    if len(lost):
+        named = [f"{split} {image}" for split, image in zip(lost["split"], lost["id"], strict=True)]
+        raise DataError(
+            f"image facts: {len(lost)} images were not measured", named, "measure the images anew"
+        )
+    return merged.drop(columns="_merge").astype({"width": int, "height": int})
+
+
+def _balance(
+    column: str, names: Sequence[str], codes: "pd.Series[int]", groups: "pd.Series[str]"
+) -> pd.DataFrame:
+    counts = np.bincount(codes, minlength=len(names))
+    per_code = groups.groupby(codes).nunique()
+    return pd.DataFrame(
+        {
+            column: list(names),
+            "images": counts,
+            "share": counts / max(int(counts.sum()), 1),
+            "groups": [int(per_code.get(code, 0)) for code in range(len(names))],
+        }
+    )
+
+
+def _sizes(images: pd.DataFrame) -> pd.DataFrame:
+    named = images.assign(size=images["width"].astype(str) + " × " + images["height"].astype(str))
+    table = named.groupby(["size", "split"]).size().unstack(fill_value=0)
+    table = table.reindex(columns=["train", "test"], fill_value=0)
+    order = table.sum(axis=1).sort_values(ascending=False, kind="stable").index
+    table = table.loc[order].reset_index()
+    table.columns.name = None
+    return table
+
+
+def _duplicates(images: pd.DataFrame) -> tuple[Duplicates, ...]:
+    again = images[images.duplicated("sha256", keep=False)]
+    return tuple(duplicates_of(rows, exact=True) for _, rows in again.groupby("sha256", sort=False))
+
+
+def duplicates_of(rows: pd.DataFrame, exact: bool) -> Duplicates:
+    """What copies of one picture have in common and what not.
+
+    Args:
+        rows: of the survey's images: split, id, label, group.
+        exact: whether the files are equal.
+    """
+    trained = rows[rows["split"] == "train"]
+    return Duplicates(
+        tuple(zip(rows["split"].astype(str), rows["id"].astype(str), strict=True)),
+        conflict=trained["label"].nunique() > 1,
+        across_groups=trained["group"].nunique() > 1,
+        train_test=rows["split"].nunique() > 1,
+        exact=exact,
+    )
+
+
+def ratio(counts: "pd.Series[int]") -> float:
+    """Largest over smallest of the counts above zero; 1 for an empty table."""
+    filled = counts[counts > 0]
+    return float(filled.max() / filled.min()) if len(filled) else 1.0
+
+
+def contact_sheet(images: pd.DataFrame, limit: int, seed: int = 0) -> pd.DataFrame:
+    """A fair selection of these images: one of each group before a second of any.
+
+    Args:
+        images: rows with `id` and `group`.
+        limit: at most so many.
+        seed: of the draw; the same images give the same sheet.
+    """
+    order = seeds.rng(seed, "contact sheet", len(images)).permutation(len(images))
+    drawn = images.iloc[order]
+    turn = drawn.groupby("group").cumcount()
+    return drawn.loc[turn.sort_values(kind="stable").index].head(limit)

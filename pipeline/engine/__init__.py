@@ -1,0 +1,1 @@
+"""Stages as memoised functions: needs, keys, building. Knows no room."""

@@ -1,0 +1,1 @@
+"""Members combined into a blend, its cost, and decision rules."""

@@ -1,0 +1,1 @@
+"""The error report: the new submission against the best one."""

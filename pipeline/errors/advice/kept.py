@@ -1,0 +1,152 @@
+"""The advice that reports gave, kept so that later ones can say what following it brought.
+
+Owns submissions/advice.jsonl, a line a piece of advice that changes a run's settings, and matching it with
+finished runs. Does not own the advice (`pipeline/errors/advice/rules.py`).
+
+    {"when", "competition", "about": "train/<key>", "experiment", "kind", "sentence", "settings", "bound"}
+
+A run has followed advice when it has the data and folds of the run that it was given to, and its settings but
+for the advised ones. It need not know of the advice: what was tried before is not advised again, but shown.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from pipeline.errors.advice.rules import Advice
+from pipeline.errors.advice.tested import Runs
+from pipeline.errors.diff.verdict import Followed
+from pipeline.record.digests import sha256_text, write_atomic
+from pipeline.record.store import Artifact
+from pipeline.settings.read import read_words
+
+LEDGER = "advice.jsonl"
+REPORTED = "advice.json"
+
+
+@dataclass(frozen=True)
+class Given:
+    """A piece of advice that can be followed.
+
+    Args:
+        about: `train/<key>` of the run that it was given to.
+        experiment: what people call that run.
+        settings: the words that it changes.
+        bound: what it could bring at most; None: that was not said.
+    """
+
+    about: str
+    experiment: str
+    settings: tuple[str, ...]
+    bound: float | None
+
+    @property
+    def wanted(self) -> dict[str, str]:
+        """The advised settings as dotted path → JSON text, as manifests hold them."""
+        return {path: json.dumps(value, ensure_ascii=False) for path, value in read_words(self.settings)}
+
+
+def ledger_of(home: Path) -> Path:
+    """Where it lies."""
+    return home / "submissions" / LEDGER
+
+
+def read(home: Path) -> tuple[Given, ...]:
+    """All advice given so far, oldest first; lines that are none are left out."""
+    path = ledger_of(home)
+    if not path.is_file():
+        return ()
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+            found.append(
+                Given(str(entry["about"]), str(entry["experiment"]), tuple(entry["settings"]), entry["bound"])
+            )
+        except (ValueError, KeyError, TypeError):
+            continue
+    return tuple(found)
+
+
+def keep(home: Path, report: Artifact) -> None:
+    """Add a report's advice to the ledger, each once."""
+    told = report.json(REPORTED)
+    path = ledger_of(home)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        known = {(given.about, given.settings) for given in read(home)}
+        before = path.read_text(encoding="utf-8") if path.is_file() else ""
+        added = [
+            json.dumps({"when": report.manifest["created"], **entry}, ensure_ascii=False)
+            for entry in told["given"]
+            if (entry["about"], tuple(entry["settings"])) not in known
+        ]
+        if added:
+            write_atomic(path, (before + "\n".join(added) + "\n").encode("utf-8"))
+
+
+def entry(advice: Advice, about: Artifact) -> dict[str, Any]:
+    """A line of the ledger, but for when."""
+    return {
+        "competition": about.manifest["competition"],
+        "about": f"{about.stage}/{about.key}",
+        "experiment": about.manifest["experiment"],
+        "kind": advice.kind,
+        "sentence": advice.sentence,
+        "settings": list(advice.settings),
+        "bound": advice.bound,
+    }
+
+
+def split(
+    advice: Sequence[Advice], about: Artifact | None, runs: Runs, home: Path
+) -> tuple[tuple[Advice, ...], tuple[Followed, ...]]:
+    """What is still to be tried, and what following advice brought, newest run first.
+
+    Args:
+        advice: of this report, best first.
+        about: the training that it is about; None: not known.
+        runs: finished ones on these data and folds.
+        home: of the ledger.
+    """
+    if about is None:
+        return tuple(advice), ()
+    name, label = f"{about.stage}/{about.key}", str(about.manifest["experiment"])
+    todo: list[tuple[Advice, Given]] = []
+    tried: list[tuple[Advice, Given]] = []
+    for one in advice:
+        given = Given(name, label, one.settings, one.bound)
+        (tried if one.settings and runs.differing(about, given.wanted) else todo).append((one, given))
+    listed = [given for _, given in tried]
+    listed += [g for g in read(home) if (g.about, g.settings) not in {(x.about, x.settings) for x in listed}]
+    by_key = {f"{a.stage}/{a.key}": a for a in runs.all}
+    found: list[tuple[str, Followed]] = []
+    for given in listed:
+        old = by_key.get(given.about)
+        new = runs.differing(old, given.wanted) if old is not None else None
+        if old is None or new is None:
+            continue
+        said = Followed(" ".join(given.settings), given.experiment, given.bound, runs.compare(new, old))
+        found.append((str(new.manifest["created"]), said))
+    newest = sorted(found, key=lambda pair: pair[0], reverse=True)
+    return tuple(one for one, _ in todo), tuple(said for _, said in newest)
+
+
+def digest(home: Path, runs: Runs) -> str:
+    """What a report knows beyond its inputs: the finished runs, and the advice that they have followed.
+
+    Advice that nobody followed changes no report, so a report does not change itself by being kept.
+    """
+    by_key = {f"{a.stage}/{a.key}": a for a in runs.all}
+    followed = [
+        f"{g.about} {g.settings} {g.bound}"
+        for g in read(home)
+        if g.about in by_key and runs.differing(by_key[g.about], g.wanted)
+    ]
+    return sha256_text(json.dumps([sorted(by_key), sorted(followed)]))[:16]

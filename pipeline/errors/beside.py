@@ -1,0 +1,125 @@
+"""Results that the error report shows if they are there, and goes without otherwise.
+
+Owns finding them, and reading features. They are parameters of the report and no inputs, so that asking for
+the report builds none of them; their keys enter its key, so that it is made anew when one has come. Does not
+own reading the others (`oof_sections.py`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.core.predictions import Features
+from pipeline.core.samples import Samples, Strings, strings
+from pipeline.engine.context import Job
+from pipeline.errors import origin
+from pipeline.errors.diff import flip_near
+from pipeline.errors.diff.flips import Flips
+from pipeline.record import files
+from pipeline.record.store import Artifact
+
+if TYPE_CHECKING:
+    from pipeline.engine.context import Context
+
+
+def found(ctx: Context, data: Artifact, new: Path) -> dict[str, str]:
+    """Parameter -> `stage/key` of what there is; nothing for what there isn't.
+
+    Args:
+        ctx: the command.
+        data: what the report is on.
+        new: the submission under study.
+    """
+    made = list(ctx.store.all())
+    artifact = origin.made_of(ctx.store, data, new) if new.is_file() else None
+    training = origin.training(ctx.store, artifact)
+    return {
+        **_pair([a for a in made if a.stage == "features" and _is_of(a, data.key)]),
+        **_newest("robustness", [a for a in made if _shows(a, "robustness", training)]),
+        **_newest(
+            "explain", _explained([a for a in made if a.stage == "explain" and _is_of(a, data.key)], training)
+        ),
+    }
+
+
+def features(made: list[Artifact], data: str) -> str | None:
+    """`stage/key` of the newest features of the training images as they are; None: there are none.
+
+    Args:
+        made: results to look among.
+        data: key of the data.
+    """
+    mine = [a for a in made if a.stage == "features" and _is_of(a, data)]
+    plain = [a for a in mine if _config(a, "view") == "identity" and _config(a, "split") == "train"]
+    return _newest("features", plain).get("features")
+
+
+def _shows(artifact: Artifact, stage: str, training: str) -> bool:
+    """Whether it is of the very models behind the submission, or behind its best member."""
+    return artifact.stage == stage and training != "" and artifact.inputs.get("train") == training
+
+
+def _explained(made: list[Artifact], training: str) -> list[Artifact]:
+    """Explanations of these models, those of the worst errors before those of named images."""
+    own = [a for a in made if training and training in a.inputs.values()]
+    return [a for a in own if _config(a, "ids") in ("", "[]")] or own
+
+
+def _pair(features: list[Artifact]) -> dict[str, str]:
+    """Features of the training images as they are, and by the same network of the test images, if any."""
+    plain = [a for a in features if _config(a, "view") == "identity"]
+    of_train = [a for a in plain if _config(a, "split") == "train"]
+    of_test = {_network(a): a for a in plain if _config(a, "split") == "test"}
+    both = [a for a in of_train if _network(a) in of_test]
+    chosen = _newest("features", both or of_train)
+    if not both:
+        return chosen
+    partner = next(of_test[_network(a)] for a in both if chosen["features"] == f"{a.stage}/{a.key}")
+    return chosen | {"features_test": f"{partner.stage}/{partner.key}"}
+
+
+def _network(features: Artifact) -> str:
+    """What made features, the same for both splits."""
+    config = {k: v for k, v in features.manifest["config"].items() if k != "split"}
+    return repr((sorted(config.items()), sorted(features.inputs.items())))
+
+
+def _is_of(artifact: Artifact, data: str) -> bool:
+    return artifact.inputs.get("data") == f"data/{data}"
+
+
+def _config(artifact: Artifact, name: str) -> str:
+    return str(artifact.manifest.get("config", {}).get(name, ""))
+
+
+def _newest(name: str, artifacts: list[Artifact]) -> dict[str, str]:
+    """The newest of them as a parameter."""
+    if not artifacts:
+        return {}
+    newest = max(artifacts, key=lambda a: (str(a.manifest["created"]), a.key))
+    return {name: f"{newest.stage}/{newest.key}"}
+
+
+def named(job: Job, name: str) -> Artifact | None:
+    """A result that the command found and named in the report's parameters."""
+    stage, _, key = str(job.params.get(name, "")).partition("/")
+    return job.store.find(stage, key) if key else None
+
+
+def read_features(job: Job, name: str, ids: Strings) -> Features | None:
+    """Features that the command found, if they hold all these images."""
+    artifact = named(job, name)
+    if artifact is None:
+        return None
+    read = files.read_features(artifact.folder / "features.npz")
+    return read if set(ids.tolist()) <= set(read.ids_N.tolist()) else None
+
+
+def nearest(job: Job, train: Samples, flips: Flips) -> flip_near.Near | None:
+    """The training images nearest to the most doubtful flips; None without features of both splits."""
+    of_train = read_features(job, "features", train.ids_N)
+    of_test = read_features(job, "features_test", strings(flips.images["id"].astype(str).tolist()))
+    if of_train is None or of_test is None or of_train.digest != of_test.digest:
+        return None
+    return flip_near.near(flips.images, flip_near.Space(train, of_train, of_test))

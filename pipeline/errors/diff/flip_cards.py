@@ -1,0 +1,168 @@
+"""The changed predictions on the page: a gallery that takes thousands.
+
+Owns the section "Flips". Does not own counting (`flips.py`), where they sit by attribute (`attributes.py`),
+their neighbours (`flip_near.py`), judging (`judging.py`) nor the rest of the page (`compare.py`).
+
+All cards travel as columns of JSON with their pictures, and the page's script draws one screenful at a time;
+the first `STATIC` are also written as HTML, for readers without scripts. Five thousand flips are 5,000 short
+rows and pictures, not 5,000 elements (docs/log.md has the seconds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from pipeline.core.samples import LabelSpace
+from pipeline.errors.diff.flip_near import Near
+from pipeline.errors.diff.flips import CLASS, Flips, changes
+from pipeline.errors.judging import estimate_words
+from pipeline.errors.judging.estimate import Estimate
+from pipeline.pages.report import ImageOf, Key, json_data, pictures
+from pipeline.pages.section import Section
+from pipeline.settings.schema import ReportSettings
+
+STATIC = 24
+PAGE = 60
+SURE = 0.8
+NEAR_PX = 48  # longest side of a neighbour's picture
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One side of a flip card: value and whether it changed, an attribute each; its confidence."""
+
+    values: tuple[tuple[str, bool], ...]
+    p: float | None
+
+
+@dataclass(frozen=True)
+class _Card:
+    """One image whose prediction differs."""
+
+    key: Key
+    label: str
+    old: _Side
+    new: _Side
+
+
+def section(
+    flips: Flips | None,
+    space: LabelSpace,
+    image: ImageOf,
+    settings: ReportSettings,
+    estimate: Estimate | None,
+    near: Near | None = None,
+) -> Section:
+    """The images whose prediction differs; says so where there is no other submission.
+
+    Args:
+        flips: the differences, if there is another submission.
+        space: the label space.
+        image: pixels by split and id.
+        settings: how many are shown, and how large.
+        estimate: what a person's answers say so far.
+        near: the nearest training images of some; None: there are no features to look by.
+    """
+    if flips is None:
+        values = {"flips": None, "estimate": None}
+        return Section("flips", "Flips", "flips.html", values)
+    shown = flips.images.head(settings.max_flips)
+    cards = [_card(space, row) for row in shown.head(STATIC).to_dict("records")]
+    gallery = {
+        "flips": flips,
+        "shown": len(shown),
+        "cards": cards,
+        "attributes": [CLASS] * (len(space.attributes) > 1) + [a.name for a in space.attributes],
+        "probabilities": bool(len(shown) and shown[["p_old", "p_new"]].notna().all(axis=None)),
+        "any_probability": bool(len(shown) and shown["gap"].notna().any()),
+        "sure": SURE,
+        "estimate": None if estimate is None else estimate_words.told(estimate),
+        "near": None if near is None else sum(name in near.of for name in shown["id"].astype(str)),
+    }
+    data = Markup("")
+    if len(shown):
+        found = {**_data(shown, space, image, settings.thumbnail_px), "near": _near(shown, near, image)}
+        data = json_data("directions", _directions(flips, space)) + json_data("cards", found)
+    return Section("flips", "Flips", "flips.html", gallery, tuple(c.key for c in cards), data, ("flips.js",))
+
+
+def _card(space: LabelSpace, row: Mapping[Any, Any]) -> _Card:
+    old, new = int(row["old"]), int(row["new"])
+    names = {name for name, _, _ in changes(space, old, new)}
+    return _Card(
+        key=("test", str(row["id"])),
+        label=f"{row['id']}: {space.classes[old]} → {space.classes[new]}",
+        old=_side(space, old, names, row["p_old"]),
+        new=_side(space, new, names, row["p_new"]),
+    )
+
+
+def _side(space: LabelSpace, label: int, changed: set[str], p: float) -> _Side:
+    codes = space.codes_CA[label]
+    values = tuple((a.values[c], a.name in changed) for a, c in zip(space.attributes, codes, strict=True))
+    return _Side(values, None if pd.isna(p) else float(p))
+
+
+def _data(shown: pd.DataFrame, space: LabelSpace, image: ImageOf, size_px: int) -> dict[str, Any]:
+    """What the script draws cards of: columns, and each picture once."""
+    ids = shown["id"].astype(str).tolist()
+    which, distinct = pictures([("test", name) for name in ids], image, size_px)
+    columns = {
+        name: [None if pd.isna(x) else round(float(x), 4) for x in shown[name]]
+        for name in ("p_old", "p_new", "gap")
+    }
+    return {
+        "id": ids,
+        "old": [int(x) for x in shown["old"]],
+        "new": [int(x) for x in shown["new"]],
+        **columns,
+        "picture": which,
+        "pictures": distinct,
+        "classes": list(space.classes),
+        "attributes": [{"name": a.name, "values": list(a.values)} for a in space.attributes],
+        "codes": space.codes_CA.tolist(),
+        "page": PAGE,
+        "sure": SURE,
+    }
+
+
+def _near(shown: pd.DataFrame, near: Near | None, image: ImageOf) -> dict[str, Any] | None:
+    """Training images near the shown flips, each once, and which of them a flip has."""
+    if near is None:
+        return None
+    of = [near.of.get(name, ()) for name in shown["id"].astype(str)]
+    label = dict(one for ones in of for one in ones)
+    place = {name: at for at, name in enumerate(label)}
+    which, distinct = pictures([("train", name) for name in label], image, NEAR_PX)
+    return {
+        "of": [[place[name] for name, _ in ones] for ones in of],
+        "id": list(label),
+        "label": list(label.values()),
+        "picture": which,
+        "pictures": distinct,
+    }
+
+
+def _directions(flips: Flips, space: LabelSpace) -> list[dict[str, Any]]:
+    """Changes of one attribute in the order of the table, then those of a class of several."""
+    rows = [
+        {"attribute": r["attribute"], "old": r["old"], "new": r["new"], "images": int(r["images"])}
+        for r in flips.directions.to_dict("records")
+    ]
+    if len(space.attributes) > 1:
+        counted = flips.images.groupby(["old", "new"]).size().rename("images").reset_index()
+        rows += [
+            {
+                "attribute": CLASS,
+                "old": space.classes[int(r["old"])],
+                "new": space.classes[int(r["new"])],
+                "images": int(r["images"]),
+            }
+            for r in counted.sort_values("images", ascending=False, kind="stable").to_dict("records")
+        ]
+    return rows

@@ -1,0 +1,158 @@
+"""Where two submissions differ: which images, in which attribute, in which direction.
+
+Owns joining two submissions by id and counting their differences. Does not own truth: it knows no
+label (`mistakes.py` does, on out-of-fold predictions).
+
+Shape legend: N images, C classes, K values of an attribute.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.errors import DataError
+from pipeline.core.metrics import confusion
+from pipeline.core.predictions import Interval, Probabilities
+from pipeline.core.samples import Ints, LabelSpace, Strings, positions, refuse_duplicates, strings
+
+CLASS = "class"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One submission: what it answers, and what is known of its quality.
+
+    Args:
+        name: as the user knows it.
+        ids_N: unique.
+        labels_N: class index of each id.
+        probabilities: of these ids or more, where there are any; the labels need not be their most
+            probable class (post-processing, voting).
+        score: pooled out-of-fold score.
+        public: the host's public score.
+
+    Raises:
+        DataError: duplicate ids.
+    """
+
+    name: str
+    ids_N: Strings
+    labels_N: Ints
+    probabilities: Probabilities | None = None
+    score: Interval | None = None
+    public: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids_N", strings(self.ids_N))
+        refuse_duplicates(self.ids_N, self.name)
+        assert self.labels_N.shape == self.ids_N.shape, f"{self.name}: labels and ids differ in length"
+
+
+@dataclass(frozen=True)
+class Flips:
+    """The differences of two submissions.
+
+    Args:
+        n_images: how many both answer.
+        images: a row an image that differs, largest confidence gap first: id, old, new (class
+            index), p_old and p_new (what each gave its own answer), gap. The gap is how far each
+            prefers its own answer to the other's, averaged over those with probabilities, -1 to 1;
+            missing where neither has any (then ordered by id).
+        directions: a row a change of one attribute, commonest first: attribute, old, new, images.
+        agreement: by "class" and by attribute, (K, K) counts; rows the old one, columns the new one.
+    """
+
+    n_images: int
+    images: pd.DataFrame
+    directions: pd.DataFrame
+    agreement: dict[str, Ints]
+
+
+def parts(space: LabelSpace) -> dict[str, tuple[tuple[str, ...], Ints]]:
+    """What is looked at separately: the class, and each attribute where there are several.
+
+    Returns:
+        By name: the values, and (C,) which of them each class has.
+    """
+    views = {CLASS: (space.classes, np.arange(space.n_classes))}
+    if len(space.attributes) > 1:
+        for k, attribute in enumerate(space.attributes):
+            views[attribute.name] = (attribute.values, space.codes_CA[:, k])
+    return views
+
+
+def find_flips(space: LabelSpace, new: Submission, old: Submission) -> Flips:
+    """All differences, joined by id.
+
+    Raises:
+        DataError: one lacks an id of the other, or a label lies outside the classes.
+    """
+    _refuse_other_ids(new, old)
+    for side in (new, old):
+        if len(side.labels_N) and not (side.labels_N.min() >= 0 and side.labels_N.max() < space.n_classes):
+            raise DataError(f"{side.name}: a label lies outside the {space.n_classes} classes")
+    old_N = old.labels_N[positions(new.ids_N, old.ids_N, old.name)]
+    new_N = new.labels_N
+    differ = np.flatnonzero(old_N != new_N)
+    ids, was, now = new.ids_N[differ], old_N[differ], new_N[differ]
+    p_new, margin_new = _confidence(new, space, ids, now, was)
+    p_old, margin_old = _confidence(old, space, ids, was, now)
+    margins = pd.DataFrame({"new": margin_new, "old": margin_old})
+    images = pd.DataFrame(
+        {
+            "id": ids.astype(str),
+            "old": was,
+            "new": now,
+            "p_old": p_old,
+            "p_new": p_new,
+            "gap": margins.mean(axis=1),
+        }
+    ).sort_values(["gap", "id"], ascending=[False, True], ignore_index=True)
+    views = parts(space)
+    agreement = {
+        name: confusion(code_C[old_N], code_C[new_N], len(values)) for name, (values, code_C) in views.items()
+    }
+    return Flips(len(new.ids_N), images, _directions(space, images), agreement)
+
+
+def _refuse_other_ids(new: Submission, old: Submission) -> None:
+    missing = np.setdiff1d(new.ids_N, old.ids_N)
+    extra = np.setdiff1d(old.ids_N, new.ids_N)
+    if len(missing) or len(extra):
+        raise DataError(
+            f"{old.name} and {new.name} do not answer the same images",
+            [f"only in {new.name}: {i}" for i in missing] + [f"only in {old.name}: {i}" for i in extra],
+            "compare submissions of one competition",
+        )
+
+
+def _confidence(
+    side: Submission, space: LabelSpace, ids: Strings, own: Ints, other: Ints
+) -> tuple[np.ndarray, np.ndarray]:
+    if side.probabilities is None:
+        nothing = np.full(len(ids), np.nan)
+        return nothing, nothing
+    p_NC = side.probabilities.with_classes(space.classes).take(ids).p_NC.astype(np.float64)
+    rows = np.arange(len(ids))
+    return p_NC[rows, own], p_NC[rows, own] - p_NC[rows, other]
+
+
+def changes(space: LabelSpace, old: int, new: int) -> tuple[tuple[str, str, str], ...]:
+    """(attribute, old value, new value) of every attribute in which two classes differ."""
+    return tuple(
+        (a.name, a.values[was], a.values[now])
+        for a, was, now in zip(space.attributes, space.codes_CA[old], space.codes_CA[new], strict=True)
+        if was != now
+    )
+
+
+def _directions(space: LabelSpace, images: pd.DataFrame) -> pd.DataFrame:
+    rows = [
+        change
+        for old, new in zip(images["old"], images["new"], strict=True)
+        for change in changes(space, int(old), int(new))
+    ]
+    table = pd.DataFrame(rows, columns=["attribute", "old", "new"])
+    counted = table.groupby(["attribute", "old", "new"], sort=False).size().rename("images").reset_index()
+    return counted.sort_values("images", ascending=False, kind="stable", ignore_index=True)

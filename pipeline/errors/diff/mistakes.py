@@ -1,0 +1,172 @@
+"""Where a run is wrong, measured on its out-of-fold predictions.
+
+Owns confusions, per-class tables, the worst confused pairs and how far confidence can be trusted.
+Does not own the metrics themselves (`core/metrics.py`) nor advice (`advice.py`).
+
+An attribute's prediction here is that of the predicted class, as in the submission. Shape legend:
+N images, C classes, K values of an attribute, B bins.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pipeline.core.errors import DataError
+from pipeline.core.metrics import confusion, per_class
+from pipeline.core.predictions import Probabilities
+from pipeline.core.samples import Ints, Samples
+from pipeline.errors.diff.flips import CLASS, parts
+from pipeline.pages.report import Key
+
+PAIRS = 6
+PAIR_EXAMPLES = 8
+SURE = 0.9
+BINS = 10
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """One class taken for another.
+
+    Args:
+        true, predicted: class indices.
+        images: how often.
+        share: of the true class's images.
+        keys: examples, most sure first.
+    """
+
+    true: int
+    predicted: int
+    images: int
+    share: float
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How often the answer is right, by how sure it is.
+
+    Args:
+        confidence_B, right_B: mean confidence and share of right answers a bin; empty bins left out.
+        excess: mean confidence minus share of right answers; above zero the run is too sure.
+        error: expected calibration error: their mean distance, weighted by images (Naeini et al.
+            2015, https://ojs.aaai.org/index.php/AAAI/article/view/9602).
+    """
+
+    confidence_B: npt.NDArray[np.float64]
+    right_B: npt.NDArray[np.float64]
+    excess: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """What goes wrong out of fold.
+
+    Args:
+        n_images, n_wrong: how many were predicted, and how many of those wrongly.
+        confusion: by "class" and by attribute, (K, K) counts; rows the truth.
+        tables: by the same names, a row a value, worst F1 first: value, images, groups, precision,
+            recall, F1.
+        pairs: most frequent first.
+        reliability: of the most probable class.
+        sure_wrong: how many errors were made with a confidence of at least `SURE`.
+        answers: (true, predicted, confidence) of every example that is shown.
+    """
+
+    n_images: int
+    n_wrong: int
+    confusion: dict[str, Ints]
+    tables: dict[str, pd.DataFrame]
+    pairs: tuple[ConfusedPair, ...]
+    reliability: Reliability
+    sure_wrong: int
+    answers: dict[Key, tuple[int, int, float]]
+
+    def wrong_share(self, part: str) -> float:
+        """Share of images whose class, or whose value of an attribute, is wrong."""
+        counts = self.confusion[part]
+        return 1 - float(np.trace(counts)) / max(int(counts.sum()), 1)
+
+
+def find_mistakes(oof: Probabilities, train: Samples) -> Mistakes:
+    """Everything that can be said with the truth at hand.
+
+    Args:
+        oof: out-of-fold probabilities; a subset of the training ids is fine (some folds).
+        train: the labelled samples, joined by id.
+
+    Raises:
+        DataError: there is no prediction, an id is not a training image, or the classes differ.
+    """
+    if not len(oof):
+        raise DataError(f"{oof.name}: no out-of-fold predictions", remedy="train at least one fold")
+    oof = oof.with_classes(train.space.classes)
+    samples = train.take(oof.ids_N)
+    y_N, pred_N = samples.labels, oof.labels()
+    sure_N = oof.p_NC.max(axis=1).astype(np.float64)
+    wrong = np.flatnonzero(pred_N != y_N)
+    wrong = wrong[np.argsort(-sure_N[wrong], kind="stable")]
+    views = parts(train.space)
+    confusions = {n: confusion(code[y_N], code[pred_N], len(values)) for n, (values, code) in views.items()}
+    groups = pd.Series(samples.groups_N.astype(str))
+    tables = {n: _table(n, values, code[y_N], code[pred_N], groups) for n, (values, code) in views.items()}
+    pairs = _pairs(confusions[CLASS], y_N[wrong], pred_N[wrong], oof.ids_N[wrong])
+    shown = {key for pair in pairs for key in pair.keys}
+    return Mistakes(
+        n_images=len(oof),
+        n_wrong=len(wrong),
+        confusion=confusions,
+        tables=tables,
+        pairs=pairs,
+        reliability=_reliability(sure_N, pred_N == y_N),
+        sure_wrong=int((sure_N[wrong] >= SURE).sum()),
+        answers={
+            ("train", str(oof.ids_N[k])): (int(y_N[k]), int(pred_N[k]), float(sure_N[k]))
+            for k in wrong
+            if ("train", str(oof.ids_N[k])) in shown
+        },
+    )
+
+
+def _table(part: str, values: tuple[str, ...], y_N: Ints, pred_N: Ints, groups: pd.Series) -> pd.DataFrame:
+    scores = per_class(y_N, pred_N, len(values))
+    in_groups = groups.groupby(y_N).nunique()
+    table = pd.DataFrame(
+        {
+            part: list(values),
+            "images": scores.support_C,
+            "groups": [int(in_groups.get(code, 0)) for code in range(len(values))],
+            "precision": scores.precision_C,
+            "recall": scores.recall_C,
+            "F1": scores.f1_C,
+        }
+    )
+    return table.sort_values("F1", kind="stable", ignore_index=True)
+
+
+def _pairs(counts_CC: Ints, y_N: Ints, pred_N: Ints, ids_N: np.ndarray) -> tuple[ConfusedPair, ...]:
+    off = counts_CC.copy()
+    np.fill_diagonal(off, 0)
+    order = np.argsort(-off, axis=None, kind="stable")[:PAIRS]
+    pairs = []
+    for true, predicted in zip(*np.unravel_index(order, off.shape), strict=True):
+        images = int(off[true, predicted])
+        if images:
+            ids = ids_N[(y_N == true) & (pred_N == predicted)][:PAIR_EXAMPLES]
+            share = images / int(counts_CC[true].sum())
+            keys = tuple(("train", str(i)) for i in ids)
+            pairs.append(ConfusedPair(int(true), int(predicted), images, share, keys))
+    return tuple(pairs)
+
+
+def _reliability(sure_N: np.ndarray, right_N: np.ndarray) -> Reliability:
+    bins = np.minimum((sure_N * BINS).astype(int), BINS - 1)
+    size = np.bincount(bins, minlength=BINS)
+    some = size > 0
+    confidence = np.bincount(bins, sure_N, BINS)[some] / size[some]
+    right = np.bincount(bins, right_N, BINS)[some] / size[some]
+    error = float((np.abs(confidence - right) * size[some]).sum() / size.sum())
+    return Reliability(confidence, right, float(sure_N.mean() - right_N.mean()), error)

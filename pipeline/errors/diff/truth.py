@@ -1,0 +1,282 @@
+"""Out of fold, where the truth is known: what the new run fixed, what it broke, what both get wrong.
+
+Owns the counts of fixed and broken images with their tests, and the section that shows them beside
+confusion and worst classes. Does not own those (`mistakes.py`), the test (`grouptests.py`), nor the
+verdict by the competition's metric (`compare.py`).
+
+An attribute's answer is that of the predicted class, as in the submission.
+Shape legend: N images that both sides predicted, G groups, K rows of the table.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.grouptests import Bools, Reals, numbered, sign_flips, sums_by_group
+from pipeline.core.predictions import Probabilities
+from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
+from pipeline.errors.diff.flips import changes, parts
+from pipeline.errors.diff.mistakes import Mistakes
+from pipeline.pages.report import Key, json_data, p_value, points
+from pipeline.pages.section import Section
+
+ANCHOR, SHORT = "truth", "Truth"
+TITLE = "Out of fold, where the truth is known"
+# How an image fares on both sides, in the order of the page.
+KINDS = {
+    "broken": "only the best was right",
+    "fixed": "only the new one is right",
+    "both": "both wrong",
+    "wrong": "wrong",
+}
+ALL = "all"
+UNDECIDED = "can't tell"
+# With fewer groups on which the two differ, no flipping of signs could reach 5 %.
+FEWEST_GROUPS = 6
+# All cards are in the document at once: 5,000 took it seven seconds to load (benchmarks/flips_page.py).
+MOST_CARDS = 1000
+
+
+@dataclass(frozen=True)
+class TruthInputs:
+    """What the section is made of.
+
+    Args:
+        new: the new run's out-of-fold probabilities.
+        old: those of the best one, if it has any.
+        train: the labelled samples.
+        mistakes: the new run's.
+        seed: of the tests.
+        limit: cards in the gallery.
+    """
+
+    new: Probabilities
+    old: Probabilities | None
+    train: Samples
+    mistakes: Mistakes
+    seed: int
+    limit: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """New against best, image by image.
+
+    Args:
+        counts: images by kind: fixed, broken, both (wrong), right (both).
+        overall: the change of accuracy on all images with its interval; one planned test.
+        table: a row a value of the class and of each attribute, most certain first: part, value, images,
+            groups, fixed, broken, both wrong, change, low, high, p, verdict; corrected for all rows.
+    """
+
+    counts: dict[str, int]
+    overall: "pd.Series[Any]"
+    table: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Card:
+    """One image of the gallery; what is wrong is marked."""
+
+    key: Key
+    kind: str
+    true: int
+    new: int
+    truth: str
+    answers: tuple[tuple[str, tuple[tuple[str, bool], ...], float], ...]
+
+    @property
+    def label(self) -> str:
+        """For screen readers."""
+        return f"{self.key[1]}: {self.truth}, {KINDS[self.kind]}"
+
+
+def difference(
+    train: Samples, new: Probabilities, old: Probabilities, seed: int
+) -> tuple[Difference, Strings, Ints, Ints]:
+    """Count and test what changed on the images that both predicted.
+
+    Args:
+        train: the labelled samples.
+        new: its out-of-fold probabilities; ids of one side alone are left out.
+        old: the best one's.
+        seed: of the tests.
+
+    Returns:
+        The difference, the ids, and the class that each side says of them.
+
+    Raises:
+        DataError: an id is not a training image, or the classes differ.
+    """
+    space = train.space
+    ids_N = np.intersect1d(new.ids_N, old.ids_N)
+    samples = train.take(ids_N)
+    new_N, old_N = (p.with_classes(space.classes).take(ids_N).labels() for p in (new, old))
+    y_N = samples.labels
+    group_N, n_groups = numbered(samples.groups_N)
+    rows, masks, gains = _rows(space, y_N, new_N, old_N)
+    sums_GK = sums_by_group(np.stack(gains, axis=1), group_N, n_groups)
+    tested = _tested(pd.DataFrame(rows), masks, sums_GK[:, 1:], group_N, seed, "differences")
+    overall = _tested(
+        pd.DataFrame(rows[:1]), [np.ones(len(y_N), bool)], sums_GK[:, :1], group_N, seed, "overall"
+    )
+    right_new, right_old = new_N == y_N, old_N == y_N
+    counts = {
+        "fixed": int((right_new & ~right_old).sum()),
+        "broken": int((~right_new & right_old).sum()),
+        "both": int((~right_new & ~right_old).sum()),
+        "right": int((right_new & right_old).sum()),
+    }
+    return Difference(counts, overall.iloc[0], tested), ids_N, new_N, old_N
+
+
+def _rows(
+    space: LabelSpace, y_N: Ints, new_N: Ints, old_N: Ints
+) -> tuple[list[dict[str, Any]], list[Bools], list[Reals]]:
+    """The table's counts, which images each row is about, and each image's gain, overall first."""
+    rows: list[dict[str, Any]] = []
+    masks: list[Bools] = []
+    gains: list[Reals] = [(new_N == y_N).astype(float) - (old_N == y_N)]
+    for name, (values, code_C) in parts(space).items():
+        right_new, right_old = code_C[new_N] == code_C[y_N], code_C[old_N] == code_C[y_N]
+        gain = right_new.astype(float) - right_old
+        of_value = [(ALL, np.ones(len(y_N), bool))]
+        of_value += [(value, code_C[y_N] == code) for code, value in enumerate(values)]
+        for value, mask in of_value:
+            rows.append(
+                {
+                    "part": name,
+                    "value": value,
+                    "images": int(mask.sum()),
+                    "fixed": int((mask & (gain > 0)).sum()),
+                    "broken": int((mask & (gain < 0)).sum()),
+                    "both wrong": int((mask & ~right_new & ~right_old).sum()),
+                }
+            )
+            masks.append(mask)
+            gains.append(gain * mask)
+    return rows, masks, gains
+
+
+def _tested(
+    rows: pd.DataFrame, masks: list[Bools], sums_GK: Reals, group_N: Ints, seed: int, name: str
+) -> pd.DataFrame:
+    found = sign_flips(sums_GK, seed, name)
+    images_K = np.array([max(int(mask.sum()), 1) for mask in masks])
+    change_K = sums_GK.sum(axis=0) / images_K
+    reach_K = found.factor * np.sqrt((sums_GK**2).sum(axis=0)) / images_K
+    enough_K = found.groups_K >= FEWEST_GROUPS
+    words = np.where(change_K > 0, "better", "worse")
+    return (
+        rows.assign(
+            groups=[len(np.unique(group_N[mask])) for mask in masks],
+            change=change_K,
+            low=change_K - reach_K,
+            high=change_K + reach_K,
+            p=found.p_K,
+            verdict=np.where(found.found_K & enough_K, words, UNDECIDED),
+        )
+        .loc[lambda table: table["images"] > 0]
+        .sort_values(["p", "part"], kind="stable", ignore_index=True)
+    )
+
+
+def section(inputs: TruthInputs) -> Section:
+    """The section of the page."""
+    space, mistakes = inputs.train.space, inputs.mistakes
+    found: Difference | None = None
+    if inputs.old is not None:
+        found, ids, new_N, old = difference(inputs.train, inputs.new, inputs.old, inputs.seed)
+        old_N: Ints | None = old
+    else:
+        ids, old_N = inputs.new.ids_N, None
+        new_N = inputs.new.with_classes(space.classes).labels()
+    cards = _cards(inputs, ids, new_N, old_N)
+    wanted = [card.key for card in cards] + list(mistakes.answers)
+    views = parts(space)
+    codes = {name: code.tolist() for name, (_, code) in views.items()}
+    return Section(
+        ANCHOR,
+        SHORT,
+        "truth.html",
+        {
+            "title": TITLE,
+            "mistakes": mistakes,
+            "classes": space.classes,
+            "found": found,
+            "sentence": "" if found is None else sentence(found),
+            "table": None if found is None else _shown(found.table),
+            "kinds": {k: v for k, v in KINDS.items() if any(c.kind == k for c in cards)},
+            "cards": cards,
+            "erred": mistakes.n_wrong if found is None else len(ids) - found.counts["right"],
+            "counts": None if found is None else found.counts,
+        },
+        tuple(wanted),
+        json_data("truth-data", {"codes": codes, "values": {n: list(v) for n, (v, _) in views.items()}}),
+        "truth.js",
+    )
+
+
+def _shown(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as people read it; rows on which nothing differs say nothing."""
+    rows = table[(table["fixed"] + table["broken"]) > 0]
+    shown = rows[["part", "value", "images", "groups", "fixed", "broken", "both wrong"]].copy()
+    shown["change, points"] = [points(change) for change in rows["change"]]
+    shown["interval"] = [
+        f"{points(a)} to {points(b)}" for a, b in zip(rows["low"], rows["high"], strict=True)
+    ]
+    shown["p, corrected"] = [p_value(p) for p in rows["p"]]
+    shown["verdict"] = rows["verdict"]
+    return shown
+
+
+def _cards(inputs: TruthInputs, ids: Strings, new_N: Ints, old_N: Ints | None) -> list[Card]:
+    """The gallery: of each (truth, answer) the surest first, so that every cell has its examples."""
+    space = inputs.train.space
+    y_N = inputs.train.take(ids).labels
+    new_sure = inputs.new.take(ids).p_NC.max(axis=1)
+    wrong_new = new_N != y_N
+    if old_N is None or inputs.old is None:
+        kind_N = np.where(wrong_new, "wrong", "")
+        old_sure = new_sure
+    else:
+        wrong_old, old_sure = old_N != y_N, inputs.old.take(ids).p_NC.max(axis=1)
+        kind_N = np.select(
+            [wrong_new & wrong_old, wrong_new, wrong_old], ["both", "broken", "fixed"], default=""
+        )
+    table = pd.DataFrame(
+        {"at": np.arange(len(ids)), "kind": kind_N, "true": y_N, "new": new_N, "sure": new_sure}
+    ).query("kind != ''")
+    table = table.sort_values("sure", ascending=False, kind="stable")
+    turn = table.groupby(["kind", "true", "new"]).cumcount()
+    table = table.assign(turn=turn).sort_values(["turn", "sure"], ascending=[True, False], kind="stable")
+    chosen = table.head(min(inputs.limit, MOST_CARDS)).sort_values("sure", ascending=False, kind="stable")
+    cards = []
+    for at, kind in zip(chosen["at"], chosen["kind"], strict=True):
+        sides = [("new", int(new_N[at]), float(new_sure[at]))]
+        if old_N is not None:
+            sides.append(("best", int(old_N[at]), float(old_sure[at])))
+        true = int(y_N[at])
+        answers = tuple((name, _marked(space, true, label), sure) for name, label, sure in sides)
+        key = ("train", str(ids[at]))
+        cards.append(Card(key, str(kind), true, int(new_N[at]), space.classes[true], answers))
+    return cards
+
+
+def _marked(space: LabelSpace, true: int, said: int) -> tuple[tuple[str, bool], ...]:
+    """Each attribute's value of an answer, and whether it is wrong."""
+    wrong = {name for name, _, _ in changes(space, true, said)}
+    codes = space.codes_CA[said]
+    return tuple((a.values[c], a.name in wrong) for a, c in zip(space.attributes, codes, strict=True))
+
+
+def sentence(found: Difference) -> str:
+    """The planned test of all images in words."""
+    row = found.overall
+    what = f"{found.counts['fixed']} images fixed, {found.counts['broken']} broken"
+    told = {"better": "more images are right than before", "worse": "fewer images are right than before"}
+    verdict = told.get(str(row["verdict"]), "can't tell whether more images are right")
+    interval = f"95 % interval {points(row['low'])} to {points(row['high'])}"
+    return f"{what}: {verdict} (accuracy {points(row['change'])} points, {interval}; whole groups flipped)."

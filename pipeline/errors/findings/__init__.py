@@ -1,0 +1,1 @@
+"""Where a run fails: slices, label suspects, calibration, attention."""

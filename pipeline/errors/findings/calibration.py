@@ -1,0 +1,265 @@
+"""Can confidence be trusted: reliability before and after temperature, with intervals over groups.
+
+Owns the calibration figures and their section. Does not own fitting a temperature (the stage passes
+probabilities that were scaled by a temperature fitted on other groups).
+
+The expected calibration error (ECE) is a mean of absolute values, so noise alone lifts it: its interval is
+freed of that bias, and beside it stands what a perfectly calibrated run of the same size would show.
+Whether confidence is too high on average has no such bias, and log loss is proper, so those two decide.
+
+Sources: Naeini, Cooper & Hauskrecht (AAAI 2015), ECE; Guo et al. (ICML 2017), temperature; Bröcker & Smith,
+Increasing the Reliability of Reliability Diagrams (2007), consistency by resampling.
+
+Shape legend: N images, C classes, G groups, K bins, B resamples.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from pipeline.core.grouptests import Reals, numbered, sign_flips, sums_by_group
+from pipeline.core.samples import Floats, Ints, Strings
+from pipeline.core.seeds import rng
+from pipeline.pages import plots
+from pipeline.pages.report import p_value, percent, points
+from pipeline.pages.section import Section
+
+ANCHOR, SHORT = "sure", "Confidence"
+TITLE = "Can its confidence be trusted?"
+BINS = 10
+FLOOR = 1e-12
+# As many points as the eye tells apart on the curve of accuracy over answered share.
+COVERAGES = np.linspace(0.05, 1.0, 20)
+FEWEST_GROUPS = 6
+P = "p, corrected"
+
+
+@dataclass(frozen=True)
+class CalibrationInputs:
+    """What the section is made of; all rows in one order.
+
+    Args:
+        y_N: true class index.
+        before_NC: out-of-fold probabilities.
+        after_NC: the same at a temperature that was fitted on other groups; None: no other groups.
+        temperature: fitted on all rows; above 1 the run is too sure.
+        groups_N: the group of each row.
+        classes: names.
+        draws: group resamples.
+        seed: of the resamples.
+        command: what votes with temperatures.
+        blended: whether several runs vote already; then each would get a temperature of its own.
+    """
+
+    y_N: Ints
+    before_NC: Floats
+    after_NC: Floats | None
+    temperature: float
+    groups_N: Strings
+    classes: tuple[str, ...]
+    draws: int
+    seed: int
+    command: str
+    blended: bool = False
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How far one set of probabilities can be trusted.
+
+    Args:
+        confidence_K: mean confidence of each bin that is not empty.
+        right_K: share of right answers in it.
+        error: ECE, 10 bins of equal width, with `error_low` and `error_high`, its 95 % interval.
+        by_noise: ECE that 95 of 100 perfectly calibrated runs of this size stay below.
+        excess: mean confidence minus accuracy, with `excess_low` and `excess_high`.
+    """
+
+    confidence_K: Reals
+    right_K: Reals
+    error: float
+    error_low: float
+    error_high: float
+    by_noise: float
+    excess: float
+    excess_low: float
+    excess_high: float
+
+    @property
+    def verdict(self) -> str:
+        """`too sure`, `too careful` or `can't tell`, on average."""
+        if self.excess_low > 0:
+            return "too sure"
+        return "too careful" if self.excess_high < 0 else "can't tell"
+
+
+def trust(y_N: Ints, p_NC: Floats, groups_N: Strings, draws: int, seed: int) -> Trust:
+    """Calibration of the most probable class, groups resampled.
+
+    Args:
+        y_N: true class index.
+        p_NC: probabilities of the same rows.
+        groups_N: the group of each row.
+        draws: resamples.
+        seed: of the resamples; the same groups give the same ones.
+    """
+    sure_N = p_NC.max(axis=1).astype(np.float64)
+    right_N = (p_NC.argmax(axis=1) == y_N).astype(np.float64)
+    bin_N = np.minimum((sure_N * BINS).astype(int), BINS - 1)
+    group_N, n_groups = numbered(groups_N)
+    in_bin_NK = np.eye(BINS)[bin_N]
+    gap_GK = sums_by_group(in_bin_NK * (sure_N - right_N)[:, None], group_N, n_groups)
+    size_GK = sums_by_group(in_bin_NK, group_N, n_groups)
+    size_K = size_GK.sum(axis=0)
+    some = size_K > 0
+    error = float(np.abs(gap_GK.sum(axis=0)).sum() / len(y_N))
+    times_BG = _times(n_groups, draws, seed)
+    rows_B = times_BG @ size_GK.sum(axis=1)
+    errors_B = np.abs(times_BG @ gap_GK).sum(axis=1) / rows_B
+    low, high = np.percentile(errors_B, (2.5, 97.5)) - (errors_B.mean() - error)
+    excess_B = (times_BG @ gap_GK.sum(axis=1)) / rows_B
+    noise_GK = gap_GK - size_GK * (gap_GK.sum(axis=0) / np.maximum(size_K, 1))
+    signs_BG = rng(seed, "calibration noise").integers(0, 2, (draws, n_groups)) * 2.0 - 1
+    by_noise_B = np.abs(signs_BG @ noise_GK).sum(axis=1) / len(y_N)
+    ends = np.percentile(excess_B, (2.5, 97.5)) if n_groups > 1 else (-1.0, 1.0)
+    return Trust(
+        confidence_K=(in_bin_NK.T @ sure_N)[some] / size_K[some],
+        right_K=(in_bin_NK.T @ right_N)[some] / size_K[some],
+        error=error,
+        error_low=max(float(low), 0.0),
+        error_high=float(high),
+        by_noise=float(np.percentile(by_noise_B, 95)),
+        excess=float((sure_N - right_N).mean()),
+        excess_low=float(ends[0]),
+        excess_high=float(ends[1]),
+    )
+
+
+def _times(n_groups: int, draws: int, seed: int) -> Reals:
+    """(B, G) how often each group was drawn."""
+    drawn_BG = rng(seed, "calibration groups").integers(0, n_groups, (draws, n_groups))
+    return np.stack([np.bincount(drawn, minlength=n_groups) for drawn in drawn_BG]).astype(np.float64)
+
+
+def log_loss_change(inputs: CalibrationInputs) -> tuple[float, float, float]:
+    """Log loss after minus before, and its 95 % interval over groups; below 0 temperature helps."""
+    assert inputs.after_NC is not None, "there is no second set of probabilities"
+    rows = np.arange(len(inputs.y_N))
+    before_N, after_N = (
+        -np.log(np.maximum(p_NC[rows, inputs.y_N].astype(np.float64), FLOOR))
+        for p_NC in (inputs.before_NC, inputs.after_NC)
+    )
+    group_N, n_groups = numbered(inputs.groups_N)
+    sums_GK = sums_by_group(np.stack([after_N - before_N, np.ones(len(rows))], axis=1), group_N, n_groups)
+    drawn_BK = _times(n_groups, inputs.draws, inputs.seed) @ sums_GK
+    low, high = np.percentile(drawn_BK[:, 0] / drawn_BK[:, 1], (2.5, 97.5))
+    return float((after_N - before_N).mean()), float(low), float(high)
+
+
+def by_answer(inputs: CalibrationInputs) -> pd.DataFrame:
+    """A row an answered class: images, groups, confidence, right, difference, verdict; corrected for all."""
+    said_N = inputs.before_NC.argmax(axis=1)
+    sure_N = inputs.before_NC.max(axis=1).astype(np.float64)
+    right_N = (said_N == inputs.y_N).astype(np.float64)
+    group_N, n_groups = numbered(inputs.groups_N)
+    in_class_NC = np.eye(len(inputs.classes))[said_N]
+    sums_GC = sums_by_group(in_class_NC * (sure_N - right_N)[:, None], group_N, n_groups)
+    found = sign_flips(sums_GC, inputs.seed, "confidence by class")
+    size_C = np.maximum(in_class_NC.sum(axis=0), 1)
+    gap_C = sums_GC.sum(axis=0) / size_C
+    words_C = np.where(gap_C > 0, "too sure", "too careful")
+    told_C = np.where(found.found_K & (found.groups_K >= FEWEST_GROUPS), words_C, "can't tell")
+    table = pd.DataFrame(
+        {
+            "answer": inputs.classes,
+            "images": in_class_NC.sum(axis=0).astype(int),
+            "confidence": [percent(x) for x in in_class_NC.T @ sure_N / size_C],
+            "right": [percent(x) for x in in_class_NC.T @ right_N / size_C],
+            "difference, points": [points(gap) for gap in gap_C],
+            P: found.p_K,
+            "verdict": told_C,
+        }
+    )
+    return table[table["images"] > 0].sort_values(P, kind="stable", ignore_index=True)
+
+
+def section(inputs: CalibrationInputs) -> Section:
+    """The section of the page."""
+    args = (inputs.groups_N, inputs.draws, inputs.seed)
+    before = trust(inputs.y_N, inputs.before_NC, *args)
+    after = None if inputs.after_NC is None else trust(inputs.y_N, inputs.after_NC, *args)
+    named = {"as it is": before} | ({"with temperature": after} if after else {})
+    lines = [plots.Curve(name, t.confidence_K.tolist(), t.right_K.tolist()) for name, t in named.items()]
+    table = pd.DataFrame(
+        [
+            {
+                "": name,
+                "calibration error": percent(t.error),
+                "95 % interval": f"{percent(t.error_low)} to {percent(t.error_high)}",
+                "by noise alone up to": percent(t.by_noise),
+                "confidence minus accuracy": f"{points(t.excess)} points",
+                "its interval": f"{points(t.excess_low)} to {points(t.excess_high)}",
+                "verdict": t.verdict,
+            }
+            for name, t in named.items()
+        ]
+    )
+    classes = by_answer(inputs)
+    return Section(
+        ANCHOR,
+        SHORT,
+        "calibration.html",
+        {
+            "title": TITLE,
+            "reliability": plots.curves(
+                lines, "Reliability: right by confidence", "confidence", "right", identity=True
+            ),
+            "coverage": _coverage_plot(inputs),
+            "table": table,
+            "sentence": _sentence(before),
+            "temperature": _temperature(inputs),
+            "classes": classes.assign(**{P: [p_value(p) for p in classes[P]]}),
+        },
+    )
+
+
+def _sentence(before: Trust) -> str:
+    side = "above" if before.excess > 0 else "below"
+    gap = f"mean confidence lies {100 * abs(before.excess):.1f} points {side} accuracy"
+    interval = f"95 % interval {points(before.excess_low)} to {points(before.excess_high)}"
+    told = {
+        "too sure": "It is too sure of itself",
+        "too careful": "It is less sure than it could be",
+        "can't tell": "Can't tell whether it is too sure or too careful",
+    }
+    return f"{told[before.verdict]}: {gap} ({interval})."
+
+
+def _temperature(inputs: CalibrationInputs) -> str:
+    if inputs.after_NC is None:
+        return "Temperature could not be judged: there are no other groups to fit it on."
+    change, low, high = log_loss_change(inputs)
+    verdict = "helps" if high < 0 else "hurts" if low > 0 else "can't tell whether it helps"
+    figures = f"log loss {change:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}".replace("-", "−")
+    fitted = f"A temperature of {inputs.temperature:.2f}"
+    told = f"{fitted} {verdict}" if verdict in ("helps", "hurts") else f"{fitted}: {verdict}"
+    told += f" ({figures}; each part scaled by what was fitted on other groups)."
+    if verdict != "helps":
+        return told
+    use = (
+        "It changes no label of a blend; a temperature for each member before the vote may"
+        if inputs.blended
+        else "It changes no label of this run, only how loudly it votes"
+    )
+    return f"{told} {use}: `{inputs.command}`."
+
+
+def _coverage_plot(inputs: CalibrationInputs) -> Markup:
+    order = np.argsort(-inputs.before_NC.max(axis=1), kind="stable")
+    right_N = (inputs.before_NC.argmax(axis=1) == inputs.y_N)[order]
+    counts = np.maximum((COVERAGES * len(right_N)).round().astype(int), 1)
+    accuracy = np.cumsum(right_N)[counts - 1] / counts
+    line = plots.Curve("out of fold", COVERAGES.tolist(), accuracy.tolist())
+    return plots.curves([line], "Accuracy on the surest share", "share answered, surest first", "right")

@@ -1,0 +1,221 @@
+"""Faults planted on purpose, and how many of them the error report's finders find again.
+
+Owns planting (labels turned, copies made, predictions of a slice spoilt) and counting what was found. Does
+not own the finders (`suspects.py`, `twins.py`, `slices.py`) nor the figure (`errors/findings/recovery.py`).
+
+Labels are turned on the side of the truth: the probabilities are of models that learned the true ones, so
+finding is a little easier than in life. What the data really holds counts as a false alarm where a finder
+tells of it: for all thresholds alike, and against those that tell more. Slices that fail without any
+planting, and slices that lie mostly in a planted one, count as neither.
+
+Shape legend: N images, K copies, S spoilt predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pipeline.core.predictions import Features, Probabilities
+from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
+from pipeline.core.seeds import rng
+from pipeline.eda import duplicates
+from pipeline.eda.glance import THUMB_SIDE
+from pipeline.errors.findings import slices, suspects
+from pipeline.errors.findings.slices import SliceInputs
+from pipeline.pages.report import Pixels
+from pipeline.settings.finders import FinderSettings
+from pipeline.settings.schema import EdaSettings
+
+LABELS, COPIES, SLICES = "labels", "near-duplicates", "slices"
+# Shares of labels (or of groups, where a group has one) that are turned, and of images that get a copy.
+TURNED, COPIED, MOST_COPIES = 0.06, 0.1, 200
+# Slices are planted where so many groups lie inside and outside, whatever a finder asks for.
+PLANTED_GROUPS = 10
+SPOILT = 4
+# Right answers of a slice that are spoilt, at least and at most.
+RISE = (0.1, 0.4)
+INSIDE = 0.5
+Unit = tuple[str, str, int, int, int]
+
+
+@dataclass(frozen=True)
+class Spoilt:
+    """Predictions that were spoilt in one slice.
+
+    Args:
+        name: of the slice, in words.
+        inside_N: which images lie in it.
+        predicted_N: class index, spoilt ones among them.
+    """
+
+    name: str
+    inside_N: npt.NDArray[np.bool_]
+    predicted_N: Ints
+
+
+def turned(samples: Samples, seed: int) -> Ints:
+    """(N,) labels, some of them turned, attribute by attribute; whole groups where a group has one value."""
+    space, generator = samples.space, rng(seed, "planted labels")
+    classes = {tuple(row): c for c, row in enumerate(space.codes_CA.tolist())}
+    labels_N = samples.labels.copy()
+    for k, attribute in enumerate(space.attributes):
+        owner_N = samples.groups_N if attribute.constant_in_group else samples.ids_N
+        owners = np.unique(owner_N)
+        for owner in generator.choice(owners, min(max(3, round(TURNED * len(owners))), len(owners)), False):
+            rows = np.flatnonzero(owner_N == owner)
+            value = _another(space, k, int(labels_N[rows[0]]), generator)
+            codes = space.codes_CA[labels_N[rows]].copy()
+            codes[:, k] = value
+            new = [classes.get(tuple(code)) for code in codes.tolist()]
+            for row, label in zip(rows.tolist(), new, strict=True):
+                labels_N[row] = labels_N[row] if label is None else label
+    return labels_N
+
+
+def _another(space: LabelSpace, k: int, label: int, generator: np.random.Generator) -> int:
+    size = len(space.attributes[k].values)
+    return int((space.codes_CA[label, k] + 1 + generator.integers(size - 1)) % size)
+
+
+def copied(n_images: int, seed: int) -> Ints:
+    """(K,) positions of the images that get a copy."""
+    number = min(MOST_COPIES, max(3, round(COPIED * n_images)), n_images)
+    return np.sort(rng(seed, "planted copies").choice(n_images, number, False)).astype(np.int64)
+
+
+def altered(pixels: Pixels, seed: int, name: str) -> Pixels:
+    """The same picture as another file: scaled, lighter or darker, and saved as JPEG.
+
+    Args:
+        pixels: uint8 (H, W, 3).
+        seed: of the draw.
+        name: of the image: each is changed in its own way.
+    """
+    generator = rng(seed, "altered", name)
+    factor, light, quality = generator.uniform((0.4, 0.8, 15), (0.95, 1.2, 90))
+    size = tuple(max(8, round(side * factor)) for side in pixels.shape[1::-1])
+    small = cv2.resize(pixels, (size[0], size[1]), interpolation=cv2.INTER_AREA)
+    lit = np.clip(small.astype(np.float32) * light, 0, 255).astype(np.uint8)
+    written = cv2.imencode(".jpg", lit, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])[1]
+    return np.asarray(cv2.imdecode(written, cv2.IMREAD_COLOR), np.uint8)
+
+
+def thumb(pixels: Pixels) -> Pixels:
+    """(8, 8, 3) thumbnail of one picture."""
+    return np.asarray(cv2.resize(pixels, (THUMB_SIDE, THUMB_SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def spoilt(samples: Samples, predicted_N: Ints, facts: pd.DataFrame, seed: int) -> Iterator[Spoilt]:
+    """Predictions with one slice made worse, half of the slices single ones and half pairs.
+
+    Args:
+        samples: the images that were predicted, with their labels.
+        predicted_N: class index of each.
+        facts: of the images, as `slices.SliceInputs` wants them.
+        seed: of the draw.
+    """
+    masks = slices.cut(samples, facts, PLANTED_GROUPS)
+    for length in (1, 2):
+        names = [name for name in masks if len(name) == length]
+        generator = rng(seed, "planted slices", length)
+        for at in generator.choice(len(names), min(SPOILT // 2, len(names)), False).tolist():
+            inside_N = masks[names[at]]
+            rise = generator.uniform(*RISE)
+            wrong_N = inside_N & (predicted_N == samples.labels) & (generator.random(len(samples)) < rise)
+            other_N = samples.labels + 1 + generator.integers(samples.space.n_classes - 1, size=len(samples))
+            answered = np.where(wrong_N, other_N % samples.space.n_classes, predicted_N)
+            yield Spoilt(" and ".join(part[1] for part in names[at]), inside_N, answered.astype(np.int64))
+
+
+def found_labels(
+    oof: Probabilities,
+    clean: Samples,
+    labels_N: Ints,
+    features: Features | None,
+    settings: FinderSettings,
+) -> list[Unit]:
+    """Turned labels that are told, by group.
+
+    Args:
+        oof: out-of-fold probabilities of the same images.
+        clean: the images with their own labels.
+        labels_N: with those that were turned.
+        features: of the images; None: neighbours are not asked.
+        settings: the thresholds.
+    """
+    train, space = replace(clean, labels_N=labels_N, train_labels_N=None), clean.space
+    group_of = dict(zip(clean.ids_N.tolist(), clean.groups_N.tolist(), strict=True))
+    constant = {a.name: a.constant_in_group for a in space.attributes}
+    told = {
+        (s.attribute, group_of[s.key[1]] if constant[s.attribute] else s.key[1], group_of[s.key[1]])
+        for s in suspects.find(oof, train, (), features, settings)
+    }
+    planted = set()
+    for k, attribute in enumerate(space.attributes):
+        changed = space.codes_CA[clean.labels, k] != space.codes_CA[labels_N, k]
+        for row in np.flatnonzero(changed).tolist():
+            name, group = str(clean.ids_N[row]), str(clean.groups_N[row])
+            planted.add((attribute.name, group if attribute.constant_in_group else name, group))
+    return _units(
+        LABELS, [w[2] for w in told & planted], [w[2] for w in planted - told], [w[2] for w in told - planted]
+    )
+
+
+def found_copies(
+    hashes: npt.NDArray[np.uint64], thumbs: Pixels, of_K: Ints, groups_N: Strings, settings: EdaSettings
+) -> list[Unit]:
+    """Planted copies that are told together with their originals, by the original's group.
+
+    An image counts as a false alarm where it is told with an image of another group, or with a copy of
+    another image. Near-duplicates within a group are nobody's fault.
+
+    Args:
+        hashes: of the images and then of the copies.
+        thumbs: the same.
+        of_K: the image of each copy.
+        groups_N: of the images.
+        settings: the thresholds.
+    """
+    n_images, groups = len(groups_N), groups_N.tolist()
+    hit, alarm = set[int](), list[str]()
+    for members in duplicates.copies(hashes, thumbs, settings):
+        real = [m for m in members if m < n_images]
+        originals = {int(of_K[m - n_images]): m - n_images for m in members if m >= n_images}
+        hit |= {k - n_images for k in members if k >= n_images and int(of_K[k - n_images]) in real}
+        shown = {groups[m] for m in real} | {groups[m] for m in originals}
+        alarm += [groups[m] for m in real if m not in originals and len(shown) > 1]
+    missed = [groups[int(of_K[k])] for k in range(len(of_K)) if k not in hit]
+    return _units(COPIES, [groups[int(of_K[k])] for k in hit], missed, alarm)
+
+
+def found_slices(inputs: SliceInputs, planted: list[Spoilt]) -> list[Unit]:
+    """Spoilt slices that are told.
+
+    Args:
+        inputs: the predictions as they are, and the thresholds.
+        planted: the same predictions, each time with one slice spoilt.
+    """
+    before = slices.find(inputs)
+    known = set(before.table["slice"]) if len(before.table) else set()
+    hits, misses, alarms = list[str](), list[str](), list[str]()
+    for one in planted:
+        found = slices.find(replace(inputs, predicted_N=one.predicted_N))
+        names = list(found.table["slice"]) if len(found.table) else []
+        (hits if one.name in names else misses).append(one.name)
+        for name, mask in zip(names, found.inside, strict=True):
+            inside = float(one.inside_N[mask].mean())
+            around = float(mask[one.inside_N].mean())
+            if name not in known and name != one.name and max(inside, around) < INSIDE:
+                alarms.append(one.name)
+    return _units(SLICES, hits, misses, alarms)
+
+
+def _units(finder: str, hits: list[str], misses: list[str], alarms: list[str]) -> list[Unit]:
+    names = sorted({*hits, *misses, *alarms})
+    return [(finder, n, hits.count(n), misses.count(n), alarms.count(n)) for n in names]

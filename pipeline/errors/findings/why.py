@@ -1,0 +1,193 @@
+"""Why it errs: for the worst errors what the network looked at, and the training images nearest to them.
+
+Owns choosing from what `make explain` found, the nearest training images, and the section. Does not own the
+maps (`pipeline/explain/`), which arrive as pictures and facts.
+
+Shape legend: N images, D features.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core.neighbours import across
+from pipeline.core.predictions import Features
+from pipeline.core.samples import Samples
+from pipeline.errors.findings.attention import FEW_GROUPS
+from pipeline.pages.report import Key, Pixels, percent, points, thumbnail
+from pipeline.pages.section import Section
+
+ANCHOR, SHORT = "why", "Why"
+TITLE = "Why: what the network looked at"
+# What a case shows, (part, name) -> caption.
+PICTURES = {
+    ("cam", "image"): "image",
+    ("cam", "gradcam-predicted"): "Grad-CAM for the answer",
+    ("cam", "gradcam-rival"): "Grad-CAM for the truth",
+    ("occlusion", "occlusion-predicted"): "occlusion for the answer",
+}
+FORMAT = 1
+NEAREST = 4
+PICTURE_PX = 132
+MOST_CASES = 12
+
+
+@dataclass(frozen=True)
+class WhyInputs:
+    """What the section is made of.
+
+    Args:
+        facts: what `make explain` wrote, its explain.json.
+        picture: pixels of one of its files.
+        train: the labelled samples.
+        features: of the training images; None: nearest images are left out.
+    """
+
+    facts: Mapping[str, Any]
+    picture: Callable[[str], Pixels]
+    train: Samples
+    features: Features | None
+
+
+@dataclass(frozen=True)
+class Near:
+    """A training image near an error."""
+
+    key: Key
+    label: str
+    same_group: bool
+    same_label: bool
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One picture: its data, its caption, and whether it holds no finding."""
+
+    uri: str
+    caption: str
+    flat: bool
+
+
+@dataclass(frozen=True)
+class Card:
+    """One error."""
+
+    id: str
+    headline: str
+    pictures: tuple[Shown, ...]
+    notes: tuple[str, ...]
+    near: tuple[Near, ...]
+
+
+def nearest(features: Features, train: Samples, name: str) -> tuple[Near, ...]:
+    """The training images whose features are most alike, by cosine; its own label and group are marked.
+
+    Args:
+        features: of the training images, first view.
+        train: the labelled samples.
+        name: id of the image that is looked at; it is left out itself.
+    """
+    if name not in set(features.ids_N.tolist()) or name not in set(train.ids_N.tolist()):
+        return ()
+    x_ND = features.take(train.ids_N).x_NVD[:, 0]
+    at = int(np.flatnonzero(train.ids_N == name)[0])
+    others_N = np.delete(np.arange(len(train)), at)
+    rows = others_N[across(x_ND[[at]], x_ND[others_N], NEAREST)[0]]
+    return tuple(
+        Near(
+            ("train", str(train.ids_N[row])),
+            train.space.classes[train.labels[row]],
+            bool(train.groups_N[row] == train.groups_N[at]),
+            bool(train.labels[row] == train.labels[at]),
+        )
+        for row in rows
+    )
+
+
+def section(inputs: WhyInputs) -> Section:
+    """The section of the page."""
+    facts = inputs.facts
+    cases = list(facts["cases"].values())[:MOST_CASES]
+    cards = [_card(inputs, case) for case in cases]
+    attention = facts["parts"].get("attention", {}).get("data") or {}
+    return Section(
+        ANCHOR,
+        SHORT,
+        "why.html",
+        {
+            "title": TITLE,
+            "experiment": facts["experiment"],
+            "again": f"make explain RUN={shlex.quote(str(facts['experiment']))}",
+            "cards": cards,
+            "errors": all(case["true"] not in (None, case["predicted"]) for case in cases),
+            "neighbours": inputs.features is not None,
+            "attention": _attention(attention),
+            "warning": attention.get("warning") or "",
+            "source": ", ".join(attention.get("from") or ()),
+        },
+        tuple(dict.fromkeys(near.key for card in cards for near in card.near)),
+    )
+
+
+def _card(inputs: WhyInputs, case: Mapping[str, Any]) -> Card:
+    classes = inputs.facts["classes"]
+    flat = {(part, name) for part, found in case.get("facts", {}).items() for name in found.get("flat") or ()}
+    files = {(p["part"], p["name"]): p["file"] for p in case["pictures"]}
+    pictures = tuple(
+        Shown(
+            thumbnail(inputs.picture(files[which]), PICTURE_PX), _caption(which, caption, case), which in flat
+        )
+        for which, caption in PICTURES.items()
+        if which in files
+    )
+    near: tuple[Near, ...] = ()
+    if inputs.features is not None and case["split"] == "train":
+        near = nearest(inputs.features, inputs.train, str(case["id"]))
+    notes = tuple(str(note) for part, note in case.get("notes", {}).items() if part == "occlusion" and note)
+    return Card(str(case["id"]), _headline(classes, case), pictures, notes, near)
+
+
+def _caption(which: tuple[str, str], caption: str, case: Mapping[str, Any]) -> str:
+    """The rival of an answer that is no error is the second guess, and not the truth."""
+    is_error = case["true"] is not None and case["true"] != case["predicted"]
+    return "Grad-CAM for the next guess" if which[1] == "gradcam-rival" and not is_error else caption
+
+
+def _headline(classes: Sequence[str], case: Mapping[str, Any]) -> str:
+    answer = f"It says {classes[case['predicted']]} ({percent(case['p_predicted'])})"
+    if case["true"] is not None and case["true"] != case["predicted"]:
+        return f"{answer}, the truth is {classes[case['true']]} ({percent(case['p_true'])})"
+    rightly = "" if case["true"] is None else " rightly"
+    return f"{answer}{rightly}, next {classes[case['rival']]} ({percent(case['p_rival'])})"
+
+
+def _attention(data: Mapping[str, Any]) -> pd.DataFrame | None:
+    """Where the network looks, by class: share of its attention on the background."""
+    rows = data.get("classes")
+    if not rows:
+        return None
+    return pd.DataFrame(
+        {
+            "class": [row["name"] for row in rows],
+            "images": [int(row["n_images"]) for row in rows],
+            "groups": [int(row["n_groups"]) for row in rows],
+            "attention on background": [percent(row["background"]) for row in rows],
+            "background's area": [percent(row["area"]) for row in rows],
+            "excess, points": [points(row["excess"]) for row in rows],
+            "interval": [_interval(row) for row in rows],
+            "verdict": [row["verdict"] for row in rows],
+        }
+    )
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    """Of the excess; of few groups it would be wider than anything that a share can be."""
+    if row["n_groups"] < FEW_GROUPS:
+        return "too few groups"
+    return f"{points(row['low'])} to {points(row['high'])}"

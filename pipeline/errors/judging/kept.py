@@ -1,0 +1,247 @@
+"""A person's answers about changed predictions: kept, checked, and turned into questions and an estimate.
+
+Owns `submissions/verdicts/<competition>.csv`: every answer ever given, one row an image. Does not own the
+sample (`errors/judging/sampling.py`), the form (`errors/judging/answers.py`) nor the estimate (`errors/judging/estimate.py`).
+
+Answers about test images serve the error report, and nothing else may read that folder: what learned from
+them would be scored on its own teacher. tests/test_verdicts_apart.py holds it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core import metrics
+from pipeline.core.errors import DataError
+from pipeline.core.predictions import Probabilities
+from pipeline.core.samples import LabelSpace, Samples
+from pipeline.core.tables import format_table, read_table
+from pipeline.data import host, load, submission
+from pipeline.engine.context import Job
+from pipeline.engine.graph import words
+from pipeline.errors.advice.rules import make_with
+from pipeline.errors.diff.flips import Flips, Submission, find_flips
+from pipeline.errors.judging import answers as verdicts
+from pipeline.errors.judging import estimate as estimating
+from pipeline.errors.judging import questions, sampling
+from pipeline.errors.judging.answers import Answer
+from pipeline.errors.judging.sampling import Design
+from pipeline.pages.report import ImageOf
+from pipeline.pages.section import Section
+from pipeline.record.digests import write_atomic
+from pipeline.record.store import Artifact
+from pipeline.settings.load import Settings
+
+FOLDER = "verdicts"
+PARAM = "verdicts"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What judging adds to the report.
+
+    Args:
+        section: the page's questions.
+        estimate: what earlier answers say; None where no flip of this pair was judged.
+    """
+
+    section: Section | None
+    estimate: estimating.Estimate | None
+
+
+def kept_path(home: Path, settings: Settings) -> Path:
+    """Where a competition's answers are kept."""
+    return home / "submissions" / FOLDER / f"{settings.config.competition.name}.csv"
+
+
+def kept(path: Path, space: LabelSpace) -> tuple[Answer, ...]:
+    """Every answer that was ever given, none where there are none.
+
+    Raises:
+        DataError: the file was damaged; every fault is named.
+    """
+    if not path.is_file():
+        return ()
+    answers, faults = verdicts.parse(read_table(path), space)
+    verdicts.raise_if(str(path), faults, "mend these lines, or delete them")
+    return tuple(answers)
+
+
+def take_in(settings: Settings, data: Artifact, home: Path, file: Path, pair: tuple[Path, Path]) -> str:
+    """Check an exported file against the two submissions it is about, and keep its answers.
+
+    Args:
+        settings: of the competition.
+        data: its tables.
+        home: where submissions lie.
+        file: what the page exported.
+        pair: the new submission and the old one.
+
+    Returns:
+        One line for the terminal.
+
+    Raises:
+        DataError: the file has faults; all of them are named, and nothing was kept.
+    """
+    train = load.samples(data, "train", home)
+    new, old = (_read(settings, data, home, path) for path in pair)
+    flips = find_flips(train.space, new, old)
+    key = sampling.pair_key(new, old)
+    answers, faults = verdicts.parse(read_table(file), train.space)
+
+    def design_of(report: str) -> Design | None:
+        asked = sampling.asked_of(report, key)
+        return None if asked is None else sampling.plan(train.space, flips, key, asked)
+
+    faults += verdicts.against_design(answers, design_of, train.ids_N)
+    if not answers and not faults:
+        faults.append("no answers, only a header")
+    strange = [a.report for a in answers if sampling.asked_of(a.report, key) is None]
+    verdicts.raise_if(str(file), faults, _whose(settings, data, home, file, strange) or verdicts.REMEDY)
+    path = kept_path(home, settings)
+    everything = verdicts.merged(kept(path, train.space), answers)
+    text = format_table(verdicts.columns(train.space), verdicts.rows(everything, train.space))
+    write_atomic(path, text)
+    controls = sum(a.control for a in answers)
+    return (
+        f"verdicts        {len(answers) - controls} flips and {controls} controls taken from {file.name}, "
+        f"{len(everything)} answers in {os.path.relpath(path)}"
+    )
+
+
+def _read(settings: Settings, data: Artifact, home: Path, path: Path) -> Submission:
+    space = load.samples(data, "train", home).space
+    read = submission.read(
+        path, space, settings.config.competition.submission, host.sample(settings, data, home)
+    )
+    return Submission(path.stem, read.ids_N, read.labels_N)
+
+
+def _whose(settings: Settings, data: Artifact, home: Path, file: Path, reports: list[str]) -> str:
+    """The command for the submissions that a foreign file is about, where both lie in submissions/."""
+
+    def again(a: str, b: str) -> str:
+        command = f"make error-analysis A={a} B={b} VERDICTS={shlex.quote(str(file))}"
+        return make_with(command, words(settings, "error-analysis"))
+
+    digests = dict.fromkeys(part for report in reports[:1] for part in report.split("-")[:2])
+    if not digests:
+        return ""
+    found = {}
+    for path in sorted((home / "submissions").glob("*.csv")):
+        try:
+            side = _read(settings, data, home, path)
+        except DataError:
+            continue  # the ledger, or another competition's
+        found[sampling.pair_key(side, side).partition("-")[0]] = path
+    known = [found.get(digest) for digest in digests]
+    if len(known) < 2 or None in known:
+        return f"give the two submissions that were judged: {again('…', '…')}"
+    a, b = (shlex.quote(os.path.relpath(path)) for path in known if path)
+    return f"the file is about these: {again(a, b)}"
+
+
+def judged(
+    job: Job,
+    train: Samples,
+    sides: tuple[Submission, Submission],
+    oof: tuple[Probabilities | None, Probabilities | None],
+    image: ImageOf,
+) -> Judged:
+    """The questions that are open, and what the answers so far say.
+
+    Args:
+        job: the error report's; its params name the kept answers, if there are any.
+        train: the labelled samples.
+        sides: the new submission and the old one.
+        oof: their out-of-fold probabilities, where they are known.
+        image: pixels by split and id.
+    """
+    settings = job.settings.config.report
+    new, old = sides
+    flips = find_flips(train.space, new, old)
+    if not len(flips.images):
+        return Judged(None, None)
+    name = job.params.get(PARAM)
+    answers = kept(job.home / str(name), train.space) if name else ()
+    key = sampling.pair_key(new, old)
+    design = sampling.plan(train.space, flips, key, settings.judge)
+    controls = sampling.controls(
+        design, train, oof, settings.controls, frozenset(a.id for a in answers if a.control)
+    )
+    asked = questions.questions(design, controls, frozenset(a.id for a in answers if not a.control))
+    section = questions.section(asked, design, train.space, image, settings, _command(job))
+    found = _estimate(job, train, (new, old), oof, answers, (flips, key))
+    return Judged(section, found)
+
+
+def _estimate(
+    job: Job,
+    train: Samples,
+    sides: tuple[Submission, Submission],
+    oof: tuple[Probabilities | None, Probabilities | None],
+    answers: tuple[Answer, ...],
+    differences: tuple[Flips, str],
+) -> estimating.Estimate | None:
+    flips, key = differences
+    new, old = sides
+    of_pair = [asked for a in answers if (asked := sampling.asked_of(a.report, key)) is not None]
+    changed = frozenset(flips.images["id"].astype(str))
+    if not any(not a.control and a.id in changed for a in answers):
+        return None
+    config = job.settings.config
+    metric = metrics.get(config.competition.metric)
+    if metric.needs == "probabilities" and (new.probabilities is None or old.probabilities is None):
+        return None
+    asked = max(of_pair, default=config.report.judge)
+    design = sampling.plan(train.space, flips, key, asked)
+    test = load.samples(job.inputs["data"], "test", job.home).take(new.ids_N)
+    order = {str(name): k for k, name in enumerate(old.ids_N.tolist())}
+    p_new, p_old = (
+        None
+        if side.probabilities is None
+        else side.probabilities.with_classes(train.space.classes).take(new.ids_N).p_NC
+        for side in sides
+    )
+    answered = estimating.TestAnswers(
+        new.labels_N,
+        old.labels_N[[order[str(name)] for name in new.ids_N]],
+        sampling.flips_of(new.ids_N, design),
+        test.groups_N,
+        p_new,
+        p_old,
+    )
+    known = sampling.agreed_out_of_fold(train, oof)
+    agreed = None if known is None else estimating.Agreed(*known)
+    seen = _seen(answers, train, new, key)
+    statistics = config.statistics
+    return estimating.estimate(metric, train.space, answered, seen, agreed, statistics.draws, statistics.seed)
+
+
+def _seen(answers: tuple[Answer, ...], train: Samples, new: Submission, key: str) -> estimating.Judged:
+    """The answers as arrays; images that are gone from the competition are left out."""
+    place = {str(name): k for k, name in enumerate(new.ids_N.tolist())}
+    truths = dict(zip(train.ids_N.tolist(), train.labels.tolist(), strict=True))
+    of_test = [a for a in answers if not a.control and a.id in place]
+    of_train = [a for a in answers if a.control and a.id in truths]
+    n = len(train.space.attributes)
+    truth = train.space.codes_CA[[truths[a.id] for a in of_train]] if of_train else np.zeros((0, n), np.int64)
+    return estimating.Judged(
+        at_J=np.array([place[a.id] for a in of_test], dtype=np.int64),
+        codes_JA=verdicts.code_table(of_test, n),
+        drawn_J=np.array([sampling.asked_of(a.report, key) is not None for a in of_test], dtype=bool),
+        control_truth_NA=truth,
+        control_said_NA=verdicts.code_table(of_train, n),
+    )
+
+
+def _command(job: Job) -> str:
+    """What turns the exported file into an estimate, as one types it."""
+    sides = [shlex.quote(os.path.relpath(job.home / str(job.params[name]))) for name in ("a", "b")]
+    command = f"make error-analysis A={sides[0]} B={sides[1]} VERDICTS=verdicts.csv"
+    return make_with(command, words(job.settings, "error-analysis"))

@@ -1,0 +1,178 @@
+"""Sections of the error report that rest on out-of-fold predictions, from a case's artifacts.
+
+Owns reading what each section needs. Does not own what a section says or shows (`pipeline/analyze/`).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from pipeline.core.predictions import Probabilities
+from pipeline.core.samples import Floats, positions
+from pipeline.core.voting import temperature
+from pipeline.data import load
+from pipeline.eda import duplicates
+from pipeline.eda.glance import glance
+from pipeline.eda.survey import Duplicates, survey
+from pipeline.engine.graph import competition_root, words
+from pipeline.errors import beside, origin
+from pipeline.errors.diff import truth
+from pipeline.errors.findings import calibration, slices, suspects, suspects_page, why
+from pipeline.infer import robustness
+from pipeline.pages.command_words import make_with
+from pipeline.pages.report import Pixels
+from pipeline.pages.section import Section, without
+from pipeline.settings.schema import AttributeSettings
+from pipeline.train import scoring
+
+if TYPE_CHECKING:
+    from pipeline.errors.case import Case
+
+WHY_NOT = (
+    "Needs out-of-fold predictions of the new submission, which an outside CSV does not bring. For your own:"
+)
+MAKE = "make error-analysis"
+
+
+def on_truth(case: Case) -> Section:
+    """Fixed, broken, both wrong."""
+    mistakes = case.analysis.mistakes
+    if case.new.oof is None or mistakes is None:
+        return without(truth.ANCHOR, truth.SHORT, truth.TITLE, WHY_NOT, _again(case))
+    config = case.job.settings.config
+    old = None if case.old is None else case.old.oof
+    seed, most = config.statistics.seed, config.report.max_flips
+    return truth.section(truth.TruthInputs(case.new.oof, old, case.train, mistakes, seed, most))
+
+
+def on_slices(case: Case) -> Section:
+    """Where it fails more than chance."""
+    if case.new.oof is None:
+        return without(slices.ANCHOR, slices.SHORT, slices.TITLE, WHY_NOT, _again(case))
+    oof = case.new.oof.with_classes(case.train.space.classes)
+    facts = load.facts(case.job.inputs["images"])
+    of_train = facts[facts["split"] == "train"]
+    seed, finders = case.job.settings.config.statistics.seed, case.job.settings.config.finders
+    return slices.section(slices.SliceInputs(case.train, oof.ids_N, oof.labels(), of_train, seed, finders))
+
+
+def on_suspects(case: Case) -> Section:
+    """Labels that may be wrong."""
+    if case.new.oof is None:
+        return without(suspects_page.ANCHOR, suspects_page.SHORT, suspects_page.TITLE, WHY_NOT, _again(case))
+    features = beside.read_features(case.job, "features", case.train.ids_N)
+    finders = case.job.settings.config.finders
+    found = suspects.find(case.new.oof, case.train, _copies(case), features, finders)
+    attributes = case.job.settings.config.competition.attributes
+    inputs = suspects_page.SuspectInputs(
+        space=case.train.space,
+        found=found,
+        raw={a.name: _raw(a) for a in attributes},
+        judged=len(case.new.oof),
+        neighbours=features is not None,
+        command=make_with("make train", _member_words(case), "competition.label_patches=label_patches.csv"),
+        folder=os.path.relpath(competition_root(case.job.settings), case.job.home),
+    )
+    return suspects_page.section(inputs)
+
+
+def _raw(attribute: AttributeSettings) -> list[str]:
+    """What the table writes for each value; a number of the bin for a numeric column."""
+    if attribute.bins is None:
+        return list(attribute.values)
+    codes = range(len(attribute.values))
+    return [f"{suspects.representative(attribute.bins, code):g}" for code in codes]
+
+
+def _copies(case: Case) -> tuple[Duplicates, ...]:
+    """Training pictures that are equal or nearly so."""
+    job = case.job
+    found = survey(case.train, None, load.facts(job.inputs["images"]))
+    seen = glance(found.images, case.train.space.n_classes, case.image)
+    return (*found.duplicates, *duplicates.near_duplicates(found.images, seen, job.settings.config.eda))
+
+
+def on_calibration(case: Case) -> Section:
+    """Confidence against accuracy, before and after temperature."""
+    if case.new.oof is None:
+        return without(calibration.ANCHOR, calibration.SHORT, calibration.TITLE, WHY_NOT, _again(case))
+    statistics = case.job.settings.config.statistics
+    oof = case.new.oof.with_classes(case.train.space.classes)
+    samples = case.train.take(oof.ids_N)
+    inputs = calibration.CalibrationInputs(
+        y_N=samples.labels,
+        before_NC=oof.p_NC,
+        after_NC=_at_temperature(case, oof),
+        temperature=temperature.fit(oof.p_NC, samples.labels),
+        groups_N=samples.groups_N,
+        classes=case.train.space.classes,
+        draws=statistics.draws,
+        seed=statistics.seed,
+        command=make_with("make ensemble", case.job.settings.competition_words, "ensemble.temperature=true"),
+        blended=case.new.artifact is not None and (case.new.artifact.folder / "blend.json").is_file(),
+    )
+    return calibration.section(inputs)
+
+
+def _at_temperature(case: Case, oof: Probabilities) -> Floats | None:
+    """Each part of the groups at the temperature that was fitted on the others."""
+    plan, config = load.plan(case.job.inputs["folds"]), case.job.settings.config
+    parts = scoring.crossfit_parts(config, case.train, plan, oof.ids_N)
+    if len(parts) < 2:
+        return None
+    y_N = case.train.take(oof.ids_N).labels
+    scaled_NC = oof.p_NC.copy()
+    for part in parts:
+        at = positions(part, oof.ids_N, "out-of-fold predictions")
+        others = np.setdiff1d(np.arange(len(oof)), at)
+        scaled_NC[at] = temperature.apply(oof.p_NC[at], temperature.fit(oof.p_NC[others], y_N[others]))
+    return scaled_NC
+
+
+def on_robustness(case: Case) -> Section:
+    """Score under growing corruption, of the best member."""
+    found = beside.named(case.job, "robustness")
+    if found is None:
+        why = "How the score falls under growing blur, noise, JPEG and brightness was not measured yet."
+        if case.new.artifact is None:
+            why += " An outside CSV brings no models to try."
+        command = make_with("make robustness", _member_words(case))
+        return without(robustness.ANCHOR, robustness.SHORT, robustness.TITLE, why, command)
+    table = pd.read_csv(found.folder / "robustness.csv")
+    metric = case.job.settings.config.competition.metric.replace("_", " ").replace("f1", "F1")
+    experiment = str(found.manifest["experiment"])
+    return robustness.section(robustness.RobustnessInputs(table, experiment, metric))
+
+
+def on_why(case: Case) -> Section:
+    """What the network looked at, for the worst errors."""
+    found = beside.named(case.job, "explain")
+    facts = {} if found is None else found.json("explain.json")
+    if found is None or facts.get("format") != why.FORMAT:
+        told = "What the network looked at in its worst errors was not drawn yet."
+        if case.new.artifact is None:
+            told += " An outside CSV brings no network to look at."
+        return without(why.ANCHOR, why.SHORT, why.TITLE, told, make_with("make explain", _member_words(case)))
+    folder = found.folder
+
+    def picture(file: str) -> Pixels:
+        with Image.open(folder / file) as image:
+            return np.asarray(image.convert("RGB"))
+
+    features = beside.read_features(case.job, "features", case.train.ids_N)
+    return why.section(why.WhyInputs(facts, picture, case.train, features))
+
+
+def _again(case: Case) -> str:
+    """The report on one's own submissions."""
+    return make_with(MAKE, words(case.job.settings, "error-analysis"))
+
+
+def _member_words(case: Case) -> tuple[str, ...]:
+    """The words that ask for the submission's best member."""
+    return words(origin.asked(case.job.settings, case.new.artifact), "train")

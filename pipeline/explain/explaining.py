@@ -1,0 +1,113 @@
+"""`make explain` as a command: which experiment, which images, which parts.
+
+Owns turning RUN, ID, WHAT and FOLD into one request, all faults of one word at once. Does not own the
+stage (`explain/stage_explain.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from pipeline.core import metrics
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.samples import Samples
+from pipeline.data import load
+from pipeline.engine.context import Context
+from pipeline.engine.registry import Need
+from pipeline.record.store import Artifact
+from pipeline.settings.load import Settings
+from pipeline.submit import summary
+
+
+def command(ctx: Context, options: argparse.Namespace) -> None:
+    """Explain a network, and say where the gallery lies."""
+    # Imported here: parts need torch, and other commands answer without it.
+    from pipeline.explain import parts
+
+    settings = _experiment(ctx, options)
+    if options.what is not None:
+        names = [name.strip() for name in options.what.split(",") if name.strip()]
+        parts.check_names(names)
+        settings = settings.with_values({"explain.parts": names})
+    params: dict[str, str | int] = {}
+    if options.id:
+        data = ctx.need("data", settings)
+        tables = (load.samples(data, split, ctx.home) for split in ("train", "test"))
+        params["ids"] = json.dumps(keys_of(options.id, *tables), ensure_ascii=False)
+    if options.fold is not None:
+        params["fold"] = options.fold
+    need = Need("explain", settings, params)
+    ctx.check(need)
+    for line in summary.reports(ctx.get(need)):
+        ctx.say(line)
+
+
+def keys_of(text: str, train: Samples, test: Samples) -> list[str]:
+    """`train/17` of each id that ID= names; ids are separated by commas, `test/17` names the split.
+
+    Raises:
+        DataError: ids that are in no table, or in both; all at once.
+    """
+    found, faults = [], []
+    known = {"train": set(train.ids_N.tolist()), "test": set(test.ids_N.tolist())}
+    words = [text] if text in known["train"] | known["test"] else [w.strip() for w in text.split(",")]
+    for word in dict.fromkeys(w for w in words if w):
+        split, slash, name = word.partition("/")
+        if slash and split in known and name in known[split]:
+            found.append(word)
+            continue
+        of = [split for split in known if word in known[split]]
+        if len(of) == 1:
+            found.append(f"{of[0]}/{word}")
+        else:
+            why = "in both tables: write train/… or test/…" if of else "in neither table"
+            faults.append(f"{word}: {why}")
+    if faults or not found:
+        raise DataError(
+            f"ID: {len(faults)} of {len(words)} ids cannot be explained",
+            faults,
+            "give ids of the training or test table, separated by commas",
+        )
+    return found
+
+
+def _experiment(ctx: Context, options: argparse.Namespace) -> Settings:
+    """The one that RUN or experiment= names, else the best finished one, else the current one."""
+    if options.run:
+        return ctx.settings.member(options.run)
+    if any(word.startswith("experiment=") for word in options.settings):
+        return ctx.settings
+    every = [(_score(ctx, settings), settings) for settings in _candidates(ctx)]
+    found = [(score, settings) for score, settings in every if score is not None]
+    if not found:
+        return ctx.settings
+    score, best = max(found, key=lambda one: one[0])
+    metric = metrics.get(ctx.settings.config.competition.metric)
+    ctx.say(
+        f"explain         {best.experiment}, the best of {len(found)} finished networks "
+        f"({metric.name} {score * metric.sign:.4f}); RUN=… names another"
+    )
+    return best
+
+
+def _candidates(ctx: Context) -> list[Settings]:
+    """Experiments that were trained on this competition and can be asked for by name today."""
+    name = ctx.settings.config.competition.name
+    trained = [a for a in ctx.store.all() if a.stage == "train" and a.manifest.get("competition") == name]
+    found = []
+    for experiment in sorted({str(a.manifest["experiment"]) for a in trained}):
+        try:
+            found.append(ctx.settings.member(experiment))
+        except ConfigError:
+            continue  # its file is gone
+    return found
+
+
+def _score(ctx: Context, settings: Settings) -> float | None:
+    """Score of its finished training, higher is better; None: it isn't finished with these settings."""
+    artifact: Artifact | None = ctx.store.find("train", ctx.graph.key(Need("train", settings)))
+    metric = metrics.get(settings.config.competition.metric)
+    if artifact is None or artifact.metrics.get("complete") != 1.0:
+        return None
+    return artifact.metrics[f"oof_{metric.name}"] * metric.sign

@@ -1,0 +1,174 @@
+"""What `make explain` looks at: networks of folds, images to explain, and where their objects are.
+
+Owns turning artifacts into a `Scene`: which fold explains which image, and which images are chosen where
+none is named. Does not own explaining (`pipeline/explain/`).
+
+A training image is explained by the fold that never saw it: the first one whose validation part holds it.
+A test image was seen by none; fold 0 explains it, or the one that is named.
+
+Legend: N images, B a batch, C classes, H height, W width.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.core.errors import DataError
+from pipeline.core.predictions import Probabilities
+from pipeline.core.samples import FoldPlan, Samples, Strings, positions, strings
+from pipeline.data import crop, load
+from pipeline.data.images import PreparedImages
+from pipeline.engine.context import Job
+from pipeline.engine.hardware import set_up
+from pipeline.engine.registry import folds_of
+from pipeline.errors.findings import worst
+from pipeline.explain import foreground, network
+from pipeline.explain.parts import Batch, Case, Mask, Net, Pixels, Scene
+from pipeline.train.committee import Committee
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One image to explain, and the fold that does.
+
+    Args:
+        split: train or test.
+        id: as in the tables.
+        fold: whose network explains it.
+    """
+
+    split: str
+    id: str
+    fold: int
+
+
+def of(job: Job) -> Scene:
+    """The scene of a run of `make explain`.
+
+    Raises:
+        DataError: a training image that no fold validates, or a fold that there is none of.
+    """
+    config, device = job.settings.config, set_up(job.settings.config.runtime)
+    train = load.samples(job.inputs["data"], "train", job.home)
+    test = load.samples(job.inputs["data"], "test", job.home)
+    plan, folds = load.plan(job.inputs["folds"]), folds_of(job.settings)
+    oof = load.oof(job.inputs["train"], job.settings.experiment)
+    asked = _asked(job, plan, folds, oof, train)
+    nets = {
+        k: network.of_fold(config, train.space, Committee.read(job.inputs[f"fold{k}"].folder), k, device)
+        for k in sorted({one.fold for one in asked} or {folds[0]})
+    }
+    images = {split: load.prepared(job.inputs["prepared"], split) for split in ("train", "test")}
+    object_of = _objects(job)
+    cases = [_case(one, nets[one.fold], images[one.split], train, test, object_of) for one in asked]
+    return Scene(
+        config=config,
+        experiment=job.settings.experiment,
+        space=train.space,
+        nets=nets,
+        cases=tuple(cases),
+        samples=train,
+        plan=plan,
+        oof=oof,
+        batches=_batches(images, nets, config.runtime.infer_batch),
+        object_of=object_of,
+        device=device,
+        seed=config.explain.seed,
+    )
+
+
+def _asked(job: Job, plan: FoldPlan, folds: Sequence[int], oof: Probabilities, train: Samples) -> list[Asked]:
+    """The named images, or the worst errors, each with its fold; all faults at once."""
+    keys = json.loads(str(job.params.get("ids", "[]")))
+    named = job.params.get("fold")
+    if named is not None and int(named) not in folds:
+        told = ", ".join(map(str, folds))
+        raise DataError(f"FOLD={named}: {job.settings.experiment} has the folds {told}", remedy="name one")
+    if not keys:
+        most = job.settings.config.explain.images
+        chosen = worst.errors(oof, train, most) or worst.doubtful(oof, most)
+        keys = [f"train/{name}" for name in chosen]
+    found, faults = [], []
+    for key in keys:
+        split, _, name = key.partition("/")
+        if split == "test":
+            found.append(Asked(split, name, int(named) if named is not None else folds[0]))
+            continue
+        fold = next((k for k in folds if (plan.splits[k].valid_ids == name).any()), None)
+        if fold is None:
+            faults.append(f"{key}: no fold of {folds} validates it, so every network has seen it")
+        else:
+            found.append(Asked(split, name, fold))
+    if faults:
+        what = f"ID: {len(faults)} training images have no network that never saw them"
+        raise DataError(what, faults, "name others, or train all folds (train.folds)")
+    return found
+
+
+def _case(
+    asked: Asked,
+    net: Net,
+    images: PreparedImages,
+    train: Samples,
+    test: Samples,
+    object_of: Callable[[str, str, Pixels], tuple[Mask | None, str]],
+) -> Case:
+    at = int(positions(strings([asked.id]), images.ids_N, f"prepared {asked.split} images")[0])
+    pixels = np.array(images.x_NHWC[at])
+    x_1CHW = net.normalise(pixels[None])
+    p_C = net.module(x_1CHW).softmax(1)[0].float().cpu().numpy()
+    samples = (train if asked.split == "train" else test).take(strings([asked.id]))
+    true = int(samples.labels[0]) if samples.labels_N is not None else None
+    order = np.argsort(-p_C, kind="stable")
+    errs = true is not None and true != int(order[0])
+    mask, told = object_of(asked.split, asked.id, pixels)
+    return Case(
+        id=asked.id,
+        split=asked.split,
+        fold=asked.fold,
+        group=str(samples.groups_N[0]),
+        pixels_HWC=pixels,
+        x_CHW=x_1CHW[0],
+        p_C=np.asarray(p_C, dtype=np.float32),
+        true=true,
+        rival=true if errs and true is not None else int(order[1]),
+        object_HW=mask,
+        object_from=told,
+    )
+
+
+def _batches(
+    images: dict[str, PreparedImages], nets: dict[int, Net], size: int
+) -> Callable[[str, Sequence[str] | Strings, int], Iterator[Batch]]:
+    def batches(split: str, ids: Sequence[str] | Strings, fold: int) -> Iterator[Batch]:
+        wanted = strings(ids)
+        at_N = positions(wanted, images[split].ids_N, f"prepared {split} images")
+        for start in range(0, len(wanted), size):
+            now = slice(start, start + size)
+            pixels = np.array(images[split].x_NHWC[at_N[now]])
+            yield Batch(wanted[now], pixels, nets[fold].normalise(pixels), fold)
+
+    return batches
+
+
+def _objects(job: Job) -> Callable[[str, str, Pixels], tuple[Mask | None, str]]:
+    """Where the thing is: by its box where it has one, else by the border's colour, else nothing tells."""
+    boxes = job.inputs.get("boxes")
+    edges = crop.edges_of(load.box_table(boxes)) if boxes else {}
+    look, image = load.look(job.settings.config, job.inputs), load.image_of(job.inputs["images"])
+
+    def object_of(split: str, name: str, pixels: Pixels) -> tuple[Mask | None, str]:
+        if (split, name) in edges:
+            height, width = image(split, name).shape[:2]
+            mask = foreground.of_box(look, (split, name), edges[split, name], (height, width))
+            return mask, "box" if mask is not None else ""
+        if boxes:
+            return None, ""  # one kind of object, not two
+        mask = foreground.unlike_border(pixels)
+        return mask, "border" if mask is not None else ""
+
+    return object_of

@@ -1,0 +1,93 @@
+"""Views that the same models have already been asked for, under another list of views.
+
+Owns finding them and putting lists together. Each view passes through a network by itself, so what was
+said of it is the same to the last bit in whatever list it stands; so is what it cost. Does not own running
+models (`infer/stage_views.py`).
+
+Legend: V views, N samples, C classes, K folds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pipeline.core.predictions import ViewProbabilities
+from pipeline.data import load
+from pipeline.engine.context import Job
+from pipeline.record.store import Artifact
+
+PRICED = ("ms_1", "ms_64")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was said.
+
+    Args:
+        oof: of each fold, its validation part.
+        test: mean over folds.
+        ms_V: an image of each view, all folds together.
+    """
+
+    oof: Sequence[ViewProbabilities]
+    test: ViewProbabilities
+    ms_V: Sequence[float]
+
+    def take(self, names: Sequence[str]) -> Seen:
+        """Some of the views, in this order."""
+        at = [self.test.views.index(name) for name in names]
+        oof, test = [_views(p, at) for p in self.oof], _views(self.test, at)
+        return Seen(oof, test, [self.ms_V[k] for k in at])
+
+    def and_also(self, other: Seen) -> Seen:
+        """The views of both, these first."""
+        oof = [_joined(a, b) for a, b in zip(self.oof, other.oof, strict=True)]
+        return Seen(oof, _joined(self.test, other.test), [*self.ms_V, *other.ms_V])
+
+
+def find(job: Job) -> list[Artifact]:
+    """Results of the same models on the same images in the same precision, oldest first."""
+    inputs = {name: f"{a.stage}/{a.key}" for name, a in job.inputs.items()}
+    precision = job.settings.config.infer.precision
+    return [
+        artifact
+        for artifact in job.store.all("views")
+        if artifact.inputs == inputs and artifact.setting("infer.precision") == precision
+    ]
+
+
+def known(job: Job, names: Sequence[str], found: Sequence[Artifact]) -> Seen | None:
+    """Those of the views that were seen before; None: none was."""
+    whole: Seen | None = None
+    for artifact in found:
+        left = [n for n in names if whole is None or n not in whole.test.views]
+        times: Mapping[str, float] = artifact.json("times.json")
+        here = [name for name in left if name in times]
+        if not here or job.store.find(artifact.stage, artifact.key) is None:
+            continue
+        test = load.views(artifact, "test", "test")
+        seen = Seen(load.view_parts(artifact), test, [times[name] for name in test.views]).take(here)
+        whole = seen if whole is None else whole.and_also(seen)
+    return whole
+
+
+def price(found: Sequence[Artifact], views: int) -> dict[str, float] | None:
+    """What `views` views cost, by what others of the same models were measured to; None: nothing is known."""
+    timed = [a for a in found if all(name in a.metrics for name in (*PRICED, "parameters"))]
+    if not timed:
+        return None
+    share = views / len(timed[0].json("times.json"))
+    costs = {name: timed[0].metrics[name] * share for name in PRICED}
+    return {"parameters": timed[0].metrics["parameters"], **costs}
+
+
+def _views(p: ViewProbabilities, at: Sequence[int]) -> ViewProbabilities:
+    return replace(p, views=tuple(p.views[k] for k in at), p_VNC=p.p_VNC[list(at)])
+
+
+def _joined(a: ViewProbabilities, b: ViewProbabilities) -> ViewProbabilities:
+    assert (a.ids_N == b.ids_N).all(), "predictions of other images"
+    return replace(a, views=(*a.views, *b.views), p_VNC=np.concatenate([a.p_VNC, b.p_VNC]))

@@ -1,1 +1,0 @@
-"""Models, losses, the training loop and its parts (torch)."""

@@ -1,0 +1,233 @@
+"""Backbones by name: timm's, `torchvision:NAME` and the user's own `module:function`.
+
+Owns making a bare network with its classifier, told in timm's words (`pretrained_cfg`: mean, std, input
+size, interpolation, the classifier's name), and the check that it takes images of the size asked for.
+Does not own normalising pixels (`nets/model.py`) or weights from files (`nets/weights.py`).
+
+Legend: B images, C classes.
+"""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipeline.core import plugin
+from pipeline.core.errors import ConfigError, ModelError, nearest
+from pipeline.nets import hub
+from pipeline.nets.weights import first_line, fit_state
+from pipeline.settings.schema import ModelSettings
+
+Size = tuple[int, int]
+TORCHVISION = "torchvision:"
+# What torchvision's constructors call what the settings call so.
+_RATES = {"drop_rate": "dropout", "drop_path_rate": "stochastic_depth_prob"}
+# Arguments of torchvision's networks that are built for one size.
+_SIZES = ("image_size", "input_size")
+
+
+def create(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Module:
+    """A network of `n_classes` outputs, with the hub's weights if they are asked for.
+
+    Args:
+        settings: its name, rates and weights source; other sources than the hub are not read.
+        n_classes: outputs of its classifier.
+        size: height and width of the images, px; None: its own, and it is not tried out.
+
+    Raises:
+        ModelError: an unknown model, a rate that it does not take, weights that the hub does not give, or
+            images too small for it.
+        ConfigError: the user's own function cannot be loaded or failed; names file and line.
+    """
+    name = settings.name
+    if name.startswith(TORCHVISION):
+        backbone = _torchvision(settings, n_classes, size)
+    elif plugin.is_plugin(name):
+        backbone = _own(settings, n_classes, size)
+    else:
+        backbone = _timm(settings, n_classes, size)
+    if size is not None:
+        _try_out(backbone, name, n_classes, size)
+    return backbone
+
+
+def known_names() -> list[str]:
+    """Every name but those of the user's own."""
+    import timm
+    from torchvision import models
+
+    return [*timm.list_models(), *(TORCHVISION + n for n in models.list_models(module=models))]
+
+
+def _unknown(name: str, whose: str, known: list[str], all_of: str) -> ModelError:
+    theirs = TORCHVISION + name.lower()
+    hint = f"did you mean {theirs}?" if theirs in known else nearest(name, known)
+    return ModelError(
+        f"model.name: {whose} has no model called {name!r}", [hint] if hint else [], f"any name of {all_of}"
+    )
+
+
+def _refused(settings: ModelSettings, name: str, why: object) -> ModelError:
+    return ModelError(
+        f"model: {name} does not take {why}",
+        remedy="set model.drop_rate=0 model.drop_path_rate=0, or choose another model",
+    )
+
+
+def _rates(settings: ModelSettings, taken: set[str], name: str) -> dict[str, float]:
+    """The rates that a network takes, of those that are set.
+
+    A dropout left at its default means what the network does anyway, so it may be left out; one that was
+    asked for may not.
+    """
+    default = ModelSettings().drop_rate
+    asked = {"drop_rate": settings.drop_rate, "drop_path_rate": settings.drop_path_rate}
+    odd = [k for k, v in asked.items() if v and k not in taken and not (k == "drop_rate" and v == default)]
+    if odd:
+        raise _refused(settings, name, f"model.{odd[0]}={asked[odd[0]]}")
+    return {k: v for k, v in asked.items() if k in taken and (v or k == "drop_rate")}
+
+
+def _timm(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Module:
+    """A timm model, its failures told in the user's words."""
+    import timm
+
+    name = settings.name
+    if not timm.is_model(name):
+        raise _unknown(name, "timm", known_names(), "timm.list_models(), or torchvision:NAME")
+    wanted: dict[str, Any] = {"num_classes": n_classes, "drop_rate": settings.drop_rate}
+    if settings.drop_path_rate:
+        wanted["drop_path_rate"] = settings.drop_path_rate
+    if size is not None and _is_built_for_one_size(name):
+        wanted["img_size"] = size
+    pretrained = settings.weights == "hub"
+    with hub.or_its_cache(name) if pretrained else hub.not_needed():
+        try:
+            backbone: nn.Module = timm.create_model(name, pretrained=pretrained, **wanted)
+        except TypeError as error:
+            if "drop_rate" not in str(error) or settings.drop_rate != ModelSettings().drop_rate:
+                raise _refused(settings, name, f"one of {', '.join(wanted)}: {error}") from error
+            backbone = timm.create_model(name, pretrained=pretrained, **_without(wanted, "drop_rate"))
+    return backbone
+
+
+def _without(wanted: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in wanted.items() if key != name}
+
+
+def _is_built_for_one_size(name: str) -> bool:
+    from timm.models import get_pretrained_cfg
+
+    config = get_pretrained_cfg(name, allow_unregistered=True)
+    return bool(config and config.fixed_input_size)
+
+
+def _torchvision(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Module:
+    """A classification model of torchvision, dressed as timm's are.
+
+    Auxiliary heads (GoogLeNet, Inception v3) are not built: they take no part in a prediction, and all
+    these networks normalise their batches, which is what made them trainable without
+    (Szegedy et al. 2016, section 4, https://arxiv.org/abs/1512.00567).
+    """
+    from torchvision import models
+
+    name = settings.name.removeprefix(TORCHVISION)
+    known = models.list_models(module=models)
+    if name not in known:
+        raise _unknown(name, "torchvision", known, "torchvision.models.list_models()")
+    builder = models.get_model_builder(name)
+    parameters = inspect.signature(inspect.signature(builder).return_annotation.__init__).parameters
+    taken = {ours for ours, theirs in _RATES.items() if theirs in parameters}
+    wanted: dict[str, Any] = {"num_classes": n_classes}
+    wanted |= {_RATES[k]: v for k, v in _rates(settings, taken, settings.name).items()}
+    wanted |= _particulars(parameters)
+    if size is not None:
+        wanted |= {k: size[0] if k == "image_size" else size for k in _SIZES if k in parameters}
+    try:
+        backbone: nn.Module = builder(weights=None, **wanted)
+    except ValueError as error:
+        raise _too_small(settings.name, size or (0, 0), error) from error
+    offered = models.get_model_weights(name).DEFAULT
+    backbone.pretrained_cfg = _in_timms_words(backbone, offered.transforms())  # type: ignore[assignment]
+    if settings.weights == "hub":
+        with hub.or_its_cache(settings.name, offered.url):
+            donor = builder(weights=offered, progress=False, **_particulars(parameters))
+        fit_state(backbone, donor.state_dict(), "hub")
+    return backbone
+
+
+def _particulars(parameters: Any) -> dict[str, bool]:
+    """Arguments that only some networks have: no auxiliary heads, and the input that their weights want.
+
+    `transform_input` is set whatever the weights, since a trained fold is restored without their source.
+    """
+    fixed = {"aux_logits": False, "init_weights": True, "transform_input": True}
+    # VGG's `init_weights` is already on, and its builder refuses a second one.
+    return {k: v for k, v in fixed.items() if k in parameters and "aux_logits" in parameters}
+
+
+def _in_timms_words(backbone: nn.Module, transforms: Any) -> dict[str, Any]:
+    layers = [n for n, m in backbone.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    return {
+        "num_classes": 1000,
+        "input_size": (3, transforms.crop_size[0], transforms.crop_size[0]),
+        "mean": tuple(transforms.mean),
+        "std": tuple(transforms.std),
+        "interpolation": transforms.interpolation.value,
+        "classifier": layers[-1],
+    }
+
+
+def _own(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Module:
+    """The network that the user's own function returns."""
+    name = settings.name
+    if settings.weights == "hub":
+        raise ModelError(
+            f"model.weights: the hub has none of {name}",
+            remedy="set model.weights=none, and load weights in the function, or file:PATH",
+        )
+    own = plugin.Own(name, Path.cwd(), "model.name")
+    taken = {rate for rate in _RATES if own.takes(rate)}
+    wanted: dict[str, Any] = _rates(settings, taken, name)
+    if own.takes("size"):
+        wanted["size"] = size
+    backbone = own(n_classes=n_classes, **wanted)
+    if not isinstance(backbone, nn.Module):
+        raise own.wrong(plugin.described(backbone), "a torch.nn.Module that gives (B, n_classes) logits")
+    return backbone
+
+
+def _try_out(backbone: nn.Module, name: str, n_classes: int, size: Size) -> None:
+    """Two black images through the network: a clear word now, instead of a trace out of its depths."""
+    patches = getattr(backbone, "patch_embed", None)
+    patch = getattr(patches, "patch_size", None)
+    padded = getattr(patches, "dynamic_img_pad", False)
+    if patch and not padded and any(side % p for side, p in zip(size, patch, strict=True)):
+        raise _too_small(name, size, ValueError(f"patches of {patch[0]} px would leave the border unseen"))
+    was = backbone.training
+    backbone.eval()
+    try:
+        with torch.no_grad():
+            logits = backbone(torch.zeros(2, 3, *size))
+    # Networks raise what they like where images are too small: errors of shape, assertions, divisions.
+    except Exception as error:
+        if plugin.is_plugin(name):
+            own = plugin.Own(name, Path.cwd(), "model.name")
+            raise own.failed(error, f" on images of {size[0]} × {size[1]} px") from error
+        raise _too_small(name, size, error) from error
+    finally:
+        backbone.train(was)
+    if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != (2, n_classes):
+        raise ConfigError(
+            f"model.name: {name} gives {plugin.described(logits)} for 2 images and {n_classes} classes",
+            remedy=f"its forward must give logits of shape (2, {n_classes})",
+        )
+
+
+def _too_small(name: str, size: Size, error: Exception) -> ModelError:
+    return ModelError(
+        f"images.size: {name} cannot take images of {size[0]} × {size[1]} px: {first_line(error)}",
+        remedy="change images.size (a vision transformer wants multiples of its patch) or the model",
+    )

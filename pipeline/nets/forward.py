@@ -1,0 +1,129 @@
+"""Passes without gradients over prepared images, and softmax: the one place that does both.
+
+Owns reading pixels in batches, views, and the modes that a network computes in: precision, memory
+layout, compiled or not. Does not own choosing a mode (`train/step_timing.py`) or what is done with the
+outputs: validation (`train/loop.py`), features (`nets/features.py`), test-time augmentation
+(`train/predict.py`).
+
+Legend: N images, B a batch, H height, W width, C channels or classes, D outputs of one image.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pipeline.core.errors import ConfigError
+from pipeline.core.samples import Floats, Strings, positions
+from pipeline.data.loader import Images
+from pipeline.nets.views import View
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+LAYOUTS = ("channels_last", "contiguous")
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How a network computes; its text, e.g. `bf16 contiguous compiled`, is what is written down.
+
+    Args:
+        precision: fp32, bf16 or fp16 (on a GPU only); other than fp32, by autocast.
+        layout: of images and convolutions in memory, channels_last or contiguous.
+        compiled: by torch.compile.
+    """
+
+    precision: str = "fp32"
+    layout: str = "channels_last"
+    compiled: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.precision} {self.layout}{' compiled' if self.compiled else ''}"
+
+    @staticmethod
+    def of(precision: str) -> "Mode":
+        """The mode of a setting; `auto` is fp32 where nothing was measured."""
+        return Mode() if precision == "auto" else Mode(precision)
+
+    @staticmethod
+    def parse(text: str) -> "Mode":
+        """The mode that a text names.
+
+        Raises:
+            ValueError: it names none.
+        """
+        precision, layout, *rest = [*text.split(), "", ""]
+        if precision not in DTYPES or layout not in LAYOUTS or "".join(rest) not in ("", "compiled"):
+            raise ValueError(f"no mode of computing: {text!r}")
+        return Mode(precision, layout, "compiled" in rest)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """How a pass runs; none of it changes what the result means.
+
+    Args:
+        device: "cpu" or "cuda".
+        batch: images at a time, ≥ 1.
+        precision: fp32, bf16 or fp16 (on a GPU only).
+        layout: channels_last or contiguous, that of the network.
+    """
+
+    device: str = "cpu"
+    batch: int = 128
+    precision: str = "fp32"
+    layout: str = "channels_last"
+
+
+def autocast(device: str, precision: str) -> AbstractContextManager[object]:
+    """Mixed precision as asked for; nothing for fp32.
+
+    Raises:
+        ConfigError: fp16 without a GPU.
+    """
+    if precision == "fp16" and device == "cpu":
+        raise ConfigError(
+            "train.precision, infer.precision: fp16 needs a GPU", remedy="use bf16 or fp32 on a CPU"
+        )
+    return torch.autocast(device, dtype=DTYPES[precision], enabled=precision != "fp32")
+
+
+def pixels(x_BHWC: torch.Tensor, device: str, layout: str = "channels_last") -> torch.Tensor:
+    """Bytes to floats in [0, 1], as x_BCHW; the permutation alone is the channels-last layout already."""
+    x_BCHW = x_BHWC.to(device, non_blocking=True).permute(0, 3, 1, 2)
+    if layout == "contiguous":
+        x_BCHW = x_BCHW.contiguous()
+    return x_BCHW.float() / 255
+
+
+def run(
+    network: Callable[[torch.Tensor], torch.Tensor], images: Images, ids: Strings, view: View, how: Pass
+) -> Floats:
+    """(N, D) float32 outputs of `network` on one view of the named images, in the order of `ids`.
+
+    Args:
+        network: from x_BCHW to (B, D); put its module in eval mode first.
+        images: prepared images, found by id.
+        ids: whose outputs are wanted.
+        view: how the network sees them.
+        how: device, batch, precision and layout.
+
+    Raises:
+        DataError: an id has no image.
+    """
+    assert len(ids), "a pass over no images"
+    at = positions(ids, images.ids_N, "prepared images")
+    parts = []
+    with torch.inference_mode(), autocast(how.device, how.precision):
+        for start in range(0, len(at), how.batch):
+            x_BHWC = torch.from_numpy(np.array(images.x_NHWC[at[start : start + how.batch]]))
+            parts.append(network(view.apply(pixels(x_BHWC, how.device, how.layout))).float().cpu())
+    return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
+
+
+def softmax(logits_NC: Floats) -> Floats:
+    """(N, C) probabilities, normalised in double precision whatever made the logits."""
+    logits = logits_NC.astype(np.float64)
+    exp = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(exp / exp.sum(axis=1, keepdims=True), dtype=np.float32)

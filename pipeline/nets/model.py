@@ -1,0 +1,240 @@
+"""Networks: a backbone by name, its own normalisation inside, built from a seed.
+
+Owns building, restoring and describing a network. Does not own the backbones (`nets/backbones.py`),
+reading weights files (`nets/weights.py`) or training (`train/loop.py`).
+
+Legend: B images, C channels or classes, H height, W width, D features; x_BCHW is float in [0, 1].
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipeline.core.errors import ModelError
+from pipeline.core.samples import LabelSpace
+from pipeline.nets import backbones
+from pipeline.nets.attributes import AttributeHeads
+from pipeline.nets.backbones import Size
+from pipeline.nets.norms import to_group_norm
+from pipeline.nets.weights import State, classifier_keys, load_weights
+from pipeline.settings.schema import ModelSettings
+
+
+class Classifier(nn.Module):
+    """A network that takes pixels in [0, 1] and normalises them as its backbone wants.
+
+    Args:
+        name: of the backbone, as in the settings.
+        backbone: with its classifier; `pretrained_cfg`, `forward_features` and `forward_head` are used
+            where it has them, as timm's models do.
+        mean: per channel, of pixels in [0, 1].
+        std: per channel.
+        heads: what makes classes of the backbone's outputs; None: they are the classes.
+    """
+
+    mean_C11: torch.Tensor
+    std_C11: torch.Tensor
+
+    def __init__(
+        self,
+        name: str,
+        backbone: nn.Module,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        heads: AttributeHeads | None = None,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.backbone: Any = backbone
+        self.heads = heads
+        # Not part of the state dict: they belong to the model's name, not to its training.
+        self.register_buffer("mean_C11", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std_C11", torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def normalise(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """Pixels in [0, 1] to what the backbone was trained on."""
+        return (x_BCHW - self.mean_C11) / self.std_C11
+
+    def features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """(B, D) pooled features: what the last linear layer sees, before its dropout.
+
+        Raises:
+            ModelError: a network of the user's own that does not say what its features are.
+        """
+        if hasattr(self.backbone, "forward_features") and hasattr(self.backbone, "forward_head"):
+            maps = self.backbone.forward_features(self.normalise(x_BCHW))
+            pooled: torch.Tensor = self.backbone.forward_head(maps, pre_logits=True)
+            return pooled
+        classifier = getattr(self.backbone, "pretrained_cfg", {}).get("classifier")
+        if not isinstance(classifier, str):
+            raise ModelError(
+                f"model.name: {self.name} says nowhere what its features are",
+                remedy="give it forward_features(x) and forward_head(maps, pre_logits=True), as timm's "
+                "models have, or choose train.strategy=full",
+            )
+        return self._input_of(self.backbone.get_submodule(classifier), x_BCHW)
+
+    def _input_of(self, layer: nn.Module, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """(B, D) what a layer is given; a classifier that is a convolution is given maps."""
+        seen: list[torch.Tensor] = []
+        handle = layer.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+        try:
+            self(x_BCHW)
+        finally:
+            handle.remove()
+        return seen[0].flatten(2).mean(2) if seen[0].ndim > 2 else seen[0]
+
+    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """(B, C) logits."""
+        outputs: torch.Tensor = self.backbone(self.normalise(x_BCHW))
+        logits: torch.Tensor = outputs if self.heads is None else self.heads(outputs)
+        return logits
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a person asks about a network before training it.
+
+    Args:
+        name: as in the settings.
+        parameters: number of weights.
+        trainable: those that training changes.
+        mean, std: the backbone's own normalisation.
+        size_px: side of the images that its pretrained weights come from.
+        interpolation: how those images were resized.
+    """
+
+    name: str
+    parameters: int
+    trainable: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    size_px: int
+    interpolation: str
+
+
+def describe(model: Classifier) -> ModelFacts:
+    """Counts and normalisation of a network."""
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    config = _data_config(model.backbone)
+    return ModelFacts(
+        model.name,
+        sum(n for n, _ in sizes),
+        sum(n for n, trained in sizes if trained),
+        tuple(model.mean_C11.flatten().tolist()),
+        tuple(model.std_C11.flatten().tolist()),
+        int(config["input_size"][-1]),
+        str(config["interpolation"]),
+    )
+
+
+def build(
+    settings: ModelSettings,
+    n_classes: int,
+    seed: int,
+    size: Size | None = None,
+    space: LabelSpace | None = None,
+) -> Classifier:
+    """A fresh network: equal arguments give equal weights, whatever was drawn before.
+
+    A classifier that the weights source does not bring starts at zero.
+
+    Args:
+        settings: name, weights source, dropout.
+        n_classes: outputs of the new classifier.
+        seed: of every other weight that is not loaded; ≥ 0.
+        size: height and width of the images, px, which the network is tried out on; None: its own.
+        space: of the classes, for a head per attribute (`heads` of the settings); None: an output a class.
+
+    Raises:
+        ModelError: an unknown model, weights that cannot be had or do not fit, or images too small for it.
+        ConfigError: a network of the user's own cannot be had; names file and line.
+    """
+    heads = AttributeHeads.of(settings, space)
+    n_outputs = heads.n_outputs if heads else n_classes
+    # Weights are drawn on the CPU, so no GPU's generator needs saving.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone = backbones.create(settings, n_outputs, size)
+    if settings.weights == "none":
+        has_classifier = False
+    elif settings.weights == "hub":
+        has_classifier = n_outputs == getattr(backbone, "pretrained_cfg", {}).get("num_classes")
+    else:
+        has_classifier = load_weights(backbone, settings.name, settings.weights)
+    if not has_classifier:
+        _zero_classifier(backbone)
+    if settings.norm == "group":
+        to_group_norm(backbone, settings.name)
+    mean, std = asked_normalisation(backbone)
+    return Classifier(
+        settings.name, backbone, tuple(settings.mean or mean), tuple(settings.std or std), heads
+    )
+
+
+def _zero_classifier(backbone: nn.Module) -> None:
+    """A new classifier starts at zero: even odds, and no random push through pretrained weights.
+
+    Measured with tf_efficientnet_lite0 (whose own start draws from ±1/√C) on digits, three epochs:
+    first loss 2.23 against 5.87, accuracy .61 against .24; ResNets do not care.
+    Source: Big Vision's `head_zeroinit`, https://github.com/google-research/big_vision.
+    """
+    names = classifier_keys(backbone)
+    # SqueezeNet's classifier is a convolution before a ReLU, through which a zero would never learn.
+    layers = {name for name, module in backbone.named_modules() if isinstance(module, nn.Linear)}
+    with torch.no_grad():
+        for name, parameter in backbone.named_parameters():
+            if name in names and name.rpartition(".")[0] in layers:
+                parameter.zero_()
+
+
+def restore(
+    settings: ModelSettings,
+    n_classes: int,
+    state: State,
+    size: Size | None = None,
+    space: LabelSpace | None = None,
+) -> Classifier:
+    """The network of a state dict that training gave; no weights source is read.
+
+    Raises:
+        ModelError: an unknown model, or a state of another one.
+    """
+    bare = settings.model_copy(update={"weights": "none"})
+    model = build(bare, n_classes, 0, size, space)
+    try:
+        model.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise ModelError(
+            f"{settings.name}: the trained weights do not fit the model",
+            str(error).splitlines()[1:],
+            "train again with this version",
+        ) from error
+    return model
+
+
+def asked_normalisation(backbone: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation a channel that the backbone's weights were made with, or ImageNet's."""
+    config = _data_config(backbone)
+    return tuple(config["mean"]), tuple(config["std"])
+
+
+def _data_config(backbone: nn.Module) -> dict[str, Any]:
+    """What the backbone's pixels are; ImageNet's, where it does not say (`pretrained_cfg`)."""
+    from timm.data import resolve_data_config
+
+    config: dict[str, Any] = resolve_data_config({}, model=backbone)
+    return config
+
+
+def to_device(model: Classifier, device: str, layout: str = "channels_last") -> Classifier:
+    """The model on its device, in channels-last layout where nothing was measured.
+
+    That is twice as fast as the default layout for some networks on a CPU (tf_efficientnet_lite0 at
+    64 px: 5 ms an image against 11) and what tensor cores want; `train/step_timing.py` measures.
+    """
+    model.to(device=device)
+    channels_last = layout == "channels_last"
+    return model.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)

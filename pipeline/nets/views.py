@@ -1,0 +1,207 @@
+"""The one registry of pixel views: named, parametrised functions of a batch.
+
+Owns the views that test-time augmentation, features and corruptions share, and reading them from
+text such as `shift(2,-2)`. Does not own running a model on them (`nets/features.py`,
+`train/predict.py`) nor random augmentation (`data/augment.py`).
+
+A new view is one function with annotated parameters and one line in `REGISTRY`; what it does to a label
+stands in `settings/view_words.py`, with the groups of views such as `fivecrop`.
+
+Legend: B images, C channels, H height, W width; x_BCHW is float in [0, 1].
+"""
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from pipeline.core.errors import ConfigError, nearest
+from pipeline.nets.corruptions import blur, jpeg, noise
+from pipeline.settings.view_words import expanded
+
+Number = int | float
+
+
+def identity(x_BCHW: torch.Tensor) -> torch.Tensor:
+    """The images as they are."""
+    return x_BCHW
+
+
+def hflip(x_BCHW: torch.Tensor) -> torch.Tensor:
+    """Mirrored left to right."""
+    return x_BCHW.flip(-1)
+
+
+def vflip(x_BCHW: torch.Tensor) -> torch.Tensor:
+    """Mirrored top to bottom."""
+    return x_BCHW.flip(-2)
+
+
+def shift(x_BCHW: torch.Tensor, dx: int, dy: int) -> torch.Tensor:
+    """Moved right by `dx` and down by `dy` px; what comes in repeats the border's pixels."""
+    height, width = x_BCHW.shape[-2:]
+    if abs(dx) >= width or abs(dy) >= height:
+        raise ConfigError(
+            f"view shift({dx},{dy}): moves the whole image out of its {width}×{height} px",
+            remedy="use a shift smaller than images.size",
+        )
+    padding = (max(dx, 0), max(-dx, 0), max(dy, 0), max(-dy, 0))
+    padded = functional.pad(x_BCHW, padding, mode="replicate")
+    return padded[..., max(-dy, 0) : max(-dy, 0) + height, max(-dx, 0) : max(-dx, 0) + width]
+
+
+def scale(x_BCHW: torch.Tensor, factor: float) -> torch.Tensor:
+    """Enlarged about the middle by `factor`, 0.5 to 2; below 1 the border shows the image mirrored."""
+    _within("scale", "factor", factor, 0.5, 2)
+    return _warped(x_BCHW, zoom=factor)
+
+
+def rotate(x_BCHW: torch.Tensor, degrees: float) -> torch.Tensor:
+    """Turned about the middle, clockwise for `degrees` above 0; the corners show the image mirrored."""
+    _within("rotate", "degrees", degrees, -180, 180)
+    return _warped(x_BCHW, degrees=degrees)
+
+
+def crop(x_BCHW: torch.Tensor, share: float, x: float, y: float) -> torch.Tensor:
+    """The window of `share` of both sides, 0.2 to 1, resized to the whole.
+
+    `x` and `y`, 0 to 1, say where it stands: 0,0 is the upper left corner, 0.5,0.5 the middle.
+    """
+    _within("crop", "share", share, 0.2, 1)
+    _within("crop", "x", x, 0, 1)
+    _within("crop", "y", y, 0, 1)
+    return _warped(x_BCHW, zoom=1 / share, centre=((2 * x - 1) * (1 - share), (2 * y - 1) * (1 - share)))
+
+
+def brightness(x_BCHW: torch.Tensor, factor: float) -> torch.Tensor:
+    """Every pixel times `factor`, 0 to 5, cut off at white."""
+    _within("brightness", "factor", factor, 0, 5)
+    return (x_BCHW * factor).clamp(0, 1)
+
+
+def _within(view: str, argument: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"view {view}: {argument} is {value:g}, wanted {low:g} to {high:g}")
+
+
+def _warped(
+    x_BCHW: torch.Tensor, zoom: float = 1.0, degrees: float = 0.0, centre: tuple[float, float] = (0.0, 0.0)
+) -> torch.Tensor:
+    """Sampled bilinearly around `centre` (-1 to 1 in both directions), the border mirrored.
+
+    The grid is made by products of single numbers: a matrix product would lose its precision to autocast.
+    """
+    height, width = x_BCHW.shape[-2:]
+    cos, sin = math.cos(math.radians(degrees)) / zoom, math.sin(math.radians(degrees)) / zoom
+    # Pixels, so that a rectangle is turned and not sheared; pixel centres, as `align_corners=False` has it.
+    x_W = torch.arange(width, device=x_BCHW.device) + 0.5 - width / 2
+    y_H1 = (torch.arange(height, device=x_BCHW.device) + 0.5 - height / 2)[:, None]
+    from_x = (cos * x_W + sin * y_H1) * (2 / width) + centre[0]
+    from_y = (cos * y_H1 - sin * x_W) * (2 / height) + centre[1]
+    grid = torch.stack([from_x, from_y], dim=-1).to(x_BCHW.dtype).expand(len(x_BCHW), -1, -1, -1)
+    seen = functional.grid_sample(x_BCHW, grid, "bilinear", "reflection", align_corners=False)
+    return seen.clamp(0, 1)
+
+
+REGISTRY: dict[str, Callable[..., torch.Tensor]] = {
+    "identity": identity,
+    "hflip": hflip,
+    "vflip": vflip,
+    "shift": shift,
+    "scale": scale,
+    "rotate": rotate,
+    "crop": crop,
+    "brightness": brightness,
+    "blur": blur,
+    "noise": noise,
+    "jpeg": jpeg,
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """One view with its arguments.
+
+    Args:
+        name: canonical text, e.g. `shift(2,-2)`; `parse` reads it back.
+        function: what it does to a batch.
+        arguments: after the batch, in order.
+    """
+
+    name: str
+    function: Callable[..., torch.Tensor]
+    arguments: tuple[Number, ...] = ()
+
+    def apply(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """The seen batch: same shape, in [0, 1]."""
+        return self.function(x_BCHW, *self.arguments)
+
+
+def parameters(name: str) -> dict[str, type]:
+    """Name and type of each argument of a registered view, in order."""
+    signature = inspect.signature(REGISTRY[name], eval_str=True)
+    return {p.name: p.annotation for p in list(signature.parameters.values())[1:]}
+
+
+def _usage(name: str) -> str:
+    wanted = parameters(name)
+    return f"{name}({','.join(wanted)})" if wanted else name
+
+
+def _written(value: Number) -> str:
+    """A number in its one spelling, which is part of keys: 10 for 10.0."""
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def _read(text: str) -> View | str:
+    """The view, or what is wrong with its text."""
+    match = re.fullmatch(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?:\(([^()]*)\))?\s*", text)
+    if match is None:
+        return f"{text!r} is not written as name or name(number,…)"
+    name, inside = match.group(1), match.group(2)
+    if name not in REGISTRY:
+        return f"no view called {name!r}: {nearest(name, REGISTRY) or 'there are ' + ', '.join(REGISTRY)}"
+    given = [part.strip() for part in inside.split(",")] if inside and inside.strip() else []
+    wanted = parameters(name)
+    if len(given) != len(wanted):
+        return f"{text!r} has {len(given)} arguments, wanted {len(wanted)}: {_usage(name)}"
+    values: list[Number] = []
+    for part, (argument, kind) in zip(given, wanted.items(), strict=True):
+        try:
+            values.append(kind(part))
+        except ValueError:
+            return f"{text!r}: {argument} is {part!r}, wanted {kind.__name__}: {_usage(name)}"
+    if not all(map(math.isfinite, values)):
+        return f"{text!r}: arguments must be finite: {_usage(name)}"
+    written = f"{name}({','.join(map(_written, values))})" if values else name
+    return View(written, REGISTRY[name], tuple(values))
+
+
+def parse_all(texts: Sequence[str]) -> tuple[View, ...]:
+    """All views of a setting, in its order.
+
+    Raises:
+        ConfigError: unknown names, bad arguments or repeats; all of them are listed.
+    """
+    read = [_read(text) for text in expanded(list(texts))]
+    faults = [found for found in read if isinstance(found, str)]
+    views = [found for found in read if isinstance(found, View)]
+    names = [view.name for view in views]
+    faults += [
+        f"{name!r} is named {names.count(name)} times"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+    if faults:
+        known = ", ".join(_usage(name) for name in REGISTRY)
+        raise ConfigError("views: cannot be read", faults, f"known views: {known}")
+    return tuple(views)
+
+
+def parse(text: str) -> View:
+    """One view from its text, e.g. `shift(2,-2)`; see `parse_all`."""
+    return parse_all([text])[0]

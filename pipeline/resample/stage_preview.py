@@ -1,0 +1,165 @@
+"""`make preview`: what training sees, before any training.
+
+    make preview                                              the default experiment
+    make preview ARGS="augment.policy=heavy"                  another policy
+    make preview ARGS="train.mix.method=cutmix"               with images that are mixed in pairs
+    make preview ARGS="crop.method=own_box crop.boxes=haar:frontalface_default preprocess.clahe=2"
+
+Owns choosing images and taking them through the same functions as training does. The page is
+`pipeline/resample/preview_page.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.samples import Samples, TrainRows, positions
+from pipeline.core.seeds import rng
+from pipeline.data import augment, crop, load, policies, quarantine
+from pipeline.data.augment import Augmenter
+from pipeline.data.look import Look
+from pipeline.engine.context import Built, Job
+from pipeline.engine.graph import words
+from pipeline.pages.report import ImageOf
+from pipeline.resample import preview_page
+from pipeline.resample.preview_page import Boxed, CropSheet, Pair, PreviewInputs, Row
+from pipeline.settings.load import Settings
+
+FOLD = 0
+PNG_CELL_PX = 128
+# Mixed pictures of each row.
+MIXED = 3
+
+
+def refuse(settings: Settings) -> None:
+    """Raise ConfigError for an augmentation policy that cannot be made."""
+    augment.check(settings.config)
+
+
+def build(job: Job) -> Built:
+    """Write preview.html, preview.png and, where boxes are known, crop.csv.
+
+    Raises:
+        DataError: images that do not decode, all of them; a crop without training boxes.
+    """
+    config = job.settings.config
+    quarantine.refuse(config, job.inputs["images"])
+    image, look = load.image_of(job.inputs["images"]), load.look(config, job.inputs)
+    samples = {split: load.samples(job.inputs["data"], split, job.home) for split in ("train", "test")}
+    sheet = _crop_sheet(job, image, look, samples) if "boxes" in job.inputs else None
+    inputs = PreviewInputs(
+        title=config.competition.title or config.competition.name,
+        config=config,
+        rows=_mixed(job, image, look, samples["train"], _rows(job, image, look, samples["train"])),
+        pairs=_pairs(job, image, look, samples) if look.preprocess.steps else (),
+        steps=look.preprocess.steps,
+        does=tuple(sorted(policies.does_of(config.augment.policy) or ())),
+        crop=sheet,
+        asked=words(job.settings, "preview"),
+        policies=policies.allowed(policies.known(), config.competition.attributes),
+    )
+    (job.draft / "preview.html").write_text(preview_page.render_html(inputs), encoding="utf-8")
+    preview_page.render_png(inputs.rows, PNG_CELL_PX).save(job.draft / "preview.png")
+    lines = (preview_page.headline(inputs), *(preview_page.crop_lines(sheet) if sheet else ()))
+    figures = {"rows": float(len(inputs.rows))}
+    return Built(figures, lines, preview_page.description(inputs), ("preview.html", "preview.png"))
+
+
+def _rows(job: Job, image_of: ImageOf, look: Look, train: Samples) -> tuple[Row, ...]:
+    """Each chosen image: original, cropped, as validation sees it, and as the first epochs see it."""
+    config = job.settings.config
+    augmenter = Augmenter(config.augment.policy, config.images.hw)
+    rows = []
+    for name in _one_of_each_class(train, config.preview.images):
+        key, image = ("train", name), image_of("train", name)
+        window = look.crop.window(key, (image.shape[0], image.shape[1]))
+        pictures = {"original": image}
+        if config.crop.method != "none":
+            pictures = {"original": preview_page.drawn(image, window), "cropped": look.crop.cut(key, image)}
+        seen = look(key, image)
+        pictures["model sees"] = seen
+        for epoch in range(config.preview.draws):
+            pictures[f"epoch {epoch + 1}"] = augmenter(seen, config.train.seed, FOLD, epoch, name, 0)
+        label = train.space.classes[int(train.take(np.array([name])).labels[0])]
+        rows.append(Row(name, label, pictures))
+    return tuple(rows)
+
+
+def _mixed(job: Job, image_of: ImageOf, look: Look, train: Samples, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """The rows with a few mixed pictures each, by the very functions of training, each an epoch's."""
+    config = job.settings.config
+    if config.train.mix.method == "none":
+        return rows
+    from pipeline.resample import mixing
+
+    augment, seed = Augmenter(config.augment.policy, config.images.hw), config.train.seed
+    train = train.for_training()
+    at_R = TrainRows.of(positions(np.array([row.id for row in rows]), train.ids_N, "training samples"))
+
+    def seen(stream: TrainRows, epoch: int) -> npt.NDArray[np.uint8]:
+        pairs = zip(train.ids_N[stream.index_R].tolist(), stream.copy_R.tolist(), strict=True)
+        return np.stack(
+            [
+                augment(look(("train", i), image_of("train", i)), seed, FOLD, epoch, i, copy)
+                for i, copy in pairs
+            ]
+        )
+
+    mixed = {}
+    for epoch in range(MIXED):
+        partners = mixing.partner_rows(config.train.mix, train, at_R, seed, FOLD, epoch)
+        other = None if partners is None else seen(partners, epoch)
+        mixer = mixing.Mixer(config.train.mix, seed, FOLD)
+        mixed[f"mixed {epoch + 1}"] = mixing.pictures(mixer, seen(at_R, epoch), other, epoch)
+    return tuple(
+        replace(row, pictures={**row.pictures, **{title: found[n] for title, found in mixed.items()}})
+        for n, row in enumerate(rows)
+    )
+
+
+def _one_of_each_class(train: Samples, wanted: int) -> list[str]:
+    """Ids drawn at random: every class once before any twice."""
+    order = rng(0, "preview").permutation(len(train))
+    times: dict[int, int] = {}
+    ranked = []
+    for position, index in enumerate(order.tolist()):
+        label = int(train.labels[index])
+        times[label] = times.get(label, 0) + 1
+        ranked.append((times[label], position, str(train.ids_N[index])))
+    return [name for _, _, name in sorted(ranked)[:wanted]]
+
+
+def _pairs(job: Job, image_of: ImageOf, look: Look, samples: dict[str, Samples]) -> tuple[Pair, ...]:
+    pairs = []
+    half = job.settings.config.preview.pairs // 2
+    for split, found in samples.items():
+        chosen = rng(0, "pairs", split).permutation(found.ids_N)[:half]
+        for name in chosen.tolist():
+            key = (split, name)
+            image = image_of(split, name)
+            pairs.append(Pair(split, name, look.plain(key, image), look(key, image)))
+    return tuple(pairs)
+
+
+def _crop_sheet(job: Job, image_of: ImageOf, look: Look, samples: dict[str, Samples]) -> CropSheet:
+    """How much of each box its image's window keeps, in numbers and the worst in pictures."""
+    boxes = load.box_table(job.inputs["boxes"])
+    keys = [(split, name) for split, found in samples.items() for name in found.ids_N.tolist()]
+    known = set(keys)
+    boxes = boxes[[key in known for key in zip(boxes["split"], boxes["id"], strict=True)]]
+    sizes = load.upright_sizes(job.inputs["images"], keys)
+    coverage = crop.coverage(look.crop, boxes, sizes)
+    coverage.to_csv(job.draft / "crop.csv", index=False)
+    edges = crop.edges_of(boxes)
+    worst = []
+    for split, name, inside in coverage.head(preview_page.WORST).itertuples(index=False, name=None):
+        image, (x0, y0, x1, y1) = image_of(split, name), edges[split, name]
+        height, width = image.shape[:2]
+        box = (round(x0 * width), round(y0 * height), round(x1 * width), round(y1 * height))
+        window = look.crop.window((split, name), (height, width))
+        worst.append(Boxed(split, name, inside, preview_page.drawn(image, window, box)))
+    table = preview_page.crop_table(coverage, {split: len(found) for split, found in samples.items()})
+    return CropSheet(table, tuple(worst), look.crop.notes)

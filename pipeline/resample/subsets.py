@@ -1,0 +1,98 @@
+"""Parts of a fold's training part: a share of its groups, a bootstrap, inner folds, a choice of rows.
+
+Owns drawing them. Does not own what is trained on them (`train/members.py`). Only a training part comes
+in, so a validation row cannot go out. Whole groups are drawn: a group's photos are no independent
+evidence.
+
+Bootstrap by groups: Breiman, Bagging Predictors (Machine Learning 24, 1996), with groups as its cases.
+
+Shape legend: N training samples, G groups, C classes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.errors import DataError
+from pipeline.core.samples import Ints, Strings
+from pipeline.core.seeds import rng, seed
+from pipeline.data.deal import codes, parts_of_groups
+from pipeline.resample.indices import Part
+
+Bools = npt.NDArray[np.bool_]
+
+
+def take(part: Part, kept_N: Bools) -> Part:
+    """The samples of a training part that are marked, in their order."""
+    times = None if part.times_N is None else part.times_N[kept_N]
+    return replace(part, samples=part.samples.take(part.samples.ids_N[kept_N]), times_N=times)
+
+
+def group_share(part: Part, share: float, root_seed: int) -> Part:
+    """The part with a share of its groups; a smaller share's groups are among a larger one's.
+
+    The share is taken class by class (a group counts where most of its images are), rounded up: every
+    class keeps a group.
+
+    Args:
+        part: a fold's training part.
+        share: above 0, at most 1.
+        root_seed: which groups; also drawn anew for each fold.
+    """
+    if share >= 1:
+        return part
+    names, group_N = np.unique(part.samples.groups_N, return_inverse=True)
+    table_GC = np.zeros((len(names), part.samples.space.n_classes), np.int64)
+    np.add.at(table_GC, (group_N, part.samples.labels), 1)
+    class_G = table_GC.argmax(axis=1)
+    order_G = rng(root_seed, "group share", part.fold).permutation(len(names))
+    kept: list[int] = []
+    for c in np.unique(class_G):
+        of_class = order_G[class_G[order_G] == c]
+        kept += of_class[: math.ceil(round(share * len(of_class), 9))].tolist()
+    return take(part, np.isin(group_N, kept))
+
+
+def bag(part: Part, root_seed: int, member: int) -> Part:
+    """A bootstrap of the part: as many groups as it has, drawn with replacement.
+
+    About 63 % of the groups are in it, each as often as it was drawn.
+    """
+    group_N = codes(part.samples.groups_N)
+    n_groups = int(group_N.max()) + 1
+    picks = rng(root_seed, "bag", part.fold, member).integers(0, n_groups, n_groups)
+    times_N = np.bincount(picks, minlength=n_groups)[group_N]
+    if part.times_N is not None:
+        times_N = times_N * part.times_N
+    return take(replace(part, times_N=times_N.astype(np.int64)), times_N > 0)
+
+
+def inner_folds(
+    part: Part, n: int, root_seed: int, member: int, setting: str = "train.chain.inner"
+) -> list[Strings]:
+    """The ids of the part in at most n disjoint inner folds that share no group.
+
+    Raises:
+        DataError: the part cannot be split: one group, or one image a class.
+    """
+    parts = parts_of_groups(part.samples, n, seed(root_seed, "inner", part.fold, member))
+    if len(parts) < 2:
+        raise DataError(
+            f"{setting}: fold {part.fold}'s training part cannot be split by groups",
+            remedy=f"it needs two groups and a class with two images; or set {setting}=0",
+        )
+    return parts
+
+
+def some_of_each_class(labels_N: Ints, among_N: Bools, share: float, root_seed: int, *purpose: int) -> Bools:
+    """(N,) a share of the marked samples, drawn class by class and rounded up."""
+    order_N = rng(root_seed, "others", *purpose).permutation(len(labels_N))
+    chosen_N = np.zeros(len(labels_N), bool)
+    for c in np.unique(labels_N[among_N]):
+        of_class = order_N[(among_N & (labels_N == c))[order_N]]
+        chosen_N[of_class[: math.ceil(round(share * len(of_class), 9))]] = True
+    return chosen_N

@@ -1,1 +1,0 @@
-"""One file per Makefile target, and the registry that names them."""

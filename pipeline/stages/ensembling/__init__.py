@@ -1,1 +1,0 @@
-"""What the stages that combine share: members as values, what each adds and costs."""

@@ -1,1 +1,0 @@
-"""What becomes of a submission: provenance, the host's scores, handing it in."""

@@ -1,1 +1,0 @@
-"""What the error report is made of, gathered from results."""

@@ -1,0 +1,1 @@
+"""Submissions: provenance, the ledger, validating, handing in, reproducing."""

@@ -1,0 +1,1 @@
+"""Why the public score differs from the out-of-fold score."""

@@ -1,0 +1,164 @@
+"""What the host says of a submission: typed in by the user, or read off answers that are kept here.
+
+Owns the only code that reads the answers of a demo or of held-out images. Does not own the ledger
+(`submit/ledger.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core import metrics
+from pipeline.core.errors import DataError
+from pipeline.core.samples import positions, strings
+from pipeline.data import host, load, submission
+from pipeline.record.digests import write_atomic
+from pipeline.record.store import Artifact
+from pipeline.record.tracking import Tracker
+from pipeline.settings.load import Settings
+from pipeline.settings.schema import CompetitionSettings
+from pipeline.submit import ledger as leaderboard
+from pipeline.submit.submission import ledger_of
+
+
+@dataclass(frozen=True)
+class HostScore:
+    """One submission's scores; a part that is not known or not revealed is None."""
+
+    name: str
+    public: float | None
+    private: float | None
+
+
+def of_answers(settings: Settings, data: Artifact, home: Path, path: Path, reveal: bool) -> HostScore:
+    """Score a CSV against the answers of a demo or of held-out images.
+
+    Args:
+        settings: which competition.
+        data: its samples.
+        home: where a sample submission is made if the host gave none.
+        path: a host-format CSV.
+        reveal: also score the private half.
+
+    Raises:
+        DataError: the answers are with the host, or the CSV is not as the host's sample.
+    """
+    config = settings.config.competition
+    if not host.knows_answers(config):
+        raise DataError(
+            f"competition {config.name}: its answers are with the host",
+            remedy="submit the CSV there, then: make score FILE=… PUBLIC=0.71",
+        )
+    space = load.samples(data, "test", home).space
+    predicted = submission.read(path, space, config.submission, host.sample(settings, data, home))
+    kept = host.answers(settings, data)
+    if not kept.is_file():
+        raise DataError(
+            f"{kept}: the answers are gone",
+            remedy=f"delete the folder {kept.parent}; the next run makes it again",
+        )
+    answers = pd.read_csv(kept, dtype={"id": str}, keep_default_na=False)
+    at_N = positions(strings(answers["id"].tolist()), predicted.ids_N, path.name)
+
+    def score(usage: str) -> float:
+        rows = np.flatnonzero(answers["usage"].to_numpy() == usage)
+        y_N = answers["label"].to_numpy(dtype=np.int64)[rows]
+        metric = metrics.get(config.metric)
+        if predicted.probabilities is not None:
+            return metric.score(y_N, predicted.probabilities.p_NC[at_N[rows]])
+        return metric.score_labels(y_N, predicted.labels_N[at_N[rows]], space.n_classes)
+
+    return HostScore(path.stem, score("public"), score("private") if reveal else None)
+
+
+def public_images(settings: Settings, data: Artifact) -> int | None:
+    """How many test images are behind the public score of answers that are kept here; None elsewhere."""
+    if not host.knows_answers(settings.config.competition):
+        return None
+    kept = host.answers(settings, data)
+    if not kept.is_file():
+        return None
+    return int((pd.read_csv(kept, dtype=str, keep_default_na=False)["usage"] == "public").sum())
+
+
+def take_in(home: Path, settings: Settings, data: Artifact, path: Path) -> str:
+    """The ledger's name of a CSV; one that was not made here is checked, copied and gets a line.
+
+    Raises:
+        DataError: no such file, it is not in the host's format, or another one has its name.
+    """
+    ledger, config = ledger_of(home), settings.config.competition
+    kept = home / "submissions" / f"{path.stem}.csv"
+    known = next((e for e in leaderboard.read(ledger) if e.name == path.stem), None)
+    if known is not None and known.competition != config.name:
+        raise DataError(
+            f"{path.stem} is a submission to {known.competition}, and this is {config.name}",
+            remedy=f'make score … ARGS="competition={known.competition}", or give the file another name',
+        )
+    if path.is_file() and kept.is_file() and path.read_bytes() != kept.read_bytes():
+        raise DataError(
+            f"{path}: another submission has this name: {kept} holds something else",
+            remedy="give the file another name",
+        )
+    if known is not None:
+        return path.stem
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no such file, and no submission of that name",
+            remedy="give a CSV, or a name of the ledger",
+        )
+    space = load.samples(data, "test", home).space
+    submission.read(path, space, config.submission, host.sample(settings, data, home))
+    if not kept.exists():
+        write_atomic(kept, path.read_bytes())
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    metric = metrics.get(config.metric).name
+    leaderboard.add(ledger, leaderboard.Entry(path.stem, now, "outside", config.name, metric=metric))
+    return path.stem
+
+
+def record(home: Path, tracker: Tracker, config: CompetitionSettings, score: HostScore) -> leaderboard.Entry:
+    """Write a score into the ledger, and onto the MLflow run of the submission.
+
+    Raises:
+        DataError: the ledger's line is of another metric.
+    """
+    ledger = ledger_of(home)
+    known = next(e for e in leaderboard.read(ledger) if e.name == score.name)
+    metric = metrics.get(config.metric).name
+    if known.metric and known.metric != metric:
+        raise DataError(
+            f"{score.name}: its scores are {known.metric}, and competition.metric is {metric}",
+            remedy=f'score it with ARGS="competition.metric={known.metric}"',
+        )
+    leaderboard.record_score(
+        ledger, score.name, score.public, score.private, looked=score.private is not None
+    )
+    entry = next(e for e in leaderboard.read(ledger) if e.name == score.name)
+    if entry.key and entry.public is not None:
+        figures = {"lb_public": entry.public}
+        if entry.oof is not None:
+            figures["cv_lb_gap"] = entry.public - entry.oof
+        stage = {"blend": "ensemble", "refit": "refit"}.get(entry.kind, "infer")
+        if not tracker.update(key=entry.key, stage=stage, metrics=figures):
+            tracker.update(key=entry.key, stage="decide", metrics=figures)
+    return entry
+
+
+def described(entry: leaderboard.Entry, reveal: bool) -> str:
+    """One line for the terminal; the private score only if it was asked for now."""
+    parts = [f"{entry.name:<40}"]
+    parts.append(f"OOF {entry.oof:.4f}" if entry.oof is not None else "OOF –     ")
+    parts.append(f"public {entry.public:.4f}" if entry.public is not None else "public –")
+    if entry.kind == "refit":
+        parts[1] = f"OOF – ({entry.note})"
+    if entry.private is not None and reveal:
+        parts.append(f"private {entry.private:.4f} (looked at {entry.looks}×)")
+    elif entry.looks:
+        parts.append(f"(private looked at {entry.looks}×)")
+    return "  ".join(parts)

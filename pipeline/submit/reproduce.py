@@ -1,0 +1,280 @@
+"""`make reproduce FILE=…`: rebuild a submission from the provenance beside it, and compare.
+
+    make reproduce FILE=submissions/pets-ensemble-3fa29b.csv             what is there is reused
+    make reproduce FILE=… SCRATCH=1                                      everything is built again, beside
+    make reproduce FILE=… ANYWAY=1                                       also where keys differ now
+
+The recorded settings are used, not what the YAML files say today; where those would lead elsewhere, it is
+told. Builds in work/reproduce/<name>/; the CSV made anew stays there.
+
+Owns the order: read, look for differences, build, compare, judge. Does not own the record
+(`submit/provenance.py`), why keys differ (`submit/differences.py`) or the verdict
+(`submit/likeness.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import ConfigError, DataError, UserError
+from pipeline.core.predictions import Prediction
+from pipeline.data import host, load, submission
+from pipeline.engine import request
+from pipeline.engine.context import VERSIONS_OF, Context
+from pipeline.engine.registry import Need
+from pipeline.record.digests import FileIndex, sha256_file
+from pipeline.record.runinfo import git_commit
+from pipeline.record.store import Artifact, Store
+from pipeline.submit import differences, likeness, provenance, summary
+from pipeline.submit.submission import is_untouched
+
+# Stages whose bits depend on the machine: the others copy, count or vote.
+COMPUTING = ("features", "heads", "fold", "whole", "views", "infer", "refit", "teach", "nested")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One submission to rebuild.
+
+    Args:
+        csv: the first one; it may be gone.
+        known: its provenance.
+        ctx: builds with the recorded settings.
+        root: what is to be built.
+        members: what it is made of, built first: (name, recorded `stage/key`, need).
+        work: where it is built.
+    """
+
+    csv: Path
+    known: Mapping[str, Any]
+    ctx: Context
+    root: Need
+    members: tuple[tuple[str, str, Need], ...]
+    work: Path
+
+
+def command(ctx: Context, options: argparse.Namespace) -> None:
+    """Rebuild and compare; the verdict is the last line.
+
+    Raises:
+        UserError: it is not the same, or cannot be rebuilt.
+    """
+    csv = _found(ctx, options.file)
+    known = provenance.read(csv)
+    case = _case(ctx, csv, known, options.scratch)
+    try:
+        for line in (*_code(known), *_today(ctx, case)):
+            ctx.say(f"note: {line}")
+        _refuse_differences(case, options.anyway)
+        there = {whole for whole in known["chain"] if case.ctx.store.find(*whole.split("/"))}
+        for _, _, need in case.members:
+            case.ctx.get(need)
+        _refuse_differences(case, options.anyway)
+        artifact = case.ctx.get(case.root)
+    finally:
+        case.ctx.close()
+    made = case.work / f"{known['name']}.csv"
+    _write(case, artifact, made)
+    nodes, machines = provenance.chain(artifact, case.ctx.store)
+    again = len(nodes.keys() - there)
+    ctx.say(f"{again} of {len(nodes)} results were built again, {len(nodes) - again} were there")
+    found = _compare(ctx, case, artifact, made)
+    same = _same_profile(known, nodes, machines)
+    word, why = likeness.verdict(found, same, ctx.settings.config.reproduce)
+    keys = "equal keys" if known["artifact"] == f"{artifact.stage}/{artifact.key}" else "other keys"
+    text = f"{word}: {known['name']}: {keys}, {why}"
+    if word == "NOT reproduced":
+        raise DataError(text, _profiles(known, machines), f"the new one is {summary.shown(made)}")
+    if options.scratch:
+        shutil.rmtree(case.work / "artifacts")
+    ctx.say(f"{text}; {summary.shown(made)}")
+
+
+def _found(ctx: Context, text: str) -> Path:
+    """The CSV that is meant, though only its provenance may be left."""
+    if not text:
+        raise DataError("FILE is missing", remedy="make reproduce FILE=submissions/NAME.csv")
+    stem = Path(text).name.removesuffix(".csv").removesuffix(".json")
+    for path in (Path(text).with_name(f"{stem}.csv"), ctx.home / "submissions" / f"{stem}.csv"):
+        if path.is_file() or path.with_suffix(".json").is_file():
+            return path
+    raise DataError(f"{text}: no such submission", remedy="`make score` lists them")
+
+
+def _case(ctx: Context, csv: Path, known: Mapping[str, Any], scratch: bool) -> Case:
+    work = ctx.home / "work" / "reproduce" / str(known["name"])
+    own = _own(ctx, known)
+    if scratch:
+        own |= {"runtime.mlflow": False}  # the first runs are on record
+    written = {k: v for k, v in known["format"].items() if k != "sample_sha256"}
+    asked = own | {f"competition.submission.{name}": value for name, value in written.items()}
+    try:
+        settings = request.settings(known["request"], asked, work / "configs")
+        members = []
+        for n, (name, member) in enumerate(known["members"].items()):
+            if member["request"] is not None:
+                before = request.settings(member["request"], own, work / f"member{n}" / "configs")
+                whole = str(member["artifact"])
+                members.append((name, whole, Need(whole.partition("/")[0], before)))
+    except ConfigError as error:
+        raise ConfigError(
+            f"{csv.name}: this code does not take the recorded settings any more",
+            [error.headline, *error.faults],
+            f"git checkout {known['manifest']['git']}, the code that wrote it",
+        ) from error
+    inner = Context(settings, artifacts=work / "artifacts" if scratch else None)
+    inner.graph.only = frozenset(whole.partition("/")[2] for _, whole, _ in members)
+    stage = str(known["artifact"]).partition("/")[0]
+    params = {"of": str(known["manifest"]["config"]["of"])} if stage == "decide" else {}
+    root = Need(stage, settings, params)
+    return Case(csv, known, inner, root, tuple(members), work)
+
+
+def _own(ctx: Context, known: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of this machine, and as many threads as then: other threads sum in another order."""
+    own = dict(ctx.settings.request.values)
+    odd = [path for path in own if not path.startswith(request.OWN)]
+    if odd:
+        raise ConfigError(
+            f"the settings are those of the provenance: {', '.join(odd)} would change them",
+            remedy="only runtime.* and reproduce.* may be given",
+        )
+    profiles = [known["machines"][n]["profile"] for n in _computed(known["chain"])]
+    threads = {profile["threads"] for profile in profiles if profile}
+    return ({"runtime.threads": threads.pop()} if len(threads) == 1 else {}) | own
+
+
+def _computed(nodes: Mapping[str, Any]) -> set[int]:
+    """The machines that computed."""
+    return {node["made"] for whole, node in nodes.items() if whole.partition("/")[0] in COMPUTING}
+
+
+def _code(known: Mapping[str, Any]) -> list[str]:
+    """What differs about the code and the libraries; neither is in a key."""
+    lines = []
+    then, now = known["manifest"]["git"], git_commit()
+    if then != now:
+        lines.append(f"the code was at {then} and is at {now}")
+    if str(then).endswith("-dirty"):
+        lines.append("that code had uncommitted changes, so its commit alone may not lead there")
+    recorded = known["manifest"]["versions"]
+    odd = [f"{n} {recorded.get(n)} → {version(n)}" for n in VERSIONS_OF if recorded.get(n) != version(n)]
+    return [*lines, *(f"another version: {text}" for text in odd)]
+
+
+def _today(ctx: Context, case: Case) -> list[str]:
+    """Settings files that were edited since, and the key that they would lead to."""
+    sides = [(case.known["name"], case.known["request"], case.known["artifact"], case.root)]
+    sides += [
+        (name, case.known["members"][name]["request"], whole, need) for name, whole, need in case.members
+    ]
+    lines = []
+    for name, record, whole, need in sides:
+        edited = request.changed_files(record, ctx.settings.folder)
+        if not edited:
+            continue
+        try:
+            now = request.again(record, _own(ctx, case.known), ctx.settings.folder)
+            today = Need(need.stage, now)
+            key = ctx.graph.key(today)
+        except UserError as error:
+            lines.append(f"{name}: {', '.join(edited)} changed since, and today: {error.headline}")
+            continue
+        if f"{need.stage}/{key}" != whole:
+            changed = differences.of_settings(case.ctx.resolved(need), ctx.resolved(today))
+            what = f" ({'; '.join(changed)})" if changed else ""
+            lines.append(
+                f"{name}: {', '.join(edited)} changed since{what}: today's key is {need.stage}/{key}, "
+                f"recorded is {whole}; the recorded settings are used"
+            )
+    return lines
+
+
+def _refuse_differences(case: Case, anyway: bool) -> None:
+    """Stop, or only tell, where the recorded settings lead to other keys now."""
+    reasons = differences.Reasons(case.known["chain"], case.ctx.graph)
+    for name, whole, need in (*case.members, (case.root.stage, case.known["artifact"], case.root)):
+        try:
+            reasons.look(whole, need, name)
+        except UserError:
+            # Members that are named by key, or found by [auto], exist once they are built.
+            if case.ctx.store.find(*whole.split("/")) or need is not case.root:
+                raise
+    lines = reasons.lines()
+    if lines and not anyway:
+        raise DataError(
+            f"NOT reproduced: {case.known['name']}: the same request leads to another key now",
+            lines,
+            f"git checkout {case.known['manifest']['git']} for the code, restore the files; or ANYWAY=1 "
+            "to rebuild it as it would be now, and compare",
+        )
+    for line in lines:
+        case.ctx.say(f"note: {line}")
+
+
+def _write(case: Case, artifact: Artifact, made: Path) -> None:
+    data = _input(artifact, "data", case.ctx.store)
+    space = load.samples(data, "test", case.ctx.home).space
+    settings = case.root.settings
+    sample = host.sample(settings, data, case.ctx.home)
+    if sha256_file(sample) != case.known["format"]["sample_sha256"]:
+        case.ctx.say(f"note: the host's sample {sample.name} has changed since")
+    asked = settings.config.competition.submission
+    submission.write(made, load.test(artifact, made.stem), space, asked, sample)
+
+
+def _compare(ctx: Context, case: Case, artifact: Artifact, made: Path) -> likeness.Likeness:
+    """The new CSV and its probabilities against the first ones, as far as those are left."""
+    if sha256_file(made) == case.known["csv_sha256"]:
+        return likeness.Likeness(True)
+    stage, _, key = case.known["artifact"].partition("/")
+    new = load.test(artifact, "new")
+    homes = dict.fromkeys((ctx.home, case.csv.resolve().parent.parent))
+    stores = [Store(home, FileIndex(home / "artifacts" / ".index.json")) for home in homes]
+    first = next((a for store in stores if (a := store.find(stage, key))), None)
+    if first is not None and first.folder != artifact.folder:
+        p = load.test(first, "first")
+        return likeness.of(Prediction(p.ids_N, p.labels(), p), Prediction(new.ids_N, new.labels(), new))
+    if not is_untouched(case.csv):
+        ctx.say(f"note: {case.csv.name} is gone or was edited since it was written, and its results are gone")
+        return likeness.Likeness(False)
+    space = load.samples(_input(artifact, "data", case.ctx.store), "test", ctx.home).space
+    asked = case.root.settings.config.competition.submission
+    return likeness.of(submission.read(case.csv, space, asked), Prediction(new.ids_N, new.labels(), new))
+
+
+def _same_profile(known: Mapping[str, Any], nodes: Mapping[str, Any], machines: list[dict[str, Any]]) -> bool:
+    """Whether all that computed did so on one and the same hardware profile, with the same versions."""
+
+    def facts(made: list[dict[str, Any]], which: set[int]) -> list[Any]:
+        return [found for n in which if (found := (made[n]["profile"], made[n]["versions"]))]
+
+    seen = [*facts(known["machines"], _computed(known["chain"])), *facts(machines, _computed(nodes))]
+    return bool(seen) and all(found == seen[0] for found in seen)
+
+
+def _profiles(known: Mapping[str, Any], machines: list[dict[str, Any]]) -> list[str]:
+    """The hardware then and now, as lines."""
+
+    def told(made: list[dict[str, Any]]) -> str:
+        found = dict.fromkeys(
+            f"{m['profile']['device']}, {m['profile']['threads']} threads, torch {m['versions']['torch']}"
+            for m in made
+            if m["profile"]
+        )
+        return "; ".join(found) or "unknown"
+
+    return [f"then: {told(known['machines'])}", f"now: {told(machines)}"]
+
+
+def _input(artifact: Artifact, name: str, store: Store) -> Artifact:
+    stage, _, key = artifact.inputs[name].partition("/")
+    found = store.find(stage, key)
+    assert found is not None, f"{artifact.stage} {artifact.key} was just built from {stage} {key}"
+    return found

@@ -1,0 +1,117 @@
+"""A finished result becomes a CSV as the host asks, with provenance and a line in the ledger.
+
+Owns what is written under submissions/. Does not own formats (`data/submission.py`), what provenance holds
+(`submit/provenance.py`) or the ledger (`submit/ledger.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.core import metrics
+from pipeline.data import host, load, submission
+from pipeline.engine.graph import plain
+from pipeline.record import files
+from pipeline.record.digests import sha256_file, write_atomic
+from pipeline.record.store import Artifact, Store
+from pipeline.settings.load import Settings
+from pipeline.submit import ledger, provenance
+
+READS = ("competition.submission",)
+SHORT_NAME = 6
+LEDGER = "leaderboard.csv"
+
+
+def ledger_of(home: Path) -> Path:
+    """Where the ledger lies."""
+    return home / "submissions" / LEDGER
+
+
+def name_of(artifact: Artifact) -> str:
+    """The submission's name: competition, experiment and the start of the key."""
+    of = kind_of(artifact)
+    who = "ensemble" if of == "ensemble" else str(artifact.manifest["experiment"])
+    who = f"{who}-refit" if of == "refit" else who
+    who = f"{who}-decided" if artifact.stage == "decide" else who
+    return f"{artifact.manifest['competition']}-{who.replace('+', '_')}-{artifact.key[:SHORT_NAME]}"
+
+
+def kind_of(artifact: Artifact) -> str:
+    """infer, ensemble or refit: what a result predicts with, decided or not."""
+    return str(artifact.manifest["config"]["of"]) if artifact.stage == "decide" else artifact.stage
+
+
+def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
+    """Write submissions/<name>.csv and .json and the ledger's line, unless they are there as asked.
+
+    Args:
+        artifact: a finished infer, refit, ensemble or decide result.
+        settings: for the host's format and sample.
+        store: to look up what the result was made of.
+    """
+    home = store.home
+    path = home / "submissions" / f"{name_of(artifact)}.csv"
+    config = settings.config.competition
+    data = _input(artifact, "data", store)
+    space = load.samples(data, "test", home).space
+    sample = host.sample(settings, data, home)
+    probabilities = load.test(artifact, path.stem)
+    asked = {**plain(config.submission), "sample_sha256": sha256_file(sample)}
+    if not _is_current(path, asked):
+        submission.write(path, probabilities, space, config.submission, sample)
+        whole = provenance.of(artifact, store, path, asked)
+        write_atomic(path.with_suffix(".json"), files.json_bytes(whole))
+    submission.check(path, sample, space, config.submission)
+    metric = metrics.get(config.metric).name
+    entry = ledger.Entry(
+        name=path.stem,
+        created=str(artifact.manifest["created"]),
+        competition=config.name,
+        kind={"ensemble": "blend", "refit": "refit"}.get(kind_of(artifact), "member"),
+        experiment=str(artifact.manifest["experiment"]),
+        key=artifact.key,
+        metric=metric,
+        oof=artifact.metrics.get(f"oof_{metric}"),
+        oof_low=artifact.metrics.get("ci_low"),
+        oof_high=artifact.metrics.get("ci_high"),
+        note=artifact.manifest["tags"].get("score", ""),
+    )
+    ledger.add(ledger_of(home), entry)
+    return path
+
+
+def is_untouched(path: Path) -> bool:
+    """Whether a CSV holds the bytes that its provenance says were written."""
+    try:
+        return bool(files.read_json(path.with_suffix(".json"))["csv_sha256"] == sha256_file(path))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _is_current(path: Path, asked: Mapping[str, Any]) -> bool:
+    """Whether a CSV and its provenance are as they would be written now."""
+    if not is_untouched(path):
+        return False
+    known = files.read_json(path.with_suffix(".json"))
+    return (known.get("version"), known.get("format")) == (provenance.VERSION, asked)
+
+
+def refuse(settings: Settings, data: Artifact, home: Path) -> None:
+    """What would keep a submission from being written, before hours of training.
+
+    Raises:
+        DataError: the ledger is damaged, or the host's sample does not fit the settings or the test set.
+    """
+    ledger.read(ledger_of(home))
+    test = load.samples(data, "test", home)
+    sample = host.sample(settings, data, home)
+    submission.fits(sample, test.ids_N, test.space, settings.config.competition.submission)
+
+
+def _input(artifact: Artifact, name: str, store: Store) -> Artifact:
+    stage, _, key = artifact.inputs[name].partition("/")
+    found = store.find(stage, key)
+    assert found is not None, f"{artifact.stage} {artifact.key} needs {stage} {key}, which is gone"
+    return found

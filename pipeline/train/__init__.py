@@ -1,0 +1,1 @@
+"""Training: losses, the loop, heads, teachers; one fold and all folds."""

@@ -1,0 +1,318 @@
+"""All folds' heads at once: one batched product a step instead of one loop a fold.
+
+Owns training linear and MLP heads of several folds and seeds side by side. Does not own what a head is
+(`train/heads.py`), nor the loss, optimizer and schedule, which it shares with the loop (`train/loop.py`).
+
+Heads share nothing but the products: each draws its own rows, views and dropout from its own seeds,
+has its own loss on its own rows, and its gradient is its own slice of the stacked weights. So an
+optimizer that acts on each number by itself does to the stack what it would do to each head alone; with
+any other, every head gets a stack of its own. Folds whose epochs have another number of steps stand in
+another stack, as the learning rate follows the step.
+
+Legend: J heads side by side, F folds, S seeds, N samples, V views, D features, H hidden units,
+C classes, B rows of a batch, R rows of an epoch, P rows of the pool, T rows that a fold may train on.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from pipeline.core.samples import Floats, TrainRows, positions
+from pipeline.core.seeds import rng, seed
+from pipeline.data.loader import batch_bounds, epoch_order
+from pipeline.nets.weights import State
+from pipeline.settings.schema import TrainSettings
+from pipeline.train.heads import (
+    HeadFit,
+    HeadJob,
+    HeadStack,
+    head_fit,
+    mean_of_heads,
+    plain_view,
+    restore_head,
+    softmax_JNC,
+)
+from pipeline.train.losses import Loss, diverged
+from pipeline.train.optim import Schedule, make_optimizer, set_lr
+from pipeline.train.targets import targets_of
+
+# Optimizers of timm that act on each number by itself: a test trains a stack and its heads alone.
+ELEMENTWISE = frozenset(
+    (
+        *("adabelief", "adadelta", "adagrad", "adam", "adamax", "adamc", "adamw", "adan", "adanw", "adopt"),
+        *("adoptw", "laprop", "lion", "lionc", "momentum", "nadam", "nadamw", "nesterov"),
+        *("radam", "radamw", "rmsprop", "rmsproptf", "sgd", "sgdc", "sgdw"),
+    )
+)
+
+
+Losses = dict[int, Loss]  # by the id of a fold
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """What the heads of one fold share, ready for steps.
+
+    Args:
+        job: the fold.
+        at_T: where each row that it may train on begins in the pool: V rows, one a view.
+        target_TC, weight_T: what each of them is taught, and how much it counts.
+        mean_D, std_D: of its training features.
+        z_ND: standardised features of its validation part.
+    """
+
+    job: HeadJob
+    at_T: torch.Tensor
+    target_TC: torch.Tensor
+    weight_T: torch.Tensor
+    mean_D: torch.Tensor
+    std_D: torch.Tensor
+    z_ND: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Member:
+    """One head: a fold's, with the root of its seeds."""
+
+    fold: _Fold
+    root: int
+
+
+@dataclass(frozen=True)
+class _Epoch:
+    """One head's rows of one epoch, in the order of training, and what it minimises."""
+
+    loss: Loss
+    at_R: torch.Tensor
+    target_RC: torch.Tensor
+    weight_R: torch.Tensor
+    bounds: list[tuple[int, int]]
+
+
+def fit_heads(jobs: Sequence[HeadJob]) -> list[HeadFit]:
+    """Train every fold's heads to their last epoch; each row sees one view, drawn anew each epoch.
+
+    Args:
+        jobs: at least one; all with the same settings and the same features.
+
+    Returns:
+        One result a job, in their order. A fold's `seconds` are its share of the whole.
+
+    Raises:
+        UserError: unknown settings, or a loss that is no number.
+    """
+    begin, train = time.perf_counter(), jobs[0].train
+    assert all(job.train == train for job in jobs), "heads side by side share their settings"
+    folds, pool_PD = _prepare(jobs)
+    roots = [train.seed, *(seed(train.seed, "head", s) for s in range(1, train.head_seeds))]
+    members = [_Member(fold, root) for fold in folds for root in roots]
+    stacks = [_Stack(group, pool_PD) for group in _groups(members)]
+    histories: list[list[dict[str, float]]] = [[] for _ in folds]
+    bar = tqdm(range(train.epochs), desc="heads", unit="epoch", disable=not sys.stderr.isatty())
+    for epoch in bar:
+        losses = {id(fold): fold.job.make_loss(epoch) for fold in folds}
+        trained = {id(m): told for stack in stacks for m, told in stack.train_epoch(epoch, losses)}
+        for f, fold in enumerate(folds):
+            own = [trained[id(m)] for m in members if m.fold is fold]
+            entry = {key: sum(told[key] for told in own) / len(own) for key in own[0]}
+            _, scores = _validate(fold, _state_of(fold, stacks), losses[id(fold)])
+            gap = scores["valid_loss"] - entry["train_loss"]
+            histories[f].append({"epoch": float(epoch), **entry, **scores, "gap": gap})
+    seconds = (time.perf_counter() - begin) / len(folds)
+    states = [_state_of(fold, stacks) for fold in folds]
+    return [
+        head_fit(fold.job, state, _predict(fold, state)[0], history, seconds)
+        for fold, state, history in zip(folds, states, histories, strict=True)
+    ]
+
+
+def _prepare(jobs: Sequence[HeadJob]) -> tuple[list[_Fold], torch.Tensor]:
+    """Every fold, and (P, D) all features: each image's views, then each fold's synthetic rows."""
+    features = jobs[0].features
+    n_views = len(features.views)
+    blocks, end, folds = [features.x_NVD], len(features.ids_N), []
+    for job in jobs:
+        assert job.features is features, "heads side by side share their features"
+        at = positions(job.train_samples.ids_N, features.ids_N, "features")
+        if job.synthetic is not None:
+            blocks.append(job.synthetic.x_SVD)
+            at = np.concatenate([at, np.arange(end, end + len(job.synthetic))])
+            end += len(job.synthetic)
+        mean_D, std_D = job.statistics()
+        valid_ND = plain_view(features.take(job.valid_samples.ids_N))
+        folds.append(
+            _Fold(
+                job,
+                torch.from_numpy(at * n_views),
+                job.target_NC,
+                job.weight_N,
+                mean_D,
+                std_D,
+                (valid_ND - mean_D) / std_D,
+            )
+        )
+    return folds, torch.from_numpy(np.concatenate(blocks)).flatten(0, 1)
+
+
+def _steps(job: HeadJob) -> tuple[int, ...]:
+    """Steps of each epoch."""
+    batch = job.train.batch_size * job.train.accumulate
+    return tuple(len(batch_bounds(len(job.rows(epoch)), batch)) for epoch in range(job.train.epochs))
+
+
+def _groups(members: list[_Member]) -> list[list[_Member]]:
+    """Which heads stand side by side."""
+    if members[0].fold.job.train.optimizer not in ELEMENTWISE:
+        return [[member] for member in members]
+    found: dict[tuple[int, ...], list[_Member]] = {}
+    steps = {id(m.fold): _steps(m.fold.job) for m in members}
+    for member in members:
+        found.setdefault(steps[id(member.fold)], []).append(member)
+    return list(found.values())
+
+
+class _Stack:
+    """Heads whose epochs have equally many steps, and what changes while they train."""
+
+    def __init__(self, members: list[_Member], pool_PD: torch.Tensor) -> None:
+        job = members[0].fold.job
+        train: TrainSettings = job.train
+        self.members, self.train, self.pool_PD = members, train, pool_PD
+        self.views = len(job.features.views)
+        mean_JD = torch.stack([m.fold.mean_D for m in members])
+        std_JD = torch.stack([m.fold.std_D for m in members])
+        hidden = train.head_hidden if train.head == "mlp" else None
+        self.network = HeadStack(mean_JD, std_JD, job.n_outputs, hidden, job.heads)
+        with torch.no_grad():
+            self.network.start([seed(m.root, "model", m.fold.job.fold) for m in members])
+        self.inverse_J1D = std_JD[:, None].reciprocal()
+        self.optimizer = make_optimizer(self.network, train)
+        self.schedule = Schedule(train, _steps(job))
+
+    def state(self, member: _Member) -> State:
+        """One head's slice."""
+        j = self.members.index(member)
+        return {key: value[j : j + 1].detach().clone() for key, value in self.network.state_dict().items()}
+
+    def train_epoch(self, epoch: int, losses: Losses) -> list[tuple[_Member, dict[str, float]]]:
+        """One pass of every head over its rows, by its fold's loss; what training knows of its history."""
+        started = time.perf_counter()
+        rows = {id(m.fold): m.fold.job.rows(epoch) for m in self.members}
+        shown = [
+            self._shown(member, epoch, rows[id(member.fold)], losses[id(member.fold)])
+            for member in self.members
+        ]
+        widest = max(end - start for one in shown for start, end in one.bounds)
+        buffer = torch.empty(len(shown) * widest, self.pool_PD.shape[1])
+        step = self.schedule.start(epoch)
+        sum_J = torch.zeros(len(shown), dtype=torch.float64)
+        for number in range(len(shown[0].bounds)):
+            set_lr(self.optimizer, self.schedule.lr(step))
+            bounds_J = [one.bounds[number] for one in shown]
+            value_J = self._backward(shown, bounds_J, step, buffer)
+            if not value_J.isfinite().all():
+                fold = self.members[int((~value_J.isfinite()).nonzero()[0])].fold.job.fold
+                raise diverged(f"fold {fold}, epoch {epoch}, step {step}", self.train)
+            if self.train.clip_norm is not None:
+                clip_each(self.network, self.train.clip_norm)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            sum_J += value_J * torch.tensor([end - start for start, end in bounds_J])
+            step += 1
+        speed = sum(len(one.at_R) for one in shown) / (time.perf_counter() - started)
+        told = {"lr": self.schedule.lr(step - 1), "images_per_second": speed}
+        return [
+            (member, {"train_loss": float(total) / len(one.at_R), **told})
+            for member, total, one in zip(self.members, sum_J, shown, strict=True)
+        ]
+
+    def _shown(self, member: _Member, epoch: int, rows: TrainRows, loss: Loss) -> _Epoch:
+        fold, number = member.fold, member.fold.job.fold
+        index_R = torch.from_numpy(rows.index_R[epoch_order(len(rows), member.root, number, epoch)])
+        view_R = rng(member.root, "view", number, epoch).integers(self.views, size=len(rows))
+        target_RC = fold.target_TC[index_R]
+        return _Epoch(
+            loss,
+            fold.at_T[index_R] + torch.from_numpy(view_R),
+            target_RC,
+            # Sample weights times what the loss gives to the classes of the target.
+            fold.weight_T[index_R] * loss.weigh(target_RC),
+            batch_bounds(len(rows), self.train.batch_size * self.train.accumulate),
+        )
+
+    def _backward(
+        self, shown: list[_Epoch], bounds_J: list[tuple[int, int]], step: int, buffer: torch.Tensor
+    ) -> torch.Tensor:
+        """(J,) each head's loss on its own batch; their gradients are added to the stacked weights'."""
+        widest = max(end - start for start, end in bounds_J)
+        # A shorter batch is filled up with the pool's first row, which no loss looks at.
+        at_JB = torch.zeros(len(shown), widest, dtype=torch.int64)
+        for at_B, one, (start, end) in zip(at_JB, shown, bounds_J, strict=True):
+            at_B[: end - start] = one.at_R[start:end]
+        x_PD = buffer[: at_JB.numel()]
+        torch.index_select(self.pool_PD, 0, at_JB.flatten(), out=x_PD)
+        x_JBD = x_PD.view(*at_JB.shape, -1)
+        x_JBD.sub_(self.network.mean_JD[:, None]).mul_(self.inverse_J1D)
+        logits_JBC = self.network.logits(x_JBD, self._kept(bounds_J, step))
+        values = []
+        for j, (one, (start, end)) in enumerate(zip(shown, bounds_J, strict=True)):
+            weight_B = one.weight_R[start:end]
+            loss_B = one.loss(logits_JBC[j, : end - start], one.target_RC[start:end])
+            values.append((loss_B * weight_B).sum() / weight_B.sum())
+        value_J = torch.stack(values)
+        value_J.sum().backward()  # type: ignore[no-untyped-call]
+        return value_J.detach()
+
+    def _kept(self, bounds_J: list[tuple[int, int]], step: int) -> torch.Tensor | None:
+        """(J, B, H) dropout of the hidden units, each head's from its own seed; None: there is none."""
+        rate = self.train.head_dropout
+        if self.train.head != "mlp" or rate == 0:
+            return None
+        widest = max(end - start for start, end in bounds_J)
+        kept_JBH = torch.zeros(len(bounds_J), widest, self.train.head_hidden)
+        for kept_BH, member, (start, end) in zip(kept_JBH, self.members, bounds_J, strict=True):
+            generator = torch.Generator().manual_seed(seed(member.root, "step", member.fold.job.fold, step))
+            kept_BH[: end - start].bernoulli_(1 - rate, generator=generator)
+        return kept_JBH / (1 - rate)
+
+
+def clip_each(network: nn.Module, max_norm: float) -> None:
+    """`torch.nn.utils.clip_grad_norm_` for each head of a stack by itself."""
+    grads = [p.grad for p in network.parameters() if p.grad is not None]
+    square_J = torch.stack([grad.flatten(1).square().sum(1) for grad in grads]).sum(0)
+    scale_J = (max_norm / (square_J.sqrt() + 1e-6)).clamp(max=1)
+    for grad in grads:
+        grad.mul_(scale_J.view(-1, *[1] * (grad.ndim - 1)))
+
+
+def _state_of(fold: _Fold, stacks: list[_Stack]) -> State:
+    """The state of a stack that holds the fold's heads alone, in the order of their seeds."""
+    parts = [stack.state(m) for stack in stacks for m in stack.members if m.fold is fold]
+    return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+
+
+def _predict(fold: _Fold, state: State) -> tuple[Floats, torch.Tensor]:
+    """(S, N, C) probabilities of the validation part, and their logits."""
+    head = restore_head(state, fold.job.heads)
+    with torch.inference_mode():
+        logits_SNC = head.logits(fold.z_ND.expand(len(head.mean_JD), -1, -1))
+    return softmax_JNC(logits_SNC), logits_SNC
+
+
+def _validate(fold: _Fold, state: State, loss: Loss) -> tuple[Floats, dict[str, float]]:
+    """(S, N, C) probabilities of the validation part, and how good their mean is."""
+    samples = fold.job.valid_samples
+    p_SNC, logits_SNC = _predict(fold, state)
+    target_NC = targets_of(samples)
+    losses = [float(loss.mean(logits_NC, target_NC)) for logits_NC in logits_SNC]
+    if not all(math.isfinite(loss) for loss in losses):
+        raise diverged(f"fold {fold.job.fold}, validation", fold.job.train)
+    score = fold.job.metric(samples.labels, mean_of_heads(p_SNC))
+    return p_SNC, {"valid_loss": sum(losses) / len(losses), "valid_score": score}

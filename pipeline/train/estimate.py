@@ -1,0 +1,112 @@
+"""What training will take, said before it starts.
+
+Owns the estimate: from folds of the same network on this machine, or else from a few timed steps.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.data import load
+from pipeline.engine.hardware import machine, set_up
+from pipeline.engine.registry import Need, is_batched, is_probe
+from pipeline.record.store import Artifact, Store
+from pipeline.resample import indices, subsets
+from pipeline.settings.load import Settings
+from pipeline.settings.members import trainings
+from pipeline.train import precision
+
+if TYPE_CHECKING:
+    from pipeline.engine.context import Context
+
+# Share of a fold's time beyond its steps, where no earlier fold says: validation and augmentation.
+OVERHEAD = 1.25
+# A checkpoint holds the weights, two moments of each, an average and the best epoch at most; the result
+# holds the weights.
+CHECKPOINT_COPIES = 5
+PROBE_ROW_SECONDS = 5e-6
+BYTES_PER_WEIGHT = 4
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the missing folds will take.
+
+    Args:
+        seconds: of all of them.
+        disk: bytes.
+        told: what was found out on the way, a line each.
+    """
+
+    seconds: float
+    disk: float
+    told: tuple[str, ...] = ()
+
+
+def training(settings: Settings, inputs: dict[str, Artifact], missing: list[Need], ctx: Context) -> Estimate:
+    """What the missing folds will take; measures what `train.precision=auto` wants to know.
+
+    Raises:
+        ModelError, ConfigError: settings that do not fit the model, before any fold starts.
+    """
+    samples = load.training(inputs["data"], ctx.home)
+    plan = load.plan(inputs["folds"])
+    config = settings.config
+    last, rows, numbers = 0, 0, [int(need.params["fold"]) for need in missing]
+    if is_batched(settings):  # all folds' heads train at once, once
+        made = ctx.store.find("heads", ctx.graph.key(Need("heads", settings)))
+        numbers = [] if made else list(range(len(plan))) * config.train.head_seeds
+    for fold in numbers:
+        split = plan.splits[fold]
+        part = indices.Part(samples.take(split.train_ids).for_training(), fold, split.times_T)
+        part = subsets.group_share(part, config.train.group_share, config.train.seed)
+        last = indices.expected_rows(part, config.resample) * config.train.epochs
+        rows += last
+    rows = round(rows * trainings(config.train.bag, config.train.chain))
+    n_classes = samples.space.n_classes
+    device = set_up(config.runtime)
+    known = _earlier(ctx.store, settings, device)
+    if is_probe(settings):
+        per_row, parameters = known or PROBE_ROW_SECONDS, 2000.0 * n_classes
+        return Estimate(rows * per_row, parameters * BYTES_PER_WEIGHT * len(missing))
+    from pipeline.nets import model
+    from pipeline.train import step_timing, strategy
+
+    batch = config.train.batch_size
+    # Of the whole plan, whichever folds are asked for: what is trained later uses what was measured now.
+    steps = math.ceil(last * len(plan) / batch), math.ceil(last / batch)
+    precision.measure(config, samples.space, device, steps, ctx.home)
+    choice = precision.choose(config, device, steps[1], ctx.home)
+    if known is None and choice.seconds_per_step is not None:
+        known = OVERHEAD * choice.seconds_per_step / batch
+    per_row = known or OVERHEAD * step_timing.seconds_per_row(config, samples.space, device)
+    bare = config.model.model_copy(update={"weights": "none"})
+    network = model.build(bare, n_classes, 0, config.images.hw)
+    # Names of parts that there are not: told before a fold starts.
+    strategy.prepare(network.backbone, config.train)
+    parameters = float(model.describe(network).parameters)
+    oof = len(samples) * n_classes * BYTES_PER_WEIGHT
+    disk = parameters * BYTES_PER_WEIGHT * (len(missing) + CHECKPOINT_COPIES) + oof
+    return Estimate(rows * per_row, disk, (choice.told,) if choice.told else ())
+
+
+def _earlier(store: Store, settings: Settings, device: str) -> float | None:
+    """Seconds a row of the newest fold of the same network, size and batch on this machine."""
+    config = settings.config
+    wanted = {
+        "model.name": config.model.name,
+        "train.strategy": config.train.strategy,
+        "train.freeze_until": config.train.freeze_until,
+        "train.batch_size": config.train.batch_size,
+        "train.precision": config.train.precision,
+        "images.size": config.images.size,
+    }
+    for artifact in reversed(store.all()):
+        used_device = artifact.manifest.get("tags", {}).get("device")
+        here = artifact.manifest.get("hardware") == machine() and used_device == device
+        found = {path: artifact.setting(path) for path in wanted}
+        if artifact.stage == "fold" and here and found == wanted and artifact.metrics.get("seconds_per_row"):
+            return artifact.metrics["seconds_per_row"]
+    return None

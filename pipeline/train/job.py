@@ -1,0 +1,121 @@
+"""The job of training one fold: everything that its result depends on.
+
+Owns the job's fields and its fingerprint. Does not own training (`train/loop.py`).
+
+Legend: N samples, C classes, H height, W width.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from pipeline.core.samples import Floats, Ints, Samples, TrainRows
+from pipeline.data.loader import Images
+from pipeline.nets.forward import Mode
+from pipeline.settings.schema import AugmentSettings, LossSettings, ModelSettings, TrainSettings
+from pipeline.train.initial import Initial
+from pipeline.train.targets import targets_of
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """Everything that training one fold depends on.
+
+    Args:
+        fold: its number; part of every seed.
+        model, loss, augment, train: settings.
+        train_samples: the fold's training part, labelled.
+        valid_samples: the fold's validation part, labelled; never trained on, never chosen on.
+        images: prepared images that hold both parts.
+        rows: what each epoch shows, as positions in `train_samples`.
+        metric: from (y_N, p_NC) to a score, for the history alone.
+        weights_N: how much each training sample counts, ≥ 0; None: all the same.
+        soft_NC: what a teacher says of each training sample, a distribution over the classes; a row of NaN,
+            or None: the label.
+        inner_samples: the inner split of the training part, labelled, for early stopping alone; none of it
+            is among `train_samples`. None without early stopping.
+        higher_is_better: the metric's good direction, for early stopping.
+        initial: the weights to start from; None: those that `model` names.
+        device: "cpu" or "cuda".
+        threads: torch's CPU threads, set for the process; None: as they are.
+        workers: loader processes; None: as many as pay, by timing the first batches.
+        eval_batch: images of a pass without gradients.
+        measured: what `train.precision=auto` came to on this machine; a checkpoint that was made in
+            another mode is continued in that one.
+        deterministic: only algorithms that give the same bits each time, on a GPU.
+    """
+
+    fold: int
+    model: ModelSettings
+    loss: LossSettings
+    augment: AugmentSettings
+    train: TrainSettings
+    train_samples: Samples
+    valid_samples: Samples
+    images: Images
+    rows: Callable[[int], TrainRows]
+    metric: Callable[[Ints, Floats], float]
+    weights_N: Floats | None = None
+    soft_NC: Floats | None = None
+    inner_samples: Samples | None = None
+    higher_is_better: bool = True
+    initial: Initial | None = None
+    device: str = "cpu"
+    threads: int | None = None
+    workers: int | None = 0
+    eval_batch: int = 128
+    measured: Mode = Mode()
+    deterministic: bool = True
+
+    @property
+    def mode(self) -> Mode:
+        """How a fresh fold computes: as the user wrote, or as was measured."""
+        chosen = self.train.precision
+        return self.measured if chosen == "auto" else Mode(chosen)
+
+    def __post_init__(self) -> None:
+        chooses = self.train.early_stopping is not None
+        assert chooses == (self.inner_samples is not None), (
+            "early stopping and its inner split belong together"
+        )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images, px."""
+        height, width = self.images.x_NHWC.shape[1:3]
+        return int(height), int(width)
+
+    @property
+    def sample_weights_N(self) -> torch.Tensor:
+        """(N,) weight of each training sample, 1 where none are given."""
+        given = self.weights_N
+        return (
+            torch.ones(len(self.train_samples)) if given is None else torch.from_numpy(given.copy()).float()
+        )
+
+    @property
+    def target_NC(self) -> torch.Tensor:
+        """(N, C) what each training sample is taught."""
+        return targets_of(self.train_samples, self.soft_NC)
+
+
+def fingerprint(job: FoldJob) -> str:
+    """A digest of what defines the result: a checkpoint of another job is not continued."""
+    digest = hashlib.sha256()
+    for section in (job.model, job.loss, job.augment):
+        digest.update(section.model_dump_json().encode())
+    digest.update(job.train.model_dump_json(exclude={"folds", "init_from"}).encode())
+    digest.update(repr((job.fold, job.device, job.images.x_NHWC.shape[1:])).encode())
+    digest.update((job.initial.digest if job.initial else "").encode())
+    parts = (job.train_samples, job.valid_samples, job.inner_samples)
+    for samples in (part for part in parts if part is not None):
+        digest.update("\x1f".join(samples.ids_N.tolist()).encode() + samples.labels.tobytes())
+    for epoch in range(job.train.epochs):
+        rows = job.rows(epoch)
+        digest.update(repr(rows.policies).encode())
+        for part_R in (rows.index_R, rows.policy_R):
+            digest.update(part_R.tobytes())
+    digest.update(job.sample_weights_N.numpy().tobytes() + job.target_NC.numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,259 @@
+"""The training loop: one fold, from a seed to out-of-fold probabilities.
+
+Owns training a fold and continuing it after a kill. Does not own the job's fields (`train/job.py`),
+where jobs run, which rows an epoch shows (a callable gives them), or what is kept afterwards.
+
+A fold is a closed job: it builds its own network, optimizer and average from the seed, so nothing
+can carry over from another fold. The schedule is fixed and its last epoch counts, or early stopping
+chooses an epoch on an inner split of the training part; nothing is ever chosen on the fold's
+validation part. On the same device with the same number of threads, a run that was killed and
+continued ends with the same bits as one that was not.
+
+Legend: N samples, C classes, E epochs.
+"""
+
+import logging
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from pipeline.core.predictions import FoldResult, Probabilities
+from pipeline.core.samples import Floats
+from pipeline.core.seeds import seed
+from pipeline.data.augment import Augmenter
+from pipeline.data.loader import Batch, EpochLoader, LoaderPlan, batch_bounds
+from pipeline.nets.forward import pixels
+from pipeline.nets.model import Classifier
+from pipeline.nets.weights import State
+from pipeline.resample.mixing import Mixer, partner_rows
+from pipeline.train import checkpoint, health, stopping, strategy
+from pipeline.train.accumulate import Backward, windows
+from pipeline.train.health import GradientWatch
+from pipeline.train.job import FoldJob
+from pipeline.train.judge import judge, validate
+from pipeline.train.losses import diverged
+from pipeline.train.noise import noisy_weights
+from pipeline.train.optim import Schedule, set_lr
+from pipeline.train.reproducible import cores, reproducible
+from pipeline.train.state import Training, resume
+
+log = logging.getLogger(__name__)
+
+OnEpoch = Callable[[int, int, dict[str, float]], bool]
+
+
+def checkpoint_path(work: Path, fold: int) -> Path:
+    """Where a fold keeps its unfinished state."""
+    return work / f"fold{fold}.pt"
+
+
+def _batches(job: FoldJob, loader: EpochLoader, epoch: int) -> Iterator[Batch]:
+    """An epoch's micro-batches, with partners where mixing wants other ones than those of the batch."""
+    settings, rows = job.train, job.rows(epoch)
+    partners = partner_rows(settings.mix, job.train_samples, rows, settings.seed, job.fold, epoch)
+    return loader.batches(epoch, rows, partners)
+
+
+def _backward(job: FoldJob, training: Training) -> Backward:
+    settings = job.train
+    return Backward(
+        training.loss(job, training.epoch),
+        job.target_NC,
+        job.sample_weights_N,
+        job.device,
+        training.mode.precision,
+        training.scaler,
+        Mixer(settings.mix, settings.seed, job.fold),
+        settings.input_noise,
+        None if training.pieces == 1 else math.ceil(settings.batch_size / training.pieces),
+        training.mode.layout,
+    )
+
+
+def _train_epoch(
+    job: FoldJob, training: Training, loader: EpochLoader, schedule: Schedule, bar: Any
+) -> dict[str, float]:
+    """One pass over the epoch's rows; the part of its history that training knows."""
+    settings, epoch, watched = job.train, training.epoch, training.watched
+    backward, n_rows = _backward(job, training), len(job.rows(epoch))
+    where = f"fold {job.fold}, epoch {epoch}"
+    gradients = GradientWatch(where, settings, training.scaler.is_enabled())
+    begin, sum_loss = time.perf_counter(), 0.0
+    training.model.train()
+    strategy.begin_epoch(training.model.backbone, settings, epoch)
+    step = schedule.start(epoch)
+    for window in windows(_batches(job, loader, epoch), settings.accumulate):
+        # Dropout and noise draw from torch's generators: seeded here, they need not be saved.
+        torch.manual_seed(seed(settings.seed, "step", job.fold, step))
+        set_lr(training.optimizer, schedule.lr(step, watched))
+        with noisy_weights(training.model, settings.weight_noise):
+            value = backward(training.compute, window, step)
+        if not math.isfinite(value):
+            raise diverged(f"{where}, step {step}", settings)
+        _step(training, settings.clip_norm, step, gradients)
+        sum_loss += value * sum(len(batch.y_B) for batch in window)
+        step += 1
+        bar.update(1)
+    seconds = time.perf_counter() - begin
+    return {
+        "train_loss": sum_loss / n_rows,
+        "lr": schedule.lr(step - 1, watched),
+        "images_per_second": n_rows / seconds,
+        **gradients.summary(),
+    }
+
+
+def _try_epoch(
+    job: FoldJob, training: Training, loader: EpochLoader, schedule: Schedule, bar: Any, path: Path
+) -> dict[str, float] | None:
+    """The same; None when a GPU was too small: training stands at the epoch's start, with smaller pieces."""
+    try:
+        return _train_epoch(job, training, loader, schedule, bar)
+    except torch.OutOfMemoryError:
+        if not job.train.oom_halving or training.pieces * 4 > job.train.batch_size:
+            raise
+    # Only here, beyond the exception, is the memory of the failed step free.
+    pieces, state = training.pieces * 2, checkpoint.load(path)
+    assert state is not None, "with oom_halving there is a checkpoint from the start"
+    training.optimizer.zero_grad(set_to_none=True)
+    training.load(state)
+    training.pieces = pieces
+    bar.n = schedule.start(training.epoch)
+    log.warning("fold %d: out of memory; each batch passes in %d pieces from here on", job.fold, pieces)
+    return None
+
+
+def _step(training: Training, clip_norm: float | None, step: int, gradients: GradientWatch) -> None:
+    """Move the weights by the gradients at hand, and the average after them."""
+    training.scaler.unscale_(training.optimizer)
+    gradients.see(health.gradient_norm(training.model, clip_norm), step)
+    training.scaler.step(training.optimizer)
+    training.scaler.update()
+    training.optimizer.zero_grad(set_to_none=True)
+    training.average.after_step(training.model, step)
+
+
+def _end_epoch(job: FoldJob, training: Training, loader: EpochLoader, trained: dict[str, float]) -> Floats:
+    """Average, judge and note the epoch that was just trained."""
+    epoch, layout = training.epoch, training.mode.layout
+    shown = (pixels(batch.x_BHWC, job.device, layout) for batch in loader.batches(epoch, job.rows(epoch)))
+    training.average.after_epoch(training.model, epoch, shown)
+    training.epoch += 1
+    loss = training.loss(job, epoch)
+    p_NC, scores = validate(job, training.predictor, loss, layout)
+    if job.inner_samples is not None:
+        scores |= judge(job, training.predictor, loss, job.inner_samples, "inner", layout)[1]
+    gap = scores["valid_loss"] - trained["train_loss"]
+    training.history.append({"epoch": float(epoch), **trained, **scores, "gap": gap})
+    if job.inner_samples is not None and _best(job, training) == epoch:
+        training.best = _on_cpu(training.predictor)
+    return p_NC
+
+
+def _best(job: FoldJob, training: Training) -> int:
+    return stopping.best_epoch(training.history, job.higher_is_better)
+
+
+def _on_cpu(network: Classifier) -> State:
+    return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
+
+
+def _loader(job: FoldJob, batches_left: int) -> EpochLoader:
+    augmenter, train = Augmenter(job.augment.policy, job.size), job.train
+    copies = tuple(Augmenter(policy, job.size) for policy in job.rows(0).policies if policy)
+    plan = LoaderPlan(
+        samples=job.train_samples,
+        augmenter=augmenter,
+        batch_size=train.batch_size,
+        root_seed=train.seed,
+        fold=job.fold,
+        workers=job.workers,
+        copies=copies,
+        cores=cores(job.device),
+        n_batches=batches_left,
+        window=train.accumulate,
+    )
+    return EpochLoader(job.images, plan)
+
+
+def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[FoldResult, State]:
+    """Train one fold to its last epoch, continuing what an earlier run left in `work`.
+
+    Args:
+        job: the fold.
+        work: folder of the checkpoint, kept each epoch; made if missing. The caller deletes it.
+        on_epoch: called after each epoch with (fold, epoch, history entry); False ends the fold
+            there, as pruning does.
+
+    Returns:
+        The fold's result, and the state dict of the network that predicts, on the CPU.
+
+    Raises:
+        UserError: unknown or ill-fitting settings, a loss or a gradient that is no number, too little
+            memory, a full disk.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    if job.threads is not None:
+        torch.set_num_threads(job.threads)
+    settings, path = job.train, checkpoint_path(work, job.fold)
+    bounds_E = [batch_bounds(len(job.rows(e)), settings.batch_size) for e in range(settings.epochs)]
+    schedule = Schedule.of(settings, [len(bounds) for bounds in bounds_E])
+    training = resume(job, path)
+    sizes = [end - start for bounds in bounds_E for start, end in bounds]
+    strategy.begin_epoch(training.model.train().backbone, settings, settings.epochs - 1)
+    health.check_batches(training.model, sizes, settings)
+    health.check_precision(training.model, job.size, job.device, training.mode.precision)
+    if settings.oom_halving and training.epoch == 0:
+        checkpoint.save(path, training.state())
+    p_NC: Floats | None = None
+    left = sum(len(bounds) for bounds in bounds_E[training.epoch :])
+    with (
+        _loader(job, left) as loader,
+        _bar(job, schedule, training.epoch) as bar,
+        reproducible(job.device, job.deterministic),
+    ):
+        while training.epoch < settings.epochs and not _ended(job, training):
+            begin, epoch = time.perf_counter(), training.epoch
+            bar.set_postfix_str(f"epoch {epoch + 1}/{settings.epochs}")
+            with health.told_memory(settings, job.size):
+                trained = _try_epoch(job, training, loader, schedule, bar, path)
+            if trained is None:
+                continue
+            with health.told_memory(settings, job.size, job.eval_batch):
+                p_NC = _end_epoch(job, training, loader, trained)
+            training.seconds += time.perf_counter() - begin
+            checkpoint.save(path, training.state())
+            if on_epoch is not None and not on_epoch(job.fold, epoch, training.history[-1]):
+                break
+    return _result(job, training, p_NC)
+
+
+def _ended(job: FoldJob, training: Training) -> bool:
+    return stopping.ended(training.history, job.train.early_stopping, job.higher_is_better)
+
+
+def _bar(job: FoldJob, schedule: Schedule, epoch: int) -> Any:
+    quiet = not sys.stderr.isatty()
+    done = schedule.start(epoch)
+    return tqdm(total=schedule.total, initial=done, desc=f"fold {job.fold}", unit="step", disable=quiet)
+
+
+def _result(job: FoldJob, training: Training, p_NC: Floats | None) -> tuple[FoldResult, State]:
+    """What the network of the chosen epoch, or else of the last one, predicts; `p_NC` if that is known."""
+    chosen = None
+    if training.best is not None:
+        training.predictor.load_state_dict(training.best)
+        chosen, p_NC = _best(job, training), None
+    if p_NC is None:
+        loss = training.loss(job, max(training.epoch - 1, 0))
+        p_NC, _ = validate(job, training.predictor, loss, training.mode.layout)
+    samples, history = job.valid_samples, stopping.marked(training.history, chosen)
+    oof = Probabilities(samples.ids_N, samples.space.classes, p_NC, f"{job.model.name} fold {job.fold}")
+    extra = {"device": job.device, "threads": str(torch.get_num_threads()), "mode": str(training.mode)}
+    return FoldResult(job.fold, oof, history, training.seconds, extra), _on_cpu(training.predictor)

@@ -1,0 +1,123 @@
+"""Formulas of losses: what each would cost if a class were the label, and soft macro-F1.
+
+Owns formulas that need no class counts. Does not own those for long tails (`train/loss_long_tail.py`) nor
+which loss the settings name (`train/losses.py`).
+
+A loss is linear in its target wherever it can be: `terms` give (B, C), the loss of each row if class c
+were its label, and a row whose target is a distribution costs their weighted mean. Mixed images and
+soft labels then need no case of their own: the loss of a mix is the mix of the losses.
+
+Legend: B rows, C classes, K values of an ordered attribute.
+"""
+
+from collections.abc import Callable
+
+import torch
+
+Terms = Callable[[torch.Tensor], torch.Tensor]
+Rows = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def wide(logits_BC: torch.Tensor) -> torch.Tensor:
+    """The same numbers in float32, or double where they are double: half types lose too much in a loss."""
+    return logits_BC if logits_BC.dtype == torch.float64 else logits_BC.float()
+
+
+def smooth_targets(target_BC: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """(B, C) targets: 1 - smoothing of what they were, plus smoothing spread evenly over all classes.
+
+    Source: Szegedy et al., https://arxiv.org/abs/1512.00567, section 7.
+    """
+    return target_BC * (1 - smoothing) + smoothing / target_BC.shape[-1]
+
+
+def rows_of(terms: Terms, smoothing: float = 0.0, weight_C: torch.Tensor | None = None) -> Rows:
+    """(logits_BC, target_BC) -> (B,) of a loss that is linear in its target.
+
+    Args:
+        terms: (B, C) logits, not of a half type, to the loss that each class would cost.
+        smoothing: label smoothing, 0 to 1.
+        weight_C: class weights > 0. A row is divided by its own weight (of the target before smoothing),
+            by which the loop counts it: together that is torch's weighted cross-entropy.
+    """
+
+    def rows(logits_BC: torch.Tensor, target_BC: torch.Tensor) -> torch.Tensor:
+        term_BC = terms(wide(logits_BC))
+        target_BC = target_BC.to(term_BC.dtype)
+        told_BC = smooth_targets(target_BC, smoothing) * term_BC
+        if weight_C is None:
+            return told_BC.sum(-1)
+        weight = weight_C.to(term_BC)
+        return (told_BC * weight).sum(-1) / (target_BC * weight).sum(-1)
+
+    return rows
+
+
+def cross_entropy_terms(logits_BC: torch.Tensor) -> torch.Tensor:
+    """(B, C) negative log-probabilities."""
+    return -logits_BC.log_softmax(-1)
+
+
+def focal_terms(logits_BC: torch.Tensor, gamma: float) -> torch.Tensor:
+    """(B, C) cross-entropy weighed by (1 - p)^gamma.
+
+    It weighs by difficulty, not by class frequency; gamma 0 is cross-entropy. The paper's α, a factor by
+    class, is `loss.class_weights`.
+    Source: Lin et al., https://arxiv.org/abs/1708.02002, equations 4 and 5.
+    """
+    log_p_BC = logits_BC.log_softmax(-1)
+    return -log_p_BC if gamma == 0 else -_missed(log_p_BC).pow(gamma) * log_p_BC
+
+
+def _missed(log_p_BC: torch.Tensor) -> torch.Tensor:
+    """1 - p; expm1 keeps its digits near p = 1, and a power's slope at 0 is infinite for gamma < 1."""
+    return (-torch.expm1(log_p_BC)).clamp_min(torch.finfo(log_p_BC.dtype).eps)
+
+
+def asymmetric_terms(
+    logits_BC: torch.Tensor, gamma_pos: float, gamma_neg: float, smoothing: float
+) -> torch.Tensor:
+    """(B, C) asymmetric loss of single labels: the others' smoothed mass is weighed by p^gamma_neg.
+
+    If c is the label: (1 - ε + ε/C) (1 - p_c)^gamma_pos (-log p_c) + ε/C Σ_{j≠c} p_j^gamma_neg (-log p_j).
+    Both gammas 0: cross-entropy with label smoothing ε.
+    Source: Ridnik et al., https://arxiv.org/abs/2009.14119, in the single-label form of their code,
+    https://github.com/Alibaba-MIIL/ASL.
+    """
+    log_p_BC = logits_BC.log_softmax(-1)
+    spread = smoothing / logits_BC.shape[-1]
+    other_BC = -(gamma_neg * log_p_BC).exp() * log_p_BC
+    others_BC = other_BC.sum(-1, keepdim=True) - other_BC
+    return (1 - smoothing + spread) * focal_terms(logits_BC, gamma_pos) + spread * others_BC
+
+
+def ordinal_terms(logits_BK: torch.Tensor) -> torch.Tensor:
+    """(B, K) sum over thresholds of the binary cross-entropy of "above it".
+
+    A miss by two values costs more than a miss by one. Two values: cross-entropy.
+    Source: Cao, Mirjalili & Raschka (CORAL), https://arxiv.org/abs/1901.07884, equation 4, on the
+    probabilities P(y > k) that the softmax of these logits gives.
+    """
+    log_p_BK = logits_BK.log_softmax(-1)
+    size = logits_BK.shape[-1]
+    above = torch.stack([log_p_BK[..., k + 1 :].logsumexp(-1) for k in range(size - 1)], -1)
+    below = torch.stack([log_p_BK[..., : k + 1].logsumexp(-1) for k in range(size - 1)], -1)
+    # Row c, column k: whether value c lies above threshold k.
+    is_above_KT = torch.ones(size, size - 1, dtype=above.dtype, device=above.device).tril(-1)
+    return -(above @ is_above_KT.T + below @ (1 - is_above_KT).T)
+
+
+def soft_f1_loss(logits_BC: torch.Tensor, target_BC: torch.Tensor) -> torch.Tensor:
+    """1 - macro-F1 with probabilities for counts, 0 to 1: one figure for the batch.
+
+    F1 of a class: 2 Σ t p / (Σ t + Σ p), sums over the batch; the mean is taken over classes that occur in
+    the batch, as any other has an F1 of 0 whatever is predicted.
+    Source: Eban et al., https://arxiv.org/abs/1608.04802, the relaxation of counts by probabilities.
+    """
+    p_BC = wide(logits_BC).softmax(-1)
+    target_BC = target_BC.to(p_BC.dtype)
+    hits, support = (p_BC * target_BC).sum(-2), target_BC.sum(-2)
+    # A class that nobody has and nobody expects (p underflows to 0) would be 0 / 0.
+    f1 = 2 * hits / (p_BC.sum(-2) + support).clamp_min(torch.finfo(p_BC.dtype).tiny)
+    occurs = (support > 0).to(f1.dtype)
+    return 1 - (f1 * occurs).sum(-1) / occurs.sum(-1)

@@ -1,0 +1,180 @@
+"""Optimizers by timm's names, and the learning rate as a pure function of the step.
+
+Owns which parameters decay and how fast each step goes. Does not own stepping (`train/loop.py`).
+A schedule that is a function has no state: a resumed run needs the step's number and, for plateau, the
+history. Schedules change the rate alone, never a momentum.
+"""
+
+import inspect
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipeline.core.errors import ConfigError, nearest
+from pipeline.settings.schema import TrainSettings
+
+# What the settings name themselves, or the loop decides: no `optimizer_args`.
+_OWN_SETTINGS = {"lr": "train.lr", "weight_decay": "train.weight_decay"}
+_NOT_OURS = ("params", "maximize", "capturable", "differentiable")
+# One-cycle: how long the rate rises, and how far below the peak it starts and ends.
+RISE, START_DIVISOR, END_DIVISOR = 0.3, 25.0, 1e4
+# Plateau: a fall of the loss by a smaller share is none.
+LEAST_FALL = 1e-4
+
+
+def make_optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    """The optimizer that timm knows by this name; biases and norms (1-D parameters) do not decay.
+
+    Raises:
+        ConfigError: the name or one of its arguments is unknown, its package is missing, or it needs
+            second derivatives.
+    """
+    from timm.optim import create_optimizer_v2, get_optimizer_info, list_optimizers
+
+    name = settings.optimizer
+    known = list_optimizers()
+    if name not in known:
+        hint = nearest(name, known)
+        raise ConfigError(
+            f"train.optimizer: no optimizer called {name!r}",
+            [hint] if hint else [],
+            "any name of timm.optim.list_optimizers()",
+        )
+    info = get_optimizer_info(name)
+    if info.second_order:
+        raise ConfigError(
+            f"train.optimizer: {name} needs second derivatives, which the loop does not make",
+            remedy="choose a first-order optimizer, e.g. adamw or sgd",
+        )
+    if settings.optimizer_args:
+        _refuse_unknown(settings, info.opt_class)
+    try:
+        optimizer: torch.optim.Optimizer = create_optimizer_v2(
+            network,
+            opt=name,
+            lr=settings.lr,
+            weight_decay=settings.weight_decay,
+            filter_bias_and_bn=True,
+            **settings.optimizer_args,
+            layer_decay=settings.layer_decay,
+        )
+    except (AssertionError, ImportError, RuntimeError) as error:
+        raise ConfigError(
+            f"train.optimizer: {name} cannot be used here: {error}",
+            remedy="install what it needs, or choose another, e.g. adamw or sgd",
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"train.optimizer_args: {name} refuses them: {error}", remedy="see the optimizer's documentation"
+        ) from error
+    return optimizer
+
+
+def _refuse_unknown(settings: TrainSettings, made_by: Any) -> None:
+    """Every argument must be one of the optimizer's own, with no setting of its own."""
+    takes = inspect.signature(made_by).parameters
+    known = [name for name in takes if name not in (*_NOT_OURS, *_OWN_SETTINGS)]
+    faults = []
+    for name in settings.optimizer_args:
+        if name in _OWN_SETTINGS:
+            faults.append(f"{name}: has a setting of its own, {_OWN_SETTINGS[name]}")
+        elif name not in known:
+            faults.append(f"{name}: no argument of {settings.optimizer}; {nearest(name, known)}".rstrip("; "))
+    if faults:
+        raise ConfigError("train.optimizer_args", faults, f"{settings.optimizer} takes {', '.join(known)}")
+
+
+def reductions(watched: Sequence[float], patience: int) -> int:
+    """How often a plateau has been reached, as torch's ReduceLROnPlateau counts (mode min, no cooldown).
+
+    Args:
+        watched: a loss an epoch, from the first one on.
+        patience: epochs without a new best that are waited for, ≥ 0.
+    """
+    best, waited, count = math.inf, 0, 0
+    for loss in watched:
+        best, waited = (loss, 0) if loss < best * (1 - LEAST_FALL) else (best, waited + 1)
+        if waited > patience:
+            count, waited = count + 1, 0
+    return count
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The steps of a whole run, known before its first one.
+
+    Args:
+        settings: `lr`, `schedule` and what belongs to it are read.
+        steps_E: optimizer steps of each epoch; epochs may differ when rows are redrawn.
+    """
+
+    settings: TrainSettings
+    steps_E: tuple[int, ...]
+
+    @staticmethod
+    def of(settings: TrainSettings, batches_E: Sequence[int]) -> "Schedule":
+        """From the number of micro-batches of each epoch; a last short window is a step too."""
+        return Schedule(settings, tuple(math.ceil(n / settings.accumulate) for n in batches_E))
+
+    @property
+    def total(self) -> int:
+        """Steps of the run."""
+        return sum(self.steps_E)
+
+    def start(self, epoch: int) -> int:
+        """The number of the first step of an epoch."""
+        return sum(self.steps_E[:epoch])
+
+    def lr(self, step: int, watched: Sequence[float] = ()) -> float:
+        """The learning rate of one step.
+
+        Args:
+            step: from 0 to `total` - 1, warm-up included.
+            watched: the losses of the epochs before, for plateau.
+
+        Source: Loshchilov & Hutter, https://arxiv.org/abs/1608.03983 (one cosine, no restart); Smith &
+        Topin, https://arxiv.org/abs/1708.07120 (one-cycle, as torch's OneCycleLR anneals it).
+        """
+        assert 0 <= step < self.total, f"step {step} of {self.total}"
+        settings = self.settings
+        if settings.schedule == "one_cycle":
+            return settings.lr * self._one_cycle(step)
+        warmup_steps = round(settings.warmup_epochs * self.total / len(self.steps_E))
+        if step < warmup_steps:
+            return settings.lr * (step + 1) / warmup_steps
+        return settings.lr * self._after_warmup(step, warmup_steps, watched)
+
+    def _after_warmup(self, step: int, warmup_steps: int, watched: Sequence[float]) -> float:
+        settings = self.settings
+        if settings.schedule == "cosine":
+            return _half_cosine(1.0, 0.0, (step - warmup_steps) / (self.total - warmup_steps))
+        if settings.schedule == "step":
+            epoch = bisect_right(list(accumulate(self.steps_E)), step)
+            return settings.lr_decay ** (epoch // settings.lr_decay_epochs)
+        if settings.schedule == "plateau":
+            return settings.lr_decay ** reductions(watched, settings.lr_patience)
+        return 1.0
+
+    def _one_cycle(self, step: int) -> float:
+        low, end = 1 / START_DIVISOR, 1 / START_DIVISOR / END_DIVISOR
+        # As torch counts: the peak may lie between two steps.
+        top, last = RISE * self.total - 1, self.total - 1
+        if step <= top:
+            return _half_cosine(low, 1.0, step / top if top > 0 else 1.0)
+        return _half_cosine(1.0, end, (step - top) / (last - top) if last > top else 1.0)
+
+
+def _half_cosine(start: float, end: float, done: float) -> float:
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every parameter group this rate, times its own `lr_scale` where it has one."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group.get("lr_scale", 1.0)

@@ -1,0 +1,220 @@
+"""`train.precision=auto`: measured once a machine, then looked up.
+
+Owns when to measure, what a measurement holds for, and the line that tells the user. Does not own the
+timing (`train/step_timing.py`), the file (`record/machine.py`), or what a killed fold continues with: its
+checkpoint says that (`train/loop.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.core.samples import LabelSpace
+from pipeline.record.digests import write_atomic
+from pipeline.record.machine import Facts, Profile
+from pipeline.settings.schema import Config
+
+if TYPE_CHECKING:
+    from pipeline.nets.forward import Mode, Pass
+    from pipeline.record.store import Artifact
+    from pipeline.train.step_timing import Seconds
+
+# Measuring takes about 20 steps; shorter runs are trained in fp32 unless it is known already.
+STEPS_WORTH_MEASURING = 200
+# Compiling takes a minute or so; only folds that take this long are asked whether it would pay.
+SECONDS_WORTH_COMPILING = 600
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What `auto` came to.
+
+    Args:
+        mode: how to train.
+        told: one line for the user, saying why.
+        seconds_per_step: as measured; None: nothing was.
+    """
+
+    mode: Mode
+    told: str
+    seconds_per_step: float | None = None
+
+
+def _processor() -> str:
+    """The processor's model, which `platform` does not tell on Linux."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def facts(config: Config, device: str) -> Facts:
+    """What a measurement holds for."""
+    import torch
+
+    height, width = config.images.hw
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "deterministic": int(config.runtime.deterministic),
+        "torch": torch.__version__,
+        "model": config.model.name,
+        "strategy": config.train.strategy,
+        "freeze_until": str(config.train.freeze_until),
+        "size": f"{height}x{width}",
+        "batch": config.train.batch_size,
+    }
+
+
+def measure(config: Config, space: LabelSpace, device: str, steps: tuple[int, int], home: Path) -> None:
+    """Fill the profile where the run is long enough to win back what measuring takes.
+
+    Args:
+        config: of the run.
+        space: the classes.
+        device: "cpu" or "cuda".
+        steps: of the whole run, and of one fold.
+        home: of the profile.
+
+    Raises:
+        ModelError, ConfigError: settings that do not fit the model.
+    """
+    from pipeline.train import step_timing
+
+    profile, of = Profile(home), facts(config, device)
+    found = profile.find(of) or {}
+    if config.train.precision != "auto" or steps[0] < STEPS_WORTH_MEASURING:
+        return
+    if "plain" not in found:
+        log.info("train.precision=auto: timing a few steps in each precision, once on this machine")
+        seconds, _ = step_timing.race(config, space, device, step_timing.modes(device))
+        found = {"plain": _written(seconds)}
+        profile.keep(of, found)
+    plain = step_timing.choose(_read(found["plain"]))
+    long = float(np.median(_read(found["plain"])[plain])) * steps[1] > SECONDS_WORTH_COMPILING
+    if "compiled" not in found and long and step_timing.can_compile(device):
+        found["compiled"] = _compiled(config, space, device, plain)
+        profile.keep(of, found)
+
+
+def _compiled(config: Config, space: LabelSpace, device: str, plain: Mode) -> dict[str, Any]:
+    """The chosen mode against itself compiled; a network that does not compile is noted as such."""
+    from pipeline.train import step_timing
+
+    log.info("train.precision=auto: seeing whether torch.compile pays, once on this machine")
+    try:
+        seconds, first = step_timing.race(config, space, device, [plain, replace(plain, compiled=True)])
+    except Exception as error:  # a compiler fails in its own ways, and training does without it
+        log.info("torch.compile: %s", str(error).splitlines()[0] if str(error) else type(error).__name__)
+        return {"failed": type(error).__name__}
+    return {"seconds_to_compile": round(first, 3), **_written(seconds)}
+
+
+def _written(seconds: Seconds) -> dict[str, list[float]]:
+    return {str(mode): [float(f"{t:.5g}") for t in times] for mode, times in seconds.items()}
+
+
+def _read(written: dict[str, list[float]]) -> Seconds:
+    from pipeline.nets.forward import Mode
+
+    return {Mode.parse(name): tuple(times) for name, times in written.items()}
+
+
+def choose(config: Config, device: str, steps: int, home: Path) -> Choice:
+    """How one fold trains, from what was measured earlier; fp32 where nothing was.
+
+    Args:
+        config: of the run.
+        device: "cpu" or "cuda".
+        steps: of the fold.
+        home: of the profile.
+    """
+    from pipeline.nets.forward import Mode
+    from pipeline.train.step_timing import PLAIN, choose, compile_pays, ratio
+
+    if config.train.precision != "auto":
+        return Choice(Mode(config.train.precision), "")
+    found = Profile(home).find(facts(config, device)) or {}
+    if "plain" not in found:
+        return Choice(PLAIN, "precision auto: fp32 (a short run: not measured)")
+    seconds = _read(found["plain"])
+    mode = choose(seconds)
+    per_step = float(np.median(seconds[mode]))
+    gain = 1 / ratio(seconds, mode, PLAIN)
+    compiled = dict(found.get("compiled", {}))
+    compiling = compiled.pop("seconds_to_compile", None)
+    if compiling is not None:
+        both = _read(compiled)
+        faster = next(m for m in both if m.compiled)
+        plain, fast = (float(np.median(both[m])) for m in (mode, faster))
+        if compile_pays(plain, fast, compiling, steps):
+            mode, per_step, gain = faster, fast, gain / ratio(both, faster, mode)
+    return Choice(mode, f"precision auto: {_told(mode, gain, seconds)}", per_step)
+
+
+def kept(config: Config, device: str, steps: int, home: Path, work: Path) -> Mode:
+    """How every member of a fold trains: chosen for the first one, and kept beside its checkpoints.
+
+    A fold of many members (bag, chain) that is continued would else choose anew for those still to
+    come, by a profile that may read otherwise by then.
+
+    Args:
+        config: of the run.
+        device: "cpu" or "cuda".
+        steps: of the member that asks.
+        home: of the profile.
+        work: folder of the fold's unfinished work.
+    """
+    from pipeline.nets.forward import Mode
+
+    path = work / "mode.txt"
+    if path.is_file():
+        return Mode.parse(path.read_text(encoding="utf-8"))
+    mode = choose(config, device, steps, home).mode
+    write_atomic(path, str(mode).encode())
+    return mode
+
+
+def _told(mode: Mode, gain: float, seconds: Seconds) -> str:
+    from pipeline.train.step_timing import PLAIN, ratio
+
+    if mode == PLAIN:
+        others = [other for other in seconds if other.precision != PLAIN.precision]
+        best = min(others, key=lambda other: ratio(seconds, other, PLAIN), default=None)
+        told = f", {best.precision} is {1 / ratio(seconds, best, PLAIN):.1f}× as fast" if best else ""
+        return f"fp32{told} (measured)"
+    extra = f" {mode.layout}" if mode.layout != PLAIN.layout else ""
+    extra += ", compiled" if mode.compiled else ""
+    return f"{mode.precision}{extra}, {gain:.1f}× fp32 (measured)"
+
+
+def passing(config: Config, trained: Artifact, device: str) -> Pass:
+    """How a trained network infers: in the precision that the user wrote, or as it was trained.
+
+    Args:
+        config: `infer.precision` and `runtime.infer_batch` are read.
+        trained: its manifest says how it was trained.
+        device: "cpu" or "cuda".
+    """
+    from pipeline.nets.forward import Mode, Pass
+
+    mode = Mode(config.infer.precision) if config.infer.precision != "auto" else Mode()
+    if config.infer.precision == "auto":
+        mode = Mode.parse(trained.manifest["tags"]["mode"])
+        if mode.precision == "fp16" and device == "cpu":  # trained on a GPU, and infers without one
+            mode = Mode()
+    return Pass(device, config.runtime.infer_batch, mode.precision, mode.layout)

@@ -1,0 +1,60 @@
+"""The same bits each time, and the cores that computing leaves to others.
+
+Owns torch's switches for determinism. Does not own seeds (`core/seeds.py`) or threads
+(`engine/hardware.py`).
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from pipeline.core.errors import ConfigError
+from pipeline.data.loader import Cores
+
+
+def cores(device: str) -> Cores:
+    """The cores of this process, and how many of them a training step keeps busy."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Cores(there, 1 if device == "cuda" else torch.get_num_threads())
+
+
+@contextmanager
+def reproducible(device: str, deterministic: bool = True) -> Iterator[None]:
+    """Inside, equal inputs give equal bits; a CPU with a fixed number of threads does so by itself.
+
+    Args:
+        device: "cpu" or "cuda".
+        deterministic: False lets a GPU choose convolutions by timing them, and add in any order.
+
+    Raises:
+        ConfigError: the network has an operation that no GPU does reproducibly.
+
+    Source: https://docs.pytorch.org/docs/stable/notes/randomness.html
+    """
+    with torch.backends.cudnn.flags(enabled=True, benchmark=not deterministic, deterministic=deterministic):
+        if device != "cuda" or not deterministic:
+            yield
+            return
+        # Read when cuBLAS is first used; without it, matrix products refuse to run in this mode.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        switches: Any = torch.utils.deterministic
+        before = torch.are_deterministic_algorithms_enabled(), switches.fill_uninitialized_memory
+        torch.use_deterministic_algorithms(True)
+        # Nothing here reads memory that it did not write.
+        switches.fill_uninitialized_memory = False
+        try:
+            yield
+        except RuntimeError as error:
+            if "does not have a deterministic implementation" not in str(error):
+                raise
+            raise ConfigError(
+                f"runtime.deterministic: {str(error).split('. ')[0]}",
+                remedy="set runtime.deterministic=false (a killed run then ends alike, not bit-identical), "
+                "or choose another model",
+            ) from error
+        finally:
+            torch.use_deterministic_algorithms(before[0])
+            switches.fill_uninitialized_memory = before[1]

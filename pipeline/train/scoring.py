@@ -1,0 +1,184 @@
+"""The figures that every scored run carries, computed in one way.
+
+Owns: the score card of out-of-fold predictions, and finding the best earlier run to compare with.
+Does not own metrics or intervals (`core/metrics.py`, `core/statistics.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.core import metrics, statistics
+from pipeline.core.predictions import Comparison, Interval, Probabilities
+from pipeline.core.samples import FoldPlan, Samples, Strings
+from pipeline.data import deal, load
+from pipeline.engine.context import flat
+from pipeline.record.store import SHORT, Artifact, Store
+from pipeline.settings.schema import Config
+
+SCORED = ("train", "infer", "ensemble")
+# Parts that groups are dealt into where the folds themselves are no such parts.
+CROSSFIT_PARTS = 5
+
+
+@dataclass(frozen=True)
+class Card:
+    """How good one set of out-of-fold predictions is.
+
+    Args:
+        metric: its name.
+        interval: the pooled score.
+        figures: for manifests and MLflow.
+        against: the comparison with the best earlier run, if there is one on the same data and folds.
+        rival: what that run is called.
+    """
+
+    metric: str
+    interval: Interval
+    figures: dict[str, float]
+    against: Comparison | None
+    rival: str
+
+
+def score_card(
+    config: Config,
+    samples: Samples,
+    oof: Probabilities,
+    folds: Sequence[float],
+    rival: Artifact | None,
+) -> Card:
+    """Score pooled out-of-fold predictions, by class, by attribute and against the best earlier run.
+
+    `folds` holds the score of each fold by itself.
+    """
+    metric = metrics.get(config.competition.metric)
+    known = samples.take(oof.ids_N)
+    draws, seed = config.statistics.draws, config.statistics.seed
+    interval = statistics.interval(metric, known.labels, oof.p_NC, known.groups_N, draws, seed)
+    table = metrics.per_class(known.labels, oof.labels(), samples.space.n_classes)
+    present = table.support_C > 0
+    figures = {
+        f"oof_{metric.name}": interval.value,
+        "ci_low": interval.low,
+        "ci_high": interval.high,
+        "f1_worst_class": float(table.f1_C[present].min()),
+        "images_scored": float(len(oof)),
+    }
+    if len(folds) > 1:
+        figures["fold_std"] = float(np.std(folds, ddof=1))
+    by_attribute = metrics.attribute_scores(samples.space, known.labels, oof.p_NC)
+    figures |= {f"f1_{name}": value for name, value in by_attribute.items()}
+    against = compare(config, samples, oof, load.oof(rival, rival.stage)) if rival else None
+    if against:
+        figures |= {"delta_vs_best": against.delta, "p_better": against.p_better}
+        figures |= {"delta_low": against.low, "delta_high": against.high}
+    return Card(metric.name, interval, figures, against, title(rival) if rival else "")
+
+
+def compare(config: Config, samples: Samples, new: Probabilities, old: Probabilities) -> Comparison:
+    """Paired comparison on the ids that both predicted."""
+    both = np.intersect1d(new.ids_N, old.ids_N)
+    known = samples.take(both)
+    metric = metrics.get(config.competition.metric)
+    old = old.with_classes(new.classes)
+    return statistics.compare(
+        metric,
+        known.labels,
+        new.take(both).p_NC,
+        old.take(both).p_NC,
+        known.groups_N,
+        config.statistics.draws,
+        config.statistics.seed,
+    )
+
+
+def scores_of(config: Config, samples: Samples, parts: Sequence[Probabilities]) -> list[float]:
+    """The metric on each part's own predictions, e.g. those of one fold."""
+    metric = metrics.get(config.competition.metric)
+    return [metric.score(samples.take(p.ids_N).labels, p.p_NC) for p in parts if len(p)]
+
+
+def crossfit_parts(config: Config, samples: Samples, plan: FoldPlan, ids: Strings) -> list[Strings]:
+    """Disjoint parts of `ids` that share no group: some to fit on, the others to judge on.
+
+    The folds' own validation parts where they are such parts; where a plan validates an image more
+    than once or not at all, or splits groups, the groups are dealt anew.
+    """
+    valid = [np.intersect1d(split.valid_ids, ids) for split in plan.splits]
+    parts = [part for part in valid if len(part)]
+    groups = [np.unique(samples.take(part).groups_N) for part in parts]
+    whole = sum(len(g) for g in groups) == len(np.unique(samples.take(ids).groups_N))
+    if len(parts) > 1 and whole and sum(len(p) for p in parts) == len(ids):
+        return parts
+    return deal.parts_of_groups(samples.take(ids), CROSSFIT_PARTS, config.folds.seed)
+
+
+def title(artifact: Artifact) -> str:
+    """How people call a scored artifact, e.g. `lite0 (infer 3fa29b01)`."""
+    return f"{artifact.manifest['experiment']} ({artifact.stage} {artifact.key[:SHORT]})"
+
+
+def best_earlier(store: Store, config: Config, inputs: Mapping[str, Artifact], key: str) -> Artifact | None:
+    """The best complete run on the same data and folds that is not made of the very same folds.
+
+    Members of an ensemble count as runs before it.
+    """
+    metric = metrics.get(config.competition.metric)
+    name = f"oof_{metric.name}"
+    same = {n: f"{inputs[n].stage}/{inputs[n].key}" for n in ("data", "folds")}
+    own = _fold_keys({n: f"{a.stage}/{a.key}" for n, a in inputs.items()})
+    rivals = [
+        a
+        for a in store.chosen()
+        if a.stage in SCORED
+        and a.key != key
+        and not (own and _fold_keys(a.inputs) == own)
+        and name in a.metrics
+        and {n: a.inputs.get(n) for n in same} == same
+        and a.metrics.get("complete") == 1.0
+    ]
+    return max(rivals, key=lambda a: metric.sign * a.metrics[name], default=None)
+
+
+def _fold_keys(inputs: Mapping[str, str]) -> set[str]:
+    return {whole for whole in inputs.values() if whole.startswith("fold/")}
+
+
+def lines(card: Card, n_all: int) -> list[str]:
+    """What the terminal says about a card."""
+    some = card.figures["images_scored"]
+    share = "" if some == n_all else f" on {some:.0f} of {n_all} images"
+    found = [f"OOF {card.metric} {card.interval}{share}"]
+    if card.against:
+        found.append(f"against {card.rival}: {card.against}")
+    return found
+
+
+def changed(settings: Mapping[str, Any], rival: Artifact) -> str:
+    """The settings that both have and that differ from a rival's, as `path: theirs → ours`."""
+    ours, theirs = flat(settings), flat(rival.manifest.get("settings", {}))
+    return ", ".join(
+        f"{path}: {theirs[path]} → {ours[path]}"
+        for path in sorted(ours.keys() & theirs.keys())
+        if ours[path] != theirs[path]
+    )
+
+
+def tags(card: Card, rival: Artifact | None, settings: Mapping[str, Any]) -> dict[str, str]:
+    """What the MLflow table shows beside the figures: the verdict, against whom, what changed."""
+    caution = {"caution": card.interval.note} if card.interval.note else {}
+    if rival is None or card.against is None:
+        return {"verdict": "first on these data and folds", **caution}
+    told = {"verdict": card.against.verdict, "compared_with": card.rival, **caution}
+    return told | {"changed": changed(settings, rival)}
+
+
+def why(card: Card) -> str:
+    """What a run is to answer, for its description."""
+    if card.against is None:
+        return "the first complete run on these data and folds: what later ones are compared with"
+    return f"does it beat {card.rival}, the best other run on the same data and folds? {card.against}"

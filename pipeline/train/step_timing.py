@@ -1,0 +1,219 @@
+"""How fast this machine trains a network in each mode: real steps, timed, and the mode that they favour.
+
+Owns which modes there are here, the timing and the choice. Does not own remembering what was measured
+(`record/machine.py`) or when to measure (`train/precision.py`).
+
+Modes take turns: on a busy machine the speed drifts, and modes timed one after another would be told
+apart by when they ran. Two modes are compared by the median of their ratios within a round.
+"""
+
+import gc
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+from torch import nn
+
+from pipeline.core.samples import LabelSpace
+from pipeline.core.seeds import rng
+from pipeline.nets.forward import Mode, autocast, pixels
+from pipeline.nets.model import Classifier, build, to_device
+from pipeline.settings.schema import Config
+from pipeline.train import strategy
+from pipeline.train.health import refuse_single_rows, told_memory, unsafe_in_bf16
+from pipeline.train.losses import make_loss
+from pipeline.train.optim import make_optimizer
+from pipeline.train.reproducible import reproducible
+from pipeline.train.targets import ClassFacts, one_hot
+
+Seconds = dict[Mode, tuple[float, ...]]
+
+PLAIN = Mode()
+STEPS = 3
+ROUNDS = 5
+# After the first round, modes that take this much longer than the fastest are not timed again.
+HOPELESS = 1.4
+# Another mode must take at most this share of the time: noise changes no result, and fp32 wins ties.
+MARGIN = 0.95
+# A step has two batch shapes, the last batch being shorter, and each is compiled.
+SHAPES = 2
+
+
+def modes(device: str) -> list[Mode]:
+    """What this machine offers, the safest first."""
+    precisions = ["fp32", "bf16"] if device == "cpu" or torch.cuda.is_bf16_supported() else ["fp32"]
+    if device == "cuda":
+        precisions.append("fp16")
+    return [Mode(precision, layout) for precision in precisions for layout in ("channels_last", "contiguous")]
+
+
+def can_compile(device: str) -> bool:
+    """Whether torch.compile finds what it needs: a C++ compiler, or Triton and a C compiler for a GPU."""
+    if device == "cuda":
+        return find_spec("triton") is not None and any(shutil.which(name) for name in ("gcc", "cc", "clang"))
+    return any(shutil.which(name) for name in ("g++", "clang++"))
+
+
+class _Trainer:
+    """A network of one layout with its optimizer, which steps in any precision."""
+
+    def __init__(self, network: Classifier, config: Config, space: LabelSpace, device: str) -> None:
+        self.network, self.config, self.device = network, config, device
+        self.compute: nn.Module = network
+        self.optimizer = make_optimizer(network.backbone, config.train)
+        self.scalers = {on: torch.amp.GradScaler(device, enabled=on) for on in (False, True)}
+        n_classes, batch = space.n_classes, config.train.batch_size
+        self.loss = make_loss(config.loss, ClassFacts(space, np.ones(n_classes, np.float32), network.heads))
+        noise = rng(0, "probe").integers(0, 256, (batch, *config.images.hw, 3), dtype=np.uint8)
+        self.x_BHWC = torch.from_numpy(noise)
+        self.target_BC = one_hot(np.arange(batch) % n_classes, n_classes).to(device)
+
+    def seconds(self, mode: Mode) -> float:
+        """One training step, from bytes to moved weights."""
+        begin, scaler = time.perf_counter(), self.scalers[mode.precision == "fp16"]
+        with autocast(self.device, mode.precision):
+            logits_BC = self.compute(pixels(self.x_BHWC, self.device, mode.layout))
+        scaler.scale(self.loss.mean(logits_BC, self.target_BC)).backward()  # type: ignore[no-untyped-call]
+        scaler.step(self.optimizer)
+        scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - begin
+
+
+def _trainers(
+    config: Config, space: LabelSpace, device: str, wanted: Sequence[Mode], epoch: int | None
+) -> dict[Mode, _Trainer]:
+    """One trainer a layout and compilation; the weights are read once."""
+    network = build(config.model, space.n_classes, 0, config.images.hw, space)
+    if (
+        device == "cpu"
+        and any(m.precision == "bf16" for m in wanted)
+        and unsafe_in_bf16(network, config.images.hw)
+    ):
+        wanted = [wanted[0], *(mode for mode in wanted[1:] if mode.precision != "bf16")]
+    made: dict[tuple[str, bool], _Trainer] = {}
+    for mode in wanted:
+        if (mode.layout, mode.compiled) not in made:
+            own = to_device(deepcopy(network), device, mode.layout).train()
+            strategy.prepare(own.backbone, config.train)
+            if epoch is not None:
+                strategy.begin_epoch(own.backbone, config.train, epoch)
+            refuse_single_rows(own, [config.train.batch_size], config.train)
+            trainer = made[mode.layout, mode.compiled] = _Trainer(own, config, space, device)
+            if mode.compiled:
+                trainer.compute = torch.compile(own, dynamic=False)  # type: ignore[assignment]
+    return {mode: made[mode.layout, mode.compiled] for mode in wanted}
+
+
+def race(
+    config: Config, space: LabelSpace, device: str, wanted: Sequence[Mode], epoch: int | None = None
+) -> tuple[Seconds, float]:
+    """Seconds of single training steps in each mode, a number a round, and of the slowest first step.
+
+    Hopeless modes have one round, and bf16 none where a CPU computes it wrongly. A first step holds what is
+    done once: allocation, compilation. With `train.oom_halving`, a batch that a GPU cannot hold takes twice
+    the time of half of it, as in training.
+
+    Args:
+        config: model, image size, batch, loss and optimizer.
+        space: the classes.
+        device: "cpu" or "cuda".
+        wanted: the modes, the reference first: it is never dropped.
+        epoch: what trains in it is timed, where a strategy freezes by epoch; None: the last one's.
+
+    Raises:
+        ModelError, ConfigError: settings that do not fit the model.
+        UserError: too little memory for one step.
+    """
+    train, pieces = config.train, 1
+    while True:
+        part = train.model_copy(update={"batch_size": train.batch_size // pieces})
+        with told_memory(train, config.images.hw):
+            try:
+                seconds, first = _race(
+                    config.model_copy(update={"train": part}), space, device, wanted, epoch
+                )
+                return {m: tuple(pieces * t for t in times) for m, times in seconds.items()}, pieces * first
+            except torch.OutOfMemoryError:
+                if not train.oom_halving or part.batch_size < 4:
+                    raise
+        # Only here, beyond the exception, is the memory of the failed step free.
+        pieces *= 2
+
+
+def _race(
+    config: Config, space: LabelSpace, device: str, wanted: Sequence[Mode], epoch: int | None
+) -> tuple[Seconds, float]:
+    with reproducible(device, config.runtime.deterministic):
+        trainers = _trainers(config, space, device, wanted, epoch)
+        wanted = list(trainers)
+        first = max(trainers[mode].seconds(mode) for mode in wanted)
+        rounds = {mode: [trainers[mode].seconds(mode)] for mode in wanted}
+        fastest = min(times[0] for times in rounds.values())
+        left = [m for m in wanted if m == wanted[0] or rounds[m][0] <= HOPELESS * fastest]
+        for number in range(1, ROUNDS if len(left) > 1 else STEPS):
+            # To and fro, so that none always runs after the same one.
+            for mode in left if number % 2 == 0 else left[::-1]:
+                rounds[mode].append(trainers[mode].seconds(mode))
+    del trainers
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()
+    return {mode: tuple(times) for mode, times in rounds.items()}, first
+
+
+def ratio(seconds: Mapping[Mode, tuple[float, ...]], mode: Mode, rival: Mode) -> float:
+    """How much of the rival's time a mode takes: the median over the rounds that both ran."""
+    return float(np.median([a / b for a, b in zip(seconds[mode], seconds[rival], strict=False)]))
+
+
+def choose(seconds: Mapping[Mode, tuple[float, ...]]) -> Mode:
+    """The fastest mode; a less safe one must be faster by a margin, so that fp32 wins ties.
+
+    Args:
+        seconds: as `race` gives them, the safest mode first.
+    """
+    modes_left = list(seconds)
+    chosen = modes_left[0]
+    for mode in modes_left[1:]:
+        if ratio(seconds, mode, chosen) < MARGIN:
+            chosen = mode
+    return chosen
+
+
+def compile_pays(plain: float, compiled: float, compiling: float, steps: int) -> bool:
+    """Whether faster steps win back what compiling takes, by a margin.
+
+    Args:
+        plain: seconds of a step.
+        compiled: seconds of a compiled one.
+        compiling: seconds of the first compiled step.
+        steps: of one fold, which compiles for itself.
+    """
+    return compiled < MARGIN * plain and (plain - compiled) * steps > SHAPES * compiling
+
+
+def seconds_per_row(
+    config: Config, space: LabelSpace, device: str, epoch: int | None = None, mode: Mode | None = None
+) -> float:
+    """Seconds that one training row costs, without augmentation.
+
+    Args:
+        config: as for `race`.
+        space: the classes.
+        device: "cpu" or "cuda".
+        epoch: as for `race`.
+        mode: how the network computes; None: as the settings say, `auto` being fp32.
+
+    Raises:
+        ModelError, ConfigError: settings that do not fit the model.
+    """
+    timed = mode or Mode.of(config.train.precision)
+    seconds, _ = race(config, space, device, [timed], epoch)
+    return float(np.median(seconds[timed])) / config.train.batch_size

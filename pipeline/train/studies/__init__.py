@@ -1,0 +1,1 @@
+"""Studies over many trainings: ablations and learning curves."""

@@ -1,0 +1,198 @@
+"""The trainings of a grid: each arm with each seed as ordinary settings.
+
+Owns turning a grid into settings, equal optimizer steps or wall time, and the faults. Does not own the
+grid's form (`train/studies/grid.py`) or what is told at the end (`train/studies/stage_ablate.py`). The arms are trained
+by the ordinary `train` stage, so they share its cache with everything else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.core.errors import ConfigError
+from pipeline.core.samples import FoldPlan, Samples
+from pipeline.data import load
+from pipeline.engine.registry import Need, folds_of
+from pipeline.record.store import Artifact
+from pipeline.resample import indices
+from pipeline.settings.load import Settings
+from pipeline.settings.schema import Config
+from pipeline.train.studies import grid as ablate
+from pipeline.train.studies import walltime
+from pipeline.train.studies.grid import Arm, Grid
+
+
+@dataclass(frozen=True)
+class ArmRun:
+    """One training: an arm with one seed.
+
+    Args:
+        arm: its place in `ablate.arms`.
+        seed: of training and resampling.
+        settings: what it is trained with.
+        steps: optimizer steps of a fold, mean over folds.
+        seconds: expected wall time, where the grid gives arms seconds.
+    """
+
+    arm: int
+    seed: int
+    settings: Settings
+    steps: float
+    seconds: float | None = None
+
+    @property
+    def input(self) -> str:
+        """What the `ablate` stage calls this input."""
+        return f"arm {self.arm} seed {self.seed}"
+
+
+def started(settings: Settings, grid: Grid) -> Settings:
+    """The settings that all arms start from: the grid's, where the command line says nothing else."""
+    given = {path for path, _ in settings.request.values}
+    clash = sorted(given & {path for arm in ablate.arms(grid) for path in arm.values})
+    clash += sorted(given & set(ablate.SEEDED))
+    if grid.seconds is not None:
+        clash += sorted(given & {"train.epochs"})
+    if clash:
+        faults = [f"{path}: the grid sets it, arm by arm" for path in clash]
+        raise ConfigError(
+            "ablate: overrides that the arms would override again", faults, "edit a copy of the grid"
+        )
+    return settings.with_values({p: v for p, v in grid.settings.items() if p not in given})
+
+
+def needed(settings: Settings, grid: Grid) -> list[Need]:
+    """What must be built before the trainings are known: the data and the folds."""
+    first = _arm_settings(settings, grid)[0]
+    return [Need("data", first), Need("folds", first)]
+
+
+def runs(find: Callable[[Need], Artifact], settings: Settings, grid: Grid, home: Path) -> list[ArmRun]:
+    """Every training of the grid, arms in order, seeds within them.
+
+    Args:
+        find: gives the finished data and folds.
+        settings: what all arms start from, see `started`.
+        grid: the study.
+        home: the pipeline's home folder.
+
+    Raises:
+        ConfigError: an arm's settings are wrong, or its seconds too few; every fault of every arm.
+    """
+    by_arm = _arm_settings(settings, grid)
+    data, folds = (find(Need(stage, by_arm[0])) for stage in ("data", "folds"))
+    samples, plan = load.training(data, home), load.plan(folds)
+    found = []
+    fitted = _fitted(by_arm, samples, plan, grid, home)
+    for number, of_arm in enumerate(by_arm):
+        per_epoch, plain = _steps(of_arm, samples, plan, _batch(of_arm))
+        epochs, adjusted = of_arm.config.train.epochs, of_arm.config.train.epochs
+        if fitted:
+            adjusted = fitted[number].epochs
+        elif grid.equal_steps or grid.equal_samples:
+            mine, base = _steps(of_arm, samples, plan, 1) if grid.equal_samples else (per_epoch, plain)
+            adjusted = max(1, round(epochs * base / mine))
+        values = _stretched(of_arm.config, adjusted) if adjusted != epochs else {}
+        for seed in grid.seeds:
+            seeded = of_arm.with_values({**values, **dict.fromkeys(ablate.SEEDED, seed)})
+            expected = fitted[number].seconds if fitted else None
+            found.append(ArmRun(number, seed, seeded, adjusted * per_epoch, expected))
+    return found
+
+
+def budget_lines(found: list[ArmRun], grid: Grid) -> list[str]:
+    """The epochs that `seconds` became, arm by arm; empty for a grid without."""
+    names = [arm.name for arm in ablate.arms(grid)]
+    first = {run.arm: run for run in reversed(found) if run.seconds is not None}
+    return [
+        f"    {names[arm]:<28} {run.settings.config.train.epochs:>4} epochs in about {run.seconds:.1f} of "
+        f"{grid.seconds:g} s"
+        for arm, run in sorted(first.items())
+    ]
+
+
+def _fitted(
+    by_arm: list[Settings], samples: Samples, plan: FoldPlan, grid: Grid, home: Path
+) -> list[walltime.Fitted]:
+    """What fits into the grid's seconds, arm by arm; nothing for a grid without."""
+    if grid.seconds is None:
+        return []
+    fitted = [
+        walltime.fit(settings, samples, plan, grid.seconds, grid.most_epochs, home) for settings in by_arm
+    ]
+    faults = [
+        f"arm {arm.name}: one epoch takes about {fit.first:.1f} s"
+        for arm, fit in zip(ablate.arms(grid), fitted, strict=True)
+        if not fit.epochs
+    ]
+    if faults:
+        raise ConfigError(
+            f"ablate: seconds={grid.seconds:g} is too short for {len(faults)} of {len(fitted)} arms",
+            faults,
+            "raise `seconds`, or make an epoch cheaper: images.size, folds.kind=holdout, a smaller model",
+        )
+    return fitted
+
+
+def _arm_settings(settings: Settings, grid: Grid) -> list[Settings]:
+    found: list[Settings] = []
+    where: dict[str, list[str]] = {}
+    for arm in ablate.arms(grid):
+        try:
+            found.append(settings.with_values(arm.values))
+        except ConfigError as error:
+            for fault in error.faults:
+                where.setdefault(fault, []).append(arm.name)
+    faults = [
+        f"arm {names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {fault}"
+        for fault, names in where.items()
+    ] or _other_images(found, ablate.arms(grid))
+    if faults:
+        raise ConfigError(f"ablate: {len(faults)} faults in the arms' settings", faults)
+    return found
+
+
+def _other_images(found: list[Settings], arms: list[Arm]) -> list[str]:
+    """Arms that would be scored on other images or by another metric than the first."""
+    first = found[0].config
+    return [
+        f"arm {arm.name}: changes {name}, so it cannot be compared on the same images"
+        for arm, settings in zip(arms, found, strict=True)
+        for name in ("competition", "folds", "statistics")
+        if getattr(settings.config, name) != getattr(first, name)
+    ]
+
+
+def _batch(settings: Settings) -> int:
+    """Images of an optimizer step."""
+    return settings.config.train.batch_size * settings.config.train.accumulate
+
+
+def _steps(settings: Settings, samples: Samples, plan: FoldPlan, batch: int) -> tuple[float, float]:
+    """(optimizer steps of an epoch, of one without resampling) of `batch` images, means over the folds."""
+    config = settings.config
+    folds = folds_of(settings)
+    mine, plain = 0, 0
+    for k in folds:
+        split = plan.splits[k]
+        part = indices.Part(samples.take(split.train_ids), k, split.times_T)
+        mine += math.ceil(indices.expected_rows(part, config.resample) / batch)
+        plain += math.ceil(len(part.base_R) / batch)
+    return mine / len(folds), plain / len(folds)
+
+
+def _stretched(config: Config, epochs: int) -> dict[str, float | int]:
+    """Other epochs, with a warm-up of as many steps as before; one-cycle stretches its own."""
+    train = config.train
+    if train.schedule == "one_cycle":
+        return {"train.epochs": epochs}
+    warmup = min(train.warmup_epochs * epochs / train.epochs, float(epochs))
+    return {"train.epochs": epochs, "train.warmup_epochs": round(warmup, 4)}
+
+
+def find_in(inputs: dict[str, Artifact]) -> Callable[[Need], Artifact]:
+    """`find` for a stage that has its inputs at hand."""
+    return lambda need: inputs[need.stage]

@@ -1,0 +1,172 @@
+"""Grids of settings: which arms are compared, over which seeds, against what.
+
+Owns reading and checking configs/ablate/*.yaml. Does not own the settings that a grid names
+(`settings/schema.py`), nor running arms (`train/studies/arms.py`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from pipeline.core.errors import ConfigError, nearest
+from pipeline.settings.read import Fault, parse_file
+from pipeline.settings.schema import Section
+
+MOST_ARMS = 200
+# What `seeds` sets for each seed of an arm.
+SEEDED = ("train.seed", "resample.seed")
+
+Level = Annotated[str, Field(min_length=1)]
+
+
+class Grid(Section):
+    """One study: the product of its axes, every arm with every seed."""
+
+    about: str = Field("", description="what the study asks, for its report")
+    experiment: str | None = Field(
+        None, description="experiment that all arms start from, unless one is given"
+    )
+    settings: dict[str, Any] = Field({}, description="path: value, for all arms; the command line wins")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0, 1, 2], description="of each arm", min_length=3)
+    equal_steps: bool = Field(
+        True, description="train.epochs counts passes over the images before resampling, for every arm"
+    )
+    equal_samples: bool = Field(
+        False, description="the same of images seen, whatever the batch size; steps then differ"
+    )
+    seconds: float | None = Field(
+        None,
+        description="equal wall time instead: what one training may take, an arm with one seed and all its"
+        " folds, by this machine's measured rates; train.epochs of each arm becomes what fits",
+        gt=0,
+    )
+    most_epochs: int = Field(
+        100, description="with `seconds`: no arm trains longer, however cheap its epochs", ge=1, le=1000
+    )
+    axes: dict[Level, dict[Level, dict[str, Any]]] = Field(
+        ..., description="axis: {level: {path: value}}", min_length=1
+    )
+    against: list[dict[Level, Level]] = Field(
+        ..., description="each {axis: level}: arms are compared with the arm that differs in these only",
+        min_length=1,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One cell of the grid.
+
+    Args:
+        levels: axis -> level, in the grid's order.
+        values: what the levels set: path -> value.
+    """
+
+    levels: dict[str, str]
+    values: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The levels, joined."""
+        return " · ".join(self.levels.values())
+
+
+def read(path: Path) -> Grid:
+    """A grid from its file.
+
+    Raises:
+        ConfigError: with every fault of the file: no YAML, unknown keys, fewer than three seeds, axes of
+            one level, a path set twice, baselines that are no level.
+    """
+    if not path.is_file():
+        known = sorted(p.as_posix() for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+        raise ConfigError(
+            f"{path}: no such file", remedy=nearest(str(path), known) or f"known: {', '.join(known)}"
+        )
+    parsed = parse_file(path, str(path))
+    faults = [str(fault) for fault in parsed.faults]
+    try:
+        grid = Grid.model_validate_json(json.dumps(parsed.data))
+    except ValidationError as error:
+        for e in error.errors():
+            at = ".".join(str(step) for step in e["loc"])
+            hint = nearest(str(e["loc"][-1]), Grid.model_fields) if e["type"] == "extra_forbidden" else ""
+            faults.append(
+                str(Fault(parsed.lines.get(at, str(path)), f"{at}: {e['msg']}; {hint}".rstrip("; ")))
+            )
+        raise _broken(path, faults) from None
+    faults += [f"{path}: {text}" for text in _faults(grid)]
+    if faults:
+        raise _broken(path, faults)
+    return grid
+
+
+def arms(grid: Grid) -> list[Arm]:
+    """Every combination of levels, the last axis running fastest."""
+    levels = [list(levels.items()) for levels in grid.axes.values()]
+    return [
+        Arm(
+            dict(zip(grid.axes, (name for name, _ in cell), strict=True)),
+            {path: value for _, values in cell for path, value in values.items()},
+        )
+        for cell in itertools.product(*levels)
+    ]
+
+
+def pairs(grid: Grid) -> list[tuple[int, int, int]]:
+    """(arm, the arm it is compared with, which of `against`) for every planned comparison."""
+    cells = arms(grid)
+    at = {tuple(arm.levels.values()): number for number, arm in enumerate(cells)}
+    found = []
+    for which, fixed in enumerate(grid.against):
+        for number, arm in enumerate(cells):
+            other = at[tuple({**arm.levels, **fixed}.values())]
+            if other != number:
+                found.append((number, other, which))
+    return found
+
+
+def _broken(path: Path, faults: list[str]) -> ConfigError:
+    unique = list(dict.fromkeys(faults))
+    return ConfigError(
+        f"{path}: {len(unique)} to mend", unique, "see configs/ablate/resample.yaml for the form"
+    )
+
+
+def _faults(grid: Grid) -> list[str]:
+    faults = [f"seeds: {seed} stands there twice" for seed, n in Counter(grid.seeds).items() if n > 1]
+    faults += [f"axes.{axis}: one level is nothing to compare" for axis, v in grid.axes.items() if len(v) < 2]
+    where: dict[str, set[str]] = {path: {"settings"} for path in grid.settings}
+    for axis, levels in grid.axes.items():
+        for values in levels.values():
+            for path in values:
+                where.setdefault(path, set()).add(f"axes.{axis}")
+    faults += [f"{p}: is set by {' and '.join(sorted(by))}" for p, by in where.items() if len(by) > 1]
+    faults += [f"{p}: `seeds` sets it" for p in SEEDED if p in where]
+    if grid.seconds is not None:
+        if grid.equal_steps and "equal_steps" in grid.model_fields_set:
+            faults.append("equal_steps: steps and seconds cannot both be equal; leave one out")
+        faults += [f"{p}: `seconds` sets it" for p in ("train.epochs",) if p in where]
+    elif "most_epochs" in grid.model_fields_set:
+        faults.append("most_epochs: is for `seconds`")
+    for fixed in grid.against:
+        for axis, level in fixed.items():
+            known = grid.axes.get(axis)
+            if known is None:
+                faults.append(f"against: `{axis}` is no axis; known: {', '.join(grid.axes)}")
+            elif level not in known:
+                faults.append(f"against: `{level}` is no level of {axis}; known: {', '.join(known)}")
+        if not fixed:
+            faults.append("against: an empty line compares nothing")
+    size = 1
+    for levels in grid.axes.values():
+        size *= len(levels)
+    if size > MOST_ARMS:
+        faults.append(f"axes: {size} arms are more than {MOST_ARMS}")
+    return faults

@@ -1,0 +1,157 @@
+"""`make ablate`: any grid of settings, trained by the ordinary stages, ending in one table.
+
+    make ablate GRID=configs/ablate/resample_quick.yaml
+    make ablate GRID=mine.yaml ARGS="competition=digits train.folds=[0]"
+
+Owns the table and its comparisons. Does not own the trainings (`train/studies/arms.py` names them, `train`
+makes them) or the correction for many arms (`core/arms.py`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core import arms as many
+from pipeline.core import metrics
+from pipeline.core.predictions import Comparison
+from pipeline.data import load
+from pipeline.engine.context import Built, Job
+from pipeline.record.store import Artifact
+from pipeline.train.studies import ablation_page, arms, transfer
+from pipeline.train.studies import grid as ablate
+from pipeline.train.studies.arms import ArmRun
+
+
+def build(job: Job) -> Built:
+    """Write ablation.csv and ablation.html."""
+    config = job.settings.config
+    grid = ablate.read(Path(str(job.params["grid"])))
+    inputs = dict(job.inputs)
+    trained = arms.runs(arms.find_in(inputs), job.settings, grid, job.home)
+    oofs = [load.oof(inputs[run.input], run.input) for run in trained]
+    ids = oofs[0].ids_N
+    known = load.samples(inputs["data"], "train", job.home).take(ids)
+    cells = ablate.arms(grid)
+    by_arm = [
+        [oof.take(ids).p_NC for oof, run in zip(oofs, trained, strict=True) if run.arm == number]
+        for number in range(len(cells))
+    ]
+    planned = ablate.pairs(grid)
+    metric = metrics.get(config.competition.metric)
+    statistics = config.statistics
+    scores = many.compare_arms(
+        metric,
+        known.labels,
+        by_arm,
+        [(new, old) for new, old, _ in planned],
+        known.groups_N,
+        statistics.draws,
+        statistics.seed,
+    )
+    table = pd.DataFrame([{**cell.levels, **_cost(trained, inputs, n, job)} for n, cell in enumerate(cells)])
+    table[metric.name] = scores.mean_A
+    table["sd of seeds"] = scores.spread_A
+    names = [", ".join(map(" ".join, fixed.items())) for fixed in grid.against]
+    compared = _compared(planned, scores.comparisons, len(cells), names)
+    whole = pd.concat([table, *compared], axis=1)
+    whole.to_csv(job.draft / "ablation.csv", index=False)
+    page = ablation_page.AblationPage(
+        grid=str(job.params["grid"]),
+        about=grid.about,
+        metric=metric.name,
+        table=table,
+        axes=tuple(grid.axes),
+        against=tuple(names),
+        comparisons=tuple(
+            ablation_page.Row(cells[new].name, names[which], c)
+            for (new, _, which), c in zip(planned, scores.comparisons, strict=True)
+        ),
+        factor=scores.factor,
+        seeds=len(grid.seeds),
+        scored=len(ids),
+        equal_steps=grid.equal_steps,
+        equal_samples=grid.equal_samples,
+        seconds=grid.seconds,
+        transfer=_standing(trained, job, scores.mean_A.tolist()),
+    )
+    title = config.competition.title or config.competition.name
+    (job.draft / "ablation.html").write_text(ablation_page.render_html(page, title, config), encoding="utf-8")
+    figures = {
+        "arms": float(len(cells)),
+        "trainings": float(len(trained)),
+        "comparisons": float(len(planned)),
+        "better": float(sum(c.verdict == "better" for c in scores.comparisons)),
+        "worse": float(sum(c.verdict == "worse" for c in scores.comparisons)),
+    }
+    what = f"**What**: {grid.about or job.params['grid']}"
+    about = f"{what}\n\n{ablation_page.headline(page)}\n\n**Report**: `ablation.html`"
+    return Built(figures, tuple(ablation_page.lines(page)), about, ("ablation.html", "ablation.csv"))
+
+
+def _cost(trained: list[ArmRun], inputs: dict[str, Artifact], arm: int, job: Job) -> dict[str, float]:
+    """Epochs and steps a training really had, and its wall time, mean over seeds.
+
+    The pass that made cached features counts in full for each training that reads them, once.
+    """
+    mine = [run for run in trained if run.arm == arm]
+    seconds = 0.0
+    for run in mine:
+        wholes = {w for n, w in inputs[run.input].inputs.items() if n.startswith("fold") and n != "folds"}
+        folds = _found(job, wholes)
+        # Heads that trained together read the features, and each fold has its share of their seconds already.
+        heads = _found(job, {w for fold in folds for w in fold.inputs.values() if w.startswith("heads/")})
+        read = {w for part in (*folds, *heads) for w in part.inputs.values() if w.startswith("features/")}
+        seconds += sum(part.seconds for part in (*folds, *_found(job, read)))
+    return {
+        "epochs": mine[0].settings.config.train.epochs,
+        "steps": round(mine[0].steps),
+        "seconds": round(seconds / len(mine), 1),
+    }
+
+
+def _found(job: Job, wholes: set[str]) -> list[Artifact]:
+    """Results by `stage/key`, those that are still there."""
+    found = (job.store.find(*whole.split("/", 1)) for whole in wholes)
+    return [artifact for artifact in found if artifact]
+
+
+def _standing(trained: list[ArmRun], job: Job, score_A: list[float]) -> transfer.Standing | None:
+    """Where the competition stands between freezing and fine-tuning; None for arms of one strategy."""
+    config = {run.arm: run.settings.config for run in trained}
+    if len({c.train.strategy for c in config.values()}) < 2:
+        return None
+    probes = [score_A[arm] for arm, c in config.items() if c.train.strategy == "linear_probe"]
+    tuned = [
+        score_A[arm]
+        for arm, c in config.items()
+        if c.train.strategy == "full" and (c.model.weights != "none" or c.train.init_from is not None)
+    ]
+    metric = metrics.get(job.settings.config.competition.metric)
+    best = max if metric.higher_is_better else min
+    samples, plan = load.training(job.inputs["data"], job.home), load.plan(job.inputs["folds"])
+    counts = np.bincount(samples.take(plan.splits[0].train_ids).for_training().labels)
+    return transfer.Standing(
+        per_class=float(np.median(counts[counts > 0])),
+        metric=metric.name,
+        frozen=best(probes) if probes else None,
+        tuned=best(tuned) if tuned else None,
+        higher_is_better=metric.higher_is_better,
+    )
+
+
+def _compared(
+    planned: list[tuple[int, int, int]], comparisons: tuple[Comparison, ...], n_arms: int, names: list[str]
+) -> list[pd.DataFrame]:
+    """For each line of `against`, its columns of the table; empty where an arm is its own baseline."""
+    tables = []
+    for which, name in enumerate(names):
+        rows: list[dict[str, float | str]] = [{} for _ in range(n_arms)]
+        for (new, _, of), c in zip(planned, comparisons, strict=True):
+            if of == which:
+                rows[new] = {"delta": c.delta, "low": c.low, "high": c.high, "verdict": c.verdict}
+        table = pd.DataFrame(rows, columns=["delta", "low", "high", "verdict"])
+        tables.append(table.add_suffix(f" vs {name}"))
+    return tables

@@ -1,0 +1,176 @@
+"""`make learning-curve`: score against the number of training groups, and what it says.
+
+    make learning-curve ARGS="experiment=probe"
+    make learning-curve ARGS="experiment=small_cnn learning_curve.shares=[0.25,0.5,1] train.epochs=2"
+
+Every point is an ordinary cached training with `train.group_share` and a seed of its own. Owns scoring
+the trainings, on the images that they learned as well. Does not own the trainings, the shares of groups
+(`resample/subsets.py`) or the page (`train/studies/curve_page.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core import arms, metrics, statistics
+from pipeline.core.errors import ConfigError
+from pipeline.core.predictions import Probabilities
+from pipeline.core.samples import FoldPlan, Samples
+from pipeline.core.seeds import rng
+from pipeline.data import load
+from pipeline.engine.context import Built, Job
+from pipeline.engine.registry import curve_points, folds_of, is_probe
+from pipeline.record.store import Artifact
+from pipeline.resample import subsets
+from pipeline.resample.indices import Part
+from pipeline.settings.load import Settings
+from pipeline.train.committee import Committee
+from pipeline.train.learners import Learner, Network, Probe
+from pipeline.train.studies import curve_page
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A training on the images that it learned, means over its folds."""
+
+    groups: float
+    images: float
+    score: float
+    error: float
+
+
+def refuse(settings: Settings) -> None:
+    """Raise ConfigError for a share that the curve would override."""
+    if settings.config.train.group_share < 1:
+        raise ConfigError(
+            "train.group_share: the learning curve sets it, point by point", remedy="leave it out"
+        )
+
+
+def build(job: Job) -> Built:
+    """Write learning_curve.csv and learning_curve.html."""
+    config = job.settings.config
+    points = curve_points(job.settings)
+    trained = {name: job.inputs[name] for name in points}
+    oofs = {name: load.oof(artifact, name) for name, artifact in trained.items()}
+    ids = next(iter(oofs.values())).ids_N
+    known = load.samples(job.inputs["data"], "train", job.home).take(ids)
+    learner = _learner(job)
+    seen = {
+        name: _seen(job, learner, point.config.train.seed, point.config.train.group_share, trained[name])
+        for name, point in points.items()
+    }
+    shares = config.learning_curve.shares
+    by_share = [[n for n, p in points.items() if p.config.train.group_share == share] for share in shares]
+    rows = [
+        _row(job, share, names, oofs, known, seen, trained)
+        for share, names in zip(shares, by_share, strict=True)
+    ]
+    table = pd.DataFrame(rows)
+    metric, numbers = metrics.get(config.competition.metric), config.statistics
+    compared = arms.compare_arms(
+        metric,
+        known.labels,
+        [[oofs[n].take(ids).p_NC for n in names] for names in by_share],
+        [(len(shares) - 1, len(shares) - 2)],
+        known.groups_N,
+        numbers.draws,
+        numbers.seed,
+    )
+    table.insert(6, "sd of seeds", compared.spread_A)
+    wrong = [float((oofs[n].take(ids).labels() != known.labels).mean()) for n in by_share[-1]]
+    errors = curve_page.Errors(float(np.mean([seen[n].error for n in by_share[-1]])), float(np.mean(wrong)))
+    page = curve_page.CurvePage(
+        job.settings.experiment,
+        metric.name,
+        table,
+        compared.comparisons[0],
+        config.learning_curve.margin,
+        errors,
+        config.learning_curve.seeds,
+    )
+    table.to_csv(job.draft / "learning_curve.csv", index=False)
+    title = config.competition.title or config.competition.name
+    html = curve_page.render_html(page, title, config)
+    (job.draft / "learning_curve.html").write_text(html, encoding="utf-8")
+    step = compared.comparisons[0]
+    figures = {
+        "trainings": float(len(trained)),
+        "last_step": step.delta,
+        "last_step_low": step.low,
+        "last_step_high": step.high,
+        "error_train": errors.train,
+        "error_valid": errors.valid,
+    }
+    about = f"**Result**: {curve_page.verdict(page)}\n\n**Report**: `learning_curve.html`"
+    attach = ("learning_curve.html", "learning_curve.csv")
+    return Built(figures, tuple(curve_page.lines(page)), about, attach)
+
+
+def _learner(job: Job) -> Learner:
+    if is_probe(job.settings):
+        return Probe(job.settings.config, load.features(dict(job.inputs), "train", ["identity"]))
+    return Network(job.settings.config, load.prepared(job.inputs["prepared"], "train"), job.home, job.work)
+
+
+def _row(
+    job: Job,
+    share: float,
+    names: list[str],
+    oofs: dict[str, Probabilities],
+    known: Samples,
+    seen: dict[str, _Seen],
+    trained: dict[str, Artifact],
+) -> dict[str, float]:
+    """The figures of one share, means over its seeds."""
+    numbers = job.settings.config.statistics
+    metric = metrics.get(job.settings.config.competition.metric)
+    sides = [oofs[n].take(known.ids_N).p_NC for n in names]
+    drawn_MB = statistics.resampled(metric, known.labels, sides, known.groups_N, numbers.draws, numbers.seed)
+    low, high = np.percentile(drawn_MB.mean(axis=0), statistics.PERCENTILES)
+    score = float(np.mean([metric.score(known.labels, p_NC) for p_NC in sides]))
+    train = float(np.mean([seen[n].score for n in names]))
+    return {
+        "share": share,
+        "groups": float(np.mean([seen[n].groups for n in names])),
+        "images": float(np.mean([seen[n].images for n in names])),
+        "score": score,
+        "low": float(low),
+        "high": float(high),
+        "train score": train,
+        "gap": metric.sign * (train - score),
+        "loss gap": float(np.mean([trained[n].metrics.get("loss_gap", np.nan) for n in names])),
+    }
+
+
+def _seen(job: Job, learner: Learner, seed: int, share: float, trained: Artifact) -> _Seen:
+    """How good a training is on some of the images that each of its folds learned."""
+    samples = load.training(job.inputs["data"], job.home)
+    plan = load.plan(job.inputs["folds"])
+    metric = metrics.get(job.settings.config.competition.metric)
+    found = []
+    for k in folds_of(job.settings):
+        part = _part(samples, plan, k, share, seed)
+        n = min(job.settings.config.learning_curve.images, len(part))
+        chosen = part.take(rng(seed, "training curve", k).permutation(part.ids_N)[:n])
+        stage, _, key = trained.inputs[f"fold{k}"].partition("/")
+        fold = job.store.find(stage, key)
+        assert fold is not None, f"{trained.key} needs fold {key}, which is gone"
+        committee = Committee.read(fold.folder)
+        said = [learner.predict(s, chosen.ids_N, chosen.space) for s in committee.states]
+        p_NC = np.einsum("m,mnc->nc", np.array(committee.shares), np.stack(said)).astype(np.float32)
+        wrong = float((p_NC.argmax(axis=1) != chosen.labels).mean())
+        groups = len(np.unique(part.groups_N))
+        found.append(_Seen(groups, len(part), metric.score(chosen.labels, p_NC), wrong))
+    return _Seen(
+        *(float(np.mean([getattr(f, n) for f in found])) for n in ("groups", "images", "score", "error"))
+    )
+
+
+def _part(samples: Samples, plan: FoldPlan, fold: int, share: float, seed: int) -> Samples:
+    split = plan.splits[fold]
+    whole = Part(samples.take(split.train_ids).for_training(), fold, split.times_T)
+    return subsets.group_share(whole, share, seed).samples

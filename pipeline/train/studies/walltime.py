@@ -1,0 +1,171 @@
+"""Equal wall time: how many epochs of an arm fit into the seconds that all arms get.
+
+Owns turning measured rates into epochs, before training. Does not own measuring (`train/pace.py`) or
+keeping what was measured (`record/machine.py`): as it is kept, a repeated command gives the same epochs,
+which are ordinary settings of the arm, and in its key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.core.samples import FoldPlan, LabelSpace, Samples
+from pipeline.engine.hardware import machine, set_up
+from pipeline.engine.registry import folds_of, is_probe, neighbour_views, probe_views
+from pipeline.record.machine import Profile
+from pipeline.resample import indices, subsets
+from pipeline.settings.load import Settings
+from pipeline.settings.members import trainings
+
+if TYPE_CHECKING:
+    from pipeline.nets.forward import Mode
+    from pipeline.train.pace import Pace
+
+# What of the settings of training says nothing about its speed.
+_NO_MATTER = {
+    *("folds", "epochs", "lr", "layer_decay", "weight_decay", "warmup_epochs", "schedule", "seed"),
+    *("strategy", "init_from"),
+}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What fits.
+
+    Args:
+        epochs: of each fold; 0: not even one.
+        seconds: expected for one training, all its folds.
+        first: expected for one with a single epoch.
+    """
+
+    epochs: int
+    seconds: float
+    first: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """The rows of one training, all its folds.
+
+    Args:
+        folds: how many; of each, every model of a bag or a chain counted.
+        rows: training rows of an epoch, over all of them.
+        valid: validation images of an epoch.
+        features: images passed through a frozen backbone beforehand, each view counted.
+    """
+
+    folds: int
+    rows: int
+    valid: int
+    features: int
+
+
+def fit(
+    settings: Settings, samples: Samples, plan: FoldPlan, seconds: float, most: int, home: Path
+) -> Fitted:
+    """The most epochs of these settings that end within `seconds`, by this machine's rates.
+
+    Args:
+        settings: of the arm; its epochs are not read.
+        samples: what folds train on.
+        plan: the folds.
+        seconds: for one training, all its folds and its features pass included.
+        most: no more epochs than this.
+        home: the pipeline's home folder, where rates are kept.
+
+    Raises:
+        ModelError, ConfigError: settings that do not fit the model.
+    """
+    work = work_of(settings, samples, plan)
+    every = settings.config.train.unfreeze_every
+    return within(work, pace_of(settings, samples.space, work, most, home), seconds, most, every)
+
+
+def within(work: Work, pace: Pace, seconds: float, most: int, unfreeze_every: int | None) -> Fitted:
+    """How many epochs of this work fit at this pace; gradual unfreezing pays for what each epoch trains."""
+    spent = work.features * pace.features + work.folds * pace.start
+    first = spent
+    for epoch in range(most + 1):
+        state = min(epoch // unfreeze_every, len(pace.train_S) - 1) if unfreeze_every else 0
+        more = work.rows * (pace.train_S[state] + pace.look) + work.valid * pace.valid
+        first = spent + more if epoch == 0 else first
+        if epoch == most or spent + more > seconds:
+            break
+        spent += more
+    return Fitted(epoch, spent, first)
+
+
+def work_of(settings: Settings, samples: Samples, plan: FoldPlan) -> Work:
+    """What one training passes through the network."""
+    train, folds, rows, valid = settings.config.train, folds_of(settings), 0, 0
+    for k in folds:
+        split = plan.splits[k]
+        part = indices.Part(samples.take(split.train_ids).for_training(), k, split.times_T)
+        part = subsets.group_share(part, train.group_share, train.seed)
+        rows += indices.expected_rows(part, settings.config.resample)
+        valid += len(split.valid_ids)
+    views = probe_views(settings) if is_probe(settings) else neighbour_views(settings)
+    models = trainings(train.bag, train.chain)
+    each, rows, valid = (round(models * n) for n in (len(folds), rows, valid))
+    return Work(each, rows, valid, len(views) * len(samples))
+
+
+def pace_of(settings: Settings, space: LabelSpace, work: Work, most: int, home: Path) -> Pace:
+    """The measured pace of these settings on this machine, from its profile where it is known."""
+    from pipeline.train import pace
+
+    device = set_up(settings.config.runtime)
+    mode = _mode(settings, space, work, most, home)
+    question = {**_question(settings, space, device), "mode": str(mode)}
+    found = Profile(home).measured(question, lambda: _measure(settings, space, device, most, mode).as_dict())
+    return pace.Pace(**{**found, "train_S": tuple(found["train_S"])})
+
+
+def _mode(settings: Settings, space: LabelSpace, work: Work, most: int, home: Path) -> Mode:
+    """How the trainings will compute; `auto` is measured now, and they look it up."""
+    from pipeline.nets.forward import Mode
+    from pipeline.train import precision
+
+    if is_probe(settings):
+        return Mode()
+    config, device = settings.config, set_up(settings.config.runtime)
+    # Compiling takes too long to be timed for every arm: in folds of no step it never pays.
+    precision.measure(config, space, device, (most * work.rows // config.train.batch_size, 0), home)
+    return precision.choose(config, device, 0, home).mode
+
+
+def _measure(settings: Settings, space: LabelSpace, device: str, most: int, mode: Mode) -> Pace:
+    from pipeline.train import pace
+
+    config = settings.config
+    if is_probe(settings):
+        features = pace.of_pass(config.model, config, device)
+        return pace.Pace((pace.of_head(config, space),), features=features)
+    # With the most epochs there may be, every state that a strategy can reach is timed.
+    long = config.model_copy(update={"train": config.train.model_copy(update={"epochs": most})})
+    beside = pace.of_pass(config.resample.features, config, device) if neighbour_views(settings) else 0.0
+    found = pace.of_network(long, space, device, mode)
+    return pace.Pace(found.train_S, found.look, found.valid, beside, found.start)
+
+
+def _question(settings: Settings, space: LabelSpace, device: str) -> Mapping[str, Any]:
+    """What the pace depends on; arms that cost the same ask the same, so noise cannot part them."""
+    config = settings.config
+    return {
+        "machine": machine(),
+        "device": device,
+        "threads": config.runtime.threads,
+        "versions": {name: version(name) for name in ("torch", "timm")},
+        "model": config.model.model_dump(exclude={"weights"}),
+        "probe": is_probe(settings),
+        "features": config.resample.features.model_dump() if neighbour_views(settings) else None,
+        "size": list(config.images.hw),
+        "train": config.train.model_dump(exclude=_NO_MATTER),
+        "loss": config.loss.name,
+        "policy": config.augment.policy,
+        "classes": space.n_classes,
+    }

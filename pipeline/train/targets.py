@@ -1,0 +1,65 @@
+"""What each training sample is taught: a distribution over the classes.
+
+Owns turning labels, or soft labels of a teacher, into targets, and what a loss may know of the classes.
+Does not own losses (`train/losses.py`) or who may teach whom (the stage that makes soft labels).
+
+Legend: N samples, C classes, R rows of an epoch.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pipeline.core.samples import Floats, Ints, LabelSpace, Samples, SyntheticRows, TrainRows
+from pipeline.nets.attributes import AttributeHeads
+
+
+@dataclass(frozen=True)
+class ClassFacts:
+    """What a loss may know of the classes before training.
+
+    Args:
+        space: the classes and their attributes.
+        counts_C: training rows of each class in the first epoch, after resampling; 0 for a class without.
+        heads: the network's head per attribute, each of which then has its own loss; None: an output a class.
+    """
+
+    space: LabelSpace
+    counts_C: Floats
+    heads: AttributeHeads | None = None
+
+
+def one_hot(y_N: Ints, n_classes: int) -> torch.Tensor:
+    """(N, C) float32 targets of plain labels."""
+    return torch.nn.functional.one_hot(torch.from_numpy(y_N.copy()), n_classes).float()
+
+
+def targets_of(samples: Samples, soft_NC: Floats | None = None) -> torch.Tensor:
+    """(N, C) targets: the labels, or soft labels where a row of `soft_NC` is not NaN."""
+    target_NC = one_hot(samples.labels, samples.space.n_classes)
+    if soft_NC is not None:
+        soft = torch.from_numpy(soft_NC.copy())
+        told_N = ~soft.isnan().any(dim=1)
+        target_NC[told_N] = soft[told_N]
+    return target_NC
+
+
+def class_facts(
+    samples: Samples,
+    rows: TrainRows,
+    heads: AttributeHeads | None = None,
+    synthetic: SyntheticRows | None = None,
+) -> ClassFacts:
+    """Facts of the training rows that an epoch shows, each counted by its plain label.
+
+    Args:
+        samples: the fold's training part.
+        rows: of the epoch.
+        heads: the network's head per attribute, if it has them.
+        synthetic: rows after the samples', which belong to no image.
+    """
+    extra = [] if synthetic is None else [synthetic.labels_S]
+    labels = np.concatenate([samples.labels, *extra])
+    counts = np.bincount(labels[rows.index_R], minlength=samples.space.n_classes)
+    return ClassFacts(samples.space, counts.astype(np.float32), heads)

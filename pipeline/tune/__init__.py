@@ -1,0 +1,1 @@
+"""Optuna over every room's settings."""

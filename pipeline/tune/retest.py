@@ -1,0 +1,333 @@
+"""No lucky winner: what a search found, tested again in a way that its luck cannot reach.
+
+Owns both tests. Where results depend on seeds, the best few trials and the default are made anew with
+other seeds (of training, on other folds as well) and compared by intervals that hold for all trials at
+once. Where they don't, the search itself is cross-fitted: for each part of the groups it is run on all
+other parts, and its winner predicts that part. Does not own intervals (`core/arms.py`,
+`core/statistics.py`) or searching.
+
+Shape legend: N samples, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pipeline.core import arms, statistics
+from pipeline.core.errors import ConfigError, UserError
+from pipeline.core.predictions import Comparison, Probabilities
+from pipeline.core.samples import Floats, Ints, Samples, Strings, positions
+from pipeline.core.search_space import Point
+from pipeline.data import load
+from pipeline.engine.registry import Need, folds_of
+from pipeline.errors.findings import plants, recovery
+from pipeline.record import study as studies
+from pipeline.record.study import Plan, Studies, Study, Trial
+from pipeline.settings.load import Settings
+from pipeline.train import scoring
+from pipeline.tune.trials import EARLIER, Bench
+
+# Fold plans that another seed deals anew without changing which images are scored.
+DEALT = ("stratified_group", "stratified", "repeated")
+Tell = Callable[[str], None]
+# Searching anew for each of five parts, with about half of the points made already.
+CROSSFITS = 2.5
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One trial, before and after.
+
+    Args:
+        trial: as it was searched.
+        naive: its score in the search, which chose it: optimistic.
+        retested: its score in the re-test; of a cross-fitted search that of the search.
+        comparison: with the default, in the re-test.
+    """
+
+    trial: Trial
+    naive: float
+    retested: float
+    comparison: Comparison
+
+    @property
+    def is_better(self) -> bool:
+        """Whether it may be adopted."""
+        return self.comparison.verdict == "better"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is believed of a search.
+
+    Args:
+        default: score of the settings as they were, in the search.
+        default_retested: the same in the re-test.
+        candidates: best re-tested first; none: no trial scored better than the default.
+        how: the test in words.
+    """
+
+    default: float
+    default_retested: float
+    candidates: tuple[Candidate, ...]
+    how: str
+
+    @property
+    def winner(self) -> Candidate | None:
+        """What may be adopted: the best of those that are better; None: nothing better was found."""
+        return next((c for c in self.candidates if c.is_better), None)
+
+
+def retest(bench: Bench, study: Study, say: Tell) -> Verdict:
+    """Test again what the search found.
+
+    Args:
+        bench: of the trials.
+        study: the finished search.
+        say: gets a line on what is done.
+    """
+    default = bench.score(bench.result(bench.settings))
+    complete, distinct = _complete(study), _better(bench, study)
+    if not distinct:
+        return Verdict(default, default, (), "no trial scored better than the default: nothing to test again")
+    if not bench.kind.is_random:
+        verdict = _crossfitted(bench, study, distinct[0], say)
+    elif bench.kind.stage == "finders":
+        verdict = _replanted(bench, distinct[: bench.search.form.retest_top], say)
+    else:
+        verdict = _seeded(bench, complete, distinct[: bench.search.form.retest_top], say)
+    looks = study.looked(verdict.how)
+    again = f"; re-test {looks} of this study: the luck of trying again is in no interval"
+    return replace(verdict, how=verdict.how + again) if looks > 1 else verdict
+
+
+def seconds(bench: Bench, study: Study) -> float:
+    """About how long the re-test takes; what was made already takes none."""
+    done, distinct = [t.seconds for t in _complete(study)], _better(bench, study)
+    if not distinct:
+        return 0.0
+    if not bench.kind.is_random:
+        return CROSSFITS * float(np.sum(done))
+    if bench.kind.stage == "finders":
+        return runs(bench) * float(np.max(done))
+    form, graph, store = bench.search.form, bench.ctx.graph, bench.ctx.store
+    wanted = [bench.settings, *(bench.with_point(t.point) for t in distinct[: form.retest_top])]
+    needs = [bench.kind.need(_reseeded(bench, s, seed)) for s in wanted for seed in form.retest_seeds]
+    missing = sum(store.find(need.stage, graph.key(need)) is None for need in needs)
+    return runs(bench) * missing / len(needs) * float(np.max(done))
+
+
+def _complete(study: Study) -> list[Trial]:
+    return [t for t in study.trials() if t.state == "complete"]
+
+
+def _better(bench: Bench, study: Study) -> list[Trial]:
+    """Trials that scored better than the default with other settings, best first, one of each point."""
+    default, sign = bench.score(bench.result(bench.settings)), bench.metric.sign
+    default_values = bench.search.values(_default(bench, study))
+    better = [
+        t
+        for t in _complete(study)
+        if sign * t.values[0] > sign * default and bench.search.values(t.point) != default_values
+    ]
+    ranked = sorted(better, key=lambda t: (-sign * t.values[0], t.number))
+    return list({repr(sorted(t.point.items())): t for t in reversed(ranked)}.values())[::-1]
+
+
+def runs(bench: Bench) -> float:
+    """How many trials a re-test with other seeds is worth: it may take more folds than the search did."""
+    form, share = bench.search.form, 1.0
+    if bench.kind.stage != "finders" and is_unseen(bench):
+        share = len(_left(bench.settings)) / len(folds_of(bench.settings))
+    return (form.retest_top + 1) * len(form.retest_seeds) * share
+
+
+def _default(bench: Bench, study: Study) -> Point:
+    return next((t.point for t in study.trials() if t.origin == "default"), {})
+
+
+def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], say: Tell) -> Verdict:
+    """Other seeds: of training and resampling, and of the folds for `train`."""
+    seeds, elsewhere = bench.search.form.retest_seeds, _other_folds(bench)
+    say(
+        f"re-test         the default and the best {len(chosen)} trials with {len(seeds)} new seeds"
+        f"{', ' + elsewhere if elsewhere else ''}: {(len(chosen) + 1) * len(seeds)} runs"
+    )
+    wanted = [bench.settings, *(bench.with_point(t.point) for t in chosen)]
+    oofs = [[load.oof(bench.result(_reseeded(bench, s, seed)), "oof") for seed in seeds] for s in wanted]
+    ids = oofs[0][0].ids_N
+    for oof in (oof for arm in oofs for oof in arm):
+        ids = np.intersect1d(ids, oof.ids_N)
+    if is_unseen(bench):
+        ids = _unseen(bench, ids)
+    # Trials on the same images are arms as well: the best of many is to beat the default for all of them.
+    unseen = is_unseen(bench)
+    others = [] if unseen else _others(bench, complete, chosen, ids)
+    earlier = [] if unseen else _of_earlier(bench, complete, ids)
+    every: list[list[Floats]] = [[oof.take(ids).p_NC for oof in arm] for arm in oofs] + [
+        [p] for p in (*others, *earlier)
+    ]
+    known, rules = _known(bench, ids), bench.settings.config.statistics
+    scores = arms.compare_arms(
+        bench.metric, known.labels, every, [(n, 0) for n in range(1, len(every))], known.groups_N,
+        rules.draws, rules.seed,
+    )  # fmt: skip
+    found = [
+        Candidate(t, t.values[0], float(scores.mean_A[n]), scores.comparisons[n - 1])
+        for n, t in enumerate(chosen, start=1)
+    ]
+    found.sort(key=lambda c: -c.comparison.delta)
+    new = f"{len(seeds)} new seeds{', ' + elsewhere if elsewhere else ''}"
+    how = f"{new}; intervals for {len(every) - 1} trials at once"
+    how += f", {len(earlier)} of earlier studies among them" if earlier else ""
+    default = bench.score(bench.result(bench.settings))
+    return Verdict(default, float(scores.mean_A[0]), tuple(found), how)
+
+
+def _replanted(bench: Bench, chosen: Sequence[Trial], say: Tell) -> Verdict:
+    """Faults planted anew, with other seeds, among the groups that the search never saw."""
+    seeds, rules = tuple(bench.search.form.retest_seeds), bench.settings.config.statistics
+    say(f"re-test         {len(seeds)} new plantings among the other half of the groups")
+    params = {k: v for k, v in bench.kind.params.items() if k == plants.FEATURES}
+    every = [bench.settings, *(bench.with_point(t.point) for t in chosen)]
+    made = [plants.units(bench.ctx.get(plants.need(s, params, seeds, plants.CONFIRM))) for s in every]
+    scores, comparisons = recovery.compare(made[0], made[1:], rules.draws, rules.seed)
+    rows = zip(chosen, scores[1:], comparisons, strict=True)
+    found = sorted((Candidate(t, t.values[0], s, c) for t, s, c in rows), key=lambda c: -c.comparison.delta)
+    new = f"{len(seeds)} new plantings in groups the search never saw"
+    how = f"{new}; intervals for {len(chosen)} trials at once"
+    return Verdict(bench.score(bench.result(bench.settings)), scores[0], tuple(found), how)
+
+
+def _others(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], ids: Strings) -> list[Floats]:
+    """Out-of-fold probabilities of the trials that are not tested again, on the same images."""
+    numbers, known = {t.number for t in chosen}, set[str]()
+    found = []
+    for trial in complete:
+        if trial.number in numbers or trial.origin == "default" or trial.notes.get("result") in known:
+            continue
+        known.add(trial.notes.get("result", ""))
+        oof = load.oof(bench.result(bench.with_point(trial.point)), "oof")
+        if np.isin(ids, oof.ids_N).all():
+            found.append(oof.take(ids).p_NC)
+    return found
+
+
+def _of_earlier(bench: Bench, complete: Sequence[Trial], ids: Strings) -> list[Floats]:
+    """Those of the studies whose winners were tried here: these images chose among them as well."""
+    names = {t.origin.removeprefix(EARLIER) for t in complete if t.origin.startswith(EARLIER)}
+    if not names:
+        return []
+    home, found = bench.ctx.home, []
+    storage = Studies(studies.storage_of(home), home)
+    results = {t.notes.get("result", "") for n in names for t in storage.trials(n) if t.state == "complete"}
+    for result in sorted(results):
+        stage, _, key = result.partition("/")
+        artifact = bench.ctx.store.find(stage, key) if key else None
+        oof = load.oof(artifact, "oof") if artifact else None
+        if oof is not None and np.isin(ids, oof.ids_N).all():
+            found.append(oof.take(ids).p_NC)
+    return found
+
+
+def _other_folds(bench: Bench) -> str:
+    """What is new besides the seeds, in words."""
+    if bench.kind.name != "train":
+        return ""
+    config = bench.settings.config
+    if config.train.folds is not None:
+        left = _left(bench.settings)
+        return f"on folds {left} that the search never saw" if left else ""
+    return "on newly dealt folds" if config.folds.kind in DEALT else ""
+
+
+def is_unseen(bench: Bench) -> bool:
+    """Whether the re-test takes images that no trial of this study was judged on.
+
+    Winners of earlier studies may have been chosen on these very images, so none is tried then.
+    """
+    return bench.kind.stage == "finders" or _other_folds(bench).startswith("on folds")
+
+
+def _left(settings: Settings) -> list[int]:
+    every = range(settings.config.folds.splits)
+    return [k for k in every if k not in folds_of(settings)]
+
+
+def _unseen(bench: Bench, ids: Strings) -> Strings:
+    """Those of no group that the search was judged on: repeats and bootstraps validate images again.
+
+    Raises:
+        ConfigError: none is left.
+    """
+    seen = _known(bench, load.oof(bench.result(bench.settings), "oof").ids_N)
+    left = ids[~np.isin(_known(bench, ids).groups_N, seen.groups_N)]
+    if not len(left):
+        raise ConfigError(
+            "re-test: the other folds validate no image that the search was not judged on",
+            remedy="leave train.folds out: the re-test then deals the folds anew",
+        )
+    return left
+
+
+def _reseeded(bench: Bench, settings: Settings, seed: int) -> Settings:
+    values: dict[str, object] = {"train.seed": seed, "resample.seed": seed}
+    elsewhere = _other_folds(bench)
+    if is_unseen(bench):
+        values["train.folds"] = _left(settings)
+    elif elsewhere:
+        values["folds.seed"] = settings.config.folds.seed + seed
+    return settings.with_values(values)
+
+
+def _crossfitted(bench: Bench, study: Study, best: Trial, say: Tell) -> Verdict:
+    """The search run anew for each part on the others; its winners' predictions of their parts, pooled."""
+    base = bench.result(bench.settings)
+    oof = load.oof(base, "default")
+    data, folds = (bench.ctx.get(Need(name, bench.settings)) for name in ("data", "folds"))
+    samples = load.samples(data, "train", bench.ctx.home)
+    parts = scoring.crossfit_parts(bench.settings.config, samples, load.plan(folds), oof.ids_N)
+    known, rules = _known(bench, oof.ids_N), bench.settings.config.statistics
+    n_trials = len(study.done())
+    say(f"re-test         the search of {n_trials} trials cross-fitted: once for each of {len(parts)} parts")
+    p_NC = oof.p_NC.copy()
+    for part in parts:
+        at = positions(part, oof.ids_N, "out-of-fold predictions")
+        others = np.setdiff1d(np.arange(len(oof.ids_N)), at)
+        chosen = _searched(bench, study.plan, (known, others), n_trials) or oof
+        p_NC[at] = chosen.take(oof.ids_N).p_NC[at]
+    comparison = statistics.compare(
+        bench.metric, known.labels, p_NC, oof.p_NC, known.groups_N, rules.draws, rules.seed
+    )
+    default = bench.score(base)
+    retested = bench.metric.score(known.labels, p_NC)
+    how = f"the search of {n_trials} trials cross-fitted by group in {len(parts)} parts"
+    return Verdict(default, default, (Candidate(best, best.values[0], retested, comparison),), how)
+
+
+def _searched(bench: Bench, plan: Plan, judged: tuple[Samples, Ints], n_trials: int) -> Probabilities | None:
+    """Predictions of what the search finds when it is judged on some rows only."""
+    known, others = judged
+    # Winners of earlier searches were chosen by all labels, those of this part too.
+    queue = tuple((word, point) for word, point in plan.queue if not word.startswith(EARLIER))
+    inner = studies.in_memory(replace(plan, maximise=plan.maximise[:1], pruner="none", queue=queue))
+    found: dict[int, Probabilities] = {}
+    while (trial := inner.ask(n_trials)) is not None:
+        try:
+            oof = load.oof(bench.result(bench.with_point(trial.point)), "oof").take(known.ids_N)
+            score = bench.metric.score(known.labels[others], oof.p_NC[others])
+        except UserError as error:
+            inner.fail(trial.number, str(error))
+            continue
+        found[trial.number] = oof
+        inner.tell(trial.number, [score])
+    best = inner.best()
+    return found[best.number] if best else None
+
+
+def _known(bench: Bench, ids: Strings) -> Samples:
+    data = bench.ctx.get(Need("data", bench.settings))
+    return load.samples(data, "train", bench.ctx.home).take(ids)

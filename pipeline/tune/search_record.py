@@ -1,0 +1,163 @@
+"""A search in the record of runs while it goes on: a run a study, a child a trial.
+
+Owns when they are written: the run is there from the first trial on, trials follow a few seconds after
+they end, and what stops the search leaves both. Of several processes on one study one writes; when it
+dies the next one does. Does not own MLflow (`record/tracking.py`) nor what is believed (`tune/tuned.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from types import TracebackType
+
+from filelock import FileLock, Timeout
+
+from pipeline.engine.context import Context, flat
+from pipeline.record.runinfo import RunInfo, git_commit, note
+from pipeline.record.study import Study, Trial
+from pipeline.record.tracking import Run
+from pipeline.tune import page as tuning
+from pipeline.tune.trials import AFTER_EPOCHS, Bench
+
+# Seconds between two looks for trials that ended: a child takes some writes, and trials can be short.
+EVERY = 10.0
+
+
+class SearchRecord:
+    """The run of one study, as long as the search, its re-test and its report last.
+
+    Args:
+        ctx: of the command; its tracker is written to.
+        bench: of the trials.
+        study: whose trials are recorded, whoever ran them.
+        command: that goes on with the search.
+    """
+
+    def __init__(self, ctx: Context, bench: Bench, study: Study, command: str) -> None:
+        self._ctx, self._bench, self._study, self._command = ctx, bench, study, command
+        self._lock = FileLock(ctx.home / "tuning" / f".{study.name}.lock")
+        self._stack = contextlib.ExitStack()
+        self._run: Run | None = None
+        self._written: set[int] = set()
+        self._looked = -EVERY
+
+    def __enter__(self) -> SearchRecord:
+        self.catch_up()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.catch_up(now=True)
+        finally:
+            self._stack.__exit__(kind, error, trace)
+
+    def catch_up(self, now: bool = False) -> None:
+        """Record the trials that ended since, unless that was done a moment ago.
+
+        Args:
+            now: however long ago.
+        """
+        if not now and time.monotonic() - self._looked < EVERY:
+            return
+        run = self._run or self._opened()
+        if run is not None and run.id is not None:
+            done = self._study.done()
+            for trial in done:
+                if trial.number not in self._written:
+                    with _whole():
+                        self._child(run, trial, done)
+                        self._written.add(trial.number)
+        self._looked = time.monotonic()
+
+    def finish(self, page: tuning.TuningPage) -> None:
+        """Record the verdict and the page.
+
+        Args:
+            page: as it was written below `tuning/`.
+        """
+        self.catch_up(now=True)
+        if self._run is None:
+            return
+        figures = {"default": page.default}
+        if page.retested:
+            c = page.retested[0]
+            figures |= {f"retested_{self._bench.metric.name}": c.score, "delta": c.comparison.delta}
+            figures |= {"delta_low": c.comparison.low, "delta_high": c.comparison.high}
+        self._run.metrics(figures)
+        self._run.artifact(self._ctx.home / "tuning" / f"{page.study}.html")
+        told = note(
+            self._what(), page.how, page.adopt or self._command, f"{page.study}.html", tuning.headline(page)
+        )
+        self._run.describe(told)
+        self._run.tag({"verdict": "better" if page.written else "nothing better"})
+
+    def _opened(self) -> Run | None:
+        """The study's run, anew in place of what an earlier command left; None while another one writes."""
+        self._ctx.home.joinpath("tuning").mkdir(parents=True, exist_ok=True)
+        try:
+            self._stack.enter_context(self._lock.acquire(timeout=0))
+        except Timeout:
+            return None
+        bench, metric = self._bench, self._bench.metric
+        space = bench.search.form.space
+        info = RunInfo(
+            stage="tune",
+            competition=bench.settings.config.competition.name,
+            name=f"tune {bench.kind.name}",
+            key=self._study.name,
+            experiment=bench.settings.experiment,
+            tags={"study": self._study.name, "tuned": bench.kind.name},
+            params={path: json.dumps(e.model_dump(exclude_none=True)) for path, e in space.items()},
+            description=note(self._what(), "not re-tested yet: scores are optimistic", self._command),
+            git=git_commit(),
+            metric=metric.name,
+            higher_is_better=metric.higher_is_better,
+        )
+        with _whole():
+            self._ctx.tracker.forget(self._study.name, "tune")
+            self._run = self._stack.enter_context(self._ctx.tracker.run(info))
+        return self._run
+
+    def _what(self) -> str:
+        return f"search of {self._bench.kind.title}"
+
+    def _child(self, run: Run, trial: Trial, done: list[Trial]) -> None:
+        """One trial, and where the search stands after it."""
+        bench, metric = self._bench, self._bench.metric
+        params = flat(bench.search.values(trial.point))
+        named = dict(zip((f"oof_{metric.name}", bench.search.form.second or ""), trial.values, strict=False))
+        with run.child(f"trial {trial.number}", {"trial": str(trial.number)}, params) as child:
+            folds = {_named(k): v for k, v in trial.curve.items()}
+            child.metrics({**named, "minutes": trial.seconds / 60, **folds})
+            child.tag({"state": trial.state, **({"error": trial.reason} if trial.reason else {})})
+        scores = [t.values[0] for t in done if t.number <= trial.number and t.state == "complete"]
+        best = {f"naive_{metric.name}": metric.sign * max(metric.sign * s for s in scores)} if scores else {}
+        run.epoch(trial.number, {"trials": len(self._written) + 1.0, **best})
+
+
+@contextlib.contextmanager
+def _whole() -> Iterator[None]:
+    """Ctrl-C waits until this is written: half a trial would be written again, beside its half."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
+
+
+def _named(step: int) -> str:
+    """What a figure on the way is called: an epoch of the first fold, or the mean of some folds."""
+    return f"mean_of_{step - AFTER_EPOCHS}_folds" if step > AFTER_EPOCHS else f"epoch_{step}"

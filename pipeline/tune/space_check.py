@@ -1,0 +1,263 @@
+"""A space held against the settings: its paths must exist, the schema must take all that it may propose.
+
+Owns trying both ends of every range and every choice on real settings, and leaving out what a
+competition's labels forbid. Does not own the form of a space (`tune/space.py`) or the schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from pipeline.core import search_space as searching
+from pipeline.core.errors import UserError, nearest
+from pipeline.core.search_space import Dimension, Scalar
+from pipeline.settings.fields import NEUTRAL
+from pipeline.settings.load import Settings, known_keys
+from pipeline.settings.schema import Config
+from pipeline.tune.space import Choices, Range, Search, Space, Subset, broken, dimensions_of, label_of
+
+# Also says what no rule of the settings says, e.g. that a policy does what a label forbids.
+Refuse = Callable[[Settings], None]
+# Of the schema itself: a value of another type or out of range is a fault wherever it is tried.
+SCHEMA = "; got "
+
+
+def checked(file: str, form: Space, settings: Settings, sections: tuple[str, ...], refuse: Refuse) -> Search:
+    """The space as dimensions, every value of which these settings take.
+
+    Args:
+        file: where it is written.
+        form: what is written.
+        settings: what trials start from.
+        sections: those that the tuned stage may vary.
+        refuse: raises ConfigError for settings that the stage would refuse.
+
+    Raises:
+        ConfigError: with every fault: unknown paths, values out of range, known-good settings that lie
+            outside.
+    """
+    faults: list[str] = []
+    told: list[str] = []
+    start: dict[str, list[str]] = {}
+    found: list[Dimension] = []
+    kept: dict[str, Any] = {}
+    named: set[str] = set()
+    for path, entry in form.space.items():
+        kept[path] = entry
+        fault = _path_fault(path, sections)
+        if fault:
+            faults.append(f"{path}: {fault}")
+            continue
+        words: list[str] = []
+        if isinstance(entry, Subset):
+            start[path] = list(value_at(settings.config, path) or [])
+            words = _words(entry, start[path])
+        before = dimensions_of(path, entry, words)
+        named |= {dimension.name for dimension in before}
+        if not any(_possible(dimension, found, named) for dimension in before):
+            continue
+        left = _Left(path, settings, form.model_copy(update={"space": {**form.space, **kept}}), refuse)
+        if isinstance(entry, Choices):
+            kept[path] = entry.model_copy(update={"choices": left.of(entry.choices, entry.allowed_only)})
+        elif isinstance(entry, Subset):
+            words = [w for [*_, w] in left.of([[*entry.always, w] for w in words], entry.allowed_only)]
+        else:
+            ends = (float(entry.low), float(entry.high), (entry.low + entry.high) / 2)
+            left.of(ends if entry.type == "float" else [int(e) for e in ends], False)
+            left.faults = list({text.partition(SCHEMA)[0]: text for text in reversed(left.faults)}.values())
+        faults += left.faults
+        told += left.told
+        more = dimensions_of(path, kept[path], words)
+        found += [kept_ for d in more if (kept_ := _possible(d, found, named)) is not None]
+        if isinstance(entry, Choices) and not kept[path].choices and not left.faults:
+            faults.append(f"{path}: every choice is forbidden here")
+    faults += _odd_conditions(form, found)
+    # An entry without choices has faults, or none of its values is left: both are told above.
+    search = Search(file, form.model_copy(update={"space": kept}), tuple(found), start, tuple(told))
+    if not faults and all(d.values() is not None and len(d.values() or ()) < 2 for d in found):
+        only = ", ".join(d.name for d in found)
+        faults.append(
+            f"space: {only}: one value is nothing to vary" if only else "space: nothing is left to vary"
+        )
+    if not faults:
+        fitting = _fitting(form, search, named)
+        search = replace(search, form=search.form.model_copy(update={"known_good": fitting}))
+        faults += _known_good(search)
+    if faults:
+        raise broken(file, faults)
+    return search
+
+
+class _Left:
+    """The values of one setting that the settings take, and what is wrong with the others."""
+
+    def __init__(self, path: str, settings: Settings, form: Space, refuse: Refuse) -> None:
+        self.path, self.settings, self.form, self.refuse = path, settings, form, refuse
+        self.faults: list[str] = []
+        self.told: list[str] = []
+
+    def of(self, values: Any, allowed_only: bool) -> list[Any]:
+        """Those of the values that are taken."""
+        return [value for value in values if self._takes(value, allowed_only)]
+
+    def _takes(self, value: Any, allowed_only: bool) -> bool:
+        try:
+            beside = _parents(self.form, self.path) | _children(self.form, self.path, value)
+            made = self.settings.with_values({**beside, self.path: value})
+            self.refuse(made)
+        except UserError as error:
+            why = [text.removeprefix(f"override {self.path}: ") for text in error.faults or [error.headline]]
+            if allowed_only and not any(SCHEMA in text for text in why):
+                self.told.append(f"{self.path}={value}: left out: {why[0]}")
+            else:
+                self.faults += why
+            return False
+        return True
+
+
+def _parents(form: Space, path: str) -> dict[str, Any]:
+    """Values of the entries that a conditional one rests on: the first that lets it be."""
+    found: dict[str, Any] = {}
+    for parent, values in (form.space[path].when or {}).items():
+        name, _, word = parent.partition("[")
+        if name in form.space and values:
+            found |= _parents(form, name)
+            entry = form.space[name]
+            left = [label_of(c) for c in entry.choices] if isinstance(entry, Choices) else []
+            found[name] = [word[:-1]] if word else next((v for v in values if label_of(v) in left), values[0])
+    return found
+
+
+def _children(form: Space, path: str, value: Any) -> dict[str, Any]:
+    """First values of the entries that this value brings in: it may need them."""
+    return {
+        name: entry.choices[0] if isinstance(entry, Choices) else _low(entry)
+        for name, entry in form.space.items()
+        if label_of(value) in [label_of(v) for v in (entry.when or {}).get(path, [])]
+        and not isinstance(entry, Subset)
+    }
+
+
+def _low(entry: Range) -> float | int:
+    return entry.low if entry.type == "float" else int(entry.low)
+
+
+def _words(entry: Any, start: list[str]) -> list[str]:
+    return [w for w in entry.of or start if w not in entry.always] if isinstance(entry, Subset) else []
+
+
+def _possible(dimension: Dimension, above: list[Dimension], known: set[str]) -> Dimension | None:
+    """A conditional dimension less the conditions that nothing here meets; None: none is left.
+
+    `known` are the names before anything was left out.
+    """
+    there = {d.name: d for d in above}
+    when = []
+    for parent, values in dimension.when:
+        if parent not in there and parent in known:
+            return None
+        left = [v for v in values if parent not in there or not there[parent].fault(v)]
+        if not left:
+            return None
+        when.append((parent, tuple(left)))
+    return replace(dimension, when=tuple(when))
+
+
+def _odd_conditions(form: Space, found: list[Dimension]) -> list[str]:
+    """Conditions on what is nowhere written."""
+    faults = []
+    known = {d.name: d for d in found}
+    for path, entry in form.space.items():
+        for parent, values in (entry.when or {}).items():
+            name, bracket, _ = parent.partition("[")
+            above = form.space.get(name)
+            if bracket:
+                words = _words(above, []) if isinstance(above, Subset) and above.of else None
+                word = parent[len(name) + 1 : -1]
+                if not isinstance(above, Subset) or (words is not None and word not in words):
+                    hint = nearest(parent, known)
+                    faults.append(f"{path}: `when` names {parent}, which is not varied; {hint}".rstrip("; "))
+            elif isinstance(above, Choices):
+                labels = [label_of(c) for c in above.choices]
+                odd = [v for v in values if label_of(v) not in labels]
+                faults += [f"{path}: `when` asks for {parent}={v!r}, which it never is" for v in odd]
+    return faults
+
+
+def _fitting(form: Space, search: Search, named: set[str]) -> list[dict[str, Any]]:
+    """The known-good settings less those that rest on what was left out here."""
+
+    def left_out(values: dict[str, Any]) -> bool:
+        for path, value in values.items():
+            entry, kept = form.space[path], search.form.space[path]
+            if isinstance(entry, Choices) and isinstance(kept, Choices):
+                if label_of(value) in map(label_of, entry.choices) and value not in kept.choices:
+                    return True
+            elif isinstance(entry, Subset):
+                there = {d.name for d in search.dimensions}
+                if any(f"{path}[{w}]" in named - there for w in value or []):
+                    return True
+        return False
+
+    return [values for values in form.known_good if not left_out(values)]
+
+
+def _known_good(search: Search) -> list[str]:
+    found = []
+    for number, values in enumerate(search.form.known_good):
+        point = search.point(values)
+        found += [f"known_good[{number}]: {why}" for why in searching.faults(search.dimensions, point)]
+        found += [f"known_good[{number}]: {why}" for why in search.beside(values)]
+    return found
+
+
+def _path_fault(path: str, sections: tuple[str, ...]) -> str:
+    """Why a path is nothing to tune, or nothing."""
+    *parents, last = path.split(".")
+    known = known_keys(parents) if parents else list(Config.model_fields)
+    if last not in known:
+        inside = known or known_keys(parents[:1]) or list(Config.model_fields)
+        return f"no such setting; {nearest(last, inside) or 'see `make config`'}"
+    if len(parents) < 1:
+        return f"is a whole section; name one setting of it, e.g. {path}.KEY"
+    if not any(path == s or path.startswith(f"{s}.") for s in sections):
+        return f"is none of this stage's: it varies {', '.join(sections)}"
+    if _is_neutral(path):
+        return "changes no result"
+    return ""
+
+
+def _is_neutral(path: str) -> bool:
+    section, *rest = path.split(".")
+    model: Any = Config.model_fields[section].annotation
+    info = model.model_fields.get(rest[0])
+    extra = getattr(info, "json_schema_extra", None)
+    return len(rest) == 1 and isinstance(extra, dict) and bool(extra.get(NEUTRAL))
+
+
+def value_at(config: Config, path: str) -> Any:
+    """What a setting is; None where a section above it is unset."""
+    value: Any = config
+    for step in path.split("."):
+        value = getattr(value, step, None)
+    return plain(value)
+
+
+def plain(value: Any) -> Any:
+    """A setting's value as YAML would write it."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return {k: plain(v) for k, v in value.items()} if isinstance(value, Mapping) else value
+
+
+def defaults(search: Search, settings: Settings) -> tuple[dict[str, Scalar], list[str]]:
+    """The point of the settings as they are, and what keeps it out of the space."""
+    values = {path: value_at(settings.config, path) for path in search.form.space}
+    point = search.point(values)
+    return point, [*searching.faults(search.dimensions, point), *search.beside(values)]

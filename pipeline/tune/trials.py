@@ -1,0 +1,229 @@
+"""One trial of a search: the real stage with other settings, through the store.
+
+Owns what each tunable stage asks for, its objectives, and ending hopeless trainings early. Does not own
+which settings are tried (`record/study.py`) nor what is believed in the end (`tune/retest.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pipeline.core.errors import ConfigError, StoppedError, StorageError, UserError
+from pipeline.core.metrics import Metric
+from pipeline.core.metrics import get as metric_of
+from pipeline.core.search_space import Point
+from pipeline.engine.context import Context
+from pipeline.engine.graph import refuse_forbidden
+from pipeline.engine.registry import Need, Params, folds_of, is_batched
+from pipeline.errors.findings import recovery
+from pipeline.record.store import Artifact
+from pipeline.record.study import Study, Trial
+from pipeline.record.tracking import Run, Tracker
+from pipeline.settings.load import Settings
+from pipeline.tune.space import Search
+
+# Where the running mean over folds stands among a trial's figures: behind the epochs of its first fold.
+AFTER_EPOCHS = 1000
+# Folds without a score in common are no ground for giving up.
+FIRST_FAILURES = 5
+# Why a point is tried first: it won an earlier search.
+EARLIER = "winner of "
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A stage that can be tuned.
+
+    Args:
+        name: as in STAGE=.
+        title: what is searched, for people.
+        stage: whose result a trial is.
+        sections: of the settings that it varies.
+        is_random: its results depend on seeds: winners are re-tested with other ones.
+        params: of the stage's need.
+        measure: its own figure in place of the competition's metric.
+    """
+
+    name: str
+    title: str
+    stage: str
+    sections: tuple[str, ...]
+    is_random: bool
+    params: Params = field(default_factory=dict)
+    measure: Metric | None = None
+
+    def need(self, settings: Settings) -> Need:
+        """What a trial asks for."""
+        return Need(self.stage, settings, self.params)
+
+
+LEARNED = ("train", "loss", "model", "augment", "resample", "images", "crop", "preprocess")
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("eda", "preprocessing, crop and image size", "train", ("images", "crop", "preprocess"), True),
+        Kind("resample", "what training shows", "train", ("resample", "loss"), True),
+        Kind("train", "training", "train", LEARNED, True),
+        Kind("tta", "test-time augmentation", "infer", ("infer",), False),
+        Kind("ensemble", "the blend", "ensemble", ("ensemble",), False),
+        Kind("decision", "post-processing", "decide", ("decision",), False, {"of": "ensemble"}),
+        Kind(
+            "error-analysis", "the error report's finders", "finders",
+            ("finders", "eda.near_bits", "eda.near_ratio", "eda.near_match"), True,
+            {"seeds": "0 1 2", "side": "search"}, recovery.METRIC,
+        ),
+    )
+}  # fmt: skip
+
+
+class Trials(Context):
+    """A search's view of the store: silent, and without runs of its own in the record."""
+
+    def __init__(self, settings: Settings, study: str) -> None:
+        super().__init__(settings)
+        self.study = study
+        self.tracker = Tracker(self.home, enabled=False)
+
+    def say(self, text: str) -> None:
+        """Nothing: a search says what it found by itself."""
+
+    def get(self, need: Need, run: Run | None = None) -> Artifact:
+        """A result, as ever; what it logs on the way is told where it is a warning."""
+        log = logging.getLogger("pipeline")
+        before = log.level
+        log.setLevel(max(logging.WARNING, log.getEffectiveLevel()))
+        try:
+            return super().get(need, run)
+        finally:
+            log.setLevel(before)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all trials of a search share.
+
+    Args:
+        ctx: where they run.
+        kind: what is tuned.
+        search: its space.
+        settings: what they start from.
+    """
+
+    ctx: Trials
+    kind: Kind
+    search: Search
+    settings: Settings
+
+    @property
+    def metric(self) -> Metric:
+        """The competition's, or the stage's own."""
+        return self.kind.measure or metric_of(self.settings.config.competition.metric)
+
+    @property
+    def maximise(self) -> tuple[bool, ...]:
+        """Of each objective whether more is better."""
+        first = (self.metric.higher_is_better,)
+        return first if self.search.form.second is None else (*first, False)
+
+    def with_point(self, point: Point) -> Settings:
+        """The settings of a trial."""
+        return self.settings.with_values(self.search.values(point))
+
+    def result(self, settings: Settings) -> Artifact:
+        """What the stage makes of these settings, reused when it is known."""
+        need = self.kind.need(settings)
+        refuse_forbidden([need], self.ctx.graph)
+        return self.ctx.get(need)
+
+    def score(self, artifact: Artifact) -> float:
+        """Its out-of-fold score.
+
+        Raises:
+            ConfigError: there is no finite one.
+        """
+        score = artifact.metrics.get(f"oof_{self.metric.name}", math.nan)
+        if not math.isfinite(score):
+            raise ConfigError(f"{self.kind.stage} {artifact.key}: {self.metric.name} is {score}")
+        return score
+
+    def objectives(self, artifact: Artifact) -> tuple[float, ...]:
+        """What is optimised of a result."""
+        if self.search.form.second is None:
+            return (self.score(artifact),)
+        cost = artifact.metrics.get("ms_64", artifact.metrics.get("ms_per_image", math.nan))
+        return self.score(artifact), cost
+
+
+def run(bench: Bench, study: Study, trial: Trial) -> None:
+    """Do one trial and tell the study; what cannot work is a failed trial, not the end of the search."""
+    try:
+        settings = bench.with_point(trial.point)
+        may_stop = study.plan.pruner != "none" and bench.kind.stage == "train" and not is_batched(settings)
+        artifact = _watched(bench, study, trial, settings) if may_stop else bench.result(settings)
+        values = bench.objectives(artifact)
+    except StoppedError:
+        study.prune(trial.number)
+    except StorageError:
+        study.drop(trial.number)
+        raise
+    except UserError as error:
+        study.fail(trial.number, str(error).replace("\n", " "))
+    except BaseException:
+        study.drop(trial.number)
+        raise
+    else:
+        study.tell(trial.number, values, {"result": f"{artifact.stage}/{artifact.key}"})
+
+
+def _watched(bench: Bench, study: Study, trial: Trial, settings: Settings) -> Artifact:
+    """Fold by fold, given up where earlier trials were better at the same point.
+
+    Raises:
+        StoppedError: it is not worth more; what was unfinished is removed.
+    """
+    refuse_forbidden([bench.kind.need(settings)], bench.ctx.graph)
+    folds, scores = folds_of(settings), list[float]()
+    for done, number in enumerate(folds, start=1):
+        need = Need("fold", settings, {"fold": number})
+        if done == 1:
+            bench.ctx.on_epoch = _epochs(study, trial, number)
+        try:
+            fold = bench.ctx.get(need)
+        except StoppedError:
+            key = bench.ctx.graph.key(need)
+            shutil.rmtree(bench.ctx.home / "work" / "fold" / key, ignore_errors=True)
+            raise
+        finally:
+            bench.ctx.on_epoch = None
+        if done == 1:
+            _catch_up(study, trial, fold)
+        scores.append(fold.metrics["valid_score"])
+        goes_on = study.report(trial.number, AFTER_EPOCHS + done, sum(scores) / len(scores))
+        if done < len(folds) and not goes_on:
+            raise StoppedError(f"trial {trial.number} was stopped after {done} folds")
+    return bench.result(settings)
+
+
+def _epochs(study: Study, trial: Trial, first: int) -> Callable[[int, int, dict[str, float]], bool]:
+    def goes_on(fold: int, epoch: int, entry: dict[str, float]) -> bool:
+        return fold != first or study.report(trial.number, epoch + 1, entry["valid_score"])
+
+    return goes_on
+
+
+def _catch_up(study: Study, trial: Trial, fold: Artifact) -> None:
+    """Note the epochs of a fold that was finished, or begun, before this trial: later trials look at them."""
+    for entry in fold.json("history.json"):
+        study.note(trial.number, int(entry["epoch"]) + 1, entry["valid_score"])
+
+
+def refuse_hopeless(study: Study) -> None:
+    """Raise ConfigError when nothing but failures came out."""
+    done = study.done()
+    if len(done) >= FIRST_FAILURES and all(trial.state == "failed" for trial in done):
+        faults = list(dict.fromkeys(trial.reason for trial in done))
+        raise ConfigError(f"{study.name}: every one of {len(done)} trials failed", faults, "mend the space")
