@@ -22,8 +22,7 @@ from sklearn.datasets import load_sample_images
 
 from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.data import decode, images
-from pipeline.data.decode import Decoding
-from pipeline.data.resize import resize
+from pipeline.data.decode import Decoding, resize
 
 SIZE = (96, 96)
 HOW = Decoding(cache_px=512)

@@ -31,7 +31,7 @@ from pipeline.core.samples import Attribute, LabelSpace, Samples, strings
 from pipeline.core.seeds import rng
 from pipeline.errors import page as compare
 from pipeline.errors.diff import truth
-from pipeline.errors.diff.flip_near import MOST, NEAREST, Near
+from pipeline.errors.diff.flip_cards import MOST, NEAREST, Near
 from pipeline.errors.diff.flips import Submission
 from pipeline.errors.page import CompareInputs
 from pipeline.settings.schema import Config, ReportSettings

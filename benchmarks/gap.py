@@ -34,7 +34,7 @@ from pipeline.data import decode
 from pipeline.settings.schema import EdaSettings
 from pipeline.submit.gap import diagnosis
 from pipeline.submit.gap.causes import Scene, Submitted
-from pipeline.submit.gap.gap_scene import look_at
+from pipeline.submit.gap.diagnosis import look_at
 from pipeline.submit.gap.selection import Compared
 
 SPACE = LabelSpace.product([Attribute("digit", tuple("0123456789"))])

@@ -33,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from pipeline.core.formulas import macro_f1
+from pipeline.core.metrics import macro_f1
 from pipeline.core.seeds import rng
 
 Reals = npt.NDArray[np.float64]

@@ -42,7 +42,7 @@ from pipeline.core.search_space import Point, points
 from pipeline.core.seeds import rng
 from pipeline.data import load as read
 from pipeline.engine.registry import Need
-from pipeline.errors.findings import plants, recovery
+from pipeline.errors.findings import planting
 from pipeline.nets.model import build as network
 from pipeline.record import study as studies
 from pipeline.record.study import Plan
@@ -175,8 +175,8 @@ def timed(bench: Bench, sampler: str, seed: int, seconds: float) -> tuple[float,
         study.tell(trial.number, [bench.score(bench.result(bench.with_point(trial.point)))])
     best = study.best()
     assert best is not None
-    again = plants.need(bench.with_point(best.point), {}, tuple(range(101, 107)), plants.CONFIRM)
-    return best.values[0], recovery.figure(plants.units(bench.ctx.get(again))), len(study.done())
+    again = planting.need(bench.with_point(best.point), {}, tuple(range(101, 107)), planting.CONFIRM)
+    return best.values[0], planting.figure(planting.units(bench.ctx.get(again))), len(study.done())
 
 
 def cpu(bench: Bench, settings: Settings) -> float:
@@ -276,8 +276,8 @@ def print_clock(home: Path, seeds: int, seconds: float) -> None:
     bench = bench_of(home, "error-analysis", NETWORK, text)
     default = bench.score(bench.result(bench.settings))
     # The faults of the re-test are upstream: they are made before the clock starts.
-    again = bench.ctx.get(plants.need(bench.settings, {}, tuple(range(101, 107)), plants.CONFIRM))
-    retested = recovery.figure(plants.units(again))
+    again = bench.ctx.get(planting.need(bench.settings, {}, tuple(range(101, 107)), planting.CONFIRM))
+    retested = planting.figure(planting.units(again))
     found = {s: list[tuple[float, float, int]]() for s in SAMPLERS}
     for seed in range(seeds):
         # Who begins alternates, so that a busy minute of the machine is nobody's.

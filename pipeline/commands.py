@@ -19,7 +19,7 @@ from pipeline.data import host, load
 from pipeline.engine.context import Context, flat
 from pipeline.engine.graph import refuse_forbidden, refuse_unread
 from pipeline.engine.registry import Need
-from pipeline.errors import beside, origin
+from pipeline.errors import beside
 from pipeline.errors.advice import kept
 from pipeline.errors.advice.tested import Runs
 from pipeline.errors.judging import kept as judging
@@ -30,7 +30,7 @@ from pipeline.record.store import Artifact, told_as_storage_error
 from pipeline.settings.load import Settings
 from pipeline.submit import (
     blending,
-    finals,
+    final,
     hand_in,
     hostscore,
     ledger,
@@ -39,7 +39,7 @@ from pipeline.submit import (
     standing,
     submission,
     summary,
-    validating,
+    validate,
 )
 from pipeline.train.scoring import SCORED
 from pipeline.train.studies import arms
@@ -145,7 +145,7 @@ def _compare(ctx: Context, new: Path, old: Path | None, verdicts: Path | None = 
     for path in (new, old):
         if path is not None and not path.is_file():
             raise DataError(f"{path}: no such file", remedy="give a host-format CSV")
-    if old is None and (verdicts is not None or origin.made_of(ctx.store, ctx.need("data"), new) is None):
+    if old is None and (verdicts is not None or beside.made_of(ctx.store, ctx.need("data"), new) is None):
         raise DataError(
             f"{new.name}: the ledger holds no other submission to compare it with",
             remedy="make infer another experiment, or name one: "
@@ -225,7 +225,7 @@ def _leaderboard(ctx: Context, options: Options) -> None:
     entries = _of_metric(ctx)
     if not entries:
         raise DataError("the ledger holds no submission of this competition", remedy="make infer first")
-    need = finals.leaderboard_need(ctx.settings, entries, ctx.store, ctx.need("data"), options.name)
+    need = final.leaderboard_need(ctx.settings, entries, ctx.store, ctx.need("data"), options.name)
     ctx.check(need)
     _report(ctx, ctx.get(need))
 
@@ -234,7 +234,7 @@ def _final(ctx: Context, options: Options) -> None:
     """Which submissions to select in the end."""
     if options.n < 1:
         raise DataError(f"N={options.n}: at least one submission must be selected", remedy="make final N=2")
-    for line in finals.proposal(ctx.settings, _of_metric(ctx), ctx.store, ctx.need("data"), options.n):
+    for line in final.proposal(ctx.settings, _of_metric(ctx), ctx.store, ctx.need("data"), options.n):
         ctx.say(line)
 
 
@@ -257,10 +257,10 @@ def _models(ctx: Context, options: Options) -> None:
     """What networks cost on this machine, one line each."""
     # Imported here: no other command measures networks.
     from pipeline.engine.hardware import set_up
-    from pipeline.train import models
+    from pipeline.train import network_cost
 
-    refuse_unread(ctx.settings, (), ctx.graph, models.READS)
-    for line in models.table(ctx.settings, options.names.split(), set_up(ctx.settings.config.runtime)):
+    refuse_unread(ctx.settings, (), ctx.graph, network_cost.READS)
+    for line in network_cost.table(ctx.settings, options.names.split(), set_up(ctx.settings.config.runtime)):
         ctx.say(line)
 
 
@@ -369,7 +369,7 @@ COMMANDS: dict[str, Callable[[Context, Options], None]] = {
     "error-analysis": _error_analysis,
     "explain": explaining.command,
     "score": _score,
-    "validate": validating.command,
+    "validate": validate.command,
     "submit": hand_in.command,
     "reproduce": reproduce.command,
     "leaderboard": _leaderboard,

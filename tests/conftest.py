@@ -91,7 +91,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
 
 @pytest.fixture(scope="session")
 def explained(made: tuple[Path, str, str]) -> Path:
-    """That home with a gallery; for files that run after test_end_to_end.py, which counts its results."""
+    """That home with a gallery; for files that run after all/test_end_to_end.py, which counts its results."""
     from demo_run import SMALL, make
 
     short = "explain.images=2 explain.synthesis.steps=20 explain.synthesis.shown=2 explain.units.shown=2"

@@ -10,7 +10,7 @@ from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Attribute, LabelSpace, Samples, strings
 from pipeline.core.seeds import rng
 from pipeline.errors.diff.flips import Submission, find_flips
-from pipeline.errors.judging import estimate, sampling
+from pipeline.errors.judging import estimate, sample
 
 FACES = LabelSpace.product(
     [
@@ -94,18 +94,18 @@ def judged(made: World, seed, asked=80, controls=30, error=0.08, unsure=0.05):
     """A person answers the whole sample and the controls."""
     space, draw = made.train.space, rng(seed, "person")
     flips = find_flips(space, made.new, made.old)
-    design = sampling.plan(space, flips, sampling.pair_key(made.new, made.old), asked)
+    design = sample.plan(space, flips, sample.pair_key(made.new, made.old), asked)
     index = {name: k for k, name in enumerate(made.new.ids_N.tolist())}
     at = np.array([index[name] for name in design.flips["id"][design.sampled_F]])
     said = [says(draw, space.codes_CA[made.truth_N[k]], space, error, unsure) for k in at]
-    known = sampling.controls(design, made.train, made.oof, controls)
+    known = sample.controls(design, made.train, made.oof, controls)
     truth = np.array([space.codes_CA[c.truth] for c in known]).reshape(len(known), len(space.attributes))
     answers = np.array([says(draw, row, space, error, unsure) for row in truth]).reshape(truth.shape)
     found = estimate.Judged(at, np.array(said), np.ones(len(at), dtype=bool), truth, answers)
     sides = estimate.TestAnswers(
         made.new.labels_N,
         made.old.labels_N,
-        sampling.flips_of(made.new.ids_N, design),
+        sample.flips_of(made.new.ids_N, design),
         made.groups_N,
     )
     return design, sides, found
@@ -120,7 +120,7 @@ def planted(metric: Metric, made: World) -> float:
 
 
 def agreed(made: World):
-    found = sampling.agreed_out_of_fold(made.train, made.oof)
+    found = sample.agreed_out_of_fold(made.train, made.oof)
     return None if found is None else estimate.Agreed(*found)
 
 

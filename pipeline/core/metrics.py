@@ -1,6 +1,6 @@
 """Scores: the registry of metrics, confusion counts and per-class tables.
 
-Owns what a metric is, and which there are. Does not own their formulas (`core/formulas.py`), intervals
+Owns what a metric is, and which there are. Does not own their formulas (`core/metrics.py`), intervals
 or comparisons (`core/statistics.py`).
 
 A metric is written once, as a function of how often each row counts. Counting every row once gives
@@ -8,11 +8,19 @@ the score; counting rows as often as a bootstrap drew them gives the score of th
 copying a row.
 
 Shape legend: N samples, C classes, A attributes, B resamples; a confusion is [truth, prediction].
+
+What each metric computes, on confusions or on row weights, and how it behaves on absent classes.
+
+Owns the formulas, and turning any function of rows or labels into one of them. Does not own the
+registry or what a metric declares (`core/metrics.py`).
+
+Shape legend: N samples, C classes, B resamples; a confusion is [truth, prediction].
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,10 +28,171 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core import formulas, plugin
+from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, nearest
-from pipeline.core.formulas import OnCounts, OnWeights, Prepare, Reals
 from pipeline.core.samples import Floats, Ints, LabelSpace
+
+Reals = npt.NDArray[np.float64]
+OnCounts = Callable[[Reals], Reals]
+OnWeights = Callable[[Reals], Reals]
+Prepare = Callable[[Ints, Floats], OnWeights]
+
+# A certain and wrong answer costs this much log loss, not infinity: float32 cannot tell less from 0.
+LOG_FLOOR = float(np.finfo(np.float32).eps)
+
+
+def by_rows(function: Callable[[Ints, Floats], float]) -> Prepare:
+    """Make `on_weights` of any `function(y_N, p_NC) -> float`: how a metric of one's own gets resampled.
+
+    The general path, exact and slow: each resample is a list of row indices, and the function scores
+    those rows. Weights must be whole numbers.
+    """
+
+    def prepare(y_N: Ints, p_NC: Floats) -> OnWeights:
+        def scores(w_BN: Reals) -> Reals:
+            lists = [np.repeat(np.arange(len(y_N)), w_N.astype(np.int64)) for w_N in w_BN]
+            return np.array([function(y_N[index], p_NC[index]) for index in lists], dtype=np.float64)
+
+        return scores
+
+    return prepare
+
+
+def by_cells(function: Callable[[Ints, Ints], float]) -> OnCounts:
+    """A function of labels on confusions: their rows are listed again, cell by cell."""
+
+    def scores(counts_BCC: Reals) -> Reals:
+        size = counts_BCC.shape[-1]
+        lists = [np.repeat(np.arange(size**2), c.ravel().astype(np.int64)) for c in counts_BCC]
+        return np.array([function(cells // size, cells % size) for cells in lists], dtype=np.float64)
+
+    return scores
+
+
+def margins(counts: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    """Per class, over the last two axes: right answers, times true, times predicted."""
+    return np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1), counts.sum(axis=-2)
+
+
+def ratio(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> Reals:
+    """`above` over `below`, and 0 where `below` is 0."""
+    out: Reals = np.zeros(np.broadcast_shapes(above.shape, below.shape))
+    np.divide(above, below, out=out, where=below != 0)
+    return out
+
+
+def accuracy(counts_BCC: Reals) -> Reals:
+    """(B,) share of right answers."""
+    hits, support, _ = margins(counts_BCC)
+    return ratio(hits.sum(-1), support.sum(-1))
+
+
+def macro_f1(counts_BCC: Reals) -> Reals:
+    """(B,) mean F1 over the classes that occur in the truth or the predictions."""
+    hits, support, predicted = margins(counts_BCC)
+    occurs = (support + predicted) > 0
+    return ratio(ratio(2 * hits, support + predicted).sum(-1), occurs.sum(-1))
+
+
+def weighted_f1(counts_BCC: Reals) -> Reals:
+    """(B,) F1 averaged by how often a class is true."""
+    hits, support, predicted = margins(counts_BCC)
+    return ratio((support * ratio(2 * hits, support + predicted)).sum(-1), support.sum(-1))
+
+
+def balanced_accuracy(counts_BCC: Reals) -> Reals:
+    """(B,) mean recall over the classes that occur in the truth."""
+    hits, support, _ = margins(counts_BCC)
+    return ratio(ratio(hits, support).sum(-1), (support > 0).sum(-1))
+
+
+def qwk(counts_BCC: Reals) -> Reals:
+    """(B,) quadratic weighted kappa; 0 when truth and predictions hold one and the same class only."""
+    size = counts_BCC.shape[-1]
+    distance_CC = (np.arange(size)[:, None] - np.arange(size)) ** 2.0
+    _, support, predicted = margins(counts_BCC)
+    seen = (counts_BCC * distance_CC).sum(axis=(-2, -1))
+    by_chance = np.einsum("bi,ij,bj->b", support, distance_CC, predicted)
+    kappa = 1 - ratio(seen * support.sum(-1), by_chance)
+    return np.where(by_chance > 0, kappa, 0.0)
+
+
+def mcc(counts_BCC: Reals) -> Reals:
+    """(B,) Matthews correlation; 0 when truth or predictions hold one class only."""
+    hits, support, predicted = margins(counts_BCC)
+    total = support.sum(-1)
+    covariance = hits.sum(-1) * total - (support * predicted).sum(-1)
+    spread = (total**2 - (support**2).sum(-1)) * (total**2 - (predicted**2).sum(-1))
+    return ratio(covariance, np.sqrt(spread))
+
+
+def log_loss(y_N: Ints, p_NC: Floats) -> OnWeights:
+    """Mean of -log(probability of the true class), floored at `LOG_FLOOR`."""
+    p = p_NC.astype(np.float64)
+    right_N = p[np.arange(len(y_N)), y_N] / p.sum(axis=1)
+    loss_N = -np.log(np.clip(right_N, LOG_FLOOR, 1.0))
+    return lambda w_BN: ratio(w_BN @ loss_N, w_BN.sum(axis=1))
+
+
+def auc(y_N: Ints, p_NC: Floats) -> OnWeights:
+    """Area under ROC, one class against the rest, mean over the classes of the truth; 0.5 for one class."""
+    runs_C = [_ranked_runs(p_N, y_N == c) for c, p_N in enumerate(p_NC.T)]
+
+    def scores(w_BN: Reals) -> Reals:
+        w_NB = np.ascontiguousarray(w_BN.T)
+        total, classes = np.zeros(len(w_BN)), np.zeros(len(w_BN))
+        for runs in runs_C:
+            if runs is None:
+                continue
+            all_TB = np.add.reduceat(w_NB[runs.order_N], runs.start_T, axis=0)
+            hit_TB = np.zeros_like(all_TB)
+            hit_TB[runs.mixed_H] = np.add.reduceat(w_NB[runs.hits_P], runs.start_H, axis=0)
+            miss_TB = all_TB - hit_TB
+            # A tie of a hit and a miss is half won.
+            below_TB = np.cumsum(miss_TB, axis=0) - miss_TB / 2
+            pairs = hit_TB.sum(axis=0) * miss_TB.sum(axis=0)
+            total += ratio((hit_TB * below_TB).sum(axis=0), pairs)
+            classes += pairs > 0
+        return np.where(classes > 0, ratio(total, classes), 0.5)
+
+    return scores
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """Rows by ascending score, cut into T runs within which order does not matter.
+
+    Args:
+        order_N: rows by score.
+        start_T: where in `order_N` each run starts.
+        hits_P: the rows of the class, by score.
+        mixed_H: which of the T runs hold rows of the class.
+        start_H: where in `hits_P` the rows of each of those start.
+    """
+
+    order_N: Ints
+    start_T: Ints
+    hits_P: Ints
+    mixed_H: Ints
+    start_H: Ints
+
+
+def _ranked_runs(p_N: Floats, is_class_N: npt.NDArray[np.bool_]) -> _Runs | None:
+    """Runs of equal scores, neighbouring ones without the class merged; None if it never occurs.
+
+    The merging leaves about two runs a row of the class, so a resample sums few numbers.
+    """
+    if not is_class_N.any():
+        return None
+    order_N = np.argsort(p_N, kind="stable")
+    score_N, hit_N = p_N[order_N], is_class_N[order_N]
+    start = np.flatnonzero(np.r_[True, score_N[1:] != score_N[:-1]])
+    holds = np.logical_or.reduceat(hit_N, start)
+    start_T = start[holds | np.r_[True, holds[:-1]]]
+    per_run_T = np.add.reduceat(hit_N.astype(np.int64), start_T)
+    mixed_H = np.flatnonzero(per_run_T)
+    start_H = np.cumsum(per_run_T[mixed_H]) - per_run_T[mixed_H]
+    return _Runs(order_N, start_T, order_N[hit_N], mixed_H, start_H)
 
 
 @dataclass(frozen=True)
@@ -174,8 +343,8 @@ def own(name: str, folder: Path) -> Metric:
         minimum=float(str(declared["minimum"])),
         maximum=float(maximum),
         description=((function.__doc__ or "").strip().splitlines() or ["a metric of one's own"])[0],
-        on_counts=formulas.by_cells(score) if labels else None,
-        on_weights=None if labels else formulas.by_rows(score),
+        on_counts=by_cells(score) if labels else None,
+        on_weights=None if labels else by_rows(score),
     )
 
 
@@ -188,11 +357,11 @@ def confusion(y_N: Ints, pred_N: Ints, n_classes: int) -> Ints:
 def per_class(y_N: Ints, pred_N: Ints, n_classes: int) -> PerClass:
     """Precision, recall, F1 and support of each class; see `PerClass` for the undefined ones."""
     counts_CC = confusion(y_N, pred_N, n_classes)
-    hits, support, predicted = formulas.margins(counts_CC)
+    hits, support, predicted = margins(counts_CC)
     return PerClass(
-        precision_C=formulas.ratio(hits, predicted),
-        recall_C=formulas.ratio(hits, support),
-        f1_C=formulas.ratio(2 * hits, support + predicted),
+        precision_C=ratio(hits, predicted),
+        recall_C=ratio(hits, support),
+        f1_C=ratio(2 * hits, support + predicted),
         support_C=support,
         predicted_C=predicted,
     )
@@ -239,24 +408,24 @@ METRICS: dict[str, Metric] = {
             "macro_f1",
             0.0,
             "mean F1 over the classes that occur in the truth or the predictions; rare ones count equally",
-            formulas.macro_f1,
+            macro_f1,
         ),
-        _label("accuracy", 0.0, "share of right answers", formulas.accuracy),
+        _label("accuracy", 0.0, "share of right answers", accuracy),
         _label(
             "balanced_accuracy",
             0.0,
             "mean recall over the classes that occur in the truth",
-            formulas.balanced_accuracy,
+            balanced_accuracy,
         ),
-        _label("weighted_f1", 0.0, "F1 averaged by how often a class is true", formulas.weighted_f1),
+        _label("weighted_f1", 0.0, "F1 averaged by how often a class is true", weighted_f1),
         Metric(
             "log_loss",
             False,
             "probabilities",
             0.0,
-            -math.log(formulas.LOG_FLOOR),
+            -math.log(LOG_FLOOR),
             "mean of -log(probability of the true class), which is floored at 1.2e-7",
-            on_weights=formulas.log_loss,
+            on_weights=log_loss,
         ),
         Metric(
             "auc",
@@ -266,17 +435,15 @@ METRICS: dict[str, Metric] = {
             1.0,
             "area under ROC, one class against the rest, mean over the classes of the truth; "
             "0.5 when the truth holds one class only",
-            on_weights=formulas.auc,
+            on_weights=auc,
         ),
         _label(
             "qwk",
             -1.0,
             "quadratic weighted kappa, classes ordered by index (absent ones keep their place); "
             "0 when truth and predictions hold one and the same class only",
-            formulas.qwk,
+            qwk,
         ),
-        _label(
-            "mcc", -1.0, "Matthews correlation; 0 when truth or predictions hold one class only", formulas.mcc
-        ),
+        _label("mcc", -1.0, "Matthews correlation; 0 when truth or predictions hold one class only", mcc),
     )
 }

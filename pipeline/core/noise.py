@@ -20,8 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.core.formulas import Reals
-from pipeline.core.metrics import Metric
+from pipeline.core.metrics import Metric, Reals
 from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.core.seeds import rng
 

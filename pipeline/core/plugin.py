@@ -2,8 +2,8 @@
 
 Owns finding, digesting, loading and calling it, with errors that name the file and the line. Does not
 own what a function must be: the room that uses it says so (a metric: `core/metrics.py`, a network:
-`nets/backbones.py`, pixels: `data/augment.py` and `data/preprocess.py`, rows: `resample/sampler.py`,
-probabilities: `ensemble/postprocess.py`). `docs/plugins.md` has an example of each.
+`nets/backbones.py`, pixels: `data/augment.py` and `data/preprocess.py`, rows: `resample/indices.py`,
+probabilities: `ensemble/decision_steps.py`). `docs/plugins.md` has an example of each.
 
 The digest covers the module's file and every module of the same folder that it imports, so that a
 changed helper makes results anew as well. Installed packages are not covered.

@@ -1,7 +1,7 @@
 """CSV tables from anywhere, as text: the one reader of the whole house.
 
 Owns decoding (UTF-8 with or without BOM, UTF-16, CP949), finding the delimiter, and telling which
-row is malformed. Does not own what a column means (`data/competition.py`, `data/submission.py`).
+row is malformed. Does not own what a column means (`data/competition.py`, `data/host_format.py`).
 
 Everything stays text: ids keep their leading zeros, and "NA" or "1e5" are names like any other.
 """

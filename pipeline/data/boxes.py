@@ -23,7 +23,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from pipeline.core.errors import ConfigError, DataError, nearest
-from pipeline.data.resize import Pixels
+from pipeline.data.decode import Pixels
 
 COLUMNS = ("split", "id", "x", "y", "w", "h")
 NUMBERS = ("x", "y", "w", "h")

@@ -5,26 +5,148 @@ labels mean (`labels.py`), finding files (`paths.py`), pixels (`images.py`; an i
 decode is found there) nor how a demo's files are made (`demo.py`).
 
 Ids are unique within a split only: many hosts number both tables from 0.
+
+A test set out of the training images, where the host gives none.
+
+Owns which groups are held out, and which half of their answers is public. Does not own scoring
+(`submit/hostscore.py`).
+
+Systematic sampling: groups stand sorted by their classes, in drawn order within, and every so-manieth is
+held out. So each class gives its share, and groups of several classes (a person with and without a
+mask) are counted once. Source: Cochran, Sampling Techniques (1977), chapter 8.
+
+Shape legend: N images, G groups.
+
+Images from elsewhere in a fold plan: they train in every fold and validate in none.
+
+Owns leaving out copies of the competition's own images, and joining the rest to each fold's training
+part. Does not own reading them (`competition.py`) nor splitting (`folds.py`).
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from pipeline.core.samples import Ints, LabelSpace, Samples, Strings, strings
-from pipeline.data import holdout, labels, layouts, sources
-from pipeline.data.faults import Faults
-from pipeline.data.holdout import Flags
+from pipeline.core.errors import DataError
+from pipeline.core.samples import FoldPlan, Ints, LabelSpace, Samples, Split, Strings, positions, strings
+from pipeline.core.seeds import rng
+from pipeline.data import labels, layouts
 from pipeline.data.labels import label_space
 from pipeline.data.layouts import Listing
-from pipeline.data.paths import PATH_FAULTS, Locator, nfc
-from pipeline.record.digests import sha256_text
+from pipeline.data.paths import PATH_FAULTS, Faults, Locator, nfc
+from pipeline.record.digests import sha256_file, sha256_text
 from pipeline.settings.schema import CompetitionSettings, ExtraSettings
+
+SEED = 2026
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Held:
+    """What is held out: `test_N` flags the images, `public_N` those whose answers are public."""
+
+    test_N: Flags
+    public_N: Flags
+
+
+def hold_out(groups_N: Strings, labels_N: Ints, share: float) -> Held:
+    """Choose whole groups, about `share` of each class; a class never loses its last group.
+
+    Args:
+        groups_N: group of each image.
+        labels_N: class of each image.
+        share: above 0, below 1.
+
+    Raises:
+        DataError: there are too few groups to hold one out.
+    """
+    names, group_N = np.unique(groups_N, return_inverse=True)
+    classes = [tuple(sorted(set(labels_N[rows].tolist()))) for rows in _rows_of(group_N, len(names))]
+    drawn = rng(SEED, "hold out").permutation(len(names))
+    order = sorted(drawn.tolist(), key=lambda g: classes[g])
+    start = float(rng(SEED, "start").random())
+    held = [
+        g
+        for at, g in enumerate(order)
+        if math.floor(start + (at + 1) * share) > math.floor(start + at * share)
+    ]
+    left = np.ones(len(names), bool)
+    left[held] = False
+    having: dict[int, list[int]] = {}
+    for g, shown in enumerate(classes):
+        for label in shown:
+            having.setdefault(label, []).append(g)
+    for groups in having.values():
+        if not left[groups].any():
+            left[groups[0]] = True
+    held = [g for g in held if not left[g]]
+    if not held:
+        raise DataError(
+            f"competition.holdout: {len(names)} groups are too few to hold out {share:.0%} of them",
+            remedy="name a test_table, or raise competition.holdout",
+        )
+    public = np.zeros(len(names), bool)
+    public[held[::2]] = True
+    return Held(~left[group_N], public[group_N])
+
+
+def _rows_of(group_N: Ints, n_groups: int) -> list[Ints]:
+    order = np.argsort(group_N, kind="stable")
+    ends = np.cumsum(np.bincount(group_N, minlength=n_groups))[:-1]
+    return [np.asarray(rows, dtype=np.int64) for rows in np.split(order, ends)]
+
+
+def without_copies(extra: Samples, own: Iterable[Samples]) -> Samples:
+    """The extra images that are no byte-for-byte copy of one of the competition's.
+
+    A copy would train while its twin validates, or bring a test image with its answer.
+
+    Args:
+        extra: images from elsewhere.
+        own: the competition's splits.
+    """
+    sizes = {path: Path(path).stat().st_size for path in extra.paths_N.tolist()}
+    wanted = set(sizes.values())
+    # Only files of equal size can be equal, so few are read.
+    alike = [p for part in own for p in part.paths_N.tolist() if Path(p).stat().st_size in wanted]
+    own_sizes = {Path(p).stat().st_size for p in alike}
+    known = {sha256_file(Path(p)) for p in alike}
+    copied = [sizes[p] in own_sizes and sha256_file(Path(p)) in known for p in extra.paths_N.tolist()]
+    return extra.take(extra.ids_N[~np.array(copied, dtype=bool)])
+
+
+def with_extra(plan: FoldPlan, own: Samples, extra: Samples) -> FoldPlan:
+    """The plan with the extra images in every training part.
+
+    An extra image whose group validates in a fold stays out of that fold: another photo of a person
+    would tell who is validated.
+
+    Args:
+        plan: of the competition's own samples.
+        own: those samples.
+        extra: images from elsewhere, with other ids.
+    """
+    splits, left_out = [], 0
+    for split in plan.splits:
+        validating = own.groups_N[positions(split.valid_ids, own.ids_N, "fold plan")]
+        fits_N = ~np.isin(extra.groups_N, validating)
+        left_out += int((~fits_N).sum())
+        more = extra.ids_N[fits_N]
+        times = None if split.times_T is None else np.r_[split.times_T, np.ones(len(more), np.int64)]
+        train_ids = strings([*split.train_ids.tolist(), *more.tolist()])
+        splits.append(Split(train_ids, split.valid_ids, times))
+    note = f"{len(extra)} images from elsewhere join every training part"
+    if left_out:
+        note = f"{note}; {left_out} times one stays out, because its group validates there"
+    return FoldPlan(tuple(splits), (*plan.notes, note))
+
 
 # Hex digits: two of a million images share such an id in one case of 500.
 HIDDEN_ID = 12
@@ -242,7 +364,7 @@ def _held_out(samples: Samples, share: float, hide: bool) -> tuple[Samples, Samp
         hide: name the held-out images anew; an id such as `glass/12.jpg` would tell the answer to
             whoever judges the pictures in a report.
     """
-    held = holdout.hold_out(samples.groups_N, samples.labels, share)
+    held = hold_out(samples.groups_N, samples.labels, share)
     train = samples.take(samples.ids_N[~held.test_N])
     test = samples.take(samples.ids_N[held.test_N])
     if hide:
@@ -276,7 +398,7 @@ def _without_copies(more: Samples | None, own: tuple[Samples, Samples], notes: l
     """Images from elsewhere that are none of our own, if any; tells `notes` of the others."""
     if more is None:
         return None
-    kept = sources.without_copies(more, own)
+    kept = without_copies(more, own)
     if len(kept) < len(more):
         told = f"{len(more) - len(kept)} images from elsewhere are copies of our own and are left out"
         notes.append(told)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.core.errors import DataError
-from pipeline.data.resize import Pixels, Size
+from pipeline.data.decode import Pixels, Size
 from pipeline.settings.schema import CropSettings
 
 Key = tuple[str, str]

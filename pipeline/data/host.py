@@ -1,14 +1,14 @@
 """The host's part where there is none: a sample submission, and the answers of held-out images.
 
 Owns where both lie, whether the host gave them, a demo has them or they are made here. Does not own
-the formats (`data/submission.py`) nor scoring (`submit/hostscore.py`).
+the formats (`data/host_format.py`) nor scoring (`submit/hostscore.py`).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.data import load, submission
+from pipeline.data import host_format, load
 from pipeline.engine.graph import competition_root
 from pipeline.record.digests import write_atomic
 from pipeline.record.store import Artifact
@@ -26,7 +26,7 @@ def sample(settings: Settings, data: Artifact, home: Path) -> Path:
         return competition_root(settings) / config.sample_submission
     path = home / "data" / f"{config.name}-sample_submission.csv"
     test = load.samples(data, "test", home)
-    text = submission.sample_of(test.ids_N.tolist(), test.space, config.submission)
+    text = host_format.sample_of(test.ids_N.tolist(), test.space, config.submission)
     if not path.is_file() or path.read_bytes() != text:
         write_atomic(path, text)
     return path

@@ -36,8 +36,7 @@ from tqdm import tqdm
 
 from pipeline.core.samples import Samples, Strings, positions, refuse_duplicates, strings
 from pipeline.data import decode
-from pipeline.data.decode import Decoding, ImageFacts
-from pipeline.data.resize import Pixels, Size
+from pipeline.data.decode import Decoding, ImageFacts, Pixels, Size
 
 T = TypeVar("T")
 R = TypeVar("R")

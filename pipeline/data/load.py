@@ -16,7 +16,7 @@ from pipeline.core.predictions import Features, Probabilities, ViewProbabilities
 from pipeline.core.samples import FoldPlan, Ints, Samples, strings
 from pipeline.data.boxes import Key, read_table
 from pipeline.data.images import DecodedImages, PreparedImages
-from pipeline.data.look import Look
+from pipeline.data.preprocess import Look
 from pipeline.engine.registry import UNLABELLED, neighbour_views
 from pipeline.record import files
 from pipeline.record.store import Artifact

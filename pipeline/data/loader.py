@@ -8,7 +8,15 @@ of them give the same pixels in the same order, and they stay alive from epoch t
 therefore be chosen in the middle of an epoch, from what its first batches took.
 
 Legend: N images, B rows of a batch, H height, W width, C channels, R rows of an epoch.
+
+Two sets of prepared images as one, without copying either.
+
+Owns reading rows across two memory maps. Does not own making them (`images.py`).
+
+Legend: N images, H height, W width, C channels.
 """
+
+from __future__ import annotations
 
 import logging
 import math
@@ -17,14 +25,14 @@ import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from pipeline.core.samples import Samples, Strings, TrainRows, positions
+from pipeline.core.samples import Samples, Strings, TrainRows, positions, strings
 from pipeline.core.seeds import rng
 from pipeline.data.augment import Augmenter
 
@@ -56,13 +64,13 @@ class Batch(NamedTuple):
     x_BHWC: torch.Tensor
     y_B: torch.Tensor
     index_B: torch.Tensor
-    partner: "Batch | None" = None
+    partner: Batch | None = None
 
-    def at(self, rows: torch.Tensor) -> "Batch":
+    def at(self, rows: torch.Tensor) -> Batch:
         """These rows in this order, without partners."""
         return Batch(self.x_BHWC[rows], self.y_B[rows], self.index_B[rows])
 
-    def part(self, start: int, end: int) -> "Batch":
+    def part(self, start: int, end: int) -> Batch:
         """The rows from `start` to `end`, without partners."""
         return Batch(self.x_BHWC[start:end], self.y_B[start:end], self.index_B[start:end])
 
@@ -91,7 +99,7 @@ class LoaderPlan:
     fold: int
     workers: int | None = 0
     copies: tuple[Augmenter, ...] = ()
-    cores: "Cores | None" = None
+    cores: Cores | None = None
     n_batches: int = 0
     window: int = 1
 
@@ -240,7 +248,7 @@ class EpochLoader:
         """Loader processes at work."""
         return self._loader.num_workers
 
-    def __enter__(self) -> "EpochLoader":
+    def __enter__(self) -> EpochLoader:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -303,3 +311,37 @@ class EpochLoader:
 def _keys_of(epoch: int, rows: TrainRows, order_R: npt.NDArray[np.int64]) -> list[Key]:
     columns = (rows.index_R[order_R], rows.copy_R[order_R], rows.policy_R[order_R])
     return [(epoch, *key) for key in zip(*(c.tolist() for c in columns), strict=True)]
+
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class Rows:
+    """The rows of two arrays of equal row shape, read by position."""
+
+    def __init__(self, first: Pixels, second: Pixels) -> None:
+        assert first.shape[1:] == second.shape[1:], "images of two sizes"
+        self._parts = (first, second)
+        self.shape = (len(first) + len(second), *first.shape[1:])
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, at: Any) -> Pixels:
+        first, second = self._parts
+        if isinstance(at, int | np.integer):
+            return first[at] if at < len(first) else second[at - len(first)]
+        at_B = np.asarray(at)
+        found = np.empty((len(at_B), *self.shape[1:]), np.uint8)
+        early = at_B < len(first)
+        found[early], found[~early] = first[at_B[early]], second[at_B[~early] - len(first)]
+        return found
+
+
+class Chained:
+    """Images of two sets, found by id; no id is in both."""
+
+    def __init__(self, first: Images, second: Images) -> None:
+        self.ids_N: Strings = strings([*first.ids_N.tolist(), *second.ids_N.tolist()])
+        # What reads images indexes rows and asks for the shape, nothing else.
+        self.x_NHWC = cast(Pixels, Rows(first.x_NHWC, second.x_NHWC))

@@ -5,7 +5,14 @@ before them all, at the cropped image's own size, a function of the user's own. 
 changes (`augment.py`), cutting (`crop.py`) or size (`resize.py`).
 
 Legend: H height, W width; pixels are uint8, RGB.
+
+How any image becomes what a model sees: cut, resized, preprocessed. One object for train and test.
+
+Owns putting the three together in one order. Does not own any of them (`crop.py`, `resize.py`,
+`preprocess.py`) nor the memmaps it fills (`images.py`).
 """
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +20,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from pipeline.core.plugin import Own, described
-from pipeline.data.resize import WHITE, Pixels
-from pipeline.settings.schema import PreprocessSettings
+from pipeline.data import crop
+from pipeline.data.crop import CropPlan, Key
+from pipeline.data.decode import WHITE, Pixels, Size, resize
+from pipeline.settings.schema import Config, PreprocessSettings
 
 MIDDLE_GREY = 127.5
 # Weights of red, green and blue in brightness: ITU-R BT.601.
@@ -75,7 +85,7 @@ class OwnStep:
     function: Own | None
 
     @staticmethod
-    def of(settings: PreprocessSettings) -> "OwnStep":
+    def of(settings: PreprocessSettings) -> OwnStep:
         """As the settings ask.
 
         Raises:
@@ -116,3 +126,44 @@ def _clahe(image: Pixels, limit: float, tiles: int) -> Pixels:
     grid = (min(tiles, image.shape[1]), min(tiles, image.shape[0]))
     lab[..., 0] = cv2.createCLAHE(limit, grid).apply(np.ascontiguousarray(lab[..., 0]))
     return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class Look:
+    """From decoded pixels to what a model sees.
+
+    Args:
+        crop: which part is kept.
+        size: (H, W) px.
+        resize: squash, letterbox or cover.
+        preprocess: at the final size and before padding, so that sharpening is not averaged away and
+            white bars do not weigh in contrast.
+        own: the user's own function, on the cropped image before it is resized.
+    """
+
+    crop: CropPlan
+    size: Size
+    resize: str
+    preprocess: Preprocessor
+    own: OwnStep
+
+    @staticmethod
+    def of(config: Config, boxes: pd.DataFrame | None) -> Look:
+        """As the settings ask.
+
+        Raises:
+            DataError: the crop needs boxes, and no training image has one.
+            ConfigError: the user's own function cannot be loaded.
+        """
+        size = config.images.hw
+        windows = crop.plan(config.crop, boxes, size)
+        preprocess = Preprocessor(config.preprocess)
+        return Look(windows, size, config.images.resize, preprocess, OwnStep.of(config.preprocess))
+
+    def __call__(self, key: Key, image: Pixels) -> Pixels:
+        """(H, W, 3) pixels of the image with this (split, id)."""
+        return resize(self.own(self.crop.cut(key, image)), self.size, self.resize, self.preprocess)
+
+    def plain(self, key: Key, image: Pixels) -> Pixels:
+        """Like calling it, without preprocessing: the `before` of a before-and-after sheet."""
+        return resize(self.crop.cut(key, image), self.size, self.resize)

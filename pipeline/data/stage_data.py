@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data import competition, load, quarantine, submission
+from pipeline.data import competition, host_format, load, quarantine
 from pipeline.data.competition import Answers
 from pipeline.data.host import ANSWER_COLUMNS, ANSWERS
 from pipeline.engine.context import Built, Job
@@ -35,7 +35,7 @@ def build(job: Job) -> Built:
     if config.sample_submission is not None:
         # Now, and not after hours of training.
         sample = root / config.sample_submission
-        submission.fits(sample, data.test.ids_N, data.train.space, config.submission)
+        host_format.fits(sample, data.test.ids_N, data.train.space, config.submission)
     splits = {"train": data.train, "test": data.test, load.EXTRA: data.extra, UNLABELLED: data.unlabelled}
     for name, samples in splits.items():
         if samples is not None:

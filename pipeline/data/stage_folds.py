@@ -8,7 +8,7 @@ Owns the stage only; splitting is `pipeline/data/folds.py`, judging `pipeline/da
 
 from dataclasses import asdict
 
-from pipeline.data import fold_health, foldplan, folds, load, sources
+from pipeline.data import competition, fold_health, folds, load
 from pipeline.engine.context import Built, Job
 from pipeline.record import files
 
@@ -26,15 +26,15 @@ def build(job: Job) -> Built:
     coverage = plan.coverage(samples.ids_N)
     if load.has_extra(job.inputs["data"]):
         extra = load.samples(job.inputs["data"], load.EXTRA, job.home)
-        plan, samples = sources.with_extra(plan, samples, extra), samples.joined(extra)
+        plan, samples = competition.with_extra(plan, samples, extra), samples.joined(extra)
     files.write_plan(job.draft / "plan.npz", plan)
     health, attributes = fold_health.health(samples, plan), fold_health.attributes(samples, plan)
     health.to_csv(job.draft / "health.csv")
     attributes.to_csv(job.draft / "attributes.csv", index=False)
     files.write_json(job.draft / "checks.json", checks)
-    page = foldplan.FoldPage(health, attributes, checks, plan.notes, coverage.tolist())
+    page = fold_health.FoldPage(health, attributes, checks, plan.notes, coverage.tolist())
     # By its name, which is in the key: a new title must not make new folds.
-    html = foldplan.render_html(page, config.competition.name, config)
+    html = fold_health.render_html(page, config.competition.name, config)
     (job.draft / "folds.html").write_text(html, encoding="utf-8")
     faults = sum(check["severity"] == "fault" for check in checks)
     figures = {"folds": len(plan), "faults": faults, "warnings": len(checks) - faults}

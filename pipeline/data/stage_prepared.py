@@ -12,8 +12,8 @@ import numpy as np
 
 from pipeline.core.errors import StorageError
 from pipeline.data import images, load, quarantine
-from pipeline.data.look import Look
-from pipeline.data.resize import Pixels
+from pipeline.data.decode import Pixels
+from pipeline.data.preprocess import Look
 from pipeline.engine.context import Built, Job
 
 log = logging.getLogger(__name__)

@@ -30,8 +30,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from pipeline.core.samples import Floats, Ints
-from pipeline.eda.glance import THUMB_SIDE, Glance
-from pipeline.eda.survey import Duplicates, duplicates_of
+from pipeline.eda.survey import THUMB_SIDE, Duplicates, Glance, duplicates_of
 from pipeline.pages.report import Pixels
 from pipeline.settings.schema import EdaSettings
 

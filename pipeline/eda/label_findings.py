@@ -6,7 +6,7 @@ Owns what these harm. Does not own counting them (`survey.py`).
 import numpy as np
 import pandas as pd
 
-from pipeline.eda.findings_2 import SHOWN, Finding, some
+from pipeline.eda.evidence import SHOWN, Finding, some
 from pipeline.eda.survey import Survey, ratio
 from pipeline.errors.advice.rules import train_with
 from pipeline.pages.report import Key, count, percent, plural

@@ -10,7 +10,7 @@ from pipeline.eda import page
 from pipeline.eda.evidence import FeaturePair
 from pipeline.engine.context import Built, Job
 from pipeline.engine.graph import words
-from pipeline.record.runinfo import note
+from pipeline.record.tracking import note
 
 SHOWN = 5
 

@@ -18,12 +18,12 @@ from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, DataError, PodiumError
 from pipeline.engine import registry
 from pipeline.engine.registry import Need
-from pipeline.ensemble import finished, prices
+from pipeline.ensemble import cost, voters
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Artifact, Store, content_key
 from pipeline.settings.load import GROUPS, Settings
 from pipeline.settings.schema import NEUTRAL, Config
-from pipeline.train import init_from as initial_runs
+from pipeline.train import init_from
 from pipeline.train.studies import arms
 from pipeline.train.studies import grid as ablate
 
@@ -138,7 +138,7 @@ class Graph:
         if need.stage == "ensemble":
             blend = need.settings.config.ensemble
             costs = self._costs(need) if blend.max_ms is not None else ""
-            return finished.outside_identity(blend.members, self._index) + costs
+            return voters.outside_identity(blend.members, self._index) + costs
         if need.stage == "preview":  # its page names them; elsewhere they change no result
             return json.dumps([[a.name, a.forbids] for a in need.settings.config.competition.attributes])
         given = [need.params[name] for name in ("a", "b", "verdicts") if need.params.get(name)]
@@ -151,7 +151,7 @@ class Graph:
         """Digest of what members were measured to cost: a budget chooses by it."""
         members = {name: n for name, n in self.inputs(need).items() if n.stage == "infer"}
         found = {name: self.store.find(n.stage, self.key(n)) for name, n in members.items()}
-        return prices.digest({name.partition(":")[2]: artifact for name, artifact in found.items()})
+        return cost.digest({name.partition(":")[2]: artifact for name, artifact in found.items()})
 
     def _competition_files(self, settings: Settings) -> str:
         config = settings.config.competition
@@ -190,7 +190,7 @@ class Graph:
 
     def initial(self, settings: Settings, fold: int | None) -> Need:
         """The finished fold that train.init_from leads to; for no fold, that run's model of all data."""
-        stage, key = initial_runs.found(self.store, settings, fold, self.key(Need("folds", settings)))
+        stage, key = init_from.found(self.store, settings, fold, self.key(Need("folds", settings)))
         return Need(stage, settings, {} if fold is None else {"fold": fold}, key)
 
     def teacher(self, settings: Settings, name: str) -> Settings:
@@ -225,14 +225,14 @@ class Graph:
 
     def finished_members(self, settings: Settings) -> dict[str, str]:
         """Name -> key of every whole inference on these data and folds that today's code would make."""
-        return finished.every(self.store, self._shared(settings), self._may_vote)
+        return voters.every(self.store, self._shared(settings), self._may_vote)
 
     def _may_vote(self, artifact: Artifact) -> bool:
         return (self.only is None or artifact.key in self.only) and self._is_current(artifact)
 
     def pinned_member(self, settings: Settings, prefix: str) -> dict[str, str]:
         """Name -> key of the one inference on these data and folds whose key starts so."""
-        return finished.pinned(self.store, self._shared(settings), prefix)
+        return voters.pinned(self.store, self._shared(settings), prefix)
 
     def _shared(self, settings: Settings) -> dict[str, str]:
         return {name: f"{name}/{self.key(Need(name, settings))}" for name in ("data", "folds")}

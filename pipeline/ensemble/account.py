@@ -1,7 +1,7 @@
 """What a blend owes to each of its members, in figures and in words.
 
 Owns the lines about members, their disagreement and how sure a comparison is. Does not own the
-arithmetic (`combine/`, `core/arms.py`).
+arithmetic (`combine/`, `core/statistics.py`).
 
 Legend: N images, C classes, M members.
 """
@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.core import metrics
-from pipeline.core.arms import compare_arms
-from pipeline.core.formulas import Reals
+from pipeline.core.metrics import Reals
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import Samples
-from pipeline.core.statistics import groups_to_tell
+from pipeline.core.statistics import compare_arms, groups_to_tell
 from pipeline.core.voting import soft_voting
 from pipeline.core.voting.fitting import FittedBlend
 from pipeline.settings.schema import Config

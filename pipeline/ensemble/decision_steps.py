@@ -13,15 +13,35 @@ Source: plug-in decision rules for F-measures, e.g. Narasimhan et al., Consisten
 Complex Performance Measures (ICML 2015); the search is ours.
 
 Shape legend: N samples, C classes, K candidates.
+
+Prior correction: probabilities of a model that learned one class balance, for images of another.
+
+Owns Bayes' rule for a changed prior, and estimating the new one without labels. Does not own when it is
+used (`decision.py`) nor what training showed (`resample/indices.py`).
+
+Source: Saerens, Latinne & Decaestecker, Adjusting the Outputs of a Classifier to New a Priori Probabilities
+(Neural Computation 2002): p'(c|x) ∝ p(c|x) · new_c / old_c, and the EM estimate of `new`.
+
+Shape legend: N samples, C classes.
+
+Post-processing by a function of the user's own, the same on out-of-fold and on test probabilities.
+
+Owns loading it, calling it and holding it to its word. Does not own when, nor whether it is kept
+(`decision.py`).
+
+Legend: N images, C classes.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
-from pipeline.core.formulas import Reals
-from pipeline.core.metrics import Metric
-from pipeline.core.samples import Floats, Ints
+from pipeline.core.metrics import Metric, Reals
+from pipeline.core.plugin import Own, described
+from pipeline.core.predictions import ROW_SUM_TOLERANCE
+from pipeline.core.samples import Floats, Ints, Strings
 
 # Logarithms of the candidates: a class may count from a fifth to five times as much, in steps of a tenth.
 CANDIDATES = np.round(np.linspace(-1.6, 1.6, 33), 2)
@@ -87,3 +107,80 @@ def _confusions(y_N: Ints, rival_N: Ints, from_N: Ints, c: int, size: int) -> Re
     counts_KCC = left_KCC.sum(axis=0) - np.cumsum(left_KCC[:-1], axis=0)
     counts_KCC[:, :, c] += np.cumsum(left_KCC[:-1].sum(axis=2), axis=0)
     return np.asarray(counts_KCC, dtype=np.float64)
+
+
+ROUNDS = 200
+CLOSE = 1e-6
+
+
+def counted(counts_C: Ints | Reals) -> Reals:
+    """(C,) shares of these counts; half a sample more each, as no class is impossible."""
+    padded_C = np.asarray(counts_C, dtype=np.float64) + 0.5
+    return np.asarray(padded_C / padded_C.sum(), dtype=np.float64)
+
+
+def corrected(p_NC: Floats, old_C: Reals, new_C: Reals) -> Floats:
+    """Probabilities for a new prior, rows summing to 1.
+
+    Args:
+        p_NC: of a model that learned `old_C`.
+        old_C: shares of the classes among the training rows, > 0.
+        new_C: shares among the images that are judged, ≥ 0.
+    """
+    moved_NC = np.maximum(p_NC.astype(np.float64), FLOOR) * (new_C / old_C)
+    return np.asarray(moved_NC / moved_NC.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def estimated(p_NC: Floats, old_C: Reals) -> Reals:
+    """(C,) the prior of these very images, by EM on their probabilities; no label is needed.
+
+    It trusts the probabilities: where they are badly calibrated, so is the estimate.
+
+    Args:
+        p_NC: at least one row, of a model that learned `old_C`.
+        old_C: shares of the classes among the training rows, > 0.
+    """
+    new_C = old_C
+    for _ in range(ROUNDS):
+        last_C, new_C = new_C, corrected(p_NC, old_C, new_C).mean(axis=0, dtype=np.float64)
+        if np.abs(new_C - last_C).max() < CLOSE:
+            break
+    return np.asarray(new_C / new_C.sum(), dtype=np.float64)
+
+
+SETTING = "decision.steps"
+
+
+def load(name: str) -> Own:
+    """The function behind `module:function`.
+
+    Raises:
+        ConfigError: it cannot be loaded.
+    """
+    return Own(name, Path.cwd(), SETTING)
+
+
+def call(own: Own, p_NC: Floats, ids_N: Strings, groups_N: Strings, classes: tuple[str, ...]) -> Floats:
+    """f(p_NC, ids_N, groups_N, classes) -> p_NC, called with copies; it sees no label.
+
+    Args:
+        own: the function.
+        p_NC: probabilities.
+        ids_N: of the images, in the same order.
+        groups_N: their groups.
+        classes: (C,) names.
+
+    Raises:
+        ConfigError: it failed, or returned no probabilities; names function and file.
+    """
+    p = own(p_NC.copy(), ids_N.copy(), groups_N.copy(), classes)
+    wanted = f"probabilities of shape {p_NC.shape}: finite, not negative, rows that sum to 1"
+    if not isinstance(p, np.ndarray) or p.shape != p_NC.shape or p.dtype.kind != "f":
+        raise own.wrong(described(p), wanted)
+    bad = ~np.isfinite(p).all(axis=1) | (p < 0).any(axis=1)
+    bad |= ~(np.abs(p.sum(axis=1) - 1) <= ROW_SUM_TOLERANCE)
+    if bad.any():
+        first = ids_N[bad][0]
+        what = f"{bad.sum()} of {len(p)} rows that are no probabilities (first: {first}: {p[bad][0][:4]} …)"
+        raise own.wrong(what, wanted)
+    return np.asarray(p, dtype=np.float32)

@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.errors import DataError
-from pipeline.core.formulas import Reals
+from pipeline.core.metrics import Reals
 from pipeline.core.predictions import ROW_SUM_TOLERANCE, Probabilities
 from pipeline.core.samples import LabelSpace, Strings, strings
 from pipeline.core.tables import Table, read_table
-from pipeline.core.voting.rules import normalised
-from pipeline.data import submission
+from pipeline.core.voting.soft_voting import normalised
+from pipeline.data import host_format
 from pipeline.settings.schema import SubmissionSettings
 
 # Rows may be off 1 by so much for rounding; beyond, they are logits, or scores of single classes.
@@ -102,7 +102,7 @@ def labels(path: Path, name: str, space: LabelSpace, wanted: Strings, settings: 
     Raises:
         DataError: with every fault of the file.
     """
-    said = submission.read(path, space, settings)
+    said = host_format.read(path, space, settings)
     ids, notes = _mended(said.ids_N.tolist(), wanted)
     faults = _id_faults(ids, wanted)
     if faults:

@@ -19,12 +19,12 @@ from pipeline.core.samples import Ints
 from pipeline.core.voting import soft_voting
 from pipeline.data import load
 from pipeline.engine.context import Built, Job
-from pipeline.ensemble import cost, prices
+from pipeline.ensemble import cost
 from pipeline.ensemble import page as page_of
 from pipeline.ensemble.cost import Price
 from pipeline.ensemble.page import EnsemblePage, Point
-from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
+from pipeline.record.tracking import note
 
 PREFIX = "member:"
 NOTES = (
@@ -44,7 +44,7 @@ def build(job: Job) -> Built:
     samples = load.samples(job.inputs["data"], "train", job.home)
     metric = metrics.get(config.competition.metric)
     every = {n.removeprefix(PREFIX): a for n, a in job.inputs.items() if n.startswith(PREFIX)}
-    members = {name: a for name, a in every.items() if prices.known(a)}
+    members = {name: a for name, a in every.items() if cost.known(a)}
     found = blend.json("blend.json")
     odd = [n for n in {**found["weights"], **found["test_only"]} if n not in members]
     untimed = f"not timed, and not in any figure here: {', '.join(odd)}"
@@ -54,7 +54,7 @@ def build(job: Job) -> Built:
     oofs = align([load.oof(a, name) for name, a in members.items()])
     y_N = samples.take(oofs[0].ids_N).labels
     weights = [float(found["weights"][name]) for name in members]
-    priced = [prices.of(a) for a in members.values()]
+    priced = [cost.of(a) for a in members.values()]
     used = [p for p, w in zip(priced, weights, strict=True) if w > 0]
     gains = {str(name): float(gain) for name, gain in found["contributions"].items()}
     table = _table(members, gains, weights, priced, oofs, y_N, metric)

@@ -14,20 +14,29 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core import arms, metrics
+from pipeline.core import metrics, statistics
 from pipeline.core.errors import ConfigError
-from pipeline.core.formulas import Reals
+from pipeline.core.metrics import Reals
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import Ints, Samples, Strings, positions
 from pipeline.data import load
 from pipeline.engine.context import Built, Job
 from pipeline.engine.registry import SHOWN
-from pipeline.ensemble import decision, postprocess, priors, together
-from pipeline.ensemble.decision import Decided, Judge, Known
-from pipeline.ensemble.steps import ClassScales, GroupAverage, OwnStep, PriorCorrection, Rows, Step
-from pipeline.ensemble.together import Together
+from pipeline.ensemble import decision, decision_steps, grouping
+from pipeline.ensemble.decision import (
+    ClassScales,
+    Decided,
+    GroupAverage,
+    Judge,
+    Known,
+    OwnStep,
+    PriorCorrection,
+    Rows,
+    Step,
+)
+from pipeline.ensemble.grouping import Together
 from pipeline.record import files
-from pipeline.record.runinfo import note
+from pipeline.record.tracking import note
 from pipeline.settings.load import Settings
 from pipeline.train import scoring
 
@@ -39,7 +48,7 @@ def refuse(settings: Settings) -> None:
     steps, metric = settings.config.decision.steps, metrics.get(settings.config.competition.metric)
     for name in steps:
         if ":" in name:
-            postprocess.load(name)
+            decision_steps.load(name)
     if "class_scales" in steps and metric.needs == "probabilities":
         raise ConfigError(
             f"decision.steps: class_scales fits labels, and {metric.name} judges probabilities",
@@ -69,7 +78,7 @@ def build(job: Job) -> Built:
     decided = decision.decide(steps, known, test, _rows(test, test_images, groups.test_N), judge)
     files.write_probabilities(job.draft / "oof.npz", decided.oof)
     files.write_probabilities(job.draft / "test.npz", decided.test)
-    effect = arms.compare_tried(
+    effect = statistics.compare_tried(
         judge.metric, known.y_N, (decided.oof.p_NC, oof.p_NC), known_images.groups_N,
         judge.draws, judge.seed, max(len(steps), 1),
     )  # fmt: skip
@@ -139,11 +148,11 @@ def _facts(job: Job, decided: Decided, effect: str) -> dict[str, Any]:
 def _together(job: Job, oof: Samples, test: Samples, parts: Sequence[Ints]) -> Together:
     settings = job.settings.config.decision
     if "group_average" not in settings.steps:
-        return together.nobody(oof, test)
+        return grouping.nobody(oof, test)
     if settings.groups == "table":
-        return together.of_tables(oof, test, settings)
+        return grouping.of_tables(oof, test, settings)
     seen = [load.features(dict(job.inputs), split, ["identity"]) for split in ("train", "test")]
-    return together.of_clusters(oof, test, parts, (seen[0], seen[1]), settings)
+    return grouping.of_clusters(oof, test, parts, (seen[0], seen[1]), settings)
 
 
 def _step(job: Job, name: str, samples: Samples, groups: Together) -> Step:
@@ -155,7 +164,7 @@ def _step(job: Job, name: str, samples: Samples, groups: Together) -> Step:
         return PriorCorrection(_shown(job, samples), config.decision.prior)
     if name == "group_average":
         return GroupAverage(space, groups.told, off=groups.off)
-    return OwnStep(postprocess.load(name), space.classes)
+    return OwnStep(decision_steps.load(name), space.classes)
 
 
 def _shown(job: Job, samples: Samples) -> Reals:
@@ -167,5 +176,5 @@ def _shown(job: Job, samples: Samples) -> Reals:
         if not name.startswith(SHOWN):
             continue
         counts = load.shown(artifact, samples.space.classes)
-        total_C += float(weights.get(name.removeprefix(SHOWN), 1.0)) * priors.counted(counts)
+        total_C += float(weights.get(name.removeprefix(SHOWN), 1.0)) * decision_steps.counted(counts)
     return np.asarray(total_C / total_C.sum(), dtype=np.float64)

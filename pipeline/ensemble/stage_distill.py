@@ -13,7 +13,7 @@ from pipeline.core import metrics
 from pipeline.data import load
 from pipeline.engine.context import Built, Job
 from pipeline.record import files
-from pipeline.record.runinfo import note
+from pipeline.record.tracking import note
 from pipeline.train import scoring
 
 

@@ -15,10 +15,10 @@ from pipeline.core import metrics
 from pipeline.core.voting import fitting
 from pipeline.data import load
 from pipeline.engine.context import Built, Job
-from pipeline.ensemble import account, prices, voters
+from pipeline.ensemble import account, cost, voters
 from pipeline.record import files
-from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
+from pipeline.record.tracking import note
 from pipeline.train import scoring
 
 
@@ -39,7 +39,7 @@ def build(job: Job) -> Built:
     parts = scoring.crossfit_parts(config, samples, plan, oofs[0].ids_N)
     asked = config.ensemble
     members, refits = _inputs(job, voters.PREFIX), _inputs(job, voters.REFIT)
-    fit = prices.budget(asked.max_ms, members)
+    fit = cost.budget(asked.max_ms, members)
     recipe = fitting.Recipe(asked.method, asked.temperature, everyone.weights, asked.stack_c, fit=fit)
     blend, oof = fitting.cross_fit(oofs, known.labels, parts, metric, recipe)
     own = blend.fitted.apply(everyone.tests, "ensemble")
@@ -89,7 +89,7 @@ def build(job: Job) -> Built:
         **card.figures,
         "delta_vs_member": against.delta,
         "ms_per_image": sum(a.metrics["ms_per_image"] for a in members.values()),
-        **prices.figures([members.get(n) for n in used]),
+        **cost.figures([members.get(n) for n in used]),
         f"naive_{metric.name}": blend.naive,
         "complete": float(all(a.metrics.get("complete") == 1.0 for a in members.values())),
     }

@@ -3,24 +3,69 @@
 Owns finding them, and reading features. They are parameters of the report and no inputs, so that asking for
 the report builds none of them; their keys enter its key, so that it is made anew when one has come. Does not
 own reading the others (`oof_sections.py`).
+
+Where a submission comes from: the result it was written from, and the settings behind that.
+
+Owns following a submission's provenance back. Does not own writing it (`submit/provenance.py`).
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Samples, Strings, strings
 from pipeline.engine.context import Job
-from pipeline.errors import origin
-from pipeline.errors.diff import flip_near
+from pipeline.errors.diff import flip_cards
 from pipeline.errors.diff.flips import Flips
 from pipeline.record import files
-from pipeline.record.store import Artifact
+from pipeline.record.store import Artifact, Store
+from pipeline.settings.load import Settings
+from pipeline.submit.submission import is_untouched
 
 if TYPE_CHECKING:
     from pipeline.engine.context import Context
+
+
+def made_of(store: Store, data: Artifact, path: Path) -> Artifact | None:
+    """What a submission was made from, if it was made here on the same data and is still there."""
+    beside = path.with_suffix(".json")
+    if not beside.is_file() or not is_untouched(path):
+        return None
+    try:
+        stage, _, key = str(json.loads(beside.read_text(encoding="utf-8"))["artifact"]).partition("/")
+    except (ValueError, KeyError, TypeError):
+        return None
+    found = store.find(stage, key)
+    return found if found and found.inputs.get("data") == f"{data.stage}/{data.key}" else None
+
+
+def asked(settings: Settings, artifact: Artifact | None) -> Settings:
+    """The settings behind a submission, or behind a blend's best member; the given ones where unknown."""
+    if artifact is None:
+        return settings
+    blend = (artifact.folder / "blend.json").is_file()
+    name = artifact.json("blend.json")["best_member"] if blend else artifact.manifest["experiment"]
+    try:
+        return settings.member(str(name))
+    except ConfigError:
+        return settings  # named by a key, or by a file that is gone
+
+
+def training_behind(store: Store, artifact: Artifact | None) -> str:
+    """`train/key` of what is behind a submission, or behind a blend's best member; empty where unknown."""
+    if artifact is None:
+        return ""
+    if "train" in artifact.inputs:
+        return artifact.inputs["train"]
+    below = artifact.inputs.get("of", "")
+    if (artifact.folder / "blend.json").is_file():
+        below = artifact.inputs.get(f"member:{artifact.json('blend.json')['best_member']}", below)
+    stage, _, key = below.partition("/")
+    return training_behind(store, store.find(stage, key)) if key else ""
 
 
 def found(ctx: Context, data: Artifact, new: Path) -> dict[str, str]:
@@ -32,8 +77,8 @@ def found(ctx: Context, data: Artifact, new: Path) -> dict[str, str]:
         new: the submission under study.
     """
     made = list(ctx.store.all())
-    artifact = origin.made_of(ctx.store, data, new) if new.is_file() else None
-    training = origin.training(ctx.store, artifact)
+    artifact = made_of(ctx.store, data, new) if new.is_file() else None
+    training = training_behind(ctx.store, artifact)
     return {
         **_pair([a for a in made if a.stage == "features" and _is_of(a, data.key)]),
         **_newest("robustness", [a for a in made if _shows(a, "robustness", training)]),
@@ -116,10 +161,10 @@ def read_features(job: Job, name: str, ids: Strings) -> Features | None:
     return read if set(ids.tolist()) <= set(read.ids_N.tolist()) else None
 
 
-def nearest(job: Job, train: Samples, flips: Flips) -> flip_near.Near | None:
+def nearest(job: Job, train: Samples, flips: Flips) -> flip_cards.Near | None:
     """The training images nearest to the most doubtful flips; None without features of both splits."""
     of_train = read_features(job, "features", train.ids_N)
     of_test = read_features(job, "features_test", strings(flips.images["id"].astype(str).tolist()))
     if of_train is None or of_test is None or of_train.digest != of_test.digest:
         return None
-    return flip_near.near(flips.images, flip_near.Space(train, of_train, of_test))
+    return flip_cards.near(flips.images, flip_cards.Space(train, of_train, of_test))

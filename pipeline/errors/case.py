@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pipeline.core import metrics
 from pipeline.core.predictions import Comparison, Interval, Probabilities
 from pipeline.core.samples import LabelSpace, Samples
-from pipeline.data import host, load, submission
+from pipeline.data import host, host_format, load
 from pipeline.engine.context import Job
-from pipeline.errors import oof_sections, origin, page
+from pipeline.errors import beside, oof_sections, page
 from pipeline.errors.diff import attributes, flips
 from pipeline.errors.judging.estimate import Estimate
 from pipeline.pages.report import ImageOf
@@ -108,9 +108,9 @@ def side(job: Job, which: str, space: LabelSpace) -> Side:
     config = job.settings.config.competition
     path = job.home / str(job.params[which])
     sample = host.sample(job.settings, job.inputs["data"], job.home)
-    read = submission.read(path, space, config.submission, sample)
+    read = host_format.read(path, space, config.submission, sample)
     public = str(job.params.get(f"{which}_public", ""))
-    artifact = origin.made_of(job.store, job.inputs["data"], path)
+    artifact = beside.made_of(job.store, job.inputs["data"], path)
     score, oof, probabilities = None, None, read.probabilities
     if artifact is not None:
         m = artifact.metrics

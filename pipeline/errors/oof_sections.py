@@ -14,15 +14,14 @@ from PIL import Image
 
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Floats, positions
-from pipeline.core.voting import temperature
+from pipeline.core.voting import stacking
 from pipeline.data import load
 from pipeline.eda import duplicates
-from pipeline.eda.glance import glance
-from pipeline.eda.survey import Duplicates, survey
+from pipeline.eda.survey import Duplicates, glance, survey
 from pipeline.engine.graph import competition_root, words
-from pipeline.errors import beside, origin
+from pipeline.errors import beside
 from pipeline.errors.diff import truth
-from pipeline.errors.findings import calibration, slices, suspects, suspects_page, why
+from pipeline.errors.findings import calibration, slices, suspects, why
 from pipeline.infer import robustness
 from pipeline.pages.command_words import make_with
 from pipeline.pages.report import Pixels
@@ -64,12 +63,12 @@ def on_slices(case: Case) -> Section:
 def on_suspects(case: Case) -> Section:
     """Labels that may be wrong."""
     if case.new.oof is None:
-        return without(suspects_page.ANCHOR, suspects_page.SHORT, suspects_page.TITLE, WHY_NOT, _again(case))
+        return without(suspects.ANCHOR, suspects.SHORT, suspects.TITLE, WHY_NOT, _again(case))
     features = beside.read_features(case.job, "features", case.train.ids_N)
     finders = case.job.settings.config.finders
     found = suspects.find(case.new.oof, case.train, _copies(case), features, finders)
     attributes = case.job.settings.config.competition.attributes
-    inputs = suspects_page.SuspectInputs(
+    inputs = suspects.SuspectInputs(
         space=case.train.space,
         found=found,
         raw={a.name: _raw(a) for a in attributes},
@@ -78,7 +77,7 @@ def on_suspects(case: Case) -> Section:
         command=make_with("make train", _member_words(case), "competition.label_patches=label_patches.csv"),
         folder=os.path.relpath(competition_root(case.job.settings), case.job.home),
     )
-    return suspects_page.section(inputs)
+    return suspects.section(inputs)
 
 
 def _raw(attribute: AttributeSettings) -> list[str]:
@@ -108,7 +107,7 @@ def on_calibration(case: Case) -> Section:
         y_N=samples.labels,
         before_NC=oof.p_NC,
         after_NC=_at_temperature(case, oof),
-        temperature=temperature.fit(oof.p_NC, samples.labels),
+        temperature=stacking.fit_temperature(oof.p_NC, samples.labels),
         groups_N=samples.groups_N,
         classes=case.train.space.classes,
         draws=statistics.draws,
@@ -130,7 +129,9 @@ def _at_temperature(case: Case, oof: Probabilities) -> Floats | None:
     for part in parts:
         at = positions(part, oof.ids_N, "out-of-fold predictions")
         others = np.setdiff1d(np.arange(len(oof)), at)
-        scaled_NC[at] = temperature.apply(oof.p_NC[at], temperature.fit(oof.p_NC[others], y_N[others]))
+        scaled_NC[at] = stacking.apply_temperature(
+            oof.p_NC[at], stacking.fit_temperature(oof.p_NC[others], y_N[others])
+        )
     return scaled_NC
 
 
@@ -175,4 +176,4 @@ def _again(case: Case) -> str:
 
 def _member_words(case: Case) -> tuple[str, ...]:
     """The words that ask for the submission's best member."""
-    return words(origin.asked(case.job.settings, case.new.artifact), "train")
+    return words(beside.asked(case.job.settings, case.new.artifact), "train")

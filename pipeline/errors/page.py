@@ -14,7 +14,7 @@ from pipeline.core.samples import LabelSpace, Samples
 from pipeline.errors.advice.rules import BEST, Advice
 from pipeline.errors.advice.steps import ANCHORS
 from pipeline.errors.diff import flip_cards
-from pipeline.errors.diff.flip_near import Near
+from pipeline.errors.diff.flip_cards import Near
 from pipeline.errors.diff.flips import CLASS, Flips, Submission, find_flips
 from pipeline.errors.diff.mistakes import Mistakes, find_mistakes
 from pipeline.errors.diff.verdict import Change, Followed, Verdict, verdict_of
@@ -107,7 +107,9 @@ def compare(inputs: CompareInputs) -> ErrorAnalysis:
     verdict = verdict_of(flips, inputs.comparison, _metric_name(inputs.config))
     if inputs.judged is not None:
         metric, alone = _metric_name(inputs.config), inputs.comparison is None
-        verdict = replace(verdict, **estimate_words.verdict_fields(inputs.judged, verdict.detail, metric, alone))
+        verdict = replace(
+            verdict, **estimate_words.verdict_fields(inputs.judged, verdict.detail, metric, alone)
+        )
     return ErrorAnalysis(verdict, inputs.advice[:BEST], flips, mistakes, _metrics(flips, mistakes))
 
 

@@ -28,7 +28,7 @@ from pipeline.errors.judging import estimate_words
 from pipeline.errors.judging import kept as judging
 from pipeline.pages.report import gain, minutes
 from pipeline.record import files
-from pipeline.record.runinfo import note
+from pipeline.record.tracking import note
 from pipeline.train import scoring
 
 TOLD_CHANGES = 4

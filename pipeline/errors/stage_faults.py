@@ -12,9 +12,9 @@ import numpy as np
 
 from pipeline.data import load
 from pipeline.data.decode import phash
-from pipeline.eda.glance import glance
+from pipeline.eda.survey import glance
 from pipeline.engine.context import Built, Job
-from pipeline.errors.findings import planting, plants
+from pipeline.errors.findings import planting
 
 
 def build(job: Job) -> Built:
@@ -24,8 +24,8 @@ def build(job: Job) -> Built:
         DataError: there are too few groups.
     """
     number = int(job.params["seed"])
-    known, oof = plants.half(job.inputs, str(job.params["side"]), job)
-    facts = plants.of_train(job.inputs["images"])
+    known, oof = planting.half(job.inputs, str(job.params["side"]), job)
+    facts = planting.of_train(job.inputs["images"])
     image = load.image_of(job.inputs["images"])
     rows = facts.set_index("id").loc[known.ids_N.tolist()].reset_index()
     rows = rows.assign(split="train", label=known.labels, group=known.groups_N)
@@ -37,7 +37,7 @@ def build(job: Job) -> Built:
     hashes = [*rows["phash"], *(phash(cv2.cvtColor(c, cv2.COLOR_RGB2GRAY)) for c in copies)]
     spoilt = list(planting.spoilt(known, oof.labels(), facts, number))
     np.savez_compressed(
-        job.draft / plants.FAULTS,
+        job.draft / planting.FAULTS,
         labels=planting.turned(known, number),
         of=of_K,
         groups=rows["group"].to_numpy(np.str_),

@@ -1,7 +1,7 @@
 """How much attention lies on object and background over many unseen images: the part `attention`.
 
 Owns choosing the images and measuring them. Does not own the figures (`errors/findings/attention.py`), where
-objects are (`explain/foreground.py`) or Grad-CAM (`cam.py`).
+objects are (`explain/scenes.py`) or Grad-CAM (`cam.py`).
 
 Legend: N images, B a batch, H height, W width, h and w of a map.
 """

@@ -4,18 +4,174 @@ Owns the part `gradients`. Does not own the rules of the backward pass (`rectifi
 (`cam.py`) or by hiding parts of the image (`occlusion.py`).
 
 Legend: B images, C channels, H height, W width.
+
+How a rectifier passes a gradient back: as it is, by deconvolution's rule, or by guided backprop's.
+
+Owns the rules and to which activations they apply. Does not own what is done with the gradients
+(`attribution.py`).
+
+A rectifier is linear in pieces and never negative but for a leak: ReLU, ReLU6, leaky ReLU, PReLU and the
+like. With input x, slope r'(x) and the gradient g that comes from above, it passes back
+
+- saliency: g · r'(x), the true gradient (Simonyan et al. 2014, https://arxiv.org/abs/1312.6034);
+- deconvolution: max(g, 0), wherever x stood (Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901);
+- guided: max(g, 0) · r'(x), both (Springenberg et al. 2015, https://arxiv.org/abs/1412.6806).
+
+GELU, SiLU, Hardswish and other smooth activations have no side on which they are off, so the last two
+rules are not defined for them, and a network that has any is told so. Calls are caught, not modules:
+`functional.relu` in a forward pass counts as `nn.ReLU` does, which captum's hooks on `nn.ReLU` miss.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
 
 import numpy as np
+import torch
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from pipeline.core.samples import Floats
-from pipeline.explain import maps, rectifiers, sanity, scores, told
+from pipeline.explain import maps, network, sanity
 from pipeline.explain.parts import Case, Net, Part, Picture, Row, Scene
-from pipeline.explain.rectifiers import RULES, Rule
+
+Rule = Literal["saliency", "deconvolution", "guided"]
+RULES: tuple[Rule, ...] = ("saliency", "deconvolution", "guided")
+
+_IN_PLACE: dict[Any, Callable[..., torch.Tensor]] = {
+    functional.relu_: functional.relu,
+    torch.relu_: torch.relu,
+    torch.Tensor.relu_: torch.relu,
+    functional.leaky_relu_: functional.leaky_relu,
+    functional.rrelu_: functional.rrelu,
+}
+_PLAIN: dict[Any, str] = {
+    functional.relu: "ReLU",
+    torch.relu: "ReLU",
+    torch.Tensor.relu: "ReLU",
+    functional.relu6: "ReLU6",
+    functional.hardtanh: "ReLU6",
+    functional.leaky_relu: "leaky ReLU",
+    functional.rrelu: "leaky ReLU",
+    functional.prelu: "PReLU",
+    torch.prelu: "PReLU",
+}
+RECTIFIERS = _PLAIN | {in_place: _PLAIN[own] for in_place, own in _IN_PLACE.items()}
+SMOOTH = {
+    functional.gelu: "GELU",
+    functional.silu: "SiLU",
+    functional.hardswish: "Hardswish",
+    functional.mish: "Mish",
+    functional.elu: "ELU",
+    functional.celu: "CELU",
+    functional.selu: "SELU",
+    functional.softplus: "softplus",
+    functional.softsign: "softsign",
+    torch.tanh: "tanh",
+    torch.Tensor.tanh: "tanh",
+    functional.tanh: "tanh",
+}
+
+
+class _Rectify(torch.autograd.Function):
+    """A rectifier's value, and a gradient by a rule that has no derivative behind it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, rectifier: Callable[[torch.Tensor], torch.Tensor], rule: Rule
+    ) -> torch.Tensor:
+        with torch.enable_grad():
+            alone = x.detach().requires_grad_()
+            value = rectifier(alone)
+            (slope,) = torch.autograd.grad(value.sum(), alone)
+        ctx.save_for_backward(slope)
+        ctx.rule = rule
+        return value.detach()
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        (slope,) = ctx.saved_tensors
+        if ctx.rule == "saliency":
+            return grad * slope, None, None
+        positive = grad.clamp_min(0)
+        return (positive if ctx.rule == "deconvolution" else positive * slope), None, None
+
+
+class _Ruled(TorchFunctionMode):
+    """While it is on, rectifiers pass gradients back by one rule, and activations are counted."""
+
+    def __init__(self, rule: Rule) -> None:
+        super().__init__()
+        self.rule = rule
+        self.seen: Counter[str] = Counter()
+
+    def __torch_function__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        name = _name(func, args, kwargs)
+        if name:
+            self.seen[name] += 1
+        if func not in RECTIFIERS or not name or name in SMOOTH.values():
+            return func(*args, **kwargs)
+        x, *rest = args if args else (kwargs.pop("input"),)
+        kwargs.pop("inplace", None)
+        rest = [] if name in ("ReLU", "ReLU6") and func is not functional.hardtanh else rest
+        own = _IN_PLACE.get(func, func)
+        return _Rectify.apply(x, lambda given: own(given, *rest, **kwargs), self.rule)
+
+
+def _name(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """The activation that a call is; empty: it is none."""
+    if func is functional.hardtanh:
+        low = args[1] if len(args) > 1 else kwargs.get("min_val", -1.0)
+        return "ReLU6" if low == 0 else "tanh"
+    return RECTIFIERS.get(func) or SMOOTH.get(func, "")
+
+
+def why_undefined(module: torch.nn.Module, x_BCHW: torch.Tensor) -> str:
+    """Why deconvolution and guided backprop are not defined for this network; empty: they are.
+
+    Args:
+        module: logits of x_BCHW.
+        x_BCHW: any images; the activations of their forward pass are counted.
+    """
+    with torch.no_grad(), _Ruled("saliency") as mode:
+        module(x_BCHW[:1])
+    smooth = sorted({name for name in mode.seen if name in SMOOTH.values()})
+    if smooth:
+        return f"not defined here: this network's activations are {', '.join(smooth)}, not rectifiers"
+    if not any(name in RECTIFIERS.values() for name in mode.seen):
+        return "not defined here: this network has no rectifier"
+    return ""
+
+
+def gradient(
+    module: torch.nn.Module,
+    x_BCHW: torch.Tensor,
+    score: Callable[[torch.Tensor], torch.Tensor],
+    rule: Rule = "saliency",
+) -> torch.Tensor:
+    """(B, C, H, W) gradient of each image's score by its pixels, rectifiers passing back by `rule`.
+
+    Args:
+        module: (B, K) logits of x_BCHW, in eval mode: no image of a batch may change another's logits.
+        x_BCHW: images.
+        score: (B,) what is explained of (B, K) logits.
+        rule: saliency is the true gradient.
+    """
+    x_BCHW = x_BCHW.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        if rule == "saliency":
+            logits_BK = module(x_BCHW)
+        else:
+            with _Ruled(rule):
+                logits_BK = module(x_BCHW)
+        (found,) = torch.autograd.grad(score(logits_BK).sum(), x_BCHW)
+    return found.detach()
+
 
 LEAD = (
     "How much each pixel moves the logit: the three differ in one place alone, a rectifier's backward pass. "
@@ -31,7 +187,7 @@ CAPTIONS: dict[Rule, str] = {
 
 def by_pixel(net: Net, case: Case, rule: Rule, of: int) -> Floats:
     """(H, W, 3) gradient of a class's logit by the pixels of one image, rectifiers passing back by `rule`."""
-    found = rectifiers.gradient(net.module, case.x_CHW[None], scores.of_class([of]), rule)
+    found = gradient(net.module, case.x_CHW[None], network.of_class([of]), rule)
     return np.asarray(found[0].permute(1, 2, 0).cpu().numpy(), dtype=np.float32)
 
 
@@ -42,7 +198,7 @@ def sizes(gradient_HWC: Floats) -> Floats:
 
 def part(scene: Scene) -> Part:
     """The three gradients of every case, beside those of random weights."""
-    undefined = rectifiers.undefined(scene.lead.module, scene.lead.normalise(told.blank(scene)))
+    undefined = why_undefined(scene.lead.module, scene.lead.normalise(maps.blank(scene)))
     rules = RULES if not undefined else RULES[:1]
     random = sanity.RandomNets(scene) if scene.config.explain.sanity else None
     checks: dict[str, list[float | None]] = {CAPTIONS[rule]: [] for rule in rules} if random else {}
@@ -51,16 +207,16 @@ def part(scene: Scene) -> Part:
         net = scene.net(case)
         found = {rule: by_pixel(net, case, rule, case.predicted) for rule in rules}
         rival = {rule: by_pixel(net, case, rule, case.rival) for rule in rules}
-        pictures = [told.image(case)]
+        pictures = [maps.image(case)]
         pictures += _pictures(found, "predicted", f"for {scene.space.classes[case.predicted]}")
-        pictures += _pictures(rival, "rival", f"for {told.rival(scene, case)}")
+        pictures += _pictures(rival, "rival", f"for {maps.rival(scene, case)}")
         if random:
             other = {rule: by_pixel(random.of(case.fold), case, rule, case.predicted) for rule in rules}
             pictures += _pictures(other, "random", sanity.HEADING)
             for rule in rules:
                 alike = maps.rank_correlation(sizes(found[rule]), sizes(other[rule]))
                 checks[CAPTIONS[rule]].append(alike)
-        rows.append(Row(case.key, told.title(scene, case), tuple(pictures), _note(found), case.key))
+        rows.append(Row(case.key, maps.title(scene, case), tuple(pictures), _note(found), case.key))
         facts[case.key] = _facts(case, found)
     return Part(
         name="gradients",

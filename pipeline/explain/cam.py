@@ -29,7 +29,7 @@ import torch
 from pytorch_grad_cam import GradCAM, GradCAMPlusPlus
 
 from pipeline.core.samples import Floats
-from pipeline.explain import layers, maps, rectifiers, sanity, scores, told
+from pipeline.explain import attribution, layers, maps, network, sanity
 from pipeline.explain.parts import Case, Layer, Net, Part, Picture, Row, Scene
 
 LEAD = (
@@ -76,9 +76,9 @@ def grad_cam_plus_plus(net: Net, x_BCHW: torch.Tensor, classes_B: Sequence[int])
 
 def guided_grad_cam(net: Net, x_BCHW: torch.Tensor, classes_B: Sequence[int]) -> Floats | None:
     """(B, H, W, C) guided backprop times Grad-CAM; None where guided backprop is not defined."""
-    if rectifiers.undefined(net.module, x_BCHW):
+    if attribution.why_undefined(net.module, x_BCHW):
         return None
-    by_pixel = rectifiers.gradient(net.module, x_BCHW, scores.of_class(classes_B), "guided")
+    by_pixel = attribution.gradient(net.module, x_BCHW, network.of_class(classes_B), "guided")
     size = (x_BCHW.shape[2], x_BCHW.shape[3])
     coarse_Bhw = grad_cam(net, x_BCHW, classes_B)
     fine_BHW = np.stack([maps.enlarged(np.maximum(m, 0), size) for m in coarse_Bhw])
@@ -123,13 +123,13 @@ def part(scene: Scene) -> Part:
     rows, facts, alike = [], {}, []
     for case in scene.cases:
         found = _of_case(scene.net(case), case)
-        pictures = [told.image(case), *_pictures(scene, case, found)]
+        pictures = [maps.image(case), *_pictures(scene, case, found)]
         if scene.config.explain.sanity:
             other = grad_cam(random.of(case.fold), case.x_CHW[None], [case.predicted])[0]
             alike.append(maps.rank_correlation(found["gradcam-predicted"], other))
-            pictures.append(told.heat(case, other, "random", "Grad-CAM, random weights", sanity.HEADING))
+            pictures.append(maps.heat(case, other, "random", "Grad-CAM, random weights", sanity.HEADING))
         flat = {name: why for name, m in found.items() if (why := maps.flatness(m))}
-        rows.append(Row(case.key, told.title(scene, case), tuple(pictures), _note(flat), case.key))
+        rows.append(Row(case.key, maps.title(scene, case), tuple(pictures), _note(flat), case.key))
         facts[case.key] = _facts(scene.net(case), case, found, flat) | sanity.fact(alike)
     checks = {"Grad-CAM": alike} if scene.config.explain.sanity else {}
     flats = sum(len(f["flat"]) for f in facts.values())
@@ -172,14 +172,14 @@ _CAPTIONS = {
 
 
 def _pictures(scene: Scene, case: Case, found: dict[str, Floats]) -> list[Picture]:
-    own, rival = scene.space.classes[case.predicted], told.rival(scene, case)
+    own, rival = scene.space.classes[case.predicted], maps.rival(scene, case)
     pictures = []
     for name, caption in _CAPTIONS.items():
         if name in found:
             coarse = name.startswith("cam-")
             caption = f"{caption}, {' × '.join(map(str, found[name].shape))} cells" if coarse else caption
             group = f"for {own}" if name.endswith("predicted") else f"for {rival}"
-            pictures.append(told.heat(case, found[name], name, caption, group))
+            pictures.append(maps.heat(case, found[name], name, caption, group))
     guided = guided_grad_cam(scene.net(case), case.x_CHW[None], [case.predicted])
     if guided is not None:
         seen = maps.centred(guided[0])
@@ -221,18 +221,18 @@ def _facts(net: Net, case: Case, found: dict[str, Floats], flat: dict[str, str])
 def _notes(scene: Scene) -> tuple[str, ...]:
     net = scene.lead
     h, w = net.cam.grid
-    notes = [f"Grad-CAM reads `{told.place(net.cam)}`, {h} × {w} cells over the image."]
+    notes = [f"Grad-CAM reads `{maps.place(net.cam)}`, {h} × {w} cells over the image."]
     if net.cam != net.layers[-1]:
         last = net.layers[-1]
         notes.append(
-            f"The last layer, `{told.place(last)}`, has only {last.grid[0]} × {last.grid[1]} cells "
+            f"The last layer, `{maps.place(last)}`, has only {last.grid[0]} × {last.grid[1]} cells "
             "(explain.min_grid); CAM has to read that one."
         )
     if net.weights_KC is None:
         notes.append(
             "CAM is not defined here: more than an average and a linear layer lies behind the last maps."
         )
-    undefined = rectifiers.undefined(net.module, net.normalise(told.blank(scene)))
+    undefined = attribution.why_undefined(net.module, net.normalise(maps.blank(scene)))
     if undefined:
         notes.append(f"Guided Grad-CAM is {undefined}.")
     notes.append("Grad-CAM's weights are the package grad-cam's; maps keep their sign and are not stretched.")

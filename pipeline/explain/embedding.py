@@ -19,7 +19,7 @@ from pipeline.core.seeds import rng, seed
 from pipeline.explain import feature_map, units
 from pipeline.explain.feature_map import Map, Redundancy
 from pipeline.explain.parts import Cloud, Drawing, Net, Part, Scene, Table
-from pipeline.pages import correlations
+from pipeline.pages import plots
 from pipeline.pages.gallery import Pixels
 from pipeline.pages.report import percent
 
@@ -76,7 +76,7 @@ def part(scene: Scene) -> Part:
         drawings=(
             Drawing(
                 "Correlations of the features that vary most: strong blocks are features that say the same",
-                correlations.drawing(found.correlation_KK, "correlations of features"),
+                plots.drawing(found.correlation_KK, "correlations of features"),
             ),
         ),
         clouds=clouds,

@@ -23,8 +23,8 @@ from pipeline.core.neighbours import Known, Neighbour, Reading
 from pipeline.core.samples import Floats, Ints, Strings, strings
 from pipeline.data.decode import phash
 from pipeline.eda import duplicates
-from pipeline.eda.glance import THUMB_SIDE
-from pipeline.explain import maps, told, units
+from pipeline.eda.survey import THUMB_SIDE
+from pipeline.explain import maps, units
 from pipeline.explain.parts import Case, Net, Part, Picture, Row, Scene, Table
 
 # A test image may bear a training image's id.
@@ -154,7 +154,7 @@ def _row(scene: Scene, case: Case, by_features: Reading, by_pixels: Reading) -> 
     ids = sorted({near.id for reading in (by_features, by_pixels) for near in reading.neighbours})
     batches = scene.batches("train", ids, case.fold)
     image = {str(name): x for b in batches for name, x in zip(b.ids_B, b.pixels_BHWC, strict=True)}
-    pictures = [told.image(case)]
+    pictures = [maps.image(case)]
     for word, reading in (("features", by_features), ("pixels", by_pixels)):
         for rank, near in enumerate(reading.neighbours, 1):
             marks = ", ".join(near.marks)
@@ -162,7 +162,7 @@ def _row(scene: Scene, case: Case, by_features: Reading, by_pixels: Reading) -> 
             title = f"{rank}. by {word}: train/{near.id}, {caption}, distance {near.distance:.3g}"
             pixels = maps.shown(image[near.id])
             pictures.append(Picture(f"{word}-{rank}", caption, pixels, title, f"by {word}, nearest first"))
-    return Row(case.key, told.title(scene, case), tuple(pictures), _said(scene, case, by_features), case.key)
+    return Row(case.key, maps.title(scene, case), tuple(pictures), _said(scene, case, by_features), case.key)
 
 
 def _fair(reading: Reading) -> list[Neighbour]:

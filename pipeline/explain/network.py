@@ -5,10 +5,15 @@ classification is linear behind average pooling. Does not own building or restor
 (`nets/model.py`, `train/heads.py`) or reading artifacts (`stages/`).
 
 Legend: B images, C channels, H height, W width, D features, K classes, J heads, h and w of a map.
+
+What of the logits is explained: a class, or one class rather than another.
+
+Owns these scores. Does not own maps of them. Legend: B images, K classes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -160,3 +165,28 @@ def _linear(module: Explained) -> tuple[torch.Tensor, torch.Tensor] | None:
     if module.heads is not None or not isinstance(last, nn.Linear) or last.bias is None:
         return None
     return last.weight, last.bias
+
+
+Score = Callable[[torch.Tensor], torch.Tensor]
+
+
+def of_class(classes_B: Sequence[int], rather_than_B: Sequence[int] | None = None) -> Score:
+    """(B,) the logit of a class of each image, less that of another one if such are named."""
+
+    def score(logits_BK: torch.Tensor) -> torch.Tensor:
+        at_B = torch.arange(len(logits_BK), device=logits_BK.device)
+        found = logits_BK[at_B, torch.tensor(classes_B, device=logits_BK.device)]
+        if rather_than_B is None:
+            return found
+        return found - logits_BK[at_B, torch.tensor(rather_than_B, device=logits_BK.device)]
+
+    return score
+
+
+def log_odds(logits_BK: torch.Tensor, classes_B: Sequence[int]) -> torch.Tensor:
+    """(B,) log-odds of a class against all others: it falls evenly where a probability of .99 hides all."""
+    at_B = torch.arange(len(logits_BK), device=logits_BK.device)
+    own_B = torch.tensor(classes_B, device=logits_BK.device)
+    others_BK = logits_BK.clone()
+    others_BK[at_B, own_B] = -torch.inf
+    return logits_BK[at_B, own_B] - others_BK.logsumexp(1)

@@ -22,10 +22,10 @@ from captum.attr import Occlusion
 from torchvision.transforms.functional import gaussian_blur
 
 from pipeline.core.samples import Floats
-from pipeline.explain import maps, sanity, scores, told
+from pipeline.explain import maps, network, sanity
 from pipeline.explain.parts import Case, Net, Part, Row, Scene
 from pipeline.pages.report import percent
-from pipeline.settings.schema import OcclusionSettings
+from pipeline.settings.explain import OcclusionSettings
 
 LEAD = (
     "What the prediction loses when a part is hidden: bright where hiding lowers the odds of the class. "
@@ -71,7 +71,7 @@ def occlude(
             at = next(turn)
             if at == len(logits):
                 logits.append(net.module(x_BCHW))
-            return scores.log_odds(logits[at], [of] * len(x_BCHW))
+            return network.log_odds(logits[at], [of] * len(x_BCHW))
 
         found = Occlusion(odds).attribute(
             x_CHW[None], (3, side, side), (3, step, step), instead_CHW[None], perturbations_per_eval=_BATCH
@@ -113,19 +113,19 @@ def part(scene: Scene) -> Part:
     rows, facts, alike = [], {}, []
     for case in scene.cases:
         own, rival = occlude(scene.net(case), case.x_CHW, (case.predicted, case.rival), settings)
-        name, other = scene.space.classes[case.predicted], told.rival(scene, case)
+        name, other = scene.space.classes[case.predicted], maps.rival(scene, case)
         pictures = [
-            told.image(case),
-            told.heat(case, own.map_HW, "occlusion-predicted", f"lowers {name}", f"for {name}", _LEAST),
-            told.heat(case, -own.map_HW, "occlusion-raises", f"hiding raises {name}", f"for {name}", _LEAST),
-            told.heat(case, rival.map_HW, "occlusion-rival", f"lowers {scene.space.classes[case.rival]}",
+            maps.image(case),
+            maps.heat(case, own.map_HW, "occlusion-predicted", f"lowers {name}", f"for {name}", _LEAST),
+            maps.heat(case, -own.map_HW, "occlusion-raises", f"hiding raises {name}", f"for {name}", _LEAST),
+            maps.heat(case, rival.map_HW, "occlusion-rival", f"lowers {scene.space.classes[case.rival]}",
                       f"for {other}", _LEAST),
         ]  # fmt: skip
         if random:
             (shuffled,) = occlude(random.of(case.fold), case.x_CHW, (case.predicted,), settings)
             alike.append(maps.rank_correlation(own.map_HW, shuffled.map_HW))
-            pictures.append(told.heat(case, shuffled.map_HW, "random", "random weights", sanity.HEADING))
-        rows.append(Row(case.key, told.title(scene, case), tuple(pictures), _note(name, own), case.key))
+            pictures.append(maps.heat(case, shuffled.map_HW, "random", "random weights", sanity.HEADING))
+        rows.append(Row(case.key, maps.title(scene, case), tuple(pictures), _note(name, own), case.key))
         facts[case.key] = _facts(case, own, rival) | sanity.fact(alike)
     checks = {"occlusion": alike} if random else {}
     shown = "its blurred self" if settings.baseline == "blur" else "the image's mean colour"

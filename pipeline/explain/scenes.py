@@ -7,6 +7,12 @@ A training image is explained by the fold that never saw it: the first one whose
 A test image was seen by none; fold 0 explains it, or the one that is named.
 
 Legend: N images, B a batch, C classes, H height, W width.
+
+Where the thing is in a prepared image: its box, or what is unlike the border's colour.
+
+Owns masks. Does not own boxes (`boxes.py`) or how an image is prepared (`look.py`).
+
+Legend: H height, W width.
 """
 
 from __future__ import annotations
@@ -16,19 +22,60 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from pipeline.core.errors import DataError
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import FoldPlan, Samples, Strings, positions, strings
 from pipeline.data import crop, load
+from pipeline.data.crop import Edges, Key
+from pipeline.data.decode import WHITE, Pixels
 from pipeline.data.images import PreparedImages
+from pipeline.data.preprocess import Look
 from pipeline.engine.context import Job
 from pipeline.engine.hardware import set_up
 from pipeline.engine.registry import folds_of
-from pipeline.errors.findings import worst
-from pipeline.explain import foreground, network
-from pipeline.explain.parts import Batch, Case, Mask, Net, Pixels, Scene
+from pipeline.errors.findings import why
+from pipeline.explain import network
+from pipeline.explain.parts import Batch, Case, Mask, Net, Scene
 from pipeline.train.committee import Committee
+
+# A border is one colour if so many of its pixels differ by no more than this in any channel, of 255.
+_OF_BORDER, _UNLIKE = 0.85, 24
+# A thing that fills less or more than these shares of an image was not found.
+_LEAST, _MOST = 0.02, 0.95
+
+
+def of_box(look: Look, key: Key, edges: Edges, size: tuple[int, int]) -> Mask | None:
+    """(H, W) where the box of an image lies once it is cut and resized; None: nothing of it is kept.
+
+    Args:
+        look: how images are prepared.
+        key: (split, id).
+        edges: left, top, right, bottom as shares of the upright image.
+        size: height and width of the decoded image, px.
+    """
+    height, width = size
+    # Painted black on white and prepared as the image was; padding is white too, so it is outside.
+    paper = np.full((height, width, 3), WHITE, np.uint8)
+    left, top, right, bottom = (round(e * s) for e, s in zip(edges, (width, height) * 2, strict=True))
+    paper[top : max(bottom, top + 1), left : max(right, left + 1)] = 0
+    inside: Mask = look.plain(key, paper)[..., 0] < WHITE // 2
+    return inside if inside.any() else None
+
+
+def unlike_border(image: Pixels) -> Mask | None:
+    """(H, W) what has another colour than the border, holes filled; None where the border has several.
+
+    A guess for drawings and product photos on a plain ground; a photo of a scene gives None.
+    """
+    ring = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]).astype(int)
+    colour = np.median(ring, axis=0)
+    if float((np.abs(ring - colour).max(axis=1) <= _UNLIKE).mean()) < _OF_BORDER:
+        return None
+    unlike = np.abs(image.astype(int) - colour).max(axis=2) > _UNLIKE
+    found: Mask = np.asarray(ndimage.binary_fill_holes(unlike), dtype=np.bool_)
+    return found if _LEAST <= found.mean() <= _MOST else None
 
 
 @dataclass(frozen=True)
@@ -90,7 +137,7 @@ def _asked(job: Job, plan: FoldPlan, folds: Sequence[int], oof: Probabilities, t
         raise DataError(f"FOLD={named}: {job.settings.experiment} has the folds {told}", remedy="name one")
     if not keys:
         most = job.settings.config.explain.images
-        chosen = worst.errors(oof, train, most) or worst.doubtful(oof, most)
+        chosen = why.errors(oof, train, most) or why.doubtful(oof, most)
         keys = [f"train/{name}" for name in chosen]
     found, faults = [], []
     for key in keys:
@@ -164,11 +211,11 @@ def _objects(job: Job) -> Callable[[str, str, Pixels], tuple[Mask | None, str]]:
     def object_of(split: str, name: str, pixels: Pixels) -> tuple[Mask | None, str]:
         if (split, name) in edges:
             height, width = image(split, name).shape[:2]
-            mask = foreground.of_box(look, (split, name), edges[split, name], (height, width))
+            mask = of_box(look, (split, name), edges[split, name], (height, width))
             return mask, "box" if mask is not None else ""
         if boxes:
             return None, ""  # one kind of object, not two
-        mask = foreground.unlike_border(pixels)
+        mask = unlike_border(pixels)
         return mask, "border" if mask is not None else ""
 
     return object_of

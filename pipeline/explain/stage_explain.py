@@ -43,12 +43,12 @@ from PIL import Image
 
 from pipeline.engine.context import Built, Job
 from pipeline.engine.graph import words
-from pipeline.explain import parts, scenes, told
+from pipeline.explain import maps, parts, scenes
 from pipeline.explain.parts import Case, Part, Row, Scene
 from pipeline.pages import gallery
 from pipeline.pages.command_words import make_with
 from pipeline.record import files
-from pipeline.record.runinfo import note
+from pipeline.record.tracking import note
 from pipeline.settings.load import Settings
 
 PAGE, FACTS = "explain.html", "explain.json"
@@ -83,7 +83,7 @@ def build(job: Job) -> Built:
     what = f"what {scene.experiment} looks at: {', '.join(part.title for part in shown)}"
     why = "; ".join(warnings) or _lead(job, scene)
     again = make_with("make error-analysis", job.settings.competition_words)
-    result = "; ".join(told.title(scene, case) for case in scene.cases[:3])
+    result = "; ".join(maps.title(scene, case) for case in scene.cases[:3])
     return Built(figures, tuple(lines), note(what, why, again, PAGE, result), (PAGE,))
 
 
@@ -102,7 +102,7 @@ def _gallery(job: Job, scene: Scene, shown: list[Part]) -> gallery.Gallery:
         lead=_lead(job, scene),
         commands=commands,
         parts=tuple(shown),
-        cases=tuple((case.key, told.title(scene, case)) for case in scene.cases),
+        cases=tuple((case.key, maps.title(scene, case)) for case in scene.cases),
     )
 
 
@@ -175,7 +175,7 @@ def _of_case(
         "p_predicted": float(case.p_C[case.predicted]),
         "p_true": None if case.true is None else float(case.p_C[case.true]),
         "p_rival": float(case.p_C[case.rival]),
-        "title": told.title(scene, case),
+        "title": maps.title(scene, case),
         "pictures": [
             {
                 "part": part.name,

@@ -15,10 +15,10 @@ import numpy as np
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.samples import Floats, Ints, Strings
-from pipeline.explain import activation, layers, maps, told
+from pipeline.explain import activation, layers, maps
 from pipeline.explain.activation import Strongest
+from pipeline.explain.layers import Field, fields
 from pipeline.explain.parts import Case, Layer, Net, Part, Picture, Row, Scene, Table
-from pipeline.explain.receptive import Field, fields
 from pipeline.pages.gallery import Pixels
 
 WHAT = (
@@ -126,7 +126,7 @@ def activations(scene: Scene) -> Part:
 
 def _activation_row(scene: Scene, case: Case, seen: Seen) -> Row:
     given = activation.maps(seen.net, case.x_CHW[None], seen.layers)
-    pictures = [told.image(case)]
+    pictures = [maps.image(case)]
     for number, layer in enumerate(seen.layers):
         best, maps_Chw = seen.best[layer.name], given[layer.name][0]
         top_C = maps_Chw.max(axis=(1, 2))
@@ -141,11 +141,11 @@ def _activation_row(scene: Scene, case: Case, seen: Seen) -> Row:
                     f"layer{number}-{channel}",
                     f"channel {channel}: {words}",
                     signed(maps_Chw[channel]),
-                    f"activation of channel {channel} of {told.place(layer)} on {case.key}",
-                    f"{told.place(layer)}: {layer.channels} channels of {layer.grid[0]} × {layer.grid[1]}",
+                    f"activation of channel {channel} of {maps.place(layer)} on {case.key}",
+                    f"{maps.place(layer)}: {layer.channels} channels of {layer.grid[0]} × {layer.grid[1]}",
                 )
             )
-    return Row(case.key, told.title(scene, case), tuple(pictures), case=case.key)
+    return Row(case.key, maps.title(scene, case), tuple(pictures), case=case.key)
 
 
 def _channels(scene: Scene, layer: Layer, by_default: Ints) -> list[int]:
@@ -167,7 +167,7 @@ def checked_channels(setting: str, layer: Layer, wanted: Sequence[int]) -> list[
     odd = [str(channel) for channel in wanted if channel >= layer.channels]
     if odd:
         raise ConfigError(
-            f"{setting}: {told.place(layer)} has channels 0 to {layer.channels - 1}",
+            f"{setting}: {maps.place(layer)} has channels 0 to {layer.channels - 1}",
             [f"there is no channel {channel}" for channel in odd],
             "name a layer too, so that all of them have these channels",
         )
@@ -179,7 +179,7 @@ def _layer_table(seen: Seen) -> Table:
     for layer in seen.layers:
         dead = int(seen.best[layer.name].dead_C.sum())
         grid = f"{layer.grid[0]} × {layer.grid[1]}"
-        rows.append((told.place(layer), layer.channels, grid, dead, dead / layer.channels))
+        rows.append((maps.place(layer), layer.channels, grid, dead, dead / layer.channels))
     return Table(
         f"Layers of fold {seen.net.fold}",
         ("layer", "channels", "map", "silent channels", "share"),
@@ -204,7 +204,7 @@ def patches(scene: Scene) -> Part:
             rows += _patch_rows(scene, seen, layer, field[layer.name])
         tables.append(_field_table(seen, field))
         which.append(seen.which)
-        whole = [told.place(layer) for layer in seen.layers if field[layer.name].is_whole]
+        whole = [maps.place(layer) for layer in seen.layers if field[layer.name].is_whole]
         if whole:
             warnings.append(_not_cropped(net, whole))
     return Part(
@@ -270,8 +270,8 @@ def _patch_rows(scene: Scene, seen: Seen, layer: Layer, field: Field) -> list[Ro
         dead = " It answers every image alike." if best.dead_C[channel] else ""
         z = float((best.value_KC[:, channel].mean() - best.mean_C[channel]) / max(best.std_C[channel], 1e-12))
         note = f"{common}; on average {z:.1f} standard deviations above the mean image.{dead}"
-        title = f"{told.place(layer)}, channel {channel} (fold {seen.net.fold})"
-        folder = f"fold{seen.net.fold}-{told.place(layer).replace('.', '-')}-{channel}"
+        title = f"{maps.place(layer)}, channel {channel} (fold {seen.net.fold})"
+        folder = f"fold{seen.net.fold}-{maps.place(layer).replace('.', '-')}-{channel}"
         rows.append(Row(folder, title, tuple(pictures), note))
     return rows
 
@@ -312,7 +312,7 @@ def _field_table(seen: Seen, field: dict[str, Field]) -> Table:
         silent = int(seen.best[layer.name].dead_C.sum())
         sees = "the whole image" if field[layer.name].is_whole else f"{height} × {width} px"
         grid = f"{layer.grid[0]} × {layer.grid[1]}"
-        rows.append((told.place(layer), layer.channels, silent, grid, sees))
+        rows.append((maps.place(layer), layer.channels, silent, grid, sees))
     return Table(
         f"What a unit of each layer sees (fold {seen.net.fold})",
         ("layer", "channels", "silent", "map", "receptive field"),

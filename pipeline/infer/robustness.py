@@ -1,6 +1,6 @@
 """Score under growing blur, noise, JPEG and changes of brightness.
 
-Owns the scores with their intervals, and the section. Does not own spoiling images (`nets/corruptions.py`)
+Owns the scores with their intervals, and the section. Does not own spoiling images (`nets/views.py`)
 nor running models on them (`infer/stage_robustness.py`).
 
 Every strength is scored on the same resamples of whole groups, and its change against the clean images is
@@ -16,12 +16,11 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from pipeline.core.grouptests import Reals
-from pipeline.core.metrics import Metric
+from pipeline.core.metrics import Metric, Reals
 from pipeline.core.predictions import ViewProbabilities
 from pipeline.core.samples import Ints, Strings
 from pipeline.core.statistics import resampled
-from pipeline.pages.bands import Step, band
+from pipeline.pages.plots import Step, band
 from pipeline.pages.section import Section
 
 ANCHOR, SHORT = "robustness", "Robustness"

@@ -5,6 +5,14 @@ said of it is the same to the last bit in whatever list it stands; so is what it
 models (`infer/stage_views.py`).
 
 Legend: V views, N samples, C classes, K folds.
+
+What a member costs to predict with, measured when its inference runs.
+
+Owns the figures of one member: parameters and milliseconds an image of all its folds, models and views.
+Does not own timing a network (`train/network_cost.py`) nor the cost of a blend (`ensemble/cost.py`).
+
+Members that are heads on one frozen backbone share its passes: what a view of the backbone costs stands
+apart (`…_shared`), so that a blend pays it once.
 """
 
 from __future__ import annotations
@@ -17,7 +25,12 @@ import numpy as np
 from pipeline.core.predictions import ViewProbabilities
 from pipeline.data import load
 from pipeline.engine.context import Job
+from pipeline.engine.hardware import set_up
+from pipeline.engine.registry import folds_of, is_probe
+from pipeline.nets.forward import Pass
 from pipeline.record.store import Artifact
+from pipeline.train import network_cost, precision
+from pipeline.train.committee import Committee
 
 PRICED = ("ms_1", "ms_64")
 
@@ -91,3 +104,27 @@ def _views(p: ViewProbabilities, at: Sequence[int]) -> ViewProbabilities:
 def _joined(a: ViewProbabilities, b: ViewProbabilities) -> ViewProbabilities:
     assert (a.ids_N == b.ids_N).all(), "predictions of other images"
     return replace(a, views=(*a.views, *b.views), p_VNC=np.concatenate([a.p_VNC, b.p_VNC]))
+
+
+def measured(job: Job, n_classes: int) -> dict[str, float]:
+    """`parameters`, `ms_1`, `ms_64` of the whole member, and of them what is shared: `…_shared`.
+
+    Args:
+        job: of the views of an inference.
+        n_classes: outputs.
+    """
+    config, device = job.settings.config, set_up(job.settings.config.runtime)
+    folds = [job.inputs[f"fold{k}"] for k in folds_of(job.settings)]
+    states = [state for fold in folds for state in Committee.read(fold.folder).states]
+    views = len(config.infer.views)
+    probe = is_probe(job.settings)
+    how = Pass(device) if probe else precision.passing(config, folds[0], device)
+    one = network_cost.speed(config, n_classes, how)
+    if probe:
+        heads = float(sum(t.numel() for state in states for t in state.values()))
+        shared = {"parameters": float(one.parameters), "ms_1": one.ms_1 * views, "ms_64": one.ms_64 * views}
+        whole = shared | {"parameters": shared["parameters"] + heads}
+        return whole | {f"{name}_shared": value for name, value in shared.items()}
+    passes = views * len(states)
+    whole = {"parameters": float(one.parameters * len(states)), "ms_1": one.ms_1 * passes}
+    return whole | {"ms_64": one.ms_64 * passes}

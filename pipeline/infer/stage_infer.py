@@ -20,7 +20,7 @@ from pipeline.data import load
 from pipeline.engine.context import Built, Job
 from pipeline.engine.registry import folds_of
 from pipeline.record import files
-from pipeline.record.runinfo import note
+from pipeline.record.tracking import note
 from pipeline.settings.schema import Config
 from pipeline.train import scoring
 

@@ -18,10 +18,11 @@ from pipeline.engine.context import Built, Job
 from pipeline.engine.hardware import set_up
 from pipeline.engine.registry import Need, is_probe
 from pipeline.record import files
-from pipeline.record.runinfo import note
 from pipeline.record.store import SHORT, Artifact
+from pipeline.record.tracking import note
 from pipeline.settings.load import Settings
-from pipeline.train import inherit, precision, votes
+from pipeline.train import committee as votes
+from pipeline.train import inherit, precision
 from pipeline.train.committee import Committee
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@
     make robustness ARGS="experiment=probe robustness.blur=[1,2,4]"
 
 Owns the stage only: each fold's models see the validation part that they never learned, at every strength;
-spoiling is `nets/corruptions.py`, scoring and drawing `infer/robustness.py`. `make error-analysis` shows
+spoiling is `nets/views.py`, scoring and drawing `infer/robustness.py`. `make error-analysis` shows
 the curves of the submission's best member once they are there.
 """
 
@@ -22,9 +22,10 @@ from pipeline.engine.registry import folds_of, is_probe
 from pipeline.infer import robustness
 from pipeline.nets import views
 from pipeline.pages.command_words import make_with
-from pipeline.record.runinfo import note
+from pipeline.record.tracking import note
 from pipeline.settings.load import Settings
-from pipeline.train import precision, votes
+from pipeline.train import committee as votes
+from pipeline.train import precision
 from pipeline.train.committee import Committee
 
 FILE = "robustness.csv"

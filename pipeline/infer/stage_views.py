@@ -14,14 +14,15 @@ from pipeline.data import load
 from pipeline.engine.context import Built, Job
 from pipeline.engine.hardware import set_up
 from pipeline.engine.registry import folds_of, is_probe
-from pipeline.infer import siblings, speed
+from pipeline.infer import siblings
 from pipeline.infer.siblings import Seen
 from pipeline.nets import views
 from pipeline.record import files
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
 from pipeline.settings.schema import Config
-from pipeline.train import precision, votes
+from pipeline.train import committee as votes
+from pipeline.train import precision
 from pipeline.train.committee import Committee
 
 
@@ -42,7 +43,7 @@ def build(job: Job) -> Built:
         files.write_views(job.draft / f"fold{k}.npz", part)
     files.write_views(job.draft / "test.npz", seen.test)
     files.write_json(job.draft / "times.json", dict(zip(seen.test.views, seen.ms_V, strict=True)))
-    price = siblings.price(found, len(seen.ms_V)) or speed.measured(job, samples.space.n_classes)
+    price = siblings.price(found, len(seen.ms_V)) or siblings.measured(job, samples.space.n_classes)
     return Built({"ms_per_image": sum(seen.ms_V), **price})
 
 

@@ -1,7 +1,7 @@
 """A head per attribute: the network's outputs as probabilities of attributes, and of classes.
 
 Owns what `model.heads=attributes` means. Does not own the network (`nets/model.py`) or the losses of
-attributes (`train/loss_attributes.py`).
+attributes (`train/losses.py`).
 
 The classifier has one block of outputs an attribute. Attributes are held independent given the image:
 the log-probability of a class is the sum of its values' log-probabilities, and everything downstream

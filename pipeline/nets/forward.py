@@ -3,7 +3,7 @@
 Owns reading pixels in batches, views, and the modes that a network computes in: precision, memory
 layout, compiled or not. Does not own choosing a mode (`train/step_timing.py`) or what is done with the
 outputs: validation (`train/loop.py`), features (`nets/features.py`), test-time augmentation
-(`train/predict.py`).
+(`train/committee.py`).
 
 Legend: N images, B a batch, H height, W width, C channels or classes, D outputs of one image.
 """

@@ -5,7 +5,23 @@ so that light, dark and print follow the page) nor what is drawn.
 
 Every drawing has a title for screen readers, text in the page's own colour, and a tooltip a mark.
 Lengths are in SVG units, which are CSS pixels at full width. Shape legend: R rows, K columns.
+
+One drawing: values with their intervals over named steps, as a line in a band.
+
+Owns that drawing. Does not own the axes (`plots.py`) nor colours (`templates/style.css`).
+
+Out-of-fold against public score, with the band of luck about their diagonal.
+
+Owns this one drawing. Does not own axes and shapes (`plots.py`, of which this is the second half) nor the
+figures.
+
+A correlation matrix as a drawing: colour for the sign, strength for the size.
+
+Owns this one drawing. Does not own shapes and labels (`plots.py`) or the matrix (`embedding.py`).
+Legend: K features.
 """
+
+from __future__ import annotations
 
 import math
 import unicodedata
@@ -15,6 +31,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup, escape
+
+from pipeline.core.noise import Band
 
 FONT = 12.0
 WIDTH = 440.0
@@ -316,3 +334,143 @@ def whiskers(rows: Sequence[Whisker], title: str, zero: bool = False) -> Markup:
         body.append(f'<circle cx="{at(row.value):.1f}" cy="{y:.1f}" r="5" class="s{index}">{tip}</circle>')
         body.append(_text(right + 8, y + 4, text, "strong"))
     return svg(WIDTH, floor + 20, title, body)
+
+
+LEFT = 52.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step to the right: its name, the value there, and its interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+
+
+def band(
+    steps: Sequence[Step], title: str, x_label: str, y_label: str, y_range: tuple[float, float]
+) -> Markup:
+    """The steps from left to right, equally far apart.
+
+    Args:
+        steps: at least one, all numbers finite.
+        title: read by screen readers.
+        x_label: what a step is.
+        y_label: what runs upwards.
+        y_range: of the upward axis, so that several drawings compare.
+    """
+    assert steps, "nothing to draw"
+    axes = Axes((0.0, float(max(len(steps) - 1, 1))), y_range, left=LEFT)
+    body = axes.frame(x_label, y_label, percent=False, x_names=[step.name for step in steps])
+    there = [(axes.x(k), axes.y(step.high)) for k, step in enumerate(steps)]
+    back = [(axes.x(k), axes.y(step.low)) for k, step in enumerate(steps)][::-1]
+    body.append(f'<polygon points="{_joined([*there, *back])}" class="band s0"/>')
+    points = [(axes.x(k), axes.y(step.value)) for k, step in enumerate(steps)]
+    body.append(f'<polyline points="{_joined(points)}" class="curve c0"/>')
+    for (x, y), step in zip(points, steps, strict=True):
+        tip = f"{step.name}: {step.value:.4f}, {step.low:.4f} to {step.high:.4f}"
+        body.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" class="s0"><title>{escape(tip)}</title></circle>'
+        )
+    return svg(WIDTH, axes.height, title, body)
+
+
+def _joined(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+
+
+HEIGHT = 330.0
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One submission: its number in the table, its scores, and whether its gap is luck."""
+
+    label: str
+    name: str
+    oof: float
+    low: float
+    high: float
+    public: float
+    inside: bool
+
+
+def against(dots: Sequence[Dot], band: Band | None, metric: str) -> Markup:
+    """Points with their OOF intervals, the line public = OOF, and the band of luck about it.
+
+    Args:
+        dots: at least one, or nothing is drawn.
+        band: of public − OOF; None: no band.
+        metric: of both axes.
+    """
+    if not dots:
+        return EMPTY
+    low = min(min(d.low, d.public) for d in dots)
+    high = max(max(d.high, d.public) for d in dots)
+    pad = 0.05 * (high - low) or 0.02
+    ends = (low - pad, high + pad)
+    axes = Axes(ends, ends, height=HEIGHT)
+    body = axes.frame(f"OOF {metric}, with its 95 % interval", f"public {metric}", percent=False)
+    if band is not None:
+        body.append(_band(axes, ends, band))
+    body.append(_line(axes.x(ends[0]), axes.y(ends[0]), axes.x(ends[1]), axes.y(ends[1]), "guide"))
+    for dot in dots:
+        x, y, kind = axes.x(dot.oof), axes.y(dot.public), 0 if dot.inside else 1
+        tip = f"<title>{escape(dot.name)}: OOF {dot.oof:.4f}, public {dot.public:.4f}</title>"
+        body.append(_line(axes.x(dot.low), y, axes.x(dot.high), y, f"whisker c{kind}"))
+        body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="s{kind}">{tip}</circle>')
+        body.append(_text(x + 7, y - 6, dot.label, "small strong"))
+    return svg(WIDTH, axes.height, f"public against OOF {metric}", body)
+
+
+def _band(axes: Axes, ends: tuple[float, float], band: Band) -> str:
+    """A strip along the diagonal, cut off at the frame."""
+    steps = [ends[0] + (ends[1] - ends[0]) * k / 60 for k in range(61)]
+
+    def edge(off: float) -> list[str]:
+        points = ((at, min(max(at + off, ends[0]), ends[1])) for at in steps)
+        return [f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in points]
+
+    corners = " ".join([*edge(band.low), *reversed(edge(band.high))])
+    tip = f"<title>luck: public − OOF from {band.low:+.4f} to {band.high:+.4f}</title>"
+    return f'<polygon points="{corners}" class="area s0" style="stroke:none;fill-opacity:.14">{tip}</polygon>'
+
+
+SIDE = 300.0
+
+
+def drawing(correlation_KK: npt.NDArray[np.float64], title: str) -> Markup:
+    """Cells of one colour where two features rise together and of another where one falls.
+
+    Args:
+        correlation_KK: −1 to 1.
+        title: for screen readers.
+    """
+    size = len(correlation_KK)
+    if not size:
+        return EMPTY
+    cell = SIDE / size
+    body = [_rect(0, 20, SIDE, SIDE, "cell")]
+    for i in range(size):
+        for k in range(size):
+            value = float(correlation_KK[i, k])
+            if abs(value) >= 0.02:
+                body.append(
+                    f'<rect x="{k * cell:.1f}" y="{20 + i * cell:.1f}" width="{cell:.1f}" height="{cell:.1f}"'
+                    f' class="s{int(value < 0)}" shape-rendering="crispEdges"'
+                    f' style="fill-opacity:{abs(value):.2f}"/>'
+                )
+    left = SIDE + 16
+    for row, (words, kind, opacity) in enumerate(
+        (("+1: rise together", 0, 1.0), ("+0.5", 0, 0.5), ("−0.5", 1, 0.5), ("−1: one falls", 1, 1.0))
+    ):
+        y = 40 + 22 * row
+        body.append(
+            f'<rect x="{left}" y="{y - 11}" width="14" height="14" class="s{kind}"'
+            f' style="fill-opacity:{opacity}"/>'
+        )
+        body.append(_text(left + 20, y, words, "small"))
+    body.append(_text(0, 12, f"{size} features, alike ones side by side", "small"))
+    return svg(WIDTH, SIDE + 24, title, body)

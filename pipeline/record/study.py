@@ -9,29 +9,164 @@ sampler is built anew before each ask, seeded by how many trials are finished: w
 on finished trials alone, so that a search killed at any point goes on with the trials it would have had.
 
 Source: Akiba et al., Optuna (KDD 2019); https://optuna.readthedocs.io
+
+What a study is, and what one of its trials is, as values.
+
+Owns these two. Does not own asking for trials (`record/study.py`).
+
+Where studies are kept: a database or a journal file, and what to do about those that are broken.
+
+Owns naming the place, an error that a user understands, and mending what a kill left. Does not own studies
+(`record/study.py`), and knows nothing of Optuna.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
+import os
+import sqlite3
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock
 
 from pipeline.core import search_space
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, StorageError
 from pipeline.core.search_space import Dimension, Point
 from pipeline.core.seeds import py_rng, seed
-from pipeline.record import owners
-from pipeline.record.storage import DATABASES, Sqlite, Told, mend
-from pipeline.record.storage import storage_of as storage_of
-from pipeline.record.trial import Plan as Plan
-from pipeline.record.trial import State
-from pipeline.record.trial import Trial as Trial
+from pipeline.record import store
+
+State = Literal["complete", "pruned", "failed", "killed", "running"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study is.
+
+    Args:
+        name: of the study; it carries all that defines its trials.
+        dimensions: what is varied.
+        maximise: of each objective whether more is better; one or two.
+        sampler: tpe, gp, cmaes, random, grid or brute_force.
+        pruner: none, median, percentile or halving.
+        warmup: trials before any is pruned, and before TPE and its kin stop drawing at random.
+        seed: of the sampler.
+        queue: points that are tried first, with a word for each.
+        space: digest of the space; a study of another one is refused.
+    """
+
+    name: str
+    dimensions: tuple[Dimension, ...]
+    maximise: tuple[bool, ...]
+    sampler: str = "tpe"
+    pruner: str = "none"
+    warmup: int = 5
+    seed: int = 0
+    queue: tuple[tuple[str, Point], ...] = ()
+    space: str = ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point that was tried.
+
+    Args:
+        number: in its study, of all that were ever begun.
+        state: killed: its process ended in the middle; failed: an error of its own, see `reason`.
+        point: what was tried.
+        values: of the objectives; empty unless complete.
+        curve: figures on the way, by step.
+        seconds: it took.
+        origin: why it was tried, where no sampler proposed it.
+        reason: of a failure.
+        notes: what the objective wanted to be kept, e.g. the key of its result.
+        host: of the process that runs it, or ran it.
+    """
+
+    number: int
+    state: State
+    point: Point
+    values: tuple[float, ...] = ()
+    curve: dict[int, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    origin: str = ""
+    reason: str = ""
+    notes: dict[str, str] = field(default_factory=dict)
+    host: str = ""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it tells something: what was killed in the middle is asked for again."""
+        return self.state in ("complete", "pruned", "failed")
+
+
+DATABASES = ("sqlite", "postgresql", "mysql")
+
+
+def storage_of(home: Path) -> str:
+    """Where studies are kept: OPTUNA_STORAGE, a database's URL or a journal's path, or SQLite at home."""
+    return os.environ.get("OPTUNA_STORAGE") or f"sqlite:///{home.resolve() / 'optuna.db'}"
+
+
+class Told:
+    """Turns what a database, a driver or a disk raises into one StorageError that names the storage."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None or not isinstance(error, Exception) or isinstance(error, ConfigError | StorageError):
+            return
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise StorageError(
+            f"studies: {_without_password(self._where)} cannot be reached: {reason}",
+            remedy="check OPTUNA_STORAGE: a database's URL, or the path of a journal file; unset it for "
+            "SQLite under runtime.home",
+        ) from error
+
+
+class Sqlite(sqlite3.Connection):
+    """A connection whose writes outlive a killed process, and of a power cut lose the last ones at most.
+
+    The default waits for the disk at every write, ten times a trial.
+    """
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.execute("PRAGMA journal_mode=WAL").close()
+        self.execute("PRAGMA synchronous=NORMAL").close()
+
+
+def mend(path: Path, lock: Any) -> None:
+    """Cut off the half line that a kill left in a journal: the next one would be written behind it."""
+    lock.acquire()
+    try:
+        text = path.read_bytes()
+        whole = text.rfind(b"\n") + 1
+        lines = text[:whole].splitlines(keepends=True)
+        if lines:
+            json.loads(lines[0])  # any other file would be spoiled by writing to it
+        if whole < len(text):
+            if not lines and text.strip():
+                raise ValueError("it is no journal of Optuna")
+            with path.open("rb+") as file:
+                file.truncate(whole)
+    finally:
+        lock.release()
+
+
+def _without_password(where: str) -> str:
+    head, at, tail = where.rpartition("@")
+    return f"{head.partition('://')[0]}://…@{tail}" if at else where
+
 
 MOST_POINTS = 100_000
 # What a study carries: its re-tests.
@@ -209,7 +344,7 @@ class Study:
             if point is not None:
                 self._study.enqueue_trial(point, user_attrs={QUEUED: origin})
             asked = self._study.ask()
-            asked.set_user_attr(OWNER, owners.this())
+            asked.set_user_attr(OWNER, store.this())
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 found = _suggested(asked, self.plan.dimensions)
@@ -291,7 +426,7 @@ class Study:
             if trial.number in self._open or trial.state not in (states.RUNNING, states.WAITING):
                 continue
             # Asking and naming the owner happen under the lock that we hold: who has none died in between.
-            if trial.state == states.RUNNING and owners.is_alive(trial.user_attrs.get(OWNER)):
+            if trial.state == states.RUNNING and store.is_alive(trial.user_attrs.get(OWNER)):
                 continue
             storage.set_trial_user_attr(trial._trial_id, KILLED, True)
             storage.set_trial_state_values(trial._trial_id, states.FAIL)

@@ -1,7 +1,7 @@
 """The preview: rows of what training sees, the before-and-after sheet, and the crop sheet.
 
 Owns the page, the PNG and drawing windows on pictures. Does not own making any of the pixels
-(`data/look.py`, `data/augment.py`): they arrive as values.
+(`data/preprocess.py`, `data/augment.py`): they arrive as values.
 
 Legend: H height, W width; pixels are uint8, RGB.
 """

@@ -20,7 +20,7 @@ from pipeline.core.samples import Samples, TrainRows, positions
 from pipeline.core.seeds import rng
 from pipeline.data import augment, crop, load, policies, quarantine
 from pipeline.data.augment import Augmenter
-from pipeline.data.look import Look
+from pipeline.data.preprocess import Look
 from pipeline.engine.context import Built, Job
 from pipeline.engine.graph import words
 from pipeline.pages.report import ImageOf

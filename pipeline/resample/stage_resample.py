@@ -17,7 +17,7 @@ from pipeline.data import load
 from pipeline.data.augment import Augmenter
 from pipeline.engine.context import Built, Job
 from pipeline.engine.graph import words
-from pipeline.record.runinfo import note
+from pipeline.record.tracking import note
 from pipeline.resample import indices, page
 from pipeline.settings.load import Settings
 

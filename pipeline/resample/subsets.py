@@ -7,10 +7,18 @@ evidence.
 Bootstrap by groups: Breiman, Bagging Predictors (Machine Learning 24, 1996), with groups as its cases.
 
 Shape legend: N training samples, G groups, C classes.
+
+The inner split: a share of a fold's training part that chooses, and is not trained on.
+
+Owns which whole groups choose. Does not own what is chosen (early stopping, `train/loop.py`). Only a
+training part comes in, so the fold's validation part cannot be touched.
+
+Shape legend: N training samples, C classes.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import replace
 
@@ -20,7 +28,7 @@ import numpy.typing as npt
 from pipeline.core.errors import DataError
 from pipeline.core.samples import Ints, Strings
 from pipeline.core.seeds import rng, seed
-from pipeline.data.deal import codes, parts_of_groups
+from pipeline.data.folds import codes, images_per_class, parts_of_groups
 from pipeline.resample.indices import Part
 
 Bools = npt.NDArray[np.bool_]
@@ -96,3 +104,45 @@ def some_of_each_class(labels_N: Ints, among_N: Bools, share: float, root_seed: 
         of_class = order_N[(among_N & (labels_N == c))[order_N]]
         chosen_N[of_class[: math.ceil(round(share * len(of_class), 9))]] = True
     return chosen_N
+
+
+log = logging.getLogger(__name__)
+
+
+def inner_split(part: Part, own_ids: Strings, share: float, root_seed: int) -> tuple[Part, Strings]:
+    """The training part without the inner split, and the ids of the inner split, sorted.
+
+    Of the parts that a deal by class and whole groups gives, the first one that leaves as many classes as
+    possible to train on.
+
+    Args:
+        part: a fold's training part.
+        own_ids: the competition's own samples; those from elsewhere never choose.
+        share: of the own samples that choose, met to the nearest 1/n.
+        root_seed: equal seeds and folds give equal splits.
+
+    Raises:
+        DataError: all own samples are of one group, or of classes of one image.
+    """
+    samples = part.samples
+    own = samples.take(samples.ids_N[np.isin(samples.ids_N, own_ids)])
+    parts = parts_of_groups(own, max(round(1 / share), 2), seed(root_seed, "inner", part.fold))
+    if len(parts) < 2:
+        raise DataError(
+            f"train.early_stopping: the training part of fold {part.fold} cannot be split by groups",
+            remedy="train with train.early_stopping=null",
+        )
+    inside = [np.isin(samples.groups_N, own.take(ids).groups_N) for ids in parts]
+    left = [int((images_per_class(samples.take(samples.ids_N[~mine_N])) > 0).sum()) for mine_N in inside]
+    best = int(np.argmax(left))
+    there = int((images_per_class(samples) > 0).sum())
+    if left[best] < there:
+        log.warning("fold %d: the inner split takes every image of %d classes", part.fold, there - left[best])
+    train_N = ~inside[best]
+    kept = replace(
+        part,
+        samples=samples.take(samples.ids_N[train_N]),
+        times_N=None if part.times_N is None else part.times_N[train_N],
+        features=None if part.features is None else part.features.take(samples.ids_N[train_N]),
+    )
+    return kept, np.sort(parts[best])

@@ -1,6 +1,6 @@
 """Settings of the decision: what becomes of probabilities before they are submitted.
 
-Owns the section `decision`. Does not own the steps themselves (`ensemble/steps.py`).
+Owns the section `decision`. Does not own the steps themselves (`ensemble/decision.py`).
 """
 
 from typing import Literal

@@ -2,12 +2,71 @@
 
 Owns what defines its pictures. Does not own which images and which experiment: those are words of the
 command (ID, RUN), nor the parts themselves (`pipeline/explain/`).
+
+Settings of what `make explain` shows of a network's inside: units, synthesis, neighbours, embedding.
+
+Owns these parts' own settings; they are sections of `explain` (`settings/explain.py`). Does not own which
+images and which experiment are explained.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
 
 from pipeline.settings.fields import Section, fact
-from pipeline.settings.seeing import EmbeddingSettings, NeighbourSettings, SynthesisSettings, UnitSettings
+
+Channel = Annotated[int, Field(ge=0)]
+
+
+def _as_text(value: object) -> object:
+    """Classes may be called 3: a number that is meant as a name."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+ClassName = Annotated[str, BeforeValidator(_as_text)]
+
+
+class UnitSettings(Section):
+    """Activations, the patches that excite channels most, and the first filters."""
+
+    layers: list[str] = fact([], "parts of the network by name, e.g. layer2; empty: some over its depth")
+    channels: list[Channel] = fact([], "channels of each of these layers; empty: those that stand out most")
+    shown: int = fact(7, "channels of a layer, where none are named", ge=1, le=256)
+    patches: int = fact(7, "patches of a channel, each of another image", ge=1, le=64)
+    images: int = fact(3, "images whose activations are shown", ge=1, le=32)
+    every_fold: bool = fact(False, "patches of every explained fold, not of the first one alone")
+
+
+class SynthesisSettings(Section):
+    """Gradient ascent on pixels, I* = argmax f(I) − λ‖I‖²."""
+
+    classes: list[ClassName] = fact([], "classes by name; empty: those that the images' errors are about")
+    layer: str | None = fact(None, "instead of classes, channels of this part of the network, e.g. layer2")
+    channels: list[Channel] = fact([], "channels of that layer; empty: those that stand out most")
+    shown: int = fact(6, "images that are made, where neither classes nor channels are named", ge=1, le=64)
+    start: Literal["blank", "noise", "both"] = fact("both", "the image that is started from")
+    steps: int = fact(120, "steps of Adam", ge=1, le=5000)
+    rate: float = fact(0.02, "size of a step, in brightness from 0 to 1", gt=0, le=1)
+    penalty: float = fact(3.0, "λ, on the mean square of a pixel's distance from the mean colour", ge=0)
+    jitter_px: int = fact(4, "the image is shifted by up to so many pixels before each step", ge=0, le=64)
+    blur_px: float = fact(0.5, "standard deviation of the blur between steps; 0: none", ge=0, le=16)
+    blur_every: int = fact(4, "steps from one blur to the next", ge=1)
+
+
+class NeighbourSettings(Section):
+    """The nearest training images."""
+
+    k: int = fact(6, "neighbours of an image, by features and by pixels", ge=1, le=50)
+    pixels_px: int = fact(32, "longest side at which pixels are compared", ge=4, le=256)
+
+
+class EmbeddingSettings(Section):
+    """Features on a map."""
+
+    images: int = fact(1200, "images on the map, drawn at random where there are more", ge=20, le=20000)
+    seeds: int = fact(3, "maps, each from another random start", ge=2, le=10)
+    perplexity: float = fact(30.0, "about how many neighbours count for t-SNE", ge=2, le=500)
+    variance: float = fact(0.95, "share of the variance kept before whitening", gt=0, le=1)
 
 
 class OcclusionSettings(Section):

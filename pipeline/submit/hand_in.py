@@ -6,29 +6,188 @@
 Owns the order: validate, compare, count, ask, call, note. Does not own the checks
 (`submit/validate.py`), the ledger of submits (`submit/submits.py`) or the bootstrap
 (`core/statistics.py`).
+
+The command that hands a file in: the Kaggle client, or one of the user's own.
+
+Owns finding it, filling in its words, and telling success from failure. Does not own asking or noting
+(`submit/hand_in.py`).
+
+Whether a submission is likely to be better than another, by what both said out of fold, in pairs.
+
+Owns finding the out-of-fold predictions behind a submission, and the words. Does not own the bootstrap
+(`core/statistics.py`, through `train/scoring.py`).
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
+import shutil
+import subprocess
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.core import metrics
-from pipeline.core.errors import DataError
-from pipeline.data import host, load, submission
+import numpy as np
+
+from pipeline.core import metrics, statistics
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.samples import Samples
+from pipeline.data import host, host_format, load
 from pipeline.engine.context import Context
 from pipeline.engine.registry import Need
 from pipeline.record.digests import sha256_file
-from pipeline.record.store import Artifact
-from pipeline.submit import hostscore, odds, submits, validate
+from pipeline.record.store import Artifact, Store
+from pipeline.settings.schema import Config, SubmissionSettings
+from pipeline.submit import hostscore, submits, validate
 from pipeline.submit import ledger as leaderboard
-from pipeline.submit.client import Client
+from pipeline.submit.ledger import Entry
 from pipeline.submit.submission import is_untouched, ledger_of
-from pipeline.submit.validating import described, file_of
+from pipeline.submit.validate import described, file_of
+from pipeline.train import scoring
+
+KAGGLE = "kaggle"
+# The Kaggle client ends with 0 after some failures, and says so in these words only.
+SAID_FAILED = re.compile(
+    r"^\s*(Could not submit to competition|Could not find competition|Upload unsuccessful)", re.MULTILINE
+)
+
+
+@dataclass(frozen=True)
+class Client:
+    """A command whose words may hold {file}, {message} and {name}.
+
+    Args:
+        template: its words, the program first.
+    """
+
+    template: tuple[str, ...]
+
+    @staticmethod
+    def of(settings: SubmissionSettings) -> Client:
+        """The command of the settings, or the Kaggle client.
+
+        Raises:
+            ConfigError: neither a command nor a Kaggle competition is named.
+            DataError: the program is not there.
+        """
+        if settings.command is not None:
+            template = tuple(shlex.split(settings.command))
+        elif settings.kaggle is not None:
+            template = (KAGGLE, "competitions", "submit", "-c", settings.kaggle)
+            template += ("-f", "{file}", "-m", "{message}")
+        else:
+            raise ConfigError(
+                "competition.submission: nothing says how to hand in",
+                remedy="set competition.submission.kaggle to the competition's name in its address, or "
+                "competition.submission.command, e.g. 'scp {file} host:inbox/'",
+            )
+        if shutil.which(template[0]) is None:
+            ours = template[0] == KAGGLE
+            there = Path(template[0]).is_file()
+            raise DataError(
+                f"{template[0]}: {'not executable' if there else 'no such command'}",
+                remedy=f"chmod +x {template[0]}"
+                if there
+                else "pip install kaggle, and put its token where its documentation says"
+                if ours
+                else "mend competition.submission.command, or install it",
+            )
+        return Client(template)
+
+    def words(self, file: Path, message: str, name: str) -> list[str]:
+        """The command for one file; no shell reads it, so no character of a message is special."""
+        return [word.format(file=file, message=message, name=name) for word in self.template]
+
+    def call(self, words: list[str], say: Callable[[str], None]) -> None:
+        """Run it, showing its output as it comes.
+
+        Raises:
+            DataError: it cannot run, or it failed, by its exit code or by its own words.
+        """
+        said = []
+        try:
+            with subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            ) as process:
+                assert process.stdout is not None, "its output is piped"
+                try:
+                    for line in process.stdout:
+                        said.append(line)
+                        say(f"  {line.rstrip()}")
+                except KeyboardInterrupt:
+                    process.terminate()
+                    process.wait()
+                    raise
+        except OSError as error:
+            raise DataError(f"{words[0]}: cannot run: {error.strerror}") from error
+        if process.returncode:
+            raise DataError(
+                f"not submitted: {words[0]} failed with exit code {process.returncode}",
+                remedy="what it said stands above; nothing was noted",
+            )
+        failed = SAID_FAILED.search("".join(said)) if Path(words[0]).name == KAGGLE else None
+        if failed:
+            raise DataError(
+                f"not submitted: {words[0]} said {failed[1]!r}, though it ended without an error",
+                remedy="has the competition ended, are its rules accepted, is its name right?",
+            )
+
+
+STAGE = {"blend": "ensemble", "member": "infer", "refit": "refit"}
+
+
+def told(config: Config, samples: Samples, store: Store, new: Entry, best: Entry) -> str:
+    """P(new is better than best), by a paired bootstrap over groups, or why nobody knows.
+
+    Args:
+        config: for the metric and the bootstrap.
+        samples: the training samples.
+        store: where the results are.
+        new: the submission that is asked about.
+        best: the one that it has to beat.
+    """
+    what = f"P(better than {best.name})"
+    sides = []
+    for entry in (new, best):
+        artifact = scored(store, entry)
+        if artifact is None:
+            why = "was not made here" if not entry.key else "its results were freed or made elsewhere"
+            return f"{what}: not known, as {entry.name} has no out-of-fold predictions ({why})"
+        sides.append(load.oof(artifact, entry.name))
+    both = np.intersect1d(sides[0].ids_N, sides[1].ids_N)
+    if (
+        not len(both)
+        or not np.isin(both, samples.ids_N).all()
+        or set(sides[0].classes) != set(sides[1].classes)
+    ):
+        return f"{what}: not known, as the two were trained on other images or classes"
+    found = scoring.compare(config, samples, *sides)
+    text = f"{what} = {found.p_better:.2f}, out of fold, {len(both)} images in pairs: {found}"
+    enough = statistics.groups_to_tell(found)
+    if found.verdict == "can't tell" and enough and enough > found.n_groups:
+        text += f"; about {enough} groups would tell, there are {found.n_groups}"
+    refits = [e.name for e in (new, best) if e.kind == "refit"]
+    return f"{text}; of {' and '.join(refits)} the folds' models are compared" if refits else text
+
+
+def scored(store: Store, entry: Entry) -> Artifact | None:
+    """The result whose out-of-fold predictions speak for a submission; a refit's are its twin's."""
+    stage = STAGE.get(entry.kind)
+    found = store.find(stage, entry.key) or store.find("decide", entry.key) if stage and entry.key else None
+    if found is not None and found.stage == "refit":
+        stage, _, key = found.inputs["twin"].partition("/")
+        return store.find(stage, key)
+    return found
+
 
 LEDGER = "submits.csv"
 
@@ -88,14 +247,14 @@ def _against_best(
     if best is None:
         return ["no other submission is known: there is nothing to compare it with"]
     samples = load.samples(data, "train", ctx.home)
-    lines = [odds.told(config, samples, ctx.store, entry, best)]
+    lines = [told(config, samples, ctx.store, entry, best)]
     if entry.key and not is_untouched(ctx.home / "submissions" / f"{entry.name}.csv"):
         lines.append(f"{entry.name} was edited since it was written: that speaks for what was written")
     csvs = [ctx.home / "submissions" / f"{e.name}.csv" for e in (entry, best)]
     if all(csv.is_file() for csv in csvs):
         sample = host.sample(ctx.settings, data, ctx.home)
         asked = config.competition.submission
-        new, old = (submission.read(csv, samples.space, asked, sample).labels_N for csv in csvs)
+        new, old = (host_format.read(csv, samples.space, asked, sample).labels_N for csv in csvs)
         lines.append(f"it says otherwise than {best.name} on {(new != old).sum()} of {len(new)} test images")
     return lines
 

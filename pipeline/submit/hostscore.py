@@ -16,7 +16,7 @@ import pandas as pd
 from pipeline.core import metrics
 from pipeline.core.errors import DataError
 from pipeline.core.samples import positions, strings
-from pipeline.data import host, load, submission
+from pipeline.data import host, host_format, load
 from pipeline.record.digests import write_atomic
 from pipeline.record.store import Artifact
 from pipeline.record.tracking import Tracker
@@ -55,7 +55,7 @@ def of_answers(settings: Settings, data: Artifact, home: Path, path: Path, revea
             remedy="submit the CSV there, then: make score FILE=… PUBLIC=0.71",
         )
     space = load.samples(data, "test", home).space
-    predicted = submission.read(path, space, config.submission, host.sample(settings, data, home))
+    predicted = host_format.read(path, space, config.submission, host.sample(settings, data, home))
     kept = host.answers(settings, data)
     if not kept.is_file():
         raise DataError(
@@ -113,7 +113,7 @@ def take_in(home: Path, settings: Settings, data: Artifact, path: Path) -> str:
             remedy="give a CSV, or a name of the ledger",
         )
     space = load.samples(data, "test", home).space
-    submission.read(path, space, config.submission, host.sample(settings, data, home))
+    host_format.read(path, space, config.submission, host.sample(settings, data, home))
     if not kept.exists():
         write_atomic(kept, path.read_bytes())
     now = datetime.now(UTC).isoformat(timespec="seconds")

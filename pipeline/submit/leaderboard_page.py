@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.noise import Band
-from pipeline.pages import scatter
+from pipeline.pages import plots
 from pipeline.pages.report import Thumbnails, render
 from pipeline.submit.gap.causes import HARMLESS, Cause
 from pipeline.submit.gap.diagnosis import Diagnosis
@@ -180,7 +180,7 @@ def causes_table(found: Diagnosis | None) -> pd.DataFrame:
 def render_html(found: Standings, thumbnail_px: int) -> str:
     """The self-contained page."""
     dots = [
-        scatter.Dot(
+        plots.Dot(
             str(number),
             row.name,
             row.oof,
@@ -200,7 +200,7 @@ def render_html(found: Standings, thumbnail_px: int) -> str:
         title=f"{found.title}: submissions",
         found=found,
         table=table(found),
-        plot=scatter.against(dots, band, found.metric),
+        plot=plots.against(dots, band, found.metric),
         correlation=correlation_words(correlation(found.rows)),
         pill=_pill,
         thumbs=Thumbnails.none(),

@@ -8,8 +8,19 @@ The recorded settings are used, not what the YAML files say today; where those w
 told. Builds in work/reproduce/<name>/; the CSV made anew stays there.
 
 Owns the order: read, look for differences, build, compare, judge. Does not own the record
-(`submit/provenance.py`), why keys differ (`submit/differences.py`) or the verdict
-(`submit/likeness.py`).
+(`submit/provenance.py`), why keys differ (`submit/reproduce.py`) or the verdict
+(`submit/reproduce.py`).
+
+Why a result would be another one today: which keys differ, and what made them.
+
+Owns comparing a recorded chain with what the same request leads to now. Does not own keys
+(`engine/graph.py`) or the record (`submit/provenance.py`).
+
+How alike two submissions are: in bytes, in labels, in probabilities.
+
+Owns the comparison and its verdict. Does not own making either of them (`submit/reproduce.py`).
+
+Legend: N images, C classes.
 """
 
 from __future__ import annotations
@@ -20,19 +31,160 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from pipeline.core.errors import ConfigError, DataError, UserError
 from pipeline.core.predictions import Prediction
-from pipeline.data import host, load, submission
-from pipeline.engine import request
-from pipeline.engine.context import VERSIONS_OF, Context
+from pipeline.data import host, host_format, load
+from pipeline.engine import registry, request
+from pipeline.engine.context import VERSIONS_OF, Context, flat
+from pipeline.engine.graph import Graph, config_slice
 from pipeline.engine.registry import Need
 from pipeline.record.digests import FileIndex, sha256_file
-from pipeline.record.runinfo import git_commit
 from pipeline.record.store import Artifact, Store
-from pipeline.submit import differences, likeness, provenance, summary
+from pipeline.record.tracking import git_commit
+from pipeline.settings.schema import ReproduceSettings
+from pipeline.submit import provenance, summary
 from pipeline.submit.submission import is_untouched
+
+SHOWN = 4
+
+
+class Reasons:
+    """What differs, gathered over a chain: cause → where it was met.
+
+    Args:
+        chain: the recorded one, `stage/key` → facts.
+        graph: gives today's keys.
+    """
+
+    def __init__(self, chain: Mapping[str, Any], graph: Graph) -> None:
+        self._chain = chain
+        self._graph = graph
+        self._found: dict[str, list[str]] = {}
+        self._seen: set[str] = set()
+
+    def look(self, recorded: str, need: Need, role: str) -> None:
+        """Compare a recorded result with what is needed now, and then its inputs."""
+        now = f"{need.stage}/{self._graph.key(need)}"
+        if now == recorded or need.key is not None or recorded in self._seen:
+            return
+        self._seen.add(recorded)
+        known = self._chain.get(recorded)
+        if known is None:
+            self._add(f"{recorded} is {now} now; why is not known, as it was freed before it was noted", role)
+            return
+        inputs = self._graph.inputs(need)
+        for cause in self._own(known, need, inputs):
+            self._add(cause, role)
+        for name in sorted(inputs.keys() & known["inputs"].keys()):
+            self.look(known["inputs"][name], inputs[name], f"{role}/{name}")
+
+    def lines(self) -> list[str]:
+        """One line a cause, with where it was met."""
+        return [
+            f"{cause} (in {', '.join(sorted(roles)[:SHOWN])}{' …' if len(roles) > SHOWN else ''})"
+            for cause, roles in self._found.items()
+        ]
+
+    def _own(self, known: Mapping[str, Any], need: Need, inputs: Mapping[str, Need]) -> list[str]:
+        """What differs about a result itself, its inputs left aside."""
+        stage = registry.get(need.stage)
+        causes = []
+        if known["version"] != stage.version:
+            what = f"the code of stage {stage.name} has changed"
+            causes.append(f"{what}: version {known['version']} → {stage.version}")
+        config = config_slice(need.settings.config, stage.sections(need.settings))
+        digests = provenance.digests({**config, **need.params})
+        sections = sorted(
+            name
+            for name in digests.keys() | known["config"].keys()
+            if digests.get(name) != known["config"].get(name)
+        )
+        if sections:
+            causes.append(f"stage {stage.name} reads other settings in {', '.join(sections)}")
+        if known["identity"] != self._graph.identity(need):
+            if need.stage == "ensemble" and need.settings.config.ensemble.max_ms is not None:
+                causes.append("members were timed anew, or a CSV changed, and ensemble.max_ms chooses by it")
+                return causes
+            causes.append(f"the files or the own code that stage {stage.name} reads have changed")
+        odd = sorted(inputs.keys() ^ known["inputs"].keys())
+        if odd:
+            causes.append(f"stage {stage.name} has other inputs: {', '.join(odd[:SHOWN])}")
+        return causes
+
+    def _add(self, cause: str, role: str) -> None:
+        self._found.setdefault(cause, []).append(role)
+
+
+def of_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """`path: before → now` of every setting that differs."""
+    old, new = flat(before), flat(now)
+    return [
+        f"{path}: {old.get(path, 'none')} → {new.get(path, 'none')}"
+        for path in sorted(old.keys() | new.keys())
+        if old.get(path) != new.get(path)
+    ]
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """What a rebuilt submission has in common with the first one.
+
+    Args:
+        equal: every byte is the same.
+        agreement: share of images with the same label, or None where the first labels are gone.
+        max_dp: largest difference of any probability, or None where the first ones are gone.
+    """
+
+    equal: bool
+    agreement: float | None = None
+    max_dp: float | None = None
+
+    def __str__(self) -> str:
+        labels = (
+            "first labels are gone" if self.agreement is None else f"labels agree on {self.agreement:.2%}"
+        )
+        p = "first probabilities are gone" if self.max_dp is None else f"max |Δp| = {self.max_dp:.2g}"
+        return f"{labels}, {p}"
+
+
+def of(old: Prediction, new: Prediction) -> Likeness:
+    """Compare two predictions of the same images, joined by id; probabilities where both have them.
+
+    Raises:
+        DataError: they are of other images or classes.
+    """
+    old = old.take(new.ids_N)
+    p = None
+    if old.probabilities is not None and new.probabilities is not None:
+        first_NC = old.probabilities.with_classes(new.probabilities.classes).p_NC
+        p = float(np.abs(first_NC - new.probabilities.p_NC).max())
+    return Likeness(False, float(np.mean(old.labels_N == new.labels_N)), p)
+
+
+def verdict(
+    found: Likeness, same_profile: bool, tolerance: ReproduceSettings
+) -> tuple[Literal["reproduced", "within tolerance", "NOT reproduced"], str]:
+    """Whether a submission was reproduced, and why.
+
+    On the same hardware profile and versions only equal bytes will do. On another one floating-point
+    sums round otherwise and training spreads that, so labels and probabilities may differ by the
+    tolerance.
+    """
+    if found.equal:
+        return "reproduced", "the bytes are equal"
+    stated = f"(at least {tolerance.agreement:.0%} and at most {tolerance.max_dp:g} are asked for)"
+    if same_profile:
+        return "NOT reproduced", f"other bytes on the same hardware profile and versions; {found}"
+    alike = found.agreement is not None and found.agreement >= tolerance.agreement
+    near = found.max_dp is None or found.max_dp <= tolerance.max_dp
+    if alike and near:
+        return "within tolerance", f"other bytes on another hardware profile or versions; {found} {stated}"
+    return "NOT reproduced", f"{found} {stated}"
+
 
 # Stages whose bits depend on the machine: the others copy, count or vote.
 COMPUTING = ("features", "heads", "fold", "whole", "views", "infer", "refit", "teach", "nested")
@@ -86,7 +238,7 @@ def command(ctx: Context, options: argparse.Namespace) -> None:
     ctx.say(f"{again} of {len(nodes)} results were built again, {len(nodes) - again} were there")
     found = _compare(ctx, case, artifact, made)
     same = _same_profile(known, nodes, machines)
-    word, why = likeness.verdict(found, same, ctx.settings.config.reproduce)
+    word, why = verdict(found, same, ctx.settings.config.reproduce)
     keys = "equal keys" if known["artifact"] == f"{artifact.stage}/{artifact.key}" else "other keys"
     text = f"{word}: {known['name']}: {keys}, {why}"
     if word == "NOT reproduced":
@@ -187,7 +339,7 @@ def _today(ctx: Context, case: Case) -> list[str]:
             lines.append(f"{name}: {', '.join(edited)} changed since, and today: {error.headline}")
             continue
         if f"{need.stage}/{key}" != whole:
-            changed = differences.of_settings(case.ctx.resolved(need), ctx.resolved(today))
+            changed = of_settings(case.ctx.resolved(need), ctx.resolved(today))
             what = f" ({'; '.join(changed)})" if changed else ""
             lines.append(
                 f"{name}: {', '.join(edited)} changed since{what}: today's key is {need.stage}/{key}, "
@@ -198,7 +350,7 @@ def _today(ctx: Context, case: Case) -> list[str]:
 
 def _refuse_differences(case: Case, anyway: bool) -> None:
     """Stop, or only tell, where the recorded settings lead to other keys now."""
-    reasons = differences.Reasons(case.known["chain"], case.ctx.graph)
+    reasons = Reasons(case.known["chain"], case.ctx.graph)
     for name, whole, need in (*case.members, (case.root.stage, case.known["artifact"], case.root)):
         try:
             reasons.look(whole, need, name)
@@ -226,13 +378,13 @@ def _write(case: Case, artifact: Artifact, made: Path) -> None:
     if sha256_file(sample) != case.known["format"]["sample_sha256"]:
         case.ctx.say(f"note: the host's sample {sample.name} has changed since")
     asked = settings.config.competition.submission
-    submission.write(made, load.test(artifact, made.stem), space, asked, sample)
+    host_format.write(made, load.test(artifact, made.stem), space, asked, sample)
 
 
-def _compare(ctx: Context, case: Case, artifact: Artifact, made: Path) -> likeness.Likeness:
+def _compare(ctx: Context, case: Case, artifact: Artifact, made: Path) -> Likeness:
     """The new CSV and its probabilities against the first ones, as far as those are left."""
     if sha256_file(made) == case.known["csv_sha256"]:
-        return likeness.Likeness(True)
+        return Likeness(True)
     stage, _, key = case.known["artifact"].partition("/")
     new = load.test(artifact, "new")
     homes = dict.fromkeys((ctx.home, case.csv.resolve().parent.parent))
@@ -240,13 +392,13 @@ def _compare(ctx: Context, case: Case, artifact: Artifact, made: Path) -> likene
     first = next((a for store in stores if (a := store.find(stage, key))), None)
     if first is not None and first.folder != artifact.folder:
         p = load.test(first, "first")
-        return likeness.of(Prediction(p.ids_N, p.labels(), p), Prediction(new.ids_N, new.labels(), new))
+        return of(Prediction(p.ids_N, p.labels(), p), Prediction(new.ids_N, new.labels(), new))
     if not is_untouched(case.csv):
         ctx.say(f"note: {case.csv.name} is gone or was edited since it was written, and its results are gone")
-        return likeness.Likeness(False)
+        return Likeness(False)
     space = load.samples(_input(artifact, "data", case.ctx.store), "test", ctx.home).space
     asked = case.root.settings.config.competition.submission
-    return likeness.of(submission.read(case.csv, space, asked), Prediction(new.ids_N, new.labels(), new))
+    return of(host_format.read(case.csv, space, asked), Prediction(new.ids_N, new.labels(), new))
 
 
 def _same_profile(known: Mapping[str, Any], nodes: Mapping[str, Any], machines: list[dict[str, Any]]) -> bool:

@@ -17,12 +17,12 @@ from pipeline.core.samples import FoldPlan, Ints, Samples, positions
 from pipeline.data import load, quarantine
 from pipeline.eda.survey import survey
 from pipeline.engine.context import Built, Job
-from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
+from pipeline.record.tracking import note
 from pipeline.submit import leaderboard_page, ledger, standing
 from pipeline.submit.gap import diagnosis as gap
 from pipeline.submit.gap.causes import Scene, Submitted
-from pipeline.submit.gap.gap_scene import look_at
+from pipeline.submit.gap.diagnosis import look_at
 from pipeline.submit.gap.selection import Compared
 from pipeline.submit.ledger import Entry
 

@@ -1,6 +1,6 @@
 """A finished result becomes a CSV as the host asks, with provenance and a line in the ledger.
 
-Owns what is written under submissions/. Does not own formats (`data/submission.py`), what provenance holds
+Owns what is written under submissions/. Does not own formats (`data/host_format.py`), what provenance holds
 (`submit/provenance.py`) or the ledger (`submit/ledger.py`).
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core import metrics
-from pipeline.data import host, load, submission
+from pipeline.data import host, host_format, load
 from pipeline.engine.graph import plain
 from pipeline.record import files
 from pipeline.record.digests import sha256_file, write_atomic
@@ -60,10 +60,10 @@ def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
     probabilities = load.test(artifact, path.stem)
     asked = {**plain(config.submission), "sample_sha256": sha256_file(sample)}
     if not _is_current(path, asked):
-        submission.write(path, probabilities, space, config.submission, sample)
+        host_format.write(path, probabilities, space, config.submission, sample)
         whole = provenance.of(artifact, store, path, asked)
         write_atomic(path.with_suffix(".json"), files.json_bytes(whole))
-    submission.check(path, sample, space, config.submission)
+    host_format.check(path, sample, space, config.submission)
     metric = metrics.get(config.metric).name
     entry = ledger.Entry(
         name=path.stem,
@@ -107,7 +107,7 @@ def refuse(settings: Settings, data: Artifact, home: Path) -> None:
     ledger.read(ledger_of(home))
     test = load.samples(data, "test", home)
     sample = host.sample(settings, data, home)
-    submission.fits(sample, test.ids_N, test.space, settings.config.competition.submission)
+    host_format.fits(sample, test.ids_N, test.space, settings.config.competition.submission)
 
 
 def _input(artifact: Artifact, name: str, store: Store) -> Artifact:

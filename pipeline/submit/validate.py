@@ -5,10 +5,19 @@ content (`submission.py`).
 
 Mending keeps every answer as it was written: it puts rows, columns, ids and encoding as the sample has
 them. What is wrong with an answer itself is never mended.
+
+`make validate FILE=…`: whether the host would take this CSV.
+
+    make validate FILE=submissions/pets-ensemble-3fa29b.csv
+    make validate FILE=theirs.csv OUT=mended.csv      the same answers in the sample's form
+
+Owns the command: finding the file, what is told, writing the mended one. Does not own the checks
+(`submit/validate.py`).
 """
 
 from __future__ import annotations
 
+import argparse
 import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +26,12 @@ from pathlib import Path
 from pipeline.core.errors import DataError
 from pipeline.core.samples import LabelSpace
 from pipeline.core.tables import UTF8, Table, format_table, read_table
-from pipeline.data import host_format, hostids, submission
+from pipeline.data import host, host_format, load
+from pipeline.engine.context import Context
+from pipeline.engine.registry import Need
+from pipeline.record.digests import write_atomic
 from pipeline.settings.schema import SubmissionSettings
+from pipeline.submit import submission
 
 
 @dataclass(frozen=True)
@@ -51,7 +64,7 @@ def check(path: Path, sample: Path, space: LabelSpace, settings: SubmissionSetti
         DataError: it is no table at all, or the sample is malformed.
     """
     table, host = read_table(path), read_table(sample)
-    faults = [*_of_encoding(table), *submission.faults_of(table, host, space, settings)]
+    faults = [*_of_encoding(table), *host_format.faults_of(table, host, space, settings)]
     answers = host_format.answer_columns(host, space, settings)
     ids = _renamed(table, host, settings)
     whole = set(answers) <= set(table.columns)
@@ -62,7 +75,7 @@ def check(path: Path, sample: Path, space: LabelSpace, settings: SubmissionSetti
     if parsed is not None and readable:
         labels = parsed.labels_N.tolist()
         predicted = tuple(labels.count(c) for c in range(space.n_classes))
-        if not hostids.faults(host.column(settings.id_column), ids):
+        if not host_format.id_faults(host.column(settings.id_column), ids):
             mended = _mended(table, host, ids, answers, settings)
     return Checked(tuple(faults), tuple(_remarks(path)), predicted, mended)
 
@@ -108,7 +121,7 @@ def _renamed(table: Table, host: Table, settings: SubmissionSettings) -> list[st
     if settings.id_column not in table.columns:
         return []
     ids = table.column(settings.id_column)
-    renamed = hostids.found_again(host.column(settings.id_column), ids)
+    renamed = host_format.found_again(host.column(settings.id_column), ids)
     return [renamed.get(i, i) for i in ids]
 
 
@@ -133,3 +146,59 @@ def _mended(
 
 def _point(table: Table, cell: str) -> str:
     return cell.replace(",", ".") if table.delimiter == ";" else cell
+
+
+def command(ctx: Context, options: argparse.Namespace) -> None:
+    """Check a CSV; with `--out`, write it mended.
+
+    Raises:
+        DataError: the host would refuse it, or it cannot be mended.
+    """
+    path = file_of(ctx, options.file, "validate")
+    ctx.check(Need("data", ctx.settings), also=submission.READS)
+    data = ctx.need("data")
+    space = load.samples(data, "test", ctx.home).space
+    sample, asked = host.sample(ctx.settings, data, ctx.home), ctx.settings.config.competition.submission
+    found = check(path, sample, space, asked)
+    for remark in found.remarks:
+        ctx.say(f"{path.name} {remark}")
+    out = Path(options.out) if options.out else None
+    if out is None or found.mended is None:
+        found = refuse(path, sample, space, asked)
+        ctx.say(f"{path.name}: valid: {described(found.predicted, space.classes)}")
+    if out is not None and found.mended is not None:
+        _write(out, found.mended)
+        for fault in found.faults:
+            ctx.say(f"mended: {fault}")
+        ctx.say(f"{out}: valid: {described(found.predicted, space.classes)}")
+
+
+def file_of(ctx: Context, text: str, target: str) -> Path:
+    """The CSV that FILE means: a path, or the name of a submission.
+
+    Raises:
+        DataError: there is none.
+    """
+    if not text:
+        raise DataError("FILE is missing", remedy=f"make {target} FILE=submissions/NAME.csv")
+    kept = ctx.home / "submissions" / f"{Path(text).name.removesuffix('.csv')}.csv"
+    for path in (Path(text), kept):
+        if path.is_file():
+            return path
+    raise DataError(
+        f"{text}: no such file, and no submission of that name", remedy="give a CSV; `make score` lists names"
+    )
+
+
+def described(predicted: Sequence[int], classes: Sequence[str]) -> str:
+    """How many images, and which classes nobody got."""
+    none = [name for name, count in zip(classes, predicted, strict=True) if not count]
+    told = f"{sum(predicted)} images, {len(classes) - len(none)} of {len(classes)} classes predicted"
+    shown = ", ".join(none[:5]) + (" …" if len(none) > 5 else "")
+    return f"{told}; none is {shown}" if none else told
+
+
+def _write(out: Path, data: bytes) -> None:
+    if out.exists() and out.read_bytes() != data:
+        raise DataError(f"{out}: is there already and holds something else", remedy="give another OUT=…")
+    write_atomic(out, data)

@@ -15,8 +15,8 @@ import pandas as pd
 from pipeline.core.errors import StoppedError
 from pipeline.core.samples import Samples
 from pipeline.record.tracking import Run
-from pipeline.train.judge import F1
 from pipeline.train.learners import OnEpoch
+from pipeline.train.loop import F1
 
 # How often an epoch is logged: a curve of a long linear probe needs no thousand points.
 CURVE_POINTS = 40

@@ -1,7 +1,7 @@
 """`train.init_from`: which finished fold a fold starts from, and the proof that it may.
 
 Owns finding the fold and comparing the two fold plans by what is in them. Does not own building a
-network on its weights (`train/initial.py`).
+network on its weights (`train/job.py`).
 
 A model of all data (`make refit`) starts from the earlier run's model of all data: nothing validates
 there, so there is nothing to leak into, and its score stays that of its folds.
@@ -30,7 +30,7 @@ from pipeline.settings.load import Settings
 
 if TYPE_CHECKING:
     from pipeline.engine.context import Job
-    from pipeline.train.initial import Initial
+    from pipeline.train.job import Initial
 
 
 def found(store: Store, settings: Settings, fold: int | None, folds_key: str) -> tuple[str, str]:
@@ -248,7 +248,7 @@ def of(job: Job) -> Initial | None:
     if origin is None:
         return None
     from pipeline.train.committee import Committee
-    from pipeline.train.initial import Initial
+    from pipeline.train.job import Initial
 
     number = int(job.params["fold"]) if "fold" in job.params else None
     refuse_others(origin, job.inputs, number, job.store, job.home)

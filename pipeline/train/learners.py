@@ -29,9 +29,8 @@ from pipeline.resample import indices, subsets
 from pipeline.resample.indices import Part
 from pipeline.resample.subsets import Bools
 from pipeline.settings.schema import Config, ResampleSettings, TrainSettings
-from pipeline.train import batched_heads, heads, logistic, loop, precision, predict
-from pipeline.train.initial import Initial
-from pipeline.train.job import FoldJob
+from pipeline.train import batched_heads, committee, heads, loop, precision
+from pipeline.train.job import FoldJob, Initial
 
 OnEpoch = Callable[[int, int, dict[str, float]], bool]
 
@@ -154,7 +153,7 @@ class Network:
         network = model.restore(self.config.model, space.n_classes, state, self.config.images.hw, space)
         network = model.to_device(network, how.device)
         plain = [views.parse("identity")]
-        found, _ = predict.predict_views(network, self.images, ids, space.classes, plain, how)
+        found, _ = committee.predict_views(network, self.images, ids, space.classes, plain, how)
         return found.view("identity").p_NC
 
 
@@ -191,9 +190,7 @@ class Probe:
     def fit(self, lesson: Lesson) -> tuple[FoldResult, State]:
         """See `Learner`."""
         set_up(self.config.runtime)
-        (fit,) = (logistic if lesson.train.head == "logistic" else batched_heads).fit_heads(
-            [self.job(lesson)]
-        )
+        (fit,) = (heads if lesson.train.head == "logistic" else batched_heads).fit_heads([self.job(lesson)])
         for entry in fit.result.history:
             lesson.on_epoch(lesson.part.fold, int(entry["epoch"]), entry)
         return fit.result, fit.state
@@ -201,5 +198,5 @@ class Probe:
     def predict(self, state: State, ids: Strings, space: LabelSpace) -> Floats:
         """See `Learner`."""
         head = heads.restore_head(state, AttributeHeads.of(self.config.model, space))
-        found, _ = predict.predict_head(head, self.features.take(ids), space.classes)
+        found, _ = committee.predict_head(head, self.features.take(ids), space.classes)
         return found.view("identity").p_NC

@@ -10,38 +10,117 @@ validation part. On the same device with the same number of threads, a run that 
 continued ends with the same bits as one that was not.
 
 Legend: N samples, C classes, E epochs.
+
+Early stopping: which epoch is the best by the inner split, and when to end.
+
+Owns reading that off the history, so that a resumed run decides alike. Does not own the inner split
+(`resample/subsets.py`) or its scores (`train/loop.py`).
+
+How good a network is on a part that is not trained on.
+
+Owns the scores of the validation part and of the inner split, in fp32 and the identity view. Does not own
+when they are asked for (`train/loop.py`) or what is chosen by them (`train/loop.py`).
+
+Legend: N samples, C classes.
 """
 
 import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from pipeline.core import metrics
 from pipeline.core.predictions import FoldResult, Probabilities
-from pipeline.core.samples import Floats
+from pipeline.core.samples import Floats, Samples
 from pipeline.core.seeds import seed
 from pipeline.data.augment import Augmenter
 from pipeline.data.loader import Batch, EpochLoader, LoaderPlan, batch_bounds
-from pipeline.nets.forward import pixels
+from pipeline.nets.forward import Pass, pixels, run, softmax
 from pipeline.nets.model import Classifier
+from pipeline.nets.views import parse
 from pipeline.nets.weights import State
 from pipeline.resample.mixing import Mixer, partner_rows
-from pipeline.train import checkpoint, health, stopping, strategy
-from pipeline.train.accumulate import Backward, windows
+from pipeline.settings.schema import EarlyStoppingSettings
+from pipeline.train import checkpoint, health, strategy
+from pipeline.train.accumulate import Backward, noisy_weights, windows
 from pipeline.train.health import GradientWatch
 from pipeline.train.job import FoldJob
-from pipeline.train.judge import judge, validate
-from pipeline.train.losses import diverged
-from pipeline.train.noise import noisy_weights
+from pipeline.train.losses import Loss, diverged
 from pipeline.train.optim import Schedule, set_lr
 from pipeline.train.reproducible import cores, reproducible
 from pipeline.train.state import Training, resume
+from pipeline.train.targets import targets_of
+
+Entry = dict[str, float]
+
+
+def best_epoch(history: Sequence[Entry], higher_is_better: bool) -> int:
+    """The epoch with the best inner score; the first of equal ones."""
+    sign = 1.0 if higher_is_better else -1.0
+    return max(range(len(history)), key=lambda epoch: (sign * history[epoch]["inner_score"], -epoch))
+
+
+def ended(history: Sequence[Entry], settings: EarlyStoppingSettings | None, higher_is_better: bool) -> bool:
+    """Whether the inner score has not improved for `patience` epochs."""
+    if settings is None or not history:
+        return False
+    return len(history) - 1 - best_epoch(history, higher_is_better) >= settings.patience
+
+
+def marked(history: Sequence[Entry], epoch: int | None) -> tuple[Entry, ...]:
+    """The history with `chosen` 1 for the epoch whose weights predict and 0 for the others.
+
+    Args:
+        history: of a whole fold.
+        epoch: the chosen one; None: nothing was chosen, and nothing is marked.
+    """
+    if epoch is None:
+        return tuple(history)
+    return tuple({**entry, "chosen": float(number == epoch)} for number, entry in enumerate(history))
+
+
+def predicting(history: Sequence[Entry]) -> Entry:
+    """The entry of the epoch whose weights predict: the chosen one, or else the last."""
+    return next((entry for entry in history if entry.get("chosen")), history[-1])
+
+
+# How history entries call a class's F1 on the validation part: this and the class's name.
+F1 = "f1/"
+Scored = tuple[Floats, dict[str, float]]
+
+
+def judge(
+    job: FoldJob, model: Classifier, loss: Loss, samples: Samples, part: str, layout: str = "channels_last"
+) -> Scored:
+    """(N, C) probabilities of labelled samples, and the part's loss and score by name.
+
+    Raises:
+        UserError: the loss is no finite number.
+    """
+    how = Pass(job.device, job.eval_batch, layout=layout)
+    logits_NC = run(model.eval(), job.images, samples.ids_N, parse("identity"), how)
+    value = float(loss.mean(torch.from_numpy(logits_NC), targets_of(samples)))
+    if not math.isfinite(value):
+        raise diverged(f"fold {job.fold}, {part} part", job.train)
+    p_NC = softmax(logits_NC)
+    return p_NC, {f"{part}_loss": value, f"{part}_score": job.metric(samples.labels, p_NC)}
+
+
+def validate(job: FoldJob, model: Classifier, loss: Loss, layout: str = "channels_last") -> Scored:
+    """The same of the validation part, with the F1 of each class that it has images of."""
+    samples = job.valid_samples
+    p_NC, scores = judge(job, model, loss, samples, "valid", layout)
+    predicted_N = p_NC.argmax(axis=1)
+    table = metrics.per_class(samples.labels, predicted_N, samples.space.n_classes)
+    known = zip(samples.space.classes, table.f1_C.tolist(), table.support_C.tolist(), strict=True)
+    return p_NC, scores | {f"{F1}{name}": f1 for name, f1, support in known if support}
+
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +236,7 @@ def _end_epoch(job: FoldJob, training: Training, loader: EpochLoader, trained: d
 
 
 def _best(job: FoldJob, training: Training) -> int:
-    return stopping.best_epoch(training.history, job.higher_is_better)
+    return best_epoch(training.history, job.higher_is_better)
 
 
 def _on_cpu(network: Classifier) -> State:
@@ -235,7 +314,7 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
 
 
 def _ended(job: FoldJob, training: Training) -> bool:
-    return stopping.ended(training.history, job.train.early_stopping, job.higher_is_better)
+    return ended(training.history, job.train.early_stopping, job.higher_is_better)
 
 
 def _bar(job: FoldJob, schedule: Schedule, epoch: int) -> Any:
@@ -253,7 +332,7 @@ def _result(job: FoldJob, training: Training, p_NC: Floats | None) -> tuple[Fold
     if p_NC is None:
         loss = training.loss(job, max(training.epoch - 1, 0))
         p_NC, _ = validate(job, training.predictor, loss, training.mode.layout)
-    samples, history = job.valid_samples, stopping.marked(training.history, chosen)
+    samples, history = job.valid_samples, marked(training.history, chosen)
     oof = Probabilities(samples.ids_N, samples.space.classes, p_NC, f"{job.model.name} fold {job.fold}")
     extra = {"device": job.device, "threads": str(torch.get_num_threads()), "mode": str(training.mode)}
     return FoldResult(job.fold, oof, history, training.seconds, extra), _on_cpu(training.predictor)

@@ -1,8 +1,8 @@
 """Losses by name, each as one number per row, and how much each row counts.
 
 Owns what training minimises: which formula the settings name, class weights, and a loss per attribute.
-Does not own the formulas (`train/loss_formulas.py`, `train/loss_long_tail.py`), code of the user's own
-(`train/loss_own.py`) nor averaging: the loop sums over an accumulation window and divides once by the
+Does not own the formulas (`train/loss_formulas.py`, `train/loss_formulas.py`), code of the user's own
+(`train/losses.py`) nor averaging: the loop sums over an accumulation window and divides once by the
 window's total weight, which no loss that averages by itself allows.
 
 Targets are distributions over the classes, (B, C): a plain label is a one-hot row (`train/targets.py`).
@@ -12,24 +12,173 @@ so that their gap means something; sample weights, mixing and dropout are traini
 experiments with other losses, compare scores, not losses.
 
 Legend: B rows, C classes.
+
+`loss.name=module:function`: a loss of the user's own, checked wherever it is called.
+
+Owns what such a function must be. Does not own finding its code (`core/plugin.py`).
+
+    def hinge(logits_BC, target_BC):      # float32 logits; targets are distributions over the classes
+        ...
+        return loss_B                     # one loss per row, differentiable
+
+`hinge.soft_targets = False` declares that it understands one-hot targets only; it is then refused
+where images are mixed or labels soft.
+
+Legend: B rows, C classes.
+
+A loss per attribute, summed: each sees its attribute's own probabilities, targets and counts.
+
+Owns taking classes apart into attributes and adding up. Does not own the losses (`train/losses.py` makes
+them) or the heads (`nets/attributes.py`).
+
+With cross-entropy and shares of 1 the sum is the cross-entropy of the class, since the heads multiply.
+Class weights scale an attribute's rows to a mean weight of 1 over the training rows, instead of dividing
+by the weight of a window: several attributes cannot share one divisor.
+
+Legend: B rows, C classes, K values of one attribute.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
+from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, UserError, nearest
 from pipeline.core.plugin import is_plugin
+from pipeline.core.samples import LabelSpace
 from pipeline.settings.losses import LOSSES, OneLossSettings
 from pipeline.settings.schema import LossSettings, TrainSettings
-from pipeline.train import loss_formulas as terms
-from pipeline.train import loss_long_tail as tail
-from pipeline.train.loss_attributes import attribute_facts, summed
-from pipeline.train.loss_formulas import Rows, rows_of
-from pipeline.train.loss_own import own_loss, takes_soft
+from pipeline.train import loss_formulas
+from pipeline.train.loss_formulas import Rows, rows_of, wide
 from pipeline.train.targets import ClassFacts
+
+SETTING = "loss.name"
+TRIAL_ROWS = 6
+
+
+def own_loss(name: str) -> Rows:
+    """The function behind `module:function` in the current folder, its results checked at each call.
+
+    Raises:
+        ConfigError: it cannot be loaded; when called: it fails, or gives no (B,) finite losses.
+    """
+    function = _load(name)
+
+    def rows(logits_BC: torch.Tensor, target_BC: torch.Tensor) -> torch.Tensor:
+        logits_BC = wide(logits_BC)
+        value = plugin.call(name, function, logits_BC, target_BC.to(logits_BC.dtype))
+        return _checked(name, value, logits_BC)
+
+    return rows
+
+
+def takes_soft(name: str) -> bool:
+    """Whether the function says nothing against targets that are no plain labels."""
+    return bool(getattr(_load(name), "soft_targets", True))
+
+
+def trial(name: str, sizes: Sequence[int]) -> None:
+    """Call it once for each number of classes, forward and backward, before hours of training depend on it.
+
+    Raises:
+        ConfigError: as `own_loss`, or a gradient that is missing or not finite.
+    """
+    loss, generator = own_loss(name), torch.Generator().manual_seed(0)
+    for size in sizes:
+        logits_BC = torch.randn(TRIAL_ROWS, size, generator=generator, requires_grad=True)
+        target_BC = torch.eye(size)[torch.arange(TRIAL_ROWS) % size]
+        loss(logits_BC, target_BC).sum().backward()  # type: ignore[no-untyped-call]
+        if logits_BC.grad is None or not torch.isfinite(logits_BC.grad).all():
+            raise ConfigError(
+                f"{SETTING}: {name} has no finite gradient for the logits",
+                remedy="compute it from logits_BC with torch's differentiable functions",
+            )
+
+
+def _load(name: str) -> Callable[..., Any]:
+    return plugin.load(name, Path.cwd(), SETTING)
+
+
+def _checked(name: str, value: Any, logits_BC: torch.Tensor) -> torch.Tensor:
+    rows = len(logits_BC)
+    if not isinstance(value, torch.Tensor) or value.shape != (rows,) or not value.is_floating_point():
+        shown = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, torch.Tensor) else repr(value)[:60]
+        raise ConfigError(
+            f"{SETTING}: {name} returned {shown} for {rows} rows",
+            remedy=f"return one loss per row, a float tensor of shape ({rows},), not their mean",
+        )
+    if torch.is_grad_enabled() and logits_BC.requires_grad and not value.requires_grad:
+        raise ConfigError(
+            f"{SETTING}: {name} is not differentiable: its losses do not depend on the logits",
+            remedy="argmax, comparisons, .detach() and numpy cut the gradient; use softmax instead",
+        )
+    if not torch.isfinite(value).all() and torch.isfinite(logits_BC).all():
+        odd = int((~torch.isfinite(value)).sum())
+        raise ConfigError(
+            f"{SETTING}: {name} gave {odd} of {rows} losses that are not finite, for finite logits",
+            remedy="take logits_BC.log_softmax(-1), not the log of a softmax; divide by nothing near 0",
+        )
+    return value
+
+
+def attribute_facts(facts: ClassFacts, attribute: int) -> ClassFacts:
+    """What the loss of one attribute may know: its values as classes, and their counts."""
+    space = LabelSpace.product([facts.space.attributes[attribute]])
+    codes_C = facts.space.codes_CA[:, attribute]
+    counts = np.bincount(codes_C, weights=facts.counts_C, minlength=space.n_classes)
+    return ClassFacts(space, counts.astype(np.float32))
+
+
+def classes_of(space: LabelSpace, attribute: int) -> list[torch.Tensor]:
+    """Which classes have each value of an attribute, as indices; every value is part of some class."""
+    codes_C = space.codes_CA[:, attribute]
+    size = len(space.attributes[attribute].values)
+    return [torch.from_numpy(np.flatnonzero(codes_C == k)) for k in range(size)]
+
+
+def log_marginal(log_p_BC: torch.Tensor, classes_K: Sequence[torch.Tensor]) -> torch.Tensor:
+    """(B, K) log-probabilities of an attribute's values, from those of the classes that have them."""
+    at_K = [classes.to(log_p_BC.device) for classes in classes_K]
+    return torch.stack([log_p_BC.index_select(-1, at).logsumexp(-1) for at in at_K], -1)
+
+
+def marginal_target(target_BC: torch.Tensor, classes_K: Sequence[torch.Tensor]) -> torch.Tensor:
+    """(B, K) targets of an attribute: class columns summed by its value."""
+    at_K = [classes.to(target_BC.device) for classes in classes_K]
+    return torch.stack([target_BC.index_select(-1, at).sum(-1) for at in at_K], -1)
+
+
+def summed(
+    space: LabelSpace,
+    rows_A: Sequence[Rows],
+    weigh_A: Sequence[Callable[[torch.Tensor], torch.Tensor]],
+    share_A: Sequence[float],
+) -> Rows:
+    """(logits_BC, target_BC) -> (B,) of all attributes' losses.
+
+    Args:
+        space: the classes and their attributes.
+        rows_A: the loss of each attribute, on (B, K).
+        weigh_A: from (B, K) targets to how much each row counts there.
+        share_A: factor of each attribute.
+    """
+    classes_AK = [classes_of(space, attribute) for attribute in range(len(space.attributes))]
+
+    def rows(logits_BC: torch.Tensor, target_BC: torch.Tensor) -> torch.Tensor:
+        log_p_BC = wide(logits_BC).log_softmax(-1)
+        total = torch.zeros_like(log_p_BC[..., 0])
+        for classes_K, loss, weigh, share in zip(classes_AK, rows_A, weigh_A, share_A, strict=True):
+            target_BK = marginal_target(target_BC.to(log_p_BC.dtype), classes_K)
+            value_B = loss(log_marginal(log_p_BC, classes_K), target_BK)
+            total = total + share * weigh(target_BK) * value_B
+        return total
+
+    return rows
 
 
 @dataclass(frozen=True)
@@ -64,16 +213,16 @@ Make = Callable[[OneLossSettings, ClassFacts, torch.Tensor | None], Rows]
 
 
 def _cross_entropy(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
-    return rows_of(terms.cross_entropy_terms, s.label_smoothing, weight_C)
+    return rows_of(loss_formulas.cross_entropy_terms, s.label_smoothing, weight_C)
 
 
 def _focal(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
-    return rows_of(partial(terms.focal_terms, gamma=s.gamma), s.label_smoothing, weight_C)
+    return rows_of(partial(loss_formulas.focal_terms, gamma=s.gamma), s.label_smoothing, weight_C)
 
 
 def _asymmetric(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
     each = partial(
-        terms.asymmetric_terms,
+        loss_formulas.asymmetric_terms,
         gamma_pos=s.gamma_pos,
         gamma_neg=s.gamma_neg,
         smoothing=s.label_smoothing,
@@ -82,7 +231,7 @@ def _asymmetric(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | 
 
 
 def _ordinal(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
-    return rows_of(terms.ordinal_terms, s.label_smoothing, weight_C)
+    return rows_of(loss_formulas.ordinal_terms, s.label_smoothing, weight_C)
 
 
 def _soft_f1(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
@@ -90,25 +239,27 @@ def _soft_f1(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | Non
     entropy = _cross_entropy(s, facts, weight_C)
 
     def rows(logits_BC: torch.Tensor, target_BC: torch.Tensor) -> torch.Tensor:
-        f1 = terms.soft_f1_loss(logits_BC, target_BC)[..., None]
+        f1 = loss_formulas.soft_f1_loss(logits_BC, target_BC)[..., None]
         return s.blend * f1 + (1 - s.blend) * entropy(logits_BC, target_BC)
 
     return rows
 
 
 def _ldam(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
-    margin_C = tail.margins(facts, s.max_margin)
-    return rows_of(partial(tail.ldam_terms, margin_C=margin_C, scale=s.scale), s.label_smoothing, weight_C)
+    margin_C = loss_formulas.margins(facts, s.max_margin)
+    return rows_of(
+        partial(loss_formulas.ldam_terms, margin_C=margin_C, scale=s.scale), s.label_smoothing, weight_C
+    )
 
 
 def _logit_adjustment(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
-    shift_C = s.tau * tail.log_priors(facts)
-    return rows_of(partial(tail.adjusted_terms, shift_C=shift_C), s.label_smoothing, weight_C)
+    shift_C = s.tau * loss_formulas.log_priors(facts)
+    return rows_of(partial(loss_formulas.adjusted_terms, shift_C=shift_C), s.label_smoothing, weight_C)
 
 
 def _balanced_softmax(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
-    shift_C = tail.present_counts(facts).log()
-    return rows_of(partial(tail.adjusted_terms, shift_C=shift_C), s.label_smoothing, weight_C)
+    shift_C = loss_formulas.present_counts(facts).log()
+    return rows_of(partial(loss_formulas.adjusted_terms, shift_C=shift_C), s.label_smoothing, weight_C)
 
 
 REGISTRY: dict[str, Make] = {
@@ -153,8 +304,8 @@ def make_loss(settings: LossSettings, facts: ClassFacts, epoch: int = 0, epochs:
 
 
 def _one(settings: OneLossSettings, facts: ClassFacts, epoch: int, epochs: int) -> Loss:
-    waits = tail.deferred(settings, epoch, epochs)
-    weight_C = None if waits else tail.class_weights(settings, facts)
+    waits = loss_formulas.deferred(settings, epoch, epochs)
+    weight_C = None if waits else loss_formulas.class_weights(settings, facts)
     if is_plugin(settings.name):
         return Loss(own_loss(settings.name), weight_C)
     if settings.name not in REGISTRY:

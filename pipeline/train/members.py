@@ -2,12 +2,24 @@
 
 Owns which lessons a fold takes and how its models vote. Does not own one training
 (`train/learners.py`), drawing parts of a training part (`resample/subsets.py`) or the arithmetic of
-boosting (`train/boost.py`).
+boosting (`train/members.py`).
 
 Nothing here looks at the validation part: failures, weights and votes come from the training part. A
 killed fold continues at the member that it was in; finished members are kept in its work folder.
 
 Legend: N training samples, C classes.
+
+Boosting's arithmetic: what a member's failures mean for the next one's weights, and for its vote.
+
+Owns the formulas. Does not own training the members, nor where their failures are honest
+(`train/members.py`).
+
+Source: Zhu, Zou, Rosset & Hastie, Multi-class AdaBoost (Statistics and Its Interface 2, 2009),
+algorithm 2 (SAMME): with C classes, a member of weighted error e has the vote
+alpha = log((1 - e) / e) + log(C - 1), and what it failed is multiplied by exp(alpha). One departure:
+members vote with their probabilities instead of their labels, since an ensemble blends probabilities.
+
+Legend: N training samples, M members, C classes that occur.
 """
 
 from __future__ import annotations
@@ -28,9 +40,45 @@ from pipeline.nets.weights import State
 from pipeline.resample import indices, subsets
 from pipeline.resample.subsets import Bools
 from pipeline.settings.schema import ChainSettings
-from pipeline.train import boost, checkpoint, stopping
+from pipeline.train import checkpoint, loop
 from pipeline.train.committee import Committee
 from pipeline.train.learners import Learner, Lesson, OnEpoch, silent
+
+
+def alpha(failed_N: Bools, weights_N: Floats, n_classes: int) -> float:
+    """A member's vote, ≥ 0: 0 where it is no better than guessing.
+
+    Args:
+        failed_N: which samples it got wrong.
+        weights_N: what the samples weigh, ≥ 0; only their proportions count.
+        n_classes: C, ≥ 2.
+    """
+    weights = weights_N.astype(np.float64)
+    error = float(weights[failed_N].sum() / weights.sum())
+    # A member without a failure would have an endless vote: half a sample is the finest that can be seen.
+    least = 0.5 / len(failed_N)
+    error = min(max(error, least), 1 - least)
+    return max(float(np.log((1 - error) / error) + np.log(n_classes - 1)), 0.0)
+
+
+def reweighted(weights_N: Floats, failed_N: Bools, vote: float, rate: float) -> Floats:
+    """(N,) the next member's weights, with mean 1.
+
+    Args:
+        weights_N: of the member that failed.
+        failed_N: which samples it got wrong.
+        vote: its alpha; a member that was no better than guessing (0) changes no weight.
+        rate: shrinks the step, above 0, at most 1.
+    """
+    weights = weights_N.astype(np.float64) * np.where(failed_N, np.exp(rate * vote), 1.0)
+    return np.asarray(weights / weights.mean(), dtype=np.float32)
+
+
+def vote_shares(votes: Sequence[float]) -> tuple[float, ...]:
+    """The members' shares of the vote, summing to 1; equal where no member beats guessing."""
+    total = sum(votes)
+    return tuple(vote / total for vote in votes) if total > 0 else (1 / len(votes),) * len(votes)
+
 
 log = logging.getLogger(__name__)
 
@@ -131,19 +179,19 @@ def _chain(learner: Learner, lesson: Lesson, chain: ChainSettings) -> Trained:
             break
         failed_N, judges = _failed(learner, own, kept_N, member.state, m)
         judging += judges
-        votes.append(boost.alpha(failed_N, weights_N, n_classes))
+        votes.append(alpha(failed_N, weights_N, n_classes))
         lines.append(
             f"member {m}: {kept_N.sum()} samples learned, {failed_N.mean():.1%} of the training part failed"
             f"{' (unseen, inner folds)' if chain.inner else ' (seen in training)'}, vote {votes[-1]:.2f}"
         )
         if chain.mode == "weights":
-            weights_N = boost.reweighted(weights_N, failed_N, votes[-1], chain.rate)
+            weights_N = reweighted(weights_N, failed_N, votes[-1], chain.rate)
         else:
             kept_N = failed_N | subsets.some_of_each_class(
                 labels_N, ~failed_N, chain.others, lesson.train.seed, lesson.part.fold, m
             )
     equal = chain.combine == "mean"
-    shares = (1 / len(made),) * len(made) if equal else boost.shares(votes)
+    shares = (1 / len(made),) * len(made) if equal else vote_shares(votes)
     return _voted(lesson, made, shares, judging, lines)
 
 
@@ -242,7 +290,7 @@ def _voted(
         made[0].history
         if alone
         else tuple({**e, "member": float(n)} for n, m in enumerate(made) for e in m.history),
-        tuple(stopping.predicting(m.history) for m in made),
+        tuple(loop.predicting(m.history) for m in made),
         sum(m.seconds for m in every),
         sum(len(m.history) * m.rows for m in every),
         tuple(lines),

@@ -15,7 +15,8 @@ import numpy as np
 from pipeline.core import metrics, statistics
 from pipeline.core.predictions import Comparison, Interval, Probabilities
 from pipeline.core.samples import FoldPlan, Samples, Strings
-from pipeline.data import deal, load
+from pipeline.data import folds as deal
+from pipeline.data import load
 from pipeline.engine.context import flat
 from pipeline.record.store import SHORT, Artifact, Store
 from pipeline.settings.schema import Config

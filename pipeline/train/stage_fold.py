@@ -19,7 +19,7 @@ from pipeline.nets import model, normalisation
 from pipeline.record import files
 from pipeline.resample import subsets
 from pipeline.resample.indices import Part
-from pipeline.resample.inner import inner_split
+from pipeline.resample.subsets import inner_split
 from pipeline.train import curves, members, teachers
 from pipeline.train.committee import Committee
 from pipeline.train.learners import Lesson

@@ -19,7 +19,7 @@ from pipeline.engine.registry import probe_views
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.record import files
 from pipeline.resample import indices, subsets
-from pipeline.train import batched_heads, checkpoint, logistic
+from pipeline.train import batched_heads, checkpoint, heads
 from pipeline.train.heads import HeadFit, HeadJob
 
 
@@ -33,10 +33,10 @@ def build(job: Job) -> Built:
     set_up(job.settings.config.runtime)
     features = load.features(dict(job.inputs), "train", list(probe_views(job.settings)))
     jobs = [_head_job(job, number, features) for number in range(len(load.plan(job.inputs["folds"])))]
-    fits = (logistic if train.head == "logistic" else batched_heads).fit_heads(jobs)
-    for head, fit in zip(jobs, fits, strict=True):
-        _write(job.draft / f"fold{head.fold}", fit)
-    rows = sum(len(head.rows(0)) for head in jobs) * train.epochs * train.head_seeds
+    fits = (heads if train.head == "logistic" else batched_heads).fit_heads(jobs)
+    for head_job, fit in zip(jobs, fits, strict=True):
+        _write(job.draft / f"fold{head_job.fold}", fit)
+    rows = sum(len(head_job.rows(0)) for head_job in jobs) * train.epochs * train.head_seeds
     seconds = sum(fit.result.seconds for fit in fits)
     return Built(metrics={"seconds_per_row": seconds / max(rows, 1)})
 

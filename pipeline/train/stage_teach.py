@@ -17,7 +17,8 @@ from pipeline.engine.hardware import set_up
 from pipeline.engine.registry import OWN_PART, is_probe
 from pipeline.nets.forward import Pass
 from pipeline.record import files
-from pipeline.train import teachers, votes
+from pipeline.train import committee as votes
+from pipeline.train import teachers
 from pipeline.train.committee import Committee
 
 

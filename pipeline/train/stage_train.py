@@ -24,8 +24,8 @@ from pipeline.data import augment, load
 from pipeline.engine.context import Built, Job
 from pipeline.engine.registry import INITIAL, Need, folds_of, is_probe
 from pipeline.record import files
-from pipeline.record.runinfo import note
 from pipeline.record.store import Artifact
+from pipeline.record.tracking import note
 from pipeline.settings.load import Settings
 from pipeline.settings.loss_rules import loss_notes
 from pipeline.train import estimate, init_from, scoring
@@ -45,11 +45,11 @@ def refuse(settings: Settings) -> None:
 
 def _try_loss(settings: Settings) -> None:
     """Call the user's function once, and refuse soft labels that it does not take."""
-    from pipeline.train import loss_own, losses
+    from pipeline.train import losses
 
     config = settings.config
     sizes = [len(a.values) for a in config.competition.attributes]
-    loss_own.trial(config.loss.name, sizes if config.model.heads == "attributes" else [math.prod(sizes)])
+    losses.trial(config.loss.name, sizes if config.model.heads == "attributes" else [math.prod(sizes)])
     if config.train.mix.method != "none":
         losses.refuse_soft(config.loss, f"train.mix.method={config.train.mix.method}")
     if config.train.pseudo is not None and config.train.pseudo.soft:

@@ -1,7 +1,7 @@
 """Who may teach whom: fold k's student learns from fold k's own teachers, and from nobody else.
 
 Owns the teachers' rule, the samples that a fold adopts, and the images that its learner sees. Does not
-own the choice among them (`train/pseudo.py`) nor what teachers say (`train/stage_teach.py`).
+own the choice among them (`train/teachers.py`) nor what teachers say (`train/stage_teach.py`).
 
 A student of plain out-of-fold labels learns its own validation labels: the labels of fold k shaped every
 model that predicted the other folds' images (measured: OOF .74 instead of .35). Hence:
@@ -11,6 +11,16 @@ model that predicted the other folds' images (measured: OOF .74 instead of .35).
   models that learned neither their own group nor anything of fold k: inner folds of its training part, or at
   least from models of fold k;
 - an unlabelled image whose group validates in fold k, or is in its inner split, stays out of fold k.
+
+Which unlabelled images a student adopts, with which labels, and joining them to its training part.
+
+Owns the choice and the fence around the validation part. Does not own who may teach whom
+(`train/teachers.py`).
+
+Source: Lee, Pseudo-Label (ICML workshop 2013), the threshold; Zou et al., Unsupervised Domain Adaptation
+via Class-Balanced Self-Training (ECCV 2018), the share a class.
+
+Legend: N samples of the training part, U unlabelled images, C classes.
 """
 
 from __future__ import annotations
@@ -25,17 +35,86 @@ import pandas as pd
 from pipeline.core import metrics
 from pipeline.core.errors import DataError
 from pipeline.core.predictions import Features
-from pipeline.core.samples import Floats, Samples, Strings, strings
+from pipeline.core.samples import Floats, Ints, Samples, Strings, positions, strings
 from pipeline.core.voting import fitting, soft_voting
 from pipeline.data import load
-from pipeline.data.chained import Chained
 from pipeline.data.images import PreparedImages
+from pipeline.data.loader import Chained
 from pipeline.engine.context import Job
 from pipeline.engine.registry import TEACHER, is_probe, probe_views
 from pipeline.record import files
 from pipeline.record.store import Artifact
-from pipeline.train import init_from, pseudo
+from pipeline.resample.indices import Part
+from pipeline.resample.subsets import Bools
+from pipeline.settings.schema import PseudoSettings
+from pipeline.train import init_from
 from pipeline.train.learners import Learner, Lesson, Network, Probe
+
+TEST = "test"
+
+
+def test_ids(samples: Samples) -> Samples:
+    """Test images as they are called beside training images, whose ids they may share.
+
+    So may their groups, where these are the ids: two tables that both count from 0 say nothing.
+    """
+    ids = strings([f"{TEST}/{name}" for name in samples.ids_N.tolist()])
+    alone = np.array_equal(samples.ids_N, samples.groups_N)
+    return replace(samples, ids_N=ids, groups_N=ids if alone else samples.groups_N)
+
+
+def allowed(unlabelled: Samples, validating: Strings) -> Samples:
+    """The unlabelled images whose group does not validate: another photo of a person is no stranger.
+
+    Args:
+        unlabelled: candidates.
+        validating: groups of the fold's validation part.
+    """
+    return unlabelled.take(unlabelled.ids_N[~np.isin(unlabelled.groups_N, validating)])
+
+
+def adopt(p_UC: Floats, settings: PseudoSettings) -> Bools:
+    """(U,) which images are adopted: sure enough, and among the surest of those given their class."""
+    label_U, sure_U = p_UC.argmax(axis=1), p_UC.max(axis=1)
+    chosen_U = np.zeros(len(p_UC), bool)
+    for c in np.unique(label_U):
+        of_class = np.flatnonzero(label_U == c)
+        surest = of_class[np.argsort(-sure_U[of_class], kind="stable")]
+        chosen_U[surest[: int(np.ceil(round(settings.share * len(of_class), 9)))]] = True
+    return np.asarray(chosen_U & (sure_U >= settings.threshold), dtype=np.bool_)
+
+
+def join(part: Part, adopted: Samples, labels_U: Ints) -> Part:
+    """The training part and then the adopted images, under the labels that teachers gave them."""
+    assert not len(np.intersect1d(part.samples.ids_N, adopted.ids_N)), "only unlabelled images are adopted"
+    labelled = replace(adopted, labels_N=labels_U, split=part.samples.split)
+    times = part.times_N
+    return replace(
+        part,
+        samples=part.samples.joined(labelled),
+        times_N=None if times is None else np.r_[times, np.ones(len(labelled), np.int64)],
+    )
+
+
+def soft_targets(part: Part, p_UC: Floats) -> Floats:
+    """(N + U, C) what teachers say of a joined part: NaN for its own images, whose labels count."""
+    own = np.full((len(part.samples) - len(p_UC), p_UC.shape[1]), np.nan, np.float32)
+    return np.concatenate([own, p_UC]).astype(np.float32)
+
+
+def table(labels_U: Ints, chosen_U: Bools, classes: tuple[str, ...]) -> pd.DataFrame:
+    """Per class: images that teachers gave it, and how many of them were adopted."""
+    given = np.bincount(labels_U, minlength=len(classes))
+    adopted = np.bincount(labels_U[chosen_U], minlength=len(classes))
+    return pd.DataFrame({"class": classes, "given": given, "adopted": adopted})
+
+
+def mean_of(teachers: list[tuple[Strings, Floats]], ids: Strings) -> Floats:
+    """(U, C) the teachers' mean, joined by id."""
+    found = [p_NC[positions(ids, known, "a teacher's images")] for known, p_NC in teachers]
+    mean = np.mean(np.stack(found).astype(np.float64), axis=0)
+    return np.asarray(mean / mean.sum(axis=1, keepdims=True), dtype=np.float32)
+
 
 TABLE = "pseudo.csv"
 SAID = "said.npz"
@@ -80,7 +159,7 @@ def learner(job: Job) -> Learner:
 
 
 def _called(ids: Strings) -> Strings:
-    return strings([f"{pseudo.TEST}/{name}" for name in ids.tolist()])
+    return strings([f"{TEST}/{name}" for name in ids.tolist()])
 
 
 def own_part(job: Job) -> Samples:
@@ -94,7 +173,7 @@ def own_part(job: Job) -> Samples:
 def unlabelled(data: Artifact, home: Path, split: str) -> Samples:
     """The images that may be adopted of one split: `unlabelled`, or `test`."""
     found = load.samples(data, split, home)
-    return pseudo.test_ids(found) if split == pseudo.TEST else found
+    return test_ids(found) if split == TEST else found
 
 
 def taught(job: Job, lesson: Lesson, validating: Samples | None) -> Taught:
@@ -121,11 +200,11 @@ def taught(job: Job, lesson: Lesson, validating: Samples | None) -> Taught:
     parts, said = [], []
     for split in sorted({name.rpartition(":")[2] for name in teachers}):
         whole = unlabelled(job.inputs["data"], job.home, split)
-        found = pseudo.allowed(whole, groups)
+        found = allowed(whole, groups)
         of_split = [a for name, a in teachers.items() if name.endswith(f":{split}")]
         opinions = [files.read_probabilities(a.folder / SAID, a.key) for a in of_split]
         parts.append((found, len(whole) - len(found)))
-        said.append(pseudo.mean_of([(p.ids_N, p.p_NC) for p in opinions], found.ids_N))
+        said.append(mean_of([(p.ids_N, p.p_NC) for p in opinions], found.ids_N))
     return _adopted(lesson, parts, said)
 
 
@@ -175,15 +254,15 @@ def _adopted(lesson: Lesson, parts: list[tuple[Samples, int]], said: list[Floats
     part, soft = lesson.part, []
     tables = []
     for (found, _), p_UC in zip(parts, said, strict=True):
-        chosen_U, labels_U = pseudo.adopt(p_UC, settings), p_UC.argmax(axis=1).astype(np.int64)
-        tables.append(pseudo.table(labels_U, chosen_U, found.space.classes))
+        chosen_U, labels_U = adopt(p_UC, settings), p_UC.argmax(axis=1).astype(np.int64)
+        tables.append(table(labels_U, chosen_U, found.space.classes))
         if chosen_U.any():
-            part = pseudo.join(part, found.take(found.ids_N[chosen_U]), labels_U[chosen_U])
+            part = join(part, found.take(found.ids_N[chosen_U]), labels_U[chosen_U])
             soft.append(p_UC[chosen_U])
     counts = pd.concat(tables).groupby("class", sort=False, as_index=False).sum()
     offered, adopted = int(counts["given"].sum()), int(counts["adopted"].sum())
     out = sum(left for _, left in parts)
-    soft_NC = pseudo.soft_targets(part, np.concatenate(soft)) if settings.soft and soft else None
+    soft_NC = soft_targets(part, np.concatenate(soft)) if settings.soft and soft else None
     shown = ", ".join(f"{c} {n}" for c, n in zip(counts["class"], counts["adopted"], strict=True) if n)
     lines = [f"pseudo-labels: {adopted} of {offered} unlabelled images adopted ({shown or 'none was sure'})"]
     if out:

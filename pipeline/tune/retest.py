@@ -3,7 +3,7 @@
 Owns both tests. Where results depend on seeds, the best few trials and the default are made anew with
 other seeds (of training, on other folds as well) and compared by intervals that hold for all trials at
 once. Where they don't, the search itself is cross-fitted: for each part of the groups it is run on all
-other parts, and its winner predicts that part. Does not own intervals (`core/arms.py`,
+other parts, and its winner predicts that part. Does not own intervals (`core/statistics.py`,
 `core/statistics.py`) or searching.
 
 Shape legend: N samples, C classes.
@@ -16,14 +16,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.core import arms, statistics
+from pipeline.core import statistics
 from pipeline.core.errors import ConfigError, UserError
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import Floats, Ints, Samples, Strings, positions
 from pipeline.core.search_space import Point
 from pipeline.data import load
 from pipeline.engine.registry import Need, folds_of
-from pipeline.errors.findings import plants, recovery
+from pipeline.errors.findings import planting
 from pipeline.record import study as studies
 from pipeline.record.study import Plan, Studies, Study, Trial
 from pipeline.settings.load import Settings
@@ -171,7 +171,7 @@ def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], sa
         [p] for p in (*others, *earlier)
     ]
     known, rules = _known(bench, ids), bench.settings.config.statistics
-    scores = arms.compare_arms(
+    scores = statistics.compare_arms(
         bench.metric, known.labels, every, [(n, 0) for n in range(1, len(every))], known.groups_N,
         rules.draws, rules.seed,
     )  # fmt: skip
@@ -191,10 +191,10 @@ def _replanted(bench: Bench, chosen: Sequence[Trial], say: Tell) -> Verdict:
     """Faults planted anew, with other seeds, among the groups that the search never saw."""
     seeds, rules = tuple(bench.search.form.retest_seeds), bench.settings.config.statistics
     say(f"re-test         {len(seeds)} new plantings among the other half of the groups")
-    params = {k: v for k, v in bench.kind.params.items() if k == plants.FEATURES}
+    params = {k: v for k, v in bench.kind.params.items() if k == planting.FEATURES}
     every = [bench.settings, *(bench.with_point(t.point) for t in chosen)]
-    made = [plants.units(bench.ctx.get(plants.need(s, params, seeds, plants.CONFIRM))) for s in every]
-    scores, comparisons = recovery.compare(made[0], made[1:], rules.draws, rules.seed)
+    made = [planting.units(bench.ctx.get(planting.need(s, params, seeds, planting.CONFIRM))) for s in every]
+    scores, comparisons = planting.compare(made[0], made[1:], rules.draws, rules.seed)
     rows = zip(chosen, scores[1:], comparisons, strict=True)
     found = sorted((Candidate(t, t.values[0], s, c) for t, s, c in rows), key=lambda c: -c.comparison.delta)
     new = f"{len(seeds)} new plantings in groups the search never saw"

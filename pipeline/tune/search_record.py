@@ -18,9 +18,8 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from pipeline.engine.context import Context, flat
-from pipeline.record.runinfo import RunInfo, git_commit, note
 from pipeline.record.study import Study, Trial
-from pipeline.record.tracking import Run
+from pipeline.record.tracking import Run, RunInfo, git_commit, note
 from pipeline.tune import page as tuning
 from pipeline.tune.trials import AFTER_EPOCHS, Bench
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pipeline.core import search_space as searching
+from pipeline.core import search_space
 from pipeline.core.errors import UserError, nearest
 from pipeline.core.search_space import Dimension, Scalar
 from pipeline.settings.fields import NEUTRAL
@@ -210,7 +210,7 @@ def _known_good(search: Search) -> list[str]:
     found = []
     for number, values in enumerate(search.form.known_good):
         point = search.point(values)
-        found += [f"known_good[{number}]: {why}" for why in searching.faults(search.dimensions, point)]
+        found += [f"known_good[{number}]: {why}" for why in search_space.faults(search.dimensions, point)]
         found += [f"known_good[{number}]: {why}" for why in search.beside(values)]
     return found
 
@@ -260,4 +260,4 @@ def defaults(search: Search, settings: Settings) -> tuple[dict[str, Scalar], lis
     """The point of the settings as they are, and what keeps it out of the space."""
     values = {path: value_at(settings.config, path) for path in search.form.space}
     point = search.point(values)
-    return point, [*searching.faults(search.dimensions, point), *search.beside(values)]
+    return point, [*search_space.faults(search.dimensions, point), *search.beside(values)]

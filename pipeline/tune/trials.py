@@ -19,7 +19,7 @@ from pipeline.core.search_space import Point
 from pipeline.engine.context import Context
 from pipeline.engine.graph import refuse_forbidden
 from pipeline.engine.registry import Need, Params, folds_of, is_batched
-from pipeline.errors.findings import recovery
+from pipeline.errors.findings import planting
 from pipeline.record.store import Artifact
 from pipeline.record.study import Study, Trial
 from pipeline.record.tracking import Run, Tracker
@@ -74,7 +74,7 @@ KINDS = {
         Kind(
             "error-analysis", "the error report's finders", "finders",
             ("finders", "eda.near_bits", "eda.near_ratio", "eda.near_match"), True,
-            {"seeds": "0 1 2", "side": "search"}, recovery.METRIC,
+            {"seeds": "0 1 2", "side": "search"}, planting.METRIC,
         ),
     )
 }  # fmt: skip

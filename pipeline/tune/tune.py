@@ -24,13 +24,14 @@ from pipeline.core.search_space import Point, faults
 from pipeline.engine.context import Context
 from pipeline.engine.graph import refuse_forbidden, refuse_unread
 from pipeline.engine.registry import Need
-from pipeline.errors.findings import plants
+from pipeline.errors.findings import planting
 from pipeline.record.digests import sha256_text
 from pipeline.record.study import Plan, Studies, Study, storage_of
 from pipeline.settings.load import Settings
 from pipeline.train import estimate
-from pipeline.tune import adopt, helpers, proxy, retest, space, space_check, trials, tuned
+from pipeline.tune import adopt, proxy, retest, space, space_check, trials, tuned
 from pipeline.tune import page as tuning
+from pipeline.tune import progress as helpers
 from pipeline.tune.limits import Limits, limits_of
 from pipeline.tune.progress import Progress
 from pipeline.tune.retest import Verdict
@@ -89,7 +90,7 @@ def prepare(ctx: Context, options: Options, stage: str) -> Prepared:
     """
     kind = kind_of(stage)
     if kind.stage == "finders":
-        kind = replace(kind, params={**kind.params, **plants.with_features(ctx, ctx.settings)})
+        kind = replace(kind, params={**kind.params, **planting.with_features(ctx, ctx.settings)})
     file = Path(options.space) if options.space else ctx.settings.folder / "tune" / f"{stage}.yaml"
     form = space.read(file)
     limits = limits_of(options, form.trials)

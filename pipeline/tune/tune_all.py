@@ -29,8 +29,9 @@ from pipeline.engine.context import Context
 from pipeline.engine.registry import is_probe
 from pipeline.record.study import Studies, Study, storage_of
 from pipeline.settings.load import Settings
-from pipeline.tune import combination, retest, tune
-from pipeline.tune.combination import Won
+from pipeline.tune import adopt as combination
+from pipeline.tune import retest, tune
+from pipeline.tune.adopt import Won
 from pipeline.tune.limits import limits_of, seconds_of
 from pipeline.tune.retest import Verdict
 from pipeline.tune.search_record import SearchRecord

@@ -16,8 +16,8 @@ from pipeline.record.digests import write_atomic
 from pipeline.record.study import Study, Trial
 from pipeline.tune import adopt
 from pipeline.tune import page as tuning
+from pipeline.tune.page import Dot
 from pipeline.tune.retest import Verdict
-from pipeline.tune.search_plots import Dot
 from pipeline.tune.space_check import plain
 from pipeline.tune.trials import Bench
 

@@ -23,13 +23,14 @@ import numpy as np
 from tqdm import tqdm
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.formulas import Reals
-from pipeline.core.metrics import Metric
+from pipeline.core.metrics import Metric, Reals
 from pipeline.core.predictions import Blend, Probabilities, align
 from pipeline.core.samples import Floats, Ints, Strings, positions
-from pipeline.core.voting import greedy, soft_voting, temperature
+from pipeline.core.voting import soft_voting
+from pipeline.core.voting import stacking as temperature
+from pipeline.core.voting import weights as greedy
 from pipeline.core.voting import weights as minimise
-from pipeline.core.voting.rules import RULES, Rule, softmax
+from pipeline.core.voting.soft_voting import RULES, Rule, softmax
 
 if TYPE_CHECKING:
     from pipeline.core.voting.stacking import Stack
@@ -98,7 +99,7 @@ class Fitted:
             DataError: members predict other ids or other classes.
         """
         at_MNC = [
-            temperature.apply(member.p_NC, t)
+            temperature.apply_temperature(member.p_NC, t)
             for member, t in zip(align(members), self.temperatures, strict=True)
         ]
         return (
@@ -225,8 +226,8 @@ def cross_fit(
 
 
 def _fit(recipe: Recipe, members: Sequence[Probabilities], y_N: Ints, metric: Metric) -> Fitted:
-    heat = tuple(temperature.fit(m.p_NC, y_N) if recipe.temperature else 1.0 for m in members)
-    p_MNC = [temperature.apply(m.p_NC, t) for m, t in zip(members, heat, strict=True)]
+    heat = tuple(temperature.fit_temperature(m.p_NC, y_N) if recipe.temperature else 1.0 for m in members)
+    p_MNC = [temperature.apply_temperature(m.p_NC, t) for m, t in zip(members, heat, strict=True)]
     mean = RULES["mean"]
     if recipe.fit is not None:
         heated = [replace(m, p_NC=p_NC) for m, p_NC in zip(members, p_MNC, strict=True)]

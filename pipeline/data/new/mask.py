@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.core.tables import read_table
 from pipeline.data.layouts import MASK_PERSON, MASK_PHOTOS, MASK_TEST_ID
-from pipeline.data.new import models
+from pipeline.data.new import proposal as models
 from pipeline.data.new.proposal import Proposal
 from pipeline.data.new.request import HOLDOUT, Request, relative
 from pipeline.data.paths import hidden

@@ -17,7 +17,8 @@ import numpy as np
 from pipeline.core.errors import DataError
 from pipeline.core.tables import Table, read_table
 from pipeline.data.layouts import CLASS
-from pipeline.data.new import columns, host, mask, models
+from pipeline.data.new import columns, host, mask
+from pipeline.data.new import proposal as models
 from pipeline.data.new.proposal import Proposal
 from pipeline.data.new.request import Request, Rows, check_there, relative, root_of
 from pipeline.data.paths import hidden, image_suffix, images_below, nfc

@@ -28,7 +28,7 @@ from pipeline.settings.load import Settings
 from pipeline.settings.read import read_words
 from pipeline.submit.gap import leak
 from pipeline.submit.gap.causes import Cause, Scene
-from pipeline.submit.gap.gap_scene import look_at
+from pipeline.submit.gap.diagnosis import look_at
 
 # Beyond this, looking at every image for copies takes longer than the rest of the report.
 MOST_IMAGES = 20_000

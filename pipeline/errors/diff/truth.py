@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.core.grouptests import Bools, Reals, numbered, sign_flips, sums_by_group
+from pipeline.core.metrics import Reals
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
+from pipeline.core.statistics import Bools, numbered, sign_flips, sums_by_group
 from pipeline.errors.diff.flips import changes, parts
 from pipeline.errors.diff.mistakes import Mistakes
 from pipeline.pages.report import Key, json_data, p_value, points

@@ -19,9 +19,10 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from pipeline.core.grouptests import Reals, numbered, sign_flips, sums_by_group
+from pipeline.core.metrics import Reals
 from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.core.seeds import rng
+from pipeline.core.statistics import numbered, sign_flips, sums_by_group
 from pipeline.pages import plots
 from pipeline.pages.report import p_value, percent, points
 from pipeline.pages.section import Section

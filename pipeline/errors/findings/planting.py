@@ -1,7 +1,7 @@
 """Faults planted on purpose, and how many of them the error report's finders find again.
 
 Owns planting (labels turned, copies made, predictions of a slice spoilt) and counting what was found. Does
-not own the finders (`suspects.py`, `twins.py`, `slices.py`) nor the figure (`errors/findings/recovery.py`).
+not own the finders (`suspects.py`, `twins.py`, `slices.py`) nor the figure (`errors/findings/planting.py`).
 
 Labels are turned on the side of the truth: the probabilities are of models that learned the true ones, so
 finding is a little easier than in life. What the data really holds counts as a false alarm where a finder
@@ -9,28 +9,55 @@ tells of it: for all thresholds alike, and against those that tell more. Slices 
 planting, and slices that lie mostly in a planted one, count as neither.
 
 Shape legend: N images, K copies, S spoilt predictions.
+
+How much of what was planted is found again: F1 over finders, and one choice of thresholds against another.
+
+Owns the figure and its interval. Does not own planting or finding (`errors/findings/planting.py`).
+
+Each finder has its own F1 of hits, misses and false alarms; the figure is their mean, so that a finder of
+many faults does not drown one of few. For an interval units are drawn anew within each finder, the same
+ones for all arms: a unit is a group of images, or one spoilt slice, with all that happened in it over all
+plantings. One factor widens all intervals, as for other searches (`core/statistics.py`, max-T).
+
+Shape legend: U units, F finders, A arms, B resamples; counts are (hits, misses, false alarms).
+
+What planting faults and finding them again share: halves of the groups, the needs, and their files.
+
+Owns these; `errors/stage_faults.py` plants, `errors/stage_finders.py` looks for what was planted, `tune/tune.py` and
+`tune/retest.py` ask for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.core.predictions import Features, Probabilities
+from pipeline.core.errors import DataError
+from pipeline.core.metrics import Metric, Reals
+from pipeline.core.predictions import Comparison, Features, Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
 from pipeline.core.seeds import rng
+from pipeline.data import load
 from pipeline.eda import duplicates
-from pipeline.eda.glance import THUMB_SIDE
+from pipeline.eda.survey import THUMB_SIDE
+from pipeline.engine.registry import Need, Params
+from pipeline.errors import beside
 from pipeline.errors.findings import slices, suspects
 from pipeline.errors.findings.slices import SliceInputs
 from pipeline.pages.report import Pixels
+from pipeline.record.store import Artifact
 from pipeline.settings.finders import FinderSettings
+from pipeline.settings.load import Settings
 from pipeline.settings.schema import EdaSettings
+
+if TYPE_CHECKING:
+    from pipeline.engine.context import Context, Job
 
 LABELS, COPIES, SLICES = "labels", "near-duplicates", "slices"
 # Shares of labels (or of groups, where a group has one) that are turned, and of images that get a copy.
@@ -219,3 +246,171 @@ def found_slices(inputs: SliceInputs, planted: list[Spoilt]) -> list[Unit]:
 def _units(finder: str, hits: list[str], misses: list[str], alarms: list[str]) -> list[Unit]:
     names = sorted({*hits, *misses, *alarms})
     return [(finder, n, hits.count(n), misses.count(n), alarms.count(n)) for n in names]
+
+
+LEVEL = 95.0
+FINDER, UNIT, COUNTS = "finder", "unit", ["hits", "misses", "alarms"]
+
+
+def f1(counts: Reals) -> Reals:
+    """(…,) F1 of (…, 3) hits, misses and false alarms; 1 where there is nothing of any."""
+    hits, others = counts[..., 0], counts[..., 1] + counts[..., 2]
+    total = 2 * hits + others
+    return np.asarray(np.where(total > 0, 2 * hits / np.where(total > 0, total, 1), 1.0), np.float64)
+
+
+def _of_confusions(confusions: Reals) -> Reals:
+    hits, misses, alarms = confusions[:, 1, 1], confusions[:, 1, 0], confusions[:, 0, 1]
+    return f1(np.stack([hits, misses, alarms], axis=-1))
+
+
+METRIC = Metric(
+    "planted_f1",
+    True,
+    "labels",
+    0.0,
+    1.0,
+    "F1 of planted faults, mean over the finders",
+    on_counts=_of_confusions,
+)
+
+
+def by_finder(units: pd.DataFrame) -> dict[str, tuple[float, float, float]]:
+    """F1, precision and recall of each finder, over all its units.
+
+    Args:
+        units: columns finder, unit, hits, misses, alarms.
+    """
+    found = {}
+    for name, counts in units.groupby(FINDER, sort=True)[COUNTS].sum().iterrows():
+        hits, misses, alarms = (float(counts[c]) for c in COUNTS)
+        precision = hits / (hits + alarms) if hits + alarms else 1.0
+        recall = hits / (hits + misses) if hits + misses else 1.0
+        found[str(name)] = (float(f1(np.array([hits, misses, alarms]))), precision, recall)
+    return found
+
+
+def figure(units: pd.DataFrame) -> float:
+    """The mean F1 over the finders."""
+    return float(np.mean([score for score, _, _ in by_finder(units).values()]))
+
+
+def compare(
+    default: pd.DataFrame, others: Sequence[pd.DataFrame], draws: int, seed: int
+) -> tuple[list[float], list[Comparison]]:
+    """Each choice of thresholds against the default, on the same plantings.
+
+    Args:
+        default: units of the default, see `by_finder`; rows of several plantings stand below each other.
+        others: of at least one other choice.
+        draws: resamples.
+        seed: of the resamples.
+
+    Returns:
+        the figures, the default's first, and a comparison a choice; all intervals hold at once.
+    """
+    tables = [t.groupby([FINDER, UNIT])[COUNTS].sum() for t in (default, *others)]
+    index = tables[0].index
+    for table in tables[1:]:
+        index = index.union(table.index)
+    counts_AU3 = np.stack([t.reindex(index, fill_value=0).to_numpy(float) for t in tables])
+    finder_U = index.get_level_values(FINDER).to_numpy()
+    generator = rng(seed, "planted faults")
+    scores_AF, drawn_AFB = [], []
+    fewest = len(index)
+    for name in sorted(set(finder_U)):
+        of_AU3 = counts_AU3[:, finder_U == name]
+        size = of_AU3.shape[1]
+        fewest = min(fewest, size)
+        weights_BU = generator.multinomial(size, np.full(size, 1 / size), draws).astype(float)
+        scores_AF.append(f1(of_AU3.sum(axis=1)))
+        drawn_AFB.append(f1(np.einsum("bu,auc->abc", weights_BU, of_AU3)))
+    score_A, drawn_AB = np.mean(scores_AF, axis=0), np.mean(drawn_AFB, axis=0)
+    delta_P = score_A[1:] - score_A[0]
+    off_PB = drawn_AB[1:] - drawn_AB[0] - delta_P[:, None]
+    off_PB -= off_PB.mean(axis=1, keepdims=True)
+    error_P = off_PB.std(axis=1)
+    scaled_PB = np.divide(off_PB, error_P[:, None], out=np.zeros_like(off_PB), where=error_P[:, None] > 0)
+    factor = float(np.percentile(np.abs(scaled_PB).max(axis=0), LEVEL))
+    found = []
+    for delta, error, off_B in zip(delta_P.tolist(), error_P.tolist(), off_PB, strict=True):
+        low, high = delta - factor * error, delta + factor * error
+        verdict = "better" if low > 0 else "worse" if high < 0 else "can't tell"
+        better = float(np.mean((delta + off_B > 0) + 0.5 * (delta + off_B == 0)))
+        found.append(Comparison(delta, low, high, better, fewest, verdict))
+    return score_A.tolist(), found
+
+
+SEARCH, CONFIRM = "search", "confirm"
+FAULTS, UNITS = "faults.npz", "units.csv"
+FEATURES = "features"
+SEARCHED = (0, 1, 2)
+# Fewer groups in a half are too few to plant anything that chance does not find.
+FEWEST_GROUPS = 2 * PLANTED_GROUPS
+
+
+def half(inputs: Mapping[str, Artifact], side: str, job: Job) -> tuple[Samples, Probabilities]:
+    """One half of the groups that have out-of-fold predictions, and these.
+
+    Raises:
+        DataError: they are too few.
+    """
+    train = load.samples(inputs["data"], "train", job.home)
+    oof = load.oof(inputs["of"], "out-of-fold").with_classes(train.space.classes)
+    train = train.take(oof.ids_N)
+    ids = train.ids_N[np.isin(train.groups_N, halves(np.unique(train.groups_N), side))]
+    return train.take(ids), oof.take(ids)
+
+
+def halves(groups: Strings, side: str) -> Strings:
+    """One half of the groups.
+
+    Raises:
+        DataError: they are too few.
+    """
+    if len(groups) < 2 * FEWEST_GROUPS:
+        raise DataError(
+            f"{len(groups)} groups of images have out-of-fold predictions: too few to plant faults",
+            remedy=f"it takes {2 * FEWEST_GROUPS}: half of them for searching, half for the re-test",
+        )
+    order = rng(0, "halves for planted faults").permutation(len(groups))
+    middle = len(groups) // 2
+    return groups[order[:middle] if side == SEARCH else order[middle:]]
+
+
+def of_train(images: Artifact) -> pd.DataFrame:
+    """Facts of the training images."""
+    facts = load.facts(images)
+    return facts[facts["split"] == "train"]
+
+
+def planted(artifact: Artifact) -> tuple[dict[str, npt.NDArray[Any]], list[Spoilt]]:
+    """What `faults` wrote."""
+    with np.load(artifact.folder / FAULTS) as file:
+        found = {name: file[name] for name in file.files}
+    rows = zip(found["names"].tolist(), found["inside"], found["predicted"], strict=True)
+    return found, [Spoilt(*row) for row in rows]
+
+
+def units(artifact: Artifact) -> pd.DataFrame:
+    """Hits, misses and false alarms, as `finders` wrote them."""
+    return pd.read_csv(artifact.folder / UNITS, dtype={UNIT: str}, keep_default_na=False)
+
+
+def need(settings: Settings, params: Params, seeds: tuple[int, ...] = SEARCHED, side: str = SEARCH) -> Need:
+    """These thresholds on plantings of these seeds.
+
+    Args:
+        settings: with the thresholds.
+        params: of `with_features`.
+        seeds: of the plantings.
+        side: which half of the groups, `SEARCH` or `CONFIRM`.
+    """
+    said = {**params, "seeds": " ".join(map(str, seeds)), "side": side}
+    return Need("finders", settings, said)
+
+
+def with_features(ctx: Context, settings: Settings) -> Params:
+    """Features that the report would ask for neighbours, if there are any; nothing otherwise."""
+    found = beside.features(list(ctx.store.all("features")), ctx.graph.key(Need("data", settings)))
+    return {} if found is None else {FEATURES: found}

@@ -24,8 +24,8 @@ import numpy.typing as npt
 import pandas as pd
 from markupsafe import Markup
 
-from pipeline.core.grouptests import Bools, numbered, sign_flips, sums_by_group
 from pipeline.core.samples import Ints, Samples, positions, strings
+from pipeline.core.statistics import Bools, numbered, sign_flips, sums_by_group
 from pipeline.pages import plots
 from pipeline.pages.report import Key, p_value, percent, plural, points
 from pipeline.pages.section import Section

@@ -18,6 +18,11 @@ normalised margin. cleanlab does the same for one label a row; it knows neither 
 what it would save are the ten lines of `confident`.
 
 Shape legend: N images, U units (images, or groups), K values of an attribute, D features, B a block.
+
+The section of label suspects: ranked pictures, and a label_patches.csv made by clicks.
+
+Owns the section and the rows of the CSV. Does not own the ranking (`suspects.py`) nor reading patches
+(`data/labels.py`, which takes exactly these columns).
 """
 
 from __future__ import annotations
@@ -28,11 +33,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.grouptests import numbered
 from pipeline.core.predictions import Features, Probabilities
-from pipeline.core.samples import Floats, Ints, Samples, Strings, positions
+from pipeline.core.samples import Floats, Ints, LabelSpace, Samples, Strings, positions
+from pipeline.core.statistics import numbered
 from pipeline.eda.survey import Duplicates
-from pipeline.pages.report import Key, percent
+from pipeline.pages.report import Key, json_data, percent, plural
+from pipeline.pages.section import Section
 from pipeline.settings.finders import FinderSettings
 
 # By attribute, what the table writes for each value.
@@ -281,3 +287,104 @@ def representative(bins: Sequence[float], code: int) -> float:
         width = (bins[-1] - bins[0]) / (len(bins) - 1) if len(bins) > 1 else max(abs(bins[0]), 1.0) / 5
         return bins[0] - width / 2 if code == 0 else bins[-1] + width / 2
     return (bins[code - 1] + bins[code]) / 2
+
+
+ANCHOR, SHORT = "suspects", "Labels"
+TITLE = "Labels that may be wrong"
+MOST = 60
+COLUMNS = ("id", "attribute", "value", "reason", "was")
+
+
+@dataclass(frozen=True)
+class SuspectInputs:
+    """What the section is made of.
+
+    Args:
+        space: the label space.
+        found: most suspicious first.
+        raw: by attribute, what the table writes for each value.
+        judged: images that were judged.
+        neighbours: whether features were there to ask them.
+        folder: where a patch file belongs.
+        command: what trains with it.
+    """
+
+    space: LabelSpace
+    found: Sequence[Suspect]
+    raw: Raw
+    judged: int
+    neighbours: bool
+    folder: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """One suspect as it is shown."""
+
+    number: int
+    key: Key
+    attribute: str
+    given: str
+    proposed: str
+    covers: str
+    reasons: tuple[str, ...]
+    others: tuple[Key, ...]
+
+    @property
+    def label(self) -> str:
+        """For screen readers."""
+        return f"{self.key[1]}: {self.attribute} {self.given}, perhaps {self.proposed}"
+
+
+def patch_row(suspect: Suspect, space: LabelSpace, raw: Raw) -> list[str]:
+    """The CSV row that corrects it, in the order of `COLUMNS`."""
+    names = {a.name: a.values for a in space.attributes}[suspect.attribute]
+    values = raw[suspect.attribute]
+    reason = "; ".join(suspect.reasons)
+    return [
+        suspect.key[1],
+        suspect.attribute,
+        values[suspect.proposed],
+        f"{names[suspect.proposed]} instead of {names[suspect.given]}: {reason}",
+        values[suspect.given],
+    ]
+
+
+def section(inputs: SuspectInputs) -> Section:
+    """The section of the page."""
+    names = {a.name: a.values for a in inputs.space.attributes}
+    shown = list(inputs.found)[:MOST]
+    cards = [
+        Card(
+            number=number,
+            key=s.key,
+            attribute=s.attribute,
+            given=names[s.attribute][s.given],
+            proposed=names[s.attribute][s.proposed],
+            covers=plural(s.images, "image") if s.images > 1 else "",
+            reasons=s.reasons,
+            others=s.others[:3],
+        )
+        for number, s in enumerate(shown)
+    ]
+    rows = [patch_row(s, inputs.space, inputs.raw) for s in shown]
+    return Section(
+        ANCHOR,
+        SHORT,
+        "suspects.html",
+        {
+            "title": TITLE,
+            "cards": cards,
+            "total": len(inputs.found),
+            "judged": inputs.judged,
+            "neighbours": inputs.neighbours,
+            "folder": inputs.folder,
+            "command": inputs.command,
+            "constant": any(a.constant_in_group for a in inputs.space.attributes),
+            "several": sum(len(s.witnesses) > 1 for s in inputs.found),
+        },
+        tuple(dict.fromkeys(key for card in cards for key in (card.key, *card.others))),
+        json_data("suspects-data", {"columns": list(COLUMNS), "rows": rows}),
+        "suspects.js",
+    )

@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.core.errors import DataError, nearest
 from pipeline.core.samples import LabelSpace, Strings
 from pipeline.core.tables import Table
-from pipeline.errors.judging.sampling import Design
+from pipeline.errors.judging.sample import Design
 
 # The attributes' own columns carry this mark: an attribute may be called as one of the others.
 MARK = "answer:"

@@ -15,6 +15,18 @@ in a truth for each of them, and both submissions are scored on it; the spread o
    reweighted in the same way. It moves no accuracy, but the denominators of F1.
 
 Shape legend: N test images, J judged ones, A attributes, C classes, S strata, U flips filled in, B draws.
+
+How far a person's answers can be trusted, measured on images of known truth.
+
+Owns the person's confusion of each attribute, and what an answer then says of the truth. Does not own the
+answers (`verdicts.py`) nor the score (`estimate.py`).
+
+The model: within an attribute an answer depends on the truth alone, and what is true of a judged image has a
+role: what the new submission says, what the old one says, or neither. The shares of the roles are estimated
+by expectation-maximisation through the person's confusion (Dawid & Skene 1979, one rater, known truth for
+the controls), so a person who errs does not favour the submission that errs in the same way.
+
+Shape legend: J judged images, K values of an attribute, R roles, N controls.
 """
 
 from __future__ import annotations
@@ -27,12 +39,120 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from pipeline.core.errors import DataError
-from pipeline.core.formulas import Reals
-from pipeline.core.metrics import Metric
+from pipeline.core.metrics import Metric, Reals
 from pipeline.core.predictions import Comparison
 from pipeline.core.samples import Floats, Ints, LabelSpace, Strings
 from pipeline.core.seeds import rng
-from pipeline.errors.judging import eye
+
+NEW, OLD, NEITHER = 0, 1, 2
+ROLES = 3
+STEPS = 8
+# Controls below this say too little: answers are then taken as they are.
+ENOUGH_CONTROLS = 10
+# A value's own error is shrunk towards the attribute's as if it had been seen on so many further controls.
+SHRINK = 8.0
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One attribute of the judged images and of the controls.
+
+    Args:
+        size: K.
+        new_J, old_J: what each submission says.
+        said_J: what the person said, -1 for unsure.
+        control_truth_N, control_said_N: the same of the controls.
+    """
+
+    size: int
+    new_J: Ints
+    old_J: Ints
+    said_J: Ints
+    control_truth_N: Ints
+    control_said_N: Ints
+
+    @property
+    def measured(self) -> bool:
+        """Whether there are enough controls to correct by."""
+        return len(self.control_truth_N) >= ENOUGH_CONTROLS
+
+    @property
+    def errors(self) -> tuple[int, int, int]:
+        """Controls that were answered rightly, wrongly, and not."""
+        sure = self.control_said_N >= 0
+        right = int((self.control_said_N == self.control_truth_N).sum())
+        return right, int(sure.sum()) - right, int((~sure).sum())
+
+
+def confusion(attribute: Attribute, generator: np.random.Generator | None) -> Reals:
+    """(K, K + 1) how often each value is answered as each value, and last as unsure.
+
+    Args:
+        attribute: with its controls.
+        generator: draws from what the controls leave open; None: the expected one.
+    """
+    size = attribute.size
+    if not attribute.measured:
+        exact = np.eye(size, size + 1)
+        exact[:, size] = 0.5  # the same for every value: being unsure says nothing of the truth
+        return exact
+    overall = np.array(attribute.errors) + 0.5
+    shares = overall / overall.sum() if generator is None else generator.dirichlet(overall)
+    alpha_KL = np.full((size, size + 1), SHRINK * shares[1] / max(size - 1, 1))
+    np.fill_diagonal(alpha_KL, SHRINK * shares[0])
+    alpha_KL[:, size] = SHRINK * shares[2]
+    said_N = np.where(attribute.control_said_N >= 0, attribute.control_said_N, size)
+    np.add.at(alpha_KL, (attribute.control_truth_N, said_N), 1.0)
+    drawn = alpha_KL if generator is None else generator.standard_gamma(np.maximum(alpha_KL, 1e-3))
+    drawn = np.maximum(drawn, 1e-12)
+    return np.asarray(drawn / drawn.sum(axis=1, keepdims=True), dtype=np.float64)
+
+
+class Reading:
+    """What the answers on one attribute say of the truth; what no draw changes is worked out once."""
+
+    def __init__(self, attribute: Attribute) -> None:
+        self._attribute = attribute
+        values_K = np.arange(attribute.size)
+        role_JK = np.full((len(attribute.new_J), attribute.size), NEITHER, dtype=np.int64)
+        role_JK[values_K == attribute.old_J[:, None]] = OLD
+        role_JK[values_K == attribute.new_J[:, None]] = NEW  # both, where they say the same
+        onehot_JKR = (role_JK[:, :, None] == np.arange(ROLES)).astype(np.float64)
+        # A role's share is divided among its values: several can be neither.
+        self._divided_JKR = onehot_JKR / np.maximum(onehot_JKR.sum(axis=1, keepdims=True), 1.0)
+        self._said_J = np.where(attribute.said_J >= 0, attribute.said_J, attribute.size)
+        changed_J = attribute.new_J != attribute.old_J
+        # Images on which the attribute changed have other shares than those on which both agree in it.
+        self._parts = [some for some in (np.flatnonzero(changed_J), np.flatnonzero(~changed_J)) if len(some)]
+
+    def truth(self, confusion_KL: Reals, weight_J: Reals) -> Reals:
+        """(J, K) how probable each value is for each judged image.
+
+        Args:
+            confusion_KL: from `confusion`.
+            weight_J: how much each image counts for the shares of the roles, > 0.
+        """
+        likelihood_JK = confusion_KL[:, self._said_J].T
+        truth_JK = np.empty_like(likelihood_JK)
+        for part in self._parts:
+            divided = self._divided_JKR[part]
+            theta_R = _shares(np.einsum("jk,jkr->jr", likelihood_JK[part], divided), weight_J[part])
+            joint = likelihood_JK[part] * (divided @ theta_R)
+            truth_JK[part] = joint / joint.sum(axis=1, keepdims=True)
+        return truth_JK
+
+
+def _shares(likelihood_JR: Reals, weight_J: Reals) -> Reals:
+    """(R,) the shares of the roles by expectation-maximisation; half an image is lent to each."""
+    possible_R = (likelihood_JR > 0).any(axis=0).astype(np.float64)
+    theta_R = possible_R / possible_R.sum()
+    weight_J = weight_J * (len(weight_J) / weight_J.sum())
+    for _ in range(STEPS):
+        joint_JR = likelihood_JR * theta_R
+        found_R = (weight_J / joint_JR.sum(axis=1)) @ joint_JR + 0.5 * possible_R
+        theta_R = found_R / found_R.sum()
+    return np.asarray(theta_R, dtype=np.float64)
+
 
 # So much of one judged flip is lent to each stratum by all others.
 POOLED = 1.0
@@ -156,7 +276,7 @@ def estimate(
         unsure=int((judged.codes_JA[of_flips] < 0).any(axis=1).sum()),
         controls=len(judged.control_truth_NA),
         mistaken=_mistaken(judged),
-        corrected=len(judged.control_truth_NA) >= eye.ENOUGH_CONTROLS,
+        corrected=len(judged.control_truth_NA) >= ENOUGH_CONTROLS,
         new_right=float(new_right),
         old_right=float(old_right),
         assumed=_assumed(judged, agreed),
@@ -209,7 +329,7 @@ def _mistaken(judged: Judged) -> int:
 
 def _assumed(judged: Judged, agreed: Agreed | None) -> tuple[str, ...]:
     said = []
-    if len(judged.control_truth_NA) < eye.ENOUGH_CONTROLS:
+    if len(judged.control_truth_NA) < ENOUGH_CONTROLS:
         said.append("Too few images of known truth were judged: the answers are taken as they are.")
     if agreed is None:
         said.append("There are no out-of-fold predictions: where both agree, both are taken as right.")
@@ -230,7 +350,7 @@ class _Filling:
         self._new_NA, self._old_NA = codes[sides.new_N], codes[sides.old_N]
         at = judged.at_J
         seen = [
-            eye.Attribute(
+            Attribute(
                 len(attribute.values),
                 self._new_NA[at, a],
                 self._old_NA[at, a],
@@ -240,7 +360,7 @@ class _Filling:
             )
             for a, attribute in enumerate(space.attributes)
         ]
-        self._attributes = [(attribute, eye.Reading(attribute)) for attribute in seen]
+        self._attributes = [(attribute, Reading(attribute)) for attribute in seen]
         _, self._group_J = np.unique(sides.groups_N[at], return_inverse=True)
         unknown = np.ones(len(sides.new_N), dtype=bool)
         unknown[at] = False
@@ -301,7 +421,7 @@ class _Filling:
     def _judged_codes(self, generator: np.random.Generator, weight_J: Reals) -> Ints:
         columns = []
         for attribute, reading in self._attributes:
-            p_JK = reading.truth(eye.confusion(attribute, generator), weight_J)
+            p_JK = reading.truth(confusion(attribute, generator), weight_J)
             columns.append(_pick(generator, p_JK))
         return np.stack(columns, axis=1)
 

@@ -1,7 +1,7 @@
 """A person's answers about changed predictions: kept, checked, and turned into questions and an estimate.
 
 Owns `submissions/verdicts/<competition>.csv`: every answer ever given, one row an image. Does not own the
-sample (`errors/judging/sampling.py`), the form (`errors/judging/answers.py`) nor the estimate (`errors/judging/estimate.py`).
+sample (`errors/judging/questions.py`), the form (`errors/judging/answers.py`) nor the estimate (`errors/judging/estimate.py`).
 
 Answers about test images serve the error report, and nothing else may read that folder: what learned from
 them would be scored on its own teacher. tests/test_verdicts_apart.py holds it.
@@ -21,16 +21,16 @@ from pipeline.core.errors import DataError
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import LabelSpace, Samples
 from pipeline.core.tables import format_table, read_table
-from pipeline.data import host, load, submission
+from pipeline.data import host, host_format, load
 from pipeline.engine.context import Job
 from pipeline.engine.graph import words
 from pipeline.errors.advice.rules import make_with
 from pipeline.errors.diff.flips import Flips, Submission, find_flips
 from pipeline.errors.judging import answers as verdicts
 from pipeline.errors.judging import estimate as estimating
-from pipeline.errors.judging import questions, sampling
+from pipeline.errors.judging import questions, sample
 from pipeline.errors.judging.answers import Answer
-from pipeline.errors.judging.sampling import Design
+from pipeline.errors.judging.sample import Design
 from pipeline.pages.report import ImageOf
 from pipeline.pages.section import Section
 from pipeline.record.digests import write_atomic
@@ -91,17 +91,17 @@ def take_in(settings: Settings, data: Artifact, home: Path, file: Path, pair: tu
     train = load.samples(data, "train", home)
     new, old = (_read(settings, data, home, path) for path in pair)
     flips = find_flips(train.space, new, old)
-    key = sampling.pair_key(new, old)
+    key = sample.pair_key(new, old)
     answers, faults = verdicts.parse(read_table(file), train.space)
 
     def design_of(report: str) -> Design | None:
-        asked = sampling.asked_of(report, key)
-        return None if asked is None else sampling.plan(train.space, flips, key, asked)
+        asked = sample.asked_of(report, key)
+        return None if asked is None else sample.plan(train.space, flips, key, asked)
 
     faults += verdicts.against_design(answers, design_of, train.ids_N)
     if not answers and not faults:
         faults.append("no answers, only a header")
-    strange = [a.report for a in answers if sampling.asked_of(a.report, key) is None]
+    strange = [a.report for a in answers if sample.asked_of(a.report, key) is None]
     verdicts.raise_if(str(file), faults, _whose(settings, data, home, file, strange) or verdicts.REMEDY)
     path = kept_path(home, settings)
     everything = verdicts.merged(kept(path, train.space), answers)
@@ -116,7 +116,7 @@ def take_in(settings: Settings, data: Artifact, home: Path, file: Path, pair: tu
 
 def _read(settings: Settings, data: Artifact, home: Path, path: Path) -> Submission:
     space = load.samples(data, "train", home).space
-    read = submission.read(
+    read = host_format.read(
         path, space, settings.config.competition.submission, host.sample(settings, data, home)
     )
     return Submission(path.stem, read.ids_N, read.labels_N)
@@ -138,7 +138,7 @@ def _whose(settings: Settings, data: Artifact, home: Path, file: Path, reports: 
             side = _read(settings, data, home, path)
         except DataError:
             continue  # the ledger, or another competition's
-        found[sampling.pair_key(side, side).partition("-")[0]] = path
+        found[sample.pair_key(side, side).partition("-")[0]] = path
     known = [found.get(digest) for digest in digests]
     if len(known) < 2 or None in known:
         return f"give the two submissions that were judged: {again('…', '…')}"
@@ -169,9 +169,9 @@ def judged(
         return Judged(None, None)
     name = job.params.get(PARAM)
     answers = kept(job.home / str(name), train.space) if name else ()
-    key = sampling.pair_key(new, old)
-    design = sampling.plan(train.space, flips, key, settings.judge)
-    controls = sampling.controls(
+    key = sample.pair_key(new, old)
+    design = sample.plan(train.space, flips, key, settings.judge)
+    controls = sample.controls(
         design, train, oof, settings.controls, frozenset(a.id for a in answers if a.control)
     )
     asked = questions.questions(design, controls, frozenset(a.id for a in answers if not a.control))
@@ -190,7 +190,7 @@ def _estimate(
 ) -> estimating.Estimate | None:
     flips, key = differences
     new, old = sides
-    of_pair = [asked for a in answers if (asked := sampling.asked_of(a.report, key)) is not None]
+    of_pair = [asked for a in answers if (asked := sample.asked_of(a.report, key)) is not None]
     changed = frozenset(flips.images["id"].astype(str))
     if not any(not a.control and a.id in changed for a in answers):
         return None
@@ -199,7 +199,7 @@ def _estimate(
     if metric.needs == "probabilities" and (new.probabilities is None or old.probabilities is None):
         return None
     asked = max(of_pair, default=config.report.judge)
-    design = sampling.plan(train.space, flips, key, asked)
+    design = sample.plan(train.space, flips, key, asked)
     test = load.samples(job.inputs["data"], "test", job.home).take(new.ids_N)
     order = {str(name): k for k, name in enumerate(old.ids_N.tolist())}
     p_new, p_old = (
@@ -211,12 +211,12 @@ def _estimate(
     answered = estimating.TestAnswers(
         new.labels_N,
         old.labels_N[[order[str(name)] for name in new.ids_N]],
-        sampling.flips_of(new.ids_N, design),
+        sample.flips_of(new.ids_N, design),
         test.groups_N,
         p_new,
         p_old,
     )
-    known = sampling.agreed_out_of_fold(train, oof)
+    known = sample.agreed_out_of_fold(train, oof)
     agreed = None if known is None else estimating.Agreed(*known)
     seen = _seen(answers, train, new, key)
     statistics = config.statistics
@@ -234,7 +234,7 @@ def _seen(answers: tuple[Answer, ...], train: Samples, new: Submission, key: str
     return estimating.Judged(
         at_J=np.array([place[a.id] for a in of_test], dtype=np.int64),
         codes_JA=verdicts.code_table(of_test, n),
-        drawn_J=np.array([sampling.asked_of(a.report, key) is not None for a in of_test], dtype=bool),
+        drawn_J=np.array([sample.asked_of(a.report, key) is not None for a in of_test], dtype=bool),
         control_truth_NA=truth,
         control_said_NA=verdicts.code_table(of_train, n),
     )

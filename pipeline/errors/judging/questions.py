@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.core.samples import LabelSpace
 from pipeline.errors.judging.answers import MARK, columns
-from pipeline.errors.judging.sampling import Control, Design, spread
+from pipeline.errors.judging.sample import Control, Design, spread
 from pipeline.pages.report import ImageOf, Key, json_data, pictures
 from pipeline.pages.section import Section
 from pipeline.settings.schema import ReportSettings

@@ -16,7 +16,7 @@ import pandas as pd
 from pipeline.core.metrics import Metric
 from pipeline.core.noise import Band
 from pipeline.core.samples import Floats, FoldPlan, Ints, LabelSpace, Strings
-from pipeline.eda.glance import Glance
+from pipeline.eda.survey import Glance
 from pipeline.settings.schema import EdaSettings
 
 NOISE, UNEXPLAINED, AVERAGING = "noise", "unexplained", "averaging"

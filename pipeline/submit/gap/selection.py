@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.core.formulas import Reals
+from pipeline.core.metrics import Reals
 from pipeline.core.noise import Band
 from pipeline.core.samples import Floats, Ints
 from pipeline.core.seeds import rng

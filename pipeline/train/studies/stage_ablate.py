@@ -4,7 +4,7 @@
     make ablate GRID=mine.yaml ARGS="competition=digits train.folds=[0]"
 
 Owns the table and its comparisons. Does not own the trainings (`train/studies/arms.py` names them, `train`
-makes them) or the correction for many arms (`core/arms.py`).
+makes them) or the correction for many arms (`core/statistics.py`).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.core import arms as many
 from pipeline.core import metrics
+from pipeline.core import statistics as many
 from pipeline.core.predictions import Comparison
 from pipeline.data import load
 from pipeline.engine.context import Built, Job
 from pipeline.record.store import Artifact
-from pipeline.train.studies import ablation_page, arms, transfer
+from pipeline.train.studies import ablation_page, arms
 from pipeline.train.studies import grid as ablate
 from pipeline.train.studies.arms import ArmRun
 
@@ -118,7 +118,7 @@ def _found(job: Job, wholes: set[str]) -> list[Artifact]:
     return [artifact for artifact in found if artifact]
 
 
-def _standing(trained: list[ArmRun], job: Job, score_A: list[float]) -> transfer.Standing | None:
+def _standing(trained: list[ArmRun], job: Job, score_A: list[float]) -> ablation_page.Standing | None:
     """Where the competition stands between freezing and fine-tuning; None for arms of one strategy."""
     config = {run.arm: run.settings.config for run in trained}
     if len({c.train.strategy for c in config.values()}) < 2:
@@ -133,7 +133,7 @@ def _standing(trained: list[ArmRun], job: Job, score_A: list[float]) -> transfer
     best = max if metric.higher_is_better else min
     samples, plan = load.training(job.inputs["data"], job.home), load.plan(job.inputs["folds"])
     counts = np.bincount(samples.take(plan.splits[0].train_ids).for_training().labels)
-    return transfer.Standing(
+    return ablation_page.Standing(
         per_class=float(np.median(counts[counts > 0])),
         metric=metric.name,
         frozen=best(probes) if probes else None,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.core import arms, metrics, statistics
+from pipeline.core import metrics, statistics
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import FoldPlan, Samples
@@ -71,7 +71,7 @@ def build(job: Job) -> Built:
     ]
     table = pd.DataFrame(rows)
     metric, numbers = metrics.get(config.competition.metric), config.statistics
-    compared = arms.compare_arms(
+    compared = statistics.compare_arms(
         metric,
         known.labels,
         [[oofs[n].take(ids).p_NC for n in names] for names in by_share],

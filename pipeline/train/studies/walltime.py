@@ -1,6 +1,6 @@
 """Equal wall time: how many epochs of an arm fit into the seconds that all arms get.
 
-Owns turning measured rates into epochs, before training. Does not own measuring (`train/pace.py`) or
+Owns turning measured rates into epochs, before training. Does not own measuring (`train/step_timing.py`) or
 keeping what was measured (`record/machine.py`): as it is kept, a repeated command gives the same epochs,
 which are ordinary settings of the arm, and in its key.
 """
@@ -23,7 +23,7 @@ from pipeline.settings.members import trainings
 
 if TYPE_CHECKING:
     from pipeline.nets.forward import Mode
-    from pipeline.train.pace import Pace
+    from pipeline.train.step_timing import Pace
 
 # What of the settings of training says nothing about its speed.
 _NO_MATTER = {
@@ -116,13 +116,13 @@ def work_of(settings: Settings, samples: Samples, plan: FoldPlan) -> Work:
 
 def pace_of(settings: Settings, space: LabelSpace, work: Work, most: int, home: Path) -> Pace:
     """The measured pace of these settings on this machine, from its profile where it is known."""
-    from pipeline.train import pace
+    from pipeline.train import step_timing
 
     device = set_up(settings.config.runtime)
     mode = _mode(settings, space, work, most, home)
     question = {**_question(settings, space, device), "mode": str(mode)}
     found = Profile(home).measured(question, lambda: _measure(settings, space, device, most, mode).as_dict())
-    return pace.Pace(**{**found, "train_S": tuple(found["train_S"])})
+    return step_timing.Pace(**{**found, "train_S": tuple(found["train_S"])})
 
 
 def _mode(settings: Settings, space: LabelSpace, work: Work, most: int, home: Path) -> Mode:
@@ -139,17 +139,19 @@ def _mode(settings: Settings, space: LabelSpace, work: Work, most: int, home: Pa
 
 
 def _measure(settings: Settings, space: LabelSpace, device: str, most: int, mode: Mode) -> Pace:
-    from pipeline.train import pace
+    from pipeline.train import step_timing
 
     config = settings.config
     if is_probe(settings):
-        features = pace.of_pass(config.model, config, device)
-        return pace.Pace((pace.of_head(config, space),), features=features)
+        features = step_timing.of_pass(config.model, config, device)
+        return step_timing.Pace((step_timing.of_head(config, space),), features=features)
     # With the most epochs there may be, every state that a strategy can reach is timed.
     long = config.model_copy(update={"train": config.train.model_copy(update={"epochs": most})})
-    beside = pace.of_pass(config.resample.features, config, device) if neighbour_views(settings) else 0.0
-    found = pace.of_network(long, space, device, mode)
-    return pace.Pace(found.train_S, found.look, found.valid, beside, found.start)
+    beside = (
+        step_timing.of_pass(config.resample.features, config, device) if neighbour_views(settings) else 0.0
+    )
+    found = step_timing.of_network(long, space, device, mode)
+    return step_timing.Pace(found.train_S, found.look, found.valid, beside, found.start)
 
 
 def _question(settings: Settings, space: LabelSpace, device: str) -> Mapping[str, Any]:

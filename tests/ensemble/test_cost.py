@@ -1,0 +1,70 @@
+"""What members cost together, the best blend under a budget, and what nothing beats."""
+
+import numpy as np
+import pytest
+from test_search import MACRO, members, parts
+
+from pipeline.core.errors import ConfigError
+from pipeline.core.voting import fitting
+from pipeline.core.voting.soft_voting import soft_vote
+from pipeline.ensemble import cost
+from pipeline.ensemble.cost import Cost, Price
+
+
+def price(ms, **shared):
+    return Price(Cost(10.0, ms, ms), {name: Cost(100.0, value, value) for name, value in shared.items()})
+
+
+def test_what_members_share_is_paid_once():
+    a, b, c = price(1, flip=5, plain=4), price(2, plain=4), price(7)
+    assert a.alone.ms_64 == 10 and b.alone == Cost(110, 6, 6)
+    assert cost.total([a, b, c]) == Cost(230, 19, 19)
+    assert cost.total([]) == cost.NOTHING
+    # The same pass, timed twice: the better time, in any order.
+    twice = [price(1, plain=4), price(2, plain=6)]
+    assert cost.total(twice) == cost.total(twice[::-1]) == Cost(120, 7, 7)
+
+
+def test_the_budget_holds_and_the_best_affordable_pair_is_found():
+    # The best single takes all; two cheaper ones together are better than it.
+    found, y = members([1.4, 1.3, 1.3, 0.2])
+    prices = [price(9), price(5), price(5), price(1)]
+    fitted = cost.fit_weights(found, y, MACRO, prices, 10)
+    used = [p for p, w in zip(prices, fitted, strict=True) if w > 0]
+    assert cost.total(used).ms_64 <= 10 and fitted[1] > 0 and fitted[2] > 0
+    score = MACRO.score(y, soft_vote(found, fitted, "b").p_NC)
+    assert score >= max(MACRO.score(y, m.p_NC) for m in found)
+    rich = cost.fit_weights(found, y, MACRO, prices, 1000)
+    assert MACRO.score(y, soft_vote(found, rich, "b").p_NC) >= score
+    (only,) = [w for w in cost.fit_weights(found, y, MACRO, prices, 1) if w > 0]
+    assert only == 1
+
+
+def test_a_shared_backbone_lets_more_members_in():
+    found, y = members([1.3, 1.3, 1.3])
+    apart = cost.fit_weights(found, y, MACRO, [price(8), price(8), price(8)], 10)
+    together = cost.fit_weights(found, y, MACRO, [price(1, lite0=7)] * 3, 10)
+    assert sum(w > 0 for w in apart) == 1 and sum(w > 0 for w in together) > 1
+
+
+def test_a_budget_that_nobody_keeps_names_the_cheapest_first():
+    found, y = members([1.0, 1.0])
+    with pytest.raises(ConfigError, match=r"max_ms=1: every member.*\n.*m1: 2.00 ms\n.*m0: 3.00 ms"):
+        cost.fit_weights(found, y, MACRO, [price(3), price(2)], 1)
+
+
+def test_the_choice_is_cross_fitted():
+    found, y = members([0.0] * 6, n=120)
+    prices = [price(5)] * 6
+    blend, pooled = fitting.cross_fit(
+        found, y, parts(found[0].ids_N), MACRO,
+        fitting.Recipe(fit=lambda some, labels, metric: cost.fit_weights(some, labels, metric, prices, 10)),
+    )  # fmt: skip
+    assert sum(w > 0 for w in blend.weights) <= 2
+    assert blend.naive > blend.crossfitted + 0.02 and blend.crossfitted == MACRO.score(y, pooled.p_NC)
+
+
+def test_what_nothing_beats():
+    ms, quality = [1, 2, 2, 3, 4], [0.5, 0.4, 0.7, 0.7, 0.9]
+    assert cost.undominated(ms, quality) == [0, 2, 4]
+    assert cost.undominated([1.0], [np.float64(0.1)]) == [0]

@@ -1,0 +1,339 @@
+"""The record on a real SQLite MLflow, in a folder with a blank and Hangul in its name."""
+
+import logging
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pipeline.record.tracking import CHECKOUT, Run, RunInfo, Tracker, git_commit, note, tracking_uri
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("기록 home")
+
+
+@pytest.fixture(scope="module")
+def client(home: Path):
+    with Tracker(home).run(info("warm-up", "warm-up")):  # makes the tables once
+        pass
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri(home, None))
+
+
+def info(competition: str, key: str, **more) -> RunInfo:
+    return RunInfo(stage="train", competition=competition, name="train lite0", key=key, **more)
+
+
+def only(client, competition: str, where: str = ""):
+    experiment = client.get_experiment_by_name(competition)
+    (run,) = client.search_runs([experiment.experiment_id], where)
+    return run
+
+
+def in_subprocess(code: str, **environ: str) -> str:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "MLFLOW", "CI"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, env=kept | environ
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_run_records_everything_it_is_given(home: Path, client, tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    report.write_text("<p>보고서</p>", encoding="utf-8")
+    folder = tmp_path / "sheets"
+    folder.mkdir()
+    (folder / "a.txt").write_text("a", encoding="utf-8")
+    params = {f"section.p{i:03}": i for i in range(120)}  # more than one batch
+    described = note("Trained", "To see", "make infer", report="report.html")
+    start = info("whole", "k1", experiment="lite0", params=params, description=described, git="abc-dirty")
+    with Tracker(home).run(start) as run:
+        run.metrics({"oof_macro_f1": 0.02700000000000002, "lb_public": None, "minutes": 3})
+        for epoch in range(3):
+            run.epoch(epoch, {"train_loss": 1 / (epoch + 3)})
+        run.artifact(report)
+        run.artifact(folder, "sheets")
+        run.text("config.yaml", "model: lite0\n")
+        run.dataset("whole train", "0123456789abcdef" * 4, 2510)
+        run.tag({"verdict": "better"})
+
+    found = only(client, "whole")
+    assert found.info.status == "FINISHED"
+    assert found.info.run_name == "train lite0"
+    assert found.data.params == {key: str(value) for key, value in params.items()}
+    assert found.data.metrics["oof_macro_f1"] == 0.027
+    assert "lb_public" not in found.data.metrics
+    tags = found.data.tags
+    assert {k: tags[k] for k in ("stage", "experiment", "key", "git", "verdict")} == {
+        "stage": "train",
+        "experiment": "lite0",
+        "key": "k1",
+        "git": "abc-dirty",
+        "verdict": "better",
+    }
+    assert tags["mlflow.note.content"] == described
+    curve = client.get_metric_history(found.info.run_id, "train_loss")
+    assert [(m.step, m.value) for m in curve] == [(0, 1 / 3), (1, 1 / 4), (2, 1 / 5)]
+    (data,) = found.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("whole train", "0123456789ab")
+    assert {f.path for f in client.list_artifacts(found.info.run_id)} == {
+        "report.html",
+        "sheets",
+        "config.yaml",
+    }
+    kept = list((home / "mlartifacts").rglob("report.html"))
+    assert [f.read_text(encoding="utf-8") for f in kept] == ["<p>보고서</p>"]
+
+
+def test_children_are_one_level_beneath_and_inherit(home: Path, client) -> None:
+    with (
+        Tracker(home).run(info("nested", "k1", experiment="lite0")) as run,
+        run.child("fold 0", {"fold": "0", "key": "k1-0"}, {"train.lr": 0.1}) as child,
+    ):
+        child.epoch(0, {"valid_loss": 1.0})
+        with pytest.raises(AssertionError, match="two levels"):
+            child.child("deeper", {})
+    parent = only(client, "nested", "tags.`mlflow.parentRunId` IS NULL")
+    fold = only(client, "nested", f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
+    tags = fold.data.tags
+    assert (tags["stage"], tags["experiment"], tags["fold"], tags["key"]) == ("train", "lite0", "0", "k1-0")
+    assert fold.data.params == {"train.lr": "0.1"}
+    assert "fold" not in parent.data.tags
+
+
+def test_a_failing_fold_is_named_on_its_parent(home: Path, client) -> None:
+    with (
+        pytest.raises(ValueError, match="does not decode"),
+        Tracker(home).run(info("failing", "k1", description="**What** trained")) as run,
+    ):
+        with run.child("fold 0", {"fold": "0"}):
+            pass
+        with run.child("fold 1", {"fold": "1"}):
+            raise ValueError("a.png does not decode")
+    parent = only(client, "failing", "tags.`mlflow.parentRunId` IS NULL")
+    assert parent.info.status == "FAILED"
+    assert parent.data.tags["error"] == "fold 1: ValueError: a.png does not decode"
+    described = parent.data.tags["mlflow.note.content"]
+    assert described.startswith("**Failed** fold 1")
+    assert described.endswith("**What** trained")
+    assert only(client, "failing", "tags.fold = '0'").info.status == "FINISHED"
+    broken = only(client, "failing", "tags.fold = '1'")
+    assert (broken.info.status, broken.data.tags["error"]) == ("FAILED", "ValueError: a.png does not decode")
+
+
+def test_control_c_is_killed(home: Path, client) -> None:
+    with pytest.raises(KeyboardInterrupt), Tracker(home).run(info("stopped", "k1")):
+        raise KeyboardInterrupt
+    found = only(client, "stopped")
+    assert (found.info.status, found.data.tags["error"]) == ("KILLED", "interrupted")
+
+
+def test_runs_that_a_kill_left_open_are_closed_by_the_next(home: Path, client) -> None:
+    lost = Tracker(home).run(info("resumed", "k1"))
+    run = lost.__enter__()
+    fold = run.child("fold 0", {"fold": "0"})
+    fold.__enter__()
+    with Tracker(home).run(info("resumed", "k1")) as again:
+        assert client.get_run(run.id).info.status == "KILLED"
+        assert only(client, "resumed", "tags.fold = '0'").info.status == "KILLED"
+        assert client.get_run(again.id).info.status == "RUNNING"
+        with Tracker(home).run(info("resumed", "another key")):
+            assert client.get_run(again.id).info.status == "RUNNING"
+
+
+def test_a_finished_run_is_found_by_key_and_updated(home: Path, client) -> None:
+    tracker = Tracker(home)
+    with pytest.raises(ValueError), tracker.run(info("later", "k-later")) as failed:
+        raise ValueError
+    assert not tracker.update("k-later", "train", {"lb_public": 0.7})
+    with tracker.run(info("later", "k-later")) as run:
+        pass
+    assert tracker.update("k-later", "train", {"lb_public": 0.71, "cv_lb_gap": None}, {"verdict": "better"})
+    assert not tracker.update("k-later", "infer", {"lb_public": 0.5})
+    assert not tracker.update("no such key", "train", {"lb_public": 0.5})
+    assert client.get_run(run.id).data.metrics == {"lb_public": 0.71}
+    assert client.get_run(run.id).data.tags["verdict"] == "better"
+    assert client.get_run(failed.id).data.metrics == {}
+
+
+def test_the_users_own_description_is_left_alone(home: Path, client) -> None:
+    with Tracker(home).run(info("described", "k1")):
+        pass
+    experiment = client.get_experiment_by_name("described")
+    assert "Which run is best?" in experiment.tags["mlflow.note.content"]
+    client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", "mine")
+    client.set_experiment_tag(experiment.experiment_id, "mlflow.sharedViewState.podium", "stale")
+    with Tracker(home).run(info("described", "k2")):
+        pass
+    tags = client.get_experiment_by_name("described").tags
+    assert tags["mlflow.note.content"] == "mine"
+    assert tags["mlflow.sharedViewState.podium"] != "stale"
+    Tracker(home).standings("described", "| a table |")
+    assert client.get_experiment_by_name("described").tags["mlflow.note.content"] == "mine"
+
+
+def test_standings_replace_our_part_and_keep_what_a_user_wrote_around_it(home: Path, client) -> None:
+    def written() -> str:
+        return client.get_experiment_by_name("standing").tags["mlflow.note.content"]
+
+    tracker = Tracker(home)
+    tracker.standings("standing", "| nobody |")  # nothing was recorded: nothing to describe
+    assert client.get_experiment_by_name("standing") is None
+    with tracker.run(info("standing", "k1", metric="log_loss", higher_is_better=False)):
+        pass
+    experiment = client.get_experiment_by_name("standing")
+    client.set_experiment_tag(
+        experiment.experiment_id, "mlflow.note.content", f"on top\n\n{written()}\n\nbelow"
+    )
+    for table in ("| first |", "| second |"):
+        Tracker(home).standings("standing", table)
+        assert written().startswith("on top\n") and written().endswith("\nbelow")
+        assert table in written() and "oof_log_loss" in written()
+    assert "| first |" not in written() and written().count("Which run is best?") == 1
+
+
+def test_the_table_follows_the_competitions_metric(home: Path, client) -> None:
+    with Tracker(home).run(info("by loss", "k1", metric="log_loss", higher_is_better=False)):
+        pass
+    tags = client.get_experiment_by_name("by loss").tags
+    assert tags["mlflow.experiment.primaryMetric.name"] == "oof_log_loss"
+    assert tags["mlflow.experiment.primaryMetric.greaterIsBetter"] == "false"
+    with Tracker(home).run(info("by loss", "k2", metric="qwk")):  # the competition's settings changed
+        pass
+    tags = client.get_experiment_by_name("by loss").tags
+    assert tags["mlflow.experiment.primaryMetric.name"] == "oof_qwk"
+    assert tags["mlflow.experiment.primaryMetric.greaterIsBetter"] == "true"
+
+
+def test_disabled_records_nothing(tmp_path: Path) -> None:
+    tracker = Tracker(tmp_path, enabled=False)
+    with tracker.run(info("off", "k1")) as run, run.child("fold 0", {"fold": "0"}) as child:
+        child.epoch(0, {"loss": 1.0})
+        run.metrics({"a": 1.0})
+        run.dataset("d", "0", 1)
+        run.artifact(tmp_path / "not there")
+        run.text("a", "b")
+    assert run.id is None and child.id is None
+    assert not tracker.update("k1", "train", {})
+    with pytest.raises(ValueError), tracker.run(info("off", "k1")):
+        raise ValueError
+    Run(tracker, info("off", "k1"), None).metrics({"a": 1.0})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unreachable_server_costs_a_warning_and_no_result(tmp_path: Path, caplog, monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    caplog.set_level(logging.WARNING, "pipeline.record.tracking")
+    tracker = Tracker(tmp_path, "http://127.0.0.1:9")
+    start = time.monotonic()
+    results = []
+    for _ in range(3):
+        with tracker.run(info("unreachable", "k1")) as run:
+            run.epoch(0, {"loss": 1.0})
+            results.append("kept")
+    assert results == ["kept"] * 3
+    assert time.monotonic() - start < 20
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2
+    assert "http://127.0.0.1:9" in said[0] and "results are not affected" in said[0]
+    assert "off" in said[1]
+
+
+def test_a_database_that_breaks_in_the_middle_costs_a_warning(tmp_path: Path, home, client, caplog) -> None:
+    copy = tmp_path / "mlflow.db"
+    with sqlite3.connect(tracking_uri(home, None).removeprefix("sqlite:///")) as source:
+        source.execute("VACUUM INTO ?", (str(copy),))
+    source.close()
+    caplog.set_level(logging.WARNING, "pipeline.record.tracking")
+    with Tracker(tmp_path).run(info("breaking", "k1")) as run:
+        with sqlite3.connect(copy) as broken:
+            broken.execute("DROP TABLE metrics")
+        broken.close()
+        for epoch in range(10):
+            run.epoch(epoch, {"loss": 1.0})
+    assert [r.getMessage().split(":")[0].split(" sqlite")[0] for r in caplog.records] == [
+        "MLflow record",
+        "MLflow record is off for the rest of this run",
+    ]
+
+
+def test_where_the_record_is_kept(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    assert tracking_uri(tmp_path, "http://127.0.0.1:2") == "http://127.0.0.1:2"
+    assert tracking_uri(tmp_path, None) == "http://127.0.0.1:1"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert tracking_uri(tmp_path, None) == f"sqlite:///{tmp_path.resolve() / 'mlflow.db'}"
+
+
+def test_importing_and_being_off_load_no_mlflow() -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from pipeline.record.tracking import Tracker, RunInfo\n"
+        "with Tracker(Path('.'), None, False).run(RunInfo('s', 'c', 'n', 'k')): pass\n"
+        "print('mlflow' in sys.modules)"
+    )
+    assert in_subprocess(code) == "False"
+
+
+@pytest.mark.slow
+def test_telemetry_is_off_and_mlflow_is_quiet(tmp_path: Path, home: Path, client) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from pipeline.record.tracking import Tracker, RunInfo\n"
+        f"with Tracker(Path({str(home)!r})).run(RunInfo('s', 'quiet', 'n', 'k')): pass\n"
+        "from mlflow.telemetry import get_telemetry_client\n"
+        "print(get_telemetry_client(), file=sys.stderr)"
+    )
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "MLFLOW", "CI"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, env=kept
+    )
+    assert (done.stdout, done.stderr.strip()) == ("", "None")
+
+
+def test_git_commit(tmp_path: Path) -> None:
+    assert git_commit(tmp_path) == "none"
+
+    def git(*arguments: str) -> str:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        command = ["git", "-C", str(tmp_path), *identity, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "-q")
+    (tmp_path / "a.txt").write_text("a", encoding="utf-8")
+    git("add", "a.txt")
+    git("commit", "-q", "-m", "a")
+    assert git_commit(tmp_path) == git("rev-parse", "--short=10", "HEAD")
+    (tmp_path / "a.txt").write_text("b", encoding="utf-8")
+    assert git_commit(tmp_path) == git("rev-parse", "--short=10", "HEAD") + "-dirty"
+
+
+@pytest.mark.slow
+def test_two_processes_on_an_empty_home_both_record(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from pipeline.record.tracking import Tracker, RunInfo\n"
+        f"with Tracker(Path({str(tmp_path)!r})).run(RunInfo('train', 'race', 'n', sys.argv[1])) as run:\n"
+        "    run.metrics({'a': 1.0})\n"
+    )
+
+    def start(key: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", code, key]
+        return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
+
+    with ThreadPoolExecutor() as pool:
+        for done in pool.map(start, ["a", "b"]):
+            assert (done.returncode, done.stderr) == (0, "")
+    database = sqlite3.connect(tmp_path / "mlflow.db")
+    status = database.execute("SELECT status, count(*) FROM runs GROUP BY status").fetchall()
+    database.close()
+    assert status == [("FINISHED", 2)]
