@@ -1,7 +1,7 @@
 """What training adds to pixels: augmentation policies, drawn from derived seeds.
 
 Owns making transforms of a policy and the only use of albumentations. Does not own the policies' files
-(`data/policies.py`), which rows an epoch shows (`resample/indices.py`), nor deterministic views of an image
+(`settings/policies.py`), which rows an epoch shows (`resample/indices.py`), nor deterministic views of an image
 (`nets/views.py`).
 
 An `Augmenter` holds no random state: each call derives its own generators from
@@ -26,8 +26,8 @@ from pydantic import ValidationError
 from pipeline.core import plugin
 from pipeline.core.errors import nearest
 from pipeline.core.seeds import Part, py_rng, rng
-from pipeline.data import policies
-from pipeline.data.policies import Policy, Transform
+from pipeline.settings import policies
+from pipeline.settings.policies import Policy, Transform
 from pipeline.settings.schema import Config
 
 Image: TypeAlias = npt.NDArray[np.uint8]
@@ -172,7 +172,7 @@ class Augmenter:
     """One policy, ready to be called on images of one size; safe to hand to loader processes.
 
     Args:
-        policy: the name of a policy; see `data/policies.py`.
+        policy: the name of a policy; see `settings/policies.py`.
         size: height and width of the images, px, or the side of square ones.
         setting: where the policy was named, for messages.
 

@@ -263,7 +263,7 @@ def _own_code(need: Need) -> str:
 
 
 def _code_digest(name: str, path: str) -> str:
-    from pipeline.data import policies
+    from pipeline.settings import policies
 
     if path in POLICY_SETTINGS and not policies.is_own(name):
         return policies.read(name, path).digest
@@ -316,7 +316,7 @@ def refuse_forbidden(needs: Iterable[Need], graph: Graph) -> None:
     Raises:
         ConfigError: naming the attribute and the change.
     """
-    from pipeline.data import policies
+    from pipeline.settings import policies
 
     for need in graph.chain(needs):
         config = need.settings.config

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from pipeline.core.samples import Samples, TrainRows, positions
 from pipeline.core.seeds import rng
-from pipeline.data import augment, crop, load, policies, quarantine
+from pipeline.data import augment, crop, load, quarantine
 from pipeline.data.augment import Augmenter
 from pipeline.data.preprocess import Look
 from pipeline.engine.context import Built, Job
@@ -26,6 +26,7 @@ from pipeline.engine.graph import words
 from pipeline.pages.report import ImageOf
 from pipeline.resample import preview_page
 from pipeline.resample.preview_page import Boxed, CropSheet, Pair, PreviewInputs, Row
+from pipeline.settings import policies
 from pipeline.settings.load import Settings
 
 FOLD = 0

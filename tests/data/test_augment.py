@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import ConfigError
-from pipeline.data import policies
 from pipeline.data.augment import Augmenter
-from pipeline.data.policies import refuse_forbidden
+from pipeline.settings import policies
+from pipeline.settings.policies import refuse_forbidden
 from pipeline.settings.schema import AttributeSettings
 
 SIZE = 32

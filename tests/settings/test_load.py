@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.core.errors import ConfigError
-from pipeline.data import policies
+from pipeline.settings import policies
 from pipeline.settings.load import CONFIGS, load
 from pipeline.settings.losses import LOSSES
 from pipeline.settings.read import parse, parse_value

@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError
 from pipeline.core.samples import FoldPlan, Samples
-from pipeline.data import load, policies
+from pipeline.data import load
 from pipeline.eda.survey import survey
 from pipeline.engine import request
 from pipeline.engine.context import Job
@@ -24,6 +24,7 @@ from pipeline.errors.advice.steps import family_of
 from pipeline.errors.advice.tested import Runs
 from pipeline.errors.diff.mistakes import find_mistakes
 from pipeline.record.store import Artifact
+from pipeline.settings import policies
 from pipeline.settings.load import Settings
 from pipeline.settings.read import read_words
 from pipeline.submit.gap import leak

@@ -3,7 +3,7 @@ from typing import get_args
 import pytest
 
 from pipeline.core.errors import ConfigError
-from pipeline.data import policies
+from pipeline.settings import policies
 from pipeline.settings.fields import Change
 from pipeline.settings.schema import AttributeSettings
 
