@@ -11,8 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline.engine.context import Context
 from pipeline.settings.load import load
+from pipeline.stages import open_session
 
 
 def score(home: str, competition: str, *words: str) -> tuple[float, float, float]:
@@ -26,7 +26,7 @@ def score(home: str, competition: str, *words: str) -> tuple[float, float, float
             *words,
         ]
     )
-    context = Context(settings)
+    context = open_session(settings)
     metrics = context.need("train").metrics
     context.close()
     return metrics["oof_macro_f1"], metrics["ci_low"], metrics["ci_high"]

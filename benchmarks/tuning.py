@@ -41,7 +41,7 @@ from pipeline.core.metrics import get as metric_of
 from pipeline.core.search_space import Point, points
 from pipeline.core.seeds import rng
 from pipeline.data import load as read
-from pipeline.engine.registry import Need
+from pipeline.engine.need import Need
 from pipeline.errors.findings import planting
 from pipeline.nets.model import build as network
 from pipeline.record import study as studies

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.engine.context import Context
+from pipeline.engine.session import Session
 from pipeline.settings.load import load
+from pipeline.stages import open_session
 
 KINDS = ("disc", "box")
 
@@ -64,5 +65,5 @@ class Photos:
         ]
         return [*(w for w in words if w.split("=")[0] not in chosen), *more]
 
-    def context(self, *more: str) -> Context:
-        return Context(load(self.words(*more)))
+    def context(self, *more: str) -> Session:
+        return open_session(load(self.words(*more)))

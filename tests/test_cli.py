@@ -25,6 +25,7 @@ from main_world import (
 
 from pipeline import commands
 from pipeline.__main__ import COMMANDS, main
+from pipeline.stages import open_session
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 RESNET = "experiment=tiny_resnet"
@@ -332,12 +333,11 @@ def test_a_pin_keeps_a_result_and_what_it_is_made_of(copied):
 def test_gc_waits_for_who_is_at_work_between_two_results_and_the_next_one_for_gc(copied):
     from threading import Thread
 
-    from pipeline.engine.context import Context
     from pipeline.settings.load import load
 
     settings = load([*SMALL, f"runtime.home={copied}"])
     before = {a.key for a in artifacts(copied)}
-    with Context(settings).using():
+    with open_session(settings).using():
         said = run(copied, "gc")
         assert said.code == 2 and f"process-{os.getpid()}" in said.err and "let it finish first" in said.err
         assert {a.key for a in artifacts(copied)} == before
@@ -347,7 +347,7 @@ def test_gc_waits_for_who_is_at_work_between_two_results_and_the_next_one_for_gc
             == run(copied, "gc", options=["--dry"]).code
             == 0
         )
-    other = Context(settings)
+    other = open_session(settings)
     with other.store.freeing():
         waiting = Thread(target=lambda: other.using().__enter__())
         waiting.start()

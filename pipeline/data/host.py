@@ -1,15 +1,15 @@
-"""The host's part where there is none: a sample submission, and the answers of held-out images.
+"""Where the host's files lie: the competition's folder, a sample submission, and answers of held-out images.
 
-Owns where both lie, whether the host gave them, a demo has them or they are made here. Does not own
-the formats (`data/host_format.py`) nor scoring (`submit/hostscore.py`).
+Owns where they lie, whether the host gave them, a demo has them or they are made here. Does not own the
+formats (`data/host_format.py`) nor scoring (`submit/hostscore.py`).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.core.errors import DataError
 from pipeline.data import host_format, load
-from pipeline.engine.graph import competition_root
 from pipeline.record.digests import write_atomic
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
@@ -17,6 +17,31 @@ from pipeline.settings.schema import CompetitionSettings
 
 ANSWERS = "answers.csv"
 ANSWER_COLUMNS = ("id", "label", "usage")
+
+
+def competition_root(settings: Settings) -> Path:
+    """The folder of the competition's files; a demo's is made when it is missing."""
+    config = settings.config.competition
+    home = Path(settings.config.runtime.home).resolve()
+    if config.demo is None:
+        assert config.root is not None, "a rule of the settings asks for root or demo"
+        return (home / config.root).resolve()
+    # Imported here: only demos are made.
+    from pipeline.data.demo import competitions
+
+    return competitions.materialise(config.demo, home, config.name)
+
+
+def boxes_file(settings: Settings) -> Path:
+    """The CSV of boxes, relative to the competition's folder unless it is absolute.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    path = competition_root(settings) / str(settings.config.crop.boxes)
+    if not path.is_file():
+        raise DataError(f"crop.boxes: there is no file {path}", remedy="give a CSV with id,x,y,w,h")
+    return path
 
 
 def sample(settings: Settings, data: Artifact, home: Path) -> Path:

@@ -13,18 +13,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.core.predictions import Features, Probabilities, ViewProbabilities, pool_views
-from pipeline.core.samples import FoldPlan, Ints, Samples, strings
+from pipeline.core.samples import FoldPlan, Samples, strings
 from pipeline.data.boxes import Key, read_table
 from pipeline.data.images import DecodedImages, PreparedImages
 from pipeline.data.preprocess import Look
-from pipeline.engine.registry import UNLABELLED, neighbour_views
 from pipeline.record import files
 from pipeline.record.store import Artifact
-from pipeline.resample.indices import Part
-from pipeline.settings.load import Settings
 from pipeline.settings.schema import Config
 
 EXTRA = "extra"
+UNLABELLED = "unlabelled"
 
 
 def samples(data: Artifact, split: str, home: Path) -> Samples:
@@ -67,21 +65,6 @@ def plan(folds: Artifact) -> FoldPlan:
 def health(folds: Artifact) -> pd.DataFrame:
     """The fold health table, one row a fold."""
     return pd.read_csv(folds.folder / "health.csv", index_col=0)
-
-
-def part(inputs: dict[str, Artifact], number: int, settings: Settings, home: Path) -> Part:
-    """A fold's training part, with the features that its resampling looks at."""
-    split = plan(inputs["folds"]).splits[number]
-    train = training(inputs["data"], home).take(split.train_ids).for_training()
-    views = neighbour_views(settings)
-    return Part(train, number, split.times_T, features(inputs, "train", views) if views else None)
-
-
-def shown(resample: Artifact, classes: Sequence[str]) -> Ints:
-    """(C,) rows of each class that training showed in one epoch, all folds together."""
-    counts = pd.read_csv(resample.folder / "counts.csv", dtype={"class": str}, keep_default_na=False)
-    by_class = counts.groupby("class")["after"].sum()
-    return np.array([int(by_class.get(name, 0)) for name in classes], dtype=np.int64)
 
 
 def fold_checks(folds: Artifact) -> tuple[str, ...]:
@@ -130,6 +113,11 @@ def prepared(prepared: Artifact, split: str) -> PreparedImages:
     """Images as models see them, one split; those from elsewhere stand with the training images."""
     found = PreparedImages.open(prepared.folder / f"{split}.npy")
     return PreparedImages(strings([key.split("/", 1)[1] for key in found.ids_N.tolist()]), found.x_NHWC)
+
+
+def views_of(inputs: Mapping[str, Artifact], split: str) -> list[str]:
+    """The views whose features of one split are among the inputs, in their order."""
+    return [name.partition(":")[2] for name in inputs if name.startswith(f"{split}:")]
 
 
 def features(inputs: Mapping[str, Artifact], split: str, views: list[str]) -> Features:

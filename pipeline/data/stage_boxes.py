@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pipeline.data import boxes, load
 from pipeline.data.boxes import Key
+from pipeline.data.host import boxes_file
 from pipeline.data.images import WHITE_IMAGE
-from pipeline.engine.context import Built, Job
-from pipeline.engine.graph import boxes_file
+from pipeline.engine.stage import Built, Job
 
 
 def build(job: Job) -> Built:

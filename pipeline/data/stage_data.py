@@ -12,12 +12,12 @@ import numpy as np
 
 from pipeline.data import competition, host_format, load, quarantine
 from pipeline.data.competition import Answers
-from pipeline.data.host import ANSWER_COLUMNS, ANSWERS
-from pipeline.engine.context import Built, Job
-from pipeline.engine.graph import competition_root
-from pipeline.engine.registry import UNLABELLED
+from pipeline.data.host import ANSWER_COLUMNS, ANSWERS, competition_root
+from pipeline.data.load import UNLABELLED
+from pipeline.engine.stage import Built, Job
 from pipeline.record import files
-from pipeline.record.store import MANIFEST
+from pipeline.record.store import MANIFEST, Artifact
+from pipeline.settings.load import Settings
 
 
 def build(job: Job) -> Built:
@@ -32,10 +32,6 @@ def build(job: Job) -> Built:
     config = job.settings.config.competition
     root = competition_root(job.settings)
     data = competition.load(config, root, job.settings.config.folds.column)
-    if config.sample_submission is not None:
-        # Now, and not after hours of training.
-        sample = root / config.sample_submission
-        host_format.fits(sample, data.test.ids_N, data.train.space, config.submission)
     splits = {"train": data.train, "test": data.test, load.EXTRA: data.extra, UNLABELLED: data.unlabelled}
     for name, samples in splits.items():
         if samples is not None:
@@ -54,6 +50,16 @@ def build(job: Job) -> Built:
         sizes["soft_targets"] = int((~np.isnan(data.train.soft_NC[:, 0])).sum())
     files.write_json(job.draft / "notes.json", list(data.notes))
     return Built(metrics={name: float(n) for name, n in sizes.items()}, lines=tuple(data.notes))
+
+
+def verify(settings: Settings, data: Artifact, home: Path) -> None:
+    """Raise DataError where the host's sample asks for other images or answers, before hours of training."""
+    config = settings.config.competition
+    if config.sample_submission is not None:
+        sample = competition_root(settings) / config.sample_submission
+        test = load.samples(data, "test", home)
+        space = load.samples(data, "train", home).space
+        host_format.fits(sample, test.ids_N, space, config.submission)
 
 
 def _without_faulty(job: Job) -> Built:

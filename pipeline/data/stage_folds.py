@@ -9,7 +9,7 @@ Owns the stage only; splitting is `pipeline/data/folds.py`, judging `pipeline/da
 from dataclasses import asdict
 
 from pipeline.data import competition, fold_health, folds, load
-from pipeline.engine.context import Built, Job
+from pipeline.engine.stage import Built, Job
 from pipeline.record import files
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pipeline.core.errors import StorageError
 from pipeline.data import decode, images, load
 from pipeline.data.decode import Decoding
-from pipeline.engine.context import Built, Job
+from pipeline.engine.stage import Built, Job
 
 log = logging.getLogger(__name__)
 

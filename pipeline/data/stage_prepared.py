@@ -14,7 +14,7 @@ from pipeline.core.errors import StorageError
 from pipeline.data import images, load, quarantine
 from pipeline.data.decode import Pixels
 from pipeline.data.preprocess import Look
-from pipeline.engine.context import Built, Job
+from pipeline.engine.stage import Built, Job
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.eda.evidence import SHOWN, Finding, some
 from pipeline.eda.survey import Survey, ratio
-from pipeline.errors.advice.rules import train_with
+from pipeline.pages.command_words import train_with
 from pipeline.pages.report import Key, count, percent, plural
 from pipeline.settings.schema import Config, FoldSettings
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 from pipeline.data import load, quarantine
 from pipeline.eda import page
 from pipeline.eda.evidence import FeaturePair
-from pipeline.engine.context import Built, Job
-from pipeline.engine.graph import words
+from pipeline.engine.stage import Built, Job
 from pipeline.record.tracking import note
 
 SHOWN = 5
@@ -38,7 +37,7 @@ def build(job: Job) -> Built:
         config=config,
         plan=plan,
         features=_features(job),
-        asked=words(job.settings, "train"),
+        asked=job.words["train"],
     )
     found = page.explore(inputs)
     (job.draft / "eda.html").write_text(page.render_html(found, inputs), encoding="utf-8")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import ConfigError
-from pipeline.engine.needs import Need
+from pipeline.engine.need import Need
 from pipeline.record.digests import write_atomic
 from pipeline.settings.load import CONFIGS, Request, Settings, resolve
 

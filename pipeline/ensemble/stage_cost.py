@@ -18,7 +18,7 @@ from pipeline.core.predictions import Probabilities, align
 from pipeline.core.samples import Ints
 from pipeline.core.voting import soft_voting
 from pipeline.data import load
-from pipeline.engine.context import Built, Job
+from pipeline.engine.stage import Built, Job
 from pipeline.ensemble import cost
 from pipeline.ensemble import page as page_of
 from pipeline.ensemble.cost import Price

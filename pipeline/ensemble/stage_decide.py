@@ -20,8 +20,7 @@ from pipeline.core.metrics import Reals
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import Ints, Samples, Strings, positions
 from pipeline.data import load
-from pipeline.engine.context import Built, Job
-from pipeline.engine.registry import SHOWN
+from pipeline.engine.stage import Built, Job
 from pipeline.ensemble import decision, decision_steps, grouping
 from pipeline.ensemble.decision import (
     ClassScales,
@@ -35,8 +34,10 @@ from pipeline.ensemble.decision import (
     Step,
 )
 from pipeline.ensemble.grouping import Together
+from pipeline.ensemble.stages import SHOWN
 from pipeline.record import files
 from pipeline.record.tracking import note
+from pipeline.resample import page as resampled
 from pipeline.settings.load import Settings
 from pipeline.train import scoring
 
@@ -175,6 +176,6 @@ def _shown(job: Job, samples: Samples) -> Reals:
     for name, artifact in job.inputs.items():
         if not name.startswith(SHOWN):
             continue
-        counts = load.shown(artifact, samples.space.classes)
+        counts = resampled.shown(artifact, samples.space.classes)
         total_C += float(weights.get(name.removeprefix(SHOWN), 1.0)) * decision_steps.counted(counts)
     return np.asarray(total_C / total_C.sum(), dtype=np.float64)

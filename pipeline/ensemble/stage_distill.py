@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pipeline.core import metrics
 from pipeline.data import load
-from pipeline.engine.context import Built, Job
+from pipeline.engine.stage import Built, Job
 from pipeline.record import files
 from pipeline.record.tracking import note
 from pipeline.train import scoring

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.core import metrics
 from pipeline.core.voting import fitting
 from pipeline.data import load
-from pipeline.engine.context import Built, Job
+from pipeline.engine.stage import Built, Job
 from pipeline.ensemble import account, cost, voters
 from pipeline.record import files
 from pipeline.record.store import Artifact

@@ -12,7 +12,7 @@ key. Does not own reading their predictions (`ensemble/voters.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,11 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.predictions import Probabilities, align
 from pipeline.core.samples import Samples, Strings
 from pipeline.data import load
+from pipeline.engine.need import Need
+from pipeline.engine.stage import Ask
 from pipeline.ensemble import outside
 from pipeline.record.digests import FileIndex, sha256_file
-from pipeline.record.store import SHORT, Artifact, Store
+from pipeline.record.store import SHORT, Artifact
 from pipeline.settings.blend_rules import MemberWord, word_of
 from pipeline.settings.load import Settings
 
@@ -122,13 +124,13 @@ def of(
     ids_N = oofs[0].ids_N if oofs else covered
     guests: list[Guest] = []
     notes: list[str] = []
-    column = settings.config.competition.submission.id_column
     for word in words:
         read = _read(word, settings, test)
         notes += read.notes
         if word.oof is None:
             guests.append(Guest(read.p, (given or {}).get(word.name, 1.0), word.kind))
             continue
+        column = settings.config.competition.submission.id_column
         scored = outside.probabilities(Path(word.oof), word.name, train.space, ids_N, column)
         notes += scored.notes
         notes.append(f"{word.name}: made elsewhere; if its folds were others, its score is optimistic")
@@ -185,24 +187,22 @@ def _refuse_mismatch(members: Mapping[str, Artifact], inputs: Mapping[str, Artif
 WHOLE = "complete"
 
 
-def every(store: Store, wanted: Mapping[str, str], is_current: Callable[[Artifact], bool]) -> dict[str, str]:
-    """Name -> key of every whole inference; two runs of one experiment are told apart by their keys.
+def every(ask: Ask, settings: Settings) -> dict[str, str]:
+    """Name -> key of every whole inference on these data and folds that today's code would make.
 
-    Args:
-        store: where results lie.
-        wanted: `stage/key` of the data and the folds that they must be made of.
-        is_current: whether today's code would make a result.
+    Two runs of one experiment are told apart by their keys.
 
     Raises:
         ConfigError: there is none.
     """
+    wanted = _shared(ask, settings)
     found = []
-    for listed in store.chosen():
+    for listed in ask.finished("infer"):
         same = {name: listed.inputs.get(name) for name in wanted} == wanted
-        if listed.stage != "infer" or not same or listed.metrics.get(WHOLE) != 1.0:
+        if not same or listed.metrics.get(WHOLE) != 1.0:
             continue
-        artifact = store.find(listed.stage, listed.key)
-        if artifact and is_current(artifact):
+        artifact = ask.found(Need("infer", settings, key=listed.key))
+        if artifact and ask.may_use(artifact):
             found.append(artifact)
     if not found:
         raise ConfigError(
@@ -215,13 +215,14 @@ def every(store: Store, wanted: Mapping[str, str], is_current: Callable[[Artifac
     }
 
 
-def pinned(store: Store, wanted: Mapping[str, str], prefix: str) -> dict[str, str]:
-    """Name -> key of the one inference whose key starts with `prefix`; arguments as for `every`.
+def pinned(ask: Ask, settings: Settings, prefix: str) -> dict[str, str]:
+    """Name -> key of the one inference whose key starts with `prefix`.
 
     Raises:
         ConfigError: no inference's key starts so, several do, or it has other data or folds.
     """
-    hits = [a for a in store.all() if a.stage == "infer" and a.key.startswith(prefix)]
+    wanted = _shared(ask, settings)
+    hits = [a for a in ask.kept("infer") if a.key.startswith(prefix)]
     word = f"ensemble.members: key:{prefix}"
     if len(hits) != 1:
         which = [f"{a.key} ({a.manifest['experiment']})" for a in hits]
@@ -235,6 +236,10 @@ def pinned(store: Store, wanted: Mapping[str, str], prefix: str) -> dict[str, st
         what = f"{word} ({hits[0].manifest['experiment']}) was made of other data or folds"
         raise ConfigError(what, other, "members of one blend need the same competition and fold plan")
     return {_called(hits[0]): hits[0].key}
+
+
+def _shared(ask: Ask, settings: Settings) -> dict[str, str]:
+    return {name: f"{name}/{ask.key(Need(name, settings))}" for name in ("data", "folds")}
 
 
 def _called(artifact: Artifact) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Samples, Strings, strings
-from pipeline.engine.context import Job
+from pipeline.engine.stage import Job
 from pipeline.errors.diff import flip_cards
 from pipeline.errors.diff.flips import Flips
 from pipeline.record import files
@@ -27,7 +27,7 @@ from pipeline.settings.load import Settings
 from pipeline.submit.submission import is_untouched
 
 if TYPE_CHECKING:
-    from pipeline.engine.context import Context
+    from pipeline.engine.session import Session
 
 
 def made_of(store: Store, data: Artifact, path: Path) -> Artifact | None:
@@ -68,17 +68,17 @@ def training_behind(store: Store, artifact: Artifact | None) -> str:
     return training_behind(store, store.find(stage, key)) if key else ""
 
 
-def found(ctx: Context, data: Artifact, new: Path) -> dict[str, str]:
+def found(session: Session, data: Artifact, new: Path) -> dict[str, str]:
     """Parameter -> `stage/key` of what there is; nothing for what there isn't.
 
     Args:
-        ctx: the command.
+        session: the command.
         data: what the report is on.
         new: the submission under study.
     """
-    made = list(ctx.store.all())
-    artifact = made_of(ctx.store, data, new) if new.is_file() else None
-    training = training_behind(ctx.store, artifact)
+    made = list(session.store.all())
+    artifact = made_of(session.store, data, new) if new.is_file() else None
+    training = training_behind(session.store, artifact)
     return {
         **_pair([a for a in made if a.stage == "features" and _is_of(a, data.key)]),
         **_newest("robustness", [a for a in made if _shows(a, "robustness", training)]),

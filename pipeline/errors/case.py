@@ -13,7 +13,7 @@ from pipeline.core import metrics
 from pipeline.core.predictions import Comparison, Interval, Probabilities
 from pipeline.core.samples import LabelSpace, Samples
 from pipeline.data import host, host_format, load
-from pipeline.engine.context import Job
+from pipeline.engine.stage import Job
 from pipeline.errors import beside, oof_sections, page
 from pipeline.errors.diff import attributes, flips
 from pipeline.errors.judging.estimate import Estimate

@@ -16,9 +16,9 @@ from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Floats, positions
 from pipeline.core.voting import stacking
 from pipeline.data import load
+from pipeline.data.host import competition_root
 from pipeline.eda import duplicates
 from pipeline.eda.survey import Duplicates, glance, survey
-from pipeline.engine.graph import competition_root, words
 from pipeline.errors import beside
 from pipeline.errors.diff import truth
 from pipeline.errors.findings import calibration, slices, suspects, why
@@ -112,7 +112,7 @@ def on_calibration(case: Case) -> Section:
         classes=case.train.space.classes,
         draws=statistics.draws,
         seed=statistics.seed,
-        command=make_with("make ensemble", case.job.settings.competition_words, "ensemble.temperature=true"),
+        command=make_with("make ensemble", case.job.words["competition"], "ensemble.temperature=true"),
         blended=case.new.artifact is not None and (case.new.artifact.folder / "blend.json").is_file(),
     )
     return calibration.section(inputs)
@@ -171,9 +171,9 @@ def on_why(case: Case) -> Section:
 
 def _again(case: Case) -> str:
     """The report on one's own submissions."""
-    return make_with(MAKE, words(case.job.settings, "error-analysis"))
+    return make_with(MAKE, case.job.words["error-analysis"])
 
 
 def _member_words(case: Case) -> tuple[str, ...]:
     """The words that ask for the submission's best member."""
-    return words(beside.asked(case.job.settings, case.new.artifact), "train")
+    return case.job.words_of("train", beside.asked(case.job.settings, case.new.artifact))

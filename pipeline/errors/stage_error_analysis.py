@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 from pipeline.data import load
-from pipeline.engine.context import Built, Job
+from pipeline.engine.stage import Built, Job
 from pipeline.errors import beside, case
 from pipeline.errors import page as compare
 from pipeline.errors.advice import gathered, tested
@@ -76,7 +76,7 @@ def build(job: Job) -> Built:
         judging=answers.section,
         judged=answers.estimate,
         near=None if flips is None else beside.nearest(job, train, flips),
-        asked=job.settings.competition_words,
+        asked=job.words["competition"],
     )
     found = compare.compare(inputs)
     sections = case.sections(

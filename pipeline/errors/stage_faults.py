@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.data import load
 from pipeline.data.decode import phash
 from pipeline.eda.survey import glance
-from pipeline.engine.context import Built, Job
+from pipeline.engine.stage import Built, Job
 from pipeline.errors.findings import planting
 
 

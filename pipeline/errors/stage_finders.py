@@ -9,7 +9,7 @@ from __future__ import annotations
 import pandas as pd
 
 from pipeline.core.predictions import Features
-from pipeline.engine.context import Built, Job
+from pipeline.engine.stage import Built, Job
 from pipeline.errors.findings import planting
 from pipeline.errors.findings.slices import SliceInputs
 from pipeline.record import files

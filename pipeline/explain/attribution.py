@@ -80,23 +80,23 @@ class _Rectify(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, rectifier: Callable[[torch.Tensor], torch.Tensor], rule: Rule
+        session: Any, x: torch.Tensor, rectifier: Callable[[torch.Tensor], torch.Tensor], rule: Rule
     ) -> torch.Tensor:
         with torch.enable_grad():
             alone = x.detach().requires_grad_()
             value = rectifier(alone)
             (slope,) = torch.autograd.grad(value.sum(), alone)
-        ctx.save_for_backward(slope)
-        ctx.rule = rule
+        session.save_for_backward(slope)
+        session.rule = rule
         return value.detach()
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        (slope,) = ctx.saved_tensors
-        if ctx.rule == "saliency":
+    def backward(session: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        (slope,) = session.saved_tensors
+        if session.rule == "saliency":
             return grad * slope, None, None
         positive = grad.clamp_min(0)
-        return (positive if ctx.rule == "deconvolution" else positive * slope), None, None
+        return (positive if session.rule == "deconvolution" else positive * slope), None, None
 
 
 class _Ruled(TorchFunctionMode):

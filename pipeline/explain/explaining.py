@@ -13,34 +13,34 @@ from pipeline.core import metrics
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.samples import Samples
 from pipeline.data import load
-from pipeline.engine.context import Context
-from pipeline.engine.registry import Need
+from pipeline.engine.need import Need
+from pipeline.engine.session import Session
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
 from pipeline.submit import summary
 
 
-def command(ctx: Context, options: argparse.Namespace) -> None:
+def command(session: Session, options: argparse.Namespace) -> None:
     """Explain a network, and say where the gallery lies."""
     # Imported here: parts need torch, and other commands answer without it.
     from pipeline.explain import parts
 
-    settings = _experiment(ctx, options)
+    settings = _experiment(session, options)
     if options.what is not None:
         names = [name.strip() for name in options.what.split(",") if name.strip()]
         parts.check_names(names)
         settings = settings.with_values({"explain.parts": names})
     params: dict[str, str | int] = {}
     if options.id:
-        data = ctx.need("data", settings)
-        tables = (load.samples(data, split, ctx.home) for split in ("train", "test"))
+        data = session.need("data", settings)
+        tables = (load.samples(data, split, session.home) for split in ("train", "test"))
         params["ids"] = json.dumps(keys_of(options.id, *tables), ensure_ascii=False)
     if options.fold is not None:
         params["fold"] = options.fold
     need = Need("explain", settings, params)
-    ctx.check(need)
-    for line in summary.reports(ctx.get(need)):
-        ctx.say(line)
+    session.check(need)
+    for line in summary.reports(session.get(need)):
+        session.say(line)
 
 
 def keys_of(text: str, train: Samples, test: Samples) -> list[str]:
@@ -72,41 +72,41 @@ def keys_of(text: str, train: Samples, test: Samples) -> list[str]:
     return found
 
 
-def _experiment(ctx: Context, options: argparse.Namespace) -> Settings:
+def _experiment(session: Session, options: argparse.Namespace) -> Settings:
     """The one that RUN or experiment= names, else the best finished one, else the current one."""
     if options.run:
-        return ctx.settings.member(options.run)
+        return session.settings.member(options.run)
     if any(word.startswith("experiment=") for word in options.settings):
-        return ctx.settings
-    every = [(_score(ctx, settings), settings) for settings in _candidates(ctx)]
+        return session.settings
+    every = [(_score(session, settings), settings) for settings in _candidates(session)]
     found = [(score, settings) for score, settings in every if score is not None]
     if not found:
-        return ctx.settings
+        return session.settings
     score, best = max(found, key=lambda one: one[0])
-    metric = metrics.get(ctx.settings.config.competition.metric)
-    ctx.say(
+    metric = metrics.get(session.settings.config.competition.metric)
+    session.say(
         f"explain         {best.experiment}, the best of {len(found)} finished networks "
         f"({metric.name} {score * metric.sign:.4f}); RUN=… names another"
     )
     return best
 
 
-def _candidates(ctx: Context) -> list[Settings]:
+def _candidates(session: Session) -> list[Settings]:
     """Experiments that were trained on this competition and can be asked for by name today."""
-    name = ctx.settings.config.competition.name
-    trained = [a for a in ctx.store.all() if a.stage == "train" and a.manifest.get("competition") == name]
+    name = session.settings.config.competition.name
+    trained = [a for a in session.store.all() if a.stage == "train" and a.manifest.get("competition") == name]
     found = []
     for experiment in sorted({str(a.manifest["experiment"]) for a in trained}):
         try:
-            found.append(ctx.settings.member(experiment))
+            found.append(session.settings.member(experiment))
         except ConfigError:
             continue  # its file is gone
     return found
 
 
-def _score(ctx: Context, settings: Settings) -> float | None:
+def _score(session: Session, settings: Settings) -> float | None:
     """Score of its finished training, higher is better; None: it isn't finished with these settings."""
-    artifact: Artifact | None = ctx.store.find("train", ctx.graph.key(Need("train", settings)))
+    artifact: Artifact | None = session.store.find("train", session.graph.key(Need("train", settings)))
     metric = metrics.get(settings.config.competition.metric)
     if artifact is None or artifact.metrics.get("complete") != 1.0:
         return None

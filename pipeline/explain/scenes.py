@@ -32,13 +32,13 @@ from pipeline.data.crop import Edges, Key
 from pipeline.data.decode import WHITE, Pixels
 from pipeline.data.images import PreparedImages
 from pipeline.data.preprocess import Look
-from pipeline.engine.context import Job
 from pipeline.engine.hardware import set_up
-from pipeline.engine.registry import folds_of
+from pipeline.engine.stage import Job
 from pipeline.errors.findings import why
 from pipeline.explain import network
 from pipeline.explain.parts import Batch, Case, Mask, Net, Scene
 from pipeline.train.committee import Committee
+from pipeline.train.stages import folds_of
 
 # A border is one colour if so many of its pixels differ by no more than this in any channel, of 255.
 _OF_BORDER, _UNLIKE = 0.85, 24

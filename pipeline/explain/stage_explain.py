@@ -41,8 +41,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.engine.context import Built, Job
-from pipeline.engine.graph import words
+from pipeline.engine.stage import Built, Job
 from pipeline.explain import maps, parts, scenes
 from pipeline.explain.parts import Case, Part, Row, Scene
 from pipeline.pages import gallery
@@ -82,7 +81,7 @@ def build(job: Job) -> Built:
     lines += [f"careful: {text}" for text in warnings]
     what = f"what {scene.experiment} looks at: {', '.join(part.title for part in shown)}"
     why = "; ".join(warnings) or _lead(job, scene)
-    again = make_with("make error-analysis", job.settings.competition_words)
+    again = make_with("make error-analysis", job.words["competition"])
     result = "; ".join(maps.title(scene, case) for case in scene.cases[:3])
     return Built(figures, tuple(lines), note(what, why, again, PAGE, result), (PAGE,))
 
@@ -91,10 +90,10 @@ def _gallery(job: Job, scene: Scene, shown: list[Part]) -> gallery.Gallery:
     config = job.settings.config.competition
     some = scene.cases[0].key if scene.cases else scene.samples.ids_N[0]
     named = some if re.fullmatch(r"[\w./-]+", str(some)) else "…"
-    own = words(job.settings, "train")
+    own = job.words["train"]
     commands = (
         ("one image", make_with(f"make explain ID={named}", own)),
-        ("another network", make_with("make explain RUN=…", job.settings.competition_words)),
+        ("another network", make_with("make explain RUN=…", job.words["competition"])),
         ("some parts", make_with(f"make explain WHAT={','.join(list(parts.PARTS)[:2])}", own)),
     )
     return gallery.Gallery(

@@ -24,13 +24,14 @@ import numpy as np
 
 from pipeline.core.predictions import ViewProbabilities
 from pipeline.data import load
-from pipeline.engine.context import Job
 from pipeline.engine.hardware import set_up
-from pipeline.engine.registry import folds_of, is_probe
+from pipeline.engine.stage import Job
 from pipeline.nets.forward import Pass
+from pipeline.nets.stages import is_probe
 from pipeline.record.store import Artifact
 from pipeline.train import network_cost, precision
 from pipeline.train.committee import Committee
+from pipeline.train.stages import folds_of
 
 PRICED = ("ms_1", "ms_64")
 

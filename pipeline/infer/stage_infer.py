@@ -17,12 +17,12 @@ from pipeline.core.predictions import Probabilities, ViewProbabilities, pool_vie
 from pipeline.core.samples import FoldPlan, Samples
 from pipeline.core.voting import fitting as search
 from pipeline.data import load
-from pipeline.engine.context import Built, Job
-from pipeline.engine.registry import folds_of
+from pipeline.engine.stage import Built, Job
 from pipeline.record import files
 from pipeline.record.tracking import note
 from pipeline.settings.schema import Config
 from pipeline.train import scoring
+from pipeline.train.stages import folds_of
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,15 @@ twin's, never as its own) and, in an ensemble, the blend weight.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pipeline.core import metrics
 from pipeline.data import load
-from pipeline.engine.context import Built, Job
 from pipeline.engine.hardware import set_up
-from pipeline.engine.registry import Need, is_probe
+from pipeline.engine.need import Need
+from pipeline.engine.stage import Built, Job
+from pipeline.nets.stages import is_probe
 from pipeline.record import files
 from pipeline.record.store import SHORT, Artifact
 from pipeline.record.tracking import note
@@ -26,7 +28,7 @@ from pipeline.train import inherit, precision
 from pipeline.train.committee import Committee
 
 if TYPE_CHECKING:
-    from pipeline.engine.context import Context
+    from pipeline.engine.stage import Host
 
 
 def refuse(settings: Settings) -> None:
@@ -34,9 +36,11 @@ def refuse(settings: Settings) -> None:
     inherit.refuse(settings)
 
 
-def announce(settings: Settings, inputs: dict[str, Artifact], missing: list[Need], ctx: Context) -> list[str]:
+def announce(
+    settings: Settings, inputs: Mapping[str, Artifact], missing: list[Need], host: Host
+) -> list[str]:
     """What is trained now."""
-    images = len(load.training(inputs["data"], ctx.home))
+    images = len(load.training(inputs["data"], host.home))
     return [f"refit           {settings.experiment}: one training on all {images} images"]
 
 

@@ -16,17 +16,18 @@ from pipeline.core import metrics
 from pipeline.core.predictions import ViewProbabilities, pool_views
 from pipeline.core.samples import FoldPlan, Samples
 from pipeline.data import load
-from pipeline.engine.context import Built, Job
 from pipeline.engine.hardware import set_up
-from pipeline.engine.registry import folds_of, is_probe
+from pipeline.engine.stage import Built, Job
 from pipeline.infer import robustness
 from pipeline.nets import views
+from pipeline.nets.stages import is_probe
 from pipeline.pages.command_words import make_with
 from pipeline.record.tracking import note
 from pipeline.settings.load import Settings
 from pipeline.train import committee as votes
 from pipeline.train import precision
 from pipeline.train.committee import Committee
+from pipeline.train.stages import folds_of
 
 FILE = "robustness.csv"
 
@@ -56,7 +57,7 @@ def build(job: Job) -> Built:
     figures = {f"clean_{metric.name}": float(table["score"].iloc[0])}
     figures |= {f"worst_{kind}": float(table[table["curve"] == kind]["change"].min()) for kind in kinds}
     what = f"`{job.settings.experiment}` on spoilt images"
-    again = make_with("make error-analysis", job.settings.competition_words)
+    again = make_with("make error-analysis", job.words["competition"])
     description = note(what, "; ".join(told), again, FILE, told[0] if told else "")
     return Built(figures, tuple(told), description, (FILE,))
 

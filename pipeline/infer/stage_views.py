@@ -11,12 +11,12 @@ import torch
 
 from pipeline.core.samples import FoldPlan, Samples
 from pipeline.data import load
-from pipeline.engine.context import Built, Job
 from pipeline.engine.hardware import set_up
-from pipeline.engine.registry import folds_of, is_probe
+from pipeline.engine.stage import Built, Job
 from pipeline.infer import siblings
 from pipeline.infer.siblings import Seen
 from pipeline.nets import views
+from pipeline.nets.stages import is_probe
 from pipeline.record import files
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
@@ -24,6 +24,7 @@ from pipeline.settings.schema import Config
 from pipeline.train import committee as votes
 from pipeline.train import precision
 from pipeline.train.committee import Committee
+from pipeline.train.stages import folds_of
 
 
 def refuse(settings: Settings) -> None:

@@ -227,6 +227,13 @@ def build(
     )
 
 
+def frozen(settings: ModelSettings) -> ModelSettings:
+    """The same backbone for passes without gradients: dropout and the kind of head are at their defaults."""
+    return ModelSettings(
+        name=settings.name, weights=settings.weights, norm=settings.norm, mean=settings.mean, std=settings.std
+    )
+
+
 def _zero_classifier(backbone: nn.Module) -> None:
     """A new classifier starts at zero: even odds, and no random push through pretrained weights.
 

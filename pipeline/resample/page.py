@@ -3,16 +3,20 @@
 Owns the summary and its page. Does not own the choice of rows (`resample/indices.py`): the counts arrive.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import DataError
 from pipeline.core.plugin import is_plugin
+from pipeline.core.samples import Ints
 from pipeline.eda.survey import ratio
-from pipeline.errors.advice.rules import train_with
 from pipeline.pages import plots
+from pipeline.pages.command_words import train_with
 from pipeline.pages.report import Thumbnails, count, render
+from pipeline.record.store import Artifact
 from pipeline.settings.schema import FEATURE_METHODS, Config
 
 COLUMNS = ("fold", "class", "before", "after", "copies", "synthetic")
@@ -38,6 +42,13 @@ class Resampling:
     folds: pd.DataFrame
     table: pd.DataFrame
     metrics: dict[str, float]
+
+
+def shown(resample: Artifact, classes: Sequence[str]) -> Ints:
+    """(C,) rows of each class that training showed in one epoch, all folds together."""
+    counts = pd.read_csv(resample.folder / "counts.csv", dtype={"class": str}, keep_default_na=False)
+    by_class = counts.groupby("class")["after"].sum()
+    return np.array([int(by_class.get(name, 0)) for name in classes], dtype=np.int64)
 
 
 def summarize(counts: pd.DataFrame, config: Config, asked: tuple[str, ...] = ()) -> Resampling:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.errors.advice.rules import make_with
+from pipeline.pages.command_words import make_with
 from pipeline.pages.report import Key, Pixels, count, percent, plural, render, thumbnails
 from pipeline.settings.schema import Config
 

@@ -21,8 +21,7 @@ from pipeline.core.seeds import rng
 from pipeline.data import augment, crop, load, quarantine
 from pipeline.data.augment import Augmenter
 from pipeline.data.preprocess import Look
-from pipeline.engine.context import Built, Job
-from pipeline.engine.graph import words
+from pipeline.engine.stage import Built, Job
 from pipeline.pages.report import ImageOf
 from pipeline.resample import preview_page
 from pipeline.resample.preview_page import Boxed, CropSheet, Pair, PreviewInputs, Row
@@ -59,7 +58,7 @@ def build(job: Job) -> Built:
         steps=look.preprocess.steps,
         does=tuple(sorted(policies.does_of(config.augment.policy) or ())),
         crop=sheet,
-        asked=words(job.settings, "preview"),
+        asked=job.words["preview"],
         policies=policies.allowed(policies.known(), config.competition.attributes),
     )
     (job.draft / "preview.html").write_text(preview_page.render_html(inputs), encoding="utf-8")

@@ -15,10 +15,9 @@ import pandas as pd
 
 from pipeline.data import load
 from pipeline.data.augment import Augmenter
-from pipeline.engine.context import Built, Job
-from pipeline.engine.graph import words
+from pipeline.engine.stage import Built, Job
 from pipeline.record.tracking import note
-from pipeline.resample import indices, page
+from pipeline.resample import indices, page, subsets
 from pipeline.settings.load import Settings
 
 
@@ -40,7 +39,7 @@ def build(job: Job) -> Built:
 
     tables = []
     for number in range(len(load.plan(job.inputs["folds"]))):
-        part = load.part(dict(job.inputs), number, job.settings, job.home)
+        part = subsets.of_fold(job.inputs, number, job.settings.config, job.home)
         chosen = indices.plan(part, config.resample)
         rows = chosen.rows(0)
         labels = part.samples.labels
@@ -51,7 +50,7 @@ def build(job: Job) -> Built:
         columns = {"before": before, "after": after + synthetic, "copies": copied, "synthetic": synthetic}
         tables.append(pd.DataFrame({"fold": number, "class": classes, **columns}))
     counts = pd.concat(tables, ignore_index=True)
-    found = page.summarize(counts, config, words(job.settings, "train"))
+    found = page.summarize(counts, config, job.words["train"])
     title = config.competition.title or config.competition.name
     (job.draft / "resample.html").write_text(page.render_html(found, title, config), encoding="utf-8")
     counts.to_csv(job.draft / "counts.csv", index=False)

@@ -20,7 +20,9 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +30,27 @@ import numpy.typing as npt
 from pipeline.core.errors import DataError
 from pipeline.core.samples import Ints, Strings
 from pipeline.core.seeds import rng, seed
+from pipeline.data import load
 from pipeline.data.folds import codes, images_per_class, parts_of_groups
+from pipeline.record.store import Artifact
 from pipeline.resample.indices import Part
+from pipeline.settings.schema import FEATURE_METHODS, Config
 
 Bools = npt.NDArray[np.bool_]
+
+
+def neighbour_views(config: Config, inputs: Mapping[str, Artifact]) -> list[str]:
+    """The views whose features resampling looks at, among a job's inputs; none for random draws."""
+    return load.views_of(inputs, "train") if config.resample.method in FEATURE_METHODS else []
+
+
+def of_fold(inputs: Mapping[str, Artifact], number: int, config: Config, home: Path) -> Part:
+    """A fold's training part out of the artifacts of a job, with the features that its resampling looks at."""
+    split = load.plan(inputs["folds"]).splits[number]
+    train = load.training(inputs["data"], home).take(split.train_ids).for_training()
+    views = neighbour_views(config, inputs)
+    features = load.features(inputs, "train", views) if views else None
+    return Part(train, number, split.times_T, features)
 
 
 def take(part: Part, kept_N: Bools) -> Part:

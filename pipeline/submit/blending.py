@@ -11,14 +11,15 @@ from pathlib import Path
 
 from pipeline.core.errors import ConfigError
 from pipeline.data import load
-from pipeline.engine import registry
-from pipeline.engine.context import Context
-from pipeline.engine.registry import Need, folds_of
+from pipeline.engine.need import Need
+from pipeline.engine.session import Session
 from pipeline.ensemble import voters
 from pipeline.record.store import Artifact
 from pipeline.settings.blend_rules import word_of
 from pipeline.settings.load import Settings
 from pipeline.submit import submission, summary
+from pipeline.train.stages import folds_of
+from pipeline.train.teaching import teacher
 
 Options = argparse.Namespace
 PARTIAL = "no submission: only folds {folds} are trained; leave out train.folds for all"
@@ -31,55 +32,61 @@ def decisions(settings: Settings, of: str) -> list[Need]:
     return [Need("decide", settings, {"of": of})] if wanted else []
 
 
-def decided(ctx: Context, need: Need) -> Artifact:
+def decided(session: Session, need: Need) -> Artifact:
     """What is submitted: the result itself, or the result after the steps of its decision that were kept."""
     # First, as it refuses what is wrong with it before anything is trained. A pinned result has no settings.
-    made = [] if need.key else [ctx.get(n) for n in decisions(need.settings, need.stage)]
+    made = [] if need.key else [session.get(n) for n in decisions(need.settings, need.stage)]
     kept = [artifact for artifact in made if artifact.metrics["adopted"]]
-    return kept[0] if kept else ctx.get(need)
+    return kept[0] if kept else session.get(need)
 
 
-def infer(ctx: Context, options: Options) -> None:
+def infer(session: Session, options: Options) -> None:
     """One experiment's views, submitted once all folds are there."""
-    ctx.check(Need("infer", ctx.settings), *decisions(ctx.settings, "infer"), also=submission.READS)
-    submission.refuse(ctx.settings, ctx.need("data"), ctx.home)
-    artifact = decided(ctx, Need("infer", ctx.settings))
+    session.check(
+        Need("infer", session.settings), *decisions(session.settings, "infer"), also=submission.READS
+    )
+    submission.refuse(session.settings, session.need("data"), session.home)
+    artifact = decided(session, Need("infer", session.settings))
     if artifact.metrics.get("complete") == 1.0:
-        submit(ctx, artifact)
+        submit(session, artifact)
     else:
-        ctx.say(PARTIAL.format(folds=folds_of(ctx.settings)))
+        session.say(PARTIAL.format(folds=folds_of(session.settings)))
 
 
-def refit(ctx: Context, options: Options) -> None:
+def refit(session: Session, options: Options) -> None:
     """One model of all data, submitted; its score is its twin's, never its own."""
-    ctx.check(Need("refit", ctx.settings), *decisions(ctx.settings, "refit"), also=submission.READS)
-    submission.refuse(ctx.settings, ctx.need("data"), ctx.home)
-    submit(ctx, decided(ctx, Need("refit", ctx.settings)))
+    session.check(
+        Need("refit", session.settings), *decisions(session.settings, "refit"), also=submission.READS
+    )
+    submission.refuse(session.settings, session.need("data"), session.home)
+    submit(session, decided(session, Need("refit", session.settings)))
 
 
-def measured(ctx: Context, settings: Settings) -> None:
+def measured(session: Session, settings: Settings) -> None:
     """With a budget, members first: what they were measured to cost is part of the ensemble's key."""
     if settings.config.ensemble.max_ms is None:
         return
-    inputs = ctx.graph.inputs(Need("ensemble", settings))
+    inputs = session.graph.inputs(Need("ensemble", settings))
     members = [n for n in inputs.values() if n.stage == "infer"]
     later = ("ensemble", "cost", "whole", "decide", "error_analysis", "eda", "resample")
-    read = {path for name in later for path in registry.get(name).sections(settings)}
-    ctx.check(*members, also=(*read, *submission.READS))
+    read = {path for name in later for path in session.catalogue.get(name).sections(settings)}
+    session.check(*members, also=(*read, *submission.READS))
     for member in members:
-        ctx.get(member)
+        session.get(member)
 
 
-def ensemble(ctx: Context, options: Options) -> None:
+def ensemble(session: Session, options: Options) -> None:
     """The blend, submitted beside its members."""
-    measured(ctx, ctx.settings)
-    ctx.check(Need("ensemble", ctx.settings), *decisions(ctx.settings, "ensemble"), also=submission.READS)
-    blend(ctx)
+    measured(session, session.settings)
+    session.check(
+        Need("ensemble", session.settings), *decisions(session.settings, "ensemble"), also=submission.READS
+    )
+    blend(session)
 
 
-def distill(ctx: Context, options: Options) -> None:
+def distill(session: Session, options: Options) -> None:
     """One student taught by the ensemble's members, beside the blend; the student is submitted."""
-    student, members = ctx.settings, ctx.settings.config.ensemble.members
+    student, members = session.settings, session.settings.config.ensemble.members
     asked = student.config.train.distill
     if asked is None or not asked.teachers:
         odd = [text for text in members if word_of(text).kind != "experiment"]
@@ -90,38 +97,38 @@ def distill(ctx: Context, options: Options) -> None:
             )
         student = student.with_values({"train.distill.teachers": members})
     need = Need("distill", student)
-    measured(ctx, ctx.graph.teacher(student, student.experiment))
-    ctx.check(need, also=submission.READS)
-    submission.refuse(student, ctx.need("data", student), ctx.home)
-    ctx.get(need)
-    inferred = ctx.get(Need("infer", student))
+    measured(session, teacher(session.graph, student, student.experiment))
+    session.check(need, also=submission.READS)
+    submission.refuse(student, session.need("data", student), session.home)
+    session.get(need)
+    inferred = session.get(Need("infer", student))
     if inferred.metrics.get("complete") == 1.0:
-        submit(ctx, inferred)
+        submit(session, inferred)
 
 
-def blend(ctx: Context) -> Path | None:
+def blend(session: Session) -> Path | None:
     """The blend and each of its members, submitted; nothing is while folds are missing."""
-    submission.refuse(ctx.settings, ctx.need("data"), ctx.home)
-    voters.refuse(ctx.settings, load.samples(ctx.need("data"), "test", ctx.home))
-    final = decided(ctx, Need("ensemble", ctx.settings))
-    whole = ctx.need("ensemble")
+    submission.refuse(session.settings, session.need("data"), session.home)
+    voters.refuse(session.settings, load.samples(session.need("data"), "test", session.home))
+    final = decided(session, Need("ensemble", session.settings))
+    whole = session.need("ensemble")
     if whole.metrics.get("complete") != 1.0:
-        ctx.say(PARTIAL.format(folds=folds_of(ctx.settings)))
+        session.say(PARTIAL.format(folds=folds_of(session.settings)))
         return None
-    for name, need in ctx.graph.inputs(Need("ensemble", ctx.settings)).items():
+    for name, need in session.graph.inputs(Need("ensemble", session.settings)).items():
         if name.startswith("member:"):
-            member = ctx.store.find(need.stage, ctx.graph.key(need))
+            member = session.store.find(need.stage, session.graph.key(need))
             assert member is not None, f"member {name} is gone"
             if need.key is None and decisions(need.settings, "infer"):
-                member = decided(ctx, need)
-            submission.publish(member, ctx.settings, ctx.store)
-    for line in summary.reports(ctx.need("cost")):
-        ctx.say(line)
-    return submit(ctx, final)
+                member = decided(session, need)
+            submission.publish(member, session.settings, session.store)
+    for line in summary.reports(session.need("cost")):
+        session.say(line)
+    return submit(session, final)
 
 
-def submit(ctx: Context, artifact: Artifact) -> Path:
+def submit(session: Session, artifact: Artifact) -> Path:
     """Write the CSV, and say where."""
-    path = submission.publish(artifact, ctx.settings, ctx.store)
-    ctx.say(f"submission: {summary.shown(path)}")
+    path = submission.publish(artifact, session.settings, session.store)
+    session.say(f"submission: {summary.shown(path)}")
     return path

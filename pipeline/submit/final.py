@@ -28,7 +28,7 @@ from pipeline.core.errors import DataError, nearest
 from pipeline.core.noise import Band
 from pipeline.core.samples import Ints
 from pipeline.data import host, host_format, load
-from pipeline.engine.registry import Need
+from pipeline.engine.need import Need
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import Settings
 from pipeline.submit import standing

@@ -37,8 +37,8 @@ from pipeline.core import metrics, statistics
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.samples import Samples
 from pipeline.data import host, host_format, load
-from pipeline.engine.context import Context
-from pipeline.engine.registry import Need
+from pipeline.engine.need import Need
+from pipeline.engine.session import Session
 from pipeline.record.digests import sha256_file
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.schema import Config, SubmissionSettings
@@ -192,83 +192,83 @@ def scored(store: Store, entry: Entry) -> Artifact | None:
 LEDGER = "submits.csv"
 
 
-def command(ctx: Context, options: argparse.Namespace) -> None:
+def command(session: Session, options: argparse.Namespace) -> None:
     """Hand a CSV in, if the person says yes.
 
     Raises:
         DataError: the file is not as the host asks, no submission is left today, there is no client, no
             terminal to ask at, or the command failed.
     """
-    path = file_of(ctx, options.file, "submit")
-    ctx.check(Need("data", ctx.settings), also=("competition", "statistics"))
-    client = Client.of(ctx.settings.config.competition.submission)
-    data = ctx.need("data")
-    _validate(ctx, data, path)
-    name = hostscore.take_in(ctx.home, ctx.settings, data, path)
-    entries = leaderboard.read(ledger_of(ctx.home))
+    path = file_of(session, options.file, "submit")
+    session.check(Need("data", session.settings), also=("competition", "statistics"))
+    client = Client.of(session.settings.config.competition.submission)
+    data = session.need("data")
+    _validate(session, data, path)
+    name = hostscore.take_in(session.home, session.settings, data, path)
+    entries = leaderboard.read(ledger_of(session.home))
     entry = next(e for e in entries if e.name == name)
-    path = ctx.home / "submissions" / f"{name}.csv"
-    for line in _against_best(ctx, data, entry, entries):
-        ctx.say(line)
-    ledger = ctx.home / "submissions" / LEDGER
+    path = session.home / "submissions" / f"{name}.csv"
+    for line in _against_best(session, data, entry, entries):
+        session.say(line)
+    ledger = session.home / "submissions" / LEDGER
     known = submits.read(ledger)
     digest = sha256_file(path)
-    for line in (*_before(ctx, known, digest), _left(ctx, known)):
-        ctx.say(line)
-    _refuse_more(ctx, known)
+    for line in (*_before(session, known, digest), _left(session, known)):
+        session.say(line)
+    _refuse_more(session, known)
     message = " ".join((options.message or _message(entry)).split())
     words = client.words(path, message, name)
-    ctx.say(f"command: {shlex.join(words)}")
+    session.say(f"command: {shlex.join(words)}")
     if not _agreed(options.yes):
-        ctx.say("not submitted")
+        session.say("not submitted")
         return
     with submits.held(ledger):
-        _refuse_more(ctx, submits.read(ledger))  # again: somebody else may have handed in meanwhile
-        _hand_in(ctx, client, words, ledger, (name, digest, message))
-    ctx.say(f"submitted {name}; {_left(ctx, submits.read(ledger))}")
-    ctx.say(f"when the host shows its score: make score FILE={path.name} PUBLIC=…")
+        _refuse_more(session, submits.read(ledger))  # again: somebody else may have handed in meanwhile
+        _hand_in(session, client, words, ledger, (name, digest, message))
+    session.say(f"submitted {name}; {_left(session, submits.read(ledger))}")
+    session.say(f"when the host shows its score: make score FILE={path.name} PUBLIC=…")
 
 
-def _validate(ctx: Context, data: Artifact, path: Path) -> None:
-    space = load.samples(data, "test", ctx.home).space
-    asked = ctx.settings.config.competition.submission
-    found = validate.refuse(path, host.sample(ctx.settings, data, ctx.home), space, asked)
-    ctx.say(f"{path.name}: valid: {described(found.predicted, space.classes)}")
+def _validate(session: Session, data: Artifact, path: Path) -> None:
+    space = load.samples(data, "test", session.home).space
+    asked = session.settings.config.competition.submission
+    found = validate.refuse(path, host.sample(session.settings, data, session.home), space, asked)
+    session.say(f"{path.name}: valid: {described(found.predicted, space.classes)}")
 
 
 def _against_best(
-    ctx: Context, data: Artifact, entry: leaderboard.Entry, entries: tuple[leaderboard.Entry, ...]
+    session: Session, data: Artifact, entry: leaderboard.Entry, entries: tuple[leaderboard.Entry, ...]
 ) -> list[str]:
     """P(better than the best submission), and on how many images they differ."""
-    config = ctx.settings.config
+    config = session.settings.config
     metric = metrics.get(config.competition.metric)
     others = [e for e in entries if e.competition == config.competition.name and e.metric == metric.name]
     best = leaderboard.best(others, excluding=entry.name, higher_is_better=metric.higher_is_better)
     if best is None:
         return ["no other submission is known: there is nothing to compare it with"]
-    samples = load.samples(data, "train", ctx.home)
-    lines = [told(config, samples, ctx.store, entry, best)]
-    if entry.key and not is_untouched(ctx.home / "submissions" / f"{entry.name}.csv"):
+    samples = load.samples(data, "train", session.home)
+    lines = [told(config, samples, session.store, entry, best)]
+    if entry.key and not is_untouched(session.home / "submissions" / f"{entry.name}.csv"):
         lines.append(f"{entry.name} was edited since it was written: that speaks for what was written")
-    csvs = [ctx.home / "submissions" / f"{e.name}.csv" for e in (entry, best)]
+    csvs = [session.home / "submissions" / f"{e.name}.csv" for e in (entry, best)]
     if all(csv.is_file() for csv in csvs):
-        sample = host.sample(ctx.settings, data, ctx.home)
+        sample = host.sample(session.settings, data, session.home)
         asked = config.competition.submission
         new, old = (host_format.read(csv, samples.space, asked, sample).labels_N for csv in csvs)
         lines.append(f"it says otherwise than {best.name} on {(new != old).sum()} of {len(new)} test images")
     return lines
 
 
-def _before(ctx: Context, known: tuple[submits.Submit, ...], digest: str) -> list[str]:
+def _before(session: Session, known: tuple[submits.Submit, ...], digest: str) -> list[str]:
     """When these very bytes were handed in before."""
-    competition = ctx.settings.config.competition.name
+    competition = session.settings.config.competition.name
     same = [s for s in known if s.sha256 == digest and s.competition == competition]
     return [f"these very bytes were handed in before: {s.time} as {s.name}" for s in same]
 
 
-def _left(ctx: Context, known: tuple[submits.Submit, ...]) -> str:
+def _left(session: Session, known: tuple[submits.Submit, ...]) -> str:
     """How many submissions are left today."""
-    config, now = ctx.settings.config.competition, datetime.now(UTC)
+    config, now = session.settings.config.competition, datetime.now(UTC)
     done, limit = len(submits.of_day(known, config.name, now)), config.submission.per_day
     if limit is None:
         return f"submissions today: {done} (competition.submission.per_day sets no limit)"
@@ -279,9 +279,9 @@ def _left(ctx: Context, known: tuple[submits.Submit, ...]) -> str:
     )
 
 
-def _refuse_more(ctx: Context, known: tuple[submits.Submit, ...]) -> None:
+def _refuse_more(session: Session, known: tuple[submits.Submit, ...]) -> None:
     """Raise a DataError when none is left: a host counts one too many, or refuses it."""
-    config = ctx.settings.config.competition
+    config = session.settings.config.competition
     done, limit = submits.of_day(known, config.name, datetime.now(UTC)), config.submission.per_day
     if limit is not None and len(done) >= limit:
         raise DataError(
@@ -293,18 +293,18 @@ def _refuse_more(ctx: Context, known: tuple[submits.Submit, ...]) -> None:
 
 
 def _hand_in(
-    ctx: Context, client: Client, words: list[str], ledger: Path, what: tuple[str, str, str]
+    session: Session, client: Client, words: list[str], ledger: Path, what: tuple[str, str, str]
 ) -> None:
     """Call the command and note the submit: (name, digest, message)."""
     name, digest, message = what
-    competition = ctx.settings.config.competition.name
+    competition = session.settings.config.competition.name
     now = datetime.now(UTC).isoformat(timespec="seconds")
     done = submits.Submit(now, competition, name, digest, submits.ACCEPTED, message)
     try:
-        client.call(words, ctx.say)
+        client.call(words, session.say)
     except KeyboardInterrupt:
         submits.add(ledger, replace(done, status=submits.UNKNOWN))
-        ctx.say("stopped while handing in: the host may have taken it, so it counts; look there")
+        session.say("stopped while handing in: the host may have taken it, so it counts; look there")
         raise
     submits.add(ledger, done)
 

@@ -38,10 +38,12 @@ import numpy as np
 from pipeline.core.errors import ConfigError, DataError, UserError
 from pipeline.core.predictions import Prediction
 from pipeline.data import host, host_format, load
-from pipeline.engine import registry, request
-from pipeline.engine.context import VERSIONS_OF, Context, flat
-from pipeline.engine.graph import Graph, config_slice
-from pipeline.engine.registry import Need
+from pipeline.engine import request
+from pipeline.engine.build import VERSIONS_OF
+from pipeline.engine.graph import Graph
+from pipeline.engine.need import Need
+from pipeline.engine.session import Session
+from pipeline.engine.slices import config_slice, flat
 from pipeline.record.digests import FileIndex, sha256_file
 from pipeline.record.store import Artifact, Store
 from pipeline.record.tracking import git_commit
@@ -91,7 +93,7 @@ class Reasons:
 
     def _own(self, known: Mapping[str, Any], need: Need, inputs: Mapping[str, Need]) -> list[str]:
         """What differs about a result itself, its inputs left aside."""
-        stage = registry.get(need.stage)
+        stage = self._graph.stage(need)
         causes = []
         if known["version"] != stage.version:
             what = f"the code of stage {stage.name} has changed"
@@ -197,7 +199,7 @@ class Case:
     Args:
         csv: the first one; it may be gone.
         known: its provenance.
-        ctx: builds with the recorded settings.
+        session: builds with the recorded settings.
         root: what is to be built.
         members: what it is made of, built first: (name, recorded `stage/key`, need).
         work: where it is built.
@@ -205,63 +207,63 @@ class Case:
 
     csv: Path
     known: Mapping[str, Any]
-    ctx: Context
+    session: Session
     root: Need
     members: tuple[tuple[str, str, Need], ...]
     work: Path
 
 
-def command(ctx: Context, options: argparse.Namespace) -> None:
+def command(session: Session, options: argparse.Namespace) -> None:
     """Rebuild and compare; the verdict is the last line.
 
     Raises:
         UserError: it is not the same, or cannot be rebuilt.
     """
-    csv = _found(ctx, options.file)
+    csv = _found(session, options.file)
     known = provenance.read(csv)
-    case = _case(ctx, csv, known, options.scratch)
+    case = _case(session, csv, known, options.scratch)
     try:
-        for line in (*_code(known), *_today(ctx, case)):
-            ctx.say(f"note: {line}")
+        for line in (*_code(known), *_today(session, case)):
+            session.say(f"note: {line}")
         _refuse_differences(case, options.anyway)
-        there = {whole for whole in known["chain"] if case.ctx.store.find(*whole.split("/"))}
+        there = {whole for whole in known["chain"] if case.session.store.find(*whole.split("/"))}
         for _, _, need in case.members:
-            case.ctx.get(need)
+            case.session.get(need)
         _refuse_differences(case, options.anyway)
-        artifact = case.ctx.get(case.root)
+        artifact = case.session.get(case.root)
     finally:
-        case.ctx.close()
+        case.session.close()
     made = case.work / f"{known['name']}.csv"
     _write(case, artifact, made)
-    nodes, machines = provenance.chain(artifact, case.ctx.store)
+    nodes, machines = provenance.chain(artifact, case.session.store)
     again = len(nodes.keys() - there)
-    ctx.say(f"{again} of {len(nodes)} results were built again, {len(nodes) - again} were there")
-    found = _compare(ctx, case, artifact, made)
+    session.say(f"{again} of {len(nodes)} results were built again, {len(nodes) - again} were there")
+    found = _compare(session, case, artifact, made)
     same = _same_profile(known, nodes, machines)
-    word, why = verdict(found, same, ctx.settings.config.reproduce)
+    word, why = verdict(found, same, session.settings.config.reproduce)
     keys = "equal keys" if known["artifact"] == f"{artifact.stage}/{artifact.key}" else "other keys"
     text = f"{word}: {known['name']}: {keys}, {why}"
     if word == "NOT reproduced":
         raise DataError(text, _profiles(known, machines), f"the new one is {summary.shown(made)}")
     if options.scratch:
         shutil.rmtree(case.work / "artifacts")
-    ctx.say(f"{text}; {summary.shown(made)}")
+    session.say(f"{text}; {summary.shown(made)}")
 
 
-def _found(ctx: Context, text: str) -> Path:
+def _found(session: Session, text: str) -> Path:
     """The CSV that is meant, though only its provenance may be left."""
     if not text:
         raise DataError("FILE is missing", remedy="make reproduce FILE=submissions/NAME.csv")
     stem = Path(text).name.removesuffix(".csv").removesuffix(".json")
-    for path in (Path(text).with_name(f"{stem}.csv"), ctx.home / "submissions" / f"{stem}.csv"):
+    for path in (Path(text).with_name(f"{stem}.csv"), session.home / "submissions" / f"{stem}.csv"):
         if path.is_file() or path.with_suffix(".json").is_file():
             return path
     raise DataError(f"{text}: no such submission", remedy="`make score` lists them")
 
 
-def _case(ctx: Context, csv: Path, known: Mapping[str, Any], scratch: bool) -> Case:
-    work = ctx.home / "work" / "reproduce" / str(known["name"])
-    own = _own(ctx, known)
+def _case(session: Session, csv: Path, known: Mapping[str, Any], scratch: bool) -> Case:
+    work = session.home / "work" / "reproduce" / str(known["name"])
+    own = _own(session, known)
     if scratch:
         own |= {"runtime.mlflow": False}  # the first runs are on record
     written = {k: v for k, v in known["format"].items() if k != "sample_sha256"}
@@ -280,7 +282,7 @@ def _case(ctx: Context, csv: Path, known: Mapping[str, Any], scratch: bool) -> C
             [error.headline, *error.faults],
             f"git checkout {known['manifest']['git']}, the code that wrote it",
         ) from error
-    inner = Context(settings, artifacts=work / "artifacts" if scratch else None)
+    inner = session.beside(settings, work / "artifacts" if scratch else None)
     inner.graph.only = frozenset(whole.partition("/")[2] for _, whole, _ in members)
     stage = str(known["artifact"]).partition("/")[0]
     params = {"of": str(known["manifest"]["config"]["of"])} if stage == "decide" else {}
@@ -288,9 +290,9 @@ def _case(ctx: Context, csv: Path, known: Mapping[str, Any], scratch: bool) -> C
     return Case(csv, known, inner, root, tuple(members), work)
 
 
-def _own(ctx: Context, known: Mapping[str, Any]) -> dict[str, Any]:
+def _own(session: Session, known: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of this machine, and as many threads as then: other threads sum in another order."""
-    own = dict(ctx.settings.request.values)
+    own = dict(session.settings.request.values)
     odd = [path for path in own if not path.startswith(request.OWN)]
     if odd:
         raise ConfigError(
@@ -320,7 +322,7 @@ def _code(known: Mapping[str, Any]) -> list[str]:
     return [*lines, *(f"another version: {text}" for text in odd)]
 
 
-def _today(ctx: Context, case: Case) -> list[str]:
+def _today(session: Session, case: Case) -> list[str]:
     """Settings files that were edited since, and the key that they would lead to."""
     sides = [(case.known["name"], case.known["request"], case.known["artifact"], case.root)]
     sides += [
@@ -328,18 +330,18 @@ def _today(ctx: Context, case: Case) -> list[str]:
     ]
     lines = []
     for name, record, whole, need in sides:
-        edited = request.changed_files(record, ctx.settings.folder)
+        edited = request.changed_files(record, session.settings.folder)
         if not edited:
             continue
         try:
-            now = request.again(record, _own(ctx, case.known), ctx.settings.folder)
+            now = request.again(record, _own(session, case.known), session.settings.folder)
             today = Need(need.stage, now)
-            key = ctx.graph.key(today)
+            key = session.graph.key(today)
         except UserError as error:
             lines.append(f"{name}: {', '.join(edited)} changed since, and today: {error.headline}")
             continue
         if f"{need.stage}/{key}" != whole:
-            changed = of_settings(case.ctx.resolved(need), ctx.resolved(today))
+            changed = of_settings(case.session.graph.resolved(need), session.graph.resolved(today))
             what = f" ({'; '.join(changed)})" if changed else ""
             lines.append(
                 f"{name}: {', '.join(edited)} changed since{what}: today's key is {need.stage}/{key}, "
@@ -350,13 +352,13 @@ def _today(ctx: Context, case: Case) -> list[str]:
 
 def _refuse_differences(case: Case, anyway: bool) -> None:
     """Stop, or only tell, where the recorded settings lead to other keys now."""
-    reasons = Reasons(case.known["chain"], case.ctx.graph)
+    reasons = Reasons(case.known["chain"], case.session.graph)
     for name, whole, need in (*case.members, (case.root.stage, case.known["artifact"], case.root)):
         try:
             reasons.look(whole, need, name)
         except UserError:
             # Members that are named by key, or found by [auto], exist once they are built.
-            if case.ctx.store.find(*whole.split("/")) or need is not case.root:
+            if case.session.store.find(*whole.split("/")) or need is not case.root:
                 raise
     lines = reasons.lines()
     if lines and not anyway:
@@ -367,36 +369,38 @@ def _refuse_differences(case: Case, anyway: bool) -> None:
             "to rebuild it as it would be now, and compare",
         )
     for line in lines:
-        case.ctx.say(f"note: {line}")
+        case.session.say(f"note: {line}")
 
 
 def _write(case: Case, artifact: Artifact, made: Path) -> None:
-    data = _input(artifact, "data", case.ctx.store)
-    space = load.samples(data, "test", case.ctx.home).space
+    data = _input(artifact, "data", case.session.store)
+    space = load.samples(data, "test", case.session.home).space
     settings = case.root.settings
-    sample = host.sample(settings, data, case.ctx.home)
+    sample = host.sample(settings, data, case.session.home)
     if sha256_file(sample) != case.known["format"]["sample_sha256"]:
-        case.ctx.say(f"note: the host's sample {sample.name} has changed since")
+        case.session.say(f"note: the host's sample {sample.name} has changed since")
     asked = settings.config.competition.submission
     host_format.write(made, load.test(artifact, made.stem), space, asked, sample)
 
 
-def _compare(ctx: Context, case: Case, artifact: Artifact, made: Path) -> Likeness:
+def _compare(session: Session, case: Case, artifact: Artifact, made: Path) -> Likeness:
     """The new CSV and its probabilities against the first ones, as far as those are left."""
     if sha256_file(made) == case.known["csv_sha256"]:
         return Likeness(True)
     stage, _, key = case.known["artifact"].partition("/")
     new = load.test(artifact, "new")
-    homes = dict.fromkeys((ctx.home, case.csv.resolve().parent.parent))
+    homes = dict.fromkeys((session.home, case.csv.resolve().parent.parent))
     stores = [Store(home, FileIndex(home / "artifacts" / ".index.json")) for home in homes]
     first = next((a for store in stores if (a := store.find(stage, key))), None)
     if first is not None and first.folder != artifact.folder:
         p = load.test(first, "first")
         return of(Prediction(p.ids_N, p.labels(), p), Prediction(new.ids_N, new.labels(), new))
     if not is_untouched(case.csv):
-        ctx.say(f"note: {case.csv.name} is gone or was edited since it was written, and its results are gone")
+        session.say(
+            f"note: {case.csv.name} is gone or was edited since it was written, and its results are gone"
+        )
         return Likeness(False)
-    space = load.samples(_input(artifact, "data", case.ctx.store), "test", ctx.home).space
+    space = load.samples(_input(artifact, "data", case.session.store), "test", session.home).space
     asked = case.root.settings.config.competition.submission
     return of(host_format.read(case.csv, space, asked), Prediction(new.ids_N, new.labels(), new))
 

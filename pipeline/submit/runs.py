@@ -5,7 +5,7 @@ Owns the table; it reads manifests only, so it works without the MLflow database
 
 from __future__ import annotations
 
-from pipeline.engine.context import flat
+from pipeline.engine.slices import flat
 from pipeline.record.store import SHORT, Artifact, Store
 from pipeline.train.scoring import SCORED
 

@@ -16,7 +16,7 @@ from pipeline.core.noise import Band
 from pipeline.core.samples import FoldPlan, Ints, Samples, positions
 from pipeline.data import load, quarantine
 from pipeline.eda.survey import survey
-from pipeline.engine.context import Built, Job
+from pipeline.engine.stage import Built, Job
 from pipeline.record.store import Artifact
 from pipeline.record.tracking import note
 from pipeline.submit import leaderboard_page, ledger, standing

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.core import metrics
 from pipeline.data import host, host_format, load
-from pipeline.engine.graph import plain
+from pipeline.engine.slices import plain
 from pipeline.record import files
 from pipeline.record.digests import sha256_file, write_atomic
 from pipeline.record.store import Artifact, Store

@@ -27,8 +27,8 @@ from pipeline.core.errors import DataError
 from pipeline.core.samples import LabelSpace
 from pipeline.core.tables import UTF8, Table, format_table, read_table
 from pipeline.data import host, host_format, load
-from pipeline.engine.context import Context
-from pipeline.engine.registry import Need
+from pipeline.engine.need import Need
+from pipeline.engine.session import Session
 from pipeline.record.digests import write_atomic
 from pipeline.settings.schema import SubmissionSettings
 from pipeline.submit import submission
@@ -148,32 +148,35 @@ def _point(table: Table, cell: str) -> str:
     return cell.replace(",", ".") if table.delimiter == ";" else cell
 
 
-def command(ctx: Context, options: argparse.Namespace) -> None:
+def command(session: Session, options: argparse.Namespace) -> None:
     """Check a CSV; with `--out`, write it mended.
 
     Raises:
         DataError: the host would refuse it, or it cannot be mended.
     """
-    path = file_of(ctx, options.file, "validate")
-    ctx.check(Need("data", ctx.settings), also=submission.READS)
-    data = ctx.need("data")
-    space = load.samples(data, "test", ctx.home).space
-    sample, asked = host.sample(ctx.settings, data, ctx.home), ctx.settings.config.competition.submission
+    path = file_of(session, options.file, "validate")
+    session.check(Need("data", session.settings), also=submission.READS)
+    data = session.need("data")
+    space = load.samples(data, "test", session.home).space
+    sample, asked = (
+        host.sample(session.settings, data, session.home),
+        session.settings.config.competition.submission,
+    )
     found = check(path, sample, space, asked)
     for remark in found.remarks:
-        ctx.say(f"{path.name} {remark}")
+        session.say(f"{path.name} {remark}")
     out = Path(options.out) if options.out else None
     if out is None or found.mended is None:
         found = refuse(path, sample, space, asked)
-        ctx.say(f"{path.name}: valid: {described(found.predicted, space.classes)}")
+        session.say(f"{path.name}: valid: {described(found.predicted, space.classes)}")
     if out is not None and found.mended is not None:
         _write(out, found.mended)
         for fault in found.faults:
-            ctx.say(f"mended: {fault}")
-        ctx.say(f"{out}: valid: {described(found.predicted, space.classes)}")
+            session.say(f"mended: {fault}")
+        session.say(f"{out}: valid: {described(found.predicted, space.classes)}")
 
 
-def file_of(ctx: Context, text: str, target: str) -> Path:
+def file_of(session: Session, text: str, target: str) -> Path:
     """The CSV that FILE means: a path, or the name of a submission.
 
     Raises:
@@ -181,7 +184,7 @@ def file_of(ctx: Context, text: str, target: str) -> Path:
     """
     if not text:
         raise DataError("FILE is missing", remedy=f"make {target} FILE=submissions/NAME.csv")
-    kept = ctx.home / "submissions" / f"{Path(text).name.removesuffix('.csv')}.csv"
+    kept = session.home / "submissions" / f"{Path(text).name.removesuffix('.csv')}.csv"
     for path in (Path(text), kept):
         if path.is_file():
             return path

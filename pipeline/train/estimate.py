@@ -6,20 +6,23 @@ Owns the estimate: from folds of the same network on this machine, or else from 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.data import load
 from pipeline.engine.hardware import machine, set_up
-from pipeline.engine.registry import Need, is_batched, is_probe
+from pipeline.engine.need import Need
+from pipeline.nets.stages import is_probe
 from pipeline.record.store import Artifact, Store
 from pipeline.resample import indices, subsets
 from pipeline.settings.load import Settings
 from pipeline.settings.members import trainings
 from pipeline.train import precision
+from pipeline.train.stages import is_batched
 
 if TYPE_CHECKING:
-    from pipeline.engine.context import Context
+    from pipeline.engine.stage import Host
 
 # Share of a fold's time beyond its steps, where no earlier fold says: validation and augmentation.
 OVERHEAD = 1.25
@@ -45,18 +48,18 @@ class Estimate:
     told: tuple[str, ...] = ()
 
 
-def training(settings: Settings, inputs: dict[str, Artifact], missing: list[Need], ctx: Context) -> Estimate:
+def training(settings: Settings, inputs: Mapping[str, Artifact], missing: list[Need], host: Host) -> Estimate:
     """What the missing folds will take; measures what `train.precision=auto` wants to know.
 
     Raises:
         ModelError, ConfigError: settings that do not fit the model, before any fold starts.
     """
-    samples = load.training(inputs["data"], ctx.home)
+    samples = load.training(inputs["data"], host.home)
     plan = load.plan(inputs["folds"])
     config = settings.config
     last, rows, numbers = 0, 0, [int(need.params["fold"]) for need in missing]
     if is_batched(settings):  # all folds' heads train at once, once
-        made = ctx.store.find("heads", ctx.graph.key(Need("heads", settings)))
+        made = host.graph.found(Need("heads", settings))
         numbers = [] if made else list(range(len(plan))) * config.train.head_seeds
     for fold in numbers:
         split = plan.splits[fold]
@@ -67,7 +70,7 @@ def training(settings: Settings, inputs: dict[str, Artifact], missing: list[Need
     rows = round(rows * trainings(config.train.bag, config.train.chain))
     n_classes = samples.space.n_classes
     device = set_up(config.runtime)
-    known = _earlier(ctx.store, settings, device)
+    known = _earlier(host.store, settings, device)
     if is_probe(settings):
         per_row, parameters = known or PROBE_ROW_SECONDS, 2000.0 * n_classes
         return Estimate(rows * per_row, parameters * BYTES_PER_WEIGHT * len(missing))
@@ -77,8 +80,8 @@ def training(settings: Settings, inputs: dict[str, Artifact], missing: list[Need
     batch = config.train.batch_size
     # Of the whole plan, whichever folds are asked for: what is trained later uses what was measured now.
     steps = math.ceil(last * len(plan) / batch), math.ceil(last / batch)
-    precision.measure(config, samples.space, device, steps, ctx.home)
-    choice = precision.choose(config, device, steps[1], ctx.home)
+    precision.measure(config, samples.space, device, steps, host.home)
+    choice = precision.choose(config, device, steps[1], host.home)
     if known is None and choice.seconds_per_step is not None:
         known = OVERHEAD * choice.seconds_per_step / batch
     per_row = known or OVERHEAD * step_timing.seconds_per_row(config, samples.space, device)

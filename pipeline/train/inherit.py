@@ -9,9 +9,9 @@ from __future__ import annotations
 from statistics import median
 
 from pipeline.core.errors import ConfigError
-from pipeline.engine.registry import folds_of
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import Settings
+from pipeline.train.stages import folds_of
 
 
 def refuse(settings: Settings) -> None:

@@ -23,24 +23,29 @@ from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.samples import FoldPlan, Ints, Samples, Split, Strings, positions
 from pipeline.data import load
 from pipeline.engine import request
-from pipeline.engine.registry import INITIAL
+from pipeline.engine.need import Need
+from pipeline.engine.stage import Ask
 from pipeline.pages.command_words import make_with
 from pipeline.record.store import SHORT, Artifact, Store
 from pipeline.settings.load import Settings
 
 if TYPE_CHECKING:
-    from pipeline.engine.context import Job
+    from pipeline.engine.stage import Job
     from pipeline.train.job import Initial
 
+# What a training starts from, among its inputs: a finished fold, or a finished model of all data.
+INITIAL = "initial"
 
-def found(store: Store, settings: Settings, fold: int | None, folds_key: str) -> tuple[str, str]:
-    """Stage and key of what a fold starts from, or, for no fold, a model of all data."""
+
+def need(ask: Ask, settings: Settings, fold: int | None) -> Need:
+    """The finished fold that a fold starts from; for no fold, a finished model of all data."""
+    folds_key = ask.key(Need("folds", settings))
     if fold is None:
-        return "whole", whole(store, settings, folds_key)
-    return "fold", source(store, settings, fold, folds_key)
+        return Need("whole", settings, {}, whole(ask, settings, folds_key))
+    return Need("fold", settings, {"fold": fold}, source(ask, settings, fold, folds_key))
 
 
-def source(store: Store, settings: Settings, fold: int, folds_key: str) -> str:
+def source(ask: Ask, settings: Settings, fold: int, folds_key: str) -> str:
     """The key of the finished fold that this fold starts from.
 
     A name means the runs of that experiment on this competition, a key prefix any run. Of several
@@ -48,7 +53,7 @@ def source(store: Store, settings: Settings, fold: int, folds_key: str) -> str:
     result of a second step may bear the name of the first.
 
     Args:
-        store: where finished runs lie.
+        ask: looks finished runs up.
         settings: of the run that asks.
         fold: its fold.
         folds_key: of its fold plan.
@@ -57,7 +62,7 @@ def source(store: Store, settings: Settings, fold: int, folds_key: str) -> str:
         ConfigError: there is no such run or fold, or more than one.
     """
     asked, competition = str(settings.config.train.init_from), settings.config.competition.name
-    trained = [a for a in store.chosen() if a.stage == "train"]
+    trained = ask.finished("train")
     ours = [a for a in trained if a.manifest.get("competition") == competition]
     runs = [a for a in ours if a.manifest["experiment"] == asked]
     runs = runs or [a for a in trained if a.key.startswith(asked)]
@@ -71,7 +76,7 @@ def source(store: Store, settings: Settings, fold: int, folds_key: str) -> str:
     found: dict[str, Artifact] = {}
     for run in runs:
         stage, _, key = run.inputs.get(f"fold{fold}", "").partition("/")
-        artifact = store.find(stage, key) if key else None
+        artifact = ask.found(Need(stage, settings, key=key)) if key else None
         if artifact:
             found[artifact.key] = artifact
     if not found:
@@ -92,11 +97,11 @@ def source(store: Store, settings: Settings, fold: int, folds_key: str) -> str:
     return next(iter(first))
 
 
-def whole(store: Store, settings: Settings, folds_key: str) -> str:
+def whole(ask: Ask, settings: Settings, folds_key: str) -> str:
     """The key of the model of all data that a refit starts from: that of the run its folds start from.
 
     Args:
-        store: where finished runs lie.
+        ask: looks finished runs up.
         settings: of the run that asks.
         folds_key: of its fold plan.
 
@@ -104,11 +109,11 @@ def whole(store: Store, settings: Settings, folds_key: str) -> str:
         ConfigError: as `source`; or the earlier run was never refitted.
     """
     folds = range(settings.config.folds.splits)
-    keys = {f"fold{k}": f"fold/{source(store, settings, k, folds_key)}" for k in folds}
-    runs = [a for a in store.all("train") if keys.items() <= a.inputs.items()]
+    keys = {f"fold{k}": f"fold/{source(ask, settings, k, folds_key)}" for k in folds}
+    runs = [a for a in ask.kept("train") if keys.items() <= a.inputs.items()]
     twins = {f"train/{a.key}" for a in runs}
     # Runs that differ in statistics alone have the same folds, and models of all data with the same bits.
-    found = [a for a in store.all("whole") if a.inputs.get("twin") in twins and store.find("whole", a.key)]
+    found = [a for a in ask.kept("whole") if a.inputs.get("twin") in twins and _is_there(ask, settings, a)]
     if not found:
         asked = settings.config.train.init_from
         record = runs[0].manifest.get("request") if runs else None
@@ -118,6 +123,10 @@ def whole(store: Store, settings: Settings, folds_key: str) -> str:
             remedy=f"refit the earlier run first ({typed}), or submit the folds' average (make infer)",
         )
     return found[0].key
+
+
+def _is_there(ask: Ask, settings: Settings, model: Artifact) -> bool:
+    return ask.found(Need("whole", settings, key=model.key)) is not None
 
 
 def refuse_seen(origin: Artifact, own: Mapping[str, Artifact], settings: Settings) -> None:

@@ -24,7 +24,7 @@ import torch
 from pipeline.core import plugin
 from pipeline.core.errors import ModelError, UserError, nearest
 from pipeline.nets.forward import Mode, Pass, autocast, pixels
-from pipeline.nets.model import Classifier, build, describe, to_device
+from pipeline.nets.model import Classifier, build, describe, frozen, to_device
 from pipeline.settings.load import CONFIGS, Settings, load
 from pipeline.settings.schema import Config, ModelSettings
 from pipeline.train.optim import make_optimizer
@@ -115,7 +115,7 @@ def speed(config: Config, n_classes: int, how: Pass) -> Speed:
     Raises:
         UserError: as `model.build`.
     """
-    bare = config.model.model_copy(update={"weights": "none"})
+    bare = frozen(config.model).model_copy(update={"weights": "none"})
     network = to_device(build(bare, n_classes, 0, config.images.hw), how.device, how.layout).eval()
     x_BHWC = torch.randint(0, 256, (SPEED_BATCH, *config.images.hw, 3), dtype=torch.uint8)
 

@@ -17,7 +17,7 @@ from pipeline.core.predictions import Comparison, Interval, Probabilities
 from pipeline.core.samples import FoldPlan, Samples, Strings
 from pipeline.data import folds as deal
 from pipeline.data import load
-from pipeline.engine.context import flat
+from pipeline.engine.slices import flat
 from pipeline.record.store import SHORT, Artifact, Store
 from pipeline.settings.schema import Config
 

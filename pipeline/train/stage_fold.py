@@ -12,10 +12,10 @@ import shutil
 from pipeline.core import metrics
 from pipeline.core.samples import Samples
 from pipeline.data import load
-from pipeline.engine.context import Built, Job
 from pipeline.engine.hardware import set_up
-from pipeline.engine.registry import is_batched, is_probe
+from pipeline.engine.stage import Built, Job
 from pipeline.nets import model, normalisation
+from pipeline.nets.stages import is_probe
 from pipeline.record import files
 from pipeline.resample import subsets
 from pipeline.resample.indices import Part
@@ -23,6 +23,7 @@ from pipeline.resample.subsets import inner_split
 from pipeline.train import curves, members, teachers
 from pipeline.train.committee import Committee
 from pipeline.train.learners import Lesson
+from pipeline.train.stages import is_batched
 
 
 def build(job: Job) -> Built:
@@ -36,7 +37,7 @@ def build(job: Job) -> Built:
         return _cut_out(job, number)
     samples = load.training(job.inputs["data"], job.home)
     valid = samples.take(load.plan(job.inputs["folds"]).splits[number].valid_ids)
-    part = load.part(dict(job.inputs), number, job.settings, job.home)
+    part = subsets.of_fold(job.inputs, number, job.settings.config, job.home)
     part = subsets.group_share(part, config.train.group_share, config.train.seed)
     part, inner = _inner(job, part, samples)
     known = [part.samples, valid, *([inner] if inner is not None else [])]

@@ -13,10 +13,10 @@ from pathlib import Path
 from pipeline.core import metrics
 from pipeline.core.predictions import Features
 from pipeline.data import load
-from pipeline.engine.context import Built, Job
 from pipeline.engine.hardware import set_up
-from pipeline.engine.registry import probe_views
+from pipeline.engine.stage import Built, Job
 from pipeline.nets.attributes import AttributeHeads
+from pipeline.nets.stages import probe_views
 from pipeline.record import files
 from pipeline.resample import indices, subsets
 from pipeline.train import batched_heads, checkpoint, heads
@@ -43,7 +43,7 @@ def build(job: Job) -> Built:
 
 def _head_job(job: Job, number: int, features: Features) -> HeadJob:
     config = job.settings.config
-    part = load.part(dict(job.inputs), number, job.settings, job.home)
+    part = subsets.of_fold(job.inputs, number, job.settings.config, job.home)
     part = subsets.group_share(part, config.train.group_share, config.train.seed)
     split = load.plan(job.inputs["folds"]).splits[number]
     chosen = indices.plan(part, config.resample)

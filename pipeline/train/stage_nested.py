@@ -21,8 +21,7 @@ from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import positions
 from pipeline.core.seeds import seed
 from pipeline.data import load
-from pipeline.engine.context import Built, Job
-from pipeline.engine.registry import neighbour_views
+from pipeline.engine.stage import Built, Job
 from pipeline.record import files
 from pipeline.resample import subsets
 from pipeline.resample.indices import Part
@@ -68,8 +67,8 @@ def build(job: Job) -> Built:
 def _part(job: Job) -> Part:
     """The fold's training part, or all images where no fold is named."""
     if "fold" in job.params:
-        return load.part(dict(job.inputs), int(job.params["fold"]), job.settings, job.home)
-    views = neighbour_views(job.settings)
+        return subsets.of_fold(job.inputs, int(job.params["fold"]), job.settings.config, job.home)
+    views = subsets.neighbour_views(job.settings.config, job.inputs)
     near = load.features(dict(job.inputs), "train", views) if views else None
     samples = teachers.own_part(job).for_training()
     return Part(samples, job.settings.config.folds.splits, None, near)

@@ -12,14 +12,15 @@ import numpy as np
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Strings
 from pipeline.data import load
-from pipeline.engine.context import Built, Job
 from pipeline.engine.hardware import set_up
-from pipeline.engine.registry import OWN_PART, is_probe
+from pipeline.engine.stage import Built, Job
 from pipeline.nets.forward import Pass
+from pipeline.nets.stages import is_probe
 from pipeline.record import files
 from pipeline.train import committee as votes
 from pipeline.train import teachers
 from pipeline.train.committee import Committee
+from pipeline.train.teaching import OWN_PART
 
 
 def build(job: Job) -> Built:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,17 +22,20 @@ from pipeline.core import metrics, plugin
 from pipeline.core.predictions import pool, pool_views
 from pipeline.core.samples import Samples
 from pipeline.data import augment, load
-from pipeline.engine.context import Built, Job
-from pipeline.engine.registry import INITIAL, Need, folds_of, is_probe
+from pipeline.engine.need import Need
+from pipeline.engine.stage import Built, Job
+from pipeline.nets.stages import is_probe
 from pipeline.record import files
 from pipeline.record.store import Artifact
 from pipeline.record.tracking import note
 from pipeline.settings.load import Settings
 from pipeline.settings.loss_rules import loss_notes
 from pipeline.train import estimate, init_from, scoring
+from pipeline.train.init_from import INITIAL
+from pipeline.train.stages import folds_of
 
 if TYPE_CHECKING:
-    from pipeline.engine.context import Context
+    from pipeline.engine.stage import Host
 
 
 def refuse(settings: Settings) -> None:
@@ -61,15 +65,17 @@ def _try_loss(settings: Settings) -> None:
             losses.refuse_soft(config.loss, f"soft_width={attribute.soft_width:g} of {attribute.name}")
 
 
-def announce(settings: Settings, inputs: dict[str, Artifact], missing: list[Need], ctx: Context) -> list[str]:
+def announce(
+    settings: Settings, inputs: Mapping[str, Artifact], missing: list[Need], host: Host
+) -> list[str]:
     """Expected time and disk, before the first fold starts; refuses folds that may not start as asked."""
     for need in missing:
-        origin = ctx.graph.inputs(need).get(INITIAL)
+        origin = host.graph.inputs(need).get(INITIAL)
         if origin is not None:
-            init_from.refuse_others(ctx.get(origin), inputs, int(need.params["fold"]), ctx.store, ctx.home)
-            init_from.refuse_seen(ctx.get(origin), inputs, settings)
-    expected = estimate.training(settings, inputs, missing, ctx)
-    free = shutil.disk_usage(ctx.home).free
+            init_from.refuse_others(host.get(origin), inputs, int(need.params["fold"]), host.store, host.home)
+            init_from.refuse_seen(host.get(origin), inputs, settings)
+    expected = estimate.training(settings, inputs, missing, host)
+    free = shutil.disk_usage(host.home).free
     asked = len(folds_of(settings))
     sections = {"loss": settings.config.loss, "train": settings.config.train}
     return [
@@ -165,7 +171,7 @@ def _scores_by_seed(job: Job, samples: Samples) -> list[float]:
 
 
 def _description(job: Job, told: list[str], why: str) -> str:
-    changed = ", ".join(f"`{k}={json.dumps(v)}`" for k, v in job.settings.request.values)
+    changed = ", ".join(f"`{k}={json.dumps(v)}`" for k, v in job.request.values)
     what = f"experiment `{job.settings.experiment}`, " + (
         f"with {changed}" if changed else "as its file says"
     )

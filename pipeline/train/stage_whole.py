@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pipeline.core.samples import Samples
 from pipeline.data import load
-from pipeline.engine.context import Built, Job
 from pipeline.engine.hardware import set_up
-from pipeline.engine.registry import neighbour_views
+from pipeline.engine.stage import Built, Job
 from pipeline.record import files
+from pipeline.resample import subsets
 from pipeline.resample.indices import Part
 from pipeline.settings.load import Settings
 from pipeline.settings.schema import TrainSettings
@@ -39,7 +39,7 @@ def build(job: Job) -> Built:
     epochs = inherit.epochs(twin, job.store)
     train = _fixed(config.train, epochs)
     samples = load.training(job.inputs["data"], job.home).for_training()
-    views = neighbour_views(job.settings)
+    views = subsets.neighbour_views(job.settings.config, job.inputs)
     near = load.features(dict(job.inputs), "train", views) if views else None
     # A number that no fold has: its draws are its own.
     part = Part(samples, config.folds.splits, None, near)

@@ -40,8 +40,8 @@ from pipeline.core.voting import fitting, soft_voting
 from pipeline.data import load
 from pipeline.data.images import PreparedImages
 from pipeline.data.loader import Chained
-from pipeline.engine.context import Job
-from pipeline.engine.registry import TEACHER, is_probe, probe_views
+from pipeline.engine.stage import Job
+from pipeline.nets.stages import is_probe, probe_views
 from pipeline.record import files
 from pipeline.record.store import Artifact
 from pipeline.resample.indices import Part
@@ -49,6 +49,7 @@ from pipeline.resample.subsets import Bools
 from pipeline.settings.schema import PseudoSettings
 from pipeline.train import init_from
 from pipeline.train.learners import Learner, Lesson, Network, Probe
+from pipeline.train.teaching import TEACHER
 
 TEST = "test"
 

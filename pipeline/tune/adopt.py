@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 from pipeline.core.errors import ConfigError
-from pipeline.engine.context import Context
+from pipeline.engine.session import Session
 from pipeline.record.digests import write_atomic
 from pipeline.settings.load import Settings
 from pipeline.tune.retest import Candidate, Verdict
@@ -146,22 +146,22 @@ class Won:
     written: str
 
 
-def steps(ctx: Context, winners: Sequence[Won], day: date) -> list[str]:
+def steps(session: Session, winners: Sequence[Won], day: date) -> list[str]:
     """The next commands, a line each; none where nothing was found.
 
     Args:
-        ctx: of the command; the grid is written below its home.
+        session: of the command; the grid is written below its home.
         winners: of the stages, in their order.
         day: of the grid's name.
     """
     if not winners:
         return []
     alone = "    each was tested by itself: what they give together is another question"
-    fitting, told = _fitting(ctx.settings, [w for w in winners if w.stage in TRAINED])
-    foreign = any(w.experiment != ctx.settings.experiment for w in fitting)
+    fitting, told = _fitting(session.settings, [w for w in winners if w.stage in TRAINED])
+    foreign = any(w.experiment != session.settings.experiment for w in fitting)
     if len(fitting) > 1 or foreign:
-        grid = _grid(ctx, fitting, day)
-        words = " ".join(ctx.settings.words)
+        grid = _grid(session, fitting, day)
+        words = " ".join(session.settings.words)
         told.append("    to test them together, by seeds that chose nothing:")
         told.append(f'      make ablate GRID={os.path.relpath(grid)} ARGS="{words}"')
     views = [w for w in winners if w.stage == "tta"]
@@ -169,7 +169,7 @@ def steps(ctx: Context, winners: Sequence[Won], day: date) -> list[str]:
     for target, some in (("infer", [*fitting, *views]), ("ensemble", voted)):
         if len(some) > 1 or (foreign and some is not voted):
             told.append("    laid over each other, and compared with the best run so far:")
-            told.append(f'      make {target} ARGS="{_laid(ctx.settings, some)}"')
+            told.append(f'      make {target} ARGS="{_laid(session.settings, some)}"')
     return [alone, *told] if len(winners) > 1 or foreign else told
 
 
@@ -195,19 +195,19 @@ def _laid(settings: Settings, winners: Sequence[Won]) -> str:
     return " ".join([*others, f"experiment={'+'.join(names)}"])
 
 
-def _grid(ctx: Context, winners: Sequence[Won], day: date) -> Path:
+def _grid(session: Session, winners: Sequence[Won], day: date) -> Path:
     """A grid of two arms: the experiment as it is, and with all winners."""
     together = {path: plain(value) for w in winners for path, value in w.values.items()}
     data = {
         "about": f"Do {', '.join(w.written for w in winners)} give something together?",
-        "experiment": "+".join(ctx.settings.request.experiment or ()),
+        "experiment": "+".join(session.settings.request.experiment or ()),
         "seeds": SEEDS,
         "equal_steps": False,
         "axes": {"settings": {"default": {}, "together": together}},
         "against": [{"settings": "default"}],
     }
     body = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)
-    path = ctx.home / "tuning" / f"together-{day.isoformat()}.yaml"
+    path = session.home / "tuning" / f"together-{day.isoformat()}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, body.encode())
     return path

@@ -19,7 +19,7 @@ from pipeline.core import statistics
 from pipeline.core.errors import ConfigError, UserError
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.data import load
-from pipeline.engine.registry import Need
+from pipeline.engine.need import Need
 from pipeline.record.study import Study, Trial
 from pipeline.settings.load import Settings
 from pipeline.tune.space import Full, broken
@@ -138,7 +138,7 @@ def correlation(proxy_T: Sequence[float], full_T: Sequence[float]) -> tuple[floa
 
 
 def _told(bench: Bench, full: Full, there: list[tuple[Trial, Probabilities]]) -> list[str]:
-    known = load.samples(bench.ctx.get(Need("data", bench.settings)), "train", bench.ctx.home)
+    known = load.samples(bench.session.get(Need("data", bench.settings)), "train", bench.session.home)
     scores = [bench.metric.score(known.take(oof.ids_N).labels, oof.p_NC) for _, oof in there]
     proxy = [trial.values[0] for trial, _ in there]
     where = (
@@ -161,7 +161,9 @@ def _against_default(bench: Bench, full: Full, best: Probabilities) -> Compariso
     start = bench.settings.member(full.experiment).with_values({"train.folds": full.folds})
     default = load.oof(bench.result(start), "oof")
     ids = np.intersect1d(best.ids_N, default.ids_N)
-    known = load.samples(bench.ctx.get(Need("data", bench.settings)), "train", bench.ctx.home).take(ids)
+    known = load.samples(bench.session.get(Need("data", bench.settings)), "train", bench.session.home).take(
+        ids
+    )
     rules = bench.settings.config.statistics
     return statistics.compare(
         bench.metric, known.labels, best.take(ids).p_NC, default.take(ids).p_NC, known.groups_N,

@@ -22,12 +22,13 @@ from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import Floats, Ints, Samples, Strings, positions
 from pipeline.core.search_space import Point
 from pipeline.data import load
-from pipeline.engine.registry import Need, folds_of
+from pipeline.engine.need import Need
 from pipeline.errors.findings import planting
 from pipeline.record import study as studies
 from pipeline.record.study import Plan, Studies, Study, Trial
 from pipeline.settings.load import Settings
 from pipeline.train import scoring
+from pipeline.train.stages import folds_of
 from pipeline.tune.trials import EARLIER, Bench
 
 # Fold plans that another seed deals anew without changing which images are scored.
@@ -113,7 +114,7 @@ def seconds(bench: Bench, study: Study) -> float:
         return CROSSFITS * float(np.sum(done))
     if bench.kind.stage == "finders":
         return runs(bench) * float(np.max(done))
-    form, graph, store = bench.search.form, bench.ctx.graph, bench.ctx.store
+    form, graph, store = bench.search.form, bench.session.graph, bench.session.store
     wanted = [bench.settings, *(bench.with_point(t.point) for t in distinct[: form.retest_top])]
     needs = [bench.kind.need(_reseeded(bench, s, seed)) for s in wanted for seed in form.retest_seeds]
     missing = sum(store.find(need.stage, graph.key(need)) is None for need in needs)
@@ -193,7 +194,9 @@ def _replanted(bench: Bench, chosen: Sequence[Trial], say: Tell) -> Verdict:
     say(f"re-test         {len(seeds)} new plantings among the other half of the groups")
     params = {k: v for k, v in bench.kind.params.items() if k == planting.FEATURES}
     every = [bench.settings, *(bench.with_point(t.point) for t in chosen)]
-    made = [planting.units(bench.ctx.get(planting.need(s, params, seeds, planting.CONFIRM))) for s in every]
+    made = [
+        planting.units(bench.session.get(planting.need(s, params, seeds, planting.CONFIRM))) for s in every
+    ]
     scores, comparisons = planting.compare(made[0], made[1:], rules.draws, rules.seed)
     rows = zip(chosen, scores[1:], comparisons, strict=True)
     found = sorted((Candidate(t, t.values[0], s, c) for t, s, c in rows), key=lambda c: -c.comparison.delta)
@@ -221,12 +224,12 @@ def _of_earlier(bench: Bench, complete: Sequence[Trial], ids: Strings) -> list[F
     names = {t.origin.removeprefix(EARLIER) for t in complete if t.origin.startswith(EARLIER)}
     if not names:
         return []
-    home, found = bench.ctx.home, []
+    home, found = bench.session.home, []
     storage = Studies(studies.storage_of(home), home)
     results = {t.notes.get("result", "") for n in names for t in storage.trials(n) if t.state == "complete"}
     for result in sorted(results):
         stage, _, key = result.partition("/")
-        artifact = bench.ctx.store.find(stage, key) if key else None
+        artifact = bench.session.store.find(stage, key) if key else None
         oof = load.oof(artifact, "oof") if artifact else None
         if oof is not None and np.isin(ids, oof.ids_N).all():
             found.append(oof.take(ids).p_NC)
@@ -287,8 +290,8 @@ def _crossfitted(bench: Bench, study: Study, best: Trial, say: Tell) -> Verdict:
     """The search run anew for each part on the others; its winners' predictions of their parts, pooled."""
     base = bench.result(bench.settings)
     oof = load.oof(base, "default")
-    data, folds = (bench.ctx.get(Need(name, bench.settings)) for name in ("data", "folds"))
-    samples = load.samples(data, "train", bench.ctx.home)
+    data, folds = (bench.session.get(Need(name, bench.settings)) for name in ("data", "folds"))
+    samples = load.samples(data, "train", bench.session.home)
     parts = scoring.crossfit_parts(bench.settings.config, samples, load.plan(folds), oof.ids_N)
     known, rules = _known(bench, oof.ids_N), bench.settings.config.statistics
     n_trials = len(study.done())
@@ -329,5 +332,5 @@ def _searched(bench: Bench, plan: Plan, judged: tuple[Samples, Ints], n_trials: 
 
 
 def _known(bench: Bench, ids: Strings) -> Samples:
-    data = bench.ctx.get(Need("data", bench.settings))
-    return load.samples(data, "train", bench.ctx.home).take(ids)
+    data = bench.session.get(Need("data", bench.settings))
+    return load.samples(data, "train", bench.session.home).take(ids)

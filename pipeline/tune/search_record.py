@@ -17,7 +17,8 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from pipeline.engine.context import Context, flat
+from pipeline.engine.session import Session
+from pipeline.engine.slices import flat
 from pipeline.record.study import Study, Trial
 from pipeline.record.tracking import Run, RunInfo, git_commit, note
 from pipeline.tune import page as tuning
@@ -31,15 +32,15 @@ class SearchRecord:
     """The run of one study, as long as the search, its re-test and its report last.
 
     Args:
-        ctx: of the command; its tracker is written to.
+        session: of the command; its tracker is written to.
         bench: of the trials.
         study: whose trials are recorded, whoever ran them.
         command: that goes on with the search.
     """
 
-    def __init__(self, ctx: Context, bench: Bench, study: Study, command: str) -> None:
-        self._ctx, self._bench, self._study, self._command = ctx, bench, study, command
-        self._lock = FileLock(ctx.home / "tuning" / f".{study.name}.lock")
+    def __init__(self, session: Session, bench: Bench, study: Study, command: str) -> None:
+        self._ctx, self._bench, self._study, self._command = session, bench, study, command
+        self._lock = FileLock(session.home / "tuning" / f".{study.name}.lock")
         self._stack = contextlib.ExitStack()
         self._run: Run | None = None
         self._written: set[int] = set()

@@ -16,14 +16,16 @@ from pipeline.core.errors import ConfigError, StoppedError, StorageError, UserEr
 from pipeline.core.metrics import Metric
 from pipeline.core.metrics import get as metric_of
 from pipeline.core.search_space import Point
-from pipeline.engine.context import Context
-from pipeline.engine.graph import refuse_forbidden
-from pipeline.engine.registry import Need, Params, folds_of, is_batched
+from pipeline.engine.graph import check
+from pipeline.engine.need import Need, Params
+from pipeline.engine.session import Session
+from pipeline.engine.stage import Catalogue
 from pipeline.errors.findings import planting
 from pipeline.record.store import Artifact
 from pipeline.record.study import Study, Trial
 from pipeline.record.tracking import Run, Tracker
 from pipeline.settings.load import Settings
+from pipeline.train.stages import folds_of, is_batched
 from pipeline.tune.space import Search
 
 # Where the running mean over folds stands among a trial's figures: behind the epochs of its first fold.
@@ -80,11 +82,11 @@ KINDS = {
 }  # fmt: skip
 
 
-class Trials(Context):
+class Trials(Session):
     """A search's view of the store: silent, and without runs of its own in the record."""
 
-    def __init__(self, settings: Settings, study: str) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings, catalogue: Catalogue, study: str) -> None:
+        super().__init__(settings, catalogue)
         self.study = study
         self.tracker = Tracker(self.home, enabled=False)
 
@@ -107,13 +109,13 @@ class Bench:
     """What all trials of a search share.
 
     Args:
-        ctx: where they run.
+        session: where they run.
         kind: what is tuned.
         search: its space.
         settings: what they start from.
     """
 
-    ctx: Trials
+    session: Trials
     kind: Kind
     search: Search
     settings: Settings
@@ -136,8 +138,8 @@ class Bench:
     def result(self, settings: Settings) -> Artifact:
         """What the stage makes of these settings, reused when it is known."""
         need = self.kind.need(settings)
-        refuse_forbidden([need], self.ctx.graph)
-        return self.ctx.get(need)
+        check([need], self.session.graph)
+        return self.session.get(need)
 
     def score(self, artifact: Artifact) -> float:
         """Its out-of-fold score.
@@ -185,20 +187,20 @@ def _watched(bench: Bench, study: Study, trial: Trial, settings: Settings) -> Ar
     Raises:
         StoppedError: it is not worth more; what was unfinished is removed.
     """
-    refuse_forbidden([bench.kind.need(settings)], bench.ctx.graph)
+    check([bench.kind.need(settings)], bench.session.graph)
     folds, scores = folds_of(settings), list[float]()
     for done, number in enumerate(folds, start=1):
         need = Need("fold", settings, {"fold": number})
         if done == 1:
-            bench.ctx.on_epoch = _epochs(study, trial, number)
+            bench.session.on_epoch = _epochs(study, trial, number)
         try:
-            fold = bench.ctx.get(need)
+            fold = bench.session.get(need)
         except StoppedError:
-            key = bench.ctx.graph.key(need)
-            shutil.rmtree(bench.ctx.home / "work" / "fold" / key, ignore_errors=True)
+            key = bench.session.graph.key(need)
+            shutil.rmtree(bench.session.home / "work" / "fold" / key, ignore_errors=True)
             raise
         finally:
-            bench.ctx.on_epoch = None
+            bench.session.on_epoch = None
         if done == 1:
             _catch_up(study, trial, fold)
         scores.append(fold.metrics["valid_score"])

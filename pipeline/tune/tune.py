@@ -21,9 +21,9 @@ from pathlib import Path
 
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.search_space import Point, faults
-from pipeline.engine.context import Context
-from pipeline.engine.graph import refuse_forbidden, refuse_unread
-from pipeline.engine.registry import Need
+from pipeline.engine.graph import check, refuse_unread
+from pipeline.engine.need import Need
+from pipeline.engine.session import Session
 from pipeline.errors.findings import planting
 from pipeline.record.digests import sha256_text
 from pipeline.record.study import Plan, Studies, Study, storage_of
@@ -61,17 +61,17 @@ class Prepared:
     command: str
 
 
-def command(ctx: Context, options: Options) -> None:
+def command(session: Session, options: Options) -> None:
     """Tune one stage."""
-    prepared = prepare(ctx, options, options.stage)
+    prepared = prepare(session, options, options.stage)
     if options.worker:
         worker(prepared, options.study)
         return
-    study = begin(ctx, prepared, options.study)
-    with SearchRecord(ctx, prepared.bench, study, prepared.command) as record:
+    study = begin(session, prepared, options.study)
+    with SearchRecord(session, prepared.bench, study, prepared.command) as record:
         with helpers.beside(prepared.limits.jobs, options):
-            search(prepared, study, ctx.say, record=record)
-        finish(ctx, prepared, study, record)
+            search(prepared, study, session.say, record=record)
+        finish(session, prepared, study, record)
 
 
 def kind_of(name: str) -> Kind:
@@ -82,7 +82,7 @@ def kind_of(name: str) -> Kind:
     return KINDS[name]
 
 
-def prepare(ctx: Context, options: Options, stage: str) -> Prepared:
+def prepare(session: Session, options: Options, stage: str) -> Prepared:
     """Refuse what can be refused, without building anything.
 
     Raises:
@@ -90,15 +90,15 @@ def prepare(ctx: Context, options: Options, stage: str) -> Prepared:
     """
     kind = kind_of(stage)
     if kind.stage == "finders":
-        kind = replace(kind, params={**kind.params, **planting.with_features(ctx, ctx.settings)})
-    file = Path(options.space) if options.space else ctx.settings.folder / "tune" / f"{stage}.yaml"
+        kind = replace(kind, params={**kind.params, **planting.with_features(session, session.settings)})
+    file = Path(options.space) if options.space else session.settings.folder / "tune" / f"{stage}.yaml"
     form = space.read(file)
     limits = limits_of(options, form.trials)
-    settings = _started(ctx.settings, form, options)
+    settings = _started(session.settings, form, options)
 
     def refuse(made: Settings) -> None:
-        refuse_forbidden([kind.need(made)], ctx.graph)
-        ctx.refuse(kind.need(made))
+        check([kind.need(made)], session.graph)
+        session.refuse(kind.need(made))
 
     found = space_check.checked(str(file), form, settings, kind.sections, refuse)
     faults = _odd_objectives(kind, form, settings)
@@ -106,13 +106,13 @@ def prepare(ctx: Context, options: Options, stage: str) -> Prepared:
         raise space.broken(file, faults)
     if form.full is not None:
         proxy.refuse(str(file), form.full, kind, settings)
-    refuse_unread(settings, [kind.need(settings)], ctx.graph)
-    ctx.check(kind.need(settings), also=tuple(path for path, _ in ctx.settings.request.values))
-    bench = Bench(Trials(settings, f"tune {stage}"), kind, found, settings)
+    refuse_unread(settings, [kind.need(settings)], session.graph)
+    session.check(kind.need(settings), also=tuple(path for path, _ in session.settings.request.values))
+    bench = Bench(Trials(settings, session.catalogue, f"tune {stage}"), kind, found, settings)
     for line in found.told:
-        ctx.say(f"    {line}")
+        session.say(f"    {line}")
     prepared = Prepared(bench, file, limits, _command(options, stage))
-    _refuse_short(ctx, prepared)
+    _refuse_short(session, prepared)
     return prepared
 
 
@@ -147,9 +147,9 @@ def _started(settings: Settings, form: space.Space, options: Options) -> Setting
     return settings.with_values({p: v for p, v in form.settings.items() if p not in given})
 
 
-def _refuse_short(ctx: Context, prepared: Prepared) -> None:
+def _refuse_short(session: Session, prepared: Prepared) -> None:
     """Raise ConfigError for a TIMEOUT that is over before one trial is, as far as that is known."""
-    limit, expected = prepared.limits.seconds, trial_seconds(ctx, prepared.bench)
+    limit, expected = prepared.limits.seconds, trial_seconds(session, prepared.bench)
     if limit is not None and expected is not None and limit < expected:
         raise ConfigError(
             f"TIMEOUT={limit:g}s is too short for one trial of {prepared.bench.kind.name}, about "
@@ -158,56 +158,59 @@ def _refuse_short(ctx: Context, prepared: Prepared) -> None:
         )
 
 
-def trial_seconds(ctx: Context, bench: Bench) -> float | None:
+def trial_seconds(session: Session, bench: Bench) -> float | None:
     """What one trial takes: as long as the default took, or as training is expected to; None: unknown."""
     need = bench.kind.need(bench.settings)
-    known = ctx.store.find(need.stage, ctx.graph.key(need))
+    known = session.store.find(need.stage, session.graph.key(need))
     if known is not None:
         return max(known.seconds, 0.1)
     below = {
-        name: ctx.store.find(name, ctx.graph.key(Need(name, bench.settings))) for name in ("data", "folds")
+        name: session.store.find(name, session.graph.key(Need(name, bench.settings)))
+        for name in ("data", "folds")
     }
     there = {name: artifact for name, artifact in below.items() if artifact is not None}
     if bench.kind.stage != "train" or len(there) < 2:
         return None
-    missing = [n for n in ctx.graph.inputs(need).values() if n.stage == "fold"]
-    return estimate.training(bench.settings, there, missing, ctx).seconds
+    missing = [n for n in session.graph.inputs(need).values() if n.stage == "fold"]
+    return estimate.training(bench.settings, there, missing, session).seconds
 
 
-def default_seconds(ctx: Context, bench: Bench) -> float:
+def default_seconds(session: Session, bench: Bench) -> float:
     """What the trainings take that the default rests on and that are not made; data and folds must be."""
     found = 0.0
-    for need in ctx.graph.chain([bench.kind.need(bench.settings)]):
-        if need.stage != "train" or need.key or ctx.store.find("train", ctx.graph.key(need)):
+    for need in session.graph.chain([bench.kind.need(bench.settings)]):
+        if need.stage != "train" or need.key or session.store.find("train", session.graph.key(need)):
             continue
-        wanted = ctx.graph.inputs(need)
+        wanted = session.graph.inputs(need)
         missing = [
-            n for n in wanted.values() if n.stage == "fold" and not ctx.store.find("fold", ctx.graph.key(n))
+            n
+            for n in wanted.values()
+            if n.stage == "fold" and not session.store.find("fold", session.graph.key(n))
         ]
-        inputs = {name: ctx.get(wanted[name]) for name in ("data", "folds")}
-        found += estimate.training(need.settings, inputs, missing, ctx).seconds
+        inputs = {name: session.get(wanted[name]) for name in ("data", "folds")}
+        found += estimate.training(need.settings, inputs, missing, session).seconds
     return found
 
 
-def begin(ctx: Context, prepared: Prepared, name: str = "") -> Study:
+def begin(session: Session, prepared: Prepared, name: str = "") -> Study:
     """Open the study, and build what all trials share: the default, told and recorded as ever."""
     bench = prepared.bench
-    storage = Studies(storage_of(ctx.home), ctx.home)
+    storage = Studies(storage_of(session.home), session.home)
     known = storage.names()
     if name and name not in known:
         hint = nearest(name, known) or "leave STUDY out: a study is found by its space, or made"
         raise ConfigError(f"STUDY={name}: no such study", remedy=hint)
     study = open_study(storage, prepared, name)
     need = bench.kind.need(bench.settings)
-    score = bench.score(ctx.get(need))
-    _refuse_short(ctx, prepared)
+    score = bench.score(session.get(need))
+    _refuse_short(session, prepared)
     done = len(study.done())
     so_far = f", {done} of them done" if done else ""
-    ctx.say(
+    session.say(
         f"tune            {bench.kind.name}: {bench.kind.title}; {len(bench.search.dimensions)} dimensions, "
         f"{prepared.limits.trials} trials by {bench.search.form.sampler}{so_far}; default {score:.4f}"
     )
-    ctx.say(f"    study {study.name} in {shown_storage(storage.where, ctx.home)}")
+    session.say(f"    study {study.name} in {shown_storage(storage.where, session.home)}")
     return study
 
 
@@ -222,7 +225,7 @@ def open_study(storage: Studies, prepared: Prepared, name: str = "") -> Study:
     dimensions = [repr(d) for d in bench.search.dimensions]
     whole = form.model_dump_json(include={*DEFINING, "second"})
     digest = sha256_text(whole + "\n".join(dimensions))[:8]
-    upstream = bench.ctx.graph.key(bench.kind.need(bench.settings))[:8]
+    upstream = bench.session.graph.key(bench.kind.need(bench.settings))[:8]
     plan = Plan(
         name or f"{bench.kind.name}-{digest}-{upstream}",
         bench.search.dimensions,
@@ -262,7 +265,7 @@ def _queue(bench: Bench, storage: Studies, digest: str, upstream: str) -> list[t
 
 def worker(prepared: Prepared, name: str) -> None:
     """Run trials of a study that another process looks after."""
-    home = prepared.bench.ctx.home
+    home = prepared.bench.session.home
     try:
         search(prepared, open_study(Studies(storage_of(home), home), prepared, name), None)
     except KeyboardInterrupt:
@@ -323,25 +326,25 @@ def _is_over(end: float | None, study: Study) -> bool:
 
 
 def finish(
-    ctx: Context, prepared: Prepared, study: Study, record: SearchRecord, in_full: bool = True
+    session: Session, prepared: Prepared, study: Study, record: SearchRecord, in_full: bool = True
 ) -> tuple[Verdict, Path | None]:
     """Re-test, write the winner, report; says what is believed.
 
     Args:
-        ctx: of the command.
+        session: of the command.
         prepared: the search.
         study: where it ended.
         record: its run in MLflow.
         in_full: there is time for the full trainings that a proxy is held against.
     """
     bench = prepared.bench
-    verdict = retest.retest(bench, study, ctx.say)
-    told = proxy.lines(bench, study, ctx.say) if in_full else proxy.unasked(bench)
+    verdict = retest.retest(bench, study, session.say)
+    told = proxy.lines(bench, study, session.say) if in_full else proxy.unasked(bench)
     written = adopt.write(bench, verdict, study.name, prepared.command, date.today())
     page = tuned.page_of(bench, study, verdict, prepared.command, written, told)
     for line in tuning.lines(page):
-        ctx.say(line)
-    ctx.say(f"report: {tuned.report(ctx, page, bench)}")
+        session.say(line)
+    session.say(f"report: {tuned.report(session, page, bench)}")
     record.finish(page)
     return verdict, written
 

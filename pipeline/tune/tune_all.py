@@ -25,8 +25,8 @@ import numpy as np
 from scipy import stats
 
 from pipeline.core.errors import ConfigError, UserError
-from pipeline.engine.context import Context
-from pipeline.engine.registry import is_probe
+from pipeline.engine.session import Session
+from pipeline.nets.stages import is_probe
 from pipeline.record.study import Studies, Study, storage_of
 from pipeline.settings.load import Settings
 from pipeline.tune import adopt as combination
@@ -116,7 +116,7 @@ class Clock:
         return max(self.left - max(FOR_RETESTS * self.budget, needed), 0.0)
 
 
-def command(ctx: Context, options: Options) -> None:
+def command(session: Session, options: Options) -> None:
     """Tune every stage in one budget, and tell what each gave."""
     if not options.budget:
         raise ConfigError("STAGE=all needs a BUDGET", remedy="make tune STAGE=all BUDGET=30m")
@@ -126,70 +126,70 @@ def command(ctx: Context, options: Options) -> None:
         raise ConfigError("tune: STAGE=all shares a BUDGET only", told, "leave it out, or name a STAGE")
     clock = Clock(seconds_of(options.budget, "BUDGET"))
     limits_of(options, FEWEST)
-    turns = [_prepared(ctx, options, name) for name in ORDER]
+    turns = [_prepared(session, options, name) for name in ORDER]
     if not any(turn.prepared for turn in turns):
         raise ConfigError("tune: no stage can be tuned", [f"{turn.name}: {turn.why}" for turn in turns])
-    Studies(storage_of(ctx.home), ctx.home)  # out of reach it is one error, not one a stage
-    _refuse_short(ctx, turns, clock)
+    Studies(storage_of(session.home), session.home)  # out of reach it is one error, not one a stage
+    _refuse_short(session, turns, clock)
     with contextlib.ExitStack() as records:
-        _first_round(ctx, turns, clock, records)
-        _second_round(ctx, turns, clock)
-        _retests(ctx, turns, clock)
-    for line in [*lines(turns, clock), *combination.steps(ctx, _winners(turns), date.today())]:
-        ctx.say(line)
+        _first_round(session, turns, clock, records)
+        _second_round(session, turns, clock)
+        _retests(session, turns, clock)
+    for line in [*lines(turns, clock), *combination.steps(session, _winners(turns), date.today())]:
+        session.say(line)
 
 
-def _refuse_short(ctx: Context, turns: list[Turn], clock: Clock) -> None:
+def _refuse_short(session: Session, turns: list[Turn], clock: Clock) -> None:
     """Raise ConfigError for a budget into which no stage fits, as far as that is known.
 
     Makes the data and the folds, without which nothing is known.
     """
     for name in ("data", "folds"):
-        ctx.need(name)
-    needed = {turn.name: _needed(ctx, turn) for turn in turns if turn.prepared}
+        session.need(name)
+    needed = {turn.name: _needed(session, turn) for turn in turns if turn.prepared}
     known = {name: seconds for name, seconds in needed.items() if seconds is not None}
     if len(known) == len(needed) and min(known.values()) > clock.left:
         told = [f"{name}: needs about {math.ceil(seconds / 60)} min" for name, seconds in known.items()]
         raise ConfigError(f"BUDGET={clock.budget:g}s is too short for any stage", told, "give it more")
 
 
-def _prepared(ctx: Context, options: Options, name: str) -> Turn:
+def _prepared(session: Session, options: Options, name: str) -> Turn:
     """What can be refused is refused for this stage only: others may still be tuned."""
     own = argparse.Namespace(**vars(options))
     try:
         asked = any(word.startswith("train.folds=") for word in options.settings)
-        whole = not asked and ctx.settings.config.folds.splits > 1
-        if name == "train" and whole and not is_probe(ctx.settings):
+        whole = not asked and session.settings.config.folds.splits > 1
+        if name == "train" and whole and not is_probe(session.settings):
             own.settings = [*options.settings, "train.folds=[0]"]
-            ctx = _beside(ctx, ctx.settings.with_values({"train.folds": [0]}))
-        prepared = tune.prepare(ctx, own, name)
+            session = _beside(session, session.settings.with_values({"train.folds": [0]}))
+        prepared = tune.prepare(session, own, name)
     except ConfigError as error:
         return Turn(name, why=f"{error.headline}: {'; '.join(error.faults[:2])}".rstrip(": "))
     return Turn(name, prepared)
 
 
-def _beside(ctx: Context, settings: Settings) -> Context:
+def _beside(session: Session, settings: Settings) -> Session:
     """The same command with other settings."""
-    other = copy.copy(ctx)
+    other = copy.copy(session)
     other.settings = settings
     return other
 
 
-def _first_round(ctx: Context, turns: list[Turn], clock: Clock, records: contextlib.ExitStack) -> None:
+def _first_round(session: Session, turns: list[Turn], clock: Clock, records: contextlib.ExitStack) -> None:
     """In order, each stage its share, so long as a few trials and their re-test fit."""
     whole, left = FIRST_ROUND * clock.left_to_search(turns), sum(WEIGHTS[t.name] for t in turns if t.prepared)
     for turn in turns:
         if turn.prepared is None:
             continue
         share, left = whole * WEIGHTS[turn.name] / left, left - WEIGHTS[turn.name]
-        needed = _needed(ctx, turn)
+        needed = _needed(session, turn)
         # A stage may borrow from the second round, as far as that goes.
         if needed is not None and needed > max(share, clock.left_to_search(turns) / max(left, 1.0)):
             turn.why = f"needs {math.ceil(needed / 60)} min, more than its share"
             continue
         began = time.monotonic()
         try:
-            turn.study = tune.begin(ctx, turn.prepared)
+            turn.study = tune.begin(session, turn.prepared)
         except UserError as error:
             turn.why = error.headline
             continue
@@ -198,36 +198,36 @@ def _first_round(ctx: Context, turns: list[Turn], clock: Clock, records: context
         if not there_is_time and len(turn.study.done()) < 2:
             turn.why = f"needs {math.ceil((time.monotonic() - began) / 60) + 1} min more"
             continue
-        record = SearchRecord(ctx, turn.prepared.bench, turn.study, turn.prepared.command)
+        record = SearchRecord(session, turn.prepared.bench, turn.study, turn.prepared.command)
         turn.record = records.enter_context(record)
         if there_is_time:
-            _search(ctx, turn, share)
+            _search(session, turn, share)
         whole -= min(time.monotonic() - began, share)
         if len(turn.study.done()) < 2:
-            turn.why = f"needs {math.ceil(max(_needed(ctx, turn) or 60.0, 60.0) / 60)} min"
+            turn.why = f"needs {math.ceil(max(_needed(session, turn) or 60.0, 60.0) / 60)} min"
 
 
-def _needed(ctx: Context, turn: Turn) -> float | None:
+def _needed(session: Session, turn: Turn) -> float | None:
     """Seconds of the shortest search that is one, with its re-test; None: unknown."""
     assert turn.prepared is not None
     bench = turn.prepared.bench
-    one, first = tune.trial_seconds(ctx, bench), tune.default_seconds(ctx, bench)
+    one, first = tune.trial_seconds(session, bench), tune.default_seconds(session, bench)
     if one is None:
         return first or None
     return first + one * (FEWEST + (retest.runs(bench) if bench.kind.is_random else 5 * FEWEST))
 
 
-def _search(ctx: Context, turn: Turn, seconds: float) -> None:
+def _search(session: Session, turn: Turn, seconds: float) -> None:
     assert turn.prepared is not None and turn.study is not None
     began = time.monotonic()
     try:
-        tune.search(turn.prepared, turn.study, ctx.say, began + seconds, turn.record)
+        tune.search(turn.prepared, turn.study, session.say, began + seconds, turn.record)
     except ConfigError as error:
         turn.why = error.headline
     turn.spent += time.monotonic() - began
 
 
-def _second_round(ctx: Context, turns: list[Turn], clock: Clock) -> None:
+def _second_round(session: Session, turns: list[Turn], clock: Clock) -> None:
     """Slice by slice to the stage that promises most a second, so long as all re-tests fit behind it."""
     over: set[str] = set()
     while (left := clock.left_to_search(turns)) > 0:
@@ -238,7 +238,7 @@ def _second_round(ctx: Context, turns: list[Turn], clock: Clock) -> None:
             return
         _, turn = max(fitting, key=lambda pair: pair[0])
         done = len(turn.study.done()) if turn.study else 0
-        _search(ctx, turn, min(SLICE * turn.seconds, left / turn.growth))
+        _search(session, turn, min(SLICE * turn.seconds, left / turn.growth))
         if turn.study and len(turn.study.done()) == done:
             over.add(turn.name)  # e.g. every point was tried
 
@@ -265,7 +265,7 @@ def promise(study: Study, seconds: float) -> float:
     return float(spread * (stats.norm.pdf(z) + z * stats.norm.cdf(z))) / max(seconds, 1e-3)
 
 
-def _retests(ctx: Context, turns: list[Turn], clock: Clock) -> None:
+def _retests(session: Session, turns: list[Turn], clock: Clock) -> None:
     """The quickest first, as long as there is time: what is not tested again is not adopted."""
     searched = [t for t in turns if t.study and not t.why]
     for turn in sorted(searched, key=lambda t: t.retest_seconds):
@@ -276,7 +276,7 @@ def _retests(ctx: Context, turns: list[Turn], clock: Clock) -> None:
             continue
         try:
             turn.verdict, turn.written = tune.finish(
-                ctx, turn.prepared, turn.study, turn.record, in_full=False
+                session, turn.prepared, turn.study, turn.record, in_full=False
             )
         except UserError as error:
             turn.why = error.headline

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.engine.context import Context
+from pipeline.engine.session import Session
 from pipeline.record.digests import write_atomic
 from pipeline.record.study import Study, Trial
 from pipeline.tune import adopt
@@ -90,10 +90,10 @@ def front_lines(bench: Bench, study: Study) -> list[str]:
     ]
 
 
-def report(ctx: Context, page: tuning.TuningPage, bench: Bench) -> str:
+def report(session: Session, page: tuning.TuningPage, bench: Bench) -> str:
     """Write the page below `tuning/`; returns its path as people type it."""
     config = bench.settings.config
-    path = ctx.home / "tuning" / f"{page.study}.html"
+    path = session.home / "tuning" / f"{page.study}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     title = config.competition.title or config.competition.name
     write_atomic(path, tuning.render_html(page, title, config.report.thumbnail_px).encode())

@@ -4,7 +4,6 @@ import pytest
 from pipeline.core.errors import ConfigError
 from pipeline.data.augment import Augmenter
 from pipeline.settings import policies
-from pipeline.settings.policies import refuse_forbidden
 from pipeline.settings.schema import AttributeSettings
 
 SIZE = 32
@@ -211,13 +210,13 @@ def test_what_a_policy_of_ones_own_may_not_do(own, name, expected):
 
 def test_what_a_label_forbids_holds_for_ones_own_policy(own):
     label = AttributeSettings(name="side", column="side", values=["left", "right"], forbids=["hflip"])
-    refuse_forbidden("myaug:jitter", [label])
+    policies.refuse_forbidden("myaug:jitter", [label])
     for name, expected in (
         ("flips", "side forbids hflip"),
         ("grey", r"grey.does = "),
         ("odd", r"odd.does is \('shine',\)"),
     ):
         with pytest.raises(ConfigError, match=expected):
-            refuse_forbidden(f"myaug:{name}", [label])
+            policies.refuse_forbidden(f"myaug:{name}", [label])
     free = AttributeSettings(name="side", column="side", values=["left", "right"])
-    refuse_forbidden("myaug:grey", [free])
+    policies.refuse_forbidden("myaug:grey", [free])

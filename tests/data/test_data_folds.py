@@ -11,14 +11,16 @@ from PIL import Image
 
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split
-from pipeline.engine import registry
 from pipeline.engine.graph import Graph
-from pipeline.engine.registry import Need
+from pipeline.engine.need import Need
+from pipeline.nets.stages import is_probe
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
 from pipeline.settings.schema import Config
+from pipeline.stages import CATALOGUE
 from pipeline.train import scoring
+from pipeline.train.stages import folds_of
 
 METRIC = """
 def share(y_N, pred_N):
@@ -129,7 +131,9 @@ def test_a_metric_of_ones_own_scores_a_run_and_a_change_scores_it_again(home):
 def key_of(home, monkeypatch, stage, *more):
     monkeypatch.chdir(home)
     settings = load([*words(home, *more), f"runtime.home={home}"])
-    graph = Graph(Store(home, FileIndex(home / "artifacts" / ".index.json")), FileIndex(home / "none.json"))
+    graph = Graph(
+        CATALOGUE, Store(home, FileIndex(home / "artifacts" / ".index.json")), FileIndex(home / "none.json")
+    )
     return graph.key(Need(stage, settings, {"fold": 0} if stage == "fold" else {}))
 
 
@@ -155,13 +159,13 @@ def test_the_source_of_a_metric_enters_the_keys_of_what_reads_it(home, monkeypat
 )
 def test_how_many_folds_there_are(given, folds):
     settings = load(["competition=digits", *given])
-    assert registry.folds_of(settings) == list(range(folds))
+    assert folds_of(settings) == list(range(folds))
 
 
 def test_features_for_neighbours_are_asked_for_only_when_they_are_looked_at():
     def views(*more, competition="digits"):
         settings = load([f"competition={competition}", *more])
-        stage = registry.get("heads" if registry.is_probe(settings) else "fold")
+        stage = CATALOGUE.get("heads" if is_probe(settings) else "fold")
         needs = stage.inputs(None, settings, {"fold": 0})
         return {n: need for n, need in needs.items() if n.startswith("train:")}
 

@@ -13,7 +13,7 @@ from pipeline.__main__ import main
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data import load
 from pipeline.data.augment import Augmenter
-from pipeline.engine.registry import Need
+from pipeline.engine.need import Need
 from pipeline.record import housekeeping
 
 TRAINING = ("train.epochs=1", "train.warmup_epochs=0", "model.name=test_resnet", "model.weights=none")

@@ -13,9 +13,9 @@ from pipeline.core.errors import DataError
 from pipeline.data import load as loading
 from pipeline.data.new import create
 from pipeline.data.new.request import Request
-from pipeline.engine.context import Context
 from pipeline.settings import load as settings_load
 from pipeline.settings.load import CONFIGS, load
+from pipeline.stages import open_session
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_ids_of_both_tables_may_be_the_same(world):
     sample = table(world.home / "sample.csv", ["id", "label"], [(n, "a") for n in range(12)])
     written = world.new("pets", world.home / "train", train, test, sample)
     assert any("4 groups have images in both train and test" in line for line in written.lines)
-    ctx = Context(world.made("pets", "images.size=8"))
+    ctx = open_session(world.made("pets", "images.size=8"))
     prepared, images = ctx.need("prepared"), ctx.need("images")
     image = loading.image_of(images)
     facts = loading.facts(images)
@@ -141,7 +141,7 @@ def test_a_sample_of_other_images_is_told_before_training(world):
     test = table(world.home / "test.csv", ["id", "path"], [(f"t{n}", f"{n}.png") for n in range(3)])
     sample = table(world.home / "sample.csv", ["id", "label"], [(f"t{n}", "a") for n in (0, 1, 7)])
     world.new("pets", world.home / "images", train, test, sample)
-    ctx = Context(world.made("pets"))
+    ctx = open_session(world.made("pets"))
     with pytest.raises(DataError) as caught:
         ctx.need("data")
     assert "of the test set, but not in the sample: 't2'" in str(caught.value)
@@ -162,11 +162,11 @@ def test_other_sources_and_patches_reach_training_and_never_validation(world):
     path.write_text(text, encoding="utf-8")
     header = ["id", "attribute", "value", "reason"]
     plain = world.made("trash", "competition.label_patches=null", "folds.n=2", "images.size=32")
-    ctx = Context(plain)
+    ctx = open_session(plain)
     victim = str(loading.samples(ctx.need("data"), "train", world.home).ids_N[0])
     other = "paper" if victim.startswith("glass") else "glass"
     table(world.home / "photos" / "patches.csv", header, [(victim, "class", other, "looked at it")])
-    ctx = Context(world.made("trash", "folds.n=2", "images.size=32"))
+    ctx = open_session(world.made("trash", "folds.n=2", "images.size=32"))
     data, plan = ctx.need("data"), loading.plan(ctx.need("folds"))
     pool = loading.training(data, world.home)
     own = loading.samples(data, "train", world.home)
@@ -177,7 +177,7 @@ def test_other_sources_and_patches_reach_training_and_never_validation(world):
     at = pool.ids_N.tolist().index(victim)
     assert pool.labels[at] != pool.for_training().labels[at] and own.labels[0] == pool.labels[0]
     assert "web/paper/x.png" in loading.prepared(ctx.need("prepared"), "train").ids_N
-    before = Context(plain).need("data")
+    before = open_session(plain).need("data")
     assert before.key != data.key and "other_train_labels" not in before.metrics
     ctx.close()
 

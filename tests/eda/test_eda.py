@@ -3,14 +3,14 @@ import pytest
 from main_world import run
 
 from pipeline.core.errors import ConfigError
-from pipeline.engine import registry
 from pipeline.settings.load import load
+from pipeline.stages import CATALOGUE
 
 SMALL = ("competition=digits", "competition.demo.limit=300", "runtime.mlflow=false")
 
 
 def inputs(*words):
-    return registry.get("eda").inputs(None, load(["competition=digits", *words]), {})
+    return CATALOGUE.get("eda").inputs(None, load(["competition=digits", *words]), {})
 
 
 def test_features_are_an_input_only_when_the_shift_test_asks_for_them():

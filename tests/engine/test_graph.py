@@ -9,12 +9,13 @@ import pytest
 from PIL import Image
 
 from pipeline.core.errors import ConfigError, DataError, PodiumError
-from pipeline.engine import graph, registry
-from pipeline.engine.graph import Graph, refuse_forbidden, refuse_unread, weights_identity
-from pipeline.engine.registry import Need
+from pipeline.engine import graph
+from pipeline.engine.graph import Graph, check, refuse_unread, weights_identity
+from pipeline.engine.need import Need
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
+from pipeline.stages import CATALOGUE
 
 SMALL = ("competition=digits", "competition.demo.limit=200", "folds.n=2", "ensemble.members=[tiny_resnet]")
 UPSTREAM = {
@@ -47,7 +48,7 @@ def home(tmp_path_factory):
 
 def graph_of(home):
     index = FileIndex(home / "artifacts" / ".index.json")
-    return Graph(Store(home, index), index)
+    return Graph(CATALOGUE, Store(home, index), index)
 
 
 def wanted(home, *words):
@@ -167,7 +168,7 @@ def test_folds_have_keys_of_their_own(before):
 
 
 def test_a_new_version_of_a_stage_changes_everything_downstream(home, before, monkeypatch):
-    monkeypatch.setitem(registry.STAGES, "images", replace(registry.STAGES["images"], version=99))
+    monkeypatch.setitem(CATALOGUE.stages, "images", replace(CATALOGUE.stages["images"], version=99))
     assert changed(before, keys(home)) == downstream("images")
 
 
@@ -227,8 +228,8 @@ def test_a_missing_image_is_told_before_anything_is_built(own_home):
 
 
 def test_a_request_that_leads_back_to_itself_names_its_path(home, monkeypatch):
-    looped = replace(registry.STAGES["folds"], inputs=lambda graph, s, p: {"train": Need("train", s)})
-    monkeypatch.setitem(registry.STAGES, "folds", looped)
+    looped = replace(CATALOGUE.stages["folds"], inputs=lambda graph, s, p: {"train": Need("train", s)})
+    monkeypatch.setitem(CATALOGUE.stages, "folds", looped)
     with pytest.raises(PodiumError, match=r"leads back to itself: .*folds .*→ train .*→ folds"):
         keys(home)
 
@@ -311,7 +312,7 @@ def test_overrides_that_are_read_or_neutral_pass(home):
 
 def forbid(home, stage, *words):
     settings = load([*SMALL[:3], f"runtime.home={home}", *words])
-    refuse_forbidden([Need(stage, settings)], graph_of(home))
+    check([Need(stage, settings)], graph_of(home))
 
 
 @pytest.mark.parametrize(
@@ -406,7 +407,7 @@ class Finished:
         store = graph_of(self.home).store
         with store.draft(stage, key) as draft:
             store.publish(
-                stage, key, draft, {"version": registry.get(stage).version, "inputs": {}} | manifest
+                stage, key, draft, {"version": CATALOGUE.get(stage).version, "inputs": {}} | manifest
             )
 
     def infer(self, experiment, key, fold=None, inputs=None, **manifest):
@@ -444,8 +445,8 @@ def test_finished_members_of_one_experiment_are_told_apart_by_their_keys(finishe
 
 def test_finished_members_are_what_todays_code_would_make(finished):
     current = finished.infer("current", "1")
-    finished.infer("old", "2", version=registry.get("infer").version - 1)
-    finished.infer("of an old fold", "3", fold={"version": registry.get("fold").version - 1})
+    finished.infer("old", "2", version=CATALOGUE.get("infer").version - 1)
+    finished.infer("of an old fold", "3", fold={"version": CATALOGUE.get("fold").version - 1})
     finished.infer("of a fold that is gone", "4", inputs={"fold0": "fold/gone"})
     freed = finished.infer("freed for space", "5", inputs={"prepared": "prepared/gone"})
     assert finished.members() == {"current": current, "freed for space": freed}

@@ -11,12 +11,12 @@ from pydantic import BaseModel
 
 import pipeline
 from pipeline.core.errors import ConfigError
-from pipeline.engine import registry
-from pipeline.engine.context import MODULES, Job
-from pipeline.engine.graph import config_slice
-from pipeline.engine.registry import STAGES, Need
+from pipeline.engine.need import Need
+from pipeline.engine.slices import config_slice
+from pipeline.engine.stage import Job
 from pipeline.settings.load import load
 from pipeline.settings.schema import NEUTRAL, Config
+from pipeline.stages import CATALOGUE, MODULES, STAGES
 
 STAGES_FOLDER = Path(pipeline.__file__).parent
 FULL = load(["competition=digits"])
@@ -54,7 +54,7 @@ def leaves(section, prefix=""):
 
 @pytest.mark.parametrize("name", STAGES)
 def test_every_stage_has_a_module_with_build(name):
-    stage = registry.get(name)
+    stage = CATALOGUE.get(name)
     assert stage.name == name and stage.version >= 1 and stage.title
     module = importlib.import_module(MODULES[name])
     assert list(inspect.signature(module.build).parameters) == ["job"]
@@ -134,7 +134,7 @@ def test_inputs_name_declared_stages_only():
 
 def test_an_unknown_stage_names_the_nearest():
     with pytest.raises(ConfigError, match="did you mean ensemble"):
-        registry.get("ensembel")
+        CATALOGUE.get("ensembel")
 
 
 def test_the_job_is_what_modules_ask_for():

@@ -9,6 +9,7 @@ from main_world import MEMBERS, artifacts, ledger, run
 from pipeline.core import metrics
 from pipeline.data import load
 from pipeline.record import files
+from pipeline.resample import page
 
 POST = """
 import numpy as np
@@ -111,7 +112,7 @@ def test_prior_correction_moves_from_what_training_showed(here):
     artifact = last(here, ["prior_correction"])
     (infer,) = [a for a in artifacts(here, "infer") if a.manifest["experiment"] == "tiny_cnn"]
     fitted = artifact.json("decision.json")["steps"][0]["fitted"]
-    counts = load.shown(artifacts(here, "resample")[0], tuple(str(c) for c in range(10)))
+    counts = page.shown(artifacts(here, "resample")[0], tuple(str(c) for c in range(10)))
     assert counts.sum() > 100 and np.allclose(fitted["from"], (counts + 0.5) / (counts + 0.5).sum())
     p = load.test(infer, "p").p_NC / np.array(fitted["from"])
     np.testing.assert_allclose(load.test(artifact, "p").p_NC, p / p.sum(axis=1, keepdims=True), atol=1e-5)

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from main_world import SMALL
 
-from pipeline.engine import registry
 from pipeline.engine.graph import Graph
-from pipeline.engine.registry import Need
+from pipeline.engine.need import Need
 from pipeline.errors.judging import kept
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
+from pipeline.stages import CATALOGUE
 
 PIPELINE = Path(__file__).resolve().parents[2] / "pipeline"
 # Who may know of answers: the report's own rooms, the command that takes them in, and the report's key.
@@ -90,7 +90,7 @@ def test_answers_change_the_key_of_the_report_and_of_nothing_else(tmp_path):
 
     def keys():
         index = FileIndex(tmp_path / "artifacts" / ".index.json")
-        graph = Graph(Store(tmp_path, index), index)
+        graph = Graph(CATALOGUE, Store(tmp_path, index), index)
         needs = graph.chain([Need("ensemble", settings), Need("error_analysis", settings, params)])
         return {(n.stage, str(n.params)): graph.key(n) for n in needs}
 
@@ -100,4 +100,4 @@ def test_answers_change_the_key_of_the_report_and_of_nothing_else(tmp_path):
     after = keys()
     changed = {stage for (stage, _), key in after.items() if key != before[stage, _]}
     assert changed == {"error_analysis"} and len(after) > 5 and "fold" in {stage for stage, _ in after}
-    assert set(registry.STAGES) >= {stage for stage, _ in after}
+    assert set(CATALOGUE.stages) >= {stage for stage, _ in after}

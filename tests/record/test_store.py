@@ -206,7 +206,7 @@ def test_remove_takes_the_manifest_first(tmp_path, monkeypatch):
 
 
 def worker(home, gate, log):
-    """What `Context.get` does: look, lock, look again, build."""
+    """What `Session.get` does: look, lock, look again, build."""
     store = opened(Path(home))
     gate.wait()
     with store.lock("fold", KEY):

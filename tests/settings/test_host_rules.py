@@ -36,7 +36,7 @@ def test_what_the_host_asks_for_must_fit(words, fault):
 
 
 def test_how_files_are_handed_in_changes_no_result():
-    from pipeline.engine.graph import config_slice
+    from pipeline.engine.slices import config_slice
 
     plain = load([DIGITS])
     other = load([DIGITS, f"{HOST}.per_day=5", f"{HOST}.kaggle=pets", f"{HOST}.command='send {{file}}'"])

@@ -12,8 +12,9 @@ from main_world import MEMBERS, READ_BY_EDA, artifacts, ledger, run
 
 from pipeline import commands
 from pipeline.__main__ import parser
-from pipeline.engine import registry
+from pipeline.engine.session import Session
 from pipeline.settings.load import CONFIGS, load
+from pipeline.stages import CATALOGUE
 
 SMALL = [word for word in READ_BY_EDA if not word.startswith("folds")]
 RUNTIME = ("runtime.mlflow=false",)
@@ -244,9 +245,9 @@ def test_what_is_there_is_reused_and_another_home_builds_it(home, tmp_path):
 
 def test_changed_code_is_told_by_stage_and_can_be_rebuilt_anyway(home, monkeypatch):
     path = csv_of(home)
-    made_by = registry.STAGES["ensemble"].version
-    newer = dataclasses.replace(registry.STAGES["ensemble"], version=99)
-    monkeypatch.setitem(registry.STAGES, "ensemble", newer)
+    made_by = CATALOGUE.stages["ensemble"].version
+    newer = dataclasses.replace(CATALOGUE.stages["ensemble"], version=99)
+    monkeypatch.setitem(CATALOGUE.stages, "ensemble", newer)
     said = reproduce(home, path)
     assert said.code == 2 and "NOT reproduced" in said.err and "git checkout" in said.err
     assert f"the code of stage ensemble has changed: version {made_by} → 99 (in ensemble)" in said.err
@@ -288,10 +289,9 @@ def test_files_of_settings_that_changed_since_are_told_and_not_used(tmp_path):
     path = csv_of(home, "tiny_resnet")
     mine.write_text(mine.read_text(encoding="utf-8").replace("epochs: 1", "epochs: 2"), encoding="utf-8")
     said = []
-    from pipeline.engine.context import Context
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Context, "say", lambda self, text: said.append(text))
+        patch.setattr(Session, "say", lambda self, text: said.append(text))
         typed("reproduce", f"--file={path}")
     told = next(line for line in said if "changed since" in line)
     assert "configs/experiment/tiny_resnet.yaml changed since (train.epochs: 1 → 2)" in told

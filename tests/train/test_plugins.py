@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from main_world import SMALL, named, run, weights
 
-from pipeline.engine.graph import PLUGIN_SETTINGS, Graph
-from pipeline.engine.registry import Need
+from pipeline.engine.graph import Graph
+from pipeline.engine.need import Need
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
+from pipeline.settings.own_code import PLUGIN_SETTINGS
+from pipeline.stages import CATALOGUE
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
 EXAMPLE = re.compile(r'```python\n# (\w+\.py)\n(.*?)```\n```\nmake (\w+) ARGS="(.*?)"\n```', re.DOTALL)
@@ -38,7 +40,7 @@ def folder(tmp_path, monkeypatch):
 
 def key(folder, stage, words):
     settings = load([*SMALL, "experiment=tiny_resnet", f"runtime.home={folder}", *words])
-    graph = Graph(Store(folder, FileIndex(folder / "none.json")), FileIndex(folder / "none.json"))
+    graph = Graph(CATALOGUE, Store(folder, FileIndex(folder / "none.json")), FileIndex(folder / "none.json"))
     return graph.key(Need(stage, settings, {"fold": {"fold": 0}, "decide": {"of": "infer"}}.get(stage, {})))
 
 

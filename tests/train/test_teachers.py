@@ -12,12 +12,13 @@ from pixels_world import KINDS, Photos, drawing
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Attribute, LabelSpace, Samples
-from pipeline.engine.context import Context
-from pipeline.engine.registry import Need
+from pipeline.engine.need import Need
 from pipeline.settings.load import load
 from pipeline.settings.schema import LossSettings, TrainSettings
+from pipeline.stages import open_session
 from pipeline.train import batched_heads, heads, loop, teachers
 from pipeline.train.committee import Committee
+from pipeline.train.teaching import teacher
 
 MORE = "{source: web, licence: CC0, images: more, table: more.csv, labelled: false}"
 NETWORK = ("experiment=tiny_resnet", "train.epochs=1", "train.batch_size=8", "runtime.threads=1")
@@ -181,8 +182,8 @@ def test_pseudo_labels_keep_off_groups_of_the_inner_split(tmp_path, jobs):
 def test_a_student_refuses_a_teacher_that_knows_its_validation_labels(student):
     """What plain out-of-fold labels would be: fold 1's model teaching fold 0."""
     _, context, _ = student
-    teacher = context.graph.teacher(context.settings, "probe")
-    of_other_fold = context.get(Need("teach", teacher, {"fold": 1, "split": "unlabelled"}))
+    taught_by = teacher(context.graph, context.settings, "probe")
+    of_other_fold = context.get(Need("teach", taught_by, {"fold": 1, "split": "unlabelled"}))
     plan = teachers.load.plan(context.need("folds"))
     with pytest.raises(DataError, match="knows 12 labels that validate in its student's fold 0"):
         teachers.refuse_seen([of_other_fold], plan.splits[0].valid_ids, 0)
@@ -203,7 +204,7 @@ def test_a_teacher_of_other_folds_and_pseudo_without_images_are_refused(student,
     with pytest.raises(ConfigError, match="other folds than its student"):
         pseudo = "train.pseudo={teachers: [debug], test_images: true}"
         plain = ["competition=digits", "competition.demo.limit=100", "experiment=probe", pseudo]
-        Context(load([*plain, f"runtime.home={tmp_path}", "runtime.mlflow=false"])).need("fold", fold=0)
+        open_session(load([*plain, f"runtime.home={tmp_path}", "runtime.mlflow=false"])).need("fold", fold=0)
 
 
 def test_what_the_rule_prevents():

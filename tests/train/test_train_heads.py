@@ -8,13 +8,14 @@ from main_world import artifacts, equal, run
 from pipeline.core.errors import ConfigError
 from pipeline.data import load as read
 from pipeline.engine.graph import Graph
-from pipeline.engine.registry import Need
+from pipeline.engine.need import Need
 from pipeline.nets.model import build
 from pipeline.record import files
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
 from pipeline.settings.schema import ModelSettings
+from pipeline.stages import CATALOGUE
 from pipeline.train import checkpoint
 
 # Random weights in a file: as good as any others to see what is made of what.
@@ -129,7 +130,9 @@ def test_every_head_loss_and_sampler_trains_on_the_same_pass(home, words, change
 
 def keys_of_features(home, words, stage, *more):
     settings = load([*words, f"runtime.home={home}", *more])
-    graph = Graph(Store(home, FileIndex(home / "artifacts" / ".index.json")), FileIndex(home / "x.json"))
+    graph = Graph(
+        CATALOGUE, Store(home, FileIndex(home / "artifacts" / ".index.json")), FileIndex(home / "x.json")
+    )
     chain = graph.chain([Need(stage, settings)])
     return {(n.params["split"], n.params["view"]): graph.key(n) for n in chain if n.stage == "features"}
 

@@ -16,11 +16,11 @@ from pipeline import commands
 from pipeline.__main__ import parser
 from pipeline.core.errors import ConfigError, StoppedError
 from pipeline.core.search_space import Dimension
-from pipeline.engine.context import Context
 from pipeline.record import files
 from pipeline.record import study as studies
 from pipeline.record.study import Plan, Studies, storage_of
 from pipeline.settings.load import CONFIGS, load
+from pipeline.stages import open_session
 from pipeline.train import curves
 from pipeline.train.studies import grid as ablate
 from pipeline.tune import adopt, trials, tune_all
@@ -221,7 +221,7 @@ def test_what_is_for_one_stage_is_refused_for_all(tmp_path, configs):
 
 
 def test_winners_of_several_stages_are_tested_together_and_laid_over_each_other(tmp_path, configs):
-    ctx = Context(load([*WORDS, f"runtime.home={tmp_path}"], configs))
+    ctx = open_session(load([*WORDS, f"runtime.home={tmp_path}"], configs))
     (configs / "experiment" / "rate.yaml").write_text("uses: {experiment: probe}\ntrain: {lr: 0.5}", "utf-8")
     rate = Won("train", "tiny_resnet", {"train.lr": 0.5}, "rate")
     pixels = Won("eda", "probe", {"images.size": 24}, "debug")

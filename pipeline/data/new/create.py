@@ -18,9 +18,9 @@ import numpy as np
 
 from pipeline.core.errors import DataError, StorageError
 from pipeline.data import competition
+from pipeline.data.host import competition_root
 from pipeline.data.new.propose import propose
 from pipeline.data.new.request import Request
-from pipeline.engine.graph import competition_root
 from pipeline.settings.load import Settings, load
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")

@@ -14,15 +14,14 @@ from pipeline.core.samples import FoldPlan, Samples
 from pipeline.data import load
 from pipeline.eda.survey import survey
 from pipeline.engine import request
-from pipeline.engine.context import Job
-from pipeline.engine.graph import words
-from pipeline.engine.registry import is_probe
+from pipeline.engine.stage import Job
 from pipeline.errors.advice import tested
 from pipeline.errors.advice.facts import Facts, Input, Other, Run
 from pipeline.errors.advice.rules import STRONGER, Advice
 from pipeline.errors.advice.steps import family_of
 from pipeline.errors.advice.tested import Runs
 from pipeline.errors.diff.mistakes import find_mistakes
+from pipeline.nets.stages import is_probe
 from pipeline.record.store import Artifact
 from pipeline.settings import policies
 from pipeline.settings.load import Settings
@@ -90,7 +89,7 @@ def gather(job: Job, train: Samples, artifact: Artifact | None, about: Artifact 
     own = asked(job.settings, about)
     config = own.config.model_copy(update={"eda": job.settings.config.eda})
     allowed = () if is_probe(own) else policies.allowed(STRONGER, config.competition.attributes)
-    common = Facts(train.space, config, asked=words(own, "train"), policies=allowed)
+    common = Facts(train.space, config, asked=job.words_of("train", own), policies=allowed)
     if about is None or artifact is None:
         return common
     run = Run(
@@ -115,7 +114,7 @@ def gather(job: Job, train: Samples, artifact: Artifact | None, about: Artifact 
         blended=artifact.stage == "ensemble" or "blend.json" in artifact.manifest["files"],
         leaks=() if straddling else _leaks(job, train, plan),
         straddling=straddling,
-        asked=words(own, "train"),
+        asked=job.words_of("train", own),
         policies=allowed,
     )
 

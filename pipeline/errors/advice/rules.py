@@ -14,8 +14,6 @@ from collections.abc import Callable
 from pipeline.errors.advice import faults, steps
 from pipeline.errors.advice.facts import Advice as Advice
 from pipeline.errors.advice.facts import Facts
-from pipeline.pages.command_words import make_with as make_with
-from pipeline.pages.command_words import train_with as train_with
 
 Rule = Callable[[Facts], Advice | None]
 

@@ -17,9 +17,9 @@ from pipeline.core.predictions import Comparison
 from pipeline.core.samples import Samples
 from pipeline.data import load
 from pipeline.engine import request
-from pipeline.engine.context import flat
-from pipeline.errors.advice.rules import make_with
+from pipeline.engine.slices import flat
 from pipeline.errors.diff.verdict import Change
+from pipeline.pages.command_words import make_with
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.schema import Config
 from pipeline.train import scoring

@@ -46,7 +46,7 @@ from pipeline.core.seeds import rng
 from pipeline.data import load
 from pipeline.eda import duplicates
 from pipeline.eda.survey import THUMB_SIDE
-from pipeline.engine.registry import Need, Params
+from pipeline.engine.need import Need, Params
 from pipeline.errors import beside
 from pipeline.errors.findings import slices, suspects
 from pipeline.errors.findings.slices import SliceInputs
@@ -57,7 +57,8 @@ from pipeline.settings.load import Settings
 from pipeline.settings.schema import EdaSettings
 
 if TYPE_CHECKING:
-    from pipeline.engine.context import Context, Job
+    from pipeline.engine.session import Session
+    from pipeline.engine.stage import Job
 
 LABELS, COPIES, SLICES = "labels", "near-duplicates", "slices"
 # Shares of labels (or of groups, where a group has one) that are turned, and of images that get a copy.
@@ -410,7 +411,7 @@ def need(settings: Settings, params: Params, seeds: tuple[int, ...] = SEARCHED, 
     return Need("finders", settings, said)
 
 
-def with_features(ctx: Context, settings: Settings) -> Params:
+def with_features(session: Session, settings: Settings) -> Params:
     """Features that the report would ask for neighbours, if there are any; nothing otherwise."""
-    found = beside.features(list(ctx.store.all("features")), ctx.graph.key(Need("data", settings)))
+    found = beside.features(list(session.store.all("features")), session.graph.key(Need("data", settings)))
     return {} if found is None else {FEATURES: found}

@@ -22,15 +22,14 @@ from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import LabelSpace, Samples
 from pipeline.core.tables import format_table, read_table
 from pipeline.data import host, host_format, load
-from pipeline.engine.context import Job
-from pipeline.engine.graph import words
-from pipeline.errors.advice.rules import make_with
+from pipeline.engine.stage import Job
 from pipeline.errors.diff.flips import Flips, Submission, find_flips
 from pipeline.errors.judging import answers as verdicts
 from pipeline.errors.judging import estimate as estimating
 from pipeline.errors.judging import questions, sample
 from pipeline.errors.judging.answers import Answer
 from pipeline.errors.judging.sample import Design
+from pipeline.pages.command_words import make_with
 from pipeline.pages.report import ImageOf
 from pipeline.pages.section import Section
 from pipeline.record.digests import write_atomic
@@ -72,11 +71,19 @@ def kept(path: Path, space: LabelSpace) -> tuple[Answer, ...]:
     return tuple(answers)
 
 
-def take_in(settings: Settings, data: Artifact, home: Path, file: Path, pair: tuple[Path, Path]) -> str:
+def take_in(
+    settings: Settings,
+    asked: tuple[str, ...],
+    data: Artifact,
+    home: Path,
+    file: Path,
+    pair: tuple[Path, Path],
+) -> str:
     """Check an exported file against the two submissions it is about, and keep its answers.
 
     Args:
         settings: of the competition.
+        asked: the words of `make error-analysis` that ask for them.
         data: its tables.
         home: where submissions lie.
         file: what the page exported.
@@ -102,7 +109,9 @@ def take_in(settings: Settings, data: Artifact, home: Path, file: Path, pair: tu
     if not answers and not faults:
         faults.append("no answers, only a header")
     strange = [a.report for a in answers if sample.asked_of(a.report, key) is None]
-    verdicts.raise_if(str(file), faults, _whose(settings, data, home, file, strange) or verdicts.REMEDY)
+    verdicts.raise_if(
+        str(file), faults, _whose(settings, asked, data, home, file, strange) or verdicts.REMEDY
+    )
     path = kept_path(home, settings)
     everything = verdicts.merged(kept(path, train.space), answers)
     text = format_table(verdicts.columns(train.space), verdicts.rows(everything, train.space))
@@ -122,12 +131,19 @@ def _read(settings: Settings, data: Artifact, home: Path, path: Path) -> Submiss
     return Submission(path.stem, read.ids_N, read.labels_N)
 
 
-def _whose(settings: Settings, data: Artifact, home: Path, file: Path, reports: list[str]) -> str:
+def _whose(
+    settings: Settings,
+    asked: tuple[str, ...],
+    data: Artifact,
+    home: Path,
+    file: Path,
+    reports: list[str],
+) -> str:
     """The command for the submissions that a foreign file is about, where both lie in submissions/."""
 
     def again(a: str, b: str) -> str:
         command = f"make error-analysis A={a} B={b} VERDICTS={shlex.quote(str(file))}"
-        return make_with(command, words(settings, "error-analysis"))
+        return make_with(command, asked)
 
     digests = dict.fromkeys(part for report in reports[:1] for part in report.split("-")[:2])
     if not digests:
@@ -244,4 +260,4 @@ def _command(job: Job) -> str:
     """What turns the exported file into an estimate, as one types it."""
     sides = [shlex.quote(os.path.relpath(job.home / str(job.params[name]))) for name in ("a", "b")]
     command = f"make error-analysis A={sides[0]} B={sides[1]} VERDICTS=verdicts.csv"
-    return make_with(command, words(job.settings, "error-analysis"))
+    return make_with(command, job.words["error-analysis"])

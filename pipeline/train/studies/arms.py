@@ -15,11 +15,12 @@ from pathlib import Path
 from pipeline.core.errors import ConfigError
 from pipeline.core.samples import FoldPlan, Samples
 from pipeline.data import load
-from pipeline.engine.registry import Need, folds_of
+from pipeline.engine.need import Need
 from pipeline.record.store import Artifact
 from pipeline.resample import indices
 from pipeline.settings.load import Settings
 from pipeline.settings.schema import Config
+from pipeline.train.stages import folds_of
 from pipeline.train.studies import grid as ablate
 from pipeline.train.studies import walltime
 from pipeline.train.studies.grid import Arm, Grid

@@ -18,7 +18,7 @@ from pipeline.core import metrics
 from pipeline.core import statistics as many
 from pipeline.core.predictions import Comparison
 from pipeline.data import load
-from pipeline.engine.context import Built, Job
+from pipeline.engine.stage import Built, Job
 from pipeline.record.store import Artifact
 from pipeline.train.studies import ablation_page, arms
 from pipeline.train.studies import grid as ablate

@@ -21,15 +21,17 @@ from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import FoldPlan, Samples
 from pipeline.core.seeds import rng
 from pipeline.data import load
-from pipeline.engine.context import Built, Job
-from pipeline.engine.registry import curve_points, folds_of, is_probe
+from pipeline.engine.stage import Built, Job
+from pipeline.nets.stages import is_probe
 from pipeline.record.store import Artifact
 from pipeline.resample import subsets
 from pipeline.resample.indices import Part
 from pipeline.settings.load import Settings
 from pipeline.train.committee import Committee
 from pipeline.train.learners import Learner, Network, Probe
+from pipeline.train.stages import folds_of
 from pipeline.train.studies import curve_page
+from pipeline.train.studies.stages import curve_points
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.core.samples import FoldPlan, LabelSpace, Samples
 from pipeline.engine.hardware import machine, set_up
-from pipeline.engine.registry import folds_of, is_probe, neighbour_views, probe_views
+from pipeline.nets.stages import is_probe, probe_views
 from pipeline.record.machine import Profile
 from pipeline.resample import indices, subsets
+from pipeline.resample.stages import neighbour_views
 from pipeline.settings.load import Settings
 from pipeline.settings.members import trainings
+from pipeline.train.stages import folds_of
 
 if TYPE_CHECKING:
     from pipeline.nets.forward import Mode

@@ -1,0 +1,211 @@
+"""Building one result that is missing: its run in the record, its draft, its manifest.
+
+Owns what happens around a stage's function. Does not own what the function computes (the rooms), nor when
+a result is reused (`engine/session.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipeline.core import metrics
+from pipeline.engine import request
+from pipeline.engine.graph import Graph
+from pipeline.engine.hardware import machine, profile
+from pipeline.engine.need import Inputs, Need
+from pipeline.engine.slices import config_slice, flat, guarded
+from pipeline.engine.stage import Built, Host, Job, OnEpoch, Stage
+from pipeline.record.store import STUDY, Artifact, told_as_storage_error
+from pipeline.record.tracking import Run, RunInfo, Tracker, git_commit
+
+VERSIONS_OF = ("torch", "timm", "albumentations", "numpy", "scikit-learn", "pandas")
+
+
+class Builder(Host, Protocol):
+    """What building uses of a session."""
+
+    @property
+    def graph(self) -> Graph:
+        """Keys and inputs of needs."""
+
+    @property
+    def tracker(self) -> Tracker:
+        """The record of runs."""
+
+    @property
+    def study(self) -> str | None:
+        """The search that asks, if one does."""
+
+    @property
+    def on_epoch(self) -> OnEpoch | None:
+        """Who may end the training of a trial early."""
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Stage -> seconds that this command spent in it."""
+
+    def run_all(self, needs: Inputs, run: Run) -> dict[str, Artifact]:
+        """The finished results of these needs, as children of a run."""
+
+    def say(self, text: str) -> None:
+        """A line for the terminal."""
+
+    def label(self, need: Need) -> str:
+        """What people call a result."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A result that is to be built.
+
+    Args:
+        stage: of the result.
+        need: the request.
+        key: of the result.
+        inputs: finished results, without those that are built inside the run.
+        inside: needs that are built inside the run, as its children.
+        parent: the run that this one becomes a child of.
+    """
+
+    stage: Stage
+    need: Need
+    key: str
+    inputs: Mapping[str, Artifact]
+    inside: Inputs
+    parent: Run | None
+
+
+def build(session: Builder, order: Order) -> Artifact:
+    """Build the result, publish it and record it; nothing is left behind where it fails."""
+    stage, key = order.stage, order.key
+    with session.store.draft(stage.name, key) as draft, _run(session, order) as run:
+        _announce(session, order)
+        _record_inputs(session, order, run)
+        inputs = {**order.inputs, **session.run_all(order.inside, run)}
+        own = time.monotonic()
+        work = session.home / "work" / stage.name / key
+        job = _job(session, order, inputs, draft, work, run)
+        with told_as_storage_error(draft):
+            built = stage.build(job)
+            # The time of its folds and not of this run: a fold that was reused took time as well.
+            seconds = time.monotonic() - own + sum(inputs[name].seconds for name in order.inside)
+            seconds += built.shared_seconds
+            manifest = _manifest(session, order, inputs, built, seconds)
+            artifact = session.store.publish(stage.name, key, draft, manifest)
+        # Only now: a disk that fills up at the last moment would otherwise leave unfinished work.
+        shutil.rmtree(work, ignore_errors=True)
+        run.metrics({**built.metrics, "minutes": seconds / 60})
+        run.tag(built.tags)
+        run.describe(built.description)
+        for name in built.attach:
+            run.artifact(artifact.folder / name)
+    session.seconds[stage.name] = session.seconds.get(stage.name, 0.0) + time.monotonic() - own
+    return artifact
+
+
+def _job(
+    session: Builder, order: Order, inputs: Mapping[str, Artifact], draft: Path, work: Path, run: Run
+) -> Job:
+    stage, need = order.stage, order.need
+    resolved = session.graph.resolved(need)
+    return Job(
+        settings=need.settings
+        if stage.whole_request
+        else guarded(need.settings, resolved, f"stage {stage.name}"),
+        params=need.params,
+        inputs=inputs,
+        draft=draft,
+        work=work,
+        home=session.home,
+        store=session.store,
+        run=run,
+        key=order.key,
+        resolved=resolved,
+        words=session.graph.words(stage, need.settings),
+        words_of=session.graph.words_of,
+        request=need.settings.request,
+        on_epoch=session.on_epoch,
+    )
+
+
+def _announce(session: Builder, order: Order) -> None:
+    """What is said before the missing inputs inside the run are built."""
+    missing = [need for need in order.inside.values() if session.graph.found(need) is None]
+    if missing and order.stage.announce is not None:
+        session.say("\n".join(order.stage.announce(order.need.settings, order.inputs, missing, session)))
+
+
+def _record_inputs(session: Builder, order: Order, run: Run) -> None:
+    """The resolved settings as a file of the run, and the data as its dataset; a fold's are its parent's."""
+    need = order.need
+    if run.id is None or (order.parent is not None and "fold" in need.params):
+        return
+    resolved = session.graph.resolved(need)
+    run.text("settings.json", json.dumps(resolved, indent=1, ensure_ascii=False))
+    data = order.inputs.get("data")
+    if data is not None:
+        name = f"{need.settings.config.competition.name} train"
+        run.dataset(name, data.key, int(data.metrics["train"]))
+
+
+def _run(session: Builder, order: Order) -> contextlib.AbstractContextManager[Run]:
+    """The run of a tracked stage, a child of its parent, or one that records nothing."""
+    stage, need = order.stage, order.need
+    if order.parent is not None:
+        fold = str(need.params.get("fold", "all"))
+        name = "all data" if fold == "all" else f"fold {fold}"
+        return order.parent.child(name, tags={"stage": stage.name, "fold": fold, "key": order.key})
+    metric = metrics.get(need.settings.config.competition.metric)
+    label = session.label(need)
+    info = RunInfo(
+        stage=stage.name,
+        competition=need.settings.config.competition.name,
+        name=f"{stage.name.replace('_', '-')} {label}",
+        key=order.key,
+        experiment=label,
+        tags={k: str(v) for k, v in need.params.items()},
+        params=flat(session.graph.resolved(need)),
+        git=git_commit(),
+        metric=metric.name,
+        higher_is_better=metric.higher_is_better,
+    )
+    tracker = session.tracker
+    return tracker.run(info) if stage.tracked else contextlib.nullcontext(Run(tracker, info, None))
+
+
+def _manifest(
+    session: Builder, order: Order, inputs: Mapping[str, Artifact], built: Built, seconds: float
+) -> dict[str, Any]:
+    stage, need, graph = order.stage, order.need, session.graph
+    return {
+        **({STUDY: session.study} if session.study else {}),
+        "version": stage.version,
+        "experiment": session.label(need),
+        "competition": need.settings.config.competition.name,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+        "config": {
+            **config_slice(need.settings.config, stage.sections(need.settings)),
+            **need.params,
+        },
+        "settings": graph.resolved(need),
+        "identity": graph.identity(need),
+        "request": request.of(need.settings, graph.chain([need])) if stage.tracked else None,
+        "inputs": {name: f"{a.stage}/{a.key}" for name, a in inputs.items()},
+        "metrics": built.metrics,
+        "tags": built.tags,
+        "lines": list(built.lines),
+        "git": git_commit(),
+        "versions": {name: version(name) for name in VERSIONS_OF},
+        "hardware": machine(),
+        "profile": profile(need.settings.config.runtime),
+    }

@@ -1,0 +1,36 @@
+"""A request for a result: which stage, with which settings, and what singles it out.
+
+Owns the values that travel between commands, stages and executors. Does not own what a stage is
+(`engine/stage.py`) nor the key of a request (`engine/graph.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipeline.settings.load import Settings
+
+Params = Mapping[str, str | int]
+# A parameter that tells two needs of one chain apart and enters the key through their inputs only.
+PART = "part"
+
+
+@dataclass(frozen=True)
+class Need:
+    """A request for a stage's result.
+
+    Args:
+        stage: the name of the stage.
+        settings: the settings that the result is built with.
+        params: what singles it out among its siblings, e.g. {"fold": 3}.
+        key: ask for this very artifact instead; it must exist.
+    """
+
+    stage: str
+    settings: Settings
+    params: Params = field(default_factory=dict)
+    key: str | None = None
+
+
+Inputs = dict[str, Need]

@@ -1,0 +1,186 @@
+"""One command's view of the store, the record and the terminal: results are reused, or built with all they need.
+
+Owns hits and misses, locks, and one line for each result. Does not own keys (`engine/graph.py`) nor what
+happens around a stage's function (`engine/build.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.engine import build
+from pipeline.engine.executors.here import Here
+from pipeline.engine.graph import Graph, check, refuse_unread
+from pipeline.engine.need import Inputs, Need
+from pipeline.engine.stage import Catalogue, OnEpoch
+from pipeline.record import housekeeping
+from pipeline.record.digests import FileIndex
+from pipeline.record.store import MANIFEST, SHORT, STUDY, Artifact, Store, told_as_storage_error
+from pipeline.record.tracking import Run, Tracker
+from pipeline.settings.load import Settings
+
+log = logging.getLogger(__name__)
+
+# Parameters of a need that its line at the terminal names.
+SHOWN_PARAMS = ("fold", "split", "view", "part", "of")
+
+
+class Session:
+    """What a command works with.
+
+    Args:
+        settings: of the command.
+        catalogue: every stage.
+        rehash: read every file again instead of trusting its time of modification.
+        artifacts: the folder of results; None: `artifacts/` of the home.
+    """
+
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, rehash: bool = False, artifacts: Path | None = None
+    ) -> None:
+        runtime = settings.config.runtime
+        self.settings = settings
+        self.catalogue = catalogue
+        self.home = Path(runtime.home).resolve()
+        self.index = FileIndex(self.home / "artifacts" / ".index.json", rehash)
+        self.store = Store(self.home, self.index, artifacts)
+        self.graph = Graph(catalogue, self.store, self.index)
+        self.tracker = Tracker(self.home, runtime.mlflow_uri, runtime.mlflow)
+        self.executor = Here(self.get)
+        # Of a search: its name, and who may end the training of a trial early.
+        self.study: str | None = None
+        self.on_epoch: OnEpoch | None = None
+        self.seconds: dict[str, float] = {}
+        self._printed: set[tuple[str, str]] = set()
+        self._verified: set[tuple[str, str]] = set()
+        # `stage/key` of what this command needs, and `stage-key` of the locks that it holds.
+        self._in_use: set[str] = set()
+        self._held: set[str] = set()
+
+    def beside(self, settings: Settings, artifacts: Path | None = None) -> Session:
+        """A session of other settings, with the same stages."""
+        return Session(settings, self.catalogue, artifacts=artifacts)
+
+    def close(self) -> None:
+        """Keep the file index for the next run."""
+        with told_as_storage_error(self.home):
+            self.index.save()
+
+    @contextlib.contextmanager
+    def using(self) -> Iterator[None]:
+        """While this lasts, no other process frees results."""
+        with self.store.in_use() as name:
+            self._held.add(name)
+            try:
+                yield
+            finally:
+                self._held.discard(name)
+
+    def say(self, text: str) -> None:
+        """A result for the person at the terminal."""
+        print(text, flush=True)
+
+    def label(self, need: Need) -> str:
+        """What people call this result."""
+        return self.graph.stage(need).label(need.settings, need.params)
+
+    def check(self, *needs: Need, also: tuple[str, ...] = ()) -> None:
+        """Refuse overrides that neither these needs nor the command read, and what their stages refuse."""
+        refuse_unread(self.settings, needs, self.graph, also)
+        check(needs, self.graph)
+        self._in_use |= {f"{n.stage}/{self.graph.key(n)}" for n in self.graph.chain(needs)}
+
+    def refuse(self, need: Need) -> None:
+        """Refuse what any stage of this need's chain would refuse before it builds; nothing is built.
+
+        Raises:
+            UserError: of the first that refuses.
+        """
+        for below in self.graph.chain([need]):
+            self._refuse(below)
+
+    def _refuse(self, need: Need) -> None:
+        refuses = self.graph.stage(need).refuse
+        if refuses is not None:
+            refuses(need.settings)
+
+    def _verify(self, artifact: Artifact, need: Need) -> None:
+        verifies = self.catalogue.get(artifact.stage).verify
+        once = (artifact.stage, artifact.key)
+        if verifies is not None and once not in self._verified:
+            self._verified.add(once)
+            verifies(need.settings, artifact, self.home)
+
+    def need(self, stage: str, settings: Settings | None = None, **params: str | int) -> Artifact:
+        """A stage's result: reused when its key exists, built with everything it needs otherwise."""
+        return self.get(Need(stage, settings or self.settings, params))
+
+    def run_all(self, needs: Inputs, run: Run) -> dict[str, Artifact]:
+        """The finished results of these needs, as children of a run, wherever they are built."""
+        return self.executor.run(needs, run)
+
+    def get(self, need: Need, run: Run | None = None) -> Artifact:
+        """Like `need`, for a Need; `run` is the run that a fold becomes a child of."""
+        key = self.graph.key(need)
+        found = self.store.find(need.stage, key)
+        if found:
+            if STUDY in found.manifest and self.study is None:
+                found = self.store.adopt(found)
+            self._verify(found, need)
+            return self._print(found, need, reused=True)
+        stage = self.graph.stage(need)
+        assert need.key is None, f"{need.stage} {need.key} was pinned but is not in the store"
+        self._refuse(need)  # what would fail afterwards fails before its inputs take hours
+        wanted = self.graph.inputs(need)
+        before = {name: self.get(n) for name, n in wanted.items() if n.stage != stage.inside}
+        with self._locked(need.stage, key):
+            found = self.store.find(need.stage, key)  # another process may have made it meanwhile
+            if found:
+                return self._print(found, need, reused=True)
+            inside = {name: n for name, n in wanted.items() if n.stage == stage.inside}
+            made = build.build(self, build.Order(stage, need, key, before, inside, run))
+            self._print(made, need, reused=False)
+            self._verify(made, need)
+            if stage.evictable:
+                self._keep_budget(stage.name)
+            return made
+
+    @contextlib.contextmanager
+    def _locked(self, stage: str, key: str) -> Iterator[None]:
+        name = f"{stage}-{key}"
+        with self.store.lock(stage, key):
+            self._held.add(name)
+            try:
+                yield
+            finally:
+                self._held.discard(name)
+
+    def _keep_budget(self, stage: str) -> None:
+        """Free what was unused for longest, unless another process may be about to read it."""
+        if not set(self.store.busy()) - self._held:
+            budget = self.settings.config.images.cache_gb
+            for line in housekeeping.evict(self.store, self.home, stage, budget * 1e9, self._in_use):
+                log.info(line)
+
+    def _print(self, artifact: Artifact, need: Need, reused: bool) -> Artifact:
+        """One line for each result, once; what has no run of its own is quiet when it was merely reused."""
+        stage = self.catalogue.get(artifact.stage)
+        if stage.evictable:
+            self._in_use.add(f"{artifact.stage}/{artifact.key}")
+            os.utime(artifact.folder / MANIFEST)  # what was used last is freed last
+        once = (artifact.stage, artifact.key)
+        if once in self._printed or (reused and not stage.tracked):
+            return artifact
+        self._printed.add(once)
+        name = artifact.stage.replace("_", "-")
+        label = str(artifact.manifest["experiment"]) if need.key else self.label(need)
+        which = " ".join([label, *(f"{k} {need.params[k]}" for k in SHOWN_PARAMS if k in need.params)])
+        how = "reused" if reused else f"{artifact.seconds:.1f} s"
+        self.say(f"{name:<15} {which:<28} {how:>9}  {artifact.key[:SHORT]}")
+        for line in artifact.manifest.get("lines", []):
+            self.say(f"    {line}")
+        return artifact

@@ -1,0 +1,133 @@
+"""The settings that a result may read: as plain data for its key, and as an object that refuses all others.
+
+Owns cutting a slice out of the settings. Does not own which slice a stage declares (`engine/stage.py`).
+
+A key that is too short gives a stale result without a word. So a job does not get the settings but a guard:
+whatever is neither declared nor neutral raises at the moment when it is read.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+from pipeline.settings.fields import NEUTRAL
+from pipeline.settings.load import Request, Settings
+from pipeline.settings.schema import Config
+
+
+def is_neutral(info: Any) -> bool:
+    """Whether a field of a section changes no result."""
+    extra = info.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get(NEUTRAL))
+
+
+def plain(model: BaseModel) -> dict[str, Any]:
+    """A section as plain data, defaults filled in, without the fields that change no result."""
+    found: dict[str, Any] = {}
+    for name, info in type(model).model_fields.items():
+        if is_neutral(info):
+            continue
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            value = plain(value)
+        elif isinstance(value, list):
+            value = [plain(v) if isinstance(v, BaseModel) else v for v in value]
+        elif isinstance(value, dict):
+            value = {k: plain(v) if isinstance(v, BaseModel) else v for k, v in value.items()}
+        found[name] = value
+    return found
+
+
+def config_slice(config: Config, paths: Iterable[str]) -> dict[str, Any]:
+    """The settings at these dotted paths, as they enter a key."""
+    whole = plain(config)
+    found: dict[str, Any] = {}
+    for path in paths:
+        value: Any = whole
+        for step in path.split("."):
+            value = value[step]
+        found[path] = value
+    return found
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as dotted path -> JSON text."""
+    found: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = json.dumps(value, ensure_ascii=False)
+    return found
+
+
+def covers(read: str, path: str) -> bool:
+    """Whether a declared path and another one overlap: one is the other, or holds it."""
+    return path == read or path.startswith(read + ".") or read.startswith(path + ".")
+
+
+class Guard:
+    """A section of the settings of which a job may read what is declared.
+
+    Properties and methods of the section run on the guard, so what they read is guarded as well.
+    """
+
+    __slots__ = ("_may", "_path", "_section", "_who")
+
+    def __init__(self, section: BaseModel, may: Collection[str], who: str, path: str = "") -> None:
+        self._section, self._may, self._who, self._path = section, may, who, path
+
+    def __getattr__(self, name: str) -> Any:
+        kind = type(self._section)
+        path = f"{self._path}{name}"
+        if name not in kind.model_fields:
+            made = inspect.getattr_static(kind, name, None)
+            if isinstance(made, property) and made.fget is not None:
+                return made.fget(self)
+            if inspect.isfunction(made) and made.__module__.startswith("pipeline."):
+                return made.__get__(self)
+            raise AssertionError(f"{self._who} reads {path}: only declared settings may be read")
+        value = getattr(self._section, name)
+        if is_neutral(kind.model_fields[name]) or any(
+            path == read or path.startswith(f"{read}.") for read in self._may
+        ):
+            return value
+        if isinstance(value, BaseModel):
+            return Guard(value, self._may, self._who, f"{path}.")
+        raise AssertionError(f"{self._who} reads {path}, which neither it nor one of its inputs declares")
+
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError(
+            f"{self._who} compares {self._path or 'all settings'} of which it may read a part"
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class UndeclaredRequest:
+    """The request of a job that may not read it: the name of the experiment, and nothing else."""
+
+    def __init__(self, request: Request, who: str) -> None:
+        self.model, self.experiment, self._who = request.model, request.experiment, who
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"{self._who} reads the request's {name}; declare `words` or `whole_request`")
+
+
+def guarded(settings: Settings, may: Collection[str], who: str) -> Settings:
+    """These settings, of which only what `may` names and what changes no result can be read.
+
+    Args:
+        settings: all of them.
+        may: dotted paths; a path allows everything below it.
+        who: the stage, for the error.
+    """
+    config = cast(Config, Guard(settings.config, may, who))
+    request = cast(Request, UndeclaredRequest(settings.request, who))
+    return replace(settings, config=config, request=request, sources={}, files={})

@@ -1,0 +1,63 @@
+"""Code of the user's own that settings name: which settings those are, and the digests of that code.
+
+Owns the list of settings that may be `module:function` or name an augmentation policy. Does not own calling
+that code (`core/plugin.py`).
+
+An edit of the user's function must make new results: its digest enters the keys of what reads the setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from pipeline.core import plugin
+from pipeline.settings import policies
+from pipeline.settings.schema import Config
+
+PLUGIN_SETTINGS = (
+    "competition.metric",
+    "loss.name",
+    "model.name",
+    "resample.features.name",
+    "augment.policy",
+    "resample.copies.policy",
+    "resample.method",
+    "preprocess.function",
+    "decision.steps",
+)
+# Settings that name a file of configs/augment/: the digest of what it says enters the same keys.
+POLICY_SETTINGS = ("augment.policy", "resample.copies.policy")
+
+
+def digests(config: Config, reads: Iterable[str], covers: Callable[[str, str], bool]) -> str:
+    """Digests of the own code and the policies behind the settings that are read; empty for most.
+
+    Args:
+        config: the settings.
+        reads: dotted paths.
+        covers: whether a read path and another one overlap.
+    """
+    read = tuple(reads)
+    return "".join(
+        f" {path} {_digest(name, path)}"
+        for path in PLUGIN_SETTINGS
+        if any(covers(one, path) for one in read)
+        for name in _names(config, path)
+        if plugin.is_plugin(name) or path in POLICY_SETTINGS
+    )
+
+
+def _digest(name: str, path: str) -> str:
+    if path in POLICY_SETTINGS and not policies.is_own(name):
+        return policies.read(name, path).digest
+    return plugin.digest(name, Path.cwd(), path)
+
+
+def _names(config: Config, path: str) -> list[str]:
+    """What a setting names: one thing, several, or nothing."""
+    value: Any = config
+    for step in path.split("."):
+        value = getattr(value, step, None)
+    return [value] if isinstance(value, str) else list(value or ())

@@ -1,0 +1,40 @@
+"""Every stage of the pipeline, in the order of a competition. The only place that knows all rooms.
+
+    python -c "from pipeline.stages import CATALOGUE; print(*CATALOGUE.stages)"
+
+Owns the list, and which stages stand behind a command whose words pages print. Does not own what a stage
+declares: that is in the `stages.py` of its room.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.data import stages as data
+from pipeline.eda import stages as eda
+from pipeline.engine.session import Session
+from pipeline.engine.stage import Catalogue
+from pipeline.ensemble import stages as ensemble
+from pipeline.errors import stages as errors
+from pipeline.explain import stages as explain
+from pipeline.infer import stages as infer
+from pipeline.nets import stages as nets
+from pipeline.resample import stages as resample
+from pipeline.settings.load import Settings
+from pipeline.submit import stages as submit
+from pipeline.train import stages as train
+from pipeline.train.studies import stages as studies
+
+ROOMS = (data, nets, eda, resample, train, studies, infer, ensemble, submit, errors, explain)
+# The stages whose settings the words of a command may set; a test holds them to the chains.
+COMMANDS = {
+    "train": ("data", "images", "boxes", "prepared", "folds", "features", "heads", "fold", "train"),
+    "preview": ("data", "images", "boxes", "preview"),
+    "error-analysis": ("data", "images", "folds", "error_analysis"),
+}
+CATALOGUE = Catalogue.of((stage for room in ROOMS for stage in room.STAGES), COMMANDS)
+
+
+def open_session(settings: Settings, rehash: bool = False, artifacts: Path | None = None) -> Session:
+    """A session with every stage; arguments as for `Session`."""
+    return Session(settings, CATALOGUE, rehash, artifacts)
