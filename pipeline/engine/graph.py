@@ -21,8 +21,9 @@ from pipeline.engine.registry import Need
 from pipeline.ensemble import cost, voters
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Artifact, Store, content_key
+from pipeline.settings.fields import NEUTRAL
 from pipeline.settings.load import GROUPS, Settings
-from pipeline.settings.schema import NEUTRAL, Config
+from pipeline.settings.schema import Config
 from pipeline.train import init_from
 from pipeline.train.studies import arms
 from pipeline.train.studies import grid as ablate

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import ConfigError
-from pipeline.settings.blend_rules import word_of
+from pipeline.settings.ensemble import word_of
 from pipeline.settings.load import Settings
-from pipeline.settings.schema import FEATURE_METHODS
+from pipeline.settings.resample import FEATURE_METHODS
 from pipeline.train.studies.grid import SEEDED
 
 if TYPE_CHECKING:

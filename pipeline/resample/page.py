@@ -13,7 +13,8 @@ from pipeline.eda.survey import ratio
 from pipeline.errors.advice.rules import train_with
 from pipeline.pages import plots
 from pipeline.pages.report import Thumbnails, count, render
-from pipeline.settings.schema import FEATURE_METHODS, Config
+from pipeline.settings.resample import FEATURE_METHODS
+from pipeline.settings.schema import Config
 
 COLUMNS = ("fold", "class", "before", "after", "copies", "synthetic")
 

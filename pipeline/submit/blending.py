@@ -16,7 +16,7 @@ from pipeline.engine.context import Context
 from pipeline.engine.registry import Need, folds_of
 from pipeline.ensemble import voters
 from pipeline.record.store import Artifact
-from pipeline.settings.blend_rules import word_of
+from pipeline.settings.ensemble import word_of
 from pipeline.settings.load import Settings
 from pipeline.submit import submission, summary
 

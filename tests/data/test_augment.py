@@ -4,8 +4,8 @@ import pytest
 from pipeline.core.errors import ConfigError
 from pipeline.data.augment import Augmenter
 from pipeline.settings import policies
+from pipeline.settings.competition import AttributeSettings
 from pipeline.settings.policies import refuse_forbidden
-from pipeline.settings.schema import AttributeSettings
 
 SIZE = 32
 POLICIES = policies.known()

@@ -15,8 +15,9 @@ from pipeline.engine import registry
 from pipeline.engine.context import MODULES, Job
 from pipeline.engine.graph import config_slice
 from pipeline.engine.registry import STAGES, Need
+from pipeline.settings.fields import NEUTRAL
 from pipeline.settings.load import load
-from pipeline.settings.schema import NEUTRAL, Config
+from pipeline.settings.schema import Config
 
 STAGES_FOLDER = Path(pipeline.__file__).parent
 FULL = load(["competition=digits"])

@@ -9,10 +9,11 @@ import pytest
 from pipeline.core.errors import ConfigError
 from pipeline.settings import policies
 from pipeline.settings.load import CONFIGS, load
-from pipeline.settings.losses import LOSSES
+from pipeline.settings.loss import LOSSES
+from pipeline.settings.model import ModelSettings
 from pipeline.settings.read import parse, parse_value
-from pipeline.settings.rules import broken
-from pipeline.settings.schema import Config, ModelSettings, TrainSettings
+from pipeline.settings.schema import Config, broken
+from pipeline.settings.train import TrainSettings
 from pipeline.train.studies import grid as ablate
 
 SHIPPED = sorted(p.relative_to(CONFIGS).as_posix() for p in CONFIGS.rglob("*.yaml"))

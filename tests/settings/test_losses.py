@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.core.errors import ConfigError
 from pipeline.settings.load import load
-from pipeline.settings.loss_rules import loss_notes
+from pipeline.settings.loss import loss_notes
 
 # Attribute `digit`, values 0 to 9.
 DIGITS = ["competition=digits", "experiment=tiny_resnet"]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.settings.rules import broken
-from pipeline.settings.schema import AttributeSettings, CompetitionSettings, ExtraSettings
+from pipeline.settings.competition import AttributeSettings, CompetitionSettings, ExtraSettings
+from pipeline.settings.schema import broken
 
 PETS = {
     "name": "pets",

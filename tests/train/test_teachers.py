@@ -15,7 +15,8 @@ from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.engine.context import Context
 from pipeline.engine.registry import Need
 from pipeline.settings.load import load
-from pipeline.settings.schema import LossSettings, TrainSettings
+from pipeline.settings.loss import LossSettings
+from pipeline.settings.train import TrainSettings
 from pipeline.train import batched_heads, heads, loop, teachers
 from pipeline.train.committee import Committee
 
