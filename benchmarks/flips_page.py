@@ -34,7 +34,8 @@ from pipeline.errors.diff import truth
 from pipeline.errors.diff.flip_cards import MOST, NEAREST, Near
 from pipeline.errors.diff.flips import Submission
 from pipeline.errors.page import CompareInputs
-from pipeline.settings.schema import Config, ReportSettings
+from pipeline.settings.report import ReportSettings
+from pipeline.settings.schema import Config
 
 FACES = LabelSpace.product(
     [

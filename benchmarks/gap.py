@@ -31,7 +31,7 @@ from pipeline.core import metrics
 from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Split
 from pipeline.core.seeds import rng
 from pipeline.data import decode
-from pipeline.settings.schema import EdaSettings
+from pipeline.settings.eda import EdaSettings
 from pipeline.submit.gap import diagnosis
 from pipeline.submit.gap.causes import Scene, Submitted
 from pipeline.submit.gap.diagnosis import look_at

@@ -32,7 +32,7 @@ from pipeline.nets.forward import Pass, run
 from pipeline.nets.model import Classifier, build, to_device
 from pipeline.nets.views import parse
 from pipeline.settings.load import load
-from pipeline.settings.schema import TrainSettings
+from pipeline.settings.train import TrainSettings
 from pipeline.train.batched_heads import fit_heads
 from pipeline.train.heads import HeadJob
 

@@ -37,7 +37,10 @@ from pipeline.core.predictions import Features
 from pipeline.core.samples import Attribute, LabelSpace, Samples, TrainRows
 from pipeline.core.seeds import rng
 from pipeline.core.statistics import resampled
-from pipeline.settings.schema import AugmentSettings, LossSettings, ModelSettings, TrainSettings
+from pipeline.settings.augment import AugmentSettings
+from pipeline.settings.loss import LossSettings
+from pipeline.settings.model import ModelSettings
+from pipeline.settings.train import TrainSettings
 
 PUBLISHED = ("cross_entropy", "ldam_drw", "logit_adjustment", "balanced_softmax")
 DRW = {"class_weights": "effective", "beta": 0.9999, "defer": 0.8}

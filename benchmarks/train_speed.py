@@ -43,7 +43,9 @@ from pipeline.nets.forward import Mode, autocast, pixels
 from pipeline.nets.model import build, to_device
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Artifact, Store
-from pipeline.settings.schema import LossSettings, ModelSettings, TrainSettings
+from pipeline.settings.loss import LossSettings
+from pipeline.settings.model import ModelSettings
+from pipeline.settings.train import TrainSettings
 from pipeline.train.accumulate import Backward
 from pipeline.train.losses import make_loss
 from pipeline.train.optim import make_optimizer, set_lr

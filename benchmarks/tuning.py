@@ -47,7 +47,7 @@ from pipeline.nets.model import build as network
 from pipeline.record import study as studies
 from pipeline.record.study import Plan
 from pipeline.settings.load import Settings, load
-from pipeline.settings.schema import ModelSettings
+from pipeline.settings.model import ModelSettings
 from pipeline.tune import space, space_check
 from pipeline.tune.space import Search
 from pipeline.tune.trials import KINDS, Bench, Trials

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.data.layouts import MASK_PHOTOS
-from pipeline.settings.schema import AttributeSettings, CompetitionSettings
+from pipeline.settings.competition import AttributeSettings, CompetitionSettings
 
 # (id, gender, age): the id 000006 stands for two people, and 60 is the only age of 60 or more.
 PEOPLE = (

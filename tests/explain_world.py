@@ -11,7 +11,10 @@ from pipeline.explain import network
 from pipeline.explain.parts import Batch, Case, Scene
 from pipeline.nets import model
 from pipeline.nets.model import Classifier
-from pipeline.settings.schema import Config, ExplainSettings, ImageSettings, ModelSettings, OcclusionSettings
+from pipeline.settings.explain import ExplainSettings, OcclusionSettings
+from pipeline.settings.images import ImageSettings
+from pipeline.settings.model import ModelSettings
+from pipeline.settings.schema import Config
 
 SIDE, PATCH = 32, 8
 CLASSES = ("plain", "checks", "stripes")

@@ -6,7 +6,8 @@ import numpy as np
 from learn_world import accuracy, all_rows, digit_images, digit_samples
 
 from pipeline.core.predictions import Features
-from pipeline.settings.schema import LossSettings, TrainSettings
+from pipeline.settings.loss import LossSettings
+from pipeline.settings.train import TrainSettings
 from pipeline.train.heads import HeadJob
 
 TRAIN, VALID = 600, 200

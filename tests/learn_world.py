@@ -15,7 +15,10 @@ import torch
 from sklearn.datasets import load_digits
 
 from pipeline.core.samples import Attribute, LabelSpace, Samples, TrainRows
-from pipeline.settings.schema import AugmentSettings, LossSettings, ModelSettings, TrainSettings
+from pipeline.settings.augment import AugmentSettings
+from pipeline.settings.loss import LossSettings
+from pipeline.settings.model import ModelSettings
+from pipeline.settings.train import TrainSettings
 from pipeline.train.job import FoldJob
 from pipeline.train.loop import fit
 

@@ -42,7 +42,7 @@ from pipeline.data.labels import label_space
 from pipeline.data.layouts import Listing
 from pipeline.data.paths import PATH_FAULTS, Faults, Locator, nfc
 from pipeline.record.digests import sha256_file, sha256_text
-from pipeline.settings.schema import CompetitionSettings, ExtraSettings
+from pipeline.settings.competition import CompetitionSettings, ExtraSettings
 
 SEED = 2026
 Flags = npt.NDArray[np.bool_]

@@ -18,7 +18,7 @@ import pandas as pd
 
 from pipeline.core.errors import DataError
 from pipeline.data.decode import Pixels, Size
-from pipeline.settings.schema import CropSettings
+from pipeline.settings.images import CropSettings
 
 Key = tuple[str, str]
 # left, top, right, bottom

@@ -32,7 +32,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps
 
 from pipeline.core.errors import DataError
-from pipeline.settings.schema import ImageSettings
+from pipeline.settings.images import ImageSettings
 
 Pixels = npt.NDArray[np.uint8]
 Size = tuple[int, int]

@@ -43,7 +43,7 @@ from tqdm import tqdm
 from pipeline.core.errors import SHOWN_FAULTS, DataError
 from pipeline.core.samples import FoldPlan, Ints, Samples, Split, Strings
 from pipeline.core.seeds import Part, rng, seed
-from pipeline.settings.schema import FoldSettings
+from pipeline.settings.folds import FoldSettings
 
 SEED_LIMIT = 2**32
 SHUFFLES = 10

@@ -12,8 +12,8 @@ from pipeline.core.errors import DataError
 from pipeline.data import host_format, load
 from pipeline.record.digests import write_atomic
 from pipeline.record.store import Artifact
+from pipeline.settings.competition import CompetitionSettings
 from pipeline.settings.load import Settings
-from pipeline.settings.schema import CompetitionSettings
 
 ANSWERS = "answers.csv"
 ANSWER_COLUMNS = ("id", "label", "usage")

@@ -42,7 +42,7 @@ from pipeline.core.predictions import ROW_SUM_TOLERANCE, Prediction, Probabiliti
 from pipeline.core.samples import Floats, Ints, LabelSpace, Strings, refuse_duplicates
 from pipeline.core.tables import Table, format_table, read_table
 from pipeline.record.digests import write_atomic
-from pipeline.settings.schema import SubmissionSettings
+from pipeline.settings.competition import SubmissionSettings
 
 COLUMNS_REMEDY = "name the columns as the host does, or mend competition.submission in the settings"
 

@@ -36,7 +36,7 @@ from pipeline.core.samples import Attribute, Floats, Ints, LabelSpace
 from pipeline.core.tables import Table, read_table
 from pipeline.data.layouts import Listing
 from pipeline.data.paths import Faults, nfc
-from pipeline.settings.schema import AttributeSettings, CompetitionSettings
+from pipeline.settings.competition import AttributeSettings, CompetitionSettings
 
 
 def shares(

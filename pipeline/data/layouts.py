@@ -20,7 +20,7 @@ from pathlib import Path
 from pipeline.core.errors import DataError, nearest
 from pipeline.core.tables import UTF8, Table, read_table
 from pipeline.data.paths import Faults, hidden, image_suffix, images_below, nfc
-from pipeline.settings.schema import CompetitionSettings, ExtraSettings
+from pipeline.settings.competition import CompetitionSettings, ExtraSettings
 
 ID, PATH, CLASS = "id", "path", "class"
 

@@ -26,7 +26,8 @@ from pipeline.core.plugin import Own, described
 from pipeline.data import crop
 from pipeline.data.crop import CropPlan, Key
 from pipeline.data.decode import WHITE, Pixels, Size, resize
-from pipeline.settings.schema import Config, PreprocessSettings
+from pipeline.settings.images import PreprocessSettings
+from pipeline.settings.schema import Config
 
 MIDDLE_GREY = 127.5
 # Weights of red, green and blue in brightness: ITU-R BT.601.

@@ -32,7 +32,7 @@ from tqdm import tqdm
 from pipeline.core.samples import Floats, Ints
 from pipeline.eda.survey import THUMB_SIDE, Duplicates, Glance, duplicates_of
 from pipeline.pages.report import Pixels
-from pipeline.settings.schema import EdaSettings
+from pipeline.settings.eda import EdaSettings
 
 NEIGHBOUR = 3
 # Numbers in the largest table of a block: 16 MB of 64-bit hashes.

@@ -24,7 +24,7 @@ from pipeline.core.samples import FoldPlan, positions
 from pipeline.eda import duplicates, outliers, shift
 from pipeline.eda.survey import Duplicates, Glance, Survey, glance
 from pipeline.pages.report import ImageOf, Key
-from pipeline.settings.schema import EdaSettings
+from pipeline.settings.eda import EdaSettings
 
 
 @dataclass(frozen=True)

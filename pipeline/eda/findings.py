@@ -26,7 +26,8 @@ from pipeline.eda.outliers import LOOKS, SHAPES
 from pipeline.eda.shift import Shift
 from pipeline.eda.survey import Duplicates, Survey
 from pipeline.pages.report import Key, percent, plural
-from pipeline.settings.schema import Config, EdaSettings
+from pipeline.settings.eda import EdaSettings
+from pipeline.settings.schema import Config
 
 # A near-duplicate may be two things that look alike.
 SURE, LIKELY = 1.0, 0.8

@@ -10,7 +10,8 @@ from pipeline.eda.evidence import SHOWN, Finding, some
 from pipeline.eda.survey import Survey, ratio
 from pipeline.pages.command_words import train_with
 from pipeline.pages.report import Key, count, percent, plural
-from pipeline.settings.schema import Config, FoldSettings
+from pipeline.settings.folds import FoldSettings
+from pipeline.settings.schema import Config
 
 NOTABLE = 2.0
 # Shares of the score at stake, per unit of what is counted; see findings.py.

@@ -24,7 +24,7 @@ from sklearn.preprocessing import SplineTransformer
 
 from pipeline.core import seeds
 from pipeline.pages.report import Key
-from pipeline.settings.schema import EdaSettings
+from pipeline.settings.eda import EdaSettings
 
 Values = npt.NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from pipeline.core.errors import ConfigError
-from pipeline.settings.schema import RuntimeSettings
+from pipeline.settings.runtime import RuntimeSettings
 
 
 def set_up(runtime: RuntimeSettings) -> str:

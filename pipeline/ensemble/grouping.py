@@ -29,7 +29,7 @@ import numpy as np
 from pipeline.core.metrics import Reals
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Floats, Ints, LabelSpace, Samples
-from pipeline.settings.schema import DecisionSettings
+from pipeline.settings.decision import DecisionSettings
 
 # Rows of the similarity matrix held at once.
 BLOCK = 1024

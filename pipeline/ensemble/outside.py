@@ -28,7 +28,7 @@ from pipeline.core.samples import LabelSpace, Strings, strings
 from pipeline.core.tables import Table, read_table
 from pipeline.core.voting.soft_voting import normalised
 from pipeline.data import host_format
-from pipeline.settings.schema import SubmissionSettings
+from pipeline.settings.competition import SubmissionSettings
 
 # Rows may be off 1 by so much for rounding; beyond, they are logits, or scores of single classes.
 ROUNDING = 0.05

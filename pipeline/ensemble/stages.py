@@ -12,7 +12,7 @@ from pipeline.engine.need import Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, of_competition, of_experiment
 from pipeline.ensemble import cost, voters
 from pipeline.nets.stages import features_need
-from pipeline.settings.blend_rules import word_of
+from pipeline.settings.ensemble import word_of
 from pipeline.settings.load import Settings
 from pipeline.train.teaching import teacher
 

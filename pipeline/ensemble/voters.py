@@ -1,7 +1,7 @@
 """The members of a blend as values: their out-of-fold and test probabilities, whoever made them.
 
 Owns where each member's predictions come from, and refusing members that cannot vote together. Does not
-own what words of `ensemble.members` mean (`settings/blend_rules.py`) or reading CSVs
+own what words of `ensemble.members` mean (`settings/ensemble.py`) or reading CSVs
 (`ensemble/outside.py`).
 
 Members of a blend that are there already: finished inferences, and CSVs from elsewhere.
@@ -28,7 +28,7 @@ from pipeline.engine.stage import Ask
 from pipeline.ensemble import outside
 from pipeline.record.digests import FileIndex, sha256_file
 from pipeline.record.store import SHORT, Artifact
-from pipeline.settings.blend_rules import MemberWord, word_of
+from pipeline.settings.ensemble import MemberWord, word_of
 from pipeline.settings.load import Settings
 
 PREFIX = "member:"

@@ -26,7 +26,7 @@ from pipeline.infer import robustness
 from pipeline.pages.command_words import make_with
 from pipeline.pages.report import Pixels
 from pipeline.pages.section import Section, without
-from pipeline.settings.schema import AttributeSettings
+from pipeline.settings.competition import AttributeSettings
 from pipeline.train import scoring
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from torch import nn
 from torch.nn import functional
 
 from pipeline.core.samples import LabelSpace
-from pipeline.settings.schema import ModelSettings
+from pipeline.settings.model import ModelSettings
 
 
 class AttributeHeads(nn.Module):

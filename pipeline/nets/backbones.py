@@ -27,7 +27,7 @@ from torch import nn
 from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, ModelError, UserError, nearest
 from pipeline.nets.weights import first_line, fit_state
-from pipeline.settings.schema import ModelSettings
+from pipeline.settings.model import ModelSettings
 
 # A hub that has not answered by then is taken for unreachable; the hub's own retries last most of a minute.
 PATIENCE_SECONDS = 3.0

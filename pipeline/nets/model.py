@@ -24,7 +24,7 @@ from pipeline.nets import backbones
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.backbones import Size
 from pipeline.nets.weights import State, classifier_keys, load_weights
-from pipeline.settings.schema import ModelSettings
+from pipeline.settings.model import ModelSettings
 
 MOST_GROUPS = 32
 # At the last maps of a small image a channel is one number, and one number has no variance.

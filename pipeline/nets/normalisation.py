@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.core.samples import Strings, positions
 from pipeline.data.loader import Images
 from pipeline.nets.model import Classifier, asked_normalisation
-from pipeline.settings.schema import ModelSettings
+from pipeline.settings.model import ModelSettings
 
 MOST_IMAGES = 256
 # A channel that never varies has no spread to compare.

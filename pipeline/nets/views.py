@@ -5,7 +5,7 @@ text such as `shift(2,-2)`. Does not own running a model on them (`nets/features
 `train/committee.py`) nor random augmentation (`data/augment.py`).
 
 A new view is one function with annotated parameters and one line in `REGISTRY`; what it does to a label
-stands in `settings/view_words.py`, with the groups of views such as `fivecrop`.
+stands in `settings/infer.py`, with the groups of views such as `fivecrop`.
 
 Legend: B images, C channels, H height, W width; x_BCHW is float in [0, 1].
 
@@ -33,7 +33,7 @@ from torch.nn import functional
 
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.seeds import rng
-from pipeline.settings.view_words import expanded
+from pipeline.settings.infer import expanded
 
 
 def blur(x_BCHW: torch.Tensor, sigma: float) -> torch.Tensor:

@@ -35,7 +35,7 @@ from pipeline.core.plugin import Own, described
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Ints, Samples, Strings, SyntheticRows, TrainRows
 from pipeline.core.seeds import rng, seed
-from pipeline.settings.schema import FEATURE_METHODS, SYNTHETIC_METHODS, ResampleSettings
+from pipeline.settings.resample import FEATURE_METHODS, SYNTHETIC_METHODS, ResampleSettings
 
 WANTED = "an array of whole numbers, the positions to show, each from 0 to N - 1 and as often as it is shown"
 

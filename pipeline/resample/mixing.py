@@ -23,7 +23,7 @@ from pipeline.core.samples import Ints, Samples, TrainRows
 from pipeline.core.seeds import rng
 from pipeline.data.loader import Batch
 from pipeline.nets.forward import pixels
-from pipeline.settings.schema import MixSettings
+from pipeline.settings.train import MixSettings
 
 
 def partner_rows(

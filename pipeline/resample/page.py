@@ -17,7 +17,8 @@ from pipeline.pages import plots
 from pipeline.pages.command_words import train_with
 from pipeline.pages.report import Thumbnails, count, render
 from pipeline.record.store import Artifact
-from pipeline.settings.schema import FEATURE_METHODS, Config
+from pipeline.settings.resample import FEATURE_METHODS
+from pipeline.settings.schema import Config
 
 COLUMNS = ("fold", "class", "before", "after", "copies", "synthetic")
 

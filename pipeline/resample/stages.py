@@ -14,7 +14,7 @@ from pipeline.engine.stage import Ask, Built, Job, Stage, of_experiment
 from pipeline.nets.stages import features_need, is_probe, probe_views
 from pipeline.settings import policies
 from pipeline.settings.load import Settings
-from pipeline.settings.schema import FEATURE_METHODS
+from pipeline.settings.resample import FEATURE_METHODS
 
 
 def neighbour_views(settings: Settings) -> list[str]:

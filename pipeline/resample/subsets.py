@@ -34,7 +34,8 @@ from pipeline.data import load
 from pipeline.data.folds import codes, images_per_class, parts_of_groups
 from pipeline.record.store import Artifact
 from pipeline.resample.indices import Part
-from pipeline.settings.schema import FEATURE_METHODS, Config
+from pipeline.settings.resample import FEATURE_METHODS
+from pipeline.settings.schema import Config
 
 Bools = npt.NDArray[np.bool_]
 

@@ -1,13 +1,26 @@
-"""What the data is: tables, label attributes, groups, metric, submission format, and the demos.
+"""The section `competition`: tables, label attributes, groups, metric, submission format, and the demos.
 
-Owns the settings of a competition. Does not own what is done with its data (`settings/schema.py`).
+Owns the fields and the rules of a competition. Does not own what is done with its data (`data/`).
 """
 
+import re
+import shlex
+import string
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import Field
 
-from pipeline.settings.fields import Change, Name, Section, fact, neutral
+from pipeline.core.errors import nearest
+from pipeline.core.metrics import METRICS
+from pipeline.settings.fields import Broken, Change, Name, Section, Sections, fact, neutral, rule
+
+# What the command that hands a file in may name.
+PLACEHOLDERS = ("file", "message", "name")
+
+# Path of the host's settings, for messages.
+_HOST = "competition.submission"
 
 
 class AttributeSettings(Section):
@@ -152,3 +165,145 @@ class CompetitionSettings(Section):
         None, description="how to make the files, for a demo", discriminator="source"
     )
     licence: str = fact("", "licence and attribution of the data")
+
+
+@rule("competition")
+def known_metric(s: Sections) -> Iterator[Broken]:
+    """The metric is one of the registry, or the user's own function."""
+    metric = s["competition"].metric
+    if ":" not in metric and metric not in METRICS:
+        hint = nearest(metric, METRICS) or f"choose one of {', '.join(METRICS)}, or module:function"
+        yield "competition.metric", f"`{metric}` is no metric; {hint}"
+
+
+@rule("competition")
+def labelled_attributes(s: Sections) -> Iterator[Broken]:
+    """There are files and attributes, and the values of each attribute agree with its names and bins."""
+    competition = s["competition"]
+    if not competition.attributes:
+        yield "competition.attributes", "is empty: name at least one labelled column and its values"
+    if competition.root is None and competition.demo is None:
+        yield "competition.root", "is missing: the folder that holds the competition's files"
+    for number, attribute in enumerate(competition.attributes):
+        path = f"competition.attributes[{number}]"
+        if len(set(attribute.values)) != len(attribute.values):
+            yield f"{path}.values", "names a value twice"
+        if attribute.names is not None and len(attribute.names) != len(attribute.values):
+            yield f"{path}.names", f"has {len(attribute.names)} names for {len(attribute.values)} values"
+        yield from _bins(path, attribute)
+        yield from _soft_width(path, attribute)
+    names = [a.name for a in competition.attributes]
+    if len(set(names)) != len(names):
+        yield "competition.attributes", "two attributes have the same name"
+
+
+def _soft_width(path: str, attribute: AttributeSettings) -> Iterator[Broken]:
+    edges, width = attribute.train_bins or attribute.bins, attribute.soft_width
+    if width is None:
+        return
+    if edges is None:
+        yield f"{path}.soft_width", "needs `bins`: the edges that it softens"
+        return
+    near = [f"{low:g} and {high:g}" for low, high in pairwise(edges) if 0 < high - low < 2 * width]
+    if near:
+        what = f"{width:g} would soften two edges at once: {', '.join(near)} are not {2 * width:g} apart"
+        yield f"{path}.soft_width", what
+
+
+def _bins(path: str, attribute: AttributeSettings) -> Iterator[Broken]:
+    if attribute.train_bins is not None and attribute.bins is None:
+        yield f"{path}.train_bins", "needs `bins`, the edges that score"
+    for name in ("bins", "train_bins"):
+        edges = getattr(attribute, name)
+        if edges is None:
+            continue
+        if len(edges) != len(attribute.values) - 1:
+            yield f"{path}.{name}", f"has {len(edges)} edges for {len(attribute.values)} values: one fewer"
+        if any(low >= high for low, high in pairwise(edges)):
+            yield f"{path}.{name}", f"{edges} is not ascending"
+
+
+@rule("competition")
+def data_sources(s: Sections) -> Iterator[Broken]:
+    """There is exactly one test set, and every source of extra images can be read."""
+    competition = s["competition"]
+    if competition.layout == "mask" and competition.test_table is None and competition.holdout is None:
+        yield "competition.test_table", "is missing: layout=mask needs eval/info.csv, or a holdout"
+    alike = competition.test_images == competition.train_images
+    if competition.test_table is None and competition.holdout is None and alike:
+        what = "no test set: name a test_table, other test_images, or hold out a share (holdout=0.2)"
+        yield "competition.test_table", what
+    if competition.test_table is not None and competition.holdout is not None:
+        yield "competition.holdout", "there is a test_table: set it to null, or leave holdout out"
+    if competition.holdout is not None and competition.sample_submission is not None:
+        yield "competition.sample_submission", "the host's sample knows no held-out images: set it to null"
+    names = [e.source for e in competition.extra]
+    for number, extra in enumerate(competition.extra):
+        if names.index(extra.source) != number:
+            yield f"competition.extra[{number}].source", f"`{extra.source}` stands there twice"
+        if extra.labelled and extra.table is None and len(competition.attributes) > 1:
+            yield f"competition.extra[{number}].table", "a folder per class tells one attribute only"
+    if competition.patch_scoring and competition.label_patches is None:
+        yield "competition.patch_scoring", "there are no label_patches"
+
+
+@rule("competition")
+def group_pattern(s: Sections) -> Iterator[Broken]:
+    """The pattern is a regular expression with one group, and it stands alone."""
+    competition = s["competition"]
+    if competition.group_pattern is None:
+        return
+    if competition.group_column is not None:
+        yield "competition.group_pattern", "there is a group_column: keep one of the two"
+    try:
+        groups = re.compile(competition.group_pattern).groups
+    except re.error as error:
+        yield "competition.group_pattern", f"is no regular expression: {error}"
+        return
+    if groups != 1:
+        what = f"has {groups} groups; put one pair of () around what names the group, (?:…) around others"
+        yield "competition.group_pattern", what
+
+
+@rule("competition")
+def submission_columns_and_words(s: Sections) -> Iterator[Broken]:
+    """`columns` and `words` name attributes, and tell their values apart."""
+    competition = s["competition"]
+    submission = competition.submission
+    values = {a.name: a.names or a.values for a in competition.attributes}
+    for name in ("columns", "words"):
+        given = getattr(submission, name)
+        if given is None:
+            continue
+        if submission.format != "attributes":
+            yield f"{_HOST}.{name}", f"is read by format=attributes only, and format={submission.format}"
+        for unknown in given.keys() - values.keys():
+            hint = nearest(unknown, values) or f"known: {', '.join(values)}"
+            yield f"{_HOST}.{name}", f"`{unknown}` is no attribute; {hint}"
+    for name, words in (submission.words or {}).items():
+        if name in values and len(words) != len(values[name]):
+            yield f"{_HOST}.words", f"{name} has {len(words)} words for {len(values[name])} values"
+        if len(set(words)) != len(words):
+            yield f"{_HOST}.words", f"{name} has a word twice"
+    columns = [submission.id_column, *((submission.columns or {}).get(name, name) for name in values)]
+    if submission.format == "attributes" and len(set(columns)) != len(columns):
+        yield f"{_HOST}.columns", f"a column twice: {', '.join(columns)}"
+
+
+@rule("competition")
+def submission_command(s: Sections) -> Iterator[Broken]:
+    """The command is words with known placeholders, the file among them."""
+    command = s["competition"].submission.command
+    if command is None:
+        return
+    try:
+        shlex.split(command)
+        names = {name for _, name, _, _ in string.Formatter().parse(command) if name is not None}
+    except ValueError as error:
+        yield f"{_HOST}.command", f"cannot be read: {error}"
+        return
+    odd = sorted(names - set(PLACEHOLDERS))
+    if odd:
+        yield f"{_HOST}.command", f"knows {{file}}, {{message}} and {{name}}, not {{{odd[0]}}}"
+    if "file" not in names:
+        yield f"{_HOST}.command", "never names {file}, so it would hand in nothing"

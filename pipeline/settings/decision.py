@@ -1,13 +1,17 @@
-"""Settings of the decision: what becomes of probabilities before they are submitted.
+"""The section `decision`: what becomes of probabilities before they are submitted.
 
-Owns the section `decision`. Does not own the steps themselves (`ensemble/decision.py`).
+Owns its fields and rules. Does not own the steps themselves (`ensemble/decision.py`).
 """
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
 
-from pipeline.settings.fields import Section, fact, neutral
+from pipeline.core.errors import nearest
+from pipeline.core.metrics import METRICS
+from pipeline.core.plugin import is_plugin
+from pipeline.settings.fields import Broken, Section, Sections, fact, neutral, rule
 from pipeline.settings.model import ModelSettings
 
 DECISION_STEPS = ("class_scales", "prior_correction", "group_average")
@@ -42,3 +46,25 @@ class DecisionSettings(Section):
     features: ModelSettings = Field(
         ModelSettings(), description="group_average: frozen backbone whose features make clusters"
     )
+
+
+@rule("decision", "competition")
+def decision_steps(s: Sections) -> Iterator[Broken]:
+    """Steps are known, each stands once, and each has something to work on."""
+    steps = s["decision"].steps
+    for number, name in enumerate(steps):
+        if name not in DECISION_STEPS and not is_plugin(name):
+            hint = nearest(name, DECISION_STEPS) or f"choose one of {', '.join(DECISION_STEPS)}"
+            yield f"decision.steps[{number}]", f"`{name}` is no step; {hint}, or module:function"
+        if steps.index(name) != number:
+            yield f"decision.steps[{number}]", f"names {name} twice"
+    if (
+        "class_scales" in steps
+        and getattr(METRICS.get(s["competition"].metric), "needs", "") == "probabilities"
+    ):
+        what = f"class_scales fits labels, and {s['competition'].metric} judges probabilities; leave it out"
+        yield "decision.steps", what
+    constant = [a.name for a in s["competition"].attributes if a.constant_in_group]
+    if "group_average" in steps and not constant:
+        what = "group_average averages attributes with constant_in_group=true, and there is none"
+        yield "decision.steps", what

@@ -1,12 +1,7 @@
-"""Settings of `make explain`.
+"""The section `explain`: what `make explain` shows of a network, with a group of fields for each part.
 
-Owns what defines its pictures. Does not own which images and which experiment: those are words of the
-command (ID, RUN), nor the parts themselves (`pipeline/explain/`).
-
-Settings of what `make explain` shows of a network's inside: units, synthesis, neighbours, embedding.
-
-Owns these parts' own settings; they are sections of `explain` (`settings/explain.py`). Does not own which
-images and which experiment are explained.
+Owns what defines its pictures. Does not own which images and which experiment are explained: those are words
+of the command (ID, RUN). Does not own the parts themselves (`explain/`).
 """
 
 from typing import Annotated, Literal

@@ -24,8 +24,7 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.settings.read import Fault, Parsed, parse_file, parse_value
-from pipeline.settings.rules import broken
-from pipeline.settings.schema import Config
+from pipeline.settings.schema import Config, broken
 
 GROUPS = ("competition", "model", "experiment")
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"

@@ -1,16 +1,18 @@
-"""Settings of trainings that are more than one network on the fold's training part.
+"""The parts of `train` that train more than one network for a fold: chains, pseudo-labels and distillation.
 
-Owns the sections of bagging, boosting chains, pseudo-labels, distillation and the learning curve. Does not
-own the rest of the training loop's settings (`settings/training.py`, which names these too).
+Owns their fields and rules, and those of a bag. Does not own the training of one network
+(`settings/train.py`).
 """
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Literal
 
-from pydantic import Field
+from pipeline.settings.fields import Broken, Section, Sections, fact, rule
+from pipeline.settings.loss import traits
+from pipeline.settings.resample import FEATURE_METHODS
 
-from pipeline.settings.fields import Section, Share, fact
-
-SharePoint = Annotated[float, Field(gt=0, le=1)]
+# Settings of a chain that one of its modes reads.
+_MODE_OF = {"others": "failed", "rate": "weights"}
 
 
 class ChainSettings(Section):
@@ -77,24 +79,88 @@ class DistillSettings(Section):
     soft: float = fact(0.5, "the teachers' share in the target; the label has the rest", gt=0, le=1)
 
 
-class CurveSettings(Section):
-    """The learning curve: score over the number of training groups."""
-
-    shares: list[SharePoint] = fact(
-        [0.1, 0.2, 0.4, 0.7, 1.0],
-        "shares of the groups of each fold's training part, ascending",
-        min_length=2,
-    )
-    seeds: int = fact(3, "trainings a share, each with its own groups and its own draws", ge=3, le=20)
-    margin: Share = fact(
-        0.005, "a gain of the last step below this is not worth collecting data for; unit: the metric's"
-    )
-    images: int = fact(512, "images of each training part that are scored for the training curve", ge=16)
-
-
 def trainings(bag: int | None, chain: ChainSettings | None) -> float:
     """About how many trainings on the whole part a fold takes."""
     if chain is None:
         return float(bag or 1)
     judged = chain.members - (chain.combine == "mean")
     return float(chain.members + judged * max(chain.inner - 1, 0))
+
+
+@rule("train")
+def one_kind_of_members(s: Sections) -> Iterator[Broken]:
+    """A fold is a bag, a chain, a pseudo-labelled student or a distilled one, not two of these."""
+    train = s["train"]
+    asked = [name for name in ("bag", "chain", "pseudo", "distill") if getattr(train, name) is not None]
+    if len(asked) > 1:
+        yield f"train.{asked[-1]}", f"cannot be had with train.{asked[0]}: choose one"
+
+
+@rule("train")
+def chain_settings(s: Sections) -> Iterator[Broken]:
+    """Settings of a chain are read by its mode, and its inner folds can judge it."""
+    train, chain, usual = s["train"], s["train"].chain, ChainSettings()
+    if chain is None:
+        return
+    for name, mode in _MODE_OF.items():
+        if getattr(chain, name) != getattr(usual, name) and chain.mode != mode:
+            yield f"train.chain.{name}", f"is read by train.chain.mode={mode} only, and it is {chain.mode}"
+    if chain.inner == 1:
+        yield "train.chain.inner", "one inner fold leaves nothing to learn; give 2 or more, or 0"
+    if chain.inner and train.init_from is not None:
+        yield (
+            "train.chain.inner",
+            f"{chain.inner}: models that saw none of a group judge it, and the weights of train.init_from "
+            "learned all of them; set train.chain.inner=0, or leave train.init_from out",
+        )
+
+
+@rule("train", "loss")
+def chain_with_the_loss(s: Sections) -> Iterator[Broken]:
+    """A chain that weighs samples needs a loss of single samples."""
+    chain, loss = s["train"].chain, s["loss"]
+    if chain is not None and chain.mode == "weights" and loss.name == "soft_f1" and loss.blend == 1:
+        told = "weights has no effect on soft_f1, a figure of the whole batch; set loss.blend below 1"
+        yield "train.chain.mode", told
+
+
+@rule("train", "resample")
+def adopted_test_images(s: Sections) -> Iterator[Broken]:
+    """Adopted test images have no features that a resampling method could look at."""
+    pseudo, method = s["train"].pseudo, s["resample"].method
+    if pseudo is not None and pseudo.test_images and method in FEATURE_METHODS:
+        told = f"test images have no features that resample.method={method} could look at; use under or over"
+        yield "train.pseudo.test_images", told
+
+
+@rule("train", "competition")
+def unlabelled_images(s: Sections) -> Iterator[Broken]:
+    """There are unlabelled images to adopt, and each teacher is named once."""
+    pseudo, competition = s["train"].pseudo, s["competition"]
+    if pseudo is None:
+        return
+    if len(set(pseudo.teachers)) != len(pseudo.teachers):
+        yield "train.pseudo.teachers", "names a teacher twice"
+    if not pseudo.test_images and all(e.labelled for e in competition.extra):
+        yield (
+            "train.pseudo",
+            "there are no unlabelled images: name a source, competition.extra='[{source: web, licence: CC0, "
+            "images: more, labelled: false}]', or set train.pseudo.test_images=true where the rules allow it",
+        )
+
+
+@rule("train", "loss")
+def distillation(s: Sections) -> Iterator[Broken]:
+    """Teachers can teach every group, each is named once, and the loss takes soft targets."""
+    distill = s["train"].distill
+    if distill is None:
+        return
+    if distill.inner == 1:
+        yield "train.distill.inner", "one inner part leaves nothing to learn; give 2 or more, or 0"
+    if len(set(distill.teachers)) != len(distill.teachers):
+        yield "train.distill.teachers", "names a teacher twice"
+    if s["train"].group_share < 1:
+        told = "learns from teachers that learned every group; leave train.group_share out"
+        yield "train.distill", told
+    if ":" not in s["loss"].name and not traits(s["loss"].name).soft_targets:
+        yield "train.distill", f"makes soft targets, which loss.name={s['loss'].name} does not take"

@@ -1,14 +1,14 @@
-"""Settings of a network.
+"""The section `model`: a network. Other sections use the same fields to name a frozen backbone.
 
-Owns the section `model`, which also names the frozen backbones beside it. Does not own training
-(`settings/training.py`).
+Owns its fields and rules. Does not own building a network (`nets/`) nor training it (`settings/train.py`).
 """
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.settings.fields import Section, fact
+from pipeline.settings.fields import Broken, Section, Sections, fact, rule
 
 Channel = Annotated[float, Field(ge=-1000, le=1000)]
 Spread = Annotated[float, Field(gt=0, le=1000)]
@@ -47,3 +47,23 @@ class ModelSettings(Section):
     ordinal: list[str] = fact(
         [], "attributes whose values are ordered: cumulative thresholds, for heads=attributes"
     )
+
+
+@rule("model")
+def known_weights(s: Sections) -> Iterator[Broken]:
+    """The weights have one of the known forms."""
+    weights = s["model"].weights
+    if weights not in ("none", "hub") and not weights.startswith(("file:", "package:")):
+        yield "model.weights", f"`{weights}` is none of: none, hub, file:PATH, package:NAME"
+
+
+@rule("model")
+def mean_and_std(s: Sections) -> Iterator[Broken]:
+    """The mean and the standard deviation are given together."""
+    model = s["model"]
+    if (model.mean is None) != (model.std is None):
+        given, missing = ("mean", "std") if model.std is None else ("std", "mean")
+        yield (
+            f"model.{missing}",
+            f"is missing beside model.{given}: give both, or neither",
+        )

@@ -16,10 +16,10 @@ from typing import Any, get_args
 
 from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.settings.competition import AttributeSettings
 from pipeline.settings.fields import Change
 from pipeline.settings.load import CONFIGS
 from pipeline.settings.read import Fault, parse_file
-from pipeline.settings.schema import AttributeSettings
 
 FOLDER = CONFIGS / "augment"
 SUFFIX = ".yaml"

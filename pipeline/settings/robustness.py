@@ -1,4 +1,4 @@
-"""Settings of the robustness curve: how strongly pictures are spoilt.
+"""The section `robustness`: how strongly images are spoilt for the robustness curve.
 
 Owns the strengths and the views that they stand for. Does not own the views (`nets/views.py`).
 """

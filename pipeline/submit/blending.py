@@ -15,7 +15,7 @@ from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.ensemble import voters
 from pipeline.record.store import Artifact
-from pipeline.settings.blend_rules import word_of
+from pipeline.settings.ensemble import word_of
 from pipeline.settings.load import Settings
 from pipeline.submit import submission, summary
 from pipeline.train.stages import folds_of

@@ -41,7 +41,8 @@ from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.record.digests import sha256_file
 from pipeline.record.store import Artifact, Store
-from pipeline.settings.schema import Config, SubmissionSettings
+from pipeline.settings.competition import SubmissionSettings
+from pipeline.settings.schema import Config
 from pipeline.submit import hostscore, submits, validate
 from pipeline.submit import ledger as leaderboard
 from pipeline.submit.ledger import Entry

@@ -20,8 +20,8 @@ from pipeline.data import host, host_format, load
 from pipeline.record.digests import write_atomic
 from pipeline.record.store import Artifact
 from pipeline.record.tracking import Tracker
+from pipeline.settings.competition import CompetitionSettings
 from pipeline.settings.load import Settings
-from pipeline.settings.schema import CompetitionSettings
 from pipeline.submit import ledger as leaderboard
 from pipeline.submit.submission import ledger_of
 

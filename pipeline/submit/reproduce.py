@@ -47,7 +47,7 @@ from pipeline.engine.slices import config_slice, flat
 from pipeline.record.digests import FileIndex, sha256_file
 from pipeline.record.store import Artifact, Store
 from pipeline.record.tracking import git_commit
-from pipeline.settings.schema import ReproduceSettings
+from pipeline.settings.runtime import ReproduceSettings
 from pipeline.submit import provenance, summary
 from pipeline.submit.submission import is_untouched
 

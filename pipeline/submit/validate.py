@@ -30,7 +30,7 @@ from pipeline.data import host, host_format, load
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.record.digests import write_atomic
-from pipeline.settings.schema import SubmissionSettings
+from pipeline.settings.competition import SubmissionSettings
 from pipeline.submit import submission
 
 

@@ -28,7 +28,7 @@ from pipeline.core.samples import Floats, TrainRows, positions
 from pipeline.core.seeds import rng, seed
 from pipeline.data.loader import batch_bounds, epoch_order
 from pipeline.nets.weights import State
-from pipeline.settings.schema import TrainSettings
+from pipeline.settings.train import TrainSettings
 from pipeline.train.heads import (
     HeadFit,
     HeadJob,

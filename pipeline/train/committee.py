@@ -38,7 +38,8 @@ from pipeline.nets.forward import Pass, run, softmax
 from pipeline.nets.model import Classifier
 from pipeline.nets.views import View
 from pipeline.nets.weights import State
-from pipeline.settings.schema import Config, ModelSettings
+from pipeline.settings.model import ModelSettings
+from pipeline.settings.schema import Config
 from pipeline.train import checkpoint
 from pipeline.train.heads import HeadStack, head_probabilities, mean_of_heads, restore_head
 

@@ -37,7 +37,8 @@ from pipeline.core.samples import Floats, Ints, Samples, SyntheticRows, TrainRow
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.forward import softmax
 from pipeline.nets.weights import State
-from pipeline.settings.schema import LossSettings, TrainSettings
+from pipeline.settings.loss import LossSettings
+from pipeline.settings.train import TrainSettings
 from pipeline.train.losses import Loss, make_loss
 from pipeline.train.targets import class_facts, one_hot, targets_of
 

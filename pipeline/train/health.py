@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.core.errors import ConfigError, UserError
-from pipeline.settings.schema import TrainSettings
+from pipeline.settings.train import TrainSettings
 
 # From this gradient norm on a step is told in the log: healthy ones are about 0.1 to 10.
 EXPLODING = 1000.0

@@ -26,7 +26,10 @@ from pipeline.nets.backbones import Size
 from pipeline.nets.forward import Mode
 from pipeline.nets.model import Classifier, build
 from pipeline.nets.weights import State, classifier_keys, fit_state
-from pipeline.settings.schema import AugmentSettings, LossSettings, ModelSettings, TrainSettings
+from pipeline.settings.augment import AugmentSettings
+from pipeline.settings.loss import LossSettings
+from pipeline.settings.model import ModelSettings
+from pipeline.settings.train import TrainSettings
 from pipeline.train.targets import targets_of
 
 _BACKBONE = "backbone."

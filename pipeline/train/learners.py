@@ -28,7 +28,9 @@ from pipeline.nets.weights import State
 from pipeline.resample import indices, subsets
 from pipeline.resample.indices import Part
 from pipeline.resample.subsets import Bools
-from pipeline.settings.schema import Config, ResampleSettings, TrainSettings
+from pipeline.settings.resample import ResampleSettings
+from pipeline.settings.schema import Config
+from pipeline.settings.train import TrainSettings
 from pipeline.train import batched_heads, committee, heads, loop, precision
 from pipeline.train.job import FoldJob, Initial
 

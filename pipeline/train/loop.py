@@ -46,7 +46,7 @@ from pipeline.nets.model import Classifier
 from pipeline.nets.views import parse
 from pipeline.nets.weights import State
 from pipeline.resample.mixing import Mixer, partner_rows
-from pipeline.settings.schema import EarlyStoppingSettings
+from pipeline.settings.train import EarlyStoppingSettings
 from pipeline.train import checkpoint, health, strategy
 from pipeline.train.accumulate import Backward, noisy_weights, windows
 from pipeline.train.health import GradientWatch

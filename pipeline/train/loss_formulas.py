@@ -23,7 +23,7 @@ from collections.abc import Callable
 import torch
 
 from pipeline.core.errors import ConfigError
-from pipeline.settings.losses import OneLossSettings, hand_faults
+from pipeline.settings.loss import OneLossSettings, hand_faults
 from pipeline.train.targets import ClassFacts
 
 Terms = Callable[[torch.Tensor], torch.Tensor]

@@ -51,8 +51,8 @@ from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, UserError, nearest
 from pipeline.core.plugin import is_plugin
 from pipeline.core.samples import LabelSpace
-from pipeline.settings.losses import LOSSES, OneLossSettings
-from pipeline.settings.schema import LossSettings, TrainSettings
+from pipeline.settings.loss import LOSSES, LossSettings, OneLossSettings
+from pipeline.settings.train import TrainSettings
 from pipeline.train import loss_formulas
 from pipeline.train.loss_formulas import Rows, rows_of, wide
 from pipeline.train.targets import ClassFacts

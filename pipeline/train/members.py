@@ -39,7 +39,7 @@ from pipeline.core.seeds import seed
 from pipeline.nets.weights import State
 from pipeline.resample import indices, subsets
 from pipeline.resample.subsets import Bools
-from pipeline.settings.schema import ChainSettings
+from pipeline.settings.members import ChainSettings
 from pipeline.train import checkpoint, loop
 from pipeline.train.committee import Committee
 from pipeline.train.learners import Learner, Lesson, OnEpoch, silent

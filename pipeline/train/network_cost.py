@@ -26,7 +26,8 @@ from pipeline.core.errors import ModelError, UserError, nearest
 from pipeline.nets.forward import Mode, Pass, autocast, pixels
 from pipeline.nets.model import Classifier, build, describe, frozen, to_device
 from pipeline.settings.load import CONFIGS, Settings, load
-from pipeline.settings.schema import Config, ModelSettings
+from pipeline.settings.model import ModelSettings
+from pipeline.settings.schema import Config
 from pipeline.train.optim import make_optimizer
 
 BATCH = 32

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from pipeline.core.errors import ConfigError, nearest
-from pipeline.settings.schema import TrainSettings
+from pipeline.settings.train import TrainSettings
 
 # What the settings name themselves, or the loop decides: no `optimizer_args`.
 _OWN_SETTINGS = {"lr": "train.lr", "weight_decay": "train.weight_decay"}

@@ -29,7 +29,7 @@ from pipeline.record import files
 from pipeline.record.store import Artifact
 from pipeline.record.tracking import note
 from pipeline.settings.load import Settings
-from pipeline.settings.loss_rules import loss_notes
+from pipeline.settings.loss import loss_notes
 from pipeline.train import estimate, init_from, scoring
 from pipeline.train.init_from import INITIAL
 from pipeline.train.stages import folds_of

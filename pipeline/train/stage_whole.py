@@ -15,7 +15,7 @@ from pipeline.record import files
 from pipeline.resample import subsets
 from pipeline.resample.indices import Part
 from pipeline.settings.load import Settings
-from pipeline.settings.schema import TrainSettings
+from pipeline.settings.train import TrainSettings
 from pipeline.train import curves, inherit, members, teachers
 from pipeline.train.learners import Lesson, OnEpoch
 

@@ -32,7 +32,7 @@ from pipeline.core.seeds import seed
 from pipeline.nets.forward import Mode, autocast
 from pipeline.nets.model import Classifier, build, to_device
 from pipeline.nets.weights import State
-from pipeline.settings.schema import TrainSettings
+from pipeline.settings.train import TrainSettings
 from pipeline.train import checkpoint, strategy
 from pipeline.train.job import FoldJob, fingerprint
 from pipeline.train.losses import Loss, make_loss

@@ -35,7 +35,8 @@ from pipeline.data.augment import Augmenter
 from pipeline.nets.forward import Mode, Pass, autocast, pixels, run
 from pipeline.nets.model import Classifier, build, to_device
 from pipeline.nets.views import parse
-from pipeline.settings.schema import Config, ModelSettings
+from pipeline.settings.model import ModelSettings
+from pipeline.settings.schema import Config
 from pipeline.train import batched_heads, heads, strategy
 from pipeline.train.health import refuse_single_rows, told_memory, unsafe_in_bf16
 from pipeline.train.losses import make_loss

@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.core.errors import ConfigError, nearest
-from pipeline.settings.schema import TrainSettings
+from pipeline.settings.train import TrainSettings
 
 log = logging.getLogger(__name__)
 

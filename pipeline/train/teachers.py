@@ -46,7 +46,7 @@ from pipeline.record import files
 from pipeline.record.store import Artifact
 from pipeline.resample.indices import Part
 from pipeline.resample.subsets import Bools
-from pipeline.settings.schema import PseudoSettings
+from pipeline.settings.members import PseudoSettings
 from pipeline.train import init_from
 from pipeline.train.learners import Learner, Lesson, Network, Probe
 from pipeline.train.teaching import TEACHER

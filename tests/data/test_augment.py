@@ -4,7 +4,7 @@ import pytest
 from pipeline.core.errors import ConfigError
 from pipeline.data.augment import Augmenter
 from pipeline.settings import policies
-from pipeline.settings.schema import AttributeSettings
+from pipeline.settings.competition import AttributeSettings
 
 SIZE = 32
 POLICIES = policies.known()

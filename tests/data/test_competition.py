@@ -6,7 +6,7 @@ from PIL import Image
 
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data import competition
-from pipeline.settings.schema import AttributeSettings, CompetitionSettings
+from pipeline.settings.competition import AttributeSettings, CompetitionSettings
 
 SETTINGS = CompetitionSettings(
     name="pets",

@@ -5,8 +5,8 @@ import pytest
 from pipeline.core.errors import DataError
 from pipeline.data import boxes, crop
 from pipeline.data.preprocess import Look
+from pipeline.settings.images import CropSettings
 from pipeline.settings.load import load
-from pipeline.settings.schema import CropSettings
 
 
 def some_boxes(n=40, seed=0, test=10):

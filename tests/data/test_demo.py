@@ -15,7 +15,7 @@ from pipeline.core.errors import DataError, StorageError
 from pipeline.data import competition
 from pipeline.data.demo import competitions, emoji, long_tail
 from pipeline.data.demo.long_tail import Picture
-from pipeline.settings.schema import CompetitionSettings, DigitsDemo, EmojiDemo
+from pipeline.settings.competition import CompetitionSettings, DigitsDemo, EmojiDemo
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "competition"
 PEOPLE = EmojiDemo(task="people", per_concept=None, tail_ratio=1.0)
@@ -197,7 +197,7 @@ def test_other_settings_get_another_folder(tmp_path):
 def test_two_processes_make_the_same_demo_at_once(tmp_path):
     code = (
         "from pathlib import Path; from pipeline.data import demo; "
-        "from pipeline.settings.schema import DigitsDemo; "
+        "from pipeline.settings.competition import DigitsDemo; "
         f"print(demo.materialise(DigitsDemo(limit=200), Path({str(tmp_path)!r}), 'digits'))"
     )
     running = [

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split
 from pipeline.data import fold_health, folds
-from pipeline.settings.schema import FoldSettings
+from pipeline.settings.folds import FoldSettings
 
 SPACE = LabelSpace.product([Attribute("kind", ("a", "b")), Attribute("age", ("old", "young"))])
 

@@ -5,7 +5,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.core.seeds import rng
 from pipeline.data import fold_health, folds
-from pipeline.settings.schema import FoldSettings
+from pipeline.settings.folds import FoldSettings
 
 SPACE = LabelSpace.product([Attribute("kind", ("a", "b", "c"))])
 

@@ -6,7 +6,7 @@ from bring_world import MASK, PEOPLE, folder_of, mask_tree, table
 
 from pipeline.core.errors import DataError
 from pipeline.data import competition
-from pipeline.settings.schema import AttributeSettings, CompetitionSettings
+from pipeline.settings.competition import AttributeSettings, CompetitionSettings
 
 PATCHES = ["id", "attribute", "value", "reason"]
 

@@ -9,7 +9,7 @@ from bring_world import KIND, MASK, PEOPLE, folder_of, mask_tree, picture, table
 from pipeline.core.errors import DataError
 from pipeline.data import competition
 from pipeline.data.layouts import MASK_PHOTOS
-from pipeline.settings.schema import AttributeSettings, CompetitionSettings, ExtraSettings
+from pipeline.settings.competition import AttributeSettings, CompetitionSettings, ExtraSettings
 
 CLASSES = AttributeSettings(name="class", column="class", values=["glass", "paper"])
 FOLDERS = CompetitionSettings(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline.data.preprocess import Preprocessor
-from pipeline.settings.schema import PreprocessSettings
+from pipeline.settings.images import PreprocessSettings
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,8 @@ def test_steps_are_named_in_order_and_any_shape_is_taken():
 def test_a_step_of_ones_own_may_change_the_size_and_comes_before_resizing(tmp_path, monkeypatch):
     from pipeline.core.errors import ConfigError
     from pipeline.data.preprocess import Look
-    from pipeline.settings.schema import Config, ImageSettings
+    from pipeline.settings.images import ImageSettings
+    from pipeline.settings.schema import Config
 
     source = "def half(image):\n    image[:] = 255 - image\n    return image[: len(image) // 2]\n"
     source += "def big(image):\n    return image.astype(int)\n"

@@ -9,7 +9,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.data import host_format
-from pipeline.settings.schema import SubmissionSettings
+from pipeline.settings.competition import SubmissionSettings
 
 SPACE = LabelSpace.product([Attribute("age", ("young", "old", "가나"))])
 IDS = ("007", "7", "a b", "x,y")

@@ -8,7 +8,9 @@ from markupsafe import escape
 from pipeline.core.errors import DataError
 from pipeline.eda.evidence import ORDER
 from pipeline.eda.page import explore, render_html
-from pipeline.settings.schema import Config, EdaSettings, ReportSettings
+from pipeline.settings.eda import EdaSettings
+from pipeline.settings.report import ReportSettings
+from pipeline.settings.schema import Config
 
 
 class Tags(HTMLParser):

@@ -7,7 +7,11 @@ from pipeline.core.samples import FoldPlan, Split
 from pipeline.eda.evidence import ORDER, SHOWN, Finding, gather, severity_of
 from pipeline.eda.findings import judge
 from pipeline.eda.survey import survey
-from pipeline.settings.schema import Config, EdaSettings, FoldSettings, ImageSettings, ResampleSettings
+from pipeline.settings.eda import EdaSettings
+from pipeline.settings.folds import FoldSettings
+from pipeline.settings.images import ImageSettings
+from pipeline.settings.resample import ResampleSettings
+from pipeline.settings.schema import Config
 
 # Digits look alike; these tests are about other rules.
 NO_NEAR = Config(eda=EdaSettings(near_ratio=0))

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.core.seeds import rng
 from pipeline.eda.shift import MOST_IMAGES, measure
-from pipeline.settings.schema import EdaSettings
+from pipeline.settings.eda import EdaSettings
 
 QUICK = EdaSettings(shift_shuffles=99)
 

@@ -14,7 +14,7 @@ from pipeline.data.decode import Decoding
 from pipeline.data.images import DecodedImages, build_decoded
 from pipeline.eda import duplicates
 from pipeline.eda.survey import glance
-from pipeline.settings.schema import EdaSettings
+from pipeline.settings.eda import EdaSettings
 
 SPACE = LabelSpace.product([Attribute("kind", ("a", "b"))])
 

@@ -14,8 +14,9 @@ from pipeline.core.errors import ConfigError
 from pipeline.engine.need import Need
 from pipeline.engine.slices import config_slice
 from pipeline.engine.stage import Job
+from pipeline.settings.fields import NEUTRAL
 from pipeline.settings.load import load
-from pipeline.settings.schema import NEUTRAL, Config
+from pipeline.settings.schema import Config
 from pipeline.stages import CATALOGUE, MODULES, STAGES
 
 STAGES_FOLDER = Path(pipeline.__file__).parent

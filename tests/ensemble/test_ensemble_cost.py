@@ -8,7 +8,7 @@ from main_world import MEMBERS, SMALL, artifacts, named, run, weights
 
 from pipeline.ensemble import cost as prices
 from pipeline.nets.model import build
-from pipeline.settings.schema import ModelSettings
+from pipeline.settings.model import ModelSettings
 
 PROBES = "ensemble.members=[probe,probe_mlp]"
 

@@ -8,7 +8,7 @@ import pytest
 from pipeline.core.errors import DataError
 from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.ensemble import outside
-from pipeline.settings.schema import SubmissionSettings
+from pipeline.settings.competition import SubmissionSettings
 
 SPACE = LabelSpace.product([Attribute("pet", ("cat", "dog", "강아지"))])
 IDS = np.array(["001", "002", "010"])

@@ -6,7 +6,7 @@ import pytest
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.ensemble import grouping
-from pipeline.settings.schema import DecisionSettings
+from pipeline.settings.decision import DecisionSettings
 
 SPACE = LabelSpace.product([Attribute("kind", ("a", "b", "c"), True), Attribute("look", ("x", "y"))])
 

@@ -20,15 +20,13 @@ from pipeline.errors.advice.rules import RULES, STRONGER, advise, train_with
 from pipeline.errors.advice.steps import LARGEST_SIDE, family_of
 from pipeline.errors.diff.flips import Submission, find_flips
 from pipeline.errors.diff.mistakes import find_mistakes
+from pipeline.settings.augment import AugmentSettings
+from pipeline.settings.images import ImageSettings
 from pipeline.settings.load import load
-from pipeline.settings.schema import (
-    AugmentSettings,
-    Config,
-    ImageSettings,
-    LossSettings,
-    ModelSettings,
-    ResampleSettings,
-)
+from pipeline.settings.loss import LossSettings
+from pipeline.settings.model import ModelSettings
+from pipeline.settings.resample import ResampleSettings
+from pipeline.settings.schema import Config
 from pipeline.submit.gap.causes import Cause
 
 MADE = case()

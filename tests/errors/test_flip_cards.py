@@ -11,7 +11,8 @@ from test_explore import Tags
 
 from pipeline.errors.diff import flip_cards
 from pipeline.errors.page import compare, render_html
-from pipeline.settings.schema import Config, ReportSettings
+from pipeline.settings.report import ReportSettings
+from pipeline.settings.schema import Config
 
 INPUTS = compare_inputs(case())
 

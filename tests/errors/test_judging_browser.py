@@ -17,7 +17,8 @@ from pipeline.errors import page as compare
 from pipeline.errors.diff import attributes
 from pipeline.errors.diff.flips import find_flips
 from pipeline.errors.judging import questions, sample
-from pipeline.settings.schema import Config, ReportSettings
+from pipeline.settings.report import ReportSettings
+from pipeline.settings.schema import Config
 
 pytestmark = pytest.mark.browser
 

@@ -9,8 +9,8 @@ from analyze_cases import case, compare_inputs
 from pipeline.errors import oof_sections
 from pipeline.errors.case import Case, Side
 from pipeline.errors.page import compare
+from pipeline.settings.competition import AttributeSettings
 from pipeline.settings.load import load
-from pipeline.settings.schema import AttributeSettings
 
 MADE = case()
 INPUTS = compare_inputs(MADE)

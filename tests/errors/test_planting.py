@@ -13,8 +13,8 @@ from pipeline.data.decode import phash
 from pipeline.errors.findings import planting
 from pipeline.errors.findings.planting import COUNTS, FINDER, UNIT, by_finder
 from pipeline.errors.findings.slices import SliceInputs
-from pipeline.settings.finders import FinderSettings
-from pipeline.settings.schema import EdaSettings
+from pipeline.settings.eda import EdaSettings
+from pipeline.settings.report import FinderSettings
 
 
 @pytest.fixture(scope="module")

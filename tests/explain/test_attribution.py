@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from pipeline.explain import attribution, cam, maps, network, occlusion, parts, sanity
-from pipeline.settings.schema import OcclusionSettings
+from pipeline.settings.explain import OcclusionSettings
 
 
 def chain(rectifier):

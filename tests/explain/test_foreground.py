@@ -4,7 +4,8 @@ import numpy as np
 
 from pipeline.data.preprocess import Look
 from pipeline.explain import scenes
-from pipeline.settings.schema import Config, CropSettings, ImageSettings
+from pipeline.settings.images import CropSettings, ImageSettings
+from pipeline.settings.schema import Config
 
 
 def test_a_box_follows_crop_and_resize():

@@ -7,7 +7,7 @@ from explain_world import detector, planted, random_net
 
 from pipeline.explain import cam, layers, maps, network
 from pipeline.nets import model
-from pipeline.settings.schema import ModelSettings
+from pipeline.settings.model import ModelSettings
 from pipeline.train.heads import HeadStack
 
 # Name, side, form, grid of Grad-CAM's layer, whether CAM is defined.

@@ -7,7 +7,8 @@ from learn_world import fold_job
 from pipeline.core.errors import ConfigError, ModelError
 from pipeline.nets.features import backbone_digest
 from pipeline.nets.model import build, describe, restore
-from pipeline.settings.schema import ModelSettings, TrainSettings
+from pipeline.settings.model import ModelSettings
+from pipeline.settings.train import TrainSettings
 from pipeline.train.loop import fit
 from pipeline.train.optim import make_optimizer
 

@@ -8,7 +8,7 @@ from pipeline.nets.features import backbone_digest, extract
 from pipeline.nets.forward import Pass
 from pipeline.nets.model import build
 from pipeline.nets.views import parse_all
-from pipeline.settings.schema import ModelSettings
+from pipeline.settings.model import ModelSettings
 
 SETTINGS = ModelSettings(name="test_resnet", weights="none")
 VIEWS = parse_all(["identity", "hflip", "shift(2,2)"])

@@ -7,7 +7,7 @@ from learn_world import SIZE, equal_states, random_head
 
 from pipeline.core.errors import ModelError
 from pipeline.nets.model import build, describe, restore, to_device
-from pipeline.settings.schema import ModelSettings
+from pipeline.settings.model import ModelSettings
 
 
 def tiny(name="test_resnet", **more):

@@ -13,7 +13,9 @@ from pipeline.nets.attributes import AttributeHeads, ordinal_log_p
 from pipeline.nets.forward import Pass
 from pipeline.nets.model import build, restore
 from pipeline.nets.weights import fit_state
-from pipeline.settings.schema import LossSettings, ModelSettings, TrainSettings
+from pipeline.settings.loss import LossSettings
+from pipeline.settings.model import ModelSettings
+from pipeline.settings.train import TrainSettings
 from pipeline.train import batched_heads
 from pipeline.train.committee import predict_head, predict_views
 from pipeline.train.heads import HeadJob, restore_head

@@ -9,7 +9,7 @@ from pipeline.core.samples import strings
 from pipeline.data.images import PreparedImages
 from pipeline.nets import model, normalisation
 from pipeline.settings.load import load
-from pipeline.settings.schema import ModelSettings
+from pipeline.settings.model import ModelSettings
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
 IMAGES = PreparedImages(strings([f"i{k}" for k in range(40)]), PIXELS)

@@ -6,7 +6,7 @@ from torch import nn
 
 from pipeline.core.errors import ModelError
 from pipeline.nets.model import build, groups_of, restore
-from pipeline.settings.schema import ModelSettings
+from pipeline.settings.model import ModelSettings
 
 
 def built(name, norm, weights="none"):

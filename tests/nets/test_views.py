@@ -11,9 +11,9 @@ from pipeline.core.errors import ConfigError
 from pipeline.nets.forward import Pass
 from pipeline.nets.model import build
 from pipeline.nets.views import REGISTRY, parse, parse_all
+from pipeline.settings.infer import DOES, does, expanded
 from pipeline.settings.load import load
-from pipeline.settings.schema import ModelSettings
-from pipeline.settings.view_words import DOES, does, expanded
+from pipeline.settings.model import ModelSettings
 from pipeline.train.committee import predict_views
 
 # Arguments of both signs and both sides of 1, by view; every registered one must be here.

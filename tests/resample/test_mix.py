@@ -9,7 +9,7 @@ from pipeline.core.samples import TrainRows
 from pipeline.data.augment import Augmenter
 from pipeline.data.loader import Batch, EpochLoader, LoaderPlan
 from pipeline.resample.mixing import Mixer, partner_rows, pictures
-from pipeline.settings.schema import MixSettings
+from pipeline.settings.train import MixSettings
 from pipeline.train.accumulate import Backward
 from pipeline.train.loop import fit
 from pipeline.train.losses import Loss

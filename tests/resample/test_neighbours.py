@@ -7,7 +7,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.resample import feature_space, indices
-from pipeline.settings.schema import ResampleSettings
+from pipeline.settings.resample import ResampleSettings
 
 DIGITS = load_digits()
 SPACE = LabelSpace.product([Attribute("digit", tuple("0123456789"))])

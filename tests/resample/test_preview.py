@@ -4,7 +4,8 @@ from analyze_cases import HOSTILE
 
 from pipeline.resample import preview_page
 from pipeline.resample.preview_page import Boxed, CropSheet, Pair, PreviewInputs, Row
-from pipeline.settings.schema import AttributeSettings, CompetitionSettings, Config
+from pipeline.settings.competition import AttributeSettings, CompetitionSettings
+from pipeline.settings.schema import Config
 
 
 def noise(seed, height=20, width=30):

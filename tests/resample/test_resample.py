@@ -5,7 +5,8 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.data import folds
 from pipeline.resample import indices
-from pipeline.settings.schema import CopySettings, FoldSettings, ResampleSettings
+from pipeline.settings.folds import FoldSettings
+from pipeline.settings.resample import CopySettings, ResampleSettings
 
 SPACE = LabelSpace.product([Attribute("kind", tuple("abcd"))])
 LABELS = np.random.default_rng(0).permutation(np.repeat([0, 1, 3], [60, 20, 7]))

@@ -5,7 +5,8 @@ from markupsafe import escape
 
 from pipeline.core.errors import DataError
 from pipeline.resample.page import render_html, summarize
-from pipeline.settings.schema import Config, ResampleSettings
+from pipeline.settings.resample import ResampleSettings
+from pipeline.settings.schema import Config
 
 COUNTS = pd.DataFrame(
     [

@@ -7,7 +7,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.plugin import Own
 from pipeline.resample import indices
 from pipeline.resample.indices import draw
-from pipeline.settings.schema import ResampleSettings
+from pipeline.settings.resample import ResampleSettings
 
 SOURCE = """
 import numpy as np

@@ -4,8 +4,8 @@ import pytest
 
 from pipeline.core.errors import ConfigError
 from pipeline.settings import policies
+from pipeline.settings.competition import AttributeSettings
 from pipeline.settings.fields import Change
-from pipeline.settings.schema import AttributeSettings
 
 SHIPPED = ["none", "heavy", "light", "medium", "rotate30", "trivial", "upright"]
 

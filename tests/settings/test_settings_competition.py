@@ -2,8 +2,13 @@
 
 import pytest
 
-from pipeline.settings.rules import broken
-from pipeline.settings.schema import AttributeSettings, CompetitionSettings, ExtraSettings
+from pipeline.core.errors import ConfigError
+from pipeline.settings.competition import AttributeSettings, CompetitionSettings, ExtraSettings
+from pipeline.settings.load import load
+from pipeline.settings.schema import broken
+
+DIGITS = "competition=digits"
+HOST = "competition.submission"
 
 PETS = {
     "name": "pets",
@@ -66,3 +71,56 @@ def test_sound_settings(settings):
 def test_broken_rules(settings, path, said):
     found = told(**settings)
     assert said in found[f"competition.{path}"], found
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [
+        ("{bins: [30.0], soft_width: 0.0}", "greater than 0"),
+        ("{soft_width: 2.0}", "soft_width needs `bins`"),
+        ("{bins: [30.0, 33.0], soft_width: 2.0}", "two edges at once: 30 and 33 are not 4 apart"),
+        ("{bins: [30.0, 60.0], train_bins: [30.0, 31.0], soft_width: 1.0}", "30 and 31"),
+    ],
+)
+def test_soft_width(age, expected):
+    values = "[a, b]" if "33" not in age and "60" not in age else "[a, b, c]"
+    word = f"competition.attributes=[{{name: age, column: age, values: {values}, {age[1:-1]}}}]"
+    with pytest.raises(ConfigError) as caught:
+        load([DIGITS, "experiment=tiny_resnet", word])
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        ([f"{HOST}.columns={{digit: d}}"], "columns is read by format=attributes only"),
+        (
+            [f"{HOST}.format=attributes", f"{HOST}.columns={{digits: d}}"],
+            "`digits` is no attribute; did you mean digit?",
+        ),
+        ([f"{HOST}.format=attributes", f"{HOST}.words={{digit: [a, b]}}"], "digit has 2 words for 10 values"),
+        (
+            [f"{HOST}.format=attributes", f"{HOST}.words={{digit: [a,a,a,b,c,d,e,f,g,h]}}"],
+            "digit has a word twice",
+        ),
+        ([f"{HOST}.format=attributes", f"{HOST}.columns={{digit: id}}"], "a column twice: id, id"),
+        ([f"{HOST}.command=send"], "never names {file}"),
+        ([f"{HOST}.command='send {{file}} {{who}}'"], "knows {file}, {message} and {name}, not {who}"),
+        ([f"{HOST}.command='send \"{{file}}'"], "cannot be read"),
+        ([f"{HOST}.per_day=0"], "per_day"),
+    ],
+)
+def test_what_the_host_asks_for_must_fit(words, fault):
+    with pytest.raises(ConfigError) as error:
+        load([DIGITS, *words])
+    assert fault in str(error.value)
+
+
+def test_how_files_are_handed_in_changes_no_result():
+    from pipeline.engine.graph import config_slice
+
+    plain = load([DIGITS])
+    other = load([DIGITS, f"{HOST}.per_day=5", f"{HOST}.kaggle=pets", f"{HOST}.command='send {{file}}'"])
+    path = ("competition.submission",)
+    assert config_slice(plain.config, path) == config_slice(other.config, path)
+    assert other.config.competition.submission.command == "send {file}"

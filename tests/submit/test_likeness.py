@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.predictions import Prediction, Probabilities
-from pipeline.settings.schema import ReproduceSettings
+from pipeline.settings.runtime import ReproduceSettings
 from pipeline.submit import reproduce
 
 TOLERANCE = ReproduceSettings(agreement=0.9, max_dp=0.05)

@@ -6,7 +6,7 @@ import pytest
 from pipeline.core.errors import DataError
 from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.data import host_format
-from pipeline.settings.schema import SubmissionSettings
+from pipeline.settings.competition import SubmissionSettings
 from pipeline.submit import validate
 
 SPACE = LabelSpace.product([Attribute("mask", ("on", "off")), Attribute("age", ("young", "가나"))])

@@ -5,7 +5,7 @@ import torch
 from learn_world import digit_images, equal_states, fold_job
 from torch import nn
 
-from pipeline.settings.schema import TrainSettings
+from pipeline.settings.train import TrainSettings
 from pipeline.train import checkpoint
 from pipeline.train.loop import checkpoint_path, fit
 from pipeline.train.state import Average, measure_statistics

@@ -19,8 +19,7 @@ from pipeline.core.errors import ConfigError, UserError
 from pipeline.core.samples import TrainRows
 from pipeline.data.loader import Batch
 from pipeline.nets.forward import Mode
-from pipeline.settings.loss_rules import traits
-from pipeline.settings.schema import LossSettings
+from pipeline.settings.loss import LossSettings, traits
 from pipeline.train import checkpoint
 from pipeline.train.accumulate import Backward, windows
 from pipeline.train.job import fingerprint

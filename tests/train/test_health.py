@@ -10,7 +10,7 @@ from torch import nn
 from pipeline.core.errors import ConfigError, UserError
 from pipeline.nets import model
 from pipeline.nets.forward import Mode
-from pipeline.settings.schema import TrainSettings
+from pipeline.settings.train import TrainSettings
 from pipeline.train import losses
 from pipeline.train.health import GradientWatch, check_batches, gradient_norm, told_memory, unsafe_in_bf16
 from pipeline.train.loop import fit

@@ -7,7 +7,7 @@ from learn_world import SIZE, digit_images, equal_states, fold_job
 from pipeline.core.errors import ModelError
 from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.nets.model import build
-from pipeline.settings.schema import ModelSettings
+from pipeline.settings.model import ModelSettings
 from pipeline.train.job import Initial, fingerprint
 from pipeline.train.loop import fit
 

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.samples import SyntheticRows, TrainRows
-from pipeline.settings.schema import LossSettings
+from pipeline.settings.loss import LossSettings
 from pipeline.train import heads
 from pipeline.train.heads import head_probabilities, plain_view, restore_head
 

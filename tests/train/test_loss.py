@@ -8,8 +8,8 @@ from torch.nn import functional
 from pipeline.core.errors import ConfigError
 from pipeline.core.samples import Attribute, LabelSpace, SyntheticRows, TrainRows
 from pipeline.nets.attributes import AttributeHeads
-from pipeline.settings.losses import LOSSES
-from pipeline.settings.schema import AttributeLossSettings, LossSettings, ModelSettings
+from pipeline.settings.loss import LOSSES, AttributeLossSettings, LossSettings
+from pipeline.settings.model import ModelSettings
 from pipeline.train.loss_formulas import class_weights, deferred, margins, smooth_targets
 from pipeline.train.losses import REGISTRY, make_loss, refuse_soft
 from pipeline.train.targets import ClassFacts, class_facts

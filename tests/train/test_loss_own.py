@@ -10,7 +10,7 @@ from torch.nn import functional
 from pipeline.core.errors import ConfigError
 from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.settings.load import load
-from pipeline.settings.schema import LossSettings
+from pipeline.settings.loss import LossSettings
 from pipeline.train import stage_train
 from pipeline.train.losses import make_loss, refuse_soft, trial
 from pipeline.train.targets import ClassFacts

@@ -9,7 +9,9 @@ from learn_world import digit_images, digit_samples, equal_states, fold_job
 from pipeline.core.predictions import Features
 from pipeline.resample.indices import Part
 from pipeline.settings.load import load
-from pipeline.settings.schema import ChainSettings, ResampleSettings, TrainSettings
+from pipeline.settings.members import ChainSettings
+from pipeline.settings.resample import ResampleSettings
+from pipeline.settings.train import TrainSettings
 from pipeline.train import members
 from pipeline.train.learners import Lesson, Network, Probe
 

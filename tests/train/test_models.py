@@ -9,7 +9,7 @@ from main_world import run
 from pipeline.nets.backbones import known_names
 from pipeline.nets.model import build, describe
 from pipeline.settings.load import CONFIGS, load
-from pipeline.settings.schema import ModelSettings
+from pipeline.settings.model import ModelSettings
 from pipeline.train import network_cost
 
 FILES = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))

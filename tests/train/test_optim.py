@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pipeline.core.errors import ConfigError
-from pipeline.settings.schema import TrainSettings
+from pipeline.settings.train import TrainSettings
 from pipeline.train.optim import Schedule, make_optimizer, reductions, set_lr
 
 

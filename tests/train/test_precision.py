@@ -9,7 +9,10 @@ from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.nets.forward import Mode
 from pipeline.record import files
 from pipeline.record.machine import Profile
-from pipeline.settings.schema import Config, ImageSettings, ModelSettings, TrainSettings
+from pipeline.settings.images import ImageSettings
+from pipeline.settings.model import ModelSettings
+from pipeline.settings.schema import Config
+from pipeline.settings.train import TrainSettings
 from pipeline.train import precision
 from pipeline.train.precision import choose, facts, measure
 

@@ -7,7 +7,7 @@ from pipeline.nets.features import extract
 from pipeline.nets.forward import Pass
 from pipeline.nets.model import build, restore
 from pipeline.nets.views import parse_all
-from pipeline.settings.schema import ModelSettings
+from pipeline.settings.model import ModelSettings
 from pipeline.train.committee import predict_head, predict_views
 from pipeline.train.heads import HeadStack
 from pipeline.train.loop import fit

@@ -5,7 +5,11 @@ from pipeline.core.errors import ConfigError, UserError
 from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.nets.forward import Mode, autocast
 from pipeline.nets.model import Classifier
-from pipeline.settings.schema import Config, ImageSettings, ModelSettings, RuntimeSettings, TrainSettings
+from pipeline.settings.images import ImageSettings
+from pipeline.settings.model import ModelSettings
+from pipeline.settings.runtime import RuntimeSettings
+from pipeline.settings.schema import Config
+from pipeline.settings.train import TrainSettings
 from pipeline.train import step_timing
 from pipeline.train.step_timing import choose, compile_pays, modes, race, ratio
 

@@ -9,7 +9,7 @@ from learn_world import digit_images, digit_samples
 from pipeline.core.errors import DataError
 from pipeline.data.loader import Chained
 from pipeline.resample.indices import Part
-from pipeline.settings.schema import PseudoSettings
+from pipeline.settings.members import PseudoSettings
 from pipeline.train import teachers
 
 P = np.array([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7], [0.5, 0.5]], np.float32)

@@ -5,7 +5,7 @@ import pytest
 from learn_world import equal_states, fold_job
 
 from pipeline.core.samples import Samples
-from pipeline.settings.schema import EarlyStoppingSettings
+from pipeline.settings.train import EarlyStoppingSettings
 from pipeline.train import checkpoint
 from pipeline.train.loop import best_epoch, checkpoint_path, ended, fit, marked, predicting
 

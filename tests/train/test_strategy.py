@@ -10,7 +10,8 @@ from torch import nn
 from pipeline.core.errors import ConfigError
 from pipeline.core.seeds import seed
 from pipeline.nets.model import build
-from pipeline.settings.schema import ModelSettings, TrainSettings
+from pipeline.settings.model import ModelSettings
+from pipeline.settings.train import TrainSettings
 from pipeline.train import checkpoint, strategy
 from pipeline.train.loop import checkpoint_path, fit
 from pipeline.train.optim import make_optimizer, set_lr

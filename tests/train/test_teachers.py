@@ -14,7 +14,8 @@ from pipeline.core.predictions import Features
 from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.engine.need import Need
 from pipeline.settings.load import load
-from pipeline.settings.schema import LossSettings, TrainSettings
+from pipeline.settings.loss import LossSettings
+from pipeline.settings.train import TrainSettings
 from pipeline.stages import open_session
 from pipeline.train import batched_heads, heads, loop, teachers
 from pipeline.train.committee import Committee

@@ -14,7 +14,7 @@ from pipeline.record import files
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
-from pipeline.settings.schema import ModelSettings
+from pipeline.settings.model import ModelSettings
 from pipeline.stages import CATALOGUE
 from pipeline.train import checkpoint
 

@@ -17,8 +17,9 @@ from learn_world import all_rows, equal_states, fold_job
 from test_fit import Killed, armed, comparable
 
 from pipeline.core.samples import TrainRows
-from pipeline.settings.rules import broken
-from pipeline.settings.schema import EarlyStoppingSettings, LossSettings, MixSettings, TrainSettings
+from pipeline.settings.loss import LossSettings
+from pipeline.settings.schema import broken
+from pipeline.settings.train import EarlyStoppingSettings, MixSettings, TrainSettings
 from pipeline.train.loop import checkpoint_path, fit
 
 FACTORS = {

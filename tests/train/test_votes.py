@@ -5,7 +5,7 @@ import torch
 
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Attribute, LabelSpace
-from pipeline.settings.schema import ModelSettings
+from pipeline.settings.model import ModelSettings
 from pipeline.train import committee as predict
 from pipeline.train import committee as votes
 from pipeline.train.committee import Committee

@@ -36,7 +36,7 @@ from tqdm import tqdm
 from pipeline.core.errors import StorageError
 from pipeline.data.demo import emoji, long_tail
 from pipeline.data.demo.long_tail import Picture
-from pipeline.settings.schema import DigitsDemo, EmojiDemo
+from pipeline.settings.competition import DigitsDemo, EmojiDemo
 
 log = logging.getLogger(__name__)
 

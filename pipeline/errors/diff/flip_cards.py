@@ -32,7 +32,7 @@ from pipeline.errors.judging import estimate_words
 from pipeline.errors.judging.estimate import Estimate
 from pipeline.pages.report import ImageOf, Key, json_data, pictures
 from pipeline.pages.section import Section
-from pipeline.settings.schema import ReportSettings
+from pipeline.settings.report import ReportSettings
 
 MOST = 500
 NEAREST = 4

@@ -52,9 +52,9 @@ from pipeline.errors.findings import slices, suspects
 from pipeline.errors.findings.slices import SliceInputs
 from pipeline.pages.report import Pixels
 from pipeline.record.store import Artifact
-from pipeline.settings.finders import FinderSettings
+from pipeline.settings.eda import EdaSettings
 from pipeline.settings.load import Settings
-from pipeline.settings.schema import EdaSettings
+from pipeline.settings.report import FinderSettings
 
 if TYPE_CHECKING:
     from pipeline.engine.session import Session

@@ -29,7 +29,7 @@ from pipeline.core.statistics import Bools, numbered, sign_flips, sums_by_group
 from pipeline.pages import plots
 from pipeline.pages.report import Key, p_value, percent, plural, points
 from pipeline.pages.section import Section
-from pipeline.settings.finders import FinderSettings
+from pipeline.settings.report import FinderSettings
 
 ANCHOR, SHORT = "slices", "Slices"
 TITLE = "Slices that fail more than chance"

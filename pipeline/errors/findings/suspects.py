@@ -39,7 +39,7 @@ from pipeline.core.statistics import numbered
 from pipeline.eda.survey import Duplicates
 from pipeline.pages.report import Key, json_data, percent, plural
 from pipeline.pages.section import Section
-from pipeline.settings.finders import FinderSettings
+from pipeline.settings.report import FinderSettings
 
 # By attribute, what the table writes for each value.
 Raw = Mapping[str, Sequence[str]]

@@ -18,7 +18,7 @@ from pipeline.errors.judging.answers import MARK, columns
 from pipeline.errors.judging.sample import Control, Design, spread
 from pipeline.pages.report import ImageOf, Key, json_data, pictures
 from pipeline.pages.section import Section
-from pipeline.settings.schema import ReportSettings
+from pipeline.settings.report import ReportSettings
 
 
 @dataclass(frozen=True)

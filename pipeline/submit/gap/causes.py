@@ -17,7 +17,7 @@ from pipeline.core.metrics import Metric
 from pipeline.core.noise import Band
 from pipeline.core.samples import Floats, FoldPlan, Ints, LabelSpace, Strings
 from pipeline.eda.survey import Glance
-from pipeline.settings.schema import EdaSettings
+from pipeline.settings.eda import EdaSettings
 
 NOISE, UNEXPLAINED, AVERAGING = "noise", "unexplained", "averaging"
 # Nothing to mend.

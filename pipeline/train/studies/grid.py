@@ -1,7 +1,7 @@
 """Grids of settings: which arms are compared, over which seeds, against what.
 
 Owns reading and checking configs/ablate/*.yaml. Does not own the settings that a grid names
-(`settings/schema.py`), nor running arms (`train/studies/arms.py`).
+(`settings/`), nor running arms (`train/studies/arms.py`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.settings.fields import Section
 from pipeline.settings.read import Fault, parse_file
-from pipeline.settings.schema import Section
 
 MOST_ARMS = 200
 # What `seeds` sets for each seed of an arm.

@@ -1,18 +1,56 @@
-"""Rules between the settings of losses, and what is told where a loss meets a setting it bends.
+"""The section `loss`: what training minimises.
 
-Owns what no single field of `loss` can say. Does not own the other rules (`settings/rules.py`).
+Owns its fields, the table of what each loss reads and allows, and the rules. Does not own the formulas
+(`train/losses.py`, `train/loss_formulas.py`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from pipeline.core.errors import nearest
 from pipeline.core.plugin import is_plugin
 from pipeline.core.samples import Attribute, LabelSpace
-from pipeline.settings.losses import LOSSES, OWN_LOSS, PARAMETERS, OneLossSettings, Traits, hand_faults
+from pipeline.settings.fields import Broken, Section, Sections, fact, rule
 
-Sections = Mapping[str, Any]
-Broken = tuple[str, str]
+Weight = Annotated[float, Field(gt=0, le=1e6)]
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a loss of the registry reads and allows.
+
+    Args:
+        reads: its parameters, by the names of `OneLossSettings`.
+        weighs: whether class weights make sense: not for losses that correct for frequency themselves.
+        of_batch: whether its value belongs to a whole batch, so that accumulation is not the large batch.
+        soft_targets: whether targets may be distributions (mixed images, soft labels).
+        only_attributes: whether it is for one ordered attribute, in `loss.attributes`.
+    """
+
+    reads: tuple[str, ...]
+    weighs: bool = True
+    of_batch: bool = False
+    soft_targets: bool = True
+    only_attributes: bool = False
+
+
+LOSSES: dict[str, Traits] = {
+    "cross_entropy": Traits(("label_smoothing",)),
+    "focal": Traits(("label_smoothing", "gamma")),
+    "asymmetric": Traits(("label_smoothing", "gamma_pos", "gamma_neg")),
+    "soft_f1": Traits(("label_smoothing", "blend"), of_batch=True),
+    "ldam": Traits(("label_smoothing", "max_margin", "scale")),
+    "logit_adjustment": Traits(("label_smoothing", "tau"), weighs=False),
+    "balanced_softmax": Traits(("label_smoothing",), weighs=False),
+    "ordinal": Traits(("label_smoothing",), only_attributes=True),
+}
+
+# Of a function of the user's own: it is told the targets, and nothing else.
+OWN_LOSS = Traits(())
+PARAMETERS = tuple(dict.fromkeys(name for traits in LOSSES.values() for name in traits.reads))
 
 
 def traits(name: str) -> Traits:
@@ -20,15 +58,60 @@ def traits(name: str) -> Traits:
     return LOSSES.get(name, OWN_LOSS)
 
 
-def _losses(s: Sections) -> Iterator[tuple[str, OneLossSettings]]:
+class OneLossSettings(Section):
+    """One loss and its parameters; docs/training.md says what each is for."""
+
+    name: str = fact(
+        "cross_entropy",
+        "cross_entropy, focal, asymmetric, soft_f1, ldam, logit_adjustment, balanced_softmax; for an ordered "
+        "attribute: ordinal; or module:function of the current folder",
+    )
+    class_weights: Literal["none", "inverse", "effective", "hand"] = fact(
+        "none",
+        "how much a row counts by its class: inverse: 1/count; effective: 1/effective number of `beta`; hand",
+    )
+    beta: float = fact(0.999, "of the effective number; 0: all alike, towards 1: inverse", ge=0, lt=1)
+    hand: dict[str, Weight] | None = fact(None, "class name -> weight, for class_weights=hand", min_length=1)
+    defer: float = fact(
+        0.0, "class weights start after this share of the epochs (deferred re-weighting: 0.8)", ge=0, lt=1
+    )
+    label_smoothing: float = fact(0.0, "mass given to the other classes", ge=0, lt=1)
+    gamma: float = fact(2.0, "focusing of focal loss; 0 is cross-entropy", ge=0, le=10)
+    gamma_pos: float = fact(0.0, "asymmetric: focusing of the true class", ge=0, le=10)
+    gamma_neg: float = fact(4.0, "asymmetric: focusing of the smoothed others", ge=0, le=10)
+    blend: float = fact(1.0, "soft_f1: its share; the rest is cross-entropy", gt=0, le=1)
+    tau: float = fact(1.0, "logit_adjustment: strength; 0 is cross-entropy", ge=0, le=10)
+    max_margin: float = fact(0.5, "ldam: margin of the rarest class", ge=0, le=10)
+    scale: float = fact(30.0, "ldam: factor on logits and margins", gt=0, le=100)
+
+
+class AttributeLossSettings(OneLossSettings):
+    """The loss of one attribute, where the network has a head for each."""
+
+    share: float = fact(1.0, "factor of this attribute's loss in the sum", gt=0, le=1000)
+
+
+class LossSettings(OneLossSettings):
+    """What training minimises."""
+
+    attributes: dict[str, AttributeLossSettings] = fact(
+        {},
+        "attribute -> its own loss, for model.heads=attributes; the others take the main one, ordered ones "
+        "(model.ordinal) the ordinal one",
+    )
+
+
+def losses_of(s: Sections) -> Iterator[tuple[str, OneLossSettings]]:
     """The main loss and those of attributes, with their paths."""
     yield "loss", s["loss"]
     for name, own in s["loss"].attributes.items():
         yield f"loss.attributes.{name}", own
 
 
-def _loss_names(s: Sections) -> Iterator[Broken]:
-    for path, loss in _losses(s):
+@rule("loss")
+def known_losses(s: Sections) -> Iterator[Broken]:
+    """Every loss is one of the registry; the main loss may also be the user's own function."""
+    for path, loss in losses_of(s):
         known = [n for n, t in LOSSES.items() if path != "loss" or not t.only_attributes]
         if is_plugin(loss.name):
             if path != "loss":
@@ -40,9 +123,10 @@ def _loss_names(s: Sections) -> Iterator[Broken]:
             yield f"{path}.name", f"`{loss.name}` is no loss; {hint}"
 
 
-def _loss_parameters(s: Sections) -> Iterator[Broken]:
+@rule("loss")
+def unread_parameters(s: Sections) -> Iterator[Broken]:
     """A parameter that the named loss does not read would change the key and nothing else."""
-    for path, loss in _losses(s):
+    for path, loss in losses_of(s):
         reads = traits(loss.name).reads
         for name in PARAMETERS:
             value = getattr(loss, name)
@@ -54,8 +138,10 @@ def _loss_parameters(s: Sections) -> Iterator[Broken]:
             yield f"{path}.label_smoothing", what
 
 
-def _class_weights(s: Sections) -> Iterator[Broken]:
-    for path, loss in _losses(s):
+@rule("loss")
+def class_weights(s: Sections) -> Iterator[Broken]:
+    """Class weights make sense for the loss, and they have the settings that they need."""
+    for path, loss in losses_of(s):
         how, fields = loss.class_weights, OneLossSettings.model_fields
         if how != "none" and not traits(loss.name).weighs:
             what = f"{how}: {loss.name} corrects for class frequency itself; leave one of the two out"
@@ -73,21 +159,15 @@ def _class_weights(s: Sections) -> Iterator[Broken]:
             yield f"{path}.defer", "defers class weights, and class_weights is none; ldam-drw: effective"
 
 
-def _deferred(s: Sections) -> Iterator[Broken]:
-    epochs = s["train"].epochs
-    for path, loss in _losses(s):
-        if 0 < loss.defer * epochs < 1 - 1e-9:
-            told = f"{loss.defer} of train.epochs={epochs} is less than one epoch, so nothing is deferred"
-            yield f"{path}.defer", told
-
-
-def _hand_weights(s: Sections) -> Iterator[Broken]:
+@rule("loss", "competition")
+def weights_by_hand(s: Sections) -> Iterator[Broken]:
+    """Weights by hand name every class, and nothing else."""
     attributes = s["competition"].attributes
     names = {a.name: tuple(a.names or a.values) for a in attributes}
     if len(names) != len(attributes) or any(len(set(v)) != len(v) for v in names.values()) or not names:
         return  # other rules say so
     space = LabelSpace.product([Attribute(name, values) for name, values in names.items()])
-    for path, loss in _losses(s):
+    for path, loss in losses_of(s):
         own = path.removeprefix("loss.attributes.")
         classes = space.classes if path == "loss" else names.get(own, ())
         if loss.class_weights == "hand" and loss.hand is not None and classes:
@@ -95,7 +175,17 @@ def _hand_weights(s: Sections) -> Iterator[Broken]:
                 yield f"{path}.hand", fault
 
 
-def _heads(s: Sections) -> Iterator[Broken]:
+def hand_faults(given: Mapping[str, float] | None, classes: Iterable[str]) -> list[str]:
+    """What is wrong with weights by hand: unknown names, then classes without a weight, one line each."""
+    known, named = list(classes), given or {}
+    unknown = [name for name in named if name not in known]
+    faults = [f"knows no class `{n}`; {nearest(n, known) or 'see the classes in make eda'}" for n in unknown]
+    return faults + [f"has no weight for `{name}`" for name in known if name not in named]
+
+
+@rule("loss", "model")
+def losses_of_heads(s: Sections) -> Iterator[Broken]:
+    """Losses of attributes and ordered attributes need a head for each attribute."""
     model, loss = s["model"], s["loss"]
     if model.heads == "attributes":
         if loss.class_weights == "hand":
@@ -108,7 +198,9 @@ def _heads(s: Sections) -> Iterator[Broken]:
         yield "model.ordinal", "needs a head per attribute: model.heads=attributes"
 
 
-def _attribute_names(s: Sections) -> Iterator[Broken]:
+@rule("loss", "model", "competition")
+def losses_of_attributes(s: Sections) -> Iterator[Broken]:
+    """Attributes are known, and every loss is read by one of them."""
     known = [a.name for a in s["competition"].attributes]
     for path, names in (("model.ordinal", s["model"].ordinal), ("loss.attributes", s["loss"].attributes)):
         for name in names:
@@ -138,17 +230,6 @@ def _only_ordinal(loss: OneLossSettings) -> Iterator[Broken]:
             yield f"loss.{name}", f"{told}, unless loss.attributes gives them another"
 
 
-LOSS_RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...] = (
-    (("loss",), _loss_names),
-    (("loss",), _loss_parameters),
-    (("loss",), _class_weights),
-    (("loss", "train"), _deferred),
-    (("loss", "competition"), _hand_weights),
-    (("loss", "model"), _heads),
-    (("loss", "model", "competition"), _attribute_names),
-)
-
-
 def loss_notes(s: Sections) -> list[str]:
     """What a person should know of the loss before training, one line each; nothing is wrong.
 
@@ -156,7 +237,7 @@ def loss_notes(s: Sections) -> list[str]:
         s: the sections `loss` and `train`.
     """
     train = s["train"]
-    of_batch = sorted({loss.name for _, loss in _losses(s) if traits(loss.name).of_batch})
+    of_batch = sorted({loss.name for _, loss in losses_of(s) if traits(loss.name).of_batch})
     if not of_batch or train.accumulate == 1 or train.strategy == "linear_probe":
         return []
     return [

@@ -1,19 +1,51 @@
-"""What a word of `ensemble.members` asks for, and the rules of a blend.
+"""The section `ensemble`, and what each word of `ensemble.members` asks for.
 
-Owns reading such words, without looking at any file. Does not own what they lead to
+Owns its fields and rules, and reading such words without looking at any file. Does not own what they lead to
 (`engine/needs.py`, `ensemble/voters.py`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from pipeline.core.errors import nearest
+from pipeline.settings.fields import Broken, Section, Sections, fact, rule
 
 AUTO = "auto"
-Sections = Mapping[str, Any]
-Broken = tuple[str, str]
+
+
+class EnsembleSettings(Section):
+    """How members become one, see docs/ensembling.md."""
+
+    members: list[str] = fact(
+        ["lite0", "small_cnn", "probe"],
+        "experiments by name (a+b: overlay b on a); auto: every finished one on these data and folds; "
+        "key:PREFIX: a finished inference; file:TEST.csv+OOF.csv: probabilities from elsewhere, the OOF file "
+        "if there is one; labels:FILE.csv: a submission of labels, which votes on the test set only",
+        min_length=1,
+    )
+    method: Literal["mean", "weighted", "geometric", "rank", "hard", "greedy", "search", "stacking"] = fact(
+        "weighted",
+        "mean: equal; weighted: `weights`, or greedy ones; geometric: mean of log p; rank: mean rank in a "
+        "class; hard: votes of labels; greedy, search: weights fitted on OOF; stacking: logistic regression "
+        "on log p. What is fitted is cross-fitted",
+    )
+    weights: dict[str, Annotated[float, Field(ge=0)]] | None = fact(
+        None,
+        "by member, for weighted, geometric, rank, hard, and CSVs without OOF; left out: 1",
+        min_length=1,
+    )
+    temperature: bool = fact(False, "fit a temperature per member on OOF before combining")
+    stack_c: float = fact(0.01, "stacking: inverse strength of the penalty", gt=0)
+    max_ms: float | None = fact(
+        None, "the best blend that takes at most so many ms an image, in batches of 64, as measured", gt=0
+    )
+    refit: bool = fact(
+        False, "predict the test set by each member's refit on all data, with the weight of its folds"
+    )
 
 
 @dataclass(frozen=True)
@@ -54,7 +86,9 @@ def word_of(text: str) -> MemberWord:
     return MemberWord("experiment", text)
 
 
-def _members(s: Sections) -> Iterator[Broken]:
+@rule("ensemble")
+def member_words(s: Sections) -> Iterator[Broken]:
+    """Members can be told apart, and at least one of them can be scored out of fold."""
     members, path = s["ensemble"].members, "ensemble.members"
     if len(set(members)) != len(members):
         yield path, "names a member twice"
@@ -80,7 +114,9 @@ def _members(s: Sections) -> Iterator[Broken]:
         yield "ensemble.refit", what
 
 
-def _weights(s: Sections) -> Iterator[Broken]:
+@rule("ensemble")
+def given_weights(s: Sections) -> Iterator[Broken]:
+    """Weights belong to members, and to a method that reads them."""
     ensemble, path = s["ensemble"], "ensemble.weights"
     words = {word.name: word for word in map(word_of, ensemble.members)}
     given = ensemble.weights or {}
@@ -96,7 +132,9 @@ def _weights(s: Sections) -> Iterator[Broken]:
         yield path, f"{what} (CSVs without out-of-fold predictions may always have one)"
 
 
-def _budget(s: Sections) -> Iterator[Broken]:
+@rule("ensemble")
+def time_budget(s: Sections) -> Iterator[Broken]:
+    """A budget needs members with a price, and a method that can keep to it."""
     ensemble, path = s["ensemble"], "ensemble.max_ms"
     if ensemble.max_ms is None:
         return
@@ -107,10 +145,3 @@ def _budget(s: Sections) -> Iterator[Broken]:
         yield path, f"finds the weights of soft voting, not of method={ensemble.method}; use method=weighted"
     if ensemble.weights:
         yield path, "finds the weights; leave ensemble.weights out"
-
-
-BLEND_RULES: tuple[tuple[tuple[str, ...], Callable[[Sections], Iterator[Broken]]], ...] = (
-    (("ensemble",), _members),
-    (("ensemble",), _weights),
-    (("ensemble",), _budget),
-)

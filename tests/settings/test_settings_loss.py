@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.core.errors import ConfigError
 from pipeline.settings.load import load
-from pipeline.settings.loss_rules import loss_notes
+from pipeline.settings.loss import loss_notes
 
 # Attribute `digit`, values 0 to 9.
 DIGITS = ["competition=digits", "experiment=tiny_resnet"]
@@ -78,23 +78,6 @@ def test_names_by_hand_are_all_told_at_once():
     own = '{digit: {class_weights: hand, hand: {"1": 2.0}}}'
     with pytest.raises(ConfigError, match="no weight for `0`"):
         resolved(BY_ATTRIBUTE, f"loss.attributes={own}")
-
-
-@pytest.mark.parametrize(
-    ("age", "expected"),
-    [
-        ("{bins: [30.0], soft_width: 0.0}", "greater than 0"),
-        ("{soft_width: 2.0}", "soft_width needs `bins`"),
-        ("{bins: [30.0, 33.0], soft_width: 2.0}", "two edges at once: 30 and 33 are not 4 apart"),
-        ("{bins: [30.0, 60.0], train_bins: [30.0, 31.0], soft_width: 1.0}", "30 and 31"),
-    ],
-)
-def test_soft_width(age, expected):
-    values = "[a, b]" if "33" not in age and "60" not in age else "[a, b, c]"
-    word = f"competition.attributes=[{{name: age, column: age, values: {values}, {age[1:-1]}}}]"
-    with pytest.raises(ConfigError) as caught:
-        resolved(word)
-    assert expected in str(caught.value)
 
 
 def test_a_loss_of_the_batch_is_told_under_accumulation():

@@ -1,0 +1,47 @@
+"""The section `folds`: how the training samples are split.
+
+Owns its fields and rules. Does not own the splits (`data/folds.py`) nor which folds are trained
+(`train.folds`).
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pipeline.settings.fields import Broken, Section, Sections, fact, rule
+
+# Which setting each kind needs, with an example; nothing else reads it.
+_FOLD_NEEDS = {"repeated": ("repeats", "3"), "holdout": ("valid_share", "0.2"), "column": ("column", "fold")}
+
+
+class FoldSettings(Section):
+    """How the training samples are split."""
+
+    kind: Literal["stratified_group", "stratified", "repeated", "holdout", "bootstrap", "column"] = fact(
+        "stratified_group",
+        "stratified_group: by class, whole groups; stratified: by image; repeated: stratified_group `repeats`"
+        " times; holdout: one split; bootstrap: groups drawn with replacement, the others validate; column",
+    )
+    n: int = fact(5, "folds, bootstrap draws, or values of `column`; a holdout has one", ge=2, le=50)
+    repeats: int | None = fact(None, "how often all n folds are dealt, for kind=repeated", ge=2, le=20)
+    valid_share: float | None = fact(None, "share that validates, for kind=holdout", ge=0.05, le=0.5)
+    column: str | None = fact(
+        None, "for kind=column: it names the fold in which a row validates; empty: it only trains"
+    )
+    seed: int = fact(0, "which group goes where", ge=0)
+
+    @property
+    def splits(self) -> int:
+        """How many folds are trained."""
+        return {"repeated": self.n * (self.repeats or 1), "holdout": 1}.get(self.kind, self.n)
+
+
+@rule("folds")
+def settings_of_the_kind(s: Sections) -> Iterator[Broken]:
+    """Each kind has the setting that it needs, and no setting that only another kind reads."""
+    folds = s["folds"]
+    for kind, (name, example) in _FOLD_NEEDS.items():
+        given = getattr(folds, name) is not None
+        if folds.kind == kind and not given:
+            yield f"folds.{name}", f"kind={kind} needs it, e.g. folds.{name}={example}"
+        if folds.kind != kind and given:
+            yield f"folds.{name}", f"is read by kind={kind} only, and folds.kind={folds.kind}"

@@ -1,0 +1,140 @@
+"""The sections `images`, `crop`, `preprocess` and `preview`: from a file to the pixels that a model sees.
+
+Owns their fields and rules. Does not own augmentation (`settings/augment.py`), which changes training images
+only.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Tag, field_validator
+
+from pipeline.core.plugin import is_plugin
+from pipeline.settings.fields import Broken, Rectangle, Section, Sections, Share, Side, fact, neutral, rule
+
+DETECTOR = re.compile(r"(haar:[a-z0-9_]+|lbp:frontalface)")
+
+
+class ImageSettings(Section):
+    """From a file to the pixels a model sees."""
+
+    size: Annotated[
+        Annotated[Side, Tag("square")] | Annotated[Rectangle, Tag("rectangle")],
+        Discriminator(lambda value: "rectangle" if isinstance(value, list) else "square"),
+    ] = fact(64, "what models see, px: the side of a square, or [height, width]")
+    cache_px: int = fact(512, "images are kept decoded with their longest side ≤ this, px", ge=16, le=4096)
+    resize: Literal["squash", "letterbox", "cover"] = fact(
+        "squash", "squash: both sides to size; letterbox: pad with white; cover: crop the middle"
+    )
+    truncated: Literal["quarantine", "allow"] = fact(
+        "quarantine", "files that end too early; allow: what is there is used, the rest is grey or black"
+    )
+    max_megapixels: float = fact(
+        180.0, "files that declare more are refused unread: a decompression bomb", gt=0, le=10_000
+    )
+    # Neutral, as it never changes a decoded image: `drop` makes the images an input of the data instead.
+    quarantine: Literal["error", "drop"] = neutral(
+        "error", "images that do not decode; drop: left out of training, white where the test set has them"
+    )
+    cache_gb: float = neutral(
+        50.0, "prepared images kept on disk; beyond it, those unused for longest are freed", gt=0
+    )
+
+    @field_validator("size")
+    @classmethod
+    def _square(cls, size: int | list[int]) -> int | list[int]:
+        """A square has one spelling, so one content key."""
+        return size[0] if isinstance(size, list) and size[0] == size[1] else size
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """Height and width that models see, px."""
+        return (self.size[0], self.size[1]) if isinstance(self.size, list) else (self.size, self.size)
+
+
+class CropSettings(Section):
+    """Which part of an image is kept, before it is resized; see `pipeline/data/crop.py`."""
+
+    method: Literal["none", "centre", "fixed", "statistics", "own_box"] = fact(
+        "none",
+        "centre: the middle; fixed: `window`; statistics: one window for all, from the training boxes; "
+        "own_box: each image's own box, or the statistics window where it has none",
+    )
+    share: float = fact(0.8, "centre: share of each side that is kept", gt=0, le=1)
+    window: list[Share] | None = fact(
+        None, "fixed: left, top, width, height as shares of the image", min_length=4, max_length=4
+    )
+    boxes: str | None = fact(
+        None,
+        "boxes.csv (id,x,y,w,h in px of the upright image; relative to competition.root), or a detector: "
+        "haar:frontalface_default and other cascades of OpenCV, lbp:frontalface of scikit-image",
+    )
+    k_std: float = fact(2.0, "statistics: mean box edges ± k standard deviations", ge=0, le=10)
+    margin: float = fact(0.2, "own_box: added on each side, as a share of the box's longer side", ge=0, le=5)
+    outlier: float = fact(
+        3.5, "boxes further than this many robust deviations from the median are dropped", gt=0
+    )
+
+
+class PreprocessSettings(Section):
+    """Fixed changes of every image, training and test alike; see `pipeline/data/preprocess.py`."""
+
+    white_balance: Literal["none", "grey_world"] = fact("none", "grey_world: equal mean of red, green, blue")
+    saturation: float = fact(1.0, "factor; 0: grey", ge=0, le=5)
+    brightness: float = fact(0.0, "added, as a share of white", ge=-1, le=1)
+    contrast: float = fact(1.0, "factor about middle grey", ge=0, le=5)
+    clahe: float = fact(0.0, "clip limit of local contrast equalisation, 2 is usual; 0: off", ge=0, le=40)
+    clahe_tiles: int = fact(4, "tiles of CLAHE along each side", ge=1, le=32)
+    sharpen: float = fact(0.0, "amount of unsharp masking, 1 is strong; 0: off", ge=0, le=10)
+    function: str | None = fact(
+        None, "module:function of your own, on the cropped image before it is resized; docs/plugins.md"
+    )
+
+
+class PreviewSettings(Section):
+    """The preview of what training sees."""
+
+    images: int = fact(
+        8, "rows of the preview, one image each, every class before a second of any", ge=1, le=64
+    )
+    draws: int = fact(6, "augmented draws a row: the first epochs of fold 0", ge=1, le=24)
+    pairs: int = fact(12, "images on the before and after sheet, half of them of the test set", ge=2, le=100)
+
+
+@rule("images")
+def size_within_cache(s: Sections) -> Iterator[Broken]:
+    """Images are never shown larger than they are kept."""
+    images = s["images"]
+    if max(images.hw) > images.cache_px:
+        yield "images.size", f"{images.size} is larger than images.cache_px={images.cache_px}: raise that too"
+
+
+@rule("crop")
+def crop_method(s: Sections) -> Iterator[Broken]:
+    """Each method has the setting that it needs, and the window lies inside the image."""
+    crop = s["crop"]
+    if crop.method in ("statistics", "own_box") and crop.boxes is None:
+        yield (
+            "crop.boxes",
+            f"is missing: crop.method={crop.method} needs boxes.csv or haar:frontalface_default",
+        )
+    if crop.boxes is not None and not crop.boxes.endswith(".csv") and not DETECTOR.fullmatch(crop.boxes):
+        yield "crop.boxes", f"`{crop.boxes}` is none of: FILE.csv, haar:NAME, lbp:frontalface"
+    if crop.method == "fixed" and crop.window is None:
+        yield "crop.window", "is missing: crop.method=fixed needs [left, top, width, height] as shares"
+    if crop.window is not None:
+        left, top, width, height = crop.window
+        if width <= 0 or height <= 0:
+            yield "crop.window", "has no area: width and height must be above 0"
+        if left + width > 1 + 1e-9 or top + height > 1 + 1e-9:
+            yield "crop.window", "leaves the image: left + width and top + height must be at most 1"
+
+
+@rule("preprocess")
+def own_preprocessing(s: Sections) -> Iterator[Broken]:
+    """A function of the user's own is written as module:function."""
+    named = {"preprocess.function": s["preprocess"].function}
+    for path, name in named.items():
+        if name is not None and not is_plugin(name):
+            yield path, f"`{name}` is not of the form module:function; see docs/plugins.md"

@@ -1,0 +1,37 @@
+"""The section `learning_curve`: the score over the number of training groups.
+
+Owns its fields and rules. Does not own the study itself (`train/studies/`).
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Annotated
+
+from pydantic import Field
+
+from pipeline.settings.fields import Broken, Section, Sections, Share, fact, rule
+
+SharePoint = Annotated[float, Field(gt=0, le=1)]
+
+
+class CurveSettings(Section):
+    """The learning curve: score over the number of training groups."""
+
+    shares: list[SharePoint] = fact(
+        [0.1, 0.2, 0.4, 0.7, 1.0],
+        "shares of the groups of each fold's training part, ascending",
+        min_length=2,
+    )
+    seeds: int = fact(3, "trainings a share, each with its own groups and its own draws", ge=3, le=20)
+    margin: Share = fact(
+        0.005, "a gain of the last step below this is not worth collecting data for; unit: the metric's"
+    )
+    images: int = fact(512, "images of each training part that are scored for the training curve", ge=16)
+
+
+@rule("learning_curve")
+def ascending_shares(s: Sections) -> Iterator[Broken]:
+    """The shares ascend."""
+    shares = s["learning_curve"].shares
+    if any(low >= high for low, high in pairwise(shares)):
+        yield "learning_curve.shares", f"{shares} is not ascending"

@@ -1,0 +1,58 @@
+"""The sections `runtime` and `reproduce`: where and how a command runs, and what counts as the same result.
+
+Owns their fields, and the rules between the device and the sections before it.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from pipeline.settings.fields import Broken, Section, Sections, neutral, rule
+
+
+class ReproduceSettings(Section):
+    """What `make reproduce` takes for the same, on other hardware; on the same, bytes must be equal."""
+
+    agreement: float = neutral(0.99, "share of test images that must get the same label", gt=0, le=1)
+    max_dp: float = neutral(0.02, "largest difference of any probability", ge=0, le=1)
+
+
+class RuntimeSettings(Section):
+    """Where and how loudly; never changes what a result is called."""
+
+    device: Literal["auto", "cpu", "cuda"] = neutral("auto", "auto: a GPU if there is one")
+    threads: int | None = neutral(None, "torch threads; None: all cores", ge=1)
+    deterministic: bool = neutral(
+        True, "on a GPU: only algorithms that give the same bits each time, so that a killed run ends alike"
+    )
+    workers: Annotated[
+        Annotated[Literal["auto"], Tag("word")] | Annotated[int, Field(ge=0, le=128), Tag("number")],
+        Discriminator(lambda value: "word" if isinstance(value, str) else "number"),
+    ] = neutral("auto", "loader processes; 0: in this process; auto: as many as pay, by timing")
+    infer_batch: int = neutral(128, "images per forward pass without gradients", ge=1)
+    log_level: Literal["debug", "info", "warning"] = neutral("info", "how much is said")
+    home: str = neutral(".", "folder of artifacts/, work/, data/, submissions/ and mlflow.db")
+    mlflow: bool = neutral(True, "record runs in MLflow")
+    mlflow_uri: str | None = neutral(None, "tracking server; None: MLFLOW_TRACKING_URI or home/mlflow.db")
+
+
+@rule("train", "runtime")
+def training_precision(s: Sections) -> Iterator[Broken]:
+    """Training in fp16 needs a GPU."""
+    if s["train"].precision == "fp16" and s["runtime"].device == "cpu":
+        yield "train.precision", "fp16 needs a GPU; use fp32 or bf16 on a CPU"
+
+
+@rule("train", "runtime")
+def halving_on_a_gpu(s: Sections) -> Iterator[Broken]:
+    """Halving after a GPU ran out of memory needs a GPU."""
+    if s["train"].oom_halving and s["runtime"].device == "cpu":
+        yield "train.oom_halving", "is for a GPU, and runtime.device=cpu; set train.accumulate instead"
+
+
+@rule("infer", "runtime")
+def inference_precision(s: Sections) -> Iterator[Broken]:
+    """Inference in fp16 needs a GPU."""
+    if s["infer"].precision == "fp16" and s["runtime"].device == "cpu":
+        yield "infer.precision", "fp16 needs a GPU; use fp32 or bf16 on a CPU"
