@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from sklearn.datasets import load_digits
 
-from pipeline.__main__ import main as command
+from pipeline.cli import main as command
 from pipeline.core.seeds import rng
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Artifact, Store

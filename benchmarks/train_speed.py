@@ -35,7 +35,7 @@ import torch
 from timm.data import ImageDataset, create_loader
 
 from benchmarks.eda_speed import sources
-from pipeline.__main__ import main as command
+from pipeline.cli import main as command
 from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.core.seeds import rng
 from pipeline.data.loader import Batch

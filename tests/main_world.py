@@ -1,4 +1,4 @@
-"""What the tests of whole commands share: small digits, and `pipeline.__main__.main` in this process."""
+"""What the tests of whole commands share: small digits, and `pipeline.cli.main` in this process."""
 
 import contextlib
 import csv
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.__main__ import main
+from pipeline.cli import main
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
 from pipeline.train import checkpoint

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import parser
+from pipeline.cli import parser
 from pipeline.settings.load import CONFIGS, load
 from pipeline.train.studies import grid
 

@@ -40,6 +40,7 @@ from pipeline.core.predictions import Prediction
 from pipeline.data import host, host_format, load
 from pipeline.engine import request
 from pipeline.engine.build import VERSIONS_OF
+from pipeline.engine.commands import shown
 from pipeline.engine.graph import Graph
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
@@ -48,7 +49,7 @@ from pipeline.record.digests import FileIndex, sha256_file
 from pipeline.record.store import Artifact, Store
 from pipeline.record.tracking import git_commit
 from pipeline.settings.runtime import ReproduceSettings
-from pipeline.submit import provenance, summary
+from pipeline.submit import provenance
 from pipeline.submit.submission import is_untouched
 
 SHOWN = 4
@@ -244,10 +245,10 @@ def command(session: Session, options: argparse.Namespace) -> None:
     keys = "equal keys" if known["artifact"] == f"{artifact.stage}/{artifact.key}" else "other keys"
     text = f"{word}: {known['name']}: {keys}, {why}"
     if word == "NOT reproduced":
-        raise DataError(text, _profiles(known, machines), f"the new one is {summary.shown(made)}")
+        raise DataError(text, _profiles(known, machines), f"the new one is {shown(made)}")
     if options.scratch:
         shutil.rmtree(case.work / "artifacts")
-    session.say(f"{text}; {summary.shown(made)}")
+    session.say(f"{text}; {shown(made)}")
 
 
 def _found(session: Session, text: str) -> Path:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from pixels_world import Photos
 
-from pipeline.__main__ import main
+from pipeline.cli import main
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data import load
 from pipeline.data.augment import Augmenter

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from bring_world import PEOPLE, mask_tree, picture, table
 
-from pipeline.__main__ import main
+from pipeline.cli import main
 from pipeline.core.errors import DataError
 from pipeline.data import load as loading
 from pipeline.data.new import create

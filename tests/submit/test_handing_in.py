@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from main_world import MEMBERS, READ_BY_EDA, artifacts, ledger, run
 
-from pipeline import commands
-from pipeline.__main__ import parser
+from pipeline import cli
+from pipeline.cli import parser
 from pipeline.engine.session import Session
 from pipeline.settings.load import CONFIGS, load
 from pipeline.stages import CATALOGUE
@@ -283,7 +283,7 @@ def test_files_of_settings_that_changed_since_are_told_and_not_used(tmp_path):
 
     def typed(*command):
         options = parser().parse_args([*command, *(words if command[0] == "infer" else words[-3:])])
-        commands.run(options, load(options.settings, folder))
+        cli.run(options, load(options.settings, folder))
 
     typed("infer")
     path = csv_of(home, "tiny_resnet")

@@ -12,8 +12,8 @@ from datetime import date
 import pytest
 from main_world import artifacts, run
 
-from pipeline import commands
-from pipeline.__main__ import parser
+from pipeline import cli
+from pipeline.cli import parser
 from pipeline.core.errors import ConfigError, StoppedError
 from pipeline.core.search_space import Dimension
 from pipeline.record import files
@@ -57,7 +57,7 @@ def tuned(home, configs, *options, words=TRAINED):
     out = io.StringIO()
     options = parser().parse_args(["tune", *WORDS, *words, f"runtime.home={home}", *options])
     with contextlib.redirect_stdout(out):
-        commands.run(options, load(options.settings, configs))
+        cli.run(options, load(options.settings, configs))
     return out.getvalue()
 
 

@@ -1,22 +1,62 @@
-"""What `make all` ends with: the score, whether it is better, where everything lies, and the seconds.
+"""`make all`: EDA, resampling, training, inference, the ensemble and the error report, then a summary.
 
-Owns the words. Does not own any figure.
+Owns the order of the command and its summary: the score, whether it is better, where everything lies, and the
+seconds. Does not own any figure.
 """
 
 from __future__ import annotations
 
-import os
+import argparse
 import shlex
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.core import metrics
+from pipeline.data import host
+from pipeline.engine.commands import shown
+from pipeline.engine.need import Need
+from pipeline.engine.session import Session
+from pipeline.errors.commands import compare
 from pipeline.pages.command_words import make_with
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
+from pipeline.submit import commands as submitting
+from pipeline.submit import hostscore
 from pipeline.submit.ledger import Entry
 
+Options = argparse.Namespace
 SHOWN_SECONDS = 0.5
+
+
+def run(session: Session, options: Options) -> None:
+    """Everything, and a summary that a person can act on."""
+    started = time.monotonic()
+    submitting.measured(session, session.settings)
+    ensemble = Need("ensemble", session.settings)
+    members = [n for n in session.graph.inputs(ensemble).values() if n.stage == "infer" and n.key is None]
+    before = [Need("eda", session.settings), *(Need("resample", m.settings) for m in members)]
+    after = (*submitting.decisions(session.settings, "ensemble"), Need("error_analysis", session.settings))
+    session.check(*before, ensemble, *after)
+    for need in before:
+        session.get(need)
+    path = submitting.blend(session)
+    if path is None:
+        return
+    config = session.settings.config.competition
+    if host.knows_answers(config):
+        for csv in submitting.unscored(session, again=False):
+            score = hostscore.of_answers(
+                session.settings, session.need("data"), session.home, csv, reveal=False
+            )
+            hostscore.record(session.home, session.tracker, config, score)
+    report = compare(session, path, None)
+    entry = next(e for e in submitting.entries_of(session) if e.name == path.stem)
+    for line in lines(
+        session.settings, submitting.decided(session, Need("ensemble", session.settings)), entry, path, report
+    ):
+        session.say(line)
+    session.say(times(session.seconds, time.monotonic() - started))
 
 
 def lines(settings: Settings, blend: Artifact, entry: Entry, path: Path, report: Artifact) -> list[str]:
@@ -52,17 +92,6 @@ def lines(settings: Settings, blend: Artifact, entry: Entry, path: Path, report:
         command = "make ui" if database == "mlflow.db" else f"make ui DB={database}"
         rows["MLflow"] = f"{command}, then open http://127.0.0.1:5000"
     return ["", competition.title or competition.name, *(f"  {k:<23} {v}" for k, v in rows.items())]
-
-
-def reports(artifact: Artifact) -> list[str]:
-    """One line for each page of a result."""
-    return [f"report: {shown(path)}" for path in sorted(artifact.folder.glob("*.html"))]
-
-
-def shown(path: Path) -> str:
-    """A path as a person would type it here: relative below this folder, whole elsewhere."""
-    near = os.path.relpath(path)
-    return str(path) if near.startswith("..") else near
 
 
 def times(seconds: Mapping[str, float], total: float) -> str:

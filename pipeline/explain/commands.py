@@ -13,14 +13,14 @@ from pipeline.core import metrics
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.samples import Samples
 from pipeline.data import load
+from pipeline.engine.commands import say_reports
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
-from pipeline.submit import summary
 
 
-def command(session: Session, options: argparse.Namespace) -> None:
+def explain(session: Session, options: argparse.Namespace) -> None:
     """Explain a network, and say where the gallery lies."""
     # Imported here: parts need torch, and other commands answer without it.
     from pipeline.explain import parts
@@ -39,8 +39,7 @@ def command(session: Session, options: argparse.Namespace) -> None:
         params["fold"] = options.fold
     need = Need("explain", settings, params)
     session.check(need)
-    for line in summary.reports(session.get(need)):
-        session.say(line)
+    say_reports(session, session.get(need))
 
 
 def keys_of(text: str, train: Samples, test: Samples) -> list[str]:

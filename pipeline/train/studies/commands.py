@@ -1,0 +1,43 @@
+"""`make ablate`: a grid of settings, trained and compared.
+
+Owns the order of the command. Does not own the arms (`train/studies/arms.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pipeline.engine.commands import say_reports
+from pipeline.engine.graph import check, refuse_unread
+from pipeline.engine.need import Need
+from pipeline.engine.session import Session
+from pipeline.train.studies import arms
+from pipeline.train.studies.grid import read
+
+Options = argparse.Namespace
+
+
+def ablate(session: Session, options: Options) -> None:
+    """Train every arm of a grid with every seed, and compare them."""
+    grid = read(Path(options.grid))
+    settings = session.settings
+    if grid.experiment and not any(word.startswith("experiment=") for word in options.settings):
+        settings = settings.member(grid.experiment)
+    settings = arms.started(settings, grid)
+    for need in arms.needed(settings, grid):
+        session.get(need)
+    need = Need(
+        "ablate", settings, {"grid": options.grid, "digest": session.index.digest(Path(options.grid))}
+    )
+    trainings = [n for n in session.graph.inputs(need).values() if n.stage == "train"]
+    for training in trainings[:: len(grid.seeds)]:
+        refuse_unread(training.settings, [training], session.graph)
+    check(trainings, session.graph)
+    session.say(
+        f"ablate          {len(trainings)} trainings: {len(trainings) // len(grid.seeds)} arms × "
+        f"{len(grid.seeds)} seeds; what is finished is reused"
+    )
+    for line in arms.budget_lines(arms.runs(session.get, settings, grid, session.home), grid):
+        session.say(line)
+    say_reports(session, session.get(need))
