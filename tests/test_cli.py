@@ -23,6 +23,7 @@ from main_world import (
     weights,
 )
 
+from pipeline import cli
 from pipeline.cli import COMMANDS, main
 from pipeline.stages import open_session
 
@@ -730,7 +731,7 @@ def test_ctrl_c_exits_130_and_says_that_the_next_run_continues(tmp_path, monkeyp
     def interrupted(options, settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "run", interrupted)
+    monkeypatch.setattr(cli, "run", interrupted)
     said = run(tmp_path, "train", RESNET)
     assert said.code == 130 and "the next run continues here" in said.err and said.out == ""
 
