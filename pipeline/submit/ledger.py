@@ -240,13 +240,13 @@ def choose(
     if len(equal) < 2:
         return Choice(top, texts.BEST_PUBLIC_CLEAR if reach else texts.BEST_PUBLIC)
     count = len(equal) - 1
-    others = texts.SOME_WITHIN_NOISE.format(count=count) if count > 1 else texts.ONE_WITHIN_NOISE
+    near = texts.SOME_WITHIN_NOISE.format(count=count) if count > 1 else texts.ONE_WITHIN_NOISE
     if top.oof is None:
-        return Choice(top, texts.BEST_WITHOUT_OOF.format(others=others))
+        return Choice(top, texts.BEST_WITHOUT_OOF.format(others=near))
     best_oof = max((e for e in equal if e.oof is not None), key=lambda e: sign * (e.oof or 0.0))
     if best_oof is top:
-        return Choice(top, texts.BEST_BOTH.format(others=others))
-    return Choice(best_oof, texts.BEST_BY_OOF.format(top=top.name, others=others))
+        return Choice(top, texts.BEST_BOTH.format(others=near))
+    return Choice(best_oof, texts.BEST_BY_OOF.format(top=top.name, others=near))
 
 
 def best(

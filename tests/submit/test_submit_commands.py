@@ -267,9 +267,7 @@ def test_settings_that_this_code_reads_otherwise_are_named(home):
     assert said.code == 2 and "stage fold reads other settings in train (in infer/fold0" in said.err
     edited(path, lambda known: known["request"]["values"].append(["train.no_such", 1]))
     said = reproduce(home, path)
-    assert (
-        said.code == 2 and "rejects the recorded settings" in said.err and "train.no_such" in said.err
-    )
+    assert said.code == 2 and "rejects the recorded settings" in said.err and "train.no_such" in said.err
 
 
 @pytest.mark.slow
