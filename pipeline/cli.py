@@ -2,8 +2,8 @@
 
     python -m pipeline COMMAND [key=value ...]      or      podium COMMAND [key=value ...]
 
-Owns the table, logging, and turning errors into exit codes (2: the user's to fix, 130: Ctrl-C). Does not own
-what a command does: that is in the `commands.py` of its room. This file imports nothing but the standard
+Owns the table, logging, and turning errors into exit codes (2: for the user to fix, 130: Ctrl-C). Does not
+own what a command does: that is in the `commands.py` of its room. This file imports nothing but the standard
 library until a command runs, so `make help` works before anything is installed.
 """
 
@@ -33,7 +33,7 @@ class Option:
 
     Args:
         flag: without the dashes.
-        help: what it means.
+        help: one line for `--help`.
         how: further arguments for argparse.
     """
 
@@ -48,11 +48,11 @@ class Command:
 
     Args:
         name: at the command line and for make.
-        help: one line for people.
-        run: does it.
-        options: beside `key=value` words.
-        make: how make is given the options, for `make help`.
-        uses_results: whether results must stay where they are while it runs; `gc` waits for these commands.
+        help: one line for `--help` and `make help`.
+        run: the function that runs it.
+        options: besides `key=value` words.
+        make: how to pass the options to make, for `make help`.
+        uses_results: whether results must not be freed while it runs; `gc` waits for these commands.
     """
 
     name: str
@@ -231,50 +231,54 @@ _FILE = Option("file", "a CSV in the host's format, or the name of a submission"
 COMMANDS = (
     Command(
         "new",
-        "look at a competition's files and write its configuration",
+        "inspect a competition's files and write its configuration",
         _new,
         (
-            Option("name", "of the competition and its file", {"required": True}),
-            Option("images", "folder of images, or of one folder per class", {"required": True}),
-            Option("train", "training table; without it: one folder per class"),
-            Option("test", "test table or folder; without it: the sample's, or held out"),
+            Option("name", "name of the competition and of its configuration file", {"required": True}),
+            Option("images", "folder of images, or with one subfolder per class", {"required": True}),
+            Option("train", "training table; default: one subfolder per class"),
+            Option("test", "test table or folder; default: the ids of the sample, or held-out images"),
             Option("sample", "the host's sample submission"),
         ),
         make="NAME=pets TRAIN=train.csv IMAGES=dir TEST=… SAMPLE=…",
         uses_results=False,
     ),
-    Command("all", "everything from EDA to error analysis, then a summary", _all),
-    Command("eda", "report on the data, worst harm first", _build("eda")),
-    Command("folds", "the fold plan, its health, and whether it is sound", _folds),
-    Command("resample", "report of class counts before and after resampling", _build("resample")),
-    Command("preview", "what training sees: cropped, preprocessed, augmented", _build("preview")),
+    Command("all", "run everything from EDA to error analysis, then print a summary", _all),
+    Command("eda", "report on the data, the most harmful findings first", _build("eda")),
+    Command("folds", "make the fold plan, and check it", _folds),
+    Command("resample", "report class counts before and after resampling", _build("resample")),
+    Command("preview", "show training images: cropped, preprocessed, augmented", _build("preview")),
     Command(
         "models",
-        "what networks cost on this machine, before any training",
+        "measure what networks cost on this machine, before any training",
         _models,
-        (Option("names", 'e.g. "resnet18 vgg16"; without it: configs/model/*', {"default": ""}),),
+        (Option("names", 'e.g. "resnet18 vgg16"; default: configs/model/*', {"default": ""}),),
         make='NAMES="resnet18 torchvision:alexnet"',
     ),
     Command("train", "train the folds of an experiment", _build("train"), make='ARGS="experiment=small_cnn"'),
     Command(
         "ablate",
-        "train a grid of settings and compare its arms",
+        "train a grid of settings and compare the results",
         _ablate,
         (Option("grid", "e.g. configs/ablate/resample_quick.yaml", {"required": True}),),
         make="GRID=configs/ablate/resample_quick.yaml",
     ),
-    Command("infer", "predict the test set over all views and write a submission", _infer),
+    Command("infer", "predict the test set with all views (TTA) and write a submission", _infer),
     Command("refit", "train an experiment on all data and write a submission", _refit),
     Command("distill", "train one student on the predictions of the ensemble's members", _distill),
     Command(
         "learning-curve",
-        "score against the number of training groups: would more data help?",
+        "score by number of training groups: would more data help?",
         _build("learning_curve"),
     ),
-    Command("robustness", "score under growing blur, noise, JPEG and brightness", _build("robustness")),
+    Command(
+        "robustness",
+        "score under increasing blur, noise, JPEG compression and brightness",
+        _build("robustness"),
+    ),
     Command(
         "tune",
-        "search the settings of a stage, and test the winner again",
+        "search the settings of a stage, and retest the winner",
         _tune,
         (
             Option(
@@ -282,89 +286,89 @@ COMMANDS = (
                 "eda, resample, train, tta, ensemble, decision, error-analysis, all",
                 {"required": True},
             ),
-            Option("trials", "in the whole study; else as the space says", {"type": int}),
-            Option("timeout", "of the search: 90s, 30m, 2h", {"default": ""}),
-            Option("budget", "of all stages together, for --stage all", {"default": ""}),
-            Option("jobs", "processes that share the study", {"type": int, "default": 1}),
-            Option("space", "a space of your own; else configs/tune/<stage>.yaml", {"default": ""}),
-            Option("study", "go on with this very study", {"default": ""}),
-            Option("worker", "only run trials of a study", _FLAG),
+            Option("trials", "trials in the whole study; default: as in the search space", {"type": int}),
+            Option("timeout", "time limit of the search: 90s, 30m, 2h", {"default": ""}),
+            Option("budget", "time limit of all stages together, for --stage all", {"default": ""}),
+            Option("jobs", "number of processes that share the study", {"type": int, "default": 1}),
+            Option("space", "search space; default: configs/tune/<stage>.yaml", {"default": ""}),
+            Option("study", "name of a study to continue", {"default": ""}),
+            Option("worker", "only run trials of an existing study", _FLAG),
         ),
         make="STAGE=tta TRIALS=50 TIMEOUT=1h JOBS=2, or STAGE=all BUDGET=30m",
     ),
-    Command("ensemble", "soft-vote members, trained where they are missing; write a submission", _ensemble),
+    Command("ensemble", "blend the members, train missing ones first; write a submission", _ensemble),
     Command(
         "error-analysis",
-        "compare the new submission with the best other one",
+        "compare a submission with the best other one",
         _error_analysis,
         (
             Option("a", "the new CSV in the host's format"),
             Option("b", "the CSV to compare it with"),
-            Option("verdicts", "answers exported from the report, to take in"),
+            Option("verdicts", "verdicts exported from the report, to import"),
         ),
         make="A=new.csv B=best.csv, or neither; VERDICTS=judged.csv",
     ),
     Command(
         "explain",
-        "what a network looks at: maps, gradients, occlusion",
+        "show what a network looks at: maps, gradients, occlusion",
         _explain,
         (
-            Option("id", "ids, separated by commas; without it: the worst errors", {"default": ""}),
-            Option("run", "the experiment; without it: the best finished one", {"default": ""}),
-            Option("what", "parts, separated by commas; without it: all"),
-            Option("fold", "whose network explains test images; without it: 0", {"type": int}),
+            Option("id", "ids, separated by commas; default: the worst errors", {"default": ""}),
+            Option("run", "the experiment; default: the best finished one", {"default": ""}),
+            Option("what", "parts, separated by commas; default: all"),
+            Option("fold", "fold whose network explains test images; default: 0", {"type": int}),
         ),
         make="ID=17,test/4 RUN=lite0 WHAT=cam,occlusion FOLD=0",
     ),
     Command(
         "score",
-        "score submissions on the demo's answers, or note what the host said",
+        "score submissions on local answers, or record the host's scores",
         _score,
         (
-            Option("file", "a CSV in the host's format; without it: every submission not yet scored"),
+            Option("file", "a CSV in the host's format; default: all without a score"),
             Option("public", "the public score that the host showed", {"type": _score_of}),
             Option("private", "the private score that the host showed", {"type": _score_of}),
-            Option("reveal", "also show the demo's private score; counted", _FLAG),
+            Option("reveal", "also show the private score of a demo; each look is counted", _FLAG),
         ),
         make="FILE=… PUBLIC=0.71 PRIVATE=0.70, or REVEAL=1",
     ),
     Command(
         "leaderboard",
-        "out-of-fold against public scores, and why they differ",
+        "compare out-of-fold and public scores, and explain the difference",
         _leaderboard,
-        (Option("name", "the submission whose gap is looked into; else the best", {"default": ""}),),
+        (Option("name", "the submission whose difference is explained; default: the best", {"default": ""}),),
         make="NAME=…",
     ),
     Command(
         "pin-best",
         "mark the best submission by hand",
         _pin_best,
-        (Option("name", "a submission of the ledger; none: take the mark away", {"required": True}),),
+        (Option("name", "a submission of the ledger; none: remove the mark", {"required": True}),),
         make="NAME=…, or NAME=none",
         uses_results=False,
     ),
     Command(
         "final",
-        "propose the submissions to select in the end",
+        "propose the submissions to select at the end",
         _final,
-        (Option("n", "how many the host lets one select", {"type": int, "default": 2}),),
+        (Option("n", "how many submissions the host allows to select", {"type": int, "default": 2}),),
         make="N=2",
     ),
     Command(
         "validate",
-        "check any CSV against the host's sample, and repair its form",
+        "check a CSV against the host's sample, and repair its form",
         _validate,
-        (_FILE, Option("out", "write the same answers in the sample's form here")),
+        (_FILE, Option("out", "path for a CSV with the same answers in the sample's form")),
         make="FILE=any.csv OUT=repaired.csv",
     ),
     Command(
         "submit",
-        "validate, compare with the best, ask, and hand in",
+        "validate a CSV, compare it with the best, ask, and submit it",
         _submit,
         (
             _FILE,
-            Option("message", "what is said with it; without it: its name and score"),
-            Option("yes", "hand in without asking", _FLAG),
+            Option("message", "message for the host; default: the name and score"),
+            Option("yes", "submit without asking", _FLAG),
         ),
         make='FILE=… MESSAGE="…" YES=1',
     ),
@@ -374,45 +378,47 @@ COMMANDS = (
         _reproduce,
         (
             _FILE,
-            Option("scratch", "build all again, reuse nothing", _FLAG),
-            Option("anyway", "rebuild with other keys, too", _FLAG),
+            Option("scratch", "build everything again, reuse nothing", _FLAG),
+            Option("anyway", "rebuild even if keys differ now", _FLAG),
         ),
         make="FILE=… SCRATCH=1 ANYWAY=1",
     ),
-    Command("runs", "finished experiments: score, interval, what differs", _runs, uses_results=False),
-    Command("config", "resolved settings and where each came from", _config, uses_results=False),
-    Command("du", "disk space by kind of result", _du, uses_results=False),
+    Command(
+        "runs", "list finished experiments: score, interval, differing settings", _runs, uses_results=False
+    ),
+    Command("config", "print the resolved settings and the source of each", _config, uses_results=False),
+    Command("du", "print disk space by kind of result", _du, uses_results=False),
     Command(
         "gc",
-        "free results that no submission or pin needs",
+        "delete results that no submission or pin needs",
         _gc,
-        (Option("dry", "only say what would be freed", _FLAG),),
+        (Option("dry", "only print what would be deleted", _FLAG),),
         make="DRY=1",
         uses_results=False,
     ),
     Command(
         "pin",
-        "keep a result from gc",
+        "protect a result from gc",
         _pin,
-        (Option("key", "start of a key of `make runs`", {"required": True}),),
+        (Option("key", "start of a key from `make runs`", {"required": True}),),
         make="KEY=…",
         uses_results=False,
     ),
 )
 
-# What make does beside the commands.
+# Targets of the Makefile besides the commands.
 OTHER_TARGETS = {
-    "help": "this list",
-    "install": "build the environment, or find it; prints where it is",
-    "ui": "serve the MLflow UI on this machine only: PORT=5000 DB=mlflow.db",
-    "dashboard": "Optuna's dashboard over all searches, on this machine only: PORT=8080 STUDIES=optuna.db",
-    "check": "lint, format, types and the architecture test",
-    "test": 'the default tests; TESTS="-k folds" picks some',
-    "test-slow": "the whole pipeline on small real data, kill and resume",
-    "test-browser": "Chromium over reports and the MLflow UI",
-    "test-gpu": "what needs a CUDA device; says so where there is none",
-    "lock": "pin the whole tree of dependencies anew: UPGRADE=--upgrade takes newer ones",
-    "clean": "remove caches and temporary files; never a result",
+    "help": "print this list",
+    "install": "build the environment, or find it, and print its path",
+    "ui": "serve the MLflow UI for this machine only: PORT=5000 DB=mlflow.db",
+    "dashboard": "serve Optuna's dashboard for this machine only: PORT=8080 STUDIES=optuna.db",
+    "check": "run linter, formatter, type checker and the architecture test",
+    "test": 'run the default tests; TESTS="-k folds" selects some',
+    "test-slow": "run the slow tests: the whole pipeline on small data, kill and resume",
+    "test-browser": "run the browser tests: reports and the MLflow UI in Chromium",
+    "test-gpu": "run the tests that need a CUDA device",
+    "lock": "pin all dependencies again; UPGRADE=--upgrade takes newer versions",
+    "clean": "delete caches and temporary files, but no results",
 }
 
 
@@ -429,7 +435,9 @@ def parser() -> argparse.ArgumentParser:
         one = commands.add_parser(command.name, help=command.help, description=command.help)
         one.add_argument("settings", nargs="*", metavar="key=value")
         one.add_argument(
-            "--rehash", action="store_true", help="read every file again instead of trusting its time"
+            "--rehash",
+            action="store_true",
+            help="read every file again instead of trusting its modification time",
         )
         for option in command.options:
             one.add_argument(f"--{option.flag}", help=option.help, **option.how)
@@ -447,7 +455,7 @@ def make_help() -> str:
 def _share_cores() -> None:
     """Let waiting threads of torch sleep while other programs use the cores.
 
-    Spinning is twice as fast on a machine of one's own, and several times slower on a busy one
+    Spinning is twice as fast on an idle machine, and several times slower on a busy one
     (docs/log.md). OpenMP reads this when torch is imported; it changes no result.
     """
     if hasattr(os, "getloadavg") and os.getloadavg()[0] >= (os.cpu_count() or 1):
@@ -469,7 +477,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; what is finished is kept, and the next run continues here", file=sys.stderr)
+        print("\nstopped; finished results are kept, and the next run continues here", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # `make runs | head` closes our stdout; flushing it again at exit would complain.
@@ -479,7 +487,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(options: Options, settings: Settings) -> None:
-    """Run the command that `options` names, and bring the competition's table in the record up to date."""
+    """Run the command that `options` names, and update the competition's table in the record."""
     from pipeline.record.store import told_as_storage_error
     from pipeline.stages import open_session
     from pipeline.submit import runs

@@ -268,7 +268,7 @@ def test_a_file_is_not_taken_for_another_submission_of_its_name(copied):
     path = copied / "submissions" / "leaderboard.csv"
     path.write_text(path.read_text().replace(",digits,", ",pets,"))
     said = run(copied, "score", options=[f"--file={one}", "--public=0.7"])
-    assert said.code == 2 and f"{one.stem} is a submission to pets, and this is digits" in said.err
+    assert said.code == 2 and f"{one.stem} is a submission to pets, and the current competition is digits" in said.err
 
 
 def test_error_analysis_of_two_named_files(copied):
@@ -709,10 +709,10 @@ def test_a_damaged_ledger_is_told_and_left_alone(copied):
     text = path.read_text(encoding="utf-8").replace(",blend,", ",blond,")
     path.write_text(text, encoding="utf-8")
     said = run(copied, "score")
-    assert said.code == 2 and "'blond' is none of" in said.err
+    assert said.code == 2 and "'blond' is not one of" in said.err
     before = {a.key for a in artifacts(copied)}
     said = run(copied, "infer", RESNET, "train.seed=5")
-    assert said.code == 2 and "'blond' is none of" in said.err
+    assert said.code == 2 and "'blond' is not one of" in said.err
     assert {a.key for a in artifacts(copied)} == before, "it is told before training"
     assert path.read_text(encoding="utf-8") == text
 

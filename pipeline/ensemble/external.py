@@ -28,6 +28,7 @@ from pipeline.core.samples import LabelSpace, Strings, strings
 from pipeline.core.tables import Table, read_table
 from pipeline.core.voting.soft_voting import normalised
 from pipeline.data import host_format
+from pipeline.pages.report import plural
 from pipeline.settings.competition import SubmissionSettings
 
 # How far the sum of a row may be from 1 because of rounding; beyond, rows are logits or independent scores.
@@ -83,10 +84,12 @@ def read_probabilities(
     ]
     if faults:
         remedy = f"the member must predict exactly these {len(wanted)} images"
-        raise DataError(f"{name}: {path}: {len(faults)} faults{_id_counts(ids, wanted)}", faults, remedy)
+        raise DataError(
+            f"{name}: {path}: {plural(len(faults), 'fault')}{_id_counts(ids, wanted)}", faults, remedy
+        )
     rounded = int((np.abs(sums_N - 1) > ROW_SUM_TOLERANCE).sum())
     if rounded:
-        notes.append(f"{rounded} rows did not sum to 1 because of rounding and are normalised")
+        notes.append(f"{plural(rounded, 'row')} did not sum to 1 because of rounding, normalised")
     if [c for c in table.columns if c in columns] != columns:
         notes.append("its classes are in another order and are joined by name")
     predicted = Probabilities(strings(ids), space.classes, normalised(p_NC), name)
@@ -113,7 +116,9 @@ def read_labels(
     faults = _id_faults(ids, wanted)
     if faults:
         remedy = f"the submission must label exactly the {len(wanted)} test images"
-        raise DataError(f"{name}: {path}: {len(faults)} faults{_id_counts(ids, wanted)}", faults, remedy)
+        raise DataError(
+            f"{name}: {path}: {plural(len(faults), 'fault')}{_id_counts(ids, wanted)}", faults, remedy
+        )
     p_NC = np.eye(space.n_classes, dtype=np.float32)[submission.labels_N]
     predicted = Probabilities(strings(ids), space.classes, p_NC, name)
     return ExternalMember(predicted.take(wanted), tuple(f"{name}: {path.name}: {note}" for note in notes))
@@ -127,7 +132,7 @@ def _repaired_ids(given: Sequence[str], wanted: Strings) -> tuple[list[str], lis
         return list(given), []
     ids = [name if name in known else by_number.get(_as_number(name), name) for name in given]
     moved = sum(a != b for a, b in zip(ids, given, strict=True))
-    note = f"{moved} ids were read as numbers by another program; their leading zeros are restored"
+    note = f"{plural(moved, 'id')} had lost leading zeros (read as numbers by another program), restored"
     return ids, [note] if moved else []
 
 

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from pipeline.core.errors import DataError, StorageError, nearest
 from pipeline.core.tables import Table, format_table, read_table
+from pipeline.pages.report import plural
 from pipeline.record.digests import write_atomic
 from pipeline.submit import texts
 
@@ -101,7 +102,9 @@ def read(path: Path) -> tuple[Entry, ...]:
     faults += _pin_faults(entries, table.lines)
     if faults:
         raise DataError(
-            f"{path.name}: {len(faults)} faults", faults, "fix these lines; an empty cell means unknown"
+            f"{path.name}: {plural(len(faults), 'fault')}",
+            faults,
+            "fix these lines; an empty cell means unknown",
         )
     return _ordered(entries)
 

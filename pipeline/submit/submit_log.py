@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from pipeline.core.errors import DataError, StorageError
 from pipeline.core.tables import format_table, read_table
+from pipeline.pages.report import plural
 from pipeline.record.digests import write_atomic
 
 ACCEPTED = "accepted"
@@ -73,7 +74,7 @@ def read(path: Path) -> tuple[Submit, ...]:
         if submit.status not in STATUSES:
             faults.append(f"line {line}: status {submit.status!r} is not one of {', '.join(STATUSES)}")
     if faults:
-        raise DataError(f"{path.name}: {len(faults)} faults", faults, "fix these lines")
+        raise DataError(f"{path.name}: {plural(len(faults), 'fault')}", faults, "fix these lines")
     return tuple(sorted(submits, key=lambda s: (s.time, s.name)))
 
 

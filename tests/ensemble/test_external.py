@@ -81,7 +81,7 @@ def test_columns_may_be_class_indices(tmp_path):
 def test_ids_that_were_read_as_numbers_get_their_zeros_back(tmp_path, form):
     found = read(written(tmp_path, [[form(r[0]), *r[1:]] for r in ROWS]))
     assert found.p.ids_N.tolist() == IDS.tolist()
-    assert any("3 ids were read as numbers" in note for note in found.notes)
+    assert any("3 ids had lost leading zeros" in note for note in found.notes)
 
 
 def test_numbers_are_not_guessed_where_two_images_would_be_one(tmp_path):
@@ -93,9 +93,7 @@ def test_rows_off_by_rounding_are_normalised_and_it_is_said(tmp_path):
     rows = [["001", "0.67", "0.17", "0.17"], *ROWS[1:]]
     found = read(written(tmp_path, rows))
     np.testing.assert_allclose(found.p.p_NC[0], np.array([0.67, 0.17, 0.17]) / 1.01, atol=1e-6)
-    assert found.notes == (
-        "kernel: kernel.csv: 1 rows did not sum to 1 because of rounding and are normalised",
-    )
+    assert found.notes == ("kernel: kernel.csv: 1 row did not sum to 1 because of rounding, normalised",)
 
 
 def test_every_fault_is_told_at_once(tmp_path):
