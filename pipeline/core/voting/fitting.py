@@ -1,12 +1,11 @@
-"""What a blend fits on out-of-fold predictions, and the honest score of doing so.
+"""Fitting a blend on out-of-fold predictions, and its cross-fitted score.
 
 Owns the methods by name, fitting one of them, and cross-fitting. Does not own the arithmetic of each
-(`rules.py`, `greedy.py`, `minimise.py`, `stacking.py`, `temperature.py`) or intervals
-(`core/statistics.py`).
+(`core/voting/soft_voting.py`, `weights.py`, `stacking.py`) nor intervals (`core/statistics.py`).
 
-Weights chosen on the rows that then score them look better than they are. So every part of the data
-(a fold's validation ids) is also predicted by what was fitted on the other parts only, temperatures
-included; those predictions, pooled, give the cross-fitted score, and that is the one to report.
+Weights that are scored on the rows that chose them look better than they are. So every part of the data (a
+fold's validation part) is also predicted by a blend that was fitted on the other parts only, temperatures
+included. Those predictions, pooled, give the cross-fitted score, which is the one to report.
 
 Shape legend: M members, N samples, C classes.
 """
@@ -44,16 +43,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Recipe:
-    """How members are to be combined.
+    """How members are combined.
 
     Args:
-        method: mean, geometric, rank and hard vote as `rules.py` says; weighted: soft voting with
-            `weights`, or with greedy ones; greedy, search: soft voting with fitted weights; stacking.
-        temperature: fit one per member first.
-        weights: one a member, for methods that fit none; None: equal ones.
-        c: of stacking: inverse strength of its penalty.
-        minimise: who searches, for method search.
-        fit: what finds the weights of soft voting instead, e.g. under a budget; then `method` is not asked.
+        method: mean, geometric, rank and hard: a rule of `soft_voting.py`; weighted: soft voting with
+        `weights`,
+            or with greedy ones; greedy, search: soft voting with fitted weights; stacking.
+        temperature: whether to fit one temperature per member first.
+        weights: one for each member, for methods that fit none; None: equal weights.
+        c: of stacking: inverse strength of the penalty.
+        minimise: the minimiser of method search.
+        fit: finds the weights of soft voting instead, e.g. under a budget; `method` is then ignored.
     """
 
     method: Method = "weighted"
@@ -71,20 +71,20 @@ class Recipe:
 
     def fits(self, n_members: int) -> bool:
         """Whether anything is learned from labels: then there are two scores."""
-        # What finds weights by itself may refuse, even a single member.
+        # A `fit` of its own may reject even a single member.
         alone = self.method == "stacking" or self.fit is not None
         return self.temperature or alone or (self.finds_weights and n_members > 1)
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A blend that is ready to vote.
+    """A fitted blend.
 
     Args:
-        weights: one a member, ≥ 0, summing to 1; of stacking, each member's share of the coefficients.
-        rule: how they vote.
-        temperatures: one a member; 1 where none was fitted.
-        stack: of stacking, what each member adds; else None.
+        weights: one for each member, ≥ 0, summing to 1; for stacking, each member's share of the
+        coefficients. rule: how votes are combined.
+        temperatures: one for each member; 1 where none was fitted.
+        stack: the fitted model of stacking; else None.
     """
 
     weights: tuple[float, ...]
@@ -93,7 +93,7 @@ class Fitted:
     stack: Stack | None = None
 
     def votes(self, members: Sequence[Probabilities]) -> list[Floats]:
-        """What each member puts in, as the rule weighs it.
+        """The votes of each member.
 
         Raises:
             DataError: members predict other ids or other classes.
@@ -108,12 +108,12 @@ class Fitted:
 
     @property
     def weight_M(self) -> Reals:
-        """(M,) by which `votes` are averaged, summing to 1."""
+        """(M,) weights of `votes`, summing to 1."""
         equal = self.stack is not None
         return soft_voting.checked(None if equal else self.weights, len(self.weights))
 
     def apply(self, members: Sequence[Probabilities], name: str) -> Probabilities:
-        """The blend of the members' probabilities, of any images.
+        """The blend of the members' probabilities, for any images.
 
         Args:
             members: in the order in which they were fitted; the result has the ids and classes of the first.
@@ -126,26 +126,26 @@ class Fitted:
         return Probabilities(members[0].ids_N, members[0].classes, self.rule.finish(total_NC), name)
 
     def without_each(self, members: Sequence[Probabilities]) -> list[Floats]:
-        """(N, C) the blend without each of at least two members in turn, nothing fitted anew."""
+        """(N, C) blend without each of at least two members in turn, nothing is refitted."""
         return list(soft_voting.without_each(self.votes(members), self.weight_M, self.rule))
 
 
 @dataclass(frozen=True)
 class FittedBlend(Blend):
-    """A blend with its two scores, and what predicts other images."""
+    """A blend with its two scores, and the fitted model for other images."""
 
     fitted: Fitted = field(kw_only=True)
 
 
 def fit_weights(members: Sequence[Probabilities], y_N: Ints, metric: Metric) -> tuple[float, ...]:
-    """Weights that score well on these rows, by greedy selection; see `greedy.select`.
+    """Weights that score well on these rows, by greedy selection; see `weights.select`.
 
-    Equal weights win unless the selection is truly better.
+    Equal weights are kept unless the selection is better by more than rounding.
 
     Args:
         members: their out-of-fold probabilities.
         y_N: true class index, in the order of the first member's ids.
-        metric: what is to be good.
+        metric: to optimise.
 
     Returns:
         One weight a member, ≥ 0, summing to 1.
@@ -155,16 +155,16 @@ def fit_weights(members: Sequence[Probabilities], y_N: Ints, metric: Metric) -> 
 
 
 def fit(recipe: Recipe, members: Sequence[Probabilities], y_N: Ints, metric: Metric) -> Fitted:
-    """Learn what the recipe learns from these rows, all of them.
+    """Fit a recipe on all of these rows.
 
     Args:
         recipe: how to combine.
         members: their out-of-fold probabilities.
         y_N: true class index, in the order of the first member's ids.
-        metric: what weights are to be good for.
+        metric: to optimise.
 
     Raises:
-        ConfigError: weights that do not fit the members.
+        ConfigError: not one weight for each member.
         DataError: members predict other ids or other classes.
     """
     return _fit(recipe, align(members), y_N, metric)
@@ -184,12 +184,12 @@ def cross_fit(
         y_N: true class index, in the order of the first member's ids.
         parts: disjoint id arrays that together are the members' ids, no group in two of them: the
             folds' validation ids.
-        metric: what is scored, and fitted.
-        method: how to combine; a name alone: without temperatures, weights as it likes.
+        metric: to score and to optimise.
+        method: how to combine; a name: without temperatures and with its own weights.
 
     Returns:
-        The blend, fitted on all rows, and the pooled predictions, each part by a blend that never saw
-        it. From a single part nothing can be fitted and held against other rows: equal weights.
+        The blend, fitted on all rows, and the pooled predictions, each part by a blend that was fitted
+        without it. With a single part nothing can be tested on other rows, so weights are equal.
 
     Raises:
         ConfigError: the recipe's own `fit` finds no weights, or has a single part to find them on.
@@ -251,7 +251,7 @@ def _fit(recipe: Recipe, members: Sequence[Probabilities], y_N: Ints, metric: Me
 
 
 def _or_equal(weight_M: Reals, p_MNC: Sequence[Floats], y_N: Ints, metric: Metric) -> tuple[float, ...]:
-    """The weights, or equal ones where these are as good: nothing was gained by choosing."""
+    """The weights, or equal ones where these are as good."""
     equal_M = soft_voting.checked(None, len(p_MNC))
     best, equal = (
         metric.sign * metric.score(y_N, RULES["mean"].finish(soft_voting.summed(p_MNC, w_M)))

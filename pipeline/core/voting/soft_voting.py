@@ -1,20 +1,13 @@
-"""Voting with given weights, and how much members agree and contribute.
+"""Voting: the rules by which members vote, joining members by id, and weighing their votes.
 
-Owns joining members by id and weighing what they put in. Does not own the rules (`rules.py`) nor finding
-weights (`search.py`).
+Owns the registry of rules, disagreement between members, and a blend without each member. Does not own
+finding weights (`core/voting/weights.py`) nor cross-fitting them (`core/voting/fitting.py`).
+
+Every rule is a weighted mean: of probabilities (soft voting), of their logarithms (geometric), of ranks
+within a class, or of labels (hard voting). So leaving a member out, or changing its weight, is the same code
+for all rules.
 
 Shape legend: M members, N samples, C classes.
-
-The rules by which members vote: what each puts in, and what becomes of the weighted mean of that.
-
-Owns the registry of rules. Does not own joining members or weighing them (`vote.py`), nor finding
-weights (`search.py`).
-
-Every rule is a weighted mean of something: of probabilities (soft voting), of their logarithms
-(geometric), of ranks within a class, or of labels (hard voting). So leaving a member out, or weighing
-it anew, is the same few lines for all of them.
-
-Shape legend: N samples, C classes.
 """
 
 from __future__ import annotations
@@ -36,12 +29,12 @@ TIE_BREAK = 1e-3
 
 @dataclass(frozen=True)
 class Rule:
-    """One way to vote.
+    """One way to combine votes.
 
     Args:
         name: as in the settings.
-        prepare: (N, C) probabilities to what the member puts in, float32.
-        finish: the weighted mean of that, weights summing to 1, to probabilities.
+        prepare: (N, C) probabilities of a member to its votes, float32.
+        finish: the weighted mean of the votes, weights summing to 1, to probabilities.
     """
 
     name: str
@@ -57,7 +50,7 @@ def normalised(p_NC: Reals | Floats) -> Floats:
 
 
 def log_floored(p_NC: Floats) -> Floats:
-    """Log p, where p below 1.2e-7 counts as that: one certain member would else veto all the others."""
+    """Log p with p at least 1.2e-7, so that one certain member cannot veto all the others."""
     return np.asarray(np.log(np.maximum(p_NC, LOG_FLOOR)), dtype=np.float32)
 
 
@@ -68,12 +61,12 @@ def softmax(logit_NC: Reals) -> Floats:
 
 
 def _ranks(p_NC: Floats) -> Floats:
-    """In each class the share of samples that are given less of it; equal ones share their rank."""
+    """For each class the share of samples with less probability; ties share their rank."""
     return np.asarray((rankdata(p_NC, axis=0) - 0.5) / len(p_NC), dtype=np.float32)
 
 
 def _labels(p_NC: Floats) -> Floats:
-    """1 for the most probable class, and a crumb of the probabilities to break ties."""
+    """1 for the most probable class, plus a small part of the probabilities to break ties."""
     votes = (TIE_BREAK * p_NC).astype(np.float32)
     votes[np.arange(len(p_NC)), p_NC.argmax(axis=1)] += 1 - TIE_BREAK
     return votes
@@ -92,12 +85,12 @@ RULES: dict[str, Rule] = {
 
 @dataclass(frozen=True)
 class Contribution:
-    """What a blend owes to one member.
+    """What one member contributes to a blend.
 
     Args:
         member: its name.
-        without: the blend's score without it, the other weights scaled up.
-        gain: what it adds, in the metric's good direction; negative: the blend is better without it.
+        without: score of the blend without the member, the other weights scaled up.
+        gain: what the member adds, positive is better; negative: the blend is better without it.
     """
 
     member: str
@@ -116,13 +109,13 @@ def combine(
     """The members' vote by a rule, joined by id, with rows that sum to 1.
 
     Args:
-        rule: how they vote.
+        rule: how votes are combined.
         members: at least one; the result has the id and class order of the first.
-        weights: ≥ 0, one a member, of any sum above 0; None: equal weights.
-        name: what errors and reports call the result.
+        weights: ≥ 0, one for each member, of any sum above 0; None: equal weights.
+        name: of the result, for errors and reports.
 
     Raises:
-        ConfigError: as many weights as members are needed, none negative, not all 0.
+        ConfigError: not one weight for each member, a negative weight, or all weights are 0.
         DataError: members predict other ids or other classes.
     """
     weight_M = checked(weights, len(members))
@@ -132,7 +125,7 @@ def combine(
 
 
 def summed(votes_MNC: Sequence[Floats], weight_M: Reals) -> Reals:
-    """(N, C) sum of the members' votes, each times its weight; those of weight 0 are not read."""
+    """(N, C) sum of the members' votes, each times its weight; votes of weight 0 are not read."""
     total_NC = np.zeros(votes_MNC[0].shape)
     for weight, vote_NC in zip(weight_M, votes_MNC, strict=True):
         if weight:
@@ -154,9 +147,9 @@ def without_each(votes_MNC: Sequence[Floats], weight_M: Reals, rule: Rule) -> It
     """The blend's (N, C) probabilities without each member in turn, the other weights scaled up.
 
     Args:
-        votes_MNC: what each of at least two members puts in.
+        votes_MNC: votes of at least two members.
         weight_M: summing to 1.
-        rule: how they vote.
+        rule: how votes are combined.
     """
     total_NC = summed(votes_MNC, weight_M)
     for m, (weight, vote_NC) in enumerate(zip(weight_M, votes_MNC, strict=True)):
@@ -172,7 +165,7 @@ def checked(weights: Sequence[float] | None, n_members: int) -> Reals:
     """(M,) weights that sum to 1; None: equal ones.
 
     Raises:
-        ConfigError: not one a member, a negative one, or all 0.
+        ConfigError: not one weight for each member, a negative weight, or all weights are 0.
     """
     assert n_members > 0, "no members to vote"
     weight_M = np.ones(n_members) if weights is None else np.asarray(weights, dtype=np.float64)

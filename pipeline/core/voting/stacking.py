@@ -1,23 +1,16 @@
-"""Stacking: a regularised logistic regression reads the members' log-probabilities.
+"""Stacking and temperatures: models fitted on the members' log-probabilities.
 
-Owns fitting and applying it. Does not own cross-fitting it (`search.py`), without which its score on
-the rows that it learned from says little: it has M × C × C coefficients.
+Owns fitting and applying them. Does not own cross-fitting (`core/voting/fitting.py`): the score of stacking
+on the rows that it was fitted on says little, because it has M × C × C coefficients.
 
-Source: Wolpert, Stacked Generalization (Neural Networks 1992); Ting & Witten, Issues in Stacked
-Generalization (JAIR 1999).
+Stacking is a regularised logistic regression. Source: Wolpert, Stacked Generalization (Neural Networks 1992);
+Ting & Witten, Issues in Stacked Generalization (JAIR 1999).
 
-Shape legend: M members, N samples, C classes, K classes that occur among the rows it learned from.
+A member that was trained longer is more confident, right or wrong, and would dominate the others. Dividing
+its logits by a temperature above 1 makes it less confident; its labels stay the same. Source: Guo et al., On
+Calibration of Modern Neural Networks (ICML 2017).
 
-Temperature per member: how sure it may be, before it votes with others.
-
-Owns fitting and applying temperatures. Does not own cross-fitting them (`search.py`).
-
-A member that was trained longer is surer of itself, right or wrong, and would out-shout the others.
-Dividing its logits by a temperature above 1 makes it less sure; its labels stay as they are.
-
-Source: Guo et al., On Calibration of Modern Neural Networks (ICML 2017).
-
-Shape legend: N samples, C classes.
+Shape legend: M members, N samples, C classes, K classes that occur among the rows it is fitted on, D columns.
 """
 
 from __future__ import annotations
@@ -39,18 +32,18 @@ ITERATIONS = 2000
 
 @dataclass(frozen=True)
 class Stack:
-    """What was learned.
+    """A fitted stacking model.
 
     Args:
-        coefficient_MCC: of each member, from its class (second axis) to the answer's (third).
-        bias_C: of a class that no row had: the log of the floor, so that it is all but never said.
+        coefficient_MCC: of each member, from its class (second axis) to the predicted class (third).
+        bias_C: for a class without rows the log of the floor, so that it is almost never predicted.
     """
 
     coefficient_MCC: Reals
     bias_C: Reals
 
     def votes(self, p_MNC: Sequence[Floats]) -> list[Floats]:
-        """(N, C) what each member adds to the logits, times M: their mean and the bias are the logits."""
+        """(N, C) contribution of each member, times M: their mean plus the bias gives the logits."""
         scale = len(self.coefficient_MCC)
         return [
             np.asarray(scale * (_centred(p_NC) @ w_CC), dtype=np.float32)
@@ -59,17 +52,17 @@ class Stack:
 
     @property
     def shares_M(self) -> Reals:
-        """How much of the coefficients is each member's, summing to 1."""
+        """(M,) share of the coefficients of each member, summing to 1."""
         size_M = np.abs(self.coefficient_MCC).sum(axis=(1, 2))
         even = np.full(len(size_M), 1 / len(size_M))
         return np.asarray(size_M / size_M.sum() if size_M.sum() > 0 else even, dtype=np.float64)
 
 
 def fit(p_MNC: Sequence[Floats], y_N: Ints, c: float) -> Stack:
-    """Learn from out-of-fold probabilities.
+    """Fit on out-of-fold probabilities.
 
     Args:
-        p_MNC: of each member, all of the same rows.
+        p_MNC: of each member, all for the same rows.
         y_N: true class index; at least two classes.
         c: inverse strength of the L2 penalty.
     """
@@ -88,7 +81,7 @@ def fit(p_MNC: Sequence[Floats], y_N: Ints, c: float) -> Stack:
 
 
 def _centred(p_NC: Floats) -> Floats:
-    """Log p, less its mean over the classes: adding a constant to a row's logits means nothing."""
+    """Log p minus its mean over the classes: a constant added to a row of logits changes nothing."""
     log_NC = log_floored(p_NC)
     return np.asarray(log_NC - log_NC.mean(axis=1, keepdims=True), dtype=np.float32)
 
@@ -98,7 +91,7 @@ TOLERANCE = 1e-3
 
 
 def fit_temperature(p_NC: Floats, y_N: Ints) -> float:
-    """The temperature, 0.05 to 20, of least log loss on these rows.
+    """The temperature, 0.05 to 20, with the lowest log loss on these rows.
 
     Args:
         p_NC: out-of-fold probabilities of one member.
@@ -119,7 +112,7 @@ def fit_temperature(p_NC: Floats, y_N: Ints) -> float:
 
 
 def apply_temperature(p_NC: Floats, temperature: float) -> Floats:
-    """(N, C) probabilities at another temperature; at 1 they stay as they are."""
+    """(N, C) probabilities at another temperature; unchanged at 1."""
     if temperature == 1.0:
         return p_NC
     return softmax(log_floored(p_NC).astype(np.float64) / temperature)

@@ -1,31 +1,19 @@
-"""Weights by search: any minimiser over the weights of members, and the one that is used by default.
+"""Finding weights: greedy selection of members, and a minimiser over the weights.
 
-Owns the objective and the pattern search. Does not own cross-fitting (`search.py`) or fast scores
-(`tally.py`). Another minimiser, such as a study of Optuna, is passed as a callable: it asks for losses
-of weights and returns the weights that it liked best.
+Owns both searches, and fast scores of blends that differ from a known one in a few members. Does not own
+cross-fitting (`core/voting/fitting.py`). Another minimiser, such as an Optuna study, is passed as a callable:
+it asks for losses of weights and returns the best ones.
 
-Source: Hooke & Jeeves, Direct Search Solution of Numerical and Statistical Problems (JACM 1961).
+A row's label can only change where its lead, the sum of its first class minus that of its second, is no
+larger than the weight that is added or removed, because probabilities are in [0, 1]. So a label metric is
+computed from those rows only, exactly; with a bag of 25 votes few rows are open. Other metrics score every
+row.
 
-Shape legend: M members, N samples, C classes.
+Sources: greedy selection with replacement: Caruana et al., Ensemble Selection from Libraries of Models (ICML
+2004); pattern search: Hooke & Jeeves, Direct Search Solution of Numerical and Statistical Problems (JACM
+1961).
 
-Greedy selection of members with replacement.
-
-Owns the selection. Does not own cross-fitting it (`search.py`) or fast scores (`tally.py`).
-
-Source: Caruana et al., Ensemble Selection from Libraries of Models (ICML 2004).
-
-Shape legend: M members, N samples, C classes.
-
-Scores of many blends that differ from a known one in a few members, without summing all of them anew.
-
-Owns keeping the known sum of votes and scoring changes of it. Does not own which changes are tried
-(`greedy.py`, `minimise.py`).
-
-A row's label can only change where its lead, the sum of its first class less that of its second, is no
-larger than the weight that is added or taken: probabilities lie in [0, 1]. So a label metric looks at
-those rows only, exactly, and a bag of 25 votes leaves few of them open. Other metrics score every row.
-
-Shape legend: M members, N samples, C classes.
+Shape legend: M members, N samples, C classes, R open rows.
 """
 
 from __future__ import annotations
@@ -46,12 +34,12 @@ SLACK = 1e-4
 
 
 class Tally:
-    """The known blend, and the score of others near it.
+    """A current blend, and the scores of blends that differ from it in a few members.
 
     Args:
-        p_MNC: each member's probabilities, all of the same rows; memory-mapped arrays do as well.
+        p_MNC: each member's probabilities, all for the same rows; memory-mapped arrays work as well.
         y_N: true class index.
-        metric: what is scored; scores are signed, so that more is better.
+        metric: to score; scores are signed, so that more is better.
     """
 
     def __init__(self, p_MNC: Sequence[Floats], y_N: Ints, metric: Metric) -> None:
@@ -63,7 +51,7 @@ class Tally:
         self._open: tuple[float, Ints, Ints, Floats] | None = None
 
     def move(self, changes: Mapping[int, float]) -> None:
-        """Make the known blend another one: weights by member are added to those that it has."""
+        """Change the current blend: add these weights, by member."""
         for m, weight in changes.items():
             self.total_NC += np.float32(weight) * self.p_MNC[m]
         self._label_N = self.total_NC.argmax(axis=1)
@@ -74,22 +62,22 @@ class Tally:
         self._open = None
 
     def score(self, changes: Mapping[int, float]) -> float:
-        """The signed score of the known blend with these weights added; it stays as it is.
+        """The signed score of the current blend with these weights added; the current blend is not changed.
 
         Args:
-            changes: weight to add by member; below 0 takes votes back.
+            changes: weight to add by member; negative weights remove votes.
         """
         if self.metric.on_counts is None:
             total_NC = self.total_NC.copy()
             for m, weight in changes.items():
                 total_NC += np.float32(weight) * self.p_MNC[m]
-            # Taken-back votes leave rounding below 0, which is no probability.
+            # Removed votes leave values below 0 by rounding, which are not probabilities.
             return self.metric.sign * self.metric.score(self.y_N, normalised(np.maximum(total_NC, 0)))
         counts_CC = self._counts(changes)[None].astype(np.float64)
         return self.metric.sign * float(self.metric.on_counts(counts_CC)[0])
 
     def _counts(self, changes: Mapping[int, float]) -> Ints:
-        """(C, C) confusion: the settled rows as they were, the open ones looked at."""
+        """(C, C) confusion: settled rows from the cache, open rows computed."""
         at, settled_CC, near_RC = self._opened(sum(abs(weight) for weight in changes.values()))
         label_R = np.empty(len(at), np.int64)
         every = len(at) == len(self.y_N)
@@ -113,24 +101,24 @@ class Tally:
         return self._open[1:]
 
 
-# Votes in the bag: weights are multiples of about 1/25. Finer ones only fit noise.
+# Votes in the bag: weights are multiples of about 1/25. Finer weights only fit noise.
 ROUNDS = 25
-# A gain below this is rounding.
+# A smaller gain is rounding.
 TINY = 1e-12
 
 
 def select(p_MNC: Sequence[Floats], y_N: Ints, metric: Metric, rounds: int = ROUNDS) -> Reals:
     """(M,) weights, summing to 1, that score well on these rows.
 
-    The bag starts with the best single member; each round adds the member that helps most, and the bag
-    of the best round wins, the smallest among equals. Among members that help equally one that is in the
-    bag already is taken before a new one, and then the first. Deterministic.
+    The bag starts with the best single member; each round adds the member that improves the score most, and
+    the bag of the best round is returned, the smallest among equals. Among equally good members, one that is
+    in the bag already is preferred, and then the first. Deterministic.
 
     Args:
-        p_MNC: out-of-fold probabilities of each member, all of the same rows.
+        p_MNC: out-of-fold probabilities of each member, all for the same rows.
         y_N: true class index.
-        metric: what is to be good.
-        rounds: votes in the fullest bag.
+        metric: to optimise.
+        rounds: votes in the largest bag.
     """
     tally = Tally(p_MNC, y_N, metric)
     count_M = np.zeros(len(p_MNC), np.int64)
@@ -151,28 +139,28 @@ def _chosen(score_M: Reals, count_M: Ints) -> int:
     return int(np.argmax(known_M if known_M.any() else equal_M))
 
 
-# (M,) weights ≥ 0, not all 0, of any sum, to a loss.
+# (M,) weights ≥ 0, not all 0, of any sum -> loss.
 Objective = Callable[[Reals], float]
-# An objective and where to start to the best weights found.
+# (objective, start) -> the best weights found.
 Minimise = Callable[[Objective, Reals], Reals]
 
-# Shares of the vote that a weight is moved by, coarse to fine. Finer ones only fit noise.
+# Steps by which a weight is changed, as shares of the vote, coarse to fine. Finer steps only fit noise.
 STEPS = (0.16, 0.08, 0.04, 0.02)
-# Passes over all members at one step; a pass without a gain ends it earlier.
+# Most passes over all members with one step; a pass without a gain ends them earlier.
 PASSES = 4
 
 
 def search(
     p_MNC: Sequence[Floats], y_N: Ints, metric: Metric, start_M: Reals, minimise: Minimise | None = None
 ) -> Reals:
-    """(M,) weights, summing to 1, found by a minimiser; never worse on these rows than where it started.
+    """(M,) weights, summing to 1, found by a minimiser; never worse on these rows than the start.
 
     Args:
-        p_MNC: out-of-fold probabilities of each member, all of the same rows.
+        p_MNC: out-of-fold probabilities of each member, all for the same rows.
         y_N: true class index.
-        metric: what is to be good.
-        start_M: weights to begin with.
-        minimise: who searches; None: `pattern`.
+        metric: to optimise.
+        start_M: weights to start from.
+        minimise: the minimiser; None: `pattern`.
     """
     objective = _loss(p_MNC, y_N, metric)
     found_M = np.maximum((minimise or pattern)(objective, start_M), 0.0)
@@ -181,7 +169,7 @@ def search(
 
 
 def pattern(objective: Objective, start_M: Reals) -> Reals:
-    """Move one weight at a time, up or down by ever smaller steps, as long as it helps. Deterministic."""
+    """Change one weight at a time, by decreasing steps, while the loss decreases. Deterministic."""
     best_M = start_M / start_M.sum()
     best = objective(best_M)
     for step in STEPS:
@@ -203,7 +191,7 @@ def pattern(objective: Objective, start_M: Reals) -> Reals:
 
 
 def _loss(p_MNC: Sequence[Floats], y_N: Ints, metric: Metric) -> Objective:
-    """The loss of weights; near the weights of an earlier call only what differs is summed."""
+    """The loss of weights; a change of one weight since an earlier call does not sum all members again."""
     tally = Tally(p_MNC, y_N, metric)
     known_M = np.zeros(len(p_MNC))
 
