@@ -47,8 +47,7 @@ class Recipe:
 
     Args:
         method: mean, geometric, rank and hard: a rule of `soft_voting.py`; weighted: soft voting with
-        `weights`,
-            or with greedy ones; greedy, search: soft voting with fitted weights; stacking.
+            `weights`, or with greedy ones; greedy, search: soft voting with fitted weights; stacking.
         temperature: whether to fit one temperature per member first.
         weights: one for each member, for methods that fit none; None: equal weights.
         c: of stacking: inverse strength of the penalty.
@@ -82,7 +81,8 @@ class Fitted:
 
     Args:
         weights: one for each member, ≥ 0, summing to 1; for stacking, each member's share of the
-        coefficients. rule: how votes are combined.
+            coefficients.
+        rule: how votes are combined.
         temperatures: one for each member; 1 where none was fitted.
         stack: the fitted model of stacking; else None.
     """

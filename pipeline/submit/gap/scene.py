@@ -35,7 +35,8 @@ class Submitted:
 
     Args:
         rows_K: the training images that are in some validation part, ascending; with plain k-fold all of
-        them. oof_KC: their out-of-fold probabilities.
+            them.
+        oof_KC: their out-of-fold probabilities.
         test_TC: probabilities of the test images, in their order.
     """
 
