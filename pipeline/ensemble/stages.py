@@ -61,41 +61,43 @@ def build_ensemble(job: Job) -> Built:
         ConfigError: two members are the same run, or one was trained on other data or folds.
         DataError: members predict other images, or a CSV from elsewhere has faults.
     """
-    config, asked = job.settings.config, job.settings.config.ensemble
+    config, options = job.settings.config, job.settings.config.ensemble
     train, unseen = (load.samples(job.inputs["data"], split, job.home) for split in ("train", "test"))
     plan = load.plan(job.inputs["folds"])
-    voters = members.load_members(job.settings, job.inputs, train, unseen, plan.covered)
-    oofs, ids_N = voters.oofs, voters.oofs[0].ids_N
+    predictions = members.load_members(job.settings, job.inputs, train, unseen, plan.covered)
+    oofs, ids_N = predictions.oofs, predictions.oofs[0].ids_N
     inferred = members.by_name(job.inputs, members.MEMBER)
     refits = members.by_name(job.inputs, members.REFIT)
     metric = metrics.get(config.competition.metric)
     scored = train.take(ids_N)
     parts = scoring.crossfit_parts(config, train, plan, ids_N)
-    fit = cost.budget(asked.max_ms, inferred)
-    recipe = fitting.Recipe(asked.method, asked.temperature, voters.weights, asked.stack_c, fit=fit)
+    fit = cost.budget(options.max_ms, inferred)
+    recipe = fitting.Recipe(
+        options.method, options.temperature, predictions.weights, options.stack_c, fit=fit
+    )
     blend, oof = fitting.cross_fit(oofs, scored.labels, parts, metric, recipe)
-    test = blend.fitted.apply(voters.tests, "ensemble")
+    test = blend.fitted.apply(predictions.tests, "ensemble")
     files.write_probabilities(job.draft / "oof.npz", oof)
-    files.write_probabilities(job.draft / "test.npz", voters.with_test_only(test))
+    files.write_probabilities(job.draft / "test.npz", predictions.with_test_only(test))
 
     report = blends.report_members(config, scored, oofs, blend)
     against_best = scoring.compare(config, train, oof, next(o for o in oofs if o.name == report.best))
     by_fold = [oof.take(np.intersect1d(split.valid_ids, ids_N)) for split in plan.splits]
     rival = scoring.best_earlier(job.store, config, job.inputs, job.key)
     card = scoring.score_card(config, train, oof, scoring.scores_of(config, train, by_fold), rival)
-    facts = blends.facts(asked.method, inferred, refits, voters, blend, report, against_best)
+    facts = blends.facts(options.method, inferred, refits, predictions, blend, report, against_best)
     files.write_json(job.draft / BLEND, facts)
     lines = [
-        *voters.notes,
+        *predictions.notes,
         *blends.lines(report, blend),
         *scoring.lines(card, len(train)),
-        *voters.test_only_lines(test),
+        *predictions.test_only_lines(test),
         *([texts.REFITS] if refits else []),
         *([texts.NAIVE.format(score=blend.naive)] if recipe.fits(len(oofs)) else []),
         texts.AGAINST_BEST.format(member=report.best, verdict=blends.verdict(against_best)),
     ]
     used = [name for name, weight in zip(blend.members, blend.weights, strict=True) if weight > 0]
-    used += [member.p.name for member in voters.test_only]
+    used += [member.p.name for member in predictions.test_only]
     figures = {
         **card.figures,
         "delta_vs_member": against_best.delta,
@@ -105,7 +107,7 @@ def build_ensemble(job: Job) -> Built:
         "complete": float(all(a.metrics.get("complete") == 1.0 for a in inferred.values())),
     }
     names = ", ".join(blend.members)
-    title = texts.BLEND_RUN.format(method=asked.method, members=names)
+    title = texts.BLEND_RUN.format(method=options.method, members=names)
     description = note(title, scoring.why(card), "make error-analysis", result="; ".join(lines[-3:]))
     tags = scoring.tags(card, rival, job.resolved) | {"changed": texts.BLENDED.format(members=names)}
     return Built(figures, tuple(lines), description, (BLEND,), tags)

@@ -33,14 +33,14 @@ DIGITS = 12
 Provenance = Mapping[str, Any]
 
 
-def of(artifact: Artifact, store: Store, csv: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
+def of(artifact: Artifact, store: Store, csv: Path, host_format: Mapping[str, Any]) -> dict[str, Any]:
     """The provenance of a written CSV.
 
     Args:
         artifact: the infer, refit, ensemble or decide result.
         store: of the result and its inputs.
         csv: the written file.
-        asked: the host's format, and the digest of its sample.
+        host_format: the host's format, and the digest of its sample.
     """
     nodes, machines = chain(artifact, store)
     return {
@@ -49,7 +49,7 @@ def of(artifact: Artifact, store: Store, csv: Path, asked: Mapping[str, Any]) ->
         "artifact": _name(artifact),
         "csv_sha256": sha256_file(csv),
         "competition": artifact.manifest["competition"],
-        "format": dict(asked),
+        "format": dict(host_format),
         "blend": _blend(artifact) or None,
         "decision": artifact.json("decision.json") if artifact.stage == "decide" else None,
         "members": _members(artifact, store),
@@ -67,20 +67,21 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         DataError: there is none, it cannot be read, or it is of an older version.
     """
-    beside = path.with_suffix(".json")
-    if not beside.is_file():
+    record_path = path.with_suffix(".json")
+    if not record_path.is_file():
         raise DataError(
-            texts.NO_PROVENANCE.format(file=path.name, json=beside.name), remedy=texts.NO_PROVENANCE_REMEDY
+            texts.NO_PROVENANCE.format(file=path.name, json=record_path.name),
+            remedy=texts.NO_PROVENANCE_REMEDY,
         )
     try:
-        record = files.read_json(beside)
+        record = files.read_json(record_path)
         version = record.get("version", 1)
     except (ValueError, AttributeError) as error:
-        raise DataError(f"{beside}: cannot be read: {error}", remedy="restore it") from error
+        raise DataError(f"{record_path}: cannot be read: {error}", remedy="restore it") from error
     if version != VERSION or record.get("request") is None:
         commit = str(record.get("manifest", {}).get("git", "?")).removesuffix("-dirty")
         raise DataError(
-            texts.OLD_PROVENANCE.format(json=beside.name),
+            texts.OLD_PROVENANCE.format(json=record_path.name),
             remedy=texts.OLD_PROVENANCE_REMEDY.format(commit=commit),
         )
     return dict(record)

@@ -1,4 +1,4 @@
-"""`make reproduce FILE=…`: rebuild a submission from the provenance beside it, and compare.
+"""`make reproduce FILE=…`: rebuild a submission from its provenance, and compare.
 
     make reproduce FILE=submissions/pets-ensemble-3fa29b.csv             reuses existing results
     make reproduce FILE=… SCRATCH=1                                      builds everything again, in another
@@ -40,7 +40,7 @@ from pipeline.record.store import Artifact, Store
 from pipeline.record.tracking import git_commit
 from pipeline.settings.runtime import ReproduceSettings
 from pipeline.submit import provenance, texts
-from pipeline.submit.submission import is_untouched
+from pipeline.submit.submission import input_of, is_untouched
 
 # How many places or inputs a line names.
 SHOWN = 4
@@ -261,9 +261,9 @@ def _rebuild(session: Session, csv: Path, known: Mapping[str, Any], scratch: boo
     if scratch:
         own |= {"runtime.mlflow": False}  # the first runs are recorded already
     written = {k: v for k, v in known["format"].items() if k != "sample_sha256"}
-    asked = own | {f"competition.submission.{name}": value for name, value in written.items()}
+    overrides = own | {f"competition.submission.{name}": value for name, value in written.items()}
     try:
-        settings = request.settings(known["request"], asked, work / "configs")
+        settings = request.settings(known["request"], overrides, work / "configs")
         members = []
         for n, (name, member) in enumerate(known["members"].items()):
             if member["request"] is not None:
@@ -375,7 +375,7 @@ def _refuse_differences(case: Rebuild, anyway: bool) -> None:
 
 
 def _write(case: Rebuild, artifact: Artifact, made: Path) -> None:
-    data = _input(artifact, "data", case.session.store)
+    data = input_of(artifact, "data", case.session.store)
     space = load.samples(data, "test", case.session.home).space
     settings = case.root.settings
     sample = host.sample(settings, data, case.session.home)
@@ -400,7 +400,7 @@ def _compare(session: Session, case: Rebuild, artifact: Artifact, made: Path) ->
     if not is_untouched(case.csv):
         session.say(texts.FIRST_GONE.format(file=case.csv.name))
         return Likeness(False)
-    space = load.samples(_input(artifact, "data", case.session.store), "test", session.home).space
+    space = load.samples(input_of(artifact, "data", case.session.store), "test", session.home).space
     submission = case.root.settings.config.competition.submission
     return likeness_of(
         host_format.read(case.csv, space, submission), Prediction(new.ids_N, new.labels(), new)
@@ -434,10 +434,3 @@ def _profiles(known: Mapping[str, Any], machines: list[dict[str, Any]]) -> list[
         texts.PROFILE_BEFORE.format(profile=text(known["machines"])),
         texts.PROFILE_NOW.format(profile=text(machines)),
     ]
-
-
-def _input(artifact: Artifact, name: str, store: Store) -> Artifact:
-    stage, _, key = artifact.inputs[name].partition("/")
-    found = store.find(stage, key)
-    assert found is not None, f"{artifact.stage} {artifact.key} was just built from {stage} {key}"
-    return found

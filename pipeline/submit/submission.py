@@ -55,14 +55,14 @@ def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
     home = store.home
     path = home / "submissions" / f"{name_of(artifact)}.csv"
     config = settings.config.competition
-    data = _input(artifact, "data", store)
+    data = input_of(artifact, "data", store)
     space = load.samples(data, "test", home).space
     sample = host.sample(settings, data, home)
     probabilities = load.test(artifact, path.stem)
-    asked = {**plain(config.submission), "sample_sha256": sha256_file(sample)}
-    if not _is_current(path, asked):
+    form = {**plain(config.submission), "sample_sha256": sha256_file(sample)}
+    if not _is_current(path, form):
         host_format.write(path, probabilities, space, config.submission, sample)
-        record = provenance.of(artifact, store, path, asked)
+        record = provenance.of(artifact, store, path, form)
         write_atomic(path.with_suffix(".json"), files.json_bytes(record))
     host_format.check(path, sample, space, config.submission)
     metric = metrics.get(config.metric).name
@@ -91,12 +91,12 @@ def is_untouched(path: Path) -> bool:
         return False
 
 
-def _is_current(path: Path, asked: Mapping[str, Any]) -> bool:
+def _is_current(path: Path, form: Mapping[str, Any]) -> bool:
     """Whether a CSV and its provenance are what would be written now."""
     if not is_untouched(path):
         return False
     known = files.read_json(path.with_suffix(".json"))
-    return (known.get("version"), known.get("format")) == (provenance.VERSION, asked)
+    return (known.get("version"), known.get("format")) == (provenance.VERSION, form)
 
 
 def refuse(settings: Settings, data: Artifact, home: Path) -> None:
@@ -111,8 +111,9 @@ def refuse(settings: Settings, data: Artifact, home: Path) -> None:
     host_format.fits(sample, test.ids_N, test.space, settings.config.competition.submission)
 
 
-def _input(artifact: Artifact, name: str, store: Store) -> Artifact:
+def input_of(artifact: Artifact, name: str, store: Store) -> Artifact:
+    """An input of a finished result, which must still exist."""
     stage, _, key = artifact.inputs[name].partition("/")
-    found = store.find(stage, key)
-    assert found is not None, f"{artifact.stage} {artifact.key} needs {stage} {key}, which is gone"
-    return found
+    below = store.find(stage, key)
+    assert below is not None, f"{artifact.stage} {artifact.key} needs {stage} {key}, which is gone"
+    return below
