@@ -1,4 +1,4 @@
-"""What members cost together, the best blend under a budget, and what nothing beats."""
+"""Costs of members together, the best blend under a budget, and the Pareto front."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def price(ms, **shared):
     return Price(Cost(10.0, ms, ms), {name: Cost(100.0, value, value) for name, value in shared.items()})
 
 
-def test_what_members_share_is_paid_once():
+def test_shared_costs_count_once():
     a, b, c = price(1, flip=5, plain=4), price(2, plain=4), price(7)
     assert a.alone.ms_64 == 10 and b.alone == Cost(110, 6, 6)
     assert cost.total([a, b, c]) == Cost(230, 19, 19)
@@ -40,20 +40,20 @@ def test_the_budget_holds_and_the_best_affordable_pair_is_found():
     assert only == 1
 
 
-def test_a_shared_backbone_lets_more_members_in():
+def test_a_shared_backbone_allows_more_members():
     found, y = members([1.3, 1.3, 1.3])
     apart = cost.fit_weights(found, y, MACRO, [price(8), price(8), price(8)], 10)
     together = cost.fit_weights(found, y, MACRO, [price(1, lite0=7)] * 3, 10)
     assert sum(w > 0 for w in apart) == 1 and sum(w > 0 for w in together) > 1
 
 
-def test_a_budget_that_nobody_keeps_names_the_cheapest_first():
+def test_a_budget_below_every_cost_lists_the_cheapest_member_first():
     found, y = members([1.0, 1.0])
     with pytest.raises(ConfigError, match=r"max_ms=1: every member.*\n.*m1: 2.00 ms\n.*m0: 3.00 ms"):
         cost.fit_weights(found, y, MACRO, [price(3), price(2)], 1)
 
 
-def test_the_choice_is_cross_fitted():
+def test_the_selection_is_cross_fitted():
     found, y = members([0.0] * 6, n=120)
     prices = [price(5)] * 6
     blend, pooled = fitting.cross_fit(
@@ -64,7 +64,7 @@ def test_the_choice_is_cross_fitted():
     assert blend.naive > blend.crossfitted + 0.02 and blend.crossfitted == MACRO.score(y, pooled.p_NC)
 
 
-def test_what_nothing_beats():
+def test_the_pareto_front():
     ms, quality = [1, 2, 2, 3, 4], [0.5, 0.4, 0.7, 0.7, 0.9]
     assert cost.undominated(ms, quality) == [0, 2, 4]
     assert cost.undominated([1.0], [np.float64(0.1)]) == [0]

@@ -1,4 +1,4 @@
-"""What members cost is measured when inference runs, shown with the ensemble, and kept to by a budget."""
+"""Costs of members are measured at inference, shown with the ensemble, and limited by a budget."""
 
 import csv
 
@@ -21,7 +21,7 @@ def home(tmp_path_factory):
     return folder
 
 
-def test_inference_tells_what_the_whole_member_costs(home):
+def test_inference_reports_the_cost_of_the_member(home):
     (infer,) = named(home, "infer", "tiny_resnet")
     m = infer.metrics
     # Two folds: two networks.
@@ -45,7 +45,7 @@ def test_the_page_shows_cost_gain_and_disagreement(home):
     assert "disagree" in " ".join(cost.manifest["lines"]) and "tiny_cnn" in page
 
 
-def test_a_budget_chooses_and_what_it_rests_on_is_in_the_key(home, monkeypatch):
+def test_a_budget_selects_and_the_measured_costs_are_in_the_key(home, monkeypatch):
     costs = {a.manifest["experiment"]: a.metrics["ms_64"] for a in artifacts(home, "infer")}
     budget = f"ensemble.max_ms={min(costs.values()) * 1.01 + 0.001:.6f}"
     said = run(home, "ensemble", MEMBERS, budget)

@@ -1,4 +1,4 @@
-"""Steps are cross-fitted, judged with a corrected interval, and applied alike to both sets."""
+"""Steps are cross-fitted, tested with a corrected interval, and applied to both sets in the same way."""
 
 from dataclasses import dataclass, replace
 
@@ -66,7 +66,7 @@ def scales_step(shrink=0.1):
     return ClassScales(MACRO, shrink, CLASSES)
 
 
-def test_a_part_is_decided_by_what_was_fitted_without_it():
+def test_a_part_is_processed_by_steps_fitted_without_it():
     seen, k = [], known()
     test, rows, _ = test_set()
     decision.decide([Watched(seen)], k, test, rows, JUDGE)
@@ -77,7 +77,7 @@ def test_a_part_is_decided_by_what_was_fitted_without_it():
         assert ids == everyone - frozenset(k.oof.ids_N[at].tolist())
 
 
-def test_other_labels_of_a_part_change_nothing_of_its_own_decision():
+def test_labels_of_a_part_do_not_change_its_own_decision():
     k = known()
     test, rows, _ = test_set()
     judge = decision.Criterion(MACRO, 200, 0, "always")
@@ -92,7 +92,7 @@ def test_other_labels_of_a_part_change_nothing_of_its_own_decision():
     ).all()
 
 
-def test_what_helps_is_kept_and_helps_on_the_test_set_as_promised():
+def test_a_step_that_helps_is_kept_and_helps_on_the_test_set():
     k = known(2000)
     test, rows, y = test_set(4000)
     found = decision.decide([scales_step()], k, test, rows, JUDGE)
@@ -105,7 +105,7 @@ def test_what_helps_is_kept_and_helps_on_the_test_set_as_promised():
     assert set(tried.facts["scales"]) == set(CLASSES)
 
 
-def test_what_does_not_help_is_reported_and_left_out():
+def test_a_step_that_does_not_help_is_reported_and_left_out():
     k = known()
     test, rows, _ = test_set()
     found = decision.decide([Noise(1), Noise(2)], k, test, rows, JUDGE)
@@ -113,14 +113,14 @@ def test_what_does_not_help_is_reported_and_left_out():
     assert (found.test.p_NC == test.p_NC).all() and (found.oof.p_NC == k.oof.p_NC).all()
 
 
-def test_always_keeps_what_does_not_help():
+def test_always_keeps_a_step_that_does_not_help():
     k = known()
     test, rows, _ = test_set()
     found = decision.decide([Noise(1)], k, test, rows, decision.Criterion(MACRO, 200, 0, "always"))
     assert found.adopted == ("noise",) and not (found.test.p_NC == test.p_NC).all()
 
 
-def test_one_part_judges_nothing_and_a_step_that_is_off_says_why():
+def test_one_part_cannot_test_steps_and_a_step_that_is_off_says_why():
     k = known(parts=1)
     test, rows, _ = test_set()
     found = decision.decide([scales_step()], k, test, rows, JUDGE)
@@ -129,7 +129,7 @@ def test_one_part_judges_nothing_and_a_step_that_is_off_says_why():
     assert "switched off: impure" in str(decision.decide([impure], known(), test, rows, JUDGE).tried[0])
 
 
-def test_a_second_step_works_on_what_the_first_left():
+def test_a_second_step_works_on_the_result_of_the_first():
     """After the right prior there is nothing left to correct with the same one."""
     k = known(2000)
     test, rows, _ = test_set()

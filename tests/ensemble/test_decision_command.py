@@ -1,4 +1,4 @@
-"""From settings to a decided submission: kept steps change it, others are told and leave it alone."""
+"""From settings to a decided submission: kept steps change it, other steps are only reported."""
 
 import json
 
@@ -49,7 +49,7 @@ def last(home, steps):
     return next(a for a in decisions(home) if a.manifest["config"]["decision"]["steps"] == steps)
 
 
-def test_what_is_no_better_is_told_and_the_blend_is_submitted_as_it_is(here):
+def test_a_step_that_is_not_better_is_reported_and_the_blend_is_submitted_unchanged(here):
     said = run(here, "ensemble", MEMBERS, "decision.steps=[mypost:damp]")
     assert said.code == 0, said.err
     assert "mypost:damp: tried, left out: +0.0000" in said.out
@@ -105,7 +105,7 @@ def test_members_are_decided_when_asked(here):
     }  # fmt: skip
 
 
-def test_prior_correction_moves_from_what_training_showed(here):
+def test_prior_correction_starts_from_the_training_rows(here):
     words = ("decision.steps=[prior_correction]", "decision.adopt=always", "decision.prior=uniform")
     said = run(here, "infer", "experiment=tiny_cnn", *words, "decision.members=true")
     assert said.code == 0, said.err
@@ -130,6 +130,6 @@ def test_prior_correction_moves_from_what_training_showed(here):
         (["decision.steps=[prior_correction]", "ensemble.members=[auto]"], "needs members by name"),
     ],
 )
-def test_bad_settings_are_told(here, words, expected):
+def test_invalid_settings_are_reported(here, words, expected):
     said = run(here, "ensemble", *([] if "auto" in words[-1] else [MEMBERS]), *words)
     assert said.code == 2 and expected in said.err, said.err

@@ -43,7 +43,7 @@ def test_the_search_along_one_class_is_exact(name):
         assert score(found) == pytest.approx(max(score(v) for v in decision_steps.CANDIDATES), abs=1e-12)
 
 
-def test_it_helps_on_other_rows_too_and_never_hurts_those_it_saw():
+def test_scales_help_on_other_rows_too_and_never_hurt_on_the_fitted_ones():
     p, y = imbalanced()
     scale = decision_steps.fit_scales(p, y, MACRO, 0.1)
     other, truth = imbalanced(6000, seed=1)
@@ -66,7 +66,7 @@ def test_nothing_to_gain_leaves_every_scale_at_one():
     assert (decision_steps.fit_scales(p, y, MACRO, 0.0) == 1).all()
 
 
-def test_a_class_that_nobody_has_and_certain_zeros_are_no_trouble():
+def test_a_class_without_rows_and_zero_probabilities_work():
     p, y = imbalanced(300)
     p[:, 5] = 0
     y[y == 5] = 0
@@ -196,6 +196,6 @@ def test_steps_follow_one_another_and_see_ids_groups_and_classes(apply):
         ("fails", "failed at mine.py line 30"),
     ],
 )
-def test_what_is_no_probability(apply, function, expected):
+def test_results_that_are_not_probabilities_are_rejected(apply, function, expected):
     with pytest.raises(ConfigError, match=f"decision.steps: mine:{function}.*{expected}"):
         apply(function)

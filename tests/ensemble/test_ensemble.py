@@ -48,7 +48,7 @@ def cells(path):
 
 @pytest.fixture
 def home(made, tmp_path, monkeypatch):
-    """A home of one's own with everything in it, and the CSVs in the current folder."""
+    """A copy of the home with everything in it, and the CSVs in the current folder."""
     copied = Path(shutil.copytree(made[0], tmp_path / "home"))
     monkeypatch.chdir(copied)
     return copied
@@ -62,7 +62,7 @@ def blend_of(home, **asked):
     return found, found.json("blend.json")
 
 
-def test_the_printout_tells_what_each_member_is_to_the_blend(made):
+def test_the_terminal_shows_the_contribution_of_each_member(made):
     out = made[1].out
     number = r"[+-]\d\.\d{4}"
     for name in ("tiny_resnet", "tiny_cnn"):
@@ -78,7 +78,7 @@ def test_the_printout_tells_what_each_member_is_to_the_blend(made):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_makes_a_submission_and_is_honest(home, method):
+def test_every_method_makes_a_submission_with_a_cross_fitted_score(home, method):
     said = run(home, "ensemble", MEMBERS, f"ensemble.method={method}")
     assert said.code == 0 and "submission:" in said.out, said.err
     artifact, blend = blend_of(home, method=method)
@@ -88,7 +88,7 @@ def test_every_method_makes_a_submission_and_is_honest(home, method):
     assert set(blend["contributions"]) == set(blend["weights"]) == {"tiny_resnet", "tiny_cnn"}
 
 
-def test_temperatures_are_fitted_told_and_applied_to_the_test_set(home):
+def test_temperatures_are_fitted_reported_and_applied_to_the_test_set(home):
     said = run(home, "ensemble", MEMBERS, "ensemble.method=mean", "ensemble.temperature=true")
     assert said.code == 0 and re.search(r"temperature \d+\.\d\d", said.out) and "(optimistic)" in said.out
     artifact, blend = blend_of(home, temperature=True)
@@ -117,7 +117,7 @@ def test_a_member_by_the_start_of_its_key(home):
     assert blend["members"][f"tiny_cnn@{member.key[:8]}"] == f"infer/{member.key}"
 
 
-def test_a_key_of_other_folds_or_data_is_refused_before_anything_is_built(home):
+def test_a_key_of_other_folds_or_data_is_rejected_before_anything_is_built(home):
     (member,) = named(home, "infer", "tiny_cnn")
     word = f'ensemble.members=[tiny_resnet,"key:{member.key[:6]}"]'
     for change in ("folds.seed=7", "competition.demo.seed=7"):
@@ -195,7 +195,7 @@ def test_probabilities_without_out_of_fold_ones_vote_on_the_test_set_only(home):
         ("weights={tiny_cnn: 2} ensemble.max_ms=9", "leave ensemble.weights out"),
     ],
 )  # fmt: skip
-def test_what_cannot_vote_is_told_with_exit_2(home, word, expected):
+def test_invalid_members_are_reported_with_exit_2(home, word, expected):
     first, *more = word.split(" ensemble.") if "max_ms" in word else [word]
     words = [f"ensemble.{part}" for part in (first, *more)]
     words = words if word.startswith("members") else [MEMBERS, *words]
@@ -203,7 +203,7 @@ def test_what_cannot_vote_is_told_with_exit_2(home, word, expected):
     assert said.code == 2 and expected in said.err and "Traceback" not in said.err, said.err
 
 
-def test_weights_for_a_method_that_finds_its_own_are_refused(home):
+def test_weights_for_a_method_that_fits_its_own_are_rejected(home):
     said = run(home, "ensemble", MEMBERS, "ensemble.method=greedy", "ensemble.weights={tiny_cnn: 2}")
     assert said.code == 2 and "use method=weighted" in said.err
 

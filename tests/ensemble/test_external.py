@@ -51,7 +51,7 @@ def test_a_plain_file_in_any_order_of_rows(tmp_path):
     ],
     ids=["BOM", "CRLF", "cp949", "utf-16", "tabs"],
 )
-def test_what_programs_write_instead_is_read_alike(tmp_path, how):
+def test_variants_of_other_programs_are_read(tmp_path, how):
     np.testing.assert_allclose(read(written(tmp_path, **how)).p.p_NC, P, atol=1e-6)
 
 
@@ -66,7 +66,7 @@ def test_names_that_a_mac_decomposed(tmp_path):
     np.testing.assert_allclose(read(written(tmp_path, header=header)).p.p_NC, P, atol=1e-6)
 
 
-def test_classes_in_another_order_are_joined_by_name_and_it_is_said(tmp_path):
+def test_classes_in_another_order_are_joined_by_name_and_it_is_reported(tmp_path):
     order = [0, 3, 1, 2]
     found = read(written(tmp_path, [[r[i] for i in order] for r in ROWS], [HEADER[i] for i in order]))
     np.testing.assert_allclose(found.p.p_NC, P, atol=1e-6)
@@ -89,14 +89,14 @@ def test_numbers_are_not_guessed_where_two_images_would_be_one(tmp_path):
     assert "'001': missing" in faults(path, np.array(["001", "1", "10"]))
 
 
-def test_rows_off_by_rounding_are_normalised_and_it_is_said(tmp_path):
+def test_rows_off_by_rounding_are_normalised_and_it_is_reported(tmp_path):
     rows = [["001", "0.67", "0.17", "0.17"], *ROWS[1:]]
     found = read(written(tmp_path, rows))
     np.testing.assert_allclose(found.p.p_NC[0], np.array([0.67, 0.17, 0.17]) / 1.01, atol=1e-6)
     assert found.notes == ("kernel: kernel.csv: 1 row did not sum to 1 because of rounding, normalised",)
 
 
-def test_every_fault_is_told_at_once(tmp_path):
+def test_every_fault_is_reported_at_once(tmp_path):
     rows = [
         ["001", "nan", "0.2", "0.1"],
         ["002", "2.0", "3.0", "1.0"],
@@ -128,7 +128,7 @@ class TestLabels:
         path = written(folder, rows, ["id", "label"])
         return external.read_labels(path, "mate", SPACE, ids, settings)
 
-    def test_each_is_a_certain_vote(self, tmp_path):
+    def test_each_label_is_a_one_hot_vote(self, tmp_path):
         found = self.labels(tmp_path, [["010", "dog"], ["001", "cat"], ["002", "강아지"]])
         assert found.p.labels().tolist() == [0, 2, 1] and set(found.p.p_NC.ravel()) == {0, 1}
 
@@ -136,7 +136,7 @@ class TestLabels:
         found = self.labels(tmp_path, [["1", "0"], ["2", "2"], ["10", "1"]], settings=SubmissionSettings())
         assert found.p.labels().tolist() == [0, 2, 1] and "leading zeros" in found.notes[0]
 
-    def test_other_images_and_other_classes_are_refused(self, tmp_path):
+    def test_other_images_and_other_classes_are_rejected(self, tmp_path):
         with pytest.raises(DataError, match="2 faults") as caught:
             self.labels(tmp_path, [["001", "cat"], ["002", "dog"], ["9", "dog"]])
         assert "'010': missing" in str(caught.value) and "'9': extra" in str(caught.value)

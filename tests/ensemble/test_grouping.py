@@ -75,7 +75,7 @@ def test_clusters_find_people_whose_photos_are_alike():
     assert pure > 0.9 and share > 0.9
 
 
-def test_features_that_say_nothing_make_no_pure_clusters():
+def test_uninformative_features_make_no_pure_clusters():
     x, who = people(60, 3, 50.0)
     links = grouping.mutual_links(x, 2)
     similar = grouping.least_similarity([links], [who], 0.95)

@@ -1,4 +1,4 @@
-"""Final submissions: safest first, then another that errs elsewhere; losses, ties, contradictions."""
+"""Final submissions: the safest first, then one with different errors; losses, ties, contradictions."""
 
 from dataclasses import replace
 
@@ -32,13 +32,13 @@ def test_the_safest_has_the_best_lower_bound_and_not_the_best_score():
     assert names(found) == ["calm"] and "safest" in found[0].why[0]
 
 
-def test_a_score_that_public_contradicts_is_passed_over_and_named():
+def test_a_score_that_public_contradicts_is_not_chosen_and_named():
     entries = [line("lucky", 0.80, public=0.70), line("a", 0.75, public=0.75), line("b", 0.74, public=0.74)]
     found = propose(field(*entries), 1)
     assert names(found) == ["a"] and "lucky" in found[0].why[-1]
 
 
-def test_what_moves_all_public_scores_alike_contradicts_none():
+def test_a_shared_gap_of_all_public_scores_contradicts_none():
     entries = [line("lucky", 0.80, public=0.70), line("a", 0.75, public=0.65), line("b", 0.74, public=0.64)]
     assert names(propose(field(*entries), 1)) == ["lucky"]
 

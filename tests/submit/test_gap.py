@@ -1,4 +1,4 @@
-"""Why public and out-of-fold scores differ: each planted cause, and quiet where there is none."""
+"""Why public and out-of-fold scores differ: each planted cause is found, and none where there is none."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ SEEDS = {"covariate_shift": (1, 2, 3)}
 @pytest.mark.parametrize(
     "kind", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in planted.PLANTED]
 )
-def test_the_planted_cause_stands_first(kind):
+def test_the_planted_cause_is_ranked_first(kind):
     make, right = planted.PLANTED[kind]
     runs = [planted.diagnosed(kind, make, seed) for seed in SEEDS.get(kind, (1,))]
     hits = [first in right for first, _ in runs]
@@ -45,7 +45,7 @@ def scene():
     return planted.scene_of(found, plan, 0), of, found
 
 
-def test_no_predictions_leave_out_what_needs_them(scene):
+def test_without_predictions_checks_that_need_them_are_left_out(scene):
     seen, _, _ = scene
     told = diagnosis.diagnose(seen, None, None, Question("x", None, None, 100))
     assert told.band is None and told.p is None
@@ -59,7 +59,7 @@ def test_a_leak_is_measured_and_not_assumed(scene):
     assert leak.found and leak.effect < -0.05 and not copies.found
 
 
-def test_a_name_alone_is_no_leak():
+def test_a_group_name_alone_is_not_a_leak():
     """Folds that keep relatives together, and names that say otherwise: the look-up gains nothing."""
     found = planted.world(rng(6, "names"))
     part = np.arange(found.n_train) // planted.COPIES % 3
@@ -81,7 +81,7 @@ def test_the_estimate_of_class_frequencies_covers_the_truth(scene):
     assert skewed.shifted and skewed.test_C.max() > 0.5
 
 
-def test_luck_of_choosing_grows_with_the_number_of_equal_runs(scene):
+def test_luck_of_selection_grows_with_the_number_of_equal_runs(scene):
     seen, of, _ = scene
     draw = rng(3, "arms")
     arms = planted.noisy_arms(of, draw, 2.0)
@@ -115,7 +115,7 @@ def cause(kind, found, effect=None):
     return Cause(kind, found, "h", "how", "a", effect)
 
 
-def test_causes_are_ranked_by_what_they_explain_then_by_order():
+def test_causes_are_ranked_by_the_share_they_explain_then_by_order():
     band = Band(-0.02, 0.02, 0.01, 50)
     all_found = [
         cause("label_shift", True, -0.09),
@@ -134,6 +134,6 @@ def test_causes_are_ranked_by_what_they_explain_then_by_order():
     ]
 
 
-def test_effects_in_units_of_the_score_only_where_they_are_alike():
+def test_effects_in_units_of_the_score_only_where_they_are_comparable():
     assert causes.in_units_of_score(metrics.get("macro_f1"), 0.1) == 0.1
     assert causes.in_units_of_score(metrics.get("log_loss"), 0.1) is None

@@ -50,7 +50,7 @@ def test_from_no_public_score_to_a_best_a_pin_and_finals(home):
     assert not any(row["best"] for row in ledger(home).values() if "best" in row)
 
 
-def test_bad_names_numbers_and_a_damaged_ledger_are_told(home):
+def test_invalid_names_numbers_and_a_damaged_ledger_are_reported(home):
     said = run(home, "leaderboard", small=SMALL, options=("--name", "nobody"))
     assert said.code == 2 and "no submission 'nobody'" in said.err
     said = run(home, "final", small=SMALL, options=("--n", "0"))

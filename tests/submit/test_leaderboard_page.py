@@ -1,4 +1,4 @@
-"""The ledger's page and lines: what is said of scores, gaps and ranks; hostile names stay text."""
+"""The leaderboard's page and lines: scores, gaps and ranks; hostile names stay text."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def page(*rows, diagnosis=None):
     return pages.Leaderboard("T", "macro_f1", rows, rows[0].name, "why", "Public set: 9.", diagnosis)
 
 
-def test_a_gap_is_told_within_and_beyond_the_noise():
+def test_a_gap_is_within_or_beyond_the_noise():
     assert row("a", 0.7, 0.69).verdict == "within noise"
     assert row("a", 0.7, 0.6).verdict == "larger than noise"
     assert row("a", 0.7, None).verdict == "–" and row("a", None, 0.6).verdict == "–"

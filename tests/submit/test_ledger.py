@@ -1,4 +1,4 @@
-"""The ledger: one line a submission, scores never lost, damage told by line, safe in parallel."""
+"""The ledger: one line per submission, no lost scores, faults reported by line, safe in parallel."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ def test_no_ledger_yet_is_an_empty_one(path):
     assert ledger.read(path) == ()
 
 
-def test_what_is_added_is_read_back_by_time_then_name(path):
+def test_added_entries_are_read_back_by_time_then_name(path):
     fill(path, PROBE, LITE0, BLEND)
     assert ledger.read(path) == (LITE0, BLEND, PROBE)
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -81,7 +81,7 @@ def test_scores_are_recorded_one_at_a_time_and_looks_counted(path):
     assert lite0 == LITE0
 
 
-def test_a_score_for_nobody_names_the_nearest(path):
+def test_a_score_for_an_unknown_name_suggests_the_nearest(path):
     fill(path, PROBE)
     with pytest.raises(DataError, match=r"no submission 'prob'[\s\S]*did you mean probe"):
         ledger.record_score(path, "prob", public=1)
@@ -131,7 +131,7 @@ def test_columns_and_spreadsheet_habits_of_people_survive(path):
     assert lite0.extra == (("who", ""),)
 
 
-def test_damage_is_told_at_once_by_line_and_left_alone(path):
+def test_damage_is_reported_at_once_by_line_and_not_changed(path):
     fill(path, PROBE, LITE0)
     lines = path.read_text(encoding="utf-8").splitlines()
     lines[1] = lines[1].replace("0.67", "0,67?").replace("0,67?", "abc").replace("member", "memb")
@@ -154,7 +154,7 @@ def test_damage_is_told_at_once_by_line_and_left_alone(path):
     assert path.read_bytes() == before
 
 
-def test_missing_columns_and_merge_conflicts_are_told(path):
+def test_missing_columns_and_merge_conflicts_are_reported(path):
     path.parent.mkdir()
     path.write_text("name,created\na,b\n", encoding="utf-8")
     with pytest.raises(DataError, match="12 columns missing"):
@@ -172,7 +172,7 @@ def test_a_note_of_two_lines_stays_one_line(path):
     assert ledger.read(path)[0].note == "one two"
 
 
-def test_numbers_that_are_none_are_our_own_bug(path):
+def test_scores_that_are_not_numbers_are_assertion_errors(path):
     with pytest.raises(AssertionError, match="nan is not a score"):
         ledger.add(path, replace(PROBE, oof=float("nan")))
     with pytest.raises(AssertionError, match="kind"):
@@ -190,7 +190,7 @@ def test_processes_at_once_lose_no_line(path):
     assert len(ledger.read(path)) == 45
 
 
-def test_a_ledger_that_is_held_is_told(path, monkeypatch):
+def test_a_locked_ledger_is_reported(path, monkeypatch):
     fill(path, PROBE)
     monkeypatch.setattr(ledger, "LOCK_SECONDS", 0.1)
     with ledger._locked(path), pytest.raises(StorageError, match="another process"):
@@ -235,7 +235,7 @@ def test_losses_and_ties_within_noise():
     assert ledger.choose(equal, reach=within(0.0)).entry.name == "first"
 
 
-def test_a_pin_wins_and_is_kept_moved_and_taken_away(path):
+def test_a_pin_wins_and_is_kept_moved_and_removed(path):
     fill(path, PROBE, LITE0)
     ledger.record_score(path, "lite0", public=0.9)
     ledger.pin(path, "probe", "mask")
@@ -264,7 +264,7 @@ def test_a_former_result_loses_its_pin(path):
     assert not any(e.pinned for e in ledger.read(path))
 
 
-def test_two_pins_and_words_that_are_none_are_told_by_line(path):
+def test_two_pins_and_invalid_words_are_reported_by_line(path):
     fill(path, PROBE, LITE0, replace(SCORED, name="other", competition="pets"))
     for name, competition in (("probe", "mask"), ("other", "pets")):
         ledger.pin(path, name, competition)

@@ -96,7 +96,7 @@ def test_validate_names_wrong_ids_and_values_and_asks_for_a_file(home, tmp_path)
 # make submit
 
 
-def test_submit_tells_the_odds_asks_and_hands_in(home, tmp_path, monkeypatch):
+def test_submit_shows_the_probability_asks_and_hands_in(home, tmp_path, monkeypatch):
     path, send = csv_of(home), script(tmp_path, f'echo "got $1: $2"; cp "$1" {tmp_path}/there.csv')
     host = {"command": f"'{send} {{file}} {{message}}'", "per_day": 2}
     said = submit(home, path, **host)
@@ -117,7 +117,7 @@ def test_submit_tells_the_odds_asks_and_hands_in(home, tmp_path, monkeypatch):
     assert line.split(",")[1:3] == ["digits", path.stem] and ",accepted," in line
 
 
-def test_a_file_that_was_edited_by_hand_is_not_spoken_for(home, tmp_path):
+def test_a_file_that_was_edited_by_hand_gets_a_warning(home, tmp_path):
     path = csv_of(home)
     text = path.read_text(encoding="utf-8")
     path.write_text(text[:-2] + ("1" if text[-2] != "1" else "2") + "\n", encoding="utf-8")
@@ -139,7 +139,7 @@ def test_none_left_and_the_same_bytes_again(home, tmp_path):
     assert "submissions today: 3" in submit(home, path, options=["--yes"], **host).out
 
 
-def test_an_outside_file_gets_its_line_and_has_no_odds(home, tmp_path):
+def test_an_outside_file_gets_an_entry_and_no_probability(home, tmp_path):
     theirs = tmp_path / "kernel.csv"
     shutil.copy(csv_of(home, "tiny_cnn"), theirs)
     said = submit(home, theirs, options=["--yes"], command=f"'{script(tmp_path, 'true')} {{file}}'")
@@ -147,7 +147,7 @@ def test_an_outside_file_gets_its_line_and_has_no_odds(home, tmp_path):
     assert "unknown, because kernel has no out-of-fold predictions (not made here)" in said.out
 
 
-def test_what_fails_is_told_and_not_counted(home, tmp_path, monkeypatch):
+def test_failures_are_reported_and_not_counted(home, tmp_path, monkeypatch):
     path = csv_of(home)
 
     def said_by(**host):
@@ -205,7 +205,7 @@ def edited(path, change):
     beside.write_text(json.dumps(known), encoding="utf-8")
 
 
-def test_provenance_says_what_a_submission_was_made_of(made):
+def test_provenance_holds_everything_behind_a_submission(made):
     known = json.loads(csv_of(made).with_suffix(".json").read_text(encoding="utf-8"))
     assert set(known["members"]) == {"tiny_cnn", "tiny_resnet"}
     for member in known["members"].values():
@@ -227,7 +227,7 @@ def test_built_again_from_nothing_the_bytes_are_equal(home):
     assert (made / path.name).read_bytes() == path.read_bytes() and not (made / "artifacts").exists()
 
 
-def test_what_is_there_is_reused_and_another_home_builds_it(home, tmp_path):
+def test_existing_results_are_reused_and_another_home_builds_them(home, tmp_path):
     path = csv_of(home)
     before = {a.key for a in artifacts(home)}
     said = reproduce(home, path.stem)
@@ -243,7 +243,7 @@ def test_what_is_there_is_reused_and_another_home_builds_it(home, tmp_path):
     assert "the bytes are equal" in reproduce(home, path).out, "the digest is enough"
 
 
-def test_changed_code_is_told_by_stage_and_can_be_rebuilt_anyway(home, monkeypatch):
+def test_changed_code_is_reported_by_stage_and_can_be_rebuilt_anyway(home, monkeypatch):
     path = csv_of(home)
     made_by = CATALOGUE.stages["ensemble"].version
     newer = dataclasses.replace(CATALOGUE.stages["ensemble"], version=99)
@@ -255,7 +255,7 @@ def test_changed_code_is_told_by_stage_and_can_be_rebuilt_anyway(home, monkeypat
     assert said.code == 0 and "other keys, the bytes are equal" in said.out.splitlines()[-1]
 
 
-def test_settings_that_this_code_reads_otherwise_are_named(home):
+def test_settings_that_the_current_code_reads_differently_are_named(home):
     path = csv_of(home, "tiny_resnet")
 
     def other(known):
@@ -271,7 +271,7 @@ def test_settings_that_this_code_reads_otherwise_are_named(home):
 
 
 @pytest.mark.slow
-def test_files_of_settings_that_changed_since_are_told_and_not_used(tmp_path):
+def test_settings_files_that_changed_since_are_reported_and_not_used(tmp_path):
     folder, home = tmp_path / "configs", tmp_path / "home"
     shutil.copytree(CONFIGS, folder)
     words = ["competition=digits", "experiment=tiny_resnet", "competition.demo.limit=100", "images.size=16"]
@@ -319,7 +319,7 @@ def test_other_bytes_are_judged_by_the_hardware_profile(home):
     assert said.code == 0 and said.out.splitlines()[-1].startswith("within tolerance: ")
 
 
-def test_what_cannot_be_rebuilt_is_told(home, tmp_path):
+def test_submissions_that_cannot_be_rebuilt_are_reported(home, tmp_path):
     path = csv_of(home)
     assert "train.epochs would change them" in reproduce(home, path, "train.epochs=3").err
     assert "no such submission" in reproduce(home, "nothing").err
@@ -331,7 +331,7 @@ def test_what_cannot_be_rebuilt_is_told(home, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_blend_of_all_that_was_finished_then_is_rebuilt_of_the_same_members(home):
+def test_a_blend_of_auto_members_is_rebuilt_from_the_same_members(home):
     small = [*READ_BY_EDA, "statistics.draws=100", "runtime.threads=1"]
     assert run(home, "ensemble", "ensemble.members=[auto]", small=small).code == 0
     auto = next(

@@ -1,4 +1,4 @@
-"""The ledger of submits: a line each, days of UTC, one hand at a time."""
+"""The log of submits: one line each, UTC days, one process at a time."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -38,7 +38,7 @@ def test_a_day_is_one_of_utc_whatever_zone_a_time_was_noted_in(tmp_path):
     assert submit_log.until_next_day(seoul) == timedelta(hours=14, minutes=30)
 
 
-def test_what_cannot_be_counted_is_named(tmp_path):
+def test_invalid_lines_are_named(tmp_path):
     path = tmp_path / "submits.csv"
     path.write_text(
         "time,competition,name,sha256,status,message\nyesterday,pets,a,0f,accepted,\n"
@@ -56,7 +56,7 @@ def test_what_cannot_be_counted_is_named(tmp_path):
         submit_log.read(path)
 
 
-def test_two_do_not_hand_in_at_once(tmp_path, monkeypatch):
+def test_two_processes_do_not_hand_in_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(submit_log, "LOCK_SECONDS", 0.1)
     path = tmp_path / "submissions" / "submits.csv"
     with (

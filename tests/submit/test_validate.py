@@ -1,4 +1,4 @@
-"""Files that spreadsheets and other tools have touched: what is told, what is mended, what never is."""
+"""Files changed by spreadsheets and other tools: what is reported, what is repaired, what never is."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def checked(tmp_path, sample, data, settings=INDEX):
     return validate.check(path, sample, SPACE, settings)
 
 
-def test_a_file_in_the_samples_form_has_nothing_to_mend(tmp_path, sample):
+def test_a_file_in_the_samples_form_needs_no_repair(tmp_path, sample):
     text = "id,label\n007,3\n0010,1\nb,3\n"
     found = checked(tmp_path, sample, text)
     assert found == validate.Checked((), (), (0, 1, 0, 2), text.encode())
@@ -43,7 +43,7 @@ def test_a_file_in_the_samples_form_has_nothing_to_mend(tmp_path, sample):
         (b"id,label\r\n007,0\r\n0010,0\r\nb,0\r\n", "line ends of Windows"),
     ],
 )
-def test_what_hosts_read_all_the_same_is_only_told(tmp_path, sample, data, remark):
+def test_harmless_properties_are_only_reported(tmp_path, sample, data, remark):
     found = checked(tmp_path, sample, data)
     assert not found.faults and remark in found.remarks[0] and len(found.remarks) == 1
 
@@ -61,7 +61,7 @@ def test_what_hosts_read_all_the_same_is_only_told(tmp_path, sample, data, remar
         ("id,label\n007,1\n0010,2\nb,3\n".encode("utf-16"), "its text is UTF-16"),
     ],
 )
-def test_a_wrong_form_is_told_and_mended(tmp_path, sample, data, fault):
+def test_a_wrong_form_is_reported_and_repaired(tmp_path, sample, data, fault):
     found = checked(tmp_path, sample, data)
     assert len(found.faults) == 1 and found.faults[0].startswith(fault)
     assert found.repaired == b"id,label\n007,1\n0010,2\nb,3\n"
@@ -83,7 +83,7 @@ def test_a_wrong_form_is_told_and_mended(tmp_path, sample, data, fault):
         ("id,answer\n007,0\n0010,0\nb,0\n", "columns are id, answer; the sample's are id, label"),
     ],
 )
-def test_wrong_answers_and_ids_are_never_mended(tmp_path, sample, data, fault):
+def test_wrong_answers_and_ids_are_never_repaired(tmp_path, sample, data, fault):
     found = checked(tmp_path, sample, data)
     assert found.faults == (fault,) and found.repaired is None
     with pytest.raises(DataError, match="fix the file, or write it again"):
@@ -140,7 +140,7 @@ def test_attributes_are_written_in_the_hosts_columns_and_words_and_read_back(tmp
     assert host_format.read(path, SPACE, EACH, sample).labels_N.tolist() == [3, 0, 2]
 
 
-def test_attribute_values_that_are_none_are_named(tmp_path):
+def test_invalid_attribute_values_are_named(tmp_path):
     path = tmp_path / "o.csv"
     path.write_text("id,mask,Age band\n7,on,young\n8,1,yung\n", encoding="utf-8")
     with pytest.raises(DataError) as error:
@@ -151,7 +151,7 @@ def test_attribute_values_that_are_none_are_named(tmp_path):
     )
 
 
-def test_a_combination_that_is_no_class_is_named(tmp_path):
+def test_a_combination_that_is_not_a_class_is_named(tmp_path):
     some = LabelSpace(SPACE.attributes, SPACE.classes[:3], SPACE.codes_CA[:3])
     path = tmp_path / "o.csv"
     path.write_text("id,mask,Age band\n7,0,가나\n", encoding="utf-8")
