@@ -86,7 +86,7 @@ def report_members(
     )
 
 
-def lines(report: MemberReport, blend: FittedBlend) -> list[str]:
+def member_lines(report: MemberReport, blend: FittedBlend) -> list[str]:
     """One line for each member, then how much they disagree."""
     temperatures = blend.fitted.temperatures
     rows = []
@@ -123,7 +123,7 @@ def _disagreement(names: Sequence[str], share_MM: Reals) -> list[str]:
     return rows
 
 
-def verdict(comparison: Comparison) -> str:
+def comparison_text(comparison: Comparison) -> str:
     """The comparison and, where it is undecided, how many groups would be needed to decide it."""
     if comparison.verdict != "can't tell":
         return str(comparison)
@@ -133,7 +133,7 @@ def verdict(comparison: Comparison) -> str:
     return texts.GROUPS_NEEDED.format(comparison=comparison, needed=needed, groups=comparison.n_groups)
 
 
-def facts(
+def blend_facts(
     method: str,
     inferred: Mapping[str, Artifact],
     refits: Mapping[str, Artifact],

@@ -45,7 +45,7 @@ class EnsemblePage:
     notes: tuple[str, ...]
 
 
-def lines(page: EnsemblePage) -> list[str]:
+def page_lines(page: EnsemblePage) -> list[str]:
     """The cost table for a terminal."""
     shown = page.table.copy()
     for name in shown.columns:

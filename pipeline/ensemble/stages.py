@@ -27,9 +27,8 @@ from pipeline.core.voting import fitting, soft_voting
 from pipeline.data import load
 from pipeline.engine.need import Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, of_competition, of_experiment
-from pipeline.ensemble import blend as blends
 from pipeline.ensemble import cost, decision, decision_steps, grouping, members, texts
-from pipeline.ensemble import page as pages
+from pipeline.ensemble.blend import blend_facts, comparison_text, member_lines, report_members
 from pipeline.ensemble.cost import PricedMember
 from pipeline.ensemble.decision_steps import (
     ClassScales,
@@ -40,10 +39,11 @@ from pipeline.ensemble.decision_steps import (
     Step,
 )
 from pipeline.ensemble.grouping import Grouping
+from pipeline.ensemble.page import EnsemblePage, page_lines, render_html
 from pipeline.nets.stages import features_need
 from pipeline.record import files
 from pipeline.record.tracking import note
-from pipeline.resample import page as resampled
+from pipeline.resample.page import shown
 from pipeline.settings.ensemble import word_of
 from pipeline.settings.load import Settings
 from pipeline.train import scoring
@@ -62,9 +62,9 @@ def build_ensemble(job: Job) -> Built:
         DataError: members predict other images, or a CSV from elsewhere has faults.
     """
     config, options = job.settings.config, job.settings.config.ensemble
-    train, unseen = (load.samples(job.inputs["data"], split, job.home) for split in ("train", "test"))
+    train, test_samples = (load.samples(job.inputs["data"], split, job.home) for split in ("train", "test"))
     plan = load.plan(job.inputs["folds"])
-    predictions = members.load_members(job.settings, job.inputs, train, unseen, plan.covered)
+    predictions = members.load_members(job.settings, job.inputs, train, test_samples, plan.covered)
     oofs, ids_N = predictions.oofs, predictions.oofs[0].ids_N
     inferred = members.by_name(job.inputs, members.MEMBER)
     refits = members.by_name(job.inputs, members.REFIT)
@@ -80,21 +80,21 @@ def build_ensemble(job: Job) -> Built:
     files.write_probabilities(job.draft / "oof.npz", oof)
     files.write_probabilities(job.draft / "test.npz", predictions.with_test_only(test))
 
-    report = blends.report_members(config, scored, oofs, blend)
+    report = report_members(config, scored, oofs, blend)
     against_best = scoring.compare(config, train, oof, next(o for o in oofs if o.name == report.best))
     by_fold = [oof.take(np.intersect1d(split.valid_ids, ids_N)) for split in plan.splits]
     rival = scoring.best_earlier(job.store, config, job.inputs, job.key)
     card = scoring.score_card(config, train, oof, scoring.scores_of(config, train, by_fold), rival)
-    facts = blends.facts(options.method, inferred, refits, predictions, blend, report, against_best)
+    facts = blend_facts(options.method, inferred, refits, predictions, blend, report, against_best)
     files.write_json(job.draft / BLEND, facts)
     lines = [
         *predictions.notes,
-        *blends.lines(report, blend),
+        *member_lines(report, blend),
         *scoring.lines(card, len(train)),
         *predictions.test_only_lines(test),
         *([texts.REFITS] if refits else []),
         *([texts.NAIVE.format(score=blend.naive)] if recipe.fits(len(oofs)) else []),
-        texts.AGAINST_BEST.format(member=report.best, verdict=blends.verdict(against_best)),
+        texts.AGAINST_BEST.format(member=report.best, verdict=comparison_text(against_best)),
     ]
     used = [name for name, weight in zip(blend.members, blend.weights, strict=True) if weight > 0]
     used += [member.p.name for member in predictions.test_only]
@@ -185,7 +185,7 @@ def build_cost(job: Job) -> Built:
         alone=alone.get(best, "unknown"),
         comparison=facts["against_best_member"],
     )
-    page = pages.EnsemblePage(
+    page = EnsemblePage(
         title=config.competition.title or config.competition.name,
         metric=metric.name,
         table=cost.cost_table(priced, y_N, metric, score),
@@ -195,10 +195,10 @@ def build_cost(job: Job) -> Built:
         answer=answer,
         notes=(*texts.COST_NOTES, *([f"{warning[0].upper()}{warning[1:]}."] if not_timed else [])),
     )
-    html = pages.render_html(page, config.report.thumbnail_px)
+    html = render_html(page, config.report.thumbnail_px)
     (job.draft / "ensemble.html").write_text(html, encoding="utf-8")
     page.table.to_csv(job.draft / "cost.csv", index=False)
-    lines = (*pages.lines(page), *([warning] if not_timed else []))
+    lines = (*page_lines(page), *([warning] if not_timed else []))
     description = note(texts.COST_RUN, texts.COST_WHY, "make distill", "ensemble.html", answer)
     figures = {"parameters": total.parameters, "ms_1": total.ms_1, "ms_64": total.ms_64}
     return Built(figures, lines, description, ("ensemble.html", "cost.csv"))
@@ -294,7 +294,7 @@ def _shown_shares(job: Job, samples: Samples) -> Reals:
     weights = of.json(BLEND)["weights"] if (of.folder / BLEND).is_file() else {}
     total_C = np.zeros(samples.space.n_classes)
     for name, artifact in members.by_name(job.inputs, SHOWN).items():
-        counts = resampled.shown(artifact, samples.space.classes)
+        counts = shown(artifact, samples.space.classes)
         total_C += float(weights.get(name, 1.0)) * decision_steps.class_shares(counts)
     return np.asarray(total_C / total_C.sum(), dtype=np.float64)
 

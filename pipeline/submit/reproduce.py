@@ -214,24 +214,24 @@ def run(session: Session, options: argparse.Namespace) -> None:
     """
     csv = _csv_of(session, options.file)
     known = provenance.read(csv)
-    case = _rebuild(session, csv, known, options.scratch)
+    rebuild = _prepare(session, csv, known, options.scratch)
     try:
-        for line in (*_code_changes(known), *_changed_files(session, case)):
+        for line in (*_code_changes(known), *_changed_files(session, rebuild)):
             session.say(texts.NOTE.format(line=line))
-        _refuse_differences(case, options.anyway)
-        existing = {name for name in known["chain"] if case.session.store.find(*name.split("/"))}
-        for _, _, need in case.members:
-            case.session.get(need)
-        _refuse_differences(case, options.anyway)
-        artifact = case.session.get(case.root)
+        _refuse_differences(rebuild, options.anyway)
+        existing = {name for name in known["chain"] if rebuild.session.store.find(*name.split("/"))}
+        for _, _, need in rebuild.members:
+            rebuild.session.get(need)
+        _refuse_differences(rebuild, options.anyway)
+        artifact = rebuild.session.get(rebuild.root)
     finally:
-        case.session.close()
-    made = case.work / f"{known['name']}.csv"
-    _write(case, artifact, made)
-    nodes, machines = provenance.chain(artifact, case.session.store)
+        rebuild.session.close()
+    made = rebuild.work / f"{known['name']}.csv"
+    _write(rebuild, artifact, made)
+    nodes, machines = provenance.chain(artifact, rebuild.session.store)
     built = len(nodes.keys() - existing)
     session.say(texts.BUILT_AGAIN.format(built=built, total=len(nodes), reused=len(nodes) - built))
-    likeness = _compare(session, case, artifact, made)
+    likeness = _compare(session, rebuild, artifact, made)
     same = _same_profile(known, nodes, machines)
     word, why = verdict(likeness, same, session.settings.config.reproduce)
     equal = known["artifact"] == f"{artifact.stage}/{artifact.key}"
@@ -240,7 +240,7 @@ def run(session: Session, options: argparse.Namespace) -> None:
     if word == "NOT reproduced":
         raise DataError(text, _profiles(known, machines), texts.NEW_CSV.format(path=shown(made)))
     if options.scratch:
-        shutil.rmtree(case.work / "artifacts")
+        shutil.rmtree(rebuild.work / "artifacts")
     session.say(f"{text}; {shown(made)}")
 
 
@@ -255,7 +255,7 @@ def _csv_of(session: Session, text: str) -> Path:
     raise DataError(texts.NO_SUBMISSION.format(name=text), remedy="`make score` lists them")
 
 
-def _rebuild(session: Session, csv: Path, known: Mapping[str, Any], scratch: bool) -> Rebuild:
+def _prepare(session: Session, csv: Path, known: Mapping[str, Any], scratch: bool) -> Rebuild:
     work = session.home / "work" / "reproduce" / str(known["name"])
     own = _own_settings(session, known)
     if scratch:
@@ -318,12 +318,12 @@ def _code_changes(known: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _changed_files(session: Session, case: Rebuild) -> list[str]:
+def _changed_files(session: Session, rebuild: Rebuild) -> list[str]:
     """Settings files that were edited since, and the key that they lead to now."""
-    parts = [(case.known["name"], case.known["request"], case.known["artifact"], case.root)]
+    parts = [(rebuild.known["name"], rebuild.known["request"], rebuild.known["artifact"], rebuild.root)]
     parts += [
-        (name, case.known["members"][name]["request"], recorded, need)
-        for name, recorded, need in case.members
+        (name, rebuild.known["members"][name]["request"], recorded, need)
+        for name, recorded, need in rebuild.members
     ]
     lines = []
     for name, record, recorded, need in parts:
@@ -331,7 +331,7 @@ def _changed_files(session: Session, case: Rebuild) -> list[str]:
         if not edited:
             continue
         try:
-            now = request.again(record, _own_settings(session, case.known), session.settings.folder)
+            now = request.again(record, _own_settings(session, rebuild.known), session.settings.folder)
             today = Need(need.stage, now)
             key = session.graph.key(today)
         except UserError as error:
@@ -340,7 +340,7 @@ def _changed_files(session: Session, case: Rebuild) -> list[str]:
             )
             continue
         if f"{need.stage}/{key}" != recorded:
-            changed = changed_settings(case.session.graph.resolved(need), session.graph.resolved(today))
+            changed = changed_settings(rebuild.session.graph.resolved(need), session.graph.resolved(today))
             lines.append(
                 texts.FILES_CHANGED.format(
                     name=name,
@@ -353,57 +353,60 @@ def _changed_files(session: Session, case: Rebuild) -> list[str]:
     return lines
 
 
-def _refuse_differences(case: Rebuild, anyway: bool) -> None:
+def _refuse_differences(rebuild: Rebuild, anyway: bool) -> None:
     """Raise, or with `anyway` only report, where the recorded settings lead to other keys now."""
-    differences = Differences(case.known["chain"], case.session.graph)
-    for name, recorded, need in (*case.members, (case.root.stage, case.known["artifact"], case.root)):
+    differences = Differences(rebuild.known["chain"], rebuild.session.graph)
+    for name, recorded, need in (
+        *rebuild.members,
+        (rebuild.root.stage, rebuild.known["artifact"], rebuild.root),
+    ):
         try:
             differences.look(recorded, need, name)
         except UserError:
             # Members that are named by key, or found by [auto], exist once they are built.
-            if case.session.store.find(*recorded.split("/")) or need is not case.root:
+            if rebuild.session.store.find(*recorded.split("/")) or need is not rebuild.root:
                 raise
     lines = differences.lines()
     if lines and not anyway:
         raise DataError(
-            texts.OTHER_KEY.format(name=case.known["name"]),
+            texts.OTHER_KEY.format(name=rebuild.known["name"]),
             lines,
-            texts.OTHER_KEY_REMEDY.format(commit=case.known["manifest"]["git"]),
+            texts.OTHER_KEY_REMEDY.format(commit=rebuild.known["manifest"]["git"]),
         )
     for line in lines:
-        case.session.say(texts.NOTE.format(line=line))
+        rebuild.session.say(texts.NOTE.format(line=line))
 
 
-def _write(case: Rebuild, artifact: Artifact, made: Path) -> None:
-    data = input_of(artifact, "data", case.session.store)
-    space = load.samples(data, "test", case.session.home).space
-    settings = case.root.settings
-    sample = host.sample(settings, data, case.session.home)
-    if sha256_file(sample) != case.known["format"]["sample_sha256"]:
-        case.session.say(texts.SAMPLE_CHANGED.format(sample=sample.name))
+def _write(rebuild: Rebuild, artifact: Artifact, made: Path) -> None:
+    data = input_of(artifact, "data", rebuild.session.store)
+    space = load.samples(data, "test", rebuild.session.home).space
+    settings = rebuild.root.settings
+    sample = host.sample(settings, data, rebuild.session.home)
+    if sha256_file(sample) != rebuild.known["format"]["sample_sha256"]:
+        rebuild.session.say(texts.SAMPLE_CHANGED.format(sample=sample.name))
     submission = settings.config.competition.submission
     host_format.write(made, load.test(artifact, made.stem), space, submission, sample)
 
 
-def _compare(session: Session, case: Rebuild, artifact: Artifact, made: Path) -> Likeness:
+def _compare(session: Session, rebuild: Rebuild, artifact: Artifact, made: Path) -> Likeness:
     """The new CSV and its probabilities against the first ones, as far as those still exist."""
-    if sha256_file(made) == case.known["csv_sha256"]:
+    if sha256_file(made) == rebuild.known["csv_sha256"]:
         return Likeness(True)
-    stage, _, key = case.known["artifact"].partition("/")
+    stage, _, key = rebuild.known["artifact"].partition("/")
     new = load.test(artifact, "new")
-    homes = dict.fromkeys((session.home, case.csv.resolve().parent.parent))
+    homes = dict.fromkeys((session.home, rebuild.csv.resolve().parent.parent))
     stores = [Store(home, FileIndex(home / "artifacts" / ".index.json")) for home in homes]
     first = next((a for store in stores if (a := store.find(stage, key))), None)
     if first is not None and first.folder != artifact.folder:
         p = load.test(first, "first")
         return likeness_of(Prediction(p.ids_N, p.labels(), p), Prediction(new.ids_N, new.labels(), new))
-    if not is_untouched(case.csv):
-        session.say(texts.FIRST_GONE.format(file=case.csv.name))
+    if not is_untouched(rebuild.csv):
+        session.say(texts.FIRST_GONE.format(file=rebuild.csv.name))
         return Likeness(False)
-    space = load.samples(input_of(artifact, "data", case.session.store), "test", session.home).space
-    submission = case.root.settings.config.competition.submission
+    space = load.samples(input_of(artifact, "data", rebuild.session.store), "test", session.home).space
+    submission = rebuild.root.settings.config.competition.submission
     return likeness_of(
-        host_format.read(case.csv, space, submission), Prediction(new.ids_N, new.labels(), new)
+        host_format.read(rebuild.csv, space, submission), Prediction(new.ids_N, new.labels(), new)
     )
 
 

@@ -8,7 +8,7 @@ shown. Pages: `submit/templates/`.
 
 PARTIAL = "no submission: only folds {folds} are trained; leave out train.folds to train all of them"
 SUBMISSION = "submission: {path}"
-TEACHERS_BY_NAME = "distill: teachers are trained again, and {members} cannot be: not an experiment"
+TEACHERS_BY_NAME = "distill: teachers are trained again, so they must be experiments: {members}"
 TEACHERS_BY_NAME_REMEDY = "name experiments, e.g. ensemble.members=[probe,probe_mlp]"
 SCORE_WITHOUT_FILE = "FILE is missing: a score needs the submission that it belongs to"
 EMPTY_LEDGER = "the ledger holds no submission of this competition"
@@ -130,7 +130,7 @@ CLIENT_REPORTED_REMEDY = (
 )
 P_BETTER = "P(better than {best}) = {p:.2f}, out of fold, {images} images in pairs: {comparison}"
 P_BETTER_GROUPS = "; about {needed} groups would be needed, there are {groups}"
-P_BETTER_REFITS = "; for {names} the models of its cross-validation are compared"
+P_BETTER_REFITS = "; for {names}, the models of the cross-validation are compared"
 P_BETTER_UNKNOWN = "P(better than {best}): unknown, because {reason}"
 NO_OOF = "{name} has no out-of-fold predictions ({why})"
 NOT_MADE_HERE = "not made here"
