@@ -408,7 +408,7 @@ STAGES = (
     Stage(
         "ensemble",
         3,
-        "members combined",
+        "the blend of the members",
         build_ensemble,
         reads=ensemble_sections,
         inputs=ensemble_inputs,
@@ -418,7 +418,7 @@ STAGES = (
     Stage(
         "cost",
         1,
-        "what an ensemble and its members cost",
+        "the cost of an ensemble and its members",
         build_cost,
         reads=("competition.metric", "competition.title", "report.thumbnail_px"),
         inputs=cost_inputs,
@@ -427,7 +427,7 @@ STAGES = (
     Stage(
         "decide",
         1,
-        "post-processing, kept where it is better",
+        "post-processing steps that improve the score",
         build_decide,
         reads=("decision", "statistics", "competition.metric"),
         inputs=decide_inputs,
