@@ -43,19 +43,19 @@ MOST_IMAGES = 4000
 
 
 @dataclass(frozen=True)
-class Kin:
+class Families:
     """Which images belong together.
 
     Args:
         copies_M: number of each image's set of copies; an image without copies has a number of its own.
-        kin_N: the same for training images, with groups and copies joined.
+        family_N: number of each training image's family: groups and copies joined.
     """
 
     copies_M: Ints
-    kin_N: Ints
+    family_N: Ints
 
 
-def kin(scene: Scene) -> Kin:
+def find_families(scene: Scene) -> Families:
     """Groups, equal files and near-duplicates."""
     images = scene.images
     names = list(zip(images["split"].astype(str), images["id"].astype(str), strict=True))
@@ -75,7 +75,7 @@ def kin(scene: Scene) -> Kin:
         [group_N + n_train, np.unique(copies_M[:n_train], return_inverse=True)[1] + 2 * n_train]
     )
     links = np.stack([np.tile(np.arange(n_train), 2), hub], axis=1)
-    return Kin(copies_M, _joined(links, 3 * n_train)[:n_train])
+    return Families(copies_M, _joined(links, 3 * n_train)[:n_train])
 
 
 def _joined(pairs_P2: Ints, size: int) -> Ints:
@@ -89,7 +89,7 @@ def pixels(thumbs_NTT3: npt.NDArray[np.generic]) -> Values:
     return thumbs_NTT3.reshape(len(thumbs_NTT3), -1).astype(np.float64) / 255
 
 
-def looked_up(x_ND: Values, query_QD: Values, labels_N: Ints) -> tuple[Ints, Values]:
+def nearest_labels(x_ND: Values, query_QD: Values, labels_N: Ints) -> tuple[Ints, Values]:
     """(Q,) label of the image nearest to each query, and its distance."""
     search = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(x_ND)
     distance_Q1, at_Q1 = search.kneighbors(query_QD)
@@ -110,7 +110,7 @@ def right_by_lookup(x_ND: Values, labels_N: Ints, folds: list[tuple[Ints, Ints]]
     right_N, distance_N, times_N = (np.zeros(len(labels_N)) for _ in range(3))
     for train, valid in folds:
         if len(train) and len(valid):
-            answer, distance = looked_up(x_ND[train], x_ND[valid], labels_N[train])
+            answer, distance = nearest_labels(x_ND[train], x_ND[valid], labels_N[train])
             right_N[valid] += answer == labels_N[valid]
             distance_N[valid] += distance
             times_N[valid] += 1
@@ -125,16 +125,16 @@ def check(scene: Scene, shifted: bool) -> tuple[Cause, Cause]:
         scene: images, folds, thresholds.
         shifted: test images are known to look different, so their distances say nothing about leaks.
     """
-    families = kin(scene)
+    families = find_families(scene)
     folds = _sampled_folds(scene, families)
     x_ND = pixels(scene.glance.thumbs_NTT3[~scene.is_test])
     actual_N, distance_N = right_by_lookup(x_ND, scene.labels, folds)
-    by_group = _straddling(np.unique(scene.groups, return_inverse=True)[1].astype(np.int64), folds)
-    by_copy = _straddling(families.copies_M[: len(x_ND)], folds)
+    by_group = _split_share(np.unique(scene.groups, return_inverse=True)[1].astype(np.int64), folds)
+    by_copy = _split_share(families.copies_M[: len(x_ND)], folds)
     gain, error = 0.0, 0.0
     if max(by_group, by_copy) >= TOUCHED:
         whole_N = right_by_lookup(x_ND, scene.labels, _kept_together(scene, families, folds))[0]
-        gain, error = _gain(actual_N, whole_N, families.kin_N)
+        gain, error = _gain(actual_N, whole_N, families.family_N)
     leaks = gain >= GAINED and gain > CLEAR * error
     groups = _groups(scene, by_group, (gain, error), leaks)
     if not groups.found and not shifted and max(by_group, by_copy) < TOUCHED:
@@ -145,28 +145,30 @@ def check(scene: Scene, shifted: bool) -> tuple[Cause, Cause]:
     return groups, _duplicates(scene, families, copies)
 
 
-def _sampled_folds(scene: Scene, families: Kin) -> list[tuple[Ints, Ints]]:
+def _sampled_folds(scene: Scene, families: Families) -> list[tuple[Ints, Ints]]:
     """The folds; for large data, those of a sample of whole families, as a look-up compares every pair."""
     folds = plan_rows(scene)
-    names = np.unique(families.kin_N)
-    if len(families.kin_N) <= MOST_IMAGES:
+    names = np.unique(families.family_N)
+    if len(families.family_N) <= MOST_IMAGES:
         return folds
     order = seeds.rng(scene.settings.seed, "gap look-up", len(names)).permutation(names)
-    sizes = np.bincount(families.kin_N)[order]
-    kept = np.isin(families.kin_N, order[np.cumsum(sizes) <= MOST_IMAGES])
+    sizes = np.bincount(families.family_N)[order]
+    kept = np.isin(families.family_N, order[np.cumsum(sizes) <= MOST_IMAGES])
     return [(train[kept[train]], valid[kept[valid]]) for train, valid in folds]
 
 
-def _straddling(set_N: Ints, folds: list[tuple[Ints, Ints]]) -> float:
+def _split_share(set_N: Ints, folds: list[tuple[Ints, Ints]]) -> float:
     """Share of validation images with a member of their set among the fold's training images."""
     touched = sum(int(np.isin(set_N[valid], set_N[train]).sum()) for train, valid in folds)
     return touched / max(sum(len(valid) for _, valid in folds), 1)
 
 
-def _kept_together(scene: Scene, families: Kin, folds: list[tuple[Ints, Ints]]) -> list[tuple[Ints, Ints]]:
+def _kept_together(
+    scene: Scene, families: Families, folds: list[tuple[Ints, Ints]]
+) -> list[tuple[Ints, Ints]]:
     """Folds of the same images that do not split families; as many folds as before, at least two."""
     rows = np.unique(np.concatenate([valid for _, valid in folds]))
-    family = families.kin_N[rows]
+    family = families.family_N[rows]
     count = min(max(len(folds), 2), 10, len(np.unique(family)))
     if count < 2:  # all images are one family
         return []
@@ -209,7 +211,7 @@ def _unknown_groups(
     if not len(test_TD) or not len(valid):
         return None
     train = folds[0][0]
-    far_T = looked_up(x_ND[train], test_TD, scene.labels[train])[1]
+    far_T = nearest_labels(x_ND[train], test_TD, scene.labels[train])[1]
     order = pd.Series(np.concatenate([far_T, valid])).rank().to_numpy()[: len(far_T)]
     auc = float((order.sum() - len(far_T) * (len(far_T) + 1) / 2) / (len(far_T) * len(valid)))
     if auc < CLOSER:
@@ -235,7 +237,7 @@ class _Copies:
     wrong: float
 
 
-def _duplicates(scene: Scene, families: Kin, copies: _Copies) -> Cause:
+def _duplicates(scene: Scene, families: Families, copies: _Copies) -> Cause:
     how = texts.COPIES_HOW
     is_test = scene.is_test
     seen_T = np.isin(families.copies_M[is_test], families.copies_M[~is_test])

@@ -31,7 +31,7 @@ from pipeline.eda import shift
 from pipeline.pages.report import percent
 from pipeline.submit.gap import texts
 from pipeline.submit.gap.causes import Cause, in_units_of_score
-from pipeline.submit.gap.leak import MOST_IMAGES, looked_up, pixels, plan_rows
+from pipeline.submit.gap.leak import MOST_IMAGES, nearest_labels, pixels, plan_rows
 from pipeline.submit.gap.scene import Scene, Submitted
 
 Values = npt.NDArray[np.float64]
@@ -305,8 +305,8 @@ def _loss_by(scene: Scene, change: _Change) -> float:
         if not len(train) or not len(valid):
             continue
         truth = scene.labels[valid]
-        before += int((looked_up(clean[train], clean[valid], scene.labels[train])[0] == truth).sum())
-        after += int((looked_up(clean[train], changed[valid], scene.labels[train])[0] == truth).sum())
+        before += int((nearest_labels(clean[train], clean[valid], scene.labels[train])[0] == truth).sum())
+        after += int((nearest_labels(clean[train], changed[valid], scene.labels[train])[0] == truth).sum())
         queries += len(valid)
     return (before - after) / max(queries, 1)
 

@@ -51,7 +51,7 @@ GROUPS_WHOLE = "Every group is on one side of each fold."
 GROUPS_NEARLY_WHOLE = "Almost no group is split."
 GROUPS_SPLIT = "{share} of validation images have images of their own group in training"
 GROUPS_HARMLESS = "{split}, but a look-up gains nothing from it ({gain:+.1f} points)."
-GROUPS_HARMLESS_ANSWER = "Still better: `folds.kind=stratified_group`."
+GROUPS_HARMLESS_ANSWER = "It is still better to use `folds.kind=stratified_group`."
 GROUPS_LEAK = (
     "{split}: a look-up is right {gain:.1f} ± {error:.1f} points more often than on folds that keep groups "
     "together. Out-of-fold scores are too high; the public score is not."
