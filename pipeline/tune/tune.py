@@ -27,6 +27,7 @@ from pipeline.engine.registry import Need
 from pipeline.errors.findings import planting
 from pipeline.record.digests import sha256_text
 from pipeline.record.study import Plan, Studies, Study, storage_of
+from pipeline.settings import folders
 from pipeline.settings.load import Settings
 from pipeline.train import estimate
 from pipeline.tune import adopt, proxy, retest, space, space_check, trials, tuned
@@ -91,7 +92,7 @@ def prepare(ctx: Context, options: Options, stage: str) -> Prepared:
     kind = kind_of(stage)
     if kind.stage == "finders":
         kind = replace(kind, params={**kind.params, **planting.with_features(ctx, ctx.settings)})
-    file = Path(options.space) if options.space else ctx.settings.folder / "tune" / f"{stage}.yaml"
+    file = Path(options.space) if options.space else folders.found(ctx.settings.folder, f"tune/{stage}.yaml")
     form = space.read(file)
     limits = limits_of(options, form.trials)
     settings = _started(ctx.settings, form, options)
