@@ -18,7 +18,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 	robustness tune dashboard ensemble error-analysis explain score leaderboard pin-best final validate submit reproduce \
 	runs ui \
 	config du gc pin \
-	check test test-slow test-browser test-gpu lock lock-lowest clean
+	check test test-slow test-browser test-gpu test-lowest lock clean
 
 help:  ## this list
 	@echo 'make TARGET [ARGS="key=value ..."]'
@@ -162,9 +162,8 @@ lock: env  ## pin the whole tree of dependencies anew: UPGRADE=--upgrade takes n
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE) \
 		pyproject.toml --output-file requirements.lock
 
-lock-lowest: env  ## print what the lower bounds of pyproject.toml resolve to; writes nothing
-	@$(PY) -m uv pip compile --quiet --resolution lowest-direct --python-version 3.11 --no-annotate --no-header \
-		--no-emit-index-url pyproject.toml
+test-lowest: env  ## the default tests on the oldest libraries that pyproject.toml allows, torch aside
+	@$(PY) tools/lowest.py $(TESTS)
 
 clean:  ## remove caches and temporary files; never a result
 	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -71,8 +71,7 @@ def undeclared(imports: dict[str, str], declared: set[str]) -> list[str]:
     return [
         f"{path} imports {top}, of {', '.join(sorted(set(known.get(top, ['no package']))))}"
         for top, path in sorted(imports.items())
-        if top not in OPTIONAL
-        and not {canonicalize_name(name) for name in known.get(top, ())} & declared
+        if top not in OPTIONAL and not {canonicalize_name(name) for name in known.get(top, ())} & declared
     ]
 
 
