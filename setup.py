@@ -1,7 +1,8 @@
 """What pyproject.toml cannot say: the wheel holds `configs/` as `pipeline/configs`.
 
 Everything else about the package stands in pyproject.toml. In git there is one `configs/`, beside
-`pipeline/`; an installed Podium has no checkout around it and reads the copy (`pipeline/settings/folders.py`).
+`pipeline/`; an installed Podium has no checkout around it and reads the copy (see
+`pipeline/settings/folders.py`).
 """
 
 import shutil
