@@ -33,9 +33,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.group_resampling import numbered
 from pipeline.core.predictions import Features, Probabilities
 from pipeline.core.samples import Floats, Ints, LabelSpace, Samples, Strings, positions
-from pipeline.core.statistics import numbered
 from pipeline.eda.survey import Duplicates
 from pipeline.pages.report import Key, json_data, percent, plural
 from pipeline.pages.section import Section
