@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.core.group_resampling import max_t_factor, percentile_interval, resampled
+from pipeline.core.group_resampling import SIGNIFICANCE, max_t_factor, percentile_interval, resampled
 from pipeline.core.metrics import Metric, Reals
 from pipeline.core.predictions import Comparison, Interval
 from pipeline.core.samples import Floats, Ints, Strings
@@ -274,6 +274,6 @@ def compare_tried(
     delta = metric.sign * (metric.score(y_N, sides[0]) - metric.score(y_N, sides[1]))
     off_B = drawn_MB[0] - drawn_MB[1]
     off_B = off_B - off_B.mean()
-    reach = float(np.percentile(np.abs(off_B), 100 - 5.0 / tries))
+    reach = float(np.percentile(np.abs(off_B), 100 - 100 * SIGNIFICANCE / tries))
     n_groups = len(np.unique(groups_N))
     return _widened(delta, reach, off_B, n_groups, few_groups_note(n_groups))
