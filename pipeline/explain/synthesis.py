@@ -32,6 +32,7 @@ from pipeline.core.seeds import rng
 from pipeline.explain import activation, layers, maps, units
 from pipeline.explain.layers import outputs
 from pipeline.explain.parts import Drawing, Layer, Net, Part, Picture, Row, Scene, Table
+from pipeline.nets.forward import probabilities
 from pipeline.pages import plots
 from pipeline.pages.report import percent
 
@@ -266,7 +267,7 @@ def _sure(net: Net, made: Made, at: int, classes: list[int]) -> str:
         return ""
     pixels = (made.x_BHWC[at : at + 1] * 255).round().astype(np.uint8)
     with torch.no_grad():
-        p_K = net.module(net.normalise(pixels)).softmax(dim=1)[0]
+        p_K = probabilities(net.module(net.normalise(pixels)))[0]
     return f", {percent(float(p_K[classes[at]]))} sure"
 
 
