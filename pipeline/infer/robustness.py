@@ -26,6 +26,7 @@ from pipeline.pages.section import Section
 ANCHOR, SHORT = "robustness", "Robustness"
 TITLE = "When pictures get worse"
 CLEAN = "identity"
+FILE = "robustness.csv"
 # What a strength is, by curve.
 UNITS = {
     "blur": "blur, px",

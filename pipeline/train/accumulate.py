@@ -1,14 +1,10 @@
 """Gradients of an accumulation window: the loss is summed and divided once.
 
-Owns windows of micro-batches and their backward pass. Does not own stepping (`train/loop.py`).
+Owns windows of micro-batches, their backward pass, and the noise on pixels and on the weights of a step.
+Does not own stepping (`train/loop.py`). The noise is drawn from torch's generators, which the loop seeds
+before every step.
 
-Legend: B rows of a micro-batch, C classes, H height, N samples, W width.
-
-Noise that makes training robust: on pixels, and on the weights of a step.
-
-Owns drawing it. The draws come from torch's generators, which the loop seeds before every step.
-
-Legend: B images, C channels, H height, W width.
+Legend: B rows of a micro-batch, C classes (of pixels: channels), H height, N samples, W width.
 """
 
 import math

@@ -1,22 +1,11 @@
-"""Several models of one fold that vote as one: the file `weights.pt`.
+"""Several models of one fold that vote as one: their file `weights.pt`, and their predictions per view.
 
-Owns its two forms: `weights` of a single model, or `states` and `shares` of several, so that nobody can
-take one member for the whole. Does not own training them (`train/members.py`).
-
-What the models of one fold say together, view by view.
-
-Owns the vote of a committee and the mean over folds. Does not own passing images through one model
-(`train/committee.py`).
+Owns the two forms of the file (`weights` of a single model, or `states` and `shares` of several, so that no
+reader can take one member for all), passing images or cached features through the models once per view,
+timing that, and the weighted mean. Does not own training the models (`train/members.py`), the views
+(`nets/views.py`) nor weighing views (`infer/merging.py`).
 
 Legend: N images, V views, C classes, M models.
-
-Runs the views: class probabilities per view of test-time augmentation.
-
-Owns passing images (or cached features) through a trained network once per view, and timing it.
-Does not own the views (`nets/views.py`), averaging over folds or weighing views (`core/predictions.py`,
-`combine/`).
-
-Legend: N images, V views, C classes.
 """
 
 import sys
@@ -149,15 +138,17 @@ Vote = tuple[ViewProbabilities, Milliseconds]
 
 def networks(
     config: Config,
+    names: Sequence[str],
     space: LabelSpace,
     committee: Committee,
     asked: Sequence[tuple[Images, Strings]],
     how: Pass,
 ) -> list[Vote]:
-    """The vote of networks on each of `asked`, over the views of `config.infer`.
+    """The vote of networks on each of `asked`, view by view.
 
     Args:
-        config: model, image size and views.
+        config: model and image size.
+        names: of the views.
         space: the classes.
         committee: their weights and shares.
         asked: images, and the ids wanted of them.
@@ -166,7 +157,7 @@ def networks(
     Returns:
         For each of `asked` the probabilities, and milliseconds an image of each view, all models together.
     """
-    seen, said = views.parse_all(config.infer.views), []
+    seen, said = views.parse_all(list(names)), []
     for state in committee.states:
         network = model.restore(config.model, space.n_classes, state, config.images.hw, space)
         network = model.to_device(network, how.device, how.layout)

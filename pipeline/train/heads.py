@@ -1,21 +1,14 @@
-"""Heads on cached features: a linear layer or a small MLP, any number of them side by side.
+"""Heads on cached features: what a head is, what it predicts, and logistic regression.
 
-Owns what a head is, what one fold's heads train on (`HeadJob`), and what they predict. Does not own
-training them (`train/batched_heads.py` by steps, `train/heads.py` as a convex problem) or the features
-(`nets/features.py`).
+Owns linear and MLP heads, any number of them side by side, what the heads of one fold train on (`HeadJob`),
+and solving a linear head as a convex problem with scikit-learn's L-BFGS. Does not own training heads by
+steps (`train/batched_heads.py`) or the features (`nets/features.py`).
+
+Logistic regression: every view of an image is a row with 1/V of its weight, so nothing is drawn and no seed
+is read. Repeated rows become weights; a soft label becomes one row per class, weighted by its share.
 
 Legend: J heads side by side, N samples, V views, D features, H hidden units, C classes, B rows of a
-batch, S synthetic rows.
-
-Logistic regression on cached features: the linear head as a convex problem, solved.
-
-Owns the rows and weights that the solver sees, and turning its answer into a head. The solver is
-scikit-learn's L-BFGS. Does not own what a head is (`train/heads.py`).
-
-Every view of an image is a row of 1/V of its weight, so nothing is drawn and no seed is read. Repeated
-rows become weights, a soft label one row a class, each by its share.
-
-Legend: N training rows that differ, K of their classes, V views, D features, C classes, M rows of the solver.
+batch, S synthetic rows, K rows of single classes, M rows of the solver.
 """
 
 import logging
@@ -24,6 +17,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,8 +31,10 @@ from pipeline.core.samples import Floats, Ints, Samples, SyntheticRows, TrainRow
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.forward import softmax
 from pipeline.nets.weights import State
+from pipeline.record import files
 from pipeline.settings.loss import LossSettings
 from pipeline.settings.train import TrainSettings
+from pipeline.train import checkpoint
 from pipeline.train.losses import Loss, make_loss
 from pipeline.train.targets import class_facts, one_hot, targets_of
 
@@ -126,6 +122,15 @@ class HeadFit:
     result: FoldResult
     state: State
     by_seed: ViewProbabilities
+
+    def write(self, folder: Path) -> None:
+        """Write weights.pt, oof.npz, history.json and, for several seeds, seeds.npz into a new folder."""
+        folder.mkdir()
+        checkpoint.save(folder / "weights.pt", {"weights": self.state})
+        files.write_probabilities(folder / "oof.npz", self.result.oof)
+        files.write_json(folder / "history.json", list(self.result.history))
+        if len(self.by_seed.views) > 1:
+            files.write_views(folder / "seeds.npz", self.by_seed)
 
 
 class _Linear(nn.Module):

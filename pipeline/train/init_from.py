@@ -24,13 +24,12 @@ from pipeline.core.samples import FoldPlan, Ints, Samples, Split, Strings, posit
 from pipeline.data import load
 from pipeline.engine import request
 from pipeline.engine.need import Need
-from pipeline.engine.stage import Ask
+from pipeline.engine.stage import Ask, Job
 from pipeline.pages.command_words import make_with
 from pipeline.record.store import SHORT, Artifact, Store
 from pipeline.settings.load import Settings
 
 if TYPE_CHECKING:
-    from pipeline.engine.stage import Job
     from pipeline.train.job import Initial
 
 # What a training starts from, among its inputs: a finished fold, or a finished model of all data.

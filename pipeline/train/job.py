@@ -1,16 +1,13 @@
-"""The job of training one fold: everything that its result depends on.
+"""The job of training one fold on pixels: everything that its result depends on.
 
-Owns the job's fields and its fingerprint. Does not own training (`train/loop.py`).
-
-Legend: N samples, C classes, H height, W width.
-
-The weights that a fold starts from, when they are those of an earlier run's same fold.
-
-Owns building a network on them. Does not own finding them, nor the proof that the earlier fold never
-saw this one's validation part (`train/init_from.py`).
+Owns the job's fields and its fingerprint, and building a network on the weights of an earlier run. Does not
+own training (`train/loop.py`), finding the earlier run, nor the proof that it never saw this fold's
+validation part (`train/init_from.py`).
 
 Source of growing the images between runs: Howard, fast.ai, progressive resizing; see also Touvron et
 al., https://arxiv.org/abs/1906.06423, on why the last epochs belong to the larger size.
+
+Legend: N samples, C classes, H height, W width.
 """
 
 import hashlib

@@ -1,20 +1,15 @@
-"""Formulas of losses: what each would cost if a class were the label, and soft macro-F1.
+"""Formulas of losses: the loss of each row if a class were its label, soft macro-F1, and terms from counts.
 
-Owns formulas that need no class counts. Does not own those for long tails (`train/loss_formulas.py`) nor
-which loss the settings name (`train/losses.py`).
+Owns the formulas, those for long tails included (class weights, margins and priors from the counts of the
+training rows). Does not own which loss the settings name (`train/losses.py`).
 
 A loss is linear in its target wherever it can be: `terms` give (B, C), the loss of each row if class c
-were its label, and a row whose target is a distribution costs their weighted mean. Mixed images and
-soft labels then need no case of their own: the loss of a mix is the mix of the losses.
+were its label, and a row whose target is a distribution has their weighted mean. Mixed images and soft
+labels then need no special case: the loss of a mix is the mix of the losses.
+
+A class without a training row counts as one with a single row, since soft targets may still name it.
 
 Legend: B rows, C classes, K values of an ordered attribute.
-
-Losses for long tails: class weights, margins and priors, all from the counts of the training rows.
-
-Owns what counts do to a loss. Does not own the other formulas (`train/loss_formulas.py`). A class without a
-row counts as one with a single row: soft targets may name it all the same.
-
-Legend: B rows, C classes.
 """
 
 import math

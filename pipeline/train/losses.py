@@ -1,43 +1,34 @@
-"""Losses by name, each as one number per row, and how much each row counts.
+"""Losses by name: one number per row, and how much each row counts.
 
-Owns what training minimises: which formula the settings name, class weights, and a loss per attribute.
-Does not own the formulas (`train/loss_formulas.py`, `train/loss_formulas.py`), code of the user's own
-(`train/losses.py`) nor averaging: the loop sums over an accumulation window and divides once by the
-window's total weight, which no loss that averages by itself allows.
+Owns what training minimises: which formula the settings name, class weights, a loss per attribute, and
+checks of a loss of the user's own. Does not own the formulas (`train/loss_formulas.py`), finding the user's
+code (`core/plugin.py`) nor averaging: the loop sums over an accumulation window and divides once by the
+window's total weight, which a loss that averages by itself would not allow.
 
 Targets are distributions over the classes, (B, C): a plain label is a one-hot row (`train/targets.py`).
 
 `train_loss` and `valid_loss` are this same figure, class weights, smoothing and adjusted logits included,
-so that their gap means something; sample weights, mixing and dropout are training's alone. Across
-experiments with other losses, compare scores, not losses.
+so that their gap means something; sample weights, mixing and dropout apply in training only. Compare
+experiments with different losses by their scores.
 
-Legend: B rows, C classes.
+A loss per attribute: each sees the probabilities, targets and counts of its own attribute, and the losses
+are summed. With cross-entropy and shares of 1 the sum is the cross-entropy of the class, since the heads
+multiply. Class weights scale the rows of an attribute to a mean weight of 1 over the training rows, instead
+of dividing by the weight of a window: several attributes cannot share one divisor.
 
-`loss.name=module:function`: a loss of the user's own, checked wherever it is called.
-
-Owns what such a function must be. Does not own finding its code (`core/plugin.py`).
+`loss.name=module:function` names a loss of the user's own, which is checked at each call:
 
     def hinge(logits_BC, target_BC):      # float32 logits; targets are distributions over the classes
         ...
         return loss_B                     # one loss per row, differentiable
 
-`hinge.soft_targets = False` declares that it understands one-hot targets only; it is then refused
-where images are mixed or labels soft.
-
-Legend: B rows, C classes.
-
-A loss per attribute, summed: each sees its attribute's own probabilities, targets and counts.
-
-Owns taking classes apart into attributes and adding up. Does not own the losses (`train/losses.py` makes
-them) or the heads (`nets/attributes.py`).
-
-With cross-entropy and shares of 1 the sum is the cross-entropy of the class, since the heads multiply.
-Class weights scale an attribute's rows to a mean weight of 1 over the training rows, instead of dividing
-by the weight of a window: several attributes cannot share one divisor.
+`hinge.soft_targets = False` declares that it accepts one-hot targets only; it is then refused where images
+are mixed or labels are soft.
 
 Legend: B rows, C classes, K values of one attribute.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -52,6 +43,7 @@ from pipeline.core.errors import ConfigError, UserError, nearest
 from pipeline.core.plugin import is_plugin
 from pipeline.core.samples import LabelSpace
 from pipeline.settings.loss import LOSSES, LossSettings, OneLossSettings
+from pipeline.settings.schema import Config
 from pipeline.settings.train import TrainSettings
 from pipeline.train import loss_formulas
 from pipeline.train.loss_formulas import Rows, rows_of, wide
@@ -336,6 +328,29 @@ def refuse_soft(settings: LossSettings, why: str) -> None:
             f"loss.name={refused[0]} and {why}: this loss takes plain labels only",
             remedy=f"leave out {why.partition('=')[0]}, or choose a loss that takes them, e.g. cross_entropy",
         )
+
+
+def refuse_unfit(config: Config) -> None:
+    """Call a loss of the user's own once, and refuse settings whose soft labels it does not accept.
+
+    Args:
+        config: whose `loss.name` is module:function.
+
+    Raises:
+        ConfigError: as `trial` and `refuse_soft`.
+    """
+    loss, train = config.loss, config.train
+    sizes = [len(a.values) for a in config.competition.attributes]
+    trial(loss.name, sizes if config.model.heads == "attributes" else [math.prod(sizes)])
+    if train.mix.method != "none":
+        refuse_soft(loss, f"train.mix.method={train.mix.method}")
+    if train.pseudo is not None and train.pseudo.soft:
+        refuse_soft(loss, "train.pseudo.soft=true")
+    if train.distill is not None:
+        refuse_soft(loss, f"train.distill.soft={train.distill.soft:g}")
+    for attribute in config.competition.attributes:
+        if attribute.soft_width is not None:
+            refuse_soft(loss, f"soft_width={attribute.soft_width:g} of {attribute.name}")
 
 
 def diverged(where: str, settings: TrainSettings) -> UserError:

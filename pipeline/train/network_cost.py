@@ -1,15 +1,11 @@
-"""What a network costs on this machine: parameters, multiplications, milliseconds an image.
-
-Owns the measurement, before any training. Does not own which networks are asked about or the table
-(`train/network_cost.py`), nor the seconds a row of a whole training job (`train/step_timing.py`).
-
-`make models`: what networks cost on this machine, before any training.
+"""What a network costs on this machine: parameters, multiplications, milliseconds per image.
 
     make models                                              every file of configs/model/
     make models NAMES="resnet18 tf_efficientnet_lite0"       these; also torchvision:NAME, module:function
-    make models ARGS="images.size=96 runtime.threads=1"      at another size, with so many threads
+    make models ARGS="images.size=96 runtime.threads=1"      at another size, with this many threads
 
-Owns which networks are asked about and the table. Does not own the measurement (`train/network_cost.py`).
+Owns the measurement before any training, which networks are measured, and the table of `make models`. Does
+not own the seconds per row of a whole training job (`train/step_timing.py`).
 """
 
 from __future__ import annotations

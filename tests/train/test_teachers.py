@@ -19,7 +19,7 @@ from pipeline.settings.train import TrainSettings
 from pipeline.stages import open_session
 from pipeline.train import batched_heads, heads, loop, teachers
 from pipeline.train.committee import Committee
-from pipeline.train.teaching import teacher
+from pipeline.train.teachers import teacher
 
 MORE = "{source: web, licence: CC0, images: more, table: more.csv, labelled: false}"
 NETWORK = ("experiment=tiny_resnet", "train.epochs=1", "train.batch_size=8", "runtime.threads=1")
@@ -186,7 +186,7 @@ def test_a_student_refuses_a_teacher_that_knows_its_validation_labels(student):
     taught_by = teacher(context.graph, context.settings, "probe")
     of_other_fold = context.get(Need("teach", taught_by, {"fold": 1, "split": "unlabelled"}))
     plan = teachers.load.plan(context.need("folds"))
-    with pytest.raises(DataError, match="knows 12 labels that validate in its student's fold 0"):
+    with pytest.raises(DataError, match="has seen 12 labels of the validation part of its student's fold 0"):
         teachers.refuse_seen([of_other_fold], plan.splits[0].valid_ids, 0)
     inputs = context.graph.inputs(Need("fold", context.settings, {"fold": 0}))
     taught_by = [need for name, need in inputs.items() if name.startswith("teacher:")]

@@ -1,10 +1,8 @@
-"""`make ablate`: any grid of settings, trained by the ordinary stages, ending in one table.
+"""The table of an ablation: score, cost and comparisons of each arm.
 
-    make ablate GRID=configs/ablate/resample_quick.yaml
-    make ablate GRID=mine.yaml ARGS="competition=digits train.folds=[0]"
-
-Owns the table and its comparisons. Does not own the trainings (`train/studies/arms.py` names them, `train`
-makes them) or the correction for many arms (`core/statistics.py`).
+Owns scoring finished trainings arm by arm. Does not own the trainings (`train/studies/arms.py` names them,
+the stage `train` makes them), the page (`train/studies/ablation_page.py`) nor the correction for many arms
+(`core/statistics.py`).
 """
 
 from __future__ import annotations
@@ -14,81 +12,64 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.core import metrics
-from pipeline.core import statistics as many
+from pipeline.core import metrics, statistics
 from pipeline.core.predictions import Comparison
 from pipeline.data import load
-from pipeline.engine.stage import Built, Job
+from pipeline.engine.stage import Job
 from pipeline.record.store import Artifact
-from pipeline.train.studies import ablation_page, arms
-from pipeline.train.studies import grid as ablate
+from pipeline.train.studies import ablation_page, arms, grid
 from pipeline.train.studies.arms import ArmRun
 
 
-def build(job: Job) -> Built:
-    """Write ablation.csv and ablation.html."""
+def compare(job: Job) -> tuple[ablation_page.AblationPage, pd.DataFrame]:
+    """What the page shows, and the whole table: one row per arm, with its comparisons."""
     config = job.settings.config
-    grid = ablate.read(Path(str(job.params["grid"])))
+    study = grid.read(Path(str(job.params["grid"])))
     inputs = dict(job.inputs)
-    trained = arms.runs(arms.find_in(inputs), job.settings, grid, job.home)
+    trained = arms.runs(arms.find_in(inputs), job.settings, study, job.home)
     oofs = [load.oof(inputs[run.input], run.input) for run in trained]
     ids = oofs[0].ids_N
     known = load.samples(inputs["data"], "train", job.home).take(ids)
-    cells = ablate.arms(grid)
+    cells, planned = grid.arms(study), grid.pairs(study)
     by_arm = [
         [oof.take(ids).p_NC for oof, run in zip(oofs, trained, strict=True) if run.arm == number]
         for number in range(len(cells))
     ]
-    planned = ablate.pairs(grid)
-    metric = metrics.get(config.competition.metric)
-    statistics = config.statistics
-    scores = many.compare_arms(
+    metric, numbers = metrics.get(config.competition.metric), config.statistics
+    scores = statistics.compare_arms(
         metric,
         known.labels,
         by_arm,
         [(new, old) for new, old, _ in planned],
         known.groups_N,
-        statistics.draws,
-        statistics.seed,
+        numbers.draws,
+        numbers.seed,
     )
     table = pd.DataFrame([{**cell.levels, **_cost(trained, inputs, n, job)} for n, cell in enumerate(cells)])
     table[metric.name] = scores.mean_A
     table["sd of seeds"] = scores.spread_A
-    names = [", ".join(map(" ".join, fixed.items())) for fixed in grid.against]
-    compared = _compared(planned, scores.comparisons, len(cells), names)
-    whole = pd.concat([table, *compared], axis=1)
-    whole.to_csv(job.draft / "ablation.csv", index=False)
+    names = [", ".join(map(" ".join, fixed.items())) for fixed in study.against]
     page = ablation_page.AblationPage(
         grid=str(job.params["grid"]),
-        about=grid.about,
+        about=study.about,
         metric=metric.name,
         table=table,
-        axes=tuple(grid.axes),
+        axes=tuple(study.axes),
         against=tuple(names),
         comparisons=tuple(
             ablation_page.Row(cells[new].name, names[which], c)
             for (new, _, which), c in zip(planned, scores.comparisons, strict=True)
         ),
         factor=scores.factor,
-        seeds=len(grid.seeds),
+        seeds=len(study.seeds),
         scored=len(ids),
-        equal_steps=grid.equal_steps,
-        equal_samples=grid.equal_samples,
-        seconds=grid.seconds,
+        equal_steps=study.equal_steps,
+        equal_samples=study.equal_samples,
+        seconds=study.seconds,
         transfer=_standing(trained, job, scores.mean_A.tolist()),
     )
-    title = config.competition.title or config.competition.name
-    (job.draft / "ablation.html").write_text(ablation_page.render_html(page, title, config), encoding="utf-8")
-    figures = {
-        "arms": float(len(cells)),
-        "trainings": float(len(trained)),
-        "comparisons": float(len(planned)),
-        "better": float(sum(c.verdict == "better" for c in scores.comparisons)),
-        "worse": float(sum(c.verdict == "worse" for c in scores.comparisons)),
-    }
-    what = f"**What**: {grid.about or job.params['grid']}"
-    about = f"{what}\n\n{ablation_page.headline(page)}\n\n**Report**: `ablation.html`"
-    return Built(figures, tuple(ablation_page.lines(page)), about, ("ablation.html", "ablation.csv"))
+    compared = _compared(planned, scores.comparisons, len(cells), names)
+    return page, pd.concat([table, *compared], axis=1)
 
 
 def _cost(trained: list[ArmRun], inputs: dict[str, Artifact], arm: int, job: Job) -> dict[str, float]:
