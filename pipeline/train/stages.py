@@ -81,17 +81,19 @@ def lesson_sections(settings: Settings) -> tuple[str, ...]:
 
 def lesson_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
     """What a training reads that is not cut out of `heads`."""
-    common = {"data": Need("data", settings), "folds": Need("folds", settings)}
+    needed = {"data": Need("data", settings), "folds": Need("folds", settings)}
     pseudo = settings.config.train.pseudo
-    common |= teachers.inputs(ask, settings, params)
     if is_probe(settings):
         splits = ("train", "test") if pseudo is not None and pseudo.test_images else ("train",)
         views = probe_views(settings)
-        return common | {f"{s}:{view}": features_need(settings, s, view) for s in splits for view in views}
-    if settings.config.train.init_from is not None:
-        fold = int(params["fold"]) if "fold" in params else None
-        common[init_from.INITIAL] = init_from.need(ask, settings, fold)
-    return common | {"prepared": Need("prepared", settings), **neighbour_inputs(settings)}
+        needed |= {f"{s}:{view}": features_need(settings, s, view) for s in splits for view in views}
+    else:
+        needed |= {"prepared": Need("prepared", settings), **neighbour_inputs(settings)}
+        if settings.config.train.init_from is not None:
+            fold = int(params["fold"]) if "fold" in params else None
+            needed[init_from.INITIAL] = init_from.need(ask, settings, fold)
+    # Teachers come last: they have other settings, and need some of the same results.
+    return needed | teachers.inputs(ask, settings, params)
 
 
 def refuse_forbidden(settings: Settings) -> None:

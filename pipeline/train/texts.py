@@ -35,3 +35,10 @@ CHAIN_MEMBER = (
 )
 BY_INNER_FOLDS = "predicted by inner folds"
 SEEN_IN_TRAINING = "seen in training"
+
+OOF_SCORE = "OOF {metric} {score}{share}"
+SHARE_SCORED = " on {scored:.0f} of {images} images"
+AGAINST_RIVAL = "against {rival}: {comparison}"
+FIRST_RUN = "first on these data and folds"
+FIRST_RUN_WHY = "the first complete run on these data and folds; later runs are compared with it"
+LATER_RUN_WHY = "does it beat {rival}, the best other run on the same data and folds? {comparison}"

@@ -42,7 +42,7 @@ def test_an_exploding_gradient_is_told_once_an_epoch_and_recorded(caplog):
     for step, norm in enumerate([1.0, 2e3, 3e3]):
         gradients.see(norm, step)
     (told,) = [record.getMessage() for record in caplog.records]
-    assert told.startswith("fold 0, epoch 1, step 1: the gradient's norm is 2e+03; train.clip_norm=1")
+    assert told.startswith("fold 0, epoch 1, step 1: the gradient norm is 2e+03; set train.clip_norm=1")
     assert gradients.summary() == {"grad_norm": pytest.approx(5001 / 3), "grad_norm_max": 3e3}
 
 
@@ -154,7 +154,7 @@ def test_oom_halving_goes_on_in_smaller_pieces_and_resumes_alike(tmp_path, monke
     job = fold_job(oom_halving=True)
     monkeypatch.setitem(losses.REGISTRY, "cross_entropy", small_gpu(5, calls := []))
     result, state = fit(job, tmp_path / "a")
-    assert "passes in 2 pieces" in caplog.text and "passes in 4 pieces" in caplog.text
+    assert "is now passed in 2 pieces" in caplog.text and "is now passed in 4 pieces" in caplog.text
     assert calls[:3] == [16, 16, 17] and max(calls[-12:]) <= 5
     assert len(result.history) == 3
     monkeypatch.setitem(losses.REGISTRY, "cross_entropy", small_gpu(5, []))

@@ -179,8 +179,11 @@ def test_what_is_held_out_of_training_was_held_out_of_the_earlier_run_too(tmp_pa
     stopping, grown = "train.early_stopping.share=0.5", ("images.size=32", "train.init_from=tiny_resnet")
     plain = world.train()
     for words, told in (
-        ((stopping,), "early_stopping and train.init_from: fold .* learned images of the inner split"),
-        (("train.group_share=0.5",), "group_share=0.5 and train.init_from: fold .* learned other groups"),
+        ((stopping,), "early_stopping and train.init_from: fold .* was trained on images of the inner split"),
+        (
+            ("train.group_share=0.5",),
+            "group_share=0.5 and train.init_from: fold .* was trained on other groups",
+        ),
     ):
         with pytest.raises(ConfigError, match=told):
             world.train(*grown, *words)
