@@ -42,14 +42,14 @@ SEVERAL = ("train.bag", "train.chain", "train.pseudo", "train.distill")
 
 
 def is_batched(settings: Settings) -> bool:
-    """Whether all folds train at once: heads on features, one model a fold."""
+    """Whether all folds train at once: heads on features, with one model per fold."""
     train = settings.config.train
     several = (train.bag, train.chain, train.pseudo, train.distill)
     return is_probe(settings) and all(one is None for one in several)
 
 
 def folds_of(settings: Settings) -> list[int]:
-    """The folds that were asked for, ascending."""
+    """The folds of the settings, ascending: `train.folds`, or all."""
     asked = settings.config.train.folds
     return sorted(asked) if asked is not None else list(range(settings.config.folds.splits))
 
@@ -73,14 +73,14 @@ def _train_settings(job: Job, several: tuple[str, ...] = SEVERAL) -> TrainSettin
 
 
 def lesson_sections(settings: Settings) -> tuple[str, ...]:
-    """Settings that one training reads; a head, whose features know their backbone, what shapes it."""
+    """Settings that one training reads; for a head, the backbone is in the key of its features."""
     learns = ("model.heads", "model.ordinal") if is_probe(settings) else ("model", "augment")
     train = (*SOLVED, *SEVERAL) if _is_solved(settings) else ("train",)
     return ("resample", "loss", *train, "competition.metric", *learns)
 
 
 def lesson_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """What a training reads that is not cut out of `heads`."""
+    """Inputs of a training that is not cut out of `heads`."""
     needed = {"data": Need("data", settings), "folds": Need("folds", settings)}
     pseudo = settings.config.train.pseudo
     if is_probe(settings):
@@ -255,12 +255,12 @@ def _cut_out_of_heads(job: Job) -> Built:
 
 
 def fold_sections(settings: Settings) -> tuple[str, ...]:
-    """Settings that a fold reads; one that is cut out of `heads` reads none."""
+    """Settings that a fold reads; none if it is cut out of `heads`."""
     return () if is_batched(settings) else lesson_sections(settings)
 
 
 def fold_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The heads of all folds, or what a training of its own reads."""
+    """The heads of all folds, or the inputs of its own training."""
     if is_batched(settings):
         return {name: Need(name, settings) for name in ("data", "folds", "heads")}
     return lesson_inputs(ask, settings, params)
@@ -280,7 +280,7 @@ def build_teach(job: Job) -> Built:
 
 
 def teach_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The model that teaches, and the images or their features."""
+    """The model of the teacher, and the images or their features."""
     which = {name: value for name, value in params.items() if name == "fold"}
     model = Need("fold", settings, which) if which else Need("whole", settings)
     common = {"data": Need("data", settings), "folds": Need("folds", settings), "model": model}
@@ -389,7 +389,7 @@ def announce_train(
 
 
 def train_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The data, the fold plan and every fold that was asked for."""
+    """The data, the fold plan and every fold of the settings."""
     folds = {f"fold{k}": Need("fold", settings, {"fold": k}) for k in folds_of(settings)}
     return {"data": Need("data", settings), "folds": Need("folds", settings), **folds}
 
@@ -427,7 +427,7 @@ def refuse_incomplete(settings: Settings) -> None:
 
 
 def whole_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """What a training reads, and its cross-validation, from which it inherits."""
+    """The inputs of a training, and its cross-validation, which gives the number of epochs."""
     return {"twin": Need("train", settings), **lesson_inputs(ask, settings, params)}
 
 
@@ -455,7 +455,7 @@ STAGES = (
     Stage(
         "teach",
         1,
-        "what one fold's model predicts for unlabelled images",
+        "predictions of one fold's model for unlabelled images",
         build_teach,
         inputs=teach_inputs,
         label=of_experiment,
@@ -463,7 +463,7 @@ STAGES = (
     Stage(
         "nested",
         1,
-        "what teachers predict for a fold's own training part",
+        "predictions of teachers for a fold's own training part",
         build_nested,
         reads=lesson_sections,
         inputs=lesson_inputs,

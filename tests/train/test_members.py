@@ -95,7 +95,8 @@ def test_weights_rise_on_what_the_last_member_failed_and_votes_come_from_trainin
     failed = second > second.min()
     share = failed.mean()
     assert (
-        0.02 < share < 0.6 and f"{share:.1%} of the training part wrong (by inner folds" in trained.lines[0]
+        0.02 < share < 0.6
+        and f"{share:.1%} of the training part wrong (predicted by inner folds" in trained.lines[0]
     )
     assert trained.committee.shares[0] == pytest.approx(
         members.alpha(failed, first, 10) / sum(float(line.split("vote ")[1]) for line in trained.lines),

@@ -45,7 +45,7 @@ def test_measured_once_and_never_again(tmp_path):
     assert (tmp_path / "machine.json").read_text() == before
     measure(config(optimizer="sgd"), SPACE, "cpu", LONG, tmp_path)
     choice = choose(config(), "cpu", 40, tmp_path)
-    assert choice.line.startswith("precision auto: ") and "(measured)" in choice.told
+    assert choice.line.startswith("precision auto: ") and "(measured)" in choice.line
     assert choice.seconds_per_step and choice.seconds_per_step > 0
 
 
@@ -81,7 +81,7 @@ def test_compiling_is_chosen_for_folds_that_win_it_back(tmp_path):
     both = {"seconds_to_compile": 30.0, **FP32, "fp32 channels_last compiled": [0.5, 0.5]}
     home = planted(tmp_path, {}, compiled=both)
     assert choose(config(), "cpu", 1000, home).mode == Mode(compiled=True)
-    assert "compiled, 2.0× fp32" in choose(config(), "cpu", 1000, home).told
+    assert "compiled, 2.0× fp32" in choose(config(), "cpu", 1000, home).line
     assert choose(config(), "cpu", 100, home).mode == Mode()
     failed = planted(tmp_path, {}, compiled={"failed": "BackendCompilerFailed"})
     assert choose(config(), "cpu", 1000, failed).mode == Mode()

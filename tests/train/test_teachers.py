@@ -159,7 +159,7 @@ def test_a_students_pseudo_labels_are_counted_and_keep_off_groups_that_validate(
     assert table.startswith("class,given,adopted\n") and "disc," in table
     train = context.need("train")
     assert train.metrics["pseudo_adopted"] == 11 and (train.folder / "pseudo.csv").is_file()
-    assert any("pseudo-labels adopted a fold, mean: 11 (" in line for line in train.manifest["lines"])
+    assert any("pseudo-labels adopted per fold, mean: 11 (" in line for line in train.manifest["lines"])
     oof = teachers.files.read_probabilities(train.folder / "oof.npz", "oof")
     assert len(oof) == 24, "an adopted image never validates"
 

@@ -73,16 +73,16 @@ def compare(job: Job) -> tuple[ablation_page.AblationPage, pd.DataFrame]:
 
 
 def _cost(trained: list[ArmRun], inputs: dict[str, Artifact], arm: int, job: Job) -> dict[str, float]:
-    """Epochs and steps a training really had, and its wall time, mean over seeds.
+    """The actual epochs, steps and wall time of a training, mean over seeds.
 
-    The pass that made cached features counts in full for each training that reads them, once.
+    The pass that made cached features counts in full, once for each training that reads them.
     """
     mine = [run for run in trained if run.arm == arm]
     seconds = 0.0
     for run in mine:
         wholes = {w for n, w in inputs[run.input].inputs.items() if n.startswith("fold") and n != "folds"}
         folds = _found(job, wholes)
-        # Heads that trained together read the features, and each fold has its share of their seconds already.
+        # Heads that trained together read the features; each fold already has its share of their seconds.
         heads = _found(job, {w for fold in folds for w in fold.inputs.values() if w.startswith("heads/")})
         read = {w for part in (*folds, *heads) for w in part.inputs.values() if w.startswith("features/")}
         seconds += sum(part.seconds for part in (*folds, *_found(job, read)))
@@ -94,13 +94,13 @@ def _cost(trained: list[ArmRun], inputs: dict[str, Artifact], arm: int, job: Job
 
 
 def _found(job: Job, wholes: set[str]) -> list[Artifact]:
-    """Results by `stage/key`, those that are still there."""
+    """Results by `stage/key`, without those that are gone."""
     found = (job.store.find(*whole.split("/", 1)) for whole in wholes)
     return [artifact for artifact in found if artifact]
 
 
 def _standing(trained: list[ArmRun], job: Job, score_A: list[float]) -> ablation_page.Standing | None:
-    """Where the competition stands between freezing and fine-tuning; None for arms of one strategy."""
+    """The facts for the advice to freeze or fine-tune; None for arms of one strategy."""
     config = {run.arm: run.settings.config for run in trained}
     if len({c.train.strategy for c in config.values()}) < 2:
         return None
@@ -126,7 +126,7 @@ def _standing(trained: list[ArmRun], job: Job, score_A: list[float]) -> ablation
 def _compared(
     planned: list[tuple[int, int, int]], comparisons: tuple[Comparison, ...], n_arms: int, names: list[str]
 ) -> list[pd.DataFrame]:
-    """For each line of `against`, its columns of the table; empty where an arm is its own baseline."""
+    """The columns of the table for each entry of `against`; empty where an arm is its own baseline."""
     tables = []
     for which, name in enumerate(names):
         rows: list[dict[str, float | str]] = [{} for _ in range(n_arms)]

@@ -53,7 +53,7 @@ def measure(job: Job, points: Mapping[str, Settings]) -> curve_page.CurvePage:
     ids = next(iter(oofs.values())).ids_N
     known = load.samples(job.inputs["data"], "train", job.home).take(ids)
     learner = _learner(job)
-    seen = {
+    on_training = {
         name: _on_training(
             job, learner, point.config.train.seed, point.config.train.group_share, trained[name]
         )
@@ -62,7 +62,7 @@ def measure(job: Job, points: Mapping[str, Settings]) -> curve_page.CurvePage:
     shares = config.learning_curve.shares
     by_share = [[n for n, p in points.items() if p.config.train.group_share == share] for share in shares]
     rows = [
-        _row(job, share, names, oofs, known, seen, trained)
+        _row(job, share, names, oofs, known, on_training, trained)
         for share, names in zip(shares, by_share, strict=True)
     ]
     table = pd.DataFrame(rows)
@@ -78,7 +78,8 @@ def measure(job: Job, points: Mapping[str, Settings]) -> curve_page.CurvePage:
     )
     table.insert(6, "sd of seeds", compared.spread_A)
     wrong = [float((oofs[n].take(ids).labels() != known.labels).mean()) for n in by_share[-1]]
-    errors = curve_page.Errors(float(np.mean([seen[n].error for n in by_share[-1]])), float(np.mean(wrong)))
+    train_error = float(np.mean([on_training[n].error for n in by_share[-1]]))
+    errors = curve_page.Errors(train_error, float(np.mean(wrong)))
     return curve_page.CurvePage(
         job.settings.experiment,
         metric.name,
@@ -102,7 +103,7 @@ def _row(
     names: list[str],
     oofs: dict[str, Probabilities],
     known: Samples,
-    seen: dict[str, _OnTraining],
+    on_training: dict[str, _OnTraining],
     trained: dict[str, Artifact],
 ) -> dict[str, float]:
     """The figures of one share, means over its seeds."""
@@ -112,11 +113,11 @@ def _row(
     drawn_MB = statistics.resampled(metric, known.labels, sides, known.groups_N, numbers.draws, numbers.seed)
     low, high = np.percentile(drawn_MB.mean(axis=0), statistics.PERCENTILES)
     score = float(np.mean([metric.score(known.labels, p_NC) for p_NC in sides]))
-    train = float(np.mean([seen[n].score for n in names]))
+    train = float(np.mean([on_training[n].score for n in names]))
     return {
         "share": share,
-        "groups": float(np.mean([seen[n].groups for n in names])),
-        "images": float(np.mean([seen[n].images for n in names])),
+        "groups": float(np.mean([on_training[n].groups for n in names])),
+        "images": float(np.mean([on_training[n].images for n in names])),
         "score": score,
         "low": float(low),
         "high": float(high),
@@ -127,11 +128,11 @@ def _row(
 
 
 def _on_training(job: Job, learner: Learner, seed: int, share: float, trained: Artifact) -> _OnTraining:
-    """How good a training is on some of the images that each of its folds learned."""
+    """Scores of a training on some of the training images of each of its folds."""
     samples = load.training(job.inputs["data"], job.home)
     plan = load.plan(job.inputs["folds"])
     metric = metrics.get(job.settings.config.competition.metric)
-    found = []
+    by_fold = []
     for k in folds_of(job.settings):
         part = _part(samples, plan, k, share, seed)
         n = min(job.settings.config.learning_curve.images, len(part))
@@ -140,17 +141,17 @@ def _on_training(job: Job, learner: Learner, seed: int, share: float, trained: A
         fold = job.store.find(stage, key)
         assert fold is not None, f"{trained.key} needs fold {key}, which is gone"
         committee = Committee.read(fold.folder)
-        said = [learner.predict(s, chosen.ids_N, chosen.space) for s in committee.states]
-        p_NC = np.einsum("m,mnc->nc", np.array(committee.shares), np.stack(said)).astype(np.float32)
+        by_model = [learner.predict(s, chosen.ids_N, chosen.space) for s in committee.states]
+        p_NC = np.einsum("m,mnc->nc", np.array(committee.shares), np.stack(by_model)).astype(np.float32)
         wrong = float((p_NC.argmax(axis=1) != chosen.labels).mean())
         groups = len(np.unique(part.groups_N))
-        found.append(_OnTraining(groups, len(part), metric.score(chosen.labels, p_NC), wrong))
+        by_fold.append(_OnTraining(groups, len(part), metric.score(chosen.labels, p_NC), wrong))
     return _OnTraining(
-        *(float(np.mean([getattr(f, n) for f in found])) for n in ("groups", "images", "score", "error"))
+        *(float(np.mean([getattr(f, n) for f in by_fold])) for n in ("groups", "images", "score", "error"))
     )
 
 
 def _part(samples: Samples, plan: FoldPlan, fold: int, share: float, seed: int) -> Samples:
     split = plan.splits[fold]
-    whole = Part(samples.take(split.train_ids).for_training(), fold, split.times_T)
-    return subsets.group_share(whole, share, seed).samples
+    part = Part(samples.take(split.train_ids).for_training(), fold, split.times_T)
+    return subsets.group_share(part, share, seed).samples

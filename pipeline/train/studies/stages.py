@@ -48,9 +48,9 @@ def ablate_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
     """The data and folds that all arms share, which must be finished, and every training of the grid."""
     grid = str(params["grid"])
 
-    def found(need: Need) -> Artifact:
+    def finished(need: Need) -> Artifact:
         artifact = ask.found(need)
-        assert artifact is not None, f"{need.stage} is built before what rests on it is named"
+        assert artifact is not None, f"{need.stage} must be built before the inputs of ablate are named"
         return artifact
 
     def make() -> Inputs:
@@ -58,7 +58,7 @@ def ablate_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
         shared = {need.stage: need for need in arms.needed(settings, study)}
         return {
             **shared,
-            **{run.input: Need("train", run.settings) for run in arms.runs(found, settings, study, home)},
+            **{run.input: Need("train", run.settings) for run in arms.runs(finished, settings, study, home)},
         }
 
     return ask.once(f"arms of {grid}", settings, make)
@@ -107,7 +107,7 @@ def curve_points(settings: Settings) -> dict[str, Settings]:
 
 
 def curve_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The data, the folds, every training of the curve, and what their models predict training images from."""
+    """The data, the folds, every training of the curve, and the training images or their features."""
     points = ask.once("points of the learning curve", settings, lambda: curve_points(settings))
     common = {"data": Need("data", settings), "folds": Need("folds", settings)}
     common |= {name: Need("train", point) for name, point in points.items()}
