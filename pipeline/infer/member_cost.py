@@ -50,8 +50,8 @@ def measured(job: Job, n_classes: int) -> dict[str, float]:
     if probe:
         heads = float(sum(t.numel() for state in states for t in state.values()))
         shared = {"parameters": float(one.parameters), "ms_1": one.ms_1 * views, "ms_64": one.ms_64 * views}
-        whole = shared | {"parameters": shared["parameters"] + heads}
-        return whole | {f"{name}_shared": value for name, value in shared.items()}
+        total = shared | {"parameters": shared["parameters"] + heads}
+        return total | {f"{name}_shared": value for name, value in shared.items()}
     passes = views * len(states)
-    whole = {"parameters": float(one.parameters * len(states)), "ms_1": one.ms_1 * passes}
-    return whole | {"ms_64": one.ms_64 * passes}
+    total = {"parameters": float(one.parameters * len(states)), "ms_1": one.ms_1 * passes}
+    return total | {"ms_64": one.ms_64 * passes}

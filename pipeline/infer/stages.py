@@ -104,7 +104,7 @@ def build_infer(job: Job) -> Built:
 
 
 def infer_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The views first, so that they are refused before folds are trained."""
+    """The views first, so that invalid ones are rejected before folds are trained."""
     views = {"views": Need("views", settings), "train": Need("train", settings)}
     return views | train_inputs(ask, settings, params)
 
@@ -190,7 +190,7 @@ def refuse_robustness(settings: Settings) -> None:
 
 
 def robustness_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The trained folds, and the training images only, as nothing else is ever scored."""
+    """The trained folds, and the training images or their features; test images are not scored."""
     common = {"train": Need("train", settings), **train_inputs(ask, settings, params)}
     if not is_probe(settings):
         return common | {"prepared": Need("prepared", settings)}
@@ -212,7 +212,7 @@ STAGES = (
     Stage(
         "infer",
         4,
-        "the views of every image as one",
+        "the merged views of every image",
         build_infer,
         reads=("infer.merge", "statistics", "competition.metric"),
         inputs=infer_inputs,
@@ -235,7 +235,7 @@ STAGES = (
     Stage(
         "robustness",
         1,
-        "score on spoilt images",
+        "scores on corrupted images",
         build_robustness,
         reads=("robustness", "infer.precision", "statistics", "competition.metric"),
         inputs=robustness_inputs,

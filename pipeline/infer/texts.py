@@ -1,4 +1,4 @@
-"""What `infer/` says to people: lines of the terminal and of MLflow, as templates with named placeholders."""
+"""Texts of `infer/` for people: lines of the terminal and of MLflow, as templates with named placeholders."""
 
 VIEW = "view {name}  OOF {score:.4f}  weight {weight:.2f}  {ms_per_image:.2f} ms per image"
 VIEWS_GAIN = "{views} views against one: {gain}"
@@ -14,3 +14,7 @@ REFIT_COST = "{ms:.1f} ms per image for all views, {ms_folds:.1f} with the folds
 REFIT_WHAT = "`{experiment}` trained on all data, over the views {views}"
 REFIT_WHY = "do the images that each fold holds out improve the test predictions?"
 ROBUSTNESS_WHAT = "`{experiment}` on corrupted images"
+
+ROBUSTNESS_TITLE = "Robustness to corrupted images"
+NOT_WORSE = "{curve}: no strength differs significantly from clean"
+WORSE_FROM = "{curve}: worse from {first:g} on; {change} at {last:g}"

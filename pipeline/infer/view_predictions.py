@@ -5,8 +5,8 @@ models have predicted for an earlier list of views. Does not own the views (`net
 (`train/committee.py`) nor averaging views (`infer/merging.py`).
 
 Out-of-fold images are predicted by folds that never trained on them, averaged where there are several; test
-images by all folds, averaged. Each view passes through a network by itself, so its predictions are the same
-to the last bit in whatever list of views it stands; so is its cost.
+images by all folds, averaged. Each view passes through a network separately, so its predictions do not depend
+on the list of views, bit by bit; nor does its cost.
 
 Legend: V views, N samples, C classes, K folds.
 """
@@ -173,8 +173,8 @@ def predicted_before(job: Job, names: Sequence[str], earlier: Sequence[Artifact]
         if not here or job.store.find(artifact.stage, artifact.key) is None:
             continue
         test = load.views(artifact, "test", "test")
-        whole = FoldViews(load.view_parts(artifact), test, [times[name] for name in test.views])
-        known = whole.take(here) if known is None else known.with_views_of(whole.take(here))
+        every = FoldViews(load.view_parts(artifact), test, [times[name] for name in test.views])
+        known = every.take(here) if known is None else known.with_views_of(every.take(here))
     return known
 
 

@@ -143,17 +143,17 @@ def refuse_seen(origin: Artifact, own: Mapping[str, Artifact], settings: Setting
         ConfigError: with the name of the setting.
     """
     train, earlier = settings.config.train, f"fold {origin.key[:SHORT]} of {settings.config.train.init_from}"
-    alike = all(origin.setting(f"train.{n}") == getattr(train, n) for n in ("group_share", "seed"))
-    if train.group_share < 1 and not alike:
+    same = all(origin.setting(f"train.{n}") == getattr(train, n) for n in ("group_share", "seed"))
+    if train.group_share < 1 and not same:
         raise ConfigError(
             f"train.group_share={train.group_share:g} and train.init_from: {earlier} was trained on other "
             "groups",
             remedy="leave one of them out, or train the earlier run with the same train.group_share and seed",
         )
     stopping = origin.setting("train.early_stopping")
-    alike = alike and origin.inputs.get("data") == f"data/{own['data'].key}"
+    same = same and origin.inputs.get("data") == f"data/{own['data'].key}"
     mine = train.early_stopping
-    if mine is not None and not (alike and stopping and stopping["share"] == mine.share):
+    if mine is not None and not (same and stopping and stopping["share"] == mine.share):
         raise ConfigError(
             f"train.early_stopping and train.init_from: {earlier} was trained on images of the inner split, "
             "which would choose the epoch",

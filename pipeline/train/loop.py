@@ -7,8 +7,8 @@ them), the inner split (`resample/subsets.py`), or what is kept afterwards.
 A fold is a closed job: it builds its own network, optimizer and average from the seed, so nothing can carry
 over from another fold. The schedule is fixed and its last epoch counts, or early stopping chooses an epoch
 on an inner split of the training part; nothing is ever chosen on the fold's validation part. What early
-stopping decides follows from the history alone, so a resumed run decides alike. On the same device with the
-same number of threads, a run that was killed and continued ends with the same bits as one that was not.
+stopping decides follows from the history alone, so a resumed run decides the same. On the same device with
+the same number of threads, a run that was killed and continued ends with the same bits as one that was not.
 
 Legend: N samples, C classes, E epochs.
 """

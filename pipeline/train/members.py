@@ -1,6 +1,6 @@
 """The models of one fold: one network or linear head, a bag of several, or a boosted chain.
 
-Owns what one training learns from (`Lesson`), what learns it (`Network` on pixels, `Probe` on cached
+Owns the input of one training (`Lesson`), the learners (`Network` on pixels, `Probe` on cached
 features), which lessons a fold takes and how its models vote. Does not own the training itself
 (`train/loop.py`, `train/batched_heads.py`) nor drawing parts of a training part (`resample/subsets.py`).
 

@@ -67,15 +67,15 @@ def figures(
 ) -> dict[str, float]:
     """Figures beside the score: means over the folds, and the spread over seeds; arguments as for `lines`."""
     trained = [inputs[f"fold{k}"].metrics for k in folds]
-    found = {
+    means = {
         "loss_gap": float(np.mean([fold["gap"] for fold in trained])),
         "images_per_second": float(np.mean([fold["images_per_second"] for fold in trained])),
     }
     if by_seed:
-        found |= {"seed_mean": float(np.mean(by_seed)), "seed_std": float(np.std(by_seed, ddof=1))}
+        means |= {"seed_mean": float(np.mean(by_seed)), "seed_std": float(np.std(by_seed, ddof=1))}
     if pseudo is not None:
-        found |= {name: float(np.mean([fold[name] for fold in trained])) for name in PSEUDO_FIGURES}
-    return found
+        means |= {name: float(np.mean([fold[name] for fold in trained])) for name in PSEUDO_FIGURES}
+    return means
 
 
 def lines(
@@ -97,34 +97,34 @@ def lines(
         pseudo: of `pseudo_labels`.
     """
     worst = classes[classes.support > 0].nsmallest(1, "f1").iloc[0]
-    found = [
+    rows = [
         texts.FOLD_SCORES.format(scores=" ".join(f"{s:.3f}" for s in scores)),
         texts.WORST_CLASS.format(name=worst["class"], f1=worst["f1"], images=worst["support"]),
     ]
     if by_seed:
         each, spread = " ".join(f"{s:.4f}" for s in by_seed), float(np.std(by_seed, ddof=1))
-        found.append(texts.SEED_SCORES.format(scores=each, spread=spread))
+        rows.append(texts.SEED_SCORES.format(scores=each, spread=spread))
     trained = [inputs[f"fold{k}"].metrics for k in folds]
     if "chosen_epoch" in trained[0]:
         epochs = " ".join(f"{fold['chosen_epoch'] + 1:.0f}" for fold in trained)
         images = sum(fold["inner_images"] for fold in trained) / len(folds)
-        found.append(texts.CHOSEN_EPOCHS.format(epochs=epochs, images=images))
+        rows.append(texts.CHOSEN_EPOCHS.format(epochs=epochs, images=images))
     if pseudo is not None:
         by_class = pseudo.groupby("class", sort=False)["adopted"].sum() / len(folds)
         counts = ", ".join(f"{name} {count:.0f}" for name, count in by_class.items() if count)
-        found.append(texts.PSEUDO_MEAN.format(images=by_class.sum(), classes=counts or "none"))
-    return found
+        rows.append(texts.PSEUDO_MEAN.format(images=by_class.sum(), classes=counts or "none"))
+    return rows
 
 
-def description(job: Job, found: Sequence[str], why: str) -> str:
+def description(job: Job, lines: Sequence[str], why: str) -> str:
     """The description of the MLflow run.
 
     Args:
         job: of the train run.
-        found: the lines of the terminal.
+        lines: of the terminal.
         why: which question the run answers.
     """
     overrides = ", ".join(f"`{k}={json.dumps(v)}`" for k, v in job.request.values)
-    what = texts.EXPERIMENT_WITH if overrides else texts.EXPERIMENT_AS_FILE
-    what = what.format(experiment=job.settings.experiment, overrides=overrides)
-    return note(what, why, "make infer, then make ensemble", result="; ".join(found))
+    text = texts.EXPERIMENT_WITH if overrides else texts.EXPERIMENT_AS_FILE
+    what = text.format(experiment=job.settings.experiment, overrides=overrides)
+    return note(what, why, "make infer, then make ensemble", result="; ".join(lines))

@@ -87,7 +87,7 @@ def measure(config: Config, space: LabelSpace, device: str, steps: tuple[int, in
         config: of the run.
         space: the classes.
         device: "cpu" or "cuda".
-        steps: of the whole run, and of one fold.
+        steps: of the run with all folds, and of one fold.
         home: of the profile.
 
     Raises:
@@ -96,19 +96,19 @@ def measure(config: Config, space: LabelSpace, device: str, steps: tuple[int, in
     from pipeline.train import step_timing
 
     profile, of = Profile(home), facts(config, device)
-    found = profile.find(of) or {}
+    timings = profile.find(of) or {}
     if config.train.precision != "auto" or steps[0] < STEPS_WORTH_MEASURING:
         return
-    if "plain" not in found:
+    if "plain" not in timings:
         log.info("train.precision=auto: timing a few steps in each precision, once on this machine")
         seconds, _ = step_timing.race(config, space, device, step_timing.modes(device))
-        found = {"plain": _written(seconds)}
-        profile.keep(of, found)
-    plain = step_timing.choose(_read(found["plain"]))
-    long = float(np.median(_read(found["plain"])[plain])) * steps[1] > SECONDS_WORTH_COMPILING
-    if "compiled" not in found and long and step_timing.can_compile(device):
-        found["compiled"] = _compiled(config, space, device, plain)
-        profile.keep(of, found)
+        timings = {"plain": _written(seconds)}
+        profile.keep(of, timings)
+    plain = step_timing.choose(_read(timings["plain"]))
+    long = float(np.median(_read(timings["plain"])[plain])) * steps[1] > SECONDS_WORTH_COMPILING
+    if "compiled" not in timings and long and step_timing.can_compile(device):
+        timings["compiled"] = _compiled(config, space, device, plain)
+        profile.keep(of, timings)
 
 
 def _compiled(config: Config, space: LabelSpace, device: str, plain: Mode) -> dict[str, Any]:
@@ -148,14 +148,14 @@ def choose(config: Config, device: str, steps: int, home: Path) -> Choice:
 
     if config.train.precision != "auto":
         return Choice(Mode(config.train.precision), "")
-    found = Profile(home).find(facts(config, device)) or {}
-    if "plain" not in found:
+    timings = Profile(home).find(facts(config, device)) or {}
+    if "plain" not in timings:
         return Choice(PLAIN, "precision auto: fp32 (a short run: not measured)")
-    seconds = _read(found["plain"])
+    seconds = _read(timings["plain"])
     mode = choose(seconds)
     per_step = float(np.median(seconds[mode]))
     gain = 1 / ratio(seconds, mode, PLAIN)
-    compiled = dict(found.get("compiled", {}))
+    compiled = dict(timings.get("compiled", {}))
     compiling = compiled.pop("seconds_to_compile", None)
     if compiling is not None:
         both = _read(compiled)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pipeline.resample.indices import Part
     from pipeline.train.heads import HeadJob
 
-# Of `train`, what a head reads that is solved and not trained by steps; and what several of them read.
+# The settings of `train` that a solved head (not trained by steps) reads, and those of several models.
 SOLVED = ("train.strategy", "train.head", "train.head_c", "train.group_share", "train.seed")
 SEVERAL = ("train.bag", "train.chain", "train.pseudo", "train.distill")
 
@@ -97,7 +97,7 @@ def lesson_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 
 
 def refuse_forbidden(settings: Settings) -> None:
-    """Raise ConfigError where a policy does what an attribute forbids."""
+    """Raise ConfigError where an augmentation policy makes a change that an attribute forbids."""
     if not is_probe(settings):
         refuse_forbidden_augmentation(settings)
     refuse_forbidden_copies(settings)

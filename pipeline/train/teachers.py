@@ -74,16 +74,16 @@ def inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
         return {}
     splits = [UNLABELLED] if any(not e.labelled for e in settings.config.competition.extra) else []
     splits += ["test"] if pseudo.test_images else []
-    found = {}
+    predictions = {}
     for name in pseudo.teachers or [settings.experiment]:
         teaches = teacher(ask, settings, name)
         for split in splits:
-            found[f"{TEACHER}{name}:{split}"] = Need("teach", teaches, {**params, "split": split})
-    return found
+            predictions[f"{TEACHER}{name}:{split}"] = Need("teach", teaches, {**params, "split": split})
+    return predictions
 
 
 def beside_training(ids: Strings) -> Strings:
-    """The ids of test images where they stand beside training images, whose ids they may share."""
+    """Ids of test images that differ from those of training images, which may otherwise be equal."""
     return strings([f"{TEST}/{name}" for name in ids.tolist()])
 
 

@@ -1,4 +1,4 @@
-"""What `train/` says to people: lines of the terminal and of MLflow, as templates with named placeholders."""
+"""Texts of `train/` for people: lines of the terminal and of MLflow, as templates with named placeholders."""
 
 FOLD_SCORES = "folds {scores}"
 WORST_CLASS = "worst class {name}: F1 {f1:.3f} on {images} images"

@@ -22,7 +22,7 @@ from pipeline.train.studies.arms import ArmRun
 
 
 def compare(job: Job) -> tuple[ablation_page.AblationPage, pd.DataFrame]:
-    """What the page shows, and the whole table: one row per arm, with its comparisons."""
+    """The content of the page, and the complete table: one row per arm, with its comparisons."""
     config = job.settings.config
     study = grid.read(Path(str(job.params["grid"])))
     inputs = dict(job.inputs)
@@ -80,12 +80,12 @@ def _cost(trained: list[ArmRun], inputs: dict[str, Artifact], arm: int, job: Job
     mine = [run for run in trained if run.arm == arm]
     seconds = 0.0
     for run in mine:
-        wholes = {w for n, w in inputs[run.input].inputs.items() if n.startswith("fold") and n != "folds"}
-        folds = _found(job, wholes)
+        fold_of = {n: r for n, r in inputs[run.input].inputs.items() if n.startswith("fold") and n != "folds"}
+        folds = _results(job, set(fold_of.values()))
         # Heads that trained together read the features; each fold already has its share of their seconds.
-        heads = _found(job, {w for fold in folds for w in fold.inputs.values() if w.startswith("heads/")})
-        read = {w for part in (*folds, *heads) for w in part.inputs.values() if w.startswith("features/")}
-        seconds += sum(part.seconds for part in (*folds, *_found(job, read)))
+        heads = _results(job, {r for fold in folds for r in fold.inputs.values() if r.startswith("heads/")})
+        read = {r for part in (*folds, *heads) for r in part.inputs.values() if r.startswith("features/")}
+        seconds += sum(part.seconds for part in (*folds, *_results(job, read)))
     return {
         "epochs": mine[0].settings.config.train.epochs,
         "steps": round(mine[0].steps),
@@ -93,10 +93,10 @@ def _cost(trained: list[ArmRun], inputs: dict[str, Artifact], arm: int, job: Job
     }
 
 
-def _found(job: Job, wholes: set[str]) -> list[Artifact]:
+def _results(job: Job, references: set[str]) -> list[Artifact]:
     """Results by `stage/key`, without those that are gone."""
-    found = (job.store.find(*whole.split("/", 1)) for whole in wholes)
-    return [artifact for artifact in found if artifact]
+    results = (job.store.find(*reference.split("/", 1)) for reference in references)
+    return [artifact for artifact in results if artifact]
 
 
 def _standing(trained: list[ArmRun], job: Job, score_A: list[float]) -> ablation_page.Standing | None:

@@ -1,4 +1,4 @@
-"""What studies say to people: lines, page texts and MLflow notes, as templates with named placeholders."""
+"""Texts of studies for people: lines, pages and MLflow notes, as templates with named placeholders."""
 
 ABLATION_RUN = "**What**: {what}\n\n{result}\n\n**Report**: `ablation.html`"
 CURVE_RUN = "**Result**: {result}\n\n**Report**: `learning_curve.html`"
@@ -23,8 +23,8 @@ BIAS = "Bias: {errors}; first try a larger model, longer training or better labe
 BIAS_AND_VARIANCE = "Bias and variance are similar: {errors}."
 CURVE_READING = (
     "{seeds} per share, each with its own groups; the groups of a smaller share are part of those of a "
-    "larger one. Intervals of the mean over seeds resample whole groups; that of the last step also resamples "
-    "seeds{note}. Scores are those of one view"
+    "larger one. Intervals of the mean over seeds resample whole groups; that of the last step also "
+    "resamples seeds{note}. Scores are those of one view"
 )
 
 ABLATION_TITLE = "{title}: ablation"

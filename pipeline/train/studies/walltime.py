@@ -123,8 +123,8 @@ def pace_of(settings: Settings, space: LabelSpace, work: Work, most: int, home: 
     device = set_up(settings.config.runtime)
     mode = _mode(settings, space, work, most, home)
     question = {**_question(settings, space, device), "mode": str(mode)}
-    found = Profile(home).measured(question, lambda: _measure(settings, space, device, most, mode).as_dict())
-    return step_timing.Pace(**{**found, "train_S": tuple(found["train_S"])})
+    rates = Profile(home).measured(question, lambda: _measure(settings, space, device, most, mode).as_dict())
+    return step_timing.Pace(**{**rates, "train_S": tuple(rates["train_S"])})
 
 
 def _mode(settings: Settings, space: LabelSpace, work: Work, most: int, home: Path) -> Mode:
@@ -149,11 +149,11 @@ def _measure(settings: Settings, space: LabelSpace, device: str, most: int, mode
         return step_timing.Pace((step_timing.of_head(config, space),), features=features)
     # With the largest number of epochs, every state that a strategy can reach is timed.
     long = config.model_copy(update={"train": config.train.model_copy(update={"epochs": most})})
-    beside = (
+    features = (
         step_timing.of_pass(config.resample.features, config, device) if neighbour_views(settings) else 0.0
     )
-    found = step_timing.of_network(long, space, device, mode)
-    return step_timing.Pace(found.train_S, found.look, found.valid, beside, found.start)
+    pace = step_timing.of_network(long, space, device, mode)
+    return step_timing.Pace(pace.train_S, pace.look, pace.valid, features, pace.start)
 
 
 def _question(settings: Settings, space: LabelSpace, device: str) -> Mapping[str, Any]:
