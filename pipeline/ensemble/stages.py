@@ -14,7 +14,7 @@ from pipeline.ensemble import cost, voters
 from pipeline.nets.stages import features_need
 from pipeline.settings.ensemble import word_of
 from pipeline.settings.load import Settings
-from pipeline.train.teaching import teacher
+from pipeline.train.teachers import teacher
 
 # Inputs of a decision: what each member's training showed, `shown:<member>`.
 SHOWN = "shown:"

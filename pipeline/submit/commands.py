@@ -26,7 +26,7 @@ from pipeline.submit import final as finals
 from pipeline.submit import hostscore, ledger, submission
 from pipeline.submit import runs as run_table
 from pipeline.train.stages import folds_of
-from pipeline.train.teaching import teacher
+from pipeline.train.teachers import teacher
 
 Options = argparse.Namespace
 PARTIAL = "no submission: only folds {folds} are trained; leave out train.folds for all"

@@ -1,43 +1,39 @@
-"""`make learning-curve`: score against the number of training groups, and what it says.
+"""The learning curve: score against the number of training groups, on images learned and held out.
 
-    make learning-curve ARGS="experiment=probe"
-    make learning-curve ARGS="experiment=small_cnn learning_curve.shares=[0.25,0.5,1] train.epochs=2"
-
-Every point is an ordinary cached training with `train.group_share` and a seed of its own. Owns scoring
-the trainings, on the images that they learned as well. Does not own the trainings, the shares of groups
-(`resample/subsets.py`) or the page (`train/studies/curve_page.py`).
+Every point is an ordinary cached training with `train.group_share` and its own seed. Owns scoring the
+trainings, also on the images that they learned. Does not own the trainings, the shares of groups
+(`resample/subsets.py`) nor the page (`train/studies/curve_page.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from pipeline.core import metrics, statistics
-from pipeline.core.errors import ConfigError
 from pipeline.core.group_resampling import percentile_interval, resampled
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import FoldPlan, Samples
 from pipeline.core.seeds import rng
 from pipeline.data import load
-from pipeline.engine.stage import Built, Job
+from pipeline.engine.stage import Job
 from pipeline.nets.stages import is_probe
 from pipeline.record.store import Artifact
 from pipeline.resample import subsets
 from pipeline.resample.indices import Part
 from pipeline.settings.load import Settings
 from pipeline.train.committee import Committee
-from pipeline.train.learners import Learner, Network, Probe
+from pipeline.train.members import Learner, Network, Probe
 from pipeline.train.stages import folds_of
 from pipeline.train.studies import curve_page
-from pipeline.train.studies.stages import curve_points
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """A training on the images that it learned, means over its folds."""
+class _OnTraining:
+    """Figures of a training on the images that it learned, means over its folds."""
 
     groups: float
     images: float
@@ -45,31 +41,29 @@ class _Seen:
     error: float
 
 
-def refuse(settings: Settings) -> None:
-    """Raise ConfigError for a share that the curve would override."""
-    if settings.config.train.group_share < 1:
-        raise ConfigError(
-            "train.group_share: the learning curve sets it, point by point", remedy="leave it out"
-        )
+def measure(job: Job, points: Mapping[str, Settings]) -> curve_page.CurvePage:
+    """What the page shows.
 
-
-def build(job: Job) -> Built:
-    """Write learning_curve.csv and learning_curve.html."""
+    Args:
+        job: of the stage `learning_curve`.
+        points: the settings of every training, by the name of its input.
+    """
     config = job.settings.config
-    points = curve_points(job.settings)
     trained = {name: job.inputs[name] for name in points}
     oofs = {name: load.oof(artifact, name) for name, artifact in trained.items()}
     ids = next(iter(oofs.values())).ids_N
     known = load.samples(job.inputs["data"], "train", job.home).take(ids)
     learner = _learner(job)
-    seen = {
-        name: _seen(job, learner, point.config.train.seed, point.config.train.group_share, trained[name])
+    on_training = {
+        name: _on_training(
+            job, learner, point.config.train.seed, point.config.train.group_share, trained[name]
+        )
         for name, point in points.items()
     }
     shares = config.learning_curve.shares
     by_share = [[n for n, p in points.items() if p.config.train.group_share == share] for share in shares]
     rows = [
-        _row(job, share, names, oofs, known, seen, trained)
+        _row(job, share, names, oofs, known, on_training, trained)
         for share, names in zip(shares, by_share, strict=True)
     ]
     table = pd.DataFrame(rows)
@@ -85,8 +79,9 @@ def build(job: Job) -> Built:
     )
     table.insert(6, "sd of seeds", compared.spread_A)
     wrong = [float((oofs[n].take(ids).labels() != known.labels).mean()) for n in by_share[-1]]
-    errors = curve_page.Errors(float(np.mean([seen[n].error for n in by_share[-1]])), float(np.mean(wrong)))
-    page = curve_page.CurvePage(
+    train_error = float(np.mean([on_training[n].error for n in by_share[-1]]))
+    errors = curve_page.Errors(train_error, float(np.mean(wrong)))
+    return curve_page.CurvePage(
         job.settings.experiment,
         metric.name,
         table,
@@ -95,22 +90,6 @@ def build(job: Job) -> Built:
         errors,
         config.learning_curve.seeds,
     )
-    table.to_csv(job.draft / "learning_curve.csv", index=False)
-    title = config.competition.title or config.competition.name
-    html = curve_page.render_html(page, title, config)
-    (job.draft / "learning_curve.html").write_text(html, encoding="utf-8")
-    step = compared.comparisons[0]
-    figures = {
-        "trainings": float(len(trained)),
-        "last_step": step.delta,
-        "last_step_low": step.low,
-        "last_step_high": step.high,
-        "error_train": errors.train,
-        "error_valid": errors.valid,
-    }
-    about = f"**Result**: {curve_page.verdict(page)}\n\n**Report**: `learning_curve.html`"
-    attach = ("learning_curve.html", "learning_curve.csv")
-    return Built(figures, tuple(curve_page.lines(page)), about, attach)
 
 
 def _learner(job: Job) -> Learner:
@@ -125,7 +104,7 @@ def _row(
     names: list[str],
     oofs: dict[str, Probabilities],
     known: Samples,
-    seen: dict[str, _Seen],
+    on_training: dict[str, _OnTraining],
     trained: dict[str, Artifact],
 ) -> dict[str, float]:
     """The figures of one share, means over its seeds."""
@@ -135,11 +114,11 @@ def _row(
     drawn_MB = resampled(metric, known.labels, sides, known.groups_N, numbers.draws, numbers.seed)
     low, high = percentile_interval(drawn_MB.mean(axis=0))
     score = float(np.mean([metric.score(known.labels, p_NC) for p_NC in sides]))
-    train = float(np.mean([seen[n].score for n in names]))
+    train = float(np.mean([on_training[n].score for n in names]))
     return {
         "share": share,
-        "groups": float(np.mean([seen[n].groups for n in names])),
-        "images": float(np.mean([seen[n].images for n in names])),
+        "groups": float(np.mean([on_training[n].groups for n in names])),
+        "images": float(np.mean([on_training[n].images for n in names])),
         "score": score,
         "low": float(low),
         "high": float(high),
@@ -149,12 +128,12 @@ def _row(
     }
 
 
-def _seen(job: Job, learner: Learner, seed: int, share: float, trained: Artifact) -> _Seen:
-    """How good a training is on some of the images that each of its folds learned."""
+def _on_training(job: Job, learner: Learner, seed: int, share: float, trained: Artifact) -> _OnTraining:
+    """Scores of a training on some of the training images of each of its folds."""
     samples = load.training(job.inputs["data"], job.home)
     plan = load.plan(job.inputs["folds"])
     metric = metrics.get(job.settings.config.competition.metric)
-    found = []
+    by_fold = []
     for k in folds_of(job.settings):
         part = _part(samples, plan, k, share, seed)
         n = min(job.settings.config.learning_curve.images, len(part))
@@ -163,17 +142,17 @@ def _seen(job: Job, learner: Learner, seed: int, share: float, trained: Artifact
         fold = job.store.find(stage, key)
         assert fold is not None, f"{trained.key} needs fold {key}, which is gone"
         committee = Committee.read(fold.folder)
-        said = [learner.predict(s, chosen.ids_N, chosen.space) for s in committee.states]
-        p_NC = np.einsum("m,mnc->nc", np.array(committee.shares), np.stack(said)).astype(np.float32)
+        by_model = [learner.predict(s, chosen.ids_N, chosen.space) for s in committee.states]
+        p_NC = np.einsum("m,mnc->nc", np.array(committee.shares), np.stack(by_model)).astype(np.float32)
         wrong = float((p_NC.argmax(axis=1) != chosen.labels).mean())
         groups = len(np.unique(part.groups_N))
-        found.append(_Seen(groups, len(part), metric.score(chosen.labels, p_NC), wrong))
-    return _Seen(
-        *(float(np.mean([getattr(f, n) for f in found])) for n in ("groups", "images", "score", "error"))
+        by_fold.append(_OnTraining(groups, len(part), metric.score(chosen.labels, p_NC), wrong))
+    return _OnTraining(
+        *(float(np.mean([getattr(f, n) for f in by_fold])) for n in ("groups", "images", "score", "error"))
     )
 
 
 def _part(samples: Samples, plan: FoldPlan, fold: int, share: float, seed: int) -> Samples:
     split = plan.splits[fold]
-    whole = Part(samples.take(split.train_ids).for_training(), fold, split.times_T)
-    return subsets.group_share(whole, share, seed).samples
+    part = Part(samples.take(split.train_ids).for_training(), fold, split.times_T)
+    return subsets.group_share(part, share, seed).samples

@@ -1,10 +1,8 @@
-"""`make ablate`: any grid of settings, trained by the ordinary stages, ending in one table.
+"""The table of an ablation: score, cost and comparisons of each arm.
 
-    make ablate GRID=configs/ablate/resample_quick.yaml
-    make ablate GRID=mine.yaml ARGS="competition=digits train.folds=[0]"
-
-Owns the table and its comparisons. Does not own the trainings (`train/studies/arms.py` names them, `train`
-makes them) or the correction for many arms (`core/statistics.py`).
+Owns scoring finished trainings arm by arm. Does not own the trainings (`train/studies/arms.py` names them,
+the stage `train` makes them), the page (`train/studies/ablation_page.py`) nor the correction for many arms
+(`core/statistics.py`).
 """
 
 from __future__ import annotations
@@ -14,97 +12,80 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.core import metrics
-from pipeline.core import statistics as many
+from pipeline.core import metrics, statistics
 from pipeline.core.predictions import Comparison
 from pipeline.data import load
-from pipeline.engine.stage import Built, Job
+from pipeline.engine.stage import Job
 from pipeline.record.store import Artifact
-from pipeline.train.studies import ablation_page, arms
-from pipeline.train.studies import grid as ablate
+from pipeline.train.studies import ablation_page, arms, grid
 from pipeline.train.studies.arms import ArmRun
 
 
-def build(job: Job) -> Built:
-    """Write ablation.csv and ablation.html."""
+def compare(job: Job) -> tuple[ablation_page.AblationPage, pd.DataFrame]:
+    """The content of the page, and the complete table: one row per arm, with its comparisons."""
     config = job.settings.config
-    grid = ablate.read(Path(str(job.params["grid"])))
+    study = grid.read(Path(str(job.params["grid"])))
     inputs = dict(job.inputs)
-    trained = arms.runs(arms.find_in(inputs), job.settings, grid, job.home)
+    trained = arms.runs(arms.find_in(inputs), job.settings, study, job.home)
     oofs = [load.oof(inputs[run.input], run.input) for run in trained]
     ids = oofs[0].ids_N
     known = load.samples(inputs["data"], "train", job.home).take(ids)
-    cells = ablate.arms(grid)
+    cells, planned = grid.arms(study), grid.pairs(study)
     by_arm = [
         [oof.take(ids).p_NC for oof, run in zip(oofs, trained, strict=True) if run.arm == number]
         for number in range(len(cells))
     ]
-    planned = ablate.pairs(grid)
-    metric = metrics.get(config.competition.metric)
-    statistics = config.statistics
-    scores = many.compare_arms(
+    metric, numbers = metrics.get(config.competition.metric), config.statistics
+    scores = statistics.compare_arms(
         metric,
         known.labels,
         by_arm,
         [(new, old) for new, old, _ in planned],
         known.groups_N,
-        statistics.draws,
-        statistics.seed,
+        numbers.draws,
+        numbers.seed,
     )
     table = pd.DataFrame([{**cell.levels, **_cost(trained, inputs, n, job)} for n, cell in enumerate(cells)])
     table[metric.name] = scores.mean_A
     table["sd of seeds"] = scores.spread_A
-    names = [", ".join(map(" ".join, fixed.items())) for fixed in grid.against]
-    compared = _compared(planned, scores.comparisons, len(cells), names)
-    whole = pd.concat([table, *compared], axis=1)
-    whole.to_csv(job.draft / "ablation.csv", index=False)
+    names = [", ".join(map(" ".join, fixed.items())) for fixed in study.against]
     page = ablation_page.AblationPage(
         grid=str(job.params["grid"]),
-        about=grid.about,
+        about=study.about,
         metric=metric.name,
         table=table,
-        axes=tuple(grid.axes),
+        axes=tuple(study.axes),
         against=tuple(names),
         comparisons=tuple(
             ablation_page.Row(cells[new].name, names[which], c)
             for (new, _, which), c in zip(planned, scores.comparisons, strict=True)
         ),
         factor=scores.factor,
-        seeds=len(grid.seeds),
+        seeds=len(study.seeds),
         scored=len(ids),
-        equal_steps=grid.equal_steps,
-        equal_samples=grid.equal_samples,
-        seconds=grid.seconds,
+        equal_steps=study.equal_steps,
+        equal_samples=study.equal_samples,
+        seconds=study.seconds,
         transfer=_standing(trained, job, scores.mean_A.tolist()),
     )
-    title = config.competition.title or config.competition.name
-    (job.draft / "ablation.html").write_text(ablation_page.render_html(page, title, config), encoding="utf-8")
-    figures = {
-        "arms": float(len(cells)),
-        "trainings": float(len(trained)),
-        "comparisons": float(len(planned)),
-        "better": float(sum(c.verdict == "better" for c in scores.comparisons)),
-        "worse": float(sum(c.verdict == "worse" for c in scores.comparisons)),
-    }
-    what = f"**What**: {grid.about or job.params['grid']}"
-    about = f"{what}\n\n{ablation_page.headline(page)}\n\n**Report**: `ablation.html`"
-    return Built(figures, tuple(ablation_page.lines(page)), about, ("ablation.html", "ablation.csv"))
+    compared = _compared(planned, scores.comparisons, len(cells), names)
+    return page, pd.concat([table, *compared], axis=1)
 
 
 def _cost(trained: list[ArmRun], inputs: dict[str, Artifact], arm: int, job: Job) -> dict[str, float]:
-    """Epochs and steps a training really had, and its wall time, mean over seeds.
+    """The actual epochs, steps and wall time of a training, mean over seeds.
 
-    The pass that made cached features counts in full for each training that reads them, once.
+    The pass that made cached features counts in full, once for each training that reads them.
     """
     mine = [run for run in trained if run.arm == arm]
     seconds = 0.0
     for run in mine:
-        wholes = {w for n, w in inputs[run.input].inputs.items() if n.startswith("fold") and n != "folds"}
-        folds = _found(job, wholes)
-        # Heads that trained together read the features, and each fold has its share of their seconds already.
-        heads = _found(job, {w for fold in folds for w in fold.inputs.values() if w.startswith("heads/")})
-        read = {w for part in (*folds, *heads) for w in part.inputs.values() if w.startswith("features/")}
-        seconds += sum(part.seconds for part in (*folds, *_found(job, read)))
+        fold_of = {n: r for n, r in inputs[run.input].inputs.items() if n.startswith("fold") and n != "folds"}
+        folds = _results(job, set(fold_of.values()))
+        # Heads that trained together read the features; each fold already has its share of their seconds.
+        heads = _results(job, {r for fold in folds for r in fold.inputs.values() if r.startswith("heads/")})
+        read = {r for part in (*folds, *heads) for r in part.inputs.values() if r.startswith("features/")}
+        seconds += sum(part.seconds for part in (*folds, *_results(job, read)))
     return {
         "epochs": mine[0].settings.config.train.epochs,
         "steps": round(mine[0].steps),
@@ -112,14 +93,14 @@ def _cost(trained: list[ArmRun], inputs: dict[str, Artifact], arm: int, job: Job
     }
 
 
-def _found(job: Job, wholes: set[str]) -> list[Artifact]:
-    """Results by `stage/key`, those that are still there."""
-    found = (job.store.find(*whole.split("/", 1)) for whole in wholes)
-    return [artifact for artifact in found if artifact]
+def _results(job: Job, references: set[str]) -> list[Artifact]:
+    """Results by `stage/key`, without those that are gone."""
+    results = (job.store.find(*reference.split("/", 1)) for reference in references)
+    return [artifact for artifact in results if artifact]
 
 
 def _standing(trained: list[ArmRun], job: Job, score_A: list[float]) -> ablation_page.Standing | None:
-    """Where the competition stands between freezing and fine-tuning; None for arms of one strategy."""
+    """The facts for the advice to freeze or fine-tune; None for arms of one strategy."""
     config = {run.arm: run.settings.config for run in trained}
     if len({c.train.strategy for c in config.values()}) < 2:
         return None
@@ -145,7 +126,7 @@ def _standing(trained: list[ArmRun], job: Job, score_A: list[float]) -> ablation
 def _compared(
     planned: list[tuple[int, int, int]], comparisons: tuple[Comparison, ...], n_arms: int, names: list[str]
 ) -> list[pd.DataFrame]:
-    """For each line of `against`, its columns of the table; empty where an arm is its own baseline."""
+    """The columns of the table for each entry of `against`; empty where an arm is its own baseline."""
     tables = []
     for which, name in enumerate(names):
         rows: list[dict[str, float | str]] = [{} for _ in range(n_arms)]
