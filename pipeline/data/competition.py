@@ -1,26 +1,17 @@
-"""A competition's files as Samples: every row checked, every image found, everything wrong told at once.
+"""A competition's files as Samples: every row checked, every image found, all faults in one error.
 
-Owns ids, groups, and putting splits together. Does not own where rows come from (`layouts.py`), what
-labels mean (`labels.py`), finding files (`paths.py`), pixels (`images.py`; an image that does not
-decode is found there) nor how a demo's files are made (`demo.py`).
+Owns ids, groups, putting splits together, holding out a test set where the host gives none, and leaving out
+copies among images from elsewhere. Does not own where rows come from (`data/layouts.py`), what labels mean
+(`data/labels.py`), finding files (`data/paths.py`), pixels (`data/images.py`; an image that does not decode
+is found there), how a demo's files are made (`data/demo/`) nor scoring (`submit/hostscore.py`).
 
 Ids are unique within a split only: many hosts number both tables from 0.
 
-A test set out of the training images, where the host gives none.
-
-Owns which groups are held out, and which half of their answers is public. Does not own scoring
-(`submit/hostscore.py`).
-
-Systematic sampling: groups stand sorted by their classes, in drawn order within, and every so-manieth is
-held out. So each class gives its share, and groups of several classes (a person with and without a
-mask) are counted once. Source: Cochran, Sampling Techniques (1977), chapter 8.
+A test set is held out by systematic sampling: groups are sorted by their classes, in drawn order within, and
+every k-th one is held out. So each class gives its share, and a group of several classes (a person with and
+without a mask) is counted once. Source: Cochran, Sampling Techniques (1977), chapter 8.
 
 Shape legend: N images, G groups.
-
-Images from elsewhere in a fold plan: they train in every fold and validate in none.
-
-Owns leaving out copies of the competition's own images, and joining the rest to each fold's training
-part. Does not own reading them (`competition.py`) nor splitting (`folds.py`).
 """
 
 from __future__ import annotations
@@ -35,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import DataError
-from pipeline.core.samples import FoldPlan, Ints, LabelSpace, Samples, Split, Strings, positions, strings
+from pipeline.core.samples import Ints, LabelSpace, Samples, Strings, strings
 from pipeline.core.seeds import rng
 from pipeline.data import labels, layouts
 from pipeline.data.labels import label_space
@@ -44,114 +35,11 @@ from pipeline.data.paths import PATH_FAULTS, Faults, Locator, nfc
 from pipeline.record.digests import sha256_file, sha256_text
 from pipeline.settings.competition import CompetitionSettings, ExtraSettings
 
+# Of the draw of a held-out test set.
 SEED = 2026
-Flags = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Held:
-    """What is held out: `test_N` flags the images, `public_N` those whose answers are public."""
-
-    test_N: Flags
-    public_N: Flags
-
-
-def hold_out(groups_N: Strings, labels_N: Ints, share: float) -> Held:
-    """Choose whole groups, about `share` of each class; a class never loses its last group.
-
-    Args:
-        groups_N: group of each image.
-        labels_N: class of each image.
-        share: above 0, below 1.
-
-    Raises:
-        DataError: there are too few groups to hold one out.
-    """
-    names, group_N = np.unique(groups_N, return_inverse=True)
-    classes = [tuple(sorted(set(labels_N[rows].tolist()))) for rows in _rows_of(group_N, len(names))]
-    drawn = rng(SEED, "hold out").permutation(len(names))
-    order = sorted(drawn.tolist(), key=lambda g: classes[g])
-    start = float(rng(SEED, "start").random())
-    held = [
-        g
-        for at, g in enumerate(order)
-        if math.floor(start + (at + 1) * share) > math.floor(start + at * share)
-    ]
-    left = np.ones(len(names), bool)
-    left[held] = False
-    having: dict[int, list[int]] = {}
-    for g, shown in enumerate(classes):
-        for label in shown:
-            having.setdefault(label, []).append(g)
-    for groups in having.values():
-        if not left[groups].any():
-            left[groups[0]] = True
-    held = [g for g in held if not left[g]]
-    if not held:
-        raise DataError(
-            f"competition.holdout: {len(names)} groups are too few to hold out {share:.0%} of them",
-            remedy="name a test_table, or raise competition.holdout",
-        )
-    public = np.zeros(len(names), bool)
-    public[held[::2]] = True
-    return Held(~left[group_N], public[group_N])
-
-
-def _rows_of(group_N: Ints, n_groups: int) -> list[Ints]:
-    order = np.argsort(group_N, kind="stable")
-    ends = np.cumsum(np.bincount(group_N, minlength=n_groups))[:-1]
-    return [np.asarray(rows, dtype=np.int64) for rows in np.split(order, ends)]
-
-
-def without_copies(extra: Samples, own: Iterable[Samples]) -> Samples:
-    """The extra images that are no byte-for-byte copy of one of the competition's.
-
-    A copy would train while its twin validates, or bring a test image with its answer.
-
-    Args:
-        extra: images from elsewhere.
-        own: the competition's splits.
-    """
-    sizes = {path: Path(path).stat().st_size for path in extra.paths_N.tolist()}
-    wanted = set(sizes.values())
-    # Only files of equal size can be equal, so few are read.
-    alike = [p for part in own for p in part.paths_N.tolist() if Path(p).stat().st_size in wanted]
-    own_sizes = {Path(p).stat().st_size for p in alike}
-    known = {sha256_file(Path(p)) for p in alike}
-    copied = [sizes[p] in own_sizes and sha256_file(Path(p)) in known for p in extra.paths_N.tolist()]
-    return extra.take(extra.ids_N[~np.array(copied, dtype=bool)])
-
-
-def with_extra(plan: FoldPlan, own: Samples, extra: Samples) -> FoldPlan:
-    """The plan with the extra images in every training part.
-
-    An extra image whose group validates in a fold stays out of that fold: another photo of a person
-    would tell who is validated.
-
-    Args:
-        plan: of the competition's own samples.
-        own: those samples.
-        extra: images from elsewhere, with other ids.
-    """
-    splits, left_out = [], 0
-    for split in plan.splits:
-        validating = own.groups_N[positions(split.valid_ids, own.ids_N, "fold plan")]
-        fits_N = ~np.isin(extra.groups_N, validating)
-        left_out += int((~fits_N).sum())
-        more = extra.ids_N[fits_N]
-        times = None if split.times_T is None else np.r_[split.times_T, np.ones(len(more), np.int64)]
-        train_ids = strings([*split.train_ids.tolist(), *more.tolist()])
-        splits.append(Split(train_ids, split.valid_ids, times))
-    note = f"{len(extra)} images from elsewhere join every training part"
-    if left_out:
-        note = f"{note}; {left_out} times one stays out, because its group validates there"
-    return FoldPlan(tuple(splits), (*plan.notes, note))
-
-
-# Hex digits: two of a million images share such an id in one case of 500.
+# Hex digits of a held-out image's new id: two of a million images share one in one case of 500.
 HIDDEN_ID = 12
-
-__all__ = ["Answers", "Data", "input_files", "label_space", "load"]
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -426,3 +314,77 @@ def _shared_groups(train: Samples, test: Samples) -> list[str]:
     if alone or not len(shared):
         return []
     return [f"{len(shared)} groups have images in both train and test (first: {shared[0]})"]
+
+
+@dataclass(frozen=True)
+class Held:
+    """What is held out: `test_N` flags the images, `public_N` those whose answers are public."""
+
+    test_N: Flags
+    public_N: Flags
+
+
+def hold_out(groups_N: Strings, labels_N: Ints, share: float) -> Held:
+    """Choose whole groups, about `share` of each class; a class never loses its last group.
+
+    Args:
+        groups_N: group of each image.
+        labels_N: class of each image.
+        share: above 0, below 1.
+
+    Raises:
+        DataError: there are too few groups to hold one out.
+    """
+    names, group_N = np.unique(groups_N, return_inverse=True)
+    classes = [tuple(sorted(set(labels_N[rows].tolist()))) for rows in _rows_of(group_N, len(names))]
+    drawn = rng(SEED, "hold out").permutation(len(names))
+    order = sorted(drawn.tolist(), key=lambda g: classes[g])
+    start = float(rng(SEED, "start").random())
+    held = [
+        g
+        for at, g in enumerate(order)
+        if math.floor(start + (at + 1) * share) > math.floor(start + at * share)
+    ]
+    left = np.ones(len(names), bool)
+    left[held] = False
+    having: dict[int, list[int]] = {}
+    for g, shown in enumerate(classes):
+        for label in shown:
+            having.setdefault(label, []).append(g)
+    for groups in having.values():
+        if not left[groups].any():
+            left[groups[0]] = True
+    held = [g for g in held if not left[g]]
+    if not held:
+        raise DataError(
+            f"competition.holdout: {len(names)} groups are too few to hold out {share:.0%} of them",
+            remedy="name a test_table, or raise competition.holdout",
+        )
+    public = np.zeros(len(names), bool)
+    public[held[::2]] = True
+    return Held(~left[group_N], public[group_N])
+
+
+def _rows_of(group_N: Ints, n_groups: int) -> list[Ints]:
+    order = np.argsort(group_N, kind="stable")
+    ends = np.cumsum(np.bincount(group_N, minlength=n_groups))[:-1]
+    return [np.asarray(rows, dtype=np.int64) for rows in np.split(order, ends)]
+
+
+def without_copies(extra: Samples, own: Iterable[Samples]) -> Samples:
+    """The extra images that are no byte-for-byte copy of one of the competition's.
+
+    A copy would train while its twin validates, or bring a test image with its answer.
+
+    Args:
+        extra: images from elsewhere.
+        own: the competition's splits.
+    """
+    sizes = {path: Path(path).stat().st_size for path in extra.paths_N.tolist()}
+    wanted = set(sizes.values())
+    # Only files of equal size can be equal, so few are read.
+    alike = [p for part in own for p in part.paths_N.tolist() if Path(p).stat().st_size in wanted]
+    own_sizes = {Path(p).stat().st_size for p in alike}
+    known = {sha256_file(Path(p)) for p in alike}
+    copied = [sizes[p] in own_sizes and sha256_file(Path(p)) in known for p in extra.paths_N.tolist()]
+    return extra.take(extra.ids_N[~np.array(copied, dtype=bool)])

@@ -1,7 +1,7 @@
 """Fold plans: which images train and which validate, fold by fold.
 
-Owns the kinds of plan and their notes. Does not own dealing groups into parts (`deal.py`), judging a
-plan (`fold_health.py`), nor what is done with a fold (`resample.py`, `train/loop.py`).
+Owns the kinds of plan, their notes, and assigning samples to n parts. Does not own the checks of a plan
+(`data/fold_health.py`), nor what is done with a fold (`resample/indices.py`, `train/loop.py`).
 
 | kind | folds | each image validates |
 |---|---|---|
@@ -12,21 +12,14 @@ plan (`fold_health.py`), nor what is done with a fold (`resample.py`, `train/loo
 | bootstrap | n | when its group is out of the bag, about 37 % of the draws |
 | column | n, its values | once, never where the column is empty |
 
-Bootstrap by groups: Efron & Tibshirani, Improvements on Cross-Validation: The .632+ Bootstrap Method
-(JASA 1997). Shape legend: N samples, C classes, K folds, G groups, T training ids.
-
-Dealing samples into n parts: by class, whole groups, as evenly as they come.
-
-Owns one deal. Does not own which folds are made of it (`folds.py`).
-
-Dealing is scikit-learn's StratifiedGroupKFold,
+Parts come from scikit-learn's StratifiedGroupKFold,
 https://scikit-learn.org/stable/modules/generated/sklearn.model_selection.StratifiedGroupKFold.html.
-It is greedy and promises nothing: a part may come out empty or without a class that has groups enough.
-So a few shuffles are tried, the first without such a gap is taken, and what remains is told.
-Where every image is its own group, StratifiedKFold does the same in a moment (12 s against 0.3 s for
-31,500 images).
+It is greedy and guarantees nothing: a part may be empty, or lack a class that has groups enough. So a few
+shuffles are tried, the first one without such a gap is taken, and a gap that remains is reported. Where every
+image is its own group, StratifiedKFold gives the same in a moment (0.3 s instead of 12 s for 31,500 images).
 
-Shape legend: N samples, C classes, K parts.
+Bootstrap by groups: Efron & Tibshirani, Improvements on Cross-Validation: The .632+ Bootstrap Method
+(JASA 1997). Shape legend: N samples, C classes, K folds or parts, G groups, T training ids.
 """
 
 from __future__ import annotations
@@ -41,12 +34,15 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from tqdm import tqdm
 
 from pipeline.core.errors import SHOWN_FAULTS, DataError
-from pipeline.core.samples import FoldPlan, Ints, Samples, Split, Strings
+from pipeline.core.samples import FoldPlan, Ints, Samples, Split, Strings, positions, strings
 from pipeline.core.seeds import Part, rng, seed
 from pipeline.settings.folds import FoldSettings
 
 SEED_LIMIT = 2**32
 SHUFFLES = 10
+# A hold-out's share is met to the nearest of these parts.
+FINEST_PARTS = 20
+BOOTSTRAP_TRIES = 100
 
 
 def deal(samples: Samples, n: int, root_seed: int, *purpose: Part, by_group: bool = True) -> Ints:
@@ -158,11 +154,6 @@ def _one(samples: Samples, n: int, state: int, by_group: bool) -> Ints:
     return part_N
 
 
-# A hold-out's share is met to the nearest of these parts.
-FINEST_PARTS = 20
-BOOTSTRAP_TRIES = 100
-
-
 def plan(samples: Samples, settings: FoldSettings) -> FoldPlan:
     """The splits that `settings.kind` asks for.
 
@@ -176,6 +167,32 @@ def plan(samples: Samples, settings: FoldSettings) -> FoldPlan:
     """
     # By id, or the plan would follow the order of the table's rows.
     return KINDS[settings.kind](samples.take(np.sort(samples.ids_N)), settings)
+
+
+def with_extra(plan: FoldPlan, own: Samples, extra: Samples) -> FoldPlan:
+    """The plan with the extra images in every training part.
+
+    An extra image whose group validates in a fold stays out of that fold: another photo of a person
+    would tell who is validated.
+
+    Args:
+        plan: of the competition's own samples.
+        own: those samples.
+        extra: images from elsewhere, with other ids.
+    """
+    splits, left_out = [], 0
+    for split in plan.splits:
+        validating = own.groups_N[positions(split.valid_ids, own.ids_N, "fold plan")]
+        fits_N = ~np.isin(extra.groups_N, validating)
+        left_out += int((~fits_N).sum())
+        more = extra.ids_N[fits_N]
+        times = None if split.times_T is None else np.r_[split.times_T, np.ones(len(more), np.int64)]
+        train_ids = strings([*split.train_ids.tolist(), *more.tolist()])
+        splits.append(Split(train_ids, split.valid_ids, times))
+    note = f"{len(extra)} images from elsewhere join every training part"
+    if left_out:
+        note = f"{note}; {left_out} times one stays out, because its group validates there"
+    return FoldPlan(tuple(splits), (*plan.notes, note))
 
 
 def _stratified_group(samples: Samples, settings: FoldSettings) -> FoldPlan:

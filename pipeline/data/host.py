@@ -6,10 +6,12 @@ formats (`data/host_format.py`) nor scoring (`submit/hostscore.py`).
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 from pipeline.core.errors import DataError
 from pipeline.data import host_format, load
+from pipeline.data.competition import Answers
 from pipeline.record.digests import write_atomic
 from pipeline.record.store import Artifact
 from pipeline.settings.competition import CompetitionSettings
@@ -57,6 +59,16 @@ def sample(settings: Settings, data: Artifact, home: Path) -> Path:
     return path
 
 
+def check_sample(settings: Settings, data: Artifact, home: Path) -> None:
+    """Raise DataError where the host's sample asks for other images or answers, before hours of training."""
+    config = settings.config.competition
+    if config.sample_submission is not None:
+        path = competition_root(settings) / config.sample_submission
+        test = load.samples(data, "test", home)
+        space = load.samples(data, "train", home).space
+        host_format.fits(path, test.ids_N, space, config.submission)
+
+
 def knows_answers(config: CompetitionSettings) -> bool:
     """Whether `make score` can score without a host: a demo, or held-out images."""
     return config.demo is not None or config.holdout is not None
@@ -67,3 +79,12 @@ def answers(settings: Settings, data: Artifact) -> Path:
     assert knows_answers(settings.config.competition), "the answers are with the host"
     holder = data.folder if settings.config.competition.demo is None else competition_root(settings)
     return holder / ANSWERS
+
+
+def write_answers(path: Path, answers: Answers) -> None:
+    """Write the answers of a held-out test set, in the columns `ANSWER_COLUMNS`."""
+    usage = ["public" if public else "private" for public in answers.public_N]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(ANSWER_COLUMNS)
+        writer.writerows(zip(answers.ids_N.tolist(), answers.labels_N.tolist(), usage, strict=True))

@@ -1,21 +1,72 @@
 """The stage of `eda/`: what is in the data, worst harm first.
 
-Owns the declaration. Does not own the findings (`eda/findings.py`) nor the page (`eda/page.py`).
+    make eda ARGS="competition=digits"
+
+Owns the declaration and the function that builds it. Does not own the findings (`eda/findings.py`) nor the
+page (`eda/page.py`).
 """
 
 from __future__ import annotations
 
+from pipeline.data import load, quarantine
+from pipeline.eda import page
+from pipeline.eda.evidence import FeaturePair
 from pipeline.engine.need import Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage
 from pipeline.nets.stages import features_need
+from pipeline.record.tracking import note
 from pipeline.settings.load import Settings
+
+FINDINGS_PRINTED = 5
 
 
 def build_eda(job: Job) -> Built:
-    """Write the report on the data."""
-    from pipeline.eda import stage_eda
+    """Write eda.html and the tables as CSV, suspects.csv among them: the images behind each finding.
 
-    return stage_eda.build(job)
+    Raises:
+        DataError: images that do not decode, all of them.
+    """
+    config = job.settings.config
+    train, test = (load.samples(job.inputs["data"], split, job.home) for split in ("train", "test"))
+    quarantine.refuse(config, job.inputs["images"])
+    facts = load.facts(job.inputs["images"])
+    plan = load.plan(job.inputs["folds"])
+    inputs = page.ExploreInputs(
+        title=config.competition.title or config.competition.name,
+        train=train,
+        test=test,
+        facts=facts[facts["split"].isin(("train", "test"))],
+        image=load.image_of(job.inputs["images"]),
+        health=load.health(job.inputs["folds"]),
+        notes=(
+            *job.inputs["data"].json("notes.json"),
+            *plan.notes,
+            *load.fold_checks(job.inputs["folds"]),
+        ),
+        config=config,
+        plan=plan,
+        features=_features(job),
+        asked=job.words["train"],
+    )
+    explored = page.explore(inputs)
+    (job.draft / "eda.html").write_text(page.render_html(explored, inputs), encoding="utf-8")
+    for name, table in explored.tables.items():
+        table.to_csv(job.draft / f"{name}.csv", index=False)
+    findings = explored.findings
+    lines = tuple(f"{f.severity}: {f.headline}" for f in findings[:FINDINGS_PRINTED])
+    what = f"{len(train)} training and {len(test)} test images"
+    why = "; ".join(f"{f.severity}: {f.headline} ({f.answer})" for f in findings)
+    result = findings[0].headline if findings else "nothing that hurts was found"
+    description = note(what, why, "make resample, then make train", "eda.html", result)
+    return Built(explored.metrics, lines, description, ("eda.html",))
+
+
+def _features(job: Job) -> FeaturePair | None:
+    """The features of both splits, where the shift test is on features."""
+    if "train:identity" not in job.inputs:
+        return None
+    train, test = (load.features(job.inputs, split, ["identity"]) for split in ("train", "test"))
+    return FeaturePair(train, test)
 
 
 def eda_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
