@@ -1,8 +1,8 @@
 """What training adds to pixels: augmentation policies, drawn from derived seeds.
 
 Owns making transforms of a policy and the only use of albumentations. Does not own the policies' files
-(`settings/policies.py`), which rows an epoch shows (`resample/indices.py`), nor deterministic views of an image
-(`nets/views.py`).
+(`settings/policies.py`), which rows an epoch shows (`resample/indices.py`), nor deterministic views of an
+image (`nets/views.py`).
 
 An `Augmenter` holds no random state: each call derives its own generators from
 ("augment", fold, epoch, sample_id, copy), so pixels are the same in any process, with any number of

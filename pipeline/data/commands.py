@@ -37,14 +37,14 @@ def new(session: Session, options: Options) -> None:
     """Write the configuration of a competition from its files."""
     # Imported here: no other command looks at files that nobody has described.
     from pipeline.data.new import create
-    from pipeline.data.new.request import Request
+    from pipeline.data.new.request import NewRequest
 
     if not options.images.strip():
         raise DataError(
             "IMAGES is missing", remedy="make new NAME=pets IMAGES=folder, or with TRAIN=train.csv"
         )
     train, test, sample = (Path(p) if p else None for p in (options.train, options.test, options.sample))
-    request = Request(options.name, Path(options.images), train, test, sample, session.home)
+    request = NewRequest(options.name, Path(options.images), train, test, sample, session.home)
     written = create.create(request, session.settings)
     session.say(f"wrote {os.path.relpath(written.path)}")
     for line in written.lines:

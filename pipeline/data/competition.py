@@ -141,14 +141,14 @@ def _load(
     ]
     if faults:
         raise faults.error(f"competition {settings.name} in {root}")
-    more, unlabelled = (_without_copies(part, (own, held), notes) for part in elsewhere)
+    more, unlabelled = (_without_own(part, (own, held), notes) for part in elsewhere)
     files = [f for x in listings for f in x.files] + ([patches] if patches else [])
     return Data(own, held, more, unlabelled, answers, tuple(notes)), files
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Samples with what there is to say about them."""
+class _NotedSamples:
+    """Samples with the notes about them."""
 
     samples: Samples
     notes: tuple[str, ...]
@@ -161,7 +161,7 @@ def _samples(
     split: str,
     patches: Path | None,
     faults: Faults,
-) -> _Part | None:
+) -> _NotedSamples | None:
     """One split's samples, or None after telling `faults` why there are none."""
     if listing is None:
         return None
@@ -187,7 +187,7 @@ def _samples(
         soft_NC=None if read is None else read.soft_NC,
     )
     told = read.notes if read is not None else ()
-    return _Part(made, (*listing.notes, *locator.notes(listing.table.name), *told))
+    return _NotedSamples(made, (*listing.notes, *locator.notes(listing.table.name), *told))
 
 
 def _check_ids(listing: Listing, faults: Faults) -> None:
@@ -265,7 +265,7 @@ def _held_out(samples: Samples, share: float, hide: bool) -> tuple[Samples, Samp
 
 def _source(
     source: ExtraSettings, settings: CompetitionSettings, root: Path, space: LabelSpace, faults: Faults
-) -> tuple[Listing | None, _Part | None]:
+) -> tuple[Listing | None, _NotedSamples | None]:
     """Images from elsewhere; their ids carry the source, so that they meet no other id."""
     listing = layouts.extra(settings, source, root, faults)
     # Without the group column of the competition, each image is a group of its own.
@@ -279,10 +279,10 @@ def _source(
     samples = replace(own, ids_N=ids, groups_N=own.groups_N if grouped else ids)
     use = "train in every fold and never validate" if source.labelled else "have no labels: for train.pseudo"
     note = f"{source.source}: {len(own)} more images ({source.licence}) {use}"
-    return listing, _Part(samples, (*part.notes, note))
+    return listing, _NotedSamples(samples, (*part.notes, note))
 
 
-def _without_copies(more: Samples | None, own: tuple[Samples, Samples], notes: list[str]) -> Samples | None:
+def _without_own(more: Samples | None, own: tuple[Samples, Samples], notes: list[str]) -> Samples | None:
     """Images from elsewhere that are none of our own, if any; tells `notes` of the others."""
     if more is None:
         return None

@@ -1,25 +1,13 @@
-"""The host's four formats, cell by cell: a class index, a class name, a column a class or an attribute.
+"""Submissions in the host's format: writing, reading and checking them, ids and cells included.
 
-Owns which columns hold the answer, and turning probabilities into cells and cells into labels. Does not
-own ids (`hostids.py`) or files (`submission.py`).
+Owns whole files, which columns hold the answer, turning probabilities into cells and cells into labels, and
+which ids are missing, extra or repeated. Does not own the ledger of scores (`submit/leaderboard.py`) nor the
+provenance beside a submission (the stage writes that).
 
-Shape legend: N samples, C classes.
-
-Ids of a submission against those that the host asks for.
-
-Owns telling which are missing, extra or twice, and finding again what a spreadsheet made of an id.
-Does not own reading files (`submission.py`).
-
-A spreadsheet, or a reader that guesses types, takes `007` for the number 7, and writes `7`, `7.0` or
-`7E+00`. Such an id is found again only where it can mean one id of the sample and no other row does.
-
-Submissions in the host's format: writing, reading and checking them.
-
-Owns whole files. Does not own cells (`hostformat.py`), what is wrong with ids (`hostids.py`), the ledger
-of scores (`leaderboard.py`) nor the provenance beside a submission (the stage writes that).
-
-The host's sample is the authority on ids, their order and the columns. Rows are joined by id. Ids
-are text: leading zeros stay.
+The host's sample is the authority on ids, their order and the columns. Rows are joined by id. Ids are text:
+leading zeros stay. A spreadsheet, or a reader that guesses types, takes `007` for the number 7, and writes
+`7`, `7.0` or `7E+00`. Such an id is recovered only where it can mean exactly one id of the sample and no
+other row has it.
 
 Shape legend: N samples, C classes.
 """
@@ -44,7 +32,12 @@ from pipeline.core.tables import Table, format_table, read_table
 from pipeline.record.digests import write_atomic
 from pipeline.settings.competition import SubmissionSettings
 
-COLUMNS_REMEDY = "name the columns as the host does, or mend competition.submission in the settings"
+log = logging.getLogger(__name__)
+
+COLUMNS_REMEDY = "name the columns as the host does, or fix competition.submission in the settings"
+SHOWN = 20
+NUMBER = re.compile(r"\d{1,40}(?:[.,]\d{1,40})?(?:[eE]\+?\d{1,2})?")
+SHORTENED = re.compile(r"\d[.,]\d+[eE]\+?\d+")
 
 
 @dataclass(frozen=True)
@@ -188,11 +181,6 @@ def _probabilities(table: Table, ids: Sequence[str], answers: Sequence[str]) -> 
     return Parsed(p.argmax(axis=1).astype(np.int64), p, tuple(faults))
 
 
-SHOWN = 20
-NUMBER = re.compile(r"\d{1,40}(?:[.,]\d{1,40})?(?:[eE]\+?\d{1,2})?")
-SHORTENED = re.compile(r"\d[.,]\d+[eE]\+?\d+")
-
-
 def some(ids: Sequence[str]) -> str:
     """At most 20 ids, and how many more there are."""
     more = f" … and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
@@ -256,9 +244,6 @@ def _by_number(ids: Iterable[str]) -> dict[int, list[str]]:
 
 def _count(ids: Sequence[str] | dict[str, str]) -> str:
     return f"{len(ids)} id{'' if len(ids) == 1 else 's'}"
-
-
-log = logging.getLogger(__name__)
 
 
 def write(

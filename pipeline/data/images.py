@@ -1,8 +1,8 @@
 """From image files to two memmaps: decoded once, prepared once per image setting.
 
 Owns: keeping decoded images and their facts, continuing after a kill, and building what models see.
-Does not own which images there are (`competition.py`), reading one file (`decode.py`), nor what a
-prepared image is made of (`look.py`).
+Does not own which images there are (`data/competition.py`), reading one file (`data/decode.py`), nor what a
+prepared image is made of (`data/preprocess.py`).
 
     decoded/decoded.bin     all pixels back to back, RGB, longest side ≤ cache_px
             index.npz       ids, offsets, heights, widths
@@ -149,7 +149,7 @@ class PreparedImages:
 
 
 @dataclass(frozen=True)
-class _Job:
+class _Image:
     """One image to decode."""
 
     split: str
@@ -177,7 +177,9 @@ def build_decoded(splits: Sequence[Samples], folder: Path, how: Decoding, work: 
     """
     refuse_duplicates(np.concatenate([s.ids_N for s in splits]), "images")
     jobs = [
-        _Job(s.split, *job) for s in splits for job in zip(s.ids_N.tolist(), s.paths_N.tolist(), strict=True)
+        _Image(s.split, *job)
+        for s in splits
+        for job in zip(s.ids_N.tolist(), s.paths_N.tolist(), strict=True)
     ]
     work = work or folder
     chunks = _resume(work)
@@ -201,11 +203,11 @@ def build_decoded(splits: Sequence[Samples], folder: Path, how: Decoding, work: 
 Done = tuple[ImageFacts, Pixels, str] | str
 
 
-def _strictly(how: Decoding) -> Callable[[_Job], Done]:
+def _strictly(how: Decoding) -> Callable[[_Image], Done]:
     """Decodes one image, in a thread: forgiving is a switch of the whole process, and comes later."""
     strict = replace(how, truncated=False)
 
-    def work(job: _Job) -> Done:
+    def work(job: _Image) -> Done:
         try:
             return decode.read(job.id, job.path, strict)
         except decode.UNDECODABLE as error:
@@ -214,7 +216,7 @@ def _strictly(how: Decoding) -> Callable[[_Job], Done]:
     return work
 
 
-def _chunk(done: list[Done], jobs: list[_Job], how: Decoding, pixels: Any) -> dict[str, Any]:
+def _chunk(done: list[Done], jobs: list[_Image], how: Decoding, pixels: Any) -> dict[str, Any]:
     """Write the pixels of one chunk; its facts, shapes and faults as they go into the journal."""
     facts, shapes, faults = [], [], []
     for result, job in zip(done, jobs, strict=False):
@@ -227,7 +229,7 @@ def _chunk(done: list[Done], jobs: list[_Job], how: Decoding, pixels: Any) -> di
     return {"facts": facts, "shapes": shapes, "faults": faults}
 
 
-def _settled(result: Done, job: _Job, how: Decoding) -> tuple[ImageFacts, Pixels, Faulty | None]:
+def _settled(result: Done, job: _Image, how: Decoding) -> tuple[ImageFacts, Pixels, Faulty | None]:
     if not isinstance(result, str):
         return result[0], result[1], None
     if how.truncated:
@@ -238,7 +240,7 @@ def _settled(result: Done, job: _Job, how: Decoding) -> tuple[ImageFacts, Pixels
     return *decode.placeholder(job.id, job.path), _faulty(job, result, WHITE_IMAGE)
 
 
-def _faulty(job: _Job, why: str, fate: str) -> Faulty:
+def _faulty(job: _Image, why: str, fate: str) -> Faulty:
     # Where splits share their ids, these carry their split; people know the image without it.
     return Faulty(job.split, job.id.removeprefix(f"{job.split}/"), job.path, why, fate)
 

@@ -1,19 +1,14 @@
-"""An epoch's rows as batches of augmented pixels.
+"""An epoch's rows as batches of augmented pixels, and two sets of prepared images as one.
 
-Owns the order of an epoch, the cutting into batches, the loader processes and how many they are. Does
-not own which rows there are (`resample/indices.py`), the pixels' augmentation (`data/augment.py`) or the device.
+Owns the order of an epoch, cutting it into batches, the loader processes and their number, and reading rows
+across two memory maps without copying either. Does not own which rows there are (`resample/indices.py`), the
+pixels' augmentation (`data/augment.py`), making prepared images (`data/images.py`) or the device.
 
 Loader processes hold no state: the sampler sends complete (epoch, index, copy, policy) keys, so 0, 1 or 4
 of them give the same pixels in the same order, and they stay alive from epoch to epoch. Their number can
 therefore be chosen in the middle of an epoch, from what its first batches took.
 
 Legend: N images, B rows of a batch, H height, W width, C channels, R rows of an epoch.
-
-Two sets of prepared images as one, without copying either.
-
-Owns reading rows across two memory maps. Does not own making them (`images.py`).
-
-Legend: N images, H height, W width, C channels.
 """
 
 from __future__ import annotations
@@ -36,7 +31,9 @@ from pipeline.core.samples import Samples, Strings, TrainRows, positions, string
 from pipeline.core.seeds import rng
 from pipeline.data.augment import Augmenter
 
+# (epoch, index, copy, policy)
 Key = tuple[int, int, int, int]
+Pixels = npt.NDArray[np.uint8]
 
 # Windows of batches that are timed before the number of processes is chosen; the first warm caches up.
 TIMED, WARM_UP = 8, 2
@@ -313,10 +310,7 @@ def _keys_of(epoch: int, rows: TrainRows, order_R: npt.NDArray[np.int64]) -> lis
     return [(epoch, *key) for key in zip(*(c.tolist() for c in columns), strict=True)]
 
 
-Pixels = npt.NDArray[np.uint8]
-
-
-class Rows:
+class ChainedRows:
     """The rows of two arrays of equal row shape, read by position."""
 
     def __init__(self, first: Pixels, second: Pixels) -> None:
@@ -344,4 +338,4 @@ class Chained:
     def __init__(self, first: Images, second: Images) -> None:
         self.ids_N: Strings = strings([*first.ids_N.tolist(), *second.ids_N.tolist()])
         # What reads images indexes rows and asks for the shape, nothing else.
-        self.x_NHWC = cast(Pixels, Rows(first.x_NHWC, second.x_NHWC))
+        self.x_NHWC = cast(Pixels, ChainedRows(first.x_NHWC, second.x_NHWC))

@@ -1,12 +1,8 @@
-"""From the name that a table writes to the file that lies on the disk.
+"""From the name in a table to the file on the disk, and all faults of a competition's files in one error.
 
-Owns: joining names after Unicode normalisation, adding missing extensions, refusing paths that leave
-the image folder, and listing a folder's images. Does not own tables (`layouts.py`) nor pixels
-(`images.py`).
-
-Everything wrong with a competition's files, gathered and told at once.
-
-Owns collecting faults by kind and choosing which are shown. Does not own finding them.
+Owns joining names after Unicode normalisation, adding missing extensions, refusing paths that leave the image
+folder, listing a folder's images, and grouping faults by kind in one error. Does not own tables
+(`data/layouts.py`), pixels (`data/images.py`) nor finding faults.
 """
 
 from __future__ import annotations
@@ -26,6 +22,8 @@ IMAGE_SUFFIXES = frozenset(
 SAME_SUFFIX = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"}
 # What archives made on a Mac add beside the files: `__MACOSX/`, `._x.jpg`, `.DS_Store`.
 CLUTTER = "__MACOSX"
+
+REMEDY = "fix the files, or the names in competition.* (tables, columns, values, image folders)"
 
 PATH_FAULTS = {
     "empty paths": "the path is empty",
@@ -165,9 +163,6 @@ class Locator:
         if self.completed:
             text = f"{table}: {len(self.completed)} file names were completed by their extension"
             yield f"{text} (first: {self.completed[0]})"
-
-
-REMEDY = "mend the files, or the names in competition.* (tables, columns, values, image folders)"
 
 
 @dataclass

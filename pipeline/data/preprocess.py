@@ -1,15 +1,11 @@
-"""Fixed changes of every image: the same object for training and test, before any augmentation.
+"""How any image becomes what a model sees: cut, resized, preprocessed; one object for training and test.
 
-Owns colour, brightness, contrast, CLAHE and sharpening, in this order, without any randomness, and
-before them all, at the cropped image's own size, a function of the user's own. Does not own random
-changes (`augment.py`), cutting (`crop.py`) or size (`resize.py`).
+Owns colour, brightness, contrast, CLAHE and sharpening, in this order, without any randomness; a function of
+the user's own before them, at the cropped image's own size; and the order of cutting, resizing and
+preprocessing. Does not own random changes (`data/augment.py`), cutting (`data/crop.py`), resizing
+(`data/decode.py`) nor the memmaps (`data/images.py`).
 
 Legend: H height, W width; pixels are uint8, RGB.
-
-How any image becomes what a model sees: cut, resized, preprocessed. One object for train and test.
-
-Owns putting the three together in one order. Does not own any of them (`crop.py`, `resize.py`,
-`preprocess.py`) nor the memmaps it fills (`images.py`).
 """
 
 from __future__ import annotations
@@ -76,7 +72,7 @@ class Preprocessor:
 
 
 @dataclass(frozen=True)
-class OwnStep:
+class OwnPreprocessing:
     """The user's own function, or nothing; it may change an image's size.
 
     Args:
@@ -86,14 +82,14 @@ class OwnStep:
     function: Own | None
 
     @staticmethod
-    def of(settings: PreprocessSettings) -> OwnStep:
+    def of(settings: PreprocessSettings) -> OwnPreprocessing:
         """As the settings ask.
 
         Raises:
             ConfigError: it cannot be loaded.
         """
         name = settings.function
-        return OwnStep(Own(name, Path.cwd(), "preprocess.function") if name else None)
+        return OwnPreprocessing(Own(name, Path.cwd(), "preprocess.function") if name else None)
 
     def __call__(self, image: Pixels) -> Pixels:
         """(h', w', 3) pixels.
@@ -146,7 +142,7 @@ class Look:
     size: Size
     resize: str
     preprocess: Preprocessor
-    own: OwnStep
+    own: OwnPreprocessing
 
     @staticmethod
     def of(config: Config, boxes: pd.DataFrame | None) -> Look:
@@ -159,7 +155,7 @@ class Look:
         size = config.images.hw
         windows = crop.plan(config.crop, boxes, size)
         preprocess = Preprocessor(config.preprocess)
-        return Look(windows, size, config.images.resize, preprocess, OwnStep.of(config.preprocess))
+        return Look(windows, size, config.images.resize, preprocess, OwnPreprocessing.of(config.preprocess))
 
     def __call__(self, key: Key, image: Pixels) -> Pixels:
         """(H, W, 3) pixels of the image with this (split, id)."""

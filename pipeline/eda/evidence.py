@@ -1,16 +1,13 @@
-"""Everything that the data report's judgements rest on, gathered once.
+"""Everything that the findings of the data report rest on, and what a finding is.
 
-Owns the list of what is measured and in which order. Does not own measuring (`survey.py`,
-`glance.py`, `twins.py`, `outliers.py`, `shift.py`) nor judging (`judge.py`).
+Owns the list of what is measured and in which order, the type of a finding, and the scale of harm. Does not
+own measuring (`eda/survey.py`, `eda/duplicates.py`, `eda/outliers.py`, `eda/shift.py`) nor the rules
+(`eda/findings.py`).
 
-What a finding of the data report is, and how bad.
-
-Owns the type and the scale of harm. Does not own the judgements (`judge.py` and its rules).
-
-Harm is one number for all kinds, so that they can be put in order: about what share of the score, or
-of its estimate, is at stake. A label that is surely wrong counts whole; a copy across groups counts
-half, for it flatters the estimate on one image and harms no model; a strange picture counts a tenth.
-The weights are judgement, the shares are counted.
+Harm is one number for all kinds, so that findings can be ordered: roughly the share of the score, or of its
+estimate, that is at stake. A label that is certainly wrong counts fully; a copy across groups counts half,
+because it biases the estimate on one image and harms no model; a strange picture counts a tenth.
+The weights are a judgement, the shares are counted.
 """
 
 from dataclasses import dataclass
@@ -25,6 +22,11 @@ from pipeline.eda import duplicates, outliers, shift
 from pipeline.eda.survey import Duplicates, Glance, Survey, glance
 from pipeline.pages.report import ImageOf, Key
 from pipeline.settings.eda import EdaSettings
+
+Severity = Literal["high", "medium", "low", "info"]
+ORDER: tuple[Severity, ...] = ("high", "medium", "low", "info")
+SHOWN = 12
+NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -112,12 +114,6 @@ def _parted(found: Survey, plan: FoldPlan) -> tuple[str, ...]:
     for split in plan.splits:
         parted |= set(train.loc[list(split.train_ids)]) & set(train.loc[list(split.valid_ids)])
     return tuple(sorted(parted))
-
-
-Severity = Literal["high", "medium", "low", "info"]
-ORDER: tuple[Severity, ...] = ("high", "medium", "low", "info")
-SHOWN = 12
-NAMED = 4
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,11 @@ from pipeline.settings.schema import Config
 # A near-duplicate may be two things that look alike.
 SURE, LIKELY = 1.0, 0.8
 LEAST = 1e-4
+ASPECT_SPREAD = 1.25
+# Shares of the score at stake; see `eda/evidence.py`.
+SQUASHED, VARIED = 0.003, 0.0005
+STRANGE, MOST_STRANGE = 0.1, 0.009
+SHIFTED = 0.05
 MAYBE = (
     "Resized, recompressed or cropped copies, one thing photographed twice, or two things that look alike: "
     "look first. If they are copies:"
@@ -96,6 +101,31 @@ KINDS = (
 )
 
 
+def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tuple[Finding, ...]:
+    """All findings, worst first; equal harm keeps the order of the rules.
+
+    Args:
+        evidence: what was counted and measured.
+        config: the settings in force, so that nothing is advised that is already on.
+        asked: the words that asked for these settings; advised commands start with them.
+    """
+    found = evidence.survey
+    rules = [
+        *copies(found, evidence.near),
+        *disagreements(found),
+        *thin_classes(found, config.folds),
+        *straddling(found, evidence.parted),
+        *shifted(evidence.shift, config.eda),
+        *imbalance(found, config, asked),
+        *odd_pixels(evidence.outliers, found, config.eda),
+        *odd_shapes(evidence.outliers, found, config.eda),
+        *sizes(found, config),
+        groups(found),
+    ]
+    told = [replace(f, severity=severity_of(f.harm, config.eda)) for f in rules]
+    return tuple(sorted(told, key=lambda finding: -finding.harm))
+
+
 def copies(found: Survey, near: tuple[Duplicates, ...]) -> list[Finding]:
     """A finding for each kind of harm that some set of copies does.
 
@@ -135,13 +165,6 @@ def _finding(
         kind.answer,
         tuple(d.members for d in sets),
     )
-
-
-ASPECT_SPREAD = 1.25
-# Shares of the score at stake; see findings.py.
-SQUASHED, VARIED = 0.003, 0.0005
-STRANGE, MOST_STRANGE = 0.1, 0.009
-SHIFTED = 0.05
 
 
 def sizes(found: Survey, config: Config) -> list[Finding]:
@@ -251,28 +274,3 @@ def shifted(shift: Shift | None, settings: EdaSettings) -> list[Finding]:
             examples=shift.test_like,
         )
     ]
-
-
-def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tuple[Finding, ...]:
-    """All findings, worst first; equal harm keeps the order of the rules.
-
-    Args:
-        evidence: what was counted and measured.
-        config: the settings in force, so that nothing is advised that is already on.
-        asked: the words that asked for these settings; advised commands start with them.
-    """
-    found = evidence.survey
-    rules = [
-        *copies(found, evidence.near),
-        *disagreements(found),
-        *thin_classes(found, config.folds),
-        *straddling(found, evidence.parted),
-        *shifted(evidence.shift, config.eda),
-        *imbalance(found, config, asked),
-        *odd_pixels(evidence.outliers, found, config.eda),
-        *odd_shapes(evidence.outliers, found, config.eda),
-        *sizes(found, config),
-        groups(found),
-    ]
-    told = [replace(f, severity=severity_of(f.harm, config.eda)) for f in rules]
-    return tuple(sorted(told, key=lambda finding: -finding.harm))

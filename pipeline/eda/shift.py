@@ -95,7 +95,7 @@ def measure(
 
 
 @dataclass(frozen=True)
-class Told:
+class Separation:
     """How well one set of columns tells test from train, without the null of shuffled names.
 
     Args:
@@ -109,7 +109,7 @@ class Told:
     score_S: Values
 
 
-def tell(images: pd.DataFrame, x_ND: Values, seed: int) -> Told:
+def tell(images: pd.DataFrame, x_ND: Values, seed: int) -> Separation:
     """The AUC alone: for asking the same question again after a change, which needs no new null.
 
     Args:
@@ -122,7 +122,7 @@ def tell(images: pd.DataFrame, x_ND: Values, seed: int) -> Told:
     # Twice the same column: for a single one Ridge drops the second axis.
     y_N2 = (chosen["split"] == "test").to_numpy().astype(np.float64)[:, None].repeat(2, axis=1)
     score_N2 = _out_of_fold(_reduced(x_ND[at]), y_N2, chosen["group"].to_numpy(str), seed)
-    return Told(float(_aucs(y_N2, score_N2)[0]), at, score_N2[:, 0])
+    return Separation(float(_aucs(y_N2, score_N2)[0]), at, score_N2[:, 0])
 
 
 def spread_out(facts: pd.DataFrame) -> Values:

@@ -1,16 +1,12 @@
-"""What the competition's images are, in tables: classes, attributes, sizes, groups, duplicates.
+"""What the competition's images are, in tables, and one look at every picture.
 
-Owns joining samples with image facts **by id** and counting. Does not judge what it counts
-(`findings.py`) nor draw it (`explore.py`).
+Owns joining samples with image facts **by id** and counting classes, attributes, sizes, groups and identical
+files; and a single pass over the pixels that keeps a tiny thumbnail of each image, its JPEG blocks and the
+mean picture of each class. Does not own what follows from them (`eda/findings.py`, `eda/duplicates.py`,
+`eda/shift.py`) nor drawing (`eda/page.py`).
 
-An image is known by (split, id): train and test may use the same ids. Shape legend: N samples.
-
-One look at every picture: what needs pixels and not only image facts.
-
-Owns a single pass that keeps a tiny thumbnail of each image, its JPEG blocks and the mean picture of
-each class. Does not own what follows from them (`twins.py`, `shift.py`, `explore.py`).
-
-Memory: 200 bytes an image and 28 kB a class; pictures are looked at one after the other.
+An image is identified by (split, id): train and test may use the same ids. Memory of the pass over the
+pixels: 200 bytes an image and 28 kB a class; pictures are read one after the other.
 Shape legend: N images, C classes, T thumbnail side, M side of a mean picture.
 """
 
@@ -37,6 +33,11 @@ QUALITY = {
     "blur": "blur: variance of the Laplacian (low is blurred)",
 }
 UNLABELLED = -1
+# 8 × 8: a copy that was cropped by a few per cent moves by less than half a cell, so it still matches.
+# At 16 × 16 the same crops matched worse, and different pictures were separated no better.
+THUMB_SIDE = 8
+MEAN_SIDE = 48
+JPEG_BLOCK = 8
 
 
 @dataclass(frozen=True)
@@ -215,13 +216,6 @@ def contact_sheet(images: pd.DataFrame, limit: int, seed: int = 0) -> pd.DataFra
     drawn = images.iloc[order]
     turn = drawn.groupby("group").cumcount()
     return drawn.loc[turn.sort_values(kind="stable").index].head(limit)
-
-
-# 8 × 8: a copy that was cropped by a few per cent moves by less than half a cell, so it still matches.
-# At 16 × 16 the same crops matched worse, and other pictures were told apart no better.
-THUMB_SIDE = 8
-MEAN_SIDE = 48
-JPEG_BLOCK = 8
 
 
 @dataclass(frozen=True)

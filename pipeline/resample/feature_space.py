@@ -38,7 +38,7 @@ BLOCK = 1024
 
 
 @dataclass(frozen=True)
-class Space:
+class FeatureSpace:
     """Training samples as points.
 
     Args:
@@ -130,7 +130,7 @@ class OtherGroups(NearestNeighbors):  # type: ignore[misc]
         return distance, index
 
 
-def near_miss(space: Space) -> Ints:
+def near_miss(space: FeatureSpace) -> Ints:
     """Keep, of each large class, the images nearest to the smallest class (NearMiss-1), ascending."""
     from imblearn.under_sampling import NearMiss
 
@@ -140,7 +140,7 @@ def near_miss(space: Space) -> Ints:
     return np.sort(np.asarray(sampler.sample_indices_, dtype=np.int64))
 
 
-def tomek(space: Space) -> Ints:
+def tomek(space: FeatureSpace) -> Ints:
     """Drop the larger side of every Tomek link: two classes, each the other's nearest; ascending."""
     from imblearn.under_sampling import TomekLinks
 
@@ -152,7 +152,7 @@ def tomek(space: Space) -> Ints:
     return np.flatnonzero(~links_N).astype(np.int64)
 
 
-def centroids(space: Space) -> Ints:
+def centroids(space: FeatureSpace) -> Ints:
     """Keep, of each large class, the images nearest to its cluster centres, each once; ascending."""
     from imblearn.under_sampling import ClusterCentroids
 
@@ -172,7 +172,7 @@ def centroids(space: Space) -> Ints:
     return np.sort(np.concatenate(kept)).astype(np.int64)
 
 
-def synthesize(space: Space, method: str) -> SyntheticRows:
+def synthesize(space: FeatureSpace, method: str) -> SyntheticRows:
     """Rows between images of a class and their neighbours of other groups, up to the targets.
 
     Every view is mixed with the same neighbour and share, so that a row's views belong together.
@@ -197,26 +197,26 @@ def synthesize(space: Space, method: str) -> SyntheticRows:
     return SyntheticRows(x_SVD, labels[n:])
 
 
-def _fewer(space: Space) -> dict[int, int]:
+def _fewer(space: FeatureSpace) -> dict[int, int]:
     """The targets of classes that shall shrink."""
     return {c: n for c, n in space.targets.items() if n < np.sum(space.classes_N == c)}
 
 
-def _smote(space: Space) -> Any:
+def _smote(space: FeatureSpace) -> Any:
     from imblearn.over_sampling import SMOTE
 
     neighbours = space.others(space.neighbours + 1)
     return SMOTE(sampling_strategy=dict(space.targets), k_neighbors=neighbours, random_state=space.seed)
 
 
-def _adasyn(space: Space) -> Any:
+def _adasyn(space: FeatureSpace) -> Any:
     from imblearn.over_sampling import ADASYN
 
     neighbours = space.others(space.neighbours + 1)
     return ADASYN(sampling_strategy=dict(space.targets), n_neighbors=neighbours, random_state=space.seed)
 
 
-def _borderline(space: Space) -> Any:
+def _borderline(space: FeatureSpace) -> Any:
     from imblearn.over_sampling import BorderlineSMOTE
 
     return BorderlineSMOTE(
@@ -239,12 +239,12 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-CHOOSERS: dict[str, Callable[[Space], Ints]] = {
+CHOOSERS: dict[str, Callable[[FeatureSpace], Ints]] = {
     "near_miss": near_miss,
     "tomek": tomek,
     "centroids": centroids,
 }
-MAKERS: dict[str, Callable[[Space], Any]] = {
+MAKERS: dict[str, Callable[[FeatureSpace], Any]] = {
     "smote": _smote,
     "adasyn": _adasyn,
     "borderline_smote": _borderline,

@@ -1,19 +1,12 @@
 """Which of a fold's training rows an epoch shows: under- and oversampling as indices, and copies.
 
-Owns how many rows of a class there shall be, drawing them at random, and offline copies. Does not own
-folds (`folds.py`): only a fold's training part comes in, so validation rows cannot be touched. Choosing
-by features is `neighbours.py`, calling a sampler of the user's own `sampler.py`.
+Owns how many rows each class gets, drawing them at random, offline copies, and calling a sampler of the
+user's own and checking what it returns. Does not own folds (`data/folds.py`): only a fold's training part
+comes in, so validation rows cannot be touched. Choosing by features is in `resample/feature_space.py`.
 
 Drawing is imbalanced-learn's RandomUnderSampler and RandomOverSampler, https://imbalanced-learn.org.
 
 Shape legend: N training samples, R rows, C classes, U units (images or groups), S synthetic rows.
-
-A sampler of the user's own: which rows of a fold's training part an epoch shows.
-
-Owns calling it and holding it to its word. Does not own the samplers that ship (`resample.py`), nor
-which rows may be shown: only the fold's training part comes in.
-
-Legend: N rows of the training part, R rows of an epoch.
 """
 
 from __future__ import annotations
@@ -38,36 +31,6 @@ from pipeline.core.seeds import rng, seed
 from pipeline.settings.resample import FEATURE_METHODS, SYNTHETIC_METHODS, ResampleSettings
 
 WANTED = "an array of whole numbers, the positions to show, each from 0 to N - 1 and as often as it is shown"
-
-
-def draw(own: Own, labels_N: Ints, groups_N: Strings, fold: int, epoch: int, root_seed: int) -> Ints:
-    """(R,) positions, R ≥ 1; the same for equal arguments, whatever was drawn before.
-
-    Args:
-        own: called with copies of the labels and groups, the fold, and a numpy Generator.
-        labels_N: class of each row, or its value of the attribute that is balanced.
-        groups_N: group of each row.
-        fold: its number.
-        epoch: of the draw; 0 where every epoch shows the same rows.
-        root_seed: of the generator.
-
-    Raises:
-        ConfigError: it failed, or returned no positions, or positions outside; names function and file.
-    """
-    found: Any = own(labels_N.copy(), groups_N.copy(), fold, rng(root_seed, "own sampler", fold, epoch))
-    try:
-        at = np.asarray(found)
-    except ValueError:
-        raise own.wrong(described(found), WANTED) from None
-    if at.ndim != 1 or not (np.issubdtype(at.dtype, np.integer) or not len(at)):
-        raise own.wrong(described(at if at.shape else found), WANTED)
-    if not len(at):
-        raise own.wrong(f"no rows for fold {fold}", WANTED)
-    outside = int(((at < 0) | (at >= len(labels_N))).sum())
-    if outside:
-        got = f"{outside} positions outside 0 … {len(labels_N) - 1} (from {at.min()} to {at.max()})"
-        raise own.wrong(got, WANTED)
-    return at.astype(np.int64)
 
 
 SEED_LIMIT = 2**32
@@ -285,7 +248,7 @@ def _by_features(
         )
     if settings.method != "tomek" and targets == dict(Counter(classes_N.tolist())):
         return TrainRows.of(part.base_R), None
-    space = feature_space.Space(
+    space = feature_space.FeatureSpace(
         part.features.take(part.samples.ids_N).x_NVD,
         classes_N,
         part.samples.groups_N,
@@ -350,3 +313,33 @@ def _known(asked: Sequence[str] | Mapping[str, int], names: Sequence[str], setti
         hints = [f"`{name}` is none; {nearest(name, names) or 'see resample.on'}" for name in odd]
         raise ConfigError(f"{setting}: {len(odd)} unknown", hints, f"known: {', '.join(names)}")
     return list(asked)
+
+
+def draw(own: Own, labels_N: Ints, groups_N: Strings, fold: int, epoch: int, root_seed: int) -> Ints:
+    """(R,) positions, R ≥ 1; the same for equal arguments, whatever was drawn before.
+
+    Args:
+        own: called with copies of the labels and groups, the fold, and a numpy Generator.
+        labels_N: class of each row, or its value of the attribute that is balanced.
+        groups_N: group of each row.
+        fold: its number.
+        epoch: of the draw; 0 where every epoch shows the same rows.
+        root_seed: of the generator.
+
+    Raises:
+        ConfigError: it failed, or returned no positions, or positions outside; names function and file.
+    """
+    found: Any = own(labels_N.copy(), groups_N.copy(), fold, rng(root_seed, "own sampler", fold, epoch))
+    try:
+        at = np.asarray(found)
+    except ValueError:
+        raise own.wrong(described(found), WANTED) from None
+    if at.ndim != 1 or not (np.issubdtype(at.dtype, np.integer) or not len(at)):
+        raise own.wrong(described(at if at.shape else found), WANTED)
+    if not len(at):
+        raise own.wrong(f"no rows for fold {fold}", WANTED)
+    outside = int(((at < 0) | (at >= len(labels_N))).sum())
+    if outside:
+        got = f"{outside} positions outside 0 … {len(labels_N) - 1} (from {at.min()} to {at.max()})"
+        raise own.wrong(got, WANTED)
+    return at.astype(np.int64)

@@ -20,7 +20,7 @@ from pipeline.data.preprocess import Look
 from pipeline.engine.stage import Job
 from pipeline.pages.report import ImageOf
 from pipeline.resample import preview_page
-from pipeline.resample.preview_page import Boxed, CropSheet, Pair, PreviewInputs, Row
+from pipeline.resample.preview_page import Boxed, CropSheet, Pair, PreviewInputs, PreviewRow
 from pipeline.settings import policies
 
 FOLD = 0
@@ -52,7 +52,7 @@ def inputs(job: Job) -> tuple[PreviewInputs, pd.DataFrame | None]:
     return shown, coverage
 
 
-def _rows(job: Job, image_of: ImageOf, look: Look, train: Samples) -> tuple[Row, ...]:
+def _rows(job: Job, image_of: ImageOf, look: Look, train: Samples) -> tuple[PreviewRow, ...]:
     """Each chosen image: original, cropped, as validation sees it, and as the first epochs see it."""
     config = job.settings.config
     augmenter = Augmenter(config.augment.policy, config.images.hw)
@@ -68,11 +68,13 @@ def _rows(job: Job, image_of: ImageOf, look: Look, train: Samples) -> tuple[Row,
         for epoch in range(config.preview.draws):
             pictures[f"epoch {epoch + 1}"] = augmenter(seen, config.train.seed, FOLD, epoch, name, 0)
         label = train.space.classes[int(train.take(np.array([name])).labels[0])]
-        rows.append(Row(name, label, pictures))
+        rows.append(PreviewRow(name, label, pictures))
     return tuple(rows)
 
 
-def _mixed(job: Job, image_of: ImageOf, look: Look, train: Samples, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+def _mixed(
+    job: Job, image_of: ImageOf, look: Look, train: Samples, rows: tuple[PreviewRow, ...]
+) -> tuple[PreviewRow, ...]:
     """The rows with a few mixed pictures each, by the very functions of training, each an epoch's."""
     config = job.settings.config
     if config.train.mix.method == "none":

@@ -30,7 +30,7 @@ GAP_PX, HEADER_PX = 6, 22
 
 
 @dataclass(frozen=True)
-class Row:
+class PreviewRow:
     """One training image through all its stations.
 
     Args:
@@ -97,7 +97,7 @@ class PreviewInputs:
 
     title: str
     config: Config
-    rows: tuple[Row, ...]
+    rows: tuple[PreviewRow, ...]
     pairs: tuple[Pair, ...]
     steps: tuple[str, ...]
     does: tuple[str, ...]
@@ -204,7 +204,7 @@ def picture_px(config: Config, columns: int) -> int:
     return max(min(max(*config.images.hw, LEAST_PX), MOST_PX, fits), SMALLEST_PX)
 
 
-def render_png(rows: Sequence[Row], cell_px: int) -> Image.Image:
+def render_png(rows: Sequence[PreviewRow], cell_px: int) -> Image.Image:
     """The rows as one picture, a column title above each column.
 
     Args:

@@ -1,19 +1,12 @@
-"""Parts of a fold's training part: a share of its groups, a bootstrap, inner folds, a choice of rows.
+"""Subsets of a fold's training part: a share of its groups, a bootstrap, inner folds, an inner split.
 
-Owns drawing them. Does not own what is trained on them (`train/members.py`). Only a training part comes
-in, so a validation row cannot go out. Whole groups are drawn: a group's photos are no independent
-evidence.
+Owns drawing them. Does not own what is trained on them (`train/members.py`) nor what the inner split decides
+(early stopping, `train/loop.py`). Only a training part comes in, so a validation row cannot go out. Whole
+groups are drawn, because the photos of one group are not independent evidence.
 
 Bootstrap by groups: Breiman, Bagging Predictors (Machine Learning 24, 1996), with groups as its cases.
 
 Shape legend: N training samples, G groups, C classes.
-
-The inner split: a share of a fold's training part that chooses, and is not trained on.
-
-Owns which whole groups choose. Does not own what is chosen (early stopping, `train/loop.py`). Only a
-training part comes in, so the fold's validation part cannot be touched.
-
-Shape legend: N training samples, C classes.
 """
 
 from __future__ import annotations
@@ -37,6 +30,8 @@ from pipeline.resample.indices import Part
 from pipeline.settings.resample import FEATURE_METHODS
 from pipeline.settings.schema import Config
 
+log = logging.getLogger(__name__)
+
 Bools = npt.NDArray[np.bool_]
 
 
@@ -46,7 +41,7 @@ def neighbour_views(config: Config, inputs: Mapping[str, Artifact]) -> list[str]
 
 
 def of_fold(inputs: Mapping[str, Artifact], number: int, config: Config, home: Path) -> Part:
-    """A fold's training part out of the artifacts of a job, with the features that its resampling looks at."""
+    """A fold's training part from the artifacts of a job, with the features that its resampling uses."""
     split = load.plan(inputs["folds"]).splits[number]
     train = load.training(inputs["data"], home).take(split.train_ids).for_training()
     views = neighbour_views(config, inputs)
@@ -124,9 +119,6 @@ def some_of_each_class(labels_N: Ints, among_N: Bools, share: float, root_seed: 
         of_class = order_N[(among_N & (labels_N == c))[order_N]]
         chosen_N[of_class[: math.ceil(round(share * len(of_class), 9))]] = True
     return chosen_N
-
-
-log = logging.getLogger(__name__)
 
 
 def inner_split(part: Part, own_ids: Strings, share: float, root_seed: int) -> tuple[Part, Strings]:

@@ -10,7 +10,7 @@ from pipeline.core.tables import read_table
 from pipeline.data.new import columns
 from pipeline.data.new.proposal import Proposal
 from pipeline.data.new.propose import class_folders, propose
-from pipeline.data.new.request import Request
+from pipeline.data.new.request import NewRequest
 
 
 def written(path, header, rows):
@@ -96,7 +96,7 @@ def test_yaml_of_awkward_text_reads_back():
         },
         "folds": {"n": 3},
     }
-    told = "\n".join(proposal.told())
+    told = "\n".join(proposal.summary())
     assert "because" in told and "hint: a hint" in told
 
 
@@ -117,7 +117,7 @@ def test_a_sample_of_probabilities(tmp_path):
     sample = table(
         tmp_path / "sample.csv", ["image_id", *columns_P], [(f"v{n}", 0.3, 0.3, 0.4) for n in range(6)]
     )
-    found = settings_of(Request("pets", tmp_path / "images", train, None, sample, tmp_path))["competition"]
+    found = settings_of(NewRequest("pets", tmp_path / "images", train, None, sample, tmp_path))["competition"]
     assert found["attributes"] == [{"name": "what", "column": "what", "values": columns_P}], (
         "in the sample's order"
     )
@@ -134,7 +134,7 @@ def test_indices_where_the_sample_has_numbers_and_the_label_words(tmp_path):
     train = table(tmp_path / "train.csv", ["id", "path", "label"], rows)
     test = table(tmp_path / "test.csv", ["id", "path"], [(0, "0.png"), (1, "1.png")])
     sample = table(tmp_path / "sample.csv", ["id", "answer"], [(0, 0), (1, 0)])
-    found = settings_of(Request("pets", tmp_path / "images", train, test, sample, tmp_path))["competition"]
+    found = settings_of(NewRequest("pets", tmp_path / "images", train, test, sample, tmp_path))["competition"]
     assert found["submission"] == {"id_column": "id", "label_column": "answer", "format": "class_index"}
     assert found["metric"] == "accuracy"
 
@@ -161,13 +161,15 @@ def test_tables_that_cannot_be_understood(tmp_path, rows, said):
         picture(tmp_path / "images" / f"{n}.png", n)
     train = table(tmp_path / "train.csv", ["id", "path", "label"], rows)
     with pytest.raises(DataError, match=said) as caught:
-        propose(Request("x", tmp_path / "images", train, None, None, tmp_path))
+        propose(NewRequest("x", tmp_path / "images", train, None, None, tmp_path))
     assert caught.value.remedy
     with pytest.raises(DataError) as caught:
-        propose(Request("x", tmp_path / "no", tmp_path / "a.csv", tmp_path / "b", tmp_path / "c", tmp_path))
+        propose(
+            NewRequest("x", tmp_path / "no", tmp_path / "a.csv", tmp_path / "b", tmp_path / "c", tmp_path)
+        )
     assert len(caught.value.faults) == 4
     with pytest.raises(DataError, match="no folder per class"):
-        propose(Request("x", tmp_path / "images", None, None, None, tmp_path))
+        propose(NewRequest("x", tmp_path / "images", None, None, None, tmp_path))
 
 
 def sampled(root, missing=()):
@@ -179,7 +181,7 @@ def sampled(root, missing=()):
     rows = [(n, f"{n}.png", ["cat", "dog"][n % 2]) for n in range(12)]
     train = table(root / "train.csv", ["id", "path", "label"], rows)
     sample = table(root / "sample.csv", ["id", "label"], [(f"t{n}", "cat") for n in range(6)])
-    return Request("x", root, train, None, sample, root)
+    return NewRequest("x", root, train, None, sample, root)
 
 
 def test_a_missing_test_image_is_not_found_in_another_competition(tmp_path):

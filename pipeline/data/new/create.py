@@ -20,7 +20,7 @@ from pipeline.core.errors import DataError, StorageError
 from pipeline.data import competition
 from pipeline.data.host import competition_root
 from pipeline.data.new.propose import propose
-from pipeline.data.new.request import Request
+from pipeline.data.new.request import NewRequest
 from pipeline.settings.load import Settings, load
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
@@ -40,7 +40,7 @@ class Written:
     lines: tuple[str, ...]
 
 
-def create(request: Request, settings: Settings) -> Written:
+def create(request: NewRequest, settings: Settings) -> Written:
     """Guess, write the configuration, and read the competition with it.
 
     Args:
@@ -73,10 +73,10 @@ def create(request: Request, settings: Settings) -> Written:
         raise taken from None
     except OSError as error:
         raise StorageError(f"{path}: cannot be written: {error.strerror}") from error
-    return Written(path, (*proposal.told(), *_tried(request, settings, path)))
+    return Written(path, (*proposal.summary(), *_tried(request, settings, path)))
 
 
-def _tried(request: Request, settings: Settings, path: Path) -> list[str]:
+def _tried(request: NewRequest, settings: Settings, path: Path) -> list[str]:
     """Read the competition with the new file: what is in it, in a few lines."""
     made = load([f"competition={request.name}", f"runtime.home={request.home}"], settings.folder)
     try:

@@ -13,7 +13,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.tables import Table, read_table
 from pipeline.data.new import columns
 from pipeline.data.new.proposal import Proposal
-from pipeline.data.new.request import HOLDOUT, Request, Rows, relative
+from pipeline.data.new.request import HOLDOUT, LabelledRows, NewRequest, relative
 from pipeline.data.paths import nfc
 
 STEEP = 1.5
@@ -21,7 +21,7 @@ STEEP = 1.5
 
 def test_set(
     proposal: Proposal,
-    request: Request,
+    request: NewRequest,
     root: Path,
     sample: Table | None,
     train: tuple[str, columns.Place] | None,
@@ -63,7 +63,9 @@ def test_set(
         proposal.set("competition.test_path_column", place.column, "leads to the test images")
 
 
-def answers(proposal: Proposal, request: Request, root: Path, sample: Table | None, rows: Rows) -> None:
+def answers(
+    proposal: Proposal, request: NewRequest, root: Path, sample: Table | None, rows: LabelledRows
+) -> None:
     """Metric and submission format."""
     steep = _steepness(rows)
     if sample is None:
@@ -100,7 +102,7 @@ def _label_column(sample: Table) -> str:
     return named[0] if named else sample.columns[-1]
 
 
-def _steepness(rows: Rows) -> float:
+def _steepness(rows: LabelledRows) -> float:
     counts = Counter(rows.classes).values()
     return max(counts) / min(counts)
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from pipeline.core.tables import read_table
 from pipeline.data.layouts import MASK_PERSON, MASK_PHOTOS, MASK_TEST_ID
-from pipeline.data.new import proposal as models
+from pipeline.data.new import training
 from pipeline.data.new.proposal import Proposal
-from pipeline.data.new.request import HOLDOUT, Request, relative
+from pipeline.data.new.request import HOLDOUT, NewRequest, relative
 from pipeline.data.paths import hidden
 
 
-def mask_tree(request: Request) -> Path | None:
+def mask_tree(request: NewRequest) -> Path | None:
     """The folder with train/train.csv and train/images of the mask competition, if this is it."""
     starts = [request.images, request.images.parent, request.images.parent.parent]
     for start in starts:
@@ -35,7 +35,7 @@ def mask_tree(request: Request) -> Path | None:
     return None
 
 
-def mask(proposal: Proposal, request: Request, tree: Path) -> None:
+def mask(proposal: Proposal, request: NewRequest, tree: Path) -> None:
     """Everything the layout fixes, and the two attributes that a person keeps on all photos."""
     table = read_table(tree / "train" / "train.csv")
     why = f"train/train.csv has {', '.join(MASK_PERSON)}, and train/images a folder a person with mask1 …"
@@ -69,9 +69,9 @@ def mask(proposal: Proposal, request: Request, tree: Path) -> None:
         settings.insert(-6, ("holdout", HOLDOUT, "there is no eval/info.csv: people are held out as a test"))
     for path, value, reason in settings:
         proposal.set(f"competition.{path}", value, reason)
-    models.folds(proposal, groups=len(set(table.column("path"))), largest=len(table))
-    size = models.LARGEST_PX
+    training.folds(proposal, groups=len(set(table.column("path"))), largest=len(table))
+    size = training.LARGEST_PX
     proposal.set("images.size", size, "the photos are 384 × 512; larger often scores higher, and costs time")
-    members = models.members(len(table) * len(MASK_PHOTOS), size)
+    members = training.members(len(table) * len(MASK_PHOTOS), size)
     proposal.set("ensemble.members", members, "need no download")
     proposal.hints.append("train_bins: [30.0, 58.0] below bins trains 58 and 59 as >=60; scores keep to 60")

@@ -1,7 +1,7 @@
 """From files that nobody has described to a configuration that runs.
 
 Owns which layout it is, and the guesses about training rows: columns, groups, attributes. Does not own
-the host's side (`host.py`), sizes and members (`models.py`), the file's text (`proposal.py`) nor
+the host's side (`host.py`), sizes and members (`training.py`), the file's text (`proposal.py`) nor
 writing it (`data/new/create.py`).
 """
 
@@ -17,16 +17,15 @@ import numpy as np
 from pipeline.core.errors import DataError
 from pipeline.core.tables import Table, read_table
 from pipeline.data.layouts import CLASS
-from pipeline.data.new import columns, host, mask
-from pipeline.data.new import proposal as models
+from pipeline.data.new import columns, host, mask, training
 from pipeline.data.new.proposal import Proposal
-from pipeline.data.new.request import Request, Rows, check_there, relative, root_of
+from pipeline.data.new.request import LabelledRows, NewRequest, check_there, relative, root_of
 from pipeline.data.paths import hidden, image_suffix, images_below, nfc
 
 TRAIN_NAMES, TEST_NAMES = ("train", "training"), ("test", "testing")
 
 
-def propose(request: Request) -> Proposal:
+def propose(request: NewRequest) -> Proposal:
     """Look at the files and guess.
 
     Raises:
@@ -47,11 +46,11 @@ def propose(request: Request) -> Proposal:
     sample = read_table(request.sample) if request.sample else None
     rows = (_table if request.train else _folders)(proposal, request, root, sample)
     host.answers(proposal, request, root, sample, rows)
-    models.models(proposal, rows)
+    training.sizes_and_members(proposal, rows)
     return proposal
 
 
-def _table(proposal: Proposal, request: Request, root: Path, sample: Table | None) -> Rows:
+def _table(proposal: Proposal, request: NewRequest, root: Path, sample: Table | None) -> LabelledRows:
     assert request.train is not None, "a table was asked for"
     table = read_table(request.train)
     if not len(table):
@@ -87,10 +86,10 @@ def _table(proposal: Proposal, request: Request, root: Path, sample: Table | Non
         if column not in taken and columns.is_number(table, column):
             text = f"{column}: a number; as an attribute it needs bins, e.g. bins: [{_middle(table, column)}]"
             proposal.hints.append(text)
-    return Rows(paths, place.folder, classes, tuple(values[0]) if len(labels) == 1 else ())
+    return LabelledRows(paths, place.folder, classes, tuple(values[0]) if len(labels) == 1 else ())
 
 
-def _place(table: Table, request: Request, sample: Table | None) -> tuple[tuple[str, str], columns.Place]:
+def _place(table: Table, request: NewRequest, sample: Table | None) -> tuple[tuple[str, str], columns.Place]:
     """(id column, why) and where the images are."""
     near = columns.folders_near(request.images, split="train")
     place = columns.place(table, near)
@@ -170,7 +169,7 @@ def _group(
     return found
 
 
-def _folders(proposal: Proposal, request: Request, root: Path, sample: Table | None) -> Rows:
+def _folders(proposal: Proposal, request: NewRequest, root: Path, sample: Table | None) -> LabelledRows:
     folder, test = class_folders(request.images)
     images, _ = images_below(folder)
     inside = [path for path in images if "/" in path]
@@ -184,14 +183,14 @@ def _folders(proposal: Proposal, request: Request, root: Path, sample: Table | N
     proposal.set("competition.layout", "folders", why)
     proposal.set("competition.train_images", relative(folder, root), "each folder in it is a class")
     if test is not None and request.test is None and sample is None:
-        request = Request(request.name, request.images, None, test, None, request.home)
+        request = NewRequest(request.name, request.images, None, test, None, request.home)
     host.test_set(proposal, request, root, sample, None)
     index = {name: code for code, name in enumerate(names)}
     classes = [index[nfc(path.split("/")[0])] for path in inside]
     chosen = _group(proposal, None, None, [], [CLASS], (inside, classes))
     cells = [path.split("/")[0] for path in inside]
     proposal.set("competition.attributes", [_attribute(CLASS, names, 0, cells, chosen)], "the folders' names")
-    return Rows(inside, folder, classes, tuple(names))
+    return LabelledRows(inside, folder, classes, tuple(names))
 
 
 def class_folders(folder: Path) -> tuple[Path, Path | None]:

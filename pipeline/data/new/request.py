@@ -16,7 +16,7 @@ HOLDOUT = 0.2
 
 
 @dataclass(frozen=True)
-class Request:
+class NewRequest:
     """What the user points at.
 
     Args:
@@ -37,7 +37,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Rows:
+class LabelledRows:
     """The training rows as far as they are understood: for sizes, folds and the metric.
 
     Args:
@@ -53,7 +53,7 @@ class Rows:
     values: tuple[str, ...] = ()
 
 
-def check_there(request: Request) -> None:
+def check_there(request: NewRequest) -> None:
     """Refuse a request for files that are not there, all of them at once."""
     faults = []
     if not request.images.is_dir():
@@ -67,7 +67,7 @@ def check_there(request: Request) -> None:
         raise DataError(f"make new NAME={request.name}: files are missing", faults)
 
 
-def root_of(request: Request) -> Path:
+def root_of(request: NewRequest) -> Path:
     """The folder that holds everything that was given."""
     given = [request.images, *(p.parent if p.is_file() else p for p in (request.train, request.test) if p)]
     given += [request.sample.parent] if request.sample else []
