@@ -116,11 +116,12 @@ def _load(
     train_rows = layouts.training(settings, root, faults, fold_column)
     test_rows = layouts.test(settings, root, faults)
     patches = None if settings.label_patches is None else root / settings.label_patches
-    train = _samples(train_rows, settings, space, "train", patches, faults)
+    pattern = settings.group_pattern
+    train = _samples(train_rows, settings, space, "train", patches, faults, pattern)
     if train is not None and train_rows is not None and fold_column is not None:
         given = strings(train_rows.table.column(fold_column))
         train = replace(train, samples=replace(train.samples, folds_N=given))
-    test = _samples(test_rows, settings, space, "test", None, faults)
+    test = _samples(test_rows, settings, space, "test", None, faults, pattern)
     extra = [_source(e, settings, root, space, faults) for e in settings.extra]
     if faults or train is None or not (test or settings.holdout):
         raise faults.error(f"competition {settings.name} in {root}")
@@ -161,14 +162,15 @@ def _samples(
     split: str,
     patches: Path | None,
     faults: Faults,
+    group_pattern: str | None = None,
 ) -> _NotedSamples | None:
-    """One split's samples, or None after telling `faults` why there are none."""
+    """One split's samples, or None after adding to `faults` why there are none."""
     if listing is None:
         return None
     before = len(faults)
     _check_ids(listing, faults)
     paths, locator = _find_images(listing, faults)
-    groups = _groups(listing, settings, split != "test", faults)
+    groups = _groups(listing, settings.group_column, group_pattern, split != "test", faults)
     labelled = split in ("train", "extra")
     read = labels.read(listing, groups, settings, patches, faults) if labelled else None
     if len(faults) > before:
@@ -217,22 +219,21 @@ def _find_images(listing: Listing, faults: Faults) -> tuple[list[str], Locator]:
 
 
 def _groups(
-    listing: Listing, settings: CompetitionSettings, required: bool, faults: Faults
+    listing: Listing, column: str | None, group_pattern: str | None, required: bool, faults: Faults
 ) -> tuple[str, ...]:
-    """The group of each row: a column's value, what a pattern finds in the path, or the row's own id.
+    """The group of each row: a column's value, the match of a pattern in the path, or the row's own id.
 
     A test table may lack the column or follow another pattern: its rows are then groups of their own.
     """
-    column = settings.group_column
     if column is not None and column in listing.table.columns:
         values = listing.table.column(column)
         for row, value in enumerate(values):
             if not value:
                 faults.add("empty groups", f"{listing.where(row)}: `{column}` is empty")
         return values
-    if settings.group_pattern is None:
+    if group_pattern is None:
         return listing.ids
-    pattern = re.compile(settings.group_pattern)
+    pattern = re.compile(group_pattern)
     groups = []
     for row, path in enumerate(listing.table.column(listing.path_column)):
         found = pattern.search(nfc(path))
@@ -268,9 +269,8 @@ def _source(
 ) -> tuple[Listing | None, _NotedSamples | None]:
     """Images from elsewhere; their ids carry the source, so that they meet no other id."""
     listing = layouts.extra(settings, source, root, faults)
-    # Without the group column of the competition, each image is a group of its own.
-    plain = settings.model_copy(update={"group_pattern": None})
-    part = _samples(listing, plain, space, "extra" if source.labelled else "unlabelled", None, faults)
+    # Without the group column of the competition, each image is a group of its own: no group_pattern here.
+    part = _samples(listing, settings, space, "extra" if source.labelled else "unlabelled", None, faults)
     if part is None:
         return listing, None
     own = part.samples
