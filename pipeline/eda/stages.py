@@ -9,7 +9,7 @@ page (`eda/page.py`).
 from __future__ import annotations
 
 from pipeline.data import load, quarantine
-from pipeline.eda import page
+from pipeline.eda import page, texts
 from pipeline.eda.evidence import FeaturePair
 from pipeline.engine.need import Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage
@@ -53,11 +53,15 @@ def build_eda(job: Job) -> Built:
     for name, table in explored.tables.items():
         table.to_csv(job.draft / f"{name}.csv", index=False)
     findings = explored.findings
-    lines = tuple(f"{f.severity}: {f.headline}" for f in findings[:FINDINGS_PRINTED])
-    what = f"{len(train)} training and {len(test)} test images"
-    why = "; ".join(f"{f.severity}: {f.headline} ({f.answer})" for f in findings)
-    result = findings[0].headline if findings else "nothing that hurts was found"
-    description = note(what, why, "make resample, then make train", "eda.html", result)
+    lines = tuple(
+        texts.STAGE_LINE.format(severity=f.severity, headline=f.headline) for f in findings[:FINDINGS_PRINTED]
+    )
+    what = texts.STAGE_WHAT.format(train=len(train), test=len(test))
+    why = "; ".join(
+        texts.STAGE_REASON.format(severity=f.severity, headline=f.headline, answer=f.answer) for f in findings
+    )
+    result = findings[0].headline if findings else texts.NO_FINDING
+    description = note(what, why, texts.STAGE_NEXT, "eda.html", result)
     return Built(explored.metrics, lines, description, ("eda.html",))
 
 
@@ -70,7 +74,7 @@ def _features(job: Job) -> FeaturePair | None:
 
 
 def eda_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The data, the images and the folds, and features where the shift test asks for them."""
+    """The data, the images and the folds, and features if the shift test uses them."""
     common = {name: Need(name, settings) for name in ("data", "images", "folds")}
     if settings.config.eda.shift_on == "facts":
         return common
