@@ -1,4 +1,4 @@
-"""The pictures of the preview: training images taken through the very functions of training.
+"""The pictures of the preview: training images, processed by the functions of training.
 
 Owns choosing images and making their pictures. Does not own the page (`resample/preview_page.py`), the crop
 and preprocessing (`data/preprocess.py`), augmentation (`data/augment.py`) nor mixing (`resample/mixing.py`).
@@ -53,7 +53,7 @@ def inputs(job: Job) -> tuple[PreviewInputs, pd.DataFrame | None]:
 
 
 def _rows(job: Job, image_of: ImageOf, look: Look, train: Samples) -> tuple[PreviewRow, ...]:
-    """Each chosen image: original, cropped, as validation sees it, and as the first epochs see it."""
+    """Each chosen image: original, cropped, as in validation, and as in the first epochs."""
     config = job.settings.config
     augmenter = Augmenter(config.augment.policy, config.images.hw)
     rows = []
@@ -75,7 +75,7 @@ def _rows(job: Job, image_of: ImageOf, look: Look, train: Samples) -> tuple[Prev
 def _mixed(
     job: Job, image_of: ImageOf, look: Look, train: Samples, rows: tuple[PreviewRow, ...]
 ) -> tuple[PreviewRow, ...]:
-    """The rows with a few mixed pictures each, by the very functions of training, each an epoch's."""
+    """The rows with a few mixed pictures each, one per epoch, made by the functions of training."""
     config = job.settings.config
     if config.train.mix.method == "none":
         return rows
@@ -101,7 +101,7 @@ def _mixed(
         mixer = mixing.Mixer(config.train.mix, seed, FOLD)
         mixed[f"mixed {epoch + 1}"] = mixing.pictures(mixer, seen(at_R, epoch), other, epoch)
     return tuple(
-        replace(row, pictures={**row.pictures, **{title: found[n] for title, found in mixed.items()}})
+        replace(row, pictures={**row.pictures, **{title: pictures[n] for title, pictures in mixed.items()}})
         for n, row in enumerate(rows)
     )
 
@@ -121,8 +121,8 @@ def _one_of_each_class(train: Samples, wanted: int) -> list[str]:
 def _pairs(job: Job, image_of: ImageOf, look: Look, samples: dict[str, Samples]) -> tuple[Pair, ...]:
     pairs = []
     half = job.settings.config.preview.pairs // 2
-    for split, found in samples.items():
-        chosen = rng(0, "pairs", split).permutation(found.ids_N)[:half]
+    for split, part in samples.items():
+        chosen = rng(0, "pairs", split).permutation(part.ids_N)[:half]
         for name in chosen.tolist():
             key = (split, name)
             image = image_of(split, name)
@@ -131,7 +131,7 @@ def _pairs(job: Job, image_of: ImageOf, look: Look, samples: dict[str, Samples])
 
 
 def _coverage(job: Job, look: Look, samples: dict[str, Samples]) -> pd.DataFrame:
-    """How much of each box its image's window keeps."""
+    """The share of each box that the crop of its image keeps."""
     boxes = load.box_table(job.inputs["boxes"])
     keys = [(split, name) for split, part in samples.items() for name in part.ids_N.tolist()]
     known = set(keys)

@@ -25,7 +25,7 @@ from pipeline.engine.need import Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, of_experiment
 from pipeline.nets.stages import features_need, is_probe, probe_views
 from pipeline.record.tracking import note
-from pipeline.resample import indices, page, preview_page, subsets
+from pipeline.resample import indices, page, preview_page, subsets, texts
 from pipeline.resample.indices import Part
 from pipeline.settings import policies
 from pipeline.settings.load import Settings
@@ -36,7 +36,7 @@ PNG_CELL_PX = 128
 
 
 def neighbour_views(settings: Settings) -> list[str]:
-    """The views whose features resampling looks at; none for random draws."""
+    """The views whose features resampling uses; none for random draws."""
     if settings.config.resample.method not in FEATURE_METHODS:
         return []
     return list(probe_views(settings)) if is_probe(settings) else ["identity"]
@@ -76,14 +76,13 @@ def build_resample(job: Job) -> Built:
     title = config.competition.title or config.competition.name
     (job.draft / "resample.html").write_text(page.render_html(summary, title, config), encoding="utf-8")
     counts.to_csv(job.draft / "counts.csv", index=False)
-    what = "resampling of each fold's training part"
-    description = note(what, summary.answer, "make train", "resample.html", summary.headline)
+    description = note(texts.STAGE_WHAT, summary.answer, texts.STAGE_NEXT, "resample.html", summary.headline)
     lines = (summary.headline, *_changed(job.inputs["data"].metrics))
     return Built(summary.metrics, lines, description, ("resample.html", "counts.csv"))
 
 
 def _count(part: Part, settings: ResampleSettings, classes: Sequence[str]) -> pd.DataFrame:
-    """A row a class of one fold's training part: fold, class, before, after, copies, synthetic."""
+    """One row per class of a fold's training part: fold, class, before, after, copies, synthetic."""
     plan = indices.plan(part, settings)
     rows = plan.rows(0)
     labels = part.samples.labels
@@ -96,12 +95,12 @@ def _count(part: Part, settings: ResampleSettings, classes: Sequence[str]) -> pd
 
 
 def _changed(sizes: Mapping[str, float]) -> list[str]:
-    """How training rows differ from the competition's own table."""
+    """How training rows differ from the competition's own table, one line each."""
     lines = []
     if sizes.get("extra"):
-        lines.append(f"{sizes['extra']:.0f} images from elsewhere are among the training rows")
+        lines.append(texts.EXTRA_ROWS.format(images=sizes["extra"]))
     if sizes.get("other_train_labels"):
-        lines.append(f"{sizes['other_train_labels']:.0f} labels train otherwise than they score")
+        lines.append(texts.OTHER_LABELS.format(labels=sizes["other_train_labels"]))
     return lines
 
 
@@ -115,7 +114,7 @@ def refuse_resample(settings: Settings) -> None:
 
 
 def resample_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The data, the folds, and the features that resampling looks at."""
+    """The data, the folds, and the features that resampling uses."""
     return {"data": Need("data", settings), "folds": Need("folds", settings), **neighbour_inputs(settings)}
 
 
@@ -152,13 +151,13 @@ def refuse_forbidden_augmentation(settings: Settings) -> None:
 
 
 def preview_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """What images are prepared from, and boxes if any are known."""
+    """The inputs of prepared images, and boxes if any are known."""
     known = {"boxes": Need("boxes", settings)} if settings.config.crop.boxes else {}
     return prepared_inputs(ask, settings, params) | known
 
 
 def preview_identity(ask: Ask, settings: Settings, params: Params) -> str:
-    """What attributes forbid: the page names it; elsewhere it changes no result."""
+    """The changes that attributes forbid: the page names them; elsewhere they change no result."""
     return json.dumps([[a.name, a.forbids] for a in settings.config.competition.attributes])
 
 
