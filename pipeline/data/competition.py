@@ -28,7 +28,7 @@ import numpy.typing as npt
 from pipeline.core.errors import DataError
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings, strings
 from pipeline.core.seeds import rng
-from pipeline.data import labels, layouts
+from pipeline.data import labels, layouts, texts
 from pipeline.data.labels import label_space
 from pipeline.data.layouts import Listing
 from pipeline.data.paths import PATH_FAULTS, Faults, Locator, nfc
@@ -44,7 +44,7 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Answers:
-    """What a held-out test set shows; only `make score` may look.
+    """The answers of a held-out test set; only `make score` may use them.
 
     Args:
         ids_N: of the test set.
@@ -63,11 +63,11 @@ class Data:
 
     Args:
         train: with labels.
-        test: without.
-        extra: labelled images from elsewhere, which only ever train; None: there are none.
+        test: without labels.
+        extra: labelled images from elsewhere, which only train; None: there are none.
         unlabelled: images from elsewhere without labels, for pseudo-labels; None: there are none.
-        answers: of a test set that was held out; None: the host has them.
-        notes: what a person should know, one line each.
+        answers: of a held-out test set; None: the host has them.
+        notes: for the user, one line each.
     """
 
     train: Samples
@@ -82,22 +82,22 @@ def load(settings: CompetitionSettings, root: Path, fold_column: str | None = No
     """Read all tables or folders and find every image.
 
     Args:
-        settings: what the files are called and mean.
+        settings: names and meaning of the files.
         root: the folder that holds the competition's files.
         fold_column: column of the training table that names a row's fold, kept as text.
 
     Raises:
-        ConfigError: the attributes build no classes.
+        ConfigError: no classes can be built from the attributes.
         DataError: anything wrong with a table, folder or path: missing or unreadable tables, missing
             columns, no rows, empty or duplicate ids, empty or unknown labels, empty groups, missing
-            images, paths that leave the image folder, patches that fit nothing. All faults of all kinds
-            at once.
+            images, paths that leave the image folder, patches that match nothing. All faults of all kinds
+            in one error.
     """
     return _load(settings, root, fold_column)[0]
 
 
 def input_files(settings: CompetitionSettings, root: Path) -> list[Path]:
-    """Every table and every image they lead to, each once, in sorted order: what results depend on.
+    """Every table and every image that they name, each once, in sorted order: results depend on these.
 
     Raises:
         ConfigError, DataError: as `load`.
@@ -130,8 +130,8 @@ def _load(
     own, answers = train.samples, None
     if settings.holdout is not None:
         own, held, answers = _held_out(own, settings.holdout, settings.layout == "folders")
-        share = f"{len(held)} of {len(train.samples)} images in {len(set(held.groups_N.tolist()))} groups"
-        notes.append(f"{share} are held out as the test set; make score knows their answers")
+        groups = len(set(held.groups_N.tolist()))
+        notes.append(texts.HELD_OUT.format(held=len(held), images=len(train.samples), groups=groups))
     else:
         assert test is not None, "a test set without faults"
         held = test.samples
@@ -188,8 +188,8 @@ def _samples(
         train_labels_N=training,
         soft_NC=None if read is None else read.soft_NC,
     )
-    told = read.notes if read is not None else ()
-    return _NotedSamples(made, (*listing.notes, *locator.notes(listing.table.name), *told))
+    notes = read.notes if read is not None else ()
+    return _NotedSamples(made, (*listing.notes, *locator.notes(listing.table.name), *notes))
 
 
 def _check_ids(listing: Listing, faults: Faults) -> None:
@@ -236,22 +236,24 @@ def _groups(
     pattern = re.compile(group_pattern)
     groups = []
     for row, path in enumerate(listing.table.column(listing.path_column)):
-        found = pattern.search(nfc(path))
-        name = found[1] if found else None
+        match = pattern.search(nfc(path))
+        name = match[1] if match else None
         if not name and required:
-            faults.add("paths without a group", f"{listing.where(row)}: group_pattern finds none in '{path}'")
+            faults.add(
+                "paths without a group", f"{listing.where(row)}: group_pattern matches nothing in '{path}'"
+            )
         groups.append(name or listing.ids[row])
     return tuple(groups)
 
 
 def _held_out(samples: Samples, share: float, hide: bool) -> tuple[Samples, Samples, Answers]:
-    """What is left to train on, the held-out test set without labels, and its answers.
+    """The remaining training samples, the held-out test set without labels, and its answers.
 
     Args:
         samples: all of them, labelled.
         share: of each class.
-        hide: name the held-out images anew; an id such as `glass/12.jpg` would tell the answer to
-            whoever judges the pictures in a report.
+        hide: rename the held-out images; an id such as `glass/12.jpg` would reveal the answer to a person
+            who labels the pictures in a report.
     """
     held = hold_out(samples.groups_N, samples.labels, share)
     train = samples.take(samples.ids_N[~held.test_N])
@@ -267,7 +269,7 @@ def _held_out(samples: Samples, share: float, hide: bool) -> tuple[Samples, Samp
 def _source(
     source: ExtraSettings, settings: CompetitionSettings, root: Path, space: LabelSpace, faults: Faults
 ) -> tuple[Listing | None, _NotedSamples | None]:
-    """Images from elsewhere; their ids carry the source, so that they meet no other id."""
+    """Images from elsewhere; their ids contain the source, so that they are unique."""
     listing = layouts.extra(settings, source, root, faults)
     # Without the group column of the competition, each image is a group of its own: no group_pattern here.
     part = _samples(listing, settings, space, "extra" if source.labelled else "unlabelled", None, faults)
@@ -277,19 +279,18 @@ def _source(
     ids = strings([f"{source.source}/{name}" for name in own.ids_N.tolist()])
     grouped = listing is not None and (settings.group_column or "") in listing.table.columns
     samples = replace(own, ids_N=ids, groups_N=own.groups_N if grouped else ids)
-    use = "train in every fold and never validate" if source.labelled else "have no labels: for train.pseudo"
-    note = f"{source.source}: {len(own)} more images ({source.licence}) {use}"
+    use = texts.SOURCE_LABELLED if source.labelled else texts.SOURCE_UNLABELLED
+    note = texts.SOURCE.format(source=source.source, images=len(own), licence=source.licence, use=use)
     return listing, _NotedSamples(samples, (*part.notes, note))
 
 
 def _without_own(more: Samples | None, own: tuple[Samples, Samples], notes: list[str]) -> Samples | None:
-    """Images from elsewhere that are none of our own, if any; tells `notes` of the others."""
+    """Images from elsewhere that are not copies of our own, if any; adds a note about the copies."""
     if more is None:
         return None
     kept = without_copies(more, own)
     if len(kept) < len(more):
-        told = f"{len(more) - len(kept)} images from elsewhere are copies of our own and are left out"
-        notes.append(told)
+        notes.append(texts.COPIES.format(images=len(more) - len(kept)))
     return kept if len(kept) else None
 
 
@@ -309,23 +310,23 @@ def _joined(parts: Sequence[Samples], own: Samples, faults: Faults) -> Samples |
 
 def _shared_groups(train: Samples, test: Samples) -> list[str]:
     shared = np.intersect1d(train.groups_N, test.groups_N)
-    # Rows that are groups of their own meet where both tables count from 0: that says nothing.
+    # If each row is a group of its own, equal names only mean that both tables count from 0.
     alone = np.array_equal(train.groups_N, train.ids_N) or np.array_equal(test.groups_N, test.ids_N)
     if alone or not len(shared):
         return []
-    return [f"{len(shared)} groups have images in both train and test (first: {shared[0]})"]
+    return [texts.SHARED_GROUPS.format(groups=len(shared), first=shared[0])]
 
 
 @dataclass(frozen=True)
 class Held:
-    """What is held out: `test_N` flags the images, `public_N` those whose answers are public."""
+    """The held-out images: `test_N` marks them, `public_N` marks those whose answers are public."""
 
     test_N: Flags
     public_N: Flags
 
 
 def hold_out(groups_N: Strings, labels_N: Ints, share: float) -> Held:
-    """Choose whole groups, about `share` of each class; a class never loses its last group.
+    """Choose whole groups, about `share` of each class; the last group of a class is never taken.
 
     Args:
         groups_N: group of each image.
@@ -372,9 +373,10 @@ def _rows_of(group_N: Ints, n_groups: int) -> list[Ints]:
 
 
 def without_copies(extra: Samples, own: Iterable[Samples]) -> Samples:
-    """The extra images that are no byte-for-byte copy of one of the competition's.
+    """The extra images that are not byte-for-byte copies of one of the competition's.
 
-    A copy would train while its twin validates, or bring a test image with its answer.
+    A copy could be in the training part while its twin is in the validation part, or be a test image with its
+    answer.
 
     Args:
         extra: images from elsewhere.

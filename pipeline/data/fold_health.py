@@ -1,6 +1,7 @@
-"""Is a fold plan sound? Sizes, groups, classes and attributes of every fold, and what is wrong with them.
+"""The health of a fold plan: sizes, groups, classes and attributes of every fold, and faults in them.
 
-Owns the tables and the checks. Does not own making folds (`data/folds.py`) or the page (`data/page.py`).
+Owns the tables and the checks. Does not own making folds (`data/folds.py`), the words (`data/texts.py`) or
+the page (`data/page.py`).
 
 Shape legend: N samples, C classes, K values.
 """
@@ -15,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.samples import FoldPlan, Ints, Samples, Strings, positions
+from pipeline.data import texts
 from pipeline.data.folds import groups_per_class
 
-# Total variation between a fold's shares and those of all images above which a fold is called lopsided.
+# A fold is lopsided above this total variation between its shares and those of all images.
 LOPSIDED = 0.10
 # A fold that much smaller or larger than the mean one.
 UNEVEN = 0.25
@@ -26,12 +28,12 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that is wrong with a plan.
+    """One fault of a plan.
 
     Args:
-        severity: "fault": scores are not to be believed; "warning": read them with care.
-        text: what, in which fold.
-        remedy: the setting that answers it.
+        severity: "fault": scores are wrong; "warning": scores need care.
+        text: what is wrong, and in which fold.
+        remedy: what to do, e.g. the setting to change.
     """
 
     severity: Literal["fault", "warning"]
@@ -40,10 +42,10 @@ class Check:
 
 
 def health(samples: Samples, plan: FoldPlan) -> pd.DataFrame:
-    """One row a fold: sizes of both parts, groups of both, and validation images per class.
+    """One row per fold: images and groups of both parts, and validation images per class.
 
     Returns:
-        Columns fold, train_images, valid_images, train_groups, valid_groups, then a column a class.
+        Columns fold, train_images, valid_images, train_groups, valid_groups, then one column per class.
     """
     records = []
     for k, split in enumerate(plan.splits):
@@ -64,7 +66,7 @@ def health(samples: Samples, plan: FoldPlan) -> pd.DataFrame:
 
 
 def attributes(samples: Samples, plan: FoldPlan) -> pd.DataFrame:
-    """One row an attribute and value: its images in all, and in the validation part of each fold.
+    """One row per attribute and value: its images in total, and in the validation part of each fold.
 
     Returns:
         Columns attribute, value, images, then `fold 0`, `fold 1`, …
@@ -83,7 +85,7 @@ def attributes(samples: Samples, plan: FoldPlan) -> pd.DataFrame:
 
 
 def checks(samples: Samples, plan: FoldPlan) -> list[Check]:
-    """Everything that is wrong, faults first; empty for a sound plan."""
+    """All faults and warnings, faults first; empty for a sound plan."""
     found = [
         *_straddling(samples, plan),
         *_untrained(samples, plan),
@@ -95,18 +97,16 @@ def checks(samples: Samples, plan: FoldPlan) -> list[Check]:
 
 
 def _straddling(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
-    """Groups on both sides of a split: the network recognises the person instead of the class."""
+    """Groups in both parts of a fold: a network would recognise the person instead of the class."""
     both: dict[str, int] = {}
     for k, split in enumerate(plan.splits):
         for group in np.intersect1d(_groups(samples, split.train_ids), _groups(samples, split.valid_ids)):
             both.setdefault(str(group), k)
     if both:
-        some = ", ".join(f"{group} in fold {k}" for group, k in list(both.items())[:NAMED])
-        yield Check(
-            "fault",
-            f"{len(both)} groups train and validate in one fold ({some}{', …' * (len(both) > NAMED)})",
-            "scores are too good: choose folds.kind=stratified_group, or mend the column",
-        )
+        named = list(both.items())[:NAMED]
+        some = ", ".join(texts.STRADDLING_SOME.format(group=group, fold=k) for group, k in named)
+        some += ", …" * (len(both) > NAMED)
+        yield Check("fault", texts.STRADDLING.format(groups=len(both), some=some), texts.STRADDLING_REMEDY)
 
 
 def _untrained(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
@@ -115,11 +115,8 @@ def _untrained(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
     for c, name in enumerate(samples.space.classes):
         folds = [str(k) for k in np.flatnonzero((valid_KC[:, c] > 0) & (train_KC[:, c] == 0))]
         if folds:
-            yield Check(
-                "warning",
-                f"class {name}: fold {', '.join(folds)} validates it without having trained it",
-                "it needs images of more groups, or a lower folds.n",
-            )
+            text = texts.UNTRAINED.format(name=name, folds=", ".join(folds))
+            yield Check("warning", text, texts.UNTRAINED_REMEDY)
 
 
 def _unvalidated(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
@@ -127,14 +124,12 @@ def _unvalidated(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
     ever_C = _per_class(samples, plan.covered)
     for c, name in enumerate(samples.space.classes):
         if groups_C[c] and not ever_C[c]:
-            text = f"class {name}: no fold validates it, of {groups_C[c]} groups"
-            yield Check(
-                "warning", text, "its F1 is unknown: choose folds.kind=stratified_group, or another seed"
-            )
+            text = texts.UNVALIDATED.format(name=name, groups=groups_C[c])
+            yield Check("warning", text, texts.UNVALIDATED_REMEDY)
 
 
 def _lopsided(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
-    """Folds whose classes or attribute values are shared out otherwise than in all images."""
+    """Folds whose classes or attribute values are distributed differently than in all images."""
     space = samples.space
     views: list[tuple[str, Ints, tuple[str, ...]]] = [("class", samples.labels, space.classes)]
     if len(space.attributes) > 1:
@@ -143,32 +138,30 @@ def _lopsided(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
         ]
     for name, codes_N, values in views:
         all_K = np.bincount(codes_N, minlength=len(values)) / len(samples)
-        found: list[tuple[float, int, str]] = []
+        lopsided: list[tuple[float, int, str]] = []
         for k, split in enumerate(plan.splits):
             at = positions(split.valid_ids, samples.ids_N, "fold plan")
             if not len(at):
                 continue
             gap_K = np.bincount(codes_N[at], minlength=len(values)) / len(at) - all_K
             worst = int(np.abs(gap_K).argmax())
-            share = f"{values[worst]} {all_K[worst] + gap_K[worst]:.0%} instead of {all_K[worst]:.0%}"
-            if np.abs(gap_K).sum() / 2 > LOPSIDED:
-                found.append((float(np.abs(gap_K).sum() / 2), k, share))
-        if found:
-            gap, k, share = max(found)
-            folds = ", ".join(str(fold) for _, fold, _ in found)
-            yield Check(
-                "warning",
-                f"fold {folds}: {name} is shared out otherwise than in all images, most in fold {k}"
-                f" ({gap:.0%} of it elsewhere; {share})",
-                "judge by the pooled score; another folds.seed or fewer folds may deal more evenly",
+            share = texts.LOPSIDED_SHARE.format(
+                value=values[worst], here=all_K[worst] + gap_K[worst], all=all_K[worst]
             )
+            if np.abs(gap_K).sum() / 2 > LOPSIDED:
+                lopsided.append((float(np.abs(gap_K).sum() / 2), k, share))
+        if lopsided:
+            gap, k, share = max(lopsided)
+            folds = ", ".join(str(fold) for _, fold, _ in lopsided)
+            text = texts.LOPSIDED.format(folds=folds, name=name, fold=k, gap=gap, share=share)
+            yield Check("warning", text, texts.LOPSIDED_REMEDY)
 
 
 def _uneven(plan: FoldPlan) -> Iterator[Check]:
     sizes_K = np.array([len(split.valid_ids) for split in plan.splits])
     for k in np.flatnonzero(np.abs(sizes_K / max(sizes_K.mean(), 1) - 1) > UNEVEN):
-        text = f"fold {k} validates {sizes_K[k]} images; the mean is {sizes_K.mean():.0f}"
-        yield Check("warning", text, "its score weighs as much as a larger one's: trust the pooled score")
+        text = texts.UNEVEN.format(fold=k, images=sizes_K[k], mean=sizes_K.mean())
+        yield Check("warning", text, texts.UNEVEN_REMEDY)
 
 
 def _groups(samples: Samples, ids: Strings) -> Strings:

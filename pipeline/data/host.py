@@ -1,6 +1,6 @@
-"""Where the host's files lie: the competition's folder, a sample submission, and answers of held-out images.
+"""The host's files: the competition's folder, a sample submission, and answers of held-out images.
 
-Owns where they lie, whether the host gave them, a demo has them or they are made here. Does not own the
+Owns their paths, whether the host gave them, a demo has them or they are made here. Does not own the
 formats (`data/host_format.py`) nor scoring (`submit/hostscore.py`).
 """
 
@@ -28,7 +28,7 @@ def competition_root(settings: Settings) -> Path:
     if config.demo is None:
         assert config.root is not None, "a rule of the settings asks for root or demo"
         return (home / config.root).resolve()
-    # Imported here: only demos are made.
+    # Imported here: only demos need it.
     from pipeline.data.demo import competitions
 
     return competitions.materialise(config.demo, home, config.name)
@@ -42,7 +42,9 @@ def boxes_file(settings: Settings) -> Path:
     """
     path = competition_root(settings) / str(settings.config.crop.boxes)
     if not path.is_file():
-        raise DataError(f"crop.boxes: there is no file {path}", remedy="give a CSV with id,x,y,w,h")
+        raise DataError(
+            f"crop.boxes: there is no file {path}", remedy="give a CSV with the columns id,x,y,w,h"
+        )
     return path
 
 
@@ -70,7 +72,7 @@ def check_sample(settings: Settings, data: Artifact, home: Path) -> None:
 
 
 def knows_answers(config: CompetitionSettings) -> bool:
-    """Whether `make score` can score without a host: a demo, or held-out images."""
+    """Whether `make score` can score without a host: for a demo, or held-out images."""
     return config.demo is not None or config.holdout is not None
 
 

@@ -29,6 +29,7 @@ import numpy.typing as npt
 from pipeline.core.errors import ConfigError, DataError, nearest
 from pipeline.core.samples import Attribute, Floats, Ints, LabelSpace
 from pipeline.core.tables import Table, read_table
+from pipeline.data import texts
 from pipeline.data.layouts import Listing
 from pipeline.data.paths import Faults, nfc
 from pipeline.settings.competition import AttributeSettings, CompetitionSettings
@@ -42,9 +43,9 @@ class Labels:
     """Class index of each row.
 
     Args:
-        scoring_N: what predictions are held against.
-        training_N: what training sees.
-        soft_NC: what training sees of rows near an edge, see `targets`; NaN elsewhere. None: no such row.
+        scoring_N: the labels that predictions are scored on.
+        training_N: the labels of training.
+        soft_NC: the training targets of rows near an edge, see `targets`; NaN elsewhere. None: no such row.
         notes: how the two differ, one line each.
     """
 
@@ -67,7 +68,7 @@ def label_space(settings: CompetitionSettings) -> LabelSpace:
             faults.append(f"{attribute.name}: {len(names)} names for {len(attribute.values)} values")
         for words in (attribute.values, names):
             twice = [word for word, count in Counter(words).items() if count > 1]
-            faults += [f"{attribute.name}: `{word}` stands there more than once" for word in twice]
+            faults += [f"{attribute.name}: `{word}` occurs more than once" for word in twice]
     if faults:
         raise ConfigError("competition.attributes: cannot build classes", list(dict.fromkeys(faults)))
     return LabelSpace.product(
@@ -82,7 +83,7 @@ def read(
     patches: Path | None,
     faults: Faults,
 ) -> Labels:
-    """The labels of every row; those of rows with a fault are some class, as nobody will see them.
+    """The labels of every row; a row with a fault gets an arbitrary class, because it is never used.
 
     Args:
         listing: rows with the attributes' columns.
@@ -98,17 +99,17 @@ def read(
             if kind:
                 faults.add(kind, f"{listing.where(row)}: {attribute.name}: {what}")
     patched = [list(values) for values in raw]
-    told = _patch(patched, listing, groups, settings, patches, faults) if patches else []
+    notes = _patch(patched, listing, groups, settings, patches, faults) if patches else []
     scored = patched if settings.patch_scoring else raw
     scoring = _classes(scored, settings, False)
     training = _classes(patched, settings, True)
     soft_NC = targets(_numbers(patched, settings), training, settings)
-    told += soft_notes(listing.table.name, soft_NC, settings)
-    return Labels(scoring, training, soft_NC, (*told, *_bin_notes(listing.table.name, patched, settings)))
+    notes += soft_notes(listing.table.name, soft_NC, settings)
+    return Labels(scoring, training, soft_NC, (*notes, *_bin_notes(listing.table.name, patched, settings)))
 
 
 def _numbers(raw_AN: list[list[str]], settings: CompetitionSettings) -> list[list[float] | None]:
-    """The values of each binned attribute, NaN where a fault was told; None for other attributes."""
+    """The values of each binned attribute, NaN where there is a fault; None for other attributes."""
     return [
         None if a.bins is None else [n if (n := _number(v)) is not None else math.nan for v in values]
         for a, values in zip(settings.attributes, raw_AN, strict=True)
@@ -128,11 +129,11 @@ def _number(text: str) -> float | None:
 
 
 def _fault(attribute: AttributeSettings, value: str) -> tuple[str, str]:
-    """(kind, what is wrong) of a raw value, or two empty strings."""
+    """(kind, message) of the fault of a raw value, or two empty strings."""
     if not value.strip():
         return "empty labels", "the label is empty"
     if attribute.bins is not None:
-        return ("", "") if _number(value) is not None else ("unknown labels", f"'{value}' is no number")
+        return ("", "") if _number(value) is not None else ("unknown labels", f"'{value}' is not a number")
     known = [nfc(v) for v in attribute.values]
     if value in known:
         return "", ""
@@ -161,10 +162,15 @@ def _bin_notes(table: str, raw_AN: list[list[str]], settings: CompetitionSetting
     for attribute, values in zip(settings.attributes, raw_AN, strict=True):
         moved = np.not_equal(_codes(attribute, values, True), _codes(attribute, values, False)).sum()
         if attribute.train_bins is not None:
-            text = (
-                f"{table}: {attribute.name} trains with bins {attribute.train_bins}, scores {attribute.bins}"
+            notes.append(
+                texts.TRAIN_BINS.format(
+                    table=table,
+                    attribute=attribute.name,
+                    train_bins=attribute.train_bins,
+                    bins=attribute.bins,
+                    images=moved,
+                )
             )
-            notes.append(f"{text}; {moved} images train as another class than they score")
     return notes
 
 
@@ -176,7 +182,7 @@ def _patch(
     path: Path,
     faults: Faults,
 ) -> list[str]:
-    """Write the corrections of a table into `raw_AN`; returns what was done, or nothing after faults."""
+    """Write the corrections of a table into `raw_AN`; returns notes about them, or none after faults."""
     table = _read_patches(path, str(settings.label_patches), faults)
     if table is None:
         return []
@@ -216,9 +222,15 @@ def _patch(
 
 
 def _patch_note(table: Table, changed: Counter[str], settings: CompetitionSettings) -> str:
-    told = ", ".join(f"{word} of {count} images" for word, count in changed.items()) or "nothing"
-    which = "training and scoring labels" if settings.patch_scoring else "training labels; scores keep theirs"
-    return f"{table.name}: {len(table)} label patches change {told} ({which})"
+    changes = ", ".join(
+        texts.PATCHES_CHANGE.format(attribute=word, images=count) for word, count in changed.items()
+    )
+    return texts.PATCHES.format(
+        table=table.name,
+        patches=len(table),
+        changes=changes or texts.PATCHES_NOTHING,
+        which=texts.PATCHES_BOTH if settings.patch_scoring else texts.PATCHES_TRAINING,
+    )
 
 
 def _read_patches(path: Path, name: str, faults: Faults) -> Table | None:
@@ -277,13 +289,16 @@ def targets(
 
 
 def soft_notes(table: str, soft_NC: Floats | None, settings: CompetitionSettings) -> list[str]:
-    """How many rows are shared, one line."""
+    """One line with the number of rows between two bins."""
     if soft_NC is None:
         return []
-    told = ", ".join(f"{a.name} ± {a.soft_width:g}" for a in settings.attributes if a.soft_width)
+    widths = ", ".join(
+        texts.SOFT_WIDTH.format(attribute=a.name, width=a.soft_width)
+        for a in settings.attributes
+        if a.soft_width
+    )
     count = int((~np.isnan(soft_NC).any(axis=1)).sum())
-    text = f"{table}: {count} images near an edge train as a share of both bins ({told})"
-    return [f"{text}; scores keep their labels"]
+    return [texts.SOFT.format(table=table, images=count, widths=widths)]
 
 
 def _soft_edges(attribute: AttributeSettings) -> list[float]:

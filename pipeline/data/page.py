@@ -1,7 +1,7 @@
-"""The page of a fold plan: what each fold holds, and what is wrong with it.
+"""The page of a fold plan: the content of each fold, and the faults of the plan.
 
-Owns the page. Does not own the plan (`data/folds.py`) or its tables and checks (`data/fold_health.py`): they
-arrive as values.
+Owns the page. Does not own the plan (`data/folds.py`) or its tables and checks (`data/fold_health.py`), which
+arrive as values, nor the words (`data/texts.py`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.data import texts
 from pipeline.pages import plots
 from pipeline.pages.report import Thumbnails, count, plural, render
 from pipeline.settings.schema import Config
@@ -25,10 +26,10 @@ class FoldPage:
     """A plan in tables.
 
     Args:
-        health: a row a fold: `SIZES`, then validation images of each class.
-        attributes: a row an attribute and value: attribute, value, images, then a column a fold.
-        checks: what is wrong: severity, text, remedy.
-        notes: the plan's own remarks.
+        health: one row per fold: `SIZES`, then validation images of each class.
+        attributes: one row per attribute and value: attribute, value, images, then one column per fold.
+        checks: faults and warnings: severity, text, remedy.
+        notes: of the plan.
         coverage: how often each image validates.
     """
 
@@ -62,16 +63,16 @@ def render_html(page: FoldPage, title: str, config: Config) -> str:
     times = sorted(Counter(page.coverage).items())
     return render(
         "folds.html",
-        title=f"{title}: folds",
+        title=texts.PAGE_TITLE.format(title=title),
         headline=_headline(page),
         checks=page.checks,
         notes=page.notes,
         settings=config.folds,
         sizes=page.health[list(SIZES)].rename(columns=lambda name: name.replace("_", " ")),
-        plot=plots.bars(bars, "Images of each fold", ("train", "validate")),
+        plot=plots.bars(bars, texts.PAGE_PLOT, texts.PAGE_SERIES),
         classes=classes,
         attributes=page.attributes if page.attributes["attribute"].nunique() > 1 else None,
-        coverage=pd.DataFrame(times, columns=["times validated", "images"]),
+        coverage=pd.DataFrame(times, columns=list(texts.PAGE_COVERAGE)),
         thumbs=Thumbnails.none(),
         thumbnail_px=0,
     )
@@ -81,7 +82,7 @@ def _headline(page: FoldPage) -> str:
     faults = sum(check["severity"] == "fault" for check in page.checks)
     folds = plural(len(page.health), "fold")
     if faults:
-        return f"{folds}, {plural(faults, 'fault')}: scores on this plan are not to be believed"
+        return texts.PAGE_FAULTY.format(folds=folds, faults=plural(faults, "fault"))
     if page.checks:
-        return f"{folds}, usable, with {plural(len(page.checks), 'warning')}"
-    return f"{folds}, sound: groups whole, classes and attributes shared out alike"
+        return texts.PAGE_WARNED.format(folds=folds, warnings=plural(len(page.checks), "warning"))
+    return texts.PAGE_SOUND.format(folds=folds)

@@ -19,7 +19,19 @@ from dataclasses import asdict
 import numpy as np
 
 from pipeline.core.errors import StorageError
-from pipeline.data import boxes, competition, decode, fold_health, folds, host, images, load, page, quarantine
+from pipeline.data import (
+    boxes,
+    competition,
+    decode,
+    fold_health,
+    folds,
+    host,
+    images,
+    load,
+    page,
+    quarantine,
+    texts,
+)
 from pipeline.data.host import boxes_file, competition_root
 from pipeline.engine.need import PART, Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, needs
@@ -29,10 +41,10 @@ from pipeline.settings.load import Settings
 
 log = logging.getLogger(__name__)
 
-# The samples of the tables before images that do not decode are left out. A part is in the key through the
-# inputs that it has, so a decoded image is the same whatever is left out later.
+# The samples before images that do not decode are left out. This parameter enters the key only through the
+# inputs, so a decoded image is the same whatever is left out later.
 AS_READ: Params = {PART: "as_read"}
-# Ways of cropping that look at boxes.
+# Methods of cropping that use boxes.
 BOXED = ("statistics", "own_box")
 # Headers of images that are read to estimate the disk space that they need.
 HEADERS_READ = 400
@@ -101,7 +113,7 @@ def _without_faulty(job: Job) -> Built:
 
 
 def data_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """Nothing but files; with images.quarantine=drop, what was read less what did not decode."""
+    """None; with images.quarantine=drop, the samples as read and the images that did not decode."""
     if settings.config.images.quarantine == "error" or params:
         return {}
     return {"data": Need("data", settings, AS_READ), "images": Need("images", settings)}
@@ -131,21 +143,21 @@ def build_images(job: Job) -> Built:
     _require_space(
         job,
         _decoded_bytes(paths, settings.cache_px),
-        f"images: decoding {len(paths)}, about",
-        "decoded images",
-        "keep them smaller (images.cache_px=256), free space (`make gc`), or set runtime.home",
+        texts.IMAGES_SPACE.format(images=len(paths)),
+        texts.IMAGES_WHAT,
+        texts.IMAGES_SPACE_REMEDY,
     )
     work = job.store.work("images", job.key)
     before = images.build_decoded(samples, job.draft, decode.Decoding.of(settings), work)
     if before:
-        log.info("images: %d of %d were decoded before the last run was stopped", before, len(paths))
+        log.info("%s", texts.IMAGES_CONTINUED.format(done=before, images=len(paths)))
     faulty = images.DecodedImages(job.draft).faulty()
     fates = [f.fate for f in faulty]
     lines = []
     if n := fates.count(images.WHITE_IMAGE):
-        lines.append(f"{n} images do not decode: quarantine.csv")
+        lines.append(texts.IMAGES_WHITE.format(images=n))
     if n := fates.count(images.IN_PART):
-        lines.append(f"{n} truncated images are used in part: quarantine.csv")
+        lines.append(texts.IMAGES_IN_PART.format(images=n))
     return Built(metrics={"images": float(len(paths)), "quarantined": float(len(faulty))}, lines=tuple(lines))
 
 
@@ -158,7 +170,7 @@ def _decoded_bytes(paths: Sequence[str], cache_px: int) -> float:
 
 
 def as_read(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The tables before images that do not decode are left out."""
+    """The samples before images that do not decode are left out."""
     dropping = settings.config.images.quarantine == "drop"
     return {"data": Need("data", settings, AS_READ if dropping else {})}
 
@@ -185,17 +197,18 @@ def build_boxes(job: Job) -> Built:
     counts = []
     for name in dict.fromkeys(split for split, _ in keys):
         asked, boxed = sum(split == name for split, _ in keys), int((table["split"] == name).sum())
-        counts.append(f"{boxed} of {asked} {name} images")
-    return Built(metrics={"boxes": float(len(table))}, lines=(f"boxes of {source}: {' and '.join(counts)}",))
+        counts.append(texts.BOXES_SPLIT.format(boxed=boxed, images=asked, split=name))
+    line = texts.BOXES.format(source=source, splits=" and ".join(counts))
+    return Built(metrics={"boxes": float(len(table))}, lines=(line,))
 
 
 def boxes_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The tables as they were read, and the images."""
+    """The samples as they were read, and the images."""
     return {**as_read(ask, settings, params), "images": Need("images", settings)}
 
 
 def boxes_identity(ask: Ask, settings: Settings, params: Params) -> str:
-    """What tells one source of boxes from another: the CSV's digest, or the detector's package."""
+    """The identity of the source of boxes: the CSV's digest, or the detector's package."""
     if str(settings.config.crop.boxes).endswith(".csv"):
         return ask.index.digest(boxes_file(settings))
     return f"opencv {importlib.metadata.version('opencv-python-headless')}"
@@ -218,9 +231,9 @@ def build_prepared(job: Job) -> Built:
     _require_space(
         job,
         n_images * height * width * 3,
-        f"prepared: {n_images} images,",
-        "prepared images",
-        "use a smaller images.size, free space (`make du`, `make gc`), or set runtime.home",
+        texts.PREPARED_SPACE.format(images=n_images),
+        texts.PREPARED_WHAT,
+        texts.PREPARED_SPACE_REMEDY,
     )
 
     def seen(key: str, image: decode.Pixels) -> decode.Pixels:
@@ -239,14 +252,14 @@ def _require_space(job: Job, wanted: float, announced: str, what: str, remedy: s
         StorageError: they do not fit.
     """
     free = shutil.disk_usage(job.draft).free
-    log.info("%s %.0f MB (free: %.1f GB)", announced, wanted / 1e6, free / 1e9)
+    log.info("%s", texts.SPACE.format(announced=announced, needed=wanted / 1e6, free=free / 1e9))
     if wanted > free:
-        text = f"{job.home}: about {wanted / 1e9:.1f} GB of {what} do not fit into {free / 1e9:.1f} GB"
+        text = texts.NO_SPACE.format(home=job.home, needed=wanted / 1e9, what=what, free=free / 1e9)
         raise StorageError(text, remedy=remedy)
 
 
 def prepared_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The samples, the decoded images, and the boxes where the crop looks at them."""
+    """The samples, the decoded images, and the boxes if the crop uses them."""
     common = {name: Need(name, settings) for name in ("data", "images")}
     return common | ({"boxes": Need("boxes", settings)} if settings.config.crop.method in BOXED else {})
 
@@ -302,7 +315,7 @@ STAGES = (
     Stage(
         "boxes",
         1,
-        "where the thing is in each image",
+        "the bounding box of the thing in each image",
         build_boxes,
         reads=("crop.boxes",),
         inputs=boxes_inputs,
