@@ -58,7 +58,10 @@ def test_the_column_that_leads_to_images_is_found(tmp_path):
     test = columns.place(found, columns.folders_near(tmp_path / "all", split="test"))
     assert (train.column, train.folder.name, train.found) == ("file", "train", 1.0)
     assert (test.column, test.folder.name) == ("file", "test"), "the same names lie in both folders"
-    assert columns.id_column(found, "file", None) == ("id", "by its name; another value in each of 30 rows")
+    assert columns.id_column(found, "file", None) == (
+        "id",
+        "by its name; a different value in each of 30 rows",
+    )
     assert columns.place(found, [tmp_path]) is None
 
 
@@ -152,7 +155,7 @@ def test_class_folders_behind_wrappers_and_splits(tmp_path):
     ("rows", "said"),
     [
         ([("1", "none.png", "a"), ("2", "gone.png", "b")], "no column leads to images"),
-        ([("1", "0.png", "a"), ("1", "0.png", "b")] * 2, "no column has another value in each row"),
+        ([("1", "0.png", "a"), ("1", "0.png", "b")] * 2, "no column has a different value in each row"),
         ([("1", "0.png", "a"), ("2", "1.png", "b")], "no column looks like a label"),
     ],
 )
@@ -190,7 +193,10 @@ def test_a_missing_test_image_is_not_found_in_another_competition(tmp_path):
     with pytest.raises(DataError, match="no column leads to test images") as caught:
         propose(sampled(tmp_path / "mine", missing=[3]))
     assert "'id': 5 of 6 rows that were tried lead to images in" in caught.value.faults[0]
-    assert "'t3' does not" in caught.value.faults[0] and "e.g. 'cat': to none" in caught.value.faults[1]
+    assert (
+        "'t3' does not" in caught.value.faults[0]
+        and "e.g. 'cat': none of its rows leads to an image" in caught.value.faults[1]
+    )
 
 
 def test_an_id_that_stands_twice_is_told_where_another_column_is_taken(tmp_path):
@@ -198,7 +204,7 @@ def test_an_id_that_stands_twice_is_told_where_another_column_is_taken(tmp_path)
     rows = [(min(n, 10), f"{n}.png", ["cat", "dog"][n % 2]) for n in range(12)]
     table(request.train, ["id", "path", "label"], rows)
     text = propose(request).yaml()
-    assert "another value in each of 12 rows; not id, where '10' stands 2 times" in text
+    assert "a different value in each of 12 rows; not id, where '10' occurs 2 times" in text
 
 
 def test_a_bomb_is_left_to_the_data_report(tmp_path):

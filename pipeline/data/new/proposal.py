@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.data.new import texts
+
 COMMENT_COLUMN, WIDEST = 56, 118
 
 
@@ -20,7 +22,7 @@ class Line:
     Args:
         path: dotted path of the setting.
         value: plain data: text, numbers, None, lists, or a list of mappings.
-        why: the reason, one line; empty when it says itself.
+        why: the reason, one line; empty if it is obvious.
     """
 
     path: str
@@ -30,12 +32,12 @@ class Line:
 
 @dataclass
 class Proposal:
-    """What was guessed of a competition, in the order in which it is written.
+    """The guesses about a competition, in the order of the file.
 
     Args:
         name: the competition's.
         lines: the settings.
-        hints: what else could be meant, one line each; comments at the end of the file.
+        hints: alternatives, one line each; comments at the end of the file.
     """
 
     name: str
@@ -43,23 +45,21 @@ class Proposal:
     hints: list[str] = field(default_factory=list)
 
     def set(self, path: str, value: Any, why: str = "") -> None:
-        """Add a setting; the settings of one section stand together."""
+        """Add a setting; add the settings of one section together."""
         self.lines.append(Line(path, value, why))
 
     def summary(self) -> list[str]:
-        """What was guessed and why, a line each, for the terminal."""
+        """Each guess with its reason, one line each, for the terminal."""
         shown = [(line.path.removeprefix("competition."), line) for line in self.lines if line.why]
         wide = max((len(path) for path, _ in shown), default=0)
         lines = [f"  {path:<{wide}}  {_short(line.value)}: {line.why}" for path, line in shown]
-        return lines + [f"  hint: {hint}" for hint in self.hints]
+        return lines + [texts.HINT.format(hint=hint) for hint in self.hints]
 
     def yaml(self) -> str:
         """The file's text."""
         out = [
-            f"# {self.name}: guessed by `make new` from the files; the reason stands beside each line.",
-            "# Mend what is wrong, then:",
-            f'#   make eda ARGS="competition={self.name}"     what is in the data, worst harm first',
-            f'#   make all ARGS="competition={self.name}"     everything, to a submission',
+            f"# {text.format(name=self.name)}"
+            for text in (texts.HEADER, texts.HEADER_FIX, texts.HEADER_EDA, texts.HEADER_ALL)
         ]
         open_sections: list[str] = []
         for line in self.lines:

