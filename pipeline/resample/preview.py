@@ -1,12 +1,7 @@
-"""`make preview`: what training sees, before any training.
+"""The pictures of the preview: training images, processed by the functions of training.
 
-    make preview                                              the default experiment
-    make preview ARGS="augment.policy=heavy"                  another policy
-    make preview ARGS="train.mix.method=cutmix"               with images that are mixed in pairs
-    make preview ARGS="crop.method=own_box crop.boxes=haar:frontalface_default preprocess.clahe=2"
-
-Owns choosing images and taking them through the same functions as training does. The page is
-`pipeline/resample/preview_page.py`.
+Owns choosing images and making their pictures. Does not own the page (`resample/preview_page.py`), the crop
+and preprocessing (`data/preprocess.py`), augmentation (`data/augment.py`) nor mixing (`resample/mixing.py`).
 """
 
 from __future__ import annotations
@@ -15,61 +10,50 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from pipeline.core.samples import Samples, TrainRows, positions
 from pipeline.core.seeds import rng
-from pipeline.data import augment, crop, load, quarantine
+from pipeline.data import crop, load
 from pipeline.data.augment import Augmenter
 from pipeline.data.preprocess import Look
-from pipeline.engine.stage import Built, Job
+from pipeline.engine.stage import Job
 from pipeline.pages.report import ImageOf
 from pipeline.resample import preview_page
-from pipeline.resample.preview_page import Boxed, CropSheet, Pair, PreviewInputs, Row
+from pipeline.resample.preview_page import Boxed, CropSheet, Pair, PreviewInputs, PreviewRow
 from pipeline.settings import policies
-from pipeline.settings.load import Settings
 
 FOLD = 0
-PNG_CELL_PX = 128
 # Mixed pictures of each row.
 MIXED = 3
 
 
-def refuse(settings: Settings) -> None:
-    """Raise ConfigError for an augmentation policy that cannot be made."""
-    augment.check(settings.config)
-
-
-def build(job: Job) -> Built:
-    """Write preview.html, preview.png and, where boxes are known, crop.csv.
+def inputs(job: Job) -> tuple[PreviewInputs, pd.DataFrame | None]:
+    """What the preview shows, and the table of `crop.coverage` where boxes are known.
 
     Raises:
-        DataError: images that do not decode, all of them; a crop without training boxes.
+        DataError: a crop without training boxes.
     """
     config = job.settings.config
-    quarantine.refuse(config, job.inputs["images"])
     image, look = load.image_of(job.inputs["images"]), load.look(config, job.inputs)
     samples = {split: load.samples(job.inputs["data"], split, job.home) for split in ("train", "test")}
-    sheet = _crop_sheet(job, image, look, samples) if "boxes" in job.inputs else None
-    inputs = PreviewInputs(
+    coverage = _coverage(job, look, samples) if "boxes" in job.inputs else None
+    shown = PreviewInputs(
         title=config.competition.title or config.competition.name,
         config=config,
         rows=_mixed(job, image, look, samples["train"], _rows(job, image, look, samples["train"])),
         pairs=_pairs(job, image, look, samples) if look.preprocess.steps else (),
         steps=look.preprocess.steps,
         does=tuple(sorted(policies.does_of(config.augment.policy) or ())),
-        crop=sheet,
+        crop=None if coverage is None else _crop_sheet(job, image, look, samples, coverage),
         asked=job.words["preview"],
         policies=policies.allowed(policies.known(), config.competition.attributes),
     )
-    (job.draft / "preview.html").write_text(preview_page.render_html(inputs), encoding="utf-8")
-    preview_page.render_png(inputs.rows, PNG_CELL_PX).save(job.draft / "preview.png")
-    lines = (preview_page.headline(inputs), *(preview_page.crop_lines(sheet) if sheet else ()))
-    figures = {"rows": float(len(inputs.rows))}
-    return Built(figures, lines, preview_page.description(inputs), ("preview.html", "preview.png"))
+    return shown, coverage
 
 
-def _rows(job: Job, image_of: ImageOf, look: Look, train: Samples) -> tuple[Row, ...]:
-    """Each chosen image: original, cropped, as validation sees it, and as the first epochs see it."""
+def _rows(job: Job, image_of: ImageOf, look: Look, train: Samples) -> tuple[PreviewRow, ...]:
+    """Each chosen image: original, cropped, as in validation, and as in the first epochs."""
     config = job.settings.config
     augmenter = Augmenter(config.augment.policy, config.images.hw)
     rows = []
@@ -84,12 +68,14 @@ def _rows(job: Job, image_of: ImageOf, look: Look, train: Samples) -> tuple[Row,
         for epoch in range(config.preview.draws):
             pictures[f"epoch {epoch + 1}"] = augmenter(seen, config.train.seed, FOLD, epoch, name, 0)
         label = train.space.classes[int(train.take(np.array([name])).labels[0])]
-        rows.append(Row(name, label, pictures))
+        rows.append(PreviewRow(name, label, pictures))
     return tuple(rows)
 
 
-def _mixed(job: Job, image_of: ImageOf, look: Look, train: Samples, rows: tuple[Row, ...]) -> tuple[Row, ...]:
-    """The rows with a few mixed pictures each, by the very functions of training, each an epoch's."""
+def _mixed(
+    job: Job, image_of: ImageOf, look: Look, train: Samples, rows: tuple[PreviewRow, ...]
+) -> tuple[PreviewRow, ...]:
+    """The rows with a few mixed pictures each, one per epoch, made by the functions of training."""
     config = job.settings.config
     if config.train.mix.method == "none":
         return rows
@@ -115,7 +101,7 @@ def _mixed(job: Job, image_of: ImageOf, look: Look, train: Samples, rows: tuple[
         mixer = mixing.Mixer(config.train.mix, seed, FOLD)
         mixed[f"mixed {epoch + 1}"] = mixing.pictures(mixer, seen(at_R, epoch), other, epoch)
     return tuple(
-        replace(row, pictures={**row.pictures, **{title: found[n] for title, found in mixed.items()}})
+        replace(row, pictures={**row.pictures, **{title: pictures[n] for title, pictures in mixed.items()}})
         for n, row in enumerate(rows)
     )
 
@@ -135,8 +121,8 @@ def _one_of_each_class(train: Samples, wanted: int) -> list[str]:
 def _pairs(job: Job, image_of: ImageOf, look: Look, samples: dict[str, Samples]) -> tuple[Pair, ...]:
     pairs = []
     half = job.settings.config.preview.pairs // 2
-    for split, found in samples.items():
-        chosen = rng(0, "pairs", split).permutation(found.ids_N)[:half]
+    for split, part in samples.items():
+        chosen = rng(0, "pairs", split).permutation(part.ids_N)[:half]
         for name in chosen.tolist():
             key = (split, name)
             image = image_of(split, name)
@@ -144,16 +130,20 @@ def _pairs(job: Job, image_of: ImageOf, look: Look, samples: dict[str, Samples])
     return tuple(pairs)
 
 
-def _crop_sheet(job: Job, image_of: ImageOf, look: Look, samples: dict[str, Samples]) -> CropSheet:
-    """How much of each box its image's window keeps, in numbers and the worst in pictures."""
+def _coverage(job: Job, look: Look, samples: dict[str, Samples]) -> pd.DataFrame:
+    """The share of each box that the crop of its image keeps."""
     boxes = load.box_table(job.inputs["boxes"])
-    keys = [(split, name) for split, found in samples.items() for name in found.ids_N.tolist()]
+    keys = [(split, name) for split, part in samples.items() for name in part.ids_N.tolist()]
     known = set(keys)
     boxes = boxes[[key in known for key in zip(boxes["split"], boxes["id"], strict=True)]]
-    sizes = load.upright_sizes(job.inputs["images"], keys)
-    coverage = crop.coverage(look.crop, boxes, sizes)
-    coverage.to_csv(job.draft / "crop.csv", index=False)
-    edges = crop.edges_of(boxes)
+    return crop.coverage(look.crop, boxes, load.upright_sizes(job.inputs["images"], keys))
+
+
+def _crop_sheet(
+    job: Job, image_of: ImageOf, look: Look, samples: dict[str, Samples], coverage: pd.DataFrame
+) -> CropSheet:
+    """The coverage in numbers, and the boxes that are cut most in pictures."""
+    edges = crop.edges_of(load.box_table(job.inputs["boxes"]))
     worst = []
     for split, name, inside in coverage.head(preview_page.WORST).itertuples(index=False, name=None):
         image, (x0, y0, x1, y1) = image_of(split, name), edges[split, name]
@@ -161,5 +151,5 @@ def _crop_sheet(job: Job, image_of: ImageOf, look: Look, samples: dict[str, Samp
         box = (round(x0 * width), round(y0 * height), round(x1 * width), round(y1 * height))
         window = look.crop.window((split, name), (height, width))
         worst.append(Boxed(split, name, inside, preview_page.drawn(image, window, box)))
-    table = preview_page.crop_table(coverage, {split: len(found) for split, found in samples.items()})
+    table = preview_page.crop_table(coverage, {split: len(part) for split, part in samples.items()})
     return CropSheet(table, tuple(worst), look.crop.notes)
