@@ -8,7 +8,7 @@ from torch.nn import functional
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split
 from pipeline.explain import network
-from pipeline.explain.parts import Batch, Case, Scene
+from pipeline.explain.scene import Batch, Case, Scene
 from pipeline.nets import model
 from pipeline.nets.model import Classifier
 from pipeline.settings.explain import ExplainSettings, OcclusionSettings

@@ -16,7 +16,7 @@ from torch import nn
 
 from pipeline.core.samples import Floats, Ints
 from pipeline.explain.layers import outputs
-from pipeline.explain.parts import Layer, Mask, Net
+from pipeline.explain.scene import Layer, Mask, Net
 
 # A channel whose activations differ by less over a whole set tells nothing apart.
 DEAD = 1e-6

@@ -1,7 +1,7 @@
 """How much attention lies on object and background over many unseen images: the part `attention`.
 
 Owns choosing the images and measuring them. Does not own the figures (`errors/findings/attention.py`), where
-objects are (`explain/scenes.py`) or Grad-CAM (`cam.py`).
+objects are (`explain/cases.py`) or Grad-CAM (`cam.py`).
 
 Legend: N images, B a batch, H height, W width, h and w of a map.
 """
@@ -17,7 +17,8 @@ from pipeline.core.samples import Floats, Ints, Strings, positions
 from pipeline.core.seeds import rng
 from pipeline.errors.findings import attention
 from pipeline.explain import cam, maps
-from pipeline.explain.parts import Batch, Part, Scene, Table
+from pipeline.explain.scene import Batch, Scene
+from pipeline.pages.gallery import Panel, Table
 
 TITLE = "Object or background?"
 LEAD = (
@@ -26,16 +27,16 @@ LEAD = (
 )
 
 
-def part(scene: Scene) -> Part:
+def panel(scene: Scene) -> Panel:
     """The table of attention by class, and its warning."""
     if not scene.config.explain.attention_images:
-        return Part("attention", TITLE, LEAD, notes=("Not measured: explain.attention_images=0.",))
+        return Panel("attention", TITLE, LEAD, notes=("Not measured: explain.attention_images=0.",))
     measured = list(_measured(scene))
     tried = sum(n for _, n, _ in measured)
     rows = [row for found, _, _ in measured for row in found]
     from_what = sorted({word for _, _, words in measured for word in words})
     if not rows:
-        return Part("attention", TITLE, LEAD, warnings=(_none(tried),))
+        return Panel("attention", TITLE, LEAD, warnings=(_none(tried),))
     ids = [row[0] for row in rows]
     at = positions(np.array(ids), scene.samples.ids_N, "training samples")
     found = attention.by_class(
@@ -48,7 +49,7 @@ def part(scene: Scene) -> Part:
         scene.seed,
     )
     told = attention.warning(found)
-    return Part(
+    return Panel(
         name="attention",
         title=TITLE,
         lead=LEAD,

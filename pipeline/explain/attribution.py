@@ -35,7 +35,8 @@ from torch.overrides import TorchFunctionMode
 
 from pipeline.core.samples import Floats
 from pipeline.explain import maps, network, sanity
-from pipeline.explain.parts import Case, Net, Part, Picture, Row, Scene
+from pipeline.explain.scene import Case, Net, Scene
+from pipeline.pages.gallery import Panel, Picture, Row
 
 Rule = Literal["saliency", "deconvolution", "guided"]
 RULES: tuple[Rule, ...] = ("saliency", "deconvolution", "guided")
@@ -196,7 +197,7 @@ def sizes(gradient_HWC: Floats) -> Floats:
     return np.asarray(np.abs(gradient_HWC).max(axis=2), dtype=np.float32)
 
 
-def part(scene: Scene) -> Part:
+def panel(scene: Scene) -> Panel:
     """The three gradients of every case, beside those of random weights."""
     undefined = why_undefined(scene.lead.module, scene.lead.normalise(maps.blank(scene)))
     rules = RULES if not undefined else RULES[:1]
@@ -218,7 +219,7 @@ def part(scene: Scene) -> Part:
                 checks[CAPTIONS[rule]].append(alike)
         rows.append(Row(case.key, maps.title(scene, case), tuple(pictures), _note(found), case.key))
         facts[case.key] = _facts(case, found)
-    return Part(
+    return Panel(
         name="gradients",
         title="Gradients by the pixels",
         lead=LEAD,

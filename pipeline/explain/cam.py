@@ -30,7 +30,8 @@ from pytorch_grad_cam import GradCAM, GradCAMPlusPlus
 
 from pipeline.core.samples import Floats
 from pipeline.explain import attribution, layers, maps, network, sanity
-from pipeline.explain.parts import Case, Layer, Net, Part, Picture, Row, Scene
+from pipeline.explain.scene import Case, Layer, Net, Scene
+from pipeline.pages.gallery import Panel, Picture, Row
 
 LEAD = (
     "Where the evidence for a class lies: deep feature maps, weighed by what each means for the logit. "
@@ -117,7 +118,7 @@ def _floats(x: torch.Tensor) -> Floats:
     return np.asarray(x.detach().float().cpu().numpy(), dtype=np.float32)
 
 
-def part(scene: Scene) -> Part:
+def panel(scene: Scene) -> Panel:
     """Class activation maps of every case, beside those of random weights."""
     random = sanity.RandomNets(scene)
     rows, facts, alike = [], {}, []
@@ -133,7 +134,7 @@ def part(scene: Scene) -> Part:
         facts[case.key] = _facts(scene.net(case), case, found, flat) | sanity.fact(alike)
     checks = {"Grad-CAM": alike} if scene.config.explain.sanity else {}
     flats = sum(len(f["flat"]) for f in facts.values())
-    return Part(
+    return Panel(
         name="cam",
         title="Class activation maps",
         lead=LEAD,

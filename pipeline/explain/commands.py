@@ -1,7 +1,7 @@
 """`make explain` as a command: which experiment, which images, which parts.
 
 Owns turning RUN, ID, WHAT and FOLD into one request, all faults of one word at once. Does not own the
-stage (`explain/stage_explain.py`).
+stage (`explain/stages.py`).
 """
 
 from __future__ import annotations
@@ -16,19 +16,17 @@ from pipeline.data import load
 from pipeline.engine.commands import say_reports
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
+from pipeline.explain.panels import check_names
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
 
 
 def explain(session: Session, options: argparse.Namespace) -> None:
     """Explain a network, and say where the gallery lies."""
-    # Imported here: parts need torch, and other commands answer without it.
-    from pipeline.explain import parts
-
     settings = _experiment(session, options)
     if options.what is not None:
         names = [name.strip() for name in options.what.split(",") if name.strip()]
-        parts.check_names(names)
+        check_names(names)
         settings = settings.with_values({"explain.parts": names})
     params: dict[str, str | int] = {}
     if options.id:

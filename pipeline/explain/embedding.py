@@ -1,7 +1,7 @@
 """The part `embedding`: features on a map, after their correlations and effective rank.
 
 Owns choosing the images and telling what may be read from the map. Does not own the mathematics
-(`explain/feature_map.py`) or drawing clouds (the page).
+(`explain/tsne.py`) or drawing clouds (the page).
 
 Legend: N images, D features.
 """
@@ -16,11 +16,11 @@ from pipeline.core import neighbours
 from pipeline.core.neighbours import Known
 from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.core.seeds import rng, seed
-from pipeline.explain import feature_map, units
-from pipeline.explain.feature_map import Map, Redundancy
-from pipeline.explain.parts import Cloud, Drawing, Net, Part, Scene, Table
+from pipeline.explain import tsne, units
+from pipeline.explain.scene import Net, Scene
+from pipeline.explain.tsne import Map, Redundancy
 from pipeline.pages import plots
-from pipeline.pages.gallery import Pixels
+from pipeline.pages.gallery import Cloud, Drawing, Panel, Pixels, Table
 from pipeline.pages.report import percent
 
 THUMB_PX = 40
@@ -46,7 +46,7 @@ LEAD = (
 )
 
 
-def part(scene: Scene) -> Part:
+def panel(scene: Scene) -> Panel:
     """Correlations and effective rank, then t-SNE maps under several seeds."""
     net, settings = scene.lead, scene.config.explain.embedding
     ids, which = units.fair_ids(scene, net)
@@ -54,13 +54,13 @@ def part(scene: Scene) -> Part:
         return _none(f"A map needs {LEAST} images that the network never learned from; there are {len(ids)}.")
     shown = _drawn(ids, settings.images, scene.seed)
     x_ND, thumbs = _looked(scene, net, shown)
-    if not feature_map.varies(x_ND).any():
+    if not tsne.varies(x_ND).any():
         return _none("The features are the same for every image: this network tells no image from another.")
-    found = feature_map.redundancy(x_ND)
-    white_NK = feature_map.whiten(x_ND, settings.variance)
+    found = tsne.redundancy(x_ND)
+    white_NK = tsne.whiten(x_ND, settings.variance)
     seeds = [seed(scene.seed, "tsne", number) % 2**31 for number in range(settings.seeds)]
-    maps = feature_map.tsne(white_NK, seeds, settings.perplexity)
-    shared = feature_map.agreement(maps)
+    maps = tsne.fit_maps(white_NK, seeds, settings.perplexity)
+    shared = tsne.agreement(maps)
     colours = _colours(scene, shown)
     names = tuple(f"train/{name}" for name in shown.tolist())
     clouds = tuple(
@@ -68,7 +68,7 @@ def part(scene: Scene) -> Part:
     )
     near, chance = _same_class(scene, shown, x_ND)
     trust = min(made.trust for made in maps)
-    return Part(
+    return Panel(
         name="embedding",
         title=TITLE,
         lead=LEAD,
@@ -95,8 +95,8 @@ def part(scene: Scene) -> Part:
     )
 
 
-def _none(why: str) -> Part:
-    return Part("embedding", TITLE, LEAD, warnings=(why,))
+def _none(why: str) -> Panel:
+    return Panel("embedding", TITLE, LEAD, warnings=(why,))
 
 
 def _drawn(ids: Strings, most: int, root: int) -> Strings:

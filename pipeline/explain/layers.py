@@ -43,7 +43,7 @@ from torch import nn
 
 from pipeline.core.errors import ConfigError, ModelError, nearest
 from pipeline.core.samples import Ints
-from pipeline.explain.parts import Layer, Mask, Net
+from pipeline.explain.scene import Layer, Mask, Net
 
 # Class token, distillation token, and up to four registers beside a class token.
 _PREFIXES = (0, 1, 2, 5)

@@ -22,8 +22,8 @@ import numpy.typing as npt
 from scipy.stats import rankdata
 
 from pipeline.core.samples import Floats
-from pipeline.explain.parts import Case, Layer, Mask, Picture, Scene
-from pipeline.pages.gallery import Pixels
+from pipeline.explain.scene import Case, Layer, Mask, Scene
+from pipeline.pages.gallery import Picture, Pixels
 from pipeline.pages.report import percent
 
 Reals = npt.NDArray[np.floating[Any]]

@@ -25,7 +25,8 @@ from pipeline.data.decode import phash
 from pipeline.eda import duplicates
 from pipeline.eda.survey import THUMB_SIDE
 from pipeline.explain import maps, units
-from pipeline.explain.parts import Case, Net, Part, Picture, Row, Scene, Table
+from pipeline.explain.scene import Case, Net, Scene
+from pipeline.pages.gallery import Panel, Picture, Row, Table
 
 # A test image may bear a training image's id.
 ASKED = "\x00asked:"
@@ -44,7 +45,7 @@ class Look:
     twins: list[list[str]]
 
 
-def part(scene: Scene) -> Part:
+def panel(scene: Scene) -> Panel:
     """Neighbours of every explained image."""
     rows: list[Row] = []
     lines: list[tuple[Any, ...]] = []
@@ -61,7 +62,7 @@ def part(scene: Scene) -> Part:
         rows.append(_row(scene, case, by_features, by_pixels))
         lines.append(_line(scene, case, by_features, by_pixels))
         facts[case.key] = {"features": _plain(by_features), "pixels": _plain(by_pixels)}
-    return Part(
+    return Panel(
         name="neighbours",
         title="Nearest training images",
         lead="The training images that the network sees as most alike to each image (cosine of its "

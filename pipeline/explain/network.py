@@ -21,7 +21,7 @@ from torch import nn
 
 from pipeline.core.samples import LabelSpace
 from pipeline.explain import layers
-from pipeline.explain.parts import Layer, Net
+from pipeline.explain.scene import Layer, Net
 from pipeline.nets import model
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.model import Classifier

@@ -23,7 +23,8 @@ from torchvision.transforms.functional import gaussian_blur
 
 from pipeline.core.samples import Floats
 from pipeline.explain import maps, network, sanity
-from pipeline.explain.parts import Case, Net, Part, Row, Scene
+from pipeline.explain.scene import Case, Net, Scene
+from pipeline.pages.gallery import Panel, Row
 from pipeline.pages.report import percent
 from pipeline.settings.explain import OcclusionSettings
 
@@ -106,7 +107,7 @@ def _strongest(map_HW: Floats, side: int) -> tuple[int, int, int, int]:
     return left, top, left + side, top + side
 
 
-def part(scene: Scene) -> Part:
+def panel(scene: Scene) -> Panel:
     """The occlusion map of every case for the predicted class and its rival, beside random weights."""
     settings = scene.config.explain.occlusion
     random = sanity.RandomNets(scene) if scene.config.explain.sanity else None
@@ -129,7 +130,7 @@ def part(scene: Scene) -> Part:
         facts[case.key] = _facts(case, own, rival) | sanity.fact(alike)
     checks = {"occlusion": alike} if random else {}
     shown = "its blurred self" if settings.baseline == "blur" else "the image's mean colour"
-    return Part(
+    return Panel(
         name="occlusion",
         title="Occlusion",
         lead=LEAD,

@@ -22,7 +22,8 @@ from torch import nn
 
 from pipeline.core.seeds import seed
 from pipeline.explain import network
-from pipeline.explain.parts import Net, Scene, Table
+from pipeline.explain.scene import Net, Scene
+from pipeline.pages.gallery import Table
 
 HEADING = "the same on random weights"
 # Images that batch normalisation measures its statistics on.

@@ -31,8 +31,9 @@ from pipeline.core.samples import Floats
 from pipeline.core.seeds import rng
 from pipeline.explain import activation, layers, maps, units
 from pipeline.explain.layers import outputs
-from pipeline.explain.parts import Drawing, Layer, Net, Part, Picture, Row, Scene, Table
+from pipeline.explain.scene import Layer, Net, Scene
 from pipeline.pages import plots
+from pipeline.pages.gallery import Drawing, Panel, Picture, Row, Table
 from pipeline.pages.report import percent
 
 Score = Callable[[torch.Tensor], torch.Tensor]
@@ -165,7 +166,7 @@ LEAD = (
 CURVES = 3
 
 
-def part(scene: Scene) -> Part:
+def panel(scene: Scene) -> Panel:
     """Images that raise classes or channels, from a blank and a noise image.
 
     Raises:
@@ -189,7 +190,7 @@ def part(scene: Scene) -> Part:
             lines.append((name, start, first, last, float(found.norm_B[at])))
     warnings = [f"The score did not rise: {', '.join(fell)}; what is shown means nothing."] if fell else []
     figures = {"raised": float(np.mean([line[3] > line[2] for line in lines]))}
-    return Part(
+    return Panel(
         name="synthesis",
         title="Class visualisation",
         lead=LEAD,

@@ -18,8 +18,8 @@ from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.explain import activation, layers, maps
 from pipeline.explain.activation import Strongest
 from pipeline.explain.layers import Field, fields
-from pipeline.explain.parts import Case, Layer, Net, Part, Picture, Row, Scene, Table
-from pipeline.pages.gallery import Pixels
+from pipeline.explain.scene import Case, Layer, Net, Scene
+from pipeline.pages.gallery import Panel, Picture, Pixels, Row, Table
 
 WHAT = (
     "A channel is named here by what excites it, which is a description and no proof: it may answer to "
@@ -91,7 +91,7 @@ def look(scene: Scene, net: Net) -> Seen:
     return Seen(net, chosen, best, ids, which)
 
 
-def activations(scene: Scene) -> Part:
+def activations(scene: Scene) -> Panel:
     """Maps of the channels that answer each of the first images unusually strongly.
 
     Raises:
@@ -106,7 +106,7 @@ def activations(scene: Scene) -> Part:
         seen[case.fold] = same or look(scene, scene.net(case))
     rows = tuple(_activation_row(scene, case, seen[case.fold]) for case in cases)
     tables = tuple(_layer_table(found) for found in list(seen.values())[:1])
-    return Part(
+    return Panel(
         name="activations",
         title="Layer activations",
         lead="What single channels of a layer answer to an image, place by place. Of each layer the channels "
@@ -188,7 +188,7 @@ def _layer_table(seen: Seen) -> Table:
     )
 
 
-def patches(scene: Scene) -> Part:
+def patches(scene: Scene) -> Panel:
     """The patches that excite channels most, cropped by the receptive field.
 
     Raises:
@@ -207,7 +207,7 @@ def patches(scene: Scene) -> Part:
         whole = [maps.place(layer) for layer in seen.layers if field[layer.name].is_whole]
         if whole:
             warnings.append(_not_cropped(net, whole))
-    return Part(
+    return Panel(
         name="patches",
         title="Patches that excite a channel most",
         lead="Of each layer the channels whose best images stand out most from the rest, and the patch of "
@@ -322,7 +322,7 @@ def _field_table(seen: Seen, field: dict[str, Field]) -> Table:
     )
 
 
-def filters(scene: Scene) -> Part:
+def filters(scene: Scene) -> Panel:
     """The filters of the first convolution."""
     net = scene.lead
     found = activation.first_filters(net)
@@ -332,7 +332,7 @@ def filters(scene: Scene) -> Part:
         "filter answers most to a patch that looks like itself. Each has its own scale."
     )
     if found is None:
-        return Part(
+        return Panel(
             "filters", "First-layer filters", lead, warnings=("This network has no such convolution.",)
         )
     number, height, width, _ = found.x_FHW3.shape
@@ -358,7 +358,7 @@ def filters(scene: Scene) -> Part:
         "large a "
         "learning rate.",
     )
-    return Part(
+    return Panel(
         "filters",
         "First-layer filters",
         lead,

@@ -5,7 +5,7 @@ import pytest
 from markupsafe import Markup
 
 from pipeline.pages import gallery
-from pipeline.pages.gallery import Cloud, Drawing, Gallery, Part, Picture, Row, Table
+from pipeline.pages.gallery import Cloud, Drawing, Gallery, Panel, Picture, Row, Table
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 RNG = np.random.default_rng(0)
@@ -30,8 +30,8 @@ def page():
     )
     table = Table("Figures", ("name", "value"), ((HOSTILE, 0.123), ("none", None)), "how to `read` it")
     drawing = Drawing(HOSTILE, Markup('<svg viewBox="0 0 4 4"><title>four</title></svg>'))
-    first = Part("cam", "Maps", "Lead.", rows, (table,), warnings=(HOSTILE,), notes=(HOSTILE,))
-    second = Part("map", "Map", "Lead.", drawings=(drawing,), clouds=(cloud,))
+    first = Panel("cam", "Maps", "Lead.", rows, (table,), warnings=(HOSTILE,), notes=(HOSTILE,))
+    second = Panel("map", "Map", "Lead.", drawings=(drawing,), clouds=(cloud,))
     cases = tuple((row.case, row.title) for row in rows)
     return gallery.render_html(Gallery("Title", "Lead", (("one", "make explain"),), (first, second), cases))
 

@@ -1,20 +1,13 @@
-"""What a part of `make explain` is given, and what it gives back.
+"""The values that the panels of `make explain` work on: networks, images to explain, and a scene of both.
 
-Owns the values that a part is given, networks and images to explain (`Scene`, `Net`, `Case`, `Batch`),
-and which parts there are (`PARTS`). What it gives back (`Part`, `Row`, `Picture`, `Table`, `Drawing`,
-`Cloud`) and the page stand in `pages/gallery.py` and are named here too. Does not own computing anything:
-one file a part.
-
-A part is a function `part(scene) -> Part`. It draws nothing at random but through `pipeline.core.seeds`
-with `scene.seed`, leaves the networks as it found them (hooks removed, weights put back), and says in
-`Part.warnings` what must not be read as a finding.
+Owns these values. Does not own making them out of artifacts (`explain/cases.py`, `explain/network.py`) or
+which panels there are (`explain/panels.py`).
 
 Legend: N images, B a batch, C channels or classes, H height, W width, h and w of a feature map, T tokens.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -24,16 +17,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Floats, FoldPlan, LabelSpace, Samples, Strings
-from pipeline.pages.gallery import Cloud as Cloud
-from pipeline.pages.gallery import Drawing as Drawing
-from pipeline.pages.gallery import Part as Part
-from pipeline.pages.gallery import Picture as Picture
-from pipeline.pages.gallery import Pixels as Pixels
-from pipeline.pages.gallery import Row as Row
-from pipeline.pages.gallery import Table as Table
+from pipeline.pages.gallery import Pixels
 from pipeline.settings.schema import Config
 
 Mask = npt.NDArray[np.bool_]
@@ -166,10 +152,10 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that a part may look at.
+    """Everything that a panel may use.
 
     Args:
-        config: all settings; those of the parts are `config.explain`.
+        config: all settings; those of the panels are `config.explain`.
         experiment: name of what is explained.
         space: classes and attributes; `space.classes[c]` names output c of every network.
         nets: by fold; those that explain a case, at least one.
@@ -210,42 +196,3 @@ class Scene:
     def unseen(self, fold: int) -> Iterator[Batch]:
         """The images that a fold's network never saw: its validation part, in the plan's order."""
         return self.batches("train", self.plan.splits[fold].valid_ids, fold)
-
-
-PartOf = Callable[[Scene], Part]
-# Name -> `module:function` below pipeline/explain, in the order of the page. A new part is one line here.
-PARTS: dict[str, str] = {
-    "cam": "cam:part",
-    "gradients": "attribution:part",
-    "occlusion": "occlusion:part",
-    "attention": "attention:part",
-    "activations": "units:activations",
-    "patches": "units:patches",
-    "filters": "units:filters",
-    "synthesis": "synthesis:part",
-    "neighbours": "neighbours:part",
-    "embedding": "embedding:part",
-}
-
-
-def check_names(names: Sequence[str]) -> None:
-    """Refuse names of parts that there are none of.
-
-    Raises:
-        ConfigError: naming each, and those that there are.
-    """
-    odd = [name for name in names if name not in PARTS]
-    if odd or not names:
-        hints = [f"{name!r}: {nearest(name, PARTS) or 'no such part'}" for name in odd]
-        raise ConfigError(
-            f"WHAT (explain.parts): {len(odd)} unknown" if odd else "WHAT (explain.parts): names no part",
-            hints,
-            f"choose of: {', '.join(PARTS)}",
-        )
-
-
-def part_of(name: str) -> PartOf:
-    """The function of a part, its module imported now."""
-    module, _, function = PARTS[name].partition(":")
-    found: PartOf = getattr(importlib.import_module(f"pipeline.explain.{module}"), function)
-    return found

@@ -159,7 +159,7 @@ class Map:
     trust: float
 
 
-def tsne(x_ND: Floats, seeds: Sequence[int], perplexity: float = 30.0) -> tuple[Map, ...]:
+def fit_maps(x_ND: Floats, seeds: Sequence[int], perplexity: float = 30.0) -> tuple[Map, ...]:
     """The same points on a map a seed, started at random places.
 
     A start from the principal components would hide how much is left to chance.

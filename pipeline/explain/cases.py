@@ -36,7 +36,7 @@ from pipeline.engine.hardware import set_up
 from pipeline.engine.stage import Job
 from pipeline.errors.findings import why
 from pipeline.explain import network
-from pipeline.explain.parts import Batch, Case, Mask, Net, Scene
+from pipeline.explain.scene import Batch, Case, Mask, Net, Scene
 from pipeline.train.committee import Committee
 from pipeline.train.stages import folds_of
 
@@ -79,7 +79,7 @@ def unlike_border(image: Pixels) -> Mask | None:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Requested:
     """One image to explain, and the fold that does.
 
     Args:
@@ -93,7 +93,7 @@ class Asked:
     fold: int
 
 
-def of(job: Job) -> Scene:
+def scene_of(job: Job) -> Scene:
     """The scene of a run of `make explain`.
 
     Raises:
@@ -128,7 +128,9 @@ def of(job: Job) -> Scene:
     )
 
 
-def _asked(job: Job, plan: FoldPlan, folds: Sequence[int], oof: Probabilities, train: Samples) -> list[Asked]:
+def _asked(
+    job: Job, plan: FoldPlan, folds: Sequence[int], oof: Probabilities, train: Samples
+) -> list[Requested]:
     """The named images, or the worst errors, each with its fold; all faults at once."""
     keys = json.loads(str(job.params.get("ids", "[]")))
     named = job.params.get("fold")
@@ -143,13 +145,13 @@ def _asked(job: Job, plan: FoldPlan, folds: Sequence[int], oof: Probabilities, t
     for key in keys:
         split, _, name = key.partition("/")
         if split == "test":
-            found.append(Asked(split, name, int(named) if named is not None else folds[0]))
+            found.append(Requested(split, name, int(named) if named is not None else folds[0]))
             continue
         fold = next((k for k in folds if (plan.splits[k].valid_ids == name).any()), None)
         if fold is None:
             faults.append(f"{key}: no fold of {folds} validates it, so every network has seen it")
         else:
-            found.append(Asked(split, name, fold))
+            found.append(Requested(split, name, fold))
     if faults:
         what = f"ID: {len(faults)} training images have no network that never saw them"
         raise DataError(what, faults, "name others, or train all folds (train.folds)")
@@ -157,7 +159,7 @@ def _asked(job: Job, plan: FoldPlan, folds: Sequence[int], oof: Probabilities, t
 
 
 def _case(
-    asked: Asked,
+    asked: Requested,
     net: Net,
     images: PreparedImages,
     train: Samples,

@@ -1,14 +1,9 @@
-"""`make explain`: what a network looks at, as a gallery of pictures.
+"""The report of `make explain`: the gallery page, its picture files, and explain.json for other stages.
 
-    make explain                                       the worst errors of the best finished network
-    make explain RUN=probe                             of another experiment
-    make explain ID=17,test/4 WHAT=cam,occlusion       named images, some parts
-    make explain ID=test/4 FOLD=2                      a test image, by the network of another fold
+Owns the content of these three. Does not own the panels (`explain/panels.py`), the scene (`explain/cases.py`)
+or the gallery's template (`pages/gallery.py`).
 
-Owns the stage only: parts are `pipeline/explain/`, which images and networks `explain/scenes.py`, the page
-`pages/gallery.py`.
-
-The artifact holds explain.html, pictures/…png and explain.json, which other stages read:
+The form of explain.json:
 
     {"format": 1, "experiment": "lite0", "train": "train/<key>", "classes": ["cat", …],
      "parts": {"cam": {"title": …, "lead": …, "notes": […], "warnings": […], "tables": [
@@ -35,58 +30,40 @@ explain.sanity `random_correlation`: how alike the map of random weights is, −
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from pipeline.engine.stage import Built, Job
-from pipeline.explain import maps, parts, scenes
-from pipeline.explain.parts import Case, Part, Row, Scene
+from pipeline.engine.stage import Job
+from pipeline.explain import maps
+from pipeline.explain.panels import PANELS
+from pipeline.explain.scene import Case, Scene
 from pipeline.pages import gallery
 from pipeline.pages.command_words import make_with
+from pipeline.pages.gallery import Panel, Row
 from pipeline.record import files
-from pipeline.record.tracking import note
-from pipeline.settings.load import Settings
 
 PAGE, FACTS = "explain.html", "explain.json"
 FORMAT = 1
+Files = dict[tuple[str, str], dict[str, str]]
 
 
-def refuse(settings: Settings) -> None:
-    """Raise ConfigError for parts that there are none of."""
-    if settings.config.explain.parts is not None:
-        parts.check_names(settings.config.explain.parts)
-
-
-def build(job: Job) -> Built:
-    """Write explain.html, explain.json and the pictures.
-
-    Raises:
-        DataError: an image that no network can explain.
-        ModelError: a network without a layer over the image.
-    """
-    settings = job.settings.config.explain
-    scene = scenes.of(job)
-    shown = [parts.part_of(name)(scene) for name in settings.parts or parts.PARTS]
-    places = {(part.name, row.name): _write(job.draft, part, row, at)
-              for part in shown for at, row in enumerate(part.rows)}  # fmt: skip
-    files.write_json(job.draft / FACTS, _facts(job, scene, shown, places))
-    page = gallery.render_html(_gallery(job, scene, shown))
+def write(job: Job, scene: Scene, panels: Sequence[Panel]) -> None:
+    """Write explain.html, explain.json and the pictures into the artifact."""
+    picture_files = {
+        (panel.name, row.name): _write_pictures(job.draft, panel, row, at)
+        for panel in panels
+        for at, row in enumerate(panel.rows)
+    }
+    files.write_json(job.draft / FACTS, _facts(job, scene, panels, picture_files))
+    page = gallery.render_html(_gallery(job, scene, panels))
     (job.draft / PAGE).write_text(page, encoding="utf-8")
-    figures = {f"{part.name}_{name}": value for part in shown for name, value in part.figures.items()}
-    warnings = [text for part in shown for text in part.warnings]
-    lines = [f"{len(scene.cases)} images, {len(shown)} parts: {', '.join(p.name for p in shown)}"]
-    lines += [f"careful: {text}" for text in warnings]
-    what = f"what {scene.experiment} looks at: {', '.join(part.title for part in shown)}"
-    why = "; ".join(warnings) or _lead(job, scene)
-    again = make_with("make error-analysis", job.words["competition"])
-    result = "; ".join(maps.title(scene, case) for case in scene.cases[:3])
-    return Built(figures, tuple(lines), note(what, why, again, PAGE, result), (PAGE,))
 
 
-def _gallery(job: Job, scene: Scene, shown: list[Part]) -> gallery.Gallery:
+def _gallery(job: Job, scene: Scene, panels: Sequence[Panel]) -> gallery.Gallery:
     config = job.settings.config.competition
     some = scene.cases[0].key if scene.cases else scene.samples.ids_N[0]
     named = some if re.fullmatch(r"[\w./-]+", str(some)) else "…"
@@ -94,18 +71,18 @@ def _gallery(job: Job, scene: Scene, shown: list[Part]) -> gallery.Gallery:
     commands = (
         ("one image", make_with(f"make explain ID={named}", own)),
         ("another network", make_with("make explain RUN=…", job.words["competition"])),
-        ("some parts", make_with(f"make explain WHAT={','.join(list(parts.PARTS)[:2])}", own)),
+        ("some parts", make_with(f"make explain WHAT={','.join(list(PANELS)[:2])}", own)),
     )
     return gallery.Gallery(
         title=f"{config.title or config.name}: what {scene.experiment} looks at",
-        lead=_lead(job, scene),
+        lead=lead(job, scene),
         commands=commands,
-        parts=tuple(shown),
+        panels=tuple(panels),
         cases=tuple((case.key, maps.title(scene, case)) for case in scene.cases),
     )
 
 
-def _lead(job: Job, scene: Scene) -> str:
+def lead(job: Job, scene: Scene) -> str:
     """Which images these are, and who explains them."""
     by = "Each training image is explained by the fold that never saw it"
     if any(case.split == "test" for case in scene.cases):
@@ -119,10 +96,10 @@ def _lead(job: Job, scene: Scene) -> str:
     return f"No out-of-fold error was found; these images were the closest calls. {by}."
 
 
-def _write(draft: Path, part: Part, row: Row, at: int) -> dict[str, str]:
+def _write_pictures(draft: Path, panel: Panel, row: Row, at: int) -> dict[str, str]:
     """Name of each picture of a row -> its file, relative to the artifact. Names are cut to safe signs."""
     slug = re.sub(r"[^A-Za-z0-9_-]+", "-", row.name)[:40].strip("-")
-    folder = Path("pictures") / part.name / f"{at:03d}-{slug}"
+    folder = Path("pictures") / panel.name / f"{at:03d}-{slug}"
     (draft / folder).mkdir(parents=True)
     found = {}
     for picture in row.pictures:
@@ -132,37 +109,33 @@ def _write(draft: Path, part: Part, row: Row, at: int) -> dict[str, str]:
     return found
 
 
-def _facts(
-    job: Job, scene: Scene, shown: list[Part], places: dict[tuple[str, str], dict[str, str]]
-) -> dict[str, Any]:
+def _facts(job: Job, scene: Scene, panels: Sequence[Panel], picture_files: Files) -> dict[str, Any]:
     """The file's content; its form is told at the top of this file."""
-    of_parts = {
-        part.name: {
-            "title": part.title,
-            "lead": part.lead,
-            "notes": part.notes,
-            "warnings": part.warnings,
+    of_panels = {
+        panel.name: {
+            "title": panel.title,
+            "lead": panel.lead,
+            "notes": panel.notes,
+            "warnings": panel.warnings,
             "tables": [
-                {"title": t.title, "columns": t.columns, "rows": t.rows, "note": t.note} for t in part.tables
+                {"title": t.title, "columns": t.columns, "rows": t.rows, "note": t.note} for t in panel.tables
             ],
-            "data": part.data,
+            "data": panel.data,
         }
-        for part in shown
+        for panel in panels
     }
     return {
         "format": FORMAT,
         "experiment": scene.experiment,
         "train": f"train/{job.inputs['train'].key}",
         "classes": scene.space.classes,
-        "parts": of_parts,
-        "cases": {case.key: _of_case(scene, case, shown, places) for case in scene.cases},
+        "parts": of_panels,
+        "cases": {case.key: _of_case(scene, case, panels, picture_files) for case in scene.cases},
     }
 
 
-def _of_case(
-    scene: Scene, case: Case, shown: list[Part], places: dict[tuple[str, str], dict[str, str]]
-) -> dict[str, Any]:
-    rows = [(part, row) for part in shown for row in part.rows if row.case == case.key]
+def _of_case(scene: Scene, case: Case, panels: Sequence[Panel], picture_files: Files) -> dict[str, Any]:
+    rows = [(panel, row) for panel in panels for row in panel.rows if row.case == case.key]
     return {
         "id": case.id,
         "split": case.split,
@@ -177,16 +150,16 @@ def _of_case(
         "title": maps.title(scene, case),
         "pictures": [
             {
-                "part": part.name,
+                "part": panel.name,
                 "name": picture.name,
                 "group": picture.group,
                 "caption": picture.caption,
                 "title": picture.title or picture.caption,
-                "file": places[part.name, row.name][picture.name],
+                "file": picture_files[panel.name, row.name][picture.name],
             }
-            for part, row in rows
+            for panel, row in rows
             for picture in row.pictures
         ],
-        "notes": {part.name: row.note for part, row in rows if row.note},
-        "facts": {part.name: part.facts[case.key] for part in shown if case.key in part.facts},
+        "notes": {panel.name: row.note for panel, row in rows if row.note},
+        "facts": {panel.name: panel.facts[case.key] for panel in panels if case.key in panel.facts},
     }
