@@ -1,22 +1,13 @@
 """How far a search is: a live line at a terminal, a line now and then elsewhere, and each new best.
 
-Owns these. Does not own when a search ends (`tune/tune.py`).
-
-Further processes that run trials of the same study.
-
-Owns starting and ending them. Does not own what they do: each is the same command, as a worker.
+Owns these. Does not own when a search ends (`tune/search.py`).
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import os
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from tqdm import tqdm
 
@@ -126,56 +117,3 @@ def words_of(search: Search, point: Point) -> str:
 
 def _clock(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-
-
-Options = argparse.Namespace
-# Seconds in which a process that is told to stop gives its trial back.
-PATIENCE = 20.0
-
-
-@contextlib.contextmanager
-def beside(jobs: int, options: Options) -> Iterator[None]:
-    """While this lasts, `jobs` - 1 other processes run trials; when it ends they are done or ended."""
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    shared = (
-        []
-        if any(w.startswith("runtime.threads=") for w in options.settings)
-        else [f"runtime.threads={threads}"]
-    )
-    words = [sys.executable, "-m", "pipeline", "tune", *options.settings, *shared]
-    words += ["--stage", options.stage, "--worker", "--jobs", str(jobs)]
-    for name in ("trials", "timeout", "space", "study"):
-        value = getattr(options, name)
-        words += [f"--{name}", str(value)] if value else []
-    # In sessions of their own: Ctrl-C is for this process, which passes it on once.
-    others = [
-        subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True) for _ in range(jobs - 1)
-    ]
-    try:
-        yield
-    except BaseException:
-        for other in others:
-            other.send_signal(signal.SIGINT)
-        raise
-    finally:
-        for other in others:
-            _end(other)
-
-
-def _end(other: subprocess.Popen[bytes]) -> None:
-    """Wait for a process; one that is told to stop and does not is killed, and its trial asked for again."""
-    stopped = sys.exc_info()[0] is not None
-    try:
-        other.wait(timeout=PATIENCE if stopped else None)
-    except subprocess.TimeoutExpired:
-        other.kill()
-        other.wait()
-
-
-def is_orphan(parent: int) -> bool:
-    """Whether the process that started this one is gone.
-
-    Args:
-        parent: its number, as it was at the start.
-    """
-    return os.getppid() != parent

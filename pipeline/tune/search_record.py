@@ -2,7 +2,7 @@
 
 Owns when they are written: the run is there from the first trial on, trials follow a few seconds after
 they end, and what stops the search leaves both. Of several processes on one study one writes; when it
-dies the next one does. Does not own MLflow (`record/tracking.py`) nor what is believed (`tune/tuned.py`).
+dies the next one does. Does not own MLflow (`record/tracking.py`) nor what is believed (`tune/retest.py`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipeline.engine.session import Session
 from pipeline.engine.slices import flat
 from pipeline.record.study import Study, Trial
 from pipeline.record.tracking import Run, RunInfo, git_commit, note
-from pipeline.tune import page as tuning
+from pipeline.tune.page import TuningPage, headline
 from pipeline.tune.trials import AFTER_EPOCHS, Bench
 
 # Seconds between two looks for trials that ended: a child takes some writes, and trials can be short.
@@ -39,7 +39,7 @@ class SearchRecord:
     """
 
     def __init__(self, session: Session, bench: Bench, study: Study, command: str) -> None:
-        self._ctx, self._bench, self._study, self._command = session, bench, study, command
+        self._session, self._bench, self._study, self._command = session, bench, study, command
         self._lock = FileLock(session.home / "tuning" / f".{study.name}.lock")
         self._stack = contextlib.ExitStack()
         self._run: Run | None = None
@@ -76,7 +76,7 @@ class SearchRecord:
                         self._written.add(trial.number)
         self._looked = time.monotonic()
 
-    def finish(self, page: tuning.TuningPage) -> None:
+    def finish(self, page: TuningPage) -> None:
         """Record the verdict and the page.
 
         Args:
@@ -91,16 +91,14 @@ class SearchRecord:
             figures |= {f"retested_{self._bench.metric.name}": c.score, "delta": c.comparison.delta}
             figures |= {"delta_low": c.comparison.low, "delta_high": c.comparison.high}
         self._run.metrics(figures)
-        self._run.artifact(self._ctx.home / "tuning" / f"{page.study}.html")
-        told = note(
-            self._what(), page.how, page.adopt or self._command, f"{page.study}.html", tuning.headline(page)
-        )
+        self._run.artifact(self._session.home / "tuning" / f"{page.study}.html")
+        told = note(self._what(), page.how, page.adopt or self._command, f"{page.study}.html", headline(page))
         self._run.describe(told)
         self._run.tag({"verdict": "better" if page.written else "nothing better"})
 
     def _opened(self) -> Run | None:
         """The study's run, anew in place of what an earlier command left; None while another one writes."""
-        self._ctx.home.joinpath("tuning").mkdir(parents=True, exist_ok=True)
+        self._session.home.joinpath("tuning").mkdir(parents=True, exist_ok=True)
         try:
             self._stack.enter_context(self._lock.acquire(timeout=0))
         except Timeout:
@@ -121,8 +119,8 @@ class SearchRecord:
             higher_is_better=metric.higher_is_better,
         )
         with _whole():
-            self._ctx.tracker.forget(self._study.name, "tune")
-            self._run = self._stack.enter_context(self._ctx.tracker.run(info))
+            self._session.tracker.forget(self._study.name, "tune")
+            self._run = self._stack.enter_context(self._session.tracker.run(info))
         return self._run
 
     def _what(self) -> str:

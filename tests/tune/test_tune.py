@@ -23,8 +23,8 @@ from pipeline.settings.load import CONFIGS, load
 from pipeline.stages import open_session
 from pipeline.train import curves
 from pipeline.train.studies import grid as ablate
-from pipeline.tune import adopt, trials, tune_all
-from pipeline.tune.adopt import Won
+from pipeline.tune import budget, search, trials, winners
+from pipeline.tune.winners import StageWinner
 
 WORDS = (
     "competition=digits",
@@ -223,11 +223,11 @@ def test_what_is_for_one_stage_is_refused_for_all(tmp_path, configs):
 def test_winners_of_several_stages_are_tested_together_and_laid_over_each_other(tmp_path, configs):
     ctx = open_session(load([*WORDS, f"runtime.home={tmp_path}"], configs))
     (configs / "experiment" / "rate.yaml").write_text("uses: {experiment: probe}\ntrain: {lr: 0.5}", "utf-8")
-    rate = Won("train", "tiny_resnet", {"train.lr": 0.5}, "rate")
-    pixels = Won("eda", "probe", {"images.size": 24}, "debug")
-    rows = Won("resample", "probe", {"resample.method": "smote"}, "rows")
-    views = Won("tta", "tiny_resnet", {"infer.merge": "fitted"}, "debug")
-    told = "\n".join(adopt.steps(ctx, [pixels, rows, rate, views], date(2026, 11, 22)))
+    rate = StageWinner("train", "tiny_resnet", {"train.lr": 0.5}, "rate")
+    pixels = StageWinner("eda", "probe", {"images.size": 24}, "debug")
+    rows = StageWinner("resample", "probe", {"resample.method": "smote"}, "rows")
+    views = StageWinner("tta", "tiny_resnet", {"infer.merge": "fitted"}, "debug")
+    told = "\n".join(winners.next_steps(ctx, [pixels, rows, rate, views], date(2026, 11, 22)))
     (grid,) = tmp_path.glob("tuning/together-*.yaml")
     assert f"make ablate GRID={os.path.relpath(grid)}" in told and "rows is for experiment=probe only" in told
     arms = ablate.arms(ablate.read(grid))
@@ -236,8 +236,8 @@ def test_winners_of_several_stages_are_tested_together_and_laid_over_each_other(
     found = load(shlex.split(laid), configs)
     assert found.experiment == "tiny_resnet+debug+rate+debug" and found.config.train.lr == 0.5
     assert found.config.model.name == load(["experiment=tiny_resnet"], configs).config.model.name
-    assert adopt.steps(ctx, [], date(2026, 11, 22)) == []
-    assert adopt.steps(ctx, [rate], date(2026, 11, 22)) == []
+    assert winners.next_steps(ctx, [], date(2026, 11, 22)) == []
+    assert winners.next_steps(ctx, [rate], date(2026, 11, 22)) == []
 
 
 @pytest.mark.slow
@@ -306,7 +306,7 @@ def test_a_time_too_short_for_one_trial_and_a_study_of_another_space_are_refused
 
 
 def test_a_budget_goes_where_trials_promise_most():
-    assert tune_all.seconds_of("90", "BUDGET") == 90 and tune_all.seconds_of("1.5h", "BUDGET") == 5400
+    assert search.seconds_of("90", "BUDGET") == 90 and search.seconds_of("1.5h", "BUDGET") == 5400
 
     def study(maximise, *scores):
         found = studies.in_memory(Plan("s", (Dimension("x", "float", 0, 1),), (maximise,), "random"))
@@ -315,12 +315,12 @@ def test_a_budget_goes_where_trials_promise_most():
         return found
 
     wide, narrow = study(True, 0.5, 0.6, 0.4, 0.55), study(True, 0.5, 0.501, 0.499, 0.5)
-    assert tune_all.promise(wide, 2.0) > 10 * tune_all.promise(narrow, 2.0) > 0
-    assert tune_all.promise(wide, 20.0) == pytest.approx(tune_all.promise(wide, 2.0) / 10)
-    assert tune_all.promise(study(False, -0.5, -0.6, -0.4, -0.55), 2.0) == pytest.approx(
-        tune_all.promise(wide, 2.0)
+    assert budget.promise(wide, 2.0) > 10 * budget.promise(narrow, 2.0) > 0
+    assert budget.promise(wide, 20.0) == pytest.approx(budget.promise(wide, 2.0) / 10)
+    assert budget.promise(study(False, -0.5, -0.6, -0.4, -0.55), 2.0) == pytest.approx(
+        budget.promise(wide, 2.0)
     )
-    assert tune_all.promise(study(True, 0.5, 0.5, 0.5), 2.0) == 0
+    assert budget.promise(study(True, 0.5, 0.5, 0.5), 2.0) == 0
 
 
 @pytest.mark.slow
@@ -345,12 +345,9 @@ def test_all_stages_share_a_budget_and_what_was_searched_is_tested(tmp_path, con
     told = said[said.index("tune all") :]
     assert re.search(r"tune all +\d\.\d of 1\.5 min", told), told
     lines = {
-        stage: line
-        for line in told.splitlines()
-        for stage in tune_all.ORDER
-        if line.strip().startswith(stage)
+        stage: line for line in told.splitlines() for stage in budget.ORDER if line.strip().startswith(stage)
     }
-    assert set(lines) == set(tune_all.ORDER), "every stage is told of"
+    assert set(lines) == set(budget.ORDER), "every stage is told of"
     tested = [stage for stage, line in lines.items() if "re-tested" in line or "nothing better" in line]
     assert tested and all("not tuned: " in lines[s] for s in lines if s not in tested)
     assert all(re.search(r" [2-6] trials ", lines[stage]) for stage in tested)

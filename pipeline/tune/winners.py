@@ -1,14 +1,10 @@
-"""What a search found, written so that one word adopts it: `experiment=tuned-<stage>-<date>`.
+"""The winner of a search as an experiment file that one word adopts: `experiment=tuned-<stage>-<date>`.
 
-Owns the file: what the command line said and the winner's settings, on top of the experiment that the search
-started from, and a header that says where they come from; and the command that makes use of it. Does not own
-which winner is believed (`tune/retest.py`).
-
-Winners of several stages together: a grid that tests the combination, and the words that adopt it.
-
-Owns these next steps after a search of all stages. Each winner was tested by itself, some on a cheap proxy,
-so what they give together is another question, which `make ablate` answers by seeds that chose nothing.
-Does not own the searches (`tune/tune_all.py`) nor the test (`train/studies/stage_ablate.py`).
+Owns the file (what the command line said and the winner's settings, on top of the experiment that the search
+started from, and a header that says where they come from) and the commands that use it. Winners of several
+stages are also tested together: each was tested by itself, some on a cheap proxy, so what they give together
+is another question, which a grid for `make ablate` answers with seeds that chose nothing. Does not own which
+winner is believed (`tune/retest.py`), the searches (`tune/budget.py`) or that test (`train/studies/`).
 """
 
 from __future__ import annotations
@@ -75,7 +71,7 @@ def write(bench: Bench, verdict: Verdict, study: str, command: str, day: date) -
     return path
 
 
-def command(bench: Bench, name: str) -> str:
+def adopt_command(bench: Bench, name: str) -> str:
     """The make command that makes use of a written file.
 
     Args:
@@ -130,7 +126,7 @@ SEEDS = [201, 202, 203]
 
 
 @dataclass(frozen=True)
-class Won:
+class StageWinner:
     """What one stage's search found.
 
     Args:
@@ -146,7 +142,7 @@ class Won:
     written: str
 
 
-def steps(session: Session, winners: Sequence[Won], day: date) -> list[str]:
+def next_steps(session: Session, winners: Sequence[StageWinner], day: date) -> list[str]:
     """The next commands, a line each; none where nothing was found.
 
     Args:
@@ -173,9 +169,9 @@ def steps(session: Session, winners: Sequence[Won], day: date) -> list[str]:
     return [alone, *told] if len(winners) > 1 or foreign else told
 
 
-def _fitting(settings: Settings, winners: Sequence[Won]) -> tuple[list[Won], list[str]]:
+def _fitting(settings: Settings, winners: Sequence[StageWinner]) -> tuple[list[StageWinner], list[str]]:
     """Those that fit the experiment, together with those before them; and what is told of the others."""
-    found: list[Won] = []
+    found: list[StageWinner] = []
     told = []
     for winner in winners:
         try:
@@ -188,14 +184,14 @@ def _fitting(settings: Settings, winners: Sequence[Won]) -> tuple[list[Won], lis
     return found, told
 
 
-def _laid(settings: Settings, winners: Sequence[Won]) -> str:
+def _laid(settings: Settings, winners: Sequence[StageWinner]) -> str:
     """The words of the winners' files over the experiment."""
     others = [word for word in settings.words if not word.startswith("experiment=")]
     names = [*(settings.request.experiment or ()), *(w.written for w in winners)]
     return " ".join([*others, f"experiment={'+'.join(names)}"])
 
 
-def _grid(session: Session, winners: Sequence[Won], day: date) -> Path:
+def _grid(session: Session, winners: Sequence[StageWinner], day: date) -> Path:
     """A grid of two arms: the experiment as it is, and with all winners."""
     together = {path: plain(value) for w in winners for path, value in w.values.items()}
     data = {

@@ -7,7 +7,7 @@ Owns sharing the time. Each stage is searched from the same settings, so that wh
 apart. 40 % of the search goes to the stages in order, by what tuning them gave before; the rest goes,
 slice by slice, to the stage whose own trials promise most a second. 35 % is kept for re-tests, and more
 where what was searched needs more: without a re-test nothing is believed. Does not own a search
-(`tune/tune.py`).
+(`tune/search.py`).
 """
 
 from __future__ import annotations
@@ -29,13 +29,11 @@ from pipeline.engine.session import Session
 from pipeline.nets.stages import is_probe
 from pipeline.record.study import Studies, Study, storage_of
 from pipeline.settings.load import Settings
-from pipeline.tune import adopt as combination
-from pipeline.tune import retest, tune
-from pipeline.tune.adopt import Won
-from pipeline.tune.limits import limits_of, seconds_of
+from pipeline.tune import retest, search, winners
 from pipeline.tune.retest import Verdict
+from pipeline.tune.search import Prepared, limits_of, seconds_of
 from pipeline.tune.search_record import SearchRecord
-from pipeline.tune.tune import Prepared
+from pipeline.tune.winners import StageWinner
 
 Options = argparse.Namespace
 ORDER = ("eda", "resample", "train", "tta", "ensemble", "decision")
@@ -116,7 +114,7 @@ class Clock:
         return max(self.left - max(FOR_RETESTS * self.budget, needed), 0.0)
 
 
-def command(session: Session, options: Options) -> None:
+def tune_all(session: Session, options: Options) -> None:
     """Tune every stage in one budget, and tell what each gave."""
     if not options.budget:
         raise ConfigError("STAGE=all needs a BUDGET", remedy="make tune STAGE=all BUDGET=30m")
@@ -135,7 +133,7 @@ def command(session: Session, options: Options) -> None:
         _first_round(session, turns, clock, records)
         _second_round(session, turns, clock)
         _retests(session, turns, clock)
-    for line in [*lines(turns, clock), *combination.steps(session, _winners(turns), date.today())]:
+    for line in [*lines(turns, clock), *winners.next_steps(session, _winners(turns), date.today())]:
         session.say(line)
 
 
@@ -162,7 +160,7 @@ def _prepared(session: Session, options: Options, name: str) -> Turn:
         if name == "train" and whole and not is_probe(session.settings):
             own.settings = [*options.settings, "train.folds=[0]"]
             session = _beside(session, session.settings.with_values({"train.folds": [0]}))
-        prepared = tune.prepare(session, own, name)
+        prepared = search.prepare(session, own, name)
     except ConfigError as error:
         return Turn(name, why=f"{error.headline}: {'; '.join(error.faults[:2])}".rstrip(": "))
     return Turn(name, prepared)
@@ -189,7 +187,7 @@ def _first_round(session: Session, turns: list[Turn], clock: Clock, records: con
             continue
         began = time.monotonic()
         try:
-            turn.study = tune.begin(session, turn.prepared)
+            turn.study = search.begin(session, turn.prepared)
         except UserError as error:
             turn.why = error.headline
             continue
@@ -211,7 +209,7 @@ def _needed(session: Session, turn: Turn) -> float | None:
     """Seconds of the shortest search that is one, with its re-test; None: unknown."""
     assert turn.prepared is not None
     bench = turn.prepared.bench
-    one, first = tune.trial_seconds(session, bench), tune.default_seconds(session, bench)
+    one, first = search.trial_seconds(session, bench), search.default_seconds(session, bench)
     if one is None:
         return first or None
     return first + one * (FEWEST + (retest.runs(bench) if bench.kind.is_random else 5 * FEWEST))
@@ -221,7 +219,7 @@ def _search(session: Session, turn: Turn, seconds: float) -> None:
     assert turn.prepared is not None and turn.study is not None
     began = time.monotonic()
     try:
-        tune.search(turn.prepared, turn.study, session.say, began + seconds, turn.record)
+        search.run_trials(turn.prepared, turn.study, session.say, began + seconds, turn.record)
     except ConfigError as error:
         turn.why = error.headline
     turn.spent += time.monotonic() - began
@@ -275,21 +273,21 @@ def _retests(session: Session, turns: list[Turn], clock: Clock) -> None:
             turn.why = f"searched, but not re-tested, so not adopted: needs {math.ceil(needed / 60)} min"
             continue
         try:
-            turn.verdict, turn.written = tune.finish(
+            turn.verdict, turn.written = search.finish(
                 session, turn.prepared, turn.study, turn.record, in_full=False
             )
         except UserError as error:
             turn.why = error.headline
 
 
-def _winners(turns: list[Turn]) -> list[Won]:
+def _winners(turns: list[Turn]) -> list[StageWinner]:
     found = []
     for turn in turns:
         winner = turn.verdict.winner if turn.verdict else None
         if winner and turn.prepared and turn.written:
             bench = turn.prepared.bench
             values = bench.search.values(winner.trial.point)
-            found.append(Won(turn.name, bench.settings.experiment, values, turn.written.stem))
+            found.append(StageWinner(turn.name, bench.settings.experiment, values, turn.written.stem))
     return found
 
 

@@ -1,18 +1,19 @@
-"""`make tune`: search a stage's settings, test the winner again, write it so that one word adopts it.
+"""The search of one stage's settings: try settings, test the winner again, write it as an experiment.
 
     make tune STAGE=tta                                     the space configs/tune/tta.yaml
     make tune STAGE=train TRIALS=30 TIMEOUT=2h JOBS=2       three processes may share one study as well
     make tune STAGE=resample ARGS="experiment=probe_mlp"    another experiment
 
-Owns the order of a search: refuse, build what all trials share, try, re-test, write, report. Does not own
-a trial (`tune/trials.py`), the re-test (`tune/retest.py`), the winner's file (`tune/adopt.py`) or
-several stages in one budget (`tune/tune_all.py`).
+Owns the order of a search (refuse, build what all trials share, try, re-test, write, report) and when it ends
+(TRIALS, TIMEOUT and JOBS). Does not own a trial (`tune/trials.py`), the re-test (`tune/retest.py`), the file
+of the winner (`tune/winners.py`) or several stages in one budget (`tune/budget.py`).
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -29,10 +30,7 @@ from pipeline.record.digests import sha256_text
 from pipeline.record.study import Plan, Studies, Study, storage_of
 from pipeline.settings.load import Settings
 from pipeline.train import estimate
-from pipeline.tune import adopt, proxy, retest, space, space_check, trials, tuned
-from pipeline.tune import page as tuning
-from pipeline.tune import progress as helpers
-from pipeline.tune.limits import Limits, limits_of
+from pipeline.tune import page, proxy, retest, space, space_check, trials, winners, workers
 from pipeline.tune.progress import Progress
 from pipeline.tune.retest import Verdict
 from pipeline.tune.search_record import SearchRecord
@@ -42,6 +40,60 @@ from pipeline.tune.trials import EARLIER, KINDS, Bench, Kind, Trials
 Options = argparse.Namespace
 PRICED = ("infer", "ensemble", "decide")
 MOST_EARLIER = 3
+
+
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a search ends.
+
+    Args:
+        trials: in the whole study.
+        seconds: of searching, the re-test not counted; None: no limit.
+        jobs: processes.
+    """
+
+    trials: int
+    seconds: float | None = None
+    jobs: int = 1
+
+
+def seconds_of(text: str, name: str) -> float:
+    """`90`, `90s`, `30m` or `2h` in seconds.
+
+    Raises:
+        ConfigError: it is none of these, or nothing.
+    """
+    found = TIME.fullmatch(text.strip())
+    if not found or float(found[1]) <= 0:
+        raise ConfigError(
+            f"{name}={text}: no length of time", remedy=f"e.g. {name}=90s, {name}=30m or {name}=2h"
+        )
+    return float(found[1]) * UNITS[found[2] or "s"]
+
+
+def limits_of(options: argparse.Namespace, trials_: int) -> Limits:
+    """When a search ends, as the command says.
+
+    Args:
+        options: of the command.
+        trials_: where it does not say.
+
+    Raises:
+        ConfigError: limits that are none, all at once.
+    """
+    wanted = trials_ if options.trials is None else options.trials
+    seconds = seconds_of(options.timeout, "TIMEOUT") if options.timeout else None
+    bad = [f"TRIALS={wanted}: at least one"] * (wanted < 1)
+    bad += [f"JOBS={options.jobs}: at least one, at most 64"] * (not 1 <= options.jobs <= 64)
+    if options.budget and options.stage != "all":
+        bad.append(f"BUDGET={options.budget}: is for STAGE=all; one stage has TIMEOUT={options.budget}")
+    if bad:
+        raise ConfigError(f"tune: {len(bad)} to mend", bad)
+    return Limits(wanted, seconds, options.jobs)
 
 
 @dataclass(frozen=True)
@@ -59,19 +111,6 @@ class Prepared:
     file: Path
     limits: Limits
     command: str
-
-
-def command(session: Session, options: Options) -> None:
-    """Tune one stage."""
-    prepared = prepare(session, options, options.stage)
-    if options.worker:
-        worker(prepared, options.study)
-        return
-    study = begin(session, prepared, options.study)
-    with SearchRecord(session, prepared.bench, study, prepared.command) as record:
-        with helpers.beside(prepared.limits.jobs, options):
-            search(prepared, study, session.say, record=record)
-        finish(session, prepared, study, record)
 
 
 def kind_of(name: str) -> Kind:
@@ -267,12 +306,12 @@ def worker(prepared: Prepared, name: str) -> None:
     """Run trials of a study that another process looks after."""
     home = prepared.bench.session.home
     try:
-        search(prepared, open_study(Studies(storage_of(home), home), prepared, name), None)
+        run_trials(prepared, open_study(Studies(storage_of(home), home), prepared, name), None)
     except KeyboardInterrupt:
         raise SystemExit(130) from None  # who looks after the study tells of it
 
 
-def search(
+def run_trials(
     prepared: Prepared,
     study: Study,
     say: Callable[[str], None] | None,
@@ -293,7 +332,7 @@ def search(
     progress = Progress(study, limits.trials, prepared.bench.search, say, end)
     parent = os.getppid()
     try:
-        while not _is_over(end, study) and not (say is None and helpers.is_orphan(parent)):
+        while not _is_over(end, study) and not (say is None and workers.is_orphan(parent)):
             trial = study.ask(limits.trials)
             if trial is None:
                 if say is not None and progress.wait_for_others():
@@ -340,12 +379,12 @@ def finish(
     bench = prepared.bench
     verdict = retest.retest(bench, study, session.say)
     told = proxy.lines(bench, study, session.say) if in_full else proxy.unasked(bench)
-    written = adopt.write(bench, verdict, study.name, prepared.command, date.today())
-    page = tuned.page_of(bench, study, verdict, prepared.command, written, told)
-    for line in tuning.lines(page):
+    written = winners.write(bench, verdict, study.name, prepared.command, date.today())
+    report = page.page_of(bench, study, verdict, prepared.command, written, told)
+    for line in page.lines(report):
         session.say(line)
-    session.say(f"report: {tuned.report(session, page, bench)}")
-    record.finish(page)
+    session.say(f"report: {page.write(session, report, bench)}")
+    record.finish(report)
     return verdict, written
 
 
