@@ -17,8 +17,8 @@ from pipeline.core.samples import Floats, Ints, Strings, positions
 from pipeline.core.seeds import rng
 from pipeline.errors.findings import attention
 from pipeline.explain import cam, maps
-from pipeline.explain.scene import Batch, Scene
-from pipeline.pages.gallery import Panel, Table
+from pipeline.explain.scene import ImageBatch, Scene
+from pipeline.pages.gallery import GalleryTable, Panel
 
 TITLE = "Object or background?"
 LEAD = (
@@ -82,7 +82,7 @@ def _chosen(scene: Scene, fold: int) -> Strings:
     return ids[np.array(order[:wanted], dtype=np.int64)]
 
 
-def _of_batch(scene: Scene, batch: Batch) -> tuple[list[tuple[str, float, float]], int, set[str]]:
+def _of_batch(scene: Scene, batch: ImageBatch) -> tuple[list[tuple[str, float, float]], int, set[str]]:
     net = scene.nets[batch.fold]
     seen = [scene.object_of("train", str(i), p) for i, p in zip(batch.ids_B, batch.pixels_BHWC, strict=True)]
     known = [(i, mask, word) for i, (mask, word) in enumerate(seen) if mask is not None]
@@ -102,7 +102,7 @@ def _of_batch(scene: Scene, batch: Batch) -> tuple[list[tuple[str, float, float]
     return rows, len(batch.ids_B), words
 
 
-def _table(found: tuple[attention.ClassAttention, ...]) -> Table:
+def _table(found: tuple[attention.ClassAttention, ...]) -> GalleryTable:
     rows = []
     for a in found:
         few = a.n_groups < attention.FEW_GROUPS
@@ -114,7 +114,7 @@ def _table(found: tuple[attention.ClassAttention, ...]) -> Table:
         "Difference with its interval, whole groups drawn, widened for the number of classes. "
         f"Below {attention.FEW_GROUPS} groups there is no interval, and nothing is claimed."
     )
-    return Table("Attention on the background, by true class", columns, tuple(rows), note)
+    return GalleryTable("Attention on the background, by true class", columns, tuple(rows), note)
 
 
 _WORDS = {

@@ -35,8 +35,8 @@ from torch.overrides import TorchFunctionMode
 
 from pipeline.core.samples import Floats
 from pipeline.explain import maps, network, sanity
-from pipeline.explain.scene import Case, Net, Scene
-from pipeline.pages.gallery import Panel, Picture, Row
+from pipeline.explain.scene import ExplainedImage, Net, Scene
+from pipeline.pages.gallery import GalleryRow, Panel, Picture
 
 Rule = Literal["saliency", "deconvolution", "guided"]
 RULES: tuple[Rule, ...] = ("saliency", "deconvolution", "guided")
@@ -186,7 +186,7 @@ CAPTIONS: dict[Rule, str] = {
 }
 
 
-def by_pixel(net: Net, case: Case, rule: Rule, of: int) -> Floats:
+def by_pixel(net: Net, case: ExplainedImage, rule: Rule, of: int) -> Floats:
     """(H, W, 3) gradient of a class's logit by the pixels of one image, rectifiers passing back by `rule`."""
     found = gradient(net.module, case.x_CHW[None], network.of_class([of]), rule)
     return np.asarray(found[0].permute(1, 2, 0).cpu().numpy(), dtype=np.float32)
@@ -217,7 +217,7 @@ def panel(scene: Scene) -> Panel:
             for rule in rules:
                 alike = maps.rank_correlation(sizes(found[rule]), sizes(other[rule]))
                 checks[CAPTIONS[rule]].append(alike)
-        rows.append(Row(case.key, maps.title(scene, case), tuple(pictures), _note(found), case.key))
+        rows.append(GalleryRow(case.key, maps.title(scene, case), tuple(pictures), _note(found), case.key))
         facts[case.key] = _facts(case, found)
     return Panel(
         name="gradients",
@@ -248,7 +248,7 @@ def _note(found: dict[Rule, Floats]) -> str:
     return f"No gradient arrives at the pixels by {', '.join(empty)}: no finding." if empty else ""
 
 
-def _facts(case: Case, found: dict[Rule, Floats]) -> dict[str, Any]:
+def _facts(case: ExplainedImage, found: dict[Rule, Floats]) -> dict[str, Any]:
     facts: dict[str, Any] = {"flat": [f"{r}-predicted" for r, m in found.items() if not np.abs(m).max() > 0]}
     if case.object_HW is not None:
         shares = {f"{r}-predicted": maps.share_inside(sizes(m), case.object_HW) for r, m in found.items()}

@@ -30,8 +30,8 @@ from pytorch_grad_cam import GradCAM, GradCAMPlusPlus
 
 from pipeline.core.samples import Floats
 from pipeline.explain import attribution, layers, maps, network, sanity
-from pipeline.explain.scene import Case, Layer, Net, Scene
-from pipeline.pages.gallery import Panel, Picture, Row
+from pipeline.explain.scene import ExplainedImage, Layer, Net, Scene
+from pipeline.pages.gallery import GalleryRow, Panel, Picture
 
 LEAD = (
     "Where the evidence for a class lies: deep feature maps, weighed by what each means for the logit. "
@@ -130,7 +130,7 @@ def panel(scene: Scene) -> Panel:
             alike.append(maps.rank_correlation(found["gradcam-predicted"], other))
             pictures.append(maps.heat(case, other, "random", "Grad-CAM, random weights", sanity.HEADING))
         flat = {name: why for name, m in found.items() if (why := maps.flatness(m))}
-        rows.append(Row(case.key, maps.title(scene, case), tuple(pictures), _note(flat), case.key))
+        rows.append(GalleryRow(case.key, maps.title(scene, case), tuple(pictures), _note(flat), case.key))
         facts[case.key] = _facts(scene.net(case), case, found, flat) | sanity.fact(alike)
     checks = {"Grad-CAM": alike} if scene.config.explain.sanity else {}
     flats = sum(len(f["flat"]) for f in facts.values())
@@ -147,7 +147,7 @@ def panel(scene: Scene) -> Panel:
     )
 
 
-def _of_case(net: Net, case: Case) -> dict[str, Floats]:
+def _of_case(net: Net, case: ExplainedImage) -> dict[str, Floats]:
     """Every map of one image that is not by pixel, by the name of its picture."""
     x_1CHW, own, rival = case.x_CHW[None], [case.predicted], [case.rival]
     found = {
@@ -172,7 +172,7 @@ _CAPTIONS = {
 }
 
 
-def _pictures(scene: Scene, case: Case, found: dict[str, Floats]) -> list[Picture]:
+def _pictures(scene: Scene, case: ExplainedImage, found: dict[str, Floats]) -> list[Picture]:
     own, rival = scene.space.classes[case.predicted], maps.rival(scene, case)
     pictures = []
     for name, caption in _CAPTIONS.items():
@@ -205,7 +205,7 @@ def _note(flat: dict[str, str]) -> str:
     return f"Faded pictures hold no finding: {words} found nothing, or the same everywhere."
 
 
-def _facts(net: Net, case: Case, found: dict[str, Floats], flat: dict[str, str]) -> dict[str, Any]:
+def _facts(net: Net, case: ExplainedImage, found: dict[str, Floats], flat: dict[str, str]) -> dict[str, Any]:
     facts: dict[str, Any] = {"grid": list(net.cam.grid), "flat": sorted(flat)}
     if case.object_HW is not None:
         size = case.object_HW.shape

@@ -1,18 +1,13 @@
-"""What `make explain` looks at: networks of folds, images to explain, and where their objects are.
+"""What `make explain` shows: the networks of folds, the images, and where the objects in them are.
 
-Owns turning artifacts into a `Scene`: which fold explains which image, and which images are chosen where
-none is named. Does not own explaining (`pipeline/explain/`).
+Owns turning artifacts into a `Scene`: which fold explains which image, which images are chosen where none is
+named, and masks of objects (from the box, or what differs from the colour of the border). Does not own the
+panels (`explain/panels.py`), boxes (`data/boxes.py`) or how an image is prepared (`data/preprocess.py`).
 
-A training image is explained by the fold that never saw it: the first one whose validation part holds it.
-A test image was seen by none; fold 0 explains it, or the one that is named.
+A training image is explained by the fold that never saw it: the first one whose validation part contains it.
+No fold has seen a test image; fold 0 explains it, or the fold that FOLD names.
 
 Legend: N images, B a batch, C classes, H height, W width.
-
-Where the thing is in a prepared image: its box, or what is unlike the border's colour.
-
-Owns masks. Does not own boxes (`boxes.py`) or how an image is prepared (`look.py`).
-
-Legend: H height, W width.
 """
 
 from __future__ import annotations
@@ -36,7 +31,7 @@ from pipeline.engine.hardware import set_up
 from pipeline.engine.stage import Job
 from pipeline.errors.findings import why
 from pipeline.explain import network
-from pipeline.explain.scene import Batch, Case, Mask, Net, Scene
+from pipeline.explain.scene import ExplainedImage, ImageBatch, Mask, Net, Scene
 from pipeline.train.committee import Committee
 from pipeline.train.stages import folds_of
 
@@ -165,7 +160,7 @@ def _case(
     train: Samples,
     test: Samples,
     object_of: Callable[[str, str, Pixels], tuple[Mask | None, str]],
-) -> Case:
+) -> ExplainedImage:
     at = int(positions(strings([asked.id]), images.ids_N, f"prepared {asked.split} images")[0])
     pixels = np.array(images.x_NHWC[at])
     x_1CHW = net.normalise(pixels[None])
@@ -175,7 +170,7 @@ def _case(
     order = np.argsort(-p_C, kind="stable")
     errs = true is not None and true != int(order[0])
     mask, told = object_of(asked.split, asked.id, pixels)
-    return Case(
+    return ExplainedImage(
         id=asked.id,
         split=asked.split,
         fold=asked.fold,
@@ -192,14 +187,14 @@ def _case(
 
 def _batches(
     images: dict[str, PreparedImages], nets: dict[int, Net], size: int
-) -> Callable[[str, Sequence[str] | Strings, int], Iterator[Batch]]:
-    def batches(split: str, ids: Sequence[str] | Strings, fold: int) -> Iterator[Batch]:
+) -> Callable[[str, Sequence[str] | Strings, int], Iterator[ImageBatch]]:
+    def batches(split: str, ids: Sequence[str] | Strings, fold: int) -> Iterator[ImageBatch]:
         wanted = strings(ids)
         at_N = positions(wanted, images[split].ids_N, f"prepared {split} images")
         for start in range(0, len(wanted), size):
             now = slice(start, start + size)
             pixels = np.array(images[split].x_NHWC[at_N[now]])
-            yield Batch(wanted[now], pixels, nets[fold].normalise(pixels), fold)
+            yield ImageBatch(wanted[now], pixels, nets[fold].normalise(pixels), fold)
 
     return batches
 

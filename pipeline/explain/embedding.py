@@ -20,7 +20,7 @@ from pipeline.explain import tsne, units
 from pipeline.explain.scene import Net, Scene
 from pipeline.explain.tsne import Map, Redundancy
 from pipeline.pages import plots
-from pipeline.pages.gallery import Cloud, Drawing, Panel, Pixels, Table
+from pipeline.pages.gallery import Cloud, Drawing, GalleryTable, Panel, Pixels
 from pipeline.pages.report import percent
 
 THUMB_PX = 40
@@ -76,7 +76,7 @@ def panel(scene: Scene) -> Panel:
         drawings=(
             Drawing(
                 "Correlations of the features that vary most: strong blocks are features that say the same",
-                plots.drawing(found.correlation_KK, "correlations of features"),
+                plots.correlation_matrix(found.correlation_KK, "correlations of features"),
             ),
         ),
         clouds=clouds,
@@ -162,9 +162,9 @@ def _caption(number: int, made: Map) -> str:
 
 def _table(
     found: Redundancy, white_NK: Floats, maps: tuple[Map, ...], same: float, near: float, chance: float
-) -> Table:
+) -> GalleryTable:
     trust = ", ".join(f"{made.trust:.3f}" for made in maps)
-    return Table(
+    return GalleryTable(
         "Before the map",
         ("figure", "value", "what it says"),
         (

@@ -1,30 +1,23 @@
-"""Where in a network a map over the image can be read: for CNNs, ViT-like and Swin-like networks.
+"""Where in a network a map over the image can be read, and which pixels a unit there can see.
 
-Owns finding such places, and which of them Grad-CAM reads. Does not own reading them (`cam.py`,
-`activation` parts).
+Owns finding such places for CNNs, ViT-like and Swin-like networks, choosing the one that Grad-CAM reads, and
+measuring receptive fields. Does not own reading the maps (`cam.py`, `activation.py`) or cropping patches.
 
-What a family's outputs look like is measured and not looked up: one image goes through, and each
-module's output is a map when its sides are in proportion to the image's. A vision transformer that
+What the outputs of a family look like is measured instead of looked up: one image passes through, and the
+output of a module is a map when its sides are in proportion to the image's. A vision transformer that
 classifies by its class token gives the patch tokens of its last block no gradient: there a map would be
-blank (measured), so a place counts for Grad-CAM only if the logits' gradient arrives there.
+blank (measured), so a place counts for Grad-CAM only if the gradient of the logits arrives there.
+
+Receptive fields: a pixel that is not a number makes everything that is computed from it not a number, even
+where a weight is zero or a rectifier is off. So the pixels of the diagonal are set to NaN one after the
+other, and the rows and columns of each map that become NaN are noted. That follows any wiring, border and
+stride without arithmetic for each kind of layer, and also finds where the idea ends: one layer that mixes
+all places (attention, normalisation over the map) makes the field the whole image. Squeeze-and-excitation is
+left out: its gates, one number per channel from the whole image, would hide the places that a unit looks at.
+This runs on the CPU, where convolutions are direct sums; the fast ones of a GPU (Winograd, FFT) compute tiles
+together, and NaN would spread within a tile.
 
 Legend: B images, C channels, H height, W width, h and w of a map, T tokens, K classes.
-
-The receptive field: which pixels a unit of a layer can see at all.
-
-Owns measuring it on the network itself. Does not own what is cropped by it (`activation.py`).
-
-A pixel that is not a number makes everything that is computed from it not a number, even where a weight
-is zero or a rectifier closed. So the pixels of the diagonal are poisoned one after the other, and the
-rows and columns of each map that answer are noted. That follows any wiring, border and stride with no
-arithmetic for each kind of layer, and tells by itself where the idea ends: one layer that mixes all places
-(attention, normalisation over the map) makes the field the whole image. Squeeze-and-excitation is left out:
-its gates, one number a channel from the whole image, would hide the places that a unit looks at.
-
-It runs on the CPU, where convolutions are direct sums; a GPU's fast ones (Winograd, FFT) compute tiles
-together, and the poison would leak within a tile.
-
-Legend: B images, C channels, H height, W width of the image, h, w of a map.
 """
 
 from __future__ import annotations
@@ -244,7 +237,7 @@ GATE = re.compile("SqueezeExcit|SEModule|EcaModule|^SE$")
 
 
 @dataclass(frozen=True)
-class Field:
+class ReceptiveField:
     """Which pixels the units of one layer see.
 
     Args:
@@ -276,7 +269,7 @@ class Field:
         return slice(int(rows[0]), int(rows[1])), slice(int(columns[0]), int(columns[1]))
 
 
-def fields(net: Net, layers: Sequence[Layer], size: tuple[int, int]) -> dict[str, Field]:
+def fields(net: Net, layers: Sequence[Layer], size: tuple[int, int]) -> dict[str, ReceptiveField]:
     """By name the receptive field of layers, by at most `LINES` images through the backbone.
 
     Args:
@@ -302,7 +295,7 @@ def fields(net: Net, layers: Sequence[Layer], size: tuple[int, int]) -> dict[str
                 rows[layer.name].append(answers_Bhw.any(dim=2).numpy())
                 columns[layer.name].append(answers_Bhw.any(dim=1).numpy())
     return {
-        name: Field(
+        name: ReceptiveField(
             _ends(np.concatenate(rows[name])[: count[0]], step, size[0]),
             _ends(np.concatenate(columns[name])[: count[1]], step, size[1]),
             size,

@@ -1,15 +1,11 @@
-"""Maps over an image: their pictures, whether they say anything, and how alike two are.
+"""Maps over an image: their pictures, whether they say anything, how alike two are, and titles of images.
 
-Owns arithmetic and colours of maps. Does not own what a map is made of (`cam.py`, `attribution.py`,
-`occlusion.py`).
+Owns arithmetic and colours of maps, and the titles and pictures that several panels share. Does not own how
+a map is computed (`cam.py`, `attribution.py`, `occlusion.py`).
 
-A map is float32, positive where something speaks for a class and negative where it speaks against it.
+A map is float32, positive where something is evidence for a class and negative where it is evidence against.
 
 Legend: B images, H height, W width, h and w of a coarse map, h ≤ H.
-
-Words and pictures that several parts share: titles of cases, a map over its image.
-
-Owns these forms. Does not own any map.
 """
 
 from __future__ import annotations
@@ -22,7 +18,7 @@ import numpy.typing as npt
 from scipy.stats import rankdata
 
 from pipeline.core.samples import Floats
-from pipeline.explain.scene import Case, Layer, Mask, Scene
+from pipeline.explain.scene import ExplainedImage, Layer, Mask, Scene
 from pipeline.pages.gallery import Picture, Pixels
 from pipeline.pages.report import percent
 
@@ -130,7 +126,7 @@ def _blend(large: Pixels, colour_HWC: Reals, strength_HW: Reals) -> Pixels:
     return np.asarray((grey * (1 - share) + colour_HWC * share).clip(0, 255).round(), dtype=np.uint8)
 
 
-def title(scene: Scene, case: Case) -> str:
+def title(scene: Scene, case: ExplainedImage) -> str:
     """`train/17: true cat, predicted dog (91 %)`."""
     classes = scene.space.classes
     said = f"predicted {classes[case.predicted]} ({percent(float(case.p_C[case.predicted]))})"
@@ -141,7 +137,7 @@ def title(scene: Scene, case: Case) -> str:
     return f"{case.key}: rightly {said}, next {classes[case.rival]} ({percent(float(case.p_C[case.rival]))})"
 
 
-def rival(scene: Scene, case: Case) -> str:
+def rival(scene: Scene, case: ExplainedImage) -> str:
     """The rival's name, and whether it is the truth."""
     name = scene.space.classes[case.rival]
     return f"{name}, the truth" if case.rival == case.true else name
@@ -157,14 +153,16 @@ def blank(scene: Scene) -> Pixels:
     return np.zeros((1, *scene.config.images.hw, 3), np.uint8)
 
 
-def image(case: Case) -> Picture:
+def image(case: ExplainedImage) -> Picture:
     """The image as the network sees it."""
     height, width = case.pixels_HWC.shape[:2]
     seen = shown(case.pixels_HWC)
     return Picture("image", f"{width} × {height} px", seen, f"{case.key}, as the network sees it")
 
 
-def heat(case: Case, map_HW: Floats, name: str, caption: str, group: str, least: float = 0) -> Picture:
+def heat(
+    case: ExplainedImage, map_HW: Floats, name: str, caption: str, group: str, least: float = 0
+) -> Picture:
     """A map's positive part over its image; faded, and told, where it says nothing.
 
     Args:

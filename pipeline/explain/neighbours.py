@@ -25,15 +25,15 @@ from pipeline.data.decode import phash
 from pipeline.eda import duplicates
 from pipeline.eda.survey import THUMB_SIDE
 from pipeline.explain import maps, units
-from pipeline.explain.scene import Case, Net, Scene
-from pipeline.pages.gallery import Panel, Picture, Row, Table
+from pipeline.explain.scene import ExplainedImage, Net, Scene
+from pipeline.pages.gallery import GalleryRow, GalleryTable, Panel, Picture
 
 # A test image may bear a training image's id.
 ASKED = "\x00asked:"
 
 
 @dataclass(frozen=True)
-class Look:
+class TrainingImages:
     """All training images, made small enough to keep.
 
     Args:
@@ -47,18 +47,18 @@ class Look:
 
 def panel(scene: Scene) -> Panel:
     """Neighbours of every explained image."""
-    rows: list[Row] = []
+    rows: list[GalleryRow] = []
     lines: list[tuple[Any, ...]] = []
     facts: dict[str, dict[str, Any]] = {}
     spaces: dict[int, Floats] = {}
-    seen = look(scene) if scene.cases else None
+    images = training_images(scene) if scene.cases else None
     for case in scene.cases:
-        assert seen is not None
+        assert images is not None
         # A frozen backbone is the same in every fold.
         fold = next(iter(spaces), case.fold) if units.is_frozen(scene) else case.fold
         if fold not in spaces:
             spaces[fold] = features(scene, scene.nets[fold])
-        by_features, by_pixels = _readings(scene, case, spaces[fold], seen)
+        by_features, by_pixels = _readings(scene, case, spaces[fold], images)
         rows.append(_row(scene, case, by_features, by_pixels))
         lines.append(_line(scene, case, by_features, by_pixels))
         facts[case.key] = {"features": _plain(by_features), "pixels": _plain(by_pixels)}
@@ -95,7 +95,7 @@ def features(scene: Scene, net: Net) -> Floats:
     return np.concatenate(found)
 
 
-def look(scene: Scene) -> Look:
+def training_images(scene: Scene) -> TrainingImages:
     """One look at all training images, as the networks see them."""
     small, hashes, thumbs = [], [], []
     side = (THUMB_SIDE, THUMB_SIDE)
@@ -107,7 +107,7 @@ def look(scene: Scene) -> Look:
             thumbs.append(cv2.resize(x_HWC, side, interpolation=cv2.INTER_AREA))
     sets = duplicates.copies(np.array(hashes, np.uint64), np.stack(thumbs), scene.config.eda)
     names = [[str(scene.samples.ids_N[at]) for at in members] for members in sets]
-    return Look(np.concatenate(small), names)
+    return TrainingImages(np.concatenate(small), names)
 
 
 def known(scene: Scene, x_ND: Floats, sets: list[list[str]]) -> Known:
@@ -117,9 +117,11 @@ def known(scene: Scene, x_ND: Floats, sets: list[list[str]]) -> Known:
     return Known(scene.samples.ids_N, x_ND, scene.samples.groups_N, scene.samples.labels, folds, sets)
 
 
-def _readings(scene: Scene, case: Case, features_ND: Floats, seen: Look) -> tuple[Reading, Reading]:
+def _readings(
+    scene: Scene, case: ExplainedImage, features_ND: Floats, images: TrainingImages
+) -> tuple[Reading, Reading]:
     settings = scene.config.explain.neighbours
-    spaces = [known(scene, x_ND, seen.twins) for x_ND in (features_ND, seen.pixels_ND)]
+    spaces = [known(scene, x_ND, images.twins) for x_ND in (features_ND, images.pixels_ND)]
     name = case.id
     if case.split != "train":
         with torch.no_grad():
@@ -135,7 +137,7 @@ def _readings(scene: Scene, case: Case, features_ND: Floats, seen: Look) -> tupl
     return found[0], found[1]
 
 
-def _with(points: Known, case: Case, x_1D: Floats) -> Known:
+def _with(points: Known, case: ExplainedImage, x_1D: Floats) -> Known:
     """The same and a test image, which bears the class that was predicted and the fold of its network."""
 
     def more(values: Strings, value: str) -> Strings:
@@ -151,7 +153,7 @@ def _with(points: Known, case: Case, x_1D: Floats) -> Known:
     )
 
 
-def _row(scene: Scene, case: Case, by_features: Reading, by_pixels: Reading) -> Row:
+def _row(scene: Scene, case: ExplainedImage, by_features: Reading, by_pixels: Reading) -> GalleryRow:
     ids = sorted({near.id for reading in (by_features, by_pixels) for near in reading.neighbours})
     batches = scene.batches("train", ids, case.fold)
     image = {str(name): x for b in batches for name, x in zip(b.ids_B, b.pixels_BHWC, strict=True)}
@@ -163,14 +165,16 @@ def _row(scene: Scene, case: Case, by_features: Reading, by_pixels: Reading) -> 
             title = f"{rank}. by {word}: train/{near.id}, {caption}, distance {near.distance:.3g}"
             pixels = maps.shown(image[near.id])
             pictures.append(Picture(f"{word}-{rank}", caption, pixels, title, f"by {word}, nearest first"))
-    return Row(case.key, maps.title(scene, case), tuple(pictures), _said(scene, case, by_features), case.key)
+    return GalleryRow(
+        case.key, maps.title(scene, case), tuple(pictures), _said(scene, case, by_features), case.key
+    )
 
 
 def _fair(reading: Reading) -> list[Neighbour]:
     return [n for n in reading.neighbours if not (n.same_group or n.near_duplicate)]
 
 
-def _said(scene: Scene, case: Case, reading: Reading) -> str:
+def _said(scene: Scene, case: ExplainedImage, reading: Reading) -> str:
     """What neighbours by features say, own group and copies left out."""
     fair = _fair(reading)
     if not fair:
@@ -186,7 +190,7 @@ def _said(scene: Scene, case: Case, reading: Reading) -> str:
     return f"{text}, {others} of other classes."
 
 
-def _line(scene: Scene, case: Case, by_features: Reading, by_pixels: Reading) -> tuple[Any, ...]:
+def _line(scene: Scene, case: ExplainedImage, by_features: Reading, by_pixels: Reading) -> tuple[Any, ...]:
     classes = scene.space.classes
     cells: list[Any] = [case.key, "–" if case.true is None else classes[case.true], classes[case.predicted]]
     for reading in (by_features, by_pixels):
@@ -197,8 +201,8 @@ def _line(scene: Scene, case: Case, by_features: Reading, by_pixels: Reading) ->
     return tuple(cells)
 
 
-def _table(lines: list[tuple[Any, ...]], k: int) -> Table:
-    return Table(
+def _table(lines: list[tuple[Any, ...]], k: int) -> GalleryTable:
+    return GalleryTable(
         f"What the {k} nearest say",
         (
             "image", "label", "predicted",

@@ -1,14 +1,10 @@
-"""The network of one fold, ready to be looked at: `Net` out of trained weights.
+"""The network of one fold as a `Net`, made from trained weights, and the scores of its logits to explain.
 
-Owns putting together backbone, classes and head into one module of normalised pixels, and where
-classification is linear behind average pooling. Does not own building or restoring networks
-(`nets/model.py`, `train/heads.py`) or reading artifacts (`stages/`).
+Owns putting backbone, classes and head together into one module of normalised pixels, finding out whether
+classification is linear after average pooling, and the scores: a class, one class rather than another, or
+log-odds. Does not own building or restoring networks (`nets/model.py`, `train/heads.py`) or maps.
 
 Legend: B images, C channels, H height, W width, D features, K classes, J heads, h and w of a map.
-
-What of the logits is explained: a class, or one class rather than another.
-
-Owns these scores. Does not own maps of them. Legend: B images, K classes.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ from torchvision.transforms.functional import gaussian_blur
 
 from pipeline.core.samples import Floats
 from pipeline.explain import maps, network, sanity
-from pipeline.explain.scene import Case, Net, Scene
-from pipeline.pages.gallery import Panel, Row
+from pipeline.explain.scene import ExplainedImage, Net, Scene
+from pipeline.pages.gallery import GalleryRow, Panel
 from pipeline.pages.report import percent
 from pipeline.settings.explain import OcclusionSettings
 
@@ -126,7 +126,9 @@ def panel(scene: Scene) -> Panel:
             (shuffled,) = occlude(random.of(case.fold), case.x_CHW, (case.predicted,), settings)
             alike.append(maps.rank_correlation(own.map_HW, shuffled.map_HW))
             pictures.append(maps.heat(case, shuffled.map_HW, "random", "random weights", sanity.HEADING))
-        rows.append(Row(case.key, maps.title(scene, case), tuple(pictures), _note(name, own), case.key))
+        rows.append(
+            GalleryRow(case.key, maps.title(scene, case), tuple(pictures), _note(name, own), case.key)
+        )
         facts[case.key] = _facts(case, own, rival) | sanity.fact(alike)
     checks = {"occlusion": alike} if random else {}
     shown = "its blurred self" if settings.baseline == "blur" else "the image's mean colour"
@@ -151,7 +153,7 @@ def _note(name: str, own: Hidden) -> str:
     return f"Hiding the strongest square takes {name} from {percent(own.before)} to {percent(own.after)}."
 
 
-def _facts(case: Case, own: Hidden, rival: Hidden) -> dict[str, Any]:
+def _facts(case: ExplainedImage, own: Hidden, rival: Hidden) -> dict[str, Any]:
     by_name = {"occlusion-predicted": own, "occlusion-rival": rival}
     facts: dict[str, Any] = {
         "flat": sorted(name for name, found in by_name.items() if maps.flatness(found.map_HW, _LEAST)),

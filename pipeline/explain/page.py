@@ -40,10 +40,10 @@ from PIL import Image
 from pipeline.engine.stage import Job
 from pipeline.explain import maps
 from pipeline.explain.panels import PANELS
-from pipeline.explain.scene import Case, Scene
+from pipeline.explain.scene import ExplainedImage, Scene
 from pipeline.pages import gallery
 from pipeline.pages.command_words import make_with
-from pipeline.pages.gallery import Panel, Row
+from pipeline.pages.gallery import GalleryRow, Panel
 from pipeline.record import files
 
 PAGE, FACTS = "explain.html", "explain.json"
@@ -96,7 +96,7 @@ def lead(job: Job, scene: Scene) -> str:
     return f"No out-of-fold error was found; these images were the closest calls. {by}."
 
 
-def _write_pictures(draft: Path, panel: Panel, row: Row, at: int) -> dict[str, str]:
+def _write_pictures(draft: Path, panel: Panel, row: GalleryRow, at: int) -> dict[str, str]:
     """Name of each picture of a row -> its file, relative to the artifact. Names are cut to safe signs."""
     slug = re.sub(r"[^A-Za-z0-9_-]+", "-", row.name)[:40].strip("-")
     folder = Path("pictures") / panel.name / f"{at:03d}-{slug}"
@@ -134,7 +134,9 @@ def _facts(job: Job, scene: Scene, panels: Sequence[Panel], picture_files: Files
     }
 
 
-def _of_case(scene: Scene, case: Case, panels: Sequence[Panel], picture_files: Files) -> dict[str, Any]:
+def _of_case(
+    scene: Scene, case: ExplainedImage, panels: Sequence[Panel], picture_files: Files
+) -> dict[str, Any]:
     rows = [(panel, row) for panel in panels for row in panel.rows if row.case == case.key]
     return {
         "id": case.id,

@@ -23,7 +23,7 @@ from torch import nn
 from pipeline.core.seeds import seed
 from pipeline.explain import network
 from pipeline.explain.scene import Net, Scene
-from pipeline.pages.gallery import Table
+from pipeline.pages.gallery import GalleryTable
 
 HEADING = "the same on random weights"
 # Images that batch normalisation measures its statistics on.
@@ -95,7 +95,7 @@ def verdict(alike: _Alike) -> str:
     return "in between: part of the picture comes from the image alone"
 
 
-def tables(checks: Mapping[str, _Alike]) -> tuple[Table, ...]:
+def tables(checks: Mapping[str, _Alike]) -> tuple[GalleryTable, ...]:
     """The check as a table, a method a row; none where nothing was checked."""
     if not checks or not any(checks.values()):
         return ()
@@ -110,7 +110,7 @@ def tables(checks: Mapping[str, _Alike]) -> tuple[Table, ...]:
         "(Adebayo et al. 2018)."
     )
     columns = ("method", "images", "mean", "lowest", "highest", "what it says")
-    return (Table("Sanity check: random weights", columns, tuple(rows), note),)
+    return (GalleryTable("Sanity check: random weights", columns, tuple(rows), note),)
 
 
 def figures(checks: Mapping[str, _Alike]) -> dict[str, float]:

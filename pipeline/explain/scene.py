@@ -95,7 +95,7 @@ class Net:
 
 
 @dataclass(frozen=True)
-class Case:
+class ExplainedImage:
     """One image to explain.
 
     Args:
@@ -141,7 +141,7 @@ class Case:
         return f"{self.split}/{self.id}"
 
 
-class Batch(NamedTuple):
+class ImageBatch(NamedTuple):
     """Images of one pass."""
 
     ids_B: Strings
@@ -166,7 +166,7 @@ class Scene:
         batches: (split, ids, fold) -> these images in this order, normalised by that fold's network, on
             its device. Images of both tables are there.
         object_of: (split, id, its prepared pixels) -> where the thing is, (H, W), or None, and what told it,
-            as in `Case`.
+            as in `ExplainedImage`.
         device: "cpu" or "cuda".
         seed: root of every draw.
     """
@@ -175,11 +175,11 @@ class Scene:
     experiment: str
     space: LabelSpace
     nets: Mapping[int, Net]
-    cases: tuple[Case, ...]
+    cases: tuple[ExplainedImage, ...]
     samples: Samples
     plan: FoldPlan
     oof: Probabilities
-    batches: Callable[[str, Sequence[str] | Strings, int], Iterator[Batch]]
+    batches: Callable[[str, Sequence[str] | Strings, int], Iterator[ImageBatch]]
     object_of: Callable[[str, str, Pixels], tuple[Mask | None, str]]
     device: str
     seed: int
@@ -189,10 +189,10 @@ class Scene:
         """The network to show where one must do: that of the first case, or of the lowest fold."""
         return self.nets[self.cases[0].fold if self.cases else min(self.nets)]
 
-    def net(self, case: Case) -> Net:
+    def net(self, case: ExplainedImage) -> Net:
         """The network that explains a case."""
         return self.nets[case.fold]
 
-    def unseen(self, fold: int) -> Iterator[Batch]:
+    def unseen(self, fold: int) -> Iterator[ImageBatch]:
         """The images that a fold's network never saw: its validation part, in the plan's order."""
         return self.batches("train", self.plan.splits[fold].valid_ids, fold)

@@ -33,7 +33,7 @@ from pipeline.explain import activation, layers, maps, units
 from pipeline.explain.layers import outputs
 from pipeline.explain.scene import Layer, Net, Scene
 from pipeline.pages import plots
-from pipeline.pages.gallery import Drawing, Panel, Picture, Row, Table
+from pipeline.pages.gallery import Drawing, GalleryRow, GalleryTable, Panel, Picture
 from pipeline.pages.report import percent
 
 Score = Callable[[torch.Tensor], torch.Tensor]
@@ -194,9 +194,9 @@ def panel(scene: Scene) -> Panel:
         name="synthesis",
         title="Class visualisation",
         lead=LEAD,
-        rows=(Row("made", "What was made", tuple(pictures)),),
+        rows=(GalleryRow("made", "What was made", tuple(pictures)),),
         tables=(
-            Table(
+            GalleryTable(
                 "How far each rose",
                 ("what", "start", "score before", "score after", "‖I‖² a pixel"),
                 tuple(lines),

@@ -17,9 +17,9 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.explain import activation, layers, maps
 from pipeline.explain.activation import Strongest
-from pipeline.explain.layers import Field, fields
-from pipeline.explain.scene import Case, Layer, Net, Scene
-from pipeline.pages.gallery import Panel, Picture, Pixels, Row, Table
+from pipeline.explain.layers import ReceptiveField, fields
+from pipeline.explain.scene import ExplainedImage, Layer, Net, Scene
+from pipeline.pages.gallery import GalleryRow, GalleryTable, Panel, Picture, Pixels
 
 WHAT = (
     "A channel is named here by what excites it, which is a description and no proof: it may answer to "
@@ -38,7 +38,7 @@ FILTERS = 48
 
 
 @dataclass(frozen=True)
-class Seen:
+class ChannelResponses:
     """What a network's channels answered over a set of images.
 
     Args:
@@ -82,13 +82,13 @@ def fair_ids(scene: Scene, net: Net) -> tuple[Strings, str]:
     return ids, f"the {len(ids):,} images of fold {net.fold}, which its network never learned from"
 
 
-def look(scene: Scene, net: Net) -> Seen:
+def channel_responses(scene: Scene, net: Net) -> ChannelResponses:
     """Watch the chosen layers of a network over the images that it never learned from."""
     chosen = chosen_layers(scene, net)
     ids, which = fair_ids(scene, net)
     batches = (batch.x_BCHW for batch in scene.batches("train", ids, net.fold))
     best = activation.strongest(net, batches, chosen, scene.config.explain.units.patches)
-    return Seen(net, chosen, best, ids, which)
+    return ChannelResponses(net, chosen, best, ids, which)
 
 
 def activations(scene: Scene) -> Panel:
@@ -99,11 +99,11 @@ def activations(scene: Scene) -> Panel:
     """
     settings = scene.config.explain.units
     cases = scene.cases[: settings.images]
-    seen: dict[int, Seen] = {}
+    seen: dict[int, ChannelResponses] = {}
     for case in cases:
         # A frozen backbone is the same in every fold.
         same = next(iter(seen.values()), None) if is_frozen(scene) else seen.get(case.fold)
-        seen[case.fold] = same or look(scene, scene.net(case))
+        seen[case.fold] = same or channel_responses(scene, scene.net(case))
     rows = tuple(_activation_row(scene, case, seen[case.fold]) for case in cases)
     tables = tuple(_layer_table(found) for found in list(seen.values())[:1])
     return Panel(
@@ -124,7 +124,7 @@ def activations(scene: Scene) -> Panel:
     )
 
 
-def _activation_row(scene: Scene, case: Case, seen: Seen) -> Row:
+def _activation_row(scene: Scene, case: ExplainedImage, seen: ChannelResponses) -> GalleryRow:
     given = activation.maps(seen.net, case.x_CHW[None], seen.layers)
     pictures = [maps.image(case)]
     for number, layer in enumerate(seen.layers):
@@ -145,7 +145,7 @@ def _activation_row(scene: Scene, case: Case, seen: Seen) -> Row:
                     f"{maps.place(layer)}: {layer.channels} channels of {layer.grid[0]} × {layer.grid[1]}",
                 )
             )
-    return Row(case.key, maps.title(scene, case), tuple(pictures), case=case.key)
+    return GalleryRow(case.key, maps.title(scene, case), tuple(pictures), case=case.key)
 
 
 def _channels(scene: Scene, layer: Layer, by_default: Ints) -> list[int]:
@@ -174,13 +174,13 @@ def checked_channels(setting: str, layer: Layer, wanted: Sequence[int]) -> list[
     return list(wanted)
 
 
-def _layer_table(seen: Seen) -> Table:
+def _layer_table(seen: ChannelResponses) -> GalleryTable:
     rows = []
     for layer in seen.layers:
         dead = int(seen.best[layer.name].dead_C.sum())
         grid = f"{layer.grid[0]} × {layer.grid[1]}"
         rows.append((maps.place(layer), layer.channels, grid, dead, dead / layer.channels))
-    return Table(
+    return GalleryTable(
         f"Layers of fold {seen.net.fold}",
         ("layer", "channels", "map", "silent channels", "share"),
         tuple(rows),
@@ -195,10 +195,10 @@ def patches(scene: Scene) -> Panel:
         ConfigError: layers or channels of the settings that the network has not.
     """
     nets = list(scene.nets.values()) if scene.config.explain.units.every_fold else [scene.lead]
-    rows: list[Row] = []
+    rows: list[GalleryRow] = []
     tables, warnings, which = [], [], []
     for net in nets:
-        seen = look(scene, net)
+        seen = channel_responses(scene, net)
         field = fields(net, seen.layers, seen_size(scene, net))
         for layer in seen.layers:
             rows += _patch_rows(scene, seen, layer, field[layer.name])
@@ -248,7 +248,9 @@ def _not_cropped(net: Net, whole: list[str]) -> str:
     )
 
 
-def _patch_rows(scene: Scene, seen: Seen, layer: Layer, field: Field) -> list[Row]:
+def _patch_rows(
+    scene: Scene, seen: ChannelResponses, layer: Layer, field: ReceptiveField
+) -> list[GalleryRow]:
     best = seen.best[layer.name]
     channels = _channels(scene, layer, best.selective(scene.config.explain.units.shown))
     wanted = np.unique(best.image_KC[:, channels])
@@ -272,11 +274,11 @@ def _patch_rows(scene: Scene, seen: Seen, layer: Layer, field: Field) -> list[Ro
         note = f"{common}; on average {z:.1f} standard deviations above the mean image.{dead}"
         title = f"{maps.place(layer)}, channel {channel} (fold {seen.net.fold})"
         folder = f"fold{seen.net.fold}-{maps.place(layer).replace('.', '-')}-{channel}"
-        rows.append(Row(folder, title, tuple(pictures), note))
+        rows.append(GalleryRow(folder, title, tuple(pictures), note))
     return rows
 
 
-def _pixels(scene: Scene, seen: Seen, at: Ints) -> dict[int, Pixels]:
+def _pixels(scene: Scene, seen: ChannelResponses, at: Ints) -> dict[int, Pixels]:
     """The images at these positions of the set, as the network sees them."""
     found = [
         image
@@ -286,7 +288,9 @@ def _pixels(scene: Scene, seen: Seen, at: Ints) -> dict[int, Pixels]:
     return dict(zip(at.tolist(), found, strict=True))
 
 
-def _patch(pixels_HWC: Pixels, field: Field, place: tuple[int, int], grid: tuple[int, int]) -> Pixels:
+def _patch(
+    pixels_HWC: Pixels, field: ReceptiveField, place: tuple[int, int], grid: tuple[int, int]
+) -> Pixels:
     """What the unit saw; where it sees all of the image, the image with a frame about its own place."""
     if not field.is_whole:
         rows, columns = field.window(*place)
@@ -305,7 +309,7 @@ def _patch(pixels_HWC: Pixels, field: Field, place: tuple[int, int], grid: tuple
     return framed
 
 
-def _field_table(seen: Seen, field: dict[str, Field]) -> Table:
+def _field_table(seen: ChannelResponses, field: dict[str, ReceptiveField]) -> GalleryTable:
     rows = []
     for layer in seen.layers:
         height, width = field[layer.name].size_px
@@ -313,7 +317,7 @@ def _field_table(seen: Seen, field: dict[str, Field]) -> Table:
         sees = "the whole image" if field[layer.name].is_whole else f"{height} × {width} px"
         grid = f"{layer.grid[0]} × {layer.grid[1]}"
         rows.append((maps.place(layer), layer.channels, silent, grid, sees))
-    return Table(
+    return GalleryTable(
         f"What a unit of each layer sees (fold {seen.net.fold})",
         ("layer", "channels", "silent", "map", "receptive field"),
         tuple(rows),
@@ -338,7 +342,7 @@ def filters(scene: Scene) -> Panel:
     number, height, width, _ = found.x_FHW3.shape
     copies = activation.likeness(found)
     weak = int((found.largest_F < 0.01 * found.largest_F.max()).sum())
-    table = Table(
+    table = GalleryTable(
         f"First convolution: {found.name}",
         ("filters", "size", "nearly copies of another", "next to no weight"),
         ((number, f"{height} × {width}", copies, weak),),
@@ -362,7 +366,7 @@ def filters(scene: Scene) -> Panel:
         "filters",
         "First-layer filters",
         lead,
-        (Row("filters", f"{found.name} of fold {net.fold}, largest weight first", pictures),),
+        (GalleryRow("filters", f"{found.name} of fold {net.fold}, largest weight first", pictures),),
         (table,),
         notes=small if max(height, width) < READABLE else large,
         figures={"copies": float(copies), "weak": float(weak)},

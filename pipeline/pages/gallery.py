@@ -47,7 +47,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Row:
+class GalleryRow:
     """Pictures that belong together, of one image or of one layer or class.
 
     Args:
@@ -66,7 +66,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class GalleryTable:
     """Figures.
 
     Args:
@@ -131,8 +131,8 @@ class Panel:
     name: str
     title: str
     lead: str
-    rows: tuple[Row, ...] = ()
-    tables: tuple[Table, ...] = ()
+    rows: tuple[GalleryRow, ...] = ()
+    tables: tuple[GalleryTable, ...] = ()
     drawings: tuple[Drawing, ...] = ()
     clouds: tuple[Cloud, ...] = ()
     notes: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """The machine profile: what was measured of this machine once, so that it is not measured again.
 
 Owns the file `machine.json` under runtime.home: its format, and that it is written whole or not at all.
-Does not own measuring (`train/step_timing.py`, `train/step_timing.py`) or what is made of it (`train/precision.py`,
+Does not own measuring (`train/step_timing.py`) or what uses it (`train/precision.py`,
 `train/studies/walltime.py`).
 
 The file is for people too: it may be read, and deleted when the machine changed in a way that its facts

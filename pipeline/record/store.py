@@ -1,17 +1,13 @@
 """Content-keyed artifacts: what was computed, from what, found again or built once.
 
-Owns: keys, manifests, atomic publication, damage detection, locks. Does not own what is inside an
-artifact (`record/files.py`) or when to build one (`engine/context.py`).
+Owns keys, manifests, atomic publication, damage detection, locks, and how a process is named so that a later
+one with the same number is not taken for it. Does not own what is inside an artifact (`record/files.py`) or
+when to build one (`engine/session.py`).
 
     artifacts/<stage>/<key>/manifest.json   written last; a folder without one does not exist
-    artifacts/.building/                    drafts, renamed once when they are whole
+    artifacts/.building/                    drafts, renamed once when they are complete
     artifacts/.locks/                       one builder per key
     work/<stage>/<key>/                     unfinished work that a later run continues
-
-Which process does something, so that another one can tell whether it is still there.
-
-Owns naming a process so that a later one with the same number is not taken for it. Does not own what is
-done about one that is gone.
 """
 
 from __future__ import annotations

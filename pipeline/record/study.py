@@ -1,23 +1,14 @@
-"""Studies: which points were tried, what came of them, what to try next. The only room of Optuna.
+"""Studies: which points were tried, their results, and what to try next. The only module that uses Optuna.
 
-Owns every call to optuna, which is imported when a study is opened and not before. Does not own what a
-point means or what a trial does (`tune/trials.py`).
+Owns every call to optuna, which is imported when a study is opened and not before, and where studies are
+kept: a database or a journal file. Does not own what a point means or what a trial does (`tune/trials.py`).
 
-Optuna's heartbeat does not serve ask and tell, and a journal has none. So every trial names the process
+Optuna's heartbeat does not support ask and tell, and a journal has none. So every trial names the process
 that runs it, and whoever asks for a trial first fails those whose process is gone, under a lock. The
-sampler is built anew before each ask, seeded by how many trials are finished: what is proposed depends
+sampler is created anew before each ask, seeded by how many trials are finished: what is proposed depends
 on finished trials alone, so that a search killed at any point goes on with the trials it would have had.
 
 Source: Akiba et al., Optuna (KDD 2019); https://optuna.readthedocs.io
-
-What a study is, and what one of its trials is, as values.
-
-Owns these two. Does not own asking for trials (`record/study.py`).
-
-Where studies are kept: a database or a journal file, and what to do about those that are broken.
-
-Owns naming the place, an error that a user understands, and mending what a kill left. Does not own studies
-(`record/study.py`), and knows nothing of Optuna.
 """
 
 from __future__ import annotations
@@ -42,6 +33,12 @@ from pipeline.core.seeds import py_rng, seed
 from pipeline.record import store
 
 State = Literal["complete", "pruned", "failed", "killed", "running"]
+DATABASES = ("sqlite", "postgresql", "mysql")
+MOST_POINTS = 100_000
+# Attribute of a study: its re-tests.
+LOOKS = "retested"
+# Attributes of a trial beside its values.
+OWNER, QUEUED, REASON, KILLED, NOTES = "owner", "queued", "reason", "killed", "notes"
 
 
 @dataclass(frozen=True)
@@ -105,15 +102,12 @@ class Trial:
         return self.state in ("complete", "pruned", "failed")
 
 
-DATABASES = ("sqlite", "postgresql", "mysql")
-
-
 def storage_of(home: Path) -> str:
     """Where studies are kept: OPTUNA_STORAGE, a database's URL or a journal's path, or SQLite at home."""
     return os.environ.get("OPTUNA_STORAGE") or f"sqlite:///{home.resolve() / 'optuna.db'}"
 
 
-class Told:
+class StorageErrors:
     """Turns what a database, a driver or a disk raises into one StorageError that names the storage."""
 
     def __init__(self, where: str) -> None:
@@ -145,7 +139,7 @@ class Sqlite(sqlite3.Connection):
         self.execute("PRAGMA synchronous=NORMAL").close()
 
 
-def mend(path: Path, lock: Any) -> None:
+def repair_journal(path: Path, lock: Any) -> None:
     """Cut off the half line that a kill left in a journal: the next one would be written behind it."""
     lock.acquire()
     try:
@@ -166,13 +160,6 @@ def mend(path: Path, lock: Any) -> None:
 def _without_password(where: str) -> str:
     head, at, tail = where.rpartition("@")
     return f"{head.partition('://')[0]}://…@{tail}" if at else where
-
-
-MOST_POINTS = 100_000
-# What a study carries: its re-tests.
-LOOKS = "retested"
-# What a trial carries beside its values.
-OWNER, QUEUED, REASON, KILLED, NOTES = "owner", "queued", "reason", "killed", "notes"
 
 
 def in_memory(plan: Plan) -> Study:
@@ -196,7 +183,7 @@ class Studies:
     def __init__(self, where: str, home: Path) -> None:
         self.where, self._home = where, home.resolve()
         self._lock = FileLock(self._lock_path())
-        with self._told():
+        with self._errors():
             folder = self._lock_path().parent
             if folder == self._home:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -208,19 +195,19 @@ class Studies:
     def names(self) -> list[str]:
         """Names of all studies."""
         optuna = _optuna()
-        with self._told():
+        with self._errors():
             return sorted(s.study_name for s in self._storage.get_all_studies()) if optuna else []
 
     def trials(self, name: str) -> list[Trial]:
         """The trials of a study by its name."""
-        with self._told():
+        with self._errors():
             return [
                 _trial(t) for t in self._storage.get_all_trials(self._storage.get_study_id_from_name(name))
             ]
 
     def facts(self, name: str) -> dict[str, Any]:
         """What was kept of a study when it was made."""
-        with self._told():
+        with self._errors():
             return dict(self._storage.get_study_user_attrs(self._storage.get_study_id_from_name(name)))
 
     def open(self, plan: Plan, facts: Mapping[str, Any]) -> Study:
@@ -235,7 +222,7 @@ class Studies:
         """
         optuna = _optuna()
         directions = ["maximize" if more else "minimize" for more in plan.maximise]
-        with self._told(), self._lock:
+        with self._errors(), self._lock:
             if plan.name in self.names():
                 found = self.facts(plan.name)
                 if found.get("space") != plan.space:
@@ -266,11 +253,11 @@ class Studies:
             ours = {"timeout": 120, "factory": Sqlite} if scheme == "sqlite" else {}
             return optuna.storages.RDBStorage(self.where, engine_kwargs={"connect_args": ours})
         backend = optuna.storages.journal.JournalFileBackend(self.where)
-        mend(Path(self.where), backend._lock)
+        repair_journal(Path(self.where), backend._lock)
         return optuna.storages.JournalStorage(backend)
 
-    def _told(self) -> Told:
-        return Told(self.where)
+    def _errors(self) -> StorageErrors:
+        return StorageErrors(self.where)
 
 
 class Study:

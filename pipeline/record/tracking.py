@@ -1,18 +1,14 @@
-"""The record of runs in MLflow: what was done, why, and how it came out.
+"""The record of runs in MLflow: what was done, why, and the result.
 
-Owns every call to mlflow, which is imported on the first run and not before (two seconds). Does not
-own results: the record is no cache. Losing it loses no result, so nothing here ever stops a stage; a
-record that cannot be written is one warning. What a run says of itself is `record/tracking.py`, what the
-UI shows is `record/board.py`.
+Owns every call to mlflow, which is imported on the first run and not before (two seconds), and what a run
+contains: its name, key, tags, description and the commit of the code. Does not own results: the record is
+not a cache. Losing it loses no result, so nothing here ever stops a stage; a record that cannot be written
+is one warning. What the UI shows is `record/board.py`.
 
 One run per stage that did work, one level of children (folds or trials) beneath. The client API only:
 no active run, no global state, so that threads and nested runs cannot write into each other.
 
 Source: https://mlflow.org/docs/latest/ml/tracking/
-
-What a run says of itself: its name, key and tags, a description, and the commit of the code.
-
-Owns these values and their wording. Does not import mlflow; `record/tracking.py` writes them.
 """
 
 from __future__ import annotations
@@ -32,7 +28,17 @@ from filelock import FileLock
 
 from pipeline.record import board
 
+__all__ = ["Run", "RunInfo", "Tracker", "git_commit", "note", "tracking_uri"]
+
+T = TypeVar("T")
+Number = float | int | None
+
 CHECKOUT = Path(__file__).resolve().parents[2]
+FAILURES_BEFORE_OFF = 3
+LONGEST_TAG = 5000  # characters; MLflow cuts at 8000
+PARAMS_PER_BATCH = 100  # MLflow's limit
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -97,18 +103,6 @@ def git_commit(folder: Path = CHECKOUT) -> str:
         return f"{commit}-dirty" if git("status", "--porcelain", "--untracked-files=no") else commit
     except (OSError, subprocess.SubprocessError):
         return "none"
-
-
-__all__ = ["Run", "RunInfo", "Tracker", "git_commit", "note", "tracking_uri"]
-
-T = TypeVar("T")
-Number = float | int | None
-
-FAILURES_BEFORE_OFF = 3
-LONGEST_TAG = 5000  # characters; MLflow cuts at 8000
-PARAMS_PER_BATCH = 100  # MLflow's limit
-
-logger = logging.getLogger(__name__)
 
 
 def tracking_uri(home: Path, uri: str | None) -> str:

@@ -30,7 +30,7 @@ from pipeline.nets.stages import is_probe
 from pipeline.record.study import Studies, Study, storage_of
 from pipeline.settings.load import Settings
 from pipeline.tune import retest, search, winners
-from pipeline.tune.retest import Verdict
+from pipeline.tune.retest import RetestVerdict
 from pipeline.tune.search import Prepared, limits_of, seconds_of
 from pipeline.tune.search_record import SearchRecord
 from pipeline.tune.winners import StageWinner
@@ -66,7 +66,7 @@ class Turn:
     name: str
     prepared: Prepared | None = None
     study: Study | None = None
-    verdict: Verdict | None = None
+    verdict: RetestVerdict | None = None
     written: Path | None = None
     record: SearchRecord | None = None
     why: str = ""

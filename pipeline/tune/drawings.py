@@ -23,7 +23,7 @@ PITCH = 92.0
 
 
 @dataclass(frozen=True)
-class Dot:
+class TrialMark:
     """One trial that has a score.
 
     Args:
@@ -55,32 +55,32 @@ def value_text(value: Scalar) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def history(dots: Sequence[Dot], default: float | None, higher: bool, metric: str) -> Markup:
+def history(marks: Sequence[TrialMark], default: float | None, higher: bool, metric: str) -> Markup:
     """Scores in the order of trials, the best so far as a line, the default as a dashed one."""
-    if not dots:
+    if not marks:
         return plots.EMPTY
-    scores = [d.score for d in dots] + ([default] if default is not None else [])
+    scores = [d.score for d in marks] + ([default] if default is not None else [])
     axes = plots.Axes(
-        (min(d.number for d in dots), max(max(d.number for d in dots), 1)), _wide(scores), HEIGHT
+        (min(d.number for d in marks), max(max(d.number for d in marks), 1)), _wide(scores), HEIGHT
     )
     body = axes.frame("trial", metric, percent=False)
     if default is not None:
-        body.append(plots._line(axes.left, axes.y(default), plots.WIDTH - 14, axes.y(default), "guide"))
+        body.append(plots.svg_line(axes.left, axes.y(default), plots.WIDTH - 14, axes.y(default), "guide"))
     best, line = None, []
-    for dot in dots:
-        better = best is None or (dot.score > best if higher else dot.score < best)
+    for mark in marks:
+        better = best is None or (mark.score > best if higher else mark.score < best)
         if better and best is not None:
-            line.append(f"{axes.x(dot.number):.1f},{axes.y(best):.1f}")
-        best = dot.score if better else best
-        line.append(f"{axes.x(dot.number):.1f},{axes.y(best or 0.0):.1f}")
+            line.append(f"{axes.x(mark.number):.1f},{axes.y(best):.1f}")
+        best = mark.score if better else best
+        line.append(f"{axes.x(mark.number):.1f},{axes.y(best or 0.0):.1f}")
     body.append(f'<polyline points="{" ".join(line)}" class="curve c1"/>')
-    body += [_dot(axes.x(d.number), axes.y(d.score), d) for d in dots]
+    body += [_dot(axes.x(d.number), axes.y(d.score), d) for d in marks]
     return plots.svg(plots.WIDTH, axes.height, f"{metric} by trial", body)
 
 
-def slice_of(dimension: Dimension, dots: Sequence[Dot], metric: str) -> Markup:
+def slice_of(dimension: Dimension, marks: Sequence[TrialMark], metric: str) -> Markup:
     """Score over one dimension, of the trials that had it."""
-    having = [d for d in dots if dimension.name in d.point]
+    having = [d for d in marks if dimension.name in d.point]
     if not having:
         return plots.EMPTY
     places = [_place(dimension, d.point[dimension.name]) for d in having]
@@ -88,15 +88,15 @@ def slice_of(dimension: Dimension, dots: Sequence[Dot], metric: str) -> Markup:
     body = [part for part in axes.frame("", metric, percent=False) if 'class="mid tiny"' not in part]
     floor = axes.height - axes.bottom
     for place, text in _marks(dimension):
-        body.append(plots._text(axes.x(place), floor + 14, plots.shorten(text, 90, 11), "mid tiny"))
-    body.append(plots._text((plots.WIDTH + axes.left) / 2, axes.height - 6, dimension.name, "mid small"))
+        body.append(plots.svg_text(axes.x(place), floor + 14, plots.shorten(text, 90, 11), "mid tiny"))
+    body.append(plots.svg_text((plots.WIDTH + axes.left) / 2, axes.height - 6, dimension.name, "mid small"))
     body += [_dot(axes.x(x), axes.y(d.score), d) for x, d in zip(places, having, strict=True)]
     return plots.svg(plots.WIDTH, axes.height, f"{metric} over {dimension.name}", body)
 
 
-def pareto(dots: Sequence[Dot], metric: str, second: str) -> Markup:
+def pareto(marks: Sequence[TrialMark], metric: str, second: str) -> Markup:
     """First over second objective, the front marked."""
-    having = [d for d in dots if d.second is not None]
+    having = [d for d in marks if d.second is not None]
     if not having:
         return plots.EMPTY
     axes = plots.Axes(_wide([d.second or 0.0 for d in having]), _wide([d.score for d in having]), 260.0)
@@ -108,11 +108,11 @@ def pareto(dots: Sequence[Dot], metric: str, second: str) -> Markup:
     return plots.svg(plots.WIDTH, axes.height, f"{metric} against {second}", body)
 
 
-def parallel(dimensions: Sequence[Dimension], dots: Sequence[Dot], metric: str) -> Markup:
+def parallel(dimensions: Sequence[Dimension], marks: Sequence[TrialMark], metric: str) -> Markup:
     """A line a trial through its value on every axis; the last axis is the score; better ones are darker."""
-    if not dots or not dimensions:
+    if not marks or not dimensions:
         return plots.EMPTY
-    low, high = _wide([d.score for d in dots])
+    low, high = _wide([d.score for d in marks])
     names = [d.name for d in dimensions]
     left, top, floor = 70.0, 22.0, PARALLEL_HEIGHT - 92
     at = {name: left + PITCH * k for k, name in enumerate([*names, metric])}
@@ -121,15 +121,15 @@ def parallel(dimensions: Sequence[Dimension], dots: Sequence[Dot], metric: str) 
         return floor - share * (floor - top)
 
     body = []
-    for dot in sorted(dots, key=lambda d: (d.marked, d.score)):
-        steps = [(at[d.name], y(_place(d, dot.point[d.name]))) for d in dimensions if d.name in dot.point]
-        share = (dot.score - low) / ((high - low) or 1)
+    for mark in sorted(marks, key=lambda d: (d.marked, d.score)):
+        steps = [(at[d.name], y(_place(d, mark.point[d.name]))) for d in dimensions if d.name in mark.point]
+        share = (mark.score - low) / ((high - low) or 1)
         line = " ".join(f"{x:.1f},{v:.1f}" for x, v in [*steps, (at[metric], y(share))])
-        look = "curve c1" if dot.marked else "curve c0"
-        strong = 1.0 if dot.marked else 0.12 + 0.5 * share
+        look = "curve c1" if mark.marked else "curve c0"
+        strong = 1.0 if mark.marked else 0.12 + 0.5 * share
         body.append(
             f'<polyline points="{line}" class="{look}" style="stroke-opacity:{strong:.2f}">'
-            f"<title>{escape(dot.tip)}</title></polyline>"
+            f"<title>{escape(mark.tip)}</title></polyline>"
         )
     for d in dimensions:
         body += _axis(at[d.name], (top, floor), d.name, [(y(p), text) for p, text in _marks(d)])
@@ -140,10 +140,10 @@ def parallel(dimensions: Sequence[Dimension], dots: Sequence[Dot], metric: str) 
 
 def _axis(x: float, ends: tuple[float, float], name: str, marks: Sequence[tuple[float, str]]) -> list[str]:
     top, floor = ends
-    body = [plots._line(x, top, x, floor, "axis")]
-    body += [plots._text(x + 4, y + 4, plots.shorten(text, PITCH - 12, 10), "tiny") for y, text in marks]
+    body = [plots.svg_line(x, top, x, floor, "axis")]
+    body += [plots.svg_text(x + 4, y + 4, plots.shorten(text, PITCH - 12, 10), "tiny") for y, text in marks]
     turn = f"rotate(24 {x:.1f} {floor + 16:.1f})"
-    return [*body, plots._text(x, floor + 16, plots.shorten(name, 180), "small", turn)]
+    return [*body, plots.svg_text(x, floor + 16, plots.shorten(name, 180), "small", turn)]
 
 
 def _place(dimension: Dimension, value: Scalar) -> float:
@@ -176,7 +176,7 @@ def _wide(values: Sequence[float]) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _dot(x: float, y: float, dot: Dot) -> str:
-    look, radius = ("s1", 5.0) if dot.marked else ("s0", 3.5)
-    tip = f"<title>{escape(dot.tip)}</title>"
+def _dot(x: float, y: float, mark: TrialMark) -> str:
+    look, radius = ("s1", 5.0) if mark.marked else ("s0", 3.5)
+    tip = f"<title>{escape(mark.tip)}</title>"
     return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" class="{look}">{tip}</circle>'

@@ -23,8 +23,8 @@ from pipeline.pages.report import Thumbnails, plural, render, signed
 from pipeline.record.digests import write_atomic
 from pipeline.record.study import Study, Trial
 from pipeline.tune import drawings, winners
-from pipeline.tune.drawings import Dot, value_text
-from pipeline.tune.retest import Verdict
+from pipeline.tune.drawings import TrialMark, value_text
+from pipeline.tune.retest import RetestVerdict
 from pipeline.tune.space_check import plain
 from pipeline.tune.trials import Bench
 
@@ -62,7 +62,7 @@ class TuningPage:
         retested: best first; empty: nothing beat the default in the search.
         how: the re-test was done.
         states: how many trials of which state.
-        dots: complete trials, in order.
+        marks: complete trials, in order.
         dimensions: what was varied.
         importances: share of each dimension; empty: unknown.
         second: name of the second objective; empty: there is none.
@@ -83,7 +83,7 @@ class TuningPage:
     retested: Sequence[Retested]
     how: str
     states: Mapping[str, int]
-    dots: Sequence[Dot]
+    marks: Sequence[TrialMark]
     dimensions: Sequence[Dimension]
     importances: Mapping[str, float]
     second: str = ""
@@ -136,14 +136,14 @@ def _render_html(page: TuningPage, title: str, thumbnail_px: int) -> str:
         counts=", ".join(f"{n} {state}" for state, n in page.states.items() if n),
         whiskers=_whiskers(page),
         retested=_table(page),
-        history=drawings.history(page.dots, page.default, page.higher_is_better, page.metric),
+        history=drawings.history(page.marks, page.default, page.higher_is_better, page.metric),
         importance=plots.bars(weighty, "importance of each dimension"),
-        slices=[(d.name, drawings.slice_of(d, page.dots, page.metric)) for d in shown[:SLICES]],
-        parallel=drawings.parallel(page.dimensions, page.dots, page.metric),
-        pareto=drawings.pareto(page.dots, page.metric, page.second) if page.second else None,
+        slices=[(d.name, drawings.slice_of(d, page.marks, page.metric)) for d in shown[:SLICES]],
+        parallel=drawings.parallel(page.dimensions, page.marks, page.metric),
+        pareto=drawings.pareto(page.marks, page.metric, page.second) if page.second else None,
         front=_front(page) if page.second else None,
         every=_every(page),
-        trials=plural(len(page.dots), "trial"),
+        trials=plural(len(page.marks), "trial"),
         thumbs=Thumbnails.none(),
         thumbnail_px=thumbnail_px,
     )
@@ -186,13 +186,13 @@ def _every(page: TuningPage) -> pd.DataFrame:
             **({page.second: d.second} if page.second else {}),
             **{x.name: value_text(d.point[x.name]) if x.name in d.point else "" for x in page.dimensions},
         }
-        for d in sorted(page.dots, key=lambda d: (sign * d.score, d.number))
+        for d in sorted(page.marks, key=lambda d: (sign * d.score, d.number))
     ]
     return pd.DataFrame(rows)
 
 
 def _front(page: TuningPage) -> pd.DataFrame:
-    marked = sorted((d for d in page.dots if d.marked), key=lambda d: d.second or 0.0)
+    marked = sorted((d for d in page.marks if d.marked), key=lambda d: d.second or 0.0)
     rows = [
         (d.number, d.score, d.second, d.words or ", ".join(f"{k}={v}" for k, v in d.point.items()))
         for d in marked
@@ -201,15 +201,20 @@ def _front(page: TuningPage) -> pd.DataFrame:
 
 
 def page_of(
-    bench: Bench, study: Study, verdict: Verdict, command: str, written: Path | None, told: Sequence[str]
+    bench: Bench,
+    study: Study,
+    verdict: RetestVerdict,
+    command: str,
+    written: Path | None,
+    told: Sequence[str],
 ) -> TuningPage:
     """Everything that the page and the terminal say."""
     every = study.trials()
     # A point that was drawn again is no second point of the front.
     front = {t.number for t in {repr(sorted(t.point.items())): t for t in study.front()[::-1]}.values()}
     second = bench.search.form.second or ""
-    dots = [
-        Dot(
+    marks = [
+        TrialMark(
             t.number,
             t.point,
             t.values[0],
@@ -242,7 +247,7 @@ def page_of(
         retested=retested,
         how=verdict.how,
         states=Counter(t.state for t in every),
-        dots=dots,
+        marks=marks,
         dimensions=bench.search.dimensions,
         importances=study.importances(),
         second=second,

@@ -61,7 +61,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RetestVerdict:
     """What is believed of a search.
 
     Args:
@@ -82,7 +82,7 @@ class Verdict:
         return next((c for c in self.candidates if c.is_better), None)
 
 
-def retest(bench: Bench, study: Study, say: Tell) -> Verdict:
+def retest(bench: Bench, study: Study, say: Tell) -> RetestVerdict:
     """Test again what the search found.
 
     Args:
@@ -93,7 +93,9 @@ def retest(bench: Bench, study: Study, say: Tell) -> Verdict:
     default = bench.score(bench.result(bench.settings))
     complete, distinct = _complete(study), _better(bench, study)
     if not distinct:
-        return Verdict(default, default, (), "no trial scored better than the default: nothing to test again")
+        return RetestVerdict(
+            default, default, (), "no trial scored better than the default: nothing to test again"
+        )
     if not bench.kind.is_random:
         verdict = _crossfitted(bench, study, distinct[0], say)
     elif bench.kind.stage == "finders":
@@ -150,7 +152,7 @@ def _default(bench: Bench, study: Study) -> Point:
     return next((t.point for t in study.trials() if t.origin == "default"), {})
 
 
-def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], say: Tell) -> Verdict:
+def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], say: Tell) -> RetestVerdict:
     """Other seeds: of training and resampling, and of the folds for `train`."""
     seeds, elsewhere = bench.search.form.retest_seeds, _other_folds(bench)
     say(
@@ -185,10 +187,10 @@ def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], sa
     how = f"{new}; intervals for {len(every) - 1} trials at once"
     how += f", {len(earlier)} of earlier studies among them" if earlier else ""
     default = bench.score(bench.result(bench.settings))
-    return Verdict(default, float(scores.mean_A[0]), tuple(found), how)
+    return RetestVerdict(default, float(scores.mean_A[0]), tuple(found), how)
 
 
-def _replanted(bench: Bench, chosen: Sequence[Trial], say: Tell) -> Verdict:
+def _replanted(bench: Bench, chosen: Sequence[Trial], say: Tell) -> RetestVerdict:
     """Faults planted anew, with other seeds, among the groups that the search never saw."""
     seeds, rules = tuple(bench.search.form.retest_seeds), bench.settings.config.statistics
     say(f"re-test         {len(seeds)} new plantings among the other half of the groups")
@@ -202,7 +204,7 @@ def _replanted(bench: Bench, chosen: Sequence[Trial], say: Tell) -> Verdict:
     found = sorted((Candidate(t, t.values[0], s, c) for t, s, c in rows), key=lambda c: -c.comparison.delta)
     new = f"{len(seeds)} new plantings in groups the search never saw"
     how = f"{new}; intervals for {len(chosen)} trials at once"
-    return Verdict(bench.score(bench.result(bench.settings)), scores[0], tuple(found), how)
+    return RetestVerdict(bench.score(bench.result(bench.settings)), scores[0], tuple(found), how)
 
 
 def _others(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], ids: Strings) -> list[Floats]:
@@ -286,7 +288,7 @@ def _reseeded(bench: Bench, settings: Settings, seed: int) -> Settings:
     return settings.with_values(values)
 
 
-def _crossfitted(bench: Bench, study: Study, best: Trial, say: Tell) -> Verdict:
+def _crossfitted(bench: Bench, study: Study, best: Trial, say: Tell) -> RetestVerdict:
     """The search run anew for each part on the others; its winners' predictions of their parts, pooled."""
     base = bench.result(bench.settings)
     oof = load.oof(base, "default")
@@ -308,7 +310,7 @@ def _crossfitted(bench: Bench, study: Study, best: Trial, say: Tell) -> Verdict:
     default = bench.score(base)
     retested = bench.metric.score(known.labels, p_NC)
     how = f"the search of {n_trials} trials cross-fitted by group in {len(parts)} parts"
-    return Verdict(default, default, (Candidate(best, best.values[0], retested, comparison),), how)
+    return RetestVerdict(default, default, (Candidate(best, best.values[0], retested, comparison),), how)
 
 
 def _searched(bench: Bench, plan: Plan, judged: tuple[Samples, Ints], n_trials: int) -> Probabilities | None:

@@ -32,7 +32,7 @@ from pipeline.settings.load import Settings
 from pipeline.train import estimate
 from pipeline.tune import page, proxy, retest, space, space_check, trials, winners, workers
 from pipeline.tune.progress import Progress
-from pipeline.tune.retest import Verdict
+from pipeline.tune.retest import RetestVerdict
 from pipeline.tune.search_record import SearchRecord
 from pipeline.tune.space import DEFINING
 from pipeline.tune.trials import EARLIER, KINDS, Bench, Kind, Trials
@@ -155,7 +155,7 @@ def prepare(session: Session, options: Options, stage: str) -> Prepared:
     return prepared
 
 
-def _odd_objectives(kind: Kind, form: space.Space, settings: Settings) -> list[str]:
+def _odd_objectives(kind: Kind, form: space.SearchSpace, settings: Settings) -> list[str]:
     """A second objective that there is none of, and a re-test that would repeat the search."""
     found = []
     if form.second is not None and kind.stage not in PRICED:
@@ -172,7 +172,7 @@ def _odd_objectives(kind: Kind, form: space.Space, settings: Settings) -> list[s
     return found
 
 
-def _started(settings: Settings, form: space.Space, options: Options) -> Settings:
+def _started(settings: Settings, form: space.SearchSpace, options: Options) -> Settings:
     """The settings that all trials start from: the space's, where the command line says nothing else."""
     if form.experiment and not any(word.startswith("experiment=") for word in options.settings):
         settings = settings.member(form.experiment)
@@ -366,7 +366,7 @@ def _is_over(end: float | None, study: Study) -> bool:
 
 def finish(
     session: Session, prepared: Prepared, study: Study, record: SearchRecord, in_full: bool = True
-) -> tuple[Verdict, Path | None]:
+) -> tuple[RetestVerdict, Path | None]:
     """Re-test, write the winner, report; says what is believed.
 
     Args:

@@ -74,7 +74,7 @@ class Full(Section):
     )
 
 
-class Space(Section):
+class SearchSpace(Section):
     """One search."""
 
     about: str = Field("", description="what is searched, for the report")
@@ -120,7 +120,7 @@ class Search:
     """
 
     file: str
-    form: Space
+    form: SearchSpace
     dimensions: tuple[Dimension, ...]
     start: dict[str, list[str]]
     told: tuple[str, ...] = ()
@@ -174,7 +174,7 @@ def label_of(value: Any) -> Scalar:
     return value if isinstance(value, Scalar) else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def read(path: Path) -> Space:
+def read(path: Path) -> SearchSpace:
     """A space from its file.
 
     Raises:
@@ -190,7 +190,7 @@ def read(path: Path) -> Space:
         raise broken(path, [str(fault) for fault in parsed.faults])
     faults = []
     try:
-        space = Space.model_validate_json(json.dumps(parsed.data))
+        space = SearchSpace.model_validate_json(json.dumps(parsed.data))
     except ValidationError as error:
         faults += [_fault(e, parsed.lines, str(path)) for e in error.errors()]
         raise broken(path, faults) from None
@@ -227,7 +227,7 @@ def _fault(error: Any, lines: Mapping[str, str], file: str) -> str:
 
 def _keys(steps: list[str]) -> list[str]:
     inner = {name for model in (Range, Choices, Subset) for name in model.model_fields}
-    return sorted(inner) if steps[0] == "space" else list(Space.model_fields)
+    return sorted(inner) if steps[0] == "space" else list(SearchSpace.model_fields)
 
 
 def _line(at: str, lines: Mapping[str, str], file: str) -> str:
@@ -236,7 +236,7 @@ def _line(at: str, lines: Mapping[str, str], file: str) -> str:
     return lines.get(at, file)
 
 
-def _faults(space: Space) -> list[tuple[str, str]]:
+def _faults(space: SearchSpace) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     entries = list(space.space)
     for number, (path, entry) in enumerate(space.space.items()):

@@ -18,7 +18,7 @@ from pipeline.core.search_space import Dimension, Scalar
 from pipeline.settings.fields import NEUTRAL
 from pipeline.settings.load import Settings, known_keys
 from pipeline.settings.schema import Config
-from pipeline.tune.space import Choices, Range, Search, Space, Subset, broken, dimensions_of, label_of
+from pipeline.tune.space import Choices, Range, Search, SearchSpace, Subset, broken, dimensions_of, label_of
 
 # Also says what no rule of the settings says, e.g. that a policy does what a label forbids.
 Refuse = Callable[[Settings], None]
@@ -26,7 +26,9 @@ Refuse = Callable[[Settings], None]
 SCHEMA = "; got "
 
 
-def checked(file: str, form: Space, settings: Settings, sections: tuple[str, ...], refuse: Refuse) -> Search:
+def checked(
+    file: str, form: SearchSpace, settings: Settings, sections: tuple[str, ...], refuse: Refuse
+) -> Search:
     """The space as dimensions, every value of which these settings take.
 
     Args:
@@ -95,7 +97,7 @@ def checked(file: str, form: Space, settings: Settings, sections: tuple[str, ...
 class _Left:
     """The values of one setting that the settings take, and what is wrong with the others."""
 
-    def __init__(self, path: str, settings: Settings, form: Space, refuse: Refuse) -> None:
+    def __init__(self, path: str, settings: Settings, form: SearchSpace, refuse: Refuse) -> None:
         self.path, self.settings, self.form, self.refuse = path, settings, form, refuse
         self.faults: list[str] = []
         self.told: list[str] = []
@@ -119,7 +121,7 @@ class _Left:
         return True
 
 
-def _parents(form: Space, path: str) -> dict[str, Any]:
+def _parents(form: SearchSpace, path: str) -> dict[str, Any]:
     """Values of the entries that a conditional one rests on: the first that lets it be."""
     found: dict[str, Any] = {}
     for parent, values in (form.space[path].when or {}).items():
@@ -132,7 +134,7 @@ def _parents(form: Space, path: str) -> dict[str, Any]:
     return found
 
 
-def _children(form: Space, path: str, value: Any) -> dict[str, Any]:
+def _children(form: SearchSpace, path: str, value: Any) -> dict[str, Any]:
     """First values of the entries that this value brings in: it may need them."""
     return {
         name: entry.choices[0] if isinstance(entry, Choices) else _low(entry)
@@ -167,7 +169,7 @@ def _possible(dimension: Dimension, above: list[Dimension], known: set[str]) -> 
     return replace(dimension, when=tuple(when))
 
 
-def _odd_conditions(form: Space, found: list[Dimension]) -> list[str]:
+def _odd_conditions(form: SearchSpace, found: list[Dimension]) -> list[str]:
     """Conditions on what is nowhere written."""
     faults = []
     known = {d.name: d for d in found}
@@ -188,7 +190,7 @@ def _odd_conditions(form: Space, found: list[Dimension]) -> list[str]:
     return faults
 
 
-def _fitting(form: Space, search: Search, named: set[str]) -> list[dict[str, Any]]:
+def _fitting(form: SearchSpace, search: Search, named: set[str]) -> list[dict[str, Any]]:
     """The known-good settings less those that rest on what was left out here."""
 
     def left_out(values: dict[str, Any]) -> bool:

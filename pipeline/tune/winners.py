@@ -22,7 +22,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.engine.session import Session
 from pipeline.record.digests import write_atomic
 from pipeline.settings.load import Settings
-from pipeline.tune.retest import Candidate, Verdict
+from pipeline.tune.retest import Candidate, RetestVerdict
 from pipeline.tune.space_check import plain
 from pipeline.tune.trials import Bench
 
@@ -39,7 +39,7 @@ NEXT = {
 NOT_TAKEN = ("runtime", "competition", "folds", "statistics", "report", "reproduce")
 
 
-def write(bench: Bench, verdict: Verdict, study: str, command: str, day: date) -> Path | None:
+def write(bench: Bench, verdict: RetestVerdict, study: str, command: str, day: date) -> Path | None:
     """The winner's file below configs/experiment/; None, and no file, where nothing better was found.
 
     Args:
@@ -86,7 +86,9 @@ def adopt_command(bench: Bench, name: str) -> str:
     return f'make {NEXT[bench.kind.name]} ARGS="{" ".join([*kept, f"experiment={name}"])}"'
 
 
-def _header(bench: Bench, verdict: Verdict, winner: Candidate, study: str, command: str) -> Sequence[str]:
+def _header(
+    bench: Bench, verdict: RetestVerdict, winner: Candidate, study: str, command: str
+) -> Sequence[str]:
     metric, config = bench.metric.name, bench.settings.config.competition
     name = bench.settings.experiment
     changed = ", ".join(f"{k}={plain(v)}" for k, v in bench.search.values(winner.trial.point).items())
