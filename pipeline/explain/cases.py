@@ -30,19 +30,19 @@ from pipeline.data.preprocess import Look
 from pipeline.engine.hardware import set_up
 from pipeline.engine.stage import Job
 from pipeline.errors.findings import why
-from pipeline.explain import network
+from pipeline.explain import network, texts
 from pipeline.explain.scene import ExplainedImage, ImageBatch, Mask, Net, Scene
 from pipeline.train.committee import Committee
 from pipeline.train.stages import folds_of
 
-# A border is one colour if so many of its pixels differ by no more than this in any channel, of 255.
+# A border has one colour if this share of its pixels differs by at most so much in any channel, of 255.
 _OF_BORDER, _UNLIKE = 0.85, 24
-# A thing that fills less or more than these shares of an image was not found.
+# An object that fills less or more than these shares of an image counts as not found.
 _LEAST, _MOST = 0.02, 0.95
 
 
 def of_box(look: Look, key: Key, edges: Edges, size: tuple[int, int]) -> Mask | None:
-    """(H, W) where the box of an image lies once it is cut and resized; None: nothing of it is kept.
+    """(H, W) where the box of an image is after cropping and resizing; None: nothing of it is left.
 
     Args:
         look: how images are prepared.
@@ -51,7 +51,7 @@ def of_box(look: Look, key: Key, edges: Edges, size: tuple[int, int]) -> Mask | 
         size: height and width of the decoded image, px.
     """
     height, width = size
-    # Painted black on white and prepared as the image was; padding is white too, so it is outside.
+    # Drawn in black on white and prepared like the image; padding is white too, so it is outside.
     paper = np.full((height, width, 3), WHITE, np.uint8)
     left, top, right, bottom = (round(e * s) for e, s in zip(edges, (width, height) * 2, strict=True))
     paper[top : max(bottom, top + 1), left : max(right, left + 1)] = 0
@@ -60,9 +60,9 @@ def of_box(look: Look, key: Key, edges: Edges, size: tuple[int, int]) -> Mask | 
 
 
 def unlike_border(image: Pixels) -> Mask | None:
-    """(H, W) what has another colour than the border, holes filled; None where the border has several.
+    """(H, W) what differs in colour from the border, holes filled; None if the border has several colours.
 
-    A guess for drawings and product photos on a plain ground; a photo of a scene gives None.
+    A guess for drawings and product photos on a plain background; None for a photo of a scene.
     """
     ring = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]).astype(int)
     colour = np.median(ring, axis=0)
@@ -75,7 +75,7 @@ def unlike_border(image: Pixels) -> Mask | None:
 
 @dataclass(frozen=True)
 class Requested:
-    """One image to explain, and the fold that does.
+    """One image to explain, and the fold that explains it.
 
     Args:
         split: train or test.
@@ -92,21 +92,21 @@ def scene_of(job: Job) -> Scene:
     """The scene of a run of `make explain`.
 
     Raises:
-        DataError: a training image that no fold validates, or a fold that there is none of.
+        DataError: a training image in no validation part, or an unknown fold.
     """
     config, device = job.settings.config, set_up(job.settings.config.runtime)
     train = load.samples(job.inputs["data"], "train", job.home)
     test = load.samples(job.inputs["data"], "test", job.home)
     plan, folds = load.plan(job.inputs["folds"]), folds_of(job.settings)
     oof = load.oof(job.inputs["train"], job.settings.experiment)
-    asked = _asked(job, plan, folds, oof, train)
+    requested = _requested(job, plan, folds, oof, train)
     nets = {
         k: network.of_fold(config, train.space, Committee.read(job.inputs[f"fold{k}"].folder), k, device)
-        for k in sorted({one.fold for one in asked} or {folds[0]})
+        for k in sorted({one.fold for one in requested} or {folds[0]})
     }
     images = {split: load.prepared(job.inputs["prepared"], split) for split in ("train", "test")}
     object_of = _objects(job)
-    cases = [_case(one, nets[one.fold], images[one.split], train, test, object_of) for one in asked]
+    cases = [_case(one, nets[one.fold], images[one.split], train, test, object_of) for one in requested]
     return Scene(
         config=config,
         experiment=job.settings.experiment,
@@ -123,15 +123,16 @@ def scene_of(job: Job) -> Scene:
     )
 
 
-def _asked(
+def _requested(
     job: Job, plan: FoldPlan, folds: Sequence[int], oof: Probabilities, train: Samples
 ) -> list[Requested]:
-    """The named images, or the worst errors, each with its fold; all faults at once."""
+    """The named images, or the worst errors, each with its fold; reports all faults at once."""
     keys = json.loads(str(job.params.get("ids", "[]")))
     named = job.params.get("fold")
     if named is not None and int(named) not in folds:
-        told = ", ".join(map(str, folds))
-        raise DataError(f"FOLD={named}: {job.settings.experiment} has the folds {told}", remedy="name one")
+        known = ", ".join(map(str, folds))
+        message = texts.UNKNOWN_FOLD.format(fold=named, experiment=job.settings.experiment, folds=known)
+        raise DataError(message, remedy="name one of them")
     if not keys:
         most = job.settings.config.explain.images
         chosen = why.errors(oof, train, most) or why.doubtful(oof, most)
@@ -144,12 +145,12 @@ def _asked(
             continue
         fold = next((k for k in folds if (plan.splits[k].valid_ids == name).any()), None)
         if fold is None:
-            faults.append(f"{key}: no fold of {folds} validates it, so every network has seen it")
+            faults.append(texts.SEEN_BY_ALL.format(key=key, folds=folds))
         else:
             found.append(Requested(split, name, fold))
     if faults:
-        what = f"ID: {len(faults)} training images have no network that never saw them"
-        raise DataError(what, faults, "name others, or train all folds (train.folds)")
+        message = texts.NO_UNSEEN_NETWORK.format(n=len(faults))
+        raise DataError(message, faults, "name other images, or train all folds (train.folds)")
     return found
 
 
@@ -169,7 +170,7 @@ def _case(
     true = int(samples.labels[0]) if samples.labels_N is not None else None
     order = np.argsort(-p_C, kind="stable")
     errs = true is not None and true != int(order[0])
-    mask, told = object_of(asked.split, asked.id, pixels)
+    mask, source = object_of(asked.split, asked.id, pixels)
     return ExplainedImage(
         id=asked.id,
         split=asked.split,
@@ -181,7 +182,7 @@ def _case(
         true=true,
         rival=true if errs and true is not None else int(order[1]),
         object_HW=mask,
-        object_from=told,
+        object_from=source,
     )
 
 
@@ -200,7 +201,7 @@ def _batches(
 
 
 def _objects(job: Job) -> Callable[[str, str, Pixels], tuple[Mask | None, str]]:
-    """Where the thing is: by its box where it has one, else by the border's colour, else nothing tells."""
+    """Where the object is: from its box if there is one, else from the border's colour, else unknown."""
     boxes = job.inputs.get("boxes")
     edges = crop.edges_of(load.box_table(boxes)) if boxes else {}
     look, image = load.look(job.settings.config, job.inputs), load.image_of(job.inputs["images"])
@@ -211,7 +212,7 @@ def _objects(job: Job) -> Callable[[str, str, Pixels], tuple[Mask | None, str]]:
             mask = of_box(look, (split, name), edges[split, name], (height, width))
             return mask, "box" if mask is not None else ""
         if boxes:
-            return None, ""  # one kind of object, not two
+            return None, ""  # do not mix the two kinds of objects
         mask = unlike_border(pixels)
         return mask, "border" if mask is not None else ""
 

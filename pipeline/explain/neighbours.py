@@ -1,10 +1,10 @@
-"""The part `neighbours`: the training images nearest to each explained one, by features and by pixels.
+"""The panel `neighbours`: the training images nearest to each explained one, by features and by pixels.
 
-Owns making both spaces and telling what neighbours say. Does not own the search (`core/neighbours.py`) or
-what a near-duplicate is (`eda/duplicates.py`).
+Owns computing features and pixels for the search, and the panel. Does not own the search
+(`core/neighbours.py`) or what a near-duplicate is (`eda/duplicates.py`).
 
-Features are those of the network that explains the image: each fold's network has a space of its own, so
-the images of all folds pass through it, and those that it was trained on are told apart.
+Features are those of the network that explains the image: each fold's network has its own feature space, so
+the images of all folds pass through it, and those that it was not trained on are marked.
 
 Legend: N training images, Q explained ones, D features.
 """
@@ -24,17 +24,17 @@ from pipeline.core.samples import Floats, Ints, Strings, strings
 from pipeline.data.decode import phash
 from pipeline.eda import duplicates
 from pipeline.eda.survey import THUMB_SIDE
-from pipeline.explain import maps, units
+from pipeline.explain import maps, texts, units
 from pipeline.explain.scene import ExplainedImage, Net, Scene
 from pipeline.pages.gallery import GalleryRow, GalleryTable, Panel, Picture
 
-# A test image may bear a training image's id.
+# A test image may have the id of a training image.
 ASKED = "\x00asked:"
 
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """All training images, made small enough to keep.
+    """All training images, small enough to keep in memory.
 
     Args:
         pixels_ND: for distances by pixels.
@@ -64,24 +64,16 @@ def panel(scene: Scene) -> Panel:
         facts[case.key] = {"features": _plain(by_features), "pixels": _plain(by_pixels)}
     return Panel(
         name="neighbours",
-        title="Nearest training images",
-        lead="The training images that the network sees as most alike to each image (cosine of its "
-        "features), and "
-        "those that are alike pixel by pixel. Where the two differ, the network looks past the pixels.",
+        title=texts.NEIGHBOURS_TITLE,
+        lead=texts.NEIGHBOURS_LEAD,
         rows=tuple(rows),
         tables=(_table(lines, scene.config.explain.neighbours.k),) if lines else (),
         notes=(
-            "Marks: `same group`, one person or object; `near-duplicate`, the same picture saved, scaled "
-            "or cropped "
-            "anew; `other label`, another class than this image's; `held out too`, of this fold, so this "
-            "network "
-            "was not trained on it. Neighbours without the last mark it was trained on.",
-            "Neighbours of other groups that bear the predicted class and not the label hint at a wrong "
-            "label, or "
-            "at classes that these features cannot tell apart; look before you change a label.",
-            f"Pixels are compared at {scene.config.explain.neighbours.pixels_px} px by Euclidean distance.",
+            texts.NEIGHBOURS_MARKS,
+            texts.NEIGHBOURS_READING,
+            texts.NEIGHBOURS_PIXELS.format(size=scene.config.explain.neighbours.pixels_px),
         ),
-        warnings=() if scene.cases else ("No image was asked for: name some with ID.",),
+        warnings=() if scene.cases else (texts.NO_IMAGE,),
         facts=facts,
     )
 
@@ -96,7 +88,7 @@ def features(scene: Scene, net: Net) -> Floats:
 
 
 def training_images(scene: Scene) -> TrainingImages:
-    """One look at all training images, as the networks see them."""
+    """All training images as the networks see them, read once."""
     small, hashes, thumbs = [], [], []
     side = (THUMB_SIDE, THUMB_SIDE)
     for batch in scene.batches("train", scene.samples.ids_N, scene.lead.fold):
@@ -111,7 +103,7 @@ def training_images(scene: Scene) -> TrainingImages:
 
 
 def known(scene: Scene, x_ND: Floats, sets: list[list[str]]) -> Known:
-    """The training images as the search wants them."""
+    """The training images in the form that the search expects."""
     valid = [split.valid_ids for split in scene.plan.splits]
     folds: Ints = neighbours.folds_of(scene.samples.ids_N, valid)
     return Known(scene.samples.ids_N, x_ND, scene.samples.groups_N, scene.samples.labels, folds, sets)
@@ -138,7 +130,7 @@ def _readings(
 
 
 def _with(points: Known, case: ExplainedImage, x_1D: Floats) -> Known:
-    """The same and a test image, which bears the class that was predicted and the fold of its network."""
+    """The same with a test image added, which gets the predicted class and the fold of its network."""
 
     def more(values: Strings, value: str) -> Strings:
         return strings([*values.tolist(), value])
@@ -158,15 +150,18 @@ def _row(scene: Scene, case: ExplainedImage, by_features: Reading, by_pixels: Re
     batches = scene.batches("train", ids, case.fold)
     image = {str(name): x for b in batches for name, x in zip(b.ids_B, b.pixels_BHWC, strict=True)}
     pictures = [maps.image(case)]
-    for word, reading in (("features", by_features), ("pixels", by_pixels)):
+    for space, reading in (("features", by_features), ("pixels", by_pixels)):
         for rank, near in enumerate(reading.neighbours, 1):
             marks = ", ".join(near.marks)
             caption = scene.space.classes[near.label] + (f" ({marks})" if marks else "")
-            title = f"{rank}. by {word}: train/{near.id}, {caption}, distance {near.distance:.3g}"
+            title = texts.NEIGHBOURS_PICTURE.format(
+                rank=rank, space=space, id=near.id, caption=caption, distance=near.distance
+            )
             pixels = maps.shown(image[near.id])
-            pictures.append(Picture(f"{word}-{rank}", caption, pixels, title, f"by {word}, nearest first"))
+            group = texts.NEIGHBOURS_GROUP.format(space=space)
+            pictures.append(Picture(f"{space}-{rank}", caption, pixels, title, group))
     return GalleryRow(
-        case.key, maps.title(scene, case), tuple(pictures), _said(scene, case, by_features), case.key
+        case.key, maps.title(scene, case), tuple(pictures), _note(scene, case, by_features), case.key
     )
 
 
@@ -174,20 +169,19 @@ def _fair(reading: Reading) -> list[Neighbour]:
     return [n for n in reading.neighbours if not (n.same_group or n.near_duplicate)]
 
 
-def _said(scene: Scene, case: ExplainedImage, reading: Reading) -> str:
-    """What neighbours by features say, own group and copies left out."""
+def _note(scene: Scene, case: ExplainedImage, reading: Reading) -> str:
+    """The classes of the neighbours by features, without the own group and copies."""
     fair = _fair(reading)
     if not fair:
-        return "All neighbours are of its own group or copies of it: they say nothing of the class."
+        return texts.NEIGHBOURS_NONE
     classes = scene.space.classes
     predicted = sum(n.label == case.predicted for n in fair)
-    text = f"{len(fair)} neighbours by features are of other groups: {predicted} {classes[case.predicted]} "
-    text += "(as predicted)"
+    text = texts.NEIGHBOURS_PREDICTED.format(n=len(fair), count=predicted, name=classes[case.predicted])
     if case.is_error and case.true is not None:
         labelled = sum(n.label == case.true for n in fair)
-        text += f", {labelled} {classes[case.true]} (as labelled)"
+        text += texts.NEIGHBOURS_LABELLED.format(count=labelled, name=classes[case.true])
     others = len(fair) - sum(n.label in (case.predicted, case.true) for n in fair)
-    return f"{text}, {others} of other classes."
+    return text + texts.NEIGHBOURS_OTHERS.format(count=others)
 
 
 def _line(scene: Scene, case: ExplainedImage, by_features: Reading, by_pixels: Reading) -> tuple[Any, ...]:
@@ -203,15 +197,8 @@ def _line(scene: Scene, case: ExplainedImage, by_features: Reading, by_pixels: R
 
 def _table(lines: list[tuple[Any, ...]], k: int) -> GalleryTable:
     return GalleryTable(
-        f"What the {k} nearest say",
-        (
-            "image", "label", "predicted",
-            "by features: as labelled", "by features: as predicted", "by features: own group or copy",
-            "by pixels: as labelled", "by pixels: as predicted", "by pixels: own group or copy",
-        ),
-        tuple(lines),
-        "Own group and copies are counted apart: they are near for a reason of their own.",
-    )  # fmt: skip
+        texts.NEIGHBOURS_TABLE.format(k=k), texts.NEIGHBOURS_COLUMNS, tuple(lines), texts.NEIGHBOURS_NOTE
+    )
 
 
 def _plain(reading: Reading) -> list[dict[str, Any]]:

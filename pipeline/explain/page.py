@@ -17,14 +17,14 @@ The form of explain.json:
 
 `true` is null for a test image (then `p_true` is, too); classes are indices into `classes`; `cases` are in
 the page's order, worst first. Pictures of the error report: part `cam`, names `image`,
-`gradcam-predicted`, `gradcam-rival` (the rival of an error is the truth); part `occlusion`,
-`occlusion-predicted`. Facts of `cam`, `gradients` and `occlusion`: `flat`, names of pictures that hold
-no finding (show none as one); `object`, absent where nothing tells the object: {"from": "box" or "border",
+`gradcam-predicted`, `gradcam-rival` (the rival of an error is the true class); part `occlusion`,
+`occlusion-predicted`. Facts of `cam`, `gradients` and `occlusion`: `flat`, names of pictures that are not a
+finding (do not show them as one); `object`, absent if the object is unknown: {"from": "box" or "border",
 "area": its share of the image, "share": {name: share of the map's mass on the object, or null}}; of
 `occlusion` also `drop`: {name: {"before": p, "after": p, "square": [left, top, right, bottom] px}}; with
 explain.sanity `random_correlation`: how alike the map of random weights is, −1 to 1, or null. `data` of part
 `attention`: {"from": […], "warning": sentence or "", "classes": [{"name", "n_images", "n_groups",
-"background", "area", "excess", "low", "high", "verdict"}, …, of all together]}.
+"background", "area", "excess", "low", "high", "verdict"}, …, of all together]}. A part is a panel.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.engine.stage import Job
-from pipeline.explain import maps
+from pipeline.explain import maps, texts
 from pipeline.explain.panels import PANELS
 from pipeline.explain.scene import ExplainedImage, Scene
 from pipeline.pages import gallery
@@ -69,9 +69,9 @@ def _gallery(job: Job, scene: Scene, panels: Sequence[Panel]) -> gallery.Gallery
     named = some if re.fullmatch(r"[\w./-]+", str(some)) else "…"
     own = job.words["train"]
     commands = (
-        ("one image", make_with(f"make explain ID={named}", own)),
-        ("another network", make_with("make explain RUN=…", job.words["competition"])),
-        ("some parts", make_with(f"make explain WHAT={','.join(list(PANELS)[:2])}", own)),
+        ("explain one image", make_with(f"make explain ID={named}", own)),
+        ("explain another network", make_with("make explain RUN=…", job.words["competition"])),
+        ("show some panels", make_with(f"make explain WHAT={','.join(list(PANELS)[:2])}", own)),
     )
     return gallery.Gallery(
         title=f"{config.title or config.name}: what {scene.experiment} looks at",
@@ -83,34 +83,32 @@ def _gallery(job: Job, scene: Scene, panels: Sequence[Panel]) -> gallery.Gallery
 
 
 def lead(job: Job, scene: Scene) -> str:
-    """Which images these are, and who explains them."""
-    by = "Each training image is explained by the fold that never saw it"
+    """Which images these are, and which networks explain them."""
+    by = texts.BY_UNSEEN_FOLD
     if any(case.split == "test" for case in scene.cases):
-        by += ", a test image by one fold"
+        by += texts.BY_ONE_FOLD
     if str(job.params.get("ids", "[]")) != "[]":
-        return f"Images that were asked for. {by}."
+        return texts.LEAD_NAMED.format(by=by)
     if any(case.is_error for case in scene.cases):
-        return (
-            f"The {len(scene.cases)} worst out-of-fold errors, spread over confused pairs of classes. {by}."
-        )
-    return f"No out-of-fold error was found; these images were the closest calls. {by}."
+        return texts.LEAD_ERRORS.format(n=len(scene.cases), by=by)
+    return texts.LEAD_DOUBTFUL.format(by=by)
 
 
 def _write_pictures(draft: Path, panel: Panel, row: GalleryRow, at: int) -> dict[str, str]:
-    """Name of each picture of a row -> its file, relative to the artifact. Names are cut to safe signs."""
+    """Name of each picture of a row -> its file, relative to the artifact; only safe characters are kept."""
     slug = re.sub(r"[^A-Za-z0-9_-]+", "-", row.name)[:40].strip("-")
     folder = Path("pictures") / panel.name / f"{at:03d}-{slug}"
     (draft / folder).mkdir(parents=True)
     found = {}
     for picture in row.pictures:
-        assert re.fullmatch(r"[a-z0-9-]+", picture.name), f"no name of a file: {picture.name}"
+        assert re.fullmatch(r"[a-z0-9-]+", picture.name), f"not a safe file name: {picture.name}"
         found[picture.name] = (folder / f"{picture.name}.png").as_posix()
         Image.fromarray(np.ascontiguousarray(picture.pixels_HWC)).save(draft / found[picture.name])
     return found
 
 
 def _facts(job: Job, scene: Scene, panels: Sequence[Panel], picture_files: Files) -> dict[str, Any]:
-    """The file's content; its form is told at the top of this file."""
+    """The content of explain.json; its form is described at the top of this file."""
     of_panels = {
         panel.name: {
             "title": panel.title,

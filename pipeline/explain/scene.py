@@ -27,14 +27,14 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Layer:
-    """A place in a network whose output lies over the image.
+    """A place in a network whose output is a map over the image.
 
     Args:
         name: dotted, `net.module.get_submodule(name)` finds it.
         form: "maps": (B, C, h, w), CNNs. "last": (B, h, w, C), Swin-like. "tokens": (B, T, C), ViT-like.
         channels: C.
         grid: (h, w) on images of the scene's size.
-        prefix: for tokens, how many stand before the h·w patch tokens (class token, registers).
+        prefix: for tokens, how many precede the h·w patch tokens (class token, registers).
     """
 
     name: str
@@ -53,23 +53,23 @@ class Layer:
 
 @dataclass(frozen=True)
 class Net:
-    """The network of one fold, ready to be looked at.
+    """The network of one fold, ready to be explained.
 
     Args:
-        fold: whose validation part it never saw.
+        fold: the fold whose validation part it never saw.
         module: (B, C) logits of normalised x_BCHW. In eval mode, on the scene's device, float32; no
-            parameter asks for a gradient. Of a frozen-backbone experiment it is backbone and head as one.
+            parameter requires a gradient. For a frozen backbone it combines backbone and head.
         backbone: the bare backbone inside `module` (timm's, torchvision's or the user's own), for its
             attributes; `module.get_submodule("backbone")`.
         features: (B, D) pooled features of normalised x_BCHW: what the last layer sees.
         mean_C11, std_C11: x = (pixels / 255 - mean) / std.
-        layers: places to look at, in the order of the forward pass, spread over its depth; at least one.
+        layers: places to explain, in the order of the forward pass, spread over its depth; at least one.
             The last one is the last before pooling.
         cam: where Grad-CAM is read: the last of `layers` with `config.explain.min_grid` cells a side whose
             maps get a gradient, or the finest of them.
-        weights_KC: (classes, channels) of linear classification on the average of `layers[-1]`, where that
-            is all there is behind it (CAM is defined there); None otherwise.
-        notes: what a person should know about this network, one sentence each.
+        weights_KC: (classes, channels) of the linear classification of the average of `layers[-1]`, if
+            nothing else follows that layer (CAM is defined then); None otherwise.
+        notes: what a reader should know about this network, one sentence each.
     """
 
     fold: int
@@ -89,7 +89,7 @@ class Net:
         return (x_BCHW.float() / 255 - self.mean_C11) / self.std_C11
 
     def pixels(self, x_BCHW: torch.Tensor) -> Pixels:
-        """uint8 (B, H, W, C) of normalised images, cut to what pixels can be."""
+        """uint8 (B, H, W, C) of normalised images, clipped to valid pixels."""
         shares = (x_BCHW.detach() * self.std_C11 + self.mean_C11).clamp(0, 1)
         return np.asarray((shares * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())
 
@@ -101,16 +101,16 @@ class ExplainedImage:
     Args:
         id: as in the tables.
         split: "train" or "test".
-        fold: of the network that explains it, `scene.nets[fold]`; of a training image the fold that
-            validates on it.
-        group: images of one group never sit on both sides of a split.
+        fold: of the network that explains it, `scene.nets[fold]`; for a training image the fold with the
+            image in its validation part.
+        group: images of one group are never on both sides of a split.
         pixels_HWC: as the network sees it: prepared, uint8.
         x_CHW: the same, normalised by its network, on the scene's device.
-        p_C: what its network says of it as it is (no test-time views).
+        p_C: probabilities by its network, without test-time augmentation.
         true: class index, or None for a test image.
-        rival: the class to tell it from: the true one where the network errs, else the next most probable.
-        object_HW: where the thing is, or None where nothing tells.
-        object_from: "box" (crop.boxes), "border" (unlike the border's colour) or "" (nothing tells).
+        rival: the class to compare with: the true one if the network is wrong, else the second most probable.
+        object_HW: where the object is, or None if unknown.
+        object_from: "box" (crop.boxes), "border" (differs from the border's colour) or "" (unknown).
     """
 
     id: str
@@ -132,12 +132,12 @@ class ExplainedImage:
 
     @property
     def is_error(self) -> bool:
-        """Whether the truth is known and the network errs."""
+        """Whether the label is known and the network is wrong."""
         return self.true is not None and self.true != self.predicted
 
     @property
     def key(self) -> str:
-        """`train/17`: unique over splits, and the name under which explain.json files it."""
+        """`train/17`: unique over splits, and its key in explain.json."""
         return f"{self.split}/{self.id}"
 
 
@@ -165,8 +165,8 @@ class Scene:
         oof: out-of-fold probabilities of all covered training images, one view, in id order.
         batches: (split, ids, fold) -> these images in this order, normalised by that fold's network, on
             its device. Images of both tables are there.
-        object_of: (split, id, its prepared pixels) -> where the thing is, (H, W), or None, and what told it,
-            as in `ExplainedImage`.
+        object_of: (split, id, its prepared pixels) -> mask (H, W) of the object or None, and its source, as
+            in `ExplainedImage`.
         device: "cpu" or "cuda".
         seed: root of every draw.
     """
@@ -186,7 +186,7 @@ class Scene:
 
     @property
     def lead(self) -> Net:
-        """The network to show where one must do: that of the first case, or of the lowest fold."""
+        """The network to show if only one can be shown: that of the first case, or of the lowest fold."""
         return self.nets[self.cases[0].fold if self.cases else min(self.nets)]
 
     def net(self, case: ExplainedImage) -> Net:

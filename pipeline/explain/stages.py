@@ -20,10 +20,10 @@ def refuse_explain(settings: Settings) -> None:
 
 
 def explain_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """Trained folds, the images as they saw them, and boxes if any are known."""
-    looked_at = {name: Need(name, settings) for name in ("images", "prepared", "train")}
-    known = {"boxes": Need("boxes", settings)} if settings.config.crop.boxes else {}
-    return train_inputs(ask, settings, params) | looked_at | known
+    """Trained folds, the images as they saw them, and boxes if there are any."""
+    images = {name: Need(name, settings) for name in ("images", "prepared", "train")}
+    boxes = {"boxes": Need("boxes", settings)} if settings.config.crop.boxes else {}
+    return train_inputs(ask, settings, params) | images | boxes
 
 
 def build_explain(job: Job) -> Built:
@@ -33,7 +33,7 @@ def build_explain(job: Job) -> Built:
         DataError: an image that no network can explain.
         ModelError: a network without a layer over the image.
     """
-    from pipeline.explain import cases, maps, page
+    from pipeline.explain import cases, maps, page, texts
     from pipeline.pages.command_words import make_with
     from pipeline.record.tracking import note
 
@@ -42,7 +42,8 @@ def build_explain(job: Job) -> Built:
     page.write(job, scene, panels)
     figures = {f"{panel.name}_{name}": value for panel in panels for name, value in panel.figures.items()}
     warnings = [text for panel in panels for text in panel.warnings]
-    lines = [f"{len(scene.cases)} images, {len(panels)} parts: {', '.join(p.name for p in panels)}"]
+    names = ", ".join(panel.name for panel in panels)
+    lines = [texts.LINE.format(n_images=len(scene.cases), n_panels=len(panels), names=names)]
     lines += [f"careful: {text}" for text in warnings]
     what = f"what {scene.experiment} looks at: {', '.join(panel.title for panel in panels)}"
     why = "; ".join(warnings) or page.lead(job, scene)

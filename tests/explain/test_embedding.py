@@ -28,7 +28,7 @@ def test_features_that_repeat_each_other_are_told():
     assert (np.abs(found.correlation_KK) > 0.9).sum() == 300
     assert all(abs(found.correlation_KK[i, i + 1]) > 0.9 for i in range(29) if i % 10 != 9)
     free = tsne.redundancy(gauss(400, 12))
-    assert not free.collinear and free.similar == 0 and free.sentence.startswith("Not markedly")
+    assert not free.collinear and free.similar == 0 and free.sentence.startswith("Not strongly")
 
 
 def test_whitening_keeps_the_variance_asked_for_and_evens_it_out():

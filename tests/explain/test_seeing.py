@@ -155,7 +155,7 @@ def test_features_that_are_all_alike_make_no_map():
         return replace(trained(fold), features=lambda x: torch.ones(len(x), 5))
 
     found = embedding.panel(scene(constant))
-    assert not found.clouds and "tells no image from another" in found.warnings[0]
+    assert not found.clouds and "cannot tell images apart" in found.warnings[0]
 
 
 def test_each_filter_is_a_picture_of_its_weights():
