@@ -1,8 +1,8 @@
 """Drawings of a search: history, slices, parallel coordinates, Pareto front.
 
-Owns these four. Does not own axes and shapes (`pages/plots.py`) or what was tried.
+Owns these four. Does not own axes and shapes (`pages/plots.py`) or the trials.
 
-Legend: one mark a trial; the second colour marks the best, or the front.
+Legend: one mark per trial; the second colour marks the best trial, or the front.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from markupsafe import Markup, escape
 
 from pipeline.core.search_space import Dimension, Scalar
 from pipeline.pages import plots
+from pipeline.tune import texts
 
 HEIGHT = 230.0
 PARALLEL_HEIGHT = 330.0
-# Between two axes of parallel coordinates, px.
+# Distance between two axes of parallel coordinates, px.
 PITCH = 92.0
 
 
@@ -28,11 +29,11 @@ class TrialMark:
 
     Args:
         number: in its study.
-        point: what was tried, by dimension.
+        point: its value of each dimension.
         score: of the first objective.
-        second: of the second one, if there is one.
-        marked: the best, or on the front.
-        words: its settings, as people read them; empty: the point says it.
+        second: of the second objective, if there is one.
+        marked: whether it is the best, or on the front.
+        words: its settings, for reading; empty: use the point.
     """
 
     number: int
@@ -44,10 +45,10 @@ class TrialMark:
 
     @property
     def tip(self) -> str:
-        """What a tooltip says."""
-        told = self.words or ", ".join(f"{k}={value_text(v)}" for k, v in self.point.items())
-        more = f", {self.second:.3g}" if self.second is not None else ""
-        return f"trial {self.number}: {self.score:.4f}{more}; {told}"
+        """The text of the tooltip."""
+        settings = self.words or ", ".join(f"{k}={value_text(v)}" for k, v in self.point.items())
+        second = f", {self.second:.3g}" if self.second is not None else ""
+        return texts.TRIAL_TIP.format(number=self.number, score=self.score, second=second, settings=settings)
 
 
 def value_text(value: Scalar) -> str:
@@ -56,7 +57,7 @@ def value_text(value: Scalar) -> str:
 
 
 def history(marks: Sequence[TrialMark], default: float | None, higher: bool, metric: str) -> Markup:
-    """Scores in the order of trials, the best so far as a line, the default as a dashed one."""
+    """Scores in the order of trials, the best so far as a line, the default as a dashed line."""
     if not marks:
         return plots.EMPTY
     scores = [d.score for d in marks] + ([default] if default is not None else [])
@@ -79,7 +80,7 @@ def history(marks: Sequence[TrialMark], default: float | None, higher: bool, met
 
 
 def slice_of(dimension: Dimension, marks: Sequence[TrialMark], metric: str) -> Markup:
-    """Score over one dimension, of the trials that had it."""
+    """Score over one dimension, of the trials that have it."""
     having = [d for d in marks if dimension.name in d.point]
     if not having:
         return plots.EMPTY
@@ -95,7 +96,7 @@ def slice_of(dimension: Dimension, marks: Sequence[TrialMark], metric: str) -> M
 
 
 def pareto(marks: Sequence[TrialMark], metric: str, second: str) -> Markup:
-    """First over second objective, the front marked."""
+    """First against second objective, with the front marked."""
     having = [d for d in marks if d.second is not None]
     if not having:
         return plots.EMPTY
@@ -109,7 +110,7 @@ def pareto(marks: Sequence[TrialMark], metric: str, second: str) -> Markup:
 
 
 def parallel(dimensions: Sequence[Dimension], marks: Sequence[TrialMark], metric: str) -> Markup:
-    """A line a trial through its value on every axis; the last axis is the score; better ones are darker."""
+    """One line per trial through its values; the last axis is the score; better ones are darker."""
     if not marks or not dimensions:
         return plots.EMPTY
     low, high = _wide([d.score for d in marks])
@@ -147,7 +148,7 @@ def _axis(x: float, ends: tuple[float, float], name: str, marks: Sequence[tuple[
 
 
 def _place(dimension: Dimension, value: Scalar) -> float:
-    """Where a value lies on its axis, 0 to 1."""
+    """Position of a value on its axis, 0 to 1."""
     if dimension.kind == "categorical":
         labels = [(type(v), v) for v in dimension.labels]
         return (

@@ -1,4 +1,4 @@
-"""The page of a search: what was found, whether it is believed, how the trials went.
+"""The report of a search: its winner, the re-test, and all trials.
 
 Owns turning a study and its verdict into the page and the lines for the terminal. Does not own the drawings
 (`tune/drawings.py`), the verdict (`tune/retest.py`) or the record of runs (`tune/search_record.py`).
@@ -22,13 +22,13 @@ from pipeline.pages import plots
 from pipeline.pages.report import Thumbnails, plural, render, signed
 from pipeline.record.digests import write_atomic
 from pipeline.record.study import Study, Trial
-from pipeline.tune import drawings, winners
+from pipeline.tune import drawings, texts, winners
 from pipeline.tune.drawings import TrialMark, value_text
 from pipeline.tune.retest import RetestVerdict
 from pipeline.tune.space_check import plain
 from pipeline.tune.trials import Bench
 
-# Slices of the most important dimensions.
+# Number of slices: those of the most important dimensions.
 SLICES = 8
 
 
@@ -53,22 +53,22 @@ class Retested:
 
 @dataclass(frozen=True)
 class TuningPage:
-    """What a search found.
+    """The content of the report.
 
     Args:
         stage, about, study, command: of the search, in words.
-        metric: of the scores; more is better or not, see `higher_is_better`.
-        default, default_retested: scores of the settings as they were.
-        retested: best first; empty: nothing beat the default in the search.
-        how: the re-test was done.
-        states: how many trials of which state.
+        metric: of the scores; see `higher_is_better`.
+        default, default_retested: scores of the unchanged settings.
+        retested: best first; empty: no trial beat the default in the search.
+        how: how the re-test was done.
+        states: number of trials of each state.
         marks: complete trials, in order.
-        dimensions: what was varied.
+        dimensions: that were varied.
         importances: share of each dimension; empty: unknown.
-        second: name of the second objective; empty: there is none.
+        second: name of the second objective; empty: none.
         written: the winner's experiment; empty: nothing was written.
-        adopt: the command that makes use of it.
-        told: further lines, e.g. the proxy's rank correlation.
+        adopt: the command that uses it.
+        notes: further lines, e.g. the proxy's rank correlation.
         failed: why trials failed, each reason once.
     """
 
@@ -89,40 +89,46 @@ class TuningPage:
     second: str = ""
     written: str = ""
     adopt: str = ""
-    told: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     failed: tuple[str, ...] = field(default=())
 
 
 def headline(page: TuningPage) -> str:
-    """What is believed, in a sentence."""
+    """The outcome in one sentence."""
     better = [r for r in page.retested if r.comparison.verdict == "better"]
     if better:
         c = better[0].comparison
-        return f"Trial {better[0].trial} is better than the default: {_delta(c)} re-tested"
+        return texts.HEADLINE_BETTER.format(trial=better[0].trial, delta=_delta(c))
     if page.retested:
-        return f"Nothing better was found: the best trial is {_delta(page.retested[0].comparison)} re-tested"
-    return "Nothing better was found: no trial scored better than the default"
+        return texts.HEADLINE_NOT_BETTER.format(delta=_delta(page.retested[0].comparison))
+    return texts.HEADLINE_NONE
 
 
 def lines(page: TuningPage) -> list[str]:
-    """The outcome for a terminal: both figures, naive and re-tested, and the verdict."""
-    told = [f"    default      {page.default:.4f} in the search, {page.default_retested:.4f} re-tested"]
-    told += [
-        f"    trial {r.trial:<6} {r.naive:.4f} in the search (optimistic), {r.score:.4f} re-tested: "
-        f"{_delta(r.comparison)}: {r.comparison.verdict}; {r.changed}"
+    """The outcome for a terminal: scores in the search and in the re-test, and the verdict."""
+    printed = [texts.LINE_DEFAULT.format(default=page.default, retested=page.default_retested)]
+    printed += [
+        texts.LINE_TRIAL.format(
+            trial=r.trial,
+            naive=r.naive,
+            score=r.score,
+            delta=_delta(r.comparison),
+            verdict=r.comparison.verdict,
+            settings=r.changed,
+        )
         for r in page.retested
     ]
-    told += [f"    by {page.how}", *(f"    {text}" for text in page.told), headline(page)]
+    printed += [texts.LINE_HOW.format(how=page.how), *(f"    {text}" for text in page.notes), headline(page)]
     if page.written:
-        told.append(f"adopt it with: {page.adopt}")
-    return told
+        printed.append(texts.LINE_ADOPT.format(command=page.adopt))
+    return printed
 
 
 def _render_html(page: TuningPage, title: str, thumbnail_px: int) -> str:
     """The self-contained page.
 
     Args:
-        page: what was found.
+        page: its content.
         title: the competition's.
         thumbnail_px: of the shared style.
     """
@@ -130,7 +136,7 @@ def _render_html(page: TuningPage, title: str, thumbnail_px: int) -> str:
     weighty = [plots.Bar(k, (v,), (f"{100 * v:.0f} %",)) for k, v in page.importances.items()]
     return render(
         "tuning.html",
-        title=f"{title}: tuning of {page.stage}",
+        title=texts.TITLE.format(competition=title, stage=page.stage),
         page=page,
         headline=headline(page),
         counts=", ".join(f"{n} {state}" for state, n in page.states.items() if n),
@@ -158,7 +164,7 @@ def _whiskers(page: TuningPage) -> Markup:
         plots.Whisker(f"trial {r.trial}", r.comparison.delta, r.comparison.low, r.comparison.high)
         for r in page.retested
     ]
-    return plots.whiskers(rows, f"{page.metric} minus that of the default, re-tested", zero=True)
+    return plots.whiskers(rows, texts.WHISKERS.format(metric=page.metric), zero=True)
 
 
 def _table(page: TuningPage) -> pd.DataFrame:
@@ -206,11 +212,11 @@ def page_of(
     verdict: RetestVerdict,
     command: str,
     written: Path | None,
-    told: Sequence[str],
+    notes: Sequence[str],
 ) -> TuningPage:
-    """Everything that the page and the terminal say."""
+    """The content of the report, from a study and its re-test."""
     every = study.trials()
-    # A point that was drawn again is no second point of the front.
+    # A point that was tried again does not count twice on the front.
     front = {t.number for t in {repr(sorted(t.point.items())): t for t in study.front()[::-1]}.values()}
     second = bench.search.form.second or ""
     marks = [
@@ -253,7 +259,7 @@ def page_of(
         second=second,
         written=written.stem if written else "",
         adopt=winners.adopt_command(bench, written.stem) if written else "",
-        told=(*front_lines(bench, study), *told),
+        notes=(*front_lines(bench, study), *notes),
         failed=tuple(dict.fromkeys(t.reason for t in every if t.state == "failed")),
     )
 
@@ -263,18 +269,15 @@ def _words(bench: Bench, trial: Trial) -> str:
 
 
 def front_lines(bench: Bench, study: Study) -> list[str]:
-    """For two objectives: how many trials no other one beats in both, and which of them is judged."""
+    """For two objectives: the size of the Pareto front, and which objective chooses the winner."""
     if bench.search.form.second is None:
         return []
     count, metric = len({repr(sorted(t.point.items())) for t in study.front()}), bench.metric.name
-    return [
-        f"{count} settings on the Pareto front of {metric} and {bench.search.form.second}: see the report; "
-        f"the re-test and the winner are by {metric} alone"
-    ]
+    return [texts.FRONT.format(n=count, metric=metric, second=bench.search.form.second)]
 
 
 def write(session: Session, page: TuningPage, bench: Bench) -> str:
-    """Write the page below `tuning/`; returns its path as people type it."""
+    """Write the page below `tuning/`; returns its relative path."""
     config = bench.settings.config
     path = session.home / "tuning" / f"{page.study}.html"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """Further processes that run trials of the same study.
 
-Owns starting and ending them. Does not own what they do: each is the same command, as a worker.
+Owns starting and ending them. Does not own their work: each runs the same command as a worker.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import sys
 from collections.abc import Iterator
 
 Options = argparse.Namespace
-# Seconds in which a process that is told to stop gives its trial back.
+# Seconds in which a process that must stop can give its trial back.
 PATIENCE = 20.0
 
 
 @contextlib.contextmanager
 def running(jobs: int, options: Options) -> Iterator[None]:
-    """While this lasts, `jobs` - 1 other processes run trials; when it ends they are done or ended."""
+    """In this context `jobs` - 1 other processes run trials; after it they have finished or were ended."""
     threads = max(1, (os.cpu_count() or 1) // jobs)
     shared = (
         []
@@ -32,7 +32,7 @@ def running(jobs: int, options: Options) -> Iterator[None]:
     for name in ("trials", "timeout", "space", "study"):
         value = getattr(options, name)
         words += [f"--{name}", str(value)] if value else []
-    # In sessions of their own: Ctrl-C is for this process, which passes it on once.
+    # In their own sessions: Ctrl-C reaches this process only, which passes it on once.
     others = [
         subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True) for _ in range(jobs - 1)
     ]
@@ -48,7 +48,7 @@ def running(jobs: int, options: Options) -> Iterator[None]:
 
 
 def _end(other: subprocess.Popen[bytes]) -> None:
-    """Wait for a process; one that is told to stop and does not is killed, and its trial asked for again."""
+    """Wait for a process; one that must stop and does not is killed, and its trial is run again."""
     stopped = sys.exc_info()[0] is not None
     try:
         other.wait(timeout=PATIENCE if stopped else None)
@@ -58,9 +58,9 @@ def _end(other: subprocess.Popen[bytes]) -> None:
 
 
 def is_orphan(parent: int) -> bool:
-    """Whether the process that started this one is gone.
+    """Whether the process that started this one has ended.
 
     Args:
-        parent: its number, as it was at the start.
+        parent: its process id at the start.
     """
     return os.getppid() != parent

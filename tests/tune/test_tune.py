@@ -160,7 +160,7 @@ def test_whoever_watches_a_training_may_end_it():
         (
             ("--stage", "tta"),
             "space: {train.lr: {type: float, low: 0.1, high: 1}}",
-            "is none of this stage's",
+            "does not belong to this stage",
         ),
         (
             ("--stage", "train"),
@@ -180,18 +180,18 @@ def test_whoever_watches_a_training_may_end_it():
         (
             ("--stage", "tta"),
             "space: {infer.merge: {type: categorical, choices: [fitted]}}",
-            "infer.merge: one value is nothing to vary",
+            "infer.merge: one value only, so there is nothing to vary",
         ),
         (("--stage", "tta"), "space:", "is empty"),
-        (("--stage", "ttta"), CHEAP, "STAGE=ttta: no stage that can be tuned"),
-        (("--stage", "tta", "--budget", "5m"), CHEAP, "BUDGET=5m: is for STAGE=all"),
-        (("--stage", "tta", "--trials", "0"), CHEAP, "TRIALS=0: at least one"),
-        (("--stage", "tta", "--timeout", "soon"), CHEAP, "TIMEOUT=soon: no length of time"),
+        (("--stage", "ttta"), CHEAP, "STAGE=ttta cannot be tuned"),
+        (("--stage", "tta", "--budget", "5m"), CHEAP, "BUDGET=5m: only for STAGE=all"),
+        (("--stage", "tta", "--trials", "0"), CHEAP, "TRIALS=0: must be at least 1"),
+        (("--stage", "tta", "--timeout", "soon"), CHEAP, "TIMEOUT=soon is not a duration"),
         (("--stage", "all"), CHEAP, "STAGE=all needs a BUDGET"),
         (
             ("--stage", "train"),
             "second: ms_per_image\n" + TRAIN.replace("pruner: median", ""),
-            "has no price an image",
+            "does not measure time per image",
         ),
     ],
 )
@@ -213,8 +213,8 @@ def test_a_budget_that_nothing_fits_into_is_one_error(tmp_path, configs, monkeyp
 
 def test_what_is_for_one_stage_is_refused_for_all(tmp_path, configs):
     for options, what in (
-        (("--budget", "9m", "--jobs", "2", "--timeout", "3m"), "TIMEOUT= is for one stage"),
-        (("--budget", "9m", "--trials", "0"), "TRIALS=0: at least one"),
+        (("--budget", "9m", "--jobs", "2", "--timeout", "3m"), "TIMEOUT is for one stage only"),
+        (("--budget", "9m", "--trials", "0"), "TRIALS=0: must be at least 1"),
     ):
         with pytest.raises(ConfigError, match=re.escape(what)):
             tuned(tmp_path / "home", configs, "--stage", "all", *options)
@@ -277,7 +277,7 @@ def test_a_search_that_is_stopped_leaves_its_run_with_its_trials(tmp_path, confi
 
 
 def test_an_override_of_what_is_varied_is_refused(tmp_path, configs):
-    with pytest.raises(ConfigError, match=r"infer.merge: the space varies it"):
+    with pytest.raises(ConfigError, match=r"infer.merge: varied by the search space"):
         tuned(
             tmp_path,
             configs,
@@ -296,7 +296,7 @@ def test_a_time_too_short_for_one_trial_and_a_study_of_another_space_are_refused
     home, space = tmp_path / "home", space_at(tmp_path, CHEAP)
     tuned(home, configs, "--stage", "tta", "--space", space)
     (name,) = Studies(storage_of(home), home).names()
-    with pytest.raises(ConfigError, match=r"TIMEOUT=0.001s is too short for one trial of tta, about"):
+    with pytest.raises(ConfigError, match=r"TIMEOUT=0.001s is too short: one trial of tta takes about"):
         tuned(home, configs, "--stage", "tta", "--space", space, "--timeout", "0.001s")
     with pytest.raises(ConfigError, match="searched another space"):
         tuned(home, configs, "--stage", "tta", "--space", space_at(tmp_path, TTA), "--study", name)
