@@ -297,7 +297,7 @@ def test_a_home_that_cannot_be_written_is_a_storage_error(tmp_path):
         lambda: store.work("fold", KEY),
         lambda: store.lock("fold", KEY).__enter__(),
     ):
-        with pytest.raises(StorageError, match="a file stands where a folder is needed"):
+        with pytest.raises(StorageError, match="there is a file where a folder is needed"):
             attempt()
 
 

@@ -50,9 +50,9 @@ def test_a_proxy_is_held_against_full_training(tmp_path, configs, monkeypatch):
     monkeypatch.delenv("OPTUNA_STORAGE", raising=False)
     home, space = tmp_path / "home", space_at(tmp_path, PIXELS)
     said = tuned(home, configs, "--stage", "eda", "--space", space)
-    assert re.search(r"rank correlation with full training: [+-]\d\.\d\d \(Spearman; [0-9.]+% of random orders", said), (
-        said
-    )
+    assert re.search(
+        r"rank correlation with full training: [+-]\d\.\d\d \(Spearman; [0-9.]+% of random orders", said
+    ), said
     assert "over 4 trials from best to worst, trained in full (tiny_cnn, folds 0)" in said
     assert re.search(r"trained in full on these folds, against the default: [+-]0\.\d+ \[", said)
     (page,) = home.glob("tuning/eda-*.html")
