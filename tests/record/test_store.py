@@ -155,7 +155,7 @@ def test_damage_is_found_told_set_aside_and_rebuilt(tmp_path, damage, caplog):
     store = opened(tmp_path)
     with caplog.at_level(logging.WARNING):
         assert store.find("fold", KEY) is None
-    assert "fold 01234567 is damaged" in caplog.text and "it will be made again" in caplog.text
+    assert "fold 01234567 is damaged" in caplog.text and "moved away, built again" in caplog.text
     assert not folder.exists()
     assert (tmp_path / "artifacts" / ".damaged" / f"fold-{KEY}").is_dir()
     assert store.all() == []
