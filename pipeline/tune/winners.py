@@ -1,14 +1,10 @@
-"""What a search found, written so that one word adopts it: `experiment=tuned-<stage>-<date>`.
+"""The winner of a search as an experiment file that one word adopts: `experiment=tuned-<stage>-<date>`.
 
-Owns the file: what the command line said and the winner's settings, on top of the experiment that the search
-started from, and a header that says where they come from; and the command that makes use of it. Does not own
-which winner is believed (`tune/retest.py`).
-
-Winners of several stages together: a grid that tests the combination, and the words that adopt it.
-
-Owns these next steps after a search of all stages. Each winner was tested by itself, some on a cheap proxy,
-so what they give together is another question, which `make ablate` answers by seeds that chose nothing.
-Does not own the searches (`tune/tune_all.py`) nor the test (`train/studies/stage_ablate.py`).
+Owns the file (what the command line said and the winner's settings, on top of the experiment that the search
+started from, and a header that says where they come from) and the commands that use it. Winners of several
+stages are also tested together: each was tested by itself, some on a cheap proxy, so what they give together
+is another question, which a grid for `make ablate` answers with seeds that chose nothing. Does not own which
+winner is believed (`tune/retest.py`), the searches (`tune/budget.py`) or that test (`train/studies/`).
 """
 
 from __future__ import annotations
@@ -26,11 +22,12 @@ from pipeline.core.errors import ConfigError
 from pipeline.engine.session import Session
 from pipeline.record.digests import write_atomic
 from pipeline.settings.load import Settings
-from pipeline.tune.retest import Candidate, Verdict
+from pipeline.tune import texts
+from pipeline.tune.retest import Candidate, RetestVerdict
 from pipeline.tune.space_check import plain
 from pipeline.tune.trials import Bench
 
-# What a winner is for, by the stage that was tuned.
+# The command that uses a winner, by the stage that was tuned.
 NEXT = {
     "eda": "train",
     "resample": "train",
@@ -43,15 +40,15 @@ NEXT = {
 NOT_TAKEN = ("runtime", "competition", "folds", "statistics", "report", "reproduce")
 
 
-def write(bench: Bench, verdict: Verdict, study: str, command: str, day: date) -> Path | None:
-    """The winner's file below configs/experiment/; None, and no file, where nothing better was found.
+def write(bench: Bench, verdict: RetestVerdict, study: str, command: str, day: date) -> Path | None:
+    """The winner's file below configs/experiment/; None, and no file, if nothing better was found.
 
     Args:
         bench: of the trials.
         verdict: of the re-test.
         study: its name.
-        command: that makes the search again.
-        day: of the file's name; a second file of one day is numbered.
+        command: that repeats the search.
+        day: in the file's name; a second file of one day gets a number.
     """
     winner = verdict.winner
     if winner is None:
@@ -75,8 +72,8 @@ def write(bench: Bench, verdict: Verdict, study: str, command: str, day: date) -
     return path
 
 
-def command(bench: Bench, name: str) -> str:
-    """The make command that makes use of a written file.
+def adopt_command(bench: Bench, name: str) -> str:
+    """The make command that uses a written file.
 
     Args:
         bench: of the trials.
@@ -90,19 +87,27 @@ def command(bench: Bench, name: str) -> str:
     return f'make {NEXT[bench.kind.name]} ARGS="{" ".join([*kept, f"experiment={name}"])}"'
 
 
-def _header(bench: Bench, verdict: Verdict, winner: Candidate, study: str, command: str) -> Sequence[str]:
+def _header(
+    bench: Bench, verdict: RetestVerdict, winner: Candidate, study: str, command: str
+) -> Sequence[str]:
     metric, config = bench.metric.name, bench.settings.config.competition
-    name = bench.settings.experiment
     changed = ", ".join(f"{k}={plain(v)}" for k, v in bench.search.values(winner.trial.point).items())
-    return (
-        f"{bench.kind.title} of {name} on {config.name}, tuned: {changed}",
-        f"  study {study}, trial {winner.trial.number}",
-        f"  naive      {metric} {winner.naive:.4f} against {verdict.default:.4f} (chosen by this very score)",
-        f"  re-tested  {metric} {winner.retested:.4f} against {verdict.default_retested:.4f}: "
-        f"{winner.comparison}",
-        f"  by {verdict.how}",
-        f"  {command}",
-    )
+    return texts.HEADER.format(
+        title=bench.kind.title,
+        experiment=bench.settings.experiment,
+        competition=config.name,
+        changed=changed,
+        study=study,
+        trial=winner.trial.number,
+        metric=metric,
+        naive=winner.naive,
+        default=verdict.default,
+        retested=winner.retested,
+        default_retested=verdict.default_retested,
+        comparison=winner.comparison,
+        how=verdict.how,
+        command=command,
+    ).split("\n")
 
 
 def _put(data: dict[str, Any], path: str, value: Any) -> None:
@@ -116,7 +121,7 @@ def _put(data: dict[str, Any], path: str, value: Any) -> None:
 
 
 def _free(folder: Path, stem: str, text: str) -> Path:
-    """A name that no other file has."""
+    """A file name that is free, or that has this content already."""
     number, path = 1, folder / f"{stem}.yaml"
     while path.is_file() and path.read_text(encoding="utf-8") != text:
         number += 1
@@ -124,19 +129,19 @@ def _free(folder: Path, stem: str, text: str) -> Path:
     return path
 
 
-# Whose winners change a training, and whose change the blend; views lie between.
+# Stages whose winners change a training, and those whose winners change the blend.
 TRAINED, VOTED = ("eda", "resample", "train"), ("ensemble", "decision")
 SEEDS = [201, 202, 203]
 
 
 @dataclass(frozen=True)
-class Won:
-    """What one stage's search found.
+class StageWinner:
+    """The winner of one stage's search.
 
     Args:
         stage: that was tuned.
-        experiment: that its search started from.
-        values: of the winner, by setting path.
+        experiment: that the search started from.
+        values: by setting path.
         written: name of its file.
     """
 
@@ -146,60 +151,59 @@ class Won:
     written: str
 
 
-def steps(session: Session, winners: Sequence[Won], day: date) -> list[str]:
-    """The next commands, a line each; none where nothing was found.
+def next_steps(session: Session, winners: Sequence[StageWinner], day: date) -> list[str]:
+    """The next commands, a line for each; empty if there is no winner.
 
     Args:
         session: of the command; the grid is written below its home.
-        winners: of the stages, in their order.
-        day: of the grid's name.
+        winners: in the order of the stages.
+        day: in the grid's name.
     """
     if not winners:
         return []
-    alone = "    each was tested by itself: what they give together is another question"
-    fitting, told = _fitting(session.settings, [w for w in winners if w.stage in TRAINED])
+    fitting, lines = _fitting(session.settings, [w for w in winners if w.stage in TRAINED])
     foreign = any(w.experiment != session.settings.experiment for w in fitting)
     if len(fitting) > 1 or foreign:
         grid = _grid(session, fitting, day)
         words = " ".join(session.settings.words)
-        told.append("    to test them together, by seeds that chose nothing:")
-        told.append(f'      make ablate GRID={os.path.relpath(grid)} ARGS="{words}"')
+        lines.append(texts.TEST_TOGETHER)
+        lines.append(f'      make ablate GRID={os.path.relpath(grid)} ARGS="{words}"')
     views = [w for w in winners if w.stage == "tta"]
     voted = [w for w in winners if w.stage in VOTED]
     for target, some in (("infer", [*fitting, *views]), ("ensemble", voted)):
         if len(some) > 1 or (foreign and some is not voted):
-            told.append("    laid over each other, and compared with the best run so far:")
-            told.append(f'      make {target} ARGS="{_laid(session.settings, some)}"')
-    return [alone, *told] if len(winners) > 1 or foreign else told
+            lines.append(texts.COMBINE)
+            lines.append(f'      make {target} ARGS="{_combined(session.settings, some)}"')
+    return [texts.TESTED_ALONE, *lines] if len(winners) > 1 or foreign else lines
 
 
-def _fitting(settings: Settings, winners: Sequence[Won]) -> tuple[list[Won], list[str]]:
-    """Those that fit the experiment, together with those before them; and what is told of the others."""
-    found: list[Won] = []
-    told = []
+def _fitting(settings: Settings, winners: Sequence[StageWinner]) -> tuple[list[StageWinner], list[str]]:
+    """The winners that fit the experiment together with those before them; and a line for each other one."""
+    found: list[StageWinner] = []
+    lines = []
     for winner in winners:
         try:
             settings = settings.with_values(winner.values)
         except ConfigError as error:
             why = error.faults[0] if error.faults else error.headline
-            told.append(f"    {winner.written} is for experiment={winner.experiment} only: {why}")
+            lines.append(texts.ONLY_FOR.format(name=winner.written, experiment=winner.experiment, why=why))
         else:
             found.append(winner)
-    return found, told
+    return found, lines
 
 
-def _laid(settings: Settings, winners: Sequence[Won]) -> str:
-    """The words of the winners' files over the experiment."""
+def _combined(settings: Settings, winners: Sequence[StageWinner]) -> str:
+    """The words that apply the winners' files on top of the experiment."""
     others = [word for word in settings.words if not word.startswith("experiment=")]
     names = [*(settings.request.experiment or ()), *(w.written for w in winners)]
     return " ".join([*others, f"experiment={'+'.join(names)}"])
 
 
-def _grid(session: Session, winners: Sequence[Won], day: date) -> Path:
-    """A grid of two arms: the experiment as it is, and with all winners."""
+def _grid(session: Session, winners: Sequence[StageWinner], day: date) -> Path:
+    """A grid of two arms: the unchanged experiment, and the experiment with all winners."""
     together = {path: plain(value) for w in winners for path, value in w.values.items()}
     data = {
-        "about": f"Do {', '.join(w.written for w in winners)} give something together?",
+        "about": texts.GRID_ABOUT.format(names=", ".join(w.written for w in winners)),
         "experiment": "+".join(session.settings.request.experiment or ()),
         "seeds": SEEDS,
         "equal_steps": False,

@@ -1,10 +1,10 @@
-"""Features on a map: what they share first, then whitening, then t-SNE, and how far to trust it.
+"""Features on a t-SNE map: first their redundancy, then whitening, then the maps and how far to trust them.
 
-Owns the mathematics. Does not own features (they come in) or the page.
+Owns the mathematics. Does not own computing features or the panel (`embedding.py`).
 
-t-SNE draws clusters out of anything, and features that repeat each other count several times in its
+t-SNE draws clusters from any data, and features that repeat each other count several times in its
 distances. So the correlations and the effective rank come first, directions are whitened by PCA, the map
-is drawn under several seeds, and each carries its trustworthiness.
+is computed with several seeds, and each has its trustworthiness.
 
 Legend: N images, D features, K principal components, S seeds.
 """
@@ -19,16 +19,17 @@ import numpy.typing as npt
 
 from pipeline.core.neighbours import search, squares
 from pipeline.core.samples import Floats
+from pipeline.explain import texts
 
 Doubles = npt.NDArray[np.float64]
-# Features that correlate by more say the same thing.
+# Features that correlate by more than this repeat each other.
 SAME = 0.9
 SHOWN = 40
-# Of the variance that is kept before whitening: the rest is noise, which whitening would blow up.
+# Share of the variance that is kept before whitening: the rest is noise, which whitening would amplify.
 KEPT = 0.95
 MOST = 50
 TRUSTED = 10
-# Share of the features' number below which the effective rank is a warning.
+# An effective rank below this share of the number of features is a warning.
 FEW = 0.1
 
 
@@ -37,13 +38,13 @@ class Redundancy:
     """How much features repeat each other.
 
     Args:
-        n_features: that vary at all.
-        n_constant: that do not, and say nothing.
-        n_images: measured on.
+        n_features: number of features that vary at all.
+        n_constant: number of features that do not vary.
+        n_images: number of images.
         effective_rank: how many directions carry the variance, 1 to min(N − 1, D): the exponential of
             the entropy of the covariance's eigenvalues, each as a share.
         similar: share of pairs of features that correlate by more than `SAME`, either way.
-        correlation_KK: of the `SHOWN` most varying features, alike ones side by side.
+        correlation_KK: of the `SHOWN` features with the largest variance, similar ones next to each other.
     """
 
     n_features: int
@@ -55,28 +56,26 @@ class Redundancy:
 
     @property
     def collinear(self) -> bool:
-        """Whether distances on these features count few directions many times."""
+        """Whether distances on these features count a few directions many times."""
         return self.effective_rank < FEW * min(self.n_features, self.n_images - 1)
 
     @property
     def sentence(self) -> str:
-        """What it says, in words."""
-        share = 100 * self.similar
-        facts = (
-            f"{self.n_features} features vary as about {self.effective_rank:.1f} independent directions "
-            f"would (effective rank), and {share:.1f} % of all pairs correlate beyond ±{SAME}"
+        """The finding in words."""
+        constant = texts.EMBEDDING_CONSTANT.format(n=self.n_constant) if self.n_constant else ""
+        facts = texts.EMBEDDING_FACTS.format(
+            features=self.n_features,
+            rank=self.effective_rank,
+            similar=100 * self.similar,
+            threshold=SAME,
+            constant=constant,
         )
-        silent = f"; {self.n_constant} more never vary" if self.n_constant else ""
-        if self.collinear:
-            return (
-                f"Collinear: {facts}{silent}. Distances on the raw features would count these few "
-                "directions over and over, so the map below is drawn on whitened ones."
-            )
-        return f"Not markedly collinear: {facts}{silent}."
+        template = texts.EMBEDDING_COLLINEAR if self.collinear else texts.EMBEDDING_NOT_COLLINEAR
+        return template.format(facts=facts)
 
 
 def varies(x_ND: Floats) -> npt.NDArray[np.bool_]:
-    """(D,) which features differ between images at all."""
+    """(D,) which features differ between images."""
     x = np.asarray(x_ND, np.float64)
     return np.asarray(x.std(axis=0) > 1e-9 * max(float(np.abs(x).max()), 1e-12), dtype=np.bool_)
 
@@ -116,7 +115,7 @@ def effective_rank(z_ND: Doubles) -> float:
 
 
 def _alike(correlation: Doubles) -> list[int]:
-    """An order in which features that correlate stand side by side: leaves of a clustering."""
+    """An order that puts correlated features next to each other: the leaves of a clustering."""
     from scipy.cluster.hierarchy import leaves_list, linkage
     from scipy.spatial.distance import squareform
 
@@ -129,7 +128,7 @@ def _alike(correlation: Doubles) -> list[int]:
 
 
 def whiten(x_ND: Floats, kept: float = KEPT, most: int = MOST) -> Floats:
-    """(N, K) principal components that hold `kept` of the variance, each scaled to variance 1.
+    """(N, K) principal components that explain `kept` of the variance, each scaled to variance 1.
 
     Args:
         x_ND: features.
@@ -149,9 +148,9 @@ class Map:
     """One t-SNE map.
 
     Args:
-        xy_N2: places, in [0, 1] each way.
+        xy_N2: coordinates, in [0, 1] along both axes.
         seed: of the map.
-        trust: trustworthiness, 0 to 1: how few of a point's neighbours on the map are strangers in
+        trust: trustworthiness, 0 to 1: how many of a point's neighbours on the map are also neighbours in
             feature space (Venna and Kaski 2001).
     """
 
@@ -160,19 +159,19 @@ class Map:
     trust: float
 
 
-def tsne(x_ND: Floats, seeds: Sequence[int], perplexity: float = 30.0) -> tuple[Map, ...]:
-    """The same points on a map a seed, started at random places.
+def fit_maps(x_ND: Floats, seeds: Sequence[int], perplexity: float = 30.0) -> tuple[Map, ...]:
+    """One map of the same points for each seed, from random starts.
 
-    A start from the principal components would hide how much is left to chance.
+    A start from the principal components would hide how much depends on chance.
 
     Args:
         x_ND: whitened features of at least 5 images.
-        seeds: one map each.
-        perplexity: about how many neighbours count; lowered where there are too few points.
+        seeds: one for each map.
+        perplexity: about how many neighbours count; lowered if there are too few points.
     """
     from sklearn.manifold import TSNE, trustworthiness
 
-    assert len(x_ND) >= 5, "a map of fewer than 5 points"
+    assert len(x_ND) >= 5, "a map needs at least 5 points"
     usable = min(perplexity, (len(x_ND) - 1) / 3)
     near = min(TRUSTED, (len(x_ND) - 1) // 2)
     made = []
@@ -188,7 +187,7 @@ def tsne(x_ND: Floats, seeds: Sequence[int], perplexity: float = 30.0) -> tuple[
 def agreement(maps: Sequence[Map], k: int = TRUSTED) -> float:
     """Share of a point's k neighbours that two maps have in common, mean over points and pairs of maps.
 
-    1: the maps tell the same neighbourhoods; k/(N − 1): nothing but chance.
+    1: the maps show the same neighbourhoods; k/(N − 1): chance.
     """
     assert len(maps) >= 2, "agreement needs two maps"
     k = min(k, len(maps[0].xy_N2) - 1)

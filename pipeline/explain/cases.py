@@ -1,18 +1,13 @@
-"""What `make explain` looks at: networks of folds, images to explain, and where their objects are.
+"""What `make explain` shows: the networks of folds, the images, and where the objects in them are.
 
-Owns turning artifacts into a `Scene`: which fold explains which image, and which images are chosen where
-none is named. Does not own explaining (`pipeline/explain/`).
+Owns turning artifacts into a `Scene`: which fold explains which image, which images are chosen where none is
+named, and masks of objects (from the box, or what differs from the colour of the border). Does not own the
+panels (`explain/panels.py`), boxes (`data/boxes.py`) or how an image is prepared (`data/preprocess.py`).
 
-A training image is explained by the fold that never saw it: the first one whose validation part holds it.
-A test image was seen by none; fold 0 explains it, or the one that is named.
+A training image is explained by the fold that never saw it: the first one whose validation part contains it.
+No fold has seen a test image; fold 0 explains it, or the fold that FOLD names.
 
 Legend: N images, B a batch, C classes, H height, W width.
-
-Where the thing is in a prepared image: its box, or what is unlike the border's colour.
-
-Owns masks. Does not own boxes (`boxes.py`) or how an image is prepared (`look.py`).
-
-Legend: H height, W width.
 """
 
 from __future__ import annotations
@@ -35,20 +30,20 @@ from pipeline.data.preprocess import Look
 from pipeline.engine.hardware import set_up
 from pipeline.engine.stage import Job
 from pipeline.errors.findings import why
-from pipeline.explain import network
-from pipeline.explain.parts import Batch, Case, Mask, Net, Scene
+from pipeline.explain import network, texts
+from pipeline.explain.scene import ExplainedImage, ImageBatch, Mask, Net, Scene
 from pipeline.nets.forward import probabilities
 from pipeline.train.committee import Committee
 from pipeline.train.stages import folds_of
 
-# A border is one colour if so many of its pixels differ by no more than this in any channel, of 255.
+# A border has one colour if this share of its pixels differs by at most so much in any channel, of 255.
 _OF_BORDER, _UNLIKE = 0.85, 24
-# A thing that fills less or more than these shares of an image was not found.
+# An object that fills less or more than these shares of an image counts as not found.
 _LEAST, _MOST = 0.02, 0.95
 
 
 def of_box(look: Look, key: Key, edges: Edges, size: tuple[int, int]) -> Mask | None:
-    """(H, W) where the box of an image lies once it is cut and resized; None: nothing of it is kept.
+    """(H, W) where the box of an image is after cropping and resizing; None: nothing of it is left.
 
     Args:
         look: how images are prepared.
@@ -57,7 +52,7 @@ def of_box(look: Look, key: Key, edges: Edges, size: tuple[int, int]) -> Mask | 
         size: height and width of the decoded image, px.
     """
     height, width = size
-    # Painted black on white and prepared as the image was; padding is white too, so it is outside.
+    # Drawn in black on white and prepared like the image; padding is white too, so it is outside.
     paper = np.full((height, width, 3), WHITE, np.uint8)
     left, top, right, bottom = (round(e * s) for e, s in zip(edges, (width, height) * 2, strict=True))
     paper[top : max(bottom, top + 1), left : max(right, left + 1)] = 0
@@ -66,9 +61,9 @@ def of_box(look: Look, key: Key, edges: Edges, size: tuple[int, int]) -> Mask | 
 
 
 def unlike_border(image: Pixels) -> Mask | None:
-    """(H, W) what has another colour than the border, holes filled; None where the border has several.
+    """(H, W) what differs in colour from the border, holes filled; None if the border has several colours.
 
-    A guess for drawings and product photos on a plain ground; a photo of a scene gives None.
+    A guess for drawings and product photos on a plain background; None for a photo of a scene.
     """
     ring = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]).astype(int)
     colour = np.median(ring, axis=0)
@@ -80,8 +75,8 @@ def unlike_border(image: Pixels) -> Mask | None:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One image to explain, and the fold that does.
+class Requested:
+    """One image to explain, and the fold that explains it.
 
     Args:
         split: train or test.
@@ -94,25 +89,25 @@ class Asked:
     fold: int
 
 
-def of(job: Job) -> Scene:
+def scene_of(job: Job) -> Scene:
     """The scene of a run of `make explain`.
 
     Raises:
-        DataError: a training image that no fold validates, or a fold that there is none of.
+        DataError: a training image in no validation part, or an unknown fold.
     """
     config, device = job.settings.config, set_up(job.settings.config.runtime)
     train = load.samples(job.inputs["data"], "train", job.home)
     test = load.samples(job.inputs["data"], "test", job.home)
     plan, folds = load.plan(job.inputs["folds"]), folds_of(job.settings)
     oof = load.oof(job.inputs["train"], job.settings.experiment)
-    asked = _asked(job, plan, folds, oof, train)
+    requested = _requested(job, plan, folds, oof, train)
     nets = {
         k: network.of_fold(config, train.space, Committee.read(job.inputs[f"fold{k}"].folder), k, device)
-        for k in sorted({one.fold for one in asked} or {folds[0]})
+        for k in sorted({one.fold for one in requested} or {folds[0]})
     }
     images = {split: load.prepared(job.inputs["prepared"], split) for split in ("train", "test")}
     object_of = _objects(job)
-    cases = [_case(one, nets[one.fold], images[one.split], train, test, object_of) for one in asked]
+    cases = [_case(one, nets[one.fold], images[one.split], train, test, object_of) for one in requested]
     return Scene(
         config=config,
         experiment=job.settings.experiment,
@@ -129,13 +124,16 @@ def of(job: Job) -> Scene:
     )
 
 
-def _asked(job: Job, plan: FoldPlan, folds: Sequence[int], oof: Probabilities, train: Samples) -> list[Asked]:
-    """The named images, or the worst errors, each with its fold; all faults at once."""
+def _requested(
+    job: Job, plan: FoldPlan, folds: Sequence[int], oof: Probabilities, train: Samples
+) -> list[Requested]:
+    """The named images, or the worst errors, each with its fold; reports all faults at once."""
     keys = json.loads(str(job.params.get("ids", "[]")))
     named = job.params.get("fold")
     if named is not None and int(named) not in folds:
-        told = ", ".join(map(str, folds))
-        raise DataError(f"FOLD={named}: {job.settings.experiment} has the folds {told}", remedy="name one")
+        known = ", ".join(map(str, folds))
+        message = texts.UNKNOWN_FOLD.format(fold=named, experiment=job.settings.experiment, folds=known)
+        raise DataError(message, remedy="name one of them")
     if not keys:
         most = job.settings.config.explain.images
         chosen = why.errors(oof, train, most) or why.doubtful(oof, most)
@@ -144,27 +142,27 @@ def _asked(job: Job, plan: FoldPlan, folds: Sequence[int], oof: Probabilities, t
     for key in keys:
         split, _, name = key.partition("/")
         if split == "test":
-            found.append(Asked(split, name, int(named) if named is not None else folds[0]))
+            found.append(Requested(split, name, int(named) if named is not None else folds[0]))
             continue
         fold = next((k for k in folds if (plan.splits[k].valid_ids == name).any()), None)
         if fold is None:
-            faults.append(f"{key}: no fold of {folds} validates it, so every network has seen it")
+            faults.append(texts.SEEN_BY_ALL.format(key=key, folds=folds))
         else:
-            found.append(Asked(split, name, fold))
+            found.append(Requested(split, name, fold))
     if faults:
-        what = f"ID: {len(faults)} training images have no network that never saw them"
-        raise DataError(what, faults, "name others, or train all folds (train.folds)")
+        message = texts.NO_UNSEEN_NETWORK.format(n=len(faults))
+        raise DataError(message, faults, "name other images, or train all folds (train.folds)")
     return found
 
 
 def _case(
-    asked: Asked,
+    asked: Requested,
     net: Net,
     images: PreparedImages,
     train: Samples,
     test: Samples,
     object_of: Callable[[str, str, Pixels], tuple[Mask | None, str]],
-) -> Case:
+) -> ExplainedImage:
     at = int(positions(strings([asked.id]), images.ids_N, f"prepared {asked.split} images")[0])
     pixels = np.array(images.x_NHWC[at])
     x_1CHW = net.normalise(pixels[None])
@@ -173,8 +171,8 @@ def _case(
     true = int(samples.labels[0]) if samples.labels_N is not None else None
     order = np.argsort(-p_C, kind="stable")
     errs = true is not None and true != int(order[0])
-    mask, told = object_of(asked.split, asked.id, pixels)
-    return Case(
+    mask, source = object_of(asked.split, asked.id, pixels)
+    return ExplainedImage(
         id=asked.id,
         split=asked.split,
         fold=asked.fold,
@@ -185,26 +183,26 @@ def _case(
         true=true,
         rival=true if errs and true is not None else int(order[1]),
         object_HW=mask,
-        object_from=told,
+        object_from=source,
     )
 
 
 def _batches(
     images: dict[str, PreparedImages], nets: dict[int, Net], size: int
-) -> Callable[[str, Sequence[str] | Strings, int], Iterator[Batch]]:
-    def batches(split: str, ids: Sequence[str] | Strings, fold: int) -> Iterator[Batch]:
+) -> Callable[[str, Sequence[str] | Strings, int], Iterator[ImageBatch]]:
+    def batches(split: str, ids: Sequence[str] | Strings, fold: int) -> Iterator[ImageBatch]:
         wanted = strings(ids)
         at_N = positions(wanted, images[split].ids_N, f"prepared {split} images")
         for start in range(0, len(wanted), size):
             now = slice(start, start + size)
             pixels = np.array(images[split].x_NHWC[at_N[now]])
-            yield Batch(wanted[now], pixels, nets[fold].normalise(pixels), fold)
+            yield ImageBatch(wanted[now], pixels, nets[fold].normalise(pixels), fold)
 
     return batches
 
 
 def _objects(job: Job) -> Callable[[str, str, Pixels], tuple[Mask | None, str]]:
-    """Where the thing is: by its box where it has one, else by the border's colour, else nothing tells."""
+    """Where the object is: from its box if there is one, else from the border's colour, else unknown."""
     boxes = job.inputs.get("boxes")
     edges = crop.edges_of(load.box_table(boxes)) if boxes else {}
     look, image = load.look(job.settings.config, job.inputs), load.image_of(job.inputs["images"])
@@ -215,7 +213,7 @@ def _objects(job: Job) -> Callable[[str, str, Pixels], tuple[Mask | None, str]]:
             mask = of_box(look, (split, name), edges[split, name], (height, width))
             return mask, "box" if mask is not None else ""
         if boxes:
-            return None, ""  # one kind of object, not two
+            return None, ""  # do not mix the two kinds of objects
         mask = unlike_border(pixels)
         return mask, "border" if mask is not None else ""
 

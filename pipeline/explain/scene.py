@@ -1,20 +1,13 @@
-"""What a part of `make explain` is given, and what it gives back.
+"""The values that the panels of `make explain` work on: networks, images to explain, and a scene of both.
 
-Owns the values that a part is given, networks and images to explain (`Scene`, `Net`, `Case`, `Batch`),
-and which parts there are (`PARTS`). What it gives back (`Part`, `Row`, `Picture`, `Table`, `Drawing`,
-`Cloud`) and the page stand in `pages/gallery.py` and are named here too. Does not own computing anything:
-one file a part.
-
-A part is a function `part(scene) -> Part`. It draws nothing at random but through `pipeline.core.seeds`
-with `scene.seed`, leaves the networks as it found them (hooks removed, weights put back), and says in
-`Part.warnings` what must not be read as a finding.
+Owns these values. Does not own making them out of artifacts (`explain/cases.py`, `explain/network.py`) or
+which panels there are (`explain/panels.py`).
 
 Legend: N images, B a batch, C channels or classes, H height, W width, h and w of a feature map, T tokens.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -24,16 +17,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Floats, FoldPlan, LabelSpace, Samples, Strings
-from pipeline.pages.gallery import Cloud as Cloud
-from pipeline.pages.gallery import Drawing as Drawing
-from pipeline.pages.gallery import Part as Part
-from pipeline.pages.gallery import Picture as Picture
-from pipeline.pages.gallery import Pixels as Pixels
-from pipeline.pages.gallery import Row as Row
-from pipeline.pages.gallery import Table as Table
+from pipeline.pages.gallery import Pixels
 from pipeline.settings.schema import Config
 
 Mask = npt.NDArray[np.bool_]
@@ -41,14 +27,14 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Layer:
-    """A place in a network whose output lies over the image.
+    """A place in a network whose output is a map over the image.
 
     Args:
         name: dotted, `net.module.get_submodule(name)` finds it.
         form: "maps": (B, C, h, w), CNNs. "last": (B, h, w, C), Swin-like. "tokens": (B, T, C), ViT-like.
         channels: C.
         grid: (h, w) on images of the scene's size.
-        prefix: for tokens, how many stand before the h·w patch tokens (class token, registers).
+        prefix: for tokens, how many precede the h·w patch tokens (class token, registers).
     """
 
     name: str
@@ -67,23 +53,23 @@ class Layer:
 
 @dataclass(frozen=True)
 class Net:
-    """The network of one fold, ready to be looked at.
+    """The network of one fold, ready to be explained.
 
     Args:
-        fold: whose validation part it never saw.
+        fold: the fold whose validation part it never saw.
         module: (B, C) logits of normalised x_BCHW. In eval mode, on the scene's device, float32; no
-            parameter asks for a gradient. Of a frozen-backbone experiment it is backbone and head as one.
+            parameter requires a gradient. For a frozen backbone it combines backbone and head.
         backbone: the bare backbone inside `module` (timm's, torchvision's or the user's own), for its
             attributes; `module.get_submodule("backbone")`.
         features: (B, D) pooled features of normalised x_BCHW: what the last layer sees.
         mean_C11, std_C11: x = (pixels / 255 - mean) / std.
-        layers: places to look at, in the order of the forward pass, spread over its depth; at least one.
+        layers: places to explain, in the order of the forward pass, spread over its depth; at least one.
             The last one is the last before pooling.
         cam: where Grad-CAM is read: the last of `layers` with `config.explain.min_grid` cells a side whose
             maps get a gradient, or the finest of them.
-        weights_KC: (classes, channels) of linear classification on the average of `layers[-1]`, where that
-            is all there is behind it (CAM is defined there); None otherwise.
-        notes: what a person should know about this network, one sentence each.
+        weights_KC: (classes, channels) of the linear classification of the average of `layers[-1]`, if
+            nothing else follows that layer (CAM is defined then); None otherwise.
+        notes: what a reader should know about this network, one sentence each.
     """
 
     fold: int
@@ -103,28 +89,28 @@ class Net:
         return (x_BCHW.float() / 255 - self.mean_C11) / self.std_C11
 
     def pixels(self, x_BCHW: torch.Tensor) -> Pixels:
-        """uint8 (B, H, W, C) of normalised images, cut to what pixels can be."""
+        """uint8 (B, H, W, C) of normalised images, clipped to valid pixels."""
         shares = (x_BCHW.detach() * self.std_C11 + self.mean_C11).clamp(0, 1)
         return np.asarray((shares * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())
 
 
 @dataclass(frozen=True)
-class Case:
+class ExplainedImage:
     """One image to explain.
 
     Args:
         id: as in the tables.
         split: "train" or "test".
-        fold: of the network that explains it, `scene.nets[fold]`; of a training image the fold that
-            validates on it.
-        group: images of one group never sit on both sides of a split.
+        fold: of the network that explains it, `scene.nets[fold]`; for a training image the fold with the
+            image in its validation part.
+        group: images of one group are never on both sides of a split.
         pixels_HWC: as the network sees it: prepared, uint8.
         x_CHW: the same, normalised by its network, on the scene's device.
-        p_C: what its network says of it as it is (no test-time views).
+        p_C: probabilities by its network, without test-time augmentation.
         true: class index, or None for a test image.
-        rival: the class to tell it from: the true one where the network errs, else the next most probable.
-        object_HW: where the thing is, or None where nothing tells.
-        object_from: "box" (crop.boxes), "border" (unlike the border's colour) or "" (nothing tells).
+        rival: the class to compare with: the true one if the network is wrong, else the second most probable.
+        object_HW: where the object is, or None if unknown.
+        object_from: "box" (crop.boxes), "border" (differs from the border's colour) or "" (unknown).
     """
 
     id: str
@@ -146,16 +132,16 @@ class Case:
 
     @property
     def is_error(self) -> bool:
-        """Whether the truth is known and the network errs."""
+        """Whether the label is known and the network is wrong."""
         return self.true is not None and self.true != self.predicted
 
     @property
     def key(self) -> str:
-        """`train/17`: unique over splits, and the name under which explain.json files it."""
+        """`train/17`: unique over splits, and its key in explain.json."""
         return f"{self.split}/{self.id}"
 
 
-class Batch(NamedTuple):
+class ImageBatch(NamedTuple):
     """Images of one pass."""
 
     ids_B: Strings
@@ -166,10 +152,10 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that a part may look at.
+    """Everything that a panel may use.
 
     Args:
-        config: all settings; those of the parts are `config.explain`.
+        config: all settings; those of the panels are `config.explain`.
         experiment: name of what is explained.
         space: classes and attributes; `space.classes[c]` names output c of every network.
         nets: by fold; those that explain a case, at least one.
@@ -179,8 +165,8 @@ class Scene:
         oof: out-of-fold probabilities of all covered training images, one view, in id order.
         batches: (split, ids, fold) -> these images in this order, normalised by that fold's network, on
             its device. Images of both tables are there.
-        object_of: (split, id, its prepared pixels) -> where the thing is, (H, W), or None, and what told it,
-            as in `Case`.
+        object_of: (split, id, its prepared pixels) -> mask (H, W) of the object or None, and its source, as
+            in `ExplainedImage`.
         device: "cpu" or "cuda".
         seed: root of every draw.
     """
@@ -189,63 +175,24 @@ class Scene:
     experiment: str
     space: LabelSpace
     nets: Mapping[int, Net]
-    cases: tuple[Case, ...]
+    cases: tuple[ExplainedImage, ...]
     samples: Samples
     plan: FoldPlan
     oof: Probabilities
-    batches: Callable[[str, Sequence[str] | Strings, int], Iterator[Batch]]
+    batches: Callable[[str, Sequence[str] | Strings, int], Iterator[ImageBatch]]
     object_of: Callable[[str, str, Pixels], tuple[Mask | None, str]]
     device: str
     seed: int
 
     @property
     def lead(self) -> Net:
-        """The network to show where one must do: that of the first case, or of the lowest fold."""
+        """The network to show if only one can be shown: that of the first case, or of the lowest fold."""
         return self.nets[self.cases[0].fold if self.cases else min(self.nets)]
 
-    def net(self, case: Case) -> Net:
+    def net(self, case: ExplainedImage) -> Net:
         """The network that explains a case."""
         return self.nets[case.fold]
 
-    def unseen(self, fold: int) -> Iterator[Batch]:
+    def unseen(self, fold: int) -> Iterator[ImageBatch]:
         """The images that a fold's network never saw: its validation part, in the plan's order."""
         return self.batches("train", self.plan.splits[fold].valid_ids, fold)
-
-
-PartOf = Callable[[Scene], Part]
-# Name -> `module:function` below pipeline/explain, in the order of the page. A new part is one line here.
-PARTS: dict[str, str] = {
-    "cam": "cam:part",
-    "gradients": "attribution:part",
-    "occlusion": "occlusion:part",
-    "attention": "attention:part",
-    "activations": "units:activations",
-    "patches": "units:patches",
-    "filters": "units:filters",
-    "synthesis": "synthesis:part",
-    "neighbours": "neighbours:part",
-    "embedding": "embedding:part",
-}
-
-
-def check_names(names: Sequence[str]) -> None:
-    """Refuse names of parts that there are none of.
-
-    Raises:
-        ConfigError: naming each, and those that there are.
-    """
-    odd = [name for name in names if name not in PARTS]
-    if odd or not names:
-        hints = [f"{name!r}: {nearest(name, PARTS) or 'no such part'}" for name in odd]
-        raise ConfigError(
-            f"WHAT (explain.parts): {len(odd)} unknown" if odd else "WHAT (explain.parts): names no part",
-            hints,
-            f"choose of: {', '.join(PARTS)}",
-        )
-
-
-def part_of(name: str) -> PartOf:
-    """The function of a part, its module imported now."""
-    module, _, function = PARTS[name].partition(":")
-    found: PartOf = getattr(importlib.import_module(f"pipeline.explain.{module}"), function)
-    return found
