@@ -34,7 +34,7 @@ from pipeline.core.targets import normalised
 from pipeline.core.voting import fitting
 from pipeline.core.voting.fitting import Recipe
 from pipeline.ensemble import decision
-from pipeline.ensemble.decision import ClassScales, Rows
+from pipeline.ensemble.decision_steps import ClassScales, Rows
 
 CLASSES, PER_GROUP, GROUPS, TRUE_GROUPS, PARTS = 12, 4, 300, 4000, 5
 SHARE_C = np.geomspace(10, 1, CLASSES) / np.geomspace(10, 1, CLASSES).sum()
@@ -87,8 +87,8 @@ def class_scales(
     step = ClassScales(MACRO, 0.0, NAMES)
     at = tuple(np.searchsorted(oof.ids_N.astype(str), part) for part in parts)
     rows, more = (Rows(p.ids_N, p.ids_N, np.arange(len(p))) for p in (oof, new))
-    known = decision.Known(oof, y_N, rows, at)
-    found = decision.decide([step], known, new, more, decision.Judge(MACRO, 10, 0, "always"))
+    known = decision.Labelled(oof, y_N, rows, at)
+    found = decision.decide([step], known, new, more, decision.Criterion(MACRO, 10, 0, "always"))
     return found.naive, found.crossfitted, MACRO.score(truth_N, found.test.p_NC)
 
 

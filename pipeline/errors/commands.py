@@ -23,7 +23,7 @@ from pipeline.errors.judging import kept as judging
 from pipeline.pages.command_words import make_with
 from pipeline.record.store import Artifact
 from pipeline.submit import commands as submitting
-from pipeline.submit import standing
+from pipeline.submit import ranking
 
 Options = argparse.Namespace
 
@@ -34,7 +34,7 @@ def error_analysis(session: Session, options: Options) -> None:
         session.check(Need("error_analysis", session.settings, {"a": options.a}))
         new = Path(options.a).resolve()
     else:
-        submitting.measured(session, session.settings)
+        submitting.infer_for_budget(session, session.settings)
         blend_of = (Need("ensemble", session.settings), *submitting.decisions(session.settings, "ensemble"))
         session.check(*blend_of, Need("error_analysis", session.settings))
         blend = submitting.blend(session)
@@ -60,7 +60,7 @@ def compare(session: Session, new: Path, old: Path | None, verdicts: Path | None
             if new.is_file()
             else ""
         )
-        best = standing.best(session.settings, here, session.store, session.need("data"), excluding=itself)
+        best = ranking.best(session.settings, here, session.store, session.need("data"), excluding=itself)
         if best is not None:
             session.say(f"compared with {best.entry.name}: {best.why}")
             old = submitting.csv_of(session, best.entry)

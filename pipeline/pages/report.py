@@ -66,11 +66,6 @@ def _environment() -> Environment:
     return environment
 
 
-def template_file(name: str) -> Path:
-    """The file of a template, whichever room it is in."""
-    return next(folder / name for folder in FOLDERS if (folder / name).is_file())
-
-
 def render(template: str, *, script: str | tuple[str, ...] = (), **values: Any) -> str:
     """One self-contained HTML document.
 

@@ -73,7 +73,7 @@ def test_the_printout_tells_what_each_member_is_to_the_blend(made):
     assert re.search(r"tiny_cnn +\d+\.\d% +0\.0%", out), "the table of disagreement"
     told = re.search(r"ensemble against its best member .*", out)[0]
     assert re.search(r"\], (better|worse) ", told) or re.search(
-        r"about [\d,]+ groups would tell|no difference", told
+        r"about [\d,]+ groups would be needed|no difference", told
     )
 
 

@@ -1,4 +1,4 @@
-"""CSVs from elsewhere: what spreadsheets do to them is mended and told, what cannot be trusted is refused."""
+"""CSVs from elsewhere: damage by spreadsheets is repaired and reported, other faults are rejected."""
 
 import unicodedata
 
@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.core.errors import DataError
 from pipeline.core.samples import Attribute, LabelSpace
-from pipeline.ensemble import outside
+from pipeline.ensemble import external
 from pipeline.settings.competition import SubmissionSettings
 
 SPACE = LabelSpace.product([Attribute("pet", ("cat", "dog", "강아지"))])
@@ -24,7 +24,7 @@ def written(folder, rows=ROWS, header=HEADER, sep=",", end="\n", encoding="utf-8
 
 
 def read(path, ids=IDS):
-    return outside.probabilities(path, "kernel", SPACE, ids, "id")
+    return external.read_probabilities(path, "kernel", SPACE, ids, "id")
 
 
 def faults(path, ids=IDS):
@@ -93,7 +93,9 @@ def test_rows_off_by_rounding_are_normalised_and_it_is_said(tmp_path):
     rows = [["001", "0.67", "0.17", "0.17"], *ROWS[1:]]
     found = read(written(tmp_path, rows))
     np.testing.assert_allclose(found.p.p_NC[0], np.array([0.67, 0.17, 0.17]) / 1.01, atol=1e-6)
-    assert found.notes == ("kernel: kernel.csv: 1 rows were off 1 by rounding and are normalised",)
+    assert found.notes == (
+        "kernel: kernel.csv: 1 rows did not sum to 1 because of rounding and are normalised",
+    )
 
 
 def test_every_fault_is_told_at_once(tmp_path):
@@ -108,9 +110,9 @@ def test_every_fault_is_told_at_once(tmp_path):
         "'010': missing",
         "'77': extra",
         "'002': 2 times",
-        "'001' (line 2): 'cat' is 'nan', which is no number",
+        "'001' (line 2): 'cat' is 'nan', which is not a number",
         "'77' (line 5): 'dog' is 'many'",
-        "'002': sums to 6, not 1; logits",
+        "'002': sums to 6, not 1; apply a softmax to logits",
         "'002' (line 4): '강아지' is negative",
     ):
         assert part in told, part
@@ -126,7 +128,7 @@ class TestLabels:
 
     def labels(self, folder, rows, ids=IDS, settings=HOST):
         path = written(folder, rows, ["id", "label"])
-        return outside.labels(path, "mate", SPACE, ids, settings)
+        return external.read_labels(path, "mate", SPACE, ids, settings)
 
     def test_each_is_a_certain_vote(self, tmp_path):
         found = self.labels(tmp_path, [["010", "dog"], ["001", "cat"], ["002", "강아지"]])
@@ -145,5 +147,5 @@ class TestLabels:
 
     def test_a_submission_of_probabilities_votes_by_its_labels(self, tmp_path):
         host = SubmissionSettings(format="probabilities")
-        found = outside.labels(written(tmp_path), "mate", SPACE, IDS, host)
+        found = external.read_labels(written(tmp_path), "mate", SPACE, IDS, host)
         assert found.p.labels().tolist() == [0, 1, 2]

@@ -85,7 +85,7 @@ def test_a_score_for_nobody_names_the_nearest(path):
     fill(path, PROBE)
     with pytest.raises(DataError, match=r"no submission 'prob'[\s\S]*did you mean probe"):
         ledger.record_score(path, "prob", public=1)
-    with pytest.raises(DataError, match="it knows: probe"):
+    with pytest.raises(DataError, match="the ledger has: probe"):
         ledger.record_score(path, "zz", public=1)
 
 
@@ -143,11 +143,11 @@ def test_damage_is_told_at_once_by_line_and_left_alone(path):
         ledger.add(path, BLEND)
     text = "\n".join(error.value.faults)
     for fault in (
-        "line 2: oof 'abc' is no number",
-        "line 2: kind 'memb' is none of member, blend, refit, outside",
-        "line 3: oof 'nan' is no number",
-        "line 3: looks '-1' is no count",
-        "line 3: created 'soon:00:00+00:00' is no date",
+        "line 2: oof 'abc' is not a number",
+        "line 2: kind 'memb' is not one of member, blend, refit, outside",
+        "line 3: oof 'nan' is not a number",
+        "line 3: looks '-1' is not a count",
+        "line 3: created 'soon:00:00+00:00' is not a date",
         "line 4: name 'probe' again, first on line 3",
     ):
         assert fault in text
@@ -173,7 +173,7 @@ def test_a_note_of_two_lines_stays_one_line(path):
 
 
 def test_numbers_that_are_none_are_our_own_bug(path):
-    with pytest.raises(AssertionError, match="nan is no score"):
+    with pytest.raises(AssertionError, match="nan is not a score"):
         ledger.add(path, replace(PROBE, oof=float("nan")))
     with pytest.raises(AssertionError, match="kind"):
         ledger.add(path, replace(PROBE, kind="other"))

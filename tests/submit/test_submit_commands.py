@@ -60,17 +60,17 @@ def submits(home):
 # make validate
 
 
-def test_validate_accepts_ours_and_tells_and_mends_what_a_spreadsheet_did(home, tmp_path):
+def test_validate_accepts_ours_and_repairs_what_a_spreadsheet_did(home, tmp_path):
     ours = csv_of(home)
     said = run(home, "validate", small=SMALL, options=[f"--file={ours.stem}"])
     assert said.code == 0 and f"{ours.name}: valid: 50 images" in said.out
-    theirs, out = tmp_path / "theirs.csv", tmp_path / "mended.csv"
+    theirs, out = tmp_path / "theirs.csv", tmp_path / "repaired.csv"
     rows = ours.read_text(encoding="utf-8").replace(",", ";").split()
     theirs.write_bytes("\r\n".join([rows[0], *sorted(rows[1:], reverse=True)]).encode("utf-8-sig"))
     said = run(home, "validate", small=SMALL, options=[f"--file={theirs}"])
-    assert said.code == 2 and "2 faults that a host may refuse it for" in said.err
-    assert "separated by ';'" in said.err and "order: row 1" in said.err and "OUT=mended.csv" in said.err
-    assert "byte-order mark" in said.out and "lines end as on Windows" in said.out
+    assert said.code == 2 and "2 faults for which a host may reject it" in said.err
+    assert "separated by ';'" in said.err and "order: row 1" in said.err and "OUT=repaired.csv" in said.err
+    assert "byte-order mark" in said.out and "line ends of Windows" in said.out
     said = run(home, "validate", small=SMALL, options=[f"--file={theirs}", f"--out={out}"])
     assert said.code == 0 and out.read_bytes() == ours.read_bytes()
     out.write_text("mine", encoding="utf-8")
@@ -82,7 +82,7 @@ def test_validate_names_wrong_ids_and_values_and_asks_for_a_file(home, tmp_path)
     rows = csv_of(home).read_text(encoding="utf-8").splitlines()
     theirs = tmp_path / "theirs.csv"
     theirs.write_text("\n".join([rows[0], "new,3", *rows[2:-1], rows[-1] + "7"]), encoding="utf-8")
-    out = tmp_path / "mended.csv"
+    out = tmp_path / "repaired.csv"
     said = run(home, "validate", small=SMALL, options=[f"--file={theirs}", f"--out={out}"])
     assert said.code == 2 and not out.exists()
     assert (
@@ -131,7 +131,7 @@ def test_none_left_and_the_same_bytes_again(home, tmp_path):
     host = {"command": f"'{send} {{file}}'", "per_day": 2}
     for n in range(2):
         said = submit(home, path, options=["--yes"], **host)
-        assert said.code == 0 and ("handed in before" in said.out) == (n == 1)
+        assert said.code == 0 and ("submitted before" in said.out) == (n == 1)
     said = submit(home, path, options=["--yes"], **host)
     assert said.code == 2 and "none of today's 2 submissions is left" in said.err
     assert said.err.count(path.stem) == 2 and "taken" not in said.out and len(submits(home)) == 2
@@ -144,7 +144,7 @@ def test_an_outside_file_gets_its_line_and_has_no_odds(home, tmp_path):
     shutil.copy(csv_of(home, "tiny_cnn"), theirs)
     said = submit(home, theirs, options=["--yes"], command=f"'{script(tmp_path, 'true')} {{file}}'")
     assert said.code == 0 and ledger(home)["kernel"]["kind"] == "outside"
-    assert "not known, as kernel has no out-of-fold predictions (was not made here)" in said.out
+    assert "unknown, because kernel has no out-of-fold predictions (not made here)" in said.out
 
 
 def test_what_fails_is_told_and_not_counted(home, tmp_path, monkeypatch):
@@ -155,7 +155,7 @@ def test_what_fails_is_told_and_not_counted(home, tmp_path, monkeypatch):
         assert found.code == 2 and not submits(home), found.out
         return found.err
 
-    assert "nothing says how to hand in" in said_by()
+    assert "no way to submit is set" in said_by()
     assert "kaggle: no such command" in said_by(kaggle="pets") and "pip install kaggle" in said_by(
         kaggle="pets"
     )
@@ -167,7 +167,7 @@ def test_what_fails_is_told_and_not_counted(home, tmp_path, monkeypatch):
     # The Kaggle client ends without an error when the competition is not there.
     script(tmp_path / "bin", "echo 'Could not find competition - please verify'", "kaggle")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
-    assert "said 'Could not find competition'" in said_by(kaggle="pets")
+    assert "printed 'Could not find competition'" in said_by(kaggle="pets")
     rows = path.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join(rows[:-1]), encoding="utf-8")
     assert "1 id missing" in said_by(kaggle="pets")
@@ -222,7 +222,7 @@ def test_built_again_from_nothing_the_bytes_are_equal(home):
     said = reproduce(home, path, options=["--scratch"])
     assert said.code == 0, said.err + said.out
     assert f"reproduced: {path.stem}: equal keys, the bytes are equal" in said.out.splitlines()[-1]
-    assert "9 of 9 results were built again, 0 were there" in said.out
+    assert "9 of 9 results were built again, 0 were reused" in said.out
     made = home / "work" / "reproduce" / path.stem
     assert (made / path.name).read_bytes() == path.read_bytes() and not (made / "artifacts").exists()
 
@@ -231,13 +231,13 @@ def test_what_is_there_is_reused_and_another_home_builds_it(home, tmp_path):
     path = csv_of(home)
     before = {a.key for a in artifacts(home)}
     said = reproduce(home, path.stem)
-    assert said.code == 0 and "0 of 15 results were built again, 15 were there" in said.out
+    assert said.code == 0 and "0 of 15 results were built again, 15 were reused" in said.out
     assert {a.key for a in artifacts(home)} == before
     for artifact in artifacts(home):
         if artifact.stage in ("infer", "ensemble"):
             shutil.rmtree(artifact.folder)
     said = reproduce(home, path.stem)
-    assert said.code == 0 and "3 of 15 results were built again, 12 were there" in said.out
+    assert said.code == 0 and "3 of 15 results were built again, 12 were reused" in said.out
     assert "reproduced: " in said.out.splitlines()[-1]
     path.unlink()
     assert "the bytes are equal" in reproduce(home, path).out, "the digest is enough"
@@ -267,9 +267,7 @@ def test_settings_that_this_code_reads_otherwise_are_named(home):
     assert said.code == 2 and "stage fold reads other settings in train (in infer/fold0" in said.err
     edited(path, lambda known: known["request"]["values"].append(["train.no_such", 1]))
     said = reproduce(home, path)
-    assert (
-        said.code == 2 and "does not take the recorded settings" in said.err and "train.no_such" in said.err
-    )
+    assert said.code == 2 and "rejects the recorded settings" in said.err and "train.no_such" in said.err
 
 
 @pytest.mark.slow
@@ -329,7 +327,7 @@ def test_what_cannot_be_rebuilt_is_told(home, tmp_path):
     shutil.copy(path, outside)
     assert "no provenance beside it" in reproduce(home, outside).err
     edited(path, lambda known: known.pop("version"))
-    assert "without what rebuilding needs" in reproduce(home, path).err
+    assert "without what a rebuild needs" in reproduce(home, path).err
 
 
 @pytest.mark.slow

@@ -1,9 +1,10 @@
-"""The ledger of submits, `submissions/submits.csv`: which file was handed in when.
+"""The log of submits, `submissions/submits.csv`: which file was handed in when.
 
-Owns its columns, its lock and counting a day. Does not own scores (`leaderboard.py`) nor handing in.
+Owns its columns, its lock and counting a day. Does not own scores (`submit/ledger.py`) nor handing in
+(`submit/hand_in.py`).
 
-One line a submit, oldest first, made to be kept in git and merged: a team counts what all of it handed
-in. A day is one of UTC, as hosts count.
+One line per submit, oldest first, made to be kept in git and merged, so that a team counts the submits of all
+its members. A day is a UTC day, as hosts count.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pipeline.core.tables import format_table, read_table
 from pipeline.record.digests import write_atomic
 
 ACCEPTED = "accepted"
-# Stopped while the command ran: the host may have taken it, so it counts.
+# The command was stopped while it ran: the host may have received the file, so it counts.
 UNKNOWN = "unknown"
 STATUSES = (ACCEPTED, UNKNOWN)
 LOCK_SECONDS = 5.0
@@ -29,15 +30,15 @@ LOCK_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Submit:
-    """One file handed in.
+    """One file that was handed in.
 
     Args:
-        time: when, UTC, ISO 8601.
-        competition: to which.
-        name: the submission's name in the leaderboard.
+        time: UTC, ISO 8601.
+        competition: its name.
+        name: of the submission in the ledger.
         sha256: of the file's bytes.
         status: "accepted", or "unknown" where the command was stopped.
-        message: what was said with it.
+        message: sent with the file.
     """
 
     time: str
@@ -52,63 +53,67 @@ COLUMNS = tuple(f.name for f in fields(Submit))
 
 
 def read(path: Path) -> tuple[Submit, ...]:
-    """All submits, oldest first; none when there is no ledger yet.
+    """All submits, oldest first; none when there is no log yet.
 
     Raises:
-        DataError: columns are missing, or a time or status is none; the lines are named.
+        DataError: columns are missing, or a time or status is invalid; the lines are named.
     """
     if not path.exists():
         return ()
     table = read_table(path)
     table.require(COLUMNS, f"the header must be: {','.join(COLUMNS)}")
     rows = zip(*(table.column(name) for name in COLUMNS), strict=True)
-    found = [Submit(*row) for row in rows]
+    submits = [Submit(*row) for row in rows]
     faults = []
-    for line, submit in zip(table.lines, found, strict=True):
+    for line, submit in zip(table.lines, submits, strict=True):
         if _moment(submit.time) is None:
-            faults.append(f"line {line}: time {submit.time!r} is no time such as 2026-11-22T09:30:00+00:00")
+            faults.append(
+                f"line {line}: time {submit.time!r} is not a time such as 2026-11-22T09:30:00+00:00"
+            )
         if submit.status not in STATUSES:
-            faults.append(f"line {line}: status {submit.status!r} is none of {', '.join(STATUSES)}")
+            faults.append(f"line {line}: status {submit.status!r} is not one of {', '.join(STATUSES)}")
     if faults:
-        raise DataError(f"{path.name}: {len(faults)} faults", faults, "mend these lines")
-    return tuple(sorted(found, key=lambda s: (s.time, s.name)))
+        raise DataError(f"{path.name}: {len(faults)} faults", faults, "fix these lines")
+    return tuple(sorted(submits, key=lambda s: (s.time, s.name)))
 
 
 def add(path: Path, submit: Submit) -> None:
-    """Note a submit; hold the ledger (`held`) meanwhile."""
-    assert submit.status in STATUSES, f"status {submit.status!r} is none of {STATUSES}"
-    # A line break inside a cell would break the one line a submit that merging relies on.
+    """Add a submit; call it only while the log is locked (`locked`)."""
+    assert submit.status in STATUSES, f"status {submit.status!r} is not one of {STATUSES}"
+    # A line break inside a cell would break merging, which relies on one line per submit.
     rows = [[" ".join(cell.split()) for cell in astuple(s)] for s in (*read(path), submit)]
     write_atomic(path, format_table(COLUMNS, rows))
 
 
 def of_day(submits: Sequence[Submit], competition: str, now: datetime) -> list[Submit]:
-    """The submits to one competition on the UTC day of `now`, which knows its time zone."""
+    """The submits to one competition on the UTC day of `now`, a time with a time zone."""
     day = now.astimezone(UTC).date()
     moments = ((s, _moment(s.time)) for s in submits if s.competition == competition)
     return [s for s, moment in moments if moment and moment.astimezone(UTC).date() == day]
 
 
 def until_next_day(now: datetime) -> timedelta:
-    """How long the UTC day of `now` lasts."""
+    """The time until the end of the UTC day of `now`."""
     today = now.astimezone(UTC)
     midnight = (today + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     return midnight - today
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Nobody else hands in while this lasts.
+def locked(path: Path) -> Iterator[None]:
+    """Lock the log, so that no other process hands in meanwhile.
 
     Raises:
-        StorageError: somebody else does.
+        StorageError: another process has locked it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_SECONDS)
     try:
         lock.acquire()
     except Timeout as error:
-        raise StorageError("another `make submit` is at work here", remedy="let it finish") from error
+        raise StorageError(
+            "another `make submit` is running here", remedy="wait until it has finished"
+        ) from error
     try:
         yield
     finally:
@@ -117,7 +122,7 @@ def held(path: Path) -> Iterator[None]:
 
 def _moment(text: str) -> datetime | None:
     try:
-        found = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,7 +1,8 @@
-"""What commands know of the ledger's submissions: their predictions, the public set's size, the noise.
+"""Which submission of the ledger is the best, and how much of a difference between scores is noise.
 
-Owns joining the ledger with the store. Does not own the ledger (`submit/ledger.py`), the noise
-(`core/noise.py`) nor the page (`submit/stage_leaderboard.py`).
+Owns joining the ledger with the store: the predictions behind a submission, the size of the public set, and
+the noise of public scores. Does not own the rule that chooses (`submit/ledger.py`), the statistics
+(`core/noise.py`) nor the page (`submit/page.py`).
 """
 
 from __future__ import annotations
@@ -19,94 +20,93 @@ from pipeline.core.statistics import STANDARD_ERRORS
 from pipeline.data import load
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import Settings
-from pipeline.submit import hostscore
+from pipeline.submit import host_scores, texts
 from pipeline.submit.ledger import Choice, Entry, choose
 
 # Stages by the ledger's kind of submission.
 STAGE_OF = {"member": "infer", "blend": "ensemble"}
 ASSUMED_SHARE = 0.5
-# Without predictions nobody knows how much of their errors two submissions share; half is assumed.
+# Without predictions, the correlation between the errors of two submissions is unknown; half is assumed.
 SHARED = 0.5
 
 
 @dataclass(frozen=True)
 class PublicSet:
-    """How large the public set is.
+    """The size of the public set.
 
     Args:
-        groups: about how many groups it holds, ≥ 1.
-        told: where that is from, a sentence.
+        groups: approximate number of its groups, ≥ 1.
+        text: the size and its source, in one sentence.
     """
 
     groups: int
-    told: str
+    text: str
 
 
 def public_set(settings: Settings, data: Artifact, home: Path) -> PublicSet:
-    """The public set's size: of answers kept here, of competition.public_share, or assumed.
+    """The size of the public set: from local answers, from competition.public_share, or assumed.
 
-    A test set whose groups nobody told is taken to have groups as large as training's.
+    A test set without known groups is assumed to have groups as large as those of the training set.
     """
     train, test = (load.samples(data, split, home) for split in ("train", "test"))
-    counted = hostscore.public_images(settings, data)
+    counted = host_scores.public_images(settings, data)
     share = settings.config.competition.public_share
     if counted is not None:
-        images, source = counted, "as the answers kept here say"
+        images, source = counted, texts.PUBLIC_FROM_ANSWERS
     elif share is not None:
-        images, source = round(share * len(test)), f"competition.public_share={share:g}"
+        images, source = round(share * len(test)), texts.PUBLIC_FROM_SETTING.format(share=share)
     else:
-        images = round(ASSUMED_SHARE * len(test))
-        source = "half of the test set is assumed: set competition.public_share to what the host says"
-    told = len(np.unique(test.groups_N)) < len(test)
-    of = test if told else train
+        images, source = round(ASSUMED_SHARE * len(test)), texts.PUBLIC_ASSUMED
+    has_groups = len(np.unique(test.groups_N)) < len(test)
+    of = test if has_groups else train
     groups = max(round(images * len(np.unique(of.groups_N)) / max(len(of), 1)), 1)
-    return PublicSet(groups, f"Public set: {images} images, about {groups} groups ({source}).")
+    return PublicSet(groups, texts.PUBLIC_SET.format(images=images, groups=groups, source=source))
 
 
 def artifacts(entries: Sequence[Entry], store: Store, data: Artifact) -> dict[str, Artifact]:
-    """What submissions were made of, by name, where it is still here and of these data."""
-    found = {}
+    """The results that submissions were made from, by name, where they still exist and are of these data."""
+    by_name = {}
     for entry in entries:
         if entry.former or entry.kind not in STAGE_OF or not entry.key:
             continue
         artifact = store.find(STAGE_OF[entry.kind], entry.key) or store.find("decide", entry.key)
         if artifact and artifact.inputs.get("data") == f"{data.stage}/{data.key}":
-            found[entry.name] = artifact
-    return found
+            by_name[entry.name] = artifact
+    return by_name
 
 
 def bands(
     settings: Settings, entries: Sequence[Entry], made: Mapping[str, Artifact], train: Samples, public: int
 ) -> dict[str, Band]:
-    """Where public − OOF of each submission lies by luck: from its predictions, or from its interval."""
-    found = {}
+    """The range of public − OOF by luck alone: from a submission's predictions, or from its interval."""
+    by_name = {}
     for entry in entries:
         if entry.name in made:
-            found[entry.name] = _band(settings, made[entry.name], train, public)
+            by_name[entry.name] = _band(settings, made[entry.name], train, public)
         elif entry.oof_low is not None and entry.oof_high is not None:
             groups = len(np.unique(train.groups_N))
-            found[entry.name] = noise.band_of_interval(entry.oof_low, entry.oof_high, groups, public)
-    return found
+            by_name[entry.name] = noise.band_of_interval(entry.oof_low, entry.oof_high, groups, public)
+    return by_name
 
 
 def _band(settings: Settings, artifact: Artifact, train: Samples, public: int) -> Band:
     config = settings.config
     oof = load.oof(artifact, artifact.key)
-    known = train.take(oof.ids_N)
+    scored = train.take(oof.ids_N)
     metric = metrics.get(config.competition.metric)
     p_NC = oof.with_classes(train.space.classes).p_NC
     draws, seed = config.statistics.draws, config.statistics.seed
-    drawn = noise.gap_draws(metric, known.labels, p_NC, known.groups_N, public, draws, seed)
+    drawn = noise.gap_draws(metric, scored.labels, p_NC, scored.groups_N, public, draws, seed)
     return noise.band_of(drawn, public)
 
 
 def reach(
     settings: Settings, made: Mapping[str, Artifact], train: Samples, public: int
 ) -> Callable[[Entry, Entry], float]:
-    """How far two public scores may lie apart by luck: 95 % of the difference on one public set.
+    """How far two public scores may differ by luck: 95 % of the differences on one public set.
 
-    From both submissions' predictions where they are here and cover the same images; else from the
-    intervals in the ledger, half of their errors assumed to be shared; 0 where nothing is known.
+    From the predictions of both submissions where they exist and cover the same images; else from the
+    intervals in the ledger, assuming that half of their errors is shared; 0 where nothing is known.
     """
     config = settings.config
     groups = len(np.unique(train.groups_N))
@@ -116,26 +116,26 @@ def reach(
         ids = np.intersect1d(oofs[0].ids_N, oofs[1].ids_N)
         if len(ids) < max(len(o) for o in oofs):
             return None
-        known = train.take(ids)
-        sides: list[Floats] = [o.with_classes(train.space.classes).take(ids).p_NC for o in oofs]
+        scored = train.take(ids)
+        arms: list[Floats] = [o.with_classes(train.space.classes).take(ids).p_NC for o in oofs]
         metric = metrics.get(config.competition.metric)
         draws, seed = config.statistics.draws, config.statistics.seed
-        sd = noise.public_spread(metric, known.labels, sides, known.groups_N, public, draws, seed)
+        sd = noise.public_spread(metric, scored.labels, arms, scored.groups_N, public, draws, seed)
         return STANDARD_ERRORS * float(sd[0, 1])
 
     def of(one: Entry, other: Entry) -> float:
         if one.name == other.name:
             return 0.0
         if one.name in made and other.name in made:
-            found = paired(made[one.name], made[other.name])
-            if found is not None:
-                return found
+            exact = paired(made[one.name], made[other.name])
+            if exact is not None:
+                return exact
         widths = [
             e.oof_high - e.oof_low for e in (one, other) if e.oof_low is not None and e.oof_high is not None
         ]
         if not widths:
             return 0.0
-        # Of one public score: no error of the OOF score is in a difference of two public scores.
+        # Of one public score: a difference of two public scores has no error of an OOF score in it.
         sd = float(np.mean(np.abs(widths))) / (2 * STANDARD_ERRORS) * (groups / public) ** 0.5
         return float(STANDARD_ERRORS * sd * (2 * (1 - SHARED)) ** 0.5)
 
@@ -145,9 +145,9 @@ def reach(
 def best(
     settings: Settings, entries: Sequence[Entry], store: Store, data: Artifact, excluding: str | None = None
 ) -> Choice | None:
-    """The best of these lines by the ledger's rule, with the noise of this public set."""
+    """The best of these submissions by the ledger's rule, with the noise of this public set."""
     train = load.samples(data, "train", store.home)
     public = public_set(settings, data, store.home).groups
-    apart = reach(settings, artifacts(entries, store, data), train, public)
+    difference = reach(settings, artifacts(entries, store, data), train, public)
     metric = metrics.get(settings.config.competition.metric)
-    return choose(entries, "public", excluding, metric.higher_is_better, apart)
+    return choose(entries, "public", excluding, metric.higher_is_better, difference)

@@ -1,4 +1,4 @@
-"""What the host says of a submission: typed in by the user, or read off answers that are kept here.
+"""Scores of the host: typed in by the user, or computed from answers that are kept here.
 
 Owns the only code that reads the answers of a demo or of held-out images. Does not own the ledger
 (`submit/ledger.py`).
@@ -22,13 +22,13 @@ from pipeline.record.store import Artifact
 from pipeline.record.tracking import Tracker
 from pipeline.settings.competition import CompetitionSettings
 from pipeline.settings.load import Settings
-from pipeline.submit import ledger as leaderboard
+from pipeline.submit import ledger, texts
 from pipeline.submit.submission import ledger_of
 
 
 @dataclass(frozen=True)
 class HostScore:
-    """One submission's scores; a part that is not known or not revealed is None."""
+    """The scores of one submission; None for a score that is unknown or not revealed."""
 
     name: str
     public: float | None
@@ -39,28 +39,27 @@ def of_answers(settings: Settings, data: Artifact, home: Path, path: Path, revea
     """Score a CSV against the answers of a demo or of held-out images.
 
     Args:
-        settings: which competition.
+        settings: of the competition.
         data: its samples.
-        home: where a sample submission is made if the host gave none.
-        path: a host-format CSV.
-        reveal: also score the private half.
+        home: the folder for a sample submission, if the host gave none.
+        path: a CSV in the host's format.
+        reveal: also score the private part.
 
     Raises:
-        DataError: the answers are with the host, or the CSV is not as the host's sample.
+        DataError: only the host has the answers, or the CSV does not have the form of the host's sample.
     """
     config = settings.config.competition
     if not host.knows_answers(config):
         raise DataError(
-            f"competition {config.name}: its answers are with the host",
-            remedy="submit the CSV there, then: make score FILE=… PUBLIC=0.71",
+            texts.ANSWERS_AT_HOST.format(competition=config.name), remedy=texts.ANSWERS_AT_HOST_REMEDY
         )
     space = load.samples(data, "test", home).space
     predicted = host_format.read(path, space, config.submission, host.sample(settings, data, home))
     kept = host.answers(settings, data)
     if not kept.is_file():
         raise DataError(
-            f"{kept}: the answers are gone",
-            remedy=f"delete the folder {kept.parent}; the next run makes it again",
+            texts.ANSWERS_GONE.format(path=kept),
+            remedy=texts.ANSWERS_GONE_REMEDY.format(folder=kept.parent),
         )
     answers = pd.read_csv(kept, dtype={"id": str}, keep_default_na=False)
     at_N = positions(strings(answers["id"].tolist()), predicted.ids_N, path.name)
@@ -77,7 +76,7 @@ def of_answers(settings: Settings, data: Artifact, home: Path, path: Path, revea
 
 
 def public_images(settings: Settings, data: Artifact) -> int | None:
-    """How many test images are behind the public score of answers that are kept here; None elsewhere."""
+    """Number of test images in the public part of local answers; None where only the host has answers."""
     if not host.knows_answers(settings.config.competition):
         return None
     kept = host.answers(settings, data)
@@ -87,59 +86,51 @@ def public_images(settings: Settings, data: Artifact) -> int | None:
 
 
 def take_in(home: Path, settings: Settings, data: Artifact, path: Path) -> str:
-    """The ledger's name of a CSV; one that was not made here is checked, copied and gets a line.
+    """The name of a CSV in the ledger; one that was not made here is checked, copied and added.
 
     Raises:
-        DataError: no such file, it is not in the host's format, or another one has its name.
+        DataError: there is no such file, it is not in the host's format, or another one has its name.
     """
-    ledger, config = ledger_of(home), settings.config.competition
+    config = settings.config.competition
     kept = home / "submissions" / f"{path.stem}.csv"
-    known = next((e for e in leaderboard.read(ledger) if e.name == path.stem), None)
+    known = next((e for e in ledger.read(ledger_of(home)) if e.name == path.stem), None)
     if known is not None and known.competition != config.name:
         raise DataError(
-            f"{path.stem} is a submission to {known.competition}, and this is {config.name}",
-            remedy=f'make score … ARGS="competition={known.competition}", or give the file another name',
+            texts.OTHER_COMPETITION.format(name=path.stem, theirs=known.competition, ours=config.name),
+            remedy=texts.OTHER_COMPETITION_REMEDY.format(theirs=known.competition),
         )
     if path.is_file() and kept.is_file() and path.read_bytes() != kept.read_bytes():
-        raise DataError(
-            f"{path}: another submission has this name: {kept} holds something else",
-            remedy="give the file another name",
-        )
+        raise DataError(texts.NAME_TAKEN.format(path=path, other=kept), remedy=texts.NAME_TAKEN_REMEDY)
     if known is not None:
         return path.stem
     if not path.is_file():
-        raise DataError(
-            f"{path}: no such file, and no submission of that name",
-            remedy="give a CSV, or a name of the ledger",
-        )
+        raise DataError(texts.NO_FILE.format(file=path), remedy=texts.NO_FILE_REMEDY)
     space = load.samples(data, "test", home).space
     host_format.read(path, space, config.submission, host.sample(settings, data, home))
     if not kept.exists():
         write_atomic(kept, path.read_bytes())
     now = datetime.now(UTC).isoformat(timespec="seconds")
     metric = metrics.get(config.metric).name
-    leaderboard.add(ledger, leaderboard.Entry(path.stem, now, "outside", config.name, metric=metric))
+    ledger.add(ledger_of(home), ledger.Entry(path.stem, now, "outside", config.name, metric=metric))
     return path.stem
 
 
-def record(home: Path, tracker: Tracker, config: CompetitionSettings, score: HostScore) -> leaderboard.Entry:
-    """Write a score into the ledger, and onto the MLflow run of the submission.
+def record(home: Path, tracker: Tracker, config: CompetitionSettings, score: HostScore) -> ledger.Entry:
+    """Write a score into the ledger and into the MLflow run of the submission.
 
     Raises:
-        DataError: the ledger's line is of another metric.
+        DataError: the ledger's entry has another metric.
     """
-    ledger = ledger_of(home)
-    known = next(e for e in leaderboard.read(ledger) if e.name == score.name)
+    path = ledger_of(home)
+    known = next(e for e in ledger.read(path) if e.name == score.name)
     metric = metrics.get(config.metric).name
     if known.metric and known.metric != metric:
         raise DataError(
-            f"{score.name}: its scores are {known.metric}, and competition.metric is {metric}",
-            remedy=f'score it with ARGS="competition.metric={known.metric}"',
+            texts.OTHER_METRIC.format(name=score.name, theirs=known.metric, ours=metric),
+            remedy=texts.OTHER_METRIC_REMEDY.format(theirs=known.metric),
         )
-    leaderboard.record_score(
-        ledger, score.name, score.public, score.private, looked=score.private is not None
-    )
-    entry = next(e for e in leaderboard.read(ledger) if e.name == score.name)
+    ledger.record_score(path, score.name, score.public, score.private, looked=score.private is not None)
+    entry = next(e for e in ledger.read(path) if e.name == score.name)
     if entry.key and entry.public is not None:
         figures = {"lb_public": entry.public}
         if entry.oof is not None:
@@ -150,8 +141,8 @@ def record(home: Path, tracker: Tracker, config: CompetitionSettings, score: Hos
     return entry
 
 
-def described(entry: leaderboard.Entry, reveal: bool) -> str:
-    """One line for the terminal; the private score only if it was asked for now."""
+def described(entry: ledger.Entry, reveal: bool) -> str:
+    """One line for the terminal, with the private score if `reveal`."""
     parts = [f"{entry.name:<40}"]
     parts.append(f"OOF {entry.oof:.4f}" if entry.oof is not None else "OOF –     ")
     parts.append(f"public {entry.public:.4f}" if entry.public is not None else "public –")

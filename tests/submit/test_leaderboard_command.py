@@ -29,7 +29,7 @@ def test_from_no_public_score_to_a_best_a_pin_and_finals(home):
     assert run(home, "score", small=SMALL).code == 0
     said = run(home, "leaderboard", small=SMALL)
     assert said.code == 0 and "luck alone" in said.out and "Spearman" in said.out
-    assert "25 images, about 25 groups (as the answers kept here say)" in said.out
+    assert "25 images, about 25 groups (counted in the local answers)" in said.out
     page = max(artifacts(home, "leaderboard"), key=lambda a: (a.folder / "manifest.json").stat().st_mtime_ns)
     html = (page.folder / "leaderboard.html").read_text(encoding="utf-8")
     assert html.count("<circle") == 3 and "http" not in html.split("</style>")[1]

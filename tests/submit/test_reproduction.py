@@ -18,10 +18,13 @@ def prediction(ids, p_NC, shares=True):
 def test_labels_and_probabilities_are_joined_by_id():
     old = prediction(["1", "2"], [[0.9, 0.1], [0.2, 0.8]])
     new = prediction(["2", "1"], [[0.6, 0.4], [0.87, 0.13]])
-    found = reproduce.of(old, new)
+    found = reproduce.likeness_of(old, new)
     assert (found.equal, found.agreement) == (False, 0.5)
     assert found.max_dp == pytest.approx(0.4, abs=1e-6)
-    assert reproduce.of(prediction(["1", "2"], [[0.9, 0.1], [0.2, 0.8]], shares=False), new).max_dp is None
+    assert (
+        reproduce.likeness_of(prediction(["1", "2"], [[0.9, 0.1], [0.2, 0.8]], shares=False), new).max_dp
+        is None
+    )
 
 
 @pytest.mark.parametrize(
