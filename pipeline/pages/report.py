@@ -33,17 +33,28 @@ Pixels = npt.NDArray[np.uint8]
 Key = tuple[str, str]
 ImageOf = Callable[[str, str], Pixels]
 
-TEMPLATES = Path(__file__).with_name("templates")
+PAGES = Path(__file__).with_name("templates")
+# Each room keeps the templates of its own pages; their names are unique.
+FOLDERS = (
+    PAGES,
+    *sorted(Path(__file__).parents[1].glob("*/templates")),
+    *sorted(Path(__file__).parents[1].glob("*/*/templates")),
+)
 WEBP_QUALITY = 82
 MISSING = "–"
 # A number in words; a bare whole number may as well be the name of a class.
 FIGURE = re.compile(r"–|[<>]?\s?[+−]?(\d[\d,]*\.\d+|[\d,.]+\u00a0%)")
 
 
+def template_file(name: str) -> Path:
+    """The file of a template, whichever room it is in."""
+    return next(folder / name for folder in FOLDERS if (folder / name).is_file())
+
+
 @functools.cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES, encoding="utf-8"),
+        loader=FileSystemLoader(FOLDERS, encoding="utf-8"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -64,13 +75,13 @@ def render(template: str, *, script: str | tuple[str, ...] = (), **values: Any) 
         values: what the template names; a missing one is an error, never an empty place.
     """
     names = ["base.js", *([script] if isinstance(script, str) else script)]
-    source = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
+    source = "\n".join(template_file(name).read_text(encoding="utf-8") for name in names)
     digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
     policy = (
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
         f"script-src 'sha256-{digest}'"
     )
-    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    style = template_file("style.css").read_text(encoding="utf-8")
     page = (
         _environment()
         .get_template(template)

@@ -9,14 +9,15 @@ from dataclasses import replace
 
 import pytest
 from analyze_cases import HOSTILE, SPACE, case, compare_inputs, probabilities
-from test_kept_answers import analyse, report_of
-from test_kept_answers import home as home
+from test_verdicts_command import analyse, report_of
+from test_verdicts_command import home as home
 
 from benchmarks import flips_page
-from pipeline.errors import page as compare
 from pipeline.errors.diff import attributes
 from pipeline.errors.diff.flips import find_flips
-from pipeline.errors.judging import questions, sample
+from pipeline.errors.judging import page as judging_page
+from pipeline.errors.judging import sample
+from pipeline.errors.page import analyze, render_html
 from pipeline.settings.report import ReportSettings
 from pipeline.settings.schema import Config
 
@@ -34,15 +35,15 @@ def made():
     design = sample.plan(SPACE, flips, sample.pair_key(inputs.new, inputs.old), 12)
     oof = (inputs.oof, probabilities(world.train.ids_N, world.train.labels, 4))
     controls = sample.controls(design, world.train, oof, 6)
-    asked = questions.questions(design, controls, frozenset())
+    asked = judging_page.questions(design, controls, frozenset())
     settings = Config(report=ReportSettings(judge_px=96)).report
-    section = questions.section(
+    section = judging_page.section(
         asked, design, SPACE, world.image, settings, "make error-analysis VERDICTS=verdicts.csv"
     )
     inputs = replace(inputs, judging=section)
-    found = compare.compare(inputs)
-    known = attributes.Known(SPACE, found.flips, {}, inputs.oof, found.mistakes, world.train, 50, 0)
-    return compare.render_html(found, inputs, (attributes.section(known),)), asked
+    found = analyze(inputs)
+    known = attributes.AttributeInputs(SPACE, found.flips, {}, inputs.oof, found.mistakes, world.train, 50, 0)
+    return render_html(found, inputs, (attributes.section(known),)), asked
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from analyze_cases import case, compare_inputs, probabilities
 from pipeline.errors.diff import attributes, truth
 from pipeline.errors.diff.mistakes import find_mistakes
 from pipeline.errors.findings import suspects
-from pipeline.errors.page import compare, render_html
+from pipeline.errors.page import analyze, render_html
 
 pytestmark = pytest.mark.browser
 
@@ -26,9 +26,9 @@ def page_text() -> str:
     new, old = (probabilities(train.ids_N, train.labels, seed, skill=0.8) for seed in (3, 4))
     raw = {a.name: tuple(f"{value}, raw" for value in a.values) for a in train.space.attributes}
     found = suspects.find(new, train)
-    answers = compare(inputs)
+    answers = analyze(inputs)
     mistakes = find_mistakes(new, train)
-    known = attributes.Known(train.space, answers.flips, {}, new, mistakes, train, 100, 0)
+    known = attributes.AttributeInputs(train.space, answers.flips, {}, new, mistakes, train, 100, 0)
     sections = (
         attributes.section(known),
         truth.section(truth.TruthInputs(new, old, train, mistakes, 0, 400)),

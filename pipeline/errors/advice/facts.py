@@ -29,6 +29,8 @@ from pipeline.submit.gap.causes import Cause
 Bools = npt.NDArray[np.bool_]
 # What a person spends on any try: typing, waiting for the start, reading the answer.
 HANDLING_MINUTES = 10.0
+# A report shows so many pieces of advice, the best ones.
+BEST = 3
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Advice:
 
 
 @dataclass(frozen=True)
-class Input:
+class NetworkInput:
     """What a network's first layer gets, of the worst channel each; see `nets/normalisation.py`.
 
     Args:
@@ -84,7 +86,7 @@ class Input:
 
 
 @dataclass(frozen=True)
-class Run:
+class Training:
     """The training that advice is about: of a blend, its best member.
 
     Args:
@@ -105,7 +107,7 @@ class Run:
     minutes: float | None = None
     look_minutes: float = 0.0
     pixels: bool = True
-    input: Input | None = None
+    input: NetworkInput | None = None
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -117,7 +119,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Other:
+class OtherTraining:
     """Another finished run on the same data and folds.
 
     Args:
@@ -154,11 +156,11 @@ class Facts:
     space: LabelSpace
     config: Config
     train: Samples | None = None
-    run: Run | None = None
+    run: Training | None = None
     mistakes: Mistakes | None = None
     flips: Flips | None = None
     comparison: Comparison | None = None
-    others: tuple[Other, ...] = ()
+    others: tuple[OtherTraining, ...] = ()
     blended: bool = False
     leaks: tuple[Cause, ...] = ()
     straddling: float = 0.0

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from pipeline.errors.advice.facts import Advice, Bools, Facts, Run
+from pipeline.errors.advice.facts import Advice, Bools, Facts, Training
 from pipeline.pages.command_words import make_with, train_with
 from pipeline.pages.report import count, percent, plural
 
@@ -272,7 +272,7 @@ def unhandled_imbalance(facts: Facts) -> Advice | None:
     )
 
 
-def _balances(run: Run) -> bool:
+def _balances(run: Training) -> bool:
     """Whether training already does something about rare classes."""
     config = run.config
     losses = [config.loss, *config.loss.attributes.values()]

@@ -53,13 +53,13 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Row:
+class AttributeRow:
     """One attribute.
 
     Args:
         name: "class" or the attribute's.
         flips: flips that change it, of all flips; None: there is no other submission.
-        errors: out-of-fold errors in which it is wrong, of all errors; None: not known.
+        errors: out-of-fold errors in which it is wrong, of all errors; None: not inputs.
     """
 
     name: str
@@ -87,14 +87,14 @@ class Matrix:
 
 
 @dataclass(frozen=True)
-class Known:
+class AttributeInputs:
     """What the section is made of.
 
     Args:
         space: the label space.
         flips: the differences, if there is another submission.
         test_groups: group of each test image by id; images that are not in it are groups of their own.
-        oof: out-of-fold probabilities of what made the new submission, if known.
+        oof: out-of-fold probabilities of what made the new submission, if inputs.
         mistakes: its errors; given with `oof`.
         train: the labelled samples.
         draws, seed: of the resamples.
@@ -110,28 +110,28 @@ class Known:
     seed: int
 
 
-def section(known: Known) -> Section:
+def section(inputs: AttributeInputs) -> Section:
     """The section: a row an attribute, then the directions of flips, then matrices."""
-    several = len(known.space.attributes) > 1
+    several = len(inputs.space.attributes) > 1
     values: dict[str, Any] = {
-        "rows": rows(known) if several else (),
-        "directions": [] if known.flips is None else known.flips.directions.to_dict("records"),
-        "flips": None if known.flips is None else len(known.flips.images),
-        "agreement": () if known.flips is None else _matrices(known.space, known.flips.agreement),
-        "confusion": () if known.mistakes is None else _matrices(known.space, known.mistakes.confusion),
-        "wrong": {} if known.mistakes is None else _wrong(known.mistakes),
+        "rows": rows(inputs) if several else (),
+        "directions": [] if inputs.flips is None else inputs.flips.directions.to_dict("records"),
+        "flips": None if inputs.flips is None else len(inputs.flips.images),
+        "agreement": () if inputs.flips is None else _matrices(inputs.space, inputs.flips.agreement),
+        "confusion": () if inputs.mistakes is None else _matrices(inputs.space, inputs.mistakes.confusion),
+        "wrong": {} if inputs.mistakes is None else _wrong(inputs.mistakes),
     }
     return Section("attributes", "Attributes", "compare_attributes.html", values, early=True)
 
 
-def rows(known: Known) -> tuple[Row, ...]:
+def rows(inputs: AttributeInputs) -> tuple[AttributeRow, ...]:
     """Each attribute's share of flips and of errors."""
-    space, flips = known.space, known.flips
+    space, flips = inputs.space, inputs.flips
     changed: dict[str, Bools] = {}
     flip_groups = np.array([], str)
     if flips is not None and len(flips.images):
         ids = flips.images["id"].astype(str)
-        flip_groups = np.array([known.test_groups.get(i, f"alone {i}") for i in ids])
+        flip_groups = np.array([inputs.test_groups.get(i, f"alone {i}") for i in ids])
         names = [
             {name for name, _, _ in changes(space, int(old), int(new))}
             for old, new in zip(flips.images["old"], flips.images["new"], strict=True)
@@ -139,9 +139,9 @@ def rows(known: Known) -> tuple[Row, ...]:
         changed = {a.name: np.array([a.name in found for found in names]) for a in space.attributes}
     wrong: dict[str, Bools] = {}
     error_groups = np.array([], str)
-    if known.oof is not None:
-        oof = known.oof.with_classes(space.classes)
-        samples = known.train.take(oof.ids_N)
+    if inputs.oof is not None:
+        oof = inputs.oof.with_classes(space.classes)
+        samples = inputs.train.take(oof.ids_N)
         answer_N, y_N = oof.labels(), samples.labels
         at = np.flatnonzero(answer_N != y_N)
         error_groups = samples.groups_N[at]
@@ -150,10 +150,10 @@ def rows(known: Known) -> tuple[Row, ...]:
             for k, a in enumerate(space.attributes)
         }
     return tuple(
-        Row(
+        AttributeRow(
             a.name,
-            None if flips is None else share(changed.get(a.name), flip_groups, known.draws, known.seed),
-            None if known.oof is None else share(wrong.get(a.name), error_groups, known.draws, known.seed),
+            None if flips is None else share(changed.get(a.name), flip_groups, inputs.draws, inputs.seed),
+            None if inputs.oof is None else share(wrong.get(a.name), error_groups, inputs.draws, inputs.seed),
         )
         for a in space.attributes
     )

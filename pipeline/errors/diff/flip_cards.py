@@ -28,8 +28,8 @@ from pipeline.core.neighbours import across
 from pipeline.core.predictions import Features
 from pipeline.core.samples import LabelSpace, Samples, strings
 from pipeline.errors.diff.flips import CLASS, Flips, changes
-from pipeline.errors.judging import estimate_words
-from pipeline.errors.judging.estimate import Estimate
+from pipeline.errors.judging import page as judging_page
+from pipeline.errors.judging.estimate import ScoreEstimate
 from pipeline.pages.report import ImageOf, Key, json_data, pictures
 from pipeline.pages.section import Section
 from pipeline.settings.report import ReportSettings
@@ -39,7 +39,7 @@ NEAREST = 4
 
 
 @dataclass(frozen=True)
-class Space:
+class NeighbourSpace:
     """Where neighbours are looked for.
 
     Args:
@@ -53,7 +53,7 @@ class Space:
 
 
 @dataclass(frozen=True)
-class Near:
+class FlipNeighbours:
     """Neighbours of some flips.
 
     Args:
@@ -63,7 +63,7 @@ class Near:
     of: dict[str, tuple[tuple[str, int], ...]]
 
 
-def near(images: pd.DataFrame, space: Space) -> Near:
+def near(images: pd.DataFrame, space: NeighbourSpace) -> FlipNeighbours:
     """Neighbours of the `MOST` flips with the smallest confidence gap.
 
     Args:
@@ -73,12 +73,12 @@ def near(images: pd.DataFrame, space: Space) -> Near:
     doubtful = images.sort_values("gap", kind="stable", na_position="last").head(MOST)
     names = doubtful["id"].astype(str).tolist()
     if not names:
-        return Near({})
+        return FlipNeighbours({})
     train = space.train
     x_QD = space.of_test.take(strings(names)).x_NVD[:, 0]
     x_ND = space.of_train.take(train.ids_N).x_NVD[:, 0]
     found_QK = across(x_QD, x_ND, NEAREST)
-    return Near(
+    return FlipNeighbours(
         {
             name: tuple((str(train.ids_N[row]), int(train.labels[row])) for row in rows)
             for name, rows in zip(names, found_QK.tolist(), strict=True)
@@ -115,8 +115,8 @@ def section(
     space: LabelSpace,
     image: ImageOf,
     settings: ReportSettings,
-    estimate: Estimate | None,
-    near: Near | None = None,
+    estimate: ScoreEstimate | None,
+    near: FlipNeighbours | None = None,
 ) -> Section:
     """The images whose prediction differs; says so where there is no other submission.
 
@@ -141,7 +141,7 @@ def section(
         "probabilities": bool(len(shown) and shown[["p_old", "p_new"]].notna().all(axis=None)),
         "any_probability": bool(len(shown) and shown["gap"].notna().any()),
         "sure": SURE,
-        "estimate": None if estimate is None else estimate_words.told(estimate),
+        "estimate": None if estimate is None else judging_page.estimate_values(estimate),
         "near": None if near is None else sum(name in near.of for name in shown["id"].astype(str)),
     }
     data = Markup("")
@@ -191,7 +191,7 @@ def _data(shown: pd.DataFrame, space: LabelSpace, image: ImageOf, size_px: int) 
     }
 
 
-def _near(shown: pd.DataFrame, near: Near | None, image: ImageOf) -> dict[str, Any] | None:
+def _near(shown: pd.DataFrame, near: FlipNeighbours | None, image: ImageOf) -> dict[str, Any] | None:
     """Training images near the shown flips, each once, and which of them a flip has."""
     if near is None:
         return None

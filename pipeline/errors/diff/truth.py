@@ -78,7 +78,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Card:
+class TruthCard:
     """One image of the gallery; what is wrong is marked."""
 
     key: Key
@@ -233,7 +233,7 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     return shown
 
 
-def _cards(inputs: TruthInputs, ids: Strings, new_N: Ints, old_N: Ints | None) -> list[Card]:
+def _cards(inputs: TruthInputs, ids: Strings, new_N: Ints, old_N: Ints | None) -> list[TruthCard]:
     """The gallery: of each (truth, answer) the surest first, so that every cell has its examples."""
     space = inputs.train.space
     y_N = inputs.train.take(ids).labels
@@ -262,7 +262,7 @@ def _cards(inputs: TruthInputs, ids: Strings, new_N: Ints, old_N: Ints | None) -
         true = int(y_N[at])
         answers = tuple((name, _marked(space, true, label), sure) for name, label, sure in sides)
         key = ("train", str(ids[at]))
-        cards.append(Card(key, str(kind), true, int(new_N[at]), space.classes[true], answers))
+        cards.append(TruthCard(key, str(kind), true, int(new_N[at]), space.classes[true], answers))
     return cards
 
 

@@ -1,32 +1,22 @@
-"""What a person's answers say of the score: new minus old on the test images, with an interval.
+"""The score difference that a person's verdicts give: new minus old on the test images, with an interval.
 
-Owns the estimator. Does not own the sample (`sampling.py`), the person's error (`eye.py`) nor any metric.
+Owns the estimator. Does not own the sample (`sample.py`), the person's errors (`rater.py`), its sentences
+(`page.py`) nor any metric.
 
-What is estimated is the difference on these very test images, as the host will score them. Every draw fills
-in a truth for each of them, and both submissions are scored on it; the spread of the draws is the interval.
+The estimand is the difference on these very test images, as the host will score them. Every draw fills in a
+truth for each image, and both submissions are scored on it; the spread of the draws gives the interval.
 
-1. A judged flip: drawn from what the answer says, given the person's error (`eye.py`).
-2. A flip that was not judged: as in a judged one of its stratum, drawn in proportion to 1 / inclusion
-   probability (Hájek, 1971), a hot deck; what is transferred is the role of the truth (new, old, neither), an
-   attribute each. First the judged ones are reweighted by whole groups (Bayesian bootstrap: Rubin 1981; as an
-   approximate one for imputation: Rubin & Schenker 1986), so that the draw knows how few they are. Filling in
-   only what is unknown makes the interval of a stratum judged whole as narrow as it should be.
-3. An image on which both agree: from what is true out of fold where the same is said, training groups
-   reweighted in the same way. It moves no accuracy, but the denominators of F1.
+1. A judged flip: drawn from what the verdict says, given the person's errors (`rater.py`).
+2. A flip that was not judged: like a judged flip of its stratum, drawn in proportion to 1 / inclusion
+   probability (Hájek, 1971), a hot deck. The donor's role (the truth is the new value, the old value, or
+   neither) is transferred, attribute by attribute. First the judged flips are reweighted by whole groups
+   (Bayesian bootstrap: Rubin 1981; as an approximate one for imputation: Rubin & Schenker 1986), so that the
+   draw accounts for their small number. Only unknown truths are filled in, so the interval of a fully judged
+   stratum is as narrow as it should be.
+3. An image on which both submissions agree: from the out-of-fold truth where the same class is predicted,
+   training groups reweighted in the same way. It does not change accuracy, but the denominators of F1.
 
 Shape legend: N test images, J judged ones, A attributes, C classes, S strata, U flips filled in, B draws.
-
-How far a person's answers can be trusted, measured on images of known truth.
-
-Owns the person's confusion of each attribute, and what an answer then says of the truth. Does not own the
-answers (`verdicts.py`) nor the score (`estimate.py`).
-
-The model: within an attribute an answer depends on the truth alone, and what is true of a judged image has a
-role: what the new submission says, what the old one says, or neither. The shares of the roles are estimated
-by expectation-maximisation through the person's confusion (Dawid & Skene 1979, one rater, known truth for
-the controls), so a person who errs does not favour the submission that errs in the same way.
-
-Shape legend: J judged images, K values of an attribute, R roles, N controls.
 """
 
 from __future__ import annotations
@@ -43,116 +33,7 @@ from pipeline.core.metrics import Metric, Reals
 from pipeline.core.predictions import Comparison
 from pipeline.core.samples import Floats, Ints, LabelSpace, Strings
 from pipeline.core.seeds import rng
-
-NEW, OLD, NEITHER = 0, 1, 2
-ROLES = 3
-STEPS = 8
-# Controls below this say too little: answers are then taken as they are.
-ENOUGH_CONTROLS = 10
-# A value's own error is shrunk towards the attribute's as if it had been seen on so many further controls.
-SHRINK = 8.0
-
-
-@dataclass(frozen=True)
-class Attribute:
-    """One attribute of the judged images and of the controls.
-
-    Args:
-        size: K.
-        new_J, old_J: what each submission says.
-        said_J: what the person said, -1 for unsure.
-        control_truth_N, control_said_N: the same of the controls.
-    """
-
-    size: int
-    new_J: Ints
-    old_J: Ints
-    said_J: Ints
-    control_truth_N: Ints
-    control_said_N: Ints
-
-    @property
-    def measured(self) -> bool:
-        """Whether there are enough controls to correct by."""
-        return len(self.control_truth_N) >= ENOUGH_CONTROLS
-
-    @property
-    def errors(self) -> tuple[int, int, int]:
-        """Controls that were answered rightly, wrongly, and not."""
-        sure = self.control_said_N >= 0
-        right = int((self.control_said_N == self.control_truth_N).sum())
-        return right, int(sure.sum()) - right, int((~sure).sum())
-
-
-def confusion(attribute: Attribute, generator: np.random.Generator | None) -> Reals:
-    """(K, K + 1) how often each value is answered as each value, and last as unsure.
-
-    Args:
-        attribute: with its controls.
-        generator: draws from what the controls leave open; None: the expected one.
-    """
-    size = attribute.size
-    if not attribute.measured:
-        exact = np.eye(size, size + 1)
-        exact[:, size] = 0.5  # the same for every value: being unsure says nothing of the truth
-        return exact
-    overall = np.array(attribute.errors) + 0.5
-    shares = overall / overall.sum() if generator is None else generator.dirichlet(overall)
-    alpha_KL = np.full((size, size + 1), SHRINK * shares[1] / max(size - 1, 1))
-    np.fill_diagonal(alpha_KL, SHRINK * shares[0])
-    alpha_KL[:, size] = SHRINK * shares[2]
-    said_N = np.where(attribute.control_said_N >= 0, attribute.control_said_N, size)
-    np.add.at(alpha_KL, (attribute.control_truth_N, said_N), 1.0)
-    drawn = alpha_KL if generator is None else generator.standard_gamma(np.maximum(alpha_KL, 1e-3))
-    drawn = np.maximum(drawn, 1e-12)
-    return np.asarray(drawn / drawn.sum(axis=1, keepdims=True), dtype=np.float64)
-
-
-class Reading:
-    """What the answers on one attribute say of the truth; what no draw changes is worked out once."""
-
-    def __init__(self, attribute: Attribute) -> None:
-        self._attribute = attribute
-        values_K = np.arange(attribute.size)
-        role_JK = np.full((len(attribute.new_J), attribute.size), NEITHER, dtype=np.int64)
-        role_JK[values_K == attribute.old_J[:, None]] = OLD
-        role_JK[values_K == attribute.new_J[:, None]] = NEW  # both, where they say the same
-        onehot_JKR = (role_JK[:, :, None] == np.arange(ROLES)).astype(np.float64)
-        # A role's share is divided among its values: several can be neither.
-        self._divided_JKR = onehot_JKR / np.maximum(onehot_JKR.sum(axis=1, keepdims=True), 1.0)
-        self._said_J = np.where(attribute.said_J >= 0, attribute.said_J, attribute.size)
-        changed_J = attribute.new_J != attribute.old_J
-        # Images on which the attribute changed have other shares than those on which both agree in it.
-        self._parts = [some for some in (np.flatnonzero(changed_J), np.flatnonzero(~changed_J)) if len(some)]
-
-    def truth(self, confusion_KL: Reals, weight_J: Reals) -> Reals:
-        """(J, K) how probable each value is for each judged image.
-
-        Args:
-            confusion_KL: from `confusion`.
-            weight_J: how much each image counts for the shares of the roles, > 0.
-        """
-        likelihood_JK = confusion_KL[:, self._said_J].T
-        truth_JK = np.empty_like(likelihood_JK)
-        for part in self._parts:
-            divided = self._divided_JKR[part]
-            theta_R = _shares(np.einsum("jk,jkr->jr", likelihood_JK[part], divided), weight_J[part])
-            joint = likelihood_JK[part] * (divided @ theta_R)
-            truth_JK[part] = joint / joint.sum(axis=1, keepdims=True)
-        return truth_JK
-
-
-def _shares(likelihood_JR: Reals, weight_J: Reals) -> Reals:
-    """(R,) the shares of the roles by expectation-maximisation; half an image is lent to each."""
-    possible_R = (likelihood_JR > 0).any(axis=0).astype(np.float64)
-    theta_R = possible_R / possible_R.sum()
-    weight_J = weight_J * (len(weight_J) / weight_J.sum())
-    for _ in range(STEPS):
-        joint_JR = likelihood_JR * theta_R
-        found_R = (weight_J / joint_JR.sum(axis=1)) @ joint_JR + 0.5 * possible_R
-        theta_R = found_R / found_R.sum()
-    return np.asarray(theta_R, dtype=np.float64)
-
+from pipeline.errors.judging.rater import ENOUGH_CONTROLS, RatedAttribute, TruthModel, confusion
 
 # So much of one judged flip is lent to each stratum by all others.
 POOLED = 1.0
@@ -161,7 +42,7 @@ PERCENTILES = (2.5, 97.5)
 
 
 @dataclass(frozen=True)
-class TestAnswers:
+class SubmissionPair:
     """Both submissions on the test images.
 
     Args:
@@ -180,7 +61,7 @@ class TestAnswers:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedImages:
     """What a person said.
 
     Args:
@@ -208,7 +89,7 @@ class Agreed:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ScoreEstimate:
     """What was found.
 
     Args:
@@ -238,12 +119,12 @@ class Estimate:
 def estimate(
     metric: Metric,
     space: LabelSpace,
-    sides: TestAnswers,
-    judged: Judged,
+    sides: SubmissionPair,
+    judged: JudgedImages,
     agreed: Agreed | None,
     draws: int,
     seed: int,
-) -> Estimate:
+) -> ScoreEstimate:
     """The difference of the metric, its interval and its verdict.
 
     Args:
@@ -269,7 +150,7 @@ def estimate(
         right.append([(truth_N[flips] == side[flips]).mean() for side in (sides.new_N, sides.old_N)])
     new_right, old_right = np.mean(right, axis=0)
     of_flips = flips[judged.at_J]
-    return Estimate(
+    return ScoreEstimate(
         comparison=_comparison(np.array(gains), sides, judged),
         judged=int(of_flips.sum()),
         flips=int(flips.sum()),
@@ -283,7 +164,7 @@ def estimate(
     )
 
 
-def _refuse(metric: Metric, sides: TestAnswers, judged: Judged) -> None:
+def _refuse(metric: Metric, sides: SubmissionPair, judged: JudgedImages) -> None:
     if not (sides.stratum_N[judged.at_J] >= 0).any():
         raise DataError("no changed prediction was judged", remedy="judge some in the error report first")
     lacking = sides.p_new_NC is None or sides.p_old_NC is None
@@ -294,7 +175,7 @@ def _refuse(metric: Metric, sides: TestAnswers, judged: Judged) -> None:
         )
 
 
-def _both(sides: TestAnswers) -> tuple[tuple[Ints, Floats | None], tuple[Ints, Floats | None]]:
+def _both(sides: SubmissionPair) -> tuple[tuple[Ints, Floats | None], tuple[Ints, Floats | None]]:
     return (sides.new_N, sides.p_new_NC), (sides.old_N, sides.p_old_NC)
 
 
@@ -304,7 +185,7 @@ def _score(metric: Metric, truth_N: Ints, said_N: Ints, p_NC: Floats | None, n_c
     return metric.score(truth_N, p_NC)
 
 
-def _comparison(gains_B: Reals, sides: TestAnswers, judged: Judged) -> Comparison:
+def _comparison(gains_B: Reals, sides: SubmissionPair, judged: JudgedImages) -> Comparison:
     low, high = (float(end) for end in np.percentile(gains_B, PERCENTILES))
     n_judged = int((sides.stratum_N[judged.at_J] >= 0).sum())
     everything = n_judged == int((sides.stratum_N >= 0).sum())
@@ -322,12 +203,12 @@ def _comparison(gains_B: Reals, sides: TestAnswers, judged: Judged) -> Compariso
     )
 
 
-def _mistaken(judged: Judged) -> int:
+def _mistaken(judged: JudgedImages) -> int:
     sure = judged.control_said_NA >= 0
     return int((sure & (judged.control_said_NA != judged.control_truth_NA)).any(axis=1).sum())
 
 
-def _assumed(judged: Judged, agreed: Agreed | None) -> tuple[str, ...]:
+def _assumed(judged: JudgedImages, agreed: Agreed | None) -> tuple[str, ...]:
     said = []
     if len(judged.control_truth_NA) < ENOUGH_CONTROLS:
         said.append("Too few images of known truth were judged: the answers are taken as they are.")
@@ -344,13 +225,15 @@ def _assumed(judged: Judged, agreed: Agreed | None) -> tuple[str, ...]:
 class _Filling:
     """Draws a truth for every test image; what no draw changes is worked out once."""
 
-    def __init__(self, space: LabelSpace, sides: TestAnswers, judged: Judged, agreed: Agreed | None) -> None:
+    def __init__(
+        self, space: LabelSpace, sides: SubmissionPair, judged: JudgedImages, agreed: Agreed | None
+    ) -> None:
         self._space, self._sides, self._judged = space, sides, judged
         codes = space.codes_CA
         self._new_NA, self._old_NA = codes[sides.new_N], codes[sides.old_N]
         at = judged.at_J
         seen = [
-            Attribute(
+            RatedAttribute(
                 len(attribute.values),
                 self._new_NA[at, a],
                 self._old_NA[at, a],
@@ -360,7 +243,7 @@ class _Filling:
             )
             for a, attribute in enumerate(space.attributes)
         ]
-        self._attributes = [(attribute, Reading(attribute)) for attribute in seen]
+        self._attributes = [(attribute, TruthModel(attribute)) for attribute in seen]
         _, self._group_J = np.unique(sides.groups_N[at], return_inverse=True)
         unknown = np.ones(len(sides.new_N), dtype=bool)
         unknown[at] = False

@@ -1,7 +1,8 @@
-"""Better, worse or can't tell: the report's first sentence, and what it rests on.
+"""Better, worse or can't tell: the first sentence of the report, and what it is based on.
 
-Owns the verdict, and the types of what stands beside it: the changes between two submissions and the advice
-that was followed. Does not own comparing (`core/statistics.py`) nor finding changes (`errors/advice/tested.py`).
+Owns the conclusion, and the types that are shown beside it: the changes between two submissions, and advice
+that was followed. Does not own comparing (`core/statistics.py`) nor finding changes
+(`errors/advice/changes.py`). A *conclusion* is the report's; a *verdict* is a person's answer about an image.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ STATES = {"better": "better", "worse": "worse", UNDECIDED: "unclear"}
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Conclusion:
     """The first thing a reader sees.
 
     Args:
@@ -30,6 +31,11 @@ class Verdict:
     word: str
     rest: str
     detail: str
+
+    @property
+    def headline(self) -> str:
+        """The conclusion in one line."""
+        return f"{self.word} {self.rest}".strip()
 
     @property
     def tag(self) -> str:
@@ -58,7 +64,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Followed:
+class FollowedAdvice:
     """Advice of an earlier report, or of this one, that some run has followed.
 
     Args:
@@ -74,13 +80,13 @@ class Followed:
     obtained: Comparison
 
     @property
-    def told(self) -> str:
+    def line(self) -> str:
         """`advised images.size=96 of lite0, at most +0.0310; obtained +0.0120 […], better`."""
         most = f", at most {signed(self.bound)}" if self.bound is not None else ""
         return f"advised {self.settings} of {self.about}{most}; obtained {self.obtained}"
 
 
-def verdict_of(flips: Flips | None, comparison: Comparison | None, metric: str) -> Verdict:
+def conclusion_of(flips: Flips | None, comparison: Comparison | None, metric: str) -> Conclusion:
     """The verdict on a new submission.
 
     Args:
@@ -89,15 +95,15 @@ def verdict_of(flips: Flips | None, comparison: Comparison | None, metric: str) 
         metric: its name in words.
     """
     if flips is None:
-        return Verdict("first", "First submission", "", "There is no earlier one to compare it with.")
+        return Conclusion("first", "First submission", "", "There is no earlier one to compare it with.")
     changed = f"{count(len(flips.images))} of {plural(flips.n_images, 'test prediction')} differ."
     if not len(flips.images):
-        return Verdict(
+        return Conclusion(
             "same", "The same", "as the best submission", f"All {count(flips.n_images)} predictions agree."
         )
     if comparison is None:
         rest = "which is better: there are no out-of-fold predictions of both to compare"
-        return Verdict("unclear", "Can't tell", rest, changed)
+        return Conclusion("unclear", "Can't tell", rest, changed)
     low, high = signed(comparison.low), signed(comparison.high)
     detail = (
         f"95 % interval {low} to {high}, {plural(comparison.n_groups, 'training group')} resampled, "
@@ -108,6 +114,6 @@ def verdict_of(flips: Flips | None, comparison: Comparison | None, metric: str) 
     if comparison.verdict == UNDECIDED:
         why = "the interval contains zero" if comparison.n_groups > 1 else "one group proves nothing"
         rest = f"{signed(comparison.delta)} {metric}, and {why}"
-        return Verdict("unclear", "Can't tell:", rest, detail)
+        return Conclusion("unclear", "Can't tell:", rest, detail)
     word = f"{comparison.verdict.capitalize()} by {abs(comparison.delta):.4f}"
-    return Verdict(STATES[comparison.verdict], word, metric, detail)
+    return Conclusion(STATES[comparison.verdict], word, metric, detail)

@@ -1,10 +1,18 @@
-"""What is known of the run that advice is about, gathered from the store.
+"""What to try next: the run that advice is about, the facts about it, every rule's answer, and their order.
 
-Owns choosing that run and reading its settings, curves, times, input and folds. Does not own the rules
-(`pipeline/errors/advice/rules.py`).
+Owns choosing that run, gathering its settings, curves, times, input and folds, and ordering the answers. Does
+not own the rules (`faults.py`: something is wrong; `steps.py`: something could be better), the bounds
+(`facts.py`), nor which advice was followed before (`ledger.py`).
+
+The order: first what makes every other figure untrue (leaky folds); then by the expected gain a minute: the
+bound of the gain × the chance that the remedy brings a good part of it, divided by the minutes that the
+command takes plus ten minutes of the person's own. Advice without a bound comes last.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -15,37 +23,103 @@ from pipeline.data import load
 from pipeline.eda.survey import survey
 from pipeline.engine import request
 from pipeline.engine.stage import Job
-from pipeline.errors.advice import tested
-from pipeline.errors.advice.facts import Facts, Input, Other, Run
-from pipeline.errors.advice.rules import STRONGER, Advice
+from pipeline.errors.advice import faults, ledger, steps
+from pipeline.errors.advice.changes import FinishedRuns, changes, trainings
+from pipeline.errors.advice.facts import BEST, Advice, Facts, NetworkInput, OtherTraining, Training
 from pipeline.errors.advice.steps import family_of
-from pipeline.errors.advice.tested import Runs
+from pipeline.errors.case import ReportCase
+from pipeline.errors.diff.conclusion import Change, FollowedAdvice
+from pipeline.errors.diff.flips import Flips
 from pipeline.errors.diff.mistakes import find_mistakes
 from pipeline.nets.stages import is_probe
 from pipeline.record.store import Artifact
 from pipeline.settings import policies
 from pipeline.settings.load import Settings
 from pipeline.settings.read import read_words
+from pipeline.settings.schema import Config
 from pipeline.submit.gap import leak
 from pipeline.submit.gap.causes import Cause, Scene
 from pipeline.submit.gap.diagnosis import look_at
 
+Rule = Callable[[Facts], Advice | None]
+
+RULES: tuple[Rule, ...] = (*faults.RULES, *steps.RULES)
+# Augmentation policies that advice may suggest, mildest first.
+STRONGER = ("medium", "heavy")
 # Beyond this, looking at every image for copies takes longer than the rest of the report.
 MOST_IMAGES = 20_000
 
 
-def subject(artifact: Artifact | None, runs: Runs) -> Artifact | None:
+@dataclass(frozen=True)
+class Recommendation:
+    """All advice of one report.
+
+    Args:
+        advice: what to try, best first; advice that a finished run followed already is left out.
+        followed: the gains of advice that was followed, newest run first.
+        changes: settings and members in which the two submissions differ.
+        advised: the run that the advice is about, in words; empty if it is the submission itself.
+        config: the settings of that run.
+        entries: lines for the ledger of advice.
+    """
+
+    advice: tuple[Advice, ...]
+    followed: tuple[FollowedAdvice, ...]
+    changes: tuple[Change, ...]
+    advised: str
+    config: Config
+    entries: tuple[dict[str, object], ...] = ()
+
+
+def advise(facts: Facts, rules: tuple[Rule, ...] = RULES) -> tuple[Advice, ...]:
+    """The answers of all rules, best first; empty if no rule has an answer.
+
+    If two rules give the same command, the answer with the better evidence is kept.
+    """
+    answers = [advice for advice in (rule(facts) for rule in rules) if advice is not None]
+    ordered = sorted(answers, key=lambda a: (not a.spoils, -a.worth))
+    once = {(a.command, a.show): a for a in reversed(ordered)}
+    return tuple(a for a in ordered if once[a.command, a.show] is a)
+
+
+def recommend(case: ReportCase, flips: Flips | None) -> Recommendation:
+    """Everything that the report advises, and what earlier advice brought.
+
+    Args:
+        case: the two submissions.
+        flips: their differences.
+    """
+    job = case.job
+    data, folds = (f"{job.inputs[name].stage}/{job.inputs[name].key}" for name in ("data", "folds"))
+    runs = FinishedRuns(job.store, job.settings.config, case.train, data, folds)
+    about = subject(case.new.artifact, runs)
+    facts = gather(job, case.train, case.new.artifact, about, runs)
+    own = asked(job.settings, about)
+    answers = advise(replace(facts, flips=flips, comparison=case.comparison))
+    allowed = [advice for advice in answers if possible(own, advice)]
+    todo, followed = ledger.split(allowed, about, runs, job.home)
+    return Recommendation(
+        advice=todo,
+        followed=followed,
+        changes=() if case.old is None else changes(runs, case.new.artifact, case.old.artifact),
+        advised=advised(case.new.artifact, about),
+        config=facts.config,
+        entries=() if about is None else tuple(ledger.entry(a, about) for a in todo[:BEST] if a.settings),
+    )
+
+
+def subject(artifact: Artifact | None, runs: FinishedRuns) -> Artifact | None:
     """The training that advice is about: the submission's own, or of a blend the best member's."""
     if artifact is None:
         return None
-    behind = tested.trainings(artifact, runs.store)
+    behind = trainings(artifact, runs.store)
     if not behind:
         return None
     metric = metrics.get(runs.config.competition.metric)
     return max(behind.values(), key=lambda a: metric.sign * a.metrics.get(f"oof_{metric.name}", -1e9))
 
 
-def told(artifact: Artifact | None, about: Artifact | None) -> str:
+def advised(artifact: Artifact | None, about: Artifact | None) -> str:
     """What advice is about, in words; empty where that is the submission itself, or nothing."""
     if artifact is None or about is None or artifact.key == about.key:
         return ""
@@ -76,7 +150,9 @@ def possible(settings: Settings, advice: Advice) -> bool:
     return True
 
 
-def gather(job: Job, train: Samples, artifact: Artifact | None, about: Artifact | None, runs: Runs) -> Facts:
+def gather(
+    job: Job, train: Samples, artifact: Artifact | None, about: Artifact | None, runs: FinishedRuns
+) -> Facts:
     """The facts of a submission; few for a CSV from elsewhere.
 
     Args:
@@ -92,7 +168,7 @@ def gather(job: Job, train: Samples, artifact: Artifact | None, about: Artifact 
     common = Facts(train.space, config, asked=job.words_of("train", own), policies=allowed)
     if about is None or artifact is None:
         return common
-    run = Run(
+    run = Training(
         name=str(about.manifest["experiment"]),
         config=config,
         oof=load.oof(about, str(about.manifest["experiment"])),
@@ -119,7 +195,7 @@ def gather(job: Job, train: Samples, artifact: Artifact | None, about: Artifact 
     )
 
 
-def _input(about: Artifact, runs: Runs) -> Input | None:
+def _input(about: Artifact, runs: FinishedRuns) -> NetworkInput | None:
     """What the first layer got, as the first fold, or the features that it learned on, measured."""
     for whole in about.inputs.values():
         stage, _, key = whole.partition("/")
@@ -128,13 +204,13 @@ def _input(about: Artifact, runs: Runs) -> Input | None:
             continue
         m = found.metrics
         if "input_mean" in m:
-            return Input(m["input_mean"], m["input_std"], m["input_off"])
+            return NetworkInput(m["input_mean"], m["input_std"], m["input_off"])
         if stage in ("fold", "heads"):
             return _input(found, runs)
     return None
 
 
-def _look_seconds(about: Artifact, runs: Runs) -> float:
+def _look_seconds(about: Artifact, runs: FinishedRuns) -> float:
     """What the features behind a training took; 0 of networks, and of features that are freed."""
     folds = {whole for whole in about.inputs.values() if whole.startswith("fold/")}
     found = [runs.store.find(*whole.split("/", 1)) for whole in folds]
@@ -144,11 +220,12 @@ def _look_seconds(about: Artifact, runs: Runs) -> float:
     return sum(a.seconds for a in (runs.store.find(*w.split("/", 1)) for w in features) if a)
 
 
-def _others(about: Artifact, runs: Runs) -> tuple[Other, ...]:
+def _others(about: Artifact, runs: FinishedRuns) -> tuple[OtherTraining, ...]:
     """The other finished trainings, of each experiment the newest."""
     newest = {str(a.manifest["experiment"]): a for a in runs.all if a.stage == "train" and a.key != about.key}
     return tuple(
-        Other(name, family_of(str(a.setting("model.name"))), load.oof(a, name)) for name, a in newest.items()
+        OtherTraining(name, family_of(str(a.setting("model.name"))), load.oof(a, name))
+        for name, a in newest.items()
     )
 
 

@@ -1,10 +1,12 @@
-"""A person's answers about changed predictions: kept, checked, and turned into questions and an estimate.
+"""A person's verdicts about changed predictions: stored, checked, and turned into questions and an estimate.
 
-Owns `submissions/verdicts/<competition>.csv`: every answer ever given, one row an image. Does not own the
-sample (`errors/judging/questions.py`), the form (`errors/judging/answers.py`) nor the estimate (`errors/judging/estimate.py`).
+Owns `submissions/verdicts/<competition>.csv`: every verdict ever given, one row an image. Does not own the
+sample (`sample.py`), the form of verdicts (`answers.py`), the section (`page.py`) nor the estimate
+(`estimate.py`).
 
-Answers about test images serve the error report, and nothing else may read that folder: what learned from
-them would be scored on its own teacher. tests/test_verdicts_apart.py holds it.
+A *verdict* is a person's answer about one image; only a person *judges*. Verdicts about test images serve
+the error report, and nothing else may read that folder: a model that learned from them would be scored on
+its own teacher. tests/errors/test_verdicts_apart.py holds this.
 """
 
 from __future__ import annotations
@@ -18,19 +20,18 @@ import numpy as np
 
 from pipeline.core import metrics
 from pipeline.core.errors import DataError
-from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import LabelSpace, Samples
 from pipeline.core.tables import format_table, read_table
 from pipeline.data import host, host_format, load
 from pipeline.engine.stage import Job
+from pipeline.errors.case import ReportCase
 from pipeline.errors.diff.flips import Flips, Submission, find_flips
-from pipeline.errors.judging import answers as verdicts
-from pipeline.errors.judging import estimate as estimating
-from pipeline.errors.judging import questions, sample
+from pipeline.errors.judging import answers as form
+from pipeline.errors.judging import estimate, page, sample
 from pipeline.errors.judging.answers import Answer
+from pipeline.errors.judging.estimate import ScoreEstimate
 from pipeline.errors.judging.sample import Design
 from pipeline.pages.command_words import make_with
-from pipeline.pages.report import ImageOf
 from pipeline.pages.section import Section
 from pipeline.record.digests import write_atomic
 from pipeline.record.store import Artifact
@@ -41,7 +42,7 @@ PARAM = "verdicts"
 
 
 @dataclass(frozen=True)
-class Judged:
+class Judging:
     """What judging adds to the report.
 
     Args:
@@ -50,15 +51,15 @@ class Judged:
     """
 
     section: Section | None
-    estimate: estimating.Estimate | None
+    estimate: ScoreEstimate | None
 
 
-def kept_path(home: Path, settings: Settings) -> Path:
+def path_of(home: Path, settings: Settings) -> Path:
     """Where a competition's answers are kept."""
     return home / "submissions" / FOLDER / f"{settings.config.competition.name}.csv"
 
 
-def kept(path: Path, space: LabelSpace) -> tuple[Answer, ...]:
+def stored(path: Path, space: LabelSpace) -> tuple[Answer, ...]:
     """Every answer that was ever given, none where there are none.
 
     Raises:
@@ -66,8 +67,8 @@ def kept(path: Path, space: LabelSpace) -> tuple[Answer, ...]:
     """
     if not path.is_file():
         return ()
-    answers, faults = verdicts.parse(read_table(path), space)
-    verdicts.raise_if(str(path), faults, "mend these lines, or delete them")
+    answers, faults = form.parse(read_table(path), space)
+    form.raise_if(str(path), faults, "mend these lines, or delete them")
     return tuple(answers)
 
 
@@ -99,22 +100,20 @@ def take_in(
     new, old = (_read(settings, data, home, path) for path in pair)
     flips = find_flips(train.space, new, old)
     key = sample.pair_key(new, old)
-    answers, faults = verdicts.parse(read_table(file), train.space)
+    answers, faults = form.parse(read_table(file), train.space)
 
     def design_of(report: str) -> Design | None:
         asked = sample.asked_of(report, key)
         return None if asked is None else sample.plan(train.space, flips, key, asked)
 
-    faults += verdicts.against_design(answers, design_of, train.ids_N)
+    faults += form.against_design(answers, design_of, train.ids_N)
     if not answers and not faults:
         faults.append("no answers, only a header")
     strange = [a.report for a in answers if sample.asked_of(a.report, key) is None]
-    verdicts.raise_if(
-        str(file), faults, _whose(settings, asked, data, home, file, strange) or verdicts.REMEDY
-    )
-    path = kept_path(home, settings)
-    everything = verdicts.merged(kept(path, train.space), answers)
-    text = format_table(verdicts.columns(train.space), verdicts.rows(everything, train.space))
+    form.raise_if(str(file), faults, _whose(settings, asked, data, home, file, strange) or form.REMEDY)
+    path = path_of(home, settings)
+    everything = form.merged(stored(path, train.space), answers)
+    text = format_table(form.columns(train.space), form.rows(everything, train.space))
     write_atomic(path, text)
     controls = sum(a.control for a in answers)
     return (
@@ -162,50 +161,33 @@ def _whose(
     return f"the file is about these: {again(a, b)}"
 
 
-def judged(
-    job: Job,
-    train: Samples,
-    sides: tuple[Submission, Submission],
-    oof: tuple[Probabilities | None, Probabilities | None],
-    image: ImageOf,
-) -> Judged:
-    """The questions that are open, and what the answers so far say.
+def judging(case: ReportCase, flips: Flips | None) -> Judging:
+    """The questions that are open, and what the verdicts so far say; neither without flips.
 
     Args:
-        job: the error report's; its params name the kept answers, if there are any.
-        train: the labelled samples.
-        sides: the new submission and the old one.
-        oof: their out-of-fold probabilities, where they are known.
-        image: pixels by split and id.
+        case: both submissions; the params of its job name the stored verdicts, if there are any.
+        flips: their differences.
     """
-    settings = job.settings.config.report
-    new, old = sides
-    flips = find_flips(train.space, new, old)
-    if not len(flips.images):
-        return Judged(None, None)
+    if case.old is None or flips is None or not len(flips.images):
+        return Judging(None, None)
+    job, train, settings = case.job, case.train, case.job.settings.config.report
     name = job.params.get(PARAM)
-    answers = kept(job.home / str(name), train.space) if name else ()
-    key = sample.pair_key(new, old)
+    answers = stored(job.home / str(name), train.space) if name else ()
+    key = sample.pair_key(case.new.prediction, case.old.prediction)
     design = sample.plan(train.space, flips, key, settings.judge)
+    judged_controls = frozenset(a.id for a in answers if a.control)
     controls = sample.controls(
-        design, train, oof, settings.controls, frozenset(a.id for a in answers if a.control)
+        design, train, (case.new.oof, case.old.oof), settings.controls, judged_controls
     )
-    asked = questions.questions(design, controls, frozenset(a.id for a in answers if not a.control))
-    section = questions.section(asked, design, train.space, image, settings, _command(job))
-    found = _estimate(job, train, (new, old), oof, answers, (flips, key))
-    return Judged(section, found)
+    asked = page.questions(design, controls, frozenset(a.id for a in answers if not a.control))
+    section = page.section(asked, design, train.space, case.image, settings, _command(job))
+    return Judging(section, _estimate(case, answers, flips, key))
 
 
-def _estimate(
-    job: Job,
-    train: Samples,
-    sides: tuple[Submission, Submission],
-    oof: tuple[Probabilities | None, Probabilities | None],
-    answers: tuple[Answer, ...],
-    differences: tuple[Flips, str],
-) -> estimating.Estimate | None:
-    flips, key = differences
-    new, old = sides
+def _estimate(case: ReportCase, answers: tuple[Answer, ...], flips: Flips, key: str) -> ScoreEstimate | None:
+    """The score difference; None if no flip of this pair was judged, or the metric lacks probabilities."""
+    assert case.old is not None, "one submission alone has no flips"
+    job, train, new, old = case.job, case.train, case.new.prediction, case.old.prediction
     of_pair = [asked for a in answers if (asked := sample.asked_of(a.report, key)) is not None]
     changed = frozenset(flips.images["id"].astype(str))
     if not any(not a.control and a.id in changed for a in answers):
@@ -222,9 +204,9 @@ def _estimate(
         None
         if side.probabilities is None
         else side.probabilities.with_classes(train.space.classes).take(new.ids_N).p_NC
-        for side in sides
+        for side in (new, old)
     )
-    answered = estimating.TestAnswers(
+    pair = estimate.SubmissionPair(
         new.labels_N,
         old.labels_N[[order[str(name)] for name in new.ids_N]],
         sample.flips_of(new.ids_N, design),
@@ -232,14 +214,16 @@ def _estimate(
         p_new,
         p_old,
     )
-    known = sample.agreed_out_of_fold(train, oof)
-    agreed = None if known is None else estimating.Agreed(*known)
-    seen = _seen(answers, train, new, key)
+    known = sample.agreed_out_of_fold(train, (case.new.oof, case.old.oof))
+    agreed = None if known is None else estimate.Agreed(*known)
+    images = _judged_images(answers, train, new, key)
     statistics = config.statistics
-    return estimating.estimate(metric, train.space, answered, seen, agreed, statistics.draws, statistics.seed)
+    return estimate.estimate(metric, train.space, pair, images, agreed, statistics.draws, statistics.seed)
 
 
-def _seen(answers: tuple[Answer, ...], train: Samples, new: Submission, key: str) -> estimating.Judged:
+def _judged_images(
+    answers: tuple[Answer, ...], train: Samples, new: Submission, key: str
+) -> estimate.JudgedImages:
     """The answers as arrays; images that are gone from the competition are left out."""
     place = {str(name): k for k, name in enumerate(new.ids_N.tolist())}
     truths = dict(zip(train.ids_N.tolist(), train.labels.tolist(), strict=True))
@@ -247,17 +231,17 @@ def _seen(answers: tuple[Answer, ...], train: Samples, new: Submission, key: str
     of_train = [a for a in answers if a.control and a.id in truths]
     n = len(train.space.attributes)
     truth = train.space.codes_CA[[truths[a.id] for a in of_train]] if of_train else np.zeros((0, n), np.int64)
-    return estimating.Judged(
+    return estimate.JudgedImages(
         at_J=np.array([place[a.id] for a in of_test], dtype=np.int64),
-        codes_JA=verdicts.code_table(of_test, n),
+        codes_JA=form.code_table(of_test, n),
         drawn_J=np.array([sample.asked_of(a.report, key) is not None for a in of_test], dtype=bool),
         control_truth_NA=truth,
-        control_said_NA=verdicts.code_table(of_train, n),
+        control_said_NA=form.code_table(of_train, n),
     )
 
 
 def _command(job: Job) -> str:
     """What turns the exported file into an estimate, as one types it."""
     sides = [shlex.quote(os.path.relpath(job.home / str(job.params[name]))) for name in ("a", "b")]
-    command = f"make error-analysis A={sides[0]} B={sides[1]} VERDICTS=verdicts.csv"
+    command = f"make error-analysis A={sides[0]} B={sides[1]} VERDICTS=form.csv"
     return make_with(command, job.words["error-analysis"])

@@ -1,10 +1,11 @@
-"""The page's questions: pictures that a person labels, both predictions hidden.
+"""Judging on the page: the questions that a person answers, and the sentences of the resulting estimate.
 
-Owns the section "Judging": which questions are put, in which order, and what its script is given. Does not
-own the sample (`sampling.py`), the form of answers (`verdicts.py`), nor what they say (`estimate.py`).
+Owns the section "Judging": which questions are asked, in which order, and the data of its script; and the
+estimate in words, for the page, the terminal, the conclusion and the record. Does not own the sample
+(`sample.py`), the form of verdicts (`answers.py`), nor the estimate (`estimate.py`).
 
-Questions carry no name and no prediction in sight, and those of known truth come in between in a random
-order, so that nobody can tell them from the others. The page's source of course holds both.
+Questions show no name and no prediction, and controls of known truth are mixed in at random, so that nobody
+can tell them apart. The source of the page of course holds both.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from typing import Any
 
 from pipeline.core.samples import LabelSpace
 from pipeline.errors.judging.answers import MARK, columns
+from pipeline.errors.judging.estimate import ScoreEstimate
 from pipeline.errors.judging.sample import Control, Design, spread
-from pipeline.pages.report import ImageOf, Key, json_data, pictures
+from pipeline.pages.report import ImageOf, Key, count, json_data, percent, pictures, plural, signed
 from pipeline.pages.section import Section
 from pipeline.settings.report import ReportSettings
+
+UNDECIDED = "can't tell"
 
 
 @dataclass(frozen=True)
@@ -134,3 +138,63 @@ def _data(
             for q in asked
         ],
     }
+
+
+def estimate_values(estimate: ScoreEstimate) -> dict[str, Any]:
+    """An estimate in words, for the top of the section and the terminal."""
+    c = estimate.comparison
+    number = f"{signed(c.delta)} [{signed(c.low)}, {signed(c.high)}]"
+    rests = f"{count(estimate.judged)} of {plural(estimate.flips, 'flip')} judged"
+    if estimate.unsure:
+        rests += f", {count(estimate.unsure)} of them unsure"
+    eye = "own error not measured"
+    if estimate.controls:
+        eye = f"{count(estimate.mistaken)} of {plural(estimate.controls, 'control')} answered wrongly"
+        eye += ", corrected for" if estimate.corrected else ": too few to correct by"
+    neither = max(0.0, 1 - estimate.new_right - estimate.old_right)
+    return {
+        "state": {"better": "better", "worse": "worse"}.get(c.verdict, "unclear"),
+        "verdict": c.verdict,
+        "number": number,
+        "rests": f"{rests}; {eye}",
+        "shares": f"Of all flips the new answer is right in {percent(estimate.new_right)}, the best "
+        f"submission's in {percent(estimate.old_right)}, neither in {percent(neither)}.",
+        "assumed": estimate.assumed,
+        "note": c.note,
+    }
+
+
+def line(estimate: ScoreEstimate) -> str:
+    """An estimate as one line of a terminal."""
+    words = estimate_values(estimate)
+    caution = f" (caution: {words['note']})" if words["note"] else ""
+    return f"{words['verdict']}, new − best {words['number']} on the test images{caution}; {words['rests']}"
+
+
+def figures(estimate: ScoreEstimate) -> dict[str, float]:
+    """An estimate for tracking."""
+    c = estimate.comparison
+    return {
+        "judged": float(estimate.judged),
+        "judged_delta": c.delta,
+        "judged_low": c.low,
+        "judged_high": c.high,
+    }
+
+
+def conclusion_fields(estimate: ScoreEstimate, detail: str, metric: str, alone: bool) -> dict[str, str]:
+    """What an estimate changes in a verdict, by the names of its fields.
+
+    Args:
+        estimate: what was judged.
+        detail: what the verdict rests on so far.
+        metric: its name in words.
+        alone: whether nothing else compares the two: outside files bring no out-of-fold predictions.
+    """
+    fields = {"detail": f"{detail} Judged by eye: {line(estimate)}."}
+    if alone:
+        c = estimate.comparison
+        fields["state"] = "unclear" if c.verdict == UNDECIDED else c.verdict
+        fields["word"] = "Can't tell:" if c.verdict == UNDECIDED else f"{c.verdict.capitalize()}:"
+        fields["rest"] = f"{signed(c.delta)} {metric} by the flips that were judged"
+    return fields

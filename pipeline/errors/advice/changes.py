@@ -18,7 +18,7 @@ from pipeline.core.samples import Samples
 from pipeline.data import load
 from pipeline.engine import request
 from pipeline.engine.slices import flat
-from pipeline.errors.diff.verdict import Change
+from pipeline.errors.diff.conclusion import Change
 from pipeline.pages.command_words import make_with
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.schema import Config
@@ -35,7 +35,7 @@ Values = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Runs:
+class FinishedRuns:
     """Every finished run on one data set and one fold plan.
 
     Args:
@@ -148,7 +148,7 @@ def trainings(artifact: Artifact | None, store: Store) -> dict[str, Artifact]:
     }
 
 
-def changes(runs: Runs, new: Artifact | None, old: Artifact | None) -> tuple[Change, ...]:
+def changes(runs: FinishedRuns, new: Artifact | None, old: Artifact | None) -> tuple[Change, ...]:
     """Every setting and member in which two submissions differ, members first.
 
     Args:
@@ -176,7 +176,7 @@ def changes(runs: Runs, new: Artifact | None, old: Artifact | None) -> tuple[Cha
 
 
 def _member(
-    runs: Runs,
+    runs: FinishedRuns,
     name: str,
     training: Artifact,
     before: Mapping[str, Artifact],
@@ -197,7 +197,7 @@ def _member(
     return Change("member", old, new, command)
 
 
-def _predicted(runs: Runs, new: Artifact, old: Artifact) -> list[Change]:
+def _predicted(runs: FinishedRuns, new: Artifact, old: Artifact) -> list[Change]:
     """Settings of predicting and blending, where both were made in the same way."""
     if new.stage != old.stage:
         return []
@@ -206,7 +206,7 @@ def _predicted(runs: Runs, new: Artifact, old: Artifact) -> list[Change]:
     return [_change(runs, (p,), ours, theirs, old, "") for p in paths if ours[p] != theirs[p]]
 
 
-def _settings(runs: Runs, new: Artifact, old: Artifact, member: str) -> list[Change]:
+def _settings(runs: FinishedRuns, new: Artifact, old: Artifact, member: str) -> list[Change]:
     ours, theirs = (flat(a.manifest.get("settings", {})) for a in (new, old))
     differ = {path for path, _ in values_of(new).items() ^ values_of(old).items()}
     # Weights are of one network: neither goes without the other.
@@ -217,7 +217,7 @@ def _settings(runs: Runs, new: Artifact, old: Artifact, member: str) -> list[Cha
 
 
 def _change(
-    runs: Runs, paths: tuple[str, ...], ours: Values, theirs: Values, made_of: Artifact, member: str
+    runs: FinishedRuns, paths: tuple[str, ...], ours: Values, theirs: Values, made_of: Artifact, member: str
 ) -> Change:
     """A setting that differs, or some that go together; what only one kind of run reads cannot be tried."""
     new, old = ({path: values.get(path, NOT_READ) for path in paths} for values in (ours, theirs))

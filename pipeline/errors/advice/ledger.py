@@ -19,9 +19,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from pipeline.errors.advice.rules import Advice
-from pipeline.errors.advice.tested import Runs
-from pipeline.errors.diff.verdict import Followed
+from pipeline.errors.advice.changes import FinishedRuns
+from pipeline.errors.advice.facts import Advice
+from pipeline.errors.diff.conclusion import FollowedAdvice
 from pipeline.record.digests import sha256_text, write_atomic
 from pipeline.record.store import Artifact
 from pipeline.settings.read import read_words
@@ -31,7 +31,7 @@ REPORTED = "advice.json"
 
 
 @dataclass(frozen=True)
-class Given:
+class GivenAdvice:
     """A piece of advice that can be followed.
 
     Args:
@@ -57,7 +57,7 @@ def ledger_of(home: Path) -> Path:
     return home / "submissions" / LEDGER
 
 
-def read(home: Path) -> tuple[Given, ...]:
+def read(home: Path) -> tuple[GivenAdvice, ...]:
     """All advice given so far, oldest first; lines that are none are left out."""
     path = ledger_of(home)
     if not path.is_file():
@@ -67,7 +67,9 @@ def read(home: Path) -> tuple[Given, ...]:
         try:
             entry = json.loads(line)
             found.append(
-                Given(str(entry["about"]), str(entry["experiment"]), tuple(entry["settings"]), entry["bound"])
+                GivenAdvice(
+                    str(entry["about"]), str(entry["experiment"]), tuple(entry["settings"]), entry["bound"]
+                )
             )
         except (ValueError, KeyError, TypeError):
             continue
@@ -105,8 +107,8 @@ def entry(advice: Advice, about: Artifact) -> dict[str, Any]:
 
 
 def split(
-    advice: Sequence[Advice], about: Artifact | None, runs: Runs, home: Path
-) -> tuple[tuple[Advice, ...], tuple[Followed, ...]]:
+    advice: Sequence[Advice], about: Artifact | None, runs: FinishedRuns, home: Path
+) -> tuple[tuple[Advice, ...], tuple[FollowedAdvice, ...]]:
     """What is still to be tried, and what following advice brought, newest run first.
 
     Args:
@@ -118,27 +120,27 @@ def split(
     if about is None:
         return tuple(advice), ()
     name, label = f"{about.stage}/{about.key}", str(about.manifest["experiment"])
-    todo: list[tuple[Advice, Given]] = []
-    tried: list[tuple[Advice, Given]] = []
+    todo: list[tuple[Advice, GivenAdvice]] = []
+    tried: list[tuple[Advice, GivenAdvice]] = []
     for one in advice:
-        given = Given(name, label, one.settings, one.bound)
+        given = GivenAdvice(name, label, one.settings, one.bound)
         (tried if one.settings and runs.differing(about, given.wanted) else todo).append((one, given))
     listed = [given for _, given in tried]
     listed += [g for g in read(home) if (g.about, g.settings) not in {(x.about, x.settings) for x in listed}]
     by_key = {f"{a.stage}/{a.key}": a for a in runs.all}
-    found: list[tuple[str, Followed]] = []
+    found: list[tuple[str, FollowedAdvice]] = []
     for given in listed:
         old = by_key.get(given.about)
         new = runs.differing(old, given.wanted) if old is not None else None
         if old is None or new is None:
             continue
-        said = Followed(" ".join(given.settings), given.experiment, given.bound, runs.compare(new, old))
+        said = FollowedAdvice(" ".join(given.settings), given.experiment, given.bound, runs.compare(new, old))
         found.append((str(new.manifest["created"]), said))
     newest = sorted(found, key=lambda pair: pair[0], reverse=True)
     return tuple(one for one, _ in todo), tuple(said for _, said in newest)
 
 
-def digest(home: Path, runs: Runs) -> str:
+def digest(home: Path, runs: FinishedRuns) -> str:
     """What a report knows beyond its inputs: the finished runs, and the advice that they have followed.
 
     Advice that nobody followed changes no report, so a report does not change itself by being kept.
