@@ -180,8 +180,8 @@ def test_bounds_are_the_score_with_those_errors_mended():
     facts = world()
     metric = facts.metric
     now = metric.score(facts.truth_N, facts.p_NC)
-    assert facts.mended(np.zeros(len(facts.truth_N), bool)) == 0
-    assert facts.mended(facts.wrong_N) == pytest.approx(1 - now)
+    assert facts.gain_if_fixed(np.zeros(len(facts.truth_N), bool)) == 0
+    assert facts.gain_if_fixed(facts.wrong_N) == pytest.approx(1 - now)
     second, _ = facts.second_guesses()
     assert 0 < second < 1 - now
     for advice in advise(facts):
@@ -210,7 +210,8 @@ def test_other_runs_are_asked_to_vote_and_their_oracle_bounds_the_gain():
     )
     one = next(a for a in advise(replace(facts, others=(other,))) if a.kind == "blend")
     assert (
-        one.bound == pytest.approx(facts.mended(facts.wrong_N)) and "tiny_resnet is right on" in one.sentence
+        one.bound == pytest.approx(facts.gain_if_fixed(facts.wrong_N))
+        and "tiny_resnet is right on" in one.sentence
     )
     assert one.command == "make ensemble ARGS=\"competition=digits 'ensemble.members=[auto]'\""
     assert "blend" not in kinds(replace(facts, others=(other,), blended=True))
@@ -263,7 +264,7 @@ def test_nothing_is_advised_that_is_already_on():
         return next(a.command for a in advise(facts) if a.kind == "weakest")
 
     assert "augment.policy=medium" in advised("light") and "augment.policy=heavy" in advised("medium")
-    assert advised("heavy") == advised("light", ()) == "see Images under Out of fold in the report"
+    assert advised("heavy") == advised("light", ()) == "see Images in the section Truth of the report"
     assert "augment.policy=heavy" in advised("light", ("heavy",))
 
 

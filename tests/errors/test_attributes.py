@@ -77,4 +77,4 @@ def test_every_cell_of_flips_names_what_a_click_shows(page):
 def test_without_another_submission_and_without_errors_it_says_so():
     bare = attributes.AttributeInputs(SPACE, None, {}, None, None, MADE.train, 100, 0)
     shown = render_html(FOUND, INPUTS, (attributes.section(bare),))
-    assert "known out of fold only" in shown
+    assert "Errors need out-of-fold predictions" in shown

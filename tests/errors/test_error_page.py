@@ -99,7 +99,7 @@ def test_labels_only_and_no_out_of_fold():
     )
     bare = replace(INPUTS, new=new, old=old, oof=None, train=None, comparison=None)
     shown = render_html(analyze(bare), bare)
-    assert "here neither brought any" in shown
+    assert "Neither submission has probabilities." in shown
 
 
 def test_first_submission_renders():
@@ -118,9 +118,9 @@ def test_changes_and_what_following_advice_brought_stand_on_the_page():
     )
     shown = render_html(analyze(inputs), inputs)
     assert "never tested alone" in shown and "make train ARGS=…" in shown and "a → b" in shown
-    assert re.search(r"at most <b>\+0\.030</b>; obtained <b>\+0\.012</b>", shown)
+    assert re.search(r"at most <b>\+0\.030</b>; gained <b>\+0\.012</b>", shown)
     assert (
-        "advised images.size=96 of lite0, at most +0.0300; obtained +0.0120 [+0.0030"
+        "followed advice for lite0: images.size=96, at most +0.0300; gained +0.0120 [+0.0030"
         in inputs.followed[0].line
     )
     assert not [name for _, attrs in Tags(shown).found for name in attrs if name.startswith("on")]

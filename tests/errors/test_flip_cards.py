@@ -71,7 +71,7 @@ def test_without_scripts_a_bounded_number_is_shown(page, monkeypatch):
 def test_the_gallery_is_cut_where_told():
     inputs = replace(INPUTS, config=Config(report=ReportSettings(max_flips=3)))
     short = render_html(analyze(inputs), inputs)
-    assert len(block(short, "cards")["id"]) == 3 and "The 3 with the largest confidence gap" in short
+    assert len(block(short, "cards")["id"]) == 3 and "The 3 flips with the largest confidence gap" in short
 
 
 def test_without_probabilities_nothing_asks_for_confidence():

@@ -23,7 +23,7 @@ from pipeline.data import load
 from pipeline.eda.survey import survey
 from pipeline.engine import request
 from pipeline.engine.stage import Job
-from pipeline.errors.advice import faults, ledger, steps
+from pipeline.errors.advice import faults, ledger, steps, texts
 from pipeline.errors.advice.changes import FinishedRuns, changes, trainings
 from pipeline.errors.advice.facts import BEST, Advice, Facts, NetworkInput, OtherTraining, Training
 from pipeline.errors.advice.steps import family_of
@@ -46,7 +46,7 @@ Rule = Callable[[Facts], Advice | None]
 RULES: tuple[Rule, ...] = (*faults.RULES, *steps.RULES)
 # Augmentation policies that advice may suggest, mildest first.
 STRONGER = ("medium", "heavy")
-# Beyond this, looking at every image for copies takes longer than the rest of the report.
+# With more images, looking for copies takes longer than the rest of the report.
 MOST_IMAGES = 20_000
 
 
@@ -109,7 +109,7 @@ def recommend(case: ReportCase, flips: Flips | None) -> Recommendation:
 
 
 def subject(artifact: Artifact | None, runs: FinishedRuns) -> Artifact | None:
-    """The training that advice is about: the submission's own, or of a blend the best member's."""
+    """The training that advice is about: that of the submission, or of the best member of a blend."""
     if artifact is None:
         return None
     behind = trainings(artifact, runs.store)
@@ -120,17 +120,17 @@ def subject(artifact: Artifact | None, runs: FinishedRuns) -> Artifact | None:
 
 
 def advised(artifact: Artifact | None, about: Artifact | None) -> str:
-    """What advice is about, in words; empty where that is the submission itself, or nothing."""
+    """The run that advice is about, in words; empty if it is the submission itself, or not known."""
     if artifact is None or about is None or artifact.key == about.key:
         return ""
     name = about.manifest["experiment"]
     if artifact.stage == "ensemble" or "blend.json" in artifact.manifest["files"]:
-        return f"the best member, {name}, as trained and seen from one view"
-    return f"{name} as trained and seen from one view"
+        return texts.ABOUT_MEMBER.format(name=name)
+    return texts.ABOUT_RUN.format(name=name)
 
 
 def asked(settings: Settings, about: Artifact | None) -> Settings:
-    """The settings that a training was made with; those of the command where they cannot be read again."""
+    """The settings of a training; those of the command if they cannot be read again."""
     record = None if about is None else about.manifest.get("request")
     if not record:
         return settings
@@ -138,11 +138,11 @@ def asked(settings: Settings, about: Artifact | None) -> Settings:
     try:
         return request.again(record, own, settings.folder)
     except ConfigError:
-        return settings  # a file of it is gone
+        return settings  # a file of it was deleted
 
 
 def possible(settings: Settings, advice: Advice) -> bool:
-    """Whether its settings can be had together with those that there are: a rule may forbid it."""
+    """Whether the rules of the settings allow the advised settings together with the present ones."""
     try:
         settings.with_values(dict(read_words(advice.settings)))
     except ConfigError:
@@ -153,14 +153,14 @@ def possible(settings: Settings, advice: Advice) -> bool:
 def gather(
     job: Job, train: Samples, artifact: Artifact | None, about: Artifact | None, runs: FinishedRuns
 ) -> Facts:
-    """The facts of a submission; few for a CSV from elsewhere.
+    """The facts about a submission; only a few for a CSV from elsewhere.
 
     Args:
         job: of the report.
         train: the labelled samples.
-        artifact: what the submission was written from.
+        artifact: the result that the submission was written from.
         about: the training that advice is about.
-        runs: finished ones on these data and folds.
+        runs: the finished runs on these data and folds.
     """
     own = asked(job.settings, about)
     config = own.config.model_copy(update={"eda": job.settings.config.eda})
@@ -196,7 +196,7 @@ def gather(
 
 
 def _input(about: Artifact, runs: FinishedRuns) -> NetworkInput | None:
-    """What the first layer got, as the first fold, or the features that it learned on, measured."""
+    """The input of the first layer, as measured by the first fold or by the features that it learned on."""
     for whole in about.inputs.values():
         stage, _, key = whole.partition("/")
         found = runs.store.find(stage, key) if stage in ("fold", "heads", "features") else None
@@ -211,7 +211,7 @@ def _input(about: Artifact, runs: FinishedRuns) -> NetworkInput | None:
 
 
 def _look_seconds(about: Artifact, runs: FinishedRuns) -> float:
-    """What the features behind a training took; 0 of networks, and of features that are freed."""
+    """Seconds to compute the features of a training; 0 for networks and for deleted features."""
     folds = {whole for whole in about.inputs.values() if whole.startswith("fold/")}
     found = [runs.store.find(*whole.split("/", 1)) for whole in folds]
     below = {whole for fold in found if fold for whole in fold.inputs.values() if whole.startswith("heads/")}
@@ -221,7 +221,7 @@ def _look_seconds(about: Artifact, runs: FinishedRuns) -> float:
 
 
 def _others(about: Artifact, runs: FinishedRuns) -> tuple[OtherTraining, ...]:
-    """The other finished trainings, of each experiment the newest."""
+    """The newest other finished training of each experiment."""
     newest = {str(a.manifest["experiment"]): a for a in runs.all if a.stage == "train" and a.key != about.key}
     return tuple(
         OtherTraining(name, family_of(str(a.setting("model.name"))), load.oof(a, name))
@@ -230,19 +230,19 @@ def _others(about: Artifact, runs: FinishedRuns) -> tuple[OtherTraining, ...]:
 
 
 def _straddling(train: Samples, plan: FoldPlan) -> float:
-    """Share of validation images whose group also trains in the same fold."""
+    """Share of validation images with an image of their group in the training part of the same fold."""
     group = dict(zip(train.ids_N.tolist(), train.groups_N.tolist(), strict=True))
     both = every = 0
     for split in plan.splits:
-        learned = {group[i] for i in split.train_ids.tolist() if i in group}
+        training_groups = {group[i] for i in split.train_ids.tolist() if i in group}
         valid = [i for i in split.valid_ids.tolist() if i in group]
-        both += sum(group[i] in learned for i in valid)
+        both += sum(group[i] in training_groups for i in valid)
         every += len(valid)
     return both / max(every, 1)
 
 
 def _leaks(job: Job, train: Samples, plan: FoldPlan) -> tuple[Cause, ...]:
-    """Copies across folds and groups that nobody named, by look-up."""
+    """Copies on both sides of a fold, and groups that the table does not name."""
     config = job.settings.config
     test = load.samples(job.inputs["data"], "test", job.home)
     if len(train) + len(test) > MOST_IMAGES:

@@ -1,11 +1,11 @@
-"""Where two submissions disagree, and where the new run errs: by class and by attribute.
+"""Flips and out-of-fold errors by class and by attribute.
 
 Owns counting, its intervals, and the static section of the page. Does not own the gallery that a click on a
-cell filters: cells carry `data-attribute`, `data-old` and `data-new`, names as in the label space.
+cell filters: cells have `data-attribute`, `data-old` and `data-new`, with names as in the label space.
 
-Shares are of flips, and of out-of-fold errors, in which the attribute changed or is wrong; one flip may
-change several. Intervals resample whole groups with replacement, as one group's photos err together
-(Davison & Hinkley 1997, 3.8).
+Shares are shares of all flips in which the attribute changed, and of all out-of-fold errors in which it is
+wrong; one flip may change several attributes. Intervals resample whole groups with replacement, because
+errors on images of one group are correlated (Davison & Hinkley 1997, 3.8).
 
 Shape legend: N images, K values of an attribute, G groups, B resamples.
 """
@@ -25,9 +25,9 @@ from pipeline.errors.diff.mistakes import Mistakes
 from pipeline.pages.section import Section
 
 PERCENTILES = (2.5, 97.5)
-# A block of resamples holds about this many numbers.
+# A block of resamples has about this many numbers.
 BLOCK_NUMBERS = 2_000_000
-WIDE = 10  # a matrix of more values starts closed
+WIDE = 10  # a matrix with more values is collapsed at first
 
 Bools = npt.NDArray[np.bool_]
 
@@ -37,8 +37,8 @@ class Share:
     """A share of some images, with its 95 % interval over groups.
 
     Args:
-        part, whole: how many of how many.
-        low, high: of the share; both 0 and 1 where one group or no image says nothing.
+        part, whole: counts: so many of so many images.
+        low, high: ends of the interval; 0 and 1 if there are fewer than two groups.
     """
 
     part: int
@@ -48,16 +48,16 @@ class Share:
 
     @property
     def value(self) -> float:
-        """The share itself; 0 of nothing."""
+        """The share itself; 0 if there are no images."""
         return self.part / max(self.whole, 1)
 
 
 @dataclass(frozen=True)
 class AttributeRow:
-    """One attribute.
+    """One attribute of the table.
 
     Args:
-        name: "class" or the attribute's.
+        name: of the attribute.
         flips: flips that change it, of all flips; None: there is no other submission.
         errors: out-of-fold errors in which it is wrong, of all errors; None: not inputs.
     """
@@ -72,11 +72,11 @@ class Matrix:
     """Counts of one attribute's values against each other.
 
     Args:
-        name: "class" or the attribute's.
-        attribute: the same as cells name it: where there is one attribute, a class is its value.
+        name: "class" or the name of an attribute.
+        attribute: the name in the cells: with a single attribute, its name instead of "class".
         values: display names, in code order.
-        rows: what stands at the left of each row, and (count, share of the row) a cell.
-        wide: too many values to be shown at once.
+        rows: the label of each row, and (count, share of the row) of each cell.
+        wide: whether there are too many values to show at once.
     """
 
     name: str
@@ -88,14 +88,14 @@ class Matrix:
 
 @dataclass(frozen=True)
 class AttributeInputs:
-    """What the section is made of.
+    """What the section is made from.
 
     Args:
         space: the label space.
         flips: the differences, if there is another submission.
-        test_groups: group of each test image by id; images that are not in it are groups of their own.
+        test_groups: the group of each test image by id; other images are groups of their own.
         oof: out-of-fold probabilities of what made the new submission, if inputs.
-        mistakes: its errors; given with `oof`.
+        mistakes: the errors of the new run; given with `oof`.
         train: the labelled samples.
         draws, seed: of the resamples.
     """
@@ -111,7 +111,7 @@ class AttributeInputs:
 
 
 def section(inputs: AttributeInputs) -> Section:
-    """The section: a row an attribute, then the directions of flips, then matrices."""
+    """The section: a row for each attribute, then the directions of flips, then matrices."""
     several = len(inputs.space.attributes) > 1
     values: dict[str, Any] = {
         "rows": rows(inputs) if several else (),
@@ -125,7 +125,7 @@ def section(inputs: AttributeInputs) -> Section:
 
 
 def rows(inputs: AttributeInputs) -> tuple[AttributeRow, ...]:
-    """Each attribute's share of flips and of errors."""
+    """The share of flips and of errors of each attribute."""
     space, flips = inputs.space, inputs.flips
     changed: dict[str, Bools] = {}
     flip_groups = np.array([], str)
@@ -160,11 +160,11 @@ def rows(inputs: AttributeInputs) -> tuple[AttributeRow, ...]:
 
 
 def share(part_N: Bools | None, groups_N: Strings, draws: int, seed: int) -> Share:
-    """The share of images that are marked, with its interval.
+    """The share of marked images, with its interval.
 
     Args:
-        part_N: which images are; None: there are no images.
-        groups_N: the group of each; whole groups are drawn.
+        part_N: which images are marked; None: there are no images.
+        groups_N: the group of each image; whole groups are resampled.
         draws: resamples.
         seed: of the resamples.
     """
@@ -185,7 +185,7 @@ def share(part_N: Bools | None, groups_N: Strings, draws: int, seed: int) -> Sha
 
 
 def _matrices(space: LabelSpace, counts: Mapping[str, Ints]) -> tuple[Matrix, ...]:
-    """Attributes first, the class last: it is the largest."""
+    """One matrix for each attribute, then that of the class, which is the largest."""
     views = parts(space)
     ordered = sorted(counts, key=lambda name: name == CLASS)
     lone = space.attributes[0].name if len(space.attributes) == 1 else None

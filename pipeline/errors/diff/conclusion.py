@@ -8,23 +8,24 @@ that was followed. Does not own comparing (`core/statistics.py`) nor finding cha
 from dataclasses import dataclass
 
 from pipeline.core.predictions import Comparison
+from pipeline.errors.diff import texts
 from pipeline.errors.diff.flips import Flips
 from pipeline.pages.report import count, percent, plural, signed
 
 UNDECIDED = "can't tell"
-# States of the verdict, as the page colours them.
+# States of the conclusion, by which the page colours it.
 STATES = {"better": "better", "worse": "worse", UNDECIDED: "unclear"}
 
 
 @dataclass(frozen=True)
 class Conclusion:
-    """The first thing a reader sees.
+    """The first thing that a reader sees.
 
     Args:
         state: "better", "worse", "unclear", "same" or "first".
-        word: the verdict itself.
-        rest: the headline's continuation, with the number.
-        detail: what it rests on.
+        word: the conclusion itself.
+        rest: the rest of the headline, with the number.
+        detail: what the conclusion is based on.
     """
 
     state: str
@@ -39,19 +40,19 @@ class Conclusion:
 
     @property
     def tag(self) -> str:
-        """For tables and tags: "better", "worse" or "can't tell", and no other word."""
+        """For tables and tags: always "better", "worse" or "can't tell"."""
         return self.state if self.state in ("better", "worse") else UNDECIDED
 
 
 @dataclass(frozen=True)
 class Change:
-    """One thing in which two submissions differ.
+    """One setting or member in which two submissions differ.
 
     Args:
         what: a setting, or "member".
-        old, new: its values; of a member its name, empty where it is none.
-        command: what would try it alone; empty where it was tried, or nothing can.
-        tested: the comparison of two runs that differ in nothing else, new minus old; None: there are none.
+        old, new: its values; for a member its name, or empty where it is not a member.
+        command: tests the difference alone; empty if it was tested, or cannot be tested.
+        tested: the comparison of two runs that differ in nothing else, new minus old; None: no such runs.
         between: which two runs.
     """
 
@@ -65,13 +66,13 @@ class Change:
 
 @dataclass(frozen=True)
 class FollowedAdvice:
-    """Advice of an earlier report, or of this one, that some run has followed.
+    """Advice of this or an earlier report that a run has followed.
 
     Args:
-        settings: what it said to change.
-        about: the run that it was given to.
-        bound: what it could bring at most; None: that was not said.
-        obtained: what it brought: the run that followed minus the one that it was given to.
+        settings: the advised settings.
+        about: the run that the advice was for.
+        bound: the most that it could gain; None: not known.
+        obtained: the measured gain: the run that followed the advice minus the run that it was for.
     """
 
     settings: str
@@ -81,39 +82,41 @@ class FollowedAdvice:
 
     @property
     def line(self) -> str:
-        """`advised images.size=96 of lite0, at most +0.0310; obtained +0.0120 […], better`."""
-        most = f", at most {signed(self.bound)}" if self.bound is not None else ""
-        return f"advised {self.settings} of {self.about}{most}; obtained {self.obtained}"
+        """`followed advice for lite0: images.size=96, at most +0.0310; gained +0.0120 […], better`."""
+        most = "" if self.bound is None else texts.FOLLOWED_BOUND.format(bound=signed(self.bound))
+        return texts.FOLLOWED.format(about=self.about, settings=self.settings, bound=most, gain=self.obtained)
 
 
 def conclusion_of(flips: Flips | None, comparison: Comparison | None, metric: str) -> Conclusion:
-    """The verdict on a new submission.
+    """The conclusion about a new submission.
 
     Args:
         flips: the differences from the old one; None: there is no old one.
-        comparison: new minus old, out of fold; None: not known of both.
+        comparison: new minus old, out of fold; None: not known for both.
         metric: its name in words.
     """
     if flips is None:
-        return Conclusion("first", "First submission", "", "There is no earlier one to compare it with.")
-    changed = f"{count(len(flips.images))} of {plural(flips.n_images, 'test prediction')} differ."
+        return Conclusion("first", texts.FIRST, "", texts.FIRST_DETAIL)
+    changed = texts.CHANGED.format(
+        flips=count(len(flips.images)), predictions=plural(flips.n_images, "test prediction")
+    )
     if not len(flips.images):
-        return Conclusion(
-            "same", "The same", "as the best submission", f"All {count(flips.n_images)} predictions agree."
-        )
+        detail = texts.SAME_DETAIL.format(count=count(flips.n_images))
+        return Conclusion("same", texts.SAME, texts.SAME_REST, detail)
     if comparison is None:
-        rest = "which is better: there are no out-of-fold predictions of both to compare"
-        return Conclusion("unclear", "Can't tell", rest, changed)
-    low, high = signed(comparison.low), signed(comparison.high)
-    detail = (
-        f"95 % interval {low} to {high}, {plural(comparison.n_groups, 'training group')} resampled, "
-        f"out of fold; better in {percent(comparison.p_better)} of the resamples. {changed}"
+        return Conclusion("unclear", texts.UNCLEAR, texts.UNCLEAR_REST, changed)
+    detail = texts.DETAIL.format(
+        low=signed(comparison.low),
+        high=signed(comparison.high),
+        groups=plural(comparison.n_groups, "training group"),
+        share=percent(comparison.p_better),
+        changed=changed,
     )
     if comparison.note:
-        detail += f" Caution: {comparison.note}."
+        detail += texts.CAUTION.format(note=comparison.note)
     if comparison.verdict == UNDECIDED:
-        why = "the interval contains zero" if comparison.n_groups > 1 else "one group proves nothing"
-        rest = f"{signed(comparison.delta)} {metric}, and {why}"
-        return Conclusion("unclear", "Can't tell:", rest, detail)
-    word = f"{comparison.verdict.capitalize()} by {abs(comparison.delta):.4f}"
+        reason = texts.CONTAINS_ZERO if comparison.n_groups > 1 else texts.ONE_GROUP
+        rest = texts.UNDECIDED_REST.format(delta=signed(comparison.delta), metric=metric, reason=reason)
+        return Conclusion("unclear", texts.UNDECIDED, rest, detail)
+    word = texts.DECIDED.format(conclusion=comparison.verdict.capitalize(), delta=abs(comparison.delta))
     return Conclusion(STATES[comparison.verdict], word, metric, detail)

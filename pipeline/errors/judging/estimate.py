@@ -33,9 +33,10 @@ from pipeline.core.metrics import Metric, Reals
 from pipeline.core.predictions import Comparison
 from pipeline.core.samples import Floats, Ints, LabelSpace, Strings
 from pipeline.core.seeds import rng
+from pipeline.errors.judging import texts
 from pipeline.errors.judging.rater import ENOUGH_CONTROLS, RatedAttribute, TruthModel, confusion
 
-# So much of one judged flip is lent to each stratum by all others.
+# All judged flips together lend each stratum the weight of so many judged flips.
 POOLED = 1.0
 ENOUGH_JUDGED = 20
 PERCENTILES = (2.5, 97.5)
@@ -48,7 +49,7 @@ class SubmissionPair:
     Args:
         new_N, old_N: class indices.
         stratum_N: the stratum of each flip, -1 where both agree.
-        groups_N: images of one group are reweighted together.
+        groups_N: the group of each image; groups are reweighted together.
         p_new_NC, p_old_NC: for metrics that need probabilities.
     """
 
@@ -62,14 +63,14 @@ class SubmissionPair:
 
 @dataclass(frozen=True)
 class JudgedImages:
-    """What a person said.
+    """A person's verdicts.
 
     Args:
         at_J: positions of the judged test images.
-        codes_JA: a value an attribute, -1 for unsure.
-        drawn_J: whether this comparison's sample drew it, so that it stands for others as well; an image that
-            is known from an earlier comparison stands for itself.
-        control_truth_NA, control_said_NA: codes of the controls, and what was said of them.
+        codes_JA: one value for each attribute, -1 for unsure.
+        drawn_J: whether the image is in the sample of this comparison, so that it represents others as well;
+            an image that was judged for an earlier comparison represents only itself.
+        control_truth_NA, control_said_NA: true codes of the controls, and the codes of their verdicts.
     """
 
     at_J: Ints
@@ -81,7 +82,7 @@ class JudgedImages:
 
 @dataclass(frozen=True)
 class Agreed:
-    """Truth, answer and group of labelled images on which both sides agree out of fold."""
+    """Truth, prediction and group of labelled images on which both sides agree out of fold."""
 
     truth_M: Ints
     said_M: Ints
@@ -90,18 +91,18 @@ class Agreed:
 
 @dataclass(frozen=True)
 class ScoreEstimate:
-    """What was found.
+    """The estimated score difference.
 
     Args:
-        comparison: new minus old on the test images; `n_groups` are the groups judged.
-        judged: judged images that are flips of this comparison.
-        flips: all of them.
-        unsure: judged ones with an attribute left open.
-        controls: images of known truth that were judged.
-        mistaken: of these, how many were answered wrongly in at least one attribute.
-        corrected: whether the controls were enough to correct by.
+        comparison: new minus old on the test images; `n_groups` is the number of judged groups.
+        judged: number of judged flips of this comparison.
+        flips: number of all flips.
+        unsure: number of judged flips with an unsure attribute.
+        controls: number of judged images of known truth.
+        mistaken: number of controls with a wrong value in at least one attribute.
+        corrected: whether there were enough controls for the correction.
         new_right, old_right: estimated share of the flips whose class is right, 0 to 1.
-        assumed: what the figure rests on beside the answers, a sentence each.
+        assumed: the assumptions of the estimate, one sentence each.
     """
 
     comparison: Comparison
@@ -125,19 +126,19 @@ def estimate(
     draws: int,
     seed: int,
 ) -> ScoreEstimate:
-    """The difference of the metric, its interval and its verdict.
+    """The difference of the metric, its interval and its conclusion.
 
     Args:
-        metric: any of the registry, or one's own.
+        metric: one of the registry, or the user's own.
         space: the label space.
         sides: both submissions.
         judged: at least one flip.
-        agreed: out-of-fold truth where both agree; None: what both say is taken as true.
+        agreed: out-of-fold truth where both agree; None: the common prediction is taken as true.
         draws: number of draws.
         seed: of the draws.
 
     Raises:
-        DataError: no flip was judged, or the metric needs probabilities that a side has not.
+        DataError: no flip was judged, or the metric needs probabilities that a side does not have.
     """
     _refuse(metric, sides, judged)
     filling = _Filling(space, sides, judged, agreed)
@@ -166,12 +167,12 @@ def estimate(
 
 def _refuse(metric: Metric, sides: SubmissionPair, judged: JudgedImages) -> None:
     if not (sides.stratum_N[judged.at_J] >= 0).any():
-        raise DataError("no changed prediction was judged", remedy="judge some in the error report first")
+        raise DataError(texts.NOTHING_JUDGED, remedy=texts.JUDGE_FIRST)
     lacking = sides.p_new_NC is None or sides.p_old_NC is None
     if metric.needs == "probabilities" and lacking:
         raise DataError(
-            f"{metric.name} needs probabilities, and a submission brought none",
-            remedy="compare submissions made here, whose provenance lies beside them",
+            texts.NEEDS_PROBABILITIES.format(metric=metric.name),
+            remedy=texts.COMPARE_OWN,
         )
 
 
@@ -190,15 +191,15 @@ def _comparison(gains_B: Reals, sides: SubmissionPair, judged: JudgedImages) -> 
     n_judged = int((sides.stratum_N[judged.at_J] >= 0).sum())
     everything = n_judged == int((sides.stratum_N >= 0).sum())
     few = n_judged < ENOUGH_JUDGED and not everything
-    verdict = "can't tell" if few else "better" if low > 0 else "worse" if high < 0 else "can't tell"
-    note = f"{n_judged} judged: judge at least {ENOUGH_JUDGED}" if few else ""
+    conclusion = "can't tell" if few else "better" if low > 0 else "worse" if high < 0 else "can't tell"
+    note = texts.FEW_JUDGED.format(judged=n_judged, enough=ENOUGH_JUDGED) if few else ""
     return Comparison(
         delta=float(gains_B.mean()),
         low=low,
         high=high,
         p_better=float(np.mean((gains_B > 0) + 0.5 * (gains_B == 0))),
         n_groups=len(np.unique(sides.groups_N[judged.at_J])),
-        verdict=verdict,
+        verdict=conclusion,
         note=note,
     )
 
@@ -209,21 +210,13 @@ def _mistaken(judged: JudgedImages) -> int:
 
 
 def _assumed(judged: JudgedImages, agreed: Agreed | None) -> tuple[str, ...]:
-    said = []
-    if len(judged.control_truth_NA) < ENOUGH_CONTROLS:
-        said.append("Too few images of known truth were judged: the answers are taken as they are.")
-    if agreed is None:
-        said.append("There are no out-of-fold predictions: where both agree, both are taken as right.")
-    else:
-        said.append(
-            "Where both agree, the truth is taken to be as often something else as out of fold; the test "
-            "images may be easier or harder."
-        )
-    return tuple(said)
+    assumed = [] if len(judged.control_truth_NA) >= ENOUGH_CONTROLS else [texts.ASSUMED_CORRECT]
+    assumed.append(texts.ASSUMED_AGREED if agreed is None else texts.ASSUMED_OOF)
+    return tuple(assumed)
 
 
 class _Filling:
-    """Draws a truth for every test image; what no draw changes is worked out once."""
+    """Draws a truth for every test image; values that are the same in all draws are computed once."""
 
     def __init__(
         self, space: LabelSpace, sides: SubmissionPair, judged: JudgedImages, agreed: Agreed | None
@@ -249,7 +242,7 @@ class _Filling:
         unknown[at] = False
         self._filled_U = np.flatnonzero(unknown & (sides.stratum_N >= 0))
         self._agreed_N = np.flatnonzero(unknown & (sides.stratum_N < 0))
-        # Photos of one person that got one answer share what is true of them.
+        # Images of one group with the same prediction share their draw.
         self._shared_U = _together(sides.groups_N[self._filled_U], sides.stratum_N[self._filled_U])
         self._shared_N = _together(sides.groups_N[self._agreed_N], sides.new_N[self._agreed_N])
         self._donors_SJ = self._donors()
@@ -259,12 +252,12 @@ class _Filling:
         self._exact = {self._flat(codes)[c]: c for c in range(len(codes))}
 
     def _donors(self) -> Reals:
-        """(S, J) how much each judged flip counts for the flips of each stratum."""
+        """(S, J) the weight of each judged flip for the flips of each stratum."""
         stratum_J = self._sides.stratum_N[self._judged.at_J]
         n_strata = int(self._sides.stratum_N.max()) + 1
         size_S = np.bincount(self._sides.stratum_N[self._filled_U], minlength=n_strata)
         table = np.zeros((n_strata, len(stratum_J)))
-        # What an earlier comparison asked for stands for others only where nothing better is there.
+        # Flips judged for an earlier comparison represent others only if there is nothing better.
         drawn = self._judged.drawn_J & (stratum_J >= 0)
         usable = drawn if drawn.any() else stratum_J >= 0
         pool_J = np.zeros(len(stratum_J))
@@ -273,23 +266,23 @@ class _Filling:
             if not inside.any():
                 continue
             table[stratum, inside] = 1.0
-            # Hájek: each stands for (flips of the stratum) / (judged ones), and one further for itself.
+            # Hájek: each represents (flips of the stratum) / (judged ones), and itself.
             pool_J[inside] = (size_S[stratum] + inside.sum()) / inside.sum()
         return np.asarray(table + POOLED * pool_J / max(float(pool_J.sum()), 1e-12), dtype=np.float64)
 
     def _powers(self) -> Reals:
-        """(J,) powers of the weights that give means over few donors the spread they have.
+        """(J,) powers of the weights, so that means over few donors have the correct spread.
 
-        A Bayesian bootstrap of m values has (m - 1) / (m + 1) of the variance of their mean. Gamma weights of
-        shape (m - 2) / m would have all of it; an exponential weight to the power √(m / (m - 2)) varies as
-        much, and can be shared by the images of a group that lie in several strata.
+        A Bayesian bootstrap of m values gives (m - 1) / (m + 1) of the variance of their mean. Gamma weights
+        of shape (m - 2) / m would give all of it; an exponential weight to the power √(m / (m - 2)) varies
+        as much, and images of one group in several strata can share it.
         """
         stratum_J = self._sides.stratum_N[self._judged.at_J]
         m_J = np.maximum((stratum_J[:, None] == stratum_J).sum(axis=1), 3)
         return np.asarray(np.sqrt(m_J / (m_J - 2)), dtype=np.float64)
 
     def draw(self, generator: np.random.Generator) -> Ints:
-        """(N,) a class for each test image."""
+        """(N,) the class of each test image."""
         truth_N = self._sides.new_N.copy()
         weight_J = generator.exponential(size=self._group_J.max() + 1)[self._group_J]
         codes_JA = self._judged_codes(generator, weight_J)
@@ -309,7 +302,7 @@ class _Filling:
         return np.stack(columns, axis=1)
 
     def _filled_codes(self, generator: np.random.Generator, weight_J: Reals, codes_JA: Ints) -> Ints:
-        """(U, A) the codes of flips that nobody judged: a donor's truth, in the words of the two answers."""
+        """(U, A) the codes of flips that were not judged, from the roles of the donors' truths."""
         p_SJ = self._donors_SJ * weight_J**self._power_J
         cumulative = np.cumsum(p_SJ / p_SJ.sum(axis=1, keepdims=True), axis=1)
         chance = generator.random(len(self._filled_U))[self._shared_U]
@@ -324,14 +317,14 @@ class _Filling:
         own_new, own_old = self._new_NA[self._filled_U], self._old_NA[self._filled_U]
         says_new, says_old = truth == new, truth == old
         codes = np.where(says_new, own_new, np.where(says_old, own_old, truth))
-        # A donor on which both agree in an attribute does not say which of two answers is right: all judged
-        # changes together do.
+        # If both submissions agree on an attribute of the donor, its truth does not say which of two values
+        # is right; the share over all judged changes does.
         open_UA = says_new & (new == old) & (own_new != own_old)
         old_share = self._old_share(codes_JA, weight_J)
         return np.where(open_UA & (generator.random(codes.shape) < old_share), own_old, codes)
 
     def _old_share(self, codes_JA: Ints, weight_J: Reals) -> float:
-        """How often the old answer is right, of the judged changes in which one of both is."""
+        """How often the old value is right, among judged changes in which one of the two is right."""
         new, old = self._new_NA[self._judged.at_J], self._old_NA[self._judged.at_J]
         changed = new != old
         old_right = float(weight_J @ (changed & (codes_JA == old)).sum(axis=1))
@@ -343,7 +336,7 @@ class _Filling:
         return np.asarray(np.ravel_multi_index(tuple(codes_UA.T), self._sizes), dtype=np.int64)
 
     def _classes(self, codes_UA: Ints) -> Ints:
-        """The class of each row of codes; where no class has them, the one that shares most."""
+        """The class of each row of codes; if no class has these codes, the one that shares most of them."""
         flat, first, back = np.unique(self._flat(codes_UA), return_index=True, return_inverse=True)
         rows_UA = codes_UA[first]
         found = [
@@ -356,20 +349,20 @@ class _Filling:
 
 
 class _AgreedTruth:
-    """What is true where both submissions say the same, by what they say."""
+    """Draws the truth of images on which both submissions agree, given their prediction."""
 
     def __init__(self, agreed: Agreed, n_classes: int) -> None:
         _, self._group_M = np.unique(agreed.groups_M, return_inverse=True)
         self._cell_M = agreed.said_M * n_classes + agreed.truth_M
         self._size = n_classes
         right = float(np.mean(agreed.said_M == agreed.truth_M)) if len(agreed.said_M) else 1.0
-        # One image's worth of the overall accuracy: a class that was never said out of fold has no row.
+        # A prior with the weight of one image: a class that was never predicted out of fold has no row.
         base = np.bincount(agreed.truth_M, minlength=n_classes).astype(np.float64)
         off = (1 - right) * base / max(base.sum(), 1.0)
         self._prior_CC = off + np.diag(np.full(n_classes, right))
 
     def draw(self, generator: np.random.Generator, said_N: Ints, shared_N: Ints) -> Ints:
-        """(N,) a class for each image; those with the same number in `shared_N` draw by the same chance."""
+        """(N,) the class of each image; images with the same number in `shared_N` share their draw."""
         weights = generator.exponential(size=self._group_M.max(initial=0) + 1)[self._group_M]
         counts = np.bincount(self._cell_M, weights=weights, minlength=self._size**2)
         p_CC = counts.reshape(self._size, self._size) + self._prior_CC
@@ -377,7 +370,7 @@ class _AgreedTruth:
 
 
 def _together(groups_N: Strings, answer_N: Ints) -> Ints:
-    """(N,) for each image the first one of its group with its answer."""
+    """(N,) for each image the first image of its group with the same prediction."""
     _, group_N = np.unique(groups_N, return_inverse=True)
     pair_N = group_N * (int(answer_N.max(initial=0)) + 1) + answer_N
     _, first, back_N = np.unique(pair_N, return_index=True, return_inverse=True)
@@ -385,7 +378,7 @@ def _together(groups_N: Strings, answer_N: Ints) -> Ints:
 
 
 def _pick(generator: np.random.Generator, p_NK: Reals, shared_N: Ints | None = None) -> Ints:
-    """(N,) one index a row, drawn with its probabilities; rows of one number share their chance."""
+    """(N,) one index for each row, drawn with its probabilities; rows of one number share their draw."""
     cumulative = np.cumsum(p_NK, axis=1)
     chance_N = generator.random(len(p_NK))
     chance_N = chance_N if shared_N is None else chance_N[shared_N]

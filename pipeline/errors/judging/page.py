@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.core.samples import LabelSpace
+from pipeline.errors.judging import texts
 from pipeline.errors.judging.answers import MARK, columns
 from pipeline.errors.judging.estimate import ScoreEstimate
 from pipeline.errors.judging.sample import Control, Design, spread
@@ -23,6 +24,7 @@ from pipeline.pages.section import Section
 from pipeline.settings.report import ReportSettings
 
 UNDECIDED = "can't tell"
+STATES = {"better": "better", "worse": "worse"}
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class Question:
 
     Args:
         key: its split and id.
-        stratum, inclusion: why it is asked and with what probability; empty for a control.
-        old, new: what both submissions say, class indices; shown on request.
+        stratum, inclusion: the kind of flip and the probability of being asked; empty for a control.
+        old, new: the predictions of both submissions, class indices; shown on request.
     """
 
     key: Key
@@ -43,11 +45,11 @@ class Question:
 
 
 def questions(design: Design, controls: Iterable[Control], known: frozenset[str]) -> tuple[Question, ...]:
-    """Sampled flips that nobody judged yet, and controls, in a random order.
+    """Sampled flips that are not judged yet, and controls, in a random order.
 
     Args:
         design: the sample.
-        controls: images of known truth; none are asked when no flip is left to ask.
+        controls: images of known truth; left out if no flip is left to ask.
         known: test ids that were judged before.
     """
     flips = [
@@ -75,15 +77,15 @@ def section(
     settings: ReportSettings,
     command: str,
 ) -> Section:
-    """The section with everything its script needs.
+    """The section, with the data of its script.
 
     Args:
         asked: the questions, in order.
-        design: the sample they come from.
+        design: the sample that they come from.
         space: the label space.
         image: pixels by split and id.
         settings: `judge_px` and `show_answers`.
-        command: what turns the exported file into an estimate.
+        command: turns the exported file into an estimate.
     """
     sampled = int(design.sampled_F.sum())
     values = {
@@ -115,7 +117,7 @@ def _data(
     image: ImageOf,
     settings: ReportSettings,
 ) -> dict[str, Any]:
-    """What the script draws and exports."""
+    """The data that the script shows and exports."""
     which, distinct = pictures([q.key for q in asked], image, settings.judge_px)
     return {
         "report": design.report,
@@ -141,38 +143,45 @@ def _data(
 
 
 def estimate_values(estimate: ScoreEstimate) -> dict[str, Any]:
-    """An estimate in words, for the top of the section and the terminal."""
+    """The estimate in words, for the page."""
     c = estimate.comparison
-    number = f"{signed(c.delta)} [{signed(c.low)}, {signed(c.high)}]"
-    rests = f"{count(estimate.judged)} of {plural(estimate.flips, 'flip')} judged"
-    if estimate.unsure:
-        rests += f", {count(estimate.unsure)} of them unsure"
-    eye = "own error not measured"
+    unsure = texts.UNSURE.format(count=count(estimate.unsure)) if estimate.unsure else ""
+    controls = texts.NO_CONTROLS
     if estimate.controls:
-        eye = f"{count(estimate.mistaken)} of {plural(estimate.controls, 'control')} answered wrongly"
-        eye += ", corrected for" if estimate.corrected else ": too few to correct by"
+        controls = texts.CONTROLS.format(
+            wrong=count(estimate.mistaken),
+            controls=plural(estimate.controls, "control"),
+            correction=texts.CORRECTED if estimate.corrected else texts.NOT_CORRECTED,
+        )
+    judged = texts.JUDGED.format(
+        judged=count(estimate.judged), flips=plural(estimate.flips, "flip"), unsure=unsure, controls=controls
+    )
     neither = max(0.0, 1 - estimate.new_right - estimate.old_right)
+    shares = texts.SHARES.format(
+        new=percent(estimate.new_right), old=percent(estimate.old_right), neither=percent(neither)
+    )
     return {
-        "state": {"better": "better", "worse": "worse"}.get(c.verdict, "unclear"),
-        "verdict": c.verdict,
-        "number": number,
-        "rests": f"{rests}; {eye}",
-        "shares": f"Of all flips the new answer is right in {percent(estimate.new_right)}, the best "
-        f"submission's in {percent(estimate.old_right)}, neither in {percent(neither)}.",
+        "state": STATES.get(c.verdict, "unclear"),
+        "conclusion": c.verdict,
+        "number": texts.INTERVAL.format(delta=signed(c.delta), low=signed(c.low), high=signed(c.high)),
+        "judged": judged,
+        "shares": shares,
         "assumed": estimate.assumed,
         "note": c.note,
     }
 
 
 def line(estimate: ScoreEstimate) -> str:
-    """An estimate as one line of a terminal."""
-    words = estimate_values(estimate)
-    caution = f" (caution: {words['note']})" if words["note"] else ""
-    return f"{words['verdict']}, new − best {words['number']} on the test images{caution}; {words['rests']}"
+    """The estimate as one line of the terminal."""
+    values = estimate_values(estimate)
+    caution = texts.CAUTION.format(note=values["note"]) if values["note"] else ""
+    return texts.LINE.format(
+        conclusion=values["conclusion"], number=values["number"], caution=caution, judged=values["judged"]
+    )
 
 
 def figures(estimate: ScoreEstimate) -> dict[str, float]:
-    """An estimate for tracking."""
+    """The estimate for the record."""
     c = estimate.comparison
     return {
         "judged": float(estimate.judged),
@@ -183,18 +192,20 @@ def figures(estimate: ScoreEstimate) -> dict[str, float]:
 
 
 def conclusion_fields(estimate: ScoreEstimate, detail: str, metric: str, alone: bool) -> dict[str, str]:
-    """What an estimate changes in a verdict, by the names of its fields.
+    """The fields of the conclusion that the estimate changes, by name.
 
     Args:
-        estimate: what was judged.
-        detail: what the verdict rests on so far.
+        estimate: of the score difference.
+        detail: what the conclusion is based on so far.
         metric: its name in words.
-        alone: whether nothing else compares the two: outside files bring no out-of-fold predictions.
+        alone: whether there is no out-of-fold comparison, as for a CSV from elsewhere.
     """
-    fields = {"detail": f"{detail} Judged by eye: {line(estimate)}."}
+    fields = {"detail": texts.DETAIL.format(detail=detail, line=line(estimate))}
     if alone:
         c = estimate.comparison
-        fields["state"] = "unclear" if c.verdict == UNDECIDED else c.verdict
-        fields["word"] = "Can't tell:" if c.verdict == UNDECIDED else f"{c.verdict.capitalize()}:"
-        fields["rest"] = f"{signed(c.delta)} {metric} by the flips that were judged"
+        undecided = c.verdict == UNDECIDED
+        fields["state"] = "unclear" if undecided else c.verdict
+        decided = texts.DECIDED.format(conclusion=c.verdict.capitalize())
+        fields["word"] = texts.UNDECIDED if undecided else decided
+        fields["rest"] = texts.REST.format(delta=signed(c.delta), metric=metric)
     return fields

@@ -24,9 +24,9 @@ from pipeline.core.samples import Ints
 NEW, OLD, NEITHER = 0, 1, 2
 ROLES = 3
 STEPS = 8
-# Controls below this say too little: answers are then taken as they are.
+# With fewer controls the verdicts are taken as correct.
 ENOUGH_CONTROLS = 10
-# A value's own error is shrunk towards the attribute's as if it had been seen on so many further controls.
+# The errors of one value are shrunk to those of the attribute, with the weight of so many controls.
 SHRINK = 8.0
 
 
@@ -36,9 +36,9 @@ class RatedAttribute:
 
     Args:
         size: K.
-        new_J, old_J: what each submission says.
-        said_J: what the person said, -1 for unsure.
-        control_truth_N, control_said_N: the same of the controls.
+        new_J, old_J: the predictions of the two submissions.
+        said_J: the verdicts, -1 for unsure.
+        control_truth_N, control_said_N: truth and verdicts of the controls.
     """
 
     size: int
@@ -50,28 +50,28 @@ class RatedAttribute:
 
     @property
     def measured(self) -> bool:
-        """Whether there are enough controls to correct by."""
+        """Whether there are enough controls for a correction."""
         return len(self.control_truth_N) >= ENOUGH_CONTROLS
 
     @property
     def errors(self) -> tuple[int, int, int]:
-        """Controls that were answered rightly, wrongly, and not."""
+        """Numbers of right, wrong and unsure verdicts about controls."""
         sure = self.control_said_N >= 0
         right = int((self.control_said_N == self.control_truth_N).sum())
         return right, int(sure.sum()) - right, int((~sure).sum())
 
 
 def confusion(attribute: RatedAttribute, generator: np.random.Generator | None) -> Reals:
-    """(K, K + 1) how often each value is answered as each value, and last as unsure.
+    """(K, K + 1) probability of each verdict given the true value; the last column is unsure.
 
     Args:
         attribute: with its controls.
-        generator: draws from what the controls leave open; None: the expected one.
+        generator: draws from the posterior; None: its mean.
     """
     size = attribute.size
     if not attribute.measured:
         exact = np.eye(size, size + 1)
-        exact[:, size] = 0.5  # the same for every value: being unsure says nothing of the truth
+        exact[:, size] = 0.5  # the same for every value: unsure says nothing about the truth
         return exact
     overall = np.array(attribute.errors) + 0.5
     shares = overall / overall.sum() if generator is None else generator.dirichlet(overall)
@@ -86,28 +86,28 @@ def confusion(attribute: RatedAttribute, generator: np.random.Generator | None) 
 
 
 class TruthModel:
-    """What the answers on one attribute say of the truth; what no draw changes is worked out once."""
+    """The truth of one attribute given the verdicts; what no draw changes is computed once."""
 
     def __init__(self, attribute: RatedAttribute) -> None:
         self._attribute = attribute
         values_K = np.arange(attribute.size)
         role_JK = np.full((len(attribute.new_J), attribute.size), NEITHER, dtype=np.int64)
         role_JK[values_K == attribute.old_J[:, None]] = OLD
-        role_JK[values_K == attribute.new_J[:, None]] = NEW  # both, where they say the same
+        role_JK[values_K == attribute.new_J[:, None]] = NEW  # also if both predict the same value
         onehot_JKR = (role_JK[:, :, None] == np.arange(ROLES)).astype(np.float64)
-        # A role's share is divided among its values: several can be neither.
+        # The share of a role is divided among its values: several values can be neither.
         self._divided_JKR = onehot_JKR / np.maximum(onehot_JKR.sum(axis=1, keepdims=True), 1.0)
         self._said_J = np.where(attribute.said_J >= 0, attribute.said_J, attribute.size)
         changed_J = attribute.new_J != attribute.old_J
-        # Images on which the attribute changed have other shares than those on which both agree in it.
+        # Images on which the attribute changed have other shares than images on which both agree.
         self._parts = [some for some in (np.flatnonzero(changed_J), np.flatnonzero(~changed_J)) if len(some)]
 
     def truth(self, confusion_KL: Reals, weight_J: Reals) -> Reals:
-        """(J, K) how probable each value is for each judged image.
+        """(J, K) the probability of each value for each judged image.
 
         Args:
             confusion_KL: from `confusion`.
-            weight_J: how much each image counts for the shares of the roles, > 0.
+            weight_J: the weight of each image for the shares of the roles, > 0.
         """
         likelihood_JK = confusion_KL[:, self._said_J].T
         truth_JK = np.empty_like(likelihood_JK)
@@ -120,7 +120,7 @@ class TruthModel:
 
 
 def _shares(likelihood_JR: Reals, weight_J: Reals) -> Reals:
-    """(R,) the shares of the roles by expectation-maximisation; half an image is lent to each."""
+    """(R,) the shares of the roles by expectation-maximisation, with a prior of half an image each."""
     possible_R = (likelihood_JR > 0).any(axis=0).astype(np.float64)
     theta_R = possible_R / possible_R.sum()
     weight_J = weight_J * (len(weight_J) / weight_J.sum())

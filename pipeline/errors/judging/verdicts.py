@@ -27,7 +27,7 @@ from pipeline.engine.stage import Job
 from pipeline.errors.case import ReportCase
 from pipeline.errors.diff.flips import Flips, Submission, find_flips
 from pipeline.errors.judging import answers as form
-from pipeline.errors.judging import estimate, page, sample
+from pipeline.errors.judging import estimate, page, sample, texts
 from pipeline.errors.judging.answers import Answer
 from pipeline.errors.judging.estimate import ScoreEstimate
 from pipeline.errors.judging.sample import Design
@@ -46,8 +46,8 @@ class Judging:
     """What judging adds to the report.
 
     Args:
-        section: the page's questions.
-        estimate: what earlier answers say; None where no flip of this pair was judged.
+        section: the questions; None without flips.
+        estimate: the score difference from the verdicts so far; None if no flip of this pair was judged.
     """
 
     section: Section | None
@@ -55,20 +55,20 @@ class Judging:
 
 
 def path_of(home: Path, settings: Settings) -> Path:
-    """Where a competition's answers are kept."""
+    """The file with the verdicts of a competition."""
     return home / "submissions" / FOLDER / f"{settings.config.competition.name}.csv"
 
 
 def stored(path: Path, space: LabelSpace) -> tuple[Answer, ...]:
-    """Every answer that was ever given, none where there are none.
+    """All stored verdicts; empty if there is no file.
 
     Raises:
-        DataError: the file was damaged; every fault is named.
+        DataError: the file is damaged; every fault is named.
     """
     if not path.is_file():
         return ()
     answers, faults = form.parse(read_table(path), space)
-    form.raise_if(str(path), faults, "mend these lines, or delete them")
+    form.raise_if(str(path), faults, texts.REMEDY_STORED)
     return tuple(answers)
 
 
@@ -80,21 +80,21 @@ def take_in(
     file: Path,
     pair: tuple[Path, Path],
 ) -> str:
-    """Check an exported file against the two submissions it is about, and keep its answers.
+    """Check an exported file against the two submissions that it is about, and store its verdicts.
 
     Args:
         settings: of the competition.
-        asked: the words of `make error-analysis` that ask for them.
-        data: its tables.
-        home: where submissions lie.
-        file: what the page exported.
+        asked: the words of `make error-analysis`, for the command in an error.
+        data: the tables of the competition.
+        home: the folder with `submissions/`.
+        file: the export of the page.
         pair: the new submission and the old one.
 
     Returns:
         One line for the terminal.
 
     Raises:
-        DataError: the file has faults; all of them are named, and nothing was kept.
+        DataError: the file has faults; all of them are named, and nothing is stored.
     """
     train = load.samples(data, "train", home)
     new, old = (_read(settings, data, home, path) for path in pair)
@@ -108,17 +108,20 @@ def take_in(
 
     faults += form.against_design(answers, design_of, train.ids_N)
     if not answers and not faults:
-        faults.append("no answers, only a header")
-    strange = [a.report for a in answers if sample.asked_of(a.report, key) is None]
-    form.raise_if(str(file), faults, _whose(settings, asked, data, home, file, strange) or form.REMEDY)
+        faults.append(texts.ONLY_HEADER)
+    foreign = [a.report for a in answers if sample.asked_of(a.report, key) is None]
+    form.raise_if(str(file), faults, _whose(settings, asked, data, home, file, foreign) or texts.REMEDY)
     path = path_of(home, settings)
     everything = form.merged(stored(path, train.space), answers)
     text = format_table(form.columns(train.space), form.rows(everything, train.space))
     write_atomic(path, text)
     controls = sum(a.control for a in answers)
-    return (
-        f"verdicts        {len(answers) - controls} flips and {controls} controls taken from {file.name}, "
-        f"{len(everything)} answers in {os.path.relpath(path)}"
+    return texts.STORED.format(
+        flips=len(answers) - controls,
+        controls=controls,
+        file=file.name,
+        all=len(everything),
+        path=os.path.relpath(path),
     )
 
 
@@ -138,7 +141,7 @@ def _whose(
     file: Path,
     reports: list[str],
 ) -> str:
-    """The command for the submissions that a foreign file is about, where both lie in submissions/."""
+    """The remedy for a file about other submissions; with their names if both are in submissions/."""
 
     def again(a: str, b: str) -> str:
         command = f"make error-analysis A={a} B={b} VERDICTS={shlex.quote(str(file))}"
@@ -147,22 +150,22 @@ def _whose(
     digests = dict.fromkeys(part for report in reports[:1] for part in report.split("-")[:2])
     if not digests:
         return ""
-    found = {}
+    paths: dict[str, Path] = {}
     for path in sorted((home / "submissions").glob("*.csv")):
         try:
             side = _read(settings, data, home, path)
         except DataError:
-            continue  # the ledger, or another competition's
-        found[sample.pair_key(side, side).partition("-")[0]] = path
-    known = [found.get(digest) for digest in digests]
+            continue  # the ledger, or a file of another competition
+        paths[sample.pair_key(side, side).partition("-")[0]] = path
+    known = [paths.get(digest) for digest in digests]
     if len(known) < 2 or None in known:
-        return f"give the two submissions that were judged: {again('…', '…')}"
+        return texts.NAME_THE_PAIR.format(command=again("…", "…"))
     a, b = (shlex.quote(os.path.relpath(path)) for path in known if path)
-    return f"the file is about these: {again(a, b)}"
+    return texts.FILE_IS_ABOUT.format(command=again(a, b))
 
 
 def judging(case: ReportCase, flips: Flips | None) -> Judging:
-    """The questions that are open, and what the verdicts so far say; neither without flips.
+    """The open questions and the estimate from the verdicts so far; neither without flips.
 
     Args:
         case: both submissions; the params of its job name the stored verdicts, if there are any.
@@ -224,7 +227,7 @@ def _estimate(case: ReportCase, answers: tuple[Answer, ...], flips: Flips, key: 
 def _judged_images(
     answers: tuple[Answer, ...], train: Samples, new: Submission, key: str
 ) -> estimate.JudgedImages:
-    """The answers as arrays; images that are gone from the competition are left out."""
+    """The verdicts as arrays; images that are no longer in the competition are left out."""
     place = {str(name): k for k, name in enumerate(new.ids_N.tolist())}
     truths = dict(zip(train.ids_N.tolist(), train.labels.tolist(), strict=True))
     of_test = [a for a in answers if not a.control and a.id in place]
@@ -241,7 +244,7 @@ def _judged_images(
 
 
 def _command(job: Job) -> str:
-    """What turns the exported file into an estimate, as one types it."""
+    """The command that turns the exported file into an estimate."""
     sides = [shlex.quote(os.path.relpath(job.home / str(job.params[name]))) for name in ("a", "b")]
     command = f"make error-analysis A={sides[0]} B={sides[1]} VERDICTS=form.csv"
     return make_with(command, job.words["error-analysis"])
