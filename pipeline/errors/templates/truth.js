@@ -37,7 +37,7 @@
     }
     clear.hidden = !cell;
     const values = cell && data.values[cell.part];
-    const what = cell ? `, ${cell.part}: ${values[cell.row]} taken for ${values[cell.column]}` : "";
+    const what = cell ? `, ${cell.part}: ${values[cell.row]} predicted as ${values[cell.column]}` : "";
     shown.textContent = `${count} of ${cards.length} shown${what}`;
   }
 

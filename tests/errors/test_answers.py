@@ -76,18 +76,18 @@ def change(path, line, column, value):
 @pytest.mark.parametrize(
     ("column", "value", "fault"),
     [
-        ("id", "nobody", "no image with this id changed"),
-        ("id", "", "no id"),
-        ("answer:age", "ancient", "age 'ancient' is no value"),
+        ("id", "nobody", "the predictions of no image with this id differ"),
+        ("id", "", "the id is empty"),
+        ("answer:age", "ancient", "age 'ancient' is not a value"),
         ("answer:age", "", "unsure is no"),
         ("report", "aaaaaaaaaa-bbbbbbbbbb-20", "compares other submissions"),
-        ("inclusion", "0.001", "inclusion probability 0.001, but it was asked with"),
-        ("inclusion", "2", "no probability"),
-        ("inclusion", "nan", "no probability"),
-        ("stratum", "age: young → old", "but it was asked for"),
-        ("control", "perhaps", "control is 'perhaps', not yes or no"),
-        ("control", "yes", "control, but no training image has this id"),
-        ("unsure", "yes", "every answer is given"),
+        ("inclusion", "0.001", "inclusion probability 0.001, but the report asked with"),
+        ("inclusion", "2", "not a probability"),
+        ("inclusion", "nan", "not a probability"),
+        ("stratum", "age: young → old", "but the report asked with"),
+        ("control", "perhaps", "control is 'perhaps'; it must be yes or no"),
+        ("control", "yes", "a control, but no training image has this id"),
+        ("unsure", "yes", "every value is given"),
     ],
 )
 def test_each_fault_is_told(tmp_path, column, value, fault):
@@ -103,8 +103,8 @@ def test_faults_are_told_together_and_nothing_is_taken(tmp_path):
     change(path, 1, "answer:age", "x")
     change(path, 2, "id", "nobody")
     faults = faults_of(path)
-    assert len(faults) == 3 and any("again, first on line 2" in f for f in faults)
-    with pytest.raises(DataError, match="3 faults; no answer was taken") as caught:
+    assert len(faults) == 3 and any("is repeated; it is first on line 2" in f for f in faults)
+    with pytest.raises(DataError, match="3 faults; no verdict was stored") as caught:
         verdicts.raise_if("verdicts.csv", faults)
     assert caught.value.faults == tuple(faults)
 
@@ -118,7 +118,7 @@ def test_a_flip_that_was_not_asked_is_a_fault(tmp_path):
         stratum=DESIGN.strata[DESIGN.stratum_F[k]],
         inclusion=DESIGN.inclusion(k),
     )
-    assert "was not asked" in faults_of(written(tmp_path, [forged]))[0]
+    assert "did not ask about this image" in faults_of(written(tmp_path, [forged]))[0]
 
 
 def test_missing_columns_are_all_named(tmp_path):

@@ -1,12 +1,9 @@
-"""Results that the error report shows if they are there, and goes without otherwise.
+"""Which finished results belong to a submission: what it was made from, and what its report can show.
 
-Owns finding them, and reading features. They are parameters of the report and no inputs, so that asking for
-the report builds none of them; their keys enter its key, so that it is made anew when one has come. Does not
-own reading the others (`oof_sections.py`).
-
-Where a submission comes from: the result it was written from, and the settings behind that.
-
-Owns following a submission's provenance back. Does not own writing it (`submit/provenance.py`).
+Owns following a submission's provenance back to its training, and finding optional results: features of the
+images, robustness, and explanations of its models. The optional results are parameters of the report and not
+inputs: asking for the report builds none of them. Their keys are part of the report's key, so a new one
+gives a new report. Does not own writing provenance (`submit/provenance.py`).
 """
 
 from __future__ import annotations
@@ -17,10 +14,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features
-from pipeline.core.samples import Samples, Strings, strings
+from pipeline.core.samples import Strings
 from pipeline.engine.stage import Job
-from pipeline.errors.diff import flip_cards
-from pipeline.errors.diff.flips import Flips
 from pipeline.record import files
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import Settings
@@ -68,8 +63,8 @@ def training_behind(store: Store, artifact: Artifact | None) -> str:
     return training_behind(store, store.find(stage, key)) if key else ""
 
 
-def found(session: Session, data: Artifact, new: Path) -> dict[str, str]:
-    """Parameter -> `stage/key` of what there is; nothing for what there isn't.
+def optional(session: Session, data: Artifact, new: Path) -> dict[str, str]:
+    """Parameter -> `stage/key` of the optional results that exist.
 
     Args:
         session: the command.
@@ -159,12 +154,3 @@ def read_features(job: Job, name: str, ids: Strings) -> Features | None:
         return None
     read = files.read_features(artifact.folder / "features.npz")
     return read if set(ids.tolist()) <= set(read.ids_N.tolist()) else None
-
-
-def nearest(job: Job, train: Samples, flips: Flips) -> flip_cards.Near | None:
-    """The training images nearest to the most doubtful flips; None without features of both splits."""
-    of_train = read_features(job, "features", train.ids_N)
-    of_test = read_features(job, "features_test", strings(flips.images["id"].astype(str).tolist()))
-    if of_train is None or of_test is None or of_train.digest != of_test.digest:
-        return None
-    return flip_cards.near(flips.images, flip_cards.Space(train, of_train, of_test))

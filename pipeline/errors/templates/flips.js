@@ -92,7 +92,7 @@
     return picture;
   }
 
-  // The nearest training images of a doubtful flip, with their labels.
+  // The nearest training images of a flip with a small confidence gap, with their labels.
   function neighbours(of) {
     const made = element("details", "near");
     const counted = new Map();
@@ -127,7 +127,7 @@
   function draw() {
     const last = Math.min(first + cards.page, order.length);
     gallery.replaceChildren(...order.slice(first, last).map(card));
-    if (!order.length) gallery.append(element("p", "muted", "No flip is like this."));
+    if (!order.length) gallery.append(element("p", "muted", "No flip matches these filters."));
     const number = (n) => n.toLocaleString("en");
     place("shown").textContent = `${number(order.length)} of ${number(cards.id.length)} shown`;
     place("pager").hidden = order.length <= cards.page;
@@ -151,7 +151,7 @@
 
   // Flips of one attribute (or of the class) from one value to another.
   function choose(part, old, now) {
-    const name = part === "class" && names.length === 1 ? names[0] : part; // a plain label is its class
+    const name = part === "class" && names.length === 1 ? names[0] : part; // with a single attribute, its name stands for the class
     attribute.value = name;
     if (confidence) confidence.value = "";
     listDirections();

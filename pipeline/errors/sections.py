@@ -1,27 +1,32 @@
-"""Sections of the error report that rest on out-of-fold predictions, from a case's artifacts.
+"""The sections of the error report after the conclusion and the advice: what each is made from.
 
-Owns reading what each section needs. Does not own what a section says or shows (`pipeline/analyze/`).
+Owns the list of sections, and reading what each needs from the artifacts. Does not own what a section shows
+(`errors/diff/`, `errors/findings/`, `infer/robustness.py`) nor the flips and the questions, which
+`errors/page.py` puts between these sections.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from pipeline.core.predictions import Probabilities
-from pipeline.core.samples import Floats, positions
+from pipeline.core.samples import Floats, positions, strings
 from pipeline.core.voting import stacking
 from pipeline.data import load
 from pipeline.data.host import competition_root
 from pipeline.eda import duplicates
 from pipeline.eda.survey import Duplicates, glance, survey
-from pipeline.errors import beside
-from pipeline.errors.diff import truth
+from pipeline.errors import sources, texts
+from pipeline.errors.case import ReportCase
+from pipeline.errors.diff import attributes, flip_cards, truth
+from pipeline.errors.diff.flips import Flips
 from pipeline.errors.findings import calibration, slices, suspects, why
+from pipeline.errors.page import ErrorAnalysis
 from pipeline.infer import robustness
 from pipeline.pages.command_words import make_with
 from pipeline.pages.report import Pixels
@@ -29,30 +34,40 @@ from pipeline.pages.section import Section, without
 from pipeline.settings.competition import AttributeSettings
 from pipeline.train import scoring
 
-if TYPE_CHECKING:
-    from pipeline.errors.case import Case
 
-WHY_NOT = (
-    "Needs out-of-fold predictions of the new submission, which an outside CSV does not bring. For your own:"
-)
-MAKE = "make error-analysis"
+def on_attributes(case: ReportCase, analysis: ErrorAnalysis) -> Section:
+    """Flips and errors by attribute."""
+    test = load.samples(case.job.inputs["data"], "test", case.job.home)
+    groups = dict(zip(test.ids_N.tolist(), test.groups_N.tolist(), strict=True))
+    statistics = case.job.settings.config.statistics
+    inputs = attributes.AttributeInputs(
+        case.train.space,
+        analysis.flips,
+        groups,
+        case.new.oof,
+        analysis.mistakes,
+        case.train,
+        statistics.draws,
+        statistics.seed,
+    )
+    return attributes.section(inputs)
 
 
-def on_truth(case: Case) -> Section:
+def on_truth(case: ReportCase, analysis: ErrorAnalysis) -> Section:
     """Fixed, broken, both wrong."""
-    mistakes = case.analysis.mistakes
+    mistakes = analysis.mistakes
     if case.new.oof is None or mistakes is None:
-        return without(truth.ANCHOR, truth.SHORT, truth.TITLE, WHY_NOT, _again(case))
+        return without(truth.ANCHOR, truth.SHORT, truth.TITLE, texts.NEEDS_OOF, _again(case))
     config = case.job.settings.config
     old = None if case.old is None else case.old.oof
     seed, most = config.statistics.seed, config.report.max_flips
     return truth.section(truth.TruthInputs(case.new.oof, old, case.train, mistakes, seed, most))
 
 
-def on_slices(case: Case) -> Section:
+def on_slices(case: ReportCase, analysis: ErrorAnalysis) -> Section:
     """Where it fails more than chance."""
     if case.new.oof is None:
-        return without(slices.ANCHOR, slices.SHORT, slices.TITLE, WHY_NOT, _again(case))
+        return without(slices.ANCHOR, slices.SHORT, slices.TITLE, texts.NEEDS_OOF, _again(case))
     oof = case.new.oof.with_classes(case.train.space.classes)
     facts = load.facts(case.job.inputs["images"])
     of_train = facts[facts["split"] == "train"]
@@ -60,18 +75,18 @@ def on_slices(case: Case) -> Section:
     return slices.section(slices.SliceInputs(case.train, oof.ids_N, oof.labels(), of_train, seed, finders))
 
 
-def on_suspects(case: Case) -> Section:
+def on_suspects(case: ReportCase, analysis: ErrorAnalysis) -> Section:
     """Labels that may be wrong."""
     if case.new.oof is None:
-        return without(suspects.ANCHOR, suspects.SHORT, suspects.TITLE, WHY_NOT, _again(case))
-    features = beside.read_features(case.job, "features", case.train.ids_N)
+        return without(suspects.ANCHOR, suspects.SHORT, suspects.TITLE, texts.NEEDS_OOF, _again(case))
+    features = sources.read_features(case.job, "features", case.train.ids_N)
     finders = case.job.settings.config.finders
     found = suspects.find(case.new.oof, case.train, _copies(case), features, finders)
-    attributes = case.job.settings.config.competition.attributes
+    columns = case.job.settings.config.competition.attributes
     inputs = suspects.SuspectInputs(
         space=case.train.space,
         found=found,
-        raw={a.name: _raw(a) for a in attributes},
+        raw={a.name: _raw(a) for a in columns},
         judged=len(case.new.oof),
         neighbours=features is not None,
         command=make_with("make train", _member_words(case), "competition.label_patches=label_patches.csv"),
@@ -88,7 +103,7 @@ def _raw(attribute: AttributeSettings) -> list[str]:
     return [f"{suspects.representative(attribute.bins, code):g}" for code in codes]
 
 
-def _copies(case: Case) -> tuple[Duplicates, ...]:
+def _copies(case: ReportCase) -> tuple[Duplicates, ...]:
     """Training pictures that are equal or nearly so."""
     job = case.job
     found = survey(case.train, None, load.facts(job.inputs["images"]))
@@ -96,10 +111,12 @@ def _copies(case: Case) -> tuple[Duplicates, ...]:
     return (*found.duplicates, *duplicates.near_duplicates(found.images, seen, job.settings.config.eda))
 
 
-def on_calibration(case: Case) -> Section:
+def on_calibration(case: ReportCase, analysis: ErrorAnalysis) -> Section:
     """Confidence against accuracy, before and after temperature."""
     if case.new.oof is None:
-        return without(calibration.ANCHOR, calibration.SHORT, calibration.TITLE, WHY_NOT, _again(case))
+        return without(
+            calibration.ANCHOR, calibration.SHORT, calibration.TITLE, texts.NEEDS_OOF, _again(case)
+        )
     statistics = case.job.settings.config.statistics
     oof = case.new.oof.with_classes(case.train.space.classes)
     samples = case.train.take(oof.ids_N)
@@ -118,7 +135,7 @@ def on_calibration(case: Case) -> Section:
     return calibration.section(inputs)
 
 
-def _at_temperature(case: Case, oof: Probabilities) -> Floats | None:
+def _at_temperature(case: ReportCase, oof: Probabilities) -> Floats | None:
     """Each part of the groups at the temperature that was fitted on the others."""
     plan, config = load.plan(case.job.inputs["folds"]), case.job.settings.config
     parts = scoring.crossfit_parts(config, case.train, plan, oof.ids_N)
@@ -135,45 +152,69 @@ def _at_temperature(case: Case, oof: Probabilities) -> Floats | None:
     return scaled_NC
 
 
-def on_robustness(case: Case) -> Section:
+def on_robustness(case: ReportCase, analysis: ErrorAnalysis) -> Section:
     """Score under growing corruption, of the best member."""
-    found = beside.named(case.job, "robustness")
+    found = sources.named(case.job, "robustness")
     if found is None:
-        why = "How the score falls under growing blur, noise, JPEG and brightness was not measured yet."
-        if case.new.artifact is None:
-            why += " An outside CSV brings no models to try."
+        reason = texts.NO_ROBUSTNESS + (texts.NO_ROBUSTNESS_OUTSIDE if case.new.artifact is None else "")
         command = make_with("make robustness", _member_words(case))
-        return without(robustness.ANCHOR, robustness.SHORT, robustness.TITLE, why, command)
+        return without(robustness.ANCHOR, robustness.SHORT, robustness.TITLE, reason, command)
     table = pd.read_csv(found.folder / "robustness.csv")
     metric = case.job.settings.config.competition.metric.replace("_", " ").replace("f1", "F1")
     experiment = str(found.manifest["experiment"])
     return robustness.section(robustness.RobustnessInputs(table, experiment, metric))
 
 
-def on_why(case: Case) -> Section:
+def on_why(case: ReportCase, analysis: ErrorAnalysis) -> Section:
     """What the network looked at, for the worst errors."""
-    found = beside.named(case.job, "explain")
+    found = sources.named(case.job, "explain")
     facts = {} if found is None else found.json("explain.json")
     if found is None or facts.get("format") != why.FORMAT:
-        told = "What the network looked at in its worst errors was not drawn yet."
-        if case.new.artifact is None:
-            told += " An outside CSV brings no network to look at."
-        return without(why.ANCHOR, why.SHORT, why.TITLE, told, make_with("make explain", _member_words(case)))
+        reason = texts.NO_MAPS + (texts.NO_MAPS_OUTSIDE if case.new.artifact is None else "")
+        command = make_with("make explain", _member_words(case))
+        return without(why.ANCHOR, why.SHORT, why.TITLE, reason, command)
     folder = found.folder
 
     def picture(file: str) -> Pixels:
         with Image.open(folder / file) as image:
             return np.asarray(image.convert("RGB"))
 
-    features = beside.read_features(case.job, "features", case.train.ids_N)
+    features = sources.read_features(case.job, "features", case.train.ids_N)
     return why.section(why.WhyInputs(facts, picture, case.train, features))
 
 
-def _again(case: Case) -> str:
+def _again(case: ReportCase) -> str:
     """The report on one's own submissions."""
-    return make_with(MAKE, case.job.words["error-analysis"])
+    return make_with("make error-analysis", case.job.words["error-analysis"])
 
 
-def _member_words(case: Case) -> tuple[str, ...]:
+def _member_words(case: ReportCase) -> tuple[str, ...]:
     """The words that ask for the submission's best member."""
-    return case.job.words_of("train", beside.asked(case.job.settings, case.new.artifact))
+    return case.job.words_of("train", sources.asked(case.job.settings, case.new.artifact))
+
+
+# In the order of the page.
+MAKERS: tuple[Callable[[ReportCase, ErrorAnalysis], Section], ...] = (
+    on_attributes,
+    on_truth,
+    on_slices,
+    on_suspects,
+    on_calibration,
+    on_robustness,
+    on_why,
+)
+
+
+def sections(case: ReportCase, analysis: ErrorAnalysis) -> tuple[Section, ...]:
+    """Every section of the list, in order."""
+    return tuple(make(case, analysis) for make in MAKERS)
+
+
+def neighbours_of(case: ReportCase, flips: Flips) -> flip_cards.FlipNeighbours | None:
+    """The training images nearest to the most doubtful flips; None without features of both splits."""
+    of_train = sources.read_features(case.job, "features", case.train.ids_N)
+    ids = strings(flips.images["id"].astype(str).tolist())
+    of_test = sources.read_features(case.job, "features_test", ids)
+    if of_train is None or of_test is None or of_train.digest != of_test.digest:
+        return None
+    return flip_cards.near(flips.images, flip_cards.NeighbourSpace(case.train, of_train, of_test))

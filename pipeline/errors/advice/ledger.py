@@ -1,12 +1,13 @@
-"""The advice that reports gave, kept so that later ones can say what following it brought.
+"""The ledger of advice: what reports advised, so that later reports can show what following it gained.
 
-Owns submissions/advice.jsonl, a line a piece of advice that changes a run's settings, and matching it with
-finished runs. Does not own the advice (`pipeline/errors/advice/rules.py`).
+Owns submissions/advice.jsonl, with one line for each piece of advice that changes the settings of a run, and
+matching it with finished runs. Does not own the advice (`advisor.py`).
 
     {"when", "competition", "about": "train/<key>", "experiment", "kind", "sentence", "settings", "bound"}
 
-A run has followed advice when it has the data and folds of the run that it was given to, and its settings but
-for the advised ones. It need not know of the advice: what was tried before is not advised again, but shown.
+A run has followed a piece of advice if it has the data, the folds and the settings of the run that the advice
+was for, except the advised settings. It may be older than the advice: what was tried before is not advised
+again, but its gain is shown.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from pipeline.errors.advice.rules import Advice
-from pipeline.errors.advice.tested import Runs
-from pipeline.errors.diff.verdict import Followed
+from pipeline.errors.advice.changes import FinishedRuns
+from pipeline.errors.advice.facts import Advice
+from pipeline.errors.diff.conclusion import FollowedAdvice
 from pipeline.record.digests import sha256_text, write_atomic
 from pipeline.record.store import Artifact
 from pipeline.settings.read import read_words
@@ -31,14 +32,14 @@ REPORTED = "advice.json"
 
 
 @dataclass(frozen=True)
-class Given:
+class GivenAdvice:
     """A piece of advice that can be followed.
 
     Args:
-        about: `train/<key>` of the run that it was given to.
-        experiment: what people call that run.
+        about: `train/<key>` of the run that it was for.
+        experiment: the name of that run.
         settings: the words that it changes.
-        bound: what it could bring at most; None: that was not said.
+        bound: the most that it can gain; None: not known.
     """
 
     about: str
@@ -53,30 +54,32 @@ class Given:
 
 
 def ledger_of(home: Path) -> Path:
-    """Where it lies."""
+    """Path of the ledger."""
     return home / "submissions" / LEDGER
 
 
-def read(home: Path) -> tuple[Given, ...]:
-    """All advice given so far, oldest first; lines that are none are left out."""
+def read(home: Path) -> tuple[GivenAdvice, ...]:
+    """All advice so far, oldest first; invalid lines are skipped."""
     path = ledger_of(home)
     if not path.is_file():
         return ()
-    found = []
+    entries = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             entry = json.loads(line)
-            found.append(
-                Given(str(entry["about"]), str(entry["experiment"]), tuple(entry["settings"]), entry["bound"])
+            entries.append(
+                GivenAdvice(
+                    str(entry["about"]), str(entry["experiment"]), tuple(entry["settings"]), entry["bound"]
+                )
             )
         except (ValueError, KeyError, TypeError):
             continue
-    return tuple(found)
+    return tuple(entries)
 
 
 def keep(home: Path, report: Artifact) -> None:
-    """Add a report's advice to the ledger, each once."""
-    told = report.json(REPORTED)
+    """Add the advice of a report to the ledger, each piece once."""
+    reported = report.json(REPORTED)
     path = ledger_of(home)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
@@ -84,7 +87,7 @@ def keep(home: Path, report: Artifact) -> None:
         before = path.read_text(encoding="utf-8") if path.is_file() else ""
         added = [
             json.dumps({"when": report.manifest["created"], **entry}, ensure_ascii=False)
-            for entry in told["given"]
+            for entry in reported["given"]
             if (entry["about"], tuple(entry["settings"])) not in known
         ]
         if added:
@@ -92,7 +95,7 @@ def keep(home: Path, report: Artifact) -> None:
 
 
 def entry(advice: Advice, about: Artifact) -> dict[str, Any]:
-    """A line of the ledger, but for when."""
+    """A line of the ledger, without its time."""
     return {
         "competition": about.manifest["competition"],
         "about": f"{about.stage}/{about.key}",
@@ -105,43 +108,46 @@ def entry(advice: Advice, about: Artifact) -> dict[str, Any]:
 
 
 def split(
-    advice: Sequence[Advice], about: Artifact | None, runs: Runs, home: Path
-) -> tuple[tuple[Advice, ...], tuple[Followed, ...]]:
-    """What is still to be tried, and what following advice brought, newest run first.
+    advice: Sequence[Advice], about: Artifact | None, runs: FinishedRuns, home: Path
+) -> tuple[tuple[Advice, ...], tuple[FollowedAdvice, ...]]:
+    """The advice that no finished run followed yet, and the gains of advice that was followed, newest run
+    first.
 
     Args:
         advice: of this report, best first.
         about: the training that it is about; None: not known.
-        runs: finished ones on these data and folds.
-        home: of the ledger.
+        runs: the finished runs on these data and folds.
+        home: the folder of the ledger's `submissions/`.
     """
     if about is None:
         return tuple(advice), ()
     name, label = f"{about.stage}/{about.key}", str(about.manifest["experiment"])
-    todo: list[tuple[Advice, Given]] = []
-    tried: list[tuple[Advice, Given]] = []
-    for one in advice:
-        given = Given(name, label, one.settings, one.bound)
-        (tried if one.settings and runs.differing(about, given.wanted) else todo).append((one, given))
+    todo: list[tuple[Advice, GivenAdvice]] = []
+    tried: list[tuple[Advice, GivenAdvice]] = []
+    for piece in advice:
+        given = GivenAdvice(name, label, piece.settings, piece.bound)
+        (tried if piece.settings and runs.differing(about, given.wanted) else todo).append((piece, given))
     listed = [given for _, given in tried]
     listed += [g for g in read(home) if (g.about, g.settings) not in {(x.about, x.settings) for x in listed}]
     by_key = {f"{a.stage}/{a.key}": a for a in runs.all}
-    found: list[tuple[str, Followed]] = []
+    followed: list[tuple[str, FollowedAdvice]] = []
     for given in listed:
         old = by_key.get(given.about)
         new = runs.differing(old, given.wanted) if old is not None else None
         if old is None or new is None:
             continue
-        said = Followed(" ".join(given.settings), given.experiment, given.bound, runs.compare(new, old))
-        found.append((str(new.manifest["created"]), said))
-    newest = sorted(found, key=lambda pair: pair[0], reverse=True)
-    return tuple(one for one, _ in todo), tuple(said for _, said in newest)
+        gained = runs.compare(new, old)
+        one = FollowedAdvice(" ".join(given.settings), given.experiment, given.bound, gained)
+        followed.append((str(new.manifest["created"]), one))
+    newest = sorted(followed, key=lambda pair: pair[0], reverse=True)
+    return tuple(one for one, _ in todo), tuple(one for _, one in newest)
 
 
-def digest(home: Path, runs: Runs) -> str:
-    """What a report knows beyond its inputs: the finished runs, and the advice that they have followed.
+def digest(home: Path, runs: FinishedRuns) -> str:
+    """What a report depends on besides its inputs: the finished runs, and the advice that they followed.
 
-    Advice that nobody followed changes no report, so a report does not change itself by being kept.
+    Advice that no run followed is left out, so adding a report's advice to the ledger does not change the
+    report.
     """
     by_key = {f"{a.stage}/{a.key}": a for a in runs.all}
     followed = [

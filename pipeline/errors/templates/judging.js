@@ -1,11 +1,11 @@
-// Judging flips by eye: one picture at a time, one key an answer, both predictions hidden.
+// Judging flips by eye: one image at a time, one key for each answer, both predictions hidden.
 (() => {
   const data = JSON.parse(document.getElementById("questions").textContent);
   if (!data) return;
   const place = (name) => document.getElementById(`judge-${name}`);
   const UNSURE = -1;
   const KEYS = [..."123456789abcdefghijklmnopqrstvwxyz"]; // without u, which is unsure
-  // Digits and letters are their own keys: whoever sees a 3 types 3.
+  // Digits and letters are their own keys: for a 3, type 3.
   const own = (values) => values.every((v) => v === "0" || KEYS.includes(v.toLowerCase())) && new Set(values.map((v) => v.toLowerCase())).size === values.length;
   const keys = data.attributes.map(({ values }) => (own(values) ? values.map((v) => v.toLowerCase()) : KEYS));
   const items = data.items;
@@ -16,7 +16,7 @@
   let at = 0;
   let asked = 0;
 
-  // Opened from disk the browser keeps answers; inside MLflow's frame there is no storage and no download.
+  // Opened from disk, the page stores answers in the browser; in the frame of MLflow there is no storage and no download.
   const store = (() => {
     const key = `podium verdicts ${data.report}`;
     try {
@@ -38,7 +38,7 @@
         if (index.has(name) && valid(codes)) answers[index.get(name)] = codes;
       }
     } catch {
-      // What lies there is not ours: start afresh.
+      // The stored text is not ours: start without answers.
     }
   }
 
@@ -52,7 +52,7 @@
     try {
       if (store) store.save(Object.fromEntries(some));
     } catch {
-      place("kept").textContent = "The browser's storage is full: export the answers before you leave.";
+      place("kept").textContent = "The storage of the browser is full: export your verdicts before you leave the page.";
     }
     tell();
   }
@@ -71,7 +71,7 @@
   function tell() {
     const judged = items.filter((_, k) => done(k)).length;
     place("progress").textContent = `${judged} of ${items.length} judged`;
-    place("start").textContent = judged ? "Go on judging" : "Start judging";
+    place("start").textContent = judged ? "Continue judging" : "Start judging";
     place("csv").value = csv();
   }
 
@@ -103,14 +103,14 @@
     const item = items[at];
     place("picture").style.backgroundImage = `url(data:image/webp;base64,${data.pictures[data.picture[at]]})`;
     const what = done(at) ? "answered" : `${data.attributes[asked].name}?`;
-    place("status").textContent = `Picture ${at + 1} of ${items.length}: ${what}`;
+    place("status").textContent = `Image ${at + 1} of ${items.length}: ${what}`;
     place("answers").replaceChildren(...data.attributes.map(group));
     const words = (label) => data.codes[label].map((code, a) => data.attributes[a].values[code]).join(" · ");
     place("said").hidden = !place("show").checked;
     place("said").textContent = place("show").checked ? `best: ${words(item.old)}; new: ${words(item.new)}` : "";
     place("back").disabled = at === 0;
     place("next").disabled = at === items.length - 1;
-    // While the panel is open, the gallery shows no prediction either.
+    // While the panel is open, the gallery hides predictions as well.
     document.body.classList.toggle("blind", !place("panel").hidden && !place("show").checked);
   }
 
@@ -159,7 +159,7 @@
     place("start").focus({ preventScroll: true });
   }
 
-  // By place on the keyboard and not by sign: with a Korean layout the key U types ㅕ.
+  // By the position of the key, not its character: with a Korean layout the key U types ㅕ.
   function sign(event) {
     const found = /^(?:Digit|Numpad)([0-9])$|^Key([A-Z])$/.exec(event.code);
     return found ? (found[1] ?? found[2].toLowerCase()) : event.code;
@@ -189,12 +189,12 @@
       const row = Object.fromEntries(header.map((name, c) => [name, (cells[c] ?? "").trim()]));
       const where = `row ${k + 2}`;
       const known = index.get(`${row.control === "yes" ? "c" : "t"}:${row.id}`);
-      if (row.report !== data.report) return faults.push(`${where}: of another report (${row.report})`);
-      if (known === undefined) return faults.push(`${where}: ${row.id} is not asked here`);
+      if (row.report !== data.report) return faults.push(`${where}: from another report (${row.report})`);
+      if (known === undefined) return faults.push(`${where}: this report does not ask about ${row.id}`);
       const codes = data.attributes.map((attribute) => {
         const said = row[data.mark + attribute.name];
         const code = said === "" ? UNSURE : attribute.values.indexOf(said);
-        if (said !== "" && code < 0) faults.push(`${where}: ${attribute.name} “${said}” is no value`);
+        if (said !== "" && code < 0) faults.push(`${where}: ${attribute.name} “${said}” is not a value`);
         return code;
       });
       return taken.push([known, codes]);
@@ -216,12 +216,12 @@
       list.append(line);
     }
     const said = document.createElement("p");
-    if (found.faults.length) said.textContent = "Nothing was taken:";
+    if (found.faults.length) said.textContent = "Nothing was imported:";
     else {
       for (const [k, codes] of found.taken) answers[k] = codes;
       keep();
       if (!place("panel").hidden) draw();
-      said.textContent = `${found.taken.length} answers taken.`;
+      said.textContent = `${found.taken.length} verdicts imported.`;
     }
     place("faults").replaceChildren(said, list);
   }
@@ -237,8 +237,8 @@
   place("bar").hidden = false;
   place("show").checked = data.show;
   place("kept").textContent = store
-    ? "This browser keeps the answers until you clear its data."
-    : "Nothing is kept in this frame: take the text below with you before you leave the page.";
+    ? "This browser stores your verdicts until you clear its data."
+    : "Nothing is stored in this frame: copy the text below before you leave the page.";
   place("download").hidden = !store;
   place("start").addEventListener("click", start);
   place("stop").addEventListener("click", stop);

@@ -1,8 +1,9 @@
-"""In what two submissions differ, and whether any of it was ever tried alone.
+"""The settings and members in which two submissions differ, and whether each difference was ever tested
+alone.
 
-Owns finding the trainings behind a submission, the settings in which two differ, and pairs of finished runs
-that differ in exactly some settings. Does not own scores (`train/scoring.py`) nor words for the page
-(`errors/diff/verdict.py`).
+Owns finding the trainings of a submission, the settings in which two submissions differ, and pairs of
+finished runs that differ in these settings only. Does not own scores (`train/scoring.py`) nor the types that
+the page shows (`errors/diff/conclusion.py`).
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from pipeline.core.samples import Samples
 from pipeline.data import load
 from pipeline.engine import request
 from pipeline.engine.slices import flat
-from pipeline.errors.diff.verdict import Change
+from pipeline.errors.diff.conclusion import Change
 from pipeline.pages.command_words import make_with
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.schema import Config
 from pipeline.train import scoring
 
-# Settings that change no prediction, and the names of files that only say where settings came from.
+# Settings that change no prediction.
 NEVER = ("statistics.", "competition.title", "report.", "eda.")
-# Of a setting that a kind of run does not read, as augmentation is not by heads on features.
+# The value of a setting that a kind of run does not read, such as augmentation for heads on features.
 NOT_READ = "not read"
 ENSEMBLE = "make ensemble"
 NETWORK = ("model.name", "model.weights")
@@ -35,14 +36,14 @@ Values = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Runs:
+class FinishedRuns:
     """Every finished run on one data set and one fold plan.
 
     Args:
-        store: where they lie.
+        store: where their results are.
         config: for the metric.
         train: the labelled samples.
-        data, folds: `stage/key` of what they share.
+        data, folds: `stage/key` of the data and the fold plan that they share.
     """
 
     store: Store
@@ -53,7 +54,7 @@ class Runs:
 
     @cached_property
     def all(self) -> tuple[Artifact, ...]:
-        """Whole trainings, inferences and blends, oldest first."""
+        """Complete trainings, inferences and blends, oldest first."""
         return tuple(
             a
             for a in self.store.all()
@@ -64,23 +65,23 @@ class Runs:
 
     @cached_property
     def values(self) -> dict[str, Values]:
-        """Settings of each by key."""
+        """The settings of each run, by its key."""
         return {a.key: values_of(a) for a in self.all}
 
     def compare(self, new: Artifact, old: Artifact) -> Comparison:
-        """Paired, out of fold, groups resampled."""
+        """The paired comparison of their out-of-fold predictions, groups resampled."""
         return scoring.compare(self.config, self.train, load.oof(new, new.stage), load.oof(old, old.stage))
 
     def differing(self, old: Artifact, wanted: Mapping[str, str]) -> Artifact | None:
-        """The newest run of the same stage whose settings are `old`'s but for these, which it has so."""
-        target = _told({**values_of(old), **wanted})
+        """The newest run of the same stage with the settings of `old`, except that it has the wanted ones."""
+        target = _set({**values_of(old), **wanted})
         hits = [
             a for a in self.all if a.stage == old.stage and a.key != old.key and self.values[a.key] == target
         ]
         return hits[-1] if hits else None
 
     def alone(self, old: Values, new: Values) -> tuple[Artifact, Artifact] | None:
-        """The newest pair (new, old) of runs that have these values, and differ in nothing else."""
+        """The newest pair (new, old) of runs that have these values and differ in nothing else."""
         for stage in ("train", "infer", "ensemble"):
             of_stage = (a for a in self.all if a.stage == stage)
             having = [a for a in of_stage if all(self.values[a.key].get(p, "null") == old[p] for p in old)]
@@ -96,15 +97,15 @@ class Runs:
         return {a.key for a in trainings(blend, self.store).values()}
 
     def with_and_without(self, training: str) -> tuple[Artifact, Artifact] | None:
-        """The newest two of which one has this training behind it as well, and nothing else differs."""
+        """The newest pair (with, without): one uses this training as well, and nothing else differs."""
         voted = [a for a in self.all if a.stage in ("infer", "ensemble")]
-        behind = {a.key: self._members(a) for a in voted}
+        members = {a.key: self._members(a) for a in voted}
         rules = {a.key: _rules(a) for a in voted}
         for more in reversed(voted):
             for less in reversed(voted):
-                fewer = behind[less.key]
+                fewer = members[less.key]
                 same = less.stage == "infer" or rules[less.key] == rules[more.key]
-                if fewer and training not in fewer and behind[more.key] == fewer | {training} and same:
+                if fewer and training not in fewer and members[more.key] == fewer | {training} and same:
                     return more, less
         return None
 
@@ -116,17 +117,17 @@ def _rules(blend: Artifact) -> Values:
 
 
 def values_of(artifact: Artifact) -> Values:
-    """The settings behind a result that can change a prediction, as dotted path → JSON text; no None."""
-    return _told(flat(artifact.manifest.get("settings", {})))
+    """The settings of a result that can change a prediction, as dotted path → JSON text; without None."""
+    return _set(flat(artifact.manifest.get("settings", {})))
 
 
-def _told(values: Values) -> dict[str, str]:
-    """Without what is left at None: a setting that came later was none before."""
+def _set(values: Values) -> dict[str, str]:
+    """The settings that are not None: older runs do not have the settings that were added later."""
     return {p: text for p, text in values.items() if not p.startswith(NEVER) and text != "null"}
 
 
 def trainings(artifact: Artifact | None, store: Store) -> dict[str, Artifact]:
-    """The trainings behind a submission, by experiment; two of one name are told apart by their keys."""
+    """The trainings of a submission, by experiment; two with one name get a part of their keys as well."""
     found: dict[str, Artifact] = {}
 
     def visit(one: Artifact) -> None:
@@ -148,19 +149,19 @@ def trainings(artifact: Artifact | None, store: Store) -> dict[str, Artifact]:
     }
 
 
-def changes(runs: Runs, new: Artifact | None, old: Artifact | None) -> tuple[Change, ...]:
+def changes(runs: FinishedRuns, new: Artifact | None, old: Artifact | None) -> tuple[Change, ...]:
     """Every setting and member in which two submissions differ, members first.
 
     Args:
-        runs: that may have tried a change alone.
-        new: what the submission under study was written from; None for a CSV from elsewhere.
-        old: the same of the other one.
+        runs: the finished runs, which may have tested a change alone.
+        new: the result that the new submission was written from; None for a CSV from elsewhere.
+        old: the same for the old submission.
     """
     if new is None or old is None:
         return ()
     ours, theirs = trainings(new, runs.store), trainings(old, runs.store)
     if len(ours) == len(theirs) == 1:
-        theirs = dict(zip(ours, theirs.values(), strict=True))  # one run against one, whatever their names
+        theirs = dict(zip(ours, theirs.values(), strict=True))  # two single runs: names do not matter
     blend = next((a for a in (new, old) if a.stage == "ensemble"), None)
     asked = () if blend is None else request_words(blend.manifest.get("request"))
     members = [_member(runs, n, ours[n], theirs, asked, added=True) for n in ours if n not in theirs]
@@ -176,14 +177,14 @@ def changes(runs: Runs, new: Artifact | None, old: Artifact | None) -> tuple[Cha
 
 
 def _member(
-    runs: Runs,
+    runs: FinishedRuns,
     name: str,
     training: Artifact,
     before: Mapping[str, Artifact],
     asked: tuple[str, ...],
     added: bool,
 ) -> Change:
-    """A member that only one of the two has; `before` are the old one's, `asked` asks for the blend again."""
+    """A member of only one submission; `before`: members of the old one, `asked`: words of the blend."""
     old, new = ("", name) if added else (name, "")
     pair = runs.with_and_without(training.key)
     if pair is not None:
@@ -197,8 +198,8 @@ def _member(
     return Change("member", old, new, command)
 
 
-def _predicted(runs: Runs, new: Artifact, old: Artifact) -> list[Change]:
-    """Settings of predicting and blending, where both were made in the same way."""
+def _predicted(runs: FinishedRuns, new: Artifact, old: Artifact) -> list[Change]:
+    """Settings of prediction and blending, if both results are of the same stage."""
     if new.stage != old.stage:
         return []
     ours, theirs = values_of(new), values_of(old)
@@ -206,10 +207,10 @@ def _predicted(runs: Runs, new: Artifact, old: Artifact) -> list[Change]:
     return [_change(runs, (p,), ours, theirs, old, "") for p in paths if ours[p] != theirs[p]]
 
 
-def _settings(runs: Runs, new: Artifact, old: Artifact, member: str) -> list[Change]:
+def _settings(runs: FinishedRuns, new: Artifact, old: Artifact, member: str) -> list[Change]:
     ours, theirs = (flat(a.manifest.get("settings", {})) for a in (new, old))
     differ = {path for path, _ in values_of(new).items() ^ values_of(old).items()}
-    # Weights are of one network: neither goes without the other.
+    # Pretrained weights fit one network only, so the two settings change together.
     sets: list[tuple[str, ...]] = [NETWORK] if differ >= set(NETWORK) else []
     sets += [(path,) for path in sorted(differ - {path for one in sets for path in one})]
     found = [_change(runs, paths, ours, theirs, old, member) for paths in sets]
@@ -217,9 +218,9 @@ def _settings(runs: Runs, new: Artifact, old: Artifact, member: str) -> list[Cha
 
 
 def _change(
-    runs: Runs, paths: tuple[str, ...], ours: Values, theirs: Values, made_of: Artifact, member: str
+    runs: FinishedRuns, paths: tuple[str, ...], ours: Values, theirs: Values, made_of: Artifact, member: str
 ) -> Change:
-    """A setting that differs, or some that go together; what only one kind of run reads cannot be tried."""
+    """A setting that differs, or several that change together; without a test if one run does not read it."""
     new, old = ({path: values.get(path, NOT_READ) for path in paths} for values in (ours, theirs))
     what = " and ".join(paths)
     of = f"{what} of {member}" if member else what
@@ -234,7 +235,7 @@ def _change(
 
 
 def _command(new: Values, made_of: Artifact) -> str:
-    """What tries these values on what was asked for; empty where that is not known, or would be refused."""
+    """The command that tests these values alone; empty if the request is not known or would be refused."""
     record = made_of.manifest.get("request")
     if record is None or request.refuses(record, {path: json.loads(text) for path, text in new.items()}):
         return ""
@@ -248,13 +249,13 @@ def _shown(text: str) -> str:
 
 
 def text_of(json_text: str) -> str:
-    """A setting's value as a person types it."""
+    """The value of a setting as a person types it."""
     value: Any = json.loads(json_text)
     return value if isinstance(value, str) else json_text
 
 
 def request_words(record: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """The words that asked for a result, from its record; nothing where there is none."""
+    """The words that asked for a result, from its record; empty without a record."""
     if record is None:
         return ()
     chosen = {"competition": record["competition"], "model": record["model"]}

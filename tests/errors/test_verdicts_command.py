@@ -92,12 +92,12 @@ def test_answers_become_an_estimate_and_are_not_asked_again(copied, tmp_path):
     assert first.code == 0, first.err
     data = questions(page_of(copied, first))
     asked = {item["id"] for item in data["items"] if not item["control"]}
-    assert sum(item["control"] for item in data["items"]) == 12 and "judged:" not in first.out
+    assert sum(item["control"] for item in data["items"]) == 12 and "judged by eye:" not in first.out
     path = answered(copied, data, tmp_path / "verdicts.csv")
     said = analyse(copied, f"--verdicts={path}")
     assert said.code == 0, said.err
-    assert f"{len(asked)} flips and 12 controls taken from verdicts.csv" in said.out
-    told = re.search(r"judged: (\S+)[^,]*, new − best ([+−][\d.]+) \[", said.out)
+    assert f"{len(asked)} flips and 12 controls from verdicts.csv" in said.out
+    told = re.search(r"judged by eye: (\S+)[^,]*, new − best ([+−][\d.]+) \[", said.out)
     assert told and 10 <= len(asked) < 20 and told[1] == "can't" and "judge at least 20" in said.out
     assert "0 of 12 controls answered wrongly" in said.out
     page = page_of(copied, said)
@@ -109,10 +109,10 @@ def test_answers_become_an_estimate_and_are_not_asked_again(copied, tmp_path):
     more = analyse(copied, asked=60)
     further = {item["id"] for item in questions(page_of(copied, more))["items"] if not item["control"]}
     assert further and not further & asked, "only new flips are asked"
-    assert "judged:" in more.out, "what is known is used"
+    assert "judged by eye:" in more.out, "what is known is used"
     rest = answered(copied, questions(page_of(copied, more)), tmp_path / "rest.csv")
     whole = analyse(copied, f"--verdicts={rest}", asked=60)
-    assert re.search(r"judged: better, new − best \+0\.\d+ \[\+", whole.out), whole.out
+    assert re.search(r"judged by eye: better, new − best \+0\.\d+ \[\+", whole.out), whole.out
 
 
 def test_faulty_answers_are_refused_with_every_fault_and_exit_2(copied, tmp_path):
@@ -128,10 +128,14 @@ def test_faulty_answers_are_refused_with_every_fault_and_exit_2(copied, tmp_path
     with path.open("w", encoding="utf-8", newline="") as out:
         csv.writer(out).writerows(rows)
     said = analyse(copied, f"--verdicts={path}")
-    assert said.code == 2 and "5 faults; no answer was taken" in said.err
-    for fault in ("no image with this id changed", "'eleven' is no value", "0.999999, but it was asked with"):
+    assert said.code == 2 and "5 faults; no verdict was stored" in said.err
+    for fault in (
+        "the predictions of no image with this id differ",
+        "'eleven' is not a value",
+        "0.999999, but the report asked with",
+    ):
         assert fault in said.err
-    assert "again, first on line" in said.err and "compares other submissions" in said.err
+    assert "is repeated; it is first on line" in said.err and "compares other submissions" in said.err
     assert not (copied / "submissions" / "verdicts").exists()
     for text, fault in (("id,report\n1,2\n", "columns missing"), (",".join(rows[0]) + "\n", "only a header")):
         path.write_text(text)
@@ -148,7 +152,7 @@ def test_a_file_about_other_submissions_names_them(copied, tmp_path):
         shutil.copy(copied / f"{name}.csv", copied / "submissions" / f"{name}.csv")
     sides = [f"--a={copied / 'best.csv'}", f"--b={copied / 'mine.csv'}", f"--verdicts={path}"]
     said = run(copied, "error-analysis", *WORDS, small=SMALL, options=sides)
-    assert said.code == 2 and "the file is about these: make error-analysis A=" in said.err
+    assert said.code == 2 and "the file is about these submissions: make error-analysis A=" in said.err
     assert re.search(r"A=\S*submissions/mine\.csv B=\S*submissions/best\.csv", said.err)
 
 
@@ -157,4 +161,4 @@ def test_a_damaged_file_of_kept_answers_is_told(copied):
     kept.parent.mkdir(parents=True)
     kept.write_text("id,answer:digit,unsure,stratum,inclusion,control,report\n7,ten,no,x,0.5,no,r\n")
     said = analyse(copied)
-    assert said.code == 2 and "digit 'ten' is no value" in said.err and "digits.csv" in said.err
+    assert said.code == 2 and "digit 'ten' is not a value" in said.err and "digits.csv" in said.err
