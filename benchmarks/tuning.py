@@ -1,19 +1,18 @@
-"""Does a search pay? TPE against random search on the same caches, and what the caches bring.
+"""Does a search pay? TPE against random search on the same caches, and the gain from the caches.
 
     python benchmarks/tuning.py                  digits, a few minutes of CPU
     python benchmarks/tuning.py --seeds 10 --trials 40
 
 Three questions, on small digits with networks and heads of random backbones:
 
-1. Trials an hour with and without the caches: CPU seconds of a trial where everything upstream is there, and
-   in an empty home. CPU and not wall seconds, as the machine may be busy.
-2. TPE against random search, equal trials. Every point of a finite space is made once, through the store, and
-   both samplers draw from this table as a search does: default first, the same samplers. A
-   search sees scores on one half of the groups; its winner is then scored on the other half, which the table
-   shows.
-3. The same at equal wall time, for real: each search gets so many seconds of `make tune STAGE=error-analysis`
-   trials in a home where all that is upstream is made and no trial is; the winner is scored on faults planted
-   anew among other groups.
+1. Trials an hour with and without the caches: CPU seconds of a trial if everything upstream is in the store,
+   and in an empty home. CPU seconds, not wall seconds, as the machine may be busy.
+2. TPE against random search, equal trials. Every point of a finite space is built once, through the store,
+   and both samplers draw from this table as a search does, default first. A search sees scores on one half of
+   the groups; its winner is then scored on the other half, which the table shows.
+3. The same at equal wall time, with real trials: each search gets so many seconds of
+   `make tune STAGE=error-analysis` trials in a home with everything upstream and no trial; the winner is
+   scored on faults planted anew among other groups.
 
 Differences are paired by seed, with a t interval over seeds; the images are the same for all.
 """
@@ -63,7 +62,7 @@ DIGITS = (
 )
 QUIET = ("runtime.mlflow=false", "runtime.threads=1", "runtime.workers=0")
 NETWORK = ("experiment=tiny_resnet", "train.epochs=4", "ensemble.members=[tiny_resnet,tiny_cnn]")
-# Finite spaces, small enough to be made whole.
+# Finite spaces, small enough to build every point.
 SPACES = {
     "resample": """
 space:
@@ -164,7 +163,7 @@ def drawn(search: Search, table: list[Scored], sampler: str, seed: int, trials: 
 def timed(bench: Bench, sampler: str, seed: int, seconds: float) -> tuple[float, float, int]:
     """A search by the clock: the winner's score in the search, re-tested, and how many trials there were."""
     shutil.rmtree(bench.ctx.home / "artifacts" / "finders", ignore_errors=True)
-    # What was looked up before is forgotten with it.
+    # Clears earlier look-ups, too.
     bench = replace(bench, ctx=Trials(bench.settings, "clock"))
     default, _ = space_check.defaults(bench.search, bench.settings)
     plan = Plan(
@@ -275,12 +274,12 @@ def print_clock(home: Path, seeds: int, seconds: float) -> None:
     text = (Path(__file__).resolve().parents[1] / "configs" / "tune" / "error-analysis.yaml").read_text()
     bench = bench_of(home, "error-analysis", NETWORK, text)
     default = bench.score(bench.result(bench.settings))
-    # The faults of the re-test are upstream: they are made before the clock starts.
+    # The faults of the re-test are upstream: they are built before the clock starts.
     again = bench.ctx.get(planting.need(bench.settings, {}, tuple(range(101, 107)), planting.CONFIRM))
     retested = planting.figure(planting.units(again))
     found = {s: list[tuple[float, float, int]]() for s in SAMPLERS}
     for seed in range(seeds):
-        # Who begins alternates, so that a busy minute of the machine is nobody's.
+        # The first sampler alternates, so that a busy minute of the machine favours neither.
         for sampler in SAMPLERS if seed % 2 == 0 else SAMPLERS[::-1]:
             found[sampler].append(timed(bench, sampler, seed, seconds))
     print(
