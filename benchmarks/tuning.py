@@ -163,7 +163,7 @@ def drawn(search: Search, table: list[Scored], sampler: str, seed: int, trials: 
 def timed(bench: Bench, sampler: str, seed: int, seconds: float) -> tuple[float, float, int]:
     """A search by the clock: the winner's score in the search, re-tested, and how many trials there were."""
     shutil.rmtree(bench.ctx.home / "artifacts" / "finders", ignore_errors=True)
-    # Clears earlier look-ups, too.
+    # What was looked up before is forgotten with it.
     bench = replace(bench, ctx=Trials(bench.settings, "clock"))
     default, _ = space_check.defaults(bench.search, bench.settings)
     plan = Plan(
