@@ -274,7 +274,7 @@ def print_clock(home: Path, seeds: int, seconds: float) -> None:
     text = (Path(__file__).resolve().parents[1] / "configs" / "tune" / "error-analysis.yaml").read_text()
     bench = bench_of(home, "error-analysis", NETWORK, text)
     default = bench.score(bench.result(bench.settings))
-    # The faults of the re-test are upstream: they are built before the clock starts.
+    # The faults of the re-test are upstream: they are made before the clock starts.
     again = bench.ctx.get(planting.need(bench.settings, {}, tuple(range(101, 107)), planting.CONFIRM))
     retested = planting.figure(planting.units(again))
     found = {s: list[tuple[float, float, int]]() for s in SAMPLERS}
