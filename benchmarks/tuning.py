@@ -163,7 +163,7 @@ def drawn(search: Search, table: list[Scored], sampler: str, seed: int, trials: 
 def timed(bench: Bench, sampler: str, seed: int, seconds: float) -> tuple[float, float, int]:
     """A search by the clock: the winner's score in the search, re-tested, and how many trials there were."""
     shutil.rmtree(bench.ctx.home / "artifacts" / "finders", ignore_errors=True)
-    # Clears earlier look-ups, too.
+    # What was looked up before is forgotten with it.
     bench = replace(bench, ctx=Trials(bench.settings, "clock"))
     default, _ = space_check.defaults(bench.search, bench.settings)
     plan = Plan(
@@ -274,7 +274,7 @@ def print_clock(home: Path, seeds: int, seconds: float) -> None:
     text = (Path(__file__).resolve().parents[1] / "configs" / "tune" / "error-analysis.yaml").read_text()
     bench = bench_of(home, "error-analysis", NETWORK, text)
     default = bench.score(bench.result(bench.settings))
-    # The faults of the re-test are upstream: they are built before the clock starts.
+    # The faults of the re-test are upstream: they are made before the clock starts.
     again = bench.ctx.get(planting.need(bench.settings, {}, tuple(range(101, 107)), planting.CONFIRM))
     retested = planting.figure(planting.units(again))
     found = {s: list[tuple[float, float, int]]() for s in SAMPLERS}
