@@ -1,14 +1,14 @@
-"""Whether `make leaderboard` names the right cause of a gap, and keeps quiet where there is none.
+"""Whether `make leaderboard` names the right cause of a gap, and names none if there is none.
 
     OMP_NUM_THREADS=1 python benchmarks/gap.py [REPETITIONS] [CLEAN] [FIRST_SEED]   12 60 0: 6 minutes
 
-Small worlds of real digits: each digit is drawn several times (a group), tinted, turned and noisy enough
-that a classifier errs. One fault is planted in each world; a classifier (logistic regression and nearest
+Small worlds of real digits: each digit is drawn several times (a group), tinted, turned and noisy enough that
+a classifier errs. One fault is planted in each world; a classifier (logistic regression and nearest
 neighbours on pixels, averaged) gives out-of-fold and test predictions as the pipeline does, the test set by
-the mean of all folds; then every check runs. Counted: how often the planted cause stands first, and how
-often a clean world has a fault first: anything but noise or, where public is the better one, the lift that
-averaging the folds' models brings (it does, in these worlds). The two worlds called "clean" differ in
-whether the test set's groups are known.
+the mean of all folds; then every check runs. It counts how often the planted cause comes first, and how often
+a clean world has a fault first: anything but noise or, if the public score is higher, the gain from averaging
+the folds' models (which exists in these worlds). The two worlds called "clean" differ in whether the test
+set's groups are known.
 """
 
 import sys

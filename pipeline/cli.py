@@ -417,6 +417,7 @@ OTHER_TARGETS = {
     "test-slow": "run the slow tests: the whole pipeline on small data, kill and resume",
     "test-browser": "run the browser tests: reports and the MLflow UI in Chromium",
     "test-gpu": "run the tests that need a CUDA device",
+    "test-lowest": "run the default tests with the oldest libraries that pyproject.toml allows, except torch",
     "lock": "pin all dependencies again; UPGRADE=--upgrade takes newer versions",
     "clean": "delete caches and temporary files, but no results",
 }

@@ -268,7 +268,10 @@ def test_a_file_is_not_taken_for_another_submission_of_its_name(copied):
     path = copied / "submissions" / "leaderboard.csv"
     path.write_text(path.read_text().replace(",digits,", ",pets,"))
     said = run(copied, "score", options=[f"--file={one}", "--public=0.7"])
-    assert said.code == 2 and f"{one.stem} is a submission to pets, and the current competition is digits" in said.err
+    assert (
+        said.code == 2
+        and f"{one.stem} is a submission to pets, and the current competition is digits" in said.err
+    )
 
 
 def test_error_analysis_of_two_named_files(copied):

@@ -28,7 +28,7 @@ from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import Floats, Ints
 from pipeline.ensemble import texts
-from pipeline.ensemble.decision_steps import FittedStep, Rows, Step
+from pipeline.ensemble.decision_steps import FittedStep, OwnStep, Rows, Step
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,14 @@ def decide(
         test: the predictions that the kept steps are applied to.
         test_rows: what steps may look at, in the order of `test`.
         criterion: when a step is kept.
+
+    Raises:
+        ConfigError: the metric or a step does not make sense for what the columns mean.
     """
+    criterion.metric.refuse(labelled.oof.target)
+    for step in steps:
+        if not isinstance(step, OwnStep):
+            labelled.oof.target.require_exclusive(f"decision.steps: {step.name}")
     everything, y_N, score = np.arange(len(labelled.y_N)), labelled.y_N, criterion.metric.score
     full = _Chain(labelled.oof.p_NC, everything)
     chains = [_Chain(labelled.oof.p_NC, np.setdiff1d(everything, at)) for at in labelled.parts]

@@ -30,8 +30,8 @@ import numpy as np
 
 from pipeline.core.metrics import Metric, Reals
 from pipeline.core.plugin import Own, described
-from pipeline.core.predictions import ROW_SUM_TOLERANCE
 from pipeline.core.samples import Floats, Ints, LabelSpace, Strings
+from pipeline.core.targets import Target, normalised
 from pipeline.ensemble import grouping, texts
 
 # How many classes a line names.
@@ -231,7 +231,7 @@ def fit_scales(p_NC: Floats, y_N: Ints, metric: Metric, shrink: float) -> Reals:
 def apply_scales(p_NC: Floats, scale_C: Reals) -> Floats:
     """Probabilities times multipliers, rows normalised to sum to 1."""
     scaled_NC = np.maximum(p_NC.astype(np.float64), FLOOR) * scale_C
-    return np.asarray(scaled_NC / scaled_NC.sum(axis=1, keepdims=True), dtype=np.float32)
+    return normalised(scaled_NC)
 
 
 def _best_scale(log_NC: Reals, y_N: Ints, log_C: Reals, c: int, metric: Metric, shrink: float) -> float:
@@ -278,7 +278,7 @@ def corrected(p_NC: Floats, old_C: Reals, new_C: Reals) -> Floats:
         new_C: shares among the images that are predicted, ≥ 0.
     """
     corrected_NC = np.maximum(p_NC.astype(np.float64), FLOOR) * (new_C / old_C)
-    return np.asarray(corrected_NC / corrected_NC.sum(axis=1, keepdims=True), dtype=np.float32)
+    return normalised(corrected_NC)
 
 
 def estimated_prior(p_NC: Floats, old_C: Reals) -> Reals:
@@ -321,11 +321,11 @@ def call_own(own: Own, p_NC: Floats, ids_N: Strings, groups_N: Strings, classes:
         ConfigError: it failed, or returned something else than probabilities; names function and file.
     """
     p = own(p_NC.copy(), ids_N.copy(), groups_N.copy(), classes)
-    wanted = texts.PROBABILITIES_EXPECTED.format(shape=p_NC.shape)
+    target = Target(classes)
+    wanted = texts.PROBABILITIES_EXPECTED.format(shape=p_NC.shape, rule=target.rule)
     if not isinstance(p, np.ndarray) or p.shape != p_NC.shape or p.dtype.kind != "f":
         raise own.wrong(described(p), wanted)
-    bad = ~np.isfinite(p).all(axis=1) | (p < 0).any(axis=1)
-    bad |= ~(np.abs(p.sum(axis=1) - 1) <= ROW_SUM_TOLERANCE)
+    bad = target.faulty(p)
     if bad.any():
         first = ids_N[bad][0]
         rows = texts.NOT_PROBABILITIES.format(bad=bad.sum(), rows=len(p), first=first, values=p[bad][0][:4])

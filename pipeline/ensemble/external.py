@@ -23,10 +23,10 @@ import numpy as np
 
 from pipeline.core.errors import DataError
 from pipeline.core.metrics import Reals
-from pipeline.core.predictions import ROW_SUM_TOLERANCE, Probabilities
+from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import LabelSpace, Strings, strings
 from pipeline.core.tables import Table, read_table
-from pipeline.core.voting.soft_voting import normalised
+from pipeline.core.targets import ROW_SUM_TOLERANCE, Target
 from pipeline.data import host_format
 from pipeline.pages.report import plural
 from pipeline.settings.competition import SubmissionSettings
@@ -75,8 +75,8 @@ def read_probabilities(
     ids, notes = _repaired_ids(table.column(id_column), wanted)
     p_NC, faults = _numbers(table, ids, columns)
     faults = [*_id_faults(ids, wanted), *faults]
-    sums_N = p_NC.sum(axis=1)
-    off_N = ~(np.abs(sums_N - 1) <= ROUNDING)
+    target, sums_N = Target.of(space), p_NC.sum(axis=1)
+    off_N = ~(target.off_N(p_NC) <= ROUNDING)
     readable_N = np.isfinite(p_NC).all(axis=1) & (p_NC >= 0).all(axis=1)
     faults += [
         f"id {ids[n]!r}: sums to {sums_N[n]:.4g}, not 1; apply a softmax to logits or single scores first"
@@ -87,12 +87,12 @@ def read_probabilities(
         raise DataError(
             f"{name}: {path}: {plural(len(faults), 'fault')}{_id_counts(ids, wanted)}", faults, remedy
         )
-    rounded = int((np.abs(sums_N - 1) > ROW_SUM_TOLERANCE).sum())
+    rounded = int((target.off_N(p_NC) > ROW_SUM_TOLERANCE).sum())
     if rounded:
         notes.append(f"{plural(rounded, 'row')} did not sum to 1 because of rounding, normalised")
     if [c for c in table.columns if c in columns] != columns:
         notes.append("its classes are in another order and are joined by name")
-    predicted = Probabilities(strings(ids), space.classes, normalised(p_NC), name)
+    predicted = Probabilities(strings(ids), space.classes, target.normalised(p_NC), name)
     return ExternalMember(predicted.take(wanted), tuple(f"{name}: {path.name}: {note}" for note in notes))
 
 

@@ -47,7 +47,7 @@ from pipeline.resample.page import shown
 from pipeline.settings.ensemble import word_of
 from pipeline.settings.load import Settings
 from pipeline.train import scoring
-from pipeline.train.teaching import teacher
+from pipeline.train.teachers import teacher
 
 BLEND = "blend.json"
 # Inputs of a decision: the class counts of each member's training rows, `shown:<member>`.
@@ -426,7 +426,7 @@ STAGES = (
     ),
     Stage(
         "decide",
-        1,
+        2,
         "post-processing steps that improve the score",
         build_decide,
         reads=("decision", "statistics", "competition.metric"),

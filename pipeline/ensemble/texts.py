@@ -91,7 +91,7 @@ PRIORS = "priors from {before} in the training rows to {after} ({target})"
 PRIORS_ESTIMATED = "estimated priors {low:.3f} to {high:.3f} (training rows {before})"
 GROUP_AVERAGE = "{attributes} over {groups}"
 OWN_FUNCTION = "a function of your own"
-PROBABILITIES_EXPECTED = "probabilities of shape {shape}: finite, not negative, rows that sum to 1"
+PROBABILITIES_EXPECTED = "probabilities of shape {shape}: {rule}"
 NOT_PROBABILITIES = "{bad} of {rows} rows that are not probabilities (first: {first}: {values} …)"
 
 # Groups

@@ -27,7 +27,7 @@ from pipeline.submit import host_scores, ledger, submission, texts
 from pipeline.submit.host_scores import HostScore
 from pipeline.submit.stages import leaderboard_need
 from pipeline.train.stages import folds_of
-from pipeline.train.teaching import teacher
+from pipeline.train.teachers import teacher
 
 Options = argparse.Namespace
 

@@ -262,6 +262,6 @@ def test_fitted_weights_of_views_run_no_model_and_are_cross_fitted(home):
     )
     assert {row["weight"] for row in mean.json("views.json").values()} == {1 / 3}
     assert re.search(
-        r"view shift\(1,1\) +OOF 0\.\d{4}  weight 0\.33  \d+\.\d\d ms an image",
+        r"view shift\(1,1\) +OOF 0\.\d{4}  weight 0\.33  \d+\.\d\d ms per image",
         json.dumps(mean.manifest["lines"]),
     )

@@ -88,7 +88,7 @@ def test_validate_names_wrong_ids_and_values_and_asks_for_a_file(home, tmp_path)
     assert (
         f"1 id missing: '{rows[1][:-2]}'" in said.err and "1 id extra, not in the sample: 'new'" in said.err
     )
-    assert "is no class index 0…9" in said.err
+    assert "is not a class index 0…9" in said.err
     assert "FILE is missing" in run(home, "validate", small=SMALL).err
     assert "no such file" in run(home, "validate", small=SMALL, options=["--file=none.csv"]).err
 

@@ -75,8 +75,8 @@ def test_a_wrong_form_is_reported_and_repaired(tmp_path, sample, data, fault):
 @pytest.mark.parametrize(
     ("data", "fault"),
     [
-        ("id,label\n007,4\n0010,0\nb,0\n", "id '007': '4' is no class index 0…3"),
-        ("id,label\n007,\n0010,0\nb,0\n", "id '007': '' is no class index 0…3"),
+        ("id,label\n007,4\n0010,0\nb,0\n", "id '007': '4' is not a class index 0…3"),
+        ("id,label\n007,\n0010,0\nb,0\n", "id '007': '' is not a class index 0…3"),
         ("id,label\n007,0\n0010,0\n", "1 id missing: 'b'"),
         ("id,label\n007,0\n0010,0\nb,0\nc,0\n", "1 id extra, not in the sample: 'c'"),
         ("id,label\n007,0\n007,0\n0010,0\nb,0\n", "1 id more than once: '007'"),
@@ -97,7 +97,7 @@ def test_decimal_commas_become_points_and_digits_stay(tmp_path):
     found = checked(tmp_path, sample, f"{header}\n7;0,125;0,375;0,25;0,25\n", SHARES)
     assert found.repaired == f"{header.replace(';', ',')}\n7,0.125,0.375,0.25,0.25\n".encode()
     found = checked(tmp_path, sample, f"{header.replace(';', ',')}\n7,nan,0.5,0.25,0.25\n", SHARES)
-    assert found.faults == ("id '7': 'on · young' holds no number",) and found.repaired is None
+    assert found.faults == ("id '7': column 'on · young' is not a number",) and found.repaired is None
 
 
 # Ids
@@ -146,8 +146,8 @@ def test_invalid_attribute_values_are_named(tmp_path):
     with pytest.raises(DataError) as error:
         host_format.read(path, SPACE, EACH)
     assert error.value.faults == (
-        "id '7': mask 'on' is none of its values",
-        "id '8': Age band 'yung' is none of its values did you mean young?",
+        "id '7': mask 'on' is not one of its values",
+        "id '8': Age band 'yung' is not one of its values; did you mean young?",
     )
 
 

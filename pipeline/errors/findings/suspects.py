@@ -33,9 +33,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.group_resampling import numbered
+from pipeline.core.neighbours import against, search, unit_rows
 from pipeline.core.predictions import Features, Probabilities
 from pipeline.core.samples import Floats, Ints, LabelSpace, Samples, Strings, positions
-from pipeline.core.statistics import numbered
 from pipeline.eda.survey import Duplicates
 from pipeline.pages.report import Key, json_data, percent, plural
 from pipeline.pages.section import Section
@@ -43,7 +44,6 @@ from pipeline.settings.report import FinderSettings
 
 # By attribute, what the table writes for each value.
 Raw = Mapping[str, Sequence[str]]
-BLOCK = 512
 MODEL, COPIES, NEAR, GROUP = "model", "copies", "neighbours", "group"
 
 
@@ -140,7 +140,7 @@ def find(
     for k, attribute in enumerate(space.attributes):
         code_N = space.codes_CA[samples.labels, k]
         units = _units(space.marginal(oof.p_NC, k), code_N, samples, attribute.constant_in_group)
-        said = _Said(units, len(attribute.values), settings)
+        said = _Witnesses(units, len(attribute.values), settings)
         said.model(confident(units.p_UK, units.given_U))
         said.copies(copies, samples.ids_N, code_N)
         if near_NM is not None:
@@ -165,7 +165,7 @@ def _units(p_NK: Floats, code_N: Ints, samples: Samples, by_group: bool) -> _Uni
     return _Units(of_N, p_UK.astype(np.float32), votes_UK.argmax(axis=1), (votes_UK > 0).sum(axis=1) > 1)
 
 
-class _Said:
+class _Witnesses:
     """What the witnesses say of each unit; the first to propose a value decides which one is proposed."""
 
     def __init__(self, units: _Units, n_values: int, settings: FinderSettings) -> None:
@@ -261,19 +261,9 @@ class _Said:
 
 def _neighbours(samples: Samples, features: Features, most: int) -> Ints:
     """(N, M) rows of the images of other groups that are nearest by cosine, -1 where there are fewer."""
-    x_ND = features.take(samples.ids_N).x_NVD[:, 0].astype(np.float32)
-    x_ND = x_ND / np.maximum(np.linalg.norm(x_ND, axis=1, keepdims=True), 1e-12)
+    x_ND = unit_rows(features.take(samples.ids_N).x_NVD[:, 0])
     group_N, _ = numbered(samples.groups_N)
-    wanted = min(most, len(x_ND))
-    near = []
-    for start in range(0, len(x_ND), BLOCK):
-        rows = slice(start, start + BLOCK)
-        like_BN = x_ND[rows] @ x_ND.T
-        like_BN[group_N[rows, None] == group_N[None, :]] = -np.inf
-        top_BM = np.argpartition(-like_BN, wanted - 1, axis=1)[:, :wanted]
-        top_BM[np.take_along_axis(like_BN, top_BM, axis=1) == -np.inf] = -1
-        near.append(top_BM)
-    return np.concatenate(near).astype(np.int64)
+    return search(x_ND, x_ND, most, against, (group_N, group_N))[0]
 
 
 def representative(bins: Sequence[float], code: int) -> float:
@@ -319,7 +309,7 @@ class SuspectInputs:
 
 
 @dataclass(frozen=True)
-class Card:
+class SuspectCard:
     """One suspect as it is shown."""
 
     number: int
@@ -356,7 +346,7 @@ def section(inputs: SuspectInputs) -> Section:
     names = {a.name: a.values for a in inputs.space.attributes}
     shown = list(inputs.found)[:MOST]
     cards = [
-        Card(
+        SuspectCard(
             number=number,
             key=s.key,
             attribute=s.attribute,

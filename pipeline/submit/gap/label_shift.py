@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
 
+from pipeline.core.group_resampling import percentile_interval, times_drawn
 from pipeline.core.samples import Ints
 from pipeline.core.seeds import rng
 from pipeline.pages.report import percent
@@ -79,18 +80,17 @@ def estimate(scene: Scene, submitted: Submitted) -> Priors:
     joint_BCC = np.empty((scene.draws, size, size))
     predicted_BC = np.empty((scene.draws, size))
     for b in range(scene.draws):
-        times_N = np.bincount(draws.integers(0, n_groups, n_groups), minlength=n_groups)[groups_N]
+        times_N = times_drawn(draws, n_groups, 1)[0][groups_N]
         joint_BCC[b] = np.bincount(cells_N, times_N, size * size).reshape(size, size)
-        drawn = draws.integers(0, n_test_groups, max(round(n_test_groups / effect), 1))
-        predicted_BC[b] = np.bincount(
-            predicted_T, np.bincount(drawn, minlength=n_test_groups)[groups_T], size
-        )
+        drawn = max(round(n_test_groups / effect), 1)
+        times_T = times_drawn(draws, n_test_groups, 1, drawn)[0][groups_T]
+        predicted_BC[b] = np.bincount(predicted_T, times_T, size)
     joint_CC = np.bincount(cells_N, minlength=size * size).reshape(size, size).astype(float)
     predicted_C = np.bincount(predicted_T, minlength=size).astype(float)
     test_C = _solved(joint_CC, predicted_C)
     test_BC = np.stack([_solved(j, s) for j, s in zip(joint_BCC, predicted_BC, strict=True)])
     train_C = np.bincount(y_N, minlength=size) / len(y_N)
-    low_C, high_C = np.percentile(test_BC, (2.5, 97.5), axis=0)
+    low_C, high_C = percentile_interval(test_BC, axis=0)
     # The distance by chance alone: the spread of the estimate.
     null = 0.5 * np.abs(test_BC - test_BC.mean(axis=0)).sum(axis=1).mean()
     distance = float(0.5 * np.abs(test_C - train_C).sum() - null)
