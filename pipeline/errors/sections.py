@@ -87,7 +87,7 @@ def on_suspects(case: ReportCase, analysis: ErrorAnalysis) -> Section:
         space=case.train.space,
         found=found,
         raw={a.name: _raw(a) for a in columns},
-        judged=len(case.new.oof),
+        checked=len(case.new.oof),
         neighbours=features is not None,
         command=make_with("make train", _member_words(case), "competition.label_patches=label_patches.csv"),
         folder=os.path.relpath(competition_root(case.job.settings), case.job.home),
