@@ -4,7 +4,7 @@ Owns the seam between the page (`compare.py`) and its sections, each made in a r
 own what any section says.
 
 A new section is a file with a function that returns a `Section`, a template beside it, and one line in
-`errors/stage_error_analysis.py`.
+`errors/sections.py`.
 """
 
 from collections.abc import Iterable, Mapping

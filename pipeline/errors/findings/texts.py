@@ -10,7 +10,7 @@ GROUPS_NEEDED = "at least {count} groups are needed: half for the search, half f
 
 # Labels that may be wrong.
 SUSPECTS_TITLE = "Labels that may be wrong"
-MODEL_REASON = "the model gives it {proposed}, and the label {given}"
+MODEL_REASON = "the model gives {proposed} to this value and {given} to the label"
 COPY_REASON = "{copy} has this value elsewhere"
 SAME_FILE, SIMILAR_IMAGE = "the same file", "a nearly identical image"
 NEIGHBOUR_REASON = "{share} of its nearest images have it"

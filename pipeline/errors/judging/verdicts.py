@@ -246,5 +246,5 @@ def _judged_images(
 def _command(job: Job) -> str:
     """The command that turns the exported file into an estimate."""
     sides = [shlex.quote(os.path.relpath(job.home / str(job.params[name]))) for name in ("a", "b")]
-    command = f"make error-analysis A={sides[0]} B={sides[1]} VERDICTS=form.csv"
+    command = f"make error-analysis A={sides[0]} B={sides[1]} VERDICTS=verdicts.csv"
     return make_with(command, job.words["error-analysis"])
