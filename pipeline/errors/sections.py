@@ -85,7 +85,7 @@ def on_suspects(case: ReportCase, analysis: ErrorAnalysis) -> Section:
     columns = case.job.settings.config.competition.attributes
     inputs = suspects.SuspectInputs(
         space=case.train.space,
-        found=ranked,
+        suspects=ranked,
         raw={a.name: _raw(a) for a in columns},
         checked=len(case.new.oof),
         neighbours=features is not None,

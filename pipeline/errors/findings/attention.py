@@ -87,12 +87,12 @@ def by_class(
     excess_N = background_N.astype(np.float64) - area_N
     present = [c for c in range(len(classes)) if (labels_N == c).any()]
     level = 0.05 / max(len(present), 1)
-    found = []
+    rows = []
     for c in [*present, None]:
         of_N = np.ones(len(labels_N), bool) if c is None else labels_N == c
         ends = _ends(excess_N[of_N], groups_N[of_N], 0.05 if c is None else level, draws, seed)
         n_groups = len(np.unique(groups_N[of_N]))
-        found.append(
+        rows.append(
             ClassAttention(
                 "all" if c is None else classes[c],
                 int(of_N.sum()),
@@ -104,12 +104,12 @@ def by_class(
                 _conclusion(*ends, n_groups),
             )
         )
-    return (*sorted(found[:-1], key=lambda a: -a.excess), found[-1])
+    return (*sorted(rows[:-1], key=lambda a: -a.excess), rows[-1])
 
 
-def warning(found: Sequence[ClassAttention]) -> str:
+def warning(classes: Sequence[ClassAttention]) -> str:
     """A warning about the classes that the network seems to recognise by their background; empty if none."""
-    names = [a.name for a in found if a.verdict == WARNING and a.name != "all"]
+    names = [a.name for a in classes if a.verdict == WARNING and a.name != "all"]
     if not names:
         return ""
     return texts.SHORTCUT.format(classes=", ".join(names))

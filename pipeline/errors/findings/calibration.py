@@ -107,12 +107,12 @@ def trust(y_N: Ints, p_NC: Floats, groups_N: Strings, draws: int, seed: int) -> 
         draws: resamples.
         seed: of the resamples.
     """
-    sure_N = p_NC.max(axis=1).astype(np.float64)
+    confidence_N = p_NC.max(axis=1).astype(np.float64)
     right_N = (p_NC.argmax(axis=1) == y_N).astype(np.float64)
-    bin_N = np.minimum((sure_N * BINS).astype(int), BINS - 1)
+    bin_N = np.minimum((confidence_N * BINS).astype(int), BINS - 1)
     group_N, n_groups = numbered(groups_N)
     in_bin_NK = np.eye(BINS)[bin_N]
-    gap_GK = sums_by_group(in_bin_NK * (sure_N - right_N)[:, None], group_N, n_groups)
+    gap_GK = sums_by_group(in_bin_NK * (confidence_N - right_N)[:, None], group_N, n_groups)
     size_GK = sums_by_group(in_bin_NK, group_N, n_groups)
     size_K = size_GK.sum(axis=0)
     some = size_K > 0
@@ -127,13 +127,13 @@ def trust(y_N: Ints, p_NC: Floats, groups_N: Strings, draws: int, seed: int) -> 
     by_noise_B = np.abs(signs_BG @ noise_GK).sum(axis=1) / len(y_N)
     ends = np.percentile(excess_B, (2.5, 97.5)) if n_groups > 1 else (-1.0, 1.0)
     return Trust(
-        confidence_K=(in_bin_NK.T @ sure_N)[some] / size_K[some],
+        confidence_K=(in_bin_NK.T @ confidence_N)[some] / size_K[some],
         right_K=(in_bin_NK.T @ right_N)[some] / size_K[some],
         error=error,
         error_low=max(float(low), 0.0),
         error_high=float(high),
         by_noise=float(np.percentile(by_noise_B, 95)),
-        excess=float((sure_N - right_N).mean()),
+        excess=float((confidence_N - right_N).mean()),
         excess_low=float(ends[0]),
         excess_high=float(ends[1]),
     )
@@ -163,11 +163,11 @@ def log_loss_change(inputs: CalibrationInputs) -> tuple[float, float, float]:
 def by_answer(inputs: CalibrationInputs) -> pd.DataFrame:
     """One row for each predicted class, with p corrected for all rows, smallest p first."""
     predicted_N = inputs.before_NC.argmax(axis=1)
-    sure_N = inputs.before_NC.max(axis=1).astype(np.float64)
+    confidence_N = inputs.before_NC.max(axis=1).astype(np.float64)
     right_N = (predicted_N == inputs.y_N).astype(np.float64)
     group_N, n_groups = numbered(inputs.groups_N)
     in_class_NC = np.eye(len(inputs.classes))[predicted_N]
-    sums_GC = sums_by_group(in_class_NC * (sure_N - right_N)[:, None], group_N, n_groups)
+    sums_GC = sums_by_group(in_class_NC * (confidence_N - right_N)[:, None], group_N, n_groups)
     test = sign_flips(sums_GC, inputs.seed, "confidence by class")
     size_C = np.maximum(in_class_NC.sum(axis=0), 1)
     gap_C = sums_GC.sum(axis=0) / size_C
@@ -177,7 +177,7 @@ def by_answer(inputs: CalibrationInputs) -> pd.DataFrame:
         {
             "prediction": inputs.classes,
             "images": in_class_NC.sum(axis=0).astype(int),
-            "confidence": [percent(x) for x in in_class_NC.T @ sure_N / size_C],
+            "confidence": [percent(x) for x in in_class_NC.T @ confidence_N / size_C],
             "right": [percent(x) for x in in_class_NC.T @ right_N / size_C],
             "difference, points": [points(gap) for gap in gap_C],
             P: test.p_K,

@@ -57,10 +57,10 @@ if TYPE_CHECKING:
 
 LABELS, COPIES, SLICES = "labels", "near-duplicates", "slices"
 # Shares of labels (or of groups, if a group has one label) that are changed, and of images that get a copy.
-TURNED, COPIED, MOST_COPIES = 0.06, 0.1, 200
+CHANGED, COPIED, MOST_COPIES = 0.06, 0.1, 200
 # A planted slice has so many groups inside and outside, whatever the thresholds of a finder are.
 PLANTED_GROUPS = 10
-SPOILT = 4
+WORSENED = 4
 # Share of correct predictions of a slice that are made wrong, at least and at most.
 RISE = (0.1, 0.4)
 INSIDE = 0.5
@@ -68,7 +68,7 @@ Unit = tuple[str, str, int, int, int]
 
 
 @dataclass(frozen=True)
-class Spoilt:
+class WorsenedSlice:
     """Predictions with one slice made worse.
 
     Args:
@@ -82,7 +82,7 @@ class Spoilt:
     predicted_N: Ints
 
 
-def turned(samples: Samples, seed: int) -> Ints:
+def changed_labels(samples: Samples, seed: int) -> Ints:
     """(N,) labels, some of them changed, attribute by attribute; in whole groups if a group has one value."""
     space, generator = samples.space, rng(seed, "planted labels")
     classes = {tuple(row): c for c, row in enumerate(space.codes_CA.tolist())}
@@ -90,7 +90,7 @@ def turned(samples: Samples, seed: int) -> Ints:
     for k, attribute in enumerate(space.attributes):
         owner_N = samples.groups_N if attribute.constant_in_group else samples.ids_N
         owners = np.unique(owner_N)
-        for owner in generator.choice(owners, min(max(3, round(TURNED * len(owners))), len(owners)), False):
+        for owner in generator.choice(owners, min(max(3, round(CHANGED * len(owners))), len(owners)), False):
             rows = np.flatnonzero(owner_N == owner)
             value = _another(space, k, int(labels_N[rows[0]]), generator)
             codes = space.codes_CA[labels_N[rows]].copy()
@@ -134,7 +134,9 @@ def thumb(pixels: Pixels) -> Pixels:
     return np.asarray(cv2.resize(pixels, (THUMB_SIDE, THUMB_SIDE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def spoilt(samples: Samples, predicted_N: Ints, facts: pd.DataFrame, seed: int) -> Iterator[Spoilt]:
+def worsened_slices(
+    samples: Samples, predicted_N: Ints, facts: pd.DataFrame, seed: int
+) -> Iterator[WorsenedSlice]:
     """Predictions with one slice made worse; half of the slices are single ones and half are pairs.
 
     Args:
@@ -147,13 +149,15 @@ def spoilt(samples: Samples, predicted_N: Ints, facts: pd.DataFrame, seed: int) 
     for length in (1, 2):
         names = [name for name in masks if len(name) == length]
         generator = rng(seed, "planted slices", length)
-        for at in generator.choice(len(names), min(SPOILT // 2, len(names)), False).tolist():
+        for at in generator.choice(len(names), min(WORSENED // 2, len(names)), False).tolist():
             inside_N = masks[names[at]]
             rise = generator.uniform(*RISE)
             wrong_N = inside_N & (predicted_N == samples.labels) & (generator.random(len(samples)) < rise)
             other_N = samples.labels + 1 + generator.integers(samples.space.n_classes - 1, size=len(samples))
             changed = np.where(wrong_N, other_N % samples.space.n_classes, predicted_N)
-            yield Spoilt(" and ".join(part[1] for part in names[at]), inside_N, changed.astype(np.int64))
+            yield WorsenedSlice(
+                " and ".join(part[1] for part in names[at]), inside_N, changed.astype(np.int64)
+            )
 
 
 def plant(
@@ -177,11 +181,11 @@ def plant(
     copies = [altered(image("train", name), seed, name) for name in rows["id"].iloc[of_K]]
     seen = glance(rows, samples.space.n_classes, image)
     hashes = [*rows["phash"], *(phash(cv2.cvtColor(c, cv2.COLOR_RGB2GRAY)) for c in copies)]
-    worse = list(spoilt(samples, oof.labels(), image_facts, seed))
+    worse = list(worsened_slices(samples, oof.labels(), image_facts, seed))
     nothing = np.zeros((0, len(samples)))
     np.savez_compressed(
         folder / FAULTS,
-        labels=turned(samples, seed),
+        labels=changed_labels(samples, seed),
         of=of_K,
         groups=rows["group"].to_numpy(np.str_),
         hashes=np.array([int(text, 16) for text in hashes], np.uint64),
@@ -198,7 +202,7 @@ def look_for(
     oof: Probabilities,
     image_facts: pd.DataFrame,
     features: Features | None,
-    faults: Sequence[tuple[Mapping[str, npt.NDArray[Any]], list[Spoilt]]],
+    faults: Sequence[tuple[Mapping[str, npt.NDArray[Any]], list[WorsenedSlice]]],
     config: Config,
 ) -> pd.DataFrame:
     """Run every finder on every planting; returns the units of `by_finder`.
@@ -285,7 +289,7 @@ def found_copies(
     return _units(COPIES, [groups[int(of_K[k])] for k in hit], missed, alarm)
 
 
-def found_slices(inputs: SliceInputs, planted: list[Spoilt]) -> list[Unit]:
+def found_slices(inputs: SliceInputs, planted: list[WorsenedSlice]) -> list[Unit]:
     """Planted slices that are found.
 
     Args:
@@ -296,10 +300,10 @@ def found_slices(inputs: SliceInputs, planted: list[Spoilt]) -> list[Unit]:
     known = set(before.table["slice"]) if len(before.table) else set()
     hits, misses, alarms = list[str](), list[str](), list[str]()
     for one in planted:
-        found = slices.find(replace(inputs, predicted_N=one.predicted_N))
-        names = list(found.table["slice"]) if len(found.table) else []
+        after = slices.find(replace(inputs, predicted_N=one.predicted_N))
+        names = list(after.table["slice"]) if len(after.table) else []
         (hits if one.name in names else misses).append(one.name)
-        for name, mask in zip(names, found.inside, strict=True):
+        for name, mask in zip(names, after.inside, strict=True):
             inside = float(one.inside_N[mask].mean())
             around = float(mask[one.inside_N].mean())
             if name not in known and name != one.name and max(inside, around) < INSIDE:
@@ -345,13 +349,13 @@ def by_finder(units: pd.DataFrame) -> dict[str, tuple[float, float, float]]:
     Args:
         units: columns finder, unit, hits, misses, alarms.
     """
-    found = {}
+    scores = {}
     for name, counts in units.groupby(FINDER, sort=True)[COUNTS].sum().iterrows():
         hits, misses, alarms = (float(counts[c]) for c in COUNTS)
         precision = hits / (hits + alarms) if hits + alarms else 1.0
         recall = hits / (hits + misses) if hits + misses else 1.0
-        found[str(name)] = (float(f1(np.array([hits, misses, alarms]))), precision, recall)
-    return found
+        scores[str(name)] = (float(f1(np.array([hits, misses, alarms]))), precision, recall)
+    return scores
 
 
 def figure(units: pd.DataFrame) -> float:
@@ -407,13 +411,13 @@ def compare(
     error_P = off_PB.std(axis=1)
     scaled_PB = np.divide(off_PB, error_P[:, None], out=np.zeros_like(off_PB), where=error_P[:, None] > 0)
     factor = float(np.percentile(np.abs(scaled_PB).max(axis=0), LEVEL))
-    found = []
+    comparisons = []
     for delta, error, off_B in zip(delta_P.tolist(), error_P.tolist(), off_PB, strict=True):
         low, high = delta - factor * error, delta + factor * error
-        verdict = "better" if low > 0 else "worse" if high < 0 else "can't tell"
+        conclusion = "better" if low > 0 else "worse" if high < 0 else "can't tell"
         better = float(np.mean((delta + off_B > 0) + 0.5 * (delta + off_B == 0)))
-        found.append(Comparison(delta, low, high, better, fewest, verdict))
-    return score_A.tolist(), found
+        comparisons.append(Comparison(delta, low, high, better, fewest, conclusion))
+    return score_A.tolist(), comparisons
 
 
 SEARCH, CONFIRM = "search", "confirm"
@@ -459,12 +463,12 @@ def of_train(images: Artifact) -> pd.DataFrame:
     return facts[facts["split"] == "train"]
 
 
-def planted(artifact: Artifact) -> tuple[dict[str, npt.NDArray[Any]], list[Spoilt]]:
+def planted(artifact: Artifact) -> tuple[dict[str, npt.NDArray[Any]], list[WorsenedSlice]]:
     """The planted faults that the stage `faults` wrote."""
     with np.load(artifact.folder / FAULTS) as file:
         arrays = {name: file[name] for name in file.files}
     rows = zip(arrays["names"].tolist(), arrays["inside"], arrays["predicted"], strict=True)
-    return arrays, [Spoilt(*row) for row in rows]
+    return arrays, [WorsenedSlice(*row) for row in rows]
 
 
 def units(artifact: Artifact) -> pd.DataFrame:
@@ -487,8 +491,8 @@ def need(settings: Settings, params: Params, seeds: tuple[int, ...] = SEARCHED, 
 
 def with_features(session: Session, settings: Settings) -> Params:
     """The parameter with the features that the report would use for neighbours; empty if there are none."""
-    found = sources.features(list(session.store.all("features")), session.graph.key(Need("data", settings)))
-    return {} if found is None else {FEATURES: found}
+    newest = sources.features(list(session.store.all("features")), session.graph.key(Need("data", settings)))
+    return {} if newest is None else {FEATURES: newest}
 
 
 def features_of(job: Job) -> Features | None:

@@ -227,11 +227,11 @@ class Sheet:
 
 def section(inputs: SliceInputs) -> Section:
     """The section of the page."""
-    found = find(inputs)
-    top = found.table.head(SHOWN)
+    slices = find(inputs)
+    top = slices.table.head(SHOWN)
     sheets = [
         Sheet(str(row["slice"]), _summary(row), tuple(("train", name) for name in ids[:EXAMPLES]))
-        for row, ids in zip(top.to_dict("records"), found.members, strict=False)
+        for row, ids in zip(top.to_dict("records"), slices.members, strict=False)
     ]
     return Section(
         ANCHOR,
@@ -239,11 +239,11 @@ def section(inputs: SliceInputs) -> Section:
         "slices.html",
         {
             "title": TITLE,
-            "slices": found,
+            "slices": slices,
             "fewest": inputs.settings.slice_groups,
-            "table": _shown(found.table) if len(found.table) else found.table,
+            "table": _shown(slices.table) if len(slices.table) else slices.table,
             "sheets": sheets,
-            "plot": _plot(found, top),
+            "plot": _plot(slices, top),
         },
         tuple(dict.fromkeys(key for sheet in sheets for key in sheet.keys)),
     )
@@ -268,12 +268,12 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     return shown
 
 
-def _plot(found: Slices, top: pd.DataFrame) -> Markup:
+def _plot(slices: Slices, top: pd.DataFrame) -> Markup:
     if not len(top):
         return plots.EMPTY
     rows = [
         plots.Bar(str(row["slice"]), (float(row["wrong"]),), (percent(row["wrong"]),))
         for row in top.to_dict("records")
     ]
-    everything = plots.Bar(texts.ALL_IMAGES, (found.rate,), (percent(found.rate),))
+    everything = plots.Bar(texts.ALL_IMAGES, (slices.rate,), (percent(slices.rate),))
     return plots.bars([everything, *rows], texts.SLICE_PLOT)

@@ -107,8 +107,8 @@ def confident(p_UK: Floats, given_U: Ints) -> Ints:
     )
     reached_UK = np.where(p_UK >= threshold_K, p_UK, -1.0)
     best_U = reached_UK.argmax(axis=1)
-    found_U = reached_UK[np.arange(len(best_U)), best_U] >= 0
-    return np.where(found_U, best_U, given_U).astype(np.int64)
+    reached_U = reached_UK[np.arange(len(best_U)), best_U] >= 0
+    return np.where(reached_U, best_U, given_U).astype(np.int64)
 
 
 def find(
@@ -136,7 +136,7 @@ def find(
     samples = train.take(oof.ids_N)
     patched = samples.for_training().labels
     near_NM = None if features is None else _neighbours(samples, features, settings.neighbours)
-    found = []
+    ranked: list[Suspect] = []
     for k, attribute in enumerate(space.attributes):
         code_N = space.codes_CA[samples.labels, k]
         units = _units(space.marginal(oof.p_NC, k), code_N, samples, attribute.constant_in_group)
@@ -150,8 +150,8 @@ def find(
             at = positions(np.array([suspect.key[1]]), samples.ids_N, "suspects")[0]
             enough = len(suspect.witnesses) >= settings.suspect_witnesses
             if enough and space.codes_CA[patched[at], k] != suspect.proposed:
-                found.append(suspect)
-    return sorted(found, key=lambda s: (-len(s.witnesses), -s.margin, s.key, s.attribute))
+                ranked.append(suspect)
+    return sorted(ranked, key=lambda s: (-len(s.witnesses), -s.margin, s.key, s.attribute))
 
 
 def _units(p_NK: Floats, code_N: Ints, samples: Samples, by_group: bool) -> _Units:
@@ -218,8 +218,8 @@ class _Witnesses:
         votes_UK = np.stack([np.bincount(units.of_N, v, n_units) for v in votes_NK.T], axis=1)
         share_UK = votes_UK / np.maximum(votes_UK.sum(axis=1, keepdims=True), 1)
         best_U = share_UK.argmax(axis=1)
-        sure_U = share_UK[np.arange(n_units), best_U] >= self._settings.agreeing
-        for unit in np.flatnonzero(sure_U & (best_U != units.given_U)).tolist():
+        agree_U = share_UK[np.arange(n_units), best_U] >= self._settings.agreeing
+        for unit in np.flatnonzero(agree_U & (best_U != units.given_U)).tolist():
             share = float(share_UK[unit, best_U[unit]])
             self._add(unit, int(best_U[unit]), NEAR, texts.NEIGHBOUR_REASON.format(share=percent(share)))
 
@@ -230,7 +230,7 @@ class _Witnesses:
             self._add(unit, self._proposed.get(unit, predicted), GROUP, texts.GROUP_REASON)
 
     def suspects(self, ids_N: Strings, attribute: str, code_N: Ints) -> list[Suspect]:
-        units, found = self._units, []
+        units, ranked = self._units, []
         order = np.argsort(units.of_N, kind="stable")
         rows_of = np.split(order, np.searchsorted(units.of_N[order], np.arange(1, len(units.given_U))))
         for unit, reasons in self._reasons.items():
@@ -241,7 +241,7 @@ class _Witnesses:
             p = units.p_UK[unit]
             given = int(code_N[changed[0]])
             witnesses = tuple(w for w in (MODEL, COPIES, NEAR, GROUP) if w in reasons)
-            found.append(
+            ranked.append(
                 Suspect(
                     key=("train", str(ids_N[changed[0]])),
                     attribute=attribute,
@@ -254,7 +254,7 @@ class _Witnesses:
                     others=tuple(dict.fromkeys(self._others.get(unit, ()))),
                 )
             )
-        return found
+        return ranked
 
 
 def _neighbours(samples: Samples, features: Features, most: int) -> Ints:
@@ -293,7 +293,7 @@ class SuspectInputs:
 
     Args:
         space: the label space.
-        found: most suspicious first.
+        suspects: most suspicious first.
         raw: by attribute, the text of each value in the table.
         checked: number of checked images.
         neighbours: whether there were features for neighbours.
@@ -302,7 +302,7 @@ class SuspectInputs:
     """
 
     space: LabelSpace
-    found: Sequence[Suspect]
+    suspects: Sequence[Suspect]
     raw: Raw
     checked: int
     neighbours: bool
@@ -352,7 +352,7 @@ def patch_row(suspect: Suspect, space: LabelSpace, raw: Raw) -> list[str]:
 def section(inputs: SuspectInputs) -> Section:
     """The section of the page."""
     names = {a.name: a.values for a in inputs.space.attributes}
-    shown = list(inputs.found)[:MOST]
+    shown = list(inputs.suspects)[:MOST]
     cards = [
         SuspectCard(
             number=number,
@@ -374,13 +374,13 @@ def section(inputs: SuspectInputs) -> Section:
         {
             "title": TITLE,
             "cards": cards,
-            "total": len(inputs.found),
+            "total": len(inputs.suspects),
             "checked": inputs.checked,
             "neighbours": inputs.neighbours,
             "folder": inputs.folder,
             "command": inputs.command,
             "constant": any(a.constant_in_group for a in inputs.space.attributes),
-            "several": sum(len(s.witnesses) > 1 for s in inputs.found),
+            "several": sum(len(s.witnesses) > 1 for s in inputs.suspects),
         },
         tuple(dict.fromkeys(key for card in cards for key in (card.key, *card.others))),
         json_data("suspects-data", {"columns": list(COLUMNS), "rows": rows}),

@@ -138,7 +138,7 @@ def section(inputs: WhyInputs) -> Section:
 
 def _card(inputs: WhyInputs, case: Mapping[str, Any]) -> ErrorCard:
     classes = inputs.facts["classes"]
-    flat = {(part, name) for part, found in case.get("facts", {}).items() for name in found.get("flat") or ()}
+    flat = {(part, name) for part, facts in case.get("facts", {}).items() for name in facts.get("flat") or ()}
     files = {(p["part"], p["name"]): p["file"] for p in case["pictures"]}
     pictures = tuple(
         Shown(
@@ -230,8 +230,8 @@ def doubtful(oof: Probabilities, most: int) -> list[str]:
 def _turns(names: list[str] | list[tuple[int, int]]) -> list[int]:
     """How often each name occurred before."""
     seen: dict[object, int] = {}
-    found = []
+    turns: list[int] = []
     for name in names:
-        found.append(seen.get(name, 0))
-        seen[name] = found[-1] + 1
-    return found
+        turns.append(seen.get(name, 0))
+        seen[name] = turns[-1] + 1
+    return turns

@@ -239,7 +239,7 @@ def _judged_images(
         codes_JA=form.code_table(of_test, n),
         drawn_J=np.array([sample.asked_of(a.report, key) is not None for a in of_test], dtype=bool),
         control_truth_NA=truth,
-        control_said_NA=form.code_table(of_train, n),
+        control_verdict_NA=form.code_table(of_train, n),
     )
 
 
