@@ -25,7 +25,7 @@ from pipeline.engine import request
 from pipeline.engine.stage import Job
 from pipeline.errors.advice import faults, ledger, steps, texts
 from pipeline.errors.advice.changes import FinishedRuns, changes, trainings
-from pipeline.errors.advice.facts import BEST, Advice, Facts, NetworkInput, OtherTraining, Training
+from pipeline.errors.advice.facts import BEST, Advice, Facts, NetworkInput, OtherTraining, TrainingFacts
 from pipeline.errors.advice.steps import family_of
 from pipeline.errors.case import ReportCase
 from pipeline.errors.diff.conclusion import Change, FollowedAdvice
@@ -168,7 +168,7 @@ def gather(
     common = Facts(train.space, config, asked=job.words_of("train", own), policies=allowed)
     if about is None or artifact is None:
         return common
-    run = Training(
+    run = TrainingFacts(
         name=str(about.manifest["experiment"]),
         config=config,
         oof=load.oof(about, str(about.manifest["experiment"])),

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors.advice import texts
-from pipeline.errors.advice.facts import Advice, Bools, Facts, Training
+from pipeline.errors.advice.facts import Advice, Bools, Facts, TrainingFacts
 from pipeline.pages.command_words import make_with, train_with
 from pipeline.pages.report import count, percent, plural
 
@@ -275,7 +275,7 @@ def unhandled_imbalance(facts: Facts) -> Advice | None:
     )
 
 
-def _balances(run: Training) -> bool:
+def _balances(run: TrainingFacts) -> bool:
     """Whether training already accounts for rare classes."""
     config = run.config
     losses = [config.loss, *config.loss.attributes.values()]
