@@ -1,12 +1,12 @@
-# One target per stage; `make help` lists them. ARGS="competition=digits train.epochs=10" overrides any setting.
-# The environment is found or built by tools/bootstrap.py, so every target works in a fresh clone.
+# One target per command; `make help` lists them. ARGS="competition=digits train.epochs=10" overrides any setting.
+# tools/bootstrap.py finds or builds the environment, so every target works in a fresh clone.
 
 PYTHON ?= python3
 PORT ?= 5000
 DB ?= mlflow.db
 STUDIES ?= optuna.db
 ARGS ?=
-# Asked once, when the first recipe needs it: after `env` has built what was missing.
+# Evaluated once, when the first recipe needs it: after `env` has built the environment if it was missing.
 PY = $(eval PY := "$$(shell $$(PYTHON) tools/bootstrap.py --path)/bin/python")$(PY)
 PIPELINE = $(PY) -m pipeline
 PYTEST = $(PY) -m pytest $(TESTS)
@@ -18,7 +18,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 	robustness tune dashboard ensemble error-analysis explain score leaderboard pin-best final validate submit reproduce \
 	runs ui \
 	config du gc pin \
-	check test test-slow test-browser test-gpu lock clean
+	check test test-slow test-browser test-gpu test-lowest lock clean
 
 help:
 	@$(PYTHON) pipeline/cli.py
@@ -161,6 +161,9 @@ lock: env
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE) \
 		pyproject.toml --output-file requirements.lock
 
+test-lowest: env
+	@$(PY) tools/lowest.py $(TESTS)
+
 clean:
 	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
-	@rm -rf .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache build dist podium.egg-info

@@ -3,12 +3,12 @@
     python -m benchmarks.flips_page                    5,000 flips
     python -m benchmarks.flips_page --flips 1000 20000
 
-Pictures are crops of photos that packages bundle, mirrored and in other light, so that no two are equal. The
-two submissions differ on every image, and as in a report on networks whose features are there, the most
-doubtful flips show their nearest training images, here all different ones; as many images are wrong out of
-fold. Seconds run from the start of loading a file:// address to the load
-event with the first cards drawn; then one filter, one sort and one page turn are timed, and showing the 60
-most doubtful flips with all their neighbours open.
+Pictures are crops of photos that packages bundle, mirrored and with changed light, so that no two are equal.
+The two submissions differ on every image. As in a report on networks with finished features, the flips with
+the smallest confidence gap show their nearest training images, here all different ones; as many images are
+wrong out of fold. Seconds run from the start of loading a file:// address to the load event with the first
+cards drawn. Then one filter, one sort and one page turn are timed, and showing the 60 flips with the smallest
+gap with all their neighbours open.
 """
 
 import argparse

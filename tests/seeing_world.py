@@ -9,7 +9,7 @@ from torch import nn
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split
 from pipeline.explain import layers as places
-from pipeline.explain.parts import Batch, Case, Net, Scene
+from pipeline.explain.scene import ExplainedImage, ImageBatch, Net, Scene
 from pipeline.settings.schema import Config
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
@@ -103,7 +103,7 @@ def scene(make=None, n=60, folds=2, size=16, config=None, group_of=2, cases=3):
         at = np.array([list(ids).index(str(name)) for name in wanted], dtype=int)
         for start in range(0, len(at), 16):
             rows = at[start : start + 16]
-            yield Batch(ids[rows], x_NHWC[rows], nets[fold].normalise(x_NHWC[rows]), fold)
+            yield ImageBatch(ids[rows], x_NHWC[rows], nets[fold].normalise(x_NHWC[rows]), fold)
 
     p_NC = np.zeros((n, 10), np.float32)
     for k in range(folds):
@@ -114,7 +114,7 @@ def scene(make=None, n=60, folds=2, size=16, config=None, group_of=2, cases=3):
     for i in range(cases):
         x = nets[int(fold_N[i])].normalise(x_NHWC[i : i + 1])[0]
         told.append(
-            Case(
+            ExplainedImage(
                 str(ids[i]),
                 "train",
                 int(fold_N[i]),

@@ -23,7 +23,7 @@ from pipeline.errors.judging import verdicts
 from pipeline.pages.command_words import make_with
 from pipeline.record.store import Artifact
 from pipeline.submit import commands as submitting
-from pipeline.submit import standing
+from pipeline.submit import ranking
 from pipeline.submit.ledger import Entry
 
 Options = argparse.Namespace
@@ -35,7 +35,7 @@ def error_analysis(session: Session, options: Options) -> None:
         session.check(Need("error_analysis", session.settings, {"a": options.a}))
         new = Path(options.a).resolve()
     else:
-        submitting.measured(session, session.settings)
+        submitting.infer_for_budget(session, session.settings)
         blend_of = (Need("ensemble", session.settings), *submitting.decisions(session.settings, "ensemble"))
         session.check(*blend_of, Need("error_analysis", session.settings))
         blend = submitting.blend(session)
@@ -94,7 +94,7 @@ def _best_other(session: Session, new: Path) -> Path | None:
     if new.is_file():
         itself = next((e.name for e in entries if submitting.csv_of(session, e).samefile(new)), "")
     data = session.need("data")
-    best = standing.best(session.settings, entries, session.store, data, excluding=itself)
+    best = ranking.best(session.settings, entries, session.store, data, excluding=itself)
     if best is None:
         return None
     session.say(texts.COMPARED_WITH.format(name=best.entry.name, why=best.why))

@@ -1,7 +1,8 @@
 """What excites the units of a network: activation maps, the patches that excite a channel most, filters.
 
-Owns computing them. Does not own finding layers (`layers.py`), receptive fields (`receptive.py`) or
-pages. Legend: N images of the set, B of a batch, C channels, K patches of a channel, h, w of a map,
+Owns computing them. Does not own layers and receptive fields (`layers.py`) or the panels (`units.py`).
+
+Legend: N images of the set, B of a batch, C channels, K patches of a channel, h, w of a map,
 H, W of the image, F filters.
 
 Source: Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901, for patches by activation.
@@ -16,9 +17,9 @@ from torch import nn
 
 from pipeline.core.samples import Floats, Ints
 from pipeline.explain.layers import outputs
-from pipeline.explain.parts import Layer, Mask, Net
+from pipeline.explain.scene import Layer, Mask, Net
 
-# A channel whose activations differ by less over a whole set tells nothing apart.
+# A channel whose activations differ by less than this over a whole set is dead.
 DEAD = 1e-6
 
 
@@ -44,7 +45,7 @@ class Strongest:
 
     @property
     def dead_C(self) -> Mask:
-        """Channels that answer every image of the set alike."""
+        """Channels with the same response to every image of the set."""
         return np.asarray(self.std_C <= DEAD * np.maximum(1.0, np.abs(self.mean_C)), dtype=np.bool_)
 
     def selective(self, number: int) -> Ints:
@@ -56,7 +57,7 @@ class Strongest:
 
 
 def maps(net: Net, x_BCHW: torch.Tensor, layers: Sequence[Layer]) -> dict[str, Floats]:
-    """By layer (B, C, h, w) what it gives for some normalised images."""
+    """The (B, C, h, w) output of each layer for some normalised images, by name."""
     with torch.no_grad(), outputs(net.module, [layer.name for layer in layers]) as seen:
         net.module(x_BCHW)
     return {layer.name: layer.maps(seen[layer.name]).float().cpu().numpy() for layer in layers}
@@ -67,13 +68,13 @@ def strongest(
 ) -> dict[str, Strongest]:
     """By layer, the K places that excite each channel most over a set of images.
 
-    One place an image: otherwise one picture could fill the list with shifts of itself.
+    One place per image: otherwise one picture could fill the list with shifts of itself.
 
     Args:
         net: whose channels.
         batches: normalised x_BCHW on the network's device, at least one.
-        layers: to look at.
-        k: how many images a channel; fewer where the set is smaller.
+        layers: to measure.
+        k: number of images per channel; fewer if the set is smaller.
     """
     best: dict[str, _Best] = {layer.name: _Best(k) for layer in layers}
     with torch.no_grad(), outputs(net.module, [layer.name for layer in layers]) as seen:
@@ -102,7 +103,7 @@ class _Best:
             self.value_KC, self.at_KC, self.image_KC = empty, empty.long(), empty.long()
             self.sum_C = self.square_C = torch.zeros(channels, dtype=torch.float64)
         value = torch.cat([self.value_KC, value_BC])
-        # A stable sort: of equal activations the earlier image stays, whatever the batches were.
+        # A stable sort: of equal activations the earlier image stays, however the batches are cut.
         order = value.argsort(dim=0, descending=True, stable=True)[: self.k]
         self.value_KC = value.gather(0, order)
         self.at_KC = torch.cat([self.at_KC, at_BC]).gather(0, order)
@@ -112,7 +113,7 @@ class _Best:
         self.count += batch
 
     def result(self) -> Strongest:
-        assert self.count, "a search through no images"
+        assert self.count, "the search needs at least one image"
         mean_C = self.sum_C / self.count
         std_C = (self.square_C / self.count - mean_C.square()).clamp(min=0).sqrt()
         return Strongest(
@@ -132,7 +133,7 @@ class Filters:
 
     Args:
         name: of the layer.
-        x_FHW3: in [0, 1]; grey is no weight, each filter is scaled by its own largest weight.
+        x_FHW3: in [0, 1]; grey is zero, each filter is scaled by its own largest weight.
         largest_F: that weight, per unit of pixel brightness.
     """
 
@@ -142,10 +143,10 @@ class Filters:
 
 
 def first_filters(net: Net) -> Filters | None:
-    """The first convolution that sees colours, or None where the network has none.
+    """The first convolution on the three colour channels, or None if the network has none.
 
     The weights are those on pixels in [0, 1]: the network's normalisation is folded in, or channels of
-    unequal spread would show in false colours.
+    different spread would have false colours.
     """
     for name, module in net.backbone.named_modules():
         if isinstance(module, nn.Conv2d) and module.in_channels == 3 and module.groups == 1:
@@ -157,7 +158,7 @@ def first_filters(net: Net) -> Filters | None:
 
 
 def likeness(filters: Filters, threshold: float = 0.95) -> int:
-    """How many filters are nearly copies, up to sign, of an earlier one: capacity that is not used."""
+    """How many filters are near copies, up to sign, of an earlier one: unused capacity."""
     flat_FD = filters.x_FHW3.reshape(len(filters.x_FHW3), -1) - 0.5
     unit_FD = flat_FD / np.maximum(np.linalg.norm(flat_FD, axis=1, keepdims=True), 1e-12)
     match_FF = np.abs(unit_FD @ unit_FD.T)

@@ -1,7 +1,7 @@
-"""How much attention lies on object and background over many unseen images: the part `attention`.
+"""The panel `attention`: how much Grad-CAM attention is on object and background over many unseen images.
 
-Owns choosing the images and measuring them. Does not own the figures (`errors/findings/attention.py`), where
-objects are (`explain/scenes.py`) or Grad-CAM (`cam.py`).
+Owns choosing the images and measuring them. Does not own the statistics (`errors/findings/attention.py`),
+where objects are (`explain/cases.py`) or Grad-CAM (`cam.py`).
 
 Legend: N images, B a batch, H height, W width, h and w of a map.
 """
@@ -16,26 +16,21 @@ import numpy as np
 from pipeline.core.samples import Floats, Ints, Strings, positions
 from pipeline.core.seeds import rng
 from pipeline.errors.findings import attention
-from pipeline.explain import cam, maps
-from pipeline.explain.parts import Batch, Part, Scene, Table
-
-TITLE = "Object or background?"
-LEAD = (
-    "Share of Grad-CAM's attention on the background, on images that the network never saw. A map that is "
-    "the same everywhere would put there just the background's area; more than that hints at a shortcut."
-)
+from pipeline.explain import cam, maps, texts
+from pipeline.explain.scene import ImageBatch, Scene
+from pipeline.pages.gallery import GalleryTable, Panel
 
 
-def part(scene: Scene) -> Part:
+def panel(scene: Scene) -> Panel:
     """The table of attention by class, and its warning."""
     if not scene.config.explain.attention_images:
-        return Part("attention", TITLE, LEAD, notes=("Not measured: explain.attention_images=0.",))
+        return _without(notes=(texts.ATTENTION_OFF,))
     measured = list(_measured(scene))
     tried = sum(n for _, n, _ in measured)
     rows = [row for found, _, _ in measured for row in found]
-    from_what = sorted({word for _, _, words in measured for word in words})
+    sources = sorted({source for _, _, names in measured for source in names})
     if not rows:
-        return Part("attention", TITLE, LEAD, warnings=(_none(tried),))
+        return _without(warnings=(texts.ATTENTION_NONE.format(tried=tried),))
     ids = [row[0] for row in rows]
     at = positions(np.array(ids), scene.samples.ids_N, "training samples")
     found = attention.by_class(
@@ -47,28 +42,33 @@ def part(scene: Scene) -> Part:
         scene.config.statistics.draws,
         scene.seed,
     )
-    told = attention.warning(found)
-    return Part(
+    warning = attention.warning(found)
+    return Panel(
         name="attention",
-        title=TITLE,
-        lead=LEAD,
+        title=texts.ATTENTION_TITLE,
+        lead=texts.ATTENTION_LEAD,
         tables=(_table(found),),
-        notes=_notes(scene, len(rows), tried, from_what),
-        warnings=(told,) if told else (),
+        notes=_notes(scene, len(rows), tried, sources),
+        warnings=(warning,) if warning else (),
         figures={"background": found[-1].background, "background_area": found[-1].area},
-        data={"from": from_what, "classes": [asdict(one) for one in found], "warning": told},
+        data={"from": sources, "classes": [asdict(one) for one in found], "warning": warning},
     )
 
 
+def _without(notes: tuple[str, ...] = (), warnings: tuple[str, ...] = ()) -> Panel:
+    """The panel without a measurement."""
+    return Panel("attention", texts.ATTENTION_TITLE, texts.ATTENTION_LEAD, notes=notes, warnings=warnings)
+
+
 def _measured(scene: Scene) -> Iterator[tuple[list[tuple[str, float, float]], int, set[str]]]:
-    """Of each batch (id, share on the background, area of it), how many were tried, what told the object."""
+    """For each batch: (id, share on background, background area), images tried, sources of objects."""
     for fold in sorted(scene.nets):
         for batch in scene.batches("train", _chosen(scene, fold), fold):
             yield _of_batch(scene, batch)
 
 
 def _chosen(scene: Scene, fold: int) -> Strings:
-    """Unseen images of a fold, classes in turn, in an order drawn once."""
+    """Unseen images of a fold, taking one class after the other, in an order drawn once."""
     ids = scene.plan.splits[fold].valid_ids
     labels: Ints = scene.samples.take(ids).labels
     drawn = rng(scene.seed, "attention images", fold).permutation(len(ids))
@@ -81,59 +81,41 @@ def _chosen(scene: Scene, fold: int) -> Strings:
     return ids[np.array(order[:wanted], dtype=np.int64)]
 
 
-def _of_batch(scene: Scene, batch: Batch) -> tuple[list[tuple[str, float, float]], int, set[str]]:
+def _of_batch(scene: Scene, batch: ImageBatch) -> tuple[list[tuple[str, float, float]], int, set[str]]:
     net = scene.nets[batch.fold]
     seen = [scene.object_of("train", str(i), p) for i, p in zip(batch.ids_B, batch.pixels_BHWC, strict=True)]
-    known = [(i, mask, word) for i, (mask, word) in enumerate(seen) if mask is not None]
+    known = [(i, mask, source) for i, (mask, source) in enumerate(seen) if mask is not None]
     if not known:
         return [], len(batch.ids_B), set()
     x_BCHW = batch.x_BCHW[[i for i, _, _ in known]]
     classes = net.module(x_BCHW).argmax(1).tolist()
     coarse_Bhw: Floats = cam.grad_cam(net, x_BCHW, classes)
-    rows, words = [], set()
-    for (i, mask_HW, word), coarse_hw in zip(known, coarse_Bhw, strict=True):
+    rows, sources = [], set()
+    for (i, mask_HW, source), coarse_hw in zip(known, coarse_Bhw, strict=True):
         if maps.flatness(coarse_hw):
             continue
         share = attention.on_background(maps.enlarged(np.maximum(coarse_hw, 0), mask_HW.shape), mask_HW)
         if share is not None:
             rows.append((str(batch.ids_B[i]), share, 1 - float(mask_HW.mean())))
-            words.add(word)
-    return rows, len(batch.ids_B), words
+            sources.add(source)
+    return rows, len(batch.ids_B), sources
 
 
-def _table(found: tuple[attention.ClassAttention, ...]) -> Table:
+def _table(found: tuple[attention.ClassAttention, ...]) -> GalleryTable:
     rows = []
     for a in found:
         few = a.n_groups < attention.FEW_GROUPS
-        ends = ", too few groups" if few else f" [{a.low:+.2f}, {a.high:+.2f}]"
+        ends = texts.ATTENTION_FEW if few else f" [{a.low:+.2f}, {a.high:+.2f}]"
         ends = f"{a.excess:+.2f}{ends}".replace("-", "−")
         rows.append((a.name, a.n_images, a.n_groups, a.background, a.area, ends, a.verdict))
-    columns = ("class", "images", "groups", "attention on background", "its area", "difference", "")
-    note = (
-        "Difference with its interval, whole groups drawn, widened for the number of classes. "
-        f"Below {attention.FEW_GROUPS} groups there is no interval, and nothing is claimed."
-    )
-    return Table("Attention on the background, by true class", columns, tuple(rows), note)
+    note = texts.ATTENTION_NOTE.format(few=attention.FEW_GROUPS)
+    return GalleryTable(texts.ATTENTION_TABLE, texts.ATTENTION_COLUMNS, tuple(rows), note)
 
 
-_WORDS = {
-    "box": "Objects are the boxes of crop.boxes.",
-    "border": "No boxes are known: an object is what is unlike the border's colour, a guess for things on a "
-    "plain ground (crop.boxes names better ones).",
-}
-
-
-def _notes(scene: Scene, used: int, tried: int, from_what: list[str]) -> tuple[str, ...]:
+def _notes(scene: Scene, used: int, tried: int, sources: list[str]) -> tuple[str, ...]:
     h, w = scene.lead.cam.grid
     return (
-        *(_WORDS[word] for word in from_what),
-        f"{used} of {tried} images: the others have no object that could be told, or an empty map.",
-        f"Maps have {h} × {w} cells and blur over an object's edge, which puts some attention beside it.",
-    )
-
-
-def _none(tried: int) -> str:
-    return (
-        f"Can't tell: none of {tried} images has an object that could be told from its border; name boxes "
-        "with crop.boxes."
+        *(texts.ATTENTION_OBJECTS[source] for source in sources),
+        texts.ATTENTION_USED.format(used=used, tried=tried),
+        texts.ATTENTION_BLUR.format(h=h, w=w),
     )

@@ -1,25 +1,20 @@
-"""Gradients by the pixels: saliency, deconvolution and guided backprop side by side.
+"""The panel `gradients`: saliency, deconvolution and guided backprop side by side.
 
-Owns the part `gradients`. Does not own the rules of the backward pass (`rectifiers.py`), maps by layers
-(`cam.py`) or by hiding parts of the image (`occlusion.py`).
+Owns the panel, the rules by which a rectifier passes a gradient back, and to which activations they apply.
+Does not own maps of layers (`cam.py`) or of hidden regions (`occlusion.py`).
 
-Legend: B images, C channels, H height, W width.
-
-How a rectifier passes a gradient back: as it is, by deconvolution's rule, or by guided backprop's.
-
-Owns the rules and to which activations they apply. Does not own what is done with the gradients
-(`attribution.py`).
-
-A rectifier is linear in pieces and never negative but for a leak: ReLU, ReLU6, leaky ReLU, PReLU and the
-like. With input x, slope r'(x) and the gradient g that comes from above, it passes back
+A rectifier is piecewise linear and never negative except for a leak: ReLU, ReLU6, leaky ReLU, PReLU and
+similar ones. With input x, slope r'(x) and the incoming gradient g, it passes back
 
 - saliency: g · r'(x), the true gradient (Simonyan et al. 2014, https://arxiv.org/abs/1312.6034);
-- deconvolution: max(g, 0), wherever x stood (Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901);
+- deconvolution: max(g, 0), whatever x was (Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901);
 - guided: max(g, 0) · r'(x), both (Springenberg et al. 2015, https://arxiv.org/abs/1412.6806).
 
 GELU, SiLU, Hardswish and other smooth activations have no side on which they are off, so the last two
-rules are not defined for them, and a network that has any is told so. Calls are caught, not modules:
-`functional.relu` in a forward pass counts as `nn.ReLU` does, which captum's hooks on `nn.ReLU` miss.
+rules are not defined for them, and the panel says so. Calls are intercepted, not modules: `functional.relu`
+in a forward pass counts like `nn.ReLU`, which captum's hooks on `nn.ReLU` miss.
+
+Legend: B images, C channels, H height, W width.
 """
 
 from __future__ import annotations
@@ -34,8 +29,9 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from pipeline.core.samples import Floats
-from pipeline.explain import maps, network, sanity
-from pipeline.explain.parts import Case, Net, Part, Picture, Row, Scene
+from pipeline.explain import maps, network, sanity, texts
+from pipeline.explain.scene import ExplainedImage, Net, Scene
+from pipeline.pages.gallery import GalleryRow, Panel, Picture
 
 Rule = Literal["saliency", "deconvolution", "guided"]
 RULES: tuple[Rule, ...] = ("saliency", "deconvolution", "guided")
@@ -76,7 +72,7 @@ SMOOTH = {
 
 
 class _Rectify(torch.autograd.Function):
-    """A rectifier's value, and a gradient by a rule that has no derivative behind it."""
+    """The value of a rectifier, with a gradient by a rule that is not its derivative."""
 
     @staticmethod
     def forward(
@@ -100,7 +96,7 @@ class _Rectify(torch.autograd.Function):
 
 
 class _Ruled(TorchFunctionMode):
-    """While it is on, rectifiers pass gradients back by one rule, and activations are counted."""
+    """While it is active, rectifiers pass gradients back by one rule, and activations are counted."""
 
     def __init__(self, rule: Rule) -> None:
         super().__init__()
@@ -124,7 +120,7 @@ class _Ruled(TorchFunctionMode):
 
 
 def _name(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """The activation that a call is; empty: it is none."""
+    """The name of the activation function that is called; empty: it is not one."""
     if func is functional.hardtanh:
         low = args[1] if len(args) > 1 else kwargs.get("min_val", -1.0)
         return "ReLU6" if low == 0 else "tanh"
@@ -132,7 +128,7 @@ def _name(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
 
 
 def why_undefined(module: torch.nn.Module, x_BCHW: torch.Tensor) -> str:
-    """Why deconvolution and guided backprop are not defined for this network; empty: they are.
+    """Why deconvolution and guided backprop are not defined for this network; empty: they are defined.
 
     Args:
         module: logits of x_BCHW.
@@ -142,9 +138,9 @@ def why_undefined(module: torch.nn.Module, x_BCHW: torch.Tensor) -> str:
         module(x_BCHW[:1])
     smooth = sorted({name for name in mode.seen if name in SMOOTH.values()})
     if smooth:
-        return f"not defined here: this network's activations are {', '.join(smooth)}, not rectifiers"
+        return texts.GRADIENTS_SMOOTH.format(names=", ".join(smooth))
     if not any(name in RECTIFIERS.values() for name in mode.seen):
-        return "not defined here: this network has no rectifier"
+        return texts.GRADIENTS_NO_RECTIFIER
     return ""
 
 
@@ -154,12 +150,12 @@ def gradient(
     score: Callable[[torch.Tensor], torch.Tensor],
     rule: Rule = "saliency",
 ) -> torch.Tensor:
-    """(B, C, H, W) gradient of each image's score by its pixels, rectifiers passing back by `rule`.
+    """(B, C, H, W) gradient of each image's score with respect to its pixels, with rectifiers by `rule`.
 
     Args:
-        module: (B, K) logits of x_BCHW, in eval mode: no image of a batch may change another's logits.
+        module: (B, K) logits of x_BCHW, in eval mode, so that images do not change each other's logits.
         x_BCHW: images.
-        score: (B,) what is explained of (B, K) logits.
+        score: (B,) the explained score of (B, K) logits.
         rule: saliency is the true gradient.
     """
     x_BCHW = x_BCHW.detach().clone().requires_grad_()
@@ -173,11 +169,6 @@ def gradient(
     return found.detach()
 
 
-LEAD = (
-    "How much each pixel moves the logit: the three differ in one place alone, a rectifier's backward pass. "
-    "Saliency passes a gradient back where the unit was on; deconvolution where the gradient itself is "
-    "positive, wherever the unit stood; guided backprop where both hold."
-)
 CAPTIONS: dict[Rule, str] = {
     "saliency": "saliency",
     "deconvolution": "deconvolution",
@@ -185,8 +176,8 @@ CAPTIONS: dict[Rule, str] = {
 }
 
 
-def by_pixel(net: Net, case: Case, rule: Rule, of: int) -> Floats:
-    """(H, W, 3) gradient of a class's logit by the pixels of one image, rectifiers passing back by `rule`."""
+def by_pixel(net: Net, case: ExplainedImage, rule: Rule, of: int) -> Floats:
+    """(H, W, 3) gradient of a class's logit with respect to the pixels of one image, rectifiers by `rule`."""
     found = gradient(net.module, case.x_CHW[None], network.of_class([of]), rule)
     return np.asarray(found[0].permute(1, 2, 0).cpu().numpy(), dtype=np.float32)
 
@@ -196,7 +187,7 @@ def sizes(gradient_HWC: Floats) -> Floats:
     return np.asarray(np.abs(gradient_HWC).max(axis=2), dtype=np.float32)
 
 
-def part(scene: Scene) -> Part:
+def panel(scene: Scene) -> Panel:
     """The three gradients of every case, beside those of random weights."""
     undefined = why_undefined(scene.lead.module, scene.lead.normalise(maps.blank(scene)))
     rules = RULES if not undefined else RULES[:1]
@@ -208,20 +199,22 @@ def part(scene: Scene) -> Part:
         found = {rule: by_pixel(net, case, rule, case.predicted) for rule in rules}
         rival = {rule: by_pixel(net, case, rule, case.rival) for rule in rules}
         pictures = [maps.image(case)]
-        pictures += _pictures(found, "predicted", f"for {scene.space.classes[case.predicted]}")
-        pictures += _pictures(rival, "rival", f"for {maps.rival(scene, case)}")
+        pictures += _pictures(
+            found, "predicted", texts.FOR_CLASS.format(name=scene.space.classes[case.predicted])
+        )
+        pictures += _pictures(rival, "rival", texts.FOR_CLASS.format(name=maps.rival(scene, case)))
         if random:
             other = {rule: by_pixel(random.of(case.fold), case, rule, case.predicted) for rule in rules}
-            pictures += _pictures(other, "random", sanity.HEADING)
+            pictures += _pictures(other, "random", texts.SANITY_GROUP)
             for rule in rules:
                 alike = maps.rank_correlation(sizes(found[rule]), sizes(other[rule]))
                 checks[CAPTIONS[rule]].append(alike)
-        rows.append(Row(case.key, maps.title(scene, case), tuple(pictures), _note(found), case.key))
+        rows.append(GalleryRow(case.key, maps.title(scene, case), tuple(pictures), _note(found), case.key))
         facts[case.key] = _facts(case, found)
-    return Part(
+    return Panel(
         name="gradients",
-        title="Gradients by the pixels",
-        lead=LEAD,
+        title=texts.GRADIENTS_TITLE,
+        lead=texts.GRADIENTS_LEAD,
         rows=tuple(rows),
         tables=sanity.tables(checks),
         notes=_notes(undefined),
@@ -234,7 +227,7 @@ def _pictures(found: dict[Rule, Floats], suffix: str, group: str) -> list[Pictur
     pictures = []
     for rule, gradient_HWC in found.items():
         empty = not np.abs(gradient_HWC).max() > 0
-        caption = f"{CAPTIONS[rule]}: no gradient arrives" if empty else CAPTIONS[rule]
+        caption = texts.GRADIENTS_ZERO.format(caption=CAPTIONS[rule]) if empty else CAPTIONS[rule]
         # The sign of a colour's change matters less than where it is; only guided backprop is sharp enough.
         colours = rule == "guided"
         seen = maps.centred(gradient_HWC) if colours else maps.greys(sizes(gradient_HWC))
@@ -244,10 +237,10 @@ def _pictures(found: dict[Rule, Floats], suffix: str, group: str) -> list[Pictur
 
 def _note(found: dict[Rule, Floats]) -> str:
     empty = [CAPTIONS[rule] for rule, m in found.items() if not np.abs(m).max() > 0]
-    return f"No gradient arrives at the pixels by {', '.join(empty)}: no finding." if empty else ""
+    return texts.GRADIENTS_ALL_ZERO.format(names=", ".join(empty)) if empty else ""
 
 
-def _facts(case: Case, found: dict[Rule, Floats]) -> dict[str, Any]:
+def _facts(case: ExplainedImage, found: dict[Rule, Floats]) -> dict[str, Any]:
     facts: dict[str, Any] = {"flat": [f"{r}-predicted" for r, m in found.items() if not np.abs(m).max() > 0]}
     if case.object_HW is not None:
         shares = {f"{r}-predicted": maps.share_inside(sizes(m), case.object_HW) for r, m in found.items()}
@@ -257,9 +250,6 @@ def _facts(case: Case, found: dict[Rule, Floats]) -> dict[str, Any]:
 
 
 def _notes(undefined: str) -> tuple[str, ...]:
-    notes = [f"Deconvolution and guided backprop are {undefined}."] if undefined else []
-    notes.append(
-        "Deconvolution forgets where units stood: without pooling switches it hardly depends on the image "
-        "or the class. Greys show the size of the gradient, guided backprop its colours about grey."
-    )
+    notes = [texts.GRADIENTS_UNDEFINED.format(why=undefined)] if undefined else []
+    notes.append(texts.GRADIENTS_READING)
     return tuple(notes)

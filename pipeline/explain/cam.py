@@ -1,19 +1,19 @@
-"""Class activation maps: CAM, Grad-CAM, Grad-CAM++, guided Grad-CAM, evidence against, and why A, not B.
+"""The panel `cam`: CAM, Grad-CAM, Grad-CAM++, guided Grad-CAM, evidence against a class, and why A, not B.
 
-Owns the maps and the part `cam`. Does not own where they are read (`layers.py`), gradients by the pixels
-(`rectifiers.py`) or pictures (`maps.py`).
+Owns the maps and the panel. Does not own at which layer they are read (`layers.py`), gradients of the pixels
+(`attribution.py`) or pictures (`maps.py`).
 
-- CAM (Zhou et al. 2016, https://arxiv.org/abs/1512.04150): the last maps weighed by the classifier's own
-  weights; only where nothing but an average and a linear layer lies behind them.
-- Grad-CAM (Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391): weighed by the average gradient of
+- CAM (Zhou et al. 2016, https://arxiv.org/abs/1512.04150): the last maps weighted by the classifier's own
+  weights; only if nothing but an average and a linear layer follows them.
+- Grad-CAM (Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391): weighted by the average gradient of
   the logit; equals CAM up to a factor where CAM is defined and the same maps are read. Its negative part
   is evidence against the class (their section on counterfactual explanations). On the difference of two
-  logits it tells what speaks for A rather than B.
-- Grad-CAM++ (Chattopadhay et al. 2018, https://arxiv.org/abs/1710.11063): weighs places by higher powers
-  of the gradient, so that several things of one class count each.
+  logits it shows what is evidence for A rather than B.
+- Grad-CAM++ (Chattopadhay et al. 2018, https://arxiv.org/abs/1710.11063): weights places by higher powers
+  of the gradient, so that several objects of one class each count.
 - Guided Grad-CAM: guided backprop times Grad-CAM.
 
-Weights come from the package grad-cam; its maps are not used, as it stretches each one to 0…1, which
+Weights come from the package grad-cam; its maps are not used, because it rescales each one to 0…1, which
 turns a flat map into a picture and loses the sign.
 
 Legend: B images, C channels, H height, W width, h and w of a map, K classes.
@@ -29,13 +29,9 @@ import torch
 from pytorch_grad_cam import GradCAM, GradCAMPlusPlus
 
 from pipeline.core.samples import Floats
-from pipeline.explain import attribution, layers, maps, network, sanity
-from pipeline.explain.parts import Case, Layer, Net, Part, Picture, Row, Scene
-
-LEAD = (
-    "Where the evidence for a class lies: deep feature maps, weighed by what each means for the logit. "
-    "Bright is for the class; a map says where the network looked, never whether that is right."
-)
+from pipeline.explain import attribution, layers, maps, network, sanity, texts
+from pipeline.explain.scene import ExplainedImage, Layer, Net, Scene
+from pipeline.pages.gallery import GalleryRow, Panel, Picture
 
 
 def cam(net: Net, x_BCHW: torch.Tensor, classes_B: Sequence[int]) -> Floats | None:
@@ -63,8 +59,8 @@ def grad_cam(
         net: the network.
         x_BCHW: normalised images.
         classes_B: class of each image that is explained.
-        rather_than_B: class of each image whose logit is taken off; None: none is.
-        layer: whose maps are weighed; None: `net.cam`.
+        rather_than_B: class of each image whose logit is subtracted; None: no class.
+        layer: whose maps are weighted; None: `net.cam`.
     """
     return _weighed(GradCAM, net, x_BCHW, _targets(classes_B, rather_than_B), layer or net.cam)
 
@@ -88,7 +84,7 @@ def guided_grad_cam(net: Net, x_BCHW: torch.Tensor, classes_B: Sequence[int]) ->
 def _targets(
     classes_B: Sequence[int], rather_than_B: Sequence[int] | None
 ) -> list[Callable[[torch.Tensor], torch.Tensor]]:
-    """What each image's logits are asked for, as the package wants it."""
+    """The score of each image's logits, in the form that the package expects."""
 
     def target(own: int, other: int | None) -> Callable[[torch.Tensor], torch.Tensor]:
         return lambda logits_K: logits_K[own] - (logits_K[other] if other is not None else 0)
@@ -103,7 +99,7 @@ def _weighed(kind: Any, net: Net, x_BCHW: torch.Tensor, targets: list[Any], laye
     method = kind(net.module, where, reshape_transform=layer.maps)
     held = method.activations_and_grads
     try:
-        method.compute_input_gradient = True  # no weight asks for a gradient
+        method.compute_input_gradient = True  # no weight requires a gradient
         with torch.enable_grad():
             method(x_BCHW, targets)
         activations, gradients = held.activations[0].numpy(), held.gradients[0].numpy()
@@ -117,7 +113,7 @@ def _floats(x: torch.Tensor) -> Floats:
     return np.asarray(x.detach().float().cpu().numpy(), dtype=np.float32)
 
 
-def part(scene: Scene) -> Part:
+def panel(scene: Scene) -> Panel:
     """Class activation maps of every case, beside those of random weights."""
     random = sanity.RandomNets(scene)
     rows, facts, alike = [], {}, []
@@ -127,16 +123,16 @@ def part(scene: Scene) -> Part:
         if scene.config.explain.sanity:
             other = grad_cam(random.of(case.fold), case.x_CHW[None], [case.predicted])[0]
             alike.append(maps.rank_correlation(found["gradcam-predicted"], other))
-            pictures.append(maps.heat(case, other, "random", "Grad-CAM, random weights", sanity.HEADING))
+            pictures.append(maps.heat(case, other, "random", "Grad-CAM, random weights", texts.SANITY_GROUP))
         flat = {name: why for name, m in found.items() if (why := maps.flatness(m))}
-        rows.append(Row(case.key, maps.title(scene, case), tuple(pictures), _note(flat), case.key))
+        rows.append(GalleryRow(case.key, maps.title(scene, case), tuple(pictures), _note(flat), case.key))
         facts[case.key] = _facts(scene.net(case), case, found, flat) | sanity.fact(alike)
     checks = {"Grad-CAM": alike} if scene.config.explain.sanity else {}
     flats = sum(len(f["flat"]) for f in facts.values())
-    return Part(
+    return Panel(
         name="cam",
-        title="Class activation maps",
-        lead=LEAD,
+        title=texts.CAM_TITLE,
+        lead=texts.CAM_LEAD,
         rows=tuple(rows),
         tables=sanity.tables(checks),
         notes=_notes(scene),
@@ -146,8 +142,8 @@ def part(scene: Scene) -> Part:
     )
 
 
-def _of_case(net: Net, case: Case) -> dict[str, Floats]:
-    """Every map of one image that is not by pixel, by the name of its picture."""
+def _of_case(net: Net, case: ExplainedImage) -> dict[str, Floats]:
+    """Every map of one image except the map by pixel, by the name of its picture."""
     x_1CHW, own, rival = case.x_CHW[None], [case.predicted], [case.rival]
     found = {
         "cam-predicted": cam(net, x_1CHW, own),
@@ -171,28 +167,30 @@ _CAPTIONS = {
 }
 
 
-def _pictures(scene: Scene, case: Case, found: dict[str, Floats]) -> list[Picture]:
+def _pictures(scene: Scene, case: ExplainedImage, found: dict[str, Floats]) -> list[Picture]:
     own, rival = scene.space.classes[case.predicted], maps.rival(scene, case)
     pictures = []
     for name, caption in _CAPTIONS.items():
         if name in found:
             coarse = name.startswith("cam-")
-            caption = f"{caption}, {' × '.join(map(str, found[name].shape))} cells" if coarse else caption
-            group = f"for {own}" if name.endswith("predicted") else f"for {rival}"
+            h, w = found[name].shape
+            caption = texts.CAM_CELLS.format(caption=caption, h=h, w=w) if coarse else caption
+            group = texts.FOR_CLASS.format(name=own if name.endswith("predicted") else rival)
             pictures.append(maps.heat(case, found[name], name, caption, group))
     guided = guided_grad_cam(scene.net(case), case.x_CHW[None], [case.predicted])
     if guided is not None:
         seen = maps.centred(guided[0])
         pictures.insert(
-            min(4, len(pictures)), Picture("guided-predicted", "guided Grad-CAM", seen, "", f"for {own}")
+            min(4, len(pictures)),
+            Picture("guided-predicted", "guided Grad-CAM", seen, "", texts.FOR_CLASS.format(name=own)),
         )
     short = scene.space.classes[case.rival]
-    why = f"red speaks for {own} rather than {short}, blue the other way round"
+    why = texts.CAM_CONTRAST.format(own=own, rival=short)
     if maps.flatness(np.abs(found["contrast"])):
         contrast = maps.nothing(case.pixels_HWC)
     else:
         contrast = maps.for_and_against(case.pixels_HWC, found["contrast"])
-    heading = f"why {own}, not {short}"
+    heading = texts.CAM_CONTRAST_GROUP.format(own=own, rival=short)
     return [*pictures, Picture("contrast", "red: for, blue: against", contrast, why, heading)]
 
 
@@ -200,11 +198,11 @@ def _note(flat: dict[str, str]) -> str:
     shown = [name for name in flat if name in _CAPTIONS]
     if not shown:
         return ""
-    words = ", ".join(f"{_CAPTIONS[name]} ({name.rpartition('-')[2]})" for name in shown)
-    return f"Faded pictures hold no finding: {words} found nothing, or the same everywhere."
+    names = ", ".join(f"{_CAPTIONS[name]} ({name.rpartition('-')[2]})" for name in shown)
+    return texts.CAM_FADED.format(names=names)
 
 
-def _facts(net: Net, case: Case, found: dict[str, Floats], flat: dict[str, str]) -> dict[str, Any]:
+def _facts(net: Net, case: ExplainedImage, found: dict[str, Floats], flat: dict[str, str]) -> dict[str, Any]:
     facts: dict[str, Any] = {"grid": list(net.cam.grid), "flat": sorted(flat)}
     if case.object_HW is not None:
         size = case.object_HW.shape
@@ -221,21 +219,16 @@ def _facts(net: Net, case: Case, found: dict[str, Floats], flat: dict[str, str])
 def _notes(scene: Scene) -> tuple[str, ...]:
     net = scene.lead
     h, w = net.cam.grid
-    notes = [f"Grad-CAM reads `{maps.place(net.cam)}`, {h} × {w} cells over the image."]
+    notes = [texts.CAM_LAYER.format(layer=maps.place(net.cam), h=h, w=w)]
     if net.cam != net.layers[-1]:
-        last = net.layers[-1]
-        notes.append(
-            f"The last layer, `{maps.place(last)}`, has only {last.grid[0]} × {last.grid[1]} cells "
-            "(explain.min_grid); CAM has to read that one."
-        )
+        h, w = net.layers[-1].grid
+        notes.append(texts.CAM_LAST_LAYER.format(layer=maps.place(net.layers[-1]), h=h, w=w))
     if net.weights_KC is None:
-        notes.append(
-            "CAM is not defined here: more than an average and a linear layer lies behind the last maps."
-        )
+        notes.append(texts.CAM_UNDEFINED)
     undefined = attribution.why_undefined(net.module, net.normalise(maps.blank(scene)))
     if undefined:
-        notes.append(f"Guided Grad-CAM is {undefined}.")
-    notes.append("Grad-CAM's weights are the package grad-cam's; maps keep their sign and are not stretched.")
+        notes.append(texts.CAM_GUIDED.format(why=undefined))
+    notes.append(texts.CAM_PACKAGE)
     return (*notes, *net.notes)
 
 
@@ -243,4 +236,4 @@ def _warnings(scene: Scene) -> tuple[str, ...]:
     cells = scene.lead.cam.grid[0] * scene.lead.cam.grid[1]
     if cells >= maps.LEAST_CELLS:
         return ()
-    return (f"{cells} cells are too coarse to tell object from background: use larger images.",)
+    return (texts.CAM_COARSE.format(cells=cells),)

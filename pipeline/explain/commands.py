@@ -1,7 +1,7 @@
-"""`make explain` as a command: which experiment, which images, which parts.
+"""`make explain`: which experiment, which images, which panels.
 
-Owns turning RUN, ID, WHAT and FOLD into one request, all faults of one word at once. Does not own the
-stage (`explain/stage_explain.py`).
+Owns turning RUN, ID, WHAT and FOLD into one request, with all faults of a word reported at once. Does not
+own the stage (`explain/stages.py`).
 """
 
 from __future__ import annotations
@@ -16,19 +16,18 @@ from pipeline.data import load
 from pipeline.engine.commands import say_reports
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
+from pipeline.explain import texts
+from pipeline.explain.panels import check_names
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
 
 
 def explain(session: Session, options: argparse.Namespace) -> None:
-    """Explain a network, and say where the gallery lies."""
-    # Imported here: parts need torch, and other commands answer without it.
-    from pipeline.explain import parts
-
+    """Explain a network, and print the path of the gallery."""
     settings = _experiment(session, options)
     if options.what is not None:
         names = [name.strip() for name in options.what.split(",") if name.strip()]
-        parts.check_names(names)
+        check_names(names)
         settings = settings.with_values({"explain.parts": names})
     params: dict[str, str | int] = {}
     if options.id:
@@ -46,7 +45,7 @@ def keys_of(text: str, train: Samples, test: Samples) -> list[str]:
     """`train/17` of each id that ID= names; ids are separated by commas, `test/17` names the split.
 
     Raises:
-        DataError: ids that are in no table, or in both; all at once.
+        DataError: lists all ids that are in no table, or in both.
     """
     found, faults = [], []
     known = {"train": set(train.ids_N.tolist()), "test": set(test.ids_N.tolist())}
@@ -72,7 +71,7 @@ def keys_of(text: str, train: Samples, test: Samples) -> list[str]:
 
 
 def _experiment(session: Session, options: argparse.Namespace) -> Settings:
-    """The one that RUN or experiment= names, else the best finished one, else the current one."""
+    """The experiment of RUN or experiment=, else the best finished one, else the current one."""
     if options.run:
         return session.settings.member(options.run)
     if any(word.startswith("experiment=") for word in options.settings):
@@ -84,14 +83,15 @@ def _experiment(session: Session, options: argparse.Namespace) -> Settings:
     score, best = max(found, key=lambda one: one[0])
     metric = metrics.get(session.settings.config.competition.metric)
     session.say(
-        f"explain         {best.experiment}, the best of {len(found)} finished networks "
-        f"({metric.name} {score * metric.sign:.4f}); RUN=… names another"
+        texts.BEST_FINISHED.format(
+            experiment=best.experiment, n=len(found), metric=metric.name, score=score * metric.sign
+        )
     )
     return best
 
 
 def _candidates(session: Session) -> list[Settings]:
-    """Experiments that were trained on this competition and can be asked for by name today."""
+    """Experiments that were trained on this competition and still have a configuration file."""
     name = session.settings.config.competition.name
     trained = [a for a in session.store.all() if a.stage == "train" and a.manifest.get("competition") == name]
     found = []
@@ -99,12 +99,12 @@ def _candidates(session: Session) -> list[Settings]:
         try:
             found.append(session.settings.member(experiment))
         except ConfigError:
-            continue  # its file is gone
+            continue  # its file no longer exists
     return found
 
 
 def _score(session: Session, settings: Settings) -> float | None:
-    """Score of its finished training, higher is better; None: it isn't finished with these settings."""
+    """Score of its finished training, higher is better; None: it is not finished with these settings."""
     artifact: Artifact | None = session.store.find("train", session.graph.key(Need("train", settings)))
     metric = metrics.get(settings.config.competition.metric)
     if artifact is None or artifact.metrics.get("complete") != 1.0:

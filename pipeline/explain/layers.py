@@ -1,30 +1,23 @@
-"""Where in a network a map over the image can be read: for CNNs, ViT-like and Swin-like networks.
+"""Where in a network a map over the image can be read, and which pixels a unit there can see.
 
-Owns finding such places, and which of them Grad-CAM reads. Does not own reading them (`cam.py`,
-`activation` parts).
+Owns finding such places for CNNs, ViT-like and Swin-like networks, choosing the one that Grad-CAM reads, and
+measuring receptive fields. Does not own reading the maps (`cam.py`, `activation.py`) or cropping patches.
 
-What a family's outputs look like is measured and not looked up: one image goes through, and each
-module's output is a map when its sides are in proportion to the image's. A vision transformer that
+What the outputs of a family look like is measured instead of looked up: one image passes through, and the
+output of a module is a map when its sides are in proportion to the image's. A vision transformer that
 classifies by its class token gives the patch tokens of its last block no gradient: there a map would be
-blank (measured), so a place counts for Grad-CAM only if the logits' gradient arrives there.
+blank (measured), so a place counts for Grad-CAM only if the gradient of the logits arrives there.
+
+Receptive fields: a pixel that is not a number makes everything that is computed from it not a number, even
+where a weight is zero or a rectifier is off. So the pixels of the diagonal are set to NaN one after the
+other, and the rows and columns of each map that become NaN are noted. That follows any wiring, border and
+stride without arithmetic for each kind of layer, and also finds where the idea ends: one layer that mixes
+all places (attention, normalisation over the map) makes the field the whole image. Squeeze-and-excitation is
+left out: its gates, one number per channel from the whole image, would hide the places that a unit looks at.
+This runs on the CPU, where convolutions are direct sums; the fast ones of a GPU (Winograd, FFT) compute tiles
+together, and NaN would spread within a tile.
 
 Legend: B images, C channels, H height, W width, h and w of a map, T tokens, K classes.
-
-The receptive field: which pixels a unit of a layer can see at all.
-
-Owns measuring it on the network itself. Does not own what is cropped by it (`activation.py`).
-
-A pixel that is not a number makes everything that is computed from it not a number, even where a weight
-is zero or a rectifier closed. So the pixels of the diagonal are poisoned one after the other, and the
-rows and columns of each map that answer are noted. That follows any wiring, border and stride with no
-arithmetic for each kind of layer, and tells by itself where the idea ends: one layer that mixes all places
-(attention, normalisation over the map) makes the field the whole image. Squeeze-and-excitation is left out:
-its gates, one number a channel from the whole image, would hide the places that a unit looks at.
-
-It runs on the CPU, where convolutions are direct sums; a GPU's fast ones (Winograd, FFT) compute tiles
-together, and the poison would leak within a tile.
-
-Legend: B images, C channels, H height, W width of the image, h, w of a map.
 """
 
 from __future__ import annotations
@@ -43,13 +36,14 @@ from torch import nn
 
 from pipeline.core.errors import ConfigError, ModelError, nearest
 from pipeline.core.samples import Ints
-from pipeline.explain.parts import Layer, Mask, Net
+from pipeline.explain import texts
+from pipeline.explain.scene import Layer, Mask, Net
 
 # Class token, distillation token, and up to four registers beside a class token.
 _PREFIXES = (0, 1, 2, 5)
-# Places kept beside the last one and Grad-CAM's own.
+# Number of places kept besides the last one and Grad-CAM's.
 _MOST = 8
-# The first of a transformer block's parts: the last place whose patches a class token still looks at.
+# The first module of a transformer block: the last place whose patches a class token still attends to.
 _INNER = (".norm1", ".ln_1")
 # Name, module, shape of its output.
 Given = tuple[str, nn.Module, torch.Size]
@@ -57,7 +51,7 @@ Given = tuple[str, nn.Module, torch.Size]
 
 @contextmanager
 def outputs(module: nn.Module, names: list[str]) -> Iterator[dict[str, torch.Tensor]]:
-    """What the named modules give in the next forward pass, untouched by later in-place operations."""
+    """Outputs of the named modules in the next forward pass, not changed by later in-place operations."""
     seen: dict[str, torch.Tensor] = {}
 
     def keep(name: str, own: nn.Module, given: object, output: object) -> object:
@@ -75,27 +69,27 @@ def outputs(module: nn.Module, names: list[str]) -> Iterator[dict[str, torch.Ten
 
 
 def find(module: nn.Module, x_1CHW: torch.Tensor, min_grid: int) -> tuple[tuple[Layer, ...], Layer]:
-    """Places over the depth of a network, the last one before pooling among them, and Grad-CAM's.
+    """Places over the depth of a network, including the last one before pooling, and Grad-CAM's.
 
     Args:
         module: (B, K) logits of x_BCHW, in eval mode; its backbone is the child `backbone`.
         x_1CHW: any image, normalised.
-        min_grid: cells that Grad-CAM's maps should have on their shorter side.
+        min_grid: number of cells that Grad-CAM's maps should have on their shorter side.
 
     Raises:
-        ModelError: no module gives a map of more than one cell.
+        ModelError: no module has a map of more than one cell as output.
     """
     known = [layer for given in _shapes(module, x_1CHW) if (layer := _layer(given, module, x_1CHW))]
     places = [p for p in known if _depth(p.name) <= 1 or p.form == "tokens"]
     if not places:
         raise ModelError(
-            "explain: no layer of this network gives a map of more than one cell over the image",
-            remedy="use larger images (images.size), or ask for parts that need none: WHAT=occlusion",
+            texts.NO_MAP,
+            remedy="use larger images (images.size), or a panel that needs no layer: WHAT=occlusion",
         )
     felt = _with_gradient(module, x_1CHW, places) or places
     last = felt[-1]
     fine = [place for place in felt if min(place.grid) >= min_grid]
-    # Of equally fine places the deepest; where none is fine enough, the finest of all.
+    # The deepest of the places that are fine enough; if none is, the finest of all.
     cam = fine[-1] if fine else max(reversed(felt), key=lambda place: min(place.grid))
     shown = [p for p in places if _depth(p.name) <= 1 and places.index(p) < places.index(last)]
     kept = {*_spread(shown), cam, last}
@@ -103,9 +97,9 @@ def find(module: nn.Module, x_1CHW: torch.Tensor, min_grid: int) -> tuple[tuple[
 
 
 def _shapes(module: nn.Module, x_1CHW: torch.Tensor) -> list[Given]:
-    """Name, module and output shape of the backbone's outer parts as they finish, repeats left out.
+    """Name, module and output shape of the backbone's outer modules as they finish, without repeats.
 
-    A part that hands on what a part inside it gave is left out: the inner one is named.
+    A module that returns the output of a module inside it is left out: the inner one is named.
     """
     seen: list[Given] = []
     given: list[torch.Tensor] = []
@@ -137,21 +131,21 @@ def _depth(name: str) -> int:
 def _layer(given: Given, module: nn.Module, x_1CHW: torch.Tensor) -> Layer | None:
     name, own, shape = given
     height, width = x_1CHW.shape[2:]
-    if not shape or shape[0] != 1:  # windows of one image stand side by side
+    if not shape or shape[0] != 1:  # a batch of windows of one image
         return None
     backbone = module.get_submodule("backbone")
     if len(shape) == 4:
         first, last = _fits(shape[2], shape[3], height, width), _fits(shape[1], shape[2], height, width)
-        # Only where both could be meant, the family is asked: timm's Swin says that its channels are last.
-        told_last = str(getattr(backbone, "output_fmt", "")).endswith("NHWC")
+        # If both are possible, the family decides: timm's Swin says that its channels are last.
+        says_last = str(getattr(backbone, "output_fmt", "")).endswith("NHWC")
         convolves = isinstance(own, nn.Conv2d | nn.BatchNorm2d | nn.modules.pooling._MaxPoolNd)
-        if first and not (last and told_last and not convolves):
+        if first and not (last and says_last and not convolves):
             return _of_size(name, "maps", shape[1], shape[2], shape[3])
         return _of_size(name, "last", shape[3], shape[1], shape[2]) if last else None
     if len(shape) != 3:
         return None
-    told = getattr(backbone, "num_prefix_tokens", None)
-    for prefix in _PREFIXES if told is None else (int(told),):
+    known = getattr(backbone, "num_prefix_tokens", None)
+    for prefix in _PREFIXES if known is None else (int(known),):
         grid = _grid(shape[1] - prefix, height, width)
         if grid is not None:
             return _of_size(name, "tokens", shape[2], *grid, prefix=prefix)
@@ -163,12 +157,12 @@ def _of_size(name: str, form: str, channels: int, h: int, w: int, prefix: int = 
 
 
 def _fits(h: int, w: int, height: int, width: int) -> bool:
-    """Whether a map of h × w cells has the image's shape, but for rounding."""
+    """Whether a map of h × w cells has the image's shape, up to rounding."""
     return h <= height and w <= width and abs(h * width - w * height) <= max(height, width)
 
 
 def _grid(n: int, height: int, width: int) -> tuple[int, int] | None:
-    """The h × w cells that n tokens make over an image; None: they make none."""
+    """The h × w cells that n tokens form over an image; None: they do not form a grid."""
     if n < 1:
         return None
     h = max(round((n * height / width) ** 0.5), 1)
@@ -176,7 +170,7 @@ def _grid(n: int, height: int, width: int) -> tuple[int, int] | None:
 
 
 def _with_gradient(module: nn.Module, x_1CHW: torch.Tensor, places: list[Layer]) -> list[Layer]:
-    """Those of the places that the logits depend on; none where the classifier is still all zero."""
+    """The places that the logits depend on; none if the classifier is still all zero."""
     x_1CHW = x_1CHW.detach().clone().requires_grad_()
     with torch.enable_grad(), outputs(module, [place.name for place in places]) as seen:
         logits_BK = module(x_1CHW)
@@ -194,7 +188,7 @@ def _spread(places: list[Layer]) -> list[Layer]:
 
 
 def named(module: nn.Module, x_1CHW: torch.Tensor, names: Sequence[str]) -> tuple[Layer, ...]:
-    """The places of these names, in their order; `backbone.` before a name may be left out.
+    """The places with these names, in their order; the prefix `backbone.` is optional.
 
     Args:
         module: as for `find`.
@@ -202,8 +196,8 @@ def named(module: nn.Module, x_1CHW: torch.Tensor, names: Sequence[str]) -> tupl
         names: of any depth.
 
     Raises:
-        ConfigError: a name is no part of the network, or what it gives does not lie over the image; all
-            such names are told.
+        ConfigError: lists every name that is not a module of the network, or whose output is not a map over
+            the image.
     """
     known = {name.removeprefix("backbone."): part for name, part in module.named_modules() if "." in name}
     short = [name.removeprefix("backbone.") for name in names]
@@ -211,47 +205,47 @@ def named(module: nn.Module, x_1CHW: torch.Tensor, names: Sequence[str]) -> tupl
     with torch.no_grad(), outputs(module, list(full.values())) as seen:
         module(x_1CHW)
     found: dict[str, Layer] = {}
-    told = []
+    faults = []
     for name in short:
         if name not in known:
-            told.append(f"`{name}`: {nearest(name, known) or 'no such part'}")
+            faults.append(f"`{name}`: {nearest(name, known) or 'no such module'}")
             continue
         given = seen.get(full[name])
-        # Inside an attention stand heads, which have the shape of maps and are none.
+        # Outputs inside an attention have the shape of maps but are heads.
         inside = name.rpartition(".")[0]
         mixes = "attention" in type(known.get(inside)).__name__.lower()
         place = (
             None if given is None or mixes else _layer((full[name], known[name], given.shape), module, x_1CHW)
         )
         if place is None:
-            told.append(f"`{name}`: what it gives does not lie over the image")
+            faults.append(texts.NOT_A_MAP.format(name=name))
         else:
             found[name] = place
-    if told:
+    if faults:
         raise ConfigError(
-            f"explain: {len(told)} of the layers asked for cannot be shown",
-            told,
-            f"name parts of the network, e.g. {', '.join(list(known)[:3])}",
+            texts.LAYERS_REFUSED.format(n=len(faults)),
+            faults,
+            f"name modules of the network, e.g. {', '.join(list(known)[:3])}",
         )
     return tuple(found[name] for name in short)
 
 
 BATCH = 32
-# Lines of pixels that are poisoned apart; of a larger image several together, which rounds fields outwards.
+# Lines of pixels that are set to NaN one by one; in a larger image several together, which rounds up fields.
 LINES = 128
-# Names that timm and torchvision give to squeeze-and-excitation and its kin.
+# Names of squeeze-and-excitation and similar modules in timm and torchvision.
 GATE = re.compile("SqueezeExcit|SEModule|EcaModule|^SE$")
 
 
 @dataclass(frozen=True)
-class Field:
+class ReceptiveField:
     """Which pixels the units of one layer see.
 
     Args:
         rows_h2: first row and the one after the last row that a unit of each row of the map sees.
         columns_w2: the same for columns.
         image: height and width of the image, px.
-        gated: whether gates of squeeze-and-excitation, which see the whole image, were left out.
+        gated: whether gates of squeeze-and-excitation, which see the whole image, were ignored.
     """
 
     rows_h2: Ints
@@ -261,13 +255,13 @@ class Field:
 
     @property
     def size_px(self) -> tuple[int, int]:
-        """Height and width of the largest field of a unit; at the border they are cut off."""
+        """Height and width of the largest field of a unit; at the border fields are smaller."""
         (height, width) = (int((ends[:, 1] - ends[:, 0]).max()) for ends in (self.rows_h2, self.columns_w2))
         return height, width
 
     @property
     def is_whole(self) -> bool:
-        """Whether some unit sees all of the image, so that a crop would say nothing."""
+        """Whether some unit sees the whole image, so that a crop would show nothing."""
         return self.size_px == self.image
 
     def window(self, row: int, column: int) -> tuple[slice, slice]:
@@ -276,13 +270,13 @@ class Field:
         return slice(int(rows[0]), int(rows[1])), slice(int(columns[0]), int(columns[1]))
 
 
-def fields(net: Net, layers: Sequence[Layer], size: tuple[int, int]) -> dict[str, Field]:
-    """By name the receptive field of layers, by at most `LINES` images through the backbone.
+def fields(net: Net, layers: Sequence[Layer], size: tuple[int, int]) -> dict[str, ReceptiveField]:
+    """The receptive field of each layer by name, from at most `LINES` images through the backbone.
 
     Args:
         net: is not changed.
-        layers: whose outputs lie over the image.
-        size: height and width of the images, px; beyond `LINES` ends are rounded outwards by a few px.
+        layers: whose outputs are maps over the image.
+        size: height and width of the images, px; beyond `LINES` fields are rounded up by a few px.
     """
     backbone = deepcopy(net.backbone).to("cpu")
     gates = [part for part in backbone.modules() if GATE.search(type(part).__name__)]
@@ -302,7 +296,7 @@ def fields(net: Net, layers: Sequence[Layer], size: tuple[int, int]) -> dict[str
                 rows[layer.name].append(answers_Bhw.any(dim=2).numpy())
                 columns[layer.name].append(answers_Bhw.any(dim=1).numpy())
     return {
-        name: Field(
+        name: ReceptiveField(
             _ends(np.concatenate(rows[name])[: count[0]], step, size[0]),
             _ends(np.concatenate(columns[name])[: count[1]], step, size[1]),
             size,
@@ -313,7 +307,7 @@ def fields(net: Net, layers: Sequence[Layer], size: tuple[int, int]) -> dict[str
 
 
 def _poisoned(lines: range, step: int, count: list[int], size: tuple[int, int]) -> torch.Tensor:
-    """(B, 3, H, W) images that are not a number where a line of pixels meets its twin."""
+    """(B, 3, H, W) images that are NaN where line i of the rows and line i of the columns cross."""
     x_BCHW = torch.zeros(len(lines), 3, *size)
     for at, line in enumerate(lines):
         down, right = (min(line, n - 1) * step for n in count)
@@ -323,7 +317,7 @@ def _poisoned(lines: range, step: int, count: list[int], size: tuple[int, int]) 
 
 def _ends(answers: Mask, step: int, side_px: int) -> Ints:
     """(places, 2) first pixel and the one after the last that each place sees."""
-    assert answers.any(axis=0).all(), "a place of the map sees no pixel"
+    assert answers.any(axis=0).all(), "each place of the map must see a pixel"
     first = answers.argmax(axis=0)
     last = len(answers) - answers[::-1].argmax(axis=0)
     ends_p2 = np.minimum(np.stack([first, last], axis=1) * step, side_px)

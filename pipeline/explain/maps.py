@@ -1,15 +1,11 @@
-"""Maps over an image: their pictures, whether they say anything, and how alike two are.
+"""Maps over an image: their pictures, whether they say anything, how alike two are, and titles of images.
 
-Owns arithmetic and colours of maps. Does not own what a map is made of (`cam.py`, `attribution.py`,
-`occlusion.py`).
+Owns arithmetic and colours of maps, and the titles and pictures that several panels share. Does not own how
+a map is computed (`cam.py`, `attribution.py`, `occlusion.py`).
 
-A map is float32, positive where something speaks for a class and negative where it speaks against it.
+A map is float32, positive where something is evidence for a class and negative where it is evidence against.
 
 Legend: B images, H height, W width, h and w of a coarse map, h ≤ H.
-
-Words and pictures that several parts share: titles of cases, a map over its image.
-
-Owns these forms. Does not own any map.
 """
 
 from __future__ import annotations
@@ -22,15 +18,16 @@ import numpy.typing as npt
 from scipy.stats import rankdata
 
 from pipeline.core.samples import Floats
-from pipeline.explain.parts import Case, Layer, Mask, Picture, Scene
-from pipeline.pages.gallery import Pixels
+from pipeline.explain import texts
+from pipeline.explain.scene import ExplainedImage, Layer, Mask, Scene
+from pipeline.pages.gallery import Picture, Pixels
 from pipeline.pages.report import percent
 
 Reals = npt.NDArray[np.floating[Any]]
 
-# Pictures are enlarged to at least so many px on their shorter side, by whole factors.
+# Pictures are enlarged to at least this many px on their shorter side, by whole factors.
 SHOWN_PX = 192
-# A map whose values differ by less than this share of the largest one is the same everywhere.
+# A map whose values differ by less than this share of the largest one counts as flat.
 FLAT = 0.02
 # Fewer cells than this are too few to compare the order of their values.
 LEAST_CELLS = 16
@@ -40,13 +37,13 @@ _FOR, _AGAINST = np.array([214, 39, 40], np.float32), np.array([31, 90, 200], np
 
 
 def flatness(map_HW: Floats, least: float = 0) -> str:
-    """Why a map says nothing, or an empty text: "empty" (nowhere positive), "flat" (the same everywhere).
+    """Why a map shows nothing: "empty" (nowhere positive), "flat" (the same everywhere); else "".
 
-    Only what is positive is looked at where a map is shown, so a map that is negative everywhere is empty.
+    Only the positive part of a map is shown, so a map that is negative everywhere is empty.
 
     Args:
         map_HW: any grid.
-        least: the largest value of a map that says something, in the map's unit.
+        least: a map whose largest value is not above this shows nothing, in the map's unit.
     """
     largest = float(np.abs(map_HW).max())
     if largest == 0 or not np.isfinite(map_HW).all():
@@ -57,14 +54,14 @@ def flatness(map_HW: Floats, least: float = 0) -> str:
 
 
 def enlarged(map_HW: Floats, size: tuple[int, int]) -> Floats:
-    """A coarse map laid over an image of this size, H and W px, between cells linearly."""
+    """A coarse map enlarged to the size of an image, H and W px, by linear interpolation."""
     height, width = size
     large = cv2.resize(map_HW.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(large, dtype=np.float32)
 
 
 def share_inside(map_HW: Floats, mask_HW: Mask) -> float | None:
-    """Share of a map's positive mass that lies in the mask, 0 to 1; None where nothing is positive."""
+    """Share of a map's positive mass inside the mask, 0 to 1; None where nothing is positive."""
     positive = np.maximum(map_HW.astype(np.float64), 0)
     total = float(positive.sum())
     return float(positive[mask_HW].sum()) / total if total > 0 else None
@@ -78,13 +75,13 @@ def rank_correlation(one: Floats, other: Floats) -> float | None:
 
 
 def shown(pixels_HWC: Pixels) -> Pixels:
-    """An image as it is shown: enlarged by a whole factor, pixel by pixel."""
+    """An image as it is shown: enlarged by a whole factor, without smoothing."""
     factor = max(-(-SHOWN_PX // min(pixels_HWC.shape[:2])), 1)
     return np.ascontiguousarray(pixels_HWC.repeat(factor, axis=0).repeat(factor, axis=1))
 
 
 def overlay(pixels_HWC: Pixels, map_HW: Floats) -> Pixels:
-    """What is positive as heat over the image in grey, the largest value brightest."""
+    """The positive part as a heat map over the grey image, the largest value brightest."""
     large = shown(pixels_HWC)
     heat_HW = enlarged(np.maximum(map_HW, 0), large.shape[:2])
     heat_HW /= max(float(heat_HW.max()), 1e-12)
@@ -96,7 +93,7 @@ def overlay(pixels_HWC: Pixels, map_HW: Floats) -> Pixels:
 
 
 def for_and_against(pixels_HWC: Pixels, map_HW: Floats) -> Pixels:
-    """What is positive red and what is negative blue, over the image in grey, on one scale."""
+    """The positive part in red and the negative part in blue over the grey image, on one scale."""
     large = shown(pixels_HWC)
     signed_HW = enlarged(map_HW, large.shape[:2])
     signed_HW /= max(float(np.abs(signed_HW).max()), 1e-12)
@@ -113,13 +110,13 @@ def greys(map_HW: Floats) -> Pixels:
 
 
 def centred(map_HWC: Floats) -> Pixels:
-    """A gradient of three colours about middle grey; the largest hundredth is cut."""
+    """A gradient of three colours, centred on middle grey; the largest hundredth is clipped."""
     top = max(float(np.percentile(np.abs(map_HWC), 99)), 1e-12)
     return shown((np.clip(map_HWC / top, -1, 1) * 127 + 128).round().astype(np.uint8))
 
 
 def nothing(pixels_HWC: Pixels) -> Pixels:
-    """The image faded: there is no map to lay over it."""
+    """The image, faded, because there is no map to show over it."""
     large = shown(pixels_HWC).astype(np.float32)
     return np.asarray((large * 0.25 + 255 * 0.75).round(), dtype=np.uint8)
 
@@ -130,21 +127,29 @@ def _blend(large: Pixels, colour_HWC: Reals, strength_HW: Reals) -> Pixels:
     return np.asarray((grey * (1 - share) + colour_HWC * share).clip(0, 255).round(), dtype=np.uint8)
 
 
-def title(scene: Scene, case: Case) -> str:
+def title(scene: Scene, case: ExplainedImage) -> str:
     """`train/17: true cat, predicted dog (91 %)`."""
-    classes = scene.space.classes
-    said = f"predicted {classes[case.predicted]} ({percent(float(case.p_C[case.predicted]))})"
+    template = texts.TITLE_CORRECT
     if case.true is None:
-        return f"{case.key}: {said}, next {classes[case.rival]} ({percent(float(case.p_C[case.rival]))})"
-    if case.is_error:
-        return f"{case.key}: true {classes[case.true]} ({percent(float(case.p_C[case.true]))}), {said}"
-    return f"{case.key}: rightly {said}, next {classes[case.rival]} ({percent(float(case.p_C[case.rival]))})"
+        template = texts.TITLE_TEST
+    elif case.is_error:
+        template = texts.TITLE_ERROR
+    classes = scene.space.classes
+    return template.format(
+        key=case.key,
+        true=None if case.true is None else classes[case.true],
+        p_true=None if case.true is None else percent(float(case.p_C[case.true])),
+        predicted=classes[case.predicted],
+        p_predicted=percent(float(case.p_C[case.predicted])),
+        rival=classes[case.rival],
+        p_rival=percent(float(case.p_C[case.rival])),
+    )
 
 
-def rival(scene: Scene, case: Case) -> str:
-    """The rival's name, and whether it is the truth."""
+def rival(scene: Scene, case: ExplainedImage) -> str:
+    """The rival's name, marked if it is the true class."""
     name = scene.space.classes[case.rival]
-    return f"{name}, the truth" if case.rival == case.true else name
+    return texts.RIVAL_IS_TRUE.format(rival=name) if case.rival == case.true else name
 
 
 def place(layer: Layer) -> str:
@@ -157,26 +162,28 @@ def blank(scene: Scene) -> Pixels:
     return np.zeros((1, *scene.config.images.hw, 3), np.uint8)
 
 
-def image(case: Case) -> Picture:
+def image(case: ExplainedImage) -> Picture:
     """The image as the network sees it."""
     height, width = case.pixels_HWC.shape[:2]
     seen = shown(case.pixels_HWC)
-    return Picture("image", f"{width} × {height} px", seen, f"{case.key}, as the network sees it")
+    return Picture("image", f"{width} × {height} px", seen, texts.IMAGE_TITLE.format(key=case.key))
 
 
-def heat(case: Case, map_HW: Floats, name: str, caption: str, group: str, least: float = 0) -> Picture:
-    """A map's positive part over its image; faded, and told, where it says nothing.
+def heat(
+    case: ExplainedImage, map_HW: Floats, name: str, caption: str, group: str, least: float = 0
+) -> Picture:
+    """A map's positive part over its image; a faded image and a caption if the map shows nothing.
 
     Args:
         case: whose image.
         map_HW: any grid.
         name: of the picture.
         caption: below it.
-        group: that it stands in.
-        least: the largest value of a map that says something.
+        group: heading under which it is shown.
+        least: a map whose largest value is not above this shows nothing.
     """
     why = flatness(map_HW, least)
     if why:
-        words = {"empty": "nothing found", "flat": "the same everywhere"}[why]
-        return Picture(name, f"{caption}: {words}", nothing(case.pixels_HWC), "", group)
+        text = {"empty": texts.MAP_EMPTY, "flat": texts.MAP_FLAT}[why]
+        return Picture(name, text.format(caption=caption), nothing(case.pixels_HWC), "", group)
     return Picture(name, caption, overlay(case.pixels_HWC, map_HW), f"{caption} {group}", group)

@@ -1,10 +1,10 @@
-"""The part `neighbours`: the training images nearest to each explained one, by features and by pixels.
+"""The panel `neighbours`: the training images nearest to each explained one, by features and by pixels.
 
-Owns making both spaces and telling what neighbours say. Does not own the search (`core/neighbours.py`) or
-what a near-duplicate is (`eda/duplicates.py`).
+Owns computing features and pixels for the search, and the panel. Does not own the search
+(`core/neighbours.py`) or what a near-duplicate is (`eda/duplicates.py`).
 
-Features are those of the network that explains the image: each fold's network has a space of its own, so
-the images of all folds pass through it, and those that it was trained on are told apart.
+Features are those of the network that explains the image: each fold's network has its own feature space, so
+the images of all folds pass through it, and those that it was not trained on are marked.
 
 Legend: N training images, Q explained ones, D features.
 """
@@ -24,16 +24,17 @@ from pipeline.core.samples import Floats, Ints, Strings, strings
 from pipeline.data.decode import phash
 from pipeline.eda import duplicates
 from pipeline.eda.survey import THUMB_SIDE
-from pipeline.explain import maps, units
-from pipeline.explain.parts import Case, Net, Part, Picture, Row, Scene, Table
+from pipeline.explain import maps, texts, units
+from pipeline.explain.scene import ExplainedImage, Net, Scene
+from pipeline.pages.gallery import GalleryRow, GalleryTable, Panel, Picture
 
-# A test image may bear a training image's id.
+# A test image may have the id of a training image.
 ASKED = "\x00asked:"
 
 
 @dataclass(frozen=True)
-class Look:
-    """All training images, made small enough to keep.
+class TrainingImages:
+    """All training images, small enough to keep in memory.
 
     Args:
         pixels_ND: for distances by pixels.
@@ -44,43 +45,35 @@ class Look:
     twins: list[list[str]]
 
 
-def part(scene: Scene) -> Part:
+def panel(scene: Scene) -> Panel:
     """Neighbours of every explained image."""
-    rows: list[Row] = []
+    rows: list[GalleryRow] = []
     lines: list[tuple[Any, ...]] = []
     facts: dict[str, dict[str, Any]] = {}
     spaces: dict[int, Floats] = {}
-    seen = look(scene) if scene.cases else None
+    images = training_images(scene) if scene.cases else None
     for case in scene.cases:
-        assert seen is not None
+        assert images is not None
         # A frozen backbone is the same in every fold.
         fold = next(iter(spaces), case.fold) if units.is_frozen(scene) else case.fold
         if fold not in spaces:
             spaces[fold] = features(scene, scene.nets[fold])
-        by_features, by_pixels = _readings(scene, case, spaces[fold], seen)
+        by_features, by_pixels = _readings(scene, case, spaces[fold], images)
         rows.append(_row(scene, case, by_features, by_pixels))
         lines.append(_line(scene, case, by_features, by_pixels))
         facts[case.key] = {"features": _plain(by_features), "pixels": _plain(by_pixels)}
-    return Part(
+    return Panel(
         name="neighbours",
-        title="Nearest training images",
-        lead="The training images that the network sees as most alike to each image (cosine of its "
-        "features), and "
-        "those that are alike pixel by pixel. Where the two differ, the network looks past the pixels.",
+        title=texts.NEIGHBOURS_TITLE,
+        lead=texts.NEIGHBOURS_LEAD,
         rows=tuple(rows),
         tables=(_table(lines, scene.config.explain.neighbours.k),) if lines else (),
         notes=(
-            "Marks: `same group`, one person or object; `near-duplicate`, the same picture saved, scaled "
-            "or cropped "
-            "anew; `other label`, another class than this image's; `held out too`, of this fold, so this "
-            "network "
-            "was not trained on it. Neighbours without the last mark it was trained on.",
-            "Neighbours of other groups that bear the predicted class and not the label hint at a wrong "
-            "label, or "
-            "at classes that these features cannot tell apart; look before you change a label.",
-            f"Pixels are compared at {scene.config.explain.neighbours.pixels_px} px by Euclidean distance.",
+            texts.NEIGHBOURS_MARKS,
+            texts.NEIGHBOURS_READING,
+            texts.NEIGHBOURS_PIXELS.format(size=scene.config.explain.neighbours.pixels_px),
         ),
-        warnings=() if scene.cases else ("No image was asked for: name some with ID.",),
+        warnings=() if scene.cases else (texts.NO_IMAGE,),
         facts=facts,
     )
 
@@ -94,8 +87,8 @@ def features(scene: Scene, net: Net) -> Floats:
     return np.concatenate(found)
 
 
-def look(scene: Scene) -> Look:
-    """One look at all training images, as the networks see them."""
+def training_images(scene: Scene) -> TrainingImages:
+    """All training images as the networks see them, read once."""
     small, hashes, thumbs = [], [], []
     side = (THUMB_SIDE, THUMB_SIDE)
     for batch in scene.batches("train", scene.samples.ids_N, scene.lead.fold):
@@ -106,19 +99,21 @@ def look(scene: Scene) -> Look:
             thumbs.append(cv2.resize(x_HWC, side, interpolation=cv2.INTER_AREA))
     sets = duplicates.copies(np.array(hashes, np.uint64), np.stack(thumbs), scene.config.eda)
     names = [[str(scene.samples.ids_N[at]) for at in members] for members in sets]
-    return Look(np.concatenate(small), names)
+    return TrainingImages(np.concatenate(small), names)
 
 
 def known(scene: Scene, x_ND: Floats, sets: list[list[str]]) -> Known:
-    """The training images as the search wants them."""
+    """The training images in the form that the search expects."""
     valid = [split.valid_ids for split in scene.plan.splits]
     folds: Ints = neighbours.folds_of(scene.samples.ids_N, valid)
     return Known(scene.samples.ids_N, x_ND, scene.samples.groups_N, scene.samples.labels, folds, sets)
 
 
-def _readings(scene: Scene, case: Case, features_ND: Floats, seen: Look) -> tuple[Reading, Reading]:
+def _readings(
+    scene: Scene, case: ExplainedImage, features_ND: Floats, images: TrainingImages
+) -> tuple[Reading, Reading]:
     settings = scene.config.explain.neighbours
-    spaces = [known(scene, x_ND, seen.twins) for x_ND in (features_ND, seen.pixels_ND)]
+    spaces = [known(scene, x_ND, images.twins) for x_ND in (features_ND, images.pixels_ND)]
     name = case.id
     if case.split != "train":
         with torch.no_grad():
@@ -134,8 +129,8 @@ def _readings(scene: Scene, case: Case, features_ND: Floats, seen: Look) -> tupl
     return found[0], found[1]
 
 
-def _with(points: Known, case: Case, x_1D: Floats) -> Known:
-    """The same and a test image, which bears the class that was predicted and the fold of its network."""
+def _with(points: Known, case: ExplainedImage, x_1D: Floats) -> Known:
+    """The same with a test image added, which gets the predicted class and the fold of its network."""
 
     def more(values: Strings, value: str) -> Strings:
         return strings([*values.tolist(), value])
@@ -150,42 +145,46 @@ def _with(points: Known, case: Case, x_1D: Floats) -> Known:
     )
 
 
-def _row(scene: Scene, case: Case, by_features: Reading, by_pixels: Reading) -> Row:
+def _row(scene: Scene, case: ExplainedImage, by_features: Reading, by_pixels: Reading) -> GalleryRow:
     ids = sorted({near.id for reading in (by_features, by_pixels) for near in reading.neighbours})
     batches = scene.batches("train", ids, case.fold)
     image = {str(name): x for b in batches for name, x in zip(b.ids_B, b.pixels_BHWC, strict=True)}
     pictures = [maps.image(case)]
-    for word, reading in (("features", by_features), ("pixels", by_pixels)):
+    for space, reading in (("features", by_features), ("pixels", by_pixels)):
         for rank, near in enumerate(reading.neighbours, 1):
             marks = ", ".join(near.marks)
             caption = scene.space.classes[near.label] + (f" ({marks})" if marks else "")
-            title = f"{rank}. by {word}: train/{near.id}, {caption}, distance {near.distance:.3g}"
+            title = texts.NEIGHBOURS_PICTURE.format(
+                rank=rank, space=space, id=near.id, caption=caption, distance=near.distance
+            )
             pixels = maps.shown(image[near.id])
-            pictures.append(Picture(f"{word}-{rank}", caption, pixels, title, f"by {word}, nearest first"))
-    return Row(case.key, maps.title(scene, case), tuple(pictures), _said(scene, case, by_features), case.key)
+            group = texts.NEIGHBOURS_GROUP.format(space=space)
+            pictures.append(Picture(f"{space}-{rank}", caption, pixels, title, group))
+    return GalleryRow(
+        case.key, maps.title(scene, case), tuple(pictures), _note(scene, case, by_features), case.key
+    )
 
 
 def _fair(reading: Reading) -> list[Neighbour]:
     return [n for n in reading.neighbours if not (n.same_group or n.near_duplicate)]
 
 
-def _said(scene: Scene, case: Case, reading: Reading) -> str:
-    """What neighbours by features say, own group and copies left out."""
+def _note(scene: Scene, case: ExplainedImage, reading: Reading) -> str:
+    """The classes of the neighbours by features, without the own group and copies."""
     fair = _fair(reading)
     if not fair:
-        return "All neighbours are of its own group or copies of it: they say nothing of the class."
+        return texts.NEIGHBOURS_NONE
     classes = scene.space.classes
     predicted = sum(n.label == case.predicted for n in fair)
-    text = f"{len(fair)} neighbours by features are of other groups: {predicted} {classes[case.predicted]} "
-    text += "(as predicted)"
+    text = texts.NEIGHBOURS_PREDICTED.format(n=len(fair), count=predicted, name=classes[case.predicted])
     if case.is_error and case.true is not None:
         labelled = sum(n.label == case.true for n in fair)
-        text += f", {labelled} {classes[case.true]} (as labelled)"
+        text += texts.NEIGHBOURS_LABELLED.format(count=labelled, name=classes[case.true])
     others = len(fair) - sum(n.label in (case.predicted, case.true) for n in fair)
-    return f"{text}, {others} of other classes."
+    return text + texts.NEIGHBOURS_OTHERS.format(count=others)
 
 
-def _line(scene: Scene, case: Case, by_features: Reading, by_pixels: Reading) -> tuple[Any, ...]:
+def _line(scene: Scene, case: ExplainedImage, by_features: Reading, by_pixels: Reading) -> tuple[Any, ...]:
     classes = scene.space.classes
     cells: list[Any] = [case.key, "–" if case.true is None else classes[case.true], classes[case.predicted]]
     for reading in (by_features, by_pixels):
@@ -196,17 +195,10 @@ def _line(scene: Scene, case: Case, by_features: Reading, by_pixels: Reading) ->
     return tuple(cells)
 
 
-def _table(lines: list[tuple[Any, ...]], k: int) -> Table:
-    return Table(
-        f"What the {k} nearest say",
-        (
-            "image", "label", "predicted",
-            "by features: as labelled", "by features: as predicted", "by features: own group or copy",
-            "by pixels: as labelled", "by pixels: as predicted", "by pixels: own group or copy",
-        ),
-        tuple(lines),
-        "Own group and copies are counted apart: they are near for a reason of their own.",
-    )  # fmt: skip
+def _table(lines: list[tuple[Any, ...]], k: int) -> GalleryTable:
+    return GalleryTable(
+        texts.NEIGHBOURS_TABLE.format(k=k), texts.NEIGHBOURS_COLUMNS, tuple(lines), texts.NEIGHBOURS_NOTE
+    )
 
 
 def _plain(reading: Reading) -> list[dict[str, Any]]:

@@ -1,14 +1,10 @@
-"""The network of one fold, ready to be looked at: `Net` out of trained weights.
+"""The network of one fold as a `Net`, made from trained weights, and the scores of its logits to explain.
 
-Owns putting together backbone, classes and head into one module of normalised pixels, and where
-classification is linear behind average pooling. Does not own building or restoring networks
-(`nets/model.py`, `train/heads.py`) or reading artifacts (`stages/`).
+Owns putting backbone, classes and head together into one module of normalised pixels, finding out whether
+classification is linear after average pooling, and the scores: a class, one class rather than another, or
+log-odds. Does not own building or restoring networks (`nets/model.py`, `train/heads.py`) or maps.
 
 Legend: B images, C channels, H height, W width, D features, K classes, J heads, h and w of a map.
-
-What of the logits is explained: a class, or one class rather than another.
-
-Owns these scores. Does not own maps of them. Legend: B images, K classes.
 """
 
 from __future__ import annotations
@@ -20,8 +16,8 @@ import torch
 from torch import nn
 
 from pipeline.core.samples import LabelSpace
-from pipeline.explain import layers
-from pipeline.explain.parts import Layer, Net
+from pipeline.explain import layers, texts
+from pipeline.explain.scene import Layer, Net
 from pipeline.nets import model
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.model import Classifier
@@ -31,7 +27,7 @@ from pipeline.settings.schema import Config
 from pipeline.train.committee import Committee
 from pipeline.train.heads import HeadStack, restore_head
 
-# Logits of a linear classification on averaged maps may differ from the network's by so much, relatively.
+# Logits of a linear classification on averaged maps may differ from the network's by this share.
 _SAME = 1e-3
 
 
@@ -39,8 +35,8 @@ class Explained(nn.Module):
     """Logits of normalised pixels: a network, or a frozen backbone and the heads of one fold.
 
     Args:
-        classifier: the network; with `head`, its classifier takes no part.
-        head: of a fold, on the backbone's features; the mean of its members' logits counts.
+        classifier: the network; with `head`, its own classifier is not used.
+        head: of a fold, on the backbone's features; the logits of its members are averaged.
     """
 
     def __init__(self, classifier: Classifier, head: HeadStack | None = None) -> None:
@@ -48,7 +44,7 @@ class Explained(nn.Module):
         self.backbone = cast(nn.Module, classifier.backbone)
         self.heads = classifier.heads
         self.head = head
-        # Held aside, so that no parameter is listed twice.
+        # In a tuple, so that no parameter is registered twice.
         self._classifier = (classifier,)
 
     def features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
@@ -67,7 +63,7 @@ class Explained(nn.Module):
 
 
 def of_fold(config: Config, space: LabelSpace, committee: Committee, fold: int, device: str) -> Net:
-    """The network of a fold's weights; of several that vote the one with the largest share.
+    """The network of a fold's weights; if several vote, the one with the largest share.
 
     Args:
         config: model, image size, and whether the weights are of a head on a frozen backbone.
@@ -84,14 +80,12 @@ def of_fold(config: Config, space: LabelSpace, committee: Committee, fold: int, 
     notes = []
     if len(committee.states) > 1:
         share = committee.shares[at]
-        notes.append(
-            f"{len(committee.states)} models vote in fold {fold}; one of them is shown ({percent(share)})."
-        )
+        notes.append(texts.ONE_OF_BAG.format(n=len(committee.states), fold=fold, share=percent(share)))
     if config.train.strategy == "linear_probe":
         head = restore_head(state, AttributeHeads.of(config.model, space))
         seeds = len(head.out.bias)
         if seeds > 1:
-            notes.append(f"The mean over the logits of {seeds} heads is explained; their probabilities vote.")
+            notes.append(texts.MEAN_OF_HEADS.format(n=seeds))
         module = Explained(model.build(config.model, 2, 0, hw), head)
     else:
         module = Explained(model.restore(config.model, space.n_classes, state, hw, space))
@@ -106,12 +100,12 @@ def of_module(
     min_grid: int,
     notes: tuple[str, ...] = (),
 ) -> Net:
-    """A network ready to be looked at: on its device, in eval mode, its weights fixed.
+    """A network ready to be explained: on its device, in eval mode, with fixed weights.
 
     In-place operations are switched off: they would change a layer's output after it was read.
 
     Raises:
-        ModelError: no layer gives a map.
+        ModelError: no layer has a map as output.
     """
     classifier = module._classifier[0].to(device)
     module = module.to(device).eval().requires_grad_(False)
@@ -136,7 +130,7 @@ def of_module(
 
 
 def averaged(module: Explained, last: Layer, x_1CHW: torch.Tensor) -> torch.Tensor | None:
-    """(K, C) weights, if logits are linear in the average of the last maps; tried out on an image."""
+    """(K, C) weights if logits are linear in the average of the last maps (checked by an image); or None."""
     found = _linear(module)
     if found is None:
         return None
@@ -152,7 +146,7 @@ def averaged(module: Explained, last: Layer, x_1CHW: torch.Tensor) -> torch.Tens
 
 
 def _linear(module: Explained) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """Weights and bias of the only linear layer behind the features; None: there is more behind them."""
+    """Weights and bias of the only linear layer after the features; None: other layers follow too."""
     head = module.head
     if head is not None:
         if head.hidden is not None or head.by_attribute is not None:
@@ -171,7 +165,7 @@ Score = Callable[[torch.Tensor], torch.Tensor]
 
 
 def of_class(classes_B: Sequence[int], rather_than_B: Sequence[int] | None = None) -> Score:
-    """(B,) the logit of a class of each image, less that of another one if such are named."""
+    """(B,) the logit of one class per image, minus that of another class if given."""
 
     def score(logits_BK: torch.Tensor) -> torch.Tensor:
         at_B = torch.arange(len(logits_BK), device=logits_BK.device)
@@ -184,7 +178,7 @@ def of_class(classes_B: Sequence[int], rather_than_B: Sequence[int] | None = Non
 
 
 def log_odds(logits_BK: torch.Tensor, classes_B: Sequence[int]) -> torch.Tensor:
-    """(B,) log-odds of a class against all others: it falls evenly where a probability of .99 hides all."""
+    """(B,) log-odds of a class against all others; unlike a probability near 1, they still change evenly."""
     at_B = torch.arange(len(logits_BK), device=logits_BK.device)
     own_B = torch.tensor(classes_B, device=logits_BK.device)
     others_BK = logits_BK.clone()

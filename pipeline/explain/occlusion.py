@@ -1,9 +1,9 @@
-"""What happens when a part of the image is hidden: the occlusion map.
+"""The panel `occlusion`: how the prediction changes when a region of the image is hidden.
 
-Owns the part `occlusion`. Does not own gradients (`attribution.py`, `cam.py`).
+Owns the occlusion map and the panel. Does not own gradients (`attribution.py`, `cam.py`).
 
-A square slides over the image; where hiding it lowers the log-odds of the class, it spoke for the class.
-No gradient is needed, so this is the check on all other maps: it tells what the network does.
+A square slides over the image; where hiding it lowers the log-odds of the class, it was evidence for it.
+No gradient is needed, so this is the check on all other maps: it shows what the network does.
 Source: Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901; the sliding is captum's.
 
 Legend: B images, C channels, H height, W width, K classes.
@@ -22,28 +22,26 @@ from captum.attr import Occlusion
 from torchvision.transforms.functional import gaussian_blur
 
 from pipeline.core.samples import Floats
-from pipeline.explain import maps, network, sanity
-from pipeline.explain.parts import Case, Net, Part, Row, Scene
+from pipeline.explain import maps, network, sanity, texts
+from pipeline.explain.scene import ExplainedImage, Net, Scene
+from pipeline.nets.forward import probabilities
+from pipeline.pages.gallery import GalleryRow, Panel
 from pipeline.pages.report import percent
 from pipeline.settings.explain import OcclusionSettings
 
-LEAD = (
-    "What the prediction loses when a part is hidden: bright where hiding lowers the odds of the class. "
-    "It asks the network itself and needs no gradient, so trust it over a map that says otherwise."
-)
 # Hidden images in one pass.
 _BATCH = 64
-# Log-odds that fall by less than this, nowhere by more, are no finding: .50 would become .49.
+# If log-odds nowhere fall by more than this, it is not a finding: .50 would become .49.
 _LEAST = 0.05
 
 
 @dataclass(frozen=True)
 class Hidden:
-    """An occlusion map, and what its strongest square does.
+    """An occlusion map, and the effect of its most important square.
 
     Args:
-        map_HW: by how much the log-odds fall, mean over the squares that hide a pixel.
-        before, after: probability of the class, as it is and with the strongest square hidden.
+        map_HW: by how much the log-odds fall, averaged over the squares that hide a pixel.
+        before, after: probability of the class, without hiding and with the most important square hidden.
         square: that square's left, top, right, bottom, px.
     """
 
@@ -56,15 +54,15 @@ class Hidden:
 def occlude(
     net: Net, x_CHW: torch.Tensor, classes: Sequence[int], settings: OcclusionSettings
 ) -> tuple[Hidden, ...]:
-    """Hide each part of one normalised image and watch these classes; the network looks once for all."""
+    """Hide each region of one normalised image and measure these classes, from the same forward passes."""
     height, width = x_CHW.shape[1:]
     side = max(round(settings.window * min(height, width)), 1)
     step = max(round(settings.stride * side), 1)
     instead_CHW = _baseline(x_CHW, side, settings.baseline)
 
-    logits: list[torch.Tensor] = []  # of each pass: every class asks for the same ones, in the same order
+    logits: list[torch.Tensor] = []  # of each pass; every class uses the same ones, in the same order
 
-    def watched(of: int) -> Hidden:
+    def measured(of: int) -> Hidden:
         turn = itertools.count()
 
         def odds(x_BCHW: torch.Tensor) -> torch.Tensor:
@@ -81,32 +79,32 @@ def occlude(
         left, top, right, bottom = square
         hidden_CHW = x_CHW.clone()
         hidden_CHW[:, top:bottom, left:right] = instead_CHW[:, top:bottom, left:right]
-        p_2K = net.module(torch.stack([x_CHW, hidden_CHW])).softmax(1)
+        p_2K = probabilities(net.module(torch.stack([x_CHW, hidden_CHW])))
         return Hidden(map_HW, float(p_2K[0, of]), float(p_2K[1, of]), square)
 
     with torch.no_grad():
-        return tuple(watched(of) for of in classes)
+        return tuple(measured(of) for of in classes)
 
 
 def _baseline(x_CHW: torch.Tensor, side: int, how: str) -> torch.Tensor:
-    """What is seen in place of a hidden square: the blurred image, or the mean colour of the image."""
+    """The pixels that replace a hidden square: the blurred image, or the mean colour of the image."""
     if how == "mean":
         return x_CHW.mean((1, 2), keepdim=True).expand_as(x_CHW)
-    # Odd, and no larger than reflection at the border allows.
+    # Odd, and not larger than reflection at the border allows.
     reach = min(2 * side + 1, 2 * min(x_CHW.shape[1:]) - 1)
     blurred: torch.Tensor = gaussian_blur(x_CHW[None], [reach, reach], [side / 2, side / 2])
     return blurred[0]
 
 
 def _strongest(map_HW: Floats, side: int) -> tuple[int, int, int, int]:
-    """The square of largest mean fall."""
+    """The square with the largest mean fall: left, top, right, bottom, px."""
     sums = np.pad(map_HW.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     of_square = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
     top, left = (int(at) for at in np.unravel_index(of_square.argmax(), of_square.shape))
     return left, top, left + side, top + side
 
 
-def part(scene: Scene) -> Part:
+def panel(scene: Scene) -> Panel:
     """The occlusion map of every case for the predicted class and its rival, beside random weights."""
     settings = scene.config.explain.occlusion
     random = sanity.RandomNets(scene) if scene.config.explain.sanity else None
@@ -116,28 +114,35 @@ def part(scene: Scene) -> Part:
         name, other = scene.space.classes[case.predicted], maps.rival(scene, case)
         pictures = [
             maps.image(case),
-            maps.heat(case, own.map_HW, "occlusion-predicted", f"lowers {name}", f"for {name}", _LEAST),
-            maps.heat(case, -own.map_HW, "occlusion-raises", f"hiding raises {name}", f"for {name}", _LEAST),
-            maps.heat(case, rival.map_HW, "occlusion-rival", f"lowers {scene.space.classes[case.rival]}",
-                      f"for {other}", _LEAST),
+            maps.heat(case, own.map_HW, "occlusion-predicted", texts.OCCLUSION_LOWERS.format(name=name),
+                      texts.FOR_CLASS.format(name=name), _LEAST),
+            maps.heat(case, -own.map_HW, "occlusion-raises", texts.OCCLUSION_RAISES.format(name=name),
+                      texts.FOR_CLASS.format(name=name), _LEAST),
+            maps.heat(case, rival.map_HW, "occlusion-rival",
+                      texts.OCCLUSION_LOWERS.format(name=scene.space.classes[case.rival]),
+                      texts.FOR_CLASS.format(name=other), _LEAST),
         ]  # fmt: skip
         if random:
             (shuffled,) = occlude(random.of(case.fold), case.x_CHW, (case.predicted,), settings)
             alike.append(maps.rank_correlation(own.map_HW, shuffled.map_HW))
-            pictures.append(maps.heat(case, shuffled.map_HW, "random", "random weights", sanity.HEADING))
-        rows.append(Row(case.key, maps.title(scene, case), tuple(pictures), _note(name, own), case.key))
+            pictures.append(maps.heat(case, shuffled.map_HW, "random", "random weights", texts.SANITY_GROUP))
+        rows.append(
+            GalleryRow(case.key, maps.title(scene, case), tuple(pictures), _note(name, own), case.key)
+        )
         facts[case.key] = _facts(case, own, rival) | sanity.fact(alike)
     checks = {"occlusion": alike} if random else {}
-    shown = "its blurred self" if settings.baseline == "blur" else "the image's mean colour"
-    return Part(
+    return Panel(
         name="occlusion",
-        title="Occlusion",
-        lead=LEAD,
+        title=texts.OCCLUSION_TITLE,
+        lead=texts.OCCLUSION_LEAD,
         rows=tuple(rows),
         tables=sanity.tables(checks),
         notes=(
-            f"A square of {percent(settings.window)} of the shorter side slides in steps of "
-            f"{percent(settings.stride)} of itself and shows {shown} instead (explain.occlusion).",
+            texts.OCCLUSION_HOW.format(
+                window=percent(settings.window),
+                stride=percent(settings.stride),
+                baseline=texts.OCCLUSION_BASELINES[settings.baseline],
+            ),
         ),
         figures=sanity.figures(checks),
         facts=facts,
@@ -146,11 +151,11 @@ def part(scene: Scene) -> Part:
 
 def _note(name: str, own: Hidden) -> str:
     if maps.flatness(own.map_HW, _LEAST):
-        return f"No single square matters for {name}: hiding any of them changes nothing to speak of."
-    return f"Hiding the strongest square takes {name} from {percent(own.before)} to {percent(own.after)}."
+        return texts.OCCLUSION_NOTHING.format(name=name)
+    return texts.OCCLUSION_DROP.format(name=name, before=percent(own.before), after=percent(own.after))
 
 
-def _facts(case: Case, own: Hidden, rival: Hidden) -> dict[str, Any]:
+def _facts(case: ExplainedImage, own: Hidden, rival: Hidden) -> dict[str, Any]:
     by_name = {"occlusion-predicted": own, "occlusion-rival": rival}
     facts: dict[str, Any] = {
         "flat": sorted(name for name, found in by_name.items() if maps.flatness(found.map_HW, _LEAST)),

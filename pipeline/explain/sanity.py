@@ -1,11 +1,11 @@
-"""Does a picture depend on what was learned? The same method on random weights, and how alike the two are.
+"""A sanity check of a method: the same method on random weights, and how alike the two maps are.
 
-Owns networks of random weights and the verdict on a method. Does not own the methods.
+Owns networks of random weights and the judgement of a method. Does not own the methods.
 
-Source: Adebayo et al. 2018, Sanity Checks for Saliency Maps, https://arxiv.org/abs/1810.03292: an edge
-detector's picture looks like an explanation and depends on no weight. Here every weight tensor is shuffled,
-which keeps the size of its values, and batch normalisation measures its statistics anew, or a deep network
-would give nothing at all.
+Source: Adebayo et al. 2018, Sanity Checks for Saliency Maps, https://arxiv.org/abs/1810.03292: the output of
+an edge detector looks like an explanation and depends on no weight. Here every weight tensor is shuffled,
+which keeps the size of its values, and batch normalisation measures its statistics again; otherwise a deep
+network would give a constant output.
 
 Legend: B images, C channels, H height, W width.
 """
@@ -21,11 +21,11 @@ import torch
 from torch import nn
 
 from pipeline.core.seeds import seed
-from pipeline.explain import network
-from pipeline.explain.parts import Net, Scene, Table
+from pipeline.explain import network, texts
+from pipeline.explain.scene import Net, Scene
+from pipeline.pages.gallery import GalleryTable
 
-HEADING = "the same on random weights"
-# Images that batch normalisation measures its statistics on.
+# Images on which batch normalisation measures its statistics.
 _IMAGES = 64
 # Mean rank correlations that we call alike and unlike; a convention, not a test.
 _ALIKE, _UNLIKE = 0.5, 0.2
@@ -33,14 +33,14 @@ _Alike = Sequence[float | None]
 
 
 def randomised(net: Net, x_BCHW: torch.Tensor, root: int) -> Net:
-    """The same network with every weight tensor shuffled; the original is left as it is.
+    """The same network with every weight tensor shuffled; the original is not changed.
 
     Args:
         net: the trained network.
-        x_BCHW: images to measure the statistics of batch normalisation on, more than one.
-        root: of the shuffles.
+        x_BCHW: images on which batch normalisation measures its statistics, more than one.
+        root: seed of the shuffles.
     """
-    assert isinstance(net.module, network.Explained), "a network that `network.of_module` made"
+    assert isinstance(net.module, network.Explained), "the network must be made by `network.of_module`"
     module = copy.deepcopy(net.module)
     generator = torch.Generator().manual_seed(seed(root, "random weights", net.fold))
     with torch.no_grad():
@@ -58,7 +58,7 @@ def _measure_anew(module: nn.Module, x_BCHW: torch.Tensor) -> None:
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # the plain mean of what is seen
+        norm.momentum = None  # the plain mean over all batches
         norm.train()
     if norms:
         module(x_BCHW)
@@ -66,7 +66,7 @@ def _measure_anew(module: nn.Module, x_BCHW: torch.Tensor) -> None:
 
 
 class RandomNets:
-    """Networks of random weights, one a fold, made when they are first asked for."""
+    """Networks of random weights, one per fold, made when they are first needed."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
@@ -82,20 +82,20 @@ class RandomNets:
 
 
 def verdict(alike: _Alike) -> str:
-    """What rank correlations between a method's maps on trained and on random weights say of it."""
+    """What rank correlations between a method's maps on trained and on random weights mean."""
     known = [value for value in alike if value is not None]
     if not known:
-        return "can't tell: too few cells, or a map that is the same everywhere"
+        return texts.SANITY_UNKNOWN
     mean = float(np.mean(known))
     if mean >= _ALIKE:
-        return "mostly the image's own structure: random weights give nearly the same picture"
+        return texts.SANITY_ALIKE
     if mean <= _UNLIKE:
-        return "depends on what was learned: random weights give another picture"
-    return "in between: part of the picture comes from the image alone"
+        return texts.SANITY_UNLIKE
+    return texts.SANITY_BETWEEN
 
 
-def tables(checks: Mapping[str, _Alike]) -> tuple[Table, ...]:
-    """The check as a table, a method a row; none where nothing was checked."""
+def tables(checks: Mapping[str, _Alike]) -> tuple[GalleryTable, ...]:
+    """The check as a table with one row per method; no table where nothing was checked."""
     if not checks or not any(checks.values()):
         return ()
     rows = []
@@ -103,17 +103,12 @@ def tables(checks: Mapping[str, _Alike]) -> tuple[Table, ...]:
         known = [value for value in alike if value is not None]
         ends = (min(known), max(known)) if known else (None, None)
         rows.append((method, len(known), float(np.mean(known)) if known else None, *ends, verdict(alike)))
-    note = (
-        "Rank correlation of each map with that of the same network with shuffled weights: 1 the same order, "
-        f"0 none. From {_ALIKE:g} on we call them alike, up to {_UNLIKE:g} unlike: a convention, not a test "
-        "(Adebayo et al. 2018)."
-    )
-    columns = ("method", "images", "mean", "lowest", "highest", "what it says")
-    return (Table("Sanity check: random weights", columns, tuple(rows), note),)
+    note = texts.SANITY_NOTE.format(alike=_ALIKE, unlike=_UNLIKE)
+    return (GalleryTable(texts.SANITY_TITLE, texts.SANITY_COLUMNS, tuple(rows), note),)
 
 
 def figures(checks: Mapping[str, _Alike]) -> dict[str, float]:
-    """Mean rank correlation of each method, where it can be told."""
+    """Mean rank correlation of each method where it is known."""
     found = {}
     for method, alike in checks.items():
         known = [value for value in alike if value is not None]
@@ -123,5 +118,5 @@ def figures(checks: Mapping[str, _Alike]) -> dict[str, float]:
 
 
 def fact(alike: _Alike) -> dict[str, float | None]:
-    """The last image's correlation, for explain.json; nothing where none was checked."""
+    """The last image's correlation, for explain.json; empty where none was checked."""
     return {"random_correlation": alike[-1]} if alike else {}

@@ -1,18 +1,13 @@
-"""The part `synthesis`: images that a class, or a channel of a layer, answers most strongly to.
+"""The panel `synthesis`: images that a class, or a channel of a layer, responds to most strongly.
 
-Owns choosing what is raised and telling how it went. Does not own the ascent (`synthesis.py`).
-Legend: B images, K classes, S steps.
-
-Class visualisation: the image that a class, or a channel of a layer, answers most strongly to.
-
-Owns gradient ascent on pixels, I* = argmax f(I) − λ‖I‖². Does not own the choice of classes or the page.
+Owns gradient ascent on pixels, I* = argmax f(I) − λ‖I‖², the choice of what is raised, and the panel.
 Source: Simonyan et al. 2014, https://arxiv.org/abs/1312.6034; jitter and blur against high-frequency
 noise: Mordvintsev et al. 2015 (DeepDream) and Yosinski et al. 2015, https://arxiv.org/abs/1506.06579.
 
 I is measured from the network's mean colour, so that λ pulls towards a picture without content, and its
-norm is taken a pixel: ‖I‖² / (3·H·W). The same λ then means the same at every size.
+norm is taken per pixel: ‖I‖² / (3·H·W). The same λ then means the same at every size.
 
-Legend: B images that are made at once, C channels, H height, W width, S steps.
+Legend: B images that are made together, C channels, H height, W width, K classes, S steps.
 """
 
 from __future__ import annotations
@@ -29,28 +24,30 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.samples import Floats
 from pipeline.core.seeds import rng
-from pipeline.explain import activation, layers, maps, units
+from pipeline.explain import activation, layers, maps, texts, units
 from pipeline.explain.layers import outputs
-from pipeline.explain.parts import Drawing, Layer, Net, Part, Picture, Row, Scene, Table
+from pipeline.explain.scene import Layer, Net, Scene
+from pipeline.nets.forward import probabilities
 from pipeline.pages import plots
+from pipeline.pages.gallery import Drawing, GalleryRow, GalleryTable, Panel, Picture
 from pipeline.pages.report import percent
 
 Score = Callable[[torch.Tensor], torch.Tensor]
-# Brightness of the noise that an image starts from; one of 0.1 already excites edges everywhere.
+# Standard deviation of the start noise, in brightness; 0.1 already excites edges everywhere.
 NOISE = 0.05
-# How often the score is looked at on its way: each look is a pass of its own.
+# How often the score is measured on the way: each time costs one forward pass.
 LOOKS = 40
 
 
 @dataclass(frozen=True)
 class Ascent:
-    """How the image climbs.
+    """How gradient ascent is done.
 
     Args:
         steps: of Adam, ≥ 1.
         rate: step size in pixel brightness (0 to 1).
         penalty: λ, ≥ 0.
-        jitter_px: the image is shifted by up to so many pixels, anew in each step, before it is scored.
+        jitter_px: before each step the image is shifted by a new offset of up to this many pixels.
         blur_px: standard deviation of the blur; 0: none.
         blur_every: steps between two blurs, ≥ 1.
         start: "blank" (the network's mean colour) or "noise".
@@ -69,13 +66,13 @@ class Ascent:
 
 @dataclass(frozen=True)
 class Made:
-    """Images that were made, and how it went.
+    """Images that were made, and their scores on the way.
 
     Args:
         x_BHWC: in [0, 1].
-        step_S: the steps before which f was looked at, the first and the end among them.
-        score_SB: f there, of the image at rest, without jitter.
-        norm_B: ‖I‖² a pixel at the end.
+        step_S: the steps before which f was measured, including the first one and the end.
+        score_SB: f at these steps, of the image without jitter.
+        norm_B: ‖I‖² per pixel at the end.
     """
 
     x_BHWC: Floats
@@ -85,7 +82,7 @@ class Made:
 
 
 def of_classes(net: Net, classes: list[int]) -> Score:
-    """The logit of one class an image; a probability could rise by lowering the other classes'."""
+    """The logit of one class per image; a probability could also rise because the other logits fall."""
 
     def score(x_BCHW: torch.Tensor) -> torch.Tensor:
         logits_BC: torch.Tensor = net.module(x_BCHW)
@@ -95,7 +92,7 @@ def of_classes(net: Net, classes: list[int]) -> Score:
 
 
 def of_channels(net: Net, layer: Layer, channels: list[int]) -> Score:
-    """The mean over all places of one channel an image."""
+    """The mean over all places of one channel per image."""
 
     def score(x_BCHW: torch.Tensor) -> torch.Tensor:
         with outputs(net.module, [layer.name]) as seen:
@@ -110,7 +107,7 @@ def ascend(net: Net, score: Score, number: int, size: tuple[int, int], how: Asce
 
     Args:
         net: gives the mean colour, the spread and the device.
-        score: (B,) of normalised x_BCHW; each image's own.
+        score: (B,) of normalised x_BCHW; the score of an image depends on that image only.
         number: B.
         size: height and width, px.
         how: steps, penalty, jitter, blur, start.
@@ -118,7 +115,7 @@ def ascend(net: Net, score: Score, number: int, size: tuple[int, int], how: Asce
     draws = rng(how.seed, "synthesis")
     start = np.zeros((number, 3, *size), np.float32)
     if how.start == "noise":
-        # Every image starts from the same noise, so that only what is asked of them differs.
+        # Every image starts from the same noise, so that they differ only by their score.
         start[:] = draws.normal(0, NOISE, (3, *size)).astype(np.float32)
     i_BCHW = torch.from_numpy(start).to(net.mean_C11.device).requires_grad_()
     adam = torch.optim.Adam([i_BCHW], lr=how.rate)
@@ -130,7 +127,7 @@ def ascend(net: Net, score: Score, number: int, size: tuple[int, int], how: Asce
         shift = draws.integers(-how.jitter_px, how.jitter_px + 1, 2)
         shifted = torch.roll(i_BCHW, shift.tolist(), dims=(2, 3))
         norm_B = i_BCHW.square().mean(dim=(1, 2, 3))
-        # One sum for all images: the gradient of each is that of its own score.
+        # One sum for all images: the gradient of each image is that of its own score.
         loss = (how.penalty * norm_B - score(shifted / net.std_C11)).sum()
         (i_BCHW.grad,) = torch.autograd.grad(loss, [i_BCHW])
         adam.step()
@@ -149,27 +146,23 @@ def _at_rest(net: Net, score: Score, i_BCHW: torch.Tensor) -> Floats:
 
 @torch.no_grad()
 def _tidy(i_BCHW: torch.Tensor, net: Net, how: Ascent, is_last: bool, blurs: bool) -> None:
-    """Blur where its turn has come, and cut off what no picture can hold."""
+    """Blur if it is due, and clip to valid brightness."""
     if how.blur_px and blurs and not is_last:
-        # Reflection wants a border narrower than the image.
+        # Reflection needs a border narrower than the image.
         reach = min(math.ceil(2 * how.blur_px), min(i_BCHW.shape[2:]) - 1)
         i_BCHW.copy_(gaussian_blur(i_BCHW, [2 * reach + 1] * 2, [how.blur_px] * 2))
     i_BCHW.copy_((i_BCHW + net.mean_C11).clamp(0, 1) - net.mean_C11)
 
 
-LEAD = (
-    "An image made by gradient ascent, I* = argmax f(I) − λ‖I‖²: step by step every pixel moves to where the "
-    "score f of a class (its logit), or of a channel (its mean), rises."
-)
-# As many as the page has colours, and points that stay apart.
+# As many curves as the page has distinct colours.
 CURVES = 3
 
 
-def part(scene: Scene) -> Part:
+def panel(scene: Scene) -> Panel:
     """Images that raise classes or channels, from a blank and a noise image.
 
     Raises:
-        ConfigError: classes, a layer or channels that there are none of.
+        ConfigError: unknown classes, layer or channels.
     """
     net, settings = scene.lead, scene.config.explain.synthesis
     names, score, of_class = _targets(scene, net)
@@ -181,25 +174,29 @@ def part(scene: Scene) -> Part:
         for start, found in made.items():
             first, last = float(found.score_SB[0, at]), float(found.score_SB[-1, at])
             if last <= first:
-                fell.append(f"{name} from {start}")
-            sure = _sure(net, found, at, of_class)
-            words = f"from {start}: {_score(first)} → {_score(last)}{sure}"
+                fell.append(texts.SYNTHESIS_FROM.format(name=name, start=start))
+            caption = texts.SYNTHESIS_CAPTION.format(
+                start=start,
+                first=_score(first),
+                last=_score(last),
+                probability=_probability(net, found, at, of_class),
+            )
             pixels = (found.x_BHWC[at] * 255).round().astype(np.uint8)
-            pictures.append(Picture(f"{at}-{start}", words, maps.shown(pixels), f"{name}, {words}", name))
+            pictures.append(Picture(f"{at}-{start}", caption, maps.shown(pixels), f"{name}, {caption}", name))
             lines.append((name, start, first, last, float(found.norm_B[at])))
-    warnings = [f"The score did not rise: {', '.join(fell)}; what is shown means nothing."] if fell else []
+    warnings = [texts.SYNTHESIS_FELL.format(names=", ".join(fell))] if fell else []
     figures = {"raised": float(np.mean([line[3] > line[2] for line in lines]))}
-    return Part(
+    return Panel(
         name="synthesis",
-        title="Class visualisation",
-        lead=LEAD,
-        rows=(Row("made", "What was made", tuple(pictures)),),
+        title=texts.SYNTHESIS_TITLE,
+        lead=texts.SYNTHESIS_LEAD,
+        rows=(GalleryRow("made", texts.SYNTHESIS_ROW, tuple(pictures)),),
         tables=(
-            Table(
-                "How far each rose",
-                ("what", "start", "score before", "score after", "‖I‖² a pixel"),
+            GalleryTable(
+                texts.SYNTHESIS_TABLE,
+                texts.SYNTHESIS_COLUMNS,
                 tuple(lines),
-                "Scores are logits, or mean activations, of the image at rest.",
+                texts.SYNTHESIS_TABLE_NOTE,
             ),
         ),
         drawings=(_curves(names, next(iter(made.values())), starts[0]),),
@@ -215,7 +212,7 @@ def _how(scene: Scene, start: str) -> Ascent:
 
 
 def _targets(scene: Scene, net: Net) -> tuple[list[str], Score, list[int]]:
-    """What is raised: names, the score, and the class of each where it is one."""
+    """What is raised: names, the score, and the classes (empty for channels)."""
     settings = scene.config.explain.synthesis
     if settings.layer is None:
         classes = _classes(scene)
@@ -228,46 +225,47 @@ def _targets(scene: Scene, net: Net) -> tuple[list[str], Score, list[int]]:
         batches = (batch.x_BCHW for batch in scene.unseen(net.fold))
         best = activation.strongest(net, batches, [layer], 9)[layer.name]
         channels = best.selective(settings.shown).tolist()
-    names = [f"{maps.place(layer)}, channel {channel}" for channel in channels]
+    names = [texts.SYNTHESIS_CHANNEL.format(layer=maps.place(layer), channel=channel) for channel in channels]
     return names, of_channels(net, layer, channels), []
 
 
 def _classes(scene: Scene) -> list[int]:
-    """The classes of the settings; else those that the images' errors are about, then the most frequent.
+    """The classes of the settings; else those in the errors of the images, then the most frequent ones.
 
     Raises:
-        ConfigError: names that are no class.
+        ConfigError: unknown class names.
     """
     settings, known = scene.config.explain.synthesis, scene.space.classes
-    odd = [name for name in settings.classes if name not in known]
-    if odd:
+    unknown = [name for name in settings.classes if name not in known]
+    if unknown:
+        some = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
         raise ConfigError(
-            f"explain.synthesis.classes: {len(odd)} unknown",
-            [f"{name!r}: {nearest(name, known) or 'no such class'}" for name in odd],
-            f"classes are: {', '.join(known[:8])}{', …' if len(known) > 8 else ''}",
+            texts.SYNTHESIS_UNKNOWN.format(n=len(unknown)),
+            [f"{name!r}: {nearest(name, known) or 'no such class'}" for name in unknown],
+            texts.SYNTHESIS_CLASSES.format(names=some),
         )
     if settings.classes:
         return [known.index(name) for name in settings.classes]
     counted: Counter[int] = Counter()
     for case in scene.cases:
         counted.update({case.predicted} | ({case.true} if case.true is not None else set()))
-    about = [c for c, _ in counted.most_common()]
+    in_errors = [c for c, _ in counted.most_common()]
     frequent = [c for c, _ in Counter(scene.samples.labels.tolist()).most_common()]
-    return list(dict.fromkeys([*about, *frequent]))[: settings.shown]
+    return list(dict.fromkeys([*in_errors, *frequent]))[: settings.shown]
 
 
 def _score(value: float) -> str:
     return f"{round(value, 1) + 0.0:.1f}".replace("-", "−")
 
 
-def _sure(net: Net, made: Made, at: int, classes: list[int]) -> str:
-    """How probable the network calls the class on the made image, after rounding to pixels."""
+def _probability(net: Net, made: Made, at: int, classes: list[int]) -> str:
+    """The probability of the class on the made image, after rounding to pixels; empty for channels."""
     if not classes:
         return ""
     pixels = (made.x_BHWC[at : at + 1] * 255).round().astype(np.uint8)
     with torch.no_grad():
-        p_K = net.module(net.normalise(pixels)).softmax(dim=1)[0]
-    return f", {percent(float(p_K[classes[at]]))} sure"
+        p_K = probabilities(net.module(net.normalise(pixels)))[0]
+    return texts.SYNTHESIS_PROBABILITY.format(p=percent(float(p_K[classes[at]])))
 
 
 def _curves(names: list[str], made: Made, start: str) -> Drawing:
@@ -276,23 +274,19 @@ def _curves(names: list[str], made: Made, start: str) -> Drawing:
         for at, name in enumerate(names[:CURVES])
     ]
     return Drawing(
-        f"The score while it climbs, from {start}", plots.curves(lines, "score by step", "step", "score")
+        texts.SYNTHESIS_CURVES.format(start=start), plots.curves(lines, "score by step", "step", "score")
     )
 
 
 def _notes(scene: Scene, net: Net) -> tuple[str, ...]:
     s = scene.config.explain.synthesis
-    return (
-        f"By the network of fold {net.fold}: {s.steps} steps of Adam at {s.rate}, λ = {s.penalty} on the "
-        f"mean "
-        f"square of a pixel's distance from the mean colour, shifted by up to {s.jitter_px} px before each "
-        f"step, "
-        f"blurred by {s.blur_px} px every {s.blur_every} steps.",
-        "What it shows is what raises the score most, which need not look like the class: a network can be "
-        "sure "
-        "of an image that no person would name. Colours or a background that come back in every image of a "
-        "class "
-        "are worth checking in the data.",
-        "The score is the logit and not the probability, which would also rise by lowering the other classes "
-        "(Simonyan et al. 2014, https://arxiv.org/abs/1312.6034).",
+    how = texts.SYNTHESIS_HOW.format(
+        fold=net.fold,
+        steps=s.steps,
+        rate=s.rate,
+        penalty=s.penalty,
+        jitter_px=s.jitter_px,
+        blur_px=s.blur_px,
+        blur_every=s.blur_every,
     )
+    return how, texts.SYNTHESIS_READING, texts.SYNTHESIS_LOGIT

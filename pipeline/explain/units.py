@@ -1,6 +1,7 @@
-"""The parts `activations`, `patches` and `filters`: what single channels of a network answer to.
+"""The panels `activations`, `patches` and `filters`: what single channels of a network respond to.
 
-Owns choosing channels and turning what `activation.py` and `receptive.py` find into pictures and words.
+Owns choosing channels and turning what `activation.py` and `layers.py` measure into pictures and tables.
+
 Legend: C channels, h and w of a map, K patches, F filters.
 """
 
@@ -15,35 +16,26 @@ import numpy as np
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.samples import Floats, Ints, Strings
-from pipeline.explain import activation, layers, maps
+from pipeline.explain import activation, layers, maps, texts
 from pipeline.explain.activation import Strongest
-from pipeline.explain.layers import Field, fields
-from pipeline.explain.parts import Case, Layer, Net, Part, Picture, Row, Scene, Table
-from pipeline.pages.gallery import Pixels
+from pipeline.explain.layers import ReceptiveField, fields
+from pipeline.explain.scene import ExplainedImage, Layer, Net, Scene
+from pipeline.pages.gallery import GalleryRow, GalleryTable, Panel, Picture, Pixels
 
-WHAT = (
-    "A channel is named here by what excites it, which is a description and no proof: it may answer to "
-    "something that these images merely have in common."
-)
-GATES = (
-    " This network has squeeze-and-excitation: besides its field, a unit gets one number a channel from "
-    "the whole "
-    "image, which is left out here."
-)
 FRAME = np.array([217, 47, 47], np.uint8)
 # Filters narrower than this are too small to look like anything.
 READABLE = 5
-# Filters shown, those of the largest weights.
+# Number of filters shown: those with the largest weights.
 FILTERS = 48
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a network's channels answered over a set of images.
+class ChannelResponses:
+    """The strongest responses of a network's channels over a set of images.
 
     Args:
         net: whose channels.
-        layers: that were watched.
+        layers: that were measured.
         best: by layer name.
         ids_N: of the set, in the order of `best`'s positions.
         which: the set, in words.
@@ -60,7 +52,7 @@ def chosen_layers(scene: Scene, net: Net) -> tuple[Layer, ...]:
     """The layers of the settings, or the network's own choice.
 
     Raises:
-        ConfigError: a name is no layer that can be shown.
+        ConfigError: a name is not a layer that can be shown.
     """
     names = scene.config.explain.units.layers
     if not names:
@@ -69,62 +61,55 @@ def chosen_layers(scene: Scene, net: Net) -> tuple[Layer, ...]:
 
 
 def is_frozen(scene: Scene) -> bool:
-    """Whether the backbone was never trained here, so that no image is one that it saw."""
+    """Whether the backbone was not trained here, so that it saw none of the images."""
     return scene.config.train.strategy == "linear_probe"
 
 
 def fair_ids(scene: Scene, net: Net) -> tuple[Strings, str]:
-    """Images that the network never learned from, and who they are in words."""
+    """Images that the network was not trained on, and a description of them."""
     if is_frozen(scene):
         ids = scene.plan.covered
-        return ids, f"all {len(ids):,} out-of-fold images (the backbone is frozen and learned from none)"
+        return ids, texts.UNITS_ALL.format(n=len(ids))
     ids = scene.plan.splits[net.fold].valid_ids
-    return ids, f"the {len(ids):,} images of fold {net.fold}, which its network never learned from"
+    return ids, texts.UNITS_OF_FOLD.format(n=len(ids), fold=net.fold)
 
 
-def look(scene: Scene, net: Net) -> Seen:
-    """Watch the chosen layers of a network over the images that it never learned from."""
+def channel_responses(scene: Scene, net: Net) -> ChannelResponses:
+    """Measure the chosen layers of a network over the images that it was not trained on."""
     chosen = chosen_layers(scene, net)
     ids, which = fair_ids(scene, net)
     batches = (batch.x_BCHW for batch in scene.batches("train", ids, net.fold))
     best = activation.strongest(net, batches, chosen, scene.config.explain.units.patches)
-    return Seen(net, chosen, best, ids, which)
+    return ChannelResponses(net, chosen, best, ids, which)
 
 
-def activations(scene: Scene) -> Part:
-    """Maps of the channels that answer each of the first images unusually strongly.
+def activations(scene: Scene) -> Panel:
+    """Maps of the channels that respond unusually strongly to each of the first images.
 
     Raises:
-        ConfigError: layers or channels of the settings that the network has not.
+        ConfigError: the network lacks layers or channels of the settings.
     """
     settings = scene.config.explain.units
     cases = scene.cases[: settings.images]
-    seen: dict[int, Seen] = {}
+    seen: dict[int, ChannelResponses] = {}
     for case in cases:
         # A frozen backbone is the same in every fold.
         same = next(iter(seen.values()), None) if is_frozen(scene) else seen.get(case.fold)
-        seen[case.fold] = same or look(scene, scene.net(case))
+        seen[case.fold] = same or channel_responses(scene, scene.net(case))
     rows = tuple(_activation_row(scene, case, seen[case.fold]) for case in cases)
     tables = tuple(_layer_table(found) for found in list(seen.values())[:1])
-    return Part(
+    return Panel(
         name="activations",
-        title="Layer activations",
-        lead="What single channels of a layer answer to an image, place by place. Of each layer the channels "
-        "that answer this image most unusually: by how many standard deviations their strongest answer lies "
-        "above their mean over images that the network never learned from.",
+        title=texts.ACTIVATIONS_TITLE,
+        lead=texts.ACTIVATIONS_LEAD,
         rows=rows,
         tables=tables,
-        notes=(
-            "Each map has its own scale, from its smallest to its largest value: maps compare in shape, not "
-            "in strength. Red is above zero, blue below; where a layer ends in a rectifier, nothing is "
-            "below.",
-            WHAT,
-        ),
-        warnings=() if cases else ("No image was asked for: name some with ID.",),
+        notes=(texts.ACTIVATIONS_SCALE, texts.UNITS_CAUTION),
+        warnings=() if cases else (texts.NO_IMAGE,),
     )
 
 
-def _activation_row(scene: Scene, case: Case, seen: Seen) -> Row:
+def _activation_row(scene: Scene, case: ExplainedImage, seen: ChannelResponses) -> GalleryRow:
     given = activation.maps(seen.net, case.x_CHW[None], seen.layers)
     pictures = [maps.image(case)]
     for number, layer in enumerate(seen.layers):
@@ -135,21 +120,23 @@ def _activation_row(scene: Scene, case: Case, seen: Seen) -> Row:
         unusual = np.argsort(-z_C, kind="stable")[: scene.config.explain.units.shown]
         for channel in _channels(scene, layer, unusual[np.isfinite(z_C[unusual])]):
             z = z_C[channel]
-            words = f"{z:+.1f} SD" if np.isfinite(z) else "answers all images alike"
+            response = texts.ACTIVATIONS_SD.format(z=z) if np.isfinite(z) else texts.ACTIVATIONS_DEAD
             pictures.append(
                 Picture(
                     f"layer{number}-{channel}",
-                    f"channel {channel}: {words}",
+                    texts.ACTIVATIONS_CAPTION.format(channel=channel, response=response),
                     signed(maps_Chw[channel]),
-                    f"activation of channel {channel} of {maps.place(layer)} on {case.key}",
-                    f"{maps.place(layer)}: {layer.channels} channels of {layer.grid[0]} × {layer.grid[1]}",
+                    texts.ACTIVATIONS_PICTURE.format(channel=channel, layer=maps.place(layer), key=case.key),
+                    texts.UNITS_LAYER_GROUP.format(
+                        layer=maps.place(layer), channels=layer.channels, h=layer.grid[0], w=layer.grid[1]
+                    ),
                 )
             )
-    return Row(case.key, maps.title(scene, case), tuple(pictures), case=case.key)
+    return GalleryRow(case.key, maps.title(scene, case), tuple(pictures), case=case.key)
 
 
 def _channels(scene: Scene, layer: Layer, by_default: Ints) -> list[int]:
-    """The channels of the settings, which every layer must have, or these.
+    """The channels of the settings, which every layer must have, or these defaults.
 
     Raises:
         ConfigError: a channel beyond the layer's.
@@ -159,46 +146,46 @@ def _channels(scene: Scene, layer: Layer, by_default: Ints) -> list[int]:
 
 
 def checked_channels(setting: str, layer: Layer, wanted: Sequence[int]) -> list[int]:
-    """The channels, all of which the layer has.
+    """The channels, if the layer has all of them.
 
     Raises:
-        ConfigError: some are beyond its last one; names them.
+        ConfigError: lists those beyond its last one.
     """
-    odd = [str(channel) for channel in wanted if channel >= layer.channels]
-    if odd:
+    missing = [channel for channel in wanted if channel >= layer.channels]
+    if missing:
         raise ConfigError(
-            f"{setting}: {maps.place(layer)} has channels 0 to {layer.channels - 1}",
-            [f"there is no channel {channel}" for channel in odd],
-            "name a layer too, so that all of them have these channels",
+            texts.UNITS_CHANNELS.format(setting=setting, layer=maps.place(layer), last=layer.channels - 1),
+            [texts.UNITS_NO_CHANNEL.format(channel=channel) for channel in missing],
+            texts.UNITS_NAME_LAYERS,
         )
     return list(wanted)
 
 
-def _layer_table(seen: Seen) -> Table:
+def _layer_table(seen: ChannelResponses) -> GalleryTable:
     rows = []
     for layer in seen.layers:
         dead = int(seen.best[layer.name].dead_C.sum())
         grid = f"{layer.grid[0]} × {layer.grid[1]}"
         rows.append((maps.place(layer), layer.channels, grid, dead, dead / layer.channels))
-    return Table(
-        f"Layers of fold {seen.net.fold}",
-        ("layer", "channels", "map", "silent channels", "share"),
+    return GalleryTable(
+        texts.LAYERS_TABLE.format(fold=seen.net.fold),
+        texts.LAYERS_COLUMNS,
         tuple(rows),
-        f"A silent channel answers every image alike: it takes part in no decision. Over {seen.which}.",
+        texts.LAYERS_NOTE.format(images=seen.which),
     )
 
 
-def patches(scene: Scene) -> Part:
+def patches(scene: Scene) -> Panel:
     """The patches that excite channels most, cropped by the receptive field.
 
     Raises:
-        ConfigError: layers or channels of the settings that the network has not.
+        ConfigError: the network lacks layers or channels of the settings.
     """
     nets = list(scene.nets.values()) if scene.config.explain.units.every_fold else [scene.lead]
-    rows: list[Row] = []
+    rows: list[GalleryRow] = []
     tables, warnings, which = [], [], []
     for net in nets:
-        seen = look(scene, net)
+        seen = channel_responses(scene, net)
         field = fields(net, seen.layers, seen_size(scene, net))
         for layer in seen.layers:
             rows += _patch_rows(scene, seen, layer, field[layer.name])
@@ -207,21 +194,16 @@ def patches(scene: Scene) -> Part:
         whole = [maps.place(layer) for layer in seen.layers if field[layer.name].is_whole]
         if whole:
             warnings.append(_not_cropped(net, whole))
-    return Part(
+    return Panel(
         name="patches",
-        title="Patches that excite a channel most",
-        lead="Of each layer the channels whose best images stand out most from the rest, and the patch of "
-        "the "
-        "image that each saw at its strongest place: what a channel's patches have in common is what it "
-        "answers to.",
+        title=texts.PATCHES_TITLE,
+        lead=texts.PATCHES_LEAD,
         rows=tuple(rows),
         tables=tuple(tables),
         notes=(
-            f"Searched: {'; '.join(which)}. One patch an image. Channels of two folds' networks have nothing "
-            "to do with each other, so the search never mixes networks.",
-            "The crop is the receptive field, measured on the network itself: every pixel that can reach the "
-            "unit, no more. After Zeiler and Fergus 2014 (https://arxiv.org/abs/1311.2901).",
-            WHAT + " Channels were picked for standing out, so some will look like a class by luck.",
+            texts.PATCHES_SEARCHED.format(images="; ".join(which)),
+            texts.PATCHES_CROP,
+            texts.UNITS_CAUTION + texts.PATCHES_CHANCE,
         ),
         warnings=tuple(dict.fromkeys(warnings)),
     )
@@ -235,20 +217,14 @@ def seen_size(scene: Scene, net: Net) -> tuple[int, int]:
 
 def _not_cropped(net: Net, whole: list[str]) -> str:
     """Why patches of some layers are whole images."""
-    names = ", ".join(whole)
-    if any(layer.form == "tokens" for layer in net.layers):
-        return (
-            f"{names}: not cropped. A receptive field is not defined for a transformer's tokens: attention "
-            "lets each of them see the whole image. The frame marks the token's own place."
-        )
-    return (
-        f"{names}: not cropped, as some of their units see the whole image (a deep layer, or one that "
-        f"mixes all "
-        "places, as attention does). The frame marks the unit's own place."
-    )
+    has_tokens = any(layer.form == "tokens" for layer in net.layers)
+    template = texts.PATCHES_TOKENS if has_tokens else texts.PATCHES_WHOLE
+    return template.format(layers=", ".join(whole))
 
 
-def _patch_rows(scene: Scene, seen: Seen, layer: Layer, field: Field) -> list[Row]:
+def _patch_rows(
+    scene: Scene, seen: ChannelResponses, layer: Layer, field: ReceptiveField
+) -> list[GalleryRow]:
     best = seen.best[layer.name]
     channels = _channels(scene, layer, best.selective(scene.config.explain.units.shown))
     wanted = np.unique(best.image_KC[:, channels])
@@ -262,21 +238,21 @@ def _patch_rows(scene: Scene, seen: Seen, layer: Layer, field: Field) -> list[Ro
             name = str(seen.ids_N[at])
             place = int(best.row_KC[k, channel]), int(best.column_KC[k, channel])
             patch = _patch(pixels[at], field, place, layer.grid)
-            shown_class = scene.space.classes[labels[name]]
-            classes.append(shown_class)
-            title = f"train/{name}, {shown_class}: activation {best.value_KC[k, channel]:.3g}"
-            pictures.append(Picture(f"patch-{k + 1}", shown_class, patch, title))
+            label = scene.space.classes[labels[name]]
+            classes.append(label)
+            title = texts.PATCHES_PICTURE.format(id=name, name=label, value=best.value_KC[k, channel])
+            pictures.append(Picture(f"patch-{k + 1}", label, patch, title))
         common = ", ".join(f"{n} × {word}" for word, n in Counter(classes).most_common(3))
-        dead = " It answers every image alike." if best.dead_C[channel] else ""
+        dead = texts.PATCHES_DEAD if best.dead_C[channel] else ""
         z = float((best.value_KC[:, channel].mean() - best.mean_C[channel]) / max(best.std_C[channel], 1e-12))
-        note = f"{common}; on average {z:.1f} standard deviations above the mean image.{dead}"
-        title = f"{maps.place(layer)}, channel {channel} (fold {seen.net.fold})"
+        note = texts.PATCHES_NOTE.format(classes=common, z=z, dead=dead)
+        title = texts.PATCHES_ROW.format(layer=maps.place(layer), channel=channel, fold=seen.net.fold)
         folder = f"fold{seen.net.fold}-{maps.place(layer).replace('.', '-')}-{channel}"
-        rows.append(Row(folder, title, tuple(pictures), note))
+        rows.append(GalleryRow(folder, title, tuple(pictures), note))
     return rows
 
 
-def _pixels(scene: Scene, seen: Seen, at: Ints) -> dict[int, Pixels]:
+def _pixels(scene: Scene, seen: ChannelResponses, at: Ints) -> dict[int, Pixels]:
     """The images at these positions of the set, as the network sees them."""
     found = [
         image
@@ -286,8 +262,10 @@ def _pixels(scene: Scene, seen: Seen, at: Ints) -> dict[int, Pixels]:
     return dict(zip(at.tolist(), found, strict=True))
 
 
-def _patch(pixels_HWC: Pixels, field: Field, place: tuple[int, int], grid: tuple[int, int]) -> Pixels:
-    """What the unit saw; where it sees all of the image, the image with a frame about its own place."""
+def _patch(
+    pixels_HWC: Pixels, field: ReceptiveField, place: tuple[int, int], grid: tuple[int, int]
+) -> Pixels:
+    """What the unit saw; if it sees the whole image, the image with a frame around the unit's own place."""
     if not field.is_whole:
         rows, columns = field.window(*place)
         return np.ascontiguousarray(pixels_HWC[rows, columns])
@@ -305,66 +283,57 @@ def _patch(pixels_HWC: Pixels, field: Field, place: tuple[int, int], grid: tuple
     return framed
 
 
-def _field_table(seen: Seen, field: dict[str, Field]) -> Table:
+def _field_table(seen: ChannelResponses, field: dict[str, ReceptiveField]) -> GalleryTable:
     rows = []
     for layer in seen.layers:
         height, width = field[layer.name].size_px
-        silent = int(seen.best[layer.name].dead_C.sum())
-        sees = "the whole image" if field[layer.name].is_whole else f"{height} × {width} px"
+        dead = int(seen.best[layer.name].dead_C.sum())
+        sees = texts.FIELDS_WHOLE if field[layer.name].is_whole else f"{height} × {width} px"
         grid = f"{layer.grid[0]} × {layer.grid[1]}"
-        rows.append((maps.place(layer), layer.channels, silent, grid, sees))
-    return Table(
-        f"What a unit of each layer sees (fold {seen.net.fold})",
-        ("layer", "channels", "silent", "map", "receptive field"),
+        rows.append((maps.place(layer), layer.channels, dead, grid, sees))
+    return GalleryTable(
+        texts.FIELDS_TABLE.format(fold=seen.net.fold),
+        texts.FIELDS_COLUMNS,
         tuple(rows),
-        "Silent channels answer every image alike. A unit at the border sees less."
-        + (GATES if any(one.gated for one in field.values()) else ""),
+        texts.FIELDS_NOTE + (texts.UNITS_GATES if any(one.gated for one in field.values()) else ""),
     )
 
 
-def filters(scene: Scene) -> Part:
+def filters(scene: Scene) -> Panel:
     """The filters of the first convolution."""
     net = scene.lead
     found = activation.first_filters(net)
-    lead = (
-        "The weights of the first convolution, as colours of the pixels that they look at: grey is no "
-        "weight, a "
-        "filter answers most to a patch that looks like itself. Each has its own scale."
-    )
     if found is None:
-        return Part(
-            "filters", "First-layer filters", lead, warnings=("This network has no such convolution.",)
-        )
+        return Panel("filters", texts.FILTERS_TITLE, texts.FILTERS_LEAD, warnings=(texts.FILTERS_NONE,))
     number, height, width, _ = found.x_FHW3.shape
     copies = activation.likeness(found)
     weak = int((found.largest_F < 0.01 * found.largest_F.max()).sum())
-    table = Table(
-        f"First convolution: {found.name}",
-        ("filters", "size", "nearly copies of another", "next to no weight"),
+    table = GalleryTable(
+        texts.FILTERS_TABLE.format(name=found.name),
+        texts.FILTERS_COLUMNS,
         ((number, f"{height} × {width}", copies, weak),),
-        "A copy, up to its sign, or a filter without weight adds nothing.",
+        texts.FILTERS_NOTE,
     )
     most = np.argsort(-found.largest_F, kind="stable")[:FILTERS]
     pictures = tuple(
-        Picture(f"filter-{f}", f"{f}: up to {found.largest_F[f]:.2g}", _filter(found.x_FHW3[f])) for f in most
+        Picture(
+            f"filter-{f}",
+            texts.FILTERS_CAPTION.format(number=f, largest=found.largest_F[f]),
+            _filter(found.x_FHW3[f]),
+        )
+        for f in most
     )
-    small = (
-        f"Filters of {height} × {width} are too small to look like anything; larger ones show edges, "
-        f"colours and "
-        "gratings when trained well, and noise when trained too little.",
-    )
-    large = (
-        "Smooth edges, colours and gratings tell of good training; noise tells of too little, or of too "
-        "large a "
-        "learning rate.",
-    )
-    return Part(
+    return Panel(
         "filters",
-        "First-layer filters",
-        lead,
-        (Row("filters", f"{found.name} of fold {net.fold}, largest weight first", pictures),),
+        texts.FILTERS_TITLE,
+        texts.FILTERS_LEAD,
+        (GalleryRow("filters", texts.FILTERS_ROW.format(name=found.name, fold=net.fold), pictures),),
         (table,),
-        notes=small if max(height, width) < READABLE else large,
+        notes=(
+            texts.FILTERS_SMALL.format(h=height, w=width)
+            if max(height, width) < READABLE
+            else texts.FILTERS_LARGE,
+        ),
         figures={"copies": float(copies), "weak": float(weak)},
     )
 

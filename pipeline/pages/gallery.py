@@ -1,7 +1,7 @@
 """The gallery of `make explain`: pictures, tables and clouds as one self-contained page.
 
-Owns the values that a part of `pipeline/explain/` gives back, and the page that shows them. Does not own
-making any picture (`pipeline/explain/`), the frame of the page (`report.py`) or files (`explain/stage_explain.py`).
+Owns the values that a panel of `pipeline/explain/` gives back, and the page that shows them. Does not own
+making any picture (`pipeline/explain/`), the frame of the page (`report.py`) or files (`explain/page.py`).
 
 Legend: N images, H height, W width, h and w of a thumbnail.
 """
@@ -47,11 +47,11 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Row:
+class GalleryRow:
     """Pictures that belong together, of one image or of one layer or class.
 
     Args:
-        name: of its folder, unique within its part: a case's `key`, or a word such as "blocks-3".
+        name: of its folder, unique within its panel: a case's `key`, or a word such as "blocks-3".
         title: e.g. "train/17: true cat, predicted dog (91 %)".
         pictures: at least one, in reading order.
         note: what they show or don't, a sentence; empty: none.
@@ -66,7 +66,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class GalleryTable:
     """Figures.
 
     Args:
@@ -112,27 +112,27 @@ class Cloud:
 
 
 @dataclass(frozen=True)
-class Part:
-    """What one part found.
+class Panel:
+    """One method's section of the gallery: what it found.
 
     Args:
-        name: as in `PARTS`.
+        name: as in `explain/panels.py`.
         title: heading of its section.
         lead: one sentence: what it is and how to read it.
         rows: of pictures.
         tables, drawings, clouds: shown in this order between the lead and the rows.
         notes: plain sentences (how it was made, sources), shown below the lead.
         warnings: what must not be read as a finding; shown first and marked.
-        figures: for the manifest and MLflow; names are prefixed with the part's.
+        figures: for the manifest and MLflow; names are prefixed with the panel's.
         facts: JSON values by case `key`, for explain.json: what other reports use.
-        data: a JSON value of the whole part, for explain.json; None: none.
+        data: a JSON value of the whole panel, for explain.json; None: none.
     """
 
     name: str
     title: str
     lead: str
-    rows: tuple[Row, ...] = ()
-    tables: tuple[Table, ...] = ()
+    rows: tuple[GalleryRow, ...] = ()
+    tables: tuple[GalleryTable, ...] = ()
     drawings: tuple[Drawing, ...] = ()
     clouds: tuple[Cloud, ...] = ()
     notes: tuple[str, ...] = ()
@@ -150,14 +150,14 @@ class Gallery:
         title: heading.
         lead: a sentence on what is explained, and why these images.
         commands: what else to try, each with its command: (sentence, command).
-        parts: in the order of the page, at least one.
+        panels: in the order of the page, at least one.
         cases: (`key`, title) of the explained images, in the order of the page.
     """
 
     title: str
     lead: str
     commands: tuple[tuple[str, str], ...]
-    parts: tuple[Part, ...]
+    panels: tuple[Panel, ...]
     cases: tuple[tuple[str, str], ...] = ()
 
 
@@ -169,15 +169,15 @@ def render_html(gallery: Gallery) -> str:
         script="gallery.js",
         title=gallery.title,
         gallery=gallery,
-        sections=[_section(part, number) for part in gallery.parts],
-        clouds=json_data("clouds", [_cloud(c) for part in gallery.parts for c in part.clouds]),
+        sections=[_section(panel, number) for panel in gallery.panels],
+        clouds=json_data("clouds", [_cloud(c) for panel in gallery.panels for c in panel.clouds]),
         thumbs=Thumbnails.none(),
         thumbnail_px=SHOWN_PX,
     )
 
 
-def _section(part: Part, number: Mapping[str, int]) -> dict[str, Any]:
-    """A part as its template wants it: pictures as data, by group."""
+def _section(panel: Panel, number: Mapping[str, int]) -> dict[str, Any]:
+    """A panel as its template wants it: pictures as data, by group."""
     rows = [
         {
             "title": row.title,
@@ -185,9 +185,9 @@ def _section(part: Part, number: Mapping[str, int]) -> dict[str, Any]:
             "case": number.get(row.case or "", ""),
             "groups": _groups(row.pictures),
         }
-        for row in part.rows
+        for row in panel.rows
     ]
-    return {"part": part, "rows": rows}
+    return {"panel": panel, "rows": rows}
 
 
 def _groups(pictures: tuple[Picture, ...]) -> list[tuple[str, list[dict[str, Any]]]]:

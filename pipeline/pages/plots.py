@@ -1,24 +1,10 @@
-"""Small SVG drawings for reports: bars, heat map, histogram, curves, interval whiskers.
+"""Small SVG drawings for reports: bars, histogram, curves, whiskers, band, public against OOF, correlations.
 
 Owns shapes and labels. Does not own colours (`templates/style.css`: series are the classes s0, s1, …
-so that light, dark and print follow the page) nor what is drawn.
+so that light, dark and print follow the page) or what is drawn.
 
-Every drawing has a title for screen readers, text in the page's own colour, and a tooltip a mark.
-Lengths are in SVG units, which are CSS pixels at full width. Shape legend: R rows, K columns.
-
-One drawing: values with their intervals over named steps, as a line in a band.
-
-Owns that drawing. Does not own the axes (`plots.py`) nor colours (`templates/style.css`).
-
-Out-of-fold against public score, with the band of luck about their diagonal.
-
-Owns this one drawing. Does not own axes and shapes (`plots.py`, of which this is the second half) nor the
-figures.
-
-A correlation matrix as a drawing: colour for the sign, strength for the size.
-
-Owns this one drawing. Does not own shapes and labels (`plots.py`) or the matrix (`embedding.py`).
-Legend: K features.
+Every drawing has a title for screen readers, text in the page's own colour, and a tooltip for each mark.
+Lengths are in SVG units, which are CSS pixels at full width. Legend: K features.
 """
 
 from __future__ import annotations
@@ -36,6 +22,8 @@ from pipeline.core.noise import Band
 
 FONT = 12.0
 WIDTH = 440.0
+# Left margin of a band, height of public against OOF, side of a correlation matrix.
+BAND_LEFT, AGAINST_HEIGHT, MATRIX_SIDE = 52.0, 330.0, 300.0
 EMPTY = Markup('<p class="muted">Nothing to draw.</p>')
 
 
@@ -114,12 +102,14 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def _text(x: float, y: float, text: str, classes: str = "", transform: str = "") -> str:
+def svg_text(x: float, y: float, text: str, classes: str = "", transform: str = "") -> str:
+    """A text that starts, ends or is centred at (x, y), as its classes say."""
     extra = f' transform="{transform}"' if transform else ""
     return f'<text x="{x:.1f}" y="{y:.1f}" class="{classes}"{extra}>{escape(text)}</text>'
 
 
-def _rect(x: float, y: float, width: float, height: float, classes: str, tip: str = "") -> str:
+def svg_rect(x: float, y: float, width: float, height: float, classes: str, tip: str = "") -> str:
+    """A rectangle with rounded corners and, if given, a tooltip."""
     title = f"<title>{escape(tip)}</title>" if tip else ""
     return (
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{height:.1f}" rx="2"'
@@ -127,7 +117,8 @@ def _rect(x: float, y: float, width: float, height: float, classes: str, tip: st
     )
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, classes: str) -> str:
+def svg_line(x1: float, y1: float, x2: float, y2: float, classes: str) -> str:
+    """A straight line."""
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{classes}"/>'
 
 
@@ -146,7 +137,7 @@ def svg(width: float, height: float, title: str, body: Sequence[str]) -> Markup:
 def _legend(names: Sequence[str], x: float, y: float) -> list[str]:
     body = []
     for index, name in enumerate(names):
-        body += [_rect(x, y - 9, 10, 10, f"s{index}"), _text(x + 15, y, name, "small")]
+        body += [svg_rect(x, y - 9, 10, 10, f"s{index}"), svg_text(x + 15, y, name, "small")]
         x += 15 + text_width(name) + 18
     return body
 
@@ -171,18 +162,18 @@ def bars(rows: Sequence[Bar], title: str, series: Sequence[str] = ()) -> Markup:
         height = thick * len(row.values)
         lines = wrap(row.label, gutter - 10)
         top = y + height / 2 + 4 - 6.5 * (len(lines) - 1)
-        body += [_text(gutter - 8, top + 13 * i, line, "end") for i, line in enumerate(lines)]
+        body += [svg_text(gutter - 8, top + 13 * i, line, "end") for i, line in enumerate(lines)]
         pitch = max(height, 13.0 * len(lines))
         start = y + (height - pitch) / 2 + (pitch - height) / 2
         for index, (value, text) in enumerate(zip(row.values, row.texts, strict=True)):
             at = start + index * thick
             name = f" {series[index]}" if series else ""
             body.append(
-                _rect(gutter, at, value * scale, thick - 2, f"s{index}", f"{row.label}{name}: {text}")
+                svg_rect(gutter, at, value * scale, thick - 2, f"s{index}", f"{row.label}{name}: {text}")
             )
-            body.append(_text(gutter + value * scale + 6, at + thick - 5, text, "small"))
+            body.append(svg_text(gutter + value * scale + 6, at + thick - 5, text, "small"))
         y += pitch + gap
-    body.append(_line(gutter, 20 if len(series) > 1 else 0, gutter, y - gap / 2, "axis"))
+    body.append(svg_line(gutter, 20 if len(series) > 1 else 0, gutter, y - gap / 2, "axis"))
     return svg(WIDTH, y, title, body)
 
 
@@ -213,14 +204,14 @@ class Axes:
         body = []
         for tick in ticks(*self.y_range, 4):
             text = f"{100 * tick:.4g} %" if percent else number(tick)
-            body.append(_line(self.left, self.y(tick), WIDTH - 14, self.y(tick), "grid"))
-            body.append(_text(self.left - 6, self.y(tick) + 4, text, "end tiny"))
+            body.append(svg_line(self.left, self.y(tick), WIDTH - 14, self.y(tick), "grid"))
+            body.append(svg_text(self.left - 6, self.y(tick) + 4, text, "end tiny"))
         places = range(len(x_names)) if x_names else ticks(*self.x_range, 6)
         for at, name in zip(places, x_names or map(number, places), strict=True):
-            body.append(_text(self.x(at), floor + 14, name, "mid tiny"))
-        body.append(_line(self.left, floor, WIDTH - 14, floor, "axis"))
-        body.append(_text((WIDTH + self.left) / 2, self.height - 6, x_label, "mid small"))
-        body.append(_text(4, 11, y_label, "small"))
+            body.append(svg_text(self.x(at), floor + 14, name, "mid tiny"))
+        body.append(svg_line(self.left, floor, WIDTH - 14, floor, "axis"))
+        body.append(svg_text((WIDTH + self.left) / 2, self.height - 6, x_label, "mid small"))
+        body.append(svg_text(4, 11, y_label, "small"))
         return body
 
 
@@ -279,7 +270,7 @@ def curves(lines: Sequence[Curve], title: str, x_label: str, y_label: str, ident
     axes = Axes(unit, unit) if identity else Axes((min(xs), max(xs)), (min(ys), max(ys)))
     body = axes.frame(x_label, y_label, percent=identity)
     if identity:
-        body.append(_line(axes.x(0), axes.y(0), axes.x(1), axes.y(1), "guide"))
+        body.append(svg_line(axes.x(0), axes.y(0), axes.x(1), axes.y(1), "guide"))
     if len(drawn) > 1:
         first = text_width(y_label) + 24
         names = [shorten(line.name, (WIDTH - first) / len(drawn) - 33) for line in drawn]
@@ -317,26 +308,23 @@ def whiskers(rows: Sequence[Whisker], title: str, zero: bool = False) -> Markup:
         return left + (value - low + pad) / (high - low + 2 * pad) * (right - left)
 
     floor = 12 + 28 * len(rows)
-    body = [_line(left, floor, right, floor, "axis")]
+    body = [svg_line(left, floor, right, floor, "axis")]
     for tick in ticks(low - pad, high + pad, 5):
         body += [
-            _line(at(tick), 4, at(tick), floor, "grid"),
-            _text(at(tick), floor + 14, number(tick), "mid tiny"),
+            svg_line(at(tick), 4, at(tick), floor, "grid"),
+            svg_text(at(tick), floor + 14, number(tick), "mid tiny"),
         ]
     if zero:
-        body.append(_line(at(0.0), 2, at(0.0), floor, "guide"))
+        body.append(svg_line(at(0.0), 2, at(0.0), floor, "guide"))
     for index, (row, text) in enumerate(zip(rows, texts, strict=True)):
         y = 20.0 + 28 * index
         tip = f"<title>{escape(row.label)}: {text} from {row.low:.4f} to {row.high:.4f}</title>"
-        body.append(_text(gutter - 8, y + 4, shorten(row.label, gutter - 10), "end"))
-        body.append(_line(at(row.low), y, at(row.high), y, f"whisker c{index}"))
-        body += [_line(at(end), y - 5, at(end), y + 5, f"whisker c{index}") for end in (row.low, row.high)]
+        body.append(svg_text(gutter - 8, y + 4, shorten(row.label, gutter - 10), "end"))
+        body.append(svg_line(at(row.low), y, at(row.high), y, f"whisker c{index}"))
+        body += [svg_line(at(end), y - 5, at(end), y + 5, f"whisker c{index}") for end in (row.low, row.high)]
         body.append(f'<circle cx="{at(row.value):.1f}" cy="{y:.1f}" r="5" class="s{index}">{tip}</circle>')
-        body.append(_text(right + 8, y + 4, text, "strong"))
+        body.append(svg_text(right + 8, y + 4, text, "strong"))
     return svg(WIDTH, floor + 20, title, body)
-
-
-LEFT = 52.0
 
 
 @dataclass(frozen=True)
@@ -362,7 +350,7 @@ def band(
         y_range: of the upward axis, so that several drawings compare.
     """
     assert steps, "nothing to draw"
-    axes = Axes((0.0, float(max(len(steps) - 1, 1))), y_range, left=LEFT)
+    axes = Axes((0.0, float(max(len(steps) - 1, 1))), y_range, left=BAND_LEFT)
     body = axes.frame(x_label, y_label, percent=False, x_names=[step.name for step in steps])
     there = [(axes.x(k), axes.y(step.high)) for k, step in enumerate(steps)]
     back = [(axes.x(k), axes.y(step.low)) for k, step in enumerate(steps)][::-1]
@@ -379,9 +367,6 @@ def band(
 
 def _joined(points: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-
-
-HEIGHT = 330.0
 
 
 @dataclass(frozen=True)
@@ -411,17 +396,17 @@ def against(dots: Sequence[Dot], band: Band | None, metric: str) -> Markup:
     high = max(max(d.high, d.public) for d in dots)
     pad = 0.05 * (high - low) or 0.02
     ends = (low - pad, high + pad)
-    axes = Axes(ends, ends, height=HEIGHT)
+    axes = Axes(ends, ends, height=AGAINST_HEIGHT)
     body = axes.frame(f"OOF {metric}, with its 95 % interval", f"public {metric}", percent=False)
     if band is not None:
         body.append(_band(axes, ends, band))
-    body.append(_line(axes.x(ends[0]), axes.y(ends[0]), axes.x(ends[1]), axes.y(ends[1]), "guide"))
+    body.append(svg_line(axes.x(ends[0]), axes.y(ends[0]), axes.x(ends[1]), axes.y(ends[1]), "guide"))
     for dot in dots:
         x, y, kind = axes.x(dot.oof), axes.y(dot.public), 0 if dot.inside else 1
         tip = f"<title>{escape(dot.name)}: OOF {dot.oof:.4f}, public {dot.public:.4f}</title>"
-        body.append(_line(axes.x(dot.low), y, axes.x(dot.high), y, f"whisker c{kind}"))
+        body.append(svg_line(axes.x(dot.low), y, axes.x(dot.high), y, f"whisker c{kind}"))
         body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="s{kind}">{tip}</circle>')
-        body.append(_text(x + 7, y - 6, dot.label, "small strong"))
+        body.append(svg_text(x + 7, y - 6, dot.label, "small strong"))
     return svg(WIDTH, axes.height, f"public against OOF {metric}", body)
 
 
@@ -438,10 +423,7 @@ def _band(axes: Axes, ends: tuple[float, float], band: Band) -> str:
     return f'<polygon points="{corners}" class="area s0" style="stroke:none;fill-opacity:.14">{tip}</polygon>'
 
 
-SIDE = 300.0
-
-
-def drawing(correlation_KK: npt.NDArray[np.float64], title: str) -> Markup:
+def correlation_matrix(correlation_KK: npt.NDArray[np.float64], title: str) -> Markup:
     """Cells of one colour where two features rise together and of another where one falls.
 
     Args:
@@ -451,8 +433,8 @@ def drawing(correlation_KK: npt.NDArray[np.float64], title: str) -> Markup:
     size = len(correlation_KK)
     if not size:
         return EMPTY
-    cell = SIDE / size
-    body = [_rect(0, 20, SIDE, SIDE, "cell")]
+    cell = MATRIX_SIDE / size
+    body = [svg_rect(0, 20, MATRIX_SIDE, MATRIX_SIDE, "cell")]
     for i in range(size):
         for k in range(size):
             value = float(correlation_KK[i, k])
@@ -462,7 +444,7 @@ def drawing(correlation_KK: npt.NDArray[np.float64], title: str) -> Markup:
                     f' class="s{int(value < 0)}" shape-rendering="crispEdges"'
                     f' style="fill-opacity:{abs(value):.2f}"/>'
                 )
-    left = SIDE + 16
+    left = MATRIX_SIDE + 16
     for row, (words, kind, opacity) in enumerate(
         (("+1: rise together", 0, 1.0), ("+0.5", 0, 0.5), ("−0.5", 1, 0.5), ("−1: one falls", 1, 1.0))
     ):
@@ -471,6 +453,6 @@ def drawing(correlation_KK: npt.NDArray[np.float64], title: str) -> Markup:
             f'<rect x="{left}" y="{y - 11}" width="14" height="14" class="s{kind}"'
             f' style="fill-opacity:{opacity}"/>'
         )
-        body.append(_text(left + 20, y, words, "small"))
-    body.append(_text(0, 12, f"{size} features, alike ones side by side", "small"))
-    return svg(WIDTH, SIDE + 24, title, body)
+        body.append(svg_text(left + 20, y, words, "small"))
+    body.append(svg_text(0, 12, f"{size} features, alike ones side by side", "small"))
+    return svg(WIDTH, MATRIX_SIDE + 24, title, body)

@@ -1,12 +1,12 @@
-"""What the MLflow UI shows when it opens a competition: a guide, and a view with the right columns.
+"""What the MLflow UI shows for a competition: a guide, and a view with the right columns.
 
 Owns the experiment's description and the saved view (columns, order, filter). Does not own any run,
 and does not import mlflow: it makes tags, `record/tracking.py` writes them.
 
-The UI's table opens without a single metric column. A saved view mends that: a tag of the experiment
-that the UI lists under *Views* and opens when the address holds `viewStateShareKey=…`. Its form (JSON
-with the state as base64 of a zlib stream of JSON) was read from the UI of MLflow 3.17; a UI that does
-not know it shows its plain table.
+The table of the UI opens without any metric column. A saved view fixes that: a tag of the experiment that
+the UI lists under *Views* and opens if the address contains `viewStateShareKey=…`. Its format (JSON with
+the state as base64 of a zlib stream of JSON) was read from the UI of MLflow 3.17; a UI that does not know
+it shows its plain table.
 """
 
 import base64
@@ -26,7 +26,7 @@ VIEW_TITLE = "Scores, best first"
 STAGE_RUNS_ONLY = "tags.`mlflow.parentRunId` IS NULL"
 TAGS = ("verdict", "compared_with", "changed", "error")
 HEADLINE_WIDTH = 110
-COLUMNS = {  # after the headline; name: width in px; what does not fit is a scroll away
+COLUMNS = {  # after the headline; name: width in px; the rest is reached by scrolling
     "verdict": 85,
     "delta_vs_best": 110,
     "p_better": 80,
@@ -46,31 +46,32 @@ NOTE = "mlflow.note.content"
 SHARED_VIEW = f"mlflow.sharedViewState.{VIEW}"
 METRIC = "mlflow.experiment.primaryMetric.name"
 HIGHER = "mlflow.experiment.primaryMetric.greaterIsBetter"
-OURS = (SHARED_VIEW, METRIC, HIGHER)  # rewritten on every start; the description is the user's, too
-# Our part of a description, in comments that the UI does not show; what stands around it is the user's.
+OURS = (SHARED_VIEW, METRIC, HIGHER)  # rewritten on every start; the description also belongs to the user
+# Our part of a description, between comments that the UI does not show; the text around it is the user's.
 BEGIN, END = "<!-- podium: rewritten -->", "<!-- podium: end -->"
 PART = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
 
 GUIDE = """\
-[Open the table with scores, best first]({link}) (also under *Views*; the plain table shows no score)
+[Open the table with scores, best first]({link}) (also under *Views*; the plain table has no score)
 
 | question | where |
 |---|---|
 | Which run is best? | the top row there: `{headline}` is the metric on pooled out-of-fold predictions, \
 {direction} is better |
-| Is that beyond noise? | `verdict`: a paired bootstrap of whole groups against the best other run on the \
-same data and folds (`compared_with`; for an ensemble, its best member), with `delta_vs_best`, positive if \
-this run is better, and `p_better`; `ci_low` to `ci_high` is the 95 % interval of the score itself |
+| Is the difference more than noise? | `verdict`: a paired bootstrap of groups against the best other run \
+on the same data and folds (`compared_with`; for an ensemble, its best member), with `delta_vs_best`, \
+positive if this run is better, and `p_better`; `ci_low` to `ci_high` is the 95 % interval of the score \
+itself |
 | What changed? | `changed`: settings that differ from the run in `compared_with` |
-| Which fold failed? | a red cross; `error` names the fold and says why. The plain table opens a run's folds \
-with its `+` |
+| Which fold failed? | a red cross; `error` names the fold and the reason. The plain table shows the \
+folds of a run with its `+` |
 | Where is the report? | click the run, tab *Artifacts*, the file ending in `.html` |
 """
 
 
 @dataclass(frozen=True)
 class Headline:
-    """The score that runs are ordered by.
+    """The score by which runs are ordered.
 
     Args:
         name: of the MLflow metric, e.g. `oof_macro_f1`.
@@ -82,12 +83,12 @@ class Headline:
 
     @classmethod
     def of(cls, metric: str, higher_is_better: bool) -> "Headline":
-        """That of a competition's metric: it on pooled out-of-fold predictions."""
+        """The headline of a competition: its metric on pooled out-of-fold predictions."""
         return cls(f"oof_{metric}", higher_is_better)
 
     @classmethod
     def recorded(cls, tags: Mapping[str, str]) -> "Headline | None":
-        """That of an experiment with these tags, if it has one."""
+        """The headline of an experiment with these tags, if it has one."""
         return cls(tags[METRIC], tags.get(HIGHER) != "false") if METRIC in tags else None
 
 
@@ -100,14 +101,14 @@ def links(database: Path, port: int) -> list[str]:
     """One line per competition: its name and the address of its saved view.
 
     Args:
-        database: `mlflow.db`; read with sqlite alone, so that nothing heavy is imported.
-        port: where the UI is served on this machine.
+        database: `mlflow.db`; read with sqlite only, so that mlflow is not imported.
+        port: of the UI on this machine.
 
     Raises:
-        StorageError: nothing was recorded yet.
+        StorageError: nothing has been recorded yet.
     """
     if not database.is_file():
-        raise StorageError(f"{database}: nothing was recorded yet", remedy="make all")
+        raise StorageError(f"{database}: nothing has been recorded yet", remedy="run `make all` first")
     with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
         query = "SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active' ORDER BY 2"
         rows = [(name, found) for name, found in connection.execute(query) if name != "Default"]
@@ -119,8 +120,8 @@ def guide(experiment_id: str, headline: Headline, standings: str = "") -> str:
 
     Args:
         experiment_id: MLflow's, for the link.
-        headline: the score that runs are ordered by.
-        standings: a markdown table of experiments to put below, or empty.
+        headline: the score by which runs are ordered.
+        standings: a markdown table of experiments to add below, or empty.
     """
     direction = "higher" if headline.higher_is_better else "lower"
     text = GUIDE.format(link=view_path(experiment_id), headline=headline.name, direction=direction)
@@ -129,17 +130,17 @@ def guide(experiment_id: str, headline: Headline, standings: str = "") -> str:
 
 
 def rewritten(description: str, part: str) -> str:
-    """A description with our part put anew; without our part it is all the user's, and stays.
+    """A description with our part replaced; a description without our part is not changed.
 
     Args:
-        description: what stands there.
-        part: what `guide` gave.
+        description: the present one.
+        part: the new part, from `guide`.
     """
     return PART.sub(lambda _: part, description, count=1)
 
 
 def experiment_tags(experiment_id: str, headline: Headline) -> dict[str, str]:
-    """The tags that make the UI open well."""
+    """The tags that configure the UI of an experiment."""
     return {
         NOTE: guide(experiment_id, headline),
         "mlflow.experimentKind": "custom_model_development",
@@ -150,7 +151,7 @@ def experiment_tags(experiment_id: str, headline: Headline) -> dict[str, str]:
 
 
 def shared_view(headline: Headline) -> str:
-    """The state of the UI's run table: columns in order, stage runs only, best first."""
+    """The state of the UI's run table: columns in order, runs of stages only, best first."""
     widths = {headline.name: HEADLINE_WIDTH, **COLUMNS}
     columns = {_column(name): width for name, width in widths.items()}
     state = {

@@ -1,6 +1,6 @@
 """sha256 of files, remembered by path, size and modification time.
 
-Owns the index of digests. Does not own what they are for (`record/store.py`).
+Owns the index of digests. Does not own their use (`record/store.py`).
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 CHUNK = 1 << 20
-# A file younger than this could change again within the clock's grain without a new mtime.
+# A file younger than this could change again without a new mtime, within the resolution of the clock.
 SETTLED_SECONDS = 2.0
 
 
@@ -30,7 +30,7 @@ def sha256_text(text: str) -> str:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write through a temporary sibling, fsync and rename, so a crash leaves the old or the new file."""
+    """Write a temporary file next to it, fsync and rename, so that a crash leaves the old or the new file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -47,8 +47,8 @@ class FileIndex:
     """Digests of files, read from disk only when size or modification time changed.
 
     Args:
-        path: where the index is kept between runs.
-        rehash: ignore what is remembered and read every file again.
+        path: of the index file.
+        rehash: ignore the index and read every file again.
     """
 
     def __init__(self, path: Path, rehash: bool = False) -> None:
@@ -81,7 +81,7 @@ class FileIndex:
         return sha256_text("\n".join(rows))
 
     def save(self) -> None:
-        """Keep what was learned, for the next run."""
+        """Write the index for the next run."""
         if self._changed:
             write_atomic(self._path, json.dumps(self._known).encode())
             self._changed = False

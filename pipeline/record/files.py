@@ -1,6 +1,6 @@
 """How each value of `core` is written and read: npz and JSON, never pickle.
 
-Owns the file formats. Does not own where files lie (`record/store.py`).
+Owns the file formats. Does not own the folders (`record/store.py`).
 """
 
 import json
@@ -15,17 +15,17 @@ from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Spli
 
 
 def json_bytes(value: Any) -> bytes:
-    """JSON as people read it, UTF-8."""
+    """Indented JSON, UTF-8."""
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def write_json(path: Path, value: Any) -> None:
-    """A JSON file, readable by people."""
+    """Write an indented JSON file."""
     path.write_bytes(json_bytes(value))
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file."""
+    """The content of a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -52,11 +52,11 @@ def write_samples(path: Path, samples: Samples, base: Path) -> None:
 
 
 def read_samples(path: Path, base: Path) -> Samples:
-    """What `write_samples` wrote, with absolute image paths again."""
+    """Samples from `write_samples`, with absolute image paths again."""
     with np.load(path) as z:
         optional = ("labels", "train_labels", "folds", "soft")
         labels, training, folds, soft = (z[n] if n in z.files else None for n in optional)
-        # Not resolved one by one: that asks the disk for every folder on the way, a second for 10,000 images.
+        # Not resolved one by one: that reads every folder on the way from disk, one second for 10,000 images.
         paths = [os.path.normpath(base / p) for p in z["paths"].tolist()]
         space = _space(str(z["space"]))
         split = str(z["split"])
@@ -69,7 +69,7 @@ def write_probabilities(path: Path, p: Probabilities) -> None:
 
 
 def read_probabilities(path: Path, name: str) -> Probabilities:
-    """What `write_probabilities` wrote; `name` is how errors will call it."""
+    """Probabilities from `write_probabilities`; errors refer to them by `name`."""
     with np.load(path) as z:
         return Probabilities(z["ids"], tuple(str(c) for c in z["classes"]), z["p"], name)
 
@@ -80,7 +80,7 @@ def write_views(path: Path, v: ViewProbabilities) -> None:
 
 
 def read_views(path: Path, name: str) -> ViewProbabilities:
-    """What `write_views` wrote; `name` is how errors will call it."""
+    """Probabilities from `write_views`; errors refer to them by `name`."""
     with np.load(path) as z:
         classes, views = tuple(str(c) for c in z["classes"]), tuple(str(v) for v in z["views"])
         return ViewProbabilities(z["ids"], classes, views, z["p"], name)
@@ -92,7 +92,7 @@ def write_features(path: Path, f: Features) -> None:
 
 
 def read_features(path: Path) -> Features:
-    """What `write_features` wrote."""
+    """Features from `write_features`."""
     with np.load(path) as z:
         return Features(z["ids"], tuple(str(v) for v in z["views"]), z["x"], str(z["digest"]))
 
@@ -106,7 +106,7 @@ def write_plan(path: Path, plan: FoldPlan) -> None:
 
 
 def read_plan(path: Path) -> FoldPlan:
-    """What `write_plan` wrote."""
+    """A fold plan from `write_plan`."""
     with np.load(path) as z:
         splits = tuple(
             Split(z[f"train{k}"], z[f"valid{k}"], z[f"times{k}"] if f"times{k}" in z.files else None)

@@ -1,7 +1,7 @@
-"""`make du`, `make gc`, `make pin`: disk space, and what may be freed.
+"""`make du`, `make gc`, `make pin`: disk space, and which results may be freed.
 
-Owns deciding which artifacts something still needs: a ledger line's provenance, a study's winner or a
-pin. Does not own deleting one safely (`record/store.py`).
+Owns deciding which artifacts are still needed: by the provenance of a submission or by a pin. Does not own
+deleting one safely (`record/store.py`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def bytes_of(folder: Path) -> int:
 
 
 def usage(home: Path, store: Store) -> list[str]:
-    """Lines that say what takes how much space."""
+    """One line for each kind of result with its disk space."""
     sizes: dict[str, tuple[int, int]] = {}
     for artifact in store.all():
         count, total = sizes.get(artifact.stage, (0, 0))
@@ -44,7 +44,7 @@ def usage(home: Path, store: Store) -> list[str]:
 
 
 def needed(store: Store, home: Path) -> set[str]:
-    """`stage/key` of every artifact that a submission or a pin leads to."""
+    """`stage/key` of every artifact that a submission or a pin needs."""
     by_name = {f"{a.stage}/{a.key}": a for a in store.all()}
     waiting = [*_roots(home), *(_pinned(by_name.values(), home))]
     found: set[str] = set()
@@ -57,20 +57,20 @@ def needed(store: Store, home: Path) -> set[str]:
 
 
 def collect(store: Store, home: Path, dry: bool) -> list[str]:
-    """Free what nothing needs.
+    """Free the results that nothing needs.
 
     Args:
         store: the artifacts.
-        home: for the ledger's provenance and the pins.
-        dry: say what would be freed, and free nothing.
+        home: with the provenance of submissions and the pins.
+        dry: only list what would be freed.
 
     Raises:
-        StorageError: another process is at work, and may need results that nothing else does yet.
+        StorageError: another process is running, and may need results that nothing else needs yet.
     """
     busy = [] if dry else store.busy()
     if busy:
         raise StorageError(
-            "another process is at work here, and may need what would be freed", busy, "let it finish first"
+            "another process is at work in this home and may need these results", busy, "let it finish first"
         )
     keep = needed(store, home)
     loose = [a for a in store.all() if f"{a.stage}/{a.key}" not in keep]
@@ -85,23 +85,23 @@ def collect(store: Store, home: Path, dry: bool) -> list[str]:
             shutil.rmtree(folder, ignore_errors=True)
     verb = "would free" if dry else "freed"
     lines.append(
-        f"{verb} {freed / 1e6:.1f} MB in {len(loose)} results; {len(keep)} are needed by submissions or pins"
+        f"{verb} {freed / 1e6:.1f} MB in {len(loose)} results; submissions and pins need {len(keep)} results"
     )
     return lines
 
 
 def evict(store: Store, home: Path, stage: str, budget: float, keep: set[str]) -> list[str]:
-    """Free results of one stage, unused for longest first, until the rest fits a budget.
+    """Free results of one stage, least recently used first, until the rest fits a budget.
 
     Args:
         store: the artifacts.
-        home: for the pins.
-        stage: only its results are freed.
+        home: with the pins.
+        stage: whose results are freed.
         budget: bytes that may stay.
-        keep: `stage/key` of results that are in use; pinned ones are kept as well.
+        keep: `stage/key` of results in use; pinned ones are kept too.
 
     Returns:
-        A line for each freed result, and one if the budget is too small for what is in use.
+        A line for each freed result, and one if the results in use do not fit the budget.
     """
     found = [a for a in store.all() if a.stage == stage]
     sizes = {a.key: bytes_of(a.folder) for a in found}
@@ -121,16 +121,16 @@ def evict(store: Store, home: Path, stage: str, budget: float, keep: set[str]) -
 
 
 def pin(store: Store, home: Path, key: str) -> str:
-    """Keep an artifact, and all it is made of, from `make gc`.
+    """Protect an artifact and its inputs from `make gc`.
 
     Raises:
-        DataError: no artifact's key starts so, or several do.
+        DataError: no key starts like this, or several do.
     """
     hits = [a for a in store.all() if a.key.startswith(key)]
     if len(hits) != 1:
         which = [f"{a.stage} {a.key}" for a in hits]
         raise DataError(
-            f"{key}: {len(hits)} results have a key that starts so", which, "`make runs` shows keys"
+            f"{key}: {len(hits)} results have a key that starts like this", which, "`make runs` lists keys"
         )
     path = home / "submissions" / PINS
     known = path.read_text(encoding="utf-8").split() if path.is_file() else []
@@ -146,9 +146,9 @@ def _roots(home: Path) -> list[str]:
             provenance = json.loads(path.read_text(encoding="utf-8"))
             roots.append(str(provenance["artifact"]))
         except (ValueError, KeyError, TypeError) as error:
-            # Unread provenance could need anything: freeing now could lose a result.
+            # Provenance that cannot be read could need any result, so nothing may be freed.
             raise DataError(
-                f"{path.name}: unreadable provenance ({error})", remedy="mend or move it away"
+                f"{path.name}: unreadable provenance ({error})", remedy="fix it or move it away"
             ) from error
     return roots
 

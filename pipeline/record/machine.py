@@ -1,11 +1,11 @@
-"""The machine profile: what was measured of this machine once, so that it is not measured again.
+"""The machine profile: timings of this machine, measured once and kept.
 
-Owns the file `machine.json` under runtime.home: its format, and that it is written whole or not at all.
-Does not own measuring (`train/step_timing.py`, `train/step_timing.py`) or what is made of it (`train/precision.py`,
+Owns the file `machine.json` under runtime.home: its format, and writing it atomically.
+Does not own measuring (`train/step_timing.py`) or what uses it (`train/precision.py`,
 `train/studies/walltime.py`).
 
-The file is for people too: it may be read, and deleted when the machine changed in a way that its facts
-do not tell. It is a convenience and never a result: a damaged one is told and measured anew.
+Users may read the file, and delete it if the machine changed in a way that its facts do not show. It is a
+convenience and never a result: if it is damaged, a warning is logged and the timings are measured again.
 """
 
 import json
@@ -42,13 +42,13 @@ class Profile:
 
     @property
     def path(self) -> Path:
-        """Where it lies."""
+        """Path of the profile."""
         return self.home / FILE
 
     def measured(self, of: Facts, measure: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-        """What is known under these facts, or else measured now and kept.
+        """The measurement for these facts, measured and kept now if it is missing.
 
-        Two processes that ask at once get the same answer: one measures, the other waits.
+        Two processes at the same time get the same measurement: one measures, the other waits.
         """
         lock = self.home / "artifacts" / ".locks" / "machine.lock"
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -67,26 +67,26 @@ class Profile:
         except FileNotFoundError:
             return []
         except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("%s cannot be read (%s): what it held is measured again", self.path, error)
+            log.warning("%s cannot be read (%s): its timings are measured again", self.path, error)
             return []
 
     def find(self, of: Facts) -> dict[str, Any] | None:
-        """What was measured under exactly these facts, or None."""
-        asked = json.loads(json.dumps(of))
-        return next((dict(e["measured"]) for e in self._entries() if e["of"] == asked), None)
+        """The measurement for exactly these facts, or None."""
+        wanted = json.loads(json.dumps(of))
+        return next((dict(e["measured"]) for e in self._entries() if e["of"] == wanted), None)
 
     def keep(self, of: Facts, measured: Mapping[str, Any]) -> None:
-        """Add a measurement, in place of an older one of the same facts.
+        """Add a measurement, replacing an older one of the same facts.
 
         Raises:
             OSError: the disk is full or read-only.
         """
-        asked = json.loads(json.dumps(of))
-        others = [e for e in self._entries() if e["of"] != asked]
+        facts = json.loads(json.dumps(of))
+        others = [e for e in self._entries() if e["of"] != facts]
         entry = {
-            "of": asked,
+            "of": facts,
             "on": datetime.now(UTC).isoformat(timespec="seconds"),
             "measured": dict(measured),
         }
-        whole = {"about": ABOUT, "version": VERSION, "entries": [*others, entry]}
-        write_atomic(self.path, json_bytes(whole))
+        content = {"about": ABOUT, "version": VERSION, "entries": [*others, entry]}
+        write_atomic(self.path, json_bytes(content))

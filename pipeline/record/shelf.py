@@ -1,7 +1,7 @@
-"""Finished results for a notebook: found by stage, opened with what they were made of.
+"""Finished results for a notebook: found by stage, with their inputs.
 
-Owns finding the newest results of one competition in a home folder, their inputs, and the word of
-which command makes what is missing. Builds nothing. Does not own reading files (`load.py`).
+Owns finding the newest results of one competition in a home folder, their inputs, and naming the command that
+makes a missing one. Builds nothing. Does not own reading files (`data/load.py`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pipeline.record.digests import FileIndex
 from pipeline.record.store import Artifact, Store
 
 HOME, COMPETITION = "PODIUM_HOME", "PODIUM_COMPETITION"
-# Where a notebook stands: in notebooks/, or where `make` is called.
+# Folders of a notebook: notebooks/, or where `make` is called.
 HERE = (Path(), Path(".."))
-# Results that another command makes on its way.
+# Results that the command of another stage makes.
 MADE_BY = {"data": "train", "images": "eda", "folds": "train", "fold": "train", "views": "infer"}
 
 
@@ -27,9 +27,9 @@ class Shelf:
     """Finished results of one competition.
 
     Args:
-        home: folder that holds `artifacts/`.
+        home: folder that contains `artifacts/`.
         competition: its name.
-        store: of that folder.
+        store: of this home.
     """
 
     home: Path
@@ -42,7 +42,7 @@ class Shelf:
 
         Args:
             home: the folder; empty: the environment variable PODIUM_HOME, else this checkout.
-            competition: its name; empty: PODIUM_COMPETITION, else that with the newest result.
+            competition: its name; empty: PODIUM_COMPETITION, else the one with the newest result.
 
         Raises:
             DataError: there is no finished result; names the command that makes one.
@@ -54,7 +54,7 @@ class Shelf:
             looked = ", ".join(str(place.resolve()) for place in places)
             raise DataError(
                 f"no results yet (looked for artifacts/ in {looked})",
-                remedy=f"run `make all` first, or set {HOME} to the folder that holds them",
+                remedy=f"run `make all` first, or set {HOME} to the folder that contains them",
             )
         store = Store(found, FileIndex(found / "artifacts" / ".index.json"))
         competition = competition or os.environ.get(COMPETITION, "")
@@ -75,11 +75,11 @@ class Shelf:
         return sorted(mine, key=_made, reverse=True)
 
     def newest(self, stage: str, experiment: str = "") -> Artifact:
-        """The newest finished result of a stage, its files whole.
+        """The newest finished result of a stage, with undamaged files.
 
         Args:
             stage: as in `artifacts/`.
-            experiment: whose; empty: anyone's.
+            experiment: its experiment; empty: any.
 
         Raises:
             DataError: there is none; names the command that makes it.
@@ -97,23 +97,23 @@ class Shelf:
         )
 
     def inputs(self, artifact: Artifact) -> Mapping[str, Artifact]:
-        """What a result was made of, by name.
+        """The inputs of a result, by name.
 
         Raises:
-            DataError: some of it is gone.
+            DataError: lists inputs that are missing.
         """
-        found, gone = {}, []
+        found, missing = {}, []
         for name, place in artifact.inputs.items():
             stage, _, key = place.partition("/")
             opened = self.store.find(stage, key)
             if opened is None:
-                gone.append(f"{name}: {place}")
+                missing.append(f"{name}: {place}")
             else:
                 found[name] = opened
-        if gone:
+        if missing:
             target = MADE_BY.get(artifact.stage, artifact.stage).replace("_", "-")
-            what = f"{artifact.stage}/{artifact.key}: {len(gone)} of its inputs are gone"
-            raise DataError(what, gone, f"run `make {target}` again")
+            message = f"{artifact.stage}/{artifact.key}: {len(missing)} of its inputs are missing"
+            raise DataError(message, missing, f"run `make {target}` again")
         return found
 
 

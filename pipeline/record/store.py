@@ -1,17 +1,13 @@
-"""Content-keyed artifacts: what was computed, from what, found again or built once.
+"""Content-keyed artifacts: results with their inputs, found again or built once.
 
-Owns: keys, manifests, atomic publication, damage detection, locks. Does not own what is inside an
-artifact (`record/files.py`) or when to build one (`engine/context.py`).
+Owns keys, manifests, atomic publication, damage detection, locks, and how a process is named so that a later
+one with the same number is not taken for it. Does not own what is inside an artifact (`record/files.py`) or
+when to build one (`engine/session.py`).
 
     artifacts/<stage>/<key>/manifest.json   written last; a folder without one does not exist
-    artifacts/.building/                    drafts, renamed once when they are whole
+    artifacts/.building/                    drafts, renamed once when they are complete
     artifacts/.locks/                       one builder per key
     work/<stage>/<key>/                     unfinished work that a later run continues
-
-Which process does something, so that another one can tell whether it is still there.
-
-Owns naming a process so that a later one with the same number is not taken for it. Does not own what is
-done about one that is gone.
 """
 
 from __future__ import annotations
@@ -37,7 +33,7 @@ from pipeline.record.digests import FileIndex, sha256_text, write_atomic
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
-# In a manifest: the search whose trial it was made for.
+# Key in a manifest: the search for whose trial the result was made.
 STUDY = "study"
 KEY_LENGTH = 16
 SHORT = 8
@@ -48,9 +44,9 @@ class Artifact:
     """A finished result on disk.
 
     Args:
-        stage: which stage made it.
+        stage: that made it.
         key: its content key.
-        folder: where its files lie.
+        folder: with its files.
         manifest: the parsed manifest.
     """
 
@@ -65,14 +61,14 @@ class Artifact:
         return dict(self.manifest.get("metrics", {}))
 
     def setting(self, path: str) -> Any:
-        """What it was made with, by dotted path; None: nothing that it depends on reads that."""
+        """The value of a setting by dotted path; None: the result does not depend on it."""
         settings = self.manifest.get("settings", {})
         section, _, name = path.partition(".")
         return settings[path] if path in settings else settings.get(section, {}).get(name)
 
     @property
     def seconds(self) -> float:
-        """How long the stage itself worked, without its inputs."""
+        """Run time of the stage itself, without its inputs."""
         return float(self.manifest.get("seconds", 0.0))
 
     @property
@@ -92,8 +88,8 @@ def content_key(
 
     Args:
         stage: its name.
-        version: raised whenever the stage's code gives other results.
-        config: the settings that it reads, defaults filled in, neutral ones left out.
+        version: increased whenever the stage's code gives other results.
+        config: the settings that it reads, with defaults, without neutral ones.
         inputs: name -> `stage/key` of each input.
         files: combined digest of the input files, or "".
     """
@@ -103,7 +99,7 @@ def content_key(
 
 @contextlib.contextmanager
 def told_as_storage_error(folder: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into a `StorageError` that names the folder."""
+    """Turn errors such as a full or read-only disk into a `StorageError` that names the folder."""
     try:
         yield
     except OSError as error:
@@ -114,19 +110,19 @@ def told_as_storage_error(folder: Path) -> Iterator[None]:
             errno.EROFS: "the disk is read-only",
             errno.EACCES: "permission denied",
             errno.EPERM: "permission denied",
-            errno.ENOTDIR: "a file stands where a folder is needed",
+            errno.ENOTDIR: "there is a file where a folder is needed",
         }
         reason = reasons.get(error.errno or 0)
         if reason is None:
             raise
         raise StorageError(
             f"{error.filename or folder}: {reason}",
-            remedy="free space (`make du`, `make gc`) or set runtime.home to another disk; nothing was lost",
+            remedy="free space (`make du`, `make gc`) or set runtime.home to another disk; no result is lost",
         ) from error
 
 
 class Store:
-    """Finds and publishes artifacts under one home folder, or in `root` beside those of that home."""
+    """Finds and publishes artifacts under one home folder, or in another folder `root`."""
 
     def __init__(self, home: Path, index: FileIndex, root: Path | None = None) -> None:
         self.home = home
@@ -135,7 +131,7 @@ class Store:
         self._verified: dict[tuple[str, str], Artifact] = {}
 
     def find(self, stage: str, key: str) -> Artifact | None:
-        """The artifact if it exists and is whole; a damaged one is set aside and not returned."""
+        """The artifact if it exists and is undamaged; a damaged one is moved away and not returned."""
         known = self._verified.get((stage, key))
         if known:
             return known
@@ -145,12 +141,12 @@ class Store:
         artifact = self._open(stage, key, folder)
         fault = "its manifest cannot be read" if artifact is None else self._damage(artifact)
         if artifact is None or fault:
-            log.warning("%s %s is damaged (%s): set aside, it will be made again", stage, key[:SHORT], fault)
+            log.warning("%s %s is damaged (%s): moved away, built again", stage, key[:SHORT], fault)
             with told_as_storage_error(folder):
                 aside = self.root / ".damaged" / f"{stage}-{key}"
                 shutil.rmtree(aside, ignore_errors=True)
                 aside.parent.mkdir(parents=True, exist_ok=True)
-                with contextlib.suppress(FileNotFoundError):  # another process set it aside first
+                with contextlib.suppress(FileNotFoundError):  # another process moved it first
                     folder.rename(aside)
             return None
         self._verified[stage, key] = artifact
@@ -163,11 +159,11 @@ class Store:
         return sorted((a for a in found if a), key=lambda a: str(a.manifest.get("created", "")))
 
     def chosen(self) -> list[Artifact]:
-        """Like `all`, without what only trials of a search asked for: they are no one's runs."""
+        """Like `all`, without results that only trials of a search needed: they do not count as runs."""
         return [artifact for artifact in self.all() if STUDY not in artifact.manifest]
 
     def adopt(self, artifact: Artifact) -> Artifact:
-        """What a trial made is asked for by itself: from now on it is a run like any other."""
+        """Turn the result of a trial into a run like any other, because a command asks for it."""
         manifest = {name: value for name, value in artifact.manifest.items() if name != STUDY}
         write_atomic(artifact.folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False).encode())
         adopted = Artifact(artifact.stage, artifact.key, artifact.folder, manifest)
@@ -175,7 +171,7 @@ class Store:
         return adopted
 
     def work(self, stage: str, key: str) -> Path:
-        """The folder of unfinished work for this key; made when missing."""
+        """The folder of unfinished work for this key; created if missing."""
         folder = self.home / "work" / stage / key
         with told_as_storage_error(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -191,7 +187,7 @@ class Store:
             try:
                 held.acquire(timeout=0)
             except Timeout:
-                log.warning("another process is making %s %s: waiting for it", stage, key[:SHORT])
+                log.warning("another process is building %s %s: waiting for it", stage, key[:SHORT])
                 held.acquire()
         try:
             yield
@@ -200,14 +196,14 @@ class Store:
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[str]:
-        """Tell other processes through `busy` that this one reads and makes results, also between two.
+        """Show other processes through `busy` that this one is using results, also between two builds.
 
         Yields:
-            What `busy` calls it.
+            Its name in `busy`.
         """
         name = f"process-{os.getpid()}"
         path = self.root / ".locks" / f"{name}.lock"
-        with told_as_storage_error(path), self.freeing():  # who frees results right now is waited for
+        with told_as_storage_error(path), self.freeing():  # waits for a process that frees results
             held = FileLock(path)
             held.acquire()
         try:
@@ -218,7 +214,7 @@ class Store:
 
     @contextlib.contextmanager
     def freeing(self) -> Iterator[None]:
-        """No process begins to use results while this lasts."""
+        """In this context no other process starts to use results."""
         path = self.root / ".locks" / "freeing"
         with told_as_storage_error(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -230,7 +226,7 @@ class Store:
             lock.release()
 
     def busy(self) -> list[str]:
-        """What other processes are making right now, `<stage>-<key>`, and who is at work, `process-<id>`."""
+        """Results that other processes are building, `<stage>-<key>`, and those processes, `process-<id>`."""
         held = []
         for path in sorted((self.root / ".locks").glob("*.lock")):
             lock = FileLock(path)
@@ -243,9 +239,9 @@ class Store:
 
     @contextlib.contextmanager
     def draft(self, stage: str, key: str) -> Iterator[Path]:
-        """A folder to build in; it is gone afterwards unless `publish` moved it.
+        """A folder to build in; it is removed afterwards unless `publish` moved it.
 
-        Hold the key's lock: what a killed builder left in it is removed first.
+        Hold the key's lock: leftovers of a killed process are removed first.
         """
         folder = self.root / ".building" / f"{stage}-{key}"
         with told_as_storage_error(folder):
@@ -263,15 +259,15 @@ class Store:
             _fsync(path)
             digest = self.index.digest(path)
             files[path.relative_to(draft).as_posix()] = {"sha256": digest, "bytes": path.stat().st_size}
-        whole = {"stage": stage, "key": key, **manifest, "files": files}
-        write_atomic(draft / MANIFEST, json.dumps(whole, indent=1, ensure_ascii=False).encode())
+        full = {"stage": stage, "key": key, **manifest, "files": files}
+        write_atomic(draft / MANIFEST, json.dumps(full, indent=1, ensure_ascii=False).encode())
         target = self.root / stage / key
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists():  # a folder without a manifest: what a crash of another version left
+        if target.exists():  # a folder without a manifest: left by a crash of another version
             shutil.rmtree(target)
         draft.rename(target)
         _fsync(target.parent)
-        artifact = Artifact(stage, key, target, whole)
+        artifact = Artifact(stage, key, target, full)
         self._verified[stage, key] = artifact
         return artifact
 
@@ -286,8 +282,8 @@ class Store:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         except (ValueError, OSError):
             return None
-        whole = isinstance(manifest, dict) and isinstance(manifest.get("files"), dict)
-        return Artifact(stage, key, folder, manifest) if whole and manifest.get("key") == key else None
+        is_valid = isinstance(manifest, dict) and isinstance(manifest.get("files"), dict)
+        return Artifact(stage, key, folder, manifest) if is_valid and manifest.get("key") == key else None
 
     def _damage(self, artifact: Artifact) -> str | None:
         for name, facts in artifact.manifest["files"].items():
@@ -295,7 +291,7 @@ class Store:
             if not path.is_file():
                 return f"{name} is missing"
             if path.stat().st_size != facts["bytes"] or self.index.digest(path) != facts["sha256"]:
-                return f"{name} has other bytes than were written"
+                return f"{name} has changed since it was written"
         return None
 
 
@@ -308,12 +304,12 @@ def _fsync(path: Path) -> None:
 
 
 def this() -> dict[str, str | int]:
-    """The process that asks: host, number, and when it began."""
+    """Host, process id and start time of the calling process."""
     return {"host": socket.gethostname(), "pid": os.getpid(), "began": _began(os.getpid())}
 
 
 def is_alive(owner: Any) -> bool:
-    """Whether a process that `this` named may still run; of other hosts nothing is known, so it may."""
+    """Whether the process that `this` described may still run; True for other hosts, which are unknown."""
     if not isinstance(owner, dict):
         return False
     if owner.get("host") != socket.gethostname():
@@ -322,18 +318,18 @@ def is_alive(owner: Any) -> bool:
 
 
 def _began(pid: int) -> str:
-    """When a process began, in the system's own words; empty where there is none."""
+    """Start time of a process, as the system prints it; empty: there is no such process."""
     stat = Path(f"/proc/{pid}/stat")
     if stat.parent.parent.joinpath("self").exists():
         try:
             words = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         except OSError:
             return ""
-        # A zombie is gone, though its parent has not noticed; word 20 counts clock ticks since boot.
+        # A zombie has ended, though its parent has not noticed; word 20 is the start in clock ticks.
         boot = Path("/proc/sys/kernel/random/boot_id")
         booted = boot.read_text(encoding="ascii").strip()[:8] if boot.is_file() else ""
         return "" if words[0] in "ZX" else f"{booted} {words[19]}"
-    told = subprocess.run(
+    listed = subprocess.run(
         ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
-    return told.stdout.strip()
+    return listed.stdout.strip()

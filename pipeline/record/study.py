@@ -1,23 +1,14 @@
-"""Studies: which points were tried, what came of them, what to try next. The only room of Optuna.
+"""Studies: which points were tried, their results, and what to try next. The only module that uses Optuna.
 
-Owns every call to optuna, which is imported when a study is opened and not before. Does not own what a
-point means or what a trial does (`tune/trials.py`).
+Owns every call to optuna, which is imported when a study is opened and not before, and where studies are
+kept: a database or a journal file. Does not own what a point means or what a trial does (`tune/trials.py`).
 
-Optuna's heartbeat does not serve ask and tell, and a journal has none. So every trial names the process
+Optuna's heartbeat does not support ask and tell, and a journal has none. So every trial names the process
 that runs it, and whoever asks for a trial first fails those whose process is gone, under a lock. The
-sampler is built anew before each ask, seeded by how many trials are finished: what is proposed depends
+sampler is created anew before each ask, seeded by how many trials are finished: what is proposed depends
 on finished trials alone, so that a search killed at any point goes on with the trials it would have had.
 
 Source: Akiba et al., Optuna (KDD 2019); https://optuna.readthedocs.io
-
-What a study is, and what one of its trials is, as values.
-
-Owns these two. Does not own asking for trials (`record/study.py`).
-
-Where studies are kept: a database or a journal file, and what to do about those that are broken.
-
-Owns naming the place, an error that a user understands, and mending what a kill left. Does not own studies
-(`record/study.py`), and knows nothing of Optuna.
 """
 
 from __future__ import annotations
@@ -42,22 +33,28 @@ from pipeline.core.seeds import py_rng, seed
 from pipeline.record import store
 
 State = Literal["complete", "pruned", "failed", "killed", "running"]
+DATABASES = ("sqlite", "postgresql", "mysql")
+MOST_POINTS = 100_000
+# Attribute of a study: its re-tests.
+LOOKS = "retested"
+# Attributes of a trial beside its values.
+OWNER, QUEUED, REASON, KILLED, NOTES = "owner", "queued", "reason", "killed", "notes"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study is.
+    """The definition of a study.
 
     Args:
-        name: of the study; it carries all that defines its trials.
-        dimensions: what is varied.
-        maximise: of each objective whether more is better; one or two.
+        name: of the study; it contains digests of everything that defines its trials.
+        dimensions: that are varied.
+        maximise: for each objective whether higher is better; one or two.
         sampler: tpe, gp, cmaes, random, grid or brute_force.
         pruner: none, median, percentile or halving.
-        warmup: trials before any is pruned, and before TPE and its kin stop drawing at random.
+        warmup: trials before any is pruned, and before TPE and similar samplers stop sampling at random.
         seed: of the sampler.
-        queue: points that are tried first, with a word for each.
-        space: digest of the space; a study of another one is refused.
+        queue: points that are tried first, each with its origin.
+        space: digest of the space; a study of another space is refused.
     """
 
     name: str
@@ -73,19 +70,19 @@ class Plan:
 
 @dataclass(frozen=True)
 class Trial:
-    """One point that was tried.
+    """One tried point.
 
     Args:
-        number: in its study, of all that were ever begun.
-        state: killed: its process ended in the middle; failed: an error of its own, see `reason`.
-        point: what was tried.
+        number: in its study, counting all that were ever begun.
+        state: killed: its process ended before the trial; failed: the trial raised an error, see `reason`.
+        point: the value of each dimension.
         values: of the objectives; empty unless complete.
-        curve: figures on the way, by step.
-        seconds: it took.
-        origin: why it was tried, where no sampler proposed it.
+        curve: intermediate scores, by step.
+        seconds: run time.
+        origin: why it was tried, if the sampler did not propose it.
         reason: of a failure.
-        notes: what the objective wanted to be kept, e.g. the key of its result.
-        host: of the process that runs it, or ran it.
+        notes: further facts, e.g. the key of its result.
+        host: of the process that runs or ran it.
     """
 
     number: int
@@ -101,20 +98,17 @@ class Trial:
 
     @property
     def is_done(self) -> bool:
-        """Whether it tells something: what was killed in the middle is asked for again."""
+        """Whether it has an outcome: a killed trial is run again."""
         return self.state in ("complete", "pruned", "failed")
 
 
-DATABASES = ("sqlite", "postgresql", "mysql")
-
-
 def storage_of(home: Path) -> str:
-    """Where studies are kept: OPTUNA_STORAGE, a database's URL or a journal's path, or SQLite at home."""
+    """The storage of studies: OPTUNA_STORAGE (URL of a database or path of a journal), or SQLite."""
     return os.environ.get("OPTUNA_STORAGE") or f"sqlite:///{home.resolve() / 'optuna.db'}"
 
 
-class Told:
-    """Turns what a database, a driver or a disk raises into one StorageError that names the storage."""
+class StorageErrors:
+    """Turns errors of a database, a driver or a disk into one StorageError that names the storage."""
 
     def __init__(self, where: str) -> None:
         self._where = where
@@ -128,15 +122,15 @@ class Told:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise StorageError(
             f"studies: {_without_password(self._where)} cannot be reached: {reason}",
-            remedy="check OPTUNA_STORAGE: a database's URL, or the path of a journal file; unset it for "
+            remedy="check OPTUNA_STORAGE: the URL of a database or the path of a journal file; unset it for "
             "SQLite under runtime.home",
         ) from error
 
 
 class Sqlite(sqlite3.Connection):
-    """A connection whose writes outlive a killed process, and of a power cut lose the last ones at most.
+    """A connection whose writes survive a killed process; a power cut loses at most the last ones.
 
-    The default waits for the disk at every write, ten times a trial.
+    The default waits for the disk at every write, ten times per trial.
     """
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
@@ -145,20 +139,20 @@ class Sqlite(sqlite3.Connection):
         self.execute("PRAGMA synchronous=NORMAL").close()
 
 
-def mend(path: Path, lock: Any) -> None:
-    """Cut off the half line that a kill left in a journal: the next one would be written behind it."""
+def repair_journal(path: Path, lock: Any) -> None:
+    """Remove an incomplete last line, left by a killed process, which the next line would extend."""
     lock.acquire()
     try:
         text = path.read_bytes()
-        whole = text.rfind(b"\n") + 1
-        lines = text[:whole].splitlines(keepends=True)
+        end = text.rfind(b"\n") + 1
+        lines = text[:end].splitlines(keepends=True)
         if lines:
-            json.loads(lines[0])  # any other file would be spoiled by writing to it
-        if whole < len(text):
+            json.loads(lines[0])  # raises for any other file, which must not be changed
+        if end < len(text):
             if not lines and text.strip():
-                raise ValueError("it is no journal of Optuna")
+                raise ValueError("it is not a journal of Optuna")
             with path.open("rb+") as file:
-                file.truncate(whole)
+                file.truncate(end)
     finally:
         lock.release()
 
@@ -168,15 +162,8 @@ def _without_password(where: str) -> str:
     return f"{head.partition('://')[0]}://…@{tail}" if at else where
 
 
-MOST_POINTS = 100_000
-# What a study carries: its re-tests.
-LOOKS = "retested"
-# What a trial carries beside its values.
-OWNER, QUEUED, REASON, KILLED, NOTES = "owner", "queued", "reason", "killed", "notes"
-
-
 def in_memory(plan: Plan) -> Study:
-    """A study that nobody else sees and that is gone with this process."""
+    """A study in the memory of this process."""
     optuna = _optuna()
     directions = ["maximize" if more else "minimize" for more in plan.maximise]
     return Study(plan, optuna.create_study(directions=directions), contextlib.nullcontext())
@@ -187,7 +174,7 @@ class Studies:
 
     Args:
         where: see `storage_of`.
-        home: folder of the lock that asks take one at a time.
+        home: folder of the lock under which trials are asked for.
 
     Raises:
         StorageError: it cannot be reached.
@@ -196,53 +183,53 @@ class Studies:
     def __init__(self, where: str, home: Path) -> None:
         self.where, self._home = where, home.resolve()
         self._lock = FileLock(self._lock_path())
-        with self._told():
+        with self._errors():
             folder = self._lock_path().parent
             if folder == self._home:
                 folder.mkdir(parents=True, exist_ok=True)
-            elif not folder.is_dir():  # a lock in no folder would be waited for without end
-                raise ValueError(f"{folder} is no folder")
+            elif not folder.is_dir():  # a lock in a missing folder would block for ever
+                raise ValueError(f"{folder} is not a folder")
             with self._lock:
                 self._storage = self._opened()
 
     def names(self) -> list[str]:
         """Names of all studies."""
         optuna = _optuna()
-        with self._told():
+        with self._errors():
             return sorted(s.study_name for s in self._storage.get_all_studies()) if optuna else []
 
     def trials(self, name: str) -> list[Trial]:
         """The trials of a study by its name."""
-        with self._told():
+        with self._errors():
             return [
                 _trial(t) for t in self._storage.get_all_trials(self._storage.get_study_id_from_name(name))
             ]
 
     def facts(self, name: str) -> dict[str, Any]:
-        """What was kept of a study when it was made."""
-        with self._told():
+        """The facts that were stored when a study was created."""
+        with self._errors():
             return dict(self._storage.get_study_user_attrs(self._storage.get_study_id_from_name(name)))
 
     def open(self, plan: Plan, facts: Mapping[str, Any]) -> Study:
-        """A study, made when it is missing.
+        """A study, created if it is missing.
 
         Args:
-            plan: what it is.
-            facts: kept with it when it is made.
+            plan: its definition.
+            facts: stored when it is created.
 
         Raises:
-            ConfigError: there is a study of that name and another space.
+            ConfigError: the study with this name has another space.
         """
         optuna = _optuna()
         directions = ["maximize" if more else "minimize" for more in plan.maximise]
-        with self._told(), self._lock:
+        with self._errors(), self._lock:
             if plan.name in self.names():
                 found = self.facts(plan.name)
                 if found.get("space") != plan.space:
                     raise ConfigError(
                         f"study {plan.name} searched another space ({found.get('space', 'unknown')}, now "
                         f"{plan.space})",
-                        remedy="leave STUDY out: a study of this space has a name of its own",
+                        remedy="leave out STUDY: a study of this space has its own name",
                     )
             made = optuna.create_study(
                 storage=self._storage, study_name=plan.name, directions=directions, load_if_exists=True
@@ -262,24 +249,26 @@ class Studies:
         if "://" in self.where:
             scheme = self.where.partition(":")[0].partition("+")[0]
             if scheme not in DATABASES:
-                raise ValueError(f"`{scheme}` is none of {', '.join(DATABASES)}, and no path of a journal")
+                raise ValueError(
+                    f"`{scheme}` is neither one of {', '.join(DATABASES)} nor the path of a journal"
+                )
             ours = {"timeout": 120, "factory": Sqlite} if scheme == "sqlite" else {}
             return optuna.storages.RDBStorage(self.where, engine_kwargs={"connect_args": ours})
         backend = optuna.storages.journal.JournalFileBackend(self.where)
-        mend(Path(self.where), backend._lock)
+        repair_journal(Path(self.where), backend._lock)
         return optuna.storages.JournalStorage(backend)
 
-    def _told(self) -> Told:
-        return Told(self.where)
+    def _errors(self) -> StorageErrors:
+        return StorageErrors(self.where)
 
 
 class Study:
-    """One study, asked and told by this process, and by others beside it.
+    """One study, used by this process and by others at the same time.
 
     Args:
-        plan: what it is.
-        study: Optuna's.
-        lock: that asks take.
+        plan: its definition.
+        study: of Optuna.
+        lock: held while a trial is asked for.
     """
 
     def __init__(self, plan: Plan, study: Any, lock: Any) -> None:
@@ -292,7 +281,7 @@ class Study:
 
     @property
     def name(self) -> str:
-        """Of the study."""
+        """Name of the study."""
         return self.plan.name
 
     def trials(self) -> list[Trial]:
@@ -300,17 +289,17 @@ class Study:
         return [_trial(t) for t in self._study.get_trials(deepcopy=False) if t.state.name != "WAITING"]
 
     def done(self) -> list[Trial]:
-        """Those that tell something."""
+        """The trials with an outcome."""
         return [trial for trial in self.trials() if trial.is_done]
 
     def best(self) -> Trial | None:
-        """The complete trial with the best first objective, the earliest of equals."""
+        """The complete trial with the best first objective, the earliest of several."""
         complete = [t for t in self.trials() if t.state == "complete"]
         sign = 1 if self.plan.maximise[0] else -1
         return max(complete, key=lambda t: (sign * t.values[0], -t.number), default=None)
 
     def front(self) -> list[Trial]:
-        """With two objectives the complete trials that no other one beats in both; else the best."""
+        """With two objectives the Pareto front of the complete trials; else the best trial."""
         if len(self.plan.maximise) == 1:
             best = self.best()
             return [best] if best else []
@@ -318,10 +307,10 @@ class Study:
         return [trial for trial in self.trials() if trial.number in numbers]
 
     def looked(self, how: str) -> int:
-        """Count a re-test of the trials that there are; how many there were, this one included.
+        """Count a re-test of the present trials; returns the number of re-tests, including this one.
 
         Args:
-            how: in words; of the same trials in the same words it is the same re-test.
+            how: in words; the same trials and words are the same re-test.
         """
         with self._lock:
             looks = {*self._study.user_attrs.get(LOOKS, []), f"{len(self.done())} trials: {how}"}
@@ -329,7 +318,7 @@ class Study:
         return len(looks)
 
     def ask(self, limit: int) -> Trial | None:
-        """The next trial to run; None when `limit` trials are done or running, or every point was tried."""
+        """The next trial to run; None if `limit` trials are done or running, or every point was tried."""
         optuna = _optuna()
         with self._lock:
             self._bury()
@@ -354,7 +343,7 @@ class Study:
         return Trial(asked.number, "running", found, origin=origin)
 
     def report(self, number: int, step: int, value: float) -> bool:
-        """Note a figure on the way; False where the pruner would stop here."""
+        """Record an intermediate score; False if the pruner stops the trial."""
         self.note(number, step, value)
         if self.plan.pruner == "none":
             return True
@@ -362,7 +351,7 @@ class Study:
         return not self._open[number].should_prune()
 
     def note(self, number: int, step: int, value: float) -> None:
-        """Note a figure that is missing; one that is there stays."""
+        """Record an intermediate score unless the step has one."""
         if step not in self._steps.get(number, set()):
             self._open[number].report(value, step)
             self._steps.setdefault(number, set()).add(step)
@@ -372,28 +361,28 @@ class Study:
         self._end(number, "COMPLETE", list(values), {NOTES: dict(notes or {})})
 
     def prune(self, number: int, notes: Mapping[str, str] | None = None) -> None:
-        """A trial was stopped, as `report` said."""
+        """A trial was stopped because `report` returned False."""
         self._end(number, "PRUNED", None, {NOTES: dict(notes or {})})
 
     def fail(self, number: int, reason: str) -> None:
-        """A trial cannot be done: its settings do not work."""
+        """A trial failed: its settings do not work."""
         self._end(number, "FAIL", None, {REASON: reason})
 
     def drop(self, number: int) -> None:
-        """A trial was interrupted; it will be asked for again."""
+        """A trial was interrupted and will be run again."""
         self._end(number, "FAIL", None, {KILLED: True})
 
     def forget_dead(self) -> None:
-        """Fail the trials whose process is gone."""
+        """Fail the trials whose process has ended."""
         with self._lock:
             self._bury()
 
     def importances(self) -> dict[str, float]:
         """Share of the score's variance that each dimension explains alone, summing to 1, by fANOVA.
 
-        Dimensions under a condition have none; empty where too few trials tell. Optuna's default asks
-        what sets the best tenth apart: where nearly all trials share the good value of what matters
-        most, it finds that unimportant (docs/log.md).
+        Conditional dimensions have none; empty if there are too few trials. Optuna's default measures what
+        separates the best tenth: if nearly all trials share the good value of the most important dimension,
+        it rates that dimension as unimportant (docs/log.md).
 
         Source: Hutter et al., An Efficient Approach for Assessing Hyperparameter Importance (ICML 2014).
         """
@@ -404,9 +393,9 @@ class Study:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                judge = optuna.importance.FanovaImportanceEvaluator(seed=self.plan.seed)
-                found = optuna.importance.get_param_importances(self._study, evaluator=judge, **first)
-        except (ValueError, RuntimeError):  # e.g. every trial has the same figure
+                evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self.plan.seed)
+                found = optuna.importance.get_param_importances(self._study, evaluator=evaluator, **first)
+        except (ValueError, RuntimeError):  # e.g. every trial has the same score
             return {}
         return {str(name): float(share) for name, share in found.items()}
 
@@ -419,27 +408,27 @@ class Study:
         self._study.tell(trial, values, state=optuna.trial.TrialState[state])
 
     def _bury(self) -> None:
-        """Fail the trials whose process is gone, and clear what was queued and never begun."""
+        """Fail the trials whose process has ended, and those that were queued and never begun."""
         optuna = _optuna()
         storage, states = self._study._storage, optuna.trial.TrialState
         for trial in storage.get_all_trials(self._study._study_id, deepcopy=False):
             if trial.number in self._open or trial.state not in (states.RUNNING, states.WAITING):
                 continue
-            # Asking and naming the owner happen under the lock that we hold: who has none died in between.
+            # A trial gets its owner under the lock that we hold: without one its process ended in between.
             if trial.state == states.RUNNING and store.is_alive(trial.user_attrs.get(OWNER)):
                 continue
             storage.set_trial_user_attr(trial._trial_id, KILLED, True)
             storage.set_trial_state_values(trial._trial_id, states.FAIL)
 
     def _inherit(self, number: int, point: Point) -> None:
-        """Figures that a killed trial of the same point had: its training goes on where it stopped."""
+        """Copy the intermediate scores of a killed trial of the same point, whose training continues."""
         for trial in self.trials():
             if trial.state == "killed" and trial.point == point:
                 for step, value in trial.curve.items():
                     self.note(number, step, value)
 
     def _next(self, begun: list[Trial]) -> tuple[str, Point | None]:
-        """The point that is next in line, and why; (word, None): none is left; ("", None): draw one."""
+        """The next point and its origin; (word, None): none is left; ("", None): the sampler proposes one."""
         used = {trial.origin for trial in begun}
         for word, point in self._queue:
             if word not in used:
@@ -453,7 +442,7 @@ class Study:
         return self.plan.sampler, next((point for point in every if point not in tried), None)
 
     def _is_exhausted(self, tried: list[Point]) -> bool:
-        """Whether a small space has no point left: samplers that draw would draw the same ones for ever."""
+        """Whether a small space has no point left: samplers would propose the same points for ever."""
         if search_space.endless(self.plan.dimensions):
             return False
         every = search_space.first_points(self.plan.dimensions, len(tried) + 1)

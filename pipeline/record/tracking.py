@@ -1,18 +1,14 @@
-"""The record of runs in MLflow: what was done, why, and how it came out.
+"""The record of runs in MLflow: what was done, why, and the result.
 
-Owns every call to mlflow, which is imported on the first run and not before (two seconds). Does not
-own results: the record is no cache. Losing it loses no result, so nothing here ever stops a stage; a
-record that cannot be written is one warning. What a run says of itself is `record/tracking.py`, what the
-UI shows is `record/board.py`.
+Owns every call to mlflow, which is imported on the first run and not before (two seconds), and what a run
+contains: its name, key, tags, description and the commit of the code. Does not own results: the record is
+not a cache. Losing it loses no result, so nothing here ever stops a stage; a record that cannot be written
+is one warning. What the UI shows is `record/board.py`.
 
 One run per stage that did work, one level of children (folds or trials) beneath. The client API only:
 no active run, no global state, so that threads and nested runs cannot write into each other.
 
 Source: https://mlflow.org/docs/latest/ml/tracking/
-
-What a run says of itself: its name, key and tags, a description, and the commit of the code.
-
-Owns these values and their wording. Does not import mlflow; `record/tracking.py` writes them.
 """
 
 from __future__ import annotations
@@ -32,21 +28,31 @@ from filelock import FileLock
 
 from pipeline.record import board
 
+__all__ = ["Run", "RunInfo", "Tracker", "git_commit", "note", "tracking_uri"]
+
+T = TypeVar("T")
+Number = float | int | None
+
 CHECKOUT = Path(__file__).resolve().parents[2]
+FAILURES_BEFORE_OFF = 3
+LONGEST_TAG = 5000  # characters; MLflow cuts at 8000
+PARAMS_PER_BATCH = 100  # MLflow's limit
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What is known when a run starts.
+    """The description of a run when it starts.
 
     Args:
         stage: e.g. train.
         competition: becomes the MLflow experiment.
-        experiment: our experiment, e.g. lite0; empty for stages that belong to none.
-        name: what the UI's table calls the run, e.g. `train lite0`.
-        key: the artifact's content key, the bridge between the record and the store.
+        experiment: our experiment, e.g. lite0; empty for stages without one.
+        name: of the run in the UI's table, e.g. `train lite0`.
+        key: the artifact's content key, which links the record and the store.
         tags: flat extra tags, e.g. study; see `record/board.py` for the ones that are columns.
-        params: the settings that differ or matter, flat: `{"train.lr": 1e-3}`.
+        params: the settings to record, flat: `{"train.lr": 1e-3}`.
         description: markdown; see `note`.
         git: see `git_commit`.
         metric: the competition's; the run's metric `oof_<metric>` orders the UI's table.
@@ -67,25 +73,27 @@ class RunInfo:
 
 
 def note(what: str, why: str, next_command: str, report: str = "", result: str = "") -> str:
-    """A run's description in markdown, one line each; the UI folds away what is below the fourth.
+    """A run's description in markdown, one line each; the UI hides lines after the fourth.
 
     Args:
         what: one sentence: what was done.
-        why: one sentence: what this run is to answer.
+        why: one sentence: the question that this run answers.
         next_command: a shell command.
         report: name of the run's HTML artifact, or empty.
-        result: one sentence: how it came out, with its interval, or empty while it is open.
+        result: one sentence: the result with its interval, or empty while the run is open.
     """
-    said = {"What": what, "Result": result, "Why": why}
+    lines = {"What": what, "Result": result, "Why": why}
     if report:
-        said["Report"] = f"tab *Artifacts*, `{report}`"
-    said["Next"] = f"`{next_command}`"
-    # Two blanks at the end of a line are markdown's line break.
-    return "  \n".join(f"**{name}** {text}" for name, text in said.items() if text)
+        lines["Report"] = f"tab *Artifacts*, `{report}`"
+    lines["Next"] = f"`{next_command}`"
+    # Two spaces at the end of a line are a line break in markdown.
+    return "  \n".join(f"**{name}** {text}" for name, text in lines.items() if text)
 
 
 def git_commit(folder: Path = CHECKOUT) -> str:
     """The short commit of `folder`, with `-dirty` when tracked files differ; "none" outside a repository."""
+    if folder == CHECKOUT and not (folder / "pyproject.toml").is_file():
+        return "none"  # installed: the repository around site-packages, if any, is not ours
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]
@@ -99,31 +107,19 @@ def git_commit(folder: Path = CHECKOUT) -> str:
         return "none"
 
 
-__all__ = ["Run", "RunInfo", "Tracker", "git_commit", "note", "tracking_uri"]
-
-T = TypeVar("T")
-Number = float | int | None
-
-FAILURES_BEFORE_OFF = 3
-LONGEST_TAG = 5000  # characters; MLflow cuts at 8000
-PARAMS_PER_BATCH = 100  # MLflow's limit
-
-logger = logging.getLogger(__name__)
-
-
 def tracking_uri(home: Path, uri: str | None) -> str:
-    """Where the record is kept: `uri`, else MLFLOW_TRACKING_URI, else `<home>/mlflow.db`."""
+    """The address of the record: `uri`, else MLFLOW_TRACKING_URI, else `<home>/mlflow.db`."""
     return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.resolve() / 'mlflow.db'}"
 
 
 class Run:
-    """One run, open or not recorded at all; every method is safe to call either way.
+    """One run, open or not recorded at all; every method may be called in both cases.
 
     Args:
-        tracker: who talks to MLflow.
-        info: what the run started with; children inherit it.
-        run_id: MLflow's id, or None when nothing is recorded.
-        parent: the stage's run for a child, else None.
+        tracker: that calls MLflow.
+        info: of the run at its start; children inherit it.
+        run_id: MLflow's id, or None if nothing is recorded.
+        parent: for a child the run of the stage, else None.
     """
 
     def __init__(
@@ -157,11 +153,11 @@ class Run:
         self._do(lambda client, run_id: client.log_batch(run_id, tags=_tags(tags)))
 
     def describe(self, markdown: str) -> None:
-        """Replace the description, e.g. when the outcome is known; see `note`."""
+        """Replace the description, e.g. when the result is known; see `note`."""
         self.tag({"mlflow.note.content": markdown})
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
-        """Copy a file, or everything in a folder, beneath the run's artifacts."""
+        """Copy a file, or all files of a folder, to the run's artifacts."""
 
         def copy(client: Any, run_id: str) -> None:
             log = client.log_artifacts if path.is_dir() else client.log_artifact
@@ -174,7 +170,7 @@ class Run:
         self._do(lambda client, run_id: client.log_text(run_id, text, name))
 
     def dataset(self, name: str, digest: str, n_rows: int, context: str = "training") -> None:
-        """Say which data went in; shown in the table and on the run's page.
+        """Record the data that was used; shown in the table and on the run's page.
 
         Args:
             name: e.g. `emoji train`.
@@ -211,14 +207,14 @@ class Run:
     def child(
         self, name: str, tags: Mapping[str, str], params: Mapping[str, object] | None = None
     ) -> AbstractContextManager[Run]:
-        """A run beneath this one: a fold or a trial.
+        """A child of this run: a fold or a trial.
 
         Args:
             name: e.g. `fold 3`.
             tags: its own: fold, key …; stage and experiment are inherited.
             params: its own, flat.
         """
-        assert self.parent is None, "the record has two levels only: a child has no children"
+        assert self.parent is None, "the record has two levels only: a child run has no children"
         info = replace(self.info, name=name, key="", tags=tags, params=params or {}, description="")
         return self._tracker.open(info, self)
 
@@ -228,8 +224,8 @@ class Tracker:
 
     Args:
         home: folder of `mlflow.db` and `mlartifacts/`.
-        uri: tracking server, or None: MLFLOW_TRACKING_URI, else SQLite under `home`.
-        enabled: False records nothing, and never imports mlflow.
+        uri: tracking server; None: MLFLOW_TRACKING_URI, else SQLite under `home`.
+        enabled: False records nothing, and does not import mlflow.
     """
 
     def __init__(self, home: Path, uri: str | None = None, enabled: bool = True) -> None:
@@ -245,14 +241,14 @@ class Tracker:
         """Record a stage's work. Call it while holding the artifact's lock.
 
         A body that raises ends the run FAILED (KILLED for Ctrl-C) with the error as tag `error`, and
-        the exception goes on. Runs of this key that a kill left RUNNING are closed first.
+        the exception is raised again. Runs of this key that a killed process left RUNNING are closed first.
         """
         return self.open(info)
 
     def update(
         self, key: str, stage: str, metrics: Mapping[str, Number], tags: Mapping[str, str] | None = None
     ) -> bool:
-        """Add to the newest finished run of an artifact what became known later, e.g. its public score.
+        """Add metrics and tags that are known later to the newest finished run, e.g. a public score.
 
         Args:
             key: the artifact's content key.
@@ -261,7 +257,7 @@ class Tracker:
             tags: to add or replace.
 
         Returns:
-            False when there is no such run, or the record is off.
+            False if there is no such run, or the record is off.
         """
 
         def add(client: Any) -> bool:
@@ -277,7 +273,7 @@ class Tracker:
         return bool(self.attempt(add))
 
     def forget(self, key: str, stage: str) -> None:
-        """Delete the runs of a key, with their children: the one that follows says all that they said."""
+        """Delete the runs of a key with their children: the next run replaces them."""
 
         def delete(client: Any) -> None:
             where = f"tags.key = '{key}' and tags.stage = '{stage}'"
@@ -293,8 +289,8 @@ class Tracker:
     def standings(self, competition: str, markdown: str) -> None:
         """Put a table of experiments (as `make runs` prints it) into our part of the description.
 
-        What a user wrote around that part stays; a description without it is left alone, and so is a
-        competition that no run was recorded for.
+        The user's text around that part is kept; a description without it is not changed, and neither is a
+        competition without a recorded run.
         """
 
         def write(client: Any) -> None:
@@ -309,7 +305,7 @@ class Tracker:
         self.attempt(write)
 
     def attempt(self, action: Callable[[Any], T]) -> T | None:
-        """Do something with the client; a failure is a warning, and three turn the record off."""
+        """Call `action` with the client; a failure is a warning, and three turn the record off."""
         if not self._enabled:
             return None
         try:
@@ -318,7 +314,7 @@ class Tracker:
             result = action(self._client)
         except (
             Exception
-        ) as error:  # whatever mlflow, the database or the network raise: no result hangs on it
+        ) as error:  # mlflow, the database or the network may raise anything; no result depends on it
             self._failures += 1
             if self._failures == 1:
                 reason = _brief(error).splitlines()[0]
@@ -346,8 +342,8 @@ class Tracker:
         run._do(lambda client, run_id: client.set_terminated(run_id, "FINISHED"))
 
     def _connect(self) -> Any:
-        # Read when mlflow is imported: no telemetry, none of its own lines (a failure is our one warning,
-        # not its traceback), and a server that is down must not cost minutes (seven retries by default).
+        # Read when mlflow is imported: no telemetry, no log lines (a failure is one warning of ours and not a
+        # traceback), and a server that is down must not cost minutes (seven retries by default).
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -358,7 +354,7 @@ class Tracker:
             client = MlflowClient(self._uri, self._uri)
             client.search_experiments(max_results=1)
             return client
-        # Two processes that make the tables at once break each other's migration.
+        # Two processes that create the tables at the same time break each other's migration.
         self._home.mkdir(parents=True, exist_ok=True)
         with FileLock(self._home / "mlflow.db.lock", timeout=120):
             client = MlflowClient(self._uri, self._uri)
@@ -373,11 +369,11 @@ class Tracker:
             if found is None:
                 from mlflow.exceptions import MlflowException
 
-                # Another process may make it between our look and our try: then that one is meant.
+                # Another process may create it between our check and our call: then that one is used.
                 with suppress(MlflowException):
                     client.create_experiment(competition, location)
                 found = client.get_experiment_by_name(competition)
-                assert found is not None, f"experiment {competition} was made and is not there"
+                assert found is not None, f"experiment {competition} was created and is missing"
             experiment_id = str(found.experiment_id)
             headline = board.Headline.of(info.metric, info.higher_is_better)
             for key, value in board.experiment_tags(experiment_id, headline).items():
@@ -407,17 +403,17 @@ class Tracker:
 
 
 def _close_stale(client: Any, experiment_id: str, info: RunInfo) -> None:
-    # A killed process leaves its run RUNNING for ever, and its folds with it.
+    # A killed process leaves its run and its folds RUNNING for ever.
     where = f"tags.key = '{info.key}' and tags.stage = '{info.stage}' and attributes.status = 'RUNNING'"
     for stale in client.search_runs([experiment_id], where):
         beneath = f"tags.`mlflow.parentRunId` = '{stale.info.run_id}' and attributes.status = 'RUNNING'"
         for run in [*client.search_runs([experiment_id], beneath), stale]:
-            client.set_tag(run.info.run_id, "error", "killed; a later run of the same key went on")
+            client.set_tag(run.info.run_id, "error", "killed; a later run of the same key continued")
             client.set_terminated(run.info.run_id, "KILLED")
 
 
 def _rounded(values: Mapping[str, Number]) -> dict[str, Number]:
-    # The UI's table prints every digit there is: 0.02700000000000002.
+    # The UI's table prints all digits: 0.02700000000000002.
     return {k: v if v is None else float(f"{v:.5g}") for k, v in values.items()}
 
 

@@ -1,6 +1,6 @@
 """`make tune`: search the settings of one stage, or of all stages within one budget of time.
 
-Owns the choice between the two. Does not own searching (`tune/tune.py`, `tune/tune_all.py`).
+Owns the choice between the two. Does not own searching (`tune/search.py`, `tune/budget.py`).
 """
 
 from __future__ import annotations
@@ -8,17 +8,31 @@ from __future__ import annotations
 import argparse
 
 from pipeline.engine.session import Session
+from pipeline.tune import search, workers
+from pipeline.tune.search_record import SearchRecord
 
 Options = argparse.Namespace
 
 
 def tune(session: Session, options: Options) -> None:
-    """Search the settings of one stage, or of all in a budget."""
-    if options.stage != "all":
-        from pipeline.tune import tune as one
+    """Search the settings of one stage, or of all stages within a budget."""
+    if options.stage == "all":
+        # Imported here: no other command shares a budget.
+        from pipeline.tune import budget
 
-        return one.command(session, options)
-    # Imported here: no other command shares a budget.
-    from pipeline.tune import tune_all
+        budget.tune_all(session, options)
+    else:
+        tune_stage(session, options)
 
-    return tune_all.command(session, options)
+
+def tune_stage(session: Session, options: Options) -> None:
+    """Search the settings of one stage; a worker only runs trials of a study."""
+    prepared = search.prepare(session, options, options.stage)
+    if options.worker:
+        search.worker(prepared, options.study)
+        return
+    study = search.begin(session, prepared, options.study)
+    with SearchRecord(session, prepared.bench, study, prepared.command) as record:
+        with workers.running(prepared.limits.jobs, options):
+            search.run_trials(prepared, study, session.say, record=record)
+        search.finish(session, prepared, study, record)

@@ -1,31 +1,23 @@
-"""How far a search is: a live line at a terminal, a line now and then elsewhere, and each new best.
+"""Progress of a search: a live line in a terminal, otherwise a line now and then, and each new best trial.
 
-Owns these. Does not own when a search ends (`tune/tune.py`).
-
-Further processes that run trials of the same study.
-
-Owns starting and ending them. Does not own what they do: each is the same command, as a worker.
+Owns these lines. Does not own when a search ends (`tune/search.py`).
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import os
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from tqdm import tqdm
 
 from pipeline.core.search_space import Point
 from pipeline.record.store import this
 from pipeline.record.study import Study
+from pipeline.tune import texts
 from pipeline.tune.space import Search
 
-# What is no terminal gets a line for so many trials.
+# Without a terminal: one line for this many trials.
 EVERY = 10
 LIVE = "{desc}: {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
@@ -35,10 +27,10 @@ class Progress:
 
     Args:
         study: that is searched.
-        limit: trials in all.
-        search: puts points into words.
-        say: gets a line when something better turns up; None: nothing is told at all.
-        end: by `time.monotonic`, when the time is up; None: never.
+        limit: trials in total.
+        search: turns points into settings.
+        say: gets a line when a better trial is found; None: print nothing.
+        end: end of the time by `time.monotonic`; None: no limit.
     """
 
     def __init__(
@@ -61,8 +53,8 @@ class Progress:
         )
         self._show(self._first)
 
-    def tell(self) -> None:
-        """After each trial."""
+    def update(self) -> None:
+        """Call after each trial."""
         done, best = len(self._study.done()), self._study.best()
         new = best is not None and (self._best is None or best.number != self._best.number)
         self._best = best
@@ -71,26 +63,27 @@ class Progress:
             return
         if new and best.origin != "default":
             self._bar.clear()
-            self._say(
-                f"    trial {best.number:<4} {best.values[0]:.4f}  {words_of(self._search, best.point)}"
-            )
+            settings = words_of(self._search, best.point)
+            self._say(texts.BETTER.format(number=best.number, score=best.values[0], settings=settings))
             self._bar.refresh()
         elif self._bar.disable and done % EVERY == 0:
-            self._say(f"    {done} of {self._limit} trials done, best {best.values[0]:.4f}{self.left(done)}")
+            self._say(
+                texts.SO_FAR.format(done=done, limit=self._limit, score=best.values[0], left=self.left(done))
+            )
 
     def left(self, done: int) -> str:
-        """How long it still takes at the pace so far, or until the time is up, in words."""
+        """Remaining time at the pace so far, at most until the time is up, in words."""
         now = time.monotonic()
         pace = (now - self._began) / (done - self._first) if done > self._first else None
         seconds = [] if pace is None else [pace * max(self._limit - done, 0)]
         seconds += [] if self._end is None else [max(self._end - now, 0.0)]
-        return f", about {_clock(min(seconds))} left" if seconds else ""
+        return texts.TIME_LEFT.format(time=_clock(min(seconds))) if seconds else ""
 
     def wait_for_others(self) -> bool:
-        """Until the trials that other processes on this host run just now have ended.
+        """Wait for the trials that other processes on this host are running.
 
         Returns:
-            Whether one of them was killed, so that another trial may take its place.
+            Whether one of them was killed, so that another trial can replace it.
         """
         self._study.forget_dead()
         here = this()["host"]
@@ -104,21 +97,21 @@ class Progress:
         return any(t.state == "killed" for t in self._study.trials() if t.number in waited_for)
 
     def close(self) -> None:
-        """The live line goes."""
+        """Remove the live line."""
         self._bar.close()
 
     def _show(self, done: int) -> None:
         if self._bar.disable:
             return
-        best = (
-            f"best {self._best.values[0]:.4f} (trial {self._best.number})" if self._best else "no score yet"
-        )
+        best = texts.LIVE_NONE
+        if self._best:
+            best = texts.LIVE_BEST.format(score=self._best.values[0], number=self._best.number)
         self._bar.n = done
         self._bar.set_postfix_str(f"{best}{self.left(done)}")
 
 
 def words_of(search: Search, point: Point) -> str:
-    """A trial's settings as people read them."""
+    """The settings of a trial, for reading."""
     return "  ".join(
         f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in search.values(point).items()
     )
@@ -126,56 +119,3 @@ def words_of(search: Search, point: Point) -> str:
 
 def _clock(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-
-
-Options = argparse.Namespace
-# Seconds in which a process that is told to stop gives its trial back.
-PATIENCE = 20.0
-
-
-@contextlib.contextmanager
-def beside(jobs: int, options: Options) -> Iterator[None]:
-    """While this lasts, `jobs` - 1 other processes run trials; when it ends they are done or ended."""
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    shared = (
-        []
-        if any(w.startswith("runtime.threads=") for w in options.settings)
-        else [f"runtime.threads={threads}"]
-    )
-    words = [sys.executable, "-m", "pipeline", "tune", *options.settings, *shared]
-    words += ["--stage", options.stage, "--worker", "--jobs", str(jobs)]
-    for name in ("trials", "timeout", "space", "study"):
-        value = getattr(options, name)
-        words += [f"--{name}", str(value)] if value else []
-    # In sessions of their own: Ctrl-C is for this process, which passes it on once.
-    others = [
-        subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True) for _ in range(jobs - 1)
-    ]
-    try:
-        yield
-    except BaseException:
-        for other in others:
-            other.send_signal(signal.SIGINT)
-        raise
-    finally:
-        for other in others:
-            _end(other)
-
-
-def _end(other: subprocess.Popen[bytes]) -> None:
-    """Wait for a process; one that is told to stop and does not is killed, and its trial asked for again."""
-    stopped = sys.exc_info()[0] is not None
-    try:
-        other.wait(timeout=PATIENCE if stopped else None)
-    except subprocess.TimeoutExpired:
-        other.kill()
-        other.wait()
-
-
-def is_orphan(parent: int) -> bool:
-    """Whether the process that started this one is gone.
-
-    Args:
-        parent: its number, as it was at the start.
-    """
-    return os.getppid() != parent

@@ -1,9 +1,9 @@
-"""Does a cheap proxy rank settings as full training does? A few trials are trained in full, and compared.
+"""Does a cheap proxy rank settings like full training? A few trials are trained in full and compared.
 
     make tune STAGE=eda       `full:` in configs/tune/eda.yaml says which experiment, how many, on which folds
 
-Owns choosing these trials, training them, and the two figures: the rank correlation, and what the best
-trial is worth in full training. Does not own searching or the re-test of the proxy (`tune/retest.py`).
+Owns choosing these trials, training them, and the two results: the rank correlation, and the effect of the
+best trial in full training. Does not own searching or the re-test of the proxy (`tune/retest.py`).
 
 Shape legend: T trials.
 """
@@ -22,17 +22,18 @@ from pipeline.data import load
 from pipeline.engine.need import Need
 from pipeline.record.study import Study, Trial
 from pipeline.settings.load import Settings
+from pipeline.tune import texts
 from pipeline.tune.space import Full, broken
 from pipeline.tune.trials import Bench, Kind
 
-# Of fewer ranks even a perfect order is likely by chance: 1 of 6 orders of three.
+# With fewer ranks even a perfect order is likely by chance: 1 of 6 orders of three.
 FEWEST = 4
-# All orders of so many ranks are tried; of more, as many at random.
+# Number of orders that are tried: all orders of seven ranks; of more ranks, as many random ones.
 ORDERS = 5040
 
 
 def lines(bench: Bench, study: Study, say: Callable[[str], None]) -> list[str]:
-    """Train some trials in full, and tell how well the proxy's ranks are theirs.
+    """Train some trials in full, and describe how well the proxy ranks them.
 
     Args:
         bench: of the trials.
@@ -40,43 +41,40 @@ def lines(bench: Bench, study: Study, say: Callable[[str], None]) -> list[str]:
         say: gets a line before the trainings.
 
     Returns:
-        For the report; empty where the space asks for nothing.
+        Lines for the report; empty if the space has no `full`.
     """
     full = bench.search.form.full
     if full is None:
         return []
     chosen = spread(study.trials(), full.trials, bench.metric.sign)
     if len(chosen) < FEWEST:
-        return [f"the proxy was not held against full training: fewer than {FEWEST} different scores"]
-    say(
-        f"full training   {len(chosen)} trials from best to worst as {full.experiment}, "
-        f"folds {_named(full)}: does the proxy rank them alike?"
-    )
+        return [texts.FULL_FEW.format(fewest=FEWEST)]
+    say(texts.FULL_BEGUN.format(n=len(chosen), experiment=full.experiment, folds=_folds(full)))
     oofs, failed = list[Probabilities | None](), list[str]()
     for trial in chosen:
         try:
             oofs.append(load.oof(bench.result(in_full(bench, full, trial)), "oof"))
         except UserError as error:
             oofs.append(None)
-            failed.append(f"trial {trial.number} cannot be trained in full: {error.headline}")
-    there = [(trial, oof) for trial, oof in zip(chosen, oofs, strict=True) if oof is not None]
-    if len(there) < FEWEST:
-        return [*failed, f"the proxy's ranks are not known to hold: {FEWEST} full trainings are needed"]
-    return [*failed, *_told(bench, full, there)]
+            failed.append(texts.FULL_FAILED.format(number=trial.number, why=error.headline))
+    trained = [(trial, oof) for trial, oof in zip(chosen, oofs, strict=True) if oof is not None]
+    if len(trained) < FEWEST:
+        return [*failed, texts.FULL_UNKNOWN.format(fewest=FEWEST)]
+    return [*failed, *_compared(bench, full, trained)]
 
 
 def refuse(file: str, full: Full, kind: Kind, settings: Settings) -> None:
-    """Raise ConfigError, before the search, for full trainings that cannot be.
+    """Raise ConfigError, before the search, for full trainings that are impossible.
 
     Args:
         file: of the space.
-        full: what it asks for.
-        kind: what is tuned.
-        settings: what trials start from.
+        full: its full trainings.
+        kind: the stage that is tuned.
+        settings: that trials start from.
     """
     faults = []
     if kind.stage != "train":
-        faults.append(f"full: {kind.name} trains nothing, so it has no proxy; eda, resample and train have")
+        faults.append(texts.FULL_UNTRAINED.format(stage=kind.name))
     try:
         settings.member(full.experiment).with_values({"train.folds": full.folds})
     except ConfigError as error:
@@ -85,22 +83,20 @@ def refuse(file: str, full: Full, kind: Kind, settings: Settings) -> None:
         raise broken(file, faults)
 
 
-def unasked(bench: Bench) -> list[str]:
-    """What is told where no time is left for full trainings."""
+def postponed(bench: Bench) -> list[str]:
+    """Lines for the report if there is no time left for full trainings."""
     if bench.search.form.full is None:
         return []
-    return [
-        f"the proxy was not held against full training; make tune STAGE={bench.kind.name} goes on with it"
-    ]
+    return [texts.FULL_LATER.format(stage=bench.kind.name)]
 
 
 def spread(trials: Sequence[Trial], number: int, sign: float) -> list[Trial]:
-    """Trials from the best to the worst, evenly by rank, one of each score.
+    """Trials from the best to the worst, evenly spaced by rank, one of each score.
 
     Args:
         trials: of a study.
-        number: how many at most.
-        sign: positive where more is better.
+        number: upper bound.
+        sign: positive if higher is better.
     """
     complete = sorted(
         (t for t in trials if t.state == "complete"), key=lambda t: (-sign * t.values[0], t.number)
@@ -117,7 +113,7 @@ def in_full(bench: Bench, full: Full, trial: Trial) -> Settings:
 
 
 def correlation(proxy_T: Sequence[float], full_T: Sequence[float]) -> tuple[float, float]:
-    """Spearman's rank correlation, and how often a random order has as much.
+    """Spearman's rank correlation, and how often a random order reaches it.
 
     Args:
         proxy_T: scores of the proxy.
@@ -137,27 +133,24 @@ def correlation(proxy_T: Sequence[float], full_T: Sequence[float]) -> tuple[floa
     return float(tested.statistic), float(tested.pvalue)
 
 
-def _told(bench: Bench, full: Full, there: list[tuple[Trial, Probabilities]]) -> list[str]:
+def _compared(bench: Bench, full: Full, trained: list[tuple[Trial, Probabilities]]) -> list[str]:
     known = load.samples(bench.session.get(Need("data", bench.settings)), "train", bench.session.home)
-    scores = [bench.metric.score(known.take(oof.ids_N).labels, oof.p_NC) for _, oof in there]
-    proxy = [trial.values[0] for trial, _ in there]
-    where = (
-        f"{len(there)} trials from best to worst, trained in full ({full.experiment}, folds {_named(full)})"
-    )
+    scores = [bench.metric.score(known.take(oof.ids_N).labels, oof.p_NC) for _, oof in trained]
+    proxy = [trial.values[0] for trial, _ in trained]
+    where = texts.FULL_WHERE.format(n=len(trained), experiment=full.experiment, folds=_folds(full))
     if len(set(scores)) == 1:
-        return [f"{where} score all alike"]
+        return [texts.FULL_SAME.format(where=where)]
     rho, p = correlation(proxy, scores)
     pairs = ", ".join(f"{a:.3f}→{b:.3f}" for a, b in zip(proxy, scores, strict=True))
-    worth = _against_default(bench, full, there[0][1])
+    comparison = _against_default(bench, full, trained[0][1])
     return [
-        f"the proxy's rank correlation with full training: {rho:+.2f} (Spearman; chance gives as much in "
-        f"{max(p, 0.001):.1%} of orders) over {where}: {pairs}",
-        f"the proxy's best trial, trained in full on these folds, against the default: {worth}",
+        texts.FULL_CORRELATION.format(rho=rho, p=max(p, 0.001), where=where, pairs=pairs),
+        texts.FULL_BEST.format(comparison=comparison),
     ]
 
 
 def _against_default(bench: Bench, full: Full, best: Probabilities) -> Comparison:
-    """One planned comparison: the proxy chose, and full training did not."""
+    """One planned comparison: the trial was chosen by the proxy, not by full training."""
     start = bench.settings.member(full.experiment).with_values({"train.folds": full.folds})
     default = load.oof(bench.result(start), "oof")
     ids = np.intersect1d(best.ids_N, default.ids_N)
@@ -171,5 +164,5 @@ def _against_default(bench: Bench, full: Full, best: Probabilities) -> Compariso
     )  # fmt: skip
 
 
-def _named(full: Full) -> str:
+def _folds(full: Full) -> str:
     return "all" if full.folds is None else ", ".join(map(str, full.folds))

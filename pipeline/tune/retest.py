@@ -1,10 +1,9 @@
-"""No lucky winner: what a search found, tested again in a way that its luck cannot reach.
+"""The re-test of a search: its best trials are tested again, so that a winner by luck is not adopted.
 
-Owns both tests. Where results depend on seeds, the best few trials and the default are made anew with
-other seeds (of training, on other folds as well) and compared by intervals that hold for all trials at
-once. Where they don't, the search itself is cross-fitted: for each part of the groups it is run on all
-other parts, and its winner predicts that part. Does not own intervals (`core/statistics.py`,
-`core/statistics.py`) or searching.
+Owns both tests. If results depend on seeds, the best few trials and the default are built again with other
+seeds (and for training on other folds) and compared by intervals that hold for all trials at once. If they
+do not, the search itself is cross-fitted: for each part of the groups it is run on all other parts, and its
+winner predicts that part. Does not own intervals (`core/statistics.py`) or searching.
 
 Shape legend: N samples, C classes.
 """
@@ -13,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -29,23 +29,24 @@ from pipeline.record.study import Plan, Studies, Study, Trial
 from pipeline.settings.load import Settings
 from pipeline.train import scoring
 from pipeline.train.stages import folds_of
+from pipeline.tune import texts
 from pipeline.tune.trials import EARLIER, Bench
 
-# Fold plans that another seed deals anew without changing which images are scored.
+# Fold plans that another seed changes, without changing which images are scored.
 DEALT = ("stratified_group", "stratified", "repeated")
-Tell = Callable[[str], None]
-# Searching anew for each of five parts, with about half of the points made already.
+Say = Callable[[str], None]
+# Cost of five searches, one for each part, with about half of the points built already.
 CROSSFITS = 2.5
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One trial, before and after.
+    """One trial in the search and in the re-test.
 
     Args:
-        trial: as it was searched.
-        naive: its score in the search, which chose it: optimistic.
-        retested: its score in the re-test; of a cross-fitted search that of the search.
+        trial: of the search.
+        naive: its score in the search; optimistic, because it was chosen by this score.
+        retested: its score in the re-test; if the search is cross-fitted, the score of that search.
         comparison: with the default, in the re-test.
     """
 
@@ -61,13 +62,13 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What is believed of a search.
+class RetestVerdict:
+    """The outcome of the re-test.
 
     Args:
-        default: score of the settings as they were, in the search.
+        default: score of the unchanged settings in the search.
         default_retested: the same in the re-test.
-        candidates: best re-tested first; none: no trial scored better than the default.
+        candidates: the best re-tested one first; empty: no trial scored better than the default.
         how: the test in words.
     """
 
@@ -78,22 +79,22 @@ class Verdict:
 
     @property
     def winner(self) -> Candidate | None:
-        """What may be adopted: the best of those that are better; None: nothing better was found."""
+        """The candidate to adopt: the best of those that are better; None: none is better."""
         return next((c for c in self.candidates if c.is_better), None)
 
 
-def retest(bench: Bench, study: Study, say: Tell) -> Verdict:
-    """Test again what the search found.
+def retest(bench: Bench, study: Study, say: Say) -> RetestVerdict:
+    """Test the best trials of a search again.
 
     Args:
         bench: of the trials.
         study: the finished search.
-        say: gets a line on what is done.
+        say: gets a line that describes the test.
     """
     default = bench.score(bench.result(bench.settings))
     complete, distinct = _complete(study), _better(bench, study)
     if not distinct:
-        return Verdict(default, default, (), "no trial scored better than the default: nothing to test again")
+        return RetestVerdict(default, default, (), texts.RETEST_NOTHING)
     if not bench.kind.is_random:
         verdict = _crossfitted(bench, study, distinct[0], say)
     elif bench.kind.stage == "finders":
@@ -101,12 +102,12 @@ def retest(bench: Bench, study: Study, say: Tell) -> Verdict:
     else:
         verdict = _seeded(bench, complete, distinct[: bench.search.form.retest_top], say)
     looks = study.looked(verdict.how)
-    again = f"; re-test {looks} of this study: the luck of trying again is in no interval"
+    again = texts.RETEST_AGAIN.format(n=looks)
     return replace(verdict, how=verdict.how + again) if looks > 1 else verdict
 
 
 def seconds(bench: Bench, study: Study) -> float:
-    """About how long the re-test takes; what was made already takes none."""
+    """About how many seconds the re-test takes; results that exist take none."""
     done, distinct = [t.seconds for t in _complete(study)], _better(bench, study)
     if not distinct:
         return 0.0
@@ -126,7 +127,7 @@ def _complete(study: Study) -> list[Trial]:
 
 
 def _better(bench: Bench, study: Study) -> list[Trial]:
-    """Trials that scored better than the default with other settings, best first, one of each point."""
+    """Trials that scored better than the default with other settings, best first, one for each point."""
     default, sign = bench.score(bench.result(bench.settings)), bench.metric.sign
     default_values = bench.search.values(_default(bench, study))
     better = [
@@ -139,7 +140,7 @@ def _better(bench: Bench, study: Study) -> list[Trial]:
 
 
 def runs(bench: Bench) -> float:
-    """How many trials a re-test with other seeds is worth: it may take more folds than the search did."""
+    """The cost of a re-test with other seeds, in trials: it may use more folds than the search did."""
     form, share = bench.search.form, 1.0
     if bench.kind.stage != "finders" and is_unseen(bench):
         share = len(_left(bench.settings)) / len(folds_of(bench.settings))
@@ -150,13 +151,11 @@ def _default(bench: Bench, study: Study) -> Point:
     return next((t.point for t in study.trials() if t.origin == "default"), {})
 
 
-def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], say: Tell) -> Verdict:
-    """Other seeds: of training and resampling, and of the folds for `train`."""
-    seeds, elsewhere = bench.search.form.retest_seeds, _other_folds(bench)
-    say(
-        f"re-test         the default and the best {len(chosen)} trials with {len(seeds)} new seeds"
-        f"{', ' + elsewhere if elsewhere else ''}: {(len(chosen) + 1) * len(seeds)} runs"
-    )
+def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], say: Say) -> RetestVerdict:
+    """Re-test with other seeds of training and resampling, and for `train` of the folds."""
+    seeds, folds = bench.search.form.retest_seeds, _folds_text(bench)
+    runs_ = (len(chosen) + 1) * len(seeds)
+    say(texts.RETEST_SEEDED.format(trials=len(chosen), seeds=len(seeds), folds=folds, runs=runs_))
     wanted = [bench.settings, *(bench.with_point(t.point) for t in chosen)]
     oofs = [[load.oof(bench.result(_reseeded(bench, s, seed)), "oof") for seed in seeds] for s in wanted]
     ids = oofs[0][0].ids_N
@@ -164,7 +163,7 @@ def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], sa
         ids = np.intersect1d(ids, oof.ids_N)
     if is_unseen(bench):
         ids = _unseen(bench, ids)
-    # Trials on the same images are arms as well: the best of many is to beat the default for all of them.
+    # Trials on the same images are arms as well, so that the intervals account for choosing the best of many.
     unseen = is_unseen(bench)
     others = [] if unseen else _others(bench, complete, chosen, ids)
     earlier = [] if unseen else _of_earlier(bench, complete, ids)
@@ -181,17 +180,20 @@ def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], sa
         for n, t in enumerate(chosen, start=1)
     ]
     found.sort(key=lambda c: -c.comparison.delta)
-    new = f"{len(seeds)} new seeds{', ' + elsewhere if elsewhere else ''}"
-    how = f"{new}; intervals for {len(every) - 1} trials at once"
-    how += f", {len(earlier)} of earlier studies among them" if earlier else ""
+    how = texts.RETEST_SEEDED_HOW.format(
+        seeds=len(seeds),
+        folds=folds,
+        trials=len(every) - 1,
+        earlier=texts.RETEST_EARLIER.format(n=len(earlier)) if earlier else "",
+    )
     default = bench.score(bench.result(bench.settings))
-    return Verdict(default, float(scores.mean_A[0]), tuple(found), how)
+    return RetestVerdict(default, float(scores.mean_A[0]), tuple(found), how)
 
 
-def _replanted(bench: Bench, chosen: Sequence[Trial], say: Tell) -> Verdict:
-    """Faults planted anew, with other seeds, among the groups that the search never saw."""
+def _replanted(bench: Bench, chosen: Sequence[Trial], say: Say) -> RetestVerdict:
+    """Re-test with faults planted with other seeds, in the groups that the search never saw."""
     seeds, rules = tuple(bench.search.form.retest_seeds), bench.settings.config.statistics
-    say(f"re-test         {len(seeds)} new plantings among the other half of the groups")
+    say(texts.RETEST_PLANTED.format(n=len(seeds)))
     params = {k: v for k, v in bench.kind.params.items() if k == planting.FEATURES}
     every = [bench.settings, *(bench.with_point(t.point) for t in chosen)]
     made = [
@@ -200,13 +202,12 @@ def _replanted(bench: Bench, chosen: Sequence[Trial], say: Tell) -> Verdict:
     scores, comparisons = planting.compare(made[0], made[1:], rules.draws, rules.seed)
     rows = zip(chosen, scores[1:], comparisons, strict=True)
     found = sorted((Candidate(t, t.values[0], s, c) for t, s, c in rows), key=lambda c: -c.comparison.delta)
-    new = f"{len(seeds)} new plantings in groups the search never saw"
-    how = f"{new}; intervals for {len(chosen)} trials at once"
-    return Verdict(bench.score(bench.result(bench.settings)), scores[0], tuple(found), how)
+    how = texts.RETEST_PLANTED_HOW.format(n=len(seeds), trials=len(chosen))
+    return RetestVerdict(bench.score(bench.result(bench.settings)), scores[0], tuple(found), how)
 
 
 def _others(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], ids: Strings) -> list[Floats]:
-    """Out-of-fold probabilities of the trials that are not tested again, on the same images."""
+    """Out-of-fold probabilities of the trials that are not re-tested, on the same images."""
     numbers, known = {t.number for t in chosen}, set[str]()
     found = []
     for trial in complete:
@@ -220,7 +221,7 @@ def _others(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], id
 
 
 def _of_earlier(bench: Bench, complete: Sequence[Trial], ids: Strings) -> list[Floats]:
-    """Those of the studies whose winners were tried here: these images chose among them as well."""
+    """The same of the studies whose winners were tried here: they were chosen on these images too."""
     names = {t.origin.removeprefix(EARLIER) for t in complete if t.origin.startswith(EARLIER)}
     if not names:
         return []
@@ -236,23 +237,30 @@ def _of_earlier(bench: Bench, complete: Sequence[Trial], ids: Strings) -> list[F
     return found
 
 
-def _other_folds(bench: Bench) -> str:
-    """What is new besides the seeds, in words."""
+def _changed_folds(bench: Bench) -> Literal["", "other", "dealt"]:
+    """Whether the re-test uses other folds than the search, newly dealt folds, or the same folds."""
     if bench.kind.name != "train":
         return ""
     config = bench.settings.config
     if config.train.folds is not None:
-        left = _left(bench.settings)
-        return f"on folds {left} that the search never saw" if left else ""
-    return "on newly dealt folds" if config.folds.kind in DEALT else ""
+        return "other" if _left(bench.settings) else ""
+    return "dealt" if config.folds.kind in DEALT else ""
+
+
+def _folds_text(bench: Bench) -> str:
+    """Which folds the re-test uses, in words; empty: the same folds."""
+    changed = _changed_folds(bench)
+    if changed == "other":
+        return texts.RETEST_OTHER_FOLDS.format(folds=_left(bench.settings))
+    return texts.RETEST_NEW_FOLDS if changed else ""
 
 
 def is_unseen(bench: Bench) -> bool:
-    """Whether the re-test takes images that no trial of this study was judged on.
+    """Whether the re-test uses images that no trial of this study was scored on.
 
-    Winners of earlier studies may have been chosen on these very images, so none is tried then.
+    Winners of earlier studies may have been chosen on these images, so none is tried in this case.
     """
-    return bench.kind.stage == "finders" or _other_folds(bench).startswith("on folds")
+    return bench.kind.stage == "finders" or _changed_folds(bench) == "other"
 
 
 def _left(settings: Settings) -> list[int]:
@@ -261,33 +269,29 @@ def _left(settings: Settings) -> list[int]:
 
 
 def _unseen(bench: Bench, ids: Strings) -> Strings:
-    """Those of no group that the search was judged on: repeats and bootstraps validate images again.
+    """The ids without groups that the search was scored on: repeats and bootstraps validate images again.
 
     Raises:
-        ConfigError: none is left.
+        ConfigError: no id is left.
     """
     seen = _known(bench, load.oof(bench.result(bench.settings), "oof").ids_N)
     left = ids[~np.isin(_known(bench, ids).groups_N, seen.groups_N)]
     if not len(left):
-        raise ConfigError(
-            "re-test: the other folds validate no image that the search was not judged on",
-            remedy="leave train.folds out: the re-test then deals the folds anew",
-        )
+        raise ConfigError(texts.NO_NEW_IMAGES, remedy=texts.NO_NEW_IMAGES_REMEDY)
     return left
 
 
 def _reseeded(bench: Bench, settings: Settings, seed: int) -> Settings:
     values: dict[str, object] = {"train.seed": seed, "resample.seed": seed}
-    elsewhere = _other_folds(bench)
     if is_unseen(bench):
         values["train.folds"] = _left(settings)
-    elif elsewhere:
+    elif _changed_folds(bench) == "dealt":
         values["folds.seed"] = settings.config.folds.seed + seed
     return settings.with_values(values)
 
 
-def _crossfitted(bench: Bench, study: Study, best: Trial, say: Tell) -> Verdict:
-    """The search run anew for each part on the others; its winners' predictions of their parts, pooled."""
+def _crossfitted(bench: Bench, study: Study, best: Trial, say: Say) -> RetestVerdict:
+    """Run the search for each part on the other parts, and pool the winners' predictions of their parts."""
     base = bench.result(bench.settings)
     oof = load.oof(base, "default")
     data, folds = (bench.session.get(Need(name, bench.settings)) for name in ("data", "folds"))
@@ -295,7 +299,7 @@ def _crossfitted(bench: Bench, study: Study, best: Trial, say: Tell) -> Verdict:
     parts = scoring.crossfit_parts(bench.settings.config, samples, load.plan(folds), oof.ids_N)
     known, rules = _known(bench, oof.ids_N), bench.settings.config.statistics
     n_trials = len(study.done())
-    say(f"re-test         the search of {n_trials} trials cross-fitted: once for each of {len(parts)} parts")
+    say(texts.RETEST_CROSSFIT.format(trials=n_trials, parts=len(parts)))
     p_NC = oof.p_NC.copy()
     for part in parts:
         at = positions(part, oof.ids_N, "out-of-fold predictions")
@@ -307,14 +311,14 @@ def _crossfitted(bench: Bench, study: Study, best: Trial, say: Tell) -> Verdict:
     )
     default = bench.score(base)
     retested = bench.metric.score(known.labels, p_NC)
-    how = f"the search of {n_trials} trials cross-fitted by group in {len(parts)} parts"
-    return Verdict(default, default, (Candidate(best, best.values[0], retested, comparison),), how)
+    how = texts.RETEST_CROSSFIT_HOW.format(trials=n_trials, parts=len(parts))
+    return RetestVerdict(default, default, (Candidate(best, best.values[0], retested, comparison),), how)
 
 
-def _searched(bench: Bench, plan: Plan, judged: tuple[Samples, Ints], n_trials: int) -> Probabilities | None:
-    """Predictions of what the search finds when it is judged on some rows only."""
-    known, others = judged
-    # Winners of earlier searches were chosen by all labels, those of this part too.
+def _searched(bench: Bench, plan: Plan, scored: tuple[Samples, Ints], n_trials: int) -> Probabilities | None:
+    """Predictions of the trial that the search finds if it is scored on some rows only."""
+    known, others = scored
+    # Winners of earlier searches were chosen with all labels, including those of this part.
     queue = tuple((word, point) for word, point in plan.queue if not word.startswith(EARLIER))
     inner = studies.in_memory(replace(plan, maximise=plan.maximise[:1], pruner="none", queue=queue))
     found: dict[int, Probabilities] = {}

@@ -1,8 +1,8 @@
-"""A search in the record of runs while it goes on: a run a study, a child a trial.
+"""A running search in the record of runs: one run per study, one child run per trial.
 
-Owns when they are written: the run is there from the first trial on, trials follow a few seconds after
-they end, and what stops the search leaves both. Of several processes on one study one writes; when it
-dies the next one does. Does not own MLflow (`record/tracking.py`) nor what is believed (`tune/tuned.py`).
+Owns when they are written: the run exists from the first trial on, trials follow a few seconds after they
+end, and both remain if the search is stopped. Of several processes on one study one writes; if it ends, the
+next one does. Does not own MLflow (`record/tracking.py`) or the re-test (`tune/retest.py`).
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from pipeline.engine.session import Session
 from pipeline.engine.slices import flat
 from pipeline.record.study import Study, Trial
 from pipeline.record.tracking import Run, RunInfo, git_commit, note
-from pipeline.tune import page as tuning
+from pipeline.tune import texts
+from pipeline.tune.page import TuningPage, headline
 from pipeline.tune.trials import AFTER_EPOCHS, Bench
 
-# Seconds between two looks for trials that ended: a child takes some writes, and trials can be short.
+# Seconds between two checks for finished trials: a child run costs several writes, and trials can be short.
 EVERY = 10.0
 
 
 class SearchRecord:
-    """The run of one study, as long as the search, its re-test and its report last.
+    """The run of one study, open during the search, its re-test and its report.
 
     Args:
         session: of the command; its tracker is written to.
         bench: of the trials.
-        study: whose trials are recorded, whoever ran them.
-        command: that goes on with the search.
+        study: whose trials are recorded, whichever process ran them.
+        command: that continues the search.
     """
 
     def __init__(self, session: Session, bench: Bench, study: Study, command: str) -> None:
-        self._ctx, self._bench, self._study, self._command = session, bench, study, command
+        self._session, self._bench, self._study, self._command = session, bench, study, command
         self._lock = FileLock(session.home / "tuning" / f".{study.name}.lock")
         self._stack = contextlib.ExitStack()
         self._run: Run | None = None
@@ -59,10 +60,10 @@ class SearchRecord:
             self._stack.__exit__(kind, error, trace)
 
     def catch_up(self, now: bool = False) -> None:
-        """Record the trials that ended since, unless that was done a moment ago.
+        """Record the trials that ended since the last call, unless that was a moment ago.
 
         Args:
-            now: however long ago.
+            now: record them in any case.
         """
         if not now and time.monotonic() - self._looked < EVERY:
             return
@@ -71,12 +72,12 @@ class SearchRecord:
             done = self._study.done()
             for trial in done:
                 if trial.number not in self._written:
-                    with _whole():
+                    with _uninterrupted():
                         self._child(run, trial, done)
                         self._written.add(trial.number)
         self._looked = time.monotonic()
 
-    def finish(self, page: tuning.TuningPage) -> None:
+    def finish(self, page: TuningPage) -> None:
         """Record the verdict and the page.
 
         Args:
@@ -91,16 +92,16 @@ class SearchRecord:
             figures |= {f"retested_{self._bench.metric.name}": c.score, "delta": c.comparison.delta}
             figures |= {"delta_low": c.comparison.low, "delta_high": c.comparison.high}
         self._run.metrics(figures)
-        self._run.artifact(self._ctx.home / "tuning" / f"{page.study}.html")
-        told = note(
-            self._what(), page.how, page.adopt or self._command, f"{page.study}.html", tuning.headline(page)
+        self._run.artifact(self._session.home / "tuning" / f"{page.study}.html")
+        description = note(
+            self._what(), page.how, page.adopt or self._command, f"{page.study}.html", headline(page)
         )
-        self._run.describe(told)
+        self._run.describe(description)
         self._run.tag({"verdict": "better" if page.written else "nothing better"})
 
     def _opened(self) -> Run | None:
-        """The study's run, anew in place of what an earlier command left; None while another one writes."""
-        self._ctx.home.joinpath("tuning").mkdir(parents=True, exist_ok=True)
+        """The study's run, which replaces that of an earlier command; None while another process writes."""
+        self._session.home.joinpath("tuning").mkdir(parents=True, exist_ok=True)
         try:
             self._stack.enter_context(self._lock.acquire(timeout=0))
         except Timeout:
@@ -115,26 +116,26 @@ class SearchRecord:
             experiment=bench.settings.experiment,
             tags={"study": self._study.name, "tuned": bench.kind.name},
             params={path: json.dumps(e.model_dump(exclude_none=True)) for path, e in space.items()},
-            description=note(self._what(), "not re-tested yet: scores are optimistic", self._command),
+            description=note(self._what(), texts.RUN_OPEN, self._command),
             git=git_commit(),
             metric=metric.name,
             higher_is_better=metric.higher_is_better,
         )
-        with _whole():
-            self._ctx.tracker.forget(self._study.name, "tune")
-            self._run = self._stack.enter_context(self._ctx.tracker.run(info))
+        with _uninterrupted():
+            self._session.tracker.forget(self._study.name, "tune")
+            self._run = self._stack.enter_context(self._session.tracker.run(info))
         return self._run
 
     def _what(self) -> str:
-        return f"search of {self._bench.kind.title}"
+        return texts.RUN_WHAT.format(title=self._bench.kind.title)
 
     def _child(self, run: Run, trial: Trial, done: list[Trial]) -> None:
-        """One trial, and where the search stands after it."""
+        """One trial, and the best score of the search after it."""
         bench, metric = self._bench, self._bench.metric
         params = flat(bench.search.values(trial.point))
         named = dict(zip((f"oof_{metric.name}", bench.search.form.second or ""), trial.values, strict=False))
         with run.child(f"trial {trial.number}", {"trial": str(trial.number)}, params) as child:
-            folds = {_named(k): v for k, v in trial.curve.items()}
+            folds = {_metric_name(k): v for k, v in trial.curve.items()}
             child.metrics({**named, "minutes": trial.seconds / 60, **folds})
             child.tag({"state": trial.state, **({"error": trial.reason} if trial.reason else {})})
         scores = [t.values[0] for t in done if t.number <= trial.number and t.state == "complete"]
@@ -143,21 +144,21 @@ class SearchRecord:
 
 
 @contextlib.contextmanager
-def _whole() -> Iterator[None]:
-    """Ctrl-C waits until this is written: half a trial would be written again, beside its half."""
+def _uninterrupted() -> Iterator[None]:
+    """Delay Ctrl-C until this is written: a half-written trial would be written a second time."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    signals: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: signals.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if came:
+    if signals:
         raise KeyboardInterrupt
 
 
-def _named(step: int) -> str:
-    """What a figure on the way is called: an epoch of the first fold, or the mean of some folds."""
+def _metric_name(step: int) -> str:
+    """Metric name of a step: an epoch of the first fold, or the mean of some folds."""
     return f"mean_of_{step - AFTER_EPOCHS}_folds" if step > AFTER_EPOCHS else f"epoch_{step}"

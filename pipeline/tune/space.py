@@ -1,8 +1,7 @@
-"""Spaces of settings to search: what is varied, from where, by which sampler, judged by what.
+"""Search spaces: which settings are varied, from which start, by which sampler, and how they are tested.
 
-Owns reading and checking configs/tune/*.yaml by themselves, and turning points into settings and back.
-Does not own the settings that a space names (`tune/space_check.py` holds it against the schema) nor
-searching (`record/study.py`).
+Owns reading configs/tune/*.yaml, checking each file by itself, and turning points into settings and back.
+Does not own checking a space against the settings (`tune/space_check.py`) or searching (`record/study.py`).
 """
 
 from __future__ import annotations
@@ -17,9 +16,11 @@ from pydantic import Field, ValidationError
 
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.search_space import Dimension, Point, Scalar
+from pipeline.pages.report import plural
 from pipeline.settings.fields import Section
 from pipeline.settings.read import Fault, parse_file
 from pipeline.train.studies.grid import SEEDED
+from pipeline.tune import texts
 
 Name = Annotated[str, Field(min_length=1)]
 When = Annotated[dict[Name, list[Any]], Field(min_length=1)]
@@ -31,9 +32,11 @@ class Range(Section):
     type: Literal["float", "int"]
     low: float = Field(..., description="smallest value, included")
     high: float = Field(..., description="largest value, included")
-    log: bool = Field(False, description="draw the logarithm evenly")
-    step: float | None = Field(None, description="between neighbouring values, from low on", gt=0)
-    when: When | None = Field(None, description="only where earlier entries have one of these values")
+    log: bool = Field(False, description="sample uniformly on a log scale")
+    step: float | None = Field(
+        None, description="distance between neighbouring values, starting at low", gt=0
+    )
+    when: When | None = Field(None, description="only if earlier entries have one of these values")
 
 
 class Choices(Section):
@@ -42,52 +45,59 @@ class Choices(Section):
     type: Literal["categorical"]
     choices: list[Any] = Field(..., min_length=1)
     allowed_only: bool = Field(
-        False, description="leave out what other settings refuse here, e.g. what a label forbids; said aloud"
+        False,
+        description="leave out values that other settings refuse, e.g. for a label, and say so",
     )
-    when: When | None = Field(None, description="only where earlier entries have one of these values")
+    when: When | None = Field(None, description="only if earlier entries have one of these values")
 
 
 class Subset(Section):
-    """Some of the words of a list, each in or out by itself; none of them: the starting value."""
+    """A subset of the words of a list, each in or out by itself; if all are out: the starting value."""
 
     type: Literal["subset"]
     of: list[Name] | None = Field(None, description="the words; None: those of the starting value")
     always: list[Name] = Field([], description="in every list, first")
     allowed_only: bool = Field(
-        False, description="leave out what other settings refuse here, e.g. what a label forbids; said aloud"
+        False,
+        description="leave out values that other settings refuse, e.g. for a label, and say so",
     )
-    when: When | None = Field(None, description="only where earlier entries have one of these values")
+    when: When | None = Field(None, description="only if earlier entries have one of these values")
 
 
 Entry = Annotated[Range | Choices | Subset, Field(discriminator="type")]
 
 
 class Full(Section):
-    """Full trainings that a cheap proxy is held against in the end."""
+    """Full trainings that a cheap proxy is compared with in the end."""
 
     experiment: Name = Field(
-        ..., description="trained with some trials' settings, from the best to the worst"
+        ..., description="the experiment that is trained in full with the settings of some trials"
     )
-    trials: int = Field(6, description="so many of them", ge=4, le=50)
+    trials: int = Field(6, description="number of trials, from the best to the worst", ge=4, le=50)
     folds: list[Annotated[int, Field(ge=0)]] | None = Field(
-        [0], description="trained; None: all", min_length=1
+        [0], description="folds that are trained; None: all", min_length=1
     )
 
 
-class Space(Section):
-    """One search."""
+class SearchSpace(Section):
+    """One search: the content of a file in configs/tune/."""
 
     about: str = Field("", description="what is searched, for the report")
-    experiment: str | None = Field(None, description="experiment that trials start from, unless one is given")
-    settings: dict[str, Any] = Field({}, description="path: value, for all trials; the command line wins")
-    space: dict[Name, Entry] = Field(..., description="setting path: what it may be", min_length=1)
+    experiment: str | None = Field(
+        None, description="experiment that trials start from, unless experiment= is given"
+    )
+    settings: dict[str, Any] = Field(
+        {}, description="path: value, for all trials; the command line overrides it"
+    )
+    space: dict[Name, Entry] = Field(..., description="setting path: its possible values", min_length=1)
     known_good: list[dict[str, Any]] = Field(
         [], description="path: value; tried first, after the defaults and before earlier winners"
     )
-    trials: int = Field(50, description="in all, unless TRIALS says otherwise", ge=1, le=100_000)
+    trials: int = Field(50, description="trials in total, unless TRIALS is given", ge=1, le=100_000)
     sampler: Literal["tpe", "gp", "cmaes", "random", "grid", "brute_force"] = Field("tpe")
     pruner: Literal["none", "median", "percentile", "halving"] = Field(
-        "none", description="median, percentile: stop what is below that of earlier trials at the same point"
+        "none",
+        description="median, percentile: stop a trial that is below those of earlier trials at the same step",
     )
     warmup_trials: int = Field(5, description="trials before any is pruned", ge=1, le=1000)
     seed: int = Field(0, description="of the sampler", ge=0)
@@ -95,38 +105,39 @@ class Space(Section):
         None, description="a second objective, smaller is better: a Pareto front, and no pruning"
     )
     full: Full | None = Field(
-        None, description="eda, resample: full trainings that tell whether the proxy ranks settings rightly"
+        None,
+        description="eda, resample: full trainings that check whether the proxy ranks settings correctly",
     )
-    retest_top: int = Field(3, description="of the best trials are tested again", ge=1, le=10)
+    retest_top: int = Field(3, description="number of best trials that are tested again", ge=1, le=10)
     retest_seeds: list[Annotated[int, Field(ge=0)]] = Field(
-        [101, 102, 103], description="of the re-test, none of them the search's", min_length=1
+        [101, 102, 103], description="seeds of the re-test, other than those of the search", min_length=1
     )
 
 
-# What of a space defines its trials: another value of the others continues the same study.
+# The fields that define the trials of a space; another value of the other fields continues the same study.
 DEFINING = ("experiment", "settings", "space", "known_good", "sampler", "pruner", "warmup_trials", "seed")
 
 
 @dataclass(frozen=True)
 class Search:
-    """A space as dimensions.
+    """A search space as dimensions.
 
     Args:
-        file: where it is written.
-        form: what is written.
-        dimensions: in the file's order.
-        start: of each subset, the value that stands for none of its words.
-        told: what was left out, for people.
+        file: path of the space.
+        form: content of the file.
+        dimensions: in the order of the file.
+        start: for each subset, the value if none of its words is chosen.
+        left_out: a line for each value that was left out.
     """
 
     file: str
-    form: Space
+    form: SearchSpace
     dimensions: tuple[Dimension, ...]
     start: dict[str, list[str]]
-    told: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def values(self, point: Mapping[str, Scalar]) -> dict[str, Any]:
-        """The settings that a point stands for: path -> value."""
+        """The settings of a point: path -> value."""
         found: dict[str, Any] = {}
         for path, entry in self.form.space.items():
             if isinstance(entry, Subset):
@@ -137,11 +148,11 @@ class Search:
                     found[path] = [*entry.always, *chosen] or self.start[path]
             elif path in point:
                 label = point[path]
-                found[path] = _meant(entry, label) if isinstance(entry, Choices) else _rounded(entry, label)
+                found[path] = _choice(entry, label) if isinstance(entry, Choices) else _rounded(entry, label)
         return found
 
     def point(self, values: Mapping[str, Any]) -> Point:
-        """The point of settings by path; what the space lacks is left out, what is out of range stays so."""
+        """The point of settings by path; ignores settings outside the space, keeps values out of range."""
         found: Point = {}
         for dimension in self.dimensions:
             path = dimension.name.partition("[")[0]
@@ -158,10 +169,10 @@ class Search:
                 found[dimension.name] = value if isinstance(value, Scalar) else label_of(value)
         return found
 
-    def beside(self, values: Mapping[str, Any]) -> list[str]:
-        """Words of subsets that no point of the space has, as `path: word`."""
+    def not_choices(self, values: Mapping[str, Any]) -> list[str]:
+        """A fault for each word of a subset that is not a choice."""
         return [
-            f"{path}: {word!r} is no choice"
+            texts.NOT_A_CHOICE.format(path=path, word=word)
             for path, entry in self.form.space.items()
             if isinstance(entry, Subset)
             for word in values.get(path) or []
@@ -170,27 +181,27 @@ class Search:
 
 
 def label_of(value: Any) -> Scalar:
-    """How a choice is called: a plain value by itself, a list or a mapping by its JSON text."""
+    """The label of a choice: a plain value itself, a list or a mapping as JSON text."""
     return value if isinstance(value, Scalar) else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def read(path: Path) -> Space:
+def read(path: Path) -> SearchSpace:
     """A space from its file.
 
     Raises:
-        ConfigError: with every fault of the file: no YAML, unknown keys, an empty space, ranges upside
-            down, conditions on what comes later.
+        ConfigError: lists every fault of the file: invalid YAML, unknown keys, an empty space, reversed
+            ranges, conditions on later entries.
     """
     if not path.is_file():
         known = sorted(p.as_posix() for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        others = f"known: {', '.join(known)}" if known else "configs/tune/ holds those that come along"
-        raise ConfigError(f"{path}: no such file", remedy=nearest(str(path), known) or others)
+        others = f"known: {', '.join(known)}" if known else texts.SHIPPED
+        raise ConfigError(texts.NO_FILE.format(path=path), remedy=nearest(str(path), known) or others)
     parsed = parse_file(path, str(path))
-    if parsed.faults:  # what could not be read is no second fault
+    if parsed.faults:  # do not report faults of what could not be read
         raise broken(path, [str(fault) for fault in parsed.faults])
     faults = []
     try:
-        space = Space.model_validate_json(json.dumps(parsed.data))
+        space = SearchSpace.model_validate_json(json.dumps(parsed.data))
     except ValidationError as error:
         faults += [_fault(e, parsed.lines, str(path)) for e in error.errors()]
         raise broken(path, faults) from None
@@ -201,18 +212,20 @@ def read(path: Path) -> Space:
 
 
 def broken(path: Path | str, faults: list[str]) -> ConfigError:
-    """The one error of all faults of a space."""
+    """One error that lists all faults of a space."""
     unique = list(dict.fromkeys(faults))
-    return ConfigError(f"{path}: {len(unique)} to mend", unique, "docs/tuning.md shows the form")
+    return ConfigError(
+        texts.SPACE_FAULTS.format(path=path, faults=plural(len(unique), "fault")), unique, texts.SPACE_FORMAT
+    )
 
 
 def _rounded(entry: Range | Subset, label: Scalar) -> Scalar:
-    """A multiple of a step as people write it: 0.4 and not 0.40000000000000013."""
+    """A multiple of a step without rounding errors: 0.4 and not 0.40000000000000013."""
     stepped = isinstance(entry, Range) and entry.step is not None and isinstance(label, float)
     return round(label, 12) if stepped and isinstance(label, float) else label
 
 
-def _meant(entry: Choices, label: Scalar) -> Any:
+def _choice(entry: Choices, label: Scalar) -> Any:
     return next(c for c in entry.choices if label_of(c) == label and type(label_of(c)) is type(label))
 
 
@@ -220,14 +233,14 @@ def _fault(error: Any, lines: Mapping[str, str], file: str) -> str:
     steps = [str(step) for step in error["loc"] if step not in ("float", "int", "categorical", "subset")]
     at, message = ".".join(steps), error["msg"]
     if at == "space" and (error["type"] in ("too_short", "missing") or error["input"] is None):
-        message = "is empty: name at least one setting to vary"
+        message = texts.EMPTY
     hint = nearest(steps[-1], known) if error["type"] == "extra_forbidden" and (known := _keys(steps)) else ""
     return str(Fault(_line(at, lines, file), f"{at}: {message}; {hint}".rstrip("; ")))
 
 
 def _keys(steps: list[str]) -> list[str]:
     inner = {name for model in (Range, Choices, Subset) for name in model.model_fields}
-    return sorted(inner) if steps[0] == "space" else list(Space.model_fields)
+    return sorted(inner) if steps[0] == "space" else list(SearchSpace.model_fields)
 
 
 def _line(at: str, lines: Mapping[str, str], file: str) -> str:
@@ -236,64 +249,60 @@ def _line(at: str, lines: Mapping[str, str], file: str) -> str:
     return lines.get(at, file)
 
 
-def _faults(space: Space) -> list[tuple[str, str]]:
+def _faults(space: SearchSpace) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     entries = list(space.space)
     for number, (path, entry) in enumerate(space.space.items()):
         at = f"space.{path}"
         if path in SEEDED:
-            found.append((at, f"{path}: is no setting to tune: the best seed is luck"))
+            found.append((at, texts.SEED.format(path=path)))
         if path in space.settings:
-            found.append((at, f"{path}: is set by `settings` as well"))
+            found.append((at, texts.SET_TWICE.format(path=path)))
         if isinstance(entry, Range):
             found += [(at, f"{path}: {what}") for what in _range_faults(entry)]
         elif isinstance(entry, Choices):
             labels = [(type(label_of(c)), label_of(c)) for c in entry.choices]
-            found += [(at, f"{path}: names a choice twice")] * (len(set(labels)) < len(labels))
+            found += [(at, texts.CHOICE_TWICE.format(path=path))] * (len(set(labels)) < len(labels))
         elif entry.of is not None:
-            found += [(at, f"{path}: names a word twice")] * (len({*entry.of}) < len(entry.of))
-            odd = sorted({*entry.of} & {*entry.always})
-            found += [(at, f"{path}: {', '.join(odd)} is in `always` and in `of`")] * bool(odd)
+            found += [(at, texts.WORD_TWICE.format(path=path))] * (len({*entry.of}) < len(entry.of))
+            both = sorted({*entry.of} & {*entry.always})
+            found += [(at, texts.ALWAYS_AND_OF.format(path=path, words=", ".join(both)))] * bool(both)
         for parent in entry.when or {}:
             if parent.partition("[")[0] not in entries[:number]:
-                found.append((at, f"{path}: `when` names {parent}, which is no entry above it"))
-    odd_paths = [p for values in space.known_good for p in values if p not in space.space]
-    found += [("known_good", f"known_good: {p} is not in the space") for p in dict.fromkeys(odd_paths)]
+                found.append((at, texts.WHEN_LATER.format(path=path, parent=parent)))
+    unknown = [p for values in space.known_good for p in values if p not in space.space]
+    found += [("known_good", texts.NOT_IN_SPACE.format(path=p)) for p in dict.fromkeys(unknown)]
     if space.second is not None and space.pruner != "none":
-        what = (
-            f"pruner: {space.pruner} with a second objective: there is no pruning with two; use pruner: none"
-        )
-        found.append(("pruner", what))
+        found.append(("pruner", texts.PRUNER.format(pruner=space.pruner)))
     endless = [p for p, e in space.space.items() if isinstance(e, Range) and e.type == "float" and not e.step]
     if space.sampler in ("grid", "brute_force") and endless:
-        what = f"sampler: {space.sampler} tries every point, and {', '.join(endless)} has no step"
-        found.append(("sampler", what))
+        found.append(("sampler", texts.ENDLESS.format(sampler=space.sampler, paths=", ".join(endless))))
     if len(set(space.retest_seeds)) < len(space.retest_seeds):
-        found.append(("retest_seeds", "retest_seeds: names a seed twice"))
+        found.append(("retest_seeds", texts.SEED_TWICE))
     return found
 
 
 def _range_faults(entry: Range) -> list[str]:
     found = []
     if entry.low >= entry.high:
-        found.append(f"low {entry.low:g} is not below high {entry.high:g}")
+        found.append(texts.LOW_HIGH.format(low=entry.low, high=entry.high))
     if entry.log and entry.low <= 0:
-        found.append(f"log needs low above 0, not {entry.low:g}")
+        found.append(texts.LOG_LOW.format(low=entry.low))
     if entry.log and entry.step is not None:
-        found.append("log and step exclude each other")
+        found.append(texts.LOG_STEP)
     numbers = [entry.low, entry.high, *([entry.step] if entry.step is not None else [])]
     if entry.type == "int" and any(number != int(number) for number in numbers):
-        found.append("an int has whole low, high and step")
+        found.append(texts.WHOLE)
     return found
 
 
 def dimensions_of(path: str, entry: Range | Choices | Subset, words: list[str]) -> list[Dimension]:
-    """An entry as dimensions: one, or one a word of a subset.
+    """An entry as dimensions: one, or one for each word of a subset.
 
     Args:
         path: of the setting.
-        entry: what it may be.
-        words: of a subset or of choices, those that are left.
+        entry: its possible values.
+        words: of a subset, those that are left.
     """
     when = tuple((parent, tuple(map(label_of, values))) for parent, values in (entry.when or {}).items())
     if isinstance(entry, Range):

@@ -1,7 +1,7 @@
-"""A space held against the settings: its paths must exist, the schema must take all that it may propose.
+"""A search space checked against the settings: its paths exist, and the settings accept all its values.
 
-Owns trying both ends of every range and every choice on real settings, and leaving out what a
-competition's labels forbid. Does not own the form of a space (`tune/space.py`) or the schema.
+Owns trying both ends of every range and every choice on real settings, and leaving out what the labels of a
+competition forbid. Does not own the format of a space (`tune/space.py`) or the schema.
 """
 
 from __future__ import annotations
@@ -18,30 +18,33 @@ from pipeline.core.search_space import Dimension, Scalar
 from pipeline.settings.fields import NEUTRAL
 from pipeline.settings.load import Settings, known_keys
 from pipeline.settings.schema import Config
-from pipeline.tune.space import Choices, Range, Search, Space, Subset, broken, dimensions_of, label_of
+from pipeline.tune import texts
+from pipeline.tune.space import Choices, Range, Search, SearchSpace, Subset, broken, dimensions_of, label_of
 
-# Also says what no rule of the settings says, e.g. that a policy does what a label forbids.
+# Raises for what no rule of the settings covers, e.g. a policy that does what a label forbids.
 Refuse = Callable[[Settings], None]
-# Of the schema itself: a value of another type or out of range is a fault wherever it is tried.
+# Marks a fault of the schema itself: a value of another type or out of range, which is always a fault.
 SCHEMA = "; got "
 
 
-def checked(file: str, form: Space, settings: Settings, sections: tuple[str, ...], refuse: Refuse) -> Search:
-    """The space as dimensions, every value of which these settings take.
+def checked(
+    file: str, form: SearchSpace, settings: Settings, sections: tuple[str, ...], refuse: Refuse
+) -> Search:
+    """The space as dimensions, every value of which these settings accept.
 
     Args:
-        file: where it is written.
-        form: what is written.
+        file: path of the space.
+        form: content of the file.
         settings: what trials start from.
-        sections: those that the tuned stage may vary.
+        sections: that the tuned stage may vary.
         refuse: raises ConfigError for settings that the stage would refuse.
 
     Raises:
-        ConfigError: with every fault: unknown paths, values out of range, known-good settings that lie
-            outside.
+        ConfigError: lists every fault: unknown paths, values out of range, known-good settings outside the
+            space.
     """
     faults: list[str] = []
-    told: list[str] = []
+    left_out: list[str] = []
     start: dict[str, list[str]] = {}
     found: list[Dimension] = []
     kept: dict[str, Any] = {}
@@ -60,29 +63,30 @@ def checked(file: str, form: Space, settings: Settings, sections: tuple[str, ...
         named |= {dimension.name for dimension in before}
         if not any(_possible(dimension, found, named) for dimension in before):
             continue
-        left = _Left(path, settings, form.model_copy(update={"space": {**form.space, **kept}}), refuse)
+        accepted = _Accepted(
+            path, settings, form.model_copy(update={"space": {**form.space, **kept}}), refuse
+        )
         if isinstance(entry, Choices):
-            kept[path] = entry.model_copy(update={"choices": left.of(entry.choices, entry.allowed_only)})
+            kept[path] = entry.model_copy(update={"choices": accepted.of(entry.choices, entry.allowed_only)})
         elif isinstance(entry, Subset):
-            words = [w for [*_, w] in left.of([[*entry.always, w] for w in words], entry.allowed_only)]
+            words = [w for [*_, w] in accepted.of([[*entry.always, w] for w in words], entry.allowed_only)]
         else:
             ends = (float(entry.low), float(entry.high), (entry.low + entry.high) / 2)
-            left.of(ends if entry.type == "float" else [int(e) for e in ends], False)
-            left.faults = list({text.partition(SCHEMA)[0]: text for text in reversed(left.faults)}.values())
-        faults += left.faults
-        told += left.told
+            accepted.of(ends if entry.type == "float" else [int(e) for e in ends], False)
+            by_start = {text.partition(SCHEMA)[0]: text for text in reversed(accepted.faults)}
+            accepted.faults = list(by_start.values())
+        faults += accepted.faults
+        left_out += accepted.left_out
         more = dimensions_of(path, kept[path], words)
         found += [kept_ for d in more if (kept_ := _possible(d, found, named)) is not None]
-        if isinstance(entry, Choices) and not kept[path].choices and not left.faults:
-            faults.append(f"{path}: every choice is forbidden here")
-    faults += _odd_conditions(form, found)
-    # An entry without choices has faults, or none of its values is left: both are told above.
-    search = Search(file, form.model_copy(update={"space": kept}), tuple(found), start, tuple(told))
+        if isinstance(entry, Choices) and not kept[path].choices and not accepted.faults:
+            faults.append(texts.NO_CHOICE_LEFT.format(path=path))
+    faults += _condition_faults(form, found)
+    # An entry without choices has faults, or none of its values is left: both are reported above.
+    search = Search(file, form.model_copy(update={"space": kept}), tuple(found), start, tuple(left_out))
     if not faults and all(d.values() is not None and len(d.values() or ()) < 2 for d in found):
         only = ", ".join(d.name for d in found)
-        faults.append(
-            f"space: {only}: one value is nothing to vary" if only else "space: nothing is left to vary"
-        )
+        faults.append(texts.ONE_VALUE.format(names=only) if only else texts.NOTHING_LEFT)
     if not faults:
         fitting = _fitting(form, search, named)
         search = replace(search, form=search.form.model_copy(update={"known_good": fitting}))
@@ -92,35 +96,35 @@ def checked(file: str, form: Space, settings: Settings, sections: tuple[str, ...
     return search
 
 
-class _Left:
-    """The values of one setting that the settings take, and what is wrong with the others."""
+class _Accepted:
+    """The values of one setting that the settings accept, and what is wrong with the others."""
 
-    def __init__(self, path: str, settings: Settings, form: Space, refuse: Refuse) -> None:
+    def __init__(self, path: str, settings: Settings, form: SearchSpace, refuse: Refuse) -> None:
         self.path, self.settings, self.form, self.refuse = path, settings, form, refuse
         self.faults: list[str] = []
-        self.told: list[str] = []
+        self.left_out: list[str] = []
 
     def of(self, values: Any, allowed_only: bool) -> list[Any]:
-        """Those of the values that are taken."""
-        return [value for value in values if self._takes(value, allowed_only)]
+        """The accepted ones of these values."""
+        return [value for value in values if self._accepts(value, allowed_only)]
 
-    def _takes(self, value: Any, allowed_only: bool) -> bool:
+    def _accepts(self, value: Any, allowed_only: bool) -> bool:
         try:
-            beside = _parents(self.form, self.path) | _children(self.form, self.path, value)
-            made = self.settings.with_values({**beside, self.path: value})
+            others = _parents(self.form, self.path) | _children(self.form, self.path, value)
+            made = self.settings.with_values({**others, self.path: value})
             self.refuse(made)
         except UserError as error:
             why = [text.removeprefix(f"override {self.path}: ") for text in error.faults or [error.headline]]
             if allowed_only and not any(SCHEMA in text for text in why):
-                self.told.append(f"{self.path}={value}: left out: {why[0]}")
+                self.left_out.append(texts.LEFT_OUT.format(path=self.path, value=value, why=why[0]))
             else:
                 self.faults += why
             return False
         return True
 
 
-def _parents(form: Space, path: str) -> dict[str, Any]:
-    """Values of the entries that a conditional one rests on: the first that lets it be."""
+def _parents(form: SearchSpace, path: str) -> dict[str, Any]:
+    """Values of the entries that an entry depends on: the first ones that make it active."""
     found: dict[str, Any] = {}
     for parent, values in (form.space[path].when or {}).items():
         name, _, word = parent.partition("[")
@@ -132,8 +136,8 @@ def _parents(form: Space, path: str) -> dict[str, Any]:
     return found
 
 
-def _children(form: Space, path: str, value: Any) -> dict[str, Any]:
-    """First values of the entries that this value brings in: it may need them."""
+def _children(form: SearchSpace, path: str, value: Any) -> dict[str, Any]:
+    """First values of the entries that this value makes active: it may need them."""
     return {
         name: entry.choices[0] if isinstance(entry, Choices) else _low(entry)
         for name, entry in form.space.items()
@@ -151,24 +155,24 @@ def _words(entry: Any, start: list[str]) -> list[str]:
 
 
 def _possible(dimension: Dimension, above: list[Dimension], known: set[str]) -> Dimension | None:
-    """A conditional dimension less the conditions that nothing here meets; None: none is left.
+    """A conditional dimension without the conditions that cannot be met; None: no condition is left.
 
-    `known` are the names before anything was left out.
+    `known` are all names, including those that were left out.
     """
-    there = {d.name: d for d in above}
+    active = {d.name: d for d in above}
     when = []
     for parent, values in dimension.when:
-        if parent not in there and parent in known:
+        if parent not in active and parent in known:
             return None
-        left = [v for v in values if parent not in there or not there[parent].fault(v)]
+        left = [v for v in values if parent not in active or not active[parent].fault(v)]
         if not left:
             return None
         when.append((parent, tuple(left)))
     return replace(dimension, when=tuple(when))
 
 
-def _odd_conditions(form: Space, found: list[Dimension]) -> list[str]:
-    """Conditions on what is nowhere written."""
+def _condition_faults(form: SearchSpace, found: list[Dimension]) -> list[str]:
+    """Faults of conditions on entries or values that do not exist."""
     faults = []
     known = {d.name: d for d in found}
     for path, entry in form.space.items():
@@ -180,16 +184,17 @@ def _odd_conditions(form: Space, found: list[Dimension]) -> list[str]:
                 word = parent[len(name) + 1 : -1]
                 if not isinstance(above, Subset) or (words is not None and word not in words):
                     hint = nearest(parent, known)
-                    faults.append(f"{path}: `when` names {parent}, which is not varied; {hint}".rstrip("; "))
+                    fault = texts.WHEN_NOT_VARIED.format(path=path, parent=parent, hint=hint)
+                    faults.append(fault.rstrip("; "))
             elif isinstance(above, Choices):
                 labels = [label_of(c) for c in above.choices]
-                odd = [v for v in values if label_of(v) not in labels]
-                faults += [f"{path}: `when` asks for {parent}={v!r}, which it never is" for v in odd]
+                never = [v for v in values if label_of(v) not in labels]
+                faults += [texts.WHEN_NEVER.format(path=path, parent=parent, value=v) for v in never]
     return faults
 
 
-def _fitting(form: Space, search: Search, named: set[str]) -> list[dict[str, Any]]:
-    """The known-good settings less those that rest on what was left out here."""
+def _fitting(form: SearchSpace, search: Search, named: set[str]) -> list[dict[str, Any]]:
+    """The known-good settings without those that need a value that was left out."""
 
     def left_out(values: dict[str, Any]) -> bool:
         for path, value in values.items():
@@ -211,23 +216,23 @@ def _known_good(search: Search) -> list[str]:
     for number, values in enumerate(search.form.known_good):
         point = search.point(values)
         found += [f"known_good[{number}]: {why}" for why in search_space.faults(search.dimensions, point)]
-        found += [f"known_good[{number}]: {why}" for why in search.beside(values)]
+        found += [f"known_good[{number}]: {why}" for why in search.not_choices(values)]
     return found
 
 
 def _path_fault(path: str, sections: tuple[str, ...]) -> str:
-    """Why a path is nothing to tune, or nothing."""
+    """Why a path cannot be tuned; empty: it can."""
     *parents, last = path.split(".")
     known = known_keys(parents) if parents else list(Config.model_fields)
     if last not in known:
         inside = known or known_keys(parents[:1]) or list(Config.model_fields)
-        return f"no such setting; {nearest(last, inside) or 'see `make config`'}"
+        return texts.NO_SETTING.format(hint=nearest(last, inside) or "see `make config`")
     if len(parents) < 1:
-        return f"is a whole section; name one setting of it, e.g. {path}.KEY"
+        return texts.WHOLE_SECTION.format(path=path)
     if not any(path == s or path.startswith(f"{s}.") for s in sections):
-        return f"is none of this stage's: it varies {', '.join(sections)}"
+        return texts.OTHER_STAGE.format(sections=", ".join(sections))
     if _is_neutral(path):
-        return "changes no result"
+        return texts.NEUTRAL
     return ""
 
 
@@ -240,7 +245,7 @@ def _is_neutral(path: str) -> bool:
 
 
 def value_at(config: Config, path: str) -> Any:
-    """What a setting is; None where a section above it is unset."""
+    """The value of a setting; None if a section above it is unset."""
     value: Any = config
     for step in path.split("."):
         value = getattr(value, step, None)
@@ -248,7 +253,7 @@ def value_at(config: Config, path: str) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A setting's value as YAML would write it."""
+    """The value of a setting as YAML writes it."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, list | tuple):
@@ -257,7 +262,7 @@ def plain(value: Any) -> Any:
 
 
 def defaults(search: Search, settings: Settings) -> tuple[dict[str, Scalar], list[str]]:
-    """The point of the settings as they are, and what keeps it out of the space."""
+    """The point of the unchanged settings, and the reasons why it is not in the space."""
     values = {path: value_at(settings.config, path) for path in search.form.space}
     point = search.point(values)
-    return point, [*search_space.faults(search.dimensions, point), *search.beside(values)]
+    return point, [*search_space.faults(search.dimensions, point), *search.not_choices(values)]

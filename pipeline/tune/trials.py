@@ -1,7 +1,7 @@
 """One trial of a search: the real stage with other settings, through the store.
 
-Owns what each tunable stage asks for, its objectives, and ending hopeless trainings early. Does not own
-which settings are tried (`record/study.py`) nor what is believed in the end (`tune/retest.py`).
+Owns the need of each tunable stage, its objectives, and ending hopeless trainings early. Does not own
+which settings are tried (`record/study.py`) or which trial wins (`tune/retest.py`).
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ from pipeline.record.study import Study, Trial
 from pipeline.record.tracking import Run, Tracker
 from pipeline.settings.load import Settings
 from pipeline.train.stages import folds_of, is_batched
+from pipeline.tune import texts
 from pipeline.tune.space import Search
 
-# Where the running mean over folds stands among a trial's figures: behind the epochs of its first fold.
+# Step of the running mean over folds in a trial's curve: after the epochs of its first fold.
 AFTER_EPOCHS = 1000
-# Folds without a score in common are no ground for giving up.
+# A search ends if this many trials failed and none succeeded.
 FIRST_FAILURES = 5
-# Why a point is tried first: it won an earlier search.
+# Origin of a point that is tried first because it won an earlier search.
 EARLIER = "winner of "
 
 
@@ -42,12 +43,12 @@ class Kind:
 
     Args:
         name: as in STAGE=.
-        title: what is searched, for people.
-        stage: whose result a trial is.
+        title: what is searched, in words.
+        stage: the stage that a trial builds.
         sections: of the settings that it varies.
-        is_random: its results depend on seeds: winners are re-tested with other ones.
+        is_random: whether its results depend on seeds, so that winners are re-tested with other seeds.
         params: of the stage's need.
-        measure: its own figure in place of the competition's metric.
+        measure: its own metric instead of the competition's.
     """
 
     name: str
@@ -59,7 +60,7 @@ class Kind:
     measure: Metric | None = None
 
     def need(self, settings: Settings) -> Need:
-        """What a trial asks for."""
+        """The need that a trial builds."""
         return Need(self.stage, settings, self.params)
 
 
@@ -68,13 +69,13 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind("eda", "preprocessing, crop and image size", "train", ("images", "crop", "preprocess"), True),
-        Kind("resample", "what training shows", "train", ("resample", "loss"), True),
+        Kind("resample", "resampling and loss", "train", ("resample", "loss"), True),
         Kind("train", "training", "train", LEARNED, True),
         Kind("tta", "test-time augmentation", "infer", ("infer",), False),
         Kind("ensemble", "the blend", "ensemble", ("ensemble",), False),
         Kind("decision", "post-processing", "decide", ("decision",), False, {"of": "ensemble"}),
         Kind(
-            "error-analysis", "the error report's finders", "finders",
+            "error-analysis", "finders of the error report", "finders",
             ("finders", "eda.near_bits", "eda.near_ratio", "eda.near_match"), True,
             {"seeds": "0 1 2", "side": "search"}, planting.METRIC,
         ),
@@ -83,7 +84,7 @@ KINDS = {
 
 
 class Trials(Session):
-    """A search's view of the store: silent, and without runs of its own in the record."""
+    """The session of a search: it prints nothing, and has no runs of its own in the record."""
 
     def __init__(self, settings: Settings, catalogue: Catalogue, study: str) -> None:
         super().__init__(settings, catalogue)
@@ -91,10 +92,10 @@ class Trials(Session):
         self.tracker = Tracker(self.home, enabled=False)
 
     def say(self, text: str) -> None:
-        """Nothing: a search says what it found by itself."""
+        """Print nothing: the search prints its own lines."""
 
     def get(self, need: Need, run: Run | None = None) -> Artifact:
-        """A result, as ever; what it logs on the way is told where it is a warning."""
+        """A result as usual; of its log messages only warnings are shown."""
         log = logging.getLogger("pipeline")
         before = log.level
         log.setLevel(max(logging.WARNING, log.getEffectiveLevel()))
@@ -109,10 +110,10 @@ class Bench:
     """What all trials of a search share.
 
     Args:
-        session: where they run.
-        kind: what is tuned.
+        session: of the trials.
+        kind: the stage that is tuned.
         search: its space.
-        settings: what they start from.
+        settings: that they start from.
     """
 
     session: Trials
@@ -122,12 +123,12 @@ class Bench:
 
     @property
     def metric(self) -> Metric:
-        """The competition's, or the stage's own."""
+        """The metric of the competition, or the stage's own."""
         return self.kind.measure or metric_of(self.settings.config.competition.metric)
 
     @property
     def maximise(self) -> tuple[bool, ...]:
-        """Of each objective whether more is better."""
+        """For each objective whether higher is better."""
         first = (self.metric.higher_is_better,)
         return first if self.search.form.second is None else (*first, False)
 
@@ -136,7 +137,7 @@ class Bench:
         return self.settings.with_values(self.search.values(point))
 
     def result(self, settings: Settings) -> Artifact:
-        """What the stage makes of these settings, reused when it is known."""
+        """The result of the stage with these settings, reused if it exists."""
         need = self.kind.need(settings)
         check([need], self.session.graph)
         return self.session.get(need)
@@ -145,7 +146,7 @@ class Bench:
         """Its out-of-fold score.
 
         Raises:
-            ConfigError: there is no finite one.
+            ConfigError: it is missing or not finite.
         """
         score = artifact.metrics.get(f"oof_{self.metric.name}", math.nan)
         if not math.isfinite(score):
@@ -153,7 +154,7 @@ class Bench:
         return score
 
     def objectives(self, artifact: Artifact) -> tuple[float, ...]:
-        """What is optimised of a result."""
+        """The objectives of a result."""
         if self.search.form.second is None:
             return (self.score(artifact),)
         cost = artifact.metrics.get("ms_64", artifact.metrics.get("ms_per_image", math.nan))
@@ -161,11 +162,11 @@ class Bench:
 
 
 def run(bench: Bench, study: Study, trial: Trial) -> None:
-    """Do one trial and tell the study; what cannot work is a failed trial, not the end of the search."""
+    """Run one trial and report it to the study; an error of the user's settings is a failed trial only."""
     try:
         settings = bench.with_point(trial.point)
         may_stop = study.plan.pruner != "none" and bench.kind.stage == "train" and not is_batched(settings)
-        artifact = _watched(bench, study, trial, settings) if may_stop else bench.result(settings)
+        artifact = _fold_by_fold(bench, study, trial, settings) if may_stop else bench.result(settings)
         values = bench.objectives(artifact)
     except StoppedError:
         study.prune(trial.number)
@@ -181,11 +182,11 @@ def run(bench: Bench, study: Study, trial: Trial) -> None:
         study.tell(trial.number, values, {"result": f"{artifact.stage}/{artifact.key}"})
 
 
-def _watched(bench: Bench, study: Study, trial: Trial, settings: Settings) -> Artifact:
-    """Fold by fold, given up where earlier trials were better at the same point.
+def _fold_by_fold(bench: Bench, study: Study, trial: Trial, settings: Settings) -> Artifact:
+    """Train fold by fold, and stop if earlier trials were better at the same step.
 
     Raises:
-        StoppedError: it is not worth more; what was unfinished is removed.
+        StoppedError: the pruner stopped it; unfinished work is removed.
     """
     check([bench.kind.need(settings)], bench.session.graph)
     folds, scores = folds_of(settings), list[float]()
@@ -206,7 +207,7 @@ def _watched(bench: Bench, study: Study, trial: Trial, settings: Settings) -> Ar
         scores.append(fold.metrics["valid_score"])
         goes_on = study.report(trial.number, AFTER_EPOCHS + done, sum(scores) / len(scores))
         if done < len(folds) and not goes_on:
-            raise StoppedError(f"trial {trial.number} was stopped after {done} folds")
+            raise StoppedError(texts.TRIAL_STOPPED.format(number=trial.number, folds=done))
     return bench.result(settings)
 
 
@@ -218,14 +219,14 @@ def _epochs(study: Study, trial: Trial, first: int) -> Callable[[int, int, dict[
 
 
 def _catch_up(study: Study, trial: Trial, fold: Artifact) -> None:
-    """Note the epochs of a fold that was finished, or begun, before this trial: later trials look at them."""
+    """Record the epochs of a fold that was finished or begun before this trial, for later trials."""
     for entry in fold.json("history.json"):
         study.note(trial.number, int(entry["epoch"]) + 1, entry["valid_score"])
 
 
 def refuse_hopeless(study: Study) -> None:
-    """Raise ConfigError when nothing but failures came out."""
+    """Raise ConfigError if all of the first trials failed."""
     done = study.done()
     if len(done) >= FIRST_FAILURES and all(trial.state == "failed" for trial in done):
         faults = list(dict.fromkeys(trial.reason for trial in done))
-        raise ConfigError(f"{study.name}: every one of {len(done)} trials failed", faults, "mend the space")
+        raise ConfigError(texts.ALL_FAILED.format(study=study.name, n=len(done)), faults, "fix the space")

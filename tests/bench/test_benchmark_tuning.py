@@ -2,7 +2,7 @@
 
 from benchmarks import tuning
 from pipeline.core.search_space import Dimension, points
-from pipeline.tune.space import Search, Space
+from pipeline.tune.space import Search, SearchSpace
 
 
 def test_a_search_of_a_table_starts_at_the_default_and_finds_what_is_best_seen():
@@ -10,7 +10,7 @@ def test_a_search_of_a_table_starts_at_the_default_and_finds_what_is_best_seen()
     default = {"a": 0, "b": 0}
     every = [default, *(p for p in points(dimensions) if p != default)]
     table = [tuning.Scored(p, p["a"] + p["b"] / 10, -p["a"]) for p in every]
-    search = Search("none", Space(space={"a": {"type": "subset"}}), dimensions, {})
+    search = Search("none", SearchSpace(space={"a": {"type": "subset"}}), dimensions, {})
     assert tuning.drawn(search, table, "random", 0, 1) == table[0]
     found = [tuning.drawn(search, table, sampler, 0, 30) for sampler in tuning.SAMPLERS]
     assert all(f.seen >= 4 and f.unseen == -f.point["a"] for f in found)

@@ -114,9 +114,9 @@ def test_layers_that_cannot_be_shown_are_all_told():
     with pytest.raises(ConfigError) as error:
         named(found.module, torch.zeros(1, 3, 16, 16), ["0", "33", "backbone.6", "layer9"])
     assert "3 of the layers" in str(error.value) and "`33`" in str(error.value)
-    assert "`6`: what it gives does not lie over the image" in str(error.value)
+    assert "`6`: its output is not a map over the image" in str(error.value)
     vit = timm_net("vit_tiny_patch16_224", (32, 32), ["blocks.0.mlp"], img_size=32, depth=1)
-    with pytest.raises(ConfigError, match=r"`blocks.0.attn.q_norm`: what it gives"):
+    with pytest.raises(ConfigError, match=r"`blocks.0.attn.q_norm`: its output"):
         named(vit.module, torch.zeros(1, 3, 32, 32), ["blocks.0.attn.q_norm"])
 
 

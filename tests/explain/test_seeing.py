@@ -9,7 +9,7 @@ import torch
 from seeing_world import net, scene, small_cnn, timm_net, trained_cnn
 
 from pipeline.core.errors import ConfigError
-from pipeline.explain import embedding, neighbours, parts, synthesis, units
+from pipeline.explain import embedding, neighbours, panels, synthesis, units
 from pipeline.settings.schema import Config
 
 
@@ -28,7 +28,7 @@ def trained(fold):
 def test_every_part_is_registered_and_says_its_own_name():
     told = scene(trained, config=config(**QUICK, embedding={"seeds": 2, "perplexity": 5}))
     for name in ("activations", "patches", "filters", "synthesis", "neighbours", "embedding"):
-        found = parts.part_of(name)(told)
+        found = panels.PANELS[name](told)
         assert found.name == name and found.lead and found.title
         names = [row.name for row in found.rows]
         assert len(names) == len(set(names)), "rows are folders"
@@ -81,16 +81,16 @@ def test_layers_and_channels_that_are_not_there_are_refused():
     with pytest.raises(ConfigError, match="there is no channel 99"):
         units.activations(scene(trained, config=config(units={"channels": [1, 99]})))
     with pytest.raises(ConfigError, match="'zebra'"):
-        synthesis.part(scene(trained, config=config(synthesis={"classes": ["zebra"]})))
+        synthesis.panel(scene(trained, config=config(synthesis={"classes": ["zebra"]})))
 
 
 def test_synthesis_raises_named_classes_and_channels():
     settings = {"steps": 12, "penalty": 0.1, "start": "noise", "classes": ["4", "9"]}
-    found = synthesis.part(scene(trained, config=config(synthesis=settings)))
+    found = synthesis.panel(scene(trained, config=config(synthesis=settings)))
     assert [p.group for p in found.rows[0].pictures] == ["4", "9"] and found.figures["raised"] == 1
     assert all(line[3] > line[2] for line in found.tables[0].rows)
     settings = {"steps": 6, "penalty": 0.1, "layer": "3", "channels": [2], "start": "noise"}
-    found = synthesis.part(scene(trained, config=config(synthesis=settings)))
+    found = synthesis.panel(scene(trained, config=config(synthesis=settings)))
     assert [p.group for p in found.rows[0].pictures] == ["3, channel 2"]
 
 
@@ -101,13 +101,13 @@ def test_a_score_that_does_not_rise_is_told():
             p.data.zero_()
         return net(backbone, ["0", "3"], fold=fold)
 
-    found = synthesis.part(scene(dead, config=config(synthesis={"steps": 3, "shown": 1})))
+    found = synthesis.panel(scene(dead, config=config(synthesis={"steps": 3, "shown": 1})))
     assert "did not rise" in found.warnings[0]
 
 
 def test_neighbours_carry_marks_and_facts():
     told = scene(trained)
-    found = neighbours.part(told)
+    found = neighbours.panel(told)
     near = found.facts["train/d0"]
     assert len(near["features"]) == len(near["pixels"]) == 6
     by_id = dict(zip(told.samples.ids_N.tolist(), told.samples.groups_N.tolist(), strict=True))
@@ -122,7 +122,7 @@ def test_neighbours_carry_marks_and_facts():
 def test_a_copy_is_marked_as_near_duplicate_and_a_test_image_has_neighbours_too():
     told = scene(trained, cases=1)
     case = replace(told.cases[0], split="test", true=None, id="d0")
-    found = neighbours.part(replace(told, cases=(case,)))
+    found = neighbours.panel(replace(told, cases=(case,)))
     first = found.facts["test/d0"]["pixels"][0]
     assert first["id"] == "d0" and first["distance"] == 0, "the training image of the same name and look"
 
@@ -134,19 +134,19 @@ def test_embedding_warns_of_collinear_features_and_colours_by_error():
         return replace(made, features=lambda x: (made.features(x) @ two_D2).repeat(1, 20))
 
     settings = config(embedding={"seeds": 2, "perplexity": 5})
-    found = embedding.part(scene(collinear, config=settings))
+    found = embedding.panel(scene(collinear, config=settings))
     assert found.warnings[0].startswith("Collinear") and found.figures["effective_rank"] <= 2
     assert len(found.clouds) == 2 and set(found.clouds[0].colours) == {"class", "error"}
     told = scene(trained, config=settings)
-    cloud = embedding.part(told).clouds[0]
+    cloud = embedding.panel(told).clouds[0]
     assert len(cloud.names_N) == len(told.plan.splits[0].valid_ids) == len(cloud.thumbs_N)
     right = (told.oof.labels() == told.samples.labels).sum()
     assert 0 < cloud.colours["error"].count("right") <= right
-    assert any("mean nothing" in note for note in embedding.part(told).notes)
+    assert any("mean nothing" in note for note in embedding.panel(told).notes)
 
 
 def test_too_few_images_make_no_map():
-    found = embedding.part(scene(trained, n=24, config=config(embedding={"seeds": 2})))
+    found = embedding.panel(scene(trained, n=24, config=config(embedding={"seeds": 2})))
     assert not found.clouds and "needs 20 images" in found.warnings[0]
 
 
@@ -154,8 +154,8 @@ def test_features_that_are_all_alike_make_no_map():
     def constant(fold):
         return replace(trained(fold), features=lambda x: torch.ones(len(x), 5))
 
-    found = embedding.part(scene(constant))
-    assert not found.clouds and "tells no image from another" in found.warnings[0]
+    found = embedding.panel(scene(constant))
+    assert not found.clouds and "cannot tell images apart" in found.warnings[0]
 
 
 def test_each_filter_is_a_picture_of_its_weights():

@@ -5,7 +5,7 @@ import pytest
 from markupsafe import Markup
 
 from pipeline.pages import gallery
-from pipeline.pages.gallery import Cloud, Drawing, Gallery, Part, Picture, Row, Table
+from pipeline.pages.gallery import Cloud, Drawing, Gallery, GalleryRow, GalleryTable, Panel, Picture
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 RNG = np.random.default_rng(0)
@@ -17,8 +17,8 @@ def pixels(side=40):
 
 def page():
     rows = tuple(
-        Row(f"train/{n}", f"train/{n} {HOSTILE}", tuple(Picture(f"p{i}", f"caption {i} {HOSTILE}", pixels(),
-            group="" if i == 0 else f"group {i % 2}") for i in range(5)), HOSTILE, f"train/{n}")
+        GalleryRow(f"train/{n}", f"train/{n} {HOSTILE}", tuple(Picture(f"p{i}", f"caption {i} {HOSTILE}",
+            pixels(), group="" if i == 0 else f"group {i % 2}") for i in range(5)), HOSTILE, f"train/{n}")
         for n in range(3)
     )  # fmt: skip
     cloud = Cloud(
@@ -28,10 +28,10 @@ def page():
         {"class": tuple(f"c{n % 12} {HOSTILE}" for n in range(60)), "error": ("right", "wrong") * 30},
         tuple(pixels(24) for _ in range(60)),
     )
-    table = Table("Figures", ("name", "value"), ((HOSTILE, 0.123), ("none", None)), "how to `read` it")
+    table = GalleryTable("Figures", ("name", "value"), ((HOSTILE, 0.123), ("none", None)), "how to `read` it")
     drawing = Drawing(HOSTILE, Markup('<svg viewBox="0 0 4 4"><title>four</title></svg>'))
-    first = Part("cam", "Maps", "Lead.", rows, (table,), warnings=(HOSTILE,), notes=(HOSTILE,))
-    second = Part("map", "Map", "Lead.", drawings=(drawing,), clouds=(cloud,))
+    first = Panel("cam", "Maps", "Lead.", rows, (table,), warnings=(HOSTILE,), notes=(HOSTILE,))
+    second = Panel("map", "Map", "Lead.", drawings=(drawing,), clouds=(cloud,))
     cases = tuple((row.case, row.title) for row in rows)
     return gallery.render_html(Gallery("Title", "Lead", (("one", "make explain"),), (first, second), cases))
 

@@ -155,7 +155,7 @@ def test_damage_is_found_told_set_aside_and_rebuilt(tmp_path, damage, caplog):
     store = opened(tmp_path)
     with caplog.at_level(logging.WARNING):
         assert store.find("fold", KEY) is None
-    assert "fold 01234567 is damaged" in caplog.text and "it will be made again" in caplog.text
+    assert "fold 01234567 is damaged" in caplog.text and "moved away, built again" in caplog.text
     assert not folder.exists()
     assert (tmp_path / "artifacts" / ".damaged" / f"fold-{KEY}").is_dir()
     assert store.all() == []
@@ -297,7 +297,7 @@ def test_a_home_that_cannot_be_written_is_a_storage_error(tmp_path):
         lambda: store.work("fold", KEY),
         lambda: store.lock("fold", KEY).__enter__(),
     ):
-        with pytest.raises(StorageError, match="a file stands where a folder is needed"):
+        with pytest.raises(StorageError, match="there is a file where a folder is needed"):
             attempt()
 
 

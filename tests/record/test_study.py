@@ -199,8 +199,8 @@ def test_a_study_of_another_space_and_a_storage_out_of_reach_are_refused(tmp_pat
     for where, why in (
         ("postgresql://me:secret@127.0.0.1:9/none", "postgresql://"),
         ("sqlite:////nowhere/at/all/x.db", "unable to open"),
-        ("mongo://x", "is none of sqlite"),
-        (str(tmp_path / "none" / "studies.log"), "is no folder"),
+        ("mongo://x", "is neither one of sqlite"),
+        (str(tmp_path / "none" / "studies.log"), "is not a folder"),
     ):
         with pytest.raises(StorageError) as error:
             Studies(where, tmp_path)

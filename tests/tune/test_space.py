@@ -64,7 +64,7 @@ def test_the_defaults_are_a_point_unless_they_lie_outside(tmp_path):
     assert outside == [] and point["train.lr"] == 0.003 and point["infer.views[rotate(5)]"] is False
     _, outside = space_check.defaults(found, load(["competition=digits", "train.lr=0.5"]))
     assert "train.lr: 0.5 is not within 0.0001 to 0.01" in outside
-    assert "infer.views: 'shift(-1,-1)' is no choice" in outside
+    assert "infer.views: 'shift(-1,-1)' is not a choice" in outside
 
 
 BAD = """
@@ -83,12 +83,12 @@ def test_every_fault_of_a_files_form_is_told_at_once(tmp_path):
         space.read(written(tmp_path, BAD))
     told = str(error.value)
     for what in (
-        "train.seed: is no setting to tune",
+        "train.seed: seeds cannot be tuned",
         "low 1 is not below high 0.1",
         "log and step exclude each other",
-        "`when` names loss.name, which is no entry above it",
-        "loss.name: names a choice twice",
-        "sampler: grid tries every point, and loss.gamma has no step",
+        "`when` names loss.name, which is not an entry above it",
+        "loss.name: lists a choice twice",
+        "sampler: grid tries every point, so it needs a step for loss.gamma",
     ):
         assert what in told
 
@@ -103,7 +103,7 @@ def test_every_fault_of_a_files_form_is_told_at_once(tmp_path):
         ("trails: 3\nspace: {train.lr: {type: int, low: 1, high: 2}}", "did you mean trials"),
         (
             "pruner: median\nsecond: ms_per_image\nspace: {train.lr: {type: int, low: 1, high: 2}}",
-            "there is no pruning with two",
+            "trials with a second objective cannot be pruned",
         ),
     ],
 )
@@ -134,7 +134,7 @@ def test_every_contradiction_to_the_schema_is_told_at_once(tmp_path):
         "train.lr: Input should be less than or equal to 10; got 50",
         "train.epochs: Input should be a valid integer",
         "train.schedule: Input should be",
-        "decision.shrink: is none of this stage's",
+        "decision.shrink: does not belong to this stage",
         "infer.views has hflip, which digit forbids",
         "train.folds: changes no result",
     ):
@@ -154,7 +154,7 @@ def test_what_a_label_forbids_is_left_out_aloud_where_that_is_wanted(tmp_path):
     )
     found = checked(tmp_path, text)
     assert [d.name for d in found.dimensions] == ["infer.views[rotate(5)]"]
-    assert "hflip, which digit forbids" in found.told[0]
+    assert "hflip, which digit forbids" in found.left_out[0]
 
 
 @pytest.mark.parametrize("stage", sorted(KINDS))

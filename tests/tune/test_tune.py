@@ -23,8 +23,8 @@ from pipeline.settings.load import CONFIGS, load
 from pipeline.stages import open_session
 from pipeline.train import curves
 from pipeline.train.studies import grid as ablate
-from pipeline.tune import adopt, trials, tune_all
-from pipeline.tune.adopt import Won
+from pipeline.tune import budget, search, trials, winners
+from pipeline.tune.winners import StageWinner
 
 WORDS = (
     "competition=digits",
@@ -141,7 +141,7 @@ def test_hopeless_trainings_end_early_and_leave_nothing_half_made(tmp_path, conf
 
 def test_whoever_watches_a_training_may_end_it():
     told = []
-    watch = curves.judged(lambda *entry: bool(told.append(entry)), lambda fold, epoch, entry: epoch < 1)
+    watch = curves.stoppable(lambda *entry: bool(told.append(entry)), lambda fold, epoch, entry: epoch < 1)
     assert watch(0, 0, {"valid_score": 0.1})
     with pytest.raises(StoppedError, match="fold 0 was stopped after epoch 2"):
         watch(0, 1, {"valid_score": 0.1})
@@ -160,7 +160,7 @@ def test_whoever_watches_a_training_may_end_it():
         (
             ("--stage", "tta"),
             "space: {train.lr: {type: float, low: 0.1, high: 1}}",
-            "is none of this stage's",
+            "does not belong to this stage",
         ),
         (
             ("--stage", "train"),
@@ -180,18 +180,18 @@ def test_whoever_watches_a_training_may_end_it():
         (
             ("--stage", "tta"),
             "space: {infer.merge: {type: categorical, choices: [fitted]}}",
-            "infer.merge: one value is nothing to vary",
+            "infer.merge: one value only, so there is nothing to vary",
         ),
         (("--stage", "tta"), "space:", "is empty"),
-        (("--stage", "ttta"), CHEAP, "STAGE=ttta: no stage that can be tuned"),
-        (("--stage", "tta", "--budget", "5m"), CHEAP, "BUDGET=5m: is for STAGE=all"),
-        (("--stage", "tta", "--trials", "0"), CHEAP, "TRIALS=0: at least one"),
-        (("--stage", "tta", "--timeout", "soon"), CHEAP, "TIMEOUT=soon: no length of time"),
+        (("--stage", "ttta"), CHEAP, "STAGE=ttta cannot be tuned"),
+        (("--stage", "tta", "--budget", "5m"), CHEAP, "BUDGET=5m: only for STAGE=all"),
+        (("--stage", "tta", "--trials", "0"), CHEAP, "TRIALS=0: must be at least 1"),
+        (("--stage", "tta", "--timeout", "soon"), CHEAP, "TIMEOUT=soon is not a duration"),
         (("--stage", "all"), CHEAP, "STAGE=all needs a BUDGET"),
         (
             ("--stage", "train"),
             "second: ms_per_image\n" + TRAIN.replace("pruner: median", ""),
-            "has no price an image",
+            "does not measure time per image",
         ),
     ],
 )
@@ -213,8 +213,8 @@ def test_a_budget_that_nothing_fits_into_is_one_error(tmp_path, configs, monkeyp
 
 def test_what_is_for_one_stage_is_refused_for_all(tmp_path, configs):
     for options, what in (
-        (("--budget", "9m", "--jobs", "2", "--timeout", "3m"), "TIMEOUT= is for one stage"),
-        (("--budget", "9m", "--trials", "0"), "TRIALS=0: at least one"),
+        (("--budget", "9m", "--jobs", "2", "--timeout", "3m"), "TIMEOUT is for one stage only"),
+        (("--budget", "9m", "--trials", "0"), "TRIALS=0: must be at least 1"),
     ):
         with pytest.raises(ConfigError, match=re.escape(what)):
             tuned(tmp_path / "home", configs, "--stage", "all", *options)
@@ -223,11 +223,11 @@ def test_what_is_for_one_stage_is_refused_for_all(tmp_path, configs):
 def test_winners_of_several_stages_are_tested_together_and_laid_over_each_other(tmp_path, configs):
     ctx = open_session(load([*WORDS, f"runtime.home={tmp_path}"], configs))
     (configs / "experiment" / "rate.yaml").write_text("uses: {experiment: probe}\ntrain: {lr: 0.5}", "utf-8")
-    rate = Won("train", "tiny_resnet", {"train.lr": 0.5}, "rate")
-    pixels = Won("eda", "probe", {"images.size": 24}, "debug")
-    rows = Won("resample", "probe", {"resample.method": "smote"}, "rows")
-    views = Won("tta", "tiny_resnet", {"infer.merge": "fitted"}, "debug")
-    told = "\n".join(adopt.steps(ctx, [pixels, rows, rate, views], date(2026, 11, 22)))
+    rate = StageWinner("train", "tiny_resnet", {"train.lr": 0.5}, "rate")
+    pixels = StageWinner("eda", "probe", {"images.size": 24}, "debug")
+    rows = StageWinner("resample", "probe", {"resample.method": "smote"}, "rows")
+    views = StageWinner("tta", "tiny_resnet", {"infer.merge": "fitted"}, "debug")
+    told = "\n".join(winners.next_steps(ctx, [pixels, rows, rate, views], date(2026, 11, 22)))
     (grid,) = tmp_path.glob("tuning/together-*.yaml")
     assert f"make ablate GRID={os.path.relpath(grid)}" in told and "rows is for experiment=probe only" in told
     arms = ablate.arms(ablate.read(grid))
@@ -236,8 +236,8 @@ def test_winners_of_several_stages_are_tested_together_and_laid_over_each_other(
     found = load(shlex.split(laid), configs)
     assert found.experiment == "tiny_resnet+debug+rate+debug" and found.config.train.lr == 0.5
     assert found.config.model.name == load(["experiment=tiny_resnet"], configs).config.model.name
-    assert adopt.steps(ctx, [], date(2026, 11, 22)) == []
-    assert adopt.steps(ctx, [rate], date(2026, 11, 22)) == []
+    assert winners.next_steps(ctx, [], date(2026, 11, 22)) == []
+    assert winners.next_steps(ctx, [rate], date(2026, 11, 22)) == []
 
 
 @pytest.mark.slow
@@ -277,7 +277,7 @@ def test_a_search_that_is_stopped_leaves_its_run_with_its_trials(tmp_path, confi
 
 
 def test_an_override_of_what_is_varied_is_refused(tmp_path, configs):
-    with pytest.raises(ConfigError, match=r"infer.merge: the space varies it"):
+    with pytest.raises(ConfigError, match=r"infer.merge: varied by the search space"):
         tuned(
             tmp_path,
             configs,
@@ -296,7 +296,7 @@ def test_a_time_too_short_for_one_trial_and_a_study_of_another_space_are_refused
     home, space = tmp_path / "home", space_at(tmp_path, CHEAP)
     tuned(home, configs, "--stage", "tta", "--space", space)
     (name,) = Studies(storage_of(home), home).names()
-    with pytest.raises(ConfigError, match=r"TIMEOUT=0.001s is too short for one trial of tta, about"):
+    with pytest.raises(ConfigError, match=r"TIMEOUT=0.001s is too short: one trial of tta takes about"):
         tuned(home, configs, "--stage", "tta", "--space", space, "--timeout", "0.001s")
     with pytest.raises(ConfigError, match="searched another space"):
         tuned(home, configs, "--stage", "tta", "--space", space_at(tmp_path, TTA), "--study", name)
@@ -306,7 +306,7 @@ def test_a_time_too_short_for_one_trial_and_a_study_of_another_space_are_refused
 
 
 def test_a_budget_goes_where_trials_promise_most():
-    assert tune_all.seconds_of("90", "BUDGET") == 90 and tune_all.seconds_of("1.5h", "BUDGET") == 5400
+    assert search.seconds_of("90", "BUDGET") == 90 and search.seconds_of("1.5h", "BUDGET") == 5400
 
     def study(maximise, *scores):
         found = studies.in_memory(Plan("s", (Dimension("x", "float", 0, 1),), (maximise,), "random"))
@@ -315,12 +315,12 @@ def test_a_budget_goes_where_trials_promise_most():
         return found
 
     wide, narrow = study(True, 0.5, 0.6, 0.4, 0.55), study(True, 0.5, 0.501, 0.499, 0.5)
-    assert tune_all.promise(wide, 2.0) > 10 * tune_all.promise(narrow, 2.0) > 0
-    assert tune_all.promise(wide, 20.0) == pytest.approx(tune_all.promise(wide, 2.0) / 10)
-    assert tune_all.promise(study(False, -0.5, -0.6, -0.4, -0.55), 2.0) == pytest.approx(
-        tune_all.promise(wide, 2.0)
+    assert budget.promise(wide, 2.0) > 10 * budget.promise(narrow, 2.0) > 0
+    assert budget.promise(wide, 20.0) == pytest.approx(budget.promise(wide, 2.0) / 10)
+    assert budget.promise(study(False, -0.5, -0.6, -0.4, -0.55), 2.0) == pytest.approx(
+        budget.promise(wide, 2.0)
     )
-    assert tune_all.promise(study(True, 0.5, 0.5, 0.5), 2.0) == 0
+    assert budget.promise(study(True, 0.5, 0.5, 0.5), 2.0) == 0
 
 
 @pytest.mark.slow
@@ -345,12 +345,9 @@ def test_all_stages_share_a_budget_and_what_was_searched_is_tested(tmp_path, con
     told = said[said.index("tune all") :]
     assert re.search(r"tune all +\d\.\d of 1\.5 min", told), told
     lines = {
-        stage: line
-        for line in told.splitlines()
-        for stage in tune_all.ORDER
-        if line.strip().startswith(stage)
+        stage: line for line in told.splitlines() for stage in budget.ORDER if line.strip().startswith(stage)
     }
-    assert set(lines) == set(tune_all.ORDER), "every stage is told of"
+    assert set(lines) == set(budget.ORDER), "every stage is told of"
     tested = [stage for stage, line in lines.items() if "re-tested" in line or "nothing better" in line]
     assert tested and all("not tuned: " in lines[s] for s in lines if s not in tested)
     assert all(re.search(r" [2-6] trials ", lines[stage]) for stage in tested)

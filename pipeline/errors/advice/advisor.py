@@ -38,8 +38,8 @@ from pipeline.settings.load import Settings
 from pipeline.settings.read import read_words
 from pipeline.settings.schema import Config
 from pipeline.submit.gap import leak
-from pipeline.submit.gap.causes import Cause, Scene
-from pipeline.submit.gap.diagnosis import look_at
+from pipeline.submit.gap.causes import Cause
+from pipeline.submit.gap.scene import Scene, measure_images
 
 Rule = Callable[[Facts], Advice | None]
 
@@ -251,7 +251,7 @@ def _leaks(job: Job, train: Samples, plan: FoldPlan) -> tuple[Cause, ...]:
         return ()
     facts = load.facts(job.inputs["images"])
     images = survey(train, test, facts[facts["split"].isin(("train", "test"))]).images
-    seen, looks = look_at(images, train.space.n_classes, load.image_of(job.inputs["images"]))
+    seen, looks = measure_images(images, train.space.n_classes, load.image_of(job.inputs["images"]))
     metric = metrics.get(config.competition.metric)
     scene = Scene(train.space, metric, images, looks, seen, plan, config.eda, config.statistics.draws)
     return leak.check(scene, shifted=False)

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.core.group_resampling import Bools, numbered, percentile_interval, times_in_blocks
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
 from pipeline.core.seeds import rng
@@ -24,12 +24,9 @@ from pipeline.errors.diff.flips import CLASS, Flips, changes, parts
 from pipeline.errors.diff.mistakes import Mistakes
 from pipeline.pages.section import Section
 
-PERCENTILES = (2.5, 97.5)
 # A block of resamples has about this many numbers.
 BLOCK_NUMBERS = 2_000_000
 WIDE = 10  # a matrix with more values is collapsed at first
-
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -172,17 +169,16 @@ def share(marked_N: Bools | None, groups_N: Strings, draws: int, seed: int) -> S
     """
     if marked_N is None or not len(marked_N):
         return Share(0, 0, 0.0, 1.0)
-    unique, group_N = np.unique(groups_N, return_inverse=True)
-    if len(unique) < 2:
+    group_N, n_groups = numbered(groups_N)
+    if n_groups < 2:
         return Share(int(marked_N.sum()), len(marked_N), 0.0, 1.0)
     marked_G = np.bincount(group_N, marked_N)
     size_G = np.bincount(group_N).astype(float)
-    generator, shares = rng(seed, "share of attribute"), []
-    block = max(1, BLOCK_NUMBERS // len(unique))
-    for start in range(0, draws, block):
-        drawn_BG = generator.integers(0, len(unique), (min(block, draws - start), len(unique)))
-        shares.append(marked_G[drawn_BG].sum(axis=1) / size_G[drawn_BG].sum(axis=1))
-    low, high = np.percentile(np.concatenate(shares), PERCENTILES)
+    generator, block = rng(seed, "share of attribute"), max(1, BLOCK_NUMBERS // n_groups)
+    blocks = times_in_blocks(generator, n_groups, draws, block)
+    # Counts are whole numbers, so their sums are exact in any order.
+    shares = [(times_BG @ marked_G) / (times_BG @ size_G) for times_BG in blocks]
+    low, high = percentile_interval(np.concatenate(shares))
     return Share(int(marked_N.sum()), len(marked_N), float(low), float(high))
 
 

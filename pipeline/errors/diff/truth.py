@@ -3,7 +3,7 @@ wrong.
 
 Owns the counts of fixed and broken images with their tests, and the section that shows them together with
 confusions and the worst classes. Does not own confusions and classes (`mistakes.py`), the test
-(`core/statistics.py`), nor the conclusion by the competition's metric (`conclusion.py`).
+(`core/group_resampling.py`), nor the conclusion by the competition's metric (`conclusion.py`).
 
 The predicted value of an attribute is that of the predicted class, as in the submission.
 Shape legend: N images that both sides predicted, G groups, K rows of the table.
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.core.group_resampling import Bools, numbered, sign_flips, sums_by_group
 from pipeline.core.metrics import Reals
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
-from pipeline.core.statistics import Bools, numbered, sign_flips, sums_by_group
 from pipeline.errors.diff import texts
 from pipeline.errors.diff.flips import changes, parts
 from pipeline.errors.diff.mistakes import Mistakes

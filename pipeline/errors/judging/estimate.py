@@ -29,17 +29,18 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from pipeline.core.errors import DataError
+from pipeline.core.group_resampling import percentile_interval
 from pipeline.core.metrics import Metric, Reals
 from pipeline.core.predictions import Comparison
 from pipeline.core.samples import Floats, Ints, LabelSpace, Strings
 from pipeline.core.seeds import rng
+from pipeline.core.statistics import comparison
 from pipeline.errors.judging import texts
 from pipeline.errors.judging.rater import ENOUGH_CONTROLS, RatedAttribute, TruthModel, confusion
 
 # All judged flips together lend each stratum the weight of so many judged flips.
 POOLED = 1.0
 ENOUGH_JUDGED = 20
-PERCENTILES = (2.5, 97.5)
 
 
 @dataclass(frozen=True)
@@ -187,21 +188,13 @@ def _score(metric: Metric, truth_N: Ints, predicted_N: Ints, p_NC: Floats | None
 
 
 def _comparison(gains_B: Reals, sides: SubmissionPair, judged: JudgedImages) -> Comparison:
-    low, high = (float(end) for end in np.percentile(gains_B, PERCENTILES))
+    low, high = (float(end) for end in percentile_interval(gains_B))
     n_judged = int((sides.stratum_N[judged.at_J] >= 0).sum())
     everything = n_judged == int((sides.stratum_N >= 0).sum())
     few = n_judged < ENOUGH_JUDGED and not everything
-    conclusion = "can't tell" if few else "better" if low > 0 else "worse" if high < 0 else "can't tell"
     note = texts.FEW_JUDGED.format(judged=n_judged, enough=ENOUGH_JUDGED) if few else ""
-    return Comparison(
-        delta=float(gains_B.mean()),
-        low=low,
-        high=high,
-        p_better=float(np.mean((gains_B > 0) + 0.5 * (gains_B == 0))),
-        n_groups=len(np.unique(sides.groups_N[judged.at_J])),
-        verdict=conclusion,
-        note=note,
-    )
+    n_groups = len(np.unique(sides.groups_N[judged.at_J]))
+    return comparison(float(gains_B.mean()), (low, high), gains_B, n_groups, note, tells=not few)
 
 
 def _mistaken(judged: JudgedImages) -> int:

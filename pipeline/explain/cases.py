@@ -1,0 +1,220 @@
+"""What `make explain` shows: the networks of folds, the images, and where the objects in them are.
+
+Owns turning artifacts into a `Scene`: which fold explains which image, which images are chosen where none is
+named, and masks of objects (from the box, or what differs from the colour of the border). Does not own the
+panels (`explain/panels.py`), boxes (`data/boxes.py`) or how an image is prepared (`data/preprocess.py`).
+
+A training image is explained by the fold that never saw it: the first one whose validation part contains it.
+No fold has seen a test image; fold 0 explains it, or the fold that FOLD names.
+
+Legend: N images, B a batch, C classes, H height, W width.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from pipeline.core.errors import DataError
+from pipeline.core.predictions import Probabilities
+from pipeline.core.samples import FoldPlan, Samples, Strings, positions, strings
+from pipeline.data import crop, load
+from pipeline.data.crop import Edges, Key
+from pipeline.data.decode import WHITE, Pixels
+from pipeline.data.images import PreparedImages
+from pipeline.data.preprocess import Look
+from pipeline.engine.hardware import set_up
+from pipeline.engine.stage import Job
+from pipeline.errors.findings import why
+from pipeline.explain import network, texts
+from pipeline.explain.scene import ExplainedImage, ImageBatch, Mask, Net, Scene
+from pipeline.nets.forward import probabilities
+from pipeline.train.committee import Committee
+from pipeline.train.stages import folds_of
+
+# A border has one colour if this share of its pixels differs by at most so much in any channel, of 255.
+_OF_BORDER, _UNLIKE = 0.85, 24
+# An object that fills less or more than these shares of an image counts as not found.
+_LEAST, _MOST = 0.02, 0.95
+
+
+def of_box(look: Look, key: Key, edges: Edges, size: tuple[int, int]) -> Mask | None:
+    """(H, W) where the box of an image is after cropping and resizing; None: nothing of it is left.
+
+    Args:
+        look: how images are prepared.
+        key: (split, id).
+        edges: left, top, right, bottom as shares of the upright image.
+        size: height and width of the decoded image, px.
+    """
+    height, width = size
+    # Drawn in black on white and prepared like the image; padding is white too, so it is outside.
+    paper = np.full((height, width, 3), WHITE, np.uint8)
+    left, top, right, bottom = (round(e * s) for e, s in zip(edges, (width, height) * 2, strict=True))
+    paper[top : max(bottom, top + 1), left : max(right, left + 1)] = 0
+    inside: Mask = look.plain(key, paper)[..., 0] < WHITE // 2
+    return inside if inside.any() else None
+
+
+def unlike_border(image: Pixels) -> Mask | None:
+    """(H, W) what differs in colour from the border, holes filled; None if the border has several colours.
+
+    A guess for drawings and product photos on a plain background; None for a photo of a scene.
+    """
+    ring = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]).astype(int)
+    colour = np.median(ring, axis=0)
+    if float((np.abs(ring - colour).max(axis=1) <= _UNLIKE).mean()) < _OF_BORDER:
+        return None
+    unlike = np.abs(image.astype(int) - colour).max(axis=2) > _UNLIKE
+    found: Mask = np.asarray(ndimage.binary_fill_holes(unlike), dtype=np.bool_)
+    return found if _LEAST <= found.mean() <= _MOST else None
+
+
+@dataclass(frozen=True)
+class Requested:
+    """One image to explain, and the fold that explains it.
+
+    Args:
+        split: train or test.
+        id: as in the tables.
+        fold: whose network explains it.
+    """
+
+    split: str
+    id: str
+    fold: int
+
+
+def scene_of(job: Job) -> Scene:
+    """The scene of a run of `make explain`.
+
+    Raises:
+        DataError: a training image in no validation part, or an unknown fold.
+    """
+    config, device = job.settings.config, set_up(job.settings.config.runtime)
+    train = load.samples(job.inputs["data"], "train", job.home)
+    test = load.samples(job.inputs["data"], "test", job.home)
+    plan, folds = load.plan(job.inputs["folds"]), folds_of(job.settings)
+    oof = load.oof(job.inputs["train"], job.settings.experiment)
+    requested = _requested(job, plan, folds, oof, train)
+    nets = {
+        k: network.of_fold(config, train.space, Committee.read(job.inputs[f"fold{k}"].folder), k, device)
+        for k in sorted({one.fold for one in requested} or {folds[0]})
+    }
+    images = {split: load.prepared(job.inputs["prepared"], split) for split in ("train", "test")}
+    object_of = _objects(job)
+    cases = [_case(one, nets[one.fold], images[one.split], train, test, object_of) for one in requested]
+    return Scene(
+        config=config,
+        experiment=job.settings.experiment,
+        space=train.space,
+        nets=nets,
+        cases=tuple(cases),
+        samples=train,
+        plan=plan,
+        oof=oof,
+        batches=_batches(images, nets, config.runtime.infer_batch),
+        object_of=object_of,
+        device=device,
+        seed=config.explain.seed,
+    )
+
+
+def _requested(
+    job: Job, plan: FoldPlan, folds: Sequence[int], oof: Probabilities, train: Samples
+) -> list[Requested]:
+    """The named images, or the worst errors, each with its fold; reports all faults at once."""
+    keys = json.loads(str(job.params.get("ids", "[]")))
+    named = job.params.get("fold")
+    if named is not None and int(named) not in folds:
+        known = ", ".join(map(str, folds))
+        message = texts.UNKNOWN_FOLD.format(fold=named, experiment=job.settings.experiment, folds=known)
+        raise DataError(message, remedy="name one of them")
+    if not keys:
+        most = job.settings.config.explain.images
+        chosen = why.errors(oof, train, most) or why.doubtful(oof, most)
+        keys = [f"train/{name}" for name in chosen]
+    found, faults = [], []
+    for key in keys:
+        split, _, name = key.partition("/")
+        if split == "test":
+            found.append(Requested(split, name, int(named) if named is not None else folds[0]))
+            continue
+        fold = next((k for k in folds if (plan.splits[k].valid_ids == name).any()), None)
+        if fold is None:
+            faults.append(texts.SEEN_BY_ALL.format(key=key, folds=folds))
+        else:
+            found.append(Requested(split, name, fold))
+    if faults:
+        message = texts.NO_UNSEEN_NETWORK.format(n=len(faults))
+        raise DataError(message, faults, "name other images, or train all folds (train.folds)")
+    return found
+
+
+def _case(
+    asked: Requested,
+    net: Net,
+    images: PreparedImages,
+    train: Samples,
+    test: Samples,
+    object_of: Callable[[str, str, Pixels], tuple[Mask | None, str]],
+) -> ExplainedImage:
+    at = int(positions(strings([asked.id]), images.ids_N, f"prepared {asked.split} images")[0])
+    pixels = np.array(images.x_NHWC[at])
+    x_1CHW = net.normalise(pixels[None])
+    p_C = probabilities(net.module(x_1CHW))[0].float().cpu().numpy()
+    samples = (train if asked.split == "train" else test).take(strings([asked.id]))
+    true = int(samples.labels[0]) if samples.labels_N is not None else None
+    order = np.argsort(-p_C, kind="stable")
+    errs = true is not None and true != int(order[0])
+    mask, source = object_of(asked.split, asked.id, pixels)
+    return ExplainedImage(
+        id=asked.id,
+        split=asked.split,
+        fold=asked.fold,
+        group=str(samples.groups_N[0]),
+        pixels_HWC=pixels,
+        x_CHW=x_1CHW[0],
+        p_C=np.asarray(p_C, dtype=np.float32),
+        true=true,
+        rival=true if errs and true is not None else int(order[1]),
+        object_HW=mask,
+        object_from=source,
+    )
+
+
+def _batches(
+    images: dict[str, PreparedImages], nets: dict[int, Net], size: int
+) -> Callable[[str, Sequence[str] | Strings, int], Iterator[ImageBatch]]:
+    def batches(split: str, ids: Sequence[str] | Strings, fold: int) -> Iterator[ImageBatch]:
+        wanted = strings(ids)
+        at_N = positions(wanted, images[split].ids_N, f"prepared {split} images")
+        for start in range(0, len(wanted), size):
+            now = slice(start, start + size)
+            pixels = np.array(images[split].x_NHWC[at_N[now]])
+            yield ImageBatch(wanted[now], pixels, nets[fold].normalise(pixels), fold)
+
+    return batches
+
+
+def _objects(job: Job) -> Callable[[str, str, Pixels], tuple[Mask | None, str]]:
+    """Where the object is: from its box if there is one, else from the border's colour, else unknown."""
+    boxes = job.inputs.get("boxes")
+    edges = crop.edges_of(load.box_table(boxes)) if boxes else {}
+    look, image = load.look(job.settings.config, job.inputs), load.image_of(job.inputs["images"])
+
+    def object_of(split: str, name: str, pixels: Pixels) -> tuple[Mask | None, str]:
+        if (split, name) in edges:
+            height, width = image(split, name).shape[:2]
+            mask = of_box(look, (split, name), edges[split, name], (height, width))
+            return mask, "box" if mask is not None else ""
+        if boxes:
+            return None, ""  # do not mix the two kinds of objects
+        mask = unlike_border(pixels)
+        return mask, "border" if mask is not None else ""
+
+    return object_of

@@ -1,0 +1,399 @@
+"""The search of one stage's settings: try settings, test the winner again, write it as an experiment.
+
+    make tune STAGE=tta                                     the space configs/tune/tta.yaml
+    make tune STAGE=train TRIALS=30 TIMEOUT=2h JOBS=2       three processes may share one study as well
+    make tune STAGE=resample ARGS="experiment=probe_mlp"    another experiment
+
+Owns the order of a search (check, build what all trials share, try, re-test, write, report) and when it ends
+(TRIALS, TIMEOUT and JOBS). Does not own a trial (`tune/trials.py`), the re-test (`tune/retest.py`), the file
+of the winner (`tune/winners.py`) or several stages in one budget (`tune/budget.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+from pipeline.core import search_space
+from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.search_space import Point
+from pipeline.engine.graph import check, refuse_unread
+from pipeline.engine.need import Need
+from pipeline.engine.session import Session
+from pipeline.errors.findings import planting
+from pipeline.pages.report import plural
+from pipeline.record.digests import sha256_text
+from pipeline.record.study import Plan, Studies, Study, storage_of
+from pipeline.settings import folders
+from pipeline.settings.load import Settings
+from pipeline.train import estimate
+from pipeline.tune import page, proxy, retest, space, space_check, texts, trials, winners, workers
+from pipeline.tune.progress import Progress
+from pipeline.tune.retest import RetestVerdict
+from pipeline.tune.search_record import SearchRecord
+from pipeline.tune.space import DEFINING
+from pipeline.tune.trials import EARLIER, KINDS, Bench, Kind, Trials
+
+Options = argparse.Namespace
+PRICED = ("infer", "ensemble", "decide")
+MOST_EARLIER = 3
+
+
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a search ends.
+
+    Args:
+        trials: in the whole study.
+        seconds: of searching, without the re-test; None: no limit.
+        jobs: processes.
+    """
+
+    trials: int
+    seconds: float | None = None
+    jobs: int = 1
+
+
+def seconds_of(text: str, name: str) -> float:
+    """`90`, `90s`, `30m` or `2h` in seconds.
+
+    Raises:
+        ConfigError: it has another form, or is 0.
+    """
+    found = TIME.fullmatch(text.strip())
+    if not found or float(found[1]) <= 0:
+        remedy = texts.DURATION_EXAMPLES.format(name=name)
+        raise ConfigError(texts.DURATION.format(name=name, text=text), remedy=remedy)
+    return float(found[1]) * UNITS[found[2] or "s"]
+
+
+def limits_of(options: argparse.Namespace, default_trials: int) -> Limits:
+    """When a search ends, as the command says.
+
+    Args:
+        options: of the command.
+        default_trials: if TRIALS is not given.
+
+    Raises:
+        ConfigError: lists all invalid limits.
+    """
+    wanted = default_trials if options.trials is None else options.trials
+    seconds = seconds_of(options.timeout, "TIMEOUT") if options.timeout else None
+    faults = [texts.TRIALS.format(trials=wanted)] * (wanted < 1)
+    faults += [texts.JOBS.format(jobs=options.jobs)] * (not 1 <= options.jobs <= 64)
+    if options.budget and options.stage != "all":
+        faults.append(texts.BUDGET_OF_ONE.format(budget=options.budget))
+    if faults:
+        raise ConfigError(texts.LIMITS.format(faults=plural(len(faults), "fault")), faults)
+    return Limits(wanted, seconds, options.jobs)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A search that may begin: everything that can be checked before was checked.
+
+    Args:
+        bench: of its trials.
+        file: of its space.
+        limits: when it ends.
+        command: that makes it again.
+    """
+
+    bench: Bench
+    file: Path
+    limits: Limits
+    command: str
+
+
+def kind_of(name: str) -> Kind:
+    """A stage that can be tuned, by name."""
+    if name not in KINDS:
+        hint = nearest(name, KINDS) or f"known: {', '.join(KINDS)}, all"
+        raise ConfigError(texts.UNKNOWN_STAGE.format(name=name), remedy=hint)
+    return KINDS[name]
+
+
+def prepare(session: Session, options: Options, stage: str) -> Prepared:
+    """Check everything that can be checked without building anything.
+
+    Raises:
+        ConfigError: faults of the space or the limits, or an override of a setting that the space varies.
+    """
+    kind = kind_of(stage)
+    if kind.stage == "finders":
+        kind = replace(kind, params={**kind.params, **planting.with_features(session, session.settings)})
+    file = (
+        Path(options.space) if options.space else folders.found(session.settings.folder, f"tune/{stage}.yaml")
+    )
+    form = space.read(file)
+    limits = limits_of(options, form.trials)
+    settings = _started(session.settings, form, options)
+
+    def refuse(made: Settings) -> None:
+        check([kind.need(made)], session.graph)
+        session.refuse(kind.need(made))
+
+    found = space_check.checked(str(file), form, settings, kind.sections, refuse)
+    faults = _objective_faults(kind, form, settings)
+    if faults:
+        raise space.broken(file, faults)
+    if form.full is not None:
+        proxy.refuse(str(file), form.full, kind, settings)
+    refuse_unread(settings, [kind.need(settings)], session.graph)
+    session.check(kind.need(settings), also=tuple(path for path, _ in session.settings.request.values))
+    bench = Bench(Trials(settings, session.catalogue, f"tune {stage}"), kind, found, settings)
+    for line in found.left_out:
+        session.say(f"    {line}")
+    prepared = Prepared(bench, file, limits, _command(options, stage))
+    _refuse_short(session, prepared)
+    return prepared
+
+
+def _objective_faults(kind: Kind, form: space.SearchSpace, settings: Settings) -> list[str]:
+    """Faults of the second objective, and of re-test seeds that the search uses."""
+    found = []
+    if form.second is not None and kind.stage not in PRICED:
+        found.append(texts.SECOND.format(second=form.second, stage=kind.name))
+    config = settings.config
+    own = {config.train.seed, config.resample.seed} if kind.stage == "train" else set()
+    found += [texts.SEARCH_SEED.format(seed=seed) for seed in form.retest_seeds if seed in own]
+    return found
+
+
+def _started(settings: Settings, form: space.SearchSpace, options: Options) -> Settings:
+    """The settings that all trials start from: those of the space, unless the command line sets them."""
+    if form.experiment and not any(word.startswith("experiment=") for word in options.settings):
+        settings = settings.member(form.experiment)
+    given = {path for path, _ in settings.request.values}
+    clash = sorted(given & set(form.space))
+    if clash:
+        faults = [texts.OVERRIDE.format(path=path) for path in clash]
+        raise ConfigError(texts.OVERRIDES, faults, texts.OVERRIDE_REMEDY)
+    return settings.with_values({p: v for p, v in form.settings.items() if p not in given})
+
+
+def _refuse_short(session: Session, prepared: Prepared) -> None:
+    """Raise ConfigError if TIMEOUT is shorter than one trial, as far as that is known."""
+    limit, expected = prepared.limits.seconds, trial_seconds(session, prepared.bench)
+    if limit is not None and expected is not None and limit < expected:
+        raise ConfigError(
+            texts.TIMEOUT_SHORT.format(limit=limit, stage=prepared.bench.kind.name, seconds=expected),
+            remedy=texts.TIMEOUT_REMEDY,
+        )
+
+
+def trial_seconds(session: Session, bench: Bench) -> float | None:
+    """Seconds of one trial: as long as the default took, or the estimate of training; None: unknown."""
+    need = bench.kind.need(bench.settings)
+    known = session.store.find(need.stage, session.graph.key(need))
+    if known is not None:
+        return max(known.seconds, 0.1)
+    below = {
+        name: session.store.find(name, session.graph.key(Need(name, bench.settings)))
+        for name in ("data", "folds")
+    }
+    there = {name: artifact for name, artifact in below.items() if artifact is not None}
+    if bench.kind.stage != "train" or len(there) < 2:
+        return None
+    missing = [n for n in session.graph.inputs(need).values() if n.stage == "fold"]
+    return estimate.training(bench.settings, there, missing, session).seconds
+
+
+def default_seconds(session: Session, bench: Bench) -> float:
+    """Seconds of the trainings that the default needs and that are missing; data and folds must exist."""
+    found = 0.0
+    for need in session.graph.chain([bench.kind.need(bench.settings)]):
+        if need.stage != "train" or need.key or session.store.find("train", session.graph.key(need)):
+            continue
+        wanted = session.graph.inputs(need)
+        missing = [
+            n
+            for n in wanted.values()
+            if n.stage == "fold" and not session.store.find("fold", session.graph.key(n))
+        ]
+        inputs = {name: session.get(wanted[name]) for name in ("data", "folds")}
+        found += estimate.training(need.settings, inputs, missing, session).seconds
+    return found
+
+
+def begin(session: Session, prepared: Prepared, name: str = "") -> Study:
+    """Open the study, and build what all trials share: the default, printed and recorded as usual."""
+    bench = prepared.bench
+    storage = Studies(storage_of(session.home), session.home)
+    known = storage.names()
+    if name and name not in known:
+        hint = nearest(name, known) or texts.UNKNOWN_STUDY_REMEDY
+        raise ConfigError(texts.UNKNOWN_STUDY.format(name=name), remedy=hint)
+    study = open_study(storage, prepared, name)
+    need = bench.kind.need(bench.settings)
+    score = bench.score(session.get(need))
+    _refuse_short(session, prepared)
+    done = len(study.done())
+    session.say(
+        texts.BEGUN.format(
+            stage=bench.kind.name,
+            title=bench.kind.title,
+            dimensions=len(bench.search.dimensions),
+            trials=prepared.limits.trials,
+            sampler=bench.search.form.sampler,
+            done=texts.BEGUN_DONE.format(n=done) if done else "",
+            score=score,
+        )
+    )
+    session.say(texts.STUDY.format(name=study.name, storage=shown_storage(storage.where, session.home)))
+    return study
+
+
+def shown_storage(where: str, home: Path) -> str:
+    """The name of a storage, without a password."""
+    return "optuna.db" if where == f"sqlite:///{home / 'optuna.db'}" else where.rpartition("@")[2]
+
+
+def open_study(storage: Studies, prepared: Prepared, name: str = "") -> Study:
+    """The study of this space and of these inputs, or the one with this name."""
+    bench, form = prepared.bench, prepared.bench.search.form
+    dimensions = [repr(d) for d in bench.search.dimensions]
+    whole = form.model_dump_json(include={*DEFINING, "second"})
+    digest = sha256_text(whole + "\n".join(dimensions))[:8]
+    upstream = bench.session.graph.key(bench.kind.need(bench.settings))[:8]
+    plan = Plan(
+        name or f"{bench.kind.name}-{digest}-{upstream}",
+        bench.search.dimensions,
+        bench.maximise,
+        form.sampler,
+        form.pruner,
+        form.warmup_trials,
+        form.seed,
+        tuple(_queue(bench, storage, digest, upstream)),
+        f"{digest}-{upstream}",
+    )
+    facts = {
+        "stage": bench.kind.name,
+        "competition": bench.settings.config.competition.name,
+        "experiment": bench.settings.experiment,
+        "metric": bench.metric.name,
+    }
+    return storage.open(plan, facts)
+
+
+def _queue(bench: Bench, storage: Studies, digest: str, upstream: str) -> list[tuple[str, Point]]:
+    """Points that are tried first: the default, known good points, winners of the same space elsewhere."""
+    point, outside = space_check.defaults(bench.search, bench.settings)
+    found = [] if outside else [("default", point)]
+    found += [(f"known good {n}", bench.search.point(v)) for n, v in enumerate(bench.search.form.known_good)]
+    prefix = f"{bench.kind.name}-{digest}-"
+    names = [] if retest.is_unseen(bench) else storage.names()
+    for name in [n for n in names if n.startswith(prefix) and n != prefix + upstream][-MOST_EARLIER:]:
+        more = storage.facts(name).get("maximise", bench.maximise[0])
+        complete = [t for t in storage.trials(name) if t.state == "complete"]
+        if complete:
+            best = max(complete, key=lambda t: t.values[0] if more else -t.values[0])
+            found.append((f"{EARLIER}{name}", best.point))
+    fitting = [(word, p) for word, p in found if not search_space.faults(bench.search.dimensions, p)]
+    return [(w, p) for n, (w, p) in enumerate(fitting) if p not in [q for _, q in fitting[:n]]]
+
+
+def worker(prepared: Prepared, name: str) -> None:
+    """Run trials of a study that another process reports."""
+    home = prepared.bench.session.home
+    try:
+        run_trials(prepared, open_study(Studies(storage_of(home), home), prepared, name), None)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None  # the main process reports the interruption
+
+
+def run_trials(
+    prepared: Prepared,
+    study: Study,
+    say: Callable[[str], None] | None,
+    until: float | None = None,
+    record: SearchRecord | None = None,
+) -> None:
+    """Trials until a limit is reached.
+
+    Args:
+        prepared: the search.
+        study: its study.
+        say: gets a line when a better trial is found; None: a worker, which prints nothing.
+        until: end of the search by `time.monotonic`; None: its own limit.
+        record: gets the trials as they end; None: another process records them.
+    """
+    limits = prepared.limits
+    end = until if until is not None else time.monotonic() + limits.seconds if limits.seconds else None
+    progress = Progress(study, limits.trials, prepared.bench.search, say, end)
+    parent = os.getppid()
+    try:
+        while not _is_over(end, study) and not (say is None and workers.is_orphan(parent)):
+            trial = study.ask(limits.trials)
+            if trial is None:
+                if say is not None and progress.wait_for_others():
+                    continue
+                if say is not None and len(study.done()) < limits.trials:
+                    say(texts.EVERY_POINT.format(n=len(study.done())))
+                break
+            trials.run(prepared.bench, study, trial)
+            trials.refuse_hopeless(study)
+            progress.update()
+            if record:
+                record.catch_up()
+        if say is not None:
+            progress.wait_for_others()
+    except KeyboardInterrupt:
+        if say is not None:
+            say(texts.STOPPED.format(n=len(study.done()), command=prepared.command))
+        raise
+    finally:
+        progress.close()
+
+
+def _is_over(end: float | None, study: Study) -> bool:
+    """Whether the time is up, or the next trial would not fit into the rest."""
+    if end is None:
+        return False
+    taken = [t.seconds for t in study.done()[-5:] if t.state == "complete"]
+    expected = sum(taken) / len(taken) if taken else 0.0
+    return time.monotonic() + expected > end
+
+
+def finish(
+    session: Session, prepared: Prepared, study: Study, record: SearchRecord, in_full: bool = True
+) -> tuple[RetestVerdict, Path | None]:
+    """Re-test, write the winner and the report, and print the outcome.
+
+    Args:
+        session: of the command.
+        prepared: the search.
+        study: where it ended.
+        record: its run in MLflow.
+        in_full: whether there is time for the full trainings that check a proxy.
+    """
+    bench = prepared.bench
+    verdict = retest.retest(bench, study, session.say)
+    notes = proxy.lines(bench, study, session.say) if in_full else proxy.postponed(bench)
+    written = winners.write(bench, verdict, study.name, prepared.command, date.today())
+    report = page.page_of(bench, study, verdict, prepared.command, written, notes)
+    for line in page.lines(report):
+        session.say(line)
+    session.say(texts.LINE_REPORT.format(path=page.write(session, report, bench)))
+    record.finish(report)
+    return verdict, written
+
+
+def _command(options: Options, stage: str) -> str:
+    """The make command that repeats this search."""
+    words = {"TRIALS": options.trials, "TIMEOUT": options.timeout, "SPACE": options.space}
+    given = [f"{name}={value}" for name, value in words.items() if value]
+    given += [f"JOBS={options.jobs}"] * (options.jobs > 1)
+    settings = " ".join(options.settings)
+    given += [f'ARGS="{settings}"'] if settings else []
+    return " ".join(["make tune", f"STAGE={stage}", *given])

@@ -1,0 +1,217 @@
+"""The winner of a search as an experiment file that one word adopts: `experiment=tuned-<stage>-<date>`.
+
+Owns the file (what the command line said and the winner's settings, on top of the experiment that the search
+started from, and a header that says where they come from) and the commands that use it. Winners of several
+stages are also tested together: each was tested by itself, some on a cheap proxy, so what they give together
+is another question, which a grid for `make ablate` answers with seeds that chose nothing. Does not own which
+winner is believed (`tune/retest.py`), the searches (`tune/budget.py`) or that test (`train/studies/`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.core.errors import ConfigError
+from pipeline.engine.session import Session
+from pipeline.record.digests import write_atomic
+from pipeline.settings.load import Settings
+from pipeline.tune import texts
+from pipeline.tune.retest import Candidate, RetestVerdict
+from pipeline.tune.space_check import plain
+from pipeline.tune.trials import Bench
+
+# The command that uses a winner, by the stage that was tuned.
+NEXT = {
+    "eda": "train",
+    "resample": "train",
+    "train": "train",
+    "tta": "infer",
+    "ensemble": "ensemble",
+    "decision": "ensemble",
+    "error-analysis": "error-analysis",
+}
+NOT_TAKEN = ("runtime", "competition", "folds", "statistics", "report", "reproduce")
+
+
+def write(bench: Bench, verdict: RetestVerdict, study: str, command: str, day: date) -> Path | None:
+    """The winner's file below configs/experiment/; None, and no file, if nothing better was found.
+
+    Args:
+        bench: of the trials.
+        verdict: of the re-test.
+        study: its name.
+        command: that repeats the search.
+        day: in the file's name; a second file of one day gets a number.
+    """
+    winner = verdict.winner
+    if winner is None:
+        return None
+    request = bench.settings.request
+    uses = {"experiment": "+".join(request.experiment or ()), "model": request.model}
+    data: dict[str, Any] = {"uses": {group: name for group, name in uses.items() if name}}
+    for name, value in {
+        **dict(bench.settings.request.values),
+        **bench.search.values(winner.trial.point),
+    }.items():
+        if name.split(".")[0] not in NOT_TAKEN and name != "train.folds":
+            _put(data, name, plain(value))
+    body = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)
+    text = "\n".join(
+        [*(f"# {line}".rstrip() for line in _header(bench, verdict, winner, study, command)), body]
+    )
+    folder = bench.settings.folder / "experiment"
+    path = _free(folder, f"tuned-{bench.kind.name}-{day.isoformat()}", text)
+    write_atomic(path, text.encode())
+    return path
+
+
+def adopt_command(bench: Bench, name: str) -> str:
+    """The make command that uses a written file.
+
+    Args:
+        bench: of the trials.
+        name: of the file.
+    """
+    kept = [
+        word
+        for word in bench.settings.words
+        if word.partition("=")[0].split(".")[0] in NOT_TAKEN and not word.startswith("statistics.")
+    ]
+    return f'make {NEXT[bench.kind.name]} ARGS="{" ".join([*kept, f"experiment={name}"])}"'
+
+
+def _header(
+    bench: Bench, verdict: RetestVerdict, winner: Candidate, study: str, command: str
+) -> Sequence[str]:
+    metric, config = bench.metric.name, bench.settings.config.competition
+    changed = ", ".join(f"{k}={plain(v)}" for k, v in bench.search.values(winner.trial.point).items())
+    return texts.HEADER.format(
+        title=bench.kind.title,
+        experiment=bench.settings.experiment,
+        competition=config.name,
+        changed=changed,
+        study=study,
+        trial=winner.trial.number,
+        metric=metric,
+        naive=winner.naive,
+        default=verdict.default,
+        retested=winner.retested,
+        default_retested=verdict.default_retested,
+        comparison=winner.comparison,
+        how=verdict.how,
+        command=command,
+    ).split("\n")
+
+
+def _put(data: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for parent in parents:
+        below = data.get(parent)
+        if not isinstance(below, dict):
+            below = data[parent] = {}
+        data = below
+    data[last] = value
+
+
+def _free(folder: Path, stem: str, text: str) -> Path:
+    """A file name that is free, or that has this content already."""
+    number, path = 1, folder / f"{stem}.yaml"
+    while path.is_file() and path.read_text(encoding="utf-8") != text:
+        number += 1
+        path = folder / f"{stem}-{number}.yaml"
+    return path
+
+
+# Stages whose winners change a training, and those whose winners change the blend.
+TRAINED, VOTED = ("eda", "resample", "train"), ("ensemble", "decision")
+SEEDS = [201, 202, 203]
+
+
+@dataclass(frozen=True)
+class StageWinner:
+    """The winner of one stage's search.
+
+    Args:
+        stage: that was tuned.
+        experiment: that the search started from.
+        values: by setting path.
+        written: name of its file.
+    """
+
+    stage: str
+    experiment: str
+    values: Mapping[str, Any]
+    written: str
+
+
+def next_steps(session: Session, winners: Sequence[StageWinner], day: date) -> list[str]:
+    """The next commands, a line for each; empty if there is no winner.
+
+    Args:
+        session: of the command; the grid is written below its home.
+        winners: in the order of the stages.
+        day: in the grid's name.
+    """
+    if not winners:
+        return []
+    fitting, lines = _fitting(session.settings, [w for w in winners if w.stage in TRAINED])
+    foreign = any(w.experiment != session.settings.experiment for w in fitting)
+    if len(fitting) > 1 or foreign:
+        grid = _grid(session, fitting, day)
+        words = " ".join(session.settings.words)
+        lines.append(texts.TEST_TOGETHER)
+        lines.append(f'      make ablate GRID={os.path.relpath(grid)} ARGS="{words}"')
+    views = [w for w in winners if w.stage == "tta"]
+    voted = [w for w in winners if w.stage in VOTED]
+    for target, some in (("infer", [*fitting, *views]), ("ensemble", voted)):
+        if len(some) > 1 or (foreign and some is not voted):
+            lines.append(texts.COMBINE)
+            lines.append(f'      make {target} ARGS="{_combined(session.settings, some)}"')
+    return [texts.TESTED_ALONE, *lines] if len(winners) > 1 or foreign else lines
+
+
+def _fitting(settings: Settings, winners: Sequence[StageWinner]) -> tuple[list[StageWinner], list[str]]:
+    """The winners that fit the experiment together with those before them; and a line for each other one."""
+    found: list[StageWinner] = []
+    lines = []
+    for winner in winners:
+        try:
+            settings = settings.with_values(winner.values)
+        except ConfigError as error:
+            why = error.faults[0] if error.faults else error.headline
+            lines.append(texts.ONLY_FOR.format(name=winner.written, experiment=winner.experiment, why=why))
+        else:
+            found.append(winner)
+    return found, lines
+
+
+def _combined(settings: Settings, winners: Sequence[StageWinner]) -> str:
+    """The words that apply the winners' files on top of the experiment."""
+    others = [word for word in settings.words if not word.startswith("experiment=")]
+    names = [*(settings.request.experiment or ()), *(w.written for w in winners)]
+    return " ".join([*others, f"experiment={'+'.join(names)}"])
+
+
+def _grid(session: Session, winners: Sequence[StageWinner], day: date) -> Path:
+    """A grid of two arms: the unchanged experiment, and the experiment with all winners."""
+    together = {path: plain(value) for w in winners for path, value in w.values.items()}
+    data = {
+        "about": texts.GRID_ABOUT.format(names=", ".join(w.written for w in winners)),
+        "experiment": "+".join(session.settings.request.experiment or ()),
+        "seeds": SEEDS,
+        "equal_steps": False,
+        "axes": {"settings": {"default": {}, "together": together}},
+        "against": [{"settings": "default"}],
+    }
+    body = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)
+    path = session.home / "tuning" / f"together-{day.isoformat()}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, body.encode())
+    return path
