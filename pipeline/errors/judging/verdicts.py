@@ -1,7 +1,7 @@
 """A person's verdicts about changed predictions: stored, checked, and turned into questions and an estimate.
 
-Owns `submissions/verdicts/<competition>.csv`: every verdict ever given, one row an image. Does not own the
-sample (`sample.py`), the form of verdicts (`answers.py`), the section (`page.py`) nor the estimate
+Owns `submissions/verdicts/<competition>.csv`: every verdict ever given, one row for each image. Does not own
+the sample (`sample.py`), the form of verdicts (`answers.py`), the section (`page.py`) nor the estimate
 (`estimate.py`).
 
 A *verdict* is a person's answer about one image; only a person *judges*. Verdicts about test images serve
