@@ -4,8 +4,10 @@ Owns repeating what was asked for with other settings on top, through three read
 what is advised.
 """
 
+import os
 import re
 import shlex
+from pathlib import Path
 
 TRAIN = "make train"
 
@@ -37,3 +39,9 @@ def make_with(command: str, asked: tuple[str, ...], *settings: str) -> str:
 def path_of(word: str) -> str:
     """`train.epochs` of `train.epochs=3`."""
     return word.partition("=")[0]
+
+
+def shown(path: Path) -> str:
+    """A path as a person would type it here: relative below this folder, whole elsewhere."""
+    near = os.path.relpath(path)
+    return str(path) if near.startswith("..") else near
