@@ -67,7 +67,6 @@ def _build(stage: str) -> Run:
     """A command that builds one stage and prints where its pages are."""
 
     def run(session: Session, options: Options) -> None:
-
         session.build_one(stage)
 
     return run
