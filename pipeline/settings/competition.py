@@ -215,8 +215,8 @@ def _soft_width(path: str, attribute: AttributeSettings) -> Iterator[Broken]:
         return
     near = [f"{low:g} and {high:g}" for low, high in pairwise(edges) if 0 < high - low < 2 * width]
     if near:
-        what = f"{width:g} is too large: the edges {', '.join(near)} are less than {2 * width:g} apart"
-        yield f"{path}.soft_width", what
+        message = f"{width:g} is too large: the edges {', '.join(near)} are less than {2 * width:g} apart"
+        yield f"{path}.soft_width", message
 
 
 def _bins(path: str, attribute: AttributeSettings) -> Iterator[Broken]:
@@ -243,8 +243,8 @@ def data_sources(s: Sections) -> Iterator[Broken]:
         yield "competition.test_table", "is missing: layout=mask needs eval/info.csv, or a holdout"
     alike = competition.test_images == competition.train_images
     if competition.test_table is None and competition.holdout is None and alike:
-        what = "no test set: name a test_table, other test_images, or hold out a share (holdout=0.2)"
-        yield "competition.test_table", what
+        message = "no test set: name a test_table, other test_images, or hold out a share (holdout=0.2)"
+        yield "competition.test_table", message
     if competition.test_table is not None and competition.holdout is not None:
         yield "competition.holdout", "there is also a test_table: set test_table to null, or remove holdout"
     if competition.holdout is not None and competition.sample_submission is not None:
@@ -279,10 +279,10 @@ def group_pattern(s: Sections) -> Iterator[Broken]:
         yield "competition.group_pattern", f"is not a regular expression: {error}"
         return
     if groups != 1:
-        what = (
+        message = (
             f"has {groups} groups; put one pair of () around the name of the group, and (?:…) around others"
         )
-        yield "competition.group_pattern", what
+        yield "competition.group_pattern", message
 
 
 @rule("competition")

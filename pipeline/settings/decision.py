@@ -62,9 +62,9 @@ def decision_steps(s: Sections) -> Iterator[Broken]:
         "class_scales" in steps
         and getattr(METRICS.get(s["competition"].metric), "needs", "") == "probabilities"
     ):
-        what = f"class_scales is for labels, but {s['competition'].metric} scores probabilities; remove it"
-        yield "decision.steps", what
+        message = f"class_scales is for labels, but {s['competition'].metric} scores probabilities; remove it"
+        yield "decision.steps", message
     constant = [a.name for a in s["competition"].attributes if a.constant_in_group]
     if "group_average" in steps and not constant:
-        what = "group_average needs an attribute with constant_in_group=true, and there is none"
-        yield "decision.steps", what
+        message = "group_average needs an attribute with constant_in_group=true, and there is none"
+        yield "decision.steps", message

@@ -120,7 +120,7 @@ def size_within_cache(s: Sections) -> Iterator[Broken]:
 
 @rule("crop")
 def crop_method(s: Sections) -> Iterator[Broken]:
-    """Each method has the setting that it needs, and the window lies inside the image."""
+    """Each method has the setting that it needs, and the window is inside the image."""
     crop = s["crop"]
     if crop.method in ("statistics", "own_box") and crop.boxes is None:
         yield (

@@ -116,24 +116,24 @@ def load(arguments: Sequence[str], folder: Path = CONFIGS) -> Settings:
 
 def resolve(request: Request, folder: Path, faults: Sequence[Fault] = ()) -> Settings:
     """Read, merge and validate the files and values of `request`; see `load`."""
-    found = list(faults)
+    all_faults = list(faults)
     base = parse_file(folder / "config.yaml", _label(folder / "config.yaml", folder))
-    defaults = _names_of(base, "defaults", ("competition", "experiment"), found)
+    defaults = _names_of(base, "defaults", ("competition", "experiment"), all_faults)
     request = replace(request, competition=request.competition or defaults.get("competition"))
-    competition = _overlay("competition", request.competition, folder, found)
-    preferred = _names_of(competition, "uses", ("experiment",), found).get("experiment")
+    competition = _overlay("competition", request.competition, folder, all_faults)
+    preferred = _names_of(competition, "uses", ("experiment",), all_faults).get("experiment")
     experiment = request.experiment or _names(preferred or defaults.get("experiment"))
     request = replace(request, experiment=experiment)
-    layers = [base, competition, *_chosen(request, folder, found)]
+    layers = [base, competition, *_chosen(request, folder, all_faults)]
     for layer in layers:
-        found += layer.faults
-    data, sources = _merge(layers, found)
+        all_faults += layer.faults
+    data, sources = _merge(layers, all_faults)
     _apply(request.values, data, sources)
     sections, more = _validate(data, sources)
     # If a competition's file is missing, its missing values are not further faults.
-    found += more if competition.lines else [f for f in more if not f.what.startswith("competition.")]
-    if found:
-        unique = list(dict.fromkeys(str(f) for f in found))
+    all_faults += more if competition.lines else [f for f in more if not f.what.startswith("competition.")]
+    if all_faults:
+        unique = list(dict.fromkeys(str(f) for f in all_faults))
         raise ConfigError(
             f"{len(unique)} invalid setting{'' if len(unique) == 1 else 's'}",
             unique,
@@ -194,20 +194,20 @@ def _chosen(request: Request, folder: Path, faults: list[Fault]) -> Iterator[Par
 
 def _stacked(names: Sequence[str], folder: Path, faults: list[Fault]) -> list[tuple[Parsed, str | None]]:
     """Experiments in order, those that the first one uses before it, each with the model that it uses."""
-    found: list[tuple[Parsed, str | None]] = []
+    stacked: list[tuple[Parsed, str | None]] = []
     left, seen = list(names), set[str]()
     while left:
         name = left.pop()
         overlay = _overlay("experiment", name, folder, faults)
         uses = _names_of(overlay, "uses", ("model", "experiment"), faults)
-        found.append((overlay, uses.get("model")))
+        stacked.append((overlay, uses.get("model")))
         seen.add(name)
         below = _names(uses.get("experiment")) or ()
         if not left and set(below) & seen:
             faults.append(Fault(overlay.where, f"`uses` is circular: {', '.join(below)}"))
         elif not left:
             left = list(below)
-    return found[::-1]
+    return stacked[::-1]
 
 
 def _names_of(file: Parsed, key: str, known: tuple[str, ...], faults: list[Fault]) -> dict[str, str]:

@@ -134,8 +134,8 @@ def unread_parameters(s: Sections) -> Iterator[Broken]:
                 readers = ", ".join(n for n, t in LOSSES.items() if name in t.reads)
                 yield f"{path}.{name}", f"{value} is not used by {loss.name}, only by: {readers}"
         if loss.name == "asymmetric" and loss.label_smoothing == 0:
-            what = "is 0, but asymmetric applies gamma_neg to the smoothed probability; 0.1 is usual"
-            yield f"{path}.label_smoothing", what
+            message = "is 0, but asymmetric applies gamma_neg to the smoothed probability; 0.1 is usual"
+            yield f"{path}.label_smoothing", message
 
 
 @rule("loss")
@@ -144,11 +144,11 @@ def class_weights(s: Sections) -> Iterator[Broken]:
     for path, loss in losses_of(s):
         how, fields = loss.class_weights, OneLossSettings.model_fields
         if how != "none" and not traits(loss.name).weighs:
-            what = f"{how}: {loss.name} corrects for class frequency itself; use only one of the two"
-            yield f"{path}.class_weights", what
+            message = f"{how}: {loss.name} corrects for class frequency itself; use only one of the two"
+            yield f"{path}.class_weights", message
         if how != "none" and loss.name == "soft_f1" and loss.blend == 1:
-            what = f"{how} has no effect on soft_f1, a value of the whole batch; set {path}.blend below 1"
-            yield f"{path}.class_weights", what
+            message = f"{how} has no effect on soft_f1, a value of the whole batch; set {path}.blend below 1"
+            yield f"{path}.class_weights", message
         if how == "hand" and loss.hand is None:
             yield f"{path}.hand", "is missing: class_weights=hand needs class name -> weight"
         if how != "hand" and loss.hand is not None:
@@ -195,8 +195,8 @@ def losses_of_heads(s: Sections) -> Iterator[Broken]:
     model, loss = s["model"], s["loss"]
     if model.heads == "attributes":
         if loss.class_weights == "hand":
-            what = "hand is for classes, but model.heads=attributes: set weights in loss.attributes"
-            yield "loss.class_weights", what
+            message = "hand is for classes, but model.heads=attributes: set weights in loss.attributes"
+            yield "loss.class_weights", message
         return
     if loss.attributes:
         yield "loss.attributes", "needs a head per attribute: model.heads=attributes"
@@ -232,8 +232,8 @@ def _only_ordinal(loss: OneLossSettings) -> Iterator[Broken]:
     usual, kept = OneLossSettings(), traits("ordinal").reads
     for name in ("name", *(parameter for parameter in PARAMETERS if parameter not in kept)):
         if getattr(loss, name) != getattr(usual, name):
-            what = "is used by no attribute: those of model.ordinal use the ordinal loss"
-            yield f"loss.{name}", f"{what}, unless loss.attributes gives them another one"
+            message = "is used by no attribute: those of model.ordinal use the ordinal loss"
+            yield f"loss.{name}", f"{message}, unless loss.attributes gives them another one"
 
 
 def loss_notes(s: Sections) -> list[str]:

@@ -123,10 +123,10 @@ def chain_with_the_loss(s: Sections) -> Iterator[Broken]:
     """A chain that weights samples needs a loss of single samples."""
     chain, loss = s["train"].chain, s["loss"]
     if chain is not None and chain.mode == "weights" and loss.name == "soft_f1" and loss.blend == 1:
-        what = (
+        message = (
             "weights has no effect on soft_f1, which is computed over the whole batch; set loss.blend below 1"
         )
-        yield "train.chain.mode", what
+        yield "train.chain.mode", message
 
 
 @rule("train", "resample")
@@ -134,8 +134,8 @@ def adopted_test_images(s: Sections) -> Iterator[Broken]:
     """Pseudo-labelled test images have no features for a resampling method."""
     pseudo, method = s["train"].pseudo, s["resample"].method
     if pseudo is not None and pseudo.test_images and method in FEATURE_METHODS:
-        what = f"test images have no features for resample.method={method}; use under or over"
-        yield "train.pseudo.test_images", what
+        message = f"test images have no features for resample.method={method}; use under or over"
+        yield "train.pseudo.test_images", message
 
 
 @rule("train", "competition")

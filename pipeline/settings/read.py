@@ -26,10 +26,10 @@ EXPONENT = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
 def _resolvers() -> dict[Any, list[tuple[str, re.Pattern[str]]]]:
     """PyYAML's table of the types of unquoted scalars, by first character, with our corrections."""
     known = yaml.SafeLoader.yaml_implicit_resolvers.items()
-    found = {first: [rule for rule in rules if rule[0] != TIMESTAMP] for first, rules in known}
+    table = {first: [rule for rule in rules if rule[0] != TIMESTAMP] for first, rules in known}
     for first in "+-0123456789":
-        found[first].append((FLOAT, EXPONENT))
-    return found
+        table[first].append((FLOAT, EXPONENT))
+    return table
 
 
 class Loader(yaml.SafeLoader):

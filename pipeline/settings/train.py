@@ -201,8 +201,8 @@ def weight_averages(s: Sections) -> Iterator[Broken]:
     if train.swa_start is not None and train.early_stopping is not None:
         yield "train.swa_start", "averages epochs, but early_stopping chooses one: keep one of the two"
     if train.swa_start is not None and train.epochs - math.floor(train.swa_start * train.epochs) < 2:
-        what = f"{train.swa_start}: with train.epochs={train.epochs} only one epoch remains to average"
-        yield "train.swa_start", f"{what}; start earlier, or train longer"
+        message = f"{train.swa_start}: with train.epochs={train.epochs} only one epoch remains to average"
+        yield "train.swa_start", f"{message}; start earlier, or train longer"
 
 
 @rule("train")
@@ -267,8 +267,10 @@ def weights_to_keep(s: Sections) -> Iterator[Broken]:
         yield "train.strategy", f"scratch starts from random weights: set model.weights=none, not {weights}"
     if weights == "none" and train.init_from is None:
         if train.strategy in _STRATEGY_NEEDS:
-            what = f"none: strategy={train.strategy} would freeze random weights; set them or train.init_from"
-            yield "model.weights", what
+            message = (
+                f"none: strategy={train.strategy} would freeze random weights; set them or train.init_from"
+            )
+            yield "model.weights", message
         if train.freeze_bn:
             yield "train.freeze_bn", "would keep initial statistics of no data, because model.weights=none"
 
@@ -289,14 +291,14 @@ def settings_of_networks(s: Sections) -> Iterator[Broken]:
     train = s["train"]
     if train.strategy != "linear_probe":
         return
-    what = "is not for strategy=linear_probe, which trains on cached features"
+    message = "is not for strategy=linear_probe, which trains on cached features"
     for name, off in _PIXELS_ONLY.items():
         if getattr(train, name) != off:
-            yield f"train.{name}", what
+            yield f"train.{name}", message
     if train.mix.method != "none":
-        yield "train.mix.method", what
+        yield "train.mix.method", message
     if train.schedule == "plateau":
-        yield "train.schedule", f"plateau {what}; use cosine, step or one_cycle"
+        yield "train.schedule", f"plateau {message}; use cosine, step or one_cycle"
 
 
 @rule("resample", "train")
@@ -329,8 +331,8 @@ def head_settings(s: Sections) -> Iterator[Broken]:
     ]
     if train.strategy != "linear_probe":
         for name in changed:
-            what = f"is for a head on cached features, but train.strategy={train.strategy}"
-            yield f"train.{name}", f"{what}; choose experiment=probe (train.strategy=linear_probe)"
+            message = f"is for a head on cached features, but train.strategy={train.strategy}"
+            yield f"train.{name}", f"{message}; choose experiment=probe (train.strategy=linear_probe)"
         return
     for name in changed:
         if name in _HEAD_OF and train.head != _HEAD_OF[name]:
@@ -359,8 +361,10 @@ def logistic_head(s: Sections) -> Iterator[Broken]:
     usual = LossSettings()
     for name in LossSettings.model_fields:
         if getattr(s["loss"], name) != getattr(usual, name):
-            what = "is not used by head=logistic, which minimises plain cross-entropy; use train.head=linear"
-            yield f"loss.{name}", what
+            message = (
+                "is not used by head=logistic, which minimises plain cross-entropy; use train.head=linear"
+            )
+            yield f"loss.{name}", message
     if s["model"].heads == "attributes":
         yield (
             "model.heads",
@@ -379,5 +383,5 @@ def deferred_class_weights(s: Sections) -> Iterator[Broken]:
     epochs = s["train"].epochs
     for path, loss in losses_of(s):
         if 0 < loss.defer * epochs < 1 - 1e-9:
-            what = f"{loss.defer} of train.epochs={epochs} is less than one epoch, so nothing is deferred"
-            yield f"{path}.defer", what
+            message = f"{loss.defer} of train.epochs={epochs} is less than one epoch, so nothing is deferred"
+            yield f"{path}.defer", message
