@@ -18,7 +18,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 	robustness tune dashboard ensemble error-analysis explain score leaderboard pin-best final validate submit reproduce \
 	runs ui \
 	config du gc pin \
-	check test test-slow test-browser test-gpu lock clean
+	check test test-slow test-browser test-gpu test-lowest lock clean
 
 help:
 	@$(PYTHON) pipeline/cli.py
@@ -161,6 +161,9 @@ lock: env
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE) \
 		pyproject.toml --output-file requirements.lock
 
+test-lowest: env
+	@$(PY) tools/lowest.py $(TESTS)
+
 clean:
 	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
-	@rm -rf .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache build dist podium.egg-info

@@ -30,9 +30,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from pipeline.core import metrics
 from pipeline.core.predictions import Probabilities
 from pipeline.core.seeds import rng
+from pipeline.core.targets import normalised
 from pipeline.core.voting import fitting
 from pipeline.core.voting.fitting import Recipe
-from pipeline.core.voting.soft_voting import normalised
 from pipeline.ensemble import decision
 from pipeline.ensemble.decision import ClassScales, Rows
 

@@ -26,11 +26,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline.core import metrics, statistics
 from pipeline.core.predictions import Probabilities
+from pipeline.core.targets import normalised
 from pipeline.core.voting import soft_voting
 from pipeline.core.voting import weights as greedy
 from pipeline.core.voting import weights as minimise
 from pipeline.core.voting.fitting import Recipe, cross_fit
-from pipeline.core.voting.soft_voting import normalised
 
 CLASSES = 18
 GROUP_SIZE = 7

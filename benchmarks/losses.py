@@ -33,10 +33,10 @@ from scipy import stats
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline.core import metrics
+from pipeline.core.group_resampling import resampled
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Attribute, LabelSpace, Samples, TrainRows
 from pipeline.core.seeds import rng
-from pipeline.core.statistics import resampled
 from pipeline.settings.augment import AugmentSettings
 from pipeline.settings.loss import LossSettings
 from pipeline.settings.model import ModelSettings

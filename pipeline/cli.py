@@ -411,6 +411,7 @@ OTHER_TARGETS = {
     "test-slow": "the whole pipeline on small real data, kill and resume",
     "test-browser": "Chromium over reports and the MLflow UI",
     "test-gpu": "what needs a CUDA device; says so where there is none",
+    "test-lowest": "the default tests on the oldest libraries that pyproject.toml allows, torch aside",
     "lock": "pin the whole tree of dependencies anew: UPGRADE=--upgrade takes newer ones",
     "clean": "remove caches and temporary files; never a result",
 }

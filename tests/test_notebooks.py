@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -12,6 +13,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("*.ipynb"))
 NAMES = ["01_eda", "02_training", "03_ensembling", "04_error_analysis", "05_cnn_visualisation"]
 LONGEST_SECONDS = 180
+PUBLIC = "pipeline.api"
+PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
 def code(path):
@@ -67,6 +70,40 @@ def test_what_it_imports_from_the_pipeline_is_there(path):
         for alias in node.names:
             if not hasattr(module, alias.name):
                 importlib.import_module(f"{node.module}.{alias.name}")
+
+
+def private(source):
+    """Imports of ours that are not the public library's, or names that it does not have."""
+    from pipeline import api
+
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [a.name for a in node.names if a.name.split(".")[0] == "pipeline" and a.name != PUBLIC]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pipeline":
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found += [n for n in names if n not in {f"{PUBLIC}.{name}" for name in api.__all__}]
+    return found
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_uses_the_public_library_alone(path):
+    assert [found for cell in code(path) for found in private(cell)] == []
+
+
+def test_the_pages_use_the_public_library_alone():
+    pages = [*CHECKOUT.glob("docs/*.md"), CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md"]
+    shown = {p.name: private(source) for p in pages for source in PYTHON.findall(p.read_text("utf-8"))}
+    assert "api.md" in shown and "plugins.md" in shown
+    assert not any(shown.values()), shown
+
+
+def test_a_planted_private_import_is_found():
+    assert private("import pipeline.api\nfrom pipeline.api import Shelf\nimport numpy") == []
+    assert private("from pipeline.record.shelf import Shelf") == ["pipeline.record.shelf.Shelf"]
+    assert private("import pipeline.data.load") == ["pipeline.data.load"]
+    assert private("from pipeline.api import np") == ["pipeline.api.np"]
+    assert private("from pipeline import data") == ["pipeline.data"]
 
 
 def run(path, home):

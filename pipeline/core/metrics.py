@@ -31,6 +31,7 @@ import numpy.typing as npt
 from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.samples import Floats, Ints, LabelSpace
+from pipeline.core.targets import EXCLUSIVE, Kind, Target, most_probable
 
 Reals = npt.NDArray[np.float64]
 OnCounts = Callable[[Reals], Reals]
@@ -208,6 +209,7 @@ class Metric:
         on_counts: for label metrics, (B, C, C) confusions to (B,) scores.
         on_weights: for probability metrics, prepares (y_N, p_NC) once and returns a function of
             (B, N) row weights that gives (B,) scores.
+        kinds: of targets that it can score; see `refuse`.
     """
 
     name: str
@@ -218,6 +220,7 @@ class Metric:
     description: str
     on_counts: OnCounts | None = field(default=None, repr=False)
     on_weights: Prepare | None = field(default=None, repr=False)
+    kinds: tuple[Kind, ...] = (EXCLUSIVE,)
 
     def __post_init__(self) -> None:
         given = self.on_counts if self.needs == "labels" else self.on_weights
@@ -227,6 +230,10 @@ class Metric:
     def sign(self) -> float:
         """+1 when higher is better, else -1: `sign * score` always grows with quality."""
         return 1.0 if self.higher_is_better else -1.0
+
+    def refuse(self, target: Target) -> None:
+        """Raise a `ConfigError` for a target that this metric cannot score."""
+        target.require(self.kinds, f"competition.metric={self.name}")
 
     def score(self, y_N: Ints, p_NC: Floats) -> float:
         """The score of probabilities; label metrics take the most probable class (ties: the first).
@@ -261,7 +268,7 @@ class Metric:
             assert self.on_weights is not None
             return self.on_weights(y_N, p_NC)
         on_counts, size = self.on_counts, p_NC.shape[1]
-        cell_N = _cells(y_N, p_NC.argmax(axis=1), size)
+        cell_N = _cells(y_N, most_probable(p_NC), size)
 
         def scores(w_BN: Reals) -> Reals:
             counts = [np.bincount(cell_N, weights=w_N, minlength=size * size) for w_N in w_BN]
@@ -376,11 +383,11 @@ def attribute_scores(space: LabelSpace, y_N: Ints, answer: Floats | Ints) -> dic
         answer: (N, C) probabilities, of which each attribute's marginal is judged (it may differ from
             the attribute of the most probable class), or (N,) predicted class indices.
     """
-    scores = {}
-    for a, attribute in enumerate(space.attributes):
+    scores, target = {}, Target.of(space)
+    for a, attribute in enumerate(target.attributes):
         code_C = space.codes_CA[:, a]
         if answer.ndim == 2:
-            pred_N = space.marginal(answer.astype(np.float32), a).argmax(axis=1)
+            pred_N = most_probable(target.marginal(answer.astype(np.float32), a))
         else:
             pred_N = code_C[answer]
         scores[attribute.name] = METRICS["macro_f1"].score_labels(code_C[y_N], pred_N, len(attribute.values))

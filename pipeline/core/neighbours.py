@@ -1,18 +1,21 @@
-"""The images nearest to an image, by features or by pixels, with what a reader must know of each.
+"""The one search for the rows nearest to a row, and what a reader must know of an image's neighbours.
 
-Owns the search and the marks. Does not own features, near-duplicates (`twins.py` finds those) or pages.
+Owns the search (exact: every pair is looked at, block by block, so memory stays flat), and the marks of
+neighbouring images. Does not own features, near-duplicates (`eda/duplicates.py` proves those by hash), pages,
+nor the neighbours that imbalanced-learn's samplers ask scikit-learn for (`resample/feature_space.py`).
 
 A near neighbour may be near for a dull reason: the same person, the same picture saved anew. And an image
 that was held out together with the asked one is no evidence for what the model learned. So every
 neighbour carries its marks.
 
-Legend: N images that are searched, Q images that are asked about, D features, K neighbours.
+Legend: N images that are searched, Q images that are asked about, D features, K neighbours, B of a block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -122,23 +125,18 @@ def nearest(known: Known, asked: Sequence[str], k: int, metric: str = "cosine") 
     at_Q = positions(np.asarray(asked, dtype=np.str_).reshape(len(asked)), known.ids_N, "neighbours")
     x_ND = np.asarray(known.x_ND, np.float32)
     if metric == "cosine":
-        x_ND = _unit(x_ND)
+        x_ND = unit_rows(x_ND)
     else:
         assert metric == "euclidean", f"no metric: {metric}"
     twins = [frozenset(names) for names in known.twins]
-    size = max(1, BLOCK_NUMBERS // max(len(x_ND), 1))
-    found: list[Reading] = []
-    for start in range(0, len(at_Q), size):
-        block = at_Q[start : start + size]
-        square_BN = _squares(x_ND[block], x_ND)
-        square_BN[np.arange(len(block)), block] = np.inf
-        for row, at in enumerate(block.tolist()):
-            order = _smallest(square_BN[row], min(k, len(x_ND) - 1))
-            # Unit vectors: 1 − cosine is half of their squared distance.
-            near = square_BN[row][order]
-            distance = np.asarray(near / 2 if metric == "cosine" else np.sqrt(near), np.float32)
-            found.append(_reading(known, at, order, distance, twins))
-    return tuple(found)
+    itself = (at_Q, np.arange(len(x_ND)))
+    index_QK, near_QK = search(x_ND[at_Q], x_ND, min(k, len(x_ND) - 1), squares, itself)
+    # Unit vectors: 1 − cosine is half of their squared distance.
+    distance_QK = np.asarray(near_QK / 2 if metric == "cosine" else np.sqrt(near_QK), np.float32)
+    return tuple(
+        _reading(known, at, order_K, distance_K, twins)
+        for at, order_K, distance_K in zip(at_Q.tolist(), index_QK, distance_QK, strict=True)
+    )
 
 
 def across(x_QD: Floats, x_ND: Floats, k: int) -> Ints:
@@ -149,27 +147,77 @@ def across(x_QD: Floats, x_ND: Floats, k: int) -> Ints:
         x_ND: features of the searched images, by the same network.
         k: how many, ≥ 1; fewer where there are no more images.
     """
-    asked_QD, known_ND = (_unit(np.asarray(x, np.float32)) for x in (x_QD, x_ND))
-    k = min(k, len(known_ND))
-    size = max(1, BLOCK_NUMBERS // max(len(known_ND), 1))
-    found = [np.zeros((0, k), np.int64)]
-    for start in range(0, len(asked_QD), size):
-        square_BN = _squares(asked_QD[start : start + size], known_ND)
-        found.append(np.stack([_smallest(square_N, k) for square_N in square_BN]))
-    return np.concatenate(found)
+    asked_QD, known_ND = (unit_rows(np.asarray(x, np.float32)) for x in (x_QD, x_ND))
+    return search(asked_QD, known_ND, k, squares)[0]
 
 
-def _unit(x_ND: Floats) -> Floats:
+Real = TypeVar("Real", np.float32, np.float64)
+# (B, D) and (N, D) rows to (B, N): how far each pair is apart; smaller is nearer.
+Distance = Callable[[npt.NDArray[Real], npt.NDArray[Real]], npt.NDArray[Real]]
+
+
+def search(
+    x_QD: npt.NDArray[Real],
+    x_ND: npt.NDArray[Real],
+    k: int,
+    distance: Distance[Real],
+    never: tuple[Ints, Ints] | None = None,
+) -> tuple[Ints, npt.NDArray[Real]]:
+    """The k nearest rows of `x_ND` to each of `x_QD`, nearest first; of equally near ones the earlier row.
+
+    Args:
+        x_QD: rows that are asked about.
+        x_ND: rows that are searched, of the same dtype.
+        k: how many, ≥ 0; at most N columns come back.
+        distance: `squares`, or `against` for unit vectors.
+        never: (Q,) and (N,) keys; rows with the key of the asked one are left out: itself, or its group.
+
+    Returns:
+        (Q, K) rows, -1 where fewer are left, and (Q, K) their distances, infinite there.
+    """
+    k = min(k, len(x_ND))
+    index_QK = np.full((len(x_QD), k), -1, np.int64)
+    near_QK = np.full((len(x_QD), k), np.inf, x_ND.dtype)
+    size = max(1, BLOCK_NUMBERS // max(len(x_ND), 1))
+    for start in range(0, len(x_QD), size):
+        rows = slice(start, start + size)
+        far_BN = distance(x_QD[rows], x_ND)
+        if never is not None:
+            far_BN[never[0][rows, None] == never[1][None]] = np.inf
+        for row, far_N in enumerate(far_BN, start):
+            order = _smallest(far_N, k)
+            index_QK[row], near_QK[row] = order, far_N[order]
+    index_QK[np.isposinf(near_QK)] = -1
+    return index_QK, near_QK
+
+
+def unit_rows(x_ND: Floats) -> Floats:
+    """Rows of length 1; a row of zeros stays one."""
     return np.asarray(x_ND / np.maximum(np.linalg.norm(x_ND, axis=1, keepdims=True), TINY), np.float32)
 
 
-def _squares(a_BD: Floats, b_ND: Floats) -> Floats:
-    """(B, N) squared distances, never below zero."""
-    squares = (a_BD**2).sum(axis=1)[:, None] + (b_ND**2).sum(axis=1)[None] - 2 * a_BD @ b_ND.T
-    return np.asarray(np.maximum(squares, 0), dtype=np.float32)
+def squares(a_BD: npt.NDArray[Real], b_ND: npt.NDArray[Real]) -> npt.NDArray[Real]:
+    """(B, N) squared Euclidean distances, never below zero.
+
+    Rounding is about 1e-7 of the squared lengths in float32, 1e-16 in float64: the distance of equal rows
+    need not be exactly 0.
+    """
+    apart: npt.NDArray[Real] = (
+        (a_BD**2).sum(axis=1)[:, None] + (b_ND**2).sum(axis=1)[None] - 2 * a_BD @ b_ND.T
+    )
+    np.maximum(apart, 0, out=apart)
+    return apart
 
 
-def _smallest(values_N: Floats, k: int) -> Ints:
+def against(a_BD: npt.NDArray[Real], b_ND: npt.NDArray[Real]) -> npt.NDArray[Real]:
+    """(B, N) cosines of unit vectors with their sign turned, -1 for the same direction to 1.
+
+    Finer than `squares` near 0, and gives the cosine itself back without rounding.
+    """
+    return -(a_BD @ b_ND.T)
+
+
+def _smallest(values_N: npt.NDArray[Real], k: int) -> Ints:
     """Positions of the k smallest, ascending; of equal ones the earlier."""
     if k < 1:
         return np.zeros(0, np.int64)

@@ -1,8 +1,8 @@
 """How far a public score may lie from the out-of-fold score by luck alone.
 
 Owns the spread of *public − OOF* for a public set of a given number of groups, and that of the difference
-of two public scores. Does not own intervals of one score (`core/statistics.py`) nor what a gap means
-(`submit/gap/diagnosis.py`).
+of two public scores. Does not own intervals of one score (`core/statistics.py`), the draws
+(`core/group_resampling.py`), nor what a gap means (`submit/gap/diagnosis.py`).
 
 Both scores are samples of the same thing: OOF on G groups, public on g other groups. So both sides are
 drawn, independently, from the out-of-fold predictions, whole groups with replacement.
@@ -20,13 +20,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.core.group_resampling import percentile_interval, rescored
 from pipeline.core.metrics import Metric, Reals
 from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.core.seeds import rng
-
-BLOCK_NUMBERS = 500_000
-# A normal interval's reach on either side, in standard deviations.
-REACH_95 = 1.96
+from pipeline.core.statistics import STANDARD_ERRORS
 
 
 @dataclass(frozen=True)
@@ -69,14 +67,16 @@ def gap_draws(
         seed: of the resamples.
     """
     here = len(np.unique(groups_N))
-    public_B: Reals = _scores(metric, y_N, (p_NC,), groups_N, public_groups, draws, (seed, "public"))[0]
-    own_B: Reals = _scores(metric, y_N, (p_NC,), groups_N, here, draws, (seed, "own"))[0]
+    public_B, own_B = (
+        rescored(metric, y_N, (p_NC,), groups_N, draws, rng(seed, "public noise", side), size)[0]
+        for side, size in (("public", public_groups), ("own", here))
+    )
     return np.asarray(public_B - own_B)
 
 
 def band_of(draws_B: Reals, public_groups: int) -> Band:
     """The 95 % band of such draws."""
-    low, high = (float(end) for end in np.percentile(draws_B, (2.5, 97.5)))
+    low, high = (float(end) for end in percentile_interval(draws_B))
     return Band(low, high, float(draws_B.std()), public_groups)
 
 
@@ -91,9 +91,9 @@ def band_of_interval(low: float, high: float, groups: int, public_groups: int) -
         groups: how many groups it rests on, ≥ 1.
         public_groups: groups of the public set, ≥ 1.
     """
-    own = abs(high - low) / (2 * REACH_95)
+    own = abs(high - low) / (2 * STANDARD_ERRORS)
     sd = own * math.sqrt(1 + groups / public_groups)
-    return Band(-REACH_95 * sd, REACH_95 * sd, sd, public_groups)
+    return Band(-STANDARD_ERRORS * sd, STANDARD_ERRORS * sd, sd, public_groups)
 
 
 def public_spread(
@@ -116,29 +116,6 @@ def public_spread(
         draws: number of resamples.
         seed: of the resamples.
     """
-    scores_MB = _scores(metric, y_N, sides, groups_N, public_groups, draws, (seed, "public"))
+    generator = rng(seed, "public noise", "public")
+    scores_MB = rescored(metric, y_N, sides, groups_N, draws, generator, public_groups)
     return np.asarray((scores_MB[:, None] - scores_MB[None]).std(axis=2))
-
-
-def _scores(
-    metric: Metric,
-    y_N: Ints,
-    sides: Sequence[Floats],
-    groups_N: Strings,
-    size: int,
-    draws: int,
-    name: tuple[int, str],
-) -> Reals:
-    """(M, B) score of each side on resamples of `size` groups, the same for all sides."""
-    assert size > 0 and draws > 0, "nothing to draw"
-    unique, group_N = np.unique(groups_N, return_inverse=True)
-    generator = rng(name[0], "public noise", name[1])
-    resamplers = [metric.resampler(y_N, p_NC) for p_NC in sides]
-    block = max(1, BLOCK_NUMBERS // max(len(y_N), sides[0].shape[1] ** 2))
-    parts = []
-    for start in range(0, draws, block):
-        drawn_BG = generator.integers(0, len(unique), (min(block, draws - start), size))
-        times = np.stack([np.bincount(drawn, minlength=len(unique)) for drawn in drawn_BG])
-        w_BN = times[:, group_N].astype(np.float64)
-        parts.append(np.stack([score(w_BN) for score in resamplers]))
-    return np.concatenate(parts, axis=1)

@@ -15,8 +15,7 @@ import numpy as np
 
 from pipeline.core.errors import DataError
 from pipeline.core.samples import Floats, Ints, Strings, frozen_array, positions, refuse_duplicates, strings
-
-ROW_SUM_TOLERANCE = 1e-3
+from pipeline.core.targets import Target
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,7 @@ class Probabilities:
                 f"{self.name}: shape {p.shape}, but {len(self.ids_N)} ids and {len(self.classes)} classes"
             )
         refuse_duplicates(self.ids_N, self.name)
-        bad = ~np.isfinite(p).all(axis=1) | (p < 0).any(axis=1)
-        bad |= np.abs(p.sum(axis=1) - 1) > ROW_SUM_TOLERANCE
+        bad = self.target.faulty(p)
         if bad.any():
             rows = [f"{i}: sum {s:.4g}" for i, s in zip(self.ids_N[bad], p[bad].sum(axis=1), strict=True)]
             raise DataError(
@@ -54,9 +52,14 @@ class Probabilities:
     def __len__(self) -> int:
         return len(self.ids_N)
 
+    @property
+    def target(self) -> Target:
+        """What the columns mean."""
+        return Target(self.classes)
+
     def labels(self) -> Ints:
         """(N,) index of the most probable class."""
-        return np.asarray(self.p_NC.argmax(axis=1), dtype=np.int64)
+        return self.target.answers(self.p_NC)
 
     def take(self, ids: Strings) -> Probabilities:
         """The rows of `ids`, in that order; raises if one is missing."""
@@ -190,8 +193,7 @@ class ViewProbabilities:
         """The weighted mean over views; equal weights when none are given."""
         w = np.ones(len(self.views)) if weights_V is None else np.asarray(weights_V, float)
         p = np.einsum("v,vnc->nc", w / w.sum(), self.p_VNC.astype(np.float64))
-        p /= p.sum(axis=1, keepdims=True)
-        return Probabilities(self.ids_N, self.classes, p.astype(np.float32), self.name)
+        return Probabilities(self.ids_N, self.classes, Target(self.classes).normalised(p), self.name)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from tqdm import tqdm
 
 from pipeline.core.errors import SHOWN_FAULTS, DataError
+from pipeline.core.group_resampling import times_drawn
 from pipeline.core.samples import FoldPlan, Ints, Samples, Split, Strings
 from pipeline.core.seeds import Part, rng, seed
 from pipeline.settings.folds import FoldSettings
@@ -257,8 +258,7 @@ def _bootstrap(samples: Samples, settings: FoldSettings) -> FoldPlan:
 def _drawn(n_groups: int, root_seed: int, draw: int) -> Ints:
     """(G,) how often each group is in the bag; at least one is not."""
     for attempt in range(BOOTSTRAP_TRIES):
-        picks = rng(root_seed, "bootstrap", draw, attempt).integers(0, n_groups, n_groups)
-        times_G = np.bincount(picks, minlength=n_groups).astype(np.int64)
+        times_G: Ints = times_drawn(rng(root_seed, "bootstrap", draw, attempt), n_groups, 1)[0]
         if (times_G == 0).any():
             break
     return times_G

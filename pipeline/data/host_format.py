@@ -38,9 +38,10 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.errors import DataError, nearest
-from pipeline.core.predictions import ROW_SUM_TOLERANCE, Prediction, Probabilities
+from pipeline.core.predictions import Prediction, Probabilities
 from pipeline.core.samples import Floats, Ints, LabelSpace, Strings, refuse_duplicates
 from pipeline.core.tables import Table, format_table, read_table
+from pipeline.core.targets import ROW_SUM_TOLERANCE, Target
 from pipeline.record.digests import write_atomic
 from pipeline.settings.competition import SubmissionSettings
 
@@ -74,8 +75,10 @@ def answer_columns(table: Table, space: LabelSpace, settings: SubmissionSettings
 
 def columns_of(space: LabelSpace, settings: SubmissionSettings) -> tuple[str, ...]:
     """The answer's columns as the settings name them."""
+    target = Target.of(space)
     if settings.format == "probabilities":
-        return space.classes
+        return target.columns
+    target.require_exclusive(f"competition.submission.format={settings.format}")
     if settings.format == "attributes":
         return tuple((settings.columns or {}).get(a.name, a.name) for a in space.attributes)
     return (settings.label_column,)
@@ -91,7 +94,7 @@ def host_cells(
     """
     if settings.format == "probabilities":
         return {column: [str(v) for v in p_N] for column, p_N in zip(answers, p_NC.T, strict=True)}
-    labels_N = p_NC.argmax(axis=1)
+    labels_N = Target.of(space).answers(p_NC)
     if settings.format == "attributes":
         words = _words(space, settings)
         codes_NA = space.codes_CA[labels_N]
@@ -109,7 +112,7 @@ def parse(
 ) -> Parsed:
     """Cells as labels and probabilities; `ids` are the rows' names in what is wrong with them."""
     if settings.format == "probabilities":
-        return _probabilities(table, ids, answers)
+        return _probabilities(table, ids, answers, Target.of(space))
     if settings.format == "attributes":
         return _attributes(table, ids, answers, space, settings)
     if settings.format == "class_name":
@@ -173,19 +176,19 @@ def _composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _probabilities(table: Table, ids: Sequence[str], answers: Sequence[str]) -> Parsed:
+def _probabilities(table: Table, ids: Sequence[str], answers: Sequence[str], target: Target) -> Parsed:
     p = np.array([[number(table, value) for value in table.column(column)] for column in answers]).T
     p = p.reshape(len(ids), len(answers))
     faults = []
-    for n, (p_C, total) in enumerate(zip(p, p.sum(axis=1), strict=True)):
+    for n, (p_C, off) in enumerate(zip(p, target.off_N(p), strict=True)):
         if not np.isfinite(p_C).all():
             c = int(np.argmin(np.isfinite(p_C)))
             faults.append(f"id {ids[n]!r}: {answers[c]!r} holds no number")
         elif (p_C < 0).any():
             faults.append(f"id {ids[n]!r}: {answers[int(np.argmin(p_C))]!r} is negative")
-        elif abs(total - 1) > ROW_SUM_TOLERANCE:
-            faults.append(f"id {ids[n]!r}: sums to {total:.4g}, not 1")
-    return Parsed(p.argmax(axis=1).astype(np.int64), p, tuple(faults))
+        elif off > ROW_SUM_TOLERANCE:
+            faults.append(f"id {ids[n]!r}: sums to {p_C.sum():.4g}, not 1")
+    return Parsed(target.answers(p), p, tuple(faults))
 
 
 SHOWN = 20
@@ -322,7 +325,7 @@ def read(
     _refuse(table, [*faults, *parsed.faults])
     p = None
     if parsed.p_NC is not None:
-        p_NC = (parsed.p_NC / parsed.p_NC.sum(axis=1, keepdims=True)).astype(np.float32)
+        p_NC = Target.of(space).normalised(parsed.p_NC)
         p = Probabilities(np.array(ids, dtype=np.str_), space.classes, p_NC, path.stem)
     prediction = Prediction(np.array(ids, dtype=np.str_), parsed.labels_N, p, path.stem)
     return prediction.take(np.array(wanted, dtype=np.str_))

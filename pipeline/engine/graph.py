@@ -145,9 +145,19 @@ class Graph:
         result's key holds the keys of its inputs.
         """
         merged: dict[str, Any] = {}
-        for below in self.chain([need]):
-            if below.settings is need.settings:
-                merged |= self._slice(self.stage(below), below.settings)
+        seen: set[tuple[Any, ...]] = set()
+
+        def visit(below: Need) -> None:
+            # Not by key: a teacher may need the same result with settings of its own.
+            once = (below.stage, id(below.settings), tuple(sorted(below.params.items())))
+            if below.settings is not need.settings or once in seen:
+                return
+            seen.add(once)
+            for above in self.inputs(below).values():
+                visit(above)
+            merged.update(self._slice(self.stage(below), below.settings))
+
+        visit(need)
         return merged
 
     def found(self, need: Need) -> Artifact | None:

@@ -1,6 +1,7 @@
-"""Which device and how many threads, as the runtime settings ask.
+"""Which device and how many threads, as the runtime settings ask, and what this machine is called.
 
-Owns the one place that sets them. Does not own what runs there.
+Owns the one place that sets them, and the one name of the processor: the manifest of every artifact, `make
+reproduce` and the machine profile (`record/machine.py`) compare it. Does not own what runs there.
 """
 
 import os
@@ -49,16 +50,21 @@ def profile(runtime: RuntimeSettings) -> dict[str, str | int] | None:
     gpu = torch.cuda.is_available() and runtime.device != "cpu"
     return {
         "machine": machine(),
-        "device": torch.cuda.get_device_name(0) if gpu else _processor(),
+        "device": torch.cuda.get_device_name(0) if gpu else processor(),
         "threads": torch.get_num_threads(),
     }
 
 
-def _processor() -> str:
-    """The processor's name, as far as the system tells it."""
+def processor(told: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name, e.g. "AMD EPYC 7B13", as far as the system tells it.
+
+    Args:
+        told: where Linux tells the model, which Python's `platform` does not; elsewhere there is no such
+            file, and ARM's has no model.
+    """
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = told.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return platform.processor() or platform.machine()
+        lines = []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.machine())
+    return next(named, "") or platform.processor() or platform.machine()

@@ -16,6 +16,7 @@ from typing import Any
 from pipeline.core.errors import ConfigError
 from pipeline.engine.need import Need
 from pipeline.record.digests import write_atomic
+from pipeline.settings import folders
 from pipeline.settings.load import CONFIGS, Request, Settings, resolve
 
 Record = Mapping[str, Any]
@@ -87,12 +88,12 @@ def refuses(record: Record, values: Mapping[str, Any], folder: Path = CONFIGS) -
 
 
 def changed_files(record: Record, folder: Path) -> list[str]:
-    """The kept files that read otherwise in `folder` now, or are gone from it."""
-    found = []
+    """The recorded files whose text in `folder` is another one now, or that are gone from it."""
+    changed = []
     for name, text in record["files"].items():
-        path = folder / name
+        path = folders.found(folder, name)
         if not path.is_file():
-            found.append(f"{folder.name}/{name} (gone)")
+            changed.append(f"{folder.name}/{name} (gone)")
         elif path.read_text(encoding="utf-8") != text:
-            found.append(f"{folder.name}/{name}")
-    return found
+            changed.append(f"{folder.name}/{name}")
+    return changed

@@ -321,7 +321,14 @@ def decide(
         test: gets what was kept.
         test_rows: what steps may look at, in the order of `test`.
         judge: how.
+
+    Raises:
+        ConfigError: the metric or a step does not make sense for what the columns mean.
     """
+    judge.metric.refuse(known.found.target)
+    for step in steps:
+        if not isinstance(step, OwnStep):
+            known.found.target.require_exclusive(f"decision.steps: {step.name}")
     everything = np.arange(len(known.y_N))
     whole = _Chain(known.found.p_NC, everything)
     chains = [_Chain(known.found.p_NC, np.setdiff1d(everything, at)) for at in known.parts]

@@ -40,8 +40,8 @@ import numpy as np
 
 from pipeline.core.metrics import Metric, Reals
 from pipeline.core.plugin import Own, described
-from pipeline.core.predictions import ROW_SUM_TOLERANCE
 from pipeline.core.samples import Floats, Ints, Strings
+from pipeline.core.targets import Target, normalised
 
 # Logarithms of the candidates: a class may count from a fifth to five times as much, in steps of a tenth.
 CANDIDATES = np.round(np.linspace(-1.6, 1.6, 33), 2)
@@ -77,7 +77,7 @@ def fit(p_NC: Floats, y_N: Ints, metric: Metric, shrink: float) -> Reals:
 def apply(p_NC: Floats, scale_C: Reals) -> Floats:
     """Probabilities times multipliers, rows summing to 1 again."""
     scaled_NC = np.maximum(p_NC.astype(np.float64), FLOOR) * scale_C
-    return np.asarray(scaled_NC / scaled_NC.sum(axis=1, keepdims=True), dtype=np.float32)
+    return normalised(scaled_NC)
 
 
 def _best(log_NC: Reals, y_N: Ints, log_C: Reals, c: int, metric: Metric, shrink: float) -> float:
@@ -128,7 +128,7 @@ def corrected(p_NC: Floats, old_C: Reals, new_C: Reals) -> Floats:
         new_C: shares among the images that are judged, ≥ 0.
     """
     moved_NC = np.maximum(p_NC.astype(np.float64), FLOOR) * (new_C / old_C)
-    return np.asarray(moved_NC / moved_NC.sum(axis=1, keepdims=True), dtype=np.float32)
+    return normalised(moved_NC)
 
 
 def estimated(p_NC: Floats, old_C: Reals) -> Reals:
@@ -174,11 +174,11 @@ def call(own: Own, p_NC: Floats, ids_N: Strings, groups_N: Strings, classes: tup
         ConfigError: it failed, or returned no probabilities; names function and file.
     """
     p = own(p_NC.copy(), ids_N.copy(), groups_N.copy(), classes)
-    wanted = f"probabilities of shape {p_NC.shape}: finite, not negative, rows that sum to 1"
+    target = Target(classes)
+    wanted = f"probabilities of shape {p_NC.shape}: {target.rule}"
     if not isinstance(p, np.ndarray) or p.shape != p_NC.shape or p.dtype.kind != "f":
         raise own.wrong(described(p), wanted)
-    bad = ~np.isfinite(p).all(axis=1) | (p < 0).any(axis=1)
-    bad |= ~(np.abs(p.sum(axis=1) - 1) <= ROW_SUM_TOLERANCE)
+    bad = target.faulty(p)
     if bad.any():
         first = ids_N[bad][0]
         what = f"{bad.sum()} of {len(p)} rows that are no probabilities (first: {first}: {p[bad][0][:4]} …)"

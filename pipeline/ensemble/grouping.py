@@ -27,12 +27,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.core.metrics import Reals
+from pipeline.core.neighbours import against, search, unit_rows
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Floats, Ints, LabelSpace, Samples
 from pipeline.settings.decision import DecisionSettings
 
-# Rows of the similarity matrix held at once.
-BLOCK = 1024
 # Similarities tried, from loose to strict.
 TRIES = np.round(np.linspace(0.5, 0.99, 50), 2)
 MOST_NEIGHBOURS = 10
@@ -109,22 +108,16 @@ def neighbours_of(group_N: Ints) -> int:
 
 def links(x_ND: Floats, neighbours: int) -> Links:
     """Pairs of images that are among each other's `neighbours` most similar ones, by cosine."""
-    x = x_ND / np.maximum(np.linalg.norm(x_ND, axis=1, keepdims=True), FLOOR)
+    x = unit_rows(x_ND)
     k = min(neighbours, len(x) - 1)
     if k < 1:
         none = np.zeros(0, np.int64)
         return Links(len(x), none, none, np.zeros(0))
-    near, how = [], []
-    for start in range(0, len(x), BLOCK):
-        cosine_BN = x[start : start + BLOCK] @ x.T
-        rows = np.arange(len(cosine_BN))
-        cosine_BN[rows, start + rows] = -np.inf
-        near_BK = np.argpartition(-cosine_BN, k - 1, axis=1)[:, :k]
-        near.append(near_BK)
-        how.append(np.take_along_axis(cosine_BN, near_BK, axis=1))
-    one, other = np.repeat(np.arange(len(x)), k), np.concatenate(near).ravel()
+    rows = np.arange(len(x))
+    near_NK, against_NK = search(x, x, k, against, (rows, rows))
+    one, other = np.repeat(rows, k), near_NK.ravel()
     mutual = np.isin(one * len(x) + other, other * len(x) + one) & (one < other)
-    return Links(len(x), one[mutual], other[mutual], np.concatenate(how).ravel()[mutual].astype(np.float64))
+    return Links(len(x), one[mutual], other[mutual], -against_NK.ravel()[mutual].astype(np.float64))
 
 
 def groups(found: Links, similar: float) -> Ints:

@@ -23,10 +23,10 @@ import numpy as np
 
 from pipeline.core.errors import DataError
 from pipeline.core.metrics import Reals
-from pipeline.core.predictions import ROW_SUM_TOLERANCE, Probabilities
+from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import LabelSpace, Strings, strings
 from pipeline.core.tables import Table, read_table
-from pipeline.core.voting.soft_voting import normalised
+from pipeline.core.targets import ROW_SUM_TOLERANCE, Target
 from pipeline.data import host_format
 from pipeline.settings.competition import SubmissionSettings
 
@@ -70,8 +70,8 @@ def probabilities(path: Path, name: str, space: LabelSpace, wanted: Strings, id_
     ids, notes = _mended(table.column(id_column), wanted)
     p_NC, faults = _numbers(table, ids, columns)
     faults = [*_id_faults(ids, wanted), *faults]
-    sums_N = p_NC.sum(axis=1)
-    off_N = ~(np.abs(sums_N - 1) <= ROUNDING)
+    target, sums_N = Target.of(space), p_NC.sum(axis=1)
+    off_N = ~(target.off_N(p_NC) <= ROUNDING)
     readable_N = np.isfinite(p_NC).all(axis=1) & (p_NC >= 0).all(axis=1)
     faults += [
         f"id {ids[n]!r}: sums to {sums_N[n]:.4g}, not 1; logits and single scores need a softmax first"
@@ -80,12 +80,12 @@ def probabilities(path: Path, name: str, space: LabelSpace, wanted: Strings, id_
     if faults:
         remedy = f"the member must predict exactly the {len(wanted)} images wanted here"
         raise DataError(f"{name}: {path}: {len(faults)} faults{_counted(ids, wanted)}", faults, remedy)
-    rounded = int((np.abs(sums_N - 1) > ROW_SUM_TOLERANCE).sum())
+    rounded = int((target.off_N(p_NC) > ROW_SUM_TOLERANCE).sum())
     if rounded:
         notes.append(f"{rounded} rows were off 1 by rounding and are normalised")
     if [c for c in table.columns if c in columns] != columns:
         notes.append("its classes stand in another order; joined by name")
-    found = Probabilities(strings(ids), space.classes, normalised(p_NC), name)
+    found = Probabilities(strings(ids), space.classes, target.normalised(p_NC), name)
     return Read(found.take(wanted), tuple(f"{name}: {path.name}: {note}" for note in notes))
 
 

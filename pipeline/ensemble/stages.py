@@ -166,7 +166,7 @@ STAGES = (
     ),
     Stage(
         "decide",
-        1,
+        2,
         "post-processing, kept where it is better",
         build_decide,
         reads=("decision", "statistics", "competition.metric"),

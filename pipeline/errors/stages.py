@@ -60,7 +60,7 @@ STAGES = (
     Stage("faults", 1, "faults planted on purpose", build_faults, inputs=faults_inputs),
     Stage(
         "finders",
-        1,
+        2,
         "planted faults, found again",
         build_finders,
         reads=("finders", "eda.near_bits", "eda.near_ratio", "eda.near_match", "statistics.seed"),
@@ -68,7 +68,7 @@ STAGES = (
     ),
     Stage(
         "error_analysis",
-        5,
+        6,
         "new against best",
         build_error_analysis,
         reads=(

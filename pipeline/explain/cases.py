@@ -32,6 +32,7 @@ from pipeline.engine.stage import Job
 from pipeline.errors.findings import why
 from pipeline.explain import network, texts
 from pipeline.explain.scene import ExplainedImage, ImageBatch, Mask, Net, Scene
+from pipeline.nets.forward import probabilities
 from pipeline.train.committee import Committee
 from pipeline.train.stages import folds_of
 
@@ -165,7 +166,7 @@ def _case(
     at = int(positions(strings([asked.id]), images.ids_N, f"prepared {asked.split} images")[0])
     pixels = np.array(images.x_NHWC[at])
     x_1CHW = net.normalise(pixels[None])
-    p_C = net.module(x_1CHW).softmax(1)[0].float().cpu().numpy()
+    p_C = probabilities(net.module(x_1CHW))[0].float().cpu().numpy()
     samples = (train if asked.split == "train" else test).take(strings([asked.id]))
     true = int(samples.labels[0]) if samples.labels_N is not None else None
     order = np.argsort(-p_C, kind="stable")

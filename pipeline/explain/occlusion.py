@@ -24,6 +24,7 @@ from torchvision.transforms.functional import gaussian_blur
 from pipeline.core.samples import Floats
 from pipeline.explain import maps, network, sanity, texts
 from pipeline.explain.scene import ExplainedImage, Net, Scene
+from pipeline.nets.forward import probabilities
 from pipeline.pages.gallery import GalleryRow, Panel
 from pipeline.pages.report import percent
 from pipeline.settings.explain import OcclusionSettings
@@ -78,7 +79,7 @@ def occlude(
         left, top, right, bottom = square
         hidden_CHW = x_CHW.clone()
         hidden_CHW[:, top:bottom, left:right] = instead_CHW[:, top:bottom, left:right]
-        p_2K = net.module(torch.stack([x_CHW, hidden_CHW])).softmax(1)
+        p_2K = probabilities(net.module(torch.stack([x_CHW, hidden_CHW])))
         return Hidden(map_HW, float(p_2K[0, of]), float(p_2K[1, of]), square)
 
     with torch.no_grad():

@@ -27,6 +27,7 @@ from pipeline.core.seeds import rng
 from pipeline.explain import activation, layers, maps, texts, units
 from pipeline.explain.layers import outputs
 from pipeline.explain.scene import Layer, Net, Scene
+from pipeline.nets.forward import probabilities
 from pipeline.pages import plots
 from pipeline.pages.gallery import Drawing, GalleryRow, GalleryTable, Panel, Picture
 from pipeline.pages.report import percent
@@ -263,7 +264,7 @@ def _probability(net: Net, made: Made, at: int, classes: list[int]) -> str:
         return ""
     pixels = (made.x_BHWC[at : at + 1] * 255).round().astype(np.uint8)
     with torch.no_grad():
-        p_K = net.module(net.normalise(pixels)).softmax(dim=1)[0]
+        p_K = probabilities(net.module(net.normalise(pixels)))[0]
     return texts.SYNTHESIS_PROBABILITY.format(p=percent(float(p_K[classes[at]])))
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.neighbours import search, squares
 from pipeline.core.samples import Floats
 from pipeline.explain import texts
 
@@ -188,14 +189,12 @@ def agreement(maps: Sequence[Map], k: int = TRUSTED) -> float:
 
     1: the maps show the same neighbourhoods; k/(N − 1): chance.
     """
-    from sklearn.neighbors import NearestNeighbors
-
     assert len(maps) >= 2, "agreement needs two maps"
     k = min(k, len(maps[0].xy_N2) - 1)
-    near = [
-        NearestNeighbors(n_neighbors=k + 1).fit(m.xy_N2).kneighbors(return_distance=False, n_neighbors=k)
-        for m in maps
-    ]
+    rows = np.arange(len(maps[0].xy_N2))
+    # In double precision: points of a map lie close together.
+    places = [m.xy_N2.astype(np.float64) for m in maps]
+    near = [search(xy_N2, xy_N2, k, squares, (rows, rows))[0] for xy_N2 in places]
     shares = [
         np.mean([len(np.intersect1d(a, b)) / k for a, b in zip(near[i], near[j], strict=True)])
         for i in range(len(maps))

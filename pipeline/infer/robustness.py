@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from pipeline.core.group_resampling import max_t_factor, percentile_interval, resampled
 from pipeline.core.metrics import Metric, Reals
 from pipeline.core.predictions import ViewProbabilities
 from pipeline.core.samples import Ints, Strings
-from pipeline.core.statistics import resampled
 from pipeline.pages.plots import Step, band
 from pipeline.pages.section import Section
 
@@ -61,7 +61,7 @@ def measure(
     sides = [seen.view(name).p_NC for name in names]
     scores_SB = resampled(metric, y_N, sides, groups_N, draws, seed)
     score_S = np.array([metric.score(y_N, p_NC) for p_NC in sides])
-    low_S, high_S = np.percentile(scores_SB, (2.5, 97.5), axis=1)
+    low_S, high_S = percentile_interval(scores_SB, axis=1)
     change_S = metric.sign * (score_S - score_S[0])
     drawn_SB = metric.sign * (scores_SB - scores_SB[0])
     reach_S = _reach(drawn_SB)
@@ -86,12 +86,8 @@ def measure(
 def _reach(drawn_SB: Reals) -> Reals:
     """(S,) half widths of intervals that hold for all strengths at once; 0 where nothing varies."""
     spread_S = drawn_SB.std(axis=1)
-    some_S = spread_S > 0
-    if not some_S.any():
-        return np.zeros_like(spread_S)
-    off_SB = np.abs(drawn_SB - drawn_SB.mean(axis=1, keepdims=True))[some_S] / spread_S[some_S, None]
-    factor = float(np.percentile(off_SB.max(axis=0), 95))
-    return np.asarray(factor * spread_S)
+    off_SB = drawn_SB - drawn_SB.mean(axis=1, keepdims=True)
+    return np.asarray(max_t_factor(off_SB, spread_S) * spread_S)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Passes without gradients over prepared images, and softmax: the one place that does both.
+"""Passes without gradients over prepared images, and what a network says of a batch as probabilities.
 
 Owns reading pixels in batches, views, and the modes that a network computes in: precision, memory
 layout, compiled or not. Does not own choosing a mode (`train/step_timing.py`) or what is done with the
@@ -122,8 +122,9 @@ def run(
     return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
 
 
-def softmax(logits_NC: Floats) -> Floats:
-    """(N, C) probabilities, normalised in double precision whatever made the logits."""
-    logits = logits_NC.astype(np.float64)
-    exp = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(exp / exp.sum(axis=1, keepdims=True), dtype=np.float32)
+def probabilities(logits_BC: torch.Tensor) -> torch.Tensor:
+    """(B, C) probabilities of exclusive classes, on the logits' device, in their precision, with gradients.
+
+    What is kept or scored is computed in double precision instead (`core/targets.py`).
+    """
+    return logits_BC.softmax(dim=1)

@@ -92,6 +92,8 @@ def note(what: str, why: str, next_command: str, report: str = "", result: str =
 
 def git_commit(folder: Path = CHECKOUT) -> str:
     """The short commit of `folder`, with `-dirty` when tracked files differ; "none" outside a repository."""
+    if folder == CHECKOUT and not (folder / "pyproject.toml").is_file():
+        return "none"  # installed: the repository around site-packages, if any, is not ours
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]

@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import DataError
+from pipeline.core.group_resampling import times_drawn
 from pipeline.core.samples import Ints, Strings
 from pipeline.core.seeds import rng, seed
 from pipeline.data import load
@@ -92,8 +93,7 @@ def bag(part: Part, root_seed: int, member: int) -> Part:
     """
     group_N = codes(part.samples.groups_N)
     n_groups = int(group_N.max()) + 1
-    picks = rng(root_seed, "bag", part.fold, member).integers(0, n_groups, n_groups)
-    times_N = np.bincount(picks, minlength=n_groups)[group_N]
+    times_N = times_drawn(rng(root_seed, "bag", part.fold, member), n_groups, 1)[0][group_N]
     if part.times_N is not None:
         times_N = times_N * part.times_N
     return take(replace(part, times_N=times_N.astype(np.int64)), times_N > 0)

@@ -1,8 +1,8 @@
 """YAML files and `key=value` overrides, merged into one validated Config.
 
 Owns: which files are merged in which order, where each value came from, and gathering every fault
-into one message. Does not own defaults (`settings/schema.py`) or reading one file
-(`settings/read.py`).
+into one message. Does not own defaults (`settings/schema.py`), where the files lie
+(`settings/folders.py`) or reading one file (`settings/read.py`).
 
 Order, later wins: schema defaults, configs/config.yaml, configs/competition/<name>.yaml, each
 configs/experiment/<name>.yaml after the model it `uses`, configs/model/<name>.yaml if chosen by hand,
@@ -23,11 +23,12 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.settings import folders
 from pipeline.settings.read import Fault, Parsed, parse_file, parse_value
 from pipeline.settings.schema import Config, broken
 
 GROUPS = ("competition", "model", "experiment")
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+CONFIGS = folders.CONFIGS
 OVERRIDE = "override"
 TAGS = ("emoji", "digits", "square", "rectangle", "word", "number", "stage", "module", "unset")
 
@@ -118,7 +119,7 @@ def load(arguments: Sequence[str], folder: Path = CONFIGS) -> Settings:
 def resolve(request: Request, folder: Path, faults: Sequence[Fault] = ()) -> Settings:
     """Read, merge and validate what `request` names; see `load`."""
     found = list(faults)
-    base = parse_file(folder / "config.yaml", _label(folder / "config.yaml", folder))
+    base = parse_file(folders.found(folder, folders.BASE), f"{folder.name}/{folders.BASE}")
     defaults = _names_of(base, "defaults", ("competition", "experiment"), found)
     request = replace(request, competition=request.competition or defaults.get("competition"))
     competition = _overlay("competition", request.competition, folder, found)
@@ -147,10 +148,6 @@ def _names(value: Any) -> tuple[str, ...] | None:
         return None
     words = value if isinstance(value, list) else str(value).replace("+", ",").split(",")
     return tuple(str(word) for word in words)
-
-
-def _label(path: Path, folder: Path) -> str:
-    return str(Path(folder.name) / path.relative_to(folder))
 
 
 def _request(arguments: Sequence[str]) -> tuple[Request, list[Fault]]:
@@ -225,13 +222,13 @@ def _names_of(file: Parsed, key: str, known: tuple[str, ...], faults: list[Fault
 def _overlay(group: str, name: str | None, folder: Path, faults: list[Fault]) -> Parsed:
     if name is None:
         return Parsed({}, {}, ())
-    known = sorted(p.stem for p in (folder / group).glob("*.yaml"))
+    known = folders.names(folder, group)
     if name not in known:
         hint = nearest(name, known) or f"known: {', '.join(known) or 'none yet'}"
         faults.append(Fault(f"{group}={name}", f"no such file {folder.name}/{group}/{name}.yaml; {hint}"))
         return Parsed({}, {}, ())
-    path = folder / group / f"{name}.yaml"
-    return parse_file(path, _label(path, folder))
+    file = f"{group}/{name}.yaml"
+    return parse_file(folders.found(folder, file), f"{folder.name}/{file}")
 
 
 def _leaves(data: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

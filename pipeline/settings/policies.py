@@ -16,12 +16,12 @@ from typing import Any, get_args
 
 from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.settings import folders
 from pipeline.settings.competition import AttributeSettings
 from pipeline.settings.fields import Change
-from pipeline.settings.load import CONFIGS
 from pipeline.settings.read import Fault, parse_file
 
-FOLDER = CONFIGS / "augment"
+GROUP = "augment"
 SUFFIX = ".yaml"
 WORDS = get_args(Change)
 CONTAINERS = ("OneOf", "SomeOf", "RandomOrder", "Sequential")
@@ -101,7 +101,7 @@ class Policy:
 
 def known() -> list[str]:
     """The names of the policies in `configs/augment/`, `none` first."""
-    return sorted((p.stem for p in FOLDER.glob(f"*{SUFFIX}")), key=lambda name: (name != "none", name))
+    return sorted(folders.names(folders.CONFIGS, GROUP), key=lambda name: (name != "none", name))
 
 
 def read(name: str, setting: str = "augment.policy") -> Policy:
@@ -207,7 +207,8 @@ def _found(name: str, setting: str) -> tuple[Path, str]:
             [hint] if (hint := nearest(name, there)) else [],
             f"choose one of {', '.join(there)}, write configs/augment/NAME.yaml, or give a path FILE.yaml",
         )
-    return FOLDER / f"{name}{SUFFIX}", f"configs/augment/{name}{SUFFIX}"
+    file = f"{GROUP}/{name}{SUFFIX}"
+    return folders.found(folders.CONFIGS, file), f"configs/{file}"
 
 
 def _items(items: Any, path: str, lines: Mapping[str, str], faults: list[Fault]) -> Iterator[Transform]:

@@ -18,7 +18,7 @@ def build_leaderboard(job: Job) -> Built:
 STAGES = (
     Stage(
         "leaderboard",
-        1,
+        2,
         "out-of-fold against public scores",
         build_leaderboard,
         reads=(

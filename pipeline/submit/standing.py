@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core import metrics, noise
-from pipeline.core.noise import REACH_95, Band
+from pipeline.core.noise import Band
 from pipeline.core.samples import Floats, Samples
+from pipeline.core.statistics import STANDARD_ERRORS
 from pipeline.data import load
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import Settings
@@ -120,7 +121,7 @@ def reach(
         metric = metrics.get(config.competition.metric)
         draws, seed = config.statistics.draws, config.statistics.seed
         sd = noise.public_spread(metric, known.labels, sides, known.groups_N, public, draws, seed)
-        return REACH_95 * float(sd[0, 1])
+        return STANDARD_ERRORS * float(sd[0, 1])
 
     def of(one: Entry, other: Entry) -> float:
         if one.name == other.name:
@@ -135,8 +136,8 @@ def reach(
         if not widths:
             return 0.0
         # Of one public score: no error of the OOF score is in a difference of two public scores.
-        sd = float(np.mean(np.abs(widths))) / (2 * REACH_95) * (groups / public) ** 0.5
-        return float(REACH_95 * sd * (2 * (1 - SHARED)) ** 0.5)
+        sd = float(np.mean(np.abs(widths))) / (2 * STANDARD_ERRORS) * (groups / public) ** 0.5
+        return float(STANDARD_ERRORS * sd * (2 * (1 - SHARED)) ** 0.5)
 
     return of
 

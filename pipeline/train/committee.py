@@ -31,10 +31,11 @@ from tqdm import tqdm
 
 from pipeline.core.predictions import Features, ViewProbabilities
 from pipeline.core.samples import Floats, LabelSpace, Strings
+from pipeline.core.targets import Target
 from pipeline.data.loader import Images
 from pipeline.nets import model, views
 from pipeline.nets.attributes import AttributeHeads
-from pipeline.nets.forward import Pass, run, softmax
+from pipeline.nets.forward import Pass, run
 from pipeline.nets.model import Classifier
 from pipeline.nets.views import View
 from pipeline.nets.weights import State
@@ -115,7 +116,7 @@ def predict_views(
     blocks, ms_V = [], []
     for view in tqdm(views, desc=model.name, unit="view", disable=not sys.stderr.isatty()):
         begin = time.perf_counter()
-        blocks.append(softmax(run(model, images, ids, view, how)))
+        blocks.append(Target(classes).from_logits(run(model, images, ids, view, how)))
         ms_V.append((time.perf_counter() - begin) * 1000 / len(ids))
     names = tuple(view.name for view in views)
     return ViewProbabilities(ids, classes, names, np.stack(blocks), model.name), tuple(ms_V)

@@ -34,8 +34,8 @@ from tqdm import tqdm
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features, FoldResult, Probabilities, ViewProbabilities
 from pipeline.core.samples import Floats, Ints, Samples, SyntheticRows, TrainRows
+from pipeline.core.targets import softmax
 from pipeline.nets.attributes import AttributeHeads
-from pipeline.nets.forward import softmax
 from pipeline.nets.weights import State
 from pipeline.settings.loss import LossSettings
 from pipeline.settings.train import TrainSettings

@@ -39,9 +39,10 @@ from pipeline.core import metrics
 from pipeline.core.predictions import FoldResult, Probabilities
 from pipeline.core.samples import Floats, Samples
 from pipeline.core.seeds import seed
+from pipeline.core.targets import Target
 from pipeline.data.augment import Augmenter
 from pipeline.data.loader import Batch, EpochLoader, LoaderPlan, batch_bounds
-from pipeline.nets.forward import Pass, pixels, run, softmax
+from pipeline.nets.forward import Pass, pixels, run
 from pipeline.nets.model import Classifier
 from pipeline.nets.views import parse
 from pipeline.nets.weights import State
@@ -108,7 +109,7 @@ def judge(
     value = float(loss.mean(torch.from_numpy(logits_NC), targets_of(samples)))
     if not math.isfinite(value):
         raise diverged(f"fold {job.fold}, {part} part", job.train)
-    p_NC = softmax(logits_NC)
+    p_NC = Target.of(samples.space).from_logits(logits_NC)
     return p_NC, {f"{part}_loss": value, f"{part}_score": job.metric(samples.labels, p_NC)}
 
 
@@ -116,7 +117,7 @@ def validate(job: FoldJob, model: Classifier, loss: Loss, layout: str = "channel
     """The same of the validation part, with the F1 of each class that it has images of."""
     samples = job.valid_samples
     p_NC, scores = judge(job, model, loss, samples, "valid", layout)
-    predicted_N = p_NC.argmax(axis=1)
+    predicted_N = Target.of(samples.space).answers(p_NC)
     table = metrics.per_class(samples.labels, predicted_N, samples.space.n_classes)
     known = zip(samples.space.classes, table.f1_C.tolist(), table.support_C.tolist(), strict=True)
     return p_NC, scores | {f"{F1}{name}": f1 for name, f1, support in known if support}

@@ -51,6 +51,7 @@ from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, UserError, nearest
 from pipeline.core.plugin import is_plugin
 from pipeline.core.samples import LabelSpace
+from pipeline.core.targets import Target
 from pipeline.settings.loss import LOSSES, LossSettings, OneLossSettings
 from pipeline.settings.train import TrainSettings
 from pipeline.train import loss_formulas
@@ -128,6 +129,7 @@ def _checked(name: str, value: Any, logits_BC: torch.Tensor) -> torch.Tensor:
 
 def attribute_facts(facts: ClassFacts, attribute: int) -> ClassFacts:
     """What the loss of one attribute may know: its values as classes, and their counts."""
+    facts.target.require_exclusive("model.heads: a loss per attribute")
     space = LabelSpace.product([facts.space.attributes[attribute]])
     codes_C = facts.space.codes_CA[:, attribute]
     counts = np.bincount(codes_C, weights=facts.counts_C, minlength=space.n_classes)
@@ -136,9 +138,7 @@ def attribute_facts(facts: ClassFacts, attribute: int) -> ClassFacts:
 
 def classes_of(space: LabelSpace, attribute: int) -> list[torch.Tensor]:
     """Which classes have each value of an attribute, as indices; every value is part of some class."""
-    codes_C = space.codes_CA[:, attribute]
-    size = len(space.attributes[attribute].values)
-    return [torch.from_numpy(np.flatnonzero(codes_C == k)) for k in range(size)]
+    return [torch.from_numpy(at) for at in Target.of(space).columns_of(attribute)]
 
 
 def log_marginal(log_p_BC: torch.Tensor, classes_K: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -285,7 +285,7 @@ def make_loss(settings: LossSettings, facts: ClassFacts, epoch: int = 0, epochs:
 
     Raises:
         ConfigError: an unknown name, weights by hand that name other classes, a function of the user's
-            own that cannot be loaded.
+            own that cannot be loaded, or a target that the loss does not make sense for.
     """
     heads = facts.heads
     if heads is None:
@@ -315,6 +315,7 @@ def _one(settings: OneLossSettings, facts: ClassFacts, epoch: int, epochs: int) 
             [hint] if hint else [],
             f"choose one of {', '.join(REGISTRY)}",
         )
+    facts.target.require_exclusive(f"loss.name={settings.name}")
     return Loss(REGISTRY[settings.name](settings, facts, weight_C), weight_C)
 
 

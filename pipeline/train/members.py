@@ -36,6 +36,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Floats, positions
 from pipeline.core.seeds import seed
+from pipeline.core.targets import Target
 from pipeline.nets.weights import State
 from pipeline.resample import indices, subsets
 from pipeline.resample.subsets import Bools
@@ -275,12 +276,12 @@ def _voted(
     """The models as one; those that only judged cost time and have no vote."""
     samples = lesson.valid
     p_NC = np.einsum("m,mnc->nc", np.array(shares), np.stack([m.p_NC for m in made]).astype(np.float64))
-    p_NC /= p_NC.sum(axis=1, keepdims=True)
+    target = Target.of(samples.space)
     alone = len(made) == 1
     oof = Probabilities(
         samples.ids_N,
         samples.space.classes,
-        made[0].p_NC if alone else p_NC.astype(np.float32),
+        made[0].p_NC if alone else target.normalised(p_NC),
         f"fold {lesson.part.fold}",
     )
     every = [*made, *judging]

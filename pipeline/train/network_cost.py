@@ -25,7 +25,8 @@ from pipeline.core import plugin
 from pipeline.core.errors import ModelError, UserError, nearest
 from pipeline.nets.forward import Mode, Pass, autocast, pixels
 from pipeline.nets.model import Classifier, build, describe, frozen, to_device
-from pipeline.settings.load import CONFIGS, Settings, load
+from pipeline.settings import folders
+from pipeline.settings.load import Settings, load
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.schema import Config
 from pipeline.train.optim import make_optimizer
@@ -238,7 +239,7 @@ def _chosen(names: Sequence[str]) -> dict[str, ModelSettings]:
     """Settings by name: a file of configs/model/ counts before timm's model of the same name."""
     from pipeline.nets.backbones import known_names
 
-    files = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
+    files = folders.names(folders.CONFIGS, "model")
     known = known_names()
     wanted = list(dict.fromkeys(names)) or files
     # A name with timm's tag of its weights (resnet18.a1_in1k) is the model before the dot.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.core.samples import LabelSpace
+from pipeline.engine.hardware import processor
 from pipeline.record.digests import write_atomic
 from pipeline.record.machine import Facts, Profile
 from pipeline.settings.schema import Config
@@ -49,24 +49,13 @@ class Choice:
     seconds_per_step: float | None = None
 
 
-def _processor() -> str:
-    """The processor's model, which `platform` does not tell on Linux."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
 def facts(config: Config, device: str) -> Facts:
     """What a measurement holds for."""
     import torch
 
     height, width = config.images.hw
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count() or 1,
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",

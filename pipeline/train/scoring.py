@@ -57,6 +57,7 @@ def score_card(
     `folds` holds the score of each fold by itself.
     """
     metric = metrics.get(config.competition.metric)
+    metric.refuse(oof.target)
     known = samples.take(oof.ids_N)
     draws, seed = config.statistics.draws, config.statistics.seed
     interval = statistics.interval(metric, known.labels, oof.p_NC, known.groups_N, draws, seed)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from pipeline.core.samples import Floats, Ints, LabelSpace, Samples, SyntheticRows, TrainRows
+from pipeline.core.targets import Target
 from pipeline.nets.attributes import AttributeHeads
 
 
@@ -29,6 +30,11 @@ class ClassFacts:
     counts_C: Floats
     heads: AttributeHeads | None = None
 
+    @property
+    def target(self) -> Target:
+        """What a network's outputs, and a loss's columns, mean."""
+        return Target.of(self.space)
+
 
 def one_hot(y_N: Ints, n_classes: int) -> torch.Tensor:
     """(N, C) float32 targets of plain labels."""
@@ -37,7 +43,9 @@ def one_hot(y_N: Ints, n_classes: int) -> torch.Tensor:
 
 def targets_of(samples: Samples, soft_NC: Floats | None = None) -> torch.Tensor:
     """(N, C) targets: the labels, or soft labels where a row of `soft_NC` is not NaN."""
-    target_NC = one_hot(samples.labels, samples.space.n_classes)
+    target = Target.of(samples.space)
+    target.require_exclusive("a label as one class of all")
+    target_NC = one_hot(samples.labels, target.n_columns)
     if soft_NC is not None:
         soft = torch.from_numpy(soft_NC.copy())
         told_N = ~soft.isnan().any(dim=1)

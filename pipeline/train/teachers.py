@@ -36,6 +36,7 @@ from pipeline.core import metrics
 from pipeline.core.errors import DataError
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Floats, Ints, Samples, Strings, positions, strings
+from pipeline.core.targets import normalised
 from pipeline.core.voting import fitting, soft_voting
 from pipeline.data import load
 from pipeline.data.images import PreparedImages
@@ -114,7 +115,7 @@ def mean_of(teachers: list[tuple[Strings, Floats]], ids: Strings) -> Floats:
     """(U, C) the teachers' mean, joined by id."""
     found = [p_NC[positions(ids, known, "a teacher's images")] for known, p_NC in teachers]
     mean = np.mean(np.stack(found).astype(np.float64), axis=0)
-    return np.asarray(mean / mean.sum(axis=1, keepdims=True), dtype=np.float32)
+    return normalised(mean)
 
 
 TABLE = "pseudo.csv"

@@ -30,6 +30,7 @@ from pipeline.errors.findings import planting
 from pipeline.pages.report import plural
 from pipeline.record.digests import sha256_text
 from pipeline.record.study import Plan, Studies, Study, storage_of
+from pipeline.settings import folders
 from pipeline.settings.load import Settings
 from pipeline.train import estimate
 from pipeline.tune import page, proxy, retest, space, space_check, texts, trials, winners, workers
@@ -131,7 +132,9 @@ def prepare(session: Session, options: Options, stage: str) -> Prepared:
     kind = kind_of(stage)
     if kind.stage == "finders":
         kind = replace(kind, params={**kind.params, **planting.with_features(session, session.settings)})
-    file = Path(options.space) if options.space else session.settings.folder / "tune" / f"{stage}.yaml"
+    file = (
+        Path(options.space) if options.space else folders.found(session.settings.folder, f"tune/{stage}.yaml")
+    )
     form = space.read(file)
     limits = limits_of(options, form.trials)
     settings = _started(session.settings, form, options)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from pipeline.core.group_resampling import numbered, sign_flips, sums_by_group
 from pipeline.core.seeds import rng
-from pipeline.core.statistics import numbered, sign_flips, sums_by_group
 
 PHOTOS = 7
 TRIALS = 400

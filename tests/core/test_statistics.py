@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from pipeline.core import metrics, statistics
+from pipeline.core import group_resampling, metrics, statistics
 from pipeline.core.predictions import Comparison
 from pipeline.core.seeds import rng
 
@@ -63,7 +63,7 @@ def test_fast_path_equals_rows_listed_one_by_one_on_the_same_draws(name):
 def test_blocks_do_not_change_the_draws(monkeypatch):
     y, p, groups = draw(0)
     whole = statistics.interval(MACRO, y, p, groups, 100, 1)
-    monkeypatch.setattr(statistics, "BLOCK_NUMBERS", 1500)
+    monkeypatch.setattr(group_resampling, "BLOCK_NUMBERS", 1500)
     assert statistics.interval(MACRO, y, p, groups, 100, 1) == whole
 
 

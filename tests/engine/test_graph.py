@@ -9,9 +9,11 @@ import pytest
 from PIL import Image
 
 from pipeline.core.errors import ConfigError, DataError, PodiumError
-from pipeline.engine import graph
-from pipeline.engine.graph import Graph, check, refuse_unread, weights_identity
+from pipeline.data import host
+from pipeline.engine.graph import Graph, check, refuse_unread
 from pipeline.engine.need import Need
+from pipeline.ensemble import voters
+from pipeline.nets.stages import weights_identity
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
@@ -35,6 +37,8 @@ UPSTREAM["infer"] = UPSTREAM["views"] | {"views"}
 UPSTREAM["ensemble"] = UPSTREAM["infer"] | {"infer"}
 EVERY = set(UPSTREAM)
 PAGES = ["eda", "resample", "preview", "error_analysis"]
+# Pages whose commands repeat the words of the request, and for which command.
+PRINTS = {"eda": "train", "resample": "train", "preview": "preview"}
 NOTHING_FORBIDDEN = (
     "competition.attributes=[{name: digit, column: digit, "
     "values: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9']}]"
@@ -115,8 +119,10 @@ def before(home):
         ("ensemble.method=mean", ["ensemble"]),
     ],
 )
-def test_a_setting_changes_everything_downstream_and_nothing_else(home, before, word, first):
-    assert changed(before, keys(home, word)) == downstream(*first)
+def test_a_setting_changes_everything_downstream_and_the_pages_that_print_it(home, before, word, first):
+    settings, _ = wanted(home, word)
+    printed = {page for page, command in PRINTS.items() if word in graph_of(home).words_of(command, settings)}
+    assert changed(before, keys(home, word)) == downstream(*first) | printed | {"error_analysis"}
 
 
 @pytest.mark.parametrize(
@@ -129,21 +135,24 @@ def test_a_setting_changes_everything_downstream_and_nothing_else(home, before, 
         "runtime.infer_batch=7",
         "runtime.log_level=warning",
         "runtime.mlflow=false",
-        "images.cache_gb=1",
     ],
 )
 def test_result_neutral_settings_change_no_key(home, before, word):
     assert changed(before, keys(home, word)) == set()
 
 
+def test_a_budget_for_the_cache_changes_only_the_pages_that_print_it(home, before):
+    assert changed(before, keys(home, "images.cache_gb=1")) <= {*PRINTS, "error_analysis"}
+
+
 def test_what_a_label_forbids_retrains_nothing_and_stands_on_the_preview(home, before):
-    assert changed(before, keys(home, NOTHING_FORBIDDEN)) == {"preview"}
+    assert changed(before, keys(home, NOTHING_FORBIDDEN)) == {*PRINTS, "error_analysis"}
 
 
 def test_what_a_label_forbids_changes_the_views_that_a_probe_trains_on(home):
     forbidden = keys(home, "ensemble.members=[probe]")
     allowed = keys(home, "ensemble.members=[probe]", NOTHING_FORBIDDEN)
-    assert changed(forbidden, allowed) == downstream("fold") | {"preview"}
+    assert changed(forbidden, allowed) == downstream("fold") | {*PRINTS, "error_analysis"}
     assert set(forbidden["features"]) < set(allowed["features"])
 
 
@@ -153,14 +162,23 @@ def test_dropping_what_does_not_decode_changes_all_but_the_decoded_images(home, 
     assert set(before["data"]) < set(dropping["data"]), "what is read from the tables stays as it is"
 
 
-def test_the_same_value_written_out_changes_no_key(home, before):
-    assert changed(before, keys(home, "train.weight_decay=0.05", "folds.seed=0")) == set()
+def test_the_same_value_written_out_changes_only_the_pages_that_print_it(home, before):
+    printing = {"eda", "resample", "error_analysis"}
+    assert changed(before, keys(home, "train.weight_decay=0.05", "folds.seed=0")) == printing
+
+
+def test_the_experiment_changes_the_page_that_prints_it_and_nothing_of_the_data(home):
+    """The page of `make eda` printed the commands of whichever experiment had asked first."""
+    first, second = keys(home, "experiment=tiny_resnet"), keys(home, "experiment=probe")
+    assert {"eda", "preview"} <= changed(first, second)
+    assert not {"data", "images", "folds"} & changed(first, second)
 
 
 def test_asking_for_some_folds_keeps_their_keys(home, before):
     one = keys(home, "train.folds=[1]")
     assert set(one["fold"]) < set(before["fold"]) and len(one["fold"]) == 1
-    assert changed(before, one) == {"fold", "train", "views", "infer", "ensemble"}
+    printing = {"eda", "resample", "error_analysis"}
+    assert changed(before, one) == {"fold", "train", "views", "infer", "ensemble"} | printing
 
 
 def test_folds_have_keys_of_their_own(before):
@@ -336,21 +354,22 @@ def test_the_words_of_a_page_are_those_that_its_commands_take(home, words, monke
     more = ["eda.near_ratio=0.3", "preview.images=4", "ensemble.members=[probe]", "infer.views=[identity]"]
     asked = [*SMALL[:3], "train.folds=[0]", "images.quarantine=drop", "statistics.draws=150", *more, *words]
     settings = load([*asked, f"runtime.home={home}"])
-    monkeypatch.setattr(graph, "boxes_identity", lambda *_: "b.csv")
+    (home / "b.csv").write_text("id,x,y,w,h\n", encoding="utf-8")
+    monkeypatch.setattr(host, "competition_root", lambda settings: home)
     for command in ("train", "preview"):
-        kept = load([*graph.words(settings, command), f"runtime.home={home}"])
+        kept = load([*graph_of(home).words_of(command, settings), f"runtime.home={home}"])
         needs = [Need(command, kept)]
         chain = graph_of(home).chain(needs)
-        assert {n.stage for n in chain} <= set(graph._CHAINS[command])
+        assert {n.stage for n in chain} <= set(CATALOGUE.commands[command])
         refuse_unread(kept, needs, graph_of(home))
-        assert ("preview.images=4" in graph.words(settings, command)) == (command == "preview")
-        assert ("statistics.draws=150" in graph.words(settings, command)) == (command == "train")
-    assert graph.words(settings, "train")[0] == "competition=digits"
+        assert ("preview.images=4" in graph_of(home).words_of(command, settings)) == (command == "preview")
+        assert ("statistics.draws=150" in graph_of(home).words_of(command, settings)) == (command == "train")
+    assert graph_of(home).words_of("train", settings)[0] == "competition=digits"
 
 
 def test_a_page_repeats_what_its_heads_were_trained_with(home):
     words = (*SMALL[:3], "experiment=probe", "train.lr=0.02", "loss.name=focal", f"runtime.home={home}")
-    assert {"train.lr=0.02", "loss.name=focal"} <= set(graph.words(load(words), "train"))
+    assert {"train.lr=0.02", "loss.name=focal"} <= set(graph_of(home).words_of("train", load(words)))
 
 
 def test_what_a_policy_says_is_in_the_key_and_nothing_else_of_it(home, tmp_path):
@@ -377,20 +396,24 @@ def test_what_trains_on_no_pixels_or_flips_nothing_is_not_refused(home):
 
 
 def test_weights_are_known_by_what_they_are(tmp_path):
-    index = FileIndex(tmp_path / "index.json")
+    ask = graph_of(tmp_path)
+
+    def identity(weights):
+        return weights_identity(ask, load(["competition=digits", f"model.weights={weights}"]), {})
+
     file = tmp_path / "w.pth"
     file.write_bytes(b"one")
-    first = weights_identity(f"file:{file}", index)
+    first = identity(f"file:{file}")
     file.rename(tmp_path / "renamed.pth")
-    assert weights_identity(f"file:{tmp_path / 'renamed.pth'}", index) == first
+    assert identity(f"file:{tmp_path / 'renamed.pth'}") == first
     (tmp_path / "renamed.pth").write_bytes(b"two")
-    assert weights_identity(f"file:{tmp_path / 'renamed.pth'}", index) != first
-    assert weights_identity("package:numpy", index) == f"numpy=={importlib.metadata.version('numpy')}"
-    assert weights_identity("none", index) == "none"
+    assert identity(f"file:{tmp_path / 'renamed.pth'}") != first
+    assert identity("package:numpy") == f"numpy=={importlib.metadata.version('numpy')}"
+    assert identity("none") == "none"
     with pytest.raises(ConfigError, match="is no file"):
-        weights_identity("file:/gone.pth", index)
+        identity("file:/gone.pth")
     with pytest.raises(ConfigError, match="no-such-thing is not installed"):
-        weights_identity("package:no-such-thing", index)
+        identity("package:no-such-thing")
 
 
 class Finished:
@@ -421,7 +444,7 @@ class Finished:
         return key
 
     def members(self):
-        return graph_of(self.home).finished_members(self.settings)
+        return voters.every(graph_of(self.home), self.settings)
 
 
 @pytest.fixture
@@ -475,7 +498,7 @@ def test_a_loss_of_ones_own_is_known_by_its_source(home, before, tmp_path, monke
     source = tmp_path / "own.py"
     source.write_text("def f(logits, target):\n    return logits.sum(-1)\n", encoding="utf-8")
     first = keys(home, "loss.name=own:f")
-    assert changed(before, first) == downstream("fold", "error_analysis")
+    assert changed(before, first) == downstream("fold", "error_analysis") | {"eda", "resample"}
     source.write_text("def f(logits, target):\n    return -logits.sum(-1)\n", encoding="utf-8")
     assert changed(first, keys(home, "loss.name=own:f")) == downstream("fold", "error_analysis")
 

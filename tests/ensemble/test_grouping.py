@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.core import neighbours
 from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.ensemble import grouping
 
@@ -89,6 +90,6 @@ def test_few_images(n):
 def test_blocks_do_not_change_links(monkeypatch):
     x, _ = people(30, 3, 0.5)
     whole = grouping.links(x, 3)
-    monkeypatch.setattr(grouping, "BLOCK", 7)
+    monkeypatch.setattr(neighbours, "BLOCK_NUMBERS", 7 * len(x))
     parts = grouping.links(x, 3)
     assert (whole.one_E == parts.one_E).all() and (whole.other_E == parts.other_E).all()

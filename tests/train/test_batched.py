@@ -12,7 +12,7 @@ from torch import nn
 
 from pipeline.core.errors import ConfigError, UserError
 from pipeline.core.samples import SyntheticRows, TrainRows
-from pipeline.nets.forward import softmax
+from pipeline.core.targets import softmax
 from pipeline.train.batched_heads import ELEMENTWISE, clip_each, fit_heads
 from pipeline.train.heads import head_probabilities, plain_view, restore_head
 from pipeline.train.losses import Loss

@@ -8,7 +8,7 @@ from learn_world import equal_states
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features
-from pipeline.nets.forward import softmax
+from pipeline.core.targets import softmax
 from pipeline.train.heads import HeadStack, head_probabilities, mean_of_heads, plain_view, restore_head
 
 D, C, H = 6, 3, 4

@@ -26,11 +26,12 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.metrics import Metric, Reals
 from pipeline.core.predictions import Blend, Probabilities, align
 from pipeline.core.samples import Floats, Ints, Strings, positions
+from pipeline.core.targets import softmax
 from pipeline.core.voting import soft_voting
 from pipeline.core.voting import stacking as temperature
 from pipeline.core.voting import weights as greedy
 from pipeline.core.voting import weights as minimise
-from pipeline.core.voting.soft_voting import RULES, Rule, softmax
+from pipeline.core.voting.soft_voting import RULES, Rule
 
 if TYPE_CHECKING:
     from pipeline.core.voting.stacking import Stack
@@ -122,6 +123,7 @@ class Fitted:
         Raises:
             DataError: members predict other ids or other classes.
         """
+        self.rule.refuse(members[0].target)
         total_NC = soft_voting.summed(self.votes(members), self.weight_M)
         return Probabilities(members[0].ids_N, members[0].classes, self.rule.finish(total_NC), name)
 
@@ -226,6 +228,9 @@ def cross_fit(
 
 
 def _fit(recipe: Recipe, members: Sequence[Probabilities], y_N: Ints, metric: Metric) -> Fitted:
+    metric.refuse(members[0].target)
+    if recipe.temperature or recipe.method == "stacking":
+        members[0].target.require_exclusive("ensemble.temperature" if recipe.temperature else "stacking")
     heat = tuple(temperature.fit_temperature(m.p_NC, y_N) if recipe.temperature else 1.0 for m in members)
     p_MNC = [temperature.apply_temperature(m.p_NC, t) for m, t in zip(members, heat, strict=True)]
     mean = RULES["mean"]

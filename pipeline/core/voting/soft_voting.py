@@ -29,6 +29,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.metrics import LOG_FLOOR, Reals
 from pipeline.core.predictions import Probabilities, align
 from pipeline.core.samples import Floats
+from pipeline.core.targets import EXCLUSIVE, Kind, Target, most_probable, normalised, softmax
 
 # A tie of labels falls to the class with more probability; no other count of labels is changed by it.
 TIE_BREAK = 1e-3
@@ -42,29 +43,22 @@ class Rule:
         name: as in the settings.
         prepare: (N, C) probabilities to what the member puts in, float32.
         finish: the weighted mean of that, weights summing to 1, to probabilities.
+        kinds: of targets for which it makes sense; see `refuse`.
     """
 
     name: str
     prepare: Callable[[Floats], Floats]
     finish: Callable[[Reals], Floats]
+    kinds: tuple[Kind, ...] = (EXCLUSIVE,)
 
-
-def normalised(p_NC: Reals | Floats) -> Floats:
-    """Rows scaled to sum to 1; a row of zeros becomes equal shares."""
-    sums_N1 = p_NC.sum(axis=1, keepdims=True, dtype=np.float64)
-    even = np.full_like(p_NC, 1 / p_NC.shape[1])
-    return np.asarray(np.divide(p_NC, sums_N1, out=even, where=sums_N1 > 0), dtype=np.float32)
+    def refuse(self, target: Target) -> None:
+        """Raise a `ConfigError` for a target whose predictions this rule cannot combine."""
+        target.require(self.kinds, f"ensemble: voting by {self.name}")
 
 
 def log_floored(p_NC: Floats) -> Floats:
     """Log p, where p below 1.2e-7 counts as that: one certain member would else veto all the others."""
     return np.asarray(np.log(np.maximum(p_NC, LOG_FLOOR)), dtype=np.float32)
-
-
-def softmax(logit_NC: Reals) -> Floats:
-    """Probabilities of logits."""
-    exp = np.exp(logit_NC - logit_NC.max(axis=1, keepdims=True))
-    return normalised(exp)
 
 
 def _ranks(p_NC: Floats) -> Floats:
@@ -75,7 +69,7 @@ def _ranks(p_NC: Floats) -> Floats:
 def _labels(p_NC: Floats) -> Floats:
     """1 for the most probable class, and a crumb of the probabilities to break ties."""
     votes = (TIE_BREAK * p_NC).astype(np.float32)
-    votes[np.arange(len(p_NC)), p_NC.argmax(axis=1)] += 1 - TIE_BREAK
+    votes[np.arange(len(p_NC)), most_probable(p_NC)] += 1 - TIE_BREAK
     return votes
 
 
@@ -122,11 +116,13 @@ def combine(
         name: what errors and reports call the result.
 
     Raises:
-        ConfigError: as many weights as members are needed, none negative, not all 0.
+        ConfigError: as many weights as members are needed, none negative, not all 0; or the rule does not
+            make sense for what the members predict.
         DataError: members predict other ids or other classes.
     """
     weight_M = checked(weights, len(members))
     aligned = align(members)
+    rule.refuse(aligned[0].target)
     total_NC = summed([rule.prepare(member.p_NC) for member in aligned], weight_M)
     return Probabilities(aligned[0].ids_N, aligned[0].classes, rule.finish(total_NC), name)
 

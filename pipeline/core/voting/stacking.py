@@ -32,7 +32,8 @@ from sklearn.linear_model import LogisticRegression
 
 from pipeline.core.metrics import LOG_FLOOR, Reals
 from pipeline.core.samples import Floats, Ints
-from pipeline.core.voting.soft_voting import log_floored, softmax
+from pipeline.core.targets import softmax
+from pipeline.core.voting.soft_voting import log_floored
 
 ITERATIONS = 2000
 

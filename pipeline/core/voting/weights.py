@@ -37,7 +37,7 @@ import numpy as np
 from pipeline.core import metrics
 from pipeline.core.metrics import Metric, Reals
 from pipeline.core.samples import Floats, Ints
-from pipeline.core.voting.soft_voting import normalised
+from pipeline.core.targets import most_probable, normalised
 
 # Rows at a time: their sums stay in the processor's cache.
 BLOCK = 8192
@@ -66,7 +66,7 @@ class Tally:
         """Make the known blend another one: weights by member are added to those that it has."""
         for m, weight in changes.items():
             self.total_NC += np.float32(weight) * self.p_MNC[m]
-        self._label_N = self.total_NC.argmax(axis=1)
+        self._label_N = most_probable(self.total_NC)
         rest_NC = self.total_NC.copy()
         np.put_along_axis(rest_NC, self._label_N[:, None], -np.inf, axis=1)
         first_N = np.take_along_axis(self.total_NC, self._label_N[:, None], axis=1)[:, 0]
@@ -99,7 +99,7 @@ class Tally:
             for m, weight in changes.items():
                 seen_RC = self.p_MNC[m][rows] if every else self.p_MNC[m][at[rows]]
                 sums_RC += seen_RC if weight == 1 else np.float32(weight) * seen_RC
-            label_R[rows] = sums_RC.argmax(axis=1)
+            label_R[rows] = most_probable(sums_RC)
         return settled_CC + metrics.confusion(self.y_N[at], label_R, self.n_classes)
 
     def _opened(self, reach: float) -> tuple[Ints, Ints, Floats]:

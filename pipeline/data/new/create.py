@@ -21,6 +21,7 @@ from pipeline.data import competition
 from pipeline.data.host import competition_root
 from pipeline.data.new.propose import propose
 from pipeline.data.new.request import Request
+from pipeline.settings import folders
 from pipeline.settings.load import Settings, load
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
@@ -60,10 +61,11 @@ def create(request: Request, settings: Settings) -> Written:
         f"{path}: there is already a competition of this name, and it is left as it is",
         remedy="choose another NAME, or move that file away",
     )
-    if path.exists():
+    if folders.found(settings.folder, f"competition/{path.name}").exists():
         raise taken
     proposal = propose(request)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         # "x" refuses a file that another process wrote meanwhile.
         with path.open("x", encoding="utf-8") as file:
             file.write(proposal.yaml())

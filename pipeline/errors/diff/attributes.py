@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.core.group_resampling import Bools, numbered, percentile_interval, times_in_blocks
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
 from pipeline.core.seeds import rng
@@ -24,12 +24,9 @@ from pipeline.errors.diff.flips import CLASS, Flips, changes, parts
 from pipeline.errors.diff.mistakes import Mistakes
 from pipeline.pages.section import Section
 
-PERCENTILES = (2.5, 97.5)
 # A block of resamples holds about this many numbers.
 BLOCK_NUMBERS = 2_000_000
 WIDE = 10  # a matrix of more values starts closed
-
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -170,17 +167,16 @@ def share(part_N: Bools | None, groups_N: Strings, draws: int, seed: int) -> Sha
     """
     if part_N is None or not len(part_N):
         return Share(0, 0, 0.0, 1.0)
-    unique, group_N = np.unique(groups_N, return_inverse=True)
-    if len(unique) < 2:
+    group_N, n_groups = numbered(groups_N)
+    if n_groups < 2:
         return Share(int(part_N.sum()), len(part_N), 0.0, 1.0)
     part_G = np.bincount(group_N, part_N)
     whole_G = np.bincount(group_N).astype(float)
-    generator, shares = rng(seed, "share of attribute"), []
-    block = max(1, BLOCK_NUMBERS // len(unique))
-    for start in range(0, draws, block):
-        drawn_BG = generator.integers(0, len(unique), (min(block, draws - start), len(unique)))
-        shares.append(part_G[drawn_BG].sum(axis=1) / whole_G[drawn_BG].sum(axis=1))
-    low, high = np.percentile(np.concatenate(shares), PERCENTILES)
+    generator, block = rng(seed, "share of attribute"), max(1, BLOCK_NUMBERS // n_groups)
+    blocks = times_in_blocks(generator, n_groups, draws, block)
+    # Counts are whole numbers, so their sums are exact in any order.
+    shares = [(times_BG @ part_G) / (times_BG @ whole_G) for times_BG in blocks]
+    low, high = percentile_interval(np.concatenate(shares))
     return Share(int(part_N.sum()), len(part_N), float(low), float(high))
 
 

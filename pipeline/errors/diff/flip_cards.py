@@ -9,8 +9,8 @@ rows and pictures, not 5,000 elements (docs/log.md has the seconds).
 
 The training images nearest to the flips that are hardest to decide, with their labels.
 
-Owns choosing those flips and finding their neighbours. Does not own the search (`nearest.py`), features, nor
-the card that shows them (`flip_cards.py`).
+Owns choosing those flips and finding their neighbours. Does not own the search (`core/neighbours.py`),
+features, nor the card that shows them (`flip_cards.py`).
 
 Legend: N images, V views, D features, Q flips, K neighbours.
 """

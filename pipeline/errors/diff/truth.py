@@ -1,8 +1,8 @@
 """Out of fold, where the truth is known: what the new run fixed, what it broke, what both get wrong.
 
 Owns the counts of fixed and broken images with their tests, and the section that shows them beside
-confusion and worst classes. Does not own those (`mistakes.py`), the test (`grouptests.py`), nor the
-verdict by the competition's metric (`compare.py`).
+confusion and worst classes. Does not own those (`mistakes.py`), the test (`core/group_resampling.py`), nor
+the verdict by the competition's metric (`compare.py`).
 
 An attribute's answer is that of the predicted class, as in the submission.
 Shape legend: N images that both sides predicted, G groups, K rows of the table.
@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.core.group_resampling import Bools, numbered, sign_flips, sums_by_group
 from pipeline.core.metrics import Reals
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
-from pipeline.core.statistics import Bools, numbered, sign_flips, sums_by_group
 from pipeline.errors.diff.flips import changes, parts
 from pipeline.errors.diff.mistakes import Mistakes
 from pipeline.pages.report import Key, json_data, p_value, points

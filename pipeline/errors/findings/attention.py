@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from pipeline.core.group_resampling import numbered, percentile_interval, times_multinomial
 from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.core.seeds import rng
 
@@ -126,17 +127,17 @@ def _ends(
     Student's t lies beyond the normal distribution, and by √(G / (G - 1)) (Hesterberg 2015,
     https://doi.org/10.1080/00031305.2015.1089789, section 5).
     """
-    _, at_N = np.unique(groups_N, return_inverse=True)
+    at_N, n_groups = numbered(groups_N)
     sums_G = np.bincount(at_N, excess_N)
     counts_G = np.bincount(at_N).astype(float)
-    times = rng(seed, "attention").multinomial(len(sums_G), np.full(len(sums_G), 1 / len(sums_G)), draws)
-    means = (times @ sums_G) / (times @ counts_G)
-    mean, n_groups = float(excess_N.mean()), len(sums_G)
+    times_BG = times_multinomial(rng(seed, "attention"), n_groups, draws)
+    means_B = (times_BG @ sums_G) / (times_BG @ counts_G)
+    mean = float(excess_N.mean())
     if n_groups < 2:
         return -1.0, 1.0  # nothing is known
     far = stats.t.ppf(1 - level / 2, n_groups - 1) / stats.norm.ppf(1 - level / 2)
     wide = float(far) * (n_groups / (n_groups - 1)) ** 0.5
-    low, high = np.quantile(means, [level / 2, 1 - level / 2])
+    low, high = percentile_interval(means_B, level)
     return mean + (float(low) - mean) * wide, mean + (float(high) - mean) * wide
 
 

@@ -19,10 +19,17 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from pipeline.core.group_resampling import (
+    numbered,
+    percentile_interval,
+    sign_flips,
+    signs,
+    sums_by_group,
+    times_drawn,
+)
 from pipeline.core.metrics import Reals
 from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.core.seeds import rng
-from pipeline.core.statistics import numbered, sign_flips, sums_by_group
 from pipeline.pages import plots
 from pipeline.pages.report import p_value, percent, points
 from pipeline.pages.section import Section
@@ -119,12 +126,13 @@ def trust(y_N: Ints, p_NC: Floats, groups_N: Strings, draws: int, seed: int) -> 
     times_BG = _times(n_groups, draws, seed)
     rows_B = times_BG @ size_GK.sum(axis=1)
     errors_B = np.abs(times_BG @ gap_GK).sum(axis=1) / rows_B
-    low, high = np.percentile(errors_B, (2.5, 97.5)) - (errors_B.mean() - error)
+    bias = errors_B.mean() - error
+    low, high = (end - bias for end in percentile_interval(errors_B))
     excess_B = (times_BG @ gap_GK.sum(axis=1)) / rows_B
     noise_GK = gap_GK - size_GK * (gap_GK.sum(axis=0) / np.maximum(size_K, 1))
-    signs_BG = rng(seed, "calibration noise").integers(0, 2, (draws, n_groups)) * 2.0 - 1
+    signs_BG = signs(rng(seed, "calibration noise"), draws, n_groups, np.int64)
     by_noise_B = np.abs(signs_BG @ noise_GK).sum(axis=1) / len(y_N)
-    ends = np.percentile(excess_B, (2.5, 97.5)) if n_groups > 1 else (-1.0, 1.0)
+    ends = percentile_interval(excess_B) if n_groups > 1 else (-1.0, 1.0)
     return Trust(
         confidence_K=(in_bin_NK.T @ sure_N)[some] / size_K[some],
         right_K=(in_bin_NK.T @ right_N)[some] / size_K[some],
@@ -140,8 +148,7 @@ def trust(y_N: Ints, p_NC: Floats, groups_N: Strings, draws: int, seed: int) -> 
 
 def _times(n_groups: int, draws: int, seed: int) -> Reals:
     """(B, G) how often each group was drawn."""
-    drawn_BG = rng(seed, "calibration groups").integers(0, n_groups, (draws, n_groups))
-    return np.stack([np.bincount(drawn, minlength=n_groups) for drawn in drawn_BG]).astype(np.float64)
+    return times_drawn(rng(seed, "calibration groups"), n_groups, draws).astype(np.float64)
 
 
 def log_loss_change(inputs: CalibrationInputs) -> tuple[float, float, float]:
@@ -155,7 +162,7 @@ def log_loss_change(inputs: CalibrationInputs) -> tuple[float, float, float]:
     group_N, n_groups = numbered(inputs.groups_N)
     sums_GK = sums_by_group(np.stack([after_N - before_N, np.ones(len(rows))], axis=1), group_N, n_groups)
     drawn_BK = _times(n_groups, inputs.draws, inputs.seed) @ sums_GK
-    low, high = np.percentile(drawn_BK[:, 0] / drawn_BK[:, 1], (2.5, 97.5))
+    low, high = percentile_interval(drawn_BK[:, 0] / drawn_BK[:, 1])
     return float((after_N - before_N).mean()), float(low), float(high)
 
 

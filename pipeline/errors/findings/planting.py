@@ -17,7 +17,7 @@ Owns the figure and its interval. Does not own planting or finding (`errors/find
 Each finder has its own F1 of hits, misses and false alarms; the figure is their mean, so that a finder of
 many faults does not drown one of few. For an interval units are drawn anew within each finder, the same
 ones for all arms: a unit is a group of images, or one spoilt slice, with all that happened in it over all
-plantings. One factor widens all intervals, as for other searches (`core/statistics.py`, max-T).
+plantings. One factor widens all intervals, as for other searches (`core/group_resampling.py`, max-T).
 
 Shape legend: U units, F finders, A arms, B resamples; counts are (hits, misses, false alarms).
 
@@ -39,10 +39,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.core.errors import DataError
+from pipeline.core.group_resampling import max_t_factor, times_multinomial
 from pipeline.core.metrics import Metric, Reals
 from pipeline.core.predictions import Comparison, Features, Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
 from pipeline.core.seeds import rng
+from pipeline.core.statistics import comparison
 from pipeline.data import load
 from pipeline.eda import duplicates
 from pipeline.eda.survey import THUMB_SIDE
@@ -249,7 +251,6 @@ def _units(finder: str, hits: list[str], misses: list[str], alarms: list[str]) -
     return [(finder, n, hits.count(n), misses.count(n), alarms.count(n)) for n in names]
 
 
-LEVEL = 95.0
 FINDER, UNIT, COUNTS = "finder", "unit", ["hits", "misses", "alarms"]
 
 
@@ -323,7 +324,7 @@ def compare(
         of_AU3 = counts_AU3[:, finder_U == name]
         size = of_AU3.shape[1]
         fewest = min(fewest, size)
-        weights_BU = generator.multinomial(size, np.full(size, 1 / size), draws).astype(float)
+        weights_BU = times_multinomial(generator, size, draws).astype(float)
         scores_AF.append(f1(of_AU3.sum(axis=1)))
         drawn_AFB.append(f1(np.einsum("bu,auc->abc", weights_BU, of_AU3)))
     score_A, drawn_AB = np.mean(scores_AF, axis=0), np.mean(drawn_AFB, axis=0)
@@ -331,14 +332,11 @@ def compare(
     off_PB = drawn_AB[1:] - drawn_AB[0] - delta_P[:, None]
     off_PB -= off_PB.mean(axis=1, keepdims=True)
     error_P = off_PB.std(axis=1)
-    scaled_PB = np.divide(off_PB, error_P[:, None], out=np.zeros_like(off_PB), where=error_P[:, None] > 0)
-    factor = float(np.percentile(np.abs(scaled_PB).max(axis=0), LEVEL))
-    found = []
-    for delta, error, off_B in zip(delta_P.tolist(), error_P.tolist(), off_PB, strict=True):
-        low, high = delta - factor * error, delta + factor * error
-        verdict = "better" if low > 0 else "worse" if high < 0 else "can't tell"
-        better = float(np.mean((delta + off_B > 0) + 0.5 * (delta + off_B == 0)))
-        found.append(Comparison(delta, low, high, better, fewest, verdict))
+    reach_P = max_t_factor(off_PB, error_P) * error_P
+    found = [
+        comparison(delta, (delta - reach, delta + reach), delta + off_B, fewest)
+        for delta, reach, off_B in zip(delta_P.tolist(), reach_P.tolist(), off_PB, strict=True)
+    ]
     return score_A.tolist(), found
 
 

@@ -1,7 +1,7 @@
 """Slices of the data that fail more often than chance: attributes, image quality, size, shape, source.
 
 Owns cutting the data into slices and pairs of slices, testing them all, and the section. Does not own the
-test (`grouptests.py`) nor measuring images (the image facts).
+test (`core/group_resampling.py`) nor measuring images (the image facts).
 
 A slice is an attribute's value, a quarter of the images by a measure, a size, a shape, a folder or a file
 type; a pair is two of different kinds. Each slice's error rate is held against that of all other images.
@@ -24,8 +24,8 @@ import numpy.typing as npt
 import pandas as pd
 from markupsafe import Markup
 
+from pipeline.core.group_resampling import Bools, numbered, sign_flips, sums_by_group
 from pipeline.core.samples import Ints, Samples, positions, strings
-from pipeline.core.statistics import Bools, numbered, sign_flips, sums_by_group
 from pipeline.pages import plots
 from pipeline.pages.report import Key, p_value, percent, plural, points
 from pipeline.pages.section import Section

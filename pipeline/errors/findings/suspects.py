@@ -33,9 +33,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.group_resampling import numbered
+from pipeline.core.neighbours import against, search, unit_rows
 from pipeline.core.predictions import Features, Probabilities
 from pipeline.core.samples import Floats, Ints, LabelSpace, Samples, Strings, positions
-from pipeline.core.statistics import numbered
 from pipeline.eda.survey import Duplicates
 from pipeline.pages.report import Key, json_data, percent, plural
 from pipeline.pages.section import Section
@@ -43,7 +44,6 @@ from pipeline.settings.report import FinderSettings
 
 # By attribute, what the table writes for each value.
 Raw = Mapping[str, Sequence[str]]
-BLOCK = 512
 MODEL, COPIES, NEAR, GROUP = "model", "copies", "neighbours", "group"
 
 
@@ -261,19 +261,9 @@ class _Said:
 
 def _neighbours(samples: Samples, features: Features, most: int) -> Ints:
     """(N, M) rows of the images of other groups that are nearest by cosine, -1 where there are fewer."""
-    x_ND = features.take(samples.ids_N).x_NVD[:, 0].astype(np.float32)
-    x_ND = x_ND / np.maximum(np.linalg.norm(x_ND, axis=1, keepdims=True), 1e-12)
+    x_ND = unit_rows(features.take(samples.ids_N).x_NVD[:, 0])
     group_N, _ = numbered(samples.groups_N)
-    wanted = min(most, len(x_ND))
-    near = []
-    for start in range(0, len(x_ND), BLOCK):
-        rows = slice(start, start + BLOCK)
-        like_BN = x_ND[rows] @ x_ND.T
-        like_BN[group_N[rows, None] == group_N[None, :]] = -np.inf
-        top_BM = np.argpartition(-like_BN, wanted - 1, axis=1)[:, :wanted]
-        top_BM[np.take_along_axis(like_BN, top_BM, axis=1) == -np.inf] = -1
-        near.append(top_BM)
-    return np.concatenate(near).astype(np.int64)
+    return search(x_ND, x_ND, most, against, (group_N, group_N))[0]
 
 
 def representative(bins: Sequence[float], code: int) -> float:

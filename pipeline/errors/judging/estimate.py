@@ -39,10 +39,12 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from pipeline.core.errors import DataError
+from pipeline.core.group_resampling import percentile_interval
 from pipeline.core.metrics import Metric, Reals
 from pipeline.core.predictions import Comparison
 from pipeline.core.samples import Floats, Ints, LabelSpace, Strings
 from pipeline.core.seeds import rng
+from pipeline.core.statistics import comparison
 
 NEW, OLD, NEITHER = 0, 1, 2
 ROLES = 3
@@ -157,7 +159,6 @@ def _shares(likelihood_JR: Reals, weight_J: Reals) -> Reals:
 # So much of one judged flip is lent to each stratum by all others.
 POOLED = 1.0
 ENOUGH_JUDGED = 20
-PERCENTILES = (2.5, 97.5)
 
 
 @dataclass(frozen=True)
@@ -305,21 +306,13 @@ def _score(metric: Metric, truth_N: Ints, said_N: Ints, p_NC: Floats | None, n_c
 
 
 def _comparison(gains_B: Reals, sides: TestAnswers, judged: Judged) -> Comparison:
-    low, high = (float(end) for end in np.percentile(gains_B, PERCENTILES))
+    low, high = (float(end) for end in percentile_interval(gains_B))
     n_judged = int((sides.stratum_N[judged.at_J] >= 0).sum())
     everything = n_judged == int((sides.stratum_N >= 0).sum())
     few = n_judged < ENOUGH_JUDGED and not everything
-    verdict = "can't tell" if few else "better" if low > 0 else "worse" if high < 0 else "can't tell"
     note = f"{n_judged} judged: judge at least {ENOUGH_JUDGED}" if few else ""
-    return Comparison(
-        delta=float(gains_B.mean()),
-        low=low,
-        high=high,
-        p_better=float(np.mean((gains_B > 0) + 0.5 * (gains_B == 0))),
-        n_groups=len(np.unique(sides.groups_N[judged.at_J])),
-        verdict=verdict,
-        note=note,
-    )
+    n_groups = len(np.unique(sides.groups_N[judged.at_J]))
+    return comparison(float(gains_B.mean()), (low, high), gains_B, n_groups, note, tells=not few)
 
 
 def _mistaken(judged: Judged) -> int:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
 
+from pipeline.core.group_resampling import percentile_interval, times_drawn
 from pipeline.core.samples import Ints
 from pipeline.core.seeds import rng
 from pipeline.pages.report import percent
@@ -77,16 +78,16 @@ def estimate(scene: Scene, of: Submitted) -> Priors:
     joint_BCC = np.empty((scene.draws, size, size))
     said_BC = np.empty((scene.draws, size))
     for b in range(scene.draws):
-        times_N = np.bincount(draws.integers(0, n_groups, n_groups), minlength=n_groups)[groups_N]
+        times_N = times_drawn(draws, n_groups, 1)[0][groups_N]
         joint_BCC[b] = np.bincount(cells_N, times_N, size * size).reshape(size, size)
-        drawn = draws.integers(0, known, max(round(known / alike), 1))
-        said_BC[b] = np.bincount(said_T, np.bincount(drawn, minlength=known)[groups_T], size)
+        times_T = times_drawn(draws, known, 1, max(round(known / alike), 1))[0][groups_T]
+        said_BC[b] = np.bincount(said_T, times_T, size)
     joint_CC = np.bincount(cells_N, minlength=size * size).reshape(size, size).astype(float)
     said_C = np.bincount(said_T, minlength=size).astype(float)
     test_C = _solved(joint_CC, said_C)
     test_BC = np.stack([_solved(j, s) for j, s in zip(joint_BCC, said_BC, strict=True)])
     train_C = np.bincount(y_N, minlength=size) / len(y_N)
-    low_C, high_C = np.percentile(test_BC, (2.5, 97.5), axis=0)
+    low_C, high_C = percentile_interval(test_BC, axis=0)
     # What chance alone makes of equal frequencies: the estimate's spread, laid about those of training.
     null = 0.5 * np.abs(test_BC - test_BC.mean(axis=0)).sum(axis=1).mean()
     apart = float(0.5 * np.abs(test_C - train_C).sum() - null)

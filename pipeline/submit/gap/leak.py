@@ -21,9 +21,9 @@ import pandas as pd
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupKFold
-from sklearn.neighbors import NearestNeighbors
 
 from pipeline.core import seeds
+from pipeline.core.neighbours import search, squares
 from pipeline.core.samples import Ints
 from pipeline.eda import duplicates
 from pipeline.pages.report import percent, plural
@@ -89,9 +89,8 @@ def pixels(thumbs_NTT3: npt.NDArray[np.generic]) -> Values:
 
 def looked_up(x_ND: Values, asked_QD: Values, labels_N: Ints) -> tuple[Ints, Values]:
     """The label of the nearest of some images for each that is asked for, and how near it is."""
-    search = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(x_ND)
-    distance_Q1, at_Q1 = search.kneighbors(asked_QD)
-    return labels_N[at_Q1[:, 0]], distance_Q1[:, 0]
+    at_Q1, square_Q1 = search(asked_QD, x_ND, 1, squares)
+    return labels_N[at_Q1[:, 0]], np.sqrt(square_Q1[:, 0])
 
 
 def plan_rows(scene: Scene) -> list[tuple[Ints, Ints]]:

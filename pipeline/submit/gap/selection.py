@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.core.group_resampling import numbered, times_drawn
 from pipeline.core.metrics import Reals
 from pipeline.core.noise import Band
 from pipeline.core.samples import Floats, Ints
@@ -48,11 +49,10 @@ class Compared:
 def luck(scene: Scene, compared: Compared) -> float:
     """How much of the best run's score, in the metric's good direction, comes from being chosen."""
     metric, y_N = scene.metric, scene.labels[compared.rows_K]
-    unique, group_N = np.unique(scene.groups[compared.rows_K], return_inverse=True)
+    group_N, n_groups = numbered(scene.groups[compared.rows_K])
     generator = rng(scene.settings.seed, "over-selection", len(compared.oofs))
     resamplers = [metric.resampler(y_N, p_KC) for p_KC in compared.oofs]
-    drawn_BG = generator.integers(0, len(unique), (DRAWS, len(unique)))
-    times_BG = np.stack([np.bincount(drawn, minlength=len(unique)) for drawn in drawn_BG])
+    times_BG = times_drawn(generator, n_groups, DRAWS)
     times_BG = times_BG[(times_BG == 0).any(axis=1)]
     if not len(times_BG):
         return 0.0

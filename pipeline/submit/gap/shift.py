@@ -23,9 +23,9 @@ import pandas as pd
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import NearestNeighbors
 
 from pipeline.core import seeds
+from pipeline.core.neighbours import search, squares
 from pipeline.eda import shift
 from pipeline.pages.report import percent
 from pipeline.submit.gap.causes import Cause, Scene, Submitted, in_units_of_score
@@ -129,7 +129,9 @@ def with_look_alikes(scene: Scene) -> Scene:
         if len(rows) <= CROWD:
             continue
         x_ND = pixels(scene.seen.thumbs_NTT3[rows])
-        distance, nearest = NearestNeighbors(n_neighbors=CROWD + 1, algorithm="brute").fit(x_ND).kneighbors()
+        itself = np.arange(len(rows))
+        nearest, square = search(x_ND, x_ND, CROWD + 1, squares, (itself, itself))
+        distance = np.sqrt(square)
         close = distance[:, :CROWD] < ALIKE * distance[:, [CROWD]]
         group = np.unique(images["group"].to_numpy(str)[rows], return_inverse=True)[1]
         one = np.concatenate([np.repeat(np.arange(len(rows)), CROWD)[close.ravel()], np.arange(len(rows))])

@@ -17,6 +17,7 @@ import pandas as pd
 
 from pipeline.core import metrics, statistics
 from pipeline.core.errors import ConfigError
+from pipeline.core.group_resampling import percentile_interval, resampled
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import FoldPlan, Samples
 from pipeline.core.seeds import rng
@@ -131,8 +132,8 @@ def _row(
     numbers = job.settings.config.statistics
     metric = metrics.get(job.settings.config.competition.metric)
     sides = [oofs[n].take(known.ids_N).p_NC for n in names]
-    drawn_MB = statistics.resampled(metric, known.labels, sides, known.groups_N, numbers.draws, numbers.seed)
-    low, high = np.percentile(drawn_MB.mean(axis=0), statistics.PERCENTILES)
+    drawn_MB = resampled(metric, known.labels, sides, known.groups_N, numbers.draws, numbers.seed)
+    low, high = percentile_interval(drawn_MB.mean(axis=0))
     score = float(np.mean([metric.score(known.labels, p_NC) for p_NC in sides]))
     train = float(np.mean([seen[n].score for n in names]))
     return {

@@ -1,0 +1,47 @@
+"""One name of the processor, for manifests and for the machine profile."""
+
+import platform
+
+import pytest
+
+from pipeline.engine.hardware import processor, profile
+from pipeline.record.machine import Profile
+from pipeline.settings.runtime import RuntimeSettings
+from pipeline.settings.schema import Config
+from pipeline.train import precision
+
+
+def test_the_model_is_read_where_linux_tells_it(tmp_path):
+    told = tmp_path / "cpuinfo"
+    told.write_text("processor\t: 0\nmodel name\t: A Chip @ 2 GHz\n\nprocessor\t: 1\nmodel name\t: Other\n")
+    assert processor(told) == "A Chip @ 2 GHz"
+
+
+@pytest.mark.parametrize("text", [None, "", "processor : 0\nBogoMIPS : 50\n", "model name :\n"])
+def test_without_a_model_it_is_what_python_knows(tmp_path, text):
+    told = tmp_path / "cpuinfo"
+    if text is not None:
+        told.write_text(text)
+    assert processor(told) == (platform.processor() or platform.machine())
+
+
+def test_odd_bytes_are_no_fault(tmp_path):
+    told = tmp_path / "cpuinfo"
+    told.write_bytes(b"model name : Caf\xe9\n")
+    assert processor(told).startswith("Caf")
+
+
+def test_manifest_and_machine_profile_name_it_alike():
+    pytest.importorskip("torch")
+    here = profile(RuntimeSettings(device="cpu"))
+    assert here is not None
+    assert precision.facts(Config(), "cpu")["processor"] == here["device"] == processor()
+
+
+def test_a_profile_under_another_name_is_measured_anew(tmp_path):
+    known = Profile(tmp_path)
+    of = precision.facts(Config(), "cpu")
+    known.keep({**of, "processor": "as it was called before"}, {"plain": {"old": [1.0]}})
+    assert known.find(of) is None
+    assert known.measured(of, lambda: {"plain": {"new": [2.0]}}) == {"plain": {"new": [2.0]}}
+    assert known.find(of) == {"plain": {"new": [2.0]}}

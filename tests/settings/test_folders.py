@@ -1,0 +1,81 @@
+"""Where the configs folder is: a checkout's, one's own, and the one inside an installed Podium."""
+
+import pytest
+
+from pipeline.core.errors import DataError
+from pipeline.data.new import create
+from pipeline.data.new.request import Request
+from pipeline.settings import folders, policies
+from pipeline.settings.load import CONFIGS, load
+
+
+def put(folder, name, text=""):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """An empty current folder, with the shipped files as an installed package has them."""
+    here = tmp_path / "here" / "configs"
+    monkeypatch.setattr(folders, "CONFIGS", here)
+    return here
+
+
+def test_a_checkout_has_one_folder():
+    assert CONFIGS == folders.SHIPPED == folders.PACKAGE.parent / "configs"
+    assert folders.layers(CONFIGS) == (CONFIGS,)
+    assert folders.chosen(folders.PACKAGE.parent) == CONFIGS, "run from the checkout itself"
+
+
+def test_which_folder_is_chosen(tmp_path):
+    current, package = tmp_path / "here", tmp_path / "there" / "pipeline"
+    beside = put(tmp_path / "there", "configs/config.yaml").parent
+    assert folders.chosen(current, package) == beside, "the checkout's"
+    put(current, "configs/competition/pets.yaml")
+    assert folders.chosen(current, package) == beside, "a folder without config.yaml is none"
+    put(current, "configs/config.yaml")
+    assert folders.chosen(current, package) == current / "configs"
+
+
+def test_an_installed_one_writes_to_the_current_folder_and_never_into_itself(tmp_path):
+    package = tmp_path / "site-packages" / "pipeline"
+    packed = put(package, "configs/config.yaml").parent
+    put(tmp_path / "site-packages", "configs/config.yaml")  # another project's
+    assert folders.shipped(package) == packed
+    assert folders.chosen(tmp_path, package) == tmp_path / "configs"
+
+
+def test_what_is_not_in_the_current_folder_is_read_from_the_shipped_one(installed):
+    assert load(["competition=digits"], installed).config.competition.name == "digits"
+    put(installed, "experiment/mine.yaml", "train: {epochs: 7}\n")
+    put(installed, "model/lite0.yaml", "model: {name: resnet10t}\n")
+    mine = load(["competition=digits", "experiment=mine"], installed)
+    assert mine.config.train.epochs == 7
+    assert mine.sources["train.epochs"] == "configs/experiment/mine.yaml:1"
+    assert load(["competition=digits", "model=lite0"], installed).config.model.name == "resnet10t"
+    put(installed, "augment/mine.yaml", "transforms: [HorizontalFlip: {p: 0.5}]\n")
+    assert {"none", "medium", "mine"} <= set(policies.known())
+    assert policies.read("mine").does == {"hflip"} and policies.read("medium").transforms
+
+
+def test_another_folder_does_not_fall_back(tmp_path):
+    put(tmp_path, "configs/config.yaml")
+    assert folders.found(tmp_path / "configs", "model/lite0.yaml") == tmp_path / "configs/model/lite0.yaml"
+    assert folders.names(tmp_path / "configs", "model") == []
+
+
+def test_new_makes_the_folder_and_refuses_a_shipped_name(installed, tmp_path):
+    from bring_world import picture
+
+    for c, name in enumerate(("glass", "paper")):
+        for n in range(12):
+            picture(tmp_path / "photos" / name / f"{n}.png", 90 * c + n, (40, 40))
+    settings = load(["competition=digits", f"runtime.home={tmp_path}"], installed)
+    with pytest.raises(DataError, match="already a competition"):
+        create.create(Request("digits", tmp_path / "photos", None, None, None, tmp_path), settings)
+    written = create.create(Request("trash", tmp_path / "photos", None, None, None, tmp_path), settings)
+    assert written.path == installed / "competition" / "trash.yaml" and written.path.is_file()
+    assert load(["competition=trash"], installed).config.competition.name == "trash"

@@ -1,0 +1,91 @@
+"""A newcomer's way: how many files stand between a command and the moment when its work is done.
+
+CONTRIBUTING.md shows the same call stacks. A file counts once; files of engine/ are the machinery.
+"""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from main_world import run
+
+import pipeline
+from pipeline.core.voting import soft_voting
+from pipeline.eda.evidence import Finding
+from pipeline.errors.diff import flips
+
+PACKAGE = Path(pipeline.__file__).parent
+MOST_OUTSIDE_ENGINE, MOST = 5, 8
+BLEND = "ensemble.members=[tiny_resnet,tiny_cnn]"
+
+
+def files_on_the_stack(frame):
+    """The files of pipeline/ below this frame, the command line first, each once."""
+    found = []
+    while frame is not None:
+        path = Path(frame.f_code.co_filename)
+        if path.is_relative_to(PACKAGE):
+            found.append(path.relative_to(PACKAGE).as_posix())
+        frame = frame.f_back
+    return list(dict.fromkeys(reversed(found)))
+
+
+def stack_at(code, home, command, *words):
+    """The files on the call stack when the function with this code is first called."""
+    first = []
+
+    def watch(frame, event, _):
+        if event == "call" and frame.f_code is code and not first:
+            first.extend(files_on_the_stack(frame))
+
+    sys.setprofile(watch)
+    try:
+        done = run(home, command, *words)
+    finally:
+        sys.setprofile(None)
+    assert done.code == 0, done.out + done.err
+    assert first, f"{command} never came there"
+    return first
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("newcomer")
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "code", "passes"),
+    [
+        ("train", ["experiment=tiny_resnet"], torch.Tensor.backward.__code__, "train/loop.py"),
+        ("train", ["experiment=probe"], torch.Tensor.backward.__code__, "train/batched_heads.py"),
+        ("ensemble", [BLEND], soft_voting.combine.__code__, "ensemble/stages.py"),
+        ("error-analysis", [BLEND], flips.find_flips.__code__, "errors/stages.py"),
+    ],
+    ids=["train", "train a linear probe", "ensemble", "error-analysis"],
+)
+def test_the_work_is_few_files_away_from_the_command(home, command, words, code, passes):
+    files = stack_at(code, home, command, *words)
+    outside = [name for name in files if not name.startswith("engine/")]
+    assert passes in files and files[0] == "cli.py"
+    assert len(outside) <= MOST_OUTSIDE_ENGINE, files
+    assert len(files) <= MOST, files
+
+
+def test_the_first_finding_is_few_files_away_from_make_eda(home):
+    from main_world import READ_BY_EDA
+
+    first = []
+
+    def watch(frame, event, _):
+        if event == "call" and frame.f_code is Finding.__init__.__code__ and not first:
+            first.extend(files_on_the_stack(frame))
+
+    sys.setprofile(watch)
+    try:
+        done = run(home, "eda", "competition.title=newcomer", small=READ_BY_EDA)
+    finally:
+        sys.setprofile(None)
+    assert done.code == 0, done.err
+    outside = [name for name in first if not name.startswith("engine/")]
+    assert "eda/stages.py" in first and len(outside) <= MOST_OUTSIDE_ENGINE and len(first) <= MOST, first
