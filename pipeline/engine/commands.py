@@ -1,6 +1,6 @@
-"""Commands about no room: settings, disk space, and building one stage and printing what it made.
+"""Commands that belong to no room: settings, disk space, and building one stage and printing its reports.
 
-Owns what they print. Does not own the command line (`pipeline/cli.py`).
+Owns their output. Does not own the command line (`pipeline/cli.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Options = argparse.Namespace
 
 
 def build_one(session: Session, stage: str) -> None:
-    """Build one stage with the settings of the command, and print where its pages are."""
+    """Build one stage with the settings of the command, and print the paths of its pages."""
     session.check(Need(stage, session.settings))
     say_reports(session, session.need(stage))
 
@@ -31,7 +31,7 @@ def say_reports(session: Session, artifact: Artifact) -> None:
 
 
 def shown(path: Path) -> str:
-    """A path as a person would type it here: relative below this folder, whole elsewhere."""
+    """A path for the terminal: relative if it is below this folder, otherwise absolute."""
     near = os.path.relpath(path)
     return str(path) if near.startswith("..") else near
 
@@ -59,5 +59,5 @@ def gc(session: Session, options: Options) -> None:
 
 
 def pin(session: Session, options: Options) -> None:
-    """Keep a result from `gc`."""
+    """Protect a result from `gc`."""
     session.say(housekeeping.pin(session.store, session.home, options.key))
