@@ -192,7 +192,7 @@ def _section(panel: Panel, number: Mapping[str, int]) -> dict[str, Any]:
 
 def _groups(pictures: tuple[Picture, ...]) -> list[tuple[str, list[dict[str, Any]]]]:
     """Pictures by heading, in the order in which the headings first occur."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[str, list[dict[str, Any]]] = {}
     for picture in pictures:
         shown = {
             "src": thumbnail(picture.pixels_HWC, PICTURE_PX),
@@ -200,8 +200,8 @@ def _groups(pictures: tuple[Picture, ...]) -> list[tuple[str, list[dict[str, Any
             "alt": picture.title or picture.caption,
             "small": max(picture.pixels_HWC.shape[:2]) < SHOWN_PX,
         }
-        found.setdefault(picture.group, []).append(shown)
-    return list(found.items())
+        groups.setdefault(picture.group, []).append(shown)
+    return list(groups.items())
 
 
 def _cloud(cloud: Cloud) -> dict[str, Any]:
