@@ -1,12 +1,12 @@
-# One target per stage; `make help` lists them. ARGS="competition=digits train.epochs=10" overrides any setting.
-# The environment is found or built by tools/bootstrap.py, so every target works in a fresh clone.
+# One target per command; `make help` lists them. ARGS="competition=digits train.epochs=10" overrides any setting.
+# tools/bootstrap.py finds or builds the environment, so every target works in a fresh clone.
 
 PYTHON ?= python3
 PORT ?= 5000
 DB ?= mlflow.db
 STUDIES ?= optuna.db
 ARGS ?=
-# Asked once, when the first recipe needs it: after `env` has built what was missing.
+# Evaluated once, when the first recipe needs it: after `env` has built the environment if it was missing.
 PY = $(eval PY := "$$(shell $$(PYTHON) tools/bootstrap.py --path)/bin/python")$(PY)
 PIPELINE = $(PY) -m pipeline
 PYTEST = $(PY) -m pytest $(TESTS)

@@ -1,12 +1,12 @@
-"""Whether the error report advises the right thing: six planted faults, and a healthy run that has none.
+"""Whether the error report gives the right advice: six planted faults, and a healthy run without faults.
 
     OMP_NUM_THREADS=1 python -m benchmarks.advice                    3 seeds, about 8 minutes on a quiet core
     OMP_NUM_THREADS=1 python -m benchmarks.advice --seeds 1 --only healthy labels
 
 A small competition of real digits: each is drawn three times (a group), turned, tinted and noisy. A small
 ResNet from scratch is trained by `make infer` and judged by `make error-analysis`, as a user would, against a
-submission that answers the same everywhere. Each world but the first has one fault. Counted: whether the
-advice that mends it is among the first three; and how many of the six a healthy run is given.
+submission with the same answer everywhere. Each world but the first has one fault. It counts whether the
+advice that fixes it is among the first three, and how many of the six pieces of advice a healthy run gets.
 """
 
 import argparse
@@ -147,7 +147,7 @@ def write(made: World, folder: Path) -> None:
         csv.writer(file).writerows([["id", "label"], *([row[0], "0"] for row in tables["test"])])
 
 
-# Settings of a training that its report does not read: it finds them in the run's manifest.
+# Settings of a training that its report takes from the run's manifest.
 OF_TRAINING = ("train.epochs", "train.lr", "train.precision", "infer.", "model.")
 
 

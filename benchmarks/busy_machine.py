@@ -1,4 +1,4 @@
-"""How a training step fares when other programs use the cores: waiting threads that spin or sleep.
+"""The time of a training step when other programs use the cores: waiting threads that spin or sleep.
 
     python benchmarks/busy_machine.py [LOAD]      LOAD busy processes beside it (default: as many as cores)
 

@@ -3,9 +3,9 @@
     python benchmarks/cache.py                    200 photos, 5 epochs, about 20 s
     python benchmarks/cache.py --photos 1000 --epochs 10
 
-Makes JPEG photos of 1,024 × 768 px out of the two photographs that scikit-learn ships, then reads every
-image once an epoch at 96 px: from the files, and from the memmaps. Both ways end in the same loop, a
-thread pool of all cores each. Prints seconds and their ratio; the pixels of both ways are compared.
+Makes JPEG photos of 1,024 × 768 px out of the two photographs that scikit-learn ships, then reads every image
+once an epoch at 96 px: from the files, and from the memmaps. Both ways use the same loop with a thread pool
+of all cores. Prints seconds and their ratio; the pixels of both ways are compared.
 """
 
 import argparse

@@ -1,14 +1,13 @@
-"""Is the cross-fitted score honest about what was fitted? `python benchmarks/crossfit.py`.
+"""Is the cross-fitted score of fitted weights unbiased? `python benchmarks/crossfit.py`.
 
 A competition is drawn again and again: 300 groups of four photos, twelve classes with a long tail, six
-members of different skill whose errors are partly shared. Each time everything that Podium fits out of
-fold is fitted (greedy and searched weights, stacking, temperatures, class scales), and three scores are
-taken: the naive one on the rows that fitted it, the cross-fitted one, and the true one, of what was
-fitted, on 4,000 groups that are drawn anew.
+members of different skill whose errors are partly shared. Each time everything that Podium fits out of fold
+is fitted (greedy and searched weights, stacking, temperatures, class scales), with three scores: the naive
+one on the rows that fitted it, the cross-fitted one, and the true one on 4,000 groups that are drawn anew.
 
-Macro-F1 of a finite sample is itself off by a little, whatever predicts. What users are told is the gain
-over equal weights, and that is what the table is about: mean gain by each way of scoring, minus the true
-gain. The cross-fitted bias has to stay under a quarter of the naive one plus two standard errors.
+Macro-F1 of a finite sample has a small bias of its own for any predictions. The table is about the gain over
+equal weights, which users see: mean gain by each way of scoring, minus the true gain. The cross-fitted bias
+must be under a quarter of the naive one plus two standard errors.
 
     --repetitions 20 is a quick look (200 take about 15 minutes on one core)
 
@@ -34,7 +33,7 @@ from pipeline.core.targets import normalised
 from pipeline.core.voting import fitting
 from pipeline.core.voting.fitting import Recipe
 from pipeline.ensemble import decision
-from pipeline.ensemble.decision import ClassScales, Rows
+from pipeline.ensemble.decision_steps import ClassScales, Rows
 
 CLASSES, PER_GROUP, GROUPS, TRUE_GROUPS, PARTS = 12, 4, 300, 4000, 5
 SHARE_C = np.geomspace(10, 1, CLASSES) / np.geomspace(10, 1, CLASSES).sum()
@@ -43,7 +42,7 @@ NAMES = tuple(f"c{k}" for k in range(CLASSES))
 MACRO = metrics.get("macro_f1")
 
 Members = list[Probabilities]
-# (naive, cross-fitted, true) score of something fitted on the first members, and judged on the second.
+# (naive, cross-fitted, true) score of something fitted on the first members, and scored on the second.
 Fitted = Callable[[Members, np.ndarray, list[np.ndarray], Members, np.ndarray], tuple[float, float, float]]
 
 
@@ -54,7 +53,7 @@ def drawn(seed: int, n_groups: int) -> tuple[Members, np.ndarray, list[np.ndarra
     y_N = generator.choice(CLASSES, n_groups, p=SHARE_C)[group_N]
     truth_NC = np.eye(CLASSES)[y_N]
     hard_N1 = generator.normal(0, 0.7, n_groups)[group_N][:, None]
-    # Groups, not photos, are what members agree to be wrong on.
+    # Members share their errors by group, not by photo.
     shared_NC = generator.standard_normal((n_groups, CLASSES))[group_N]
     ids_N = np.array([f"{n:06d}" for n in range(len(y_N))])
     members = []
@@ -87,8 +86,8 @@ def class_scales(
     step = ClassScales(MACRO, 0.0, NAMES)
     at = tuple(np.searchsorted(oof.ids_N.astype(str), part) for part in parts)
     rows, more = (Rows(p.ids_N, p.ids_N, np.arange(len(p))) for p in (oof, new))
-    known = decision.Known(oof, y_N, rows, at)
-    found = decision.decide([step], known, new, more, decision.Judge(MACRO, 10, 0, "always"))
+    known = decision.Labelled(oof, y_N, rows, at)
+    found = decision.decide([step], known, new, more, decision.Criterion(MACRO, 10, 0, "always"))
     return found.naive, found.crossfitted, MACRO.score(truth_N, found.test.p_NC)
 
 

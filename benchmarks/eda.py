@@ -1,4 +1,4 @@
-"""Measures whether the data report finds what is wrong, and tells it first.
+"""Measures whether the data report finds planted faults, and lists them first.
 
 Plants twelve kinds of fault at three strengths in clean photos and reads the report's findings:
 
@@ -6,8 +6,8 @@ Plants twelve kinds of fault at three strengths in clean photos and reads the re
     python -m benchmarks.eda --photos DIR         a folder of JPEGs a class
     python -m benchmarks.eda --seeds 1            quicker and coarser
 
-Recall is the share of planted things (pairs of copies, flipped labels, spoilt images, groups, classes)
-that the right finding names. "First" counts how often that finding opens the report.
+Recall is the share of planted faults (pairs of copies, flipped labels, spoilt images, groups, classes) that
+the right finding names. "First" counts how often that finding is the first of the report.
 """
 
 import argparse

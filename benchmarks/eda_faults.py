@@ -3,8 +3,8 @@
 Owns clean data cut from real photos, and planting a known fault at one of three strengths. Does not own
 running the report or scoring it (`benchmarks/eda.py`).
 
-A world is a list of items; planting returns a new one. An image is spoilt by replacing its file, so a
-fault changes nothing else: class sizes, groups and splits stay as they were.
+A world is a list of items; planting returns a new list. An image is spoilt by replacing its file, so a fault
+changes nothing else: class sizes, groups and splits do not change.
 """
 
 import io
@@ -64,7 +64,7 @@ def photos(folder: Path | None, seed: int, per_class: int) -> list[tuple[int, by
         return _crops(seed, per_class)
     found = []
     for label, name in enumerate(sorted(p.name for p in folder.iterdir() if p.is_dir())):
-        # Neighbouring numbers often show one thing twice: they become one group, as a host would have it.
+        # Neighbouring numbers often show one thing twice: they become one group, as in a host's table.
         paths = sorted((folder / name).glob("*.jpg"), key=lambda p: (len(p.name), p.name))
         starts = rng(seed, "photos", name).permutation(len(paths) // (GROUP + 1))[: per_class // GROUP]
         for start in starts * (GROUP + 1):
@@ -77,7 +77,7 @@ def _crops(seed: int, per_class: int) -> list[tuple[int, bytes]]:
     from skimage import data
     from sklearn.datasets import load_sample_images
 
-    # Not sklearn's flower: it is out of focus, and a blurred photo is no outlier among blurred ones.
+    # Not sklearn's flower: it is out of focus, and among blurred photos a blurred one is not an outlier.
     china = load_sample_images().images[0]
     gravel = np.stack([data.gravel()] * 3, axis=2)
     stains, motorcycle = data.immunohistochemistry(), data.stereo_motorcycle()[0]
@@ -89,7 +89,7 @@ def _crops(seed: int, per_class: int) -> list[tuple[int, bytes]]:
         while len(boxes) < per_class:
             side = int(draw.integers(70, 140))
             y, x = (int(draw.integers(0, n - side)) for n in source.shape[:2])
-            # A piece of sky shows nothing: it would be an outlier without our doing.
+            # A piece of sky is empty: it would be an outlier without a planted fault.
             flat = source[y : y + side, x : x + side].std() < LEAST_CONTRAST
             if not flat and all(_overlap((y, x, side), other) <= MOST_OVERLAP for other in boxes):
                 boxes.append((y, x, side))

@@ -3,8 +3,8 @@
     python -m benchmarks.eda_speed                        5,000 and 20,000 JPEGs of 200 px
     python -m benchmarks.eda_speed --images 1000 4000     quicker
 
-Writes JPEGs cut from photos that packages bundle (12 classes, groups of 5, a quarter test images), then
-runs `python -m pipeline eda` on them in a process of its own: tables, images, folds and report.
+Writes JPEGs cut from photos that packages bundle (12 classes, groups of 5, a quarter test images), then runs
+`python -m pipeline eda` on them in a process of its own: tables, images, folds and report.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def measure(folder: Path, home: Path) -> tuple[dict[str, float], float, float, i
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as told:
         child = subprocess.Popen(command, stdout=told, stderr=subprocess.STDOUT)
-        # wait4 and not wait: it gives this child's own peak.
+        # wait4 instead of wait, because it gives this child's own peak.
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - started

@@ -1,14 +1,14 @@
 """How long combining takes for many members and images: `python benchmarks/ensemble_scale.py`.
 
 Members, labels and groups are generated: 18 classes with a long tail, seven images a group, members of
-different skill whose errors are partly shared. Their probabilities lie in one memory-mapped file. Timed,
-each by itself: greedy selection of 25 votes, weights by search from there, the paired bootstrap of the
-blend against its best member (2,000 draws of whole groups), and, counted separately, cross-fitting the
-selection on five parts. Beside them the published selection as plain NumPy on the same arrays
-(Caruana et al., ICML 2004: average the bag, score it, take the best), whose score must not be higher.
+different skill whose errors are partly shared. Their probabilities are in one memory-mapped file. It times
+separately: greedy selection of 25 votes, weights by search from there, the paired bootstrap of the blend
+against its best member (2,000 draws of whole groups), and cross-fitting the selection on five parts. For
+comparison it runs the published selection as plain NumPy on the same arrays (Caruana et al., ICML 2004:
+average the bag, score it, take the best), whose score must not be higher.
 
-`--members 10 --images 2000` is a quick look. `--autogluon PYTHON` lets AutoGluon's ensemble selection have
-the same arrays; PYTHON is the interpreter of an environment that has the package `autogluon.core`.
+`--members 10 --images 2000` is a quick look. `--autogluon PYTHON` runs AutoGluon's ensemble selection on the
+same arrays; PYTHON is the interpreter of an environment that has the package `autogluon.core`.
 """
 
 import argparse
@@ -37,7 +37,7 @@ GROUP_SIZE = 7
 DRAWS = 2000
 PARTS = 5
 MACRO = metrics.get("macro_f1")
-# What its own environment runs: read the arrays, select 25 votes, write the weights.
+# Code for its own environment: read the arrays, select 25 votes, write the weights.
 AUTOGLUON = """
 import sys, time
 import numpy as np

@@ -3,12 +3,12 @@
     python -m benchmarks.flips_page                    5,000 flips
     python -m benchmarks.flips_page --flips 1000 20000
 
-Pictures are crops of photos that packages bundle, mirrored and in other light, so that no two are equal. The
-two submissions differ on every image, and as in a report on networks whose features are there, the most
-doubtful flips show their nearest training images, here all different ones; as many images are wrong out of
-fold. Seconds run from the start of loading a file:// address to the load
-event with the first cards drawn; then one filter, one sort and one page turn are timed, and showing the 60
-most doubtful flips with all their neighbours open.
+Pictures are crops of photos that packages bundle, mirrored and with changed light, so that no two are equal.
+The two submissions differ on every image. As in a report on networks with finished features, the flips with
+the smallest confidence gap show their nearest training images, here all different ones; as many images are
+wrong out of fold. Seconds run from the start of loading a file:// address to the load event with the first
+cards drawn. Then one filter, one sort and one page turn are timed, and showing the 60 flips with the smallest
+gap with all their neighbours open.
 """
 
 import argparse
@@ -29,11 +29,10 @@ from benchmarks.eda_speed import sources
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Attribute, LabelSpace, Samples, strings
 from pipeline.core.seeds import rng
-from pipeline.errors import page as compare
 from pipeline.errors.diff import truth
-from pipeline.errors.diff.flip_cards import MOST, NEAREST, Near
+from pipeline.errors.diff.flip_cards import MOST, NEAREST, FlipNeighbours
 from pipeline.errors.diff.flips import Submission
-from pipeline.errors.page import CompareInputs
+from pipeline.errors.page import ReportInputs, analyze, render_html
 from pipeline.settings.report import ReportSettings
 from pipeline.settings.schema import Config
 
@@ -87,7 +86,7 @@ def page(flips: int) -> str:
     sides = [
         Submission(name, ids, said, _sure(ids, said, draw)) for name, said in (("new", new), ("best", old))
     ]
-    inputs = CompareInputs(
+    inputs = ReportInputs(
         title="many flips",
         space=FACES,
         new=sides[0],
@@ -98,11 +97,11 @@ def page(flips: int) -> str:
     train = _train(flips)
     oof = _sure(train.ids_N, draw.integers(0, FACES.n_classes, len(train)), draw)
     inputs = replace(inputs, oof=oof, train=train)
-    found = compare.compare(inputs)
+    found = analyze(inputs)
     assert found.flips is not None and found.mistakes is not None
-    inputs = replace(inputs, near=_near(found.flips.images, draw))
+    inputs = replace(inputs, neighbours=_near(found.flips.images, draw))
     of_errors = truth.section(truth.TruthInputs(oof, None, train, found.mistakes, 0, flips))
-    return compare.render_html(found, inputs, (of_errors,))
+    return render_html(found, inputs, (of_errors,))
 
 
 def _train(number: int) -> Samples:
@@ -112,13 +111,15 @@ def _train(number: int) -> Samples:
     return Samples(ids, ids, ids, FACES, labels, "train")
 
 
-def _near(images: pd.DataFrame, draw: np.random.Generator) -> Near:
+def _near(images: pd.DataFrame, draw: np.random.Generator) -> FlipNeighbours:
     """The most doubtful flips, each with training images that no other one has: the largest page there is."""
     doubtful = images.sort_values("gap", kind="stable").head(MOST)["id"].astype(str).tolist()
     names = [f"train/{2 * len(images) + k:07d}.jpg" for k in range(NEAREST * len(doubtful))]
     labels = draw.integers(0, FACES.n_classes, len(names)).tolist()
     pairs = list(zip(names, labels, strict=True))
-    return Near({name: tuple(pairs[NEAREST * k : NEAREST * (k + 1)]) for k, name in enumerate(doubtful)})
+    return FlipNeighbours(
+        {name: tuple(pairs[NEAREST * k : NEAREST * (k + 1)]) for k, name in enumerate(doubtful)}
+    )
 
 
 def _sure(ids: np.ndarray, said: np.ndarray, draw: np.random.Generator) -> Probabilities:

@@ -1,14 +1,14 @@
-"""Whether `make leaderboard` names the right cause of a gap, and keeps quiet where there is none.
+"""Whether `make leaderboard` names the right cause of a gap, and names none if there is none.
 
     OMP_NUM_THREADS=1 python benchmarks/gap.py [REPETITIONS] [CLEAN] [FIRST_SEED]   12 60 0: 6 minutes
 
-Small worlds of real digits: each digit is drawn several times (a group), tinted, turned and noisy enough
-that a classifier errs. One fault is planted in each world; a classifier (logistic regression and nearest
+Small worlds of real digits: each digit is drawn several times (a group), tinted, turned and noisy enough that
+a classifier errs. One fault is planted in each world; a classifier (logistic regression and nearest
 neighbours on pixels, averaged) gives out-of-fold and test predictions as the pipeline does, the test set by
-the mean of all folds; then every check runs. Counted: how often the planted cause stands first, and how
-often a clean world has a fault first: anything but noise or, where public is the better one, the lift that
-averaging the folds' models brings (it does, in these worlds). The two worlds called "clean" differ in
-whether the test set's groups are known.
+the mean of all folds; then every check runs. It counts how often the planted cause comes first, and how often
+a clean world has a fault first: anything but noise or, if the public score is higher, the gain from averaging
+the folds' models (which exists in these worlds). The two worlds called "clean" differ in whether the test
+set's groups are known.
 """
 
 import sys
@@ -33,8 +33,8 @@ from pipeline.core.seeds import rng
 from pipeline.data import decode
 from pipeline.settings.eda import EdaSettings
 from pipeline.submit.gap import diagnosis
-from pipeline.submit.gap.causes import Scene, Submitted
-from pipeline.submit.gap.diagnosis import look_at
+from pipeline.submit.gap.causes import Diagnosis, Question
+from pipeline.submit.gap.scene import Scene, Submitted, measure_images
 from pipeline.submit.gap.selection import Compared
 
 SPACE = LabelSpace.product([Attribute("digit", tuple("0123456789"))])
@@ -227,7 +227,7 @@ def scene_of(found: World, plan: list[tuple[np.ndarray, np.ndarray]], seed: int)
         }
     )
     pixels = dict(zip(ids, found.pixels, strict=True))
-    seen, looks = look_at(images, 10, lambda split, name: pixels[name])
+    seen, looks = measure_images(images, 10, lambda split, name: pixels[name])
     splits = tuple(Split(ids[train], ids[valid]) for train, valid in plan)
     return Scene(SPACE, METRIC, images, looks, seen, FoldPlan(splits), EdaSettings(seed=seed), DRAWS)
 
@@ -238,9 +238,7 @@ def noisy_arms(of: Submitted, draw: np.random.Generator, strength: float) -> lis
     return [_rows(np.exp(logits + draw.normal(0, strength, logits.shape))) for _ in range(ARMS)]
 
 
-def diagnosed(
-    kind: str, make: Callable[[np.random.Generator], World], seed: int
-) -> tuple[str, diagnosis.Diagnosis]:
+def diagnosed(kind: str, make: Callable[[np.random.Generator], World], seed: int) -> tuple[str, Diagnosis]:
     """The first cause of one repetition, and everything else that was found."""
     draw = rng(seed, "gap benchmark", kind)
     found = make(draw)
@@ -270,7 +268,7 @@ def diagnosed(
         compared = Compared(tuple(f"run {k}" for k in range(6)), of.rows_K, few, 6, "run 0")
     size = TEST_GROUPS // 2
     public = np.isin(np.arange(len(test)) // COPIES, draw.permutation(len(test) // COPIES)[:size])
-    asked = diagnosis.Question(
+    asked = Question(
         kind,
         METRIC.score(found.labels[:n], of.oof_KC),
         METRIC.score(found.labels[n:][public], test[public]),

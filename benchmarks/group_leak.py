@@ -1,4 +1,4 @@
-"""What a random split claims, and what a split by group finds, on the same images and the same head.
+"""The score of a random split against that of a split by group, on the same images and the same head.
 
     python benchmarks/group_leak.py [HOME]       about a minute, most of it one pass for features
 

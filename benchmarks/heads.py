@@ -1,12 +1,12 @@
-"""What heads cost against the features they train on: 5 folds × 3 seeds of linear heads, in one run.
+"""The cost of heads against that of their features: 5 folds × 3 seeds of linear heads, in one run.
 
     python benchmarks/heads.py                   about two minutes on one free core
     python benchmarks/heads.py --threads 2 --classes 100
 
-Times the pass of EfficientNet-lite0 over a sample of images at 96 px, one view, and the training of all
-heads on 6,000 × 1,280 features with the settings of `experiment=probe`, validation of each epoch included.
-The pass is timed before, between and after, so that a busy machine slows both. The features are noise around
-a mean of each class: what they are does not change what they cost.
+Times the pass of EfficientNet-lite0 over a sample of images at 96 px, one view, and the training of all heads
+on 6,000 × 1,280 features with the settings of `experiment=probe`, validation of each epoch included. The pass
+is timed before, between and after, so that a busy machine slows both. The features are noise around a mean of
+each class: their values do not change the cost.
 
 Prints wall and CPU seconds, and the ratio of the heads to one pass of one view over 6,000 images; then the
 same for the heads trained one after another, each with its own preparation.

@@ -1,15 +1,15 @@
-"""How often does a 95 % interval of macro-F1 hold the true score? By number of groups and method.
+"""How often does a 95 % interval of macro-F1 contain the true score? By number of groups and method.
 
     python benchmarks/honesty.py                      2,000 outer draws, all cores; prints two tables
     python benchmarks/honesty.py --outer 100          a quick look
 
-Simulates the competition of the notes: 18 classes = mask (3) × gender (2) × age (3), seven photos a
-person (5 worn, 1 worn wrongly, 1 none), about 3 % of the people in the rarest of six kinds. A model errs
-on a person's gender and age mostly once for all seven photos, and on masks photo by photo. The true
-score is known exactly: attributes err independently, so the expected confusion is a product.
+Simulates the competition of the notes: 18 classes = mask (3) × gender (2) × age (3), seven photos a person (5
+worn, 1 worn wrongly, 1 none), about 3 % of the people in the rarest of six kinds. A model errs on a person's
+gender and age mostly once for all seven photos, and on masks photo by photo. The true score is known exactly:
+attributes err independently, so the expected confusion is a product.
 
-`single` asks whether the interval of one model's score holds its true score; `paired` whether the
-interval of the difference of two models holds the true difference.
+`single` asks whether the interval of one model's score contains its true score; `paired` whether the interval
+of the difference of two models contains the true difference.
 
 Methods: percentile, basic and BCa (Efron & Tibshirani 1993, chapters 13 and 14), normal (estimate ± 1.96
 bootstrap standard errors), and each of percentile and normal with people resampled within their kind
@@ -79,7 +79,7 @@ SECOND = Model(
     age=((0.91, 0.09, 0.0), (0.09, 0.86, 0.05), (0.02, 0.36, 0.62)),
     mask=((0.99, 0.005, 0.005), (0.02, 0.96, 0.02), (0.01, 0.01, 0.98)),
 )
-# Share of people whom the second model judges with the first one's luck: two models err on the same people.
+# Share of people on whom the second model draws as the first one does: two models err on the same people.
 SHARED = 0.7
 
 

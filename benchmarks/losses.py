@@ -1,20 +1,20 @@
-"""Losses on long-tailed images, each over several seeds, beside the order that was published.
+"""Losses on long-tailed images, each over several seeds, compared with the published order.
 
     python benchmarks/losses.py                 emoji, frozen lite0, a linear head: minutes on one core
     python benchmarks/losses.py --set digits --size 32    digits, the same head on their pixels
     python benchmarks/losses.py --how full --device cuda --model resnet18 --epochs 60 --batch 128
     python benchmarks/losses.py --quick                 a smoke test: two seeds, two epochs
 
-The training part of each seed is drawn anew: whole groups (concepts; single digits) are dropped until
-images a class fall geometrically, `--tail` : 1, in the order that the classes have by nature. The test part
-is the same for all seeds, equally many images a class. A seed draws the tail, the first weights and the
-order of rows, the same for every loss.
+The training part of each seed is drawn anew: whole groups (concepts; single digits) are dropped until images
+a class fall geometrically, `--tail` : 1, in the natural order of the classes. The test part is the same for
+all seeds, equally many images a class. A seed draws the tail, the initial weights and the order of rows, the
+same for every loss.
 
 Intervals: every resample draws seeds and test groups (concepts) with replacement, the same for both losses of
 a pair; ± Student's t of the seeds' freedom × the spread of the resampled difference. They hold one by one; a
 star marks differences that hold for all rows of the table at once (Bonferroni).
 
-`--file` keeps the images (made on first use), so that a machine without the demo's packages can run it.
+`--file` stores the images (made on first use), so that a machine without the demo's packages can run it.
 """
 
 import argparse

@@ -4,16 +4,17 @@
     python -m benchmarks.train_speed --model resnet18 --precision bf16
     python -m benchmarks.train_speed --images 100 --rounds 1          to try it out
 
-Cuts 800 JPEGs of about 400 px from photos that packages bundle (5 classes; fold 0 of 5 validates), then
-takes turns, `--rounds` times, between
+Cuts 800 JPEGs of about 400 px from photos that packages bundle (5 classes; fold 0 of 5 validates), then takes
+turns, `--rounds` times, between
 
   floor  the steps of the fold on batches already in memory, and the validation passes on pixels in memory
-  ours   `make train` from the command line's entry on (decoded images are reused after the first run)
+  ours   `make train` from the entry of the command line (decoded images are reused after the first run)
   timm   the same steps and passes on batches of timm.data's loader, which decodes the files each epoch
 
 All three train the same network for the same number of steps in the same mode (precision, layout), the one
-that `train.precision` came to. The first run of ours is told apart: it decodes, opens the MLflow database,
-and measures the modes. Starting Python and importing torch is told once, in seconds: no ratio has it.
+that `train.precision` chose. The first run of ours is printed separately: it decodes, opens the MLflow
+database, and measures the modes. Starting Python and importing torch is printed once, in seconds, and is in
+no ratio.
 """
 
 import argparse

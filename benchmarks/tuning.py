@@ -1,19 +1,18 @@
-"""Does a search pay? TPE against random search on the same caches, and what the caches bring.
+"""Does a search pay? TPE against random search on the same caches, and the gain from the caches.
 
     python benchmarks/tuning.py                  digits, a few minutes of CPU
     python benchmarks/tuning.py --seeds 10 --trials 40
 
 Three questions, on small digits with networks and heads of random backbones:
 
-1. Trials an hour with and without the caches: CPU seconds of a trial where everything upstream is there, and
-   in an empty home. CPU and not wall seconds, as the machine may be busy.
-2. TPE against random search, equal trials. Every point of a finite space is made once, through the store, and
-   both samplers draw from this table as a search does: default first, the same samplers. A
-   search sees scores on one half of the groups; its winner is then scored on the other half, which the table
-   shows.
-3. The same at equal wall time, for real: each search gets so many seconds of `make tune STAGE=error-analysis`
-   trials in a home where all that is upstream is made and no trial is; the winner is scored on faults planted
-   anew among other groups.
+1. Trials an hour with and without the caches: CPU seconds of a trial if everything upstream is in the store,
+   and in an empty home. CPU seconds, not wall seconds, as the machine may be busy.
+2. TPE against random search, equal trials. Every point of a finite space is built once, through the store,
+   and both samplers draw from this table as a search does, default first. A search sees scores on one half of
+   the groups; its winner is then scored on the other half, which the table shows.
+3. The same at equal wall time, with real trials: each search gets so many seconds of
+   `make tune STAGE=error-analysis` trials in a home with everything upstream and no trial; the winner is
+   scored on faults planted anew among other groups.
 
 Differences are paired by seed, with a t interval over seeds; the images are the same for all.
 """
@@ -64,7 +63,7 @@ DIGITS = (
 )
 QUIET = ("runtime.mlflow=false", "runtime.threads=1", "runtime.workers=0")
 NETWORK = ("experiment=tiny_resnet", "train.epochs=4", "ensemble.members=[tiny_resnet,tiny_cnn]")
-# Finite spaces, small enough to be made whole.
+# Finite spaces, small enough to build every point.
 SPACES = {
     "resample": """
 space:
@@ -281,7 +280,7 @@ def print_clock(home: Path, seeds: int, seconds: float) -> None:
     retested = planting.figure(planting.units(again))
     found = {s: list[tuple[float, float, int]]() for s in SAMPLERS}
     for seed in range(seeds):
-        # Who begins alternates, so that a busy minute of the machine is nobody's.
+        # The first sampler alternates, so that a busy minute of the machine favours neither.
         for sampler in SAMPLERS if seed % 2 == 0 else SAMPLERS[::-1]:
             found[sampler].append(timed(bench, sampler, seed, seconds))
     print(

@@ -153,21 +153,21 @@ def _score(session: Session, options: Options) -> None:
 
 
 def _validate(session: Session, options: Options) -> None:
-    from pipeline.submit import validate
+    from pipeline.submit import commands
 
-    validate.command(session, options)
+    commands.validate(session, options)
 
 
 def _submit(session: Session, options: Options) -> None:
-    from pipeline.submit import hand_in
+    from pipeline.submit import commands
 
-    hand_in.command(session, options)
+    commands.submit(session, options)
 
 
 def _reproduce(session: Session, options: Options) -> None:
-    from pipeline.submit import reproduce
+    from pipeline.submit import commands
 
-    reproduce.command(session, options)
+    commands.reproduce(session, options)
 
 
 def _leaderboard(session: Session, options: Options) -> None:

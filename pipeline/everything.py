@@ -22,7 +22,7 @@ from pipeline.pages.command_words import make_with
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
 from pipeline.submit import commands as submitting
-from pipeline.submit import hostscore
+from pipeline.submit import host_scores
 from pipeline.submit.ledger import Entry
 
 Options = argparse.Namespace
@@ -32,7 +32,7 @@ SHOWN_SECONDS = 0.5
 def run(session: Session, options: Options) -> None:
     """Everything, and a summary that a person can act on."""
     started = time.monotonic()
-    submitting.measured(session, session.settings)
+    submitting.infer_for_budget(session, session.settings)
     ensemble = Need("ensemble", session.settings)
     members = [n for n in session.graph.inputs(ensemble).values() if n.stage == "infer" and n.key is None]
     before = [Need("eda", session.settings), *(Need("resample", m.settings) for m in members)]
@@ -46,10 +46,10 @@ def run(session: Session, options: Options) -> None:
     config = session.settings.config.competition
     if host.knows_answers(config):
         for csv in submitting.unscored(session, again=False):
-            score = hostscore.of_answers(
+            score = host_scores.of_answers(
                 session.settings, session.need("data"), session.home, csv, reveal=False
             )
-            hostscore.record(session.home, session.tracker, config, score)
+            host_scores.record(session.home, session.tracker, config, score)
     report = compare(session, path, None)
     entry = next(e for e in submitting.entries_of(session) if e.name == path.stem)
     for line in lines(

@@ -12,10 +12,10 @@ from pipeline.core.predictions import Comparison, Interval, Probabilities
 from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.core.seeds import rng
 from pipeline.eda.page import ExploreInputs
+from pipeline.errors.advice.advisor import advise
 from pipeline.errors.advice.facts import Facts
-from pipeline.errors.advice.rules import advise
 from pipeline.errors.diff.flips import Submission, find_flips
-from pipeline.errors.page import CompareInputs
+from pipeline.errors.page import ReportInputs
 from pipeline.pages.report import ImageOf, Pixels
 from pipeline.settings.schema import Config
 
@@ -107,7 +107,7 @@ def probabilities(ids: np.ndarray, labels: np.ndarray, seed: int, skill: float =
     return Probabilities(ids, SPACE.classes, (p / p.sum(axis=1, keepdims=True)).astype(np.float32), "run")
 
 
-def compare_inputs(made: Case) -> CompareInputs:
+def compare_inputs(made: Case) -> ReportInputs:
     truth = np.arange(len(made.test)) % SPACE.n_classes
     new, old = (probabilities(made.test.ids_N, truth, seed) for seed in (1, 2))
     shuffled = rng(0, "order").permutation(len(made.test))
@@ -118,7 +118,7 @@ def compare_inputs(made: Case) -> CompareInputs:
     open_end = Comparison(0.01, -0.005, 0.025, 0.9, 40, "can't tell")
     asked = ("competition=digits", "experiment=small_cnn")
     known = Facts(SPACE, Config(), asked=asked, flips=find_flips(SPACE, ours, theirs), comparison=open_end)
-    return CompareInputs(
+    return ReportInputs(
         title=f"digits {HOSTILE[1]}",
         space=SPACE,
         new=ours,

@@ -8,7 +8,7 @@ from torch.nn import functional
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split
 from pipeline.explain import network
-from pipeline.explain.scene import ImageBatch, ExplainedImage, Scene
+from pipeline.explain.scene import ExplainedImage, ImageBatch, Scene
 from pipeline.nets import model
 from pipeline.nets.model import Classifier
 from pipeline.settings.explain import ExplainSettings, OcclusionSettings
@@ -98,7 +98,9 @@ def scene(net, kinds=(1, 2), **explain):
     for n, name in enumerate(ids):
         order = np.argsort(-p_NC[n])
         rival = labels[n] if labels[n] != order[0] else int(order[1])
-        case = ExplainedImage(name, "train", 0, name, pixels[n], x_NCHW[n], p_NC[n], labels[n], rival, masks[n], "box")
+        case = ExplainedImage(
+            name, "train", 0, name, pixels[n], x_NCHW[n], p_NC[n], labels[n], rival, masks[n], "box"
+        )
         cases.append(case)
 
     def batches(split, wanted, fold):

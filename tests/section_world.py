@@ -4,13 +4,13 @@ import re
 
 from analyze_cases import Case, compare_inputs
 
-from pipeline.errors.page import compare, render_html
+from pipeline.errors.page import analyze, render_html
 from pipeline.pages.section import Section
 
 
 def page_of(section: Section, made: Case) -> str:
     inputs = compare_inputs(made)
-    return render_html(compare(inputs), inputs, (section,))
+    return render_html(analyze(inputs), inputs, (section,))
 
 
 def section_of(section: Section, made: Case) -> str:

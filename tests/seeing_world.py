@@ -9,7 +9,7 @@ from torch import nn
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split
 from pipeline.explain import layers as places
-from pipeline.explain.scene import ImageBatch, ExplainedImage, Net, Scene
+from pipeline.explain.scene import ExplainedImage, ImageBatch, Net, Scene
 from pipeline.settings.schema import Config
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)

@@ -101,8 +101,8 @@ def judged(made: World, seed, asked=80, controls=30, error=0.08, unsure=0.05):
     known = sample.controls(design, made.train, made.oof, controls)
     truth = np.array([space.codes_CA[c.truth] for c in known]).reshape(len(known), len(space.attributes))
     answers = np.array([says(draw, row, space, error, unsure) for row in truth]).reshape(truth.shape)
-    found = estimate.Judged(at, np.array(said), np.ones(len(at), dtype=bool), truth, answers)
-    sides = estimate.TestAnswers(
+    found = estimate.JudgedImages(at, np.array(said), np.ones(len(at), dtype=bool), truth, answers)
+    sides = estimate.SubmissionPair(
         made.new.labels_N,
         made.old.labels_N,
         sample.flips_of(made.new.ids_N, design),

@@ -1,17 +1,17 @@
-"""One cached environment for every checkout with the same lock: found, or built, and its path printed.
+"""One cached environment for every checkout with the same lock: finds or builds it, and prints its path.
 
-Owns: where the environment lies, building it with pip from `requirements.lock`, and saying clearly why
-that failed. Does not own which packages (pyproject.toml) nor how the lock is made (`make lock`).
+Owns the environment's place, building it with pip from `requirements.lock`, and clear messages if that
+fails. Does not own the choice of packages (pyproject.toml) nor how the lock is made (`make lock`).
 
-    python3 tools/bootstrap.py          build it if need be; print its path (progress goes to stderr)
-    python3 tools/bootstrap.py --path   print the path it has or would have; build nothing
+    python3 tools/bootstrap.py          build it if it is missing; print its path (progress goes to stderr)
+    python3 tools/bootstrap.py --path   print the path that it has or would have; build nothing
 
-It lies in `$PODIUM_ENVS` (default `$XDG_CACHE_HOME/podium/envs` or `~/.cache/podium/envs`), in a folder
-named by the lock, this Python and this platform. A cache that cannot be written falls back to `.venv/`
+It is in `$PODIUM_ENVS` (default `$XDG_CACHE_HOME/podium/envs` or `~/.cache/podium/envs`), in a folder
+named by the lock, this Python and this platform. If the cache is not writable, it is `.venv/`
 in the checkout. `PODIUM_ENV=/path/of/an/environment` uses that one as it is (conda, a CPU-only torch).
 
-Standard library only, without annotations, so that an old Python can parse it and say that it is too
-old. Imports at the top are light: with the environment there, this runs before every `make` target.
+Standard library only, without annotations, so that an old Python can parse it and report that it is too
+old. Imports at the top are light, since this runs before every `make` target.
 """
 
 import errno
@@ -63,12 +63,12 @@ def cache_folder(environ):
 
 
 def complete(env):
-    """Whether it was built to the end, and the Python that it is based on is still there."""
+    """Whether it was built completely, and the Python that it is based on still exists."""
     return (env / MARK).exists() and (env / "bin" / "python").exists()
 
 
 def candidates(environ, checkout):
-    """Where the environment may lie, best first.
+    """Places where the environment may be, best first.
 
     Raises:
         BootstrapError: the checkout has no lock.
@@ -97,7 +97,7 @@ def own_environment(environ):
 
 
 def check_python(version):
-    """Refuse a Python that is too old, or go on in a newer one that is installed beside it.
+    """Refuse a Python that is too old, or continue in a newer one that is installed beside it.
 
     Args:
         version: (major, minor) of this Python.
@@ -165,7 +165,7 @@ def run(command):
 
 
 def why(output, env):
-    """What to tell the user after a failed step.
+    """The message to the user after a failed step.
 
     Args:
         output: the last lines that the step printed.
@@ -192,7 +192,7 @@ def why(output, env):
 
 
 def build(env, lock):
-    """Make the environment, its mark last. What an interrupted build left is thrown away first.
+    """Make the environment, its mark last. The rest of an interrupted build is deleted first.
 
     Args:
         env: the folder to build.
@@ -213,7 +213,7 @@ def build(env, lock):
     say(f"that is {SIZE} and takes a few minutes")
     quiet = [] if sys.stderr.isatty() else ["-qq", "--progress-bar=off"]
     pip = [env / "bin" / "python", "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
-    # The lock is the whole tree: pip need not resolve it again.
+    # The lock is the complete tree: pip need not resolve it again.
     for command in ([sys.executable, "-m", "venv", env], [*pip, *quiet, "--no-deps", "-r", lock]):
         status, output = run(command)
         if status != 0:
@@ -229,7 +229,7 @@ def build(env, lock):
 
 
 def build_once(env, lock):
-    """Build while holding a file lock, so that two `make` at once build one environment between them.
+    """Build while holding a file lock, so that two `make` at once build one environment together.
 
     Raises:
         OSError: the folder cannot be written.

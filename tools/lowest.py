@@ -2,8 +2,8 @@
 
     make test-lowest TESTS=tests/core
 
-Owns laying the oldest versions over our environment. torch and what it brings (several GB) stay those of
-the lock: that pair has a narrow range. Needs the package index, about 0.6 GB in $TMPDIR and, once, a minute.
+Owns installing the oldest versions in front of our environment. torch and its dependencies (several GB) stay
+those of the lock: their range is narrow. Needs the package index, about 0.6 GB in $TMPDIR and a minute, once.
 """
 
 import re
@@ -15,7 +15,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)", re.MULTILINE)
-# Gigabytes, and one pair.
+# Several GB, with a narrow range.
 KEPT = re.compile(r"torch|torchvision|triton|nvidia-.*|cuda-.*")
 TIER = "not slow and not browser and not gpu"
 

@@ -1,13 +1,13 @@
-"""What training adds to pixels: augmentation policies, drawn from derived seeds.
+"""Augmentation policies, with random draws from derived seeds.
 
-Owns making transforms of a policy and the only use of albumentations. Does not own the policies' files
-(`settings/policies.py`), which rows an epoch shows (`resample/indices.py`), nor deterministic views of an image
-(`nets/views.py`).
+Owns making the transforms of a policy and the only use of albumentations. Does not own the policies' files
+(`settings/policies.py`), which rows an epoch shows (`resample/indices.py`), nor deterministic views of an
+image (`nets/views.py`).
 
 An `Augmenter` holds no random state: each call derives its own generators from
 ("augment", fold, epoch, sample_id, copy), so pixels are the same in any process, with any number of
-workers, interrupted or not. A Compose seeded as a whole would give every child the same stream, and
-transforms would fire together; one generator handed to all children is drawn from in turn instead.
+workers, interrupted or not. A Compose that is seeded as a whole gives every child the same stream, so that
+transforms are applied together; here all children draw from one generator in turn.
 
 Legend: H height, W width, C channels (3, RGB).
 """
@@ -33,12 +33,12 @@ from pipeline.settings.schema import Config
 Image: TypeAlias = npt.NDArray[np.uint8]
 Size: TypeAlias = tuple[int, int]
 
-# How often a policy is tried before it trains, to see whether it keeps the shape of an image.
+# Number of trials before training, to check that a policy keeps the shape of an image.
 TRIES = 24
 
 
 def _library() -> Any:
-    # The library asks the network for a newer version of itself while it is imported.
+    # The library looks for a newer version on the network while it is imported.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     import albumentations
 
@@ -58,7 +58,7 @@ def _borders() -> dict[str, int]:
 
 
 class _Maker:
-    """Makes albumentations' transforms for images of one size, and gathers what is wrong with them."""
+    """Makes albumentations' transforms for images of one size, and collects their faults."""
 
     def __init__(self, size: Size) -> None:
         self.size = size
@@ -87,15 +87,15 @@ class _Maker:
                 made = kind(**arguments)
             if not transform.children:
                 self._try(transform, kind(**{**arguments, "p": 1.0}))
-        except Exception as error:  # whatever the library makes of arguments that a user wrote
-            self.faults.append(f"{transform.where}: {transform.name}: {_told(error)}")
+        except Exception as error:  # the library may raise anything for arguments that a user wrote
+            self.faults.append(f"{transform.where}: {transform.name}: {_reason(error)}")
             return None
         return made
 
     def _filled(self, transform: Transform, takes: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments as the library wants them, with this project's defaults where none is written."""
+        """The arguments as the library needs them, with this project's defaults for missing ones."""
         given = {name: _tuples(value) for name, value in transform.arguments.items()}
-        # The library's default is a black border, which the notes found models to learn from.
+        # The library's default is a black border, which models learn from.
         words = _borders()
         if "border_mode" in takes:
             border = given.get("border_mode", "reflect")
@@ -104,7 +104,7 @@ class _Maker:
                     f"{transform.where}: border_mode is `{border}`; choose one of {', '.join(words)}"
                 )
             given["border_mode"] = words.get(border, words["reflect"]) if isinstance(border, str) else border
-        # What crops to a size crops to that of the model, unless a file says otherwise.
+        # Transforms that crop to a size use the model's, unless the file says otherwise.
         height, width = self.size
         for name, value in {"size": self.size, "height": height, "width": width}.items():
             if name in takes and takes[name].default is inspect.Parameter.empty:
@@ -116,7 +116,7 @@ class _Maker:
         made.set_random_state(rng(0, "try"), py_rng(0, "try"))
         out = made(image=pixels_HWC)["image"]
         if not isinstance(out, np.ndarray) or out.dtype != np.uint8 or out.ndim != 3 or out.shape[2] != 3:
-            self.faults.append(f"{transform.where}: {transform.name} gives no 8-bit RGB picture")
+            self.faults.append(f"{transform.where}: {transform.name} does not give an 8-bit RGB picture")
 
 
 def _tuples(value: Any) -> Any:
@@ -125,22 +125,24 @@ def _tuples(value: Any) -> Any:
     return {k: _tuples(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
-def _told(error: Exception) -> str:
-    """What the library says of arguments that it does not take, in one line."""
-    checked = error.__context__  # the library hides which of its arguments it was
+def _reason(error: Exception) -> str:
+    """The library's message about invalid arguments, in one line."""
+    checked = error.__context__  # the library's own error does not name the argument
     if isinstance(checked, ValidationError):
-        found = [(".".join(map(str, e["loc"])), e["msg"], e["input"]) for e in checked.errors()]
-        # A union reports each of its members: the first line of an argument says enough.
-        first = {str(at).split(".")[0]: f"{at}: {told}; got {given!r}" for at, told, given in reversed(found)}
+        errors = [(".".join(map(str, e["loc"])), e["msg"], e["input"]) for e in checked.errors()]
+        # A union reports each of its members: the first line of an argument is enough.
+        first = {
+            str(at).split(".")[0]: f"{at}: {text}; got {given!r}" for at, text, given in reversed(errors)
+        }
         return "; ".join(reversed(first.values()))[:300]
     return f"{type(error).__name__}: {error}".splitlines()[0][:300]
 
 
 def _compose(policy: Policy, size: Size, setting: str) -> Any:
-    """An unseeded Compose, tried on a picture; what the library only warns of is an error.
+    """An unseeded Compose, tried on a picture; a warning of the library counts as an error.
 
     Raises:
-        ConfigError: unknown or impossible arguments, all of them, or a policy that changes the shape.
+        ConfigError: unknown or invalid arguments, all of them, or a policy that changes the shape.
     """
     maker = _Maker(size)
     made = maker.all(policy.transforms)
@@ -152,8 +154,8 @@ def _compose(policy: Policy, size: Size, setting: str) -> Any:
         composed.set_random_state(rng(0, "try", attempt), py_rng(0, "try", attempt))
         height, width = composed(image=pixels_HWC)["image"].shape[:2]
         if (height, width) != size:
-            what = f"a picture of {size[1]} × {size[0]} px becomes one of {width} × {height}"
-            policies.refuse(policy.name, [f"{what}: end with RandomCrop"], setting)
+            change = f"a picture of {size[1]} × {size[0]} px becomes one of {width} × {height}"
+            policies.refuse(policy.name, [f"{change}: end with RandomCrop"], setting)
     return composed
 
 
@@ -161,7 +163,7 @@ def check(config: Config) -> None:
     """Try the policies of a run that trains on pixels, before anything is built for it.
 
     Raises:
-        ConfigError: a policy is unknown or faulty; all of its faults are told.
+        ConfigError: a policy is unknown or faulty; the error lists all of its faults.
     """
     Augmenter(config.augment.policy, config.images.hw)
     if config.resample.copies is not None:
@@ -169,28 +171,28 @@ def check(config: Config) -> None:
 
 
 class Augmenter:
-    """One policy, ready to be called on images of one size; safe to hand to loader processes.
+    """One policy for images of one size; it can be passed to loader processes.
 
     Args:
         policy: the name of a policy; see `settings/policies.py`.
         size: height and width of the images, px, or the side of square ones.
-        setting: where the policy was named, for messages.
+        setting: that names the policy, for messages.
 
     Raises:
-        ConfigError: the policy is unknown or faulty; all of its faults are told.
+        ConfigError: the policy is unknown or faulty; the error lists all of its faults.
     """
 
     def __init__(self, policy: str, size: int | Size, setting: str = "augment.policy") -> None:
         self.policy = policy
         self.size = (size, size) if isinstance(size, int) else size
         self._own = plugin.Own(policy, Path.cwd(), setting) if policies.is_own(policy) else None
-        found = None if self._own else policies.read(policy, setting)
-        self._transform = _compose(found, self.size, setting) if found and found.transforms else None
+        read = None if self._own else policies.read(policy, setting)
+        self._transform = _compose(read, self.size, setting) if read and read.transforms else None
 
     def __call__(
         self, image_HWC: Image, root_seed: int, fold: int, epoch: int, sample_id: str, copy: int
     ) -> Image:
-        """A new uint8 image of the same shape; the input is left alone.
+        """A new uint8 image of the same shape; the input is not changed.
 
         Args:
             image_HWC: RGB, 0 to 255, of `size`.
@@ -198,19 +200,19 @@ class Augmenter:
             fold: which fold trains.
             epoch: from 0.
             sample_id: whose image it is.
-            copy: the how-manieth occurrence of the sample in this epoch, from 0.
+            copy: number of the sample's occurrence in this epoch, from 0.
         """
         assert image_HWC.shape == (*self.size, 3), f"expected {self.size} px, got {image_HWC.shape}"
         return self._apply(image_HWC, root_seed, ("augment", fold, epoch, sample_id, copy))
 
     def offline(self, image_HWC: Image, root_seed: int, sample_id: str, copy: int) -> Image:
-        """An offline copy: the same pixels in every fold and epoch, as if it lay on the disk.
+        """An offline copy: the same pixels in every fold and epoch, as if it were a file.
 
         Args:
             image_HWC: as for a call.
             root_seed: the experiment's seed.
             sample_id: whose image it is.
-            copy: the how-manieth copy, from 0.
+            copy: number of the copy, from 0.
         """
         return self._apply(image_HWC, root_seed, ("offline copy", sample_id, copy))
 
@@ -223,13 +225,13 @@ class Augmenter:
         self._transform.set_random_state(rng(root_seed, *parts), py_rng(root_seed, *parts))
         out_HWC = self._transform(image=pixels_HWC)["image"]
         if out_HWC.shape != image_HWC.shape:
-            what = f"a picture of shape {image_HWC.shape} became one of {out_HWC.shape}"
-            policies.refuse(self.policy, [what])
+            change = f"a picture of shape {image_HWC.shape} became one of {out_HWC.shape}"
+            policies.refuse(self.policy, [change])
         return np.ascontiguousarray(out_HWC)
 
 
 def _own_pixels(own: plugin.Own, image_HWC: Image, draw: np.random.Generator) -> Image:
-    """What the user's own function makes of an image, held to shape and kind."""
+    """The image that the user's own function returns, with its shape and type checked."""
     shape = image_HWC.shape
     out_HWC = own(image_HWC, draw)
     if not isinstance(out_HWC, np.ndarray) or out_HWC.shape != shape or out_HWC.dtype != np.uint8:

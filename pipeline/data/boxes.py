@@ -1,9 +1,9 @@
-"""Where the thing is in each image: boxes from a CSV, or from a detector that ships with a package.
+"""The bounding box of the thing in each image, from a CSV or from a detector that a package contains.
 
-Owns reading, checking and detecting boxes. Does not own what a crop makes of them (`crop.py`).
+Owns reading, checking and detecting boxes. Does not own cropping with them (`data/crop.py`).
 
-A box is left, top, width and height as shares of the upright image, so it fits any size it is kept at.
-A table of boxes has the columns split, id, x, y, w, h, and at most one row an image.
+A box is left, top, width and height as shares of the upright image, so it fits any size of that image.
+A table of boxes has the columns split, id, x, y, w, h, and at most one row per image.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def read_csv(path: Path, sizes: Mapping[Key, tuple[int, int]]) -> pd.DataFrame:
-    """Boxes from a CSV with the columns id, x, y, w, h (px of the upright image), and split if it likes.
+    """Boxes from a CSV with the columns id, x, y, w, h (px of the upright image), and optionally split.
 
     Args:
         path: the CSV, UTF-8.
         sizes: (split, id) -> width and height of the upright image, px; rows of other ids are ignored.
 
     Raises:
-        DataError: an unreadable file, missing columns, no numbers, boxes without area or outside their
-            image, two boxes of one image, no id that is known. All faults at once.
+        DataError: an unreadable file, missing columns, cells that are not numbers, boxes without area or
+            outside their image, two boxes of one image, no known id. All faults in one error.
     """
     rows, header = _rows(path)
     absent = [name for name in ("id", *NUMBERS) if name not in header]
@@ -62,7 +62,7 @@ def read_csv(path: Path, sizes: Mapping[Key, tuple[int, int]]) -> pd.DataFrame:
             "give the columns id,x,y,w,h",
         )
     faults: list[str] = []
-    found: dict[Key, Box] = {}
+    boxes: dict[Key, Box] = {}
     for line, row in enumerate(rows, start=2):
         keys = [
             k
@@ -76,24 +76,24 @@ def read_csv(path: Path, sizes: Mapping[Key, tuple[int, int]]) -> pd.DataFrame:
             box = _box(row, sizes[key])
             if isinstance(box, str):
                 faults.append(f"{where}: {box}")
-            elif key in found:
-                faults.append(f"{where}: the image has a box already")
+            elif key in boxes:
+                faults.append(f"{where}: the image already has a box")
             else:
-                found[key] = box
-    if not found and not faults:
+                boxes[key] = box
+    if not boxes and not faults:
         faults.append(f"none of its {len(rows)} ids is one of the {len(sizes)} images")
     if faults:
-        raise DataError(f"{path}: {len(faults)} boxes to mend", faults, "mend these rows")
-    return table([(*key, *box) for key, box in found.items()])
+        raise DataError(f"{path}: {len(faults)} invalid boxes", faults, "fix these rows")
+    return table([(*key, *box) for key, box in boxes.items()])
 
 
 def detect(name: str, image: Callable[[str, str], Pixels], keys: Sequence[Key]) -> pd.DataFrame:
-    """The largest thing that a cascade finds in each image; images without one have no row.
+    """The largest object that a cascade detects in each image; images without one have no row.
 
     Args:
         name: `haar:NAME` of OpenCV's cascades, or `lbp:frontalface` of scikit-image.
         image: (split, id) -> (H, W, 3) pixels.
-        keys: (split, id) of the images to look at.
+        keys: (split, id) of the images.
 
     Raises:
         ConfigError: there is no such cascade, or its package is missing.
@@ -117,7 +117,7 @@ def detect(name: str, image: Callable[[str, str], Pixels], keys: Sequence[Key]) 
 
 
 def cascade_file(name: str) -> Path:
-    """The file of a cascade that a package ships.
+    """The file of a cascade that a package contains.
 
     Raises:
         ConfigError: there is no such cascade, or its package is missing.
@@ -129,7 +129,7 @@ def cascade_file(name: str) -> Path:
         except ImportError:
             raise ConfigError(
                 f"crop.boxes={name}: the package scikit-image is not installed",
-                remedy="make install, or use haar:frontalface_default",
+                remedy="run make install, or use haar:frontalface_default",
             ) from None
         return Path(lbp_frontal_face_cascade_filename())
     folder = Path(cv2.__file__).parent / "data"
@@ -137,7 +137,7 @@ def cascade_file(name: str) -> Path:
     if which not in known:
         hint = nearest(which, known)
         raise ConfigError(
-            f"crop.boxes={name}: OpenCV ships no such cascade",
+            f"crop.boxes={name}: OpenCV has no such cascade",
             [hint] if hint else [],
             f"choose one of {', '.join(known)}",
         )
@@ -145,12 +145,12 @@ def cascade_file(name: str) -> Path:
 
 
 def _classifier(path: Path) -> cv2.CascadeClassifier:
-    """A cascade from its XML. scikit-image's misspells one tag, without which OpenCV takes none of it."""
+    """A cascade from its XML. scikit-image's file misspells one tag, which OpenCV needs."""
     text = path.read_text(encoding="utf-8").replace("featuhreParams", "featureParams")
     storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
     detector = cv2.CascadeClassifier()
     loaded = detector.read(storage.getFirstTopLevelNode())
-    assert loaded, f"{path} is no cascade that OpenCV reads"
+    assert loaded, f"{path} is not a cascade that OpenCV reads"
     return detector
 
 
@@ -158,10 +158,10 @@ def _largest(detector: cv2.CascadeClassifier, image: Pixels) -> Box | None:
     grey = cv2.equalizeHist(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
     height, width = grey.shape
     least = max(min(height, width) // 12, 20)
-    found = detector.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(least, least))
-    if not len(found):
+    detections = detector.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(least, least))
+    if not len(detections):
         return None
-    x, y, w, h = max(np.asarray(found).tolist(), key=lambda b: (b[2] * b[3], b))
+    x, y, w, h = max(np.asarray(detections).tolist(), key=lambda b: (b[2] * b[3], b))
     return x / width, y / height, w / width, h / height
 
 
@@ -178,19 +178,19 @@ def _rows(path: Path) -> tuple[list[dict[str, str]], list[str]]:
 
 
 def _box(row: Mapping[str, str], size: tuple[int, int]) -> Box | str:
-    """A box in shares, clipped to its image, or what is wrong with it."""
+    """A box in shares, clipped to its image, or the fault of the row."""
     values = []
     for name in NUMBERS:
         try:
             values.append(float(row[name]))
         except ValueError:
-            return f"{name} is {row[name]!r}, no number"
+            return f"{name} is {row[name]!r}, which is not a number"
     if not all(math.isfinite(v) for v in values):
-        return "it is not finite"
+        return "a value is not finite"
     (x, y, w, h), (width, height) = values, size
     if w <= 0 or h <= 0:
         return f"{w:g} × {h:g} px has no area"
     left, top, right, bottom = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
     if right <= left or bottom <= top:
-        return f"it lies outside the image of {width} × {height} px"
+        return f"it is outside the image of {width} × {height} px"
     return left / width, top / height, (right - left) / width, (bottom - top) / height

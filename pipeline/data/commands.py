@@ -10,10 +10,11 @@ import os
 from pathlib import Path
 
 from pipeline.core.errors import DataError
-from pipeline.data import load
+from pipeline.data import load, texts
 from pipeline.engine.commands import say_reports
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
+from pipeline.pages.report import plural
 
 Options = argparse.Namespace
 
@@ -28,25 +29,23 @@ def folds(session: Session, options: Options) -> None:
     checks = load.fold_checks(artifact)
     faults = [text for text in checks if text.startswith("fault")]
     if faults:
-        raise DataError(f"folds: {len(faults)} faults make scores on this plan untrue", checks)
-    for text in checks or ("check: sound",):
+        raise DataError(texts.FOLDS_FAULTY.format(faults=plural(len(faults), "fault")), checks)
+    for text in checks or (texts.FOLDS_SOUND,):
         session.say(text)
 
 
 def new(session: Session, options: Options) -> None:
     """Write the configuration of a competition from its files."""
-    # Imported here: no other command looks at files that nobody has described.
+    # Imported here: no other command needs it.
     from pipeline.data.new import create
-    from pipeline.data.new.request import Request
+    from pipeline.data.new.request import NewRequest
 
     if not options.images.strip():
-        raise DataError(
-            "IMAGES is missing", remedy="make new NAME=pets IMAGES=folder, or with TRAIN=train.csv"
-        )
+        raise DataError(texts.NEW_NO_IMAGES, remedy=texts.NEW_NO_IMAGES_REMEDY)
     train, test, sample = (Path(p) if p else None for p in (options.train, options.test, options.sample))
-    request = Request(options.name, Path(options.images), train, test, sample, session.home)
+    request = NewRequest(options.name, Path(options.images), train, test, sample, session.home)
     written = create.create(request, session.settings)
-    session.say(f"wrote {os.path.relpath(written.path)}")
+    session.say(texts.NEW_WROTE.format(path=os.path.relpath(written.path)))
     for line in written.lines:
         session.say(line)
-    session.say(f'next: make eda ARGS="competition={options.name}", or make all with the same ARGS')
+    session.say(texts.NEW_NEXT.format(name=options.name))

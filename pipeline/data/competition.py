@@ -1,26 +1,17 @@
-"""A competition's files as Samples: every row checked, every image found, everything wrong told at once.
+"""A competition's files as Samples: every row checked, every image found, all faults in one error.
 
-Owns ids, groups, and putting splits together. Does not own where rows come from (`layouts.py`), what
-labels mean (`labels.py`), finding files (`paths.py`), pixels (`images.py`; an image that does not
-decode is found there) nor how a demo's files are made (`demo.py`).
+Owns ids, groups, putting splits together, holding out a test set where the host gives none, and leaving out
+copies among images from elsewhere. Does not own where rows come from (`data/layouts.py`), what labels mean
+(`data/labels.py`), finding files (`data/paths.py`), pixels (`data/images.py`; an image that does not decode
+is found there), how a demo's files are made (`data/demo/`) nor scoring (`submit/hostscore.py`).
 
 Ids are unique within a split only: many hosts number both tables from 0.
 
-A test set out of the training images, where the host gives none.
-
-Owns which groups are held out, and which half of their answers is public. Does not own scoring
-(`submit/hostscore.py`).
-
-Systematic sampling: groups stand sorted by their classes, in drawn order within, and every so-manieth is
-held out. So each class gives its share, and groups of several classes (a person with and without a
-mask) are counted once. Source: Cochran, Sampling Techniques (1977), chapter 8.
+A test set is held out by systematic sampling: groups are sorted by their classes, in drawn order within, and
+every k-th one is held out. So each class gives its share, and a group of several classes (a person with and
+without a mask) is counted once. Source: Cochran, Sampling Techniques (1977), chapter 8.
 
 Shape legend: N images, G groups.
-
-Images from elsewhere in a fold plan: they train in every fold and validate in none.
-
-Owns leaving out copies of the competition's own images, and joining the rest to each fold's training
-part. Does not own reading them (`competition.py`) nor splitting (`folds.py`).
 """
 
 from __future__ import annotations
@@ -35,29 +26,307 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import DataError
-from pipeline.core.samples import FoldPlan, Ints, LabelSpace, Samples, Split, Strings, positions, strings
+from pipeline.core.samples import Ints, LabelSpace, Samples, Strings, strings
 from pipeline.core.seeds import rng
-from pipeline.data import labels, layouts
+from pipeline.data import labels, layouts, texts
 from pipeline.data.labels import label_space
 from pipeline.data.layouts import Listing
 from pipeline.data.paths import PATH_FAULTS, Faults, Locator, nfc
 from pipeline.record.digests import sha256_file, sha256_text
 from pipeline.settings.competition import CompetitionSettings, ExtraSettings
 
+# Of the draw of a held-out test set.
 SEED = 2026
+# Hex digits of a held-out image's new id: two of a million images share one in one case of 500.
+HIDDEN_ID = 12
 Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
+class Answers:
+    """The answers of a held-out test set; only `make score` may use them.
+
+    Args:
+        ids_N: of the test set.
+        labels_N: class index of each.
+        public_N: whether it counts for the public score, or else for the private one.
+    """
+
+    ids_N: Strings
+    labels_N: Ints
+    public_N: Flags
+
+
+@dataclass(frozen=True)
+class Data:
+    """A competition's images.
+
+    Args:
+        train: with labels.
+        test: without labels.
+        extra: labelled images from elsewhere, which only train; None: there are none.
+        unlabelled: images from elsewhere without labels, for pseudo-labels; None: there are none.
+        answers: of a held-out test set; None: the host has them.
+        notes: for the user, one line each.
+    """
+
+    train: Samples
+    test: Samples
+    extra: Samples | None = None
+    unlabelled: Samples | None = None
+    answers: Answers | None = None
+    notes: tuple[str, ...] = ()
+
+
+def load(settings: CompetitionSettings, root: Path, fold_column: str | None = None) -> Data:
+    """Read all tables or folders and find every image.
+
+    Args:
+        settings: names and meaning of the files.
+        root: the folder that holds the competition's files.
+        fold_column: column of the training table that names a row's fold, kept as text.
+
+    Raises:
+        ConfigError: no classes can be built from the attributes.
+        DataError: anything wrong with a table, folder or path: missing or unreadable tables, missing
+            columns, no rows, empty or duplicate ids, empty or unknown labels, empty groups, missing
+            images, paths that leave the image folder, patches that match nothing. All faults of all kinds
+            in one error.
+    """
+    return _load(settings, root, fold_column)[0]
+
+
+def input_files(settings: CompetitionSettings, root: Path) -> list[Path]:
+    """Every table and every image that they name, each once, in sorted order: results depend on these.
+
+    Raises:
+        ConfigError, DataError: as `load`.
+    """
+    data, tables = _load(settings, root)
+    parts = [p for p in (data.train, data.test, data.extra, data.unlabelled) if p is not None]
+    images = {path for part in parts for path in part.paths_N.tolist()}
+    return [*dict.fromkeys(tables), *(Path(p) for p in sorted(images))]
+
+
+def _load(
+    settings: CompetitionSettings, root: Path, fold_column: str | None = None
+) -> tuple[Data, list[Path]]:
+    space = label_space(settings)
+    faults = Faults()
+    train_rows = layouts.training(settings, root, faults, fold_column)
+    test_rows = layouts.test(settings, root, faults)
+    patches = None if settings.label_patches is None else root / settings.label_patches
+    pattern = settings.group_pattern
+    train = _samples(train_rows, settings, space, "train", patches, faults, pattern)
+    if train is not None and train_rows is not None and fold_column is not None:
+        given = strings(train_rows.table.column(fold_column))
+        train = replace(train, samples=replace(train.samples, folds_N=given))
+    test = _samples(test_rows, settings, space, "test", None, faults, pattern)
+    extra = [_source(e, settings, root, space, faults) for e in settings.extra]
+    if faults or train is None or not (test or settings.holdout):
+        raise faults.error(f"competition {settings.name} in {root}")
+    listings = [x for x in (train_rows, test_rows, *(e[0] for e in extra)) if x]
+    notes = [n for part in (train, test, *(e[1] for e in extra)) if part for n in part.notes]
+    own, answers = train.samples, None
+    if settings.holdout is not None:
+        own, held, answers = _held_out(own, settings.holdout, settings.layout == "folders")
+        groups = len(set(held.groups_N.tolist()))
+        notes.append(texts.HELD_OUT.format(held=len(held), images=len(train.samples), groups=groups))
+    else:
+        assert test is not None, "a test set without faults"
+        held = test.samples
+    notes += _shared_groups(own, held)
+    elsewhere = [
+        _joined([part.samples for _, part in extra if part and part.samples.split == split], own, faults)
+        for split in ("extra", "unlabelled")
+    ]
+    if faults:
+        raise faults.error(f"competition {settings.name} in {root}")
+    more, unlabelled = (_without_own(part, (own, held), notes) for part in elsewhere)
+    files = [f for x in listings for f in x.files] + ([patches] if patches else [])
+    return Data(own, held, more, unlabelled, answers, tuple(notes)), files
+
+
+@dataclass(frozen=True)
+class _NotedSamples:
+    """Samples with the notes about them."""
+
+    samples: Samples
+    notes: tuple[str, ...]
+
+
+def _samples(
+    listing: Listing | None,
+    settings: CompetitionSettings,
+    space: LabelSpace,
+    split: str,
+    patches: Path | None,
+    faults: Faults,
+    group_pattern: str | None = None,
+) -> _NotedSamples | None:
+    """One split's samples, or None after adding to `faults` why there are none."""
+    if listing is None:
+        return None
+    before = len(faults)
+    _check_ids(listing, faults)
+    paths, locator = _find_images(listing, faults)
+    groups = _groups(listing, settings.group_column, group_pattern, split != "test", faults)
+    labelled = split in ("train", "extra")
+    read = labels.read(listing, groups, settings, patches, faults) if labelled else None
+    if len(faults) > before:
+        return None
+    scoring = None if read is None else read.scoring_N
+    differ = read is not None and bool((read.training_N != read.scoring_N).any())
+    training = read.training_N if read is not None and differ else None
+    made = Samples(
+        strings(listing.ids),
+        strings(paths),
+        strings(groups),
+        space,
+        scoring,
+        split,
+        train_labels_N=training,
+        soft_NC=None if read is None else read.soft_NC,
+    )
+    notes = read.notes if read is not None else ()
+    return _NotedSamples(made, (*listing.notes, *locator.notes(listing.table.name), *notes))
+
+
+def _check_ids(listing: Listing, faults: Faults) -> None:
+    seen: dict[str, int] = {}
+    lines = listing.table.lines
+    for row, name in enumerate(listing.ids):
+        if not name:
+            faults.add("empty ids", f"{listing.where(row)}: the id is empty")
+        elif name in seen:
+            text = f"{listing.where(row)}: the id is already in row {lines[seen[name]]}"
+            faults.add("duplicate ids", text)
+        else:
+            seen[name] = row
+
+
+def _find_images(listing: Listing, faults: Faults) -> tuple[list[str], Locator]:
+    """Absolute path of every row's image, and how they were found."""
+    locator = Locator(listing.images)
+    found = []
+    for row, written in enumerate(listing.table.column(listing.path_column)):
+        kind, path = locator.find(written)
+        found.append(path)
+        if kind:
+            text = PATH_FAULTS[kind].format(path=written, folder=listing.images)
+            faults.add(kind, f"{listing.where(row)}: {text}")
+    return found, locator
+
+
+def _groups(
+    listing: Listing, column: str | None, group_pattern: str | None, required: bool, faults: Faults
+) -> tuple[str, ...]:
+    """The group of each row: a column's value, the match of a pattern in the path, or the row's own id.
+
+    A test table may lack the column or follow another pattern: its rows are then groups of their own.
+    """
+    if column is not None and column in listing.table.columns:
+        values = listing.table.column(column)
+        for row, value in enumerate(values):
+            if not value:
+                faults.add("empty groups", f"{listing.where(row)}: `{column}` is empty")
+        return values
+    if group_pattern is None:
+        return listing.ids
+    pattern = re.compile(group_pattern)
+    groups = []
+    for row, path in enumerate(listing.table.column(listing.path_column)):
+        match = pattern.search(nfc(path))
+        name = match[1] if match else None
+        if not name and required:
+            faults.add(
+                "paths without a group", f"{listing.where(row)}: group_pattern matches nothing in '{path}'"
+            )
+        groups.append(name or listing.ids[row])
+    return tuple(groups)
+
+
+def _held_out(samples: Samples, share: float, hide: bool) -> tuple[Samples, Samples, Answers]:
+    """The remaining training samples, the held-out test set without labels, and its answers.
+
+    Args:
+        samples: all of them, labelled.
+        share: of each class.
+        hide: rename the held-out images; an id such as `glass/12.jpg` would reveal the answer to a person
+            who labels the pictures in a report.
+    """
+    held = hold_out(samples.groups_N, samples.labels, share)
+    train = samples.take(samples.ids_N[~held.test_N])
+    test = samples.take(samples.ids_N[held.test_N])
+    if hide:
+        alone = np.array_equal(test.groups_N, test.ids_N)
+        ids = strings([f"held-{sha256_text(name)[:HIDDEN_ID]}" for name in test.ids_N.tolist()])
+        test = replace(test, ids_N=ids, groups_N=ids if alone else test.groups_N)
+    answers = Answers(test.ids_N, test.labels, held.public_N[held.test_N])
+    return train, replace(test, labels_N=None, train_labels_N=None, soft_NC=None, split="test"), answers
+
+
+def _source(
+    source: ExtraSettings, settings: CompetitionSettings, root: Path, space: LabelSpace, faults: Faults
+) -> tuple[Listing | None, _NotedSamples | None]:
+    """Images from elsewhere; their ids contain the source, so that they are unique."""
+    listing = layouts.extra(settings, source, root, faults)
+    # Without the group column of the competition, each image is a group of its own: no group_pattern here.
+    part = _samples(listing, settings, space, "extra" if source.labelled else "unlabelled", None, faults)
+    if part is None:
+        return listing, None
+    own = part.samples
+    ids = strings([f"{source.source}/{name}" for name in own.ids_N.tolist()])
+    grouped = listing is not None and (settings.group_column or "") in listing.table.columns
+    samples = replace(own, ids_N=ids, groups_N=own.groups_N if grouped else ids)
+    use = texts.SOURCE_LABELLED if source.labelled else texts.SOURCE_UNLABELLED
+    note = texts.SOURCE.format(source=source.source, images=len(own), licence=source.licence, use=use)
+    return listing, _NotedSamples(samples, (*part.notes, note))
+
+
+def _without_own(more: Samples | None, own: tuple[Samples, Samples], notes: list[str]) -> Samples | None:
+    """Images from elsewhere that are not copies of our own, if any; adds a note about the copies."""
+    if more is None:
+        return None
+    kept = without_copies(more, own)
+    if len(kept) < len(more):
+        notes.append(texts.COPIES.format(images=len(more) - len(kept)))
+    return kept if len(kept) else None
+
+
+def _joined(parts: Sequence[Samples], own: Samples, faults: Faults) -> Samples | None:
+    """All images from elsewhere as one."""
+    if not parts:
+        return None
+    known = set(own.ids_N.tolist())
+    for name in (n for part in parts for n in part.ids_N.tolist()):
+        if name in known:
+            faults.add("ids in two sources", f"id {name} is also one of the training images")
+    joined = parts[0]
+    for part in parts[1:]:
+        joined = joined.joined(part)
+    return joined
+
+
+def _shared_groups(train: Samples, test: Samples) -> list[str]:
+    shared = np.intersect1d(train.groups_N, test.groups_N)
+    # If each row is a group of its own, equal names only mean that both tables count from 0.
+    alone = np.array_equal(train.groups_N, train.ids_N) or np.array_equal(test.groups_N, test.ids_N)
+    if alone or not len(shared):
+        return []
+    return [texts.SHARED_GROUPS.format(groups=len(shared), first=shared[0])]
+
+
+@dataclass(frozen=True)
 class Held:
-    """What is held out: `test_N` flags the images, `public_N` those whose answers are public."""
+    """The held-out images: `test_N` marks them, `public_N` marks those whose answers are public."""
 
     test_N: Flags
     public_N: Flags
 
 
 def hold_out(groups_N: Strings, labels_N: Ints, share: float) -> Held:
-    """Choose whole groups, about `share` of each class; a class never loses its last group.
+    """Choose whole groups, about `share` of each class; the last group of a class is never taken.
 
     Args:
         groups_N: group of each image.
@@ -104,9 +373,10 @@ def _rows_of(group_N: Ints, n_groups: int) -> list[Ints]:
 
 
 def without_copies(extra: Samples, own: Iterable[Samples]) -> Samples:
-    """The extra images that are no byte-for-byte copy of one of the competition's.
+    """The extra images that are not byte-for-byte copies of one of the competition's.
 
-    A copy would train while its twin validates, or bring a test image with its answer.
+    A copy could be in the training part while its twin is in the validation part, or be a test image with its
+    answer.
 
     Args:
         extra: images from elsewhere.
@@ -120,309 +390,3 @@ def without_copies(extra: Samples, own: Iterable[Samples]) -> Samples:
     known = {sha256_file(Path(p)) for p in alike}
     copied = [sizes[p] in own_sizes and sha256_file(Path(p)) in known for p in extra.paths_N.tolist()]
     return extra.take(extra.ids_N[~np.array(copied, dtype=bool)])
-
-
-def with_extra(plan: FoldPlan, own: Samples, extra: Samples) -> FoldPlan:
-    """The plan with the extra images in every training part.
-
-    An extra image whose group validates in a fold stays out of that fold: another photo of a person
-    would tell who is validated.
-
-    Args:
-        plan: of the competition's own samples.
-        own: those samples.
-        extra: images from elsewhere, with other ids.
-    """
-    splits, left_out = [], 0
-    for split in plan.splits:
-        validating = own.groups_N[positions(split.valid_ids, own.ids_N, "fold plan")]
-        fits_N = ~np.isin(extra.groups_N, validating)
-        left_out += int((~fits_N).sum())
-        more = extra.ids_N[fits_N]
-        times = None if split.times_T is None else np.r_[split.times_T, np.ones(len(more), np.int64)]
-        train_ids = strings([*split.train_ids.tolist(), *more.tolist()])
-        splits.append(Split(train_ids, split.valid_ids, times))
-    note = f"{len(extra)} images from elsewhere join every training part"
-    if left_out:
-        note = f"{note}; {left_out} times one stays out, because its group validates there"
-    return FoldPlan(tuple(splits), (*plan.notes, note))
-
-
-# Hex digits: two of a million images share such an id in one case of 500.
-HIDDEN_ID = 12
-
-__all__ = ["Answers", "Data", "input_files", "label_space", "load"]
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What a held-out test set shows; only `make score` may look.
-
-    Args:
-        ids_N: of the test set.
-        labels_N: class index of each.
-        public_N: whether it counts for the public score, or else for the private one.
-    """
-
-    ids_N: Strings
-    labels_N: Ints
-    public_N: Flags
-
-
-@dataclass(frozen=True)
-class Data:
-    """A competition's images.
-
-    Args:
-        train: with labels.
-        test: without.
-        extra: labelled images from elsewhere, which only ever train; None: there are none.
-        unlabelled: images from elsewhere without labels, for pseudo-labels; None: there are none.
-        answers: of a test set that was held out; None: the host has them.
-        notes: what a person should know, one line each.
-    """
-
-    train: Samples
-    test: Samples
-    extra: Samples | None = None
-    unlabelled: Samples | None = None
-    answers: Answers | None = None
-    notes: tuple[str, ...] = ()
-
-
-def load(settings: CompetitionSettings, root: Path, fold_column: str | None = None) -> Data:
-    """Read all tables or folders and find every image.
-
-    Args:
-        settings: what the files are called and mean.
-        root: the folder that holds the competition's files.
-        fold_column: column of the training table that names a row's fold, kept as text.
-
-    Raises:
-        ConfigError: the attributes build no classes.
-        DataError: anything wrong with a table, folder or path: missing or unreadable tables, missing
-            columns, no rows, empty or duplicate ids, empty or unknown labels, empty groups, missing
-            images, paths that leave the image folder, patches that fit nothing. All faults of all kinds
-            at once.
-    """
-    return _load(settings, root, fold_column)[0]
-
-
-def input_files(settings: CompetitionSettings, root: Path) -> list[Path]:
-    """Every table and every image they lead to, each once, in sorted order: what results depend on.
-
-    Raises:
-        ConfigError, DataError: as `load`.
-    """
-    data, tables = _load(settings, root)
-    parts = [p for p in (data.train, data.test, data.extra, data.unlabelled) if p is not None]
-    images = {path for part in parts for path in part.paths_N.tolist()}
-    return [*dict.fromkeys(tables), *(Path(p) for p in sorted(images))]
-
-
-def _load(
-    settings: CompetitionSettings, root: Path, fold_column: str | None = None
-) -> tuple[Data, list[Path]]:
-    space = label_space(settings)
-    faults = Faults()
-    train_rows = layouts.training(settings, root, faults, fold_column)
-    test_rows = layouts.test(settings, root, faults)
-    patches = None if settings.label_patches is None else root / settings.label_patches
-    train = _samples(train_rows, settings, space, "train", patches, faults)
-    if train is not None and train_rows is not None and fold_column is not None:
-        given = strings(train_rows.table.column(fold_column))
-        train = replace(train, samples=replace(train.samples, folds_N=given))
-    test = _samples(test_rows, settings, space, "test", None, faults)
-    extra = [_source(e, settings, root, space, faults) for e in settings.extra]
-    if faults or train is None or not (test or settings.holdout):
-        raise faults.error(f"competition {settings.name} in {root}")
-    listings = [x for x in (train_rows, test_rows, *(e[0] for e in extra)) if x]
-    notes = [n for part in (train, test, *(e[1] for e in extra)) if part for n in part.notes]
-    own, answers = train.samples, None
-    if settings.holdout is not None:
-        own, held, answers = _held_out(own, settings.holdout, settings.layout == "folders")
-        share = f"{len(held)} of {len(train.samples)} images in {len(set(held.groups_N.tolist()))} groups"
-        notes.append(f"{share} are held out as the test set; make score knows their answers")
-    else:
-        assert test is not None, "a test set without faults"
-        held = test.samples
-    notes += _shared_groups(own, held)
-    elsewhere = [
-        _joined([part.samples for _, part in extra if part and part.samples.split == split], own, faults)
-        for split in ("extra", "unlabelled")
-    ]
-    if faults:
-        raise faults.error(f"competition {settings.name} in {root}")
-    more, unlabelled = (_without_copies(part, (own, held), notes) for part in elsewhere)
-    files = [f for x in listings for f in x.files] + ([patches] if patches else [])
-    return Data(own, held, more, unlabelled, answers, tuple(notes)), files
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Samples with what there is to say about them."""
-
-    samples: Samples
-    notes: tuple[str, ...]
-
-
-def _samples(
-    listing: Listing | None,
-    settings: CompetitionSettings,
-    space: LabelSpace,
-    split: str,
-    patches: Path | None,
-    faults: Faults,
-) -> _Part | None:
-    """One split's samples, or None after telling `faults` why there are none."""
-    if listing is None:
-        return None
-    before = len(faults)
-    _check_ids(listing, faults)
-    paths, locator = _find_images(listing, faults)
-    groups = _groups(listing, settings, split != "test", faults)
-    labelled = split in ("train", "extra")
-    read = labels.read(listing, groups, settings, patches, faults) if labelled else None
-    if len(faults) > before:
-        return None
-    scoring = None if read is None else read.scoring_N
-    differ = read is not None and bool((read.training_N != read.scoring_N).any())
-    training = read.training_N if read is not None and differ else None
-    made = Samples(
-        strings(listing.ids),
-        strings(paths),
-        strings(groups),
-        space,
-        scoring,
-        split,
-        train_labels_N=training,
-        soft_NC=None if read is None else read.soft_NC,
-    )
-    told = read.notes if read is not None else ()
-    return _Part(made, (*listing.notes, *locator.notes(listing.table.name), *told))
-
-
-def _check_ids(listing: Listing, faults: Faults) -> None:
-    seen: dict[str, int] = {}
-    lines = listing.table.lines
-    for row, name in enumerate(listing.ids):
-        if not name:
-            faults.add("empty ids", f"{listing.where(row)}: the id is empty")
-        elif name in seen:
-            text = f"{listing.where(row)}: the id is already in row {lines[seen[name]]}"
-            faults.add("duplicate ids", text)
-        else:
-            seen[name] = row
-
-
-def _find_images(listing: Listing, faults: Faults) -> tuple[list[str], Locator]:
-    """Absolute path of every row's image, and how they were found."""
-    locator = Locator(listing.images)
-    found = []
-    for row, written in enumerate(listing.table.column(listing.path_column)):
-        kind, path = locator.find(written)
-        found.append(path)
-        if kind:
-            text = PATH_FAULTS[kind].format(path=written, folder=listing.images)
-            faults.add(kind, f"{listing.where(row)}: {text}")
-    return found, locator
-
-
-def _groups(
-    listing: Listing, settings: CompetitionSettings, required: bool, faults: Faults
-) -> tuple[str, ...]:
-    """The group of each row: a column's value, what a pattern finds in the path, or the row's own id.
-
-    A test table may lack the column or follow another pattern: its rows are then groups of their own.
-    """
-    column = settings.group_column
-    if column is not None and column in listing.table.columns:
-        values = listing.table.column(column)
-        for row, value in enumerate(values):
-            if not value:
-                faults.add("empty groups", f"{listing.where(row)}: `{column}` is empty")
-        return values
-    if settings.group_pattern is None:
-        return listing.ids
-    pattern = re.compile(settings.group_pattern)
-    groups = []
-    for row, path in enumerate(listing.table.column(listing.path_column)):
-        found = pattern.search(nfc(path))
-        name = found[1] if found else None
-        if not name and required:
-            faults.add("paths without a group", f"{listing.where(row)}: group_pattern finds none in '{path}'")
-        groups.append(name or listing.ids[row])
-    return tuple(groups)
-
-
-def _held_out(samples: Samples, share: float, hide: bool) -> tuple[Samples, Samples, Answers]:
-    """What is left to train on, the held-out test set without labels, and its answers.
-
-    Args:
-        samples: all of them, labelled.
-        share: of each class.
-        hide: name the held-out images anew; an id such as `glass/12.jpg` would tell the answer to
-            whoever judges the pictures in a report.
-    """
-    held = hold_out(samples.groups_N, samples.labels, share)
-    train = samples.take(samples.ids_N[~held.test_N])
-    test = samples.take(samples.ids_N[held.test_N])
-    if hide:
-        alone = np.array_equal(test.groups_N, test.ids_N)
-        ids = strings([f"held-{sha256_text(name)[:HIDDEN_ID]}" for name in test.ids_N.tolist()])
-        test = replace(test, ids_N=ids, groups_N=ids if alone else test.groups_N)
-    answers = Answers(test.ids_N, test.labels, held.public_N[held.test_N])
-    return train, replace(test, labels_N=None, train_labels_N=None, soft_NC=None, split="test"), answers
-
-
-def _source(
-    source: ExtraSettings, settings: CompetitionSettings, root: Path, space: LabelSpace, faults: Faults
-) -> tuple[Listing | None, _Part | None]:
-    """Images from elsewhere; their ids carry the source, so that they meet no other id."""
-    listing = layouts.extra(settings, source, root, faults)
-    # Without the group column of the competition, each image is a group of its own.
-    plain = settings.model_copy(update={"group_pattern": None})
-    part = _samples(listing, plain, space, "extra" if source.labelled else "unlabelled", None, faults)
-    if part is None:
-        return listing, None
-    own = part.samples
-    ids = strings([f"{source.source}/{name}" for name in own.ids_N.tolist()])
-    grouped = listing is not None and (settings.group_column or "") in listing.table.columns
-    samples = replace(own, ids_N=ids, groups_N=own.groups_N if grouped else ids)
-    use = "train in every fold and never validate" if source.labelled else "have no labels: for train.pseudo"
-    note = f"{source.source}: {len(own)} more images ({source.licence}) {use}"
-    return listing, _Part(samples, (*part.notes, note))
-
-
-def _without_copies(more: Samples | None, own: tuple[Samples, Samples], notes: list[str]) -> Samples | None:
-    """Images from elsewhere that are none of our own, if any; tells `notes` of the others."""
-    if more is None:
-        return None
-    kept = without_copies(more, own)
-    if len(kept) < len(more):
-        told = f"{len(more) - len(kept)} images from elsewhere are copies of our own and are left out"
-        notes.append(told)
-    return kept if len(kept) else None
-
-
-def _joined(parts: Sequence[Samples], own: Samples, faults: Faults) -> Samples | None:
-    """All images from elsewhere as one."""
-    if not parts:
-        return None
-    known = set(own.ids_N.tolist())
-    for name in (n for part in parts for n in part.ids_N.tolist()):
-        if name in known:
-            faults.add("ids in two sources", f"id {name} is also one of the training images")
-    joined = parts[0]
-    for part in parts[1:]:
-        joined = joined.joined(part)
-    return joined
-
-
-def _shared_groups(train: Samples, test: Samples) -> list[str]:
-    shared = np.intersect1d(train.groups_N, test.groups_N)
-    # Rows that are groups of their own meet where both tables count from 0: that says nothing.
-    alone = np.array_equal(train.groups_N, train.ids_N) or np.array_equal(test.groups_N, test.ids_N)
-    if alone or not len(shared):
-        return []
-    return [f"{len(shared)} groups have images in both train and test (first: {shared[0]})"]

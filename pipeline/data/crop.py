@@ -1,10 +1,10 @@
 """Which part of each image is kept: nothing cut, one window for all, or each image's own box.
 
-Owns windows, and the sheet that says how many boxes lie inside them. Does not own where boxes come
-from (`boxes.py`) or resizing what is left (`resize.py`).
+Owns windows, and the table of how much of each box is inside them. Does not own where boxes come from
+(`data/boxes.py`) or resizing (`data/decode.py`).
 
-Only training boxes shape the shared window and decide which boxes are outliers: the test set is cut
-by what was learned, like everything else. Windows and boxes are shares of the upright image.
+Only training boxes determine the shared window and which boxes are outliers: the test set is cut by what was
+learned from training, like everything else. Windows and boxes are shares of the upright image.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.core.errors import DataError
+from pipeline.data import texts
 from pipeline.data.decode import Pixels, Size
 from pipeline.settings.images import CropSettings
 
@@ -26,7 +27,7 @@ Edges = tuple[float, float, float, float]
 WHOLE: Edges = (0.0, 0.0, 1.0, 1.0)
 # A median absolute deviation times this is the standard deviation of a normal distribution.
 MAD_TO_STD = 1.4826
-# Boxes as alike as a hundredth of the image are never outliers of each other.
+# Boxes that differ by less than a hundredth of the image are never outliers.
 LEAST_SPREAD = 0.01
 
 
@@ -38,8 +39,8 @@ class CropPlan:
         shared: of images without a box of their own.
         own: (split, id) -> the image's own edges, margin not yet added.
         margin: added on each side of an own box, as a share of its longer side in px.
-        aspect: height : width that models see; own windows are widened to it, so nothing is stretched.
-        notes: what a person should know, one line each.
+        aspect: height : width of the model's input; own windows are widened to it, so nothing is stretched.
+        notes: for the user, one line each.
     """
 
     shared: Edges = WHOLE
@@ -61,7 +62,7 @@ class CropPlan:
         return image[top:bottom, left:right]
 
     def _widened(self, edges: Edges, size: Size) -> Edges:
-        """Margin and shape; moved inside the image where it stands out, cut where it is larger."""
+        """With margin and aspect; moved inside the image if it extends beyond it, cut if it is larger."""
         height, width = size
         left, top, right, bottom = edges
         w, h = (right - left) * width, (bottom - top) * height
@@ -75,12 +76,12 @@ class CropPlan:
 
 
 def plan(settings: CropSettings, boxes: pd.DataFrame | None, size: Size) -> CropPlan:
-    """The windows that the settings ask for.
+    """The windows for these settings.
 
     Args:
         settings: method and its parameters.
         boxes: a table of boxes (see `boxes.py`), for the methods that need one.
-        size: what models see, (H, W) px.
+        size: of the model's input, (H, W) px.
 
     Raises:
         DataError: no training image has a box.
@@ -101,17 +102,17 @@ def plan(settings: CropSettings, boxes: pd.DataFrame | None, size: Size) -> Crop
     if train.empty:
         raise DataError(
             f"crop.method={settings.method}: no training image has a box",
-            remedy="give others with crop.boxes, or use crop.method=centre",
+            remedy="give other boxes with crop.boxes, or set crop.method=centre",
         )
     shared = _statistics(train, settings.k_std)
-    told = ", ".join(f"{100 * edge:.0f} %" for edge in shared)
-    notes = [f"shared window: left, top, right, bottom {told}, from {len(train)} training boxes"]
+    edges = ", ".join(f"{100 * edge:.0f} %" for edge in shared)
+    notes = [texts.SHARED_WINDOW.format(edges=edges, boxes=len(train))]
     if dropped:
-        notes.append(f"{dropped} boxes are outliers (crop.outlier={settings.outlier:g}): not used")
+        notes.append(texts.BOX_OUTLIERS.format(boxes=dropped, limit=settings.outlier))
     if settings.method == "statistics":
         return CropPlan(shared, notes=tuple(notes))
     own = edges_of(kept)
-    notes.append(f"{len(own)} images are cut by their own box, all others by the shared window")
+    notes.append(texts.OWN_WINDOWS.format(images=len(own)))
     return CropPlan(shared, own, settings.margin, aspect, tuple(notes))
 
 
@@ -138,8 +139,8 @@ def coverage(crop: CropPlan, boxes: pd.DataFrame, sizes: Mapping[Key, tuple[int,
         kept_h = max(min(y1 * height, window[3]) - max(y0 * height, window[1]), 0)
         area = max((x1 - x0) * width * (y1 - y0) * height, 1e-9)
         rows.append((*key, min(kept_w * kept_h / area, 1.0)))
-    found = pd.DataFrame(rows, columns=["split", "id", "inside"])
-    return found.sort_values(["inside", "split", "id"], kind="stable", ignore_index=True)
+    table = pd.DataFrame(rows, columns=["split", "id", "inside"])
+    return table.sort_values(["inside", "split", "id"], kind="stable", ignore_index=True)
 
 
 def _edges(boxes: pd.DataFrame) -> npt.NDArray[np.float64]:
@@ -156,7 +157,7 @@ def _statistics(train: pd.DataFrame, k_std: float) -> Edges:
 
 
 def _without_outliers(boxes: pd.DataFrame, limit: float) -> tuple[pd.DataFrame, int]:
-    """Boxes whose centre and size are like those of the training boxes, and how many are not.
+    """Boxes whose centre and size are similar to those of the training boxes, and the number of others.
 
     Robust z-scores by median and MAD: Iglewicz and Hoaglin, How to detect and handle outliers, 1993.
     """

@@ -1,15 +1,9 @@
-"""From one image file to upright RGB pixels and the facts about it.
+"""From one image file to upright RGB pixels and the facts about it; and changing the size of an image.
 
-Owns: every format a phone or a scraper leaves, limits against files that lie, and what a file looks
-like without a model. Does not own where pixels are kept (`images.py`) nor resizing for a model
-(`resize.py`).
-
-Legend: H height, W width; pixels are uint8, RGB.
-
-Changing the size of an image: the three ways to fit it into what a model sees.
-
-Owns interpolation, padding and cutting to a shape. Does not own which part of an image is kept
-before (`crop.py`) nor what its pixels become (`preprocess.py`).
+Owns: every format a phone or a scraper leaves, limits against files that lie about their size, what is known
+of a file without a model, and the three ways to fit an image into the size that a model gets (interpolation,
+padding, cutting to a shape). Does not own where pixels are kept (`data/images.py`), which part of an image
+is kept before resizing (`data/crop.py`) nor what its pixels become (`data/preprocess.py`).
 
 Legend: H height, W width; pixels are uint8, RGB.
 """
@@ -38,70 +32,19 @@ Pixels = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 
 WHITE = 255
-
-
-def scaled(image: Pixels, height: int, width: int) -> Pixels:
-    """(height, width, 3) pixels, stretched."""
-    if image.shape[:2] == (height, width):
-        return image
-    # Area averages when there is more than enough; cubic invents the least when there is too little.
-    smaller = height * width < image.shape[0] * image.shape[1]
-    how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, (width, height), interpolation=how), dtype=np.uint8)
-
-
-def resize(image: Pixels, size: Size, how: str, finish: Callable[[Pixels], Pixels] | None = None) -> Pixels:
-    """(H, W, 3) pixels of exactly `size`.
-
-    Args:
-        image: (h, w, 3).
-        size: H and W, px.
-        how: squash stretches both sides; letterbox pads with white; cover cuts off what does not fit.
-        finish: what the pixels become at their new size, before any padding.
-    """
-    done = finish or _as_it_is
-    height, width = size
-    if how == "squash":
-        return done(scaled(image, height, width))
-    if how == "cover":
-        return done(scaled(_middle(image, size), height, width))
-    assert how == "letterbox", f"unknown way to resize: {how}"
-    scale = min(height / image.shape[0], width / image.shape[1])
-    inner_h = min(max(round(image.shape[0] * scale), 1), height)
-    inner_w = min(max(round(image.shape[1] * scale), 1), width)
-    top, left = (height - inner_h) // 2, (width - inner_w) // 2
-    canvas = np.full((height, width, 3), WHITE, np.uint8)
-    canvas[top : top + inner_h, left : left + inner_w] = done(scaled(image, inner_h, inner_w))
-    return canvas
-
-
-def _middle(image: Pixels, size: Size) -> Pixels:
-    """The largest middle part of an image with the shape of `size`."""
-    height, width = image.shape[:2]
-    wanted = size[0] / size[1]
-    keep_h = min(height, max(round(width * wanted), 1))
-    keep_w = min(width, max(round(height / wanted), 1))
-    top, left = (height - keep_h) // 2, (width - keep_w) // 2
-    return image[top : top + keep_h, left : left + keep_w]
-
-
-def _as_it_is(image: Pixels) -> Pixels:
-    return image
-
-
 SIXTEEN_TO_EIGHT = 65535 / 255
 ORIENTATION, ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)
 HASH_SIDE, HASH_LOW = 32, 8
 PLACEHOLDER_PX = 32
-HEIC = "an iPhone's HEIC, which nothing here reads: convert it to JPEG first"
-REMEDY = "replace these files, or take their rows out of the tables"
-# What Pillow raises for files that are no image, are cut off or lie about themselves.
+HEIC = "an iPhone's HEIC, which is not supported: convert it to JPEG first"
+REMEDY = "replace these files, or remove their rows from the tables"
+# Exceptions of Pillow for files that are not images, are truncated or have a false header.
 UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
 
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What is known of one image without a model.
+    """Facts about one image that need no model.
 
     Args:
         id: the sample's id.
@@ -130,7 +73,7 @@ class Decoding:
     Args:
         cache_px: longest side kept, px.
         max_pixels: files that declare more are refused before a pixel is read.
-        truncated: files that end too early are used as far as they go.
+        truncated: truncated files are used as far as they can be read.
     """
 
     cache_px: int
@@ -139,18 +82,18 @@ class Decoding:
 
     @staticmethod
     def of(settings: ImageSettings) -> Decoding:
-        """As the settings ask."""
+        """From the settings."""
         return Decoding(settings.cache_px, settings.max_megapixels * 1e6, settings.truncated == "allow")
 
 
 def decode(path: Path, how: Decoding) -> Pixels:
     """(H, W, 3) pixels of an image file: upright, on white, longest side ≤ `how.cache_px`.
 
-    EXIF orientation is applied; transparency is laid on white; palettes, grey, 16-bit grey, bilevel and
+    EXIF orientation is applied; transparency is drawn on white; palettes, grey, 16-bit grey, bilevel and
     CMYK become RGB; an animation gives its first picture. Smaller images keep their size.
 
     Raises:
-        DataError: the file is missing, no image, cut off, or larger than the limit.
+        DataError: the file is missing, not an image, truncated, or larger than the limit.
     """
     with pillow():
         try:
@@ -160,9 +103,9 @@ def decode(path: Path, how: Decoding) -> Pixels:
 
 
 def read(name: str, path: str, how: Decoding) -> tuple[ImageFacts, Pixels, str]:
-    """Facts, pixels and a remark ("" or what was forgiven) of one image; enter `pillow()` first.
+    """Facts, pixels and a remark ("" or why it is used only in part) of one image; enter `pillow()` first.
 
-    In threads only with `how.truncated` off: forgiving is a switch of the whole process.
+    In threads only with `how.truncated` off, because Pillow's switch for it is global.
 
     Raises:
         OSError, ValueError and the others of `UNDECODABLE`: it is not decoded.
@@ -174,14 +117,14 @@ def read(name: str, path: str, how: Decoding) -> tuple[ImageFacts, Pixels, str]:
     except UNDECODABLE as error:
         if not how.truncated:
             raise
-        remark = f"cut off, used as far as it goes: {reason(error)}"
-        with _forgiving():
+        remark = f"truncated, used as far as it can be read: {reason(error)}"
+        with _accept_truncated():
             size, pixels = pixels_of(raw, how)
     return facts_of(name, raw, size, pixels), pixels, remark
 
 
 def placeholder(name: str, path: str) -> tuple[ImageFacts, Pixels]:
-    """A white square in the place of an image that does not decode."""
+    """A white square in place of an image that does not decode."""
     white = np.full((PLACEHOLDER_PX, PLACEHOLDER_PX, 3), WHITE, np.uint8)
     try:
         raw = Path(path).read_bytes()
@@ -206,7 +149,7 @@ def facts_of(name: str, raw: bytes, size: tuple[int, int], pixels: Pixels) -> Im
 
 
 def kept_bytes(path: str, cache_px: int) -> int:
-    """Bytes that an image will take once decoded, from its header; 0 if that cannot be read."""
+    """Bytes of an image once it is decoded, from its header; 0 if that cannot be read."""
     try:
         with Image.open(path) as file:
             width, height = file.size
@@ -220,16 +163,16 @@ def reason(error: Exception) -> str:
     """Why an image does not decode, in a few words."""
     if isinstance(error, FileNotFoundError):
         return "the file is missing"
-    # Pillow's text names the memory buffer that it was given.
+    # Pillow's message contains the memory buffer instead of the file.
     return "not an image" if "BytesIO" in str(error) else str(error) or type(error).__name__
 
 
 @contextmanager
 def pillow() -> Iterator[None]:
-    """Pillow without its warnings and with our limit in the place of its own.
+    """Pillow without its warnings and with our limit in place of its own.
 
-    Entered around threads and not inside: both belong to the whole process. Pillow warns of odd
-    metadata and large images; the pixels are right all the same.
+    Enter it around threads and not inside, because both are global. Pillow warns about unusual metadata and
+    large images; the pixels are correct anyway.
     """
     before = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = None
@@ -242,8 +185,8 @@ def pillow() -> Iterator[None]:
 
 
 @contextmanager
-def _forgiving() -> Iterator[None]:
-    """Pillow accepts truncated files. Its switch is one for the whole process: not for threads."""
+def _accept_truncated() -> Iterator[None]:
+    """Pillow accepts truncated files. Its switch is global: not for threads."""
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:
@@ -265,7 +208,7 @@ def pixels_of(raw: bytes, how: Decoding) -> tuple[tuple[int, int], Pixels]:
                 f"declares {width} × {height} px, more than images.max_megapixels="
                 f"{how.max_pixels / 1e6:g} allows: a decompression bomb?"
             )
-        # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that is still larger than what is kept.
+        # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that is still larger than `cache_px`.
         file.draft(None, (how.cache_px, how.cache_px))
         file.load()
         turned = file.getexif().get(ORIENTATION) in ON_ITS_SIDE
@@ -302,3 +245,52 @@ def phash(grey: Pixels) -> str:
     low = cv2.dct(small)[:HASH_LOW, :HASH_LOW].ravel()
     bits = low > np.median(low[1:])
     return np.packbits(bits).tobytes().hex()
+
+
+def scaled(image: Pixels, height: int, width: int) -> Pixels:
+    """(height, width, 3) pixels, stretched."""
+    if image.shape[:2] == (height, width):
+        return image
+    # Area averaging to shrink; cubic interpolation to enlarge.
+    smaller = height * width < image.shape[0] * image.shape[1]
+    how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, (width, height), interpolation=how), dtype=np.uint8)
+
+
+def resize(image: Pixels, size: Size, how: str, finish: Callable[[Pixels], Pixels] | None = None) -> Pixels:
+    """(H, W, 3) pixels of exactly `size`.
+
+    Args:
+        image: (h, w, 3).
+        size: H and W, px.
+        how: squash stretches both sides; letterbox pads with white; cover cuts off what does not fit.
+        finish: applied to the pixels at their new size, before any padding.
+    """
+    done = finish or _unchanged
+    height, width = size
+    if how == "squash":
+        return done(scaled(image, height, width))
+    if how == "cover":
+        return done(scaled(_middle(image, size), height, width))
+    assert how == "letterbox", f"unknown way to resize: {how}"
+    scale = min(height / image.shape[0], width / image.shape[1])
+    inner_h = min(max(round(image.shape[0] * scale), 1), height)
+    inner_w = min(max(round(image.shape[1] * scale), 1), width)
+    top, left = (height - inner_h) // 2, (width - inner_w) // 2
+    canvas = np.full((height, width, 3), WHITE, np.uint8)
+    canvas[top : top + inner_h, left : left + inner_w] = done(scaled(image, inner_h, inner_w))
+    return canvas
+
+
+def _middle(image: Pixels, size: Size) -> Pixels:
+    """The largest middle part of an image with the shape of `size`."""
+    height, width = image.shape[:2]
+    wanted = size[0] / size[1]
+    keep_h = min(height, max(round(width * wanted), 1))
+    keep_w = min(width, max(round(height / wanted), 1))
+    top, left = (height - keep_h) // 2, (width - keep_w) // 2
+    return image[top : top + keep_h, left : left + keep_w]
+
+
+def _unchanged(image: Pixels) -> Pixels:
+    return image

@@ -1,32 +1,25 @@
-"""Is a fold plan sound? Sizes, groups, classes and attributes of every fold, and what is wrong with them.
+"""The health of a fold plan: sizes, groups, classes and attributes of every fold, and faults in them.
 
-Owns the tables and the checks. Does not own making folds (`folds.py`) or drawing (`analyze/`).
+Owns the tables and the checks. Does not own making folds (`data/folds.py`), the words (`data/texts.py`) or
+the page (`data/page.py`).
 
 Shape legend: N samples, C classes, K values.
-
-The page of a fold plan: what each fold holds, and what is wrong with it.
-
-Owns the page. Does not own the plan or its checks (`data/folds.py`, `data/fold_health.py`): the tables
-arrive.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from pipeline.core.samples import FoldPlan, Ints, Samples, Strings, positions
+from pipeline.data import texts
 from pipeline.data.folds import groups_per_class
-from pipeline.pages import plots
-from pipeline.pages.report import Thumbnails, count, plural, render
-from pipeline.settings.schema import Config
 
-# Total variation between a fold's shares and those of all images above which a fold is called lopsided.
+# A fold is lopsided above this total variation between its shares and those of all images.
 LOPSIDED = 0.10
 # A fold that much smaller or larger than the mean one.
 UNEVEN = 0.25
@@ -35,12 +28,12 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that is wrong with a plan.
+    """One fault of a plan.
 
     Args:
-        severity: "fault": scores are not to be believed; "warning": read them with care.
-        text: what, in which fold.
-        remedy: the setting that answers it.
+        severity: "fault": scores are wrong; "warning": scores need care.
+        text: what is wrong, and in which fold.
+        remedy: what to do, e.g. the setting to change.
     """
 
     severity: Literal["fault", "warning"]
@@ -49,10 +42,10 @@ class Check:
 
 
 def health(samples: Samples, plan: FoldPlan) -> pd.DataFrame:
-    """One row a fold: sizes of both parts, groups of both, and validation images per class.
+    """One row per fold: images and groups of both parts, and validation images per class.
 
     Returns:
-        Columns fold, train_images, valid_images, train_groups, valid_groups, then a column a class.
+        Columns fold, train_images, valid_images, train_groups, valid_groups, then one column per class.
     """
     records = []
     for k, split in enumerate(plan.splits):
@@ -73,7 +66,7 @@ def health(samples: Samples, plan: FoldPlan) -> pd.DataFrame:
 
 
 def attributes(samples: Samples, plan: FoldPlan) -> pd.DataFrame:
-    """One row an attribute and value: its images in all, and in the validation part of each fold.
+    """One row per attribute and value: its images in total, and in the validation part of each fold.
 
     Returns:
         Columns attribute, value, images, then `fold 0`, `fold 1`, …
@@ -92,7 +85,7 @@ def attributes(samples: Samples, plan: FoldPlan) -> pd.DataFrame:
 
 
 def checks(samples: Samples, plan: FoldPlan) -> list[Check]:
-    """Everything that is wrong, faults first; empty for a sound plan."""
+    """All faults and warnings, faults first; empty for a sound plan."""
     found = [
         *_straddling(samples, plan),
         *_untrained(samples, plan),
@@ -104,18 +97,16 @@ def checks(samples: Samples, plan: FoldPlan) -> list[Check]:
 
 
 def _straddling(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
-    """Groups on both sides of a split: the network recognises the person instead of the class."""
+    """Groups in both parts of a fold: a network would recognise the person instead of the class."""
     both: dict[str, int] = {}
     for k, split in enumerate(plan.splits):
         for group in np.intersect1d(_groups(samples, split.train_ids), _groups(samples, split.valid_ids)):
             both.setdefault(str(group), k)
     if both:
-        some = ", ".join(f"{group} in fold {k}" for group, k in list(both.items())[:NAMED])
-        yield Check(
-            "fault",
-            f"{len(both)} groups train and validate in one fold ({some}{', …' * (len(both) > NAMED)})",
-            "scores are too good: choose folds.kind=stratified_group, or mend the column",
-        )
+        named = list(both.items())[:NAMED]
+        some = ", ".join(texts.STRADDLING_SOME.format(group=group, fold=k) for group, k in named)
+        some += ", …" * (len(both) > NAMED)
+        yield Check("fault", texts.STRADDLING.format(groups=len(both), some=some), texts.STRADDLING_REMEDY)
 
 
 def _untrained(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
@@ -124,11 +115,8 @@ def _untrained(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
     for c, name in enumerate(samples.space.classes):
         folds = [str(k) for k in np.flatnonzero((valid_KC[:, c] > 0) & (train_KC[:, c] == 0))]
         if folds:
-            yield Check(
-                "warning",
-                f"class {name}: fold {', '.join(folds)} validates it without having trained it",
-                "it needs images of more groups, or a lower folds.n",
-            )
+            text = texts.UNTRAINED.format(name=name, folds=", ".join(folds))
+            yield Check("warning", text, texts.UNTRAINED_REMEDY)
 
 
 def _unvalidated(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
@@ -136,14 +124,12 @@ def _unvalidated(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
     ever_C = _per_class(samples, plan.covered)
     for c, name in enumerate(samples.space.classes):
         if groups_C[c] and not ever_C[c]:
-            text = f"class {name}: no fold validates it, of {groups_C[c]} groups"
-            yield Check(
-                "warning", text, "its F1 is unknown: choose folds.kind=stratified_group, or another seed"
-            )
+            text = texts.UNVALIDATED.format(name=name, groups=groups_C[c])
+            yield Check("warning", text, texts.UNVALIDATED_REMEDY)
 
 
 def _lopsided(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
-    """Folds whose classes or attribute values are shared out otherwise than in all images."""
+    """Folds whose classes or attribute values are distributed differently than in all images."""
     space = samples.space
     views: list[tuple[str, Ints, tuple[str, ...]]] = [("class", samples.labels, space.classes)]
     if len(space.attributes) > 1:
@@ -152,32 +138,30 @@ def _lopsided(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
         ]
     for name, codes_N, values in views:
         all_K = np.bincount(codes_N, minlength=len(values)) / len(samples)
-        found: list[tuple[float, int, str]] = []
+        lopsided: list[tuple[float, int, str]] = []
         for k, split in enumerate(plan.splits):
             at = positions(split.valid_ids, samples.ids_N, "fold plan")
             if not len(at):
                 continue
             gap_K = np.bincount(codes_N[at], minlength=len(values)) / len(at) - all_K
             worst = int(np.abs(gap_K).argmax())
-            share = f"{values[worst]} {all_K[worst] + gap_K[worst]:.0%} instead of {all_K[worst]:.0%}"
-            if np.abs(gap_K).sum() / 2 > LOPSIDED:
-                found.append((float(np.abs(gap_K).sum() / 2), k, share))
-        if found:
-            gap, k, share = max(found)
-            folds = ", ".join(str(fold) for _, fold, _ in found)
-            yield Check(
-                "warning",
-                f"fold {folds}: {name} is shared out otherwise than in all images, most in fold {k}"
-                f" ({gap:.0%} of it elsewhere; {share})",
-                "judge by the pooled score; another folds.seed or fewer folds may deal more evenly",
+            share = texts.LOPSIDED_SHARE.format(
+                value=values[worst], here=all_K[worst] + gap_K[worst], all=all_K[worst]
             )
+            if np.abs(gap_K).sum() / 2 > LOPSIDED:
+                lopsided.append((float(np.abs(gap_K).sum() / 2), k, share))
+        if lopsided:
+            gap, k, share = max(lopsided)
+            folds = ", ".join(str(fold) for _, fold, _ in lopsided)
+            text = texts.LOPSIDED.format(folds=folds, name=name, fold=k, gap=gap, share=share)
+            yield Check("warning", text, texts.LOPSIDED_REMEDY)
 
 
 def _uneven(plan: FoldPlan) -> Iterator[Check]:
     sizes_K = np.array([len(split.valid_ids) for split in plan.splits])
     for k in np.flatnonzero(np.abs(sizes_K / max(sizes_K.mean(), 1) - 1) > UNEVEN):
-        text = f"fold {k} validates {sizes_K[k]} images; the mean is {sizes_K.mean():.0f}"
-        yield Check("warning", text, "its score weighs as much as a larger one's: trust the pooled score")
+        text = texts.UNEVEN.format(fold=k, images=sizes_K[k], mean=sizes_K.mean())
+        yield Check("warning", text, texts.UNEVEN_REMEDY)
 
 
 def _groups(samples: Samples, ids: Strings) -> Strings:
@@ -187,73 +171,3 @@ def _groups(samples: Samples, ids: Strings) -> Strings:
 def _per_class(samples: Samples, ids: Strings) -> Ints:
     labels = samples.labels[positions(ids, samples.ids_N, "fold plan")]
     return np.bincount(labels, minlength=samples.space.n_classes).astype(np.int64)
-
-
-SIZES = ("fold", "train_images", "valid_images", "train_groups", "valid_groups")
-
-
-@dataclass(frozen=True)
-class FoldPage:
-    """A plan in tables.
-
-    Args:
-        health: a row a fold: `SIZES`, then validation images of each class.
-        attributes: a row an attribute and value: attribute, value, images, then a column a fold.
-        checks: what is wrong: severity, text, remedy.
-        notes: the plan's own remarks.
-        coverage: how often each image validates.
-    """
-
-    health: pd.DataFrame
-    attributes: pd.DataFrame
-    checks: Sequence[dict[str, Any]]
-    notes: Sequence[str]
-    coverage: Sequence[int]
-
-
-def render_html(page: FoldPage, title: str, config: Config) -> str:
-    """The self-contained page.
-
-    Args:
-        page: the tables.
-        title: the competition's.
-        config: the settings in force.
-    """
-    rows = page.health.to_dict("records")
-    bars = [
-        plots.Bar(
-            f"fold {r['fold']}",
-            (r["train_images"], r["valid_images"]),
-            (count(r["train_images"]), count(r["valid_images"])),
-        )
-        for r in rows
-    ]
-    classes = page.health.set_index("fold").drop(columns=list(SIZES[1:])).T
-    classes.columns = pd.Index([f"fold {k}" for k in classes.columns])
-    classes.insert(0, "class", [str(name) for name in classes.index])
-    times = sorted(Counter(page.coverage).items())
-    return render(
-        "folds.html",
-        title=f"{title}: folds",
-        headline=_headline(page),
-        checks=page.checks,
-        notes=page.notes,
-        settings=config.folds,
-        sizes=page.health[list(SIZES)].rename(columns=lambda name: name.replace("_", " ")),
-        plot=plots.bars(bars, "Images of each fold", ("train", "validate")),
-        classes=classes,
-        attributes=page.attributes if page.attributes["attribute"].nunique() > 1 else None,
-        coverage=pd.DataFrame(times, columns=["times validated", "images"]),
-        thumbs=Thumbnails.none(),
-        thumbnail_px=0,
-    )
-
-
-def _headline(page: FoldPage) -> str:
-    faults = sum(check["severity"] == "fault" for check in page.checks)
-    folds = plural(len(page.health), "fold")
-    if faults:
-        return f"{folds}, {plural(faults, 'fault')}: scores on this plan are not to be believed"
-    if page.checks:
-        return f"{folds}, usable, with {plural(len(page.checks), 'warning')}"
-    return f"{folds}, sound: groups whole, classes and attributes shared out alike"

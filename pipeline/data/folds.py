@@ -1,32 +1,25 @@
 """Fold plans: which images train and which validate, fold by fold.
 
-Owns the kinds of plan and their notes. Does not own dealing groups into parts (`deal.py`), judging a
-plan (`fold_health.py`), nor what is done with a fold (`resample.py`, `train/loop.py`).
+Owns the kinds of plan, their notes, and assigning samples to n parts. Does not own the checks of a plan
+(`data/fold_health.py`), nor what is done with a fold (`resample/indices.py`, `train/loop.py`).
 
 | kind | folds | each image validates |
 |---|---|---|
 | stratified_group | n | once; whole groups |
-| stratified | n | once; groups are not looked at |
+| stratified | n | once; groups are ignored |
 | repeated | repeats × n | once a repeat |
 | holdout | 1 | `valid_share` of them once |
 | bootstrap | n | when its group is out of the bag, about 37 % of the draws |
 | column | n, its values | once, never where the column is empty |
 
-Bootstrap by groups: Efron & Tibshirani, Improvements on Cross-Validation: The .632+ Bootstrap Method
-(JASA 1997). Shape legend: N samples, C classes, K folds, G groups, T training ids.
-
-Dealing samples into n parts: by class, whole groups, as evenly as they come.
-
-Owns one deal. Does not own which folds are made of it (`folds.py`).
-
-Dealing is scikit-learn's StratifiedGroupKFold,
+Parts come from scikit-learn's StratifiedGroupKFold,
 https://scikit-learn.org/stable/modules/generated/sklearn.model_selection.StratifiedGroupKFold.html.
-It is greedy and promises nothing: a part may come out empty or without a class that has groups enough.
-So a few shuffles are tried, the first without such a gap is taken, and what remains is told.
-Where every image is its own group, StratifiedKFold does the same in a moment (12 s against 0.3 s for
-31,500 images).
+It is greedy and guarantees nothing: a part may be empty, or lack a class that has groups enough. So a few
+shuffles are tried, the first one without such a gap is taken, and a gap that remains is reported. Where every
+image is its own group, StratifiedKFold gives the same in a moment (0.3 s instead of 12 s for 31,500 images).
 
-Shape legend: N samples, C classes, K parts.
+Bootstrap by groups: Efron & Tibshirani, Improvements on Cross-Validation: The .632+ Bootstrap Method
+(JASA 1997). Shape legend: N samples, C classes, K folds or parts, G groups, T training ids.
 """
 
 from __future__ import annotations
@@ -42,27 +35,31 @@ from tqdm import tqdm
 
 from pipeline.core.errors import SHOWN_FAULTS, DataError
 from pipeline.core.group_resampling import times_drawn
-from pipeline.core.samples import FoldPlan, Ints, Samples, Split, Strings
+from pipeline.core.samples import FoldPlan, Ints, Samples, Split, Strings, positions, strings
 from pipeline.core.seeds import Part, rng, seed
+from pipeline.data import texts
 from pipeline.settings.folds import FoldSettings
 
 SEED_LIMIT = 2**32
 SHUFFLES = 10
+# The finest division for a hold-out: its share is met to the nearest of so many parts.
+FINEST_PARTS = 20
+BOOTSTRAP_TRIES = 100
 
 
 def deal(samples: Samples, n: int, root_seed: int, *purpose: Part, by_group: bool = True) -> Ints:
     """(N,) the part, 0 to n-1, of each sample: the best of a few shuffles.
 
     Args:
-        samples: labelled, in an order that does not depend on the table's (by id).
+        samples: labelled, ordered by id and not by the table.
         n: number of parts.
         root_seed: equal seeds and purposes give equal parts.
-        purpose: tells one deal of a plan from another.
-        by_group: no group lies in two parts; otherwise groups are not looked at.
+        purpose: of this assignment; another purpose gives other parts.
+        by_group: no group is in two parts; otherwise groups are ignored.
 
     Raises:
         DataError: fewer groups than parts, every class smaller than the number of parts, or a part
-            that stays empty.
+            that remains empty.
     """
     _check_sizes(samples, n, by_group)
     spread_C = np.minimum(groups_per_class(samples) if by_group else images_per_class(samples), n)
@@ -77,7 +74,7 @@ def deal(samples: Samples, n: int, root_seed: int, *purpose: Part, by_group: boo
             break
     if best_N is None:
         raise DataError(
-            f"folds: {n} folds cannot all be filled with {len(set(samples.groups_N))} groups",
+            f"folds: {len(set(samples.groups_N))} groups cannot fill all {n} folds",
             remedy=f"set folds.n lower than {n}",
         )
     return best_N
@@ -86,16 +83,16 @@ def deal(samples: Samples, n: int, root_seed: int, *purpose: Part, by_group: boo
 def shuffles(
     samples: Samples, n: int, root_seed: int, *purpose: Part, by_group: bool = True
 ) -> Iterator[Ints]:
-    """A few deals to choose among, each (N,) parts."""
+    """A few assignments to choose from, each (N,) parts."""
     for attempt in tqdm(range(SHUFFLES), desc="folds", leave=False, disable=not sys.stderr.isatty()):
         state = seed(root_seed, "folds", attempt, *purpose) % SEED_LIMIT
         yield _one(samples, n, state, by_group)
 
 
 def parts_of_groups(samples: Samples, n: int, root_seed: int) -> list[Strings]:
-    """The ids in at most n disjoint parts that share no group; fewer where there are few groups.
+    """The ids in at most n disjoint parts that share no group; fewer parts if there are few groups.
 
-    For fitting on some parts and judging on another where a fold plan gives no such parts.
+    For fitting on some parts and scoring on another, where a fold plan gives no such parts.
     """
     ordered = samples.take(np.sort(samples.ids_N))
     largest = int(images_per_class(ordered).max())
@@ -107,7 +104,7 @@ def parts_of_groups(samples: Samples, n: int, root_seed: int) -> list[Strings]:
 
 
 def groups_per_class(samples: Samples) -> Ints:
-    """(C,) groups that hold an image of each class."""
+    """(C,) number of groups that contain each class."""
     pairs = np.unique(np.stack([samples.labels, codes(samples.groups_N)]), axis=1)
     return np.bincount(pairs[0], minlength=samples.space.n_classes).astype(np.int64)
 
@@ -125,7 +122,7 @@ def per_part_KC(samples: Samples, part_N: Ints, n: int) -> Ints:
 
 
 def codes(values: Strings) -> Ints:
-    """Each value as its place among the sorted values."""
+    """Each value as its position among the sorted values."""
     return np.asarray(np.unique(values, return_inverse=True)[1], dtype=np.int64)
 
 
@@ -149,34 +146,55 @@ def _one(samples: Samples, n: int, state: int, by_group: bool) -> Ints:
     splitter = (StratifiedKFold if alone else StratifiedGroupKFold)(n, shuffle=True, random_state=state)
     part_N = np.full(len(samples), -1, np.int64)
     with warnings.catch_warnings():
-        # Rare classes are told by our own notes, by name and by groups instead of images.
+        # Our own notes name rare classes, and count groups instead of images.
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
         groups = None if alone else samples.groups_N
         for k, (_, valid) in enumerate(splitter.split(np.zeros(len(samples)), samples.labels, groups)):
             part_N[valid] = k
-    assert (part_N >= 0).all(), "a sample lies in no part"
+    assert (part_N >= 0).all(), "a sample is in no part"
     return part_N
 
 
-# A hold-out's share is met to the nearest of these parts.
-FINEST_PARTS = 20
-BOOTSTRAP_TRIES = 100
-
-
 def plan(samples: Samples, settings: FoldSettings) -> FoldPlan:
-    """The splits that `settings.kind` asks for.
+    """The splits of `settings.kind`.
 
-    The same samples give the same plan in whatever order their table lists them. A class with fewer
-    groups than folds is no error: it falls back to `spread`, its groups go to as many folds as there
-    are groups, those folds validate it and the others never see it in validation; a note says so.
+    The same samples give the same plan, whatever the order of their table. A class with fewer groups than
+    folds is not an error: in this fallback, `spread`, each of its groups is in another fold, those folds
+    validate the class and the others do not; a note says so.
 
     Raises:
-        DataError: the samples cannot be split so: too few groups or images, a fold that stays empty, or
-            a column whose values are not `folds.n`.
+        DataError: the samples cannot be split: too few groups or images, a fold that remains empty, or
+            a column with more or fewer values than `folds.n`.
     """
-    # By id, or the plan would follow the order of the table's rows.
+    # Ordered by id, so that the plan does not depend on the order of the table's rows.
     return KINDS[settings.kind](samples.take(np.sort(samples.ids_N)), settings)
+
+
+def with_extra(plan: FoldPlan, own: Samples, extra: Samples) -> FoldPlan:
+    """The plan with the extra images in every training part.
+
+    An extra image whose group is in the validation part of a fold is left out of that fold: another photo of
+    the same person would leak.
+
+    Args:
+        plan: of the competition's own samples.
+        own: those samples.
+        extra: images from elsewhere, with other ids.
+    """
+    splits, left_out = [], 0
+    for split in plan.splits:
+        validating = own.groups_N[positions(split.valid_ids, own.ids_N, "fold plan")]
+        fits_N = ~np.isin(extra.groups_N, validating)
+        left_out += int((~fits_N).sum())
+        more = extra.ids_N[fits_N]
+        times = None if split.times_T is None else np.r_[split.times_T, np.ones(len(more), np.int64)]
+        train_ids = strings([*split.train_ids.tolist(), *more.tolist()])
+        splits.append(Split(train_ids, split.valid_ids, times))
+    note = texts.EXTRA.format(images=len(extra))
+    if left_out:
+        note += texts.EXTRA_LEFT_OUT.format(times=left_out)
+    return FoldPlan(tuple(splits), (*plan.notes, note))
 
 
 def _stratified_group(samples: Samples, settings: FoldSettings) -> FoldPlan:
@@ -196,13 +214,16 @@ def _repeated(samples: Samples, settings: FoldSettings) -> FoldPlan:
     for repeat in range(settings.repeats):
         part_N = deal(samples, settings.n, settings.seed, *(("repeat", repeat) if repeat else ()))
         splits += _splits(samples, part_N, settings.n)
-        notes += [f"repeat {repeat}: {note}" for note in _class_notes(samples, part_N, settings.n)]
-    told = f"{settings.repeats} × {settings.n} folds: an image's {settings.repeats} predictions are averaged"
-    return FoldPlan(tuple(splits), (told, *notes))
+        notes += [
+            texts.REPEAT.format(repeat=repeat, note=note)
+            for note in _class_notes(samples, part_N, settings.n)
+        ]
+    first = texts.REPEATED.format(repeats=settings.repeats, n=settings.n)
+    return FoldPlan(tuple(splits), (first, *notes))
 
 
 def _holdout(samples: Samples, settings: FoldSettings) -> FoldPlan:
-    """Some of the parts of a finer deal: those that best hold the share and every class."""
+    """Some parts of a finer division: those that best meet the share and contain every class."""
     assert settings.valid_share is not None, "a rule of the settings asks for valid_share"
     groups, largest = len(np.unique(samples.groups_N)), int(images_per_class(samples).max())
     finest = min(FINEST_PARTS, groups, largest)
@@ -216,21 +237,21 @@ def _holdout(samples: Samples, settings: FoldSettings) -> FoldPlan:
     taken = min(max(share.numerator, 1), n - 1)
     wanted_C = settings.valid_share * images_per_class(samples)
     spread_C = groups_per_class(samples) >= 2
-    found: list[tuple[int, float, int, int]] = []
+    candidates: list[tuple[int, float, int, int]] = []
     deals = list(shuffles(samples, n, settings.seed, "holdout"))
     for attempt, part_N in enumerate(deals):
         table_KC = per_part_KC(samples, part_N, n)
         for first in range(n):
             valid_C = table_KC[(first + np.arange(taken)) % n].sum(axis=0)
             lost = (valid_C == 0) | (valid_C == table_KC.sum(axis=0))
-            found.append(
+            candidates.append(
                 (int((lost & spread_C).sum()), float(np.abs(valid_C - wanted_C).sum()), attempt, first)
             )
-    _, _, attempt, first = min(found)
+    _, _, attempt, first = min(candidates)
     valid_N = np.isin((deals[attempt] - first) % n, np.arange(taken))
     ids_N = samples.ids_N
-    told = f"hold-out: {valid_N.sum()} of {len(samples)} images validate ({valid_N.mean():.0%})"
-    return FoldPlan((Split(ids_N[~valid_N], ids_N[valid_N]),), (told,))
+    note = texts.HOLDOUT.format(images=valid_N.sum(), all=len(samples), share=valid_N.mean())
+    return FoldPlan((Split(ids_N[~valid_N], ids_N[valid_N]),), (note,))
 
 
 def _bootstrap(samples: Samples, settings: FoldSettings) -> FoldPlan:
@@ -238,7 +259,7 @@ def _bootstrap(samples: Samples, settings: FoldSettings) -> FoldPlan:
     n_groups = int(group_N.max()) + 1
     if n_groups < 2:
         raise DataError(
-            "folds: one group has nothing out of its bag", remedy="check competition.group_column"
+            "folds: with one group no image is ever out of bag", remedy="check competition.group_column"
         )
     splits = []
     for draw in range(settings.n):
@@ -247,12 +268,10 @@ def _bootstrap(samples: Samples, settings: FoldSettings) -> FoldPlan:
         splits.append(Split(samples.ids_N[bag], samples.ids_N[~bag], times_N[bag]))
     made = FoldPlan(tuple(splits))
     never = len(samples) - len(made.covered)
-    told = (
-        f"{settings.n} bootstrap draws of {n_groups} groups: an image's out-of-bag predictions are averaged"
-    )
+    note = texts.BOOTSTRAP.format(draws=settings.n, groups=n_groups)
     if never:
-        told += f"; {never} of {len(samples)} images were never out of a bag and are not scored"
-    return FoldPlan(made.splits, (told,))
+        note += texts.BOOTSTRAP_NEVER.format(images=never, all=len(samples))
+    return FoldPlan(made.splits, (note,))
 
 
 def _drawn(n_groups: int, root_seed: int, draw: int) -> Ints:
@@ -276,10 +295,10 @@ def _column(samples: Samples, settings: FoldSettings) -> FoldPlan:
         )
     ids_N = samples.ids_N
     splits = tuple(Split(ids_N[samples.folds_N != v], ids_N[samples.folds_N == v]) for v in values)
-    notes = [f"folds from column `{settings.column}`: {', '.join(values)}"]
+    notes = [texts.COLUMN.format(column=settings.column, values=", ".join(values))]
     empty = len(samples) - len(FoldPlan(splits).covered)
     if empty:
-        notes.append(f"{empty} of {len(samples)} images have no fold: they train everywhere, unscored")
+        notes.append(texts.COLUMN_EMPTY.format(images=empty, all=len(samples)))
     return FoldPlan(splits, tuple(notes))
 
 
@@ -303,16 +322,17 @@ def _class_notes(samples: Samples, part_N: Ints, n: int) -> list[str]:
         name = samples.space.classes[c]
         without = [str(k) for k in np.flatnonzero(valid_KC[:, c] == 0)]
         if groups == 0:
-            notes.append(f"class {name}: no training image; no fold trains or validates it")
+            notes.append(texts.CLASS_EMPTY.format(name=name))
         elif groups < n:
-            text = f"class {name}: {groups} groups for {n} folds, fall-back `spread`: validated by"
             inside = ", ".join(str(k) for k in np.flatnonzero(valid_KC[:, c]))
-            text = f"{text} fold {inside} and never by {', '.join(without)}"
+            text = texts.CLASS_FEW_GROUPS.format(
+                name=name, groups=groups, n=n, inside=inside, without=", ".join(without)
+            )
             if groups == 1:
-                text = f"{text}; fold {inside} trains without it"
+                text += texts.CLASS_ONE_GROUP.format(inside=inside)
             notes.append(text)
         elif without:
-            notes.append(f"class {name}: {groups} groups, but fold {', '.join(without)} validates none of it")
+            notes.append(texts.CLASS_UNVALIDATED.format(name=name, groups=groups, without=", ".join(without)))
     return notes
 
 

@@ -1,15 +1,17 @@
-"""Where the host's files lie: the competition's folder, a sample submission, and answers of held-out images.
+"""The host's files: the competition's folder, a sample submission, and answers of held-out images.
 
-Owns where they lie, whether the host gave them, a demo has them or they are made here. Does not own the
+Owns their paths, whether the host gave them, a demo has them or they are made here. Does not own the
 formats (`data/host_format.py`) nor scoring (`submit/hostscore.py`).
 """
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 from pipeline.core.errors import DataError
 from pipeline.data import host_format, load
+from pipeline.data.competition import Answers
 from pipeline.record.digests import write_atomic
 from pipeline.record.store import Artifact
 from pipeline.settings.competition import CompetitionSettings
@@ -26,7 +28,7 @@ def competition_root(settings: Settings) -> Path:
     if config.demo is None:
         assert config.root is not None, "a rule of the settings asks for root or demo"
         return (home / config.root).resolve()
-    # Imported here: only demos are made.
+    # Imported here: only demos need it.
     from pipeline.data.demo import competitions
 
     return competitions.materialise(config.demo, home, config.name)
@@ -40,7 +42,9 @@ def boxes_file(settings: Settings) -> Path:
     """
     path = competition_root(settings) / str(settings.config.crop.boxes)
     if not path.is_file():
-        raise DataError(f"crop.boxes: there is no file {path}", remedy="give a CSV with id,x,y,w,h")
+        raise DataError(
+            f"crop.boxes: there is no file {path}", remedy="give a CSV with the columns id,x,y,w,h"
+        )
     return path
 
 
@@ -57,8 +61,18 @@ def sample(settings: Settings, data: Artifact, home: Path) -> Path:
     return path
 
 
+def check_sample(settings: Settings, data: Artifact, home: Path) -> None:
+    """Raise DataError where the host's sample asks for other images or answers, before hours of training."""
+    config = settings.config.competition
+    if config.sample_submission is not None:
+        path = competition_root(settings) / config.sample_submission
+        test = load.samples(data, "test", home)
+        space = load.samples(data, "train", home).space
+        host_format.fits(path, test.ids_N, space, config.submission)
+
+
 def knows_answers(config: CompetitionSettings) -> bool:
-    """Whether `make score` can score without a host: a demo, or held-out images."""
+    """Whether `make score` can score without a host: for a demo, or held-out images."""
     return config.demo is not None or config.holdout is not None
 
 
@@ -67,3 +81,12 @@ def answers(settings: Settings, data: Artifact) -> Path:
     assert knows_answers(settings.config.competition), "the answers are with the host"
     holder = data.folder if settings.config.competition.demo is None else competition_root(settings)
     return holder / ANSWERS
+
+
+def write_answers(path: Path, answers: Answers) -> None:
+    """Write the answers of a held-out test set, in the columns `ANSWER_COLUMNS`."""
+    usage = ["public" if public else "private" for public in answers.public_N]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(ANSWER_COLUMNS)
+        writer.writerows(zip(answers.ids_N.tolist(), answers.labels_N.tolist(), usage, strict=True))

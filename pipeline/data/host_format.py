@@ -1,25 +1,13 @@
-"""The host's four formats, cell by cell: a class index, a class name, a column a class or an attribute.
+"""Submissions in the host's format: writing, reading and checking them, ids and cells included.
 
-Owns which columns hold the answer, and turning probabilities into cells and cells into labels. Does not
-own ids (`hostids.py`) or files (`submission.py`).
+Owns whole files, which columns hold the answer, turning probabilities into cells and cells into labels, and
+which ids are missing, extra or repeated. Does not own the ledger of scores (`submit/leaderboard.py`) nor the
+provenance beside a submission (the stage writes that).
 
-Shape legend: N samples, C classes.
-
-Ids of a submission against those that the host asks for.
-
-Owns telling which are missing, extra or twice, and finding again what a spreadsheet made of an id.
-Does not own reading files (`submission.py`).
-
-A spreadsheet, or a reader that guesses types, takes `007` for the number 7, and writes `7`, `7.0` or
-`7E+00`. Such an id is found again only where it can mean one id of the sample and no other row does.
-
-Submissions in the host's format: writing, reading and checking them.
-
-Owns whole files. Does not own cells (`hostformat.py`), what is wrong with ids (`hostids.py`), the ledger
-of scores (`leaderboard.py`) nor the provenance beside a submission (the stage writes that).
-
-The host's sample is the authority on ids, their order and the columns. Rows are joined by id. Ids
-are text: leading zeros stay.
+The host's sample is the authority on ids, their order and the columns. Rows are joined by id. Ids are text:
+leading zeros stay. A spreadsheet, or a reader that guesses types, takes `007` for the number 7, and writes
+`7`, `7.0` or `7E+00`. Such an id is recovered only where it can mean exactly one id of the sample and no
+other row has it.
 
 Shape legend: N samples, C classes.
 """
@@ -42,15 +30,21 @@ from pipeline.core.predictions import Prediction, Probabilities
 from pipeline.core.samples import Floats, Ints, LabelSpace, Strings, refuse_duplicates
 from pipeline.core.tables import Table, format_table, read_table
 from pipeline.core.targets import ROW_SUM_TOLERANCE, Target
+from pipeline.data import texts
 from pipeline.record.digests import write_atomic
 from pipeline.settings.competition import SubmissionSettings
 
-COLUMNS_REMEDY = "name the columns as the host does, or mend competition.submission in the settings"
+log = logging.getLogger(__name__)
+
+COLUMNS_REMEDY = "name the columns as the host does, or fix competition.submission in the settings"
+SHOWN = 20
+NUMBER = re.compile(r"\d{1,40}(?:[.,]\d{1,40})?(?:[eE]\+?\d{1,2})?")
+SHORTENED = re.compile(r"\d[.,]\d+[eE]\+?\d+")
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """Values of a table: labels, probabilities in class order if it has any, and what is wrong."""
+    """Values of a table: labels, probabilities in class order if it has any, and its faults."""
 
     labels_N: Ints
     p_NC: Floats | None
@@ -58,7 +52,7 @@ class Parsed:
 
 
 def answer_columns(table: Table, space: LabelSpace, settings: SubmissionSettings) -> tuple[str, ...]:
-    """The columns that hold the answer: one, one a class in class order, or one an attribute.
+    """The columns of the answer: one, one per class in class order, or one per attribute.
 
     Probability columns are named by class or by index, 0 to C-1.
 
@@ -74,7 +68,7 @@ def answer_columns(table: Table, space: LabelSpace, settings: SubmissionSettings
 
 
 def columns_of(space: LabelSpace, settings: SubmissionSettings) -> tuple[str, ...]:
-    """The answer's columns as the settings name them."""
+    """The columns of the answer as the settings name them."""
     target = Target.of(space)
     if settings.format == "probabilities":
         return target.columns
@@ -90,7 +84,7 @@ def host_cells(
     """The answer columns as text, by column.
 
     With format=attributes each image gets the attributes of its most probable class, so that the file
-    says what was scored.
+    contains what was scored.
     """
     if settings.format == "probabilities":
         return {column: [str(v) for v in p_N] for column, p_N in zip(answers, p_NC.T, strict=True)}
@@ -110,7 +104,7 @@ def parse(
     space: LabelSpace,
     settings: SubmissionSettings,
 ) -> Parsed:
-    """Cells as labels and probabilities; `ids` are the rows' names in what is wrong with them."""
+    """Cells as labels and probabilities; `ids` name the rows in faults."""
     if settings.format == "probabilities":
         return _probabilities(table, ids, answers, Target.of(space))
     if settings.format == "attributes":
@@ -124,14 +118,15 @@ def parse(
         if value in known:
             labels[n] = known[value]
         elif settings.format == "class_name":
-            faults.append(f"id {ids[n]!r}: {value!r} is no class {nearest(value, known)}".rstrip())
+            hint = nearest(value, known)
+            faults.append(f"id {ids[n]!r}: {value!r} is not a class{f'; {hint}' if hint else ''}")
         else:
-            faults.append(f"id {ids[n]!r}: {value!r} is no class index 0…{space.n_classes - 1}")
+            faults.append(f"id {ids[n]!r}: {value!r} is not a class index 0…{space.n_classes - 1}")
     return Parsed(labels, None, tuple(faults))
 
 
 def number(table: Table, text: str) -> float:
-    """A cell as a number, NaN if it is none."""
+    """A cell as a number, NaN if it is not a number."""
     try:
         # A spreadsheet that separates cells by semicolons writes decimal commas.
         return float(text.replace(",", ".") if table.delimiter == ";" else text)
@@ -140,7 +135,7 @@ def number(table: Table, text: str) -> float:
 
 
 def _words(space: LabelSpace, settings: SubmissionSettings) -> list[Sequence[str]]:
-    """How the host calls the values of each attribute."""
+    """The host's names of the values of each attribute."""
     return [(settings.words or {}).get(a.name, a.values) for a in space.attributes]
 
 
@@ -157,7 +152,8 @@ def _attributes(
     labels, faults = np.zeros(len(ids), np.int64), []
     for n, row in enumerate(zip(*columns, strict=True)):
         odd = [
-            f"id {ids[n]!r}: {column} {value!r} is none of its values {nearest(value, words)}".rstrip()
+            f"id {ids[n]!r}: {column} {value!r} is not one of its values"
+            + (f"; {hint}" if (hint := nearest(value, words)) else "")
             for column, value, words in zip(answers, row, known, strict=True)
             if value not in words
         ]
@@ -172,7 +168,7 @@ def _attributes(
 
 
 def _composed(text: str) -> str:
-    # macOS decomposes Hangul and accents; the same name must not become another class.
+    # macOS decomposes Hangul and accents; the same name must remain the same class.
     return unicodedata.normalize("NFC", text)
 
 
@@ -183,17 +179,12 @@ def _probabilities(table: Table, ids: Sequence[str], answers: Sequence[str], tar
     for n, (p_C, off) in enumerate(zip(p, target.off_N(p), strict=True)):
         if not np.isfinite(p_C).all():
             c = int(np.argmin(np.isfinite(p_C)))
-            faults.append(f"id {ids[n]!r}: {answers[c]!r} holds no number")
+            faults.append(f"id {ids[n]!r}: column {answers[c]!r} is not a number")
         elif (p_C < 0).any():
-            faults.append(f"id {ids[n]!r}: {answers[int(np.argmin(p_C))]!r} is negative")
+            faults.append(f"id {ids[n]!r}: column {answers[int(np.argmin(p_C))]!r} is negative")
         elif off > ROW_SUM_TOLERANCE:
             faults.append(f"id {ids[n]!r}: sums to {p_C.sum():.4g}, not 1")
     return Parsed(target.answers(p), p, tuple(faults))
-
-
-SHOWN = 20
-NUMBER = re.compile(r"\d{1,40}(?:[.,]\d{1,40})?(?:[eE]\+?\d{1,2})?")
-SHORTENED = re.compile(r"\d[.,]\d+[eE]\+?\d+")
 
 
 def some(ids: Sequence[str]) -> str:
@@ -203,7 +194,7 @@ def some(ids: Sequence[str]) -> str:
 
 
 def id_faults(wanted: Sequence[str], given: Sequence[str]) -> list[str]:
-    """What is wrong with the given ids, one line a kind: missing, extra, given more than once."""
+    """Faults of the given ids, one line per kind: missing, extra, more than once."""
     asked, had = set(wanted), set(given)
     counts = Counter(given)
     missing = [i for i in dict.fromkeys(wanted) if i not in had]
@@ -228,9 +219,9 @@ def id_faults(wanted: Sequence[str], given: Sequence[str]) -> list[str]:
 
 
 def found_again(wanted: Sequence[str], given: Sequence[str]) -> dict[str, str]:
-    """Given id → the sample's, for ids that were read as numbers; only where there is one reading."""
+    """Given id → the sample's, for ids that were read as numbers; only if there is exactly one match."""
     asked, had = set(wanted), set(given)
-    # An id that the file has as it is stays out: the other one can't mean it as well.
+    # An id that the file contains unchanged is left out: no other id can mean it too.
     free = _by_number(i for i in dict.fromkeys(wanted) if i not in had)
     odd = _by_number(i for i in dict.fromkeys(given) if i not in asked)
     return {
@@ -240,11 +231,11 @@ def found_again(wanted: Sequence[str], given: Sequence[str]) -> dict[str, str]:
     }
 
 
-def told(renamed: dict[str, str]) -> str:
-    """One line on ids that were read as numbers."""
-    pairs = [f"{old!r} is {new!r}" for old, new in list(renamed.items())[:3]]
+def renamed_line(renamed: dict[str, str]) -> str:
+    """One line about ids that were read as numbers."""
+    pairs = [texts.READ_AS_NUMBERS_PAIR.format(old=old, new=new) for old, new in list(renamed.items())[:3]]
     more = " …" if len(renamed) > len(pairs) else ""
-    return f"{_count(renamed)} read as numbers, leading zeros lost: {', '.join(pairs)}{more}"
+    return texts.READ_AS_NUMBERS.format(ids=_count(renamed), pairs=", ".join(pairs) + more)
 
 
 def _by_number(ids: Iterable[str]) -> dict[int, list[str]]:
@@ -261,18 +252,15 @@ def _count(ids: Sequence[str] | dict[str, str]) -> str:
     return f"{len(ids)} id{'' if len(ids) == 1 else 's'}"
 
 
-log = logging.getLogger(__name__)
-
-
 def write(
     path: Path, probabilities: Probabilities, space: LabelSpace, settings: SubmissionSettings, sample: Path
 ) -> None:
-    """A submission with the sample's ids, order and columns; columns of no concern are copied.
+    """A submission with the sample's ids, order and columns; all other columns are copied.
 
-    Written whole or not at all.
+    The write is atomic.
 
     Raises:
-        DataError: the sample is malformed, or other ids or classes were predicted than it asks for.
+        DataError: the sample is malformed, or the predicted ids or classes are not those of the sample.
     """
     host = read_table(sample)
     answers = answer_columns(host, space, settings)
@@ -301,7 +289,7 @@ def read(
 ) -> Prediction:
     """A host-format CSV from anywhere: BOM, semicolons, tabs, any line ends, rows in any order.
 
-    With a sample, ids that were read as numbers are found again, and that is logged.
+    With a sample, ids that were read as numbers are recovered, and that is logged.
 
     Args:
         path: the CSV; its stem becomes the prediction's name.
@@ -318,7 +306,7 @@ def read(
     wanted = ids if sample is None else _sample_ids(read_table(sample), settings)
     renamed = found_again(wanted, ids)
     if renamed:
-        log.warning("%s: %s; they are taken for those", table.name, told(renamed))
+        log.warning("%s: %s; these ids are used", table.name, renamed_line(renamed))
         ids = [renamed.get(i, i) for i in ids]
     faults = id_faults(wanted, ids)
     parsed = parse(table, ids, answers, space, settings)
@@ -332,7 +320,7 @@ def read(
 
 
 def fits(sample: Path, ids_N: Strings, space: LabelSpace, settings: SubmissionSettings) -> None:
-    """Whether the host's sample asks for exactly these images, in columns that the settings name.
+    """Check that the host's sample asks for exactly these images, in the columns of the settings.
 
     Raises:
         DataError: the sample is missing or malformed, or lists other ids.
@@ -344,12 +332,12 @@ def fits(sample: Path, ids_N: Strings, space: LabelSpace, settings: SubmissionSe
         raise DataError(
             f"{sample.name} does not list the images of the test set",
             [f.replace("extra, not in the sample", "of the test set, but not in the sample") for f in faults],
-            "mend competition.test_table, test_id_column or sample_submission",
+            "fix competition.test_table, test_id_column or sample_submission",
         )
 
 
 def sample_of(ids: Sequence[str], space: LabelSpace, settings: SubmissionSettings) -> bytes:
-    """A sample submission such as a host would give, for these ids."""
+    """A sample submission for these ids, like that of a host."""
     columns = columns_of(space, settings)
     uniform_1C = np.full((1, space.n_classes), round(1 / space.n_classes, 6))
     found = host_cells(uniform_1C, columns, space, settings)
@@ -358,18 +346,18 @@ def sample_of(ids: Sequence[str], space: LabelSpace, settings: SubmissionSetting
 
 
 def check(path: Path, sample: Path, space: LabelSpace, settings: SubmissionSettings) -> None:
-    """Hold a submission against the host's sample, as strictly as a host who joins by position.
+    """Compare a submission with the host's sample, as strictly as a host that joins by position.
 
     Raises:
         DataError: names every fault: columns, ids missing, extra or twice, rows in another order,
-            values outside the classes, not a number, or rows that do not sum to 1.
+            unknown classes, cells that are not numbers, or rows that do not sum to 1.
     """
     table = read_table(path)
     _refuse(table, faults_of(table, read_table(sample), space, settings))
 
 
 def faults_of(table: Table, host: Table, space: LabelSpace, settings: SubmissionSettings) -> list[str]:
-    """What `check` refuses a table for, one line each; `host` is the sample.
+    """The faults for which `check` rejects a table, one line each; `host` is the sample.
 
     Raises:
         DataError: the sample itself is malformed.
@@ -386,10 +374,10 @@ def faults_of(table: Table, host: Table, space: LabelSpace, settings: Submission
     ids = _ids(table, settings)
     renamed = found_again(wanted, ids)
     if renamed:
-        faults.append(told(renamed))
+        faults.append(renamed_line(renamed))
     ids = [renamed.get(i, i) for i in ids]
     odd = id_faults(wanted, ids)
-    # With ids missing or extra every later row stands elsewhere: that says nothing more.
+    # If ids are missing or extra, the order of the other rows means nothing.
     if not odd and ids != wanted:
         n = next(n for n, (a, b) in enumerate(zip(ids, wanted, strict=True)) if a != b)
         odd = [f"order: row {n + 1} is {ids[n]!r}, the sample has {wanted[n]!r} there"]
@@ -415,5 +403,5 @@ def _refuse(table: Table, faults: Sequence[str]) -> None:
         raise DataError(
             f"{table.name}: {len(faults)} fault{'' if len(faults) == 1 else 's'}",
             faults,
-            "mend the file; make validate FILE=… OUT=mended.csv can, where only its form is wrong",
+            "fix the file; if only its form is wrong, make validate FILE=… OUT=fixed.csv does it",
         )

@@ -1,8 +1,8 @@
 """From image files to two memmaps: decoded once, prepared once per image setting.
 
 Owns: keeping decoded images and their facts, continuing after a kill, and building what models see.
-Does not own which images there are (`competition.py`), reading one file (`decode.py`), nor what a
-prepared image is made of (`look.py`).
+Does not own which images there are (`data/competition.py`), reading one file (`data/decode.py`), nor what a
+prepared image is made of (`data/preprocess.py`).
 
     decoded/decoded.bin     all pixels back to back, RGB, longest side ≤ cache_px
             index.npz       ids, offsets, heights, widths
@@ -45,7 +45,7 @@ LookOf = Callable[[str, Pixels], Pixels]
 
 CHUNK = 64
 BIN, JOURNAL, QUARANTINE = "decoded.bin", "journal.jsonl", "quarantine.csv"
-# What becomes of an image that does not decode, or only in part.
+# The treatment of an image that does not decode, or only in part.
 WHITE_IMAGE, IN_PART = "white", "in part"
 
 
@@ -58,7 +58,7 @@ class Faulty:
         id: the sample's.
         path: of the file.
         why: in a few words.
-        fate: `white` (kept as a white square) or `in part` (a truncated file, used as far as it goes).
+        fate: `white` (replaced by a white square) or `in part` (a truncated file, used as far as possible).
     """
 
     split: str
@@ -100,7 +100,7 @@ class DecodedImages:
     def read(self, name: str) -> Pixels:
         """(H, W, 3) pixels of one image, copied from the file.
 
-        For whoever looks at every image: pages of the map would count as memory of this process.
+        For reading every image: pages of the map would count as memory of this process.
         """
         i = self._at[name]
         start, height, width = int(self._offsets[i]), int(self._heights[i]), int(self._widths[i])
@@ -108,7 +108,7 @@ class DecodedImages:
         return pixels.reshape(height, width, 3)
 
     def facts(self) -> pd.DataFrame:
-        """The facts of every image, a row each, in the order of `ids`; see `ImageFacts`."""
+        """The facts of every image, one row each, in the order of `ids`; see `ImageFacts`."""
         words = {"id": str, "sha256": str, "phash": str}
         return pd.read_csv(self.folder / "facts.csv", dtype=words, keep_default_na=False)
 
@@ -137,7 +137,7 @@ class PreparedImages:
 
     @staticmethod
     def open(path: Path) -> PreparedImages:
-        """What `build_prepared` wrote to `path`, mapped and not read."""
+        """The images that `build_prepared` wrote to `path`, as a memory map."""
         return PreparedImages(np.load(_ids_path(path)), np.load(path, mmap_mode="r"))
 
     def __len__(self) -> int:
@@ -149,7 +149,7 @@ class PreparedImages:
 
 
 @dataclass(frozen=True)
-class _Job:
+class _Image:
     """One image to decode."""
 
     split: str
@@ -158,16 +158,16 @@ class _Job:
 
 
 def build_decoded(splits: Sequence[Samples], folder: Path, how: Decoding, work: Path | None = None) -> int:
-    """Decode every image once into `folder`, in the order of `splits`, and note its facts.
+    """Decode every image once into `folder`, in the order of `splits`, with its facts.
 
-    What does not decode becomes a white square and a row of quarantine.csv; whether that is an error is
-    for the caller to say. A killed call continues from `work` at the last whole chunk.
+    An image that does not decode becomes a white square and a row of quarantine.csv; the caller decides
+    whether that is an error. A killed call continues from `work` at the last complete chunk.
 
     Args:
         splits: no id may occur in two of them.
         folder: exists; gets decoded.bin, index.npz, facts.csv and quarantine.csv.
-        how: limits and what is forgiven; the same as in the killed call.
-        work: exists, on the disk of `folder`; None: nothing is kept of a killed call.
+        how: limits, and whether truncated files are used; the same as in the killed call.
+        work: exists, on the disk of `folder`; None: nothing of a killed call is kept.
 
     Returns:
         How many images an earlier, killed call had decoded.
@@ -177,7 +177,9 @@ def build_decoded(splits: Sequence[Samples], folder: Path, how: Decoding, work: 
     """
     refuse_duplicates(np.concatenate([s.ids_N for s in splits]), "images")
     jobs = [
-        _Job(s.split, *job) for s in splits for job in zip(s.ids_N.tolist(), s.paths_N.tolist(), strict=True)
+        _Image(s.split, *job)
+        for s in splits
+        for job in zip(s.ids_N.tolist(), s.paths_N.tolist(), strict=True)
     ]
     work = work or folder
     chunks = _resume(work)
@@ -188,9 +190,9 @@ def build_decoded(splits: Sequence[Samples], folder: Path, how: Decoding, work: 
     ):
         for done in _in_threads(_strictly(how), jobs, "decode", before):
             chunk = _chunk(done, jobs[sum(len(c["facts"]) for c in chunks) :], how, pixels)
-            _settle(pixels)
+            _sync(pixels)
             journal.write(json.dumps({**chunk, "end": pixels.tell()}) + "\n")
-            _settle(journal)
+            _sync(journal)
             chunks.append(chunk)
     (work / BIN).replace(folder / BIN)
     (work / JOURNAL).unlink()
@@ -201,11 +203,11 @@ def build_decoded(splits: Sequence[Samples], folder: Path, how: Decoding, work: 
 Done = tuple[ImageFacts, Pixels, str] | str
 
 
-def _strictly(how: Decoding) -> Callable[[_Job], Done]:
-    """Decodes one image, in a thread: forgiving is a switch of the whole process, and comes later."""
+def _strictly(how: Decoding) -> Callable[[_Image], Done]:
+    """A function that decodes one image in a thread; truncated files are retried later, outside threads."""
     strict = replace(how, truncated=False)
 
-    def work(job: _Job) -> Done:
+    def work(job: _Image) -> Done:
         try:
             return decode.read(job.id, job.path, strict)
         except decode.UNDECODABLE as error:
@@ -214,37 +216,37 @@ def _strictly(how: Decoding) -> Callable[[_Job], Done]:
     return work
 
 
-def _chunk(done: list[Done], jobs: list[_Job], how: Decoding, pixels: Any) -> dict[str, Any]:
-    """Write the pixels of one chunk; its facts, shapes and faults as they go into the journal."""
+def _chunk(done: list[Done], jobs: list[_Image], how: Decoding, pixels: Any) -> dict[str, Any]:
+    """Write the pixels of one chunk; returns its facts, shapes and faults for the journal."""
     facts, shapes, faults = [], [], []
     for result, job in zip(done, jobs, strict=False):
-        found, image, faulty = _settled(result, job, how)
+        image_facts, image, faulty = _retried(result, job, how)
         pixels.write(image.tobytes())
-        facts.append(astuple(found))
+        facts.append(astuple(image_facts))
         shapes.append(image.shape[:2])
         if faulty:
             faults.append(asdict(faulty))
     return {"facts": facts, "shapes": shapes, "faults": faults}
 
 
-def _settled(result: Done, job: _Job, how: Decoding) -> tuple[ImageFacts, Pixels, Faulty | None]:
+def _retried(result: Done, job: _Image, how: Decoding) -> tuple[ImageFacts, Pixels, Faulty | None]:
     if not isinstance(result, str):
         return result[0], result[1], None
     if how.truncated:
-        # If nothing of it can be used, the first reason stands.
+        # If no part of it can be used, the first reason is kept.
         with contextlib.suppress(*decode.UNDECODABLE):
             facts, image, remark = decode.read(job.id, job.path, how)
             return facts, image, _faulty(job, remark, IN_PART)
     return *decode.placeholder(job.id, job.path), _faulty(job, result, WHITE_IMAGE)
 
 
-def _faulty(job: _Job, why: str, fate: str) -> Faulty:
-    # Where splits share their ids, these carry their split; people know the image without it.
+def _faulty(job: _Image, why: str, fate: str) -> Faulty:
+    # These ids contain their split; people know the image without it.
     return Faulty(job.split, job.id.removeprefix(f"{job.split}/"), job.path, why, fate)
 
 
 def _resume(work: Path) -> list[dict[str, Any]]:
-    """The whole chunks that a killed call left; what came after them is cut off."""
+    """The complete chunks of a killed call; anything after them is cut off."""
     chunks = []
     if (work / JOURNAL).is_file() and (work / BIN).is_file():
         size = (work / BIN).stat().st_size
@@ -262,7 +264,7 @@ def _resume(work: Path) -> list[dict[str, Any]]:
     return chunks
 
 
-def _settle(file: Any) -> None:
+def _sync(file: Any) -> None:
     file.flush()
     os.fsync(file.fileno())
 
@@ -287,8 +289,8 @@ def build_prepared(decoded: DecodedImages, ids: Strings, look: LookOf, size: Siz
     """The images of `ids` as models see them, in one (N, H, W, 3) .npy file, with the ids beside it.
 
     Args:
-        decoded: where the pixels come from.
-        ids: which images, in which order.
+        decoded: the source of the pixels.
+        ids: of the images, in order.
         look: from an id and its decoded pixels to (H, W, 3) pixels; called from several threads.
         size: H and W, px.
         path: ends in .npy.
@@ -323,7 +325,7 @@ def _in_threads(work: Callable[[T], R], jobs: Sequence[T], label: str, start: in
 
 @contextmanager
 def _one_opencv_thread() -> Iterator[None]:
-    """One OpenCV thread for each of ours, or they would fight over the cores."""
+    """One OpenCV thread for each of ours, so that they do not compete for the cores."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(0)
     try:

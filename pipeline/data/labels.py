@@ -1,20 +1,15 @@
-"""From raw values to class indices: attributes, numeric bins, and corrections of labels.
+"""From raw values to class indices: attributes, numeric bins, corrections of labels, and soft targets.
 
-Owns what a label means, and the labels that train beside those that score. Does not own where rows
-come from (`layouts.py`).
+Owns what a label means, the labels that train beside those that score, and sharing a row's training target
+between the two bins that meet at an edge. Does not own where rows come from (`data/layouts.py`) or what a
+loss does with targets (`train/losses.py`).
 
-Scores stay comparable: `train_bins` and label patches change the labels that train; the ones that
-score keep to the table unless `patch_scoring` is set.
+Scores stay comparable: `train_bins`, `soft_width` and label patches change the labels that train; the labels
+that score are those of the table unless `patch_scoring` is set.
 
-Shape legend: N rows, A attributes.
-
-Soft targets near a boundary: a person of 59 is almost 60, and half of the label is a matter of luck.
-
-Owns sharing a row's training target between the two bins that meet at an edge. Does not own labels, which
-score and never change (`data/labels.py`), or what a loss does with targets (`learn/`).
-
-With `soft_width` w, a value v within ± w of an edge e belongs to the upper bin by (v - e + w) / 2w and to
-the lower one by the rest. Edges are those of training (`train_bins`, or else `bins`).
+Soft targets: a person of 59 is almost 60, and half of the label is a matter of luck. With `soft_width` w, a
+value v within ± w of an edge e belongs to the upper bin by (v - e + w) / 2w and to the lower one by the rest.
+Edges are those of training (`train_bins`, or else `bins`).
 
 Legend: N rows, A attributes, C classes, K values of one attribute.
 """
@@ -34,9 +29,219 @@ import numpy.typing as npt
 from pipeline.core.errors import ConfigError, DataError, nearest
 from pipeline.core.samples import Attribute, Floats, Ints, LabelSpace
 from pipeline.core.tables import Table, read_table
+from pipeline.data import texts
 from pipeline.data.layouts import Listing
 from pipeline.data.paths import Faults, nfc
 from pipeline.settings.competition import AttributeSettings, CompetitionSettings
+
+PATCH_COLUMNS = ("id", "attribute", "value", "reason")
+SHOWN_VALUES = 6
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Class index of each row.
+
+    Args:
+        scoring_N: the labels that predictions are scored on.
+        training_N: the labels of training.
+        soft_NC: the training targets of rows near an edge, see `targets`; NaN elsewhere. None: no such row.
+        notes: how the two differ, one line each.
+    """
+
+    scoring_N: Ints
+    training_N: Ints
+    soft_NC: Floats | None = None
+    notes: tuple[str, ...] = ()
+
+
+def label_space(settings: CompetitionSettings) -> LabelSpace:
+    """The classes: every combination of the attributes' values, the last attribute running fastest.
+
+    Raises:
+        ConfigError: no attribute, values or display names that repeat or differ in number.
+    """
+    faults = [] if settings.attributes else ["it is empty"]
+    for attribute in settings.attributes:
+        names = attribute.names or attribute.values
+        if len(names) != len(attribute.values):
+            faults.append(f"{attribute.name}: {len(names)} names for {len(attribute.values)} values")
+        for words in (attribute.values, names):
+            twice = [word for word, count in Counter(words).items() if count > 1]
+            faults += [f"{attribute.name}: `{word}` occurs more than once" for word in twice]
+    if faults:
+        raise ConfigError("competition.attributes: cannot build classes", list(dict.fromkeys(faults)))
+    return LabelSpace.product(
+        [Attribute(a.name, tuple(a.names or a.values), a.constant_in_group) for a in settings.attributes]
+    )
+
+
+def read(
+    listing: Listing,
+    groups: Sequence[str],
+    settings: CompetitionSettings,
+    patches: Path | None,
+    faults: Faults,
+) -> Labels:
+    """The labels of every row; a row with a fault gets an arbitrary class, because it is never used.
+
+    Args:
+        listing: rows with the attributes' columns.
+        groups: the group of each row: a patch of a `constant_in_group` attribute covers all of it.
+        settings: the attributes.
+        patches: table of corrections, or None.
+        faults: gets every empty, unknown or non-numeric value, and every patch that fits nothing.
+    """
+    raw = [[nfc(v) for v in listing.table.column(a.column)] for a in settings.attributes]
+    for attribute, values in zip(settings.attributes, raw, strict=True):
+        for row, value in enumerate(values):
+            kind, what = _fault(attribute, value)
+            if kind:
+                faults.add(kind, f"{listing.where(row)}: {attribute.name}: {what}")
+    patched = [list(values) for values in raw]
+    notes = _patch(patched, listing, groups, settings, patches, faults) if patches else []
+    scored = patched if settings.patch_scoring else raw
+    scoring = _classes(scored, settings, False)
+    training = _classes(patched, settings, True)
+    soft_NC = targets(_numbers(patched, settings), training, settings)
+    notes += soft_notes(listing.table.name, soft_NC, settings)
+    return Labels(scoring, training, soft_NC, (*notes, *_bin_notes(listing.table.name, patched, settings)))
+
+
+def _numbers(raw_AN: list[list[str]], settings: CompetitionSettings) -> list[list[float] | None]:
+    """The values of each binned attribute, NaN where there is a fault; None for other attributes."""
+    return [
+        None if a.bins is None else [n if (n := _number(v)) is not None else math.nan for v in values]
+        for a, values in zip(settings.attributes, raw_AN, strict=True)
+    ]
+
+
+def _edges(attribute: AttributeSettings, training: bool) -> list[float] | None:
+    return (attribute.train_bins if training else None) or attribute.bins
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _fault(attribute: AttributeSettings, value: str) -> tuple[str, str]:
+    """(kind, message) of the fault of a raw value, or two empty strings."""
+    if not value.strip():
+        return "empty labels", "the label is empty"
+    if attribute.bins is not None:
+        return ("", "") if _number(value) is not None else ("unknown labels", f"'{value}' is not a number")
+    known = [nfc(v) for v in attribute.values]
+    if value in known:
+        return "", ""
+    shown = ", ".join(known[:SHOWN_VALUES]) + (", …" if len(known) > SHOWN_VALUES else "")
+    hint = nearest(value, known, 1)
+    text = f"label '{value}' is not one of {shown}"
+    return "unknown labels", f"{text}; {hint}" if hint else text
+
+
+def _codes(attribute: AttributeSettings, values: Sequence[str], training: bool) -> list[int]:
+    edges = _edges(attribute, training)
+    if edges is not None:
+        return [bisect_right(edges, number) if (number := _number(v)) is not None else 0 for v in values]
+    index = {nfc(value): code for code, value in enumerate(attribute.values)}
+    return [index.get(value, 0) for value in values]
+
+
+def _classes(raw_AN: list[list[str]], settings: CompetitionSettings, training: bool) -> Ints:
+    codes_AN = [_codes(a, v, training) for a, v in zip(settings.attributes, raw_AN, strict=True)]
+    sizes = [len(a.values) for a in settings.attributes]
+    return np.asarray(np.ravel_multi_index(tuple(codes_AN), sizes), dtype=np.int64).reshape(-1)
+
+
+def _bin_notes(table: str, raw_AN: list[list[str]], settings: CompetitionSettings) -> list[str]:
+    notes = []
+    for attribute, values in zip(settings.attributes, raw_AN, strict=True):
+        moved = np.not_equal(_codes(attribute, values, True), _codes(attribute, values, False)).sum()
+        if attribute.train_bins is not None:
+            notes.append(
+                texts.TRAIN_BINS.format(
+                    table=table,
+                    attribute=attribute.name,
+                    train_bins=attribute.train_bins,
+                    bins=attribute.bins,
+                    images=moved,
+                )
+            )
+    return notes
+
+
+def _patch(
+    raw_AN: list[list[str]],
+    listing: Listing,
+    groups: Sequence[str],
+    settings: CompetitionSettings,
+    path: Path,
+    faults: Faults,
+) -> list[str]:
+    """Write the corrections of a table into `raw_AN`; returns notes about them, or none after faults."""
+    table = _read_patches(path, str(settings.label_patches), faults)
+    if table is None:
+        return []
+    at = {a.name: n for n, a in enumerate(settings.attributes)}
+    rows_of_id = {name: row for row, name in enumerate(listing.ids)}
+    rows_of_group: dict[str, list[int]] = {}
+    for row, group in enumerate(groups):
+        rows_of_group.setdefault(group, []).append(row)
+    line_of: dict[tuple[str, int], int] = {}
+    changed: Counter[str] = Counter()
+    for line, name, word, value in zip(
+        table.lines, *(table.column(c) for c in PATCH_COLUMNS[:3]), strict=True
+    ):
+        where = f"{table.name} row {line} (id {name})"
+        attribute = settings.attributes[at[word]] if word in at else None
+        if attribute is None:
+            hint = nearest(word, at, 1) or f"there are: {', '.join(at)}"
+            faults.add("unknown patch attributes", f"{where}: no attribute `{word}`; {hint}")
+            continue
+        kind, what = _fault(attribute, nfc(value))
+        if kind:
+            faults.add("unknown patch values", f"{where}: {word}: {what}")
+        rows = [rows_of_id[name]] if name in rows_of_id else []
+        if attribute.constant_in_group:
+            rows = rows_of_group.get(groups[rows[0]] if rows else name, [])
+        if not rows:
+            of = "image or group" if attribute.constant_in_group else "image"
+            faults.add("unknown patch ids", f"{where}: no training {of} has this id")
+        for row in rows:
+            first = line_of.setdefault((word, row), line)
+            if first != line:
+                faults.add("repeated patches", f"{where}: {word} is already patched in row {first}")
+                break
+            changed[word] += raw_AN[at[word]][row] != nfc(value)
+            raw_AN[at[word]][row] = nfc(value)
+    return [_patch_note(table, changed, settings)]
+
+
+def _patch_note(table: Table, changed: Counter[str], settings: CompetitionSettings) -> str:
+    changes = ", ".join(
+        texts.PATCHES_CHANGE.format(attribute=word, images=count) for word, count in changed.items()
+    )
+    return texts.PATCHES.format(
+        table=table.name,
+        patches=len(table),
+        changes=changes or texts.PATCHES_NOTHING,
+        which=texts.PATCHES_BOTH if settings.patch_scoring else texts.PATCHES_TRAINING,
+    )
+
+
+def _read_patches(path: Path, name: str, faults: Faults) -> Table | None:
+    try:
+        table = read_table(path, name)
+        table.require(PATCH_COLUMNS, f"the header must be: {','.join(PATCH_COLUMNS)}")
+    except DataError as error:
+        for fault in error.faults or ("",):
+            faults.add("unreadable patches", f"{error.headline}: {fault}".removesuffix(": "))
+        return None
+    return table
 
 
 def shares(
@@ -84,213 +289,17 @@ def targets(
 
 
 def soft_notes(table: str, soft_NC: Floats | None, settings: CompetitionSettings) -> list[str]:
-    """How many rows are shared, one line."""
+    """One line with the number of rows between two bins."""
     if soft_NC is None:
         return []
-    told = ", ".join(f"{a.name} ± {a.soft_width:g}" for a in settings.attributes if a.soft_width)
+    widths = ", ".join(
+        texts.SOFT_WIDTH.format(attribute=a.name, width=a.soft_width)
+        for a in settings.attributes
+        if a.soft_width
+    )
     count = int((~np.isnan(soft_NC).any(axis=1)).sum())
-    text = f"{table}: {count} images near an edge train as a share of both bins ({told})"
-    return [f"{text}; scores keep their labels"]
+    return [texts.SOFT.format(table=table, images=count, widths=widths)]
 
 
 def _soft_edges(attribute: AttributeSettings) -> list[float]:
     return attribute.train_bins or attribute.bins or []
-
-
-PATCH_COLUMNS = ("id", "attribute", "value", "reason")
-SHOWN_VALUES = 6
-
-
-@dataclass(frozen=True)
-class Labels:
-    """Class index of each row.
-
-    Args:
-        scoring_N: what predictions are held against.
-        training_N: what training sees.
-        soft_NC: what training sees of rows near an edge, see `soft.py`; NaN elsewhere. None: no such row.
-        notes: how the two differ, one line each.
-    """
-
-    scoring_N: Ints
-    training_N: Ints
-    soft_NC: Floats | None = None
-    notes: tuple[str, ...] = ()
-
-
-def label_space(settings: CompetitionSettings) -> LabelSpace:
-    """The classes: every combination of the attributes' values, the last attribute running fastest.
-
-    Raises:
-        ConfigError: no attribute, values or display names that repeat or differ in number.
-    """
-    faults = [] if settings.attributes else ["it is empty"]
-    for attribute in settings.attributes:
-        names = attribute.names or attribute.values
-        if len(names) != len(attribute.values):
-            faults.append(f"{attribute.name}: {len(names)} names for {len(attribute.values)} values")
-        for words in (attribute.values, names):
-            twice = [word for word, count in Counter(words).items() if count > 1]
-            faults += [f"{attribute.name}: `{word}` stands there more than once" for word in twice]
-    if faults:
-        raise ConfigError("competition.attributes: cannot build classes", list(dict.fromkeys(faults)))
-    return LabelSpace.product(
-        [Attribute(a.name, tuple(a.names or a.values), a.constant_in_group) for a in settings.attributes]
-    )
-
-
-def read(
-    listing: Listing,
-    groups: Sequence[str],
-    settings: CompetitionSettings,
-    patches: Path | None,
-    faults: Faults,
-) -> Labels:
-    """The labels of every row; those of rows with a fault are some class, as nobody will see them.
-
-    Args:
-        listing: rows with the attributes' columns.
-        groups: the group of each row: a patch of a `constant_in_group` attribute covers all of it.
-        settings: the attributes.
-        patches: table of corrections, or None.
-        faults: gets every empty, unknown or non-numeric value, and every patch that fits nothing.
-    """
-    raw = [[nfc(v) for v in listing.table.column(a.column)] for a in settings.attributes]
-    for attribute, values in zip(settings.attributes, raw, strict=True):
-        for row, value in enumerate(values):
-            kind, what = _fault(attribute, value)
-            if kind:
-                faults.add(kind, f"{listing.where(row)}: {attribute.name}: {what}")
-    patched = [list(values) for values in raw]
-    told = _patch(patched, listing, groups, settings, patches, faults) if patches else []
-    scored = patched if settings.patch_scoring else raw
-    scoring = _classes(scored, settings, False)
-    training = _classes(patched, settings, True)
-    soft_NC = targets(_numbers(patched, settings), training, settings)
-    told += soft_notes(listing.table.name, soft_NC, settings)
-    return Labels(scoring, training, soft_NC, (*told, *_bin_notes(listing.table.name, patched, settings)))
-
-
-def _numbers(raw_AN: list[list[str]], settings: CompetitionSettings) -> list[list[float] | None]:
-    """The values of each binned attribute, NaN where a fault was told; None for other attributes."""
-    return [
-        None if a.bins is None else [n if (n := _number(v)) is not None else math.nan for v in values]
-        for a, values in zip(settings.attributes, raw_AN, strict=True)
-    ]
-
-
-def _edges(attribute: AttributeSettings, training: bool) -> list[float] | None:
-    return (attribute.train_bins if training else None) or attribute.bins
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _fault(attribute: AttributeSettings, value: str) -> tuple[str, str]:
-    """(kind, what is wrong) of a raw value, or two empty strings."""
-    if not value.strip():
-        return "empty labels", "the label is empty"
-    if attribute.bins is not None:
-        return ("", "") if _number(value) is not None else ("unknown labels", f"'{value}' is no number")
-    known = [nfc(v) for v in attribute.values]
-    if value in known:
-        return "", ""
-    shown = ", ".join(known[:SHOWN_VALUES]) + (", …" if len(known) > SHOWN_VALUES else "")
-    hint = nearest(value, known, 1)
-    text = f"label '{value}' is not one of {shown}"
-    return "unknown labels", f"{text}; {hint}" if hint else text
-
-
-def _codes(attribute: AttributeSettings, values: Sequence[str], training: bool) -> list[int]:
-    edges = _edges(attribute, training)
-    if edges is not None:
-        return [bisect_right(edges, number) if (number := _number(v)) is not None else 0 for v in values]
-    index = {nfc(value): code for code, value in enumerate(attribute.values)}
-    return [index.get(value, 0) for value in values]
-
-
-def _classes(raw_AN: list[list[str]], settings: CompetitionSettings, training: bool) -> Ints:
-    codes_AN = [_codes(a, v, training) for a, v in zip(settings.attributes, raw_AN, strict=True)]
-    sizes = [len(a.values) for a in settings.attributes]
-    return np.asarray(np.ravel_multi_index(tuple(codes_AN), sizes), dtype=np.int64).reshape(-1)
-
-
-def _bin_notes(table: str, raw_AN: list[list[str]], settings: CompetitionSettings) -> list[str]:
-    notes = []
-    for attribute, values in zip(settings.attributes, raw_AN, strict=True):
-        moved = np.not_equal(_codes(attribute, values, True), _codes(attribute, values, False)).sum()
-        if attribute.train_bins is not None:
-            text = (
-                f"{table}: {attribute.name} trains with bins {attribute.train_bins}, scores {attribute.bins}"
-            )
-            notes.append(f"{text}; {moved} images train as another class than they score")
-    return notes
-
-
-def _patch(
-    raw_AN: list[list[str]],
-    listing: Listing,
-    groups: Sequence[str],
-    settings: CompetitionSettings,
-    path: Path,
-    faults: Faults,
-) -> list[str]:
-    """Write the corrections of a table into `raw_AN`; returns what was done, or nothing after faults."""
-    table = _read_patches(path, str(settings.label_patches), faults)
-    if table is None:
-        return []
-    at = {a.name: n for n, a in enumerate(settings.attributes)}
-    rows_of_id = {name: row for row, name in enumerate(listing.ids)}
-    rows_of_group: dict[str, list[int]] = {}
-    for row, group in enumerate(groups):
-        rows_of_group.setdefault(group, []).append(row)
-    line_of: dict[tuple[str, int], int] = {}
-    changed: Counter[str] = Counter()
-    for line, name, word, value in zip(
-        table.lines, *(table.column(c) for c in PATCH_COLUMNS[:3]), strict=True
-    ):
-        where = f"{table.name} row {line} (id {name})"
-        attribute = settings.attributes[at[word]] if word in at else None
-        if attribute is None:
-            hint = nearest(word, at, 1) or f"there are: {', '.join(at)}"
-            faults.add("unknown patch attributes", f"{where}: no attribute `{word}`; {hint}")
-            continue
-        kind, what = _fault(attribute, nfc(value))
-        if kind:
-            faults.add("unknown patch values", f"{where}: {word}: {what}")
-        rows = [rows_of_id[name]] if name in rows_of_id else []
-        if attribute.constant_in_group:
-            rows = rows_of_group.get(groups[rows[0]] if rows else name, [])
-        if not rows:
-            of = "image or group" if attribute.constant_in_group else "image"
-            faults.add("unknown patch ids", f"{where}: no training {of} has this id")
-        for row in rows:
-            first = line_of.setdefault((word, row), line)
-            if first != line:
-                faults.add("repeated patches", f"{where}: {word} is already patched in row {first}")
-                break
-            changed[word] += raw_AN[at[word]][row] != nfc(value)
-            raw_AN[at[word]][row] = nfc(value)
-    return [_patch_note(table, changed, settings)]
-
-
-def _patch_note(table: Table, changed: Counter[str], settings: CompetitionSettings) -> str:
-    told = ", ".join(f"{word} of {count} images" for word, count in changed.items()) or "nothing"
-    which = "training and scoring labels" if settings.patch_scoring else "training labels; scores keep theirs"
-    return f"{table.name}: {len(table)} label patches change {told} ({which})"
-
-
-def _read_patches(path: Path, name: str, faults: Faults) -> Table | None:
-    try:
-        table = read_table(path, name)
-        table.require(PATCH_COLUMNS, f"the header must be: {','.join(PATCH_COLUMNS)}")
-    except DataError as error:
-        for fault in error.faults or ("",):
-            faults.add("unreadable patches", f"{error.headline}: {fault}".removesuffix(": "))
-        return None
-    return table

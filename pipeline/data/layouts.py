@@ -1,7 +1,8 @@
-"""Where a competition keeps its rows: a table, a folder per class, or the mask competition's own tree.
+"""The layouts of a competition's files: a table, a folder per class, or the mask competition's own tree.
 
-Owns turning each layout into rows of text with an id, a path and the raw label columns. Does not own
-what a label means (`labels.py`), finding the images (`paths.py`) nor checking ids (`competition.py`).
+Owns turning each layout into rows of text with an id, a path and the raw label columns. Does not own the
+meaning of labels (`data/labels.py`), finding images (`data/paths.py`) nor checking ids
+(`data/competition.py`).
 
     layout   columns of the training rows                 columns of the test rows
     table    those of the table                           those of the table, or id and path
@@ -19,12 +20,13 @@ from pathlib import Path
 
 from pipeline.core.errors import DataError, nearest
 from pipeline.core.tables import UTF8, Table, read_table
+from pipeline.data import texts
 from pipeline.data.paths import Faults, hidden, image_suffix, images_below, nfc
 from pipeline.settings.competition import CompetitionSettings, ExtraSettings
 
 ID, PATH, CLASS = "id", "path", "class"
 
-# The mask competition (4,500 people, seven photos each), as its host hands it out.
+# The mask competition (4,500 people, seven photos each), as its host distributes it.
 MASK_PERSON = ("id", "gender", "race", "age", "path")
 MASK_PHOTOS = {**{f"mask{n}": "mask" for n in range(1, 6)}, "incorrect_mask": "incorrect", "normal": "normal"}
 MASK_COLUMNS = (ID, PATH, "person", "mask", "gender", "age", "race")
@@ -33,14 +35,14 @@ MASK_TEST_ID = "ImageID"
 
 @dataclass(frozen=True)
 class Listing:
-    """The rows of one split, whatever they were read from.
+    """The rows of one split, in whatever layout they were.
 
     Args:
-        table: the rows; its lines are those of the file, as an editor shows them.
+        table: the rows; its line numbers are those of the file, as an editor shows them.
         images: the folder that paths are relative to.
-        id_column, path_column: which columns name the image and its file.
+        id_column, path_column: the columns of the id and of the file.
         files: the tables that were read.
-        notes: what a person should know, one line each.
+        notes: for the user, one line each.
     """
 
     table: Table
@@ -56,7 +58,7 @@ class Listing:
         return self.table.column(self.id_column)
 
     def where(self, row: int) -> str:
-        """`train.csv row 12 (id 0a1f)`; a row that comes from no file has only its id."""
+        """`train.csv row 12 (id 0a1f)`; a row that is not from a file has only its id."""
         name = self.ids[row]
         at = f" row {self.table.lines[row]}" if self.files else ""
         return f"{self.table.name}{at} (id {name})" if name else f"{self.table.name}{at}"
@@ -65,21 +67,21 @@ class Listing:
 def training(
     settings: CompetitionSettings, root: Path, faults: Faults, fold_column: str | None = None
 ) -> Listing | None:
-    """The training rows with their label, group and fold columns; None after telling `faults` why not."""
+    """The training rows with their label, group and fold columns; None after adding to `faults` why."""
     images = root / settings.train_images
     columns = [a.column for a in settings.attributes]
     needed = [*columns, *(c for c in (settings.group_column, fold_column) if c is not None)]
     if settings.layout == "mask":
-        found = _people(root, settings, faults)
+        rows = _people(root, settings, faults)
     elif settings.layout == "folders":
-        found = _folders(images, settings.train_images, faults)
+        rows = _folders(images, settings.train_images, faults)
     else:
-        found = _table(root, settings.train_table, images, settings.id_column, settings.path_column, faults)
-    return _with_columns(found, [settings.id_column, settings.path_column, *needed], faults)
+        rows = _table(root, settings.train_table, images, settings.id_column, settings.path_column, faults)
+    return _with_columns(rows, [settings.id_column, settings.path_column, *needed], faults)
 
 
 def test(settings: CompetitionSettings, root: Path, faults: Faults) -> Listing | None:
-    """The test rows; None when images are held out instead, or after telling `faults` why not."""
+    """The test rows; None when images are held out instead, or after adding to `faults` why."""
     images = root / settings.test_images
     if settings.holdout is not None:
         return None
@@ -112,7 +114,11 @@ def _table(
     root: Path, name: str, images: Path, id_column: str, path_column: str, faults: Faults
 ) -> Listing | None:
     table = _read(root, name, faults)
-    return Listing(table, images, id_column, path_column, (root / name,), _told(table)) if table else None
+    return (
+        Listing(table, images, id_column, path_column, (root / name,), _encoding_note(table))
+        if table
+        else None
+    )
 
 
 def _read(root: Path, name: str, faults: Faults) -> Table | None:
@@ -127,14 +133,14 @@ def _read(root: Path, name: str, faults: Faults) -> Table | None:
             faults.add("unreadable tables", f"{name}: {fault}")
         return None
     if not len(table):
-        faults.add("empty tables", f"{name}: a header and no rows")
+        faults.add("empty tables", f"{name}: it has a header and no rows")
     return table if len(table) else None
 
 
-def _told(table: Table) -> tuple[str, ...]:
+def _encoding_note(table: Table) -> tuple[str, ...]:
     if table.encoding == UTF8:
         return ()
-    return (f"{table.name} was read as {table.encoding}: it is not UTF-8",)
+    return (texts.ENCODING.format(table=table.name, encoding=table.encoding),)
 
 
 def _with_columns(listing: Listing | None, needed: Iterable[str], faults: Faults) -> Listing | None:
@@ -149,7 +155,7 @@ def _with_columns(listing: Listing | None, needed: Iterable[str], faults: Faults
 
 
 def _made(name: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Table:
-    """A table that no file holds."""
+    """A table that is not in a file."""
     return Table(name, tuple(columns), tuple(rows), tuple(range(1, len(rows) + 1)))
 
 
@@ -178,8 +184,7 @@ def _folders(folder: Path, name: str, faults: Faults) -> Listing | None:
 def _left_out(name: str, others: list[str]) -> tuple[str, ...]:
     if not others:
         return ()
-    text = f"{name}: {len(others)} files are no images by their name or lie in no class folder"
-    return (f"{text}, and are left out (first: {others[0]})",)
+    return (texts.LEFT_OUT.format(name=name, files=len(others), first=others[0]),)
 
 
 def _renamed(listing: Listing, old: str, new: str) -> Listing:
@@ -190,9 +195,9 @@ def _renamed(listing: Listing, old: str, new: str) -> Listing:
 
 
 def _people(root: Path, settings: CompetitionSettings, faults: Faults) -> Listing | None:
-    """One row a person becomes a row a photo.
+    """One row per person becomes one row per photo.
 
-    The person is the folder and not the id: the real table has one id for two people.
+    A person is identified by the folder and not by the id: the real table has one id for two people.
     """
     table = _read(root, settings.train_table, faults)
     images = root / settings.train_images
@@ -225,7 +230,7 @@ def _people(root: Path, settings: CompetitionSettings, faults: Faults) -> Listin
             rows.append((f"{name}/{stem}", path, name, MASK_PHOTOS[stem], *about))
             lines.append(table.lines[row])
     made = Table(table.name, MASK_COLUMNS, tuple(rows), tuple(lines))
-    notes = (*_told(table), *_people_notes(person["id"], on_disk.keys() - seen.keys(), short))
+    notes = (*_encoding_note(table), *_people_notes(person["id"], on_disk.keys() - seen.keys(), short))
     return Listing(made, images, ID, PATH, listed.files, notes)
 
 
@@ -240,7 +245,7 @@ def _photos(images: Path, folder: str, where: str, faults: Faults) -> dict[str, 
         stem = file.stem
         if stem not in MASK_PHOTOS or not image_suffix(file.name):
             faults.add(
-                "unknown photos", f"{where}: '{folder}/{file.name}' is none of {', '.join(MASK_PHOTOS)}"
+                "unknown photos", f"{where}: '{folder}/{file.name}' is not one of {', '.join(MASK_PHOTOS)}"
             )
         elif stem in found:
             faults.add("ambiguous images", f"{where}: '{found[stem]}' and '{file.name}' are the same photo")
@@ -253,11 +258,10 @@ def _people_notes(ids: Sequence[str], unlisted: Iterable[str], short: int) -> li
     notes = []
     twice = [name for name, count in Counter(ids).items() if count > 1]
     if twice:
-        text = f"{len(twice)} person ids stand in several rows (first: {twice[0]})"
-        notes.append(f"{text}: people are told apart by their folder")
+        notes.append(texts.SAME_ID.format(ids=len(twice), first=twice[0]))
     if short:
-        notes.append(f"{short} people have fewer than {len(MASK_PHOTOS)} photos")
+        notes.append(texts.FEW_PHOTOS.format(people=short, photos=len(MASK_PHOTOS)))
     loose = sorted(name for name in unlisted if not hidden(name))
     if loose:
-        notes.append(f"{len(loose)} folders of people in no row are left out (first: {loose[0]})")
+        notes.append(texts.UNLISTED.format(folders=len(loose), first=loose[0]))
     return notes

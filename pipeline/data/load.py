@@ -1,7 +1,7 @@
-"""Typed values out of the artifacts of a job's inputs.
+"""Typed values from the artifacts of a job's inputs.
 
-Owns which file of which stage holds what, so that every stage reads it the same way. Does not own
-the formats (`record/files.py`).
+Owns which file of which stage contains what, so that every stage reads it in the same way. Does not own the
+formats (`record/files.py`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +14,7 @@ import pandas as pd
 
 from pipeline.core.predictions import Features, Probabilities, ViewProbabilities, pool_views
 from pipeline.core.samples import FoldPlan, Samples, strings
+from pipeline.data import texts
 from pipeline.data.boxes import Key, read_table
 from pipeline.data.images import DecodedImages, PreparedImages
 from pipeline.data.preprocess import Look
@@ -31,7 +32,7 @@ def samples(data: Artifact, split: str, home: Path) -> Samples:
 
 
 def training(data: Artifact, home: Path) -> Samples:
-    """What folds train on: the competition's samples and those from elsewhere, which never validate."""
+    """The samples that folds train on: the competition's and those from elsewhere, which never validate."""
     own = samples(data, "train", home)
     return own.joined(samples(data, EXTRA, home)) if has_extra(data) else own
 
@@ -47,12 +48,12 @@ def keyed(split: Samples) -> Samples:
 
 
 def image_key(split: str, name: str) -> str:
-    """How an image is called where several splits lie together."""
+    """The name of an image where several splits are stored together."""
     return f"{split}/{name}"
 
 
 def splits(data: Artifact, home: Path) -> list[Samples]:
-    """Every split there is: train, test and, with other sources, extra and unlabelled."""
+    """All splits: train, test and, with other sources, extra and unlabelled."""
     known = ("train", "test", EXTRA, UNLABELLED)
     return [samples(data, name, home) for name in known if (data.folder / f"{name}.npz").is_file()]
 
@@ -63,13 +64,13 @@ def plan(folds: Artifact) -> FoldPlan:
 
 
 def health(folds: Artifact) -> pd.DataFrame:
-    """The fold health table, one row a fold."""
+    """The fold health table, one row per fold."""
     return pd.read_csv(folds.folder / "health.csv", index_col=0)
 
 
 def fold_checks(folds: Artifact) -> tuple[str, ...]:
-    """What the checks of the fold plan found, one line each, faults first."""
-    return tuple(f"{c['severity']}: {c['text']}; {c['remedy']}" for c in folds.json("checks.json"))
+    """The faults and warnings of the fold plan, one line each, faults first."""
+    return tuple(texts.CHECK_LINE.format(**check) for check in folds.json("checks.json"))
 
 
 def decoded(images: Artifact) -> DecodedImages:
@@ -78,14 +79,14 @@ def decoded(images: Artifact) -> DecodedImages:
 
 
 def facts(images: Artifact) -> pd.DataFrame:
-    """ImageFacts, one row an image, with its split."""
-    found = decoded(images).facts()
-    keys = found["id"].str.split("/", n=1)
-    return found.assign(split=keys.str[0], id=keys.str[1])
+    """ImageFacts, one row per image, with its split."""
+    table = decoded(images).facts()
+    keys = table["id"].str.split("/", n=1)
+    return table.assign(split=keys.str[0], id=keys.str[1])
 
 
 def look(config: Config, inputs: Mapping[str, Artifact]) -> Look:
-    """How images become what models see, from the boxes among a job's inputs if there are any."""
+    """How images are prepared for models, with the boxes among a job's inputs if there are any."""
     boxes = inputs.get("boxes")
     return Look.of(config, box_table(boxes) if boxes else None)
 
@@ -110,9 +111,9 @@ def image_of(images: Artifact) -> Callable[[str, str], npt.NDArray[np.uint8]]:
 
 
 def prepared(prepared: Artifact, split: str) -> PreparedImages:
-    """Images as models see them, one split; those from elsewhere stand with the training images."""
-    found = PreparedImages.open(prepared.folder / f"{split}.npy")
-    return PreparedImages(strings([key.split("/", 1)[1] for key in found.ids_N.tolist()]), found.x_NHWC)
+    """Images as models see them, one split; images from elsewhere are with the training images."""
+    opened = PreparedImages.open(prepared.folder / f"{split}.npy")
+    return PreparedImages(strings([key.split("/", 1)[1] for key in opened.ids_N.tolist()]), opened.x_NHWC)
 
 
 def views_of(inputs: Mapping[str, Artifact], split: str) -> list[str]:

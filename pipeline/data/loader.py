@@ -1,19 +1,14 @@
-"""An epoch's rows as batches of augmented pixels.
+"""An epoch's rows as batches of augmented pixels, and two sets of prepared images as one.
 
-Owns the order of an epoch, the cutting into batches, the loader processes and how many they are. Does
-not own which rows there are (`resample/indices.py`), the pixels' augmentation (`data/augment.py`) or the device.
+Owns the order of an epoch, cutting it into batches, the loader processes and their number, and reading rows
+across two memory maps without copying either. Does not own which rows there are (`resample/indices.py`), the
+pixels' augmentation (`data/augment.py`), making prepared images (`data/images.py`) or the device.
 
 Loader processes hold no state: the sampler sends complete (epoch, index, copy, policy) keys, so 0, 1 or 4
 of them give the same pixels in the same order, and they stay alive from epoch to epoch. Their number can
 therefore be chosen in the middle of an epoch, from what its first batches took.
 
 Legend: N images, B rows of a batch, H height, W width, C channels, R rows of an epoch.
-
-Two sets of prepared images as one, without copying either.
-
-Owns reading rows across two memory maps. Does not own making them (`images.py`).
-
-Legend: N images, H height, W width, C channels.
 """
 
 from __future__ import annotations
@@ -36,11 +31,13 @@ from pipeline.core.samples import Samples, Strings, TrainRows, positions, string
 from pipeline.core.seeds import rng
 from pipeline.data.augment import Augmenter
 
+# (epoch, index, copy, policy)
 Key = tuple[int, int, int, int]
+Pixels = npt.NDArray[np.uint8]
 
 # Windows of batches that are timed before the number of processes is chosen; the first warm caches up.
 TIMED, WARM_UP = 8, 2
-# Processes must save this share of the time, and the seconds that starting one takes.
+# Processes must save this share of the time, and the time of starting them.
 WORTH_SHARE, START_SECONDS = 0.15, 0.5
 
 log = logging.getLogger(__name__)
@@ -51,7 +48,7 @@ class Images(Protocol):
 
     @property
     def ids_N(self) -> Strings:
-        """Whose image stands in which row."""
+        """The id of each row."""
 
     @property
     def x_NHWC(self) -> npt.NDArray[np.uint8]:
@@ -77,19 +74,19 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class LoaderPlan:
-    """What stays the same over all epochs of a fold.
+    """The settings of a loader, the same for all epochs of a fold.
 
     Args:
         samples: the fold's training samples, labelled.
-        augmenter: applied to every row of the run's own policy.
+        augmenter: applied to every row that is not an offline copy.
         batch_size: rows of a batch, ≥ 1.
         root_seed: of order and augmentation.
         fold: part of every seed.
         workers: loader processes; 0 loads in this process; None: chosen by timing the first batches.
-        copies: what makes offline copies, in the order of the rows' policies after the first.
-        cores: what `workers=None` may count on.
-        n_batches: of all epochs together, which the start of processes must pay for.
-        window: batches that are taken before a step computes.
+        copies: augmenters of offline copies, in the order of the rows' policies after the first.
+        cores: needed for `workers=None`.
+        n_batches: of all epochs together; starting processes pays off only over many batches.
+        window: batches that one optimizer step takes.
     """
 
     samples: Samples
@@ -106,7 +103,7 @@ class LoaderPlan:
 
 @dataclass(frozen=True)
 class Cores:
-    """The processor, as far as loading may use it.
+    """The cores that loading may use.
 
     Args:
         all: cores of this process, ≥ 1.
@@ -118,16 +115,16 @@ class Cores:
 
 
 def choose_workers(load: float, step: float, batches: int, cores: Cores) -> int:
-    """How many loader processes make training faster; 0: loading in this process is as good.
+    """How many loader processes make training faster; 0: loading in this process is as fast.
 
-    Beside cores that compute nothing, loading hides behind the step. Where every core computes, the best
-    that a process can do is to share the work evenly, since loading here leaves all cores but one idle.
+    If some cores are idle, loading overlaps with the step. If every core computes, processes can at best
+    share the work evenly, because loading in this process leaves all cores but one idle.
 
     Args:
         load: seconds that making one batch takes in this process.
         step: seconds of its training step.
-        batches: still to come.
-        cores: what there is.
+        batches: that remain.
+        cores: of this machine.
     """
     idle = cores.all - cores.computing
     if cores.all < 2 or load <= 0:
@@ -142,10 +139,10 @@ def choose_workers(load: float, step: float, batches: int, cores: Cores) -> int:
 
 
 def batch_bounds(n_rows: int, batch_size: int) -> list[tuple[int, int]]:
-    """Start and end of each batch; a single leftover row joins the batch before it.
+    """Start and end of each batch; a single remaining row joins the batch before it.
 
-    Batch normalisation of one row has no variance: its output would be its bias alone, and networks
-    that normalise 1×1 maps refuse such a batch. A `batch_size` of 1 is left as it was asked for.
+    Batch normalisation of one row has no variance: its output would be the bias alone, and networks that
+    normalise 1×1 maps reject such a batch. A `batch_size` of 1 is used as it is.
     """
     starts = list(range(0, n_rows, batch_size))
     if batch_size > 1 and len(starts) > 1 and n_rows % batch_size == 1:
@@ -159,7 +156,7 @@ def epoch_order(n_rows: int, root_seed: int, fold: int, epoch: int) -> npt.NDArr
 
 
 class _Rows(Dataset[tuple[npt.NDArray[np.uint8], int, int]]):
-    """Pixels of one key; all that a loader process holds, and none of it changes."""
+    """Pixels of one key; a loader process holds only this, and never changes it."""
 
     def __init__(self, images: Images, plan: LoaderPlan) -> None:
         self.images = images
@@ -179,7 +176,7 @@ class _Rows(Dataset[tuple[npt.NDArray[np.uint8], int, int]]):
 
 
 class _EpochKeys(Sampler[list[Key]]):
-    """The batches of the epoch at hand; only this process has one."""
+    """The batches of the current epoch; only this process has one."""
 
     def __init__(self) -> None:
         self.batches: list[list[Key]] = []
@@ -205,10 +202,10 @@ def _start_worker(worker: int) -> None:
 
 @contextmanager
 def _any_number_of_workers() -> Iterator[None]:
-    """More processes than cores is the user's choice, and changes no pixel: no warning."""
+    """No warning about more processes than cores: it is the user's choice and changes no pixel."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This DataLoader will create")
-        # Python 3.12 on: the child only reads pixels and never enters a parallel region of torch.
+        # From Python 3.12 on; the child only reads pixels and never enters a parallel region of torch.
         warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork")
         yield
 
@@ -284,7 +281,7 @@ class EpochLoader:
         yield from iterator
 
     def _decide(self, batches: list[list[Key]]) -> Generator[Batch, None, list[list[Key]]]:
-        """Load and time some batches here, then choose; returns the batches that are left."""
+        """Load and time some batches in this process, then choose; returns the remaining batches."""
         for number, keys in enumerate(batches):
             if len(self._timed) == TIMED * self._plan.window:
                 self._choose()
@@ -313,10 +310,7 @@ def _keys_of(epoch: int, rows: TrainRows, order_R: npt.NDArray[np.int64]) -> lis
     return [(epoch, *key) for key in zip(*(c.tolist() for c in columns), strict=True)]
 
 
-Pixels = npt.NDArray[np.uint8]
-
-
-class Rows:
+class ChainedRows:
     """The rows of two arrays of equal row shape, read by position."""
 
     def __init__(self, first: Pixels, second: Pixels) -> None:
@@ -332,10 +326,10 @@ class Rows:
         if isinstance(at, int | np.integer):
             return first[at] if at < len(first) else second[at - len(first)]
         at_B = np.asarray(at)
-        found = np.empty((len(at_B), *self.shape[1:]), np.uint8)
+        rows = np.empty((len(at_B), *self.shape[1:]), np.uint8)
         early = at_B < len(first)
-        found[early], found[~early] = first[at_B[early]], second[at_B[~early] - len(first)]
-        return found
+        rows[early], rows[~early] = first[at_B[early]], second[at_B[~early] - len(first)]
+        return rows
 
 
 class Chained:
@@ -343,5 +337,5 @@ class Chained:
 
     def __init__(self, first: Images, second: Images) -> None:
         self.ids_N: Strings = strings([*first.ids_N.tolist(), *second.ids_N.tolist()])
-        # What reads images indexes rows and asks for the shape, nothing else.
-        self.x_NHWC = cast(Pixels, Rows(first.x_NHWC, second.x_NHWC))
+        # Readers of images only index rows and read the shape.
+        self.x_NHWC = cast(Pixels, ChainedRows(first.x_NHWC, second.x_NHWC))

@@ -1,12 +1,8 @@
-"""From the name that a table writes to the file that lies on the disk.
+"""From the name in a table to the file on the disk, and all faults of a competition's files in one error.
 
-Owns: joining names after Unicode normalisation, adding missing extensions, refusing paths that leave
-the image folder, and listing a folder's images. Does not own tables (`layouts.py`) nor pixels
-(`images.py`).
-
-Everything wrong with a competition's files, gathered and told at once.
-
-Owns collecting faults by kind and choosing which are shown. Does not own finding them.
+Owns joining names after Unicode normalisation, adding missing extensions, refusing paths that leave the image
+folder, listing a folder's images, and grouping faults by kind in one error. Does not own tables
+(`data/layouts.py`), pixels (`data/images.py`) nor finding faults.
 """
 
 from __future__ import annotations
@@ -19,24 +15,27 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import SHOWN_FAULTS, DataError
+from pipeline.data import texts
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".ppm")
 )
 SAME_SUFFIX = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"}
-# What archives made on a Mac add beside the files: `__MACOSX/`, `._x.jpg`, `.DS_Store`.
+# Archives made on a Mac add `__MACOSX/`, `._x.jpg` and `.DS_Store`.
 CLUTTER = "__MACOSX"
+
+REMEDY = "fix the files, or the names in competition.* (tables, columns, values, image folders)"
 
 PATH_FAULTS = {
     "empty paths": "the path is empty",
     "paths outside": "'{path}' is absolute or leaves the image folder {folder}",
     "missing images": "there is no file '{path}' in {folder}",
-    "ambiguous images": "several files in {folder} could be '{path}': write its extension",
+    "ambiguous images": "several files in {folder} match '{path}': add its extension",
 }
 
 
 def nfc(text: str) -> str:
-    """Composed: macOS archives hold decomposed names (NFD) where tables are composed."""
+    """The text in composed form: macOS archives contain decomposed names (NFD), tables composed ones."""
     return unicodedata.normalize("NFC", text)
 
 
@@ -47,7 +46,7 @@ def image_suffix(name: str) -> str:
 
 
 def hidden(name: str) -> bool:
-    """Whether a file or folder is no content: dot files and what archives leave behind."""
+    """Whether a file or folder is not content: dot files and leftovers of archives."""
     return name.startswith(".") or name == CLUTTER
 
 
@@ -65,19 +64,19 @@ def images_below(folder: Path) -> tuple[list[str], list[str]]:
 
 
 class Locator:
-    """Finds the files of one image folder by the names that a table writes.
+    """Finds the files of one image folder by the names that a table gives.
 
     Args:
-        folder: every file found lies inside it, links followed.
+        folder: every file that is found is inside it, links resolved.
 
     Attributes:
         normalised: names that were found in another Unicode form.
-        completed: names that were found with another extension than written, or one added.
+        completed: names that were found with another or an added extension.
     """
 
     def __init__(self, folder: Path) -> None:
         self._root = folder.resolve()
-        # There are few folders and many files: each folder is resolved and listed once.
+        # Each folder is resolved and listed once, because there are few folders and many files.
         self._parents: dict[Path, Path] = {}
         self._listed: dict[Path, dict[str, list[str]]] = {}
         self.normalised: list[str] = []
@@ -154,47 +153,44 @@ class Locator:
         return self._parents[parent]
 
     def notes(self, table: str) -> Iterator[str]:
-        """What a person should know of how names were joined.
+        """Notes about names that were not joined as they are written.
 
         Args:
             table: whose names they are.
         """
         if self.normalised:
-            text = f"{table}: {len(self.normalised)} file names were joined after Unicode normalisation"
-            yield f"{text} (first: {nfc(self.normalised[0])})"
+            yield texts.NORMALISED.format(
+                table=table, files=len(self.normalised), first=nfc(self.normalised[0])
+            )
         if self.completed:
-            text = f"{table}: {len(self.completed)} file names were completed by their extension"
-            yield f"{text} (first: {self.completed[0]})"
-
-
-REMEDY = "mend the files, or the names in competition.* (tables, columns, values, image folders)"
+            yield texts.COMPLETED.format(table=table, files=len(self.completed), first=self.completed[0])
 
 
 @dataclass
 class Faults:
     """A growing list of (kind, text); kinds are plural, e.g. `missing images`."""
 
-    found: list[tuple[str, str]] = field(default_factory=list)
+    listed: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, kind: str, text: str) -> None:
-        """Note one fault."""
-        self.found.append((kind, text))
+        """Add one fault."""
+        self.listed.append((kind, text))
 
     def __len__(self) -> int:
-        return len(self.found)
+        return len(self.listed)
 
     def error(self, what: str) -> DataError:
-        """One error of all faults, by kind; where not all can be shown, some of every kind come first.
+        """One error with all faults, by kind; if not all can be shown, some of every kind come first.
 
         Args:
-            what: whose faults these are, e.g. `competition pets in data/pets`.
+            what: the source of the faults, e.g. `competition pets in data/pets`.
         """
         kinds: dict[str, list[str]] = {}
-        for kind, text in self.found:
+        for kind, text in self.listed:
             kinds.setdefault(kind, []).append(text)
-        told = ", ".join(f"{len(texts)} {kind}" for kind, texts in kinds.items())
-        many = len(self.found) > SHOWN_FAULTS
-        share = max(SHOWN_FAULTS // len(kinds), 1) if many else len(self.found)
-        first = [text for texts in kinds.values() for text in texts[:share]]
-        rest = [text for texts in kinds.values() for text in texts[share:]]
-        return DataError(f"{what}: {told}", first + rest, REMEDY)
+        counts = ", ".join(f"{len(faults)} {kind}" for kind, faults in kinds.items())
+        many = len(self.listed) > SHOWN_FAULTS
+        share = max(SHOWN_FAULTS // len(kinds), 1) if many else len(self.listed)
+        first = [text for faults in kinds.values() for text in faults[:share]]
+        rest = [text for faults in kinds.values() for text in faults[share:]]
+        return DataError(f"{what}: {counts}", first + rest, REMEDY)

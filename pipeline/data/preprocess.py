@@ -1,15 +1,11 @@
-"""Fixed changes of every image: the same object for training and test, before any augmentation.
+"""How an image is prepared for a model: cut, resized, preprocessed; one object for training and test.
 
-Owns colour, brightness, contrast, CLAHE and sharpening, in this order, without any randomness, and
-before them all, at the cropped image's own size, a function of the user's own. Does not own random
-changes (`augment.py`), cutting (`crop.py`) or size (`resize.py`).
+Owns colour, brightness, contrast, CLAHE and sharpening, in this order, without any randomness; a function of
+the user's own before them, at the cropped image's own size; and the order of cutting, resizing and
+preprocessing. Does not own random changes (`data/augment.py`), cutting (`data/crop.py`), resizing
+(`data/decode.py`) nor the memmaps (`data/images.py`).
 
 Legend: H height, W width; pixels are uint8, RGB.
-
-How any image becomes what a model sees: cut, resized, preprocessed. One object for train and test.
-
-Owns putting the three together in one order. Does not own any of them (`crop.py`, `resize.py`,
-`preprocess.py`) nor the memmaps it fills (`images.py`).
 """
 
 from __future__ import annotations
@@ -37,10 +33,10 @@ SHARPEN_SIGMA_PX = 1.0
 
 @dataclass(frozen=True)
 class Preprocessor:
-    """All steps that the settings switch on; a step at its neutral value is left out.
+    """All steps that the settings enable; a step at its neutral value is left out.
 
     Args:
-        settings: what to do; the defaults change nothing.
+        settings: the steps; the defaults change nothing.
     """
 
     settings: PreprocessSettings
@@ -54,7 +50,7 @@ class Preprocessor:
         return tuple(f"preprocess.{n}={v}" for n, v in values.items() if v != getattr(default, n))
 
     def __call__(self, image: Pixels) -> Pixels:
-        """(H, W, 3) pixels of the same shape; the input is left alone."""
+        """(H, W, 3) pixels of the same shape; the input is not changed."""
         if self.settings == PreprocessSettings(function=self.settings.function):
             return image
         s = self.settings
@@ -76,7 +72,7 @@ class Preprocessor:
 
 
 @dataclass(frozen=True)
-class OwnStep:
+class OwnPreprocessing:
     """The user's own function, or nothing; it may change an image's size.
 
     Args:
@@ -86,28 +82,28 @@ class OwnStep:
     function: Own | None
 
     @staticmethod
-    def of(settings: PreprocessSettings) -> OwnStep:
-        """As the settings ask.
+    def of(settings: PreprocessSettings) -> OwnPreprocessing:
+        """From the settings.
 
         Raises:
             ConfigError: it cannot be loaded.
         """
         name = settings.function
-        return OwnStep(Own(name, Path.cwd(), "preprocess.function") if name else None)
+        return OwnPreprocessing(Own(name, Path.cwd(), "preprocess.function") if name else None)
 
     def __call__(self, image: Pixels) -> Pixels:
         """(h', w', 3) pixels.
 
         Raises:
-            ConfigError: the function failed, or returned no image; names function and file.
+            ConfigError: the function failed, or did not return an image; names function and file.
         """
         if self.function is None:
             return image
-        found = self.function(image.copy())
-        is_image = isinstance(found, np.ndarray) and found.dtype == np.uint8 and found.ndim == 3
-        if not is_image or found.shape[2] != 3 or not found.size:
-            raise self.function.wrong(described(found), "a uint8 array of shape (height, width, 3), RGB")
-        return np.ascontiguousarray(found)
+        returned = self.function(image.copy())
+        is_image = isinstance(returned, np.ndarray) and returned.dtype == np.uint8 and returned.ndim == 3
+        if not is_image or returned.shape[2] != 3 or not returned.size:
+            raise self.function.wrong(described(returned), "a uint8 array of shape (height, width, 3), RGB")
+        return np.ascontiguousarray(returned)
 
 
 def _bytes(colour: npt.NDArray[np.float32]) -> Pixels:
@@ -121,9 +117,9 @@ def _grey_world(colour: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _clahe(image: Pixels, limit: float, tiles: int) -> Pixels:
-    """Contrast-limited adaptive histogram equalisation of lightness alone, so that colours stay."""
+    """Contrast-limited adaptive histogram equalisation of lightness only, so that colours do not change."""
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
-    # More tiles than pixels would be tiles of nothing.
+    # More tiles than pixels would give empty tiles.
     grid = (min(tiles, image.shape[1]), min(tiles, image.shape[0]))
     lab[..., 0] = cv2.createCLAHE(limit, grid).apply(np.ascontiguousarray(lab[..., 0]))
     return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), dtype=np.uint8)
@@ -131,14 +127,14 @@ def _clahe(image: Pixels, limit: float, tiles: int) -> Pixels:
 
 @dataclass(frozen=True)
 class Look:
-    """From decoded pixels to what a model sees.
+    """From decoded pixels to the pixels that a model sees.
 
     Args:
-        crop: which part is kept.
+        crop: the part that is kept.
         size: (H, W) px.
         resize: squash, letterbox or cover.
         preprocess: at the final size and before padding, so that sharpening is not averaged away and
-            white bars do not weigh in contrast.
+            white bars do not count in the contrast.
         own: the user's own function, on the cropped image before it is resized.
     """
 
@@ -146,11 +142,11 @@ class Look:
     size: Size
     resize: str
     preprocess: Preprocessor
-    own: OwnStep
+    own: OwnPreprocessing
 
     @staticmethod
     def of(config: Config, boxes: pd.DataFrame | None) -> Look:
-        """As the settings ask.
+        """From the settings.
 
         Raises:
             DataError: the crop needs boxes, and no training image has one.
@@ -159,7 +155,7 @@ class Look:
         size = config.images.hw
         windows = crop.plan(config.crop, boxes, size)
         preprocess = Preprocessor(config.preprocess)
-        return Look(windows, size, config.images.resize, preprocess, OwnStep.of(config.preprocess))
+        return Look(windows, size, config.images.resize, preprocess, OwnPreprocessing.of(config.preprocess))
 
     def __call__(self, key: Key, image: Pixels) -> Pixels:
         """(H, W, 3) pixels of the image with this (split, id)."""

@@ -1,25 +1,53 @@
 """The stages of `data/`: tables, decoded and prepared images, boxes and the fold plan.
 
-Owns their declarations and the functions that build them. Does not own reading files
-(`data/competition.py`), decoding (`data/images.py`) nor planning folds (`data/folds.py`).
+    make folds ARGS="folds.kind=repeated folds.repeats=3"
+    make folds ARGS="folds.kind=column folds.column=fold folds.n=4"
+
+Owns their declarations and the functions that build them. Does not own reading tables
+(`data/competition.py`), decoding (`data/decode.py`), images that do not decode (`data/quarantine.py`),
+boxes (`data/boxes.py`) nor planning folds (`data/folds.py`).
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-from pathlib import Path
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
 
-from pipeline.data.host import competition_root
+import numpy as np
+
+from pipeline.core.errors import StorageError
+from pipeline.data import (
+    boxes,
+    competition,
+    decode,
+    fold_health,
+    folds,
+    host,
+    images,
+    load,
+    page,
+    quarantine,
+    texts,
+)
+from pipeline.data.host import boxes_file, competition_root
 from pipeline.engine.need import PART, Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, needs
-from pipeline.record.store import Artifact
+from pipeline.record import files
+from pipeline.record.store import MANIFEST
 from pipeline.settings.load import Settings
 
-# The samples of the tables before images that do not decode are left out. A part is in the key through the
-# inputs that it has, so a decoded image is the same whatever is left out later.
+log = logging.getLogger(__name__)
+
+# The samples before images that do not decode are left out. This parameter enters the key only through the
+# inputs, so a decoded image is the same whatever is left out later.
 AS_READ: Params = {PART: "as_read"}
-# Ways of cropping that look at boxes.
+# Methods of cropping that use boxes.
 BOXED = ("statistics", "own_box")
+# Headers of images that are read to estimate the disk space that they need.
+HEADERS_READ = 400
 
 DATA_SETTINGS = tuple(
     f"competition.{name}"
@@ -32,21 +60,60 @@ DATA_SETTINGS = tuple(
 
 
 def build_data(job: Job) -> Built:
-    """Write the samples of each split."""
-    from pipeline.data import stage_data
+    """Write train.npz, test.npz, extra.npz if there are other sources, answers.csv of held-out images.
 
-    return stage_data.build(job)
+    Raises:
+        DataError: with every fault of the tables and the missing images, or a host's sample that asks
+            for other images than the test set has.
+    """
+    if "images" in job.inputs:
+        return _without_faulty(job)
+    settings = job.settings.config
+    root = competition_root(job.settings)
+    data = competition.load(settings.competition, root, settings.folds.column)
+    splits = {
+        "train": data.train,
+        "test": data.test,
+        load.EXTRA: data.extra,
+        load.UNLABELLED: data.unlabelled,
+    }
+    for name, samples in splits.items():
+        if samples is not None:
+            files.write_samples(job.draft / f"{name}.npz", samples, job.home)
+    if data.answers is not None:
+        host.write_answers(job.draft / host.ANSWERS, data.answers)
+    sizes = {"train": len(data.train), "test": len(data.test)}
+    sizes["groups"] = len(set(data.train.groups_N.tolist()))
+    if data.extra is not None:
+        sizes["extra"] = len(data.extra)
+    if data.unlabelled is not None:
+        sizes[load.UNLABELLED] = len(data.unlabelled)
+    if data.train.train_labels_N is not None:
+        sizes["other_train_labels"] = int((data.train.train_labels_N != data.train.labels).sum())
+    if data.train.soft_NC is not None:
+        sizes["soft_targets"] = int((~np.isnan(data.train.soft_NC[:, 0])).sum())
+    files.write_json(job.draft / "notes.json", list(data.notes))
+    return Built(metrics={name: float(n) for name, n in sizes.items()}, lines=tuple(data.notes))
 
 
-def verify_data(settings: Settings, data: Artifact, home: Path) -> None:
-    """Raise DataError where the host's sample asks for other images or answers."""
-    from pipeline.data import stage_data
-
-    stage_data.verify(settings, data, home)
+def _without_faulty(job: Job) -> Built:
+    """The samples as they were read, without the training images that do not decode."""
+    as_read, lines = job.inputs["data"], []
+    shutil.copytree(as_read.folder, job.draft, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
+    sizes = as_read.metrics
+    for split in load.splits(as_read, job.home):
+        kept, notes = quarantine.without(split, job.inputs["images"])
+        lines += notes
+        files.write_samples(job.draft / f"{split.split}.npz", kept, job.home)
+        sizes[split.split] = float(len(kept))
+        if split.split == "train":
+            sizes["groups"] = float(len(set(kept.groups_N.tolist())))
+    files.write_json(job.draft / "notes.json", [*as_read.json("notes.json"), *lines])
+    return Built(metrics=sizes, lines=tuple(lines))
 
 
 def data_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """Nothing but files; with images.quarantine=drop, what was read less what did not decode."""
+    """None; with images.quarantine=drop, the samples as read and the images that did not decode."""
     if settings.config.images.quarantine == "error" or params:
         return {}
     return {"data": Need("data", settings, AS_READ), "images": Need("images", settings)}
@@ -54,7 +121,6 @@ def data_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 
 def data_identity(ask: Ask, settings: Settings, params: Params) -> str:
     """Digests of the files of the competition."""
-    from pipeline.data import competition
 
     def digest() -> str:
         root = competition_root(settings)
@@ -64,57 +130,167 @@ def data_identity(ask: Ask, settings: Settings, params: Params) -> str:
 
 
 def build_images(job: Job) -> Built:
-    """Decode every image once."""
-    from pipeline.data import stage_images
+    """Write decoded.bin, index.npz, facts.csv and quarantine.csv of all splits; ids carry their split.
 
-    return stage_images.build(job)
+    A run that was stopped continues in its work folder.
+
+    Raises:
+        StorageError: the decoded images will not fit on the disk.
+    """
+    settings = job.settings.config.images
+    samples = [load.keyed(split) for split in load.splits(job.inputs["data"], job.home)]
+    paths = [path for split in samples for path in split.paths_N.tolist()]
+    _require_space(
+        job,
+        _decoded_bytes(paths, settings.cache_px),
+        texts.IMAGES_SPACE.format(images=len(paths)),
+        texts.IMAGES_WHAT,
+        texts.IMAGES_SPACE_REMEDY,
+    )
+    work = job.store.work("images", job.key)
+    before = images.build_decoded(samples, job.draft, decode.Decoding.of(settings), work)
+    if before:
+        log.info("%s", texts.IMAGES_CONTINUED.format(done=before, images=len(paths)))
+    faulty = images.DecodedImages(job.draft).faulty()
+    fates = [f.fate for f in faulty]
+    lines = []
+    if n := fates.count(images.WHITE_IMAGE):
+        lines.append(texts.IMAGES_WHITE.format(images=n))
+    if n := fates.count(images.IN_PART):
+        lines.append(texts.IMAGES_IN_PART.format(images=n))
+    return Built(metrics={"images": float(len(paths)), "quarantined": float(len(faulty))}, lines=tuple(lines))
+
+
+def _decoded_bytes(paths: Sequence[str], cache_px: int) -> float:
+    """Bytes that all images will take on the disk, from the headers of some of them."""
+    some = paths[:: max(len(paths) // HEADERS_READ, 1)]
+    with decode.pillow():
+        mean = sum(decode.kept_bytes(path, cache_px) for path in some) / max(len(some), 1)
+    return mean * len(paths)
 
 
 def as_read(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The tables before images that do not decode are left out."""
+    """The samples before images that do not decode are left out."""
     dropping = settings.config.images.quarantine == "drop"
     return {"data": Need("data", settings, AS_READ if dropping else {})}
 
 
 def build_boxes(job: Job) -> Built:
-    """Find the thing in each image."""
-    from pipeline.data import stage_boxes
+    """Write boxes.csv: split, id, and left, top, width, height as shares of the upright image.
 
-    return stage_boxes.build(job)
+    Raises:
+        ConfigError: no such detector.
+        DataError: the CSV's faults, all of them.
+    """
+    decoded = load.decoded(job.inputs["images"])
+    keys: list[boxes.Key] = []
+    white = {(f.split, f.id) for f in decoded.faulty() if f.fate == images.WHITE_IMAGE}
+    for split in load.splits(job.inputs["data"], job.home):
+        every = [(split.split, name) for name in split.ids_N.tolist()]
+        keys += [key for key in every if key not in white]
+    source = str(job.settings.config.crop.boxes)
+    if source.endswith(".csv"):
+        table = boxes.read_csv(boxes_file(job.settings), load.upright_sizes(job.inputs["images"], keys))
+    else:
+        table = boxes.detect(source, load.image_of(job.inputs["images"]), keys)
+    table.to_csv(job.draft / "boxes.csv", index=False)
+    counts = []
+    for name in dict.fromkeys(split for split, _ in keys):
+        asked, boxed = sum(split == name for split, _ in keys), int((table["split"] == name).sum())
+        counts.append(texts.BOXES_SPLIT.format(boxed=boxed, images=asked, split=name))
+    line = texts.BOXES.format(source=source, splits=" and ".join(counts))
+    return Built(metrics={"boxes": float(len(table))}, lines=(line,))
 
 
 def boxes_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The tables as they were read, and the images."""
+    """The samples as they were read, and the images."""
     return {**as_read(ask, settings, params), "images": Need("images", settings)}
 
 
 def boxes_identity(ask: Ask, settings: Settings, params: Params) -> str:
-    """What tells one source of boxes from another: the CSV's digest, or the detector's package."""
-    from pipeline.data.host import boxes_file
-
+    """The identity of the source of boxes: the CSV's digest, or the detector's package."""
     if str(settings.config.crop.boxes).endswith(".csv"):
         return ask.index.digest(boxes_file(settings))
     return f"opencv {importlib.metadata.version('opencv-python-headless')}"
 
 
 def build_prepared(job: Job) -> Built:
-    """Cut, resize and preprocess every image."""
-    from pipeline.data import stage_prepared
+    """Write train.npy and test.npy with their ids: images as models see them.
 
-    return stage_prepared.build(job)
+    Raises:
+        DataError: images that do not decode (all of them are named), a crop without training boxes.
+        StorageError: the prepared images will not fit on the disk.
+    """
+    config = job.settings.config
+    quarantine.refuse(config, job.inputs["images"])
+    decoded = load.decoded(job.inputs["images"])
+    look = load.look(config, job.inputs)
+    parts = [load.keyed(split).ids_N for split in load.splits(job.inputs["data"], job.home)]
+    height, width = config.images.hw
+    n_images = sum(len(part) for part in parts)
+    _require_space(
+        job,
+        n_images * height * width * 3,
+        texts.PREPARED_SPACE.format(images=n_images),
+        texts.PREPARED_WHAT,
+        texts.PREPARED_SPACE_REMEDY,
+    )
+
+    def seen(key: str, image: decode.Pixels) -> decode.Pixels:
+        split, _, name = key.partition("/")
+        return look((split, name), image)
+
+    for split, ids in (("train", np.concatenate([parts[0], *parts[2:]])), ("test", parts[1])):
+        images.build_prepared(decoded, ids, seen, config.images.hw, job.draft / f"{split}.npy")
+    return Built(metrics={"height_px": float(height), "width_px": float(width)}, lines=look.crop.notes)
+
+
+def _require_space(job: Job, wanted: float, announced: str, what: str, remedy: str) -> None:
+    """Log the bytes that will be written and the bytes that are free.
+
+    Raises:
+        StorageError: they do not fit.
+    """
+    free = shutil.disk_usage(job.draft).free
+    log.info("%s", texts.SPACE.format(announced=announced, needed=wanted / 1e6, free=free / 1e9))
+    if wanted > free:
+        text = texts.NO_SPACE.format(home=job.home, needed=wanted / 1e9, what=what, free=free / 1e9)
+        raise StorageError(text, remedy=remedy)
 
 
 def prepared_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The samples, the decoded images, and the boxes where the crop looks at them."""
+    """The samples, the decoded images, and the boxes if the crop uses them."""
     common = {name: Need(name, settings) for name in ("data", "images")}
     return common | ({"boxes": Need("boxes", settings)} if settings.config.crop.method in BOXED else {})
 
 
 def build_folds(job: Job) -> Built:
-    """Plan the folds."""
-    from pipeline.data import stage_folds
+    """Write plan.npz, health.csv, attributes.csv, checks.json and folds.html.
 
-    return stage_folds.build(job)
+    Raises:
+        DataError: the samples cannot be split as asked.
+    """
+    config = job.settings.config
+    samples = load.samples(job.inputs["data"], "train", job.home)
+    plan = folds.plan(samples, config.folds)
+    checks = [asdict(check) for check in fold_health.checks(samples, plan)]
+    coverage = plan.coverage(samples.ids_N)
+    if load.has_extra(job.inputs["data"]):
+        extra = load.samples(job.inputs["data"], load.EXTRA, job.home)
+        plan, samples = folds.with_extra(plan, samples, extra), samples.joined(extra)
+    files.write_plan(job.draft / "plan.npz", plan)
+    health, attributes = fold_health.health(samples, plan), fold_health.attributes(samples, plan)
+    health.to_csv(job.draft / "health.csv")
+    attributes.to_csv(job.draft / "attributes.csv", index=False)
+    files.write_json(job.draft / "checks.json", checks)
+    tables = page.FoldPage(health, attributes, checks, plan.notes, coverage.tolist())
+    # The page is headed by the competition's name, which is in the key: a new title must not make new folds.
+    html = page.render_html(tables, config.competition.name, config)
+    (job.draft / "folds.html").write_text(html, encoding="utf-8")
+    faults = sum(check["severity"] == "fault" for check in checks)
+    figures = {"folds": len(plan), "faults": faults, "warnings": len(checks) - faults}
+    figures["unscored"] = int((coverage == 0).sum())
+    return Built({name: float(value) for name, value in figures.items()}, plan.notes)
 
 
 STAGES = (
@@ -126,7 +302,7 @@ STAGES = (
         reads=(*DATA_SETTINGS, "folds.column"),
         inputs=data_inputs,
         identity=data_identity,
-        verify=verify_data,
+        verify=host.check_sample,
     ),
     Stage(
         "images",
@@ -139,7 +315,7 @@ STAGES = (
     Stage(
         "boxes",
         1,
-        "where the thing is in each image",
+        "the bounding box of the thing in each image",
         build_boxes,
         reads=("crop.boxes",),
         inputs=boxes_inputs,

@@ -1,22 +1,22 @@
-"""Near-duplicates: the same picture saved, scaled or cropped anew.
+"""Near-duplicates: the same picture saved, scaled or cropped again.
 
-Owns the search and its proof. Does not own identical files (`survey.py`) nor what follows from a
-copy (`judge_copies.py`).
+Owns the search and its criteria. Does not own identical files (`eda/survey.py`) nor what copies harm
+(`eda/findings.py`).
 
 Two images are copies when three things hold:
   1. their perceptual hashes differ in at most `near_bits` of 64 bits;
   2. their 8 × 8 thumbnails correlate by at least `near_match` and have about the same contrast;
   3. their thumbnails are much nearer to each other than to the rest of the data set: at most
-     `near_ratio` of the distance to the third nearest image that the hash calls another picture.
-The third is what flat drawings and digits need: there every hash collides (7,899 pairs of the 1,797
-digits lie within 12 bits, 3,994 of them correlate), and one pair passes. Source of the idea: the ratio
+     `near_ratio` of the distance to the third nearest image that is a different picture by its hash.
+Flat drawings and digits need the third: there all hashes collide (7,899 pairs of the 1,797 digits are within
+12 bits, 3,994 of them correlate), and one pair passes. Source of the idea: the ratio
 test of Lowe (2004), Distinctive Image Features from Scale-Invariant Keypoints, section 7.1.
 
 Why no library: cleanvision and imagededup decode every file again, know neither labels, groups nor
-splits, and take a fixed threshold for all data; cleanvision calls equal hashes near-duplicates, which
-loses crops, and imagededup brings its own torch models. Our image facts hold the hash already, so what
-is left is this file. The search looks at every pair, block by block: exact, 3 to 16 s for 20,000 images
-and flat in memory. A multi-index over 64 bits prunes nothing at a radius of 12.
+splits, and use one fixed threshold for all data; cleanvision takes only equal hashes, which misses crops, and
+imagededup brings its own torch models. The image facts already contain the hash, so only this file is needed.
+The search compares every pair, block by block: exact, 3 to 16 s for 20,000 images, constant memory.
+A multi-index over 64 bits prunes nothing at a radius of 12.
 
 Shape legend: N images, B images of a block.
 """
@@ -39,7 +39,7 @@ NEIGHBOUR = 3
 BLOCK_NUMBERS = 2_000_000
 # Standard deviation of grey levels below which a thumbnail has no shape.
 FLAT, TINY = 1.0, 1e-3
-# How far contrasts may differ; a white disc and a black one are no copies.
+# How far contrasts may differ: a white disc and a black one are not copies.
 OCTAVES = 0.6
 
 
@@ -51,7 +51,7 @@ def near_duplicates(images: pd.DataFrame, seen: Glance, settings: EdaSettings) -
         seen: thumbnails in the same order.
         settings: `near_bits`, `near_ratio` and `near_match`.
     """
-    # Equal files are one picture here: the survey has told of them.
+    # Equal files count as one picture here: the survey reports them.
     first = np.flatnonzero(~images["sha256"].duplicated().to_numpy())
     hashes = np.array([int(text, 16) for text in images["phash"].iloc[first]], np.uint64)
     thumbs = seen.thumbs_NTT3[first]
@@ -83,13 +83,13 @@ def _pairs(
         bits_BN = np.bitwise_count(hashes[rows, None] ^ hashes[None, :])
         close_BN = bits_BN <= settings.near_bits
         close_BN[np.arange(len(rows)), rows] = False
-        # A picture without any contrast has no shape that could be compared.
+        # A picture without contrast has no shape to compare.
         close_BN &= ~flat_N[rows, None] & ~flat_N[None, :]
         some = close_BN.any(axis=1)
         if some.any():
             other_BN = bits_BN[some] > settings.near_bits
-            found = _proven(rows[some], close_BN[some], other_BN, unit_ND, settings)
-            yield [(a, b) for a, b in found if abs(np.log2(contrast_N[a] / contrast_N[b])) <= OCTAVES]
+            pairs = _proven(rows[some], close_BN[some], other_BN, unit_ND, settings)
+            yield [(a, b) for a, b in pairs if abs(np.log2(contrast_N[a] / contrast_N[b])) <= OCTAVES]
 
 
 def _proven(
@@ -100,9 +100,9 @@ def _proven(
     settings: EdaSettings,
 ) -> list[tuple[int, int]]:
     match_BN = unit_ND[rows] @ unit_ND.T
-    # Where the hash calls hardly any image another one, it is no judge: then all images count.
-    judges_B1 = other_BN.sum(axis=1, keepdims=True) >= NEIGHBOUR
-    others_BN = np.where(other_BN | ~judges_B1, match_BN, -1)
+    # If hardly any image differs by its hash, the hash cannot decide: then all images count.
+    decides_B1 = other_BN.sum(axis=1, keepdims=True) >= NEIGHBOUR
+    others_BN = np.where(other_BN | ~decides_B1, match_BN, -1)
     third = min(NEIGHBOUR, others_BN.shape[1])
     # Distance of unit vectors: √(2 − 2 · correlation).
     reach_B = 2 - 2 * np.partition(others_BN, -third, axis=1)[:, -third]
@@ -120,7 +120,7 @@ def _standardised(thumbs: Pixels) -> tuple[Floats, Floats]:
 
 
 def _join(pairs: list[tuple[int, int]], size: int) -> list[list[int]]:
-    """Pairs to sets: what is linked through others belongs together; sets in order of first members."""
+    """Pairs to sets: images linked through others belong together; sets in order of first members."""
     parent = list(range(size))
 
     def root(at: int) -> int:

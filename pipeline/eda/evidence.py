@@ -1,16 +1,13 @@
-"""Everything that the data report's judgements rest on, gathered once.
+"""Everything that the findings of the data report rest on, and what a finding is.
 
-Owns the list of what is measured and in which order. Does not own measuring (`survey.py`,
-`glance.py`, `twins.py`, `outliers.py`, `shift.py`) nor judging (`judge.py`).
+Owns the list of what is measured and in which order, the type of a finding, and the scale of harm. Does not
+own measuring (`eda/survey.py`, `eda/duplicates.py`, `eda/outliers.py`, `eda/shift.py`) nor the rules
+(`eda/findings.py`).
 
-What a finding of the data report is, and how bad.
-
-Owns the type and the scale of harm. Does not own the judgements (`judge.py` and its rules).
-
-Harm is one number for all kinds, so that they can be put in order: about what share of the score, or
-of its estimate, is at stake. A label that is surely wrong counts whole; a copy across groups counts
-half, for it flatters the estimate on one image and harms no model; a strange picture counts a tenth.
-The weights are judgement, the shares are counted.
+Harm is one number for all kinds, so that findings can be ordered: roughly the share of the score, or of its
+estimate, that is at stake. A label that is certainly wrong counts fully; a copy across groups counts half,
+because it biases the estimate on one image and harms no model; a strange picture counts a tenth.
+The weights are a judgement, the shares are counted.
 """
 
 from dataclasses import dataclass
@@ -21,23 +18,28 @@ import pandas as pd
 
 from pipeline.core.predictions import Features
 from pipeline.core.samples import FoldPlan, positions
-from pipeline.eda import duplicates, outliers, shift
+from pipeline.eda import duplicates, outliers, shift, texts
 from pipeline.eda.survey import Duplicates, Glance, Survey, glance
 from pipeline.pages.report import ImageOf, Key
 from pipeline.settings.eda import EdaSettings
 
+Severity = Literal["high", "medium", "low", "info"]
+ORDER: tuple[Severity, ...] = ("high", "medium", "low", "info")
+SHOWN = 12
+NAMED = 4
+
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of the data before it is judged.
+    """What is known of the data before the rules are applied.
 
     Args:
         survey: the counts.
         seen: thumbnails and mean pictures.
         near: sets of near-duplicates.
         outliers: a row an outlying measure: split, id, measure, value, z.
-        shift: how well train and test can be told apart; None where that cannot be asked.
-        parted: training groups that a fold has on both sides, by name.
+        shift: how well train and test can be separated; None if that cannot be measured.
+        parted: names of training groups that are in both parts of some fold.
     """
 
     survey: Survey
@@ -65,7 +67,7 @@ def gather(
         found: the counted competition.
         settings: thresholds.
         image: gives the pixels of an image by split and id.
-        plan: the fold plan, to see whether it keeps groups together; None: not asked.
+        plan: the fold plan, to check whether it keeps groups together; None: not checked.
         features: for the shift test; None: it uses image facts.
 
     Raises:
@@ -114,25 +116,19 @@ def _parted(found: Survey, plan: FoldPlan) -> tuple[str, ...]:
     return tuple(sorted(parted))
 
 
-Severity = Literal["high", "medium", "low", "info"]
-ORDER: tuple[Severity, ...] = ("high", "medium", "low", "info")
-SHOWN = 12
-NAMED = 4
-
-
 @dataclass(frozen=True)
 class Finding:
     """One thing worth knowing about the data.
 
     Args:
-        kind: a short name that stays, for tables and metrics.
+        kind: a short, stable name for tables and metrics.
         harm: about what share of the score or of its estimate is at stake, 0 to 1; 0: for information.
-        headline: the fact, with its number.
+        headline: what was found, with its number.
         meaning: what follows from it.
-        answer: the setting or command that answers it, or what to check by eye.
-        sets: every image that it is about, in sets that belong together (copies, a group, one image).
-        examples: (split, id) of images that show it, where it is about no images in particular.
-        severity: the word for its harm; `judge` sets it.
+        answer: what to do: a setting, a command, or images to check by eye.
+        sets: every image that is concerned, in sets that belong together (copies, a group, one image).
+        examples: (split, id) of images that illustrate it, if it concerns no particular images.
+        severity: the class of its harm; `judge` sets it.
     """
 
     kind: str
@@ -162,7 +158,7 @@ class Finding:
 
 
 def severity_of(harm: float, settings: EdaSettings) -> Severity:
-    """The word for a share of the score at stake."""
+    """The class of a share of the score at stake."""
     if harm >= settings.high:
         return "high"
     if harm >= settings.medium:
@@ -173,4 +169,4 @@ def severity_of(harm: float, settings: EdaSettings) -> Severity:
 def some(names: list[str]) -> str:
     """The first few names, and how many more there are."""
     rest = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {rest:,} more" if rest > 0 else "")
+    return ", ".join(names[:NAMED]) + (texts.NAMES_AND_MORE.format(rest=rest) if rest > 0 else "")

@@ -1,18 +1,11 @@
-"""The data report's findings in order of harm.
+"""The data report's findings in order of harm: the rules for copies, pixels and shift.
 
-Owns the order only: each rule lives beside its kind (`judge_copies.py`, `judge_labels.py`,
-`judge_pixels.py`), and a new rule is one line here.
+Owns the order, and what copies, sizes, outliers and a different test set harm. Does not own rules about
+labels and groups (`eda/label_findings.py`), finding copies (`eda/survey.py`, `eda/duplicates.py`), measuring
+(`eda/outliers.py`, `eda/shift.py`) nor the words (`eda/texts.py`). A new rule is one line in `judge`.
 
-Findings about copies: identical files and near-duplicates.
-
-Owns what a copy harms. Does not own finding copies (`survey.py`, `twins.py`).
-
-A set is told once, under the worst that it does: wrong labels, then test answers in training, then
-folds that it crosses.
-
-Findings about pixels: sizes, outliers, and a test set that looks different.
-
-Owns what these harm. Does not own measuring them (`outliers.py`, `shift.py`).
+A set of copies is reported once, under the worst harm that it does: wrong labels, then test answers in
+training, then folds that it crosses.
 """
 
 from collections.abc import Callable
@@ -20,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from pipeline.eda import texts
 from pipeline.eda.evidence import Evidence, Finding, severity_of
 from pipeline.eda.label_findings import disagreements, groups, imbalance, straddling, thin_classes
 from pipeline.eda.outliers import LOOKS, SHAPES
@@ -32,6 +26,16 @@ from pipeline.settings.schema import Config
 # A near-duplicate may be two things that look alike.
 SURE, LIKELY = 1.0, 0.8
 LEAST = 1e-4
+ASPECT_SPREAD = 1.25
+# Shares of the score at stake; see `eda/evidence.py`.
+SQUASHED, VARIED = 0.003, 0.0005
+STRANGE, MOST_STRANGE = 0.1, 0.009
+SHIFTED = 0.05
+ASPECT_SPREAD = 1.25
+# Shares of the score at stake; see `eda/evidence.py`.
+SQUASHED, VARIED = 0.003, 0.0005
+STRANGE, MOST_STRANGE = 0.1, 0.009
+SHIFTED = 0.05
 MAYBE = (
     "Resized, recompressed or cropped copies, one thing photographed twice, or two things that look alike: "
     "look first. If they are copies:"
@@ -59,9 +63,9 @@ KINDS = (
         1.0,
         1.0,
         "train",
-        "with different labels",
-        "At least one label of each set is wrong, and no model can be right on all of its images.",
-        "Look at the pictures, then correct the training table or drop the rows; `suspects.csv` lists them.",
+        texts.CONFLICT_WHERE,
+        texts.CONFLICT_MEANING,
+        texts.CONFLICT_ANSWER,
     ),
     _Kind(
         "train_test",
@@ -69,9 +73,9 @@ KINDS = (
         1.0,
         1.0,
         "test",
-        "in both train and test",
-        "The model has seen these test images with their answers: the leaderboard flatters it there.",
-        "Read the competition's rules before you use it; do not read the gain as skill.",
+        texts.TRAIN_TEST_WHERE,
+        texts.TRAIN_TEST_MEANING,
+        texts.TRAIN_TEST_ANSWER,
     ),
     _Kind(
         "groups",
@@ -79,9 +83,9 @@ KINDS = (
         0.5,
         1.0,
         "train",
-        "across groups",
-        "A copy may train while its twin validates: the out-of-fold score is too high.",
-        "Give them one value in the column named by `competition.group_column`; `suspects.csv` lists them.",
+        texts.GROUPS_WHERE,
+        texts.GROUPS_MEANING,
+        texts.GROUPS_ANSWER,
     ),
     _Kind(
         "inside",
@@ -89,15 +93,40 @@ KINDS = (
         0.05,
         0.0015,
         "train",
-        "inside one group and class, or inside the test set",
-        "They never sit on both sides of a split; the repeated images only count more.",
-        "Nothing to do, or drop the copies from the training table.",
+        texts.INSIDE_WHERE,
+        texts.INSIDE_MEANING,
+        texts.INSIDE_ANSWER,
     ),
 )
 
 
+def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tuple[Finding, ...]:
+    """All findings, worst first; equal harm keeps the order of the rules.
+
+    Args:
+        evidence: what was counted and measured.
+        config: the settings in force, so that nothing that is already on is advised.
+        asked: the words of the command line that gave these settings; advised commands start with them.
+    """
+    found = evidence.survey
+    rules = [
+        *copies(found, evidence.near),
+        *disagreements(found),
+        *thin_classes(found, config.folds),
+        *straddling(found, evidence.parted),
+        *shifted(evidence.shift, config.eda),
+        *imbalance(found, config, asked),
+        *odd_pixels(evidence.outliers, found, config.eda),
+        *odd_shapes(evidence.outliers, found, config.eda),
+        *sizes(found, config),
+        groups(found),
+    ]
+    findings = [replace(f, severity=severity_of(f.harm, config.eda)) for f in rules]
+    return tuple(sorted(findings, key=lambda finding: -finding.harm))
+
+
 def copies(found: Survey, near: tuple[Duplicates, ...]) -> list[Finding]:
-    """A finding for each kind of harm that some set of copies does.
+    """A finding for each kind of harm that copies do.
 
     Args:
         found: the counted competition, with its identical files.
@@ -105,8 +134,8 @@ def copies(found: Survey, near: tuple[Duplicates, ...]) -> list[Finding]:
     """
     out = []
     for prefix, what, sets, sure in (
-        ("copy", "identical images", found.duplicates, SURE),
-        ("near", "near-duplicates", near, LIKELY),
+        ("copy", texts.IDENTICAL, found.duplicates, SURE),
+        ("near", texts.NEAR, near, LIKELY),
     ):
         left = list(sets)
         for kind in KINDS:
@@ -122,13 +151,13 @@ def _finding(
 ) -> Finding:
     touched = sum(split == kind.split for d in sets for split, _ in d.members)
     share = touched / max(len(found.split(kind.split)), 1)
-    headline = f"{plural(len(sets), 'set')} of {what} {kind.where}"
+    headline = texts.COPIES_HEADLINE.format(sets=plural(len(sets), "set"), what=what, where=kind.where)
     meaning = kind.meaning
     if sure < SURE:
-        meaning = f"{MAYBE} {meaning[0].lower()}{meaning[1:]}"
+        meaning = texts.NEAR_MEANING.format(meaning=meaning[0].lower() + meaning[1:])
     return Finding(
         name,
-        # A kind that is told is never for information only, even where it lies in the test set alone.
+        # Never for information only, even if all its images are in the test set.
         min(max(kind.weight * sure * share, LEAST), kind.most),
         headline,
         meaning,
@@ -137,37 +166,29 @@ def _finding(
     )
 
 
-ASPECT_SPREAD = 1.25
-# Shares of the score at stake; see findings.py.
-SQUASHED, VARIED = 0.003, 0.0005
-STRANGE, MOST_STRANGE = 0.1, 0.009
-SHIFTED = 0.05
-
-
 def sizes(found: Survey, config: Config) -> list[Finding]:
     """Whether images differ in size, and whether resizing distorts them."""
     images = found.images
     if len(found.sizes) == 1:
-        return [
-            Finding("sizes", 0.0, f"All images measure {found.sizes['size'][0]} px", "", "Nothing to do.")
-        ]
+        headline = texts.ONE_SIZE.format(size=found.sizes["size"][0])
+        return [Finding("sizes", 0.0, headline, "", texts.NOTHING_TO_DO)]
     aspect = images["width"] / images["height"]
     low, high = aspect.quantile(0.02), aspect.quantile(0.98)
     squashed = high / low > ASPECT_SPREAD and config.images.resize == "squash"
     only_test = int(((found.sizes["train"] == 0) & (found.sizes["test"] > 0)).sum())
     top = found.sizes.iloc[0]
     share = (top["train"] + top["test"]) / len(images)
-    meaning = f"{percent(share)} measure {top['size']} px; width : height runs from {low:.2f} to {high:.2f}."
+    meaning = texts.SIZES_MEANING.format(share=percent(share), size=top["size"], low=low, high=high)
     if only_test:
-        meaning += f" {plural(only_test, 'size')} occur in the test set only."
+        meaning += texts.SIZES_TEST_ONLY.format(sizes=plural(only_test, "size"))
     odd = images.loc[(aspect / aspect.median() - 1).abs().sort_values(ascending=False).index]
     return [
         Finding(
             "sizes",
             SQUASHED if squashed else VARIED,
-            f"Images come in {plural(len(found.sizes), 'size')}",
-            meaning + (" Squashing them to a square distorts shapes." if squashed else ""),
-            "Try `images.resize=letterbox` or `images.resize=cover`." if squashed else "Nothing to do.",
+            texts.SIZES.format(sizes=plural(len(found.sizes), "size")),
+            meaning + (texts.SIZES_SQUASHED if squashed else ""),
+            texts.SIZES_ANSWER if squashed else texts.NOTHING_TO_DO,
             examples=found.keys(odd, 12) if squashed else (),
         )
     ]
@@ -179,10 +200,9 @@ def odd_pixels(table: pd.DataFrame, found: Survey, settings: EdaSettings) -> lis
         table[table["measure"].isin(LOOKS)],
         found,
         "outlier_look",
-        "far from all others in brightness, contrast or sharpness",
-        f"More than {settings.outlier_z:g} robust standard deviations from the median: often blank, "
-        "blurred, under-exposed or broken files.",
-        "Look at them; drop from the training table what shows nothing. `suspects.csv` lists them.",
+        texts.LOOK_WHERE,
+        texts.LOOK_MEANING.format(limit=settings.outlier_z),
+        texts.LOOK_ANSWER,
     )
 
 
@@ -192,10 +212,9 @@ def odd_shapes(table: pd.DataFrame, found: Survey, settings: EdaSettings) -> lis
         table[table["measure"].isin(SHAPES)],
         found,
         "outlier_shape",
-        "of a size or an aspect ratio far from all others",
-        f"More than {settings.outlier_z:g} robust standard deviations from the median: often thumbnails, "
-        "banners, screenshots or scans among photographs.",
-        "Look at them; `images.resize=letterbox` keeps shapes. `suspects.csv` lists them.",
+        texts.SHAPE_WHERE,
+        texts.SHAPE_MEANING.format(limit=settings.outlier_z),
+        texts.SHAPE_ANSWER,
     )
 
 
@@ -207,19 +226,19 @@ def _odd(
     keys: list[Key] = list(
         dict.fromkeys(zip(table["split"].astype(str), table["id"].astype(str), strict=True))
     )
-    told = []
+    counts = []
     for name, z in table.groupby("measure")["z"]:
         sides = [
             f"{n:,} {side}" for n, side in ((int((z < 0).sum()), "low"), (int((z > 0).sum()), "high")) if n
         ]
-        told.append(f"{name} {' and '.join(sides)}")
+        counts.append(f"{name} {' and '.join(sides)}")
     harm = min(STRANGE * len(keys) / len(found.images), MOST_STRANGE)
     return [
         Finding(
             kind,
             harm,
-            f"{plural(len(keys), 'image')} {where}",
-            f"{meaning} Counted: {'; '.join(told)}.",
+            texts.OUTLIERS.format(images=plural(len(keys), "image"), where=where),
+            texts.OUTLIERS_COUNTED.format(meaning=meaning, counts="; ".join(counts)),
             answer,
             tuple((key,) for key in keys),
         )
@@ -230,49 +249,19 @@ def shifted(shift: Shift | None, settings: EdaSettings) -> list[Finding]:
     """Whether the test set looks different from training."""
     if shift is None:
         return []
-    tells = shift.auc >= settings.shift_auc and shift.p <= settings.shift_p
-    how = (
-        f"A classifier on image {shift.on} tells test from training images with an AUC of {shift.auc:.2f} "
-        f"(shuffled: below {shift.chance:.2f} in 95 %)."
-    )
-    if not tells:
-        headline = f"Train and test look alike (AUC {shift.auc:.2f})"
-        return [Finding("shift", 0.0, headline, how, "Nothing to do.")]
+    differ = shift.auc >= settings.shift_auc and shift.p <= settings.shift_p
+    how = texts.SHIFT_HOW.format(on=shift.on, auc=shift.auc, chance=shift.chance)
+    if not differ:
+        return [Finding("shift", 0.0, texts.NO_SHIFT.format(auc=shift.auc), how, texts.NOTHING_TO_DO)]
     top = shift.table.head(3).to_dict("records")
-    facts = ", ".join(f"{r['fact']} ({r['train']:.4g} → {r['test']:.4g})" for r in top)
+    facts = ", ".join(texts.SHIFT_FACT.format(fact=r["fact"], train=r["train"], test=r["test"]) for r in top)
     return [
         Finding(
             "shift",
             SHIFTED * (2 * shift.auc - 1) ** 2,
-            f"The test set looks different from training (AUC {shift.auc:.2f})",
-            f"{how} Most telling, train → test: {facts}. Out-of-fold scores do not see this.",
-            "Choose an `augment.policy` that covers the difference, or remove it by preprocessing. The "
-            "pictures are the test images that give the set away; section Shift has training images beside.",
+            texts.SHIFT.format(auc=shift.auc),
+            texts.SHIFT_MEANING.format(how=how, facts=facts),
+            texts.SHIFT_ANSWER,
             examples=shift.test_like,
         )
     ]
-
-
-def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tuple[Finding, ...]:
-    """All findings, worst first; equal harm keeps the order of the rules.
-
-    Args:
-        evidence: what was counted and measured.
-        config: the settings in force, so that nothing is advised that is already on.
-        asked: the words that asked for these settings; advised commands start with them.
-    """
-    found = evidence.survey
-    rules = [
-        *copies(found, evidence.near),
-        *disagreements(found),
-        *thin_classes(found, config.folds),
-        *straddling(found, evidence.parted),
-        *shifted(evidence.shift, config.eda),
-        *imbalance(found, config, asked),
-        *odd_pixels(evidence.outliers, found, config.eda),
-        *odd_shapes(evidence.outliers, found, config.eda),
-        *sizes(found, config),
-        groups(found),
-    ]
-    told = [replace(f, severity=severity_of(f.harm, config.eda)) for f in rules]
-    return tuple(sorted(told, key=lambda finding: -finding.harm))

@@ -1,11 +1,12 @@
 """Findings about labels and groups: disagreement, thin classes, imbalance, groups across splits.
 
-Owns what these harm. Does not own counting them (`survey.py`).
+Owns what these harm. Does not own counting them (`eda/survey.py`) nor the words (`eda/texts.py`).
 """
 
 import numpy as np
 import pandas as pd
 
+from pipeline.eda import texts
 from pipeline.eda.evidence import SHOWN, Finding, some
 from pipeline.eda.survey import Survey, ratio
 from pipeline.pages.command_words import train_with
@@ -14,11 +15,11 @@ from pipeline.settings.folds import FoldSettings
 from pipeline.settings.schema import Config
 
 NOTABLE = 2.0
-# Shares of the score at stake, per unit of what is counted; see findings.py.
+# Shares of the score at stake, per unit of what is counted; see `eda/evidence.py`.
 IMBALANCE, MOST_IMBALANCE = 0.001, 0.05
 THIN, LONE = 0.1, 0.3
 DISAGREEMENT, KNOWN_GROUP, PARTED = 0.5, 0.15, 0.5
-# A gap between out-of-fold score and leaderboard misleads however small: at least medium by default.
+# A gap between out-of-fold score and leaderboard misleads however small it is: at least medium by default.
 LEAST_KNOWN_GROUP = 0.002
 
 
@@ -38,12 +39,11 @@ def disagreements(found: Survey) -> list[Finding]:
                 Finding(
                     f"disagree_{attribute.name}",
                     DISAGREEMENT * len(rows) / len(train),
-                    f"{plural(len(names), 'group')} {'disagrees' if len(names) == 1 else 'disagree'} "
-                    f"on {attribute.name}: {some(names)}",
-                    f"{attribute.name} is declared the same for a whole group, so some labels are wrong, "
-                    "or two things share one group's name.",
-                    "Correct the training table (`suspects.csv` lists the images, the odd ones first), or "
-                    "set `constant_in_group: false` for this attribute.",
+                    texts.DISAGREE.format(
+                        groups=plural(len(names), "group"), attribute=attribute.name, names=some(names)
+                    ),
+                    texts.DISAGREE_MEANING.format(attribute=attribute.name),
+                    texts.DISAGREE_ANSWER,
                     tuple(_odd_first(members) for _, members in rows.groupby("group")),
                 )
             )
@@ -58,12 +58,12 @@ def _odd_first(members: pd.DataFrame) -> tuple[Key, ...]:
 
 
 def groups_wanted(folds: FoldSettings) -> int:
-    """Groups a class needs so that it trains and validates wherever the plan lets it."""
+    """How many groups a class needs to be trained and validated wherever the plan allows it."""
     return 2 if folds.kind in ("holdout", "bootstrap") else folds.n
 
 
 def thin_classes(found: Survey, folds: FoldSettings) -> list[Finding]:
-    """Classes that some fold cannot validate, or that nothing can learn."""
+    """Classes that some fold cannot validate, or that no model can learn."""
     wanted = groups_wanted(folds)
     classes = found.classes
     empty = [str(name) for name in classes.loc[classes["images"] == 0, "class"]]
@@ -74,27 +74,29 @@ def thin_classes(found: Survey, folds: FoldSettings) -> list[Finding]:
             Finding(
                 "empty_class",
                 len(empty) / len(classes),
-                f"{plural(len(empty), 'class', 'classes')} without a training image: {some(empty)}",
-                "It can never be predicted, and a macro average counts it as zero where the test has it.",
-                "Add images of it, or take the combination out of the competition's attributes.",
+                texts.EMPTY_CLASS.format(classes=plural(len(empty), "class", "classes"), names=some(empty)),
+                texts.EMPTY_CLASS_MEANING,
+                texts.EMPTY_CLASS_ANSWER,
             )
         )
     if len(thin):
         named = [f"{c} ({g})" for c, g in zip(thin["class"], thin["groups"], strict=True)]
         lone = int((thin["groups"] < 2).sum())
         rows = found.split("train")
-        few, answer = "of one group", "Find more of it, or read its F1 with care."
+        few, answer = texts.THIN_ONE_GROUP, texts.THIN_ANSWER
         if wanted == folds.n:
-            few = f"with fewer groups than the {wanted} folds"
+            few = texts.THIN_FEW_GROUPS.format(folds=wanted)
             if int(thin["groups"].max()) > 1:
-                answer = f"Try `folds.n={max(2, int(thin['groups'].min()))}`, and read its F1 with care."
+                answer = texts.THIN_ANSWER_FOLDS.format(folds=max(2, int(thin["groups"].min())))
         out.append(
             Finding(
                 "thin_class",
                 (LONE * lone + THIN * (len(thin) - lone)) / len(classes),
-                f"{plural(len(thin), 'class', 'classes')} {few}: {some(named)}",
-                f"Each weighs {percent(1 / len(classes))} of a macro score. Some folds cannot validate it"
-                + (", and a class of one group is never trained where it is validated." if lone else "."),
+                texts.THIN_CLASS.format(
+                    classes=plural(len(thin), "class", "classes"), few=few, names=some(named)
+                ),
+                texts.THIN_MEANING.format(share=percent(1 / len(classes)))
+                + (texts.THIN_LONE if lone else "."),
                 answer,
                 examples=found.keys(rows[rows["label"].isin(thin.index)], SHOWN),
             )
@@ -107,7 +109,7 @@ def straddling(found: Survey, parted: tuple[str, ...]) -> list[Finding]:
 
     Args:
         found: the counted competition.
-        parted: training groups that a fold trains and validates.
+        parted: training groups that are in both parts of some fold.
     """
     train, test = found.split("train"), found.split("test")
     out = []
@@ -117,9 +119,9 @@ def straddling(found: Survey, parted: tuple[str, ...]) -> list[Finding]:
             Finding(
                 "group_in_folds",
                 PARTED * len(rows) / len(train),
-                f"{plural(len(parted), 'group')} on both sides of a fold: {some(list(parted))}",
-                "A model is validated on groups that it has trained on: the out-of-fold score is too high.",
-                "Use folds that keep groups together, e.g. `folds.kind=stratified_group`.",
+                texts.GROUP_IN_FOLDS.format(groups=plural(len(parted), "group"), names=some(list(parted))),
+                texts.GROUP_IN_FOLDS_MEANING,
+                texts.GROUP_IN_FOLDS_ANSWER,
                 _groups_of(rows),
             )
         )
@@ -131,10 +133,11 @@ def straddling(found: Survey, parted: tuple[str, ...]) -> list[Finding]:
             Finding(
                 "group_in_test",
                 max(KNOWN_GROUP * share, LEAST_KNOWN_GROUP),
-                f"{plural(len(shared), 'group')} in both train and test: {some([str(g) for g in shared])}",
-                f"{percent(share)} of the test images come from groups that training knows; folds keep "
-                "groups apart, so the out-of-fold score will be below the leaderboard's.",
-                "Compare experiments by their out-of-fold score, and expect a gap.",
+                texts.GROUP_IN_TEST.format(
+                    groups=plural(len(shared), "group"), names=some([str(g) for g in shared])
+                ),
+                texts.GROUP_IN_TEST_MEANING.format(share=percent(share)),
+                texts.GROUP_IN_TEST_ANSWER,
                 _groups_of(rows),
             )
         )
@@ -154,7 +157,7 @@ def imbalance(found: Survey, config: Config, asked: tuple[str, ...] = ()) -> lis
     Args:
         found: the counted competition.
         config: the settings in force.
-        asked: the words that asked for them; see `advice.train_with`.
+        asked: the words of the command line that gave them; see `command_words.train_with`.
     """
     filled = found.classes[found.classes["images"] > 0]
     if len(filled) < 2:
@@ -163,26 +166,30 @@ def imbalance(found: Survey, config: Config, asked: tuple[str, ...] = ()) -> lis
     at = int(filled["images"].argmin())
     rare, label = filled.iloc[at], filled.index[at]
     by_attribute = {name: ratio(table["images"]) for name, table in found.attributes.items()}
-    headline = (
-        f"Classes are {'imbalanced' if steep >= NOTABLE else 'balanced'}, {steep:.1f} : 1; the rarest, "
-        f"{rare['class']}, has {plural(int(rare['images']), 'image')} "
-        f"in {plural(int(rare['groups']), 'group')}"
+    headline = texts.IMBALANCE.format(
+        balance=texts.IMBALANCED if steep >= NOTABLE else texts.BALANCED,
+        ratio=steep,
+        name=rare["class"],
+        images=plural(int(rare["images"]), "image"),
+        groups=plural(int(rare["groups"]), "group"),
     )
     if steep < NOTABLE:
-        return [Finding("imbalance", 0.0, headline, "Resampling has little to mend here.", "Nothing to do.")]
-    meaning = (
-        f"Its F1 weighs {percent(1 / len(filled))} of a macro score, "
-        f"but rests on {percent(float(rare['share']))} of the images."
+        return [Finding("imbalance", 0.0, headline, texts.BALANCED_MEANING, texts.NOTHING_TO_DO)]
+    meaning = texts.IMBALANCE_MEANING.format(
+        weight=percent(1 / len(filled)), share=percent(float(rare["share"]))
     )
     if len(by_attribute) > 1:
-        listed = ", ".join(f"{name} {value:.1f}\u00a0:\u00a01" for name, value in by_attribute.items())
-        meaning += f" By attribute: {listed}."
+        ratios = (
+            texts.IMBALANCE_ATTRIBUTE.format(attribute=name, ratio=value)
+            for name, value in by_attribute.items()
+        )
+        meaning += texts.IMBALANCE_ATTRIBUTES.format(ratios=", ".join(ratios))
     now = config.resample.method
     over = train_with(asked, "resample.method=over", "resample.to=balanced")
     answer = (
-        f"`resample.method={now}` is on: `make resample` shows the counts."
+        texts.RESAMPLED_ANSWER.format(method=now)
         if now != "none"
-        else f"Try `{over}`, and `under` beside it."
+        else texts.IMBALANCE_ANSWER.format(command=over)
     )
     rows = found.split("train")
     rarest = found.keys(rows[rows["label"] == label], SHOWN)
@@ -191,25 +198,28 @@ def imbalance(found: Survey, config: Config, asked: tuple[str, ...] = ()) -> lis
 
 
 def groups(found: Survey) -> Finding:
-    """What groups are here, for information."""
+    """How many groups there are and how large they are, for information."""
     of_group = found.group_sizes
     if not found.grouped:
         return Finding(
             "groups",
             0.0,
-            "Every image is a group of its own",
-            "Folds treat images as independent. If several show one person or thing, scores are too high.",
-            "Set `competition.group_column` if the table has such a column.",
+            texts.NO_GROUPS,
+            texts.NO_GROUPS_MEANING,
+            texts.NO_GROUPS_ANSWER,
         )
     train = found.split("train")
     largest = train[train["group"] == of_group.index[0]]
     return Finding(
         "groups",
         0.0,
-        f"{count(len(of_group))} groups hold {count(int(of_group.sum()))} training images, "
-        f"up to {int(of_group.iloc[0])} each (median {of_group.median():.0f})",
-        "Images of a group resemble each other: split at random, a model would recognise the group and the "
-        "score would be too high. Folds and intervals here keep whole groups together.",
-        "Nothing to do. The pictures below are the largest group.",
+        texts.GROUPS.format(
+            groups=count(len(of_group)),
+            images=count(int(of_group.sum())),
+            largest=int(of_group.iloc[0]),
+            median=of_group.median(),
+        ),
+        texts.GROUPS_INFO_MEANING,
+        texts.GROUPS_INFO_ANSWER,
         examples=found.keys(largest, SHOWN),
     )

@@ -1,10 +1,10 @@
-"""Images that stand far outside their own data set.
+"""Images that are outliers of their own data set.
 
-Owns robust z-scores of shape and look. Does not own what follows from them (`judge_pixels.py`).
+Owns robust z-scores of shape and look. Does not own what outliers harm (`eda/findings.py`).
 
 Every measure is put on a scale where photographs are about normal (logit of brightness, logarithms),
-and measured against this data set's own median and spread: what is dark among X-rays is not dark
-among product shots. Source: Iglewicz & Hoaglin (1993), How to Detect and Handle Outliers, modified z.
+and compared with this data set's own median and spread: an image that is dark among X-rays is not dark among
+product photos. Source: Iglewicz & Hoaglin (1993), How to Detect and Handle Outliers, modified z.
 """
 
 import numpy as np
@@ -17,16 +17,16 @@ LOOKS = ("brightness", "contrast", "sharpness")
 SHAPES = ("size", "aspect")
 # The median absolute deviation of a normal distribution, as a share of its standard deviation.
 MAD_OF_NORMAL = 1.4826
-# Keeps the logarithm of a blank image finite. Larger, it would hide how much blurrier one is than others.
+# Keeps the logarithm of a blank image finite. A larger value would hide how blurred an image is.
 TINY = 0.1
-# Too much contrast or sharpness is no harm; of the other measures both ends are.
+# High contrast or sharpness does no harm; of the other measures both ends do.
 LOW_ONLY = ("contrast", "sharpness")
-# Spreads are never taken below this: where all images but one have the same size, the MAD is zero.
+# The least spread of each measure: if all images but one have the same size, the MAD is zero.
 FLOOR = {"brightness": 0.1, "contrast": 0.05, "sharpness": 0.1, "size": 0.05, "aspect": 0.03}
 
 
 def robust_z(images: pd.DataFrame) -> pd.DataFrame:
-    """Robust z-scores, a row an image.
+    """Robust z-scores, one row per image.
 
     Args:
         images: width, height, brightness, contrast and blur as the image facts have them.
@@ -40,8 +40,9 @@ def robust_z(images: pd.DataFrame) -> pd.DataFrame:
     scaled = {
         "brightness": np.log(share / (1 - share)),
         "contrast": contrast,
-        # A dim image is not blurred. To the second power, as the Laplacian's variance grows, the contrast
-        # would hide strong blurs, which take the contrast along (benchmarks/eda.py: recall .90, not 1).
+        # A dim image is not blurred, so contrast is divided out; to the first power only. Its square, which
+        # the Laplacian's variance grows with, would hide strong blurs, because they also lower the contrast
+        # (benchmarks/eda.py: recall .90, not 1).
         "sharpness": np.log(images["blur"].to_numpy(np.float64) + TINY) - contrast,
         "size": np.log(width * height),
         "aspect": np.log(width / height),

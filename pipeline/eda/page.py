@@ -1,12 +1,8 @@
 """The data report: what is in the competition, worst harm first, with pictures.
 
-Owns the exploration's result and its page. Does not own the counts (`survey.py`), what is measured
-beside them (`evidence.py`), the judgements (`judge.py`), the plots (`explore_plots.py`), nor measuring
-images, making folds or features: those arrive as values.
-
-The drawings of the data report.
-
-Owns which counts become which plot. Does not own shapes (`plots.py`) nor counts (`survey.py`).
+Owns the exploration's result, its tables, its plots and its page. Does not own the counts
+(`eda/survey.py`), the measurements (`eda/evidence.py`), the findings (`eda/findings.py`), the shapes of
+plots (`pages/plots.py`), nor measuring images, making folds or features: those arrive as values.
 """
 
 from dataclasses import dataclass
@@ -16,6 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipeline.core.samples import FoldPlan, Samples
+from pipeline.eda import texts
 from pipeline.eda.evidence import Evidence, FeaturePair, Finding, gather
 from pipeline.eda.findings import judge
 from pipeline.eda.label_findings import groups_wanted
@@ -25,75 +22,8 @@ from pipeline.pages.report import ImageOf, Key, Pixels, count, percent, plural, 
 from pipeline.settings.schema import Config
 
 SIZES_SHOWN = 12
-# More bars than this are no picture any more; the table below has every class.
+# More bars than this are unreadable; the table below them has every class.
 BARS_SHOWN = 60
-
-
-def balance(found: Survey) -> list[tuple[str, Markup]]:
-    """Training images by class, and by each attribute where there are several; the largest first."""
-    drawn = []
-    tables = {"class": found.classes, **found.attributes}
-    if len(found.attributes) == 1:
-        tables = {"class": found.classes}
-    for name, table in tables.items():
-        first = table.columns[0]
-        rows = [
-            plots.Bar(r[first], (r["images"],), (f"{count(r['images'])} · {percent(r['share'])}",))
-            for r in table.to_dict("records")
-        ]
-        if name == "class":
-            rows.sort(key=lambda row: -row.values[0])
-        if len(rows) > BARS_SHOWN:
-            rows = [*rows[: BARS_SHOWN // 2], *rows[-BARS_SHOWN // 2 :]]
-        drawn.append((name, plots.bars(rows, f"Training images by {name}")))
-    return drawn
-
-
-def sizes_plot(found: Survey) -> list[tuple[str, Markup]]:
-    """The commonest sizes and the aspect ratios; nothing where all images have one size."""
-    if len(found.sizes) == 1:
-        return []
-    top = found.sizes.head(SIZES_SHOWN).to_dict("records")
-    series = ("train", "test") if found.sizes["test"].any() else ("train",)
-    rows = [
-        plots.Bar(r["size"], tuple(r[s] for s in series), tuple(count(r[s]) for s in series)) for r in top
-    ]
-    aspect = {
-        split: np.asarray(found.split(split)["width"] / found.split(split)["height"], float)
-        for split in ("train", "test")
-    }
-    return [
-        ("Commonest sizes, px", plots.bars(rows, "Images by size, commonest first", series)),
-        ("Aspect ratio", plots.histogram(aspect, "Aspect ratio of the images", "width ÷ height")),
-    ]
-
-
-def quality(found: Survey) -> list[Markup]:
-    """Histograms of brightness, contrast and blur, train beside test."""
-    drawn = []
-    for column in QUALITY:
-        values = {s: np.asarray(found.split(s)[column], float) for s in ("train", "test")}
-        title = f"{column.capitalize()} of train and test images"
-        drawn.append(plots.histogram(values, title, QUALITY[column]))
-    return drawn
-
-
-def groups_plot(found: Survey) -> Markup:
-    """Training groups by number of images; empty where there are no groups."""
-    if not found.grouped:
-        return Markup("")
-    title = "Training groups by number of images"
-    of_size = found.group_sizes.value_counts().sort_index()
-    if len(of_size) > SIZES_SHOWN:
-        sizes_plot = np.asarray(found.group_sizes, float)
-        return plots.histogram({"train": sizes_plot}, title, "images in a group", "groups")
-    rows = [
-        plots.Bar(plural(size, "image"), (number,), (plural(number, "group"),))
-        for size, number in zip(of_size.index.tolist(), of_size.tolist(), strict=True)
-    ]
-    return plots.bars(rows, title)
-
-
 LARGEST_GROUPS = 10
 # Rows of a table on the page; the CSV beside it has all of them.
 MOST_ROWS = 200
@@ -103,21 +33,21 @@ MEAN = "mean"
 
 @dataclass(frozen=True)
 class ExploreInputs:
-    """What the data report is made of.
+    """The inputs of the data report.
 
     Args:
         title: the competition's.
         train: labelled samples.
         test: the test samples, if there are any.
-        facts: a row an image: id, split, width, height, sha256, phash, brightness, contrast, blur.
+        facts: one row per image: id, split, width, height, sha256, phash, brightness, contrast, blur.
         image: gives the uint8 (H, W, C) pixels of an image by split and id.
         health: the fold plan's table, shown as it is.
         notes: the fold plan's remarks.
         config: the settings in force.
-        plan: the fold plan, to see whether it keeps groups together.
+        plan: the fold plan, to check whether it keeps groups together.
         features: for the shift test with `eda.shift_on=features`.
-        asked: the words that asked for `config`, e.g. `competition=digits`: advised commands start
-            with them.
+        asked: the words of the command line that gave `config`, e.g. `competition=digits`; advised commands
+            start with them.
     """
 
     title: str
@@ -135,15 +65,15 @@ class ExploreInputs:
 
 @dataclass(frozen=True)
 class Exploration:
-    """What was found.
+    """The findings, with the tables and figures behind them.
 
     Args:
         findings: worst first.
         tables: by name: classes, attribute_<name>, sizes, groups, largest_groups, duplicates,
             near_duplicates, outliers, shift, quality, folds, and suspects: every image that a finding
-            is about.
+            concerns.
         metrics: numbers for tracking.
-        evidence: what all of it rests on.
+        evidence: the measurements that the findings rest on.
     """
 
     findings: tuple[Finding, ...]
@@ -153,7 +83,7 @@ class Exploration:
 
 
 def explore(inputs: ExploreInputs) -> Exploration:
-    """Count and judge the competition's data.
+    """Count the competition's data, measure it and apply the rules.
 
     Raises:
         DataError: an image was not measured.
@@ -180,7 +110,7 @@ def explore(inputs: ExploreInputs) -> Exploration:
 
 
 def _suspects(findings: tuple[Finding, ...]) -> pd.DataFrame:
-    """Every image that a finding is about, worst finding first; equal sets belong together."""
+    """Every image that a finding concerns, worst finding first; equal sets belong together."""
     rows = [
         (finding.kind, finding.severity, number, split, image)
         for finding in findings
@@ -281,7 +211,7 @@ def render_html(exploration: Exploration, inputs: ExploreInputs) -> str:
     """The self-contained page.
 
     Args:
-        exploration: what `explore` found on these inputs.
+        exploration: the result of `explore` on these inputs.
         inputs: for pictures, title and the fold plan's notes.
     """
     evidence, settings = exploration.evidence, inputs.config.report
@@ -295,7 +225,7 @@ def render_html(exploration: Exploration, inputs: ExploreInputs) -> str:
     wanted += [*means, *(key for sheet in sheets for key in sheet.keys)]
     return render(
         "explore.html",
-        title=f"{inputs.title}: the data",
+        title=texts.TITLE.format(title=inputs.title),
         exploration=exploration,
         tables={name: table.head(MOST_ROWS) for name, table in exploration.tables.items()},
         rows={name: len(table) for name, table in exploration.tables.items()},
@@ -326,18 +256,18 @@ def _with_means(image: ImageOf, evidence: Evidence) -> ImageOf:
 
 
 def _labels(found: Survey, wanted: set[Key]) -> dict[Key, str]:
-    """What stands under a picture."""
+    """The caption of each picture."""
     keys = zip(found.images["split"], found.images["id"], found.images["label"], strict=True)
     classes = found.space.classes
     return {
-        (split, image): (classes[label] if label >= 0 else "test image")
+        (split, image): (classes[label] if label >= 0 else texts.TEST_IMAGE)
         for split, image, label in keys
         if (split, image) in wanted
     }
 
 
 def _folds_across(health: pd.DataFrame) -> pd.DataFrame:
-    """The folds as columns: a column a class would not fit on a page."""
+    """The folds as columns: one column per class would not fit on a page."""
     if "fold" not in health.columns:
         return health
     across = health.set_index("fold").T.rename(columns=lambda fold: f"fold {fold}")
@@ -347,7 +277,7 @@ def _folds_across(health: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sheets(found: Survey, per_class: int, room: int) -> list[_Sheet]:
-    """A sheet a class; all of them share `room` pictures; what finds no room has no sheet."""
+    """One sheet per class; together they show `room` pictures; classes beyond that have no sheet."""
     train = found.split("train")
     limit = min(per_class, max(room // max(len(found.classes), 1), 1))
     sheets = []
@@ -356,3 +286,68 @@ def _sheets(found: Survey, per_class: int, room: int) -> list[_Sheet]:
         keys = found.keys(chosen, limit)
         sheets.append(_Sheet(f"class-{label}", row["class"], row["images"], row["groups"], keys))
     return sheets
+
+
+def balance(found: Survey) -> list[tuple[str, Markup]]:
+    """Training images by class, and by each attribute if there are several; the largest first."""
+    drawn = []
+    tables = {"class": found.classes, **found.attributes}
+    if len(found.attributes) == 1:
+        tables = {"class": found.classes}
+    for name, table in tables.items():
+        first = table.columns[0]
+        rows = [
+            plots.Bar(r[first], (r["images"],), (f"{count(r['images'])} · {percent(r['share'])}",))
+            for r in table.to_dict("records")
+        ]
+        if name == "class":
+            rows.sort(key=lambda row: -row.values[0])
+        if len(rows) > BARS_SHOWN:
+            rows = [*rows[: BARS_SHOWN // 2], *rows[-BARS_SHOWN // 2 :]]
+        drawn.append((name, plots.bars(rows, texts.BALANCE_PLOT.format(name=name))))
+    return drawn
+
+
+def sizes_plot(found: Survey) -> list[tuple[str, Markup]]:
+    """The commonest sizes and the aspect ratios; nothing if all images have one size."""
+    if len(found.sizes) == 1:
+        return []
+    top = found.sizes.head(SIZES_SHOWN).to_dict("records")
+    series = ("train", "test") if found.sizes["test"].any() else ("train",)
+    rows = [
+        plots.Bar(r["size"], tuple(r[s] for s in series), tuple(count(r[s]) for s in series)) for r in top
+    ]
+    aspect = {
+        split: np.asarray(found.split(split)["width"] / found.split(split)["height"], float)
+        for split in ("train", "test")
+    }
+    return [
+        (texts.SIZES_PLOT, plots.bars(rows, texts.SIZES_PLOT_LABEL, series)),
+        (texts.ASPECT_PLOT, plots.histogram(aspect, texts.ASPECT_PLOT_LABEL, texts.ASPECT_AXIS)),
+    ]
+
+
+def quality(found: Survey) -> list[Markup]:
+    """Histograms of brightness, contrast and blur, train beside test."""
+    drawn = []
+    for column in QUALITY:
+        values = {s: np.asarray(found.split(s)[column], float) for s in ("train", "test")}
+        title = texts.QUALITY_PLOT.format(measure=column.capitalize())
+        drawn.append(plots.histogram(values, title, QUALITY[column]))
+    return drawn
+
+
+def groups_plot(found: Survey) -> Markup:
+    """Training groups by number of images; empty if there are no groups."""
+    if not found.grouped:
+        return Markup("")
+    title = texts.GROUPS_PLOT
+    of_size = found.group_sizes.value_counts().sort_index()
+    if len(of_size) > SIZES_SHOWN:
+        sizes = np.asarray(found.group_sizes, float)
+        return plots.histogram({"train": sizes}, title, *texts.GROUPS_PLOT_AXES)
+    rows = [
+        plots.Bar(plural(size, "image"), (number,), (plural(number, "group"),))
+        for size, number in zip(of_size.index.tolist(), of_size.tolist(), strict=True)
+    ]
+    return plots.bars(rows, title)

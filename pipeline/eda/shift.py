@@ -1,11 +1,11 @@
 """Does the test set look different from training? Adversarial validation.
 
-Owns a classifier that is asked which set an image comes from: an AUC of .5 means that it cannot tell.
-Does not own measuring images (`glance.py`) nor features of a network (they arrive as a value).
+Owns a classifier that predicts which set an image comes from: an AUC of .5 means that it cannot.
+Does not own measuring images (`eda/survey.py`) nor features of a network (they arrive as a value).
 
-Cross-validated by group, and judged against its own null: the sets' names are shuffled over whole
-groups, so a small or clustered data set does not alarm. Ridge regression on piecewise linear ranks of
-each fact needs one solution a fold for all shuffles at once, so 200 of them cost no more than a few.
+Cross-validated by group, and compared with its own null distribution: the sets' names are shuffled over whole
+groups, so that a small or clustered data set gives no false alarm. Ridge regression on piecewise linear ranks
+of each fact needs one solution per fold for all shuffles at once, so 200 of them cost no more than a few.
 Source: Pan et al. (2020), Adversarial Validation Approach to Concept Drift Problem, arXiv:2004.03045;
 permutation p-value: Phipson & Smyth (2010), doi:10.2202/1544-6115.1585.
 
@@ -38,15 +38,15 @@ SHOWN = 12
 
 @dataclass(frozen=True)
 class Shift:
-    """How well train and test can be told apart.
+    """How well train and test can be separated.
 
     Args:
         on: "facts" or "features".
-        auc: cross-validated area under the ROC curve; .5: they cannot.
+        auc: cross-validated area under the ROC curve; .5: not at all.
         chance: 95th percentile of the same figure with shuffled names.
         p: share of shuffles that reach `auc`, the real one counted in.
-        table: a row a fact, the most telling first: fact, train, test (medians), auc (of it alone).
-        test_like: (split, id) of the test images that give the set away most.
+        table: one row per fact, the largest difference first: fact, train, test (medians), auc (of it alone).
+        test_like: (split, id) of the test images that look least like training images.
         train_like: the training images that look most like the training set.
     """
 
@@ -62,11 +62,11 @@ class Shift:
 def measure(
     images: pd.DataFrame, facts: pd.DataFrame, features_ND: Values | None, settings: EdaSettings
 ) -> Shift | None:
-    """Tell train from test; None where there is no test set or too few groups to cross-validate.
+    """Separate train from test; None without a test set, or with too few groups to cross-validate.
 
     Args:
         images: the survey's rows: split, id, group.
-        facts: numbers a row, same order.
+        facts: one row of numbers per image, in the same order.
         features_ND: outputs of a network in the same order, or None to use the facts.
         settings: number of shuffles and seed.
     """
@@ -95,12 +95,12 @@ def measure(
 
 
 @dataclass(frozen=True)
-class Told:
-    """How well one set of columns tells test from train, without the null of shuffled names.
+class Separation:
+    """How well one set of columns separates test from train, without the null distribution.
 
     Args:
         auc: cross-validated area under the ROC curve.
-        rows_S: positions of the images that were looked at.
+        rows_S: positions of the images that were used.
         score_S: out-of-fold score of each, the higher the more like a test image.
     """
 
@@ -109,8 +109,8 @@ class Told:
     score_S: Values
 
 
-def tell(images: pd.DataFrame, x_ND: Values, seed: int) -> Told:
-    """The AUC alone: for asking the same question again after a change, which needs no new null.
+def tell(images: pd.DataFrame, x_ND: Values, seed: int) -> Separation:
+    """The AUC alone: to measure again after a change, which needs no new null distribution.
 
     Args:
         images: rows with split and group; both splits occur, in enough groups.
@@ -122,7 +122,7 @@ def tell(images: pd.DataFrame, x_ND: Values, seed: int) -> Told:
     # Twice the same column: for a single one Ridge drops the second axis.
     y_N2 = (chosen["split"] == "test").to_numpy().astype(np.float64)[:, None].repeat(2, axis=1)
     score_N2 = _out_of_fold(_reduced(x_ND[at]), y_N2, chosen["group"].to_numpy(str), seed)
-    return Told(float(_aucs(y_N2, score_N2)[0]), at, score_N2[:, 0])
+    return Separation(float(_aucs(y_N2, score_N2)[0]), at, score_N2[:, 0])
 
 
 def spread_out(facts: pd.DataFrame) -> Values:
@@ -146,7 +146,7 @@ def _ranks(facts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _basis(ranks: pd.DataFrame) -> Values:
-    """Each fact as a piecewise linear function of its rank, so that odd distributions can be told."""
+    """Each fact as a piecewise linear function of its rank: any difference of distributions can be used."""
     if ranks.shape[1] == 0:
         return np.zeros((len(ranks), 1))
     knots = np.linspace(0, 1, KNOTS)[:, None].repeat(ranks.shape[1], axis=1)
@@ -160,7 +160,7 @@ def _reduced(features_ND: Values) -> Values:
 
 
 def _shuffled(split_N: npt.NDArray[np.str_], groups_N: npt.NDArray[np.str_], settings: EdaSettings) -> Values:
-    """(N, 1 + P) who is a test image: the truth, then shuffles over whole groups."""
+    """(N, 1 + P) whether each row is a test image: the truth, then shuffles over whole groups."""
     units, first, unit_N = np.unique(
         np.char.add(np.char.add(split_N, "\x1f"), groups_N), return_index=True, return_inverse=True
     )
@@ -175,7 +175,7 @@ def _out_of_fold(x_ND: Values, y_NP: Values, groups_N: npt.NDArray[np.str_], see
     score_NP = np.empty_like(y_NP)
     folds = GroupKFold(FOLDS, shuffle=True, random_state=seeds.seed(seed, "shift folds") % 2**32)
     for train, valid in folds.split(x_ND, groups=groups_N):
-        # Centred: the mean is the lower, the more test images the fold itself has, and would bias the AUC.
+        # Centred: the mean falls with the number of test images in the fold, which would bias the AUC.
         model = Ridge(alpha=1.0).fit(x_ND[train], y_NP[train])
         score_NP[valid] = (x_ND[valid] - x_ND[train].mean(axis=0)) @ model.coef_.T
     return score_NP
@@ -191,7 +191,7 @@ def _aucs(y_NP: Values, score_NP: Values) -> Values:
 
 
 def _alone(facts: pd.DataFrame, ranks: pd.DataFrame, is_test_N: npt.NDArray[np.bool_]) -> pd.DataFrame:
-    """How far each fact alone tells test from train; below .5 the test set has less of it."""
+    """The AUC of each fact alone; below .5 the test set has lower values."""
     aucs = _aucs(np.repeat(is_test_N[:, None], ranks.shape[1], axis=1).astype(np.float64), ranks.to_numpy())
     rows = [
         (name, float(facts.loc[~is_test_N, name].median()), float(facts.loc[is_test_N, name].median()), auc)

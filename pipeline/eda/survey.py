@@ -1,16 +1,12 @@
-"""What the competition's images are, in tables: classes, attributes, sizes, groups, duplicates.
+"""What the competition's images are, in tables, and one look at every picture.
 
-Owns joining samples with image facts **by id** and counting. Does not judge what it counts
-(`findings.py`) nor draw it (`explore.py`).
+Owns joining samples with image facts **by id** and counting classes, attributes, sizes, groups and identical
+files; and a single pass over the pixels that keeps a tiny thumbnail of each image, its JPEG blocks and the
+mean picture of each class. Does not own what follows from them (`eda/findings.py`, `eda/duplicates.py`,
+`eda/shift.py`) nor drawing (`eda/page.py`).
 
-An image is known by (split, id): train and test may use the same ids. Shape legend: N samples.
-
-One look at every picture: what needs pixels and not only image facts.
-
-Owns a single pass that keeps a tiny thumbnail of each image, its JPEG blocks and the mean picture of
-each class. Does not own what follows from them (`twins.py`, `shift.py`, `explore.py`).
-
-Memory: 200 bytes an image and 28 kB a class; pictures are looked at one after the other.
+An image is identified by (split, id): train and test may use the same ids. Memory of the pass over the
+pixels: 200 bytes an image and 28 kB a class; pictures are read one after the other.
 Shape legend: N images, C classes, T thumbnail side, M side of a mean picture.
 """
 
@@ -30,13 +26,18 @@ from pipeline.core.samples import LabelSpace, Samples
 from pipeline.pages.report import ImageOf, Key, Pixels
 
 FACT_COLUMNS = ("id", "split", "width", "height", "sha256", "phash", "brightness", "contrast", "blur")
-# What is measured of the pixels, as `data/images.py` documents it.
+# Measures of the pixels; see `ImageFacts` of `data/decode.py`.
 QUALITY = {
     "brightness": "brightness: mean grey value",
     "contrast": "contrast: standard deviation of grey",
     "blur": "blur: variance of the Laplacian (low is blurred)",
 }
 UNLABELLED = -1
+# 8 × 8: a copy that was cropped by a few per cent moves by less than half a cell, so it still matches.
+# At 16 × 16 the same crops matched worse, and different pictures were separated no better.
+THUMB_SIDE = 8
+MEAN_SIDE = 48
+JPEG_BLOCK = 8
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Duplicates:
         conflict: the training images among them carry different labels.
         across_groups: the training images among them belong to different groups.
         train_test: some are training images, some test images.
-        exact: the files are equal to the last byte; otherwise the pictures only look the same.
+        exact: the files are equal byte for byte; otherwise the pictures only look the same.
     """
 
     members: tuple[Key, ...]
@@ -64,11 +65,11 @@ class Survey:
 
     Args:
         space: the label space.
-        images: a row an image, train first: split, id, group, label (class index, -1 for a test
+        images: one row per image, train first: split, id, group, label (class index, -1 for a test
             image) and the image facts.
-        classes: a row a class in class order: class, images, share, groups.
-        attributes: by attribute, a row a value in code order: value, images, share, groups.
-        sizes: a row a size, commonest first: size, train, test.
+        classes: one row per class in class order: class, images, share, groups.
+        attributes: by attribute, one row per value in code order: value, images, share, groups.
+        sizes: one row per size, commonest first: size, train, test.
         duplicates: sets of identical images.
         group_sizes: images of each training group, largest first, by group name.
         grouped: the training images have groups, i.e. some group holds several.
@@ -99,7 +100,7 @@ def survey(train: Samples, test: Samples | None, facts: pd.DataFrame) -> Survey:
     Args:
         train: labelled samples.
         test: the test samples, if the competition has any.
-        facts: a row an image with `FACT_COLUMNS`; rows of other images are ignored.
+        facts: one row per image with `FACT_COLUMNS`; rows of other images are ignored.
 
     Raises:
         DataError: a column is missing, or an image has no facts; all of them are named.
@@ -130,7 +131,7 @@ def survey(train: Samples, test: Samples | None, facts: pd.DataFrame) -> Survey:
 def _join(train: Samples, test: Samples | None, facts: pd.DataFrame) -> pd.DataFrame:
     absent = [column for column in FACT_COLUMNS if column not in facts.columns]
     if absent:
-        raise DataError("image facts: columns are missing", absent, "measure the images anew")
+        raise DataError("image facts: columns are missing", absent, "measure the images again")
     tables = []
     for split, samples in (("train", train), ("test", test)):
         if samples is None:
@@ -145,7 +146,7 @@ def _join(train: Samples, test: Samples | None, facts: pd.DataFrame) -> pd.DataF
     if len(lost):
         named = [f"{split} {image}" for split, image in zip(lost["split"], lost["id"], strict=True)]
         raise DataError(
-            f"image facts: {len(lost)} images were not measured", named, "measure the images anew"
+            f"image facts: {len(lost)} images were not measured", named, "measure the images again"
         )
     return merged.drop(columns="_merge").astype({"width": int, "height": int})
 
@@ -181,7 +182,7 @@ def _duplicates(images: pd.DataFrame) -> tuple[Duplicates, ...]:
 
 
 def duplicates_of(rows: pd.DataFrame, exact: bool) -> Duplicates:
-    """What copies of one picture have in common and what not.
+    """What copies of one picture have in common.
 
     Args:
         rows: of the survey's images: split, id, label, group.
@@ -209,7 +210,7 @@ def contact_sheet(images: pd.DataFrame, limit: int, seed: int = 0) -> pd.DataFra
     Args:
         images: rows with `id` and `group`.
         limit: at most so many.
-        seed: of the draw; the same images give the same sheet.
+        seed: of the draw; equal images give equal sheets.
     """
     order = seeds.rng(seed, "contact sheet", len(images)).permutation(len(images))
     drawn = images.iloc[order]
@@ -217,20 +218,13 @@ def contact_sheet(images: pd.DataFrame, limit: int, seed: int = 0) -> pd.DataFra
     return drawn.loc[turn.sort_values(kind="stable").index].head(limit)
 
 
-# 8 × 8: a copy that was cropped by a few per cent moves by less than half a cell, so it still matches.
-# At 16 × 16 the same crops matched worse, and other pictures were told apart no better.
-THUMB_SIDE = 8
-MEAN_SIDE = 48
-JPEG_BLOCK = 8
-
-
 @dataclass(frozen=True)
 class Glance:
-    """What one look at every picture gave.
+    """The result of one pass over all pictures.
 
     Args:
         thumbs_NTT3: (N, 8, 8, 3) uint8, squashed, in the order of the survey's images.
-        looks: a row an image in the same order: saturation, red, blue (mean colour distances from
+        looks: one row per image in the same order: saturation, red, blue (mean colour distances from
             green), blocks (step at JPEG block edges over the steps elsewhere; 1 without JPEG).
         means_CMM3: (C, 48, 48, 3) uint8 mean training picture of each class; white for an empty one.
     """
@@ -283,7 +277,7 @@ def _looks(thumbs: Pixels, blocks: npt.NDArray[np.float64], index: pd.Index) -> 
 def _blocks(pixels: Pixels) -> float:
     """How much larger the steps at JPEG's block edges are: strong compression draws a grid of 8 px.
 
-    Scaling an image blurs the grid away, so this tells nothing of images larger than the cache.
+    Scaling an image blurs the grid away, so this says nothing about images larger than the cache.
     """
     width = pixels.shape[1]
     if width < 3 * JPEG_BLOCK:

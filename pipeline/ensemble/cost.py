@@ -1,48 +1,46 @@
-"""What members and blends cost, and the best blend under a budget.
+"""What members and blends cost, the best blend under a budget, and the cost table.
 
-Owns adding up costs that members share, choosing members by greedy selection under a budget, and which
-points of a plot nothing else beats. Does not own measuring (`infer/siblings.py`) nor cross-fitting
-(`search.py`).
+Owns the prices of finished members, adding up costs that members share, choosing members by greedy selection
+under a budget, and which points of a plot are on the Pareto front. Does not own measuring
+(`infer/siblings.py`), cross-fitting (`core/voting/fitting.py`) nor the page (`ensemble/page.py`).
 
 Shape legend: M members, N samples, C classes.
-
-What finished members cost, read off their results.
-
-Owns prices of artifacts, and the digest of all that a budget rests on. Does not own measuring
-(`infer/siblings.py`) nor adding up and choosing (`ensemble/cost.py`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NoReturn
 
 import numpy as np
+import pandas as pd
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Probabilities, align
 from pipeline.core.samples import Floats, Ints
+from pipeline.core.voting import soft_voting
 from pipeline.core.voting.fitting import Fit
+from pipeline.ensemble import texts
 from pipeline.record.digests import sha256_text
 from pipeline.record.store import Artifact
 
 ROUNDS = 25
-# Greedy selection starts from so many of the best members, and from so many of the best for their price.
+# Greedy selection starts from this many of the best members, and from this many of the cheapest.
 STARTS = 4
 TINY = 1e-12
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What it takes to predict.
+    """The cost of predicting.
 
     Args:
         parameters: number of weights.
-        ms_1, ms_64: milliseconds an image, alone and in a batch of 64, of all views, folds and models.
+        ms_1, ms_64: milliseconds per image, alone and in a batch of 64, of all views, folds and models.
     """
 
     parameters: float
@@ -58,11 +56,11 @@ NOTHING = Cost(0.0, 0.0, 0.0)
 
 @dataclass(frozen=True)
 class Price:
-    """What one member costs, and what of it other members may use too.
+    """What one member costs, and which part of it other members may share.
 
     Args:
-        own: what it costs in any company.
-        shared: name -> cost of each pass that it shares, e.g. a view of a frozen backbone.
+        own: the part that it never shares.
+        shared: name -> cost of each pass that others may share, e.g. a view of a frozen backbone.
     """
 
     own: Cost
@@ -75,20 +73,20 @@ class Price:
 
 
 def total(prices: Sequence[Price]) -> Cost:
-    """What members cost together: what several of them share is paid once.
+    """What members cost together: a pass that several of them share is counted once.
 
-    Each member timed a shared pass by itself; noise only adds to a time, so the least is the best estimate,
-    and the sum does not depend on the members' order.
+    Each member timed a shared pass by itself. Noise only adds to a time, so the smallest is the best
+    estimate, and the sum does not depend on the members' order.
     """
-    found = NOTHING
+    cost = NOTHING
     shared: dict[str, Cost] = {}
     for price in prices:
-        found = found + price.own
-        for name, cost in price.shared.items():
-            shared[name] = min(shared.get(name, cost), cost, key=lambda c: (c.ms_64, c.ms_1))
-    for cost in shared.values():
-        found = found + cost
-    return found
+        cost = cost + price.own
+        for name, timed in price.shared.items():
+            shared[name] = min(shared.get(name, timed), timed, key=lambda c: (c.ms_64, c.ms_1))
+    for timed in shared.values():
+        cost = cost + timed
+    return cost
 
 
 def fit_weights(
@@ -96,18 +94,18 @@ def fit_weights(
 ) -> tuple[float, ...]:
     """Weights that score well on these rows among members that together cost at most `max_ms`.
 
-    Greedy selection with replacement, adding what can still be afforded, from several starts: the
-    best single member may use up what two cheaper ones would have spent better.
+    Greedy selection with replacement among the members that still fit the budget, from several starts: the
+    best single member may use up a budget that two cheaper ones would use better.
 
     Args:
         members: their out-of-fold probabilities.
         y_N: true class index, in the order of the first member's ids.
-        metric: what is to be good.
+        metric: to optimise.
         prices: of each member.
-        max_ms: milliseconds an image in batches of 64.
+        max_ms: milliseconds per image in batches of 64.
 
     Raises:
-        ConfigError: no member is that cheap; names the cheapest.
+        ConfigError: no member is that cheap; lists them, the cheapest first.
     """
     p = [member.p_NC for member in align(members)]
     ms_M = np.array([price.alone.ms_64 for price in prices])
@@ -130,28 +128,24 @@ def fit_weights(
 
 
 def refuse_budget(ms: Mapping[str, float], max_ms: float) -> NoReturn:
-    """Say that no member costs so little.
+    """Raise for a budget below the cost of every member.
 
     Args:
-        ms: of each member.
+        ms: milliseconds per image of each member.
         max_ms: the budget.
 
     Raises:
         ConfigError: always.
     """
     rows = [f"{name}: {value:.2f} ms" for name, value in sorted(ms.items(), key=lambda item: item[1])]
-    raise ConfigError(
-        f"ensemble.max_ms={max_ms:g}: every member takes longer, an image in batches of 64",
-        rows,
-        "raise it, use fewer views (infer.views), or name cheaper members",
-    )
+    raise ConfigError(texts.OVER_BUDGET.format(max_ms=max_ms), rows, texts.OVER_BUDGET_REMEDY)
 
 
 def undominated(ms: Sequence[float], quality: Sequence[float]) -> list[int]:
-    """Which points nothing else beats: none is both as fast and better, or faster and as good.
+    """Which points are on the Pareto front: no other point is as fast and better, or faster and as good.
 
     Args:
-        ms: of each point.
+        ms: milliseconds per image of each point.
         quality: of each point; higher is better.
 
     Returns:
@@ -168,7 +162,7 @@ def undominated(ms: Sequence[float], quality: Sequence[float]) -> list[int]:
 def _greedy(
     p: Sequence[Floats], y_N: Ints, metric: Metric, start: int, affordable: Callable[[set[int]], bool]
 ) -> tuple[Ints, float]:
-    """(M,) how often each member is in the best bag on the way, and that bag's quality."""
+    """(M,) how often each member is in the best bag of all rounds, and that bag's signed score."""
     bag_NC, count_M = np.zeros_like(p[0]), np.zeros(len(p), np.int64)
     best_count_M, best = count_M, -np.inf
     for size in range(1, ROUNDS + 1):
@@ -178,7 +172,7 @@ def _greedy(
             for m in ([start] if size == 1 else range(len(p)))
             if affordable(inside | {m})
         }
-        # Among equals one that is in the bag already, which costs nothing more.
+        # Among equals, prefer a member that is in the bag already: it costs nothing more.
         chosen = max(gains, key=lambda m: (gains[m], m in inside, -m))
         bag_NC = bag_NC + p[chosen]
         count_M = count_M + (np.arange(len(p)) == chosen)
@@ -190,20 +184,20 @@ def _greedy(
 FIGURES = ("parameters", "ms_1", "ms_64")
 
 
-def known(member: Artifact) -> bool:
-    """Whether its inference was timed: one that an earlier version made was not."""
+def is_timed(member: Artifact) -> bool:
+    """Whether its inference was timed; earlier versions of the code did not time it."""
     return all(name in member.metrics for name in FIGURES)
 
 
-def of(member: Artifact) -> Price:
-    """What one inference costs; passes of a frozen backbone are named by their features' keys."""
-    whole = Cost(*(member.metrics[name] for name in FIGURES))
+def price_of(member: Artifact) -> Price:
+    """The price of one inference; passes of a frozen backbone are named by the keys of their features."""
+    total_cost = Cost(*(member.metrics[name] for name in FIGURES))
     passes = [row["features"] for row in member.json("views.json").values() if row["features"]]
     shared = Cost(*(member.metrics.get(f"{name}_shared", 0.0) for name in FIGURES))
     if not passes:
-        return Price(whole)
-    own = Cost(*(a - b for a, b in zip(_tuple(whole), _tuple(shared), strict=True)))
-    # The weights are there once, however many views pass through them.
+        return Price(total_cost)
+    own = Cost(*(a - b for a, b in zip(_tuple(total_cost), _tuple(shared), strict=True)))
+    # The weights count once, however many views pass through them.
     timed = {key: Cost(0.0, shared.ms_1 / len(passes), shared.ms_64 / len(passes)) for key in passes}
     return Price(own, timed | {_backbone(member): Cost(shared.parameters, 0.0, 0.0)})
 
@@ -212,56 +206,139 @@ def figures(members: Sequence[Artifact | None]) -> dict[str, float]:
     """`parameters`, `ms_1` and `ms_64` of members that predict together.
 
     Args:
-        members: None: one from elsewhere. If one has no price, nothing is known of all.
+        members: None: one from elsewhere. The result is empty if any member has no price.
     """
-    priced = [of(m) for m in members if m is not None and known(m)]
+    priced = [price_of(m) for m in members if m is not None and is_timed(m)]
     if len(priced) < len(members):
         return {}
     return dict(zip(FIGURES, _tuple(total(priced)), strict=True))
 
 
 def budget(max_ms: float | None, members: Mapping[str, Artifact]) -> Fit | None:
-    """What finds weights under a budget; None: there is none.
+    """A function that finds weights under a budget; None where there is no budget.
 
     Args:
-        max_ms: milliseconds an image in batches of 64.
-        members: in the order of the predictions that weights are for.
+        max_ms: milliseconds per image in batches of 64.
+        members: in the order of the predictions that get the weights.
     """
     if max_ms is None:
         return None
-    return partial(_fit, tuple(of(m) for m in members.values()), max_ms)
+    return partial(_fit, tuple(price_of(m) for m in members.values()), max_ms)
 
 
 def digest(members: Mapping[str, Artifact | None]) -> str:
-    """Of the cost table: what a choice under a budget depends on beside keys.
+    """Digest of the measured costs, on which a choice under a budget depends besides the keys.
 
     Args:
         members: by name; None: not inferred yet.
 
     Raises:
-        ConfigError: nobody knows what a member costs.
+        ConfigError: a member was not timed.
     """
-    missing = [name for name, member in members.items() if member is None or not known(member)]
+    missing = [name for name, member in members.items() if member is None or not is_timed(member)]
     if missing:
-        raise ConfigError(
-            "ensemble.max_ms: what a member costs is measured when it is inferred, and no figures are there",
-            missing,
-            "make ensemble infers them first; one that is named by its key must be inferred anew",
-        )
+        raise ConfigError(texts.NO_TIMING, missing, texts.NO_TIMING_REMEDY)
     table = {name: [m.metrics[f] for f in FIGURES] for name, m in members.items() if m is not None}
     return sha256_text(json.dumps(table, sort_keys=True))
 
 
 def _fit(
-    found: tuple[Price, ...], max_ms: float, members: Sequence[Probabilities], y_N: Ints, metric: Metric
+    prices: tuple[Price, ...], max_ms: float, members: Sequence[Probabilities], y_N: Ints, metric: Metric
 ) -> tuple[float, ...]:
-    return fit_weights(members, y_N, metric, found, max_ms)
+    return fit_weights(members, y_N, metric, prices, max_ms)
 
 
-def _tuple(found: Cost) -> tuple[float, float, float]:
-    return found.parameters, found.ms_1, found.ms_64
+def _tuple(cost: Cost) -> tuple[float, float, float]:
+    return cost.parameters, cost.ms_1, cost.ms_64
 
 
 def _backbone(member: Artifact) -> str:
     settings = member.manifest["settings"]
     return " ".join(str(settings[f"model.{name}"]) for name in ("name", "weights", "norm"))
+
+
+@dataclass(frozen=True)
+class Point:
+    """A member or a blend in the plot of score over time.
+
+    Args:
+        name: of the member or blend.
+        ms: milliseconds per image in batches of 64.
+        score: out of fold.
+        kind: "member", "blend" or "cheaper blend".
+        best: whether it is on the Pareto front.
+    """
+
+    name: str
+    ms: float
+    score: float
+    kind: str
+    best: bool
+
+
+@dataclass(frozen=True)
+class PricedMember:
+    """A timed member of a blend.
+
+    Args:
+        name: of the member.
+        price: what it costs.
+        weight: in the blend.
+        gain: what the blend loses without it; NaN where not measured.
+        oof: its out-of-fold probabilities.
+    """
+
+    name: str
+    price: Price
+    weight: float
+    gain: float
+    oof: Probabilities
+
+
+def cost_table(
+    members: Sequence[PricedMember], y_N: Ints, metric: Metric, blend_score: float
+) -> pd.DataFrame:
+    """One row for each member, and the blend in the last row.
+
+    Args:
+        members: their predictions have the same ids.
+        y_N: true class index, in the order of the predictions.
+        metric: of the competition.
+        blend_score: the blend's cross-fitted score.
+    """
+    rows = []
+    for member in members:
+        score, alone = metric.score(y_N, member.oof.p_NC), member.price.alone
+        figures = (alone.parameters / 1e6, alone.ms_1, alone.ms_64, score, score / alone.ms_64)
+        rows.append((member.name, *figures, member.weight, member.gain))
+    columns = ["member", "M parameters", "ms ×1", "ms ×64", metric.name, "score per ms", "weight", "gain"]
+    table = pd.DataFrame(rows, columns=columns)
+    used = [member.price for member in members if member.weight > 0]
+    blend = total(used)
+    per_ms = blend_score / blend.ms_64 if used else np.nan
+    last = ("blend", blend.parameters / 1e6, blend.ms_1, blend.ms_64, blend_score, per_ms, 1.0, np.nan)
+    table.loc[len(table)] = last
+    return table
+
+
+def cost_points(
+    members: Sequence[PricedMember], y_N: Ints, metric: Metric, blend_score: float
+) -> list[Point]:
+    """Members, blends of those with the largest weights, and the blend; arguments as for `cost_table`."""
+    points = [
+        Point(m.name, m.price.alone.ms_64, metric.score(y_N, m.oof.p_NC), "member", False) for m in members
+    ]
+    order = sorted((m for m in members if m.weight > 0), key=lambda m: -m.weight)
+    for size in range(2, len(order)):
+        kept = order[:size]
+        p = soft_voting.soft_vote([m.oof for m in kept], [m.weight for m in kept], "cheaper")
+        ms = total([m.price for m in kept]).ms_64
+        points.append(
+            Point(
+                texts.CHEAPER_BLEND.format(size=size), ms, metric.score(y_N, p.p_NC), "cheaper blend", False
+            )
+        )
+    blend = total([m.price for m in members if m.weight > 0])
+    points.append(Point(texts.BLEND_POINT, blend.ms_64, blend_score, "blend", False))
+    front = undominated([p.ms for p in points], [metric.sign * p.score for p in points])
+    return [replace(p, best=n in front) for n, p in enumerate(points)]

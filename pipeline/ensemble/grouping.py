@@ -1,22 +1,14 @@
-"""Which images show the same thing, and averaging what all of them share.
+"""Which images belong to one group, and averaging the attributes that a group shares.
 
-Owns averaging the attributes that a group shares, how pure groups are, and building groups from features
-where a test set names none. Does not own when it is used (`decision.py`).
+Owns averaging, the purity of groups, and building groups by clustering features where a test set has none.
+Does not own when it is used (`ensemble/decision_steps.py`).
 
-Built groups link images that are among each other's nearest neighbours and similar enough; linked images
-are one group. How similar is fitted: the least similarity at which the groups of labelled images are pure.
+Clusters link images that are among each other's nearest neighbours and similar enough; linked images are one
+group. The least similarity is fitted: the smallest one at which the groups of labelled images are pure. The
+purity of clusters is cross-fitted too: the similarity is fitted on the other parts, and a part's own labels
+only measure the purity. Every part, like the test set, is clustered by itself.
 
-Shape legend: N samples, C classes, J joint values of the shared attributes, D features, E links, K tries.
-
-Which images are one group, for averaging what a group shares: what the tables say, or clusters.
-
-Owns finding the groups of a decision and saying how pure they are. Does not own the arithmetic
-(`ensemble/grouping.py`).
-
-How pure clusters are is measured as they are made: the similarity that links images is fitted on the
-other parts, and the part's own labels only measure. Every part, like the test set, is clustered by itself.
-
-Shape legend: N samples.
+Shape legend: N samples, C classes, J joint values of the shared attributes, D features, E links.
 """
 
 from __future__ import annotations
@@ -30,10 +22,11 @@ from pipeline.core.metrics import Reals
 from pipeline.core.neighbours import against, search, unit_rows
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Floats, Ints, LabelSpace, Samples
+from pipeline.ensemble import texts
 from pipeline.settings.decision import DecisionSettings
 
-# Similarities tried, from loose to strict.
-TRIES = np.round(np.linspace(0.5, 0.99, 50), 2)
+# Cosines tried as the least similarity of a link, from loose to strict.
+SIMILARITIES = np.round(np.linspace(0.5, 0.99, 50), 2)
 MOST_NEIGHBOURS = 10
 FLOOR = 1e-12
 
@@ -43,9 +36,9 @@ class Links:
     """Pairs of images that are among each other's nearest neighbours.
 
     Args:
-        size: how many images there are.
+        size: number of images.
         one_E, other_E: positions.
-        cosine_E: how similar each pair is, -1 to 1.
+        cosine_E: similarity of each pair, -1 to 1.
     """
 
     size: int
@@ -64,10 +57,10 @@ def shared_values(space: LabelSpace) -> Ints:
 
 
 def averaged(p_NC: Floats, group_N: Ints, value_C: Ints) -> Floats:
-    """Probabilities whose shared attributes are the mean of their group; the rest stays as each image has it.
+    """Probabilities whose shared attributes are averaged over the group; the other attributes are unchanged.
 
-    p'(c) = p(c) · mean over the group of P(value of c) / P(value of c): images keep their own opinion of
-    what is not shared, given what is.
+    p'(c) = p(c) · mean over the group of P(value of c) / P(value of c): the probabilities of attributes that
+    are not shared, given the shared ones, stay those of each image.
 
     Args:
         p_NC: probabilities.
@@ -79,7 +72,7 @@ def averaged(p_NC: Floats, group_N: Ints, value_C: Ints) -> Floats:
     size_G = np.bincount(group_N)
     mean_GJ = np.stack([np.bincount(group_N, weights=p_N) for p_N in p_NJ.T], axis=1) / size_G[:, None]
     p *= (mean_GJ[group_N] / p_NJ)[:, value_C]
-    # A group of one keeps its bits.
+    # A group of one stays equal bit by bit.
     alone_N1 = (size_G[group_N] == 1)[:, None]
     return np.where(alone_N1, p_NC, p / p.sum(axis=1, keepdims=True)).astype(np.float32)
 
@@ -88,8 +81,8 @@ def purity(group_N: Ints, value_N: Ints) -> tuple[float, float]:
     """How well groups of two and more agree on a value.
 
     Returns:
-        Among images in such groups the share that shows their group's most common value (1 if there are
-        none), and the share of images that is in such groups.
+        Among images in such groups, the share with their group's most common value (1 if there are none);
+        and the share of images in such groups.
     """
     together_N = np.bincount(group_N)[group_N] > 1
     if not together_N.any():
@@ -101,12 +94,12 @@ def purity(group_N: Ints, value_N: Ints) -> tuple[float, float]:
 
 
 def neighbours_of(group_N: Ints) -> int:
-    """Neighbours to look at: one fewer than a usual group holds, at least 1."""
+    """Number of neighbours to look at: the median group size minus 1, at least 1."""
     size_G = np.bincount(group_N)
     return int(np.clip(np.median(size_G[size_G > 1]) - 1 if (size_G > 1).any() else 1, 1, MOST_NEIGHBOURS))
 
 
-def links(x_ND: Floats, neighbours: int) -> Links:
+def mutual_links(x_ND: Floats, neighbours: int) -> Links:
     """Pairs of images that are among each other's `neighbours` most similar ones, by cosine."""
     x = unit_rows(x_ND)
     k = min(neighbours, len(x) - 1)
@@ -120,9 +113,9 @@ def links(x_ND: Floats, neighbours: int) -> Links:
     return Links(len(x), one[mutual], other[mutual], -against_NK.ravel()[mutual].astype(np.float64))
 
 
-def groups(found: Links, similar: float) -> Ints:
+def linked_groups(links: Links, similarity: float) -> Ints:
     """(N,) number of each image's group: images joined by links of at least this cosine."""
-    parent = list(range(found.size))
+    parent = list(range(links.size))
 
     def root(n: int) -> int:
         while parent[n] != n:
@@ -130,28 +123,28 @@ def groups(found: Links, similar: float) -> Ints:
             n = parent[n]
         return n
 
-    kept = found.cosine_E >= similar
-    for one, other in zip(found.one_E[kept].tolist(), found.other_E[kept].tolist(), strict=True):
+    kept = links.cosine_E >= similarity
+    for one, other in zip(links.one_E[kept].tolist(), links.other_E[kept].tolist(), strict=True):
         low, high = sorted((root(one), root(other)))
         parent[high] = low
-    return np.unique([root(n) for n in range(found.size)], return_inverse=True)[1].astype(np.int64)
+    return np.unique([root(n) for n in range(links.size)], return_inverse=True)[1].astype(np.int64)
 
 
-def similar_enough(found: Sequence[Links], value_N: Sequence[Ints], wanted: float) -> float | None:
-    """The least similarity at which groups are pure in these sets of labelled images; None: at none.
+def least_similarity(links: Sequence[Links], value_N: Sequence[Ints], wanted: float) -> float | None:
+    """The least similarity at which groups are pure in these sets of labelled images; None if there is none.
 
     Args:
-        found: links within each set.
+        links: within each set.
         value_N: the true shared value of each image of each set.
         wanted: purity, 0 to 1.
     """
-    for similar in TRIES:
-        told = [purity(groups(f, float(similar)), v) for f, v in zip(found, value_N, strict=True)]
-        together = np.array([share * len(v) for (_, share), v in zip(told, value_N, strict=True)])
-        if together.sum() == 0:
+    for similarity in SIMILARITIES.tolist():
+        purities = [purity(linked_groups(one, similarity), v) for one, v in zip(links, value_N, strict=True)]
+        grouped = np.array([share * len(v) for (_, share), v in zip(purities, value_N, strict=True)])
+        if grouped.sum() == 0:
             return None
-        if float(np.array([pure for pure, _ in told]) @ together / together.sum()) >= wanted:
-            return float(similar)
+        if float(np.array([pure for pure, _ in purities]) @ grouped / grouped.sum()) >= wanted:
+            return float(similarity)
     return None
 
 
@@ -163,92 +156,99 @@ def _summed(p_NC: Reals, value_C: Ints) -> Reals:
 
 
 @dataclass(frozen=True)
-class Together:
+class Grouping:
     """Groups to average over.
 
     Args:
         oof_N, test_N: number of each image's group.
-        told: where the groups come from, and how pure they are.
+        text: where the groups come from, and how pure they are.
         off: why they cannot be used, or empty.
     """
 
     oof_N: Ints
     test_N: Ints
-    told: str
+    text: str = ""
     off: str = ""
 
 
-def nobody(oof: Samples, test: Samples) -> Together:
-    """Every image by itself, for a decision that averages nothing."""
-    return Together(np.arange(len(oof)), np.arange(len(test)), "nothing")
+def no_groups(oof: Samples, test: Samples, off: str = "") -> Grouping:
+    """Every image is a group of its own."""
+    return Grouping(np.arange(len(oof)), np.arange(len(test)), off=off)
 
 
-def of_tables(oof: Samples, test: Samples, settings: DecisionSettings) -> Together:
-    """The groups that the tables name.
+def table_groups(oof: Samples, test: Samples, settings: DecisionSettings) -> Grouping:
+    """The groups of the tables.
 
     Args:
         oof: the scored images, with labels.
-        test: those of the test set.
-        settings: the purity that is asked for.
+        test: the test images.
+        settings: the purity that is required.
     """
     value_N = shared_values(oof.space)[oof.labels]
     oof_N, test_N = (np.unique(s.groups_N, return_inverse=True)[1].astype(np.int64) for s in (oof, test))
     pure, share = purity(oof_N, value_N)
-    together = float((np.bincount(test_N)[test_N] > 1).mean())
-    told = f"the table's groups: {pure:.1%} pure out of fold, {together:.0%} of test images share one"
+    test_share = _grouped_share(test_N)
+    text = texts.TABLE_GROUPS.format(pure=pure, share=test_share)
     off = ""
     if share == 0:
-        off = "no two training images share a group; name competition.group_column or group_pattern"
-    elif together == 0:
-        off = "no two test images share a group in the tables; decision.groups=clusters builds groups"
+        off = texts.NO_TRAINING_GROUPS
+    elif test_share == 0:
+        off = texts.NO_TEST_GROUPS
     elif pure < settings.purity:
-        off = f"the table's groups are {pure:.1%} pure, below decision.purity={settings.purity}"
-    return Together(oof_N, test_N, told, off)
+        off = texts.TABLE_GROUPS_IMPURE.format(pure=pure, purity=settings.purity)
+    return Grouping(oof_N, test_N, text, off)
 
 
-def of_clusters(
+def clustered_groups(
     oof: Samples,
     test: Samples,
     parts: Sequence[Ints],
-    seen: tuple[Features, Features],
+    features: tuple[Features, Features],
     settings: DecisionSettings,
-) -> Together:
-    """Groups built from features, as pure as is asked for or not used.
+) -> Grouping:
+    """Groups built from features; they are switched off where they are not as pure as required.
 
     Args:
         oof: the scored images, with labels.
-        test: those of the test set.
+        test: the test images.
         parts: positions in `oof` of each cross-fitting part.
-        seen: features of the training and of the test images.
-        settings: the purity that is asked for.
+        features: of the training and of the test images.
+        settings: the purity that is required.
     """
-    none = nobody(oof, test)
     if len(np.unique(oof.groups_N)) == len(oof):
-        off = "clusters are fitted on known groups, and no two training images share one"
-        return Together(none.oof_N, none.test_N, "", off)
+        return no_groups(oof, test, texts.CLUSTERS_NEED_GROUPS)
     value_N = shared_values(oof.space)[oof.labels]
     k = neighbours_of(np.unique(oof.groups_N, return_inverse=True)[1])
-    x_ND = seen[0].take(oof.ids_N).x_NVD[:, 0]
-    found = [links(x_ND[at], k) for at in parts]
-    truth = [value_N[at] for at in parts]
+    x_ND = features[0].take(oof.ids_N).x_NVD[:, 0]
+    links = [mutual_links(x_ND[at], k) for at in parts]
+    values = [value_N[at] for at in parts]
     oof_N, first = np.zeros(len(oof), np.int64), 0
     for p, at in enumerate(parts):
         others = [n for n in range(len(parts)) if n != p]
-        similar = similar_enough([found[n] for n in others], [truth[n] for n in others], settings.purity)
-        own = np.arange(len(at)) if similar is None else groups(found[p], similar)
+        similarity = least_similarity(
+            [links[n] for n in others], [values[n] for n in others], settings.purity
+        )
+        own = np.arange(len(at)) if similarity is None else linked_groups(links[p], similarity)
         oof_N[at] = first + own
         first += len(at)
     pure, share = purity(oof_N, value_N)
-    similar = similar_enough(found, truth, settings.purity)
-    told = f"{pure:.1%} pure out of fold, {share:.0%} of images in one"
-    if similar is None or share == 0:
-        off = f"no similarity makes clusters {settings.purity:.0%} pure"
-        return Together(none.oof_N, none.test_N, "", off)
+    similarity = least_similarity(links, values, settings.purity)
+    text = texts.CLUSTERS.format(pure=pure, share=share)
+    if similarity is None or share == 0:
+        return no_groups(oof, test, texts.CLUSTERS_NEVER_PURE.format(purity=settings.purity))
     if pure < settings.purity:
-        off = f"clusters are impure: {told}, below decision.purity={settings.purity}"
-        return Together(none.oof_N, none.test_N, "", off)
-    test_N = groups(links(seen[1].take(test.ids_N).x_NVD[:, 0], k), similar)
-    together = float((np.bincount(test_N)[test_N] > 1).mean())
-    sizes = f"parts of about {len(oof) // max(len(parts), 1)} images; the test set has {len(test)}"
-    told = f"clusters (cosine ≥ {similar:.2f}): {told}, measured on {sizes}, {together:.0%} of them in one"
-    return Together(oof_N, test_N, told)
+        return no_groups(oof, test, texts.CLUSTERS_IMPURE.format(clusters=text, purity=settings.purity))
+    test_N = linked_groups(mutual_links(features[1].take(test.ids_N).x_NVD[:, 0], k), similarity)
+    text = texts.CLUSTERS_OF_TEST.format(
+        similarity=similarity,
+        clusters=text,
+        part=len(oof) // max(len(parts), 1),
+        test=len(test),
+        share=_grouped_share(test_N),
+    )
+    return Grouping(oof_N, test_N, text)
+
+
+def _grouped_share(group_N: Ints) -> float:
+    """Share of images in groups of two and more."""
+    return float((np.bincount(group_N)[group_N] > 1).mean())

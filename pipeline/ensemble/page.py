@@ -1,6 +1,7 @@
-"""The page of an ensemble: what each member costs and adds, and which blends nothing beats.
+"""The report of an ensemble: what each member costs and adds, and which blends are on the Pareto front.
 
-Owns the tables, the plot of score over time, and their words. Does not own any figure: they arrive.
+Owns the tables, the plot of score over time, and the terminal lines. Does not own any figure
+(`ensemble/cost.py`).
 """
 
 from __future__ import annotations
@@ -13,44 +14,28 @@ import numpy.typing as npt
 import pandas as pd
 from markupsafe import Markup, escape
 
+from pipeline.ensemble import texts
+from pipeline.ensemble.cost import Point
 from pipeline.pages import plots
 from pipeline.pages.report import Thumbnails, render
-from pipeline.settings.schema import Config
-
-
-@dataclass(frozen=True)
-class Point:
-    """A member or a blend in the plot of score over time.
-
-    Args:
-        name: what it is.
-        ms: an image in batches of 64.
-        score: out of fold.
-        kind: "member", "blend" or "cheaper blend".
-        best: whether nothing in the plot is both as fast and better.
-    """
-
-    name: str
-    ms: float
-    score: float
-    kind: str
-    best: bool
 
 
 @dataclass(frozen=True)
 class EnsemblePage:
-    """What an ensemble is made of.
+    """The contents of the report.
 
     Args:
+        title: of the competition.
         metric: the score's name.
-        table: a row a member, the blend last.
+        table: one row for each member, the blend last.
         points: of the plot.
         members: names, in the order of `disagreement`.
         disagreement: (M, M) share of images on which two members' labels differ.
-        answer: one sentence: the blend against its best member, and its price.
+        answer: one sentence: the blend against its best member, and its cost.
         notes: how to read the figures.
     """
 
+    title: str
     metric: str
     table: pd.DataFrame
     points: tuple[Point, ...]
@@ -70,45 +55,41 @@ def lines(page: EnsemblePage) -> list[str]:
     return [*shown.to_string(index=False).splitlines(), page.answer, *_pairs(page)]
 
 
-def render_html(page: EnsemblePage, title: str, config: Config) -> str:
-    """The self-contained page.
-
-    Args:
-        page: what was found.
-        title: the competition's.
-        config: the settings in force.
-    """
+def render_html(page: EnsemblePage, thumbnail_px: int) -> str:
+    """The self-contained HTML document."""
     table = pd.DataFrame(page.disagreement, columns=list(page.members))
     table.insert(0, "member", list(page.members))
     return render(
         "ensemble.html",
-        title=f"{title}: ensemble",
+        title=f"{page.title}: ensemble",
         page=page,
-        plot=pareto(page.points, f"OOF {page.metric} over ms an image", page.metric),
+        plot=pareto(page.points, texts.PLOT.format(metric=page.metric), page.metric),
         disagreement=table,
         thumbs=Thumbnails.none(),
-        thumbnail_px=config.report.thumbnail_px,
+        thumbnail_px=thumbnail_px,
     )
 
 
 def pareto(points: Sequence[Point], title: str, score: str) -> Markup:
-    """Score over milliseconds; those that nothing beats are joined by a line and named.
+    """Score over milliseconds; the points of the Pareto front are joined by a line and named.
 
     Args:
         points: at least one.
-        title: read by screen readers.
-        score: what runs upwards.
+        title: for screen readers.
+        score: name of the metric, for the vertical axis.
     """
     ms, scores = [p.ms for p in points], [p.score for p in points]
     room = 0.1 * ((max(scores) - min(scores)) or 1.0)
     axes = plots.Axes((0.0, max(ms) * 1.05), (min(scores) - room, max(scores) + room))
-    body = axes.frame("ms an image, batches of 64", f"OOF {score}", percent=False)
+    body = axes.frame(texts.PLOT_X, texts.PLOT_Y.format(metric=score), percent=False)
     front = sorted((p for p in points if p.best), key=lambda p: p.ms)
     joined = " ".join(f"{axes.x(p.ms):.1f},{axes.y(p.score):.1f}" for p in front)
     body.append(f'<polyline points="{joined}" class="curve c0"/>')
     for point in points:
         x, y = axes.x(point.ms), axes.y(point.score)
-        tip = f"{point.name}: {plots.number(point.ms)} ms, {plots.number(point.score)}"
+        tip = texts.TOOLTIP.format(
+            point=point.name, ms=plots.number(point.ms), score=plots.number(point.score)
+        )
         kind = {"member": "s0", "blend": "s1"}.get(point.kind, "s2")
         title_of = f"<title>{escape(tip)}</title>"
         body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" class="{kind}">{title_of}</circle>')
@@ -126,8 +107,9 @@ def _pairs(page: EnsemblePage) -> list[str]:
         return []
     rows, columns = np.triu_indices(len(page.members), 1)
     apart = page.disagreement[rows, columns]
-    told = []
-    for word, n in (("least", int(apart.argmin())), ("most", int(apart.argmax()))):
-        pair = f"{page.members[rows[n]]} and {page.members[columns[n]]}"
-        told.append(f"{pair} disagree {word}: on {apart[n]:.1%} of images")
-    return told[:1] if len(apart) == 1 else told
+    ends = ((texts.DISAGREE_LEAST, int(apart.argmin())), (texts.DISAGREE_MOST, int(apart.argmax())))
+    pairs = [
+        text.format(one=page.members[rows[n]], other=page.members[columns[n]], share=apart[n])
+        for text, n in ends
+    ]
+    return pairs[:1] if len(apart) == 1 else pairs

@@ -1,30 +1,114 @@
 """The stages of `ensemble/`: the blend, its cost, decision steps, and one student in place of the blend.
 
-Owns their declarations and inputs. Does not own voting (`core/voting/`) nor the members (`ensemble/voters.py`).
+    make ensemble ARGS="ensemble.members=[lite0,probe] ensemble.method=geometric"
+    make ensemble ARGS="ensemble.members=[lite0,file:kernel.csv+kernel_oof.csv,labels:mate.csv]"
+    make ensemble ARGS="ensemble.max_ms=20"       the best blend within a time budget
+    make ensemble ARGS="decision.steps=[class_scales,group_average]"
+    make distill ARGS="experiment=probe_mlp ensemble.members=[probe,probe_logistic]"
+
+Owns their declarations and the functions that build them. Does not own voting (`core/voting/`), the members
+(`ensemble/members.py`) nor the steps of a decision (`ensemble/decision_steps.py`). Imports no torch, so that
+a blend of finished members takes seconds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
+from pipeline.core import metrics
 from pipeline.core.errors import ConfigError
+from pipeline.core.metrics import Reals
+from pipeline.core.predictions import align
+from pipeline.core.samples import Ints, Samples, positions
+from pipeline.core.voting import fitting, soft_voting
+from pipeline.data import load
 from pipeline.engine.need import Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, of_competition, of_experiment
-from pipeline.ensemble import cost, voters
+from pipeline.ensemble import blend as blends
+from pipeline.ensemble import cost, decision, decision_steps, grouping, members, texts
+from pipeline.ensemble import page as pages
+from pipeline.ensemble.cost import PricedMember
+from pipeline.ensemble.decision_steps import (
+    ClassScales,
+    GroupAverage,
+    OwnStep,
+    PriorCorrection,
+    Rows,
+    Step,
+)
+from pipeline.ensemble.grouping import Grouping
 from pipeline.nets.stages import features_need
+from pipeline.record import files
+from pipeline.record.tracking import note
+from pipeline.resample import page as resampled
 from pipeline.settings.ensemble import word_of
 from pipeline.settings.load import Settings
-from pipeline.train.teaching import teacher
+from pipeline.train import scoring
+from pipeline.train.teachers import teacher
 
-# Inputs of a decision: what each member's training showed, `shown:<member>`.
+BLEND = "blend.json"
+# Inputs of a decision: the class counts of each member's training rows, `shown:<member>`.
 SHOWN = "shown:"
 
 
 def build_ensemble(job: Job) -> Built:
-    """Blend the members."""
-    from pipeline.ensemble import stage_ensemble
+    """Blend the members: oof.npz (cross-fitted), test.npz and blend.json.
 
-    return stage_ensemble.build(job)
+    Raises:
+        ConfigError: two members are the same run, or one was trained on other data or folds.
+        DataError: members predict other images, or a CSV from elsewhere has faults.
+    """
+    config, asked = job.settings.config, job.settings.config.ensemble
+    train, unseen = (load.samples(job.inputs["data"], split, job.home) for split in ("train", "test"))
+    plan = load.plan(job.inputs["folds"])
+    voters = members.load_members(job.settings, job.inputs, train, unseen, plan.covered)
+    oofs, ids_N = voters.oofs, voters.oofs[0].ids_N
+    inferred = members.by_name(job.inputs, members.MEMBER)
+    refits = members.by_name(job.inputs, members.REFIT)
+    metric = metrics.get(config.competition.metric)
+    scored = train.take(ids_N)
+    parts = scoring.crossfit_parts(config, train, plan, ids_N)
+    fit = cost.budget(asked.max_ms, inferred)
+    recipe = fitting.Recipe(asked.method, asked.temperature, voters.weights, asked.stack_c, fit=fit)
+    blend, oof = fitting.cross_fit(oofs, scored.labels, parts, metric, recipe)
+    test = blend.fitted.apply(voters.tests, "ensemble")
+    files.write_probabilities(job.draft / "oof.npz", oof)
+    files.write_probabilities(job.draft / "test.npz", voters.with_test_only(test))
+
+    report = blends.report_members(config, scored, oofs, blend)
+    against_best = scoring.compare(config, train, oof, next(o for o in oofs if o.name == report.best))
+    by_fold = [oof.take(np.intersect1d(split.valid_ids, ids_N)) for split in plan.splits]
+    rival = scoring.best_earlier(job.store, config, job.inputs, job.key)
+    card = scoring.score_card(config, train, oof, scoring.scores_of(config, train, by_fold), rival)
+    facts = blends.facts(asked.method, inferred, refits, voters, blend, report, against_best)
+    files.write_json(job.draft / BLEND, facts)
+    lines = [
+        *voters.notes,
+        *blends.lines(report, blend),
+        *scoring.lines(card, len(train)),
+        *voters.test_only_lines(test),
+        *([texts.REFITS] if refits else []),
+        *([texts.NAIVE.format(score=blend.naive)] if recipe.fits(len(oofs)) else []),
+        texts.AGAINST_BEST.format(member=report.best, verdict=blends.verdict(against_best)),
+    ]
+    used = [name for name, weight in zip(blend.members, blend.weights, strict=True) if weight > 0]
+    used += [member.p.name for member in voters.test_only]
+    figures = {
+        **card.figures,
+        "delta_vs_member": against_best.delta,
+        "ms_per_image": sum(a.metrics["ms_per_image"] for a in inferred.values()),
+        **cost.figures([inferred.get(name) for name in used]),
+        f"naive_{metric.name}": blend.naive,
+        "complete": float(all(a.metrics.get("complete") == 1.0 for a in inferred.values())),
+    }
+    names = ", ".join(blend.members)
+    title = texts.BLEND_RUN.format(method=asked.method, members=names)
+    description = note(title, scoring.why(card), "make error-analysis", result="; ".join(lines[-3:]))
+    tags = scoring.tags(card, rival, job.resolved) | {"changed": texts.BLENDED.format(members=names)}
+    return Built(figures, tuple(lines), description, (BLEND,), tags)
 
 
 def ensemble_sections(settings: Settings) -> tuple[str, ...]:
@@ -35,101 +119,275 @@ def ensemble_sections(settings: Settings) -> tuple[str, ...]:
 
 
 def ensemble_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The members; CSVs from elsewhere are none, their digests are in the blend's identity."""
-    found = {"data": Need("data", settings), "folds": Need("folds", settings)}
+    """The members that are inferences; CSVs from elsewhere enter the blend's identity by their digests."""
+    inputs = {"data": Need("data", settings), "folds": Need("folds", settings)}
     for word in map(word_of, settings.config.ensemble.members):
         if word.kind == "experiment":
             member = settings.member(word.name)
-            found[f"member:{word.name}"] = Need("infer", member)
+            inputs[f"{members.MEMBER}{word.name}"] = Need("infer", member)
             if settings.config.ensemble.refit:
-                found[f"refit:{word.name}"] = Need("refit", member)
-        elif word.kind == "auto":
-            keys = voters.every(ask, settings)
-            found |= {f"member:{name}": Need("infer", settings, key=key) for name, key in keys.items()}
-        elif word.kind == "key":
-            keys = voters.pinned(ask, settings, word.name)
-            found |= {f"member:{name}": Need("infer", settings, key=key) for name, key in keys.items()}
-    return found
+                inputs[f"{members.REFIT}{word.name}"] = Need("refit", member)
+        elif word.kind in ("auto", "key"):
+            keys = (
+                members.finished_members(ask, settings)
+                if word.kind == "auto"
+                else members.member_by_key(ask, settings, word.name)
+            )
+            inputs |= {f"{members.MEMBER}{n}": Need("infer", settings, key=key) for n, key in keys.items()}
+    return inputs
 
 
 def ensemble_identity(ask: Ask, settings: Settings, params: Params) -> str:
-    """Digests of the CSVs from elsewhere and, with a budget, of what members were measured to cost."""
+    """Digests of the CSVs from elsewhere and, with a budget, of the measured costs of the members."""
     blend = settings.config.ensemble
     costs = ""
     if blend.max_ms is not None:
         inputs = ensemble_inputs(ask, settings, params)
-        members = {name: ask.found(need) for name, need in inputs.items() if need.stage == "infer"}
-        costs = cost.digest({name.partition(":")[2]: a for name, a in members.items()})
-    return voters.outside_identity(blend.members, ask.index) + costs
+        inferred = {
+            n.partition(":")[2]: ask.found(need) for n, need in inputs.items() if need.stage == "infer"
+        }
+        costs = cost.digest(inferred)
+    return members.file_digests(blend.members, ask.index) + costs
 
 
 def build_cost(job: Job) -> Built:
-    """Say what the blend and its members cost."""
-    from pipeline.ensemble import stage_cost
-
-    return stage_cost.build(job)
+    """What the blend and its members cost: ensemble.html and cost.csv."""
+    config, blend = job.settings.config, job.inputs["ensemble"]
+    facts = blend.json(BLEND)
+    metric = metrics.get(config.competition.metric)
+    timed = {n: a for n, a in members.by_name(job.inputs, members.MEMBER).items() if cost.is_timed(a)}
+    not_timed = [name for name in {**facts["weights"], **facts["test_only"]} if name not in timed]
+    warning = texts.NOT_TIMED.format(members=", ".join(not_timed))
+    if not timed:
+        why = texts.NO_MEMBER_TIMED
+        return Built({}, (warning,), note(texts.COST_RUN, why, "make error-analysis", result=warning))
+    oofs = align([load.oof(artifact, name) for name, artifact in timed.items()])
+    y_N = load.samples(job.inputs["data"], "train", job.home).take(oofs[0].ids_N).labels
+    priced = [
+        PricedMember(
+            name,
+            cost.price_of(artifact),
+            float(facts["weights"][name]),
+            float(facts["contributions"].get(name, np.nan)),
+            oof,
+        )
+        for (name, artifact), oof in zip(timed.items(), oofs, strict=True)
+    ]
+    score = blend.metrics[f"oof_{metric.name}"]
+    total = cost.total([member.price for member in priced if member.weight > 0])
+    best = str(facts["best_member"])
+    alone = {member.name: f"{member.price.alone.ms_64:.2f}" for member in priced}
+    answer = texts.COST_ANSWER.format(
+        blend=total.ms_64,
+        member=best,
+        alone=alone.get(best, "unknown"),
+        comparison=facts["against_best_member"],
+    )
+    page = pages.EnsemblePage(
+        title=config.competition.title or config.competition.name,
+        metric=metric.name,
+        table=cost.cost_table(priced, y_N, metric, score),
+        points=tuple(cost.cost_points(priced, y_N, metric, score)),
+        members=tuple(timed),
+        disagreement=soft_voting.disagreement(oofs),
+        answer=answer,
+        notes=(*texts.COST_NOTES, *([f"{warning[0].upper()}{warning[1:]}."] if not_timed else [])),
+    )
+    html = pages.render_html(page, config.report.thumbnail_px)
+    (job.draft / "ensemble.html").write_text(html, encoding="utf-8")
+    page.table.to_csv(job.draft / "cost.csv", index=False)
+    lines = (*pages.lines(page), *([warning] if not_timed else []))
+    description = note(texts.COST_RUN, texts.COST_WHY, "make distill", "ensemble.html", answer)
+    figures = {"parameters": total.parameters, "ms_1": total.ms_1, "ms_64": total.ms_64}
+    return Built(figures, lines, description, ("ensemble.html", "cost.csv"))
 
 
 def cost_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The blend and what it is made of."""
+    """The blend and its members."""
     own = ensemble_inputs(ask, settings, params)
-    wanted = {n: need for n, need in own.items() if n in ("data", "folds") or n.startswith("member:")}
+    wanted = {n: need for n, need in own.items() if n in ("data", "folds") or n.startswith(members.MEMBER)}
     return wanted | {"ensemble": Need("ensemble", settings)}
 
 
 def build_decide(job: Job) -> Built:
-    """Apply the decision steps that pay."""
-    from pipeline.ensemble import stage_decide
+    """Apply the decision steps that improve the score: oof.npz (cross-fitted), test.npz and decision.json.
 
-    return stage_decide.build(job)
+    A refit gets the steps that were fitted and kept on its cross-validation.
+    """
+    config, of = job.settings.config, job.inputs["of"]
+    oof, test = load.oof(of, "oof"), load.test(job.inputs.get("refit", of), "test")
+    train = load.samples(job.inputs["data"], "train", job.home)
+    images = train.take(oof.ids_N)
+    test_images = load.samples(job.inputs["data"], "test", job.home).take(test.ids_N)
+    plan = load.plan(job.inputs["folds"])
+    parts = scoring.crossfit_parts(config, train, plan, oof.ids_N)
+    at = tuple(positions(part, oof.ids_N, "out-of-fold predictions") for part in parts)
+    groups = _groups(job, images, test_images, at)
+    steps = [_step(job, name, train, groups) for name in config.decision.steps]
+    labelled = decision.Labelled(oof, images.labels, Rows(oof.ids_N, images.groups_N, groups.oof_N), at)
+    test_rows = Rows(test.ids_N, test_images.groups_N, groups.test_N)
+    criterion = decision.Criterion(
+        metrics.get(config.competition.metric),
+        config.statistics.draws,
+        config.statistics.seed,
+        config.decision.adopt,
+    )
+    decided = decision.decide(steps, labelled, test, test_rows, criterion)
+    effect = decision.compare(decided.oof.p_NC, oof.p_NC, labelled, criterion, max(len(steps), 1))
+    files.write_probabilities(job.draft / "oof.npz", decided.oof)
+    files.write_probabilities(job.draft / "test.npz", decided.test)
+    files.write_json(job.draft / "decision.json", decision.facts(decided, f"{of.stage}/{of.key}", effect))
+    if (of.folder / BLEND).is_file():
+        files.write_json(job.draft / BLEND, of.json(BLEND))
+
+    by_part = scoring.scores_of(config, train, [decided.oof.take(part) for part in parts])
+    card = scoring.score_card(config, train, decided.oof, by_part, None)
+    kept = ", ".join(decided.adopted)
+    total = decision.summary(decided, effect)
+    lines = [*map(str, decided.tried), total, *(scoring.lines(card, len(train)) if kept else [])]
+    figures: dict[str, float] = {
+        **card.figures,
+        f"naive_{card.metric}": decided.naive,
+        "adopted": float(len(decided.adopted)),
+        "delta_decision": effect.delta,
+        **{name: of.metrics[name] for name in ("complete", "ms_per_image") if name in of.metrics},
+    }
+    title = texts.DECISION_RUN.format(stage=of.stage, key=of.key[:8], steps=", ".join(config.decision.steps))
+    description = note(title, texts.DECISION_WHY, "make error-analysis", result=total)
+    caution = {"caution": card.interval.note} if card.interval.note else {}
+    tags = {"verdict": effect.verdict, "decision": kept or "none", **caution}
+    if "refit" in job.inputs:
+        tags["score"] = job.inputs["refit"].manifest["tags"].get("score", "")
+        # A refit has no score of its own: the ledger must not take the cross-validation's for one.
+        figures = {f"twin_{n}" if n.startswith(("oof_", "ci_")) else n: v for n, v in figures.items()}
+    return Built(figures, tuple(lines), description, ("decision.json",), tags)
+
+
+def _groups(job: Job, oof: Samples, test: Samples, parts: Sequence[Ints]) -> Grouping:
+    """The groups that `group_average` averages over."""
+    settings = job.settings.config.decision
+    if "group_average" not in settings.steps:
+        return grouping.no_groups(oof, test)
+    if settings.groups == "table":
+        return grouping.table_groups(oof, test, settings)
+    features = [load.features(dict(job.inputs), split, ["identity"]) for split in ("train", "test")]
+    return grouping.clustered_groups(oof, test, parts, (features[0], features[1]), settings)
+
+
+def _step(job: Job, name: str, samples: Samples, groups: Grouping) -> Step:
+    config, space = job.settings.config, samples.space
+    if name == "class_scales":
+        metric = metrics.get(config.competition.metric)
+        return ClassScales(metric, config.decision.shrink, space.classes)
+    if name == "prior_correction":
+        return PriorCorrection(_shown_shares(job, samples), config.decision.prior)
+    if name == "group_average":
+        return GroupAverage(space, groups.text, off=groups.off)
+    return OwnStep(decision_steps.load_own(name), space.classes)
+
+
+def _shown_shares(job: Job, samples: Samples) -> Reals:
+    """(C,) shares of the classes among the training rows; for a blend the weighted mean of its members."""
+    of = job.inputs["of"]
+    weights = of.json(BLEND)["weights"] if (of.folder / BLEND).is_file() else {}
+    total_C = np.zeros(samples.space.n_classes)
+    for name, artifact in members.by_name(job.inputs, SHOWN).items():
+        counts = resampled.shown(artifact, samples.space.classes)
+        total_C += float(weights.get(name, 1.0)) * decision_steps.class_shares(counts)
+    return np.asarray(total_C / total_C.sum(), dtype=np.float64)
 
 
 def refuse_decide(settings: Settings) -> None:
     """Raise ConfigError for functions that cannot be loaded, and scales for a metric of probabilities."""
-    from pipeline.ensemble import stage_decide
-
-    stage_decide.refuse(settings)
+    steps, metric = settings.config.decision.steps, metrics.get(settings.config.competition.metric)
+    for name in steps:
+        if ":" in name:
+            decision_steps.load_own(name)
+    if "class_scales" in steps and metric.needs == "probabilities":
+        raise ConfigError(
+            texts.SCALES_NEED_LABELS.format(metric=metric.name), remedy="leave class_scales out"
+        )
 
 
 def decide_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """What is decided (`of`), and what its steps look at."""
+    """The result to post-process (`of`), and what the steps look at."""
     of, decision = str(params.get("of", "ensemble")), settings.config.decision
     common = {"data": Need("data", settings), "folds": Need("folds", settings)}
     common["of"] = Need("infer" if of == "refit" else of, settings)
     if of == "refit":
         common["refit"] = Need("refit", settings)
     if "prior_correction" in decision.steps:
-        common |= _shown(settings, of)
+        common |= _shown_inputs(settings, of)
     if "group_average" in decision.steps and decision.groups == "clusters":
-        beside = replace(settings, config=settings.config.model_copy(update={"model": decision.features}))
-        common |= {f"{s}:identity": features_need(beside, s, "identity") for s in ("train", "test")}
+        other = replace(settings, config=settings.config.model_copy(update={"model": decision.features}))
+        common |= {f"{s}:identity": features_need(other, s, "identity") for s in ("train", "test")}
     return common
 
 
-def _shown(settings: Settings, of: str) -> Inputs:
-    """What training showed: of one experiment, or of each member of the blend."""
+def _shown_inputs(settings: Settings, of: str) -> Inputs:
+    """The training rows after resampling: of one experiment, or of each member of the blend."""
     if of != "ensemble":
         return {f"{SHOWN}{settings.experiment}": Need("resample", settings)}
     names = settings.config.ensemble.members
     if any(word_of(text).kind != "experiment" for text in names):
-        raise ConfigError(
-            "decision.steps: prior_correction needs members by name: what others learned is not known",
-            remedy="name experiments, e.g. ensemble.members=[lite0,probe], or leave prior_correction out",
-        )
+        raise ConfigError(texts.MEMBERS_WITHOUT_NAME, remedy=texts.MEMBERS_BY_NAME)
     return {f"{SHOWN}{name}": Need("resample", settings.member(name)) for name in names}
 
 
 def decided_label(settings: Settings, params: Params) -> str:
-    """The blend's label is the competition's name, that of one member or of a refit its experiment's."""
+    """The label of a blend is the name of the competition; that of a member or a refit is its experiment."""
     alone = params.get("of", "ensemble") != "ensemble"
     return of_experiment(settings, params) if alone else of_competition(settings, params)
 
 
 def build_distill(job: Job) -> Built:
-    """Compare a student with the blend that taught it."""
-    from pipeline.ensemble import stage_distill
-
-    return stage_distill.build(job)
+    """Compare a student with the blend that taught it: distill.json."""
+    config = job.settings.config
+    samples = load.samples(job.inputs["data"], "train", job.home)
+    metric = metrics.get(config.competition.metric)
+    runs = {name: job.inputs[name] for name in ("student", "plain", "blend")}
+    oofs = {name: load.oof(run, name) for name, run in runs.items()}
+    scores = {name: run.metrics[f"oof_{metric.name}"] for name, run in runs.items()}
+    ms = {name: run.metrics["ms_64"] for name, run in runs.items()}
+    against_blend = scoring.compare(config, samples, oofs["student"], oofs["blend"])
+    against_labels = scoring.compare(config, samples, oofs["student"], oofs["plain"])
+    times = ms["blend"] / ms["student"]
+    distill = config.train.distill
+    assert distill is not None, "the command sets it"
+    lines = (
+        texts.STUDENT.format(
+            student=job.settings.experiment,
+            metric=metric.name,
+            score=scores["student"],
+            ms=ms["student"],
+            blend_score=scores["blend"],
+            blend_ms=ms["blend"],
+        ),
+        texts.STUDENT_LOSS.format(comparison=against_blend),
+        texts.STUDENT_SPEED.format(times=times),
+        texts.STUDENT_GAIN.format(score=scores["plain"], comparison=against_labels),
+    )
+    files.write_json(
+        job.draft / "distill.json",
+        {
+            "teachers": distill.teachers,
+            "inner": distill.inner,
+            "runs": {name: f"{run.stage}/{run.key}" for name, run in runs.items()},
+            "scores": scores,
+            "ms_64": ms,
+            "against_blend": str(against_blend),
+            "against_labels": str(against_labels),
+        },
+    )
+    figures = {
+        f"oof_{metric.name}": scores["student"],
+        "delta_vs_blend": against_blend.delta,
+        "delta_vs_labels": against_labels.delta,
+        "times_as_fast": times,
+    }
+    title = texts.DISTILL_RUN.format(student=job.settings.experiment, teachers=", ".join(distill.teachers))
+    description = note(title, texts.DISTILL_WHY, "make runs", result="; ".join(lines[1:]))
+    return Built(figures, lines, description, ("distill.json",), {"verdict": against_blend.verdict})
 
 
 def distill_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:

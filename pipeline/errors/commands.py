@@ -1,7 +1,7 @@
 """`make error-analysis`: a new submission against the best other one.
 
-Owns which two are compared, and what of them enters the report's key. Does not own the report
-(`errors/page.py`).
+Owns which two submissions are compared, and which of their files and results enter the key of the report.
+Does not own the report (`errors/page.py`) nor its stage (`errors/stages.py`).
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from pipeline.core.errors import DataError
 from pipeline.core.metrics import get as metric_of
 from pipeline.data import load
 from pipeline.engine.commands import say_reports
-from pipeline.engine.need import Need
+from pipeline.engine.need import Need, Params
 from pipeline.engine.session import Session
-from pipeline.errors import beside
-from pipeline.errors.advice import kept
-from pipeline.errors.advice.tested import Runs
-from pipeline.errors.judging import kept as judging
+from pipeline.errors import sources, texts
+from pipeline.errors.advice import ledger
+from pipeline.errors.advice.changes import FinishedRuns
+from pipeline.errors.judging import verdicts
 from pipeline.pages.command_words import make_with
 from pipeline.record.store import Artifact
 from pipeline.submit import commands as submitting
-from pipeline.submit import standing
+from pipeline.submit import ranking
+from pipeline.submit.ledger import Entry
 
 Options = argparse.Namespace
 
@@ -34,7 +35,7 @@ def error_analysis(session: Session, options: Options) -> None:
         session.check(Need("error_analysis", session.settings, {"a": options.a}))
         new = Path(options.a).resolve()
     else:
-        submitting.measured(session, session.settings)
+        submitting.infer_for_budget(session, session.settings)
         blend_of = (Need("ensemble", session.settings), *submitting.decisions(session.settings, "ensemble"))
         session.check(*blend_of, Need("error_analysis", session.settings))
         blend = submitting.blend(session)
@@ -45,52 +46,67 @@ def error_analysis(session: Session, options: Options) -> None:
     compare(session, new, Path(options.b).resolve() if options.b else None, given)
 
 
-def compare(session: Session, new: Path, old: Path | None, verdicts: Path | None = None) -> Artifact:
+def compare(session: Session, new: Path, old: Path | None, file: Path | None = None) -> Artifact:
     """The report on a new submission against an old one, or against the best other one.
+
+    Args:
+        session: the command.
+        new: the CSV of the new submission.
+        old: the CSV to compare it with; None: the best other submission of the ledger.
+        file: a person's verdicts as the page exported them; they are checked and stored first.
 
     Raises:
         DataError: a file is missing, or there is nothing to compare with.
     """
-    metric = metric_of(session.settings.config.competition.metric)
-    entries = [e for e in submitting.entries_of(session) if e.metric == metric.name]
     if old is None:
-        here = [e for e in entries if submitting.csv_of(session, e).is_file()]
-        itself = (
-            next((e.name for e in here if submitting.csv_of(session, e).samefile(new)), "")
-            if new.is_file()
-            else ""
-        )
-        best = standing.best(session.settings, here, session.store, session.need("data"), excluding=itself)
-        if best is not None:
-            session.say(f"compared with {best.entry.name}: {best.why}")
-            old = submitting.csv_of(session, best.entry)
+        old = _best_other(session, new)
     for path in (new, old):
         if path is not None and not path.is_file():
-            raise DataError(f"{path}: no such file", remedy="give a host-format CSV")
-    if old is None and (
-        verdicts is not None or beside.made_of(session.store, session.need("data"), new) is None
-    ):
-        raise DataError(
-            f"{new.name}: the ledger holds no other submission to compare it with",
-            remedy="make infer another experiment, or name one: "
-            + make_with("make error-analysis B=best.csv", session.settings.competition_words),
-        )
+            raise DataError(texts.NO_SUCH_FILE.format(path=path), remedy=texts.GIVE_CSV)
     if old is None:
-        session.say("the first submission: where it errs, with nothing to compare it with yet")
-    if old is not None and verdicts is not None:
-        session.say(
-            judging.take_in(
-                session.settings,
-                session.graph.words_of("error-analysis", session.settings),
-                session.need("data"),
-                session.home,
-                verdicts,
-                (new, old),
+        if file is not None or sources.made_of(session.store, session.need("data"), new) is None:
+            command = make_with("make error-analysis B=best.csv", session.settings.competition_words)
+            raise DataError(
+                texts.NOTHING_TO_COMPARE.format(name=new.name),
+                remedy=texts.NAME_ANOTHER.format(command=command),
             )
-        )
-    # By file and not by name: a teammate's CSV may be called as one of ours.
+        session.say(texts.FIRST)
+    elif file is not None:
+        words = session.graph.words_of("error-analysis", session.settings)
+        data = session.need("data")
+        session.say(verdicts.take_in(session.settings, words, data, session.home, file, (new, old)))
+    artifact = session.get(Need("error_analysis", session.settings, _params(session, new, old)))
+    ledger.keep(session.home, artifact)
+    say_reports(session, artifact)
+    return artifact
+
+
+def _entries(session: Session) -> list[Entry]:
+    """Submissions of the ledger that are scored by the competition's metric."""
+    metric = metric_of(session.settings.config.competition.metric)
+    return [e for e in submitting.entries_of(session) if e.metric == metric.name]
+
+
+def _best_other(session: Session, new: Path) -> Path | None:
+    """The CSV of the best submission other than `new`; None: there is none."""
+    entries = [e for e in _entries(session) if submitting.csv_of(session, e).is_file()]
+    itself = ""
+    if new.is_file():
+        itself = next((e.name for e in entries if submitting.csv_of(session, e).samefile(new)), "")
+    data = session.need("data")
+    best = ranking.best(session.settings, entries, session.store, data, excluding=itself)
+    if best is None:
+        return None
+    session.say(texts.COMPARED_WITH.format(name=best.entry.name, why=best.why))
+    return submitting.csv_of(session, best.entry)
+
+
+def _params(session: Session, new: Path, old: Path | None) -> Params:
+    """Everything that singles out a report: both CSVs, their public scores, and results known so far."""
+    # By file and not by name: a teammate's CSV may have the name of one of ours.
     scores = {
-        submitting.csv_of(session, e).resolve(): "" if e.public is None else repr(e.public) for e in entries
+        submitting.csv_of(session, e).resolve(): "" if e.public is None else repr(e.public)
+        for e in _entries(session)
     }
     params: dict[str, str | int] = {
         "a": os.path.relpath(new, session.home),
@@ -98,20 +114,18 @@ def compare(session: Session, new: Path, old: Path | None, verdicts: Path | None
         "a_public": scores.get(new.resolve(), ""),
         "b_public": "" if old is None else scores.get(old.resolve(), ""),
         "known": _known(session),
-        **beside.found(session, session.need("data"), new),
+        **sources.optional(session, session.need("data"), new),
     }
-    answers = judging.kept_path(session.home, session.settings)
+    answers = verdicts.path_of(session.home, session.settings)
     if answers.is_file():
-        params[judging.PARAM] = os.path.relpath(answers, session.home)
-    artifact = session.get(Need("error_analysis", session.settings, params))
-    kept.keep(session.home, artifact)
-    say_reports(session, artifact)
-    return artifact
+        params[verdicts.PARAM] = os.path.relpath(answers, session.home)
+    return params
 
 
 def _known(session: Session) -> str:
-    """Digest of the finished runs that a report may speak of, so that a new run makes a new report."""
+    """Digest of the finished runs that a report may mention, so that a new run gives a new report."""
     data, folds = session.need("data"), session.need("folds")
     train = load.samples(data, "train", session.home)
     names = (f"{a.stage}/{a.key}" for a in (data, folds))
-    return kept.digest(session.home, Runs(session.store, session.settings.config, train, *names))
+    runs = FinishedRuns(session.store, session.settings.config, train, *names)
+    return ledger.digest(session.home, runs)

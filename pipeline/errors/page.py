@@ -1,8 +1,15 @@
-"""The error report: a new submission against the best one, and where the new run is wrong.
+"""The error report: its inputs, what follows from them, its page, and its summary for the terminal.
 
-Owns the report's inputs, its result and its page. Does not own the counting (`flips.py`, `mistakes.py`),
-the verdict (`verdict.py`), the advice (`advice.py`), nor scores and intervals, which arrive as values.
+Owns the order of the page and its first part: the conclusion, what to try next, and what differs. Does not
+own counting flips and mistakes (`errors/diff/`), the words of the conclusion (`errors/diff/conclusion.py`),
+the advice (`errors/advice/`), the other sections (`errors/sections.py`), nor scores and intervals, which
+arrive as values.
+
+Three words have one meaning each in `errors/`: a person *judges* flips; a *verdict* is a person's answer
+about one image; a *conclusion* is what the report says of a difference: better, worse or can't tell.
 """
+
+from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
@@ -11,44 +18,52 @@ from markupsafe import Markup
 
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import LabelSpace, Samples
-from pipeline.errors.advice.rules import BEST, Advice
+from pipeline.engine.stage import Built
+from pipeline.errors import texts
+from pipeline.errors.advice.facts import BEST, Advice
+from pipeline.errors.advice.ledger import REPORTED
 from pipeline.errors.advice.steps import ANCHORS
+from pipeline.errors.case import ReportCase
 from pipeline.errors.diff import flip_cards
-from pipeline.errors.diff.flip_cards import Near
+from pipeline.errors.diff.conclusion import Change, Conclusion, FollowedAdvice, conclusion_of
+from pipeline.errors.diff.flip_cards import FlipNeighbours
 from pipeline.errors.diff.flips import CLASS, Flips, Submission, find_flips
 from pipeline.errors.diff.mistakes import Mistakes, find_mistakes
-from pipeline.errors.diff.verdict import Change, Followed, Verdict, verdict_of
-from pipeline.errors.judging import estimate_words
-from pipeline.errors.judging.estimate import Estimate
+from pipeline.errors.judging import page as judging_page
+from pipeline.errors.judging.estimate import ScoreEstimate
 from pipeline.pages import plots
 from pipeline.pages.command_words import make_with
-from pipeline.pages.report import ImageOf, render, thumbnails
+from pipeline.pages.report import ImageOf, gain, minutes, render, thumbnails
 from pipeline.pages.section import Section, scripts
+from pipeline.record.tracking import note
 from pipeline.settings.schema import Config
+
+PAGE = "error-analysis.html"
+CHANGES_IN_TERMINAL = 4
 
 
 @dataclass(frozen=True)
-class CompareInputs:
-    """What the error report is made of; the more is given, the more it says.
+class ReportInputs:
+    """What the report is made from; optional values add sections or sentences.
 
     Args:
-        title: the competition's.
+        title: of the competition.
         space: the label space.
-        new: the submission under study.
-        old: the best one so far, or None for a first submission.
+        new: the submission that the report is about.
+        old: the best other submission; None for a first submission.
         image: gives the uint8 (H, W, C) pixels of an image by split and id.
         config: the settings of the new run.
-        oof: the new run's out-of-fold probabilities.
+        oof: out-of-fold probabilities of the new run.
         train: the labelled training samples; needed with `oof`.
         comparison: new minus old on out-of-fold predictions.
         advice: what to try next, best first.
-        advised: the run that advice is about, where it is not the submission itself.
-        followed: what following earlier advice brought.
-        changes: in what the two submissions differ.
+        advised: the run that the advice is about, in words, if it is not the submission itself.
+        followed: the gains of earlier advice that was followed.
+        changes: settings and members in which the two submissions differ.
         judging: the section in which a person judges flips.
-        judged: what earlier answers say of the score.
-        near: the training images nearest to some flips, where features are there.
-        asked: words that ask for this competition again, as commands on the page need them.
+        judged: the score difference that a person's verdicts give.
+        neighbours: the training images nearest to some flips, if there are features.
+        asked: words that ask for this competition again, for commands on the page.
     """
 
     title: str
@@ -62,39 +77,64 @@ class CompareInputs:
     comparison: Comparison | None = None
     advice: tuple[Advice, ...] = ()
     advised: str = ""
-    followed: tuple[Followed, ...] = ()
+    followed: tuple[FollowedAdvice, ...] = ()
     changes: tuple[Change, ...] = ()
     judging: Section | None = None
-    judged: Estimate | None = None
-    near: Near | None = None
+    judged: ScoreEstimate | None = None
+    neighbours: FlipNeighbours | None = None
     asked: tuple[str, ...] = ()
 
     def command(self, target: str, *settings: str) -> str:
-        """`make train` or another, as one types it for this competition."""
+        """`make train` or another command for this competition, ready to paste."""
         return make_with(target, self.asked, *settings)
+
+    @property
+    def best_advice(self) -> tuple[Advice, ...]:
+        """The advice that is shown."""
+        return self.advice[:BEST]
 
 
 @dataclass(frozen=True)
 class ErrorAnalysis:
-    """What was found.
+    """What follows from the inputs.
 
     Args:
-        verdict: new against old.
-        advice: what to try next.
-        flips: the differences, if there is an old submission.
-        mistakes: the out-of-fold errors, if they are known.
-        metrics: numbers for tracking.
+        conclusion: new against old.
+        flips: the differences; None for a first submission.
+        mistakes: the out-of-fold errors; None without out-of-fold predictions.
+        metrics: figures for the record.
     """
 
-    verdict: Verdict
-    advice: tuple[Advice, ...]
+    conclusion: Conclusion
     flips: Flips | None
     mistakes: Mistakes | None
     metrics: dict[str, float]
 
 
-def compare(inputs: CompareInputs) -> ErrorAnalysis:
-    """Compare the submissions and look for the new run's mistakes.
+def inputs_of(case: ReportCase, config: Config) -> ReportInputs:
+    """The inputs that the two submissions give; advice and judging are added later.
+
+    Args:
+        case: both submissions.
+        config: the settings of the new run.
+    """
+    competition = case.job.settings.config.competition
+    return ReportInputs(
+        title=competition.title or competition.name,
+        space=case.train.space,
+        new=case.new.prediction,
+        old=None if case.old is None else case.old.prediction,
+        image=case.image,
+        config=config,
+        oof=case.new.oof,
+        train=case.train if case.new.oof is not None else None,
+        comparison=case.comparison,
+        asked=case.job.words["competition"],
+    )
+
+
+def analyze(inputs: ReportInputs) -> ErrorAnalysis:
+    """Find the flips and the mistakes of the new run, and draw the conclusion.
 
     Raises:
         DataError: the submissions do not answer the same images, or an out-of-fold id is unknown.
@@ -104,13 +144,18 @@ def compare(inputs: CompareInputs) -> ErrorAnalysis:
     if inputs.oof is not None:
         assert inputs.train is not None, "out-of-fold predictions came without the training samples"
         mistakes = find_mistakes(inputs.oof, inputs.train)
-    verdict = verdict_of(flips, inputs.comparison, _metric_name(inputs.config))
-    if inputs.judged is not None:
-        metric, alone = _metric_name(inputs.config), inputs.comparison is None
-        verdict = replace(
-            verdict, **estimate_words.verdict_fields(inputs.judged, verdict.detail, metric, alone)
-        )
-    return ErrorAnalysis(verdict, inputs.advice[:BEST], flips, mistakes, _metrics(flips, mistakes))
+    return ErrorAnalysis(conclude(inputs, flips), flips, mistakes, _metrics(flips, mistakes))
+
+
+def conclude(inputs: ReportInputs, flips: Flips | None) -> Conclusion:
+    """The conclusion from the out-of-fold comparison and, if flips were judged, from the verdicts."""
+    metric = _metric_name(inputs.config)
+    conclusion = conclusion_of(flips, inputs.comparison, metric)
+    if inputs.judged is None:
+        return conclusion
+    alone = inputs.comparison is None
+    fields = judging_page.conclusion_fields(inputs.judged, conclusion.detail, metric, alone)
+    return replace(conclusion, **fields)
 
 
 def _metric_name(config: Config) -> str:
@@ -135,17 +180,17 @@ def _metrics(flips: Flips | None, mistakes: Mistakes | None) -> dict[str, float]
     return {name: float(value) for name, value in metrics.items()}
 
 
-def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[Section, ...] = ()) -> str:
+def render_html(analysis: ErrorAnalysis, inputs: ReportInputs, sections: tuple[Section, ...] = ()) -> str:
     """The self-contained page.
 
     Args:
-        analysis: what `compare` found on these inputs.
+        analysis: what `analyze` found on these inputs.
         inputs: for pictures, names and settings.
         sections: what follows, in order.
     """
     settings = inputs.config.report
     front = tuple(section for section in sections if section.early)
-    about = (inputs.space, inputs.image, settings, inputs.judged, inputs.near)
+    about = (inputs.space, inputs.image, settings, inputs.judged, inputs.neighbours)
     front += (flip_cards.section(analysis.flips, *about),)
     front += () if inputs.judging is None else (inputs.judging,)
     shown = (*front, *(section for section in sections if not section.early))
@@ -154,7 +199,7 @@ def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[
         "compare.html",
         script=scripts(shown),
         sections=shown,
-        title=f"{inputs.title}: {inputs.new.name}" + (f" against {inputs.old.name}" if inputs.old else ""),
+        title=_title(inputs),
         inputs=inputs,
         analysis=analysis,
         anchors=ANCHORS,
@@ -169,27 +214,96 @@ def render_html(analysis: ErrorAnalysis, inputs: CompareInputs, sections: tuple[
     )
 
 
-def _score_table(inputs: CompareInputs) -> pd.DataFrame:
-    sides = [("new", inputs.new)] + ([("best so far", inputs.old)] if inputs.old else [])
+def _title(inputs: ReportInputs) -> str:
+    if inputs.old is None:
+        return texts.TITLE.format(competition=inputs.title, new=inputs.new.name)
+    return texts.TITLE_AGAINST.format(competition=inputs.title, new=inputs.new.name, old=inputs.old.name)
+
+
+def _score_table(inputs: ReportInputs) -> pd.DataFrame:
+    sides = [(texts.ROLE_NEW, inputs.new)]
+    sides += [(texts.ROLE_OLD, inputs.old)] if inputs.old else []
     scores = [side.score for _, side in sides]
+    score = texts.SCORE_COLUMN.format(metric=_metric_name(inputs.config))
     return pd.DataFrame(
         {
             "submission": [f"{side.name} ({role})" for role, side in sides],
-            f"{_metric_name(inputs.config)}, out of fold": [f"{s.value:.4f}" if s else "–" for s in scores],
+            score: [f"{s.value:.4f}" if s else "–" for s in scores],
             "95 % interval": [f"{s.low:.4f}–{s.high:.4f}" if s else "–" for s in scores],
             "public score": ["–" if s.public is None else f"{s.public:.4f}" for _, s in sides],
         }
     )
 
 
-def _score_plots(inputs: CompareInputs) -> list[Markup]:
+def _score_plots(inputs: ReportInputs) -> list[Markup]:
     sides = [side for side in (inputs.new, inputs.old) if side is not None and side.score is not None]
     drawn = []
     if sides:
         rows = [plots.Whisker(s.name, s.score.value, s.score.low, s.score.high) for s in sides if s.score]
-        drawn.append(plots.whiskers(rows, "Out-of-fold score with its 95 % interval"))
+        drawn.append(plots.whiskers(rows, texts.SCORE_PLOT))
     if inputs.comparison is not None:
         c = inputs.comparison
-        row = plots.Whisker("new − best", c.delta, c.low, c.high)
-        drawn.append(plots.whiskers([row], "Difference with its 95 % interval", zero=True))
+        row = plots.Whisker(texts.DIFFERENCE, c.delta, c.low, c.high)
+        drawn.append(plots.whiskers([row], texts.DIFFERENCE_PLOT, zero=True))
     return drawn
+
+
+def summary(inputs: ReportInputs, analysis: ErrorAnalysis) -> Built:
+    """What the stage says about the report: metrics, lines, and the description of its run in the record."""
+    pair = _pair(inputs)
+    sentences = "; ".join(a.sentence for a in inputs.best_advice)
+    commands = (a.command for a in inputs.best_advice if a.command.startswith("make"))
+    command = next(commands, inputs.command("make runs"))
+    description = note(pair, sentences, command, PAGE, analysis.conclusion.headline)
+    tags = {
+        "verdict": analysis.conclusion.tag,
+        "compared_with": inputs.old.name if inputs.old else "none",
+    }
+    metrics = dict(analysis.metrics)
+    if inputs.best_advice and inputs.best_advice[0].bound is not None:
+        metrics["advice_bound"] = inputs.best_advice[0].bound
+    if inputs.judged is not None:
+        metrics |= judging_page.figures(inputs.judged)
+    return Built(metrics, tuple(lines(inputs, analysis)), description, (PAGE, REPORTED), tags)
+
+
+def _pair(inputs: ReportInputs) -> str:
+    return inputs.new.name + (f" against {inputs.old.name}" if inputs.old else "")
+
+
+def lines(inputs: ReportInputs, analysis: ErrorAnalysis) -> list[str]:
+    """What the terminal prints: the conclusion, what differs, what followed advice brought, what to try."""
+    printed = [f"{_pair(inputs)}: {analysis.conclusion.headline}"]
+    printed += [] if inputs.judged is None else [texts.JUDGED.format(line=judging_page.line(inputs.judged))]
+    printed += _change_lines(inputs.changes)
+    printed += [one.line for one in inputs.followed[:BEST]]
+    for number, advice in enumerate(inputs.best_advice, start=1):
+        printed += _advice_lines(number, advice)
+    return printed
+
+
+def _change_lines(changes: tuple[Change, ...]) -> list[str]:
+    printed = []
+    for change in changes[:CHANGES_IN_TERMINAL]:
+        alone = "" if change.tested is None else texts.TESTED_ALONE.format(comparison=change.tested)
+        alone = texts.NEVER_TESTED if change.command else alone
+        old, new = change.old or "none", change.new or "none"
+        printed.append(texts.DIFFERS.format(what=change.what, old=old, new=new, alone=alone))
+    rest = len(changes) - CHANGES_IN_TERMINAL
+    return printed + ([texts.DIFFERS_MORE.format(count=rest)] if rest > 0 else [])
+
+
+def _advice_lines(number: int, advice: Advice) -> list[str]:
+    """Why, what it can bring, and the command."""
+    if advice.spoils:
+        expected = texts.FIRST_OF_ALL.format(bounded=advice.bounded)
+    elif advice.bound is not None:
+        expected = texts.AT_MOST.format(gain=gain(advice.bound), bounded=advice.bounded)
+    else:
+        expected = texts.GAIN_UNKNOWN
+    takes = "" if advice.minutes is None else texts.TAKES.format(minutes=minutes(advice.minutes))
+    return [
+        texts.TRY.format(number=number, do=advice.do, sentence=advice.sentence),
+        f"       {expected}{takes}",
+        f"       {advice.command}",
+    ]

@@ -1,7 +1,13 @@
-"""The stages of `errors/`: the error report, and faults planted to see whether its finders find them.
+"""The stages of `errors/`: the error report, and faults planted to tune the finders of the report.
 
-Owns their declarations and inputs. Does not own the page (`errors/page.py`) nor the finders
-(`errors/findings/`).
+    make error-analysis                          the current ensemble against the best submission, if any
+    make error-analysis A=mine.csv B=best.csv    any two CSVs in the host's format
+    make error-analysis VERDICTS=verdicts.csv    with a person's verdicts (errors/judging/verdicts.py)
+
+Owns their declarations, inputs and build functions. Does not own the page (`errors/page.py`), the advice
+(`errors/advice/advisor.py`) nor the finders (`errors/findings/`). `faults` plants faults of one seed into one
+half of the groups, and `finders` counts how many of them are found: half of the groups are for the search,
+the others for the re-test, so no image is in both.
 """
 
 from __future__ import annotations
@@ -12,14 +18,53 @@ from pipeline.settings.load import Settings
 
 
 def build_error_analysis(job: Job) -> Built:
-    """Write the error report."""
-    from pipeline.errors import stage_error_analysis
+    """Write error-analysis.html, advice.json and flips.csv.
 
-    return stage_error_analysis.build(job)
+    What needs probabilities or out-of-fold predictions is left out for a CSV without provenance.
+
+    Raises:
+        DataError: a CSV is not in the host's format, or the two answer different ids.
+    """
+    from dataclasses import asdict, replace
+
+    from pipeline.errors import case, page, sections
+    from pipeline.errors.advice import advisor, ledger
+    from pipeline.errors.judging import verdicts
+    from pipeline.record import files
+
+    pair = case.read(job)
+    inputs = page.inputs_of(pair, job.settings.config)
+    analysis = page.analyze(inputs)
+    recommendation = advisor.recommend(pair, analysis.flips)
+    judging = verdicts.judging(pair, analysis.flips)
+    inputs = replace(
+        inputs,
+        config=recommendation.config,
+        advice=recommendation.advice,
+        advised=recommendation.advised,
+        followed=recommendation.followed,
+        changes=recommendation.changes,
+        judging=judging.section,
+        judged=judging.estimate,
+        neighbours=None if analysis.flips is None else sections.neighbours_of(pair, analysis.flips),
+    )
+    analysis = replace(analysis, conclusion=page.conclude(inputs, analysis.flips))
+    html = page.render_html(analysis, inputs, sections.sections(pair, analysis))
+    (job.draft / page.PAGE).write_text(html, encoding="utf-8")
+    if analysis.flips is not None:
+        analysis.flips.images.to_csv(job.draft / "flips.csv", index=False)
+    reported = {
+        "advice": [asdict(one) for one in inputs.advice],
+        "given": list(recommendation.entries),
+        "followed": [asdict(one) for one in inputs.followed],
+        "changes": [asdict(one) for one in inputs.changes],
+    }
+    files.write_json(job.draft / ledger.REPORTED, reported)
+    return page.summary(inputs, analysis)
 
 
 def compared_identity(ask: Ask, settings: Settings, params: Params) -> str:
-    """Digests of the two CSVs, of the answers, and of what is known about each beside it."""
+    """Digests of the two CSVs, of the stored verdicts, and of the JSON file beside each."""
     given = [params[name] for name in ("a", "b", "verdicts") if params.get(name)]
     files = [ask.home / str(path) for path in given]
     beside = [path.with_suffix(".json") for path in files]
@@ -28,26 +73,42 @@ def compared_identity(ask: Ask, settings: Settings, params: Params) -> str:
 
 
 def build_faults(job: Job) -> Built:
-    """Plant faults."""
-    from pipeline.errors import stage_faults
+    """Plant the faults of one seed into one half of the groups, and write faults.npz.
 
-    return stage_faults.build(job)
+    Raises:
+        DataError: there are too few groups.
+    """
+    from pipeline.data import load
+    from pipeline.errors.findings import planting
+
+    samples, oof = planting.half(job.inputs, str(job.params["side"]), job)
+    image_facts = planting.of_train(job.inputs["images"])
+    image = load.image_of(job.inputs["images"])
+    metrics = planting.plant(samples, oof, image_facts, image, int(job.params["seed"]), job.draft)
+    return Built(metrics)
 
 
 def faults_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The data and the blend's out-of-fold predictions, as the error report has them."""
+    """The data and the out-of-fold predictions of the blend, as the error report has them."""
     return {name: Need(name, settings) for name in ("data", "images")} | {"of": Need("ensemble", settings)}
 
 
 def build_finders(job: Job) -> Built:
-    """Look for the planted faults."""
-    from pipeline.errors import stage_finders
+    """Look for the planted faults, and write units.csv: hits, misses and false alarms of each finder."""
+    from pipeline.errors.findings import planting
 
-    return stage_finders.build(job)
+    samples, oof = planting.half(job.inputs, str(job.params["side"]), job)
+    planted = [planting.planted(job.inputs[f"faults{seed}"]) for seed in str(job.params["seeds"]).split()]
+    image_facts = planting.of_train(job.inputs["images"])
+    features = planting.features_of(job)
+    units = planting.look_for(samples, oof, image_facts, features, planted, job.settings.config)
+    units.to_csv(job.draft / planting.UNITS, index=False)
+    metrics, lines = planting.scores(units)
+    return Built(metrics, lines)
 
 
 def finders_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The same, and what was planted."""
+    """The inputs of `faults`, and what was planted with each seed."""
     side = {"side": str(params["side"])}
     planted = {
         f"faults{seed}": Need("faults", settings, {"seed": int(seed), **side})
@@ -73,7 +134,7 @@ STAGES = (
         build_error_analysis,
         reads=(
             *("report", "statistics", "competition.metric", "competition.submission", "competition.title"),
-            # What advice must not suggest again.
+            # Advice must not suggest what is set already.
             *("images.size", "images.cache_px", "resample.method", "loss", "augment.policy", "train.seed"),
             *("eda", "finders"),
         ),

@@ -1,10 +1,10 @@
-"""Score under growing blur, noise, JPEG and changes of brightness.
+"""Scores on corrupted images: growing blur, noise, JPEG compression and changes of brightness.
 
-Owns the scores with their intervals, and the section. Does not own spoiling images (`nets/views.py`)
-nor running models on them (`infer/stage_robustness.py`).
+Owns the scores with their intervals, and the section of the report. Does not own corrupting images
+(`nets/views.py`) nor running models on them (`infer/view_predictions.py`).
 
-Every strength is scored on the same resamples of whole groups, and its change against the clean images is
-held against all strengths at once (max-T), so that one unlucky strength out of many is no finding.
+Every strength is scored on the same resamples of whole groups, and the intervals of changes against the
+clean images hold for all strengths at once (max-T), so that chance at one of many strengths is not reported.
 
 Shape legend: N images, C classes, S strengths with the clean one first, B resamples.
 """
@@ -20,13 +20,15 @@ from pipeline.core.group_resampling import max_t_factor, percentile_interval, re
 from pipeline.core.metrics import Metric, Reals
 from pipeline.core.predictions import ViewProbabilities
 from pipeline.core.samples import Ints, Strings
+from pipeline.infer import texts
 from pipeline.pages.plots import Step, band
 from pipeline.pages.section import Section
 
 ANCHOR, SHORT = "robustness", "Robustness"
-TITLE = "When pictures get worse"
+TITLE = texts.ROBUSTNESS_TITLE
 CLEAN = "identity"
-# What a strength is, by curve.
+FILE = "robustness.csv"
+# Curve -> the meaning of its strengths.
 UNITS = {
     "blur": "blur, px",
     "noise": "noise, share of white",
@@ -40,34 +42,34 @@ COLUMNS = ("curve", "strength", "score", "low", "high", "change", "change_low", 
 def measure(
     metric: Metric,
     y_N: Ints,
-    seen: ViewProbabilities,
-    of_view: Mapping[str, tuple[str, float]],
+    oof: ViewProbabilities,
+    strengths: Mapping[str, tuple[str, float]],
     groups_N: Strings,
     draws: int,
     seed: int,
 ) -> pd.DataFrame:
-    """A row a strength, `COLUMNS`; the first row is the clean images, curve `clean`, strength 0.
+    """One row per strength, `COLUMNS`; the first row is the clean images, curve `clean`, strength 0.
 
     Args:
-        metric: what is scored; a change below 0 is worse, for losses too.
+        metric: of the scores; a change below 0 is worse, for losses too.
         y_N: true class index.
-        seen: probabilities of the same rows, a view a strength, `identity` among them.
-        of_view: the curve and strength of each other view, in order.
+        oof: probabilities of the same rows, one view per strength, `identity` among them.
+        strengths: the curve and strength of each other view, in order.
         groups_N: the group of each row.
-        draws: resamples.
+        draws: number of resamples.
         seed: of the resamples.
     """
-    names = [CLEAN, *of_view]
-    sides = [seen.view(name).p_NC for name in names]
+    names = [CLEAN, *strengths]
+    sides = [oof.view(name).p_NC for name in names]
     scores_SB = resampled(metric, y_N, sides, groups_N, draws, seed)
     score_S = np.array([metric.score(y_N, p_NC) for p_NC in sides])
     low_S, high_S = percentile_interval(scores_SB, axis=1)
     change_S = metric.sign * (score_S - score_S[0])
     drawn_SB = metric.sign * (scores_SB - scores_SB[0])
     reach_S = _reach(drawn_SB)
-    tells_S = (reach_S > 0) & (len(np.unique(groups_N)) > 1)
-    told = [tells_S & (change_S + reach_S < 0), tells_S & (change_S - reach_S > 0)]
-    curves = [("clean", 0.0), *of_view.values()]
+    testable_S = (reach_S > 0) & (len(np.unique(groups_N)) > 1)
+    significant = [testable_S & (change_S + reach_S < 0), testable_S & (change_S - reach_S > 0)]
+    curves = [("clean", 0.0), *strengths.values()]
     return pd.DataFrame(
         {
             "curve": [curve for curve, _ in curves],
@@ -78,13 +80,13 @@ def measure(
             "change": change_S,
             "change_low": change_S - reach_S,
             "change_high": change_S + reach_S,
-            "verdict": np.select(told, ["worse", "better"], default="can't tell"),
+            "verdict": np.select(significant, ["worse", "better"], default="can't tell"),
         }
     )
 
 
 def _reach(drawn_SB: Reals) -> Reals:
-    """(S,) half widths of intervals that hold for all strengths at once; 0 where nothing varies."""
+    """(S,) half widths of intervals that hold for all strengths at once; 0 where the score does not vary."""
     spread_S = drawn_SB.std(axis=1)
     off_SB = drawn_SB - drawn_SB.mean(axis=1, keepdims=True)
     return np.asarray(max_t_factor(off_SB, spread_S) * spread_S)
@@ -92,12 +94,12 @@ def _reach(drawn_SB: Reals) -> Reals:
 
 @dataclass(frozen=True)
 class RobustnessInputs:
-    """What the section is made of.
+    """The content of the section.
 
     Args:
         table: of `measure`.
-        experiment: whose models were tried.
-        metric: its name in words.
+        experiment: of the models.
+        metric: its name for people.
     """
 
     table: pd.DataFrame
@@ -106,19 +108,18 @@ class RobustnessInputs:
 
 
 def sentence(table: pd.DataFrame, curve: str) -> str:
-    """From which strength on a curve is worse than clean, beyond chance."""
+    """From which strength on a curve is significantly worse than clean."""
     rows = table[table["curve"] == curve]
     worse = rows[rows["verdict"] == "worse"]
     if not len(worse):
-        return f"{curve}: can't tell it from clean at any strength tried"
-    first = worse.iloc[0]
-    last = rows.iloc[-1]
+        return texts.NOT_WORSE.format(curve=curve)
+    first, last = worse.iloc[0], rows.iloc[-1]
     change = f"{last['change']:+.3f}".replace("-", "−")
-    return f"{curve}: worse from {first['strength']:g} on; {change} at {last['strength']:g}"
+    return texts.WORSE_FROM.format(curve=curve, first=first["strength"], change=change, last=last["strength"])
 
 
 def section(inputs: RobustnessInputs) -> Section:
-    """The section of the page."""
+    """The section of the error report."""
     table = inputs.table
     kinds = [curve for curve in dict.fromkeys(table["curve"]) if curve != "clean"]
     clean = table.iloc[0]
@@ -150,7 +151,7 @@ def section(inputs: RobustnessInputs) -> Section:
 
 
 def _plot(table: pd.DataFrame, kind: str, metric: str, bounds: tuple[float, float]) -> Markup:
-    """One curve from clean on; steps to the right are growing harm, whatever the unit."""
+    """The curve of one corruption, from clean to the strongest."""
     rows = pd.concat([table.head(1), table[table["curve"] == kind]])
     names = ["clean", *(f"{strength:g}" for strength in rows["strength"].iloc[1:])]
     steps = [

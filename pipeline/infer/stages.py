@@ -1,33 +1,60 @@
 """The stages of `infer/`: views of test-time augmentation, their average, models of all data, robustness.
 
-Owns their declarations and inputs. Does not own the views (`nets/views.py`) nor prediction
-(`train/committee.py`).
+    make infer                                        the default experiment
+    make infer ARGS="infer.views=[identity,hflip]"    other views, without training again
+    make infer ARGS="infer.merge=fitted"              other weights of the views, without running a model
+    make refit ARGS="experiment=lite0"
+    make robustness ARGS="experiment=probe robustness.blur=[1,2,4]"
+
+Owns their declarations, their inputs and the functions that build them. Does not own the views
+(`nets/views.py`) nor prediction (`train/committee.py`). Torch is imported when a stage is built.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pipeline.core import metrics
+from pipeline.core.predictions import pool_views
+from pipeline.data import load
 from pipeline.engine.need import Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Host, Job, Stage, of_experiment
+from pipeline.infer import texts
 from pipeline.nets.stages import features_need, is_probe
-from pipeline.record.store import Artifact
+from pipeline.pages.command_words import make_with
+from pipeline.record import files
+from pipeline.record.store import SHORT, Artifact
+from pipeline.record.tracking import note
 from pipeline.settings.load import Settings
-from pipeline.train.stages import train_inputs
+from pipeline.train import scoring
+from pipeline.train.stages import folds_in, refuse_incomplete, train_inputs
 
 
 def build_views(job: Job) -> Built:
-    """Predict every view of every image."""
-    from pipeline.infer import stage_views
+    """Predict every view of every image with the models of all folds.
 
-    return stage_views.build(job)
+    Writes test.npz, fold<k>.npz for the validation part of each fold, and times.json. Views are kept apart,
+    so that `infer` can weigh them again without running a model.
+    """
+    from pipeline.infer import member_cost, view_predictions
+
+    space = load.samples(job.inputs["data"], "train", job.home).space
+    plan = load.plan(job.inputs["folds"])
+    earlier = [] if is_probe(job.settings) else view_predictions.earlier_results(job)
+    predicted = view_predictions.predict(job, space, plan, earlier)
+    for k, part in zip(folds_in(job.inputs), predicted.oof, strict=True):
+        files.write_views(job.draft / f"fold{k}.npz", part)
+    files.write_views(job.draft / "test.npz", predicted.test)
+    files.write_json(job.draft / "times.json", dict(zip(predicted.test.views, predicted.ms_V, strict=True)))
+    cost = member_cost.of_earlier(earlier, len(predicted.ms_V)) or member_cost.measured(job, space.n_classes)
+    return Built({"ms_per_image": sum(predicted.ms_V), **cost})
 
 
 def refuse_views(settings: Settings) -> None:
     """Raise ConfigError for unknown views, or arguments that do not suit the images."""
-    from pipeline.infer import stage_views
+    from pipeline.infer import view_predictions
 
-    stage_views.refuse(settings)
+    view_predictions.refuse_unfit(settings.config.infer.views, settings.config.images.hw)
 
 
 def views_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
@@ -40,39 +67,81 @@ def views_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 
 
 def build_infer(job: Job) -> Built:
-    """Average the views and score the average."""
-    from pipeline.infer import stage_infer
+    """Average the views of every image, and score the average.
 
-    return stage_infer.build(job)
+    Writes oof.npz and test.npz, and views.json: score, weight and cost of each view.
+    """
+    from pipeline.infer import merging
+
+    config, inputs = job.settings.config, job.inputs
+    samples = load.samples(inputs["data"], "train", job.home)
+    plan = load.plan(inputs["folds"])
+    parts, test = load.view_parts(inputs["views"]), load.views(inputs["views"], "test", "test")
+    oof = pool_views(parts, "oof")
+    merged = merging.merge(config, samples, plan, oof, parts)
+    files.write_probabilities(job.draft / "oof.npz", merged.oof)
+    files.write_probabilities(job.draft / "test.npz", test.merge(merged.weights))
+    table = merging.view_table(config, inputs["views"], samples, oof, merged.weights)
+    files.write_json(job.draft / "views.json", table)
+    gain = scoring.compare(config, samples, merged.oof, load.oof(inputs["train"], "one view"))
+    rival = scoring.best_earlier(job.store, config, inputs, job.key)
+    scores = scoring.scores_of(config, samples, merged.by_fold)
+    card = scoring.score_card(config, samples, merged.oof, scores, rival)
+    lines = [*scoring.lines(card, len(samples)), *merging.view_lines(table)]
+    lines.append(texts.VIEWS_GAIN.format(views=len(oof.views), gain=gain))
+    if merged.naive is not None:
+        fitted = scoring.compare(config, samples, merged.oof, oof.merge())
+        lines.append(texts.FITTED_GAIN.format(gain=fitted, naive=merged.naive))
+    cost = inputs["views"].metrics
+    lines.append(texts.COST.format(**cost, millions=cost["parameters"] / 1e6))
+    complete = float(len(folds_in(inputs)) == len(plan))
+    figures = {**card.figures, "complete": complete, "delta_tta": gain.delta, **cost}
+    what = texts.INFER_WHAT.format(experiment=job.settings.experiment, views=", ".join(oof.views))
+    description = note(
+        what, scoring.why(card), "make ensemble, then make error-analysis", result="; ".join(lines)
+    )
+    return Built(figures, tuple(lines), description, (), scoring.tags(card, rival, job.resolved))
 
 
 def infer_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The views first, so that they are refused before folds are trained."""
+    """The views first, so that invalid ones are rejected before folds are trained."""
     views = {"views": Need("views", settings), "train": Need("train", settings)}
     return views | train_inputs(ask, settings, params)
 
 
 def build_refit(job: Job) -> Built:
-    """Predict the test set with a model of all data."""
-    from pipeline.infer import stage_refit
+    """Predict the test set with a model of all data; the score is that of its cross-validation.
 
-    return stage_refit.build(job)
+    Writes test_views.npz, test.npz and inherited.json. The twin is the finished inference of the same
+    settings over folds: the score (never as the model's own) and the weights come from it.
+    """
+    from pipeline.infer import view_predictions
 
-
-def refuse_refit(settings: Settings) -> None:
-    """Raise ConfigError for settings whose cross-validation says nothing about a model of all data."""
-    from pipeline.infer import stage_refit
-
-    stage_refit.refuse(settings)
+    config, twin, model = job.settings.config, job.inputs["twin"], job.inputs["whole"]
+    space = load.samples(job.inputs["data"], "test", job.home).space
+    test, ms = view_predictions.by_model_of_all_data(job, space)
+    files.write_views(job.draft / "test_views.npz", test)
+    weights = [row["weight"] for row in twin.json("views.json").values()]
+    files.write_probabilities(job.draft / "test.npz", test.merge(weights))
+    name = metrics.get(config.competition.metric).name
+    score = twin.metrics[f"oof_{name}"]
+    inherited = {**model.json("inherited.json"), "infer_twin": f"infer/{twin.key}", f"twin_{name}": score}
+    files.write_json(job.draft / "inherited.json", inherited)
+    score_line = texts.REFIT_SCORE.format(score=score, key=twin.key[:SHORT])
+    lines = (score_line, texts.REFIT_COST.format(ms=ms, ms_folds=twin.metrics["ms_per_image"]))
+    figures = {f"twin_{name}": score, "ms_per_image": ms, "epochs": model.metrics["epochs"]}
+    what = texts.REFIT_WHAT.format(experiment=job.settings.experiment, views=", ".join(test.views))
+    description = note(what, texts.REFIT_WHY, "make score", result="; ".join(lines))
+    tags = {"score": score_line, "twin": f"infer/{twin.key}"}
+    return Built(figures, lines, description, ("inherited.json",), tags)
 
 
 def announce_refit(
     settings: Settings, inputs: Mapping[str, Artifact], missing: list[Need], host: Host
 ) -> list[str]:
-    """What is trained now."""
-    from pipeline.infer import stage_refit
-
-    return stage_refit.announce(settings, inputs, missing, host)
+    """What will be trained."""
+    images = len(load.training(inputs["data"], host.home))
+    return [texts.REFIT_ANNOUNCED.format(experiment=settings.experiment, images=images)]
 
 
 def refit_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
@@ -86,21 +155,42 @@ def refit_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 
 
 def build_robustness(job: Job) -> Built:
-    """Score the folds' models on spoilt images."""
-    from pipeline.infer import stage_robustness
+    """Score the folds' models on corrupted images of their validation parts; writes robustness.csv."""
+    from pipeline.infer import robustness, view_predictions
 
-    return stage_robustness.build(job)
+    config = job.settings.config
+    samples = load.samples(job.inputs["data"], "train", job.home)
+    plan, strengths = load.plan(job.inputs["folds"]), config.robustness.views()
+    names = [robustness.CLEAN, *strengths]
+    parts = [
+        view_predictions.of_validation_part(job, samples.space, plan, k, names) for k in folds_in(job.inputs)
+    ]
+    oof = pool_views(parts, "robustness")
+    known = samples.take(oof.ids_N)
+    metric, numbers = metrics.get(config.competition.metric), config.statistics
+    table = robustness.measure(
+        metric, known.labels, oof, strengths, known.groups_N, numbers.draws, numbers.seed
+    )
+    table.to_csv(job.draft / robustness.FILE, index=False)
+    kinds = [kind for kind in dict.fromkeys(table["curve"]) if kind != "clean"]
+    lines = [robustness.sentence(table, kind) for kind in kinds]
+    figures = {f"clean_{metric.name}": float(table["score"].iloc[0])}
+    figures |= {f"worst_{kind}": float(table[table["curve"] == kind]["change"].min()) for kind in kinds}
+    what = texts.ROBUSTNESS_WHAT.format(experiment=job.settings.experiment)
+    next_command = make_with("make error-analysis", job.words["competition"])
+    description = note(what, "; ".join(lines), next_command, robustness.FILE, lines[0] if lines else "")
+    return Built(figures, tuple(lines), description, (robustness.FILE,))
 
 
 def refuse_robustness(settings: Settings) -> None:
     """Raise ConfigError for strengths that do not suit the images."""
-    from pipeline.infer import stage_robustness
+    from pipeline.infer import view_predictions
 
-    stage_robustness.refuse(settings)
+    view_predictions.refuse_unfit(list(settings.config.robustness.views()), settings.config.images.hw)
 
 
 def robustness_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The trained folds, and the training images only, as nothing else is ever scored."""
+    """The trained folds, and the training images or their features; test images are not scored."""
     common = {"train": Need("train", settings), **train_inputs(ask, settings, params)}
     if not is_probe(settings):
         return common | {"prepared": Need("prepared", settings)}
@@ -122,7 +212,7 @@ STAGES = (
     Stage(
         "infer",
         4,
-        "the views of every image as one",
+        "the merged views of every image",
         build_infer,
         reads=("infer.merge", "statistics", "competition.metric"),
         inputs=infer_inputs,
@@ -137,7 +227,7 @@ STAGES = (
         reads=("infer", "competition.metric"),
         inputs=refit_inputs,
         label=of_experiment,
-        refuse=refuse_refit,
+        refuse=refuse_incomplete,
         announce=announce_refit,
         inside="whole",
         tracked=True,
@@ -145,7 +235,7 @@ STAGES = (
     Stage(
         "robustness",
         1,
-        "score on spoilt images",
+        "scores on corrupted images",
         build_robustness,
         reads=("robustness", "infer.precision", "statistics", "competition.metric"),
         inputs=robustness_inputs,

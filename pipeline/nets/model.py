@@ -1,15 +1,12 @@
 """Networks: a backbone by name, its own normalisation inside, built from a seed.
 
-Owns building, restoring and describing a network. Does not own the backbones (`nets/backbones.py`),
-reading weights files (`nets/weights.py`) or training (`train/loop.py`).
+Owns building, restoring and describing a network, and replacing BatchNorm by GroupNorm, after which the
+output of a sample no longer depends on its batch. Does not own the backbones (`nets/backbones.py`), reading
+weights files (`nets/weights.py`), freezing BatchNorm or training (`train/loop.py`).
+
+Source of GroupNorm: Wu and He 2018, https://arxiv.org/abs/1803.08494; timm's layers.
 
 Legend: B images, C channels or classes, H height, W width, D features; x_BCHW is float in [0, 1].
-
-GroupNorm in place of BatchNorm: what a sample gives no longer depends on its batch.
-
-Owns the exchange. Does not own freezing BatchNorm.
-
-Source: Wu and He 2018, https://arxiv.org/abs/1803.08494; timm's layers.
 """
 
 from dataclasses import dataclass
@@ -29,50 +26,6 @@ from pipeline.settings.model import ModelSettings
 MOST_GROUPS = 32
 # At the last maps of a small image a channel is one number, and one number has no variance.
 FEWEST_CHANNELS = 8
-
-
-def groups_of(channels: int) -> int:
-    """The most groups that divide the channels, up to 32, with at least 8 channels each."""
-    most = max(min(MOST_GROUPS, channels // FEWEST_CHANNELS), 1)
-    return next(g for g in range(most, 0, -1) if channels % g == 0)
-
-
-def to_group_norm(backbone: nn.Module, name: str) -> None:
-    """Exchange every BatchNorm2d, in place; weight and bias (per channel) are kept, statistics are not.
-
-    Raises:
-        ModelError: there is none.
-    """
-    places = [
-        (parent, child, module)
-        for parent in backbone.modules()
-        for child, module in parent.named_children()
-        if isinstance(module, nn.BatchNorm2d)
-    ]
-    if not places:
-        raise ModelError(
-            f"model.norm=group: {name} has no BatchNorm",
-            remedy="leave model.norm out, or choose another model",
-        )
-    for parent, child, old in places:
-        setattr(parent, child, _exchanged(old))
-
-
-def _exchanged(old: nn.BatchNorm2d) -> nn.Module:
-    from timm.layers import BatchNormAct2d, GroupNormAct
-
-    new: nn.GroupNorm
-    groups = groups_of(old.num_features)
-    if isinstance(old, BatchNormAct2d):  # timm keeps dropout and activation inside the norm
-        new = GroupNormAct(old.num_features, groups, eps=old.eps, affine=old.affine, apply_act=False)
-        new.drop, new.act = old.drop, old.act
-    else:
-        new = nn.GroupNorm(groups, old.num_features, eps=old.eps, affine=old.affine)
-    if old.affine:
-        with torch.no_grad():
-            new.weight.copy_(old.weight)
-            new.bias.copy_(old.bias)
-    return new
 
 
 class Classifier(nn.Module):
@@ -298,3 +251,47 @@ def to_device(model: Classifier, device: str, layout: str = "channels_last") -> 
     model.to(device=device)
     channels_last = layout == "channels_last"
     return model.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+
+def groups_of(channels: int) -> int:
+    """The most groups that divide the channels, up to 32, with at least 8 channels each."""
+    most = max(min(MOST_GROUPS, channels // FEWEST_CHANNELS), 1)
+    return next(g for g in range(most, 0, -1) if channels % g == 0)
+
+
+def to_group_norm(backbone: nn.Module, name: str) -> None:
+    """Exchange every BatchNorm2d, in place; weight and bias (per channel) are kept, statistics are not.
+
+    Raises:
+        ModelError: there is none.
+    """
+    places = [
+        (parent, child, module)
+        for parent in backbone.modules()
+        for child, module in parent.named_children()
+        if isinstance(module, nn.BatchNorm2d)
+    ]
+    if not places:
+        raise ModelError(
+            f"model.norm=group: {name} has no BatchNorm",
+            remedy="leave model.norm out, or choose another model",
+        )
+    for parent, child, old in places:
+        setattr(parent, child, _exchanged(old))
+
+
+def _exchanged(old: nn.BatchNorm2d) -> nn.Module:
+    from timm.layers import BatchNormAct2d, GroupNormAct
+
+    new: nn.GroupNorm
+    groups = groups_of(old.num_features)
+    if isinstance(old, BatchNormAct2d):  # timm keeps dropout and activation inside the norm
+        new = GroupNormAct(old.num_features, groups, eps=old.eps, affine=old.affine, apply_act=False)
+        new.drop, new.act = old.drop, old.act
+    else:
+        new = nn.GroupNorm(groups, old.num_features, eps=old.eps, affine=old.affine)
+    if old.affine:
+        with torch.no_grad():
+            new.weight.copy_(old.weight)
+            new.bias.copy_(old.bias)
+    return new

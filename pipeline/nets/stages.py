@@ -1,16 +1,21 @@
 """The stage of `nets/`: outputs of a frozen backbone, and which trainings rest on them.
 
-Owns the declaration of `features`. Does not own running the backbone (`nets/features.py`).
+Owns the declaration of `features` and the function that builds it. Does not own running the backbone
+(`nets/features.py`).
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import time
 from pathlib import Path
 
 from pipeline.core.errors import ConfigError
+from pipeline.data import load
+from pipeline.engine.hardware import set_up
 from pipeline.engine.need import Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, needs, of_experiment
+from pipeline.record import files
 from pipeline.settings.load import Settings
 
 # The linear probe trains on these views of each image, one drawn per epoch, unless a label forbids it.
@@ -34,10 +39,26 @@ def features_need(settings: Settings, split: str, view: str) -> Need:
 
 
 def build_features(job: Job) -> Built:
-    """Run one view of one split through the frozen backbone."""
-    from pipeline.nets import stage_features
+    """Write features.npz: one view of one split through the frozen backbone.
 
-    return stage_features.build(job)
+    The metric ms_per_image is what the backbone took.
+    """
+    from pipeline.nets import features, model, normalisation, views
+    from pipeline.nets.forward import Pass
+
+    config = job.settings.config
+    device = set_up(config.runtime)
+    images = load.prepared(job.inputs["prepared"], str(job.params["split"]))
+    settings = model.frozen(config.model)
+    network = model.to_device(model.build(settings, 2, 0, config.images.hw), device)
+    view = views.parse(str(job.params["view"]))
+    how = Pass(device, config.runtime.infer_batch)
+    started = time.perf_counter()
+    made = features.extract(network, images, images.ids_N, [view], how)
+    seconds = time.perf_counter() - started
+    files.write_features(job.draft / "features.npz", made)
+    figures = normalisation.figures(network, settings, images, images.ids_N)
+    return Built(metrics={"ms_per_image": 1000 * seconds / len(images.ids_N), **figures})
 
 
 def weights_identity(ask: Ask, settings: Settings, params: Params) -> str:

@@ -46,6 +46,11 @@ MISSING = "–"
 FIGURE = re.compile(r"–|[<>]?\s?[+−]?(\d[\d,]*\.\d+|[\d,.]+\u00a0%)")
 
 
+def template_file(name: str) -> Path:
+    """The file of a template, whichever room it is in."""
+    return next(folder / name for folder in FOLDERS if (folder / name).is_file())
+
+
 @functools.cache
 def _environment() -> Environment:
     environment = Environment(
@@ -59,11 +64,6 @@ def _environment() -> Environment:
         count=count, percent=percent, cell=_cell, rights=_rights, prose=_prose, gain=gain, minutes=minutes
     )
     return environment
-
-
-def template_file(name: str) -> Path:
-    """The file of a template, whichever room it is in."""
-    return next(folder / name for folder in FOLDERS if (folder / name).is_file())
 
 
 def render(template: str, *, script: str | tuple[str, ...] = (), **values: Any) -> str:

@@ -1,13 +1,13 @@
-"""Resampling by features: which images lie in crowds or on borders, and rows made between images.
+"""Resampling by features: images in dense regions or near class borders, and rows made between images.
 
-Owns choosing and making rows in feature space. Does not own features (`nets/features.py` makes them)
-or how many rows of a class there shall be (`resample.py`). Only a fold's training part comes in.
+Owns choosing and making rows in feature space. Does not own features (`nets/features.py`) or the number of
+rows of each class (`resample/indices.py`). Only a fold's training part comes in.
 
 imbalanced-learn's samplers (NearMiss, ClusterCentroids, TomekLinks, SMOTE, ADASYN, BorderlineSMOTE,
-https://imbalanced-learn.org) know no groups: seven photos of one person would be each other's
-neighbours, and a mixture of two of them is one of them again. They take a neighbours object, though:
-`OtherGroups` never returns a row of the query's group. It reads group and row number from the last two
-columns of the table, which the samplers carry along.
+https://imbalanced-learn.org) ignore groups: seven photos of one person would be each other's neighbours, and
+a mixture of two of them is almost one of them. But they accept a neighbours object: `OtherGroups` never
+returns a row of the query's group. It reads group and row number from the last two columns of the table,
+which the samplers pass through.
 
 Shape legend: N training samples, V views, D features, C classes, S synthetic rows, M fitted rows,
 Q queries, K neighbours.
@@ -31,22 +31,22 @@ from sklearn.neighbors import NearestNeighbors
 from pipeline.core.errors import DataError
 from pipeline.core.samples import Floats, Ints, Strings, SyntheticRows
 
-# A feature that never varies would be divided by nothing.
+# A constant feature would be divided by zero.
 SMALLEST_STD = 1e-6
-# Queries of one search: memory stays flat.
+# Queries of one search, so that memory stays constant.
 BLOCK = 1024
 
 
 @dataclass(frozen=True)
-class Space:
+class FeatureSpace:
     """Training samples as points.
 
     Args:
         x_NVD: features; distances are those of the first view, standardised over these samples.
         classes_N: the class, or attribute value, that is balanced.
         groups_N: samples of one group are never neighbours.
-        targets: how many rows each class shall have.
-        neighbours: how many are asked for, ≥ 1.
+        targets: number of rows that each class is to have.
+        neighbours: number of neighbours, ≥ 1.
         seed: of the draws, < 2**32.
     """
 
@@ -59,13 +59,13 @@ class Space:
 
     @property
     def near_ND(self) -> Floats:
-        """What distances are measured on."""
+        """The columns that distances are measured on."""
         x_ND = self.x_NVD[:, 0].astype(np.float64)
         std_D = np.maximum(x_ND.std(axis=0), SMALLEST_STD)
         return np.asarray((x_ND - x_ND.mean(axis=0)) / std_D, dtype=np.float32)
 
     def table(self, *more: Floats) -> Floats:
-        """(N, D + … + 2) what a sampler gets: distances' columns, others, group, row number."""
+        """(N, D + … + 2) the input of a sampler: columns for distances, others, group, row number."""
         group_N = np.unique(self.groups_N, return_inverse=True)[1]
         assert len(group_N) < 2**24, "a float32 counts rows up to 2**24"
         tail_N2 = np.stack([group_N, np.arange(len(group_N))], axis=1).astype(np.float32)
@@ -81,7 +81,7 @@ class OtherGroups(NearestNeighbors):  # type: ignore[misc]
 
     A query that is among the fitted rows gets itself first, as imbalanced-learn's samplers expect of
     such queries, and then n_neighbors - 1 rows of other groups; any other query gets n_neighbors.
-    Where there are fewer, they come again; where there is none, the row itself at infinite distance.
+    If there are fewer, they are repeated; if there is none, it is the row itself at infinite distance.
 
     Args:
         n_neighbors: how many columns `kneighbors` returns.
@@ -118,7 +118,7 @@ class OtherGroups(NearestNeighbors):  # type: ignore[misc]
         reach = min(len(self.row_M), wanted + self.largest_)
         distance, index = self.inner_.kneighbors(X[:, : self.width], n_neighbors=reach)
         same = self.group_M[index] == X[:, -2].astype(np.int64)[:, None]
-        # Other groups first, near to far; then the first `wanted` of them, over again if there are few.
+        # Other groups first, near to far; then the first `wanted` of them, repeated if there are few.
         first = np.argsort(same, axis=1, kind="stable")
         there_Q1 = (~same).sum(axis=1, keepdims=True)
         column = np.take_along_axis(first, np.arange(wanted) % np.maximum(there_Q1, 1), axis=1)
@@ -130,7 +130,7 @@ class OtherGroups(NearestNeighbors):  # type: ignore[misc]
         return distance, index
 
 
-def near_miss(space: Space) -> Ints:
+def near_miss(space: FeatureSpace) -> Ints:
     """Keep, of each large class, the images nearest to the smallest class (NearMiss-1), ascending."""
     from imblearn.under_sampling import NearMiss
 
@@ -140,7 +140,7 @@ def near_miss(space: Space) -> Ints:
     return np.sort(np.asarray(sampler.sample_indices_, dtype=np.int64))
 
 
-def tomek(space: Space) -> Ints:
+def tomek(space: FeatureSpace) -> Ints:
     """Drop the larger side of every Tomek link: two classes, each the other's nearest; ascending."""
     from imblearn.under_sampling import TomekLinks
 
@@ -152,7 +152,7 @@ def tomek(space: Space) -> Ints:
     return np.flatnonzero(~links_N).astype(np.int64)
 
 
-def centroids(space: Space) -> Ints:
+def centroids(space: FeatureSpace) -> Ints:
     """Keep, of each large class, the images nearest to its cluster centres, each once; ascending."""
     from imblearn.under_sampling import ClusterCentroids
 
@@ -172,7 +172,7 @@ def centroids(space: Space) -> Ints:
     return np.sort(np.concatenate(kept)).astype(np.int64)
 
 
-def synthesize(space: Space, method: str) -> SyntheticRows:
+def synthesize(space: FeatureSpace, method: str) -> SyntheticRows:
     """Rows between images of a class and their neighbours of other groups, up to the targets.
 
     Every view is mixed with the same neighbour and share, so that a row's views belong together.
@@ -182,7 +182,7 @@ def synthesize(space: Space, method: str) -> SyntheticRows:
         method: a name of `MAKERS`.
 
     Raises:
-        DataError: the method finds nothing to do with these samples.
+        DataError: the method cannot be applied to these samples.
     """
     n, views, width = space.x_NVD.shape
     table = space.table(space.x_NVD.reshape(n, views * width))
@@ -197,32 +197,32 @@ def synthesize(space: Space, method: str) -> SyntheticRows:
     return SyntheticRows(x_SVD, labels[n:])
 
 
-def _fewer(space: Space) -> dict[int, int]:
-    """The targets of classes that shall shrink."""
+def _fewer(space: FeatureSpace) -> dict[int, int]:
+    """The targets of classes that lose rows."""
     return {c: n for c, n in space.targets.items() if n < np.sum(space.classes_N == c)}
 
 
-def _smote(space: Space) -> Any:
+def _smote(space: FeatureSpace) -> Any:
     from imblearn.over_sampling import SMOTE
 
     neighbours = space.others(space.neighbours + 1)
     return SMOTE(sampling_strategy=dict(space.targets), k_neighbors=neighbours, random_state=space.seed)
 
 
-def _adasyn(space: Space) -> Any:
+def _adasyn(space: FeatureSpace) -> Any:
     from imblearn.over_sampling import ADASYN
 
     neighbours = space.others(space.neighbours + 1)
     return ADASYN(sampling_strategy=dict(space.targets), n_neighbors=neighbours, random_state=space.seed)
 
 
-def _borderline(space: Space) -> Any:
+def _borderline(space: FeatureSpace) -> Any:
     from imblearn.over_sampling import BorderlineSMOTE
 
     return BorderlineSMOTE(
         sampling_strategy=dict(space.targets),
         k_neighbors=space.others(space.neighbours + 1),
-        # The library's own proportion: the border is judged on twice as many neighbours.
+        # The library's own proportion: the border is measured on twice as many neighbours.
         m_neighbors=space.others(2 * space.neighbours + 1),
         random_state=space.seed,
     )
@@ -230,21 +230,21 @@ def _borderline(space: Space) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Warnings of the libraries that our own counts tell better."""
+    """Without warnings of the libraries that our own counts replace."""
     with warnings.catch_warnings():
-        # scikit-learn takes many classes of few samples for a regression; they are classes.
+        # scikit-learn suspects a regression where many classes have few samples; they are classes.
         warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
-        # Equal images make fewer clusters than asked for; distinct ones are chosen all the same.
+        # Equal images give fewer clusters than requested; distinct images are chosen anyway.
         warnings.filterwarnings("ignore", category=ConvergenceWarning)
         yield
 
 
-CHOOSERS: dict[str, Callable[[Space], Ints]] = {
+CHOOSERS: dict[str, Callable[[FeatureSpace], Ints]] = {
     "near_miss": near_miss,
     "tomek": tomek,
     "centroids": centroids,
 }
-MAKERS: dict[str, Callable[[Space], Any]] = {
+MAKERS: dict[str, Callable[[FeatureSpace], Any]] = {
     "smote": _smote,
     "adasyn": _adasyn,
     "borderline_smote": _borderline,

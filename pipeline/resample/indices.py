@@ -1,19 +1,12 @@
 """Which of a fold's training rows an epoch shows: under- and oversampling as indices, and copies.
 
-Owns how many rows of a class there shall be, drawing them at random, and offline copies. Does not own
-folds (`folds.py`): only a fold's training part comes in, so validation rows cannot be touched. Choosing
-by features is `neighbours.py`, calling a sampler of the user's own `sampler.py`.
+Owns how many rows each class gets, drawing them at random, offline copies, and calling a sampler of the
+user's own and checking what it returns. Does not own folds (`data/folds.py`): only a fold's training part
+comes in, so validation rows cannot be touched. Choosing by features is in `resample/feature_space.py`.
 
 Drawing is imbalanced-learn's RandomUnderSampler and RandomOverSampler, https://imbalanced-learn.org.
 
 Shape legend: N training samples, R rows, C classes, U units (images or groups), S synthetic rows.
-
-A sampler of the user's own: which rows of a fold's training part an epoch shows.
-
-Owns calling it and holding it to its word. Does not own the samplers that ship (`resample.py`), nor
-which rows may be shown: only the fold's training part comes in.
-
-Legend: N rows of the training part, R rows of an epoch.
 """
 
 from __future__ import annotations
@@ -37,37 +30,7 @@ from pipeline.core.samples import Ints, Samples, Strings, SyntheticRows, TrainRo
 from pipeline.core.seeds import rng, seed
 from pipeline.settings.resample import FEATURE_METHODS, SYNTHETIC_METHODS, ResampleSettings
 
-WANTED = "an array of whole numbers, the positions to show, each from 0 to N - 1 and as often as it is shown"
-
-
-def draw(own: Own, labels_N: Ints, groups_N: Strings, fold: int, epoch: int, root_seed: int) -> Ints:
-    """(R,) positions, R ≥ 1; the same for equal arguments, whatever was drawn before.
-
-    Args:
-        own: called with copies of the labels and groups, the fold, and a numpy Generator.
-        labels_N: class of each row, or its value of the attribute that is balanced.
-        groups_N: group of each row.
-        fold: its number.
-        epoch: of the draw; 0 where every epoch shows the same rows.
-        root_seed: of the generator.
-
-    Raises:
-        ConfigError: it failed, or returned no positions, or positions outside; names function and file.
-    """
-    found: Any = own(labels_N.copy(), groups_N.copy(), fold, rng(root_seed, "own sampler", fold, epoch))
-    try:
-        at = np.asarray(found)
-    except ValueError:
-        raise own.wrong(described(found), WANTED) from None
-    if at.ndim != 1 or not (np.issubdtype(at.dtype, np.integer) or not len(at)):
-        raise own.wrong(described(at if at.shape else found), WANTED)
-    if not len(at):
-        raise own.wrong(f"no rows for fold {fold}", WANTED)
-    outside = int(((at < 0) | (at >= len(labels_N))).sum())
-    if outside:
-        got = f"{outside} positions outside 0 … {len(labels_N) - 1} (from {at.min()} to {at.max()})"
-        raise own.wrong(got, WANTED)
-    return at.astype(np.int64)
+WANTED = "an array of integers: the positions to show, each from 0 to N - 1, repeated if shown repeatedly"
 
 
 SEED_LIMIT = 2**32
@@ -100,7 +63,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Resampled:
-    """What a fold trains on.
+    """The training rows of a fold.
 
     Args:
         rows: the rows of an epoch; those at N and beyond are synthetic.
@@ -112,12 +75,12 @@ class Resampled:
 
 
 def plan(part: Part, settings: ResampleSettings) -> Resampled:
-    """What every epoch of a fold shows: what stays in table order, then repeated rows, then copies.
+    """The rows of every epoch of a fold: rows that remain in table order, then repeated rows, then copies.
 
     Raises:
-        ConfigError: `to` needs a bound that is not given, names a class that is none, or groups hold
+        ConfigError: `to` needs a bound that is not given, an unknown class is named, or groups contain
             several of the classes that are to be balanced by whole groups.
-        DataError: there is only one class, so there is nothing to balance it against.
+        DataError: there is only one class, so there is nothing to balance.
     """
     classes_N, names = strata(part.samples, settings)
     copied_N = np.isin(classes_N, _copied(settings, names))
@@ -146,7 +109,7 @@ def plan(part: Part, settings: ResampleSettings) -> Resampled:
 
 
 def _own(part: Part, settings: ResampleSettings, classes_N: Ints) -> Callable[[int], TrainRows]:
-    """The rows that a sampler of the user's own chooses from those of the bag."""
+    """The rows that the user's own sampler chooses from those of the bag."""
     own, base_R = plugin.Own(settings.method, Path.cwd(), "resample.method"), part.base_R
     labels_R, groups_R = classes_N[base_R], part.samples.groups_N[base_R]
 
@@ -159,7 +122,7 @@ def _own(part: Part, settings: ResampleSettings, classes_N: Ints) -> Callable[[i
 
 
 def expected_rows(part: Part, settings: ResampleSettings) -> int:
-    """Rows of an epoch, about: exact for under and over, the targets' sum for methods by features."""
+    """The approximate number of rows of an epoch: exact for under and over, else the sum of the targets."""
     if settings.method not in FEATURE_METHODS:
         return len(plan(part, settings).rows(0))
     classes_N, names = strata(part.samples, settings)
@@ -170,7 +133,7 @@ def expected_rows(part: Part, settings: ResampleSettings) -> int:
 
 
 def strata(samples: Samples, settings: ResampleSettings) -> tuple[Ints, tuple[str, ...]]:
-    """(N,) what is balanced, as codes, and the codes' names: classes, or one attribute's values.
+    """(N,) codes of the values to balance, and the codes' names: classes, or one attribute's values.
 
     Raises:
         ConfigError: there is no such attribute.
@@ -241,8 +204,8 @@ def _refuse_mixed_groups(samples: Samples, settings: ResampleSettings, classes_N
         raise ConfigError(
             f"resample.unit=group: {len(mixed)} groups hold several values of resample.on={settings.on}",
             [str(group) for group in mixed[:SHOWN_FAULTS]],
-            f"set resample.on to what is constant in a group ({', '.join(constant) or 'no attribute is'}), "
-            "or resample.unit=image",
+            "set resample.on to an attribute that is constant in a group "
+            f"({', '.join(constant) or 'there is none'}), or set resample.unit=image",
         )
 
 
@@ -256,10 +219,13 @@ def _sample(
 
     sampler_of = {"under": RandomUnderSampler, "over": RandomOverSampler}[settings.method]
     if len(targets) == 1:
-        raise DataError(f"fold {fold}: only one class to train on, nothing to resample", remedy=ONE_CLASS)
+        raise DataError(
+            f"fold {fold}: the training part has only one class, so nothing can be resampled",
+            remedy=ONE_CLASS,
+        )
     sampler = sampler_of(sampling_strategy=dict(targets), random_state=_draw(settings, fold, epoch))
     with warnings.catch_warnings():
-        # scikit-learn takes many classes of few samples for a regression; they are classes.
+        # scikit-learn suspects a regression where many classes have few samples; they are classes.
         warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
         sampler.fit_resample(np.zeros((len(classes_U), 1)), np.asarray(classes_U))
     index_U = np.asarray(sampler.sample_indices_, dtype=np.int64)
@@ -273,7 +239,7 @@ def _draw(settings: ResampleSettings, fold: int, epoch: int) -> int:
 def _by_features(
     part: Part, settings: ResampleSettings, classes_N: Ints, names: Sequence[str]
 ) -> tuple[TrainRows, SyntheticRows | None]:
-    """Rows that neighbours chose, or every row and those that neighbours made."""
+    """Rows chosen by their neighbours, or every row and synthetic ones made between neighbours."""
     # Imported here: scikit-learn's neighbours and clusters take a second.
     from pipeline.resample import feature_space
 
@@ -281,11 +247,12 @@ def _by_features(
     targets = _targets(classes_N, names, settings)
     if len(targets) == 1:
         raise DataError(
-            f"fold {part.fold}: only one class to train on, nothing to resample", remedy=ONE_CLASS
+            f"fold {part.fold}: the training part has only one class, so nothing can be resampled",
+            remedy=ONE_CLASS,
         )
     if settings.method != "tomek" and targets == dict(Counter(classes_N.tolist())):
         return TrainRows.of(part.base_R), None
-    space = feature_space.Space(
+    space = feature_space.FeatureSpace(
         part.features.take(part.samples.ids_N).x_NVD,
         classes_N,
         part.samples.groups_N,
@@ -302,7 +269,7 @@ def _by_features(
 
 
 def _targets(classes_U: Ints, names: Sequence[str], settings: ResampleSettings) -> dict[int, int]:
-    """How many units each class that occurs shall have."""
+    """The number of units that each class that occurs is to have."""
     classes, sizes = np.unique(classes_U, return_counts=True)
     have = {int(c): int(n) for c, n in zip(classes, sizes, strict=True)}
     if settings.method in ("none", "tomek") or not have:
@@ -316,7 +283,7 @@ def _targets(classes_U: Ints, names: Sequence[str], settings: ResampleSettings) 
 
 
 def _bound(sizes: list[int], settings: ResampleSettings) -> int:
-    """The most (dropping) or fewest (adding) units of a class."""
+    """The largest (dropping) or smallest (adding) number of units of a class."""
     under = settings.method in DROPPING
     if settings.to == "cap":
         if settings.cap is None:
@@ -345,8 +312,38 @@ def _copied(settings: ResampleSettings, names: Sequence[str]) -> list[int]:
 
 
 def _known(asked: Sequence[str] | Mapping[str, int], names: Sequence[str], setting: str) -> list[str]:
-    odd = [name for name in asked if name not in names]
-    if odd:
-        hints = [f"`{name}` is none; {nearest(name, names) or 'see resample.on'}" for name in odd]
-        raise ConfigError(f"{setting}: {len(odd)} unknown", hints, f"known: {', '.join(names)}")
+    unknown = [name for name in asked if name not in names]
+    if unknown:
+        hints = [f"`{name}` is unknown; {nearest(name, names) or 'see resample.on'}" for name in unknown]
+        raise ConfigError(f"{setting}: {len(unknown)} unknown", hints, f"known: {', '.join(names)}")
     return list(asked)
+
+
+def draw(own: Own, labels_N: Ints, groups_N: Strings, fold: int, epoch: int, root_seed: int) -> Ints:
+    """(R,) positions chosen by the user's own sampler, R ≥ 1; equal arguments give equal positions.
+
+    Args:
+        own: called with copies of the labels and groups, the fold, and a numpy Generator.
+        labels_N: class of each row, or its value of the attribute that is balanced.
+        groups_N: group of each row.
+        fold: its number.
+        epoch: of the draw; 0 where every epoch shows the same rows.
+        root_seed: of the generator.
+
+    Raises:
+        ConfigError: it failed, or returned no positions, or positions out of range; names function and file.
+    """
+    returned: Any = own(labels_N.copy(), groups_N.copy(), fold, rng(root_seed, "own sampler", fold, epoch))
+    try:
+        at = np.asarray(returned)
+    except ValueError:
+        raise own.wrong(described(returned), WANTED) from None
+    if at.ndim != 1 or not (np.issubdtype(at.dtype, np.integer) or not len(at)):
+        raise own.wrong(described(at if at.shape else returned), WANTED)
+    if not len(at):
+        raise own.wrong(f"no rows for fold {fold}", WANTED)
+    outside = int(((at < 0) | (at >= len(labels_N))).sum())
+    if outside:
+        got = f"{outside} positions outside 0 … {len(labels_N) - 1} (from {at.min()} to {at.max()})"
+        raise own.wrong(got, WANTED)
+    return at.astype(np.int64)

@@ -1,11 +1,11 @@
 """Mixing two training images into one, with a target in between: MixUp and CutMix.
 
-Owns who is mixed with whom, and how much of each pixel. Does not own loading partners
+Owns which images are mixed, and the share of each pixel. Does not own loading partners
 (`data/loader.py`) or the loss (`train/losses.py`).
 
-Every draw comes from the seed, the step and the micro-batch's number. One mask says for every pixel how
-much of it is the partner's; its mean is the partner's share of target and sample weight, so that a box
-that was clipped at the border counts as what was really pasted.
+Every draw comes from the seed, the step and the micro-batch's number. One mask gives the partner's share of
+every pixel; its mean is the partner's share of target and sample weight, so that a box that is clipped at the
+border counts with the area that was pasted.
 
 Sources: Zhang et al., https://arxiv.org/abs/1710.09412; Yun et al., https://arxiv.org/abs/1905.04899.
 
@@ -31,8 +31,8 @@ def partner_rows(
 ) -> TrainRows | None:
     """(R,) the partner of each row of an epoch; None where partners come from the same batch.
 
-    `minority` draws from all training samples by inverse class frequency: every class is as likely.
-    Copies are numbered downwards from -1: a partner's pixels are those of no row of the epoch.
+    `minority` draws from all training samples by inverse class frequency: every class is equally likely.
+    Copies are numbered downwards from -1: no row of the epoch has the pixels of a partner.
     """
     if settings.method == "none" or settings.partner == "any":
         return None
@@ -62,7 +62,7 @@ class Blend:
 
     Args:
         other: the partners, in the order of the batch.
-        mask_B1HW: how much of each pixel is the partner's, 0 to 1; H and W are 1 where all pixels agree.
+        mask_B1HW: the partner's share of each pixel, 0 to 1; H and W are 1 if it is the same for all pixels.
     """
 
     other: Batch
@@ -84,7 +84,7 @@ class Blend:
         return own_BCHW * (1 - mask) + other_BCHW * mask
 
     def part(self, start: int, end: int) -> "Blend":
-        """The rows from `start` to `end` alone."""
+        """Only the rows from `start` to `end`."""
         return Blend(self.other.part(start, end), self.mask_B1HW[start:end])
 
 
@@ -93,7 +93,7 @@ class Mixer:
     """Draws how batches are mixed.
 
     Args:
-        settings: which method, how much, how often.
+        settings: method, strength and probability.
         root_seed, fold: part of every draw.
     """
 
@@ -105,7 +105,7 @@ class Mixer:
         """How this batch is mixed; None for method none.
 
         Args:
-            batch: with partners, or without where they are drawn from the batch itself.
+            batch: with partners, or without if they are drawn from the batch itself.
             step: of the optimizer, from 0.
             number: of the micro-batch within the step.
         """
@@ -163,7 +163,7 @@ def _within(centre_B: Ints, length_B: npt.NDArray[np.float64], side: int) -> npt
 
 
 def _halves(size: int, height: int, width: int, generator: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """(B, H, W) left, right, upper or lower halves, all as likely."""
+    """(B, H, W) left, right, upper or lower halves, equally likely."""
     upright_B, first_B = generator.random(size) < 0.5, generator.random(size) < 0.5
     right_W, lower_H = np.arange(width) >= width // 2, np.arange(height) >= height // 2
     seam_BHW = np.where(upright_B[:, None, None], right_W[None, None, :], lower_H[None, :, None])

@@ -1,6 +1,7 @@
 """The resampling report: how many images of each class a fold's training part shows, before and after.
 
-Owns the summary and its page. Does not own the choice of rows (`resample/indices.py`): the counts arrive.
+Owns the summary and its page. Does not own the choice of rows (`resample/indices.py`), whose counts arrive as
+a table, nor the words (`resample/texts.py`).
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from pipeline.pages import plots
 from pipeline.pages.command_words import train_with
 from pipeline.pages.report import Thumbnails, count, render
 from pipeline.record.store import Artifact
+from pipeline.resample import texts
 from pipeline.settings.resample import FEATURE_METHODS
 from pipeline.settings.schema import Config
 
@@ -28,12 +30,12 @@ class Resampling:
     """Counts before and after.
 
     Args:
-        headline: what happened, in a sentence.
-        answer: the setting to try.
-        totals: a row a class: class, before, after (means over folds), factor; copies and synthetic
+        headline: the result, in a sentence.
+        answer: what to try or to compare with.
+        totals: one row per class: class, before, after (means over folds), factor; copies and synthetic
             rows where there are any.
-        folds: a row a fold: fold, before, after, ratio before, ratio after.
-        table: a row a class, a column a fold, "before → after".
+        folds: one row per fold: fold, before, after, ratio before, ratio after.
+        table: one row per class, one column per fold, "before → after".
         metrics: numbers for tracking.
     """
 
@@ -53,13 +55,13 @@ def shown(resample: Artifact, classes: Sequence[str]) -> Ints:
 
 
 def summarize(counts: pd.DataFrame, config: Config, asked: tuple[str, ...] = ()) -> Resampling:
-    """Put the counts of all folds together.
+    """Combine the counts of all folds.
 
     Args:
-        counts: a row a fold and class: fold, class, before, after (rows of one epoch), and of those
+        counts: one row per fold and class: fold, class, before, after (rows of one epoch), and of those
             after: copies (offline) and synthetic (feature rows).
         config: the settings in force.
-        asked: the words that asked for them; advised commands start with them.
+        asked: the words of the command line that gave them; advised commands start with them.
 
     Raises:
         DataError: a column is missing, or there is no row.
@@ -90,51 +92,36 @@ def summarize(counts: pd.DataFrame, config: Config, asked: tuple[str, ...] = ())
         "most_repeated": float(totals["factor"].max()),
         **{name: float(by_fold[name].sum().mean()) for name in extra},
     }
-    headline, answer = _words(metrics, config, asked)
+    headline, answer = _advice(metrics, config, asked)
     return Resampling(headline, answer, totals, folds, table, metrics)
 
 
-def _words(metrics: dict[str, float], config: Config, asked: tuple[str, ...]) -> tuple[str, str]:
+def _advice(metrics: dict[str, float], config: Config, asked: tuple[str, ...]) -> tuple[str, str]:
     before, after = count(metrics["rows_before"]), count(metrics["rows_after"])
     skew = f"{metrics['ratio_before']:.1f} : 1"
-    if config.resample.method == "none" and config.resample.copies is None:
+    settings = config.resample
+    if settings.method == "none" and settings.copies is None:
+        over, under = (train_with(asked, f"resample.method={method}") for method in ("over", "under"))
         return (
-            f"Nothing is resampled: an epoch shows {before} images, {skew} from largest to smallest class",
-            f"Compare `{train_with(asked, 'resample.method=over')}` and "
-            f"`{train_with(asked, 'resample.method=under')}`.",
+            texts.NONE_HEADLINE.format(before=before, skew=skew),
+            texts.NONE_ANSWER.format(over=over, under=under),
         )
-    headline = (
-        f"An epoch shows {after} instead of {before} images; "
-        f"largest to smallest class {metrics['ratio_after']:.1f} : 1 instead of {skew}"
-    )
+    headline = texts.HEADLINE.format(after=after, before=before, ratio=metrics["ratio_after"], skew=skew)
     if "copies" in metrics:
-        headline += f"; {count(metrics['copies'])} are offline copies"
+        headline += texts.HEADLINE_COPIES.format(copies=count(metrics["copies"]))
     if "synthetic" in metrics:
-        headline += f"; {count(metrics['synthetic'])} are synthetic feature rows"
-        return headline, "Compare with `resample.method=over`, which repeats images instead of mixing them."
-    if config.resample.copies is not None:
-        return headline, (
-            "A copy shows the same pixels in every epoch. Compare with the same policy online, drawn anew "
-            f"each time: `augment.policy={config.resample.copies.policy}`."
-        )
-    if config.resample.method == "over":
-        most = f"{metrics['most_repeated']:.1f}"
-        return (
-            headline,
-            f"The rarest images are shown up to {most} times an epoch: augmentation must vary them.",
-        )
-    if config.resample.method in FEATURE_METHODS:
-        return (
-            headline,
-            "What is kept was chosen by features; compare with random draws: `resample.method=under`.",
-        )
-    if is_plugin(config.resample.method):
-        return headline, "Your own sampler chose; compare with `resample.method=under` and `over`."
-    drawn = "drawn anew each epoch" if config.resample.redraw else "the same ones each epoch"
-    return (
-        headline,
-        f"What is left out is {drawn} (resample.redraw); fewer images an epoch may need more epochs.",
-    )
+        headline += texts.HEADLINE_SYNTHETIC.format(synthetic=count(metrics["synthetic"]))
+        return headline, texts.SYNTHETIC_ANSWER
+    if settings.copies is not None:
+        return headline, texts.COPIES_ANSWER.format(policy=settings.copies.policy)
+    if settings.method == "over":
+        return headline, texts.OVER_ANSWER.format(most=metrics["most_repeated"])
+    if settings.method in FEATURE_METHODS:
+        return headline, texts.FEATURES_ANSWER
+    if is_plugin(settings.method):
+        return headline, texts.OWN_ANSWER
+    drawn = texts.DRAWN_AGAIN if settings.redraw else texts.DRAWN_ONCE
+    return headline, texts.UNDER_ANSWER.format(drawn=drawn)
 
 
 def render_html(resampling: Resampling, title: str, config: Config) -> str:
@@ -151,10 +138,10 @@ def render_html(resampling: Resampling, title: str, config: Config) -> str:
     ]
     return render(
         "resampling.html",
-        title=f"{title}: resampling",
+        title=texts.TITLE.format(title=title),
         resampling=resampling,
         settings=config.resample,
-        plot=plots.bars(rows, "Images of each class in an epoch, mean over folds", ("before", "after")),
+        plot=plots.bars(rows, texts.ROWS_PLOT, (texts.BEFORE, texts.AFTER)),
         thumbs=Thumbnails.none(),
         thumbnail_px=0,
     )

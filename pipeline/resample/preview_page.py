@@ -1,4 +1,4 @@
-"""The preview: rows of what training sees, the before-and-after sheet, and the crop sheet.
+"""The preview page: images as training sees them, the before-and-after sheet, and the crop sheet.
 
 Owns the page, the PNG and drawing windows on pictures. Does not own making any of the pixels
 (`data/preprocess.py`, `data/augment.py`): they arrive as values.
@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.pages.command_words import make_with
 from pipeline.pages.report import Key, Pixels, count, percent, plural, render, thumbnails
+from pipeline.resample import texts
 from pipeline.settings.schema import Config
 
 # left, top, right, bottom in px
@@ -30,8 +31,8 @@ GAP_PX, HEADER_PX = 6, 22
 
 
 @dataclass(frozen=True)
-class Row:
-    """One training image through all its stations.
+class PreviewRow:
+    """One training image at each step.
 
     Args:
         id: the sample's.
@@ -69,8 +70,8 @@ class CropSheet:
     """How much of each box the crop keeps.
 
     Args:
-        table: a row a split: images, boxes, whole boxes inside, mean share inside.
-        worst: least inside first.
+        table: one row per split: images, boxes, boxes wholly inside, mean share inside.
+        worst: the smallest share first.
         notes: of the crop, one line each.
     """
 
@@ -81,23 +82,23 @@ class CropSheet:
 
 @dataclass(frozen=True)
 class PreviewInputs:
-    """What the preview shows.
+    """The content of the preview.
 
     Args:
         title: the competition's.
         config: the settings in force.
         rows: training images.
         pairs: for the before-and-after sheet; empty when nothing is preprocessed.
-        steps: the preprocessing that is on, as settings.
-        does: what the augmentation policy does.
+        steps: the preprocessing settings that are on.
+        does: the changes that the augmentation policy makes.
         crop: None where no boxes are known.
-        asked: the words that asked for `config`; advised commands start with them.
+        asked: the words of the command line that gave `config`; advised commands start with them.
         policies: those that no label forbids.
     """
 
     title: str
     config: Config
-    rows: tuple[Row, ...]
+    rows: tuple[PreviewRow, ...]
     pairs: tuple[Pair, ...]
     steps: tuple[str, ...]
     does: tuple[str, ...]
@@ -107,7 +108,7 @@ class PreviewInputs:
 
 
 def crop_table(coverage: pd.DataFrame, images: dict[str, int]) -> pd.DataFrame:
-    """Boxes inside the crop, train and test apart.
+    """Boxes inside the crop, for train and test separately.
 
     Args:
         coverage: split, id, inside (0 to 1).
@@ -138,26 +139,36 @@ def drawn(image: Pixels, window: Window | None = None, box: Window | None = None
 
 
 def headline(inputs: PreviewInputs) -> str:
-    """One sentence on what images go through."""
+    """One sentence on the steps that images go through."""
     config = inputs.config
     height, width = config.images.hw
-    crop = "" if config.crop.method == "none" else f"crop {config.crop.method}, "
+    crop = "" if config.crop.method == "none" else texts.PREVIEW_CROP.format(method=config.crop.method)
     steps = f"{', '.join(inputs.steps)}, " if inputs.steps else ""
     mix = config.train.mix
-    mixed = "" if mix.method == "none" else f", mixed by {mix.method} (partner {mix.partner})"
-    return (
-        f"{crop}{config.images.resize} to {width} × {height} px, {steps}then policy {config.augment.policy}"
-        f" ({', '.join(inputs.does) or 'nothing'}){mixed}"
+    mixed = "" if mix.method == "none" else texts.PREVIEW_MIX.format(method=mix.method, partner=mix.partner)
+    return texts.PREVIEW_HEADLINE.format(
+        crop=crop,
+        resize=config.images.resize,
+        width=width,
+        height=height,
+        steps=steps,
+        policy=config.augment.policy,
+        changes=", ".join(inputs.does) or texts.NO_CHANGE,
+        mixed=mixed,
     )
 
 
 def crop_lines(sheet: CropSheet) -> tuple[str, ...]:
-    """What the terminal says of the crop sheet."""
-    told = [
-        f"{row['split']}: {row['box wholly inside']} of {plural(row['with a box'], 'box', 'boxes')} inside"
+    """The lines about the crop sheet that are printed."""
+    splits = [
+        texts.CROP_SPLIT.format(
+            split=row["split"],
+            whole=row["box wholly inside"],
+            boxes=plural(row["with a box"], "box", "boxes"),
+        )
         for row in sheet.table.to_dict("records")
     ]
-    return (*sheet.notes, f"crop: {'; '.join(told)}")
+    return (*sheet.notes, texts.CROP_LINE.format(splits="; ".join(splits)))
 
 
 def render_html(inputs: PreviewInputs) -> str:
@@ -176,7 +187,7 @@ def render_html(inputs: PreviewInputs) -> str:
     size = picture_px(inputs.config, len(columns))
     return render(
         "preview.html",
-        title=f"{inputs.title}: what training sees",
+        title=texts.PREVIEW_TITLE.format(title=inputs.title),
         headline=headline(inputs),
         inputs=inputs,
         columns=columns,
@@ -188,7 +199,7 @@ def render_html(inputs: PreviewInputs) -> str:
 
 
 def _commands(inputs: PreviewInputs) -> dict[str, str]:
-    """What else to look at: another policy, preprocessing, boxes."""
+    """Commands that show another policy, preprocessing, or boxes."""
     others = [name for name in inputs.policies if name not in ("none", inputs.config.augment.policy)]
     tries = {
         "preprocess": ("preprocess.clahe=2", "preprocess.sharpen=0.5"),
@@ -199,12 +210,12 @@ def _commands(inputs: PreviewInputs) -> dict[str, str]:
 
 
 def picture_px(config: Config, columns: int) -> int:
-    """Longest side of a picture: as models see it, as far as a row fits on the page."""
+    """Longest side of a picture: as models see it, but small enough that a row fits on the page."""
     fits = PAGE_PX // max(columns, 1) - 8
     return max(min(max(*config.images.hw, LEAST_PX), MOST_PX, fits), SMALLEST_PX)
 
 
-def render_png(rows: Sequence[Row], cell_px: int) -> Image.Image:
+def render_png(rows: Sequence[PreviewRow], cell_px: int) -> Image.Image:
     """The rows as one picture, a column title above each column.
 
     Args:
@@ -234,9 +245,6 @@ def _fitted(image: Pixels, cell_px: int) -> Image.Image:
 
 
 def description(inputs: PreviewInputs) -> str:
-    """Markdown for the record: what was shown, and what next."""
+    """Markdown for the record: what was shown, and the next command."""
     rows = plural(len(inputs.rows), "training image")
-    return (
-        f"**What**: {rows}, {headline(inputs)}.\n\n**Next**: `make train`.\n\n**Report**: `preview.html`, "
-        f"{count(len(inputs.rows))} rows in `preview.png`"
-    )
+    return texts.PREVIEW_NOTE.format(images=rows, headline=headline(inputs), rows=count(len(inputs.rows)))

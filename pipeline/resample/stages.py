@@ -1,24 +1,42 @@
 """The stages of `resample/`: what each fold's training part shows, in numbers and as pictures.
 
-Owns the declarations. Does not own which rows there are (`resample/indices.py`).
+    make resample ARGS="resample.method=under resample.to=cap resample.cap=200"
+    make resample ARGS="experiment=probe resample.method=smote"
+    make preview ARGS="augment.policy=heavy"                  another policy
+    make preview ARGS="train.mix.method=cutmix"               with images that are mixed in pairs
+    make preview ARGS="crop.method=own_box crop.boxes=haar:frontalface_default preprocess.clahe=2"
+
+Owns the declarations and the functions that build them. Does not own which rows there are
+(`resample/indices.py`) nor making the preview's pictures (`resample/preview.py`).
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
+
+from pipeline.data import load, quarantine
 from pipeline.data.stages import prepared_inputs
 from pipeline.engine.need import Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, of_experiment
 from pipeline.nets.stages import features_need, is_probe, probe_views
+from pipeline.record.tracking import note
+from pipeline.resample import indices, page, preview_page, subsets, texts
+from pipeline.resample.indices import Part
 from pipeline.settings import policies
 from pipeline.settings.load import Settings
-from pipeline.settings.resample import FEATURE_METHODS
+from pipeline.settings.resample import FEATURE_METHODS, ResampleSettings
+
+# Side of the square of each picture in preview.png.
+PNG_CELL_PX = 128
 
 
 def neighbour_views(settings: Settings) -> list[str]:
-    """The views whose features resampling looks at; none for random draws."""
+    """The views whose features resampling uses; none for random draws."""
     if settings.config.resample.method not in FEATURE_METHODS:
         return []
     return list(probe_views(settings)) if is_probe(settings) else ["identity"]
@@ -42,36 +60,89 @@ def refuse_forbidden_copies(settings: Settings) -> None:
 
 
 def build_resample(job: Job) -> Built:
-    """Count what each fold's training part will show."""
-    from pipeline.resample import stage_resample
+    """Write resample.html and counts.csv: rows of each class and fold before and after.
 
-    return stage_resample.build(job)
+    Raises:
+        ConfigError: `to` needs a cap or a ratio that is not given.
+    """
+    config = job.settings.config
+    classes = load.samples(job.inputs["data"], "train", job.home).space.classes
+    tables = []
+    for number in range(len(load.plan(job.inputs["folds"]))):
+        part = subsets.of_fold(job.inputs, number, config, job.home)
+        tables.append(_count(part, config.resample, classes))
+    counts = pd.concat(tables, ignore_index=True)
+    summary = page.summarize(counts, config, job.words["train"])
+    title = config.competition.title or config.competition.name
+    (job.draft / "resample.html").write_text(page.render_html(summary, title, config), encoding="utf-8")
+    counts.to_csv(job.draft / "counts.csv", index=False)
+    description = note(texts.STAGE_WHAT, summary.answer, texts.STAGE_NEXT, "resample.html", summary.headline)
+    lines = (summary.headline, *_changed(job.inputs["data"].metrics))
+    return Built(summary.metrics, lines, description, ("resample.html", "counts.csv"))
+
+
+def _count(part: Part, settings: ResampleSettings, classes: Sequence[str]) -> pd.DataFrame:
+    """One row per class of a fold's training part: fold, class, before, after, copies, synthetic."""
+    plan = indices.plan(part, settings)
+    rows = plan.rows(0)
+    labels = part.samples.labels
+    before, after = indices.counts(labels, rows, len(classes))
+    copied = np.bincount(labels[rows.index_R[rows.policy_R > 0]], minlength=len(classes))
+    made = plan.synthetic.labels_S if plan.synthetic else np.zeros(0, np.int64)
+    synthetic = np.bincount(made, minlength=len(classes))
+    columns = {"before": before, "after": after + synthetic, "copies": copied, "synthetic": synthetic}
+    return pd.DataFrame({"fold": part.fold, "class": classes, **columns})
+
+
+def _changed(sizes: Mapping[str, float]) -> list[str]:
+    """How training rows differ from the competition's own table, one line each."""
+    lines = []
+    if sizes.get("extra"):
+        lines.append(texts.EXTRA_ROWS.format(images=sizes["extra"]))
+    if sizes.get("other_train_labels"):
+        lines.append(texts.OTHER_LABELS.format(labels=sizes["other_train_labels"]))
+    return lines
 
 
 def refuse_resample(settings: Settings) -> None:
     """Raise ConfigError for offline copies whose augmentation policy cannot be made."""
-    from pipeline.resample import stage_resample
+    from pipeline.data.augment import Augmenter
 
-    stage_resample.refuse(settings)
+    copies = settings.config.resample.copies
+    if copies is not None:
+        Augmenter(copies.policy, settings.config.images.hw, "resample.copies.policy")
 
 
 def resample_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The data, the folds, and the features that resampling looks at."""
+    """The data, the folds, and the features that resampling uses."""
     return {"data": Need("data", settings), "folds": Need("folds", settings), **neighbour_inputs(settings)}
 
 
 def build_preview(job: Job) -> Built:
-    """Draw what training sees."""
-    from pipeline.resample import stage_preview
+    """Write preview.html, preview.png and, where boxes are known, crop.csv.
 
-    return stage_preview.build(job)
+    Raises:
+        DataError: images that do not decode, all of them; a crop without training boxes.
+    """
+    from pipeline.resample import preview
+
+    config = job.settings.config
+    quarantine.refuse(config, job.inputs["images"])
+    inputs, coverage = preview.inputs(job)
+    if coverage is not None:
+        coverage.to_csv(job.draft / "crop.csv", index=False)
+    (job.draft / "preview.html").write_text(preview_page.render_html(inputs), encoding="utf-8")
+    preview_page.render_png(inputs.rows, PNG_CELL_PX).save(job.draft / "preview.png")
+    lines = (preview_page.headline(inputs), *(preview_page.crop_lines(inputs.crop) if inputs.crop else ()))
+    figures = {"rows": float(len(inputs.rows))}
+    return Built(figures, lines, preview_page.description(inputs), ("preview.html", "preview.png"))
 
 
 def refuse_preview(settings: Settings) -> None:
     """Raise ConfigError for an augmentation policy that cannot be made."""
-    from pipeline.resample import stage_preview
+    from pipeline.data import augment
 
-    stage_preview.refuse(settings)
+    augment.check(settings.config)
 
 
 def refuse_forbidden_augmentation(settings: Settings) -> None:
@@ -80,13 +151,13 @@ def refuse_forbidden_augmentation(settings: Settings) -> None:
 
 
 def preview_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """What images are prepared from, and boxes if any are known."""
+    """The inputs of prepared images, and boxes if any are known."""
     known = {"boxes": Need("boxes", settings)} if settings.config.crop.boxes else {}
     return prepared_inputs(ask, settings, params) | known
 
 
 def preview_identity(ask: Ask, settings: Settings, params: Params) -> str:
-    """What attributes forbid: the page names it; elsewhere it changes no result."""
+    """The changes that attributes forbid: the page names them; elsewhere they change no result."""
     return json.dumps([[a.name, a.forbids] for a in settings.config.competition.attributes])
 
 

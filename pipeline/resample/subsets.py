@@ -1,19 +1,12 @@
-"""Parts of a fold's training part: a share of its groups, a bootstrap, inner folds, a choice of rows.
+"""Subsets of a fold's training part: a share of its groups, a bootstrap, inner folds, an inner split.
 
-Owns drawing them. Does not own what is trained on them (`train/members.py`). Only a training part comes
-in, so a validation row cannot go out. Whole groups are drawn: a group's photos are no independent
-evidence.
+Owns drawing them. Does not own what is trained on them (`train/members.py`) nor what the inner split decides
+(early stopping, `train/loop.py`). Only a training part comes in, so a validation row cannot go out. Whole
+groups are drawn, because the photos of one group are not independent evidence.
 
 Bootstrap by groups: Breiman, Bagging Predictors (Machine Learning 24, 1996), with groups as its cases.
 
 Shape legend: N training samples, G groups, C classes.
-
-The inner split: a share of a fold's training part that chooses, and is not trained on.
-
-Owns which whole groups choose. Does not own what is chosen (early stopping, `train/loop.py`). Only a
-training part comes in, so the fold's validation part cannot be touched.
-
-Shape legend: N training samples, C classes.
 """
 
 from __future__ import annotations
@@ -38,16 +31,18 @@ from pipeline.resample.indices import Part
 from pipeline.settings.resample import FEATURE_METHODS
 from pipeline.settings.schema import Config
 
+log = logging.getLogger(__name__)
+
 Bools = npt.NDArray[np.bool_]
 
 
 def neighbour_views(config: Config, inputs: Mapping[str, Artifact]) -> list[str]:
-    """The views whose features resampling looks at, among a job's inputs; none for random draws."""
+    """The views whose features resampling uses, among a job's inputs; none for random draws."""
     return load.views_of(inputs, "train") if config.resample.method in FEATURE_METHODS else []
 
 
 def of_fold(inputs: Mapping[str, Artifact], number: int, config: Config, home: Path) -> Part:
-    """A fold's training part out of the artifacts of a job, with the features that its resampling looks at."""
+    """A fold's training part from the artifacts of a job, with the features that its resampling uses."""
     split = load.plan(inputs["folds"]).splits[number]
     train = load.training(inputs["data"], home).take(split.train_ids).for_training()
     views = neighbour_views(config, inputs)
@@ -62,7 +57,7 @@ def take(part: Part, kept_N: Bools) -> Part:
 
 
 def group_share(part: Part, share: float, root_seed: int) -> Part:
-    """The part with a share of its groups; a smaller share's groups are among a larger one's.
+    """The part with a share of its groups; the groups of a smaller share are among those of a larger one.
 
     The share is taken class by class (a group counts where most of its images are), rounded up: every
     class keeps a group.
@@ -70,7 +65,7 @@ def group_share(part: Part, share: float, root_seed: int) -> Part:
     Args:
         part: a fold's training part.
         share: above 0, at most 1.
-        root_seed: which groups; also drawn anew for each fold.
+        root_seed: of the draw; each fold draws its own groups.
     """
     if share >= 1:
         return part
@@ -105,13 +100,13 @@ def inner_folds(
     """The ids of the part in at most n disjoint inner folds that share no group.
 
     Raises:
-        DataError: the part cannot be split: one group, or one image a class.
+        DataError: the part cannot be split: it has one group, or one image per class.
     """
     parts = parts_of_groups(part.samples, n, seed(root_seed, "inner", part.fold, member))
     if len(parts) < 2:
         raise DataError(
             f"{setting}: fold {part.fold}'s training part cannot be split by groups",
-            remedy=f"it needs two groups and a class with two images; or set {setting}=0",
+            remedy=f"it needs two groups and a class with two images; otherwise set {setting}=0",
         )
     return parts
 
@@ -126,23 +121,20 @@ def some_of_each_class(labels_N: Ints, among_N: Bools, share: float, root_seed: 
     return chosen_N
 
 
-log = logging.getLogger(__name__)
-
-
 def inner_split(part: Part, own_ids: Strings, share: float, root_seed: int) -> tuple[Part, Strings]:
     """The training part without the inner split, and the ids of the inner split, sorted.
 
-    Of the parts that a deal by class and whole groups gives, the first one that leaves as many classes as
-    possible to train on.
+    The training part is divided by class and whole groups. The inner split is the first of these parts that
+    leaves as many classes as possible to train on.
 
     Args:
         part: a fold's training part.
-        own_ids: the competition's own samples; those from elsewhere never choose.
-        share: of the own samples that choose, met to the nearest 1/n.
+        own_ids: the competition's own samples; those from elsewhere are never in the inner split.
+        share: of the own samples that are in the inner split, to the nearest 1/n.
         root_seed: equal seeds and folds give equal splits.
 
     Raises:
-        DataError: all own samples are of one group, or of classes of one image.
+        DataError: all own samples belong to one group, or to classes with one image.
     """
     samples = part.samples
     own = samples.take(samples.ids_N[np.isin(samples.ids_N, own_ids)])
@@ -150,14 +142,15 @@ def inner_split(part: Part, own_ids: Strings, share: float, root_seed: int) -> t
     if len(parts) < 2:
         raise DataError(
             f"train.early_stopping: the training part of fold {part.fold} cannot be split by groups",
-            remedy="train with train.early_stopping=null",
+            remedy="set train.early_stopping=null",
         )
     inside = [np.isin(samples.groups_N, own.take(ids).groups_N) for ids in parts]
     left = [int((images_per_class(samples.take(samples.ids_N[~mine_N])) > 0).sum()) for mine_N in inside]
     best = int(np.argmax(left))
-    there = int((images_per_class(samples) > 0).sum())
-    if left[best] < there:
-        log.warning("fold %d: the inner split takes every image of %d classes", part.fold, there - left[best])
+    present = int((images_per_class(samples) > 0).sum())
+    if left[best] < present:
+        lost = present - left[best]
+        log.warning("fold %d: the inner split takes every image of %d classes", part.fold, lost)
     train_N = ~inside[best]
     kept = replace(
         part,

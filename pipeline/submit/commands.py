@@ -1,10 +1,11 @@
 """Commands that end in a submission, and commands about submissions and their scores.
 
-Owns their order: what is built, decided, written and handed in. Does not own what a stage computes, the CSV
-(`submit/submission.py`) nor the ledger (`submit/ledger.py`).
+Owns their order: what is built, decided, written and submitted. Does not own what a stage computes, the CSV
+(`submit/submission.py`) nor the ledger (`submit/ledger.py`). Longer commands have a file of their own:
+`submit/validate.py`, `submit/hand_in.py`, `submit/reproduce.py`, `submit/final.py`.
 
-`make infer`, `refit`, `ensemble` and `distill` stand here and not in the rooms of their stages, because each
-writes a submission at the end, and a room imports only rooms before it.
+`make infer`, `refit`, `ensemble` and `distill` are here and not in the rooms of their stages, because each of
+them writes a submission at the end, and a room imports only rooms before it.
 """
 
 from __future__ import annotations
@@ -18,18 +19,67 @@ from pipeline.data import load
 from pipeline.engine.commands import say_reports, shown
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
-from pipeline.ensemble import voters
+from pipeline.ensemble import members
 from pipeline.record.store import Artifact
 from pipeline.settings.ensemble import word_of
 from pipeline.settings.load import Settings
-from pipeline.submit import final as finals
-from pipeline.submit import hostscore, ledger, submission
-from pipeline.submit import runs as run_table
+from pipeline.submit import host_scores, ledger, submission, texts
+from pipeline.submit.host_scores import HostScore
+from pipeline.submit.stages import leaderboard_need
 from pipeline.train.stages import folds_of
-from pipeline.train.teaching import teacher
+from pipeline.train.teachers import teacher
 
 Options = argparse.Namespace
-PARTIAL = "no submission: only folds {folds} are trained; leave out train.folds for all"
+
+
+def infer(session: Session, options: Options) -> None:
+    """One experiment's views, submitted once all folds are trained."""
+    need = Need("infer", session.settings)
+    session.check(need, *decisions(session.settings, "infer"), also=submission.READS)
+    submission.refuse(session.settings, session.need("data"), session.home)
+    artifact = decided(session, need)
+    if artifact.metrics.get("complete") == 1.0:
+        write_submission(session, artifact)
+    else:
+        session.say(texts.PARTIAL.format(folds=folds_of(session.settings)))
+
+
+def refit(session: Session, options: Options) -> None:
+    """One model of all data, submitted; its score is that of its cross-validation."""
+    need = Need("refit", session.settings)
+    session.check(need, *decisions(session.settings, "refit"), also=submission.READS)
+    submission.refuse(session.settings, session.need("data"), session.home)
+    write_submission(session, decided(session, need))
+
+
+def ensemble(session: Session, options: Options) -> None:
+    """The blend, submitted like each of its members."""
+    infer_for_budget(session, session.settings)
+    need = Need("ensemble", session.settings)
+    session.check(need, *decisions(session.settings, "ensemble"), also=submission.READS)
+    blend(session)
+
+
+def distill(session: Session, options: Options) -> None:
+    """One student trained on predictions of the ensemble's members, compared with the blend and submitted."""
+    student, names = session.settings, session.settings.config.ensemble.members
+    asked = student.config.train.distill
+    if asked is None or not asked.teachers:
+        others = [text for text in names if word_of(text).kind != "experiment"]
+        if others:
+            raise ConfigError(
+                texts.TEACHERS_BY_NAME.format(members=", ".join(others)),
+                remedy=texts.TEACHERS_BY_NAME_REMEDY,
+            )
+        student = student.with_values({"train.distill.teachers": names})
+    need = Need("distill", student)
+    infer_for_budget(session, teacher(session.graph, student, student.experiment))
+    session.check(need, also=submission.READS)
+    submission.refuse(student, session.need("data", student), session.home)
+    session.get(need)
+    inferred = session.get(Need("infer", student))
+    if inferred.metrics.get("complete") == 1.0:
+        write_submission(session, inferred)
 
 
 def decisions(settings: Settings, of: str) -> list[Need]:
@@ -40,185 +90,156 @@ def decisions(settings: Settings, of: str) -> list[Need]:
 
 
 def decided(session: Session, need: Need) -> Artifact:
-    """What is submitted: the result itself, or the result after the steps of its decision that were kept."""
-    # First, as it refuses what is wrong with it before anything is trained. A pinned result has no settings.
+    """The result to submit: after the decision steps that were kept, or as it is where none was."""
+    # The decision comes first: it rejects wrong settings before training. A pinned result has no settings.
     made = [] if need.key else [session.get(n) for n in decisions(need.settings, need.stage)]
     kept = [artifact for artifact in made if artifact.metrics["adopted"]]
     return kept[0] if kept else session.get(need)
 
 
-def infer(session: Session, options: Options) -> None:
-    """One experiment's views, submitted once all folds are there."""
-    session.check(
-        Need("infer", session.settings), *decisions(session.settings, "infer"), also=submission.READS
-    )
-    submission.refuse(session.settings, session.need("data"), session.home)
-    artifact = decided(session, Need("infer", session.settings))
-    if artifact.metrics.get("complete") == 1.0:
-        submit(session, artifact)
-    else:
-        session.say(PARTIAL.format(folds=folds_of(session.settings)))
-
-
-def refit(session: Session, options: Options) -> None:
-    """One model of all data, submitted; its score is its twin's, never its own."""
-    session.check(
-        Need("refit", session.settings), *decisions(session.settings, "refit"), also=submission.READS
-    )
-    submission.refuse(session.settings, session.need("data"), session.home)
-    submit(session, decided(session, Need("refit", session.settings)))
-
-
-def measured(session: Session, settings: Settings) -> None:
-    """With a budget, members first: what they were measured to cost is part of the ensemble's key."""
+def infer_for_budget(session: Session, settings: Settings) -> None:
+    """With a time budget, infer the members first: their measured costs are part of the ensemble's key."""
     if settings.config.ensemble.max_ms is None:
         return
     inputs = session.graph.inputs(Need("ensemble", settings))
-    members = [n for n in inputs.values() if n.stage == "infer"]
+    needs = [n for n in inputs.values() if n.stage == "infer"]
     later = ("ensemble", "cost", "whole", "decide", "error_analysis", "eda", "resample")
     read = {path for name in later for path in session.catalogue.get(name).sections(settings)}
-    session.check(*members, also=(*read, *submission.READS))
-    for member in members:
-        session.get(member)
-
-
-def ensemble(session: Session, options: Options) -> None:
-    """The blend, submitted beside its members."""
-    measured(session, session.settings)
-    session.check(
-        Need("ensemble", session.settings), *decisions(session.settings, "ensemble"), also=submission.READS
-    )
-    blend(session)
-
-
-def distill(session: Session, options: Options) -> None:
-    """One student taught by the ensemble's members, beside the blend; the student is submitted."""
-    student, members = session.settings, session.settings.config.ensemble.members
-    asked = student.config.train.distill
-    if asked is None or not asked.teachers:
-        odd = [text for text in members if word_of(text).kind != "experiment"]
-        if odd:
-            raise ConfigError(
-                f"distill: teachers are trained anew, and {', '.join(odd)} is no experiment",
-                remedy="name experiments, e.g. ensemble.members=[probe,probe_mlp]",
-            )
-        student = student.with_values({"train.distill.teachers": members})
-    need = Need("distill", student)
-    measured(session, teacher(session.graph, student, student.experiment))
-    session.check(need, also=submission.READS)
-    submission.refuse(student, session.need("data", student), session.home)
-    session.get(need)
-    inferred = session.get(Need("infer", student))
-    if inferred.metrics.get("complete") == 1.0:
-        submit(session, inferred)
+    session.check(*needs, also=(*read, *submission.READS))
+    for need in needs:
+        session.get(need)
 
 
 def blend(session: Session) -> Path | None:
-    """The blend and each of its members, submitted; nothing is while folds are missing."""
+    """Submit the blend and each of its members; nothing is submitted while folds are missing.
+
+    Returns:
+        The CSV of the blend, or None.
+    """
+    need = Need("ensemble", session.settings)
     submission.refuse(session.settings, session.need("data"), session.home)
-    voters.refuse(session.settings, load.samples(session.need("data"), "test", session.home))
-    final = decided(session, Need("ensemble", session.settings))
-    whole = session.need("ensemble")
-    if whole.metrics.get("complete") != 1.0:
-        session.say(PARTIAL.format(folds=folds_of(session.settings)))
+    members.refuse(session.settings, load.samples(session.need("data"), "test", session.home))
+    final_artifact = decided(session, need)
+    if session.get(need).metrics.get("complete") != 1.0:
+        session.say(texts.PARTIAL.format(folds=folds_of(session.settings)))
         return None
-    for name, need in session.graph.inputs(Need("ensemble", session.settings)).items():
-        if name.startswith("member:"):
-            member = session.store.find(need.stage, session.graph.key(need))
-            assert member is not None, f"member {name} is gone"
-            if need.key is None and decisions(need.settings, "infer"):
-                member = decided(session, need)
-            submission.publish(member, session.settings, session.store)
+    for name, member in session.graph.inputs(need).items():
+        if name.startswith(members.MEMBER):
+            artifact = session.store.find(member.stage, session.graph.key(member))
+            assert artifact is not None, f"{name} is an input of the blend, and it is gone"
+            if member.key is None and decisions(member.settings, "infer"):
+                artifact = decided(session, member)
+            submission.publish(artifact, session.settings, session.store)
     say_reports(session, session.need("cost"))
-    return submit(session, final)
+    return write_submission(session, final_artifact)
 
 
-def submit(session: Session, artifact: Artifact) -> Path:
-    """Write the CSV, and say where."""
+def write_submission(session: Session, artifact: Artifact) -> Path:
+    """Write the CSV of a result, and print its path."""
     path = submission.publish(artifact, session.settings, session.store)
-    session.say(f"submission: {shown(path)}")
+    session.say(texts.SUBMISSION.format(path=shown(path)))
     return path
 
 
 def score(session: Session, options: Options) -> None:
-    """Score submissions on the answers that are here, or note what the host said."""
+    """Score submissions on local answers, or record the scores that the host showed."""
     config = session.settings.config.competition
-    said = options.public is not None or options.private is not None
-    if said and not options.file:
-        raise DataError(
-            "a score needs the submission that it belongs to", remedy="make score FILE=… PUBLIC=0.71"
-        )
+    given = options.public is not None or options.private is not None
+    if given and not options.file:
+        raise DataError(texts.SCORE_WITHOUT_FILE, remedy="make score FILE=… PUBLIC=0.71")
     data = session.need("data")
     paths = [Path(options.file)] if options.file else unscored(session, options.reveal)
     for path in paths:
-        name = hostscore.take_in(session.home, session.settings, data, path)
-        scored = hostscore.HostScore(name, options.public, options.private)
-        if not said:
+        name = host_scores.take_in(session.home, session.settings, data, path)
+        scored = HostScore(name, options.public, options.private)
+        if not given:
             path = session.home / "submissions" / f"{name}.csv"
-            scored = hostscore.of_answers(session.settings, data, session.home, path, options.reveal)
-        entry = hostscore.record(session.home, session.tracker, config, scored)
-        session.say(hostscore.described(entry, options.reveal or options.private is not None))
+            scored = host_scores.of_answers(session.settings, data, session.home, path, options.reveal)
+        entry = host_scores.record(session.home, session.tracker, config, scored)
+        session.say(host_scores.described(entry, options.reveal or options.private is not None))
     if not paths:
         for entry in entries_of(session):
-            session.say(hostscore.described(entry, reveal=False))
+            session.say(host_scores.described(entry, reveal=False))
 
 
 def entries_of(session: Session) -> list[ledger.Entry]:
-    """The ledger's lines of this competition."""
+    """The ledger's entries of this competition."""
     name = session.settings.config.competition.name
     return [e for e in ledger.read(submission.ledger_of(session.home)) if e.competition == name]
 
 
+def _entries_of_metric(session: Session) -> list[ledger.Entry]:
+    """The ledger's entries of this competition and metric."""
+    metric = metric_of(session.settings.config.competition.metric).name
+    return [e for e in entries_of(session) if e.metric == metric]
+
+
 def csv_of(session: Session, entry: ledger.Entry) -> Path:
-    """Where the CSV of a line of the ledger lies."""
+    """The path of an entry's CSV."""
     return session.home / "submissions" / f"{entry.name}.csv"
 
 
 def unscored(session: Session, again: bool) -> list[Path]:
-    """Submissions without a public score; all of them with `again`."""
-    metric = metric_of(session.settings.config.competition.metric).name
-    entries = [e for e in entries_of(session) if e.metric == metric and (again or e.public is None)]
+    """CSVs without a public score; all CSVs with `again`."""
+    entries = [e for e in _entries_of_metric(session) if again or e.public is None]
     return [csv_of(session, e) for e in entries if csv_of(session, e).is_file()]
 
 
 def leaderboard(session: Session, options: Options) -> None:
     """The ledger against the host, and why the two differ."""
-    entries = _of_metric(session)
+    entries = _entries_of_metric(session)
     if not entries:
-        raise DataError("the ledger holds no submission of this competition", remedy="make infer first")
-    need = finals.leaderboard_need(
-        session.settings, entries, session.store, session.need("data"), options.name
-    )
+        raise DataError(texts.EMPTY_LEDGER, remedy="make infer first")
+    data = session.need("data")
+    need = leaderboard_need(session.settings, entries, session.store, data, options.name)
     session.check(need)
     say_reports(session, session.get(need))
 
 
 def final(session: Session, options: Options) -> None:
-    """Which submissions to select in the end."""
+    """Which submissions to select at the end."""
+    from pipeline.submit.final import proposal
+
     if options.n < 1:
-        raise DataError(f"N={options.n}: at least one submission must be selected", remedy="make final N=2")
-    for line in finals.proposal(
-        session.settings, _of_metric(session), session.store, session.need("data"), options.n
-    ):
+        raise DataError(texts.NO_PICKS.format(n=options.n), remedy="make final N=2")
+    entries, data = _entries_of_metric(session), session.need("data")
+    for line in proposal(session.settings, entries, session.store, data, options.n):
         session.say(line)
 
 
 def pin_best(session: Session, options: Options) -> None:
-    """Mark the best submission by hand, or take the mark away."""
+    """Mark the best submission by hand, or remove the mark."""
     if not options.name.strip():
-        raise DataError("NAME is missing", remedy="make pin-best NAME=…, or NAME=none to take the mark away")
+        raise DataError(texts.PIN_WITHOUT_NAME, remedy=texts.PIN_WITHOUT_NAME_REMEDY)
     name = None if options.name == "none" else options.name
     ledger.pin(submission.ledger_of(session.home), name, session.settings.config.competition.name)
-    session.say(f"pinned {name} as the best" if name else "no submission is pinned any more")
+    session.say(texts.PINNED.format(name=name) if name else texts.UNPINNED)
 
 
-def _of_metric(session: Session) -> list[ledger.Entry]:
-    """The ledger's lines of this competition and metric."""
-    metric = metric_of(session.settings.config.competition.metric).name
-    return [e for e in entries_of(session) if e.metric == metric]
+def validate(session: Session, options: Options) -> None:
+    """Check a CSV against the host's sample, and repair its form."""
+    from pipeline.submit.validate import run
+
+    run(session, options)
+
+
+def submit(session: Session, options: Options) -> None:
+    """Hand a CSV in to the host."""
+    from pipeline.submit.hand_in import run
+
+    run(session, options)
+
+
+def reproduce(session: Session, options: Options) -> None:
+    """Rebuild a submission from its provenance, and compare."""
+    from pipeline.submit.reproduce import run
+
+    run(session, options)
 
 
 def runs(session: Session, options: Options) -> None:
-    """Print finished experiments, their scores, and what differs in their settings."""
-    for line in run_table.table(session.store, session.settings.config.competition.name):
+    """Print finished experiments, their scores, and the settings in which they differ."""
+    from pipeline.submit.runs import table
+
+    for line in table(session.store, session.settings.config.competition.name):
         session.say(line)

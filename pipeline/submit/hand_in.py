@@ -1,21 +1,11 @@
-"""`make submit FILE=…`: hand a submission in, after a look at what it is likely to gain.
+"""`make submit FILE=…`: hand a submission in, after a look at how much it is likely to gain.
 
     make submit FILE=submissions/pets-ensemble-3fa29b.csv             asks first
     make submit FILE=… MESSAGE="five members" YES=1                   does not ask
 
-Owns the order: validate, compare, count, ask, call, note. Does not own the checks
-(`submit/validate.py`), the ledger of submits (`submit/submits.py`) or the bootstrap
-(`core/statistics.py`).
-
-The command that hands a file in: the Kaggle client, or one of the user's own.
-
-Owns finding it, filling in its words, and telling success from failure. Does not own asking or noting
-(`submit/hand_in.py`).
-
-Whether a submission is likely to be better than another, by what both said out of fold, in pairs.
-
-Owns finding the out-of-fold predictions behind a submission, and the words. Does not own the bootstrap
-(`core/statistics.py`, through `train/scoring.py`).
+Owns the order (validate, compare, count, ask, call, record), the client command (the Kaggle client, or one of
+the user's own) and the comparison with the best submission. Does not own the checks (`submit/validate.py`),
+the log of submits (`submit/submit_log.py`) nor the bootstrap (`core/statistics.py`).
 """
 
 from __future__ import annotations
@@ -43,23 +33,23 @@ from pipeline.record.digests import sha256_file
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.competition import SubmissionSettings
 from pipeline.settings.schema import Config
-from pipeline.submit import hostscore, submits, validate
-from pipeline.submit import ledger as leaderboard
+from pipeline.submit import host_scores, ledger, submit_log, texts, validate
 from pipeline.submit.ledger import Entry
 from pipeline.submit.submission import is_untouched, ledger_of
-from pipeline.submit.validate import described, file_of
+from pipeline.submit.submit_log import Submit
 from pipeline.train import scoring
 
+LOG = "submits.csv"
 KAGGLE = "kaggle"
-# The Kaggle client ends with 0 after some failures, and says so in these words only.
-SAID_FAILED = re.compile(
+# The Kaggle client exits with 0 after some failures, and reports them in these words only.
+REPORTED = re.compile(
     r"^\s*(Could not submit to competition|Could not find competition|Upload unsuccessful)", re.MULTILINE
 )
 
 
 @dataclass(frozen=True)
 class Client:
-    """A command whose words may hold {file}, {message} and {name}.
+    """A command whose words may contain {file}, {message} and {name}.
 
     Args:
         template: its words, the program first.
@@ -73,7 +63,7 @@ class Client:
 
         Raises:
             ConfigError: neither a command nor a Kaggle competition is named.
-            DataError: the program is not there.
+            DataError: the program is missing.
         """
         if settings.command is not None:
             template = tuple(shlex.split(settings.command))
@@ -81,35 +71,28 @@ class Client:
             template = (KAGGLE, "competitions", "submit", "-c", settings.kaggle)
             template += ("-f", "{file}", "-m", "{message}")
         else:
-            raise ConfigError(
-                "competition.submission: nothing says how to hand in",
-                remedy="set competition.submission.kaggle to the competition's name in its address, or "
-                "competition.submission.command, e.g. 'scp {file} host:inbox/'",
-            )
-        if shutil.which(template[0]) is None:
-            ours = template[0] == KAGGLE
-            there = Path(template[0]).is_file()
-            raise DataError(
-                f"{template[0]}: {'not executable' if there else 'no such command'}",
-                remedy=f"chmod +x {template[0]}"
-                if there
-                else "pip install kaggle, and put its token where its documentation says"
-                if ours
-                else "mend competition.submission.command, or install it",
-            )
+            raise ConfigError(texts.NO_CLIENT, remedy=texts.NO_CLIENT_REMEDY)
+        program = template[0]
+        if shutil.which(program) is None:
+            if Path(program).is_file():
+                headline, remedy = texts.NOT_EXECUTABLE, f"chmod +x {program}"
+            else:
+                headline = texts.NO_COMMAND
+                remedy = texts.INSTALL_KAGGLE if program == KAGGLE else texts.INSTALL_COMMAND
+            raise DataError(headline.format(program=program), remedy=remedy)
         return Client(template)
 
     def words(self, file: Path, message: str, name: str) -> list[str]:
-        """The command for one file; no shell reads it, so no character of a message is special."""
+        """The command for one file; it runs without a shell, so no character of a message is special."""
         return [word.format(file=file, message=message, name=name) for word in self.template]
 
     def call(self, words: list[str], say: Callable[[str], None]) -> None:
-        """Run it, showing its output as it comes.
+        """Run it, and show its output line by line.
 
         Raises:
-            DataError: it cannot run, or it failed, by its exit code or by its own words.
+            DataError: it cannot run, or it failed, according to its exit code or its output.
         """
-        said = []
+        output = []
         try:
             with subprocess.Popen(
                 words,
@@ -122,201 +105,194 @@ class Client:
                 assert process.stdout is not None, "its output is piped"
                 try:
                     for line in process.stdout:
-                        said.append(line)
+                        output.append(line)
                         say(f"  {line.rstrip()}")
                 except KeyboardInterrupt:
                     process.terminate()
                     process.wait()
                     raise
         except OSError as error:
-            raise DataError(f"{words[0]}: cannot run: {error.strerror}") from error
+            raise DataError(texts.CANNOT_RUN.format(program=words[0], reason=error.strerror)) from error
         if process.returncode:
             raise DataError(
-                f"not submitted: {words[0]} failed with exit code {process.returncode}",
-                remedy="what it said stands above; nothing was noted",
+                texts.CLIENT_FAILED.format(program=words[0], code=process.returncode),
+                remedy=texts.CLIENT_FAILED_REMEDY,
             )
-        failed = SAID_FAILED.search("".join(said)) if Path(words[0]).name == KAGGLE else None
+        failed = REPORTED.search("".join(output)) if Path(words[0]).name == KAGGLE else None
         if failed:
             raise DataError(
-                f"not submitted: {words[0]} said {failed[1]!r}, though it ended without an error",
-                remedy="has the competition ended, are its rules accepted, is its name right?",
+                texts.CLIENT_REPORTED.format(program=words[0], words=failed[1]),
+                remedy=texts.CLIENT_REPORTED_REMEDY,
             )
 
 
-STAGE = {"blend": "ensemble", "member": "infer", "refit": "refit"}
+# Stages by the ledger's kind of submission.
+STAGE_OF = {"blend": "ensemble", "member": "infer", "refit": "refit"}
 
 
-def told(config: Config, samples: Samples, store: Store, new: Entry, best: Entry) -> str:
-    """P(new is better than best), by a paired bootstrap over groups, or why nobody knows.
+def p_better(config: Config, samples: Samples, store: Store, new: Entry, best: Entry) -> str:
+    """P(new is better than best), by a paired bootstrap over groups, or why it is unknown.
 
     Args:
-        config: for the metric and the bootstrap.
+        config: metric and resamples.
         samples: the training samples.
-        store: where the results are.
-        new: the submission that is asked about.
-        best: the one that it has to beat.
+        store: of the results.
+        new: the submission that is to be handed in.
+        best: the best other one.
     """
-    what = f"P(better than {best.name})"
-    sides = []
+    pair = []
     for entry in (new, best):
-        artifact = scored(store, entry)
+        artifact = scored_result(store, entry)
         if artifact is None:
-            why = "was not made here" if not entry.key else "its results were freed or made elsewhere"
-            return f"{what}: not known, as {entry.name} has no out-of-fold predictions ({why})"
-        sides.append(load.oof(artifact, entry.name))
-    both = np.intersect1d(sides[0].ids_N, sides[1].ids_N)
+            why = texts.NOT_MADE_HERE if not entry.key else texts.RESULTS_GONE
+            reason = texts.NO_OOF.format(name=entry.name, why=why)
+            return texts.P_BETTER_UNKNOWN.format(best=best.name, reason=reason)
+        pair.append(load.oof(artifact, entry.name))
+    both = np.intersect1d(pair[0].ids_N, pair[1].ids_N)
     if (
         not len(both)
         or not np.isin(both, samples.ids_N).all()
-        or set(sides[0].classes) != set(sides[1].classes)
+        or set(pair[0].classes) != set(pair[1].classes)
     ):
-        return f"{what}: not known, as the two were trained on other images or classes"
-    found = scoring.compare(config, samples, *sides)
-    text = f"{what} = {found.p_better:.2f}, out of fold, {len(both)} images in pairs: {found}"
-    enough = statistics.groups_to_tell(found)
-    if found.verdict == "can't tell" and enough and enough > found.n_groups:
-        text += f"; about {enough} groups would tell, there are {found.n_groups}"
+        return texts.P_BETTER_UNKNOWN.format(best=best.name, reason=texts.OTHER_IMAGES)
+    comparison = scoring.compare(config, samples, *pair)
+    text = texts.P_BETTER.format(
+        best=best.name, p=comparison.p_better, images=len(both), comparison=comparison
+    )
+    needed = statistics.groups_to_tell(comparison)
+    if comparison.verdict == "can't tell" and needed and needed > comparison.n_groups:
+        text += texts.P_BETTER_GROUPS.format(needed=needed, groups=comparison.n_groups)
     refits = [e.name for e in (new, best) if e.kind == "refit"]
-    return f"{text}; of {' and '.join(refits)} the folds' models are compared" if refits else text
+    return text + (texts.P_BETTER_REFITS.format(names=" and ".join(refits)) if refits else "")
 
 
-def scored(store: Store, entry: Entry) -> Artifact | None:
-    """The result whose out-of-fold predictions speak for a submission; a refit's are its twin's."""
-    stage = STAGE.get(entry.kind)
-    found = store.find(stage, entry.key) or store.find("decide", entry.key) if stage and entry.key else None
-    if found is not None and found.stage == "refit":
-        stage, _, key = found.inputs["twin"].partition("/")
+def scored_result(store: Store, entry: Entry) -> Artifact | None:
+    """The result with a submission's out-of-fold predictions; for a refit, its cross-validation."""
+    stage = STAGE_OF.get(entry.kind)
+    made = store.find(stage, entry.key) or store.find("decide", entry.key) if stage and entry.key else None
+    if made is not None and made.stage == "refit":
+        stage, _, key = made.inputs["twin"].partition("/")
         return store.find(stage, key)
-    return found
+    return made
 
 
-LEDGER = "submits.csv"
-
-
-def command(session: Session, options: argparse.Namespace) -> None:
-    """Hand a CSV in, if the person says yes.
+def run(session: Session, options: argparse.Namespace) -> None:
+    """Hand a CSV in, if the user confirms.
 
     Raises:
-        DataError: the file is not as the host asks, no submission is left today, there is no client, no
+        DataError: the file is not in the host's format, no submission is left today, there is no client, no
             terminal to ask at, or the command failed.
     """
-    path = file_of(session, options.file, "submit")
+    path = validate.file_of(session, options.file, "submit")
     session.check(Need("data", session.settings), also=("competition", "statistics"))
     client = Client.of(session.settings.config.competition.submission)
     data = session.need("data")
     _validate(session, data, path)
-    name = hostscore.take_in(session.home, session.settings, data, path)
-    entries = leaderboard.read(ledger_of(session.home))
+    name = host_scores.take_in(session.home, session.settings, data, path)
+    entries = ledger.read(ledger_of(session.home))
     entry = next(e for e in entries if e.name == name)
     path = session.home / "submissions" / f"{name}.csv"
     for line in _against_best(session, data, entry, entries):
         session.say(line)
-    ledger = session.home / "submissions" / LEDGER
-    known = submits.read(ledger)
+    log = session.home / "submissions" / LOG
+    submits = submit_log.read(log)
     digest = sha256_file(path)
-    for line in (*_before(session, known, digest), _left(session, known)):
+    for line in (*_same_bytes(session, submits, digest), _left_today(session, submits)):
         session.say(line)
-    _refuse_more(session, known)
+    _refuse_more(session, submits)
     message = " ".join((options.message or _message(entry)).split())
     words = client.words(path, message, name)
-    session.say(f"command: {shlex.join(words)}")
-    if not _agreed(options.yes):
-        session.say("not submitted")
+    session.say(texts.COMMAND.format(words=shlex.join(words)))
+    if not _confirmed(options.yes):
+        session.say(texts.NOT_SUBMITTED)
         return
-    with submits.held(ledger):
-        _refuse_more(session, submits.read(ledger))  # again: somebody else may have handed in meanwhile
-        _hand_in(session, client, words, ledger, (name, digest, message))
-    session.say(f"submitted {name}; {_left(session, submits.read(ledger))}")
-    session.say(f"when the host shows its score: make score FILE={path.name} PUBLIC=…")
+    with submit_log.locked(log):
+        _refuse_more(session, submit_log.read(log))  # again: another process may have handed in meanwhile
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        competition = session.settings.config.competition.name
+        _hand_in(
+            session, client, words, log, Submit(now, competition, name, digest, submit_log.ACCEPTED, message)
+        )
+    session.say(texts.SUBMITTED.format(name=name, left=_left_today(session, submit_log.read(log))))
+    session.say(texts.SCORE_NEXT.format(file=path.name))
 
 
 def _validate(session: Session, data: Artifact, path: Path) -> None:
     space = load.samples(data, "test", session.home).space
-    asked = session.settings.config.competition.submission
-    found = validate.refuse(path, host.sample(session.settings, data, session.home), space, asked)
-    session.say(f"{path.name}: valid: {described(found.predicted, space.classes)}")
+    settings = session.settings.config.competition.submission
+    checked = validate.refuse(path, host.sample(session.settings, data, session.home), space, settings)
+    summary = validate.described(checked.predicted, space.classes)
+    session.say(texts.VALID.format(file=path.name, summary=summary))
 
 
-def _against_best(
-    session: Session, data: Artifact, entry: leaderboard.Entry, entries: tuple[leaderboard.Entry, ...]
-) -> list[str]:
-    """P(better than the best submission), and on how many images they differ."""
+def _against_best(session: Session, data: Artifact, entry: Entry, entries: tuple[Entry, ...]) -> list[str]:
+    """P(better than the best submission), and the number of images on which they differ."""
     config = session.settings.config
     metric = metrics.get(config.competition.metric)
     others = [e for e in entries if e.competition == config.competition.name and e.metric == metric.name]
-    best = leaderboard.best(others, excluding=entry.name, higher_is_better=metric.higher_is_better)
+    best = ledger.best(others, excluding=entry.name, higher_is_better=metric.higher_is_better)
     if best is None:
-        return ["no other submission is known: there is nothing to compare it with"]
+        return [texts.NOTHING_TO_COMPARE]
     samples = load.samples(data, "train", session.home)
-    lines = [told(config, samples, session.store, entry, best)]
+    lines = [p_better(config, samples, session.store, entry, best)]
     if entry.key and not is_untouched(session.home / "submissions" / f"{entry.name}.csv"):
-        lines.append(f"{entry.name} was edited since it was written: that speaks for what was written")
+        lines.append(texts.EDITED.format(name=entry.name))
     csvs = [session.home / "submissions" / f"{e.name}.csv" for e in (entry, best)]
     if all(csv.is_file() for csv in csvs):
         sample = host.sample(session.settings, data, session.home)
-        asked = config.competition.submission
-        new, old = (host_format.read(csv, samples.space, asked, sample).labels_N for csv in csvs)
-        lines.append(f"it says otherwise than {best.name} on {(new != old).sum()} of {len(new)} test images")
+        settings = config.competition.submission
+        new, old = (host_format.read(csv, samples.space, settings, sample).labels_N for csv in csvs)
+        count = (new != old).sum()
+        lines.append(texts.LABELS_DIFFER.format(best=best.name, count=count, images=len(new)))
     return lines
 
 
-def _before(session: Session, known: tuple[submits.Submit, ...], digest: str) -> list[str]:
-    """When these very bytes were handed in before."""
+def _same_bytes(session: Session, submits: tuple[Submit, ...], digest: str) -> list[str]:
+    """One line for each earlier submit of the same bytes."""
     competition = session.settings.config.competition.name
-    same = [s for s in known if s.sha256 == digest and s.competition == competition]
-    return [f"these very bytes were handed in before: {s.time} as {s.name}" for s in same]
+    same = [s for s in submits if s.sha256 == digest and s.competition == competition]
+    return [texts.SAME_BYTES.format(time=s.time, name=s.name) for s in same]
 
 
-def _left(session: Session, known: tuple[submits.Submit, ...]) -> str:
+def _left_today(session: Session, submits: tuple[Submit, ...]) -> str:
     """How many submissions are left today."""
     config, now = session.settings.config.competition, datetime.now(UTC)
-    done, limit = len(submits.of_day(known, config.name, now)), config.submission.per_day
+    count, limit = len(submit_log.of_day(submits, config.name, now)), config.submission.per_day
     if limit is None:
-        return f"submissions today: {done} (competition.submission.per_day sets no limit)"
-    minutes = int(submits.until_next_day(now).total_seconds() // 60)
-    return (
-        f"submissions left today: {max(limit - done, 0)} of {limit}; the next day begins in "
-        f"{minutes // 60} h {minutes % 60} min, at 00:00 UTC"
-    )
+        return texts.SUBMITTED_TODAY.format(count=count)
+    hours, minutes = divmod(int(submit_log.until_next_day(now).total_seconds() // 60), 60)
+    return texts.LEFT_TODAY.format(left=max(limit - count, 0), limit=limit, hours=hours, minutes=minutes)
 
 
-def _refuse_more(session: Session, known: tuple[submits.Submit, ...]) -> None:
-    """Raise a DataError when none is left: a host counts one too many, or refuses it."""
+def _refuse_more(session: Session, submits: tuple[Submit, ...]) -> None:
+    """Raise a DataError when no submission is left today: the host would reject or ignore one more."""
     config = session.settings.config.competition
-    done, limit = submits.of_day(known, config.name, datetime.now(UTC)), config.submission.per_day
-    if limit is not None and len(done) >= limit:
-        raise DataError(
-            f"not submitted: none of today's {limit} submissions is left",
-            [f"{s.time} {s.name}{'' if s.status == submits.ACCEPTED else f' ({s.status})'}" for s in done],
-            f"wait for 00:00 UTC; if the host counts otherwise, mend submissions/{LEDGER} or "
-            "competition.submission.per_day",
-        )
+    today, limit = submit_log.of_day(submits, config.name, datetime.now(UTC)), config.submission.per_day
+    if limit is not None and len(today) >= limit:
+        rows = [
+            f"{s.time} {s.name}{'' if s.status == submit_log.ACCEPTED else f' ({s.status})'}" for s in today
+        ]
+        raise DataError(texts.NONE_LEFT.format(limit=limit), rows, texts.NONE_LEFT_REMEDY.format(log=LOG))
 
 
-def _hand_in(
-    session: Session, client: Client, words: list[str], ledger: Path, what: tuple[str, str, str]
-) -> None:
-    """Call the command and note the submit: (name, digest, message)."""
-    name, digest, message = what
-    competition = session.settings.config.competition.name
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    done = submits.Submit(now, competition, name, digest, submits.ACCEPTED, message)
+def _hand_in(session: Session, client: Client, words: list[str], log: Path, submit: Submit) -> None:
+    """Call the command and record the submit."""
     try:
         client.call(words, session.say)
     except KeyboardInterrupt:
-        submits.add(ledger, replace(done, status=submits.UNKNOWN))
-        session.say("stopped while handing in: the host may have taken it, so it counts; look there")
+        submit_log.add(log, replace(submit, status=submit_log.UNKNOWN))
+        session.say(texts.STOPPED)
         raise
-    submits.add(ledger, done)
+    submit_log.add(log, submit)
 
 
-def _message(entry: leaderboard.Entry) -> str:
+def _message(entry: Entry) -> str:
     score = f" OOF {entry.metric} {entry.oof:.4f}" if entry.oof is not None else ""
     return f"{entry.name}{score}"
 
 
-def _agreed(yes: bool) -> bool:
-    """Whether the person says yes.
+def _confirmed(yes: bool) -> bool:
+    """Whether the user confirms.
 
     Raises:
         DataError: there is no terminal to ask at.
@@ -324,8 +300,8 @@ def _agreed(yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise DataError("not submitted: no terminal to ask at", remedy="YES=1 hands in without asking")
+        raise DataError(texts.NO_TERMINAL, remedy=texts.NO_TERMINAL_REMEDY)
     try:
-        return input("submit it? [y/N] ").strip().lower() in ("y", "yes")
+        return input(texts.ASK).strip().lower() in ("y", "yes")
     except EOFError:
         return False

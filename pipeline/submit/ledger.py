@@ -1,9 +1,9 @@
 """The ledger of submissions and their scores, `submissions/leaderboard.csv`.
 
-Owns its columns, merging by name and picking the best. Does not own computing any score.
+Owns its columns, merging by name and choosing the best. Does not own computing any score.
 
-It is made to be kept in git and edited by hand: one line a submission, ordered by time and name, an
-empty cell for what is not known, columns that a person added are kept.
+It is made to be kept in git and edited by hand: one line per submission, ordered by time and name, an empty
+cell for an unknown value. Columns that a person added are kept.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from filelock import FileLock, Timeout
 from pipeline.core.errors import DataError, StorageError, nearest
 from pipeline.core.tables import Table, format_table, read_table
 from pipeline.record.digests import write_atomic
+from pipeline.submit import texts
 
 KINDS = ("member", "blend", "refit", "outside")
 NUMBERS = ("oof", "oof_low", "oof_high", "public", "private")
 LOCK_SECONDS = 30.0
-# An optional column: at most one line of a competition holds the word.
+# An optional column: at most one line of a competition has this word in it.
 PIN, PINNED = "best", "pinned"
 
 
@@ -35,17 +36,17 @@ class Entry:
 
     Args:
         name: unique; the submission's file is `<name>.csv`.
-        created: when, UTC, ISO 8601 such as 2026-11-22T09:30:00+00:00.
-        competition: whose submission; scores of two competitions are never compared.
+        created: UTC, ISO 8601 such as 2026-11-22T09:30:00+00:00.
+        competition: scores of two competitions are never compared.
         kind: "member", "blend", "refit" (trained on all data, no score of its own), or "outside" for a
             file that was not made here.
         experiment: the experiment's name, or empty.
         key: content key of the result it was made from, or empty.
-        metric: what all its scores are.
+        metric: of all its scores.
         oof, oof_low, oof_high: out-of-fold score and its 95 % interval.
         public, private: the host's scores.
         looks: how often the private score was looked at, ≥ 0.
-        note: anything a person should know.
+        note: free text.
         extra: (column, text) of columns that a person added.
     """
 
@@ -83,7 +84,7 @@ def read(path: Path) -> tuple[Entry, ...]:
     """All entries, by time and name; none when there is no ledger yet.
 
     Raises:
-        DataError: columns are missing, a number, date or kind is none, or a name occurs twice; the
+        DataError: columns are missing, a number, date or kind is invalid, or a name occurs twice; the
             lines are named.
     """
     if not path.exists():
@@ -100,23 +101,23 @@ def read(path: Path) -> tuple[Entry, ...]:
     faults += _pin_faults(entries, table.lines)
     if faults:
         raise DataError(
-            f"{path.name}: {len(faults)} faults", faults, "mend these lines; an empty cell means not known"
+            f"{path.name}: {len(faults)} faults", faults, "fix these lines; an empty cell means unknown"
         )
     return _ordered(entries)
 
 
 def add(path: Path, entry: Entry) -> None:
-    """Add a submission, or renew the one of that name; doing it twice changes nothing more.
+    """Add a submission, or update the one of that name; adding it twice changes nothing.
 
-    Of the same result (equal `key`), the date, looks, host's scores, note and added columns that are
-    known stay. Of another result, the host's scores belong to the file that was submitted then: the
-    old line stays as `<name>@<its key>`, and the new one starts without scores.
+    For the same result (equal `key`), the known date, looks, host's scores, note and added columns are kept.
+    For another result, the host's scores belong to the file that was submitted then: the old line is kept as
+    `<name>@<its key>`, and the new one starts without scores.
 
     Raises:
-        DataError: the ledger is damaged; it is left as it is.
+        DataError: the ledger is damaged; it is not changed.
         StorageError: another process holds the ledger.
     """
-    assert entry.name and entry.kind in KINDS, f"no name, or kind {entry.kind!r} is none of {KINDS}"
+    assert entry.name and entry.kind in KINDS, f"no name, or kind {entry.kind!r} is not one of {KINDS}"
 
     def change(entries: tuple[Entry, ...]) -> list[Entry]:
         old = next((e for e in entries if e.name == entry.name), None)
@@ -141,9 +142,9 @@ def record_score(
     Args:
         path: the ledger.
         name: the submission.
-        public: the host's public score; None leaves what is known.
-        private: the host's private score; None leaves what is known.
-        looked: the private score was shown to a person; counts one look.
+        public: the host's public score; None keeps the known one.
+        private: the host's private score; None keeps the known one.
+        looked: whether the private score was shown to a person, which counts as one look.
 
     Raises:
         DataError: no such submission, or the ledger is damaged.
@@ -153,7 +154,7 @@ def record_score(
     def change(entries: tuple[Entry, ...]) -> list[Entry]:
         names = [e.name for e in entries]
         if name not in names:
-            hint = nearest(name, names) or f"it knows: {', '.join(names) or 'nothing yet'}"
+            hint = nearest(name, names) or f"the ledger has: {', '.join(names) or 'nothing yet'}"
             raise DataError(f"{path.name}: no submission {name!r}", remedy=hint)
         return [
             replace(
@@ -171,7 +172,7 @@ def record_score(
 
 
 def pin(path: Path, name: str | None, competition: str) -> None:
-    """Mark a competition's best submission by hand, in the column `best`; None takes the mark away.
+    """Mark a competition's best submission by hand, in the column `best`; None removes the mark.
 
     Raises:
         DataError: no such submission of this competition, or the ledger is damaged.
@@ -181,7 +182,7 @@ def pin(path: Path, name: str | None, competition: str) -> None:
     def change(entries: tuple[Entry, ...]) -> list[Entry]:
         names = [e.name for e in entries if e.competition == competition and not e.former]
         if name is not None and name not in names:
-            hint = nearest(name, names) or f"it knows: {', '.join(names) or 'nothing yet'}"
+            hint = nearest(name, names) or f"the ledger has: {', '.join(names) or 'nothing yet'}"
             raise DataError(f"{path.name}: no submission {name!r} of {competition}", remedy=hint)
         return [
             _marked(e, e.name == name) if e.competition == competition and (e.pinned or e.name == name) else e
@@ -196,8 +197,8 @@ class Choice:
     """The best submission, and by which rule.
 
     Args:
-        entry: its line.
-        why: in a sentence.
+        entry: of the ledger.
+        why: the rule, as a clause.
     """
 
     entry: Entry
@@ -211,41 +212,41 @@ def choose(
     higher_is_better: bool = True,
     reach: Callable[[Entry, Entry], float] | None = None,
 ) -> Choice | None:
-    """The best submission; of equals the earliest. Former results do not count.
+    """The best submission; among equals the earliest. Former results are ignored.
 
-    Rows are compared by one kind of score only: a public score is never held against an OOF score.
+    Submissions are compared by one kind of score only: a public score is never compared with an OOF score.
 
     Args:
-        entries: as `read` gives them; hand over only those of one metric and competition.
-        by: "public": the pinned one; else among those with a public score, or by OOF when there are none.
+        entries: as `read` returns them; only those of one metric and competition.
+        by: "public": the pinned one; else the best public score, or OOF where no public score is known.
             "oof": by OOF alone.
-        excluding: this one does not count.
+        excluding: name of a submission to ignore.
         higher_is_better: False for losses.
-        reach: how far two public scores may lie apart by luck; those that lie no further below the
-            highest are told apart by OOF, where they have one. None: every difference counts.
+        reach: how far two public scores may differ by luck; among those within that distance of the best one,
+            OOF decides. None: every difference counts.
     """
     others = [e for e in entries if e.name != excluding and not e.former]
     sign = 1 if higher_is_better else -1
     seen = [e for e in others if e.public is not None]
     pinned = [e for e in others if e.pinned]
     if by == "public" and pinned:
-        return Choice(pinned[0], "it is pinned (make pin-best)")
+        return Choice(pinned[0], texts.BEST_PINNED)
     if by == "oof" or not seen:
         known = [e for e in others if e.oof is not None]
-        why = "its OOF score is the best" + ("" if by == "oof" else "; no public score is known")
+        why = texts.BEST_OOF if by == "oof" else texts.BEST_OOF_NO_PUBLIC
         return Choice(max(known, key=lambda e: sign * (e.oof or 0.0)), why) if known else None
     top = max(seen, key=lambda e: sign * (e.public or 0.0))
-    alike = [top] if reach is None else [e for e in seen if _apart(top, e) <= reach(top, e)]
-    if len(alike) < 2:
-        return Choice(top, "its public score is the best" + (", by more than noise" if reach else ""))
-    rest = len(alike) - 1
-    same = f"{rest} other{'s lie' if rest > 1 else ' lies'} within the noise of the public set"
+    equal = [top] if reach is None else [e for e in seen if _difference(top, e) <= reach(top, e)]
+    if len(equal) < 2:
+        return Choice(top, texts.BEST_PUBLIC_CLEAR if reach else texts.BEST_PUBLIC)
+    count = len(equal) - 1
+    near = texts.SOME_WITHIN_NOISE.format(count=count) if count > 1 else texts.ONE_WITHIN_NOISE
     if top.oof is None:
-        return Choice(top, f"its public score is the best; {same}, but it has no OOF score to decide by")
-    found = max((e for e in alike if e.oof is not None), key=lambda e: sign * (e.oof or 0.0))
-    if found is top:
-        return Choice(top, f"its public score is the best; {same}, and its OOF score is the best of them")
-    return Choice(found, f"its OOF score decides: {top.name} has the best public score, but {same}")
+        return Choice(top, texts.BEST_WITHOUT_OOF.format(others=near))
+    best_oof = max((e for e in equal if e.oof is not None), key=lambda e: sign * (e.oof or 0.0))
+    if best_oof is top:
+        return Choice(top, texts.BEST_BOTH.format(others=near))
+    return Choice(best_oof, texts.BEST_BY_OOF.format(top=top.name, others=near))
 
 
 def best(
@@ -254,12 +255,12 @@ def best(
     excluding: str | None = None,
     higher_is_better: bool = True,
 ) -> Entry | None:
-    """The line that `choose` finds, every difference of public scores counted."""
-    found = choose(entries, by, excluding, higher_is_better)
-    return found.entry if found else None
+    """The entry that `choose` returns when every difference of public scores counts."""
+    choice = choose(entries, by, excluding, higher_is_better)
+    return choice.entry if choice else None
 
 
-def _apart(one: Entry, other: Entry) -> float:
+def _difference(one: Entry, other: Entry) -> float:
     assert one.public is not None and other.public is not None, "both have public scores"
     return abs(one.public - other.public)
 
@@ -270,13 +271,13 @@ def _marked(entry: Entry, pinned: bool) -> Entry:
 
 
 def _pin_faults(entries: Sequence[Entry], lines: Sequence[int]) -> list[str]:
-    """Words in the column `best` that are no mark, and second marks of one competition."""
+    """Invalid words in the column `best`, and second marks of one competition."""
     faults: list[str] = []
     first: dict[str, int] = {}
     for entry, line in zip(entries, lines, strict=True):
-        said = dict(entry.extra).get(PIN, "")
-        if said not in ("", PINNED):
-            faults.append(f"line {line}: {PIN} {said!r} is neither empty nor {PINNED!r}")
+        cell = dict(entry.extra).get(PIN, "")
+        if cell not in ("", PINNED):
+            faults.append(f"line {line}: {PIN} {cell!r} is neither empty nor {PINNED!r}")
         if entry.pinned and entry.competition in first:
             faults.append(
                 f"line {line}: {PIN} again for {entry.competition}, first on line {first[entry.competition]}"
@@ -303,20 +304,22 @@ def _merged(old: Entry, new: Entry) -> Entry:
 
 
 def _entry(table: Table, n: int, faults: list[str]) -> Entry:
-    """Row n as an entry; what is wrong with it is added to `faults`."""
+    """Row n as an entry; its faults are added to `faults`."""
     cells = dict(zip(table.columns, table.rows[n], strict=True))
     where = f"line {table.lines[n]}"
     if not cells["name"]:
         faults.append(f"{where}: no name")
     if cells["kind"] not in KINDS:
-        faults.append(f"{where}: kind {cells['kind']!r} is none of {', '.join(KINDS)}")
+        faults.append(f"{where}: kind {cells['kind']!r} is not one of {', '.join(KINDS)}")
     try:
         datetime.fromisoformat(cells["created"])
     except ValueError:
-        faults.append(f"{where}: created {cells['created']!r} is no date such as 2026-11-22T09:30:00+00:00")
+        faults.append(
+            f"{where}: created {cells['created']!r} is not a date such as 2026-11-22T09:30:00+00:00"
+        )
     looks = cells["looks"] or "0"
     if not (looks.isascii() and looks.isdigit()):
-        faults.append(f"{where}: looks {looks!r} is no count")
+        faults.append(f"{where}: looks {looks!r} is not a count")
         looks = "0"
     return Entry(
         name=cells["name"],
@@ -341,7 +344,7 @@ def _number(text: str, where: str, faults: list[str]) -> float | None:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        faults.append(f"{where} {text!r} is no number")
+        faults.append(f"{where} {text!r} is not a number")
         return None
     return value
 
@@ -351,7 +354,7 @@ def _ordered(entries: Sequence[Entry]) -> tuple[Entry, ...]:
 
 
 def _rewrite(path: Path, change: Callable[[tuple[Entry, ...]], list[Entry]]) -> None:
-    """Read, change and write under the lock; the file is left alone when nothing changes."""
+    """Read, change and write under the lock; the file is not written if nothing changes."""
     with _locked(path):
         entries = _ordered(change(read(path)))
         added = list(dict.fromkeys(column for e in entries for column, _ in e.extra))
@@ -365,8 +368,8 @@ def _rewrite(path: Path, change: Callable[[tuple[Entry, ...]], list[Entry]]) -> 
 
 
 def _cell(value: str | float | int | None) -> str:
-    assert not isinstance(value, float) or math.isfinite(value), f"{value} is no score"
-    # A line break inside a cell would break the one line a submission that merging relies on.
+    assert not isinstance(value, float) or math.isfinite(value), f"{value} is not a score"
+    # A line break inside a cell would break merging, which relies on one line per submission.
     return "" if value is None else " ".join(str(value).split())
 
 
@@ -378,7 +381,8 @@ def _locked(path: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout as error:
         raise StorageError(
-            f"{path.name}: another process has held it for {LOCK_SECONDS:.0f} s", remedy="let it finish"
+            f"{path.name}: another process has locked it for {LOCK_SECONDS:.0f} s",
+            remedy="wait until it has finished",
         ) from error
     try:
         yield

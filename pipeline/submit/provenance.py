@@ -1,16 +1,16 @@
-"""What a submission was made of: the JSON beside its CSV.
+"""The provenance of a submission: the JSON beside its CSV.
 
 Owns its contents: members with keys, weights and settings; every result on the way with its digests; the
-code, versions and machines behind them. Does not own rebuilding it (`submit/reproduce.py`).
+code, versions and machines behind them. Does not own rebuilding (`submit/reproduce.py`).
 
-    artifact     stage/key of the result that was written down; csv_sha256 of the written bytes
-    format       what the host asked for, and the sample's digest
+    artifact     stage/key of the result that was written; csv_sha256 of the written bytes
+    format       the host's format, and the digest of its sample
     blend        weights and scores, of an ensemble
     decision     steps of post-processing with their effects, of a decided result
     members      name → artifact, weight, request (words and texts of the settings files), settings
     request      the same of the submission itself
-    chain        stage/key → version, identity (digest of files and own code), config (a digest a section),
-                 inputs, made (which of `machines`), seconds
+    chain        stage/key → version, identity (digest of files and own code), config (a digest per section),
+                 inputs, made (index into `machines`), seconds
     machines     git, versions and hardware profile; normally one
 """
 
@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import DataError
+from pipeline.ensemble.members import MEMBER
 from pipeline.record import files
 from pipeline.record.digests import sha256_file, sha256_text
 from pipeline.record.store import Artifact, Store
+from pipeline.submit import texts
 
 VERSION = 2
 DIGITS = 12
-MEMBER = "member:"
 Provenance = Mapping[str, Any]
 
 
@@ -37,9 +38,9 @@ def of(artifact: Artifact, store: Store, csv: Path, asked: Mapping[str, Any]) ->
 
     Args:
         artifact: the infer, refit, ensemble or decide result.
-        store: where it lies.
-        csv: what was written of it.
-        asked: the host's format, and the sample's digest.
+        store: of the result and its inputs.
+        csv: the written file.
+        asked: the host's format, and the digest of its sample.
     """
     nodes, machines = chain(artifact, store)
     return {
@@ -69,33 +70,33 @@ def read(path: Path) -> dict[str, Any]:
     beside = path.with_suffix(".json")
     if not beside.is_file():
         raise DataError(
-            f"{path.name}: no provenance beside it ({beside.name}), so nothing says what it was made of",
-            remedy="only submissions that were made here have one",
+            texts.NO_PROVENANCE.format(file=path.name, json=beside.name), remedy=texts.NO_PROVENANCE_REMEDY
         )
     try:
-        found = files.read_json(beside)
-        version = found.get("version", 1)
+        record = files.read_json(beside)
+        version = record.get("version", 1)
     except (ValueError, AttributeError) as error:
         raise DataError(f"{beside}: cannot be read: {error}", remedy="restore it") from error
-    if version != VERSION or found.get("request") is None:
+    if version != VERSION or record.get("request") is None:
+        commit = str(record.get("manifest", {}).get("git", "?")).removesuffix("-dirty")
         raise DataError(
-            f"{beside.name}: written by another version of this code, without what rebuilding needs",
-            remedy=f"check out the code that wrote it: git checkout {_commit(found)}",
+            texts.OLD_PROVENANCE.format(json=beside.name),
+            remedy=texts.OLD_PROVENANCE_REMEDY.format(commit=commit),
         )
-    return dict(found)
+    return dict(record)
 
 
 def chain(artifact: Artifact, store: Store) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Every result that led here, as far as they are still there, and the machines that made them."""
+    """Every result behind this one that still exists, and the machines that made them."""
     nodes: dict[str, Any] = {}
     machines: list[dict[str, Any]] = []
     waiting = [artifact]
     while waiting:
-        found = waiting.pop()
-        name = _name(found)
+        current = waiting.pop()
+        name = _name(current)
         if name in nodes:
             continue
-        manifest = found.manifest
+        manifest = current.manifest
         made = {key: manifest.get(key) for key in ("git", "versions", "hardware", "profile")}
         if made not in machines:
             machines.append(made)
@@ -103,11 +104,11 @@ def chain(artifact: Artifact, store: Store) -> tuple[dict[str, Any], list[dict[s
             "version": manifest["version"],
             "identity": manifest.get("identity", ""),
             "config": digests(manifest["config"]),
-            "inputs": found.inputs,
-            "seconds": found.seconds,
+            "inputs": current.inputs,
+            "seconds": current.seconds,
             "made": machines.index(made),
         }
-        inputs = (whole.partition("/") for whole in found.inputs.values())
+        inputs = (address.partition("/") for address in current.inputs.values())
         waiting += [a for stage, _, key in inputs if (a := store.find(stage, key))]
     return dict(sorted(nodes.items())), machines
 
@@ -122,38 +123,34 @@ def digests(config: Mapping[str, Any]) -> dict[str, str]:
 
 def _members(artifact: Artifact, store: Store) -> dict[str, Any]:
     weights = _blend(artifact).get("weights", {})
-    found = {}
-    for name, whole in _blended(artifact, store).items():
+    members = {}
+    for name, address in _blend_inputs(artifact, store).items():
         if name.startswith(MEMBER):
-            stage, _, key = whole.partition("/")
+            stage, _, key = address.partition("/")
             member = store.find(stage, key)
             manifest: Mapping[str, Any] = member.manifest if member else {}
-            found[name.removeprefix(MEMBER)] = {
-                "artifact": whole,
+            members[name.removeprefix(MEMBER)] = {
+                "artifact": address,
                 "weight": weights.get(name.removeprefix(MEMBER)),
                 "request": manifest.get("request"),
                 "settings": manifest.get("settings"),
             }
-    return found
+    return members
 
 
 def _blend(artifact: Artifact) -> dict[str, Any]:
-    """What a blend, decided or not, says of itself; empty for anything else."""
+    """The blend.json of a blend, decided or not; empty for anything else."""
     return dict(artifact.json("blend.json")) if (artifact.folder / "blend.json").is_file() else {}
 
 
-def _blended(artifact: Artifact, store: Store) -> Mapping[str, str]:
-    """The inputs among which members are: of a decision, those of what was decided."""
+def _blend_inputs(artifact: Artifact, store: Store) -> Mapping[str, str]:
+    """The inputs of a result; of a decision, those of the result that it processed."""
     if artifact.stage != "decide":
         return artifact.inputs
     stage, _, key = artifact.inputs["of"].partition("/")
-    found = store.find(stage, key)
-    return found.inputs if found else {}
+    of = store.find(stage, key)
+    return of.inputs if of else {}
 
 
 def _name(artifact: Artifact) -> str:
     return f"{artifact.stage}/{artifact.key}"
-
-
-def _commit(found: Mapping[str, Any]) -> str:
-    return str(found.get("manifest", {}).get("git", "?")).removesuffix("-dirty")

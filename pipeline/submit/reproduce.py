@@ -1,26 +1,16 @@
 """`make reproduce FILE=…`: rebuild a submission from the provenance beside it, and compare.
 
-    make reproduce FILE=submissions/pets-ensemble-3fa29b.csv             what is there is reused
-    make reproduce FILE=… SCRATCH=1                                      everything is built again, beside
-    make reproduce FILE=… ANYWAY=1                                       also where keys differ now
+    make reproduce FILE=submissions/pets-ensemble-3fa29b.csv             reuses existing results
+    make reproduce FILE=… SCRATCH=1                                      builds everything again, in another
+    folder make reproduce FILE=… ANYWAY=1                                       also where keys differ now
 
-The recorded settings are used, not what the YAML files say today; where those would lead elsewhere, it is
-told. Builds in work/reproduce/<name>/; the CSV made anew stays there.
+The recorded settings are used, not the current YAML files; where those would lead to another key, it is
+reported. Builds in work/reproduce/<name>/; the new CSV stays there.
 
-Owns the order: read, look for differences, build, compare, judge. Does not own the record
-(`submit/provenance.py`), why keys differ (`submit/reproduce.py`) or the verdict
-(`submit/reproduce.py`).
+Owns the order (read, look for differences, build, compare), why keys differ, and the verdict. Does not own
+the record (`submit/provenance.py`) nor keys (`engine/graph.py`).
 
-Why a result would be another one today: which keys differ, and what made them.
-
-Owns comparing a recorded chain with what the same request leads to now. Does not own keys
-(`engine/graph.py`) or the record (`submit/provenance.py`).
-
-How alike two submissions are: in bytes, in labels, in probabilities.
-
-Owns the comparison and its verdict. Does not own making either of them (`submit/reproduce.py`).
-
-Legend: N images, C classes.
+Shape legend: N images, C classes.
 """
 
 from __future__ import annotations
@@ -49,35 +39,36 @@ from pipeline.record.digests import FileIndex, sha256_file
 from pipeline.record.store import Artifact, Store
 from pipeline.record.tracking import git_commit
 from pipeline.settings.runtime import ReproduceSettings
-from pipeline.submit import provenance
+from pipeline.submit import provenance, texts
 from pipeline.submit.submission import is_untouched
 
+# How many places or inputs a line names.
 SHOWN = 4
 
 
-class Reasons:
-    """What differs, gathered over a chain: cause → where it was met.
+class Differences:
+    """Why keys differ, gathered over a chain: cause → the results in which it occurs.
 
     Args:
         chain: the recorded one, `stage/key` → facts.
-        graph: gives today's keys.
+        graph: computes the current keys.
     """
 
     def __init__(self, chain: Mapping[str, Any], graph: Graph) -> None:
         self._chain = chain
         self._graph = graph
-        self._found: dict[str, list[str]] = {}
+        self._roles: dict[str, list[str]] = {}
         self._seen: set[str] = set()
 
     def look(self, recorded: str, need: Need, role: str) -> None:
-        """Compare a recorded result with what is needed now, and then its inputs."""
+        """Compare a recorded result with the current one, and then its inputs."""
         now = f"{need.stage}/{self._graph.key(need)}"
         if now == recorded or need.key is not None or recorded in self._seen:
             return
         self._seen.add(recorded)
         known = self._chain.get(recorded)
         if known is None:
-            self._add(f"{recorded} is {now} now; why is not known, as it was freed before it was noted", role)
+            self._add(texts.KEY_UNKNOWN.format(recorded=recorded, now=now), role)
             return
         inputs = self._graph.inputs(need)
         for cause in self._own(known, need, inputs):
@@ -86,19 +77,20 @@ class Reasons:
             self.look(known["inputs"][name], inputs[name], f"{role}/{name}")
 
     def lines(self) -> list[str]:
-        """One line a cause, with where it was met."""
+        """One line per cause, with the results in which it occurs."""
         return [
             f"{cause} (in {', '.join(sorted(roles)[:SHOWN])}{' …' if len(roles) > SHOWN else ''})"
-            for cause, roles in self._found.items()
+            for cause, roles in self._roles.items()
         ]
 
     def _own(self, known: Mapping[str, Any], need: Need, inputs: Mapping[str, Need]) -> list[str]:
-        """What differs about a result itself, its inputs left aside."""
+        """The causes in a result itself, without its inputs."""
         stage = self._graph.stage(need)
         causes = []
         if known["version"] != stage.version:
-            what = f"the code of stage {stage.name} has changed"
-            causes.append(f"{what}: version {known['version']} → {stage.version}")
+            causes.append(
+                texts.STAGE_VERSION.format(stage=stage.name, before=known["version"], now=stage.version)
+            )
         config = config_slice(need.settings.config, stage.sections(need.settings))
         digests = provenance.digests({**config, **need.params})
         sections = sorted(
@@ -107,22 +99,22 @@ class Reasons:
             if digests.get(name) != known["config"].get(name)
         )
         if sections:
-            causes.append(f"stage {stage.name} reads other settings in {', '.join(sections)}")
+            causes.append(texts.STAGE_SETTINGS.format(stage=stage.name, sections=", ".join(sections)))
         if known["identity"] != self._graph.identity(need):
             if need.stage == "ensemble" and need.settings.config.ensemble.max_ms is not None:
-                causes.append("members were timed anew, or a CSV changed, and ensemble.max_ms chooses by it")
-                return causes
-            causes.append(f"the files or the own code that stage {stage.name} reads have changed")
-        odd = sorted(inputs.keys() ^ known["inputs"].keys())
-        if odd:
-            causes.append(f"stage {stage.name} has other inputs: {', '.join(odd[:SHOWN])}")
+                return [*causes, texts.STAGE_TIMED_AGAIN]
+            causes.append(texts.STAGE_FILES.format(stage=stage.name))
+        different = sorted(inputs.keys() ^ known["inputs"].keys())
+        if different:
+            names = ", ".join(different[:SHOWN])
+            causes.append(texts.STAGE_INPUTS.format(stage=stage.name, inputs=names))
         return causes
 
     def _add(self, cause: str, role: str) -> None:
-        self._found.setdefault(cause, []).append(role)
+        self._roles.setdefault(cause, []).append(role)
 
 
-def of_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """`path: before → now` of every setting that differs."""
     old, new = flat(before), flat(now)
     return [
@@ -134,12 +126,12 @@ def of_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 @dataclass(frozen=True)
 class Likeness:
-    """What a rebuilt submission has in common with the first one.
+    """How similar a rebuilt submission is to the first one.
 
     Args:
-        equal: every byte is the same.
+        equal: whether every byte is the same.
         agreement: share of images with the same label, or None where the first labels are gone.
-        max_dp: largest difference of any probability, or None where the first ones are gone.
+        max_dp: largest difference of a probability, or None where the first ones are gone.
     """
 
     equal: bool
@@ -147,18 +139,19 @@ class Likeness:
     max_dp: float | None = None
 
     def __str__(self) -> str:
-        labels = (
-            "first labels are gone" if self.agreement is None else f"labels agree on {self.agreement:.2%}"
-        )
-        p = "first probabilities are gone" if self.max_dp is None else f"max |Δp| = {self.max_dp:.2g}"
+        labels, p = texts.LABELS_GONE, texts.PROBABILITIES_GONE
+        if self.agreement is not None:
+            labels = texts.LABELS_AGREE.format(agreement=self.agreement)
+        if self.max_dp is not None:
+            p = texts.LARGEST_DIFFERENCE.format(max_dp=self.max_dp)
         return f"{labels}, {p}"
 
 
-def of(old: Prediction, new: Prediction) -> Likeness:
+def likeness_of(old: Prediction, new: Prediction) -> Likeness:
     """Compare two predictions of the same images, joined by id; probabilities where both have them.
 
     Raises:
-        DataError: they are of other images or classes.
+        DataError: they have other images or classes.
     """
     old = old.take(new.ids_N)
     p = None
@@ -169,41 +162,40 @@ def of(old: Prediction, new: Prediction) -> Likeness:
 
 
 def verdict(
-    found: Likeness, same_profile: bool, tolerance: ReproduceSettings
+    likeness: Likeness, same_profile: bool, tolerance: ReproduceSettings
 ) -> tuple[Literal["reproduced", "within tolerance", "NOT reproduced"], str]:
     """Whether a submission was reproduced, and why.
 
-    On the same hardware profile and versions only equal bytes will do. On another one floating-point
-    sums round otherwise and training spreads that, so labels and probabilities may differ by the
-    tolerance.
+    On the same hardware profile and versions, equal bytes are required. On others, floating-point sums are
+    rounded differently and training amplifies that, so labels and probabilities may differ by the tolerance.
     """
-    if found.equal:
-        return "reproduced", "the bytes are equal"
-    stated = f"(at least {tolerance.agreement:.0%} and at most {tolerance.max_dp:g} are asked for)"
+    if likeness.equal:
+        return "reproduced", texts.EQUAL_BYTES
     if same_profile:
-        return "NOT reproduced", f"other bytes on the same hardware profile and versions; {found}"
-    alike = found.agreement is not None and found.agreement >= tolerance.agreement
-    near = found.max_dp is None or found.max_dp <= tolerance.max_dp
-    if alike and near:
-        return "within tolerance", f"other bytes on another hardware profile or versions; {found} {stated}"
-    return "NOT reproduced", f"{found} {stated}"
+        return "NOT reproduced", texts.OTHER_BYTES.format(likeness=likeness)
+    limits = texts.TOLERANCE.format(agreement=tolerance.agreement, max_dp=tolerance.max_dp)
+    same_labels = likeness.agreement is not None and likeness.agreement >= tolerance.agreement
+    near = likeness.max_dp is None or likeness.max_dp <= tolerance.max_dp
+    if same_labels and near:
+        return "within tolerance", texts.OTHER_BYTES_ELSEWHERE.format(likeness=likeness, tolerance=limits)
+    return "NOT reproduced", texts.TOO_DIFFERENT.format(likeness=likeness, tolerance=limits)
 
 
-# Stages whose bits depend on the machine: the others copy, count or vote.
+# Stages whose bits depend on the machine; the others copy, count or vote.
 COMPUTING = ("features", "heads", "fold", "whole", "views", "infer", "refit", "teach", "nested")
 
 
 @dataclass(frozen=True)
-class Case:
+class Rebuild:
     """One submission to rebuild.
 
     Args:
-        csv: the first one; it may be gone.
+        csv: the first one; the file may be gone.
         known: its provenance.
         session: builds with the recorded settings.
-        root: what is to be built.
-        members: what it is made of, built first: (name, recorded `stage/key`, need).
-        work: where it is built.
+        root: the request for the result.
+        members: of a blend, built first: (name, recorded `stage/key`, need).
+        work: the folder in which it is built.
     """
 
     csv: Path
@@ -214,20 +206,20 @@ class Case:
     work: Path
 
 
-def command(session: Session, options: argparse.Namespace) -> None:
+def run(session: Session, options: argparse.Namespace) -> None:
     """Rebuild and compare; the verdict is the last line.
 
     Raises:
-        UserError: it is not the same, or cannot be rebuilt.
+        UserError: it is not reproduced, or cannot be rebuilt.
     """
-    csv = _found(session, options.file)
+    csv = _csv_of(session, options.file)
     known = provenance.read(csv)
-    case = _case(session, csv, known, options.scratch)
+    case = _rebuild(session, csv, known, options.scratch)
     try:
-        for line in (*_code(known), *_today(session, case)):
-            session.say(f"note: {line}")
+        for line in (*_code_changes(known), *_changed_files(session, case)):
+            session.say(texts.NOTE.format(line=line))
         _refuse_differences(case, options.anyway)
-        there = {whole for whole in known["chain"] if case.session.store.find(*whole.split("/"))}
+        existing = {name for name in known["chain"] if case.session.store.find(*name.split("/"))}
         for _, _, need in case.members:
             case.session.get(need)
         _refuse_differences(case, options.anyway)
@@ -237,36 +229,37 @@ def command(session: Session, options: argparse.Namespace) -> None:
     made = case.work / f"{known['name']}.csv"
     _write(case, artifact, made)
     nodes, machines = provenance.chain(artifact, case.session.store)
-    again = len(nodes.keys() - there)
-    session.say(f"{again} of {len(nodes)} results were built again, {len(nodes) - again} were there")
-    found = _compare(session, case, artifact, made)
+    built = len(nodes.keys() - existing)
+    session.say(texts.BUILT_AGAIN.format(built=built, total=len(nodes), reused=len(nodes) - built))
+    likeness = _compare(session, case, artifact, made)
     same = _same_profile(known, nodes, machines)
-    word, why = verdict(found, same, session.settings.config.reproduce)
-    keys = "equal keys" if known["artifact"] == f"{artifact.stage}/{artifact.key}" else "other keys"
-    text = f"{word}: {known['name']}: {keys}, {why}"
+    word, why = verdict(likeness, same, session.settings.config.reproduce)
+    equal = known["artifact"] == f"{artifact.stage}/{artifact.key}"
+    keys = texts.EQUAL_KEYS if equal else texts.OTHER_KEYS
+    text = texts.REPRODUCED.format(verdict=word, name=known["name"], keys=keys, why=why)
     if word == "NOT reproduced":
-        raise DataError(text, _profiles(known, machines), f"the new one is {shown(made)}")
+        raise DataError(text, _profiles(known, machines), texts.NEW_CSV.format(path=shown(made)))
     if options.scratch:
         shutil.rmtree(case.work / "artifacts")
     session.say(f"{text}; {shown(made)}")
 
 
-def _found(session: Session, text: str) -> Path:
-    """The CSV that is meant, though only its provenance may be left."""
+def _csv_of(session: Session, text: str) -> Path:
+    """The CSV of FILE; only its provenance may be left."""
     if not text:
-        raise DataError("FILE is missing", remedy="make reproduce FILE=submissions/NAME.csv")
+        raise DataError(texts.FILE_MISSING, remedy="make reproduce FILE=submissions/NAME.csv")
     stem = Path(text).name.removesuffix(".csv").removesuffix(".json")
     for path in (Path(text).with_name(f"{stem}.csv"), session.home / "submissions" / f"{stem}.csv"):
         if path.is_file() or path.with_suffix(".json").is_file():
             return path
-    raise DataError(f"{text}: no such submission", remedy="`make score` lists them")
+    raise DataError(texts.NO_SUBMISSION.format(name=text), remedy="`make score` lists them")
 
 
-def _case(session: Session, csv: Path, known: Mapping[str, Any], scratch: bool) -> Case:
+def _rebuild(session: Session, csv: Path, known: Mapping[str, Any], scratch: bool) -> Rebuild:
     work = session.home / "work" / "reproduce" / str(known["name"])
-    own = _own(session, known)
+    own = _own_settings(session, known)
     if scratch:
-        own |= {"runtime.mlflow": False}  # the first runs are on record
+        own |= {"runtime.mlflow": False}  # the first runs are recorded already
     written = {k: v for k, v in known["format"].items() if k != "sample_sha256"}
     asked = own | {f"competition.submission.{name}": value for name, value in written.items()}
     try:
@@ -275,30 +268,29 @@ def _case(session: Session, csv: Path, known: Mapping[str, Any], scratch: bool) 
         for n, (name, member) in enumerate(known["members"].items()):
             if member["request"] is not None:
                 before = request.settings(member["request"], own, work / f"member{n}" / "configs")
-                whole = str(member["artifact"])
-                members.append((name, whole, Need(whole.partition("/")[0], before)))
+                recorded = str(member["artifact"])
+                members.append((name, recorded, Need(recorded.partition("/")[0], before)))
     except ConfigError as error:
         raise ConfigError(
-            f"{csv.name}: this code does not take the recorded settings any more",
+            texts.SETTINGS_REJECTED.format(file=csv.name),
             [error.headline, *error.faults],
-            f"git checkout {known['manifest']['git']}, the code that wrote it",
+            texts.SETTINGS_REJECTED_REMEDY.format(commit=known["manifest"]["git"]),
         ) from error
     inner = session.beside(settings, work / "artifacts" if scratch else None)
-    inner.graph.only = frozenset(whole.partition("/")[2] for _, whole, _ in members)
+    inner.graph.only = frozenset(recorded.partition("/")[2] for _, recorded, _ in members)
     stage = str(known["artifact"]).partition("/")[0]
     params = {"of": str(known["manifest"]["config"]["of"])} if stage == "decide" else {}
     root = Need(stage, settings, params)
-    return Case(csv, known, inner, root, tuple(members), work)
+    return Rebuild(csv, known, inner, root, tuple(members), work)
 
 
-def _own(session: Session, known: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of this machine, and as many threads as then: other threads sum in another order."""
+def _own_settings(session: Session, known: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of this machine, and the recorded number of threads, which decides the order of sums."""
     own = dict(session.settings.request.values)
-    odd = [path for path in own if not path.startswith(request.OWN)]
-    if odd:
+    given = [path for path in own if not path.startswith(request.OWN)]
+    if given:
         raise ConfigError(
-            f"the settings are those of the provenance: {', '.join(odd)} would change them",
-            remedy="only runtime.* and reproduce.* may be given",
+            texts.SETTINGS_GIVEN.format(settings=", ".join(given)), remedy=texts.SETTINGS_GIVEN_REMEDY
         )
     profiles = [known["machines"][n]["profile"] for n in _computed(known["chain"])]
     threads = {profile["threads"] for profile in profiles if profile}
@@ -306,86 +298,95 @@ def _own(session: Session, known: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _computed(nodes: Mapping[str, Any]) -> set[int]:
-    """The machines that computed."""
-    return {node["made"] for whole, node in nodes.items() if whole.partition("/")[0] in COMPUTING}
+    """The machines that ran computing stages."""
+    return {node["made"] for name, node in nodes.items() if name.partition("/")[0] in COMPUTING}
 
 
-def _code(known: Mapping[str, Any]) -> list[str]:
-    """What differs about the code and the libraries; neither is in a key."""
+def _code_changes(known: Mapping[str, Any]) -> list[str]:
+    """Differences of the code and the libraries; neither is in a key."""
     lines = []
-    then, now = known["manifest"]["git"], git_commit()
-    if then != now:
-        lines.append(f"the code was at {then} and is at {now}")
-    if str(then).endswith("-dirty"):
-        lines.append("that code had uncommitted changes, so its commit alone may not lead there")
+    before, now = known["manifest"]["git"], git_commit()
+    if before != now:
+        lines.append(texts.CODE_MOVED.format(before=before, now=now))
+    if str(before).endswith("-dirty"):
+        lines.append(texts.CODE_DIRTY)
     recorded = known["manifest"]["versions"]
-    odd = [f"{n} {recorded.get(n)} → {version(n)}" for n in VERSIONS_OF if recorded.get(n) != version(n)]
-    return [*lines, *(f"another version: {text}" for text in odd)]
+    return lines + [
+        texts.OTHER_VERSION.format(package=n, before=recorded.get(n), now=version(n))
+        for n in VERSIONS_OF
+        if recorded.get(n) != version(n)
+    ]
 
 
-def _today(session: Session, case: Case) -> list[str]:
-    """Settings files that were edited since, and the key that they would lead to."""
-    sides = [(case.known["name"], case.known["request"], case.known["artifact"], case.root)]
-    sides += [
-        (name, case.known["members"][name]["request"], whole, need) for name, whole, need in case.members
+def _changed_files(session: Session, case: Rebuild) -> list[str]:
+    """Settings files that were edited since, and the key that they lead to now."""
+    parts = [(case.known["name"], case.known["request"], case.known["artifact"], case.root)]
+    parts += [
+        (name, case.known["members"][name]["request"], recorded, need)
+        for name, recorded, need in case.members
     ]
     lines = []
-    for name, record, whole, need in sides:
+    for name, record, recorded, need in parts:
         edited = request.changed_files(record, session.settings.folder)
         if not edited:
             continue
         try:
-            now = request.again(record, _own(session, case.known), session.settings.folder)
+            now = request.again(record, _own_settings(session, case.known), session.settings.folder)
             today = Need(need.stage, now)
             key = session.graph.key(today)
         except UserError as error:
-            lines.append(f"{name}: {', '.join(edited)} changed since, and today: {error.headline}")
-            continue
-        if f"{need.stage}/{key}" != whole:
-            changed = of_settings(case.session.graph.resolved(need), session.graph.resolved(today))
-            what = f" ({'; '.join(changed)})" if changed else ""
             lines.append(
-                f"{name}: {', '.join(edited)} changed since{what}: today's key is {need.stage}/{key}, "
-                f"recorded is {whole}; the recorded settings are used"
+                texts.FILES_REJECTED.format(name=name, files=", ".join(edited), error=error.headline)
+            )
+            continue
+        if f"{need.stage}/{key}" != recorded:
+            changed = changed_settings(case.session.graph.resolved(need), session.graph.resolved(today))
+            lines.append(
+                texts.FILES_CHANGED.format(
+                    name=name,
+                    files=", ".join(edited),
+                    settings=f" ({'; '.join(changed)})" if changed else "",
+                    now=f"{need.stage}/{key}",
+                    recorded=recorded,
+                )
             )
     return lines
 
 
-def _refuse_differences(case: Case, anyway: bool) -> None:
-    """Stop, or only tell, where the recorded settings lead to other keys now."""
-    reasons = Reasons(case.known["chain"], case.session.graph)
-    for name, whole, need in (*case.members, (case.root.stage, case.known["artifact"], case.root)):
+def _refuse_differences(case: Rebuild, anyway: bool) -> None:
+    """Raise, or with `anyway` only report, where the recorded settings lead to other keys now."""
+    differences = Differences(case.known["chain"], case.session.graph)
+    for name, recorded, need in (*case.members, (case.root.stage, case.known["artifact"], case.root)):
         try:
-            reasons.look(whole, need, name)
+            differences.look(recorded, need, name)
         except UserError:
             # Members that are named by key, or found by [auto], exist once they are built.
-            if case.session.store.find(*whole.split("/")) or need is not case.root:
+            if case.session.store.find(*recorded.split("/")) or need is not case.root:
                 raise
-    lines = reasons.lines()
+    lines = differences.lines()
     if lines and not anyway:
         raise DataError(
-            f"NOT reproduced: {case.known['name']}: the same request leads to another key now",
+            texts.OTHER_KEY.format(name=case.known["name"]),
             lines,
-            f"git checkout {case.known['manifest']['git']} for the code, restore the files; or ANYWAY=1 "
-            "to rebuild it as it would be now, and compare",
+            texts.OTHER_KEY_REMEDY.format(commit=case.known["manifest"]["git"]),
         )
     for line in lines:
-        case.session.say(f"note: {line}")
+        case.session.say(texts.NOTE.format(line=line))
 
 
-def _write(case: Case, artifact: Artifact, made: Path) -> None:
+def _write(case: Rebuild, artifact: Artifact, made: Path) -> None:
     data = _input(artifact, "data", case.session.store)
     space = load.samples(data, "test", case.session.home).space
     settings = case.root.settings
     sample = host.sample(settings, data, case.session.home)
     if sha256_file(sample) != case.known["format"]["sample_sha256"]:
-        case.session.say(f"note: the host's sample {sample.name} has changed since")
-    asked = settings.config.competition.submission
-    host_format.write(made, load.test(artifact, made.stem), space, asked, sample)
+        case.session.say(texts.SAMPLE_CHANGED.format(sample=sample.name))
+    submission = settings.config.competition.submission
+    host_format.write(made, load.test(artifact, made.stem), space, submission, sample)
 
 
-def _compare(session: Session, case: Case, artifact: Artifact, made: Path) -> Likeness:
-    """The new CSV and its probabilities against the first ones, as far as those are left."""
+def _compare(session: Session, case: Rebuild, artifact: Artifact, made: Path) -> Likeness:
+    """The new CSV and its probabilities against the first ones, as far as those still exist."""
     if sha256_file(made) == case.known["csv_sha256"]:
         return Likeness(True)
     stage, _, key = case.known["artifact"].partition("/")
@@ -395,39 +396,44 @@ def _compare(session: Session, case: Case, artifact: Artifact, made: Path) -> Li
     first = next((a for store in stores if (a := store.find(stage, key))), None)
     if first is not None and first.folder != artifact.folder:
         p = load.test(first, "first")
-        return of(Prediction(p.ids_N, p.labels(), p), Prediction(new.ids_N, new.labels(), new))
+        return likeness_of(Prediction(p.ids_N, p.labels(), p), Prediction(new.ids_N, new.labels(), new))
     if not is_untouched(case.csv):
-        session.say(
-            f"note: {case.csv.name} is gone or was edited since it was written, and its results are gone"
-        )
+        session.say(texts.FIRST_GONE.format(file=case.csv.name))
         return Likeness(False)
     space = load.samples(_input(artifact, "data", case.session.store), "test", session.home).space
-    asked = case.root.settings.config.competition.submission
-    return of(host_format.read(case.csv, space, asked), Prediction(new.ids_N, new.labels(), new))
+    submission = case.root.settings.config.competition.submission
+    return likeness_of(
+        host_format.read(case.csv, space, submission), Prediction(new.ids_N, new.labels(), new)
+    )
 
 
 def _same_profile(known: Mapping[str, Any], nodes: Mapping[str, Any], machines: list[dict[str, Any]]) -> bool:
-    """Whether all that computed did so on one and the same hardware profile, with the same versions."""
+    """Whether all computing stages ran on the same hardware profile, with the same versions."""
 
     def facts(made: list[dict[str, Any]], which: set[int]) -> list[Any]:
-        return [found for n in which if (found := (made[n]["profile"], made[n]["versions"]))]
+        return [(made[n]["profile"], made[n]["versions"]) for n in which]
 
-    seen = [*facts(known["machines"], _computed(known["chain"])), *facts(machines, _computed(nodes))]
-    return bool(seen) and all(found == seen[0] for found in seen)
+    every = [*facts(known["machines"], _computed(known["chain"])), *facts(machines, _computed(nodes))]
+    return bool(every) and all(one == every[0] for one in every)
 
 
 def _profiles(known: Mapping[str, Any], machines: list[dict[str, Any]]) -> list[str]:
-    """The hardware then and now, as lines."""
+    """The hardware of the first build and of this one, as lines."""
 
-    def told(made: list[dict[str, Any]]) -> str:
-        found = dict.fromkeys(
-            f"{m['profile']['device']}, {m['profile']['threads']} threads, torch {m['versions']['torch']}"
+    def text(made: list[dict[str, Any]]) -> str:
+        profiles = dict.fromkeys(
+            texts.PROFILE.format(
+                device=m["profile"]["device"], threads=m["profile"]["threads"], torch=m["versions"]["torch"]
+            )
             for m in made
             if m["profile"]
         )
-        return "; ".join(found) or "unknown"
+        return "; ".join(profiles) or "unknown"
 
-    return [f"then: {told(known['machines'])}", f"now: {told(machines)}"]
+    return [
+        texts.PROFILE_BEFORE.format(profile=text(known["machines"])),
+        texts.PROFILE_NOW.format(profile=text(machines)),
+    ]
 
 
 def _input(artifact: Artifact, name: str, store: Store) -> Artifact:

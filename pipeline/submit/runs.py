@@ -1,17 +1,19 @@
-"""`make runs`: finished experiments, their scores, and what differs in their settings.
+"""`make runs`: finished experiments, their scores, and the settings in which they differ.
 
 Owns the table; it reads manifests only, so it works without the MLflow database.
 """
 
 from __future__ import annotations
 
+from pipeline.core import metrics
 from pipeline.engine.slices import flat
 from pipeline.record.store import SHORT, Artifact, Store
+from pipeline.submit import texts
 from pipeline.train.scoring import SCORED
 
 
 def differing(runs: list[Artifact]) -> list[dict[str, str]]:
-    """For each run, the settings in which not all runs agree, as far as it has them."""
+    """For each run, those of its settings in which the runs differ."""
     settings = [flat(a.manifest.get("settings", {})) for a in runs]
     names = sorted({name for s in settings for name in s})
     unequal = [n for n in names if len({s[n] for s in settings if n in s}) > 1]
@@ -20,17 +22,22 @@ def differing(runs: list[Artifact]) -> list[dict[str, str]]:
 
 def table(store: Store, competition: str) -> list[str]:
     """The lines of the table, best score first within each kind of run."""
-    runs = [a for a in store.chosen() if a.stage in SCORED and a.manifest.get("competition") == competition]
+    runs = _runs(store, competition)
     if not runs:
-        return [f"no finished run on {competition} yet: make train"]
+        return [texts.NO_RUNS.format(competition=competition)]
     lines = [f"{'stage':<9} {'experiment':<26} {'key':<9} {'score':<26} {'folds':<6} {'min':>6}  made"]
     differences = dict(zip([id(a) for a in runs], differing(runs), strict=True))
     for artifact in sorted(runs, key=_rank):
         lines.append(_row(artifact))
-        odd = differences[id(artifact)]
-        if odd:
-            lines.append("          differs: " + "  ".join(f"{n}={v}" for n, v in odd.items()))
+        unequal = differences[id(artifact)]
+        if unequal:
+            settings = "  ".join(f"{name}={value}" for name, value in unequal.items())
+            lines.append(texts.RUNS_DIFFER.format(settings=settings))
     return lines
+
+
+def _runs(store: Store, competition: str) -> list[Artifact]:
+    return [a for a in store.chosen() if a.stage in SCORED and a.manifest.get("competition") == competition]
 
 
 def _metric(artifact: Artifact) -> tuple[str, float]:
@@ -38,8 +45,6 @@ def _metric(artifact: Artifact) -> tuple[str, float]:
 
 
 def _rank(artifact: Artifact) -> tuple[int, float]:
-    from pipeline.core import metrics
-
     name, value = _metric(artifact)
     known = metrics.METRICS.get(name)
     return SCORED.index(artifact.stage), -value * (known.sign if known else 1)
@@ -50,7 +55,7 @@ def _row(artifact: Artifact) -> str:
     m = artifact.metrics
     score = f"{value:.4f} [{m['ci_low']:.4f}, {m['ci_high']:.4f}]"
     folds = sum(n.startswith("fold") and n != "folds" for n in artifact.inputs)
-    part = "" if m.get("complete") == 1.0 else "  (part of the images)"
+    part = "" if m.get("complete") == 1.0 else texts.RUNS_PARTIAL
     made = str(artifact.manifest["created"])[:16].replace("T", " ")
     count = str(folds) if folds else "–"
     return (
@@ -61,7 +66,7 @@ def _row(artifact: Artifact) -> str:
 
 def markdown(store: Store, competition: str) -> str:
     """The finished runs as a markdown table, for the MLflow UI."""
-    runs = [a for a in store.chosen() if a.stage in SCORED and a.manifest.get("competition") == competition]
+    runs = _runs(store, competition)
     rows = ["| stage | experiment | score | 95 % interval | key |", "|---|---|---|---|---|"]
     for artifact in sorted(runs, key=_rank):
         m = artifact.metrics

@@ -1,18 +1,144 @@
-"""The stage of `submit/`: out-of-fold against public scores, as a page.
+"""The stage of `submit/`: out-of-fold against public scores, and why they differ, as a page.
 
-Owns the declaration. Does not own the checks (`submit/gap/`) nor the page (`submit/leaderboard_page.py`).
+    make leaderboard                     examines the gap of the best submission
+    make leaderboard NAME=emoji-lite0-…  of this one
+
+Owns the declaration, the request for it, and the function that builds it. Does not own the checks
+(`submit/gap/`) nor the page (`submit/page.py`). The folds that are examined are those that the submission was
+trained on, whatever the settings are now.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+
+from pipeline.core import metrics
+from pipeline.core.errors import DataError, nearest
+from pipeline.core.noise import Band
+from pipeline.data import load, quarantine
+from pipeline.engine.need import Need
 from pipeline.engine.stage import Built, Job, Stage, needs
+from pipeline.record.store import Artifact, Store
+from pipeline.record.tracking import note
+from pipeline.settings.load import Settings
+from pipeline.submit import ledger, page, ranking, texts
+from pipeline.submit.gap.causes import Diagnosis, Question
+from pipeline.submit.ledger import Entry
+from pipeline.submit.submission import LEDGER
+
+# Finished runs that the page counts and compares with.
+RUNS = ("train", "infer", "ensemble")
+
+
+def leaderboard_need(
+    settings: Settings, entries: Sequence[Entry], store: Store, data: Artifact, name: str
+) -> Need:
+    """The request for the page: the ledger, the submission whose gap is examined, and the finished runs.
+
+    Args:
+        settings: of the command.
+        entries: at least one, of this competition and metric.
+        store: of the finished runs.
+        data: the competition's samples.
+        name: the submission; empty: the best one.
+
+    Raises:
+        DataError: no submission has that name.
+    """
+    names = [e.name for e in entries]
+    if name and name not in names:
+        hint = nearest(name, names) or f"the ledger has: {', '.join(names)}"
+        raise DataError(f"no submission {name!r}", remedy=hint)
+    keys = sorted(f"{a.stage}/{a.key}" for a in store.chosen() if a.stage in RUNS)
+    params: dict[str, str | int] = {
+        "a": f"submissions/{LEDGER}",
+        "focus": name or _best_made_here(settings, entries, store, data),
+        "runs": hashlib.sha256(" ".join(keys).encode()).hexdigest()[:16],
+    }
+    return Need("leaderboard", settings, params)
+
+
+def _best_made_here(settings: Settings, entries: Sequence[Entry], store: Store, data: Artifact) -> str:
+    """The best submission that was made here and has a public score, else the best one."""
+    made = ranking.artifacts(entries, store, data)
+    here = [e for e in entries if e.name in made]
+    scored = [e for e in here if e.public is not None]
+    choice = ranking.best(settings, scored or here or entries, store, data)
+    return choice.entry.name if choice else entries[-1].name
 
 
 def build_leaderboard(job: Job) -> Built:
-    """Write the leaderboard's page."""
-    from pipeline.submit import stage_leaderboard
+    """Write leaderboard.html and diagnosis.csv.
 
-    return stage_leaderboard.build(job)
+    Raises:
+        DataError: the ledger is damaged, or images do not decode.
+    """
+    config = job.settings.config
+    quarantine.refuse(config, job.inputs["images"])
+    data = job.inputs["data"]
+    train = load.samples(data, "train", job.home)
+    metric = metrics.get(config.competition.metric).name
+    entries = [
+        e
+        for e in ledger.read(job.home / str(job.params["a"]))
+        if (e.competition, e.metric) == (config.competition.name, metric)
+    ]
+    made = ranking.artifacts(entries, job.store, data)
+    public = ranking.public_set(job.settings, data, job.home)
+    bands = ranking.bands(job.settings, entries, made, train, public.groups)
+    best = ranking.best(job.settings, entries, job.store, data)
+    focus = next((e for e in entries if e.name == job.params["focus"]), None)
+    question = focus and Question(focus.name, focus.oof, focus.public, public.groups)
+    diagnosis = _diagnosis(job, made.get(focus.name), question) if focus and question else None
+    board = page.Leaderboard(
+        title=config.competition.title or config.competition.name,
+        metric=metric,
+        rows=tuple(_row(e, bands) for e in entries),
+        best=best.entry.name if best else "",
+        why=best.why if best else "",
+        public=public.text,
+        diagnosis=diagnosis,
+    )
+    html = page.render_html(board, config.report.thumbnail_px)
+    (job.draft / "leaderboard.html").write_text(html, encoding="utf-8")
+    page.causes_table(diagnosis).to_csv(job.draft / "diagnosis.csv", index=False)
+    figures = {"submissions": float(len(entries))}
+    if question and question.gap is not None:
+        figures["cv_lb_gap"] = question.gap
+    title = texts.LEADERBOARD_RUN.format(submissions=len(entries))
+    result = diagnosis.verdict if diagnosis else ""
+    description = note(title, texts.LEADERBOARD_WHY, "make final N=2", "leaderboard.html", result)
+    tags = {"verdict": diagnosis.causes[0].kind} if diagnosis else {}
+    return Built(figures, tuple(page.lines(board)), description, ("leaderboard.html",), tags)
+
+
+def _row(entry: Entry, bands: dict[str, Band]) -> page.Row:
+    return page.Row(
+        name=entry.name,
+        kind=entry.kind,
+        oof=entry.oof,
+        low=entry.oof_low,
+        high=entry.oof_high,
+        public=entry.public,
+        looks=entry.looks,
+        note=entry.note,
+        band=bands.get(entry.name),
+    )
+
+
+def _diagnosis(job: Job, artifact: Artifact | None, question: Question) -> Diagnosis:
+    # Imported here: scikit-learn and OpenCV take a second to load.
+    from pipeline.submit.gap import diagnosis, scene, selection
+
+    train, test = (load.samples(job.inputs["data"], split, job.home) for split in ("train", "test"))
+    folds = scene.folds_of_submission(job, artifact)
+    images = scene.load_scene(job, folds)
+    if artifact is None:
+        return diagnosis.diagnose(images, None, None, question)
+    submitted = scene.load_submitted(artifact, train, test)
+    compared = selection.compared_runs(job, artifact, folds, train, submitted.rows_K)
+    return diagnosis.diagnose(images, submitted, compared, question)
 
 
 STAGES = (

@@ -1,7 +1,7 @@
-"""A finished result becomes a CSV as the host asks, with provenance and a line in the ledger.
+"""Writing a finished result as a CSV in the host's format, with its provenance and an entry in the ledger.
 
-Owns what is written under submissions/. Does not own formats (`data/host_format.py`), what provenance holds
-(`submit/provenance.py`) or the ledger (`submit/ledger.py`).
+Owns the files under submissions/. Does not own formats (`data/host_format.py`), the contents of the
+provenance (`submit/provenance.py`) or the ledger (`submit/ledger.py`).
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import Settings
 from pipeline.submit import ledger, provenance
 
+# Settings that writing a submission reads.
 READS = ("competition.submission",)
 SHORT_NAME = 6
 LEDGER = "leaderboard.csv"
 
 
 def ledger_of(home: Path) -> Path:
-    """Where the ledger lies."""
+    """The path of the ledger."""
     return home / "submissions" / LEDGER
 
 
@@ -39,17 +40,17 @@ def name_of(artifact: Artifact) -> str:
 
 
 def kind_of(artifact: Artifact) -> str:
-    """infer, ensemble or refit: what a result predicts with, decided or not."""
+    """infer, ensemble or refit: the stage that predicts, whether or not decision steps follow."""
     return str(artifact.manifest["config"]["of"]) if artifact.stage == "decide" else artifact.stage
 
 
 def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
-    """Write submissions/<name>.csv and .json and the ledger's line, unless they are there as asked.
+    """Write submissions/<name>.csv and .json and the ledger's entry, unless they are up to date.
 
     Args:
         artifact: a finished infer, refit, ensemble or decide result.
         settings: for the host's format and sample.
-        store: to look up what the result was made of.
+        store: to look up the inputs of the result.
     """
     home = store.home
     path = home / "submissions" / f"{name_of(artifact)}.csv"
@@ -61,8 +62,8 @@ def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
     asked = {**plain(config.submission), "sample_sha256": sha256_file(sample)}
     if not _is_current(path, asked):
         host_format.write(path, probabilities, space, config.submission, sample)
-        whole = provenance.of(artifact, store, path, asked)
-        write_atomic(path.with_suffix(".json"), files.json_bytes(whole))
+        record = provenance.of(artifact, store, path, asked)
+        write_atomic(path.with_suffix(".json"), files.json_bytes(record))
     host_format.check(path, sample, space, config.submission)
     metric = metrics.get(config.metric).name
     entry = ledger.Entry(
@@ -83,7 +84,7 @@ def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
 
 
 def is_untouched(path: Path) -> bool:
-    """Whether a CSV holds the bytes that its provenance says were written."""
+    """Whether a CSV has the digest that its provenance records."""
     try:
         return bool(files.read_json(path.with_suffix(".json"))["csv_sha256"] == sha256_file(path))
     except (OSError, ValueError, KeyError, TypeError):
@@ -91,7 +92,7 @@ def is_untouched(path: Path) -> bool:
 
 
 def _is_current(path: Path, asked: Mapping[str, Any]) -> bool:
-    """Whether a CSV and its provenance are as they would be written now."""
+    """Whether a CSV and its provenance are what would be written now."""
     if not is_untouched(path):
         return False
     known = files.read_json(path.with_suffix(".json"))
@@ -99,7 +100,7 @@ def _is_current(path: Path, asked: Mapping[str, Any]) -> bool:
 
 
 def refuse(settings: Settings, data: Artifact, home: Path) -> None:
-    """What would keep a submission from being written, before hours of training.
+    """Raise what would keep a submission from being written, before hours of training.
 
     Raises:
         DataError: the ledger is damaged, or the host's sample does not fit the settings or the test set.

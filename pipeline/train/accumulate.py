@@ -1,14 +1,10 @@
 """Gradients of an accumulation window: the loss is summed and divided once.
 
-Owns windows of micro-batches and their backward pass. Does not own stepping (`train/loop.py`).
+Owns windows of micro-batches, their backward pass, and the noise on pixels and on the weights of a step.
+Does not own stepping (`train/loop.py`). The noise is drawn from torch's generators, which the loop seeds
+before every step.
 
-Legend: B rows of a micro-batch, C classes, H height, N samples, W width.
-
-Noise that makes training robust: on pixels, and on the weights of a step.
-
-Owns drawing it. The draws come from torch's generators, which the loop seeds before every step.
-
-Legend: B images, C channels, H height, W width.
+Legend: B rows of a micro-batch, C classes (of pixels: channels), H height, N samples, W width.
 """
 
 import math
@@ -33,12 +29,12 @@ def noisy_pixels(x_BCHW: torch.Tensor, std: float) -> torch.Tensor:
 
 @contextmanager
 def noisy_weights(network: nn.Module, share: float) -> Iterator[None]:
-    """Inside, every trained weight tensor has Gaussian noise on it; afterwards it has its own bits again.
+    """Inside, Gaussian noise is added to every trained weight tensor; afterwards the old values are restored.
 
-    Biases and norms (1-D parameters) are left alone.
+    Biases and norms (1-D parameters) have no noise.
 
     Args:
-        network: whose gradients are made inside.
+        network: whose gradients are computed inside.
         share: standard deviation of the noise, as a share of the tensor's root mean square.
 
     Source: An, The Effects of Adding Noise During Backpropagation Training (1996); Wu et al., Adversarial
@@ -73,14 +69,14 @@ def windows(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
 
 
 @dataclass(frozen=True)
-class Taught:
-    """A micro-batch and what it is taught, mixed or not; on the CPU.
+class MicroBatch:
+    """A micro-batch with its targets, mixed or not; on the CPU.
 
     Args:
         batch: pixels 0 to 255.
-        blend: how it is mixed with its partners; None: not at all.
+        blend: how it is mixed with its partners; None: it is not mixed.
         target_BC: distributions over the classes.
-        weight_B: how much each row counts.
+        weight_B: weight of each row.
     """
 
     batch: Batch
@@ -95,14 +91,14 @@ class Taught:
             return own_BCHW
         return self.blend.pixels(own_BCHW, pixels(self.blend.other.x_BHWC, device, layout))
 
-    def split(self, most: int) -> list["Taught"]:
-        """The same in pieces of about equal size and at most so many rows, none of one row: batch
-        normalisation has no variance there. So three rows stay together where two are the most.
+    def split(self, most: int) -> list["MicroBatch"]:
+        """The same in pieces of about equal size and at most `most` rows, but none of a single row, for which
+        batch normalisation has no variance: three rows stay together if `most` is two.
         """
         rows = len(self.weight_B)
         n = min(math.ceil(rows / most), max(rows // 2, 1))
         return [
-            Taught(
+            MicroBatch(
                 self.batch.part(start, end),
                 self.blend and self.blend.part(start, end),
                 self.target_BC[start:end],
@@ -114,20 +110,20 @@ class Taught:
 
 @dataclass(frozen=True)
 class Backward:
-    """How the gradients of an accumulation window are made.
+    """Computes the gradients of an accumulation window.
 
-    The loss is summed over the window and divided once, by the window's total sample weight: equal
-    to one large batch for unequal micro-batches, for weighted losses and for a last short window.
-    Dividing each micro-batch's mean by their number is right in none of these. Where samples of a
-    batch meet each other (batch normalisation), no accumulation equals the large batch.
+    The loss is summed over the window and divided once, by the total sample weight of the window. This
+    equals one large batch for unequal micro-batches, for weighted losses and for a shorter last window;
+    averaging the means of the micro-batches does not. Where the samples of a batch affect each other (batch
+    normalisation), accumulation does not equal the large batch.
 
     Args:
-        loss: one number per sample, and how much its class counts.
-        target_NC: what each training sample is taught.
+        loss: one number per sample, and the weight of its class.
+        target_NC: target of each training sample.
         weights_N: weight of each training sample.
-        device: where the network is.
+        device: of the network.
         precision: fp32, bf16 or fp16.
-        scaler: keeps fp16 gradients from vanishing; does nothing otherwise.
+        scaler: keeps fp16 gradients from underflowing; does nothing otherwise.
         mixer: mixes samples; None: nothing is mixed.
         input_noise: standard deviation of noise on pixels in [0, 1].
         most: rows that pass at once where memory is short, at least 2; None: a whole micro-batch.
@@ -151,15 +147,15 @@ class Backward:
         Args:
             network: in training mode.
             window: micro-batches.
-            step: of the optimizer, from 0, for the draws of mixing.
+            step: of the optimizer, from 0, for the random draws of mixing.
         """
-        taught = [self._taught(batch, step, number) for number, batch in enumerate(window)]
-        total = sum(float(micro.weight_B.double().sum()) for micro in taught)
-        assert total > 0, "an accumulation window whose samples all weigh nothing"
+        batches = [self._micro_batch(batch, step, number) for number, batch in enumerate(window)]
+        total = sum(float(micro.weight_B.double().sum()) for micro in batches)
+        assert total > 0, "an accumulation window whose samples all have weight 0"
         value = 0.0
         if self.most is not None:
-            taught = [piece for whole in taught for piece in whole.split(self.most)]
-        for micro in taught:
+            batches = [piece for micro in batches for piece in micro.split(self.most)]
+        for micro in batches:
             x_BCHW = noisy_pixels(micro.pixels(self.device, self.layout), self.input_noise)
             with autocast(self.device, self.precision):
                 logits_BC = network(x_BCHW)
@@ -169,12 +165,12 @@ class Backward:
             value += part.item()
         return value
 
-    def _taught(self, batch: Batch, step: int, number: int) -> Taught:
+    def _micro_batch(self, batch: Batch, step: int, number: int) -> MicroBatch:
         target_BC, weight_B = self.target_NC[batch.index_B], self.weights_N[batch.index_B]
         blend = self.mixer(batch, step, number) if self.mixer else None
         if blend is not None:
             at_B = blend.other.index_B
             target_BC = blend.of(target_BC, self.target_NC[at_B])
             weight_B = blend.of(weight_B, self.weights_N[at_B])
-        # Sample weights times what the loss gives to the classes of the target.
-        return Taught(batch, blend, target_BC, weight_B * self.loss.weigh(target_BC))
+        # Sample weights times the class weights of the target.
+        return MicroBatch(batch, blend, target_BC, weight_B * self.loss.weigh(target_BC))

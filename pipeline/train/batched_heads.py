@@ -1,13 +1,13 @@
-"""All folds' heads at once: one batched product a step instead of one loop a fold.
+"""The heads of all folds at once: one batched product per step instead of one loop per fold.
 
 Owns training linear and MLP heads of several folds and seeds side by side. Does not own what a head is
 (`train/heads.py`), nor the loss, optimizer and schedule, which it shares with the loop (`train/loop.py`).
 
-Heads share nothing but the products: each draws its own rows, views and dropout from its own seeds,
-has its own loss on its own rows, and its gradient is its own slice of the stacked weights. So an
-optimizer that acts on each number by itself does to the stack what it would do to each head alone; with
-any other, every head gets a stack of its own. Folds whose epochs have another number of steps stand in
-another stack, as the learning rate follows the step.
+Heads share only the matrix products: each draws its own rows, views and dropout from its own seeds, has its
+own loss on its own rows, and its gradient is its own slice of the stacked weights. So an elementwise
+optimizer updates the stack exactly as it would update each head alone; with any other optimizer, every head
+has a stack of its own. Folds whose epochs have another number of steps are in another stack, as the
+learning rate depends on the step.
 
 Legend: J heads side by side, F folds, S seeds, N samples, V views, D features, H hidden units,
 C classes, B rows of a batch, R rows of an epoch, P rows of the pool, T rows that a fold may train on.
@@ -43,7 +43,7 @@ from pipeline.train.losses import Loss, diverged
 from pipeline.train.optim import Schedule, make_optimizer, set_lr
 from pipeline.train.targets import targets_of
 
-# Optimizers of timm that act on each number by itself: a test trains a stack and its heads alone.
+# Elementwise optimizers of timm; a test compares a stack with its heads trained alone.
 ELEMENTWISE = frozenset(
     (
         *("adabelief", "adadelta", "adagrad", "adam", "adamax", "adamc", "adamw", "adan", "adanw", "adopt"),
@@ -58,12 +58,12 @@ Losses = dict[int, Loss]  # by the id of a fold
 
 @dataclass(frozen=True)
 class _Fold:
-    """What the heads of one fold share, ready for steps.
+    """What the heads of one fold share, prepared for training.
 
     Args:
         job: the fold.
-        at_T: where each row that it may train on begins in the pool: V rows, one a view.
-        target_TC, weight_T: what each of them is taught, and how much it counts.
+        at_T: for each row that it may train on, the position of its first view in the pool; V views follow.
+        target_TC, weight_T: their targets and weights.
         mean_D, std_D: of its training features.
         z_ND: standardised features of its validation part.
     """
@@ -79,7 +79,7 @@ class _Fold:
 
 @dataclass(frozen=True)
 class _Member:
-    """One head: a fold's, with the root of its seeds."""
+    """One head of a fold, with the root of its seeds."""
 
     fold: _Fold
     root: int
@@ -87,7 +87,7 @@ class _Member:
 
 @dataclass(frozen=True)
 class _Epoch:
-    """One head's rows of one epoch, in the order of training, and what it minimises."""
+    """The rows of one head in one epoch, in the order of training, and its loss."""
 
     loss: Loss
     at_R: torch.Tensor
@@ -97,16 +97,16 @@ class _Epoch:
 
 
 def fit_heads(jobs: Sequence[HeadJob]) -> list[HeadFit]:
-    """Train every fold's heads to their last epoch; each row sees one view, drawn anew each epoch.
+    """Train the heads of all folds to their last epoch; each row uses one view, drawn again in each epoch.
 
     Args:
         jobs: at least one; all with the same settings and the same features.
 
     Returns:
-        One result a job, in their order. A fold's `seconds` are its share of the whole.
+        One result per job, in their order. The `seconds` of a fold are its share of the total.
 
     Raises:
-        UserError: unknown settings, or a loss that is no number.
+        UserError: unknown settings, or a loss that is not a finite number.
     """
     begin, train = time.perf_counter(), jobs[0].train
     assert all(job.train == train for job in jobs), "heads side by side share their settings"
@@ -118,10 +118,10 @@ def fit_heads(jobs: Sequence[HeadJob]) -> list[HeadFit]:
     bar = tqdm(range(train.epochs), desc="heads", unit="epoch", disable=not sys.stderr.isatty())
     for epoch in bar:
         losses = {id(fold): fold.job.make_loss(epoch) for fold in folds}
-        trained = {id(m): told for stack in stacks for m, told in stack.train_epoch(epoch, losses)}
+        trained = {id(m): figures for stack in stacks for m, figures in stack.train_epoch(epoch, losses)}
         for f, fold in enumerate(folds):
             own = [trained[id(m)] for m in members if m.fold is fold]
-            entry = {key: sum(told[key] for told in own) / len(own) for key in own[0]}
+            entry = {key: sum(figures[key] for figures in own) / len(own) for key in own[0]}
             _, scores = _validate(fold, _state_of(fold, stacks), losses[id(fold)])
             gap = scores["valid_loss"] - entry["train_loss"]
             histories[f].append({"epoch": float(epoch), **entry, **scores, "gap": gap})
@@ -134,7 +134,7 @@ def fit_heads(jobs: Sequence[HeadJob]) -> list[HeadFit]:
 
 
 def _prepare(jobs: Sequence[HeadJob]) -> tuple[list[_Fold], torch.Tensor]:
-    """Every fold, and (P, D) all features: each image's views, then each fold's synthetic rows."""
+    """The folds, and (P, D) the pool of features: the views of each image, then synthetic rows by fold."""
     features = jobs[0].features
     n_views = len(features.views)
     blocks, end, folds = [features.x_NVD], len(features.ids_N), []
@@ -162,24 +162,24 @@ def _prepare(jobs: Sequence[HeadJob]) -> tuple[list[_Fold], torch.Tensor]:
 
 
 def _steps(job: HeadJob) -> tuple[int, ...]:
-    """Steps of each epoch."""
+    """Number of steps of each epoch."""
     batch = job.train.batch_size * job.train.accumulate
     return tuple(len(batch_bounds(len(job.rows(epoch)), batch)) for epoch in range(job.train.epochs))
 
 
 def _groups(members: list[_Member]) -> list[list[_Member]]:
-    """Which heads stand side by side."""
+    """The heads of each stack."""
     if members[0].fold.job.train.optimizer not in ELEMENTWISE:
         return [[member] for member in members]
-    found: dict[tuple[int, ...], list[_Member]] = {}
+    by_steps: dict[tuple[int, ...], list[_Member]] = {}
     steps = {id(m.fold): _steps(m.fold.job) for m in members}
     for member in members:
-        found.setdefault(steps[id(member.fold)], []).append(member)
-    return list(found.values())
+        by_steps.setdefault(steps[id(member.fold)], []).append(member)
+    return list(by_steps.values())
 
 
 class _Stack:
-    """Heads whose epochs have equally many steps, and what changes while they train."""
+    """Heads whose epochs have equally many steps, and their training state."""
 
     def __init__(self, members: list[_Member], pool_PD: torch.Tensor) -> None:
         job = members[0].fold.job
@@ -197,26 +197,26 @@ class _Stack:
         self.schedule = Schedule(train, _steps(job))
 
     def state(self, member: _Member) -> State:
-        """One head's slice."""
+        """The state of one head: its slice of the stack."""
         j = self.members.index(member)
         return {key: value[j : j + 1].detach().clone() for key, value in self.network.state_dict().items()}
 
     def train_epoch(self, epoch: int, losses: Losses) -> list[tuple[_Member, dict[str, float]]]:
-        """One pass of every head over its rows, by its fold's loss; what training knows of its history."""
+        """One pass of every head over its rows; returns the training figures of each head."""
         started = time.perf_counter()
         rows = {id(m.fold): m.fold.job.rows(epoch) for m in self.members}
-        shown = [
-            self._shown(member, epoch, rows[id(member.fold)], losses[id(member.fold)])
+        passes = [
+            self._epoch_of(member, epoch, rows[id(member.fold)], losses[id(member.fold)])
             for member in self.members
         ]
-        widest = max(end - start for one in shown for start, end in one.bounds)
-        buffer = torch.empty(len(shown) * widest, self.pool_PD.shape[1])
+        widest = max(end - start for one in passes for start, end in one.bounds)
+        buffer = torch.empty(len(passes) * widest, self.pool_PD.shape[1])
         step = self.schedule.start(epoch)
-        sum_J = torch.zeros(len(shown), dtype=torch.float64)
-        for number in range(len(shown[0].bounds)):
+        sum_J = torch.zeros(len(passes), dtype=torch.float64)
+        for number in range(len(passes[0].bounds)):
             set_lr(self.optimizer, self.schedule.lr(step))
-            bounds_J = [one.bounds[number] for one in shown]
-            value_J = self._backward(shown, bounds_J, step, buffer)
+            bounds_J = [one.bounds[number] for one in passes]
+            value_J = self._backward(passes, bounds_J, step, buffer)
             if not value_J.isfinite().all():
                 fold = self.members[int((~value_J.isfinite()).nonzero()[0])].fold.job.fold
                 raise diverged(f"fold {fold}, epoch {epoch}, step {step}", self.train)
@@ -226,14 +226,14 @@ class _Stack:
             self.optimizer.zero_grad(set_to_none=True)
             sum_J += value_J * torch.tensor([end - start for start, end in bounds_J])
             step += 1
-        speed = sum(len(one.at_R) for one in shown) / (time.perf_counter() - started)
-        told = {"lr": self.schedule.lr(step - 1), "images_per_second": speed}
+        speed = sum(len(one.at_R) for one in passes) / (time.perf_counter() - started)
+        common = {"lr": self.schedule.lr(step - 1), "images_per_second": speed}
         return [
-            (member, {"train_loss": float(total) / len(one.at_R), **told})
-            for member, total, one in zip(self.members, sum_J, shown, strict=True)
+            (member, {"train_loss": float(total) / len(one.at_R), **common})
+            for member, total, one in zip(self.members, sum_J, passes, strict=True)
         ]
 
-    def _shown(self, member: _Member, epoch: int, rows: TrainRows, loss: Loss) -> _Epoch:
+    def _epoch_of(self, member: _Member, epoch: int, rows: TrainRows, loss: Loss) -> _Epoch:
         fold, number = member.fold, member.fold.job.fold
         index_R = torch.from_numpy(rows.index_R[epoch_order(len(rows), member.root, number, epoch)])
         view_R = rng(member.root, "view", number, epoch).integers(self.views, size=len(rows))
@@ -242,19 +242,19 @@ class _Stack:
             loss,
             fold.at_T[index_R] + torch.from_numpy(view_R),
             target_RC,
-            # Sample weights times what the loss gives to the classes of the target.
+            # Sample weights times the class weights of the target.
             fold.weight_T[index_R] * loss.weigh(target_RC),
             batch_bounds(len(rows), self.train.batch_size * self.train.accumulate),
         )
 
     def _backward(
-        self, shown: list[_Epoch], bounds_J: list[tuple[int, int]], step: int, buffer: torch.Tensor
+        self, passes: list[_Epoch], bounds_J: list[tuple[int, int]], step: int, buffer: torch.Tensor
     ) -> torch.Tensor:
-        """(J,) each head's loss on its own batch; their gradients are added to the stacked weights'."""
+        """(J,) loss of each head on its own batch; adds their gradients to those of the stacked weights."""
         widest = max(end - start for start, end in bounds_J)
-        # A shorter batch is filled up with the pool's first row, which no loss looks at.
-        at_JB = torch.zeros(len(shown), widest, dtype=torch.int64)
-        for at_B, one, (start, end) in zip(at_JB, shown, bounds_J, strict=True):
+        # Shorter batches are padded with the first row of the pool, which no loss uses.
+        at_JB = torch.zeros(len(passes), widest, dtype=torch.int64)
+        for at_B, one, (start, end) in zip(at_JB, passes, bounds_J, strict=True):
             at_B[: end - start] = one.at_R[start:end]
         x_PD = buffer[: at_JB.numel()]
         torch.index_select(self.pool_PD, 0, at_JB.flatten(), out=x_PD)
@@ -262,7 +262,7 @@ class _Stack:
         x_JBD.sub_(self.network.mean_JD[:, None]).mul_(self.inverse_J1D)
         logits_JBC = self.network.logits(x_JBD, self._kept(bounds_J, step))
         values = []
-        for j, (one, (start, end)) in enumerate(zip(shown, bounds_J, strict=True)):
+        for j, (one, (start, end)) in enumerate(zip(passes, bounds_J, strict=True)):
             weight_B = one.weight_R[start:end]
             loss_B = one.loss(logits_JBC[j, : end - start], one.target_RC[start:end])
             values.append((loss_B * weight_B).sum() / weight_B.sum())
@@ -271,7 +271,7 @@ class _Stack:
         return value_J.detach()
 
     def _kept(self, bounds_J: list[tuple[int, int]], step: int) -> torch.Tensor | None:
-        """(J, B, H) dropout of the hidden units, each head's from its own seed; None: there is none."""
+        """(J, B, H) dropout mask of the hidden units, from the seed of each head; None without dropout."""
         rate = self.train.head_dropout
         if self.train.head != "mlp" or rate == 0:
             return None
@@ -284,7 +284,7 @@ class _Stack:
 
 
 def clip_each(network: nn.Module, max_norm: float) -> None:
-    """`torch.nn.utils.clip_grad_norm_` for each head of a stack by itself."""
+    """`torch.nn.utils.clip_grad_norm_` for each head of a stack separately."""
     grads = [p.grad for p in network.parameters() if p.grad is not None]
     square_J = torch.stack([grad.flatten(1).square().sum(1) for grad in grads]).sum(0)
     scale_J = (max_norm / (square_J.sqrt() + 1e-6)).clamp(max=1)
@@ -293,7 +293,7 @@ def clip_each(network: nn.Module, max_norm: float) -> None:
 
 
 def _state_of(fold: _Fold, stacks: list[_Stack]) -> State:
-    """The state of a stack that holds the fold's heads alone, in the order of their seeds."""
+    """The state of a stack that holds only the heads of this fold, in the order of their seeds."""
     parts = [stack.state(m) for stack in stacks for m in stack.members if m.fold is fold]
     return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
@@ -307,7 +307,7 @@ def _predict(fold: _Fold, state: State) -> tuple[Floats, torch.Tensor]:
 
 
 def _validate(fold: _Fold, state: State, loss: Loss) -> tuple[Floats, dict[str, float]]:
-    """(S, N, C) probabilities of the validation part, and how good their mean is."""
+    """(S, N, C) probabilities of the validation part, and the scores of their mean."""
     samples = fold.job.valid_samples
     p_SNC, logits_SNC = _predict(fold, state)
     target_NC = targets_of(samples)

@@ -1,9 +1,9 @@
-"""One fold's unfinished state on disk: written whole or not at all.
+"""The unfinished state of a fold on disk: written completely or not at all.
 
-Owns the file's format, its version and what happens to a damaged one. Does not own what the state
-means (`train/loop.py`) nor finished artifacts (`record/store.py`).
+Owns the format of the file, its version, and what happens to a damaged file. Does not own the content of the
+state (`train/state.py`) nor finished artifacts (`record/store.py`).
 
-No random state is saved: every draw is derived from the seed and the step's number.
+No random state is saved: every random draw is derived from the seed and the number of the step.
 """
 
 import hashlib
@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Replace the checkpoint in one step, so that a kill leaves the old one or the new one.
+    """Replace the checkpoint in one step, so that after a kill there is the old or the new one.
 
-    The file is a sha256 and the `torch.save` bytes it is of: flipped bits are found on reading.
+    The file holds a sha256 and the `torch.save` bytes, so that damage is found on reading.
 
     Args:
         path: its folder must exist.
@@ -51,7 +51,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     except OSError as error:
         raise StorageError(
             f"{path}: the checkpoint cannot be written: {error.strerror}",
-            remedy="free some space or set runtime.home to a writable disk; the run continues from there",
+            remedy="free some space or set runtime.home to a writable disk; the run then continues",
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -67,10 +67,10 @@ def _sync_folder(folder: Path) -> None:
 
 
 def load(path: Path) -> dict[str, Any] | None:
-    """The saved state on the CPU, or None when there is none that can be used.
+    """The saved state on the CPU, or None when there is no usable file.
 
-    A damaged file, or one of another version, is told in the log and treated as absent: the fold
-    starts again, which costs time and never a wrong result.
+    A damaged file, or one of another version, is logged and ignored: the fold starts again, which costs
+    time and never gives a wrong result.
     """
     try:
         data = path.read_bytes()
@@ -86,6 +86,6 @@ def load(path: Path) -> dict[str, Any] | None:
         log.warning("%s: the checkpoint cannot be read (%s); the fold starts again", path, error)
         return None
     if not isinstance(state, dict) or state.get("version") != VERSION:
-        log.warning("%s: the checkpoint is of another version; the fold starts again", path)
+        log.warning("%s: the checkpoint has another version; the fold starts again", path)
         return None
     return state

@@ -14,7 +14,7 @@ Options = argparse.Namespace
 
 
 def models(session: Session, options: Options) -> None:
-    """What networks cost on this machine, one line each."""
+    """Print the cost of networks on this machine, one line each."""
     # Imported here: no other command measures networks.
     from pipeline.engine.hardware import set_up
     from pipeline.train import network_cost

@@ -1,22 +1,11 @@
-"""Several models of one fold that vote as one: the file `weights.pt`.
+"""Several models of one fold that vote as one: their file `weights.pt`, and their predictions per view.
 
-Owns its two forms: `weights` of a single model, or `states` and `shares` of several, so that nobody can
-take one member for the whole. Does not own training them (`train/members.py`).
-
-What the models of one fold say together, view by view.
-
-Owns the vote of a committee and the mean over folds. Does not own passing images through one model
-(`train/committee.py`).
+Owns the two forms of the file (`weights` of a single model, or `states` and `shares` of several, so that no
+reader can take one member for all), passing images or cached features through the models once per view,
+timing that, and the weighted mean. Does not own training the models (`train/members.py`), the views
+(`nets/views.py`) nor weighing views (`infer/merging.py`).
 
 Legend: N images, V views, C classes, M models.
-
-Runs the views: class probabilities per view of test-time augmentation.
-
-Owns passing images (or cached features) through a trained network once per view, and timing it.
-Does not own the views (`nets/views.py`), averaging over folds or weighing views (`core/predictions.py`,
-`combine/`).
-
-Legend: N images, V views, C classes.
 """
 
 import sys
@@ -52,7 +41,7 @@ class Committee:
     """Models of one architecture and their shares of the vote.
 
     Args:
-        states: a state dict a model.
+        states: one state dict per model.
         shares: ≥ 0, summing to 1.
     """
 
@@ -76,15 +65,15 @@ class Committee:
 
     @staticmethod
     def read(folder: Path) -> "Committee":
-        """What `write` wrote, on the CPU."""
-        found = checkpoint.load(folder / FILE)
-        assert found is not None, f"{folder} was verified, yet its weights cannot be read"
-        if "weights" in found:
-            return Committee((found["weights"],), (1.0,))
-        return Committee(tuple(found["states"]), tuple(found["shares"]))
+        """Read the folder's `weights.pt`, on the CPU."""
+        saved = checkpoint.load(folder / FILE)
+        assert saved is not None, f"{folder} was verified, yet its weights cannot be read"
+        if "weights" in saved:
+            return Committee((saved["weights"],), (1.0,))
+        return Committee(tuple(saved["states"]), tuple(saved["shares"]))
 
 
-# An image of each view, in their order.
+# Per image, for each view in order.
 Milliseconds = tuple[float, ...]
 
 
@@ -101,13 +90,13 @@ def predict_views(
     Args:
         model: put in eval mode here; must be on `how.device`.
         images: prepared images, found by id.
-        ids: whose probabilities are wanted.
+        ids: of the images to predict.
         classes: names of the model's outputs, in order.
         views: at least one.
         how: device, batch and precision.
 
     Returns:
-        The probabilities, and milliseconds an image of each view.
+        The probabilities, and milliseconds per image of each view.
 
     Raises:
         DataError: an id has no image.
@@ -128,13 +117,13 @@ def predict_head(
     """(V, N, C) probabilities on every view of cached features, the mean over the heads of a fold.
 
     Args:
-        head: the fold's heads, one a seed, as `restore_head` gives them.
+        head: the heads of the fold, one per seed, from `restore_head`.
         features: their ids and views become those of the result.
         classes: names of the head's outputs, in order.
 
     Returns:
-        The probabilities, and milliseconds an image of each view, without the backbone, whose time is
-        that of making the features.
+        The probabilities, and milliseconds per image of each view, without the time of the backbone, which
+        is counted when the features are made.
     """
     blocks, ms_V = [], []
     for v in range(len(features.views)):
@@ -150,53 +139,57 @@ Vote = tuple[ViewProbabilities, Milliseconds]
 
 def networks(
     config: Config,
+    names: Sequence[str],
     space: LabelSpace,
     committee: Committee,
     asked: Sequence[tuple[Images, Strings]],
     how: Pass,
 ) -> list[Vote]:
-    """The vote of networks on each of `asked`, over the views of `config.infer`.
+    """The vote of networks on each of `asked`, view by view.
 
     Args:
-        config: model, image size and views.
+        config: model and image size.
+        names: of the views.
         space: the classes.
         committee: their weights and shares.
-        asked: images, and the ids wanted of them.
+        asked: pairs of images and the ids to predict.
         how: device, batch, precision and layout.
 
     Returns:
-        For each of `asked` the probabilities, and milliseconds an image of each view, all models together.
+        For each of `asked`, the probabilities, and milliseconds per image of each view, all models together.
     """
-    seen, said = views.parse_all(config.infer.views), []
+    parsed, by_model = views.parse_all(list(names)), []
     for state in committee.states:
         network = model.restore(config.model, space.n_classes, state, config.images.hw, space)
         network = model.to_device(network, how.device, how.layout)
-        said.append([predict_views(network, images, ids, space.classes, seen, how) for images, ids in asked])
-    return _voted(said, committee.shares)
+        by_model.append(
+            [predict_views(network, images, ids, space.classes, parsed, how) for images, ids in asked]
+        )
+    return _voted(by_model, committee.shares)
 
 
 def heads(
     settings: ModelSettings, space: LabelSpace, committee: Committee, asked: Sequence[Features]
 ) -> list[Vote]:
-    """The same of linear heads on every view of cached features; the backbone's time is not theirs."""
+    """The same for heads on every view of cached features; the time of the backbone is not included."""
     by_attribute = AttributeHeads.of(settings, space)
     restored = [restore_head(state, by_attribute) for state in committee.states]
-    said = [[predict_head(head, features, space.classes) for features in asked] for head in restored]
-    return _voted(said, committee.shares)
+    by_model = [[predict_head(head, features, space.classes) for features in asked] for head in restored]
+    return _voted(by_model, committee.shares)
 
 
-def _voted(said: Sequence[Sequence[Vote]], shares: Sequence[float]) -> list[Vote]:
-    """For each question the weighted mean over models; of one model its own answer, to the last bit."""
-    if len(said) == 1:
-        return list(said[0])
+def _voted(by_model: Sequence[Sequence[Vote]], shares: Sequence[float]) -> list[Vote]:
+    """For each set of images the weighted mean over models; with one model its own output, bit by bit."""
+    if len(by_model) == 1:
+        return list(by_model[0])
     return [
-        (mean([found for found, _ in answers], shares), added([ms_V for _, ms_V in answers]))
-        for answers in zip(*said, strict=True)
+        (mean([p for p, _ in votes], shares), added([ms_V for _, ms_V in votes]))
+        for votes in zip(*by_model, strict=True)
     ]
 
 
 def added(times: Sequence[Milliseconds]) -> Milliseconds:
-    """View by view the sum over models or folds."""
+    """The sum over models or folds, for each view."""
     return tuple(sum(of_view) for of_view in zip(*times, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""What of a fold's history becomes a curve in MLflow, and the table of every class's F1.
+"""Curves of a fold in MLflow, and the table of the F1 of every class.
 
 Owns how often an epoch is logged and which classes have a curve of their own. Does not own the history
 (`train/loop.py`).
@@ -14,48 +14,48 @@ import pandas as pd
 
 from pipeline.core.errors import StoppedError
 from pipeline.core.samples import Samples
+from pipeline.engine.stage import OnEpoch
 from pipeline.record.tracking import Run
-from pipeline.train.learners import OnEpoch
 from pipeline.train.loop import F1
 
-# How often an epoch is logged: a curve of a long linear probe needs no thousand points.
+# At most about so many epochs are logged: the curve of a long linear probe does not need a thousand points.
 CURVE_POINTS = 40
 # Curves of single classes: MLflow is slow with hundreds.
 CLASS_CURVES = 5
 
 
 def logged(run: Run, epochs: int, classes: Sequence[str] = ()) -> OnEpoch:
-    """Tells the run about some epochs, and of the classes about these.
+    """An `on_epoch` that logs some of the epochs to the run.
 
     Args:
         run: of the fold.
         epochs: of one training.
-        classes: those that have a curve of their F1.
+        classes: whose F1 has a curve.
     """
     every = max(epochs // CURVE_POINTS, 1)
 
-    def told(fold: int, epoch: int, entry: dict[str, float]) -> bool:
+    def on_epoch(fold: int, epoch: int, entry: dict[str, float]) -> bool:
         if epoch % every == 0 or epoch == epochs - 1:
             points = {k: v for k, v in without_classes(entry).items() if k != "epoch"}
-            # MLflow takes letters of any language, but not every sign.
+            # MLflow accepts letters of any language, but not every character.
             shown = [name for name in classes if F1 + name in entry]
             points |= {F1 + re.sub(r"[^\w. -]", "_", name): entry[F1 + name] for name in shown}
             run.epoch(epoch, points)
         return True
 
-    return told
+    return on_epoch
 
 
-def judged(told: OnEpoch, goes_on: OnEpoch | None) -> OnEpoch:
-    """Tells the run, and then whoever may end the training.
+def stoppable(report: OnEpoch, goes_on: OnEpoch | None) -> OnEpoch:
+    """An `on_epoch` that reports, and then asks whether to continue.
 
     Args:
-        told: of each epoch.
-        goes_on: False ends the stage by `StoppedError`, so that nothing half-trained is kept.
+        report: called after each epoch.
+        goes_on: False ends the stage by `StoppedError`, so that no half-trained result is kept.
     """
 
     def both(fold: int, epoch: int, entry: dict[str, float]) -> bool:
-        told(fold, epoch, entry)
+        report(fold, epoch, entry)
         if goes_on is not None and not goes_on(fold, epoch, entry):
             raise StoppedError(f"fold {fold} was stopped after epoch {epoch + 1}")
         return True
@@ -64,7 +64,7 @@ def judged(told: OnEpoch, goes_on: OnEpoch | None) -> OnEpoch:
 
 
 def rarest(parts: Sequence[Samples]) -> tuple[str, ...]:
-    """The classes with the fewest images, of all parts together: the same for every fold.
+    """The classes with the fewest images in all parts together, which are the same for every fold.
 
     Args:
         parts: labelled; training, validation and inner split.
@@ -75,12 +75,12 @@ def rarest(parts: Sequence[Samples]) -> tuple[str, ...]:
 
 
 def per_class(history: Sequence[dict[str, float]]) -> pd.DataFrame:
-    """A row an epoch, a column for the F1 of each class that the validation part has images of."""
+    """One row per epoch, one column for the F1 of each class that has images in the validation part."""
     kept = ("epoch", "member")
     rows = [{k.removeprefix(F1): v for k, v in e.items() if k in kept or k.startswith(F1)} for e in history]
     return pd.DataFrame(rows)
 
 
 def without_classes(entry: dict[str, float]) -> dict[str, float]:
-    """An epoch's entry without the F1 of single classes."""
+    """A history entry without the F1 of single classes."""
     return {name: value for name, value in entry.items() if not name.startswith(F1)}

@@ -1,6 +1,6 @@
-"""What training will take, said before it starts.
+"""The expected time and disk space of a training, before it starts.
 
-Owns the estimate: from folds of the same network on this machine, or else from a few timed steps.
+Owns the estimate: from finished folds of the same network on this machine, or else from a few timed steps.
 """
 
 from __future__ import annotations
@@ -8,25 +8,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pipeline.data import load
 from pipeline.engine.hardware import machine, set_up
 from pipeline.engine.need import Need
+from pipeline.engine.stage import Host
 from pipeline.nets.stages import is_probe
 from pipeline.record.store import Artifact, Store
 from pipeline.resample import indices, subsets
 from pipeline.settings.load import Settings
 from pipeline.settings.members import trainings
 from pipeline.train import precision
-from pipeline.train.stages import is_batched
 
-if TYPE_CHECKING:
-    from pipeline.engine.stage import Host
-
-# Share of a fold's time beyond its steps, where no earlier fold says: validation and augmentation.
+# Time of a fold relative to its steps, where no earlier fold was timed: validation and augmentation.
 OVERHEAD = 1.25
-# A checkpoint holds the weights, two moments of each, an average and the best epoch at most; the result
+# A checkpoint holds at most the weights, two moments of each, an average and the best epoch; the result
 # holds the weights.
 CHECKPOINT_COPIES = 5
 PROBE_ROW_SECONDS = 5e-6
@@ -35,21 +31,21 @@ BYTES_PER_WEIGHT = 4
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the missing folds will take.
+    """Expected time and disk space of the missing folds.
 
     Args:
         seconds: of all of them.
         disk: bytes.
-        told: what was found out on the way, a line each.
+        lines: for the terminal, what was measured on the way.
     """
 
     seconds: float
     disk: float
-    told: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
 
 
 def training(settings: Settings, inputs: Mapping[str, Artifact], missing: list[Need], host: Host) -> Estimate:
-    """What the missing folds will take; measures what `train.precision=auto` wants to know.
+    """Expected time and disk space of the missing folds; also measures speeds for `train.precision=auto`.
 
     Raises:
         ModelError, ConfigError: settings that do not fit the model, before any fold starts.
@@ -57,15 +53,18 @@ def training(settings: Settings, inputs: Mapping[str, Artifact], missing: list[N
     samples = load.training(inputs["data"], host.home)
     plan = load.plan(inputs["folds"])
     config = settings.config
+    # A solved head passes over its rows once.
+    epochs = 1 if is_probe(settings) and config.train.head == "logistic" else config.train.epochs
     last, rows, numbers = 0, 0, [int(need.params["fold"]) for need in missing]
-    if is_batched(settings):  # all folds' heads train at once, once
-        made = host.graph.found(Need("heads", settings))
-        numbers = [] if made else list(range(len(plan))) * config.train.head_seeds
+    heads = host.graph.inputs(missing[0]).get("heads") if missing else None
+    if heads is not None:  # the heads of all folds train together, once
+        finished = host.graph.found(heads)
+        numbers = [] if finished else list(range(len(plan))) * config.train.head_seeds
     for fold in numbers:
         split = plan.splits[fold]
         part = indices.Part(samples.take(split.train_ids).for_training(), fold, split.times_T)
         part = subsets.group_share(part, config.train.group_share, config.train.seed)
-        last = indices.expected_rows(part, config.resample) * config.train.epochs
+        last = indices.expected_rows(part, config.resample) * epochs
         rows += last
     rows = round(rows * trainings(config.train.bag, config.train.chain))
     n_classes = samples.space.n_classes
@@ -78,7 +77,7 @@ def training(settings: Settings, inputs: Mapping[str, Artifact], missing: list[N
     from pipeline.train import step_timing, strategy
 
     batch = config.train.batch_size
-    # Of the whole plan, whichever folds are asked for: what is trained later uses what was measured now.
+    # Of all folds of the plan, also those not asked for now: later trainings use what is measured now.
     steps = math.ceil(last * len(plan) / batch), math.ceil(last / batch)
     precision.measure(config, samples.space, device, steps, host.home)
     choice = precision.choose(config, device, steps[1], host.home)
@@ -87,16 +86,16 @@ def training(settings: Settings, inputs: Mapping[str, Artifact], missing: list[N
     per_row = known or OVERHEAD * step_timing.seconds_per_row(config, samples.space, device)
     bare = config.model.model_copy(update={"weights": "none"})
     network = model.build(bare, n_classes, 0, config.images.hw)
-    # Names of parts that there are not: told before a fold starts.
+    # Rejects unknown names of layers before a fold starts.
     strategy.prepare(network.backbone, config.train)
     parameters = float(model.describe(network).parameters)
     oof = len(samples) * n_classes * BYTES_PER_WEIGHT
     disk = parameters * BYTES_PER_WEIGHT * (len(missing) + CHECKPOINT_COPIES) + oof
-    return Estimate(rows * per_row, disk, (choice.told,) if choice.told else ())
+    return Estimate(rows * per_row, disk, (choice.line,) if choice.line else ())
 
 
 def _earlier(store: Store, settings: Settings, device: str) -> float | None:
-    """Seconds a row of the newest fold of the same network, size and batch on this machine."""
+    """Seconds per row of the newest fold with the same network, image size and batch on this machine."""
     config = settings.config
     wanted = {
         "model.name": config.model.name,
@@ -109,7 +108,12 @@ def _earlier(store: Store, settings: Settings, device: str) -> float | None:
     for artifact in reversed(store.all()):
         used_device = artifact.manifest.get("tags", {}).get("device")
         here = artifact.manifest.get("hardware") == machine() and used_device == device
-        found = {path: artifact.setting(path) for path in wanted}
-        if artifact.stage == "fold" and here and found == wanted and artifact.metrics.get("seconds_per_row"):
+        settings_of = {path: artifact.setting(path) for path in wanted}
+        if (
+            artifact.stage == "fold"
+            and here
+            and settings_of == wanted
+            and artifact.metrics.get("seconds_per_row")
+        ):
             return artifact.metrics["seconds_per_row"]
     return None

@@ -1,21 +1,14 @@
-"""Heads on cached features: a linear layer or a small MLP, any number of them side by side.
+"""Heads on cached features: what a head is, what it predicts, and logistic regression.
 
-Owns what a head is, what one fold's heads train on (`HeadJob`), and what they predict. Does not own
-training them (`train/batched_heads.py` by steps, `train/heads.py` as a convex problem) or the features
-(`nets/features.py`).
+Owns linear and MLP heads, any number of them side by side, what the heads of one fold train on (`HeadJob`),
+and solving a linear head as a convex problem with scikit-learn's L-BFGS. Does not own training heads by
+steps (`train/batched_heads.py`) or the features (`nets/features.py`).
+
+Logistic regression: every view of an image is a row with 1/V of its weight, so nothing is drawn and no seed
+is read. Repeated rows become weights; a soft label becomes one row per class, weighted by its share.
 
 Legend: J heads side by side, N samples, V views, D features, H hidden units, C classes, B rows of a
-batch, S synthetic rows.
-
-Logistic regression on cached features: the linear head as a convex problem, solved.
-
-Owns the rows and weights that the solver sees, and turning its answer into a head. The solver is
-scikit-learn's L-BFGS. Does not own what a head is (`train/heads.py`).
-
-Every view of an image is a row of 1/V of its weight, so nothing is drawn and no seed is read. Repeated
-rows become weights, a soft label one row a class, each by its share.
-
-Legend: N training rows that differ, K of their classes, V views, D features, C classes, M rows of the solver.
+batch, S synthetic rows, K rows of single classes, M rows of the solver.
 """
 
 import logging
@@ -24,6 +17,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,33 +31,35 @@ from pipeline.core.samples import Floats, Ints, Samples, SyntheticRows, TrainRow
 from pipeline.core.targets import softmax
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.weights import State
+from pipeline.record import files
 from pipeline.settings.loss import LossSettings
 from pipeline.settings.train import TrainSettings
+from pipeline.train import checkpoint
 from pipeline.train.losses import Loss, make_loss
 from pipeline.train.targets import class_facts, one_hot, targets_of
 
-# A feature that never varies in training would be divided by nothing.
+# The least standard deviation of a feature: a constant one would be divided by 0.
 _SMALLEST_STD = 1e-6
-# Rows of one pass without gradients: heads side by side hold as many standardised copies of them.
+# Rows of one pass without gradients: each head side by side holds its own standardised copy of them.
 _ROWS = 4096
 
 
 @dataclass(frozen=True)
 class HeadJob:
-    """Everything that training one fold's heads depends on.
+    """Everything that the training of one fold's heads depends on.
 
     Args:
         fold: its number; part of every seed.
         loss, train: settings; `batch_size` × `accumulate` rows make a batch here.
         train_samples: the fold's training part, labelled.
         valid_samples: the fold's validation part, labelled; never trained on.
-        features: of both parts, found by id; the view `identity`, which validates, is among them.
-        rows: what each epoch shows, as positions in `train_samples` and, after them, in `synthetic`.
+        features: of both parts, found by id; the view `identity`, used in validation, is one of them.
+        rows: the rows of each epoch, as positions in `train_samples` and, after them, in `synthetic`.
         metric: from (y_N, p_NC) to a score, for the history alone.
-        weights_N: how much each training sample counts, ≥ 0; None: all the same. Synthetic rows count 1.
-        synthetic: rows that belong to no image, of the same views; None: there are none.
-        soft_NC: what a teacher says of each training sample; a row of NaN, or None: the label.
-        heads: a head per attribute; None: an output a class.
+        weights_N: sample weights, ≥ 0; None: all equal. Synthetic rows have weight 1.
+        synthetic: rows that belong to no image, with the same views; None: there are none.
+        soft_NC: soft labels of each training sample; None, or a row of NaN: the label.
+        heads: a head per attribute; None: one output per class.
     """
 
     fold: int
@@ -81,7 +77,7 @@ class HeadJob:
 
     @property
     def target_NC(self) -> torch.Tensor:
-        """(N, C) what each training sample is taught, and after them the synthetic rows."""
+        """(N, C) targets of the training samples, followed by those of the synthetic rows."""
         target_NC = targets_of(self.train_samples, self.soft_NC)
         if self.synthetic is None:
             return target_NC
@@ -89,7 +85,7 @@ class HeadJob:
 
     @property
     def weight_N(self) -> torch.Tensor:
-        """(N,) how much each training sample counts, and after them the synthetic rows."""
+        """(N,) weights of the training samples, followed by those of the synthetic rows."""
         weight_N = torch.ones(len(self.train_samples) + (len(self.synthetic) if self.synthetic else 0))
         if self.weights_N is not None:
             weight_N[: len(self.weights_N)] = torch.from_numpy(self.weights_N.copy())
@@ -97,16 +93,16 @@ class HeadJob:
 
     @property
     def n_outputs(self) -> int:
-        """C, or what `heads` asks for."""
+        """C, or the number of outputs of `heads`."""
         return self.heads.n_outputs if self.heads else self.train_samples.space.n_classes
 
     def make_loss(self, epoch: int) -> Loss:
-        """What an epoch minimises; it knows the class counts of the training rows."""
+        """The loss of an epoch; it knows the class counts of the training rows."""
         facts = class_facts(self.train_samples, self.rows(0), self.heads, self.synthetic)
         return make_loss(self.loss, facts, epoch, self.train.epochs)
 
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """(D,) mean and deviation of the fold's training samples over all views, each counted once."""
+        """(D,) mean and standard deviation over the training samples and all views, each counted once."""
         flat = torch.from_numpy(self.features.take(self.train_samples.ids_N).x_NVD.copy()).flatten(0, 1)
         flat = flat.double()
         std_D = flat.std(0, correction=0).clamp_min(_SMALLEST_STD)
@@ -115,21 +111,30 @@ class HeadJob:
 
 @dataclass(frozen=True)
 class HeadFit:
-    """What training one fold's heads gave.
+    """The trained heads of one fold.
 
     Args:
         result: its out-of-fold probabilities are the mean over the seeds.
         state: of one `HeadStack` that holds the heads of all seeds.
-        by_seed: out-of-fold probabilities, one block a seed.
+        by_seed: out-of-fold probabilities, one block per seed.
     """
 
     result: FoldResult
     state: State
     by_seed: ViewProbabilities
 
+    def write(self, folder: Path) -> None:
+        """Write weights.pt, oof.npz, history.json and, for several seeds, seeds.npz into a new folder."""
+        folder.mkdir()
+        checkpoint.save(folder / "weights.pt", {"weights": self.state})
+        files.write_probabilities(folder / "oof.npz", self.result.oof)
+        files.write_json(folder / "history.json", list(self.result.history))
+        if len(self.by_seed.views) > 1:
+            files.write_views(folder / "seeds.npz", self.by_seed)
+
 
 class _Linear(nn.Module):
-    """J linear layers side by side, zero at first: weight (J, C, D), bias (J, C)."""
+    """J linear layers side by side, initialised with zeros: weight (J, C, D), bias (J, C)."""
 
     def __init__(self, n_heads: int, n_inputs: int, n_outputs: int) -> None:
         super().__init__()
@@ -137,20 +142,20 @@ class _Linear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_heads, n_outputs))
 
     def forward(self, x_JBD: torch.Tensor) -> torch.Tensor:
-        # As W·xᵀ: with few classes two to four times as fast on a CPU as x·Wᵀ, backward included.
+        # W·xᵀ: with few classes two to four times as fast on a CPU as x·Wᵀ, backward pass included.
         return torch.bmm(self.weight, x_JBD.transpose(1, 2)).transpose(1, 2) + self.bias[:, None]
 
 
 class HeadStack(nn.Module):
     """J heads side by side: standardise, then one linear layer, or two with a ReLU between them.
 
-    The last layer starts at zero: a linear head is a convex problem and needs no random start.
+    The last layer starts at zero: a linear head is a convex problem and needs no random initialisation.
 
     Args:
         mean_JD, std_JD: of the training features of each head; part of the state dict.
-        n_outputs: C, or what `by_attribute` asks for.
+        n_outputs: C, or the number of outputs of `by_attribute`.
         hidden: H of an MLP; None: a linear head.
-        by_attribute: a head per attribute; None: an output a class.
+        by_attribute: a head per attribute; None: one output per class.
     """
 
     mean_JD: torch.Tensor
@@ -173,18 +178,18 @@ class HeadStack(nn.Module):
         self.by_attribute = by_attribute
 
     def start(self, seeds_J: list[int]) -> None:
-        """Draw the hidden weights of each head from its own seed."""
+        """Initialise the hidden weights of each head from its own seed."""
         if self.hidden is not None:
             for weight_HD, seed in zip(self.hidden.weight, seeds_J, strict=True):
                 generator = torch.Generator().manual_seed(seed)
                 nn.init.kaiming_normal_(weight_HD, nonlinearity="relu", generator=generator)
 
     def standardise(self, x_JBD: torch.Tensor) -> torch.Tensor:
-        """Features to mean 0 and deviation 1, by what each head saw in training; one block serves all."""
+        """Features with mean 0 and deviation 1 over each head's training samples; x_JBD may have J = 1."""
         return (x_JBD - self.mean_JD[:, None]) / self.std_JD[:, None]
 
     def logits(self, z_JBD: torch.Tensor, keep_JBH: torch.Tensor | None = None) -> torch.Tensor:
-        """(J, B, C) of standardised features; `keep_JBH` is a dropout mask of the hidden units."""
+        """(J, B, C) logits of standardised features; `keep_JBH` is a dropout mask of the hidden units."""
         if self.hidden is not None:
             z_JBD = self.hidden(z_JBD).relu()
             if keep_JBH is not None:
@@ -199,7 +204,12 @@ class HeadStack(nn.Module):
 
 
 def restore_head(state: State, by_attribute: AttributeHeads | None = None) -> HeadStack:
-    """The heads of a `HeadFit`'s state, and of its job's attributes."""
+    """The heads of the state of a `HeadFit`.
+
+    Args:
+        state: of the heads.
+        by_attribute: as in their job.
+    """
     hidden = len(state["hidden.bias"][0]) if "hidden.bias" in state else None
     head = HeadStack(state["mean_JD"], state["std_JD"], state["out.bias"].shape[1], hidden, by_attribute)
     head.load_state_dict(state, strict=True)
@@ -214,18 +224,18 @@ def head_probabilities(head: HeadStack, x_ND: torch.Tensor) -> Floats:
 
 
 def plain_view(features: Features) -> torch.Tensor:
-    """(N, D) features of the view that validates.
+    """(N, D) features of the view `identity`, which is used in validation.
 
     Raises:
-        ConfigError: it is not among the views.
+        ConfigError: it is not one of the views.
     """
     if "identity" not in features.views:
-        raise ConfigError("infer.views: a head validates on identity, which is not among them")
+        raise ConfigError("infer.views: add identity, on which heads are validated")
     return torch.from_numpy(features.x_NVD[:, features.views.index("identity")].copy())
 
 
 def softmax_JNC(logits_JNC: torch.Tensor) -> Floats:
-    """Probabilities of each head's logits."""
+    """Probabilities from the logits of each head."""
     return np.stack([softmax(logits_NC) for logits_NC in logits_JNC.numpy()])
 
 
@@ -237,7 +247,15 @@ def mean_of_heads(p_JNC: Floats) -> Floats:
 def head_fit(
     job: HeadJob, state: State, p_SNC: Floats, history: Sequence[dict[str, float]], seconds: float
 ) -> HeadFit:
-    """A fold's result from the validation part's probabilities by each seed's head."""
+    """The result of a fold.
+
+    Args:
+        job: of the fold.
+        state: of the heads of all seeds.
+        p_SNC: probabilities of the validation part, by the head of each seed.
+        history: one entry per epoch.
+        seconds: of training.
+    """
     samples, name = job.valid_samples, f"{job.train.head} head fold {job.fold}"
     views = tuple(f"seed {s}" for s in range(len(p_SNC)))
     by_seed = ViewProbabilities(samples.ids_N, samples.space.classes, views, p_SNC, name)
@@ -248,15 +266,16 @@ def head_fit(
 log = logging.getLogger(__name__)
 
 MAX_ITERATIONS = 1000
-# A class without a training row has odds of e^-30 against the others: the problem has no finite answer.
+# The bias of a class without a training row, for which the problem has no finite solution: odds of e^-30.
 _ABSENT = -30.0
 _SMALLEST_P = 1e-12
 
 
 def fit_heads(jobs: Sequence[HeadJob]) -> list[HeadFit]:
-    """Solve every fold's problem.
+    """Solve the problem of every fold.
 
-    Minimised is C · Σ weight · cross-entropy + ½ ‖W‖²: a sum over rows, not a mean; biases go unpunished.
+    The objective is C · Σ weight · cross-entropy + ½ ‖W‖²: a sum over rows, not a mean; biases have no
+    penalty.
 
     Args:
         jobs: at least one; all with the same settings and the same features.
@@ -270,11 +289,11 @@ def fit_heads(jobs: Sequence[HeadJob]) -> list[HeadFit]:
 
 
 def refuse_loss(loss: LossSettings) -> None:
-    """Raise ConfigError unless the loss is plain cross-entropy, which is all that the solver minimises."""
+    """Raise ConfigError unless the loss is plain cross-entropy, the only one that the solver minimises."""
     if loss != LossSettings():
         raise ConfigError(
-            f"loss.name: head=logistic minimises plain cross-entropy, and the loss is {loss.name}",
-            remedy="leave loss.* out, or choose train.head=linear, which takes any loss",
+            f"loss.name: head=logistic minimises plain cross-entropy, but the loss is {loss.name}",
+            remedy="leave loss.* out, or choose train.head=linear, which accepts any loss",
         )
 
 
@@ -313,7 +332,7 @@ def _fit(job: HeadJob) -> HeadFit:
 
 @dataclass(frozen=True)
 class _Problem:
-    """What the solver sees: standardised rows, the class of each, and how much it counts."""
+    """The rows of the solver: standardised features, the class and the weight of each."""
 
     z_MD: Floats
     class_M: Ints
@@ -321,7 +340,7 @@ class _Problem:
 
 
 def _problem(z_NVD: Floats, target_NC: Floats, weight_N: Floats) -> _Problem:
-    """Rows that count, one for each class that their target gives mass to, and each of their views."""
+    """One row for each view of a sample and each class of its target, without rows of weight 0."""
     share_NC = target_NC * weight_N[:, None]
     row_K, class_K = np.nonzero(share_NC)
     n_views = z_NVD.shape[1]
@@ -332,7 +351,7 @@ def _problem(z_NVD: Floats, target_NC: Floats, weight_N: Floats) -> _Problem:
 
 
 def _solve(problem: _Problem, n_classes: int, job: HeadJob) -> tuple[Floats, Floats, int]:
-    """(C, D) weights, (C,) biases, and the iterations that it took."""
+    """(C, D) weights, (C,) biases, and the number of iterations."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -344,16 +363,16 @@ def _solve(problem: _Problem, n_classes: int, job: HeadJob) -> tuple[Floats, Flo
         return weight_CD, bias_C, 0
     solver: Any = LogisticRegression(C=job.train.head_c, max_iter=MAX_ITERATIONS)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # told below, with the fold and a remedy
+        warnings.simplefilter("ignore", ConvergenceWarning)  # logged below, with the fold and a remedy
         solver.fit(problem.z_MD, problem.class_M, sample_weight=problem.weight_M)
     iterations = int(solver.n_iter_.max())
     if iterations >= MAX_ITERATIONS:
         log.warning(
-            "fold %d: logistic regression has not converged after %d iterations; a smaller train.head_c "
-            "(now %g) makes it easier",
+            "fold %d: logistic regression has not converged after %d iterations; try a smaller train.head_c "
+            "(now %g)",
             *(job.fold, MAX_ITERATIONS, job.train.head_c),
         )
-    if len(present) == 2:  # scikit-learn then has one row: the log-odds of the second class
+    if len(present) == 2:  # scikit-learn then returns one row: the log-odds of the second class
         weight_CD[present] = np.concatenate([-solver.coef_, solver.coef_]) / 2
         bias_C[present] = np.concatenate([-solver.intercept_, solver.intercept_]) / 2
     else:
@@ -362,6 +381,6 @@ def _solve(problem: _Problem, n_classes: int, job: HeadJob) -> tuple[Floats, Flo
 
 
 def _cross_entropy(p_MC: Floats, class_M: Ints, weight_M: Floats) -> float:
-    """The weighted mean of -log p of each row's class."""
+    """The weighted mean of -log p of the class of each row."""
     p_M = np.maximum(p_MC[np.arange(len(class_M)), class_M], _SMALLEST_P)
     return float(np.average(-np.log(p_M.astype(np.float64)), weights=weight_M))

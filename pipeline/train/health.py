@@ -1,7 +1,7 @@
-"""What goes wrong while training, told so that a person can mend it.
+"""Checks of a training in progress: gradients, batches, precision and memory.
 
-Owns the checks of gradients, batches and memory, and their words. Does not own the loss that is no
-number (`train/losses.py`).
+Owns the checks and their messages, which name the setting to change. Does not own a loss that is not a
+finite number (`train/losses.py`).
 """
 
 import logging
@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from pipeline.core.errors import ConfigError, UserError
 from pipeline.settings.train import TrainSettings
 
-# From this gradient norm on a step is told in the log: healthy ones are about 0.1 to 10.
+# A larger gradient norm is a warning in the log: usual norms are about 0.1 to 10.
 EXPLODING = 1000.0
 CPU_MEMORY = re.compile(r"can't allocate memory|not enough memory|Cannot allocate memory|bad_alloc")
 
@@ -32,8 +32,8 @@ class GradientWatch:
 
     Args:
         where: fold and epoch, for messages.
-        settings: whose values the remedy names.
-        skips_infinite: fp16 scaling leaves such a step out by itself and lowers its scale.
+        settings: named in the message.
+        skips_infinite: fp16 scaling skips a step with an infinite gradient and lowers its scale.
     """
 
     where: str
@@ -42,10 +42,10 @@ class GradientWatch:
     norms: list[float] = field(default_factory=list)
 
     def see(self, norm: float, step: int) -> None:
-        """Note one step's norm.
+        """Record the norm of one step.
 
         Raises:
-            UserError: it is no finite number.
+            UserError: it is not a finite number.
         """
         if not math.isfinite(norm):
             if self.skips_infinite:
@@ -57,20 +57,20 @@ class GradientWatch:
             )
         if norm > EXPLODING and max(self.norms, default=0.0) <= EXPLODING:
             log.warning(
-                "%s, step %d: the gradient's norm is %.3g; train.clip_norm=1 or a smaller train.lr tames it",
+                "%s, step %d: the gradient norm is %.3g; set train.clip_norm=1 or a smaller train.lr",
                 self.where, step, norm,
             )  # fmt: skip
         self.norms.append(norm)
 
     def summary(self) -> dict[str, float]:
-        """Mean and largest norm; nothing when every step was left out."""
+        """Mean and largest norm; empty when every step was skipped."""
         if not self.norms:
             return {}
         return {"grad_norm": sum(self.norms) / len(self.norms), "grad_norm_max": max(self.norms)}
 
 
 def gradient_norm(network: nn.Module, clip_norm: float | None) -> float:
-    """The norm of all gradients, which are then clipped to `clip_norm` if there is one."""
+    """The norm of all gradients, before they are clipped to `clip_norm` if that is set."""
     if clip_norm is not None:
         return float(nn.utils.clip_grad_norm_(network.parameters(), clip_norm))
     gradients = [p.grad for p in network.parameters() if p.grad is not None]
@@ -78,16 +78,16 @@ def gradient_norm(network: nn.Module, clip_norm: float | None) -> float:
 
 
 def has_batch_norm(network: nn.Module) -> bool:
-    """Whether some normalisation looks at the whole batch, as the network stands."""
+    """Whether a normalisation layer uses batch statistics in the current modes of the network."""
     return any(isinstance(module, _BatchNorm) and module.training for module in network.modules())
 
 
 def check_batches(network: nn.Module, sizes: Sequence[int], settings: TrainSettings) -> None:
-    """Refuse batches that cannot be normalised; say where accumulation is no large batch.
+    """Reject batches that cannot be normalised; warn where accumulation does not equal a large batch.
 
     Args:
         network: in training mode.
-        sizes: rows of every micro-batch that will come.
+        sizes: rows of every micro-batch of the training.
         settings: of training.
 
     Raises:
@@ -99,41 +99,42 @@ def check_batches(network: nn.Module, sizes: Sequence[int], settings: TrainSetti
     large = settings.batch_size * settings.accumulate
     if has_batch_norm(network):
         log.warning(
-            "train.accumulate=%d: batch normalisation sees batches of %d, so this is not a batch of %d",
+            "train.accumulate=%d: batch normalisation uses batches of %d, so this does not equal a batch "
+            "of %d",
             settings.accumulate, settings.batch_size, large,
         )  # fmt: skip
 
 
 def refuse_single_rows(network: nn.Module, sizes: Sequence[int], settings: TrainSettings) -> None:
-    """Refuse batches that cannot be normalised; arguments as for `check_batches`.
+    """Reject batches that cannot be normalised; arguments as for `check_batches`.
 
     Raises:
         ConfigError: a batch of one sample and batch normalisation, which has no variance then.
     """
     if min(sizes) == 1 and has_batch_norm(network):
-        what = "train.batch_size is 1" if max(sizes) == 1 else "the last batch has one row"
+        reason = "train.batch_size is 1" if max(sizes) == 1 else "the last batch has one row"
         raise ConfigError(
-            f"train.batch_size={settings.batch_size}: {what}, and batch normalisation of one sample has no "
+            f"train.batch_size={settings.batch_size}: {reason}, and batch normalisation of one sample has no "
             "variance",
             remedy="use a larger train.batch_size, or a network without batch normalisation",
         )
 
 
 def unsafe_in_bf16(network: nn.Module, size: tuple[int, int]) -> str | None:
-    """The first convolution whose bf16 gradient is wrong on a CPU; None: there is none.
+    """The first convolution whose bf16 gradient is wrong on a CPU; None if there is none.
 
-    Where a map is narrower than the stride, the gradient of the weights holds memory that nothing wrote:
+    Where a map is narrower than the stride, the gradient of the weights contains uninitialised memory:
     found with torch 2.14.1 on AVX512-BF16, see docs/log.md.
 
     Args:
-        network: any mode; passed through once, in eval mode.
+        network: in any mode; one forward pass is made in eval mode.
         size: height and width of the images, px.
     """
-    found: list[str] = []
+    unsafe: list[str] = []
 
     def narrow(name: str, layer: nn.Conv2d, given: tuple[torch.Tensor]) -> None:
         if layer.kernel_size[1] > 1 and given[0].shape[-1] < layer.stride[1]:
-            found.append(name)
+            unsafe.append(name)
 
     layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d)}
     hooks = [layer.register_forward_pre_hook(partial(narrow, name)) for name, layer in layers.items()]
@@ -146,44 +147,44 @@ def unsafe_in_bf16(network: nn.Module, size: tuple[int, int]) -> str | None:
             hook.remove()
         for module, training in was_training.items():
             module.training = training
-    return found[0] if found else None
+    return unsafe[0] if unsafe else None
 
 
 def check_precision(network: nn.Module, size: tuple[int, int], device: str, precision: str) -> None:
-    """Refuse bf16 where a CPU computes a wrong gradient in it.
+    """Reject bf16 where a CPU computes a wrong gradient in it.
 
     Raises:
-        ConfigError: naming the layer.
+        ConfigError: with the name of the layer.
     """
     layer = unsafe_in_bf16(network, size) if (device, precision) == ("cpu", "bf16") else None
     if layer:
         raise ConfigError(
-            f"train.precision=bf16: images of {size[0]} × {size[1]} px leave {layer} a map narrower than its "
-            "stride, and its bf16 gradient is wrong on a CPU",
+            f"train.precision=bf16: with images of {size[0]} × {size[1]} px the input of {layer} is narrower "
+            "than its stride, and its bf16 gradient is wrong on a CPU",
             remedy="use train.precision=fp32, or a larger images.size",
         )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the device, or the machine, had no memory left."""
+    """Whether the device or the machine ran out of memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and CPU_MEMORY.search(str(error)) is not None
 
 
 @contextmanager
-def told_memory(
+def explained_memory_errors(
     settings: TrainSettings, size: tuple[int, int], eval_batch: int | None = None
 ) -> Iterator[None]:
-    """Out of memory inside becomes a message that names the settings.
+    """Inside, running out of memory raises an error that names the settings to change.
 
     Args:
         settings: of training.
         size: height and width of the images, px.
-        eval_batch: images of a pass without gradients, where inside is no training; None: it trains.
+        eval_batch: batch size of a pass without gradients; None: of a training step.
 
     Raises:
-        UserError: there was no memory left.
+        UserError: out of memory.
     """
     try:
         yield
@@ -195,12 +196,12 @@ def told_memory(
                 f"out of memory in validation: runtime.infer_batch={eval_batch}, images of "
                 f"{size[0]} × {size[1]} px",
                 [str(error).splitlines()[0]],
-                f"try runtime.infer_batch={max(eval_batch // 2, 1)}; no result depends on it",
+                f"try runtime.infer_batch={max(eval_batch // 2, 1)}; it changes no result",
             ) from error
         smaller, twice = max(settings.batch_size // 2, 1), settings.accumulate * 2
         raise UserError(
             f"out of memory: train.batch_size={settings.batch_size}, images of {size[0]} × {size[1]} px",
             [str(error).splitlines()[0]],
             f"try train.batch_size={smaller} train.accumulate={twice}, a smaller images.size, or a smaller "
-            "model.name; train.oom_halving=true does the first by itself on a GPU",
+            "model.name; on a GPU, train.oom_halving=true does the first automatically",
         ) from error

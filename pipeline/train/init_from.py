@@ -1,14 +1,14 @@
-"""`train.init_from`: which finished fold a fold starts from, and the proof that it may.
+"""`train.init_from`: which finished fold a fold starts from, and the check that nothing leaks.
 
-Owns finding the fold and comparing the two fold plans by what is in them. Does not own building a
-network on its weights (`train/job.py`).
+Owns finding the fold and comparing the contents of the two fold plans. Does not own building a network on
+its weights (`train/job.py`).
 
-A model of all data (`make refit`) starts from the earlier run's model of all data: nothing validates
-there, so there is nothing to leak into, and its score stays that of its folds.
+The network of a fold may start from weights that never saw its validation part: those of the same fold of
+the same plan. Equal keys mean equal plans; where the keys differ (extra images in one of them, another name
+of the same competition), the plans themselves are compared.
 
-A fold's network may start from weights that never saw its validation part: those of the same fold of
-the same plan. Keys say that two plans are one where they are equal; where they differ (images from
-elsewhere joined in one of them, another name of the same competition) the plans themselves are compared.
+A model of all data (`make refit`) starts from the earlier run's model of all data: it has no validation
+part, so nothing can leak, and its score is that of its cross-validation.
 """
 
 from __future__ import annotations
@@ -24,16 +24,15 @@ from pipeline.core.samples import FoldPlan, Ints, Samples, Split, Strings, posit
 from pipeline.data import load
 from pipeline.engine import request
 from pipeline.engine.need import Need
-from pipeline.engine.stage import Ask
+from pipeline.engine.stage import Ask, Job
 from pipeline.pages.command_words import make_with
 from pipeline.record.store import SHORT, Artifact, Store
 from pipeline.settings.load import Settings
 
 if TYPE_CHECKING:
-    from pipeline.engine.stage import Job
     from pipeline.train.job import Initial
 
-# What a training starts from, among its inputs: a finished fold, or a finished model of all data.
+# The name of the input that a training starts from: a finished fold, or a finished model of all data.
 INITIAL = "initial"
 
 
@@ -48,13 +47,13 @@ def need(ask: Ask, settings: Settings, fold: int | None) -> Need:
 def source(ask: Ask, settings: Settings, fold: int, folds_key: str) -> str:
     """The key of the finished fold that this fold starts from.
 
-    A name means the runs of that experiment on this competition, a key prefix any run. Of several
-    folds, those of the same plan come first, then those that start from no other run themselves: the
-    result of a second step may bear the name of the first.
+    A name means the runs of that experiment on this competition, a key prefix any run. Among several folds,
+    those of the same plan are preferred, then those that do not start from another run themselves: the
+    result of a second step may have the name of the first.
 
     Args:
-        ask: looks finished runs up.
-        settings: of the run that asks.
+        ask: looks up finished runs.
+        settings: of the new run.
         fold: its fold.
         folds_key: of its fold plan.
 
@@ -71,92 +70,93 @@ def source(ask: Ask, settings: Settings, fold: int, folds_key: str) -> str:
         hint = nearest(asked, known) or f"known: {', '.join(known) or 'none yet'}"
         raise ConfigError(
             f"train.init_from: no finished train run `{asked}` on {competition}; {hint}",
-            remedy="`make runs` lists them; train it first",
+            remedy="train it first; `make runs` lists finished runs",
         )
-    found: dict[str, Artifact] = {}
+    by_key: dict[str, Artifact] = {}
     for run in runs:
         stage, _, key = run.inputs.get(f"fold{fold}", "").partition("/")
         artifact = ask.found(Need(stage, settings, key=key)) if key else None
         if artifact:
-            found[artifact.key] = artifact
-    if not found:
+            by_key[artifact.key] = artifact
+    if not by_key:
         raise ConfigError(
             f"train.init_from: {asked} has no finished fold {fold}",
             [f"train {a.key[:SHORT]}" for a in runs],
             f"train that fold of it first, or choose train.folds without {fold}",
         )
-    same = {k: a for k, a in found.items() if a.inputs.get("folds") == f"folds/{folds_key}"} or found
+    same = {k: a for k, a in by_key.items() if a.inputs.get("folds") == f"folds/{folds_key}"} or by_key
     first = {k: a for k, a in same.items() if INITIAL not in a.inputs} or same
     if len(first) > 1:
         which = [f"train {a.key[:SHORT]}" for a in runs if a.inputs.get(f"fold{fold}", "")[5:] in first]
         raise ConfigError(
             f"train.init_from: {len(which)} finished train runs are called `{asked}`",
             which,
-            "give the start of one's key; `make runs` tells how they differ",
+            "give the start of the key of one of them; `make runs` shows how they differ",
         )
     return next(iter(first))
 
 
 def whole(ask: Ask, settings: Settings, folds_key: str) -> str:
-    """The key of the model of all data that a refit starts from: that of the run its folds start from.
+    """The key of the model of all data that a refit starts from: that of the run that its folds start from.
 
     Args:
-        ask: looks finished runs up.
-        settings: of the run that asks.
+        ask: looks up finished runs.
+        settings: of the new run.
         folds_key: of its fold plan.
 
     Raises:
-        ConfigError: as `source`; or the earlier run was never refitted.
+        ConfigError: as `source`; or the earlier run has no model of all data.
     """
     folds = range(settings.config.folds.splits)
     keys = {f"fold{k}": f"fold/{source(ask, settings, k, folds_key)}" for k in folds}
     runs = [a for a in ask.kept("train") if keys.items() <= a.inputs.items()]
     twins = {f"train/{a.key}" for a in runs}
-    # Runs that differ in statistics alone have the same folds, and models of all data with the same bits.
-    found = [a for a in ask.kept("whole") if a.inputs.get("twin") in twins and _is_there(ask, settings, a)]
-    if not found:
+    # Runs that differ only in `statistics` have the same folds and the same model of all data.
+    models = [a for a in ask.kept("whole") if a.inputs.get("twin") in twins and _exists(ask, settings, a)]
+    if not models:
         asked = settings.config.train.init_from
         record = runs[0].manifest.get("request") if runs else None
         typed = make_with("make refit", request.asked(record).words if record else ())
         raise ConfigError(
-            f"train.init_from: {asked} has no model of all data, and a refit starts from that",
+            f"train.init_from: {asked} has no model of all data, from which a refit would start",
             remedy=f"refit the earlier run first ({typed}), or submit the folds' average (make infer)",
         )
-    return found[0].key
+    return models[0].key
 
 
-def _is_there(ask: Ask, settings: Settings, model: Artifact) -> bool:
+def _exists(ask: Ask, settings: Settings, model: Artifact) -> bool:
     return ask.found(Need("whole", settings, key=model.key)) is not None
 
 
 def refuse_seen(origin: Artifact, own: Mapping[str, Artifact], settings: Settings) -> None:
-    """Raise where a part of the training part is held out that the earlier run learned.
+    """Reject settings that hold images out of the training part on which the earlier run was trained.
 
-    Early stopping would choose on images that the first weights know by heart, and a share of the groups
-    would start from what all of them taught.
+    Early stopping would choose the epoch on images that the initial weights have learned, and a training on
+    a share of the groups would start from weights trained on all of them.
 
     Args:
         origin: the finished fold.
-        own: the data of the run that asks.
-        settings: of the run that asks.
+        own: the data of the new run.
+        settings: of the new run.
 
     Raises:
-        ConfigError: naming the setting.
+        ConfigError: with the name of the setting.
     """
     train, earlier = settings.config.train, f"fold {origin.key[:SHORT]} of {settings.config.train.init_from}"
-    alike = all(origin.setting(f"train.{n}") == getattr(train, n) for n in ("group_share", "seed"))
-    if train.group_share < 1 and not alike:
+    same = all(origin.setting(f"train.{n}") == getattr(train, n) for n in ("group_share", "seed"))
+    if train.group_share < 1 and not same:
         raise ConfigError(
-            f"train.group_share={train.group_share:g} and train.init_from: {earlier} learned other groups",
+            f"train.group_share={train.group_share:g} and train.init_from: {earlier} was trained on other "
+            "groups",
             remedy="leave one of them out, or train the earlier run with the same train.group_share and seed",
         )
     stopping = origin.setting("train.early_stopping")
-    alike = alike and origin.inputs.get("data") == f"data/{own['data'].key}"
+    same = same and origin.inputs.get("data") == f"data/{own['data'].key}"
     mine = train.early_stopping
-    if mine is not None and not (alike and stopping and stopping["share"] == mine.share):
+    if mine is not None and not (same and stopping and stopping["share"] == mine.share):
         raise ConfigError(
-            f"train.early_stopping and train.init_from: {earlier} learned images of the inner split that "
-            "would choose the epoch",
+            f"train.early_stopping and train.init_from: {earlier} was trained on images of the inner split, "
+            "which would choose the epoch",
             remedy="leave train.early_stopping out, or train the earlier run with the same "
             "train.early_stopping.share, train.group_share, train.seed and images",
         )
@@ -165,25 +165,25 @@ def refuse_seen(origin: Artifact, own: Mapping[str, Artifact], settings: Setting
 def refuse_others(
     origin: Artifact, own: Mapping[str, Artifact], fold: int | None, store: Store, home: Path
 ) -> None:
-    """Raise unless the fold was trained on the same fold of the same plan, and holds a network.
+    """Reject an earlier run with another fold plan, or without a network.
 
     Args:
         origin: the finished fold, or the finished model of all data.
-        own: the data and the folds of the run that asks.
-        fold: the fold that asks; None: a model of all data.
-        store: where the data and the plan of `origin` lie.
+        own: the data and the folds of the new run.
+        fold: of the new run; None: a model of all data.
+        store: holds the data and the plan of `origin`.
         home: the pipeline's home folder.
 
     Raises:
-        ConfigError: naming both runs' keys and everything in which the plans differ.
+        ConfigError: with the keys of both runs and every difference of the plans.
     """
     if origin.setting("train.strategy") == "linear_probe":
         raise ConfigError(
-            f"train.init_from: fold {origin.key[:SHORT]} is a linear probe, which trained no network",
-            remedy="name a run of another strategy",
+            f"train.init_from: fold {origin.key[:SHORT]} is a linear probe, which trains no network",
+            remedy="give a run of another strategy",
         )
     mine = {name: f"{name}/{own[name].key}" for name in ("data", "folds")}
-    if all(origin.inputs.get(name) == whole for name, whole in mine.items()):
+    if all(origin.inputs.get(name) == reference for name, reference in mine.items()):
         return
     theirs = {name: store.find(name, origin.inputs[name].partition("/")[2]) for name in mine}
     data, folds = theirs["data"], theirs["folds"]
@@ -193,24 +193,24 @@ def refuse_others(
             f"train.init_from: cannot compare the fold plans {keys}: one of them is gone",
             remedy="train the earlier run again",
         )
-    before, after = (_known(artifact, home) for artifact in (data, own["data"]))
+    before, after = (_labelled(artifact, home) for artifact in (data, own["data"]))
     faults = _other_samples(before, after) or _other_plan(load.plan(folds), load.plan(own["folds"]), after)
     if faults:
         raise ConfigError(
             f"train.init_from: the fold plans differ, {keys}: weights that saw validation images would leak",
             faults,
-            "train the earlier run on this competition and these folds (asked by "
+            "train the earlier run on this competition and these folds (needed by "
             f"{'a model of all data' if fold is None else f'fold {fold}'})",
         )
 
 
-def _known(data: Artifact, home: Path) -> Samples:
-    """The competition's own training samples; images from elsewhere never validate."""
+def _labelled(data: Artifact, home: Path) -> Samples:
+    """The competition's own training samples; extra images are in no validation part."""
     return load.samples(data, "train", home)
 
 
 def _other_samples(before: Samples, after: Samples) -> list[str]:
-    """In what two sets of samples differ; labels by name, or the files where the classes differ."""
+    """Differences of two sets of samples: ids, groups, and labels (or files, where the classes differ)."""
     odd = np.setxor1d(before.ids_N, after.ids_N)
     if len(odd):
         return [f"{len(odd)} ids are in one of them only (first: {odd[0]})"]
@@ -222,7 +222,7 @@ def _other_samples(before: Samples, after: Samples) -> list[str]:
         "image file": () if same_classes else (before.paths_N, after.paths_N),
     }
     differing = {name: after.ids_N[pair[0] != pair[1]] for name, pair in columns.items() if pair}
-    return [f"{len(n)} images have another {what} (first: {n[0]})" for what, n in differing.items() if len(n)]
+    return [f"{len(n)} images have another {name} (first: {n[0]})" for name, n in differing.items() if len(n)]
 
 
 def _other_plan(before: FoldPlan, after: FoldPlan, own: Samples) -> list[str]:
@@ -232,14 +232,16 @@ def _other_plan(before: FoldPlan, after: FoldPlan, own: Samples) -> list[str]:
     for number, (one, other) in enumerate(zip(before.splits, after.splits, strict=True)):
         odd = np.setxor1d(one.valid_ids, other.valid_ids)
         if len(odd):
-            faults.append(f"fold {number}: {len(odd)} images validate in one of them only (first: {odd[0]})")
-        elif not np.array_equal(_drawn(one, own.ids_N), _drawn(other, own.ids_N)):
-            faults.append(f"fold {number}: other images of the competition train")
+            faults.append(
+                f"fold {number}: {len(odd)} images are in one validation part only (first: {odd[0]})"
+            )
+        elif not np.array_equal(_times(one, own.ids_N), _times(other, own.ids_N)):
+            faults.append(f"fold {number}: the training parts differ")
     return faults
 
 
-def _drawn(split: Split, ids: Strings) -> Ints:
-    """(N,) how often each of the competition's own images trains."""
+def _times(split: Split, ids: Strings) -> Ints:
+    """(N,) how often each of the competition's own images is in the training part."""
     mine_T = np.isin(split.train_ids, ids)
     times_N = np.zeros(len(ids), np.int64)
     times_T = np.ones(len(split.train_ids), np.int64) if split.times_T is None else split.times_T
@@ -248,10 +250,10 @@ def _drawn(split: Split, ids: Strings) -> Ints:
 
 
 def of(job: Job) -> Initial | None:
-    """The weights of the earlier run's same fold, or of all data; None without init_from.
+    """The weights of the same fold of the earlier run, or of its model of all data; None without init_from.
 
     Raises:
-        ConfigError: the earlier run is of another plan, or its weights are not those of one network.
+        ConfigError: the earlier run has another plan, or its weights are not those of one network.
     """
     origin = job.inputs.get(INITIAL)
     if origin is None:
@@ -268,22 +270,22 @@ def of(job: Job) -> Initial | None:
     states = Committee.read(origin.folder).states
     if len(states) > 1:
         raise ConfigError(
-            f"train.init_from: {name} holds {len(states)} models, and a network starts from one",
-            remedy="name a run without train.bag and train.chain",
+            f"train.init_from: {name} holds {len(states)} models, but a network starts from one",
+            remedy="give a run without train.bag and train.chain",
         )
     size = origin.setting("images.size")
     hw = (size[0], size[1]) if isinstance(size, list) else (size, size)
     data = job.store.find("data", origin.inputs["data"].partition("/")[2])
-    assert data is not None, "it is that of this run, or its samples were compared"
+    assert data is not None, "it is the data of this run, or its samples were compared"
     return Initial(
-        name, states[0], outputs_of(origin, job.settings, _known(data, job.home).space.classes), hw
+        name, states[0], outputs_of(origin, job.settings, _labelled(data, job.home).space.classes), hw
     )
 
 
 def outputs_of(origin: Artifact, own: Settings, classes: tuple[str, ...]) -> tuple[str, ...]:
-    """The classes that the earlier classifier tells apart; none where its heads are not this run's.
+    """The classes of the earlier classifier's outputs; empty where its heads differ from those of this run.
 
-    Two attributes of two values have as many outputs as their four classes, and other meanings.
+    Two attributes of two values have as many outputs as their four classes, with other meanings.
     """
     heads = (own.config.model.heads, own.config.model.ordinal)
     return classes if heads == (origin.setting("model.heads"), origin.setting("model.ordinal")) else ()

@@ -1,16 +1,13 @@
-"""The job of training one fold: everything that its result depends on.
+"""The job of training one fold on pixels: everything that its result depends on.
 
-Owns the job's fields and its fingerprint. Does not own training (`train/loop.py`).
-
-Legend: N samples, C classes, H height, W width.
-
-The weights that a fold starts from, when they are those of an earlier run's same fold.
-
-Owns building a network on them. Does not own finding them, nor the proof that the earlier fold never
-saw this one's validation part (`train/init_from.py`).
+Owns the job's fields and its fingerprint, and building a network on the weights of an earlier run. Does not
+own training (`train/loop.py`), finding the earlier run, nor the proof that it never saw this fold's
+validation part (`train/init_from.py`).
 
 Source of growing the images between runs: Howard, fast.ai, progressive resizing; see also Touvron et
 al., https://arxiv.org/abs/1906.06423, on why the last epochs belong to the larger size.
+
+Legend: N samples, C classes, H height, W width.
 """
 
 import hashlib
@@ -37,12 +34,12 @@ _BACKBONE = "backbone."
 
 @dataclass(frozen=True)
 class Initial:
-    """A finished fold's network.
+    """The network of a finished fold, whose weights another fold starts from.
 
     Args:
-        name: what errors call it.
+        name: for messages.
         state: its state dict, on the CPU.
-        classes: its classes, in the order of its outputs; none: its outputs are no such classes.
+        classes: its classes, in the order of its outputs; empty: its outputs have another meaning.
         size: height and width of its images, px.
     """
 
@@ -65,12 +62,12 @@ class Initial:
         Args:
             settings: of the network; `weights` is not read.
             space: the classes of the new classifier.
-            seed: as in `learn.model.build`.
-            size: height and width of the new images, px; a network that is built for one size is built
-                for that of these weights and then changed.
+            seed: as in `nets.model.build`.
+            size: height and width of the new images, px; a network with a fixed image size is built for the
+                size of these weights and then resized.
 
         Raises:
-            ModelError: the weights are of another network.
+            ModelError: the weights are those of another network.
         """
         bare = settings.model_copy(update={"weights": "none"})
         network = build(bare, space.n_classes, seed, self.size, space)
@@ -101,21 +98,20 @@ class FoldJob:
         train_samples: the fold's training part, labelled.
         valid_samples: the fold's validation part, labelled; never trained on, never chosen on.
         images: prepared images that hold both parts.
-        rows: what each epoch shows, as positions in `train_samples`.
+        rows: the rows of each epoch, as positions in `train_samples`.
         metric: from (y_N, p_NC) to a score, for the history alone.
-        weights_N: how much each training sample counts, ≥ 0; None: all the same.
-        soft_NC: what a teacher says of each training sample, a distribution over the classes; a row of NaN,
-            or None: the label.
+        weights_N: sample weights, ≥ 0; None: all equal.
+        soft_NC: soft labels, a distribution over the classes; None, or a row of NaN: the label.
         inner_samples: the inner split of the training part, labelled, for early stopping alone; none of it
             is among `train_samples`. None without early stopping.
-        higher_is_better: the metric's good direction, for early stopping.
-        initial: the weights to start from; None: those that `model` names.
+        higher_is_better: direction of the metric, for early stopping.
+        initial: the weights to start from; None: those of `model`.
         device: "cpu" or "cuda".
-        threads: torch's CPU threads, set for the process; None: as they are.
-        workers: loader processes; None: as many as pay, by timing the first batches.
-        eval_batch: images of a pass without gradients.
-        measured: what `train.precision=auto` came to on this machine; a checkpoint that was made in
-            another mode is continued in that one.
+        threads: torch's CPU threads, set for the process; None: unchanged.
+        workers: loader processes; None: chosen by timing the first batches.
+        eval_batch: batch size of a pass without gradients.
+        measured: the mode of `train.precision=auto` on this machine; a checkpoint that was made in another
+            mode is continued in that one.
         deterministic: only algorithms that give the same bits each time, on a GPU.
     """
 
@@ -143,7 +139,7 @@ class FoldJob:
 
     @property
     def mode(self) -> Mode:
-        """How a fresh fold computes: as the user wrote, or as was measured."""
+        """How a new fold computes: the mode of the settings, or the measured one."""
         chosen = self.train.precision
         return self.measured if chosen == "auto" else Mode(chosen)
 
@@ -161,7 +157,7 @@ class FoldJob:
 
     @property
     def sample_weights_N(self) -> torch.Tensor:
-        """(N,) weight of each training sample, 1 where none are given."""
+        """(N,) weight of each training sample; 1 by default."""
         given = self.weights_N
         return (
             torch.ones(len(self.train_samples)) if given is None else torch.from_numpy(given.copy()).float()
@@ -169,12 +165,12 @@ class FoldJob:
 
     @property
     def target_NC(self) -> torch.Tensor:
-        """(N, C) what each training sample is taught."""
+        """(N, C) target of each training sample."""
         return targets_of(self.train_samples, self.soft_NC)
 
 
 def fingerprint(job: FoldJob) -> str:
-    """A digest of what defines the result: a checkpoint of another job is not continued."""
+    """A digest of everything that defines the result: a checkpoint of another job is not continued."""
     digest = hashlib.sha256()
     for section in (job.model, job.loss, job.augment):
         digest.update(section.model_dump_json().encode())

@@ -1,34 +1,23 @@
 """The training loop: one fold, from a seed to out-of-fold probabilities.
 
-Owns training a fold and continuing it after a kill. Does not own the job's fields (`train/job.py`),
-where jobs run, which rows an epoch shows (a callable gives them), or what is kept afterwards.
+Owns training a fold, continuing it after a kill, evaluating it after each epoch (fp32, identity view) and
+early stopping. Does not own the job's fields (`train/job.py`), which rows an epoch shows (a callable gives
+them), the inner split (`resample/subsets.py`), or what is kept afterwards.
 
-A fold is a closed job: it builds its own network, optimizer and average from the seed, so nothing
-can carry over from another fold. The schedule is fixed and its last epoch counts, or early stopping
-chooses an epoch on an inner split of the training part; nothing is ever chosen on the fold's
-validation part. On the same device with the same number of threads, a run that was killed and
-continued ends with the same bits as one that was not.
+A fold is a closed job: it builds its own network, optimizer and average from the seed, so nothing can carry
+over from another fold. The schedule is fixed and its last epoch counts, or early stopping chooses an epoch
+on an inner split of the training part; nothing is ever chosen on the fold's validation part. What early
+stopping decides follows from the history alone, so a resumed run decides the same. On the same device with
+the same number of threads, a run that was killed and continued ends with the same bits as one that was not.
 
 Legend: N samples, C classes, E epochs.
-
-Early stopping: which epoch is the best by the inner split, and when to end.
-
-Owns reading that off the history, so that a resumed run decides alike. Does not own the inner split
-(`resample/subsets.py`) or its scores (`train/loop.py`).
-
-How good a network is on a part that is not trained on.
-
-Owns the scores of the validation part and of the inner split, in fp32 and the identity view. Does not own
-when they are asked for (`train/loop.py`) or what is chosen by them (`train/loop.py`).
-
-Legend: N samples, C classes.
 """
 
 import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +31,7 @@ from pipeline.core.seeds import seed
 from pipeline.core.targets import Target
 from pipeline.data.augment import Augmenter
 from pipeline.data.loader import Batch, EpochLoader, LoaderPlan, batch_bounds
+from pipeline.engine.stage import OnEpoch
 from pipeline.nets.forward import Pass, pixels, run
 from pipeline.nets.model import Classifier
 from pipeline.nets.views import parse
@@ -58,11 +48,13 @@ from pipeline.train.reproducible import cores, reproducible
 from pipeline.train.state import Training, resume
 from pipeline.train.targets import targets_of
 
+log = logging.getLogger(__name__)
+
 Entry = dict[str, float]
 
 
 def best_epoch(history: Sequence[Entry], higher_is_better: bool) -> int:
-    """The epoch with the best inner score; the first of equal ones."""
+    """The epoch with the best inner score; of equal ones, the first."""
     sign = 1.0 if higher_is_better else -1.0
     return max(range(len(history)), key=lambda epoch: (sign * history[epoch]["inner_score"], -epoch))
 
@@ -75,10 +67,10 @@ def ended(history: Sequence[Entry], settings: EarlyStoppingSettings | None, high
 
 
 def marked(history: Sequence[Entry], epoch: int | None) -> tuple[Entry, ...]:
-    """The history with `chosen` 1 for the epoch whose weights predict and 0 for the others.
+    """The history with `chosen` set to 1 for the epoch whose weights predict, and to 0 for the others.
 
     Args:
-        history: of a whole fold.
+        history: of all epochs of a fold.
         epoch: the chosen one; None: nothing was chosen, and nothing is marked.
     """
     if epoch is None:
@@ -91,18 +83,19 @@ def predicting(history: Sequence[Entry]) -> Entry:
     return next((entry for entry in history if entry.get("chosen")), history[-1])
 
 
-# How history entries call a class's F1 on the validation part: this and the class's name.
+# The key of a class's F1 on the validation part in history entries: this and the name of the class.
 F1 = "f1/"
-Scored = tuple[Floats, dict[str, float]]
+# (N, C) probabilities of a part, and its scores by name.
+Evaluation = tuple[Floats, dict[str, float]]
 
 
-def judge(
+def evaluate(
     job: FoldJob, model: Classifier, loss: Loss, samples: Samples, part: str, layout: str = "channels_last"
-) -> Scored:
-    """(N, C) probabilities of labelled samples, and the part's loss and score by name.
+) -> Evaluation:
+    """Probabilities of labelled samples that are not trained on, with their loss and score.
 
     Raises:
-        UserError: the loss is no finite number.
+        UserError: the loss is not a finite number.
     """
     how = Pass(job.device, job.eval_batch, layout=layout)
     logits_NC = run(model.eval(), job.images, samples.ids_N, parse("identity"), how)
@@ -113,28 +106,23 @@ def judge(
     return p_NC, {f"{part}_loss": value, f"{part}_score": job.metric(samples.labels, p_NC)}
 
 
-def validate(job: FoldJob, model: Classifier, loss: Loss, layout: str = "channels_last") -> Scored:
-    """The same of the validation part, with the F1 of each class that it has images of."""
+def validate(job: FoldJob, model: Classifier, loss: Loss, layout: str = "channels_last") -> Evaluation:
+    """The same for the validation part, with the F1 of each class that has images in it."""
     samples = job.valid_samples
-    p_NC, scores = judge(job, model, loss, samples, "valid", layout)
+    p_NC, scores = evaluate(job, model, loss, samples, "valid", layout)
     predicted_N = Target.of(samples.space).answers(p_NC)
     table = metrics.per_class(samples.labels, predicted_N, samples.space.n_classes)
     known = zip(samples.space.classes, table.f1_C.tolist(), table.support_C.tolist(), strict=True)
     return p_NC, scores | {f"{F1}{name}": f1 for name, f1, support in known if support}
 
 
-log = logging.getLogger(__name__)
-
-OnEpoch = Callable[[int, int, dict[str, float]], bool]
-
-
 def checkpoint_path(work: Path, fold: int) -> Path:
-    """Where a fold keeps its unfinished state."""
+    """The file of a fold's unfinished state."""
     return work / f"fold{fold}.pt"
 
 
 def _batches(job: FoldJob, loader: EpochLoader, epoch: int) -> Iterator[Batch]:
-    """An epoch's micro-batches, with partners where mixing wants other ones than those of the batch."""
+    """The micro-batches of an epoch, with partners where mixing takes them from outside the batch."""
     settings, rows = job.train, job.rows(epoch)
     partners = partner_rows(settings.mix, job.train_samples, rows, settings.seed, job.fold, epoch)
     return loader.batches(epoch, rows, partners)
@@ -159,8 +147,8 @@ def _backward(job: FoldJob, training: Training) -> Backward:
 def _train_epoch(
     job: FoldJob, training: Training, loader: EpochLoader, schedule: Schedule, bar: Any
 ) -> dict[str, float]:
-    """One pass over the epoch's rows; the part of its history that training knows."""
-    settings, epoch, watched = job.train, training.epoch, training.watched
+    """One pass over the rows of the epoch; returns the training figures of its history entry."""
+    settings, epoch, losses = job.train, training.epoch, training.losses_for_plateau
     backward, n_rows = _backward(job, training), len(job.rows(epoch))
     where = f"fold {job.fold}, epoch {epoch}"
     gradients = GradientWatch(where, settings, training.scaler.is_enabled())
@@ -171,7 +159,7 @@ def _train_epoch(
     for window in windows(_batches(job, loader, epoch), settings.accumulate):
         # Dropout and noise draw from torch's generators: seeded here, they need not be saved.
         torch.manual_seed(seed(settings.seed, "step", job.fold, step))
-        set_lr(training.optimizer, schedule.lr(step, watched))
+        set_lr(training.optimizer, schedule.lr(step, losses))
         with noisy_weights(training.model, settings.weight_noise):
             value = backward(training.compute, window, step)
         if not math.isfinite(value):
@@ -183,7 +171,7 @@ def _train_epoch(
     seconds = time.perf_counter() - begin
     return {
         "train_loss": sum_loss / n_rows,
-        "lr": schedule.lr(step - 1, watched),
+        "lr": schedule.lr(step - 1, losses),
         "images_per_second": n_rows / seconds,
         **gradients.summary(),
     }
@@ -192,25 +180,25 @@ def _train_epoch(
 def _try_epoch(
     job: FoldJob, training: Training, loader: EpochLoader, schedule: Schedule, bar: Any, path: Path
 ) -> dict[str, float] | None:
-    """The same; None when a GPU was too small: training stands at the epoch's start, with smaller pieces."""
+    """The same; None if the GPU had too little memory: training is back at the epoch's start, in pieces."""
     try:
         return _train_epoch(job, training, loader, schedule, bar)
     except torch.OutOfMemoryError:
         if not job.train.oom_halving or training.pieces * 4 > job.train.batch_size:
             raise
-    # Only here, beyond the exception, is the memory of the failed step free.
+    # The memory of the failed step is free only here, after the exception.
     pieces, state = training.pieces * 2, checkpoint.load(path)
     assert state is not None, "with oom_halving there is a checkpoint from the start"
     training.optimizer.zero_grad(set_to_none=True)
     training.load(state)
     training.pieces = pieces
     bar.n = schedule.start(training.epoch)
-    log.warning("fold %d: out of memory; each batch passes in %d pieces from here on", job.fold, pieces)
+    log.warning("fold %d: out of memory; each batch is now passed in %d pieces", job.fold, pieces)
     return None
 
 
 def _step(training: Training, clip_norm: float | None, step: int, gradients: GradientWatch) -> None:
-    """Move the weights by the gradients at hand, and the average after them."""
+    """Update the weights with the current gradients, and then the average."""
     training.scaler.unscale_(training.optimizer)
     gradients.see(health.gradient_norm(training.model, clip_norm), step)
     training.scaler.step(training.optimizer)
@@ -220,7 +208,7 @@ def _step(training: Training, clip_norm: float | None, step: int, gradients: Gra
 
 
 def _end_epoch(job: FoldJob, training: Training, loader: EpochLoader, trained: dict[str, float]) -> Floats:
-    """Average, judge and note the epoch that was just trained."""
+    """Average, evaluate and record the epoch that was just trained."""
     epoch, layout = training.epoch, training.mode.layout
     shown = (pixels(batch.x_BHWC, job.device, layout) for batch in loader.batches(epoch, job.rows(epoch)))
     training.average.after_epoch(training.model, epoch, shown)
@@ -228,7 +216,7 @@ def _end_epoch(job: FoldJob, training: Training, loader: EpochLoader, trained: d
     loss = training.loss(job, epoch)
     p_NC, scores = validate(job, training.predictor, loss, layout)
     if job.inner_samples is not None:
-        scores |= judge(job, training.predictor, loss, job.inner_samples, "inner", layout)[1]
+        scores |= evaluate(job, training.predictor, loss, job.inner_samples, "inner", layout)[1]
     gap = scores["valid_loss"] - trained["train_loss"]
     training.history.append({"epoch": float(epoch), **trained, **scores, "gap": gap})
     if job.inner_samples is not None and _best(job, training) == epoch:
@@ -263,20 +251,20 @@ def _loader(job: FoldJob, batches_left: int) -> EpochLoader:
 
 
 def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[FoldResult, State]:
-    """Train one fold to its last epoch, continuing what an earlier run left in `work`.
+    """Train one fold to its last epoch, continuing from the checkpoint of an earlier run in `work`.
 
     Args:
         job: the fold.
-        work: folder of the checkpoint, kept each epoch; made if missing. The caller deletes it.
-        on_epoch: called after each epoch with (fold, epoch, history entry); False ends the fold
-            there, as pruning does.
+        work: folder of the checkpoint, written after each epoch; made if missing. The caller deletes it.
+        on_epoch: called after each epoch with (fold, epoch, history entry); False ends the fold there, as
+            pruning does.
 
     Returns:
-        The fold's result, and the state dict of the network that predicts, on the CPU.
+        The result of the fold, and the state dict of the network that predicts, on the CPU.
 
     Raises:
-        UserError: unknown or ill-fitting settings, a loss or a gradient that is no number, too little
-            memory, a full disk.
+        UserError: settings that are unknown or do not fit, a loss or gradient that is not a finite number,
+            too little memory, a full disk.
     """
     work.mkdir(parents=True, exist_ok=True)
     if job.threads is not None:
@@ -301,11 +289,11 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
         while training.epoch < settings.epochs and not _ended(job, training):
             begin, epoch = time.perf_counter(), training.epoch
             bar.set_postfix_str(f"epoch {epoch + 1}/{settings.epochs}")
-            with health.told_memory(settings, job.size):
+            with health.explained_memory_errors(settings, job.size):
                 trained = _try_epoch(job, training, loader, schedule, bar, path)
             if trained is None:
                 continue
-            with health.told_memory(settings, job.size, job.eval_batch):
+            with health.explained_memory_errors(settings, job.size, job.eval_batch):
                 p_NC = _end_epoch(job, training, loader, trained)
             training.seconds += time.perf_counter() - begin
             checkpoint.save(path, training.state())
@@ -325,7 +313,7 @@ def _bar(job: FoldJob, schedule: Schedule, epoch: int) -> Any:
 
 
 def _result(job: FoldJob, training: Training, p_NC: Floats | None) -> tuple[FoldResult, State]:
-    """What the network of the chosen epoch, or else of the last one, predicts; `p_NC` if that is known."""
+    """The predictions of the chosen epoch, or else of the last one; `p_NC` if they are known already."""
     chosen = None
     if training.best is not None:
         training.predictor.load_state_dict(training.best)

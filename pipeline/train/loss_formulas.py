@@ -1,20 +1,15 @@
-"""Formulas of losses: what each would cost if a class were the label, and soft macro-F1.
+"""Formulas of losses: the loss of each row if a class were its label, soft macro-F1, and terms from counts.
 
-Owns formulas that need no class counts. Does not own those for long tails (`train/loss_formulas.py`) nor
-which loss the settings name (`train/losses.py`).
+Owns the formulas, those for long tails included (class weights, margins and priors from the counts of the
+training rows). Does not own which loss the settings name (`train/losses.py`).
 
 A loss is linear in its target wherever it can be: `terms` give (B, C), the loss of each row if class c
-were its label, and a row whose target is a distribution costs their weighted mean. Mixed images and
-soft labels then need no case of their own: the loss of a mix is the mix of the losses.
+were its label, and a row whose target is a distribution has their weighted mean. Mixed images and soft
+labels then need no special case: the loss of a mix is the mix of the losses.
+
+A class without a training row counts as one with a single row, since soft targets may still name it.
 
 Legend: B rows, C classes, K values of an ordered attribute.
-
-Losses for long tails: class weights, margins and priors, all from the counts of the training rows.
-
-Owns what counts do to a loss. Does not own the other formulas (`train/loss_formulas.py`). A class without a
-row counts as one with a single row: soft targets may name it all the same.
-
-Legend: B rows, C classes.
 """
 
 import math
@@ -31,7 +26,7 @@ Rows = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def wide(logits_BC: torch.Tensor) -> torch.Tensor:
-    """The same numbers in float32, or double where they are double: half types lose too much in a loss."""
+    """The same numbers in float32, or double if they are double: half precision is too coarse for a loss."""
     return logits_BC if logits_BC.dtype == torch.float64 else logits_BC.float()
 
 
@@ -47,20 +42,20 @@ def rows_of(terms: Terms, smoothing: float = 0.0, weight_C: torch.Tensor | None 
     """(logits_BC, target_BC) -> (B,) of a loss that is linear in its target.
 
     Args:
-        terms: (B, C) logits, not of a half type, to the loss that each class would cost.
+        terms: from (B, C) logits, not in half precision, to the loss if each class were the label.
         smoothing: label smoothing, 0 to 1.
         weight_C: class weights > 0. A row is divided by its own weight (of the target before smoothing),
-            by which the loop counts it: together that is torch's weighted cross-entropy.
+            and the loop multiplies by it: together that is torch's weighted cross-entropy.
     """
 
     def rows(logits_BC: torch.Tensor, target_BC: torch.Tensor) -> torch.Tensor:
         term_BC = terms(wide(logits_BC))
         target_BC = target_BC.to(term_BC.dtype)
-        told_BC = smooth_targets(target_BC, smoothing) * term_BC
+        loss_BC = smooth_targets(target_BC, smoothing) * term_BC
         if weight_C is None:
-            return told_BC.sum(-1)
+            return loss_BC.sum(-1)
         weight = weight_C.to(term_BC)
-        return (told_BC * weight).sum(-1) / (target_BC * weight).sum(-1)
+        return (loss_BC * weight).sum(-1) / (target_BC * weight).sum(-1)
 
     return rows
 
@@ -71,10 +66,10 @@ def cross_entropy_terms(logits_BC: torch.Tensor) -> torch.Tensor:
 
 
 def focal_terms(logits_BC: torch.Tensor, gamma: float) -> torch.Tensor:
-    """(B, C) cross-entropy weighed by (1 - p)^gamma.
+    """(B, C) cross-entropy weighted by (1 - p)^gamma.
 
-    It weighs by difficulty, not by class frequency; gamma 0 is cross-entropy. The paper's α, a factor by
-    class, is `loss.class_weights`.
+    The weight depends on difficulty, not on class frequency; gamma 0 is cross-entropy. The paper's α, a
+    factor per class, is `loss.class_weights`.
     Source: Lin et al., https://arxiv.org/abs/1708.02002, equations 4 and 5.
     """
     log_p_BC = logits_BC.log_softmax(-1)
@@ -82,14 +77,14 @@ def focal_terms(logits_BC: torch.Tensor, gamma: float) -> torch.Tensor:
 
 
 def _missed(log_p_BC: torch.Tensor) -> torch.Tensor:
-    """1 - p; expm1 keeps its digits near p = 1, and a power's slope at 0 is infinite for gamma < 1."""
+    """1 - p; expm1 is exact near p = 1, and the clamp avoids the infinite slope at 0 for gamma < 1."""
     return (-torch.expm1(log_p_BC)).clamp_min(torch.finfo(log_p_BC.dtype).eps)
 
 
 def asymmetric_terms(
     logits_BC: torch.Tensor, gamma_pos: float, gamma_neg: float, smoothing: float
 ) -> torch.Tensor:
-    """(B, C) asymmetric loss of single labels: the others' smoothed mass is weighed by p^gamma_neg.
+    """(B, C) asymmetric loss of single labels: the smoothed mass of other classes is weighted by p^gamma_neg.
 
     If c is the label: (1 - ε + ε/C) (1 - p_c)^gamma_pos (-log p_c) + ε/C Σ_{j≠c} p_j^gamma_neg (-log p_j).
     Both gammas 0: cross-entropy with label smoothing ε.
@@ -106,7 +101,7 @@ def asymmetric_terms(
 def ordinal_terms(logits_BK: torch.Tensor) -> torch.Tensor:
     """(B, K) sum over thresholds of the binary cross-entropy of "above it".
 
-    A miss by two values costs more than a miss by one. Two values: cross-entropy.
+    A miss by two values costs more than a miss by one. With two values it is cross-entropy.
     Source: Cao, Mirjalili & Raschka (CORAL), https://arxiv.org/abs/1901.07884, equation 4, on the
     probabilities P(y > k) that the softmax of these logits gives.
     """
@@ -120,16 +115,16 @@ def ordinal_terms(logits_BK: torch.Tensor) -> torch.Tensor:
 
 
 def soft_f1_loss(logits_BC: torch.Tensor, target_BC: torch.Tensor) -> torch.Tensor:
-    """1 - macro-F1 with probabilities for counts, 0 to 1: one figure for the batch.
+    """1 - macro-F1 with probabilities instead of counts, 0 to 1: one figure for the batch.
 
-    F1 of a class: 2 Σ t p / (Σ t + Σ p), sums over the batch; the mean is taken over classes that occur in
-    the batch, as any other has an F1 of 0 whatever is predicted.
+    F1 of a class: 2 Σ t p / (Σ t + Σ p), sums over the batch; the mean is over the classes that occur in
+    the batch, since any other has an F1 of 0 whatever is predicted.
     Source: Eban et al., https://arxiv.org/abs/1608.04802, the relaxation of counts by probabilities.
     """
     p_BC = wide(logits_BC).softmax(-1)
     target_BC = target_BC.to(p_BC.dtype)
     hits, support = (p_BC * target_BC).sum(-2), target_BC.sum(-2)
-    # A class that nobody has and nobody expects (p underflows to 0) would be 0 / 0.
+    # A class without rows and without predictions (p underflows to 0) would be 0 / 0.
     f1 = 2 * hits / (p_BC.sum(-2) + support).clamp_min(torch.finfo(p_BC.dtype).tiny)
     occurs = (support > 0).to(f1.dtype)
     return 1 - (f1 * occurs).sum(-1) / occurs.sum(-1)
@@ -141,12 +136,13 @@ def present_counts(facts: ClassFacts) -> torch.Tensor:
 
 
 def class_weights(settings: OneLossSettings, facts: ClassFacts) -> torch.Tensor | None:
-    """(C,) how much a row counts by its class, scaled to a mean of 1 over the training rows; None: alike.
+    """(C,) class weights, scaled to a mean of 1 over the training rows; None: all equal.
 
-    inverse: 1/n. effective: (1 - β)/(1 - β^n); β 0 weighs all alike, β towards 1 is inverse. hand: as given.
+    inverse: 1/n. effective: (1 - β)/(1 - β^n); β = 0 gives equal weights, β towards 1 is inverse. hand: as
+    given.
 
     Raises:
-        ConfigError: weights by hand that name other classes; all of them are told.
+        ConfigError: weights by hand for other classes; it lists all of them.
 
     Source: Cui et al., https://arxiv.org/abs/1901.05555, equation 4.
     """
@@ -166,11 +162,11 @@ def class_weights(settings: OneLossSettings, facts: ClassFacts) -> torch.Tensor 
 
 
 def deferred(settings: OneLossSettings, epoch: int, epochs: int) -> bool:
-    """Whether class weights still wait: they start at epoch ⌊defer · epochs⌋, counted from 0.
+    """Whether class weights are still off: they start at epoch ⌊defer · epochs⌋, counted from 0.
 
     Source: deferred re-weighting, Cao et al., https://arxiv.org/abs/1906.07413, algorithm 1.
     """
-    # The smallest summand mends products such as 0.29 * 100 = 28.999….
+    # The small summand corrects products such as 0.29 * 100 = 28.999….
     return epoch < math.floor(settings.defer * epochs + 1e-9)
 
 
@@ -184,13 +180,13 @@ def margins(facts: ClassFacts, max_margin: float) -> torch.Tensor:
 
 
 def ldam_terms(logits_BC: torch.Tensor, margin_C: torch.Tensor, scale: float) -> torch.Tensor:
-    """(B, C) cross-entropy of scale · logits, where the label's logit is lowered by its margin.
+    """(B, C) cross-entropy of scale · logits, where the logit of the label is reduced by its margin.
 
-    Margins 0: cross-entropy of scaled logits. The paper's network has a cosine classifier, whose logits
-    are bounded; a linear one can outgrow its margins, and weight decay is what holds it.
+    With margins of 0 it is cross-entropy of scaled logits. The paper's network has a cosine classifier, whose
+    logits are bounded; those of a linear classifier can outgrow the margins, which only weight decay limits.
     Source: Cao et al., https://arxiv.org/abs/1906.07413, equation 12.
     """
-    # In double precision: 1 - p meets exp(-scale · margin), far below float32's digits.
+    # In double precision: exp(-scale · margin), compared with 1 - p, is far below the precision of float32.
     log_p_BC = (scale * logits_BC.double()).log_softmax(-1)
     missed_BC = (-torch.expm1(log_p_BC)).clamp_min(torch.finfo(torch.float64).eps)
     kept_BC = log_p_BC - scale * margin_C.to(log_p_BC)

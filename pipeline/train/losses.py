@@ -1,43 +1,34 @@
-"""Losses by name, each as one number per row, and how much each row counts.
+"""Losses by name: one number per row, and how much each row counts.
 
-Owns what training minimises: which formula the settings name, class weights, and a loss per attribute.
-Does not own the formulas (`train/loss_formulas.py`, `train/loss_formulas.py`), code of the user's own
-(`train/losses.py`) nor averaging: the loop sums over an accumulation window and divides once by the
-window's total weight, which no loss that averages by itself allows.
+Owns what training minimises: which formula the settings name, class weights, a loss per attribute, and
+checks of a loss of the user's own. Does not own the formulas (`train/loss_formulas.py`), finding the user's
+code (`core/plugin.py`) nor averaging: the loop sums over an accumulation window and divides once by the
+window's total weight, which a loss that averages by itself would not allow.
 
 Targets are distributions over the classes, (B, C): a plain label is a one-hot row (`train/targets.py`).
 
 `train_loss` and `valid_loss` are this same figure, class weights, smoothing and adjusted logits included,
-so that their gap means something; sample weights, mixing and dropout are training's alone. Across
-experiments with other losses, compare scores, not losses.
+so that their gap means something; sample weights, mixing and dropout apply in training only. Compare
+experiments with different losses by their scores.
 
-Legend: B rows, C classes.
+A loss per attribute: each sees the probabilities, targets and counts of its own attribute, and the losses
+are summed. With cross-entropy and shares of 1 the sum is the cross-entropy of the class, since the heads
+multiply. Class weights scale the rows of an attribute to a mean weight of 1 over the training rows, instead
+of dividing by the weight of a window: several attributes cannot share one divisor.
 
-`loss.name=module:function`: a loss of the user's own, checked wherever it is called.
-
-Owns what such a function must be. Does not own finding its code (`core/plugin.py`).
+`loss.name=module:function` names a loss of the user's own, which is checked at each call:
 
     def hinge(logits_BC, target_BC):      # float32 logits; targets are distributions over the classes
         ...
         return loss_B                     # one loss per row, differentiable
 
-`hinge.soft_targets = False` declares that it understands one-hot targets only; it is then refused
-where images are mixed or labels soft.
-
-Legend: B rows, C classes.
-
-A loss per attribute, summed: each sees its attribute's own probabilities, targets and counts.
-
-Owns taking classes apart into attributes and adding up. Does not own the losses (`train/losses.py` makes
-them) or the heads (`nets/attributes.py`).
-
-With cross-entropy and shares of 1 the sum is the cross-entropy of the class, since the heads multiply.
-Class weights scale an attribute's rows to a mean weight of 1 over the training rows, instead of dividing
-by the weight of a window: several attributes cannot share one divisor.
+`hinge.soft_targets = False` declares that it accepts one-hot targets only; it is then refused where images
+are mixed or labels are soft.
 
 Legend: B rows, C classes, K values of one attribute.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -53,6 +44,7 @@ from pipeline.core.plugin import is_plugin
 from pipeline.core.samples import LabelSpace
 from pipeline.core.targets import Target
 from pipeline.settings.loss import LOSSES, LossSettings, OneLossSettings
+from pipeline.settings.schema import Config
 from pipeline.settings.train import TrainSettings
 from pipeline.train import loss_formulas
 from pipeline.train.loss_formulas import Rows, rows_of, wide
@@ -63,10 +55,10 @@ TRIAL_ROWS = 6
 
 
 def own_loss(name: str) -> Rows:
-    """The function behind `module:function` in the current folder, its results checked at each call.
+    """The function `module:function` of the current folder, with its results checked at each call.
 
     Raises:
-        ConfigError: it cannot be loaded; when called: it fails, or gives no (B,) finite losses.
+        ConfigError: it cannot be loaded; when called: it fails, or does not return (B,) finite losses.
     """
     function = _load(name)
 
@@ -79,12 +71,12 @@ def own_loss(name: str) -> Rows:
 
 
 def takes_soft(name: str) -> bool:
-    """Whether the function says nothing against targets that are no plain labels."""
+    """Whether the function accepts soft targets; it does unless it declares `soft_targets = False`."""
     return bool(getattr(_load(name), "soft_targets", True))
 
 
 def trial(name: str, sizes: Sequence[int]) -> None:
-    """Call it once for each number of classes, forward and backward, before hours of training depend on it.
+    """Call it once for each number of classes, forward and backward, before a long training depends on it.
 
     Raises:
         ConfigError: as `own_loss`, or a gradient that is missing or not finite.
@@ -116,19 +108,19 @@ def _checked(name: str, value: Any, logits_BC: torch.Tensor) -> torch.Tensor:
     if torch.is_grad_enabled() and logits_BC.requires_grad and not value.requires_grad:
         raise ConfigError(
             f"{SETTING}: {name} is not differentiable: its losses do not depend on the logits",
-            remedy="argmax, comparisons, .detach() and numpy cut the gradient; use softmax instead",
+            remedy="argmax, comparisons, .detach() and numpy stop the gradient; use softmax instead",
         )
     if not torch.isfinite(value).all() and torch.isfinite(logits_BC).all():
         odd = int((~torch.isfinite(value)).sum())
         raise ConfigError(
             f"{SETTING}: {name} gave {odd} of {rows} losses that are not finite, for finite logits",
-            remedy="take logits_BC.log_softmax(-1), not the log of a softmax; divide by nothing near 0",
+            remedy="use logits_BC.log_softmax(-1), not the log of a softmax; do not divide by values near 0",
         )
     return value
 
 
 def attribute_facts(facts: ClassFacts, attribute: int) -> ClassFacts:
-    """What the loss of one attribute may know: its values as classes, and their counts."""
+    """The facts for the loss of one attribute: its values as classes, and their counts."""
     facts.target.require_exclusive("model.heads: a loss per attribute")
     space = LabelSpace.product([facts.space.attributes[attribute]])
     codes_C = facts.space.codes_CA[:, attribute]
@@ -137,18 +129,18 @@ def attribute_facts(facts: ClassFacts, attribute: int) -> ClassFacts:
 
 
 def classes_of(space: LabelSpace, attribute: int) -> list[torch.Tensor]:
-    """Which classes have each value of an attribute, as indices; every value is part of some class."""
+    """For each value of an attribute, the indices of the classes that have it; at least one each."""
     return [torch.from_numpy(at) for at in Target.of(space).columns_of(attribute)]
 
 
 def log_marginal(log_p_BC: torch.Tensor, classes_K: Sequence[torch.Tensor]) -> torch.Tensor:
-    """(B, K) log-probabilities of an attribute's values, from those of the classes that have them."""
+    """(B, K) log-probabilities of the values of an attribute, summed over the classes that have them."""
     at_K = [classes.to(log_p_BC.device) for classes in classes_K]
     return torch.stack([log_p_BC.index_select(-1, at).logsumexp(-1) for at in at_K], -1)
 
 
 def marginal_target(target_BC: torch.Tensor, classes_K: Sequence[torch.Tensor]) -> torch.Tensor:
-    """(B, K) targets of an attribute: class columns summed by its value."""
+    """(B, K) targets of an attribute: class columns summed by value."""
     at_K = [classes.to(target_BC.device) for classes in classes_K]
     return torch.stack([target_BC.index_select(-1, at).sum(-1) for at in at_K], -1)
 
@@ -159,12 +151,12 @@ def summed(
     weigh_A: Sequence[Callable[[torch.Tensor], torch.Tensor]],
     share_A: Sequence[float],
 ) -> Rows:
-    """(logits_BC, target_BC) -> (B,) of all attributes' losses.
+    """(logits_BC, target_BC) -> (B,) sum of the losses of all attributes.
 
     Args:
         space: the classes and their attributes.
         rows_A: the loss of each attribute, on (B, K).
-        weigh_A: from (B, K) targets to how much each row counts there.
+        weigh_A: for each attribute, from (B, K) targets to row weights.
         share_A: factor of each attribute.
     """
     classes_AK = [classes_of(space, attribute) for attribute in range(len(space.attributes))]
@@ -183,11 +175,11 @@ def summed(
 
 @dataclass(frozen=True)
 class Loss:
-    """What training minimises over a window: Σ weight · loss / Σ weight.
+    """A loss with class weights; training minimises Σ weight · loss / Σ weight over a window.
 
     Args:
         rows: (logits_BC, target_BC) -> (B,), one loss per row.
-        weight_C: class weights, or None: every row counts alike.
+        weight_C: class weights; None: all equal.
     """
 
     rows: Rows
@@ -198,7 +190,7 @@ class Loss:
         return self.rows(logits_BC, target_BC)
 
     def weigh(self, target_BC: torch.Tensor) -> torch.Tensor:
-        """(B,) how much each row counts by its classes, > 0; multiply by sample weights."""
+        """(B,) the class weight of each row, > 0; multiply it by sample weights."""
         if self.weight_C is None:
             return torch.ones_like(target_BC[..., 0])
         return target_BC @ self.weight_C.to(target_BC)
@@ -235,7 +227,7 @@ def _ordinal(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | Non
 
 
 def _soft_f1(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
-    """Each row gets the batch's figure: its weighted mean over one batch is that figure again."""
+    """Each row has the figure of the batch, so its weighted mean over one batch is that figure."""
     entropy = _cross_entropy(s, facts, weight_C)
 
     def rows(logits_BC: torch.Tensor, target_BC: torch.Tensor) -> torch.Tensor:
@@ -281,11 +273,11 @@ def make_loss(settings: LossSettings, facts: ClassFacts, epoch: int = 0, epochs:
         settings: name and parameters.
         facts: of the training rows; never of a validation part.
         epoch: from 0; class weights may be deferred.
-        epochs: of the whole run.
+        epochs: of the run.
 
     Raises:
-        ConfigError: an unknown name, weights by hand that name other classes, a function of the user's
-            own that cannot be loaded, or a target that the loss does not make sense for.
+        ConfigError: an unknown name, weights by hand for other classes, a function of the user's own that
+            cannot be loaded, or a target that the loss does not make sense for.
     """
     heads = facts.heads
     if heads is None:
@@ -311,7 +303,7 @@ def _one(settings: OneLossSettings, facts: ClassFacts, epoch: int, epochs: int) 
     if settings.name not in REGISTRY:
         hint = nearest(settings.name, REGISTRY)
         raise ConfigError(
-            f"loss.name: no loss called {settings.name!r}",
+            f"loss.name: unknown loss {settings.name!r}",
             [hint] if hint else [],
             f"choose one of {', '.join(REGISTRY)}",
         )
@@ -320,31 +312,54 @@ def _one(settings: OneLossSettings, facts: ClassFacts, epoch: int, epochs: int) 
 
 
 def refuse_soft(settings: LossSettings, why: str) -> None:
-    """Stop where targets will be distributions and the loss takes plain labels only.
+    """Reject soft targets where the loss accepts plain labels only.
 
     Args:
         settings: the loss; every loss of the registry is defined for distributions, a function of the
-            user's own may say that it is not.
-        why: the setting that makes them, e.g. "train.mix=mixup".
+            user's own may declare that it is not.
+        why: the setting that makes targets soft, e.g. "train.mix=mixup".
 
     Raises:
-        ConfigError: naming the pair.
+        ConfigError: with the pair of settings.
     """
     names = dict.fromkeys([settings.name, *(own.name for own in settings.attributes.values())])
     refused = [n for n in names if not (takes_soft(n) if is_plugin(n) else LOSSES[n].soft_targets)]
     if refused:
         raise ConfigError(
-            f"loss.name={refused[0]} and {why}: this loss takes plain labels only",
-            remedy=f"leave out {why.partition('=')[0]}, or choose a loss that takes them, e.g. cross_entropy",
+            f"loss.name={refused[0]} and {why}: this loss accepts plain labels only",
+            remedy=f"leave {why.partition('=')[0]} out, or choose another loss, e.g. cross_entropy",
         )
 
 
+def refuse_unfit(config: Config) -> None:
+    """Call a loss of the user's own once, and refuse settings whose soft labels it does not accept.
+
+    Args:
+        config: whose `loss.name` is module:function.
+
+    Raises:
+        ConfigError: as `trial` and `refuse_soft`.
+    """
+    loss, train = config.loss, config.train
+    sizes = [len(a.values) for a in config.competition.attributes]
+    trial(loss.name, sizes if config.model.heads == "attributes" else [math.prod(sizes)])
+    if train.mix.method != "none":
+        refuse_soft(loss, f"train.mix.method={train.mix.method}")
+    if train.pseudo is not None and train.pseudo.soft:
+        refuse_soft(loss, "train.pseudo.soft=true")
+    if train.distill is not None:
+        refuse_soft(loss, f"train.distill.soft={train.distill.soft:g}")
+    for attribute in config.competition.attributes:
+        if attribute.soft_width is not None:
+            refuse_soft(loss, f"soft_width={attribute.soft_width:g} of {attribute.name}")
+
+
 def diverged(where: str, settings: TrainSettings) -> UserError:
-    """The error to raise when a loss is no finite number.
+    """The error to raise when a loss is not a finite number.
 
     Args:
         where: fold, epoch and step.
-        settings: whose values the remedy names.
+        settings: named in the message.
     """
     return UserError(
         f"{where}: the loss is not a finite number",

@@ -1,87 +1,250 @@
-"""The models of one fold: one, a bag of several, or a chain in which each learns from failures.
+"""The models of one fold: one network or linear head, a bag of several, or a boosted chain.
 
-Owns which lessons a fold takes and how its models vote. Does not own one training
-(`train/learners.py`), drawing parts of a training part (`resample/subsets.py`) or the arithmetic of
-boosting (`train/members.py`).
+Owns the input of one training (`Lesson`), the learners (`Network` on pixels, `Probe` on cached
+features), which lessons a fold takes and how its models vote. Does not own the training itself
+(`train/loop.py`, `train/batched_heads.py`) nor drawing parts of a training part (`resample/subsets.py`).
 
-Nothing here looks at the validation part: failures, weights and votes come from the training part. A
-killed fold continues at the member that it was in; finished members are kept in its work folder.
+Nothing here uses the validation part to decide anything: failures, weights and votes come from the training
+part. A killed fold continues at the member that it was training; finished members stay in its work folder.
 
-Legend: N training samples, C classes.
+The chain is boosting, after Zhu, Zou, Rosset & Hastie, Multi-class AdaBoost (Statistics and Its Interface 2,
+2009), algorithm 2 (SAMME): with C classes, a member of weighted error e has the vote
+alpha = log((1 - e) / e) + log(C - 1), and the weights of the samples that it failed are multiplied by
+exp(alpha). One departure: members vote with their probabilities instead of their labels, since an ensemble
+blends probabilities.
 
-Boosting's arithmetic: what a member's failures mean for the next one's weights, and for its vote.
-
-Owns the formulas. Does not own training the members, nor where their failures are honest
-(`train/members.py`).
-
-Source: Zhu, Zou, Rosset & Hastie, Multi-class AdaBoost (Statistics and Its Interface 2, 2009),
-algorithm 2 (SAMME): with C classes, a member of weighted error e has the vote
-alpha = log((1 - e) / e) + log(C - 1), and what it failed is multiplied by exp(alpha). One departure:
-members vote with their probabilities instead of their labels, since an ensemble blends probabilities.
-
-Legend: N training samples, M members, C classes that occur.
+Legend: N training samples, C classes that occur.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 
+from pipeline.core import metrics
 from pipeline.core.errors import DataError
-from pipeline.core.predictions import Probabilities
-from pipeline.core.samples import Floats, positions
+from pipeline.core.predictions import Features, FoldResult, Probabilities
+from pipeline.core.samples import Floats, LabelSpace, Samples, Strings, positions, strings
 from pipeline.core.seeds import seed
 from pipeline.core.targets import Target
+from pipeline.data import load
+from pipeline.data.images import PreparedImages
+from pipeline.data.loader import Chained, Images
+from pipeline.engine.hardware import set_up
+from pipeline.engine.stage import Job, OnEpoch
+from pipeline.nets import model, views
+from pipeline.nets.attributes import AttributeHeads
+from pipeline.nets.forward import Pass
+from pipeline.nets.stages import is_probe, probe_views
 from pipeline.nets.weights import State
 from pipeline.resample import indices, subsets
+from pipeline.resample.indices import Part
 from pipeline.resample.subsets import Bools
 from pipeline.settings.members import ChainSettings
-from pipeline.train import checkpoint, loop
+from pipeline.settings.resample import ResampleSettings
+from pipeline.settings.schema import Config
+from pipeline.settings.train import TrainSettings
+from pipeline.train import batched_heads, checkpoint, committee, heads, init_from, loop, precision, texts
 from pipeline.train.committee import Committee
-from pipeline.train.learners import Learner, Lesson, OnEpoch, silent
-
-
-def alpha(failed_N: Bools, weights_N: Floats, n_classes: int) -> float:
-    """A member's vote, ≥ 0: 0 where it is no better than guessing.
-
-    Args:
-        failed_N: which samples it got wrong.
-        weights_N: what the samples weigh, ≥ 0; only their proportions count.
-        n_classes: C, ≥ 2.
-    """
-    weights = weights_N.astype(np.float64)
-    error = float(weights[failed_N].sum() / weights.sum())
-    # A member without a failure would have an endless vote: half a sample is the finest that can be seen.
-    least = 0.5 / len(failed_N)
-    error = min(max(error, least), 1 - least)
-    return max(float(np.log((1 - error) / error) + np.log(n_classes - 1)), 0.0)
-
-
-def reweighted(weights_N: Floats, failed_N: Bools, vote: float, rate: float) -> Floats:
-    """(N,) the next member's weights, with mean 1.
-
-    Args:
-        weights_N: of the member that failed.
-        failed_N: which samples it got wrong.
-        vote: its alpha; a member that was no better than guessing (0) changes no weight.
-        rate: shrinks the step, above 0, at most 1.
-    """
-    weights = weights_N.astype(np.float64) * np.where(failed_N, np.exp(rate * vote), 1.0)
-    return np.asarray(weights / weights.mean(), dtype=np.float32)
-
-
-def vote_shares(votes: Sequence[float]) -> tuple[float, ...]:
-    """The members' shares of the vote, summing to 1; equal where no member beats guessing."""
-    total = sum(votes)
-    return tuple(vote / total for vote in votes) if total > 0 else (1 / len(votes),) * len(votes)
-
+from pipeline.train.job import FoldJob, Initial
+from pipeline.train.teachers import beside_training
 
 log = logging.getLogger(__name__)
+
+
+def silent(fold: int, epoch: int, entry: dict[str, float]) -> bool:
+    """An `on_epoch` that reports nothing and never stops the training."""
+    return True
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one training learns from.
+
+    Args:
+        part: labelled samples to train on.
+        valid: labelled samples that are predicted, never trained on.
+        train: settings of the loop; the seed in them is this lesson's own.
+        resample: settings of the rows; the seed in them is this lesson's own.
+        work: folder of unfinished work.
+        weights_N: sample weights; None: all equal.
+        soft_NC: soft labels from teachers; None, or a row of NaN: the label of the table.
+        inner: the inner split of the training part, for early stopping alone.
+        on_epoch: called after each epoch; False stops the training.
+    """
+
+    part: Part
+    valid: Samples
+    train: TrainSettings
+    resample: ResampleSettings
+    work: Path
+    weights_N: Floats | None = None
+    soft_NC: Floats | None = None
+    inner: Samples | None = None
+    on_epoch: OnEpoch = silent
+
+    @property
+    def targets_NC(self) -> Floats | None:
+        """(N, C) soft labels in place of labels: from teachers first, then those of the table."""
+        table_NC, teacher_NC = self.part.samples.soft_NC, self.soft_NC
+        if table_NC is None or teacher_NC is None:
+            return table_NC if teacher_NC is None else teacher_NC
+        missing_N1 = np.isnan(teacher_NC).any(axis=1, keepdims=True)
+        return np.where(missing_N1, table_NC, teacher_NC).astype(np.float32)
+
+    def take(self, kept_N: Bools) -> Lesson:
+        """The lesson with the marked samples only."""
+        return replace(
+            self,
+            part=subsets.take(self.part, kept_N),
+            weights_N=None if self.weights_N is None else self.weights_N[kept_N],
+            soft_NC=None if self.soft_NC is None else self.soft_NC[kept_N],
+        )
+
+
+class Learner(Protocol):
+    """Trains a model on a lesson, and predicts with it."""
+
+    def fit(self, lesson: Lesson) -> tuple[FoldResult, State]:
+        """Train to the last epoch, continuing from a checkpoint in `lesson.work`."""
+
+    def predict(self, state: State, ids: Strings, space: LabelSpace) -> Floats:
+        """(N, C) probabilities of the named images in the identity view."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """Learns from pixels.
+
+    Args:
+        config: the settings.
+        images: prepared images of all samples.
+        home: folder of the machine profile.
+        work: folder of the unfinished work of the fold, with all its members.
+        initial: the weights that every training starts from; None: those of `config.model`.
+    """
+
+    config: Config
+    images: Images
+    home: Path
+    work: Path
+    initial: Initial | None = None
+
+    def job(self, lesson: Lesson) -> FoldJob:
+        """The training job of a lesson."""
+        config, train = self.config, lesson.train
+        metric, device = metrics.get(config.competition.metric), set_up(config.runtime)
+        chosen = indices.plan(lesson.part, lesson.resample)
+        steps = sum(math.ceil(len(chosen.rows(e)) / train.batch_size) for e in range(train.epochs))
+        return FoldJob(
+            fold=lesson.part.fold,
+            model=config.model,
+            loss=config.loss,
+            augment=config.augment,
+            train=train,
+            train_samples=lesson.part.samples,
+            valid_samples=lesson.valid,
+            inner_samples=lesson.inner,
+            images=self.images,
+            rows=chosen.rows,
+            metric=metric.score,
+            higher_is_better=metric.higher_is_better,
+            weights_N=lesson.weights_N,
+            soft_NC=lesson.targets_NC,
+            initial=self.initial,
+            device=device,
+            threads=config.runtime.threads,
+            workers=None if config.runtime.workers == "auto" else config.runtime.workers,
+            eval_batch=config.runtime.infer_batch,
+            measured=precision.kept(config, device, steps, self.home, self.work),
+            deterministic=config.runtime.deterministic,
+        )
+
+    def fit(self, lesson: Lesson) -> tuple[FoldResult, State]:
+        """See `Learner`."""
+        return loop.fit(self.job(lesson), lesson.work, lesson.on_epoch)
+
+    def predict(self, state: State, ids: Strings, space: LabelSpace) -> Floats:
+        """See `Learner`."""
+        how = Pass(set_up(self.config.runtime), self.config.runtime.infer_batch)
+        network = model.restore(self.config.model, space.n_classes, state, self.config.images.hw, space)
+        network = model.to_device(network, how.device)
+        identity = [views.parse("identity")]
+        predictions, _ = committee.predict_views(network, self.images, ids, space.classes, identity, how)
+        return predictions.view("identity").p_NC
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Learns from cached features of a frozen backbone.
+
+    Args:
+        config: the settings.
+        features: of all samples; the view `identity` is one of their views.
+    """
+
+    config: Config
+    features: Features
+
+    def job(self, lesson: Lesson) -> heads.HeadJob:
+        """The training job of a lesson."""
+        chosen = indices.plan(lesson.part, lesson.resample)
+        return heads.HeadJob(
+            fold=lesson.part.fold,
+            loss=self.config.loss,
+            train=lesson.train,
+            train_samples=lesson.part.samples,
+            valid_samples=lesson.valid,
+            features=self.features,
+            rows=chosen.rows,
+            metric=metrics.get(self.config.competition.metric).score,
+            weights_N=lesson.weights_N,
+            synthetic=chosen.synthetic,
+            soft_NC=lesson.targets_NC,
+            heads=AttributeHeads.of(self.config.model, lesson.part.samples.space),
+        )
+
+    def fit(self, lesson: Lesson) -> tuple[FoldResult, State]:
+        """See `Learner`."""
+        set_up(self.config.runtime)
+        (fit,) = (heads if lesson.train.head == "logistic" else batched_heads).fit_heads([self.job(lesson)])
+        for entry in fit.result.history:
+            lesson.on_epoch(lesson.part.fold, int(entry["epoch"]), entry)
+        return fit.result, fit.state
+
+    def predict(self, state: State, ids: Strings, space: LabelSpace) -> Floats:
+        """See `Learner`."""
+        head = heads.restore_head(state, AttributeHeads.of(self.config.model, space))
+        predictions, _ = committee.predict_head(head, self.features.take(ids), space.classes)
+        return predictions.view("identity").p_NC
+
+
+def learner_of(job: Job) -> Learner:
+    """The learner of a job: its strategy, with the images or features of every sample of its lessons."""
+    config, inputs = job.settings.config, dict(job.inputs)
+    with_test = config.train.pseudo is not None and config.train.pseudo.test_images
+    if is_probe(job.settings):
+        names = list(probe_views(job.settings))
+        own = load.features(inputs, "train", names)
+        if not with_test:
+            return Probe(config, own)
+        test = load.features(inputs, "test", names)
+        ids = strings([*own.ids_N.tolist(), *beside_training(test.ids_N).tolist()])
+        return Probe(config, Features(ids, own.views, np.concatenate([own.x_NVD, test.x_NVD]), own.digest))
+    images, initial = load.prepared(inputs["prepared"], "train"), init_from.of(job)
+    if not with_test:
+        return Network(config, images, job.home, job.work, initial)
+    more = load.prepared(inputs["prepared"], "test")
+    both = Chained(images, PreparedImages(beside_training(more.ids_N), more.x_NHWC))
+    return Network(config, both, job.home, job.work, initial)
 
 
 @dataclass(frozen=True)
@@ -90,11 +253,11 @@ class Member:
 
     Args:
         state: its weights.
-        p_NC: what it says of its lesson's validation samples.
-        history: an entry an epoch.
+        p_NC: its probabilities of the validation samples of its lesson.
+        history: one entry per epoch.
         seconds: of training.
         rows: of its first epoch.
-        mode: how its network computed; empty for a head.
+        mode: precision, layout and compilation of the network; empty for a head.
     """
 
     state: State
@@ -107,16 +270,16 @@ class Member:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a fold's training gave.
+    """The trained models of a fold.
 
     Args:
-        committee: its models and their shares of the vote.
-        oof: their vote on the validation part.
-        history: all epochs; entries of several models carry `member`.
-        last: of each model the epoch that made its weights.
+        committee: the models and their shares of the vote.
+        oof: their soft vote on the validation part.
+        history: all epochs; entries of several models have the key `member`.
+        last: for each model, the entry of the epoch whose weights it has.
         seconds: of training, inner folds included.
-        rows: that were trained on, over all epochs and models.
-        lines: for people.
+        rows: number of rows trained on, over all epochs and models.
+        lines: for the terminal.
         tags: for manifests and MLflow.
     """
 
@@ -131,7 +294,7 @@ class Trained:
 
     @property
     def figures(self) -> dict[str, float]:
-        """Summary figures; losses are means over the models, of the epochs that made their weights."""
+        """Summary figures; losses are means over the models, each at the epoch whose weights it has."""
         means = {n: float(np.mean([e[n] for e in self.last])) for n in ("valid_loss", "train_loss", "gap")}
         if "inner_score" in self.last[0]:
             means["chosen_epoch"] = float(np.mean([e["epoch"] for e in self.last]))
@@ -154,7 +317,7 @@ def train(learner: Learner, lesson: Lesson) -> Trained:
 
 
 def _bag(learner: Learner, lesson: Lesson, n: int) -> Trained:
-    """Equal votes of models on bootstraps of the training part's groups."""
+    """Models on bootstraps of the groups of the training part, with equal votes."""
     made = []
     for m in range(n):
         drawn = subsets.bag(lesson.part, lesson.train.seed, m)
@@ -163,14 +326,14 @@ def _bag(learner: Learner, lesson: Lesson, n: int) -> Trained:
 
 
 def _chain(learner: Learner, lesson: Lesson, chain: ChainSettings) -> Trained:
-    """Each member learns from what the one before it failed; they vote by how often they are right."""
+    """Each member learns from the failures of the one before it; a more accurate member has a larger vote."""
     labels_N = lesson.part.samples.labels
     n_classes = max(len(np.unique(labels_N)), 2)
     weights_N = np.ones(len(labels_N), np.float32)
     kept_N = np.ones(len(labels_N), bool)
     made: list[Member] = []
     votes: list[float] = []
-    judging: list[Member] = []
+    inner_models: list[Member] = []
     lines = []
     for m in range(chain.members):
         own = replace(_own(lesson, m), weights_N=weights_N if chain.mode == "weights" else None)
@@ -178,12 +341,17 @@ def _chain(learner: Learner, lesson: Lesson, chain: ChainSettings) -> Trained:
         made.append(member)
         if m == chain.members - 1 and chain.combine == "mean":
             break
-        failed_N, judges = _failed(learner, own, kept_N, member.state, m)
-        judging += judges
+        failed_N, models = _failures(learner, own, kept_N, member.state, m)
+        inner_models += models
         votes.append(alpha(failed_N, weights_N, n_classes))
         lines.append(
-            f"member {m}: {kept_N.sum()} samples learned, {failed_N.mean():.1%} of the training part failed"
-            f"{' (unseen, inner folds)' if chain.inner else ' (seen in training)'}, vote {votes[-1]:.2f}"
+            texts.CHAIN_MEMBER.format(
+                member=m,
+                samples=kept_N.sum(),
+                wrong=failed_N.mean(),
+                how=texts.BY_INNER_FOLDS if chain.inner else texts.SEEN_IN_TRAINING,
+                vote=votes[-1],
+            )
         )
         if chain.mode == "weights":
             weights_N = reweighted(weights_N, failed_N, votes[-1], chain.rate)
@@ -193,14 +361,51 @@ def _chain(learner: Learner, lesson: Lesson, chain: ChainSettings) -> Trained:
             )
     equal = chain.combine == "mean"
     shares = (1 / len(made),) * len(made) if equal else vote_shares(votes)
-    return _voted(lesson, made, shares, judging, lines)
+    return _voted(lesson, made, shares, inner_models, lines)
 
 
-def _failed(learner: Learner, own: Lesson, kept_N: Bools, state: State, m: int) -> tuple[Bools, list[Member]]:
-    """(N,) what the member's like gets wrong of the whole training part, and the models that tell.
+def alpha(failed_N: Bools, weights_N: Floats, n_classes: int) -> float:
+    """The vote of a member, ≥ 0: 0 where it is not better than guessing.
 
-    With inner folds, each sample is judged by a model of the same lesson that saw none of its group;
-    without, by the member itself, also on what it learned.
+    Args:
+        failed_N: which samples it predicted wrong.
+        weights_N: sample weights, ≥ 0; only their proportions count.
+        n_classes: C, ≥ 2.
+    """
+    weights = weights_N.astype(np.float64)
+    error = float(weights[failed_N].sum() / weights.sum())
+    # A member without a failure would have an infinite vote: assume that half a sample is wrong.
+    least = 0.5 / len(failed_N)
+    error = min(max(error, least), 1 - least)
+    return max(float(np.log((1 - error) / error) + np.log(n_classes - 1)), 0.0)
+
+
+def reweighted(weights_N: Floats, failed_N: Bools, vote: float, rate: float) -> Floats:
+    """(N,) sample weights of the next member, with mean 1.
+
+    Args:
+        weights_N: sample weights of this member.
+        failed_N: which samples it predicted wrong.
+        vote: its alpha; with 0 (not better than guessing) no weight changes.
+        rate: shrinks the step, above 0, at most 1.
+    """
+    weights = weights_N.astype(np.float64) * np.where(failed_N, np.exp(rate * vote), 1.0)
+    return np.asarray(weights / weights.mean(), dtype=np.float32)
+
+
+def vote_shares(votes: Sequence[float]) -> tuple[float, ...]:
+    """The members' shares of the vote, which sum to 1; equal where no member is better than guessing."""
+    total = sum(votes)
+    return tuple(vote / total for vote in votes) if total > 0 else (1 / len(votes),) * len(votes)
+
+
+def _failures(
+    learner: Learner, own: Lesson, kept_N: Bools, state: State, m: int
+) -> tuple[Bools, list[Member]]:
+    """(N,) which samples of the training part a member predicts wrong, and the inner models that say so.
+
+    With inner folds, each sample is predicted by a model of the same lesson that saw none of its group;
+    without, by the member itself, which may have learned the sample.
     """
     assert own.train.chain is not None, "only a chain asks for failures"
     samples, inner = own.part.samples, own.train.chain.inner
@@ -208,24 +413,24 @@ def _failed(learner: Learner, own: Lesson, kept_N: Bools, state: State, m: int) 
         p_NC = learner.predict(state, samples.ids_N, samples.space)
         return p_NC.argmax(axis=1) != samples.labels, []
     p_NC = np.zeros((len(samples), samples.space.n_classes), np.float32)
-    judges = []
+    models = []
     for j, ids in enumerate(subsets.inner_folds(own.part, inner, own.train.seed, m)):
         out_N = np.isin(samples.ids_N, ids)
         if not (kept_N & ~out_N).any():
             raise DataError(
-                f"train.chain: member {m} has nothing to learn outside inner fold {j}",
+                f"train.chain: member {m} has no sample to train on outside inner fold {j}",
                 remedy="raise train.chain.others, or set train.chain.inner=0",
             )
         name = f"member{m}-inner{j}"
         lesson = replace(_own(own, m, j), valid=samples.take(ids), on_epoch=silent)
-        judge = _kept(learner, lesson.take(kept_N & ~out_N), name)
-        p_NC[positions(ids, samples.ids_N, "inner fold")] = judge.p_NC
-        judges.append(judge)
-    return p_NC.argmax(axis=1) != samples.labels, judges
+        model_j = _kept(learner, lesson.take(kept_N & ~out_N), name)
+        p_NC[positions(ids, samples.ids_N, "inner fold")] = model_j.p_NC
+        models.append(model_j)
+    return p_NC.argmax(axis=1) != samples.labels, models
 
 
 def _own(lesson: Lesson, *number: int) -> Lesson:
-    """The lesson with draws of its own, and its curve after those of the members before it."""
+    """The lesson with its own random draws, and with epochs counted after those of earlier members."""
     if number == (0,):
         return lesson
     train, rows = lesson.train, lesson.resample
@@ -243,37 +448,38 @@ def _later(on_epoch: OnEpoch, by: int, fold: int, epoch: int, entry: dict[str, f
 
 def _fit(learner: Learner, lesson: Lesson) -> Member:
     result, state = learner.fit(lesson)
-    # A validation pass keeps the order of its samples: the ids are checked, not assumed.
+    # Joined by id: the validation pass should keep the order of the samples, but nothing depends on it.
     p_NC = result.oof.take(lesson.valid.ids_N).p_NC
     rows = len(indices.plan(lesson.part, lesson.resample).rows(0))
     return Member(state, p_NC, result.history, result.seconds, rows, result.extra.get("mode", ""))
 
 
 def _kept(learner: Learner, lesson: Lesson, name: str) -> Member:
-    """Train one of several models, or take it from the work folder where a killed run finished it."""
+    """Train one of several models, or read it from the work folder where an earlier run finished it."""
     folder = lesson.work / name
     path = folder / "done.pt"
-    found = checkpoint.load(path)
-    if found is not None:
-        log.info("fold %d: %s was finished before the last run was stopped", lesson.part.fold, name)
-        history = tuple(found["history"])
-        p_NC = found["p"].numpy()
-        return Member(found["state"], p_NC, history, found["seconds"], found["rows"], found["mode"])
+    saved = checkpoint.load(path)
+    if saved is not None:
+        log.info("fold %d: %s was finished by an earlier run", lesson.part.fold, name)
+        history = tuple(saved["history"])
+        p_NC = saved["p"].numpy()
+        return Member(saved["state"], p_NC, history, saved["seconds"], saved["rows"], saved["mode"])
     folder.mkdir(parents=True, exist_ok=True)
-    made = _fit(learner, replace(lesson, work=folder))
-    whole = {"state": made.state, "p": torch.from_numpy(made.p_NC.copy()), "history": list(made.history)}
-    checkpoint.save(path, {**whole, "seconds": made.seconds, "rows": made.rows, "mode": made.mode})
-    return made
+    member = _fit(learner, replace(lesson, work=folder))
+    values = {"state": member.state, "p": torch.from_numpy(member.p_NC.copy())}
+    values |= {"history": list(member.history), "seconds": member.seconds}
+    checkpoint.save(path, {**values, "rows": member.rows, "mode": member.mode})
+    return member
 
 
 def _voted(
     lesson: Lesson,
     made: Sequence[Member],
     shares: tuple[float, ...],
-    judging: Sequence[Member] = (),
+    inner_models: Sequence[Member] = (),
     lines: Sequence[str] = (),
 ) -> Trained:
-    """The models as one; those that only judged cost time and have no vote."""
+    """The models as one; inner models count in the time and have no vote."""
     samples = lesson.valid
     p_NC = np.einsum("m,mnc->nc", np.array(shares), np.stack([m.p_NC for m in made]).astype(np.float64))
     target = Target.of(samples.space)
@@ -284,7 +490,7 @@ def _voted(
         made[0].p_NC if alone else target.normalised(p_NC),
         f"fold {lesson.part.fold}",
     )
-    every = [*made, *judging]
+    every = [*made, *inner_models]
     return Trained(
         Committee(tuple(m.state for m in made), shares),
         oof,

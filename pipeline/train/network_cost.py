@@ -1,15 +1,11 @@
-"""What a network costs on this machine: parameters, multiplications, milliseconds an image.
-
-Owns the measurement, before any training. Does not own which networks are asked about or the table
-(`train/network_cost.py`), nor the seconds a row of a whole training job (`train/step_timing.py`).
-
-`make models`: what networks cost on this machine, before any training.
+"""What a network costs on this machine: parameters, multiplications, milliseconds per image.
 
     make models                                              every file of configs/model/
     make models NAMES="resnet18 tf_efficientnet_lite0"       these; also torchvision:NAME, module:function
-    make models ARGS="images.size=96 runtime.threads=1"      at another size, with so many threads
+    make models ARGS="images.size=96 runtime.threads=1"      at another size, with this many threads
 
-Owns which networks are asked about and the table. Does not own the measurement (`train/network_cost.py`).
+Owns the measurement before any training, which networks are measured, and the table of `make models`. Does
+not own the seconds per row of a whole training job (`train/step_timing.py`).
 """
 
 from __future__ import annotations
@@ -29,11 +25,12 @@ from pipeline.settings import folders
 from pipeline.settings.load import Settings, load
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.schema import Config
+from pipeline.train import texts
 from pipeline.train.optim import make_optimizer
 
 BATCH = 32
-# Rows of the table are for choosing: repeated so long, at least so often, and the fastest counts, since
-# other programs on the machine can only slow a step down.
+# A timing is repeated for so many seconds and at least so often, and the fastest counts: other load on the
+# machine can only make a step slower.
 SECONDS, REPEATS = 0.3, 3
 SPEED_BATCH = 64
 
@@ -44,11 +41,11 @@ class Cost:
 
     Args:
         parameters: number of weights.
-        megabytes: of the weights as they lie on the disk, fp32.
+        megabytes: of the weights on disk, fp32.
         gmacs: 10⁹ multiply-adds of one image, forward.
-        ms_one, ms_batch: milliseconds an image without gradients, alone and in a batch of 32.
-        ms_train: milliseconds an image of a training step of 32: forward, backward, optimizer.
-        native_px: side of the images that its pretrained weights come from.
+        ms_one, ms_batch: milliseconds per image without gradients, alone and in a batch of 32.
+        ms_train: milliseconds per image of a training step of 32: forward, backward, optimizer.
+        native_px: side of the images that its pretrained weights were trained on.
     """
 
     parameters: int
@@ -61,10 +58,10 @@ class Cost:
 
 
 def measure(model: ModelSettings, config: Config, n_classes: int, device: str) -> Cost:
-    """Build a network without its weights' source and time it on noise.
+    """Build a network without pretrained weights and time it on noise.
 
     Args:
-        model: which one.
+        model: of the network.
         config: `images.size`, `train.optimizer` and `train.precision` (auto: fp32) are read.
         n_classes: outputs.
         device: "cpu" or "cuda".
@@ -94,11 +91,11 @@ def measure(model: ModelSettings, config: Config, n_classes: int, device: str) -
 
 @dataclass(frozen=True)
 class Speed:
-    """What one network costs to predict with, one view of one image.
+    """The cost of predicting one view of one image with a network.
 
     Args:
         parameters: number of weights.
-        ms_1, ms_64: milliseconds an image without gradients, alone and in a batch of 64.
+        ms_1, ms_64: milliseconds per image without gradients, alone and in a batch of 64.
     """
 
     parameters: int
@@ -107,7 +104,7 @@ class Speed:
 
 
 def speed(config: Config, n_classes: int, how: Pass) -> Speed:
-    """Time the network of these settings on noise, forward only: its weights change no duration.
+    """Time the network of these settings on noise, forward only; the time does not depend on its weights.
 
     Args:
         config: `model` and `images.size` are read.
@@ -138,7 +135,7 @@ def _forward(network: Classifier, x_BCHW: torch.Tensor, config: Config, device: 
 
 
 def _training(network: Classifier, x_BCHW: torch.Tensor, config: Config, device: str) -> Callable[[], object]:
-    """One step of training, to be called again and again."""
+    """A function that makes one training step."""
     optimizer = make_optimizer(network.backbone, config.train)
     network.train()
 
@@ -160,7 +157,7 @@ def _multiplications(network: Classifier, x_1CHW: torch.Tensor) -> float:
 
 
 def _milliseconds(call: Callable[[], object], device: str, seconds: float = SECONDS) -> float:
-    """The fastest of several calls, after one that allocates."""
+    """The fastest of several calls, after a first one that allocates."""
     times: list[float] = []
     call()
     while len(times) < REPEATS or sum(times) < seconds:
@@ -174,7 +171,7 @@ def _milliseconds(call: Callable[[], object], device: str, seconds: float = SECO
     return min(times) * 1000
 
 
-# What the table depends on, so that other overrides are refused.
+# The settings that the table depends on; other overrides are rejected.
 READS = ("images.size", "train.precision", "train.optimizer", "train.weight_decay", "train.lr", "competition")
 HEAD = ("model", "M params", "MB", "GMACs", "ms ×1", "ms ×32", "ms train", "native px")
 
@@ -184,11 +181,11 @@ def table(settings: Settings, names: Sequence[str], device: str) -> Iterator[str
 
     Args:
         settings: image size, precision and optimizer.
-        names: of configs/model/, or as in `model.name`; none: every file of configs/model/.
+        names: of configs/model/, or as in `model.name`; empty: every file of configs/model/.
         device: "cpu" or "cuda".
 
     Raises:
-        ModelError: unknown names, all of them with the nearest known ones.
+        ModelError: unknown names, each with the nearest known one.
     """
     from tqdm import tqdm
 
@@ -196,35 +193,32 @@ def table(settings: Settings, names: Sequence[str], device: str) -> Iterator[str
     chosen = _chosen(names)
     wide = max(len(name) for name in [*chosen, HEAD[0]])
     n_classes = _n_classes(config)
-    yield _told(settings, device)
+    yield _heading(settings, device)
     yield f"{HEAD[0]:<{wide}}" + "".join(f"{word:>10}" for word in HEAD[1:])
     for name, model in tqdm(chosen.items(), unit="model", disable=not sys.stderr.isatty(), leave=False):
         try:
-            found = measure(model, config, n_classes, device)
-        except UserError as error:  # one that cannot take the size is a line of the table, not its end
+            cost = measure(model, config, n_classes, device)
+        except UserError as error:  # a network that does not accept the size is a line of the table
             yield f"{name:<{wide}}  {error.headline}"
             continue
         figures = (
-            f"{found.parameters / 1e6:.2f}",
-            f"{found.megabytes:.1f}",
-            f"{found.gmacs:.3f}",
-            *(f"{ms:.2f}" for ms in (found.ms_one, found.ms_batch, found.ms_train)),
-            str(found.native_px),
+            f"{cost.parameters / 1e6:.2f}",
+            f"{cost.megabytes:.1f}",
+            f"{cost.gmacs:.3f}",
+            *(f"{ms:.2f}" for ms in (cost.ms_one, cost.ms_batch, cost.ms_train)),
+            str(cost.native_px),
         )
         yield f"{name:<{wide}}" + "".join(f"{figure:>10}" for figure in figures)
 
 
-def _told(settings: Settings, device: str) -> str:
-    import torch
-
-    from pipeline.nets.forward import Mode
-
+def _heading(settings: Settings, device: str) -> str:
     height, width = settings.config.images.hw
-    precision = Mode.of(settings.config.train.precision).precision
-    where = f"{torch.get_num_threads()} threads of the CPU" if device == "cpu" else "one GPU"
-    return (
-        f"ms an image of {height} × {width} px on {where}, {precision}: "
-        "alone, in a batch of 32, and in a training step of 32; the fastest of several"
+    threads = torch.get_num_threads()
+    return texts.MODELS_HEADING.format(
+        height=height,
+        width=width,
+        device=texts.ON_CPU.format(threads=threads) if device == "cpu" else texts.ON_GPU,
+        precision=Mode.of(settings.config.train.precision).precision,
     )
 
 
@@ -236,18 +230,18 @@ def _n_classes(config: Config) -> int:
 
 
 def _chosen(names: Sequence[str]) -> dict[str, ModelSettings]:
-    """Settings by name: a file of configs/model/ counts before timm's model of the same name."""
+    """Settings by name: a file of configs/model/ is preferred to timm's model of the same name."""
     from pipeline.nets.backbones import known_names
 
     files = folders.names(folders.CONFIGS, "model")
     known = known_names()
     wanted = list(dict.fromkeys(names)) or files
-    # A name with timm's tag of its weights (resnet18.a1_in1k) is the model before the dot.
+    # In a name with timm's tag of weights (resnet18.a1_in1k), the model is before the dot.
     odd = [n for n in wanted if n not in files and n.split(".")[0] not in known and not plugin.is_plugin(n)]
     if odd:
         raise ModelError(
             f"models: {len(odd)} unknown",
-            [f"`{n}`: {nearest(n, [*files, *known]) or 'nothing like it is known'}" for n in odd],
-            "name files of configs/model/, timm's models, torchvision:NAME, or module:function",
+            [f"`{n}`: {nearest(n, [*files, *known]) or 'no similar name is known'}" for n in odd],
+            "give files of configs/model/, models of timm, torchvision:NAME, or module:function",
         )
     return {n: load([f"model={n}"]).config.model if n in files else ModelSettings(name=n) for n in wanted}

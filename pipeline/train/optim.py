@@ -1,8 +1,8 @@
 """Optimizers by timm's names, and the learning rate as a pure function of the step.
 
-Owns which parameters decay and how fast each step goes. Does not own stepping (`train/loop.py`).
-A schedule that is a function has no state: a resumed run needs the step's number and, for plateau, the
-history. Schedules change the rate alone, never a momentum.
+Owns which parameters have weight decay, and the learning rate of each step. Does not own stepping
+(`train/loop.py`). A schedule that is a function has no state: a resumed run needs the number of the step
+and, for plateau, the history. Schedules change the learning rate only, never a momentum.
 """
 
 import inspect
@@ -19,17 +19,17 @@ from torch import nn
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.settings.train import TrainSettings
 
-# What the settings name themselves, or the loop decides: no `optimizer_args`.
+# Arguments that have their own setting, or that the loop decides: not allowed in `optimizer_args`.
 _OWN_SETTINGS = {"lr": "train.lr", "weight_decay": "train.weight_decay"}
 _NOT_OURS = ("params", "maximize", "capturable", "differentiable")
-# One-cycle: how long the rate rises, and how far below the peak it starts and ends.
+# One-cycle: the share of steps in which the rate rises, and the divisors of the peak at start and end.
 RISE, START_DIVISOR, END_DIVISOR = 0.3, 25.0, 1e4
-# Plateau: a fall of the loss by a smaller share is none.
+# Plateau: the loss must fall by at least this share to count as an improvement.
 LEAST_FALL = 1e-4
 
 
 def make_optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """The optimizer that timm knows by this name; biases and norms (1-D parameters) do not decay.
+    """The timm optimizer of this name; biases and norms (1-D parameters) have no weight decay.
 
     Raises:
         ConfigError: the name or one of its arguments is unknown, its package is missing, or it needs
@@ -44,12 +44,12 @@ def make_optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.O
         raise ConfigError(
             f"train.optimizer: no optimizer called {name!r}",
             [hint] if hint else [],
-            "any name of timm.optim.list_optimizers()",
+            "use a name of timm.optim.list_optimizers()",
         )
     info = get_optimizer_info(name)
     if info.second_order:
         raise ConfigError(
-            f"train.optimizer: {name} needs second derivatives, which the loop does not make",
+            f"train.optimizer: {name} needs second derivatives, which the loop does not compute",
             remedy="choose a first-order optimizer, e.g. adamw or sgd",
         )
     if settings.optimizer_args:
@@ -66,39 +66,41 @@ def make_optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.O
         )
     except (AssertionError, ImportError, RuntimeError) as error:
         raise ConfigError(
-            f"train.optimizer: {name} cannot be used here: {error}",
-            remedy="install what it needs, or choose another, e.g. adamw or sgd",
+            f"train.optimizer: {name} cannot be used: {error}",
+            remedy="install what it needs, or choose another optimizer, e.g. adamw or sgd",
         ) from error
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"train.optimizer_args: {name} refuses them: {error}", remedy="see the optimizer's documentation"
+            f"train.optimizer_args: {name} rejects them: {error}", remedy="see the optimizer's documentation"
         ) from error
     return optimizer
 
 
 def _refuse_unknown(settings: TrainSettings, made_by: Any) -> None:
-    """Every argument must be one of the optimizer's own, with no setting of its own."""
+    """Raise ConfigError for arguments that the optimizer does not have, or that have their own setting."""
     takes = inspect.signature(made_by).parameters
     known = [name for name in takes if name not in (*_NOT_OURS, *_OWN_SETTINGS)]
     faults = []
     for name in settings.optimizer_args:
         if name in _OWN_SETTINGS:
-            faults.append(f"{name}: has a setting of its own, {_OWN_SETTINGS[name]}")
+            faults.append(f"{name}: set {_OWN_SETTINGS[name]} instead")
         elif name not in known:
-            faults.append(f"{name}: no argument of {settings.optimizer}; {nearest(name, known)}".rstrip("; "))
+            hint = nearest(name, known)
+            faults.append(f"{name}: not an argument of {settings.optimizer}; {hint}".rstrip("; "))
     if faults:
-        raise ConfigError("train.optimizer_args", faults, f"{settings.optimizer} takes {', '.join(known)}")
+        headline = f"train.optimizer_args: {len(faults)} invalid"
+        raise ConfigError(headline, faults, f"{settings.optimizer} accepts {', '.join(known)}")
 
 
-def reductions(watched: Sequence[float], patience: int) -> int:
+def reductions(losses: Sequence[float], patience: int) -> int:
     """How often a plateau has been reached, as torch's ReduceLROnPlateau counts (mode min, no cooldown).
 
     Args:
-        watched: a loss an epoch, from the first one on.
-        patience: epochs without a new best that are waited for, ≥ 0.
+        losses: one per epoch, from the first epoch on.
+        patience: epochs without improvement before a reduction, ≥ 0.
     """
     best, waited, count = math.inf, 0, 0
-    for loss in watched:
+    for loss in losses:
         best, waited = (loss, 0) if loss < best * (1 - LEAST_FALL) else (best, waited + 1)
         if waited > patience:
             count, waited = count + 1, 0
@@ -107,10 +109,10 @@ def reductions(watched: Sequence[float], patience: int) -> int:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The steps of a whole run, known before its first one.
+    """The learning rate of every step of a run, known before its first step.
 
     Args:
-        settings: `lr`, `schedule` and what belongs to it are read.
+        settings: `lr`, `schedule` and the settings of that schedule are read.
         steps_E: optimizer steps of each epoch; epochs may differ when rows are redrawn.
     """
 
@@ -119,7 +121,7 @@ class Schedule:
 
     @staticmethod
     def of(settings: TrainSettings, batches_E: Sequence[int]) -> "Schedule":
-        """From the number of micro-batches of each epoch; a last short window is a step too."""
+        """From the number of micro-batches of each epoch; a shorter last window is also a step."""
         return Schedule(settings, tuple(math.ceil(n / settings.accumulate) for n in batches_E))
 
     @property
@@ -131,12 +133,12 @@ class Schedule:
         """The number of the first step of an epoch."""
         return sum(self.steps_E[:epoch])
 
-    def lr(self, step: int, watched: Sequence[float] = ()) -> float:
+    def lr(self, step: int, losses: Sequence[float] = ()) -> float:
         """The learning rate of one step.
 
         Args:
             step: from 0 to `total` - 1, warm-up included.
-            watched: the losses of the epochs before, for plateau.
+            losses: of the earlier epochs, for plateau.
 
         Source: Loshchilov & Hutter, https://arxiv.org/abs/1608.03983 (one cosine, no restart); Smith &
         Topin, https://arxiv.org/abs/1708.07120 (one-cycle, as torch's OneCycleLR anneals it).
@@ -148,9 +150,9 @@ class Schedule:
         warmup_steps = round(settings.warmup_epochs * self.total / len(self.steps_E))
         if step < warmup_steps:
             return settings.lr * (step + 1) / warmup_steps
-        return settings.lr * self._after_warmup(step, warmup_steps, watched)
+        return settings.lr * self._after_warmup(step, warmup_steps, losses)
 
-    def _after_warmup(self, step: int, warmup_steps: int, watched: Sequence[float]) -> float:
+    def _after_warmup(self, step: int, warmup_steps: int, losses: Sequence[float]) -> float:
         settings = self.settings
         if settings.schedule == "cosine":
             return _half_cosine(1.0, 0.0, (step - warmup_steps) / (self.total - warmup_steps))
@@ -158,7 +160,7 @@ class Schedule:
             epoch = bisect_right(list(accumulate(self.steps_E)), step)
             return settings.lr_decay ** (epoch // settings.lr_decay_epochs)
         if settings.schedule == "plateau":
-            return settings.lr_decay ** reductions(watched, settings.lr_patience)
+            return settings.lr_decay ** reductions(losses, settings.lr_patience)
         return 1.0
 
     def _one_cycle(self, step: int) -> float:
@@ -175,6 +177,6 @@ def _half_cosine(start: float, end: float, done: float) -> float:
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give every parameter group this rate, times its own `lr_scale` where it has one."""
+    """Set the learning rate of every parameter group, times its `lr_scale` where it has one."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("lr_scale", 1.0)

@@ -1,8 +1,8 @@
-"""`train.precision=auto`: measured once a machine, then looked up.
+"""`train.precision=auto`: measured once per machine, then looked up.
 
-Owns when to measure, what a measurement holds for, and the line that tells the user. Does not own the
-timing (`train/step_timing.py`), the file (`record/machine.py`), or what a killed fold continues with: its
-checkpoint says that (`train/loop.py`).
+Owns when to measure, for which settings a measurement holds, and the line that reports the choice. Does not
+own the timing (`train/step_timing.py`), the file (`record/machine.py`), or the mode of a resumed fold, which
+is in its checkpoint (`train/state.py`).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from pipeline.record.store import Artifact
     from pipeline.train.step_timing import Seconds
 
-# Measuring takes about 20 steps; shorter runs are trained in fp32 unless it is known already.
+# Measuring takes about 20 steps; shorter runs are trained in fp32 unless they were measured already.
 STEPS_WORTH_MEASURING = 200
-# Compiling takes a minute or so; only folds that take this long are asked whether it would pay.
+# Compiling takes about a minute; only for folds that take this long is it tried.
 SECONDS_WORTH_COMPILING = 600
 
 log = logging.getLogger(__name__)
@@ -36,21 +36,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Choice:
-    """What `auto` came to.
+    """The mode that `auto` stands for.
 
     Args:
         mode: how to train.
-        told: one line for the user, saying why.
-        seconds_per_step: as measured; None: nothing was.
+        line: for the terminal, with the reason.
+        seconds_per_step: as measured; None: nothing was measured.
     """
 
     mode: Mode
-    told: str
+    line: str
     seconds_per_step: float | None = None
 
 
 def facts(config: Config, device: str) -> Facts:
-    """What a measurement holds for."""
+    """The facts on which a measurement depends."""
     import torch
 
     height, width = config.images.hw
@@ -70,13 +70,13 @@ def facts(config: Config, device: str) -> Facts:
 
 
 def measure(config: Config, space: LabelSpace, device: str, steps: tuple[int, int], home: Path) -> None:
-    """Fill the profile where the run is long enough to win back what measuring takes.
+    """Measure and fill the profile, where the run is long enough to make that worthwhile.
 
     Args:
         config: of the run.
         space: the classes.
         device: "cpu" or "cuda".
-        steps: of the whole run, and of one fold.
+        steps: of the run with all folds, and of one fold.
         home: of the profile.
 
     Raises:
@@ -85,29 +85,29 @@ def measure(config: Config, space: LabelSpace, device: str, steps: tuple[int, in
     from pipeline.train import step_timing
 
     profile, of = Profile(home), facts(config, device)
-    found = profile.find(of) or {}
+    timings = profile.find(of) or {}
     if config.train.precision != "auto" or steps[0] < STEPS_WORTH_MEASURING:
         return
-    if "plain" not in found:
+    if "plain" not in timings:
         log.info("train.precision=auto: timing a few steps in each precision, once on this machine")
         seconds, _ = step_timing.race(config, space, device, step_timing.modes(device))
-        found = {"plain": _written(seconds)}
-        profile.keep(of, found)
-    plain = step_timing.choose(_read(found["plain"]))
-    long = float(np.median(_read(found["plain"])[plain])) * steps[1] > SECONDS_WORTH_COMPILING
-    if "compiled" not in found and long and step_timing.can_compile(device):
-        found["compiled"] = _compiled(config, space, device, plain)
-        profile.keep(of, found)
+        timings = {"plain": _written(seconds)}
+        profile.keep(of, timings)
+    plain = step_timing.choose(_read(timings["plain"]))
+    long = float(np.median(_read(timings["plain"])[plain])) * steps[1] > SECONDS_WORTH_COMPILING
+    if "compiled" not in timings and long and step_timing.can_compile(device):
+        timings["compiled"] = _compiled(config, space, device, plain)
+        profile.keep(of, timings)
 
 
 def _compiled(config: Config, space: LabelSpace, device: str, plain: Mode) -> dict[str, Any]:
     """The chosen mode against itself compiled; a network that does not compile is noted as such."""
     from pipeline.train import step_timing
 
-    log.info("train.precision=auto: seeing whether torch.compile pays, once on this machine")
+    log.info("train.precision=auto: timing torch.compile, once on this machine")
     try:
         seconds, first = step_timing.race(config, space, device, [plain, replace(plain, compiled=True)])
-    except Exception as error:  # a compiler fails in its own ways, and training does without it
+    except Exception as error:  # a compiler can fail in any way, and training works without it
         log.info("torch.compile: %s", str(error).splitlines()[0] if str(error) else type(error).__name__)
         return {"failed": type(error).__name__}
     return {"seconds_to_compile": round(first, 3), **_written(seconds)}
@@ -124,7 +124,7 @@ def _read(written: dict[str, list[float]]) -> Seconds:
 
 
 def choose(config: Config, device: str, steps: int, home: Path) -> Choice:
-    """How one fold trains, from what was measured earlier; fp32 where nothing was.
+    """How one fold trains, from earlier measurements; fp32 where there are none.
 
     Args:
         config: of the run.
@@ -137,14 +137,14 @@ def choose(config: Config, device: str, steps: int, home: Path) -> Choice:
 
     if config.train.precision != "auto":
         return Choice(Mode(config.train.precision), "")
-    found = Profile(home).find(facts(config, device)) or {}
-    if "plain" not in found:
+    timings = Profile(home).find(facts(config, device)) or {}
+    if "plain" not in timings:
         return Choice(PLAIN, "precision auto: fp32 (a short run: not measured)")
-    seconds = _read(found["plain"])
+    seconds = _read(timings["plain"])
     mode = choose(seconds)
     per_step = float(np.median(seconds[mode]))
     gain = 1 / ratio(seconds, mode, PLAIN)
-    compiled = dict(found.get("compiled", {}))
+    compiled = dict(timings.get("compiled", {}))
     compiling = compiled.pop("seconds_to_compile", None)
     if compiling is not None:
         both = _read(compiled)
@@ -152,19 +152,19 @@ def choose(config: Config, device: str, steps: int, home: Path) -> Choice:
         plain, fast = (float(np.median(both[m])) for m in (mode, faster))
         if compile_pays(plain, fast, compiling, steps):
             mode, per_step, gain = faster, fast, gain / ratio(both, faster, mode)
-    return Choice(mode, f"precision auto: {_told(mode, gain, seconds)}", per_step)
+    return Choice(mode, f"precision auto: {_reason(mode, gain, seconds)}", per_step)
 
 
 def kept(config: Config, device: str, steps: int, home: Path, work: Path) -> Mode:
     """How every member of a fold trains: chosen for the first one, and kept beside its checkpoints.
 
-    A fold of many members (bag, chain) that is continued would else choose anew for those still to
-    come, by a profile that may read otherwise by then.
+    Otherwise a resumed fold of several members (bag, chain) could choose another mode for the remaining
+    members, since the machine profile may have changed.
 
     Args:
         config: of the run.
         device: "cpu" or "cuda".
-        steps: of the member that asks.
+        steps: of the first member.
         home: of the profile.
         work: folder of the fold's unfinished work.
     """
@@ -178,25 +178,25 @@ def kept(config: Config, device: str, steps: int, home: Path, work: Path) -> Mod
     return mode
 
 
-def _told(mode: Mode, gain: float, seconds: Seconds) -> str:
+def _reason(mode: Mode, gain: float, seconds: Seconds) -> str:
     from pipeline.train.step_timing import PLAIN, ratio
 
     if mode == PLAIN:
         others = [other for other in seconds if other.precision != PLAIN.precision]
         best = min(others, key=lambda other: ratio(seconds, other, PLAIN), default=None)
-        told = f", {best.precision} is {1 / ratio(seconds, best, PLAIN):.1f}× as fast" if best else ""
-        return f"fp32{told} (measured)"
+        other = f", {best.precision} is {1 / ratio(seconds, best, PLAIN):.1f}× as fast" if best else ""
+        return f"fp32{other} (measured)"
     extra = f" {mode.layout}" if mode.layout != PLAIN.layout else ""
     extra += ", compiled" if mode.compiled else ""
     return f"{mode.precision}{extra}, {gain:.1f}× fp32 (measured)"
 
 
 def passing(config: Config, trained: Artifact, device: str) -> Pass:
-    """How a trained network infers: in the precision that the user wrote, or as it was trained.
+    """How a trained network predicts: in the precision of the settings, or with `auto` as it was trained.
 
     Args:
         config: `infer.precision` and `runtime.infer_batch` are read.
-        trained: its manifest says how it was trained.
+        trained: its manifest holds the mode of its training.
         device: "cpu" or "cuda".
     """
     from pipeline.nets.forward import Mode, Pass
@@ -204,6 +204,6 @@ def passing(config: Config, trained: Artifact, device: str) -> Pass:
     mode = Mode(config.infer.precision) if config.infer.precision != "auto" else Mode()
     if config.infer.precision == "auto":
         mode = Mode.parse(trained.manifest["tags"]["mode"])
-        if mode.precision == "fp16" and device == "cpu":  # trained on a GPU, and infers without one
+        if mode.precision == "fp16" and device == "cpu":  # trained on a GPU, predicts without one
             mode = Mode()
     return Pass(device, config.runtime.infer_batch, mode.precision, mode.layout)

@@ -1,7 +1,6 @@
-"""The same bits each time, and the cores that computing leaves to others.
+"""The same bits each time: torch's switches for determinism, and the cores left for loading images.
 
-Owns torch's switches for determinism. Does not own seeds (`core/seeds.py`) or threads
-(`engine/hardware.py`).
+Does not own seeds (`core/seeds.py`) or threads (`engine/hardware.py`).
 """
 
 import os
@@ -16,21 +15,21 @@ from pipeline.data.loader import Cores
 
 
 def cores(device: str) -> Cores:
-    """The cores of this process, and how many of them a training step keeps busy."""
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Cores(there, 1 if device == "cuda" else torch.get_num_threads())
+    """The cores of this process, and how many of them a training step uses."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Cores(available, 1 if device == "cuda" else torch.get_num_threads())
 
 
 @contextmanager
 def reproducible(device: str, deterministic: bool = True) -> Iterator[None]:
-    """Inside, equal inputs give equal bits; a CPU with a fixed number of threads does so by itself.
+    """Inside, equal inputs give equal bits; on a CPU with a fixed number of threads they always do.
 
     Args:
         device: "cpu" or "cuda".
         deterministic: False lets a GPU choose convolutions by timing them, and add in any order.
 
     Raises:
-        ConfigError: the network has an operation that no GPU does reproducibly.
+        ConfigError: the network has an operation without a deterministic implementation on a GPU.
 
     Source: https://docs.pytorch.org/docs/stable/notes/randomness.html
     """
@@ -38,12 +37,12 @@ def reproducible(device: str, deterministic: bool = True) -> Iterator[None]:
         if device != "cuda" or not deterministic:
             yield
             return
-        # Read when cuBLAS is first used; without it, matrix products refuse to run in this mode.
+        # Read when cuBLAS is first used; without it, matrix products fail in this mode.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         switches: Any = torch.utils.deterministic
         before = torch.are_deterministic_algorithms_enabled(), switches.fill_uninitialized_memory
         torch.use_deterministic_algorithms(True)
-        # Nothing here reads memory that it did not write.
+        # No code here reads uninitialised memory.
         switches.fill_uninitialized_memory = False
         try:
             yield
@@ -52,8 +51,8 @@ def reproducible(device: str, deterministic: bool = True) -> Iterator[None]:
                 raise
             raise ConfigError(
                 f"runtime.deterministic: {str(error).split('. ')[0]}",
-                remedy="set runtime.deterministic=false (a killed run then ends alike, not bit-identical), "
-                "or choose another model",
+                remedy="set runtime.deterministic=false (a resumed run is then not bit-identical), or choose "
+                "another model",
             ) from error
         finally:
             torch.use_deterministic_algorithms(before[0])

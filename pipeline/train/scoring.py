@@ -1,7 +1,7 @@
-"""The figures that every scored run carries, computed in one way.
+"""The figures of every scored run, computed in one way.
 
-Owns: the score card of out-of-fold predictions, and finding the best earlier run to compare with.
-Does not own metrics or intervals (`core/metrics.py`, `core/statistics.py`).
+Owns the score card of out-of-fold predictions, and finding the best earlier run to compare with. Does not
+own metrics or intervals (`core/metrics.py`, `core/statistics.py`).
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ from pipeline.data import load
 from pipeline.engine.slices import flat
 from pipeline.record.store import SHORT, Artifact, Store
 from pipeline.settings.schema import Config
+from pipeline.train import texts
 
 SCORED = ("train", "infer", "ensemble")
-# Parts that groups are dealt into where the folds themselves are no such parts.
+# Number of parts for cross-fitting, where the folds cannot serve as parts.
 CROSSFIT_PARTS = 5
 
 
 @dataclass(frozen=True)
 class Card:
-    """How good one set of out-of-fold predictions is.
+    """The scores of one set of out-of-fold predictions.
 
     Args:
         metric: its name.
-        interval: the pooled score.
+        interval: the pooled score with its interval.
         figures: for manifests and MLflow.
-        against: the comparison with the best earlier run, if there is one on the same data and folds.
-        rival: what that run is called.
+        against: the comparison with the best earlier run on the same data and folds, if there is one.
+        rival: the title of that run.
     """
 
     metric: str
@@ -54,7 +55,12 @@ def score_card(
 ) -> Card:
     """Score pooled out-of-fold predictions, by class, by attribute and against the best earlier run.
 
-    `folds` holds the score of each fold by itself.
+    Args:
+        config: the metric and `statistics` are read.
+        samples: the labelled images.
+        oof: the pooled predictions.
+        folds: the score of each fold by itself.
+        rival: the best earlier run, if there is one.
     """
     metric = metrics.get(config.competition.metric)
     metric.refuse(oof.target)
@@ -105,29 +111,29 @@ def scores_of(config: Config, samples: Samples, parts: Sequence[Probabilities]) 
 
 
 def crossfit_parts(config: Config, samples: Samples, plan: FoldPlan, ids: Strings) -> list[Strings]:
-    """Disjoint parts of `ids` that share no group: some to fit on, the others to judge on.
+    """Disjoint parts of `ids` that share no group, for cross-fitting.
 
-    The folds' own validation parts where they are such parts; where a plan validates an image more
-    than once or not at all, or splits groups, the groups are dealt anew.
+    The validation parts of the folds where they are such parts; where a plan validates an image more than
+    once or not at all, or splits groups, the groups are divided into new parts.
     """
     valid = [np.intersect1d(split.valid_ids, ids) for split in plan.splits]
     parts = [part for part in valid if len(part)]
     groups = [np.unique(samples.take(part).groups_N) for part in parts]
-    whole = sum(len(g) for g in groups) == len(np.unique(samples.take(ids).groups_N))
-    if len(parts) > 1 and whole and sum(len(p) for p in parts) == len(ids):
+    unsplit = sum(len(g) for g in groups) == len(np.unique(samples.take(ids).groups_N))
+    if len(parts) > 1 and unsplit and sum(len(p) for p in parts) == len(ids):
         return parts
     return deal.parts_of_groups(samples.take(ids), CROSSFIT_PARTS, config.folds.seed)
 
 
 def title(artifact: Artifact) -> str:
-    """How people call a scored artifact, e.g. `lite0 (infer 3fa29b01)`."""
+    """The title of a scored artifact, e.g. `lite0 (infer 3fa29b01)`."""
     return f"{artifact.manifest['experiment']} ({artifact.stage} {artifact.key[:SHORT]})"
 
 
 def best_earlier(store: Store, config: Config, inputs: Mapping[str, Artifact], key: str) -> Artifact | None:
-    """The best complete run on the same data and folds that is not made of the very same folds.
+    """The best complete run on the same data and folds that does not consist of the same trained folds.
 
-    Members of an ensemble count as runs before it.
+    Members of an ensemble count as earlier runs.
     """
     metric = metrics.get(config.competition.metric)
     name = f"oof_{metric.name}"
@@ -147,21 +153,21 @@ def best_earlier(store: Store, config: Config, inputs: Mapping[str, Artifact], k
 
 
 def _fold_keys(inputs: Mapping[str, str]) -> set[str]:
-    return {whole for whole in inputs.values() if whole.startswith("fold/")}
+    return {reference for reference in inputs.values() if reference.startswith("fold/")}
 
 
 def lines(card: Card, n_all: int) -> list[str]:
-    """What the terminal says about a card."""
-    some = card.figures["images_scored"]
-    share = "" if some == n_all else f" on {some:.0f} of {n_all} images"
-    found = [f"OOF {card.metric} {card.interval}{share}"]
+    """The lines of a card for the terminal."""
+    scored = card.figures["images_scored"]
+    share = "" if scored == n_all else texts.SHARE_SCORED.format(scored=scored, images=n_all)
+    lines = [texts.OOF_SCORE.format(metric=card.metric, score=card.interval, share=share)]
     if card.against:
-        found.append(f"against {card.rival}: {card.against}")
-    return found
+        lines.append(texts.AGAINST_RIVAL.format(rival=card.rival, comparison=card.against))
+    return lines
 
 
 def changed(settings: Mapping[str, Any], rival: Artifact) -> str:
-    """The settings that both have and that differ from a rival's, as `path: theirs → ours`."""
+    """The settings that differ from those of a rival, as `path: theirs → ours`."""
     ours, theirs = flat(settings), flat(rival.manifest.get("settings", {}))
     return ", ".join(
         f"{path}: {theirs[path]} → {ours[path]}"
@@ -171,16 +177,16 @@ def changed(settings: Mapping[str, Any], rival: Artifact) -> str:
 
 
 def tags(card: Card, rival: Artifact | None, settings: Mapping[str, Any]) -> dict[str, str]:
-    """What the MLflow table shows beside the figures: the verdict, against whom, what changed."""
+    """The tags of the MLflow table: the verdict, the rival, and the settings that changed."""
     caution = {"caution": card.interval.note} if card.interval.note else {}
     if rival is None or card.against is None:
-        return {"verdict": "first on these data and folds", **caution}
-    told = {"verdict": card.against.verdict, "compared_with": card.rival, **caution}
-    return told | {"changed": changed(settings, rival)}
+        return {"verdict": texts.FIRST_RUN, **caution}
+    verdict = {"verdict": card.against.verdict, "compared_with": card.rival, **caution}
+    return verdict | {"changed": changed(settings, rival)}
 
 
 def why(card: Card) -> str:
-    """What a run is to answer, for its description."""
+    """The question that a run answers, for its description."""
     if card.against is None:
-        return "the first complete run on these data and folds: what later ones are compared with"
-    return f"does it beat {card.rival}, the best other run on the same data and folds? {card.against}"
+        return texts.FIRST_RUN_WHY
+    return texts.LATER_RUN_WHY.format(rival=card.rival, comparison=card.against)

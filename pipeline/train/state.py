@@ -1,15 +1,11 @@
-"""The state of a fold that trains: network, optimizer, averages, history; saved and loaded as one dict.
+"""The state of a fold in training: network, optimizer, averages, history; saved and loaded as one dict.
 
-Owns what a checkpoint holds and when one may be continued. Does not own its file
-(`train/checkpoint.py`) or training itself (`train/loop.py`).
-
-Averages of weights that predict in place of the trained ones: EMA and SWA.
-
-Owns when an average is updated and the batch statistics of an averaged network. Does not own training
+Owns what a checkpoint holds, when one may be continued, and averages of weights that predict in place of the
+trained ones (EMA and SWA). Does not own the checkpoint's file (`train/checkpoint.py`) or training
 (`train/loop.py`).
 
-EMA follows every step. SWA is the plain mean of the weights at the end of the last epochs; activations
-of a mean of weights are not the mean of activations, so its batch normalisation is measured anew.
+EMA follows every step. SWA is the plain mean of the weights at the end of the last epochs; activations of a
+mean of weights are not the mean of activations, so its batch normalisation is measured again.
 
 Sources: Polyak & Juditsky, Acceleration of Stochastic Approximation by Averaging (1992); Izmailov et al.,
 https://arxiv.org/abs/1803.05407.
@@ -44,9 +40,9 @@ class Average:
     """The average that the settings ask for, or none.
 
     Args:
-        model: the fresh network; it is copied.
+        model: the untrained network; it is copied.
         settings: `ema_decay`, `swa_start` and `epochs` are read.
-        device: where the network is.
+        device: of the network.
         precision: fp32, bf16 or fp16.
     """
 
@@ -54,32 +50,32 @@ class Average:
         from timm.utils import ModelEmaV3
 
         decay, start = settings.ema_decay, settings.swa_start
-        # Warm-up of the decay: the average forgets the first steps, which short runs would drag along.
+        # Warm-up of the decay: otherwise the first steps stay in the average of a short run.
         self._ema = ModelEmaV3(model, decay=decay, use_warmup=True) if decay else None
         self._swa = AveragedModel(model) if start is not None else None
         self._first = min(math.floor((start or 0) * settings.epochs), settings.epochs - 1)
         self._device, self._precision = device, precision
 
     def predictor(self, model: Classifier) -> Classifier:
-        """The network that predicts: the average where there is one by now."""
-        found: Any = model
+        """The network that predicts: the average, once there is one."""
+        network: Any = model
         if self._ema:
-            found = self._ema.module
+            network = self._ema.module
         elif self._swa and self._swa.n_averaged > 0:
-            found = self._swa.module
-        return found  # type: ignore[no-any-return]
+            network = self._swa.module
+        return network  # type: ignore[no-any-return]
 
     def after_step(self, model: Classifier, step: int) -> None:
-        """Follow one optimizer step, numbered from 0."""
+        """Update EMA after one optimizer step, numbered from 0."""
         if self._ema:
             self._ema.update(model, step=step + 1)
 
     def after_epoch(self, model: Classifier, epoch: int, batches: Iterable[torch.Tensor]) -> None:
-        """Take in the weights at the end of an epoch, numbered from 0.
+        """Update SWA with the weights at the end of an epoch, numbered from 0.
 
         Args:
-            model: in training mode: normalisation that is not, being frozen, keeps its statistics.
-            epoch: earlier ones than the first are left out.
+            model: in training mode; frozen normalisation layers are in eval mode and keep their statistics.
+            epoch: epochs before the first one to average are left out.
             batches: the epoch's pixels in [0, 1], x_BCHW; read only where statistics are measured.
         """
         if self._swa is None or epoch < self._first:
@@ -91,22 +87,22 @@ class Average:
             measure_statistics(self._swa.module, live, batches)
 
     def state(self) -> dict[str, Any] | None:
-        """What a checkpoint keeps; None before there is anything to average."""
+        """The state for a checkpoint; None before there is anything to average."""
         average = self._ema.module if self._ema else self._swa
         begun = self._swa is None or self._swa.n_averaged > 0
         return dict(average.state_dict()) if average is not None and begun else None
 
     def load(self, state: dict[str, Any] | None) -> None:
-        """Continue from what `state` gave."""
+        """Continue from a state of `state()`."""
         average = self._ema.module if self._ema else self._swa
         if average is not None and state is not None:
             average.load_state_dict(state)
 
 
 def measure_statistics(network: nn.Module, norms: list[_BatchNorm], batches: Iterable[torch.Tensor]) -> None:
-    """Means and variances of these normalisations over all batches, each batch counting alike.
+    """Measure the means and variances of these normalisation layers over all batches, equally weighted.
 
-    The rest of the network is as in prediction, so nothing is drawn and dropout does not widen them.
+    The rest of the network is in eval mode, so that dropout does not increase the variances.
     """
     norms = [norm for norm in norms if norm.track_running_stats]
     if not norms:
@@ -129,7 +125,7 @@ log = logging.getLogger(__name__)
 
 
 class Training:
-    """What changes while one fold trains, made fresh from the seed.
+    """Everything that changes while one fold trains, initialised from the seed.
 
     Args:
         job: the fold.
@@ -139,14 +135,14 @@ class Training:
     def __init__(self, job: FoldJob, mode: Mode) -> None:
         self.mode = mode
         self.model = to_device(_network(job), job.device, mode.layout)
-        strategy.prepare(self.model.backbone, job.train)  # the optimizer holds what will ever train
-        # One graph a batch shape: a dynamic one would compute otherwise after a resume than before it.
+        strategy.prepare(self.model.backbone, job.train)  # the optimizer holds all weights that will train
+        # One graph per batch shape: a dynamic graph would compute differently after a resume.
         self.compute: nn.Module = torch.compile(self.model, dynamic=False) if mode.compiled else self.model  # type: ignore[assignment]
         self.optimizer = make_optimizer(self.model.backbone, job.train)
         self.average = Average(self.model, job.train, job.device, mode.precision)
         self.scaler = torch.amp.GradScaler(job.device, enabled=mode.precision == "fp16")
         self.facts = class_facts(job.train_samples, job.rows(0), self.model.heads)
-        self.of = fingerprint(job)
+        self.fingerprint = fingerprint(job)
         self.epoch = 0
         self.seconds = 0.0
         self.pieces = 1
@@ -159,16 +155,16 @@ class Training:
         return self.average.predictor(self.model)
 
     def loss(self, job: FoldJob, epoch: int) -> Loss:
-        """What an epoch minimises: class weights may start late."""
+        """The loss of an epoch; class weights may be deferred to later epochs."""
         return make_loss(job.loss, self.facts, epoch, job.train.epochs)
 
     @property
-    def watched(self) -> list[float]:
-        """A loss of each epoch that the rate may follow: never one of the validation part."""
+    def losses_for_plateau(self) -> list[float]:
+        """One loss per epoch for a plateau schedule: never that of the validation part."""
         return [entry.get("inner_loss", entry["train_loss"]) for entry in self.history]
 
     def state(self) -> dict[str, Any]:
-        """All of it, as a checkpoint keeps it."""
+        """The whole state for a checkpoint."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -179,13 +175,13 @@ class Training:
             "seconds": self.seconds,
             "pieces": self.pieces,
             "history": self.history,
-            "job": self.of,
+            "job": self.fingerprint,
             "threads": torch.get_num_threads(),
             "mode": str(self.mode),
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
+        """Continue from a state of `state()`."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.load(state["average"])
@@ -195,7 +191,7 @@ class Training:
 
 
 def _network(job: FoldJob) -> Classifier:
-    """The network as the fold finds it: nothing of the validation part has touched it."""
+    """The network before training; it has not seen anything of the validation part."""
     space, fresh = job.train_samples.space, seed(job.train.seed, "model", job.fold)
     if job.initial is not None:
         return job.initial.build(job.model, space, fresh, job.size)
@@ -203,16 +199,18 @@ def _network(job: FoldJob) -> Classifier:
 
 
 def resume(job: FoldJob, path: Path) -> Training:
-    """The training of the checkpoint, in the mode that it was made in; a fresh one if there is none."""
+    """The training of the checkpoint, in the mode that it was made in; without a checkpoint, a new one."""
     state = checkpoint.load(path)
     if state is None:
         return Training(job, job.mode)
     training = Training(job, Mode.parse(state["mode"]))
-    if state["job"] != training.of:
-        log.warning("%s: the checkpoint is of other settings or data; the fold starts again", path)
+    if state["job"] != training.fingerprint:
+        log.warning("%s: the checkpoint has other settings or data; the fold starts again", path)
         return Training(job, job.mode)
     if state["threads"] != torch.get_num_threads():
-        log.warning("%s: made with %s threads: the end may differ in its last bits", path, state["threads"])
+        log.warning(
+            "%s: made with %s threads; the result may differ in its last bits", path, state["threads"]
+        )
     training.load(state)
     log.info("fold %d continues after epoch %d of %d", job.fold, training.epoch, job.train.epochs)
     return training

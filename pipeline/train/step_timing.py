@@ -1,16 +1,11 @@
-"""How fast this machine trains a network in each mode: real steps, timed, and the mode that they favour.
+"""How fast this machine trains: timed steps of a network in each mode, and of the other parts of a training.
 
-Owns which modes there are here, the timing and the choice. Does not own remembering what was measured
-(`record/machine.py`) or when to measure (`train/precision.py`).
+Owns which modes this machine offers, timing them, choosing one, and timing augmentation, validation, the
+features pass and the head on cached features. Does not own storing what was measured (`record/machine.py`),
+when to measure (`train/precision.py`) nor turning it into epochs (`train/studies/walltime.py`).
 
-Modes take turns: on a busy machine the speed drifts, and modes timed one after another would be told
-apart by when they ran. Two modes are compared by the median of their ratios within a round.
-
-How fast this machine passes rows through each part of a training: measured, before it starts.
-
-Owns the timings beyond the training step itself (`train/step_timing.py`): augmentation, validation, the
-features pass and the head on cached features. Does not own remembering them or turning them into epochs
-(`train/studies/walltime.py`).
+Modes take turns: the speed of a busy machine drifts, and modes timed one after another would differ by when
+they ran. Two modes are compared by the median of their ratios within a round.
 
 Legend: N rows, V views, D features, H height, W width.
 """
@@ -38,7 +33,7 @@ from pipeline.nets.views import parse
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.schema import Config
 from pipeline.train import batched_heads, heads, strategy
-from pipeline.train.health import refuse_single_rows, told_memory, unsafe_in_bf16
+from pipeline.train.health import explained_memory_errors, refuse_single_rows, unsafe_in_bf16
 from pipeline.train.losses import make_loss
 from pipeline.train.optim import make_optimizer
 from pipeline.train.reproducible import reproducible
@@ -49,16 +44,21 @@ Seconds = dict[Mode, tuple[float, ...]]
 PLAIN = Mode()
 STEPS = 3
 ROUNDS = 5
-# After the first round, modes that take this much longer than the fastest are not timed again.
-HOPELESS = 1.4
-# Another mode must take at most this share of the time: noise changes no result, and fp32 wins ties.
+# After the first round, modes that take this many times as long as the fastest are not timed again.
+MUCH_SLOWER = 1.4
+# Another mode must take at most this share of the time: noise must not decide, and fp32 wins ties.
 MARGIN = 0.95
-# A step has two batch shapes, the last batch being shorter, and each is compiled.
+# Steps have two batch shapes, since the last batch is shorter, and each shape is compiled.
 SHAPES = 2
+# Of the other parts of a training: rows of a timing, and how often it is repeated.
+ROWS = 64
+REPEATS = 2
+HEAD_ROWS = 1024
+HEAD_EPOCHS = (2, 6)
 
 
 def modes(device: str) -> list[Mode]:
-    """What this machine offers, the safest first."""
+    """The modes of this machine, the safest first."""
     precisions = ["fp32", "bf16"] if device == "cpu" or torch.cuda.is_bf16_supported() else ["fp32"]
     if device == "cuda":
         precisions.append("fp16")
@@ -66,14 +66,14 @@ def modes(device: str) -> list[Mode]:
 
 
 def can_compile(device: str) -> bool:
-    """Whether torch.compile finds what it needs: a C++ compiler, or Triton and a C compiler for a GPU."""
+    """Whether torch.compile can run: it needs a C++ compiler, or Triton and a C compiler for a GPU."""
     if device == "cuda":
         return find_spec("triton") is not None and any(shutil.which(name) for name in ("gcc", "cc", "clang"))
     return any(shutil.which(name) for name in ("g++", "clang++"))
 
 
-class _Trainer:
-    """A network of one layout with its optimizer, which steps in any precision."""
+class _Stopwatch:
+    """Times training steps of a network of one layout, in any precision."""
 
     def __init__(self, network: Classifier, config: Config, space: LabelSpace, device: str) -> None:
         self.network, self.config, self.device = network, config, device
@@ -82,12 +82,12 @@ class _Trainer:
         self.scalers = {on: torch.amp.GradScaler(device, enabled=on) for on in (False, True)}
         n_classes, batch = space.n_classes, config.train.batch_size
         self.loss = make_loss(config.loss, ClassFacts(space, np.ones(n_classes, np.float32), network.heads))
-        noise = rng(0, "probe").integers(0, 256, (batch, *config.images.hw, 3), dtype=np.uint8)
+        noise = rng(0, "timing").integers(0, 256, (batch, *config.images.hw, 3), dtype=np.uint8)
         self.x_BHWC = torch.from_numpy(noise)
         self.target_BC = one_hot(np.arange(batch) % n_classes, n_classes).to(device)
 
     def seconds(self, mode: Mode) -> float:
-        """One training step, from bytes to moved weights."""
+        """Seconds of one training step, from bytes to updated weights."""
         begin, scaler = time.perf_counter(), self.scalers[mode.precision == "fp16"]
         with autocast(self.device, mode.precision):
             logits_BC = self.compute(pixels(self.x_BHWC, self.device, mode.layout))
@@ -100,10 +100,10 @@ class _Trainer:
         return time.perf_counter() - begin
 
 
-def _trainers(
+def _stopwatches(
     config: Config, space: LabelSpace, device: str, wanted: Sequence[Mode], epoch: int | None
-) -> dict[Mode, _Trainer]:
-    """One trainer a layout and compilation; the weights are read once."""
+) -> dict[Mode, _Stopwatch]:
+    """One stopwatch per layout and compilation; the weights are read once."""
     network = build(config.model, space.n_classes, 0, config.images.hw, space)
     if (
         device == "cpu"
@@ -111,7 +111,7 @@ def _trainers(
         and unsafe_in_bf16(network, config.images.hw)
     ):
         wanted = [wanted[0], *(mode for mode in wanted[1:] if mode.precision != "bf16")]
-    made: dict[tuple[str, bool], _Trainer] = {}
+    made: dict[tuple[str, bool], _Stopwatch] = {}
     for mode in wanted:
         if (mode.layout, mode.compiled) not in made:
             own = to_device(deepcopy(network), device, mode.layout).train()
@@ -119,27 +119,27 @@ def _trainers(
             if epoch is not None:
                 strategy.begin_epoch(own.backbone, config.train, epoch)
             refuse_single_rows(own, [config.train.batch_size], config.train)
-            trainer = made[mode.layout, mode.compiled] = _Trainer(own, config, space, device)
+            stopwatch = made[mode.layout, mode.compiled] = _Stopwatch(own, config, space, device)
             if mode.compiled:
-                trainer.compute = torch.compile(own, dynamic=False)  # type: ignore[assignment]
+                stopwatch.compute = torch.compile(own, dynamic=False)  # type: ignore[assignment]
     return {mode: made[mode.layout, mode.compiled] for mode in wanted}
 
 
 def race(
     config: Config, space: LabelSpace, device: str, wanted: Sequence[Mode], epoch: int | None = None
 ) -> tuple[Seconds, float]:
-    """Seconds of single training steps in each mode, a number a round, and of the slowest first step.
+    """Seconds of single training steps in each mode, one number per round, and of the slowest first step.
 
-    Hopeless modes have one round, and bf16 none where a CPU computes it wrongly. A first step holds what is
-    done once: allocation, compilation. With `train.oom_halving`, a batch that a GPU cannot hold takes twice
-    the time of half of it, as in training.
+    Modes that are much slower have one round, and bf16 none where a CPU computes it wrongly. A first step
+    includes what is done once: allocation, compilation. With `train.oom_halving`, a batch that a GPU cannot
+    hold takes twice the time of half of it, as in training.
 
     Args:
         config: model, image size, batch, loss and optimizer.
         space: the classes.
         device: "cpu" or "cuda".
         wanted: the modes, the reference first: it is never dropped.
-        epoch: what trains in it is timed, where a strategy freezes by epoch; None: the last one's.
+        epoch: the epoch whose trained weights are timed, where a strategy freezes by epoch; None: the last.
 
     Raises:
         ModelError, ConfigError: settings that do not fit the model.
@@ -148,7 +148,7 @@ def race(
     train, pieces = config.train, 1
     while True:
         part = train.model_copy(update={"batch_size": train.batch_size // pieces})
-        with told_memory(train, config.images.hw):
+        with explained_memory_errors(train, config.images.hw):
             try:
                 seconds, first = _race(
                     config.model_copy(update={"train": part}), space, device, wanted, epoch
@@ -165,17 +165,17 @@ def _race(
     config: Config, space: LabelSpace, device: str, wanted: Sequence[Mode], epoch: int | None
 ) -> tuple[Seconds, float]:
     with reproducible(device, config.runtime.deterministic):
-        trainers = _trainers(config, space, device, wanted, epoch)
-        wanted = list(trainers)
-        first = max(trainers[mode].seconds(mode) for mode in wanted)
-        rounds = {mode: [trainers[mode].seconds(mode)] for mode in wanted}
+        stopwatches = _stopwatches(config, space, device, wanted, epoch)
+        wanted = list(stopwatches)
+        first = max(stopwatches[mode].seconds(mode) for mode in wanted)
+        rounds = {mode: [stopwatches[mode].seconds(mode)] for mode in wanted}
         fastest = min(times[0] for times in rounds.values())
-        left = [m for m in wanted if m == wanted[0] or rounds[m][0] <= HOPELESS * fastest]
+        left = [m for m in wanted if m == wanted[0] or rounds[m][0] <= MUCH_SLOWER * fastest]
         for number in range(1, ROUNDS if len(left) > 1 else STEPS):
-            # To and fro, so that none always runs after the same one.
+            # The order alternates, so that no mode always runs after the same one.
             for mode in left if number % 2 == 0 else left[::-1]:
-                rounds[mode].append(trainers[mode].seconds(mode))
-    del trainers
+                rounds[mode].append(stopwatches[mode].seconds(mode))
+    del stopwatches
     gc.collect()
     if device == "cuda":
         torch.cuda.empty_cache()
@@ -183,7 +183,7 @@ def _race(
 
 
 def ratio(seconds: Mapping[Mode, tuple[float, ...]], mode: Mode, rival: Mode) -> float:
-    """How much of the rival's time a mode takes: the median over the rounds that both ran."""
+    """The time of a mode as a share of another one's: the median over the rounds that both ran."""
     return float(np.median([a / b for a, b in zip(seconds[mode], seconds[rival], strict=False)]))
 
 
@@ -191,7 +191,7 @@ def choose(seconds: Mapping[Mode, tuple[float, ...]]) -> Mode:
     """The fastest mode; a less safe one must be faster by a margin, so that fp32 wins ties.
 
     Args:
-        seconds: as `race` gives them, the safest mode first.
+        seconds: of `race`, the safest mode first.
     """
     modes_left = list(seconds)
     chosen = modes_left[0]
@@ -202,13 +202,13 @@ def choose(seconds: Mapping[Mode, tuple[float, ...]]) -> Mode:
 
 
 def compile_pays(plain: float, compiled: float, compiling: float, steps: int) -> bool:
-    """Whether faster steps win back what compiling takes, by a margin.
+    """Whether faster steps save more time than compiling takes, by a margin.
 
     Args:
         plain: seconds of a step.
-        compiled: seconds of a compiled one.
+        compiled: seconds of a compiled step.
         compiling: seconds of the first compiled step.
-        steps: of one fold, which compiles for itself.
+        steps: of one fold, since each fold compiles again.
     """
     return compiled < MARGIN * plain and (plain - compiled) * steps > SHAPES * compiling
 
@@ -216,14 +216,14 @@ def compile_pays(plain: float, compiled: float, compiling: float, steps: int) ->
 def seconds_per_row(
     config: Config, space: LabelSpace, device: str, epoch: int | None = None, mode: Mode | None = None
 ) -> float:
-    """Seconds that one training row costs, without augmentation.
+    """Seconds per training row, without augmentation.
 
     Args:
         config: as for `race`.
         space: the classes.
         device: "cpu" or "cuda".
         epoch: as for `race`.
-        mode: how the network computes; None: as the settings say, `auto` being fp32.
+        mode: how the network computes; None: that of the settings, where `auto` means fp32.
 
     Raises:
         ModelError, ConfigError: settings that do not fit the model.
@@ -233,21 +233,15 @@ def seconds_per_row(
     return float(np.median(seconds[timed])) / config.train.batch_size
 
 
-ROWS = 64
-REPEATS = 2
-HEAD_ROWS = 1024
-HEAD_EPOCHS = (2, 6)
-
-
 @dataclass(frozen=True)
 class Pace:
-    """Seconds that the parts of a training take.
+    """Seconds of the parts of a training.
 
     Args:
-        train_S: a row's step, forward and back, for each state of `learn.strategy.states`.
-        look: augmenting a row.
-        valid: passing a validation image.
-        features: passing one image through the frozen backbone in one view.
+        train_S: forward and backward pass of one row, for each state of `strategy.states`.
+        look: augmenting one row.
+        valid: forward pass of one validation image.
+        features: forward pass of one image through the frozen backbone, in one view.
         start: building the network.
     """
 
@@ -264,7 +258,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class _Noise:
-    """Images of noise, of one size."""
+    """Images of noise of one size."""
 
     ids_N: np.ndarray
     x_NHWC: np.ndarray
@@ -295,7 +289,7 @@ def of_network(config: Config, space: LabelSpace, device: str, mode: Mode) -> Pa
 
 
 def of_pass(model: ModelSettings, config: Config, device: str) -> float:
-    """Seconds that one image takes forward, without gradients: in validation, or to become features."""
+    """Seconds per image of a forward pass without gradients, as in validation and the features pass."""
     network = to_device(build(model, 2, 0, config.images.hw), device).eval()
     images, how = _noise(config.images.hw), Pass(device, config.runtime.infer_batch)
     view = parse("identity")
@@ -303,7 +297,7 @@ def of_pass(model: ModelSettings, config: Config, device: str) -> float:
 
 
 def of_head(config: Config, space: LabelSpace) -> float:
-    """Seconds that one row costs a head on cached features, validation included."""
+    """Seconds per row of a head on cached features, validation included."""
     with torch.device("meta"):
         bare = config.model.model_copy(update={"weights": "none"})
         width = int(build(bare, 2, 0, config.images.hw).backbone.num_features)
@@ -324,7 +318,7 @@ def of_head(config: Config, space: LabelSpace) -> float:
         replace(job, train=config.train.model_copy(update={"epochs": epochs, "warmup_epochs": 0.0}))
         for epochs in HEAD_EPOCHS
     )
-    # The difference: what a fit costs once is no rate.
+    # The difference of two fits: the fixed cost of a fit is not part of the rate.
     taken = [_best_seconds(partial(batched_heads.fit_heads, [each])) for each in (short, long)]
     return max(taken[1] - taken[0], 0.0) / (HEAD_EPOCHS[1] - HEAD_EPOCHS[0]) / HEAD_ROWS
 
@@ -335,8 +329,8 @@ def _noise(hw: tuple[int, int]) -> _Noise:
 
 
 def _best_seconds(call: Callable[[], object]) -> float:
-    """The fastest of a few runs: what else the machine does can only slow one down."""
-    call()  # the first one allocates
+    """The fastest of a few runs: other load on the machine can only make a run slower."""
+    call()  # the first call allocates
     taken = []
     for _ in range(REPEATS):
         started = time.perf_counter()

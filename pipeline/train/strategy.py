@@ -1,12 +1,13 @@
 """Transfer strategies: which weights train, and from which epoch on.
 
-Owns a network's stages, what is frozen in an epoch, and the modes that go with it. Does not own the
-optimizer's groups (`train/optim.py`, which leaves out what never trains) or stepping (`train/loop.py`).
+Owns the stages of a network, which weights are frozen in an epoch, and the train or eval modes that go with
+it. Does not own the optimizer's groups (`train/optim.py`, which leaves out weights that never train) or
+stepping (`train/loop.py`).
 
-A frozen part costs no backward pass and moves by no bit: its parameters ask for no gradient, so the
-optimizer holds no state of them and decays none, and its modules are in eval mode, so batch statistics
-stay and its dropout is off. What an epoch trains follows from its number alone, so a resumed run needs
-no state.
+Frozen layers need no backward pass and do not change at all: their parameters require no gradient, so the
+optimizer holds no state for them and does not decay them, and their modules are in eval mode, so batch
+statistics stay and dropout is off. What an epoch trains follows from its number alone, so a resumed run
+needs no state.
 
 Sources: gradual unfreezing: Howard & Ruder, ULMFiT, https://arxiv.org/abs/1801.06146; batch normalisation
 fixed with its affine part, as detectors do: He et al., https://arxiv.org/abs/1512.03385, section 4.
@@ -24,14 +25,15 @@ from pipeline.settings.train import TrainSettings
 
 log = logging.getLogger(__name__)
 
+# Names of the parameters of each stage.
 Stages = tuple[tuple[str, ...], ...]
 
 
 def stages(backbone: nn.Module) -> Stages:
     """Names of the parameters of each stage, from the stem to the head.
 
-    A timm model says itself what its stages are (`group_matcher`, coarse); of any other network each
-    direct child with parameters is one.
+    A timm model defines its stages (`group_matcher`, coarse); of any other network, each direct child with
+    parameters is a stage.
     """
     from timm.models import group_parameters
 
@@ -46,10 +48,10 @@ def stages(backbone: nn.Module) -> Stages:
 
 
 def prepare(backbone: nn.Module, settings: TrainSettings) -> None:
-    """Freeze what no epoch trains, before the optimizer is made of the rest; tell what that is.
+    """Freeze the weights that no epoch trains, before the optimizer is made; log how many they are.
 
     Raises:
-        ConfigError: `train.freeze_until` names no part of the network, or all of it;
+        ConfigError: `train.freeze_until` matches no layer of the network, or all of them;
             `train.freeze_bn` without batch normalisation; `train.layer_decay` where layers are unknown.
     """
     if settings.freeze_bn and not any(isinstance(module, _BatchNorm) for module in backbone.modules()):
@@ -58,20 +60,20 @@ def prepare(backbone: nn.Module, settings: TrainSettings) -> None:
         )
     if settings.layer_decay is not None and not hasattr(backbone, "group_matcher"):
         raise ConfigError(
-            "train.layer_decay: this model does not say what its layers are (timm's group_matcher)",
+            "train.layer_decay: this model does not define its layers (timm's group_matcher)",
             remedy="choose a model of timm, or leave train.layer_decay out",
         )
     begin_epoch(backbone, settings, settings.epochs - 1)
     frozen = sum(p.numel() for p in backbone.parameters() if not p.requires_grad)
     if frozen:
-        whole = sum(p.numel() for p in backbone.parameters())
-        log.info("%s: %d of %d weights stay frozen to the end", settings.strategy, frozen, whole)
+        total = sum(p.numel() for p in backbone.parameters())
+        log.info("%s: %d of %d weights are frozen in all epochs", settings.strategy, frozen, total)
 
 
 def begin_epoch(backbone: nn.Module, settings: TrainSettings, epoch: int) -> None:
-    """What trains in this epoch asks for gradients, the rest is frozen and in eval mode.
+    """Enable gradients of the weights that this epoch trains; freeze the rest and set it to eval mode.
 
-    Call it after `train()`, which would undo the modes.
+    Call it after `train()`, which resets the modes.
 
     Args:
         backbone: changed in place.
@@ -93,7 +95,7 @@ def begin_epoch(backbone: nn.Module, settings: TrainSettings, epoch: int) -> Non
 
 
 def states(backbone: nn.Module, settings: TrainSettings) -> tuple[int, ...]:
-    """The first epoch of each stretch in which the same weights train; one for all but `gradual`."""
+    """The first epoch of each stretch in which the same weights train; only `gradual` has several."""
     if settings.strategy != "gradual" or settings.unfreeze_every is None:
         return (0,)
     reached = min(len(stages(backbone)), -(-settings.epochs // settings.unfreeze_every))
@@ -103,51 +105,52 @@ def states(backbone: nn.Module, settings: TrainSettings) -> tuple[int, ...]:
 def _frozen(backbone: nn.Module, settings: TrainSettings, epoch: int) -> set[str]:
     """Names of the parameters that the strategy freezes in this epoch."""
     if settings.strategy == "freeze_until":
-        assert settings.freeze_until is not None, "a rule of the settings asks for freeze_until"
+        assert settings.freeze_until is not None, "a rule of the settings requires freeze_until"
         return _up_to(backbone, settings.freeze_until)
     if settings.strategy == "gradual":
-        assert settings.unfreeze_every is not None, "a rule of the settings asks for unfreeze_every"
-        whole = stages(backbone)
+        assert settings.unfreeze_every is not None, "a rule of the settings requires unfreeze_every"
+        every = stages(backbone)
         trained = 1 + epoch // settings.unfreeze_every
-        return {name for stage in whole[: max(len(whole) - trained, 0)] for name in stage}
+        return {name for stage in every[: max(len(every) - trained, 0)] for name in stage}
     return set()
 
 
 def _up_to(backbone: nn.Module, last: int | str) -> set[str]:
-    """Everything from the stem to the named part, both included."""
-    whole = stages(backbone)
+    """Names of the parameters from the stem to the named stage or module, inclusive."""
+    every = stages(backbone)
     if isinstance(last, int):
-        found = [name for stage in whole[: last + 1] for name in stage] if last < len(whole) else []
+        frozen = [name for stage in every[: last + 1] for name in stage] if last < len(every) else []
     else:
         place = {name: number for number, (name, _) in enumerate(backbone.named_parameters())}
-        ordered = [name for stage in whole for name in sorted(stage, key=place.__getitem__)]
+        ordered = [name for stage in every for name in sorted(stage, key=place.__getitem__)]
         hits = [at for at, name in enumerate(ordered) if name == last or name.startswith(f"{last}.")]
-        found = ordered[: hits[-1] + 1] if hits else []
-    if not found:
-        known = {name.rpartition(".")[0] for stage in whole for name in stage}
+        frozen = ordered[: hits[-1] + 1] if hits else []
+    if not frozen:
+        known = {name.rpartition(".")[0] for stage in every for name in stage}
         known |= {name.rpartition(".")[0] for name in known} - {""}
         hint = nearest(last, sorted(known)) if isinstance(last, str) else ""
         raise ConfigError(
-            f"train.freeze_until: the model has no part {last!r}" + (f"; {hint}" if hint else ""),
-            _described(whole),
-            f"give a stage's number, 0 to {len(whole) - 2}, or a module's name: {_modules(whole[-2])[0]}",
+            f"train.freeze_until: the model has no stage or module {last!r}" + (f"; {hint}" if hint else ""),
+            _described(every),
+            f"give the number of a stage, 0 to {len(every) - 2}, or the name of a module, such as "
+            f"{_modules(every[-2])[0]}",
         )
-    if set(whole[-1]) <= set(found):
+    if set(every[-1]) <= set(frozen):
         raise ConfigError(
-            f"train.freeze_until: {last!r} freezes the head too, so nothing would train",
-            _described(whole),
-            f"name a part below it: at most stage {len(whole) - 2}",
+            f"train.freeze_until: {last!r} also freezes the head, so nothing would train",
+            _described(every),
+            f"name an earlier stage or module: at most stage {len(every) - 2}",
         )
-    return set(found)
+    return set(frozen)
 
 
-def _described(whole: Stages) -> list[str]:
-    """One line a stage: its number and its modules, no deeper than two names."""
-    return [f"stage {number}: {', '.join(_modules(names))}" for number, names in enumerate(whole)]
+def _described(every: Stages) -> list[str]:
+    """One line per stage: its number and its modules, at most two names deep."""
+    return [f"stage {number}: {', '.join(_modules(names))}" for number, names in enumerate(every)]
 
 
 def _modules(names: Sequence[str]) -> list[str]:
-    """The modules of these parameters; the module itself where there is but one below it."""
+    """The modules of these parameters, at most two names deep."""
     above = [name.rpartition(".")[0] or name for name in names]
     short = [".".join(name.split(".")[:2]) for name in above]
     return list(dict.fromkeys(short))

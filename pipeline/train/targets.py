@@ -1,7 +1,7 @@
-"""What each training sample is taught: a distribution over the classes.
+"""Targets of training samples: distributions over the classes.
 
-Owns turning labels, or soft labels of a teacher, into targets, and what a loss may know of the classes.
-Does not own losses (`train/losses.py`) or who may teach whom (the stage that makes soft labels).
+Owns turning labels or soft labels into targets, and the facts about the classes that a loss may use. Does
+not own losses (`train/losses.py`) nor where soft labels come from (`train/teacher_labels.py`).
 
 Legend: N samples, C classes, R rows of an epoch.
 """
@@ -18,12 +18,12 @@ from pipeline.nets.attributes import AttributeHeads
 
 @dataclass(frozen=True)
 class ClassFacts:
-    """What a loss may know of the classes before training.
+    """What a loss may know about the classes before training.
 
     Args:
         space: the classes and their attributes.
         counts_C: training rows of each class in the first epoch, after resampling; 0 for a class without.
-        heads: the network's head per attribute, each of which then has its own loss; None: an output a class.
+        heads: the network's head per attribute, each with its own loss; None: one output per class.
     """
 
     space: LabelSpace
@@ -48,8 +48,8 @@ def targets_of(samples: Samples, soft_NC: Floats | None = None) -> torch.Tensor:
     target_NC = one_hot(samples.labels, target.n_columns)
     if soft_NC is not None:
         soft = torch.from_numpy(soft_NC.copy())
-        told_N = ~soft.isnan().any(dim=1)
-        target_NC[told_N] = soft[told_N]
+        given_N = ~soft.isnan().any(dim=1)
+        target_NC[given_N] = soft[given_N]
     return target_NC
 
 
@@ -59,13 +59,13 @@ def class_facts(
     heads: AttributeHeads | None = None,
     synthetic: SyntheticRows | None = None,
 ) -> ClassFacts:
-    """Facts of the training rows that an epoch shows, each counted by its plain label.
+    """Facts about the training rows of an epoch, each counted by its plain label.
 
     Args:
         samples: the fold's training part.
         rows: of the epoch.
         heads: the network's head per attribute, if it has them.
-        synthetic: rows after the samples', which belong to no image.
+        synthetic: rows after those of the samples, which belong to no image.
     """
     extra = [] if synthetic is None else [synthetic.labels_S]
     labels = np.concatenate([samples.labels, *extra])

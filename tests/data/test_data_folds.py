@@ -83,7 +83,10 @@ def test_folds_from_a_column_are_those_of_the_table(home):
 def test_a_plan_that_splits_groups_is_refused_with_its_reason(home):
     code, out, err = podium(home, "folds", "folds.kind=stratified", "folds.n=3")
     assert code == 2 and "folds.html" in out
-    assert "24 groups train and validate in one fold" in err or "groups train and validate" in err
+    assert (
+        "24 groups are in the training and the validation part of one fold" in err
+        or "groups are in the training and the validation part" in err
+    )
 
 
 @pytest.mark.slow

@@ -196,9 +196,9 @@ def test_other_settings_get_another_folder(tmp_path):
 
 def test_two_processes_make_the_same_demo_at_once(tmp_path):
     code = (
-        "from pathlib import Path; from pipeline.data import demo; "
+        "from pathlib import Path; from pipeline.data.demo import competitions; "
         "from pipeline.settings.competition import DigitsDemo; "
-        f"print(demo.materialise(DigitsDemo(limit=200), Path({str(tmp_path)!r}), 'digits'))"
+        f"print(competitions.materialise(DigitsDemo(limit=200), Path({str(tmp_path)!r}), 'digits'))"
     )
     running = [
         subprocess.Popen(

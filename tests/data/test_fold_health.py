@@ -31,7 +31,7 @@ def test_groups_on_both_sides_are_a_fault_and_come_first():
     some = samples()
     plan = folds.plan(some, FoldSettings(kind="stratified", n=4))
     (first, *_) = fold_health.checks(some, plan)
-    assert first.severity == "fault" and "40 groups train and validate" in first.text
+    assert first.severity == "fault" and "40 groups are in the training and the validation part" in first.text
     assert "stratified_group" in first.remedy
 
 
@@ -39,7 +39,9 @@ def test_a_class_that_is_validated_untrained_or_never():
     some = samples()
     only = np.isin(some.labels, [0])
     texts = [c.text for c in fold_health.checks(some, FoldPlan((split_by(some, only),)))]
-    assert any(t == "class a · old: fold 0 validates it without having trained it" for t in texts)
+    assert any(
+        t == "class a · old: fold 0 validates it, but its training part has no image of it" for t in texts
+    )
     assert sum("no fold validates it" in t for t in texts) == 3
 
 
@@ -49,7 +51,9 @@ def test_a_lopsided_attribute_names_the_value_and_the_worst_fold():
     half = np.cumsum(~old) <= 8
     plan = FoldPlan((split_by(some, old | half), split_by(some, ~(old | half))))
     texts = [c.text for c in fold_health.checks(some, plan)]
-    assert any("fold 0, 1: age is shared out otherwise" in t and "old 83% instead of 25%" in t for t in texts)
+    assert any(
+        "fold 0, 1: age is distributed differently" in t and "old 83% instead of 25%" in t for t in texts
+    )
 
 
 def test_a_fold_of_another_size():

@@ -70,7 +70,7 @@ def test_a_rare_class_is_spread_and_named():
     inside = ", ".join(str(k) for k in np.flatnonzero(table["c"]))
     outside = ", ".join(str(k) for k in np.flatnonzero(table["c"] == 0))
     assert plan.notes[0] == (
-        "class c: 3 groups for 5 folds, fall-back `spread`: "
+        "class c: 3 groups for 5 folds (fallback `spread`): "
         f"validated by fold {inside} and never by {outside}"
     )
 

@@ -10,7 +10,7 @@ from pipeline.core.tables import read_table
 from pipeline.data.new import columns
 from pipeline.data.new.proposal import Proposal
 from pipeline.data.new.propose import class_folders, propose
-from pipeline.data.new.request import Request
+from pipeline.data.new.request import NewRequest
 
 
 def written(path, header, rows):
@@ -58,7 +58,10 @@ def test_the_column_that_leads_to_images_is_found(tmp_path):
     test = columns.place(found, columns.folders_near(tmp_path / "all", split="test"))
     assert (train.column, train.folder.name, train.found) == ("file", "train", 1.0)
     assert (test.column, test.folder.name) == ("file", "test"), "the same names lie in both folders"
-    assert columns.id_column(found, "file", None) == ("id", "by its name; another value in each of 30 rows")
+    assert columns.id_column(found, "file", None) == (
+        "id",
+        "by its name; a different value in each of 30 rows",
+    )
     assert columns.place(found, [tmp_path]) is None
 
 
@@ -96,7 +99,7 @@ def test_yaml_of_awkward_text_reads_back():
         },
         "folds": {"n": 3},
     }
-    told = "\n".join(proposal.told())
+    told = "\n".join(proposal.summary())
     assert "because" in told and "hint: a hint" in told
 
 
@@ -117,7 +120,7 @@ def test_a_sample_of_probabilities(tmp_path):
     sample = table(
         tmp_path / "sample.csv", ["image_id", *columns_P], [(f"v{n}", 0.3, 0.3, 0.4) for n in range(6)]
     )
-    found = settings_of(Request("pets", tmp_path / "images", train, None, sample, tmp_path))["competition"]
+    found = settings_of(NewRequest("pets", tmp_path / "images", train, None, sample, tmp_path))["competition"]
     assert found["attributes"] == [{"name": "what", "column": "what", "values": columns_P}], (
         "in the sample's order"
     )
@@ -134,7 +137,7 @@ def test_indices_where_the_sample_has_numbers_and_the_label_words(tmp_path):
     train = table(tmp_path / "train.csv", ["id", "path", "label"], rows)
     test = table(tmp_path / "test.csv", ["id", "path"], [(0, "0.png"), (1, "1.png")])
     sample = table(tmp_path / "sample.csv", ["id", "answer"], [(0, 0), (1, 0)])
-    found = settings_of(Request("pets", tmp_path / "images", train, test, sample, tmp_path))["competition"]
+    found = settings_of(NewRequest("pets", tmp_path / "images", train, test, sample, tmp_path))["competition"]
     assert found["submission"] == {"id_column": "id", "label_column": "answer", "format": "class_index"}
     assert found["metric"] == "accuracy"
 
@@ -152,7 +155,7 @@ def test_class_folders_behind_wrappers_and_splits(tmp_path):
     ("rows", "said"),
     [
         ([("1", "none.png", "a"), ("2", "gone.png", "b")], "no column leads to images"),
-        ([("1", "0.png", "a"), ("1", "0.png", "b")] * 2, "no column has another value in each row"),
+        ([("1", "0.png", "a"), ("1", "0.png", "b")] * 2, "no column has a different value in each row"),
         ([("1", "0.png", "a"), ("2", "1.png", "b")], "no column looks like a label"),
     ],
 )
@@ -161,13 +164,15 @@ def test_tables_that_cannot_be_understood(tmp_path, rows, said):
         picture(tmp_path / "images" / f"{n}.png", n)
     train = table(tmp_path / "train.csv", ["id", "path", "label"], rows)
     with pytest.raises(DataError, match=said) as caught:
-        propose(Request("x", tmp_path / "images", train, None, None, tmp_path))
+        propose(NewRequest("x", tmp_path / "images", train, None, None, tmp_path))
     assert caught.value.remedy
     with pytest.raises(DataError) as caught:
-        propose(Request("x", tmp_path / "no", tmp_path / "a.csv", tmp_path / "b", tmp_path / "c", tmp_path))
+        propose(
+            NewRequest("x", tmp_path / "no", tmp_path / "a.csv", tmp_path / "b", tmp_path / "c", tmp_path)
+        )
     assert len(caught.value.faults) == 4
     with pytest.raises(DataError, match="no folder per class"):
-        propose(Request("x", tmp_path / "images", None, None, None, tmp_path))
+        propose(NewRequest("x", tmp_path / "images", None, None, None, tmp_path))
 
 
 def sampled(root, missing=()):
@@ -179,7 +184,7 @@ def sampled(root, missing=()):
     rows = [(n, f"{n}.png", ["cat", "dog"][n % 2]) for n in range(12)]
     train = table(root / "train.csv", ["id", "path", "label"], rows)
     sample = table(root / "sample.csv", ["id", "label"], [(f"t{n}", "cat") for n in range(6)])
-    return Request("x", root, train, None, sample, root)
+    return NewRequest("x", root, train, None, sample, root)
 
 
 def test_a_missing_test_image_is_not_found_in_another_competition(tmp_path):
@@ -188,7 +193,10 @@ def test_a_missing_test_image_is_not_found_in_another_competition(tmp_path):
     with pytest.raises(DataError, match="no column leads to test images") as caught:
         propose(sampled(tmp_path / "mine", missing=[3]))
     assert "'id': 5 of 6 rows that were tried lead to images in" in caught.value.faults[0]
-    assert "'t3' does not" in caught.value.faults[0] and "e.g. 'cat': to none" in caught.value.faults[1]
+    assert (
+        "'t3' does not" in caught.value.faults[0]
+        and "e.g. 'cat': none of its rows leads to an image" in caught.value.faults[1]
+    )
 
 
 def test_an_id_that_stands_twice_is_told_where_another_column_is_taken(tmp_path):
@@ -196,7 +204,7 @@ def test_an_id_that_stands_twice_is_told_where_another_column_is_taken(tmp_path)
     rows = [(min(n, 10), f"{n}.png", ["cat", "dog"][n % 2]) for n in range(12)]
     table(request.train, ["id", "path", "label"], rows)
     text = propose(request).yaml()
-    assert "another value in each of 12 rows; not id, where '10' stands 2 times" in text
+    assert "a different value in each of 12 rows; not id, where '10' occurs 2 times" in text
 
 
 def test_a_bomb_is_left_to_the_data_report(tmp_path):

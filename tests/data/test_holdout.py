@@ -8,7 +8,8 @@ from bring_world import picture
 
 from pipeline.core.errors import DataError
 from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split, strings
-from pipeline.data.competition import hold_out, with_extra, without_copies
+from pipeline.data.competition import hold_out, without_copies
+from pipeline.data.folds import with_extra
 
 
 def test_classes_give_their_share_and_groups_stay_whole():

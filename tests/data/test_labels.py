@@ -44,7 +44,7 @@ def test_a_cell_that_is_no_number(tmp_path):
     people = (*PEOPLE, ("000010", "male", "old"), ("000011", "male", "nan"))
     with pytest.raises(DataError) as caught:
         competition.load(MASK, mask_tree(tmp_path, people))
-    assert "14 unknown labels" in str(caught.value) and "age: 'old' is no number" in str(caught.value)
+    assert "14 unknown labels" in str(caught.value) and "age: 'old' is not a number" in str(caught.value)
 
 
 def patched(root, rows, **settings):
@@ -75,7 +75,7 @@ def test_patches_correct_training_labels_of_the_whole_person(tmp_path):
     assert len(changed) == 7 + 7 + 1
     assert any(
         "patches.csv: 3 label patches change gender of 7 images, age of 7 images, mask of 1 images "
-        "(training labels; scores keep theirs)" in note
+        "(training labels; scores use the original ones)" in note
         for note in data.notes
     )
     assert (root / "patches.csv") in competition.input_files(patched(root, rows), root)

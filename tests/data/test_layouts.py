@@ -57,7 +57,7 @@ def test_what_may_be_wrong_with_the_mask_tree(tmp_path):
     rows += [rows[0], ("000009", "male", "Asian", "old", "000009_nowhere")]
     table(root / "train" / "train.csv", ["id", "gender", "race", "age", "path"], rows)
     text = faults(MASK, root)
-    assert f"'{first}/selfie.png' is none of mask1" in text
+    assert f"'{first}/selfie.png' is not one of mask1" in text
     assert "normal.webp' are the same photo" in text
     assert f"row 8 (id 000001): folder '{first}' is already in row 2" in text
     assert "row 9 (id 000009): there is no photo in folder '000009_nowhere'" in text
@@ -89,7 +89,7 @@ def test_a_folder_per_class_and_loose_test_images(tmp_path):
     assert data.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert data.test.ids_N.tolist() == ["0.png", "1.png", "2.png"] and data.answers is None
     assert data.notes == (
-        "photos: 1 files are no images by their name or lie in no class folder, and are left out "
+        "photos: 1 files are left out, because they are not images by their name or not in a class folder "
         "(first: readme.txt)",
     )
 
@@ -173,7 +173,7 @@ def test_groups_from_file_names_other_test_columns_and_overlapping_ids(tmp_path)
 def test_a_pattern_that_misses_training_paths_is_a_fault_of_each(tmp_path):
     text = faults(pets(tmp_path, group_pattern=r"^(p[01])_"), tmp_path)
     assert "2 paths without a group" in text
-    assert "train.csv row 6 (id 4): group_pattern finds none in 'p2_4.png'" in text
+    assert "train.csv row 6 (id 4): group_pattern matches nothing in 'p2_4.png'" in text
 
 
 def test_other_sources_only_ever_train(tmp_path):

@@ -156,7 +156,7 @@ def test_values_outside_the_classes_are_named(tmp_path, value):
     path.write_text(f"ImageID,ans\n7,0\n8,{value}\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"o\.csv: 1 fault\n") as error:
         host_format.read(path, SPACE, INDEX)
-    assert faults(error) == f"id '8': '{value}' is no class index 0…2"
+    assert faults(error) == f"id '8': '{value}' is not a class index 0…2"
 
 
 def test_unknown_class_names_get_a_suggestion(tmp_path):
@@ -164,17 +164,17 @@ def test_unknown_class_names_get_a_suggestion(tmp_path):
     path.write_text("ImageID,ans\n7,yung\n", encoding="utf-8")
     with pytest.raises(DataError) as error:
         host_format.read(path, SPACE, NAMES)
-    assert faults(error) == "id '7': 'yung' is no class did you mean young?"
+    assert faults(error) == "id '7': 'yung' is not a class; did you mean young?"
 
 
 @pytest.mark.parametrize(
     ("row", "fault"),
     [
         ("0.5,0.4,0.3", "sums to 1.2, not 1"),
-        ("nan,0.5,0.5", "'young' holds no number"),
-        ("0.5,,0.5", "'old' holds no number"),
-        ("inf,0,0", "'young' holds no number"),
-        ("0.6,0.6,-0.2", "'가나' is negative"),
+        ("nan,0.5,0.5", "column 'young' is not a number"),
+        ("0.5,,0.5", "column 'old' is not a number"),
+        ("inf,0,0", "column 'young' is not a number"),
+        ("0.6,0.6,-0.2", "column '가나' is negative"),
     ],
 )
 def test_rows_that_are_no_probabilities_are_named(tmp_path, row, fault):
@@ -194,7 +194,7 @@ def test_reading_tells_ids_and_values_together(tmp_path, sample):
         "2 ids missing: '7', 'x,y'",
         "1 id extra, not in the sample: 'z'",
         "1 id more than once: '007'",
-        "id '007': '5' is no class index 0…2",
+        "id '007': '5' is not a class index 0…2",
     )
 
 
@@ -217,7 +217,7 @@ def test_check_lists_everything_at_once(tmp_path, sample):
     text = faults(error)
     for part in ("columns are ans, ImageID", "2 ids missing: 'a b', 'x,y'", "sample: 'zz'"):
         assert part in text
-    assert "more than once: '7'" in text and "'9' is no class index" in text
+    assert "more than once: '7'" in text and "'9' is not a class index" in text
 
 
 def test_check_minds_the_order_of_otherwise_right_rows(tmp_path, sample):

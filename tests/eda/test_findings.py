@@ -94,7 +94,9 @@ def test_groups_that_disagree_on_a_constant_attribute():
     low = np.flatnonzero(made.train.labels < 2)[0]
     high = np.flatnonzero(made.train.labels >= 2)[0]
     groups[low] = groups[high]
-    finding = one(found(made, train=replace(made.train, groups_N=groups)), "disagrees on size")
+    finding = one(
+        found(made, train=replace(made.train, groups_N=groups)), "1 group with different values of size"
+    )
     assert finding.sets[0][0] == ("train", str(made.train.ids_N[low])), "the odd one comes first"
 
 

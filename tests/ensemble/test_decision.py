@@ -4,16 +4,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from test_scales import imbalanced
+from test_decision_steps import imbalanced
 
 from pipeline.core import metrics
 from pipeline.core.predictions import Probabilities
-from pipeline.ensemble import decision
-from pipeline.ensemble.decision import ClassScales, PriorCorrection, Rows, Rule
+from pipeline.ensemble import decision, texts
+from pipeline.ensemble.decision_steps import ClassScales, FittedStep, PriorCorrection, Rows
 
 MACRO = metrics.get("macro_f1")
 CLASSES = tuple("abcdef")
-JUDGE = decision.Judge(MACRO, 200, 0)
+JUDGE = decision.Criterion(MACRO, 200, 0)
 
 
 def known(n=600, seed=0, parts=5, skill=2.0):
@@ -21,12 +21,12 @@ def known(n=600, seed=0, parts=5, skill=2.0):
     ids = np.array([f"{i:05d}" for i in range(n)])
     rows = Rows(ids, ids, np.arange(n))
     at = tuple(np.arange(n)[k::parts] for k in range(parts))
-    return decision.Known(Probabilities(ids, CLASSES, p, "oof"), y, rows, at)
+    return decision.Labelled(Probabilities(ids, CLASSES, p, "oof"), y, rows, at)
 
 
 def test_set(n=300, seed=50):
     found = known(n, seed)
-    return found.found, found.rows, found.y_N
+    return found.oof, found.rows, found.y_N
 
 
 test_set.__test__ = False
@@ -42,7 +42,7 @@ class Watched:
 
     def fit(self, p_NC, y_N, rows):
         self.seen.append((frozenset(rows.ids_N.tolist()), y_N.sum()))
-        return Rule(lambda p, shown: p, "nothing")
+        return FittedStep(lambda p, shown: p, "nothing")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Noise:
             q = p * np.exp(0.5 * rng.normal(size=p.shape))
             return (q / q.sum(axis=1, keepdims=True)).astype(np.float32)
 
-        return Rule(shake, "noise")
+        return FittedStep(shake, "noise")
 
 
 def scales_step(shrink=0.1):
@@ -70,22 +70,22 @@ def test_a_part_is_decided_by_what_was_fitted_without_it():
     seen, k = [], known()
     test, rows, _ = test_set()
     decision.decide([Watched(seen)], k, test, rows, JUDGE)
-    everyone = frozenset(k.found.ids_N.tolist())
+    everyone = frozenset(k.oof.ids_N.tolist())
     shown = [ids for ids, _ in seen]
     assert shown[0] == everyone
     for at, ids in zip(k.parts, shown[1:], strict=True):
-        assert ids == everyone - frozenset(k.found.ids_N[at].tolist())
+        assert ids == everyone - frozenset(k.oof.ids_N[at].tolist())
 
 
 def test_other_labels_of_a_part_change_nothing_of_its_own_decision():
     k = known()
     test, rows, _ = test_set()
-    judge = decision.Judge(MACRO, 200, 0, "always")
+    judge = decision.Criterion(MACRO, 200, 0, "always")
     steps = [scales_step(0.0), scales_step(0.0)]
     before = decision.decide(steps, k, test, rows, judge).oof.p_NC[k.parts[2]]
     turned = k.y_N.copy()
     turned[k.parts[2]] = np.random.default_rng(0).permutation(turned[k.parts[2]])[::-1]
-    after = decision.decide(steps, decision.Known(k.found, turned, k.rows, k.parts), test, rows, judge)
+    after = decision.decide(steps, decision.Labelled(k.oof, turned, k.rows, k.parts), test, rows, judge)
     assert (after.oof.p_NC[k.parts[2]] == before).all()
     assert not (
         after.oof.p_NC[k.parts[1]] == decision.decide(steps, k, test, rows, judge).oof.p_NC[k.parts[1]]
@@ -110,13 +110,13 @@ def test_what_does_not_help_is_reported_and_left_out():
     test, rows, _ = test_set()
     found = decision.decide([Noise(1), Noise(2)], k, test, rows, JUDGE)
     assert found.adopted == () and all("tried, left out" in str(t) for t in found.tried)
-    assert (found.test.p_NC == test.p_NC).all() and (found.oof.p_NC == k.found.p_NC).all()
+    assert (found.test.p_NC == test.p_NC).all() and (found.oof.p_NC == k.oof.p_NC).all()
 
 
 def test_always_keeps_what_does_not_help():
     k = known()
     test, rows, _ = test_set()
-    found = decision.decide([Noise(1)], k, test, rows, decision.Judge(MACRO, 200, 0, "always"))
+    found = decision.decide([Noise(1)], k, test, rows, decision.Criterion(MACRO, 200, 0, "always"))
     assert found.adopted == ("noise",) and not (found.test.p_NC == test.p_NC).all()
 
 
@@ -124,7 +124,7 @@ def test_one_part_judges_nothing_and_a_step_that_is_off_says_why():
     k = known(parts=1)
     test, rows, _ = test_set()
     found = decision.decide([scales_step()], k, test, rows, JUDGE)
-    assert found.adopted == () and decision.ONE_PART in str(found.tried[0])
+    assert found.adopted == () and texts.ONE_PART in str(found.tried[0])
     impure = ClassScales(MACRO, 0.1, CLASSES, off="impure")
     assert "switched off: impure" in str(decision.decide([impure], known(), test, rows, JUDGE).tried[0])
 
@@ -151,7 +151,7 @@ class Redraw:
 
     def fit(self, p_NC, y_N, rows):
         noisy = Noise(self.seed).fit(None, None, None).apply(self.plain_NC, None)
-        return Rule(lambda p, shown: noisy[[int(i) for i in shown.ids_N]], "another draw")
+        return FittedStep(lambda p, shown: noisy[[int(i) for i in shown.ids_N]], "another draw")
 
 
 @pytest.mark.slow
@@ -160,9 +160,9 @@ def test_no_better_steps_are_kept_in_at_most_5_percent_of_repetitions():
     kept = 0
     for r in range(200):
         k = known(300, seed=1000 + r)
-        draws = [Redraw(10 * r + s, k.found.p_NC) for s in range(5)]
-        first = replace(k.found, p_NC=draws[0].fit(None, None, None).apply(None, k.rows))
+        draws = [Redraw(10 * r + s, k.oof.p_NC) for s in range(5)]
+        first = replace(k.oof, p_NC=draws[0].fit(None, None, None).apply(None, k.rows))
         steps = [replace(d, name=f"redraw {n}") for n, d in enumerate(draws[1:])]
         test, rows, _ = test_set(20)
-        kept += bool(decision.decide(steps, replace(k, found=first), test, rows, JUDGE).adopted)
+        kept += bool(decision.decide(steps, replace(k, oof=first), test, rows, JUDGE).adopted)
     assert kept <= 10 + 6, f"{kept} of 200"  # 5 % and two standard errors

@@ -73,7 +73,7 @@ def test_the_printout_tells_what_each_member_is_to_the_blend(made):
     assert re.search(r"tiny_cnn +\d+\.\d% +0\.0%", out), "the table of disagreement"
     told = re.search(r"ensemble against its best member .*", out)[0]
     assert re.search(r"\], (better|worse) ", told) or re.search(
-        r"about [\d,]+ groups would tell|no difference", told
+        r"about [\d,]+ groups would be needed|no difference", told
     )
 
 
@@ -245,6 +245,6 @@ def test_fitted_weights_of_views_run_no_model_and_are_cross_fitted(home):
     )
     assert {row["weight"] for row in mean.json("views.json").values()} == {1 / 3}
     assert re.search(
-        r"view shift\(1,1\) +OOF 0\.\d{4}  weight 0\.33  \d+\.\d\d ms an image",
+        r"view shift\(1,1\) +OOF 0\.\d{4}  weight 0\.33  \d+\.\d\d ms per image",
         json.dumps(mean.manifest["lines"]),
     )

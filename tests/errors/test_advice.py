@@ -15,11 +15,12 @@ from pipeline.core.seeds import rng
 from pipeline.eda.page import explore
 from pipeline.errors.advice import faults as advice_faults
 from pipeline.errors.advice import steps
-from pipeline.errors.advice.facts import Facts, Input, Other, Run
-from pipeline.errors.advice.rules import RULES, STRONGER, advise, train_with
+from pipeline.errors.advice.advisor import RULES, STRONGER, advise
+from pipeline.errors.advice.facts import Facts, NetworkInput, OtherTraining, Training
 from pipeline.errors.advice.steps import LARGEST_SIDE, family_of
 from pipeline.errors.diff.flips import Submission, find_flips
 from pipeline.errors.diff.mistakes import find_mistakes
+from pipeline.pages.command_words import train_with
 from pipeline.settings.augment import AugmentSettings
 from pipeline.settings.images import ImageSettings
 from pipeline.settings.load import load
@@ -67,7 +68,7 @@ def world(n=1200, flipped=0.0, counts=None, config=None, history=LEARNED, lost=(
         train.ids_N, TEN.classes, (p / p.sum(axis=1, keepdims=True)).astype(np.float32), "run"
     )
     config = config or Config()
-    run = Run("small_cnn", config, oof, curves(history), 2.0, input=Input(0.1, 0.9, 0.0))
+    run = Training("small_cnn", config, oof, curves(history), 2.0, input=NetworkInput(0.1, 0.9, 0.0))
     mistakes = find_mistakes(oof, train)
     return Facts(TEN, config, train, run, mistakes, asked=ASKED, policies=STRONGER)
 
@@ -141,11 +142,11 @@ def test_flipped_labels_are_told_from_hard_images():
 @pytest.mark.parametrize(
     ("seen", "wrong"),
     [
-        (Input(-2.1, 0.005, 0.0), True),  # figures of 0 to 255 on pixels of 0 to 1
-        (Input(120.0, 60.0, 0.0), True),
-        (Input(0.2, 0.8, 0.78), True),  # weights made with (.5, .5)
-        (Input(2.3, 0.9, 0.0), False),  # drawings on white, with ImageNet's figures
-        (Input(0.0, 1.0, 0.3), False),
+        (NetworkInput(-2.1, 0.005, 0.0), True),  # figures of 0 to 255 on pixels of 0 to 1
+        (NetworkInput(120.0, 60.0, 0.0), True),
+        (NetworkInput(0.2, 0.8, 0.78), True),  # weights made with (.5, .5)
+        (NetworkInput(2.3, 0.9, 0.0), False),  # drawings on white, with ImageNet's figures
+        (NetworkInput(0.0, 1.0, 0.3), False),
     ],
 )
 def test_normalisation_that_no_picture_can_give(seen, wrong):
@@ -179,8 +180,8 @@ def test_bounds_are_the_score_with_those_errors_mended():
     facts = world()
     metric = facts.metric
     now = metric.score(facts.truth_N, facts.p_NC)
-    assert facts.mended(np.zeros(len(facts.truth_N), bool)) == 0
-    assert facts.mended(facts.wrong_N) == pytest.approx(1 - now)
+    assert facts.gain_if_fixed(np.zeros(len(facts.truth_N), bool)) == 0
+    assert facts.gain_if_fixed(facts.wrong_N) == pytest.approx(1 - now)
     second, _ = facts.second_guesses()
     assert 0 < second < 1 - now
     for advice in advise(facts):
@@ -204,10 +205,13 @@ def test_two_rules_with_one_command_are_said_once():
 def test_other_runs_are_asked_to_vote_and_their_oracle_bounds_the_gain():
     facts = world()
     right = np.eye(10, dtype=np.float32)[facts.truth_N] * 0.9 + 0.01
-    other = Other("tiny_resnet", "resnet", Probabilities(facts.run.oof.ids_N, TEN.classes, right, "other"))
+    other = OtherTraining(
+        "tiny_resnet", "resnet", Probabilities(facts.run.oof.ids_N, TEN.classes, right, "other")
+    )
     one = next(a for a in advise(replace(facts, others=(other,))) if a.kind == "blend")
     assert (
-        one.bound == pytest.approx(facts.mended(facts.wrong_N)) and "tiny_resnet is right on" in one.sentence
+        one.bound == pytest.approx(facts.gain_if_fixed(facts.wrong_N))
+        and "tiny_resnet is right on" in one.sentence
     )
     assert one.command == "make ensemble ARGS=\"competition=digits 'ensemble.members=[auto]'\""
     assert "blend" not in kinds(replace(facts, others=(other,), blended=True))
@@ -260,7 +264,7 @@ def test_nothing_is_advised_that_is_already_on():
         return next(a.command for a in advise(facts) if a.kind == "weakest")
 
     assert "augment.policy=medium" in advised("light") and "augment.policy=heavy" in advised("medium")
-    assert advised("heavy") == advised("light", ()) == "see Images under Out of fold in the report"
+    assert advised("heavy") == advised("light", ()) == "see Images in the section Truth of the report"
     assert "augment.policy=heavy" in advised("light", ("heavy",))
 
 
@@ -269,7 +273,7 @@ def test_oversure_runs_are_told_to_smooth():
     p = np.full((len(y), 4), 0.01)
     p[np.arange(len(y)), np.where(np.arange(len(y)) % 3 == 0, (y + 1) % 4, y)] = 0.97
     oof = Probabilities(MADE.train.ids_N, SPACE.classes, p)
-    run = Run("run", Config(), oof, pd.DataFrame())
+    run = Training("run", Config(), oof, pd.DataFrame())
     facts = Facts(SPACE, Config(), MADE.train, run, find_mistakes(oof, MADE.train))
     commands = [a.command for a in advise(facts)]
     assert 'make train ARGS="loss.label_smoothing=0.1"' in commands
@@ -334,7 +338,11 @@ def test_without_evidence_no_advice_and_every_sentence_has_a_number():
     assert advise(Facts(SPACE, Config())) == ()
     run = probabilities(MADE.train.ids_N, MADE.train.labels, 5, 0.5)
     facts = Facts(
-        SPACE, Config(), MADE.train, Run("r", Config(), run, pd.DataFrame()), find_mistakes(run, MADE.train)
+        SPACE,
+        Config(),
+        MADE.train,
+        Training("r", Config(), run, pd.DataFrame()),
+        find_mistakes(run, MADE.train),
     )
     told = advise(facts)
     assert told and all(re.search(r"\d", a.sentence) for a in told)

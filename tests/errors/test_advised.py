@@ -11,9 +11,9 @@ from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.core.seeds import rng
 from pipeline.engine import request
-from pipeline.errors.advice import gathered, kept, tested
-from pipeline.errors.advice.rules import Advice
-from pipeline.errors.advice.tested import Runs
+from pipeline.errors.advice import advisor, changes, ledger
+from pipeline.errors.advice.changes import FinishedRuns
+from pipeline.errors.advice.facts import Advice
 from pipeline.record import files
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Artifact, Store
@@ -62,9 +62,9 @@ class World:
             files.write_probabilities(draft / "oof.npz", oof)
             return self.store.publish(stage, key, draft, manifest)
 
-    def runs(self) -> Runs:
+    def runs(self) -> FinishedRuns:
         config = Config.model_validate({"statistics": {"draws": 300}}, strict=False)
-        return Runs(self.store, config, TRAIN, "data/d", "folds/f")
+        return FinishedRuns(self.store, config, TRAIN, "data/d", "folds/f")
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_change_is_tested_by_the_pair_that_differs_in_nothing_else(world):
     world.finish("train", "longer", settings(epochs=9), 3.0)
     old = world.finish("train", "old", settings(lr=0.2))
     new = world.finish("train", "new", settings(lr=0.3, epochs=9))
-    epochs, lr = tested.changes(world.runs(), new, old)
+    epochs, lr = changes.changes(world.runs(), new, old)
     assert (epochs.what, epochs.old, epochs.new) == ("train.epochs", "3", "9")
     assert epochs.tested.verdict == "better" and epochs.between.startswith("plain (train")
     assert lr.tested is None
@@ -92,12 +92,12 @@ def test_a_network_goes_with_its_weights(world):
     small = {**settings(), "model": {"name": "small", "weights": "none"}}
     large = {**settings(epochs=9), "model": {"name": "large", "weights": "package:large"}}
     old, new = world.finish("train", "old", small), world.finish("train", "new", large)
-    network, epochs = tested.changes(world.runs(), new, old)
+    network, epochs = changes.changes(world.runs(), new, old)
     assert (network.what, network.old) == ("model.name and model.weights", "small, none")
     assert network.command.endswith('train.lr=0.1 model.name=large model.weights=package:large"')
     assert epochs.what == "train.epochs" and epochs.tested is None
     world.finish("train", "large, as long", {**large, **settings()})
-    network, _ = tested.changes(world.runs(), new, old)
+    network, _ = changes.changes(world.runs(), new, old)
     assert network.tested is not None and network.command == ""
 
 
@@ -107,14 +107,14 @@ def test_what_the_settings_would_refuse_is_no_command(world):
     assert request.refuses(digits, {"images.size": 4000}) and not request.refuses(digits, {"images.size": 16})
     old = world.finish("train", "old", {**settings(), "images": {"size": 8}})
     new = world.finish("train", "new", {**settings(lr=0.5), "images": {"size": 4000}})
-    change, _ = tested.changes(world.runs(), new, replace(old, manifest={**old.manifest, "request": digits}))
+    change, _ = changes.changes(world.runs(), new, replace(old, manifest={**old.manifest, "request": digits}))
     assert change.what == "images.size" and change.tested is None and change.command == ""
 
 
 def test_advice_that_the_settings_would_refuse_is_not_given():
     asked = load(["competition=digits", "experiment=tiny_cnn"])
-    assert gathered.possible(asked, advice("train.epochs=9")) and gathered.possible(asked, advice())
-    assert not gathered.possible(asked, advice("images.size=4000"))
+    assert advisor.possible(asked, advice("train.epochs=9")) and advisor.possible(asked, advice())
+    assert not advisor.possible(asked, advice("images.size=4000"))
 
 
 def test_how_members_vote_is_tried_by_the_blend(world):
@@ -124,19 +124,19 @@ def test_how_members_vote_is_tried_by_the_blend(world):
         world.finish("ensemble", "toy", {"ensemble": {"method": method}}, 1.0, members, ())
         for method in ("mean", "geometric")
     )
-    (change,) = tested.changes(world.runs(), new, old)
+    (change,) = changes.changes(world.runs(), new, old)
     assert change.tested is not None, "the two are the pair"
     third = world.finish(
         "ensemble", "toy", {"ensemble": {"method": "rank"}, "infer": {"views": "x"}}, 1.0, members, ()
     )
-    method = next(c for c in tested.changes(world.runs(), third, old) if c.what == "ensemble.method")
+    method = next(c for c in changes.changes(world.runs(), third, old) if c.what == "ensemble.method")
     assert method.command == 'make ensemble ARGS="competition=toy experiment=toy ensemble.method=rank"'
 
 
 def test_statistics_and_unset_settings_are_no_change_and_unread_ones_cannot_be_tried(world):
     old = world.finish("train", "old", {**settings(), "augment": {"policy": "light"}})
     new = world.finish("train", "new", {**settings(), "statistics": {"draws": 999}, "model": {"mean": None}})
-    (only,) = tested.changes(world.runs(), new, old)
+    (only,) = changes.changes(world.runs(), new, old)
     assert (only.what, only.new, only.command) == ("augment.policy", "not read", "")
 
 
@@ -146,16 +146,16 @@ def test_members_that_only_one_has(world):
     other = world.finish("infer", "two", settings(), inputs={"train": f"train/{two.key}"})
     members = {f"member:{a.key}": f"infer/{a.key}" for a in (alone, other)}
     blend = world.finish("ensemble", "toy", settings(), 3.0, members)
-    (added,) = tested.changes(world.runs(), blend, alone)
+    (added,) = changes.changes(world.runs(), blend, alone)
     assert (added.what, added.old, added.new) == ("member", "", "two")
     assert added.tested is not None and added.tested.verdict == "better"
-    (gone,) = tested.changes(world.runs(), alone, blend)
+    (gone,) = changes.changes(world.runs(), alone, blend)
     assert (gone.old, gone.new) == ("two", "") and gone.tested.verdict == "worse"
-    assert list(tested.trainings(blend, world.store)) == ["one", "two"]
+    assert list(changes.trainings(blend, world.store)) == ["one", "two"]
 
 
 def test_a_csv_from_elsewhere_has_no_settings_to_compare(world):
-    assert tested.changes(world.runs(), None, world.finish("train", "old", settings())) == ()
+    assert changes.changes(world.runs(), None, world.finish("train", "old", settings())) == ()
 
 
 def advice(*words, bound=0.05):
@@ -165,10 +165,10 @@ def advice(*words, bound=0.05):
 def test_what_was_tried_is_shown_and_no_longer_advised(world):
     about = world.finish("train", "plain", settings(), 1.0)
     given = (advice("train.epochs=9"), advice("train.lr=0.5"))
-    todo, followed = kept.split(given, about, world.runs(), world.home)
+    todo, followed = ledger.split(given, about, world.runs(), world.home)
     assert todo == given and followed == ()
     world.finish("train", "plain", settings(epochs=9), 3.0)
-    todo, followed = kept.split(given, about, world.runs(), world.home)
+    todo, followed = ledger.split(given, about, world.runs(), world.home)
     assert [a.settings for a in todo] == [("train.lr=0.5",)]
     (one,) = followed
     assert (one.settings, one.about, one.bound) == ("train.epochs=9", "plain", 0.05)
@@ -177,22 +177,22 @@ def test_what_was_tried_is_shown_and_no_longer_advised(world):
 
 def test_the_ledger_keeps_advice_once_and_tells_what_it_brought(world):
     about = world.finish("train", "plain", settings(), 1.0)
-    told = {"given": [kept.entry(advice("train.epochs=9"), about)]}
+    told = {"given": [ledger.entry(advice("train.epochs=9"), about)]}
     with world.store.draft("error_analysis", "e" * 16) as draft:
-        files.write_json(draft / kept.REPORTED, told)
+        files.write_json(draft / ledger.REPORTED, told)
         report = world.store.publish(
             "error_analysis", "e" * 16, draft, {"created": "2026-11-22T11:00:00+00:00"}
         )
-    before = kept.digest(world.home, world.runs())
-    kept.keep(world.home, report)
-    kept.keep(world.home, report)
-    lines = kept.ledger_of(world.home).read_text(encoding="utf-8").splitlines()
+    before = ledger.digest(world.home, world.runs())
+    ledger.keep(world.home, report)
+    ledger.keep(world.home, report)
+    lines = ledger.ledger_of(world.home).read_text(encoding="utf-8").splitlines()
     assert len(lines) == 1 and json.loads(lines[0])["settings"] == ["train.epochs=9"]
-    assert kept.digest(world.home, world.runs()) == before, "advice that nobody followed changes no report"
-    with kept.ledger_of(world.home).open("a", encoding="utf-8") as file:
+    assert ledger.digest(world.home, world.runs()) == before, "advice that nobody followed changes no report"
+    with ledger.ledger_of(world.home).open("a", encoding="utf-8") as file:
         file.write("no json\n")
     world.finish("train", "plain", settings(epochs=9), 3.0)
     later = world.finish("train", "other", settings(lr=0.9))
-    _, followed = kept.split((), later, world.runs(), world.home)
+    _, followed = ledger.split((), later, world.runs(), world.home)
     assert [f.settings for f in followed] == ["train.epochs=9"] and followed[0].obtained.verdict == "better"
-    assert kept.digest(world.home, world.runs()) != before
+    assert ledger.digest(world.home, world.runs()) != before

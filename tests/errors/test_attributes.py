@@ -7,12 +7,12 @@ from test_explore import Tags
 
 from pipeline.core.seeds import rng
 from pipeline.errors.diff import attributes
-from pipeline.errors.page import compare, render_html
+from pipeline.errors.page import analyze, render_html
 
 MADE = case()
 INPUTS = compare_inputs(MADE)
-FOUND = compare(INPUTS)
-KNOWN = attributes.Known(SPACE, FOUND.flips, {}, INPUTS.oof, FOUND.mistakes, MADE.train, 500, 0)
+FOUND = analyze(INPUTS)
+KNOWN = attributes.AttributeInputs(SPACE, FOUND.flips, {}, INPUTS.oof, FOUND.mistakes, MADE.train, 500, 0)
 
 
 def test_shares_are_counted_by_hand():
@@ -75,6 +75,6 @@ def test_every_cell_of_flips_names_what_a_click_shows(page):
 
 
 def test_without_another_submission_and_without_errors_it_says_so():
-    bare = attributes.Known(SPACE, None, {}, None, None, MADE.train, 100, 0)
+    bare = attributes.AttributeInputs(SPACE, None, {}, None, None, MADE.train, 100, 0)
     shown = render_html(FOUND, INPUTS, (attributes.section(bare),))
-    assert "known out of fold only" in shown
+    assert "Errors need out-of-fold predictions" in shown

@@ -122,7 +122,7 @@ def test_no_flip_judged_is_an_error():
     made = world(11, people=20, training=10)
     _, sides, found = judged(made, 11)
     none = replace(found, at_J=found.at_J[:0], codes_JA=found.codes_JA[:0], drawn_J=found.drawn_J[:0])
-    with pytest.raises(DataError, match="no changed prediction was judged"):
+    with pytest.raises(DataError, match="no flip was judged"):
         estimate.estimate(ACCURACY, FACES, sides, none, None, 10, 0)
 
 

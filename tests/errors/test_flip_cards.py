@@ -10,7 +10,7 @@ from PIL import Image
 from test_explore import Tags
 
 from pipeline.errors.diff import flip_cards
-from pipeline.errors.page import compare, render_html
+from pipeline.errors.page import analyze, render_html
 from pipeline.settings.report import ReportSettings
 from pipeline.settings.schema import Config
 
@@ -19,7 +19,7 @@ INPUTS = compare_inputs(case())
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return render_html(compare(INPUTS), INPUTS)
+    return render_html(analyze(INPUTS), INPUTS)
 
 
 def block(page: str, name: str):
@@ -29,7 +29,7 @@ def block(page: str, name: str):
 
 
 def test_every_flip_travels_with_its_picture(page):
-    flips = compare(INPUTS).flips
+    flips = analyze(INPUTS).flips
     cards = block(page, "cards")
     assert flips is not None and cards["id"] == list(flips.images["id"]) and len(cards["id"]) > 10
     assert cards["new"] == list(flips.images["new"]) and cards["gap"][0] == max(cards["gap"])
@@ -64,18 +64,18 @@ def test_without_scripts_a_bounded_number_is_shown(page, monkeypatch):
     articles = [attrs for tag, attrs in Tags(page).found if tag == "article"]
     assert [a["data-id"] for a in articles] == block(page, "cards")["id"][: flip_cards.STATIC]
     monkeypatch.setattr(flip_cards, "STATIC", 2)
-    few = render_html(compare(INPUTS), INPUTS)
+    few = render_html(analyze(INPUTS), INPUTS)
     assert sum(tag == "article" for tag, _ in Tags(few).found) == 2 and "The first 2 of" in few
 
 
 def test_the_gallery_is_cut_where_told():
     inputs = replace(INPUTS, config=Config(report=ReportSettings(max_flips=3)))
-    short = render_html(compare(inputs), inputs)
-    assert len(block(short, "cards")["id"]) == 3 and "The 3 with the largest confidence gap" in short
+    short = render_html(analyze(inputs), inputs)
+    assert len(block(short, "cards")["id"]) == 3 and "The 3 flips with the largest confidence gap" in short
 
 
 def test_without_probabilities_nothing_asks_for_confidence():
     sides = [replace(side, probabilities=None) for side in (INPUTS.new, INPUTS.old)]
     bare = replace(INPUTS, new=sides[0], old=sides[1])
-    shown = render_html(compare(bare), bare)
+    shown = render_html(analyze(bare), bare)
     assert 'id="confidence"' not in shown and block(shown, "cards")["gap"][0] is None

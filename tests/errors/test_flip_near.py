@@ -11,18 +11,20 @@ from analyze_cases import HOSTILE, SPACE, case, compare_inputs
 from pipeline.core.predictions import Features
 from pipeline.core.seeds import rng
 from pipeline.errors.diff import flip_cards
-from pipeline.errors.page import compare, render_html
+from pipeline.errors.page import analyze, render_html
 
 MADE = case()
 INPUTS = compare_inputs(MADE)
-IMAGES = compare(INPUTS).flips.images
+IMAGES = analyze(INPUTS).flips.images
 
 
 def features(ids: np.ndarray, seed: int) -> Features:
     return Features(ids, ("identity",), rng(seed, "x").normal(size=(len(ids), 1, 5)).astype(np.float32), "d")
 
 
-SPACE_OF = flip_cards.Space(MADE.train, features(MADE.train.ids_N[::-1], 0), features(MADE.test.ids_N, 1))
+SPACE_OF = flip_cards.NeighbourSpace(
+    MADE.train, features(MADE.train.ids_N[::-1], 0), features(MADE.test.ids_N, 1)
+)
 
 
 def test_neighbours_are_the_nearest_by_cosine_with_their_labels():
@@ -49,18 +51,18 @@ def test_the_closest_calls_have_them(monkeypatch):
 
 @pytest.mark.parametrize("there", [True, False])
 def test_the_page_carries_each_picture_once(there):
-    inputs = replace(INPUTS, near=flip_cards.near(IMAGES, SPACE_OF) if there else None)
-    page = render_html(compare(inputs), inputs)
+    inputs = replace(INPUTS, neighbours=flip_cards.near(IMAGES, SPACE_OF) if there else None)
+    page = render_html(analyze(inputs), inputs)
     cards = json.loads(re.search(r'id="cards">(.*?)</script>', page, re.DOTALL)[1])
     near = cards["near"]
     if not there:
-        assert near is None and "stand the nearest" not in page
+        assert near is None and "are the nearest training images" not in page
         return
-    assert "stand the nearest" in page
+    assert "are the nearest training images" in page
     assert len(set(near["id"])) == len(near["id"]) and len(set(near["pictures"])) == len(near["pictures"])
     labels = dict(zip(MADE.train.ids_N, MADE.train.labels, strict=True))
     for name, places in zip(cards["id"], near["of"], strict=True):
         told = tuple((near["id"][at], near["label"][at]) for at in places)
-        assert told == inputs.near.of[name]
+        assert told == inputs.neighbours.of[name]
         assert all(labels[other] == label for other, label in told)
     assert max(near["label"]) < SPACE.n_classes and not any(name in page for name in HOSTILE[:3])

@@ -54,7 +54,7 @@ def test_other_ids_are_all_named():
 def test_duplicate_ids_and_labels_outside_are_refused():
     with pytest.raises(DataError, match="more than once"):
         prediction([0, 1], np.array(["a", "a"]))
-    with pytest.raises(DataError, match="outside the 4 classes"):
+    with pytest.raises(DataError, match="not one of the 4 classes"):
         find_flips(SPACE, prediction([0, 0, 0, 4]), prediction([0, 0, 0, 0]))
 
 

@@ -9,14 +9,15 @@ from dataclasses import replace
 
 import pytest
 from analyze_cases import HOSTILE, SPACE, case, compare_inputs, probabilities
-from test_kept_answers import analyse, report_of
-from test_kept_answers import home as home
+from test_verdicts_command import analyse, report_of
+from test_verdicts_command import home as home
 
 from benchmarks import flips_page
-from pipeline.errors import page as compare
 from pipeline.errors.diff import attributes
 from pipeline.errors.diff.flips import find_flips
-from pipeline.errors.judging import questions, sample
+from pipeline.errors.judging import page as judging_page
+from pipeline.errors.judging import sample
+from pipeline.errors.page import analyze, render_html
 from pipeline.settings.report import ReportSettings
 from pipeline.settings.schema import Config
 
@@ -34,15 +35,15 @@ def made():
     design = sample.plan(SPACE, flips, sample.pair_key(inputs.new, inputs.old), 12)
     oof = (inputs.oof, probabilities(world.train.ids_N, world.train.labels, 4))
     controls = sample.controls(design, world.train, oof, 6)
-    asked = questions.questions(design, controls, frozenset())
+    asked = judging_page.questions(design, controls, frozenset())
     settings = Config(report=ReportSettings(judge_px=96)).report
-    section = questions.section(
+    section = judging_page.section(
         asked, design, SPACE, world.image, settings, "make error-analysis VERDICTS=verdicts.csv"
     )
     inputs = replace(inputs, judging=section)
-    found = compare.compare(inputs)
-    known = attributes.Known(SPACE, found.flips, {}, inputs.oof, found.mistakes, world.train, 50, 0)
-    return compare.render_html(found, inputs, (attributes.section(known),)), asked
+    found = analyze(inputs)
+    known = attributes.AttributeInputs(SPACE, found.flips, {}, inputs.oof, found.mistakes, world.train, 50, 0)
+    return render_html(found, inputs, (attributes.section(known),)), asked
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_judge_ten_reload_export_and_import(opened, made, tmp_path):
     assert export(page).count("\n") == 1
     page.locator("#judge-in summary").click()
     page.locator("#judge-file").set_input_files(target)
-    page.get_by_text("10 answers taken.").wait_for()
+    page.get_by_text("10 verdicts imported.").wait_for()
     assert export(page) == text
 
 
@@ -187,7 +188,7 @@ def test_unsure_back_and_clear_by_key(opened):
     (row,) = csv.DictReader(export(page).splitlines())
     assert row["unsure"] == "yes" and row["answer:size"] == "" and row["answer:parity"]
     page.keyboard.press("ArrowLeft")
-    assert "Picture 1 of" in page.locator("#judge-status").inner_text()
+    assert "Image 1 of" in page.locator("#judge-status").inner_text()
     page.keyboard.press("Backspace")
     assert export(page).count("\n") == 1
     page.keyboard.press("9")
@@ -205,13 +206,13 @@ def test_in_the_sandbox_a_preselected_text_area_holds_the_answers(opened, made):
     assert area.is_visible() and export(frame).count("\n") == len(made[1]) + 1
     chosen = area.evaluate("n => n.value.slice(n.selectionStart, n.selectionEnd) === n.value")
     assert chosen and frame.locator("#judge-download").is_hidden()
-    assert "Nothing is kept in this frame" in frame.locator("#judge-kept").inner_text()
+    assert "Nothing is stored in this frame" in frame.locator("#judge-kept").inner_text()
     text = export(frame)
     fresh = opened(framed=True).frame_locator("iframe")
     fresh.locator("#judge-in summary").click()
     fresh.locator("#judge-paste").fill(text)
     fresh.locator("#judge-take").click()
-    fresh.get_by_text(f"{len(made[1])} answers taken.").wait_for()
+    fresh.get_by_text(f"{len(made[1])} verdicts imported.").wait_for()
     assert export(fresh) == text
 
 
@@ -231,7 +232,7 @@ def test_faulty_answers_are_listed_as_text_and_none_is_taken(opened):
         page.locator("#judge-paste").fill(text)
         page.locator("#judge-take").click()
         said = page.locator("#judge-faults")
-        assert "Nothing was taken" in said.inner_text() and fault in said.inner_text()
+        assert "Nothing was imported" in said.inner_text() and fault in said.inner_text()
         assert export(page).count("\n") == 1 and page.locator("#judge-faults img").count() == 0
 
 
@@ -248,7 +249,7 @@ def test_hostile_names_are_text_on_every_card(opened):
 def test_without_scripts_some_flips_are_shown_and_the_page_says_so(opened):
     page = opened(scripts=False)
     assert 0 < page.locator("article.flip").count() <= 24
-    assert "Judging needs scripts" in page.locator("noscript").all_inner_texts()[-1]
+    assert "Judging needs JavaScript" in page.locator("noscript").all_inner_texts()[-1]
     page.close()
 
 

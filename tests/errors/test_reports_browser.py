@@ -10,7 +10,7 @@ from analyze_cases import HOSTILE, case, compare_inputs, explore_inputs
 from test_preview import preview_inputs
 
 from pipeline.eda import page as explore
-from pipeline.errors import page as compare
+from pipeline.errors.page import analyze, render_html
 from pipeline.resample import preview_page
 
 pytestmark = pytest.mark.browser
@@ -23,7 +23,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     eda, errors = explore_inputs(made), compare_inputs(made)
     pages = {
         "explore": explore.render_html(explore.explore(eda), eda),
-        "compare": compare.render_html(compare.compare(errors), errors),
+        "compare": render_html(analyze(errors), errors),
         "preview": preview_page.render_html(preview_inputs()),
     }
     files = {}

@@ -13,7 +13,7 @@ from analyze_cases import case, compare_inputs, probabilities
 from pipeline.errors.diff import attributes, truth
 from pipeline.errors.diff.mistakes import find_mistakes
 from pipeline.errors.findings import suspects
-from pipeline.errors.page import compare, render_html
+from pipeline.errors.page import analyze, render_html
 
 pytestmark = pytest.mark.browser
 
@@ -26,9 +26,9 @@ def page_text() -> str:
     new, old = (probabilities(train.ids_N, train.labels, seed, skill=0.8) for seed in (3, 4))
     raw = {a.name: tuple(f"{value}, raw" for value in a.values) for a in train.space.attributes}
     found = suspects.find(new, train)
-    answers = compare(inputs)
+    answers = analyze(inputs)
     mistakes = find_mistakes(new, train)
-    known = attributes.Known(train.space, answers.flips, {}, new, mistakes, train, 100, 0)
+    known = attributes.AttributeInputs(train.space, answers.flips, {}, new, mistakes, train, 100, 0)
     sections = (
         attributes.section(known),
         truth.section(truth.TruthInputs(new, old, train, mistakes, 0, 400)),
@@ -67,7 +67,7 @@ def test_a_cell_shows_its_images_and_all_cells_come_back(page):
     some = visible(page)
     assert 0 < some == int(cell.text_content()) < everything
     shown = page.locator("#truth-shown").text_content()
-    assert shown.startswith(f"{some} of {everything} shown, parity: ") and "taken for" in shown
+    assert shown.startswith(f"{some} of {everything} shown, parity: ") and "predicted as" in shown
     kinds = set(
         page.locator("#truth-gallery article:visible").evaluate_all("nodes => nodes.map(n => n.dataset.kind)")
     )

@@ -39,13 +39,13 @@ def test_counts_are_those_of_the_images_joined_by_id():
 
 def test_equal_runs_cannot_be_told_apart_and_a_broken_attribute_is_found():
     found, *_ = difference(MADE.train, NEW, OLD, 0)
-    assert set(found.table["verdict"]) == {"can't tell"} and "can't tell" in sentence(found)
+    assert set(found.table["conclusion"]) == {"can't tell"} and "can't tell" in sentence(found)
     # The new run takes every odd digit for an even one.
     even = np.array([SPACE.classes.index(c.replace("홀수", "even & round")) for c in SPACE.classes])
     p = np.full((len(OLD), 4), 0.02)
     p[np.arange(len(OLD)), even[OLD.labels()]] = 0.94
     broken, *_ = difference(MADE.train, Probabilities(OLD.ids_N, SPACE.classes, p), OLD, 0)
-    worse = broken.table.query("verdict == 'worse'")
+    worse = broken.table.query("conclusion == 'worse'")
     assert {"홀수", "all"} <= set(worse.query("part == 'parity'")["value"])
     assert (worse["high"] < 0).all() and "fewer images are right" in sentence(broken)
 
@@ -53,7 +53,7 @@ def test_equal_runs_cannot_be_told_apart_and_a_broken_attribute_is_found():
 def test_one_group_tells_nothing():
     one = replace(MADE.train, groups_N=["g"] * len(MADE.train))
     found, *_ = difference(one, NEW, OLD, 0)
-    assert set(found.table["verdict"]) == {"can't tell"}
+    assert set(found.table["conclusion"]) == {"can't tell"}
 
 
 def test_every_confused_cell_has_a_card_and_hostile_names_are_text():
@@ -69,7 +69,7 @@ def test_every_confused_cell_has_a_card_and_hostile_names_are_text():
 
 def test_without_the_other_side_only_errors_are_shown():
     made = section(inputs(old=None))
-    assert {card.kind for card in made.values["cards"]} == {"wrong"} and made.values["found"] is None
+    assert {card.kind for card in made.values["cards"]} == {"wrong"} and made.values["difference"] is None
     assert len(made.values["cards"]) == find_mistakes(NEW, MADE.train).n_wrong
 
 
@@ -88,5 +88,5 @@ def test_many_errors_are_cut_to_the_surest_of_every_cell_and_the_page_says_so(mo
     everything = section(replace(inputs(), limit=400)).values
     assert len(made.values["cards"]) == 30 < everything["erred"] and len(cells) > 15
     shown = section_of(made, MADE)
-    assert f"The surest of every kind and cell, 30 of {made.values['erred']}." in shown
-    assert "the verdict is about macro F1" in shown
+    assert f"The most confident of every kind and cell, 30 of {made.values['erred']}." in shown
+    assert "the conclusion is about macro F1" in shown

@@ -8,7 +8,7 @@ from main_world import SMALL
 
 from pipeline.engine.graph import Graph
 from pipeline.engine.need import Need
-from pipeline.errors.judging import kept
+from pipeline.errors.judging import verdicts
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
@@ -17,21 +17,10 @@ from pipeline.stages import CATALOGUE
 PIPELINE = Path(__file__).resolve().parents[2] / "pipeline"
 # Who may know of answers: the report's own rooms, the command that takes them in, and the report's key.
 MAY_READ = {
-    *(
-        "errors/judging/answers.py",
-        "errors/judging/estimate.py",
-        "errors/judging/questions.py",
-        "errors/judging/questions.py",
-    ),
-    *(
-        "errors/judging/kept.py",
-        "errors/stage_error_analysis.py",
-        "commands.py",
-        "engine/graph.py",
-        "__main__.py",
-    ),
+    *(f"errors/judging/{name}.py" for name in ("answers", "estimate", "page", "texts", "verdicts")),
+    *("errors/stages.py", "errors/commands.py", "cli.py"),
 }
-ROOMS = ("pipeline.errors.judging.answers", "pipeline.errors.judging.kept")
+ROOMS = ("pipeline.errors.judging.answers", "pipeline.errors.judging.verdicts")
 
 
 def knows_of_verdicts(tree: ast.Module) -> bool:
@@ -65,13 +54,13 @@ def readers(root: Path) -> set[str]:
 
 def test_nothing_but_the_error_report_reads_answers():
     found = readers(PIPELINE)
-    assert found <= MAY_READ and {"errors/judging/kept.py", "commands.py"} <= found
+    assert found <= MAY_READ and {"errors/judging/verdicts.py", "errors/commands.py"} <= found
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "from pipeline.errors.judging import kept",
+        "from pipeline.errors.judging import verdicts",
         "from pipeline.errors.judging.answers import parse",
         "x = home / 'submissions' / 'verdicts' / 'pets.csv'",
     ],
@@ -85,8 +74,8 @@ def test_a_planted_reader_is_found(tmp_path, text):
 
 def test_answers_change_the_key_of_the_report_and_of_nothing_else(tmp_path):
     settings = load([*SMALL, "ensemble.members=[tiny_resnet]", f"runtime.home={tmp_path}"])
-    path = kept.kept_path(tmp_path, settings)
-    params = {"a": "new.csv", "b": "old.csv", kept.PARAM: str(path.relative_to(tmp_path))}
+    path = verdicts.path_of(tmp_path, settings)
+    params = {"a": "new.csv", "b": "old.csv", verdicts.PARAM: str(path.relative_to(tmp_path))}
 
     def keys():
         index = FileIndex(tmp_path / "artifacts" / ".index.json")

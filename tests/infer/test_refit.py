@@ -5,9 +5,8 @@ import json
 import pytest
 from main_world import SMALL, artifacts, equal, ledger, run
 
+from pipeline.train.all_data import epochs_of, without_held_out
 from pipeline.train.committee import Committee
-from pipeline.train.inherit import epochs_of
-from pipeline.train.stage_whole import _without_looks
 
 WORDS = ("experiment=tiny_resnet", "train.epochs=2")
 TWO = tuple(word for word in SMALL if "epochs" not in word)
@@ -26,7 +25,9 @@ def test_it_learns_every_image_and_says_whose_score_stands_for_it(home):
     (refit,), (twin,) = artifacts(made, "refit"), artifacts(made, "infer")
     (whole,) = artifacts(made, "whole")
     score = twin.metrics["oof_macro_f1"]
-    told = f"no out-of-fold score of its own; its twin's is {score:.4f} (infer {twin.key[:8]})"
+    told = (
+        f"no out-of-fold score of its own; the cross-validation score is {score:.4f} (infer {twin.key[:8]})"
+    )
     assert told in said.out and refit.manifest["tags"]["score"] == told
     assert not [name for name in refit.metrics if name.startswith("oof_")]
     assert whole.metrics["images"] == 150 and "valid_loss" not in whole.metrics
@@ -40,7 +41,7 @@ def test_it_learns_every_image_and_says_whose_score_stands_for_it(home):
 
 def test_no_score_of_learned_images_becomes_a_curve():
     told = []
-    on_epoch = _without_looks(lambda fold, epoch, entry: bool(told.append(entry)) or True)
+    on_epoch = without_held_out(lambda fold, epoch, entry: bool(told.append(entry)) or True)
     assert on_epoch(
         2, 0, {"epoch": 0.0, "train_loss": 1.0, "valid_score": 0.9, "valid_loss": 0.1, "gap": 0.0}
     )

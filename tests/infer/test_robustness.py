@@ -69,4 +69,4 @@ def test_the_section_draws_a_curve_a_kind():
     shown = section_of(section(RobustnessInputs(table, "<i>lite0</i>", "macro F1")), case())
     assert shown.count("<svg") == 2 and 'class="band s0"' in shown and "&lt;i&gt;lite0" in shown
     quiet = replace(RobustnessInputs(table, "x", "macro F1"), table=table.assign(verdict="can't tell"))
-    assert "blur: can" in section_of(section(quiet), case())
+    assert "blur: no strength differs" in section_of(section(quiet), case())

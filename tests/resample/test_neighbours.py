@@ -29,7 +29,7 @@ def space(targets, per_group=4, k=3, views=1, seed=1):
     x, labels, groups = world(per_group)
     x_NVD = np.stack([x + v for v in range(views)], axis=1)
     sizes = np.bincount(labels)
-    return feature_space.Space(
+    return feature_space.FeatureSpace(
         x_NVD, labels, groups, {c: targets(int(n)) for c, n in enumerate(sizes)}, k, seed
     )
 
@@ -64,7 +64,7 @@ def test_queries_that_were_not_fitted_get_as_many_neighbours_and_none_of_their_g
 
 def test_few_other_groups_come_again_and_none_is_the_row_itself():
     x_NVD = np.arange(5, dtype=np.float32).reshape(5, 1, 1)
-    some = feature_space.Space(x_NVD, np.zeros(5, int), np.array(list("aaaab")), {0: 5}, 3, 0)
+    some = feature_space.FeatureSpace(x_NVD, np.zeros(5, int), np.array(list("aaaab")), {0: 5}, 3, 0)
     table = some.table()
     assert some.others(4).fit(table).kneighbors(table, return_distance=False)[0].tolist() == [0, 4, 4, 4]
     alone = some.others(3).fit(table[:4])
@@ -85,7 +85,7 @@ def test_near_miss_measures_to_other_groups_only():
     x = np.array([0.0, 0.1, 5.0, 5.1, 2.0, 2.1, 9.0, 9.5])[:, None, None].astype(np.float32)
     classes = np.array([0, 1, 0, 1, 1, 1, 1, 1])
     groups = np.array(["p", "p", "q", "q", "r", "s", "t", "u"])
-    some = feature_space.Space(x, classes, groups, {0: 2, 1: 2}, 1, 0)
+    some = feature_space.FeatureSpace(x, classes, groups, {0: 2, 1: 2}, 1, 0)
     kept = set(feature_space.near_miss(some).tolist()) - {0, 2}
     assert kept == {4, 5}, "1 and 3 are near to their own group only"
 
@@ -97,7 +97,7 @@ def test_centroids_stand_for_the_clusters():
     x = np.concatenate([x, np.full((10, 1, 1), 5000, np.float32)])
     classes = np.repeat([0, 1], [200, 10])
     ids = np.array([f"i{n}" for n in range(210)])
-    kept = feature_space.centroids(feature_space.Space(x, classes, ids, {0: 10, 1: 10}, 1, 0))
+    kept = feature_space.centroids(feature_space.FeatureSpace(x, classes, ids, {0: 10, 1: 10}, 1, 0))
     assert len(set(centre[kept[kept < 200]])) >= 8
 
 
@@ -105,10 +105,10 @@ def test_tomek_drops_the_larger_side_of_a_link_and_no_link_inside_a_group():
     x = np.array([0.0, 0.4, 10.0, 10.1, 20.0, 21.0, 22.0])[:, None, None].astype(np.float32)
     classes = np.array([0, 1, 0, 1, 1, 1, 1])
     apart = np.array(list("abcdefg"))
-    kept = feature_space.tomek(feature_space.Space(x, classes, apart, {0: 2, 1: 5}, 1, 0))
+    kept = feature_space.tomek(feature_space.FeatureSpace(x, classes, apart, {0: 2, 1: 5}, 1, 0))
     assert kept.tolist() == [0, 2, 4, 5, 6]
     together = np.array(list("abccefg"))
-    kept = feature_space.tomek(feature_space.Space(x, classes, together, {0: 2, 1: 5}, 1, 0))
+    kept = feature_space.tomek(feature_space.FeatureSpace(x, classes, together, {0: 2, 1: 5}, 1, 0))
     assert kept.tolist() == [0, 2, 3, 4, 5, 6], "2 and 3 are of one group"
 
 
@@ -138,7 +138,7 @@ def test_a_smote_row_is_a_mixture_of_two_groups_not_a_blur_of_one():
     made = feature_space.synthesize(some, "smote").x_SVD[:, 0]
     gap = NearestNeighbors(n_neighbors=1).fit(some.x_NVD[:, 0]).kneighbors(made)[0][:, 0]
     assert (gap > 2).mean() > 0.75
-    blind = feature_space.Space(
+    blind = feature_space.FeatureSpace(
         some.x_NVD, some.classes_N, np.arange(len(some.groups_N)).astype(str), some.targets, 3, 1
     )
     near = feature_space.synthesize(blind, "smote").x_SVD[:, 0]
@@ -147,7 +147,9 @@ def test_a_smote_row_is_a_mixture_of_two_groups_not_a_blur_of_one():
 
 def test_a_method_with_nothing_to_do_says_so():
     x = np.array([[0.0], [0.1], [0.2], [100.0], [100.1]], np.float32)[:, None, :]
-    far = feature_space.Space(x, np.array([0, 0, 0, 1, 1]), np.array(list("abcde")), {0: 3, 1: 3}, 1, 0)
+    far = feature_space.FeatureSpace(
+        x, np.array([0, 0, 0, 1, 1]), np.array(list("abcde")), {0: 3, 1: 3}, 1, 0
+    )
     with pytest.raises(DataError, match=r"resample\.method=adasyn"):
         feature_space.synthesize(far, "adasyn")
 

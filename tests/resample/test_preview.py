@@ -3,7 +3,7 @@ import pandas as pd
 from analyze_cases import HOSTILE
 
 from pipeline.resample import preview_page
-from pipeline.resample.preview_page import Boxed, CropSheet, Pair, PreviewInputs, Row
+from pipeline.resample.preview_page import Boxed, CropSheet, Pair, PreviewInputs, PreviewRow
 from pipeline.settings.competition import AttributeSettings, CompetitionSettings
 from pipeline.settings.schema import Config
 
@@ -21,7 +21,7 @@ def preview_inputs(crop=True, steps=("preprocess.clahe=2.0",)):
         ("a note",),
     )
     rows = [
-        Row(f"i{n} {HOSTILE[0]}", HOSTILE[2], {"original": noise(n), "epoch 1": noise(n + 9)})
+        PreviewRow(f"i{n} {HOSTILE[0]}", HOSTILE[2], {"original": noise(n), "epoch 1": noise(n + 9)})
         for n in range(2)
     ]
     return PreviewInputs(

@@ -123,7 +123,7 @@ def test_counts_name_the_classes_and_leave_the_others():
     assert after(method="over", to="counts", counts={"d": 30, "a": 5}) == [60, 20, 0, 30]
     with pytest.raises(ConfigError) as caught:
         after(**counts, counts={"e": 1, "A": 2, "b": 3})
-    assert len(caught.value.faults) == 2 and "`e` is none" in caught.value.faults[0]
+    assert len(caught.value.faults) == 2 and "`e` is unknown" in caught.value.faults[0]
 
 
 def test_balancing_one_attribute_counts_its_values():

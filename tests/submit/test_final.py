@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.core.errors import DataError
 from pipeline.core.noise import Band
-from pipeline.submit.final import Field, propose
+from pipeline.submit.final import Candidates, propose
 from pipeline.submit.ledger import Entry
 
 LINE = Entry("a", "2026-11-22T09:00:00+00:00", "member", "mask", metric="macro_f1")
@@ -20,7 +20,7 @@ def line(name, oof, half=0.02, public=None):
 
 def field(*entries, answers=None, higher=True):
     answers = answers or {e.name: np.full(10, k) for k, e in enumerate(entries)}
-    return Field(entries, answers, {e.name: BAND for e in entries}, higher)
+    return Candidates(entries, answers, {e.name: BAND for e in entries}, higher)
 
 
 def names(picks):

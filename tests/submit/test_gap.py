@@ -9,9 +9,9 @@ from benchmarks import gap as planted
 from pipeline.core import metrics
 from pipeline.core.noise import Band
 from pipeline.core.seeds import rng
-from pipeline.submit.gap import causes, classes, diagnosis, selection
+from pipeline.submit.gap import causes, diagnosis, label_shift, selection
 from pipeline.submit.gap import leak as gap_leak
-from pipeline.submit.gap.causes import Cause
+from pipeline.submit.gap.causes import Cause, Question
 
 QUICK = ("group_leak", "clean")
 # A covariate shift that also changes how often classes are predicted is at times told as a label shift.
@@ -47,7 +47,7 @@ def scene():
 
 def test_no_predictions_leave_out_what_needs_them(scene):
     seen, _, _ = scene
-    told = diagnosis.diagnose(seen, None, None, diagnosis.Question("x", None, None, 100))
+    told = diagnosis.diagnose(seen, None, None, Question("x", None, None, 100))
     assert told.band is None and told.p is None
     assert told.causes[0].kind == "group_leak" and told.verdict.startswith("No gap to explain yet")
     assert "label_shift" not in {c.kind for c in told.causes}
@@ -73,11 +73,11 @@ def test_a_name_alone_is_no_leak():
 def test_the_estimate_of_class_frequencies_covers_the_truth(scene):
     seen, of, found = scene
     truth = np.bincount(found.labels[found.n_train :], minlength=10) / (len(found.labels) - found.n_train)
-    priors = classes.estimate(seen, of)
+    priors = label_shift.estimate(seen, of)
     assert (priors.low_C <= truth).mean() >= 0.5 and abs(priors.test_C.sum() - 1) < 1e-9
     few = replace(of, test_TC=of.test_TC.copy())
     few.test_TC[:] = of.test_TC[of.test_TC.argmax(axis=1).argsort()[:1]]
-    skewed = classes.estimate(seen, few)
+    skewed = label_shift.estimate(seen, few)
     assert skewed.shifted and skewed.test_C.max() > 0.5
 
 
@@ -107,7 +107,7 @@ def test_beyond_luck_the_good_side_is_averaging_and_the_bad_side_unexplained():
         ("log_loss", -0.6, "averaging"),
     ):
         asked = replace(seen, metric=metrics.get(metric))
-        told = diagnosis.diagnose(asked, of, None, diagnosis.Question("x", 0.7, 0.7 + lift, 100))
+        told = diagnosis.diagnose(asked, of, None, Question("x", 0.7, 0.7 + lift, 100))
         assert told.causes[0].kind == kind and told.p < 0.01, (metric, lift, told.verdict)
 
 

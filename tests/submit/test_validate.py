@@ -40,7 +40,7 @@ def test_a_file_in_the_samples_form_has_nothing_to_mend(tmp_path, sample):
     ("data", "remark"),
     [
         (b"\xef\xbb\xbfid,label\n007,0\n0010,0\nb,0\n", "byte-order mark"),
-        (b"id,label\r\n007,0\r\n0010,0\r\nb,0\r\n", "lines end as on Windows"),
+        (b"id,label\r\n007,0\r\n0010,0\r\nb,0\r\n", "line ends of Windows"),
     ],
 )
 def test_what_hosts_read_all_the_same_is_only_told(tmp_path, sample, data, remark):
@@ -64,19 +64,19 @@ def test_what_hosts_read_all_the_same_is_only_told(tmp_path, sample, data, remar
 def test_a_wrong_form_is_told_and_mended(tmp_path, sample, data, fault):
     found = checked(tmp_path, sample, data)
     assert len(found.faults) == 1 and found.faults[0].startswith(fault)
-    assert found.mended == b"id,label\n007,1\n0010,2\nb,3\n"
-    path = tmp_path / "mended.csv"
-    path.write_bytes(found.mended)
+    assert found.repaired == b"id,label\n007,1\n0010,2\nb,3\n"
+    path = tmp_path / "repaired.csv"
+    path.write_bytes(found.repaired)
     host_format.check(path, sample, SPACE, INDEX)
-    with pytest.raises(DataError, match=r"OUT=mended\.csv writes the same answers"):
+    with pytest.raises(DataError, match=r"OUT=repaired\.csv writes the same answers"):
         validate.refuse(tmp_path / "theirs.csv", sample, SPACE, INDEX)
 
 
 @pytest.mark.parametrize(
     ("data", "fault"),
     [
-        ("id,label\n007,4\n0010,0\nb,0\n", "id '007': '4' is no class index 0…3"),
-        ("id,label\n007,\n0010,0\nb,0\n", "id '007': '' is no class index 0…3"),
+        ("id,label\n007,4\n0010,0\nb,0\n", "id '007': '4' is not a class index 0…3"),
+        ("id,label\n007,\n0010,0\nb,0\n", "id '007': '' is not a class index 0…3"),
         ("id,label\n007,0\n0010,0\n", "1 id missing: 'b'"),
         ("id,label\n007,0\n0010,0\nb,0\nc,0\n", "1 id extra, not in the sample: 'c'"),
         ("id,label\n007,0\n007,0\n0010,0\nb,0\n", "1 id more than once: '007'"),
@@ -85,8 +85,8 @@ def test_a_wrong_form_is_told_and_mended(tmp_path, sample, data, fault):
 )
 def test_wrong_answers_and_ids_are_never_mended(tmp_path, sample, data, fault):
     found = checked(tmp_path, sample, data)
-    assert found.faults == (fault,) and found.mended is None
-    with pytest.raises(DataError, match="mend the file, or write it again"):
+    assert found.faults == (fault,) and found.repaired is None
+    with pytest.raises(DataError, match="fix the file, or write it again"):
         validate.refuse(tmp_path / "theirs.csv", sample, SPACE, INDEX)
 
 
@@ -95,9 +95,9 @@ def test_decimal_commas_become_points_and_digits_stay(tmp_path):
     sample.write_bytes(host_format.sample_of(["7"], SPACE, SHARES))
     header = ";".join(["id", *SPACE.classes])
     found = checked(tmp_path, sample, f"{header}\n7;0,125;0,375;0,25;0,25\n", SHARES)
-    assert found.mended == f"{header.replace(';', ',')}\n7,0.125,0.375,0.25,0.25\n".encode()
+    assert found.repaired == f"{header.replace(';', ',')}\n7,0.125,0.375,0.25,0.25\n".encode()
     found = checked(tmp_path, sample, f"{header.replace(';', ',')}\n7,nan,0.5,0.25,0.25\n", SHARES)
-    assert found.faults == ("id '7': 'on · young' holds no number",) and found.mended is None
+    assert found.faults == ("id '7': column 'on · young' is not a number",) and found.repaired is None
 
 
 # Ids
@@ -146,8 +146,8 @@ def test_attribute_values_that_are_none_are_named(tmp_path):
     with pytest.raises(DataError) as error:
         host_format.read(path, SPACE, EACH)
     assert error.value.faults == (
-        "id '7': mask 'on' is none of its values",
-        "id '8': Age band 'yung' is none of its values did you mean young?",
+        "id '7': mask 'on' is not one of its values",
+        "id '8': Age band 'yung' is not one of its values; did you mean young?",
     )
 
 

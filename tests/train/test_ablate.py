@@ -58,12 +58,12 @@ def test_every_fault_at_once(tmp_path):
     )
     text = "\n".join(found)
     for words in (
-        "seeds: 1 stands there twice",
+        "seeds: 1 is repeated",
         "axes.alone: one level",
-        "train.epochs: is set by axes.length and settings",
+        "train.epochs: is set in axes.length and settings",
         "train.seed: `seeds` sets it",
-        "`lenght` is no axis; known: alone, length",
-        "`shorter` is no level of length; known: short, long",
+        "unknown axis `lenght`; known: alone, length",
+        "unknown level `shorter` of length; known: short, long",
     ):
         assert words in text
     assert len(found) == 6

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from main_world import SMALL, artifacts, run
-from pipeline.engine.context import Run
 
+from pipeline.record.tracking import Run
 from pipeline.train import curves
 
 STOP = ("train.early_stopping={patience: 2, share: 0.25}", "train.epochs=3")

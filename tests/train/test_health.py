@@ -12,7 +12,13 @@ from pipeline.nets import model
 from pipeline.nets.forward import Mode
 from pipeline.settings.train import TrainSettings
 from pipeline.train import losses
-from pipeline.train.health import GradientWatch, check_batches, gradient_norm, told_memory, unsafe_in_bf16
+from pipeline.train.health import (
+    GradientWatch,
+    check_batches,
+    explained_memory_errors,
+    gradient_norm,
+    unsafe_in_bf16,
+)
 from pipeline.train.loop import fit
 from pipeline.train.loss_formulas import cross_entropy_terms, rows_of
 
@@ -36,7 +42,7 @@ def test_an_exploding_gradient_is_told_once_an_epoch_and_recorded(caplog):
     for step, norm in enumerate([1.0, 2e3, 3e3]):
         gradients.see(norm, step)
     (told,) = [record.getMessage() for record in caplog.records]
-    assert told.startswith("fold 0, epoch 1, step 1: the gradient's norm is 2e+03; train.clip_norm=1")
+    assert told.startswith("fold 0, epoch 1, step 1: the gradient norm is 2e+03; set train.clip_norm=1")
     assert gradients.summary() == {"grad_norm": pytest.approx(5001 / 3), "grad_norm_max": 3e3}
 
 
@@ -99,13 +105,13 @@ def test_accumulation_says_where_it_is_no_large_batch(caplog):
     check_batches(plain, [16], twice)
     assert not caplog.records
     check_batches(normed, [16], twice)
-    assert "batch normalisation sees batches of 16, so this is not a batch of 32" in caplog.text
+    assert "batch normalisation uses batches of 16, so this does not equal a batch of 32" in caplog.text
 
 
 def test_the_loop_warns_of_accumulation(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         fit(fold_job(epochs=1, accumulate=2), tmp_path)
-    assert "not a batch of 32" in caplog.text
+    assert "does not equal a batch of 32" in caplog.text
 
 
 def test_too_little_memory_names_the_settings(tmp_path, monkeypatch):
@@ -120,9 +126,9 @@ def test_too_little_memory_names_the_settings(tmp_path, monkeypatch):
 
 
 def test_other_runtime_errors_are_not_about_memory():
-    with pytest.raises(RuntimeError, match="shapes"), told_memory(TrainSettings(), (32, 32)):
+    with pytest.raises(RuntimeError, match="shapes"), explained_memory_errors(TrainSettings(), (32, 32)):
         raise RuntimeError("shapes differ")
-    with pytest.raises(UserError, match="out of memory"), told_memory(TrainSettings(), (32, 32)):
+    with pytest.raises(UserError, match="out of memory"), explained_memory_errors(TrainSettings(), (32, 32)):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
 
@@ -148,7 +154,7 @@ def test_oom_halving_goes_on_in_smaller_pieces_and_resumes_alike(tmp_path, monke
     job = fold_job(oom_halving=True)
     monkeypatch.setitem(losses.REGISTRY, "cross_entropy", small_gpu(5, calls := []))
     result, state = fit(job, tmp_path / "a")
-    assert "passes in 2 pieces" in caplog.text and "passes in 4 pieces" in caplog.text
+    assert "is now passed in 2 pieces" in caplog.text and "is now passed in 4 pieces" in caplog.text
     assert calls[:3] == [16, 16, 17] and max(calls[-12:]) <= 5
     assert len(result.history) == 3
     monkeypatch.setitem(losses.REGISTRY, "cross_entropy", small_gpu(5, []))
@@ -244,7 +250,7 @@ def test_bf16_is_refused_on_a_cpu_where_its_gradient_reads_what_nothing_wrote(tm
         assert layer[0].training and not layer[0]._forward_pre_hooks
     job = fold_job(n_train=17, n_valid=15, epochs=1, precision="bf16")
     small = replace(job, images=digit_images(32, size=16))
-    with pytest.raises(ConfigError, match=r"16 × 16 px leave backbone\.layer4\.0\.conv1") as caught:
+    with pytest.raises(ConfigError, match=r"16 × 16 px the input of backbone\.layer4\.0\.conv1") as caught:
         fit(small, tmp_path)
     assert "train.precision=fp32" in caught.value.remedy
     assert len(fit(replace(job, images=digit_images(32)), tmp_path)[0].history) == 1

@@ -78,7 +78,7 @@ def test_a_run_or_a_fold_that_is_not_there_is_refused(home):
 
 def test_a_run_on_other_folds_is_refused_with_both_keys_before_anything_is_trained(home):
     done = train(home, *LARGER, "folds.seed=1")
-    assert done.code == 2 and "fold 0:" in done.err and "images validate in one of them only" in done.err
+    assert done.code == 2 and "fold 0:" in done.err and "images are in one validation part only" in done.err
     plans = {a.key for a in artifacts(home, "folds")}
     assert sum(f"folds/{key}" in done.err for key in plans) == 2
     assert "fold " not in done.out
@@ -88,7 +88,7 @@ def test_two_runs_of_one_name_must_be_told_apart_by_key(home):
     assert train(home, "train.lr=0.01").code == 0
     done = train(home, *LARGER, "train.lr=0.02")
     assert done.code == 2 and "2 finished train runs are called `tiny_resnet`" in done.err
-    assert "start of one's key" in done.err and done.err.count("- train ") == 2
+    assert "start of the key of one of them" in done.err and done.err.count("- train ") == 2
 
 
 @pytest.mark.parametrize("heads", ["joint", "attributes"])
@@ -179,8 +179,11 @@ def test_what_is_held_out_of_training_was_held_out_of_the_earlier_run_too(tmp_pa
     stopping, grown = "train.early_stopping.share=0.5", ("images.size=32", "train.init_from=tiny_resnet")
     plain = world.train()
     for words, told in (
-        ((stopping,), "early_stopping and train.init_from: fold .* learned images of the inner split"),
-        (("train.group_share=0.5",), "group_share=0.5 and train.init_from: fold .* learned other groups"),
+        ((stopping,), "early_stopping and train.init_from: fold .* was trained on images of the inner split"),
+        (
+            ("train.group_share=0.5",),
+            "group_share=0.5 and train.init_from: fold .* was trained on other groups",
+        ),
     ):
         with pytest.raises(ConfigError, match=told):
             world.train(*grown, *words)

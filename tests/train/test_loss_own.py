@@ -11,7 +11,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.settings.load import load
 from pipeline.settings.loss import LossSettings
-from pipeline.train import stage_train
+from pipeline.train import stages
 from pipeline.train.losses import make_loss, refuse_soft, trial
 from pipeline.train.targets import ClassFacts
 
@@ -90,11 +90,11 @@ def test_soft_pseudo_labels_are_refused_before_a_teacher_is_trained(here):
     body = "def f(logits, target):\n    return -(target * logits.log_softmax(-1)).sum(-1)\n"
     (here / "own.py").write_text(f"{body}\nf.soft_targets = False\n", encoding="utf-8")
     words = ("competition=digits", "loss.name=own:f", "train.pseudo.test_images=true")
-    stage_train.refuse(load(words))
+    stages.refuse_train(load(words))
     with pytest.raises(ConfigError, match=r"train\.pseudo\.soft"):
-        stage_train.refuse(load([*words, "train.pseudo.soft=true"]))
+        stages.refuse_train(load([*words, "train.pseudo.soft=true"]))
     with pytest.raises(ConfigError, match=r"loss\.name=own:f and train\.distill\.soft"):
-        stage_train.refuse(load([*words[:2], "train.distill.inner=2"]))
+        stages.refuse_train(load([*words[:2], "train.distill.inner=2"]))
 
 
 def test_no_such_function_names_the_setting(here):

@@ -45,7 +45,7 @@ def test_measured_once_and_never_again(tmp_path):
     assert (tmp_path / "machine.json").read_text() == before
     measure(config(optimizer="sgd"), SPACE, "cpu", LONG, tmp_path)
     choice = choose(config(), "cpu", 40, tmp_path)
-    assert choice.told.startswith("precision auto: ") and "(measured)" in choice.told
+    assert choice.line.startswith("precision auto: ") and "(measured)" in choice.line
     assert choice.seconds_per_step and choice.seconds_per_step > 0
 
 
@@ -54,9 +54,9 @@ def test_short_runs_and_written_precisions_are_not_measured(tmp_path):
     measure(config(precision="bf16"), SPACE, "cpu", LONG, tmp_path)
     assert not list(tmp_path.iterdir())
     assert choose(config(), "cpu", 40, tmp_path).mode == Mode()
-    assert "not measured" in choose(config(), "cpu", 40, tmp_path).told
+    assert "not measured" in choose(config(), "cpu", 40, tmp_path).line
     written = choose(config(precision="bf16"), "cpu", 40, tmp_path)
-    assert written.mode == Mode("bf16") and not written.told
+    assert written.mode == Mode("bf16") and not written.line
 
 
 def test_a_fold_keeps_its_mode_for_members_still_to_come(tmp_path):
@@ -72,16 +72,16 @@ def test_a_fold_keeps_its_mode_for_members_still_to_come(tmp_path):
 def test_the_line_tells_what_and_how_much(tmp_path):
     quick = choose(config(), "cpu", 40, planted(tmp_path, {"bf16 contiguous": [0.5, 0.5]}))
     assert quick.mode == Mode("bf16", "contiguous") and quick.seconds_per_step == 0.5
-    assert quick.told == "precision auto: bf16 contiguous, 2.0× fp32 (measured)"
+    assert quick.line == "precision auto: bf16 contiguous, 2.0× fp32 (measured)"
     slow = choose(config(), "cpu", 40, planted(tmp_path, {"bf16 channels_last": [2.0]}))
-    assert slow.mode == Mode() and slow.told == "precision auto: fp32, bf16 is 0.5× as fast (measured)"
+    assert slow.mode == Mode() and slow.line == "precision auto: fp32, bf16 is 0.5× as fast (measured)"
 
 
 def test_compiling_is_chosen_for_folds_that_win_it_back(tmp_path):
     both = {"seconds_to_compile": 30.0, **FP32, "fp32 channels_last compiled": [0.5, 0.5]}
     home = planted(tmp_path, {}, compiled=both)
     assert choose(config(), "cpu", 1000, home).mode == Mode(compiled=True)
-    assert "compiled, 2.0× fp32" in choose(config(), "cpu", 1000, home).told
+    assert "compiled, 2.0× fp32" in choose(config(), "cpu", 1000, home).line
     assert choose(config(), "cpu", 100, home).mode == Mode()
     failed = planted(tmp_path, {}, compiled={"failed": "BackendCompilerFailed"})
     assert choose(config(), "cpu", 1000, failed).mode == Mode()

@@ -10,14 +10,14 @@ from pipeline.core.errors import DataError
 from pipeline.data.loader import Chained
 from pipeline.resample.indices import Part
 from pipeline.settings.members import PseudoSettings
-from pipeline.train import teachers
+from pipeline.train import teacher_labels, teachers
 
 P = np.array([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7], [0.5, 0.5]], np.float32)
 
 
 def test_threshold_and_share():
     def adopted(**settings):
-        return np.flatnonzero(teachers.adopt(P, PseudoSettings(**settings))).tolist()
+        return np.flatnonzero(teacher_labels.adopt(P, PseudoSettings(**settings))).tolist()
 
     assert adopted(threshold=0.7) == [0, 2, 3]
     assert adopted(threshold=0.0, share=0.5) == [0, 2, 3], "the surest half of each class, rounded up"
@@ -33,29 +33,29 @@ def test_groups_that_validate_stay_out():
 def test_joining_extends_the_part_and_never_touches_a_labelled_image():
     own = digit_samples(0, 4)
     free = replace(digit_samples(20, 22), labels_N=None, split="unlabelled")
-    joined = teachers.join(Part(own, 0, np.array([1, 2, 1, 3])), free, np.array([7, 8]))
+    joined = teacher_labels.join(Part(own, 0, np.array([1, 2, 1, 3])), free, np.array([7, 8]))
     assert joined.samples.labels.tolist() == [*own.labels.tolist(), 7, 8]
     assert joined.times_N.tolist() == [1, 2, 1, 3, 1, 1]
-    soft = teachers.soft_targets(joined, np.full((2, 10), 0.1, np.float32))
+    soft = teacher_labels.soft_targets(joined, np.full((2, 10), 0.1, np.float32))
     assert np.isnan(soft[:4]).all() and np.allclose(soft[4:], 0.1)
     with pytest.raises(AssertionError, match="only unlabelled"):
-        teachers.join(Part(own, 0), digit_samples(3, 5), np.array([7, 8]))
+        teacher_labels.join(Part(own, 0), digit_samples(3, 5), np.array([7, 8]))
 
 
 def test_test_images_get_names_of_their_own_and_groups_that_mean_something():
-    alone = teachers.test_ids(digit_samples(0, 2))
+    alone = teachers.test_beside_training(digit_samples(0, 2))
     assert alone.ids_N.tolist() == alone.groups_N.tolist() == ["test/d0", "test/d1"]
     people = replace(digit_samples(0, 2), groups_N=np.array(["anna", "anna"]))
-    assert teachers.test_ids(people).groups_N.tolist() == ["anna", "anna"]
+    assert teachers.test_beside_training(people).groups_N.tolist() == ["anna", "anna"]
 
 
 def test_teachers_are_averaged_by_id():
     ids = np.array(["a", "b"])
     one, two = np.array([[1, 0], [0, 1]], np.float32), np.array([[0.5, 0.5], [0.8, 0.2]], np.float32)
-    found = teachers.mean_of([(ids, one), (ids[::-1], two)], ids)
+    found = teacher_labels.mean_of([(ids, one), (ids[::-1], two)], ids)
     assert np.allclose(found, [[0.9, 0.1], [0.25, 0.75]])
     with pytest.raises(DataError, match="missing"):
-        teachers.mean_of([(ids, one)], np.array(["c"]))
+        teacher_labels.mean_of([(ids, one)], np.array(["c"]))
 
 
 def test_two_sets_of_images_read_as_one():

@@ -60,7 +60,7 @@ def test_of_a_network_that_timm_does_not_know_each_child_is_a_stage():
     assert [stage[0] for stage in strategy.stages(backbone)] == ["0.weight", "2.weight", "3.weight"]
     strategy.prepare(backbone, TrainSettings(strategy="freeze_until", freeze_until=1))
     assert trained(backbone) == {"3.weight", "3.bias"}
-    with pytest.raises(ConfigError, match="does not say what its layers are"):
+    with pytest.raises(ConfigError, match="does not define its layers"):
         strategy.prepare(backbone, TrainSettings(layer_decay=0.7))
 
 
@@ -85,7 +85,10 @@ def test_freeze_until_takes_a_stage_or_a_module_and_freezes_all_up_to_it(until, 
 
 def test_an_unknown_part_is_told_with_the_nearest_and_all_stages():
     backbone = timm.create_model("test_efficientnet")
-    for until, told in (("block.3", "no part 'block.3'; did you mean blocks.3"), (17, "no part 17\n")):
+    for until, told in (
+        ("block.3", "no stage or module 'block.3'; did you mean blocks.3"),
+        (17, "no stage or module 17\n"),
+    ):
         with pytest.raises(ConfigError, match=told) as caught:
             strategy.prepare(backbone, TrainSettings(strategy="freeze_until", freeze_until=until))
         assert len(caught.value.faults) == 7 and caught.value.faults[1] == "stage 1: blocks.0"
@@ -263,4 +266,4 @@ def test_what_stays_frozen_is_told(caplog):
     with caplog.at_level(logging.INFO):
         strategy.prepare(backbone, TrainSettings(**FROZEN))
         strategy.prepare(backbone, TrainSettings())
-    assert len(caplog.records) == 1 and "stay frozen to the end" in caplog.text
+    assert len(caplog.records) == 1 and "are frozen in all epochs" in caplog.text

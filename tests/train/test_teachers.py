@@ -19,7 +19,7 @@ from pipeline.settings.train import TrainSettings
 from pipeline.stages import open_session
 from pipeline.train import batched_heads, heads, loop, teachers
 from pipeline.train.committee import Committee
-from pipeline.train.teaching import teacher
+from pipeline.train.teachers import teacher
 
 MORE = "{source: web, licence: CC0, images: more, table: more.csv, labelled: false}"
 NETWORK = ("experiment=tiny_resnet", "train.epochs=1", "train.batch_size=8", "runtime.threads=1")
@@ -159,7 +159,7 @@ def test_a_students_pseudo_labels_are_counted_and_keep_off_groups_that_validate(
     assert table.startswith("class,given,adopted\n") and "disc," in table
     train = context.need("train")
     assert train.metrics["pseudo_adopted"] == 11 and (train.folder / "pseudo.csv").is_file()
-    assert any("pseudo-labels adopted a fold, mean: 11 (" in line for line in train.manifest["lines"])
+    assert any("pseudo-labels adopted per fold, mean: 11 (" in line for line in train.manifest["lines"])
     oof = teachers.files.read_probabilities(train.folder / "oof.npz", "oof")
     assert len(oof) == 24, "an adopted image never validates"
 
@@ -186,7 +186,7 @@ def test_a_student_refuses_a_teacher_that_knows_its_validation_labels(student):
     taught_by = teacher(context.graph, context.settings, "probe")
     of_other_fold = context.get(Need("teach", taught_by, {"fold": 1, "split": "unlabelled"}))
     plan = teachers.load.plan(context.need("folds"))
-    with pytest.raises(DataError, match="knows 12 labels that validate in its student's fold 0"):
+    with pytest.raises(DataError, match="has seen 12 labels of the validation part of its student's fold 0"):
         teachers.refuse_seen([of_other_fold], plan.splits[0].valid_ids, 0)
     inputs = context.graph.inputs(Need("fold", context.settings, {"fold": 0}))
     taught_by = [need for name, need in inputs.items() if name.startswith("teacher:")]

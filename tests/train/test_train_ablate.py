@@ -35,7 +35,7 @@ def test_a_grid_ends_in_one_table_at_equal_steps_and_shares_the_cache(tmp_path):
     (tmp_path / "grid.yaml").write_text(GRID, encoding="utf-8")
     code, out, err = podium(tmp_path, "ablate", "--grid", "grid.yaml")
     assert code == 0, err
-    assert "12 trainings: 4 arms × 3 seeds" in out and "3 seeds an arm, at equal optimizer steps" in out
+    assert "12 trainings: 4 arms × 3 seeds" in out and "3 seeds per arm, at equal optimizer steps" in out
     (path,) = tmp_path.glob("artifacts/ablate/*/ablation.csv")
     table = pd.read_csv(path).set_index(["resample", "length"])
     plain, under = table.loc[("none", "long")], table.loc[("under", "long")]

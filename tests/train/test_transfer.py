@@ -34,4 +34,4 @@ def test_each_field_has_its_advice_and_one_is_marked(per_class, frozen, word):
 def test_where_nothing_tells_how_similar_both_fields_are_marked_and_it_says_so(standing):
     marked = [line for line in ablation_page.transfer_lines(standing) if line.startswith("←")]
     assert len(marked) == 2 and all("small data" in line for line in marked)
-    assert "cannot be told" in ablation_page.why(standing)
+    assert "similarity is unknown" in ablation_page.why(standing)

@@ -186,7 +186,7 @@ def test_strategies_at_equal_wall_time_end_in_a_table_beside_the_advice(tmp_path
     assert table.loc["linear_probe", "seconds"] >= round(passes, 1) > 0, "the features pass counts"
     assert "← small data" in done.out and "frozen features reach" in done.out
     page = (study.folder / "ablation.html").read_text(encoding="utf-8")
-    assert "Freeze or fine-tune" in page and "cs231n" in page and "s a training" in page
+    assert "Freeze or fine-tune" in page and "cs231n" in page and "s per training" in page
     trained = [a.manifest["settings"]["train"]["epochs"] for a in artifacts(tmp_path, "train")]
     assert trained == [2] * 6, "ordinary settings of the arms, so in their keys"
     again = run(tmp_path, "ablate", *words, small=QUIET, options=("--grid", str(grid)))

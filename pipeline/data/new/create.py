@@ -1,10 +1,10 @@
-"""`make new`: a competition's files in, a configuration that runs out.
+"""`make new`: the configuration of a competition from its files.
 
     make new NAME=pets TRAIN=pets/train.csv IMAGES=pets/images SAMPLE=pets/sample_submission.csv
     make new NAME=trash IMAGES=photos            a folder per class
 
-Owns writing configs/competition/<name>.yaml, never over another, and trying it. The guesses are
-`pipeline/data/guess/`.
+Owns writing configs/competition/<name>.yaml, never over an existing one, and trying it. Does not own the
+guesses (`data/new/propose.py`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import numpy as np
 from pipeline.core.errors import DataError, StorageError
 from pipeline.data import competition
 from pipeline.data.host import competition_root
+from pipeline.data.new import texts
 from pipeline.data.new.propose import propose
-from pipeline.data.new.request import Request
+from pipeline.data.new.request import NewRequest
 from pipeline.settings import folders
 from pipeline.settings.load import Settings, load
 
@@ -30,35 +31,36 @@ RARE = 5
 
 @dataclass(frozen=True)
 class Written:
-    """What `make new` did.
+    """The result of `make new`.
 
     Args:
         path: of the new file.
-        lines: what is told: guesses, reasons, and what the files hold.
+        lines: printed: guesses, reasons, and the content of the files.
     """
 
     path: Path
     lines: tuple[str, ...]
 
 
-def create(request: Request, settings: Settings) -> Written:
+def create(request: NewRequest, settings: Settings) -> Written:
     """Guess, write the configuration, and read the competition with it.
 
     Args:
-        request: what the user points at.
+        request: the files that the user names.
         settings: for the configs folder and the home.
 
     Raises:
-        DataError: the name is none or taken, files are missing, nothing looks like images or labels; or
-            the files have faults, in which case the configuration is written all the same.
+        DataError: the name is invalid or exists, files are missing, nothing looks like images or labels; or
+            the files have faults, in which case the configuration is written anyway.
     """
     path = settings.folder / "competition" / f"{request.name}.yaml"
     if not NAME.fullmatch(request.name):
         raise DataError(
-            f"NAME={request.name}: letters a to z, digits, _ . + - and no others", remedy="e.g. NAME=pets"
+            f"NAME={request.name}: only letters a to z, digits and _ . + - are allowed",
+            remedy="e.g. NAME=pets",
         )
     taken = DataError(
-        f"{path}: there is already a competition of this name, and it is left as it is",
+        f"{path}: there is already a competition of this name; it is not changed",
         remedy="choose another NAME, or move that file away",
     )
     if folders.found(settings.folder, f"competition/{path.name}").exists():
@@ -66,7 +68,7 @@ def create(request: Request, settings: Settings) -> Written:
     proposal = propose(request)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # "x" refuses a file that another process wrote meanwhile.
+        # "x" fails if another process wrote the file meanwhile.
         with path.open("x", encoding="utf-8") as file:
             file.write(proposal.yaml())
             file.flush()
@@ -75,25 +77,26 @@ def create(request: Request, settings: Settings) -> Written:
         raise taken from None
     except OSError as error:
         raise StorageError(f"{path}: cannot be written: {error.strerror}") from error
-    return Written(path, (*proposal.told(), *_tried(request, settings, path)))
+    return Written(path, (*proposal.summary(), *_tried(request, settings, path)))
 
 
-def _tried(request: Request, settings: Settings, path: Path) -> list[str]:
-    """Read the competition with the new file: what is in it, in a few lines."""
+def _tried(request: NewRequest, settings: Settings, path: Path) -> list[str]:
+    """Read the competition with the new file; returns a few lines about its content."""
     made = load([f"competition={request.name}", f"runtime.home={request.home}"], settings.folder)
     try:
         data = competition.load(made.config.competition, competition_root(made))
     except DataError as error:
-        remedy = f"{error.remedy}; {path} is written, so that make eda tries again"
+        remedy = f"{error.remedy}; {path} is written, so run make eda to try again"
         raise DataError(error.headline, error.faults, remedy) from error
     train = data.train
     count_C = np.bincount(train.labels, minlength=train.space.n_classes)
     groups = len(set(train.groups_N.tolist()))
     lines = [
-        f"{len(train):,} training images in {train.space.n_classes} classes and {groups:,} groups, "
-        f"{len(data.test):,} test images"
+        texts.READ.format(
+            images=len(train), classes=train.space.n_classes, groups=groups, test=len(data.test)
+        )
     ]
     rare = [f"{train.space.classes[c]} ({count_C[c]})" for c in np.flatnonzero(count_C < RARE)]
     if rare:
-        lines.append(f"classes with fewer than {RARE} training images: {', '.join(rare)}")
+        lines.append(texts.RARE.format(limit=RARE, classes=", ".join(rare)))
     return [*lines, *data.notes]

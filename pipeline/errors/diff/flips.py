@@ -1,7 +1,7 @@
-"""Where two submissions differ: which images, in which attribute, in which direction.
+"""Flips: the test images on which two submissions differ, by attribute and direction.
 
-Owns joining two submissions by id and counting their differences. Does not own truth: it knows no
-label (`mistakes.py` does, on out-of-fold predictions).
+Owns joining two submissions by id and counting their differences. Does not own errors, which need labels
+(`mistakes.py`).
 
 Shape legend: N images, C classes, K values of an attribute.
 """
@@ -21,16 +21,16 @@ CLASS = "class"
 
 @dataclass(frozen=True)
 class Submission:
-    """One submission: what it answers, and what is known of its quality.
+    """One submission: its predicted labels, and its scores if they are known.
 
     Args:
-        name: as the user knows it.
+        name: the name that the user knows.
         ids_N: unique.
         labels_N: class index of each id.
-        probabilities: of these ids or more, where there are any; the labels need not be their most
-            probable class (post-processing, voting).
+        probabilities: of these ids or more, if there are any; the labels may differ from the most probable
+            class (post-processing, voting).
         score: pooled out-of-fold score.
-        public: the host's public score.
+        public: public score of the host.
 
     Raises:
         DataError: duplicate ids.
@@ -54,13 +54,14 @@ class Flips:
     """The differences of two submissions.
 
     Args:
-        n_images: how many both answer.
-        images: a row an image that differs, largest confidence gap first: id, old, new (class
-            index), p_old and p_new (what each gave its own answer), gap. The gap is how far each
-            prefers its own answer to the other's, averaged over those with probabilities, -1 to 1;
-            missing where neither has any (then ordered by id).
-        directions: a row a change of one attribute, commonest first: attribute, old, new, images.
-        agreement: by "class" and by attribute, (K, K) counts; rows the old one, columns the new one.
+        n_images: the number of images.
+        images: one row for each flip, largest confidence gap first: id, old, new (class index), p_old and
+            p_new (the probability that each submission gives its own label), gap. The gap is the probability
+            of the own label minus that of the other submission's label, averaged over the submissions with
+            probabilities, -1 to 1; missing if neither has probabilities (then ordered by id).
+        directions: one row for each change of one attribute, most frequent first: attribute, old, new,
+            images.
+        agreement: by "class" and by attribute, (K, K) counts; rows are the old labels, columns the new ones.
     """
 
     n_images: int
@@ -70,10 +71,10 @@ class Flips:
 
 
 def parts(space: LabelSpace) -> dict[str, tuple[tuple[str, ...], Ints]]:
-    """What is looked at separately: the class, and each attribute where there are several.
+    """The views in which labels are counted: the class, and each attribute if there are several.
 
     Returns:
-        By name: the values, and (C,) which of them each class has.
+        By name: the values, and (C,) the value of each class.
     """
     views = {CLASS: (space.classes, np.arange(space.n_classes))}
     if len(space.attributes) > 1:
@@ -86,12 +87,12 @@ def find_flips(space: LabelSpace, new: Submission, old: Submission) -> Flips:
     """All differences, joined by id.
 
     Raises:
-        DataError: one lacks an id of the other, or a label lies outside the classes.
+        DataError: the two have different ids, or a label is not a class.
     """
     _refuse_other_ids(new, old)
     for side in (new, old):
         if len(side.labels_N) and not (side.labels_N.min() >= 0 and side.labels_N.max() < space.n_classes):
-            raise DataError(f"{side.name}: a label lies outside the {space.n_classes} classes")
+            raise DataError(f"{side.name}: a label is not one of the {space.n_classes} classes")
     old_N = old.labels_N[positions(new.ids_N, old.ids_N, old.name)]
     new_N = new.labels_N
     differ = np.flatnonzero(old_N != new_N)
@@ -121,9 +122,9 @@ def _refuse_other_ids(new: Submission, old: Submission) -> None:
     extra = np.setdiff1d(old.ids_N, new.ids_N)
     if len(missing) or len(extra):
         raise DataError(
-            f"{old.name} and {new.name} do not answer the same images",
+            f"{old.name} and {new.name} do not have the same ids",
             [f"only in {new.name}: {i}" for i in missing] + [f"only in {old.name}: {i}" for i in extra],
-            "compare submissions of one competition",
+            "compare two submissions of the same competition",
         )
 
 

@@ -1,10 +1,10 @@
-"""Where a run is wrong, measured on its out-of-fold predictions.
+"""The mistakes of a run, measured on its out-of-fold predictions.
 
-Owns confusions, per-class tables, the worst confused pairs and how far confidence can be trusted.
-Does not own the metrics themselves (`core/metrics.py`) nor advice (`advice.py`).
+Owns confusion matrices, per-class tables, the most confused pairs and the reliability of confidence. Does not
+own the metrics themselves (`core/metrics.py`) nor advice (`errors/advice/`).
 
-An attribute's prediction here is that of the predicted class, as in the submission. Shape legend:
-N images, C classes, K values of an attribute, B bins.
+The predicted value of an attribute is that of the predicted class, as in the submission.
+Shape legend: N images, C classes, K values of an attribute, B bins.
 """
 
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ BINS = 10
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """One class taken for another.
+    """One class predicted as another.
 
     Args:
         true, predicted: class indices.
         images: how often.
-        share: of the true class's images.
-        keys: examples, most sure first.
+        share: of the images of the true class.
+        keys: examples, most confident first.
     """
 
     true: int
@@ -46,11 +46,11 @@ class ConfusedPair:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often the answer is right, by how sure it is.
+    """How often the prediction is right, by its confidence.
 
     Args:
-        confidence_B, right_B: mean confidence and share of right answers a bin; empty bins left out.
-        excess: mean confidence minus share of right answers; above zero the run is too sure.
+        confidence_B, right_B: mean confidence and accuracy of each bin; empty bins are left out.
+        excess: mean confidence minus accuracy; above zero the run is overconfident.
         error: expected calibration error: their mean distance, weighted by images (Naeini et al.
             2015, https://ojs.aaai.org/index.php/AAAI/article/view/9602).
     """
@@ -63,16 +63,16 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Mistakes:
-    """What goes wrong out of fold.
+    """The out-of-fold mistakes.
 
     Args:
-        n_images, n_wrong: how many were predicted, and how many of those wrongly.
-        confusion: by "class" and by attribute, (K, K) counts; rows the truth.
-        tables: by the same names, a row a value, worst F1 first: value, images, groups, precision,
+        n_images, n_wrong: how many images were predicted, and how many of them wrongly.
+        confusion: by "class" and by attribute, (K, K) counts; rows are the truth.
+        tables: by the same names, one row for each value, lowest F1 first: value, images, groups, precision,
             recall, F1.
         pairs: most frequent first.
         reliability: of the most probable class.
-        sure_wrong: how many errors were made with a confidence of at least `SURE`.
+        sure_wrong: the number of errors with a confidence of at least `SURE`.
         answers: (true, predicted, confidence) of every example that is shown.
     """
 
@@ -92,14 +92,14 @@ class Mistakes:
 
 
 def find_mistakes(oof: Probabilities, train: Samples) -> Mistakes:
-    """Everything that can be said with the truth at hand.
+    """Find the mistakes.
 
     Args:
-        oof: out-of-fold probabilities; a subset of the training ids is fine (some folds).
+        oof: out-of-fold probabilities; a subset of the training ids is allowed (some folds).
         train: the labelled samples, joined by id.
 
     Raises:
-        DataError: there is no prediction, an id is not a training image, or the classes differ.
+        DataError: there are no predictions, an id is not a training image, or the classes differ.
     """
     if not len(oof):
         raise DataError(f"{oof.name}: no out-of-fold predictions", remedy="train at least one fold")

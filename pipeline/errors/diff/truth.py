@@ -1,10 +1,11 @@
-"""Out of fold, where the truth is known: what the new run fixed, what it broke, what both get wrong.
+"""Out of fold, where the truth is known: images that the new run fixed or broke, and images that both get
+wrong.
 
-Owns the counts of fixed and broken images with their tests, and the section that shows them beside
-confusion and worst classes. Does not own those (`mistakes.py`), the test (`core/group_resampling.py`), nor
-the verdict by the competition's metric (`compare.py`).
+Owns the counts of fixed and broken images with their tests, and the section that shows them together with
+confusions and the worst classes. Does not own confusions and classes (`mistakes.py`), the test
+(`core/group_resampling.py`), nor the conclusion by the competition's metric (`conclusion.py`).
 
-An attribute's answer is that of the predicted class, as in the submission.
+The predicted value of an attribute is that of the predicted class, as in the submission.
 Shape legend: N images that both sides predicted, G groups, K rows of the table.
 """
 
@@ -18,37 +19,38 @@ from pipeline.core.group_resampling import Bools, numbered, sign_flips, sums_by_
 from pipeline.core.metrics import Reals
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
+from pipeline.errors.diff import texts
 from pipeline.errors.diff.flips import changes, parts
 from pipeline.errors.diff.mistakes import Mistakes
 from pipeline.pages.report import Key, json_data, p_value, points
 from pipeline.pages.section import Section
 
 ANCHOR, SHORT = "truth", "Truth"
-TITLE = "Out of fold, where the truth is known"
-# How an image fares on both sides, in the order of the page.
+TITLE = texts.TRUTH_TITLE
+# The kinds of images, in the order of the page.
 KINDS = {
-    "broken": "only the best was right",
-    "fixed": "only the new one is right",
-    "both": "both wrong",
-    "wrong": "wrong",
+    "broken": texts.BROKEN,
+    "fixed": texts.FIXED,
+    "both": texts.BOTH_WRONG,
+    "wrong": texts.WRONG,
 }
 ALL = "all"
 UNDECIDED = "can't tell"
-# With fewer groups on which the two differ, no flipping of signs could reach 5 %.
+# If the two differ on fewer groups, no sign-flip test can reach 5 %.
 FEWEST_GROUPS = 6
-# All cards are in the document at once: 5,000 took it seven seconds to load (benchmarks/flips_page.py).
+# All cards are in the document at once: a page with 5,000 loads in seven seconds (benchmarks/flips_page.py).
 MOST_CARDS = 1000
 
 
 @dataclass(frozen=True)
 class TruthInputs:
-    """What the section is made of.
+    """What the section is made from.
 
     Args:
         new: the new run's out-of-fold probabilities.
-        old: those of the best one, if it has any.
+        old: those of the best submission, if it has any.
         train: the labelled samples.
-        mistakes: the new run's.
+        mistakes: those of the new run.
         seed: of the tests.
         limit: cards in the gallery.
     """
@@ -68,8 +70,9 @@ class Difference:
     Args:
         counts: images by kind: fixed, broken, both (wrong), right (both).
         overall: the change of accuracy on all images with its interval; one planned test.
-        table: a row a value of the class and of each attribute, most certain first: part, value, images,
-            groups, fixed, broken, both wrong, change, low, high, p, verdict; corrected for all rows.
+        table: one row for each value of the class and of each attribute, smallest p first: part, value,
+            images, groups, fixed, broken, both wrong, change, low, high, p, conclusion; corrected for all
+            rows.
     """
 
     counts: dict[str, int]
@@ -78,8 +81,8 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Card:
-    """One image of the gallery; what is wrong is marked."""
+class TruthCard:
+    """One image of the gallery; wrong values are marked."""
 
     key: Key
     kind: str
@@ -90,7 +93,7 @@ class Card:
 
     @property
     def label(self) -> str:
-        """For screen readers."""
+        """The description for screen readers."""
         return f"{self.key[1]}: {self.truth}, {KINDS[self.kind]}"
 
 
@@ -101,12 +104,12 @@ def difference(
 
     Args:
         train: the labelled samples.
-        new: its out-of-fold probabilities; ids of one side alone are left out.
-        old: the best one's.
+        new: its out-of-fold probabilities; ids that only one side has are left out.
+        old: those of the best submission.
         seed: of the tests.
 
     Returns:
-        The difference, the ids, and the class that each side says of them.
+        The difference, the ids, and the class that each side predicts for them.
 
     Raises:
         DataError: an id is not a training image, or the classes differ.
@@ -136,7 +139,7 @@ def difference(
 def _rows(
     space: LabelSpace, y_N: Ints, new_N: Ints, old_N: Ints
 ) -> tuple[list[dict[str, Any]], list[Bools], list[Reals]]:
-    """The table's counts, which images each row is about, and each image's gain, overall first."""
+    """The counts of the table, the images of each row, and the gain of each image, overall first."""
     rows: list[dict[str, Any]] = []
     masks: list[Bools] = []
     gains: list[Reals] = [(new_N == y_N).astype(float) - (old_N == y_N)]
@@ -164,11 +167,11 @@ def _rows(
 def _tested(
     rows: pd.DataFrame, masks: list[Bools], sums_GK: Reals, group_N: Ints, seed: int, name: str
 ) -> pd.DataFrame:
-    found = sign_flips(sums_GK, seed, name)
+    test = sign_flips(sums_GK, seed, name)
     images_K = np.array([max(int(mask.sum()), 1) for mask in masks])
     change_K = sums_GK.sum(axis=0) / images_K
-    reach_K = found.factor * np.sqrt((sums_GK**2).sum(axis=0)) / images_K
-    enough_K = found.groups_K >= FEWEST_GROUPS
+    reach_K = test.factor * np.sqrt((sums_GK**2).sum(axis=0)) / images_K
+    enough_K = test.groups_K >= FEWEST_GROUPS
     words = np.where(change_K > 0, "better", "worse")
     return (
         rows.assign(
@@ -176,8 +179,8 @@ def _tested(
             change=change_K,
             low=change_K - reach_K,
             high=change_K + reach_K,
-            p=found.p_K,
-            verdict=np.where(found.found_K & enough_K, words, UNDECIDED),
+            p=test.p_K,
+            conclusion=np.where(test.found_K & enough_K, words, UNDECIDED),
         )
         .loc[lambda table: table["images"] > 0]
         .sort_values(["p", "part"], kind="stable", ignore_index=True)
@@ -187,9 +190,9 @@ def _tested(
 def section(inputs: TruthInputs) -> Section:
     """The section of the page."""
     space, mistakes = inputs.train.space, inputs.mistakes
-    found: Difference | None = None
+    compared: Difference | None = None
     if inputs.old is not None:
-        found, ids, new_N, old = difference(inputs.train, inputs.new, inputs.old, inputs.seed)
+        compared, ids, new_N, old = difference(inputs.train, inputs.new, inputs.old, inputs.seed)
         old_N: Ints | None = old
     else:
         ids, old_N = inputs.new.ids_N, None
@@ -206,13 +209,13 @@ def section(inputs: TruthInputs) -> Section:
             "title": TITLE,
             "mistakes": mistakes,
             "classes": space.classes,
-            "found": found,
-            "sentence": "" if found is None else sentence(found),
-            "table": None if found is None else _shown(found.table),
+            "difference": compared,
+            "sentence": "" if compared is None else sentence(compared),
+            "table": None if compared is None else _shown(compared.table),
             "kinds": {k: v for k, v in KINDS.items() if any(c.kind == k for c in cards)},
             "cards": cards,
-            "erred": mistakes.n_wrong if found is None else len(ids) - found.counts["right"],
-            "counts": None if found is None else found.counts,
+            "erred": mistakes.n_wrong if compared is None else len(ids) - compared.counts["right"],
+            "counts": None if compared is None else compared.counts,
         },
         tuple(wanted),
         json_data("truth-data", {"codes": codes, "values": {n: list(v) for n, (v, _) in views.items()}}),
@@ -221,7 +224,7 @@ def section(inputs: TruthInputs) -> Section:
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as people read it; rows on which nothing differs say nothing."""
+    """The table as the page shows it, without rows in which nothing differs."""
     rows = table[(table["fixed"] + table["broken"]) > 0]
     shown = rows[["part", "value", "images", "groups", "fixed", "broken", "both wrong"]].copy()
     shown["change, points"] = [points(change) for change in rows["change"]]
@@ -229,12 +232,12 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
         f"{points(a)} to {points(b)}" for a, b in zip(rows["low"], rows["high"], strict=True)
     ]
     shown["p, corrected"] = [p_value(p) for p in rows["p"]]
-    shown["verdict"] = rows["verdict"]
+    shown["conclusion"] = rows["conclusion"]
     return shown
 
 
-def _cards(inputs: TruthInputs, ids: Strings, new_N: Ints, old_N: Ints | None) -> list[Card]:
-    """The gallery: of each (truth, answer) the surest first, so that every cell has its examples."""
+def _cards(inputs: TruthInputs, ids: Strings, new_N: Ints, old_N: Ints | None) -> list[TruthCard]:
+    """The gallery: the most confident images of each (truth, prediction), so that every cell has examples."""
     space = inputs.train.space
     y_N = inputs.train.take(ids).labels
     new_sure = inputs.new.take(ids).p_NC.max(axis=1)
@@ -262,22 +265,26 @@ def _cards(inputs: TruthInputs, ids: Strings, new_N: Ints, old_N: Ints | None) -
         true = int(y_N[at])
         answers = tuple((name, _marked(space, true, label), sure) for name, label, sure in sides)
         key = ("train", str(ids[at]))
-        cards.append(Card(key, str(kind), true, int(new_N[at]), space.classes[true], answers))
+        cards.append(TruthCard(key, str(kind), true, int(new_N[at]), space.classes[true], answers))
     return cards
 
 
-def _marked(space: LabelSpace, true: int, said: int) -> tuple[tuple[str, bool], ...]:
-    """Each attribute's value of an answer, and whether it is wrong."""
-    wrong = {name for name, _, _ in changes(space, true, said)}
-    codes = space.codes_CA[said]
+def _marked(space: LabelSpace, true: int, predicted: int) -> tuple[tuple[str, bool], ...]:
+    """The predicted value of each attribute, and whether it is wrong."""
+    wrong = {name for name, _, _ in changes(space, true, predicted)}
+    codes = space.codes_CA[predicted]
     return tuple((a.values[c], a.name in wrong) for a, c in zip(space.attributes, codes, strict=True))
 
 
-def sentence(found: Difference) -> str:
+def sentence(compared: Difference) -> str:
     """The planned test of all images in words."""
-    row = found.overall
-    what = f"{found.counts['fixed']} images fixed, {found.counts['broken']} broken"
-    told = {"better": "more images are right than before", "worse": "fewer images are right than before"}
-    verdict = told.get(str(row["verdict"]), "can't tell whether more images are right")
-    interval = f"95 % interval {points(row['low'])} to {points(row['high'])}"
-    return f"{what}: {verdict} (accuracy {points(row['change'])} points, {interval}; whole groups flipped)."
+    row = compared.overall
+    conclusions = {"better": texts.MORE_RIGHT, "worse": texts.FEWER_RIGHT}
+    return texts.TRUTH_SENTENCE.format(
+        fixed=compared.counts["fixed"],
+        broken=compared.counts["broken"],
+        conclusion=conclusions.get(str(row["conclusion"]), texts.RIGHT_UNKNOWN),
+        change=points(row["change"]),
+        low=points(row["low"]),
+        high=points(row["high"]),
+    )

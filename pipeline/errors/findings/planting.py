@@ -1,36 +1,28 @@
-"""Faults planted on purpose, and how many of them the error report's finders find again.
+"""Faults planted on purpose, and how many of them the finders of the error report find.
 
-Owns planting (labels turned, copies made, predictions of a slice spoilt) and counting what was found. Does
-not own the finders (`suspects.py`, `twins.py`, `slices.py`) nor the figure (`errors/findings/planting.py`).
+Owns planting faults (changed labels, copies, predictions of a slice made worse), counting what was found, and
+the figure: F1. Does not own the finders (`suspects.py`, `slices.py`, `eda/duplicates.py`) nor their search
+(`tune/`).
 
-Labels are turned on the side of the truth: the probabilities are of models that learned the true ones, so
-finding is a little easier than in life. What the data really holds counts as a false alarm where a finder
-tells of it: for all thresholds alike, and against those that tell more. Slices that fail without any
-planting, and slices that lie mostly in a planted one, count as neither.
+Labels are changed on the side of the truth: the probabilities come from models that learned the true labels,
+so finding is a little easier than in reality. A finding that is really in the data counts as a false alarm,
+for all thresholds alike. Slices that fail without planting, and slices that are mostly inside a planted one,
+count as neither a hit nor a false alarm.
 
-Shape legend: N images, K copies, S spoilt predictions.
+Each finder has its own F1 of hits, misses and false alarms; the figure is their mean, so that a finder with
+many faults does not dominate one with few. For an interval, units are resampled within each finder, the same
+ones for all arms: a unit is a group of images, or one planted slice, with everything that happened in it over
+all plantings. One factor widens all intervals, as in other searches (`core/statistics.py`, max-T).
 
-How much of what was planted is found again: F1 over finders, and one choice of thresholds against another.
-
-Owns the figure and its interval. Does not own planting or finding (`errors/findings/planting.py`).
-
-Each finder has its own F1 of hits, misses and false alarms; the figure is their mean, so that a finder of
-many faults does not drown one of few. For an interval units are drawn anew within each finder, the same
-ones for all arms: a unit is a group of images, or one spoilt slice, with all that happened in it over all
-plantings. One factor widens all intervals, as for other searches (`core/group_resampling.py`, max-T).
-
-Shape legend: U units, F finders, A arms, B resamples; counts are (hits, misses, false alarms).
-
-What planting faults and finding them again share: halves of the groups, the needs, and their files.
-
-Owns these; `errors/stage_faults.py` plants, `errors/stage_finders.py` looks for what was planted, `tune/tune.py` and
-`tune/retest.py` ask for it.
+Shape legend: N images, K copies, S planted slices, U units, F finders, A arms, B resamples; counts are (hits,
+misses, false alarms).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -46,17 +38,20 @@ from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
 from pipeline.core.seeds import rng
 from pipeline.core.statistics import comparison
 from pipeline.data import load
+from pipeline.data.decode import phash
 from pipeline.eda import duplicates
-from pipeline.eda.survey import THUMB_SIDE
+from pipeline.eda.survey import THUMB_SIDE, glance
 from pipeline.engine.need import Need, Params
-from pipeline.errors import beside
-from pipeline.errors.findings import slices, suspects
+from pipeline.errors import sources
+from pipeline.errors.findings import slices, suspects, texts
 from pipeline.errors.findings.slices import SliceInputs
-from pipeline.pages.report import Pixels
+from pipeline.pages.report import ImageOf, Pixels
+from pipeline.record import files
 from pipeline.record.store import Artifact
 from pipeline.settings.eda import EdaSettings
 from pipeline.settings.load import Settings
 from pipeline.settings.report import FinderSettings
+from pipeline.settings.schema import Config
 
 if TYPE_CHECKING:
     from pipeline.engine.session import Session
@@ -161,6 +156,71 @@ def spoilt(samples: Samples, predicted_N: Ints, facts: pd.DataFrame, seed: int) 
             other_N = samples.labels + 1 + generator.integers(samples.space.n_classes - 1, size=len(samples))
             answered = np.where(wrong_N, other_N % samples.space.n_classes, predicted_N)
             yield Spoilt(" and ".join(part[1] for part in names[at]), inside_N, answered.astype(np.int64))
+
+
+def plant(
+    samples: Samples, oof: Probabilities, image_facts: pd.DataFrame, image: ImageOf, seed: int, folder: Path
+) -> dict[str, float]:
+    """Plant all faults of one seed, and write them into `folder`; returns how many.
+
+    Args:
+        samples: one half of the groups.
+        oof: their out-of-fold probabilities.
+        image_facts: of the training images, from `of_train`.
+        image: pixels by split and id.
+        seed: of the faults.
+        folder: gets faults.npz.
+    """
+    rows = image_facts.set_index("id").loc[samples.ids_N.tolist()].reset_index()
+    rows = rows.assign(split="train", label=samples.labels, group=samples.groups_N)
+    # Equal files are found by their bytes; here they would be near-duplicates that nobody planted.
+    rows = rows[~rows["sha256"].duplicated()]
+    of_K = copied(len(rows), seed)
+    copies = [altered(image("train", name), seed, name) for name in rows["id"].iloc[of_K]]
+    seen = glance(rows, samples.space.n_classes, image)
+    hashes = [*rows["phash"], *(phash(cv2.cvtColor(c, cv2.COLOR_RGB2GRAY)) for c in copies)]
+    worse = list(spoilt(samples, oof.labels(), image_facts, seed))
+    nothing = np.zeros((0, len(samples)))
+    np.savez_compressed(
+        folder / FAULTS,
+        labels=turned(samples, seed),
+        of=of_K,
+        groups=rows["group"].to_numpy(np.str_),
+        hashes=np.array([int(text, 16) for text in hashes], np.uint64),
+        thumbs=np.concatenate([seen.thumbs_NTT3, np.stack([thumb(c) for c in copies])]),
+        names=np.array([s.name for s in worse], dtype=np.str_),
+        inside=np.stack([s.inside_N for s in worse]) if worse else nothing.astype(bool),
+        predicted=np.stack([s.predicted_N for s in worse]) if worse else nothing.astype(int),
+    )
+    return {"copies": float(len(of_K)), "slices": float(len(worse)), "images": float(len(samples))}
+
+
+def look_for(
+    samples: Samples,
+    oof: Probabilities,
+    image_facts: pd.DataFrame,
+    features: Features | None,
+    faults: Sequence[tuple[Mapping[str, npt.NDArray[Any]], list[Spoilt]]],
+    config: Config,
+) -> pd.DataFrame:
+    """Run every finder on every planting; returns the units of `by_finder`.
+
+    Args:
+        samples: one half of the groups.
+        oof: their out-of-fold probabilities.
+        image_facts: of the training images, from `of_train`.
+        features: of the images; None: neighbours are not used.
+        faults: from `planted`, one entry a seed.
+        config: the thresholds.
+    """
+    rows: list[Unit] = []
+    for arrays, worse in faults:
+        rows += found_labels(oof, samples, arrays["labels"], features, config.finders)
+        rows += found_copies(arrays["hashes"], arrays["thumbs"], arrays["of"], arrays["groups"], config.eda)
+        seed = config.statistics.seed
+        inputs = SliceInputs(samples, samples.ids_N, oof.labels(), image_facts, seed, config.finders)
+        rows += found_slices(inputs, worse)
+    return pd.DataFrame(rows, columns=[FINDER, UNIT, *COUNTS])
 
 
 def found_labels(
@@ -297,6 +357,16 @@ def figure(units: pd.DataFrame) -> float:
     return float(np.mean([score for score, _, _ in by_finder(units).values()]))
 
 
+def scores(units: pd.DataFrame) -> tuple[dict[str, float], tuple[str, ...]]:
+    """The figure and each finder's F1, precision and recall, as metrics and as lines for the terminal."""
+    metrics = {f"oof_{METRIC.name}": figure(units)}
+    lines = []
+    for name, (score, precision, recall) in by_finder(units).items():
+        metrics |= {f"f1_{name}": score, f"precision_{name}": precision, f"recall_{name}": recall}
+        lines.append(texts.FINDER_SCORES.format(name=name, f1=score, precision=precision, recall=recall))
+    return metrics, tuple(lines)
+
+
 def compare(
     default: pd.DataFrame, others: Sequence[pd.DataFrame], draws: int, seed: int
 ) -> tuple[list[float], list[Comparison]]:
@@ -411,5 +481,12 @@ def need(settings: Settings, params: Params, seeds: tuple[int, ...] = SEARCHED, 
 
 def with_features(session: Session, settings: Settings) -> Params:
     """Features that the report would ask for neighbours, if there are any; nothing otherwise."""
-    found = beside.features(list(session.store.all("features")), session.graph.key(Need("data", settings)))
+    found = sources.features(list(session.store.all("features")), session.graph.key(Need("data", settings)))
     return {} if found is None else {FEATURES: found}
+
+
+def features_of(job: Job) -> Features | None:
+    """The features that the parameters of `finders` name; None: there are none."""
+    stage, _, key = str(job.params.get(FEATURES, "")).partition("/")
+    artifact = job.store.find(stage, key) if key else None
+    return None if artifact is None else files.read_features(artifact.folder / "features.npz")

@@ -140,7 +140,7 @@ def find(
     for k, attribute in enumerate(space.attributes):
         code_N = space.codes_CA[samples.labels, k]
         units = _units(space.marginal(oof.p_NC, k), code_N, samples, attribute.constant_in_group)
-        said = _Said(units, len(attribute.values), settings)
+        said = _Witnesses(units, len(attribute.values), settings)
         said.model(confident(units.p_UK, units.given_U))
         said.copies(copies, samples.ids_N, code_N)
         if near_NM is not None:
@@ -165,7 +165,7 @@ def _units(p_NK: Floats, code_N: Ints, samples: Samples, by_group: bool) -> _Uni
     return _Units(of_N, p_UK.astype(np.float32), votes_UK.argmax(axis=1), (votes_UK > 0).sum(axis=1) > 1)
 
 
-class _Said:
+class _Witnesses:
     """What the witnesses say of each unit; the first to propose a value decides which one is proposed."""
 
     def __init__(self, units: _Units, n_values: int, settings: FinderSettings) -> None:
@@ -309,7 +309,7 @@ class SuspectInputs:
 
 
 @dataclass(frozen=True)
-class Card:
+class SuspectCard:
     """One suspect as it is shown."""
 
     number: int
@@ -346,7 +346,7 @@ def section(inputs: SuspectInputs) -> Section:
     names = {a.name: a.values for a in inputs.space.attributes}
     shown = list(inputs.found)[:MOST]
     cards = [
-        Card(
+        SuspectCard(
             number=number,
             key=s.key,
             attribute=s.attribute,

@@ -62,7 +62,7 @@ class WhyInputs:
 
 
 @dataclass(frozen=True)
-class Near:
+class NearImage:
     """A training image near an error."""
 
     key: Key
@@ -81,17 +81,17 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Card:
+class ErrorCard:
     """One error."""
 
     id: str
     headline: str
     pictures: tuple[Shown, ...]
     notes: tuple[str, ...]
-    near: tuple[Near, ...]
+    near: tuple[NearImage, ...]
 
 
-def nearest(features: Features, train: Samples, name: str) -> tuple[Near, ...]:
+def nearest(features: Features, train: Samples, name: str) -> tuple[NearImage, ...]:
     """The training images whose features are most alike, by cosine; its own label and group are marked.
 
     Args:
@@ -106,7 +106,7 @@ def nearest(features: Features, train: Samples, name: str) -> tuple[Near, ...]:
     others_N = np.delete(np.arange(len(train)), at)
     rows = others_N[across(x_ND[[at]], x_ND[others_N], NEAREST)[0]]
     return tuple(
-        Near(
+        NearImage(
             ("train", str(train.ids_N[row])),
             train.space.classes[train.labels[row]],
             bool(train.groups_N[row] == train.groups_N[at]),
@@ -141,7 +141,7 @@ def section(inputs: WhyInputs) -> Section:
     )
 
 
-def _card(inputs: WhyInputs, case: Mapping[str, Any]) -> Card:
+def _card(inputs: WhyInputs, case: Mapping[str, Any]) -> ErrorCard:
     classes = inputs.facts["classes"]
     flat = {(part, name) for part, found in case.get("facts", {}).items() for name in found.get("flat") or ()}
     files = {(p["part"], p["name"]): p["file"] for p in case["pictures"]}
@@ -152,11 +152,11 @@ def _card(inputs: WhyInputs, case: Mapping[str, Any]) -> Card:
         for which, caption in PICTURES.items()
         if which in files
     )
-    near: tuple[Near, ...] = ()
+    near: tuple[NearImage, ...] = ()
     if inputs.features is not None and case["split"] == "train":
         near = nearest(inputs.features, inputs.train, str(case["id"]))
     notes = tuple(str(note) for part, note in case.get("notes", {}).items() if part == "occlusion" and note)
-    return Card(str(case["id"]), _headline(classes, case), pictures, notes, near)
+    return ErrorCard(str(case["id"]), _headline(classes, case), pictures, notes, near)
 
 
 def _caption(which: tuple[str, str], caption: str, case: Mapping[str, Any]) -> str:

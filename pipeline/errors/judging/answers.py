@@ -1,9 +1,10 @@
-"""What a person said of images: answers as values, as CSV, and every fault of a file at once.
+"""The form of verdicts: a person's answers about images as values, as CSV, and all faults of a file at once.
 
-Owns the columns, reading, holding answers against the report that asked, and joining them with earlier
-ones. Does not own which images are asked (`sampling.py`), what follows (`estimate.py`), nor files.
+Owns the columns, reading, checking verdicts against the report that asked, and joining them with earlier
+ones. Does not own which images are asked (`sample.py`), the estimate (`estimate.py`), nor the files
+(`verdicts.py`).
 
-Answers about test images are for the error report alone: nothing that trains or predicts may read them.
+Verdicts about test images are for the error report alone: nothing that trains or predicts may read them.
 """
 
 from __future__ import annotations
@@ -17,27 +18,27 @@ import numpy as np
 from pipeline.core.errors import DataError, nearest
 from pipeline.core.samples import LabelSpace, Strings
 from pipeline.core.tables import Table
+from pipeline.errors.judging import texts
 from pipeline.errors.judging.sample import Design
 
-# The attributes' own columns carry this mark: an attribute may be called as one of the others.
+# The columns of attributes have this prefix: an attribute may have the name of another column.
 MARK = "answer:"
 FIXED = ("unsure", "stratum", "inclusion", "control", "report")
 UNSURE = -1
 TOLERANCE = 1e-6
 YES, NO = "yes", "no"
-REMEDY = "export the page's answers again, or mend these lines"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What was said of one image.
+    """The verdict about one image.
 
     Args:
-        id: the image's.
+        id: of the image.
         control: whether it is a training image of known truth; test and training ids may be equal.
-        codes: a value an attribute, `UNSURE` where the person could not tell.
-        stratum: the kind of flip it was asked for, empty for a control.
-        inclusion: the probability with which it was asked, None for a control.
+        codes: one value for each attribute, `UNSURE` where the person could not tell.
+        stratum: the kind of flip, empty for a control.
+        inclusion: the probability of being asked, None for a control.
         report: the key of the report that asked.
     """
 
@@ -50,7 +51,7 @@ class Answer:
 
     @property
     def unsure(self) -> bool:
-        """Whether at least one attribute was left open."""
+        """Whether at least one attribute is unsure."""
         return UNSURE in self.codes
 
 
@@ -60,7 +61,7 @@ def columns(space: LabelSpace) -> tuple[str, ...]:
 
 
 def rows(answers: Iterable[Answer], space: LabelSpace) -> list[tuple[str, ...]]:
-    """The cells under `columns`, a row an answer."""
+    """The cells in the order of `columns`, one row for each verdict."""
     return [
         (
             answer.id,
@@ -79,25 +80,25 @@ def rows(answers: Iterable[Answer], space: LabelSpace) -> list[tuple[str, ...]]:
 
 
 def parse(table: Table, space: LabelSpace) -> tuple[list[Answer], list[str]]:
-    """The answers of a table whose form is right, and what is wrong with the other rows.
+    """The verdicts of all valid rows, and the faults of the other rows.
 
     Raises:
         DataError: columns are missing.
     """
-    table.require(columns(space), "export the answers from the error report's judging section")
+    table.require(columns(space), texts.EXPORT)
     at = {name: table.columns.index(name) for name in columns(space)}
     values = [{value: code for code, value in enumerate(a.values)} for a in space.attributes]
     answers, faults = [], []
     seen: dict[tuple[str, str], int] = {}
     for line, cells in zip(table.lines, table.rows, strict=True):
         row = {name: cells[place] for name, place in at.items()}
-        wrong, codes = _codes(row, space, values)
-        wrong += _form_faults(row, codes)
+        row_faults, codes = _codes(row, space, values)
+        row_faults += _form_faults(row, codes)
         first = seen.setdefault((row["id"], row["control"]), line)
         if first != line:
-            wrong.append(f"{row['id']!r} again, first on line {first}")
-        if wrong:
-            faults += [f"line {line}: {fault}" for fault in wrong]
+            row_faults.append(texts.REPEATED.format(id=row["id"], first=first))
+        if row_faults:
+            faults += [texts.LINE_FAULT.format(line=line, fault=fault) for fault in row_faults]
             continue
         inclusion = None if row["control"] == YES else float(row["inclusion"])
         answers.append(
@@ -111,44 +112,44 @@ def _codes(
 ) -> tuple[list[str], list[int]]:
     faults, codes = [], []
     for attribute, known in zip(space.attributes, values, strict=True):
-        said = row[MARK + attribute.name]
-        if said and said not in known:
-            close = nearest(said, known) or f"known: {', '.join(attribute.values)}"
-            faults.append(f"{attribute.name} {said!r} is no value; {close}")
-        codes.append(known.get(said, UNSURE))
+        value = row[MARK + attribute.name]
+        if value and value not in known:
+            hint = nearest(value, known) or texts.KNOWN_VALUES.format(values=", ".join(attribute.values))
+            faults.append(texts.UNKNOWN_VALUE.format(attribute=attribute.name, value=value, hint=hint))
+        codes.append(known.get(value, UNSURE))
     return faults, codes
 
 
 def _form_faults(row: dict[str, str], codes: list[int]) -> list[str]:
     faults = [
-        f"{name} is {row[name]!r}, not yes or no"
+        texts.NOT_YES_OR_NO.format(column=name, value=row[name])
         for name in ("unsure", "control")
         if row[name] not in (YES, NO)
     ]
     if not row["id"]:
-        faults.append("no id")
+        faults.append(texts.NO_ID)
     if row["unsure"] == NO and any(not row[name] for name in row if name.startswith(MARK)):
-        faults.append("an answer is empty, but unsure is no")
+        faults.append(texts.EMPTY_BUT_SURE)
     if row["unsure"] == YES and all(row[name] for name in row if name.startswith(MARK)):
-        faults.append("unsure is yes, but every answer is given")
+        faults.append(texts.UNSURE_BUT_FULL)
     if row["control"] == NO:
         try:
             inclusion = float(row["inclusion"])
         except ValueError:
             inclusion = math.nan
         if not 0 < inclusion <= 1:
-            faults.append(f"inclusion {row['inclusion']!r} is no probability above 0")
+            faults.append(texts.BAD_INCLUSION.format(value=row["inclusion"]))
     return faults
 
 
 def against_design(
     answers: Iterable[Answer], design_of: Callable[[str], Design | None], train_ids: Strings
 ) -> list[str]:
-    """What the answers say that the report which asked did not.
+    """The contradictions between verdicts and the reports that asked for them.
 
     Args:
-        answers: of one file.
-        design_of: the design of a report's key, None for a report on other submissions.
+        answers: the verdicts of one file.
+        design_of: gives the design of a report's key; None for a report about other submissions.
         train_ids: every image that may be a control.
     """
     faults: list[str] = []
@@ -159,11 +160,11 @@ def against_design(
             design = design_of(answer.report)
             designs[answer.report] = None if design is None else (design, _places(design))
             if design is None:
-                faults.append(f"report {answer.report!r} compares other submissions than this one")
-        found = designs[answer.report]
-        if found is None:
+                faults.append(texts.OTHER_PAIR.format(report=answer.report))
+        asked = designs[answer.report]
+        if asked is None:
             continue
-        fault = _control_fault(answer, known_train) if answer.control else _flip_fault(answer, *found)
+        fault = _control_fault(answer, known_train) if answer.control else _flip_fault(answer, *asked)
         if fault:
             faults.append(fault)
     return faults
@@ -175,41 +176,39 @@ def _places(design: Design) -> dict[str, int]:
 
 def _control_fault(answer: Answer, known: frozenset[str]) -> str:
     if answer.id not in known:
-        return f"{answer.id!r}: control, but no training image has this id"
+        return texts.UNKNOWN_CONTROL.format(id=answer.id)
     if answer.inclusion is not None or answer.stratum:
-        return f"{answer.id!r}: a control has neither stratum nor inclusion probability"
+        return texts.CONTROL_WITH_STRATUM.format(id=answer.id)
     return ""
 
 
 def _flip_fault(answer: Answer, design: Design, places: dict[str, int]) -> str:
     at = places.get(answer.id)
     if at is None:
-        return f"{answer.id!r}: no image with this id changed its prediction"
+        return texts.NOT_A_FLIP.format(id=answer.id)
     stratum, inclusion = design.strata[design.stratum_F[at]], design.inclusion(at)
     if not design.sampled_F[at]:
-        return f"{answer.id!r}: was not asked by report {design.report}"
+        return texts.NOT_ASKED.format(id=answer.id, report=design.report)
     if answer.stratum != stratum:
-        return f"{answer.id!r}: stratum {answer.stratum!r}, but it was asked for {stratum!r}"
+        return texts.OTHER_STRATUM.format(id=answer.id, given=answer.stratum, asked=stratum)
     if answer.inclusion is None or abs(answer.inclusion - inclusion) > TOLERANCE:
-        return (
-            f"{answer.id!r}: inclusion probability {answer.inclusion}, but it was asked with {inclusion:.6f}"
-        )
+        return texts.OTHER_INCLUSION.format(id=answer.id, given=answer.inclusion, asked=inclusion)
     return ""
 
 
-def raise_if(name: str, faults: list[str], remedy: str = REMEDY) -> None:
-    """One error with every fault.
+def raise_if(name: str, faults: list[str], remedy: str = texts.REMEDY) -> None:
+    """Raise one error with all faults.
 
     Raises:
         DataError: there are faults.
     """
     if faults:
         number = f"{len(faults)} fault{'' if len(faults) == 1 else 's'}"
-        raise DataError(f"{name}: {number}; no answer was taken", faults, remedy)
+        raise DataError(texts.FAULTS.format(name=name, count=number), faults, remedy)
 
 
 def merged(kept: Iterable[Answer], new: Iterable[Answer]) -> tuple[Answer, ...]:
-    """Earlier answers and new ones, ordered by kind and id; of one image the new one counts."""
+    """Earlier and new verdicts, ordered by kind and id; for one image the new verdict counts."""
     by_image = {(answer.control, answer.id): answer for answer in kept}
     by_image |= {(answer.control, answer.id): answer for answer in new}
     return tuple(by_image[key] for key in sorted(by_image))

@@ -1,11 +1,11 @@
-"""Which changed predictions a person should judge: a stratified random sample, and images of known truth.
+"""Which flips a person is asked to judge: a stratified random sample, with controls of known truth.
 
-Owns the strata, how many of each are asked, the order of chance, and the choice of controls. Does not own
-answers (`verdicts.py`) nor what follows from them (`estimate.py`).
+Owns the strata, the number of images of each, the random order, and the choice of controls. Does not own
+verdicts (`answers.py`) nor the estimate (`estimate.py`).
 
-A design follows from the two submissions and the number asked, and from nothing else: the same pair gives
-the same sample on every machine, a larger number asks the same images and more, and an answer's inclusion
-probability can be checked afterwards.
+A design depends only on the two submissions and the number asked: the same pair gives the same sample on
+every machine, a larger number asks about the same images and more, and the inclusion probability of a
+verdict can be checked afterwards.
 
 Shape legend: F flips, S strata, A attributes, K controls.
 """
@@ -23,12 +23,12 @@ from pipeline.core.samples import Ints, LabelSpace, Samples, Strings, positions
 from pipeline.core.seeds import rng
 from pipeline.errors.diff.flips import Flips, Submission, changes
 
-# Kinds of flips with at least this share, and so many images, are strata of their own; all others together
-# are one. Of a hundred judged each stratum gets four, from which its own spread can be seen.
+# A kind of flip with at least this share and this number of images is a stratum of its own; all others
+# together are one. With a hundred judged flips each stratum gets four, enough to estimate its own spread.
 SHARE = 0.04
 FEW = 5
 OTHER = "other kinds of flips"
-# Below two a stratum's own spread can't be seen.
+# With fewer than two, the spread of a stratum cannot be estimated.
 AT_LEAST = 2
 DIGITS = 10
 
@@ -38,11 +38,11 @@ class Design:
     """A stratified simple random sample of flips.
 
     Args:
-        report: names the pair and the number asked.
-        flips: a row a flip: id, old, new (class index).
-        stratum_F: index of each flip's stratum.
-        strata: what each is, e.g. "age: 30–60 → 60+".
-        size_S: flips a stratum.
+        report: key of the pair and the number asked.
+        flips: one row for each flip: id, old, new (class index).
+        stratum_F: index of the stratum of each flip.
+        strata: the names, e.g. "age: 30–60 → 60+".
+        size_S: number of flips of each stratum.
         asked_S: how many of them are asked.
         sampled_F: whether a flip is asked.
     """
@@ -56,14 +56,14 @@ class Design:
     sampled_F: np.ndarray
 
     def inclusion(self, flip: int) -> float:
-        """The probability with which this flip was asked."""
+        """The probability of asking about this flip."""
         stratum = int(self.stratum_F[flip])
         return float(self.asked_S[stratum] / self.size_S[stratum])
 
 
 @dataclass(frozen=True)
 class Control:
-    """A labelled image that looks like a question: truth, and two answers to stand for predictions."""
+    """A labelled image that looks like a question: its truth, and two classes in place of predictions."""
 
     id: str
     truth: int
@@ -72,7 +72,7 @@ class Control:
 
 
 def pair_key(new: Submission, old: Submission) -> str:
-    """What tells one pair of submissions from another: digests of ids and answers, in any order of rows."""
+    """The key of a pair of submissions: digests of ids and labels, independent of the order of rows."""
     return "-".join(_digest(side) for side in (new, old))
 
 
@@ -84,20 +84,20 @@ def _digest(side: Submission) -> str:
 
 
 def asked_of(report: str, pair: str) -> int | None:
-    """The number asked that a report's key holds, or None if it is the key of another pair."""
+    """The number asked in the key of a report; None if it is the key of another pair."""
     before, _, number = report.rpartition("-")
     plain = number.isascii() and number.isdigit() and number == str(int(number))
     return int(number) if before == pair and plain and 0 < int(number) <= 10**6 else None
 
 
 def plan(space: LabelSpace, flips: Flips, pair: str, asked: int) -> Design:
-    """The sample of `asked` flips, or a few more: every stratum has at least two, where it has two.
+    """The sample of `asked` flips, or a few more: at least two of every stratum that has two.
 
     Args:
         space: the label space.
         flips: all that differ.
         pair: from `pair_key`.
-        asked: ≥ 1, shared out in proportion to the strata's sizes.
+        asked: ≥ 1, allocated in proportion to the sizes of the strata.
     """
     frame = flips.images[["id", "old", "new"]].sort_values("id", ignore_index=True)
     kinds = [kind(space, int(o), int(n)) for o, n in zip(frame["old"], frame["new"], strict=True)]
@@ -111,7 +111,7 @@ def plan(space: LabelSpace, flips: Flips, pair: str, asked: int) -> Design:
     size_S = np.bincount(stratum_F, minlength=len(strata)).astype(np.int64)
     share_S = np.round(asked * size_S / max(len(frame), 1)).astype(np.int64)
     asked_S = np.minimum(size_S, np.maximum(share_S, AT_LEAST))
-    # One number an image and not a draw: asking more asks the same images and further ones.
+    # One random number for each image: asking for more keeps the same images and adds others.
     chance_F = np.array([rng(0, "judge", pair, str(name)).random() for name in frame["id"]])
     sampled_F = np.zeros(len(frame), dtype=bool)
     for stratum in range(len(strata)):
@@ -121,7 +121,7 @@ def plan(space: LabelSpace, flips: Flips, pair: str, asked: int) -> Design:
 
 
 def kind(space: LabelSpace, old: int, new: int) -> str:
-    """The attributes that changed and in which direction, as text."""
+    """The attributes that changed and their directions, as text."""
     return "; ".join(f"{name}: {was} → {now}" for name, was, now in changes(space, old, new))
 
 
@@ -132,15 +132,15 @@ def controls(
     number: int,
     known: frozenset[str] = frozenset(),
 ) -> tuple[Control, ...]:
-    """Labelled images that are about as hard as the flips, at most one a group.
+    """Labelled images that are about as hard as the flips, at most one of each group.
 
-    First those on which both runs differ out of fold, in the mixture of kinds that the flips have; then those
-    that a run gets wrong; then any.
+    First images on which both runs differ out of fold, in the mixture of kinds of the flips; then images that
+    a run gets wrong; then any.
 
     Args:
         design: which flips are asked.
         train: the labelled samples.
-        oof: out-of-fold probabilities of the new and the old side, where they are known.
+        oof: out-of-fold probabilities of the new and the old side; None if not known.
         number: how many.
         known: ids that were judged before.
     """
@@ -173,9 +173,9 @@ def controls(
 def _answers(
     samples: Samples, oof: tuple[Probabilities | None, Probabilities | None]
 ) -> tuple[Ints, Ints, Ints]:
-    """New and old answer of each labelled image, and how good a control it is: 0 best, 2 worst."""
+    """New and old label of each labelled image, and its tier as a control: 0 best, 2 worst."""
     truth_K = samples.labels
-    # Where a side has no prediction, a wrong answer by chance stands in, so that a control always "flips".
+    # Without a prediction of a side, a random wrong class replaces it, so that a control always "flips".
     draw = rng(0, "control answers", len(truth_K))
     shift_K = draw.integers(1, max(samples.space.n_classes, 2), len(truth_K))
     odd_K = (truth_K + shift_K) % samples.space.n_classes
@@ -191,7 +191,7 @@ def _answers(
 
 
 def _labels(side: Probabilities | None, samples: Samples) -> Ints:
-    """The most probable class of each sample, -1 where the side does not predict it."""
+    """The most probable class of each sample, -1 if the side does not predict it."""
     labels = np.full(len(samples), -1, dtype=np.int64)
     if side is not None:
         known = np.isin(samples.ids_N, side.ids_N)
@@ -203,9 +203,9 @@ def _labels(side: Probabilities | None, samples: Samples) -> Ints:
 def agreed_out_of_fold(
     train: Samples, oof: tuple[Probabilities | None, Probabilities | None]
 ) -> tuple[Ints, Ints, Strings] | None:
-    """Truth, answer and group of the labelled images on which both sides agree out of fold.
+    """Truth, prediction and group of the labelled images on which both sides agree out of fold.
 
-    Where one side alone has such predictions, all of its answers; None where neither has any.
+    If only one side has such predictions, all of them; None if neither side has any.
     """
     sides = [_labels(side, train) for side in oof if side is not None]
     if not sides:
@@ -215,7 +215,7 @@ def agreed_out_of_fold(
 
 
 def flips_of(ids_N: Strings, design: Design) -> Ints:
-    """(N,) the stratum of each test image, -1 where both submissions agree."""
+    """(N,) the stratum of each test image, -1 if both submissions agree."""
     stratum_N = np.full(len(ids_N), -1, dtype=np.int64)
     at = positions(np.asarray(design.flips["id"].to_numpy(), dtype=np.str_), ids_N, "test images")
     stratum_N[at] = design.stratum_F

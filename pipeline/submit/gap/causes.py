@@ -1,7 +1,7 @@
-"""What can be behind a gap between public and out-of-fold score: the type, and the order of causes.
+"""A gap between public and out-of-fold score, its possible causes, their order, and the verdict.
 
-Owns `Cause` and ranking. Does not own any check (`gap_leak.py`, `gap_shift.py`, `gap_classes.py`,
-`gap_selection.py`) nor which of them run (`gap.py`).
+Owns these values and the ranking. Does not own any check (`gap/leak.py`, `gap/shift.py`,
+`gap/label_shift.py`, `gap/selection.py`) nor which of them run (`gap/diagnosis.py`).
 """
 
 from __future__ import annotations
@@ -9,26 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-
 from pipeline.core.metrics import Metric
 from pipeline.core.noise import Band
-from pipeline.core.samples import Floats, FoldPlan, Ints, LabelSpace, Strings
-from pipeline.eda.survey import Glance
-from pipeline.settings.eda import EdaSettings
+from pipeline.submit.gap import texts
 
 NOISE, UNEXPLAINED, AVERAGING = "noise", "unexplained", "averaging"
-# Nothing to mend.
+# There is nothing to fix.
 HARMLESS = (NOISE, AVERAGING)
-# What makes later checks untrue comes first: with a leak no out-of-fold figure means what it says, and
-# unlike pixels move every prediction. Among equally large effects this order decides.
+# Causes that invalidate later checks come first: with a leak, out-of-fold figures are too high, and different
+# pixels move every prediction. Among equally large effects this order decides.
 ORDER = (
     *("group_leak", "duplicates", "transform", "covariate_shift", "label_shift", "over_selection"),
     *(UNEXPLAINED, AVERAGING, NOISE),
 )
-# Shares of the gap from which a measured effect counts as most or as part of it.
+# Shares of the gap from which a measured effect explains most or a part of it.
 MOST, PART = 0.6, 0.2
 
 
@@ -38,11 +32,11 @@ class Cause:
 
     Args:
         kind: a name of `ORDER`.
-        found: the check says that it is there; of noise: that nothing else has to be there.
+        found: whether the check found it; for noise: whether no other cause is needed.
         headline: the answer in one sentence, with its number.
-        how: what was run.
+        how: what was checked.
         answer: what to do.
-        effect: about how much it moves public − OOF, in the metric's own units; None: cannot be said.
+        effect: about how much it moves public − OOF, in the metric's own units; None: unknown.
     """
 
     kind: str
@@ -54,73 +48,64 @@ class Cause:
 
 
 @dataclass(frozen=True)
-class Submitted:
-    """Predictions of the submission that is looked into.
+class Question:
+    """The gap to be explained.
 
     Args:
-        rows_K: the training images that validate at all, ascending; with plain k-fold all of them.
-        oof_KC: their out-of-fold probabilities.
-        test_TC: probabilities of the test images, in their order.
+        name: of the submission.
+        oof, public: its scores; None where not known.
+        public_groups: groups of the public set, ≥ 1.
     """
 
-    rows_K: Ints
-    oof_KC: Floats
-    test_TC: Floats
+    name: str
+    oof: float | None
+    public: float | None
+    public_groups: int
+
+    @property
+    def gap(self) -> float | None:
+        """Public − OOF."""
+        return None if self.oof is None or self.public is None else self.public - self.oof
 
 
 @dataclass(frozen=True)
-class Scene:
-    """All that the checks look at.
+class Diagnosis:
+    """The results of the checks.
 
     Args:
-        space: the classes.
-        metric: the competition's.
-        images: a row an image, training images first: split, id, group, label (-1 for a test image),
-            sha256, phash.
-        looks: numbers a row in the same order: file size in px and what the prepared pixels look like.
-        seen: thumbnails of the prepared images, same order.
-        plan: the folds that the score comes from.
-        settings: thresholds and seed.
-        draws: bootstrap resamples.
+        question: the gap.
+        band: the range of the gap by luck alone; None without predictions.
+        p: probability that luck alone gives a gap as large; None without a gap or a band.
+        causes: the most likely first; those that were not found are last.
     """
 
-    space: LabelSpace
-    metric: Metric
-    images: pd.DataFrame
-    looks: pd.DataFrame
-    seen: Glance
-    plan: FoldPlan
-    settings: EdaSettings
-    draws: int
+    question: Question
+    band: Band | None
+    p: float | None
+    causes: tuple[Cause, ...]
 
     @property
-    def is_test(self) -> npt.NDArray[np.bool_]:
-        """Which rows are test images."""
-        return (self.images["split"] == "test").to_numpy()
-
-    @property
-    def train(self) -> pd.DataFrame:
-        """The training images."""
-        return self.images[~self.is_test]
-
-    @property
-    def labels(self) -> Ints:
-        """(N,) class index of the training images."""
-        return self.train["label"].to_numpy(np.int64)
-
-    @property
-    def groups(self) -> Strings:
-        """(N,) group of the training images."""
-        return self.train["group"].to_numpy(str)
+    def verdict(self) -> str:
+        """The answer in one sentence."""
+        gap, band = self.question.gap, self.band
+        first = self.causes[0]
+        if gap is None or band is None:
+            start = texts.NO_GAP
+        elif band.holds(gap):
+            start = texts.INSIDE_BAND.format(gap=gap, low=band.low, high=band.high)
+            start += texts.INSIDE_BAND_BUT if first.kind not in HARMLESS else ""
+        else:
+            start = texts.OUTSIDE_BAND.format(gap=gap, low=band.low, high=band.high)
+        return f"{start} {first.headline}"
 
 
 def in_units_of_score(metric: Metric, delta_right: float) -> float | None:
-    """A change of the share of right answers as one of the score; None where the two are not alike."""
+    """A change of the share of right answers as a change of the score; None where they differ."""
     return delta_right if metric.needs == "labels" and metric.higher_is_better else None
 
 
 def ranked(causes: Sequence[Cause], gap: float | None, band: Band | None) -> tuple[Cause, ...]:
-    """The most likely first: what was found, by how much of the gap it explains; then what was not.
+    """The most likely first: causes that were found, by how much of the gap they explain; then the others.
 
     Args:
         causes: each kind at most once.
@@ -132,14 +117,14 @@ def ranked(causes: Sequence[Cause], gap: float | None, band: Band | None) -> tup
         scale = max(scale, band.high - band.middle)
 
     def share(cause: Cause) -> int:
-        """0: explains most of the gap, or cannot be measured; 1: a part; 2: little, or the other way."""
+        """0: explains most of the gap, or is unknown; 1: a part; 2: little, or the wrong direction."""
         if cause.effect is None or gap is None or scale == 0:
             return 0
         towards = cause.effect if gap >= 0 else -cause.effect
         return 0 if towards >= MOST * scale else 1 if towards >= PART * scale else 2
 
     def key(cause: Cause) -> tuple[bool, bool, int, int]:
-        quiet = cause.kind == NOISE
-        return (not cause.found, quiet, share(cause) if cause.found else 0, ORDER.index(cause.kind))
+        is_noise = cause.kind == NOISE
+        return (not cause.found, is_noise, share(cause) if cause.found else 0, ORDER.index(cause.kind))
 
     return tuple(sorted(causes, key=key))

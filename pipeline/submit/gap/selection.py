@@ -1,11 +1,11 @@
-"""Was the submission chosen for its luck? What the best of many out-of-fold scores owes to being the best.
+"""Selection bias: how much of the best out-of-fold score is due to being the best of many runs.
 
-Owns the estimate. On each resample of the groups the best run is chosen, and scored on the groups that
-were not drawn: what it loses there, beyond what every run loses, is what choosing brought.
+Owns the estimate and gathering the runs. On each resample of the groups the best run is chosen, and scored on
+the groups that were not drawn: its loss there, beyond the mean loss of all runs, is the luck of being chosen.
 Source: Tsamardinos, Greasidou & Borboudakis (2018), Bootstrapping the out-of-sample predictions for
 efficient and accurate cross-validation, doi:10.1007/s10994-018-5714-4 (BBC-CV).
 
-Shape legend: N training images, K of them with predictions, C classes, A runs, B resamples.
+Shape legend: N training images, K of them with predictions, C classes, A runs, B resamples, G groups.
 """
 
 from __future__ import annotations
@@ -15,16 +15,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.core import metrics
 from pipeline.core.group_resampling import numbered, times_drawn
 from pipeline.core.metrics import Reals
 from pipeline.core.noise import Band
-from pipeline.core.samples import Floats, Ints
+from pipeline.core.samples import Floats, Ints, Samples
 from pipeline.core.seeds import rng
-from pipeline.submit.gap.causes import Cause, Scene
+from pipeline.data import load
+from pipeline.engine.stage import Job
+from pipeline.record.store import Artifact
+from pipeline.submit.gap import texts
+from pipeline.submit.gap.causes import Cause
+from pipeline.submit.gap.scene import Scene
 
-# Share of the noise band's standard deviation from which luck of choosing is worth a word.
+# Share of the noise band's standard deviation from which the luck of selection is reported.
 MATTERS = 0.75
 DRAWS = 200
+# With more runs, only the best ones are read.
+MOST_RUNS = 200
+STAGES = ("train", "infer", "ensemble")
 
 
 @dataclass(frozen=True)
@@ -33,10 +42,10 @@ class Compared:
 
     Args:
         names: of the runs.
-        rows_K: the training images that they all answer.
-        oofs: (K, C) their out-of-fold probabilities; perhaps not of all runs.
-        total: how many there were in all, ≥ len(names).
-        chosen: the name of the one that was submitted.
+        rows_K: the training images that all of them predict.
+        oofs: (K, C) out-of-fold probabilities of each named run.
+        total: number of all runs, ≥ len(names).
+        chosen: the name of the run that was submitted.
     """
 
     names: tuple[str, ...]
@@ -46,8 +55,40 @@ class Compared:
     chosen: str
 
 
+def compared_runs(job: Job, chosen: Artifact, folds: Artifact, train: Samples, rows_K: Ints) -> Compared:
+    """The runs on the same data and folds, the best ones first; a training behind an inference counts once.
+
+    Args:
+        job: of the leaderboard.
+        chosen: the result that was submitted.
+        folds: its fold plan.
+        train: the training samples.
+        rows_K: the training images that it predicts.
+    """
+    metric = metrics.get(job.settings.config.competition.metric)
+    name, data = f"oof_{metric.name}", job.inputs["data"]
+    same = {"data": f"{data.stage}/{data.key}", "folds": f"{folds.stage}/{folds.key}"}
+    runs = [
+        a
+        for a in job.store.chosen()
+        if a.stage in STAGES
+        and name in a.metrics
+        and a.metrics.get("complete") == 1.0
+        and {n: a.inputs.get(n) for n in same} == same
+    ]
+    inferred = {a.inputs.get("train") for a in runs if a.stage == "infer"}
+    runs = [a for a in runs if f"{a.stage}/{a.key}" not in inferred]
+    runs.sort(key=lambda a: -metric.sign * a.metrics[name])
+    read = [chosen, *(a for a in runs if a.key != chosen.key)][:MOST_RUNS]
+    ids = train.ids_N[rows_K]
+    oofs = {a.key: load.oof(a, a.key) for a in read}
+    complete = {key: oof for key, oof in oofs.items() if len(np.setdiff1d(ids, oof.ids_N)) == 0}
+    arms = [oof.with_classes(train.space.classes).take(ids).p_NC for oof in complete.values()]
+    return Compared(tuple(complete), rows_K, arms, max(len(runs), len(arms)), chosen.key)
+
+
 def luck(scene: Scene, compared: Compared) -> float:
-    """How much of the best run's score, in the metric's good direction, comes from being chosen."""
+    """How much of the best run's score, in the metric's good direction, is due to being chosen."""
     metric, y_N = scene.metric, scene.labels[compared.rows_K]
     group_N, n_groups = numbered(scene.groups[compared.rows_K])
     generator = rng(scene.settings.seed, "over-selection", len(compared.oofs))
@@ -66,7 +107,7 @@ def luck(scene: Scene, compared: Compared) -> float:
 
 
 def _lost(inside_BA: Reals, outside_BA: Reals) -> float:
-    # Every run scores differently on fewer groups: only what the chosen one loses beyond that is luck.
+    # Every run scores differently on fewer groups: only the loss of the chosen one beyond that is luck.
     off_BA = inside_BA - outside_BA
     best_B = inside_BA.argmax(axis=1)
     return max(float((off_BA[np.arange(len(best_B)), best_B] - off_BA.mean(axis=1)).mean()), 0.0)
@@ -74,34 +115,25 @@ def _lost(inside_BA: Reals, outside_BA: Reals) -> float:
 
 def check(scene: Scene, compared: Compared | None, gap: float | None, band: Band | None) -> Cause:
     """Over-selection on OOF."""
-    how = (
-        "On resamples of the groups: chose the best of the runs, and scored it on the groups left out "
-        "(BBC-CV), beside what every run loses there."
-    )
+    how = texts.SELECTION_HOW
     if compared is None or len(compared.oofs) < 2 or band is None:
-        told = "Hardly anything was compared on these folds, so nothing can have been chosen for its luck."
-        return Cause("over_selection", False, told, how, "Nothing to do.")
+        return Cause("over_selection", False, texts.NO_SELECTION, how, texts.NOTHING_TO_DO)
     scores = [
         scene.metric.sign * scene.metric.score(scene.labels[compared.rows_K], p_KC) for p_KC in compared.oofs
     ]
     place = 1 + sum(s > scores[compared.names.index(compared.chosen)] for s in scores)
     lost = luck(scene, compared)
-    many = f"{compared.total} runs were compared on these folds"
-    about = f"the best of them owes about {lost:.4f} of its score to being the best"
-    # The luck was measured, so the gap need not show it; a public score better than luck allows denies it.
+    runs = texts.RUNS_COMPARED.format(runs=compared.total)
+    luck_text = texts.LUCK_OF_BEST.format(luck=lost)
+    # The luck was measured, so the gap need not show it; a public score better than luck allows contradicts
+    # it.
     good = band.high if scene.metric.higher_is_better else -band.low
-    shown = gap is None or scene.metric.sign * gap <= good
-    if place > 1 or lost < MATTERS * band.sd or not shown:
-        where = "the submission is the best of them" if place == 1 else f"the submission is number {place}"
-        told = f"{many}, {where}; {about}"
-        why = "" if lost < MATTERS * band.sd or shown else ", which the public score denies"
-        return Cause("over_selection", False, f"{told}{why}.", how, "Nothing to do.")
-    return Cause(
-        "over_selection",
-        True,
-        f"{many} and the best of them was submitted: {about}; the public set's luck is ± {band.sd:.4f}.",
-        how,
-        "Expect the lower score; choose among fewer runs, by ideas; blend the best few instead of "
-        "taking the first (`ensemble.members=[…]`), and re-run the top with other seeds (`train.seed`).",
-        -scene.metric.sign * lost,
-    )
+    possible = gap is None or scene.metric.sign * gap <= good
+    if place > 1 or lost < MATTERS * band.sd or not possible:
+        place_text = texts.IS_BEST if place == 1 else texts.IS_NUMBER.format(place=place)
+        denied = "" if lost < MATTERS * band.sd or possible else texts.DENIED
+        headline = texts.SELECTION_HARMLESS.format(runs=runs, place=place_text, luck=luck_text, denied=denied)
+        return Cause("over_selection", False, headline, how, texts.NOTHING_TO_DO)
+    headline = texts.SELECTION.format(runs=runs, luck=luck_text, sd=band.sd)
+    effect = -scene.metric.sign * lost
+    return Cause("over_selection", True, headline, how, texts.SELECTION_ANSWER, effect)

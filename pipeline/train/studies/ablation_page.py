@@ -1,10 +1,8 @@
-"""The table of a grid of settings: scores, costs and corrected comparisons, as text and as a page.
+"""An ablation as text and as a page: scores, costs and corrected comparisons of the arms of a grid.
 
-Owns the words, the table and the plots. Does not own the figures: they arrive.
-
-Freeze or fine-tune: the 2×2 of data size and similarity, and where a competition stands in it.
-
-Owns the advice's words and the rules of thumb behind "large" and "similar". Does not own the scores.
+Owns the headline, the tables, the plots, and the advice whether to freeze or fine-tune: a table of data size
+and similarity with the cell of this competition, and the rules of thumb behind "large" and "similar". Does
+not own the figures (`train/studies/ablation.py`).
 
 Source: Stanford CS231n, Transfer Learning, https://cs231n.github.io/transfer-learning/
 """
@@ -20,28 +18,29 @@ from pipeline.core.predictions import Comparison
 from pipeline.pages import plots
 from pipeline.pages.report import Thumbnails, plural, render, signed
 from pipeline.settings.schema import Config
+from pipeline.train.studies import texts
 
-# ImageNet, which most weights come from, has about 1,300 images a class.
+# Images per class from which on data is large: ImageNet, the source of most weights, has about 1,300.
 LARGE = 1000
-# The frozen backbone reaches this share of what fine-tuning reaches: its features know these images.
+# If the frozen backbone reaches this share of the score of fine-tuning, its features fit these images.
 SIMILAR = 0.9
-
+# (large, similar) -> what to do.
 ADVICE = {
-    (False, True): "freeze: train the head only (strategy=linear_probe); fine-tuning all may overfit",
-    (False, False): "freeze the early stages, whose features are general (strategy=freeze_until or gradual)",
-    (True, True): "fine-tune all weights, lower layers slower (strategy=full train.layer_decay=0.8)",
-    (True, False): "fine-tune all weights; try scratch too, which has enough data here",
+    (False, True): texts.SMALL_SIMILAR,
+    (False, False): texts.SMALL_DIFFERENT,
+    (True, True): texts.LARGE_SIMILAR,
+    (True, False): texts.LARGE_DIFFERENT,
 }
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What is known of a competition's place.
+    """The facts that place a competition in the table of freezing and fine-tuning.
 
     Args:
-        per_class: training images of a fold in a class, median over classes.
+        per_class: training images of a fold per class, median over classes.
         metric: the score's name.
-        frozen: the best linear probe's score, or None when no arm is one.
+        frozen: the score of the best linear probe, or None when no arm is one.
         tuned: the best score of fine-tuning pretrained weights, or None.
         higher_is_better: of the metric.
     """
@@ -59,65 +58,59 @@ class Standing:
 
     @property
     def similar(self) -> bool | None:
-        """Whether the pretrained features fit the images; None when nothing tells."""
+        """Whether the pretrained features fit the images; None when the arms do not show it."""
         if self.frozen is None or self.tuned is None or not self.higher_is_better or self.tuned <= 0:
             return None
         return self.frozen >= SIMILAR * self.tuned
 
 
 def transfer_table(standing: Standing) -> pd.DataFrame:
-    """The four fields, with a mark where this competition stands, or on both that it may be."""
+    """The four cells, with a mark on that of this competition, or on both if similarity is unknown."""
     rows = [
         {
             "data": "large" if large else "small",
-            "images": "similar to the weights' own" if similar else "different",
-            "advice": words,
+            "images": texts.LIKE_PRETRAINING if similar else "different",
+            "advice": advice,
             "here": "←" if large == standing.large and standing.similar in (similar, None) else "",
         }
-        for (large, similar), words in ADVICE.items()
+        for (large, similar), advice in ADVICE.items()
     ]
     return pd.DataFrame(rows)
 
 
 def transfer_lines(standing: Standing) -> list[str]:
-    """The same for a terminal, with what the mark rests on."""
-    told = [
-        f"{row['here'] or ' '} {row['data']} data, {row['images']}: {row['advice']}"
-        for row in transfer_table(standing).to_dict("records")
-    ]
-    return [
-        "freeze or fine-tune, by data size and similarity (CS231n); ← is where this competition stands:",
-        *told,
-        why(standing),
-    ]
+    """The same for the terminal, with the reason for the mark."""
+    rows = transfer_table(standing).to_dict("records")
+    cells = [f"{row['here'] or ' '} {row['data']} data, {row['images']}: {row['advice']}" for row in rows]
+    return [texts.TRANSFER_HEADING, *cells, why(standing)]
 
 
 def why(standing: Standing) -> str:
-    """What the mark rests on."""
-    size = (
-        f"{standing.per_class:.0f} training images in the middle class: "
-        f"{'large' if standing.large else 'small'} (from {LARGE} on large)"
+    """The reason for the mark."""
+    size = texts.DATA_SIZE.format(
+        images=standing.per_class, size="large" if standing.large else "small", large=LARGE
     )
     if standing.similar is None:
-        return f"{size}; how similar cannot be told: the grid needs linear_probe, full and a score that rises"
+        return texts.SIMILARITY_UNKNOWN.format(size=size)
     assert standing.frozen is not None and standing.tuned is not None, "similar is known from both"
-    share = standing.frozen / standing.tuned
-    return (
-        f"{size}; the frozen features reach {share:.0%} of fine-tuning's {standing.metric} at this budget: "
-        f"{'similar' if standing.similar else 'different'} (from {SIMILAR:.0%} on similar). Rules of thumb: "
-        "the table of arms is the measurement"
+    return texts.SIMILARITY.format(
+        size=size,
+        share=standing.frozen / standing.tuned,
+        metric=standing.metric,
+        images="similar" if standing.similar else "different",
+        similar=SIMILAR,
     )
 
 
-# Plots have as many colours.
+# The number of colours of a plot.
 CURVES = 3
-# A training that took this many times its budget says that the measured rates no longer held.
+# If a training took this many times its budget, the measured rates did not hold.
 BUSY = 1.5
 
 
 @dataclass(frozen=True)
 class Row:
-    """One planned comparison: the arm, the levels it is held against, and the result."""
+    """One planned comparison: the arm, its baseline, and the result."""
 
     arm: str
     against: str
@@ -126,24 +119,23 @@ class Row:
 
 @dataclass(frozen=True)
 class AblationPage:
-    """What a study found.
+    """The result of a study.
 
     Args:
         grid: its file.
-        about: what it asked.
+        about: its question.
         metric: the score's name; a column of `table`.
-        table: a row an arm: a column an axis, then epochs, steps, seconds, the score, sd of seeds.
+        table: one row per arm: one column per axis, then epochs, steps, seconds, the score, sd of seeds.
         axes: the axes' names, in the table's order.
         against: names of the baselines.
         comparisons: all planned ones.
         factor: standard errors on either side of every interval.
-        seeds: of each arm.
+        seeds: number of seeds per arm.
         scored: images that every arm predicted.
-        equal_steps: whether epochs were adjusted, to equal steps.
-        equal_samples: whether they were, to equally many images seen.
-        equal_steps: whether epochs were adjusted.
-        seconds: what each training was given, where wall time is equal; then it is that which adjusts.
-        transfer: where the competition stands, where arms differ in their transfer strategy.
+        equal_steps: whether epochs were adjusted to equal steps.
+        equal_samples: whether epochs were adjusted to equally many images seen.
+        seconds: the budget of each training, where epochs were adjusted to equal wall time.
+        transfer: where arms differ in their transfer strategy, the facts for the advice.
     """
 
     grid: str
@@ -163,26 +155,28 @@ class AblationPage:
 
 
 def headline(page: AblationPage) -> str:
-    """How many comparisons tell something, in a sentence."""
+    """How many arms are better or worse than their baseline, in a sentence."""
     verdicts = [row.comparison.verdict for row in page.comparisons]
     better, worse = verdicts.count("better"), verdicts.count("worse")
-    return (
-        f"Of {plural(len(verdicts), 'comparison')}, {better} better and {worse} worse than the baseline; "
-        f"{len(verdicts) - better - worse} can't be told"
+    return texts.ABLATION_HEADLINE.format(
+        comparisons=plural(len(verdicts), "comparison"),
+        better=better,
+        worse=worse,
+        unclear=len(verdicts) - better - worse,
     )
 
 
 def lines(page: AblationPage) -> list[str]:
-    """The table for a terminal, and how to read it."""
-    shown = page.table.copy()
+    """The table for the terminal, and how to read it."""
+    table = page.table.copy()
     for name in (page.metric, "sd of seeds"):
-        shown[name] = shown[name].map("{:.4f}".format)
+        table[name] = table[name].map("{:.4f}".format)
     names = [" · ".join(row) for row in page.table[list(page.axes)].itertuples(index=False)]
     for against in page.against:
         of_arm = {row.arm: row.comparison for row in page.comparisons if row.against == against}
-        shown[f"against {against}"] = [_cell(of_arm[name]) if name in of_arm else "–" for name in names]
+        table[f"against {against}"] = [_cell(of_arm[name]) if name in of_arm else "–" for name in names]
     advice = transfer_lines(page.transfer) if page.transfer else []
-    return [*shown.to_string(index=False).splitlines(), headline(page), _reading(page), *advice]
+    return [*table.to_string(index=False).splitlines(), headline(page), _reading(page), *advice]
 
 
 def _cell(comparison: Comparison) -> str:
@@ -192,39 +186,38 @@ def _cell(comparison: Comparison) -> str:
 
 
 def _reading(page: AblationPage) -> str:
-    steps = "at equal optimizer steps" if page.equal_steps else "at equal epochs, unequal steps"
+    budget = texts.EQUAL_STEPS if page.equal_steps else texts.EQUAL_EPOCHS
     if page.equal_samples:
-        steps = "at equally many images seen, unequal steps"
+        budget = texts.EQUAL_SAMPLES
     if page.seconds is not None:
-        steps = _budget(page.seconds, page.table["seconds"])
+        budget = _wall_time(page.seconds, page.table["seconds"])
     notes = {row.comparison.note for row in page.comparisons if row.comparison.note}
-    told = f" ({'; '.join(sorted(notes))})" if notes else ""
-    return (
-        f"{plural(page.seeds, 'seed')} an arm, {steps}, {page.scored} images; intervals are ± "
-        f"{page.factor:.2f} standard errors over groups and seeds, for all comparisons at once{told}"
+    return texts.ABLATION_READING.format(
+        seeds=plural(page.seeds, "seed"),
+        budget=budget,
+        images=page.scored,
+        factor=page.factor,
+        note=f" ({'; '.join(sorted(notes))})" if notes else "",
     )
 
 
-def _budget(seconds: float, taken: pd.Series) -> str:
-    """What was planned and what it took: a busy machine makes equal budgets unequal."""
-    told = f"epochs for {seconds:g} s a training by rates measured beforehand (taken: {taken.min():g} to "
-    told += f"{taken.max():g} s"
-    if taken.max() > BUSY * seconds:
-        told += "; the machine was busier then: on a quiet one, delete machine.json and run it again"
-    return f"{told})"
+def _wall_time(seconds: float, taken: pd.Series) -> str:
+    """The planned and the actual wall time, which differ on a busy machine."""
+    busy = texts.BUSY if taken.max() > BUSY * seconds else ""
+    return texts.EQUAL_SECONDS.format(seconds=seconds, least=taken.min(), most=taken.max(), busy=busy)
 
 
 def render_html(page: AblationPage, title: str, config: Config) -> str:
     """The self-contained page.
 
     Args:
-        page: what was found.
+        page: the result.
         title: the competition's.
         config: the settings in force.
     """
     return render(
         "ablation.html",
-        title=f"{title}: ablation",
+        title=texts.ABLATION_TITLE.format(title=title),
         page=page,
         headline=headline(page),
         reading=_reading(page),
@@ -257,9 +250,9 @@ def _table(page: AblationPage, against: str) -> pd.DataFrame:
 
 
 def _curves(page: AblationPage) -> list[tuple[str, Markup]]:
-    """Score over steps: a plot for each level of the first axes, a curve for each of the last but one.
+    """Score over steps: a plot for each level of the first axes, a curve for each level of the last but one.
 
-    Only where the steps differ along the last axis: it is then a length of training.
+    Only where the steps differ along the last axis, which is then the length of training.
     """
     if len(page.axes) < 2:
         return []
@@ -271,8 +264,8 @@ def _curves(page: AblationPage) -> list[tuple[str, Markup]]:
         if len(by_level) > CURVES or any(r["steps"].nunique() < 2 for _, r in by_level):
             return []
         curves = [plots.Curve(level, r["steps"].tolist(), r[page.metric].tolist()) for level, r in by_level]
-        words = " · ".join(str(word) for word in (name if isinstance(name, tuple) else (name,)) if word)
-        heading = f"{', '.join(first)}: {words}" if words else f"by {middle}"
+        levels = " · ".join(str(level) for level in (name if isinstance(name, tuple) else (name,)) if level)
+        heading = f"{', '.join(first)}: {levels}" if levels else f"by {middle}"
         drawn.append(
             (heading, plots.curves(curves, f"{page.metric} over steps, {heading}", "steps", page.metric))
         )

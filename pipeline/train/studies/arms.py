@@ -1,8 +1,8 @@
 """The trainings of a grid: each arm with each seed as ordinary settings.
 
-Owns turning a grid into settings, equal optimizer steps or wall time, and the faults. Does not own the
-grid's form (`train/studies/grid.py`) or what is told at the end (`train/studies/stage_ablate.py`). The arms are trained
-by the ordinary `train` stage, so they share its cache with everything else.
+Owns turning a grid into settings, equal optimizer steps or wall time, and the faults of arms. Does not own
+the format of grids (`train/studies/grid.py`) or the comparison (`train/studies/ablation.py`). The arms are
+trained by the ordinary `train` stage, so they share its cache with everything else.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pipeline.resample import indices
 from pipeline.settings.load import Settings
 from pipeline.settings.schema import Config
 from pipeline.train.stages import folds_of
-from pipeline.train.studies import grid as ablate
-from pipeline.train.studies import walltime
-from pipeline.train.studies.grid import Arm, Grid
+from pipeline.train.studies import texts, walltime
+from pipeline.train.studies.grid import SEEDED, Arm, Grid
+from pipeline.train.studies.grid import arms as all_arms
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class ArmRun:
     """One training: an arm with one seed.
 
     Args:
-        arm: its place in `ablate.arms`.
+        arm: its index in `grid.arms`.
         seed: of training and resampling.
-        settings: what it is trained with.
+        settings: of the training.
         steps: optimizer steps of a fold, mean over folds.
         seconds: expected wall time, where the grid gives arms seconds.
     """
@@ -46,27 +46,25 @@ class ArmRun:
 
     @property
     def input(self) -> str:
-        """What the `ablate` stage calls this input."""
+        """The name of this input of the stage `ablate`."""
         return f"arm {self.arm} seed {self.seed}"
 
 
 def started(settings: Settings, grid: Grid) -> Settings:
-    """The settings that all arms start from: the grid's, where the command line says nothing else."""
+    """The settings that all arms start from: those of the grid, overridden by the command line."""
     given = {path for path, _ in settings.request.values}
-    clash = sorted(given & {path for arm in ablate.arms(grid) for path in arm.values})
-    clash += sorted(given & set(ablate.SEEDED))
+    clash = sorted(given & {path for arm in all_arms(grid) for path in arm.values})
+    clash += sorted(given & set(SEEDED))
     if grid.seconds is not None:
         clash += sorted(given & {"train.epochs"})
     if clash:
-        faults = [f"{path}: the grid sets it, arm by arm" for path in clash]
-        raise ConfigError(
-            "ablate: overrides that the arms would override again", faults, "edit a copy of the grid"
-        )
+        faults = [texts.SET_BY_GRID.format(path=path) for path in clash]
+        raise ConfigError(texts.OVERRIDES_OF_ARMS, faults, "edit a copy of the grid instead")
     return settings.with_values({p: v for p, v in grid.settings.items() if p not in given})
 
 
 def needed(settings: Settings, grid: Grid) -> list[Need]:
-    """What must be built before the trainings are known: the data and the folds."""
+    """The results that must be built before the trainings can be named: the data and the folds."""
     first = _arm_settings(settings, grid)[0]
     return [Need("data", first), Need("folds", first)]
 
@@ -75,18 +73,18 @@ def runs(find: Callable[[Need], Artifact], settings: Settings, grid: Grid, home:
     """Every training of the grid, arms in order, seeds within them.
 
     Args:
-        find: gives the finished data and folds.
-        settings: what all arms start from, see `started`.
+        find: returns the finished data and folds.
+        settings: those that all arms start from, see `started`.
         grid: the study.
         home: the pipeline's home folder.
 
     Raises:
-        ConfigError: an arm's settings are wrong, or its seconds too few; every fault of every arm.
+        ConfigError: the settings of an arm are wrong, or its seconds too few; lists every fault of every arm.
     """
     by_arm = _arm_settings(settings, grid)
     data, folds = (find(Need(stage, by_arm[0])) for stage in ("data", "folds"))
     samples, plan = load.training(data, home), load.plan(folds)
-    found = []
+    trainings = []
     fitted = _fitted(by_arm, samples, plan, grid, home)
     for number, of_arm in enumerate(by_arm):
         per_epoch, plain = _steps(of_arm, samples, plan, _batch(of_arm))
@@ -98,19 +96,23 @@ def runs(find: Callable[[Need], Artifact], settings: Settings, grid: Grid, home:
             adjusted = max(1, round(epochs * base / mine))
         values = _stretched(of_arm.config, adjusted) if adjusted != epochs else {}
         for seed in grid.seeds:
-            seeded = of_arm.with_values({**values, **dict.fromkeys(ablate.SEEDED, seed)})
+            seeded = of_arm.with_values({**values, **dict.fromkeys(SEEDED, seed)})
             expected = fitted[number].seconds if fitted else None
-            found.append(ArmRun(number, seed, seeded, adjusted * per_epoch, expected))
-    return found
+            trainings.append(ArmRun(number, seed, seeded, adjusted * per_epoch, expected))
+    return trainings
 
 
-def budget_lines(found: list[ArmRun], grid: Grid) -> list[str]:
-    """The epochs that `seconds` became, arm by arm; empty for a grid without."""
-    names = [arm.name for arm in ablate.arms(grid)]
-    first = {run.arm: run for run in reversed(found) if run.seconds is not None}
+def budget_lines(trainings: list[ArmRun], grid: Grid) -> list[str]:
+    """For a grid with `seconds`, the number of epochs of each arm."""
+    names = [arm.name for arm in all_arms(grid)]
+    first = {run.arm: run for run in reversed(trainings) if run.seconds is not None}
     return [
-        f"    {names[arm]:<28} {run.settings.config.train.epochs:>4} epochs in about {run.seconds:.1f} of "
-        f"{grid.seconds:g} s"
+        texts.ARM_BUDGET.format(
+            arm=names[arm],
+            epochs=run.settings.config.train.epochs,
+            expected=run.seconds,
+            seconds=grid.seconds,
+        )
         for arm, run in sorted(first.items())
     ]
 
@@ -118,7 +120,7 @@ def budget_lines(found: list[ArmRun], grid: Grid) -> list[str]:
 def _fitted(
     by_arm: list[Settings], samples: Samples, plan: FoldPlan, grid: Grid, home: Path
 ) -> list[walltime.Fitted]:
-    """What fits into the grid's seconds, arm by arm; nothing for a grid without."""
+    """The epochs that fit into the seconds of the grid, for each arm; empty for a grid without seconds."""
     if grid.seconds is None:
         return []
     fitted = [
@@ -126,7 +128,7 @@ def _fitted(
     ]
     faults = [
         f"arm {arm.name}: one epoch takes about {fit.first:.1f} s"
-        for arm, fit in zip(ablate.arms(grid), fitted, strict=True)
+        for arm, fit in zip(all_arms(grid), fitted, strict=True)
         if not fit.epochs
     ]
     if faults:
@@ -139,29 +141,29 @@ def _fitted(
 
 
 def _arm_settings(settings: Settings, grid: Grid) -> list[Settings]:
-    found: list[Settings] = []
+    by_arm: list[Settings] = []
     where: dict[str, list[str]] = {}
-    for arm in ablate.arms(grid):
+    for arm in all_arms(grid):
         try:
-            found.append(settings.with_values(arm.values))
+            by_arm.append(settings.with_values(arm.values))
         except ConfigError as error:
             for fault in error.faults:
                 where.setdefault(fault, []).append(arm.name)
     faults = [
         f"arm {names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {fault}"
         for fault, names in where.items()
-    ] or _other_images(found, ablate.arms(grid))
+    ] or _not_comparable(by_arm, all_arms(grid))
     if faults:
-        raise ConfigError(f"ablate: {len(faults)} faults in the arms' settings", faults)
-    return found
+        raise ConfigError(f"ablate: {len(faults)} faults in the settings of arms", faults)
+    return by_arm
 
 
-def _other_images(found: list[Settings], arms: list[Arm]) -> list[str]:
-    """Arms that would be scored on other images or by another metric than the first."""
-    first = found[0].config
+def _not_comparable(by_arm: list[Settings], arms: list[Arm]) -> list[str]:
+    """Faults of arms that would be scored on other images or with another metric than the first one."""
+    first = by_arm[0].config
     return [
         f"arm {arm.name}: changes {name}, so it cannot be compared on the same images"
-        for arm, settings in zip(arms, found, strict=True)
+        for arm, settings in zip(arms, by_arm, strict=True)
         for name in ("competition", "folds", "statistics")
         if getattr(settings.config, name) != getattr(first, name)
     ]
@@ -173,7 +175,7 @@ def _batch(settings: Settings) -> int:
 
 
 def _steps(settings: Settings, samples: Samples, plan: FoldPlan, batch: int) -> tuple[float, float]:
-    """(optimizer steps of an epoch, of one without resampling) of `batch` images, means over the folds."""
+    """Optimizer steps of `batch` images per epoch, with and without resampling, means over the folds."""
     config = settings.config
     folds = folds_of(settings)
     mine, plain = 0, 0
@@ -186,7 +188,7 @@ def _steps(settings: Settings, samples: Samples, plan: FoldPlan, batch: int) -> 
 
 
 def _stretched(config: Config, epochs: int) -> dict[str, float | int]:
-    """Other epochs, with a warm-up of as many steps as before; one-cycle stretches its own."""
+    """Settings for another number of epochs with the same warm-up steps; one-cycle scales its own warm-up."""
     train = config.train
     if train.schedule == "one_cycle":
         return {"train.epochs": epochs}
@@ -195,5 +197,5 @@ def _stretched(config: Config, epochs: int) -> dict[str, float | int]:
 
 
 def find_in(inputs: dict[str, Artifact]) -> Callable[[Need], Artifact]:
-    """`find` for a stage that has its inputs at hand."""
+    """The argument `find` of `runs`, for a stage with its inputs."""
     return lambda need: inputs[need.stage]

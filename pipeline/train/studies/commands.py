@@ -12,7 +12,7 @@ from pipeline.engine.commands import say_reports
 from pipeline.engine.graph import check, refuse_unread
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
-from pipeline.train.studies import arms
+from pipeline.train.studies import arms, texts
 from pipeline.train.studies.grid import read
 
 Options = argparse.Namespace
@@ -35,8 +35,9 @@ def ablate(session: Session, options: Options) -> None:
         refuse_unread(training.settings, [training], session.graph)
     check(trainings, session.graph)
     session.say(
-        f"ablate          {len(trainings)} trainings: {len(trainings) // len(grid.seeds)} arms × "
-        f"{len(grid.seeds)} seeds; what is finished is reused"
+        texts.ABLATE_STARTS.format(
+            trainings=len(trainings), arms=len(trainings) // len(grid.seeds), seeds=len(grid.seeds)
+        )
     )
     for line in arms.budget_lines(arms.runs(session.get, settings, grid, session.home), grid):
         session.say(line)

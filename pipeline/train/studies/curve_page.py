@@ -1,10 +1,10 @@
-"""The learning curve: score over the number of training groups, and what it says, as text and as a page.
+"""The learning curve as text and as a page: score against the number of training groups.
 
-Owns the words, the table and the plots. Does not own the figures: they arrive.
+Owns the verdicts, the table and the plots. Does not own the figures (`train/studies/learning_curve.py`).
 
-Two questions. Would more data help? That is the gain of the last step, held against a margin below which
-collecting is not worth it. Bias or variance? That is how much of the validation error the training
-images do not show (A. Ng, Machine Learning Yearning, 2018, chapters 20 to 32).
+Two questions. Would more data help? That is the gain of the last step, compared with a margin below which
+collecting data is not worthwhile. Bias or variance? That is the gap between validation and training error
+(A. Ng, Machine Learning Yearning, 2018, chapters 20 to 32).
 """
 
 from __future__ import annotations
@@ -18,40 +18,42 @@ from pipeline.core.predictions import Comparison
 from pipeline.pages import plots
 from pipeline.pages.report import Thumbnails, plural, render, signed
 from pipeline.settings.schema import Config
+from pipeline.train.studies import texts
 
-# Share of the validation error that is missing on training images: above, variance; below, bias.
+# If training error is lower than validation error by at least this share, the model has high variance; by at
+# most the second one, high bias.
 MOSTLY_VARIANCE = 0.5
 MOSTLY_BIAS = 0.25
-# Errors too few to ask where they come from.
+# A validation error below this is too small to ask for its cause.
 SETTLED = 0.01
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Error rates at the largest share, 0 to 1: of images that were learned, and out of fold."""
+    """Error rates at the largest share, 0 to 1: on training images, and out of fold."""
 
     train: float
     valid: float
 
     @property
     def unseen(self) -> float:
-        """Share of the validation error that training images do not show."""
+        """The gap between validation and training error, as a share of the validation error."""
         return max(self.valid - self.train, 0.0) / self.valid if self.valid else 0.0
 
 
 @dataclass(frozen=True)
 class CurvePage:
-    """What was measured.
+    """The figures of the page.
 
     Args:
         experiment: its name.
         metric: of the scores.
-        table: a row a share, ascending: share, groups, images, score, low, high, sd of seeds, train
+        table: one row per share, ascending: share, groups, images, score, low, high, sd of seeds, train
             score, gap, loss gap.
         last_step: the largest share against the one before it.
-        margin: a smaller gain is not worth it.
+        margin: a smaller gain is not worthwhile.
         errors: at the largest share.
-        seeds: trainings a share.
+        seeds: number of trainings per share.
     """
 
     experiment: str
@@ -66,26 +68,27 @@ class CurvePage:
 def more_data(page: CurvePage) -> str:
     """Whether more data would help, in a sentence."""
     step, (before, last) = page.last_step, page.table["groups"].tolist()[-2:]
-    low, high = signed(step.low), signed(step.high)
-    what = f"from {before:.0f} to {last:.0f} groups the score moved by {signed(step.delta)} [{low}, {high}]"
+    text = texts.MORE_DATA_UNCLEAR
     if step.high < page.margin:
-        return f"More data would not help: {what}, less than {page.margin:g}."
-    if step.low > 0:
-        return f"More data would help: {what}."
-    return f"Can't tell whether more data would help: {what}, and {page.margin:g} is worth having."
+        text = texts.MORE_DATA_NO
+    elif step.low > 0:
+        text = texts.MORE_DATA_YES
+    gain = texts.LAST_STEP.format(
+        before=before, last=last, gain=signed(step.delta), low=signed(step.low), high=signed(step.high)
+    )
+    return text.format(gain=gain, margin=page.margin)
 
 
 def bias_or_variance(page: CurvePage) -> str:
     """Where the errors come from, in a sentence."""
-    errors = page.errors
-    shown = f"{errors.valid:.1%} of the images are wrong out of fold, {errors.train:.1%} of those learned"
+    errors, text = page.errors, texts.BIAS_AND_VARIANCE
     if errors.valid < SETTLED:
-        return f"Hardly an error is left: {shown}."
-    if errors.unseen >= MOSTLY_VARIANCE:
-        return f"Variance: {shown}; more data, augmentation or regularisation come first."
-    if errors.unseen <= MOSTLY_BIAS:
-        return f"Bias: {shown}; a larger model, longer training or better labels come first."
-    return f"Bias and variance alike: {shown}."
+        text = texts.FEW_ERRORS
+    elif errors.unseen >= MOSTLY_VARIANCE:
+        text = texts.VARIANCE
+    elif errors.unseen <= MOSTLY_BIAS:
+        text = texts.BIAS
+    return text.format(errors=texts.ERROR_RATES.format(valid=errors.valid, train=errors.train))
 
 
 def verdict(page: CurvePage) -> str:
@@ -96,20 +99,16 @@ def verdict(page: CurvePage) -> str:
 def reading(page: CurvePage) -> str:
     """How to read the figures."""
     note = f" ({page.last_step.note})" if page.last_step.note else ""
-    return (
-        f"{plural(page.seeds, 'seed')} a share, each with its own groups; a smaller share's groups are among "
-        "a larger one's. Intervals resample whole groups of the mean over seeds, that of the last step also "
-        f"the seeds{note}. Scores are those of one view"
-    )
+    return texts.CURVE_READING.format(seeds=plural(page.seeds, "seed"), note=note)
 
 
 def lines(page: CurvePage) -> list[str]:
-    """The table for a terminal, and the verdict."""
-    shown = page.table.copy()
-    shown["share"] = shown["share"].map("{:.0%}".format)
+    """The table and the verdict for the terminal."""
+    table = page.table.copy()
+    table["share"] = table["share"].map("{:.0%}".format)
     for name in ("groups", "images"):
-        shown[name] = shown[name].map("{:.0f}".format)
-    text = shown.to_string(index=False, float_format=lambda value: f"{value:.4f}")
+        table[name] = table[name].map("{:.0f}".format)
+    text = table.to_string(index=False, float_format=lambda value: f"{value:.4f}")
     return [*text.splitlines(), more_data(page), bias_or_variance(page)]
 
 
@@ -117,7 +116,7 @@ def render_html(page: CurvePage, title: str, config: Config) -> str:
     """The self-contained page.
 
     Args:
-        page: what was measured.
+        page: the figures.
         title: the competition's.
         config: the settings in force.
     """
@@ -129,7 +128,7 @@ def render_html(page: CurvePage, title: str, config: Config) -> str:
     label = f"{page.metric} over training groups"
     return render(
         "learning_curve.html",
-        title=f"{title}: learning curve of {page.experiment}",
+        title=texts.CURVE_TITLE.format(title=title, experiment=page.experiment),
         verdict=more_data(page),
         source=bias_or_variance(page),
         reading=reading(page),

@@ -1,7 +1,7 @@
-"""Grids of settings: which arms are compared, over which seeds, against what.
+"""Grids of settings: the arms of a study, their seeds and baselines.
 
-Owns reading and checking configs/ablate/*.yaml. Does not own the settings that a grid names
-(`settings/`), nor running arms (`train/studies/arms.py`).
+Owns reading and checking configs/ablate/*.yaml. Does not own the settings that a grid sets (`settings/`),
+nor the trainings of arms (`train/studies/arms.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipeline.settings.fields import Section
 from pipeline.settings.read import Fault, parse_file
 
 MOST_ARMS = 200
-# What `seeds` sets for each seed of an arm.
+# The settings that `seeds` sets for each seed of an arm.
 SEEDED = ("train.seed", "resample.seed")
 
 Level = Annotated[str, Field(min_length=1)]
@@ -29,32 +29,34 @@ Level = Annotated[str, Field(min_length=1)]
 class Grid(Section):
     """One study: the product of its axes, every arm with every seed."""
 
-    about: str = Field("", description="what the study asks, for its report")
+    about: str = Field("", description="the question of the study, for its report")
     experiment: str | None = Field(
-        None, description="experiment that all arms start from, unless one is given"
+        None, description="experiment that all arms start from, unless the command line gives one"
     )
-    settings: dict[str, Any] = Field({}, description="path: value, for all arms; the command line wins")
+    settings: dict[str, Any] = Field(
+        {}, description="path: value, for all arms; the command line overrides them"
+    )
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0, 1, 2], description="of each arm", min_length=3)
     equal_steps: bool = Field(
         True, description="train.epochs counts passes over the images before resampling, for every arm"
     )
     equal_samples: bool = Field(
-        False, description="the same of images seen, whatever the batch size; steps then differ"
+        False, description="every arm sees equally many images, whatever its batch size; steps then differ"
     )
     seconds: float | None = Field(
         None,
-        description="equal wall time instead: what one training may take, an arm with one seed and all its"
-        " folds, by this machine's measured rates; train.epochs of each arm becomes what fits",
+        description="equal wall time instead: seconds for one training (one arm, one seed, all folds),"
+        " by measured rates of this machine; train.epochs of each arm is the number that fits",
         gt=0,
     )
     most_epochs: int = Field(
-        100, description="with `seconds`: no arm trains longer, however cheap its epochs", ge=1, le=1000
+        100, description="with `seconds`: the most epochs of an arm, however fast they are", ge=1, le=1000
     )
     axes: dict[Level, dict[Level, dict[str, Any]]] = Field(
         ..., description="axis: {level: {path: value}}", min_length=1
     )
     against: list[dict[Level, Level]] = Field(
-        ..., description="each {axis: level}: arms are compared with the arm that differs in these only",
+        ..., description="each {axis: level}: an arm is compared with the arm that differs only in these",
         min_length=1,
     )  # fmt: skip
 
@@ -65,7 +67,7 @@ class Arm:
 
     Args:
         levels: axis -> level, in the grid's order.
-        values: what the levels set: path -> value.
+        values: path -> value, as the levels set them.
     """
 
     levels: dict[str, str]
@@ -81,8 +83,8 @@ def read(path: Path) -> Grid:
     """A grid from its file.
 
     Raises:
-        ConfigError: with every fault of the file: no YAML, unknown keys, fewer than three seeds, axes of
-            one level, a path set twice, baselines that are no level.
+        ConfigError: lists every fault: invalid YAML, unknown keys, fewer than three seeds, axes with
+            one level, a path set twice, unknown levels in `against`.
     """
     if not path.is_file():
         known = sorted(p.as_posix() for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
@@ -123,50 +125,52 @@ def pairs(grid: Grid) -> list[tuple[int, int, int]]:
     """(arm, the arm it is compared with, which of `against`) for every planned comparison."""
     cells = arms(grid)
     at = {tuple(arm.levels.values()): number for number, arm in enumerate(cells)}
-    found = []
+    planned = []
     for which, fixed in enumerate(grid.against):
         for number, arm in enumerate(cells):
             other = at[tuple({**arm.levels, **fixed}.values())]
             if other != number:
-                found.append((number, other, which))
-    return found
+                planned.append((number, other, which))
+    return planned
 
 
 def _broken(path: Path, faults: list[str]) -> ConfigError:
     unique = list(dict.fromkeys(faults))
     return ConfigError(
-        f"{path}: {len(unique)} to mend", unique, "see configs/ablate/resample.yaml for the form"
+        f"{path}: {len(unique)} invalid", unique, "see configs/ablate/resample.yaml for an example"
     )
 
 
 def _faults(grid: Grid) -> list[str]:
-    faults = [f"seeds: {seed} stands there twice" for seed, n in Counter(grid.seeds).items() if n > 1]
-    faults += [f"axes.{axis}: one level is nothing to compare" for axis, v in grid.axes.items() if len(v) < 2]
+    faults = [f"seeds: {seed} is repeated" for seed, n in Counter(grid.seeds).items() if n > 1]
+    faults += [
+        f"axes.{axis}: one level; a comparison needs two" for axis, v in grid.axes.items() if len(v) < 2
+    ]
     where: dict[str, set[str]] = {path: {"settings"} for path in grid.settings}
     for axis, levels in grid.axes.items():
         for values in levels.values():
             for path in values:
                 where.setdefault(path, set()).add(f"axes.{axis}")
-    faults += [f"{p}: is set by {' and '.join(sorted(by))}" for p, by in where.items() if len(by) > 1]
+    faults += [f"{p}: is set in {' and '.join(sorted(by))}" for p, by in where.items() if len(by) > 1]
     faults += [f"{p}: `seeds` sets it" for p in SEEDED if p in where]
     if grid.seconds is not None:
         if grid.equal_steps and "equal_steps" in grid.model_fields_set:
             faults.append("equal_steps: steps and seconds cannot both be equal; leave one out")
         faults += [f"{p}: `seconds` sets it" for p in ("train.epochs",) if p in where]
     elif "most_epochs" in grid.model_fields_set:
-        faults.append("most_epochs: is for `seconds`")
+        faults.append("most_epochs: only with `seconds`")
     for fixed in grid.against:
         for axis, level in fixed.items():
             known = grid.axes.get(axis)
             if known is None:
-                faults.append(f"against: `{axis}` is no axis; known: {', '.join(grid.axes)}")
+                faults.append(f"against: unknown axis `{axis}`; known: {', '.join(grid.axes)}")
             elif level not in known:
-                faults.append(f"against: `{level}` is no level of {axis}; known: {', '.join(known)}")
+                faults.append(f"against: unknown level `{level}` of {axis}; known: {', '.join(known)}")
         if not fixed:
-            faults.append("against: an empty line compares nothing")
+            faults.append("against: an entry is empty; give {axis: level}")
     size = 1
     for levels in grid.axes.values():
         size *= len(levels)
     if size > MOST_ARMS:
-        faults.append(f"axes: {size} arms are more than {MOST_ARMS}")
+        faults.append(f"axes: {size} arms, at most {MOST_ARMS} are allowed")
     return faults

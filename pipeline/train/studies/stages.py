@@ -1,35 +1,56 @@
 """The stages of studies over many trainings: a grid of settings, and the learning curve.
 
-Owns their declarations and inputs. Does not own the trainings, which are the ordinary `train` stage.
+    make ablate GRID=configs/ablate/resample_quick.yaml
+    make ablate GRID=mine.yaml ARGS="competition=digits train.folds=[0]"
+    make learning-curve ARGS="experiment=probe"
+    make learning-curve ARGS="experiment=small_cnn learning_curve.shares=[0.25,0.5,1] train.epochs=2"
+
+Owns their declarations, their inputs and the functions that build them. Does not own the trainings, which
+are the ordinary `train` stage.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.core.errors import ConfigError
 from pipeline.engine.need import Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, of_experiment
 from pipeline.nets.stages import features_need, is_probe
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
-from pipeline.train.studies import arms
+from pipeline.train.studies import arms, texts
 from pipeline.train.studies.grid import SEEDED, read
 
 
 def build_ablate(job: Job) -> Built:
-    """Compare the arms of a grid."""
-    from pipeline.train.studies import stage_ablate
+    """Compare the arms of a grid; writes ablation.csv and ablation.html."""
+    from pipeline.train.studies import ablation, ablation_page
 
-    return stage_ablate.build(job)
+    page, table = ablation.compare(job)
+    table.to_csv(job.draft / "ablation.csv", index=False)
+    config = job.settings.config
+    title = config.competition.title or config.competition.name
+    (job.draft / "ablation.html").write_text(ablation_page.render_html(page, title, config), encoding="utf-8")
+    verdicts = [row.comparison.verdict for row in page.comparisons]
+    figures = {
+        "arms": float(len(page.table)),
+        "trainings": float(len(page.table) * page.seeds),
+        "comparisons": float(len(verdicts)),
+        "better": float(verdicts.count("better")),
+        "worse": float(verdicts.count("worse")),
+    }
+    about = texts.ABLATION_RUN.format(what=page.about or page.grid, result=ablation_page.headline(page))
+    return Built(figures, tuple(ablation_page.lines(page)), about, ("ablation.html", "ablation.csv"))
 
 
 def ablate_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
     """The data and folds that all arms share, which must be finished, and every training of the grid."""
     grid = str(params["grid"])
 
-    def found(need: Need) -> Artifact:
+    def finished(need: Need) -> Artifact:
         artifact = ask.found(need)
-        assert artifact is not None, f"{need.stage} is built before what rests on it is named"
+        assert artifact is not None, f"{need.stage} must be built before the inputs of ablate are named"
         return artifact
 
     def make() -> Inputs:
@@ -37,17 +58,40 @@ def ablate_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
         shared = {need.stage: need for need in arms.needed(settings, study)}
         return {
             **shared,
-            **{run.input: Need("train", run.settings) for run in arms.runs(found, settings, study, home)},
+            **{run.input: Need("train", run.settings) for run in arms.runs(finished, settings, study, home)},
         }
 
     return ask.once(f"arms of {grid}", settings, make)
 
 
 def build_learning_curve(job: Job) -> Built:
-    """Score trainings on growing shares of the groups."""
-    from pipeline.train.studies import stage_learning_curve
+    """Score trainings on growing shares of the groups; writes learning_curve.csv and learning_curve.html."""
+    from pipeline.train.studies import curve_page, learning_curve
 
-    return stage_learning_curve.build(job)
+    points = curve_points(job.settings)
+    page = learning_curve.measure(job, points)
+    page.table.to_csv(job.draft / "learning_curve.csv", index=False)
+    config = job.settings.config
+    title = config.competition.title or config.competition.name
+    html = curve_page.render_html(page, title, config)
+    (job.draft / "learning_curve.html").write_text(html, encoding="utf-8")
+    figures = {
+        "trainings": float(len(points)),
+        "last_step": page.last_step.delta,
+        "last_step_low": page.last_step.low,
+        "last_step_high": page.last_step.high,
+        "error_train": page.errors.train,
+        "error_valid": page.errors.valid,
+    }
+    about = texts.CURVE_RUN.format(result=curve_page.verdict(page))
+    attach = ("learning_curve.html", "learning_curve.csv")
+    return Built(figures, tuple(curve_page.lines(page)), about, attach)
+
+
+def refuse_learning_curve(settings: Settings) -> None:
+    """Raise ConfigError for a share of groups, which the curve itself sets."""
+    if settings.config.train.group_share < 1:
+        raise ConfigError(texts.CURVE_SHARE, remedy="leave it out")
 
 
 def curve_points(settings: Settings) -> dict[str, Settings]:
@@ -63,7 +107,7 @@ def curve_points(settings: Settings) -> dict[str, Settings]:
 
 
 def curve_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The data, the folds, every training of the curve, and what their models predict training images from."""
+    """The data, the folds, every training of the curve, and the training images or their features."""
     points = ask.once("points of the learning curve", settings, lambda: curve_points(settings))
     common = {"data": Need("data", settings), "folds": Need("folds", settings)}
     common |= {name: Need("train", point) for name, point in points.items()}
@@ -85,6 +129,7 @@ STAGES = (
         inputs=curve_inputs,
         whole_request=True,
         label=of_experiment,
+        refuse=refuse_learning_curve,
         tracked=True,
     ),
     Stage(

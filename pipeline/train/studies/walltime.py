@@ -1,8 +1,8 @@
-"""Equal wall time: how many epochs of an arm fit into the seconds that all arms get.
+"""Equal wall time: how many epochs of an arm fit into the seconds that every arm has.
 
 Owns turning measured rates into epochs, before training. Does not own measuring (`train/step_timing.py`) or
-keeping what was measured (`record/machine.py`): as it is kept, a repeated command gives the same epochs,
-which are ordinary settings of the arm, and in its key.
+storing rates (`record/machine.py`). Since rates are stored, a repeated command gives the same epochs, which
+are ordinary settings of the arm and part of its key.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pipeline.nets.forward import Mode
     from pipeline.train.step_timing import Pace
 
-# What of the settings of training says nothing about its speed.
+# The settings of training that do not affect its speed.
 _NO_MATTER = {
     *("folds", "epochs", "lr", "layer_decay", "weight_decay", "warmup_epochs", "schedule", "seed"),
     *("strategy", "init_from"),
@@ -36,12 +36,12 @@ _NO_MATTER = {
 
 @dataclass(frozen=True)
 class Fitted:
-    """What fits.
+    """The epochs that fit into the seconds of an arm.
 
     Args:
-        epochs: of each fold; 0: not even one.
-        seconds: expected for one training, all its folds.
-        first: expected for one with a single epoch.
+        epochs: of each fold; 0: not even one fits.
+        seconds: expected for one training with all its folds.
+        first: expected for a training with a single epoch.
     """
 
     epochs: int
@@ -51,13 +51,13 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Work:
-    """The rows of one training, all its folds.
+    """The number of rows of one training with all its folds.
 
     Args:
-        folds: how many; of each, every model of a bag or a chain counted.
-        rows: training rows of an epoch, over all of them.
-        valid: validation images of an epoch.
-        features: images passed through a frozen backbone beforehand, each view counted.
+        folds: number of folds, times the models of a bag or chain.
+        rows: training rows of an epoch, over all folds and models.
+        valid: validation images of an epoch, over all folds and models.
+        features: images passed through a frozen backbone before training, counted once per view.
     """
 
     folds: int
@@ -73,11 +73,11 @@ def fit(
 
     Args:
         settings: of the arm; its epochs are not read.
-        samples: what folds train on.
+        samples: the labelled samples.
         plan: the folds.
-        seconds: for one training, all its folds and its features pass included.
-        most: no more epochs than this.
-        home: the pipeline's home folder, where rates are kept.
+        seconds: for one training with all its folds and its features pass.
+        most: the largest number of epochs.
+        home: the pipeline's home folder, where rates are stored.
 
     Raises:
         ModelError, ConfigError: settings that do not fit the model.
@@ -88,7 +88,7 @@ def fit(
 
 
 def within(work: Work, pace: Pace, seconds: float, most: int, unfreeze_every: int | None) -> Fitted:
-    """How many epochs of this work fit at this pace; gradual unfreezing pays for what each epoch trains."""
+    """How many epochs fit; with gradual unfreezing, each epoch has the rate of the weights that it trains."""
     spent = work.features * pace.features + work.folds * pace.start
     first = spent
     for epoch in range(most + 1):
@@ -102,7 +102,7 @@ def within(work: Work, pace: Pace, seconds: float, most: int, unfreeze_every: in
 
 
 def work_of(settings: Settings, samples: Samples, plan: FoldPlan) -> Work:
-    """What one training passes through the network."""
+    """The rows that one training passes through the network."""
     train, folds, rows, valid = settings.config.train, folds_of(settings), 0, 0
     for k in folds:
         split = plan.splits[k]
@@ -117,25 +117,25 @@ def work_of(settings: Settings, samples: Samples, plan: FoldPlan) -> Work:
 
 
 def pace_of(settings: Settings, space: LabelSpace, work: Work, most: int, home: Path) -> Pace:
-    """The measured pace of these settings on this machine, from its profile where it is known."""
+    """The pace of these settings on this machine: from its profile, or else measured now."""
     from pipeline.train import step_timing
 
     device = set_up(settings.config.runtime)
     mode = _mode(settings, space, work, most, home)
     question = {**_question(settings, space, device), "mode": str(mode)}
-    found = Profile(home).measured(question, lambda: _measure(settings, space, device, most, mode).as_dict())
-    return step_timing.Pace(**{**found, "train_S": tuple(found["train_S"])})
+    rates = Profile(home).measured(question, lambda: _measure(settings, space, device, most, mode).as_dict())
+    return step_timing.Pace(**{**rates, "train_S": tuple(rates["train_S"])})
 
 
 def _mode(settings: Settings, space: LabelSpace, work: Work, most: int, home: Path) -> Mode:
-    """How the trainings will compute; `auto` is measured now, and they look it up."""
+    """The mode of the trainings; `auto` is measured now, and the trainings look it up."""
     from pipeline.nets.forward import Mode
     from pipeline.train import precision
 
     if is_probe(settings):
         return Mode()
     config, device = settings.config, set_up(settings.config.runtime)
-    # Compiling takes too long to be timed for every arm: in folds of no step it never pays.
+    # Compiling takes too long to be timed for every arm; with 0 steps per fold it is never tried.
     precision.measure(config, space, device, (most * work.rows // config.train.batch_size, 0), home)
     return precision.choose(config, device, 0, home).mode
 
@@ -147,17 +147,17 @@ def _measure(settings: Settings, space: LabelSpace, device: str, most: int, mode
     if is_probe(settings):
         features = step_timing.of_pass(config.model, config, device)
         return step_timing.Pace((step_timing.of_head(config, space),), features=features)
-    # With the most epochs there may be, every state that a strategy can reach is timed.
+    # With the largest number of epochs, every state that a strategy can reach is timed.
     long = config.model_copy(update={"train": config.train.model_copy(update={"epochs": most})})
-    beside = (
+    features = (
         step_timing.of_pass(config.resample.features, config, device) if neighbour_views(settings) else 0.0
     )
-    found = step_timing.of_network(long, space, device, mode)
-    return step_timing.Pace(found.train_S, found.look, found.valid, beside, found.start)
+    pace = step_timing.of_network(long, space, device, mode)
+    return step_timing.Pace(pace.train_S, pace.look, pace.valid, features, pace.start)
 
 
 def _question(settings: Settings, space: LabelSpace, device: str) -> Mapping[str, Any]:
-    """What the pace depends on; arms that cost the same ask the same, so noise cannot part them."""
+    """The facts that the pace depends on; arms with equal facts share one measurement."""
     config = settings.config
     return {
         "machine": machine(),

@@ -1,0 +1,127 @@
+"""Texts of the data stages: printed lines, notes about the files and folds, and checks of a fold plan.
+
+Owns the words, with named placeholders. Does not own when they apply, error messages (they are where they are
+raised) nor the page of the folds (`data/templates/folds.html`). Text in backticks is shown as code.
+"""
+
+# Commands.
+FOLDS_FAULTY = "folds: {faults} in this plan: scores on it are wrong"
+FOLDS_SOUND = "check: sound"
+NEW_NO_IMAGES = "IMAGES is missing"
+NEW_NO_IMAGES_REMEDY = "make new NAME=pets IMAGES=folder, or with TRAIN=train.csv"
+NEW_WROTE = "wrote {path}"
+NEW_NEXT = 'next: make eda ARGS="competition={name}", or make all with the same ARGS'
+
+# Stages.
+IMAGES_SPACE = "images: decoding {images}, about"
+IMAGES_WHAT = "decoded images"
+IMAGES_SPACE_REMEDY = "keep them smaller (images.cache_px=256), free space (`make gc`), or set runtime.home"
+IMAGES_CONTINUED = "images: {done} of {images} were decoded before the last run was stopped"
+IMAGES_WHITE = "{images} images do not decode: quarantine.csv"
+IMAGES_IN_PART = "{images} truncated images are used in part: quarantine.csv"
+PREPARED_SPACE = "prepared: {images} images,"
+PREPARED_WHAT = "prepared images"
+PREPARED_SPACE_REMEDY = "use a smaller images.size, free space (`make du`, `make gc`), or set runtime.home"
+SPACE = "{announced} {needed:.0f} MB (free: {free:.1f} GB)"
+NO_SPACE = "{home}: about {needed:.1f} GB of {what} do not fit into {free:.1f} GB"
+BOXES = "boxes of {source}: {splits}"
+BOXES_SPLIT = "{boxed} of {images} {split} images"
+
+# Images that do not decode.
+QUARANTINE = "{images} not decode; all: {table}"
+QUARANTINE_REMEDY = (
+    "replace these files, or continue without them: images.quarantine=drop (truncated images can be used in "
+    "part: images.truncated=allow)"
+)
+QUARANTINE_MORE = "… and {images} more: {table} of images {key}"
+QUARANTINE_TEST = "{images} test images do not decode: predicted from a white square"
+QUARANTINE_DROPPED = "{images} {split} do not decode: left out"
+QUARANTINE_SPLITS = {
+    "train": "training images",
+    "extra": "images of other sources",
+    "unlabelled": "images without labels",
+}
+FAULTY_IMAGE = "{split} {id}: {path}: {why}"
+
+# Notes about the files.
+HELD_OUT = (
+    "{held} of {images} images in {groups} groups are held out as the test set; make score can score them"
+)
+SHARED_GROUPS = "{groups} groups have images in both train and test (first: {first})"
+COPIES = "{images} images from elsewhere are copies of our own and are left out"
+SOURCE = "{source}: {images} more images ({licence}) {use}"
+SOURCE_LABELLED = "train in every fold and never validate"
+SOURCE_UNLABELLED = "have no labels: for train.pseudo"
+ENCODING = "{table} was read as {encoding}: it is not UTF-8"
+LEFT_OUT = (
+    "{name}: {files} files are left out, because they are not images by their name or not in a class folder "
+    "(first: {first})"
+)
+SAME_ID = "{ids} person ids stand in several rows (first: {first}): people are identified by their folder"
+FEW_PHOTOS = "{people} people have fewer than {photos} photos"
+UNLISTED = "{folders} folders of people in no row are left out (first: {first})"
+NORMALISED = "{table}: {files} file names were joined after Unicode normalisation (first: {first})"
+COMPLETED = "{table}: {files} file names were completed by their extension (first: {first})"
+TRAIN_BINS = (
+    "{table}: {attribute} trains with bins {train_bins} and is scored with {bins}; {images} images train as "
+    "another class than they score"
+)
+PATCHES = "{table}: {patches} label patches change {changes} ({which})"
+PATCHES_CHANGE = "{attribute} of {images} images"
+PATCHES_NOTHING = "nothing"
+PATCHES_BOTH = "training and scoring labels"
+PATCHES_TRAINING = "training labels; scores use the original ones"
+SOFT = (
+    "{table}: {images} images near an edge train as a share of both bins ({widths}); scores use their labels"
+)
+SOFT_WIDTH = "{attribute} ± {width:g}"
+SHARED_WINDOW = "shared window: left, top, right, bottom {edges}, from {boxes} training boxes"
+BOX_OUTLIERS = "{boxes} boxes are outliers (crop.outlier={limit:g}): not used"
+OWN_WINDOWS = "{images} images are cut by their own box, all others by the shared window"
+READ_AS_NUMBERS = "{ids} read as numbers, leading zeros lost: {pairs}"
+READ_AS_NUMBERS_PAIR = "{old!r} is {new!r}"
+
+# Notes about the folds.
+EXTRA = "{images} images from elsewhere join every training part"
+EXTRA_LEFT_OUT = "; {times} times one stays out, because its group validates there"
+REPEATED = "{repeats} × {n} folds: an image's {repeats} predictions are averaged"
+REPEAT = "repeat {repeat}: {note}"
+HOLDOUT = "hold-out: {images} of {all} images validate ({share:.0%})"
+BOOTSTRAP = "{draws} bootstrap draws of {groups} groups: an image's out-of-bag predictions are averaged"
+BOOTSTRAP_NEVER = "; {images} of {all} images were never out of a bag and are not scored"
+COLUMN = "folds from column `{column}`: {values}"
+COLUMN_EMPTY = "{images} of {all} images have no fold: they train everywhere, unscored"
+CLASS_EMPTY = "class {name}: no training image; no fold trains or validates it"
+CLASS_FEW_GROUPS = (
+    "class {name}: {groups} groups for {n} folds (fallback `spread`): validated by fold {inside} and never "
+    "by {without}"
+)
+CLASS_ONE_GROUP = "; fold {inside} trains without it"
+CLASS_UNVALIDATED = "class {name}: {groups} groups, but fold {without} does not validate it"
+
+# Checks of a fold plan: what is wrong, and what to do.
+STRADDLING = "{groups} groups are in the training and the validation part of one fold ({some})"
+STRADDLING_SOME = "{group} in fold {fold}"
+STRADDLING_REMEDY = "scores are too high: choose folds.kind=stratified_group, or fix the column"
+UNTRAINED = "class {name}: fold {folds} validates it, but its training part has no image of it"
+UNTRAINED_REMEDY = "it needs images of more groups, or a lower folds.n"
+UNVALIDATED = "class {name}: no fold validates it ({groups} groups)"
+UNVALIDATED_REMEDY = "its F1 is unknown: choose folds.kind=stratified_group, or another seed"
+LOPSIDED = (
+    "fold {folds}: {name} is distributed differently than in all images, most in fold {fold} (by {gap:.0%}; "
+    "{share})"
+)
+LOPSIDED_SHARE = "{value} {here:.0%} instead of {all:.0%}"
+LOPSIDED_REMEDY = "use the pooled score; another folds.seed or fewer folds may distribute more evenly"
+UNEVEN = "fold {fold} validates {images} images; the mean is {mean:.0f}"
+UNEVEN_REMEDY = "its score has the same weight as that of a larger fold: use the pooled score"
+CHECK_LINE = "{severity}: {text}; {remedy}"
+
+# The page of the folds.
+PAGE_TITLE = "{title}: folds"
+PAGE_FAULTY = "{folds}, {faults}: scores on this plan are wrong"
+PAGE_WARNED = "{folds}, usable, with {warnings}"
+PAGE_SOUND = "{folds}, sound: groups are kept together, classes and attributes are evenly distributed"
+PAGE_PLOT = "Images of each fold"
+PAGE_SERIES = ("train", "validate")
+PAGE_COVERAGE = ("times validated", "images")

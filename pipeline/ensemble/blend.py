@@ -1,0 +1,171 @@
+"""What a blend reports about its members: scores, contributions, disagreement; the contents of blend.json.
+
+Owns these figures and their lines. Does not own fitting the blend (`core/voting/`) nor the statistics
+(`core/statistics.py`).
+
+Shape legend: N images, C classes, M members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.core import metrics
+from pipeline.core.metrics import Reals
+from pipeline.core.predictions import Comparison, Probabilities
+from pipeline.core.samples import Samples
+from pipeline.core.statistics import compare_arms, groups_to_tell
+from pipeline.core.voting import soft_voting
+from pipeline.core.voting.fitting import FittedBlend
+from pipeline.ensemble import texts
+from pipeline.ensemble.members import Members
+from pipeline.record.store import Artifact
+from pipeline.settings.schema import Config
+
+# With more members than this, contributions have no intervals: resampling all of them takes minutes.
+MOST_INTERVALS = 12
+# With more members than this, only the most and the least similar pair are shown.
+MOST_PAIRS = 8
+
+
+@dataclass(frozen=True)
+class MemberReport:
+    """What each member does for the blend.
+
+    Args:
+        scores: of each member alone, the best first.
+        contributions: leave-one-out, nothing refitted.
+        intervals: of the contributions, corrected for their number; empty for too many or too few members.
+        disagreement_MM: share of images on which two members' labels differ.
+    """
+
+    scores: dict[str, float]
+    contributions: tuple[soft_voting.Contribution, ...]
+    intervals: tuple[Comparison, ...]
+    disagreement_MM: Reals
+
+    @property
+    def best(self) -> str:
+        """The member with the best score."""
+        return next(iter(self.scores))
+
+
+def report_members(
+    config: Config, samples: Samples, oofs: Sequence[Probabilities], blend: FittedBlend
+) -> MemberReport:
+    """Score the members, and the blend without each of them.
+
+    Args:
+        config: metric and resamples.
+        samples: in the order of `oofs`.
+        oofs: the members' out-of-fold probabilities, aligned.
+        blend: fitted on all of them.
+    """
+    metric, y_N = metrics.get(config.competition.metric), samples.labels
+    scores = {oof.name: metric.score(y_N, oof.p_NC) for oof in oofs}
+    ranked = sorted(scores, key=lambda name: -metric.sign * scores[name])
+    intervals: tuple[Comparison, ...] = ()
+    contributions: tuple[soft_voting.Contribution, ...] = ()
+    if len(oofs) > 1:
+        blended_NC = blend.fitted.apply(oofs, "blend").p_NC
+        without = blend.fitted.without_each(oofs)
+        scores_without = [metric.score(y_N, p_NC) for p_NC in without]
+        contributions = tuple(
+            soft_voting.Contribution(oof.name, score, metric.sign * (blend.naive - score))
+            for oof, score in zip(oofs, scores_without, strict=True)
+        )
+        if len(oofs) <= MOST_INTERVALS:
+            pairs = [(0, m + 1) for m in range(len(oofs))]
+            arms = [[blended_NC], *([p_NC] for p_NC in without)]
+            draws, seed = config.statistics.draws, config.statistics.seed
+            intervals = compare_arms(metric, y_N, arms, pairs, samples.groups_N, draws, seed).comparisons
+    return MemberReport(
+        {name: scores[name] for name in ranked}, contributions, intervals, soft_voting.disagreement(oofs)
+    )
+
+
+def lines(report: MemberReport, blend: FittedBlend) -> list[str]:
+    """One line for each member, then how much they disagree."""
+    temperatures = blend.fitted.temperatures
+    rows = []
+    for m, name in enumerate(blend.members):
+        row = texts.MEMBER.format(member=name, score=report.scores[name], weight=blend.weights[m])
+        if set(temperatures) != {1.0}:
+            row += texts.MEMBER_TEMPERATURE.format(temperature=temperatures[m])
+        if report.contributions:
+            row += texts.MEMBER_GAIN.format(gain=report.contributions[m].gain)
+        if report.intervals:
+            c = report.intervals[m]
+            row += texts.MEMBER_INTERVAL.format(low=c.low, high=c.high, verdict=c.verdict)
+        rows.append(row)
+    if report.intervals:
+        rows.append(texts.GAINS.format(count=len(rows)))
+    return rows + _disagreement(blend.members, report.disagreement_MM)
+
+
+def _disagreement(names: Sequence[str], share_MM: Reals) -> list[str]:
+    if len(names) < 2:
+        return []
+    title = texts.DISAGREEMENT
+    if len(names) > MOST_PAIRS:
+        pairs = sorted((share_MM[a, b], names[a], names[b]) for b in range(len(names)) for a in range(b))
+        (low, *low_pair), (high, *high_pair) = pairs[0], pairs[-1]
+        ends = {"low": low, "low_pair": ", ".join(low_pair), "high": high, "high_pair": ", ".join(high_pair)}
+        return [texts.DISAGREEMENT_RANGE.format(title=title, **ends)]
+    wide, columns = max(map(len, names)), [max(len(name), 6) for name in names]
+    header = " ".join(f"{name:>{column}}" for name, column in zip(names, columns, strict=True))
+    rows = [f"{title}:", f"  {'':<{wide}} {header}"]
+    for name, share_M in zip(names, share_MM, strict=True):
+        cells = " ".join(f"{share:>{column}.1%}" for share, column in zip(share_M, columns, strict=True))
+        rows.append(f"  {name:<{wide}} {cells}")
+    return rows
+
+
+def verdict(comparison: Comparison) -> str:
+    """The comparison and, where it is undecided, how many groups would be needed to decide it."""
+    if comparison.verdict != "can't tell":
+        return str(comparison)
+    needed = groups_to_tell(comparison)
+    if needed is None:
+        return texts.NO_DIFFERENCE.format(comparison=comparison)
+    return texts.GROUPS_NEEDED.format(comparison=comparison, needed=needed, groups=comparison.n_groups)
+
+
+def facts(
+    method: str,
+    inferred: Mapping[str, Artifact],
+    refits: Mapping[str, Artifact],
+    members: Members,
+    blend: FittedBlend,
+    report: MemberReport,
+    against_best: Comparison,
+) -> dict[str, Any]:
+    """The contents of blend.json.
+
+    Args:
+        method: of the settings.
+        inferred: the members that are inferences, by name.
+        refits: the models of all data that predict the test set in their place, by name.
+        members: all members.
+        blend: the fitted blend.
+        report: what each member does for it.
+        against_best: the blend compared with its best member.
+    """
+    return {
+        "method": method,
+        "members": {name: f"infer/{a.key}" for name, a in inferred.items()},
+        "refits": {name: f"refit/{a.key}" for name, a in refits.items()},
+        "outside": members.files,
+        "weights": dict(zip(blend.members, blend.weights, strict=True)),
+        "temperatures": dict(zip(blend.members, blend.fitted.temperatures, strict=True)),
+        "test_only": {member.p.name: member.weight for member in members.test_only},
+        "scores": report.scores,
+        "contributions": {c.member: c.gain for c in report.contributions},
+        "naive": blend.naive,
+        "crossfitted": blend.crossfitted,
+        "best_member": report.best,
+        "against_best_member": str(against_best),
+        "disagreement": report.disagreement_MM.tolist(),
+    }

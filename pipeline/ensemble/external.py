@@ -1,0 +1,179 @@
+"""Members from elsewhere: CSVs of probabilities, and submissions of labels.
+
+Owns reading them and repairing what spreadsheets do to them; each repair is reported. Does not own the
+decoding of CSVs (`core/tables.py`) nor the host's own format (`data/host_format.py`).
+
+Repaired: byte-order marks, semicolons with decimal commas, Windows line ends, columns and rows in another
+order, ids that lost their leading zeros, rows that do not sum to 1 because of rounding. Rejected, with every
+fault in one message: other ids, other classes, cells that are not numbers, rows that are not probabilities.
+
+Shape legend: N samples, C classes.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core.errors import DataError
+from pipeline.core.metrics import Reals
+from pipeline.core.predictions import Probabilities
+from pipeline.core.samples import LabelSpace, Strings, strings
+from pipeline.core.tables import Table, read_table
+from pipeline.core.targets import ROW_SUM_TOLERANCE, Target
+from pipeline.data import host_format
+from pipeline.settings.competition import SubmissionSettings
+
+# How far the sum of a row may be from 1 because of rounding; beyond, rows are logits or independent scores.
+ROUNDING = 0.05
+NUMBER = re.compile(r"\d+(\.0+)?")
+
+
+@dataclass(frozen=True)
+class ExternalMember:
+    """The predictions of a file, and the repairs that were made.
+
+    Args:
+        p: probabilities of the wanted ids, in their order.
+        notes: one line for each repair.
+    """
+
+    p: Probabilities
+    notes: tuple[str, ...]
+
+
+def read_probabilities(
+    path: Path, name: str, space: LabelSpace, wanted: Strings, id_column: str
+) -> ExternalMember:
+    """Read probabilities of exactly the wanted images: an id column, and one column per class or class index.
+
+    Args:
+        path: the CSV.
+        name: of the member.
+        space: the classes.
+        wanted: ids, in the order of the result.
+        id_column: the host's name for the id column.
+
+    Raises:
+        DataError: with every fault of the file.
+    """
+    table = read_table(path)
+    by_index = [str(c) for c in range(space.n_classes)]
+    composed = [unicodedata.normalize("NFC", c) for c in table.columns]
+    columns = by_index if set(by_index) <= set(composed) else list(space.classes)
+    table = Table(table.name, tuple(composed), table.rows, table.lines, table.delimiter, table.encoding)
+    table.require(
+        [id_column, *columns], "name the columns after the classes, or 0 to C-1, besides the host's id column"
+    )
+    ids, notes = _repaired_ids(table.column(id_column), wanted)
+    p_NC, faults = _numbers(table, ids, columns)
+    faults = [*_id_faults(ids, wanted), *faults]
+    target, sums_N = Target.of(space), p_NC.sum(axis=1)
+    off_N = ~(target.off_N(p_NC) <= ROUNDING)
+    readable_N = np.isfinite(p_NC).all(axis=1) & (p_NC >= 0).all(axis=1)
+    faults += [
+        f"id {ids[n]!r}: sums to {sums_N[n]:.4g}, not 1; apply a softmax to logits or single scores first"
+        for n in np.flatnonzero(off_N & readable_N)
+    ]
+    if faults:
+        remedy = f"the member must predict exactly these {len(wanted)} images"
+        raise DataError(f"{name}: {path}: {len(faults)} faults{_id_counts(ids, wanted)}", faults, remedy)
+    rounded = int((target.off_N(p_NC) > ROW_SUM_TOLERANCE).sum())
+    if rounded:
+        notes.append(f"{rounded} rows did not sum to 1 because of rounding and are normalised")
+    if [c for c in table.columns if c in columns] != columns:
+        notes.append("its classes are in another order and are joined by name")
+    predicted = Probabilities(strings(ids), space.classes, target.normalised(p_NC), name)
+    return ExternalMember(predicted.take(wanted), tuple(f"{name}: {path.name}: {note}" for note in notes))
+
+
+def read_labels(
+    path: Path, name: str, space: LabelSpace, wanted: Strings, settings: SubmissionSettings
+) -> ExternalMember:
+    """Read a submission's labels of exactly the wanted images, as one-hot probabilities: a hard vote.
+
+    Args:
+        path: a CSV in the host's format, or of labels where the host asks for probabilities.
+        name: of the member.
+        space: the classes.
+        wanted: ids, in the order of the result.
+        settings: the host's format.
+
+    Raises:
+        DataError: with every fault of the file.
+    """
+    submission = host_format.read(path, space, settings)
+    ids, notes = _repaired_ids(submission.ids_N.tolist(), wanted)
+    faults = _id_faults(ids, wanted)
+    if faults:
+        remedy = f"the submission must label exactly the {len(wanted)} test images"
+        raise DataError(f"{name}: {path}: {len(faults)} faults{_id_counts(ids, wanted)}", faults, remedy)
+    p_NC = np.eye(space.n_classes, dtype=np.float32)[submission.labels_N]
+    predicted = Probabilities(strings(ids), space.classes, p_NC, name)
+    return ExternalMember(predicted.take(wanted), tuple(f"{name}: {path.name}: {note}" for note in notes))
+
+
+def _repaired_ids(given: Sequence[str], wanted: Strings) -> tuple[list[str], list[str]]:
+    """The ids with the leading zeros that were lost when a program read them as numbers, and a note."""
+    by_number = {_as_number(name): name for name in wanted.tolist()}
+    known = set(wanted.tolist())
+    if len(by_number) < len(known):  # 1 and 01 are two images here, so a number is ambiguous
+        return list(given), []
+    ids = [name if name in known else by_number.get(_as_number(name), name) for name in given]
+    moved = sum(a != b for a, b in zip(ids, given, strict=True))
+    note = f"{moved} ids were read as numbers by another program; their leading zeros are restored"
+    return ids, [note] if moved else []
+
+
+def _as_number(name: str) -> str:
+    return str(int(float(name))) if NUMBER.fullmatch(name) and len(name) <= 15 else name
+
+
+def _id_faults(given: Sequence[str], wanted: Strings) -> list[str]:
+    counts, expected = Counter(given), set(wanted.tolist())
+    faults = [f"id {i!r}: missing" for i in wanted.tolist() if i not in counts]
+    faults += [f"id {i!r}: extra" for i in counts if i not in expected]
+    return faults + [f"id {i!r}: {times} times" for i, times in counts.items() if times > 1]
+
+
+def _id_counts(given: Sequence[str], wanted: Strings) -> str:
+    """How many ids are missing and extra, as an error shows only some of them; empty for none."""
+    present, expected = set(given), set(wanted.tolist())
+    missing, extra = len(expected - present), len(present - expected)
+    return f", {missing} ids missing and {extra} extra" if missing or extra else ""
+
+
+def _numbers(table: Table, ids: Sequence[str], columns: Sequence[str]) -> tuple[Reals, list[str]]:
+    """(N, C) cells as numbers, NaN where a cell is not one, and one fault for each bad row."""
+    p_NC = np.full((len(ids), len(columns)), np.nan)
+    for c, column in enumerate(columns):
+        cells = table.column(column)
+        # A spreadsheet that separates cells by semicolons writes decimal commas.
+        cells = tuple(v.replace(",", ".") for v in cells) if table.delimiter == ";" else cells
+        try:
+            p_NC[:, c] = np.array(cells, dtype=np.float64)
+        except ValueError:
+            p_NC[:, c] = [_number(v) for v in cells]
+    faults = []
+    for n in np.flatnonzero(~np.isfinite(p_NC).all(axis=1)).tolist():
+        c = int(np.argmin(np.isfinite(p_NC[n])))
+        cell = table.column(columns[c])[n]
+        where = f"id {ids[n]!r} (line {table.lines[n]})"
+        faults.append(f"{where}: {columns[c]!r} is {cell!r}, which is not a number")
+    for n in np.flatnonzero((p_NC < 0).any(axis=1)).tolist():
+        column = columns[int(np.nanargmin(p_NC[n]))]
+        faults.append(f"id {ids[n]!r} (line {table.lines[n]}): {column!r} is negative")
+    return p_NC, faults
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")

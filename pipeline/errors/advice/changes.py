@@ -1,0 +1,265 @@
+"""The settings and members in which two submissions differ, and whether each difference was ever tested
+alone.
+
+Owns finding the trainings of a submission, the settings in which two submissions differ, and pairs of
+finished runs that differ in these settings only. Does not own scores (`train/scoring.py`) nor the types that
+the page shows (`errors/diff/conclusion.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pipeline.core.predictions import Comparison
+from pipeline.core.samples import Samples
+from pipeline.data import load
+from pipeline.engine import request
+from pipeline.engine.slices import flat
+from pipeline.errors.diff.conclusion import Change
+from pipeline.pages.command_words import make_with
+from pipeline.record.store import Artifact, Store
+from pipeline.settings.schema import Config
+from pipeline.train import scoring
+
+# Settings that change no prediction.
+NEVER = ("statistics.", "competition.title", "report.", "eda.")
+# The value of a setting that a kind of run does not read, such as augmentation for heads on features.
+NOT_READ = "not read"
+ENSEMBLE = "make ensemble"
+NETWORK = ("model.name", "model.weights")
+PREDICTED = ("infer.", "decision.", "ensemble.")
+Values = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class FinishedRuns:
+    """Every finished run on one data set and one fold plan.
+
+    Args:
+        store: where their results are.
+        config: for the metric.
+        train: the labelled samples.
+        data, folds: `stage/key` of the data and the fold plan that they share.
+    """
+
+    store: Store
+    config: Config
+    train: Samples
+    data: str
+    folds: str
+
+    @cached_property
+    def all(self) -> tuple[Artifact, ...]:
+        """Complete trainings, inferences and blends, oldest first."""
+        return tuple(
+            a
+            for a in self.store.all()
+            if a.stage in scoring.SCORED
+            and a.metrics.get("complete") == 1.0
+            and (a.inputs.get("data"), a.inputs.get("folds")) == (self.data, self.folds)
+        )
+
+    @cached_property
+    def values(self) -> dict[str, Values]:
+        """The settings of each run, by its key."""
+        return {a.key: values_of(a) for a in self.all}
+
+    def compare(self, new: Artifact, old: Artifact) -> Comparison:
+        """The paired comparison of their out-of-fold predictions, groups resampled."""
+        return scoring.compare(self.config, self.train, load.oof(new, new.stage), load.oof(old, old.stage))
+
+    def differing(self, old: Artifact, wanted: Mapping[str, str]) -> Artifact | None:
+        """The newest run of the same stage with the settings of `old`, except that it has the wanted ones."""
+        target = _set({**values_of(old), **wanted})
+        hits = [
+            a for a in self.all if a.stage == old.stage and a.key != old.key and self.values[a.key] == target
+        ]
+        return hits[-1] if hits else None
+
+    def alone(self, old: Values, new: Values) -> tuple[Artifact, Artifact] | None:
+        """The newest pair (new, old) of runs that have these values and differ in nothing else."""
+        for stage in ("train", "infer", "ensemble"):
+            of_stage = (a for a in self.all if a.stage == stage)
+            having = [a for a in of_stage if all(self.values[a.key].get(p, "null") == old[p] for p in old)]
+            for artifact in reversed(having):
+                found = self.differing(artifact, new)
+                if found is not None and (
+                    stage != "ensemble" or self._members(found) == self._members(artifact)
+                ):
+                    return found, artifact
+        return None
+
+    def _members(self, blend: Artifact) -> set[str]:
+        return {a.key for a in trainings(blend, self.store).values()}
+
+    def with_and_without(self, training: str) -> tuple[Artifact, Artifact] | None:
+        """The newest pair (with, without): one uses this training as well, and nothing else differs."""
+        voted = [a for a in self.all if a.stage in ("infer", "ensemble")]
+        members = {a.key: self._members(a) for a in voted}
+        rules = {a.key: _rules(a) for a in voted}
+        for more in reversed(voted):
+            for less in reversed(voted):
+                fewer = members[less.key]
+                same = less.stage == "infer" or rules[less.key] == rules[more.key]
+                if fewer and training not in fewer and members[more.key] == fewer | {training} and same:
+                    return more, less
+        return None
+
+
+def _rules(blend: Artifact) -> Values:
+    """How a blend combines its members."""
+    found = values_of(blend).items()
+    return {p: text for p, text in found if p.startswith("ensemble.") and p != "ensemble.members"}
+
+
+def values_of(artifact: Artifact) -> Values:
+    """The settings of a result that can change a prediction, as dotted path → JSON text; without None."""
+    return _set(flat(artifact.manifest.get("settings", {})))
+
+
+def _set(values: Values) -> dict[str, str]:
+    """The settings that are not None: older runs do not have the settings that were added later."""
+    return {p: text for p, text in values.items() if not p.startswith(NEVER) and text != "null"}
+
+
+def trainings(artifact: Artifact | None, store: Store) -> dict[str, Artifact]:
+    """The trainings of a submission, by experiment; two with one name get a part of their keys as well."""
+    found: dict[str, Artifact] = {}
+
+    def visit(one: Artifact) -> None:
+        if one.stage == "train":
+            found[one.key] = one
+            return
+        for whole in one.inputs.values():
+            stage, _, key = whole.partition("/")
+            below = store.find(stage, key) if stage in (*scoring.SCORED, "decide") else None
+            if below is not None:
+                visit(below)
+
+    if artifact is not None:
+        visit(artifact)
+    names = [str(a.manifest["experiment"]) for a in found.values()]
+    return {
+        name if names.count(name) == 1 else f"{name} {a.key[:6]}": a
+        for name, a in zip(names, found.values(), strict=True)
+    }
+
+
+def changes(runs: FinishedRuns, new: Artifact | None, old: Artifact | None) -> tuple[Change, ...]:
+    """Every setting and member in which two submissions differ, members first.
+
+    Args:
+        runs: the finished runs, which may have tested a change alone.
+        new: the result that the new submission was written from; None for a CSV from elsewhere.
+        old: the same for the old submission.
+    """
+    if new is None or old is None:
+        return ()
+    ours, theirs = trainings(new, runs.store), trainings(old, runs.store)
+    if len(ours) == len(theirs) == 1:
+        theirs = dict(zip(ours, theirs.values(), strict=True))  # two single runs: names do not matter
+    blend = next((a for a in (new, old) if a.stage == "ensemble"), None)
+    asked = () if blend is None else request_words(blend.manifest.get("request"))
+    members = [_member(runs, n, ours[n], theirs, asked, added=True) for n in ours if n not in theirs]
+    members += [_member(runs, n, theirs[n], theirs, asked, added=False) for n in theirs if n not in ours]
+    alone = len(ours) == len(theirs) == 1
+    found = [
+        change
+        for name in ours
+        if name in theirs and ours[name].key != theirs[name].key
+        for change in _settings(runs, ours[name], theirs[name], "" if alone else name)
+    ]
+    return (*members, *found, *_predicted(runs, new, old))
+
+
+def _member(
+    runs: FinishedRuns,
+    name: str,
+    training: Artifact,
+    before: Mapping[str, Artifact],
+    asked: tuple[str, ...],
+    added: bool,
+) -> Change:
+    """A member of only one submission; `before`: members of the old one, `asked`: words of the blend."""
+    old, new = ("", name) if added else (name, "")
+    pair = runs.with_and_without(training.key)
+    if pair is not None:
+        new_one, old_one = pair if added else reversed(pair)
+        between = f"{scoring.title(old_one)} → {scoring.title(new_one)}"
+        return Change("member", old, new, "", runs.compare(new_one, old_one), between)
+    left = [*before, name] if added else [other for other in before if other != name]
+    asked = asked or (f"competition={training.manifest['competition']}",)
+    can = left and not any(" " in other for other in left)
+    command = make_with(ENSEMBLE, asked, f"ensemble.members=[{','.join(left)}]") if can else ""
+    return Change("member", old, new, command)
+
+
+def _predicted(runs: FinishedRuns, new: Artifact, old: Artifact) -> list[Change]:
+    """Settings of prediction and blending, if both results are of the same stage."""
+    if new.stage != old.stage:
+        return []
+    ours, theirs = values_of(new), values_of(old)
+    paths = [p for p in sorted(ours.keys() & theirs.keys()) if p.startswith(PREDICTED)]
+    return [_change(runs, (p,), ours, theirs, old, "") for p in paths if ours[p] != theirs[p]]
+
+
+def _settings(runs: FinishedRuns, new: Artifact, old: Artifact, member: str) -> list[Change]:
+    ours, theirs = (flat(a.manifest.get("settings", {})) for a in (new, old))
+    differ = {path for path, _ in values_of(new).items() ^ values_of(old).items()}
+    # Pretrained weights fit one network only, so the two settings change together.
+    sets: list[tuple[str, ...]] = [NETWORK] if differ >= set(NETWORK) else []
+    sets += [(path,) for path in sorted(differ - {path for one in sets for path in one})]
+    found = [_change(runs, paths, ours, theirs, old, member) for paths in sets]
+    return sorted(found, key=lambda change: NOT_READ in (change.old, change.new))
+
+
+def _change(
+    runs: FinishedRuns, paths: tuple[str, ...], ours: Values, theirs: Values, made_of: Artifact, member: str
+) -> Change:
+    """A setting that differs, or several that change together; without a test if one run does not read it."""
+    new, old = ({path: values.get(path, NOT_READ) for path in paths} for values in (ours, theirs))
+    what = " and ".join(paths)
+    of = f"{what} of {member}" if member else what
+    before, now = (", ".join(_shown(text) for text in side.values()) for side in (old, new))
+    if NOT_READ in (*new.values(), *old.values()):
+        return Change(of, before, now, "")
+    pair = runs.alone(old, new)
+    if pair is None:
+        return Change(of, before, now, _command(new, made_of))
+    between = " → ".join(scoring.title(a) for a in reversed(pair))
+    return Change(of, before, now, "", runs.compare(*pair), between)
+
+
+def _command(new: Values, made_of: Artifact) -> str:
+    """The command that tests these values alone; empty if the request is not known or would be refused."""
+    record = made_of.manifest.get("request")
+    if record is None or request.refuses(record, {path: json.loads(text) for path, text in new.items()}):
+        return ""
+    of_stage = {"ensemble": ENSEMBLE, "infer": "make infer"}
+    target = of_stage.get(made_of.stage, "make train")
+    return make_with(target, request_words(record), *(f"{p}={text_of(text)}" for p, text in new.items()))
+
+
+def _shown(text: str) -> str:
+    return text if text == NOT_READ else text_of(text)
+
+
+def text_of(json_text: str) -> str:
+    """The value of a setting as a person types it."""
+    value: Any = json.loads(json_text)
+    return value if isinstance(value, str) else json_text
+
+
+def request_words(record: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """The words that asked for a result, from its record; empty without a record."""
+    if record is None:
+        return ()
+    chosen = {"competition": record["competition"], "model": record["model"]}
+    chosen["experiment"] = "+".join(record["experiment"]) or None
+    named = [f"{key}={value}" for key, value in chosen.items() if value]
+    values: Sequence[tuple[str, Any]] = record["values"]
+    return (*named, *(f"{path}={v if isinstance(v, str) else json.dumps(v)}" for path, v in values))

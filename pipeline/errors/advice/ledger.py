@@ -1,0 +1,158 @@
+"""The ledger of advice: what reports advised, so that later reports can show what following it gained.
+
+Owns submissions/advice.jsonl, with one line for each piece of advice that changes the settings of a run, and
+matching it with finished runs. Does not own the advice (`advisor.py`).
+
+    {"when", "competition", "about": "train/<key>", "experiment", "kind", "sentence", "settings", "bound"}
+
+A run has followed a piece of advice if it has the data, the folds and the settings of the run that the advice
+was for, except the advised settings. It may be older than the advice: what was tried before is not advised
+again, but its gain is shown.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from pipeline.errors.advice.changes import FinishedRuns
+from pipeline.errors.advice.facts import Advice
+from pipeline.errors.diff.conclusion import FollowedAdvice
+from pipeline.record.digests import sha256_text, write_atomic
+from pipeline.record.store import Artifact
+from pipeline.settings.read import read_words
+
+LEDGER = "advice.jsonl"
+REPORTED = "advice.json"
+
+
+@dataclass(frozen=True)
+class GivenAdvice:
+    """A piece of advice that can be followed.
+
+    Args:
+        about: `train/<key>` of the run that it was for.
+        experiment: the name of that run.
+        settings: the words that it changes.
+        bound: the most that it can gain; None: not known.
+    """
+
+    about: str
+    experiment: str
+    settings: tuple[str, ...]
+    bound: float | None
+
+    @property
+    def wanted(self) -> dict[str, str]:
+        """The advised settings as dotted path → JSON text, as manifests hold them."""
+        return {path: json.dumps(value, ensure_ascii=False) for path, value in read_words(self.settings)}
+
+
+def ledger_of(home: Path) -> Path:
+    """Path of the ledger."""
+    return home / "submissions" / LEDGER
+
+
+def read(home: Path) -> tuple[GivenAdvice, ...]:
+    """All advice so far, oldest first; invalid lines are skipped."""
+    path = ledger_of(home)
+    if not path.is_file():
+        return ()
+    entries = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+            entries.append(
+                GivenAdvice(
+                    str(entry["about"]), str(entry["experiment"]), tuple(entry["settings"]), entry["bound"]
+                )
+            )
+        except (ValueError, KeyError, TypeError):
+            continue
+    return tuple(entries)
+
+
+def keep(home: Path, report: Artifact) -> None:
+    """Add the advice of a report to the ledger, each piece once."""
+    reported = report.json(REPORTED)
+    path = ledger_of(home)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        known = {(given.about, given.settings) for given in read(home)}
+        before = path.read_text(encoding="utf-8") if path.is_file() else ""
+        added = [
+            json.dumps({"when": report.manifest["created"], **entry}, ensure_ascii=False)
+            for entry in reported["given"]
+            if (entry["about"], tuple(entry["settings"])) not in known
+        ]
+        if added:
+            write_atomic(path, (before + "\n".join(added) + "\n").encode("utf-8"))
+
+
+def entry(advice: Advice, about: Artifact) -> dict[str, Any]:
+    """A line of the ledger, without its time."""
+    return {
+        "competition": about.manifest["competition"],
+        "about": f"{about.stage}/{about.key}",
+        "experiment": about.manifest["experiment"],
+        "kind": advice.kind,
+        "sentence": advice.sentence,
+        "settings": list(advice.settings),
+        "bound": advice.bound,
+    }
+
+
+def split(
+    advice: Sequence[Advice], about: Artifact | None, runs: FinishedRuns, home: Path
+) -> tuple[tuple[Advice, ...], tuple[FollowedAdvice, ...]]:
+    """The advice that no finished run followed yet, and the gains of advice that was followed, newest run
+    first.
+
+    Args:
+        advice: of this report, best first.
+        about: the training that it is about; None: not known.
+        runs: the finished runs on these data and folds.
+        home: the folder of the ledger's `submissions/`.
+    """
+    if about is None:
+        return tuple(advice), ()
+    name, label = f"{about.stage}/{about.key}", str(about.manifest["experiment"])
+    todo: list[tuple[Advice, GivenAdvice]] = []
+    tried: list[tuple[Advice, GivenAdvice]] = []
+    for piece in advice:
+        given = GivenAdvice(name, label, piece.settings, piece.bound)
+        (tried if piece.settings and runs.differing(about, given.wanted) else todo).append((piece, given))
+    listed = [given for _, given in tried]
+    listed += [g for g in read(home) if (g.about, g.settings) not in {(x.about, x.settings) for x in listed}]
+    by_key = {f"{a.stage}/{a.key}": a for a in runs.all}
+    followed: list[tuple[str, FollowedAdvice]] = []
+    for given in listed:
+        old = by_key.get(given.about)
+        new = runs.differing(old, given.wanted) if old is not None else None
+        if old is None or new is None:
+            continue
+        gained = runs.compare(new, old)
+        one = FollowedAdvice(" ".join(given.settings), given.experiment, given.bound, gained)
+        followed.append((str(new.manifest["created"]), one))
+    newest = sorted(followed, key=lambda pair: pair[0], reverse=True)
+    return tuple(one for one, _ in todo), tuple(one for _, one in newest)
+
+
+def digest(home: Path, runs: FinishedRuns) -> str:
+    """What a report depends on besides its inputs: the finished runs, and the advice that they followed.
+
+    Advice that no run followed is left out, so adding a report's advice to the ledger does not change the
+    report.
+    """
+    by_key = {f"{a.stage}/{a.key}": a for a in runs.all}
+    followed = [
+        f"{g.about} {g.settings} {g.bound}"
+        for g in read(home)
+        if g.about in by_key and runs.differing(by_key[g.about], g.wanted)
+    ]
+    return sha256_text(json.dumps([sorted(by_key), sorted(followed)]))[:16]

@@ -1,0 +1,122 @@
+"""Better, worse or can't tell: the first sentence of the report, and what it is based on.
+
+Owns the conclusion, and the types that are shown beside it: the changes between two submissions, and advice
+that was followed. Does not own comparing (`core/statistics.py`) nor finding changes
+(`errors/advice/changes.py`). A *conclusion* is the report's; a *verdict* is a person's answer about an image.
+"""
+
+from dataclasses import dataclass
+
+from pipeline.core.predictions import Comparison
+from pipeline.errors.diff import texts
+from pipeline.errors.diff.flips import Flips
+from pipeline.pages.report import count, percent, plural, signed
+
+UNDECIDED = "can't tell"
+# States of the conclusion, by which the page colours it.
+STATES = {"better": "better", "worse": "worse", UNDECIDED: "unclear"}
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """The first thing that a reader sees.
+
+    Args:
+        state: "better", "worse", "unclear", "same" or "first".
+        word: the conclusion itself.
+        rest: the rest of the headline, with the number.
+        detail: what the conclusion is based on.
+    """
+
+    state: str
+    word: str
+    rest: str
+    detail: str
+
+    @property
+    def headline(self) -> str:
+        """The conclusion in one line."""
+        return f"{self.word} {self.rest}".strip()
+
+    @property
+    def tag(self) -> str:
+        """For tables and tags: always "better", "worse" or "can't tell"."""
+        return self.state if self.state in ("better", "worse") else UNDECIDED
+
+
+@dataclass(frozen=True)
+class Change:
+    """One setting or member in which two submissions differ.
+
+    Args:
+        what: a setting, or "member".
+        old, new: its values; for a member its name, or empty where it is not a member.
+        command: tests the difference alone; empty if it was tested, or cannot be tested.
+        tested: the comparison of two runs that differ in nothing else, new minus old; None: no such runs.
+        between: which two runs.
+    """
+
+    what: str
+    old: str
+    new: str
+    command: str
+    tested: Comparison | None = None
+    between: str = ""
+
+
+@dataclass(frozen=True)
+class FollowedAdvice:
+    """Advice of this or an earlier report that a run has followed.
+
+    Args:
+        settings: the advised settings.
+        about: the run that the advice was for.
+        bound: the most that it could gain; None: not known.
+        obtained: the measured gain: the run that followed the advice minus the run that it was for.
+    """
+
+    settings: str
+    about: str
+    bound: float | None
+    obtained: Comparison
+
+    @property
+    def line(self) -> str:
+        """`followed advice for lite0: images.size=96, at most +0.0310; gained +0.0120 […], better`."""
+        most = "" if self.bound is None else texts.FOLLOWED_BOUND.format(bound=signed(self.bound))
+        return texts.FOLLOWED.format(about=self.about, settings=self.settings, bound=most, gain=self.obtained)
+
+
+def conclusion_of(flips: Flips | None, comparison: Comparison | None, metric: str) -> Conclusion:
+    """The conclusion about a new submission.
+
+    Args:
+        flips: the differences from the old one; None: there is no old one.
+        comparison: new minus old, out of fold; None: not known for both.
+        metric: its name in words.
+    """
+    if flips is None:
+        return Conclusion("first", texts.FIRST, "", texts.FIRST_DETAIL)
+    changed = texts.CHANGED.format(
+        flips=count(len(flips.images)), predictions=plural(flips.n_images, "test prediction")
+    )
+    if not len(flips.images):
+        detail = texts.SAME_DETAIL.format(count=count(flips.n_images))
+        return Conclusion("same", texts.SAME, texts.SAME_REST, detail)
+    if comparison is None:
+        return Conclusion("unclear", texts.UNCLEAR, texts.UNCLEAR_REST, changed)
+    detail = texts.DETAIL.format(
+        low=signed(comparison.low),
+        high=signed(comparison.high),
+        groups=plural(comparison.n_groups, "training group"),
+        share=percent(comparison.p_better),
+        changed=changed,
+    )
+    if comparison.note:
+        detail += texts.CAUTION.format(note=comparison.note)
+    if comparison.verdict == UNDECIDED:
+        reason = texts.CONTAINS_ZERO if comparison.n_groups > 1 else texts.ONE_GROUP
+        rest = texts.UNDECIDED_REST.format(delta=signed(comparison.delta), metric=metric, reason=reason)
+        return Conclusion("unclear", texts.UNDECIDED, rest, detail)
+    word = texts.DECIDED.format(conclusion=comparison.verdict.capitalize(), delta=abs(comparison.delta))
+    return Conclusion(STATES[comparison.verdict], word, metric, detail)

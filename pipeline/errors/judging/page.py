@@ -1,0 +1,211 @@
+"""Judging on the page: the questions that a person answers, and the sentences of the resulting estimate.
+
+Owns the section "Judging": which questions are asked, in which order, and the data of its script; and the
+estimate in words, for the page, the terminal, the conclusion and the record. Does not own the sample
+(`sample.py`), the form of verdicts (`answers.py`), nor the estimate (`estimate.py`).
+
+Questions show no name and no prediction, and controls of known truth are mixed in at random, so that nobody
+can tell them apart. The source of the page of course holds both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.core.samples import LabelSpace
+from pipeline.errors.judging import texts
+from pipeline.errors.judging.answers import MARK, columns
+from pipeline.errors.judging.estimate import ScoreEstimate
+from pipeline.errors.judging.sample import Control, Design, spread
+from pipeline.pages.report import ImageOf, Key, count, json_data, percent, pictures, plural, signed
+from pipeline.pages.section import Section
+from pipeline.settings.report import ReportSettings
+
+UNDECIDED = "can't tell"
+STATES = {"better": "better", "worse": "worse"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """One image to judge.
+
+    Args:
+        key: its split and id.
+        stratum, inclusion: the kind of flip and the probability of being asked; empty for a control.
+        old, new: the predictions of both submissions, class indices; shown on request.
+    """
+
+    key: Key
+    stratum: str
+    inclusion: str
+    old: int
+    new: int
+
+
+def questions(design: Design, controls: Iterable[Control], known: frozenset[str]) -> tuple[Question, ...]:
+    """Sampled flips that are not judged yet, and controls, in a random order.
+
+    Args:
+        design: the sample.
+        controls: images of known truth; left out if no flip is left to ask.
+        known: test ids that were judged before.
+    """
+    flips = [
+        Question(
+            ("test", str(row["id"])),
+            design.strata[design.stratum_F[k]],
+            f"{design.inclusion(k):.6f}",
+            int(row["old"]),
+            int(row["new"]),
+        )
+        for k, row in enumerate(design.flips.to_dict("records"))
+        if design.sampled_F[k] and str(row["id"]) not in known
+    ]
+    if not flips:
+        return ()
+    asked = [*flips, *(Question(("train", c.id), "", "", c.old, c.new) for c in controls)]
+    return tuple(asked[k] for k in spread(design.report, len(asked)))
+
+
+def section(
+    asked: tuple[Question, ...],
+    design: Design,
+    space: LabelSpace,
+    image: ImageOf,
+    settings: ReportSettings,
+    command: str,
+) -> Section:
+    """The section, with the data of its script.
+
+    Args:
+        asked: the questions, in order.
+        design: the sample that they come from.
+        space: the label space.
+        image: pixels by split and id.
+        settings: `judge_px` and `show_answers`.
+        command: turns the exported file into an estimate.
+    """
+    sampled = int(design.sampled_F.sum())
+    values = {
+        "asked": len(asked),
+        "sampled": sampled,
+        "flips": len(design.flips),
+        "strata": len(design.strata),
+        "reused": sampled - sum(q.key[0] == "test" for q in asked),
+        "controls": sum(q.key[0] == "train" for q in asked),
+        "attributes": [a.name for a in space.attributes],
+        "px": settings.judge_px,
+        "command": command,
+    }
+    scripts = ("csv.js", "judging.js") if asked else ()
+    return Section(
+        "judging",
+        "Judging",
+        "judging.html",
+        values,
+        data=json_data("questions", _data(asked, design, space, image, settings) if asked else None),
+        script=scripts,
+    )
+
+
+def _data(
+    asked: tuple[Question, ...],
+    design: Design,
+    space: LabelSpace,
+    image: ImageOf,
+    settings: ReportSettings,
+) -> dict[str, Any]:
+    """The data that the script shows and exports."""
+    which, distinct = pictures([q.key for q in asked], image, settings.judge_px)
+    return {
+        "report": design.report,
+        "columns": list(columns(space)),
+        "mark": MARK,
+        "attributes": [{"name": a.name, "values": list(a.values)} for a in space.attributes],
+        "codes": space.codes_CA.tolist(),
+        "show": settings.show_answers,
+        "picture": which,
+        "pictures": distinct,
+        "items": [
+            {
+                "id": q.key[1],
+                "control": q.key[0] == "train",
+                "stratum": q.stratum,
+                "inclusion": q.inclusion,
+                "old": q.old,
+                "new": q.new,
+            }
+            for q in asked
+        ],
+    }
+
+
+def estimate_values(estimate: ScoreEstimate) -> dict[str, Any]:
+    """The estimate in words, for the page."""
+    c = estimate.comparison
+    unsure = texts.UNSURE.format(count=count(estimate.unsure)) if estimate.unsure else ""
+    controls = texts.NO_CONTROLS
+    if estimate.controls:
+        controls = texts.CONTROLS.format(
+            wrong=count(estimate.mistaken),
+            controls=plural(estimate.controls, "control"),
+            correction=texts.CORRECTED if estimate.corrected else texts.NOT_CORRECTED,
+        )
+    judged = texts.JUDGED.format(
+        judged=count(estimate.judged), flips=plural(estimate.flips, "flip"), unsure=unsure, controls=controls
+    )
+    neither = max(0.0, 1 - estimate.new_right - estimate.old_right)
+    shares = texts.SHARES.format(
+        new=percent(estimate.new_right), old=percent(estimate.old_right), neither=percent(neither)
+    )
+    return {
+        "state": STATES.get(c.verdict, "unclear"),
+        "conclusion": c.verdict,
+        "number": texts.INTERVAL.format(delta=signed(c.delta), low=signed(c.low), high=signed(c.high)),
+        "judged": judged,
+        "shares": shares,
+        "assumed": estimate.assumed,
+        "note": c.note,
+    }
+
+
+def line(estimate: ScoreEstimate) -> str:
+    """The estimate as one line of the terminal."""
+    values = estimate_values(estimate)
+    caution = texts.CAUTION.format(note=values["note"]) if values["note"] else ""
+    return texts.LINE.format(
+        conclusion=values["conclusion"], number=values["number"], caution=caution, judged=values["judged"]
+    )
+
+
+def figures(estimate: ScoreEstimate) -> dict[str, float]:
+    """The estimate for the record."""
+    c = estimate.comparison
+    return {
+        "judged": float(estimate.judged),
+        "judged_delta": c.delta,
+        "judged_low": c.low,
+        "judged_high": c.high,
+    }
+
+
+def conclusion_fields(estimate: ScoreEstimate, detail: str, metric: str, alone: bool) -> dict[str, str]:
+    """The fields of the conclusion that the estimate changes, by name.
+
+    Args:
+        estimate: of the score difference.
+        detail: what the conclusion is based on so far.
+        metric: its name in words.
+        alone: whether there is no out-of-fold comparison, as for a CSV from elsewhere.
+    """
+    fields = {"detail": texts.DETAIL.format(detail=detail, line=line(estimate))}
+    if alone:
+        c = estimate.comparison
+        undecided = c.verdict == UNDECIDED
+        fields["state"] = "unclear" if undecided else c.verdict
+        decided = texts.DECIDED.format(conclusion=c.verdict.capitalize())
+        fields["word"] = texts.UNDECIDED if undecided else decided
+        fields["rest"] = texts.REST.format(delta=signed(c.delta), metric=metric)
+    return fields

@@ -1,0 +1,250 @@
+"""A person's verdicts about changed predictions: stored, checked, and turned into questions and an estimate.
+
+Owns `submissions/verdicts/<competition>.csv`: every verdict ever given, one row an image. Does not own the
+sample (`sample.py`), the form of verdicts (`answers.py`), the section (`page.py`) nor the estimate
+(`estimate.py`).
+
+A *verdict* is a person's answer about one image; only a person *judges*. Verdicts about test images serve
+the error report, and nothing else may read that folder: a model that learned from them would be scored on
+its own teacher. tests/errors/test_verdicts_apart.py holds this.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core import metrics
+from pipeline.core.errors import DataError
+from pipeline.core.samples import LabelSpace, Samples
+from pipeline.core.tables import format_table, read_table
+from pipeline.data import host, host_format, load
+from pipeline.engine.stage import Job
+from pipeline.errors.case import ReportCase
+from pipeline.errors.diff.flips import Flips, Submission, find_flips
+from pipeline.errors.judging import answers as form
+from pipeline.errors.judging import estimate, page, sample, texts
+from pipeline.errors.judging.answers import Answer
+from pipeline.errors.judging.estimate import ScoreEstimate
+from pipeline.errors.judging.sample import Design
+from pipeline.pages.command_words import make_with
+from pipeline.pages.section import Section
+from pipeline.record.digests import write_atomic
+from pipeline.record.store import Artifact
+from pipeline.settings.load import Settings
+
+FOLDER = "verdicts"
+PARAM = "verdicts"
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What judging adds to the report.
+
+    Args:
+        section: the questions; None without flips.
+        estimate: the score difference from the verdicts so far; None if no flip of this pair was judged.
+    """
+
+    section: Section | None
+    estimate: ScoreEstimate | None
+
+
+def path_of(home: Path, settings: Settings) -> Path:
+    """The file with the verdicts of a competition."""
+    return home / "submissions" / FOLDER / f"{settings.config.competition.name}.csv"
+
+
+def stored(path: Path, space: LabelSpace) -> tuple[Answer, ...]:
+    """All stored verdicts; empty if there is no file.
+
+    Raises:
+        DataError: the file is damaged; every fault is named.
+    """
+    if not path.is_file():
+        return ()
+    answers, faults = form.parse(read_table(path), space)
+    form.raise_if(str(path), faults, texts.REMEDY_STORED)
+    return tuple(answers)
+
+
+def take_in(
+    settings: Settings,
+    asked: tuple[str, ...],
+    data: Artifact,
+    home: Path,
+    file: Path,
+    pair: tuple[Path, Path],
+) -> str:
+    """Check an exported file against the two submissions that it is about, and store its verdicts.
+
+    Args:
+        settings: of the competition.
+        asked: the words of `make error-analysis`, for the command in an error.
+        data: the tables of the competition.
+        home: the folder with `submissions/`.
+        file: the export of the page.
+        pair: the new submission and the old one.
+
+    Returns:
+        One line for the terminal.
+
+    Raises:
+        DataError: the file has faults; all of them are named, and nothing is stored.
+    """
+    train = load.samples(data, "train", home)
+    new, old = (_read(settings, data, home, path) for path in pair)
+    flips = find_flips(train.space, new, old)
+    key = sample.pair_key(new, old)
+    answers, faults = form.parse(read_table(file), train.space)
+
+    def design_of(report: str) -> Design | None:
+        asked = sample.asked_of(report, key)
+        return None if asked is None else sample.plan(train.space, flips, key, asked)
+
+    faults += form.against_design(answers, design_of, train.ids_N)
+    if not answers and not faults:
+        faults.append(texts.ONLY_HEADER)
+    foreign = [a.report for a in answers if sample.asked_of(a.report, key) is None]
+    form.raise_if(str(file), faults, _whose(settings, asked, data, home, file, foreign) or texts.REMEDY)
+    path = path_of(home, settings)
+    everything = form.merged(stored(path, train.space), answers)
+    text = format_table(form.columns(train.space), form.rows(everything, train.space))
+    write_atomic(path, text)
+    controls = sum(a.control for a in answers)
+    return texts.STORED.format(
+        flips=len(answers) - controls,
+        controls=controls,
+        file=file.name,
+        all=len(everything),
+        path=os.path.relpath(path),
+    )
+
+
+def _read(settings: Settings, data: Artifact, home: Path, path: Path) -> Submission:
+    space = load.samples(data, "train", home).space
+    read = host_format.read(
+        path, space, settings.config.competition.submission, host.sample(settings, data, home)
+    )
+    return Submission(path.stem, read.ids_N, read.labels_N)
+
+
+def _whose(
+    settings: Settings,
+    asked: tuple[str, ...],
+    data: Artifact,
+    home: Path,
+    file: Path,
+    reports: list[str],
+) -> str:
+    """The remedy for a file about other submissions; with their names if both are in submissions/."""
+
+    def again(a: str, b: str) -> str:
+        command = f"make error-analysis A={a} B={b} VERDICTS={shlex.quote(str(file))}"
+        return make_with(command, asked)
+
+    digests = dict.fromkeys(part for report in reports[:1] for part in report.split("-")[:2])
+    if not digests:
+        return ""
+    paths: dict[str, Path] = {}
+    for path in sorted((home / "submissions").glob("*.csv")):
+        try:
+            side = _read(settings, data, home, path)
+        except DataError:
+            continue  # the ledger, or a file of another competition
+        paths[sample.pair_key(side, side).partition("-")[0]] = path
+    known = [paths.get(digest) for digest in digests]
+    if len(known) < 2 or None in known:
+        return texts.NAME_THE_PAIR.format(command=again("…", "…"))
+    a, b = (shlex.quote(os.path.relpath(path)) for path in known if path)
+    return texts.FILE_IS_ABOUT.format(command=again(a, b))
+
+
+def judging(case: ReportCase, flips: Flips | None) -> Judging:
+    """The open questions and the estimate from the verdicts so far; neither without flips.
+
+    Args:
+        case: both submissions; the params of its job name the stored verdicts, if there are any.
+        flips: their differences.
+    """
+    if case.old is None or flips is None or not len(flips.images):
+        return Judging(None, None)
+    job, train, settings = case.job, case.train, case.job.settings.config.report
+    name = job.params.get(PARAM)
+    answers = stored(job.home / str(name), train.space) if name else ()
+    key = sample.pair_key(case.new.prediction, case.old.prediction)
+    design = sample.plan(train.space, flips, key, settings.judge)
+    judged_controls = frozenset(a.id for a in answers if a.control)
+    controls = sample.controls(
+        design, train, (case.new.oof, case.old.oof), settings.controls, judged_controls
+    )
+    asked = page.questions(design, controls, frozenset(a.id for a in answers if not a.control))
+    section = page.section(asked, design, train.space, case.image, settings, _command(job))
+    return Judging(section, _estimate(case, answers, flips, key))
+
+
+def _estimate(case: ReportCase, answers: tuple[Answer, ...], flips: Flips, key: str) -> ScoreEstimate | None:
+    """The score difference; None if no flip of this pair was judged, or the metric lacks probabilities."""
+    assert case.old is not None, "one submission alone has no flips"
+    job, train, new, old = case.job, case.train, case.new.prediction, case.old.prediction
+    of_pair = [asked for a in answers if (asked := sample.asked_of(a.report, key)) is not None]
+    changed = frozenset(flips.images["id"].astype(str))
+    if not any(not a.control and a.id in changed for a in answers):
+        return None
+    config = job.settings.config
+    metric = metrics.get(config.competition.metric)
+    if metric.needs == "probabilities" and (new.probabilities is None or old.probabilities is None):
+        return None
+    asked = max(of_pair, default=config.report.judge)
+    design = sample.plan(train.space, flips, key, asked)
+    test = load.samples(job.inputs["data"], "test", job.home).take(new.ids_N)
+    order = {str(name): k for k, name in enumerate(old.ids_N.tolist())}
+    p_new, p_old = (
+        None
+        if side.probabilities is None
+        else side.probabilities.with_classes(train.space.classes).take(new.ids_N).p_NC
+        for side in (new, old)
+    )
+    pair = estimate.SubmissionPair(
+        new.labels_N,
+        old.labels_N[[order[str(name)] for name in new.ids_N]],
+        sample.flips_of(new.ids_N, design),
+        test.groups_N,
+        p_new,
+        p_old,
+    )
+    known = sample.agreed_out_of_fold(train, (case.new.oof, case.old.oof))
+    agreed = None if known is None else estimate.Agreed(*known)
+    images = _judged_images(answers, train, new, key)
+    statistics = config.statistics
+    return estimate.estimate(metric, train.space, pair, images, agreed, statistics.draws, statistics.seed)
+
+
+def _judged_images(
+    answers: tuple[Answer, ...], train: Samples, new: Submission, key: str
+) -> estimate.JudgedImages:
+    """The verdicts as arrays; images that are no longer in the competition are left out."""
+    place = {str(name): k for k, name in enumerate(new.ids_N.tolist())}
+    truths = dict(zip(train.ids_N.tolist(), train.labels.tolist(), strict=True))
+    of_test = [a for a in answers if not a.control and a.id in place]
+    of_train = [a for a in answers if a.control and a.id in truths]
+    n = len(train.space.attributes)
+    truth = train.space.codes_CA[[truths[a.id] for a in of_train]] if of_train else np.zeros((0, n), np.int64)
+    return estimate.JudgedImages(
+        at_J=np.array([place[a.id] for a in of_test], dtype=np.int64),
+        codes_JA=form.code_table(of_test, n),
+        drawn_J=np.array([sample.asked_of(a.report, key) is not None for a in of_test], dtype=bool),
+        control_truth_NA=truth,
+        control_said_NA=form.code_table(of_train, n),
+    )
+
+
+def _command(job: Job) -> str:
+    """The command that turns the exported file into an estimate."""
+    sides = [shlex.quote(os.path.relpath(job.home / str(job.params[name]))) for name in ("a", "b")]
+    command = f"make error-analysis A={sides[0]} B={sides[1]} VERDICTS=form.csv"
+    return make_with(command, job.words["error-analysis"])

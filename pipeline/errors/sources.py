@@ -1,0 +1,156 @@
+"""Which finished results belong to a submission: what it was made from, and what its report can show.
+
+Owns following a submission's provenance back to its training, and finding optional results: features of the
+images, robustness, and explanations of its models. The optional results are parameters of the report and not
+inputs: asking for the report builds none of them. Their keys are part of the report's key, so a new one
+gives a new report. Does not own writing provenance (`submit/provenance.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.core.errors import ConfigError
+from pipeline.core.predictions import Features
+from pipeline.core.samples import Strings
+from pipeline.engine.stage import Job
+from pipeline.record import files
+from pipeline.record.store import Artifact, Store
+from pipeline.settings.load import Settings
+from pipeline.submit.submission import is_untouched
+
+if TYPE_CHECKING:
+    from pipeline.engine.session import Session
+
+
+def made_of(store: Store, data: Artifact, path: Path) -> Artifact | None:
+    """What a submission was made from, if it was made here on the same data and is still there."""
+    beside = path.with_suffix(".json")
+    if not beside.is_file() or not is_untouched(path):
+        return None
+    try:
+        stage, _, key = str(json.loads(beside.read_text(encoding="utf-8"))["artifact"]).partition("/")
+    except (ValueError, KeyError, TypeError):
+        return None
+    found = store.find(stage, key)
+    return found if found and found.inputs.get("data") == f"{data.stage}/{data.key}" else None
+
+
+def asked(settings: Settings, artifact: Artifact | None) -> Settings:
+    """The settings behind a submission, or behind a blend's best member; the given ones where unknown."""
+    if artifact is None:
+        return settings
+    blend = (artifact.folder / "blend.json").is_file()
+    name = artifact.json("blend.json")["best_member"] if blend else artifact.manifest["experiment"]
+    try:
+        return settings.member(str(name))
+    except ConfigError:
+        return settings  # named by a key, or by a file that is gone
+
+
+def training_behind(store: Store, artifact: Artifact | None) -> str:
+    """`train/key` of what is behind a submission, or behind a blend's best member; empty where unknown."""
+    if artifact is None:
+        return ""
+    if "train" in artifact.inputs:
+        return artifact.inputs["train"]
+    below = artifact.inputs.get("of", "")
+    if (artifact.folder / "blend.json").is_file():
+        below = artifact.inputs.get(f"member:{artifact.json('blend.json')['best_member']}", below)
+    stage, _, key = below.partition("/")
+    return training_behind(store, store.find(stage, key)) if key else ""
+
+
+def optional(session: Session, data: Artifact, new: Path) -> dict[str, str]:
+    """Parameter -> `stage/key` of the optional results that exist.
+
+    Args:
+        session: the command.
+        data: what the report is on.
+        new: the submission under study.
+    """
+    made = list(session.store.all())
+    artifact = made_of(session.store, data, new) if new.is_file() else None
+    training = training_behind(session.store, artifact)
+    return {
+        **_pair([a for a in made if a.stage == "features" and _is_of(a, data.key)]),
+        **_newest("robustness", [a for a in made if _shows(a, "robustness", training)]),
+        **_newest(
+            "explain", _explained([a for a in made if a.stage == "explain" and _is_of(a, data.key)], training)
+        ),
+    }
+
+
+def features(made: list[Artifact], data: str) -> str | None:
+    """`stage/key` of the newest features of the training images as they are; None: there are none.
+
+    Args:
+        made: results to look among.
+        data: key of the data.
+    """
+    mine = [a for a in made if a.stage == "features" and _is_of(a, data)]
+    plain = [a for a in mine if _config(a, "view") == "identity" and _config(a, "split") == "train"]
+    return _newest("features", plain).get("features")
+
+
+def _shows(artifact: Artifact, stage: str, training: str) -> bool:
+    """Whether it is of the very models behind the submission, or behind its best member."""
+    return artifact.stage == stage and training != "" and artifact.inputs.get("train") == training
+
+
+def _explained(made: list[Artifact], training: str) -> list[Artifact]:
+    """Explanations of these models, those of the worst errors before those of named images."""
+    own = [a for a in made if training and training in a.inputs.values()]
+    return [a for a in own if _config(a, "ids") in ("", "[]")] or own
+
+
+def _pair(features: list[Artifact]) -> dict[str, str]:
+    """Features of the training images as they are, and by the same network of the test images, if any."""
+    plain = [a for a in features if _config(a, "view") == "identity"]
+    of_train = [a for a in plain if _config(a, "split") == "train"]
+    of_test = {_network(a): a for a in plain if _config(a, "split") == "test"}
+    both = [a for a in of_train if _network(a) in of_test]
+    chosen = _newest("features", both or of_train)
+    if not both:
+        return chosen
+    partner = next(of_test[_network(a)] for a in both if chosen["features"] == f"{a.stage}/{a.key}")
+    return chosen | {"features_test": f"{partner.stage}/{partner.key}"}
+
+
+def _network(features: Artifact) -> str:
+    """What made features, the same for both splits."""
+    config = {k: v for k, v in features.manifest["config"].items() if k != "split"}
+    return repr((sorted(config.items()), sorted(features.inputs.items())))
+
+
+def _is_of(artifact: Artifact, data: str) -> bool:
+    return artifact.inputs.get("data") == f"data/{data}"
+
+
+def _config(artifact: Artifact, name: str) -> str:
+    return str(artifact.manifest.get("config", {}).get(name, ""))
+
+
+def _newest(name: str, artifacts: list[Artifact]) -> dict[str, str]:
+    """The newest of them as a parameter."""
+    if not artifacts:
+        return {}
+    newest = max(artifacts, key=lambda a: (str(a.manifest["created"]), a.key))
+    return {name: f"{newest.stage}/{newest.key}"}
+
+
+def named(job: Job, name: str) -> Artifact | None:
+    """A result that the command found and named in the report's parameters."""
+    stage, _, key = str(job.params.get(name, "")).partition("/")
+    return job.store.find(stage, key) if key else None
+
+
+def read_features(job: Job, name: str, ids: Strings) -> Features | None:
+    """Features that the command found, if they hold all these images."""
+    artifact = named(job, name)
+    if artifact is None:
+        return None
+    read = files.read_features(artifact.folder / "features.npz")
+    return read if set(ids.tolist()) <= set(read.ids_N.tolist()) else None

@@ -1,0 +1,187 @@
+"""Predictions of every view of every image, by the models of all folds.
+
+Owns running the models of the folds over views of test-time augmentation, and reusing views that the same
+models have predicted for an earlier list of views. Does not own the views (`nets/views.py`), one model
+(`train/committee.py`) nor averaging views (`infer/merging.py`).
+
+Out-of-fold images are predicted by folds that never trained on them, averaged where there are several; test
+images by all folds, averaged. Each view passes through a network separately, so its predictions do not depend
+on the list of views, bit by bit; nor does its cost.
+
+Legend: V views, N samples, C classes, K folds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from pipeline.core.predictions import ViewProbabilities
+from pipeline.core.samples import FoldPlan, LabelSpace
+from pipeline.data import load
+from pipeline.engine.hardware import set_up
+from pipeline.engine.stage import Job
+from pipeline.nets import views
+from pipeline.nets.stages import is_probe
+from pipeline.record.store import Artifact
+from pipeline.train import committee as votes
+from pipeline.train import precision
+from pipeline.train.committee import Committee
+from pipeline.train.stages import folds_in
+
+
+@dataclass(frozen=True)
+class FoldViews:
+    """Predictions of the models of all folds.
+
+    Args:
+        oof: of each fold, its validation part.
+        test: mean over folds.
+        ms_V: milliseconds per image of each view, all folds together.
+    """
+
+    oof: Sequence[ViewProbabilities]
+    test: ViewProbabilities
+    ms_V: Sequence[float]
+
+    def take(self, names: Sequence[str]) -> FoldViews:
+        """Some of the views, in this order."""
+        at = [self.test.views.index(name) for name in names]
+        oof, test = [_views(p, at) for p in self.oof], _views(self.test, at)
+        return FoldViews(oof, test, [self.ms_V[k] for k in at])
+
+    def with_views_of(self, other: FoldViews) -> FoldViews:
+        """The views of both, these first."""
+        oof = [_joined(a, b) for a, b in zip(self.oof, other.oof, strict=True)]
+        return FoldViews(oof, _joined(self.test, other.test), [*self.ms_V, *other.ms_V])
+
+
+def refuse_unfit(names: Sequence[str], hw: tuple[int, int]) -> None:
+    """Raise ConfigError for unknown views, or arguments that do not suit the size of the images."""
+    x_1CHW = torch.zeros(1, 3, *hw)
+    for view in views.parse_all(list(names)):
+        view.apply(x_1CHW)
+
+
+def predict(job: Job, space: LabelSpace, plan: FoldPlan, earlier: Sequence[Artifact]) -> FoldViews:
+    """The predictions of every view of `infer.views`.
+
+    Args:
+        job: of the stage `views`.
+        space: the classes.
+        plan: the folds.
+        earlier: results of the same models for other lists of views; a network is not run again for a view
+            that is in one of them.
+    """
+    names = list(job.settings.config.infer.views)
+    if is_probe(job.settings):
+        return _of_heads(job, space, plan, names)
+    known = predicted_before(job, names, earlier)
+    missing = [name for name in names if known is None or name not in known.test.views]
+    if known is None:
+        return _of_networks(job, space, plan, names)
+    if missing:
+        known = known.with_views_of(_of_networks(job, space, plan, missing))
+    return known.take(names)
+
+
+def _of_networks(job: Job, space: LabelSpace, plan: FoldPlan, names: Sequence[str]) -> FoldViews:
+    config = job.settings.config
+    device = set_up(config.runtime)
+    train, test = (load.prepared(job.inputs["prepared"], split) for split in ("train", "test"))
+    oof, tests, times = [], [], []
+    for k in folds_in(job.inputs):
+        fold = job.inputs[f"fold{k}"]
+        how = precision.passing(config, fold, device)
+        asked = [(train, plan.splits[k].valid_ids), (test, test.ids_N)]
+        (valid, _), (tested, ms) = votes.networks(
+            config, names, space, Committee.read(fold.folder), asked, how
+        )
+        oof.append(valid)
+        tests.append(tested)
+        times.append(ms)
+    return FoldViews(oof, votes.mean(tests), votes.added(times))
+
+
+def _of_heads(job: Job, space: LabelSpace, plan: FoldPlan, names: Sequence[str]) -> FoldViews:
+    inputs = dict(job.inputs)
+    train, test = (load.features(inputs, split, list(names)) for split in ("train", "test"))
+    # All folds share the backbone: its time counts once per view.
+    times = [tuple(inputs[f"test:{view}"].metrics["ms_per_image"] for view in names)]
+    oof, tests = [], []
+    for k in folds_in(inputs):
+        committee = Committee.read(inputs[f"fold{k}"].folder)
+        asked = [train.take(plan.splits[k].valid_ids), test]
+        (valid, _), (tested, ms) = votes.heads(job.settings.config.model, space, committee, asked)
+        oof.append(valid)
+        tests.append(tested)
+        times.append(ms)
+    return FoldViews(oof, votes.mean(tests), votes.added(times))
+
+
+def by_model_of_all_data(job: Job, space: LabelSpace) -> tuple[ViewProbabilities, float]:
+    """The test predictions of a refit's model, view by view, and milliseconds per image of all views."""
+    config, model = job.settings.config, job.inputs["whole"]
+    committee, names = Committee.read(model.folder), list(config.infer.views)
+    if is_probe(job.settings):
+        features = load.features(dict(job.inputs), "test", names)
+        ((test, ms_V),) = votes.heads(config.model, space, committee, [features])
+        return test, sum(ms_V) + sum(job.inputs[f"test:{view}"].metrics["ms_per_image"] for view in names)
+    images = load.prepared(job.inputs["prepared"], "test")
+    how = precision.passing(config, model, set_up(config.runtime))
+    ((test, ms_V),) = votes.networks(config, names, space, committee, [(images, images.ids_N)], how)
+    return test, sum(ms_V)
+
+
+def of_validation_part(
+    job: Job, space: LabelSpace, plan: FoldPlan, k: int, names: Sequence[str]
+) -> ViewProbabilities:
+    """The predictions of one fold for its own validation part, view by view."""
+    config, ids, fold = job.settings.config, plan.splits[k].valid_ids, job.inputs[f"fold{k}"]
+    committee = Committee.read(fold.folder)
+    if is_probe(job.settings):
+        features = load.features(dict(job.inputs), "train", list(names)).take(ids)
+        ((valid, _),) = votes.heads(config.model, space, committee, [features])
+        return valid
+    how = precision.passing(config, fold, set_up(config.runtime))
+    images = load.prepared(job.inputs["prepared"], "train")
+    ((valid, _),) = votes.networks(config, names, space, committee, [(images, ids)], how)
+    return valid
+
+
+def earlier_results(job: Job) -> list[Artifact]:
+    """Results of the same models on the same images in the same precision, oldest first."""
+    inputs = {name: f"{a.stage}/{a.key}" for name, a in job.inputs.items()}
+    precision = job.settings.config.infer.precision
+    return [
+        artifact
+        for artifact in job.store.all("views")
+        if artifact.inputs == inputs and artifact.setting("infer.precision") == precision
+    ]
+
+
+def predicted_before(job: Job, names: Sequence[str], earlier: Sequence[Artifact]) -> FoldViews | None:
+    """The views that are in one of the earlier results; None where there are none."""
+    known: FoldViews | None = None
+    for artifact in earlier:
+        left = [n for n in names if known is None or n not in known.test.views]
+        times: Mapping[str, float] = artifact.json("times.json")
+        here = [name for name in left if name in times]
+        if not here or job.store.find(artifact.stage, artifact.key) is None:
+            continue
+        test = load.views(artifact, "test", "test")
+        every = FoldViews(load.view_parts(artifact), test, [times[name] for name in test.views])
+        known = every.take(here) if known is None else known.with_views_of(every.take(here))
+    return known
+
+
+def _views(p: ViewProbabilities, at: Sequence[int]) -> ViewProbabilities:
+    return replace(p, views=tuple(p.views[k] for k in at), p_VNC=p.p_VNC[list(at)])
+
+
+def _joined(a: ViewProbabilities, b: ViewProbabilities) -> ViewProbabilities:
+    assert (a.ids_N == b.ids_N).all(), "predictions of other images"
+    return replace(a, views=(*a.views, *b.views), p_VNC=np.concatenate([a.p_VNC, b.p_VNC]))

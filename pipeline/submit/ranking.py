@@ -1,0 +1,153 @@
+"""Which submission of the ledger is the best, and how much of a difference between scores is noise.
+
+Owns joining the ledger with the store: the predictions behind a submission, the size of the public set, and
+the noise of public scores. Does not own the rule that chooses (`submit/ledger.py`), the statistics
+(`core/noise.py`) nor the page (`submit/page.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.core import metrics, noise
+from pipeline.core.noise import Band
+from pipeline.core.samples import Floats, Samples
+from pipeline.core.statistics import STANDARD_ERRORS
+from pipeline.data import load
+from pipeline.record.store import Artifact, Store
+from pipeline.settings.load import Settings
+from pipeline.submit import host_scores, texts
+from pipeline.submit.ledger import Choice, Entry, choose
+
+# Stages by the ledger's kind of submission.
+STAGE_OF = {"member": "infer", "blend": "ensemble"}
+ASSUMED_SHARE = 0.5
+# Without predictions, the correlation between the errors of two submissions is unknown; half is assumed.
+SHARED = 0.5
+
+
+@dataclass(frozen=True)
+class PublicSet:
+    """The size of the public set.
+
+    Args:
+        groups: approximate number of its groups, ≥ 1.
+        text: the size and its source, in one sentence.
+    """
+
+    groups: int
+    text: str
+
+
+def public_set(settings: Settings, data: Artifact, home: Path) -> PublicSet:
+    """The size of the public set: from local answers, from competition.public_share, or assumed.
+
+    A test set without known groups is assumed to have groups as large as those of the training set.
+    """
+    train, test = (load.samples(data, split, home) for split in ("train", "test"))
+    counted = host_scores.public_images(settings, data)
+    share = settings.config.competition.public_share
+    if counted is not None:
+        images, source = counted, texts.PUBLIC_FROM_ANSWERS
+    elif share is not None:
+        images, source = round(share * len(test)), texts.PUBLIC_FROM_SETTING.format(share=share)
+    else:
+        images, source = round(ASSUMED_SHARE * len(test)), texts.PUBLIC_ASSUMED
+    has_groups = len(np.unique(test.groups_N)) < len(test)
+    of = test if has_groups else train
+    groups = max(round(images * len(np.unique(of.groups_N)) / max(len(of), 1)), 1)
+    return PublicSet(groups, texts.PUBLIC_SET.format(images=images, groups=groups, source=source))
+
+
+def artifacts(entries: Sequence[Entry], store: Store, data: Artifact) -> dict[str, Artifact]:
+    """The results that submissions were made from, by name, where they still exist and are of these data."""
+    by_name = {}
+    for entry in entries:
+        if entry.former or entry.kind not in STAGE_OF or not entry.key:
+            continue
+        artifact = store.find(STAGE_OF[entry.kind], entry.key) or store.find("decide", entry.key)
+        if artifact and artifact.inputs.get("data") == f"{data.stage}/{data.key}":
+            by_name[entry.name] = artifact
+    return by_name
+
+
+def bands(
+    settings: Settings, entries: Sequence[Entry], made: Mapping[str, Artifact], train: Samples, public: int
+) -> dict[str, Band]:
+    """The range of public − OOF by luck alone: from a submission's predictions, or from its interval."""
+    by_name = {}
+    for entry in entries:
+        if entry.name in made:
+            by_name[entry.name] = _band(settings, made[entry.name], train, public)
+        elif entry.oof_low is not None and entry.oof_high is not None:
+            groups = len(np.unique(train.groups_N))
+            by_name[entry.name] = noise.band_of_interval(entry.oof_low, entry.oof_high, groups, public)
+    return by_name
+
+
+def _band(settings: Settings, artifact: Artifact, train: Samples, public: int) -> Band:
+    config = settings.config
+    oof = load.oof(artifact, artifact.key)
+    scored = train.take(oof.ids_N)
+    metric = metrics.get(config.competition.metric)
+    p_NC = oof.with_classes(train.space.classes).p_NC
+    draws, seed = config.statistics.draws, config.statistics.seed
+    drawn = noise.gap_draws(metric, scored.labels, p_NC, scored.groups_N, public, draws, seed)
+    return noise.band_of(drawn, public)
+
+
+def reach(
+    settings: Settings, made: Mapping[str, Artifact], train: Samples, public: int
+) -> Callable[[Entry, Entry], float]:
+    """How far two public scores may differ by luck: 95 % of the differences on one public set.
+
+    From the predictions of both submissions where they exist and cover the same images; else from the
+    intervals in the ledger, assuming that half of their errors is shared; 0 where nothing is known.
+    """
+    config = settings.config
+    groups = len(np.unique(train.groups_N))
+
+    def paired(one: Artifact, other: Artifact) -> float | None:
+        oofs = [load.oof(a, a.key) for a in (one, other)]
+        ids = np.intersect1d(oofs[0].ids_N, oofs[1].ids_N)
+        if len(ids) < max(len(o) for o in oofs):
+            return None
+        scored = train.take(ids)
+        arms: list[Floats] = [o.with_classes(train.space.classes).take(ids).p_NC for o in oofs]
+        metric = metrics.get(config.competition.metric)
+        draws, seed = config.statistics.draws, config.statistics.seed
+        sd = noise.public_spread(metric, scored.labels, arms, scored.groups_N, public, draws, seed)
+        return STANDARD_ERRORS * float(sd[0, 1])
+
+    def of(one: Entry, other: Entry) -> float:
+        if one.name == other.name:
+            return 0.0
+        if one.name in made and other.name in made:
+            exact = paired(made[one.name], made[other.name])
+            if exact is not None:
+                return exact
+        widths = [
+            e.oof_high - e.oof_low for e in (one, other) if e.oof_low is not None and e.oof_high is not None
+        ]
+        if not widths:
+            return 0.0
+        # Of one public score: a difference of two public scores has no error of an OOF score in it.
+        sd = float(np.mean(np.abs(widths))) / (2 * STANDARD_ERRORS) * (groups / public) ** 0.5
+        return float(STANDARD_ERRORS * sd * (2 * (1 - SHARED)) ** 0.5)
+
+    return of
+
+
+def best(
+    settings: Settings, entries: Sequence[Entry], store: Store, data: Artifact, excluding: str | None = None
+) -> Choice | None:
+    """The best of these submissions by the ledger's rule, with the noise of this public set."""
+    train = load.samples(data, "train", store.home)
+    public = public_set(settings, data, store.home).groups
+    difference = reach(settings, artifacts(entries, store, data), train, public)
+    metric = metrics.get(settings.config.competition.metric)
+    return choose(entries, "public", excluding, metric.higher_is_better, difference)

@@ -1,0 +1,158 @@
+"""The learning curve: score against the number of training groups, on images learned and held out.
+
+Every point is an ordinary cached training with `train.group_share` and its own seed. Owns scoring the
+trainings, also on the images that they learned. Does not own the trainings, the shares of groups
+(`resample/subsets.py`) nor the page (`train/studies/curve_page.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline.core import metrics, statistics
+from pipeline.core.group_resampling import percentile_interval, resampled
+from pipeline.core.predictions import Probabilities
+from pipeline.core.samples import FoldPlan, Samples
+from pipeline.core.seeds import rng
+from pipeline.data import load
+from pipeline.engine.stage import Job
+from pipeline.nets.stages import is_probe
+from pipeline.record.store import Artifact
+from pipeline.resample import subsets
+from pipeline.resample.indices import Part
+from pipeline.settings.load import Settings
+from pipeline.train.committee import Committee
+from pipeline.train.members import Learner, Network, Probe
+from pipeline.train.stages import folds_of
+from pipeline.train.studies import curve_page
+
+
+@dataclass(frozen=True)
+class _OnTraining:
+    """Figures of a training on the images that it learned, means over its folds."""
+
+    groups: float
+    images: float
+    score: float
+    error: float
+
+
+def measure(job: Job, points: Mapping[str, Settings]) -> curve_page.CurvePage:
+    """What the page shows.
+
+    Args:
+        job: of the stage `learning_curve`.
+        points: the settings of every training, by the name of its input.
+    """
+    config = job.settings.config
+    trained = {name: job.inputs[name] for name in points}
+    oofs = {name: load.oof(artifact, name) for name, artifact in trained.items()}
+    ids = next(iter(oofs.values())).ids_N
+    known = load.samples(job.inputs["data"], "train", job.home).take(ids)
+    learner = _learner(job)
+    on_training = {
+        name: _on_training(
+            job, learner, point.config.train.seed, point.config.train.group_share, trained[name]
+        )
+        for name, point in points.items()
+    }
+    shares = config.learning_curve.shares
+    by_share = [[n for n, p in points.items() if p.config.train.group_share == share] for share in shares]
+    rows = [
+        _row(job, share, names, oofs, known, on_training, trained)
+        for share, names in zip(shares, by_share, strict=True)
+    ]
+    table = pd.DataFrame(rows)
+    metric, numbers = metrics.get(config.competition.metric), config.statistics
+    compared = statistics.compare_arms(
+        metric,
+        known.labels,
+        [[oofs[n].take(ids).p_NC for n in names] for names in by_share],
+        [(len(shares) - 1, len(shares) - 2)],
+        known.groups_N,
+        numbers.draws,
+        numbers.seed,
+    )
+    table.insert(6, "sd of seeds", compared.spread_A)
+    wrong = [float((oofs[n].take(ids).labels() != known.labels).mean()) for n in by_share[-1]]
+    train_error = float(np.mean([on_training[n].error for n in by_share[-1]]))
+    errors = curve_page.Errors(train_error, float(np.mean(wrong)))
+    return curve_page.CurvePage(
+        job.settings.experiment,
+        metric.name,
+        table,
+        compared.comparisons[0],
+        config.learning_curve.margin,
+        errors,
+        config.learning_curve.seeds,
+    )
+
+
+def _learner(job: Job) -> Learner:
+    if is_probe(job.settings):
+        return Probe(job.settings.config, load.features(dict(job.inputs), "train", ["identity"]))
+    return Network(job.settings.config, load.prepared(job.inputs["prepared"], "train"), job.home, job.work)
+
+
+def _row(
+    job: Job,
+    share: float,
+    names: list[str],
+    oofs: dict[str, Probabilities],
+    known: Samples,
+    on_training: dict[str, _OnTraining],
+    trained: dict[str, Artifact],
+) -> dict[str, float]:
+    """The figures of one share, means over its seeds."""
+    numbers = job.settings.config.statistics
+    metric = metrics.get(job.settings.config.competition.metric)
+    sides = [oofs[n].take(known.ids_N).p_NC for n in names]
+    drawn_MB = resampled(metric, known.labels, sides, known.groups_N, numbers.draws, numbers.seed)
+    low, high = percentile_interval(drawn_MB.mean(axis=0))
+    score = float(np.mean([metric.score(known.labels, p_NC) for p_NC in sides]))
+    train = float(np.mean([on_training[n].score for n in names]))
+    return {
+        "share": share,
+        "groups": float(np.mean([on_training[n].groups for n in names])),
+        "images": float(np.mean([on_training[n].images for n in names])),
+        "score": score,
+        "low": float(low),
+        "high": float(high),
+        "train score": train,
+        "gap": metric.sign * (train - score),
+        "loss gap": float(np.mean([trained[n].metrics.get("loss_gap", np.nan) for n in names])),
+    }
+
+
+def _on_training(job: Job, learner: Learner, seed: int, share: float, trained: Artifact) -> _OnTraining:
+    """Scores of a training on some of the training images of each of its folds."""
+    samples = load.training(job.inputs["data"], job.home)
+    plan = load.plan(job.inputs["folds"])
+    metric = metrics.get(job.settings.config.competition.metric)
+    by_fold = []
+    for k in folds_of(job.settings):
+        part = _part(samples, plan, k, share, seed)
+        n = min(job.settings.config.learning_curve.images, len(part))
+        chosen = part.take(rng(seed, "training curve", k).permutation(part.ids_N)[:n])
+        stage, _, key = trained.inputs[f"fold{k}"].partition("/")
+        fold = job.store.find(stage, key)
+        assert fold is not None, f"{trained.key} needs fold {key}, which is gone"
+        committee = Committee.read(fold.folder)
+        by_model = [learner.predict(s, chosen.ids_N, chosen.space) for s in committee.states]
+        p_NC = np.einsum("m,mnc->nc", np.array(committee.shares), np.stack(by_model)).astype(np.float32)
+        wrong = float((p_NC.argmax(axis=1) != chosen.labels).mean())
+        groups = len(np.unique(part.groups_N))
+        by_fold.append(_OnTraining(groups, len(part), metric.score(chosen.labels, p_NC), wrong))
+    return _OnTraining(
+        *(float(np.mean([getattr(f, n) for f in by_fold])) for n in ("groups", "images", "score", "error"))
+    )
+
+
+def _part(samples: Samples, plan: FoldPlan, fold: int, share: float, seed: int) -> Samples:
+    split = plan.splits[fold]
+    part = Part(samples.take(split.train_ids).for_training(), fold, split.times_T)
+    return subsets.group_share(part, share, seed).samples

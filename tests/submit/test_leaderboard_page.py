@@ -1,0 +1,80 @@
+"""The ledger's page and lines: what is said of scores, gaps and ranks; hostile names stay text."""
+
+import numpy as np
+import pytest
+
+from pipeline.core.noise import Band
+from pipeline.submit import page as pages
+from pipeline.submit.gap.causes import Cause, Diagnosis, Question
+
+BAND = Band(-0.03, 0.03, 0.015, 50)
+HOSTILE = "<script>alert(1)</script>"
+
+
+def row(name, oof, public, band=BAND):
+    low, high = (None, None) if oof is None else (oof - 0.02, oof + 0.02)
+    return pages.Row(name, "member", oof, low, high, public, 0, "", band)
+
+
+def page(*rows, diagnosis=None):
+    return pages.Leaderboard("T", "macro_f1", rows, rows[0].name, "why", "Public set: 9.", diagnosis)
+
+
+def test_a_gap_is_told_within_and_beyond_the_noise():
+    assert row("a", 0.7, 0.69).verdict == "within noise"
+    assert row("a", 0.7, 0.6).verdict == "larger than noise"
+    assert row("a", 0.7, None).verdict == "–" and row("a", None, 0.6).verdict == "–"
+
+
+def test_rank_correlation_with_its_uncertainty():
+    up = [row(str(k), 0.5 + k / 100, 0.4 + k / 50) for k in range(12)]
+    found = pages.correlation(up)
+    assert found.rho == pytest.approx(1) and found.low > 0.9 and "orders submissions" in _words(up)
+    draw = np.random.default_rng(0)
+    mixed = [row(str(k), x, y) for k, (x, y) in enumerate(draw.random((8, 2)))]
+    found = pages.correlation(mixed)
+    assert (
+        found.low < found.rho < found.high
+        and found.low < 0
+        and "too few submissions, or too similar ones" in _words(mixed)
+    )
+    assert pages.correlation(up[:3]).low == -1 and "too few for a conclusion" in _words(up[:3])
+    ties = [row("a", 0.5, 0.5), row("b", 0.5, 0.6)]
+    assert pages.correlation(ties) is None and pages.correlation([]) is None
+
+
+def test_the_interval_of_the_rank_correlation_covers():
+    """Normal pairs with Pearson .6, whose Spearman is 6/π · asin(.3)."""
+    draw, inside = np.random.default_rng(1), 0
+    truth = 6 / np.pi * np.arcsin(0.3)
+    for _ in range(300):
+        x, e = draw.normal(size=(2, 15))
+        rows = [row("r", a, b) for a, b in zip(x, 0.6 * x + 0.8 * e, strict=True)]
+        found = pages.correlation(rows)
+        inside += found.low <= truth <= found.high
+    assert 275 <= inside <= 298
+
+
+def test_lines_and_page_say_the_cause_and_stay_harmless():
+    causes = (
+        Cause("label_shift", True, "Classes moved.", "counted", "Correct with `x=1`.", -0.1),
+        Cause("transform", False, "No.", "undid", "Nothing to do."),
+    )
+    told = Diagnosis(Question(HOSTILE, 0.7, 0.6, 50), BAND, 0.001, causes)
+    found = page(row(HOSTILE, 0.7, 0.6), row("b", 0.6, 0.6), row("c", None, None, None), diagnosis=told)
+    lines = "\n".join(pages.lines(found))
+    assert "Classes moved." in lines and "larger than noise" in lines and "do: Correct" in lines
+    html = pages.render_html(found, 64)
+    assert HOSTILE not in html and "<code>x=1</code>" in html and html.count("<circle") == 2
+    assert 'class="pill high">found' in html and 'class="pill info">not found' in html
+    assert pages.causes_table(told)["cause"].tolist() == ["label_shift", "transform"]
+
+
+def test_no_public_score_and_no_diagnosis_still_make_a_page():
+    found = page(row("a", 0.7, None))
+    assert "Nothing to draw" in pages.render_html(found, 64)
+    assert any("needs at least two" in line for line in pages.lines(found))
+
+
+def _words(rows):
+    return pages.correlation_text(pages.correlation(rows))
