@@ -1,6 +1,6 @@
-"""Commands about no room: settings and disk space.
+"""Commands that belong to no room: settings and disk space.
 
-Owns what they print. Does not own the command line (`pipeline/cli.py`).
+Owns their output. Does not own the command line (`pipeline/cli.py`).
 """
 
 from __future__ import annotations
@@ -37,5 +37,5 @@ def gc(session: Session, options: Options) -> None:
 
 
 def pin(session: Session, options: Options) -> None:
-    """Keep a result from `gc`."""
+    """Protect a result from `gc`."""
     session.say(housekeeping.pin(session.store, session.home, options.key))

@@ -1,7 +1,7 @@
 """How much of a network's attention lies on the object and how much on the background, by class.
 
 Owns shares, their intervals over groups, and the warning of a shortcut. Does not own maps
-(`pipeline/explain/`) or where objects are (`explain/scenes.py`). No torch: the error report reads it too.
+(`pipeline/explain/`) or where objects are (`explain/cases.py`). No torch: the error report reads it too.
 
 A class whose images are told by their background is told by a shortcut: it fails where the background
 changes. A map that is the same everywhere puts as much on the background as the background's area; only
