@@ -1,7 +1,7 @@
 """How much of a network's attention is on the object and how much on the background, by class.
 
 Owns shares, their intervals over groups, and the warning of a shortcut. Does not own maps
-(`pipeline/explain/`) or the position of objects (`explain/scenes.py`). No torch: the error report uses it
+(`pipeline/explain/`) or the position of objects (`explain/cases.py`). No torch: the error report uses it
 too.
 
 If a network recognises a class by its background, it uses a shortcut and fails when the background changes. A
