@@ -47,6 +47,7 @@ from pipeline.record import study as studies
 from pipeline.record.study import Plan
 from pipeline.settings.load import Settings, load
 from pipeline.settings.model import ModelSettings
+from pipeline.stages import CATALOGUE
 from pipeline.tune import space, space_check
 from pipeline.tune.space import Search
 from pipeline.tune.trials import KINDS, Bench, Trials
@@ -118,7 +119,7 @@ def bench_of(home: Path, stage: str, words: tuple[str, ...], text: str) -> Bench
     settings = load([*words, *DIGITS, *QUIET, f"runtime.home={home}"]).with_values(form.settings)
     kind = KINDS[stage]
     search = space_check.checked(str(file), form, settings, kind.sections, lambda _: None)
-    return Bench(Trials(settings, f"benchmark {stage}"), kind, search, settings)
+    return Bench(Trials(settings, CATALOGUE, f"benchmark {stage}"), kind, search, settings)
 
 
 def words_of(stage: str, weights: Path) -> tuple[str, ...]:
@@ -132,7 +133,7 @@ def words_of(stage: str, weights: Path) -> tuple[str, ...]:
 
 def table_of(bench: Bench) -> list[Scored]:
     """Every point of the space, the default's first."""
-    samples = read.samples(bench.ctx.get(Need("data", bench.settings)), "train", bench.ctx.home)
+    samples = read.samples(bench.session.get(Need("data", bench.settings)), "train", bench.session.home)
     groups = np.unique(samples.groups_N)
     chosen = rng(0, "halves for the benchmark").permutation(len(groups))[: len(groups) // 2]
     metric, found = metric_of(bench.settings.config.competition.metric), []
@@ -162,9 +163,9 @@ def drawn(search: Search, table: list[Scored], sampler: str, seed: int, trials: 
 
 def timed(bench: Bench, sampler: str, seed: int, seconds: float) -> tuple[float, float, int]:
     """A search by the clock: the winner's score in the search, re-tested, and how many trials there were."""
-    shutil.rmtree(bench.ctx.home / "artifacts" / "finders", ignore_errors=True)
+    shutil.rmtree(bench.session.home / "artifacts" / "finders", ignore_errors=True)
     # What was looked up before is forgotten with it.
-    bench = replace(bench, ctx=Trials(bench.settings, "clock"))
+    bench = replace(bench, session=Trials(bench.settings, CATALOGUE, "clock"))
     default, _ = space_check.defaults(bench.search, bench.settings)
     plan = Plan(
         "benchmark", bench.search.dimensions, (True,), sampler, seed=seed, queue=(("default", default),)
@@ -175,7 +176,7 @@ def timed(bench: Bench, sampler: str, seed: int, seconds: float) -> tuple[float,
     best = study.best()
     assert best is not None
     again = planting.need(bench.with_point(best.point), {}, tuple(range(101, 107)), planting.CONFIRM)
-    return best.values[0], planting.figure(planting.units(bench.ctx.get(again))), len(study.done())
+    return best.values[0], planting.figure(planting.units(bench.session.get(again))), len(study.done())
 
 
 def cpu(bench: Bench, settings: Settings) -> float:
@@ -244,7 +245,7 @@ def print_caches(benches: dict[str, Bench], folder: Path) -> None:
         home = folder / f"cold-{stage}"
         settings = load([*bench.settings.words, f"runtime.home={home}"])
         settings = settings.with_values(bench.search.values(some[0]))
-        empty = replace(bench, ctx=Trials(settings, "cold"))
+        empty = replace(bench, session=Trials(settings, CATALOGUE, "cold"))
         cold = cpu(empty, settings)
         shutil.rmtree(home, ignore_errors=True)
         hourly = f"{3600 / warm:24,.0f} {3600 / cold:8,.0f}"
@@ -275,7 +276,7 @@ def print_clock(home: Path, seeds: int, seconds: float) -> None:
     bench = bench_of(home, "error-analysis", NETWORK, text)
     default = bench.score(bench.result(bench.settings))
     # The faults of the re-test are upstream: they are made before the clock starts.
-    again = bench.ctx.get(planting.need(bench.settings, {}, tuple(range(101, 107)), planting.CONFIRM))
+    again = bench.session.get(planting.need(bench.settings, {}, tuple(range(101, 107)), planting.CONFIRM))
     retested = planting.figure(planting.units(again))
     found = {s: list[tuple[float, float, int]]() for s in SAMPLERS}
     for seed in range(seeds):

@@ -1,7 +1,7 @@
-"""Building one result that is missing: its run in the record, its draft, its manifest.
+"""Building one missing result: its run in the record, its draft, its manifest.
 
-Owns what happens around a stage's function. Does not own what the function computes (the rooms), nor when
-a result is reused (`engine/session.py`).
+Owns everything around the call of a stage's function. Does not own what the function computes (the rooms) or
+when a result is reused (`engine/session.py`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ VERSIONS_OF = ("torch", "timm", "albumentations", "numpy", "scikit-learn", "pand
 
 
 class Builder(Host, Protocol):
-    """What building uses of a session."""
+    """The part of a session that building uses."""
 
     @property
     def graph(self) -> Graph:
@@ -43,11 +43,11 @@ class Builder(Host, Protocol):
 
     @property
     def study(self) -> str | None:
-        """The search that asks, if one does."""
+        """Name of the search for which the result is built, if any."""
 
     @property
     def on_epoch(self) -> OnEpoch | None:
-        """Who may end the training of a trial early."""
+        """Callback that may end the training of a trial early."""
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -60,12 +60,12 @@ class Builder(Host, Protocol):
         """A line for the terminal."""
 
     def label(self, need: Need) -> str:
-        """What people call a result."""
+        """The name under which a result is shown."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """A result that is to be built.
+    """A result to be built.
 
     Args:
         stage: of the result.
@@ -73,7 +73,7 @@ class Order:
         key: of the result.
         inputs: finished results, without those that are built inside the run.
         inside: needs that are built inside the run, as its children.
-        parent: the run that this one becomes a child of.
+        parent: the run whose child the new run is.
     """
 
     stage: Stage
@@ -85,7 +85,7 @@ class Order:
 
 
 def build(session: Builder, order: Order) -> Artifact:
-    """Build the result, publish it and record it; nothing is left behind where it fails."""
+    """Build the result, publish it and record it; a failure leaves no draft."""
     stage, key = order.stage, order.key
     with session.store.draft(stage.name, key) as draft, _run(session, order) as run:
         _announce(session, order)
@@ -96,12 +96,12 @@ def build(session: Builder, order: Order) -> Artifact:
         job = _job(session, order, inputs, draft, work, run)
         with told_as_storage_error(draft):
             built = stage.build(job)
-            # The time of its folds and not of this run: a fold that was reused took time as well.
+            # With the run time of its folds, also of those that were reused.
             seconds = time.monotonic() - own + sum(inputs[name].seconds for name in order.inside)
             seconds += built.shared_seconds
             manifest = _manifest(session, order, inputs, built, seconds)
             artifact = session.store.publish(stage.name, key, draft, manifest)
-        # Only now: a disk that fills up at the last moment would otherwise leave unfinished work.
+        # Only after publishing: if the disk fills up before, the unfinished work is still needed.
         shutil.rmtree(work, ignore_errors=True)
         run.metrics({**built.metrics, "minutes": seconds / 60})
         run.tag(built.tags)
@@ -138,14 +138,14 @@ def _job(
 
 
 def _announce(session: Builder, order: Order) -> None:
-    """What is said before the missing inputs inside the run are built."""
+    """Print the stage's lines before the missing inputs inside the run are built."""
     missing = [need for need in order.inside.values() if session.graph.found(need) is None]
     if missing and order.stage.announce is not None:
         session.say("\n".join(order.stage.announce(order.need.settings, order.inputs, missing, session)))
 
 
 def _record_inputs(session: Builder, order: Order, run: Run) -> None:
-    """The resolved settings as a file of the run, and the data as its dataset; a fold's are its parent's."""
+    """Record the settings as a file of the run and the data as its dataset; a fold has its parent's."""
     need = order.need
     if run.id is None or (order.parent is not None and "fold" in need.params):
         return

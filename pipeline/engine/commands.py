@@ -1,39 +1,17 @@
-"""Commands about no room: settings, disk space, and building one stage and printing what it made.
+"""Commands that belong to no room: settings and disk space.
 
-Owns what they print. Does not own the command line (`pipeline/cli.py`).
+Owns their output. Does not own the command line (`pipeline/cli.py`).
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 
-from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.engine.slices import flat
 from pipeline.record import housekeeping
-from pipeline.record.store import Artifact
 
 Options = argparse.Namespace
-
-
-def build_one(session: Session, stage: str) -> None:
-    """Build one stage with the settings of the command, and print where its pages are."""
-    session.check(Need(stage, session.settings))
-    say_reports(session, session.need(stage))
-
-
-def say_reports(session: Session, artifact: Artifact) -> None:
-    """Print one line for each page of a result."""
-    for path in sorted(artifact.folder.glob("*.html")):
-        session.say(f"report: {shown(path)}")
-
-
-def shown(path: Path) -> str:
-    """A path as a person would type it here: relative below this folder, whole elsewhere."""
-    near = os.path.relpath(path)
-    return str(path) if near.startswith("..") else near
 
 
 def config(session: Session, options: Options) -> None:
@@ -59,5 +37,5 @@ def gc(session: Session, options: Options) -> None:
 
 
 def pin(session: Session, options: Options) -> None:
-    """Keep a result from `gc`."""
+    """Protect a result from `gc`."""
     session.say(housekeeping.pin(session.store, session.home, options.key))

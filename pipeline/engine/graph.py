@@ -1,8 +1,7 @@
 """Keys of results before anything is built: the Merkle chain from files to submission.
 
-Owns computing a key from what a stage declares, refusing a request that leads back to itself, and what a
-stage may look up when it names its inputs (`engine/stage.py`, `Ask`). Does not own building
-(`engine/build.py`).
+Owns computing a key from the declaration of a stage, refusing circular requests, and the look-ups of a stage
+when it names its inputs (`Ask` of `engine/stage.py`). Does not own building (`engine/build.py`).
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ from pipeline.settings.load import GROUPS, Settings
 from pipeline.settings.schema import Config
 
 T = TypeVar("T")
-# A pseudo-command of `Stage.words`: the words that any command about this competition needs.
+# A pseudo-command of `Stage.words`: the words that every command for this competition needs.
 COMPETITION = "competition"
 
 
 class Graph:
-    """Computes keys of needs, each once. It is what `Ask` promises to the stages.
+    """Computes keys of needs, each once. It implements `Ask` for the stages.
 
     Args:
         catalogue: every stage.
-        store: where results lie.
+        store: of results.
         index: digests of files.
     """
 
@@ -41,9 +40,9 @@ class Graph:
         self.catalogue = catalogue
         self.store = store
         self.index = index
-        # If given, the only keys that a request may choose by itself: those that it chose at another time.
+        # If given, the only keys that a request may choose automatically: those that it chose earlier.
         self.only: frozenset[str] | None = None
-        # Needs and settings are kept with what is known of them, so that their id stays theirs.
+        # Needs and settings are kept with their entries, so that their ids are not used again.
         self._keys: dict[tuple[Any, ...], tuple[Need, str]] = {}
         self._once: dict[tuple[str, int], tuple[Settings, Any]] = {}
         self._path: list[tuple[str, int]] = []
@@ -54,14 +53,14 @@ class Graph:
         return self.store.home
 
     def stage(self, need: Need) -> Stage:
-        """The stage that a need asks for."""
+        """The stage of a need."""
         return self.catalogue.get(need.stage)
 
     def key(self, need: Need) -> str:
-        """The content key of what is needed.
+        """The content key of a need.
 
         Raises:
-            PodiumError: the request leads back to itself; the path is named.
+            PodiumError: the request is circular; names the path.
         """
         if need.key is not None:
             return need.key
@@ -71,7 +70,7 @@ class Graph:
         return self._keys[known][1]
 
     def _key(self, need: Need) -> str:
-        # A teacher has its student's experiment name, and other settings.
+        # A teacher has the experiment name of its student, but other settings.
         step = (f"{need.stage} {dict(need.params)} {need.settings.experiment}", id(need.settings))
         if step in self._path:
             circle = " → ".join(text for text, _ in [*self._path, step])
@@ -90,7 +89,7 @@ class Graph:
         return config_slice(settings.config, stage.sections(settings))
 
     def _asked(self, stage: Stage, settings: Settings) -> dict[str, Any]:
-        """What a page prints of the request, as it enters the key."""
+        """The parts of the request that a page prints, in the form in which they enter the key."""
         found: dict[str, Any] = {
             f"words:{name}": list(given) for name, given in self.words(stage, settings).items()
         }
@@ -104,7 +103,7 @@ class Graph:
         return {name: self.words_of(name, settings) for name in stage.words}
 
     def words_of(self, command: str, settings: Settings) -> tuple[str, ...]:
-        """The words that ask for these settings again, less those that this command would refuse."""
+        """The words that repeat these settings, without those that this command would refuse."""
         if command == COMPETITION:
             return settings.competition_words
         stages = (self.catalogue.get(name) for name in self.catalogue.commands[command])
@@ -113,7 +112,7 @@ class Graph:
         return tuple(word for word, path in asked if path in GROUPS or any(covers(r, path) for r in read))
 
     def inputs(self, need: Need) -> Inputs:
-        """What a need needs; nothing for a pinned one, which exists already."""
+        """The inputs of a need; none for a need with a fixed key, which exists already."""
         if need.key is not None:
             return {}
         return self.stage(need).inputs(self, need.settings, need.params)
@@ -125,7 +124,7 @@ class Graph:
         return files + own_code.digests(need.settings.config, stage.sections(need.settings), covers)
 
     def chain(self, needs: Iterable[Need]) -> list[Need]:
-        """Every need that these lead to, each once, inputs before what needs them."""
+        """Every need in the chains of these needs, each once, inputs first."""
         found: dict[tuple[str, str], Need] = {}
 
         def visit(need: Need) -> None:
@@ -139,16 +138,16 @@ class Graph:
         return list(found.values())
 
     def resolved(self, need: Need) -> dict[str, Any]:
-        """Every setting that the result depends on, those of its inputs with the same settings too.
+        """Every setting that the result depends on, including those of its inputs with the same settings.
 
-        These are the settings that its job may read: an input's key holds the input's settings, and the
-        result's key holds the keys of its inputs.
+        These are the settings that its job may read: an input's key contains the input's settings, and the
+        result's key contains the keys of its inputs.
         """
         merged: dict[str, Any] = {}
         seen: set[tuple[Any, ...]] = set()
 
         def visit(below: Need) -> None:
-            # Not by key: a teacher may need the same result with settings of its own.
+            # Not by key: a teacher may need the same result with its own settings.
             once = (below.stage, id(below.settings), tuple(sorted(below.params.items())))
             if below.settings is not need.settings or once in seen:
                 return
@@ -165,19 +164,19 @@ class Graph:
         return self.store.find(need.stage, self.key(need))
 
     def finished(self, stage: str) -> list[Artifact]:
-        """Every finished result of a stage, oldest first; those of searches are left out."""
+        """Every finished result of a stage, oldest first, without those of searches."""
         return [artifact for artifact in self.store.chosen() if artifact.stage == stage]
 
     def kept(self, stage: str) -> list[Artifact]:
-        """Every finished result of a stage, those of searches too."""
+        """Every finished result of a stage, including those of searches."""
         return self.store.all(stage)
 
     def may_use(self, artifact: Artifact) -> bool:
-        """Whether this request may choose that result by itself."""
+        """Whether this request may choose that result automatically."""
         return (self.only is None or artifact.key in self.only) and self.is_current(artifact)
 
     def is_current(self, artifact: Artifact) -> bool:
-        """Whether it and all it was made of come from the versions of the stages that are here now."""
+        """Whether it and all its inputs were built by the present versions of their stages."""
         stage = self.catalogue.stages.get(artifact.stage)
         if stage is None or artifact.manifest.get("version") != stage.version:
             return False
@@ -185,11 +184,11 @@ class Graph:
 
     def _is_current_input(self, stage: str, key: str) -> bool:
         found = self.store.find(stage, key)
-        # What was freed for space is as current as what was made of it.
+        # An evicted input counts as current.
         return self.is_current(found) if found else self.catalogue.get(stage).evictable
 
     def once(self, what: str, settings: Settings, make: Callable[[], T]) -> T:
-        """The value that `make` gives, made once for these very settings."""
+        """The return value of `make`, computed once for these settings."""
         known = (what, id(settings))
         if known not in self._once:
             self._once[known] = (settings, make())
@@ -198,10 +197,10 @@ class Graph:
 
 
 def check(needs: Iterable[Need], graph: Graph) -> None:
-    """Raise what the stages of the whole chain refuse, also for results that are there already.
+    """Run the checks of all stages of the chain, also for results that exist already.
 
     Raises:
-        ConfigError: of the first stage that refuses.
+        ConfigError: of the first stage whose check fails.
     """
     for need in graph.chain(needs):
         refuses = graph.stage(need).check
@@ -210,10 +209,10 @@ def check(needs: Iterable[Need], graph: Graph) -> None:
 
 
 def refuse_unread(settings: Settings, needs: Iterable[Need], graph: Graph, also: Iterable[str] = ()) -> None:
-    """Every override must be read by something in the requested chain, or by the command itself (`also`).
+    """Refuse overrides that neither the requested chain nor the command itself (`also`) reads.
 
     Raises:
-        ConfigError: naming each override that changes nothing.
+        ConfigError: lists each override without effect.
     """
     read: set[str] = set(also)
     for need in graph.chain(needs):

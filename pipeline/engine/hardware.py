@@ -17,7 +17,7 @@ def set_up(runtime: RuntimeSettings) -> str:
     """Set torch's threads; returns "cpu" or "cuda".
 
     Raises:
-        ConfigError: a GPU was asked for and there is none.
+        ConfigError: a GPU is required and there is none.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""A request for a result: which stage, with which settings, and what singles it out.
+"""A request for a result: the stage, its settings and its parameters.
 
 Owns the values that travel between commands, stages and executors. Does not own what a stage is
 (`engine/stage.py`) nor the key of a request (`engine/graph.py`).
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pipeline.settings.load import Settings
 
 Params = Mapping[str, str | int]
-# A parameter that tells two needs of one chain apart and enters the key through their inputs only.
+# A parameter that distinguishes two needs of one chain and enters the key only through their inputs.
 PART = "part"
 
 
@@ -23,8 +23,8 @@ class Need:
     Args:
         stage: the name of the stage.
         settings: the settings that the result is built with.
-        params: what singles it out among its siblings, e.g. {"fold": 3}.
-        key: ask for this very artifact instead; it must exist.
+        params: what distinguishes it from other needs of the stage, e.g. {"fold": 3}.
+        key: request the artifact with this key instead; it must exist.
     """
 
     stage: str

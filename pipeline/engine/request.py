@@ -1,9 +1,9 @@
-"""What was asked for when a result was made, kept so that it can be asked for again.
+"""The request for which a result was built, kept so that it can be repeated.
 
-Owns the record of a request: its words and the texts of the YAML files behind them. Does not own reading
+Owns the record of a request: its words and the texts of the YAML files that it used. Does not own reading
 settings (`settings/load.py`).
 
-Files change and results stay: with the texts kept, an old result's settings are read again as they were.
+Files change while results remain: with the texts kept, the settings of an old result can be read again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OWN = ("runtime.", "reproduce.")
 
 
 def of(settings: Settings, chain: Iterable[Need]) -> dict[str, Any]:
-    """A request as JSON, with every settings file that it and its chain read."""
+    """A request as JSON, with every settings file that it and its chain use."""
     typed = settings.request
     files = dict(settings.files)
     for need in chain:
@@ -40,11 +40,11 @@ def of(settings: Settings, chain: Iterable[Need]) -> dict[str, Any]:
 
 
 def settings(record: Record, own: Mapping[str, Any], folder: Path) -> Settings:
-    """The settings as they were: the kept files are written into `folder` and read again.
+    """The settings of a recorded request: its files are written into `folder` and read again.
 
     Args:
-        record: what `of` gave.
-        own: values of where and how loudly, which no record holds.
+        record: from `of`.
+        own: values of runtime and reproduce, which no record contains.
         folder: a new folder called `configs`.
 
     Raises:
@@ -59,23 +59,23 @@ def settings(record: Record, own: Mapping[str, Any], folder: Path) -> Settings:
 
 
 def again(record: Record, own: Mapping[str, Any], folder: Path) -> Settings:
-    """The same request to the files of `folder`, as they are now.
+    """The same request with the present files of `folder`.
 
     Raises:
-        ConfigError: the files or the values are wrong now.
+        ConfigError: the files or the values are no longer valid.
     """
     before = asked(record)
     return resolve(replace(before, values=tuple((dict(before.values) | dict(own)).items())), folder)
 
 
 def asked(record: Record) -> Request:
-    """What was asked for, as it was typed."""
+    """The recorded request, as it was typed."""
     values = tuple((str(path), value) for path, value in record["values"])
     return Request(record["competition"], record["model"], tuple(record["experiment"]) or None, values)
 
 
 def refuses(record: Record, values: Mapping[str, Any], folder: Path = CONFIGS) -> bool:
-    """Whether the same request with these values would be refused; no where it cannot be read any more."""
+    """Whether the same request with these values would be refused; False if it can no longer be read."""
     try:
         before = again(record, {}, folder)
     except ConfigError:
@@ -88,7 +88,7 @@ def refuses(record: Record, values: Mapping[str, Any], folder: Path = CONFIGS) -
 
 
 def changed_files(record: Record, folder: Path) -> list[str]:
-    """The recorded files whose text in `folder` is another one now, or that are gone from it."""
+    """The recorded files whose text in `folder` has changed, or that are missing from it."""
     changed = []
     for name, text in record["files"].items():
         path = folders.found(folder, name)

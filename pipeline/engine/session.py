@@ -1,7 +1,7 @@
-"""One command's view of the store, the record and the terminal: results are reused, or built with all they need.
+"""The session of a command: results are reused from the store, or built with all their inputs.
 
-Owns hits and misses, locks, and one line for each result. Does not own keys (`engine/graph.py`) nor what
-happens around a stage's function (`engine/build.py`).
+Owns hits and misses, locks, and one line for each result. Does not own keys (`engine/graph.py`) or calling a
+stage's function (`engine/build.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pipeline.engine.executors.here import Here
 from pipeline.engine.graph import Graph, check, refuse_unread
 from pipeline.engine.need import Inputs, Need
 from pipeline.engine.stage import Catalogue, OnEpoch
+from pipeline.pages.command_words import shown
 from pipeline.record import housekeeping
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import MANIFEST, SHORT, STUDY, Artifact, Store, told_as_storage_error
@@ -25,12 +26,12 @@ from pipeline.settings.load import Settings
 
 log = logging.getLogger(__name__)
 
-# Parameters of a need that its line at the terminal names.
+# Parameters of a need that its line in the terminal shows.
 SHOWN_PARAMS = ("fold", "split", "view", "part", "of")
 
 
 class Session:
-    """What a command works with.
+    """The object with which a command builds and finds results.
 
     Args:
         settings: of the command.
@@ -51,7 +52,7 @@ class Session:
         self.graph = Graph(catalogue, self.store, self.index)
         self.tracker = Tracker(self.home, runtime.mlflow_uri, runtime.mlflow)
         self.executor = Here(self.get)
-        # Of a search: its name, and who may end the training of a trial early.
+        # In a search: its name, and a callback that may end the training of a trial early.
         self.study: str | None = None
         self.on_epoch: OnEpoch | None = None
         self.seconds: dict[str, float] = {}
@@ -62,17 +63,17 @@ class Session:
         self._held: set[str] = set()
 
     def beside(self, settings: Settings, artifacts: Path | None = None) -> Session:
-        """A session of other settings, with the same stages."""
+        """A session with other settings and the same stages."""
         return Session(settings, self.catalogue, artifacts=artifacts)
 
     def close(self) -> None:
-        """Keep the file index for the next run."""
+        """Save the file index for the next run."""
         with told_as_storage_error(self.home):
             self.index.save()
 
     @contextlib.contextmanager
     def using(self) -> Iterator[None]:
-        """While this lasts, no other process frees results."""
+        """In this context no other process frees results."""
         with self.store.in_use() as name:
             self._held.add(name)
             try:
@@ -81,24 +82,34 @@ class Session:
                 self._held.discard(name)
 
     def say(self, text: str) -> None:
-        """A result for the person at the terminal."""
+        """Print a line in the terminal."""
         print(text, flush=True)
 
+    def show(self, artifact: Artifact) -> None:
+        """Print one line for each page of a result."""
+        for path in sorted(artifact.folder.glob("*.html")):
+            self.say(f"report: {shown(path)}")
+
+    def build_one(self, stage: str) -> None:
+        """Build one stage with the settings of the command, and print where its pages are."""
+        self.check(Need(stage, self.settings))
+        self.show(self.need(stage))
+
     def label(self, need: Need) -> str:
-        """What people call this result."""
+        """The name under which this result is shown."""
         return self.graph.stage(need).label(need.settings, need.params)
 
     def check(self, *needs: Need, also: tuple[str, ...] = ()) -> None:
-        """Refuse overrides that neither these needs nor the command read, and what their stages refuse."""
+        """Refuse overrides that nothing reads, and run the checks of all stages of these needs."""
         refuse_unread(self.settings, needs, self.graph, also)
         check(needs, self.graph)
         self._in_use |= {f"{n.stage}/{self.graph.key(n)}" for n in self.graph.chain(needs)}
 
     def refuse(self, need: Need) -> None:
-        """Refuse what any stage of this need's chain would refuse before it builds; nothing is built.
+        """Run the `refuse` functions of all stages in this need's chain, without building anything.
 
         Raises:
-            UserError: of the first that refuses.
+            UserError: of the first stage that refuses.
         """
         for below in self.graph.chain([need]):
             self._refuse(below)
@@ -116,15 +127,15 @@ class Session:
             verifies(need.settings, artifact, self.home)
 
     def need(self, stage: str, settings: Settings | None = None, **params: str | int) -> Artifact:
-        """A stage's result: reused when its key exists, built with everything it needs otherwise."""
+        """The result of a stage: reused if its key exists, otherwise built with all its inputs."""
         return self.get(Need(stage, settings or self.settings, params))
 
     def run_all(self, needs: Inputs, run: Run) -> dict[str, Artifact]:
-        """The finished results of these needs, as children of a run, wherever they are built."""
+        """The finished results of these needs, as children of a run, built by the executor."""
         return self.executor.run(needs, run)
 
     def get(self, need: Need, run: Run | None = None) -> Artifact:
-        """Like `need`, for a Need; `run` is the run that a fold becomes a child of."""
+        """Like `need`, for a Need; `run` is the parent run of a fold."""
         key = self.graph.key(need)
         found = self.store.find(need.stage, key)
         if found:
@@ -133,12 +144,12 @@ class Session:
             self._verify(found, need)
             return self._print(found, need, reused=True)
         stage = self.graph.stage(need)
-        assert need.key is None, f"{need.stage} {need.key} was pinned but is not in the store"
-        self._refuse(need)  # what would fail afterwards fails before its inputs take hours
+        assert need.key is None, f"{need.stage} {need.key} has a fixed key but is not in the store"
+        self._refuse(need)  # fail before hours are spent on its inputs
         wanted = self.graph.inputs(need)
         before = {name: self.get(n) for name, n in wanted.items() if n.stage != stage.inside}
         with self._locked(need.stage, key):
-            found = self.store.find(need.stage, key)  # another process may have made it meanwhile
+            found = self.store.find(need.stage, key)  # another process may have built it meanwhile
             if found:
                 return self._print(found, need, reused=True)
             inside = {name: n for name, n in wanted.items() if n.stage == stage.inside}
@@ -160,18 +171,18 @@ class Session:
                 self._held.discard(name)
 
     def _keep_budget(self, stage: str) -> None:
-        """Free what was unused for longest, unless another process may be about to read it."""
+        """Free the least recently used results, unless another process may be about to read them."""
         if not set(self.store.busy()) - self._held:
             budget = self.settings.config.images.cache_gb
             for line in housekeeping.evict(self.store, self.home, stage, budget * 1e9, self._in_use):
                 log.info(line)
 
     def _print(self, artifact: Artifact, need: Need, reused: bool) -> Artifact:
-        """One line for each result, once; what has no run of its own is quiet when it was merely reused."""
+        """Print one line for each result, once; reused results without their own run are not printed."""
         stage = self.catalogue.get(artifact.stage)
         if stage.evictable:
             self._in_use.add(f"{artifact.stage}/{artifact.key}")
-            os.utime(artifact.folder / MANIFEST)  # what was used last is freed last
+            os.utime(artifact.folder / MANIFEST)  # the last used result is freed last
         once = (artifact.stage, artifact.key)
         if once in self._printed or (reused and not stage.tracked):
             return artifact

@@ -1,9 +1,9 @@
 """The settings that a result may read: as plain data for its key, and as an object that refuses all others.
 
-Owns cutting a slice out of the settings. Does not own which slice a stage declares (`engine/stage.py`).
+Owns selecting a slice of the settings. Does not own which slice a stage declares (`engine/stage.py`).
 
-A key that is too short gives a stale result without a word. So a job does not get the settings but a guard:
-whatever is neither declared nor neutral raises at the moment when it is read.
+A key that is too short silently reuses an outdated result. Therefore a job does not get the settings but a
+guard: reading a setting that is neither declared nor neutral raises an error.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def covers(read: str, path: str) -> bool:
-    """Whether a declared path and another one overlap: one is the other, or holds it."""
+    """Whether a declared path and another one overlap: they are equal, or one contains the other."""
     return path == read or path.startswith(read + ".") or read.startswith(path + ".")
 
 
 class Guard:
-    """A section of the settings of which a job may read what is declared.
+    """A section of the settings of which a job may read only what is declared.
 
-    Properties and methods of the section run on the guard, so what they read is guarded as well.
+    Properties and methods of the section run on the guard, so what they read is guarded too.
     """
 
     __slots__ = ("_may", "_path", "_section", "_who")

@@ -1,7 +1,7 @@
-"""What a stage is: a memoised function with its name, its version, what it reads and what it needs.
+"""The declaration of a stage: a memoised function with its name, version, settings and inputs.
 
-Owns the declaration (`Stage`), what its inputs may look up (`Ask`), what its function gets (`Job`) and what
-it gives back (`Built`). Does not own any stage: each room declares its own in its `stages.py`, and
+Owns the declaration (`Stage`), the look-ups that it may do (`Ask`), the argument of its function (`Job`) and
+the return value (`Built`). Does not own any stage: each room declares its own in its `stages.py`, and
 `pipeline/stages.py` lists them all.
 
     def build_folds(job: Job) -> Built: ...
@@ -30,15 +30,15 @@ OnEpoch = Callable[[int, int, dict[str, float]], bool]
 
 @dataclass(frozen=True)
 class Built:
-    """What a stage says about its result.
+    """The description of a stage's result, returned by its function.
 
     Args:
-        metrics: summary figures; they go into the manifest and MLflow.
-        lines: printed, also when the result is reused.
+        metrics: summary metrics; they go into the manifest and MLflow.
+        lines: printed for the result, also when it is reused.
         description: markdown for the MLflow run: what, why, next command.
-        attach: files of the artifact that the MLflow run shows, reports first.
+        attach: files of the artifact that are attached to the MLflow run, reports first.
         tags: flat, for the manifest and MLflow.
-        shared_seconds: its share of the time of an input that several results are cut from.
+        shared_seconds: its share of the run time of an input that several results use.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -51,24 +51,24 @@ class Built:
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that a stage's function gets: finished inputs, and a folder to write into.
+    """The argument of a stage's function: finished inputs, settings, and a folder to write into.
 
     Args:
-        settings: holds only what the stage or one of its inputs declares; reading another setting, or the
-            words of the request where they are not declared, is an AssertionError.
+        settings: contains only what the stage or one of its inputs declares; reading another setting, or the
+            words of the request if they are not declared, is an AssertionError.
         params: of the need.
-        inputs: finished results by the names that the stage gave them.
+        inputs: finished results, by the names in the stage's `inputs`.
         draft: the folder that becomes the artifact.
-        work: a folder for unfinished work; it stays after a kill.
+        work: a folder for unfinished work, which is kept if the process is killed.
         home: the folder of artifacts, submissions and records.
-        store: where finished results lie.
+        store: with all finished results.
         run: the run in the record, or one that records nothing.
         key: of the result.
         resolved: every setting that the result depends on, by dotted path.
-        words: command -> the words that ask for it with these settings, for the commands that the stage
+        words: command -> the words that repeat it with these settings, for the commands that the stage
             declares in `words`.
-        words_of: the same for the settings of another run; what leads to that run must be in the key.
-        request: what the user asked for, for the record of runs only: it is no part of the key.
+        words_of: the same for the settings of another run; the choice of that run must be in the key.
+        request: the user's request, for the record of runs only: it is not part of the key.
         on_epoch: called after each epoch of a training; False ends it early.
     """
 
@@ -89,7 +89,7 @@ class Job:
 
 
 class Ask(Protocol):
-    """What a stage may look up when it names its inputs and the files that define its result."""
+    """The look-ups that a stage may do when it names its inputs and the files that define its result."""
 
     @property
     def home(self) -> Path:
@@ -103,29 +103,29 @@ class Ask(Protocol):
         """The content key of a need."""
 
     def inputs(self, need: Need) -> Inputs:
-        """What a need needs."""
+        """The inputs of a need."""
 
     def found(self, need: Need) -> Artifact | None:
         """The finished result of a need, if there is one."""
 
     def finished(self, stage: str) -> list[Artifact]:
-        """Every finished result of a stage, oldest first; those of searches are left out."""
+        """Every finished result of a stage, oldest first, without those of searches."""
 
     def kept(self, stage: str) -> list[Artifact]:
-        """Every finished result of a stage, those of searches too."""
+        """Every finished result of a stage, including those of searches."""
 
     def is_current(self, artifact: Artifact) -> bool:
-        """Whether it and all it was made of come from the versions of the stages that are here now."""
+        """Whether it and all its inputs were built by the present versions of their stages."""
 
     def may_use(self, artifact: Artifact) -> bool:
-        """Whether this request may choose that result by itself."""
+        """Whether this request may choose that result automatically."""
 
     def once(self, what: str, settings: Settings, make: Callable[[], T]) -> T:
-        """The value that `make` gives, made once for these very settings."""
+        """The return value of `make`, computed once for these settings."""
 
 
 class Host(Protocol):
-    """What a stage may use while it says what it is about to build."""
+    """What a stage may use in its `announce` function."""
 
     @property
     def graph(self) -> Ask:
@@ -133,14 +133,14 @@ class Host(Protocol):
 
     @property
     def store(self) -> Store:
-        """Where finished results lie."""
+        """The store of finished results."""
 
     @property
     def home(self) -> Path:
         """The folder of artifacts, submissions and records."""
 
     def get(self, need: Need) -> Artifact:
-        """A result, built where it is missing."""
+        """A result, built if it is missing."""
 
 
 # (settings, finished inputs, missing needs, host) -> lines for the terminal.
@@ -163,7 +163,7 @@ def no_files(ask: Ask, settings: Settings, params: Params) -> str:
 
 
 def needs(*stages: str) -> Callable[[Ask, Settings, Params], Inputs]:
-    """Inputs that are stages of the same settings, called by their names."""
+    """Inputs that are results of these stages with the same settings, named like the stages."""
     return lambda ask, settings, params: {name: Need(name, settings) for name in stages}
 
 
@@ -173,24 +173,24 @@ class Stage:
 
     Args:
         name: folder below artifacts/.
-        version: raised when its code gives other results for the same key.
-        title: one line for people.
+        version: increased when its code gives other results for the same key.
+        title: one line of description.
         build: makes the result; it imports heavy libraries itself, when it is called.
-        reads: dotted paths of the settings that it reads, or a function that gives them.
-        inputs: the results that it needs, by the names that `build` finds them under.
+        reads: dotted paths of the settings that it reads, or a function that returns them.
+        inputs: the results that it needs, by their names in `Job.inputs`.
         identity: digest of the files outside the store that define the result; empty for none.
         words: the commands whose words its page prints (see `Job.words`); they enter the key.
         whole_request: whether it may read all settings and the request; then all words of the request and
-            the texts of its files enter the key, as a page that advises commands needs.
-        label: what people call a result.
-        refuse: raises for what is known to be wrong before anything is built.
+            the texts of its files enter the key. A page that advises commands needs this.
+        label: returns the name under which a result is shown.
+        refuse: raises for faults that are known before anything is built.
         check: the same for every result of the chain, whether it is built or reused.
-        verify: raises where a result, built or reused, does not fit settings that are not in its key; it gets
+        verify: raises if a result, built or reused, does not fit settings that are not in its key; it gets
             the settings, the result and the home.
-        announce: with `inside`: what is said before those inputs are built.
+        announce: with `inside`: returns lines that are printed before those inputs are built.
         inside: the stage whose results are built inside its run, as child runs.
-        tracked: whether it has a run of its own in the record.
-        evictable: large and quickly made again: freed beyond images.cache_gb, unused for longest first.
+        tracked: whether it has its own run in the record.
+        evictable: large and quick to build again: freed beyond images.cache_gb, least recently used first.
     """
 
     name: str
@@ -218,7 +218,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Every stage by name, and the stages behind each command whose words pages print.
+    """Every stage by name, and the stages of each command whose words pages print.
 
     Args:
         stages: by name.
@@ -238,7 +238,7 @@ class Catalogue:
         """A stage by name.
 
         Raises:
-            ConfigError: there is none; the nearest name is given.
+            ConfigError: there is no such stage; suggests the nearest name.
         """
         if name not in self.stages:
             hint = nearest(name, self.stages) or f"known: {', '.join(self.stages)}"

@@ -82,7 +82,7 @@ def strongest(
             net.module(x_BCHW)
             for layer in layers:
                 best[layer.name].add(layer.maps(seen[layer.name]).float().cpu())
-    return {name: found.result() for name, found in best.items()}
+    return {name: running.result() for name, running in best.items()}
 
 
 class _Best:

@@ -27,13 +27,13 @@ def panel(scene: Scene) -> Panel:
         return _without(notes=(texts.ATTENTION_OFF,))
     measured = list(_measured(scene))
     tried = sum(n for _, n, _ in measured)
-    rows = [row for found, _, _ in measured for row in found]
+    rows = [row for by_class, _, _ in measured for row in by_class]
     sources = sorted({source for _, _, names in measured for source in names})
     if not rows:
         return _without(warnings=(texts.ATTENTION_NONE.format(tried=tried),))
     ids = [row[0] for row in rows]
     at = positions(np.array(ids), scene.samples.ids_N, "training samples")
-    found = attention.by_class(
+    by_class = attention.by_class(
         np.array([row[1] for row in rows], np.float32),
         np.array([row[2] for row in rows], np.float32),
         scene.samples.labels[at],
@@ -42,16 +42,16 @@ def panel(scene: Scene) -> Panel:
         scene.config.statistics.draws,
         scene.seed,
     )
-    warning = attention.warning(found)
+    warning = attention.warning(by_class)
     return Panel(
         name="attention",
         title=texts.ATTENTION_TITLE,
         lead=texts.ATTENTION_LEAD,
-        tables=(_table(found),),
+        tables=(_table(by_class),),
         notes=_notes(scene, len(rows), tried, sources),
         warnings=(warning,) if warning else (),
-        figures={"background": found[-1].background, "background_area": found[-1].area},
-        data={"from": sources, "classes": [asdict(one) for one in found], "warning": warning},
+        figures={"background": by_class[-1].background, "background_area": by_class[-1].area},
+        data={"from": sources, "classes": [asdict(one) for one in by_class], "warning": warning},
     )
 
 
@@ -101,9 +101,9 @@ def _of_batch(scene: Scene, batch: ImageBatch) -> tuple[list[tuple[str, float, f
     return rows, len(batch.ids_B), sources
 
 
-def _table(found: tuple[attention.ClassAttention, ...]) -> GalleryTable:
+def _table(by_class: tuple[attention.ClassAttention, ...]) -> GalleryTable:
     rows = []
-    for a in found:
+    for a in by_class:
         few = a.n_groups < attention.FEW_GROUPS
         ends = texts.ATTENTION_FEW if few else f" [{a.low:+.2f}, {a.high:+.2f}]"
         ends = f"{a.excess:+.2f}{ends}".replace("-", "−")

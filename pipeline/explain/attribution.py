@@ -165,8 +165,8 @@ def gradient(
         else:
             with _Ruled(rule):
                 logits_BK = module(x_BCHW)
-        (found,) = torch.autograd.grad(score(logits_BK).sum(), x_BCHW)
-    return found.detach()
+        (gradient_BCHW,) = torch.autograd.grad(score(logits_BK).sum(), x_BCHW)
+    return gradient_BCHW.detach()
 
 
 CAPTIONS: dict[Rule, str] = {
@@ -178,8 +178,8 @@ CAPTIONS: dict[Rule, str] = {
 
 def by_pixel(net: Net, case: ExplainedImage, rule: Rule, of: int) -> Floats:
     """(H, W, 3) gradient of a class's logit with respect to the pixels of one image, rectifiers by `rule`."""
-    found = gradient(net.module, case.x_CHW[None], network.of_class([of]), rule)
-    return np.asarray(found[0].permute(1, 2, 0).cpu().numpy(), dtype=np.float32)
+    gradient_1CHW = gradient(net.module, case.x_CHW[None], network.of_class([of]), rule)
+    return np.asarray(gradient_1CHW[0].permute(1, 2, 0).cpu().numpy(), dtype=np.float32)
 
 
 def sizes(gradient_HWC: Floats) -> Floats:
@@ -196,21 +196,21 @@ def panel(scene: Scene) -> Panel:
     rows, facts = [], {}
     for case in scene.cases:
         net = scene.net(case)
-        found = {rule: by_pixel(net, case, rule, case.predicted) for rule in rules}
+        own = {rule: by_pixel(net, case, rule, case.predicted) for rule in rules}
         rival = {rule: by_pixel(net, case, rule, case.rival) for rule in rules}
         pictures = [maps.image(case)]
         pictures += _pictures(
-            found, "predicted", texts.FOR_CLASS.format(name=scene.space.classes[case.predicted])
+            own, "predicted", texts.FOR_CLASS.format(name=scene.space.classes[case.predicted])
         )
         pictures += _pictures(rival, "rival", texts.FOR_CLASS.format(name=maps.rival(scene, case)))
         if random:
             other = {rule: by_pixel(random.of(case.fold), case, rule, case.predicted) for rule in rules}
             pictures += _pictures(other, "random", texts.SANITY_GROUP)
             for rule in rules:
-                alike = maps.rank_correlation(sizes(found[rule]), sizes(other[rule]))
+                alike = maps.rank_correlation(sizes(own[rule]), sizes(other[rule]))
                 checks[CAPTIONS[rule]].append(alike)
-        rows.append(GalleryRow(case.key, maps.title(scene, case), tuple(pictures), _note(found), case.key))
-        facts[case.key] = _facts(case, found)
+        rows.append(GalleryRow(case.key, maps.title(scene, case), tuple(pictures), _note(own), case.key))
+        facts[case.key] = _facts(case, own)
     return Panel(
         name="gradients",
         title=texts.GRADIENTS_TITLE,
@@ -223,9 +223,9 @@ def panel(scene: Scene) -> Panel:
     )
 
 
-def _pictures(found: dict[Rule, Floats], suffix: str, group: str) -> list[Picture]:
+def _pictures(gradients: dict[Rule, Floats], suffix: str, group: str) -> list[Picture]:
     pictures = []
-    for rule, gradient_HWC in found.items():
+    for rule, gradient_HWC in gradients.items():
         empty = not np.abs(gradient_HWC).max() > 0
         caption = texts.GRADIENTS_ZERO.format(caption=CAPTIONS[rule]) if empty else CAPTIONS[rule]
         # The sign of a colour's change matters less than where it is; only guided backprop is sharp enough.
@@ -235,15 +235,17 @@ def _pictures(found: dict[Rule, Floats], suffix: str, group: str) -> list[Pictur
     return pictures
 
 
-def _note(found: dict[Rule, Floats]) -> str:
-    empty = [CAPTIONS[rule] for rule, m in found.items() if not np.abs(m).max() > 0]
+def _note(gradients: dict[Rule, Floats]) -> str:
+    empty = [CAPTIONS[rule] for rule, m in gradients.items() if not np.abs(m).max() > 0]
     return texts.GRADIENTS_ALL_ZERO.format(names=", ".join(empty)) if empty else ""
 
 
-def _facts(case: ExplainedImage, found: dict[Rule, Floats]) -> dict[str, Any]:
-    facts: dict[str, Any] = {"flat": [f"{r}-predicted" for r, m in found.items() if not np.abs(m).max() > 0]}
+def _facts(case: ExplainedImage, gradients: dict[Rule, Floats]) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "flat": [f"{r}-predicted" for r, m in gradients.items() if not np.abs(m).max() > 0]
+    }
     if case.object_HW is not None:
-        shares = {f"{r}-predicted": maps.share_inside(sizes(m), case.object_HW) for r, m in found.items()}
+        shares = {f"{r}-predicted": maps.share_inside(sizes(m), case.object_HW) for r, m in gradients.items()}
         area = float(case.object_HW.mean())
         facts["object"] = {"from": case.object_from, "area": area, "share": shares}
     return facts

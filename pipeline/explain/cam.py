@@ -103,10 +103,10 @@ def _weighed(kind: Any, net: Net, x_BCHW: torch.Tensor, targets: list[Any], laye
         with torch.enable_grad():
             method(x_BCHW, targets)
         activations, gradients = held.activations[0].numpy(), held.gradients[0].numpy()
-        found = method.get_cam_image(x_BCHW, where[0], targets, activations, gradients)
+        maps_Bhw = method.get_cam_image(x_BCHW, where[0], targets, activations, gradients)
     finally:
         held.release()
-    return np.asarray(found, dtype=np.float32)
+    return np.asarray(maps_Bhw, dtype=np.float32)
 
 
 def _floats(x: torch.Tensor) -> Floats:
@@ -118,15 +118,15 @@ def panel(scene: Scene) -> Panel:
     random = sanity.RandomNets(scene)
     rows, facts, alike = [], {}, []
     for case in scene.cases:
-        found = _of_case(scene.net(case), case)
-        pictures = [maps.image(case), *_pictures(scene, case, found)]
+        maps_of = _of_case(scene.net(case), case)
+        pictures = [maps.image(case), *_pictures(scene, case, maps_of)]
         if scene.config.explain.sanity:
             other = grad_cam(random.of(case.fold), case.x_CHW[None], [case.predicted])[0]
-            alike.append(maps.rank_correlation(found["gradcam-predicted"], other))
+            alike.append(maps.rank_correlation(maps_of["gradcam-predicted"], other))
             pictures.append(maps.heat(case, other, "random", "Grad-CAM, random weights", texts.SANITY_GROUP))
-        flat = {name: why for name, m in found.items() if (why := maps.flatness(m))}
+        flat = {name: why for name, m in maps_of.items() if (why := maps.flatness(m))}
         rows.append(GalleryRow(case.key, maps.title(scene, case), tuple(pictures), _note(flat), case.key))
-        facts[case.key] = _facts(scene.net(case), case, found, flat) | sanity.fact(alike)
+        facts[case.key] = _facts(scene.net(case), case, maps_of, flat) | sanity.fact(alike)
     checks = {"Grad-CAM": alike} if scene.config.explain.sanity else {}
     flats = sum(len(f["flat"]) for f in facts.values())
     return Panel(
@@ -145,7 +145,7 @@ def panel(scene: Scene) -> Panel:
 def _of_case(net: Net, case: ExplainedImage) -> dict[str, Floats]:
     """Every map of one image except the map by pixel, by the name of its picture."""
     x_1CHW, own, rival = case.x_CHW[None], [case.predicted], [case.rival]
-    found = {
+    all_maps = {
         "cam-predicted": cam(net, x_1CHW, own),
         "gradcam-predicted": grad_cam(net, x_1CHW, own),
         "gradcampp-predicted": grad_cam_plus_plus(net, x_1CHW, own),
@@ -154,7 +154,7 @@ def _of_case(net: Net, case: ExplainedImage) -> dict[str, Floats]:
         "gradcam-rival": grad_cam(net, x_1CHW, rival),
         "contrast": grad_cam(net, x_1CHW, own, rival),
     }
-    return {name: maps_B[0] for name, maps_B in found.items() if maps_B is not None}
+    return {name: maps_B[0] for name, maps_B in all_maps.items() if maps_B is not None}
 
 
 _CAPTIONS = {
@@ -167,16 +167,16 @@ _CAPTIONS = {
 }
 
 
-def _pictures(scene: Scene, case: ExplainedImage, found: dict[str, Floats]) -> list[Picture]:
+def _pictures(scene: Scene, case: ExplainedImage, maps_of: dict[str, Floats]) -> list[Picture]:
     own, rival = scene.space.classes[case.predicted], maps.rival(scene, case)
     pictures = []
     for name, caption in _CAPTIONS.items():
-        if name in found:
+        if name in maps_of:
             coarse = name.startswith("cam-")
-            h, w = found[name].shape
+            h, w = maps_of[name].shape
             caption = texts.CAM_CELLS.format(caption=caption, h=h, w=w) if coarse else caption
             group = texts.FOR_CLASS.format(name=own if name.endswith("predicted") else rival)
-            pictures.append(maps.heat(case, found[name], name, caption, group))
+            pictures.append(maps.heat(case, maps_of[name], name, caption, group))
     guided = guided_grad_cam(scene.net(case), case.x_CHW[None], [case.predicted])
     if guided is not None:
         seen = maps.centred(guided[0])
@@ -186,10 +186,10 @@ def _pictures(scene: Scene, case: ExplainedImage, found: dict[str, Floats]) -> l
         )
     short = scene.space.classes[case.rival]
     why = texts.CAM_CONTRAST.format(own=own, rival=short)
-    if maps.flatness(np.abs(found["contrast"])):
+    if maps.flatness(np.abs(maps_of["contrast"])):
         contrast = maps.nothing(case.pixels_HWC)
     else:
-        contrast = maps.for_and_against(case.pixels_HWC, found["contrast"])
+        contrast = maps.for_and_against(case.pixels_HWC, maps_of["contrast"])
     heading = texts.CAM_CONTRAST_GROUP.format(own=own, rival=short)
     return [*pictures, Picture("contrast", "red: for, blue: against", contrast, why, heading)]
 
@@ -202,12 +202,14 @@ def _note(flat: dict[str, str]) -> str:
     return texts.CAM_FADED.format(names=names)
 
 
-def _facts(net: Net, case: ExplainedImage, found: dict[str, Floats], flat: dict[str, str]) -> dict[str, Any]:
+def _facts(
+    net: Net, case: ExplainedImage, maps_of: dict[str, Floats], flat: dict[str, str]
+) -> dict[str, Any]:
     facts: dict[str, Any] = {"grid": list(net.cam.grid), "flat": sorted(flat)}
     if case.object_HW is not None:
         size = case.object_HW.shape
         shares = {
-            name: maps.share_inside(maps.enlarged(np.maximum(found[name], 0), size), case.object_HW)
+            name: maps.share_inside(maps.enlarged(np.maximum(maps_of[name], 0), size), case.object_HW)
             for name in ("gradcam-predicted", "gradcam-rival")
             if name not in flat
         }

@@ -70,8 +70,8 @@ def unlike_border(image: Pixels) -> Mask | None:
     if float((np.abs(ring - colour).max(axis=1) <= _UNLIKE).mean()) < _OF_BORDER:
         return None
     unlike = np.abs(image.astype(int) - colour).max(axis=2) > _UNLIKE
-    found: Mask = np.asarray(ndimage.binary_fill_holes(unlike), dtype=np.bool_)
-    return found if _LEAST <= found.mean() <= _MOST else None
+    filled: Mask = np.asarray(ndimage.binary_fill_holes(unlike), dtype=np.bool_)
+    return filled if _LEAST <= filled.mean() <= _MOST else None
 
 
 @dataclass(frozen=True)
@@ -138,21 +138,21 @@ def _requested(
         most = job.settings.config.explain.images
         chosen = why.errors(oof, train, most) or why.doubtful(oof, most)
         keys = [f"train/{name}" for name in chosen]
-    found, faults = [], []
+    requested, faults = [], []
     for key in keys:
         split, _, name = key.partition("/")
         if split == "test":
-            found.append(Requested(split, name, int(named) if named is not None else folds[0]))
+            requested.append(Requested(split, name, int(named) if named is not None else folds[0]))
             continue
         fold = next((k for k in folds if (plan.splits[k].valid_ids == name).any()), None)
         if fold is None:
             faults.append(texts.SEEN_BY_ALL.format(key=key, folds=folds))
         else:
-            found.append(Requested(split, name, fold))
+            requested.append(Requested(split, name, fold))
     if faults:
         message = texts.NO_UNSEEN_NETWORK.format(n=len(faults))
         raise DataError(message, faults, "name other images, or train all folds (train.folds)")
-    return found
+    return requested
 
 
 def _case(

@@ -13,7 +13,6 @@ from pipeline.core import metrics
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.samples import Samples
 from pipeline.data import load
-from pipeline.engine.commands import say_reports
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.explain import texts
@@ -38,7 +37,7 @@ def explain(session: Session, options: argparse.Namespace) -> None:
         params["fold"] = options.fold
     need = Need("explain", settings, params)
     session.check(need)
-    say_reports(session, session.get(need))
+    session.show(session.get(need))
 
 
 def keys_of(text: str, train: Samples, test: Samples) -> list[str]:
@@ -47,27 +46,27 @@ def keys_of(text: str, train: Samples, test: Samples) -> list[str]:
     Raises:
         DataError: lists all ids that are in no table, or in both.
     """
-    found, faults = [], []
+    keys, faults = [], []
     known = {"train": set(train.ids_N.tolist()), "test": set(test.ids_N.tolist())}
     words = [text] if text in known["train"] | known["test"] else [w.strip() for w in text.split(",")]
     for word in dict.fromkeys(w for w in words if w):
         split, slash, name = word.partition("/")
         if slash and split in known and name in known[split]:
-            found.append(word)
+            keys.append(word)
             continue
         of = [split for split in known if word in known[split]]
         if len(of) == 1:
-            found.append(f"{of[0]}/{word}")
+            keys.append(f"{of[0]}/{word}")
         else:
             why = "in both tables: write train/… or test/…" if of else "in neither table"
             faults.append(f"{word}: {why}")
-    if faults or not found:
+    if faults or not keys:
         raise DataError(
             f"ID: {len(faults)} of {len(words)} ids cannot be explained",
             faults,
             "give ids of the training or test table, separated by commas",
         )
-    return found
+    return keys
 
 
 def _experiment(session: Session, options: argparse.Namespace) -> Settings:
@@ -77,14 +76,14 @@ def _experiment(session: Session, options: argparse.Namespace) -> Settings:
     if any(word.startswith("experiment=") for word in options.settings):
         return session.settings
     every = [(_score(session, settings), settings) for settings in _candidates(session)]
-    found = [(score, settings) for score, settings in every if score is not None]
-    if not found:
+    finished = [(score, settings) for score, settings in every if score is not None]
+    if not finished:
         return session.settings
-    score, best = max(found, key=lambda one: one[0])
+    score, best = max(finished, key=lambda one: one[0])
     metric = metrics.get(session.settings.config.competition.metric)
     session.say(
         texts.BEST_FINISHED.format(
-            experiment=best.experiment, n=len(found), metric=metric.name, score=score * metric.sign
+            experiment=best.experiment, n=len(finished), metric=metric.name, score=score * metric.sign
         )
     )
     return best
@@ -94,13 +93,13 @@ def _candidates(session: Session) -> list[Settings]:
     """Experiments that were trained on this competition and still have a configuration file."""
     name = session.settings.config.competition.name
     trained = [a for a in session.store.all() if a.stage == "train" and a.manifest.get("competition") == name]
-    found = []
+    candidates = []
     for experiment in sorted({str(a.manifest["experiment"]) for a in trained}):
         try:
-            found.append(session.settings.member(experiment))
+            candidates.append(session.settings.member(experiment))
         except ConfigError:
             continue  # its file no longer exists
-    return found
+    return candidates
 
 
 def _score(session: Session, settings: Settings) -> float | None:

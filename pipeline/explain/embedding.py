@@ -38,7 +38,7 @@ def panel(scene: Scene) -> Panel:
     x_ND, thumbs = _features(scene, net, shown)
     if not tsne.varies(x_ND).any():
         return _none(texts.EMBEDDING_SAME)
-    found = tsne.redundancy(x_ND)
+    redundancy = tsne.redundancy(x_ND)
     white_NK = tsne.whiten(x_ND, settings.variance)
     seeds = [seed(scene.seed, "tsne", number) % 2**31 for number in range(settings.seeds)]
     maps = tsne.fit_maps(white_NK, seeds, settings.perplexity)
@@ -54,23 +54,23 @@ def panel(scene: Scene) -> Panel:
         name="embedding",
         title=texts.EMBEDDING_TITLE,
         lead=texts.EMBEDDING_LEAD,
-        tables=(_table(found, white_NK, maps, shared, near, chance),),
+        tables=(_table(redundancy, white_NK, maps, shared, near, chance),),
         drawings=(
             Drawing(
                 texts.EMBEDDING_CORRELATIONS,
-                plots.correlation_matrix(found.correlation_KK, "correlations of features"),
+                plots.correlation_matrix(redundancy.correlation_KK, "correlations of features"),
             ),
         ),
         clouds=clouds,
         notes=(
-            *(() if found.collinear else (found.sentence,)),
+            *(() if redundancy.collinear else (redundancy.sentence,)),
             texts.EMBEDDING_MAY,
             texts.EMBEDDING_MAY_NOT,
             _how(scene, net, shown, which, white_NK),
         ),
-        warnings=_warnings(found, trust, shared, len(shown)),
+        warnings=_warnings(redundancy, trust, shared, len(shown)),
         figures={
-            "effective_rank": found.effective_rank,
+            "effective_rank": redundancy.effective_rank,
             "trustworthiness": trust,
             "agreement": shared,
             "same_class_near": near,
@@ -112,13 +112,13 @@ def _colours(scene: Scene, ids: Strings) -> dict[str, tuple[str, ...]]:
     labels_N = scene.samples.take(ids).labels
     answer_N = scene.oof.take(ids).labels()
     space = scene.space
-    found = {"class": tuple(space.classes[label] for label in labels_N)}
+    colours = {"class": tuple(space.classes[label] for label in labels_N)}
     if len(space.attributes) > 1:
         for at, attribute in enumerate(space.attributes):
             codes = space.codes_CA[labels_N, at]
-            found[attribute.name] = tuple(attribute.values[code] for code in codes)
-    found["error"] = tuple("right" if a == b else "wrong" for a, b in zip(labels_N, answer_N, strict=True))
-    return found
+            colours[attribute.name] = tuple(attribute.values[code] for code in codes)
+    colours["error"] = tuple("right" if a == b else "wrong" for a, b in zip(labels_N, answer_N, strict=True))
+    return colours
 
 
 def _same_class(scene: Scene, ids: Strings, x_ND: Floats) -> tuple[float, float]:
@@ -144,16 +144,20 @@ def _caption(number: int, made: Map) -> str:
 
 
 def _table(
-    found: Redundancy, white_NK: Floats, maps: tuple[Map, ...], same: float, near: float, chance: float
+    redundancy: Redundancy, white_NK: Floats, maps: tuple[Map, ...], same: float, near: float, chance: float
 ) -> GalleryTable:
     trust = ", ".join(f"{made.trust:.3f}" for made in maps)
-    rank, pairs = round(found.effective_rank, 1), percent(found.similar)
+    rank, pairs = round(redundancy.effective_rank, 1), percent(redundancy.similar)
     same_class = texts.EMBEDDING_CLASS.format(share=percent(near), chance=percent(chance))
     return GalleryTable(
         texts.EMBEDDING_TABLE,
         texts.EMBEDDING_COLUMNS,
         (
-            ("features that vary", f"{found.n_features:,}", f"of {found.n_features + found.n_constant}"),
+            (
+                "features that vary",
+                f"{redundancy.n_features:,}",
+                f"of {redundancy.n_features + redundancy.n_constant}",
+            ),
             ("effective rank", rank, texts.EMBEDDING_RANK),
             ("pairs beyond ±0.9", pairs, texts.EMBEDDING_PAIRS),
             ("whitened directions", str(white_NK.shape[1]), texts.EMBEDDING_WHITE),
@@ -176,8 +180,8 @@ def _how(scene: Scene, net: Net, ids: Strings, which: str, white_NK: Floats) -> 
     )
 
 
-def _warnings(found: Redundancy, trust: float, same: float, n: int) -> tuple[str, ...]:
-    warnings = [found.sentence] if found.collinear else []
+def _warnings(redundancy: Redundancy, trust: float, same: float, n: int) -> tuple[str, ...]:
+    warnings = [redundancy.sentence] if redundancy.collinear else []
     if trust < 0.8:
         warnings.append(texts.EMBEDDING_LOW_TRUST.format(trust=trust))
     if same < 0.5:

@@ -176,8 +176,8 @@ def _with_gradient(module: nn.Module, x_1CHW: torch.Tensor, places: list[Layer])
         logits_BK = module(x_1CHW)
         ramp_K = torch.linspace(-1, 1, logits_BK.shape[1], device=x_1CHW.device)
         wanted = [seen[place.name] for place in places]
-        found = torch.autograd.grad((logits_BK * ramp_K).sum(), wanted, allow_unused=True)
-    pairs = zip(places, found, strict=True)
+        gradients = torch.autograd.grad((logits_BK * ramp_K).sum(), wanted, allow_unused=True)
+    pairs = zip(places, gradients, strict=True)
     return [place for place, grad in pairs if grad is not None and bool(place.maps(grad).abs().max() > 0)]
 
 
@@ -204,7 +204,7 @@ def named(module: nn.Module, x_1CHW: torch.Tensor, names: Sequence[str]) -> tupl
     full = {name: f"backbone.{name}" for name in short if name in known}
     with torch.no_grad(), outputs(module, list(full.values())) as seen:
         module(x_1CHW)
-    found: dict[str, Layer] = {}
+    layers: dict[str, Layer] = {}
     faults = []
     for name in short:
         if name not in known:
@@ -220,14 +220,14 @@ def named(module: nn.Module, x_1CHW: torch.Tensor, names: Sequence[str]) -> tupl
         if place is None:
             faults.append(texts.NOT_A_MAP.format(name=name))
         else:
-            found[name] = place
+            layers[name] = place
     if faults:
         raise ConfigError(
             texts.LAYERS_REFUSED.format(n=len(faults)),
             faults,
             f"name modules of the network, e.g. {', '.join(list(known)[:3])}",
         )
-    return tuple(found[name] for name in short)
+    return tuple(layers[name] for name in short)
 
 
 BATCH = 32

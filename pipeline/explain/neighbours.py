@@ -80,11 +80,11 @@ def panel(scene: Scene) -> Panel:
 
 def features(scene: Scene, net: Net) -> Floats:
     """(N, D) features of all training images, in the order of the samples."""
-    found = []
+    batches = []
     for batch in scene.batches("train", scene.samples.ids_N, net.fold):
         with torch.no_grad():
-            found.append(net.features(batch.x_BCHW).float().cpu().numpy())
-    return np.concatenate(found)
+            batches.append(net.features(batch.x_BCHW).float().cpu().numpy())
+    return np.concatenate(batches)
 
 
 def training_images(scene: Scene) -> TrainingImages:
@@ -122,11 +122,11 @@ def _readings(
         spaces = [_with(space, case, x_1D) for space, x_1D in zip(spaces, own, strict=True)]
         name = ASKED + case.id
     metrics = ("cosine", "euclidean")
-    found = [
+    readings = [
         neighbours.nearest(points, [name], settings.k, metric)[0]
         for points, metric in zip(spaces, metrics, strict=True)
     ]
-    return found[0], found[1]
+    return readings[0], readings[1]
 
 
 def _with(points: Known, case: ExplainedImage, x_1D: Floats) -> Known:

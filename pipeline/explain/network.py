@@ -131,10 +131,10 @@ def of_module(
 
 def averaged(module: Explained, last: Layer, x_1CHW: torch.Tensor) -> torch.Tensor | None:
     """(K, C) weights if logits are linear in the average of the last maps (checked by an image); or None."""
-    found = _linear(module)
-    if found is None:
+    linear = _linear(module)
+    if linear is None:
         return None
-    weight_KD, bias_K = found
+    weight_KD, bias_K = linear
     with torch.no_grad(), layers.outputs(module, [last.name]) as seen:
         logits_BK = module(x_1CHW)
         mean_BC = last.maps(seen[last.name]).mean((2, 3))
@@ -169,10 +169,10 @@ def of_class(classes_B: Sequence[int], rather_than_B: Sequence[int] | None = Non
 
     def score(logits_BK: torch.Tensor) -> torch.Tensor:
         at_B = torch.arange(len(logits_BK), device=logits_BK.device)
-        found = logits_BK[at_B, torch.tensor(classes_B, device=logits_BK.device)]
+        own_B = logits_BK[at_B, torch.tensor(classes_B, device=logits_BK.device)]
         if rather_than_B is None:
-            return found
-        return found - logits_BK[at_B, torch.tensor(rather_than_B, device=logits_BK.device)]
+            return own_B
+        return own_B - logits_BK[at_B, torch.tensor(rather_than_B, device=logits_BK.device)]
 
     return score
 

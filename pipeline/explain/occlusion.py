@@ -71,10 +71,10 @@ def occlude(
                 logits.append(net.module(x_BCHW))
             return network.log_odds(logits[at], [of] * len(x_BCHW))
 
-        found = Occlusion(odds).attribute(
+        falls = Occlusion(odds).attribute(
             x_CHW[None], (3, side, side), (3, step, step), instead_CHW[None], perturbations_per_eval=_BATCH
         )
-        map_HW = np.asarray(found[0, 0].float().cpu().numpy(), dtype=np.float32)
+        map_HW = np.asarray(falls[0, 0].float().cpu().numpy(), dtype=np.float32)
         square = _strongest(map_HW, side)
         left, top, right, bottom = square
         hidden_CHW = x_CHW.clone()
@@ -158,14 +158,14 @@ def _note(name: str, own: Hidden) -> str:
 def _facts(case: ExplainedImage, own: Hidden, rival: Hidden) -> dict[str, Any]:
     by_name = {"occlusion-predicted": own, "occlusion-rival": rival}
     facts: dict[str, Any] = {
-        "flat": sorted(name for name, found in by_name.items() if maps.flatness(found.map_HW, _LEAST)),
+        "flat": sorted(name for name, hidden in by_name.items() if maps.flatness(hidden.map_HW, _LEAST)),
         "drop": {
-            name: {"before": found.before, "after": found.after, "square": list(found.square)}
-            for name, found in by_name.items()
+            name: {"before": hidden.before, "after": hidden.after, "square": list(hidden.square)}
+            for name, hidden in by_name.items()
         },
     }
     if case.object_HW is not None:
-        shares = {name: maps.share_inside(found.map_HW, case.object_HW) for name, found in by_name.items()}
+        shares = {name: maps.share_inside(hidden.map_HW, case.object_HW) for name, hidden in by_name.items()}
         area = float(case.object_HW.mean())
         facts["object"] = {"from": case.object_from, "area": area, "share": shares}
     return facts

@@ -99,12 +99,12 @@ def _write_pictures(draft: Path, panel: Panel, row: GalleryRow, at: int) -> dict
     slug = re.sub(r"[^A-Za-z0-9_-]+", "-", row.name)[:40].strip("-")
     folder = Path("pictures") / panel.name / f"{at:03d}-{slug}"
     (draft / folder).mkdir(parents=True)
-    found = {}
+    paths = {}
     for picture in row.pictures:
         assert re.fullmatch(r"[a-z0-9-]+", picture.name), f"not a safe file name: {picture.name}"
-        found[picture.name] = (folder / f"{picture.name}.png").as_posix()
-        Image.fromarray(np.ascontiguousarray(picture.pixels_HWC)).save(draft / found[picture.name])
-    return found
+        paths[picture.name] = (folder / f"{picture.name}.png").as_posix()
+        Image.fromarray(np.ascontiguousarray(picture.pixels_HWC)).save(draft / paths[picture.name])
+    return paths
 
 
 def _facts(job: Job, scene: Scene, panels: Sequence[Panel], picture_files: Files) -> dict[str, Any]:

@@ -109,12 +109,12 @@ def tables(checks: Mapping[str, _Alike]) -> tuple[GalleryTable, ...]:
 
 def figures(checks: Mapping[str, _Alike]) -> dict[str, float]:
     """Mean rank correlation of each method where it is known."""
-    found = {}
+    by_name = {}
     for method, alike in checks.items():
         known = [value for value in alike if value is not None]
         if known:
-            found[f"random_{method.lower().replace(' ', '_').replace('-', '_')}"] = float(np.mean(known))
-    return found
+            by_name[f"random_{method.lower().replace(' ', '_').replace('-', '_')}"] = float(np.mean(known))
+    return by_name
 
 
 def fact(alike: _Alike) -> dict[str, float | None]:

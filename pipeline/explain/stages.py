@@ -44,7 +44,7 @@ def build_explain(job: Job) -> Built:
     warnings = [text for panel in panels for text in panel.warnings]
     names = ", ".join(panel.name for panel in panels)
     lines = [texts.LINE.format(n_images=len(scene.cases), n_panels=len(panels), names=names)]
-    lines += [f"careful: {text}" for text in warnings]
+    lines += [f"warning: {text}" for text in warnings]
     what = f"what {scene.experiment} looks at: {', '.join(panel.title for panel in panels)}"
     why = "; ".join(warnings) or page.lead(job, scene)
     again = make_with("make error-analysis", job.words["competition"])

@@ -171,19 +171,19 @@ def panel(scene: Scene) -> Panel:
     made = {start: ascend(net, score, len(names), size, _how(scene, start)) for start in starts}
     pictures, lines, fell = [], [], []
     for at, name in enumerate(names):
-        for start, found in made.items():
-            first, last = float(found.score_SB[0, at]), float(found.score_SB[-1, at])
+        for start, images in made.items():
+            first, last = float(images.score_SB[0, at]), float(images.score_SB[-1, at])
             if last <= first:
                 fell.append(texts.SYNTHESIS_FROM.format(name=name, start=start))
             caption = texts.SYNTHESIS_CAPTION.format(
                 start=start,
                 first=_score(first),
                 last=_score(last),
-                probability=_probability(net, found, at, of_class),
+                probability=_probability(net, images, at, of_class),
             )
-            pixels = (found.x_BHWC[at] * 255).round().astype(np.uint8)
+            pixels = (images.x_BHWC[at] * 255).round().astype(np.uint8)
             pictures.append(Picture(f"{at}-{start}", caption, maps.shown(pixels), f"{name}, {caption}", name))
-            lines.append((name, start, first, last, float(found.norm_B[at])))
+            lines.append((name, start, first, last, float(images.norm_B[at])))
     warnings = [texts.SYNTHESIS_FELL.format(names=", ".join(fell))] if fell else []
     figures = {"raised": float(np.mean([line[3] > line[2] for line in lines]))}
     return Panel(

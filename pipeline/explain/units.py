@@ -97,7 +97,7 @@ def activations(scene: Scene) -> Panel:
         same = next(iter(seen.values()), None) if is_frozen(scene) else seen.get(case.fold)
         seen[case.fold] = same or channel_responses(scene, scene.net(case))
     rows = tuple(_activation_row(scene, case, seen[case.fold]) for case in cases)
-    tables = tuple(_layer_table(found) for found in list(seen.values())[:1])
+    tables = tuple(_layer_table(responses) for responses in list(seen.values())[:1])
     return Panel(
         name="activations",
         title=texts.ACTIVATIONS_TITLE,
@@ -254,12 +254,12 @@ def _patch_rows(
 
 def _pixels(scene: Scene, seen: ChannelResponses, at: Ints) -> dict[int, Pixels]:
     """The images at these positions of the set, as the network sees them."""
-    found = [
+    images = [
         image
         for batch in scene.batches("train", seen.ids_N[at], seen.net.fold)
         for image in batch.pixels_BHWC
     ]
-    return dict(zip(at.tolist(), found, strict=True))
+    return dict(zip(at.tolist(), images, strict=True))
 
 
 def _patch(
@@ -302,24 +302,24 @@ def _field_table(seen: ChannelResponses, field: dict[str, ReceptiveField]) -> Ga
 def filters(scene: Scene) -> Panel:
     """The filters of the first convolution."""
     net = scene.lead
-    found = activation.first_filters(net)
-    if found is None:
+    first = activation.first_filters(net)
+    if first is None:
         return Panel("filters", texts.FILTERS_TITLE, texts.FILTERS_LEAD, warnings=(texts.FILTERS_NONE,))
-    number, height, width, _ = found.x_FHW3.shape
-    copies = activation.likeness(found)
-    weak = int((found.largest_F < 0.01 * found.largest_F.max()).sum())
+    number, height, width, _ = first.x_FHW3.shape
+    copies = activation.likeness(first)
+    weak = int((first.largest_F < 0.01 * first.largest_F.max()).sum())
     table = GalleryTable(
-        texts.FILTERS_TABLE.format(name=found.name),
+        texts.FILTERS_TABLE.format(name=first.name),
         texts.FILTERS_COLUMNS,
         ((number, f"{height} × {width}", copies, weak),),
         texts.FILTERS_NOTE,
     )
-    most = np.argsort(-found.largest_F, kind="stable")[:FILTERS]
+    most = np.argsort(-first.largest_F, kind="stable")[:FILTERS]
     pictures = tuple(
         Picture(
             f"filter-{f}",
-            texts.FILTERS_CAPTION.format(number=f, largest=found.largest_F[f]),
-            _filter(found.x_FHW3[f]),
+            texts.FILTERS_CAPTION.format(number=f, largest=first.largest_F[f]),
+            _filter(first.x_FHW3[f]),
         )
         for f in most
     )
@@ -327,7 +327,7 @@ def filters(scene: Scene) -> Panel:
         "filters",
         texts.FILTERS_TITLE,
         texts.FILTERS_LEAD,
-        (GalleryRow("filters", texts.FILTERS_ROW.format(name=found.name, fold=net.fold), pictures),),
+        (GalleryRow("filters", texts.FILTERS_ROW.format(name=first.name, fold=net.fold), pictures),),
         (table,),
         notes=(
             texts.FILTERS_SMALL.format(h=height, w=width)

@@ -1,7 +1,7 @@
 """The gallery of `make explain`: pictures, tables and clouds as one self-contained page.
 
-Owns the values that a panel of `pipeline/explain/` gives back, and the page that shows them. Does not own
-making any picture (`pipeline/explain/`), the frame of the page (`report.py`) or files (`explain/page.py`).
+Owns the values that a panel of `explain/` returns, and the page that shows them. Does not own making
+any picture (`explain/`), the frame of the page (`report.py`) or files (`explain/page.py`).
 
 Legend: N images, H height, W width, h and w of a thumbnail.
 """
@@ -23,7 +23,7 @@ Pixels = npt.NDArray[np.uint8]
 
 # Longest side of a picture and of a thumbnail in the page, px.
 PICTURE_PX, HOVER_PX = 256, 48
-# Pictures are shown this wide, px.
+# Width at which pictures are shown, px.
 SHOWN_PX = 132
 
 
@@ -32,11 +32,11 @@ class Picture:
     """One picture of a row.
 
     Args:
-        name: of its file, a word in lower case, e.g. "gradcam-true"; unique within its row.
+        name: of its file, in lower case, e.g. "gradcam-true"; unique within its row.
         caption: one short line below it.
-        pixels_HWC: uint8, 3 channels. Small ones are enlarged without smoothing by the page.
+        pixels_HWC: uint8, 3 channels. The page enlarges small ones without smoothing.
         title: a sentence for screen readers and as tooltip; empty: the caption.
-        group: pictures of one group stand together under this heading; empty: none.
+        group: pictures of one group are shown together under this heading; empty: none.
     """
 
     name: str
@@ -48,14 +48,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class GalleryRow:
-    """Pictures that belong together, of one image or of one layer or class.
+    """Pictures that belong together: of one image, layer or class.
 
     Args:
         name: of its folder, unique within its panel: a case's `key`, or a word such as "blocks-3".
         title: e.g. "train/17: true cat, predicted dog (91 %)".
         pictures: at least one, in reading order.
-        note: what they show or don't, a sentence; empty: none.
-        case: the `key` of the case that they are of; None: of no case.
+        note: a sentence on what they show or do not show; empty: none.
+        case: the `key` of the explained image; None: not of one image.
     """
 
     name: str
@@ -67,12 +67,12 @@ class GalleryRow:
 
 @dataclass(frozen=True)
 class GalleryTable:
-    """Figures.
+    """A table of a panel.
 
     Args:
         title: above it.
-        columns: heads.
-        rows: a value a column: text, numbers, bool or None.
+        columns: their headings.
+        rows: one value per column: text, numbers, bool or None.
         note: how to read it; empty: none.
     """
 
@@ -84,7 +84,7 @@ class GalleryTable:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure of `pages/plots.py`, with its caption; the markup is ours, texts in it are escaped."""
+    """A drawing of `pages/plots.py` with its caption; texts in its markup are escaped."""
 
     caption: str
     svg: Markup
@@ -92,15 +92,15 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Cloud:
-    """A scatter of images: colour by choice, the image's thumbnail on hover and on focus.
+    """A scatter plot of images, with a choice of colours and the image's thumbnail on hover and on focus.
 
     Args:
-        caption: what the axes are, or that they mean nothing.
-        names_N: what a point is called, e.g. "train/17".
-        xy_N2: finite, any unit; the page fits it.
+        caption: the meaning of the axes, or that they have none.
+        names_N: names of the points, e.g. "train/17".
+        xy_N2: finite, in any unit; the page scales it.
         colours: by the name of the choice (class, an attribute, error), the value of each point.
         thumbs_N: small uint8 (h, w, 3) pictures, ≤ 48 px; empty: none are shown.
-        notes_N: a line more on hover; empty: none.
+        notes_N: another line on hover; empty: none.
     """
 
     caption: str
@@ -118,13 +118,13 @@ class Panel:
     Args:
         name: as in `explain/panels.py`.
         title: heading of its section.
-        lead: one sentence: what it is and how to read it.
+        lead: one sentence: what it shows and how to read it.
         rows: of pictures.
         tables, drawings, clouds: shown in this order between the lead and the rows.
-        notes: plain sentences (how it was made, sources), shown below the lead.
-        warnings: what must not be read as a finding; shown first and marked.
+        notes: plain sentences (how it was made, sources), shown at the end.
+        warnings: sentences on what is not a finding; shown first and marked.
         figures: for the manifest and MLflow; names are prefixed with the panel's.
-        facts: JSON values by case `key`, for explain.json: what other reports use.
+        facts: JSON values by image `key`, for explain.json, which other reports read.
         data: a JSON value of the whole panel, for explain.json; None: none.
     """
 
@@ -148,8 +148,8 @@ class Gallery:
 
     Args:
         title: heading.
-        lead: a sentence on what is explained, and why these images.
-        commands: what else to try, each with its command: (sentence, command).
+        lead: a sentence on which images are explained and why.
+        commands: further commands, each as (description, command).
         panels: in the order of the page, at least one.
         cases: (`key`, title) of the explained images, in the order of the page.
     """
@@ -177,7 +177,7 @@ def render_html(gallery: Gallery) -> str:
 
 
 def _section(panel: Panel, number: Mapping[str, int]) -> dict[str, Any]:
-    """A panel as its template wants it: pictures as data, by group."""
+    """A panel in the form of its template: pictures as data URIs, by group."""
     rows = [
         {
             "title": row.title,
@@ -191,8 +191,8 @@ def _section(panel: Panel, number: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _groups(pictures: tuple[Picture, ...]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Pictures under their headings, in the order in which each heading first occurs."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    """Pictures by heading, in the order in which the headings first occur."""
+    groups: dict[str, list[dict[str, Any]]] = {}
     for picture in pictures:
         shown = {
             "src": thumbnail(picture.pixels_HWC, PICTURE_PX),
@@ -200,12 +200,12 @@ def _groups(pictures: tuple[Picture, ...]) -> list[tuple[str, list[dict[str, Any
             "alt": picture.title or picture.caption,
             "small": max(picture.pixels_HWC.shape[:2]) < SHOWN_PX,
         }
-        found.setdefault(picture.group, []).append(shown)
-    return list(found.items())
+        groups.setdefault(picture.group, []).append(shown)
+    return list(groups.items())
 
 
 def _cloud(cloud: Cloud) -> dict[str, Any]:
-    """A cloud as the script reads it: places from 0 to 1, y upwards; a colour's values by number."""
+    """A cloud in the form of the script: places from 0 to 1, y upwards; the values of a colour as numbers."""
     low, high = cloud.xy_N2.min(axis=0), cloud.xy_N2.max(axis=0)
     xy_N2 = (cloud.xy_N2 - low) / np.maximum(high - low, 1e-12)
     colours = []

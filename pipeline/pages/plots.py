@@ -29,7 +29,7 @@ EMPTY = Markup('<p class="muted">Nothing to draw.</p>')
 
 @dataclass(frozen=True)
 class Bar:
-    """One row of a bar chart: a value a series, and the text printed behind them."""
+    """One row of a bar chart: one value per series, each with the text printed after its bar."""
 
     label: str
     values: tuple[float, ...]
@@ -56,13 +56,13 @@ class Curve:
 
 
 def text_width(text: str, font: float = FONT) -> float:
-    """About how wide `text` is; Hangul and other wide signs count double."""
+    """Approximate width of `text`; Hangul and other wide characters count double."""
     wide = sum(unicodedata.east_asian_width(sign) in "WF" for sign in text)
     return font * (0.56 * (len(text) - wide) + 1.0 * wide)
 
 
 def shorten(text: str, width: float, font: float = FONT) -> str:
-    """`text`, cut with an ellipsis where it is wider than `width`."""
+    """`text`, shortened with an ellipsis if it is wider than `width`."""
     if text_width(text, font) <= width:
         return text
     kept = text
@@ -72,7 +72,7 @@ def shorten(text: str, width: float, font: float = FONT) -> str:
 
 
 def wrap(text: str, width: float, font: float = FONT) -> list[str]:
-    """At most two lines of at most `width`, broken at a space where there is one."""
+    """At most two lines of at most `width`, broken at a space if there is one."""
     if text_width(text, font) <= width:
         return [text]
     words = text.split(" ")
@@ -103,7 +103,7 @@ def number(value: float) -> str:
 
 
 def svg_text(x: float, y: float, text: str, classes: str = "", transform: str = "") -> str:
-    """A text that starts, ends or is centred at (x, y), as its classes say."""
+    """A text that starts, ends or is centred at (x, y), depending on its classes."""
     extra = f' transform="{transform}"' if transform else ""
     return f'<text x="{x:.1f}" y="{y:.1f}" class="{classes}"{extra}>{escape(text)}</text>'
 
@@ -124,7 +124,7 @@ def svg_line(x1: float, y1: float, x2: float, y2: float, classes: str) -> str:
 
 def svg(width: float, height: float, title: str, body: Sequence[str]) -> Markup:
     """A figure of these elements, px; the title is read by screen readers."""
-    # A floor on the width keeps the text legible on a phone; the figure scrolls sideways instead.
+    # A minimum width keeps the text legible on a phone; the figure scrolls sideways instead.
     floor = max(0.72 * width, min(width, 310.0))
     return Markup(
         f'<figure class="plot" tabindex="0" role="group" aria-label="{escape(title)}">'
@@ -143,12 +143,12 @@ def _legend(names: Sequence[str], x: float, y: float) -> list[str]:
 
 
 def bars(rows: Sequence[Bar], title: str, series: Sequence[str] = ()) -> Markup:
-    """Horizontal bars from zero, one group of bars a row, in the order given.
+    """Horizontal bars from zero, one group of bars per row, in the given order.
 
     Args:
-        rows: each with as many values (≥ 0) and texts as there are series (one without names).
+        rows: each with one value (≥ 0) and text per series (one series if `series` is empty).
         title: read by screen readers.
-        series: names for the legend; needed when rows have several values.
+        series: names for the legend; needed if rows have several values.
     """
     if not rows:
         return EMPTY
@@ -189,17 +189,17 @@ class Axes:
     bottom: float = 38.0
 
     def x(self, value: float) -> float:
-        """Where a value lies, px from the left."""
+        """Position of a value, px from the left."""
         low, high = self.x_range
         return self.left + (value - low) / ((high - low) or 1) * (WIDTH - self.left - 14)
 
     def y(self, value: float) -> float:
-        """Where a value lies, px from the top."""
+        """Position of a value, px from the top."""
         low, high = self.y_range
         return self.top + (high - value) / ((high - low) or 1) * (self.height - self.top - self.bottom)
 
     def frame(self, x_label: str, y_label: str, percent: bool, x_names: Sequence[str] = ()) -> list[str]:
-        """Grid, tick labels and axis titles; `x_names` stand at 0, 1, … instead of numbers."""
+        """Grid, tick labels and axis titles; `x_names` are shown at 0, 1, … instead of numbers."""
         floor = self.height - self.bottom
         body = []
         for tick in ticks(*self.y_range, 4):
@@ -222,13 +222,13 @@ def histogram(
     things: str = "images",
     bins: int = 32,
 ) -> Markup:
-    """Shares of each series per bin, on shared edges, so that series of unequal size compare.
+    """Shares of each series per bin, with shared edges, so that series of different size are comparable.
 
     Args:
-        series: finite values by name; an empty one is left out.
+        series: finite values by name; empty series are left out.
         title: read by screen readers.
-        x_label: what is measured, with its unit.
-        things: what is counted.
+        x_label: the measured quantity, with its unit.
+        things: name of the counted items.
         bins: number of bins.
     """
     filled = {name: values for name, values in series.items() if len(values)}
@@ -252,13 +252,13 @@ def histogram(
 
 
 def curves(lines: Sequence[Curve], title: str, x_label: str, y_label: str, identity: bool = False) -> Markup:
-    """Lines with their points; both axes from 0 to 1 where `identity` draws the line y = x.
+    """Lines with their points; with `identity` both axes go from 0 to 1 and the line y = x is drawn.
 
     Args:
-        lines: at least one point each; curves without points are left out.
+        lines: curves without points are left out.
         title: read by screen readers.
-        x_label: what runs to the right, with its unit.
-        y_label: what runs upwards.
+        x_label: of the x axis, with its unit.
+        y_label: of the y axis.
         identity: the values are shares, and y = x is the ideal.
     """
     drawn = [line for line in lines if len(line.x)]
@@ -286,12 +286,12 @@ def curves(lines: Sequence[Curve], title: str, x_label: str, y_label: str, ident
 
 
 def whiskers(rows: Sequence[Whisker], title: str, zero: bool = False) -> Markup:
-    """Values with their intervals, one a row.
+    """Values with their intervals, one per row.
 
     Args:
         rows: `low` ≤ `value` ≤ `high`, finite.
         title: read by screen readers.
-        zero: differences are drawn: zero is on the axis and marked.
+        zero: the values are differences: zero is on the axis and marked.
     """
     if not rows:
         return EMPTY
@@ -329,7 +329,7 @@ def whiskers(rows: Sequence[Whisker], title: str, zero: bool = False) -> Markup:
 
 @dataclass(frozen=True)
 class Step:
-    """One step to the right: its name, the value there, and its interval."""
+    """One step of the x axis: its name, the value there, and its interval."""
 
     name: str
     value: float
@@ -340,16 +340,16 @@ class Step:
 def band(
     steps: Sequence[Step], title: str, x_label: str, y_label: str, y_range: tuple[float, float]
 ) -> Markup:
-    """The steps from left to right, equally far apart.
+    """A line with its interval as a band over equidistant steps.
 
     Args:
         steps: at least one, all numbers finite.
         title: read by screen readers.
-        x_label: what a step is.
-        y_label: what runs upwards.
-        y_range: of the upward axis, so that several drawings compare.
+        x_label: of the steps.
+        y_label: of the y axis.
+        y_range: of the y axis, so that several drawings are comparable.
     """
-    assert steps, "nothing to draw"
+    assert steps, "a band needs at least one step"
     axes = Axes((0.0, float(max(len(steps) - 1, 1))), y_range, left=BAND_LEFT)
     body = axes.frame(x_label, y_label, percent=False, x_names=[step.name for step in steps])
     there = [(axes.x(k), axes.y(step.high)) for k, step in enumerate(steps)]
@@ -371,7 +371,7 @@ def _joined(points: Sequence[tuple[float, float]]) -> str:
 
 @dataclass(frozen=True)
 class Dot:
-    """One submission: its number in the table, its scores, and whether its gap is luck."""
+    """One submission: its number in the table, its scores, and whether its gap is inside the band of luck."""
 
     label: str
     name: str
@@ -383,10 +383,10 @@ class Dot:
 
 
 def against(dots: Sequence[Dot], band: Band | None, metric: str) -> Markup:
-    """Points with their OOF intervals, the line public = OOF, and the band of luck about it.
+    """Points with their OOF intervals, the line public = OOF, and the band of luck around it.
 
     Args:
-        dots: at least one, or nothing is drawn.
+        dots: if empty, nothing is drawn.
         band: of public − OOF; None: no band.
         metric: of both axes.
     """
@@ -411,7 +411,7 @@ def against(dots: Sequence[Dot], band: Band | None, metric: str) -> Markup:
 
 
 def _band(axes: Axes, ends: tuple[float, float], band: Band) -> str:
-    """A strip along the diagonal, cut off at the frame."""
+    """A strip along the diagonal, clipped to the frame."""
     steps = [ends[0] + (ends[1] - ends[0]) * k / 60 for k in range(61)]
 
     def edge(off: float) -> list[str]:
@@ -424,7 +424,7 @@ def _band(axes: Axes, ends: tuple[float, float], band: Band) -> str:
 
 
 def correlation_matrix(correlation_KK: npt.NDArray[np.float64], title: str) -> Markup:
-    """Cells of one colour where two features rise together and of another where one falls.
+    """A correlation matrix: colour for the sign, strength for the size.
 
     Args:
         correlation_KK: −1 to 1.
@@ -446,7 +446,7 @@ def correlation_matrix(correlation_KK: npt.NDArray[np.float64], title: str) -> M
                 )
     left = MATRIX_SIDE + 16
     for row, (words, kind, opacity) in enumerate(
-        (("+1: rise together", 0, 1.0), ("+0.5", 0, 0.5), ("−0.5", 1, 0.5), ("−1: one falls", 1, 1.0))
+        (("+1: rise together", 0, 1.0), ("+0.5", 0, 0.5), ("−0.5", 1, 0.5), ("−1: opposite", 1, 1.0))
     ):
         y = 40 + 22 * row
         body.append(
@@ -454,5 +454,5 @@ def correlation_matrix(correlation_KK: npt.NDArray[np.float64], title: str) -> M
             f' style="fill-opacity:{opacity}"/>'
         )
         body.append(svg_text(left + 20, y, words, "small"))
-    body.append(svg_text(0, 12, f"{size} features, alike ones side by side", "small"))
+    body.append(svg_text(0, 12, f"{size} features, similar ones next to each other", "small"))
     return svg(WIDTH, MATRIX_SIDE + 24, title, body)

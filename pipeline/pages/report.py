@@ -1,11 +1,11 @@
 """What every report shares: templates, safe data for scripts, thumbnails, table cells.
 
-Owns turning values into one self-contained HTML text: no network, no sibling file, everything from
-outside (names, paths, labels) shown as text. Does not own what any report says (`explore.py`,
-`compare.py`, `resampling.py`), the drawings (`plots.py`), nor writing files (`record/`).
+Owns turning values into one self-contained HTML text: no network, no other file, all text from outside
+(names, paths, labels) escaped. Does not own the content of any report (each room's `page.py`), the drawings
+(`plots.py`) or writing files (`record/`).
 
-Two fences keep hostile names harmless: autoescape, and a content security policy that runs only our
-own script, by its digest. Shape legend: H height, W width, C channels.
+Two measures keep hostile names harmless: autoescape, and a content security policy that runs only our own
+script, by its digest. Shape legend: H height, W width, C channels.
 """
 
 import base64
@@ -42,7 +42,7 @@ FOLDERS = (
 )
 WEBP_QUALITY = 82
 MISSING = "–"
-# A number in words; a bare whole number may as well be the name of a class.
+# A number as text; a plain integer may also be the name of a class.
 FIGURE = re.compile(r"–|[<>]?\s?[+−]?(\d[\d,]*\.\d+|[\d,.]+\u00a0%)")
 
 
@@ -70,9 +70,9 @@ def render(template: str, *, script: str | tuple[str, ...] = (), **values: Any) 
     """One self-contained HTML document.
 
     Args:
-        template: a file of `templates/`.
-        script: JavaScript files of `templates/`, run after `base.js`, in order.
-        values: what the template names; a missing one is an error, never an empty place.
+        template: a file of a `templates/` folder.
+        script: JavaScript files of a `templates/` folder, run after `base.js`, in order.
+        values: the variables of the template; a missing one is an error, not an empty text.
     """
     names = ["base.js", *([script] if isinstance(script, str) else script)]
     source = "\n".join(template_file(name).read_text(encoding="utf-8") for name in names)
@@ -87,16 +87,16 @@ def render(template: str, *, script: str | tuple[str, ...] = (), **values: Any) 
         .get_template(template)
         .render(policy=policy, style=Markup(style), script=Markup(source), **values)
     )
-    # A file name that is not valid text arrives as lone surrogates, which no UTF-8 file can hold.
+    # A file name that is not valid text arrives as lone surrogates, which UTF-8 cannot encode.
     return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def json_data(element_id: str, value: Any) -> Markup:
-    """A `<script type="application/json">` that a report's script reads; nothing in it can end the tag.
+    """A `<script type="application/json">` for a report's script; no text in it can end the tag.
 
     Args:
-        element_id: ours, the id the script looks for.
-        value: anything JSON can hold; the texts in it may be hostile.
+        element_id: the id by which the script finds it.
+        value: anything that JSON can represent; its texts may be hostile.
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for sign in "<>&\u2028\u2029":
@@ -122,10 +122,10 @@ def thumbnail(image_HWC: Pixels, size_px: int) -> str:
 
 @dataclass(frozen=True)
 class Thumbnails:
-    """Thumbnails of one report, each embedded once however often it is shown.
+    """Thumbnails of one report, each embedded once even if it is shown several times.
 
     Args:
-        css: one rule a picture; equal pictures share one.
+        css: one rule per picture; equal pictures share a rule.
         rule: the CSS class of each image.
     """
 
@@ -134,18 +134,18 @@ class Thumbnails:
 
     @staticmethod
     def none() -> "Thumbnails":
-        """For a report without pictures."""
+        """No thumbnails, for a report without pictures."""
         return Thumbnails(Markup(""), {})
 
     def tag(self, key: Key, label: str) -> Markup:
-        """The picture as an element, with `label` for screen readers and as tooltip."""
+        """The picture as an HTML element, with `label` for screen readers and as tooltip."""
         return Markup('<span class="thumb {}" role="img" aria-label="{}" title="{}"></span>').format(
             self.rule[key], label, label
         )
 
 
 def thumbnails(keys: Iterable[Key], image: ImageOf, size_px: int) -> Thumbnails:
-    """Thumbnails of all `keys`, in any order and with repeats.
+    """Thumbnails of all `keys`, in any order, possibly repeated.
 
     Args:
         keys: (split, id) of each image.
@@ -162,7 +162,7 @@ def thumbnails(keys: Iterable[Key], image: ImageOf, size_px: int) -> Thumbnails:
 
 
 def pictures(keys: Iterable[Key], image: ImageOf, size_px: int) -> tuple[list[int], list[str]]:
-    """Thumbnails for a page's script: which picture each key has, and each picture once, as base64 WebP."""
+    """Thumbnails for a page's script: the picture number of each key, and each picture as base64 WebP."""
     which: list[int] = []
     place: dict[str, int] = {}
     for key in tqdm(list(keys), "pictures", unit="image", leave=False, disable=not sys.stderr.isatty()):
@@ -177,7 +177,7 @@ def count(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share of 1 as a percentage: one decimal below 10 % and near 100 %; only none and all are round."""
+    """A share as a percentage: one decimal below 10 % and near 100 %; 0 % and 100 % only if exact."""
     value = 100 * share
     if 0 < value < 0.05 or 99.95 <= value < 100:
         return "<0.1\u00a0%" if value < 1 else ">99.9\u00a0%"
@@ -190,38 +190,38 @@ def signed(value: float) -> str:
 
 
 def gain(value: float) -> str:
-    """A difference of scores for reading: three decimals, a true minus sign, never a minus zero."""
+    """A difference of scores with three decimals, a true minus sign, and no negative zero."""
     return f"{round(value, 3) + 0.0:+.3f}".replace("-", "−")
 
 
 def minutes(value: float) -> str:
-    """`40 s`, `3 min`, `1.5 h`: how long something takes."""
+    """A duration: `40 s`, `3 min`, `1.5 h`."""
     if value < 0.95:
         return f"{max(round(value * 60), 1)}\u00a0s"
     return f"{value:.0f}\u00a0min" if value < 90 else f"{value / 60:.1f}\u00a0h"
 
 
 def points(difference: float) -> str:
-    """A difference of shares in percentage points: 0.012 as `+1.2`; a true minus sign, never a minus zero."""
+    """A difference of shares in percentage points: 0.012 as `+1.2`; a true minus sign, no negative zero."""
     return f"{round(100 * difference, 1) + 0.0:+.1f}".replace("-", "−")
 
 
 def p_value(p: float) -> str:
-    """A p-value for reading: three decimals, and never 0, which no test can show."""
+    """A p-value with three decimals; never 0, which no test can show."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _prose(text: str) -> Markup:
-    """Our own sentences: what stands in backticks is a command or a setting."""
+    """Our own sentences: text in backticks is shown as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _cell(value: Any, right: bool | None = None) -> Markup:
-    """A table cell; decimals as many as matter, missing values as a dash.
+    """A table cell, with as many decimals as matter; missing values are a dash.
 
     Args:
         value: anything.
-        right: whether it stands right; None: as numbers do.
+        right: whether to align right; None: if it is a number.
     """
     text, is_figure = _worded(value)
     at_right = is_figure if right is None else right
@@ -229,7 +229,7 @@ def _cell(value: Any, right: bool | None = None) -> Markup:
 
 
 def _worded(value: Any) -> tuple[Any, bool]:
-    """What a cell shows, and whether that is a number, or one in words such as `+1.2` or `12 %`."""
+    """The text of a cell, and whether it is a number or a text such as `+1.2` or `12 %`."""
     if isinstance(value, bool | np.bool_):
         return ("yes" if value else "no"), False
     if value is None or value is pd.NA or (isinstance(value, float | np.floating) and not np.isfinite(value)):
@@ -245,11 +245,11 @@ def _worded(value: Any) -> tuple[Any, bool]:
 
 
 def _rights(table: pd.DataFrame | Sequence[Sequence[Any]]) -> list[bool]:
-    """Of each column of a frame, or of rows, whether it holds nothing but numbers: then it stands right."""
+    """For each column of a frame, or of rows, whether it contains only numbers and is aligned right."""
     rows = table.itertuples(index=False, name=None) if isinstance(table, pd.DataFrame) else table
     return [all(_worded(value)[1] for value in column) for column in zip(*rows, strict=True)]
 
 
 def plural(number: int, one: str, many: str = "") -> str:
-    """`1 image`, `1,234 images`."""
+    """A number with its noun: `1 image`, `1,234 images`."""
     return f"{count(number)} {one if number == 1 else many or one + 's'}"

@@ -1,10 +1,9 @@
-"""One section of the error report: what the page needs to show it.
+"""One section of the error report: everything that the page needs to show it.
 
-Owns the seam between the page (`compare.py`) and its sections, each made in a room of its own. Does not
-own what any section says.
+Owns the interface between the page and its sections. Does not own the content of any section.
 
 A new section is a file with a function that returns a `Section`, a template beside it, and one line in
-`errors/stage_error_analysis.py`.
+`errors/sections.py`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,18 +17,18 @@ from pipeline.pages.report import Key
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page.
+    """A section of the error report.
 
     Args:
         anchor: its HTML id, one word.
         short: its name in the table of contents.
-        template: a file of `templates/`; it sees `values` as `s`, and `thumbs`, and writes what stands
-            inside `<section>`, its `<h2>` first.
-        values: what the template shows; from outside, so it is escaped.
-        wanted: pictures it shows by `thumbs.tag(key, label)`.
-        data: `json_data` blocks that its script reads.
-        script: a JavaScript file of `templates/`, or several in order; each an immediately called function.
-        early: it stands right after the verdict, and not behind the flips and the mistakes.
+        template: a template file, which gets `values` as `s`, and `thumbs`, and writes the content of
+            `<section>`, beginning with its `<h2>`.
+        values: the variables of the template; they are escaped.
+        wanted: pictures that it shows with `thumbs.tag(key, label)`.
+        data: `json_data` blocks for its script.
+        script: a JavaScript template file, or several in order; each is an immediately called function.
+        early: whether it is shown directly after the verdict, before the flips and the mistakes.
     """
 
     anchor: str
@@ -43,19 +42,19 @@ class Section:
 
 
 def without(anchor: str, short: str, title: str, why: str, command: str = "") -> Section:
-    """A section that has nothing to show, and says why and what would change that.
+    """A section without content, which explains why and how to get it.
 
     Args:
         anchor: its HTML id.
         short: its name in the table of contents.
         title: its heading.
         why: one sentence.
-        command: what to run, where a command would fill it.
+        command: that would fill it; empty: none.
     """
     return Section(anchor, short, "section_without.html", {"title": title, "why": why, "command": command})
 
 
 def scripts(sections: Iterable[Section]) -> tuple[str, ...]:
-    """Script files of all sections, each once, in order."""
+    """Script files of all sections, without repeats, in order."""
     files = [(s.script,) if isinstance(s.script, str) else s.script for s in sections]
     return tuple(dict.fromkeys(name for names in files for name in names if name))

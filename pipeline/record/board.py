@@ -111,8 +111,12 @@ def links(database: Path, port: int) -> list[str]:
         raise StorageError(f"{database}: nothing has been recorded yet", remedy="run `make all` first")
     with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
         query = "SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active' ORDER BY 2"
-        rows = [(name, found) for name, found in connection.execute(query) if name != "Default"]
-    return [f"{name}: http://127.0.0.1:{port}/{view_path(str(found))}" for name, found in rows]
+        rows = [
+            (name, experiment_id) for name, experiment_id in connection.execute(query) if name != "Default"
+        ]
+    return [
+        f"{name}: http://127.0.0.1:{port}/{view_path(str(experiment_id))}" for name, experiment_id in rows
+    ]
 
 
 def guide(experiment_id: str, headline: Headline, standings: str = "") -> str:

@@ -47,13 +47,13 @@ def needed(store: Store, home: Path) -> set[str]:
     """`stage/key` of every artifact that a submission or a pin needs."""
     by_name = {f"{a.stage}/{a.key}": a for a in store.all()}
     waiting = [*_roots(home), *(_pinned(by_name.values(), home))]
-    found: set[str] = set()
+    names: set[str] = set()
     while waiting:
         name = waiting.pop()
-        if name in by_name and name not in found:
-            found.add(name)
+        if name in by_name and name not in names:
+            names.add(name)
             waiting += by_name[name].inputs.values()
-    return found
+    return names
 
 
 def collect(store: Store, home: Path, dry: bool) -> list[str]:
@@ -103,12 +103,12 @@ def evict(store: Store, home: Path, stage: str, budget: float, keep: set[str]) -
     Returns:
         A line for each freed result, and one if the results in use do not fit the budget.
     """
-    found = [a for a in store.all() if a.stage == stage]
-    sizes = {a.key: bytes_of(a.folder) for a in found}
-    keep = keep | set(_pinned(found, home))
+    artifacts = [a for a in store.all() if a.stage == stage]
+    sizes = {a.key: bytes_of(a.folder) for a in artifacts}
+    keep = keep | set(_pinned(artifacts, home))
     total = sum(sizes.values())
     lines: list[str] = []
-    for artifact in sorted(found, key=lambda a: (a.folder / MANIFEST).stat().st_mtime_ns):
+    for artifact in sorted(artifacts, key=lambda a: (a.folder / MANIFEST).stat().st_mtime_ns):
         if total <= budget:
             return lines
         if f"{stage}/{artifact.key}" not in keep:

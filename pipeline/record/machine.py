@@ -61,8 +61,8 @@ class Profile:
 
     def _entries(self) -> list[dict[str, Any]]:
         try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
-            entries = found["entries"] if found["version"] == VERSION else []
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+            entries = content["entries"] if content["version"] == VERSION else []
             return [e for e in entries if isinstance(e["of"], dict) and isinstance(e["measured"], dict)]
         except FileNotFoundError:
             return []

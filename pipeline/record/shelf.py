@@ -49,21 +49,21 @@ class Shelf:
         """
         named = home or os.environ.get(HOME, "")
         places = [Path(named)] if named else list(HERE)
-        found = next((place for place in places if (place / "artifacts").is_dir()), None)
-        if found is None:
+        folder = next((place for place in places if (place / "artifacts").is_dir()), None)
+        if folder is None:
             looked = ", ".join(str(place.resolve()) for place in places)
             raise DataError(
                 f"no results yet (looked for artifacts/ in {looked})",
                 remedy=f"run `make all` first, or set {HOME} to the folder that contains them",
             )
-        store = Store(found, FileIndex(found / "artifacts" / ".index.json"))
+        store = Store(folder, FileIndex(folder / "artifacts" / ".index.json"))
         competition = competition or os.environ.get(COMPETITION, "")
         if not competition:
             newest = max(store.all(), key=_made, default=None)
             if newest is None:
-                raise DataError(f"{found / 'artifacts'}: empty", remedy="run `make all` first")
+                raise DataError(f"{folder / 'artifacts'}: empty", remedy="run `make all` first")
             competition = str(newest.manifest.get("competition"))
-        return Shelf(found, competition, store)
+        return Shelf(folder, competition, store)
 
     def every(self, stage: str) -> list[Artifact]:
         """All finished results of a stage, newest first."""
@@ -86,9 +86,9 @@ class Shelf:
         """
         for listed in self.every(stage):
             if experiment in ("", listed.manifest["experiment"]):
-                found = self.store.find(stage, listed.key)
-                if found is not None:
-                    return found
+                artifact = self.store.find(stage, listed.key)
+                if artifact is not None:
+                    return artifact
         words = f"competition={self.competition}" + (f" experiment={experiment}" if experiment else "")
         target = MADE_BY.get(stage, stage).replace("_", "-")
         raise DataError(
@@ -102,19 +102,19 @@ class Shelf:
         Raises:
             DataError: lists inputs that are missing.
         """
-        found, missing = {}, []
+        artifacts, missing = {}, []
         for name, place in artifact.inputs.items():
             stage, _, key = place.partition("/")
             opened = self.store.find(stage, key)
             if opened is None:
                 missing.append(f"{name}: {place}")
             else:
-                found[name] = opened
+                artifacts[name] = opened
         if missing:
             target = MADE_BY.get(artifact.stage, artifact.stage).replace("_", "-")
             message = f"{artifact.stage}/{artifact.key}: {len(missing)} of its inputs are missing"
             raise DataError(message, missing, f"run `make {target}` again")
-        return found
+        return artifacts
 
 
 def _made(artifact: Artifact) -> str:

@@ -155,8 +155,8 @@ class Store:
     def all(self, stage: str = "[!.]*") -> list[Artifact]:
         """Every finished artifact, or those of one stage, oldest first; their files are not checked."""
         folders = [p.parent for p in self.root.glob(f"{stage}/*/{MANIFEST}")]
-        found = [self._open(f.parent.name, f.name, f) for f in folders]
-        return sorted((a for a in found if a), key=lambda a: str(a.manifest.get("created", "")))
+        artifacts = [self._open(f.parent.name, f.name, f) for f in folders]
+        return sorted((a for a in artifacts if a), key=lambda a: str(a.manifest.get("created", "")))
 
     def chosen(self) -> list[Artifact]:
         """Like `all`, without results that only trials of a search needed: they do not count as runs."""

@@ -224,10 +224,10 @@ class Studies:
         directions = ["maximize" if more else "minimize" for more in plan.maximise]
         with self._errors(), self._lock:
             if plan.name in self.names():
-                found = self.facts(plan.name)
-                if found.get("space") != plan.space:
+                stored = self.facts(plan.name)
+                if stored.get("space") != plan.space:
                     raise ConfigError(
-                        f"study {plan.name} searched another space ({found.get('space', 'unknown')}, now "
+                        f"study {plan.name} searched another space ({stored.get('space', 'unknown')}, now "
                         f"{plan.space})",
                         remedy="leave out STUDY: a study of this space has its own name",
                     )
@@ -336,11 +336,11 @@ class Study:
             asked.set_user_attr(OWNER, store.this())
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                found = _suggested(asked, self.plan.dimensions)
+                suggested = _suggested(asked, self.plan.dimensions)
             self._open[asked.number] = asked
             self._begun[asked.number] = time.monotonic()
-            self._inherit(asked.number, found)
-        return Trial(asked.number, "running", found, origin=origin)
+            self._inherit(asked.number, suggested)
+        return Trial(asked.number, "running", suggested, origin=origin)
 
     def report(self, number: int, step: int, value: float) -> bool:
         """Record an intermediate score; False if the pruner stops the trial."""
@@ -394,10 +394,10 @@ class Study:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self.plan.seed)
-                found = optuna.importance.get_param_importances(self._study, evaluator=evaluator, **first)
+                shares = optuna.importance.get_param_importances(self._study, evaluator=evaluator, **first)
         except (ValueError, RuntimeError):  # e.g. every trial has the same score
             return {}
-        return {str(name): float(share) for name, share in found.items()}
+        return {str(name): float(share) for name, share in shares.items()}
 
     def _end(self, number: int, state: str, values: list[float] | None, attrs: dict[str, Any]) -> None:
         optuna = _optuna()
@@ -494,19 +494,19 @@ def _suggested(trial: Any, dimensions: Sequence[Dimension]) -> Point:
     return point
 
 
-def _trial(found: Any) -> Trial:
-    attrs = found.user_attrs
+def _trial(frozen: Any) -> Trial:
+    attrs = frozen.user_attrs
     states: dict[str, State] = {
         "COMPLETE": "complete",
         "PRUNED": "pruned",
         "FAIL": "killed" if attrs.get(KILLED) else "failed",
     }
     return Trial(
-        found.number,
-        states.get(found.state.name, "running"),
-        dict(found.params),
-        tuple(found.values or ()) if found.state.name == "COMPLETE" else (),
-        dict(found.intermediate_values),
+        frozen.number,
+        states.get(frozen.state.name, "running"),
+        dict(frozen.params),
+        tuple(frozen.values or ()) if frozen.state.name == "COMPLETE" else (),
+        dict(frozen.intermediate_values),
         float(attrs.get("seconds", 0.0)),
         str(attrs.get(QUEUED, "")),
         str(attrs.get(REASON, "")),

@@ -263,12 +263,12 @@ class Tracker:
         def add(client: Any) -> bool:
             where = f"tags.key = '{key}' and tags.stage = '{stage}' and attributes.status = 'FINISHED'"
             everywhere = [e.experiment_id for e in client.search_experiments()]
-            found = client.search_runs(everywhere, where, max_results=1)
-            for run in found:
+            runs = client.search_runs(everywhere, where, max_results=1)
+            for run in runs:
                 client.log_batch(
                     run.info.run_id, metrics=_metrics(_rounded(metrics), 0), tags=_tags(tags or {})
                 )
-            return bool(found)
+            return bool(runs)
 
         return bool(self.attempt(add))
 
@@ -294,13 +294,13 @@ class Tracker:
         """
 
         def write(client: Any) -> None:
-            found = client.get_experiment_by_name(competition)
-            headline = None if found is None else board.Headline.recorded(found.tags)
+            experiment = client.get_experiment_by_name(competition)
+            headline = None if experiment is None else board.Headline.recorded(experiment.tags)
             if headline is None:
                 return
-            part = board.guide(str(found.experiment_id), headline, markdown)
-            before = found.tags.get(board.NOTE, part)
-            client.set_experiment_tag(found.experiment_id, board.NOTE, board.rewritten(before, part))
+            part = board.guide(str(experiment.experiment_id), headline, markdown)
+            before = experiment.tags.get(board.NOTE, part)
+            client.set_experiment_tag(experiment.experiment_id, board.NOTE, board.rewritten(before, part))
 
         self.attempt(write)
 
@@ -365,20 +365,20 @@ class Tracker:
         competition = info.competition
         if competition not in self._experiments:
             location = (self._home / "mlartifacts").as_uri() if self._own else None
-            found = client.get_experiment_by_name(competition)
-            if found is None:
+            experiment = client.get_experiment_by_name(competition)
+            if experiment is None:
                 from mlflow.exceptions import MlflowException
 
                 # Another process may create it between our check and our call: then that one is used.
                 with suppress(MlflowException):
                     client.create_experiment(competition, location)
-                found = client.get_experiment_by_name(competition)
-                assert found is not None, f"experiment {competition} was created and is missing"
-            experiment_id = str(found.experiment_id)
+                experiment = client.get_experiment_by_name(competition)
+                assert experiment is not None, f"experiment {competition} was created and is missing"
+            experiment_id = str(experiment.experiment_id)
             headline = board.Headline.of(info.metric, info.higher_is_better)
             for key, value in board.experiment_tags(experiment_id, headline).items():
-                missing = key not in found.tags
-                if missing or (key in board.OURS and found.tags[key] != value):
+                missing = key not in experiment.tags
+                if missing or (key in board.OURS and experiment.tags[key] != value):
                     client.set_experiment_tag(experiment_id, key, value)
             self._experiments[competition] = experiment_id
         return self._experiments[competition]

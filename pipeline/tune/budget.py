@@ -288,14 +288,14 @@ def _retests(session: Session, turns: list[Turn], clock: Clock) -> None:
 
 
 def _winners(turns: list[Turn]) -> list[StageWinner]:
-    found = []
+    won = []
     for turn in turns:
         winner = turn.verdict.winner if turn.verdict else None
         if winner and turn.prepared and turn.written:
             bench = turn.prepared.bench
             values = bench.search.values(winner.trial.point)
-            found.append(StageWinner(turn.name, bench.settings.experiment, values, turn.written.stem))
-    return found
+            won.append(StageWinner(turn.name, bench.settings.experiment, values, turn.written.stem))
+    return won
 
 
 def lines(turns: list[Turn], clock: Clock) -> list[str]:

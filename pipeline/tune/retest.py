@@ -175,11 +175,11 @@ def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], sa
         bench.metric, known.labels, every, [(n, 0) for n in range(1, len(every))], known.groups_N,
         rules.draws, rules.seed,
     )  # fmt: skip
-    found = [
+    candidates = [
         Candidate(t, t.values[0], float(scores.mean_A[n]), scores.comparisons[n - 1])
         for n, t in enumerate(chosen, start=1)
     ]
-    found.sort(key=lambda c: -c.comparison.delta)
+    candidates.sort(key=lambda c: -c.comparison.delta)
     how = texts.RETEST_SEEDED_HOW.format(
         seeds=len(seeds),
         folds=folds,
@@ -187,7 +187,7 @@ def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], sa
         earlier=texts.RETEST_EARLIER.format(n=len(earlier)) if earlier else "",
     )
     default = bench.score(bench.result(bench.settings))
-    return RetestVerdict(default, float(scores.mean_A[0]), tuple(found), how)
+    return RetestVerdict(default, float(scores.mean_A[0]), tuple(candidates), how)
 
 
 def _replanted(bench: Bench, chosen: Sequence[Trial], say: Say) -> RetestVerdict:
@@ -201,23 +201,25 @@ def _replanted(bench: Bench, chosen: Sequence[Trial], say: Say) -> RetestVerdict
     ]
     scores, comparisons = planting.compare(made[0], made[1:], rules.draws, rules.seed)
     rows = zip(chosen, scores[1:], comparisons, strict=True)
-    found = sorted((Candidate(t, t.values[0], s, c) for t, s, c in rows), key=lambda c: -c.comparison.delta)
+    candidates = sorted(
+        (Candidate(t, t.values[0], s, c) for t, s, c in rows), key=lambda c: -c.comparison.delta
+    )
     how = texts.RETEST_PLANTED_HOW.format(n=len(seeds), trials=len(chosen))
-    return RetestVerdict(bench.score(bench.result(bench.settings)), scores[0], tuple(found), how)
+    return RetestVerdict(bench.score(bench.result(bench.settings)), scores[0], tuple(candidates), how)
 
 
 def _others(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], ids: Strings) -> list[Floats]:
     """Out-of-fold probabilities of the trials that are not re-tested, on the same images."""
     numbers, known = {t.number for t in chosen}, set[str]()
-    found = []
+    others = []
     for trial in complete:
         if trial.number in numbers or trial.origin == "default" or trial.notes.get("result") in known:
             continue
         known.add(trial.notes.get("result", ""))
         oof = load.oof(bench.result(bench.with_point(trial.point)), "oof")
         if np.isin(ids, oof.ids_N).all():
-            found.append(oof.take(ids).p_NC)
-    return found
+            others.append(oof.take(ids).p_NC)
+    return others
 
 
 def _of_earlier(bench: Bench, complete: Sequence[Trial], ids: Strings) -> list[Floats]:
@@ -225,7 +227,7 @@ def _of_earlier(bench: Bench, complete: Sequence[Trial], ids: Strings) -> list[F
     names = {t.origin.removeprefix(EARLIER) for t in complete if t.origin.startswith(EARLIER)}
     if not names:
         return []
-    home, found = bench.session.home, []
+    home, earlier = bench.session.home, []
     storage = Studies(studies.storage_of(home), home)
     results = {t.notes.get("result", "") for n in names for t in storage.trials(n) if t.state == "complete"}
     for result in sorted(results):
@@ -233,8 +235,8 @@ def _of_earlier(bench: Bench, complete: Sequence[Trial], ids: Strings) -> list[F
         artifact = bench.session.store.find(stage, key) if key else None
         oof = load.oof(artifact, "oof") if artifact else None
         if oof is not None and np.isin(ids, oof.ids_N).all():
-            found.append(oof.take(ids).p_NC)
-    return found
+            earlier.append(oof.take(ids).p_NC)
+    return earlier
 
 
 def _changed_folds(bench: Bench) -> Literal["", "other", "dealt"]:
@@ -321,7 +323,7 @@ def _searched(bench: Bench, plan: Plan, scored: tuple[Samples, Ints], n_trials: 
     # Winners of earlier searches were chosen with all labels, including those of this part.
     queue = tuple((word, point) for word, point in plan.queue if not word.startswith(EARLIER))
     inner = studies.in_memory(replace(plan, maximise=plan.maximise[:1], pruner="none", queue=queue))
-    found: dict[int, Probabilities] = {}
+    oofs: dict[int, Probabilities] = {}
     while (trial := inner.ask(n_trials)) is not None:
         try:
             oof = load.oof(bench.result(bench.with_point(trial.point)), "oof").take(known.ids_N)
@@ -329,10 +331,10 @@ def _searched(bench: Bench, plan: Plan, scored: tuple[Samples, Ints], n_trials: 
         except UserError as error:
             inner.fail(trial.number, str(error))
             continue
-        found[trial.number] = oof
+        oofs[trial.number] = oof
         inner.tell(trial.number, [score])
     best = inner.best()
-    return found[best.number] if best else None
+    return oofs[best.number] if best else None
 
 
 def _known(bench: Bench, ids: Strings) -> Samples:

@@ -70,11 +70,11 @@ def seconds_of(text: str, name: str) -> float:
     Raises:
         ConfigError: it has another form, or is 0.
     """
-    found = TIME.fullmatch(text.strip())
-    if not found or float(found[1]) <= 0:
+    match = TIME.fullmatch(text.strip())
+    if not match or float(match[1]) <= 0:
         remedy = texts.DURATION_EXAMPLES.format(name=name)
         raise ConfigError(texts.DURATION.format(name=name, text=text), remedy=remedy)
-    return float(found[1]) * UNITS[found[2] or "s"]
+    return float(match[1]) * UNITS[match[2] or "s"]
 
 
 def limits_of(options: argparse.Namespace, default_trials: int) -> Limits:
@@ -143,7 +143,7 @@ def prepare(session: Session, options: Options, stage: str) -> Prepared:
         check([kind.need(made)], session.graph)
         session.refuse(kind.need(made))
 
-    found = space_check.checked(str(file), form, settings, kind.sections, refuse)
+    checked = space_check.checked(str(file), form, settings, kind.sections, refuse)
     faults = _objective_faults(kind, form, settings)
     if faults:
         raise space.broken(file, faults)
@@ -151,8 +151,8 @@ def prepare(session: Session, options: Options, stage: str) -> Prepared:
         proxy.refuse(str(file), form.full, kind, settings)
     refuse_unread(settings, [kind.need(settings)], session.graph)
     session.check(kind.need(settings), also=tuple(path for path, _ in session.settings.request.values))
-    bench = Bench(Trials(settings, session.catalogue, f"tune {stage}"), kind, found, settings)
-    for line in found.left_out:
+    bench = Bench(Trials(settings, session.catalogue, f"tune {stage}"), kind, checked, settings)
+    for line in checked.left_out:
         session.say(f"    {line}")
     prepared = Prepared(bench, file, limits, _command(options, stage))
     _refuse_short(session, prepared)
@@ -161,13 +161,13 @@ def prepare(session: Session, options: Options, stage: str) -> Prepared:
 
 def _objective_faults(kind: Kind, form: space.SearchSpace, settings: Settings) -> list[str]:
     """Faults of the second objective, and of re-test seeds that the search uses."""
-    found = []
+    faults = []
     if form.second is not None and kind.stage not in PRICED:
-        found.append(texts.SECOND.format(second=form.second, stage=kind.name))
+        faults.append(texts.SECOND.format(second=form.second, stage=kind.name))
     config = settings.config
     own = {config.train.seed, config.resample.seed} if kind.stage == "train" else set()
-    found += [texts.SEARCH_SEED.format(seed=seed) for seed in form.retest_seeds if seed in own]
-    return found
+    faults += [texts.SEARCH_SEED.format(seed=seed) for seed in form.retest_seeds if seed in own]
+    return faults
 
 
 def _started(settings: Settings, form: space.SearchSpace, options: Options) -> Settings:
@@ -211,7 +211,7 @@ def trial_seconds(session: Session, bench: Bench) -> float | None:
 
 def default_seconds(session: Session, bench: Bench) -> float:
     """Seconds of the trainings that the default needs and that are missing; data and folds must exist."""
-    found = 0.0
+    seconds = 0.0
     for need in session.graph.chain([bench.kind.need(bench.settings)]):
         if need.stage != "train" or need.key or session.store.find("train", session.graph.key(need)):
             continue
@@ -222,8 +222,8 @@ def default_seconds(session: Session, bench: Bench) -> float:
             if n.stage == "fold" and not session.store.find("fold", session.graph.key(n))
         ]
         inputs = {name: session.get(wanted[name]) for name in ("data", "folds")}
-        found += estimate.training(need.settings, inputs, missing, session).seconds
-    return found
+        seconds += estimate.training(need.settings, inputs, missing, session).seconds
+    return seconds
 
 
 def begin(session: Session, prepared: Prepared, name: str = "") -> Study:
@@ -289,8 +289,8 @@ def open_study(storage: Studies, prepared: Prepared, name: str = "") -> Study:
 def _queue(bench: Bench, storage: Studies, digest: str, upstream: str) -> list[tuple[str, Point]]:
     """Points that are tried first: the default, known good points, winners of the same space elsewhere."""
     point, outside = space_check.defaults(bench.search, bench.settings)
-    found = [] if outside else [("default", point)]
-    found += [(f"known good {n}", bench.search.point(v)) for n, v in enumerate(bench.search.form.known_good)]
+    queue = [] if outside else [("default", point)]
+    queue += [(f"known good {n}", bench.search.point(v)) for n, v in enumerate(bench.search.form.known_good)]
     prefix = f"{bench.kind.name}-{digest}-"
     names = [] if retest.is_unseen(bench) else storage.names()
     for name in [n for n in names if n.startswith(prefix) and n != prefix + upstream][-MOST_EARLIER:]:
@@ -298,8 +298,8 @@ def _queue(bench: Bench, storage: Studies, digest: str, upstream: str) -> list[t
         complete = [t for t in storage.trials(name) if t.state == "complete"]
         if complete:
             best = max(complete, key=lambda t: t.values[0] if more else -t.values[0])
-            found.append((f"{EARLIER}{name}", best.point))
-    fitting = [(word, p) for word, p in found if not search_space.faults(bench.search.dimensions, p)]
+            queue.append((f"{EARLIER}{name}", best.point))
+    fitting = [(word, p) for word, p in queue if not search_space.faults(bench.search.dimensions, p)]
     return [(w, p) for n, (w, p) in enumerate(fitting) if p not in [q for _, q in fitting[:n]]]
 
 

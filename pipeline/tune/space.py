@@ -138,36 +138,38 @@ class Search:
 
     def values(self, point: Mapping[str, Scalar]) -> dict[str, Any]:
         """The settings of a point: path -> value."""
-        found: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
         for path, entry in self.form.space.items():
             if isinstance(entry, Subset):
                 prefix = f"{path}["
                 flags = {n: v for n, v in point.items() if n.startswith(prefix)}
                 if flags:
                     chosen = [n.removeprefix(prefix)[:-1] for n, on in flags.items() if on]
-                    found[path] = [*entry.always, *chosen] or self.start[path]
+                    settings[path] = [*entry.always, *chosen] or self.start[path]
             elif path in point:
                 label = point[path]
-                found[path] = _choice(entry, label) if isinstance(entry, Choices) else _rounded(entry, label)
-        return found
+                settings[path] = (
+                    _choice(entry, label) if isinstance(entry, Choices) else _rounded(entry, label)
+                )
+        return settings
 
     def point(self, values: Mapping[str, Any]) -> Point:
         """The point of settings by path; ignores settings outside the space, keeps values out of range."""
-        found: Point = {}
+        point: Point = {}
         for dimension in self.dimensions:
             path = dimension.name.partition("[")[0]
-            if path not in values or not dimension.is_active(found):
+            if path not in values or not dimension.is_active(point):
                 continue
             entry, value = self.form.space[path], values[path]
             if isinstance(entry, Subset):
-                found[dimension.name] = dimension.name[len(path) + 1 : -1] in (value or [])
+                point[dimension.name] = dimension.name[len(path) + 1 : -1] in (value or [])
             elif isinstance(entry, Choices):
-                found[dimension.name] = label_of(value)
+                point[dimension.name] = label_of(value)
             elif dimension.kind == "float" and isinstance(value, int) and not isinstance(value, bool):
-                found[dimension.name] = float(value)
+                point[dimension.name] = float(value)
             else:
-                found[dimension.name] = value if isinstance(value, Scalar) else label_of(value)
-        return found
+                point[dimension.name] = value if isinstance(value, Scalar) else label_of(value)
+        return point
 
     def not_choices(self, values: Mapping[str, Any]) -> list[str]:
         """A fault for each word of a subset that is not a choice."""
@@ -250,50 +252,50 @@ def _line(at: str, lines: Mapping[str, str], file: str) -> str:
 
 
 def _faults(space: SearchSpace) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+    faults: list[tuple[str, str]] = []
     entries = list(space.space)
     for number, (path, entry) in enumerate(space.space.items()):
         at = f"space.{path}"
         if path in SEEDED:
-            found.append((at, texts.SEED.format(path=path)))
+            faults.append((at, texts.SEED.format(path=path)))
         if path in space.settings:
-            found.append((at, texts.SET_TWICE.format(path=path)))
+            faults.append((at, texts.SET_TWICE.format(path=path)))
         if isinstance(entry, Range):
-            found += [(at, f"{path}: {what}") for what in _range_faults(entry)]
+            faults += [(at, f"{path}: {what}") for what in _range_faults(entry)]
         elif isinstance(entry, Choices):
             labels = [(type(label_of(c)), label_of(c)) for c in entry.choices]
-            found += [(at, texts.CHOICE_TWICE.format(path=path))] * (len(set(labels)) < len(labels))
+            faults += [(at, texts.CHOICE_TWICE.format(path=path))] * (len(set(labels)) < len(labels))
         elif entry.of is not None:
-            found += [(at, texts.WORD_TWICE.format(path=path))] * (len({*entry.of}) < len(entry.of))
+            faults += [(at, texts.WORD_TWICE.format(path=path))] * (len({*entry.of}) < len(entry.of))
             both = sorted({*entry.of} & {*entry.always})
-            found += [(at, texts.ALWAYS_AND_OF.format(path=path, words=", ".join(both)))] * bool(both)
+            faults += [(at, texts.ALWAYS_AND_OF.format(path=path, words=", ".join(both)))] * bool(both)
         for parent in entry.when or {}:
             if parent.partition("[")[0] not in entries[:number]:
-                found.append((at, texts.WHEN_LATER.format(path=path, parent=parent)))
+                faults.append((at, texts.WHEN_LATER.format(path=path, parent=parent)))
     unknown = [p for values in space.known_good for p in values if p not in space.space]
-    found += [("known_good", texts.NOT_IN_SPACE.format(path=p)) for p in dict.fromkeys(unknown)]
+    faults += [("known_good", texts.NOT_IN_SPACE.format(path=p)) for p in dict.fromkeys(unknown)]
     if space.second is not None and space.pruner != "none":
-        found.append(("pruner", texts.PRUNER.format(pruner=space.pruner)))
+        faults.append(("pruner", texts.PRUNER.format(pruner=space.pruner)))
     endless = [p for p, e in space.space.items() if isinstance(e, Range) and e.type == "float" and not e.step]
     if space.sampler in ("grid", "brute_force") and endless:
-        found.append(("sampler", texts.ENDLESS.format(sampler=space.sampler, paths=", ".join(endless))))
+        faults.append(("sampler", texts.ENDLESS.format(sampler=space.sampler, paths=", ".join(endless))))
     if len(set(space.retest_seeds)) < len(space.retest_seeds):
-        found.append(("retest_seeds", texts.SEED_TWICE))
-    return found
+        faults.append(("retest_seeds", texts.SEED_TWICE))
+    return faults
 
 
 def _range_faults(entry: Range) -> list[str]:
-    found = []
+    faults = []
     if entry.low >= entry.high:
-        found.append(texts.LOW_HIGH.format(low=entry.low, high=entry.high))
+        faults.append(texts.LOW_HIGH.format(low=entry.low, high=entry.high))
     if entry.log and entry.low <= 0:
-        found.append(texts.LOG_LOW.format(low=entry.low))
+        faults.append(texts.LOG_LOW.format(low=entry.low))
     if entry.log and entry.step is not None:
-        found.append(texts.LOG_STEP)
+        faults.append(texts.LOG_STEP)
     numbers = [entry.low, entry.high, *([entry.step] if entry.step is not None else [])]
     if entry.type == "int" and any(number != int(number) for number in numbers):
-        found.append(texts.WHOLE)
-    return found
+        faults.append(texts.WHOLE)
+    return faults
 
 
 def dimensions_of(path: str, entry: Range | Choices | Subset, words: list[str]) -> list[Dimension]:

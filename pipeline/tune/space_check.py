@@ -46,7 +46,7 @@ def checked(
     faults: list[str] = []
     left_out: list[str] = []
     start: dict[str, list[str]] = {}
-    found: list[Dimension] = []
+    dimensions: list[Dimension] = []
     kept: dict[str, Any] = {}
     named: set[str] = set()
     for path, entry in form.space.items():
@@ -61,7 +61,7 @@ def checked(
             words = _words(entry, start[path])
         before = dimensions_of(path, entry, words)
         named |= {dimension.name for dimension in before}
-        if not any(_possible(dimension, found, named) for dimension in before):
+        if not any(_possible(dimension, dimensions, named) for dimension in before):
             continue
         accepted = _Accepted(
             path, settings, form.model_copy(update={"space": {**form.space, **kept}}), refuse
@@ -78,14 +78,14 @@ def checked(
         faults += accepted.faults
         left_out += accepted.left_out
         more = dimensions_of(path, kept[path], words)
-        found += [kept_ for d in more if (kept_ := _possible(d, found, named)) is not None]
+        dimensions += [kept_ for d in more if (kept_ := _possible(d, dimensions, named)) is not None]
         if isinstance(entry, Choices) and not kept[path].choices and not accepted.faults:
             faults.append(texts.NO_CHOICE_LEFT.format(path=path))
-    faults += _condition_faults(form, found)
+    faults += _condition_faults(form, dimensions)
     # An entry without choices has faults, or none of its values is left: both are reported above.
-    search = Search(file, form.model_copy(update={"space": kept}), tuple(found), start, tuple(left_out))
-    if not faults and all(d.values() is not None and len(d.values() or ()) < 2 for d in found):
-        only = ", ".join(d.name for d in found)
+    search = Search(file, form.model_copy(update={"space": kept}), tuple(dimensions), start, tuple(left_out))
+    if not faults and all(d.values() is not None and len(d.values() or ()) < 2 for d in dimensions):
+        only = ", ".join(d.name for d in dimensions)
         faults.append(texts.ONE_VALUE.format(names=only) if only else texts.NOTHING_LEFT)
     if not faults:
         fitting = _fitting(form, search, named)
@@ -125,15 +125,17 @@ class _Accepted:
 
 def _parents(form: SearchSpace, path: str) -> dict[str, Any]:
     """Values of the entries that an entry depends on: the first ones that make it active."""
-    found: dict[str, Any] = {}
+    values_of: dict[str, Any] = {}
     for parent, values in (form.space[path].when or {}).items():
         name, _, word = parent.partition("[")
         if name in form.space and values:
-            found |= _parents(form, name)
+            values_of |= _parents(form, name)
             entry = form.space[name]
             left = [label_of(c) for c in entry.choices] if isinstance(entry, Choices) else []
-            found[name] = [word[:-1]] if word else next((v for v in values if label_of(v) in left), values[0])
-    return found
+            values_of[name] = (
+                [word[:-1]] if word else next((v for v in values if label_of(v) in left), values[0])
+            )
+    return values_of
 
 
 def _children(form: SearchSpace, path: str, value: Any) -> dict[str, Any]:
@@ -171,10 +173,10 @@ def _possible(dimension: Dimension, above: list[Dimension], known: set[str]) -> 
     return replace(dimension, when=tuple(when))
 
 
-def _condition_faults(form: SearchSpace, found: list[Dimension]) -> list[str]:
+def _condition_faults(form: SearchSpace, dimensions: list[Dimension]) -> list[str]:
     """Faults of conditions on entries or values that do not exist."""
     faults = []
-    known = {d.name: d for d in found}
+    known = {d.name: d for d in dimensions}
     for path, entry in form.space.items():
         for parent, values in (entry.when or {}).items():
             name, bracket, _ = parent.partition("[")
@@ -212,12 +214,12 @@ def _fitting(form: SearchSpace, search: Search, named: set[str]) -> list[dict[st
 
 
 def _known_good(search: Search) -> list[str]:
-    found = []
+    faults = []
     for number, values in enumerate(search.form.known_good):
         point = search.point(values)
-        found += [f"known_good[{number}]: {why}" for why in search_space.faults(search.dimensions, point)]
-        found += [f"known_good[{number}]: {why}" for why in search.not_choices(values)]
-    return found
+        faults += [f"known_good[{number}]: {why}" for why in search_space.faults(search.dimensions, point)]
+        faults += [f"known_good[{number}]: {why}" for why in search.not_choices(values)]
+    return faults
 
 
 def _path_fault(path: str, sections: tuple[str, ...]) -> str:

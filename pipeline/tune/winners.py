@@ -179,7 +179,7 @@ def next_steps(session: Session, winners: Sequence[StageWinner], day: date) -> l
 
 def _fitting(settings: Settings, winners: Sequence[StageWinner]) -> tuple[list[StageWinner], list[str]]:
     """The winners that fit the experiment together with those before them; and a line for each other one."""
-    found: list[StageWinner] = []
+    fitting: list[StageWinner] = []
     lines = []
     for winner in winners:
         try:
@@ -188,8 +188,8 @@ def _fitting(settings: Settings, winners: Sequence[StageWinner]) -> tuple[list[S
             why = error.faults[0] if error.faults else error.headline
             lines.append(texts.ONLY_FOR.format(name=winner.written, experiment=winner.experiment, why=why))
         else:
-            found.append(winner)
-    return found, lines
+            fitting.append(winner)
+    return fitting, lines
 
 
 def _combined(settings: Settings, winners: Sequence[StageWinner]) -> str:

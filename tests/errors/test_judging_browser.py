@@ -227,7 +227,7 @@ def test_faulty_answers_are_listed_as_text_and_none_is_taken(opened):
     for text, fault in (
         (f"{head}\n{first}\n{bad}\n", HOSTILE[0]),
         ("id,control\n1,no\n", "columns missing"),
-        (f'{head}\n"{first}', "a quote never closes"),
+        (f'{head}\n"{first}', "a quote is not closed"),
     ):
         page.locator("#judge-paste").fill(text)
         page.locator("#judge-take").click()

@@ -4,12 +4,16 @@ import csv
 import json
 import re
 import shutil
+import traceback
+from pathlib import Path
 
 import pytest
 from main_world import run
 from test_cli import READ_BY_EDA
 
 from pipeline.core.seeds import rng
+from pipeline.errors import page
+from pipeline.errors.diff.flips import find_flips
 from pipeline.record import files
 
 SMALL = [w for w in READ_BY_EDA if w != "competition.demo.limit=200"]
@@ -162,3 +166,26 @@ def test_a_damaged_file_of_kept_answers_is_told(copied):
     kept.write_text("id,answer:digit,unsure,stratum,inclusion,control,report\n7,ten,no,x,0.5,no,r\n")
     said = analyse(copied)
     assert said.code == 2 and "digit 'ten' is not a value" in said.err and "digits.csv" in said.err
+
+
+def test_the_command_reaches_the_flips_in_five_files(copied, monkeypatch):
+    """What a newcomer reads from `make error-analysis` to the first difference, the engine aside."""
+    stacks = []
+
+    def spy(*arguments):
+        stacks.append({Path(frame.filename) for frame in traceback.extract_stack()})
+        return find_flips(*arguments)
+
+    monkeypatch.setattr(page, "find_flips", spy)
+    said = analyse(copied, asked=11)
+    assert said.code == 0, said.err
+    room = Path(page.__file__).parents[1]
+    files = {str(f.relative_to(room)) for f in stacks[0] if f.is_relative_to(room)}
+    files = {name for name in files if not name.startswith("engine")} | {"errors/diff/flips.py"}
+    assert files == {
+        "cli.py",
+        "errors/commands.py",
+        "errors/stages.py",
+        "errors/page.py",
+        "errors/diff/flips.py",
+    }

@@ -46,7 +46,7 @@ def test_hostile_texts_stay_texts_and_nothing_is_loaded():
     )
     # Pictures of one group stand together, in the order of the page.
     assert text.index("group 1") < text.index("group 0") and text.count("<h4>group 1</h4>") == 3
-    assert "0.123" in text and "Careful:" in text and "<code>read</code>" in text
+    assert "0.123" in text and "Warning:" in text and "<code>read</code>" in text
 
 
 @pytest.mark.browser

@@ -26,7 +26,7 @@ class Here:
         """The finished results of these needs, by their names.
 
         Args:
-            needs: by the name that the caller's stage gave them.
-            run: the run that they become children of.
+            needs: by their names in the caller's stage.
+            run: their parent run.
         """
         return {name: self._get(need, run) for name, need in needs.items()}

@@ -1,1 +1,1 @@
-"""A person's answers about changed predictions, and what they say of the score."""
+"""A person's verdicts about flips, and the score difference that follows from them."""

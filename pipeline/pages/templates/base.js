@@ -1,5 +1,5 @@
 "use strict";
-// In a frame made from text (as the MLflow UI does) `#here` means a place in the outer page: scroll by hand.
+// In a frame made from text (as in the MLflow UI) `#here` refers to the outer page, so scroll by script.
 document.addEventListener("click", (event) => {
   const link = event.target.closest('a[href^="#"]');
   if (!link) return;

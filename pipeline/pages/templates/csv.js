@@ -8,7 +8,7 @@ const Csv = {
     return rows.map((row) => row.map(Csv.cell).join(",") + "\n").join("");
   },
 
-  // Rows of cells; blank lines are skipped. Throws where a quote never closes.
+  // Rows of cells; blank lines are skipped. Throws if a quote is not closed.
   read(text) {
     const rows = [];
     let row = [];
@@ -27,7 +27,7 @@ const Csv = {
       else if (sign === "\n") line();
       else cell += sign;
     }
-    if (quoted) throw new Error("a quote never closes");
+    if (quoted) throw new Error("a quote is not closed");
     if (cell || row.length) line();
     return rows;
   },

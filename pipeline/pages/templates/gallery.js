@@ -1,4 +1,4 @@
-// Show one image at a time in every section, and draw clouds of images. Texts from data only by textContent.
+// Show one image at a time in every section, and draw clouds of images. Texts from data go through textContent.
 (() => {
   const choice = document.getElementById("case");
   if (choice) {
@@ -36,7 +36,7 @@
     bar.append(label);
     const frame = element("div", "frame"), legend = element("p", "legend");
     const picture = svg("svg", { viewBox: `0 0 ${SIDE} ${SIDE}`, tabindex: 0, role: "img" });
-    picture.setAttribute("aria-label", `${cloud.names.length} images; arrow keys go from one to the next`);
+    picture.setAttribute("aria-label", `${cloud.names.length} images; use the arrow keys to move between them`);
     const tip = element("div", "tip");
     tip.hidden = true;
     const place = (share) => EDGE + share * (SIDE - 2 * EDGE);
