@@ -67,9 +67,7 @@ def _build(stage: str) -> Run:
     """A command that builds one stage and prints where its pages are."""
 
     def run(session: Session, options: Options) -> None:
-        from pipeline.engine.commands import build_one
-
-        build_one(session, stage)
+        session.build_one(stage)
 
     return run
 

@@ -14,11 +14,10 @@ from pathlib import Path
 
 from pipeline.core import metrics
 from pipeline.data import host
-from pipeline.engine.commands import shown
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.errors.commands import compare
-from pipeline.pages.command_words import make_with
+from pipeline.pages.command_words import make_with, shown
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
 from pipeline.submit import commands as submitting

@@ -406,9 +406,9 @@ def refused(home, command, *words, small=SMALL, options=()):
     [
         (("train.epoch=3",), "train.epoch: unknown key; did you mean epochs"),
         (("experiment=tiny_resnt",), "did you mean tiny_resnet"),
-        (("loss.name=hinge",), "`hinge` is no loss; choose one of cross_entropy, focal"),
+        (("loss.name=hinge",), "`hinge` is not a loss; choose one of cross_entropy, focal"),
         (("infer.views=[identity]", "report.per_class=3"), "infer.views: nothing in this chain reads it"),
-        (("model.weights=file:/gone/w.pth",), "/gone/w.pth is no file"),
+        (("model.weights=file:/gone/w.pth",), "there is no file /gone/w.pth"),
         (("model.weights=package:no-such-package",), "no-such-package is not installed"),
     ],
 )
@@ -423,7 +423,7 @@ def test_bad_settings_build_nothing(tmp_path, words, expected):
         ("train", "model.name=resnet5", "did you mean resnet50"),
         ("train", "train.optimizer=adamwx", "did you mean adamw"),
         ("train", "augment.policy=lite", "did you mean light"),
-        ("train", "competition.metric=macro_f2", "`macro_f2` is no metric; did you mean macro_f1"),
+        ("train", "competition.metric=macro_f2", "`macro_f2` is not a metric; did you mean macro_f1"),
         ("infer", "infer.views=[identiti]", "did you mean identity"),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from main_world import run
+from main_world import READ_BY_EDA, SMALL, run
 
 import pipeline
 from pipeline.core.voting import soft_voting
@@ -31,21 +31,22 @@ def files_on_the_stack(frame):
     return list(dict.fromkeys(reversed(found)))
 
 
-def stack_at(code, home, command, *words):
-    """The files on the call stack when the function with this code is first called."""
+def stack_at(code, passes, run_it):
+    """The files on the call stack when the function with this code first runs below the file `passes`."""
     first = []
 
     def watch(frame, event, _):
         if event == "call" and frame.f_code is code and not first:
-            first.extend(files_on_the_stack(frame))
+            files = files_on_the_stack(frame)
+            first.extend(files if passes in files else ())
 
     sys.setprofile(watch)
     try:
-        done = run(home, command, *words)
+        done = run_it()
     finally:
         sys.setprofile(None)
     assert done.code == 0, done.out + done.err
-    assert first, f"{command} never came there"
+    assert first, f"no call came through {passes}"
     return first
 
 
@@ -59,33 +60,16 @@ def home(tmp_path_factory):
     [
         ("train", ["experiment=tiny_resnet"], torch.Tensor.backward.__code__, "train/loop.py"),
         ("train", ["experiment=probe"], torch.Tensor.backward.__code__, "train/batched_heads.py"),
-        ("ensemble", [BLEND], soft_voting.combine.__code__, "ensemble/stages.py"),
+        ("ensemble", [BLEND], soft_voting.summed.__code__, "ensemble/stages.py"),
         ("error-analysis", [BLEND], flips.find_flips.__code__, "errors/stages.py"),
+        ("eda", [], Finding.__init__.__code__, "eda/stages.py"),
     ],
-    ids=["train", "train a linear probe", "ensemble", "error-analysis"],
+    ids=["train", "train a linear probe", "ensemble", "error-analysis", "eda"],
 )
 def test_the_work_is_few_files_away_from_the_command(home, command, words, code, passes):
-    files = stack_at(code, home, command, *words)
+    small = READ_BY_EDA if command == "eda" else SMALL
+    files = stack_at(code, passes, lambda: run(home, command, *words, small=small))
     outside = [name for name in files if not name.startswith("engine/")]
-    assert passes in files and files[0] == "cli.py"
+    assert files[0] == "cli.py"
     assert len(outside) <= MOST_OUTSIDE_ENGINE, files
     assert len(files) <= MOST, files
-
-
-def test_the_first_finding_is_few_files_away_from_make_eda(home):
-    from main_world import READ_BY_EDA
-
-    first = []
-
-    def watch(frame, event, _):
-        if event == "call" and frame.f_code is Finding.__init__.__code__ and not first:
-            first.extend(files_on_the_stack(frame))
-
-    sys.setprofile(watch)
-    try:
-        done = run(home, "eda", "competition.title=newcomer", small=READ_BY_EDA)
-    finally:
-        sys.setprofile(None)
-    assert done.code == 0, done.err
-    outside = [name for name in first if not name.startswith("engine/")]
-    assert "eda/stages.py" in first and len(outside) <= MOST_OUTSIDE_ENGINE and len(first) <= MOST, first

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from pipeline.core.errors import DataError
 from pipeline.data import load, texts
-from pipeline.engine.commands import say_reports
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.pages.report import plural
@@ -25,7 +24,7 @@ def folds(session: Session, options: Options) -> None:
     artifact = session.need("folds")
     health = load.health(artifact)
     session.say(health[health.columns[:5]].to_string(index=False))
-    say_reports(session, artifact)
+    session.show(artifact)
     checks = load.fold_checks(artifact)
     faults = [text for text in checks if text.startswith("fault")]
     if faults:

@@ -208,14 +208,14 @@ def _check_ids(listing: Listing, faults: Faults) -> None:
 def _find_images(listing: Listing, faults: Faults) -> tuple[list[str], Locator]:
     """Absolute path of every row's image, and how they were found."""
     locator = Locator(listing.images)
-    found = []
+    paths = []
     for row, written in enumerate(listing.table.column(listing.path_column)):
         kind, path = locator.find(written)
-        found.append(path)
+        paths.append(path)
         if kind:
             text = PATH_FAULTS[kind].format(path=written, folder=listing.images)
             faults.add(kind, f"{listing.where(row)}: {text}")
-    return found, locator
+    return paths, locator
 
 
 def _groups(

@@ -86,14 +86,14 @@ def attributes(samples: Samples, plan: FoldPlan) -> pd.DataFrame:
 
 def checks(samples: Samples, plan: FoldPlan) -> list[Check]:
     """All faults and warnings, faults first; empty for a sound plan."""
-    found = [
+    all_checks = [
         *_straddling(samples, plan),
         *_untrained(samples, plan),
         *_unvalidated(samples, plan),
         *_lopsided(samples, plan),
         *_uneven(plan),
     ]
-    return sorted(found, key=lambda check: check.severity != "fault")
+    return sorted(all_checks, key=lambda check: check.severity != "fault")
 
 
 def _straddling(samples: Samples, plan: FoldPlan) -> Iterator[Check]:

@@ -42,7 +42,7 @@ from pipeline.settings.folds import FoldSettings
 
 SEED_LIMIT = 2**32
 SHUFFLES = 10
-# The finest division for a hold-out: its share is met to the nearest of so many parts.
+# The finest division for a hold-out: its share is met to the nearest of these parts.
 FINEST_PARTS = 20
 BOOTSTRAP_TRIES = 100
 

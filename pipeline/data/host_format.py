@@ -200,7 +200,7 @@ def id_faults(wanted: Sequence[str], given: Sequence[str]) -> list[str]:
     missing = [i for i in dict.fromkeys(wanted) if i not in had]
     extra = [i for i in counts if i not in asked]
     twice = [i for i, times in counts.items() if times > 1]
-    found = [
+    faults = [
         f"{_count(ids)} {what}: {some(ids)}"
         for what, ids in (
             ("missing", missing),
@@ -211,11 +211,11 @@ def id_faults(wanted: Sequence[str], given: Sequence[str]) -> list[str]:
     ]
     short = [i for i in extra if SHORTENED.fullmatch(i)]
     if short and missing:
-        found.append(
+        faults.append(
             f"{_count(short)} shortened by a spreadsheet, digits are lost ({some(short[:3])}): export again, "
             "with the id column as text"
         )
-    return found
+    return faults
 
 
 def found_again(wanted: Sequence[str], given: Sequence[str]) -> dict[str, str]:
@@ -239,13 +239,13 @@ def renamed_line(renamed: dict[str, str]) -> str:
 
 
 def _by_number(ids: Iterable[str]) -> dict[int, list[str]]:
-    found: dict[int, list[str]] = {}
+    by_number: dict[int, list[str]] = {}
     for i in ids:
         if NUMBER.fullmatch(i):
             value = Decimal(i.replace(",", "."))
             if value == value.to_integral_value():
-                found.setdefault(int(value), []).append(i)
-    return found
+                by_number.setdefault(int(value), []).append(i)
+    return by_number
 
 
 def _count(ids: Sequence[str] | dict[str, str]) -> str:
@@ -340,8 +340,8 @@ def sample_of(ids: Sequence[str], space: LabelSpace, settings: SubmissionSetting
     """A sample submission for these ids, like that of a host."""
     columns = columns_of(space, settings)
     uniform_1C = np.full((1, space.n_classes), round(1 / space.n_classes, 6))
-    found = host_cells(uniform_1C, columns, space, settings)
-    cells = [found[column][0] for column in columns]
+    by_column = host_cells(uniform_1C, columns, space, settings)
+    cells = [by_column[column][0] for column in columns]
     return format_table((settings.id_column, *columns), [(i, *cells) for i in ids])
 
 

@@ -91,8 +91,8 @@ def test(settings: CompetitionSettings, root: Path, faults: Faults) -> Listing |
     path_column = settings.test_path_column or settings.path_column
     if settings.layout == "mask":
         id_column = path_column = MASK_TEST_ID
-    found = _table(root, settings.test_table, images, id_column, path_column, faults)
-    return _with_columns(found, [id_column, path_column], faults)
+    rows = _table(root, settings.test_table, images, id_column, path_column, faults)
+    return _with_columns(rows, [id_column, path_column], faults)
 
 
 def extra(settings: CompetitionSettings, source: ExtraSettings, root: Path, faults: Faults) -> Listing | None:
@@ -101,13 +101,13 @@ def extra(settings: CompetitionSettings, source: ExtraSettings, root: Path, faul
     if not source.labelled and source.table is None:
         return _loose(images, source.images, faults)
     if source.table is None:
-        found = _folders(images, source.images, faults)
-        if found is not None and settings.attributes:
-            found = _renamed(found, CLASS, settings.attributes[0].column)
-        return found
-    found = _table(root, source.table, images, settings.id_column, settings.path_column, faults)
+        rows = _folders(images, source.images, faults)
+        if rows is not None and settings.attributes:
+            rows = _renamed(rows, CLASS, settings.attributes[0].column)
+        return rows
+    rows = _table(root, source.table, images, settings.id_column, settings.path_column, faults)
     columns = [a.column for a in settings.attributes] if source.labelled else []
-    return _with_columns(found, [settings.id_column, settings.path_column, *columns], faults)
+    return _with_columns(rows, [settings.id_column, settings.path_column, *columns], faults)
 
 
 def _table(
@@ -238,7 +238,7 @@ def _photos(images: Path, folder: str, where: str, faults: Faults) -> dict[str, 
     """Kind of photo -> path of one person's photos, in the competition's order."""
     if not folder or not (images / folder).is_dir():
         return {}
-    found: dict[str, str] = {}
+    photos: dict[str, str] = {}
     for file in sorted((images / folder).iterdir()):
         if hidden(file.name) or not file.is_file():
             continue
@@ -247,11 +247,11 @@ def _photos(images: Path, folder: str, where: str, faults: Faults) -> dict[str, 
             faults.add(
                 "unknown photos", f"{where}: '{folder}/{file.name}' is not one of {', '.join(MASK_PHOTOS)}"
             )
-        elif stem in found:
-            faults.add("ambiguous images", f"{where}: '{found[stem]}' and '{file.name}' are the same photo")
+        elif stem in photos:
+            faults.add("ambiguous images", f"{where}: '{photos[stem]}' and '{file.name}' are the same photo")
         else:
-            found[stem] = f"{folder}/{file.name}"
-    return {stem: found[stem] for stem in MASK_PHOTOS if stem in found}
+            photos[stem] = f"{folder}/{file.name}"
+    return {stem: photos[stem] for stem in MASK_PHOTOS if stem in photos}
 
 
 def _people_notes(ids: Sequence[str], unlisted: Iterable[str], short: int) -> list[str]:

@@ -4,9 +4,9 @@ Owns the order of an epoch, cutting it into batches, the loader processes and th
 across two memory maps without copying either. Does not own which rows there are (`resample/indices.py`), the
 pixels' augmentation (`data/augment.py`), making prepared images (`data/images.py`) or the device.
 
-Loader processes hold no state: the sampler sends complete (epoch, index, copy, policy) keys, so 0, 1 or 4
+Loader processes have no state: the sampler sends complete (epoch, index, copy, policy) keys, so 0, 1 or 4
 of them give the same pixels in the same order, and they stay alive from epoch to epoch. Their number can
-therefore be chosen in the middle of an epoch, from what its first batches took.
+therefore be chosen in the middle of an epoch, from the time of its first batches.
 
 Legend: N images, B rows of a batch, H height, W width, C channels, R rows of an epoch.
 """
@@ -214,8 +214,8 @@ class EpochLoader:
     """Batches of any epoch of one fold; use it in a `with`, so that its processes end.
 
     Args:
-        images: prepared images; must hold every sample, found by id.
-        plan: what stays the same over all epochs.
+        images: prepared images; must contain every sample, found by id.
+        plan: the settings of the loader.
 
     Raises:
         DataError: a sample has no image.
@@ -249,7 +249,7 @@ class EpochLoader:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        # Left to the garbage collector, they would live on while a traceback holds this frame.
+        # The garbage collector would keep them as long as a traceback refers to this frame.
         if (iterator := self._loader._iterator) is not None:
             iterator._shutdown_workers()  # type: ignore[attr-defined]
             self._loader._iterator = None

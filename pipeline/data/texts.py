@@ -57,7 +57,7 @@ LEFT_OUT = (
     "{name}: {files} files are left out, because they are not images by their name or not in a class folder "
     "(first: {first})"
 )
-SAME_ID = "{ids} person ids stand in several rows (first: {first}): people are identified by their folder"
+SAME_ID = "{ids} person ids are in several rows (first: {first}): people are identified by their folder"
 FEW_PHOTOS = "{people} people have fewer than {photos} photos"
 UNLISTED = "{folders} folders of people in no row are left out (first: {first})"
 NORMALISED = "{table}: {files} file names were joined after Unicode normalisation (first: {first})"

@@ -1,4 +1,4 @@
-"""Everything that the findings of the data report rest on, and what a finding is.
+"""The measurements behind the findings of the data report, and the type of a finding.
 
 Owns the list of what is measured and in which order, the type of a finding, and the scale of harm. Does not
 own measuring (`eda/survey.py`, `eda/duplicates.py`, `eda/outliers.py`, `eda/shift.py`) nor the rules
@@ -59,12 +59,12 @@ class FeaturePair:
 
 
 def gather(
-    found: Survey, settings: EdaSettings, image: ImageOf, plan: FoldPlan | None, features: FeaturePair | None
+    survey: Survey, settings: EdaSettings, image: ImageOf, plan: FoldPlan | None, features: FeaturePair | None
 ) -> Evidence:
     """Look at every picture once, then at what they have in common.
 
     Args:
-        found: the counted competition.
+        survey: the counted competition.
         settings: thresholds.
         image: gives the pixels of an image by split and id.
         plan: the fold plan, to check whether it keeps groups together; None: not checked.
@@ -73,8 +73,8 @@ def gather(
     Raises:
         DataError: an image has no features.
     """
-    images = found.images
-    seen = glance(images, found.space.n_classes, image)
+    images = survey.images
+    seen = glance(images, survey.space.n_classes, image)
     facts = pd.DataFrame(
         {
             "width": images["width"],
@@ -86,30 +86,30 @@ def gather(
             **seen.looks,
         }
     ).astype(float)
-    rows = None if features is None else _joined(found, features)
+    rows = None if features is None else _joined(survey, features)
     return Evidence(
-        survey=found,
+        survey=survey,
         seen=seen,
         near=duplicates.near_duplicates(images, seen, settings),
         outliers=outliers.outliers(images, settings.outlier_z),
         shift=shift.measure(images, facts, rows, settings),
-        parted=() if plan is None else _parted(found, plan),
+        parted=() if plan is None else _parted(survey, plan),
     )
 
 
-def _joined(found: Survey, features: FeaturePair) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
+def _joined(survey: Survey, features: FeaturePair) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
     """(N, D) first view of every image in the survey's order, joined by split and id."""
     parts = []
     for split, of in (("train", features.train), ("test", features.test)):
-        ids = found.split(split)["id"].to_numpy(str)
+        ids = survey.split(split)["id"].to_numpy(str)
         if of is not None and len(ids):
             parts.append(of.x_NVD[positions(ids, of.ids_N, f"{split} features"), 0])
     return np.concatenate(parts).astype(np.float64)
 
 
-def _parted(found: Survey, plan: FoldPlan) -> tuple[str, ...]:
+def _parted(survey: Survey, plan: FoldPlan) -> tuple[str, ...]:
     """Groups with images on both sides of some fold."""
-    train = found.split("train").set_index("id")["group"].astype(str)
+    train = survey.split("train").set_index("id")["group"].astype(str)
     parted: set[str] = set()
     for split in plan.splits:
         parted |= set(train.loc[list(split.train_ids)]) & set(train.loc[list(split.valid_ids)])
@@ -123,7 +123,7 @@ class Finding:
     Args:
         kind: a short, stable name for tables and metrics.
         harm: about what share of the score or of its estimate is at stake, 0 to 1; 0: for information.
-        headline: what was found, with its number.
+        headline: the observation, with its number.
         meaning: what follows from it.
         answer: what to do: a setting, a command, or images to check by eye.
         sets: every image that is concerned, in sets that belong together (copies, a group, one image).

@@ -108,33 +108,33 @@ def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tu
         config: the settings in force, so that nothing that is already on is advised.
         asked: the words of the command line that gave these settings; advised commands start with them.
     """
-    found = evidence.survey
+    survey = evidence.survey
     rules = [
-        *copies(found, evidence.near),
-        *disagreements(found),
-        *thin_classes(found, config.folds),
-        *straddling(found, evidence.parted),
+        *copies(survey, evidence.near),
+        *disagreements(survey),
+        *thin_classes(survey, config.folds),
+        *straddling(survey, evidence.parted),
         *shifted(evidence.shift, config.eda),
-        *imbalance(found, config, asked),
-        *odd_pixels(evidence.outliers, found, config.eda),
-        *odd_shapes(evidence.outliers, found, config.eda),
-        *sizes(found, config),
-        groups(found),
+        *imbalance(survey, config, asked),
+        *odd_pixels(evidence.outliers, survey, config.eda),
+        *odd_shapes(evidence.outliers, survey, config.eda),
+        *sizes(survey, config),
+        groups(survey),
     ]
     findings = [replace(f, severity=severity_of(f.harm, config.eda)) for f in rules]
     return tuple(sorted(findings, key=lambda finding: -finding.harm))
 
 
-def copies(found: Survey, near: tuple[Duplicates, ...]) -> list[Finding]:
+def copies(survey: Survey, near: tuple[Duplicates, ...]) -> list[Finding]:
     """A finding for each kind of harm that copies do.
 
     Args:
-        found: the counted competition, with its identical files.
+        survey: the counted competition, with its identical files.
         near: sets of near-duplicates.
     """
     out = []
     for prefix, what, sets, sure in (
-        ("copy", texts.IDENTICAL, found.duplicates, SURE),
+        ("copy", texts.IDENTICAL, survey.duplicates, SURE),
         ("near", texts.NEAR, near, LIKELY),
     ):
         left = list(sets)
@@ -142,15 +142,15 @@ def copies(found: Survey, near: tuple[Duplicates, ...]) -> list[Finding]:
             own = [d for d in left if kind.applies(d)]
             left = [d for d in left if not kind.applies(d)]
             if own:
-                out.append(_finding(found, f"{prefix}_{kind.name}", what, kind, own, sure))
+                out.append(_finding(survey, f"{prefix}_{kind.name}", what, kind, own, sure))
     return out
 
 
 def _finding(
-    found: Survey, name: str, what: str, kind: _Kind, sets: list[Duplicates], sure: float
+    survey: Survey, name: str, what: str, kind: _Kind, sets: list[Duplicates], sure: float
 ) -> Finding:
     touched = sum(split == kind.split for d in sets for split, _ in d.members)
-    share = touched / max(len(found.split(kind.split)), 1)
+    share = touched / max(len(survey.split(kind.split)), 1)
     headline = texts.COPIES_HEADLINE.format(sets=plural(len(sets), "set"), what=what, where=kind.where)
     meaning = kind.meaning
     if sure < SURE:
@@ -166,17 +166,17 @@ def _finding(
     )
 
 
-def sizes(found: Survey, config: Config) -> list[Finding]:
+def sizes(survey: Survey, config: Config) -> list[Finding]:
     """Whether images differ in size, and whether resizing distorts them."""
-    images = found.images
-    if len(found.sizes) == 1:
-        headline = texts.ONE_SIZE.format(size=found.sizes["size"][0])
+    images = survey.images
+    if len(survey.sizes) == 1:
+        headline = texts.ONE_SIZE.format(size=survey.sizes["size"][0])
         return [Finding("sizes", 0.0, headline, "", texts.NOTHING_TO_DO)]
     aspect = images["width"] / images["height"]
     low, high = aspect.quantile(0.02), aspect.quantile(0.98)
     squashed = high / low > ASPECT_SPREAD and config.images.resize == "squash"
-    only_test = int(((found.sizes["train"] == 0) & (found.sizes["test"] > 0)).sum())
-    top = found.sizes.iloc[0]
+    only_test = int(((survey.sizes["train"] == 0) & (survey.sizes["test"] > 0)).sum())
+    top = survey.sizes.iloc[0]
     share = (top["train"] + top["test"]) / len(images)
     meaning = texts.SIZES_MEANING.format(share=percent(share), size=top["size"], low=low, high=high)
     if only_test:
@@ -186,19 +186,19 @@ def sizes(found: Survey, config: Config) -> list[Finding]:
         Finding(
             "sizes",
             SQUASHED if squashed else VARIED,
-            texts.SIZES.format(sizes=plural(len(found.sizes), "size")),
+            texts.SIZES.format(sizes=plural(len(survey.sizes), "size")),
             meaning + (texts.SIZES_SQUASHED if squashed else ""),
             texts.SIZES_ANSWER if squashed else texts.NOTHING_TO_DO,
-            examples=found.keys(odd, 12) if squashed else (),
+            examples=survey.keys(odd, 12) if squashed else (),
         )
     ]
 
 
-def odd_pixels(table: pd.DataFrame, found: Survey, settings: EdaSettings) -> list[Finding]:
+def odd_pixels(table: pd.DataFrame, survey: Survey, settings: EdaSettings) -> list[Finding]:
     """Images far too dark, bright, flat or blurred for this data set."""
     return _odd(
         table[table["measure"].isin(LOOKS)],
-        found,
+        survey,
         "outlier_look",
         texts.LOOK_WHERE,
         texts.LOOK_MEANING.format(limit=settings.outlier_z),
@@ -206,11 +206,11 @@ def odd_pixels(table: pd.DataFrame, found: Survey, settings: EdaSettings) -> lis
     )
 
 
-def odd_shapes(table: pd.DataFrame, found: Survey, settings: EdaSettings) -> list[Finding]:
+def odd_shapes(table: pd.DataFrame, survey: Survey, settings: EdaSettings) -> list[Finding]:
     """Images far too large, small, wide or tall for this data set."""
     return _odd(
         table[table["measure"].isin(SHAPES)],
-        found,
+        survey,
         "outlier_shape",
         texts.SHAPE_WHERE,
         texts.SHAPE_MEANING.format(limit=settings.outlier_z),
@@ -219,7 +219,7 @@ def odd_shapes(table: pd.DataFrame, found: Survey, settings: EdaSettings) -> lis
 
 
 def _odd(
-    table: pd.DataFrame, found: Survey, kind: str, where: str, meaning: str, answer: str
+    table: pd.DataFrame, survey: Survey, kind: str, where: str, meaning: str, answer: str
 ) -> list[Finding]:
     if table.empty:
         return []
@@ -232,7 +232,7 @@ def _odd(
             f"{n:,} {side}" for n, side in ((int((z < 0).sum()), "low"), (int((z > 0).sum()), "high")) if n
         ]
         counts.append(f"{name} {' and '.join(sides)}")
-    harm = min(STRANGE * len(keys) / len(found.images), MOST_STRANGE)
+    harm = min(STRANGE * len(keys) / len(survey.images), MOST_STRANGE)
     return [
         Finding(
             kind,

@@ -1,6 +1,6 @@
 """Findings about labels and groups: disagreement, thin classes, imbalance, groups across splits.
 
-Owns what these harm. Does not own counting them (`eda/survey.py`) nor the words (`eda/texts.py`).
+Owns the rules and their harm. Does not own counting them (`eda/survey.py`) nor the words (`eda/texts.py`).
 """
 
 import numpy as np
@@ -23,14 +23,14 @@ DISAGREEMENT, KNOWN_GROUP, PARTED = 0.5, 0.15, 0.5
 LEAST_KNOWN_GROUP = 0.002
 
 
-def disagreements(found: Survey) -> list[Finding]:
+def disagreements(survey: Survey) -> list[Finding]:
     """Groups whose images differ in an attribute that is declared the same for a whole group."""
-    train = found.split("train")
+    train = survey.split("train")
     out = []
-    for k, attribute in enumerate(found.space.attributes):
+    for k, attribute in enumerate(survey.space.attributes):
         if not attribute.constant_in_group:
             continue
-        codes = pd.Series(found.space.codes_CA[train["label"], k], index=train.index)
+        codes = pd.Series(survey.space.codes_CA[train["label"], k], index=train.index)
         values = codes.groupby(train["group"]).nunique()
         names = [str(group) for group in values[values > 1].index]
         if names:
@@ -62,10 +62,10 @@ def groups_wanted(folds: FoldSettings) -> int:
     return 2 if folds.kind in ("holdout", "bootstrap") else folds.n
 
 
-def thin_classes(found: Survey, folds: FoldSettings) -> list[Finding]:
+def thin_classes(survey: Survey, folds: FoldSettings) -> list[Finding]:
     """Classes that some fold cannot validate, or that no model can learn."""
     wanted = groups_wanted(folds)
-    classes = found.classes
+    classes = survey.classes
     empty = [str(name) for name in classes.loc[classes["images"] == 0, "class"]]
     thin = classes[(classes["images"] > 0) & (classes["groups"] < wanted)]
     out = []
@@ -82,7 +82,7 @@ def thin_classes(found: Survey, folds: FoldSettings) -> list[Finding]:
     if len(thin):
         named = [f"{c} ({g})" for c, g in zip(thin["class"], thin["groups"], strict=True)]
         lone = int((thin["groups"] < 2).sum())
-        rows = found.split("train")
+        rows = survey.split("train")
         few, answer = texts.THIN_ONE_GROUP, texts.THIN_ANSWER
         if wanted == folds.n:
             few = texts.THIN_FEW_GROUPS.format(folds=wanted)
@@ -98,20 +98,20 @@ def thin_classes(found: Survey, folds: FoldSettings) -> list[Finding]:
                 texts.THIN_MEANING.format(share=percent(1 / len(classes)))
                 + (texts.THIN_LONE if lone else "."),
                 answer,
-                examples=found.keys(rows[rows["label"].isin(thin.index)], SHOWN),
+                examples=survey.keys(rows[rows["label"].isin(thin.index)], SHOWN),
             )
         )
     return out
 
 
-def straddling(found: Survey, parted: tuple[str, ...]) -> list[Finding]:
+def straddling(survey: Survey, parted: tuple[str, ...]) -> list[Finding]:
     """Groups on both sides of a split: train and test as given, or folds.
 
     Args:
-        found: the counted competition.
+        survey: the counted competition.
         parted: training groups that are in both parts of some fold.
     """
-    train, test = found.split("train"), found.split("test")
+    train, test = survey.split("train"), survey.split("test")
     out = []
     if parted:
         rows = train[train["group"].isin(parted)]
@@ -126,9 +126,9 @@ def straddling(found: Survey, parted: tuple[str, ...]) -> list[Finding]:
             )
         )
     shared = np.intersect1d(train["group"].astype(str), test["group"].astype(str))
-    if found.grouped and len(shared):
+    if survey.grouped and len(shared):
         share = float(test["group"].isin(shared).mean())
-        rows = found.images[found.images["group"].isin(shared)]
+        rows = survey.images[survey.images["group"].isin(shared)]
         out.append(
             Finding(
                 "group_in_test",
@@ -151,21 +151,21 @@ def _groups_of(rows: pd.DataFrame) -> tuple[tuple[Key, ...], ...]:
     )
 
 
-def imbalance(found: Survey, config: Config, asked: tuple[str, ...] = ()) -> list[Finding]:
+def imbalance(survey: Survey, config: Config, asked: tuple[str, ...] = ()) -> list[Finding]:
     """How much larger the largest class is than the smallest.
 
     Args:
-        found: the counted competition.
+        survey: the counted competition.
         config: the settings in force.
         asked: the words of the command line that gave them; see `command_words.train_with`.
     """
-    filled = found.classes[found.classes["images"] > 0]
+    filled = survey.classes[survey.classes["images"] > 0]
     if len(filled) < 2:
         return []
     steep = ratio(filled["images"])
     at = int(filled["images"].argmin())
     rare, label = filled.iloc[at], filled.index[at]
-    by_attribute = {name: ratio(table["images"]) for name, table in found.attributes.items()}
+    by_attribute = {name: ratio(table["images"]) for name, table in survey.attributes.items()}
     headline = texts.IMBALANCE.format(
         balance=texts.IMBALANCED if steep >= NOTABLE else texts.BALANCED,
         ratio=steep,
@@ -191,16 +191,16 @@ def imbalance(found: Survey, config: Config, asked: tuple[str, ...] = ()) -> lis
         if now != "none"
         else texts.IMBALANCE_ANSWER.format(command=over)
     )
-    rows = found.split("train")
-    rarest = found.keys(rows[rows["label"] == label], SHOWN)
+    rows = survey.split("train")
+    rarest = survey.keys(rows[rows["label"] == label], SHOWN)
     harm = min(IMBALANCE * steep, MOST_IMBALANCE)
     return [Finding("imbalance", harm, headline, meaning, answer, examples=rarest)]
 
 
-def groups(found: Survey) -> Finding:
+def groups(survey: Survey) -> Finding:
     """How many groups there are and how large they are, for information."""
-    of_group = found.group_sizes
-    if not found.grouped:
+    of_group = survey.group_sizes
+    if not survey.grouped:
         return Finding(
             "groups",
             0.0,
@@ -208,7 +208,7 @@ def groups(found: Survey) -> Finding:
             texts.NO_GROUPS_MEANING,
             texts.NO_GROUPS_ANSWER,
         )
-    train = found.split("train")
+    train = survey.split("train")
     largest = train[train["group"] == of_group.index[0]]
     return Finding(
         "groups",
@@ -221,5 +221,5 @@ def groups(found: Survey) -> Finding:
         ),
         texts.GROUPS_INFO_MEANING,
         texts.GROUPS_INFO_ANSWER,
-        examples=found.keys(largest, SHOWN),
+        examples=survey.keys(largest, SHOWN),
     )

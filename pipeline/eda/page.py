@@ -88,21 +88,21 @@ def explore(inputs: ExploreInputs) -> Exploration:
     Raises:
         DataError: an image was not measured.
     """
-    found = survey(inputs.train, inputs.test, inputs.facts)
-    evidence = gather(found, inputs.config.eda, inputs.image, inputs.plan, inputs.features)
+    counted = survey(inputs.train, inputs.test, inputs.facts)
+    evidence = gather(counted, inputs.config.eda, inputs.image, inputs.plan, inputs.features)
     findings = judge(evidence, inputs.config, inputs.asked)
     shift = evidence.shift
     tables = {
-        "classes": found.classes,
-        **{f"attribute_{name}": table for name, table in found.attributes.items()},
-        "sizes": found.sizes,
-        "groups": _group_table(found),
-        "largest_groups": _largest_groups(found),
-        "duplicates": _duplicate_table(found.duplicates),
+        "classes": counted.classes,
+        **{f"attribute_{name}": table for name, table in counted.attributes.items()},
+        "sizes": counted.sizes,
+        "groups": _group_table(counted),
+        "largest_groups": _largest_groups(counted),
+        "duplicates": _duplicate_table(counted.duplicates),
         "near_duplicates": _duplicate_table(evidence.near),
         "outliers": evidence.outliers,
         "shift": pd.DataFrame(columns=["fact", "train", "test", "auc"]) if shift is None else shift.table,
-        "quality": _quality(found),
+        "quality": _quality(counted),
         "folds": inputs.health,
         "suspects": _suspects(findings),
     }
@@ -120,10 +120,10 @@ def _suspects(findings: tuple[Finding, ...]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["finding", "severity", "set", "split", "id"])
 
 
-def _group_table(found: Survey) -> pd.DataFrame:
+def _group_table(counted: Survey) -> pd.DataFrame:
     rows = []
     for split in ("train", "test"):
-        images = found.split(split)
+        images = counted.split(split)
         if len(images):
             sizes = images.groupby("group").size()
             rows.append((split, len(images), len(sizes), sizes.min(), float(sizes.median()), sizes.max()))
@@ -131,9 +131,9 @@ def _group_table(found: Survey) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _largest_groups(found: Survey) -> pd.DataFrame:
-    train = found.split("train")
-    top = found.group_sizes.head(LARGEST_GROUPS)
+def _largest_groups(counted: Survey) -> pd.DataFrame:
+    train = counted.split("train")
+    top = counted.group_sizes.head(LARGEST_GROUPS)
     classes = train.groupby("group")["label"].nunique()
     return pd.DataFrame(
         {"group": list(top.index), "images": list(top), "classes": [int(classes[g]) for g in top.index]}
@@ -156,11 +156,11 @@ def _duplicate_table(sets: tuple[Duplicates, ...]) -> pd.DataFrame:
     return table.sort_values(columns[2:], ascending=False, kind="stable", ignore_index=True)
 
 
-def _quality(found: Survey) -> pd.DataFrame:
+def _quality(counted: Survey) -> pd.DataFrame:
     rows = []
     for column in QUALITY:
         for split in ("train", "test"):
-            values = found.split(split)[column].astype(float)
+            values = counted.split(split)[column].astype(float)
             if len(values):
                 low, middle, high = values.quantile([0.05, 0.5, 0.95])
                 rows.append((column, split, low, middle, high))
@@ -168,17 +168,17 @@ def _quality(found: Survey) -> pd.DataFrame:
 
 
 def _metrics(evidence: Evidence, config: Config) -> dict[str, float]:
-    found, near, shift = evidence.survey, evidence.near, evidence.shift
-    duplicates = found.duplicates
+    counted, near, shift = evidence.survey, evidence.near, evidence.shift
+    duplicates = counted.duplicates
     metrics = {
-        "images_train": len(found.split("train")),
-        "images_test": len(found.split("test")),
-        "classes": len(found.classes),
-        "groups_train": len(found.group_sizes),
-        "imbalance_ratio": ratio(found.classes["images"]),
-        "images_rarest_class": int(found.classes["images"].min()),
-        "classes_below_folds": int((found.classes["groups"] < groups_wanted(config.folds)).sum()),
-        "image_sizes": len(found.sizes),
+        "images_train": len(counted.split("train")),
+        "images_test": len(counted.split("test")),
+        "classes": len(counted.classes),
+        "groups_train": len(counted.group_sizes),
+        "imbalance_ratio": ratio(counted.classes["images"]),
+        "images_rarest_class": int(counted.classes["images"].min()),
+        "classes_below_folds": int((counted.classes["groups"] < groups_wanted(config.folds)).sum()),
+        "image_sizes": len(counted.sizes),
         "duplicate_sets": len(duplicates),
         "duplicates_conflict": sum(d.conflict for d in duplicates),
         "duplicates_across_groups": sum(d.across_groups for d in duplicates),
@@ -191,7 +191,7 @@ def _metrics(evidence: Evidence, config: Config) -> dict[str, float]:
     }
     if shift is not None:
         metrics |= {"shift_auc": shift.auc, "shift_p": shift.p}
-    for name, table in found.attributes.items():
+    for name, table in counted.attributes.items():
         metrics[f"imbalance_ratio_{name}"] = ratio(table["images"])
     return {name: float(value) for name, value in metrics.items()}
 
@@ -215,13 +215,13 @@ def render_html(exploration: Exploration, inputs: ExploreInputs) -> str:
         inputs: for pictures, title and the fold plan's notes.
     """
     evidence, settings = exploration.evidence, inputs.config.report
-    found = evidence.survey
+    counted = evidence.survey
     wanted = [key for f in exploration.findings for members in f.shown for key in members]
     if evidence.shift is not None:
         wanted += [*evidence.shift.test_like, *evidence.shift.train_like]
-    means = tuple((MEAN, name) for name in found.space.classes)[: inputs.config.eda.thumbnails // 4]
+    means = tuple((MEAN, name) for name in counted.space.classes)[: inputs.config.eda.thumbnails // 4]
     room = inputs.config.eda.thumbnails - len(set(wanted)) - len(means)
-    sheets = _sheets(found, settings.per_class, room)
+    sheets = _sheets(counted, settings.per_class, room)
     wanted += [*means, *(key for sheet in sheets for key in sheet.keys)]
     return render(
         "explore.html",
@@ -235,13 +235,13 @@ def render_html(exploration: Exploration, inputs: ExploreInputs) -> str:
         folds=_folds_across(inputs.health),
         sheets=sheets,
         means=means,
-        labels=_labels(found, set(wanted)),
+        labels=_labels(counted, set(wanted)),
         thumbs=thumbnails(wanted, _with_means(inputs.image, evidence), settings.thumbnail_px),
         thumbnail_px=settings.thumbnail_px,
-        balance=balance(found),
-        size_plots=sizes_plot(found),
-        quality_plots=quality(found),
-        group_plot=groups_plot(found),
+        balance=balance(counted),
+        size_plots=sizes_plot(counted),
+        quality_plots=quality(counted),
+        group_plot=groups_plot(counted),
     )
 
 
@@ -255,10 +255,10 @@ def _with_means(image: ImageOf, evidence: Evidence) -> ImageOf:
     return either
 
 
-def _labels(found: Survey, wanted: set[Key]) -> dict[Key, str]:
+def _labels(counted: Survey, wanted: set[Key]) -> dict[Key, str]:
     """The caption of each picture."""
-    keys = zip(found.images["split"], found.images["id"], found.images["label"], strict=True)
-    classes = found.space.classes
+    keys = zip(counted.images["split"], counted.images["id"], counted.images["label"], strict=True)
+    classes = counted.space.classes
     return {
         (split, image): (classes[label] if label >= 0 else texts.TEST_IMAGE)
         for split, image, label in keys
@@ -276,24 +276,24 @@ def _folds_across(health: pd.DataFrame) -> pd.DataFrame:
     return across
 
 
-def _sheets(found: Survey, per_class: int, room: int) -> list[_Sheet]:
+def _sheets(counted: Survey, per_class: int, room: int) -> list[_Sheet]:
     """One sheet per class; together they show `room` pictures; classes beyond that have no sheet."""
-    train = found.split("train")
-    limit = min(per_class, max(room // max(len(found.classes), 1), 1))
+    train = counted.split("train")
+    limit = min(per_class, max(room // max(len(counted.classes), 1), 1))
     sheets = []
-    for label, row in enumerate(found.classes.head(max(room, 0)).to_dict("records")):
+    for label, row in enumerate(counted.classes.head(max(room, 0)).to_dict("records")):
         chosen = contact_sheet(train[train["label"] == label], limit)
-        keys = found.keys(chosen, limit)
+        keys = counted.keys(chosen, limit)
         sheets.append(_Sheet(f"class-{label}", row["class"], row["images"], row["groups"], keys))
     return sheets
 
 
-def balance(found: Survey) -> list[tuple[str, Markup]]:
+def balance(counted: Survey) -> list[tuple[str, Markup]]:
     """Training images by class, and by each attribute if there are several; the largest first."""
     drawn = []
-    tables = {"class": found.classes, **found.attributes}
-    if len(found.attributes) == 1:
-        tables = {"class": found.classes}
+    tables = {"class": counted.classes, **counted.attributes}
+    if len(counted.attributes) == 1:
+        tables = {"class": counted.classes}
     for name, table in tables.items():
         first = table.columns[0]
         rows = [
@@ -308,17 +308,17 @@ def balance(found: Survey) -> list[tuple[str, Markup]]:
     return drawn
 
 
-def sizes_plot(found: Survey) -> list[tuple[str, Markup]]:
+def sizes_plot(counted: Survey) -> list[tuple[str, Markup]]:
     """The commonest sizes and the aspect ratios; nothing if all images have one size."""
-    if len(found.sizes) == 1:
+    if len(counted.sizes) == 1:
         return []
-    top = found.sizes.head(SIZES_SHOWN).to_dict("records")
-    series = ("train", "test") if found.sizes["test"].any() else ("train",)
+    top = counted.sizes.head(SIZES_SHOWN).to_dict("records")
+    series = ("train", "test") if counted.sizes["test"].any() else ("train",)
     rows = [
         plots.Bar(r["size"], tuple(r[s] for s in series), tuple(count(r[s]) for s in series)) for r in top
     ]
     aspect = {
-        split: np.asarray(found.split(split)["width"] / found.split(split)["height"], float)
+        split: np.asarray(counted.split(split)["width"] / counted.split(split)["height"], float)
         for split in ("train", "test")
     }
     return [
@@ -327,24 +327,24 @@ def sizes_plot(found: Survey) -> list[tuple[str, Markup]]:
     ]
 
 
-def quality(found: Survey) -> list[Markup]:
+def quality(counted: Survey) -> list[Markup]:
     """Histograms of brightness, contrast and blur, train beside test."""
     drawn = []
     for column in QUALITY:
-        values = {s: np.asarray(found.split(s)[column], float) for s in ("train", "test")}
+        values = {s: np.asarray(counted.split(s)[column], float) for s in ("train", "test")}
         title = texts.QUALITY_PLOT.format(measure=column.capitalize())
         drawn.append(plots.histogram(values, title, QUALITY[column]))
     return drawn
 
 
-def groups_plot(found: Survey) -> Markup:
+def groups_plot(counted: Survey) -> Markup:
     """Training groups by number of images; empty if there are no groups."""
-    if not found.grouped:
+    if not counted.grouped:
         return Markup("")
     title = texts.GROUPS_PLOT
-    of_size = found.group_sizes.value_counts().sort_index()
+    of_size = counted.group_sizes.value_counts().sort_index()
     if len(of_size) > SIZES_SHOWN:
-        sizes = np.asarray(found.group_sizes, float)
+        sizes = np.asarray(counted.group_sizes, float)
         return plots.histogram({"train": sizes}, title, *texts.GROUPS_PLOT_AXES)
     rows = [
         plots.Bar(plural(size, "image"), (number,), (plural(number, "group"),))

@@ -209,7 +209,7 @@ def contact_sheet(images: pd.DataFrame, limit: int, seed: int = 0) -> pd.DataFra
 
     Args:
         images: rows with `id` and `group`.
-        limit: at most so many.
+        limit: the largest number of images.
         seed: of the draw; equal images give equal sheets.
     """
     order = seeds.rng(seed, "contact sheet", len(images)).permutation(len(images))

@@ -1,4 +1,4 @@
-"""Commands that belong to no room: settings, disk space, and building one stage and printing its reports.
+"""Commands that belong to no room: settings and disk space.
 
 Owns their output. Does not own the command line (`pipeline/cli.py`).
 """
@@ -6,34 +6,12 @@ Owns their output. Does not own the command line (`pipeline/cli.py`).
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 
-from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.engine.slices import flat
 from pipeline.record import housekeeping
-from pipeline.record.store import Artifact
 
 Options = argparse.Namespace
-
-
-def build_one(session: Session, stage: str) -> None:
-    """Build one stage with the settings of the command, and print the paths of its pages."""
-    session.check(Need(stage, session.settings))
-    say_reports(session, session.need(stage))
-
-
-def say_reports(session: Session, artifact: Artifact) -> None:
-    """Print one line for each page of a result."""
-    for path in sorted(artifact.folder.glob("*.html")):
-        session.say(f"report: {shown(path)}")
-
-
-def shown(path: Path) -> str:
-    """A path for the terminal: relative if it is below this folder, otherwise absolute."""
-    near = os.path.relpath(path)
-    return str(path) if near.startswith("..") else near
 
 
 def config(session: Session, options: Options) -> None:

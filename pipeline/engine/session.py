@@ -17,6 +17,7 @@ from pipeline.engine.executors.here import Here
 from pipeline.engine.graph import Graph, check, refuse_unread
 from pipeline.engine.need import Inputs, Need
 from pipeline.engine.stage import Catalogue, OnEpoch
+from pipeline.pages.command_words import shown
 from pipeline.record import housekeeping
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import MANIFEST, SHORT, STUDY, Artifact, Store, told_as_storage_error
@@ -83,6 +84,16 @@ class Session:
     def say(self, text: str) -> None:
         """Print a line in the terminal."""
         print(text, flush=True)
+
+    def show(self, artifact: Artifact) -> None:
+        """Print one line for each page of a result."""
+        for path in sorted(artifact.folder.glob("*.html")):
+            self.say(f"report: {shown(path)}")
+
+    def build_one(self, stage: str) -> None:
+        """Build one stage with the settings of the command, and print where its pages are."""
+        self.check(Need(stage, self.settings))
+        self.show(self.need(stage))
 
     def label(self, need: Need) -> str:
         """The name under which this result is shown."""

@@ -13,7 +13,6 @@ from pathlib import Path
 from pipeline.core.errors import DataError
 from pipeline.core.metrics import get as metric_of
 from pipeline.data import load
-from pipeline.engine.commands import say_reports
 from pipeline.engine.need import Need, Params
 from pipeline.engine.session import Session
 from pipeline.errors import sources, texts
@@ -77,7 +76,7 @@ def compare(session: Session, new: Path, old: Path | None, file: Path | None = N
         session.say(verdicts.take_in(session.settings, words, data, session.home, file, (new, old)))
     artifact = session.get(Need("error_analysis", session.settings, _params(session, new, old)))
     ledger.keep(session.home, artifact)
-    say_reports(session, artifact)
+    session.show(artifact)
     return artifact
 
 

@@ -54,7 +54,7 @@ def on_attributes(case: ReportCase, analysis: ErrorAnalysis) -> Section:
 
 
 def on_truth(case: ReportCase, analysis: ErrorAnalysis) -> Section:
-    """Fixed, broken, both wrong."""
+    """Images that the new run fixed or broke, and images that both get wrong."""
     mistakes = analysis.mistakes
     if case.new.oof is None or mistakes is None:
         return without(truth.ANCHOR, truth.SHORT, truth.TITLE, texts.NEEDS_OOF, _again(case))
@@ -65,7 +65,7 @@ def on_truth(case: ReportCase, analysis: ErrorAnalysis) -> Section:
 
 
 def on_slices(case: ReportCase, analysis: ErrorAnalysis) -> Section:
-    """Where it fails more than chance."""
+    """Slices that fail more often than chance."""
     if case.new.oof is None:
         return without(slices.ANCHOR, slices.SHORT, slices.TITLE, texts.NEEDS_OOF, _again(case))
     oof = case.new.oof.with_classes(case.train.space.classes)
@@ -81,13 +81,13 @@ def on_suspects(case: ReportCase, analysis: ErrorAnalysis) -> Section:
         return without(suspects.ANCHOR, suspects.SHORT, suspects.TITLE, texts.NEEDS_OOF, _again(case))
     features = sources.read_features(case.job, "features", case.train.ids_N)
     finders = case.job.settings.config.finders
-    found = suspects.find(case.new.oof, case.train, _copies(case), features, finders)
+    ranked = suspects.find(case.new.oof, case.train, _copies(case), features, finders)
     columns = case.job.settings.config.competition.attributes
     inputs = suspects.SuspectInputs(
         space=case.train.space,
-        found=found,
+        suspects=ranked,
         raw={a.name: _raw(a) for a in columns},
-        judged=len(case.new.oof),
+        checked=len(case.new.oof),
         neighbours=features is not None,
         command=make_with("make train", _member_words(case), "competition.label_patches=label_patches.csv"),
         folder=os.path.relpath(competition_root(case.job.settings), case.job.home),
@@ -96,7 +96,7 @@ def on_suspects(case: ReportCase, analysis: ErrorAnalysis) -> Section:
 
 
 def _raw(attribute: AttributeSettings) -> list[str]:
-    """What the table writes for each value; a number of the bin for a numeric column."""
+    """The text of each value in the table; for a numeric column a number inside the bin."""
     if attribute.bins is None:
         return list(attribute.values)
     codes = range(len(attribute.values))
@@ -104,15 +104,16 @@ def _raw(attribute: AttributeSettings) -> list[str]:
 
 
 def _copies(case: ReportCase) -> tuple[Duplicates, ...]:
-    """Training pictures that are equal or nearly so."""
+    """Training images that are equal or nearly equal."""
     job = case.job
-    found = survey(case.train, None, load.facts(job.inputs["images"]))
-    seen = glance(found.images, case.train.space.n_classes, case.image)
-    return (*found.duplicates, *duplicates.near_duplicates(found.images, seen, job.settings.config.eda))
+    surveyed = survey(case.train, None, load.facts(job.inputs["images"]))
+    seen = glance(surveyed.images, case.train.space.n_classes, case.image)
+    near = duplicates.near_duplicates(surveyed.images, seen, job.settings.config.eda)
+    return (*surveyed.duplicates, *near)
 
 
 def on_calibration(case: ReportCase, analysis: ErrorAnalysis) -> Section:
-    """Confidence against accuracy, before and after temperature."""
+    """Confidence against accuracy, before and after temperature scaling."""
     if case.new.oof is None:
         return without(
             calibration.ANCHOR, calibration.SHORT, calibration.TITLE, texts.NEEDS_OOF, _again(case)
@@ -136,7 +137,7 @@ def on_calibration(case: ReportCase, analysis: ErrorAnalysis) -> Section:
 
 
 def _at_temperature(case: ReportCase, oof: Probabilities) -> Floats | None:
-    """Each part of the groups at the temperature that was fitted on the others."""
+    """The probabilities of each fold with the temperature that was fitted on the other folds."""
     plan, config = load.plan(case.job.inputs["folds"]), case.job.settings.config
     parts = scoring.crossfit_parts(config, case.train, plan, oof.ids_N)
     if len(parts) < 2:
@@ -153,27 +154,27 @@ def _at_temperature(case: ReportCase, oof: Probabilities) -> Floats | None:
 
 
 def on_robustness(case: ReportCase, analysis: ErrorAnalysis) -> Section:
-    """Score under growing corruption, of the best member."""
-    found = sources.named(case.job, "robustness")
-    if found is None:
+    """The score of the best member under growing corruption."""
+    artifact = sources.named(case.job, "robustness")
+    if artifact is None:
         reason = texts.NO_ROBUSTNESS + (texts.NO_ROBUSTNESS_OUTSIDE if case.new.artifact is None else "")
         command = make_with("make robustness", _member_words(case))
         return without(robustness.ANCHOR, robustness.SHORT, robustness.TITLE, reason, command)
-    table = pd.read_csv(found.folder / "robustness.csv")
+    table = pd.read_csv(artifact.folder / "robustness.csv")
     metric = case.job.settings.config.competition.metric.replace("_", " ").replace("f1", "F1")
-    experiment = str(found.manifest["experiment"])
+    experiment = str(artifact.manifest["experiment"])
     return robustness.section(robustness.RobustnessInputs(table, experiment, metric))
 
 
 def on_why(case: ReportCase, analysis: ErrorAnalysis) -> Section:
-    """What the network looked at, for the worst errors."""
-    found = sources.named(case.job, "explain")
-    facts = {} if found is None else found.json("explain.json")
-    if found is None or facts.get("format") != why.FORMAT:
+    """What the network looked at in its worst errors."""
+    artifact = sources.named(case.job, "explain")
+    facts = {} if artifact is None else artifact.json("explain.json")
+    if artifact is None or facts.get("format") != why.FORMAT:
         reason = texts.NO_MAPS + (texts.NO_MAPS_OUTSIDE if case.new.artifact is None else "")
         command = make_with("make explain", _member_words(case))
         return without(why.ANCHOR, why.SHORT, why.TITLE, reason, command)
-    folder = found.folder
+    folder = artifact.folder
 
     def picture(file: str) -> Pixels:
         with Image.open(folder / file) as image:
@@ -184,12 +185,12 @@ def on_why(case: ReportCase, analysis: ErrorAnalysis) -> Section:
 
 
 def _again(case: ReportCase) -> str:
-    """The report on one's own submissions."""
+    """The command for the report on one's own submissions."""
     return make_with("make error-analysis", case.job.words["error-analysis"])
 
 
 def _member_words(case: ReportCase) -> tuple[str, ...]:
-    """The words that ask for the submission's best member."""
+    """The words that ask for the best member of the submission."""
     return case.job.words_of("train", sources.asked(case.job.settings, case.new.artifact))
 
 

@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 
 def made_of(store: Store, data: Artifact, path: Path) -> Artifact | None:
-    """What a submission was made from, if it was made here on the same data and is still there."""
-    beside = path.with_suffix(".json")
-    if not beside.is_file() or not is_untouched(path):
+    """The result that a submission was made from; None if it was not made here, or was deleted."""
+    provenance = path.with_suffix(".json")
+    if not provenance.is_file() or not is_untouched(path):
         return None
     try:
-        stage, _, key = str(json.loads(beside.read_text(encoding="utf-8"))["artifact"]).partition("/")
+        stage, _, key = str(json.loads(provenance.read_text(encoding="utf-8"))["artifact"]).partition("/")
     except (ValueError, KeyError, TypeError):
         return None
-    found = store.find(stage, key)
-    return found if found and found.inputs.get("data") == f"{data.stage}/{data.key}" else None
+    artifact = store.find(stage, key)
+    return artifact if artifact and _is_of(artifact, data.key) else None
 
 
 def asked(settings: Settings, artifact: Artifact | None) -> Settings:
-    """The settings behind a submission, or behind a blend's best member; the given ones where unknown."""
+    """The settings of a submission, or of the best member of a blend; `settings` if they are not known."""
     if artifact is None:
         return settings
     blend = (artifact.folder / "blend.json").is_file()
@@ -47,11 +47,11 @@ def asked(settings: Settings, artifact: Artifact | None) -> Settings:
     try:
         return settings.member(str(name))
     except ConfigError:
-        return settings  # named by a key, or by a file that is gone
+        return settings  # the member was named by a key, or its file was deleted
 
 
 def training_behind(store: Store, artifact: Artifact | None) -> str:
-    """`train/key` of what is behind a submission, or behind a blend's best member; empty where unknown."""
+    """`train/key` of the training of a submission, or of the best member of a blend; empty if not known."""
     if artifact is None:
         return ""
     if "train" in artifact.inputs:
@@ -68,8 +68,8 @@ def optional(session: Session, data: Artifact, new: Path) -> dict[str, str]:
 
     Args:
         session: the command.
-        data: what the report is on.
-        new: the submission under study.
+        data: the data of the report.
+        new: the submission that the report is about.
     """
     made = list(session.store.all())
     artifact = made_of(session.store, data, new) if new.is_file() else None
@@ -84,10 +84,10 @@ def optional(session: Session, data: Artifact, new: Path) -> dict[str, str]:
 
 
 def features(made: list[Artifact], data: str) -> str | None:
-    """`stage/key` of the newest features of the training images as they are; None: there are none.
+    """`stage/key` of the newest features of the unchanged training images; None: there are none.
 
     Args:
-        made: results to look among.
+        made: the results to choose from.
         data: key of the data.
     """
     mine = [a for a in made if a.stage == "features" and _is_of(a, data)]
@@ -96,18 +96,18 @@ def features(made: list[Artifact], data: str) -> str | None:
 
 
 def _shows(artifact: Artifact, stage: str, training: str) -> bool:
-    """Whether it is of the very models behind the submission, or behind its best member."""
+    """Whether the result is of the models of the submission, or of its best member."""
     return artifact.stage == stage and training != "" and artifact.inputs.get("train") == training
 
 
 def _explained(made: list[Artifact], training: str) -> list[Artifact]:
-    """Explanations of these models, those of the worst errors before those of named images."""
+    """Explanations of these models: of the worst errors if there are any, otherwise of named images."""
     own = [a for a in made if training and training in a.inputs.values()]
     return [a for a in own if _config(a, "ids") in ("", "[]")] or own
 
 
 def _pair(features: list[Artifact]) -> dict[str, str]:
-    """Features of the training images as they are, and by the same network of the test images, if any."""
+    """Features of the unchanged training images, and of the test images by the same network, if any."""
     plain = [a for a in features if _config(a, "view") == "identity"]
     of_train = [a for a in plain if _config(a, "split") == "train"]
     of_test = {_network(a): a for a in plain if _config(a, "split") == "test"}
@@ -120,7 +120,7 @@ def _pair(features: list[Artifact]) -> dict[str, str]:
 
 
 def _network(features: Artifact) -> str:
-    """What made features, the same for both splits."""
+    """What made the features; equal for both splits of one network."""
     config = {k: v for k, v in features.manifest["config"].items() if k != "split"}
     return repr((sorted(config.items()), sorted(features.inputs.items())))
 
@@ -142,13 +142,13 @@ def _newest(name: str, artifacts: list[Artifact]) -> dict[str, str]:
 
 
 def named(job: Job, name: str) -> Artifact | None:
-    """A result that the command found and named in the report's parameters."""
+    """A result that the command found and put into the parameters of the report."""
     stage, _, key = str(job.params.get(name, "")).partition("/")
     return job.store.find(stage, key) if key else None
 
 
 def read_features(job: Job, name: str, ids: Strings) -> Features | None:
-    """Features that the command found, if they hold all these images."""
+    """Features that the command found; None if they lack one of these images."""
     artifact = named(job, name)
     if artifact is None:
         return None

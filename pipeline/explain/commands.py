@@ -13,7 +13,6 @@ from pipeline.core import metrics
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.samples import Samples
 from pipeline.data import load
-from pipeline.engine.commands import say_reports
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.explain import texts
@@ -38,7 +37,7 @@ def explain(session: Session, options: argparse.Namespace) -> None:
         params["fold"] = options.fold
     need = Need("explain", settings, params)
     session.check(need)
-    say_reports(session, session.get(need))
+    session.show(session.get(need))
 
 
 def keys_of(text: str, train: Samples, test: Samples) -> list[str]:

@@ -1,15 +1,15 @@
 """A head per attribute: the network's outputs as probabilities of attributes, and of classes.
 
-Owns what `model.heads=attributes` means. Does not own the network (`nets/model.py`) or the losses of
+Owns the meaning of `model.heads=attributes`. Does not own the network (`nets/model.py`) or the losses of
 attributes (`train/losses.py`).
 
-The classifier has one block of outputs an attribute. Attributes are held independent given the image:
-the log-probability of a class is the sum of its values' log-probabilities, and everything downstream
-sees (B, C) as ever. If some combination of values is no class, the softmax that follows renormalises.
+The classifier has one block of outputs per attribute. Attributes are assumed to be independent given the
+image: the log-probability of a class is the sum of its values' log-probabilities, so the result is (B, C) as
+for any network. If some combination of values is not a class, the softmax that follows renormalises.
 
 An unordered attribute of K values has K outputs. An ordered one has K - 1 thresholds: P(y > 0) comes from
-the first, and each next one lowers it, so that P(y > k) falls with k and all K probabilities are proper.
-Outputs of zero give even odds, as a new classifier starts there.
+the first, and each further one lowers it, so that P(y > k) falls with k and no probability is negative.
+Outputs of zero, with which a new classifier starts, give equal probabilities.
 
 Legend: B rows, C classes, A attributes, K values of an attribute (or of all, in turn), O outputs,
 T = K - 1 thresholds.
@@ -28,7 +28,7 @@ from pipeline.settings.model import ModelSettings
 
 
 class AttributeHeads(nn.Module):
-    """From the outputs of all blocks to log-probabilities of classes. It has no weights of its own.
+    """From the outputs of all blocks to log-probabilities of classes. It has no weights.
 
     Args:
         space: the classes and their attributes.
@@ -45,12 +45,12 @@ class AttributeHeads(nn.Module):
             np.arange(len(attribute.values))[:, None] == space.codes_CA[:, number]
             for number, attribute in enumerate(space.attributes)
         ]
-        # Which values, of all attributes, make each class. Not part of the state dict: of the competition.
+        # The values of each class, over all attributes; of the competition, so not in the state dict.
         self.register_buffer("belongs_KC", torch.from_numpy(np.vstack(made_of)).float(), persistent=False)
 
     @staticmethod
     def of(settings: ModelSettings, space: LabelSpace | None) -> "AttributeHeads | None":
-        """The heads that the settings ask for; None for an output a class, or where classes do not matter."""
+        """The heads of the settings; None for one output per class, or if classes are not needed."""
         if settings.heads == "joint" or space is None:
             return None
         return AttributeHeads(space, tuple(settings.ordinal))
@@ -72,7 +72,7 @@ class AttributeHeads(nn.Module):
             ordinal_log_p(block) if attribute.name in self.ordinal else block.log_softmax(-1)
             for attribute, block in zip(self.space.attributes, blocks, strict=True)
         ]
-        # No indexing, whose gradient may be summed in any order, and no matmul, which runs in half types.
+        # No indexing (its gradient is summed in any order) and no matmul (autocast would halve it).
         return (torch.cat(parts, -1)[..., None] * self.belongs_KC).sum(-2)
 
 

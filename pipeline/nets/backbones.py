@@ -31,24 +31,24 @@ TORCHVISION = "torchvision:"
 _RATES = {"drop_rate": "dropout", "drop_path_rate": "stochastic_depth_prob"}
 # Arguments of torchvision's networks that are built for one size.
 _SIZES = ("image_size", "input_size")
-# A hub that has not answered by then is taken for unreachable; the hub's own retries last most of a minute.
+# A hub that has not answered by then counts as unreachable; its own retries take most of a minute.
 PATIENCE_SECONDS = 3.0
 REMEDY = (
     "without a network use weights from package:NAME or file:PATH, or none; weights that were downloaded "
-    "once are found again"
+    "before are still available"
 )
 
 
 def create(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Module:
-    """A network of `n_classes` outputs, with the hub's weights if they are asked for.
+    """A network of `n_classes` outputs, with the hub's weights if the settings name them.
 
     Args:
-        settings: its name, rates and weights source; other sources than the hub are not read.
+        settings: its name, rates and weights source; only the hub is read here.
         n_classes: outputs of its classifier.
-        size: height and width of the images, px; None: its own, and it is not tried out.
+        size: height and width of the images, px; None: its own, and no trial pass.
 
     Raises:
-        ModelError: an unknown model, a rate that it does not take, weights that the hub does not give, or
+        ModelError: an unknown model, a rate that it does not accept, weights that the hub does not have, or
             images too small for it.
         ConfigError: the user's own function cannot be loaded or failed; names file and line.
     """
@@ -65,7 +65,7 @@ def create(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Mod
 
 
 def known_names() -> list[str]:
-    """Every name but those of the user's own."""
+    """All names, except those of the user's own functions."""
     import timm
     from torchvision import models
 
@@ -82,27 +82,29 @@ def _unknown(name: str, whose: str, known: list[str], all_of: str) -> ModelError
 
 def _refused(settings: ModelSettings, name: str, why: object) -> ModelError:
     return ModelError(
-        f"model: {name} does not take {why}",
+        f"model: {name} does not accept {why}",
         remedy="set model.drop_rate=0 model.drop_path_rate=0, or choose another model",
     )
 
 
 def _rates(settings: ModelSettings, taken: set[str], name: str) -> dict[str, float]:
-    """The rates that a network takes, of those that are set.
+    """The rates that are set and that a network accepts.
 
-    A dropout left at its default means what the network does anyway, so it may be left out; one that was
-    asked for may not.
+    Dropout at its default may be left out, because it means the network's own behaviour; another value may
+    not.
     """
     default = ModelSettings().drop_rate
     asked = {"drop_rate": settings.drop_rate, "drop_path_rate": settings.drop_path_rate}
-    odd = [k for k, v in asked.items() if v and k not in taken and not (k == "drop_rate" and v == default)]
-    if odd:
-        raise _refused(settings, name, f"model.{odd[0]}={asked[odd[0]]}")
+    refused = [
+        k for k, v in asked.items() if v and k not in taken and not (k == "drop_rate" and v == default)
+    ]
+    if refused:
+        raise _refused(settings, name, f"model.{refused[0]}={asked[refused[0]]}")
     return {k: v for k, v in asked.items() if k in taken and (v or k == "drop_rate")}
 
 
 def _timm(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Module:
-    """A timm model, its failures told in the user's words."""
+    """A timm model; its errors name the user's settings."""
     import timm
 
     name = settings.name
@@ -136,10 +138,10 @@ def _is_built_for_one_size(name: str) -> bool:
 
 
 def _torchvision(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Module:
-    """A classification model of torchvision, dressed as timm's are.
+    """A classification model of torchvision, with the attributes of timm's models.
 
-    Auxiliary heads (GoogLeNet, Inception v3) are not built: they take no part in a prediction, and all
-    these networks normalise their batches, which is what made them trainable without
+    Auxiliary heads (GoogLeNet, Inception v3) are not built: they are not used in a prediction, and with batch
+    normalisation these networks can be trained without them
     (Szegedy et al. 2016, section 4, https://arxiv.org/abs/1512.00567).
     """
     from torchvision import models
@@ -170,12 +172,12 @@ def _torchvision(settings: ModelSettings, n_classes: int, size: Size | None) -> 
 
 
 def _particulars(parameters: Any) -> dict[str, bool]:
-    """Arguments that only some networks have: no auxiliary heads, and the input that their weights want.
+    """Arguments that only some networks have: no auxiliary heads, and the input that their weights need.
 
-    `transform_input` is set whatever the weights, since a trained fold is restored without their source.
+    `transform_input` is set for any weights, because a trained fold is restored without their source.
     """
     fixed = {"aux_logits": False, "init_weights": True, "transform_input": True}
-    # VGG's `init_weights` is already on, and its builder refuses a second one.
+    # VGG's builder sets `init_weights` already and rejects it as an argument.
     return {k: v for k, v in fixed.items() if k in parameters and "aux_logits" in parameters}
 
 
@@ -197,7 +199,7 @@ def _own(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Modul
     if settings.weights == "hub":
         raise ModelError(
             f"model.weights: the hub has none of {name}",
-            remedy="set model.weights=none, and load weights in the function, or file:PATH",
+            remedy="set model.weights=none and load weights in the function, or set model.weights=file:PATH",
         )
     own = plugin.Own(name, Path.cwd(), "model.name")
     taken = {rate for rate in _RATES if own.takes(rate)}
@@ -211,18 +213,18 @@ def _own(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Modul
 
 
 def _try_out(backbone: nn.Module, name: str, n_classes: int, size: Size) -> None:
-    """Two black images through the network: a clear word now, instead of a trace out of its depths."""
+    """Pass two black images through the network: a clear error now, instead of a deep trace later."""
     patches = getattr(backbone, "patch_embed", None)
     patch = getattr(patches, "patch_size", None)
     padded = getattr(patches, "dynamic_img_pad", False)
     if patch and not padded and any(side % p for side, p in zip(size, patch, strict=True)):
-        raise _too_small(name, size, ValueError(f"patches of {patch[0]} px would leave the border unseen"))
+        raise _too_small(name, size, ValueError(f"patches of {patch[0]} px would ignore the border"))
     was = backbone.training
     backbone.eval()
     try:
         with torch.no_grad():
             logits = backbone(torch.zeros(2, 3, *size))
-    # Networks raise what they like where images are too small: errors of shape, assertions, divisions.
+    # Networks raise anything for images that are too small: errors of shape, assertions, divisions.
     except Exception as error:
         if plugin.is_plugin(name):
             own = plugin.Own(name, Path.cwd(), "model.name")
@@ -240,22 +242,22 @@ def _try_out(backbone: nn.Module, name: str, n_classes: int, size: Size) -> None
 def _too_small(name: str, size: Size, error: Exception) -> ModelError:
     return ModelError(
         f"images.size: {name} cannot take images of {size[0]} × {size[1]} px: {first_line(error)}",
-        remedy="change images.size (a vision transformer wants multiples of its patch) or the model",
+        remedy="change images.size (a vision transformer needs multiples of its patch) or the model",
     )
 
 
 def not_needed() -> AbstractContextManager[None]:
-    """In place of `or_its_cache`, where nothing is downloaded."""
+    """In place of `or_its_cache`, if nothing is downloaded."""
     return contextlib.nullcontext()
 
 
 @contextlib.contextmanager
 def or_its_cache(model: str, url: str | None = None) -> Iterator[None]:
-    """Inside, pretrained weights come from the hub; where it does not answer, from its cache alone.
+    """Inside, pretrained weights come from the hub, or from its cache if the hub does not answer.
 
     Args:
-        model: whose weights, for messages.
-        url: of the file, for torchvision's; None: timm's, of the Hugging Face hub.
+        model: its name, for messages.
+        url: of torchvision's file; None: timm's weights, from the Hugging Face hub.
 
     Raises:
         ModelError: no hub, and nothing in the cache; or the hub has no weights of this model.
@@ -271,16 +273,16 @@ def or_its_cache(model: str, url: str | None = None) -> Iterator[None]:
         raise
     except Exception as error:
         if _is_of_the_network(error):
-            what = f"no hub reachable for {model}"
+            problem = f"no hub reachable for {model}"
         elif isinstance(error, RuntimeError):
-            what = f"the hub gave no weights of {model}"
+            problem = f"the hub gave no weights of {model}"
         else:
             raise
-        raise ModelError(f"model.weights: {what}: {first_line(error)}", remedy=REMEDY) from error
+        raise ModelError(f"model.weights: {problem}: {first_line(error)}", remedy=REMEDY) from error
 
 
 def _is_of_the_network(error: Exception) -> bool:
-    """The client's errors are by name, for each of its releases is built on another HTTP library."""
+    """The client's errors are recognised by name, because its releases use different HTTP libraries."""
     return isinstance(error, OSError) or type(error).__module__.startswith("httpx")
 
 
@@ -292,7 +294,7 @@ def _offline_where_silent() -> Iterator[None]:
     was = constants.HF_HUB_OFFLINE
     if not was:
         try:
-            # Any answer will do, and the client's own session knows the user's proxies.
+            # Any answer is enough, and the client's own session uses the user's proxies.
             get_session().head(constants.ENDPOINT, timeout=PATIENCE_SECONDS)
         except Exception as error:
             if not _is_of_the_network(error):
@@ -314,4 +316,4 @@ def _refuse_silent(url: str) -> None:
     try:
         urllib.request.urlopen(request, timeout=PATIENCE_SECONDS).close()
     except urllib.error.HTTPError:
-        return  # the host answers; what it says of the file itself is the download's to tell
+        return  # the host answers; the download reports the status of the file itself

@@ -1,6 +1,6 @@
-"""Features of a frozen backbone: the only maker of them.
+"""Features of a frozen backbone.
 
-Owns passing images through a backbone once per view, and the digest that says what made the
+Owns passing images through a backbone once per view, and the digest that identifies the backbone of the
 features. Does not own heads that train on them (`train/heads.py`).
 
 Legend: N images, V views, D features.
@@ -25,7 +25,7 @@ from pipeline.nets.weights import classifier_keys
 def backbone_digest(model: Classifier, size: tuple[int, ...], views: Sequence[View]) -> str:
     """sha256 of the backbone's name, weights and normalisation, the image size and the views.
 
-    The classifier is left out: features do not pass through it.
+    Without the classifier, because features do not pass through it.
     """
     digest = hashlib.sha256(repr((model.name, size, [view.name for view in views])).encode())
     for buffer in (model.mean_C11, model.std_C11):
@@ -38,12 +38,12 @@ def backbone_digest(model: Classifier, size: tuple[int, ...], views: Sequence[Vi
 
 
 def extract(model: Classifier, images: Images, ids: Strings, views: Sequence[View], how: Pass) -> Features:
-    """(N, V, D) pooled features of the named images, one block a view, in the order of `ids`.
+    """(N, V, D) pooled features of these images, one block per view, in the order of `ids`.
 
     Args:
-        model: put in eval mode here; must be on `how.device`.
+        model: on `how.device`; this function puts it in eval mode.
         images: prepared images, found by id.
-        ids: whose features are wanted.
+        ids: of the images.
         views: at least one.
         how: device, batch and precision.
 

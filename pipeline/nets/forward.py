@@ -1,9 +1,8 @@
-"""Passes without gradients over prepared images, and what a network says of a batch as probabilities.
+"""Passes without gradients over prepared images, and a network's outputs as probabilities.
 
-Owns reading pixels in batches, views, and the modes that a network computes in: precision, memory
-layout, compiled or not. Does not own choosing a mode (`train/step_timing.py`) or what is done with the
-outputs: validation (`train/loop.py`), features (`nets/features.py`), test-time augmentation
-(`train/committee.py`).
+Owns reading pixels in batches, views, and the modes that a network computes in: precision, memory layout,
+compiled or not. Does not own choosing a mode (`train/step_timing.py`) or using the outputs: validation
+(`train/loop.py`), features (`nets/features.py`), test-time augmentation (`train/committee.py`).
 
 Legend: N images, B a batch, H height, W width, C channels or classes, D outputs of one image.
 """
@@ -26,7 +25,7 @@ LAYOUTS = ("channels_last", "contiguous")
 
 @dataclass(frozen=True)
 class Mode:
-    """How a network computes; its text, e.g. `bf16 contiguous compiled`, is what is written down.
+    """How a network computes; its text, e.g. `bf16 contiguous compiled`, is what is recorded.
 
     Args:
         precision: fp32, bf16 or fp16 (on a GPU only); other than fp32, by autocast.
@@ -43,31 +42,31 @@ class Mode:
 
     @staticmethod
     def of(precision: str) -> "Mode":
-        """The mode of a setting; `auto` is fp32 where nothing was measured."""
+        """The mode of a setting; `auto` is fp32 if nothing was measured."""
         return Mode() if precision == "auto" else Mode(precision)
 
     @staticmethod
     def parse(text: str) -> "Mode":
-        """The mode that a text names.
+        """The mode from its text.
 
         Raises:
-            ValueError: it names none.
+            ValueError: the text is not a mode.
         """
         precision, layout, *rest = [*text.split(), "", ""]
         if precision not in DTYPES or layout not in LAYOUTS or "".join(rest) not in ("", "compiled"):
-            raise ValueError(f"no mode of computing: {text!r}")
+            raise ValueError(f"not a mode of computing: {text!r}")
         return Mode(precision, layout, "compiled" in rest)
 
 
 @dataclass(frozen=True)
 class Pass:
-    """How a pass runs; none of it changes what the result means.
+    """How a pass runs; none of it changes the meaning of the result.
 
     Args:
         device: "cpu" or "cuda".
         batch: images at a time, ≥ 1.
         precision: fp32, bf16 or fp16 (on a GPU only).
-        layout: channels_last or contiguous, that of the network.
+        layout: channels_last or contiguous, as of the network.
     """
 
     device: str = "cpu"
@@ -77,7 +76,7 @@ class Pass:
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[object]:
-    """Mixed precision as asked for; nothing for fp32.
+    """The context of this precision; without effect for fp32.
 
     Raises:
         ConfigError: fp16 without a GPU.
@@ -100,13 +99,13 @@ def pixels(x_BHWC: torch.Tensor, device: str, layout: str = "channels_last") -> 
 def run(
     network: Callable[[torch.Tensor], torch.Tensor], images: Images, ids: Strings, view: View, how: Pass
 ) -> Floats:
-    """(N, D) float32 outputs of `network` on one view of the named images, in the order of `ids`.
+    """(N, D) float32 outputs of `network` on one view of these images, in the order of `ids`.
 
     Args:
         network: from x_BCHW to (B, D); put its module in eval mode first.
         images: prepared images, found by id.
-        ids: whose outputs are wanted.
-        view: how the network sees them.
+        ids: of the images.
+        view: applied to the images first.
         how: device, batch, precision and layout.
 
     Raises:

@@ -24,20 +24,20 @@ from pipeline.nets.weights import State, classifier_keys, load_weights
 from pipeline.settings.model import ModelSettings
 
 MOST_GROUPS = 32
-# At the last maps of a small image a channel is one number, and one number has no variance.
+# In the last maps of a small image a channel is one number, and one number has no variance.
 FEWEST_CHANNELS = 8
 
 
 class Classifier(nn.Module):
-    """A network that takes pixels in [0, 1] and normalises them as its backbone wants.
+    """A network that takes pixels in [0, 1] and normalises them for its backbone.
 
     Args:
         name: of the backbone, as in the settings.
-        backbone: with its classifier; `pretrained_cfg`, `forward_features` and `forward_head` are used
-            where it has them, as timm's models do.
+        backbone: with its classifier; `pretrained_cfg`, `forward_features` and `forward_head` are used if
+            it has them, as timm's models do.
         mean: per channel, of pixels in [0, 1].
         std: per channel.
-        heads: what makes classes of the backbone's outputs; None: they are the classes.
+        heads: from the backbone's outputs to classes; None: the outputs are the classes.
     """
 
     mean_C11: torch.Tensor
@@ -55,19 +55,19 @@ class Classifier(nn.Module):
         self.name = name
         self.backbone: Any = backbone
         self.heads = heads
-        # Not part of the state dict: they belong to the model's name, not to its training.
+        # Not part of the state dict: they depend on the model's name, not on its training.
         self.register_buffer("mean_C11", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std_C11", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def normalise(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        """Pixels in [0, 1] to what the backbone was trained on."""
+        """Pixels in [0, 1] to the range that the backbone was trained on."""
         return (x_BCHW - self.mean_C11) / self.std_C11
 
     def features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        """(B, D) pooled features: what the last linear layer sees, before its dropout.
+        """(B, D) pooled features: the input of the last linear layer, before its dropout.
 
         Raises:
-            ModelError: a network of the user's own that does not say what its features are.
+            ModelError: a network of the user's own that does not define its features.
         """
         if hasattr(self.backbone, "forward_features") and hasattr(self.backbone, "forward_head"):
             maps = self.backbone.forward_features(self.normalise(x_BCHW))
@@ -76,14 +76,14 @@ class Classifier(nn.Module):
         classifier = getattr(self.backbone, "pretrained_cfg", {}).get("classifier")
         if not isinstance(classifier, str):
             raise ModelError(
-                f"model.name: {self.name} says nowhere what its features are",
+                f"model.name: {self.name} does not define its features",
                 remedy="give it forward_features(x) and forward_head(maps, pre_logits=True), as timm's "
                 "models have, or choose train.strategy=full",
             )
         return self._input_of(self.backbone.get_submodule(classifier), x_BCHW)
 
     def _input_of(self, layer: nn.Module, x_BCHW: torch.Tensor) -> torch.Tensor:
-        """(B, D) what a layer is given; a classifier that is a convolution is given maps."""
+        """(B, D) the input of a layer; a classifier that is a convolution gets maps, which are averaged."""
         seen: list[torch.Tensor] = []
         handle = layer.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
         try:
@@ -101,12 +101,12 @@ class Classifier(nn.Module):
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a person asks about a network before training it.
+    """Facts about a network that matter before training.
 
     Args:
         name: as in the settings.
         parameters: number of weights.
-        trainable: those that training changes.
+        trainable: number of weights that training changes.
         mean, std: the backbone's own normalisation.
         size_px: side of the images that its pretrained weights come from.
         interpolation: how those images were resized.
@@ -143,24 +143,24 @@ def build(
     size: Size | None = None,
     space: LabelSpace | None = None,
 ) -> Classifier:
-    """A fresh network: equal arguments give equal weights, whatever was drawn before.
+    """A new network: equal arguments give equal weights, independent of earlier draws.
 
-    A classifier that the weights source does not bring starts at zero.
+    A classifier that is not in the weights source starts at zero.
 
     Args:
         settings: name, weights source, dropout.
         n_classes: outputs of the new classifier.
         seed: of every other weight that is not loaded; ≥ 0.
-        size: height and width of the images, px, which the network is tried out on; None: its own.
-        space: of the classes, for a head per attribute (`heads` of the settings); None: an output a class.
+        size: height and width of the images, px, for a trial pass; None: its own.
+        space: of the classes, for a head per attribute (see `settings.heads`); None: one output per class.
 
     Raises:
-        ModelError: an unknown model, weights that cannot be had or do not fit, or images too small for it.
-        ConfigError: a network of the user's own cannot be had; names file and line.
+        ModelError: an unknown model, weights that are missing or do not fit, or images too small for it.
+        ConfigError: a network of the user's own cannot be made; names file and line.
     """
     heads = AttributeHeads.of(settings, space)
     n_outputs = heads.n_outputs if heads else n_classes
-    # Weights are drawn on the CPU, so no GPU's generator needs saving.
+    # Weights are drawn on the CPU, so no GPU generator has to be saved.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone = backbones.create(settings, n_outputs, size)
@@ -188,14 +188,14 @@ def frozen(settings: ModelSettings) -> ModelSettings:
 
 
 def _zero_classifier(backbone: nn.Module) -> None:
-    """A new classifier starts at zero: even odds, and no random push through pretrained weights.
+    """A new classifier starts at zero: equal probabilities, and no random gradient to pretrained weights.
 
     Measured with tf_efficientnet_lite0 (whose own start draws from ±1/√C) on digits, three epochs:
-    first loss 2.23 against 5.87, accuracy .61 against .24; ResNets do not care.
+    first loss 2.23 instead of 5.87, accuracy .61 instead of .24; no difference for ResNets.
     Source: Big Vision's `head_zeroinit`, https://github.com/google-research/big_vision.
     """
     names = classifier_keys(backbone)
-    # SqueezeNet's classifier is a convolution before a ReLU, through which a zero would never learn.
+    # SqueezeNet's classifier is a convolution before a ReLU: zeros there would get no gradient.
     layers = {name for name, module in backbone.named_modules() if isinstance(module, nn.Linear)}
     with torch.no_grad():
         for name, parameter in backbone.named_parameters():
@@ -210,10 +210,10 @@ def restore(
     size: Size | None = None,
     space: LabelSpace | None = None,
 ) -> Classifier:
-    """The network of a state dict that training gave; no weights source is read.
+    """The network of a trained state dict; no weights source is read.
 
     Raises:
-        ModelError: an unknown model, or a state of another one.
+        ModelError: an unknown model, or the state of another model.
     """
     bare = settings.model_copy(update={"weights": "none"})
     model = build(bare, n_classes, 0, size, space)
@@ -229,13 +229,13 @@ def restore(
 
 
 def asked_normalisation(backbone: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation a channel that the backbone's weights were made with, or ImageNet's."""
+    """Mean and standard deviation per channel of the backbone's pretraining, or ImageNet's."""
     config = _data_config(backbone)
     return tuple(config["mean"]), tuple(config["std"])
 
 
 def _data_config(backbone: nn.Module) -> dict[str, Any]:
-    """What the backbone's pixels are; ImageNet's, where it does not say (`pretrained_cfg`)."""
+    """The backbone's input (`pretrained_cfg`); ImageNet's if it has none."""
     from timm.data import resolve_data_config
 
     config: dict[str, Any] = resolve_data_config({}, model=backbone)
@@ -243,10 +243,10 @@ def _data_config(backbone: nn.Module) -> dict[str, Any]:
 
 
 def to_device(model: Classifier, device: str, layout: str = "channels_last") -> Classifier:
-    """The model on its device, in channels-last layout where nothing was measured.
+    """The model on its device, in channels-last layout by default.
 
-    That is twice as fast as the default layout for some networks on a CPU (tf_efficientnet_lite0 at
-    64 px: 5 ms an image against 11) and what tensor cores want; `train/step_timing.py` measures.
+    That layout is twice as fast as contiguous for some networks on a CPU (tf_efficientnet_lite0 at 64 px:
+    5 ms per image instead of 11) and the one for tensor cores; `train/step_timing.py` measures.
     """
     model.to(device=device)
     channels_last = layout == "channels_last"
@@ -260,10 +260,10 @@ def groups_of(channels: int) -> int:
 
 
 def to_group_norm(backbone: nn.Module, name: str) -> None:
-    """Exchange every BatchNorm2d, in place; weight and bias (per channel) are kept, statistics are not.
+    """Replace every BatchNorm2d in place; weight and bias (per channel) are kept, statistics are not.
 
     Raises:
-        ModelError: there is none.
+        ModelError: the network has none.
     """
     places = [
         (parent, child, module)
@@ -277,15 +277,15 @@ def to_group_norm(backbone: nn.Module, name: str) -> None:
             remedy="leave model.norm out, or choose another model",
         )
     for parent, child, old in places:
-        setattr(parent, child, _exchanged(old))
+        setattr(parent, child, _group_norm_of(old))
 
 
-def _exchanged(old: nn.BatchNorm2d) -> nn.Module:
+def _group_norm_of(old: nn.BatchNorm2d) -> nn.Module:
     from timm.layers import BatchNormAct2d, GroupNormAct
 
     new: nn.GroupNorm
     groups = groups_of(old.num_features)
-    if isinstance(old, BatchNormAct2d):  # timm keeps dropout and activation inside the norm
+    if isinstance(old, BatchNormAct2d):  # timm has dropout and activation inside the norm
         new = GroupNormAct(old.num_features, groups, eps=old.eps, affine=old.affine, apply_act=False)
         new.drop, new.act = old.drop, old.act
     else:

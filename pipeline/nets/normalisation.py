@@ -1,6 +1,6 @@
-"""What a network's first layer gets: the training images after mean and standard deviation.
+"""The input of a network's first layer: the training images after mean and standard deviation.
 
-Owns measuring it. Does not own the normalisation itself (`nets/model.py`) nor what follows from the figures
+Owns measuring it. Does not own the normalisation itself (`nets/model.py`) nor advice about it
 (`errors/advice/faults.py`).
 
 Legend: N images, H height, W width, C colour channels.
@@ -16,7 +16,7 @@ from pipeline.nets.model import Classifier, asked_normalisation
 from pipeline.settings.model import ModelSettings
 
 MOST_IMAGES = 256
-# A channel that never varies has no spread to compare.
+# The least standard deviation of a channel: a constant channel has none.
 SMALLEST = 1e-6
 
 
@@ -25,15 +25,15 @@ def figures(model: Classifier, settings: ModelSettings, images: Images, ids: Str
 
     Args:
         model: the network.
-        settings: that it was built with.
+        settings: of the network.
         images: prepared images, found by id.
-        ids: of training images; at most 256 of them are looked at, evenly spaced.
+        ids: of training images; at most 256 of them are used, evenly spaced.
 
     Returns:
-        Of the worst channel each: `input_mean` and `input_std` of the normalised pixels; `input_off`, how
-        far the normalisation is from what the pretrained weights were made with: the distance of the means
-        in standard deviations, or the logarithm of the ratio of these, whichever is larger; 0 without such
-        weights.
+        For the worst channel: `input_mean` and `input_std` of the normalised pixels; `input_off`, the
+        difference between this normalisation and that of the pretrained weights: the distance of the means in
+        standard deviations, or the logarithm of the ratio of the standard deviations, whichever is larger; 0
+        without pretrained weights.
     """
     taken = np.unique(np.linspace(0, len(ids) - 1, min(len(ids), MOST_IMAGES)).astype(int))
     rows = np.sort(positions(ids[taken], images.ids_N, "prepared images"))

@@ -1,4 +1,4 @@
-"""The stage of `nets/`: outputs of a frozen backbone, and which trainings rest on them.
+"""The stage of `nets/`: outputs of a frozen backbone, and which trainings use them.
 
 Owns the declaration of `features` and the function that builds it. Does not own running the backbone
 (`nets/features.py`).
@@ -18,7 +18,7 @@ from pipeline.engine.stage import Ask, Built, Job, Stage, needs, of_experiment
 from pipeline.record import files
 from pipeline.settings.load import Settings
 
-# The linear probe trains on these views of each image, one drawn per epoch, unless a label forbids it.
+# The linear probe trains on these views of each image, one drawn per epoch, unless an attribute forbids it.
 PROBE_VIEWS = ("identity", "hflip")
 
 
@@ -28,20 +28,20 @@ def is_probe(settings: Settings) -> bool:
 
 
 def probe_views(settings: Settings) -> tuple[str, ...]:
-    """Views that the linear probe trains on: none that an attribute forbids."""
+    """The views that the linear probe trains on, without those that an attribute forbids."""
     forbidden = {change for a in settings.config.competition.attributes for change in a.forbids}
     return tuple(view for view in PROBE_VIEWS if view not in forbidden)
 
 
 def features_need(settings: Settings, split: str, view: str) -> Need:
-    """One view of one split through the backbone."""
+    """The need for one view of one split through the backbone."""
     return Need("features", settings, {"split": split, "view": view})
 
 
 def build_features(job: Job) -> Built:
     """Write features.npz: one view of one split through the frozen backbone.
 
-    The metric ms_per_image is what the backbone took.
+    The metric ms_per_image is the time of the backbone.
     """
     from pipeline.nets import features, model, normalisation, views
     from pipeline.nets.forward import Pass
@@ -62,7 +62,7 @@ def build_features(job: Job) -> Built:
 
 
 def weights_identity(ask: Ask, settings: Settings, params: Params) -> str:
-    """What tells one set of pretrained weights from another, without reading a network.
+    """The identity of the pretrained weights, without reading a network.
 
     Raises:
         ConfigError: there is no such file or package.
@@ -73,7 +73,8 @@ def weights_identity(ask: Ask, settings: Settings, params: Params) -> str:
         path = Path(name).expanduser()
         if not path.is_file():
             raise ConfigError(
-                f"model.weights: {path} is no file", remedy="give the path of a .pth or .safetensors file"
+                f"model.weights: there is no file {path}",
+                remedy="give the path of a .pth or .safetensors file",
             )
         return ask.index.digest(path)
     if source == "package":

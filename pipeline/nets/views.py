@@ -48,11 +48,11 @@ def vflip(x_BCHW: torch.Tensor) -> torch.Tensor:
 
 
 def shift(x_BCHW: torch.Tensor, dx: int, dy: int) -> torch.Tensor:
-    """Moved right by `dx` and down by `dy` px; what comes in repeats the border's pixels."""
+    """Moved right by `dx` and down by `dy` px; the new area repeats the border's pixels."""
     height, width = x_BCHW.shape[-2:]
     if abs(dx) >= width or abs(dy) >= height:
         raise ConfigError(
-            f"view shift({dx},{dy}): moves the whole image out of its {width}×{height} px",
+            f"view shift({dx},{dy}): it moves the whole image out of its {width}×{height} px",
             remedy="use a shift smaller than images.size",
         )
     padding = (max(dx, 0), max(-dx, 0), max(dy, 0), max(-dy, 0))
@@ -61,21 +61,21 @@ def shift(x_BCHW: torch.Tensor, dx: int, dy: int) -> torch.Tensor:
 
 
 def scale(x_BCHW: torch.Tensor, factor: float) -> torch.Tensor:
-    """Enlarged about the middle by `factor`, 0.5 to 2; below 1 the border shows the image mirrored."""
+    """Scaled about the middle by `factor`, 0.5 to 2; below 1 the border is mirrored."""
     _within("scale", "factor", factor, 0.5, 2)
     return _warped(x_BCHW, zoom=factor)
 
 
 def rotate(x_BCHW: torch.Tensor, degrees: float) -> torch.Tensor:
-    """Turned about the middle, clockwise for `degrees` above 0; the corners show the image mirrored."""
+    """Rotated about the middle, clockwise for `degrees` above 0; the corners are mirrored."""
     _within("rotate", "degrees", degrees, -180, 180)
     return _warped(x_BCHW, degrees=degrees)
 
 
 def crop(x_BCHW: torch.Tensor, share: float, x: float, y: float) -> torch.Tensor:
-    """The window of `share` of both sides, 0.2 to 1, resized to the whole.
+    """The window with `share` of both sides, 0.2 to 1, resized to the full size.
 
-    `x` and `y`, 0 to 1, say where it stands: 0,0 is the upper left corner, 0.5,0.5 the middle.
+    `x` and `y`, 0 to 1, are its position: 0,0 is the upper left corner, 0.5,0.5 the middle.
     """
     _within("crop", "share", share, 0.2, 1)
     _within("crop", "x", x, 0, 1)
@@ -84,7 +84,7 @@ def crop(x_BCHW: torch.Tensor, share: float, x: float, y: float) -> torch.Tensor
 
 
 def brightness(x_BCHW: torch.Tensor, factor: float) -> torch.Tensor:
-    """Every pixel times `factor`, 0 to 5, cut off at white."""
+    """Every pixel times `factor`, 0 to 5, clipped at white."""
     _within("brightness", "factor", factor, 0, 5)
     return (x_BCHW * factor).clamp(0, 1)
 
@@ -99,11 +99,11 @@ def _warped(
 ) -> torch.Tensor:
     """Sampled bilinearly around `centre` (-1 to 1 in both directions), the border mirrored.
 
-    The grid is made by products of single numbers: a matrix product would lose its precision to autocast.
+    The grid is made by scalar products, because autocast would lower the precision of a matrix product.
     """
     height, width = x_BCHW.shape[-2:]
     cos, sin = math.cos(math.radians(degrees)) / zoom, math.sin(math.radians(degrees)) / zoom
-    # Pixels, so that a rectangle is turned and not sheared; pixel centres, as `align_corners=False` has it.
+    # In pixels, so that a rectangle is rotated and not sheared; pixel centres, as for `align_corners=False`.
     x_W = torch.arange(width, device=x_BCHW.device) + 0.5 - width / 2
     y_H1 = (torch.arange(height, device=x_BCHW.device) + 0.5 - height / 2)[:, None]
     from_x = (cos * x_W + sin * y_H1) * (2 / width) + centre[0]
@@ -116,8 +116,8 @@ def _warped(
 def blur(x_BCHW: torch.Tensor, sigma: float) -> torch.Tensor:
     """Gaussian blur with a standard deviation of `sigma` px, above 0 to 20; the border is mirrored.
 
-    As two matrix products in fp32, never as a convolution: oneDNN of torch 2.14 does not return from a bf16
-    depthwise one of 19 × 19 on three channels in channels_last (docs/log.md).
+    As two matrix products in fp32, not as a convolution: oneDNN of torch 2.14 hangs in a bf16 depthwise
+    convolution of 19 × 19 on three channels in channels_last (docs/log.md).
     """
     if not 0 < sigma <= 20:
         raise ConfigError(f"view blur: sigma is {sigma:g}, wanted above 0 to 20")
@@ -141,9 +141,9 @@ def _smoothing(size: int, sigma: float) -> torch.Tensor:
 
 
 def noise(x_BCHW: torch.Tensor, sd: float) -> torch.Tensor:
-    """Gaussian noise of standard deviation `sd` (a share of white, 0 to 1) on every channel by itself.
+    """Gaussian noise of standard deviation `sd` (a share of white, 0 to 1), independent for every channel.
 
-    One pattern, rolled by an amount that the image's own pixels tell: each image gets the same noise in
+    One pattern, rolled by an amount that depends on the image's own pixels: each image gets the same noise in
     every batch, and different images get different noise.
     """
     if not 0 <= sd <= 1:
@@ -151,7 +151,7 @@ def noise(x_BCHW: torch.Tensor, sd: float) -> torch.Tensor:
     height, width = x_BCHW.shape[-2:]
     pattern = rng(0, "view noise").standard_normal(tuple(x_BCHW.shape[1:]), dtype=np.float32)
     pattern_CHW = torch.from_numpy(pattern).to(x_BCHW.device, x_BCHW.dtype)
-    # Whole numbers: a sum of floats would depend on the order of adding.
+    # Integers: a sum of floats would depend on the order of addition.
     sums_B = (x_BCHW * 255).round().long().sum(dim=(1, 2, 3)).tolist()
     # Multiplicative hashing (Knuth): close sums must not give close rolls.
     hashes_B = [(s * 2654435761 & 0xFFFFFFFF) >> 8 for s in sums_B]
@@ -195,8 +195,8 @@ class View:
     """One view with its arguments.
 
     Args:
-        name: canonical text, e.g. `shift(2,-2)`; `parse` reads it back.
-        function: what it does to a batch.
+        name: canonical text, e.g. `shift(2,-2)`; `parse` reads it.
+        function: applied to a batch.
         arguments: after the batch, in order.
     """
 
@@ -205,7 +205,7 @@ class View:
     arguments: tuple[Number, ...] = ()
 
     def apply(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        """The seen batch: same shape, in [0, 1]."""
+        """The batch after the view: same shape, in [0, 1]."""
         return self.function(x_BCHW, *self.arguments)
 
 
@@ -221,18 +221,18 @@ def _usage(name: str) -> str:
 
 
 def _written(value: Number) -> str:
-    """A number in its one spelling, which is part of keys: 10 for 10.0."""
+    """A number in its canonical spelling, which is part of keys: 10 for 10.0."""
     return str(int(value)) if value == int(value) else repr(value)
 
 
 def _read(text: str) -> View | str:
-    """The view, or what is wrong with its text."""
+    """The view, or the fault of its text."""
     match = re.fullmatch(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?:\(([^()]*)\))?\s*", text)
     if match is None:
         return f"{text!r} is not written as name or name(number,…)"
     name, inside = match.group(1), match.group(2)
     if name not in REGISTRY:
-        return f"no view called {name!r}: {nearest(name, REGISTRY) or 'there are ' + ', '.join(REGISTRY)}"
+        return f"no view is called {name!r}; {nearest(name, REGISTRY) or 'known: ' + ', '.join(REGISTRY)}"
     given = [part.strip() for part in inside.split(",")] if inside and inside.strip() else []
     wanted = parameters(name)
     if len(given) != len(wanted):
@@ -256,8 +256,8 @@ def parse_all(texts: Sequence[str]) -> tuple[View, ...]:
         ConfigError: unknown names, bad arguments or repeats; all of them are listed.
     """
     read = [_read(text) for text in expanded(list(texts))]
-    faults = [found for found in read if isinstance(found, str)]
-    views = [found for found in read if isinstance(found, View)]
+    faults = [one for one in read if isinstance(one, str)]
+    views = [one for one in read if isinstance(one, View)]
     names = [view.name for view in views]
     faults += [
         f"{name!r} is named {names.count(name)} times"

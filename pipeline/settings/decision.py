@@ -1,4 +1,4 @@
-"""The section `decision`: what becomes of probabilities before they are submitted.
+"""The section `decision`: steps between probabilities and the submission.
 
 Owns its fields and rules. Does not own the steps themselves (`ensemble/decision.py`).
 """
@@ -22,49 +22,49 @@ class DecisionSettings(Section):
 
     steps: list[str] = fact(
         [],
-        "one after another, on out-of-fold and test probabilities alike: class_scales, prior_correction, "
+        "in this order, on out-of-fold and test probabilities: class_scales, prior_correction, "
         "group_average, or module:function of your own; each is kept only if it is better out of fold",
     )
     adopt: Literal["better", "always"] = fact(
-        "better", "better: steps whose corrected interval says so; always: every step, whatever it says"
+        "better", "better: only steps that are better by their corrected interval; always: every step"
     )
     members: bool = neutral(False, "also decide the submissions of single members and of refits")
     shrink: float = fact(
-        0.1, "class_scales: price of the mean squared log scale, in units of the metric; 0: none", ge=0
+        0.1, "class_scales: penalty on the mean squared log scale, in units of the metric; 0: none", ge=0
     )
     prior: Literal["table", "uniform", "estimated"] = fact(
         "table",
-        "prior_correction: the balance to move to; estimated: from predictions, without labels",
+        "prior_correction: the class balance to correct to; estimated: from predictions, without labels",
     )
     groups: Literal["table", "clusters"] = fact(
         "table",
-        "group_average: the groups that the tables name (column or file name); clusters: built from features",
+        "group_average: table: groups of the tables (column or file name); clusters: built from features",
     )
     purity: float = fact(
-        0.95, "group_average: off where fewer images of a group show its most common value", gt=0.5, le=1
+        0.95, "group_average: not applied if fewer images of a group have its most common value", gt=0.5, le=1
     )
     features: ModelSettings = Field(
-        ModelSettings(), description="group_average: frozen backbone whose features make clusters"
+        ModelSettings(), description="group_average: frozen backbone whose features are clustered"
     )
 
 
 @rule("decision", "competition")
 def decision_steps(s: Sections) -> Iterator[Broken]:
-    """Steps are known, each stands once, and each has something to work on."""
+    """Steps are known, each is named once, and each can be applied."""
     steps = s["decision"].steps
     for number, name in enumerate(steps):
         if name not in DECISION_STEPS and not is_plugin(name):
             hint = nearest(name, DECISION_STEPS) or f"choose one of {', '.join(DECISION_STEPS)}"
-            yield f"decision.steps[{number}]", f"`{name}` is no step; {hint}, or module:function"
+            yield f"decision.steps[{number}]", f"`{name}` is not a step; {hint}, or module:function"
         if steps.index(name) != number:
             yield f"decision.steps[{number}]", f"names {name} twice"
     if (
         "class_scales" in steps
         and getattr(METRICS.get(s["competition"].metric), "needs", "") == "probabilities"
     ):
-        what = f"class_scales fits labels, and {s['competition'].metric} judges probabilities; leave it out"
-        yield "decision.steps", what
+        message = f"class_scales is for labels, but {s['competition'].metric} scores probabilities; remove it"
+        yield "decision.steps", message
     constant = [a.name for a in s["competition"].attributes if a.constant_in_group]
     if "group_average" in steps and not constant:
-        what = "group_average averages attributes with constant_in_group=true, and there is none"
-        yield "decision.steps", what
+        message = "group_average needs an attribute with constant_in_group=true, and there is none"
+        yield "decision.steps", message

@@ -1,4 +1,4 @@
-"""The section `eda`: what the data report looks for.
+"""The section `eda`: thresholds of the data report.
 
 Owns its fields and rules. Does not own the findings (`eda/`).
 """
@@ -10,10 +10,10 @@ from pipeline.settings.fields import Broken, Section, Sections, fact, rule
 
 
 class EdaSettings(Section):
-    """What the data report looks for, and from where on it worries."""
+    """Thresholds of the data report."""
 
     near_bits: int = fact(
-        12, "near-duplicates: perceptual hashes (64 bits) may differ in so many bits", ge=0, le=24
+        12, "near-duplicates: perceptual hashes (64 bits) may differ in at most this many bits", ge=0, le=24
     )
     near_ratio: float = fact(
         0.4, "near-duplicates: at most this share of the distance to other pictures", ge=0, le=1
@@ -21,26 +21,26 @@ class EdaSettings(Section):
     near_match: float = fact(
         0.9, "near-duplicates: 8 × 8 thumbnails correlate by at least this much", ge=0, le=1
     )
-    outlier_z: float = fact(4.0, "robust standard deviations from which an image is an outlier", ge=2, le=50)
+    outlier_z: float = fact(
+        4.0, "an image is an outlier above this many robust standard deviations", ge=2, le=50
+    )
     shift_on: Literal["facts", "features"] = fact(
-        "facts", "tell train from test by image facts, or by features of the frozen model (slower)"
+        "facts", "separate train from test by image facts, or by features of the frozen model (slower)"
     )
-    shift_auc: float = fact(
-        0.6, "train and test differ from this AUC on, 0.5: they cannot differ", ge=0.5, le=1
-    )
-    shift_p: float = fact(0.01, "and if shuffled names reach it at most this often", gt=0, lt=1)
+    shift_auc: float = fact(0.6, "train and test differ at this AUC or above; 0.5 is chance", ge=0.5, le=1)
+    shift_p: float = fact(0.01, "and if at most this share of shuffles reaches it", gt=0, lt=1)
     shift_shuffles: int = fact(199, "shuffles of the set names over whole groups", ge=19, le=9999)
-    high: float = fact(0.01, "a finding is high from this share of the score at stake", gt=0, le=1)
-    medium: float = fact(0.002, "and medium from this one; never above `high`", gt=0, le=1)
+    high: float = fact(0.01, "a finding is high if at least this share of the score is at stake", gt=0, le=1)
+    medium: float = fact(0.002, "and medium at this share; at most `high`", gt=0, le=1)
     thumbnails: int = fact(1200, "pictures in the whole report, so that it stays small", ge=300, le=20_000)
     seed: int = fact(0, "of the shuffles", ge=0)
 
 
 @rule("eda")
 def thresholds(s: Sections) -> Iterator[Broken]:
-    """Thresholds are in order, and the shuffles can reach the p-value."""
+    """Thresholds are ordered, and the shuffles can reach the p-value."""
     eda = s["eda"]
     if eda.medium > eda.high:
         yield "eda.medium", f"{eda.medium} is above eda.high={eda.high}"
     if eda.shift_p < 1 / (eda.shift_shuffles + 1):
-        yield "eda.shift_p", f"{eda.shift_shuffles} shuffles never give so little; raise eda.shift_shuffles"
+        yield "eda.shift_p", f"cannot be reached with {eda.shift_shuffles} shuffles; raise eda.shift_shuffles"

@@ -1,7 +1,7 @@
-"""The section `ensemble`, and what each word of `ensemble.members` asks for.
+"""The section `ensemble`, and the meaning of each word of `ensemble.members`.
 
-Owns its fields and rules, and reading such words without looking at any file. Does not own what they lead to
-(`engine/needs.py`, `ensemble/voters.py`).
+Owns its fields and rules, and reading these words without opening any file. Does not own the members
+themselves (`ensemble/voters.py`).
 """
 
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ AUTO = "auto"
 
 
 class EnsembleSettings(Section):
-    """How members become one, see docs/ensembling.md."""
+    """How members are blended, see docs/ensembling.md."""
 
     members: list[str] = fact(
         ["lite0", "small_cnn", "probe"],
-        "experiments by name (a+b: overlay b on a); auto: every finished one on these data and folds; "
+        "experiments by name (a+b: b overrides a); auto: every finished one on these data and folds; "
         "key:PREFIX: a finished inference; file:TEST.csv+OOF.csv: probabilities from elsewhere, the OOF file "
         "if there is one; labels:FILE.csv: a submission of labels, which votes on the test set only",
         min_length=1,
@@ -31,31 +31,31 @@ class EnsembleSettings(Section):
         "weighted",
         "mean: equal; weighted: `weights`, or greedy ones; geometric: mean of log p; rank: mean rank in a "
         "class; hard: votes of labels; greedy, search: weights fitted on OOF; stacking: logistic regression "
-        "on log p. What is fitted is cross-fitted",
+        "on log p. All fits are cross-fitted",
     )
     weights: dict[str, Annotated[float, Field(ge=0)]] | None = fact(
         None,
-        "by member, for weighted, geometric, rank, hard, and CSVs without OOF; left out: 1",
+        "by member, for weighted, geometric, rank, hard, and CSVs without OOF; if missing: 1",
         min_length=1,
     )
     temperature: bool = fact(False, "fit a temperature per member on OOF before combining")
     stack_c: float = fact(0.01, "stacking: inverse strength of the penalty", gt=0)
     max_ms: float | None = fact(
-        None, "the best blend that takes at most so many ms an image, in batches of 64, as measured", gt=0
+        None, "the best blend that takes at most this many ms per image, measured in batches of 64", gt=0
     )
     refit: bool = fact(
-        False, "predict the test set by each member's refit on all data, with the weight of its folds"
+        False, "predict the test set with each member's refit on all data, with the weight of the member"
     )
 
 
 @dataclass(frozen=True)
 class MemberWord:
-    """One member, as it is asked for.
+    """One word of `ensemble.members`.
 
     Args:
-        kind: experiment: by its name; auto: all that are finished; key: a finished inference by the start
+        kind: experiment: by its name; auto: all finished ones; key: a finished inference by the start
             of its key; file: a CSV of probabilities; labels: a CSV of labels in the host's format.
-        name: what it is called: the word, or the stem of its file.
+        name: of the member: the word, or the stem of its file.
         path: of a file or labels.
         oof: of a file, the CSV of its out-of-fold probabilities; None: there is none.
     """
@@ -88,7 +88,7 @@ def word_of(text: str) -> MemberWord:
 
 @rule("ensemble")
 def member_words(s: Sections) -> Iterator[Broken]:
-    """Members can be told apart, and at least one of them can be scored out of fold."""
+    """Members have distinct names, and at least one of them can be scored out of fold."""
     members, path = s["ensemble"].members, "ensemble.members"
     if len(set(members)) != len(members):
         yield path, "names a member twice"
@@ -97,51 +97,53 @@ def member_words(s: Sections) -> Iterator[Broken]:
         kind, colon, rest = text.partition(":")
         if colon and word.kind == "experiment":
             hint = nearest(kind, ("key", "file", "labels"))
-            yield path, f"`{text}`: no kind of member called {kind}; key:, file: or labels: {hint}".rstrip()
+            yield (
+                path,
+                f"`{text}`: no kind of member is called {kind}; use key:, file: or labels: {hint}".rstrip(),
+            )
         elif colon and not rest.strip():
-            yield path, f"`{text}` names nothing"
+            yield path, f"`{text}` has no name"
     names = [word.name for word in words]
     for name in dict.fromkeys(n for n in names if names.count(n) > 1):
-        yield path, f"{names.count(name)} members would be called {name}: rename a file"
+        yield path, f"{names.count(name)} members would have the name {name}: rename a file"
     if not any(word.has_oof for word in words):
         yield (
             path,
-            "none of them has out-of-fold predictions: add a member of your own, or +OOF.csv to a file",
+            "no member has out-of-fold predictions: add an experiment, or +OOF.csv to a file",
         )
-    told = [word.kind for word in words if word.kind in ("auto", "key")]
-    if s["ensemble"].refit and told:
-        what = "needs members by name: [auto] and key: know finished runs only, and no settings"
-        yield "ensemble.refit", what
+    without_settings = [word.kind for word in words if word.kind in ("auto", "key")]
+    if s["ensemble"].refit and without_settings:
+        yield "ensemble.refit", "needs members by name: auto and key: give finished runs without settings"
 
 
 @rule("ensemble")
 def given_weights(s: Sections) -> Iterator[Broken]:
-    """Weights belong to members, and to a method that reads them."""
+    """Weights are of members, and the method uses them."""
     ensemble, path = s["ensemble"], "ensemble.weights"
     words = {word.name: word for word in map(word_of, ensemble.members)}
     given = ensemble.weights or {}
     looked_up = any(word.kind in ("auto", "key") for word in words.values())
     for name in given:
         if name not in words and not looked_up:
-            hint = nearest(name, words) or f"they are: {', '.join(words)}"
-            yield path, f"`{name}` is no member; {hint}"
+            hint = nearest(name, words) or f"members: {', '.join(words)}"
+            yield path, f"`{name}` is not a member; {hint}"
     own = [name for name in given if name not in words or words[name].has_oof]
     if own and ensemble.method in ("mean", "greedy", "search", "stacking"):
-        why = "votes equally" if ensemble.method == "mean" else "finds its own"
+        why = "weighs equally" if ensemble.method == "mean" else "fits its own weights"
         what = f"has {', '.join(own)}, and method={ensemble.method} {why}; use method=weighted"
-        yield path, f"{what} (CSVs without out-of-fold predictions may always have one)"
+        yield path, f"{what} (CSVs without out-of-fold predictions may always have a weight)"
 
 
 @rule("ensemble")
 def time_budget(s: Sections) -> Iterator[Broken]:
-    """A budget needs members with a price, and a method that can keep to it."""
+    """A time budget needs members with a measured time, and a method that can respect it."""
     ensemble, path = s["ensemble"], "ensemble.max_ms"
     if ensemble.max_ms is None:
         return
     outside = [word.name for word in map(word_of, ensemble.members) if word.path]
     if outside:
-        yield path, f"a CSV from elsewhere has no price: leave out {', '.join(outside)}, or the budget"
+        yield path, f"a CSV from elsewhere has no measured time: remove {', '.join(outside)}, or the budget"
     if ensemble.method not in ("weighted", "greedy"):
-        yield path, f"finds the weights of soft voting, not of method={ensemble.method}; use method=weighted"
+        yield path, f"fits weights of soft voting, not of method={ensemble.method}; use method=weighted"
     if ensemble.weights:
-        yield path, "finds the weights; leave ensemble.weights out"
+        yield path, "fits the weights; remove ensemble.weights"

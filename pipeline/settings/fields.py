@@ -1,7 +1,7 @@
-"""What every section of the settings is made of: its strict base class, the two kinds of field, and rules.
+"""The parts of every section of the settings: a strict base class, two kinds of field, and rules.
 
-Owns the base class, the value types that several sections share, and what a rule between settings is. Does
-not own any setting: each section has a file of its own, with its fields and its rules.
+Owns the base class, the value types that several sections share, and the type of a rule between settings.
+Does not own any setting: each section has its own file, with its fields and its rules.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +14,7 @@ NEUTRAL = "neutral"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
-# What a transform, or mixing two images, does to an image, as far as a label may mind.
+# What a transform, or mixing two images, changes in an image, as far as it may change a label.
 Change = Literal[
     "hflip", "vflip", "rotation", "geometry", "crop", "brightness", "colour", "blur", "erase",
     "mixup", "cutmix",
@@ -22,7 +22,7 @@ Change = Literal[
 Side = Annotated[int, Field(ge=8, le=1024)]
 Rectangle = Annotated[list[Side], Field(min_length=2, max_length=2)]
 
-# Sections by name, and one broken rule: the path of a setting, and what is wrong with it.
+# Sections by name, and one broken rule: the path of a setting, and what is wrong.
 Sections = Mapping[str, Any]
 Broken = tuple[str, str]
 
@@ -34,22 +34,22 @@ class Section(BaseModel):
 
 
 def neutral(default: Any, description: str, **limits: Any) -> Any:
-    """A field that does not change any result, so it stays out of content keys."""
+    """A field that changes no result, so it is not in content keys."""
     return Field(default, description=description, json_schema_extra={NEUTRAL: True}, **limits)
 
 
 def fact(default: Any, description: str, **limits: Any) -> Any:
-    """A field that defines results, so it enters content keys."""
+    """A field that changes results, so it is in content keys."""
     return Field(default, description=description, **limits)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What no single field can say, because it is about several settings.
+    """A constraint on several settings, which no single field can check.
 
     Args:
-        reads: the sections that it looks at; it runs when the fields of all of them are valid.
-        check: yields what is broken.
+        reads: the sections that it uses; it runs if the fields of all of them are valid.
+        check: yields the faults.
     """
 
     reads: tuple[str, ...]
@@ -57,5 +57,5 @@ class Rule:
 
 
 def rule(*reads: str) -> Callable[[Callable[[Sections], Iterator[Broken]]], Rule]:
-    """Make a rule of a function that checks these sections; `settings/schema.py` lists all rules in order."""
+    """Make a rule from a function that checks these sections; `settings/schema.py` lists all rules."""
     return lambda check: Rule(reads, check)

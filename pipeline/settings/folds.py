@@ -9,7 +9,7 @@ from typing import Literal
 
 from pipeline.settings.fields import Broken, Section, Sections, fact, rule
 
-# Which setting each kind needs, with an example; nothing else reads it.
+# The setting that each kind needs, with an example; no other kind uses it.
 _FOLD_NEEDS = {"repeated": ("repeats", "3"), "holdout": ("valid_share", "0.2"), "column": ("column", "fold")}
 
 
@@ -22,26 +22,26 @@ class FoldSettings(Section):
         " times; holdout: one split; bootstrap: groups drawn with replacement, the others validate; column",
     )
     n: int = fact(5, "folds, bootstrap draws, or values of `column`; a holdout has one", ge=2, le=50)
-    repeats: int | None = fact(None, "how often all n folds are dealt, for kind=repeated", ge=2, le=20)
+    repeats: int | None = fact(None, "number of divisions into n folds, for kind=repeated", ge=2, le=20)
     valid_share: float | None = fact(None, "share that validates, for kind=holdout", ge=0.05, le=0.5)
     column: str | None = fact(
-        None, "for kind=column: it names the fold in which a row validates; empty: it only trains"
+        None, "for kind=column: the column with the fold in which a row validates; empty: the row only trains"
     )
-    seed: int = fact(0, "which group goes where", ge=0)
+    seed: int = fact(0, "of the assignment of groups to folds", ge=0)
 
     @property
     def splits(self) -> int:
-        """How many folds are trained."""
+        """Number of folds that are trained."""
         return {"repeated": self.n * (self.repeats or 1), "holdout": 1}.get(self.kind, self.n)
 
 
 @rule("folds")
 def settings_of_the_kind(s: Sections) -> Iterator[Broken]:
-    """Each kind has the setting that it needs, and no setting that only another kind reads."""
+    """Each kind has the setting that it needs, and no setting of another kind."""
     folds = s["folds"]
     for kind, (name, example) in _FOLD_NEEDS.items():
         given = getattr(folds, name) is not None
         if folds.kind == kind and not given:
             yield f"folds.{name}", f"kind={kind} needs it, e.g. folds.{name}={example}"
         if folds.kind != kind and given:
-            yield f"folds.{name}", f"is read by kind={kind} only, and folds.kind={folds.kind}"
+            yield f"folds.{name}", f"is used only with kind={kind}, and folds.kind={folds.kind}"

@@ -22,44 +22,47 @@ class ImageSettings(Section):
     size: Annotated[
         Annotated[Side, Tag("square")] | Annotated[Rectangle, Tag("rectangle")],
         Discriminator(lambda value: "rectangle" if isinstance(value, list) else "square"),
-    ] = fact(64, "what models see, px: the side of a square, or [height, width]")
-    cache_px: int = fact(512, "images are kept decoded with their longest side ≤ this, px", ge=16, le=4096)
+    ] = fact(64, "size of a model's input, px: the side of a square, or [height, width]")
+    cache_px: int = fact(512, "longest side of decoded images on the disk, px", ge=16, le=4096)
     resize: Literal["squash", "letterbox", "cover"] = fact(
         "squash", "squash: both sides to size; letterbox: pad with white; cover: crop the middle"
     )
     truncated: Literal["quarantine", "allow"] = fact(
-        "quarantine", "files that end too early; allow: what is there is used, the rest is grey or black"
+        "quarantine", "truncated files; allow: the readable part is used, the rest is grey or black"
     )
     max_megapixels: float = fact(
-        180.0, "files that declare more are refused unread: a decompression bomb", gt=0, le=10_000
+        180.0,
+        "files that declare more are rejected without reading them, as decompression bombs",
+        gt=0,
+        le=10_000,
     )
-    # Neutral, as it never changes a decoded image: `drop` makes the images an input of the data instead.
+    # Neutral, because it never changes a decoded image: with `drop` the images are an input of the data.
     quarantine: Literal["error", "drop"] = neutral(
-        "error", "images that do not decode; drop: left out of training, white where the test set has them"
+        "error", "images that do not decode; drop: left out of training, and white in the test set"
     )
     cache_gb: float = neutral(
-        50.0, "prepared images kept on disk; beyond it, those unused for longest are freed", gt=0
+        50.0, "prepared images on the disk; above this size, the least recently used ones are deleted", gt=0
     )
 
     @field_validator("size")
     @classmethod
     def _square(cls, size: int | list[int]) -> int | list[int]:
-        """A square has one spelling, so one content key."""
+        """A square has one spelling, so it has one content key."""
         return size[0] if isinstance(size, list) and size[0] == size[1] else size
 
     @property
     def hw(self) -> tuple[int, int]:
-        """Height and width that models see, px."""
+        """Height and width of a model's input, px."""
         return (self.size[0], self.size[1]) if isinstance(self.size, list) else (self.size, self.size)
 
 
 class CropSettings(Section):
-    """Which part of an image is kept, before it is resized; see `pipeline/data/crop.py`."""
+    """The part of an image that is kept before resizing; see `pipeline/data/crop.py`."""
 
     method: Literal["none", "centre", "fixed", "statistics", "own_box"] = fact(
         "none",
         "centre: the middle; fixed: `window`; statistics: one window for all, from the training boxes; "
-        "own_box: each image's own box, or the statistics window where it has none",
+        "own_box: each image's own box, or the statistics window if it has none",
     )
     share: float = fact(0.8, "centre: share of each side that is kept", gt=0, le=1)
     window: list[Share] | None = fact(
@@ -78,7 +81,7 @@ class CropSettings(Section):
 
 
 class PreprocessSettings(Section):
-    """Fixed changes of every image, training and test alike; see `pipeline/data/preprocess.py`."""
+    """Fixed changes of every image, in training and test; see `pipeline/data/preprocess.py`."""
 
     white_balance: Literal["none", "grey_world"] = fact("none", "grey_world: equal mean of red, green, blue")
     saturation: float = fact(1.0, "factor; 0: grey", ge=0, le=5)
@@ -93,26 +96,31 @@ class PreprocessSettings(Section):
 
 
 class PreviewSettings(Section):
-    """The preview of what training sees."""
+    """The preview of training images."""
 
     images: int = fact(
-        8, "rows of the preview, one image each, every class before a second of any", ge=1, le=64
+        8, "rows of the preview, one image each; one of every class before a second of any", ge=1, le=64
     )
-    draws: int = fact(6, "augmented draws a row: the first epochs of fold 0", ge=1, le=24)
-    pairs: int = fact(12, "images on the before and after sheet, half of them of the test set", ge=2, le=100)
+    draws: int = fact(6, "augmented draws per row: the first epochs of fold 0", ge=1, le=24)
+    pairs: int = fact(
+        12, "images on the before-and-after sheet, half of them from the test set", ge=2, le=100
+    )
 
 
 @rule("images")
 def size_within_cache(s: Sections) -> Iterator[Broken]:
-    """Images are never shown larger than they are kept."""
+    """A model's input is not larger than decoded images."""
     images = s["images"]
     if max(images.hw) > images.cache_px:
-        yield "images.size", f"{images.size} is larger than images.cache_px={images.cache_px}: raise that too"
+        yield (
+            "images.size",
+            f"{images.size} is larger than images.cache_px={images.cache_px}: raise images.cache_px too",
+        )
 
 
 @rule("crop")
 def crop_method(s: Sections) -> Iterator[Broken]:
-    """Each method has the setting that it needs, and the window lies inside the image."""
+    """Each method has the setting that it needs, and the window is inside the image."""
     crop = s["crop"]
     if crop.method in ("statistics", "own_box") and crop.boxes is None:
         yield (
@@ -120,7 +128,7 @@ def crop_method(s: Sections) -> Iterator[Broken]:
             f"is missing: crop.method={crop.method} needs boxes.csv or haar:frontalface_default",
         )
     if crop.boxes is not None and not crop.boxes.endswith(".csv") and not DETECTOR.fullmatch(crop.boxes):
-        yield "crop.boxes", f"`{crop.boxes}` is none of: FILE.csv, haar:NAME, lbp:frontalface"
+        yield "crop.boxes", f"`{crop.boxes}` is not one of: FILE.csv, haar:NAME, lbp:frontalface"
     if crop.method == "fixed" and crop.window is None:
         yield "crop.window", "is missing: crop.method=fixed needs [left, top, width, height] as shares"
     if crop.window is not None:
@@ -133,7 +141,7 @@ def crop_method(s: Sections) -> Iterator[Broken]:
 
 @rule("preprocess")
 def own_preprocessing(s: Sections) -> Iterator[Broken]:
-    """A function of the user's own is written as module:function."""
+    """The user's own function is written as module:function."""
     named = {"preprocess.function": s["preprocess"].function}
     for path, name in named.items():
         if name is not None and not is_plugin(name):

@@ -1,7 +1,7 @@
-"""The section `infer`, and views as words: what groups of them stand for, and what each does to an image.
+"""The section `infer`, and views as words: groups of views, and the effect of each view on an image.
 
-Owns its fields and rules, and all that has to be known of a view before torch is loaded. Does not own the
-views themselves nor reading their arguments (`nets/views.py`); a test holds the two to each other.
+Owns its fields and rules, and everything about views that is needed before torch is loaded. Does not own the
+views themselves nor reading their arguments (`nets/views.py`); a test checks that both agree.
 """
 
 import re
@@ -12,7 +12,7 @@ from pydantic import field_validator
 
 from pipeline.settings.fields import Broken, Change, Section, Sections, fact, rule
 
-# What each view does to an image, in the words of `competition.attributes[].forbids`.
+# The changes that each view makes, in the words of `competition.attributes[].forbids`.
 DOES: dict[str, tuple[Change, ...]] = {
     "identity": (),
     "hflip": ("hflip",),
@@ -27,24 +27,24 @@ DOES: dict[str, tuple[Change, ...]] = {
     "jpeg": (),
 }
 
-# Where the five crops stand: share of the room that is left, from the left and from the top.
+# Positions of the five crops: shares of the remaining space, from the left and from the top.
 CORNERS_AND_CENTRE = ("0,0", "1,0", "0,1", "1,1", "0.5,0.5")
 FIVE = re.compile(r"\s*fivecrop\s*(?:\(\s*([0-9.]+)\s*\))?\s*")
 FIVE_SHARE = "0.875"
 
 
 def expanded(words: list[str]) -> list[str]:
-    """The same views with `fivecrop(f)` as the five that it stands for: `crop(f,x,y)`."""
-    found = []
+    """The same views with `fivecrop(f)` replaced by its five crops: `crop(f,x,y)`."""
+    views = []
     for word in words:
         five = FIVE.fullmatch(word)
         share = five[1] or FIVE_SHARE if five else ""
-        found += [f"crop({share},{place})" for place in CORNERS_AND_CENTRE] if five else [word]
-    return found
+        views += [f"crop({share},{place})" for place in CORNERS_AND_CENTRE] if five else [word]
+    return views
 
 
 def does(word: str) -> tuple[Change, ...]:
-    """What a view does to an image, its arguments left out; nothing for one that nobody knows."""
+    """The changes that a view makes, whatever its arguments; none for an unknown view."""
     return DOES.get(word.partition("(")[0].strip(), ())
 
 
@@ -54,29 +54,29 @@ class InferSettings(Section):
     views: list[str] = fact(
         ["identity", "hflip", "shift(2,2)"],
         "identity, hflip, vflip, shift(dx,dy) px, scale(factor), rotate(degrees), crop(share,x,y), "
-        "brightness(factor), blur(sigma), noise(sd), jpeg(quality); fivecrop(share) stands for five crops",
+        "brightness(factor), blur(sigma), noise(sd), jpeg(quality); fivecrop(share) means five crops",
         min_length=1,
     )
     merge: Literal["mean", "fitted"] = fact(
-        "mean", "of views: equally, or by weights fitted on OOF, cross-fitted; no model runs again"
+        "mean", "weights of views: equal, or fitted on OOF and cross-fitted; no model runs again"
     )
     precision: Literal["fp32", "bf16", "fp16", "auto"] = fact(
-        "fp32", "of networks; auto: the one each fold was trained in. Features of a linear probe stay fp32"
+        "fp32", "of networks; auto: that of each fold's training. Features of a linear probe are always fp32"
     )
 
     @field_validator("views")
     @classmethod
     def _each(cls, views: list[str]) -> list[str]:
-        """Every view by itself, as they are kept and keyed."""
+        """Every view separately, as in keys."""
         return expanded(views)
 
 
 @rule("competition", "infer")
 def forbidden_views(s: Sections) -> Iterator[Broken]:
-    """No view does to an image what an attribute forbids."""
+    """No view makes a change that an attribute forbids."""
     for attribute in s["competition"].attributes:
-        told = [view for view in s["infer"].views if set(does(view)) & set(attribute.forbids)]
-        for view in told:
-            kept = [v for v in s["infer"].views if v not in told]
+        forbidden = [view for view in s["infer"].views if set(does(view)) & set(attribute.forbids)]
+        for view in forbidden:
+            kept = [v for v in s["infer"].views if v not in forbidden]
             words = ", ".join(f'"{v}"' if "(" in v else v for v in kept)
             yield "infer.views", f"has {view}, which {attribute.name} forbids; use infer.views=[{words}]"

@@ -22,9 +22,9 @@ class CurveSettings(Section):
         "shares of the groups of each fold's training part, ascending",
         min_length=2,
     )
-    seeds: int = fact(3, "trainings a share, each with its own groups and its own draws", ge=3, le=20)
+    seeds: int = fact(3, "trainings per share, each with its own groups and draws", ge=3, le=20)
     margin: Share = fact(
-        0.005, "a gain of the last step below this is not worth collecting data for; unit: the metric's"
+        0.005, "if the last step gains less than this, more data is not worth it; in units of the metric"
     )
     images: int = fact(512, "images of each training part that are scored for the training curve", ge=16)
 

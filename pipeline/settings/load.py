@@ -1,13 +1,13 @@
 """YAML files and `key=value` overrides, merged into one validated Config.
 
-Owns: which files are merged in which order, where each value came from, and gathering every fault
-into one message. Does not own defaults (`settings/schema.py`), where the files lie
-(`settings/folders.py`) or reading one file (`settings/read.py`).
+Owns: which files are merged in which order, the source of each value, and collecting every fault in one
+message. Does not own defaults (`settings/schema.py`), where the files lie (`settings/folders.py`) or reading
+one file (`settings/read.py`).
 
 Order, later wins: schema defaults, configs/config.yaml, configs/competition/<name>.yaml, each
-configs/experiment/<name>.yaml after the model it `uses`, configs/model/<name>.yaml if chosen by hand,
-`key=value` overrides. An experiment that `uses` another is laid over it, where nothing stands before it:
-`experiment=a+tuned` lays the same file over `a` instead.
+configs/experiment/<name>.yaml after the model that it `uses`, configs/model/<name>.yaml if `model=` is given,
+`key=value` overrides. An experiment that `uses` another one overrides it, but only if no experiment is before
+it: in `experiment=a+tuned` the same file overrides `a` instead.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TAGS = ("emoji", "digits", "square", "rectangle", "word", "number", "stage", "mo
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for, before any file is read.
+    """The request of the user, before any file is read.
 
     Args:
         competition, model: file names, or None for the default.
@@ -50,7 +50,7 @@ class Request:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The words that ask for this again, e.g. `competition=digits`, `train.epochs=3`."""
+        """The words of a command line with this request, e.g. `competition=digits`, `train.epochs=3`."""
         chosen = {"competition": self.competition, "model": self.model}
         chosen["experiment"] = "+".join(self.experiment or ()) or None
         named = [f"{key}={value}" for key, value in chosen.items() if value]
@@ -60,12 +60,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Settings:
-    """A validated Config, and where each of its values came from.
+    """A validated Config, and the source of each of its values.
 
     Args:
         config: the settings.
-        sources: dotted path -> `file:line` or `override`; a path not in it is a default.
-        request: what was asked, with the defaults filled in.
+        sources: dotted path -> `file:line` or `override`; other paths have their default.
+        request: with the defaults filled in.
         folder: the configs folder.
         files: name below `folder` -> text of each file that was read; enough to read them again.
     """
@@ -78,18 +78,18 @@ class Settings:
 
     @property
     def experiment(self) -> str:
-        """The experiment's name: its overlays joined by +, with a model chosen by hand."""
+        """The experiment's name: its overlays joined by +, with the model of `model=`."""
         names = "+".join(self.request.experiment or ("default",))
         return f"{names}@{self.request.model}" if self.request.model else names
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The words that ask for these settings again."""
+        """The words of a command line with these settings."""
         return self.request.words
 
     @property
     def competition_words(self) -> tuple[str, ...]:
-        """Those of them that name the competition or change it: what any command about it needs."""
+        """The words that name or change the competition, which every command about it needs."""
         return tuple(word for word in self.words if word.startswith(("competition=", "competition.")))
 
     def member(self, name: str) -> Settings:
@@ -97,7 +97,7 @@ class Settings:
         return resolve(replace(self.request, experiment=tuple(name.split("+"))), self.folder)
 
     def with_values(self, values: Mapping[str, Any]) -> Settings:
-        """The same request with these overrides added, or put in place of earlier ones.
+        """The same request with these overrides added, which replace earlier ones.
 
         Raises:
             ConfigError: with every fault of the values.
@@ -117,27 +117,29 @@ def load(arguments: Sequence[str], folder: Path = CONFIGS) -> Settings:
 
 
 def resolve(request: Request, folder: Path, faults: Sequence[Fault] = ()) -> Settings:
-    """Read, merge and validate what `request` names; see `load`."""
-    found = list(faults)
+    """Read, merge and validate the files and values of `request`; see `load`."""
+    all_faults = list(faults)
     base = parse_file(folders.found(folder, folders.BASE), f"{folder.name}/{folders.BASE}")
-    defaults = _names_of(base, "defaults", ("competition", "experiment"), found)
+    defaults = _names_of(base, "defaults", ("competition", "experiment"), all_faults)
     request = replace(request, competition=request.competition or defaults.get("competition"))
-    competition = _overlay("competition", request.competition, folder, found)
-    preferred = _names_of(competition, "uses", ("experiment",), found).get("experiment")
+    competition = _overlay("competition", request.competition, folder, all_faults)
+    preferred = _names_of(competition, "uses", ("experiment",), all_faults).get("experiment")
     experiment = request.experiment or _names(preferred or defaults.get("experiment"))
     request = replace(request, experiment=experiment)
-    layers = [base, competition, *_chosen(request, folder, found)]
+    layers = [base, competition, *_chosen(request, folder, all_faults)]
     for layer in layers:
-        found += layer.faults
-    data, sources = _merge(layers, found)
+        all_faults += layer.faults
+    data, sources = _merge(layers, all_faults)
     _apply(request.values, data, sources)
     sections, more = _validate(data, sources)
-    # What a competition's missing file would have said is no second fault.
-    found += more if competition.lines else [f for f in more if not f.what.startswith("competition.")]
-    if found:
-        unique = list(dict.fromkeys(str(f) for f in found))
+    # If a competition's file is missing, its missing values are not further faults.
+    all_faults += more if competition.lines else [f for f in more if not f.what.startswith("competition.")]
+    if all_faults:
+        unique = list(dict.fromkeys(str(f) for f in all_faults))
         raise ConfigError(
-            f"settings: {len(unique)} to mend", unique, "`make config` shows the resolved settings"
+            f"{len(unique)} invalid setting{'' if len(unique) == 1 else 's'}",
+            unique,
+            "`make config` shows the resolved settings",
         )
     files = {layer.where.removeprefix(f"{folder.name}/"): layer.text for layer in layers if layer.where}
     return Settings(Config(**sections), sources, request, folder, files)
@@ -161,13 +163,13 @@ def _request(arguments: Sequence[str]) -> tuple[Request, list[Fault]]:
         elif path in chosen or path in values:
             faults.append(Fault(word, f"`{path}` is overridden twice"))
         elif path in GROUPS and not text:
-            faults.append(Fault(word, f"names no file, e.g. {path}=NAME"))
+            faults.append(Fault(word, f"it names no file, e.g. {path}=NAME"))
         elif path in GROUPS:
             chosen[path] = text
         else:
             values[path], fault = parse_value(text)
             if type(values[path]) in (int, float) and _is_text(path):
-                values[path] = text  # a key such as 33046231 is no number
+                values[path] = text  # a key such as 33046231 is text
             if fault and text[:1] in ("{", "["):
                 fault = f"{fault}; a value with spaces needs quotes of its own: {path}='{{a: 1}}'"
             if path in Config.model_fields:
@@ -179,7 +181,7 @@ def _request(arguments: Sequence[str]) -> tuple[Request, list[Fault]]:
 
 
 def _chosen(request: Request, folder: Path, faults: list[Fault]) -> Iterator[Parsed]:
-    """The experiments' files, with the models they build on; a model chosen by hand comes last."""
+    """The files of the experiments and of the models that they use; the model of `model=` comes last."""
     for overlay, model in _stacked(request.experiment or (), folder, faults):
         if model and request.model is None:
             yield _overlay("model", model, folder, faults)
@@ -189,33 +191,33 @@ def _chosen(request: Request, folder: Path, faults: list[Fault]) -> Iterator[Par
 
 
 def _stacked(names: Sequence[str], folder: Path, faults: list[Fault]) -> list[tuple[Parsed, str | None]]:
-    """Experiments in order, what the first one uses before it, each with the model that it builds on."""
-    found: list[tuple[Parsed, str | None]] = []
+    """Experiments in order, those that the first one uses before it, each with the model that it uses."""
+    stacked: list[tuple[Parsed, str | None]] = []
     left, seen = list(names), set[str]()
     while left:
         name = left.pop()
         overlay = _overlay("experiment", name, folder, faults)
         uses = _names_of(overlay, "uses", ("model", "experiment"), faults)
-        found.append((overlay, uses.get("model")))
+        stacked.append((overlay, uses.get("model")))
         seen.add(name)
         below = _names(uses.get("experiment")) or ()
         if not left and set(below) & seen:
-            faults.append(Fault(overlay.where, f"`uses` goes round in a circle: {', '.join(below)}"))
+            faults.append(Fault(overlay.where, f"`uses` is circular: {', '.join(below)}"))
         elif not left:
             left = list(below)
-    return found[::-1]
+    return stacked[::-1]
 
 
 def _names_of(file: Parsed, key: str, known: tuple[str, ...], faults: list[Fault]) -> dict[str, str]:
-    """Which other files a file builds on: its `uses` or `defaults`, taken out of its settings."""
+    """The other files that a file uses: its `uses` or `defaults`, removed from its settings."""
     names = file.data.pop(key, None) or {}
     where = file.lines.get(key, key)
     if not isinstance(names, dict):
         faults.append(Fault(where, f"`{key}` expects lines such as `{known[0]}: NAME`; got {names!r}"))
         return {}
-    odd = sorted(str(name) for name in names if name not in known)
-    if odd:
-        faults.append(Fault(where, f"`{key}` takes {', '.join(known)} here, not {', '.join(odd)}"))
+    unknown = sorted(str(name) for name in names if name not in known)
+    if unknown:
+        faults.append(Fault(where, f"`{key}` accepts {', '.join(known)} here, not {', '.join(unknown)}"))
     return {name: str(value) for name, value in names.items() if name in known}
 
 
@@ -275,7 +277,7 @@ def _apply(values: Sequence[tuple[str, Any]], data: dict[str, Any], sources: dic
 
 
 def known_keys(path: Sequence[str | int]) -> list[str]:
-    """Field names of the section at `path`, for a `did you mean`; empty when it is no section."""
+    """Field names of the section at `path`, for a `did you mean`; empty if it is not a section."""
     models: list[Any] = [Config]
     for step in path:
         if isinstance(step, int):
@@ -286,13 +288,13 @@ def known_keys(path: Sequence[str | int]) -> list[str]:
 
 
 def _is_text(path: str) -> bool:
-    """Whether a setting takes text and nothing else."""
+    """Whether a setting accepts only text."""
     *parents, last = path.split(".")
     models: list[Any] = [Config]
     for step in parents:
         models = [m for model in models for m in _models_in(_annotation(model, step))]
-    found = [_annotation(model, last) for model in models]
-    return any(f in (str, str | None) for f in found)
+    annotations = [_annotation(model, last) for model in models]
+    return any(one in (str, str | None) for one in annotations)
 
 
 def _annotation(model: Any, name: str) -> Any:
@@ -306,20 +308,20 @@ def _models_in(annotation: Any) -> list[Any]:
 
 
 def _validate(data: Mapping[str, Any], sources: Mapping[str, str]) -> tuple[dict[str, Any], list[Fault]]:
-    """Each section on its own, so that rules can still run on the valid ones."""
+    """Validate each section separately, so that rules can still run on the valid ones."""
     faults: list[Fault] = []
     sections: dict[str, Any] = {}
     for key in data:
         if key not in Config.model_fields:
             at = next((s for p, s in sources.items() if p.split(".")[0] == key), "")
             hint = nearest(key, Config.model_fields) or f"known sections: {', '.join(Config.model_fields)}"
-            faults.append(Fault(at, f"`{key}` is no section of the settings; {hint}"))
+            faults.append(Fault(at, f"`{key}` is not a section of the settings; {hint}"))
     for name, info in Config.model_fields.items():
         section = info.annotation
-        assert isinstance(section, type) and issubclass(section, BaseModel), f"{name} is no section"
+        assert isinstance(section, type) and issubclass(section, BaseModel), f"{name} is not a section"
         written = data.get(name)
         try:
-            # JSON mode takes a list for a tuple and stays strict about the rest.
+            # JSON mode accepts a list for a tuple and is strict otherwise.
             sections[name] = section.model_validate_json(json.dumps({} if written is None else written))
         except ValidationError as error:
             faults += [_fault(name, e, sources) for e in error.errors()]
@@ -331,7 +333,7 @@ def _validate(data: Mapping[str, Any], sources: Mapping[str, str]) -> tuple[dict
 
 
 def _source(path: str, sources: Mapping[str, str]) -> str:
-    """Where `path` was written: itself, or the nearest parent or child that was."""
+    """The source of `path`, or of its nearest parent or child that is written somewhere."""
     steps = path.replace("[", ".[").split(".")
     for end in range(len(steps), 0, -1):
         prefix = ".".join(steps[:end]).replace(".[", "[")
@@ -345,7 +347,7 @@ def _source(path: str, sources: Mapping[str, str]) -> str:
 
 
 def _fault(section: str, error: Any, sources: Mapping[str, str]) -> Fault:
-    # A discriminated union puts its tag into the location; it is no key that anyone wrote.
+    # A discriminated union puts its tag into the location; the tag is not a key of a file.
     location = [step for step in (section, *error["loc"]) if step not in TAGS]
     path = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in location).lstrip(".")
     if error["type"] == "extra_forbidden":

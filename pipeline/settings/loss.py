@@ -1,6 +1,6 @@
 """The section `loss`: what training minimises.
 
-Owns its fields, the table of what each loss reads and allows, and the rules. Does not own the formulas
+Owns its fields, the table of what each loss uses and allows, and the rules. Does not own the formulas
 (`train/losses.py`, `train/loss_formulas.py`).
 """
 
@@ -20,12 +20,12 @@ Weight = Annotated[float, Field(gt=0, le=1e6)]
 
 @dataclass(frozen=True)
 class Traits:
-    """What a loss of the registry reads and allows.
+    """What a loss of the registry uses and allows.
 
     Args:
         reads: its parameters, by the names of `OneLossSettings`.
         weighs: whether class weights make sense: not for losses that correct for frequency themselves.
-        of_batch: whether its value belongs to a whole batch, so that accumulation is not the large batch.
+        of_batch: whether its value is of a whole batch, so that accumulation differs from a large batch.
         soft_targets: whether targets may be distributions (mixed images, soft labels).
         only_attributes: whether it is for one ordered attribute, in `loss.attributes`.
     """
@@ -48,18 +48,18 @@ LOSSES: dict[str, Traits] = {
     "ordinal": Traits(("label_smoothing",), only_attributes=True),
 }
 
-# Of a function of the user's own: it is told the targets, and nothing else.
+# Of the user's own function, which gets the targets only.
 OWN_LOSS = Traits(())
 PARAMETERS = tuple(dict.fromkeys(name for traits in LOSSES.values() for name in traits.reads))
 
 
 def traits(name: str) -> Traits:
-    """What the named loss reads and allows; an unknown one is held to be the user's own."""
+    """What the named loss uses and allows; an unknown one is taken for the user's own."""
     return LOSSES.get(name, OWN_LOSS)
 
 
 class OneLossSettings(Section):
-    """One loss and its parameters; docs/training.md says what each is for."""
+    """One loss and its parameters; docs/training.md explains each."""
 
     name: str = fact(
         "cross_entropy",
@@ -68,25 +68,25 @@ class OneLossSettings(Section):
     )
     class_weights: Literal["none", "inverse", "effective", "hand"] = fact(
         "none",
-        "how much a row counts by its class: inverse: 1/count; effective: 1/effective number of `beta`; hand",
+        "weight of a row by its class: inverse: 1/count; effective: 1/effective number with `beta`; hand",
     )
-    beta: float = fact(0.999, "of the effective number; 0: all alike, towards 1: inverse", ge=0, lt=1)
+    beta: float = fact(0.999, "of the effective number; 0: equal weights, towards 1: inverse", ge=0, lt=1)
     hand: dict[str, Weight] | None = fact(None, "class name -> weight, for class_weights=hand", min_length=1)
     defer: float = fact(
         0.0, "class weights start after this share of the epochs (deferred re-weighting: 0.8)", ge=0, lt=1
     )
-    label_smoothing: float = fact(0.0, "mass given to the other classes", ge=0, lt=1)
+    label_smoothing: float = fact(0.0, "probability given to the other classes", ge=0, lt=1)
     gamma: float = fact(2.0, "focusing of focal loss; 0 is cross-entropy", ge=0, le=10)
     gamma_pos: float = fact(0.0, "asymmetric: focusing of the true class", ge=0, le=10)
     gamma_neg: float = fact(4.0, "asymmetric: focusing of the smoothed others", ge=0, le=10)
-    blend: float = fact(1.0, "soft_f1: its share; the rest is cross-entropy", gt=0, le=1)
+    blend: float = fact(1.0, "soft_f1: its share in the sum; the rest is cross-entropy", gt=0, le=1)
     tau: float = fact(1.0, "logit_adjustment: strength; 0 is cross-entropy", ge=0, le=10)
     max_margin: float = fact(0.5, "ldam: margin of the rarest class", ge=0, le=10)
     scale: float = fact(30.0, "ldam: factor on logits and margins", gt=0, le=100)
 
 
 class AttributeLossSettings(OneLossSettings):
-    """The loss of one attribute, where the network has a head for each."""
+    """The loss of one attribute, if the network has a head for each."""
 
     share: float = fact(1.0, "factor of this attribute's loss in the sum", gt=0, le=1000)
 
@@ -96,7 +96,7 @@ class LossSettings(OneLossSettings):
 
     attributes: dict[str, AttributeLossSettings] = fact(
         {},
-        "attribute -> its own loss, for model.heads=attributes; the others take the main one, ordered ones "
+        "attribute -> its own loss, for model.heads=attributes; the others use the main one, ordered ones "
         "(model.ordinal) the ordinal one",
     )
 
@@ -115,48 +115,51 @@ def known_losses(s: Sections) -> Iterator[Broken]:
         known = [n for n, t in LOSSES.items() if path != "loss" or not t.only_attributes]
         if is_plugin(loss.name):
             if path != "loss":
-                yield f"{path}.name", "takes a loss of the registry; module:function is for loss.name"
+                yield f"{path}.name", "must be a loss of the registry; module:function is for loss.name"
         elif loss.name in LOSSES and loss.name not in known:
             yield f"{path}.name", f"{loss.name} is for an ordered attribute: model.ordinal=[ATTRIBUTE]"
         elif loss.name not in LOSSES:
             hint = nearest(loss.name, known) or f"choose one of {', '.join(known)}, or module:function"
-            yield f"{path}.name", f"`{loss.name}` is no loss; {hint}"
+            yield f"{path}.name", f"`{loss.name}` is not a loss; {hint}"
 
 
 @rule("loss")
 def unread_parameters(s: Sections) -> Iterator[Broken]:
-    """A parameter that the named loss does not read would change the key and nothing else."""
+    """A parameter that the loss does not use would change the key but not the result."""
     for path, loss in losses_of(s):
         reads = traits(loss.name).reads
         for name in PARAMETERS:
             value = getattr(loss, name)
             if name not in reads and value != OneLossSettings.model_fields[name].default:
                 readers = ", ".join(n for n, t in LOSSES.items() if name in t.reads)
-                yield f"{path}.{name}", f"={value} is not read by {loss.name}, only by: {readers}"
+                yield f"{path}.{name}", f"{value} is not used by {loss.name}, only by: {readers}"
         if loss.name == "asymmetric" and loss.label_smoothing == 0:
-            what = "is 0, and asymmetric weighs the smoothed mass by gamma_neg; 0.1 is usual"
-            yield f"{path}.label_smoothing", what
+            message = "is 0, but asymmetric applies gamma_neg to the smoothed probability; 0.1 is usual"
+            yield f"{path}.label_smoothing", message
 
 
 @rule("loss")
 def class_weights(s: Sections) -> Iterator[Broken]:
-    """Class weights make sense for the loss, and they have the settings that they need."""
+    """Class weights make sense for the loss, and have the settings that they need."""
     for path, loss in losses_of(s):
         how, fields = loss.class_weights, OneLossSettings.model_fields
         if how != "none" and not traits(loss.name).weighs:
-            what = f"{how}: {loss.name} corrects for class frequency itself; leave one of the two out"
-            yield f"{path}.class_weights", what
+            message = f"{how}: {loss.name} corrects for class frequency itself; use only one of the two"
+            yield f"{path}.class_weights", message
         if how != "none" and loss.name == "soft_f1" and loss.blend == 1:
-            what = f"{how} has no effect on soft_f1, a figure of the whole batch; set {path}.blend below 1"
-            yield f"{path}.class_weights", what
+            message = f"{how} has no effect on soft_f1, a value of the whole batch; set {path}.blend below 1"
+            yield f"{path}.class_weights", message
         if how == "hand" and loss.hand is None:
             yield f"{path}.hand", "is missing: class_weights=hand needs class name -> weight"
         if how != "hand" and loss.hand is not None:
-            yield f"{path}.hand", f"is read by class_weights=hand only, and it is {how}"
+            yield f"{path}.hand", f"is used only with class_weights=hand, and it is {how}"
         if how != "effective" and loss.beta != fields["beta"].default:
-            yield f"{path}.beta", f"is read by class_weights=effective only, and it is {how}"
+            yield f"{path}.beta", f"is used only with class_weights=effective, and it is {how}"
         if how == "none" and loss.defer > 0:
-            yield f"{path}.defer", "defers class weights, and class_weights is none; ldam-drw: effective"
+            yield (
+                f"{path}.defer",
+                "defers class weights, but class_weights is none; for LDAM-DRW use effective",
+            )
 
 
 @rule("loss", "competition")
@@ -165,7 +168,7 @@ def weights_by_hand(s: Sections) -> Iterator[Broken]:
     attributes = s["competition"].attributes
     names = {a.name: tuple(a.names or a.values) for a in attributes}
     if len(names) != len(attributes) or any(len(set(v)) != len(v) for v in names.values()) or not names:
-        return  # other rules say so
+        return  # other rules report this
     space = LabelSpace.product([Attribute(name, values) for name, values in names.items()])
     for path, loss in losses_of(s):
         own = path.removeprefix("loss.attributes.")
@@ -176,10 +179,13 @@ def weights_by_hand(s: Sections) -> Iterator[Broken]:
 
 
 def hand_faults(given: Mapping[str, float] | None, classes: Iterable[str]) -> list[str]:
-    """What is wrong with weights by hand: unknown names, then classes without a weight, one line each."""
+    """Faults of weights by hand: unknown names, then classes without a weight, one line each."""
     known, named = list(classes), given or {}
     unknown = [name for name in named if name not in known]
-    faults = [f"knows no class `{n}`; {nearest(n, known) or 'see the classes in make eda'}" for n in unknown]
+    faults = [
+        f"names `{n}`, which is not a class; {nearest(n, known) or 'see the classes in make eda'}"
+        for n in unknown
+    ]
     return faults + [f"has no weight for `{name}`" for name in known if name not in named]
 
 
@@ -189,8 +195,8 @@ def losses_of_heads(s: Sections) -> Iterator[Broken]:
     model, loss = s["model"], s["loss"]
     if model.heads == "attributes":
         if loss.class_weights == "hand":
-            what = "hand names classes, and model.heads=attributes has none: weigh values in loss.attributes"
-            yield "loss.class_weights", what
+            message = "hand is for classes, but model.heads=attributes: set weights in loss.attributes"
+            yield "loss.class_weights", message
         return
     if loss.attributes:
         yield "loss.attributes", "needs a head per attribute: model.heads=attributes"
@@ -200,19 +206,19 @@ def losses_of_heads(s: Sections) -> Iterator[Broken]:
 
 @rule("loss", "model", "competition")
 def losses_of_attributes(s: Sections) -> Iterator[Broken]:
-    """Attributes are known, and every loss is read by one of them."""
+    """Attributes are known, and every loss is used by one of them."""
     known = [a.name for a in s["competition"].attributes]
     for path, names in (("model.ordinal", s["model"].ordinal), ("loss.attributes", s["loss"].attributes)):
         for name in names:
             if name not in known:
-                hint = nearest(name, known) or f"there are: {', '.join(known)}"
-                yield path, f"knows no attribute `{name}`; {hint}"
+                hint = nearest(name, known) or f"attributes: {', '.join(known)}"
+                yield path, f"names `{name}`, which is not an attribute; {hint}"
     if len(set(s["model"].ordinal)) != len(s["model"].ordinal):
         yield "model.ordinal", "names an attribute twice"
     if known and set(known) <= set(s["loss"].attributes):
         for name, field in OneLossSettings.model_fields.items():
             if getattr(s["loss"], name) != field.get_default(call_default_factory=True):
-                yield f"loss.{name}", "is read by no attribute: each has its own in loss.attributes"
+                yield f"loss.{name}", "is used by no attribute: each has its own loss in loss.attributes"
     rest = set(known) - set(s["loss"].attributes)
     if rest and rest <= set(s["model"].ordinal):
         yield from _only_ordinal(s["loss"])
@@ -222,16 +228,16 @@ def losses_of_attributes(s: Sections) -> Iterator[Broken]:
 
 
 def _only_ordinal(loss: OneLossSettings) -> Iterator[Broken]:
-    """Ordered attributes take the ordinal loss, with the class weights of the main one."""
+    """Ordered attributes use the ordinal loss, with the class weights of the main one."""
     usual, kept = OneLossSettings(), traits("ordinal").reads
     for name in ("name", *(parameter for parameter in PARAMETERS if parameter not in kept)):
         if getattr(loss, name) != getattr(usual, name):
-            told = "is read by no attribute: those of model.ordinal take the ordinal loss"
-            yield f"loss.{name}", f"{told}, unless loss.attributes gives them another"
+            message = "is used by no attribute: those of model.ordinal use the ordinal loss"
+            yield f"loss.{name}", f"{message}, unless loss.attributes gives them another one"
 
 
 def loss_notes(s: Sections) -> list[str]:
-    """What a person should know of the loss before training, one line each; nothing is wrong.
+    """Notes about the loss for the user before training, one line each; they are not faults.
 
     Args:
         s: the sections `loss` and `train`.
@@ -241,6 +247,6 @@ def loss_notes(s: Sections) -> list[str]:
     if not of_batch or train.accumulate == 1 or train.strategy == "linear_probe":
         return []
     return [
-        f"{', '.join(of_batch)} is a figure of each micro-batch of {train.batch_size} rows: "
-        f"train.accumulate={train.accumulate} is not one batch of {train.batch_size * train.accumulate}"
+        f"{', '.join(of_batch)} is computed on each micro-batch of {train.batch_size} rows: "
+        f"train.accumulate={train.accumulate} differs from one batch of {train.batch_size * train.accumulate}"
     ]

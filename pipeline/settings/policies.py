@@ -1,10 +1,10 @@
 """Augmentation policies as files: `configs/augment/<name>.yaml`, or a path that ends in `.yaml`.
 
-Owns finding and reading them, what each of their transforms does to an image, and their digest. Does not
-own making transforms of them (`data/augment.py`), so nothing here needs albumentations.
+Owns finding and reading them, the changes that each of their transforms makes, and their digest. Does not
+own making the transforms (`data/augment.py`), so nothing here needs albumentations.
 
 A file has one key, `transforms`: a list of albumentations transforms by name, each with its arguments.
-`OneOf`, `SomeOf`, `RandomOrder` and `Sequential` hold `transforms` of their own.
+`OneOf`, `SomeOf`, `RandomOrder` and `Sequential` have their own `transforms`.
 """
 
 import hashlib
@@ -26,8 +26,8 @@ SUFFIX = ".yaml"
 WORDS = get_args(Change)
 CONTAINERS = ("OneOf", "SomeOf", "RandomOrder", "Sequential")
 
-# What transforms may do to an image, in the words of `competition.attributes[].forbids`: all that
-# albumentations offers for one 8-bit picture; a test holds this to the library. A name may stand twice.
+# Changes that transforms may make, in the words of `competition.attributes[].forbids`: all transforms of
+# albumentations for one 8-bit picture; a test compares this with the library. A name may occur twice.
 _DOING = {
     "hflip": "HorizontalFlip Transpose D4 SquareSymmetry",
     "vflip": "VerticalFlip D4 SquareSymmetry",
@@ -60,7 +60,7 @@ class Transform:
     """One transform of a policy.
 
     Args:
-        name: albumentations' name for it.
+        name: in albumentations.
         arguments: as written, without `transforms`.
         where: `file:line`.
         children: of a container; empty for any other.
@@ -73,7 +73,7 @@ class Transform:
 
     @property
     def does(self) -> frozenset[str]:
-        """What it may do to an image."""
+        """The changes that it may make."""
         if self.name == "Affine" and self.arguments.get("rotate", 0) in (0, [0, 0]):
             return CHANGES["Affine"] - {"rotation"}
         return frozenset().union(CHANGES.get(self.name, ()), *(child.does for child in self.children))
@@ -81,12 +81,12 @@ class Transform:
 
 @dataclass(frozen=True)
 class Policy:
-    """A policy that is well written; whether its arguments suit albumentations is not known yet.
+    """A policy whose file is valid; its arguments are not checked by albumentations yet.
 
     Args:
         name: as in the settings.
         transforms: in order.
-        digest: of what the file says; comments and layout are not in it.
+        digest: of the content, without comments and layout.
     """
 
     name: str
@@ -95,7 +95,7 @@ class Policy:
 
     @property
     def does(self) -> frozenset[str]:
-        """What it may do to an image, in the words of `forbids`."""
+        """The changes that it may make, in the words of `forbids`."""
         return frozenset().union(*(transform.does for transform in self.transforms))
 
 
@@ -109,7 +109,7 @@ def read(name: str, setting: str = "augment.policy") -> Policy:
 
     Args:
         name: e.g. `medium`, or `mine/strong.yaml`, from the current folder.
-        setting: where it was named.
+        setting: that names it.
 
     Raises:
         ConfigError: no such file, or every fault of its text with its line.
@@ -118,9 +118,10 @@ def read(name: str, setting: str = "augment.policy") -> Policy:
     parsed = parse_file(path, where)
     faults = list(parsed.faults)
     if not faults:
-        odd = [key for key in parsed.data if key != "transforms"]
+        unknown = [key for key in parsed.data if key != "transforms"]
         faults += [
-            Fault(parsed.lines[key], f"`{key}` is no key of a policy; it has `transforms`") for key in odd
+            Fault(parsed.lines[key], f"`{key}` is not a key of a policy; the only key is `transforms`")
+            for key in unknown
         ]
         if "transforms" not in parsed.data:
             faults.append(Fault(where, "has no `transforms`, a list such as `- HorizontalFlip: {p: 0.5}`"))
@@ -134,14 +135,14 @@ def read(name: str, setting: str = "augment.policy") -> Policy:
 def refuse(name: str, faults: list[str], setting: str = "augment.policy") -> None:
     """One error for all faults of a policy's file."""
     raise ConfigError(
-        f"{setting}={name}: {len(faults)} to mend in the policy",
+        f"{setting}={name}: {len(faults)} fault{'' if len(faults) == 1 else 's'} in the policy",
         faults,
-        "configs/augment/heavy.yaml shows how one is written; `make preview` shows what it does",
+        "configs/augment/heavy.yaml is an example; `make preview` shows the effect",
     )
 
 
 def allowed(names: Sequence[str], attributes: Sequence[AttributeSettings]) -> tuple[str, ...]:
-    """Those of these policies that do nothing that an attribute forbids."""
+    """Those of these policies that make no change that an attribute forbids."""
     forbidden = {change for a in attributes for change in a.forbids}
     return tuple(name for name in names if not read(name).does & forbidden)
 
@@ -149,25 +150,25 @@ def allowed(names: Sequence[str], attributes: Sequence[AttributeSettings]) -> tu
 def refuse_forbidden(
     policy: str, attributes: Sequence[AttributeSettings], setting: str = "augment.policy"
 ) -> None:
-    """A policy may not do what makes an attribute's label wrong; `setting` is where it was chosen.
+    """Reject a policy that makes an attribute's label wrong; `setting` names the policy.
 
     Raises:
-        ConfigError: naming every change that an attribute forbids, and the policies that are left.
+        ConfigError: with every forbidden change, and the policies that are allowed.
     """
     every = {change for a in attributes for change in a.forbids}
     does = does_of(policy, setting) if every or is_own(policy) else frozenset()
     if does is None and every:
         name, forbidden = policy.partition(":")[2], ", ".join(sorted(every))
         raise ConfigError(
-            f"{setting}={policy}: does not say what it does, and some labels forbid {forbidden}",
-            remedy=f'write {name}.does = ("rotation", "brightness"), () for none of {", ".join(WORDS)}',
+            f"{setting}={policy}: it does not declare its changes, and some labels forbid {forbidden}",
+            remedy=f'write {name}.does = ("rotation", "brightness"), or () for none of {", ".join(WORDS)}',
         )
     does = does or frozenset()
     faults = [f"{a.name} forbids {change}" for a in attributes for change in a.forbids if change in does]
     if faults:
         left = allowed(known(), attributes)
         raise ConfigError(
-            f"{setting}={policy}: changes what a label says", faults, f"choose one of {', '.join(left)}"
+            f"{setting}={policy}: it makes labels wrong", faults, f"choose one of {', '.join(left)}"
         )
 
 
@@ -177,19 +178,19 @@ def is_own(name: str) -> bool:
 
 
 def does_of(policy: str, setting: str = "augment.policy") -> frozenset[str] | None:
-    """What a policy does to an image, in the words of `forbids`; None: one's own function that says nothing.
+    """The changes that a policy makes, in the words of `forbids`; None: an own function without `does`.
 
     Raises:
-        ConfigError: no such policy, one's own function cannot be loaded, or says what is no such word.
+        ConfigError: no such policy, an own function cannot be loaded, or its `does` has unknown words.
     """
     if not is_own(policy):
         return read(policy, setting).does
-    said = getattr(plugin.Own(policy, Path.cwd(), setting).function, "does", None)
-    if said is None:
+    declared = getattr(plugin.Own(policy, Path.cwd(), setting).function, "does", None)
+    if declared is None:
         return None
-    if isinstance(said, str) or not set(said) <= set(WORDS):
-        raise ConfigError(f"{setting}: {policy}.does is {said!r}", remedy=f"words of {', '.join(WORDS)}")
-    return frozenset(said)
+    if isinstance(declared, str) or not set(declared) <= set(WORDS):
+        raise ConfigError(f"{setting}: {policy}.does is {declared!r}", remedy=f"use {', '.join(WORDS)}")
+    return frozenset(declared)
 
 
 def _found(name: str, setting: str) -> tuple[Path, str]:
@@ -203,7 +204,7 @@ def _found(name: str, setting: str) -> tuple[Path, str]:
     there = known()
     if name not in there:
         raise ConfigError(
-            f"{setting}: no policy called {name!r}",
+            f"{setting}: no policy is called {name!r}",
             [hint] if (hint := nearest(name, there)) else [],
             f"choose one of {', '.join(there)}, write configs/augment/NAME.yaml, or give a path FILE.yaml",
         )
@@ -212,19 +213,21 @@ def _found(name: str, setting: str) -> tuple[Path, str]:
 
 
 def _items(items: Any, path: str, lines: Mapping[str, str], faults: list[Fault]) -> Iterator[Transform]:
-    """The transforms of a list; what is wrong with it is added to `faults`."""
+    """The transforms of a list; its faults are added to `faults`."""
     if items is None:
         return
     if not isinstance(items, list):
-        faults.append(Fault(lines[path], "`transforms` is a list: a line `- Name: {…}` for each"))
+        faults.append(
+            Fault(lines[path], "`transforms` must be a list with a line `- Name: {…}` for each transform")
+        )
         return
     for number, item in enumerate(items):
         at = f"{path}[{number}]"
-        if isinstance(item, str):  # `- HorizontalFlip`: all arguments as the library has them
+        if isinstance(item, str):  # `- HorizontalFlip`: all arguments at their defaults
             item = {item: {}}
         if not isinstance(item, dict) or len(item) != 1:
             faults.append(
-                Fault(_line(at, lines), f"{at}: wanted one `Name: {{arguments}}`, got {item!r}"[:160])
+                Fault(_line(at, lines), f"{at}: expected one `Name: {{arguments}}`, got {item!r}"[:160])
             )
             continue
         name, arguments = next(iter(item.items()))
@@ -236,24 +239,24 @@ def _one(
 ) -> Iterator[Transform]:
     where = _line(at, lines)
     if name not in CHANGES and name not in CONTAINERS:
-        hint = nearest(name, [*CHANGES, *CONTAINERS]) or "it takes those of albumentations for 8-bit pictures"
+        hint = nearest(name, [*CHANGES, *CONTAINERS]) or "known: those of albumentations for 8-bit pictures"
         faults.append(Fault(where, f"no transform `{name}`; {hint}"))
         return
     if not isinstance(arguments or {}, dict):
-        faults.append(Fault(where, f"{name} takes arguments by name, e.g. `{{p: 0.5}}`; got {arguments!r}"))
+        faults.append(Fault(where, f"{name} needs arguments by name, e.g. `{{p: 0.5}}`; got {arguments!r}"))
         return
     given = dict(arguments or {})
     children: tuple[Transform, ...] = ()
     if name in CONTAINERS:
         below = given.pop("transforms", None)
         if not below:
-            faults.append(Fault(where, f"{name} needs `transforms`, what it chooses from"))
+            faults.append(Fault(where, f"{name} needs `transforms` to choose from"))
         children = tuple(_items(below, f"{at}.transforms", lines, faults))
     yield Transform(name, given, where, children)
 
 
 def _line(at: str, lines: Mapping[str, str]) -> str:
-    """Where this stands, or else the nearest of what it stands in or what stands in it."""
+    """The line of this path, or of the nearest path inside or around it."""
     steps = at.replace("[", ".[").split(".")
     above = [".".join(steps[:end]).replace(".[", "[") for end in range(len(steps), 1, -1)]
     inside = [path for path in lines if path.startswith(at)]

@@ -1,6 +1,6 @@
-"""One YAML file, or one `key=value`, into plain data, with nothing silent.
+"""One YAML file, or one `key=value`, as plain data; nothing is converted silently.
 
-Owns: line numbers, duplicate keys, and refusing scalars that YAML 1.1 turns into something else
+Owns: line numbers, duplicate keys, and rejecting scalars that YAML 1.1 reads as something else
 (`012` is 10, `58:30` is 3510, `off` is False). `1e-3` is a number here and `2026-01-01` stays text, as
 in YAML 1.2. Does not own merging or validating (`settings/load.py`).
 """
@@ -24,12 +24,12 @@ EXPONENT = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
 
 
 def _resolvers() -> dict[Any, list[tuple[str, re.Pattern[str]]]]:
-    """PyYAML's table of what an unquoted scalar means, by its first character, mended."""
+    """PyYAML's table of the types of unquoted scalars, by first character, with our corrections."""
     known = yaml.SafeLoader.yaml_implicit_resolvers.items()
-    found = {first: [rule for rule in rules if rule[0] != TIMESTAMP] for first, rules in known}
+    table = {first: [rule for rule in rules if rule[0] != TIMESTAMP] for first, rules in known}
     for first in "+-0123456789":
-        found[first].append((FLOAT, EXPONENT))
-    return found
+        table[first].append((FLOAT, EXPONENT))
+    return table
 
 
 class Loader(yaml.SafeLoader):
@@ -40,7 +40,7 @@ class Loader(yaml.SafeLoader):
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing wrong with the settings: where it is written, and what is wrong with it."""
+    """One fault of the settings: where it is written, and what is wrong."""
 
     where: str
     what: str
@@ -51,12 +51,14 @@ class Fault:
 
 @dataclass(frozen=True)
 class Parsed:
-    """One file's plain data, the line of each dotted path, and what was wrong with it.
+    """One file's plain data, the line of each dotted path, and its faults.
 
     Args:
-        data, lines, faults: as said.
-        where: what messages call the file; empty for a file that was not asked for.
-        text: what stood in it.
+        data: plain data.
+        lines: dotted path -> `file:line`.
+        faults: of the text.
+        where: name of the file in messages; empty if no file was named.
+        text: of the file.
     """
 
     data: dict[str, Any]
@@ -71,7 +73,7 @@ def _scalar_fault(node: yaml.ScalarNode) -> str | None:
         return None
     for pattern, why in AMBIGUOUS:
         if pattern.match(node.value):
-            return f'`{node.value}` is ambiguous ({why}); quote it, or write it another way: "{node.value}"'
+            return f'`{node.value}` is ambiguous ({why}); quote it or write it differently: "{node.value}"'
     return None
 
 
@@ -102,7 +104,7 @@ def parse(text: str, where: str) -> Parsed:
 
     Args:
         text: the YAML.
-        where: how errors call it, e.g. `configs/model/lite0.yaml`.
+        where: its name in messages, e.g. `configs/model/lite0.yaml`.
     """
     try:
         node = yaml.compose(text, Loader=Loader)
@@ -110,7 +112,7 @@ def parse(text: str, where: str) -> Parsed:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f":{mark.line + 1}" if mark else ""
-        return Parsed({}, {}, (Fault(f"{where}{at}", f"no YAML: {getattr(error, 'problem', error)}"),))
+        return Parsed({}, {}, (Fault(f"{where}{at}", f"not valid YAML: {getattr(error, 'problem', error)}"),))
     if not isinstance(data, dict):
         return Parsed({}, {}, (Fault(where, f"expected `key: value` lines, got {type(data).__name__}"),))
     lines: dict[str, str] = {}
@@ -132,16 +134,16 @@ def parse_file(path: Path, where: str) -> Parsed:
 
 
 def parse_value(text: str) -> tuple[Any, str | None]:
-    """The value of a `key=value` override, and what is wrong with it or None."""
+    """The value of a `key=value` override, and its fault or None."""
     try:
         node = yaml.compose(text, Loader=Loader)
         value = yaml.load(text, Loader=Loader)
     except yaml.YAMLError as error:
-        return None, f"no YAML value: {getattr(error, 'problem', error)}"
+        return None, f"not a valid YAML value: {getattr(error, 'problem', error)}"
     faults = [fault for _, _, fault in _walk(node, "", "") if fault] if node else []
     return value, faults[0] if faults else None
 
 
 def read_words(words: Sequence[str]) -> tuple[tuple[str, Any], ...]:
-    """`key=value` words of ours as paths and values."""
+    """`key=value` words as paths and values."""
     return tuple((word.partition("=")[0], parse_value(word.partition("=")[2])[0]) for word in words)

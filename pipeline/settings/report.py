@@ -1,7 +1,7 @@
-"""The sections `statistics`, `report` and `finders`: intervals, what reports show, and what they look for.
+"""The sections `statistics`, `report` and `finders`: intervals, sizes of reports, thresholds of findings.
 
 Owns their fields. Does not own the finders (`errors/findings/suspects.py`, `errors/findings/slices.py`); the
-thresholds of near-duplicates stand in `eda`, whose report looks for them as well. `make tune
+thresholds of near-duplicates are in `eda`, whose report uses them too. `make tune
 STAGE=error-analysis` searches all thresholds of finders against planted faults.
 """
 
@@ -20,29 +20,34 @@ class ReportSettings(Section):
 
     thumbnail_px: int = fact(72, "longest side of a thumbnail, px", ge=16, le=512)
     per_class: int = fact(24, "images on a class's contact sheet", ge=1, le=200)
-    max_flips: int = fact(5000, "images shown of those whose prediction differs", ge=1, le=20_000)
-    judge: int = fact(100, "flips that the page asks a person to judge, or a few more", ge=10, le=5000)
-    controls: int = fact(30, "labelled images among them, which measure the person's own error", ge=0, le=500)
-    judge_px: int = fact(224, "longest side of a picture to judge, px", ge=32, le=512)
-    show_answers: bool = fact(False, "judging shows both predictions from the start")
+    max_flips: int = fact(
+        5000, "largest number of images with different predictions that are shown", ge=1, le=20_000
+    )
+    judge: int = fact(100, "flips that the page asks a person to label, or a few more", ge=10, le=5000)
+    controls: int = fact(30, "labelled images among them, to measure the person's own error", ge=0, le=500)
+    judge_px: int = fact(224, "longest side of a picture to label, px", ge=32, le=512)
+    show_answers: bool = fact(False, "show both predictions before the answer")
 
 
 class FinderSettings(Section):
-    """From where on the error report tells of something."""
+    """Thresholds of the error report."""
 
     suspect_margin: float = fact(
         -1.0,
-        "model: another value must be more probable than the label by so much; -1: wherever confident "
-        "learning says so",
+        "model: another value must be more probable than the label by this much; -1: the decision of "
+        "confident learning alone",
         ge=-1,
         le=1,
     )
     suspect_witnesses: int = fact(
-        1, "labels are told that so many of model, copies, neighbours and group speak against", ge=1, le=4
+        1, "report labels that this many of model, copies, neighbours and group disagree with", ge=1, le=4
     )
-    neighbours: int = fact(10, "nearest images of other groups that are asked for their label", ge=1, le=100)
+    neighbours: int = fact(10, "nearest images of other groups whose labels are compared", ge=1, le=100)
     agreeing: float = fact(0.8, "share of them that must agree on another value", gt=0, le=1)
-    slice_groups: int = fact(10, "groups that a slice must have, inside and outside", ge=2, le=1000)
+    slice_groups: int = fact(10, "least number of groups inside and outside a slice", ge=2, le=1000)
     pair_gain: float = fact(
-        1.25, "a pair of slices is told if it fails so much more often than each of its parts", ge=1, le=10
+        1.25,
+        "report a pair of slices if its error rate is this many times that of each of its parts",
+        ge=1,
+        le=10,
     )

@@ -1,7 +1,7 @@
-"""The section `resample`: what the training part of a fold shows in an epoch.
+"""The section `resample`: the rows of a fold's training part in an epoch.
 
-Owns its fields, the names of the methods, and the rules. Does not own the samplers (`resample/`), nor what a
-linear probe makes of these settings (`settings/train.py`).
+Owns its fields, the names of the methods, and the rules. Does not own the samplers (`resample/`), nor the
+rules about a linear probe (`settings/train.py`).
 """
 
 from collections.abc import Iterator
@@ -14,15 +14,15 @@ from pipeline.core.plugin import is_plugin
 from pipeline.settings.fields import Broken, Section, Sections, fact, rule
 from pipeline.settings.model import ModelSettings
 
-# Methods that look at features, and those of them that make rows that no image has.
+# Methods that use features, and those of them that make synthetic rows.
 SYNTHETIC_METHODS = ("smote", "adasyn", "borderline_smote")
 FEATURE_METHODS = ("near_miss", "tomek", "centroids", *SYNTHETIC_METHODS)
 RESAMPLE_METHODS = ("none", "under", "over", *FEATURE_METHODS)
 
-# Which setting each value of `to` needs, with an example; nothing else reads it.
+# The setting that each value of `to` needs, with an example; no other value uses it.
 _TO_NEEDS = {"cap": "200", "ratio": "3", "counts": "'{cat: 200, dog: 100}'"}
 
-# Which methods read a setting of resampling; a sampler of one's own reads what it is handed.
+# The methods that use a setting of resampling; the user's own sampler gets only its arguments.
 _BOUNDED = tuple(method for method in RESAMPLE_METHODS if method not in ("none", "tomek"))
 _RESAMPLE_READS = {
     "to": _BOUNDED,
@@ -33,17 +33,17 @@ _RESAMPLE_READS = {
 
 
 class CopySettings(Section):
-    """Offline copies: augmented once, the same pixels in every epoch, as if they lay on the disk."""
+    """Offline copies: augmented once, the same pixels in every epoch, as if they were files."""
 
     classes: list[str] | None = fact(
         None, "classes (values of `resample.on`) whose images are copied; None: all", min_length=1
     )
     times: int = fact(1, "copies of each image that resampling kept", ge=1, le=20)
-    policy: str = fact("rotate30", "what changes them: a policy, as `augment.policy`")
+    policy: str = fact("rotate30", "their augmentation: a policy, as in `augment.policy`")
 
 
 class ResampleSettings(Section):
-    """What a fold's training part shows per epoch; validation is never touched."""
+    """The rows of a fold's training part per epoch; validation is never changed."""
 
     method: str = fact(
         "none",
@@ -56,41 +56,46 @@ class ResampleSettings(Section):
         "balanced: the smallest (dropping) or largest (adding) class; cap: `cap`; ratio: `ratio`; counts:"
         " `counts`",
     )
-    cap: int | None = fact(None, "images a class, for to=cap: an upper (under) or lower (over) bound", ge=1)
+    cap: int | None = fact(None, "images per class, for to=cap: an upper (under) or lower (over) bound", ge=1)
     ratio: float | None = fact(None, "largest : smallest class afterwards, for to=ratio", ge=1)
     counts: dict[str, Annotated[int, Field(ge=1)]] | None = fact(
-        None, "images by class name, for to=counts: bounds as `cap`; classes left out stay", min_length=1
+        None,
+        "images by class name, for to=counts: bounds as `cap`; other classes do not change",
+        min_length=1,
     )
     unit: Literal["image", "group"] = fact(
-        "image", "what is dropped or repeated, and counted: images or whole groups"
+        "image", "the unit that is dropped, repeated and counted: images or whole groups"
     )
-    on: str = fact("class", "what is balanced: class, or the name of one attribute")
-    redraw: bool = fact(False, "draw anew each epoch, for under and over")
+    on: str = fact("class", "balance the class, or one attribute by its name")
+    redraw: bool = fact(False, "draw again in each epoch, for under and over")
     neighbours: int = fact(5, "of near_miss and the smote family; never of the same group", ge=1, le=50)
     features: ModelSettings = fact(
-        ModelSettings(), "frozen backbone that says what is near; a linear probe uses its own"
+        ModelSettings(), "frozen backbone whose features define neighbours; a linear probe uses its own"
     )
     copies: CopySettings | None = fact(None, "offline copies, made after resampling")
-    seed: int = fact(0, "which images are dropped or repeated", ge=0)
+    seed: int = fact(0, "of the draw of images that are dropped or repeated", ge=0)
 
 
 @rule("resample")
 def settings_of_the_method(s: Sections) -> Iterator[Broken]:
-    """Each method has the settings that it needs, and none that it cannot follow."""
+    """Each method has the settings that it needs, and none that it cannot use."""
     resample = s["resample"]
     for name, example in _TO_NEEDS.items():
         if resample.method != "none" and resample.to == name and getattr(resample, name) is None:
             yield f"resample.{name}", f"to={name} needs a {name}, e.g. resample.{name}={example}"
     if resample.to == "counts" and resample.method == "tomek":
-        yield "resample.to", "tomek drops what lies on a border, however many; leave `to` out"
+        yield "resample.to", "tomek drops every row on a border and has no target; remove `to`"
     drawn = resample.method in ("under", "over")
     redrawn = drawn or is_plugin(resample.method)
     if resample.unit == "group" and not drawn:
-        yield "resample.unit", f"group is for methods under and over; {resample.method} looks at images"
+        yield "resample.unit", f"group is for methods under and over; {resample.method} uses images"
     if resample.redraw and not redrawn:
-        yield "resample.redraw", f"is for methods under and over; {resample.method} draws nothing anew"
+        yield "resample.redraw", f"is for methods under and over; {resample.method} draws only once"
     if resample.method in SYNTHETIC_METHODS and resample.on != "class":
-        yield "resample.on", f"{resample.method} mixes images of one class; an attribute alone names none"
+        yield (
+            "resample.on",
+            f"{resample.method} mixes images of one class and cannot balance an attribute; use class",
+        )
 
 
 @rule("resample")
@@ -99,28 +104,31 @@ def known_method(s: Sections) -> Iterator[Broken]:
     method = s["resample"].method
     if method not in RESAMPLE_METHODS and not is_plugin(method):
         hint = nearest(method, RESAMPLE_METHODS) or f"choose one of {', '.join(RESAMPLE_METHODS)}"
-        yield "resample.method", f"`{method}` is none; {hint}, or module:function"
+        yield "resample.method", f"`{method}` is not a method; {hint}, or module:function"
 
 
 @rule("resample")
 def unread_settings(s: Sections) -> Iterator[Broken]:
-    """A setting that the method does not read would change the key and nothing else."""
+    """A setting that the method does not use would change the key but not the result."""
     resample, usual = s["resample"], ResampleSettings()
     method = "module:function" if is_plugin(resample.method) else resample.method
     for name, readers in _RESAMPLE_READS.items():
-        # The values of `on` are also what offline copies are chosen by.
+        # Offline copies are also chosen by the values of `on`.
         named = name == "on" and resample.copies is not None and resample.copies.classes is not None
         if getattr(resample, name) != getattr(usual, name) and method not in readers and not named:
-            told = f"is read by resample.method={' or '.join(readers)} only, and it is {resample.method}"
-            yield f"resample.{name}", told
+            users = " or ".join(readers)
+            yield (
+                f"resample.{name}",
+                f"is used only with resample.method={users}, and it is {resample.method}",
+            )
     for name in _TO_NEEDS:
         if getattr(resample, name) is not None and resample.to != name:
-            yield f"resample.{name}", f"is read by resample.to={name} only, and it is {resample.to}"
+            yield f"resample.{name}", f"is used only with resample.to={name}, and it is {resample.to}"
 
 
 @rule("resample", "competition")
 def known_attribute(s: Sections) -> Iterator[Broken]:
-    """What is balanced is the class, or an attribute of the competition."""
+    """Resampling balances the class, or an attribute of the competition."""
     names = [a.name for a in s["competition"].attributes]
     if s["resample"].on not in ("class", *names):
         hint = nearest(s["resample"].on, ["class", *names]) or f"known: {', '.join(['class', *names])}"

@@ -1,6 +1,6 @@
-"""The section `robustness`: how strongly images are spoilt for the robustness curve.
+"""The section `robustness`: the strengths of corruptions for the robustness curve.
 
-Owns the strengths and the views that they stand for. Does not own the views (`nets/views.py`).
+Owns the strengths and the views that they mean. Does not own the views (`nets/views.py`).
 """
 
 from typing import Annotated
@@ -16,32 +16,32 @@ Factor = Annotated[float, Field(ge=0, le=5)]
 
 
 class RobustnessSettings(Section):
-    """Strengths at which models see the images they never learned; [] leaves a kind out."""
+    """Strengths of corruptions of validation images; [] leaves a kind out."""
 
     blur: list[Sigma] = fact([0.5, 1.0, 1.5, 2.0], "standard deviation, px of `images.size`")
     noise: list[Deviation] = fact([0.02, 0.05, 0.1, 0.2], "standard deviation, as a share of white")
     jpeg: list[Quality] = fact([50, 30, 15, 5], "quality, best first")
     brightness: list[Factor] = fact(
-        [0.8, 0.6, 0.4, 1.25, 1.5, 2.0], "factors; below 1 and above are two curves"
+        [0.8, 0.6, 0.4, 1.25, 1.5, 2.0], "factors; those below 1 and those above 1 are two curves"
     )
 
     def views(self) -> dict[str, tuple[str, float]]:
         """The view of each strength -> its curve and its strength, in order of harm within a curve."""
-        found: dict[str, tuple[str, float]] = {}
+        views: dict[str, tuple[str, float]] = {}
         for sigma in sorted(set(self.blur)):
-            found[f"blur({_text(sigma)})"] = ("blur", sigma)
+            views[f"blur({_text(sigma)})"] = ("blur", sigma)
         for sd in sorted(set(self.noise)):
-            found[f"noise({_text(sd)})"] = ("noise", sd)
+            views[f"noise({_text(sd)})"] = ("noise", sd)
         for quality in sorted(set(self.jpeg), reverse=True):
-            found[f"jpeg({quality})"] = ("JPEG", quality)
+            views[f"jpeg({quality})"] = ("JPEG", quality)
         darker = sorted({f for f in self.brightness if f < 1}, reverse=True)
         brighter = sorted({f for f in self.brightness if f > 1})
         for name, factors in (("darker", darker), ("brighter", brighter)):
             for factor in factors:
-                found[f"brightness({_text(factor)})"] = (name, factor)
-        return found
+                views[f"brightness({_text(factor)})"] = (name, factor)
+        return views
 
 
 def _text(value: float) -> str:
-    """As views spell a number: 2 for 2.0."""
+    """A number in the spelling of views: 2 for 2.0."""
     return str(int(value)) if value == int(value) else repr(value)

@@ -1,4 +1,4 @@
-"""The sections `runtime` and `reproduce`: where and how a command runs, and what counts as the same result.
+"""The sections `runtime` and `reproduce`: where and how a command runs, and when results count as equal.
 
 Owns their fields, and the rules between the device and the sections before it.
 """
@@ -12,26 +12,28 @@ from pipeline.settings.fields import Broken, Section, Sections, neutral, rule
 
 
 class ReproduceSettings(Section):
-    """What `make reproduce` takes for the same, on other hardware; on the same, bytes must be equal."""
+    """When `make reproduce` accepts a result of other hardware; on the same hardware, bytes must be equal."""
 
     agreement: float = neutral(0.99, "share of test images that must get the same label", gt=0, le=1)
     max_dp: float = neutral(0.02, "largest difference of any probability", ge=0, le=1)
 
 
 class RuntimeSettings(Section):
-    """Where and how loudly; never changes what a result is called."""
+    """Where and how commands run; never in the key of a result."""
 
     device: Literal["auto", "cpu", "cuda"] = neutral("auto", "auto: a GPU if there is one")
     threads: int | None = neutral(None, "torch threads; None: all cores", ge=1)
     deterministic: bool = neutral(
-        True, "on a GPU: only algorithms that give the same bits each time, so that a killed run ends alike"
+        True, "on a GPU: only deterministic algorithms, so that a killed run has the same result"
     )
     workers: Annotated[
         Annotated[Literal["auto"], Tag("word")] | Annotated[int, Field(ge=0, le=128), Tag("number")],
         Discriminator(lambda value: "word" if isinstance(value, str) else "number"),
-    ] = neutral("auto", "loader processes; 0: in this process; auto: as many as pay, by timing")
+    ] = neutral("auto", "loader processes; 0: load in this process; auto: the fastest number, by timing")
     infer_batch: int = neutral(128, "images per forward pass without gradients", ge=1)
-    log_level: Literal["debug", "info", "warning"] = neutral("info", "how much is said")
+    log_level: Literal["debug", "info", "warning"] = neutral(
+        "info", "least level of messages that are logged"
+    )
     home: str = neutral(".", "folder of artifacts/, work/, data/, submissions/ and mlflow.db")
     mlflow: bool = neutral(True, "record runs in MLflow")
     mlflow_uri: str | None = neutral(None, "tracking server; None: MLFLOW_TRACKING_URI or home/mlflow.db")
@@ -48,7 +50,7 @@ def training_precision(s: Sections) -> Iterator[Broken]:
 def halving_on_a_gpu(s: Sections) -> Iterator[Broken]:
     """Halving after a GPU ran out of memory needs a GPU."""
     if s["train"].oom_halving and s["runtime"].device == "cpu":
-        yield "train.oom_halving", "is for a GPU, and runtime.device=cpu; set train.accumulate instead"
+        yield "train.oom_halving", "is for a GPU, but runtime.device=cpu; set train.accumulate instead"
 
 
 @rule("infer", "runtime")

@@ -1,7 +1,7 @@
 """All settings: the list of sections, and the list of rules between settings.
 
-Owns `Config`, which says which sections there are, and in which order broken rules are reported. Does not own
-any field or rule: those of a section stand in its own file beside this one. Does not own reading YAML files
+Owns `Config`, the list of the sections, and the order in which broken rules are reported. Does not own any
+field or rule: those of a section are in its own file in this folder. Does not own reading YAML files
 and overrides (`settings/load.py`).
 """
 
@@ -69,7 +69,7 @@ class Config(Section):
     runtime: RuntimeSettings = RuntimeSettings()
 
 
-# Every rule, in the order in which what is broken is reported.
+# Every rule, in the order in which faults are reported.
 RULES: tuple[Rule, ...] = (
     resample.settings_of_the_method,
     resample.known_method,
@@ -128,5 +128,5 @@ RULES: tuple[Rule, ...] = (
 
 
 def broken(sections: Sections) -> list[Broken]:
-    """Every (path, what is wrong) among the rules whose sections are all present."""
+    """Every (path, fault) of the rules whose sections are all present."""
     return [b for rule in RULES if all(n in sections for n in rule.reads) for b in rule.check(sections)]

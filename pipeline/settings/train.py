@@ -1,7 +1,7 @@
 """The section `train`: the training loop, mixing, early stopping, and heads on cached features.
 
-Owns its fields and rules, among them those between training and the sections before it. Does not own members
-of a fold (`settings/members.py`) nor losses (`settings/loss.py`).
+Owns its fields and rules, also those between training and other sections. Does not own members of a fold
+(`settings/members.py`) nor losses (`settings/loss.py`).
 """
 
 import math
@@ -15,15 +15,15 @@ from pipeline.settings.loss import LossSettings, losses_of, traits
 from pipeline.settings.members import ChainSettings, DistillSettings, PseudoSettings
 from pipeline.settings.resample import SYNTHETIC_METHODS, ResampleSettings
 
-# Which setting each strategy needs, with an example; nothing else reads it.
+# The setting that each strategy needs, with an example; no other strategy uses it.
 _STRATEGY_NEEDS = {"freeze_until": ("freeze_until", "4"), "gradual": ("unfreeze_every", "1")}
 
-# Settings that some schedules, or some ways of mixing, read and others do not.
+# Settings that only some schedules, or some methods of mixing, use.
 _SCHEDULES_OF = {"lr_decay": ("step", "plateau"), "lr_decay_epochs": ("step",), "lr_patience": ("plateau",)}
 _MIXING = ("mixup", "cutmix", "cutmix_half")
 _METHODS_OF = {"alpha": ("mixup", "cutmix"), "prob": _MIXING, "partner": _MIXING}
 
-# What a linear probe on cached features does not have, and the value that says so.
+# Settings that a linear probe on cached features does not support, with their value for "off".
 _PIXELS_ONLY = {
     "early_stopping": None,
     "swa_start": None,
@@ -32,7 +32,7 @@ _PIXELS_ONLY = {
     "oom_halving": False,
 }
 
-# Which head reads a setting.
+# The head that uses a setting.
 _HEAD_OF = {"head_hidden": "mlp", "head_dropout": "mlp", "head_c": "logistic"}
 
 
@@ -40,23 +40,26 @@ class MixSettings(Section):
     """Images of two samples in one, with a target in between; see `pipeline/resample/mixing.py`."""
 
     method: Literal["none", "mixup", "cutmix", "cutmix_half"] = fact(
-        "none", "mixup: both faintly; cutmix: a box of the partner; cutmix_half: half an image each"
+        "none", "mixup: a weighted mean; cutmix: a box of the partner; cutmix_half: half of each image"
     )
-    alpha: float = fact(1.0, "of Beta(alpha, alpha), the partner's share; not of cutmix_half", gt=0, le=100)
+    alpha: float = fact(1.0, "of Beta(alpha, alpha), the partner's share; not for cutmix_half", gt=0, le=100)
     prob: float = fact(1.0, "share of the samples that are mixed", ge=0, le=1)
     partner: Literal["any", "same_class", "minority"] = fact(
         "any",
-        "any: of the same batch; same_class: of the same class; minority: of the whole training part,"
+        "any: from the same batch; same_class: of the same class; minority: from the whole training part,"
         " every class equally often",
     )
 
 
 class EarlyStoppingSettings(Section):
-    """Ending a fold, and choosing its epoch, on an inner split of its own training part."""
+    """Stopping a fold, and choosing its epoch, on an inner split of its training part."""
 
     patience: int = fact(3, "epochs without a better inner score before training ends", ge=1, le=1000)
     share: float = fact(
-        0.2, "of the training part, whole groups, that chooses and is not trained on", gt=0, le=0.5
+        0.2,
+        "share of the training part (whole groups) in the inner split, which is not trained on",
+        gt=0,
+        le=0.5,
     )
 
 
@@ -66,8 +69,8 @@ class TrainSettings(Section):
     strategy: Literal["full", "scratch", "linear_probe", "freeze_until", "gradual"] = fact(
         "full",
         "full: all weights; scratch: all, from random ones; linear_probe: a head on cached features of the"
-        " frozen backbone; freeze_until: what lies above `freeze_until`; gradual: from the head down, a"
-        " stage more every `unfreeze_every` epochs",
+        " frozen backbone; freeze_until: all after `freeze_until`; gradual: from the head down, one"
+        " more stage every `unfreeze_every` epochs",
     )
     freeze_until: Annotated[
         Annotated[int, Field(ge=0), Tag("stage")]
@@ -75,33 +78,35 @@ class TrainSettings(Section):
         | Annotated[None, Tag("unset")],
         Discriminator(lambda value: {str: "module", type(None): "unset"}.get(type(value), "stage")),
     ] = fact(
-        None, "strategy=freeze_until: the last frozen part, a stage's number (0: the stem) or a module's name"
+        None, "strategy=freeze_until: the last frozen stage by number (0: the stem), or a module by name"
     )
-    unfreeze_every: int | None = fact(None, "strategy=gradual: epochs until the next stage trains", ge=1)
+    unfreeze_every: int | None = fact(None, "strategy=gradual: epochs until the next stage is trained", ge=1)
     layer_decay: float | None = fact(
         None,
-        "learning rate of each layer as a factor of that of the layer above; the head's is `lr`",
+        "learning rate of each layer relative to the layer above; the head has `lr`",
         gt=0,
         le=1,
     )
     freeze_bn: bool = fact(False, "batch normalisation keeps its statistics, scale and shift")
-    # Neutral, as the fold that it leads to is an input of the fold that starts from it: two names, one key.
+    # Neutral, because the initial fold is an input of the new one: two names of it give one key.
     init_from: str | None = neutral(
         None,
         "a finished train run, by experiment or start of its key (`make runs`): each fold starts from the"
-        " weights of that run's same fold; model.weights is not read then",
+        " weights of the same fold of that run; model.weights is not used then",
         min_length=1,
     )
     head: Literal["linear", "mlp", "logistic"] = fact(
         "linear",
-        "of a linear_probe: linear and mlp by steps with any loss; logistic: the convex problem, solved",
+        "of a linear_probe: linear and mlp by gradient steps with any loss; logistic: the exact solution",
     )
     head_hidden: int = fact(256, "hidden units of head=mlp", ge=1, le=8192)
     head_dropout: float = fact(0.5, "dropout of the hidden units of head=mlp", ge=0, lt=1)
     head_c: float = fact(0.01, "C of head=logistic: the inverse of its L2 penalty", gt=0, le=1e6)
-    head_seeds: int = fact(1, "heads a fold with other seeds, their probabilities averaged", ge=1, le=50)
+    head_seeds: int = fact(1, "heads per fold with different seeds, probabilities averaged", ge=1, le=50)
     folds: list[Annotated[int, Field(ge=0)]] | None = neutral(None, "train only these folds; None: all")
-    epochs: int = fact(6, "passes over the training rows; the last one counts", ge=1, le=1000)
+    epochs: int = fact(
+        6, "passes over the training rows; the weights of the last one are used", ge=1, le=1000
+    )
     batch_size: int = fact(32, "rows per optimizer step, times `accumulate`", ge=1, le=65536)
     accumulate: int = fact(1, "micro-batches per step; the loss is summed and divided once", ge=1, le=1024)
     optimizer: str = fact("adamw", "any optimizer of timm's factory")
@@ -118,11 +123,13 @@ class TrainSettings(Section):
     )
     lr_decay: float = fact(0.1, "factor of step and plateau", gt=0, lt=1)
     lr_decay_epochs: int = fact(2, "epochs between two decays of step", ge=1, le=1000)
-    lr_patience: int = fact(2, "epochs that plateau waits beyond the best one", ge=0, le=1000)
+    lr_patience: int = fact(2, "epochs that plateau waits after the best one", ge=0, le=1000)
     clip_norm: float | None = fact(None, "clip the gradient's norm; None: off", gt=0)
-    ema_decay: float | None = fact(None, "average of weights kept for prediction; None: off", gt=0, lt=1)
+    ema_decay: float | None = fact(
+        None, "moving average of weights, used for prediction; None: off", gt=0, lt=1
+    )
     swa_start: float | None = fact(
-        None, "average the weights at the end of each epoch from this share of them on; None: off", ge=0, lt=1
+        None, "average the weights of all epochs after this share of the epochs; None: off", ge=0, lt=1
     )
     mix: MixSettings = MixSettings()
     early_stopping: EarlyStoppingSettings | None = fact(None, "None: train to the last epoch")
@@ -133,83 +140,91 @@ class TrainSettings(Section):
         0.0, "noise on the weights of each step, as a share of each tensor's root mean square", ge=0, le=1
     )
     oom_halving: bool = fact(
-        False, "a GPU out of memory: halve what is passed at once and go on; batch norm sees the halves"
+        False, "if a GPU is out of memory, halve the batches and continue; batch norm uses the halves"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = fact(
-        "auto", "autocast dtype; auto: the fastest here, measured once a machine; fp16 needs a GPU"
+        "auto", "autocast dtype; auto: the fastest, measured once per machine; fp16 needs a GPU"
     )
     seed: int = fact(0, "root of all draws of training", ge=0)
     group_share: float = fact(1.0, "train on this share of the training part's groups", gt=0, le=1)
     bag: int | None = fact(
-        None, "train so many models on bootstraps of the training part's groups and average them", ge=2, le=50
+        None,
+        "train this many models on bootstraps of the training part's groups and average them",
+        ge=2,
+        le=50,
     )
-    chain: ChainSettings | None = fact(None, "boosting: members that learn from each other's failures")
+    chain: ChainSettings | None = fact(None, "boosting: members that learn from each other's errors")
     distill: DistillSettings | None = fact(None, "learn from the soft labels of nested teachers")
-    pseudo: PseudoSettings | None = fact(None, "pseudo-labels: also learn unlabelled images from teachers")
+    pseudo: PseudoSettings | None = fact(
+        None, "pseudo-labels: also train on unlabelled images, labelled by teachers"
+    )
 
 
 @rule("train", "folds")
 def known_folds(s: Sections) -> Iterator[Broken]:
-    """The folds that are asked for exist, and each is named once."""
+    """The named folds exist, and each is named once."""
     asked, n = s["train"].folds, s["folds"].splits
     if asked is not None:
         if not asked:
-            yield "train.folds", "is empty; leave it out to train all folds"
+            yield "train.folds", "is empty; remove it to train all folds"
         far = sorted({k for k in asked if k >= n})
         if far:
-            told = f"folds.n={n}" if s["folds"].splits == s["folds"].n else f"folds.kind={s['folds'].kind}"
-            yield "train.folds", f"{far} is not among folds 0 to {n - 1} ({told})"
+            why = f"folds.n={n}" if s["folds"].splits == s["folds"].n else f"folds.kind={s['folds'].kind}"
+            yield "train.folds", f"{far} is not among folds 0 to {n - 1} ({why})"
         if len(set(asked)) != len(asked):
             yield "train.folds", "names a fold twice"
 
 
 @rule("train")
 def schedule_settings(s: Sections) -> Iterator[Broken]:
-    """Settings of the schedule are read by it, and the warm-up is no longer than training."""
+    """Settings of the schedule are used by it, and the warm-up is not longer than training."""
     train, usual = s["train"], TrainSettings()
     if train.warmup_epochs > train.epochs:
         yield "train.warmup_epochs", f"{train.warmup_epochs} is longer than train.epochs={train.epochs}"
     if train.schedule == "one_cycle" and train.warmup_epochs not in (0, usual.warmup_epochs):
-        yield "train.warmup_epochs", "one_cycle has a warm-up of its own; leave it out"
+        yield "train.warmup_epochs", "is not used by one_cycle, which has its own warm-up; remove it"
     for name, readers in _SCHEDULES_OF.items():
         if getattr(train, name) != getattr(usual, name) and train.schedule not in readers:
-            told = f"is read by train.schedule={' or '.join(readers)} only, and it is {train.schedule}"
-            yield f"train.{name}", told
+            users = " or ".join(readers)
+            yield f"train.{name}", f"is used only with train.schedule={users}, and it is {train.schedule}"
 
 
 @rule("train")
 def weight_averages(s: Sections) -> Iterator[Broken]:
-    """At most one average of the weights predicts, and it is an average of two epochs or more."""
+    """At most one average of the weights is used, over two epochs or more."""
     train = s["train"]
     if train.swa_start is not None and train.ema_decay is not None:
-        yield "train.swa_start", "stands beside train.ema_decay: one average predicts, so keep one of the two"
+        yield (
+            "train.swa_start",
+            "cannot be combined with train.ema_decay: only one average can be used for prediction",
+        )
     if train.swa_start is not None and train.early_stopping is not None:
-        yield "train.swa_start", "averages epochs, and early_stopping chooses one: keep one of the two"
+        yield "train.swa_start", "averages epochs, but early_stopping chooses one: keep one of the two"
     if train.swa_start is not None and train.epochs - math.floor(train.swa_start * train.epochs) < 2:
-        told = f"{train.swa_start} leaves the last of train.epochs={train.epochs}, and one is no average"
-        yield "train.swa_start", f"{told}; start earlier, or train longer"
+        message = f"{train.swa_start}: with train.epochs={train.epochs} only one epoch remains to average"
+        yield "train.swa_start", f"{message}; start earlier, or train longer"
 
 
 @rule("train")
 def mix_settings(s: Sections) -> Iterator[Broken]:
-    """Settings of mixing are read by its method."""
+    """Settings of mixing are used by its method."""
     mix, usual = s["train"].mix, MixSettings()
     for name, readers in _METHODS_OF.items():
         if getattr(mix, name) != getattr(usual, name) and mix.method not in readers:
-            told = f"is read by train.mix.method={' or '.join(readers)} only, and it is {mix.method}"
-            yield f"train.mix.{name}", told
+            users = " or ".join(readers)
+            yield f"train.mix.{name}", f"is used only with train.mix.method={users}, and it is {mix.method}"
 
 
 @rule("train", "loss")
 def mixing_with_the_loss(s: Sections) -> Iterator[Broken]:
-    """Mixed images have soft targets, which the loss has to take."""
+    """Mixed images have soft targets, which the loss must accept."""
     if s["train"].mix.method != "none" and not traits(s["loss"].name).soft_targets:
-        yield "train.mix.method", f"makes soft targets, which loss.name={s['loss'].name} does not take"
+        yield "train.mix.method", f"makes soft targets, which loss.name={s['loss'].name} does not accept"
 
 
 @rule("train", "competition")
 def forbidden_mixing(s: Sections) -> Iterator[Broken]:
-    """No attribute forbids the way in which images are mixed."""
+    """No attribute forbids the method of mixing."""
     method = s["train"].mix.method
     for attribute in s["competition"].attributes:
         if method.removesuffix("_half") in attribute.forbids:
@@ -218,14 +233,17 @@ def forbidden_mixing(s: Sections) -> Iterator[Broken]:
 
 @rule("train")
 def strategy_settings(s: Sections) -> Iterator[Broken]:
-    """Each strategy has the settings that it needs, and none that only another one reads."""
+    """Each strategy has the settings that it needs, and none of another strategy."""
     train = s["train"]
     for strategy, (name, example) in _STRATEGY_NEEDS.items():
         given = getattr(train, name) is not None
         if train.strategy == strategy and not given:
             yield "train.strategy", f"{strategy} needs train.{name}, e.g. train.{name}={example}"
         if train.strategy != strategy and given:
-            yield f"train.{name}", f"is read by strategy={strategy} only, and train.strategy={train.strategy}"
+            yield (
+                f"train.{name}",
+                f"is used only with strategy={strategy}, and train.strategy={train.strategy}",
+            )
     if train.strategy == "linear_probe":
         for name in ("layer_decay", "freeze_bn", "init_from"):
             if getattr(train, name):
@@ -235,57 +253,59 @@ def strategy_settings(s: Sections) -> Iterator[Broken]:
             if getattr(train, name) is not None:
                 yield (
                     f"train.{name}",
-                    "is for weights that were trained before, and strategy=scratch has none",
+                    "is for pretrained weights, and strategy=scratch has none",
                 )
 
 
 @rule("train", "model")
 def weights_to_keep(s: Sections) -> Iterator[Broken]:
-    """What a strategy freezes was trained before, and what it trains from scratch was not."""
+    """A strategy freezes only pretrained weights, and scratch has none."""
     train, weights = s["train"], s["model"].weights
     if train.freeze_bn and s["model"].norm == "group":
-        yield "train.freeze_bn", "has no batch normalisation to keep: model.norm=group exchanges all of it"
+        yield "train.freeze_bn", "has no effect: model.norm=group replaces all batch normalisation"
     if train.strategy == "scratch" and weights != "none":
         yield "train.strategy", f"scratch starts from random weights: set model.weights=none, not {weights}"
     if weights == "none" and train.init_from is None:
         if train.strategy in _STRATEGY_NEEDS:
-            what = f"strategy={train.strategy} would freeze random weights; give weights, or train.init_from"
-            yield "model.weights", what
+            message = (
+                f"none: strategy={train.strategy} would freeze random weights; set them or train.init_from"
+            )
+            yield "model.weights", message
         if train.freeze_bn:
-            yield "train.freeze_bn", "would keep the statistics of no data: model.weights=none"
+            yield "train.freeze_bn", "would keep initial statistics of no data, because model.weights=none"
 
 
 @rule("train", "model")
 def weights_of_a_probe(s: Sections) -> Iterator[Broken]:
-    """A linear probe needs a backbone that was trained before."""
+    """A linear probe needs a pretrained backbone."""
     if s["train"].strategy == "linear_probe" and s["model"].weights == "none":
         yield (
             "model.weights",
-            "a linear probe of random weights learns nothing; give weights, or strategy=full",
+            "none: a linear probe on random weights learns nothing; set weights, or strategy=full",
         )
 
 
 @rule("train")
 def settings_of_networks(s: Sections) -> Iterator[Broken]:
-    """A linear probe has none of the settings that only training on pixels reads."""
+    """A linear probe has none of the settings that are only for training on pixels."""
     train = s["train"]
     if train.strategy != "linear_probe":
         return
-    told = "is not for strategy=linear_probe, which trains on cached features"
+    message = "is not for strategy=linear_probe, which trains on cached features"
     for name, off in _PIXELS_ONLY.items():
         if getattr(train, name) != off:
-            yield f"train.{name}", told
+            yield f"train.{name}", message
     if train.mix.method != "none":
-        yield "train.mix.method", told
+        yield "train.mix.method", message
     if train.schedule == "plateau":
-        yield "train.schedule", f"plateau {told}; use cosine, step or one_cycle"
+        yield "train.schedule", f"plateau {message}; use cosine, step or one_cycle"
 
 
 @rule("resample", "train")
 def features_of_a_probe(s: Sections) -> Iterator[Broken]:
-    """A linear probe has features of its own, so those of resampling are not read."""
+    """A linear probe has its own features, so those of resampling are not used."""
     if s["train"].strategy == "linear_probe" and s["resample"].features != ResampleSettings().features:
-        yield "resample.features", "is not read by train.strategy=linear_probe, which has features of its own"
+        yield "resample.features", "is not used by train.strategy=linear_probe, which has its own features"
 
 
 @rule("resample", "train")
@@ -295,36 +315,42 @@ def resampling_of_a_probe(s: Sections) -> Iterator[Broken]:
     if resample.method in SYNTHETIC_METHODS and not probe:
         yield (
             "resample.method",
-            f"{resample.method} makes feature rows, and strategy={s['train'].strategy} trains on pixels; "
+            f"{resample.method} makes feature rows, but strategy={s['train'].strategy} trains on pixels; "
             "choose experiment=probe (train.strategy=linear_probe), or over, near_miss, tomek, centroids",
         )
     if resample.copies is not None and probe:
-        yield "resample.copies", "are augmented pixels, and a linear probe trains on cached features"
+        yield "resample.copies", "are augmented pixels, but a linear probe trains on cached features"
 
 
 @rule("train")
 def head_settings(s: Sections) -> Iterator[Broken]:
-    """Settings of a head on cached features are read by a linear probe with that head."""
+    """Settings of a head on cached features are used by a linear probe with that head."""
     train, usual = s["train"], TrainSettings()
     changed = [
         name for name in ("head", "head_seeds", *_HEAD_OF) if getattr(train, name) != getattr(usual, name)
     ]
     if train.strategy != "linear_probe":
         for name in changed:
-            what = f"is for a head on cached features, and train.strategy={train.strategy}"
-            yield f"train.{name}", f"{what}; choose experiment=probe (train.strategy=linear_probe)"
+            message = f"is for a head on cached features, but train.strategy={train.strategy}"
+            yield f"train.{name}", f"{message}; choose experiment=probe (train.strategy=linear_probe)"
         return
     for name in changed:
         if name in _HEAD_OF and train.head != _HEAD_OF[name]:
-            yield f"train.{name}", f"is read by train.head={_HEAD_OF[name]} only, and train.head={train.head}"
+            yield (
+                f"train.{name}",
+                f"is used only with train.head={_HEAD_OF[name]}, and train.head={train.head}",
+            )
     for name in ("ema_decay", "precision"):
         if getattr(train, name) != getattr(usual, name):
             yield (
                 f"train.{name}",
-                "is for networks; heads on cached features train in fp32, without an average",
+                "is for networks; heads on cached features train in fp32, without an average of weights",
             )
     if train.head == "logistic" and train.head_seeds > 1:
-        yield "train.head_seeds", "a solved logistic regression is the same for every seed; leave it out"
+        yield (
+            "train.head_seeds",
+            "has no effect: a solved logistic regression is the same for every seed; remove it",
+        )
 
 
 @rule("train", "loss", "resample", "model")
@@ -335,12 +361,20 @@ def logistic_head(s: Sections) -> Iterator[Broken]:
     usual = LossSettings()
     for name in LossSettings.model_fields:
         if getattr(s["loss"], name) != getattr(usual, name):
-            what = "head=logistic minimises plain cross-entropy; leave it out, or choose train.head=linear"
-            yield f"loss.{name}", what
+            message = (
+                "is not used by head=logistic, which minimises plain cross-entropy; use train.head=linear"
+            )
+            yield f"loss.{name}", message
     if s["model"].heads == "attributes":
-        yield "model.heads", "train.head=logistic is one problem over classes; choose train.head=linear"
+        yield (
+            "model.heads",
+            "attributes is not for train.head=logistic, which is over classes; use train.head=linear",
+        )
     if s["resample"].redraw:
-        yield "resample.redraw", "train.head=logistic is solved once, on one draw; leave it out"
+        yield (
+            "resample.redraw",
+            "is not for train.head=logistic, which is solved once, on one draw; remove it",
+        )
 
 
 @rule("loss", "train")
@@ -349,5 +383,5 @@ def deferred_class_weights(s: Sections) -> Iterator[Broken]:
     epochs = s["train"].epochs
     for path, loss in losses_of(s):
         if 0 < loss.defer * epochs < 1 - 1e-9:
-            told = f"{loss.defer} of train.epochs={epochs} is less than one epoch, so nothing is deferred"
-            yield f"{path}.defer", told
+            message = f"{loss.defer} of train.epochs={epochs} is less than one epoch, so nothing is deferred"
+            yield f"{path}.defer", message

@@ -16,10 +16,10 @@ from pathlib import Path
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.metrics import get as metric_of
 from pipeline.data import load
-from pipeline.engine.commands import say_reports, shown
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.ensemble import members
+from pipeline.pages.command_words import shown
 from pipeline.record.store import Artifact
 from pipeline.settings.ensemble import word_of
 from pipeline.settings.load import Settings
@@ -130,7 +130,7 @@ def blend(session: Session) -> Path | None:
             if member.key is None and decisions(member.settings, "infer"):
                 artifact = decided(session, member)
             submission.publish(artifact, session.settings, session.store)
-    say_reports(session, session.need("cost"))
+    session.show(session.need("cost"))
     return write_submission(session, final_artifact)
 
 
@@ -193,7 +193,7 @@ def leaderboard(session: Session, options: Options) -> None:
     data = session.need("data")
     need = leaderboard_need(session.settings, entries, session.store, data, options.name)
     session.check(need)
-    say_reports(session, session.get(need))
+    session.show(session.get(need))
 
 
 def final(session: Session, options: Options) -> None:

@@ -30,11 +30,11 @@ from pipeline.core.predictions import Prediction
 from pipeline.data import host, host_format, load
 from pipeline.engine import request
 from pipeline.engine.build import VERSIONS_OF
-from pipeline.engine.commands import shown
 from pipeline.engine.graph import Graph
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.engine.slices import config_slice, flat
+from pipeline.pages.command_words import shown
 from pipeline.record.digests import FileIndex, sha256_file
 from pipeline.record.store import Artifact, Store
 from pipeline.record.tracking import git_commit

@@ -88,7 +88,7 @@ def _refuse_unknown(settings: TrainSettings, made_by: Any) -> None:
             hint = nearest(name, known)
             faults.append(f"{name}: not an argument of {settings.optimizer}; {hint}".rstrip("; "))
     if faults:
-        headline = f"train.optimizer_args: {len(faults)} invalid"
+        headline = "train.optimizer_args: invalid arguments"
         raise ConfigError(headline, faults, f"{settings.optimizer} accepts {', '.join(known)}")
 
 

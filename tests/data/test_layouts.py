@@ -43,7 +43,7 @@ def test_the_mask_tree_becomes_a_row_a_photo(tmp_path):
             assert data.train.groups_N[n] == folder_of(person)
             assert data.train.paths_N[n].rsplit("/", 1)[1].startswith(f"{stem}.")
     assert data.test.ids_N[1] == f"{1:040x}.jpg"
-    assert any("1 person ids stand in several rows (first: 000006)" in note for note in data.notes)
+    assert any("1 person ids are in several rows (first: 000006)" in note for note in data.notes)
     assert not any("._" in str(path) for path in competition.input_files(MASK, tmp_path))
 
 

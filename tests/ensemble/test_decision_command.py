@@ -124,7 +124,7 @@ def test_prior_correction_moves_from_what_training_showed(here):
         (["decision.steps=[class_scale]"], "did you mean class_scales"),
         (["decision.steps=[class_scales,class_scales]"], "twice"),
         (["decision.steps=[group_average]"], "constant_in_group"),
-        (["decision.steps=[class_scales]", "competition.metric=log_loss"], "judges probabilities"),
+        (["decision.steps=[class_scales]", "competition.metric=log_loss"], "scores probabilities"),
         (["decision.shrink=0.5"], "decision.shrink: nothing in this chain reads it"),
         (["decision.steps=[mypost:nothing]"], "has no function `nothing`"),
         (["decision.steps=[prior_correction]", "ensemble.members=[auto]"], "needs members by name"),

@@ -16,7 +16,7 @@ from pipeline.eda.page import explore
 from pipeline.errors.advice import faults as advice_faults
 from pipeline.errors.advice import steps
 from pipeline.errors.advice.advisor import RULES, STRONGER, advise
-from pipeline.errors.advice.facts import Facts, NetworkInput, OtherTraining, Training
+from pipeline.errors.advice.facts import Facts, NetworkInput, OtherTraining, TrainingFacts
 from pipeline.errors.advice.steps import LARGEST_SIDE, family_of
 from pipeline.errors.diff.flips import Submission, find_flips
 from pipeline.errors.diff.mistakes import find_mistakes
@@ -68,7 +68,7 @@ def world(n=1200, flipped=0.0, counts=None, config=None, history=LEARNED, lost=(
         train.ids_N, TEN.classes, (p / p.sum(axis=1, keepdims=True)).astype(np.float32), "run"
     )
     config = config or Config()
-    run = Training("small_cnn", config, oof, curves(history), 2.0, input=NetworkInput(0.1, 0.9, 0.0))
+    run = TrainingFacts("small_cnn", config, oof, curves(history), 2.0, input=NetworkInput(0.1, 0.9, 0.0))
     mistakes = find_mistakes(oof, train)
     return Facts(TEN, config, train, run, mistakes, asked=ASKED, policies=STRONGER)
 
@@ -273,7 +273,7 @@ def test_oversure_runs_are_told_to_smooth():
     p = np.full((len(y), 4), 0.01)
     p[np.arange(len(y)), np.where(np.arange(len(y)) % 3 == 0, (y + 1) % 4, y)] = 0.97
     oof = Probabilities(MADE.train.ids_N, SPACE.classes, p)
-    run = Training("run", Config(), oof, pd.DataFrame())
+    run = TrainingFacts("run", Config(), oof, pd.DataFrame())
     facts = Facts(SPACE, Config(), MADE.train, run, find_mistakes(oof, MADE.train))
     commands = [a.command for a in advise(facts)]
     assert 'make train ARGS="loss.label_smoothing=0.1"' in commands
@@ -299,7 +299,7 @@ def test_the_data_reports_answers_repeat_what_was_asked_too():
     answers = [f.answer for f in found.findings if f.kind == "imbalance"]
     assert answers == [
         f'Try `make train ARGS="{" ".join(ASKED)} resample.method=over resample.to=balanced"`, '
-        "and `under` beside it."
+        "and compare with `under`."
     ]
 
 
@@ -341,7 +341,7 @@ def test_without_evidence_no_advice_and_every_sentence_has_a_number():
         SPACE,
         Config(),
         MADE.train,
-        Training("r", Config(), run, pd.DataFrame()),
+        TrainingFacts("r", Config(), run, pd.DataFrame()),
         find_mistakes(run, MADE.train),
     )
     told = advise(facts)

@@ -34,7 +34,7 @@ def test_a_planted_shortcut_is_found_and_named():
         ("a", attention.WARNING), ("b", attention.UNKNOWN), ("c", attention.FINE)
     ]  # fmt: skip
     assert found[-1].name == "all" and found[-1].n_groups == 60 and found[-1].n_images == 240
-    assert "Shortcut? For a the" in attention.warning(found) and attention.warning(found[1:]) == ""
+    assert "Shortcut? For a, the" in attention.warning(found) and attention.warning(found[1:]) == ""
 
 
 def test_no_warning_where_groups_are_few_and_seldom_where_there_is_nothing():

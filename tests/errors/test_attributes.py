@@ -23,10 +23,10 @@ def test_shares_are_counted_by_hand():
     for k, a in enumerate(SPACE.attributes):
         code = SPACE.codes_CA[:, k]
         share = rows[a.name].errors
-        assert (share.part, share.whole) == (int((code[y] != code[answer]).sum()), int(wrong.sum()))
+        assert (share.count, share.total) == (int((code[y] != code[answer]).sum()), int(wrong.sum()))
         flips = FOUND.flips.images
         changed = sum(code[o] != code[n] for o, n in zip(flips["old"], flips["new"], strict=True))
-        assert (rows[a.name].flips.part, rows[a.name].flips.whole) == (changed, len(flips))
+        assert (rows[a.name].flips.count, rows[a.name].flips.total) == (changed, len(flips))
         assert share.low <= share.value <= share.high
 
 

@@ -52,43 +52,43 @@ def test_figures_by_hand():
 def test_an_oversure_run_is_told_and_temperature_helps():
     inputs = world(150, 3.0)
     before = trust_of(inputs)
-    assert before.verdict == "too sure" and before.error_low > before.by_noise
+    assert before.conclusion == "overconfident" and before.error_low > before.by_noise
     after = trust_of(replace(inputs, before_NC=inputs.after_NC))
-    assert after.verdict == "can't tell" and after.error < before.error / 2
+    assert after.conclusion == "can't tell" and after.error < before.error / 2
     change, low, high = log_loss_change(inputs)
     assert low < change < high < 0 and inputs.temperature == pytest.approx(3.0, rel=0.2)
-    assert (by_answer(inputs)["verdict"] == "too sure").all()
-    assert trust_of(world(150, 0.4)).verdict == "too careful"
+    assert (by_answer(inputs)["conclusion"] == "overconfident").all()
+    assert trust_of(world(150, 0.4)).conclusion == "underconfident"
 
 
 def test_a_calibrated_run_is_seldom_accused():
     """Measured over 60 worlds; 5 % are expected, and the error's noise floor holds."""
     worlds = [world(60, 1.0, seed) for seed in range(60)]
     accused = [trust_of(w) for w in worlds]
-    assert sum(t.verdict != "can't tell" for t in accused) <= 8
+    assert sum(t.conclusion != "can't tell" for t in accused) <= 8
     assert sum(t.error > t.by_noise for t in accused) <= 8
-    assert sum((by_answer(w)["verdict"] != "can't tell").any() for w in worlds) <= 8
+    assert sum((by_answer(w)["conclusion"] != "can't tell").any() for w in worlds) <= 8
 
 
 def test_one_group_tells_nothing():
     inputs = world(40, 3.0)
     one = replace(inputs, groups_N=np.full(len(inputs.y_N), "g"))
-    assert trust_of(one).verdict == "can't tell"
-    assert set(by_answer(one)["verdict"]) == {"can't tell"}
+    assert trust_of(one).conclusion == "can't tell"
+    assert set(by_answer(one)["conclusion"]) == {"can't tell"}
 
 
 def test_the_section_says_it_and_names_the_command():
     shown = section_of(section(world(150, 3.0)), case())
-    assert "too sure of itself" in shown and "ensemble.temperature=true" in shown and "helps" in shown
+    assert "It is overconfident" in shown and "ensemble.temperature=true" in shown and "helps" in shown
     assert "<b>b</b>" not in shown and "&lt;b&gt;b&lt;/b&gt;" in shown
     bare = section_of(section(replace(world(60, 1.0), after_NC=None)), case())
-    assert "could not be judged" in bare and "with temperature" not in bare
+    assert "could not be tested" in bare and "with temperature" not in bare
 
 
 def test_a_command_stands_only_where_temperature_helps_and_a_blend_is_told_otherwise():
     oversure, fine = world(150, 3.0), world(150, 1.0)
-    assert "how loudly it votes" in section(oversure).values["temperature"]
+    assert "its weight in a blend" in section(oversure).values["temperature"]
     blended = section(replace(oversure, blended=True)).values["temperature"]
-    assert "no label of a blend" in blended and "ensemble.temperature=true" in blended
+    assert "does not change the labels of a blend" in blended and "ensemble.temperature=true" in blended
     assert "can't tell whether it helps" in section(fine).values["temperature"]
     assert "make ensemble" not in section(fine).values["temperature"]

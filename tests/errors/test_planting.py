@@ -28,9 +28,9 @@ def counted(units):
 
 def test_labels_are_turned_one_by_one_and_group_by_group(world):
     space = world.clean.space
-    labels_N = planting.turned(world.clean, 3)
-    assert (labels_N == planting.turned(world.clean, 3)).all()
-    assert (labels_N != planting.turned(world.clean, 4)).any()
+    labels_N = planting.changed_labels(world.clean, 3)
+    assert (labels_N == planting.changed_labels(world.clean, 3)).all()
+    assert (labels_N != planting.changed_labels(world.clean, 4)).any()
     size, parity = (space.codes_CA[world.clean.labels, k] != space.codes_CA[labels_N, k] for k in (0, 1))
     groups = world.clean.groups_N
     turned = np.unique(groups[size])
@@ -39,7 +39,7 @@ def test_labels_are_turned_one_by_one_and_group_by_group(world):
 
 
 def test_turned_labels_are_found_and_thresholds_matter(world):
-    labels_N = planting.turned(world.clean, 1)
+    labels_N = planting.changed_labels(world.clean, 1)
 
     def found(**settings):
         units = planting.found_labels(
@@ -106,7 +106,7 @@ def test_spoilt_slices_are_found_and_quiet_predictions_give_no_alarms(world):
             **{name: generator.normal(size=n) for name in ("brightness", "contrast", "blur")},
         }
     )
-    planted = list(planting.spoilt(world.clean, world.clean.labels, facts, 0))
+    planted = list(planting.worsened_slices(world.clean, world.clean.labels, facts, 0))
     assert [" and " in s.name for s in planted] == [False, False, True, True]
     for one in planted:
         wrong = one.predicted_N != world.clean.labels

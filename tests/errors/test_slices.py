@@ -89,4 +89,4 @@ def test_the_section_shows_pictures_of_the_errors_as_text():
     shown = section_of(part, made)
     assert "parity 홀수" in shown and "<u>" not in shown and "fail" in shown
     quiet = section(SliceInputs(train, train.ids_N, train.labels, facts, 0))
-    assert "Can't tell any of them from chance" in section_of(quiet, made)
+    assert "No slice fails more often than chance would explain" in section_of(quiet, made)

@@ -125,7 +125,7 @@ def test_the_page_gives_rows_that_the_patch_reader_takes_and_hostile_names_stay_
     shown = section_of(part, made)
     assert not {"img", "u", "b-"} & {tag for tag, _ in Tags(shown).found}
     assert any(str(escape(name)) in shown for name in HOSTILE)
-    assert "Neighbours were not asked" in shown and "data/x" in shown
+    assert "Neighbours were not used" in shown and "data/x" in shown
 
 
 def test_nothing_suspicious_is_said():

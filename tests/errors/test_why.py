@@ -101,5 +101,5 @@ def test_an_answer_that_is_right_is_not_called_an_error():
     (case,) = right["cases"].values()
     case |= {"true": 2, "rival": 0, "p_true": 0.9, "p_rival": 0.04}
     shown = section_of(section(WhyInputs(right, picture, MADE.train, None)), MADE)
-    assert "rightly, next" in shown and "the truth is" not in shown and "The worst errors" not in shown
-    assert "Grad-CAM for the next guess" in shown and "make explain RUN=&#39;&lt;b&gt;lite0" in shown
+    assert "correct, second guess" in shown and ", truth " not in shown and "The worst errors" not in shown
+    assert "Grad-CAM for the second guess" in shown and "make explain RUN=&#39;&lt;b&gt;lite0" in shown

@@ -69,7 +69,7 @@ def test_targets_stay_distributions_and_weights_mix(method):
     samples = digit_samples(0, 64)
     target_NC, weight_N = targets_of(samples), torch.linspace(0.5, 3, 64)
     backward = Backward(Loss(lambda logits, target: logits.sum(1)), target_NC, weight_N, mixer=mixer(method))
-    taught = backward._taught(batch(), 5, 0)
+    taught = backward._micro_batch(batch(), 5, 0)
     torch.testing.assert_close(taught.target_BC.sum(1), torch.ones(64))
     assert (taught.target_BC.max(1).values < 1).sum() > 30
     own, other, share = weight_N, weight_N[taught.blend.other.index_B], taught.blend.share_B

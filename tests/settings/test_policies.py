@@ -108,20 +108,20 @@ transforms:
 """
     told = faults_of(tmp_path, text)
     assert [fault.split(":")[0] for fault in told] == ["1", "3", "4", "5", "6", "8", "10"], told
-    assert "`transform` is no key" in told[0] and "did you mean Rotate" in told[1]
-    assert "arguments by name" in told[2] and "wanted one `Name" in told[3]
+    assert "`transform` is not a key" in told[0] and "did you mean Rotate" in told[1]
+    assert "arguments by name" in told[2] and "expected one `Name" in told[3]
     assert "needs `transforms`" in told[4] and "Normalize" in told[5] and "Mosaic" in told[6]
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("transforms: {Rotate: {}}\n", "is a list"),
+        ("transforms: {Rotate: {}}\n", "must be a list"),
         ("- Rotate\n", "expected `key: value` lines"),
         ("", "has no `transforms`"),
-        ("transforms: [Rotate\n", "no YAML"),
+        ("transforms: [Rotate\n", "not valid YAML"),
         ("transforms: [{Rotate: {limit: 030}}]\n", "octal"),
-        ("transforms: [3]\n", "wanted one `Name"),
+        ("transforms: [3]\n", "expected one `Name"),
     ],
 )
 def test_a_file_that_is_no_policy(tmp_path, text, expected):

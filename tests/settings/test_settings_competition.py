@@ -51,13 +51,13 @@ def test_sound_settings(settings):
         ({"attributes": age(bins=[30])}, "attributes[0].bins", "1 edges for 3 values"),
         ({"attributes": age(bins=[60, 30])}, "attributes[0].bins", "not ascending"),
         ({"attributes": age(train_bins=[30, 58])}, "attributes[0].train_bins", "needs `bins`"),
-        ({"group_pattern": "p("}, "group_pattern", "no regular expression"),
+        ({"group_pattern": "p("}, "group_pattern", "not a regular expression"),
         ({"group_pattern": "p.*"}, "group_pattern", "has 0 groups"),
         ({"group_pattern": "(p)(q)"}, "group_pattern", "has 2 groups"),
         ({"group_pattern": "(p)", "group_column": "g"}, "group_pattern", "keep one"),
         ({"test_table": None}, "test_table", "no test set"),
         ({"test_table": None, "layout": "mask", "test_images": "e"}, "test_table", "eval/info.csv"),
-        ({"holdout": 0.2}, "holdout", "there is a test_table"),
+        ({"holdout": 0.2}, "holdout", "there is also a test_table"),
         ({"test_table": None, "holdout": 0.2}, "sample_submission", "set it to null"),
         ({"extra": [extra(), extra()]}, "extra[1].source", "twice"),
         (
@@ -78,7 +78,7 @@ def test_broken_rules(settings, path, said):
     [
         ("{bins: [30.0], soft_width: 0.0}", "greater than 0"),
         ("{soft_width: 2.0}", "soft_width needs `bins`"),
-        ("{bins: [30.0, 33.0], soft_width: 2.0}", "two edges at once: 30 and 33 are not 4 apart"),
+        ("{bins: [30.0, 33.0], soft_width: 2.0}", "the edges 30 and 33 are less than 4 apart"),
         ("{bins: [30.0, 60.0], train_bins: [30.0, 31.0], soft_width: 1.0}", "30 and 31"),
     ],
 )
@@ -93,10 +93,10 @@ def test_soft_width(age, expected):
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
-        ([f"{HOST}.columns={{digit: d}}"], "columns is read by format=attributes only"),
+        ([f"{HOST}.columns={{digit: d}}"], "columns is used only with format=attributes"),
         (
             [f"{HOST}.format=attributes", f"{HOST}.columns={{digits: d}}"],
-            "`digits` is no attribute; did you mean digit?",
+            "`digits` is not an attribute; did you mean digit?",
         ),
         ([f"{HOST}.format=attributes", f"{HOST}.words={{digit: [a, b]}}"], "digit has 2 words for 10 values"),
         (
@@ -104,8 +104,11 @@ def test_soft_width(age, expected):
             "digit has a word twice",
         ),
         ([f"{HOST}.format=attributes", f"{HOST}.columns={{digit: id}}"], "a column twice: id, id"),
-        ([f"{HOST}.command=send"], "never names {file}"),
-        ([f"{HOST}.command='send {{file}} {{who}}'"], "knows {file}, {message} and {name}, not {who}"),
+        ([f"{HOST}.command=send"], "does not contain {file}"),
+        (
+            [f"{HOST}.command='send {{file}} {{who}}'"],
+            "has {who}; the placeholders are {file}, {message} and {name}",
+        ),
         ([f"{HOST}.command='send \"{{file}}'"], "cannot be read"),
         ([f"{HOST}.per_day=0"], "per_day"),
     ],

@@ -35,32 +35,35 @@ def test_what_is_right_is_accepted(words):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["loss.name=focl"], "loss.name `focl` is no loss; did you mean focal"),
+        (["loss.name=focl"], "loss.name `focl` is not a loss; did you mean focal"),
         (["loss.name=hinge"], "choose one of cross_entropy, focal"),
         (["loss.name=ordinal"], "ordinal is for an ordered attribute"),
-        (["loss.gamma=1.0"], "loss.gamma =1.0 is not read by cross_entropy, only by: focal"),
-        (["loss.name=mine:f", "loss.label_smoothing=0.1"], "is not read by mine:f"),
+        (["loss.gamma=1.0"], "loss.gamma 1.0 is not used by cross_entropy, only by: focal"),
+        (["loss.name=mine:f", "loss.label_smoothing=0.1"], "is not used by mine:f"),
         (["loss.name=asymmetric"], "loss.label_smoothing is 0"),
         (["loss.name=balanced_softmax", "loss.class_weights=inverse"], "corrects for class frequency itself"),
         (["loss.class_weights=hand"], "loss.hand is missing"),
-        (['loss.hand={"1": 2.0}'], "loss.hand is read by class_weights=hand only"),
-        (["loss.beta=0.9"], "loss.beta is read by class_weights=effective only"),
+        (['loss.hand={"1": 2.0}'], "loss.hand is used only with class_weights=hand"),
+        (["loss.beta=0.9"], "loss.beta is used only with class_weights=effective"),
         (["loss.defer=0.5"], "loss.defer defers class weights"),
         (["loss.attributes={digit: {name: focal}}"], "needs a head per attribute"),
         (["model.ordinal=[digit]"], "model.ordinal needs a head per attribute"),
-        ([BY_ATTRIBUTE, "model.ordinal=[digits]"], "knows no attribute `digits`; did you mean digit"),
+        (
+            [BY_ATTRIBUTE, "model.ordinal=[digits]"],
+            "names `digits`, which is not an attribute; did you mean digit",
+        ),
         ([BY_ATTRIBUTE, "model.ordinal=[digit, digit]"], "names an attribute twice"),
         ([BY_ATTRIBUTE, "loss.attributes={digi: {name: focal}}"], "did you mean digit"),
         ([BY_ATTRIBUTE, "loss.attributes={digit: {name: ordinal}}"], "needs model.ordinal=[digit]"),
-        ([BY_ATTRIBUTE, "loss.attributes={digit: {name: a:b}}"], "takes a loss of the registry"),
-        ([BY_ATTRIBUTE, "loss.attributes={digit: {gamma: 1.0}}"], "loss.attributes.digit.gamma =1.0"),
+        ([BY_ATTRIBUTE, "loss.attributes={digit: {name: a:b}}"], "must be a loss of the registry"),
+        ([BY_ATTRIBUTE, "loss.attributes={digit: {gamma: 1.0}}"], "loss.attributes.digit.gamma 1.0"),
         ([BY_ATTRIBUTE, "loss.attributes={digit: {gama: 1.0}}"], "unknown key"),
         (["loss.name=soft_f1", "loss.class_weights=inverse"], "has no effect on soft_f1"),
-        ([BY_ATTRIBUTE, "loss.name=focal", "loss.attributes={digit: {}}"], "is read by no attribute"),
-        ([BY_ATTRIBUTE, "loss.class_weights=hand", 'loss.hand={"1": 2.0}'], "hand names classes"),
+        ([BY_ATTRIBUTE, "loss.name=focal", "loss.attributes={digit: {}}"], "is used by no attribute"),
+        ([BY_ATTRIBUTE, "loss.class_weights=hand", 'loss.hand={"1": 2.0}'], "hand is for classes"),
         (
             [BY_ATTRIBUTE, "model.ordinal=[digit]", "loss.name=focal"],
-            "loss.name is read by no attribute: those of model.ordinal take the ordinal loss",
+            "loss.name is used by no attribute: those of model.ordinal use the ordinal loss",
         ),
     ],
 )
@@ -73,7 +76,7 @@ def test_what_is_wrong_is_told(words, expected):
 def test_names_by_hand_are_all_told_at_once():
     with pytest.raises(ConfigError) as caught:
         resolved("loss.class_weights=hand", 'loss.hand={"1": 2.0, "ten": 1.0}')
-    assert "no class `ten`" in str(caught.value)
+    assert "`ten`, which is not a class" in str(caught.value)
     assert all(f"no weight for `{digit}`" in str(caught.value) for digit in "023456789")
     own = '{digit: {class_weights: hand, hand: {"1": 2.0}}}'
     with pytest.raises(ConfigError, match="no weight for `0`"):
@@ -85,7 +88,7 @@ def test_a_loss_of_the_batch_is_told_under_accumulation():
         config = resolved(*words).config
         return loss_notes({"loss": config.loss, "train": config.train})
 
-    assert "not one batch of 64" in notes("loss.name=soft_f1", "train.accumulate=2")[0]
+    assert "differs from one batch of 64" in notes("loss.name=soft_f1", "train.accumulate=2")[0]
     assert notes("loss.name=soft_f1") == notes("train.accumulate=2") == []
     own = "loss.attributes={digit: {name: soft_f1}}"
     assert notes(BY_ATTRIBUTE, own, "train.accumulate=2")

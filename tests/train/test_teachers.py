@@ -200,7 +200,7 @@ def test_a_teacher_of_other_folds_and_pseudo_without_images_are_refused(student,
         context.need("fold", fold=0)
     with pytest.raises(ConfigError, match="no unlabelled images"):
         load(["competition=digits", "train.pseudo={threshold: 0.5}"])
-    with pytest.raises(ConfigError, match=r"cannot be had with train\.bag"):
+    with pytest.raises(ConfigError, match=r"cannot be combined with train\.bag"):
         load(["competition=digits", "train.bag=2", "train.chain={members: 3}"])
     with pytest.raises(ConfigError, match="other folds than its student"):
         pseudo = "train.pseudo={teachers: [debug], test_images: true}"

@@ -131,17 +131,17 @@ def materialise(settings: EmojiDemo | DigitsDemo, home: Path, name: str) -> Path
 
 
 def _emoji(settings: EmojiDemo) -> _Contest:
-    found = emoji.pictures(settings)
+    pictures = emoji.pictures(settings)
     if settings.test_priors == "same":
         # The tail comes first, so that training and test have the same one.
-        found = long_tail.long_tail(found, settings.tail_ratio, settings.min_concepts, settings.seed)
-        held = long_tail.hold_out(found, settings.test_share, settings.seed)
-        train = tuple(p for p in found if p.group not in held)
+        pictures = long_tail.long_tail(pictures, settings.tail_ratio, settings.min_concepts, settings.seed)
+        held = long_tail.hold_out(pictures, settings.test_share, settings.seed)
+        train = tuple(p for p in pictures if p.group not in held)
     else:
-        held = long_tail.hold_out_evenly(found, settings.test_share, settings.seed)
-        rest = [p for p in found if p.group not in held]
+        held = long_tail.hold_out_evenly(pictures, settings.test_share, settings.seed)
+        rest = [p for p in pictures if p.group not in held]
         train = long_tail.long_tail(rest, settings.tail_ratio, settings.min_concepts, settings.seed)
-    test = tuple(p for p in found if p.group in held)
+    test = tuple(p for p in pictures if p.group in held)
     public = long_tail.public_half(test, settings.seed)
     return _Contest(emoji.attributes(settings), True, train, test, public, EMOJI_README)
 
@@ -151,14 +151,14 @@ def _digits(settings: DigitsDemo) -> _Contest:
 
     bunch = load_digits()
     drawn, labels = bunch.images[: settings.limit], bunch.target[: settings.limit]
-    found = []
+    pictures = []
     for number, (grey, label) in enumerate(zip(drawn, labels, strict=True)):
         name = hashlib.sha256(f"digits/{number}".encode()).hexdigest()[:8]
-        found.append(Picture(name, name, (str(label),), partial(_draw_digit, grey)))
-    found.sort(key=lambda p: p.id)
-    held = long_tail.hold_out(found, settings.test_share, settings.seed)
-    train = tuple(p for p in found if p.group not in held)
-    test = tuple(p for p in found if p.group in held)
+        pictures.append(Picture(name, name, (str(label),), partial(_draw_digit, grey)))
+    pictures.sort(key=lambda p: p.id)
+    held = long_tail.hold_out(pictures, settings.test_share, settings.seed)
+    train = tuple(p for p in pictures if p.group not in held)
+    test = tuple(p for p in pictures if p.group in held)
     public = long_tail.public_half(test, settings.seed)
     columns = (("digit", tuple(str(d) for d in range(10))),)
     return _Contest(columns, False, train, test, public, DIGITS_README)

@@ -109,10 +109,10 @@ def versions() -> str:
     Raises:
         DataError: a package is not installed; all missing ones are named.
     """
-    found, missing = [], []
+    installed, missing = [], []
     for name in PACKAGES:
         try:
-            found.append(f"{name}=={importlib.metadata.version(name)}")
+            installed.append(f"{name}=={importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
             missing.append(name)
     if missing:
@@ -121,7 +121,7 @@ def versions() -> str:
             missing,
             "run `make install`, or `pip install -e '.[demo]'`",
         )
-    return " ".join(found)
+    return " ".join(installed)
 
 
 def pictures(settings: EmojiDemo) -> tuple[Picture, ...]:

@@ -57,15 +57,15 @@ def place(table: Table, folders: Iterable[Path], preferred: Sequence[str] = ()) 
         locator = Locator(folder)
         for at, column in enumerate(table.columns):
             written = table.column(column)[::step]
-            found = sum(not locator.find(value)[0] for value in written) / len(written)
-            if found < FOUND_ENOUGH:
+            share = sum(not locator.find(value)[0] for value in written) / len(written)
+            if share < FOUND_ENOUGH:
                 continue
             named = column.lower() in PATH_NAMES or column in preferred
             exact = sum(bool(image_suffix(value)) for value in written) / len(written)
             unique = len(set(table.column(column))) == len(table)
-            rank = (found, float(unique), -far, float(named), exact, -at)
+            rank = (share, float(unique), -far, float(named), exact, -at)
             if best is None or rank > best[0]:
-                best = rank, Place(column, folder, found)
+                best = rank, Place(column, folder, share)
         if best is not None and best[0][:2] == (1, 1):
             break
     return best[1] if best else None
@@ -185,15 +185,15 @@ def _like_classes(table: Table, column: str) -> bool:
 
 def group_columns(table: Table, taken: Sequence[str]) -> list[tuple[str, str]]:
     """(column, reason) of columns that could be the group, those with a typical name first."""
-    found = []
+    candidates = []
     for column in table.columns:
         groups = len(set(table.column(column)))
         if column in taken or not _like_groups(groups, len(table)) or not all(table.column(column)):
             continue
         named = any(word in column.lower() for word in GROUP_WORDS)
         text = texts.GROUP_COUNT.format(groups=groups, images=len(table))
-        found.append((not named, column, texts.BY_NAME_TOO.format(text=text) if named else text))
-    return [(column, why) for _, column, why in sorted(found)]
+        candidates.append((not named, column, texts.BY_NAME_TOO.format(text=text) if named else text))
+    return [(column, why) for _, column, why in sorted(candidates)]
 
 
 def named_group(columns: Sequence[tuple[str, str]]) -> tuple[str, str] | None:
@@ -207,7 +207,7 @@ def group_patterns(paths: Sequence[str], classes: Sequence[int]) -> list[tuple[s
     Every path must have the part, groups must have several images, and there must be more groups than
     classes: a prefix such as `glass` in `glass_12.jpg` is the class and not a group.
     """
-    found: list[tuple[str, str]] = []
+    candidates: list[tuple[str, str]] = []
     seen = set()
     for pattern, part in PATTERNS:
         hits = [re.search(pattern, nfc(path)) for path in paths]
@@ -219,8 +219,8 @@ def group_patterns(paths: Sequence[str], classes: Sequence[int]) -> list[tuple[s
         if _like_groups(groups, len(paths)):
             seen.add(same)
             reason = texts.PATTERN.format(part=part, groups=groups, images=len(paths), first=names[0])
-            found.append((pattern, reason))
-    return found
+            candidates.append((pattern, reason))
+    return candidates
 
 
 def _like_groups(groups: int, images: int) -> bool:

@@ -129,15 +129,15 @@ def _attribute(
 ) -> dict[str, Any]:
     # Names are ASCII, because commands and names of metrics contain them.
     word = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "" for c in column).strip("_-")
-    found: dict[str, Any] = {
+    attribute: dict[str, Any] = {
         "name": word or (f"label{number}" if number else "label"),
         "column": column,
         "values": values,
     }
     pairs = {(g, nfc(v)) for g, v in zip(groups, cells, strict=True)} if groups else set()
     if pairs and len(pairs) == len(set(groups)):
-        found["constant_in_group"] = True
-    return found
+        attribute["constant_in_group"] = True
+    return attribute
 
 
 def _group(
@@ -152,19 +152,19 @@ def _group(
     paths, classes = seen
     patterns = columns.group_patterns(paths, classes)
     others = [(c, why) for c, why in candidates if c not in labels and (named is None or c != named[0])]
-    found: list[str] = []
+    group_of_row: list[str] = []
     if named is not None and table is not None:
         proposal.set("competition.group_column", *named)
-        found = list(table.column(named[0]))
+        group_of_row = list(table.column(named[0]))
     elif patterns:
         pattern, why = patterns.pop(0)
         proposal.set("competition.group_pattern", pattern, why)
-        found = [hit[1] for p in paths if (hit := re.search(pattern, nfc(p)))]
+        group_of_row = [hit[1] for p in paths if (hit := re.search(pattern, nfc(p)))]
     else:
         proposal.set("competition.group_column", None, texts.NO_GROUP)
     proposal.hints += [texts.GROUP_COLUMN_HINT.format(column=c, why=why) for c, why in others]
     proposal.hints += [texts.GROUP_PATTERN_HINT.format(pattern=p, why=why) for p, why in patterns]
-    return found
+    return group_of_row
 
 
 def _folders(proposal: Proposal, request: NewRequest, root: Path, sample: Table | None) -> LabelledRows:

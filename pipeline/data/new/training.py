@@ -53,17 +53,17 @@ def folds(proposal: Proposal, groups: int, largest: int) -> None:
 def _sides(rows: LabelledRows) -> npt.NDArray[np.float64]:
     """(n, 2) width and height of some images; images that do not open are reported by `make eda`."""
     locator = Locator(rows.folder)
-    found = []
+    sides = []
     for written in rows.paths[:: max(len(rows.paths) // LOOKED_AT, 1)]:
         kind, path = locator.find(written)
         if kind:
             continue
         try:
             with pillow(), Image.open(path) as image:
-                found.append(image.size)
+                sides.append(image.size)
         except UNDECODABLE:
             continue
-    return np.array(found, dtype=np.float64).reshape(-1, 2)
+    return np.array(sides, dtype=np.float64).reshape(-1, 2)
 
 
 def members(images: int, size: int) -> list[str]:

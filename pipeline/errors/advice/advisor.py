@@ -25,7 +25,7 @@ from pipeline.engine import request
 from pipeline.engine.stage import Job
 from pipeline.errors.advice import faults, ledger, steps, texts
 from pipeline.errors.advice.changes import FinishedRuns, changes, trainings
-from pipeline.errors.advice.facts import BEST, Advice, Facts, NetworkInput, OtherTraining, Training
+from pipeline.errors.advice.facts import BEST, Advice, Facts, NetworkInput, OtherTraining, TrainingFacts
 from pipeline.errors.advice.steps import family_of
 from pipeline.errors.case import ReportCase
 from pipeline.errors.diff.conclusion import Change, FollowedAdvice
@@ -112,11 +112,11 @@ def subject(artifact: Artifact | None, runs: FinishedRuns) -> Artifact | None:
     """The training that advice is about: that of the submission, or of the best member of a blend."""
     if artifact is None:
         return None
-    behind = trainings(artifact, runs.store)
-    if not behind:
+    members = trainings(artifact, runs.store)
+    if not members:
         return None
     metric = metrics.get(runs.config.competition.metric)
-    return max(behind.values(), key=lambda a: metric.sign * a.metrics.get(f"oof_{metric.name}", -1e9))
+    return max(members.values(), key=lambda a: metric.sign * a.metrics.get(f"oof_{metric.name}", -1e9))
 
 
 def advised(artifact: Artifact | None, about: Artifact | None) -> str:
@@ -168,7 +168,7 @@ def gather(
     common = Facts(train.space, config, asked=job.words_of("train", own), policies=allowed)
     if about is None or artifact is None:
         return common
-    run = Training(
+    run = TrainingFacts(
         name=str(about.manifest["experiment"]),
         config=config,
         oof=load.oof(about, str(about.manifest["experiment"])),
@@ -197,27 +197,29 @@ def gather(
 
 def _input(about: Artifact, runs: FinishedRuns) -> NetworkInput | None:
     """The input of the first layer, as measured by the first fold or by the features that it learned on."""
-    for whole in about.inputs.values():
-        stage, _, key = whole.partition("/")
-        found = runs.store.find(stage, key) if stage in ("fold", "heads", "features") else None
-        if found is None:
+    for reference in about.inputs.values():
+        stage, _, key = reference.partition("/")
+        artifact = runs.store.find(stage, key) if stage in ("fold", "heads", "features") else None
+        if artifact is None:
             continue
-        m = found.metrics
+        m = artifact.metrics
         if "input_mean" in m:
             return NetworkInput(m["input_mean"], m["input_std"], m["input_off"])
         if stage in ("fold", "heads"):
-            return _input(found, runs)
+            return _input(artifact, runs)
     return None
 
 
 def _look_seconds(about: Artifact, runs: FinishedRuns) -> float:
     """Seconds to compute the features of a training; 0 for networks and for deleted features."""
-    folds = {whole for whole in about.inputs.values() if whole.startswith("fold/")}
-    found = [runs.store.find(*whole.split("/", 1)) for whole in folds]
-    below = {whole for fold in found if fold for whole in fold.inputs.values() if whole.startswith("heads/")}
-    made = [runs.store.find(*whole.split("/", 1)) for whole in below]
-    features = {w for head in made if head for w in head.inputs.values() if w.startswith("features/")}
-    return sum(a.seconds for a in (runs.store.find(*w.split("/", 1)) for w in features) if a)
+
+    def inputs(artifacts: list[Artifact], stage: str) -> list[Artifact]:
+        """The inputs of this stage, each once."""
+        references = {r for a in artifacts for r in a.inputs.values() if r.startswith(f"{stage}/")}
+        return [a for a in (runs.store.find(*r.split("/", 1)) for r in references) if a is not None]
+
+    features = inputs(inputs(inputs([about], "fold"), "heads"), "features")
+    return sum(artifact.seconds for artifact in features)
 
 
 def _others(about: Artifact, runs: FinishedRuns) -> tuple[OtherTraining, ...]:

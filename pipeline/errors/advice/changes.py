@@ -86,11 +86,11 @@ class FinishedRuns:
             of_stage = (a for a in self.all if a.stage == stage)
             having = [a for a in of_stage if all(self.values[a.key].get(p, "null") == old[p] for p in old)]
             for artifact in reversed(having):
-                found = self.differing(artifact, new)
-                if found is not None and (
-                    stage != "ensemble" or self._members(found) == self._members(artifact)
+                other = self.differing(artifact, new)
+                if other is not None and (
+                    stage != "ensemble" or self._members(other) == self._members(artifact)
                 ):
-                    return found, artifact
+                    return other, artifact
         return None
 
     def _members(self, blend: Artifact) -> set[str]:
@@ -112,8 +112,8 @@ class FinishedRuns:
 
 def _rules(blend: Artifact) -> Values:
     """How a blend combines its members."""
-    found = values_of(blend).items()
-    return {p: text for p, text in found if p.startswith("ensemble.") and p != "ensemble.members"}
+    values = values_of(blend).items()
+    return {p: text for p, text in values if p.startswith("ensemble.") and p != "ensemble.members"}
 
 
 def values_of(artifact: Artifact) -> Values:
@@ -128,24 +128,24 @@ def _set(values: Values) -> dict[str, str]:
 
 def trainings(artifact: Artifact | None, store: Store) -> dict[str, Artifact]:
     """The trainings of a submission, by experiment; two with one name get a part of their keys as well."""
-    found: dict[str, Artifact] = {}
+    by_key: dict[str, Artifact] = {}
 
     def visit(one: Artifact) -> None:
         if one.stage == "train":
-            found[one.key] = one
+            by_key[one.key] = one
             return
-        for whole in one.inputs.values():
-            stage, _, key = whole.partition("/")
+        for reference in one.inputs.values():
+            stage, _, key = reference.partition("/")
             below = store.find(stage, key) if stage in (*scoring.SCORED, "decide") else None
             if below is not None:
                 visit(below)
 
     if artifact is not None:
         visit(artifact)
-    names = [str(a.manifest["experiment"]) for a in found.values()]
+    names = [str(a.manifest["experiment"]) for a in by_key.values()]
     return {
         name if names.count(name) == 1 else f"{name} {a.key[:6]}": a
-        for name, a in zip(names, found.values(), strict=True)
+        for name, a in zip(names, by_key.values(), strict=True)
     }
 
 
@@ -167,13 +167,13 @@ def changes(runs: FinishedRuns, new: Artifact | None, old: Artifact | None) -> t
     members = [_member(runs, n, ours[n], theirs, asked, added=True) for n in ours if n not in theirs]
     members += [_member(runs, n, theirs[n], theirs, asked, added=False) for n in theirs if n not in ours]
     alone = len(ours) == len(theirs) == 1
-    found = [
+    settings = [
         change
         for name in ours
         if name in theirs and ours[name].key != theirs[name].key
         for change in _settings(runs, ours[name], theirs[name], "" if alone else name)
     ]
-    return (*members, *found, *_predicted(runs, new, old))
+    return (*members, *settings, *_predicted(runs, new, old))
 
 
 def _member(
@@ -213,8 +213,8 @@ def _settings(runs: FinishedRuns, new: Artifact, old: Artifact, member: str) -> 
     # Pretrained weights fit one network only, so the two settings change together.
     sets: list[tuple[str, ...]] = [NETWORK] if differ >= set(NETWORK) else []
     sets += [(path,) for path in sorted(differ - {path for one in sets for path in one})]
-    found = [_change(runs, paths, ours, theirs, old, member) for paths in sets]
-    return sorted(found, key=lambda change: NOT_READ in (change.old, change.new))
+    changed = [_change(runs, paths, ours, theirs, old, member) for paths in sets]
+    return sorted(changed, key=lambda change: NOT_READ in (change.old, change.new))
 
 
 def _change(

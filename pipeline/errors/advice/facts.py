@@ -88,7 +88,7 @@ class NetworkInput:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingFacts:
     """The training that advice is about; for a blend, its best member.
 
     Args:
@@ -159,7 +159,7 @@ class Facts:
     space: LabelSpace
     config: Config
     train: Samples | None = None
-    run: Training | None = None
+    run: TrainingFacts | None = None
     mistakes: Mistakes | None = None
     flips: Flips | None = None
     comparison: Comparison | None = None

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors.advice import texts
-from pipeline.errors.advice.facts import Advice, Bools, Facts, Training
+from pipeline.errors.advice.facts import Advice, Bools, Facts, TrainingFacts
 from pipeline.pages.command_words import make_with, train_with
 from pipeline.pages.report import count, percent, plural
 
@@ -29,13 +29,13 @@ MORE_EPOCHS = 3
 # memorises its images (benchmarks/advice: .05 against .77 without augmentation, .13 against .65 with it).
 MEMORISED = 0.5
 LEARNED = 0.1  # below this share of the loss of a random guess, the validation loss needs no fix
-# Labels. The error rate of the most confident tenth (of at least FEWEST_SURE images) must be at least FLOOR,
-# and at least FLAT times that of the more confident half. A hard task has few errors there (lite0 on emoji:
-# 0 % of the most confident tenth, 5 % of the more confident half; a weak CNN 13 % and 41 %).
-SUREST, SURER = 0.1, 0.5
+# Labels. The error rate of the most confident tenth (of at least FEWEST_CONFIDENT images) must be at least
+# FLOOR, and at least FLAT times that of the more confident half. A hard task has few errors there (lite0 on
+# emoji: 0 % of the most confident tenth, 5 % of the more confident half; a weak CNN 13 % and 41 %).
+CONFIDENT_TENTH, CONFIDENT_HALF = 0.1, 0.5
 # With a tenth of the labels changed: 11 % and 14 to 16 %; healthy 0 to 1 % and 3 % (benchmarks/advice).
 # Above MOST_FLIPPED the run is too weak to say anything about the labels.
-FEWEST_SURE, FLOOR, FLAT, MOST_FLIPPED = 90, 0.03, 0.5, 0.3
+FEWEST_CONFIDENT, FLOOR, FLAT, MOST_FLIPPED = 90, 0.03, 0.5, 0.3
 # Normalisation. Pixels are in [0, 1]: with the mean and standard deviation of ImageNet, the mean of an image
 # is within [-2.2, 2.7] and its standard deviation at most 2.3; at 0.1 a channel hardly varies. Weights made
 # with (.5, .5) are off by .78 with the values of ImageNet, and by about .3 with a data set's own values.
@@ -162,17 +162,17 @@ def flipped_labels(facts: Facts) -> Advice | None:
     """
     if facts.run is None:
         return None
-    sure_N = facts.p_NC.max(axis=1)
-    order = np.argsort(-sure_N, kind="stable")
-    surest, surer = (order[: round(len(order) * share)] for share in (SUREST, SURER))
-    if len(surest) < FEWEST_SURE:
-        surest = order[:FEWEST_SURE]
-    if len(surest) > len(surer):
+    confidence_N = facts.p_NC.max(axis=1)
+    order = np.argsort(-confidence_N, kind="stable")
+    tenth, half = (order[: round(len(order) * share)] for share in (CONFIDENT_TENTH, CONFIDENT_HALF))
+    if len(tenth) < FEWEST_CONFIDENT:
+        tenth = order[:FEWEST_CONFIDENT]
+    if len(tenth) > len(half):
         return None
     wrong_N = facts.wrong_N
-    floor, risk = float(wrong_N[surest].mean()), float(wrong_N[surer].mean())
+    floor, risk = float(wrong_N[tenth].mean()), float(wrong_N[half].mean())
     # A tenth of the images is a small sample: the lower end of a one-sided 95 % interval must reach FLOOR.
-    error = math.sqrt(floor * (1 - floor) / len(surest))
+    error = math.sqrt(floor * (1 - floor) / len(tenth))
     if not FLOOR <= floor - 1.6 * error < floor <= MOST_FLIPPED or floor < FLAT * risk:
         return None
     suspect_N = suspects(facts)
@@ -180,7 +180,7 @@ def flipped_labels(facts: Facts) -> Advice | None:
     return Advice(
         "labels",
         texts.LABELS_DO,
-        texts.LABELS_SEEN.format(floor=percent(floor), surest=count(len(surest)), risk=percent(risk)),
+        texts.LABELS_SEEN.format(floor=percent(floor), tenth=count(len(tenth)), risk=percent(risk)),
         texts.LABELS_WHY,
         train_with(facts.asked, patched),
         (patched,),
@@ -275,7 +275,7 @@ def unhandled_imbalance(facts: Facts) -> Advice | None:
     )
 
 
-def _balances(run: Training) -> bool:
+def _balances(run: TrainingFacts) -> bool:
     """Whether training already accounts for rare classes."""
     config = run.config
     losses = [config.loss, *config.loss.attributes.values()]

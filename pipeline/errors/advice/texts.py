@@ -44,7 +44,7 @@ LEAK_BOUND = "the score becomes correct, not better"
 
 LABELS_DO = "Correct labels that look wrong"
 LABELS_SEEN = (
-    "About {floor} of the labels look wrong: this share of the {surest} most confident answers disagrees "
+    "About {floor} of the labels look wrong: this share of the {tenth} most confident answers disagrees "
     "with the label, and {risk} of the more confident half."
 )
 LABELS_WHY = (

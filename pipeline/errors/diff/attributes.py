@@ -34,19 +34,19 @@ class Share:
     """A share of some images, with its 95 % interval over groups.
 
     Args:
-        part, whole: counts: so many of so many images.
+        count, total: so many of so many images.
         low, high: ends of the interval; 0 and 1 if there are fewer than two groups.
     """
 
-    part: int
-    whole: int
+    count: int
+    total: int
     low: float
     high: float
 
     @property
     def value(self) -> float:
         """The share itself; 0 if there are no images."""
-        return self.part / max(self.whole, 1)
+        return self.count / max(self.total, 1)
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,9 @@ def rows(inputs: AttributeInputs) -> tuple[AttributeRow, ...]:
             {name for name, _, _ in changes(space, int(old), int(new))}
             for old, new in zip(flips.images["old"], flips.images["new"], strict=True)
         ]
-        changed = {a.name: np.array([a.name in found for found in names]) for a in space.attributes}
+        changed = {
+            a.name: np.array([a.name in changed_names for changed_names in names]) for a in space.attributes
+        }
     wrong: dict[str, Bools] = {}
     error_groups = np.array([], str)
     if inputs.oof is not None:
@@ -156,28 +158,28 @@ def rows(inputs: AttributeInputs) -> tuple[AttributeRow, ...]:
     )
 
 
-def share(part_N: Bools | None, groups_N: Strings, draws: int, seed: int) -> Share:
+def share(marked_N: Bools | None, groups_N: Strings, draws: int, seed: int) -> Share:
     """The share of marked images, with its interval.
 
     Args:
-        part_N: which images are marked; None: there are no images.
+        marked_N: which images are marked; None: there are no images.
         groups_N: the group of each image; whole groups are resampled.
         draws: resamples.
         seed: of the resamples.
     """
-    if part_N is None or not len(part_N):
+    if marked_N is None or not len(marked_N):
         return Share(0, 0, 0.0, 1.0)
     group_N, n_groups = numbered(groups_N)
     if n_groups < 2:
-        return Share(int(part_N.sum()), len(part_N), 0.0, 1.0)
-    part_G = np.bincount(group_N, part_N)
-    whole_G = np.bincount(group_N).astype(float)
+        return Share(int(marked_N.sum()), len(marked_N), 0.0, 1.0)
+    marked_G = np.bincount(group_N, marked_N)
+    size_G = np.bincount(group_N).astype(float)
     generator, block = rng(seed, "share of attribute"), max(1, BLOCK_NUMBERS // n_groups)
     blocks = times_in_blocks(generator, n_groups, draws, block)
     # Counts are whole numbers, so their sums are exact in any order.
-    shares = [(times_BG @ part_G) / (times_BG @ whole_G) for times_BG in blocks]
+    shares = [(times_BG @ marked_G) / (times_BG @ size_G) for times_BG in blocks]
     low, high = percentile_interval(np.concatenate(shares))
-    return Share(int(part_N.sum()), len(part_N), float(low), float(high))
+    return Share(int(marked_N.sum()), len(marked_N), float(low), float(high))
 
 
 def _matrices(space: LabelSpace, counts: Mapping[str, Ints]) -> tuple[Matrix, ...]:

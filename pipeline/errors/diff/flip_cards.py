@@ -78,11 +78,11 @@ def near(images: pd.DataFrame, space: NeighbourSpace) -> FlipNeighbours:
     train = space.train
     x_QD = space.of_test.take(strings(names)).x_NVD[:, 0]
     x_ND = space.of_train.take(train.ids_N).x_NVD[:, 0]
-    found_QK = across(x_QD, x_ND, NEAREST)
+    nearest_QK = across(x_QD, x_ND, NEAREST)
     return FlipNeighbours(
         {
             name: tuple((str(train.ids_N[row]), int(train.labels[row])) for row in rows)
-            for name, rows in zip(names, found_QK.tolist(), strict=True)
+            for name, rows in zip(names, nearest_QK.tolist(), strict=True)
         }
     )
 
@@ -141,8 +141,8 @@ def section(
     }
     data = Markup("")
     if len(shown):
-        found = {**_data(shown, space, image, settings.thumbnail_px), "near": _near(shown, near, image)}
-        data = json_data("directions", _directions(flips, space)) + json_data("cards", found)
+        card_data = {**_data(shown, space, image, settings.thumbnail_px), "near": _near(shown, near, image)}
+        data = json_data("directions", _directions(flips, space)) + json_data("cards", card_data)
     return Section("flips", "Flips", "flips.html", gallery, tuple(c.key for c in cards), data, ("flips.js",))
 
 

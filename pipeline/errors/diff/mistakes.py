@@ -106,9 +106,9 @@ def find_mistakes(oof: Probabilities, train: Samples) -> Mistakes:
     oof = oof.with_classes(train.space.classes)
     samples = train.take(oof.ids_N)
     y_N, pred_N = samples.labels, oof.labels()
-    sure_N = oof.p_NC.max(axis=1).astype(np.float64)
+    confidence_N = oof.p_NC.max(axis=1).astype(np.float64)
     wrong = np.flatnonzero(pred_N != y_N)
-    wrong = wrong[np.argsort(-sure_N[wrong], kind="stable")]
+    wrong = wrong[np.argsort(-confidence_N[wrong], kind="stable")]
     views = parts(train.space)
     confusions = {n: confusion(code[y_N], code[pred_N], len(values)) for n, (values, code) in views.items()}
     groups = pd.Series(samples.groups_N.astype(str))
@@ -121,10 +121,10 @@ def find_mistakes(oof: Probabilities, train: Samples) -> Mistakes:
         confusion=confusions,
         tables=tables,
         pairs=pairs,
-        reliability=_reliability(sure_N, pred_N == y_N),
-        sure_wrong=int((sure_N[wrong] >= SURE).sum()),
+        reliability=_reliability(confidence_N, pred_N == y_N),
+        sure_wrong=int((confidence_N[wrong] >= SURE).sum()),
         answers={
-            ("train", str(oof.ids_N[k])): (int(y_N[k]), int(pred_N[k]), float(sure_N[k]))
+            ("train", str(oof.ids_N[k])): (int(y_N[k]), int(pred_N[k]), float(confidence_N[k]))
             for k in wrong
             if ("train", str(oof.ids_N[k])) in shown
         },
@@ -162,11 +162,11 @@ def _pairs(counts_CC: Ints, y_N: Ints, pred_N: Ints, ids_N: np.ndarray) -> tuple
     return tuple(pairs)
 
 
-def _reliability(sure_N: np.ndarray, right_N: np.ndarray) -> Reliability:
-    bins = np.minimum((sure_N * BINS).astype(int), BINS - 1)
+def _reliability(confidence_N: np.ndarray, right_N: np.ndarray) -> Reliability:
+    bins = np.minimum((confidence_N * BINS).astype(int), BINS - 1)
     size = np.bincount(bins, minlength=BINS)
     some = size > 0
-    confidence = np.bincount(bins, sure_N, BINS)[some] / size[some]
+    confidence = np.bincount(bins, confidence_N, BINS)[some] / size[some]
     right = np.bincount(bins, right_N, BINS)[some] / size[some]
     error = float((np.abs(confidence - right) * size[some]).sum() / size.sum())
-    return Reliability(confidence, right, float(sure_N.mean() - right_N.mean()), error)
+    return Reliability(confidence, right, float(confidence_N.mean() - right_N.mean()), error)

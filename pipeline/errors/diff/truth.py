@@ -227,6 +227,7 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     """The table as the page shows it, without rows in which nothing differs."""
     rows = table[(table["fixed"] + table["broken"]) > 0]
     shown = rows[["part", "value", "images", "groups", "fixed", "broken", "both wrong"]].copy()
+    shown = shown.rename(columns={"part": "attribute"})
     shown["change, points"] = [points(change) for change in rows["change"]]
     shown["interval"] = [
         f"{points(a)} to {points(b)}" for a, b in zip(rows["low"], rows["high"], strict=True)

@@ -1,14 +1,15 @@
-"""How much of a network's attention lies on the object and how much on the background, by class.
+"""How much of a network's attention is on the object and how much on the background, by class.
 
 Owns shares, their intervals over groups, and the warning of a shortcut. Does not own maps
-(`pipeline/explain/`) or where objects are (`explain/cases.py`). No torch: the error report reads it too.
+(`pipeline/explain/`) or the position of objects (`explain/cases.py`). No torch: the error report uses it
+too.
 
-A class whose images are told by their background is told by a shortcut: it fails where the background
-changes. A map that is the same everywhere puts as much on the background as the background's area; only
-what exceeds that is attention. Shares are means over images; groups are drawn with replacement, and the
-interval is widened for the number of classes looked at (Bonferroni), so that a warning is no luck.
+If a network recognises a class by its background, it uses a shortcut and fails when the background changes. A
+uniform map puts as much on the background as the area of the background; only the excess counts. Shares are
+means over images; groups are resampled with replacement, and the interval is widened for the number of
+classes (Bonferroni), so that a warning is not due to chance.
 
-Legend: N images, C classes looked at, H height, W width.
+Shape legend: N images, C classes, H height, W width.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from scipy import stats
 from pipeline.core.group_resampling import numbered, percentile_interval, times_multinomial
 from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.core.seeds import rng
+from pipeline.errors.findings import texts
 
 Masks = npt.NDArray[np.bool_]
 
-# With fewer groups a bootstrap's interval is too short to be believed.
+# With fewer groups the interval of a bootstrap is too narrow.
 FEW_GROUPS = 8
 WARNING, FINE, UNKNOWN = "shortcut?", "on the object", "can't tell"
 
@@ -36,13 +38,13 @@ class ClassAttention:
     """Attention on one class's images.
 
     Args:
-        name: of the class; "all" for every image together.
-        n_images, n_groups: that were looked at.
+        name: of the class; "all" for all images together.
+        n_images, n_groups: how many were measured.
         background: mean share of attention on the background, 0 to 1.
         area: mean share of the image that is background.
-        excess: background less area; above 0 attention prefers the background.
+        excess: background minus area; above 0 attention prefers the background.
         low, high: interval of `excess`, 95 % for all classes together.
-        verdict: "shortcut?", "on the object" or "can't tell".
+        verdict: the conclusion: "shortcut?", "on the object" or "can't tell"; explain.json has this name.
     """
 
     name: str
@@ -57,7 +59,7 @@ class ClassAttention:
 
 
 def on_background(map_HW: Floats, object_HW: Masks) -> float | None:
-    """Share of a map's positive mass outside the object, 0 to 1; None where nothing is positive."""
+    """Share of the positive mass of a map outside the object, 0 to 1; None if nothing is positive."""
     positive = np.maximum(map_HW.astype(np.float64), 0)
     total = float(positive.sum())
     return float(positive[~object_HW].sum()) / total if total > 0 else None
@@ -75,10 +77,10 @@ def by_class(
     """Attention of each class that has images, most on the background first, then of all together.
 
     Args:
-        background_N: share of each image's attention on its background.
-        area_N: share of each image that is background.
+        background_N: share of the attention on the background, for each image.
+        area_N: share of the image that is background.
         labels_N: class index.
-        groups_N: images of one group are drawn together.
+        groups_N: images of one group are resampled together.
         classes: names.
         draws: bootstrap resamples of whole groups, ≥ 100.
         seed: of the resamples.
@@ -86,12 +88,12 @@ def by_class(
     excess_N = background_N.astype(np.float64) - area_N
     present = [c for c in range(len(classes)) if (labels_N == c).any()]
     level = 0.05 / max(len(present), 1)
-    found = []
+    rows = []
     for c in [*present, None]:
         of_N = np.ones(len(labels_N), bool) if c is None else labels_N == c
         ends = _ends(excess_N[of_N], groups_N[of_N], 0.05 if c is None else level, draws, seed)
         n_groups = len(np.unique(groups_N[of_N]))
-        found.append(
+        rows.append(
             ClassAttention(
                 "all" if c is None else classes[c],
                 int(of_N.sum()),
@@ -100,31 +102,27 @@ def by_class(
                 float(area_N[of_N].mean()),
                 float(excess_N[of_N].mean()),
                 *ends,
-                _verdict(*ends, n_groups),
+                _conclusion(*ends, n_groups),
             )
         )
-    return (*sorted(found[:-1], key=lambda a: -a.excess), found[-1])
+    return (*sorted(rows[:-1], key=lambda a: -a.excess), rows[-1])
 
 
-def warning(found: Sequence[ClassAttention]) -> str:
-    """One sentence on the classes that seem to be told by their background; empty: none is."""
-    names = [a.name for a in found if a.verdict == WARNING and a.name != "all"]
+def warning(classes: Sequence[ClassAttention]) -> str:
+    """A warning about the classes that the network seems to recognise by their background; empty if none."""
+    names = [a.name for a in classes if a.verdict == WARNING and a.name != "all"]
     if not names:
         return ""
-    listed = ", ".join(names)
-    return (
-        f"Shortcut? For {listed} the network looks at the background more than its area alone explains: "
-        "look at the pictures, then try crop.method or a stronger augment.policy."
-    )
+    return texts.SHORTCUT.format(classes=", ".join(names))
 
 
 def _ends(
     excess_N: npt.NDArray[np.float64], groups_N: Strings, level: float, draws: int, seed: int
 ) -> tuple[float, float]:
-    """Percentile interval of the mean, whole groups drawn with replacement, widened for few groups.
+    """Percentile interval of the mean, whole groups resampled, widened for few groups.
 
-    Percentiles of a bootstrap are too close with few groups: they are moved away from the mean as far as
-    Student's t lies beyond the normal distribution, and by √(G / (G - 1)) (Hesterberg 2015,
+    With few groups the percentiles of a bootstrap are too narrow: their distance to the mean is multiplied
+    by the ratio of Student's t to the normal quantile, and by √(G / (G - 1)) (Hesterberg 2015,
     https://doi.org/10.1080/00031305.2015.1089789, section 5).
     """
     at_N, n_groups = numbered(groups_N)
@@ -134,14 +132,14 @@ def _ends(
     means_B = (times_BG @ sums_G) / (times_BG @ counts_G)
     mean = float(excess_N.mean())
     if n_groups < 2:
-        return -1.0, 1.0  # nothing is known
+        return -1.0, 1.0  # one group gives no interval
     far = stats.t.ppf(1 - level / 2, n_groups - 1) / stats.norm.ppf(1 - level / 2)
     wide = float(far) * (n_groups / (n_groups - 1)) ** 0.5
     low, high = percentile_interval(means_B, level)
     return mean + (float(low) - mean) * wide, mean + (float(high) - mean) * wide
 
 
-def _verdict(low: float, high: float, n_groups: int) -> str:
+def _conclusion(low: float, high: float, n_groups: int) -> str:
     if n_groups < FEW_GROUPS or low <= 0 <= high:
         return UNKNOWN
     return WARNING if low > 0 else FINE

@@ -1,11 +1,11 @@
-"""Can confidence be trusted: reliability before and after temperature, with intervals over groups.
+"""Calibration: how reliable confidence is before and after temperature scaling, with intervals over groups.
 
-Owns the calibration figures and their section. Does not own fitting a temperature (the stage passes
-probabilities that were scaled by a temperature fitted on other groups).
+Owns the calibration figures and their section. Does not own fitting a temperature: `errors/sections.py`
+passes probabilities scaled by a temperature that was fitted on other groups.
 
-The expected calibration error (ECE) is a mean of absolute values, so noise alone lifts it: its interval is
-freed of that bias, and beside it stands what a perfectly calibrated run of the same size would show.
-Whether confidence is too high on average has no such bias, and log loss is proper, so those two decide.
+The expected calibration error (ECE) is a mean of absolute values, so noise alone raises it: its interval is
+corrected for that bias, and the table also shows the ECE that a perfectly calibrated run of the same size may
+have. Mean confidence minus accuracy has no such bias, and log loss is a proper score, so these two decide.
 
 Sources: Naeini, Cooper & Hauskrecht (AAAI 2015), ECE; Guo et al. (ICML 2017), temperature; Bröcker & Smith,
 Increasing the Reliability of Reliability Diagrams (2007), consistency by resampling.
@@ -30,15 +30,16 @@ from pipeline.core.group_resampling import (
 from pipeline.core.metrics import Reals
 from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.core.seeds import rng
+from pipeline.errors.findings import texts
 from pipeline.pages import plots
-from pipeline.pages.report import p_value, percent, points
+from pipeline.pages.report import p_value, percent, points, signed
 from pipeline.pages.section import Section
 
 ANCHOR, SHORT = "sure", "Confidence"
-TITLE = "Can its confidence be trusted?"
+TITLE = texts.CALIBRATION_TITLE
 BINS = 10
 FLOOR = 1e-12
-# As many points as the eye tells apart on the curve of accuracy over answered share.
+# Points of the curve of accuracy by coverage.
 COVERAGES = np.linspace(0.05, 1.0, 20)
 FEWEST_GROUPS = 6
 P = "p, corrected"
@@ -46,19 +47,19 @@ P = "p, corrected"
 
 @dataclass(frozen=True)
 class CalibrationInputs:
-    """What the section is made of; all rows in one order.
+    """What the section is made from; all rows in one order.
 
     Args:
         y_N: true class index.
         before_NC: out-of-fold probabilities.
-        after_NC: the same at a temperature that was fitted on other groups; None: no other groups.
-        temperature: fitted on all rows; above 1 the run is too sure.
+        after_NC: the same with a temperature fitted on other groups; None: there are no other groups.
+        temperature: fitted on all rows; above 1 the run is overconfident.
         groups_N: the group of each row.
         classes: names.
         draws: group resamples.
         seed: of the resamples.
-        command: what votes with temperatures.
-        blended: whether several runs vote already; then each would get a temperature of its own.
+        command: makes a blend with temperatures.
+        blended: whether it is a blend; then each member would get its own temperature.
     """
 
     y_N: Ints
@@ -75,13 +76,13 @@ class CalibrationInputs:
 
 @dataclass(frozen=True)
 class Trust:
-    """How far one set of probabilities can be trusted.
+    """The calibration of one set of probabilities.
 
     Args:
         confidence_K: mean confidence of each bin that is not empty.
-        right_K: share of right answers in it.
+        right_K: accuracy in each of these bins.
         error: ECE, 10 bins of equal width, with `error_low` and `error_high`, its 95 % interval.
-        by_noise: ECE that 95 of 100 perfectly calibrated runs of this size stay below.
+        by_noise: 95 % of perfectly calibrated runs of this size have a lower ECE.
         excess: mean confidence minus accuracy, with `excess_low` and `excess_high`.
     """
 
@@ -96,29 +97,29 @@ class Trust:
     excess_high: float
 
     @property
-    def verdict(self) -> str:
-        """`too sure`, `too careful` or `can't tell`, on average."""
+    def conclusion(self) -> str:
+        """`overconfident`, `underconfident` or `can't tell`, on average."""
         if self.excess_low > 0:
-            return "too sure"
-        return "too careful" if self.excess_high < 0 else "can't tell"
+            return texts.OVERCONFIDENT
+        return texts.UNDERCONFIDENT if self.excess_high < 0 else texts.UNDECIDED
 
 
 def trust(y_N: Ints, p_NC: Floats, groups_N: Strings, draws: int, seed: int) -> Trust:
-    """Calibration of the most probable class, groups resampled.
+    """The calibration of the most probable class, groups resampled.
 
     Args:
         y_N: true class index.
         p_NC: probabilities of the same rows.
         groups_N: the group of each row.
         draws: resamples.
-        seed: of the resamples; the same groups give the same ones.
+        seed: of the resamples.
     """
-    sure_N = p_NC.max(axis=1).astype(np.float64)
+    confidence_N = p_NC.max(axis=1).astype(np.float64)
     right_N = (p_NC.argmax(axis=1) == y_N).astype(np.float64)
-    bin_N = np.minimum((sure_N * BINS).astype(int), BINS - 1)
+    bin_N = np.minimum((confidence_N * BINS).astype(int), BINS - 1)
     group_N, n_groups = numbered(groups_N)
     in_bin_NK = np.eye(BINS)[bin_N]
-    gap_GK = sums_by_group(in_bin_NK * (sure_N - right_N)[:, None], group_N, n_groups)
+    gap_GK = sums_by_group(in_bin_NK * (confidence_N - right_N)[:, None], group_N, n_groups)
     size_GK = sums_by_group(in_bin_NK, group_N, n_groups)
     size_K = size_GK.sum(axis=0)
     some = size_K > 0
@@ -134,26 +135,26 @@ def trust(y_N: Ints, p_NC: Floats, groups_N: Strings, draws: int, seed: int) -> 
     by_noise_B = np.abs(signs_BG @ noise_GK).sum(axis=1) / len(y_N)
     ends = percentile_interval(excess_B) if n_groups > 1 else (-1.0, 1.0)
     return Trust(
-        confidence_K=(in_bin_NK.T @ sure_N)[some] / size_K[some],
+        confidence_K=(in_bin_NK.T @ confidence_N)[some] / size_K[some],
         right_K=(in_bin_NK.T @ right_N)[some] / size_K[some],
         error=error,
         error_low=max(float(low), 0.0),
         error_high=float(high),
         by_noise=float(np.percentile(by_noise_B, 95)),
-        excess=float((sure_N - right_N).mean()),
+        excess=float((confidence_N - right_N).mean()),
         excess_low=float(ends[0]),
         excess_high=float(ends[1]),
     )
 
 
 def _times(n_groups: int, draws: int, seed: int) -> Reals:
-    """(B, G) how often each group was drawn."""
+    """(B, G) how often each group is drawn."""
     return times_drawn(rng(seed, "calibration groups"), n_groups, draws).astype(np.float64)
 
 
 def log_loss_change(inputs: CalibrationInputs) -> tuple[float, float, float]:
-    """Log loss after minus before, and its 95 % interval over groups; below 0 temperature helps."""
-    assert inputs.after_NC is not None, "there is no second set of probabilities"
+    """Log loss after minus before, and its 95 % interval over groups; below 0 the temperature helps."""
+    assert inputs.after_NC is not None, "there are no probabilities with temperature"
     rows = np.arange(len(inputs.y_N))
     before_N, after_N = (
         -np.log(np.maximum(p_NC[rows, inputs.y_N].astype(np.float64), FLOOR))
@@ -167,27 +168,27 @@ def log_loss_change(inputs: CalibrationInputs) -> tuple[float, float, float]:
 
 
 def by_answer(inputs: CalibrationInputs) -> pd.DataFrame:
-    """A row an answered class: images, groups, confidence, right, difference, verdict; corrected for all."""
-    said_N = inputs.before_NC.argmax(axis=1)
-    sure_N = inputs.before_NC.max(axis=1).astype(np.float64)
-    right_N = (said_N == inputs.y_N).astype(np.float64)
+    """One row for each predicted class, with p corrected for all rows, smallest p first."""
+    predicted_N = inputs.before_NC.argmax(axis=1)
+    confidence_N = inputs.before_NC.max(axis=1).astype(np.float64)
+    right_N = (predicted_N == inputs.y_N).astype(np.float64)
     group_N, n_groups = numbered(inputs.groups_N)
-    in_class_NC = np.eye(len(inputs.classes))[said_N]
-    sums_GC = sums_by_group(in_class_NC * (sure_N - right_N)[:, None], group_N, n_groups)
-    found = sign_flips(sums_GC, inputs.seed, "confidence by class")
+    in_class_NC = np.eye(len(inputs.classes))[predicted_N]
+    sums_GC = sums_by_group(in_class_NC * (confidence_N - right_N)[:, None], group_N, n_groups)
+    test = sign_flips(sums_GC, inputs.seed, "confidence by class")
     size_C = np.maximum(in_class_NC.sum(axis=0), 1)
     gap_C = sums_GC.sum(axis=0) / size_C
-    words_C = np.where(gap_C > 0, "too sure", "too careful")
-    told_C = np.where(found.found_K & (found.groups_K >= FEWEST_GROUPS), words_C, "can't tell")
+    direction_C = np.where(gap_C > 0, texts.OVERCONFIDENT, texts.UNDERCONFIDENT)
+    enough_C = test.found_K & (test.groups_K >= FEWEST_GROUPS)
     table = pd.DataFrame(
         {
-            "answer": inputs.classes,
+            "prediction": inputs.classes,
             "images": in_class_NC.sum(axis=0).astype(int),
-            "confidence": [percent(x) for x in in_class_NC.T @ sure_N / size_C],
+            "confidence": [percent(x) for x in in_class_NC.T @ confidence_N / size_C],
             "right": [percent(x) for x in in_class_NC.T @ right_N / size_C],
             "difference, points": [points(gap) for gap in gap_C],
-            P: found.p_K,
-            "verdict": told_C,
+            P: test.p_K,
+            "conclusion": np.where(enough_C, direction_C, texts.UNDECIDED),
         }
     )
     return table[table["images"] > 0].sort_values(P, kind="stable", ignore_index=True)
@@ -198,7 +199,7 @@ def section(inputs: CalibrationInputs) -> Section:
     args = (inputs.groups_N, inputs.draws, inputs.seed)
     before = trust(inputs.y_N, inputs.before_NC, *args)
     after = None if inputs.after_NC is None else trust(inputs.y_N, inputs.after_NC, *args)
-    named = {"as it is": before} | ({"with temperature": after} if after else {})
+    named = {texts.BEFORE: before} | ({texts.AFTER: after} if after else {})
     lines = [plots.Curve(name, t.confidence_K.tolist(), t.right_K.tolist()) for name, t in named.items()]
     table = pd.DataFrame(
         [
@@ -206,10 +207,10 @@ def section(inputs: CalibrationInputs) -> Section:
                 "": name,
                 "calibration error": percent(t.error),
                 "95 % interval": f"{percent(t.error_low)} to {percent(t.error_high)}",
-                "by noise alone up to": percent(t.by_noise),
+                "noise alone, up to": percent(t.by_noise),
                 "confidence minus accuracy": f"{points(t.excess)} points",
-                "its interval": f"{points(t.excess_low)} to {points(t.excess_high)}",
-                "verdict": t.verdict,
+                "interval of the difference": f"{points(t.excess_low)} to {points(t.excess_high)}",
+                "conclusion": t.conclusion,
             }
             for name, t in named.items()
         ]
@@ -222,7 +223,7 @@ def section(inputs: CalibrationInputs) -> Section:
         {
             "title": TITLE,
             "reliability": plots.curves(
-                lines, "Reliability: right by confidence", "confidence", "right", identity=True
+                lines, texts.RELIABILITY_PLOT, texts.CONFIDENCE_AXIS, texts.ACCURACY_AXIS, identity=True
             ),
             "coverage": _coverage_plot(inputs),
             "table": table,
@@ -234,34 +235,32 @@ def section(inputs: CalibrationInputs) -> Section:
 
 
 def _sentence(before: Trust) -> str:
-    side = "above" if before.excess > 0 else "below"
-    gap = f"mean confidence lies {100 * abs(before.excess):.1f} points {side} accuracy"
-    interval = f"95 % interval {points(before.excess_low)} to {points(before.excess_high)}"
-    told = {
-        "too sure": "It is too sure of itself",
-        "too careful": "It is less sure than it could be",
-        "can't tell": "Can't tell whether it is too sure or too careful",
+    conclusions = {
+        texts.OVERCONFIDENT: texts.IS_OVERCONFIDENT,
+        texts.UNDERCONFIDENT: texts.IS_UNDERCONFIDENT,
+        texts.UNDECIDED: texts.CONFIDENCE_UNKNOWN,
     }
-    return f"{told[before.verdict]}: {gap} ({interval})."
+    return texts.CALIBRATION_SENTENCE.format(
+        conclusion=conclusions[before.conclusion],
+        gap=100 * abs(before.excess),
+        side=texts.ABOVE if before.excess > 0 else texts.BELOW,
+        low=points(before.excess_low),
+        high=points(before.excess_high),
+    )
 
 
 def _temperature(inputs: CalibrationInputs) -> str:
     if inputs.after_NC is None:
-        return "Temperature could not be judged: there are no other groups to fit it on."
+        return texts.NO_TEMPERATURE
     change, low, high = log_loss_change(inputs)
-    verdict = "helps" if high < 0 else "hurts" if low > 0 else "can't tell whether it helps"
-    figures = f"log loss {change:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}".replace("-", "−")
-    fitted = f"A temperature of {inputs.temperature:.2f}"
-    told = f"{fitted} {verdict}" if verdict in ("helps", "hurts") else f"{fitted}: {verdict}"
-    told += f" ({figures}; each part scaled by what was fitted on other groups)."
-    if verdict != "helps":
-        return told
-    use = (
-        "It changes no label of a blend; a temperature for each member before the vote may"
-        if inputs.blended
-        else "It changes no label of this run, only how loudly it votes"
-    )
-    return f"{told} {use}: `{inputs.command}`."
+    helps = high < 0
+    template = texts.TEMPERATURE_HURTS if low > 0 else texts.TEMPERATURE_UNKNOWN
+    sentence = (texts.TEMPERATURE_HELPS if helps else template).format(temperature=inputs.temperature)
+    sentence += texts.TEMPERATURE_FIGURES.format(change=signed(change), low=signed(low), high=signed(high))
+    if not helps:
+        return sentence
+    use = texts.USE_IN_BLEND if inputs.blended else texts.USE_IN_RUN
+    return sentence + use.format(command=inputs.command)
 
 
 def _coverage_plot(inputs: CalibrationInputs) -> Markup:
@@ -269,5 +268,5 @@ def _coverage_plot(inputs: CalibrationInputs) -> Markup:
     right_N = (inputs.before_NC.argmax(axis=1) == inputs.y_N)[order]
     counts = np.maximum((COVERAGES * len(right_N)).round().astype(int), 1)
     accuracy = np.cumsum(right_N)[counts - 1] / counts
-    line = plots.Curve("out of fold", COVERAGES.tolist(), accuracy.tolist())
-    return plots.curves([line], "Accuracy on the surest share", "share answered, surest first", "right")
+    line = plots.Curve(texts.OUT_OF_FOLD, COVERAGES.tolist(), accuracy.tolist())
+    return plots.curves([line], texts.COVERAGE_PLOT, texts.COVERAGE_AXIS, texts.ACCURACY_AXIS)

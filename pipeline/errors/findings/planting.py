@@ -12,7 +12,7 @@ count as neither a hit nor a false alarm.
 Each finder has its own F1 of hits, misses and false alarms; the figure is their mean, so that a finder with
 many faults does not dominate one with few. For an interval, units are resampled within each finder, the same
 ones for all arms: a unit is a group of images, or one planted slice, with everything that happened in it over
-all plantings. One factor widens all intervals, as in other searches (`core/statistics.py`, max-T).
+all plantings. One factor widens all intervals, as in other searches (`core/group_resampling.py`, max-T).
 
 Shape legend: N images, K copies, S planted slices, U units, F finders, A arms, B resamples; counts are (hits,
 misses, false alarms).
@@ -58,25 +58,25 @@ if TYPE_CHECKING:
     from pipeline.engine.stage import Job
 
 LABELS, COPIES, SLICES = "labels", "near-duplicates", "slices"
-# Shares of labels (or of groups, where a group has one) that are turned, and of images that get a copy.
-TURNED, COPIED, MOST_COPIES = 0.06, 0.1, 200
-# Slices are planted where so many groups lie inside and outside, whatever a finder asks for.
+# Shares of labels (or of groups, if a group has one label) that are changed, and of images that get a copy.
+CHANGED, COPIED, MOST_COPIES = 0.06, 0.1, 200
+# A planted slice has so many groups inside and outside, whatever the thresholds of a finder are.
 PLANTED_GROUPS = 10
-SPOILT = 4
-# Right answers of a slice that are spoilt, at least and at most.
+WORSENED = 4
+# Share of correct predictions of a slice that are made wrong, at least and at most.
 RISE = (0.1, 0.4)
 INSIDE = 0.5
 Unit = tuple[str, str, int, int, int]
 
 
 @dataclass(frozen=True)
-class Spoilt:
-    """Predictions that were spoilt in one slice.
+class WorsenedSlice:
+    """Predictions with one slice made worse.
 
     Args:
         name: of the slice, in words.
-        inside_N: which images lie in it.
-        predicted_N: class index, spoilt ones among them.
+        inside_N: which images are in it.
+        predicted_N: class index, including the changed ones.
     """
 
     name: str
@@ -84,15 +84,15 @@ class Spoilt:
     predicted_N: Ints
 
 
-def turned(samples: Samples, seed: int) -> Ints:
-    """(N,) labels, some of them turned, attribute by attribute; whole groups where a group has one value."""
+def changed_labels(samples: Samples, seed: int) -> Ints:
+    """(N,) labels, some of them changed, attribute by attribute; in whole groups if a group has one value."""
     space, generator = samples.space, rng(seed, "planted labels")
     classes = {tuple(row): c for c, row in enumerate(space.codes_CA.tolist())}
     labels_N = samples.labels.copy()
     for k, attribute in enumerate(space.attributes):
         owner_N = samples.groups_N if attribute.constant_in_group else samples.ids_N
         owners = np.unique(owner_N)
-        for owner in generator.choice(owners, min(max(3, round(TURNED * len(owners))), len(owners)), False):
+        for owner in generator.choice(owners, min(max(3, round(CHANGED * len(owners))), len(owners)), False):
             rows = np.flatnonzero(owner_N == owner)
             value = _another(space, k, int(labels_N[rows[0]]), generator)
             codes = space.codes_CA[labels_N[rows]].copy()
@@ -115,12 +115,12 @@ def copied(n_images: int, seed: int) -> Ints:
 
 
 def altered(pixels: Pixels, seed: int, name: str) -> Pixels:
-    """The same picture as another file: scaled, lighter or darker, and saved as JPEG.
+    """The same image as another file: scaled, lighter or darker, and saved as JPEG.
 
     Args:
         pixels: uint8 (H, W, 3).
-        seed: of the draw.
-        name: of the image: each is changed in its own way.
+        seed: of the changes.
+        name: of the image; each image is changed differently.
     """
     generator = rng(seed, "altered", name)
     factor, light, quality = generator.uniform((0.4, 0.8, 15), (0.95, 1.2, 90))
@@ -132,30 +132,34 @@ def altered(pixels: Pixels, seed: int, name: str) -> Pixels:
 
 
 def thumb(pixels: Pixels) -> Pixels:
-    """(8, 8, 3) thumbnail of one picture."""
+    """(8, 8, 3) thumbnail of one image."""
     return np.asarray(cv2.resize(pixels, (THUMB_SIDE, THUMB_SIDE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def spoilt(samples: Samples, predicted_N: Ints, facts: pd.DataFrame, seed: int) -> Iterator[Spoilt]:
-    """Predictions with one slice made worse, half of the slices single ones and half pairs.
+def worsened_slices(
+    samples: Samples, predicted_N: Ints, facts: pd.DataFrame, seed: int
+) -> Iterator[WorsenedSlice]:
+    """Predictions with one slice made worse; half of the slices are single ones and half are pairs.
 
     Args:
-        samples: the images that were predicted, with their labels.
+        samples: the predicted images, with their labels.
         predicted_N: class index of each.
-        facts: of the images, as `slices.SliceInputs` wants them.
+        facts: of the images, as in `slices.SliceInputs`.
         seed: of the draw.
     """
     masks = slices.cut(samples, facts, PLANTED_GROUPS)
     for length in (1, 2):
         names = [name for name in masks if len(name) == length]
         generator = rng(seed, "planted slices", length)
-        for at in generator.choice(len(names), min(SPOILT // 2, len(names)), False).tolist():
+        for at in generator.choice(len(names), min(WORSENED // 2, len(names)), False).tolist():
             inside_N = masks[names[at]]
             rise = generator.uniform(*RISE)
             wrong_N = inside_N & (predicted_N == samples.labels) & (generator.random(len(samples)) < rise)
             other_N = samples.labels + 1 + generator.integers(samples.space.n_classes - 1, size=len(samples))
-            answered = np.where(wrong_N, other_N % samples.space.n_classes, predicted_N)
-            yield Spoilt(" and ".join(part[1] for part in names[at]), inside_N, answered.astype(np.int64))
+            changed = np.where(wrong_N, other_N % samples.space.n_classes, predicted_N)
+            yield WorsenedSlice(
+                " and ".join(part[1] for part in names[at]), inside_N, changed.astype(np.int64)
+            )
 
 
 def plant(
@@ -179,11 +183,11 @@ def plant(
     copies = [altered(image("train", name), seed, name) for name in rows["id"].iloc[of_K]]
     seen = glance(rows, samples.space.n_classes, image)
     hashes = [*rows["phash"], *(phash(cv2.cvtColor(c, cv2.COLOR_RGB2GRAY)) for c in copies)]
-    worse = list(spoilt(samples, oof.labels(), image_facts, seed))
+    worse = list(worsened_slices(samples, oof.labels(), image_facts, seed))
     nothing = np.zeros((0, len(samples)))
     np.savez_compressed(
         folder / FAULTS,
-        labels=turned(samples, seed),
+        labels=changed_labels(samples, seed),
         of=of_K,
         groups=rows["group"].to_numpy(np.str_),
         hashes=np.array([int(text, 16) for text in hashes], np.uint64),
@@ -200,7 +204,7 @@ def look_for(
     oof: Probabilities,
     image_facts: pd.DataFrame,
     features: Features | None,
-    faults: Sequence[tuple[Mapping[str, npt.NDArray[Any]], list[Spoilt]]],
+    faults: Sequence[tuple[Mapping[str, npt.NDArray[Any]], list[WorsenedSlice]]],
     config: Config,
 ) -> pd.DataFrame:
     """Run every finder on every planting; returns the units of `by_finder`.
@@ -230,19 +234,19 @@ def found_labels(
     features: Features | None,
     settings: FinderSettings,
 ) -> list[Unit]:
-    """Turned labels that are told, by group.
+    """Changed labels that are found, by group.
 
     Args:
         oof: out-of-fold probabilities of the same images.
         clean: the images with their own labels.
-        labels_N: with those that were turned.
-        features: of the images; None: neighbours are not asked.
+        labels_N: the labels with the changed ones.
+        features: of the images; None: neighbours are not used.
         settings: the thresholds.
     """
     train, space = replace(clean, labels_N=labels_N, train_labels_N=None), clean.space
     group_of = dict(zip(clean.ids_N.tolist(), clean.groups_N.tolist(), strict=True))
     constant = {a.name: a.constant_in_group for a in space.attributes}
-    told = {
+    named = {
         (s.attribute, group_of[s.key[1]] if constant[s.attribute] else s.key[1], group_of[s.key[1]])
         for s in suspects.find(oof, train, (), features, settings)
     }
@@ -253,21 +257,24 @@ def found_labels(
             name, group = str(clean.ids_N[row]), str(clean.groups_N[row])
             planted.add((attribute.name, group if attribute.constant_in_group else name, group))
     return _units(
-        LABELS, [w[2] for w in told & planted], [w[2] for w in planted - told], [w[2] for w in told - planted]
+        LABELS,
+        [w[2] for w in named & planted],
+        [w[2] for w in planted - named],
+        [w[2] for w in named - planted],
     )
 
 
 def found_copies(
     hashes: npt.NDArray[np.uint64], thumbs: Pixels, of_K: Ints, groups_N: Strings, settings: EdaSettings
 ) -> list[Unit]:
-    """Planted copies that are told together with their originals, by the original's group.
+    """Planted copies that are found together with their originals, by the group of the original.
 
-    An image counts as a false alarm where it is told with an image of another group, or with a copy of
-    another image. Near-duplicates within a group are nobody's fault.
+    An image counts as a false alarm if it is found with an image of another group, or with a copy of another
+    image. Near-duplicates within a group count as nothing.
 
     Args:
-        hashes: of the images and then of the copies.
-        thumbs: the same.
+        hashes: of the images, followed by those of the copies.
+        thumbs: in the same order.
         of_K: the image of each copy.
         groups_N: of the images.
         settings: the thresholds.
@@ -284,21 +291,21 @@ def found_copies(
     return _units(COPIES, [groups[int(of_K[k])] for k in hit], missed, alarm)
 
 
-def found_slices(inputs: SliceInputs, planted: list[Spoilt]) -> list[Unit]:
-    """Spoilt slices that are told.
+def found_slices(inputs: SliceInputs, planted: list[WorsenedSlice]) -> list[Unit]:
+    """Planted slices that are found.
 
     Args:
-        inputs: the predictions as they are, and the thresholds.
-        planted: the same predictions, each time with one slice spoilt.
+        inputs: the original predictions, and the thresholds.
+        planted: the same predictions, each time with one slice made worse.
     """
     before = slices.find(inputs)
     known = set(before.table["slice"]) if len(before.table) else set()
     hits, misses, alarms = list[str](), list[str](), list[str]()
     for one in planted:
-        found = slices.find(replace(inputs, predicted_N=one.predicted_N))
-        names = list(found.table["slice"]) if len(found.table) else []
+        after = slices.find(replace(inputs, predicted_N=one.predicted_N))
+        names = list(after.table["slice"]) if len(after.table) else []
         (hits if one.name in names else misses).append(one.name)
-        for name, mask in zip(names, found.inside, strict=True):
+        for name, mask in zip(names, after.inside, strict=True):
             inside = float(one.inside_N[mask].mean())
             around = float(mask[one.inside_N].mean())
             if name not in known and name != one.name and max(inside, around) < INSIDE:
@@ -315,7 +322,7 @@ FINDER, UNIT, COUNTS = "finder", "unit", ["hits", "misses", "alarms"]
 
 
 def f1(counts: Reals) -> Reals:
-    """(…,) F1 of (…, 3) hits, misses and false alarms; 1 where there is nothing of any."""
+    """(…,) F1 of (…, 3) hits, misses and false alarms; 1 if all three are 0."""
     hits, others = counts[..., 0], counts[..., 1] + counts[..., 2]
     total = 2 * hits + others
     return np.asarray(np.where(total > 0, 2 * hits / np.where(total > 0, total, 1), 1.0), np.float64)
@@ -338,18 +345,18 @@ METRIC = Metric(
 
 
 def by_finder(units: pd.DataFrame) -> dict[str, tuple[float, float, float]]:
-    """F1, precision and recall of each finder, over all its units.
+    """F1, precision and recall of each finder over all its units.
 
     Args:
         units: columns finder, unit, hits, misses, alarms.
     """
-    found = {}
+    scores = {}
     for name, counts in units.groupby(FINDER, sort=True)[COUNTS].sum().iterrows():
         hits, misses, alarms = (float(counts[c]) for c in COUNTS)
         precision = hits / (hits + alarms) if hits + alarms else 1.0
         recall = hits / (hits + misses) if hits + misses else 1.0
-        found[str(name)] = (float(f1(np.array([hits, misses, alarms]))), precision, recall)
-    return found
+        scores[str(name)] = (float(f1(np.array([hits, misses, alarms]))), precision, recall)
+    return scores
 
 
 def figure(units: pd.DataFrame) -> float:
@@ -370,16 +377,17 @@ def scores(units: pd.DataFrame) -> tuple[dict[str, float], tuple[str, ...]]:
 def compare(
     default: pd.DataFrame, others: Sequence[pd.DataFrame], draws: int, seed: int
 ) -> tuple[list[float], list[Comparison]]:
-    """Each choice of thresholds against the default, on the same plantings.
+    """Compare each choice of thresholds with the default, on the same plantings.
 
     Args:
-        default: units of the default, see `by_finder`; rows of several plantings stand below each other.
-        others: of at least one other choice.
+        default: units of the default, see `by_finder`; rows of several plantings are concatenated.
+        others: units of at least one other choice.
         draws: resamples.
         seed: of the resamples.
 
     Returns:
-        the figures, the default's first, and a comparison a choice; all intervals hold at once.
+        the figures, that of the default first, and one comparison for each choice; all intervals hold at
+        once.
     """
     tables = [t.groupby([FINDER, UNIT])[COUNTS].sum() for t in (default, *others)]
     index = tables[0].index
@@ -403,26 +411,26 @@ def compare(
     off_PB -= off_PB.mean(axis=1, keepdims=True)
     error_P = off_PB.std(axis=1)
     reach_P = max_t_factor(off_PB, error_P) * error_P
-    found = [
+    comparisons = [
         comparison(delta, (delta - reach, delta + reach), delta + off_B, fewest)
         for delta, reach, off_B in zip(delta_P.tolist(), reach_P.tolist(), off_PB, strict=True)
     ]
-    return score_A.tolist(), found
+    return score_A.tolist(), comparisons
 
 
 SEARCH, CONFIRM = "search", "confirm"
 FAULTS, UNITS = "faults.npz", "units.csv"
 FEATURES = "features"
 SEARCHED = (0, 1, 2)
-# Fewer groups in a half are too few to plant anything that chance does not find.
+# With fewer groups in a half, chance finds as much as a finder.
 FEWEST_GROUPS = 2 * PLANTED_GROUPS
 
 
 def half(inputs: Mapping[str, Artifact], side: str, job: Job) -> tuple[Samples, Probabilities]:
-    """One half of the groups that have out-of-fold predictions, and these.
+    """One half of the groups with out-of-fold predictions, and these predictions.
 
     Raises:
-        DataError: they are too few.
+        DataError: there are too few groups.
     """
     train = load.samples(inputs["data"], "train", job.home)
     oof = load.oof(inputs["of"], "out-of-fold").with_classes(train.space.classes)
@@ -435,12 +443,12 @@ def halves(groups: Strings, side: str) -> Strings:
     """One half of the groups.
 
     Raises:
-        DataError: they are too few.
+        DataError: there are too few groups.
     """
     if len(groups) < 2 * FEWEST_GROUPS:
         raise DataError(
-            f"{len(groups)} groups of images have out-of-fold predictions: too few to plant faults",
-            remedy=f"it takes {2 * FEWEST_GROUPS}: half of them for searching, half for the re-test",
+            texts.TOO_FEW_GROUPS.format(count=len(groups)),
+            remedy=texts.GROUPS_NEEDED.format(count=2 * FEWEST_GROUPS),
         )
     order = rng(0, "halves for planted faults").permutation(len(groups))
     middle = len(groups) // 2
@@ -453,36 +461,36 @@ def of_train(images: Artifact) -> pd.DataFrame:
     return facts[facts["split"] == "train"]
 
 
-def planted(artifact: Artifact) -> tuple[dict[str, npt.NDArray[Any]], list[Spoilt]]:
-    """What `faults` wrote."""
+def planted(artifact: Artifact) -> tuple[dict[str, npt.NDArray[Any]], list[WorsenedSlice]]:
+    """The planted faults that the stage `faults` wrote."""
     with np.load(artifact.folder / FAULTS) as file:
-        found = {name: file[name] for name in file.files}
-    rows = zip(found["names"].tolist(), found["inside"], found["predicted"], strict=True)
-    return found, [Spoilt(*row) for row in rows]
+        arrays = {name: file[name] for name in file.files}
+    rows = zip(arrays["names"].tolist(), arrays["inside"], arrays["predicted"], strict=True)
+    return arrays, [WorsenedSlice(*row) for row in rows]
 
 
 def units(artifact: Artifact) -> pd.DataFrame:
-    """Hits, misses and false alarms, as `finders` wrote them."""
+    """Hits, misses and false alarms that the stage `finders` wrote."""
     return pd.read_csv(artifact.folder / UNITS, dtype={UNIT: str}, keep_default_na=False)
 
 
 def need(settings: Settings, params: Params, seeds: tuple[int, ...] = SEARCHED, side: str = SEARCH) -> Need:
-    """These thresholds on plantings of these seeds.
+    """The need for the units of these thresholds on plantings of these seeds.
 
     Args:
         settings: with the thresholds.
-        params: of `with_features`.
+        params: from `with_features`.
         seeds: of the plantings.
         side: which half of the groups, `SEARCH` or `CONFIRM`.
     """
-    said = {**params, "seeds": " ".join(map(str, seeds)), "side": side}
-    return Need("finders", settings, said)
+    all_params = {**params, "seeds": " ".join(map(str, seeds)), "side": side}
+    return Need("finders", settings, all_params)
 
 
 def with_features(session: Session, settings: Settings) -> Params:
-    """Features that the report would ask for neighbours, if there are any; nothing otherwise."""
-    found = sources.features(list(session.store.all("features")), session.graph.key(Need("data", settings)))
-    return {} if found is None else {FEATURES: found}
+    """The parameter with the features that the report would use for neighbours; empty if there are none."""
+    newest = sources.features(list(session.store.all("features")), session.graph.key(Need("data", settings)))
+    return {} if newest is None else {FEATURES: newest}
 
 
 def features_of(job: Job) -> Features | None:

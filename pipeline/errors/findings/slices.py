@@ -3,13 +3,13 @@
 Owns cutting the data into slices and pairs of slices, testing them all, and the section. Does not own the
 test (`core/group_resampling.py`) nor measuring images (the image facts).
 
-A slice is an attribute's value, a quarter of the images by a measure, a size, a shape, a folder or a file
-type; a pair is two of different kinds. Each slice's error rate is held against that of all other images.
-Whole groups are flipped, and the largest deviation over all slices that were tried sets the bar, so the
-chance that any slice is told by luck is 5 %. What is told is the new run's errors of the class.
+A slice is a value of an attribute, a quarter of the images by a measure, a size, a shape, a folder or a file
+type; a pair is two slices of different kinds. The error rate of each slice (errors of the class) is compared
+with that of all other images. The signs of whole groups are flipped, and the largest deviation over all
+tested slices is the threshold, so the chance of any false finding is 5 %.
 
-Why not sliceline or slicefinder: they rank slices by a score without a test, know no groups, and prune a
-lattice that here has a few hundred nodes, which one matrix product counts.
+Why not sliceline or slicefinder: they rank slices by a score without a test, ignore groups, and prune a
+lattice; here it has a few hundred nodes, which one matrix product counts.
 
 Shape legend: N images, G groups, K slices.
 """
@@ -26,14 +26,15 @@ from markupsafe import Markup
 
 from pipeline.core.group_resampling import Bools, numbered, sign_flips, sums_by_group
 from pipeline.core.samples import Ints, Samples, positions, strings
+from pipeline.errors.findings import texts
 from pipeline.pages import plots
 from pipeline.pages.report import Key, p_value, percent, plural, points
 from pipeline.pages.section import Section
 from pipeline.settings.report import FinderSettings
 
 ANCHOR, SHORT = "slices", "Slices"
-TITLE = "Slices that fail more than chance"
-# More values of one kind than these are names and no kinds.
+TITLE = texts.SLICES_TITLE
+# With more values than this, a kind is rather a name: it gives no slices.
 MOST_VALUES = 12
 QUARTERS = {
     "brightness": ("darkest quarter", "brightest quarter"),
@@ -46,16 +47,16 @@ SHOWN, EXAMPLES = 12, 10
 
 @dataclass(frozen=True)
 class SliceInputs:
-    """What the section is made of.
+    """What the section is made from.
 
     Args:
         train: the labelled samples.
-        ids_N: the images that were predicted.
-        predicted_N: the class that was answered.
-        facts: a row a training image: id, width, height, brightness, contrast, blur.
-        seed: of the flips.
-        settings: `slice_groups`, since one odd group would make a smaller slice; `pair_gain`, since a pair
-            that fails no more often than its parts only repeats the worse one.
+        ids_N: the predicted images.
+        predicted_N: the predicted class.
+        facts: one row for each training image: id, width, height, brightness, contrast, blur.
+        seed: of the sign flips.
+        settings: `slice_groups`, because one unusual group would make a smaller slice fail; `pair_gain`,
+            because a pair that does not fail more often than its parts only repeats the worse part.
     """
 
     train: Samples
@@ -68,16 +69,16 @@ class SliceInputs:
 
 @dataclass(frozen=True)
 class Slices:
-    """What was tried and what was found.
+    """The result of the tests.
 
     Args:
-        tried: how many slices and pairs were tested.
+        tried: number of tested slices and pairs.
         rate: error rate of all images.
-        table: a row a slice that fails more than chance, most errors above the rest first: slice, images,
-            groups, wrong (share), elsewhere, expected (share, by its classes alone), more (difference),
-            at_least (its lower bound, all slices at once), p, extra (errors beyond `elsewhere`).
-        members: of each row, the ids that it answers wrongly, in table order.
-        inside: of each row, which of the images (`ids_N`) lie in it.
+        table: one row for each slice that fails more often than chance, most additional errors first: slice,
+            images, groups, wrong (share), elsewhere, expected (share, from its classes), more (difference),
+            at_least (its lower bound, for all slices at once), p, extra (errors beyond `elsewhere`).
+        members: for each row, the ids that are predicted wrongly.
+        inside: for each row, which of the images (`ids_N`) are in the slice.
     """
 
     tried: int
@@ -135,16 +136,16 @@ def find(inputs: SliceInputs) -> Slices:
         inside.append(mask)
     order = sorted(range(len(rows)), key=lambda row: -float(rows[row]["extra"]))
     table = pd.DataFrame([rows[row] for row in order])
-    told, lying = tuple(members[row] for row in order), tuple(inside[row] for row in order)
-    return Slices(len(masks), float(wrong_N.mean()), table, told, lying)
+    wrong_ids, inside_of = tuple(members[row] for row in order), tuple(inside[row] for row in order)
+    return Slices(len(masks), float(wrong_N.mean()), table, wrong_ids, inside_of)
 
 
-# A slice's name: one part, or two, each (kind, value in words).
+# The name of a slice: one or two parts, each (kind, value in words).
 Name = tuple[tuple[str, str], ...]
 
 
 def cut(samples: Samples, facts: pd.DataFrame, fewest: int) -> dict[Name, Bools]:
-    """Every slice and pair with so many groups inside and outside, and which samples lie in it.
+    """Every slice and pair with at least `fewest` groups inside and outside, and which samples are in it.
 
     Raises:
         DataError: a sample has no facts.
@@ -155,7 +156,7 @@ def cut(samples: Samples, facts: pd.DataFrame, fewest: int) -> dict[Name, Bools]
 
 
 def _atoms(samples: Samples, facts: pd.DataFrame) -> Iterator[tuple[Name, Bools]]:
-    """The slices of depth 1."""
+    """The single slices."""
     space = samples.space
     for k, attribute in enumerate(space.attributes):
         code_N = space.codes_CA[samples.labels, k]
@@ -184,7 +185,7 @@ def _atoms(samples: Samples, facts: pd.DataFrame) -> Iterator[tuple[Name, Bools]
 def _quarters(
     kind: str, value_N: npt.NDArray[np.float64], low: str, high: str
 ) -> Iterator[tuple[Name, Bools]]:
-    """The lowest and the highest quarter, where the measure has so many different values."""
+    """The lowest and the highest quarter; none if the two have the same edge."""
     first, last = np.quantile(value_N, (0.25, 0.75)) if len(value_N) else (0.0, 0.0)
     if first < last:
         yield ((kind, low),), value_N <= first
@@ -192,7 +193,7 @@ def _quarters(
 
 
 def _values(kind: str, words: list[str]) -> Iterator[tuple[Name, Bools]]:
-    """A slice a value, where there are several and not too many."""
+    """One slice for each value; none if there is one value or too many."""
     named = sorted(set(words))
     if 2 <= len(named) <= MOST_VALUES:
         array = np.array(words)
@@ -201,7 +202,7 @@ def _values(kind: str, words: list[str]) -> Iterator[tuple[Name, Bools]]:
 
 
 def _pairs(singles: dict[Name, Bools]) -> Iterator[tuple[Name, Bools]]:
-    """Two slices of different kinds at once."""
+    """All pairs of slices of different kinds."""
     names = list(singles)
     for i, one in enumerate(names):
         for other in names[i + 1 :]:
@@ -220,17 +221,17 @@ class Sheet:
     """One slice with pictures of its errors."""
 
     title: str
-    told: str
+    summary: str
     keys: tuple[Key, ...]
 
 
 def section(inputs: SliceInputs) -> Section:
     """The section of the page."""
-    found = find(inputs)
-    top = found.table.head(SHOWN)
+    slices = find(inputs)
+    top = slices.table.head(SHOWN)
     sheets = [
-        Sheet(str(row["slice"]), _told(row), tuple(("train", name) for name in ids[:EXAMPLES]))
-        for row, ids in zip(top.to_dict("records"), found.members, strict=False)
+        Sheet(str(row["slice"]), _summary(row), tuple(("train", name) for name in ids[:EXAMPLES]))
+        for row, ids in zip(top.to_dict("records"), slices.members, strict=False)
     ]
     return Section(
         ANCHOR,
@@ -238,28 +239,28 @@ def section(inputs: SliceInputs) -> Section:
         "slices.html",
         {
             "title": TITLE,
-            "found": found,
+            "slices": slices,
             "fewest": inputs.settings.slice_groups,
-            "table": _shown(found.table) if len(found.table) else found.table,
+            "table": _shown(slices.table) if len(slices.table) else slices.table,
             "sheets": sheets,
-            "plot": _plot(found, top),
+            "plot": _plot(slices, top),
         },
         tuple(dict.fromkeys(key for sheet in sheets for key in sheet.keys)),
     )
 
 
-def _told(row: dict[Any, Any]) -> str:
-    images = f"{plural(int(row['images']), 'image')} of {plural(int(row['groups']), 'group')}"
-    return f"{images}: {percent(row['wrong'])} wrong, {percent(row['elsewhere'])} elsewhere"
+def _summary(row: dict[Any, Any]) -> str:
+    return texts.SLICE_SUMMARY.format(
+        images=plural(int(row["images"]), "image"),
+        groups=plural(int(row["groups"]), "group"),
+        wrong=percent(row["wrong"]),
+        elsewhere=percent(row["elsewhere"]),
+    )
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
     shown = table[["slice", "images", "groups"]].copy()
-    for name, column in (
-        ("wrong", "wrong"),
-        ("elsewhere", "elsewhere"),
-        ("by its classes alone", "expected"),
-    ):
+    for name, column in zip(texts.SLICE_COLUMNS, ("wrong", "elsewhere", "expected"), strict=True):
         shown[name] = [percent(share) for share in table[column]]
     shown["more, points"] = [points(x) for x in table["more"]]
     shown["at least"] = [points(x) for x in table["at_least"]]
@@ -267,12 +268,12 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     return shown
 
 
-def _plot(found: Slices, top: pd.DataFrame) -> Markup:
+def _plot(slices: Slices, top: pd.DataFrame) -> Markup:
     if not len(top):
         return plots.EMPTY
     rows = [
         plots.Bar(str(row["slice"]), (float(row["wrong"]),), (percent(row["wrong"]),))
         for row in top.to_dict("records")
     ]
-    everything = plots.Bar("all images", (found.rate,), (percent(found.rate),))
-    return plots.bars([everything, *rows], "Share of wrong answers by slice")
+    everything = plots.Bar(texts.ALL_IMAGES, (slices.rate,), (percent(slices.rate),))
+    return plots.bars([everything, *rows], texts.SLICE_PLOT)

@@ -1,28 +1,23 @@
-"""Labels that are probably wrong: what the model, copies, neighbours and the group itself say against them.
+"""Labels that may be wrong: suspects by four witnesses, and the section that turns clicks into patches.
 
-Owns finding and ranking suspects. Does not own the page (`suspects_page.py`), copies (`twins.py`), nor what
-a correction does (`data/labels.py`).
+Owns finding and ranking suspects, the section, and the rows of label_patches.csv. Does not own copies
+(`eda/duplicates.py`) nor what a correction does (`data/labels.py`, which reads exactly these columns).
 
-Four witnesses, by attribute, since a correction is of one attribute:
-  model       confident learning on out-of-fold probabilities: an image is suspected where another value
-              reaches the confidence that images of that value get on average
-  copies      the same picture carries another value elsewhere
-  neighbours  most of the nearest images of other groups, by features of a frozen backbone, agree on
-              another value
-  group       the images of a group disagree in an attribute that is constant in a group
-An attribute that is constant in a group is judged group by group: its probabilities are averaged, and a
-correction covers all of it. More witnesses rank first, then the model's margin.
+Four witnesses for each attribute, because a correction is of one attribute:
+  model       confident learning on out-of-fold probabilities: another value reaches the mean confidence of
+  the
+              images with that value
+  copies      the same picture has another value elsewhere
+  neighbours  most of the nearest images of other groups, by features of a frozen backbone, have another value
+  group       the images of a group have different values of an attribute that is constant in a group
+An attribute that is constant in a group is decided group by group: its probabilities are averaged, and a
+correction covers the whole group. More witnesses rank first, then the margin of the model.
 
 Source: Northcutt, Jiang & Chuang, Confident Learning (JAIR 2021), the confident joint and ranking by
-normalised margin. cleanlab does the same for one label a row; it knows neither attributes nor groups, and
-what it would save are the ten lines of `confident`.
+normalised margin. cleanlab does the same for one label for each row, without attributes and groups; it would
+save only the ten lines of `confident`.
 
-Shape legend: N images, U units (images, or groups), K values of an attribute, D features, B a block.
-
-The section of label suspects: ranked pictures, and a label_patches.csv made by clicks.
-
-Owns the section and the rows of the CSV. Does not own the ranking (`suspects.py`) nor reading patches
-(`data/labels.py`, which takes exactly these columns).
+Shape legend: N images, U units (images, or groups), K values of an attribute, D features.
 """
 
 from __future__ import annotations
@@ -38,12 +33,17 @@ from pipeline.core.neighbours import against, search, unit_rows
 from pipeline.core.predictions import Features, Probabilities
 from pipeline.core.samples import Floats, Ints, LabelSpace, Samples, Strings, positions
 from pipeline.eda.survey import Duplicates
+from pipeline.errors.findings import texts
 from pipeline.pages.report import Key, json_data, percent, plural
 from pipeline.pages.section import Section
 from pipeline.settings.report import FinderSettings
 
-# By attribute, what the table writes for each value.
+# By attribute, the text of each value in the training table.
 Raw = Mapping[str, Sequence[str]]
+ANCHOR, SHORT = "suspects", "Labels"
+TITLE = texts.SUSPECTS_TITLE
+MOST = 60
+COLUMNS = ("id", "attribute", "value", "reason", "was")
 MODEL, COPIES, NEAR, GROUP = "model", "copies", "neighbours", "group"
 
 
@@ -52,15 +52,15 @@ class Suspect:
     """A label that may be wrong, and what it may be instead.
 
     Args:
-        key: the image, or the one of a group that fits its label least.
+        key: the image, or the first image of a group whose label would change.
         attribute: its name.
-        given: code of the value that the table says.
-        proposed: code of the value that the witnesses say.
-        images: how many a correction would change.
+        given: code of the value in the table.
+        proposed: code of the value that the witnesses propose.
+        images: number of images that a correction would change.
         margin: mean probability of the proposed value minus that of the given one, -1 to 1.
-        witnesses: of `model`, `copies`, `neighbours` and `group`, in this order.
-        reasons: one sentence part a witness.
-        others: images to look at beside it: copies with the other value.
+        witnesses: some of `model`, `copies`, `neighbours` and `group`, in this order.
+        reasons: one part of a sentence for each witness.
+        others: images to compare with: copies with the other value.
     """
 
     key: Key
@@ -76,13 +76,13 @@ class Suspect:
 
 @dataclass(frozen=True)
 class _Units:
-    """What one attribute is judged by: images, or whole groups.
+    """The units in which one attribute is decided: images, or whole groups.
 
     Args:
         of_N: the unit of each image.
         p_UK: mean probability of each value.
-        given_U: the label, of a group the commonest one.
-        mixed_U: whether the images of a group carry several values.
+        given_U: the label; for a group, its most frequent label.
+        mixed_U: whether the images of a group have several values.
     """
 
     of_N: Ints
@@ -92,7 +92,7 @@ class _Units:
 
 
 def confident(p_UK: Floats, given_U: Ints) -> Ints:
-    """(U,) the value that confident learning finds instead of the given one; the given one where none.
+    """(U,) the value that confident learning proposes; the given value if it proposes none.
 
     Args:
         p_UK: out-of-fold probabilities.
@@ -101,14 +101,14 @@ def confident(p_UK: Floats, given_U: Ints) -> Ints:
     n_values = p_UK.shape[1]
     own_U = p_UK[np.arange(len(given_U)), given_U]
     support_K = np.bincount(given_U, minlength=n_values)
-    # A value that nobody carries has no usual confidence: nothing can reach it.
+    # A value that no unit has gets no mean confidence, so no unit can reach it.
     threshold_K = np.where(
         support_K > 0, np.bincount(given_U, own_U, n_values) / np.maximum(support_K, 1), np.inf
     )
     reached_UK = np.where(p_UK >= threshold_K, p_UK, -1.0)
     best_U = reached_UK.argmax(axis=1)
-    found_U = reached_UK[np.arange(len(best_U)), best_U] >= 0
-    return np.where(found_U, best_U, given_U).astype(np.int64)
+    reached_U = reached_UK[np.arange(len(best_U)), best_U] >= 0
+    return np.where(reached_U, best_U, given_U).astype(np.int64)
 
 
 def find(
@@ -121,11 +121,11 @@ def find(
     """All suspects, most suspicious first.
 
     Args:
-        oof: out-of-fold probabilities; images without any are not judged.
-        train: the labelled samples. A label that is corrected for training already is not told again.
+        oof: out-of-fold probabilities; other images are not checked.
+        train: the labelled samples. A label that is already corrected for training is left out.
         copies: sets of equal or nearly equal pictures.
-        features: of the training images, first view; None: neighbours are not asked.
-        settings: from where on a label is suspected; None: the defaults.
+        features: of the training images, first view; None: neighbours are not used.
+        settings: the thresholds; None: the defaults.
 
     Raises:
         DataError: an id is not a training image, or the classes differ.
@@ -136,22 +136,22 @@ def find(
     samples = train.take(oof.ids_N)
     patched = samples.for_training().labels
     near_NM = None if features is None else _neighbours(samples, features, settings.neighbours)
-    found = []
+    ranked: list[Suspect] = []
     for k, attribute in enumerate(space.attributes):
         code_N = space.codes_CA[samples.labels, k]
         units = _units(space.marginal(oof.p_NC, k), code_N, samples, attribute.constant_in_group)
-        said = _Witnesses(units, len(attribute.values), settings)
-        said.model(confident(units.p_UK, units.given_U))
-        said.copies(copies, samples.ids_N, code_N)
+        witnesses = _Witnesses(units, len(attribute.values), settings)
+        witnesses.model(confident(units.p_UK, units.given_U))
+        witnesses.copies(copies, samples.ids_N, code_N)
         if near_NM is not None:
-            said.neighbours(near_NM, code_N)
-        said.group()
-        for suspect in said.suspects(samples.ids_N, attribute.name, code_N):
+            witnesses.neighbours(near_NM, code_N)
+        witnesses.group()
+        for suspect in witnesses.suspects(samples.ids_N, attribute.name, code_N):
             at = positions(np.array([suspect.key[1]]), samples.ids_N, "suspects")[0]
             enough = len(suspect.witnesses) >= settings.suspect_witnesses
             if enough and space.codes_CA[patched[at], k] != suspect.proposed:
-                found.append(suspect)
-    return sorted(found, key=lambda s: (-len(s.witnesses), -s.margin, s.key, s.attribute))
+                ranked.append(suspect)
+    return sorted(ranked, key=lambda s: (-len(s.witnesses), -s.margin, s.key, s.attribute))
 
 
 def _units(p_NK: Floats, code_N: Ints, samples: Samples, by_group: bool) -> _Units:
@@ -166,19 +166,19 @@ def _units(p_NK: Floats, code_N: Ints, samples: Samples, by_group: bool) -> _Uni
 
 
 class _Witnesses:
-    """What the witnesses say of each unit; the first to propose a value decides which one is proposed."""
+    """The reasons of the witnesses for each unit; the first witness decides the proposed value."""
 
     def __init__(self, units: _Units, n_values: int, settings: FinderSettings) -> None:
         self._units, self._settings = units, settings
         self._n_values = n_values
         self._proposed: dict[int, int] = {}
-        self._said: dict[int, dict[str, str]] = {}
+        self._reasons: dict[int, dict[str, str]] = {}
         self._others: dict[int, list[Key]] = {}
 
     def _add(self, unit: int, value: int, witness: str, reason: str) -> bool:
         if self._proposed.setdefault(unit, value) != value:
             return False
-        self._said.setdefault(unit, {}).setdefault(witness, reason)
+        self._reasons.setdefault(unit, {}).setdefault(witness, reason)
         return True
 
     def model(self, value_U: Ints) -> None:
@@ -188,9 +188,8 @@ class _Witnesses:
             p = units.p_UK[unit]
             if p[value] - p[given] < self._settings.suspect_margin:
                 continue
-            self._add(
-                unit, value, MODEL, f"the model gives it {percent(p[value])}, the label {percent(p[given])}"
-            )
+            reason = texts.MODEL_REASON.format(proposed=percent(p[value]), given=percent(p[given]))
+            self._add(unit, value, MODEL, reason)
 
     def copies(self, sets: Sequence[Duplicates], ids_N: Strings, code_N: Ints) -> None:
         units = self._units
@@ -199,14 +198,15 @@ class _Witnesses:
             rows = [at[name] for split, name in copies.members if split == "train" and name in at]
             if len({int(code_N[row]) for row in rows}) < 2:
                 continue
-            # The one whose label the model believes least is the suspect; the best believed one is right.
+            # The most probable label is taken as right; images with another label are suspects.
             rows.sort(key=lambda row: float(units.p_UK[units.of_N[row], code_N[row]]))
             right = int(code_N[rows[-1]])
-            what = "the same file" if copies.exact else "nearly the same picture"
+            copy = texts.SAME_FILE if copies.exact else texts.SIMILAR_IMAGE
+            reason = texts.COPY_REASON.format(copy=copy)
             for row in rows:
                 unit = int(units.of_N[row])
                 differs = code_N[row] != right and unit != units.of_N[rows[-1]]
-                if differs and self._add(unit, right, COPIES, f"{what} has this value elsewhere"):
+                if differs and self._add(unit, right, COPIES, reason):
                     self._others.setdefault(unit, []).append(("train", str(ids_N[rows[-1]])))
 
     def neighbours(self, near_NM: Ints, code_N: Ints) -> None:
@@ -218,32 +218,30 @@ class _Witnesses:
         votes_UK = np.stack([np.bincount(units.of_N, v, n_units) for v in votes_NK.T], axis=1)
         share_UK = votes_UK / np.maximum(votes_UK.sum(axis=1, keepdims=True), 1)
         best_U = share_UK.argmax(axis=1)
-        sure_U = share_UK[np.arange(n_units), best_U] >= self._settings.agreeing
-        for unit in np.flatnonzero(sure_U & (best_U != units.given_U)).tolist():
+        agree_U = share_UK[np.arange(n_units), best_U] >= self._settings.agreeing
+        for unit in np.flatnonzero(agree_U & (best_U != units.given_U)).tolist():
             share = float(share_UK[unit, best_U[unit]])
-            self._add(unit, int(best_U[unit]), NEAR, f"{percent(share)} of its nearest images have it")
+            self._add(unit, int(best_U[unit]), NEAR, texts.NEIGHBOUR_REASON.format(share=percent(share)))
 
     def group(self) -> None:
         units = self._units
         for unit in np.flatnonzero(units.mixed_U).tolist():
-            believed = int(units.p_UK[unit].argmax())
-            self._add(
-                unit, self._proposed.get(unit, believed), GROUP, "the images of its group disagree in this"
-            )
+            predicted = int(units.p_UK[unit].argmax())
+            self._add(unit, self._proposed.get(unit, predicted), GROUP, texts.GROUP_REASON)
 
     def suspects(self, ids_N: Strings, attribute: str, code_N: Ints) -> list[Suspect]:
-        units, found = self._units, []
+        units, ranked = self._units, []
         order = np.argsort(units.of_N, kind="stable")
         rows_of = np.split(order, np.searchsorted(units.of_N[order], np.arange(1, len(units.given_U))))
-        for unit, said in self._said.items():
+        for unit, reasons in self._reasons.items():
             value, rows = self._proposed[unit], rows_of[unit]
             changed = rows[code_N[rows] != value]
             if not len(changed):
                 continue
             p = units.p_UK[unit]
             given = int(code_N[changed[0]])
-            words = tuple(w for w in (MODEL, COPIES, NEAR, GROUP) if w in said)
-            found.append(
+            witnesses = tuple(w for w in (MODEL, COPIES, NEAR, GROUP) if w in reasons)
+            ranked.append(
                 Suspect(
                     key=("train", str(ids_N[changed[0]])),
                     attribute=attribute,
@@ -251,27 +249,27 @@ class _Witnesses:
                     proposed=value,
                     images=len(changed),
                     margin=float(p[value] - p[given]),
-                    witnesses=words,
-                    reasons=tuple(said[w] for w in words),
+                    witnesses=witnesses,
+                    reasons=tuple(reasons[w] for w in witnesses),
                     others=tuple(dict.fromkeys(self._others.get(unit, ()))),
                 )
             )
-        return found
+        return ranked
 
 
 def _neighbours(samples: Samples, features: Features, most: int) -> Ints:
-    """(N, M) rows of the images of other groups that are nearest by cosine, -1 where there are fewer."""
+    """(N, M) rows of the nearest images of other groups by cosine, -1 if there are fewer."""
     x_ND = unit_rows(features.take(samples.ids_N).x_NVD[:, 0])
     group_N, _ = numbered(samples.groups_N)
     return search(x_ND, x_ND, most, against, (group_N, group_N))[0]
 
 
 def representative(bins: Sequence[float], code: int) -> float:
-    """A number well inside a bin, since a numeric column is patched by a number.
+    """A number well inside a bin, because a patch of a numeric column is a number.
 
     Args:
         bins: edges, ascending.
-        code: bin 0 lies below the first edge.
+        code: bin 0 is below the first edge.
     """
     if code == 0 or code == len(bins):
         width = (bins[-1] - bins[0]) / (len(bins) - 1) if len(bins) > 1 else max(abs(bins[0]), 1.0) / 5
@@ -279,30 +277,24 @@ def representative(bins: Sequence[float], code: int) -> float:
     return (bins[code - 1] + bins[code]) / 2
 
 
-ANCHOR, SHORT = "suspects", "Labels"
-TITLE = "Labels that may be wrong"
-MOST = 60
-COLUMNS = ("id", "attribute", "value", "reason", "was")
-
-
 @dataclass(frozen=True)
 class SuspectInputs:
-    """What the section is made of.
+    """What the section is made from.
 
     Args:
         space: the label space.
-        found: most suspicious first.
-        raw: by attribute, what the table writes for each value.
-        judged: images that were judged.
-        neighbours: whether features were there to ask them.
+        suspects: most suspicious first.
+        raw: by attribute, the text of each value in the table.
+        checked: number of checked images.
+        neighbours: whether there were features for neighbours.
         folder: where a patch file belongs.
-        command: what trains with it.
+        command: trains with the patch file.
     """
 
     space: LabelSpace
-    found: Sequence[Suspect]
+    suspects: Sequence[Suspect]
     raw: Raw
-    judged: int
+    checked: int
     neighbours: bool
     folder: str
     command: str
@@ -310,7 +302,7 @@ class SuspectInputs:
 
 @dataclass(frozen=True)
 class SuspectCard:
-    """One suspect as it is shown."""
+    """One suspect on the page."""
 
     number: int
     key: Key
@@ -323,20 +315,26 @@ class SuspectCard:
 
     @property
     def label(self) -> str:
-        """For screen readers."""
-        return f"{self.key[1]}: {self.attribute} {self.given}, perhaps {self.proposed}"
+        """The description for screen readers."""
+        return texts.SUSPECT_LABEL.format(
+            id=self.key[1], attribute=self.attribute, given=self.given, proposed=self.proposed
+        )
 
 
 def patch_row(suspect: Suspect, space: LabelSpace, raw: Raw) -> list[str]:
-    """The CSV row that corrects it, in the order of `COLUMNS`."""
+    """The CSV row that corrects a suspect, in the order of `COLUMNS`."""
     names = {a.name: a.values for a in space.attributes}[suspect.attribute]
     values = raw[suspect.attribute]
-    reason = "; ".join(suspect.reasons)
+    reason = texts.PATCH_REASON.format(
+        proposed=names[suspect.proposed],
+        given=names[suspect.given],
+        reasons="; ".join(suspect.reasons),
+    )
     return [
         suspect.key[1],
         suspect.attribute,
         values[suspect.proposed],
-        f"{names[suspect.proposed]} instead of {names[suspect.given]}: {reason}",
+        reason,
         values[suspect.given],
     ]
 
@@ -344,7 +342,7 @@ def patch_row(suspect: Suspect, space: LabelSpace, raw: Raw) -> list[str]:
 def section(inputs: SuspectInputs) -> Section:
     """The section of the page."""
     names = {a.name: a.values for a in inputs.space.attributes}
-    shown = list(inputs.found)[:MOST]
+    shown = list(inputs.suspects)[:MOST]
     cards = [
         SuspectCard(
             number=number,
@@ -366,13 +364,13 @@ def section(inputs: SuspectInputs) -> Section:
         {
             "title": TITLE,
             "cards": cards,
-            "total": len(inputs.found),
-            "judged": inputs.judged,
+            "total": len(inputs.suspects),
+            "checked": inputs.checked,
             "neighbours": inputs.neighbours,
             "folder": inputs.folder,
             "command": inputs.command,
             "constant": any(a.constant_in_group for a in inputs.space.attributes),
-            "several": sum(len(s.witnesses) > 1 for s in inputs.found),
+            "several": sum(len(s.witnesses) > 1 for s in inputs.suspects),
         },
         tuple(dict.fromkeys(key for card in cards for key in (card.key, *card.others))),
         json_data("suspects-data", {"columns": list(COLUMNS), "rows": rows}),

@@ -1,15 +1,9 @@
-"""Why it errs: for the worst errors what the network looked at, and the training images nearest to them.
+"""Why it errs: for the worst errors, what the network looked at, and the nearest training images.
 
-Owns choosing from what `make explain` found, the nearest training images, and the section. Does not own the
-maps (`pipeline/explain/`), which arrive as pictures and facts.
+Owns choosing the errors, selecting from the results of `make explain`, the nearest training images, and the
+section. Does not own the maps (`pipeline/explain/`), which arrive as pictures and facts.
 
-Shape legend: N images, D features.
-
-Which errors to look at first: the confident ones, spread over the pairs of classes that are confused.
-
-Owns the choice. Does not own what is shown of them.
-
-Legend: N images, C classes.
+Shape legend: N images, C classes, D features.
 """
 
 from __future__ import annotations
@@ -25,18 +19,19 @@ import pandas as pd
 from pipeline.core.neighbours import across
 from pipeline.core.predictions import Features, Probabilities
 from pipeline.core.samples import Ints, Samples
+from pipeline.errors.findings import texts
 from pipeline.errors.findings.attention import FEW_GROUPS
 from pipeline.pages.report import Key, Pixels, percent, points, thumbnail
 from pipeline.pages.section import Section
 
 ANCHOR, SHORT = "why", "Why"
-TITLE = "Why: what the network looked at"
-# What a case shows, (part, name) -> caption.
+TITLE = texts.WHY_TITLE
+# The pictures of an error, (part, name) -> caption.
 PICTURES = {
-    ("cam", "image"): "image",
-    ("cam", "gradcam-predicted"): "Grad-CAM for the answer",
-    ("cam", "gradcam-rival"): "Grad-CAM for the truth",
-    ("occlusion", "occlusion-predicted"): "occlusion for the answer",
+    ("cam", "image"): texts.PICTURE,
+    ("cam", "gradcam-predicted"): texts.CAM_OF_PREDICTION,
+    ("cam", "gradcam-rival"): texts.CAM_OF_TRUTH,
+    ("occlusion", "occlusion-predicted"): texts.OCCLUSION,
 }
 FORMAT = 1
 NEAREST = 4
@@ -46,13 +41,13 @@ MOST_CASES = 12
 
 @dataclass(frozen=True)
 class WhyInputs:
-    """What the section is made of.
+    """What the section is made from.
 
     Args:
-        facts: what `make explain` wrote, its explain.json.
+        facts: the explain.json of `make explain`.
         picture: pixels of one of its files.
         train: the labelled samples.
-        features: of the training images; None: nearest images are left out.
+        features: of the training images; None: no nearest images.
     """
 
     facts: Mapping[str, Any]
@@ -73,7 +68,7 @@ class NearImage:
 
 @dataclass(frozen=True)
 class Shown:
-    """One picture: its data, its caption, and whether it holds no finding."""
+    """One picture: its data, its caption, and whether it is flat."""
 
     uri: str
     caption: str
@@ -92,12 +87,12 @@ class ErrorCard:
 
 
 def nearest(features: Features, train: Samples, name: str) -> tuple[NearImage, ...]:
-    """The training images whose features are most alike, by cosine; its own label and group are marked.
+    """The training images with the most similar features, by cosine.
 
     Args:
         features: of the training images, first view.
         train: the labelled samples.
-        name: id of the image that is looked at; it is left out itself.
+        name: id of the image; it is left out itself.
     """
     if name not in set(features.ids_N.tolist()) or name not in set(train.ids_N.tolist()):
         return ()
@@ -143,7 +138,7 @@ def section(inputs: WhyInputs) -> Section:
 
 def _card(inputs: WhyInputs, case: Mapping[str, Any]) -> ErrorCard:
     classes = inputs.facts["classes"]
-    flat = {(part, name) for part, found in case.get("facts", {}).items() for name in found.get("flat") or ()}
+    flat = {(part, name) for part, facts in case.get("facts", {}).items() for name in facts.get("flat") or ()}
     files = {(p["part"], p["name"]): p["file"] for p in case["pictures"]}
     pictures = tuple(
         Shown(
@@ -160,21 +155,23 @@ def _card(inputs: WhyInputs, case: Mapping[str, Any]) -> ErrorCard:
 
 
 def _caption(which: tuple[str, str], caption: str, case: Mapping[str, Any]) -> str:
-    """The rival of an answer that is no error is the second guess, and not the truth."""
+    """The caption; the rival of a correct prediction is its second guess instead of the truth."""
     is_error = case["true"] is not None and case["true"] != case["predicted"]
-    return "Grad-CAM for the next guess" if which[1] == "gradcam-rival" and not is_error else caption
+    return texts.CAM_OF_SECOND if which[1] == "gradcam-rival" and not is_error else caption
 
 
 def _headline(classes: Sequence[str], case: Mapping[str, Any]) -> str:
-    answer = f"It says {classes[case['predicted']]} ({percent(case['p_predicted'])})"
+    prediction = texts.PREDICTED.format(predicted=classes[case["predicted"]], p=percent(case["p_predicted"]))
     if case["true"] is not None and case["true"] != case["predicted"]:
-        return f"{answer}, the truth is {classes[case['true']]} ({percent(case['p_true'])})"
-    rightly = "" if case["true"] is None else " rightly"
-    return f"{answer}{rightly}, next {classes[case['rival']]} ({percent(case['p_rival'])})"
+        true, p = classes[case["true"]], percent(case["p_true"])
+        return texts.PREDICTED_WRONG.format(prediction=prediction, true=true, p=p)
+    template = texts.PREDICTED_ONLY if case["true"] is None else texts.PREDICTED_RIGHT
+    rival, p = classes[case["rival"]], percent(case["p_rival"])
+    return template.format(prediction=prediction, rival=rival, p=p)
 
 
 def _attention(data: Mapping[str, Any]) -> pd.DataFrame | None:
-    """Where the network looks, by class: share of its attention on the background."""
+    """The share of attention on the background, by class."""
     rows = data.get("classes")
     if not rows:
         return None
@@ -184,26 +181,26 @@ def _attention(data: Mapping[str, Any]) -> pd.DataFrame | None:
             "images": [int(row["n_images"]) for row in rows],
             "groups": [int(row["n_groups"]) for row in rows],
             "attention on background": [percent(row["background"]) for row in rows],
-            "background's area": [percent(row["area"]) for row in rows],
+            "area of the background": [percent(row["area"]) for row in rows],
             "excess, points": [points(row["excess"]) for row in rows],
             "interval": [_interval(row) for row in rows],
-            "verdict": [row["verdict"] for row in rows],
+            "conclusion": [row["verdict"] for row in rows],
         }
     )
 
 
 def _interval(row: Mapping[str, Any]) -> str:
-    """Of the excess; of few groups it would be wider than anything that a share can be."""
+    """The interval of the excess; with few groups it would be wider than the range of a share."""
     if row["n_groups"] < FEW_GROUPS:
-        return "too few groups"
-    return f"{points(row['low'])} to {points(row['high'])}"
+        return texts.TOO_FEW
+    return texts.INTERVAL.format(low=points(row["low"]), high=points(row["high"]))
 
 
 def errors(oof: Probabilities, samples: Samples, most: int) -> list[str]:
-    """Ids of at most `most` errors, worst first; none where nothing is wrong.
+    """Ids of at most `most` errors, worst first; empty if there are no errors.
 
-    An error is the worse the more probable the predicted class is than the true one. Each pair of true and
-    predicted class comes once before any comes twice, and a group comes once before any comes twice.
+    The worst error has the largest difference between the probabilities of the predicted and of the true
+    class. Errors are spread: no pair of classes and no group is repeated before all others were used once.
 
     Args:
         oof: out-of-fold probabilities.
@@ -219,22 +216,22 @@ def errors(oof: Probabilities, samples: Samples, most: int) -> list[str]:
     turns = _turns(pairs)
     of_group = _turns([str(known.groups_N[i]) for i in worst])
     order = sorted(range(len(worst)), key=lambda k: (max(turns[k], of_group[k]), k))[:most]
-    # Chosen in turns, shown by how bad they are.
+    # Selected in turns, but shown worst first.
     return [str(oof.ids_N[i]) for i in worst[np.sort(np.array(order, dtype=np.int64))]]
 
 
 def doubtful(oof: Probabilities, most: int) -> list[str]:
-    """Ids of the images whose two most probable classes are closest, where there is no error to look at."""
+    """Ids of the images with the smallest difference of their two most probable classes."""
     two_N2 = np.sort(oof.p_NC, axis=1)[:, -2:]
     closest: Ints = np.argsort(two_N2[:, 1] - two_N2[:, 0], kind="stable")[:most]
     return [str(name) for name in oof.ids_N[closest]]
 
 
 def _turns(names: list[str] | list[tuple[int, int]]) -> list[int]:
-    """How often each name came before."""
+    """How often each name occurred before."""
     seen: dict[object, int] = {}
-    found = []
+    turns: list[int] = []
     for name in names:
-        found.append(seen.get(name, 0))
-        seen[name] = found[-1] + 1
-    return found
+        turns.append(seen.get(name, 0))
+        seen[name] = turns[-1] + 1
+    return turns

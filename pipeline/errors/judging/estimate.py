@@ -71,14 +71,14 @@ class JudgedImages:
         codes_JA: one value for each attribute, -1 for unsure.
         drawn_J: whether the image is in the sample of this comparison, so that it represents others as well;
             an image that was judged for an earlier comparison represents only itself.
-        control_truth_NA, control_said_NA: true codes of the controls, and the codes of their verdicts.
+        control_truth_NA, control_verdict_NA: true codes of the controls, and the codes of their verdicts.
     """
 
     at_J: Ints
     codes_JA: Ints
     drawn_J: npt.NDArray[np.bool_]
     control_truth_NA: Ints
-    control_said_NA: Ints
+    control_verdict_NA: Ints
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Agreed:
     """Truth, prediction and group of labelled images on which both sides agree out of fold."""
 
     truth_M: Ints
-    said_M: Ints
+    predicted_M: Ints
     groups_M: Strings
 
 
@@ -181,9 +181,9 @@ def _both(sides: SubmissionPair) -> tuple[tuple[Ints, Floats | None], tuple[Ints
     return (sides.new_N, sides.p_new_NC), (sides.old_N, sides.p_old_NC)
 
 
-def _score(metric: Metric, truth_N: Ints, said_N: Ints, p_NC: Floats | None, n_classes: int) -> float:
+def _score(metric: Metric, truth_N: Ints, predicted_N: Ints, p_NC: Floats | None, n_classes: int) -> float:
     if metric.needs == "labels" or p_NC is None:
-        return metric.score_labels(truth_N, said_N, n_classes)
+        return metric.score_labels(truth_N, predicted_N, n_classes)
     return metric.score(truth_N, p_NC)
 
 
@@ -198,8 +198,8 @@ def _comparison(gains_B: Reals, sides: SubmissionPair, judged: JudgedImages) -> 
 
 
 def _mistaken(judged: JudgedImages) -> int:
-    sure = judged.control_said_NA >= 0
-    return int((sure & (judged.control_said_NA != judged.control_truth_NA)).any(axis=1).sum())
+    decided = judged.control_verdict_NA >= 0
+    return int((decided & (judged.control_verdict_NA != judged.control_truth_NA)).any(axis=1).sum())
 
 
 def _assumed(judged: JudgedImages, agreed: Agreed | None) -> tuple[str, ...]:
@@ -225,7 +225,7 @@ class _Filling:
                 self._old_NA[at, a],
                 judged.codes_JA[:, a],
                 judged.control_truth_NA[:, a],
-                judged.control_said_NA[:, a],
+                judged.control_verdict_NA[:, a],
             )
             for a, attribute in enumerate(space.attributes)
         ]
@@ -283,8 +283,8 @@ class _Filling:
         if len(self._filled_U):
             truth_N[self._filled_U] = self._classes(self._filled_codes(generator, weight_J, codes_JA))
         if self._truth_of is not None and len(self._agreed_N):
-            said = self._sides.new_N[self._agreed_N]
-            truth_N[self._agreed_N] = self._truth_of.draw(generator, said, self._shared_N)
+            predicted_N = self._sides.new_N[self._agreed_N]
+            truth_N[self._agreed_N] = self._truth_of.draw(generator, predicted_N, self._shared_N)
         return truth_N
 
     def _judged_codes(self, generator: np.random.Generator, weight_J: Reals) -> Ints:
@@ -332,13 +332,13 @@ class _Filling:
         """The class of each row of codes; if no class has these codes, the one that shares most of them."""
         flat, first, back = np.unique(self._flat(codes_UA), return_index=True, return_inverse=True)
         rows_UA = codes_UA[first]
-        found = [
+        classes = [
             self._exact[int(number)]
             if int(number) in self._exact
             else int((self._space.codes_CA == row).sum(axis=1).argmax())
             for number, row in zip(flat, rows_UA, strict=True)
         ]
-        return np.array(found, dtype=np.int64)[back]
+        return np.array(classes, dtype=np.int64)[back]
 
 
 class _AgreedTruth:
@@ -346,20 +346,20 @@ class _AgreedTruth:
 
     def __init__(self, agreed: Agreed, n_classes: int) -> None:
         _, self._group_M = np.unique(agreed.groups_M, return_inverse=True)
-        self._cell_M = agreed.said_M * n_classes + agreed.truth_M
+        self._cell_M = agreed.predicted_M * n_classes + agreed.truth_M
         self._size = n_classes
-        right = float(np.mean(agreed.said_M == agreed.truth_M)) if len(agreed.said_M) else 1.0
+        right = float(np.mean(agreed.predicted_M == agreed.truth_M)) if len(agreed.predicted_M) else 1.0
         # A prior with the weight of one image: a class that was never predicted out of fold has no row.
         base = np.bincount(agreed.truth_M, minlength=n_classes).astype(np.float64)
         off = (1 - right) * base / max(base.sum(), 1.0)
         self._prior_CC = off + np.diag(np.full(n_classes, right))
 
-    def draw(self, generator: np.random.Generator, said_N: Ints, shared_N: Ints) -> Ints:
+    def draw(self, generator: np.random.Generator, predicted_N: Ints, shared_N: Ints) -> Ints:
         """(N,) the class of each image; images with the same number in `shared_N` share their draw."""
         weights = generator.exponential(size=self._group_M.max(initial=0) + 1)[self._group_M]
         counts = np.bincount(self._cell_M, weights=weights, minlength=self._size**2)
         p_CC = counts.reshape(self._size, self._size) + self._prior_CC
-        return _pick(generator, (p_CC / p_CC.sum(axis=1, keepdims=True))[said_N], shared_N)
+        return _pick(generator, (p_CC / p_CC.sum(axis=1, keepdims=True))[predicted_N], shared_N)
 
 
 def _together(groups_N: Strings, answer_N: Ints) -> Ints:

@@ -28,7 +28,7 @@ STATES = {"better": "better", "worse": "worse"}
 
 
 @dataclass(frozen=True)
-class Question:
+class JudgingQuestion:
     """One image to judge.
 
     Args:
@@ -44,7 +44,9 @@ class Question:
     new: int
 
 
-def questions(design: Design, controls: Iterable[Control], known: frozenset[str]) -> tuple[Question, ...]:
+def questions(
+    design: Design, controls: Iterable[Control], known: frozenset[str]
+) -> tuple[JudgingQuestion, ...]:
     """Sampled flips that are not judged yet, and controls, in a random order.
 
     Args:
@@ -53,7 +55,7 @@ def questions(design: Design, controls: Iterable[Control], known: frozenset[str]
         known: test ids that were judged before.
     """
     flips = [
-        Question(
+        JudgingQuestion(
             ("test", str(row["id"])),
             design.strata[design.stratum_F[k]],
             f"{design.inclusion(k):.6f}",
@@ -65,12 +67,12 @@ def questions(design: Design, controls: Iterable[Control], known: frozenset[str]
     ]
     if not flips:
         return ()
-    asked = [*flips, *(Question(("train", c.id), "", "", c.old, c.new) for c in controls)]
+    asked = [*flips, *(JudgingQuestion(("train", c.id), "", "", c.old, c.new) for c in controls)]
     return tuple(asked[k] for k in spread(design.report, len(asked)))
 
 
 def section(
-    asked: tuple[Question, ...],
+    asked: tuple[JudgingQuestion, ...],
     design: Design,
     space: LabelSpace,
     image: ImageOf,
@@ -111,7 +113,7 @@ def section(
 
 
 def _data(
-    asked: tuple[Question, ...],
+    asked: tuple[JudgingQuestion, ...],
     design: Design,
     space: LabelSpace,
     image: ImageOf,

@@ -37,16 +37,16 @@ class RatedAttribute:
     Args:
         size: K.
         new_J, old_J: the predictions of the two submissions.
-        said_J: the verdicts, -1 for unsure.
-        control_truth_N, control_said_N: truth and verdicts of the controls.
+        verdict_J: the verdicts, -1 for unsure.
+        control_truth_N, control_verdict_N: truth and verdicts of the controls.
     """
 
     size: int
     new_J: Ints
     old_J: Ints
-    said_J: Ints
+    verdict_J: Ints
     control_truth_N: Ints
-    control_said_N: Ints
+    control_verdict_N: Ints
 
     @property
     def measured(self) -> bool:
@@ -56,9 +56,9 @@ class RatedAttribute:
     @property
     def errors(self) -> tuple[int, int, int]:
         """Numbers of right, wrong and unsure verdicts about controls."""
-        sure = self.control_said_N >= 0
-        right = int((self.control_said_N == self.control_truth_N).sum())
-        return right, int(sure.sum()) - right, int((~sure).sum())
+        decided = self.control_verdict_N >= 0
+        right = int((self.control_verdict_N == self.control_truth_N).sum())
+        return right, int(decided.sum()) - right, int((~decided).sum())
 
 
 def confusion(attribute: RatedAttribute, generator: np.random.Generator | None) -> Reals:
@@ -78,8 +78,8 @@ def confusion(attribute: RatedAttribute, generator: np.random.Generator | None) 
     alpha_KL = np.full((size, size + 1), SHRINK * shares[1] / max(size - 1, 1))
     np.fill_diagonal(alpha_KL, SHRINK * shares[0])
     alpha_KL[:, size] = SHRINK * shares[2]
-    said_N = np.where(attribute.control_said_N >= 0, attribute.control_said_N, size)
-    np.add.at(alpha_KL, (attribute.control_truth_N, said_N), 1.0)
+    verdict_N = np.where(attribute.control_verdict_N >= 0, attribute.control_verdict_N, size)
+    np.add.at(alpha_KL, (attribute.control_truth_N, verdict_N), 1.0)
     drawn = alpha_KL if generator is None else generator.standard_gamma(np.maximum(alpha_KL, 1e-3))
     drawn = np.maximum(drawn, 1e-12)
     return np.asarray(drawn / drawn.sum(axis=1, keepdims=True), dtype=np.float64)
@@ -97,7 +97,7 @@ class TruthModel:
         onehot_JKR = (role_JK[:, :, None] == np.arange(ROLES)).astype(np.float64)
         # The share of a role is divided among its values: several values can be neither.
         self._divided_JKR = onehot_JKR / np.maximum(onehot_JKR.sum(axis=1, keepdims=True), 1.0)
-        self._said_J = np.where(attribute.said_J >= 0, attribute.said_J, attribute.size)
+        self._verdict_J = np.where(attribute.verdict_J >= 0, attribute.verdict_J, attribute.size)
         changed_J = attribute.new_J != attribute.old_J
         # Images on which the attribute changed have other shares than images on which both agree.
         self._parts = [some for some in (np.flatnonzero(changed_J), np.flatnonzero(~changed_J)) if len(some)]
@@ -109,7 +109,7 @@ class TruthModel:
             confusion_KL: from `confusion`.
             weight_J: the weight of each image for the shares of the roles, > 0.
         """
-        likelihood_JK = confusion_KL[:, self._said_J].T
+        likelihood_JK = confusion_KL[:, self._verdict_J].T
         truth_JK = np.empty_like(likelihood_JK)
         for part in self._parts:
             divided = self._divided_JKR[part]
@@ -126,6 +126,6 @@ def _shares(likelihood_JR: Reals, weight_J: Reals) -> Reals:
     weight_J = weight_J * (len(weight_J) / weight_J.sum())
     for _ in range(STEPS):
         joint_JR = likelihood_JR * theta_R
-        found_R = (weight_J / joint_JR.sum(axis=1)) @ joint_JR + 0.5 * possible_R
-        theta_R = found_R / found_R.sum()
+        share_R = (weight_J / joint_JR.sum(axis=1)) @ joint_JR + 0.5 * possible_R
+        theta_R = share_R / share_R.sum()
     return np.asarray(theta_R, dtype=np.float64)

@@ -179,10 +179,10 @@ def _answers(
     draw = rng(0, "control answers", len(truth_K))
     shift_K = draw.integers(1, max(samples.space.n_classes, 2), len(truth_K))
     odd_K = (truth_K + shift_K) % samples.space.n_classes
-    found = [_labels(side, samples) for side in oof]
-    sides = [np.where(labels >= 0, labels, truth_K) for labels in found]
-    both = (found[0] >= 0) & (found[1] >= 0) & (sides[0] != sides[1])
-    wrong = ((found[0] >= 0) & (sides[0] != truth_K)) | ((found[1] >= 0) & (sides[1] != truth_K))
+    predicted = [_labels(side, samples) for side in oof]
+    sides = [np.where(labels >= 0, labels, truth_K) for labels in predicted]
+    both = (predicted[0] >= 0) & (predicted[1] >= 0) & (sides[0] != sides[1])
+    wrong = ((predicted[0] >= 0) & (sides[0] != truth_K)) | ((predicted[1] >= 0) & (sides[1] != truth_K))
     tier_K = np.where(both, 0, np.where(wrong, 1, 2)).astype(np.int64)
     new_K, old_K = sides
     stands_in = new_K == old_K

@@ -239,12 +239,12 @@ def _judged_images(
         codes_JA=form.code_table(of_test, n),
         drawn_J=np.array([sample.asked_of(a.report, key) is not None for a in of_test], dtype=bool),
         control_truth_NA=truth,
-        control_said_NA=form.code_table(of_train, n),
+        control_verdict_NA=form.code_table(of_train, n),
     )
 
 
 def _command(job: Job) -> str:
     """The command that turns the exported file into an estimate."""
     sides = [shlex.quote(os.path.relpath(job.home / str(job.params[name]))) for name in ("a", "b")]
-    command = f"make error-analysis A={sides[0]} B={sides[1]} VERDICTS=form.csv"
+    command = f"make error-analysis A={sides[0]} B={sides[1]} VERDICTS=verdicts.csv"
     return make_with(command, job.words["error-analysis"])

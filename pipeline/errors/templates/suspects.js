@@ -1,4 +1,4 @@
-// Click suspects together into a label_patches.csv; the text stands on the page for viewers that forbid downloads.
+// Clicks on suspects make a label_patches.csv; its text is on the page for viewers that forbid downloads.
 (() => {
   const holder = document.getElementById("suspects-patches");
   if (!holder) return;

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.engine.commands import say_reports
 from pipeline.engine.graph import check, refuse_unread
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
@@ -41,4 +40,4 @@ def ablate(session: Session, options: Options) -> None:
     )
     for line in arms.budget_lines(arms.runs(session.get, settings, grid, session.home), grid):
         session.say(line)
-    say_reports(session, session.get(need))
+    session.show(session.get(need))

@@ -136,9 +136,7 @@ def pairs(grid: Grid) -> list[tuple[int, int, int]]:
 
 def _broken(path: Path, faults: list[str]) -> ConfigError:
     unique = list(dict.fromkeys(faults))
-    return ConfigError(
-        f"{path}: {len(unique)} invalid", unique, "see configs/ablate/resample.yaml for an example"
-    )
+    return ConfigError(f"{path}: invalid grid", unique, "see configs/ablate/resample.yaml for an example")
 
 
 def _faults(grid: Grid) -> list[str]:
