@@ -33,7 +33,7 @@ def set_up(runtime: RuntimeSettings) -> str:
 
 
 def machine() -> str:
-    """What kind of machine this is: timings of another one say nothing here."""
+    """The kind of this machine; timings of another kind are not comparable."""
     return (
         f"{platform.machine()} {platform.system()} {os.cpu_count()} cores python {platform.python_version()}"
     )
@@ -56,7 +56,7 @@ def profile(runtime: RuntimeSettings) -> dict[str, str | int] | None:
 
 
 def processor(told: Path = Path("/proc/cpuinfo")) -> str:
-    """The processor's name, e.g. "AMD EPYC 7B13", as far as the system tells it.
+    """The processor's name, e.g. "AMD EPYC 7B13", if the system provides it.
 
     Args:
         told: where Linux tells the model, which Python's `platform` does not; elsewhere there is no such

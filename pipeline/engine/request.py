@@ -20,7 +20,7 @@ from pipeline.settings import folders
 from pipeline.settings.load import CONFIGS, Request, Settings, resolve
 
 Record = Mapping[str, Any]
-# Where and how loudly: of the machine that asks, never of the one that asked first.
+# Settings of the machine and of the output: taken from the present command, never from the record.
 OWN = ("runtime.", "reproduce.")
 
 

@@ -188,7 +188,7 @@ def sizes(gradient_HWC: Floats) -> Floats:
 
 
 def panel(scene: Scene) -> Panel:
-    """The three gradients of every case, beside those of random weights."""
+    """The three gradients of every case, compared with those of random weights."""
     undefined = why_undefined(scene.lead.module, scene.lead.normalise(maps.blank(scene)))
     rules = RULES if not undefined else RULES[:1]
     random = sanity.RandomNets(scene) if scene.config.explain.sanity else None
@@ -228,7 +228,7 @@ def _pictures(gradients: dict[Rule, Floats], suffix: str, group: str) -> list[Pi
     for rule, gradient_HWC in gradients.items():
         empty = not np.abs(gradient_HWC).max() > 0
         caption = texts.GRADIENTS_ZERO.format(caption=CAPTIONS[rule]) if empty else CAPTIONS[rule]
-        # The sign of a colour's change matters less than where it is; only guided backprop is sharp enough.
+        # Only guided backprop is sharp enough to show colours; the others show sizes.
         colours = rule == "guided"
         seen = maps.centred(gradient_HWC) if colours else maps.greys(sizes(gradient_HWC))
         pictures.append(Picture(f"{rule}-{suffix}", caption, seen, f"{caption} {group}", group))

@@ -114,7 +114,7 @@ def _floats(x: torch.Tensor) -> Floats:
 
 
 def panel(scene: Scene) -> Panel:
-    """Class activation maps of every case, beside those of random weights."""
+    """Class activation maps of every case, compared with those of random weights."""
     random = sanity.RandomNets(scene)
     rows, facts, alike = [], {}, []
     for case in scene.cases:

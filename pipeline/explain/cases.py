@@ -156,26 +156,26 @@ def _requested(
 
 
 def _case(
-    asked: Requested,
+    requested: Requested,
     net: Net,
     images: PreparedImages,
     train: Samples,
     test: Samples,
     object_of: Callable[[str, str, Pixels], tuple[Mask | None, str]],
 ) -> ExplainedImage:
-    at = int(positions(strings([asked.id]), images.ids_N, f"prepared {asked.split} images")[0])
+    at = int(positions(strings([requested.id]), images.ids_N, f"prepared {requested.split} images")[0])
     pixels = np.array(images.x_NHWC[at])
     x_1CHW = net.normalise(pixels[None])
     p_C = probabilities(net.module(x_1CHW))[0].float().cpu().numpy()
-    samples = (train if asked.split == "train" else test).take(strings([asked.id]))
+    samples = (train if requested.split == "train" else test).take(strings([requested.id]))
     true = int(samples.labels[0]) if samples.labels_N is not None else None
     order = np.argsort(-p_C, kind="stable")
     errs = true is not None and true != int(order[0])
-    mask, source = object_of(asked.split, asked.id, pixels)
+    mask, source = object_of(requested.split, requested.id, pixels)
     return ExplainedImage(
-        id=asked.id,
-        split=asked.split,
-        fold=asked.fold,
+        id=requested.id,
+        split=requested.split,
+        fold=requested.fold,
         group=str(samples.groups_N[0]),
         pixels_HWC=pixels,
         x_CHW=x_1CHW[0],

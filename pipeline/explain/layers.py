@@ -39,7 +39,7 @@ from pipeline.core.samples import Ints
 from pipeline.explain import texts
 from pipeline.explain.scene import Layer, Mask, Net
 
-# Class token, distillation token, and up to four registers beside a class token.
+# Class token, distillation token, and up to four registers besides a class token.
 _PREFIXES = (0, 1, 2, 5)
 # Number of places kept besides the last one and Grad-CAM's.
 _MOST = 8

@@ -1,4 +1,4 @@
-"""Maps over an image: their pictures, whether they say anything, how alike two are, and titles of images.
+"""Maps over an image: their pictures, whether they show anything, how alike two are, and titles of images.
 
 Owns arithmetic and colours of maps, and the titles and pictures that several panels share. Does not own how
 a map is computed (`cam.py`, `attribution.py`, `occlusion.py`).

@@ -105,7 +105,7 @@ def _strongest(map_HW: Floats, side: int) -> tuple[int, int, int, int]:
 
 
 def panel(scene: Scene) -> Panel:
-    """The occlusion map of every case for the predicted class and its rival, beside random weights."""
+    """The occlusion map of every case for the predicted class and its rival, with those of random weights."""
     settings = scene.config.explain.occlusion
     random = sanity.RandomNets(scene) if scene.config.explain.sanity else None
     rows, facts, alike = [], {}, []

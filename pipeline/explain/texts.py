@@ -1,7 +1,7 @@
 """Texts of `make explain`: titles, leads, captions, notes, warnings and messages, by panel.
 
 Owns every text that a reader of the gallery or of the terminal sees, as templates with named placeholders.
-Does not own when a text is shown. What stands in backticks is shown as code.
+Does not own when a text is shown. Text in backticks is shown as code.
 """
 
 # --- Images and maps, shared by the panels

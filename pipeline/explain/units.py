@@ -191,9 +191,9 @@ def patches(scene: Scene) -> Panel:
             rows += _patch_rows(scene, seen, layer, field[layer.name])
         tables.append(_field_table(seen, field))
         which.append(seen.which)
-        whole = [maps.place(layer) for layer in seen.layers if field[layer.name].is_whole]
-        if whole:
-            warnings.append(_not_cropped(net, whole))
+        uncropped = [maps.place(layer) for layer in seen.layers if field[layer.name].is_whole]
+        if uncropped:
+            warnings.append(_not_cropped(net, uncropped))
     return Panel(
         name="patches",
         title=texts.PATCHES_TITLE,
@@ -215,11 +215,11 @@ def seen_size(scene: Scene, net: Net) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _not_cropped(net: Net, whole: list[str]) -> str:
-    """Why patches of some layers are whole images."""
+def _not_cropped(net: Net, uncropped: list[str]) -> str:
+    """Why the patches of some layers are not cropped."""
     has_tokens = any(layer.form == "tokens" for layer in net.layers)
     template = texts.PATCHES_TOKENS if has_tokens else texts.PATCHES_WHOLE
-    return template.format(layers=", ".join(whole))
+    return template.format(layers=", ".join(uncropped))
 
 
 def _patch_rows(

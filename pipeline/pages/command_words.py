@@ -11,22 +11,22 @@ from pathlib import Path
 TRAIN = "make train"
 
 
-def train_with(asked: tuple[str, ...], *settings: str) -> str:
+def train_with(given: tuple[str, ...], *settings: str) -> str:
     """`make_with` for `make train`."""
-    return make_with(TRAIN, asked, *settings)
+    return make_with(TRAIN, given, *settings)
 
 
-def make_with(command: str, asked: tuple[str, ...], *settings: str) -> str:
+def make_with(command: str, given: tuple[str, ...], *settings: str) -> str:
     """The shell command with the words of the user's command, and these settings on top.
 
     Args:
         command: `make train` or another.
-        asked: words such as `competition=digits`, `experiment=tiny_cnn`, `train.epochs=3`; a word that one
+        given: words such as `competition=digits`, `experiment=tiny_cnn`, `train.epochs=3`; a word that one
             of `settings` replaces is left out, because no path may be given twice.
         settings: words of the same form.
     """
     paths = {path_of(word) for word in settings}
-    words = [*(word for word in asked if path_of(word) not in paths), *settings]
+    words = [*(word for word in given if path_of(word) not in paths), *settings]
     if not words:
         return command
     # Quoted for three readers: the shell that make starts, make, and the user's shell.

@@ -238,8 +238,8 @@ def _worded(value: Any) -> tuple[Any, bool]:
         return count(float(value)), True
     if isinstance(value, float | np.floating):
         number = float(value)
-        whole = number == round(number) and abs(number) >= 2
-        text = count(number) if whole else f"{number:,.1f}" if abs(number) >= 10 else f"{number:.3f}"
+        is_whole = number == round(number) and abs(number) >= 2
+        text = count(number) if is_whole else f"{number:,.1f}" if abs(number) >= 10 else f"{number:.3f}"
         return text.replace("-", "−"), True
     return value, isinstance(value, str) and FIGURE.fullmatch(value) is not None
 

@@ -37,7 +37,7 @@ DATABASES = ("sqlite", "postgresql", "mysql")
 MOST_POINTS = 100_000
 # Attribute of a study: its re-tests.
 LOOKS = "retested"
-# Attributes of a trial beside its values.
+# Attributes of a trial besides its values.
 OWNER, QUEUED, REASON, KILLED, NOTES = "owner", "queued", "reason", "killed", "notes"
 
 
@@ -332,15 +332,15 @@ class Study:
             self._study.sampler = self._sampler(done, len(begun) - done)
             if point is not None:
                 self._study.enqueue_trial(point, user_attrs={QUEUED: origin})
-            asked = self._study.ask()
-            asked.set_user_attr(OWNER, store.this())
+            begun_trial = self._study.ask()
+            begun_trial.set_user_attr(OWNER, store.this())
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                suggested = _suggested(asked, self.plan.dimensions)
-            self._open[asked.number] = asked
-            self._begun[asked.number] = time.monotonic()
-            self._inherit(asked.number, suggested)
-        return Trial(asked.number, "running", suggested, origin=origin)
+                suggested = _suggested(begun_trial, self.plan.dimensions)
+            self._open[begun_trial.number] = begun_trial
+            self._begun[begun_trial.number] = time.monotonic()
+            self._inherit(begun_trial.number, suggested)
+        return Trial(begun_trial.number, "running", suggested, origin=origin)
 
     def report(self, number: int, step: int, value: float) -> bool:
         """Record an intermediate score; False if the pruner stops the trial."""
@@ -486,8 +486,8 @@ def _suggested(trial: Any, dimensions: Sequence[Dimension]) -> Point:
         if d.kind == "categorical":
             point[d.name] = trial.suggest_categorical(d.name, list(d.labels))
         elif d.kind == "int":
-            whole = {} if d.step is None else {"step": int(d.step)}
-            point[d.name] = trial.suggest_int(d.name, int(d.low), int(d.high), log=d.log, **whole)
+            int_step = {} if d.step is None else {"step": int(d.step)}
+            point[d.name] = trial.suggest_int(d.name, int(d.low), int(d.high), log=d.log, **int_step)
         else:
             step = {} if d.step is None else {"step": d.step}
             point[d.name] = trial.suggest_float(d.name, d.low, d.high, log=d.log, **step)

@@ -161,9 +161,9 @@ def _prepared(session: Session, options: Options, name: str) -> Turn:
     """The search of a stage; a fault of this stage does not stop the others."""
     own = argparse.Namespace(**vars(options))
     try:
-        asked = any(word.startswith("train.folds=") for word in options.settings)
-        whole = not asked and session.settings.config.folds.splits > 1
-        if name == "train" and whole and not is_probe(session.settings):
+        has_folds = any(word.startswith("train.folds=") for word in options.settings)
+        all_folds = not has_folds and session.settings.config.folds.splits > 1
+        if name == "train" and all_folds and not is_probe(session.settings):
             own.settings = [*options.settings, "train.folds=[0]"]
             session = _with_settings(session, session.settings.with_values({"train.folds": [0]}))
         prepared = search.prepare(session, own, name)
@@ -181,11 +181,12 @@ def _with_settings(session: Session, settings: Settings) -> Session:
 
 def _first_round(session: Session, turns: list[Turn], clock: Clock, records: contextlib.ExitStack) -> None:
     """Search the stages in order, each for its share of the time, if a few trials and their re-test fit."""
-    whole, left = FIRST_ROUND * clock.left_to_search(turns), sum(WEIGHTS[t.name] for t in turns if t.prepared)
+    round_seconds = FIRST_ROUND * clock.left_to_search(turns)
+    left = sum(WEIGHTS[t.name] for t in turns if t.prepared)
     for turn in turns:
         if turn.prepared is None:
             continue
-        share, left = whole * WEIGHTS[turn.name] / left, left - WEIGHTS[turn.name]
+        share, left = round_seconds * WEIGHTS[turn.name] / left, left - WEIGHTS[turn.name]
         needed = _needed(session, turn)
         # A stage may borrow time from the second round.
         if needed is not None and needed > max(share, clock.left_to_search(turns) / max(left, 1.0)):
@@ -206,7 +207,7 @@ def _first_round(session: Session, turns: list[Turn], clock: Clock, records: con
         turn.record = records.enter_context(record)
         if has_time:
             _search(session, turn, share)
-        whole -= min(time.monotonic() - began, share)
+        round_seconds -= min(time.monotonic() - began, share)
         if len(turn.study.done()) < 2:
             seconds = max(_needed(session, turn) or 60.0, 60.0)
             turn.why = texts.NEEDS.format(minutes=math.ceil(seconds / 60))

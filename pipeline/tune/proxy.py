@@ -1,6 +1,6 @@
 """Does a cheap proxy rank settings like full training? A few trials are trained in full and compared.
 
-    make tune STAGE=eda       `full:` in configs/tune/eda.yaml says which experiment, how many, on which folds
+    make tune STAGE=eda     `full:` in configs/tune/eda.yaml sets the experiment, how many trials, which folds
 
 Owns choosing these trials, training them, and the two results: the rank correlation, and the effect of the
 best trial in full training. Does not own searching or the re-test of the proxy (`tune/retest.py`).

@@ -54,7 +54,7 @@ class Limits:
     """When a search ends.
 
     Args:
-        trials: in the whole study.
+        trials: of the study, in total.
         seconds: of searching, without the re-test; None: no limit.
         jobs: processes.
     """
@@ -78,7 +78,7 @@ def seconds_of(text: str, name: str) -> float:
 
 
 def limits_of(options: argparse.Namespace, default_trials: int) -> Limits:
-    """When a search ends, as the command says.
+    """The limits of the command.
 
     Args:
         options: of the command.
@@ -106,7 +106,7 @@ class Prepared:
         bench: of its trials.
         file: of its space.
         limits: when it ends.
-        command: that makes it again.
+        command: that repeats the search.
     """
 
     bench: Bench
@@ -263,8 +263,8 @@ def open_study(storage: Studies, prepared: Prepared, name: str = "") -> Study:
     """The study of this space and of these inputs, or the one with this name."""
     bench, form = prepared.bench, prepared.bench.search.form
     dimensions = [repr(d) for d in bench.search.dimensions]
-    whole = form.model_dump_json(include={*DEFINING, "second"})
-    digest = sha256_text(whole + "\n".join(dimensions))[:8]
+    definition = form.model_dump_json(include={*DEFINING, "second"})
+    digest = sha256_text(definition + "\n".join(dimensions))[:8]
     upstream = bench.session.graph.key(bench.kind.need(bench.settings))[:8]
     plan = Plan(
         name or f"{bench.kind.name}-{digest}-{upstream}",
@@ -373,7 +373,7 @@ def finish(
     Args:
         session: of the command.
         prepared: the search.
-        study: where it ended.
+        study: after the search.
         record: its run in MLflow.
         in_full: whether there is time for the full trainings that check a proxy.
     """

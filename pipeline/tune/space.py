@@ -46,7 +46,7 @@ class Choices(Section):
     choices: list[Any] = Field(..., min_length=1)
     allowed_only: bool = Field(
         False,
-        description="leave out values that other settings refuse, e.g. for a label, and say so",
+        description="leave out values that other settings refuse, e.g. for a label, and print them",
     )
     when: When | None = Field(None, description="only if earlier entries have one of these values")
 
@@ -59,7 +59,7 @@ class Subset(Section):
     always: list[Name] = Field([], description="in every list, first")
     allowed_only: bool = Field(
         False,
-        description="leave out values that other settings refuse, e.g. for a label, and say so",
+        description="leave out values that other settings refuse, e.g. for a label, and print them",
     )
     when: When | None = Field(None, description="only if earlier entries have one of these values")
 

@@ -18,7 +18,7 @@ OVERRIDE_REMEDY = "leave them out, or edit a copy of the space: SPACE=mine.yaml"
 TIMEOUT_SHORT = "TIMEOUT={limit:g}s is too short: one trial of {stage} takes about {seconds:.0f} s"
 TIMEOUT_REMEDY = 'raise TIMEOUT, or make a trial cheaper: ARGS="train.folds=[0]", a smaller model'
 UNKNOWN_STUDY = "STUDY={name}: no such study"
-UNKNOWN_STUDY_REMEDY = "leave out STUDY: the study of a space is found by itself, or created"
+UNKNOWN_STUDY_REMEDY = "leave out STUDY: the study of a space is found automatically, or created"
 BUDGET_MISSING = "STAGE=all needs a BUDGET"
 BUDGET_ONLY = "tune: STAGE=all accepts no limit except BUDGET and TRIALS"
 FOR_ONE_STAGE = "{name} is for one stage only"
@@ -80,7 +80,7 @@ LIVE_NONE = "no score yet"
 TRIAL_STOPPED = "trial {number} was stopped after {folds} folds"
 ALL_FAILED = "{study}: all of {n} trials failed"
 
-# --- The re-test; `how` is also kept in the study, where it tells one re-test from another
+# --- The re-test; `how` is also stored in the study, to distinguish one re-test from another
 RETEST_NOTHING = "no trial scored better than the default: nothing to test again"
 RETEST_AGAIN = "; this is re-test {n} of the study, and no interval accounts for testing repeatedly"
 RETEST_SEEDED = (

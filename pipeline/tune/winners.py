@@ -1,9 +1,9 @@
 """The winner of a search as an experiment file that one word adopts: `experiment=tuned-<stage>-<date>`.
 
-Owns the file (what the command line said and the winner's settings, on top of the experiment that the search
-started from, and a header that says where they come from) and the commands that use it. Winners of several
-stages are also tested together: each was tested by itself, some on a cheap proxy, so what they give together
-is another question, which a grid for `make ablate` answers with seeds that chose nothing. Does not own which
+Owns the file (the settings of the command line and of the winner, on top of the experiment that the search
+started from, and a header with their origin) and the commands that use it. Winners of several stages were
+each tested alone, some on a cheap proxy, so their combination is tested too: by a grid for `make ablate`,
+with seeds that chose nothing. Does not own which
 winner is believed (`tune/retest.py`), the searches (`tune/budget.py`) or that test (`train/studies/`).
 """
 
