@@ -57,7 +57,7 @@ def _of_same_class(labels_N: Ints, labels_R: Ints, generator: np.random.Generato
 
 
 @dataclass(frozen=True)
-class Blend:
+class MixedBatch:
     """How a batch is mixed with its partners.
 
     Args:
@@ -83,9 +83,9 @@ class Blend:
         mask = self.mask_B1HW.to(own_BCHW.device)
         return own_BCHW * (1 - mask) + other_BCHW * mask
 
-    def part(self, start: int, end: int) -> "Blend":
+    def part(self, start: int, end: int) -> "MixedBatch":
         """Only the rows from `start` to `end`."""
-        return Blend(self.other.part(start, end), self.mask_B1HW[start:end])
+        return MixedBatch(self.other.part(start, end), self.mask_B1HW[start:end])
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Mixer:
     root_seed: int
     fold: int
 
-    def __call__(self, batch: Batch, step: int, number: int) -> Blend | None:
+    def __call__(self, batch: Batch, step: int, number: int) -> MixedBatch | None:
         """How this batch is mixed; None for method none.
 
         Args:
@@ -124,7 +124,7 @@ class Mixer:
         else:
             mask = _halves(size, height, width, generator)
         mask = mask * (generator.random(size) < settings.prob)[:, None, None]
-        return Blend(other, torch.from_numpy(mask.astype(np.float32))[:, None])
+        return MixedBatch(other, torch.from_numpy(mask.astype(np.float32))[:, None])
 
 
 def pictures(

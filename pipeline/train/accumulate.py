@@ -18,7 +18,7 @@ from torch import nn
 
 from pipeline.data.loader import Batch
 from pipeline.nets.forward import autocast, pixels
-from pipeline.resample.mixing import Blend, Mixer
+from pipeline.resample.mixing import MixedBatch, Mixer
 from pipeline.train.losses import Loss
 
 
@@ -80,7 +80,7 @@ class MicroBatch:
     """
 
     batch: Batch
-    blend: Blend | None
+    blend: MixedBatch | None
     target_BC: torch.Tensor
     weight_B: torch.Tensor
 
