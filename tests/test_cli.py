@@ -10,18 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from main_world import (
-    MEMBERS,
-    READ_BY_EDA,
-    SMALL,
-    artifacts,
-    equal,
-    ledger,
-    named,
-    run,
-    stamps,
-    weights,
-)
+from main_world import MEMBERS, READ_BY_EDA, SMALL, artifacts, equal, ledger, named, run, stamps, weights
 
 from pipeline import cli
 from pipeline.cli import COMMANDS, main

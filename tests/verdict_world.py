@@ -103,10 +103,7 @@ def judged(made: World, seed, asked=80, controls=30, error=0.08, unsure=0.05):
     answers = np.array([says(draw, row, space, error, unsure) for row in truth]).reshape(truth.shape)
     found = estimate.JudgedImages(at, np.array(said), np.ones(len(at), dtype=bool), truth, answers)
     sides = estimate.SubmissionPair(
-        made.new.labels_N,
-        made.old.labels_N,
-        sample.flips_of(made.new.ids_N, design),
-        made.groups_N,
+        made.new.labels_N, made.old.labels_N, sample.flips_of(made.new.ids_N, design), made.groups_N
     )
     return design, sides, found
 

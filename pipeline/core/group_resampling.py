@@ -206,11 +206,7 @@ def signs(generator: np.random.Generator, draws: int, n_groups: int, dtype: npt.
 
 
 def sign_flips(
-    sums_GK: Reals,
-    seed: int,
-    name: str,
-    side: Literal["two", "above"] = "two",
-    draws: int = FLIPS,
+    sums_GK: Reals, seed: int, name: str, side: Literal["two", "above"] = "two", draws: int = FLIPS
 ) -> GroupTest:
     """Test whether each column's sum is zero, all columns at once.
 

@@ -60,13 +60,7 @@ def interval(metric: Metric, y_N: Ints, p_NC: Floats, groups_N: Strings, draws: 
 
 
 def compare(
-    metric: Metric,
-    y_N: Ints,
-    p_new_NC: Floats,
-    p_old_NC: Floats,
-    groups_N: Strings,
-    draws: int,
-    seed: int,
+    metric: Metric, y_N: Ints, p_new_NC: Floats, p_old_NC: Floats, groups_N: Strings, draws: int, seed: int
 ) -> Comparison:
     """Whether new predictions beat old ones on the same rows, by a paired group bootstrap.
 
@@ -96,12 +90,7 @@ def compare(
 
 
 def comparison(
-    delta: float,
-    ends: tuple[float, float],
-    gains_B: Reals,
-    n_groups: int,
-    note: str = "",
-    tells: bool = True,
+    delta: float, ends: tuple[float, float], gains_B: Reals, n_groups: int, note: str = "", tells: bool = True
 ) -> Comparison:
     """A comparison in words: "better" or "worse" where its interval excludes 0, else "can't tell".
 

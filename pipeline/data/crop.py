@@ -162,12 +162,7 @@ def _without_outliers(boxes: pd.DataFrame, limit: float) -> tuple[pd.DataFrame, 
     Robust z-scores by median and MAD: Iglewicz and Hoaglin, How to detect and handle outliers, 1993.
     """
     measures = np.stack(
-        [
-            boxes["x"] + boxes["w"] / 2,
-            boxes["y"] + boxes["h"] / 2,
-            np.log(boxes["w"]),
-            np.log(boxes["h"]),
-        ],
+        [boxes["x"] + boxes["w"] / 2, boxes["y"] + boxes["h"] / 2, np.log(boxes["w"]), np.log(boxes["h"])],
         axis=1,
     )
     train = measures[(boxes["split"] == "train").to_numpy()]

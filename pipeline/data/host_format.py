@@ -98,11 +98,7 @@ def host_cells(
 
 
 def parse(
-    table: Table,
-    ids: Sequence[str],
-    answers: Sequence[str],
-    space: LabelSpace,
-    settings: SubmissionSettings,
+    table: Table, ids: Sequence[str], answers: Sequence[str], space: LabelSpace, settings: SubmissionSettings
 ) -> Parsed:
     """Cells as labels and probabilities; `ids` name the rows in faults."""
     if settings.format == "probabilities":
@@ -140,11 +136,7 @@ def _words(space: LabelSpace, settings: SubmissionSettings) -> list[Sequence[str
 
 
 def _attributes(
-    table: Table,
-    ids: Sequence[str],
-    answers: Sequence[str],
-    space: LabelSpace,
-    settings: SubmissionSettings,
+    table: Table, ids: Sequence[str], answers: Sequence[str], space: LabelSpace, settings: SubmissionSettings
 ) -> Parsed:
     known = [{_composed(word): v for v, word in enumerate(words)} for words in _words(space, settings)]
     classes = {tuple(codes): c for c, codes in enumerate(space.codes_CA.tolist())}

@@ -184,10 +184,7 @@ def build_decoded(splits: Sequence[Samples], folder: Path, how: Decoding, work: 
     work = work or folder
     chunks = _resume(work)
     before = sum(len(c["facts"]) for c in chunks)
-    with (
-        (work / BIN).open("ab") as pixels,
-        (work / JOURNAL).open("a", encoding="utf-8") as journal,
-    ):
+    with (work / BIN).open("ab") as pixels, (work / JOURNAL).open("a", encoding="utf-8") as journal:
         for done in _in_threads(_strictly(how), jobs, "decode", before):
             chunk = _chunk(done, jobs[sum(len(c["facts"]) for c in chunks) :], how, pixels)
             _sync(pixels)

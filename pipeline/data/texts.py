@@ -29,10 +29,7 @@ BOXES_SPLIT = "{boxed} of {images} {split} images"
 
 # Images that do not decode.
 QUARANTINE = "{images} not decode; all: {table}"
-QUARANTINE_REMEDY = (
-    "replace these files, or continue without them: images.quarantine=drop (truncated images can be used in "
-    "part: images.truncated=allow)"
-)
+QUARANTINE_REMEDY = "replace these files, or continue without them: images.quarantine=drop (truncated images can be used in part: images.truncated=allow)"
 QUARANTINE_MORE = "… and {images} more: {table} of images {key}"
 QUARANTINE_TEST = "{images} test images do not decode: predicted from a white square"
 QUARANTINE_DROPPED = "{images} {split} do not decode: left out"
@@ -44,36 +41,26 @@ QUARANTINE_SPLITS = {
 FAULTY_IMAGE = "{split} {id}: {path}: {why}"
 
 # Notes about the files.
-HELD_OUT = (
-    "{held} of {images} images in {groups} groups are held out as the test set; make score can score them"
-)
+HELD_OUT = "{held} of {images} images in {groups} groups are held out as the test set; make score can score them"
 SHARED_GROUPS = "{groups} groups have images in both train and test (first: {first})"
 COPIES = "{images} images from elsewhere are copies of our own and are left out"
 SOURCE = "{source}: {images} more images ({licence}) {use}"
 SOURCE_LABELLED = "train in every fold and never validate"
 SOURCE_UNLABELLED = "have no labels: for train.pseudo"
 ENCODING = "{table} was read as {encoding}: it is not UTF-8"
-LEFT_OUT = (
-    "{name}: {files} files are left out, because they are not images by their name or not in a class folder "
-    "(first: {first})"
-)
+LEFT_OUT = "{name}: {files} files are left out, because they are not images by their name or not in a class folder (first: {first})"
 SAME_ID = "{ids} person ids are in several rows (first: {first}): people are identified by their folder"
 FEW_PHOTOS = "{people} people have fewer than {photos} photos"
 UNLISTED = "{folders} folders of people in no row are left out (first: {first})"
 NORMALISED = "{table}: {files} file names were joined after Unicode normalisation (first: {first})"
 COMPLETED = "{table}: {files} file names were completed by their extension (first: {first})"
-TRAIN_BINS = (
-    "{table}: {attribute} trains with bins {train_bins} and is scored with {bins}; {images} images train as "
-    "another class than they score"
-)
+TRAIN_BINS = "{table}: {attribute} trains with bins {train_bins} and is scored with {bins}; {images} images train as another class than they score"
 PATCHES = "{table}: {patches} label patches change {changes} ({which})"
 PATCHES_CHANGE = "{attribute} of {images} images"
 PATCHES_NOTHING = "nothing"
 PATCHES_BOTH = "training and scoring labels"
 PATCHES_TRAINING = "training labels; scores use the original ones"
-SOFT = (
-    "{table}: {images} images near an edge train as a share of both bins ({widths}); scores use their labels"
-)
+SOFT = "{table}: {images} images near an edge train as a share of both bins ({widths}); scores use their labels"
 SOFT_WIDTH = "{attribute} ± {width:g}"
 SHARED_WINDOW = "shared window: left, top, right, bottom {edges}, from {boxes} training boxes"
 BOX_OUTLIERS = "{boxes} boxes are outliers (crop.outlier={limit:g}): not used"
@@ -92,10 +79,7 @@ BOOTSTRAP_NEVER = "; {images} of {all} images were never out of a bag and are no
 COLUMN = "folds from column `{column}`: {values}"
 COLUMN_EMPTY = "{images} of {all} images have no fold: they train everywhere, unscored"
 CLASS_EMPTY = "class {name}: no training image; no fold trains or validates it"
-CLASS_FEW_GROUPS = (
-    "class {name}: {groups} groups for {n} folds (fallback `spread`): validated by fold {inside} and never "
-    "by {without}"
-)
+CLASS_FEW_GROUPS = "class {name}: {groups} groups for {n} folds (fallback `spread`): validated by fold {inside} and never by {without}"
 CLASS_ONE_GROUP = "; fold {inside} trains without it"
 CLASS_UNVALIDATED = "class {name}: {groups} groups, but fold {without} does not validate it"
 
@@ -107,10 +91,7 @@ UNTRAINED = "class {name}: fold {folds} validates it, but its training part has 
 UNTRAINED_REMEDY = "it needs images of more groups, or a lower folds.n"
 UNVALIDATED = "class {name}: no fold validates it ({groups} groups)"
 UNVALIDATED_REMEDY = "its F1 is unknown: choose folds.kind=stratified_group, or another seed"
-LOPSIDED = (
-    "fold {folds}: {name} is distributed differently than in all images, most in fold {fold} (by {gap:.0%}; "
-    "{share})"
-)
+LOPSIDED = "fold {folds}: {name} is distributed differently than in all images, most in fold {fold} (by {gap:.0%}; {share})"
 LOPSIDED_SHARE = "{value} {here:.0%} instead of {all:.0%}"
 LOPSIDED_REMEDY = "use the pooled score; another folds.seed or fewer folds may distribute more evenly"
 UNEVEN = "fold {fold} validates {images} images; the mean is {mean:.0f}"

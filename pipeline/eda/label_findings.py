@@ -201,13 +201,7 @@ def groups(survey: Survey) -> Finding:
     """How many groups there are and how large they are, for information."""
     of_group = survey.group_sizes
     if not survey.grouped:
-        return Finding(
-            "groups",
-            0.0,
-            texts.NO_GROUPS,
-            texts.NO_GROUPS_MEANING,
-            texts.NO_GROUPS_ANSWER,
-        )
+        return Finding("groups", 0.0, texts.NO_GROUPS, texts.NO_GROUPS_MEANING, texts.NO_GROUPS_ANSWER)
     train = survey.split("train")
     largest = train[train["group"] == of_group.index[0]]
     return Finding(

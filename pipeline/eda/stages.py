@@ -38,11 +38,7 @@ def build_eda(job: Job) -> Built:
         facts=facts[facts["split"].isin(("train", "test"))],
         image=load.image_of(job.inputs["images"]),
         health=load.health(job.inputs["folds"]),
-        notes=(
-            *job.inputs["data"].json("notes.json"),
-            *plan.notes,
-            *load.fold_checks(job.inputs["folds"]),
-        ),
+        notes=(*job.inputs["data"].json("notes.json"), *plan.notes, *load.fold_checks(job.inputs["folds"])),
         config=config,
         plan=plan,
         features=_features(job),

@@ -16,30 +16,16 @@ NAMES_AND_MORE = " and {rest:,} more"
 # Copies: `sets` is "3 sets".
 COPIES_HEADLINE = "{sets} of {what} {where}"
 IDENTICAL, NEAR = "identical images", "near-duplicates"
-NEAR_MEANING = (
-    "These may be resized, recompressed or cropped copies, one thing photographed twice, or two things that "
-    "look alike: check the pictures first. If they are copies: {meaning}"
-)
+NEAR_MEANING = "These may be resized, recompressed or cropped copies, one thing photographed twice, or two things that look alike: check the pictures first. If they are copies: {meaning}"
 CONFLICT_WHERE = "with different labels"
 CONFLICT_MEANING = "At least one label of each set is wrong, and no model can be right on all of its images."
-CONFLICT_ANSWER = (
-    "Check the pictures, then correct the training table or drop the rows; `suspects.csv` lists them."
-)
+CONFLICT_ANSWER = "Check the pictures, then correct the training table or drop the rows; `suspects.csv` lists them."
 TRAIN_TEST_WHERE = "in both train and test"
-TRAIN_TEST_MEANING = (
-    "The model is trained on these test images with their answers: the leaderboard score is too high there."
-)
-TRAIN_TEST_ANSWER = (
-    "Read the competition's rules before you use this; the gain does not mean that the model is better."
-)
+TRAIN_TEST_MEANING = "The model is trained on these test images with their answers: the leaderboard score is too high there."
+TRAIN_TEST_ANSWER = "Read the competition's rules before you use this; the gain does not mean that the model is better."
 GROUPS_WHERE = "across groups"
-GROUPS_MEANING = (
-    "One copy may be in the training part and the other in the validation part: the out-of-fold score is too "
-    "high."
-)
-GROUPS_ANSWER = (
-    "Give them the same value in the column named by `competition.group_column`; `suspects.csv` lists them."
-)
+GROUPS_MEANING = "One copy may be in the training part and the other in the validation part: the out-of-fold score is too high."
+GROUPS_ANSWER = "Give them the same value in the column named by `competition.group_column`; `suspects.csv` lists them."
 INSIDE_WHERE = "inside one group and class, or inside the test set"
 INSIDE_MEANING = "They are never on both sides of a split; the repeated images only have more weight."
 INSIDE_ANSWER = "Nothing to do, or drop the copies from the training table."
@@ -56,50 +42,28 @@ SIZES_ANSWER = "Try `images.resize=letterbox` or `images.resize=cover`."
 OUTLIERS = "{images} {where}"
 OUTLIERS_COUNTED = "{meaning} By measure: {counts}."
 LOOK_WHERE = "far from all others in brightness, contrast or sharpness"
-LOOK_MEANING = (
-    "More than {limit:g} robust standard deviations from the median: often blank, blurred, under-exposed or "
-    "broken files."
-)
-LOOK_ANSWER = (
-    "Check them, and drop images that show nothing from the training table. `suspects.csv` lists them."
-)
+LOOK_MEANING = "More than {limit:g} robust standard deviations from the median: often blank, blurred, under-exposed or broken files."
+LOOK_ANSWER = "Check them, and drop images that show nothing from the training table. `suspects.csv` lists them."
 SHAPE_WHERE = "of a size or an aspect ratio far from all others"
-SHAPE_MEANING = (
-    "More than {limit:g} robust standard deviations from the median: often thumbnails, banners, screenshots "
-    "or scans among photographs."
-)
+SHAPE_MEANING = "More than {limit:g} robust standard deviations from the median: often thumbnails, banners, screenshots or scans among photographs."
 SHAPE_ANSWER = "Check them; `images.resize=letterbox` keeps shapes. `suspects.csv` lists them."
 
 # Train against test.
-SHIFT_HOW = (
-    "A classifier on image {on} separates test from training images with an AUC of {auc:.2f} (with shuffled "
-    "names it is below {chance:.2f} in 95 %)."
-)
+SHIFT_HOW = "A classifier on image {on} separates test from training images with an AUC of {auc:.2f} (with shuffled names it is below {chance:.2f} in 95 %)."
 NO_SHIFT = "Train and test look alike (AUC {auc:.2f})"
 SHIFT = "The test set looks different from training (AUC {auc:.2f})"
 SHIFT_MEANING = "{how} Largest differences, train → test: {facts}. Out-of-fold scores do not show this."
 SHIFT_FACT = "{fact} ({train:.4g} → {test:.4g})"
-SHIFT_ANSWER = (
-    "Choose an `augment.policy` that covers the difference, or remove it by preprocessing. The pictures are "
-    "the test images that look least like training; section Shift also has training images."
-)
+SHIFT_ANSWER = "Choose an `augment.policy` that covers the difference, or remove it by preprocessing. The pictures are the test images that look least like training; section Shift also has training images."
 
 # Groups whose images disagree.
 DISAGREE = "{groups} with different values of {attribute}: {names}"
-DISAGREE_MEANING = (
-    "{attribute} is declared constant in a group, so some labels are wrong, or two things have the same "
-    "group name."
-)
-DISAGREE_ANSWER = (
-    "Correct the training table (`suspects.csv` lists the images, rarest values first), or set "
-    "`constant_in_group: false` for this attribute."
-)
+DISAGREE_MEANING = "{attribute} is declared constant in a group, so some labels are wrong, or two things have the same group name."
+DISAGREE_ANSWER = "Correct the training table (`suspects.csv` lists the images, rarest values first), or set `constant_in_group: false` for this attribute."
 
 # Rare classes.
 EMPTY_CLASS = "{classes} without a training image: {names}"
-EMPTY_CLASS_MEANING = (
-    "It can never be predicted, and a macro average counts it as zero if the test set contains it."
-)
+EMPTY_CLASS_MEANING = "It can never be predicted, and a macro average counts it as zero if the test set contains it."
 EMPTY_CLASS_ANSWER = "Add images of it, or remove the combination from the competition's attributes."
 THIN_CLASS = "{classes} {few}: {names}"
 THIN_ONE_GROUP = "of one group"
@@ -111,15 +75,10 @@ THIN_ANSWER_FOLDS = "Try `folds.n={folds}`, and be careful with its F1."
 
 # Groups on both sides of a split.
 GROUP_IN_FOLDS = "{groups} on both sides of a fold: {names}"
-GROUP_IN_FOLDS_MEANING = (
-    "A model is validated on groups that it was trained on: the out-of-fold score is too high."
-)
+GROUP_IN_FOLDS_MEANING = "A model is validated on groups that it was trained on: the out-of-fold score is too high."
 GROUP_IN_FOLDS_ANSWER = "Use folds that keep groups together, e.g. `folds.kind=stratified_group`."
 GROUP_IN_TEST = "{groups} in both train and test: {names}"
-GROUP_IN_TEST_MEANING = (
-    "{share} of the test images come from groups that are also in training; folds keep groups apart, so the "
-    "out-of-fold score will be below the leaderboard score."
-)
+GROUP_IN_TEST_MEANING = "{share} of the test images come from groups that are also in training; folds keep groups apart, so the out-of-fold score will be below the leaderboard score."
 GROUP_IN_TEST_ANSWER = "Compare experiments by their out-of-fold score, and expect a gap."
 
 # Imbalance.
@@ -134,15 +93,10 @@ IMBALANCE_ANSWER = "Try `{command}`, and compare with `under`."
 
 # Groups, for information.
 NO_GROUPS = "Every image is a group of its own"
-NO_GROUPS_MEANING = (
-    "Folds treat images as independent. If several show one person or thing, scores are too high."
-)
+NO_GROUPS_MEANING = "Folds treat images as independent. If several show one person or thing, scores are too high."
 NO_GROUPS_ANSWER = "Set `competition.group_column` if the table has such a column."
 GROUPS = "{groups} groups hold {images} training images, up to {largest} each (median {median:.0f})"
-GROUPS_INFO_MEANING = (
-    "Images of a group resemble each other: with a random split, a model would recognise the group and the "
-    "score would be too high. Folds and intervals here keep groups together."
-)
+GROUPS_INFO_MEANING = "Images of a group resemble each other: with a random split, a model would recognise the group and the score would be too high. Folds and intervals here keep groups together."
 GROUPS_INFO_ANSWER = "Nothing to do. The pictures below are the largest group."
 
 # Titles of plots and headers of tables.

@@ -30,14 +30,7 @@ from pipeline.engine.stage import Ask, Built, Job, Stage, of_competition, of_exp
 from pipeline.ensemble import cost, decision, decision_steps, grouping, members, texts
 from pipeline.ensemble.blend import blend_facts, comparison_text, member_lines, report_members
 from pipeline.ensemble.cost import PricedMember
-from pipeline.ensemble.decision_steps import (
-    ClassScales,
-    GroupAverage,
-    OwnStep,
-    PriorCorrection,
-    Rows,
-    Step,
-)
+from pipeline.ensemble.decision_steps import ClassScales, GroupAverage, OwnStep, PriorCorrection, Rows, Step
 from pipeline.ensemble.grouping import Grouping
 from pipeline.ensemble.page import EnsemblePage, page_lines, render_html
 from pipeline.nets.stages import features_need

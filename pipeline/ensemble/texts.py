@@ -6,17 +6,11 @@ Owns the words only. Does not own when a message is shown. Pages: `ensemble/temp
 # Members
 
 TEST_ONLY_KIND = {"file": "probabilities of the test set only", "labels": "labels only"}
-TEST_ONLY = (
-    "{member}: {kind}, so no out-of-fold score exists for it; it has {share:.0%} of the vote on the test set "
-    "and every score is that of the blend without it"
-)
+TEST_ONLY = "{member}: {kind}, so no out-of-fold score exists for it; it has {share:.0%} of the vote on the test set and every score is that of the blend without it"
 TEST_ONLY_CHANGES = "they change {changed} of {images} test labels"
 EXTERNAL_FOLDS = "{member}: made elsewhere; if its folds were others, its score is optimistic"
 SAME_FOLDS = "members need the same competition, folds and fold seed, and must differ in their settings"
-MEMBERS_WITHOUT_NAME = (
-    "decision.steps: prior_correction needs members by name, as the class counts of their training rows are "
-    "not known otherwise"
-)
+MEMBERS_WITHOUT_NAME = "decision.steps: prior_correction needs members by name, as the class counts of their training rows are not known otherwise"
 MEMBERS_BY_NAME = "name experiments, e.g. ensemble.members=[lite0,probe], or leave prior_correction out"
 
 # Blend
@@ -32,10 +26,7 @@ REFITS = "the test set is predicted by models of all data; the scores are those 
 NAIVE = "score on the predictions that the blend was fitted on: {score:.4f} (optimistic)"
 AGAINST_BEST = "ensemble against its best member {member}: {verdict}"
 NO_DIFFERENCE = "{comparison}; there is no difference to detect"
-GROUPS_NEEDED = (
-    "{comparison}; about {needed:,} groups would be needed to detect a difference of this size, there are "
-    "{groups:,}"
-)
+GROUPS_NEEDED = "{comparison}; about {needed:,} groups would be needed to detect a difference of this size, there are {groups:,}"
 BLEND_RUN = "{method} vote of {members}"
 BLENDED = "blends {members}"
 
@@ -65,25 +56,18 @@ DISAGREE_MOST = "{one} and {other} disagree most: on {share:.1%} of images"
 OVER_BUDGET = "ensemble.max_ms={max_ms:g}: every member takes longer per image, in batches of 64"
 OVER_BUDGET_REMEDY = "raise it, use fewer views (infer.views), or name cheaper members"
 NO_TIMING = "ensemble.max_ms: no timing for these members yet"
-NO_TIMING_REMEDY = (
-    "run make ensemble, which infers and times them first; a member that is named by its key must be "
-    "inferred again"
-)
+NO_TIMING_REMEDY = "run make ensemble, which infers and times them first; a member that is named by its key must be inferred again"
 
 # Decision
 
-SCALES_NEED_LABELS = (
-    "decision.steps: class_scales needs a metric of labels, and {metric} scores probabilities"
-)
+SCALES_NEED_LABELS = "decision.steps: class_scales needs a metric of labels, and {metric} scores probabilities"
 ONE_PART = "with one part, a step cannot be tested on rows that it was not fitted on"
 STEP_OFF = "{step}: switched off: {reason}"
 STEP_RESULT = "{step}: {outcome}: {effect}; {naive:+.4f} on the rows that fitted it (optimistic); {fitted}"
 STEP_KEPT, STEP_LEFT_OUT = "kept", "tried, left out"
 DECISION = "kept: {steps}"
 NOTHING_KEPT = "nothing: the submission stays as it is"
-DECISION_EFFECT = (
-    "; together {delta:+.4f} cross-fitted; {naive:.4f} on the rows that fitted them (optimistic)"
-)
+DECISION_EFFECT = "; together {delta:+.4f} cross-fitted; {naive:.4f} on the rows that fitted them (optimistic)"
 DECISION_RUN = "decision of {stage} {key}: {steps}"
 DECISION_WHY = "does post-processing help out of fold?"
 SCALES_UNCHANGED = "all ×1"
@@ -104,17 +88,11 @@ CLUSTERS_NEED_GROUPS = "clusters are fitted on known groups, and no two training
 CLUSTERS_NEVER_PURE = "no similarity makes clusters {purity:.0%} pure"
 CLUSTERS_IMPURE = "clusters are impure: {clusters}, below decision.purity={purity}"
 CLUSTERS = "{pure:.1%} pure out of fold, {share:.0%} of images share one"
-CLUSTERS_OF_TEST = (
-    "clusters (cosine ≥ {similarity:.2f}): {clusters}, measured on parts of about {part} images; the test "
-    "set has {test}, {share:.0%} of them share one"
-)
+CLUSTERS_OF_TEST = "clusters (cosine ≥ {similarity:.2f}): {clusters}, measured on parts of about {part} images; the test set has {test}, {share:.0%} of them share one"
 
 # Distillation
 
-STUDENT = (
-    "student {student}: OOF {metric} {score:.4f}, {ms:.2f} ms per image; the blend: {blend_score:.4f}, "
-    "{blend_ms:.2f} ms"
-)
+STUDENT = "student {student}: OOF {metric} {score:.4f}, {ms:.2f} ms per image; the blend: {blend_score:.4f}, {blend_ms:.2f} ms"
 STUDENT_LOSS = "score lost against the blend: {comparison}"
 STUDENT_SPEED = "time: {times:.1f} times as fast as the blend (batches of 64)"
 STUDENT_GAIN = "against the same training on labels ({score:.4f}): {comparison}"

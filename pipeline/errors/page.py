@@ -255,10 +255,7 @@ def summary(inputs: ReportInputs, analysis: ErrorAnalysis) -> Built:
     commands = (a.command for a in inputs.best_advice if a.command.startswith("make"))
     command = next(commands, inputs.command("make runs"))
     description = note(pair, sentences, command, PAGE, analysis.conclusion.headline)
-    tags = {
-        "verdict": analysis.conclusion.tag,
-        "compared_with": inputs.old.name if inputs.old else "none",
-    }
+    tags = {"verdict": analysis.conclusion.tag, "compared_with": inputs.old.name if inputs.old else "none"}
     metrics = dict(analysis.metrics)
     if inputs.best_advice and inputs.best_advice[0].bound is not None:
         metrics["advice_bound"] = inputs.best_advice[0].bound

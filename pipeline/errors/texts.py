@@ -4,13 +4,8 @@ Each is a template with named placeholders. The HTML templates are in `errors/te
 """
 
 # Sections that have nothing to show.
-NEEDS_OOF = (
-    "This section needs out-of-fold predictions of the new submission, and a CSV from elsewhere has none. "
-    "For your own submissions, run"
-)
-NO_ROBUSTNESS = (
-    "The score under growing blur, noise, JPEG compression and brightness has not been measured yet."
-)
+NEEDS_OOF = "This section needs out-of-fold predictions of the new submission, and a CSV from elsewhere has none. For your own submissions, run"
+NO_ROBUSTNESS = "The score under growing blur, noise, JPEG compression and brightness has not been measured yet."
 NO_ROBUSTNESS_OUTSIDE = " A CSV from elsewhere has no models to measure."
 NO_MAPS = "Maps of what the network looked at in its worst errors have not been computed yet."
 NO_MAPS_OUTSIDE = " A CSV from elsewhere has no network to explain."

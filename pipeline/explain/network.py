@@ -93,12 +93,7 @@ def of_fold(config: Config, space: LabelSpace, committee: Committee, fold: int, 
 
 
 def of_module(
-    module: Explained,
-    fold: int,
-    hw: tuple[int, int],
-    device: str,
-    min_grid: int,
-    notes: tuple[str, ...] = (),
+    module: Explained, fold: int, hw: tuple[int, int], device: str, min_grid: int, notes: tuple[str, ...] = ()
 ) -> Net:
     """A network ready to be explained: on its device, in eval mode, with fixed weights.
 

@@ -193,10 +193,7 @@ def panel(scene: Scene) -> Panel:
         rows=(GalleryRow("made", texts.SYNTHESIS_ROW, tuple(pictures)),),
         tables=(
             GalleryTable(
-                texts.SYNTHESIS_TABLE,
-                texts.SYNTHESIS_COLUMNS,
-                tuple(lines),
-                texts.SYNTHESIS_TABLE_NOTE,
+                texts.SYNTHESIS_TABLE, texts.SYNTHESIS_COLUMNS, tuple(lines), texts.SYNTHESIS_TABLE_NOTE
             ),
         ),
         drawings=(_curves(names, next(iter(made.values())), starts[0]),),

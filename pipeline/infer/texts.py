@@ -3,10 +3,7 @@
 VIEW = "view {name}  OOF {score:.4f}  weight {weight:.2f}  {ms_per_image:.2f} ms per image"
 VIEWS_GAIN = "{views} views against one: {gain}"
 FITTED_GAIN = "fitted weights against equal ones: {gain}; naive {naive:.4f} (optimistic)"
-COST = (
-    "{ms_per_image:.1f} ms per image for all views and folds; in batches of 64 {ms_64:.1f}, alone "
-    "{ms_1:.1f}; {millions:.1f} M parameters"
-)
+COST = "{ms_per_image:.1f} ms per image for all views and folds; in batches of 64 {ms_64:.1f}, alone {ms_1:.1f}; {millions:.1f} M parameters"
 INFER_WHAT = "`{experiment}` over the views {views}"
 REFIT_ANNOUNCED = "refit           {experiment}: one training on all {images} images"
 REFIT_SCORE = "no out-of-fold score of its own; the cross-validation score is {score:.4f} (infer {key})"

@@ -123,11 +123,7 @@ class Run:
     """
 
     def __init__(
-        self,
-        tracker: Tracker,
-        info: RunInfo,
-        run_id: str | None,
-        parent: Run | None = None,
+        self, tracker: Tracker, info: RunInfo, run_id: str | None, parent: Run | None = None
     ) -> None:
         self._tracker = tracker
         self.info = info

@@ -13,26 +13,15 @@ EXTRA_ROWS = "{images:.0f} images from elsewhere are among the training rows"
 OTHER_LABELS = "{labels:.0f} training labels differ from the labels that are scored"
 NONE_HEADLINE = "Nothing is resampled: an epoch shows {before} images, {skew} from largest to smallest class"
 NONE_ANSWER = "Compare `{over}` and `{under}`."
-HEADLINE = (
-    "An epoch shows {after} instead of {before} images; largest to smallest class {ratio:.1f} : 1 instead of "
-    "{skew}"
-)
+HEADLINE = "An epoch shows {after} instead of {before} images; largest to smallest class {ratio:.1f} : 1 instead of {skew}"
 HEADLINE_COPIES = "; {copies} are offline copies"
 HEADLINE_SYNTHETIC = "; {synthetic} are synthetic feature rows"
 SYNTHETIC_ANSWER = "Compare with `resample.method=over`, which repeats images instead of mixing them."
-COPIES_ANSWER = (
-    "A copy shows the same pixels in every epoch. Compare with the same policy online, which draws new "
-    "pixels in every epoch: `augment.policy={policy}`."
-)
+COPIES_ANSWER = "A copy shows the same pixels in every epoch. Compare with the same policy online, which draws new pixels in every epoch: `augment.policy={policy}`."
 OVER_ANSWER = "The rarest images are shown up to {most:.1f} times per epoch: augmentation must vary them."
-FEATURES_ANSWER = (
-    "The rows that remain were chosen by features; compare with random draws: `resample.method=under`."
-)
+FEATURES_ANSWER = "The rows that remain were chosen by features; compare with random draws: `resample.method=under`."
 OWN_ANSWER = "The rows were chosen by your own sampler; compare with `resample.method=under` and `over`."
-UNDER_ANSWER = (
-    "The rows that are left out are {drawn} (resample.redraw); with fewer images per epoch, more epochs may "
-    "be needed."
-)
+UNDER_ANSWER = "The rows that are left out are {drawn} (resample.redraw); with fewer images per epoch, more epochs may be needed."
 DRAWN_AGAIN, DRAWN_ONCE = "drawn again in each epoch", "the same in each epoch"
 ROWS_PLOT = "Images of each class in an epoch, mean over folds"
 BEFORE, AFTER = "before", "after"
@@ -45,7 +34,4 @@ PREVIEW_MIX = ", mixed by {method} (partner {partner})"
 NO_CHANGE = "nothing"
 CROP_LINE = "crop: {splits}"
 CROP_SPLIT = "{split}: {whole} of {boxes} inside"
-PREVIEW_NOTE = (
-    "**What**: {images}, {headline}.\n\n**Next**: `make train`.\n\n**Report**: `preview.html`, {rows} rows "
-    "in `preview.png`"
-)
+PREVIEW_NOTE = "**What**: {images}, {headline}.\n\n**Next**: `make train`.\n\n**Report**: `preview.html`, {rows} rows in `preview.png`"

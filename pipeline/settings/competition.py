@@ -158,10 +158,7 @@ class CompetitionSettings(Section):
         None, "CSV of id, attribute, value, reason, relative to `root`: corrects training labels"
     )
     public_share: float | None = fact(
-        None,
-        "share of the test images in the public score, from the host; None: unknown",
-        gt=0,
-        le=1,
+        None, "share of the test images in the public score, from the host; None: unknown", gt=0, le=1
     )
     patch_scoring: bool = fact(
         False, "patches also correct the labels that are scored, which changes the meaning of scores"

@@ -63,7 +63,4 @@ def mean_and_std(s: Sections) -> Iterator[Broken]:
     model = s["model"]
     if (model.mean is None) != (model.std is None):
         given, missing = ("mean", "std") if model.std is None else ("std", "mean")
-        yield (
-            f"model.{missing}",
-            f"is missing although model.{given} is given: give both, or neither",
-        )
+        yield (f"model.{missing}", f"is missing although model.{given} is given: give both, or neither")

@@ -82,10 +82,7 @@ class TrainSettings(Section):
     )
     unfreeze_every: int | None = fact(None, "strategy=gradual: epochs until the next stage is trained", ge=1)
     layer_decay: float | None = fact(
-        None,
-        "learning rate of each layer relative to the layer above; the head has `lr`",
-        gt=0,
-        le=1,
+        None, "learning rate of each layer relative to the layer above; the head has `lr`", gt=0, le=1
     )
     freeze_bn: bool = fact(False, "batch normalisation keeps its statistics, scale and shift")
     # Neutral, because the initial fold is an input of the new one: two names of it give one key.
@@ -251,10 +248,7 @@ def strategy_settings(s: Sections) -> Iterator[Broken]:
     if train.strategy == "scratch":
         for name in ("layer_decay", "init_from"):
             if getattr(train, name) is not None:
-                yield (
-                    f"train.{name}",
-                    "is for pretrained weights, and strategy=scratch has none",
-                )
+                yield (f"train.{name}", "is for pretrained weights, and strategy=scratch has none")
 
 
 @rule("train", "model")

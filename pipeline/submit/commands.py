@@ -68,8 +68,7 @@ def distill(session: Session, options: Options) -> None:
         others = [text for text in names if word_of(text).kind != "experiment"]
         if others:
             raise ConfigError(
-                texts.TEACHERS_BY_NAME.format(members=", ".join(others)),
-                remedy=texts.TEACHERS_BY_NAME_REMEDY,
+                texts.TEACHERS_BY_NAME.format(members=", ".join(others)), remedy=texts.TEACHERS_BY_NAME_REMEDY
             )
         student = student.with_values({"train.distill.teachers": names})
     need = Need("distill", student)

@@ -58,8 +58,7 @@ def of_answers(settings: Settings, data: Artifact, home: Path, path: Path, revea
     kept = host.answers(settings, data)
     if not kept.is_file():
         raise DataError(
-            texts.ANSWERS_GONE.format(path=kept),
-            remedy=texts.ANSWERS_GONE_REMEDY.format(folder=kept.parent),
+            texts.ANSWERS_GONE.format(path=kept), remedy=texts.ANSWERS_GONE_REMEDY.format(folder=kept.parent)
         )
     answers = pd.read_csv(kept, dtype={"id": str}, keep_default_na=False)
     at_N = positions(strings(answers["id"].tolist()), predicted.ids_N, path.name)

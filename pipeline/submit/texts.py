@@ -48,13 +48,8 @@ WITHIN_NOISE, BEYOND_NOISE = "within noise", "larger than noise"
 NO_CORRELATION = "Rank correlation: needs at least two submissions with different OOF and public scores."
 CORRELATION = "Rank correlation of OOF and public (Spearman): {rho:.2f} over {n} submissions"
 CORRELATION_TOO_FEW = "{correlation}: too few for a conclusion."
-CORRELATION_POSITIVE = (
-    "{correlation}, 95 % interval {low:.2f} to {high:.2f}: OOF orders submissions as the host does."
-)
-CORRELATION_UNCLEAR = (
-    "{correlation}, 95 % interval {low:.2f} to {high:.2f}: too few submissions, or too similar ones, to "
-    "conclude that OOF orders them as the host does."
-)
+CORRELATION_POSITIVE = "{correlation}, 95 % interval {low:.2f} to {high:.2f}: OOF orders submissions as the host does."
+CORRELATION_UNCLEAR = "{correlation}, 95 % interval {low:.2f} to {high:.2f}: too few submissions, or too similar ones, to conclude that OOF orders them as the host does."
 BEST = "best: {name}: {why}"
 GAP_VERDICT = "{name}: {verdict}"
 NEXT_CAUSE = "  also: {headline}"
@@ -81,16 +76,11 @@ NO_CANDIDATE = "no submission has an OOF score with an interval and its CSV in s
 SAFEST = "safest: the {end} end of its OOF interval, {bound:.4f}, is the best"
 SAFEST_UNTESTED = "it has no public score yet that could contradict it"
 SAFEST_CONFIRMED = "its public score {public:.4f} agrees with its OOF score {oof:.4f}"
-SAFEST_CONTRADICTED = (
-    "every public score differs from its OOF score by more than luck: run make leaderboard first"
-)
+SAFEST_CONTRADICTED = "every public score differs from its OOF score by more than luck: run make leaderboard first"
 PASSED_OVER = "not chosen, because public contradicts OOF by more than luck: {names}"
 NEXT_BEST = "no other is within {width:.4f} of the safest (half its interval); this is the next best"
 NEXT_BEST_DIFFERS = "it differs on {share:.1%} of the test images"
-DIFFERENT = (
-    "different: it differs from those above on {share:.1%} of the test images, the most of {count} whose OOF "
-    "score is within {width:.4f} of the safest (half its interval)"
-)
+DIFFERENT = "different: it differs from those above on {share:.1%} of the test images, the most of {count} whose OOF score is within {width:.4f} of the safest (half its interval)"
 DIFFERENT_SCORE = "its OOF score is {oof:.4f}, that of the safest {safest:.4f}"
 PICK = "{number}. submissions/{name}.csv"
 PICK_REASON = "   {reason}"
@@ -114,10 +104,7 @@ OUT_EXISTS = "{path}: exists already with other contents"
 # Submitting
 
 NO_CLIENT = "competition.submission: no way to submit is set"
-NO_CLIENT_REMEDY = (
-    "set competition.submission.kaggle to the competition's name in its address, or "
-    "competition.submission.command, e.g. 'scp {file} host:inbox/'"
-)
+NO_CLIENT_REMEDY = "set competition.submission.kaggle to the competition's name in its address, or competition.submission.command, e.g. 'scp {file} host:inbox/'"
 NOT_EXECUTABLE, NO_COMMAND = "{program}: not executable", "{program}: no such command"
 INSTALL_KAGGLE = "pip install kaggle, and put its token where its documentation says"
 INSTALL_COMMAND = "fix competition.submission.command, or install the command"
@@ -125,9 +112,7 @@ CANNOT_RUN = "{program}: cannot run: {reason}"
 CLIENT_FAILED = "not submitted: {program} failed with exit code {code}"
 CLIENT_FAILED_REMEDY = "its output is above; nothing was recorded"
 CLIENT_REPORTED = "not submitted: {program} printed {words!r}, although it ended without an error"
-CLIENT_REPORTED_REMEDY = (
-    "check whether the competition has ended, its rules are accepted, and its name is right"
-)
+CLIENT_REPORTED_REMEDY = "check whether the competition has ended, its rules are accepted, and its name is right"
 P_BETTER = "P(better than {best}) = {p:.2f}, out of fold, {images} images in pairs: {comparison}"
 P_BETTER_GROUPS = "; about {needed} groups would be needed, there are {groups}"
 P_BETTER_REFITS = "; for {names}, the models of the cross-validation are compared"
@@ -141,14 +126,9 @@ EDITED = "{name} was edited since it was written: this describes the original"
 LABELS_DIFFER = "it differs from {best} on {count} of {images} test images"
 SAME_BYTES = "the same file was submitted before: {time} as {name}"
 SUBMITTED_TODAY = "submissions today: {count} (competition.submission.per_day sets no limit)"
-LEFT_TODAY = (
-    "submissions left today: {left} of {limit}; the next day begins in {hours} h {minutes} min, at 00:00 UTC"
-)
+LEFT_TODAY = "submissions left today: {left} of {limit}; the next day begins in {hours} h {minutes} min, at 00:00 UTC"
 NONE_LEFT = "not submitted: none of today's {limit} submissions is left"
-NONE_LEFT_REMEDY = (
-    "wait for 00:00 UTC; if the host counts differently, fix submissions/{log} or "
-    "competition.submission.per_day"
-)
+NONE_LEFT_REMEDY = "wait for 00:00 UTC; if the host counts differently, fix submissions/{log} or competition.submission.per_day"
 COMMAND = "command: {words}"
 NOT_SUBMITTED = "not submitted"
 SUBMITTED = "submitted {name}; {left}"
@@ -189,15 +169,9 @@ CODE_MOVED = "the code was at {before} and is at {now}"
 CODE_DIRTY = "that code had uncommitted changes, so its commit alone may give other results"
 OTHER_VERSION = "another version: {package} {before} → {now}"
 FILES_REJECTED = "{name}: {files} changed since, and today: {error}"
-FILES_CHANGED = (
-    "{name}: {files} changed since{settings}: today's key is {now}, the recorded one is {recorded}; the "
-    "recorded settings are used"
-)
+FILES_CHANGED = "{name}: {files} changed since{settings}: today's key is {now}, the recorded one is {recorded}; the recorded settings are used"
 OTHER_KEY = "NOT reproduced: {name}: the same request leads to another key now"
-OTHER_KEY_REMEDY = (
-    "git checkout {commit} for the code, restore the files; or ANYWAY=1 to rebuild it with the current ones, "
-    "and compare"
-)
+OTHER_KEY_REMEDY = "git checkout {commit} for the code, restore the files; or ANYWAY=1 to rebuild it with the current ones, and compare"
 SAMPLE_CHANGED = "note: the host's sample {sample} has changed since"
 FIRST_GONE = "note: {file} is gone or was edited since it was written, and its results are gone"
 NO_PROVENANCE = "{file}: no provenance beside it ({json}), so its origin is unknown"

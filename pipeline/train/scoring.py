@@ -47,11 +47,7 @@ class Card:
 
 
 def score_card(
-    config: Config,
-    samples: Samples,
-    oof: Probabilities,
-    folds: Sequence[float],
-    rival: Artifact | None,
+    config: Config, samples: Samples, oof: Probabilities, folds: Sequence[float], rival: Artifact | None
 ) -> Card:
     """Score pooled out-of-fold predictions, by class, by attribute and against the best earlier run.
 

@@ -406,11 +406,7 @@ def build_whole(job: Job) -> Built:
     files.write_json(job.draft / "inherited.json", {"twin": f"train/{twin.key}", "epochs": epochs})
     figures = {k: v for k, v in trained.figures.items() if k not in all_data.HELD_OUT}
     figures |= {"epochs": float(epochs), "images": float(n_images)} | student.figures
-    lines = (
-        texts.ALL_DATA.format(images=n_images, epochs=epochs),
-        *student.lines,
-        *trained.lines,
-    )
+    lines = (texts.ALL_DATA.format(images=n_images, epochs=epochs), *student.lines, *trained.lines)
     tags = {"device": set_up(job.settings.config.runtime), **trained.tags}
     return Built(metrics=figures, lines=lines, tags=tags)
 

@@ -232,13 +232,7 @@ def page_of(
         if t.state == "complete"
     ]
     retested = [
-        Retested(
-            c.trial.number,
-            _words(bench, c.trial),
-            c.naive,
-            c.retested,
-            c.comparison,
-        )
+        Retested(c.trial.number, _words(bench, c.trial), c.naive, c.retested, c.comparison)
         for c in verdict.candidates
     ]
     return TuningPage(

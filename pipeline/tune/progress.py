@@ -34,12 +34,7 @@ class Progress:
     """
 
     def __init__(
-        self,
-        study: Study,
-        limit: int,
-        search: Search,
-        say: Callable[[str], None] | None,
-        end: float | None,
+        self, study: Study, limit: int, search: Search, say: Callable[[str], None] | None, end: float | None
     ) -> None:
         self._study, self._say, self._limit, self._search, self._end = study, say, limit, search, end
         self._best, self._first, self._began = study.best(), len(study.done()), time.monotonic()

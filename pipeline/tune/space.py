@@ -45,8 +45,7 @@ class Choices(Section):
     type: Literal["categorical"]
     choices: list[Any] = Field(..., min_length=1)
     allowed_only: bool = Field(
-        False,
-        description="leave out values that other settings refuse, e.g. for a label, and print them",
+        False, description="leave out values that other settings refuse, e.g. for a label, and print them"
     )
     when: When | None = Field(None, description="only if earlier entries have one of these values")
 
@@ -58,8 +57,7 @@ class Subset(Section):
     of: list[Name] | None = Field(None, description="the words; None: those of the starting value")
     always: list[Name] = Field([], description="in every list, first")
     allowed_only: bool = Field(
-        False,
-        description="leave out values that other settings refuse, e.g. for a label, and print them",
+        False, description="leave out values that other settings refuse, e.g. for a label, and print them"
     )
     when: When | None = Field(None, description="only if earlier entries have one of these values")
 

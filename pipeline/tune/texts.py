@@ -64,10 +64,7 @@ SEARCH_SEED = "retest_seeds: {seed} is a seed of the search; use seeds that the 
 FULL_UNTRAINED = "full: {stage} does not train, so it has no proxy; eda, resample and train have one"
 
 # --- Lines while a search runs
-BEGUN = (
-    "tune            {stage}: {title}; {dimensions} dimensions, {trials} trials by {sampler}{done}; "
-    "default {score:.4f}"
-)
+BEGUN = "tune            {stage}: {title}; {dimensions} dimensions, {trials} trials by {sampler}{done}; default {score:.4f}"
 BEGUN_DONE = ", {n} of them done"
 STUDY = "    study {name} in {storage}"
 EVERY_POINT = "    {n} trials: every point of the space was tried"
@@ -83,9 +80,7 @@ ALL_FAILED = "{study}: all of {n} trials failed"
 # --- The re-test; `how` is also stored in the study, to distinguish one re-test from another
 RETEST_NOTHING = "no trial scored better than the default: nothing to test again"
 RETEST_AGAIN = "; this is re-test {n} of the study, and no interval accounts for testing repeatedly"
-RETEST_SEEDED = (
-    "re-test         the default and the best {trials} trials with {seeds} new seeds{folds}: {runs} runs"
-)
+RETEST_SEEDED = "re-test         the default and the best {trials} trials with {seeds} new seeds{folds}: {runs} runs"
 RETEST_SEEDED_HOW = "{seeds} new seeds{folds}; intervals for {trials} trials at once{earlier}"
 RETEST_EARLIER = ", {n} of earlier studies among them"
 RETEST_OTHER_FOLDS = ", on folds {folds} that the search never saw"
@@ -99,19 +94,13 @@ NO_NEW_IMAGES_REMEDY = "leave out train.folds, so that the re-test makes new fol
 
 # --- Full trainings that check a proxy
 FULL_FEW = "the proxy was not compared with full training: there are fewer than {fewest} different scores"
-FULL_BEGUN = (
-    "full training   {n} trials from best to worst as {experiment}, folds {folds}: does the proxy rank them "
-    "the same way?"
-)
+FULL_BEGUN = "full training   {n} trials from best to worst as {experiment}, folds {folds}: does the proxy rank them the same way?"
 FULL_FAILED = "trial {number} cannot be trained in full: {why}"
 FULL_UNKNOWN = "the proxy could not be checked: {fewest} full trainings are needed"
 FULL_LATER = "the proxy was not compared with full training; make tune STAGE={stage} does that"
 FULL_WHERE = "{n} trials from best to worst, trained in full ({experiment}, folds {folds})"
 FULL_SAME = "{where}, all have the same score"
-FULL_CORRELATION = (
-    "the proxy's rank correlation with full training: {rho:+.2f} (Spearman; {p:.1%} of random orders reach "
-    "it) over {where}: {pairs}"
-)
+FULL_CORRELATION = "the proxy's rank correlation with full training: {rho:+.2f} (Spearman; {p:.1%} of random orders reach it) over {where}: {pairs}"
 FULL_BEST = "the proxy's best trial, trained in full on these folds, against the default: {comparison}"
 
 # --- One budget for all stages
@@ -148,17 +137,11 @@ HEADLINE_BETTER = "Trial {trial} is better than the default: {delta} in the re-t
 HEADLINE_NOT_BETTER = "Nothing better was found: the best trial differs by {delta} in the re-test"
 HEADLINE_NONE = "Nothing better was found: no trial scored better than the default"
 LINE_DEFAULT = "    default      {default:.4f} in the search, {retested:.4f} re-tested"
-LINE_TRIAL = (
-    "    trial {trial:<6} {naive:.4f} in the search (optimistic), {score:.4f} re-tested: {delta}: {verdict}; "
-    "{settings}"
-)
+LINE_TRIAL = "    trial {trial:<6} {naive:.4f} in the search (optimistic), {score:.4f} re-tested: {delta}: {verdict}; {settings}"
 LINE_HOW = "    by {how}"
 LINE_ADOPT = "adopt it with: {command}"
 LINE_REPORT = "report: {path}"
-FRONT = (
-    "{n} settings on the Pareto front of {metric} and {second}: see the report; the re-test and the winner "
-    "use {metric} only"
-)
+FRONT = "{n} settings on the Pareto front of {metric} and {second}: see the report; the re-test and the winner use {metric} only"
 TRIAL_TIP = "trial {number}: {score:.4f}{second}; {settings}"
 WHISKERS = "{metric} minus that of the default, re-tested"
 

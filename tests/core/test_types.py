@@ -232,12 +232,7 @@ def test_coverage_counts_validations_by_id():
 
 @pytest.mark.parametrize(
     ("index", "copy"),
-    [
-        ([3, 3, 1, 3, 1, 0], [0, 1, 0, 2, 1, 0]),
-        ([5], [0]),
-        ([], []),
-        ([2, 2, 2], [0, 1, 2]),
-    ],
+    [([3, 3, 1, 3, 1, 0], [0, 1, 0, 2, 1, 0]), ([5], [0]), ([], []), ([2, 2, 2], [0, 1, 2])],
 )
 def test_train_rows_number_the_copies_of_a_sample(index, copy):
     rows = TrainRows.of(np.array(index, np.int64))

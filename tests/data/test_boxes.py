@@ -20,10 +20,7 @@ def written(folder, text):
 def test_a_csv_becomes_shares_of_each_image(tmp_path):
     path = written(tmp_path, "id,x,y,w,h,split\n007,20,10,40,50,\nb,-10,0,30,25,test\nunknown,0,0,1,1,\n")
     found = boxes.read_csv(path, SIZES)
-    assert found.values.tolist() == [
-        ["train", "007", 0.1, 0.1, 0.2, 0.5],
-        ["test", "b", 0.0, 0.0, 0.4, 0.5],
-    ]
+    assert found.values.tolist() == [["train", "007", 0.1, 0.1, 0.2, 0.5], ["test", "b", 0.0, 0.0, 0.4, 0.5]]
     found.to_csv(tmp_path / "again.csv", index=False)
     assert boxes.read_table(tmp_path / "again.csv").equals(found), "an id lost its zeros"
 

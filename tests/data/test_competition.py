@@ -65,9 +65,7 @@ def test_delimiters_marks_and_line_ends(tmp_path, delimiter, mark, newline):
 
 
 def test_values_that_look_like_numbers_or_nothing_stay_text(tmp_path):
-    settings = CompetitionSettings(
-        attributes=[AttributeSettings(name="x", column="x", values=["01", "NA"])],
-    )
+    settings = CompetitionSettings(attributes=[AttributeSettings(name="x", column="x", values=["01", "NA"])])
     data = competition.load(settings, make(tmp_path, train="id,path,x\n007,one.png,01\nnull,one.png,NA\n"))
     assert data.train.ids_N.tolist() == ["007", "null"] and data.train.labels.tolist() == [0, 1]
 

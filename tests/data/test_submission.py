@@ -263,7 +263,4 @@ def test_a_sample_of_other_images_is_refused(tmp_path):
     path.write_bytes(host_format.sample_of(["007", "8"], SPACE, INDEX))
     with pytest.raises(DataError) as error:
         host_format.fits(path, np.array(["007", "9"]), SPACE, INDEX)
-    assert error.value.faults == (
-        "1 id missing: '8'",
-        "1 id of the test set, but not in the sample: '9'",
-    )
+    assert error.value.faults == ("1 id missing: '8'", "1 id of the test set, but not in the sample: '9'")

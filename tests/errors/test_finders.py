@@ -11,12 +11,7 @@ from test_tune import configs, points, space_at, tuned  # noqa: F401
 from pipeline.core.errors import DataError
 from pipeline.errors.findings import planting
 
-WORDS = (
-    "images.size=16",
-    "train.epochs=1",
-    "ensemble.members=[tiny_resnet]",
-    "infer.views=[identity]",
-)
+WORDS = ("images.size=16", "train.epochs=1", "ensemble.members=[tiny_resnet]", "infer.views=[identity]")
 SPACE = """
 space: {eda.near_match: {type: categorical, choices: [0.9, 1.0]}}
 sampler: grid

@@ -109,10 +109,7 @@ def test_an_override_that_nothing_reads_is_refused(home):
 
 @pytest.mark.slow
 def test_a_probe_and_a_vision_transformer(home):
-    for words in (
-        ("experiment=probe",),
-        ("experiment=tiny_cnn", "model.name=vit_tiny_patch16_224"),
-    ):
+    for words in (("experiment=probe",), ("experiment=tiny_cnn", "model.name=vit_tiny_patch16_224")):
         size = ("images.size=64", "images.cache_px=64")
         said = run(home, "explain", "explain.images=1", *size, "explain.attention_images=0", *words,
                    small=WORDS, options=PARTS)  # fmt: skip

@@ -99,10 +99,7 @@ FAULTS = {
         "def f(labels_N, groups_N, fold, rng):\n    return [0, len(labels_N)]\n",
         "outside 0 …",
     ),
-    "decision.steps": (
-        "def f(p_NC, ids_N, groups_N, classes):\n    return p_NC * 2\n",
-        "no probabilities",
-    ),
+    "decision.steps": ("def f(p_NC, ids_N, groups_N, classes):\n    return p_NC * 2\n", "no probabilities"),
     "model.name": ("def f(n_classes):\n    return None\n", "returned None"),
 }
 
@@ -124,8 +121,7 @@ def test_what_breaks_its_word_is_told_with_its_file_and_exit_2(folder, setting):
 
 @pytest.mark.parametrize("setting", FAULTS)
 @pytest.mark.parametrize(
-    ("function", "expected"),
-    [("mine:nothing", "did you mean"), ("nowhere:f", "there is no nowhere.py")],
+    ("function", "expected"), [("mine:nothing", "did you mean"), ("nowhere:f", "there is no nowhere.py")]
 )
 def test_names_that_lead_nowhere(folder, setting, function, expected):
     (folder / "mine.py").write_text("def something():\n    pass\n", encoding="utf-8")

@@ -138,10 +138,7 @@ def test_the_array_holds_every_pair_that_the_rules_allow():
             )
             assert together != (
                 {a, b} == {"average", "early_stopping"} and "swa_start" in one and bool(other)
-            ), (
-                one,
-                other,
-            )
+            ), (one, other)
 
 
 def continues(tmp_path, words, share):

@@ -43,9 +43,7 @@ PARTS_OF_NAMES = (
     "the folder of the file",
 )
 MISS_ALL = "column {column!r}, e.g. {first!r}: none of its rows leads to an image"
-MISS_SOME = (
-    "column {column!r}: {found} of {tried} rows that were tried lead to images in {folder}; {lost!r} does not"
-)
+MISS_SOME = "column {column!r}: {found} of {tried} rows that were tried lead to images in {folder}; {lost!r} does not"
 
 # A folder per class.
 CLASS_FOLDERS = "{folders} folders with {images:,} images, and no TRAIN table"

@@ -15,10 +15,7 @@ UNDECIDED_REST = "{delta} {metric}, and {reason}"
 CONTAINS_ZERO = "the interval contains zero"
 ONE_GROUP = "one group is not enough for an interval"
 DECIDED = "{conclusion} by {delta:.4f}"
-DETAIL = (
-    "95 % interval {low} to {high}, out of fold with {groups} resampled; better in {share} of the resamples. "
-    "{changed}"
-)
+DETAIL = "95 % interval {low} to {high}, out of fold with {groups} resampled; better in {share} of the resamples. {changed}"
 CHANGED = "{flips} of {predictions} differ."
 CAUTION = " Caution: {note}."
 
@@ -30,10 +27,7 @@ FOLLOWED_BOUND = ", at most {bound}"
 TRUTH_TITLE = "Out of fold, where the truth is known"
 BROKEN, FIXED = "only the best is right", "only the new one is right"
 BOTH_WRONG, WRONG = "both wrong", "wrong"
-TRUTH_SENTENCE = (
-    "{fixed} images fixed, {broken} broken: {conclusion} (accuracy {change} points, 95 % interval {low} to "
-    "{high}; signs of whole groups flipped)."
-)
+TRUTH_SENTENCE = "{fixed} images fixed, {broken} broken: {conclusion} (accuracy {change} points, 95 % interval {low} to {high}; signs of whole groups flipped)."
 MORE_RIGHT = "more images are right than before"
 FEWER_RIGHT = "fewer images are right than before"
 RIGHT_UNKNOWN = "can't tell whether more images are right"

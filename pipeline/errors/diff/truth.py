@@ -28,12 +28,7 @@ from pipeline.pages.section import Section
 ANCHOR, SHORT = "truth", "Truth"
 TITLE = texts.TRUTH_TITLE
 # The kinds of images, in the order of the page.
-KINDS = {
-    "broken": texts.BROKEN,
-    "fixed": texts.FIXED,
-    "both": texts.BOTH_WRONG,
-    "wrong": texts.WRONG,
-}
+KINDS = {"broken": texts.BROKEN, "fixed": texts.FIXED, "both": texts.BOTH_WRONG, "wrong": texts.WRONG}
 ALL = "all"
 UNDECIDED = "can't tell"
 # If the two differ on fewer groups, no sign-flip test can reach 5 %.

@@ -228,11 +228,7 @@ def look_for(
 
 
 def found_labels(
-    oof: Probabilities,
-    clean: Samples,
-    labels_N: Ints,
-    features: Features | None,
-    settings: FinderSettings,
+    oof: Probabilities, clean: Samples, labels_N: Ints, features: Features | None, settings: FinderSettings
 ) -> list[Unit]:
     """Changed labels that are found, by group.
 

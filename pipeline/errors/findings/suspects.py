@@ -326,17 +326,9 @@ def patch_row(suspect: Suspect, space: LabelSpace, raw: Raw) -> list[str]:
     names = {a.name: a.values for a in space.attributes}[suspect.attribute]
     values = raw[suspect.attribute]
     reason = texts.PATCH_REASON.format(
-        proposed=names[suspect.proposed],
-        given=names[suspect.given],
-        reasons="; ".join(suspect.reasons),
+        proposed=names[suspect.proposed], given=names[suspect.given], reasons="; ".join(suspect.reasons)
     )
-    return [
-        suspect.key[1],
-        suspect.attribute,
-        values[suspect.proposed],
-        reason,
-        values[suspect.given],
-    ]
+    return [suspect.key[1], suspect.attribute, values[suspect.proposed], reason, values[suspect.given]]
 
 
 def section(inputs: SuspectInputs) -> Section:

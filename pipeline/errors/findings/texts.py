@@ -28,9 +28,7 @@ SLICE_PLOT, ALL_IMAGES = "Share of wrong predictions by slice", "all images"
 CALIBRATION_TITLE = "Is its confidence reliable?"
 BEFORE, AFTER = "as it is", "with temperature"
 OVERCONFIDENT, UNDERCONFIDENT, UNDECIDED = "overconfident", "underconfident", "can't tell"
-CALIBRATION_SENTENCE = (
-    "{conclusion}: mean confidence is {gap:.1f} points {side} accuracy (95 % interval {low} to {high})."
-)
+CALIBRATION_SENTENCE = "{conclusion}: mean confidence is {gap:.1f} points {side} accuracy (95 % interval {low} to {high})."
 ABOVE, BELOW = "above", "below"
 IS_OVERCONFIDENT = "It is overconfident"
 IS_UNDERCONFIDENT = "It is underconfident"
@@ -40,10 +38,7 @@ TEMPERATURE_HELPS = "A temperature of {temperature:.2f} helps"
 TEMPERATURE_HURTS = "A temperature of {temperature:.2f} hurts"
 TEMPERATURE_UNKNOWN = "A temperature of {temperature:.2f}: can't tell whether it helps"
 TEMPERATURE_FIGURES = " (log loss {change}, 95 % interval {low} to {high}; fitted on other groups)."
-USE_IN_BLEND = (
-    " It does not change the labels of a blend, but a temperature for each member before voting may: "
-    "`{command}`."
-)
+USE_IN_BLEND = " It does not change the labels of a blend, but a temperature for each member before voting may: `{command}`."
 USE_IN_RUN = " It does not change the labels of this run, only its weight in a blend: `{command}`."
 RELIABILITY_PLOT, COVERAGE_PLOT = (
     "Reliability: accuracy by confidence",
@@ -53,10 +48,7 @@ CONFIDENCE_AXIS, ACCURACY_AXIS = "confidence", "accuracy"
 COVERAGE_AXIS, OUT_OF_FOLD = "share of predictions, most confident first", "out of fold"
 
 # Attention.
-SHORTCUT = (
-    "Shortcut? For {classes}, the network looks at the background more than the area of the background "
-    "explains. Look at the maps, then try crop.method or a stronger augment.policy."
-)
+SHORTCUT = "Shortcut? For {classes}, the network looks at the background more than the area of the background explains. Look at the maps, then try crop.method or a stronger augment.policy."
 
 # Why.
 WHY_TITLE = "Why: what the network looked at"

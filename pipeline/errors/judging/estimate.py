@@ -171,10 +171,7 @@ def _refuse(metric: Metric, sides: SubmissionPair, judged: JudgedImages) -> None
         raise DataError(texts.NOTHING_JUDGED, remedy=texts.JUDGE_FIRST)
     lacking = sides.p_new_NC is None or sides.p_old_NC is None
     if metric.needs == "probabilities" and lacking:
-        raise DataError(
-            texts.NEEDS_PROBABILITIES.format(metric=metric.name),
-            remedy=texts.COMPARE_OWN,
-        )
+        raise DataError(texts.NEEDS_PROBABILITIES.format(metric=metric.name), remedy=texts.COMPARE_OWN)
 
 
 def _both(sides: SubmissionPair) -> tuple[tuple[Ints, Floats | None], tuple[Ints, Floats | None]]:

@@ -10,10 +10,7 @@ UNSURE = ", {count} of them unsure"
 NO_CONTROLS = "your own errors were not measured"
 CONTROLS = "{wrong} of {controls} answered wrongly, {correction}"
 CORRECTED, NOT_CORRECTED = "and the estimate is corrected for it", "too few controls to correct for it"
-SHARES = (
-    "Of all flips, the new prediction is right in {new}, the prediction of the best submission in {old}, "
-    "neither in {neither}."
-)
+SHARES = "Of all flips, the new prediction is right in {new}, the prediction of the best submission in {old}, neither in {neither}."
 LINE = "{conclusion}, new − best {number} on the test images{caution}; {judged}"
 CAUTION = " (caution: {note})"
 DETAIL = "{detail} Judged by eye: {line}."
@@ -21,13 +18,8 @@ UNDECIDED, DECIDED = "Can't tell:", "{conclusion}:"
 REST = "{delta} {metric} from the judged flips"
 FEW_JUDGED = "{judged} judged: judge at least {enough}"
 ASSUMED_CORRECT = "Too few controls were judged, so the verdicts are taken as correct."
-ASSUMED_AGREED = (
-    "There are no out-of-fold predictions, so predictions on which both agree are taken as correct."
-)
-ASSUMED_OOF = (
-    "Where both agree, the prediction is assumed to be wrong as often as out of fold; the test images may be "
-    "easier or harder."
-)
+ASSUMED_AGREED = "There are no out-of-fold predictions, so predictions on which both agree are taken as correct."
+ASSUMED_OOF = "Where both agree, the prediction is assumed to be wrong as often as out of fold; the test images may be easier or harder."
 
 # A file of verdicts.
 EXPORT = "export the verdicts from the section Judging of the error report"

@@ -134,12 +134,7 @@ def _read(settings: Settings, data: Artifact, home: Path, path: Path) -> Submiss
 
 
 def _whose(
-    settings: Settings,
-    asked: tuple[str, ...],
-    data: Artifact,
-    home: Path,
-    file: Path,
-    reports: list[str],
+    settings: Settings, asked: tuple[str, ...], data: Artifact, home: Path, file: Path, reports: list[str]
 ) -> str:
     """The remedy for a file about other submissions; with their names if both are in submissions/."""
 
