@@ -177,8 +177,7 @@ def _started(settings: Settings, form: space.SearchSpace, options: Options) -> S
     given = {path for path, _ in settings.request.values}
     clash = sorted(given & set(form.space))
     if clash:
-        faults = [texts.OVERRIDE.format(path=path) for path in clash]
-        raise ConfigError(texts.OVERRIDES, faults, texts.OVERRIDE_REMEDY)
+        raise ConfigError(texts.OVERRIDES, clash, texts.OVERRIDE_REMEDY)
     return settings.with_values({p: v for p, v in form.settings.items() if p not in given})
 
 

@@ -13,7 +13,6 @@ BUDGET_OF_ONE = "BUDGET={budget}: only for STAGE=all; for one stage use TIMEOUT=
 LIMITS = "tune: {faults} in the limits"
 UNKNOWN_STAGE = "STAGE={name} cannot be tuned"
 OVERRIDES = "tune: these overrides are also varied by the search space"
-OVERRIDE = "{path}: varied by the search space"
 OVERRIDE_REMEDY = "leave them out, or edit a copy of the space: SPACE=mine.yaml"
 TIMEOUT_SHORT = "TIMEOUT={limit:g}s is too short: one trial of {stage} takes about {seconds:.0f} s"
 TIMEOUT_REMEDY = 'raise TIMEOUT, or make a trial cheaper: ARGS="train.folds=[0]", a smaller model'
@@ -123,7 +122,7 @@ HEADER = """\
   study {study}, trial {trial}
   search     {metric} {naive:.4f} against {default:.4f} (optimistic: these scores chose the trial)
   re-tested  {metric} {retested:.4f} against {default_retested:.4f}: {comparison}
-  by {how}
+  re-test: {how}
   {command}"""
 TESTED_ALONE = "    each winner was tested alone, not yet in combination"
 TEST_TOGETHER = "    to test them together, with seeds that chose nothing:"
@@ -138,7 +137,7 @@ HEADLINE_NOT_BETTER = "Nothing better was found: the best trial differs by {delt
 HEADLINE_NONE = "Nothing better was found: no trial scored better than the default"
 LINE_DEFAULT = "    default      {default:.4f} in the search, {retested:.4f} re-tested"
 LINE_TRIAL = "    trial {trial:<6} {naive:.4f} in the search (optimistic), {score:.4f} re-tested: {delta}: {verdict}; {settings}"
-LINE_HOW = "    by {how}"
+LINE_HOW = "    re-test: {how}"
 LINE_ADOPT = "adopt it with: {command}"
 LINE_REPORT = "report: {path}"
 FRONT = "{n} settings on the Pareto front of {metric} and {second}: see the report; the re-test and the winner use {metric} only"
