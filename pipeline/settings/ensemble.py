@@ -109,7 +109,7 @@ def member_words(s: Sections) -> Iterator[Broken]:
     if not any(word.has_oof for word in words):
         yield (
             path,
-            "no member has out-of-fold predictions: add an experiment, or +OOF.csv to a file",
+            "has no member with out-of-fold predictions: add an experiment, or +OOF.csv to a file",
         )
     without_settings = [word.kind for word in words if word.kind in ("auto", "key")]
     if s["ensemble"].refit and without_settings:
@@ -146,4 +146,4 @@ def time_budget(s: Sections) -> Iterator[Broken]:
     if ensemble.method not in ("weighted", "greedy"):
         yield path, f"fits weights of soft voting, not of method={ensemble.method}; use method=weighted"
     if ensemble.weights:
-        yield path, "fits the weights; remove ensemble.weights"
+        yield path, "fits the weights itself; remove ensemble.weights"

@@ -295,7 +295,7 @@ def test_the_data_reports_answers_repeat_what_was_asked_too():
     answers = [f.answer for f in found.findings if f.kind == "imbalance"]
     assert answers == [
         f'Try `make train ARGS="{" ".join(ASKED)} resample.method=over resample.to=balanced"`, '
-        "and `under` beside it."
+        "and compare with `under`."
     ]
 
 

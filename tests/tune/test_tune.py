@@ -175,7 +175,7 @@ def test_whoever_watches_a_training_may_end_it():
         (
             ("--stage", "tta"),
             'space: {infer.views: {type: subset, of: ["rotat(5)"]}}',
-            "no view called 'rotat'",
+            "no view is called 'rotat'",
         ),
         (
             ("--stage", "tta"),
