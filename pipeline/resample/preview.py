@@ -6,6 +6,7 @@ and preprocessing (`data/preprocess.py`), augmentation (`data/augment.py`) nor m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from pipeline.core.samples import Samples, TrainRows, positions
 from pipeline.core.seeds import rng
 from pipeline.data import crop, load
 from pipeline.data.augment import Augmenter
+from pipeline.data.crop import Key
 from pipeline.data.preprocess import Look
 from pipeline.engine.stage import Job
 from pipeline.pages.report import ImageOf
@@ -134,9 +136,14 @@ def _coverage(job: Job, look: Look, samples: dict[str, Samples]) -> pd.DataFrame
     """The share of each box that the crop of its image keeps."""
     boxes = load.box_table(job.inputs["boxes"])
     keys = [(split, name) for split, part in samples.items() for name in part.ids_N.tolist()]
+    return crop.coverage(look.crop, boxes_of(boxes, keys), load.upright_sizes(job.inputs["images"], keys))
+
+
+def boxes_of(boxes: pd.DataFrame, keys: Sequence[Key]) -> pd.DataFrame:
+    """The rows of a table of boxes with these (split, id); an empty table keeps its columns."""
     known = set(keys)
-    boxes = boxes[[key in known for key in zip(boxes["split"], boxes["id"], strict=True)]]
-    return crop.coverage(look.crop, boxes, load.upright_sizes(job.inputs["images"], keys))
+    rows = [key in known for key in zip(boxes["split"], boxes["id"], strict=True)]
+    return boxes[np.array(rows, dtype=bool)]
 
 
 def _crop_sheet(

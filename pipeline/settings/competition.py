@@ -243,7 +243,10 @@ def data_sources(s: Sections) -> Iterator[Broken]:
         message = "no test set: name a test_table, other test_images, or hold out a share (holdout=0.2)"
         yield "competition.test_table", message
     if competition.test_table is not None and competition.holdout is not None:
-        yield "competition.holdout", "there is also a test_table: set test_table to null, or remove holdout"
+        yield (
+            "competition.holdout",
+            "cannot be combined with test_table: set test_table to null, or remove holdout",
+        )
     if competition.holdout is not None and competition.sample_submission is not None:
         yield (
             "competition.sample_submission",
@@ -269,7 +272,7 @@ def group_pattern(s: Sections) -> Iterator[Broken]:
     if competition.group_pattern is None:
         return
     if competition.group_column is not None:
-        yield "competition.group_pattern", "there is also a group_column: keep one of the two"
+        yield "competition.group_pattern", "cannot be combined with group_column: keep one of the two"
     try:
         groups = re.compile(competition.group_pattern).groups
     except re.error as error:

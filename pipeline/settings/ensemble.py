@@ -107,7 +107,10 @@ def member_words(s: Sections) -> Iterator[Broken]:
     for name in dict.fromkeys(n for n in names if names.count(n) > 1):
         yield path, f"{names.count(name)} members would have the name {name}: rename a file"
     if not any(word.has_oof for word in words):
-        yield (path, "no member has out-of-fold predictions: add an experiment, or +OOF.csv to a file")
+        yield (
+            path,
+            "has no member with out-of-fold predictions: add an experiment, or +OOF.csv to a file",
+        )
     without_settings = [word.kind for word in words if word.kind in ("auto", "key")]
     if s["ensemble"].refit and without_settings:
         yield "ensemble.refit", "needs members by name: auto and key: give finished runs without settings"
@@ -143,4 +146,4 @@ def time_budget(s: Sections) -> Iterator[Broken]:
     if ensemble.method not in ("weighted", "greedy"):
         yield path, f"fits weights of soft voting, not of method={ensemble.method}; use method=weighted"
     if ensemble.weights:
-        yield path, "fits the weights; remove ensemble.weights"
+        yield path, "fits the weights itself; remove ensemble.weights"

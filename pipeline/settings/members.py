@@ -109,7 +109,7 @@ def chain_settings(s: Sections) -> Iterator[Broken]:
         if getattr(chain, name) != getattr(usual, name) and chain.mode != mode:
             yield f"train.chain.{name}", f"is used only with train.chain.mode={mode}, and it is {chain.mode}"
     if chain.inner == 1:
-        yield "train.chain.inner", "with 1 inner fold nothing remains to train on; set 2 or more, or 0"
+        yield "train.chain.inner", "1 leaves nothing to train on; set 2 or more, or 0"
     if chain.inner and train.init_from is not None:
         yield (
             "train.chain.inner",
@@ -161,7 +161,7 @@ def distillation(s: Sections) -> Iterator[Broken]:
     if distill is None:
         return
     if distill.inner == 1:
-        yield "train.distill.inner", "with 1 inner part nothing remains to train on; set 2 or more, or 0"
+        yield "train.distill.inner", "1 leaves nothing to train on; set 2 or more, or 0"
     if len(set(distill.teachers)) != len(distill.teachers):
         yield "train.distill.teachers", "names a teacher twice"
     if s["train"].group_share < 1:

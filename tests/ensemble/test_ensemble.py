@@ -202,14 +202,14 @@ def test_probabilities_without_out_of_fold_ones_vote_on_the_test_set_only(home):
         ('members=[tiny_cnn,"file:oof.csv"]', "missing"),
         ('members=[tiny_cnn,"file:test.csv+test.csv"]', "extra"),
         ('members=[tiny_cnn,"labels:test.csv"]', "'label'"),
-        ('members=["labels:mate.csv"]', "none of them has out-of-fold predictions"),
+        ('members=["labels:mate.csv"]', "has no member with out-of-fold predictions"),
         ('members=[tiny_cnn,"fil:test.csv"]', "did you mean file"),
         ('members=[tiny_cnn,"file:test.csv","labels:a/test.csv"]', "2 members would have the name test"),
         ("weights={tiny_resent: 2}", "did you mean tiny_resnet"),
         ("weights={tiny_cnn: -1}", "weights"),
         ('members=[tiny_cnn,"file:test.csv+oof.csv"] ensemble.max_ms=9', "no measured time: remove test"),
         ("method=stacking ensemble.max_ms=9", "not of method=stacking"),
-        ("weights={tiny_cnn: 2} ensemble.max_ms=9", "leave ensemble.weights out"),
+        ("weights={tiny_cnn: 2} ensemble.max_ms=9", "remove ensemble.weights"),
     ],
 )  # fmt: skip
 def test_invalid_members_are_reported_with_exit_2(home, word, expected):

@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 from analyze_cases import HOSTILE
 
-from pipeline.resample import preview_page
+from pipeline.data import boxes, crop
+from pipeline.resample import preview, preview_page
 from pipeline.resample.preview_page import Boxed, CropSheet, Pair, PreviewInputs, PreviewRow
 from pipeline.settings.competition import AttributeSettings, CompetitionSettings
 from pipeline.settings.schema import Config
@@ -78,3 +79,11 @@ def test_the_png_has_a_cell_for_each_picture_in_its_shape():
     # 30 × 20 px fitted into 60 px: white above and below.
     top = preview_page.HEADER_PX + preview_page.GAP_PX
     assert (sheet[top : top + 9, 6:66] == 255).all() and not (sheet[top + 15 : top + 45, 6:66] == 255).all()
+
+
+def test_images_without_any_box_give_an_empty_sheet():
+    none = preview.boxes_of(boxes.table([]), [("train", "a")])
+    assert list(none.columns) == list(boxes.COLUMNS)
+    assert crop.coverage(crop.CropPlan(), none, {("train", "a"): (8, 8)}).empty
+    two = boxes.table([("train", "a", 0, 0, 0.5, 0.5), ("test", "a", 0, 0, 0.5, 0.5)])
+    assert preview.boxes_of(two, [("test", "a")])["split"].tolist() == ["test"]

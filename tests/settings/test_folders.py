@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.core.errors import DataError
 from pipeline.data.new import create
-from pipeline.data.new.request import Request
+from pipeline.data.new.request import NewRequest
 from pipeline.settings import folders, policies
 from pipeline.settings.load import CONFIGS, load
 
@@ -75,7 +75,7 @@ def test_new_makes_the_folder_and_refuses_a_shipped_name(installed, tmp_path):
             picture(tmp_path / "photos" / name / f"{n}.png", 90 * c + n, (40, 40))
     settings = load(["competition=digits", f"runtime.home={tmp_path}"], installed)
     with pytest.raises(DataError, match="already a competition"):
-        create.create(Request("digits", tmp_path / "photos", None, None, None, tmp_path), settings)
-    written = create.create(Request("trash", tmp_path / "photos", None, None, None, tmp_path), settings)
+        create.create(NewRequest("digits", tmp_path / "photos", None, None, None, tmp_path), settings)
+    written = create.create(NewRequest("trash", tmp_path / "photos", None, None, None, tmp_path), settings)
     assert written.path == installed / "competition" / "trash.yaml" and written.path.is_file()
     assert load(["competition=trash"], installed).config.competition.name == "trash"

@@ -57,7 +57,7 @@ def test_sound_settings(settings):
         ({"group_pattern": "(p)", "group_column": "g"}, "group_pattern", "keep one"),
         ({"test_table": None}, "test_table", "no test set"),
         ({"test_table": None, "layout": "mask", "test_images": "e"}, "test_table", "eval/info.csv"),
-        ({"holdout": 0.2}, "holdout", "there is also a test_table"),
+        ({"holdout": 0.2}, "holdout", "cannot be combined with test_table"),
         ({"test_table": None, "holdout": 0.2}, "sample_submission", "set it to null"),
         ({"extra": [extra(), extra()]}, "extra[1].source", "twice"),
         (
