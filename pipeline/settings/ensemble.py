@@ -107,10 +107,7 @@ def member_words(s: Sections) -> Iterator[Broken]:
     for name in dict.fromkeys(n for n in names if names.count(n) > 1):
         yield path, f"{names.count(name)} members would have the name {name}: rename a file"
     if not any(word.has_oof for word in words):
-        yield (
-            path,
-            "has no member with out-of-fold predictions: add an experiment, or +OOF.csv to a file",
-        )
+        yield (path, "has no member with out-of-fold predictions: add an experiment, or +OOF.csv to a file")
     without_settings = [word.kind for word in words if word.kind in ("auto", "key")]
     if s["ensemble"].refit and without_settings:
         yield "ensemble.refit", "needs members by name: auto and key: give finished runs without settings"

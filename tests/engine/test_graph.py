@@ -12,7 +12,7 @@ from pipeline.core.errors import ConfigError, DataError, PodiumError
 from pipeline.data import host
 from pipeline.engine.graph import Graph, check, refuse_unread
 from pipeline.engine.need import Need
-from pipeline.ensemble import voters
+from pipeline.ensemble import members
 from pipeline.nets.stages import weights_identity
 from pipeline.record.digests import FileIndex
 from pipeline.record.store import Store
@@ -444,7 +444,7 @@ class Finished:
         return key
 
     def members(self):
-        return voters.every(graph_of(self.home), self.settings)
+        return members.finished_members(graph_of(self.home), self.settings)
 
 
 @pytest.fixture

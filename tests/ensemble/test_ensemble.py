@@ -7,14 +7,12 @@ import resource
 import shutil
 import subprocess
 import sys
-import traceback
 from pathlib import Path
 
 import numpy as np
 import pytest
 from main_world import MEMBERS, SMALL, artifacts, named, run
 
-from pipeline.core.voting import soft_voting
 from pipeline.record import files
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -102,21 +100,6 @@ def test_temperatures_are_fitted_reported_and_applied_to_the_test_set(home):
         by_hand.append(cooled / cooled.sum(axis=1, keepdims=True))
     found = files.read_probabilities(artifact.folder / "test.npz", "test").p_NC
     np.testing.assert_allclose(found, np.mean(by_hand, axis=0), atol=1e-5)
-
-
-def test_the_way_from_the_command_to_the_votes_is_short(home, monkeypatch):
-    """At the first blend, at most five files of the pipeline outside the engine are on the stack."""
-    stacks, summed = [], soft_voting.summed
-
-    def watched(*args):
-        stacks.append({frame.filename for frame in traceback.extract_stack()})
-        return summed(*args)
-
-    monkeypatch.setattr(soft_voting, "summed", watched)
-    assert run(home, "ensemble", MEMBERS, "ensemble.method=geometric").code == 0
-    own = {Path(name).relative_to(CHECKOUT) for name in stacks[0] if name.startswith(f"{CHECKOUT}/pipeline/")}
-    outside = {path.as_posix() for path in own if "engine" not in path.parts} | {soft_voting.__file__}
-    assert len(outside) <= 5, sorted(outside)
 
 
 def test_given_weights_by_name(home):
