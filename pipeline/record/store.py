@@ -156,7 +156,10 @@ class Store:
         """Every finished artifact, or those of one stage, oldest first; their files are not checked."""
         folders = [p.parent for p in self.root.glob(f"{stage}/*/{MANIFEST}")]
         artifacts = [self._open(f.parent.name, f.name, f) for f in folders]
-        return sorted((a for a in artifacts if a), key=lambda a: str(a.manifest.get("created", "")))
+        # Results of the same second in the order of their names, not in that of the file system.
+        return sorted(
+            (a for a in artifacts if a), key=lambda a: (str(a.manifest.get("created", "")), a.stage, a.key)
+        )
 
     def chosen(self) -> list[Artifact]:
         """Like `all`, without results that only trials of a search needed: they do not count as runs."""

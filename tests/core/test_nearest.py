@@ -139,13 +139,13 @@ def test_suspects_and_links_find_the_same_rows_as_a_partition_by_cosine():
     np.fill_diagonal(cosine, -np.inf)
     near = [set(row) for row in np.argpartition(-cosine, 3, axis=1)[:, :4].tolist()]
     pairs = {(a, b) for a in range(200) for b in near[a] if a < b and a in near[b]}
-    links = grouping.links(x, 4)
+    links = grouping.mutual_links(x, 4)
     assert set(zip(links.one_E.tolist(), links.other_E.tolist(), strict=True)) == pairs
     np.testing.assert_array_equal(links.cosine_E, cosine[links.one_E, links.other_E].astype(np.float64))
 
 
 def test_maps_agree_by_the_neighbours_that_scikit_learn_finds():
-    from pipeline.explain.feature_map import Map, agreement
+    from pipeline.explain.tsne import Map, agreement
     from sklearn.neighbors import NearestNeighbors
 
     places = [np.random.default_rng(k).random((80, 2)).astype(np.float32) for k in range(2)]

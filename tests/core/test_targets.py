@@ -173,9 +173,9 @@ def test_blends_ask(together):
 def test_decisions_ask(together):
     ids = np.arange(20).astype(str)
     found = Probabilities(ids, SPACE.classes, p_of(4))
-    rows = decision.Rows(ids, ids, np.arange(20))
-    known = decision.Known(found, np.zeros(20, np.int64), rows, (np.arange(10), np.arange(10, 20)))
-    judge = decision.Judge(metrics.get("accuracy"), 10, 0)
+    rows = decision_steps.Rows(ids, ids, np.arange(20))
+    known = decision.Labelled(found, np.zeros(20, np.int64), rows, (np.arange(10), np.arange(10, 20)))
+    judge = decision.Criterion(metrics.get("accuracy"), 10, 0)
     with refused("competition.metric=accuracy"):
         decision.decide([], known, found, rows, judge)
 
@@ -195,14 +195,14 @@ def test_hosts_ask(together):
 def test_a_step_for_exclusive_classes_is_refused(monkeypatch):
     ids = np.arange(20).astype(str)
     found = Probabilities(ids, SPACE.classes, p_of(4))
-    rows = decision.Rows(ids, ids, np.arange(20))
-    known = decision.Known(found, np.zeros(20, np.int64), rows, (np.arange(10), np.arange(10, 20)))
+    rows = decision_steps.Rows(ids, ids, np.arange(20))
+    known = decision.Labelled(found, np.zeros(20, np.int64), rows, (np.arange(10), np.arange(10, 20)))
     accuracy = metrics.get("accuracy")
-    judge = decision.Judge(accuracy, 10, 0)
+    judge = decision.Criterion(accuracy, 10, 0)
     monkeypatch.setattr(Probabilities, "target", OTHER)
     monkeypatch.setattr(metrics.Metric, "refuse", lambda self, target: None)
     with refused("decision.steps: class_scales"):
-        decision.decide([decision.ClassScales(accuracy, 0.1, SPACE.classes)], known, found, rows, judge)
+        decision.decide([decision_steps.ClassScales(accuracy, 0.1, SPACE.classes)], known, found, rows, judge)
 
 
 def test_scaled_and_corrected_rows_keep_their_bits():
@@ -210,7 +210,7 @@ def test_scaled_and_corrected_rows_keep_their_bits():
     even, share = np.full(6, 1 / 6), scale / scale.sum()
     floored = np.maximum(p.astype(np.float64), decision_steps.FLOOR)
     for found, raw in (
-        (decision_steps.apply(p, scale), floored * scale),
+        (decision_steps.apply_scales(p, scale), floored * scale),
         (decision_steps.corrected(p, even, share), floored * (share / even)),
     ):
         np.testing.assert_array_equal(found, (raw / raw.sum(axis=1, keepdims=True)).astype(np.float32))

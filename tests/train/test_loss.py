@@ -179,7 +179,7 @@ class TestWeights:
         with pytest.raises(ConfigError) as caught:
             make_loss(settings, facts_of())
         text = "\n".join(caught.value.faults)
-        assert "no class `f`" in text and "no class `B`" in text
+        assert "names `f`, which is not a class" in text and "names `B`, which is not a class" in text
         assert all(f"no weight for `{name}`" in text for name in "bcde") and len(caught.value.faults) == 6
 
     @pytest.mark.parametrize(("epochs", "start"), [(10, 8), (200, 160), (100, 80), (2, 1), (1, 0)])
