@@ -115,9 +115,9 @@ def _job(
 ) -> Job:
     stage, need = order.stage, order.need
     resolved = session.graph.resolved(need)
-    own = guarded(need.settings, resolved, f"stage {stage.name}")
+    guard = guarded(need.settings, resolved, f"stage {stage.name}")
     return Job(
-        settings=need.settings if stage.whole_request else own,
+        settings=need.settings if stage.whole_request else guard,
         params=need.params,
         inputs=inputs,
         draft=draft,

@@ -191,9 +191,9 @@ def front_lines(bench: Bench, study: Study) -> list[str]:
     return [texts.FRONT.format(n=count, metric=metric, second=bench.search.form.second)]
 
 
-def write(page: TuningPage) -> str:
+def write(page: TuningPage, home: Path) -> str:
     """Write the page below `tuning/`; returns its relative path."""
-    path = page.bench.session.home / "tuning" / f"{page.study.name}.html"
+    path = home / "tuning" / f"{page.study.name}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, _render_html(page).encode())
     return os.path.relpath(path)

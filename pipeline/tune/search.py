@@ -352,7 +352,7 @@ def finish(
     report = page.TuningPage(bench, study, verdict, prepared.command, written, every)
     for line in page.lines(report):
         session.say(line)
-    session.say(texts.LINE_REPORT.format(path=page.write(report)))
+    session.say(texts.LINE_REPORT.format(path=page.write(report, session.home)))
     record.finish(report)
     return verdict, written
 

@@ -30,7 +30,7 @@ EVERY = 10.0
 
 
 class SearchRecord:
-    """The run of one study, open during its search, re-test and report; it has the trials of all processes."""
+    """The run of one study, open during its search, re-test and report, with the trials of all processes."""
 
     def __init__(self, session: Session, bench: Bench, study: Study, command: str) -> None:
         self._session, self._bench, self._study, self._command = session, bench, study, command
