@@ -49,7 +49,6 @@ class Command:
     Args:
         name: at the command line and for make.
         help: one line for `--help` and `make help`.
-        run: the function that runs it.
         options: besides `key=value` words.
         make: how to pass the options to make, for `make help`.
         uses_results: whether results must not be freed while it runs; `gc` waits for these commands.
@@ -57,7 +56,6 @@ class Command:
 
     name: str
     help: str
-    run: Run
     options: tuple[Option, ...] = ()
     make: str = ""
     uses_results: bool = True
@@ -65,155 +63,53 @@ class Command:
 
 def _build(stage: str) -> Run:
     """A command that builds one stage and prints where its pages are."""
-
-    def run(session: Session, options: Options) -> None:
-        session.build_one(stage)
-
-    return run
+    return lambda session, options: session.build_one(stage)
 
 
-def _new(session: Session, options: Options) -> None:
-    from pipeline.data import commands
-
-    commands.new(session, options)
-
-
-def _all(session: Session, options: Options) -> None:
+def functions() -> dict[str, Run]:
+    """The function that each command runs; imports all rooms, but no torch."""
     from pipeline import everything
-
-    everything.run(session, options)
-
-
-def _folds(session: Session, options: Options) -> None:
-    from pipeline.data import commands
-
-    commands.folds(session, options)
-
-
-def _models(session: Session, options: Options) -> None:
-    from pipeline.train import commands
-
-    commands.models(session, options)
-
-
-def _ablate(session: Session, options: Options) -> None:
-    from pipeline.train.studies import commands
-
-    commands.ablate(session, options)
-
-
-def _error_analysis(session: Session, options: Options) -> None:
-    from pipeline.errors import commands
-
-    commands.error_analysis(session, options)
-
-
-def _explain(session: Session, options: Options) -> None:
-    from pipeline.explain import commands
-
-    commands.explain(session, options)
-
-
-def _tune(session: Session, options: Options) -> None:
-    from pipeline.tune import commands
-
-    commands.tune(session, options)
-
-
-def _infer(session: Session, options: Options) -> None:
-    from pipeline.submit import commands
-
-    commands.infer(session, options)
-
-
-def _refit(session: Session, options: Options) -> None:
-    from pipeline.submit import commands
-
-    commands.refit(session, options)
-
-
-def _ensemble(session: Session, options: Options) -> None:
-    from pipeline.submit import commands
-
-    commands.ensemble(session, options)
-
-
-def _distill(session: Session, options: Options) -> None:
-    from pipeline.submit import commands
-
-    commands.distill(session, options)
-
-
-def _score(session: Session, options: Options) -> None:
-    from pipeline.submit import commands
-
-    commands.score(session, options)
-
-
-def _validate(session: Session, options: Options) -> None:
-    from pipeline.submit import commands
-
-    commands.validate(session, options)
-
-
-def _submit(session: Session, options: Options) -> None:
-    from pipeline.submit import commands
-
-    commands.submit(session, options)
-
-
-def _reproduce(session: Session, options: Options) -> None:
-    from pipeline.submit import commands
-
-    commands.reproduce(session, options)
-
-
-def _leaderboard(session: Session, options: Options) -> None:
-    from pipeline.submit import commands
-
-    commands.leaderboard(session, options)
-
-
-def _pin_best(session: Session, options: Options) -> None:
-    from pipeline.submit import commands
-
-    commands.pin_best(session, options)
-
-
-def _final(session: Session, options: Options) -> None:
-    from pipeline.submit import commands
-
-    commands.final(session, options)
-
-
-def _runs(session: Session, options: Options) -> None:
-    from pipeline.submit import commands
-
-    commands.runs(session, options)
-
-
-def _config(session: Session, options: Options) -> None:
-    from pipeline.engine import commands
-
-    commands.config(session, options)
-
-
-def _du(session: Session, options: Options) -> None:
-    from pipeline.engine import commands
-
-    commands.du(session, options)
-
-
-def _gc(session: Session, options: Options) -> None:
-    from pipeline.engine import commands
-
-    commands.gc(session, options)
-
-
-def _pin(session: Session, options: Options) -> None:
-    from pipeline.engine import commands
-
-    commands.pin(session, options)
+    from pipeline.data import commands as data
+    from pipeline.engine import commands as engine
+    from pipeline.errors import commands as errors
+    from pipeline.explain import commands as explain
+    from pipeline.submit import commands as submit
+    from pipeline.train import commands as train
+    from pipeline.train.studies import commands as studies
+    from pipeline.tune import commands as tune
+
+    return {
+        "new": data.new,
+        "all": everything.run,
+        "eda": _build("eda"),
+        "folds": data.folds,
+        "resample": _build("resample"),
+        "preview": _build("preview"),
+        "models": train.models,
+        "train": _build("train"),
+        "ablate": studies.ablate,
+        "infer": submit.infer,
+        "refit": submit.refit,
+        "distill": submit.distill,
+        "learning-curve": _build("learning_curve"),
+        "robustness": _build("robustness"),
+        "tune": tune.tune,
+        "ensemble": submit.ensemble,
+        "error-analysis": errors.error_analysis,
+        "explain": explain.explain,
+        "score": submit.score,
+        "leaderboard": submit.leaderboard,
+        "pin-best": submit.pin_best,
+        "final": submit.final,
+        "validate": submit.validate,
+        "submit": submit.submit,
+        "reproduce": submit.reproduce,
+        "runs": submit.runs,
+        "config": engine.config,
+        "du": engine.du,
+        "gc": engine.gc,
+        "pin": engine.pin,
+    }
 
 
 def _score_of(text: str) -> float:
@@ -230,7 +126,6 @@ COMMANDS = (
     Command(
         "new",
         "inspect a competition's files and write its configuration",
-        _new,
         (
             Option("name", "name of the competition and of its configuration file", {"required": True}),
             Option("images", "folder of images, or with one subfolder per class", {"required": True}),
@@ -241,43 +136,32 @@ COMMANDS = (
         make="NAME=pets TRAIN=train.csv IMAGES=dir TEST=… SAMPLE=…",
         uses_results=False,
     ),
-    Command("all", "run everything from EDA to error analysis, then print a summary", _all),
-    Command("eda", "report on the data, the most harmful findings first", _build("eda")),
-    Command("folds", "make the fold plan, and check it", _folds),
-    Command("resample", "report class counts before and after resampling", _build("resample")),
-    Command("preview", "show training images: cropped, preprocessed, augmented", _build("preview")),
+    Command("all", "run everything from EDA to error analysis, then print a summary"),
+    Command("eda", "report on the data, the most harmful findings first"),
+    Command("folds", "make the fold plan, and check it"),
+    Command("resample", "report class counts before and after resampling"),
+    Command("preview", "show training images: cropped, preprocessed, augmented"),
     Command(
         "models",
         "measure what networks cost on this machine, before any training",
-        _models,
         (Option("names", 'e.g. "resnet18 vgg16"; default: configs/model/*', {"default": ""}),),
         make='NAMES="resnet18 torchvision:alexnet"',
     ),
-    Command("train", "train the folds of an experiment", _build("train"), make='ARGS="experiment=small_cnn"'),
+    Command("train", "train the folds of an experiment", make='ARGS="experiment=small_cnn"'),
     Command(
         "ablate",
         "train a grid of settings and compare the results",
-        _ablate,
         (Option("grid", "e.g. configs/ablate/resample_quick.yaml", {"required": True}),),
         make="GRID=configs/ablate/resample_quick.yaml",
     ),
-    Command("infer", "predict the test set with all views (TTA) and write a submission", _infer),
-    Command("refit", "train an experiment on all data and write a submission", _refit),
-    Command("distill", "train one student on the predictions of the ensemble's members", _distill),
-    Command(
-        "learning-curve",
-        "score by number of training groups: would more data help?",
-        _build("learning_curve"),
-    ),
-    Command(
-        "robustness",
-        "score under increasing blur, noise, JPEG compression and brightness",
-        _build("robustness"),
-    ),
+    Command("infer", "predict the test set with all views (TTA) and write a submission"),
+    Command("refit", "train an experiment on all data and write a submission"),
+    Command("distill", "train one student on the predictions of the ensemble's members"),
+    Command("learning-curve", "score by number of training groups: would more data help?"),
+    Command("robustness", "score under increasing blur, noise, JPEG compression and brightness"),
     Command(
         "tune",
         "search the settings of a stage, and retest the winner",
-        _tune,
         (
             Option(
                 "stage",
@@ -294,11 +178,10 @@ COMMANDS = (
         ),
         make="STAGE=tta TRIALS=50 TIMEOUT=1h JOBS=2, or STAGE=all BUDGET=30m",
     ),
-    Command("ensemble", "blend the members, train missing ones first; write a submission", _ensemble),
+    Command("ensemble", "blend the members, train missing ones first; write a submission"),
     Command(
         "error-analysis",
         "compare a submission with the best other one",
-        _error_analysis,
         (
             Option("a", "the new CSV in the host's format"),
             Option("b", "the CSV to compare it with"),
@@ -309,7 +192,6 @@ COMMANDS = (
     Command(
         "explain",
         "show what a network looks at: maps, gradients, occlusion",
-        _explain,
         (
             Option("id", "ids, separated by commas; default: the worst errors", {"default": ""}),
             Option("run", "the experiment; default: the best finished one", {"default": ""}),
@@ -321,7 +203,6 @@ COMMANDS = (
     Command(
         "score",
         "score submissions on local answers, or record the host's scores",
-        _score,
         (
             Option("file", "a CSV in the host's format; default: all without a score"),
             Option("public", "the public score that the host showed", {"type": _score_of}),
@@ -333,14 +214,12 @@ COMMANDS = (
     Command(
         "leaderboard",
         "compare out-of-fold and public scores, and explain the difference",
-        _leaderboard,
         (Option("name", "the submission whose difference is explained; default: the best", {"default": ""}),),
         make="NAME=…",
     ),
     Command(
         "pin-best",
         "mark the best submission by hand",
-        _pin_best,
         (Option("name", "a submission of the ledger; none: remove the mark", {"required": True}),),
         make="NAME=…, or NAME=none",
         uses_results=False,
@@ -348,21 +227,18 @@ COMMANDS = (
     Command(
         "final",
         "propose the submissions to select at the end",
-        _final,
         (Option("n", "how many submissions the host allows to select", {"type": int, "default": 2}),),
         make="N=2",
     ),
     Command(
         "validate",
         "check a CSV against the host's sample, and repair its form",
-        _validate,
         (_FILE, Option("out", "path for a CSV with the same answers in the sample's form")),
         make="FILE=any.csv OUT=repaired.csv",
     ),
     Command(
         "submit",
         "validate a CSV, compare it with the best, ask, and submit it",
-        _submit,
         (
             _FILE,
             Option("message", "message for the host; default: the name and score"),
@@ -373,7 +249,6 @@ COMMANDS = (
     Command(
         "reproduce",
         "rebuild a submission from its provenance, and compare",
-        _reproduce,
         (
             _FILE,
             Option("scratch", "build everything again, reuse nothing", _FLAG),
@@ -381,15 +256,12 @@ COMMANDS = (
         ),
         make="FILE=… SCRATCH=1 ANYWAY=1",
     ),
-    Command(
-        "runs", "list finished experiments: score, interval, differing settings", _runs, uses_results=False
-    ),
-    Command("config", "print the resolved settings and the source of each", _config, uses_results=False),
-    Command("du", "print disk space by kind of result", _du, uses_results=False),
+    Command("runs", "list finished experiments: score, interval, differing settings", uses_results=False),
+    Command("config", "print the resolved settings and the source of each", uses_results=False),
+    Command("du", "print disk space by kind of result", uses_results=False),
     Command(
         "gc",
         "delete results that no submission or pin needs",
-        _gc,
         (Option("dry", "only print what would be deleted", _FLAG),),
         make="DRY=1",
         uses_results=False,
@@ -397,7 +269,6 @@ COMMANDS = (
     Command(
         "pin",
         "protect a result from gc",
-        _pin,
         (Option("key", "start of a key from `make runs`", {"required": True}),),
         make="KEY=…",
         uses_results=False,
@@ -498,7 +369,7 @@ def run(options: Options, settings: Settings) -> None:
     with told_as_storage_error(session.home):
         try:
             with session.using() if command.uses_results else contextlib.nullcontext():
-                command.run(session, options)
+                functions()[command.name](session, options)
             if session.seconds.keys() & set(SCORED):
                 name = settings.config.competition.name
                 session.tracker.standings(name, runs.markdown(session.store, name))

@@ -68,9 +68,7 @@ class Order:
     """A result to be built.
 
     Args:
-        stage: of the result.
-        need: the request.
-        key: of the result.
+        stage, need, key: of the result.
         inputs: finished results, without those that are built inside the run.
         inside: needs that are built inside the run, as its children.
         parent: the run whose child the new run is.
@@ -117,10 +115,9 @@ def _job(
 ) -> Job:
     stage, need = order.stage, order.need
     resolved = session.graph.resolved(need)
+    guard = guarded(need.settings, resolved, f"stage {stage.name}")
     return Job(
-        settings=need.settings
-        if stage.whole_request
-        else guarded(need.settings, resolved, f"stage {stage.name}"),
+        settings=need.settings if stage.whole_request else guard,
         params=need.params,
         inputs=inputs,
         draft=draft,

@@ -28,13 +28,7 @@ COMPETITION = "competition"
 
 
 class Graph:
-    """Computes keys of needs, each once. It implements `Ask` for the stages.
-
-    Args:
-        catalogue: every stage.
-        store: of results.
-        index: digests of files.
-    """
+    """Computes keys of needs, each once. It implements `Ask` for the stages."""
 
     def __init__(self, catalogue: Catalogue, store: Store, index: FileIndex) -> None:
         self.catalogue = catalogue

@@ -59,11 +59,7 @@ def settings(record: Record, own: Mapping[str, Any], folder: Path) -> Settings:
 
 
 def again(record: Record, own: Mapping[str, Any], folder: Path) -> Settings:
-    """The same request with the present files of `folder`.
-
-    Raises:
-        ConfigError: the files or the values are no longer valid.
-    """
+    """The same request with the present files of `folder`; raises ConfigError if they are no longer valid."""
     before = asked(record)
     return resolve(replace(before, values=tuple((dict(before.values) | dict(own)).items())), folder)
 

@@ -74,12 +74,8 @@ class Session:
     @contextlib.contextmanager
     def using(self) -> Iterator[None]:
         """In this context no other process frees results."""
-        with self.store.in_use() as name:
-            self._held.add(name)
-            try:
-                yield
-            finally:
-                self._held.discard(name)
+        with self.store.in_use() as name, self._holding(name):
+            yield
 
     def say(self, text: str) -> None:
         """Print a line in the terminal."""
@@ -148,7 +144,7 @@ class Session:
         self._refuse(need)  # fail before hours are spent on its inputs
         wanted = self.graph.inputs(need)
         before = {name: self.get(n) for name, n in wanted.items() if n.stage != stage.inside}
-        with self._locked(need.stage, key):
+        with self.store.lock(need.stage, key), self._holding(f"{need.stage}-{key}"):
             found = self.store.find(need.stage, key)  # another process may have built it meanwhile
             if found:
                 return self._print(found, need, reused=True)
@@ -161,14 +157,12 @@ class Session:
             return made
 
     @contextlib.contextmanager
-    def _locked(self, stage: str, key: str) -> Iterator[None]:
-        name = f"{stage}-{key}"
-        with self.store.lock(stage, key):
-            self._held.add(name)
-            try:
-                yield
-            finally:
-                self._held.discard(name)
+    def _holding(self, lock: str) -> Iterator[None]:
+        self._held.add(lock)
+        try:
+            yield
+        finally:
+            self._held.discard(lock)
 
     def _keep_budget(self, stage: str) -> None:
         """Free the least recently used results, unless another process may be about to read them."""

@@ -218,12 +218,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Every stage by name, and the stages of each command whose words pages print.
-
-    Args:
-        stages: by name.
-        commands: command -> the stages whose settings its words may set.
-    """
+    """Every stage by name, and the stages of each command: its words may set the settings of these stages."""
 
     stages: Mapping[str, Stage]
     commands: Mapping[str, tuple[str, ...]]
@@ -231,8 +226,7 @@ class Catalogue:
     @staticmethod
     def of(stages: Iterable[Stage], commands: Mapping[str, tuple[str, ...]]) -> Catalogue:
         """The catalogue of these stages."""
-        found = {stage.name: stage for stage in stages}
-        return Catalogue(found, commands)
+        return Catalogue({stage.name: stage for stage in stages}, commands)
 
     def get(self, name: str) -> Stage:
         """A stage by name.

@@ -48,10 +48,14 @@ class Strongest:
         """Channels with the same response to every image of the set."""
         return np.asarray(self.std_C <= DEAD * np.maximum(1.0, np.abs(self.mean_C)), dtype=np.bool_)
 
+    def z(self, value_C: Floats) -> Floats:
+        """How many standard deviations these responses are above the mean; −∞ for dead channels."""
+        z_C = (value_C - self.mean_C) / np.maximum(self.std_C, DEAD)
+        return np.where(self.dead_C, -np.inf, z_C)
+
     def selective(self, number: int) -> Ints:
         """The channels whose best patches stand out most from the rest of the set, by z-score."""
-        z_C = (self.value_KC.mean(axis=0) - self.mean_C) / np.maximum(self.std_C, DEAD)
-        z_C = np.where(self.dead_C, -np.inf, z_C)
+        z_C = self.z(self.value_KC.mean(axis=0))
         order = np.argsort(-z_C, kind="stable")[: min(number, int((~self.dead_C).sum()))]
         return np.asarray(order, dtype=np.int64)
 
@@ -66,15 +70,10 @@ def maps(net: Net, x_BCHW: torch.Tensor, layers: Sequence[Layer]) -> dict[str, F
 def strongest(
     net: Net, batches: Iterable[torch.Tensor], layers: Sequence[Layer], k: int
 ) -> dict[str, Strongest]:
-    """By layer, the K places that excite each channel most over a set of images.
+    """By layer, the K places that excite each channel most over a set of images; fewer if the set is smaller.
 
-    One place per image: otherwise one picture could fill the list with shifts of itself.
-
-    Args:
-        net: whose channels.
-        batches: normalised x_BCHW on the network's device, at least one.
-        layers: to measure.
-        k: number of images per channel; fewer if the set is smaller.
+    One place per image: otherwise one picture could fill the list with shifts of itself. `batches` are
+    normalised x_BCHW on the network's device, at least one.
     """
     best: dict[str, _Best] = {layer.name: _Best(k) for layer in layers}
     with torch.no_grad(), outputs(net.module, [layer.name for layer in layers]) as seen:

@@ -128,12 +128,7 @@ def _name(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
 
 
 def why_undefined(module: torch.nn.Module, x_BCHW: torch.Tensor) -> str:
-    """Why deconvolution and guided backprop are not defined for this network; empty: they are defined.
-
-    Args:
-        module: logits of x_BCHW.
-        x_BCHW: any images; the activations of their forward pass are counted.
-    """
+    """Why deconvolution and guided backprop are not defined for this network; empty: they are defined."""
     with torch.no_grad(), _Ruled("saliency") as mode:
         module(x_BCHW[:1])
     smooth = sorted({name for name in mode.seen if name in SMOOTH.values()})
@@ -150,13 +145,9 @@ def gradient(
     score: Callable[[torch.Tensor], torch.Tensor],
     rule: Rule = "saliency",
 ) -> torch.Tensor:
-    """(B, C, H, W) gradient of each image's score with respect to its pixels, with rectifiers by `rule`.
+    """(B, C, H, W) gradient of each image's (B,) score of (B, K) logits with respect to its pixels.
 
-    Args:
-        module: (B, K) logits of x_BCHW, in eval mode, so that images do not change each other's logits.
-        x_BCHW: images.
-        score: (B,) the explained score of (B, K) logits.
-        rule: saliency is the true gradient.
+    The module is in eval mode, so that images do not change each other's logits; `rule` is for rectifiers.
     """
     x_BCHW = x_BCHW.detach().clone().requires_grad_()
     with torch.enable_grad():
@@ -198,10 +189,8 @@ def panel(scene: Scene) -> Panel:
         net = scene.net(case)
         own = {rule: by_pixel(net, case, rule, case.predicted) for rule in rules}
         rival = {rule: by_pixel(net, case, rule, case.rival) for rule in rules}
-        pictures = [maps.image(case)]
-        pictures += _pictures(
-            own, "predicted", texts.FOR_CLASS.format(name=scene.space.classes[case.predicted])
-        )
+        name = scene.space.classes[case.predicted]
+        pictures = [maps.image(case), *_pictures(own, "predicted", texts.FOR_CLASS.format(name=name))]
         pictures += _pictures(rival, "rival", texts.FOR_CLASS.format(name=maps.rival(scene, case)))
         if random:
             other = {rule: by_pixel(random.of(case.fold), case, rule, case.predicted) for rule in rules}
@@ -211,13 +200,14 @@ def panel(scene: Scene) -> Panel:
                 checks[CAPTIONS[rule]].append(alike)
         rows.append(GalleryRow(case.key, maps.title(scene, case), tuple(pictures), _note(own), case.key))
         facts[case.key] = _facts(case, own)
+    notes = (texts.GRADIENTS_UNDEFINED.format(why=undefined),) if undefined else ()
     return Panel(
         name="gradients",
         title=texts.GRADIENTS_TITLE,
         lead=texts.GRADIENTS_LEAD,
         rows=tuple(rows),
         tables=sanity.tables(checks),
-        notes=_notes(undefined),
+        notes=(*notes, texts.GRADIENTS_READING),
         figures=sanity.figures(checks),
         facts=facts,
     )
@@ -241,17 +231,5 @@ def _note(gradients: dict[Rule, Floats]) -> str:
 
 
 def _facts(case: ExplainedImage, gradients: dict[Rule, Floats]) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "flat": [f"{r}-predicted" for r, m in gradients.items() if not np.abs(m).max() > 0]
-    }
-    if case.object_HW is not None:
-        shares = {f"{r}-predicted": maps.share_inside(sizes(m), case.object_HW) for r, m in gradients.items()}
-        area = float(case.object_HW.mean())
-        facts["object"] = {"from": case.object_from, "area": area, "share": shares}
-    return facts
-
-
-def _notes(undefined: str) -> tuple[str, ...]:
-    notes = [texts.GRADIENTS_UNDEFINED.format(why=undefined)] if undefined else []
-    notes.append(texts.GRADIENTS_READING)
-    return tuple(notes)
+    flat = [f"{r}-predicted" for r, m in gradients.items() if not np.abs(m).max() > 0]
+    return {"flat": flat} | maps.on_object(case, {f"{r}-predicted": sizes(m) for r, m in gradients.items()})

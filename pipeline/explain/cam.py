@@ -179,11 +179,8 @@ def _pictures(scene: Scene, case: ExplainedImage, maps_of: dict[str, Floats]) ->
             pictures.append(maps.heat(case, maps_of[name], name, caption, group))
     guided = guided_grad_cam(scene.net(case), case.x_CHW[None], [case.predicted])
     if guided is not None:
-        seen = maps.centred(guided[0])
-        pictures.insert(
-            min(4, len(pictures)),
-            Picture("guided-predicted", "guided Grad-CAM", seen, "", texts.FOR_CLASS.format(name=own)),
-        )
+        seen, group = maps.centred(guided[0]), texts.FOR_CLASS.format(name=own)
+        pictures.insert(4, Picture("guided-predicted", "guided Grad-CAM", seen, "", group))
     short = scene.space.classes[case.rival]
     why = texts.CAM_CONTRAST.format(own=own, rival=short)
     if maps.flatness(np.abs(maps_of["contrast"])):
@@ -195,27 +192,17 @@ def _pictures(scene: Scene, case: ExplainedImage, maps_of: dict[str, Floats]) ->
 
 
 def _note(flat: dict[str, str]) -> str:
-    shown = [name for name in flat if name in _CAPTIONS]
-    if not shown:
-        return ""
-    names = ", ".join(f"{_CAPTIONS[name]} ({name.rpartition('-')[2]})" for name in shown)
-    return texts.CAM_FADED.format(names=names)
+    names = ", ".join(f"{_CAPTIONS[n]} ({n.rpartition('-')[2]})" for n in flat if n in _CAPTIONS)
+    return texts.CAM_FADED.format(names=names) if names else ""
 
 
 def _facts(
     net: Net, case: ExplainedImage, maps_of: dict[str, Floats], flat: dict[str, str]
 ) -> dict[str, Any]:
-    facts: dict[str, Any] = {"grid": list(net.cam.grid), "flat": sorted(flat)}
-    if case.object_HW is not None:
-        size = case.object_HW.shape
-        shares = {
-            name: maps.share_inside(maps.enlarged(np.maximum(maps_of[name], 0), size), case.object_HW)
-            for name in ("gradcam-predicted", "gradcam-rival")
-            if name not in flat
-        }
-        area = float(case.object_HW.mean())
-        facts["object"] = {"from": case.object_from, "area": area, "share": shares}
-    return facts
+    height, width = case.pixels_HWC.shape[:2]
+    names = [name for name in ("gradcam-predicted", "gradcam-rival") if name not in flat]
+    large = {name: maps.enlarged(np.maximum(maps_of[name], 0), (height, width)) for name in names}
+    return {"grid": list(net.cam.grid), "flat": sorted(flat), **maps.on_object(case, large)}
 
 
 def _notes(scene: Scene) -> tuple[str, ...]:
@@ -236,6 +223,4 @@ def _notes(scene: Scene) -> tuple[str, ...]:
 
 def _warnings(scene: Scene) -> tuple[str, ...]:
     cells = scene.lead.cam.grid[0] * scene.lead.cam.grid[1]
-    if cells >= maps.LEAST_CELLS:
-        return ()
-    return (texts.CAM_COARSE.format(cells=cells),)
+    return (texts.CAM_COARSE.format(cells=cells),) if cells < maps.LEAST_CELLS else ()

@@ -45,11 +45,7 @@ _LEAST, _MOST = 0.02, 0.95
 def of_box(look: Look, key: Key, edges: Edges, size: tuple[int, int]) -> Mask | None:
     """(H, W) where the box of an image is after cropping and resizing; None: nothing of it is left.
 
-    Args:
-        look: how images are prepared.
-        key: (split, id).
-        edges: left, top, right, bottom as shares of the upright image.
-        size: height and width of the decoded image, px.
+    `edges` are left, top, right, bottom as shares of the upright image, `size` its decoded height and width.
     """
     height, width = size
     # Drawn in black on white and prepared like the image; padding is white too, so it is outside.
@@ -76,13 +72,7 @@ def unlike_border(image: Pixels) -> Mask | None:
 
 @dataclass(frozen=True)
 class Requested:
-    """One image to explain, and the fold that explains it.
-
-    Args:
-        split: train or test.
-        id: as in the tables.
-        fold: whose network explains it.
-    """
+    """One image to explain, and the fold whose network explains it."""
 
     split: str
     id: str

@@ -17,7 +17,6 @@ from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.explain import texts
 from pipeline.explain.panels import check_names
-from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
 
 
@@ -61,11 +60,8 @@ def keys_of(text: str, train: Samples, test: Samples) -> list[str]:
             why = "in both tables: write train/… or test/…" if of else "in neither table"
             faults.append(f"{word}: {why}")
     if faults or not keys:
-        raise DataError(
-            f"ID: {len(faults)} of {len(words)} ids cannot be explained",
-            faults,
-            "give ids of the training or test table, separated by commas",
-        )
+        what = f"ID: {len(faults)} of {len(words)} ids cannot be explained"
+        raise DataError(what, faults, "give ids of the training or test table, separated by commas")
     return keys
 
 
@@ -104,7 +100,7 @@ def _candidates(session: Session) -> list[Settings]:
 
 def _score(session: Session, settings: Settings) -> float | None:
     """Score of its finished training, higher is better; None: it is not finished with these settings."""
-    artifact: Artifact | None = session.store.find("train", session.graph.key(Need("train", settings)))
+    artifact = session.graph.found(Need("train", settings))
     metric = metrics.get(settings.config.competition.metric)
     if artifact is None or artifact.metrics.get("complete") != 1.0:
         return None

@@ -45,9 +45,9 @@ def panel(scene: Scene) -> Panel:
     shared = tsne.agreement(maps)
     colours = _colours(scene, shown)
     names = tuple(f"train/{name}" for name in shown.tolist())
-    clouds = tuple(
-        Cloud(_caption(number, made), names, made.xy_N2, colours, thumbs) for number, made in enumerate(maps)
-    )
+    captions = [texts.EMBEDDING_MAP.format(number=n, trust=made.trust) for n, made in enumerate(maps, 1)]
+    clouds = tuple(Cloud(captions[n], names, m.xy_N2, colours, thumbs) for n, m in enumerate(maps))
+    drawn = plots.correlation_matrix(redundancy.correlation_KK, "correlations of features")
     near, chance = _same_class(scene, shown, x_ND)
     trust = min(made.trust for made in maps)
     return Panel(
@@ -55,12 +55,7 @@ def panel(scene: Scene) -> Panel:
         title=texts.EMBEDDING_TITLE,
         lead=texts.EMBEDDING_LEAD,
         tables=(_table(redundancy, white_NK, maps, shared, near, chance),),
-        drawings=(
-            Drawing(
-                texts.EMBEDDING_CORRELATIONS,
-                plots.correlation_matrix(redundancy.correlation_KK, "correlations of features"),
-            ),
-        ),
+        drawings=(Drawing(texts.EMBEDDING_CORRELATIONS, drawn),),
         clouds=clouds,
         notes=(
             *(() if redundancy.collinear else (redundancy.sentence,)),
@@ -139,25 +134,18 @@ def _same_class(scene: Scene, ids: Strings, x_ND: Floats) -> tuple[float, float]
     return float(np.mean(shares)) if shares else 0.0, chance
 
 
-def _caption(number: int, made: Map) -> str:
-    return texts.EMBEDDING_MAP.format(number=number + 1, trust=made.trust)
-
-
 def _table(
     redundancy: Redundancy, white_NK: Floats, maps: tuple[Map, ...], same: float, near: float, chance: float
 ) -> GalleryTable:
     trust = ", ".join(f"{made.trust:.3f}" for made in maps)
+    every = redundancy.n_features + redundancy.n_constant
     rank, pairs = round(redundancy.effective_rank, 1), percent(redundancy.similar)
     same_class = texts.EMBEDDING_CLASS.format(share=percent(near), chance=percent(chance))
     return GalleryTable(
         texts.EMBEDDING_TABLE,
         texts.EMBEDDING_COLUMNS,
         (
-            (
-                "features that vary",
-                f"{redundancy.n_features:,}",
-                f"of {redundancy.n_features + redundancy.n_constant}",
-            ),
+            ("features that vary", f"{redundancy.n_features:,}", f"of {every}"),
             ("effective rank", rank, texts.EMBEDDING_RANK),
             ("pairs beyond ±0.9", pairs, texts.EMBEDDING_PAIRS),
             ("whitened directions", str(white_NK.shape[1]), texts.EMBEDDING_WHITE),

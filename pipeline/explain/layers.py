@@ -82,10 +82,8 @@ def find(module: nn.Module, x_1CHW: torch.Tensor, min_grid: int) -> tuple[tuple[
     known = [layer for given in _shapes(module, x_1CHW) if (layer := _layer(given, module, x_1CHW))]
     places = [p for p in known if _depth(p.name) <= 1 or p.form == "tokens"]
     if not places:
-        raise ModelError(
-            texts.NO_MAP,
-            remedy="use larger images (images.size), or a panel that needs no layer: WHAT=occlusion",
-        )
+        remedy = "use larger images (images.size), or a panel that needs no layer: WHAT=occlusion"
+        raise ModelError(texts.NO_MAP, remedy=remedy)
     felt = _with_gradient(module, x_1CHW, places) or places
     last = felt[-1]
     fine = [place for place in felt if min(place.grid) >= min_grid]
@@ -190,14 +188,8 @@ def _spread(places: list[Layer]) -> list[Layer]:
 def named(module: nn.Module, x_1CHW: torch.Tensor, names: Sequence[str]) -> tuple[Layer, ...]:
     """The places with these names, in their order; the prefix `backbone.` is optional.
 
-    Args:
-        module: as for `find`.
-        x_1CHW: any image, normalised.
-        names: of any depth.
-
     Raises:
-        ConfigError: lists every name that is not a module of the network, or whose output is not a map over
-            the image.
+        ConfigError: lists every name that is not a module of the network, or whose output is not a map.
     """
     known = {name.removeprefix("backbone."): part for name, part in module.named_modules() if "." in name}
     short = [name.removeprefix("backbone.") for name in names]
@@ -214,19 +206,16 @@ def named(module: nn.Module, x_1CHW: torch.Tensor, names: Sequence[str]) -> tupl
         # Outputs inside an attention have the shape of maps but are heads.
         inside = name.rpartition(".")[0]
         mixes = "attention" in type(known.get(inside)).__name__.lower()
-        place = (
-            None if given is None or mixes else _layer((full[name], known[name], given.shape), module, x_1CHW)
-        )
+        place = None
+        if given is not None and not mixes:
+            place = _layer((full[name], known[name], given.shape), module, x_1CHW)
         if place is None:
             faults.append(texts.NOT_A_MAP.format(name=name))
         else:
             layers[name] = place
     if faults:
-        raise ConfigError(
-            texts.LAYERS_REFUSED.format(n=len(faults)),
-            faults,
-            f"name modules of the network, e.g. {', '.join(list(known)[:3])}",
-        )
+        remedy = f"name modules of the network, e.g. {', '.join(list(known)[:3])}"
+        raise ConfigError(texts.LAYERS_REFUSED.format(n=len(faults)), faults, remedy)
     return tuple(layers[name] for name in short)
 
 
@@ -271,12 +260,9 @@ class ReceptiveField:
 
 
 def fields(net: Net, layers: Sequence[Layer], size: tuple[int, int]) -> dict[str, ReceptiveField]:
-    """The receptive field of each layer by name, from at most `LINES` images through the backbone.
+    """The receptive field of each layer by name, from at most `LINES` images through a copy of the backbone.
 
-    Args:
-        net: is not changed.
-        layers: whose outputs are maps over the image.
-        size: height and width of the images, px; beyond `LINES` fields are rounded up by a few px.
+    `size` is height and width of the images, px; beyond `LINES` fields are rounded up by a few px.
     """
     backbone = deepcopy(net.backbone).to("cpu")
     gates = [part for part in backbone.modules() if GATE.search(type(part).__name__)]

@@ -10,6 +10,7 @@ Legend: B images, H height, W width, h and w of a coarse map, h ≤ H.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -37,13 +38,9 @@ _FOR, _AGAINST = np.array([214, 39, 40], np.float32), np.array([31, 90, 200], np
 
 
 def flatness(map_HW: Floats, least: float = 0) -> str:
-    """Why a map shows nothing: "empty" (nowhere positive), "flat" (the same everywhere); else "".
+    """Why a map shows nothing: "empty" (nowhere above `least`), "flat" (the same everywhere); else "".
 
     Only the positive part of a map is shown, so a map that is negative everywhere is empty.
-
-    Args:
-        map_HW: any grid.
-        least: a map whose largest value is not above this shows nothing, in the map's unit.
     """
     largest = float(np.abs(map_HW).max())
     if largest == 0 or not np.isfinite(map_HW).all():
@@ -65,6 +62,14 @@ def share_inside(map_HW: Floats, mask_HW: Mask) -> float | None:
     positive = np.maximum(map_HW.astype(np.float64), 0)
     total = float(positive.sum())
     return float(positive[mask_HW].sum()) / total if total > 0 else None
+
+
+def on_object(case: ExplainedImage, maps_HW: Mapping[str, Floats]) -> dict[str, Any]:
+    """For explain.json: `object` with the share of each map's mass on it; empty if the object is unknown."""
+    if case.object_HW is None:
+        return {}
+    shares = {name: share_inside(map_HW, case.object_HW) for name, map_HW in maps_HW.items()}
+    return {"object": {"from": case.object_from, "area": float(case.object_HW.mean()), "share": shares}}
 
 
 def rank_correlation(one: Floats, other: Floats) -> float | None:
@@ -172,16 +177,7 @@ def image(case: ExplainedImage) -> Picture:
 def heat(
     case: ExplainedImage, map_HW: Floats, name: str, caption: str, group: str, least: float = 0
 ) -> Picture:
-    """A map's positive part over its image; a faded image and a caption if the map shows nothing.
-
-    Args:
-        case: whose image.
-        map_HW: any grid.
-        name: of the picture.
-        caption: below it.
-        group: heading under which it is shown.
-        least: a map whose largest value is not above this shows nothing.
-    """
+    """A map's positive part over its image; a faded image and a caption if nothing is above `least`."""
     why = flatness(map_HW, least)
     if why:
         text = {"empty": texts.MAP_EMPTY, "flat": texts.MAP_FLAT}[why]

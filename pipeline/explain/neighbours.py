@@ -34,12 +34,7 @@ ASKED = "\x00asked:"
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """All training images, small enough to keep in memory.
-
-    Args:
-        pixels_ND: for distances by pixels.
-        twins: sets of ids that are near-duplicates.
-    """
+    """All training images, small enough to keep in memory, and sets of ids that are near-duplicates."""
 
     pixels_ND: Floats
     twins: list[list[str]]
@@ -121,12 +116,9 @@ def _readings(
         own = (own_D, neighbours.as_pixels(case.pixels_HWC[None], settings.pixels_px))
         spaces = [_with(space, case, x_1D) for space, x_1D in zip(spaces, own, strict=True)]
         name = ASKED + case.id
-    metrics = ("cosine", "euclidean")
-    readings = [
-        neighbours.nearest(points, [name], settings.k, metric)[0]
-        for points, metric in zip(spaces, metrics, strict=True)
-    ]
-    return readings[0], readings[1]
+    (by_features,) = neighbours.nearest(spaces[0], [name], settings.k, "cosine")
+    (by_pixels,) = neighbours.nearest(spaces[1], [name], settings.k, "euclidean")
+    return by_features, by_pixels
 
 
 def _with(points: Known, case: ExplainedImage, x_1D: Floats) -> Known:
@@ -160,9 +152,8 @@ def _row(scene: Scene, case: ExplainedImage, by_features: Reading, by_pixels: Re
             pixels = maps.shown(image[near.id])
             group = texts.NEIGHBOURS_GROUP.format(space=space)
             pictures.append(Picture(f"{space}-{rank}", caption, pixels, title, group))
-    return GalleryRow(
-        case.key, maps.title(scene, case), tuple(pictures), _note(scene, case, by_features), case.key
-    )
+    note = _note(scene, case, by_features)
+    return GalleryRow(case.key, maps.title(scene, case), tuple(pictures), note, case.key)
 
 
 def _fair(reading: Reading) -> list[Neighbour]:

@@ -32,12 +32,7 @@ _SAME = 1e-3
 
 
 class Explained(nn.Module):
-    """Logits of normalised pixels: a network, or a frozen backbone and the heads of one fold.
-
-    Args:
-        classifier: the network; with `head`, its own classifier is not used.
-        head: of a fold, on the backbone's features; the logits of its members are averaged.
-    """
+    """Logits of normalised pixels: a network, or a frozen backbone and a fold's heads, which are averaged."""
 
     def __init__(self, classifier: Classifier, head: HeadStack | None = None) -> None:
         super().__init__()
@@ -64,13 +59,6 @@ class Explained(nn.Module):
 
 def of_fold(config: Config, space: LabelSpace, committee: Committee, fold: int, device: str) -> Net:
     """The network of a fold's weights; if several vote, the one with the largest share.
-
-    Args:
-        config: model, image size, and whether the weights are of a head on a frozen backbone.
-        space: the classes.
-        committee: the fold's weights.
-        fold: its number.
-        device: "cpu" or "cuda".
 
     Raises:
         ModelError: weights that do not fit the model, or no layer with a map.

@@ -126,24 +126,20 @@ def panel(scene: Scene) -> Panel:
             (shuffled,) = occlude(random.of(case.fold), case.x_CHW, (case.predicted,), settings)
             alike.append(maps.rank_correlation(own.map_HW, shuffled.map_HW))
             pictures.append(maps.heat(case, shuffled.map_HW, "random", "random weights", texts.SANITY_GROUP))
-        rows.append(
-            GalleryRow(case.key, maps.title(scene, case), tuple(pictures), _note(name, own), case.key)
-        )
+        title, note = maps.title(scene, case), _note(name, own)
+        rows.append(GalleryRow(case.key, title, tuple(pictures), note, case.key))
         facts[case.key] = _facts(case, own, rival) | sanity.fact(alike)
     checks = {"occlusion": alike} if random else {}
+    window, stride = percent(settings.window), percent(settings.stride)
+    instead = texts.OCCLUSION_BASELINES[settings.baseline]
+    how = texts.OCCLUSION_HOW.format(window=window, stride=stride, baseline=instead)
     return Panel(
         name="occlusion",
         title=texts.OCCLUSION_TITLE,
         lead=texts.OCCLUSION_LEAD,
         rows=tuple(rows),
         tables=sanity.tables(checks),
-        notes=(
-            texts.OCCLUSION_HOW.format(
-                window=percent(settings.window),
-                stride=percent(settings.stride),
-                baseline=texts.OCCLUSION_BASELINES[settings.baseline],
-            ),
-        ),
+        notes=(how,),
         figures=sanity.figures(checks),
         facts=facts,
     )
@@ -164,8 +160,4 @@ def _facts(case: ExplainedImage, own: Hidden, rival: Hidden) -> dict[str, Any]:
             for name, hidden in by_name.items()
         },
     }
-    if case.object_HW is not None:
-        shares = {name: maps.share_inside(hidden.map_HW, case.object_HW) for name, hidden in by_name.items()}
-        area = float(case.object_HW.mean())
-        facts["object"] = {"from": case.object_from, "area": area, "share": shares}
-    return facts
+    return facts | maps.on_object(case, {name: hidden.map_HW for name, hidden in by_name.items()})

@@ -39,7 +39,7 @@ from PIL import Image
 
 from pipeline.engine.stage import Job
 from pipeline.explain import maps, texts
-from pipeline.explain.panels import PANELS
+from pipeline.explain.panels import NAMES
 from pipeline.explain.scene import ExplainedImage, Scene
 from pipeline.pages import gallery
 from pipeline.pages.command_words import make_with
@@ -71,7 +71,7 @@ def _gallery(job: Job, scene: Scene, panels: Sequence[Panel]) -> gallery.Gallery
     commands = (
         ("explain one image", make_with(f"make explain ID={named}", own)),
         ("explain another network", make_with("make explain RUN=…", job.words["competition"])),
-        ("show some panels", make_with(f"make explain WHAT={','.join(list(PANELS)[:2])}", own)),
+        ("show some panels", make_with(f"make explain WHAT={','.join(NAMES[:2])}", own)),
     )
     return gallery.Gallery(
         title=f"{config.title or config.name}: what {scene.experiment} looks at",

@@ -33,12 +33,9 @@ _Alike = Sequence[float | None]
 
 
 def randomised(net: Net, x_BCHW: torch.Tensor, root: int) -> Net:
-    """The same network with every weight tensor shuffled; the original is not changed.
+    """The same network with every weight tensor shuffled by this seed; the original is not changed.
 
-    Args:
-        net: the trained network.
-        x_BCHW: images on which batch normalisation measures its statistics, more than one.
-        root: seed of the shuffles.
+    Batch normalisation measures its statistics on x_BCHW, more than one image.
     """
     assert isinstance(net.module, network.Explained), "the network must be made by `network.of_module`"
     module = copy.deepcopy(net.module)
@@ -81,12 +78,16 @@ class RandomNets:
         return self._made[fold]
 
 
+def _mean(alike: _Alike) -> float | None:
+    known = [value for value in alike if value is not None]
+    return float(np.mean(known)) if known else None
+
+
 def verdict(alike: _Alike) -> str:
     """What rank correlations between a method's maps on trained and on random weights mean."""
-    known = [value for value in alike if value is not None]
-    if not known:
+    mean = _mean(alike)
+    if mean is None:
         return texts.SANITY_UNKNOWN
-    mean = float(np.mean(known))
     if mean >= _ALIKE:
         return texts.SANITY_ALIKE
     if mean <= _UNLIKE:
@@ -102,19 +103,16 @@ def tables(checks: Mapping[str, _Alike]) -> tuple[GalleryTable, ...]:
     for method, alike in checks.items():
         known = [value for value in alike if value is not None]
         ends = (min(known), max(known)) if known else (None, None)
-        rows.append((method, len(known), float(np.mean(known)) if known else None, *ends, verdict(alike)))
+        rows.append((method, len(known), _mean(alike), *ends, verdict(alike)))
     note = texts.SANITY_NOTE.format(alike=_ALIKE, unlike=_UNLIKE)
     return (GalleryTable(texts.SANITY_TITLE, texts.SANITY_COLUMNS, tuple(rows), note),)
 
 
 def figures(checks: Mapping[str, _Alike]) -> dict[str, float]:
     """Mean rank correlation of each method where it is known."""
-    by_name = {}
-    for method, alike in checks.items():
-        known = [value for value in alike if value is not None]
-        if known:
-            by_name[f"random_{method.lower().replace(' ', '_').replace('-', '_')}"] = float(np.mean(known))
-    return by_name
+    names = {method: method.lower().replace(" ", "_").replace("-", "_") for method in checks}
+    means = {f"random_{names[method]}": _mean(alike) for method, alike in checks.items()}
+    return {name: mean for name, mean in means.items() if mean is not None}
 
 
 def fact(alike: _Alike) -> dict[str, float | None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pipeline.engine.need import Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, of_experiment
-from pipeline.explain.panels import PANELS, check_names
+from pipeline.explain.panels import NAMES, check_names, functions
 from pipeline.settings.load import Settings
 from pipeline.train.stages import train_inputs
 
@@ -38,7 +38,8 @@ def build_explain(job: Job) -> Built:
     from pipeline.record.tracking import note
 
     scene = cases.scene_of(job)
-    panels = [PANELS[name](scene) for name in job.settings.config.explain.parts or PANELS]
+    panel_of = functions()
+    panels = [panel_of[name](scene) for name in job.settings.config.explain.parts or NAMES]
     page.write(job, scene, panels)
     figures = {f"{panel.name}_{name}": value for panel in panels for name, value in panel.figures.items()}
     warnings = [text for panel in panels for text in panel.warnings]

@@ -24,7 +24,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.samples import Floats
 from pipeline.core.seeds import rng
-from pipeline.explain import activation, layers, maps, texts, units
+from pipeline.explain import activation, layers, maps, network, texts, units
 from pipeline.explain.layers import outputs
 from pipeline.explain.scene import Layer, Net, Scene
 from pipeline.nets.forward import probabilities
@@ -83,12 +83,8 @@ class Made:
 
 def of_classes(net: Net, classes: list[int]) -> Score:
     """The logit of one class per image; a probability could also rise because the other logits fall."""
-
-    def score(x_BCHW: torch.Tensor) -> torch.Tensor:
-        logits_BC: torch.Tensor = net.module(x_BCHW)
-        return logits_BC[torch.arange(len(classes)), classes]
-
-    return score
+    score = network.of_class(classes)
+    return lambda x_BCHW: score(net.module(x_BCHW))
 
 
 def of_channels(net: Net, layer: Layer, channels: list[int]) -> Score:
@@ -103,14 +99,9 @@ def of_channels(net: Net, layer: Layer, channels: list[int]) -> Score:
 
 
 def ascend(net: Net, score: Score, number: int, size: tuple[int, int], how: Ascent) -> Made:
-    """Images that raise `score` step by step.
+    """B images of this size (H, W px) that raise `score`, (B,) of normalised x_BCHW, step by step.
 
-    Args:
-        net: gives the mean colour, the spread and the device.
-        score: (B,) of normalised x_BCHW; the score of an image depends on that image only.
-        number: B.
-        size: height and width, px.
-        how: steps, penalty, jitter, blur, start.
+    The score of an image depends on that image only.
     """
     draws = rng(how.seed, "synthesis")
     start = np.zeros((number, 3, *size), np.float32)
@@ -185,17 +176,15 @@ def panel(scene: Scene) -> Panel:
             pictures.append(Picture(f"{at}-{start}", caption, maps.shown(pixels), f"{name}, {caption}", name))
             lines.append((name, start, first, last, float(images.norm_B[at])))
     warnings = [texts.SYNTHESIS_FELL.format(names=", ".join(fell))] if fell else []
+    note = texts.SYNTHESIS_TABLE_NOTE
+    table = GalleryTable(texts.SYNTHESIS_TABLE, texts.SYNTHESIS_COLUMNS, tuple(lines), note)
     figures = {"raised": float(np.mean([line[3] > line[2] for line in lines]))}
     return Panel(
         name="synthesis",
         title=texts.SYNTHESIS_TITLE,
         lead=texts.SYNTHESIS_LEAD,
         rows=(GalleryRow("made", texts.SYNTHESIS_ROW, tuple(pictures)),),
-        tables=(
-            GalleryTable(
-                texts.SYNTHESIS_TABLE, texts.SYNTHESIS_COLUMNS, tuple(lines), texts.SYNTHESIS_TABLE_NOTE
-            ),
-        ),
+        tables=(table,),
         drawings=(_curves(names, next(iter(made.values())), starts[0]),),
         notes=_notes(scene, net),
         warnings=tuple(warnings),
@@ -270,9 +259,8 @@ def _curves(names: list[str], made: Made, start: str) -> Drawing:
         plots.Curve(name, list(made.step_S), made.score_SB[:, at].astype(float).tolist())
         for at, name in enumerate(names[:CURVES])
     ]
-    return Drawing(
-        texts.SYNTHESIS_CURVES.format(start=start), plots.curves(lines, "score by step", "step", "score")
-    )
+    drawn = plots.curves(lines, "score by step", "step", "score")
+    return Drawing(texts.SYNTHESIS_CURVES.format(start=start), drawn)
 
 
 def _notes(scene: Scene, net: Net) -> tuple[str, ...]:

@@ -128,13 +128,7 @@ def _alike(correlation: Doubles) -> list[int]:
 
 
 def whiten(x_ND: Floats, kept: float = KEPT, most: int = MOST) -> Floats:
-    """(N, K) principal components that explain `kept` of the variance, each scaled to variance 1.
-
-    Args:
-        x_ND: features.
-        kept: share of the variance, in (0, 1].
-        most: upper bound of K.
-    """
+    """(N, K) principal components, K ≤ `most`, that explain `kept` of the variance, each with variance 1."""
     x = np.asarray(x_ND, np.float64)
     centred = x - x.mean(axis=0)
     u, size, _ = np.linalg.svd(centred, full_matrices=False)
@@ -160,14 +154,10 @@ class Map:
 
 
 def fit_maps(x_ND: Floats, seeds: Sequence[int], perplexity: float = 30.0) -> tuple[Map, ...]:
-    """One map of the same points for each seed, from random starts.
+    """One map of the same points (at least 5) for each seed, from random starts.
 
-    A start from the principal components would hide how much depends on chance.
-
-    Args:
-        x_ND: whitened features of at least 5 images.
-        seeds: one for each map.
-        perplexity: about how many neighbours count; lowered if there are too few points.
+    A start from the principal components would hide how much depends on chance. `perplexity`: about how many
+    neighbours count; lowered if there are too few points.
     """
     from sklearn.manifold import TSNE, trustworthiness
 

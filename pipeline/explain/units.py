@@ -31,15 +31,7 @@ FILTERS = 48
 
 @dataclass(frozen=True)
 class ChannelResponses:
-    """The strongest responses of a network's channels over a set of images.
-
-    Args:
-        net: whose channels.
-        layers: that were measured.
-        best: by layer name.
-        ids_N: of the set, in the order of `best`'s positions.
-        which: the set, in words.
-    """
+    """The strongest responses of channels over a set of images, by layer; `which` is the set in words."""
 
     net: Net
     layers: tuple[Layer, ...]
@@ -114,9 +106,7 @@ def _activation_row(scene: Scene, case: ExplainedImage, seen: ChannelResponses) 
     pictures = [maps.image(case)]
     for number, layer in enumerate(seen.layers):
         best, maps_Chw = seen.best[layer.name], given[layer.name][0]
-        top_C = maps_Chw.max(axis=(1, 2))
-        z_C = (top_C - best.mean_C) / np.maximum(best.std_C, activation.DEAD)
-        z_C = np.where(best.dead_C, -np.inf, z_C)
+        z_C = best.z(maps_Chw.max(axis=(1, 2)))
         unusual = np.argsort(-z_C, kind="stable")[: scene.config.explain.units.shown]
         for channel in _channels(scene, layer, unusual[np.isfinite(z_C[unusual])]):
             z = z_C[channel]
@@ -193,7 +183,9 @@ def patches(scene: Scene) -> Panel:
         which.append(seen.which)
         uncropped = [maps.place(layer) for layer in seen.layers if field[layer.name].is_whole]
         if uncropped:
-            warnings.append(_not_cropped(net, uncropped))
+            has_tokens = any(layer.form == "tokens" for layer in net.layers)
+            template = texts.PATCHES_TOKENS if has_tokens else texts.PATCHES_WHOLE
+            warnings.append(template.format(layers=", ".join(uncropped)))
     return Panel(
         name="patches",
         title=texts.PATCHES_TITLE,
@@ -213,13 +205,6 @@ def seen_size(scene: Scene, net: Net) -> tuple[int, int]:
     """Height and width of the images as the network sees them, px."""
     height, width = next(scene.unseen(net.fold)).x_BCHW.shape[2:]
     return int(height), int(width)
-
-
-def _not_cropped(net: Net, uncropped: list[str]) -> str:
-    """Why the patches of some layers are not cropped."""
-    has_tokens = any(layer.form == "tokens" for layer in net.layers)
-    template = texts.PATCHES_TOKENS if has_tokens else texts.PATCHES_WHOLE
-    return template.format(layers=", ".join(uncropped))
 
 
 def _patch_rows(
@@ -254,11 +239,8 @@ def _patch_rows(
 
 def _pixels(scene: Scene, seen: ChannelResponses, at: Ints) -> dict[int, Pixels]:
     """The images at these positions of the set, as the network sees them."""
-    images = [
-        image
-        for batch in scene.batches("train", seen.ids_N[at], seen.net.fold)
-        for image in batch.pixels_BHWC
-    ]
+    batches = scene.batches("train", seen.ids_N[at], seen.net.fold)
+    images = [image for batch in batches for image in batch.pixels_BHWC]
     return dict(zip(at.tolist(), images, strict=True))
 
 
@@ -314,12 +296,13 @@ def filters(scene: Scene) -> Panel:
         ((number, f"{height} × {width}", copies, weak),),
         texts.FILTERS_NOTE,
     )
+    small = texts.FILTERS_SMALL.format(h=height, w=width)
     most = np.argsort(-first.largest_F, kind="stable")[:FILTERS]
     pictures = tuple(
         Picture(
             f"filter-{f}",
             texts.FILTERS_CAPTION.format(number=f, largest=first.largest_F[f]),
-            _filter(first.x_FHW3[f]),
+            maps.shown(np.asarray((first.x_FHW3[f] * 255).round(), dtype=np.uint8)),
         )
         for f in most
     )
@@ -329,11 +312,7 @@ def filters(scene: Scene) -> Panel:
         texts.FILTERS_LEAD,
         (GalleryRow("filters", texts.FILTERS_ROW.format(name=first.name, fold=net.fold), pictures),),
         (table,),
-        notes=(
-            texts.FILTERS_SMALL.format(h=height, w=width)
-            if max(height, width) < READABLE
-            else texts.FILTERS_LARGE,
-        ),
+        notes=(small if max(height, width) < READABLE else texts.FILTERS_LARGE,),
         figures={"copies": float(copies), "weak": float(weak)},
     )
 
@@ -345,7 +324,3 @@ def signed(map_hw: Floats) -> Pixels:
     ends = np.where(share > 0, red, blue)
     colour = 255 + (ends - 255) * np.abs(share)
     return maps.shown(np.asarray(colour.round(), dtype=np.uint8))
-
-
-def _filter(x_HW3: Floats) -> Pixels:
-    return maps.shown(np.asarray((x_HW3 * 255).round(), dtype=np.uint8))

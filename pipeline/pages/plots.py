@@ -145,10 +145,7 @@ def _legend(names: Sequence[str], x: float, y: float) -> list[str]:
 def bars(rows: Sequence[Bar], title: str, series: Sequence[str] = ()) -> Markup:
     """Horizontal bars from zero, one group of bars per row, in the given order.
 
-    Args:
-        rows: each with one value (≥ 0) and text per series (one series if `series` is empty).
-        title: read by screen readers.
-        series: names for the legend; needed if rows have several values.
+    Each row has one value (≥ 0) and text per series; `series` are their names, if there are several.
     """
     if not rows:
         return EMPTY
@@ -164,9 +161,8 @@ def bars(rows: Sequence[Bar], title: str, series: Sequence[str] = ()) -> Markup:
         top = y + height / 2 + 4 - 6.5 * (len(lines) - 1)
         body += [svg_text(gutter - 8, top + 13 * i, line, "end") for i, line in enumerate(lines)]
         pitch = max(height, 13.0 * len(lines))
-        start = y + (height - pitch) / 2 + (pitch - height) / 2
         for index, (value, text) in enumerate(zip(row.values, row.texts, strict=True)):
-            at = start + index * thick
+            at = y + index * thick
             name = f" {series[index]}" if series else ""
             body.append(
                 svg_rect(gutter, at, value * scale, thick - 2, f"s{index}", f"{row.label}{name}: {text}")
@@ -224,12 +220,7 @@ def histogram(
 ) -> Markup:
     """Shares of each series per bin, with shared edges, so that series of different size are comparable.
 
-    Args:
-        series: finite values by name; empty series are left out.
-        title: read by screen readers.
-        x_label: the measured quantity, with its unit.
-        things: name of the counted items.
-        bins: number of bins.
+    Values are finite; empty series are left out. `things` names the counted items.
     """
     filled = {name: values for name, values in series.items() if len(values)}
     if not filled:
@@ -254,12 +245,7 @@ def histogram(
 def curves(lines: Sequence[Curve], title: str, x_label: str, y_label: str, identity: bool = False) -> Markup:
     """Lines with their points; with `identity` both axes go from 0 to 1 and the line y = x is drawn.
 
-    Args:
-        lines: curves without points are left out.
-        title: read by screen readers.
-        x_label: of the x axis, with its unit.
-        y_label: of the y axis.
-        identity: the values are shares, and y = x is the ideal.
+    Curves without points are left out.
     """
     drawn = [line for line in lines if len(line.x)]
     if not drawn:
@@ -286,13 +272,7 @@ def curves(lines: Sequence[Curve], title: str, x_label: str, y_label: str, ident
 
 
 def whiskers(rows: Sequence[Whisker], title: str, zero: bool = False) -> Markup:
-    """Values with their intervals, one per row.
-
-    Args:
-        rows: `low` ≤ `value` ≤ `high`, finite.
-        title: read by screen readers.
-        zero: the values are differences: zero is on the axis and marked.
-    """
+    """Values with their finite intervals, one per row; `zero`: they are differences, so zero is marked."""
     if not rows:
         return EMPTY
     low = min(row.low for row in rows)
@@ -340,14 +320,9 @@ class Step:
 def band(
     steps: Sequence[Step], title: str, x_label: str, y_label: str, y_range: tuple[float, float]
 ) -> Markup:
-    """A line with its interval as a band over equidistant steps.
+    """A line with its interval as a band over equidistant steps, at least one, all numbers finite.
 
-    Args:
-        steps: at least one, all numbers finite.
-        title: read by screen readers.
-        x_label: of the steps.
-        y_label: of the y axis.
-        y_range: of the y axis, so that several drawings are comparable.
+    `y_range` is given, so that several drawings are comparable.
     """
     assert steps, "a band needs at least one step"
     axes = Axes((0.0, float(max(len(steps) - 1, 1))), y_range, left=BAND_LEFT)
@@ -424,12 +399,7 @@ def _band(axes: Axes, ends: tuple[float, float], band: Band) -> str:
 
 
 def correlation_matrix(correlation_KK: npt.NDArray[np.float64], title: str) -> Markup:
-    """A correlation matrix: colour for the sign, strength for the size.
-
-    Args:
-        correlation_KK: −1 to 1.
-        title: for screen readers.
-    """
+    """A correlation matrix, −1 to 1: colour for the sign, strength for the size."""
     size = len(correlation_KK)
     if not size:
         return EMPTY

@@ -92,12 +92,7 @@ def render(template: str, *, script: str | tuple[str, ...] = (), **values: Any) 
 
 
 def json_data(element_id: str, value: Any) -> Markup:
-    """A `<script type="application/json">` for a report's script; no text in it can end the tag.
-
-    Args:
-        element_id: the id by which the script finds it.
-        value: anything that JSON can represent; its texts may be hostile.
-    """
+    """A `<script type="application/json">` with this id for a report's script; no text can end the tag."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
@@ -105,12 +100,7 @@ def json_data(element_id: str, value: Any) -> Markup:
 
 
 def thumbnail(image_HWC: Pixels, size_px: int) -> str:
-    """A WebP data URI whose longest side is at most `size_px`; small images are not enlarged.
-
-    Args:
-        image_HWC: uint8 with 1 (grey), 3 (RGB) or 4 (RGBA) channels.
-        size_px: longest side, ≥ 1.
-    """
+    """A WebP data URI of 1 (grey), 3 (RGB) or 4 (RGBA) channels, at most `size_px` long; never enlarged."""
     assert image_HWC.dtype == np.uint8 and image_HWC.ndim == 3, f"not an image: {image_HWC.shape}"
     pixels = image_HWC[:, :, 0] if image_HWC.shape[2] == 1 else image_HWC
     picture = Image.fromarray(np.ascontiguousarray(pixels))
@@ -145,13 +135,7 @@ class Thumbnails:
 
 
 def thumbnails(keys: Iterable[Key], image: ImageOf, size_px: int) -> Thumbnails:
-    """Thumbnails of all `keys`, in any order, possibly repeated.
-
-    Args:
-        keys: (split, id) of each image.
-        image: gives the uint8 (H, W, C) pixels of a split's image.
-        size_px: longest side.
-    """
+    """Thumbnails of all `keys`, in any order, possibly repeated; `image` gives the pixels of each."""
     rules: dict[str, str] = {}
     of: dict[Key, str] = {}
     wanted = list(dict.fromkeys(keys))
@@ -217,12 +201,7 @@ def _prose(text: str) -> Markup:
 
 
 def _cell(value: Any, right: bool | None = None) -> Markup:
-    """A table cell, with as many decimals as matter; missing values are a dash.
-
-    Args:
-        value: anything.
-        right: whether to align right; None: if it is a number.
-    """
+    """A table cell, aligned right if it is a number (or as asked), with as many decimals as matter."""
     text, is_figure = _worded(value)
     at_right = is_figure if right is None else right
     return Markup('<td class="n">{}</td>' if at_right else "<td>{}</td>").format(text)

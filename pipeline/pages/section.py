@@ -42,15 +42,7 @@ class Section:
 
 
 def without(anchor: str, short: str, title: str, why: str, command: str = "") -> Section:
-    """A section without content, which explains why and how to get it.
-
-    Args:
-        anchor: its HTML id.
-        short: its name in the table of contents.
-        title: its heading.
-        why: one sentence.
-        command: that would fill it; empty: none.
-    """
+    """A section without content: its heading, one sentence why, and the command that fills it, if any."""
     return Section(anchor, short, "section_without.html", {"title": title, "why": why, "command": command})
 
 

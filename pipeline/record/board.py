@@ -98,11 +98,9 @@ def view_path(experiment_id: str) -> str:
 
 
 def links(database: Path, port: int) -> list[str]:
-    """One line per competition: its name and the address of its saved view.
+    """One line per competition: its name and the address of its saved view on this machine.
 
-    Args:
-        database: `mlflow.db`; read with sqlite only, so that mlflow is not imported.
-        port: of the UI on this machine.
+    `database` is `mlflow.db`, read with sqlite only, so that mlflow is not imported.
 
     Raises:
         StorageError: nothing has been recorded yet.
@@ -111,22 +109,13 @@ def links(database: Path, port: int) -> list[str]:
         raise StorageError(f"{database}: nothing has been recorded yet", remedy="run `make all` first")
     with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
         query = "SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active' ORDER BY 2"
-        rows = [
-            (name, experiment_id) for name, experiment_id in connection.execute(query) if name != "Default"
-        ]
-    return [
-        f"{name}: http://127.0.0.1:{port}/{view_path(str(experiment_id))}" for name, experiment_id in rows
-    ]
+        rows = connection.execute(query).fetchall()
+    here = f"http://127.0.0.1:{port}"
+    return [f"{name}: {here}/{view_path(str(number))}" for name, number in rows if name != "Default"]
 
 
 def guide(experiment_id: str, headline: Headline, standings: str = "") -> str:
-    """Our part of an experiment's description, in markdown.
-
-    Args:
-        experiment_id: MLflow's, for the link.
-        headline: the score by which runs are ordered.
-        standings: a markdown table of experiments to add below, or empty.
-    """
+    """Our part of an experiment's description, in markdown, with a table of experiments if one is given."""
     direction = "higher" if headline.higher_is_better else "lower"
     text = GUIDE.format(link=view_path(experiment_id), headline=headline.name, direction=direction)
     below = f"\n{standings}\n" if standings else ""
@@ -134,12 +123,7 @@ def guide(experiment_id: str, headline: Headline, standings: str = "") -> str:
 
 
 def rewritten(description: str, part: str) -> str:
-    """A description with our part replaced; a description without our part is not changed.
-
-    Args:
-        description: the present one.
-        part: the new part, from `guide`.
-    """
+    """A description with our part replaced by `part`; a description without our part is not changed."""
     return PART.sub(lambda _: part, description, count=1)
 
 

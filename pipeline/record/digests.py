@@ -44,12 +44,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 class FileIndex:
-    """Digests of files, read from disk only when size or modification time changed.
-
-    Args:
-        path: of the index file.
-        rehash: ignore the index and read every file again.
-    """
+    """Digests of files, read from disk only if size or modification time changed, or always with `rehash`."""
 
     def __init__(self, path: Path, rehash: bool = False) -> None:
         self._path = path

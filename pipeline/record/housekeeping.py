@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.core.errors import DataError, StorageError
 from pipeline.record.digests import write_atomic
-from pipeline.record.store import MANIFEST, SHORT, Artifact, Store
+from pipeline.record.store import MANIFEST, SHORT, Store
 
 PINS = "pins.txt"
 
@@ -46,7 +45,7 @@ def usage(home: Path, store: Store) -> list[str]:
 def needed(store: Store, home: Path) -> set[str]:
     """`stage/key` of every artifact that a submission or a pin needs."""
     by_name = {f"{a.stage}/{a.key}": a for a in store.all()}
-    waiting = [*_roots(home), *(_pinned(by_name.values(), home))]
+    waiting = [*_roots(home), *_pinned(home)]
     names: set[str] = set()
     while waiting:
         name = waiting.pop()
@@ -57,12 +56,7 @@ def needed(store: Store, home: Path) -> set[str]:
 
 
 def collect(store: Store, home: Path, dry: bool) -> list[str]:
-    """Free the results that nothing needs.
-
-    Args:
-        store: the artifacts.
-        home: with the provenance of submissions and the pins.
-        dry: only list what would be freed.
+    """Free the results that nothing needs; if `dry`, only list them.
 
     Raises:
         StorageError: another process is running, and may need results that nothing else needs yet.
@@ -105,7 +99,7 @@ def evict(store: Store, home: Path, stage: str, budget: float, keep: set[str]) -
     """
     artifacts = [a for a in store.all() if a.stage == stage]
     sizes = {a.key: bytes_of(a.folder) for a in artifacts}
-    keep = keep | set(_pinned(artifacts, home))
+    keep = keep | set(_pinned(home))
     total = sum(sizes.values())
     lines: list[str] = []
     for artifact in sorted(artifacts, key=lambda a: (a.folder / MANIFEST).stat().st_mtime_ns):
@@ -132,10 +126,9 @@ def pin(store: Store, home: Path, key: str) -> str:
         raise DataError(
             f"{key}: {len(hits)} results have a key that starts like this", which, "`make runs` lists keys"
         )
-    path = home / "submissions" / PINS
-    known = path.read_text(encoding="utf-8").split() if path.is_file() else []
     name = f"{hits[0].stage}/{hits[0].key}"
-    write_atomic(path, "\n".join(dict.fromkeys([*known, name])).encode() + b"\n")
+    pins = dict.fromkeys([*_pinned(home), name])
+    write_atomic(home / "submissions" / PINS, "\n".join(pins).encode() + b"\n")
     return f"pinned {name} ({hits[0].manifest.get('experiment')})"
 
 
@@ -153,6 +146,6 @@ def _roots(home: Path) -> list[str]:
     return roots
 
 
-def _pinned(artifacts: Iterable[Artifact], home: Path) -> list[str]:
+def _pinned(home: Path) -> list[str]:
     path = home / "submissions" / PINS
     return path.read_text(encoding="utf-8").split() if path.is_file() else []

@@ -32,11 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Profile:
-    """The measurements of one home.
-
-    Args:
-        home: the folder of `machine.json`.
-    """
+    """The measurements of one home."""
 
     home: Path
 

@@ -24,13 +24,7 @@ MADE_BY = {"data": "train", "images": "eda", "folds": "train", "fold": "train", 
 
 @dataclass(frozen=True)
 class Shelf:
-    """Finished results of one competition.
-
-    Args:
-        home: folder that contains `artifacts/`.
-        competition: its name.
-        store: of this home.
-    """
+    """Finished results of one competition in the folder that contains `artifacts/`."""
 
     home: Path
     competition: str
@@ -75,11 +69,7 @@ class Shelf:
         return sorted(mine, key=_made, reverse=True)
 
     def newest(self, stage: str, experiment: str = "") -> Artifact:
-        """The newest finished result of a stage, with undamaged files.
-
-        Args:
-            stage: as in `artifacts/`.
-            experiment: its experiment; empty: any.
+        """The newest finished result of a stage, of this experiment if one is named, with undamaged files.
 
         Raises:
             DataError: there is none; names the command that makes it.

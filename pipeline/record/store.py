@@ -21,7 +21,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +41,7 @@ SHORT = 8
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished result on disk.
-
-    Args:
-        stage: that made it.
-        key: its content key.
-        folder: with its files.
-        manifest: the parsed manifest.
-    """
+    """A finished result on disk: its files in `folder`, and the parsed manifest."""
 
     stage: str
     key: str
@@ -169,8 +162,7 @@ class Store:
         """Turn the result of a trial into a run like any other, because a command asks for it."""
         manifest = {name: value for name, value in artifact.manifest.items() if name != STUDY}
         write_atomic(artifact.folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False).encode())
-        adopted = Artifact(artifact.stage, artifact.key, artifact.folder, manifest)
-        self._verified[artifact.stage, artifact.key] = adopted
+        adopted = self._verified[artifact.stage, artifact.key] = replace(artifact, manifest=manifest)
         return adopted
 
     def work(self, stage: str, key: str) -> Path:
@@ -199,11 +191,7 @@ class Store:
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[str]:
-        """Show other processes through `busy` that this one is using results, also between two builds.
-
-        Yields:
-            Its name in `busy`.
-        """
+        """Show other processes, also between two builds, that this one uses results; yields its own name."""
         name = f"process-{os.getpid()}"
         path = self.root / ".locks" / f"{name}.lock"
         with told_as_storage_error(path), self.freeing():  # waits for a process that frees results

@@ -19,7 +19,7 @@ import os
 import sqlite3
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -67,6 +67,11 @@ class Plan:
     queue: tuple[tuple[str, Point], ...] = ()
     space: str = ""
 
+    @property
+    def directions(self) -> list[str]:
+        """Of the objectives, in the words of Optuna."""
+        return ["maximize" if more else "minimize" for more in self.maximise]
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -107,26 +112,6 @@ def storage_of(home: Path) -> str:
     return os.environ.get("OPTUNA_STORAGE") or f"sqlite:///{home.resolve() / 'optuna.db'}"
 
 
-class StorageErrors:
-    """Turns errors of a database, a driver or a disk into one StorageError that names the storage."""
-
-    def __init__(self, where: str) -> None:
-        self._where = where
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is None or not isinstance(error, Exception) or isinstance(error, ConfigError | StorageError):
-            return
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise StorageError(
-            f"studies: {_without_password(self._where)} cannot be reached: {reason}",
-            remedy="check OPTUNA_STORAGE: the URL of a database or the path of a journal file; unset it for "
-            "SQLite under runtime.home",
-        ) from error
-
-
 class Sqlite(sqlite3.Connection):
     """A connection whose writes survive a killed process; a power cut loses at most the last ones.
 
@@ -164,9 +149,8 @@ def _without_password(where: str) -> str:
 
 def in_memory(plan: Plan) -> Study:
     """A study in the memory of this process."""
-    optuna = _optuna()
-    directions = ["maximize" if more else "minimize" for more in plan.maximise]
-    return Study(plan, optuna.create_study(directions=directions), contextlib.nullcontext())
+    made = _optuna().create_study(directions=plan.directions)
+    return Study(plan, made, contextlib.nullcontext())
 
 
 class Studies:
@@ -194,16 +178,14 @@ class Studies:
 
     def names(self) -> list[str]:
         """Names of all studies."""
-        optuna = _optuna()
         with self._errors():
-            return sorted(s.study_name for s in self._storage.get_all_studies()) if optuna else []
+            return sorted(s.study_name for s in self._storage.get_all_studies())
 
     def trials(self, name: str) -> list[Trial]:
         """The trials of a study by its name."""
         with self._errors():
-            return [
-                _trial(t) for t in self._storage.get_all_trials(self._storage.get_study_id_from_name(name))
-            ]
+            number = self._storage.get_study_id_from_name(name)
+            return [_trial(trial) for trial in self._storage.get_all_trials(number)]
 
     def facts(self, name: str) -> dict[str, Any]:
         """The facts that were stored when a study was created."""
@@ -211,17 +193,11 @@ class Studies:
             return dict(self._storage.get_study_user_attrs(self._storage.get_study_id_from_name(name)))
 
     def open(self, plan: Plan, facts: Mapping[str, Any]) -> Study:
-        """A study, created if it is missing.
-
-        Args:
-            plan: its definition.
-            facts: stored when it is created.
+        """A study, created with these facts if it is missing.
 
         Raises:
             ConfigError: the study with this name has another space.
         """
-        optuna = _optuna()
-        directions = ["maximize" if more else "minimize" for more in plan.maximise]
         with self._errors(), self._lock:
             if plan.name in self.names():
                 stored = self.facts(plan.name)
@@ -231,8 +207,8 @@ class Studies:
                         f"{plan.space})",
                         remedy="leave out STUDY: a study of this space has its own name",
                     )
-            made = optuna.create_study(
-                storage=self._storage, study_name=plan.name, directions=directions, load_if_exists=True
+            made = _optuna().create_study(
+                storage=self._storage, study_name=plan.name, directions=plan.directions, load_if_exists=True
             )
             if "space" not in made.user_attrs:
                 queue = [[word, point] for word, point in plan.queue]
@@ -258,18 +234,24 @@ class Studies:
         repair_journal(Path(self.where), backend._lock)
         return optuna.storages.JournalStorage(backend)
 
-    def _errors(self) -> StorageErrors:
-        return StorageErrors(self.where)
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn errors of a database, a driver or a disk into one StorageError that names the storage."""
+        try:
+            yield
+        except (ConfigError, StorageError):
+            raise
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise StorageError(
+                f"studies: {_without_password(self.where)} cannot be reached: {reason}",
+                remedy="check OPTUNA_STORAGE: the URL of a database or the path of a journal file; unset it "
+                "for SQLite under runtime.home",
+            ) from error
 
 
 class Study:
-    """One study, used by this process and by others at the same time.
-
-    Args:
-        plan: its definition.
-        study: of Optuna.
-        lock: held while a trial is asked for.
-    """
+    """One study, used by this process and by others at the same time; asking for a trial holds the lock."""
 
     def __init__(self, plan: Plan, study: Any, lock: Any) -> None:
         self.plan, self._study, self._lock = plan, study, lock
@@ -307,11 +289,7 @@ class Study:
         return [trial for trial in self.trials() if trial.number in numbers]
 
     def looked(self, how: str) -> int:
-        """Count a re-test of the present trials; returns the number of re-tests, including this one.
-
-        Args:
-            how: in words; the same trials and words are the same re-test.
-        """
+        """Count a re-test of the present trials, described by `how`; returns the number of different ones."""
         with self._lock:
             looks = {*self._study.user_attrs.get(LOOKS, []), f"{len(self.done())} trials: {how}"}
             self._study.set_user_attr(LOOKS, sorted(looks))

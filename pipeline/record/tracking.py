@@ -19,7 +19,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,8 +27,6 @@ from typing import Any, TypeVar
 from filelock import FileLock
 
 from pipeline.record import board
-
-__all__ = ["Run", "RunInfo", "Tracker", "git_commit", "note", "tracking_uri"]
 
 T = TypeVar("T")
 Number = float | int | None
@@ -113,14 +111,7 @@ def tracking_uri(home: Path, uri: str | None) -> str:
 
 
 class Run:
-    """One run, open or not recorded at all; every method may be called in both cases.
-
-    Args:
-        tracker: that calls MLflow.
-        info: of the run at its start; children inherit it.
-        run_id: MLflow's id, or None if nothing is recorded.
-        parent: for a child the run of the stage, else None.
-    """
+    """One run, open, or not recorded at all (`id` is None); every method may be called in both cases."""
 
     def __init__(
         self, tracker: Tracker, info: RunInfo, run_id: str | None, parent: Run | None = None
@@ -166,14 +157,7 @@ class Run:
         self._do(lambda client, run_id: client.log_text(run_id, text, name))
 
     def dataset(self, name: str, digest: str, n_rows: int, context: str = "training") -> None:
-        """Record the data that was used; shown in the table and on the run's page.
-
-        Args:
-            name: e.g. `emoji train`.
-            digest: of the content; its first 12 characters are shown.
-            n_rows: images.
-            context: training, validation or test.
-        """
+        """Record the data that was used, by a digest of its content; shown in the table and on the page."""
 
         def log(client: Any, run_id: str) -> None:
             from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -203,16 +187,10 @@ class Run:
     def child(
         self, name: str, tags: Mapping[str, str], params: Mapping[str, object] | None = None
     ) -> AbstractContextManager[Run]:
-        """A child of this run: a fold or a trial.
-
-        Args:
-            name: e.g. `fold 3`.
-            tags: its own: fold, key …; stage and experiment are inherited.
-            params: its own, flat.
-        """
+        """A child of this run: a fold or a trial, with its own tags and params; its stage is the parent's."""
         assert self.parent is None, "the record has two levels only: a child run has no children"
         info = replace(self.info, name=name, key="", tags=tags, params=params or {}, description="")
-        return self._tracker.open(info, self)
+        return self._tracker.run(info, self)
 
 
 class Tracker:
@@ -233,24 +211,10 @@ class Tracker:
         self._experiments: dict[str, str] = {}
         self._failures = 0
 
-    def run(self, info: RunInfo) -> AbstractContextManager[Run]:
-        """Record a stage's work. Call it while holding the artifact's lock.
-
-        A body that raises ends the run FAILED (KILLED for Ctrl-C) with the error as tag `error`, and
-        the exception is raised again. Runs of this key that a killed process left RUNNING are closed first.
-        """
-        return self.open(info)
-
     def update(
         self, key: str, stage: str, metrics: Mapping[str, Number], tags: Mapping[str, str] | None = None
     ) -> bool:
-        """Add metrics and tags that are known later to the newest finished run, e.g. a public score.
-
-        Args:
-            key: the artifact's content key.
-            stage: the stage that made it.
-            metrics: to add or replace.
-            tags: to add or replace.
+        """Add metrics and tags that are known later to the newest finished run of a key, e.g. a public score.
 
         Returns:
             False if there is no such run, or the record is off.
@@ -308,9 +272,8 @@ class Tracker:
             if self._client is None:
                 self._client = self._connect()
             result = action(self._client)
-        except (
-            Exception
-        ) as error:  # mlflow, the database or the network may raise anything; no result depends on it
+        # mlflow, the database or the network may raise anything; no result depends on it.
+        except Exception as error:
             self._failures += 1
             if self._failures == 1:
                 reason = _brief(error).splitlines()[0]
@@ -323,13 +286,16 @@ class Tracker:
         return result
 
     @contextmanager
-    def open(self, info: RunInfo, parent: Run | None = None) -> Iterator[Run]:
-        """A run or a child; use `run` and `Run.child`."""
+    def run(self, info: RunInfo, parent: Run | None = None) -> Iterator[Run]:
+        """Record a stage's work. Call it while holding the artifact's lock; for children use `Run.child`.
+
+        A body that raises ends the run FAILED (KILLED for Ctrl-C) with the error as tag `error`, and
+        the exception is raised again. Runs of this key that a killed process left RUNNING are closed first.
+        """
         above = None if parent is None else parent.id
         orphan = parent is not None and above is None
-        run = Run(
-            self, info, None if orphan else self.attempt(lambda c: self._create(c, info, above)), parent
-        )
+        number = None if orphan else self.attempt(lambda client: self._create(client, info, above))
+        run = Run(self, info, number, parent)
         try:
             yield run
         except BaseException as error:
@@ -346,13 +312,10 @@ class Tracker:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         from mlflow import MlflowClient
 
-        if not self._own:
-            client = MlflowClient(self._uri, self._uri)
-            client.search_experiments(max_results=1)
-            return client
+        if self._own:
+            self._home.mkdir(parents=True, exist_ok=True)
         # Two processes that create the tables at the same time break each other's migration.
-        self._home.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._home / "mlflow.db.lock", timeout=120):
+        with FileLock(self._home / "mlflow.db.lock", timeout=120) if self._own else nullcontext():
             client = MlflowClient(self._uri, self._uri)
             client.search_experiments(max_results=1)
         return client

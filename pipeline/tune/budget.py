@@ -1,8 +1,5 @@
 """`make tune STAGE=all BUDGET=30m`: one budget of time for every stage.
 
-    make tune STAGE=all BUDGET=30m
-    make tune STAGE=all BUDGET=2h ARGS="experiment=probe"
-
 Owns sharing the time. Each stage is searched from the same settings, so that their effects are separate.
 40 % of the search time goes to the stages in order, weighted by the gains that tuning them had before; the
 rest goes, slice by slice, to the stage whose own trials promise the largest gain per second. 35 % is reserved
@@ -28,7 +25,6 @@ from pipeline.core.errors import ConfigError, UserError
 from pipeline.engine.session import Session
 from pipeline.nets.stages import is_probe
 from pipeline.record.study import Studies, Study, storage_of
-from pipeline.settings.load import Settings
 from pipeline.tune import retest, search, texts, winners
 from pipeline.tune.retest import RetestVerdict
 from pipeline.tune.search import Prepared, limits_of, seconds_of
@@ -55,8 +51,7 @@ class Turn:
         name: of the stage.
         prepared: its search; None: it cannot be tuned here, see `why`.
         study: after its search has begun.
-        verdict: after the re-test.
-        written: the winner's file.
+        verdict, written: after the re-test: its outcome, and the winner's file.
         record: its run in MLflow, open until the command ends.
         why: why it was not tuned.
         spent: seconds of searching.
@@ -128,9 +123,8 @@ def tune_all(session: Session, options: Options) -> None:
     turns = [_prepared(session, options, name) for name in ORDER]
     if not any(turn.prepared for turn in turns):
         raise ConfigError(texts.NO_STAGE, [f"{turn.name}: {turn.why}" for turn in turns])
-    Studies(
-        storage_of(session.home), session.home
-    )  # one error if it cannot be reached, not one for each stage
+    # One error if it cannot be reached, not one for each stage.
+    Studies(storage_of(session.home), session.home)
     _refuse_short(session, turns, clock)
     with contextlib.ExitStack() as records:
         _first_round(session, turns, clock, records)
@@ -141,19 +135,14 @@ def tune_all(session: Session, options: Options) -> None:
 
 
 def _refuse_short(session: Session, turns: list[Turn], clock: Clock) -> None:
-    """Raise ConfigError for a budget that is too short for every stage, as far as that is known.
-
-    Builds the data and the folds, which the estimates need.
-    """
+    """Raise ConfigError for a budget that is known to be too short for every stage; builds data and folds."""
     for name in ("data", "folds"):
         session.need(name)
     needed = {turn.name: _needed(session, turn) for turn in turns if turn.prepared}
     known = {name: seconds for name, seconds in needed.items() if seconds is not None}
     if len(known) == len(needed) and min(known.values()) > clock.left:
-        faults = [
-            texts.BUDGET_NEEDS.format(name=name, minutes=math.ceil(seconds / 60))
-            for name, seconds in known.items()
-        ]
+        minutes = {name: math.ceil(seconds / 60) for name, seconds in known.items()}
+        faults = [texts.BUDGET_NEEDS.format(name=name, minutes=n) for name, n in minutes.items()]
         raise ConfigError(texts.BUDGET_SHORT.format(budget=clock.budget), faults, "raise BUDGET")
 
 
@@ -165,18 +154,12 @@ def _prepared(session: Session, options: Options, name: str) -> Turn:
         all_folds = not has_folds and session.settings.config.folds.splits > 1
         if name == "train" and all_folds and not is_probe(session.settings):
             own.settings = [*options.settings, "train.folds=[0]"]
-            session = _with_settings(session, session.settings.with_values({"train.folds": [0]}))
+            session = copy.copy(session)
+            session.settings = session.settings.with_values({"train.folds": [0]})
         prepared = search.prepare(session, own, name)
     except ConfigError as error:
         return Turn(name, why=f"{error.headline}: {'; '.join(error.faults[:2])}".rstrip(": "))
     return Turn(name, prepared)
-
-
-def _with_settings(session: Session, settings: Settings) -> Session:
-    """The same session with other settings."""
-    other = copy.copy(session)
-    other.settings = settings
-    return other
 
 
 def _first_round(session: Session, turns: list[Turn], clock: Clock, records: contextlib.ExitStack) -> None:
@@ -281,9 +264,8 @@ def _retests(session: Session, turns: list[Turn], clock: Clock) -> None:
             turn.why = texts.RETEST_SHORT.format(minutes=math.ceil(needed / 60))
             continue
         try:
-            turn.verdict, turn.written = search.finish(
-                session, turn.prepared, turn.study, turn.record, in_full=False
-            )
+            outcome = search.finish(session, turn.prepared, turn.study, turn.record, in_full=False)
+            turn.verdict, turn.written = outcome
         except UserError as error:
             turn.why = error.headline
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 from pipeline.engine.session import Session
-from pipeline.tune import search, workers
+from pipeline.tune import budget, search, workers
 from pipeline.tune.search_record import SearchRecord
 
 Options = argparse.Namespace
@@ -17,18 +17,10 @@ Options = argparse.Namespace
 def tune(session: Session, options: Options) -> None:
     """Search the settings of one stage, or of all stages within a budget."""
     if options.stage == "all":
-        # Imported here: no other command shares a budget.
-        from pipeline.tune import budget
-
         budget.tune_all(session, options)
-    else:
-        tune_stage(session, options)
-
-
-def tune_stage(session: Session, options: Options) -> None:
-    """Search the settings of one stage; a worker only runs trials of a study."""
+        return
     prepared = search.prepare(session, options, options.stage)
-    if options.worker:
+    if options.worker:  # it only runs trials of a study
         search.worker(prepared, options.study)
         return
     study = search.begin(session, prepared, options.study)

@@ -28,10 +28,8 @@ class TrialMark:
     """One trial that has a score.
 
     Args:
-        number: in its study.
-        point: its value of each dimension.
-        score: of the first objective.
-        second: of the second objective, if there is one.
+        number, point: of the trial.
+        score, second: of the objectives.
         marked: whether it is the best, or on the front.
         words: its settings, for reading; empty: use the point.
     """
@@ -61,9 +59,8 @@ def history(marks: Sequence[TrialMark], default: float | None, higher: bool, met
     if not marks:
         return plots.EMPTY
     scores = [d.score for d in marks] + ([default] if default is not None else [])
-    axes = plots.Axes(
-        (min(d.number for d in marks), max(max(d.number for d in marks), 1)), _wide(scores), HEIGHT
-    )
+    numbers = [d.number for d in marks]
+    axes = plots.Axes((min(numbers), max(*numbers, 1)), _wide(scores), HEIGHT)
     body = axes.frame("trial", metric, percent=False)
     if default is not None:
         body.append(plots.svg_line(axes.left, axes.y(default), plots.WIDTH - 14, axes.y(default), "guide"))
@@ -151,11 +148,8 @@ def _place(dimension: Dimension, value: Scalar) -> float:
     """Position of a value on its axis, 0 to 1."""
     if dimension.kind == "categorical":
         labels = [(type(v), v) for v in dimension.labels]
-        return (
-            (labels.index((type(value), value)) + 0.5) / len(labels)
-            if (type(value), value) in labels
-            else 0.0
-        )
+        own = (type(value), value)
+        return (labels.index(own) + 0.5) / len(labels) if own in labels else 0.0
     assert isinstance(value, int | float), f"{dimension.name} is {value!r}"
     if dimension.log:
         low, high = math.log(dimension.low), math.log(dimension.high)

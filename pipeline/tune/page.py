@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from pipeline.core.predictions import Comparison
-from pipeline.core.search_space import Dimension
-from pipeline.engine.session import Session
 from pipeline.pages import plots
 from pipeline.pages.report import Thumbnails, plural, render, signed
 from pipeline.record.digests import write_atomic
-from pipeline.record.study import Study, Trial
+from pipeline.record.study import Study
 from pipeline.tune import drawings, texts, winners
 from pipeline.tune.drawings import TrialMark, value_text
 from pipeline.tune.retest import RetestVerdict
-from pipeline.tune.space_check import plain
 from pipeline.tune.trials import Bench
 
 # Number of slices: those of the most important dimensions.
@@ -33,125 +31,91 @@ SLICES = 8
 
 
 @dataclass(frozen=True)
-class Retested:
-    """One trial after the re-test.
-
-    Args:
-        trial: its number.
-        changed: its settings in words.
-        naive: its score in the search.
-        score: in the re-test.
-        comparison: with the default, in the re-test.
-    """
-
-    trial: int
-    changed: str
-    naive: float
-    score: float
-    comparison: Comparison
-
-
-@dataclass(frozen=True)
 class TuningPage:
-    """The content of the report.
+    """A finished search, as the report and the record of runs show it.
 
     Args:
-        stage, about, study, command: of the search, in words.
-        metric: of the scores; see `higher_is_better`.
-        default, default_retested: scores of the unchanged settings.
-        retested: best first; empty: no trial beat the default in the search.
-        how: how the re-test was done.
-        states: number of trials of each state.
-        marks: complete trials, in order.
-        dimensions: that were varied.
-        importances: share of each dimension; empty: unknown.
-        second: name of the second objective; empty: none.
-        written: the winner's experiment; empty: nothing was written.
-        adopt: the command that uses it.
+        bench: of the trials.
+        study: after the search.
+        verdict: of the re-test.
+        command: that repeats the search.
+        written: the winner's experiment file; None: nothing was written.
         notes: further lines, e.g. the proxy's rank correlation.
-        failed: why trials failed, each reason once.
     """
 
-    stage: str
-    about: str
-    study: str
+    bench: Bench
+    study: Study
+    verdict: RetestVerdict
     command: str
-    metric: str
-    higher_is_better: bool
-    default: float
-    default_retested: float
-    retested: Sequence[Retested]
-    how: str
-    states: Mapping[str, int]
-    marks: Sequence[TrialMark]
-    dimensions: Sequence[Dimension]
-    importances: Mapping[str, float]
-    second: str = ""
-    written: str = ""
-    adopt: str = ""
-    notes: tuple[str, ...] = ()
-    failed: tuple[str, ...] = field(default=())
+    written: Path | None
+    notes: tuple[str, ...]
+
+    @property
+    def adopt(self) -> str:
+        """The command that uses the winner; empty: nothing was written."""
+        return winners.adopt_command(self.bench, self.written.stem) if self.written else ""
 
 
 def headline(page: TuningPage) -> str:
     """The outcome in one sentence."""
-    better = [r for r in page.retested if r.comparison.verdict == "better"]
-    if better:
-        c = better[0].comparison
-        return texts.HEADLINE_BETTER.format(trial=better[0].trial, delta=_delta(c))
-    if page.retested:
-        return texts.HEADLINE_NOT_BETTER.format(delta=_delta(page.retested[0].comparison))
+    winner, candidates = page.verdict.winner, page.verdict.candidates
+    if winner:
+        return texts.HEADLINE_BETTER.format(trial=winner.trial.number, delta=_delta(winner.comparison))
+    if candidates:
+        return texts.HEADLINE_NOT_BETTER.format(delta=_delta(candidates[0].comparison))
     return texts.HEADLINE_NONE
 
 
 def lines(page: TuningPage) -> list[str]:
     """The outcome for a terminal: scores in the search and in the re-test, and the verdict."""
-    printed = [texts.LINE_DEFAULT.format(default=page.default, retested=page.default_retested)]
-    printed += [
-        texts.LINE_TRIAL.format(
-            trial=r.trial,
-            naive=r.naive,
-            score=r.score,
-            delta=_delta(r.comparison),
-            verdict=r.comparison.verdict,
-            settings=r.changed,
+    verdict = page.verdict
+    printed = [texts.LINE_DEFAULT.format(default=verdict.default, retested=verdict.default_retested)]
+    for c in verdict.candidates:
+        line = texts.LINE_TRIAL.format(
+            trial=c.trial.number,
+            naive=c.naive,
+            score=c.retested,
+            delta=_delta(c.comparison),
+            verdict=c.comparison.verdict,
+            settings=page.bench.words(c.trial.point),
         )
-        for r in page.retested
-    ]
-    printed += [texts.LINE_HOW.format(how=page.how), *(f"    {text}" for text in page.notes), headline(page)]
-    if page.written:
-        printed.append(texts.LINE_ADOPT.format(command=page.adopt))
-    return printed
+        printed.append(line)
+    printed += [texts.LINE_HOW.format(how=verdict.how), *(f"    {text}" for text in page.notes)]
+    adopt = [texts.LINE_ADOPT.format(command=page.adopt)] if page.written else []
+    return [*printed, headline(page), *adopt]
 
 
-def _render_html(page: TuningPage, title: str, thumbnail_px: int) -> str:
-    """The self-contained page.
-
-    Args:
-        page: its content.
-        title: the competition's.
-        thumbnail_px: of the shared style.
-    """
-    shown = sorted(page.dimensions, key=lambda d: -page.importances.get(d.name, 0.0))
-    weighty = [plots.Bar(k, (v,), (f"{100 * v:.0f} %",)) for k, v in page.importances.items()]
+def _render_html(page: TuningPage) -> str:
+    """The self-contained page."""
+    bench, verdict, marks = page.bench, page.verdict, _marks(page)
+    config, name, second = bench.settings.config, bench.metric.name, bench.search.form.second
+    dimensions, importances, every = bench.search.dimensions, page.study.importances(), page.study.trials()
+    shown = sorted(dimensions, key=lambda d: -importances.get(d.name, 0.0))
+    weighty = [plots.Bar(k, (v,), (f"{100 * v:.0f} %",)) for k, v in importances.items()]
+    states = Counter(t.state for t in every)
     return render(
         "tuning.html",
-        title=texts.TITLE.format(competition=title, stage=page.stage),
+        title=texts.TITLE.format(
+            competition=config.competition.title or config.competition.name, stage=bench.kind.name
+        ),
         page=page,
+        about=bench.search.form.about or bench.kind.name,
+        second=second,
+        failed=tuple(dict.fromkeys(t.reason for t in every if t.state == "failed")),
         headline=headline(page),
-        counts=", ".join(f"{n} {state}" for state, n in page.states.items() if n),
+        counts=", ".join(f"{n} {state}" for state, n in states.items()),
         whiskers=_whiskers(page),
         retested=_table(page),
-        history=drawings.history(page.marks, page.default, page.higher_is_better, page.metric),
+        history=drawings.history(marks, verdict.default, bench.metric.higher_is_better, name),
         importance=plots.bars(weighty, "importance of each dimension"),
-        slices=[(d.name, drawings.slice_of(d, page.marks, page.metric)) for d in shown[:SLICES]],
-        parallel=drawings.parallel(page.dimensions, page.marks, page.metric),
-        pareto=drawings.pareto(page.marks, page.metric, page.second) if page.second else None,
-        front=_front(page) if page.second else None,
-        every=_every(page),
-        trials=plural(len(page.marks), "trial"),
+        slices=[(d.name, drawings.slice_of(d, marks, name)) for d in shown[:SLICES]],
+        parallel=drawings.parallel(dimensions, marks, name),
+        pareto=drawings.pareto(marks, name, second) if second else None,
+        front=_front(page, marks) if second else None,
+        every=_every(page, marks),
+        trials=plural(len(marks), "trial"),
         thumbs=Thumbnails.none(),
-        thumbnail_px=thumbnail_px,
+        thumbnail_px=config.report.thumbnail_px,
     )
 
 
@@ -161,105 +125,62 @@ def _delta(comparison: Comparison) -> str:
 
 def _whiskers(page: TuningPage) -> Markup:
     rows = [
-        plots.Whisker(f"trial {r.trial}", r.comparison.delta, r.comparison.low, r.comparison.high)
-        for r in page.retested
+        plots.Whisker(f"trial {c.trial.number}", c.comparison.delta, c.comparison.low, c.comparison.high)
+        for c in page.verdict.candidates
     ]
-    return plots.whiskers(rows, texts.WHISKERS.format(metric=page.metric), zero=True)
+    return plots.whiskers(rows, texts.WHISKERS.format(metric=page.bench.metric.name), zero=True)
 
 
 def _table(page: TuningPage) -> pd.DataFrame:
-    rows = [
-        ("default", page.default, page.default_retested, None, None, None, "", ""),
-        *(
-            (
-                f"trial {r.trial}", r.naive, r.score, r.comparison.delta, r.comparison.low, r.comparison.high,
-                r.comparison.verdict, r.changed,
-            )
-            for r in page.retested
-        ),
-    ]  # fmt: skip
+    verdict = page.verdict
+    rows: list[tuple[Any, ...]] = [
+        ("default", verdict.default, verdict.default_retested, None, None, None, "", "")
+    ]
+    for c in verdict.candidates:
+        difference = (c.comparison.delta, c.comparison.low, c.comparison.high, c.comparison.verdict)
+        words = page.bench.words(c.trial.point)
+        rows.append((f"trial {c.trial.number}", c.naive, c.retested, *difference, words))
     names = ["", "in the search", "re-tested", "difference", "low", "high", "verdict", "settings"]
     return pd.DataFrame(rows, columns=names)
 
 
-def _every(page: TuningPage) -> pd.DataFrame:
+def _every(page: TuningPage, marks: Sequence[TrialMark]) -> pd.DataFrame:
     """All complete trials, best first."""
-    sign = -1 if page.higher_is_better else 1
+    metric, search = page.bench.metric, page.bench.search
+    second = search.form.second
     rows = [
         {
             "trial": d.number,
-            page.metric: d.score,
-            **({page.second: d.second} if page.second else {}),
-            **{x.name: value_text(d.point[x.name]) if x.name in d.point else "" for x in page.dimensions},
+            metric.name: d.score,
+            **({second: d.second} if second else {}),
+            **{x.name: value_text(d.point[x.name]) if x.name in d.point else "" for x in search.dimensions},
         }
-        for d in sorted(page.marks, key=lambda d: (sign * d.score, d.number))
+        for d in sorted(marks, key=lambda d: (-metric.sign * d.score, d.number))
     ]
     return pd.DataFrame(rows)
 
 
-def _front(page: TuningPage) -> pd.DataFrame:
-    marked = sorted((d for d in page.marks if d.marked), key=lambda d: d.second or 0.0)
-    rows = [
-        (d.number, d.score, d.second, d.words or ", ".join(f"{k}={v}" for k, v in d.point.items()))
-        for d in marked
-    ]
-    return pd.DataFrame(rows, columns=["trial", page.metric, page.second, "settings"])
+def _front(page: TuningPage, marks: Sequence[TrialMark]) -> pd.DataFrame:
+    marked = sorted((d for d in marks if d.marked), key=lambda d: d.second or 0.0)
+    rows = [(d.number, d.score, d.second, d.words) for d in marked]
+    names = ["trial", page.bench.metric.name, page.bench.search.form.second, "settings"]
+    return pd.DataFrame(rows, columns=names)
 
 
-def page_of(
-    bench: Bench,
-    study: Study,
-    verdict: RetestVerdict,
-    command: str,
-    written: Path | None,
-    notes: Sequence[str],
-) -> TuningPage:
-    """The content of the report, from a study and its re-test."""
-    every = study.trials()
+def _marks(page: TuningPage) -> list[TrialMark]:
+    """The complete trials, in order."""
+    bench, front = page.bench, page.study.front()
     # A point that was tried again does not count twice on the front.
-    front = {t.number for t in {repr(sorted(t.point.items())): t for t in study.front()[::-1]}.values()}
-    second = bench.search.form.second or ""
-    marks = [
+    first = {t.number for t in {repr(sorted(t.point.items())): t for t in front[::-1]}.values()}
+    second = bench.search.form.second is not None
+    return [
         TrialMark(
-            t.number,
-            t.point,
-            t.values[0],
-            t.values[1] if second else None,
-            t.number in front,
-            _words(bench, t),
+            t.number, t.point, t.values[0], t.values[1] if second else None, t.number in first,
+            bench.words(t.point),
         )
-        for t in every
+        for t in page.study.trials()
         if t.state == "complete"
-    ]
-    retested = [
-        Retested(c.trial.number, _words(bench, c.trial), c.naive, c.retested, c.comparison)
-        for c in verdict.candidates
-    ]
-    return TuningPage(
-        stage=bench.kind.name,
-        about=bench.search.form.about,
-        study=study.name,
-        command=command,
-        metric=bench.metric.name,
-        higher_is_better=bench.metric.higher_is_better,
-        default=verdict.default,
-        default_retested=verdict.default_retested,
-        retested=retested,
-        how=verdict.how,
-        states=Counter(t.state for t in every),
-        marks=marks,
-        dimensions=bench.search.dimensions,
-        importances=study.importances(),
-        second=second,
-        written=written.stem if written else "",
-        adopt=winners.adopt_command(bench, written.stem) if written else "",
-        notes=(*front_lines(bench, study), *notes),
-        failed=tuple(dict.fromkeys(t.reason for t in every if t.state == "failed")),
-    )
-
-
-def _words(bench: Bench, trial: Trial) -> str:
-    return ", ".join(f"{k}={plain(v)}" for k, v in bench.search.values(trial.point).items())
+    ]  # fmt: skip
 
 
 def front_lines(bench: Bench, study: Study) -> list[str]:
@@ -270,11 +191,9 @@ def front_lines(bench: Bench, study: Study) -> list[str]:
     return [texts.FRONT.format(n=count, metric=metric, second=bench.search.form.second)]
 
 
-def write(session: Session, page: TuningPage, bench: Bench) -> str:
+def write(page: TuningPage, home: Path) -> str:
     """Write the page below `tuning/`; returns its relative path."""
-    config = bench.settings.config
-    path = session.home / "tuning" / f"{page.study}.html"
+    path = home / "tuning" / f"{page.study.name}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    title = config.competition.title or config.competition.name
-    write_atomic(path, _render_html(page, title, config.report.thumbnail_px).encode())
+    write_atomic(path, _render_html(page).encode())
     return os.path.relpath(path)

@@ -75,11 +75,7 @@ class Progress:
         return texts.TIME_LEFT.format(time=_clock(min(seconds))) if seconds else ""
 
     def wait_for_others(self) -> bool:
-        """Wait for the trials that other processes on this host are running.
-
-        Returns:
-            Whether one of them was killed, so that another trial can replace it.
-        """
+        """Wait for the trials of other processes on this host; True: one was killed and can be replaced."""
         self._study.forget_dead()
         here = this()["host"]
         running = {t.number for t in self._study.trials() if t.state == "running" and t.host == here}

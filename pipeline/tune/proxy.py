@@ -19,7 +19,6 @@ from pipeline.core import statistics
 from pipeline.core.errors import ConfigError, UserError
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.data import load
-from pipeline.engine.need import Need
 from pipeline.record.study import Study, Trial
 from pipeline.settings.load import Settings
 from pipeline.tune import texts
@@ -33,16 +32,7 @@ ORDERS = 5040
 
 
 def lines(bench: Bench, study: Study, say: Callable[[str], None]) -> list[str]:
-    """Train some trials in full, and describe how well the proxy ranks them.
-
-    Args:
-        bench: of the trials.
-        study: the finished search.
-        say: gets a line before the trainings.
-
-    Returns:
-        Lines for the report; empty if the space has no `full`.
-    """
+    """Train some trials in full, and describe how well the proxy ranks them; empty without `full`."""
     full = bench.search.form.full
     if full is None:
         return []
@@ -64,14 +54,7 @@ def lines(bench: Bench, study: Study, say: Callable[[str], None]) -> list[str]:
 
 
 def refuse(file: str, full: Full, kind: Kind, settings: Settings) -> None:
-    """Raise ConfigError, before the search, for full trainings that are impossible.
-
-    Args:
-        file: of the space.
-        full: its full trainings.
-        kind: the stage that is tuned.
-        settings: that trials start from.
-    """
+    """Raise ConfigError, before the search, for full trainings that are impossible."""
     faults = []
     if kind.stage != "train":
         faults.append(texts.FULL_UNTRAINED.format(stage=kind.name))
@@ -85,23 +68,14 @@ def refuse(file: str, full: Full, kind: Kind, settings: Settings) -> None:
 
 def postponed(bench: Bench) -> list[str]:
     """Lines for the report if there is no time left for full trainings."""
-    if bench.search.form.full is None:
-        return []
-    return [texts.FULL_LATER.format(stage=bench.kind.name)]
+    return [texts.FULL_LATER.format(stage=bench.kind.name)] if bench.search.form.full else []
 
 
 def spread(trials: Sequence[Trial], number: int, sign: float) -> list[Trial]:
-    """Trials from the best to the worst, evenly spaced by rank, one of each score.
-
-    Args:
-        trials: of a study.
-        number: upper bound.
-        sign: positive if higher is better.
-    """
-    complete = sorted(
-        (t for t in trials if t.state == "complete"), key=lambda t: (-sign * t.values[0], t.number)
-    )
-    ranked = list({t.values[0]: t for t in reversed(complete)}.values())[::-1]
+    """At most `number` trials from the best to the worst, evenly spaced by rank, one of each score."""
+    complete = [t for t in trials if t.state == "complete"]
+    best_first = sorted(complete, key=lambda t: (-sign * t.values[0], t.number))
+    ranked = list({t.values[0]: t for t in reversed(best_first)}.values())[::-1]
     at = np.unique(np.linspace(0, len(ranked) - 1, min(number, len(ranked))).round().astype(int))
     return [ranked[n] for n in at]
 
@@ -114,10 +88,6 @@ def in_full(bench: Bench, full: Full, trial: Trial) -> Settings:
 
 def correlation(proxy_T: Sequence[float], full_T: Sequence[float]) -> tuple[float, float]:
     """Spearman's rank correlation, and how often a random order reaches it.
-
-    Args:
-        proxy_T: scores of the proxy.
-        full_T: scores of the full trainings.
 
     Returns:
         -1 to 1, and the one-sided p of a permutation test (all orders of up to seven).
@@ -134,7 +104,7 @@ def correlation(proxy_T: Sequence[float], full_T: Sequence[float]) -> tuple[floa
 
 
 def _compared(bench: Bench, full: Full, trained: list[tuple[Trial, Probabilities]]) -> list[str]:
-    known = load.samples(bench.session.get(Need("data", bench.settings)), "train", bench.session.home)
+    known = bench.samples()
     scores = [bench.metric.score(known.take(oof.ids_N).labels, oof.p_NC) for _, oof in trained]
     proxy = [trial.values[0] for trial, _ in trained]
     where = texts.FULL_WHERE.format(n=len(trained), experiment=full.experiment, folds=_folds(full))
@@ -154,9 +124,7 @@ def _against_default(bench: Bench, full: Full, best: Probabilities) -> Compariso
     start = bench.settings.member(full.experiment).with_values({"train.folds": full.folds})
     default = load.oof(bench.result(start), "oof")
     ids = np.intersect1d(best.ids_N, default.ids_N)
-    known = load.samples(bench.session.get(Need("data", bench.settings)), "train", bench.session.home).take(
-        ids
-    )
+    known = bench.samples().take(ids)
     rules = bench.settings.config.statistics
     return statistics.compare(
         bench.metric, known.labels, best.take(ids).p_NC, default.take(ids).p_NC, known.groups_N,

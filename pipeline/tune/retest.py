@@ -20,7 +20,6 @@ from pipeline.core import statistics
 from pipeline.core.errors import ConfigError, UserError
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import Floats, Ints, Samples, Strings, positions
-from pipeline.core.search_space import Point
 from pipeline.data import load
 from pipeline.engine.need import Need
 from pipeline.errors.findings import planting
@@ -84,13 +83,7 @@ class RetestVerdict:
 
 
 def retest(bench: Bench, study: Study, say: Say) -> RetestVerdict:
-    """Test the best trials of a search again.
-
-    Args:
-        bench: of the trials.
-        study: the finished search.
-        say: gets a line that describes the test.
-    """
+    """Test the best trials of a search again; `say` gets a line that describes the test."""
     default = bench.score(bench.result(bench.settings))
     complete, distinct = _complete(study), _better(bench, study)
     if not distinct:
@@ -115,10 +108,10 @@ def seconds(bench: Bench, study: Study) -> float:
         return CROSSFITS * float(np.sum(done))
     if bench.kind.stage == "finders":
         return runs(bench) * float(np.max(done))
-    form, graph, store = bench.search.form, bench.session.graph, bench.session.store
+    form = bench.search.form
     wanted = [bench.settings, *(bench.with_point(t.point) for t in distinct[: form.retest_top])]
     needs = [bench.kind.need(_reseeded(bench, s, seed)) for s in wanted for seed in form.retest_seeds]
-    missing = sum(store.find(need.stage, graph.key(need)) is None for need in needs)
+    missing = sum(bench.session.graph.found(need) is None for need in needs)
     return runs(bench) * missing / len(needs) * float(np.max(done))
 
 
@@ -129,12 +122,10 @@ def _complete(study: Study) -> list[Trial]:
 def _better(bench: Bench, study: Study) -> list[Trial]:
     """Trials that scored better than the default with other settings, best first, one for each point."""
     default, sign = bench.score(bench.result(bench.settings)), bench.metric.sign
-    default_values = bench.search.values(_default(bench, study))
-    better = [
-        t
-        for t in _complete(study)
-        if sign * t.values[0] > sign * default and bench.search.values(t.point) != default_values
-    ]
+    unchanged = next((t.point for t in study.trials() if t.origin == "default"), {})
+    values = bench.search.values(unchanged)
+    better = [t for t in _complete(study) if sign * t.values[0] > sign * default]
+    better = [t for t in better if bench.search.values(t.point) != values]
     ranked = sorted(better, key=lambda t: (-sign * t.values[0], t.number))
     return list({repr(sorted(t.point.items())): t for t in reversed(ranked)}.values())[::-1]
 
@@ -147,10 +138,6 @@ def runs(bench: Bench) -> float:
     return (form.retest_top + 1) * len(form.retest_seeds) * share
 
 
-def _default(bench: Bench, study: Study) -> Point:
-    return next((t.point for t in study.trials() if t.origin == "default"), {})
-
-
 def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], say: Say) -> RetestVerdict:
     """Re-test with other seeds of training and resampling, and for `train` of the folds."""
     seeds, folds = bench.search.form.retest_seeds, _folds_text(bench)
@@ -161,16 +148,15 @@ def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], sa
     ids = oofs[0][0].ids_N
     for oof in (oof for arm in oofs for oof in arm):
         ids = np.intersect1d(ids, oof.ids_N)
-    if is_unseen(bench):
+    unseen = is_unseen(bench)
+    if unseen:
         ids = _unseen(bench, ids)
     # Trials on the same images are arms as well, so that the intervals account for choosing the best of many.
-    unseen = is_unseen(bench)
     others = [] if unseen else _others(bench, complete, chosen, ids)
     earlier = [] if unseen else _of_earlier(bench, complete, ids)
-    every: list[list[Floats]] = [[oof.take(ids).p_NC for oof in arm] for arm in oofs] + [
-        [p] for p in (*others, *earlier)
-    ]
-    known, rules = _known(bench, ids), bench.settings.config.statistics
+    every: list[list[Floats]] = [[oof.take(ids).p_NC for oof in arm] for arm in oofs]
+    every += [[p_NC] for p_NC in (*others, *earlier)]
+    known, rules = bench.samples().take(ids), bench.settings.config.statistics
     scores = statistics.compare_arms(
         bench.metric, known.labels, every, [(n, 0) for n in range(1, len(every))], known.groups_N,
         rules.draws, rules.seed,
@@ -201,9 +187,8 @@ def _replanted(bench: Bench, chosen: Sequence[Trial], say: Say) -> RetestVerdict
     ]
     scores, comparisons = planting.compare(made[0], made[1:], rules.draws, rules.seed)
     rows = zip(chosen, scores[1:], comparisons, strict=True)
-    candidates = sorted(
-        (Candidate(t, t.values[0], s, c) for t, s, c in rows), key=lambda c: -c.comparison.delta
-    )
+    candidates = [Candidate(t, t.values[0], s, c) for t, s, c in rows]
+    candidates.sort(key=lambda c: -c.comparison.delta)
     how = texts.RETEST_PLANTED_HOW.format(n=len(seeds), trials=len(chosen))
     return RetestVerdict(bench.score(bench.result(bench.settings)), scores[0], tuple(candidates), how)
 
@@ -276,8 +261,8 @@ def _unseen(bench: Bench, ids: Strings) -> Strings:
     Raises:
         ConfigError: no id is left.
     """
-    seen = _known(bench, load.oof(bench.result(bench.settings), "oof").ids_N)
-    left = ids[~np.isin(_known(bench, ids).groups_N, seen.groups_N)]
+    seen = bench.samples().take(load.oof(bench.result(bench.settings), "oof").ids_N)
+    left = ids[~np.isin(bench.samples().take(ids).groups_N, seen.groups_N)]
     if not len(left):
         raise ConfigError(texts.NO_NEW_IMAGES, remedy=texts.NO_NEW_IMAGES_REMEDY)
     return left
@@ -296,10 +281,9 @@ def _crossfitted(bench: Bench, study: Study, best: Trial, say: Say) -> RetestVer
     """Run the search for each part on the other parts, and pool the winners' predictions of their parts."""
     base = bench.result(bench.settings)
     oof = load.oof(base, "default")
-    data, folds = (bench.session.get(Need(name, bench.settings)) for name in ("data", "folds"))
-    samples = load.samples(data, "train", bench.session.home)
-    parts = scoring.crossfit_parts(bench.settings.config, samples, load.plan(folds), oof.ids_N)
-    known, rules = _known(bench, oof.ids_N), bench.settings.config.statistics
+    plan, samples = load.plan(bench.session.get(Need("folds", bench.settings))), bench.samples()
+    parts = scoring.crossfit_parts(bench.settings.config, samples, plan, oof.ids_N)
+    known, rules = samples.take(oof.ids_N), bench.settings.config.statistics
     n_trials = len(study.done())
     say(texts.RETEST_CROSSFIT.format(trials=n_trials, parts=len(parts)))
     p_NC = oof.p_NC.copy()
@@ -335,8 +319,3 @@ def _searched(bench: Bench, plan: Plan, scored: tuple[Samples, Ints], n_trials: 
         inner.tell(trial.number, [score])
     best = inner.best()
     return oofs[best.number] if best else None
-
-
-def _known(bench: Bench, ids: Strings) -> Samples:
-    data = bench.session.get(Need("data", bench.settings))
-    return load.samples(data, "train", bench.session.home).take(ids)

@@ -43,21 +43,13 @@ from pipeline.tune.trials import EARLIER, KINDS, Bench, Kind, Trials
 Options = argparse.Namespace
 PRICED = ("infer", "ensemble", "decide")
 MOST_EARLIER = 3
-
-
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When a search ends.
-
-    Args:
-        trials: of the study, in total.
-        seconds: of searching, without the re-test; None: no limit.
-        jobs: processes.
-    """
+    """When a search ends: by trials in total, or by seconds without the re-test (None: no limit)."""
 
     trials: int
     seconds: float | None = None
@@ -78,11 +70,7 @@ def seconds_of(text: str, name: str) -> float:
 
 
 def limits_of(options: argparse.Namespace, default_trials: int) -> Limits:
-    """The limits of the command.
-
-    Args:
-        options: of the command.
-        default_trials: if TRIALS is not given.
+    """The limits of the command; `default_trials` if TRIALS is not given.
 
     Raises:
         ConfigError: lists all invalid limits.
@@ -100,14 +88,7 @@ def limits_of(options: argparse.Namespace, default_trials: int) -> Limits:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A search that may begin: everything that can be checked before was checked.
-
-    Args:
-        bench: of its trials.
-        file: of its space.
-        limits: when it ends.
-        command: that repeats the search.
-    """
+    """A search that may begin: everything that can be checked before was checked. `command` repeats it."""
 
     bench: Bench
     file: Path
@@ -132,9 +113,8 @@ def prepare(session: Session, options: Options, stage: str) -> Prepared:
     kind = kind_of(stage)
     if kind.stage == "finders":
         kind = replace(kind, params={**kind.params, **planting.with_features(session, session.settings)})
-    file = (
-        Path(options.space) if options.space else folders.found(session.settings.folder, f"tune/{stage}.yaml")
-    )
+    shipped = folders.found(session.settings.folder, f"tune/{stage}.yaml")
+    file = Path(options.space) if options.space else shipped
     form = space.read(file)
     limits = limits_of(options, form.trials)
     settings = _started(session.settings, form, options)
@@ -194,13 +174,10 @@ def _refuse_short(session: Session, prepared: Prepared) -> None:
 def trial_seconds(session: Session, bench: Bench) -> float | None:
     """Seconds of one trial: as long as the default took, or the estimate of training; None: unknown."""
     need = bench.kind.need(bench.settings)
-    known = session.store.find(need.stage, session.graph.key(need))
+    known = session.graph.found(need)
     if known is not None:
         return max(known.seconds, 0.1)
-    below = {
-        name: session.store.find(name, session.graph.key(Need(name, bench.settings)))
-        for name in ("data", "folds")
-    }
+    below = {name: session.graph.found(Need(name, bench.settings)) for name in ("data", "folds")}
     there = {name: artifact for name, artifact in below.items() if artifact is not None}
     if bench.kind.stage != "train" or len(there) < 2:
         return None
@@ -212,14 +189,10 @@ def default_seconds(session: Session, bench: Bench) -> float:
     """Seconds of the trainings that the default needs and that are missing; data and folds must exist."""
     seconds = 0.0
     for need in session.graph.chain([bench.kind.need(bench.settings)]):
-        if need.stage != "train" or need.key or session.store.find("train", session.graph.key(need)):
+        if need.stage != "train" or need.key or session.graph.found(need):
             continue
         wanted = session.graph.inputs(need)
-        missing = [
-            n
-            for n in wanted.values()
-            if n.stage == "fold" and not session.store.find("fold", session.graph.key(n))
-        ]
+        missing = [n for n in wanted.values() if n.stage == "fold" and not session.graph.found(n)]
         inputs = {name: session.get(wanted[name]) for name in ("data", "folds")}
         seconds += estimate.training(need.settings, inputs, missing, session).seconds
     return seconds
@@ -369,21 +342,17 @@ def finish(
 ) -> tuple[RetestVerdict, Path | None]:
     """Re-test, write the winner and the report, and print the outcome.
 
-    Args:
-        session: of the command.
-        prepared: the search.
-        study: after the search.
-        record: its run in MLflow.
-        in_full: whether there is time for the full trainings that check a proxy.
+    `in_full`: whether there is time for the full trainings that check a proxy.
     """
     bench = prepared.bench
     verdict = retest.retest(bench, study, session.say)
     notes = proxy.lines(bench, study, session.say) if in_full else proxy.postponed(bench)
     written = winners.write(bench, verdict, study.name, prepared.command, date.today())
-    report = page.page_of(bench, study, verdict, prepared.command, written, notes)
+    every = (*page.front_lines(bench, study), *notes)
+    report = page.TuningPage(bench, study, verdict, prepared.command, written, every)
     for line in page.lines(report):
         session.say(line)
-    session.say(texts.LINE_REPORT.format(path=page.write(session, report, bench)))
+    session.say(texts.LINE_REPORT.format(path=page.write(report, session.home)))
     record.finish(report)
     return verdict, written
 

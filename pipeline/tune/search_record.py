@@ -30,14 +30,7 @@ EVERY = 10.0
 
 
 class SearchRecord:
-    """The run of one study, open during the search, its re-test and its report.
-
-    Args:
-        session: of the command; its tracker is written to.
-        bench: of the trials.
-        study: whose trials are recorded, whichever process ran them.
-        command: that continues the search.
-    """
+    """The run of one study, open during its search, re-test and report, with the trials of all processes."""
 
     def __init__(self, session: Session, bench: Bench, study: Study, command: str) -> None:
         self._session, self._bench, self._study, self._command = session, bench, study, command
@@ -60,11 +53,7 @@ class SearchRecord:
             self._stack.__exit__(kind, error, trace)
 
     def catch_up(self, now: bool = False) -> None:
-        """Record the trials that ended since the last call, unless that was a moment ago.
-
-        Args:
-            now: record them in any case.
-        """
+        """Record the trials that ended since the last call, unless that was a moment ago and not `now`."""
         if not now and time.monotonic() - self._looked < EVERY:
             return
         run = self._run or self._opened()
@@ -78,25 +67,18 @@ class SearchRecord:
         self._looked = time.monotonic()
 
     def finish(self, page: TuningPage) -> None:
-        """Record the verdict and the page.
-
-        Args:
-            page: as it was written below `tuning/`.
-        """
+        """Record the verdict and the page, which is written."""
         self.catch_up(now=True)
         if self._run is None:
             return
-        figures = {"default": page.default}
-        if page.retested:
-            c = page.retested[0]
-            figures |= {f"retested_{self._bench.metric.name}": c.score, "delta": c.comparison.delta}
+        figures = {"default": page.verdict.default}
+        for c in page.verdict.candidates[:1]:
+            figures |= {f"retested_{self._bench.metric.name}": c.retested, "delta": c.comparison.delta}
             figures |= {"delta_low": c.comparison.low, "delta_high": c.comparison.high}
         self._run.metrics(figures)
-        self._run.artifact(self._session.home / "tuning" / f"{page.study}.html")
-        description = note(
-            self._what(), page.how, page.adopt or self._command, f"{page.study}.html", headline(page)
-        )
-        self._run.describe(description)
+        report, how = f"{page.study.name}.html", page.verdict.how
+        self._run.artifact(self._session.home / "tuning" / report)
+        self._run.describe(note(self._what(), how, page.adopt or self._command, report, headline(page)))
         self._run.tag({"verdict": "better" if page.written else "nothing better"})
 
     def _opened(self) -> Run | None:

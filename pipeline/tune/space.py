@@ -297,13 +297,7 @@ def _range_faults(entry: Range) -> list[str]:
 
 
 def dimensions_of(path: str, entry: Range | Choices | Subset, words: list[str]) -> list[Dimension]:
-    """An entry as dimensions: one, or one for each word of a subset.
-
-    Args:
-        path: of the setting.
-        entry: its possible values.
-        words: of a subset, those that are left.
-    """
+    """An entry as dimensions: one, or one for each of the `words` of a subset that are left."""
     when = tuple((parent, tuple(map(label_of, values))) for parent, values in (entry.when or {}).items())
     if isinstance(entry, Range):
         low, high = (entry.low, entry.high) if entry.type == "float" else (int(entry.low), int(entry.high))

@@ -40,8 +40,7 @@ def checked(
         refuse: raises ConfigError for settings that the stage would refuse.
 
     Raises:
-        ConfigError: lists every fault: unknown paths, values out of range, known-good settings outside the
-            space.
+        ConfigError: lists every fault: unknown paths, values out of range, known-good settings outside it.
     """
     faults: list[str] = []
     left_out: list[str] = []
@@ -157,10 +156,7 @@ def _words(entry: Any, start: list[str]) -> list[str]:
 
 
 def _possible(dimension: Dimension, above: list[Dimension], known: set[str]) -> Dimension | None:
-    """A conditional dimension without the conditions that cannot be met; None: no condition is left.
-
-    `known` are all names, including those that were left out.
-    """
+    """A dimension without the conditions that cannot be met; None: none is left. `known`: also left out."""
     active = {d.name: d for d in above}
     when = []
     for parent, values in dimension.when:

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from pipeline.core.errors import ConfigError, StoppedError, StorageError, UserError
 from pipeline.core.metrics import Metric
 from pipeline.core.metrics import get as metric_of
+from pipeline.core.samples import Samples
 from pipeline.core.search_space import Point
+from pipeline.data import load
 from pipeline.engine.graph import check
 from pipeline.engine.need import Need, Params
 from pipeline.engine.session import Session
@@ -28,6 +30,7 @@ from pipeline.settings.load import Settings
 from pipeline.train.stages import folds_of, is_batched
 from pipeline.tune import texts
 from pipeline.tune.space import Search
+from pipeline.tune.space_check import plain
 
 # Step of the running mean over folds in a trial's curve: after the epochs of its first fold.
 AFTER_EPOCHS = 1000
@@ -107,14 +110,7 @@ class Trials(Session):
 
 @dataclass(frozen=True)
 class Bench:
-    """What all trials of a search share.
-
-    Args:
-        session: of the trials.
-        kind: the stage that is tuned.
-        search: its space.
-        settings: that they start from.
-    """
+    """What all trials of a search share: session, stage and space, and the settings that they start from."""
 
     session: Trials
     kind: Kind
@@ -136,18 +132,22 @@ class Bench:
         """The settings of a trial."""
         return self.settings.with_values(self.search.values(point))
 
+    def words(self, point: Point) -> str:
+        """The settings that a point varies, for reading."""
+        return ", ".join(f"{k}={plain(v)}" for k, v in self.search.values(point).items())
+
     def result(self, settings: Settings) -> Artifact:
         """The result of the stage with these settings, reused if it exists."""
         need = self.kind.need(settings)
         check([need], self.session.graph)
         return self.session.get(need)
 
-    def score(self, artifact: Artifact) -> float:
-        """Its out-of-fold score.
+    def samples(self) -> Samples:
+        """The training samples."""
+        return load.samples(self.session.get(Need("data", self.settings)), "train", self.session.home)
 
-        Raises:
-            ConfigError: it is missing or not finite.
-        """
+    def score(self, artifact: Artifact) -> float:
+        """Its out-of-fold score; raises ConfigError if it is missing or not finite."""
         score = artifact.metrics.get(f"oof_{self.metric.name}", math.nan)
         if not math.isfinite(score):
             raise ConfigError(f"{self.kind.stage} {artifact.key}: {self.metric.name} is {score}")
@@ -183,11 +183,7 @@ def run(bench: Bench, study: Study, trial: Trial) -> None:
 
 
 def _fold_by_fold(bench: Bench, study: Study, trial: Trial, settings: Settings) -> Artifact:
-    """Train fold by fold, and stop if earlier trials were better at the same step.
-
-    Raises:
-        StoppedError: the pruner stopped it; unfinished work is removed.
-    """
+    """Train fold by fold; StoppedError, and no unfinished work is left, if earlier trials were better."""
     check([bench.kind.need(settings)], bench.session.graph)
     folds, scores = folds_of(settings), list[float]()
     for done, number in enumerate(folds, start=1):
@@ -203,7 +199,9 @@ def _fold_by_fold(bench: Bench, study: Study, trial: Trial, settings: Settings) 
         finally:
             bench.session.on_epoch = None
         if done == 1:
-            _catch_up(study, trial, fold)
+            # Also the epochs of a fold that was finished or begun before this trial, for later trials.
+            for entry in fold.json("history.json"):
+                study.note(trial.number, int(entry["epoch"]) + 1, entry["valid_score"])
         scores.append(fold.metrics["valid_score"])
         goes_on = study.report(trial.number, AFTER_EPOCHS + done, sum(scores) / len(scores))
         if done < len(folds) and not goes_on:
@@ -216,12 +214,6 @@ def _epochs(study: Study, trial: Trial, first: int) -> Callable[[int, int, dict[
         return fold != first or study.report(trial.number, epoch + 1, entry["valid_score"])
 
     return goes_on
-
-
-def _catch_up(study: Study, trial: Trial, fold: Artifact) -> None:
-    """Record the epochs of a fold that was finished or begun before this trial, for later trials."""
-    for entry in fold.json("history.json"):
-        study.note(trial.number, int(entry["epoch"]) + 1, entry["valid_score"])
 
 
 def refuse_hopeless(study: Study) -> None:

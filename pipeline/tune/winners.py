@@ -1,10 +1,9 @@
 """The winner of a search as an experiment file that one word adopts: `experiment=tuned-<stage>-<date>`.
 
-Owns the file (the settings of the command line and of the winner, on top of the experiment that the search
-started from, and a header with their origin) and the commands that use it. Winners of several stages were
-each tested alone, some on a cheap proxy, so their combination is tested too: by a grid for `make ablate`,
-with seeds that chose nothing. Does not own which
-winner is believed (`tune/retest.py`), the searches (`tune/budget.py`) or that test (`train/studies/`).
+Owns the file and the commands that use it. Winners of several stages were each tested alone, some on a cheap
+proxy, so their combination is tested too: by a grid for `make ablate`, with seeds that chose nothing. Does
+not own which winner is believed (`tune/retest.py`), the searches (`tune/budget.py`) or that test
+(`train/studies/`).
 """
 
 from __future__ import annotations
@@ -41,31 +40,19 @@ NOT_TAKEN = ("runtime", "competition", "folds", "statistics", "report", "reprodu
 
 
 def write(bench: Bench, verdict: RetestVerdict, study: str, command: str, day: date) -> Path | None:
-    """The winner's file below configs/experiment/; None, and no file, if nothing better was found.
-
-    Args:
-        bench: of the trials.
-        verdict: of the re-test.
-        study: its name.
-        command: that repeats the search.
-        day: in the file's name; a second file of one day gets a number.
-    """
+    """The winner's file of this day below configs/experiment/; None, and no file, without a winner."""
     winner = verdict.winner
     if winner is None:
         return None
     request = bench.settings.request
     uses = {"experiment": "+".join(request.experiment or ()), "model": request.model}
     data: dict[str, Any] = {"uses": {group: name for group, name in uses.items() if name}}
-    for name, value in {
-        **dict(bench.settings.request.values),
-        **bench.search.values(winner.trial.point),
-    }.items():
+    for name, value in (dict(request.values) | bench.search.values(winner.trial.point)).items():
         if name.split(".")[0] not in NOT_TAKEN and name != "train.folds":
             _put(data, name, plain(value))
     body = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)
-    text = "\n".join(
-        [*(f"# {line}".rstrip() for line in _header(bench, verdict, winner, study, command)), body]
-    )
+    header = [f"# {line}".rstrip() for line in _header(bench, verdict, winner, study, command)]
+    text = "\n".join([*header, body])
     folder = bench.settings.folder / "experiment"
     path = _free(folder, f"tuned-{bench.kind.name}-{day.isoformat()}", text)
     write_atomic(path, text.encode())
@@ -73,12 +60,7 @@ def write(bench: Bench, verdict: RetestVerdict, study: str, command: str, day: d
 
 
 def adopt_command(bench: Bench, name: str) -> str:
-    """The make command that uses a written file.
-
-    Args:
-        bench: of the trials.
-        name: of the file.
-    """
+    """The make command that uses a written file."""
     kept = [
         word
         for word in bench.settings.words
@@ -91,12 +73,11 @@ def _header(
     bench: Bench, verdict: RetestVerdict, winner: Candidate, study: str, command: str
 ) -> Sequence[str]:
     metric, config = bench.metric.name, bench.settings.config.competition
-    changed = ", ".join(f"{k}={plain(v)}" for k, v in bench.search.values(winner.trial.point).items())
     return texts.HEADER.format(
         title=bench.kind.title,
         experiment=bench.settings.experiment,
         competition=config.name,
-        changed=changed,
+        changed=bench.words(winner.trial.point),
         study=study,
         trial=winner.trial.number,
         metric=metric,
@@ -136,14 +117,7 @@ SEEDS = [201, 202, 203]
 
 @dataclass(frozen=True)
 class StageWinner:
-    """The winner of one stage's search.
-
-    Args:
-        stage: that was tuned.
-        experiment: that the search started from.
-        values: by setting path.
-        written: name of its file.
-    """
+    """The winner of one stage's search: where that started from, the values by path, the name of its file."""
 
     stage: str
     experiment: str
@@ -152,13 +126,7 @@ class StageWinner:
 
 
 def next_steps(session: Session, winners: Sequence[StageWinner], day: date) -> list[str]:
-    """The next commands, a line for each; empty if there is no winner.
-
-    Args:
-        session: of the command; the grid is written below its home.
-        winners: in the order of the stages.
-        day: in the grid's name.
-    """
+    """The next commands, a line for each; none if there is no winner. A grid is written below the home."""
     if not winners:
         return []
     fitting, lines = _fitting(session.settings, [w for w in winners if w.stage in TRAINED])

@@ -22,11 +22,8 @@ PATIENCE = 20.0
 def running(jobs: int, options: Options) -> Iterator[None]:
     """In this context `jobs` - 1 other processes run trials; after it they have finished or were ended."""
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    shared = (
-        []
-        if any(w.startswith("runtime.threads=") for w in options.settings)
-        else [f"runtime.threads={threads}"]
-    )
+    is_given = any(word.startswith("runtime.threads=") for word in options.settings)
+    shared = [] if is_given else [f"runtime.threads={threads}"]
     words = [sys.executable, "-m", "pipeline", "tune", *options.settings, *shared]
     words += ["--stage", options.stage, "--worker", "--jobs", str(jobs)]
     for name in ("trials", "timeout", "space", "study"):
@@ -58,9 +55,5 @@ def _end(other: subprocess.Popen[bytes]) -> None:
 
 
 def is_orphan(parent: int) -> bool:
-    """Whether the process that started this one has ended.
-
-    Args:
-        parent: its process id at the start.
-    """
+    """Whether the process that started this one, with this id, has ended."""
     return os.getppid() != parent

@@ -140,7 +140,7 @@ def test_all_classes_are_watched_in_one_look_of_the_network():
 def test_the_parts_tell_maps_checks_and_flat_ones():
     shown = scene(detector())
     for name in ("cam", "gradients", "occlusion"):
-        part = panels.PANELS[name](shown)
+        part = panels.functions()[name](shown)
         assert [row.case for row in part.rows] == ["train/i0", "train/i1"]
         assert "true plain" in part.rows[1].title and "predicted stripes" in part.rows[1].title
         assert "random weights" in part.tables[0].title
@@ -152,7 +152,7 @@ def test_the_parts_tell_maps_checks_and_flat_ones():
             "occlusion": "occlusion-predicted",
         }
         assert facts["share"][best[name]] > 0.6
-    maps_of = panels.PANELS["cam"](shown)
+    maps_of = panels.functions()["cam"](shown)
     # The class "plain" has no weights: its map is zero, and faded, and named.
     plain = next(p for p in maps_of.rows[1].pictures if p.name == "gradcam-rival")
     assert "nothing found" in plain.caption and "Faded" in maps_of.rows[1].note
@@ -161,12 +161,13 @@ def test_the_parts_tell_maps_checks_and_flat_ones():
 
 
 def test_a_network_without_rectifiers_says_so_and_shows_saliency_alone():
-    part = panels.PANELS["gradients"](scene(detector(nn.GELU()), sanity=False))
+    part = panels.functions()["gradients"](scene(detector(nn.GELU()), sanity=False))
     assert any("not defined here" in text and "GELU" in text for text in part.notes)
     assert {p.name for p in part.rows[0].pictures} == {"image", "saliency-predicted", "saliency-rival"}
     assert not part.tables
     assert any(
-        "Guided Grad-CAM is not defined" in t for t in panels.PANELS["cam"](scene(detector(nn.GELU()))).notes
+        "Guided Grad-CAM is not defined" in t
+        for t in panels.functions()["cam"](scene(detector(nn.GELU()))).notes
     )
 
 
@@ -214,5 +215,9 @@ def test_log_odds_and_unknown_parts():
     assert float(network.log_odds(logits, [0])) == pytest.approx(float((p / (1 - p)).log()), abs=1e-6)
     with pytest.raises(Exception, match="2 unknown") as caught:
         panels.check_names(["cam", "oclusion", "nothing"])
-    assert "occlusion" in str(caught.value) and ", ".join(panels.PANELS) in str(caught.value)
+    assert "occlusion" in str(caught.value) and ", ".join(panels.NAMES) in str(caught.value)
     assert len(CLASSES) == 3
+
+
+def test_every_panel_has_a_function():
+    assert tuple(panels.functions()) == panels.NAMES

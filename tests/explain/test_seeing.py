@@ -28,7 +28,7 @@ def trained(fold):
 def test_every_part_is_registered_and_says_its_own_name():
     told = scene(trained, config=config(**QUICK, embedding={"seeds": 2, "perplexity": 5}))
     for name in ("activations", "patches", "filters", "synthesis", "neighbours", "embedding"):
-        found = panels.PANELS[name](told)
+        found = panels.functions()[name](told)
         assert found.name == name and found.lead and found.title
         names = [row.name for row in found.rows]
         assert len(names) == len(set(names)), "rows are folders"

@@ -1,7 +1,4 @@
-"""`runtime.executor=here`: everything runs in this process, one need after another.
-
-Owns the order. Does not own what is built (`engine/session.py`).
-"""
+"""`runtime.executor=here`: everything runs in this process, one need after another."""
 
 from __future__ import annotations
 
@@ -13,20 +10,11 @@ from pipeline.record.tracking import Run
 
 
 class Here:
-    """Builds needs in this process.
-
-    Args:
-        get: builds one need, as a child of a run.
-    """
+    """Builds needs in this process: `get` builds one need, as a child of a run."""
 
     def __init__(self, get: Callable[[Need, Run], Artifact]) -> None:
         self._get = get
 
     def run(self, needs: Inputs, run: Run) -> dict[str, Artifact]:
-        """The finished results of these needs, by their names.
-
-        Args:
-            needs: by their names in the caller's stage.
-            run: their parent run.
-        """
+        """The finished results of these needs, by their names; `run` is their parent."""
         return {name: self._get(need, run) for name, need in needs.items()}
