@@ -69,12 +69,7 @@ def refuse_unfit(names: Sequence[str], hw: tuple[int, int]) -> None:
 def predict(job: Job, space: LabelSpace, plan: FoldPlan, earlier: Sequence[Artifact]) -> FoldViews:
     """The predictions of every view of `infer.views`.
 
-    Args:
-        job: of the stage `views`.
-        space: the classes.
-        plan: the folds.
-        earlier: results of the same models for other lists of views; a network is not run again for a view
-            that is in one of them.
+    A network is not run again for a view that is in one of the `earlier` results of the same models.
     """
     names = list(job.settings.config.infer.views)
     if is_probe(job.settings):

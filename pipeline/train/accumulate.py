@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import torch
 from torch import nn
@@ -33,9 +33,7 @@ def noisy_weights(network: nn.Module, share: float) -> Iterator[None]:
 
     Biases and norms (1-D parameters) have no noise.
 
-    Args:
-        network: whose gradients are computed inside.
-        share: standard deviation of the noise, as a share of the tensor's root mean square.
+    `share` is the standard deviation of the noise as a share of the tensor's root mean square.
 
     Source: An, The Effects of Adding Noise During Backpropagation Training (1996); Wu et al., Adversarial
     Weight Perturbation, https://arxiv.org/abs/2004.05884, for noise relative to the tensor's size.
@@ -58,13 +56,8 @@ def noisy_weights(network: nn.Module, share: float) -> Iterator[None]:
 
 def windows(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
     """Lists of `size` micro-batches; the last may be shorter."""
-    window: list[Batch] = []
-    for batch in batches:
-        window.append(batch)
-        if len(window) == size:
-            yield window
-            window = []
-    if window:
+    left = iter(batches)
+    while window := list(islice(left, size)):
         yield window
 
 
@@ -121,7 +114,6 @@ class Backward:
         loss: one number per sample, and the weight of its class.
         target_NC: target of each training sample.
         weights_N: weight of each training sample.
-        device: of the network.
         precision: fp32, bf16 or fp16.
         scaler: keeps fp16 gradients from underflowing; does nothing otherwise.
         mixer: mixes samples; None: nothing is mixed.
@@ -144,10 +136,7 @@ class Backward:
     def __call__(self, network: nn.Module, window: list[Batch], step: int = 0) -> float:
         """Add the window's gradients to the network's; returns its weighted mean loss.
 
-        Args:
-            network: in training mode.
-            window: micro-batches.
-            step: of the optimizer, from 0, for the random draws of mixing.
+        The network is in training mode; `step` counts from 0, for the random draws of mixing.
         """
         batches = [self._micro_batch(batch, step, number) for number, batch in enumerate(window)]
         total = sum(float(micro.weight_B.double().sum()) for micro in batches)

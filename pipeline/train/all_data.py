@@ -33,10 +33,7 @@ NEED_HELD_OUT = ("early_stopping",)
 def train(job: Job, settings: TrainSettings, epochs: int) -> tuple[Trained, LessonWithTeachers, int]:
     """Train on all data.
 
-    Args:
-        job: of the stage `whole`.
-        settings: of its cross-validation.
-        epochs: to train.
+    The settings are those of its cross-validation.
 
     Returns:
         The trained models, their lesson with what teachers added, and the number of labelled images.

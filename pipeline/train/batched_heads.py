@@ -99,8 +99,7 @@ class _Epoch:
 def fit_heads(jobs: Sequence[HeadJob]) -> list[HeadFit]:
     """Train the heads of all folds to their last epoch; each row uses one view, drawn again in each epoch.
 
-    Args:
-        jobs: at least one; all with the same settings and the same features.
+    All jobs, at least one, have the same settings and the same features.
 
     Returns:
         One result per job, in their order. The `seconds` of a fold are its share of the total.
@@ -147,17 +146,8 @@ def _prepare(jobs: Sequence[HeadJob]) -> tuple[list[_Fold], torch.Tensor]:
             end += len(job.synthetic)
         mean_D, std_D = job.statistics()
         valid_ND = plain_view(features.take(job.valid_samples.ids_N))
-        folds.append(
-            _Fold(
-                job,
-                torch.from_numpy(at * n_views),
-                job.target_NC,
-                job.weight_N,
-                mean_D,
-                std_D,
-                (valid_ND - mean_D) / std_D,
-            )
-        )
+        at_T, z_ND = torch.from_numpy(at * n_views), (valid_ND - mean_D) / std_D
+        folds.append(_Fold(job, at_T, job.target_NC, job.weight_N, mean_D, std_D, z_ND))
     return folds, torch.from_numpy(np.concatenate(blocks)).flatten(0, 1)
 
 
@@ -205,10 +195,7 @@ class _Stack:
         """One pass of every head over its rows; returns the training figures of each head."""
         started = time.perf_counter()
         rows = {id(m.fold): m.fold.job.rows(epoch) for m in self.members}
-        passes = [
-            self._epoch_of(member, epoch, rows[id(member.fold)], losses[id(member.fold)])
-            for member in self.members
-        ]
+        passes = [self._epoch_of(m, epoch, rows[id(m.fold)], losses[id(m.fold)]) for m in self.members]
         widest = max(end - start for one in passes for start, end in one.bounds)
         buffer = torch.empty(len(passes) * widest, self.pool_PD.shape[1])
         step = self.schedule.start(epoch)

@@ -75,11 +75,6 @@ def begin_epoch(backbone: nn.Module, settings: TrainSettings, epoch: int) -> Non
 
     Call it after `train()`, which resets the modes.
 
-    Args:
-        backbone: changed in place.
-        settings: strategy, freeze_until, unfreeze_every and freeze_bn are read.
-        epoch: from 0.
-
     Raises:
         ConfigError: as `prepare`.
     """

@@ -40,8 +40,6 @@ class LessonWithTeachers:
     Args:
         lesson: with the adopted images, or with soft labels.
         adopted: per class, the candidates and the adopted images; None without pseudo-labels.
-        figures: for manifests and MLflow.
-        lines: for the terminal.
     """
 
     lesson: Lesson
@@ -53,10 +51,7 @@ class LessonWithTeachers:
 def add(job: Job, lesson: Lesson, valid: Samples | None) -> LessonWithTeachers:
     """The lesson with pseudo-labels (`train.pseudo`) or soft labels (`train.distill`), or else unchanged.
 
-    Args:
-        job: of the student.
-        lesson: on the labelled training part.
-        valid: the validation part of the fold; None for a model of all data.
+    `valid` is the validation part of the fold; None for a model of all data.
 
     Raises:
         DataError: a teacher has seen labels of the validation part.
@@ -83,13 +78,7 @@ def add(job: Job, lesson: Lesson, valid: Samples | None) -> LessonWithTeachers:
 
 @dataclass(frozen=True)
 class _Candidates:
-    """Unlabelled images of one split that may be adopted.
-
-    Args:
-        samples: the images.
-        p_UC: the mean prediction of the teachers.
-        held_out: how many other images share a group with the validation part.
-    """
+    """Unlabelled images of one split, the teachers' mean for them, and how many others are held out."""
 
     samples: Samples
     p_UC: Floats

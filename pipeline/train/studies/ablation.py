@@ -26,7 +26,7 @@ def compare(job: Job) -> tuple[ablation_page.AblationPage, pd.DataFrame]:
     config = job.settings.config
     study = grid.read(Path(str(job.params["grid"])))
     inputs = dict(job.inputs)
-    trained = arms.runs(arms.find_in(inputs), job.settings, study, job.home)
+    trained = arms.runs(lambda need: inputs[need.stage], job.settings, study, job.home)
     oofs = [load.oof(inputs[run.input], run.input) for run in trained]
     ids = oofs[0].ids_N
     known = load.samples(inputs["data"], "train", job.home).take(ids)

@@ -39,10 +39,8 @@ class Standing:
 
     Args:
         per_class: training images of a fold per class, median over classes.
-        metric: the score's name.
         frozen: the score of the best linear probe, or None when no arm is one.
         tuned: the best score of fine-tuning pretrained weights, or None.
-        higher_is_better: of the metric.
     """
 
     per_class: float
@@ -122,15 +120,12 @@ class AblationPage:
     """The result of a study.
 
     Args:
-        grid: its file.
         about: its question.
         metric: the score's name; a column of `table`.
         table: one row per arm: one column per axis, then epochs, steps, seconds, the score, sd of seeds.
         axes: the axes' names, in the table's order.
-        against: names of the baselines.
         comparisons: all planned ones.
         factor: standard errors on either side of every interval.
-        seeds: number of seeds per arm.
         scored: images that every arm predicted.
         equal_steps: whether epochs were adjusted to equal steps.
         equal_samples: whether epochs were adjusted to equally many images seen.
@@ -208,13 +203,7 @@ def _wall_time(seconds: float, taken: pd.Series) -> str:
 
 
 def render_html(page: AblationPage, title: str, config: Config) -> str:
-    """The self-contained page.
-
-    Args:
-        page: the result.
-        title: the competition's.
-        config: the settings in force.
-    """
+    """The self-contained page; `title` is the competition's."""
     return render(
         "ablation.html",
         title=texts.ABLATION_TITLE.format(title=title),

@@ -72,11 +72,7 @@ def needed(settings: Settings, grid: Grid) -> list[Need]:
 def runs(find: Callable[[Need], Artifact], settings: Settings, grid: Grid, home: Path) -> list[ArmRun]:
     """Every training of the grid, arms in order, seeds within them.
 
-    Args:
-        find: returns the finished data and folds.
-        settings: those that all arms start from, see `started`.
-        grid: the study.
-        home: the pipeline's home folder.
+    `find` returns the finished data and folds; `settings` are those that all arms start from, see `started`.
 
     Raises:
         ConfigError: the settings of an arm are wrong, or its seconds too few; lists every fault of every arm.
@@ -194,8 +190,3 @@ def _stretched(config: Config, epochs: int) -> dict[str, float | int]:
         return {"train.epochs": epochs}
     warmup = min(train.warmup_epochs * epochs / train.epochs, float(epochs))
     return {"train.epochs": epochs, "train.warmup_epochs": round(warmup, 4)}
-
-
-def find_in(inputs: dict[str, Artifact]) -> Callable[[Need], Artifact]:
-    """The argument `find` of `runs`, for a stage with its inputs."""
-    return lambda need: inputs[need.stage]

@@ -46,13 +46,10 @@ class CurvePage:
     """The figures of the page.
 
     Args:
-        experiment: its name.
-        metric: of the scores.
         table: one row per share, ascending: share, groups, images, score, low, high, sd of seeds, train
             score, gap, loss gap.
         last_step: the largest share against the one before it.
         margin: a smaller gain is not worthwhile.
-        errors: at the largest share.
         seeds: number of trainings per share.
     """
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,9 +167,7 @@ def _faults(grid: Grid) -> list[str]:
                 faults.append(f"against: unknown level `{level}` of {axis}; known: {', '.join(known)}")
         if not fixed:
             faults.append("against: an entry is empty; give {axis: level}")
-    size = 1
-    for levels in grid.axes.values():
-        size *= len(levels)
+    size = math.prod(len(levels) for levels in grid.axes.values())
     if size > MOST_ARMS:
         faults.append(f"axes: {size} arms, at most {MOST_ARMS} are allowed")
     return faults

@@ -42,12 +42,7 @@ class _OnTraining:
 
 
 def measure(job: Job, points: Mapping[str, Settings]) -> curve_page.CurvePage:
-    """What the page shows.
-
-    Args:
-        job: of the stage `learning_curve`.
-        points: the settings of every training, by the name of its input.
-    """
+    """What the page shows; `points` are the settings of every training, by the name of its input."""
     config = job.settings.config
     trained = {name: job.inputs[name] for name in points}
     oofs = {name: load.oof(artifact, name) for name, artifact in trained.items()}

@@ -71,13 +71,8 @@ def fit(
 ) -> Fitted:
     """The most epochs of these settings that end within `seconds`, by this machine's rates.
 
-    Args:
-        settings: of the arm; its epochs are not read.
-        samples: the labelled samples.
-        plan: the folds.
-        seconds: for one training with all its folds and its features pass.
-        most: the largest number of epochs.
-        home: the pipeline's home folder, where rates are stored.
+    At most `most`; the seconds are those of one training with all its folds and its features pass, and rates
+    are stored in `home`. The epochs of the settings are not read.
 
     Raises:
         ModelError, ConfigError: settings that do not fit the model.
