@@ -115,8 +115,8 @@ def section(inputs: RobustnessInputs) -> Section:
     clean = table.iloc[0]
     bounds = (float(table["low"].min()), float(table["high"].max()))
     drawn = [(sentence(table, kind), _plot(table, kind, inputs.metric, bounds)) for kind in kinds]
-    shown = table[table["curve"] != "clean"][["curve", "strength"]].copy()
     rows = table[table["curve"] != "clean"]
+    shown = rows[["curve", "strength"]].copy()
     shown["score"] = [f"{score:.4f}" for score in rows["score"]]
     shown["95 % interval"] = [f"{a:.4f}–{b:.4f}" for a, b in zip(rows["low"], rows["high"], strict=True)]
     shown["change"] = [f"{x:+.4f}".replace("-", "−") for x in rows["change"]]

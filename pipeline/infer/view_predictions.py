@@ -92,9 +92,8 @@ def _of_networks(job: Job, space: LabelSpace, plan: FoldPlan, names: Sequence[st
         fold = job.inputs[f"fold{k}"]
         how = precision.passing(config, fold, device)
         asked = [(train, plan.splits[k].valid_ids), (test, test.ids_N)]
-        (valid, _), (tested, ms) = votes.networks(
-            config, names, space, Committee.read(fold.folder), asked, how
-        )
+        committee = Committee.read(fold.folder)
+        (valid, _), (tested, ms) = votes.networks(config, names, space, committee, asked, how)
         oof.append(valid)
         tests.append(tested)
         times.append(ms)

@@ -63,13 +63,8 @@ def windows(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """A micro-batch with its targets, mixed or not; on the CPU.
-
-    Args:
-        batch: pixels 0 to 255.
-        blend: how it is mixed with its partners; None: it is not mixed.
-        target_BC: distributions over the classes.
-        weight_B: weight of each row.
+    """A micro-batch (pixels 0 to 255) with its targets and row weights, mixed with partners or not; on the
+    CPU.
     """
 
     batch: Batch
@@ -112,11 +107,7 @@ class Backward:
 
     Args:
         loss: one number per sample, and the weight of its class.
-        target_NC: target of each training sample.
-        weights_N: weight of each training sample.
-        precision: fp32, bf16 or fp16.
         scaler: keeps fp16 gradients from underflowing; does nothing otherwise.
-        mixer: mixes samples; None: nothing is mixed.
         input_noise: standard deviation of noise on pixels in [0, 1].
         most: rows that pass at once where memory is short, at least 2; None: a whole micro-batch.
         layout: of the images in memory, that of the network.

@@ -142,9 +142,7 @@ def networks(
     for state in committee.states:
         network = model.restore(config.model, space.n_classes, state, config.images.hw, space)
         network = model.to_device(network, how.device, how.layout)
-        by_model.append(
-            [predict_views(network, images, ids, space.classes, parsed, how) for images, ids in asked]
-        )
+        by_model.append([predict_views(network, x, ids, space.classes, parsed, how) for x, ids in asked])
     return _voted(by_model, committee.shares)
 
 

@@ -329,9 +329,8 @@ def _problem(z_NVD: Floats, target_NC: Floats, weight_N: Floats) -> _Problem:
     row_K, class_K = np.nonzero(share_NC)
     n_views = z_NVD.shape[1]
     weight_K = np.asarray(share_NC[row_K, class_K] / n_views, dtype=np.float32)
-    return _Problem(
-        z_NVD[row_K].reshape(-1, z_NVD.shape[2]), class_K.repeat(n_views), weight_K.repeat(n_views)
-    )
+    z_MD = z_NVD[row_K].reshape(-1, z_NVD.shape[2])
+    return _Problem(z_MD, class_K.repeat(n_views), weight_K.repeat(n_views))
 
 
 def _solve(problem: _Problem, n_classes: int, job: HeadJob) -> tuple[Floats, Floats, int]:

@@ -209,9 +209,8 @@ def _other_plan(before: FoldPlan, after: FoldPlan, own: Samples) -> list[str]:
     for number, (one, other) in enumerate(zip(before.splits, after.splits, strict=True)):
         odd = np.setxor1d(one.valid_ids, other.valid_ids)
         if len(odd):
-            faults.append(
-                f"fold {number}: {len(odd)} images are in one validation part only (first: {odd[0]})"
-            )
+            only = f"{len(odd)} images are in one validation part only (first: {odd[0]})"
+            faults.append(f"fold {number}: {only}")
         elif not np.array_equal(_times(one, own.ids_N), _times(other, own.ids_N)):
             faults.append(f"fold {number}: the training parts differ")
     return faults

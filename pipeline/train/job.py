@@ -138,10 +138,8 @@ class FoldJob:
         return self.measured if chosen == "auto" else Mode(chosen)
 
     def __post_init__(self) -> None:
-        chooses = self.train.early_stopping is not None
-        assert chooses == (self.inner_samples is not None), (
-            "early stopping and its inner split belong together"
-        )
+        fits = (self.train.early_stopping is None) == (self.inner_samples is None)
+        assert fits, "early stopping and its inner split belong together"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -152,10 +150,9 @@ class FoldJob:
     @property
     def sample_weights_N(self) -> torch.Tensor:
         """(N,) weight of each training sample; 1 by default."""
-        given = self.weights_N
-        return (
-            torch.ones(len(self.train_samples)) if given is None else torch.from_numpy(given.copy()).float()
-        )
+        if self.weights_N is None:
+            return torch.ones(len(self.train_samples))
+        return torch.from_numpy(self.weights_N.copy()).float()
 
     @property
     def target_NC(self) -> torch.Tensor:

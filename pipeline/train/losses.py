@@ -206,13 +206,8 @@ def _focal(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None)
 
 
 def _asymmetric(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
-    each = partial(
-        loss_formulas.asymmetric_terms,
-        gamma_pos=s.gamma_pos,
-        gamma_neg=s.gamma_neg,
-        smoothing=s.label_smoothing,
-    )
-    return rows_of(each, 0.0, weight_C)
+    each = partial(loss_formulas.asymmetric_terms, gamma_pos=s.gamma_pos, gamma_neg=s.gamma_neg)
+    return rows_of(partial(each, smoothing=s.label_smoothing), 0.0, weight_C)
 
 
 def _ordinal(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
@@ -232,9 +227,8 @@ def _soft_f1(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | Non
 
 def _ldam(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
     margin_C = loss_formulas.margins(facts, s.max_margin)
-    return rows_of(
-        partial(loss_formulas.ldam_terms, margin_C=margin_C, scale=s.scale), s.label_smoothing, weight_C
-    )
+    terms = partial(loss_formulas.ldam_terms, margin_C=margin_C, scale=s.scale)
+    return rows_of(terms, s.label_smoothing, weight_C)
 
 
 def _logit_adjustment(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:

@@ -245,8 +245,6 @@ class Member:
 
     Args:
         p_NC: its probabilities of the validation samples of its lesson.
-        history: one entry per epoch.
-        rows: of its first epoch.
         mode: precision, layout and compilation of the network; empty for a head.
     """
 

@@ -41,7 +41,6 @@ class Cost:
     """One network on this machine.
 
     Args:
-        parameters: number of weights.
         megabytes: of the weights on disk, fp32.
         gmacs: 10⁹ multiply-adds of one image, forward.
         ms_one, ms_batch: milliseconds per image without gradients, alone and in a batch of 32.

@@ -29,13 +29,7 @@ CROSSFIT_PARTS = 5
 
 @dataclass(frozen=True)
 class Card:
-    """The scores of one set of out-of-fold predictions.
-
-    Args:
-        interval: the pooled score with its interval.
-        against: the comparison with the best earlier run on the same data and folds, if there is one.
-        rival: the title of that run.
-    """
+    """The scores of one set of out-of-fold predictions, and the comparison with the best earlier run."""
 
     metric: str
     interval: Interval

@@ -149,9 +149,7 @@ def heads_sections(settings: Settings) -> tuple[str, ...]:
 def heads_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
     """The data, the folds and the features of the training images."""
     common = {"data": Need("data", settings), "folds": Need("folds", settings)}
-    return common | {
-        f"train:{view}": features_need(settings, "train", view) for view in probe_views(settings)
-    }
+    return common | {f"train:{v}": features_need(settings, "train", v) for v in probe_views(settings)}
 
 
 def build_fold(job: Job) -> Built:

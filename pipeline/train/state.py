@@ -194,10 +194,9 @@ def resume(job: FoldJob, path: Path) -> Training:
     if state["job"] != training.fingerprint:
         log.warning("%s: the checkpoint has other settings or data; the fold starts again", path)
         return Training(job, job.mode)
-    if state["threads"] != torch.get_num_threads():
-        log.warning(
-            "%s: made with %s threads; the result may differ in its last bits", path, state["threads"]
-        )
+    threads = state["threads"]
+    if threads != torch.get_num_threads():
+        log.warning("%s: made with %s threads; the result may differ in its last bits", path, threads)
     training.load(state)
     log.info("fold %d continues after epoch %d of %d", job.fold, training.epoch, job.train.epochs)
     return training

@@ -106,11 +106,8 @@ def _stopwatches(
 ) -> dict[Mode, _Stopwatch]:
     """One stopwatch per layout and compilation; the weights are read once."""
     network = build(config.model, space.n_classes, 0, config.images.hw, space)
-    if (
-        device == "cpu"
-        and any(m.precision == "bf16" for m in wanted)
-        and unsafe_in_bf16(network, config.images.hw)
-    ):
+    in_bf16 = device == "cpu" and any(mode.precision == "bf16" for mode in wanted)
+    if in_bf16 and unsafe_in_bf16(network, config.images.hw):
         wanted = [wanted[0], *(mode for mode in wanted[1:] if mode.precision != "bf16")]
     made: dict[tuple[str, bool], _Stopwatch] = {}
     for mode in wanted:
@@ -145,11 +142,10 @@ def race(
     train, pieces = config.train, 1
     while True:
         part = train.model_copy(update={"batch_size": train.batch_size // pieces})
+        smaller = config.model_copy(update={"train": part})
         with explained_memory_errors(train, config.images.hw):
             try:
-                seconds, first = _race(
-                    config.model_copy(update={"train": part}), space, device, wanted, epoch
-                )
+                seconds, first = _race(smaller, space, device, wanted, epoch)
                 return {m: tuple(pieces * t for t in times) for m, times in seconds.items()}, pieces * first
             except torch.OutOfMemoryError:
                 if not train.oom_halving or part.batch_size < 4:

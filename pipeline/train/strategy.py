@@ -55,9 +55,8 @@ def prepare(backbone: nn.Module, settings: TrainSettings) -> None:
             `train.freeze_bn` without batch normalisation; `train.layer_decay` where layers are unknown.
     """
     if settings.freeze_bn and not any(isinstance(module, _BatchNorm) for module in backbone.modules()):
-        raise ConfigError(
-            "train.freeze_bn: the model has no batch normalisation", remedy="leave train.freeze_bn out"
-        )
+        missing = "train.freeze_bn: the model has no batch normalisation"
+        raise ConfigError(missing, remedy="leave train.freeze_bn out")
     if settings.layer_decay is not None and not hasattr(backbone, "group_matcher"):
         raise ConfigError(
             "train.layer_decay: this model does not define its layers (timm's group_matcher)",

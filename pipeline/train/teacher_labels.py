@@ -93,9 +93,8 @@ def _with_soft_labels(job: Job, lesson: Lesson, valid: Samples | None) -> Lesson
     if valid is not None:
         refuse_seen(list(teachers.values()), valid.ids_N, lesson.part.fold)
     samples = lesson.part.samples
-    by_teacher = [
-        files.read_probabilities(a.folder / PREDICTIONS, n).take(samples.ids_N) for n, a in teachers.items()
-    ]
+    paths = {name: artifact.folder / PREDICTIONS for name, artifact in teachers.items()}
+    by_teacher = [files.read_probabilities(p, name).take(samples.ids_N) for name, p in paths.items()]
     metric = metrics.get(job.settings.config.competition.metric)
     # Without inner parts the teachers have learned these labels, so their scores say nothing: equal weights.
     weights = (1 / len(by_teacher),) * len(by_teacher)

@@ -36,15 +36,8 @@ def compare(job: Job) -> tuple[ablation_page.AblationPage, pd.DataFrame]:
         for number in range(len(cells))
     ]
     metric, numbers = metrics.get(config.competition.metric), config.statistics
-    scores = statistics.compare_arms(
-        metric,
-        known.labels,
-        by_arm,
-        [(new, old) for new, old, _ in planned],
-        known.groups_N,
-        numbers.draws,
-        numbers.seed,
-    )
+    compared, y_N, groups_N = [(new, old) for new, old, _ in planned], known.labels, known.groups_N
+    scores = statistics.compare_arms(metric, y_N, by_arm, compared, groups_N, numbers.draws, numbers.seed)
     table = pd.DataFrame([{**cell.levels, **_cost(trained, inputs, n, job)} for n, cell in enumerate(cells)])
     table[metric.name] = scores.mean_A
     table["sd of seeds"] = scores.spread_A
@@ -68,8 +61,8 @@ def compare(job: Job) -> tuple[ablation_page.AblationPage, pd.DataFrame]:
         seconds=study.seconds,
         transfer=_standing(trained, job, scores.mean_A.tolist()),
     )
-    compared = _compared(planned, scores.comparisons, len(cells), names)
-    return page, pd.concat([table, *compared], axis=1)
+    columns = _compared(planned, scores.comparisons, len(cells), names)
+    return page, pd.concat([table, *columns], axis=1)
 
 
 def _cost(trained: list[ArmRun], inputs: dict[str, Artifact], arm: int, job: Job) -> dict[str, float]:

@@ -85,9 +85,8 @@ def transfer_lines(standing: Standing) -> list[str]:
 
 def why(standing: Standing) -> str:
     """The reason for the mark."""
-    size = texts.DATA_SIZE.format(
-        images=standing.per_class, size="large" if standing.large else "small", large=LARGE
-    )
+    word = "large" if standing.large else "small"
+    size = texts.DATA_SIZE.format(images=standing.per_class, size=word, large=LARGE)
     if standing.similar is None:
         return texts.SIMILARITY_UNKNOWN.format(size=size)
     assert standing.frozen is not None and standing.tuned is not None, "similar is known from both"
@@ -120,15 +119,11 @@ class AblationPage:
     """The result of a study.
 
     Args:
-        about: its question.
         metric: the score's name; a column of `table`.
         table: one row per arm: one column per axis, then epochs, steps, seconds, the score, sd of seeds.
         axes: the axes' names, in the table's order.
-        comparisons: all planned ones.
         factor: standard errors on either side of every interval.
         scored: images that every arm predicted.
-        equal_steps: whether epochs were adjusted to equal steps.
-        equal_samples: whether epochs were adjusted to equally many images seen.
         seconds: the budget of each training, where epochs were adjusted to equal wall time.
         transfer: where arms differ in their transfer strategy, the facts for the advice.
     """
@@ -255,7 +250,6 @@ def _curves(page: AblationPage) -> list[tuple[str, Markup]]:
         curves = [plots.Curve(level, r["steps"].tolist(), r[page.metric].tolist()) for level, r in by_level]
         levels = " · ".join(str(level) for level in (name if isinstance(name, tuple) else (name,)) if level)
         heading = f"{', '.join(first)}: {levels}" if levels else f"by {middle}"
-        drawn.append(
-            (heading, plots.curves(curves, f"{page.metric} over steps, {heading}", "steps", page.metric))
-        )
+        label = f"{page.metric} over steps, {heading}"
+        drawn.append((heading, plots.curves(curves, label, "steps", page.metric)))
     return drawn

@@ -32,8 +32,6 @@ class ArmRun:
 
     Args:
         arm: its index in `grid.arms`.
-        seed: of training and resampling.
-        settings: of the training.
         steps: optimizer steps of a fold, mean over folds.
         seconds: expected wall time, where the grid gives arms seconds.
     """
@@ -83,8 +81,9 @@ def runs(find: Callable[[Need], Artifact], settings: Settings, grid: Grid, home:
     trainings = []
     fitted = _fitted(by_arm, samples, plan, grid, home)
     for number, of_arm in enumerate(by_arm):
-        per_epoch, plain = _steps(of_arm, samples, plan, _batch(of_arm))
-        epochs, adjusted = of_arm.config.train.epochs, of_arm.config.train.epochs
+        train = of_arm.config.train
+        per_epoch, plain = _steps(of_arm, samples, plan, train.batch_size * train.accumulate)
+        epochs = adjusted = train.epochs
         if fitted:
             adjusted = fitted[number].epochs
         elif grid.equal_steps or grid.equal_samples:
@@ -119,9 +118,7 @@ def _fitted(
     """The epochs that fit into the seconds of the grid, for each arm; empty for a grid without seconds."""
     if grid.seconds is None:
         return []
-    fitted = [
-        walltime.fit(settings, samples, plan, grid.seconds, grid.most_epochs, home) for settings in by_arm
-    ]
+    fitted = [walltime.fit(arm, samples, plan, grid.seconds, grid.most_epochs, home) for arm in by_arm]
     faults = [
         f"arm {arm.name}: one epoch takes about {fit.first:.1f} s"
         for arm, fit in zip(all_arms(grid), fitted, strict=True)
@@ -163,11 +160,6 @@ def _not_comparable(by_arm: list[Settings], arms: list[Arm]) -> list[str]:
         for name in ("competition", "folds", "statistics")
         if getattr(settings.config, name) != getattr(first, name)
     ]
-
-
-def _batch(settings: Settings) -> int:
-    """Images of an optimizer step."""
-    return settings.config.train.batch_size * settings.config.train.accumulate
 
 
 def _steps(settings: Settings, samples: Samples, plan: FoldPlan, batch: int) -> tuple[float, float]:

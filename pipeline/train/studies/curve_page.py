@@ -110,13 +110,7 @@ def lines(page: CurvePage) -> list[str]:
 
 
 def render_html(page: CurvePage, title: str, config: Config) -> str:
-    """The self-contained page.
-
-    Args:
-        page: the figures.
-        title: the competition's.
-        config: the settings in force.
-    """
+    """The self-contained page; `title` is the competition's."""
     table = page.table
     drawn = [
         plots.Curve("validation", table["groups"].tolist(), table["score"].tolist()),

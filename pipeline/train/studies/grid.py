@@ -64,12 +64,7 @@ class Grid(Section):
 
 @dataclass(frozen=True)
 class Arm:
-    """One cell of the grid.
-
-    Args:
-        levels: axis -> level, in the grid's order.
-        values: path -> value, as the levels set them.
-    """
+    """One cell of the grid: axis -> level in the grid's order, and path -> value as the levels set them."""
 
     levels: dict[str, str]
     values: dict[str, Any]
@@ -100,9 +95,8 @@ def read(path: Path) -> Grid:
         for e in error.errors():
             at = ".".join(str(step) for step in e["loc"])
             hint = nearest(str(e["loc"][-1]), Grid.model_fields) if e["type"] == "extra_forbidden" else ""
-            faults.append(
-                str(Fault(parsed.lines.get(at, str(path)), f"{at}: {e['msg']}; {hint}".rstrip("; ")))
-            )
+            text = f"{at}: {e['msg']}; {hint}".rstrip("; ")
+            faults.append(str(Fault(parsed.lines.get(at, str(path)), text)))
         raise _broken(path, faults) from None
     faults += [f"{path}: {text}" for text in _faults(grid)]
     if faults:
@@ -142,9 +136,7 @@ def _broken(path: Path, faults: list[str]) -> ConfigError:
 
 def _faults(grid: Grid) -> list[str]:
     faults = [f"seeds: {seed} is repeated" for seed, n in Counter(grid.seeds).items() if n > 1]
-    faults += [
-        f"axes.{axis}: one level; a comparison needs two" for axis, v in grid.axes.items() if len(v) < 2
-    ]
+    faults += [f"axes.{a}: one level; a comparison needs two" for a, v in grid.axes.items() if len(v) < 2]
     where: dict[str, set[str]] = {path: {"settings"} for path in grid.settings}
     for axis, levels in grid.axes.items():
         for values in levels.values():
