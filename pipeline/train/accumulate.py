@@ -87,12 +87,12 @@ class MicroBatch:
         n = min(math.ceil(rows / most), max(rows // 2, 1))
         return [
             MicroBatch(
-                self.batch.part(start, end),
-                self.blend and self.blend.part(start, end),
-                self.target_BC[start:end],
-                self.weight_B[start:end],
+                self.batch.part(a, b),
+                self.blend and self.blend.part(a, b),
+                self.target_BC[a:b],
+                self.weight_B[a:b],
             )
-            for start, end in pairwise(rows * i // n for i in range(n + 1))
+            for a, b in pairwise(rows * i // n for i in range(n + 1))
         ]
 
 

@@ -329,23 +329,16 @@ def _chain(learner: Learner, lesson: Lesson, chain: ChainSettings) -> Trained:
         failed_N, models = _failures(learner, own, kept_N, member.state, m)
         inner_models += models
         votes.append(alpha(failed_N, weights_N, n_classes))
-        lines.append(
-            texts.CHAIN_MEMBER.format(
-                member=m,
-                samples=kept_N.sum(),
-                wrong=failed_N.mean(),
-                how=texts.BY_INNER_FOLDS if chain.inner else texts.SEEN_IN_TRAINING,
-                vote=votes[-1],
-            )
-        )
+        how = texts.BY_INNER_FOLDS if chain.inner else texts.SEEN_IN_TRAINING
+        counts = {"samples": kept_N.sum(), "wrong": failed_N.mean()}
+        lines.append(texts.CHAIN_MEMBER.format(member=m, **counts, how=how, vote=votes[-1]))
         if chain.mode == "weights":
             weights_N = reweighted(weights_N, failed_N, votes[-1], chain.rate)
         else:
             kept_N = failed_N | subsets.some_of_each_class(
                 labels_N, ~failed_N, chain.others, lesson.train.seed, lesson.part.fold, m
             )
-    equal = chain.combine == "mean"
-    shares = (1 / len(made),) * len(made) if equal else vote_shares(votes)
+    shares = (1 / len(made),) * len(made) if chain.combine == "mean" else vote_shares(votes)
     return _voted(lesson, made, shares, inner_models, lines)
 
 

@@ -196,13 +196,9 @@ def table(settings: Settings, names: Sequence[str], device: str) -> Iterator[str
 
 def _heading(settings: Settings, device: str) -> str:
     height, width = settings.config.images.hw
-    threads = torch.get_num_threads()
-    return texts.MODELS_HEADING.format(
-        height=height,
-        width=width,
-        device=texts.ON_CPU.format(threads=threads) if device == "cpu" else texts.ON_GPU,
-        precision=Mode.of(settings.config.train.precision).precision,
-    )
+    where = texts.ON_CPU.format(threads=torch.get_num_threads()) if device == "cpu" else texts.ON_GPU
+    precision = Mode.of(settings.config.train.precision).precision
+    return texts.MODELS_HEADING.format(height=height, width=width, device=where, precision=precision)
 
 
 def _chosen(names: Sequence[str]) -> dict[str, ModelSettings]:

@@ -35,15 +35,8 @@ def history(inputs: Inputs, folds: Sequence[int]) -> pd.DataFrame:
 def per_class(samples: Samples, oof: Probabilities) -> pd.DataFrame:
     """Precision, recall, F1 and support of each class, out of fold."""
     table = metrics.per_class(samples.take(oof.ids_N).labels, oof.labels(), samples.space.n_classes)
-    return pd.DataFrame(
-        {
-            "class": samples.space.classes,
-            "precision": table.precision_C,
-            "recall": table.recall_C,
-            "f1": table.f1_C,
-            "support": table.support_C,
-        }
-    )
+    columns = {"precision": table.precision_C, "recall": table.recall_C, "f1": table.f1_C}
+    return pd.DataFrame({"class": samples.space.classes, **columns, "support": table.support_C})
 
 
 def pseudo_labels(inputs: Inputs, folds: Sequence[int]) -> pd.DataFrame | None:

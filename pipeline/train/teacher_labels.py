@@ -135,11 +135,8 @@ def _with_pseudo_labels(lesson: Lesson, splits: Sequence[_Candidates]) -> Lesson
         lines.append(texts.NOT_ADOPTED.format(images=held_out))
     if settings.test_images:
         lines.append(texts.TEST_IMAGES_LEARNED)
-    figures = {
-        "pseudo_offered": float(offered),
-        "pseudo_adopted": float(adopted),
-        "pseudo_same_group": float(held_out),
-    }
+    figures = {"pseudo_offered": float(offered), "pseudo_adopted": float(adopted)}
+    figures["pseudo_same_group"] = float(held_out)
     return LessonWithTeachers(replace(lesson, part=part, soft_NC=soft_NC), counts, figures, tuple(lines))
 
 
@@ -159,11 +156,9 @@ def join(part: Part, adopted: Samples, labels_U: Ints) -> Part:
     assert not len(np.intersect1d(part.samples.ids_N, adopted.ids_N)), "only unlabelled images are adopted"
     labelled = replace(adopted, labels_N=labels_U, split=part.samples.split)
     times = part.times_N
-    return replace(
-        part,
-        samples=part.samples.joined(labelled),
-        times_N=None if times is None else np.r_[times, np.ones(len(labelled), np.int64)],
-    )
+    if times is not None:
+        times = np.r_[times, np.ones(len(labelled), np.int64)]
+    return replace(part, samples=part.samples.joined(labelled), times_N=times)
 
 
 def soft_targets(part: Part, p_UC: Floats) -> Floats:

@@ -79,11 +79,8 @@ def _cost(trained: list[ArmRun], inputs: dict[str, Artifact], arm: int, job: Job
         heads = _results(job, {r for fold in folds for r in fold.inputs.values() if r.startswith("heads/")})
         read = {r for part in (*folds, *heads) for r in part.inputs.values() if r.startswith("features/")}
         seconds += sum(part.seconds for part in (*folds, *_results(job, read)))
-    return {
-        "epochs": mine[0].settings.config.train.epochs,
-        "steps": round(mine[0].steps),
-        "seconds": round(seconds / len(mine), 1),
-    }
+    epochs, steps = mine[0].settings.config.train.epochs, round(mine[0].steps)
+    return {"epochs": epochs, "steps": steps, "seconds": round(seconds / len(mine), 1)}
 
 
 def _results(job: Job, references: set[str]) -> list[Artifact]:

@@ -148,12 +148,8 @@ def headline(page: AblationPage) -> str:
     """How many arms are better or worse than their baseline, in a sentence."""
     verdicts = [row.comparison.verdict for row in page.comparisons]
     better, worse = verdicts.count("better"), verdicts.count("worse")
-    return texts.ABLATION_HEADLINE.format(
-        comparisons=plural(len(verdicts), "comparison"),
-        better=better,
-        worse=worse,
-        unclear=len(verdicts) - better - worse,
-    )
+    planned, unclear = plural(len(verdicts), "comparison"), len(verdicts) - better - worse
+    return texts.ABLATION_HEADLINE.format(comparisons=planned, better=better, worse=worse, unclear=unclear)
 
 
 def lines(page: AblationPage) -> list[str]:

@@ -101,15 +101,11 @@ def budget_lines(trainings: list[ArmRun], grid: Grid) -> list[str]:
     """For a grid with `seconds`, the number of epochs of each arm."""
     names = [arm.name for arm in all_arms(grid)]
     first = {run.arm: run for run in reversed(trainings) if run.seconds is not None}
-    return [
-        texts.ARM_BUDGET.format(
-            arm=names[arm],
-            epochs=run.settings.config.train.epochs,
-            expected=run.seconds,
-            seconds=grid.seconds,
-        )
-        for arm, run in sorted(first.items())
-    ]
+    lines = []
+    for arm, run in sorted(first.items()):
+        epochs, spent = run.settings.config.train.epochs, {"expected": run.seconds, "seconds": grid.seconds}
+        lines.append(texts.ARM_BUDGET.format(arm=names[arm], epochs=epochs, **spent))
+    return lines
 
 
 def _fitted(

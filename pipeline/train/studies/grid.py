@@ -107,13 +107,11 @@ def read(path: Path) -> Grid:
 def arms(grid: Grid) -> list[Arm]:
     """Every combination of levels, the last axis running fastest."""
     levels = [list(levels.items()) for levels in grid.axes.values()]
-    return [
-        Arm(
-            dict(zip(grid.axes, (name for name, _ in cell), strict=True)),
-            {path: value for _, values in cell for path, value in values.items()},
-        )
-        for cell in itertools.product(*levels)
-    ]
+    every = []
+    for cell in itertools.product(*levels):
+        values = {path: value for _, of_level in cell for path, value in of_level.items()}
+        every.append(Arm(dict(zip(grid.axes, (name for name, _ in cell), strict=True)), values))
+    return every
 
 
 def pairs(grid: Grid) -> list[tuple[int, int, int]]:
