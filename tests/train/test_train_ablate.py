@@ -115,7 +115,7 @@ def test_images_from_elsewhere_count_in_an_arms_steps(tmp_path):
         inputs = {"data": ctx.need("data"), "folds": ctx.need("folds")}
         assert load.has_extra(inputs["data"]) == bool(words)
         settings = arms.started(ctx.settings, study)
-        found = arms.runs(lambda need: inputs[need.stage], settings, study, photos.home)
+        found = arms.runs(lambda need, inputs=inputs: inputs[need.stage], settings, study, photos.home)
         assert [run.seed for run in found] == [0, 1, 2] * 2
         steps.append({run.steps for run in found})
     assert steps == [{5.0}, {15.0}], "20 of 40 images train, 4 at a time; 40 from elsewhere join them"
