@@ -34,12 +34,7 @@ def of_earlier(earlier: Sequence[Artifact], views: int) -> dict[str, float] | No
 
 
 def measured(job: Job, n_classes: int) -> dict[str, float]:
-    """`parameters`, `ms_1` and `ms_64` of the whole member; the part of them that is shared as `…_shared`.
-
-    Args:
-        job: of the stage `views`.
-        n_classes: outputs.
-    """
+    """`parameters`, `ms_1` and `ms_64` of the whole member; the part of them that is shared as `…_shared`."""
     config, device = job.settings.config, set_up(job.settings.config.runtime)
     folds = [job.inputs[f"fold{k}"] for k in folds_in(job.inputs)]
     states = [state for fold in folds for state in Committee.read(fold.folder).states]

@@ -46,12 +46,7 @@ def merge(
 ) -> MergedViews:
     """The views averaged equally, or by weights fitted on other folds than the one they are used on.
 
-    Args:
-        config: `infer.merge` and the metric are read.
-        samples: the labelled images.
-        plan: the folds.
-        oof: pooled out-of-fold predictions.
-        parts: the same, fold by fold.
+    `parts` are the out-of-fold predictions fold by fold, `oof` the same pooled.
     """
     n_views = len(oof.views)
     if config.infer.merge == "mean" or n_views == 1:
@@ -68,14 +63,8 @@ def merge(
 def view_table(
     config: Config, views: Artifact, samples: Samples, oof: ViewProbabilities, weights: Sequence[float]
 ) -> dict[str, dict[str, Any]]:
-    """Score, weight and cost of each view, by name, as views.json holds them.
-
-    Args:
-        config: the metric is read.
-        views: the finished stage `views`.
-        samples: the labelled images.
-        oof: pooled out-of-fold predictions.
-        weights: of the views.
+    """Score, weight and cost of each view, by name, as views.json holds them; `views` is the stage of that
+    name.
     """
     metric, times = metrics.get(config.competition.metric), views.json("times.json")
     y_N = samples.take(oof.ids_N).labels

@@ -50,14 +50,8 @@ def measure(
 ) -> pd.DataFrame:
     """One row per strength, `COLUMNS`; the first row is the clean images, curve `clean`, strength 0.
 
-    Args:
-        metric: of the scores; a change below 0 is worse, for losses too.
-        y_N: true class index.
-        oof: probabilities of the same rows, one view per strength, `identity` among them.
-        strengths: the curve and strength of each other view, in order.
-        groups_N: the group of each row.
-        draws: number of resamples.
-        seed: of the resamples.
+    A change below 0 is worse, for losses too. `oof` has the same rows as y_N, and one view per strength,
+    `identity` among them; `strengths` gives the curve and strength of each other view, in order.
     """
     names = [CLEAN, *strengths]
     sides = [oof.view(name).p_NC for name in names]
@@ -94,12 +88,8 @@ def _reach(drawn_SB: Reals) -> Reals:
 
 @dataclass(frozen=True)
 class RobustnessInputs:
-    """The content of the section.
-
-    Args:
-        table: of `measure`.
-        experiment: of the models.
-        metric: its name for people.
+    """The content of the section: the table of `measure`, whose models these are, and the metric's name for
+    people.
     """
 
     table: pd.DataFrame
@@ -125,8 +115,8 @@ def section(inputs: RobustnessInputs) -> Section:
     clean = table.iloc[0]
     bounds = (float(table["low"].min()), float(table["high"].max()))
     drawn = [(sentence(table, kind), _plot(table, kind, inputs.metric, bounds)) for kind in kinds]
-    shown = table[table["curve"] != "clean"][["curve", "strength"]].copy()
     rows = table[table["curve"] != "clean"]
+    shown = rows[["curve", "strength"]].copy()
     shown["score"] = [f"{score:.4f}" for score in rows["score"]]
     shown["95 % interval"] = [f"{a:.4f}–{b:.4f}" for a, b in zip(rows["low"], rows["high"], strict=True)]
     shown["change"] = [f"{x:+.4f}".replace("-", "−") for x in rows["change"]]

@@ -97,9 +97,8 @@ def build_infer(job: Job) -> Built:
     complete = float(len(folds_in(inputs)) == len(plan))
     figures = {**card.figures, "complete": complete, "delta_tta": gain.delta, **cost}
     what = texts.INFER_WHAT.format(experiment=job.settings.experiment, views=", ".join(oof.views))
-    description = note(
-        what, scoring.why(card), "make ensemble, then make error-analysis", result="; ".join(lines)
-    )
+    why, then = scoring.why(card), "make ensemble, then make error-analysis"
+    description = note(what, why, then, result="; ".join(lines))
     return Built(figures, tuple(lines), description, (), scoring.tags(card, rival, job.resolved))
 
 
@@ -162,15 +161,13 @@ def build_robustness(job: Job) -> Built:
     samples = load.samples(job.inputs["data"], "train", job.home)
     plan, strengths = load.plan(job.inputs["folds"]), config.robustness.views()
     names = [robustness.CLEAN, *strengths]
-    parts = [
-        view_predictions.of_validation_part(job, samples.space, plan, k, names) for k in folds_in(job.inputs)
-    ]
+    part_of = view_predictions.of_validation_part
+    parts = [part_of(job, samples.space, plan, k, names) for k in folds_in(job.inputs)]
     oof = pool_views(parts, "robustness")
     known = samples.take(oof.ids_N)
     metric, numbers = metrics.get(config.competition.metric), config.statistics
-    table = robustness.measure(
-        metric, known.labels, oof, strengths, known.groups_N, numbers.draws, numbers.seed
-    )
+    y_N, groups_N = known.labels, known.groups_N
+    table = robustness.measure(metric, y_N, oof, strengths, groups_N, numbers.draws, numbers.seed)
     table.to_csv(job.draft / robustness.FILE, index=False)
     kinds = [kind for kind in dict.fromkeys(table["curve"]) if kind != "clean"]
     lines = [robustness.sentence(table, kind) for kind in kinds]

@@ -69,12 +69,7 @@ def refuse_unfit(names: Sequence[str], hw: tuple[int, int]) -> None:
 def predict(job: Job, space: LabelSpace, plan: FoldPlan, earlier: Sequence[Artifact]) -> FoldViews:
     """The predictions of every view of `infer.views`.
 
-    Args:
-        job: of the stage `views`.
-        space: the classes.
-        plan: the folds.
-        earlier: results of the same models for other lists of views; a network is not run again for a view
-            that is in one of them.
+    A network is not run again for a view that is in one of the `earlier` results of the same models.
     """
     names = list(job.settings.config.infer.views)
     if is_probe(job.settings):
@@ -97,9 +92,8 @@ def _of_networks(job: Job, space: LabelSpace, plan: FoldPlan, names: Sequence[st
         fold = job.inputs[f"fold{k}"]
         how = precision.passing(config, fold, device)
         asked = [(train, plan.splits[k].valid_ids), (test, test.ids_N)]
-        (valid, _), (tested, ms) = votes.networks(
-            config, names, space, Committee.read(fold.folder), asked, how
-        )
+        committee = Committee.read(fold.folder)
+        (valid, _), (tested, ms) = votes.networks(config, names, space, committee, asked, how)
         oof.append(valid)
         tests.append(tested)
         times.append(ms)

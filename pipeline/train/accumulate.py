@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import torch
 from torch import nn
@@ -33,9 +33,7 @@ def noisy_weights(network: nn.Module, share: float) -> Iterator[None]:
 
     Biases and norms (1-D parameters) have no noise.
 
-    Args:
-        network: whose gradients are computed inside.
-        share: standard deviation of the noise, as a share of the tensor's root mean square.
+    `share` is the standard deviation of the noise as a share of the tensor's root mean square.
 
     Source: An, The Effects of Adding Noise During Backpropagation Training (1996); Wu et al., Adversarial
     Weight Perturbation, https://arxiv.org/abs/2004.05884, for noise relative to the tensor's size.
@@ -58,25 +56,15 @@ def noisy_weights(network: nn.Module, share: float) -> Iterator[None]:
 
 def windows(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
     """Lists of `size` micro-batches; the last may be shorter."""
-    window: list[Batch] = []
-    for batch in batches:
-        window.append(batch)
-        if len(window) == size:
-            yield window
-            window = []
-    if window:
+    left = iter(batches)
+    while window := list(islice(left, size)):
         yield window
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """A micro-batch with its targets, mixed or not; on the CPU.
-
-    Args:
-        batch: pixels 0 to 255.
-        blend: how it is mixed with its partners; None: it is not mixed.
-        target_BC: distributions over the classes.
-        weight_B: weight of each row.
+    """A micro-batch (pixels 0 to 255) with its targets and row weights, mixed with partners or not; on the
+    CPU.
     """
 
     batch: Batch
@@ -99,12 +87,12 @@ class MicroBatch:
         n = min(math.ceil(rows / most), max(rows // 2, 1))
         return [
             MicroBatch(
-                self.batch.part(start, end),
-                self.blend and self.blend.part(start, end),
-                self.target_BC[start:end],
-                self.weight_B[start:end],
+                self.batch.part(a, b),
+                self.blend and self.blend.part(a, b),
+                self.target_BC[a:b],
+                self.weight_B[a:b],
             )
-            for start, end in pairwise(rows * i // n for i in range(n + 1))
+            for a, b in pairwise(rows * i // n for i in range(n + 1))
         ]
 
 
@@ -119,12 +107,7 @@ class Backward:
 
     Args:
         loss: one number per sample, and the weight of its class.
-        target_NC: target of each training sample.
-        weights_N: weight of each training sample.
-        device: of the network.
-        precision: fp32, bf16 or fp16.
         scaler: keeps fp16 gradients from underflowing; does nothing otherwise.
-        mixer: mixes samples; None: nothing is mixed.
         input_noise: standard deviation of noise on pixels in [0, 1].
         most: rows that pass at once where memory is short, at least 2; None: a whole micro-batch.
         layout: of the images in memory, that of the network.
@@ -144,10 +127,7 @@ class Backward:
     def __call__(self, network: nn.Module, window: list[Batch], step: int = 0) -> float:
         """Add the window's gradients to the network's; returns its weighted mean loss.
 
-        Args:
-            network: in training mode.
-            window: micro-batches.
-            step: of the optimizer, from 0, for the random draws of mixing.
+        The network is in training mode; `step` counts from 0, for the random draws of mixing.
         """
         batches = [self._micro_batch(batch, step, number) for number, batch in enumerate(window)]
         total = sum(float(micro.weight_B.double().sum()) for micro in batches)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from statistics import median
 
-from pipeline.core.samples import Samples
 from pipeline.data import load
 from pipeline.engine.stage import Job, OnEpoch
 from pipeline.record.store import Artifact, Store
@@ -26,17 +25,12 @@ VALIDATED = 64
 KEPT = ("epoch", "member", "train_loss", "lr", "images_per_second")
 # Figures that need a held-out part.
 HELD_OUT = ("valid_loss", "gap", "chosen_epoch", "inner_score")
-# Settings that need a held-out part; their result is taken over from the folds.
-NEED_HELD_OUT = ("early_stopping",)
 
 
 def train(job: Job, settings: TrainSettings, epochs: int) -> tuple[Trained, LessonWithTeachers, int]:
     """Train on all data.
 
-    Args:
-        job: of the stage `whole`.
-        settings: of its cross-validation.
-        epochs: to train.
+    The settings are those of its cross-validation.
 
     Returns:
         The trained models, their lesson with what teachers added, and the number of labelled images.
@@ -48,8 +42,11 @@ def train(job: Job, settings: TrainSettings, epochs: int) -> tuple[Trained, Less
     # The number after the last fold: its random draws are its own.
     part = Part(samples, config.folds.splits, None, near)
     on_epoch = without_held_out(curves.logged(job.run, epochs))
-    own = _for_all_data(settings, epochs)
-    lesson = Lesson(part, _some(samples), own, config.resample, job.work, on_epoch=on_epoch)
+    # Early stopping needs a held-out part: its result, the number of epochs, is taken over from the folds.
+    length = {"epochs": epochs, "warmup_epochs": min(settings.warmup_epochs, float(epochs))}
+    own = settings.model_copy(update={**length, "early_stopping": None})
+    some = samples.take(samples.ids_N[:: max(len(samples) // VALIDATED, 1)])
+    lesson = Lesson(part, some, own, config.resample, job.work, on_epoch=on_epoch)
     student = teacher_labels.add(job, lesson, None)
     return members.train(members.learner_of(job), student.lesson), student, len(samples)
 
@@ -84,13 +81,3 @@ def kept(entry: dict[str, float]) -> dict[str, float]:
 def without_held_out(on_epoch: OnEpoch) -> OnEpoch:
     """Calls `on_epoch` without validation figures, which here would be scores on training images."""
     return lambda fold, epoch, entry: on_epoch(fold, epoch, kept(entry))
-
-
-def _for_all_data(train: TrainSettings, epochs: int) -> TrainSettings:
-    off = {name: None for name in NEED_HELD_OUT if name in TrainSettings.model_fields}
-    warmup = min(train.warmup_epochs, float(epochs))
-    return train.model_copy(update={"epochs": epochs, "warmup_epochs": warmup, **off})
-
-
-def _some(samples: Samples) -> Samples:
-    return samples.take(samples.ids_N[:: max(len(samples) // VALIDATED, 1)])

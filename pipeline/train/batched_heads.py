@@ -29,16 +29,7 @@ from pipeline.core.seeds import rng, seed
 from pipeline.data.loader import batch_bounds, epoch_order
 from pipeline.nets.weights import State
 from pipeline.settings.train import TrainSettings
-from pipeline.train.heads import (
-    HeadFit,
-    HeadJob,
-    HeadStack,
-    head_fit,
-    mean_of_heads,
-    plain_view,
-    restore_head,
-    softmax_JNC,
-)
+from pipeline.train import heads
 from pipeline.train.losses import Loss, diverged
 from pipeline.train.optim import Schedule, make_optimizer, set_lr
 from pipeline.train.targets import targets_of
@@ -61,14 +52,12 @@ class _Fold:
     """What the heads of one fold share, prepared for training.
 
     Args:
-        job: the fold.
         at_T: for each row that it may train on, the position of its first view in the pool; V views follow.
-        target_TC, weight_T: their targets and weights.
         mean_D, std_D: of its training features.
         z_ND: standardised features of its validation part.
     """
 
-    job: HeadJob
+    job: heads.HeadJob
     at_T: torch.Tensor
     target_TC: torch.Tensor
     weight_T: torch.Tensor
@@ -96,11 +85,10 @@ class _Epoch:
     bounds: list[tuple[int, int]]
 
 
-def fit_heads(jobs: Sequence[HeadJob]) -> list[HeadFit]:
+def fit_heads(jobs: Sequence[heads.HeadJob]) -> list[heads.HeadFit]:
     """Train the heads of all folds to their last epoch; each row uses one view, drawn again in each epoch.
 
-    Args:
-        jobs: at least one; all with the same settings and the same features.
+    All jobs, at least one, have the same settings and the same features.
 
     Returns:
         One result per job, in their order. The `seconds` of a fold are its share of the total.
@@ -128,12 +116,12 @@ def fit_heads(jobs: Sequence[HeadJob]) -> list[HeadFit]:
     seconds = (time.perf_counter() - begin) / len(folds)
     states = [_state_of(fold, stacks) for fold in folds]
     return [
-        head_fit(fold.job, state, _predict(fold, state)[0], history, seconds)
+        heads.head_fit(fold.job, state, _predict(fold, state)[0], history, seconds)
         for fold, state, history in zip(folds, states, histories, strict=True)
     ]
 
 
-def _prepare(jobs: Sequence[HeadJob]) -> tuple[list[_Fold], torch.Tensor]:
+def _prepare(jobs: Sequence[heads.HeadJob]) -> tuple[list[_Fold], torch.Tensor]:
     """The folds, and (P, D) the pool of features: the views of each image, then synthetic rows by fold."""
     features = jobs[0].features
     n_views = len(features.views)
@@ -146,22 +134,13 @@ def _prepare(jobs: Sequence[HeadJob]) -> tuple[list[_Fold], torch.Tensor]:
             at = np.concatenate([at, np.arange(end, end + len(job.synthetic))])
             end += len(job.synthetic)
         mean_D, std_D = job.statistics()
-        valid_ND = plain_view(features.take(job.valid_samples.ids_N))
-        folds.append(
-            _Fold(
-                job,
-                torch.from_numpy(at * n_views),
-                job.target_NC,
-                job.weight_N,
-                mean_D,
-                std_D,
-                (valid_ND - mean_D) / std_D,
-            )
-        )
+        valid_ND = heads.plain_view(features.take(job.valid_samples.ids_N))
+        at_T, z_ND = torch.from_numpy(at * n_views), (valid_ND - mean_D) / std_D
+        folds.append(_Fold(job, at_T, job.target_NC, job.weight_N, mean_D, std_D, z_ND))
     return folds, torch.from_numpy(np.concatenate(blocks)).flatten(0, 1)
 
 
-def _steps(job: HeadJob) -> tuple[int, ...]:
+def _steps(job: heads.HeadJob) -> tuple[int, ...]:
     """Number of steps of each epoch."""
     batch = job.train.batch_size * job.train.accumulate
     return tuple(len(batch_bounds(len(job.rows(epoch)), batch)) for epoch in range(job.train.epochs))
@@ -189,7 +168,7 @@ class _Stack:
         mean_JD = torch.stack([m.fold.mean_D for m in members])
         std_JD = torch.stack([m.fold.std_D for m in members])
         hidden = train.head_hidden if train.head == "mlp" else None
-        self.network = HeadStack(mean_JD, std_JD, job.n_outputs, hidden, job.heads)
+        self.network = heads.HeadStack(mean_JD, std_JD, job.n_outputs, hidden, job.heads)
         with torch.no_grad():
             self.network.start([seed(m.root, "model", m.fold.job.fold) for m in members])
         self.inverse_J1D = std_JD[:, None].reciprocal()
@@ -205,10 +184,7 @@ class _Stack:
         """One pass of every head over its rows; returns the training figures of each head."""
         started = time.perf_counter()
         rows = {id(m.fold): m.fold.job.rows(epoch) for m in self.members}
-        passes = [
-            self._epoch_of(member, epoch, rows[id(member.fold)], losses[id(member.fold)])
-            for member in self.members
-        ]
+        passes = [self._epoch_of(m, epoch, rows[id(m.fold)], losses[id(m.fold)]) for m in self.members]
         widest = max(end - start for one in passes for start, end in one.bounds)
         buffer = torch.empty(len(passes) * widest, self.pool_PD.shape[1])
         step = self.schedule.start(epoch)
@@ -300,10 +276,10 @@ def _state_of(fold: _Fold, stacks: list[_Stack]) -> State:
 
 def _predict(fold: _Fold, state: State) -> tuple[Floats, torch.Tensor]:
     """(S, N, C) probabilities of the validation part, and their logits."""
-    head = restore_head(state, fold.job.heads)
+    head = heads.restore_head(state, fold.job.heads)
     with torch.inference_mode():
         logits_SNC = head.logits(fold.z_ND.expand(len(head.mean_JD), -1, -1))
-    return softmax_JNC(logits_SNC), logits_SNC
+    return heads.softmax_JNC(logits_SNC), logits_SNC
 
 
 def _validate(fold: _Fold, state: State, loss: Loss) -> tuple[Floats, dict[str, float]]:
@@ -314,5 +290,5 @@ def _validate(fold: _Fold, state: State, loss: Loss) -> tuple[Floats, dict[str, 
     losses = [float(loss.mean(logits_NC, target_NC)) for logits_NC in logits_SNC]
     if not all(math.isfinite(loss) for loss in losses):
         raise diverged(f"fold {fold.job.fold}, validation", fold.job.train)
-    score = fold.job.metric(samples.labels, mean_of_heads(p_SNC))
+    score = fold.job.metric(samples.labels, heads.mean_of_heads(p_SNC))
     return p_SNC, {"valid_loss": sum(losses) / len(losses), "valid_score": score}

@@ -29,9 +29,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
     The file holds a sha256 and the `torch.save` bytes, so that damage is found on reading.
 
-    Args:
-        path: its folder must exist.
-        state: tensors, plain numbers, text, lists and dicts of them.
+    The state consists of tensors, plain numbers, text, lists and dicts; the folder must exist.
 
     Raises:
         StorageError: the disk is full or read-only.

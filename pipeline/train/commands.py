@@ -20,7 +20,6 @@ def models(session: Session, options: Options) -> None:
     from pipeline.train import network_cost
 
     refuse_unread(session.settings, (), session.graph, network_cost.READS)
-    for line in network_cost.table(
-        session.settings, options.names.split(), set_up(session.settings.config.runtime)
-    ):
+    device = set_up(session.settings.config.runtime)
+    for line in network_cost.table(session.settings, options.names.split(), device):
         session.say(line)

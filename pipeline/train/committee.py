@@ -38,12 +38,7 @@ FILE = "weights.pt"
 
 @dataclass(frozen=True)
 class Committee:
-    """Models of one architecture and their shares of the vote.
-
-    Args:
-        states: one state dict per model.
-        shares: ≥ 0, summing to 1.
-    """
+    """Models of one architecture and their shares of the vote, ≥ 0, which sum to 1."""
 
     states: tuple[State, ...]
     shares: tuple[float, ...]
@@ -87,13 +82,7 @@ def predict_views(
 ) -> tuple[ViewProbabilities, Milliseconds]:
     """(V, N, C) probabilities of the named images, in the order of `ids`, the same for any batch size.
 
-    Args:
-        model: put in eval mode here; must be on `how.device`.
-        images: prepared images, found by id.
-        ids: of the images to predict.
-        classes: names of the model's outputs, in order.
-        views: at least one.
-        how: device, batch and precision.
+    The model is put in eval mode and must be on `how.device`; `classes` are its outputs, in order.
 
     Returns:
         The probabilities, and milliseconds per image of each view.
@@ -116,10 +105,7 @@ def predict_head(
 ) -> tuple[ViewProbabilities, Milliseconds]:
     """(V, N, C) probabilities on every view of cached features, the mean over the heads of a fold.
 
-    Args:
-        head: the heads of the fold, one per seed, from `restore_head`.
-        features: their ids and views become those of the result.
-        classes: names of the head's outputs, in order.
+    `head` holds the heads of the fold, one per seed; `classes` are their outputs, in order.
 
     Returns:
         The probabilities, and milliseconds per image of each view, without the time of the backbone, which
@@ -147,13 +133,7 @@ def networks(
 ) -> list[Vote]:
     """The vote of networks on each of `asked`, view by view.
 
-    Args:
-        config: model and image size.
-        names: of the views.
-        space: the classes.
-        committee: their weights and shares.
-        asked: pairs of images and the ids to predict.
-        how: device, batch, precision and layout.
+    `names` are those of the views; `asked` are pairs of images and the ids to predict.
 
     Returns:
         For each of `asked`, the probabilities, and milliseconds per image of each view, all models together.
@@ -162,9 +142,7 @@ def networks(
     for state in committee.states:
         network = model.restore(config.model, space.n_classes, state, config.images.hw, space)
         network = model.to_device(network, how.device, how.layout)
-        by_model.append(
-            [predict_views(network, images, ids, space.classes, parsed, how) for images, ids in asked]
-        )
+        by_model.append([predict_views(network, x, ids, space.classes, parsed, how) for x, ids in asked])
     return _voted(by_model, committee.shares)
 
 
@@ -194,12 +172,7 @@ def added(times: Sequence[Milliseconds]) -> Milliseconds:
 
 
 def mean(parts: Sequence[ViewProbabilities], shares: Sequence[float] | None = None) -> ViewProbabilities:
-    """The average of predictions of the same images and views, e.g. over folds.
-
-    Args:
-        parts: at least one.
-        shares: of each, summing to 1; None: equal ones.
-    """
+    """The average of predictions of the same images and views, e.g. folds; shares sum to 1 or are equal."""
     first = parts[0]
     assert all((p.ids_N == first.ids_N).all() for p in parts), "predictions of other images"
     p_MVNC = np.stack([p.p_VNC for p in parts])

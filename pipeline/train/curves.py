@@ -25,13 +25,7 @@ CLASS_CURVES = 5
 
 
 def logged(run: Run, epochs: int, classes: Sequence[str] = ()) -> OnEpoch:
-    """An `on_epoch` that logs some of the epochs to the run.
-
-    Args:
-        run: of the fold.
-        epochs: of one training.
-        classes: whose F1 has a curve.
-    """
+    """An `on_epoch` that logs some of the epochs to the run, with the F1 of these classes."""
     every = max(epochs // CURVE_POINTS, 1)
 
     def on_epoch(fold: int, epoch: int, entry: dict[str, float]) -> bool:
@@ -47,12 +41,7 @@ def logged(run: Run, epochs: int, classes: Sequence[str] = ()) -> OnEpoch:
 
 
 def stoppable(report: OnEpoch, goes_on: OnEpoch | None) -> OnEpoch:
-    """An `on_epoch` that reports, and then asks whether to continue.
-
-    Args:
-        report: called after each epoch.
-        goes_on: False ends the stage by `StoppedError`, so that no half-trained result is kept.
-    """
+    """An `on_epoch` that reports and, where `goes_on` is false, raises: no half-trained result is kept."""
 
     def both(fold: int, epoch: int, entry: dict[str, float]) -> bool:
         report(fold, epoch, entry)
@@ -64,11 +53,7 @@ def stoppable(report: OnEpoch, goes_on: OnEpoch | None) -> OnEpoch:
 
 
 def rarest(parts: Sequence[Samples]) -> tuple[str, ...]:
-    """The classes with the fewest images in all parts together, which are the same for every fold.
-
-    Args:
-        parts: labelled; training, validation and inner split.
-    """
+    """The classes with the fewest images in all labelled parts together, the same for every fold."""
     space = parts[0].space
     counts_C = np.bincount(np.concatenate([part.labels for part in parts]), minlength=space.n_classes)
     return tuple(space.classes[c] for c in np.argsort(counts_C, kind="stable")[:CLASS_CURVES])

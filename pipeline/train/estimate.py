@@ -31,13 +31,7 @@ BYTES_PER_WEIGHT = 4
 
 @dataclass(frozen=True)
 class Estimate:
-    """Expected time and disk space of the missing folds.
-
-    Args:
-        seconds: of all of them.
-        disk: bytes.
-        lines: for the terminal, what was measured on the way.
-    """
+    """Expected seconds and disk space (bytes) of all missing folds; `lines` say what was measured for it."""
 
     seconds: float
     disk: float
@@ -105,15 +99,10 @@ def _earlier(store: Store, settings: Settings, device: str) -> float | None:
         "train.precision": config.train.precision,
         "images.size": config.images.size,
     }
-    for artifact in reversed(store.all()):
+    for artifact in reversed(store.all("fold")):
         used_device = artifact.manifest.get("tags", {}).get("device")
         here = artifact.manifest.get("hardware") == machine() and used_device == device
-        settings_of = {path: artifact.setting(path) for path in wanted}
-        if (
-            artifact.stage == "fold"
-            and here
-            and settings_of == wanted
-            and artifact.metrics.get("seconds_per_row")
-        ):
-            return artifact.metrics["seconds_per_row"]
+        seconds = artifact.metrics.get("seconds_per_row")
+        if seconds and here and {path: artifact.setting(path) for path in wanted} == wanted:
+            return seconds
     return None

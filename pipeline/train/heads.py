@@ -204,12 +204,7 @@ class HeadStack(nn.Module):
 
 
 def restore_head(state: State, by_attribute: AttributeHeads | None = None) -> HeadStack:
-    """The heads of the state of a `HeadFit`.
-
-    Args:
-        state: of the heads.
-        by_attribute: as in their job.
-    """
+    """The heads of the state of a `HeadFit`; `by_attribute` as in their job."""
     hidden = len(state["hidden.bias"][0]) if "hidden.bias" in state else None
     head = HeadStack(state["mean_JD"], state["std_JD"], state["out.bias"].shape[1], hidden, by_attribute)
     head.load_state_dict(state, strict=True)
@@ -247,15 +242,7 @@ def mean_of_heads(p_JNC: Floats) -> Floats:
 def head_fit(
     job: HeadJob, state: State, p_SNC: Floats, history: Sequence[dict[str, float]], seconds: float
 ) -> HeadFit:
-    """The result of a fold.
-
-    Args:
-        job: of the fold.
-        state: of the heads of all seeds.
-        p_SNC: probabilities of the validation part, by the head of each seed.
-        history: one entry per epoch.
-        seconds: of training.
-    """
+    """The result of a fold: `p_SNC` are for its validation part, `history` has one entry per epoch."""
     samples, name = job.valid_samples, f"{job.train.head} head fold {job.fold}"
     views = tuple(f"seed {s}" for s in range(len(p_SNC)))
     by_seed = ViewProbabilities(samples.ids_N, samples.space.classes, views, p_SNC, name)
@@ -272,13 +259,10 @@ _SMALLEST_P = 1e-12
 
 
 def fit_heads(jobs: Sequence[HeadJob]) -> list[HeadFit]:
-    """Solve the problem of every fold.
+    """Solve the problem of every fold; all jobs have the same settings and the same features.
 
     The objective is C · Σ weight · cross-entropy + ½ ‖W‖²: a sum over rows, not a mean; biases have no
     penalty.
-
-    Args:
-        jobs: at least one; all with the same settings and the same features.
 
     Raises:
         ConfigError: a loss other than plain cross-entropy.
@@ -345,9 +329,8 @@ def _problem(z_NVD: Floats, target_NC: Floats, weight_N: Floats) -> _Problem:
     row_K, class_K = np.nonzero(share_NC)
     n_views = z_NVD.shape[1]
     weight_K = np.asarray(share_NC[row_K, class_K] / n_views, dtype=np.float32)
-    return _Problem(
-        z_NVD[row_K].reshape(-1, z_NVD.shape[2]), class_K.repeat(n_views), weight_K.repeat(n_views)
-    )
+    z_MD = z_NVD[row_K].reshape(-1, z_NVD.shape[2])
+    return _Problem(z_MD, class_K.repeat(n_views), weight_K.repeat(n_views))
 
 
 def _solve(problem: _Problem, n_classes: int, job: HeadJob) -> tuple[Floats, Floats, int]:

@@ -32,7 +32,6 @@ class GradientWatch:
 
     Args:
         where: fold and epoch, for messages.
-        settings: named in the message.
         skips_infinite: fp16 scaling skips a step with an infinite gradient and lowers its scale.
     """
 
@@ -85,10 +84,7 @@ def has_batch_norm(network: nn.Module) -> bool:
 def check_batches(network: nn.Module, sizes: Sequence[int], settings: TrainSettings) -> None:
     """Reject batches that cannot be normalised; warn where accumulation does not equal a large batch.
 
-    Args:
-        network: in training mode.
-        sizes: rows of every micro-batch of the training.
-        settings: of training.
+    The network is in training mode; `sizes` are the rows of every micro-batch of the training.
 
     Raises:
         ConfigError: a batch of one sample and batch normalisation, which has no variance then.
@@ -126,9 +122,7 @@ def unsafe_in_bf16(network: nn.Module, size: tuple[int, int]) -> str | None:
     Where a map is narrower than the stride, the gradient of the weights contains uninitialised memory:
     found with torch 2.14.1 on AVX512-BF16, see docs/log.md.
 
-    Args:
-        network: in any mode; one forward pass is made in eval mode.
-        size: height and width of the images, px.
+    Makes one forward pass in eval mode; `size` is height and width of the images, px.
     """
     unsafe: list[str] = []
 
@@ -178,10 +172,8 @@ def explained_memory_errors(
 ) -> Iterator[None]:
     """Inside, running out of memory raises an error that names the settings to change.
 
-    Args:
-        settings: of training.
-        size: height and width of the images, px.
-        eval_batch: batch size of a pass without gradients; None: of a training step.
+    `size` is height and width of the images, px; `eval_batch` that of a pass without gradients, None in a
+    training step.
 
     Raises:
         UserError: out of memory.

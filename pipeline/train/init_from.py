@@ -51,11 +51,7 @@ def source(ask: Ask, settings: Settings, fold: int, folds_key: str) -> str:
     those of the same plan are preferred, then those that do not start from another run themselves: the
     result of a second step may have the name of the first.
 
-    Args:
-        ask: looks up finished runs.
-        settings: of the new run.
-        fold: its fold.
-        folds_key: of its fold plan.
+    `folds_key` is that of the new run's fold plan.
 
     Raises:
         ConfigError: there is no such run or fold, or more than one.
@@ -99,11 +95,6 @@ def source(ask: Ask, settings: Settings, fold: int, folds_key: str) -> str:
 def whole(ask: Ask, settings: Settings, folds_key: str) -> str:
     """The key of the model of all data that a refit starts from: that of the run that its folds start from.
 
-    Args:
-        ask: looks up finished runs.
-        settings: of the new run.
-        folds_key: of its fold plan.
-
     Raises:
         ConfigError: as `source`; or the earlier run has no model of all data.
     """
@@ -112,7 +103,8 @@ def whole(ask: Ask, settings: Settings, folds_key: str) -> str:
     runs = [a for a in ask.kept("train") if keys.items() <= a.inputs.items()]
     twins = {f"train/{a.key}" for a in runs}
     # Runs that differ only in `statistics` have the same folds and the same model of all data.
-    models = [a for a in ask.kept("whole") if a.inputs.get("twin") in twins and _exists(ask, settings, a)]
+    models = [a for a in ask.kept("whole") if a.inputs.get("twin") in twins]
+    models = [a for a in models if ask.found(Need("whole", settings, key=a.key)) is not None]
     if not models:
         asked = settings.config.train.init_from
         record = runs[0].manifest.get("request") if runs else None
@@ -124,20 +116,13 @@ def whole(ask: Ask, settings: Settings, folds_key: str) -> str:
     return models[0].key
 
 
-def _exists(ask: Ask, settings: Settings, model: Artifact) -> bool:
-    return ask.found(Need("whole", settings, key=model.key)) is not None
-
-
 def refuse_seen(origin: Artifact, own: Mapping[str, Artifact], settings: Settings) -> None:
     """Reject settings that hold images out of the training part on which the earlier run was trained.
 
     Early stopping would choose the epoch on images that the initial weights have learned, and a training on
     a share of the groups would start from weights trained on all of them.
 
-    Args:
-        origin: the finished fold.
-        own: the data of the new run.
-        settings: of the new run.
+    `origin` is the finished fold; `own` has the data of the new run, whose settings these are.
 
     Raises:
         ConfigError: with the name of the setting.
@@ -167,12 +152,8 @@ def refuse_others(
 ) -> None:
     """Reject an earlier run with another fold plan, or without a network.
 
-    Args:
-        origin: the finished fold, or the finished model of all data.
-        own: the data and the folds of the new run.
-        fold: of the new run; None: a model of all data.
-        store: holds the data and the plan of `origin`.
-        home: the pipeline's home folder.
+    `origin` is the finished fold, or (`fold` is None) model of all data; `own` has the data and folds of the
+    new run.
 
     Raises:
         ConfigError: with the keys of both runs and every difference of the plans.
@@ -193,7 +174,8 @@ def refuse_others(
             f"train.init_from: cannot compare the fold plans {keys}: one of them is gone",
             remedy="train the earlier run again",
         )
-    before, after = (_labelled(artifact, home) for artifact in (data, own["data"]))
+    # Extra images are in no validation part, so they are not compared.
+    before, after = (load.samples(artifact, "train", home) for artifact in (data, own["data"]))
     faults = _other_samples(before, after) or _other_plan(load.plan(folds), load.plan(own["folds"]), after)
     if faults:
         raise ConfigError(
@@ -202,11 +184,6 @@ def refuse_others(
             "train the earlier run on this competition and these folds (needed by "
             f"{'a model of all data' if fold is None else f'fold {fold}'})",
         )
-
-
-def _labelled(data: Artifact, home: Path) -> Samples:
-    """The competition's own training samples; extra images are in no validation part."""
-    return load.samples(data, "train", home)
 
 
 def _other_samples(before: Samples, after: Samples) -> list[str]:
@@ -232,9 +209,8 @@ def _other_plan(before: FoldPlan, after: FoldPlan, own: Samples) -> list[str]:
     for number, (one, other) in enumerate(zip(before.splits, after.splits, strict=True)):
         odd = np.setxor1d(one.valid_ids, other.valid_ids)
         if len(odd):
-            faults.append(
-                f"fold {number}: {len(odd)} images are in one validation part only (first: {odd[0]})"
-            )
+            only = f"{len(odd)} images are in one validation part only (first: {odd[0]})"
+            faults.append(f"fold {number}: {only}")
         elif not np.array_equal(_times(one, own.ids_N), _times(other, own.ids_N)):
             faults.append(f"fold {number}: the training parts differ")
     return faults
@@ -277,9 +253,8 @@ def of(job: Job) -> Initial | None:
     hw = (size[0], size[1]) if isinstance(size, list) else (size, size)
     data = job.store.find("data", origin.inputs["data"].partition("/")[2])
     assert data is not None, "it is the data of this run, or its samples were compared"
-    return Initial(
-        name, states[0], outputs_of(origin, job.settings, _labelled(data, job.home).space.classes), hw
-    )
+    classes = load.samples(data, "train", job.home).space.classes
+    return Initial(name, states[0], outputs_of(origin, job.settings, classes), hw)
 
 
 def outputs_of(origin: Artifact, own: Settings, classes: tuple[str, ...]) -> tuple[str, ...]:

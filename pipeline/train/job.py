@@ -37,7 +37,6 @@ class Initial:
     """The network of a finished fold, whose weights another fold starts from.
 
     Args:
-        name: for messages.
         state: its state dict, on the CPU.
         classes: its classes, in the order of its outputs; empty: its outputs have another meaning.
         size: height and width of its images, px.
@@ -59,12 +58,8 @@ class Initial:
     def build(self, settings: ModelSettings, space: LabelSpace, seed: int, size: Size) -> Classifier:
         """A network with these weights; its classifier starts at zero unless the classes are the same.
 
-        Args:
-            settings: of the network; `weights` is not read.
-            space: the classes of the new classifier.
-            seed: as in `nets.model.build`.
-            size: height and width of the new images, px; a network with a fixed image size is built for the
-                size of these weights and then resized.
+        `size` is height and width of the new images, px: a network with a fixed image size is built for the
+        size of these weights and then resized. `settings.weights` is not read.
 
         Raises:
             ModelError: the weights are those of another network.
@@ -106,7 +101,6 @@ class FoldJob:
             is among `train_samples`. None without early stopping.
         higher_is_better: direction of the metric, for early stopping.
         initial: the weights to start from; None: those of `model`.
-        device: "cpu" or "cuda".
         threads: torch's CPU threads, set for the process; None: unchanged.
         workers: loader processes; None: chosen by timing the first batches.
         eval_batch: batch size of a pass without gradients.
@@ -144,10 +138,8 @@ class FoldJob:
         return self.measured if chosen == "auto" else Mode(chosen)
 
     def __post_init__(self) -> None:
-        chooses = self.train.early_stopping is not None
-        assert chooses == (self.inner_samples is not None), (
-            "early stopping and its inner split belong together"
-        )
+        fits = (self.train.early_stopping is None) == (self.inner_samples is None)
+        assert fits, "early stopping and its inner split belong together"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -158,10 +150,9 @@ class FoldJob:
     @property
     def sample_weights_N(self) -> torch.Tensor:
         """(N,) weight of each training sample; 1 by default."""
-        given = self.weights_N
-        return (
-            torch.ones(len(self.train_samples)) if given is None else torch.from_numpy(given.copy()).float()
-        )
+        if self.weights_N is None:
+            return torch.ones(len(self.train_samples))
+        return torch.from_numpy(self.weights_N.copy()).float()
 
     @property
     def target_NC(self) -> torch.Tensor:

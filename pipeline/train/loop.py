@@ -67,12 +67,7 @@ def ended(history: Sequence[Entry], settings: EarlyStoppingSettings | None, high
 
 
 def marked(history: Sequence[Entry], epoch: int | None) -> tuple[Entry, ...]:
-    """The history with `chosen` set to 1 for the epoch whose weights predict, and to 0 for the others.
-
-    Args:
-        history: of all epochs of a fold.
-        epoch: the chosen one; None: nothing was chosen, and nothing is marked.
-    """
+    """The history with `chosen`: 1 for the epoch whose weights predict, else 0; unchanged for None."""
     if epoch is None:
         return tuple(history)
     return tuple({**entry, "chosen": float(number == epoch)} for number, entry in enumerate(history))
@@ -286,7 +281,9 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
         _bar(job, schedule, training.epoch) as bar,
         reproducible(job.device, job.deterministic),
     ):
-        while training.epoch < settings.epochs and not _ended(job, training):
+        while training.epoch < settings.epochs:
+            if ended(training.history, settings.early_stopping, job.higher_is_better):
+                break
             begin, epoch = time.perf_counter(), training.epoch
             bar.set_postfix_str(f"epoch {epoch + 1}/{settings.epochs}")
             with health.explained_memory_errors(settings, job.size):
@@ -300,10 +297,6 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
             if on_epoch is not None and not on_epoch(job.fold, epoch, training.history[-1]):
                 break
     return _result(job, training, p_NC)
-
-
-def _ended(job: FoldJob, training: Training) -> bool:
-    return ended(training.history, job.train.early_stopping, job.higher_is_better)
 
 
 def _bar(job: FoldJob, schedule: Schedule, epoch: int) -> Any:

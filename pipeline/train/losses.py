@@ -151,14 +151,7 @@ def summed(
     weigh_A: Sequence[Callable[[torch.Tensor], torch.Tensor]],
     share_A: Sequence[float],
 ) -> Rows:
-    """(logits_BC, target_BC) -> (B,) sum of the losses of all attributes.
-
-    Args:
-        space: the classes and their attributes.
-        rows_A: the loss of each attribute, on (B, K).
-        weigh_A: for each attribute, from (B, K) targets to row weights.
-        share_A: factor of each attribute.
-    """
+    """(logits_BC, target_BC) -> (B,) sum over attributes of share · weight of the row · loss, on (B, K)."""
     classes_AK = [classes_of(space, attribute) for attribute in range(len(space.attributes))]
 
     def rows(logits_BC: torch.Tensor, target_BC: torch.Tensor) -> torch.Tensor:
@@ -213,13 +206,8 @@ def _focal(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None)
 
 
 def _asymmetric(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
-    each = partial(
-        loss_formulas.asymmetric_terms,
-        gamma_pos=s.gamma_pos,
-        gamma_neg=s.gamma_neg,
-        smoothing=s.label_smoothing,
-    )
-    return rows_of(each, 0.0, weight_C)
+    each = partial(loss_formulas.asymmetric_terms, gamma_pos=s.gamma_pos, gamma_neg=s.gamma_neg)
+    return rows_of(partial(each, smoothing=s.label_smoothing), 0.0, weight_C)
 
 
 def _ordinal(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
@@ -239,9 +227,8 @@ def _soft_f1(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | Non
 
 def _ldam(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
     margin_C = loss_formulas.margins(facts, s.max_margin)
-    return rows_of(
-        partial(loss_formulas.ldam_terms, margin_C=margin_C, scale=s.scale), s.label_smoothing, weight_C
-    )
+    terms = partial(loss_formulas.ldam_terms, margin_C=margin_C, scale=s.scale)
+    return rows_of(terms, s.label_smoothing, weight_C)
 
 
 def _logit_adjustment(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
@@ -269,11 +256,7 @@ REGISTRY: dict[str, Make] = {
 def make_loss(settings: LossSettings, facts: ClassFacts, epoch: int = 0, epochs: int = 1) -> Loss:
     """The loss of these settings in one epoch.
 
-    Args:
-        settings: name and parameters.
-        facts: of the training rows; never of a validation part.
-        epoch: from 0; class weights may be deferred.
-        epochs: of the run.
+    The facts are those of the training rows, never of a validation part; `epoch` counts from 0.
 
     Raises:
         ConfigError: an unknown name, weights by hand for other classes, a function of the user's own that
@@ -314,10 +297,8 @@ def _one(settings: OneLossSettings, facts: ClassFacts, epoch: int, epochs: int) 
 def refuse_soft(settings: LossSettings, why: str) -> None:
     """Reject soft targets where the loss accepts plain labels only.
 
-    Args:
-        settings: the loss; every loss of the registry is defined for distributions, a function of the
-            user's own may declare that it is not.
-        why: the setting that makes targets soft, e.g. "train.mix=mixup".
+    Every loss of the registry is defined for distributions unless it says otherwise; a function of the user's
+    own may declare that it is not. `why` is the setting that makes targets soft, e.g. "train.mix=mixup".
 
     Raises:
         ConfigError: with the pair of settings.
@@ -333,9 +314,6 @@ def refuse_soft(settings: LossSettings, why: str) -> None:
 
 def refuse_unfit(config: Config) -> None:
     """Call a loss of the user's own once, and refuse settings whose soft labels it does not accept.
-
-    Args:
-        config: whose `loss.name` is module:function.
 
     Raises:
         ConfigError: as `trial` and `refuse_soft`.
@@ -355,12 +333,7 @@ def refuse_unfit(config: Config) -> None:
 
 
 def diverged(where: str, settings: TrainSettings) -> UserError:
-    """The error to raise when a loss is not a finite number.
-
-    Args:
-        where: fold, epoch and step.
-        settings: named in the message.
-    """
+    """The error to raise when a loss is not a finite number; `where` is fold, epoch and step."""
     return UserError(
         f"{where}: the loss is not a finite number",
         remedy=f"try a smaller train.lr (now {settings.lr:g}), train.clip_norm=1, a longer "

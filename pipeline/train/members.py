@@ -22,7 +22,6 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -74,7 +73,6 @@ class Lesson:
         valid: labelled samples that are predicted, never trained on.
         train: settings of the loop; the seed in them is this lesson's own.
         resample: settings of the rows; the seed in them is this lesson's own.
-        work: folder of unfinished work.
         weights_N: sample weights; None: all equal.
         soft_NC: soft labels from teachers; None, or a row of NaN: the label of the table.
         inner: the inner split of the training part, for early stopping alone.
@@ -125,7 +123,6 @@ class Network:
     """Learns from pixels.
 
     Args:
-        config: the settings.
         images: prepared images of all samples.
         home: folder of the machine profile.
         work: folder of the unfinished work of the fold, with all its members.
@@ -184,12 +181,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Probe:
-    """Learns from cached features of a frozen backbone.
-
-    Args:
-        config: the settings.
-        features: of all samples; the view `identity` is one of their views.
-    """
+    """Learns from cached features of a frozen backbone: of all samples, the view `identity` among them."""
 
     config: Config
     features: Features
@@ -252,11 +244,7 @@ class Member:
     """One trained model.
 
     Args:
-        state: its weights.
         p_NC: its probabilities of the validation samples of its lesson.
-        history: one entry per epoch.
-        seconds: of training.
-        rows: of its first epoch.
         mode: precision, layout and compilation of the network; empty for a head.
     """
 
@@ -273,14 +261,11 @@ class Trained:
     """The trained models of a fold.
 
     Args:
-        committee: the models and their shares of the vote.
         oof: their soft vote on the validation part.
         history: all epochs; entries of several models have the key `member`.
         last: for each model, the entry of the epoch whose weights it has.
         seconds: of training, inner folds included.
         rows: number of rows trained on, over all epochs and models.
-        lines: for the terminal.
-        tags: for manifests and MLflow.
     """
 
     committee: Committee
@@ -344,33 +329,23 @@ def _chain(learner: Learner, lesson: Lesson, chain: ChainSettings) -> Trained:
         failed_N, models = _failures(learner, own, kept_N, member.state, m)
         inner_models += models
         votes.append(alpha(failed_N, weights_N, n_classes))
-        lines.append(
-            texts.CHAIN_MEMBER.format(
-                member=m,
-                samples=kept_N.sum(),
-                wrong=failed_N.mean(),
-                how=texts.BY_INNER_FOLDS if chain.inner else texts.SEEN_IN_TRAINING,
-                vote=votes[-1],
-            )
-        )
+        how = texts.BY_INNER_FOLDS if chain.inner else texts.SEEN_IN_TRAINING
+        counts = {"samples": kept_N.sum(), "wrong": failed_N.mean()}
+        lines.append(texts.CHAIN_MEMBER.format(member=m, **counts, how=how, vote=votes[-1]))
         if chain.mode == "weights":
             weights_N = reweighted(weights_N, failed_N, votes[-1], chain.rate)
         else:
             kept_N = failed_N | subsets.some_of_each_class(
                 labels_N, ~failed_N, chain.others, lesson.train.seed, lesson.part.fold, m
             )
-    equal = chain.combine == "mean"
-    shares = (1 / len(made),) * len(made) if equal else vote_shares(votes)
+    shares = (1 / len(made),) * len(made) if chain.combine == "mean" else vote_shares(votes)
     return _voted(lesson, made, shares, inner_models, lines)
 
 
 def alpha(failed_N: Bools, weights_N: Floats, n_classes: int) -> float:
     """The vote of a member, ≥ 0: 0 where it is not better than guessing.
 
-    Args:
-        failed_N: which samples it predicted wrong.
-        weights_N: sample weights, ≥ 0; only their proportions count.
-        n_classes: C, ≥ 2.
+    Only the proportions of the sample weights (≥ 0) count; `n_classes` is C, ≥ 2.
     """
     weights = weights_N.astype(np.float64)
     error = float(weights[failed_N].sum() / weights.sum())
@@ -383,11 +358,8 @@ def alpha(failed_N: Bools, weights_N: Floats, n_classes: int) -> float:
 def reweighted(weights_N: Floats, failed_N: Bools, vote: float, rate: float) -> Floats:
     """(N,) sample weights of the next member, with mean 1.
 
-    Args:
-        weights_N: sample weights of this member.
-        failed_N: which samples it predicted wrong.
-        vote: its alpha; with 0 (not better than guessing) no weight changes.
-        rate: shrinks the step, above 0, at most 1.
+    With a vote of 0 (not better than guessing) no weight changes; `rate`, above 0 and at most 1, shrinks the
+    step.
     """
     weights = weights_N.astype(np.float64) * np.where(failed_N, np.exp(rate * vote), 1.0)
     return np.asarray(weights / weights.mean(), dtype=np.float32)
@@ -433,17 +405,13 @@ def _own(lesson: Lesson, *number: int) -> Lesson:
     """The lesson with its own random draws, and with epochs counted after those of earlier members."""
     if number == (0,):
         return lesson
-    train, rows = lesson.train, lesson.resample
+    train, rows, earlier = lesson.train, lesson.resample, number[0] * lesson.train.epochs
     return replace(
         lesson,
         train=train.model_copy(update={"seed": seed(train.seed, "member", *number)}),
         resample=rows.model_copy(update={"seed": seed(rows.seed, "member", *number)}),
-        on_epoch=partial(_later, lesson.on_epoch, number[0] * train.epochs),
+        on_epoch=lambda fold, epoch, entry: lesson.on_epoch(fold, earlier + epoch, entry),
     )
-
-
-def _later(on_epoch: OnEpoch, by: int, fold: int, epoch: int, entry: dict[str, float]) -> bool:
-    return on_epoch(fold, by + epoch, entry)
 
 
 def _fit(learner: Learner, lesson: Lesson) -> Member:
@@ -482,21 +450,15 @@ def _voted(
     """The models as one; inner models count in the time and have no vote."""
     samples = lesson.valid
     p_NC = np.einsum("m,mnc->nc", np.array(shares), np.stack([m.p_NC for m in made]).astype(np.float64))
-    target = Target.of(samples.space)
-    alone = len(made) == 1
-    oof = Probabilities(
-        samples.ids_N,
-        samples.space.classes,
-        made[0].p_NC if alone else target.normalised(p_NC),
-        f"fold {lesson.part.fold}",
-    )
+    p_NC = Target.of(samples.space).normalised(p_NC)
+    history = tuple({**e, "member": float(n)} for n, m in enumerate(made) for e in m.history)
+    if len(made) == 1:
+        p_NC, history = made[0].p_NC, made[0].history
     every = [*made, *inner_models]
     return Trained(
         Committee(tuple(m.state for m in made), shares),
-        oof,
-        made[0].history
-        if alone
-        else tuple({**e, "member": float(n)} for n, m in enumerate(made) for e in m.history),
+        Probabilities(samples.ids_N, samples.space.classes, p_NC, f"fold {lesson.part.fold}"),
+        history,
         tuple(loop.predicting(m.history) for m in made),
         sum(m.seconds for m in every),
         sum(len(m.history) * m.rows for m in every),

@@ -10,6 +10,7 @@ not own the seconds per row of a whole training job (`train/step_timing.py`).
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +41,6 @@ class Cost:
     """One network on this machine.
 
     Args:
-        parameters: number of weights.
         megabytes: of the weights on disk, fp32.
         gmacs: 10⁹ multiply-adds of one image, forward.
         ms_one, ms_batch: milliseconds per image without gradients, alone and in a batch of 32.
@@ -60,11 +60,7 @@ class Cost:
 def measure(model: ModelSettings, config: Config, n_classes: int, device: str) -> Cost:
     """Build a network without pretrained weights and time it on noise.
 
-    Args:
-        model: of the network.
-        config: `images.size`, `train.optimizer` and `train.precision` (auto: fp32) are read.
-        n_classes: outputs.
-        device: "cpu" or "cuda".
+    Of `config`, `images.size`, `train.optimizer` and `train.precision` (auto: fp32) are read.
 
     Raises:
         UserError: as `model.build`.
@@ -91,12 +87,7 @@ def measure(model: ModelSettings, config: Config, n_classes: int, device: str) -
 
 @dataclass(frozen=True)
 class Speed:
-    """The cost of predicting one view of one image with a network.
-
-    Args:
-        parameters: number of weights.
-        ms_1, ms_64: milliseconds per image without gradients, alone and in a batch of 64.
-    """
+    """A network's parameters and milliseconds per image without gradients, alone and in a batch of 64."""
 
     parameters: int
     ms_1: float
@@ -105,11 +96,6 @@ class Speed:
 
 def speed(config: Config, n_classes: int, how: Pass) -> Speed:
     """Time the network of these settings on noise, forward only; the time does not depend on its weights.
-
-    Args:
-        config: `model` and `images.size` are read.
-        n_classes: outputs.
-        how: device, precision and layout.
 
     Raises:
         UserError: as `model.build`.
@@ -179,10 +165,7 @@ HEAD = ("model", "M params", "MB", "GMACs", "ms ×1", "ms ×32", "ms train", "na
 def table(settings: Settings, names: Sequence[str], device: str) -> Iterator[str]:
     """The lines of the table, each as soon as it is measured.
 
-    Args:
-        settings: image size, precision and optimizer.
-        names: of configs/model/, or as in `model.name`; empty: every file of configs/model/.
-        device: "cpu" or "cuda".
+    `names` are files of configs/model/, or as in `model.name`; empty: every file of configs/model/.
 
     Raises:
         ModelError: unknown names, each with the nearest known one.
@@ -192,7 +175,7 @@ def table(settings: Settings, names: Sequence[str], device: str) -> Iterator[str
     config = settings.config
     chosen = _chosen(names)
     wide = max(len(name) for name in [*chosen, HEAD[0]])
-    n_classes = _n_classes(config)
+    n_classes = math.prod(len(attribute.values) for attribute in config.competition.attributes)
     yield _heading(settings, device)
     yield f"{HEAD[0]:<{wide}}" + "".join(f"{word:>10}" for word in HEAD[1:])
     for name, model in tqdm(chosen.items(), unit="model", disable=not sys.stderr.isatty(), leave=False):
@@ -213,20 +196,9 @@ def table(settings: Settings, names: Sequence[str], device: str) -> Iterator[str
 
 def _heading(settings: Settings, device: str) -> str:
     height, width = settings.config.images.hw
-    threads = torch.get_num_threads()
-    return texts.MODELS_HEADING.format(
-        height=height,
-        width=width,
-        device=texts.ON_CPU.format(threads=threads) if device == "cpu" else texts.ON_GPU,
-        precision=Mode.of(settings.config.train.precision).precision,
-    )
-
-
-def _n_classes(config: Config) -> int:
-    n = 1
-    for attribute in config.competition.attributes:
-        n *= len(attribute.values)
-    return n
+    where = texts.ON_CPU.format(threads=torch.get_num_threads()) if device == "cpu" else texts.ON_GPU
+    precision = Mode.of(settings.config.train.precision).precision
+    return texts.MODELS_HEADING.format(height=height, width=width, device=where, precision=precision)
 
 
 def _chosen(names: Sequence[str]) -> dict[str, ModelSettings]:

@@ -95,9 +95,7 @@ def _refuse_unknown(settings: TrainSettings, made_by: Any) -> None:
 def reductions(losses: Sequence[float], patience: int) -> int:
     """How often a plateau has been reached, as torch's ReduceLROnPlateau counts (mode min, no cooldown).
 
-    Args:
-        losses: one per epoch, from the first epoch on.
-        patience: epochs without improvement before a reduction, ≥ 0.
+    One loss per epoch, from the first on; `patience` is epochs without improvement before a reduction, ≥ 0.
     """
     best, waited, count = math.inf, 0, 0
     for loss in losses:
@@ -136,9 +134,7 @@ class Schedule:
     def lr(self, step: int, losses: Sequence[float] = ()) -> float:
         """The learning rate of one step.
 
-        Args:
-            step: from 0 to `total` - 1, warm-up included.
-            losses: of the earlier epochs, for plateau.
+        Steps count from 0, warm-up included; `losses` are those of earlier epochs, for plateau.
 
         Source: Loshchilov & Hutter, https://arxiv.org/abs/1608.03983 (one cosine, no restart); Smith &
         Topin, https://arxiv.org/abs/1708.07120 (one-cycle, as torch's OneCycleLR anneals it).

@@ -35,15 +35,8 @@ def history(inputs: Inputs, folds: Sequence[int]) -> pd.DataFrame:
 def per_class(samples: Samples, oof: Probabilities) -> pd.DataFrame:
     """Precision, recall, F1 and support of each class, out of fold."""
     table = metrics.per_class(samples.take(oof.ids_N).labels, oof.labels(), samples.space.n_classes)
-    return pd.DataFrame(
-        {
-            "class": samples.space.classes,
-            "precision": table.precision_C,
-            "recall": table.recall_C,
-            "f1": table.f1_C,
-            "support": table.support_C,
-        }
-    )
+    columns = {"precision": table.precision_C, "recall": table.recall_C, "f1": table.f1_C}
+    return pd.DataFrame({"class": samples.space.classes, **columns, "support": table.support_C})
 
 
 def pseudo_labels(inputs: Inputs, folds: Sequence[int]) -> pd.DataFrame | None:
@@ -86,16 +79,7 @@ def lines(
     by_seed: Sequence[float],
     pseudo: pd.DataFrame | None,
 ) -> list[str]:
-    """What the terminal shows below the pooled score.
-
-    Args:
-        inputs: of the train run.
-        folds: that were trained.
-        classes: of `per_class`.
-        scores: of each fold.
-        by_seed: of `scores_by_seed`.
-        pseudo: of `pseudo_labels`.
-    """
+    """What the terminal shows below the pooled score; `scores` are those of each fold."""
     worst = classes[classes.support > 0].nsmallest(1, "f1").iloc[0]
     rows = [
         texts.FOLD_SCORES.format(scores=" ".join(f"{s:.3f}" for s in scores)),
@@ -117,13 +101,7 @@ def lines(
 
 
 def description(job: Job, lines: Sequence[str], why: str) -> str:
-    """The description of the MLflow run.
-
-    Args:
-        job: of the train run.
-        lines: of the terminal.
-        why: which question the run answers.
-    """
+    """The description of the MLflow run; `why` is the question that the run answers."""
     overrides = ", ".join(f"`{k}={json.dumps(v)}`" for k, v in job.request.values)
     text = texts.EXPERIMENT_WITH if overrides else texts.EXPERIMENT_AS_FILE
     what = text.format(experiment=job.settings.experiment, overrides=overrides)

@@ -36,13 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Choice:
-    """The mode that `auto` stands for.
-
-    Args:
-        mode: how to train.
-        line: for the terminal, with the reason.
-        seconds_per_step: as measured; None: nothing was measured.
-    """
+    """The mode that `auto` stands for, its reason for the terminal, and its seconds per step if measured."""
 
     mode: Mode
     line: str
@@ -72,12 +66,7 @@ def facts(config: Config, device: str) -> Facts:
 def measure(config: Config, space: LabelSpace, device: str, steps: tuple[int, int], home: Path) -> None:
     """Measure and fill the profile, where the run is long enough to make that worthwhile.
 
-    Args:
-        config: of the run.
-        space: the classes.
-        device: "cpu" or "cuda".
-        steps: of the run with all folds, and of one fold.
-        home: of the profile.
+    `steps` are those of the run with all folds, and of one fold.
 
     Raises:
         ModelError, ConfigError: settings that do not fit the model.
@@ -124,14 +113,7 @@ def _read(written: dict[str, list[float]]) -> Seconds:
 
 
 def choose(config: Config, device: str, steps: int, home: Path) -> Choice:
-    """How one fold trains, from earlier measurements; fp32 where there are none.
-
-    Args:
-        config: of the run.
-        device: "cpu" or "cuda".
-        steps: of the fold.
-        home: of the profile.
-    """
+    """How a fold of so many steps trains, from earlier measurements; fp32 where there are none."""
     from pipeline.nets.forward import Mode
     from pipeline.train.step_timing import PLAIN, choose, compile_pays, ratio
 
@@ -161,12 +143,7 @@ def kept(config: Config, device: str, steps: int, home: Path, work: Path) -> Mod
     Otherwise a resumed fold of several members (bag, chain) could choose another mode for the remaining
     members, since the machine profile may have changed.
 
-    Args:
-        config: of the run.
-        device: "cpu" or "cuda".
-        steps: of the first member.
-        home: of the profile.
-        work: folder of the fold's unfinished work.
+    `steps` are those of the first member; `work` is the folder of the fold's unfinished work.
     """
     from pipeline.nets.forward import Mode
 
@@ -194,10 +171,7 @@ def _reason(mode: Mode, gain: float, seconds: Seconds) -> str:
 def passing(config: Config, trained: Artifact, device: str) -> Pass:
     """How a trained network predicts: in the precision of the settings, or with `auto` as it was trained.
 
-    Args:
-        config: `infer.precision` and `runtime.infer_batch` are read.
-        trained: its manifest holds the mode of its training.
-        device: "cpu" or "cuda".
+    The manifest of `trained` holds the mode of its training.
     """
     from pipeline.nets.forward import Mode, Pass
 

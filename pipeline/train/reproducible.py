@@ -24,9 +24,7 @@ def cores(device: str) -> Cores:
 def reproducible(device: str, deterministic: bool = True) -> Iterator[None]:
     """Inside, equal inputs give equal bits; on a CPU with a fixed number of threads they always do.
 
-    Args:
-        device: "cpu" or "cuda".
-        deterministic: False lets a GPU choose convolutions by timing them, and add in any order.
+    `deterministic=False` lets a GPU choose convolutions by timing them, and add in any order.
 
     Raises:
         ConfigError: the network has an operation without a deterministic implementation on a GPU.

@@ -29,15 +29,7 @@ CROSSFIT_PARTS = 5
 
 @dataclass(frozen=True)
 class Card:
-    """The scores of one set of out-of-fold predictions.
-
-    Args:
-        metric: its name.
-        interval: the pooled score with its interval.
-        figures: for manifests and MLflow.
-        against: the comparison with the best earlier run on the same data and folds, if there is one.
-        rival: the title of that run.
-    """
+    """The scores of one set of out-of-fold predictions, and the comparison with the best earlier run."""
 
     metric: str
     interval: Interval
@@ -51,12 +43,7 @@ def score_card(
 ) -> Card:
     """Score pooled out-of-fold predictions, by class, by attribute and against the best earlier run.
 
-    Args:
-        config: the metric and `statistics` are read.
-        samples: the labelled images.
-        oof: the pooled predictions.
-        folds: the score of each fold by itself.
-        rival: the best earlier run, if there is one.
+    `folds` are the scores of each fold by itself.
     """
     metric = metrics.get(config.competition.metric)
     metric.refuse(oof.target)
@@ -87,17 +74,10 @@ def compare(config: Config, samples: Samples, new: Probabilities, old: Probabili
     """Paired comparison on the ids that both predicted."""
     both = np.intersect1d(new.ids_N, old.ids_N)
     known = samples.take(both)
-    metric = metrics.get(config.competition.metric)
-    old = old.with_classes(new.classes)
-    return statistics.compare(
-        metric,
-        known.labels,
-        new.take(both).p_NC,
-        old.take(both).p_NC,
-        known.groups_N,
-        config.statistics.draws,
-        config.statistics.seed,
-    )
+    metric, numbers = metrics.get(config.competition.metric), config.statistics
+    a_NC, b_NC = new.take(both).p_NC, old.with_classes(new.classes).take(both).p_NC
+    y_N, groups_N = known.labels, known.groups_N
+    return statistics.compare(metric, y_N, a_NC, b_NC, groups_N, numbers.draws, numbers.seed)
 
 
 def scores_of(config: Config, samples: Samples, parts: Sequence[Probabilities]) -> list[float]:

@@ -127,32 +127,16 @@ def build_heads(job: Job) -> Built:
 
 def _head_jobs(job: Job, train: TrainSettings) -> list[HeadJob]:
     """What the heads of each fold train on."""
-    from pipeline.nets.attributes import AttributeHeads
-    from pipeline.resample import indices
-    from pipeline.train.heads import HeadJob
+    from pipeline.train.members import Lesson, Probe
 
     config, data = job.settings.config, load.training(job.inputs["data"], job.home)
-    features = load.features(dict(job.inputs), "train", list(probe_views(job.settings)))
+    probe = Probe(config, load.features(dict(job.inputs), "train", list(probe_views(job.settings))))
     jobs = []
     for number, split in enumerate(load.plan(job.inputs["folds"]).splits):
         part = subsets.of_fold(job.inputs, number, config, job.home)
         part = subsets.group_share(part, train.group_share, train.seed)
-        chosen = indices.plan(part, config.resample)
-        jobs.append(
-            HeadJob(
-                fold=number,
-                loss=config.loss,
-                train=train,
-                train_samples=part.samples,
-                valid_samples=data.take(split.valid_ids),
-                features=features,
-                rows=chosen.rows,
-                metric=metrics.get(config.competition.metric).score,
-                synthetic=chosen.synthetic,
-                soft_NC=part.samples.soft_NC,
-                heads=AttributeHeads.of(config.model, part.samples.space),
-            )
-        )
+        lesson = Lesson(part, data.take(split.valid_ids), train, config.resample, job.work)
+        jobs.append(probe.job(lesson))
     return jobs
 
 
@@ -165,9 +149,7 @@ def heads_sections(settings: Settings) -> tuple[str, ...]:
 def heads_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
     """The data, the folds and the features of the training images."""
     common = {"data": Need("data", settings), "folds": Need("folds", settings)}
-    return common | {
-        f"train:{view}": features_need(settings, "train", view) for view in probe_views(settings)
-    }
+    return common | {f"train:{v}": features_need(settings, "train", v) for v in probe_views(settings)}
 
 
 def build_fold(job: Job) -> Built:

@@ -37,14 +37,7 @@ from pipeline.train.targets import class_facts
 
 
 class Average:
-    """The average that the settings ask for, or none.
-
-    Args:
-        model: the untrained network; it is copied.
-        settings: `ema_decay`, `swa_start` and `epochs` are read.
-        device: of the network.
-        precision: fp32, bf16 or fp16.
-    """
+    """The average that the settings ask for, or none; it starts as a copy of the untrained network."""
 
     def __init__(self, model: Classifier, settings: TrainSettings, device: str, precision: str) -> None:
         from timm.utils import ModelEmaV3
@@ -73,10 +66,9 @@ class Average:
     def after_epoch(self, model: Classifier, epoch: int, batches: Iterable[torch.Tensor]) -> None:
         """Update SWA with the weights at the end of an epoch, numbered from 0.
 
-        Args:
-            model: in training mode; frozen normalisation layers are in eval mode and keep their statistics.
-            epoch: epochs before the first one to average are left out.
-            batches: the epoch's pixels in [0, 1], x_BCHW; read only where statistics are measured.
+        Epochs before the first one to average are left out. The model is in training mode; its frozen
+        normalisation layers are in eval mode and keep their statistics. `batches` are the epoch's pixels in
+        [0, 1], x_BCHW, read only where statistics are measured.
         """
         if self._swa is None or epoch < self._first:
             return
@@ -125,12 +117,7 @@ log = logging.getLogger(__name__)
 
 
 class Training:
-    """Everything that changes while one fold trains, initialised from the seed.
-
-    Args:
-        job: the fold.
-        mode: how the network computes.
-    """
+    """Everything that changes while one fold trains, initialised from the seed."""
 
     def __init__(self, job: FoldJob, mode: Mode) -> None:
         self.mode = mode
@@ -207,10 +194,9 @@ def resume(job: FoldJob, path: Path) -> Training:
     if state["job"] != training.fingerprint:
         log.warning("%s: the checkpoint has other settings or data; the fold starts again", path)
         return Training(job, job.mode)
-    if state["threads"] != torch.get_num_threads():
-        log.warning(
-            "%s: made with %s threads; the result may differ in its last bits", path, state["threads"]
-        )
+    threads = state["threads"]
+    if threads != torch.get_num_threads():
+        log.warning("%s: made with %s threads; the result may differ in its last bits", path, threads)
     training.load(state)
     log.info("fold %d continues after epoch %d of %d", job.fold, training.epoch, job.train.epochs)
     return training

@@ -27,6 +27,7 @@ from pipeline.core.predictions import Features
 from pipeline.core.samples import LabelSpace, Samples, TrainRows, strings
 from pipeline.core.seeds import rng
 from pipeline.data.augment import Augmenter
+from pipeline.data.images import PreparedImages
 from pipeline.nets.forward import Mode, Pass, autocast, pixels, run
 from pipeline.nets.model import Classifier, build, to_device
 from pipeline.nets.views import parse
@@ -105,11 +106,8 @@ def _stopwatches(
 ) -> dict[Mode, _Stopwatch]:
     """One stopwatch per layout and compilation; the weights are read once."""
     network = build(config.model, space.n_classes, 0, config.images.hw, space)
-    if (
-        device == "cpu"
-        and any(m.precision == "bf16" for m in wanted)
-        and unsafe_in_bf16(network, config.images.hw)
-    ):
+    in_bf16 = device == "cpu" and any(mode.precision == "bf16" for mode in wanted)
+    if in_bf16 and unsafe_in_bf16(network, config.images.hw):
         wanted = [wanted[0], *(mode for mode in wanted[1:] if mode.precision != "bf16")]
     made: dict[tuple[str, bool], _Stopwatch] = {}
     for mode in wanted:
@@ -134,12 +132,8 @@ def race(
     includes what is done once: allocation, compilation. With `train.oom_halving`, a batch that a GPU cannot
     hold takes twice the time of half of it, as in training.
 
-    Args:
-        config: model, image size, batch, loss and optimizer.
-        space: the classes.
-        device: "cpu" or "cuda".
-        wanted: the modes, the reference first: it is never dropped.
-        epoch: the epoch whose trained weights are timed, where a strategy freezes by epoch; None: the last.
+    Of the modes `wanted`, the first is the reference and is never dropped. `epoch` is the one whose trained
+    weights are timed, where a strategy freezes by epoch; None: the last.
 
     Raises:
         ModelError, ConfigError: settings that do not fit the model.
@@ -148,11 +142,10 @@ def race(
     train, pieces = config.train, 1
     while True:
         part = train.model_copy(update={"batch_size": train.batch_size // pieces})
+        smaller = config.model_copy(update={"train": part})
         with explained_memory_errors(train, config.images.hw):
             try:
-                seconds, first = _race(
-                    config.model_copy(update={"train": part}), space, device, wanted, epoch
-                )
+                seconds, first = _race(smaller, space, device, wanted, epoch)
                 return {m: tuple(pieces * t for t in times) for m, times in seconds.items()}, pieces * first
             except torch.OutOfMemoryError:
                 if not train.oom_halving or part.batch_size < 4:
@@ -188,11 +181,7 @@ def ratio(seconds: Mapping[Mode, tuple[float, ...]], mode: Mode, rival: Mode) ->
 
 
 def choose(seconds: Mapping[Mode, tuple[float, ...]]) -> Mode:
-    """The fastest mode; a less safe one must be faster by a margin, so that fp32 wins ties.
-
-    Args:
-        seconds: of `race`, the safest mode first.
-    """
+    """The fastest mode of `race`; a less safe one must be faster by a margin, so that fp32 wins ties."""
     modes_left = list(seconds)
     chosen = modes_left[0]
     for mode in modes_left[1:]:
@@ -204,11 +193,7 @@ def choose(seconds: Mapping[Mode, tuple[float, ...]]) -> Mode:
 def compile_pays(plain: float, compiled: float, compiling: float, steps: int) -> bool:
     """Whether faster steps save more time than compiling takes, by a margin.
 
-    Args:
-        plain: seconds of a step.
-        compiled: seconds of a compiled step.
-        compiling: seconds of the first compiled step.
-        steps: of one fold, since each fold compiles again.
+    `compiling` is the time of the first compiled step; `steps` are of one fold: each fold compiles again.
     """
     return compiled < MARGIN * plain and (plain - compiled) * steps > SHAPES * compiling
 
@@ -218,12 +203,7 @@ def seconds_per_row(
 ) -> float:
     """Seconds per training row, without augmentation.
 
-    Args:
-        config: as for `race`.
-        space: the classes.
-        device: "cpu" or "cuda".
-        epoch: as for `race`.
-        mode: how the network computes; None: that of the settings, where `auto` means fp32.
+    `epoch` as for `race`; without a mode that of the settings, where `auto` means fp32.
 
     Raises:
         ModelError, ConfigError: settings that do not fit the model.
@@ -256,22 +236,10 @@ class Pace:
         return {**asdict(self), "train_S": list(self.train_S)}
 
 
-@dataclass(frozen=True)
-class _Noise:
-    """Images of noise of one size."""
-
-    ids_N: np.ndarray
-    x_NHWC: np.ndarray
-
-
 def of_network(config: Config, space: LabelSpace, device: str, mode: Mode) -> Pace:
     """The pace of training a network.
 
-    Args:
-        config: every section that training reads; `train.epochs` bounds which states are timed.
-        space: the classes.
-        device: "cpu" or "cuda".
-        mode: how training computes; validation is fp32.
+    `train.epochs` bounds which states are timed; `mode` is that of training, validation is fp32.
 
     Raises:
         ModelError, ConfigError: settings that do not fit the model.
@@ -323,9 +291,9 @@ def of_head(config: Config, space: LabelSpace) -> float:
     return max(taken[1] - taken[0], 0.0) / (HEAD_EPOCHS[1] - HEAD_EPOCHS[0]) / HEAD_ROWS
 
 
-def _noise(hw: tuple[int, int]) -> _Noise:
+def _noise(hw: tuple[int, int]) -> PreparedImages:
     x_NHWC = np.random.default_rng(0).integers(0, 256, (ROWS, *hw, 3), dtype=np.uint8)
-    return _Noise(strings([str(n) for n in range(ROWS)]), x_NHWC)
+    return PreparedImages(strings([str(n) for n in range(ROWS)]), x_NHWC)
 
 
 def _best_seconds(call: Callable[[], object]) -> float:

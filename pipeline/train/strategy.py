@@ -55,9 +55,8 @@ def prepare(backbone: nn.Module, settings: TrainSettings) -> None:
             `train.freeze_bn` without batch normalisation; `train.layer_decay` where layers are unknown.
     """
     if settings.freeze_bn and not any(isinstance(module, _BatchNorm) for module in backbone.modules()):
-        raise ConfigError(
-            "train.freeze_bn: the model has no batch normalisation", remedy="leave train.freeze_bn out"
-        )
+        missing = "train.freeze_bn: the model has no batch normalisation"
+        raise ConfigError(missing, remedy="leave train.freeze_bn out")
     if settings.layer_decay is not None and not hasattr(backbone, "group_matcher"):
         raise ConfigError(
             "train.layer_decay: this model does not define its layers (timm's group_matcher)",
@@ -74,11 +73,6 @@ def begin_epoch(backbone: nn.Module, settings: TrainSettings, epoch: int) -> Non
     """Enable gradients of the weights that this epoch trains; freeze the rest and set it to eval mode.
 
     Call it after `train()`, which resets the modes.
-
-    Args:
-        backbone: changed in place.
-        settings: strategy, freeze_until, unfreeze_every and freeze_bn are read.
-        epoch: from 0.
 
     Raises:
         ConfigError: as `prepare`.

@@ -59,14 +59,7 @@ def class_facts(
     heads: AttributeHeads | None = None,
     synthetic: SyntheticRows | None = None,
 ) -> ClassFacts:
-    """Facts about the training rows of an epoch, each counted by its plain label.
-
-    Args:
-        samples: the fold's training part.
-        rows: of the epoch.
-        heads: the network's head per attribute, if it has them.
-        synthetic: rows after those of the samples, which belong to no image.
-    """
+    """Facts about the rows of an epoch, counted by plain label; synthetic rows come after the samples'."""
     extra = [] if synthetic is None else [synthetic.labels_S]
     labels = np.concatenate([samples.labels, *extra])
     counts = np.bincount(labels[rows.index_R], minlength=samples.space.n_classes)

@@ -40,8 +40,6 @@ class LessonWithTeachers:
     Args:
         lesson: with the adopted images, or with soft labels.
         adopted: per class, the candidates and the adopted images; None without pseudo-labels.
-        figures: for manifests and MLflow.
-        lines: for the terminal.
     """
 
     lesson: Lesson
@@ -53,10 +51,7 @@ class LessonWithTeachers:
 def add(job: Job, lesson: Lesson, valid: Samples | None) -> LessonWithTeachers:
     """The lesson with pseudo-labels (`train.pseudo`) or soft labels (`train.distill`), or else unchanged.
 
-    Args:
-        job: of the student.
-        lesson: on the labelled training part.
-        valid: the validation part of the fold; None for a model of all data.
+    `valid` is the validation part of the fold; None for a model of all data.
 
     Raises:
         DataError: a teacher has seen labels of the validation part.
@@ -83,13 +78,7 @@ def add(job: Job, lesson: Lesson, valid: Samples | None) -> LessonWithTeachers:
 
 @dataclass(frozen=True)
 class _Candidates:
-    """Unlabelled images of one split that may be adopted.
-
-    Args:
-        samples: the images.
-        p_UC: the mean prediction of the teachers.
-        held_out: how many other images share a group with the validation part.
-    """
+    """Unlabelled images of one split, the teachers' mean for them, and how many others are held out."""
 
     samples: Samples
     p_UC: Floats
@@ -104,9 +93,8 @@ def _with_soft_labels(job: Job, lesson: Lesson, valid: Samples | None) -> Lesson
     if valid is not None:
         refuse_seen(list(teachers.values()), valid.ids_N, lesson.part.fold)
     samples = lesson.part.samples
-    by_teacher = [
-        files.read_probabilities(a.folder / PREDICTIONS, n).take(samples.ids_N) for n, a in teachers.items()
-    ]
+    paths = {name: artifact.folder / PREDICTIONS for name, artifact in teachers.items()}
+    by_teacher = [files.read_probabilities(p, name).take(samples.ids_N) for name, p in paths.items()]
     metric = metrics.get(job.settings.config.competition.metric)
     # Without inner parts the teachers have learned these labels, so their scores say nothing: equal weights.
     weights = (1 / len(by_teacher),) * len(by_teacher)
@@ -147,11 +135,8 @@ def _with_pseudo_labels(lesson: Lesson, splits: Sequence[_Candidates]) -> Lesson
         lines.append(texts.NOT_ADOPTED.format(images=held_out))
     if settings.test_images:
         lines.append(texts.TEST_IMAGES_LEARNED)
-    figures = {
-        "pseudo_offered": float(offered),
-        "pseudo_adopted": float(adopted),
-        "pseudo_same_group": float(held_out),
-    }
+    figures = {"pseudo_offered": float(offered), "pseudo_adopted": float(adopted)}
+    figures["pseudo_same_group"] = float(held_out)
     return LessonWithTeachers(replace(lesson, part=part, soft_NC=soft_NC), counts, figures, tuple(lines))
 
 
@@ -171,11 +156,9 @@ def join(part: Part, adopted: Samples, labels_U: Ints) -> Part:
     assert not len(np.intersect1d(part.samples.ids_N, adopted.ids_N)), "only unlabelled images are adopted"
     labelled = replace(adopted, labels_N=labels_U, split=part.samples.split)
     times = part.times_N
-    return replace(
-        part,
-        samples=part.samples.joined(labelled),
-        times_N=None if times is None else np.r_[times, np.ones(len(labelled), np.int64)],
-    )
+    if times is not None:
+        times = np.r_[times, np.ones(len(labelled), np.int64)]
+    return replace(part, samples=part.samples.joined(labelled), times_N=times)
 
 
 def soft_targets(part: Part, p_UC: Floats) -> Floats:

@@ -59,11 +59,7 @@ def of_model(job: Job) -> tuple[Probabilities, float]:
 
 
 def nested(job: Job, train: TrainSettings) -> tuple[Probabilities, int, int]:
-    """Probabilities of the training part, each image by a model that saw none of its group.
-
-    Args:
-        job: of the stage `nested`.
-        train: settings of the teacher.
+    """Probabilities of the training part, each image by a model of these settings that saw none of its group.
 
     Returns:
         The probabilities, the number of inner parts, and the number of rows trained on.

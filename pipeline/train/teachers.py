@@ -98,12 +98,7 @@ def test_beside_training(samples: Samples) -> Samples:
 
 
 def allowed(unlabelled: Samples, held_out: Strings) -> Samples:
-    """The unlabelled images whose group is not held out: a group's images resemble each other.
-
-    Args:
-        unlabelled: candidates.
-        held_out: groups of the fold's validation part and inner split.
-    """
+    """The unlabelled images whose group is not held out: images of a group resemble each other."""
     return unlabelled.take(unlabelled.ids_N[~np.isin(unlabelled.groups_N, held_out)])
 
 
@@ -122,13 +117,7 @@ def unlabelled(data: Artifact, home: Path, split: str) -> Samples:
 
 
 def write(folder: Path, predictions: Probabilities, seen: Strings) -> None:
-    """Write the files of a teacher.
-
-    Args:
-        folder: of its result.
-        predictions: for the images that a student may learn from.
-        seen: ids of the labelled images that its model may have trained on.
-    """
+    """Write the files of a teacher; `seen` are the labelled images that its model may have trained on."""
     files.write_probabilities(folder / PREDICTIONS, predictions)
     np.save(folder / SEEN, seen)
 

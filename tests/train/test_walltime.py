@@ -116,7 +116,9 @@ def test_a_repeated_command_resolves_to_the_same_epochs_whatever_the_clock_says(
         ctx = photos.context("experiment=tiny_resnet", "runtime.threads=1")
         inputs = {"data": ctx.need("data"), "folds": ctx.need("folds")}
         settings = ctx.settings
-        return arms.runs(arms.find_in(inputs), settings, study.model_copy(update={"settings": {}}), ctx.home)
+        return arms.runs(
+            lambda need: inputs[need.stage], settings, study.model_copy(update={"settings": {}}), ctx.home
+        )
 
     first = found()
     assert {r.settings.config.train.epochs for r in first} == {3}, "most_epochs"

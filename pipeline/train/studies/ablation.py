@@ -26,7 +26,7 @@ def compare(job: Job) -> tuple[ablation_page.AblationPage, pd.DataFrame]:
     config = job.settings.config
     study = grid.read(Path(str(job.params["grid"])))
     inputs = dict(job.inputs)
-    trained = arms.runs(arms.find_in(inputs), job.settings, study, job.home)
+    trained = arms.runs(lambda need: inputs[need.stage], job.settings, study, job.home)
     oofs = [load.oof(inputs[run.input], run.input) for run in trained]
     ids = oofs[0].ids_N
     known = load.samples(inputs["data"], "train", job.home).take(ids)
@@ -36,15 +36,8 @@ def compare(job: Job) -> tuple[ablation_page.AblationPage, pd.DataFrame]:
         for number in range(len(cells))
     ]
     metric, numbers = metrics.get(config.competition.metric), config.statistics
-    scores = statistics.compare_arms(
-        metric,
-        known.labels,
-        by_arm,
-        [(new, old) for new, old, _ in planned],
-        known.groups_N,
-        numbers.draws,
-        numbers.seed,
-    )
+    compared, y_N, groups_N = [(new, old) for new, old, _ in planned], known.labels, known.groups_N
+    scores = statistics.compare_arms(metric, y_N, by_arm, compared, groups_N, numbers.draws, numbers.seed)
     table = pd.DataFrame([{**cell.levels, **_cost(trained, inputs, n, job)} for n, cell in enumerate(cells)])
     table[metric.name] = scores.mean_A
     table["sd of seeds"] = scores.spread_A
@@ -68,8 +61,8 @@ def compare(job: Job) -> tuple[ablation_page.AblationPage, pd.DataFrame]:
         seconds=study.seconds,
         transfer=_standing(trained, job, scores.mean_A.tolist()),
     )
-    compared = _compared(planned, scores.comparisons, len(cells), names)
-    return page, pd.concat([table, *compared], axis=1)
+    columns = _compared(planned, scores.comparisons, len(cells), names)
+    return page, pd.concat([table, *columns], axis=1)
 
 
 def _cost(trained: list[ArmRun], inputs: dict[str, Artifact], arm: int, job: Job) -> dict[str, float]:
@@ -86,11 +79,8 @@ def _cost(trained: list[ArmRun], inputs: dict[str, Artifact], arm: int, job: Job
         heads = _results(job, {r for fold in folds for r in fold.inputs.values() if r.startswith("heads/")})
         read = {r for part in (*folds, *heads) for r in part.inputs.values() if r.startswith("features/")}
         seconds += sum(part.seconds for part in (*folds, *_results(job, read)))
-    return {
-        "epochs": mine[0].settings.config.train.epochs,
-        "steps": round(mine[0].steps),
-        "seconds": round(seconds / len(mine), 1),
-    }
+    epochs, steps = mine[0].settings.config.train.epochs, round(mine[0].steps)
+    return {"epochs": epochs, "steps": steps, "seconds": round(seconds / len(mine), 1)}
 
 
 def _results(job: Job, references: set[str]) -> list[Artifact]:

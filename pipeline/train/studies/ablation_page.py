@@ -39,10 +39,8 @@ class Standing:
 
     Args:
         per_class: training images of a fold per class, median over classes.
-        metric: the score's name.
         frozen: the score of the best linear probe, or None when no arm is one.
         tuned: the best score of fine-tuning pretrained weights, or None.
-        higher_is_better: of the metric.
     """
 
     per_class: float
@@ -87,9 +85,8 @@ def transfer_lines(standing: Standing) -> list[str]:
 
 def why(standing: Standing) -> str:
     """The reason for the mark."""
-    size = texts.DATA_SIZE.format(
-        images=standing.per_class, size="large" if standing.large else "small", large=LARGE
-    )
+    word = "large" if standing.large else "small"
+    size = texts.DATA_SIZE.format(images=standing.per_class, size=word, large=LARGE)
     if standing.similar is None:
         return texts.SIMILARITY_UNKNOWN.format(size=size)
     assert standing.frozen is not None and standing.tuned is not None, "similar is known from both"
@@ -122,18 +119,11 @@ class AblationPage:
     """The result of a study.
 
     Args:
-        grid: its file.
-        about: its question.
         metric: the score's name; a column of `table`.
         table: one row per arm: one column per axis, then epochs, steps, seconds, the score, sd of seeds.
         axes: the axes' names, in the table's order.
-        against: names of the baselines.
-        comparisons: all planned ones.
         factor: standard errors on either side of every interval.
-        seeds: number of seeds per arm.
         scored: images that every arm predicted.
-        equal_steps: whether epochs were adjusted to equal steps.
-        equal_samples: whether epochs were adjusted to equally many images seen.
         seconds: the budget of each training, where epochs were adjusted to equal wall time.
         transfer: where arms differ in their transfer strategy, the facts for the advice.
     """
@@ -158,12 +148,8 @@ def headline(page: AblationPage) -> str:
     """How many arms are better or worse than their baseline, in a sentence."""
     verdicts = [row.comparison.verdict for row in page.comparisons]
     better, worse = verdicts.count("better"), verdicts.count("worse")
-    return texts.ABLATION_HEADLINE.format(
-        comparisons=plural(len(verdicts), "comparison"),
-        better=better,
-        worse=worse,
-        unclear=len(verdicts) - better - worse,
-    )
+    planned, unclear = plural(len(verdicts), "comparison"), len(verdicts) - better - worse
+    return texts.ABLATION_HEADLINE.format(comparisons=planned, better=better, worse=worse, unclear=unclear)
 
 
 def lines(page: AblationPage) -> list[str]:
@@ -208,13 +194,7 @@ def _wall_time(seconds: float, taken: pd.Series) -> str:
 
 
 def render_html(page: AblationPage, title: str, config: Config) -> str:
-    """The self-contained page.
-
-    Args:
-        page: the result.
-        title: the competition's.
-        config: the settings in force.
-    """
+    """The self-contained page; `title` is the competition's."""
     return render(
         "ablation.html",
         title=texts.ABLATION_TITLE.format(title=title),
@@ -266,7 +246,6 @@ def _curves(page: AblationPage) -> list[tuple[str, Markup]]:
         curves = [plots.Curve(level, r["steps"].tolist(), r[page.metric].tolist()) for level, r in by_level]
         levels = " · ".join(str(level) for level in (name if isinstance(name, tuple) else (name,)) if level)
         heading = f"{', '.join(first)}: {levels}" if levels else f"by {middle}"
-        drawn.append(
-            (heading, plots.curves(curves, f"{page.metric} over steps, {heading}", "steps", page.metric))
-        )
+        label = f"{page.metric} over steps, {heading}"
+        drawn.append((heading, plots.curves(curves, label, "steps", page.metric)))
     return drawn

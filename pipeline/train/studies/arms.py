@@ -32,8 +32,6 @@ class ArmRun:
 
     Args:
         arm: its index in `grid.arms`.
-        seed: of training and resampling.
-        settings: of the training.
         steps: optimizer steps of a fold, mean over folds.
         seconds: expected wall time, where the grid gives arms seconds.
     """
@@ -72,11 +70,7 @@ def needed(settings: Settings, grid: Grid) -> list[Need]:
 def runs(find: Callable[[Need], Artifact], settings: Settings, grid: Grid, home: Path) -> list[ArmRun]:
     """Every training of the grid, arms in order, seeds within them.
 
-    Args:
-        find: returns the finished data and folds.
-        settings: those that all arms start from, see `started`.
-        grid: the study.
-        home: the pipeline's home folder.
+    `find` returns the finished data and folds; `settings` are those that all arms start from, see `started`.
 
     Raises:
         ConfigError: the settings of an arm are wrong, or its seconds too few; lists every fault of every arm.
@@ -87,8 +81,9 @@ def runs(find: Callable[[Need], Artifact], settings: Settings, grid: Grid, home:
     trainings = []
     fitted = _fitted(by_arm, samples, plan, grid, home)
     for number, of_arm in enumerate(by_arm):
-        per_epoch, plain = _steps(of_arm, samples, plan, _batch(of_arm))
-        epochs, adjusted = of_arm.config.train.epochs, of_arm.config.train.epochs
+        train = of_arm.config.train
+        per_epoch, plain = _steps(of_arm, samples, plan, train.batch_size * train.accumulate)
+        epochs = adjusted = train.epochs
         if fitted:
             adjusted = fitted[number].epochs
         elif grid.equal_steps or grid.equal_samples:
@@ -106,15 +101,11 @@ def budget_lines(trainings: list[ArmRun], grid: Grid) -> list[str]:
     """For a grid with `seconds`, the number of epochs of each arm."""
     names = [arm.name for arm in all_arms(grid)]
     first = {run.arm: run for run in reversed(trainings) if run.seconds is not None}
-    return [
-        texts.ARM_BUDGET.format(
-            arm=names[arm],
-            epochs=run.settings.config.train.epochs,
-            expected=run.seconds,
-            seconds=grid.seconds,
-        )
-        for arm, run in sorted(first.items())
-    ]
+    lines = []
+    for arm, run in sorted(first.items()):
+        epochs, spent = run.settings.config.train.epochs, {"expected": run.seconds, "seconds": grid.seconds}
+        lines.append(texts.ARM_BUDGET.format(arm=names[arm], epochs=epochs, **spent))
+    return lines
 
 
 def _fitted(
@@ -123,9 +114,7 @@ def _fitted(
     """The epochs that fit into the seconds of the grid, for each arm; empty for a grid without seconds."""
     if grid.seconds is None:
         return []
-    fitted = [
-        walltime.fit(settings, samples, plan, grid.seconds, grid.most_epochs, home) for settings in by_arm
-    ]
+    fitted = [walltime.fit(arm, samples, plan, grid.seconds, grid.most_epochs, home) for arm in by_arm]
     faults = [
         f"arm {arm.name}: one epoch takes about {fit.first:.1f} s"
         for arm, fit in zip(all_arms(grid), fitted, strict=True)
@@ -169,11 +158,6 @@ def _not_comparable(by_arm: list[Settings], arms: list[Arm]) -> list[str]:
     ]
 
 
-def _batch(settings: Settings) -> int:
-    """Images of an optimizer step."""
-    return settings.config.train.batch_size * settings.config.train.accumulate
-
-
 def _steps(settings: Settings, samples: Samples, plan: FoldPlan, batch: int) -> tuple[float, float]:
     """Optimizer steps of `batch` images per epoch, with and without resampling, means over the folds."""
     config = settings.config
@@ -194,8 +178,3 @@ def _stretched(config: Config, epochs: int) -> dict[str, float | int]:
         return {"train.epochs": epochs}
     warmup = min(train.warmup_epochs * epochs / train.epochs, float(epochs))
     return {"train.epochs": epochs, "train.warmup_epochs": round(warmup, 4)}
-
-
-def find_in(inputs: dict[str, Artifact]) -> Callable[[Need], Artifact]:
-    """The argument `find` of `runs`, for a stage with its inputs."""
-    return lambda need: inputs[need.stage]

@@ -26,18 +26,14 @@ def ablate(session: Session, options: Options) -> None:
     settings = arms.started(settings, grid)
     for need in arms.needed(settings, grid):
         session.get(need)
-    need = Need(
-        "ablate", settings, {"grid": options.grid, "digest": session.index.digest(Path(options.grid))}
-    )
+    digest = session.index.digest(Path(options.grid))
+    need = Need("ablate", settings, {"grid": options.grid, "digest": digest})
     trainings = [n for n in session.graph.inputs(need).values() if n.stage == "train"]
     for training in trainings[:: len(grid.seeds)]:
         refuse_unread(training.settings, [training], session.graph)
     check(trainings, session.graph)
-    session.say(
-        texts.ABLATE_STARTS.format(
-            trainings=len(trainings), arms=len(trainings) // len(grid.seeds), seeds=len(grid.seeds)
-        )
-    )
+    n, seeds = len(trainings), len(grid.seeds)
+    session.say(texts.ABLATE_STARTS.format(trainings=n, arms=n // seeds, seeds=seeds))
     for line in arms.budget_lines(arms.runs(session.get, settings, grid, session.home), grid):
         session.say(line)
     session.show(session.get(need))

@@ -46,13 +46,10 @@ class CurvePage:
     """The figures of the page.
 
     Args:
-        experiment: its name.
-        metric: of the scores.
         table: one row per share, ascending: share, groups, images, score, low, high, sd of seeds, train
             score, gap, loss gap.
         last_step: the largest share against the one before it.
         margin: a smaller gain is not worthwhile.
-        errors: at the largest share.
         seeds: number of trainings per share.
     """
 
@@ -113,13 +110,7 @@ def lines(page: CurvePage) -> list[str]:
 
 
 def render_html(page: CurvePage, title: str, config: Config) -> str:
-    """The self-contained page.
-
-    Args:
-        page: the figures.
-        title: the competition's.
-        config: the settings in force.
-    """
+    """The self-contained page; `title` is the competition's."""
     table = page.table
     drawn = [
         plots.Curve("validation", table["groups"].tolist(), table["score"].tolist()),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,12 +64,7 @@ class Grid(Section):
 
 @dataclass(frozen=True)
 class Arm:
-    """One cell of the grid.
-
-    Args:
-        levels: axis -> level, in the grid's order.
-        values: path -> value, as the levels set them.
-    """
+    """One cell of the grid: axis -> level in the grid's order, and path -> value as the levels set them."""
 
     levels: dict[str, str]
     values: dict[str, Any]
@@ -99,9 +95,8 @@ def read(path: Path) -> Grid:
         for e in error.errors():
             at = ".".join(str(step) for step in e["loc"])
             hint = nearest(str(e["loc"][-1]), Grid.model_fields) if e["type"] == "extra_forbidden" else ""
-            faults.append(
-                str(Fault(parsed.lines.get(at, str(path)), f"{at}: {e['msg']}; {hint}".rstrip("; ")))
-            )
+            text = f"{at}: {e['msg']}; {hint}".rstrip("; ")
+            faults.append(str(Fault(parsed.lines.get(at, str(path)), text)))
         raise _broken(path, faults) from None
     faults += [f"{path}: {text}" for text in _faults(grid)]
     if faults:
@@ -112,13 +107,11 @@ def read(path: Path) -> Grid:
 def arms(grid: Grid) -> list[Arm]:
     """Every combination of levels, the last axis running fastest."""
     levels = [list(levels.items()) for levels in grid.axes.values()]
-    return [
-        Arm(
-            dict(zip(grid.axes, (name for name, _ in cell), strict=True)),
-            {path: value for _, values in cell for path, value in values.items()},
-        )
-        for cell in itertools.product(*levels)
-    ]
+    every = []
+    for cell in itertools.product(*levels):
+        values = {path: value for _, of_level in cell for path, value in of_level.items()}
+        every.append(Arm(dict(zip(grid.axes, (name for name, _ in cell), strict=True)), values))
+    return every
 
 
 def pairs(grid: Grid) -> list[tuple[int, int, int]]:
@@ -141,9 +134,7 @@ def _broken(path: Path, faults: list[str]) -> ConfigError:
 
 def _faults(grid: Grid) -> list[str]:
     faults = [f"seeds: {seed} is repeated" for seed, n in Counter(grid.seeds).items() if n > 1]
-    faults += [
-        f"axes.{axis}: one level; a comparison needs two" for axis, v in grid.axes.items() if len(v) < 2
-    ]
+    faults += [f"axes.{a}: one level; a comparison needs two" for a, v in grid.axes.items() if len(v) < 2]
     where: dict[str, set[str]] = {path: {"settings"} for path in grid.settings}
     for axis, levels in grid.axes.items():
         for values in levels.values():
@@ -166,9 +157,7 @@ def _faults(grid: Grid) -> list[str]:
                 faults.append(f"against: unknown level `{level}` of {axis}; known: {', '.join(known)}")
         if not fixed:
             faults.append("against: an entry is empty; give {axis: level}")
-    size = 1
-    for levels in grid.axes.values():
-        size *= len(levels)
+    size = math.prod(len(levels) for levels in grid.axes.values())
     if size > MOST_ARMS:
         faults.append(f"axes: {size} arms, at most {MOST_ARMS} are allowed")
     return faults

@@ -42,53 +42,36 @@ class _OnTraining:
 
 
 def measure(job: Job, points: Mapping[str, Settings]) -> curve_page.CurvePage:
-    """What the page shows.
-
-    Args:
-        job: of the stage `learning_curve`.
-        points: the settings of every training, by the name of its input.
-    """
+    """What the page shows; `points` are the settings of every training, by the name of its input."""
     config = job.settings.config
     trained = {name: job.inputs[name] for name in points}
     oofs = {name: load.oof(artifact, name) for name, artifact in trained.items()}
     ids = next(iter(oofs.values())).ids_N
     known = load.samples(job.inputs["data"], "train", job.home).take(ids)
     learner = _learner(job)
+    of_training = {name: point.config.train for name, point in points.items()}
     on_training = {
-        name: _on_training(
-            job, learner, point.config.train.seed, point.config.train.group_share, trained[name]
-        )
-        for name, point in points.items()
+        name: _on_training(job, learner, train.seed, train.group_share, trained[name])
+        for name, train in of_training.items()
     }
     shares = config.learning_curve.shares
-    by_share = [[n for n, p in points.items() if p.config.train.group_share == share] for share in shares]
+    by_share = [[n for n, train in of_training.items() if train.group_share == share] for share in shares]
     rows = [
         _row(job, share, names, oofs, known, on_training, trained)
         for share, names in zip(shares, by_share, strict=True)
     ]
     table = pd.DataFrame(rows)
     metric, numbers = metrics.get(config.competition.metric), config.statistics
-    compared = statistics.compare_arms(
-        metric,
-        known.labels,
-        [[oofs[n].take(ids).p_NC for n in names] for names in by_share],
-        [(len(shares) - 1, len(shares) - 2)],
-        known.groups_N,
-        numbers.draws,
-        numbers.seed,
-    )
+    arms = [[oofs[n].take(ids).p_NC for n in names] for names in by_share]
+    last, y_N, groups_N = [(len(shares) - 1, len(shares) - 2)], known.labels, known.groups_N
+    compared = statistics.compare_arms(metric, y_N, arms, last, groups_N, numbers.draws, numbers.seed)
     table.insert(6, "sd of seeds", compared.spread_A)
     wrong = [float((oofs[n].take(ids).labels() != known.labels).mean()) for n in by_share[-1]]
     train_error = float(np.mean([on_training[n].error for n in by_share[-1]]))
     errors = curve_page.Errors(train_error, float(np.mean(wrong)))
+    step, curve = compared.comparisons[0], config.learning_curve
     return curve_page.CurvePage(
-        job.settings.experiment,
-        metric.name,
-        table,
-        compared.comparisons[0],
-        config.learning_curve.margin,
-        errors,
-        config.learning_curve.seeds,
+        job.settings.experiment, metric.name, table, step, curve.margin, errors, curve.seeds
     )
 
 

@@ -97,13 +97,12 @@ def refuse_learning_curve(settings: Settings) -> None:
 def curve_points(settings: Settings) -> dict[str, Settings]:
     """The trainings of a learning curve by name, shares ascending, seeds within them."""
     curve, first = settings.config.learning_curve, settings.config.train.seed
-    return {
-        f"share {share} seed {seed}": settings.with_values(
-            {"train.group_share": share} | dict.fromkeys(SEEDED, seed)
-        )
-        for share in curve.shares
-        for seed in range(first, first + curve.seeds)
-    }
+    points = {}
+    for share in curve.shares:
+        for seed in range(first, first + curve.seeds):
+            values = {"train.group_share": share} | dict.fromkeys(SEEDED, seed)
+            points[f"share {share} seed {seed}"] = settings.with_values(values)
+    return points
 
 
 def curve_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:

@@ -8,7 +8,7 @@ are ordinary settings of the arm and part of its key.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,12 +36,8 @@ _NO_MATTER = {
 
 @dataclass(frozen=True)
 class Fitted:
-    """The epochs that fit into the seconds of an arm.
-
-    Args:
-        epochs: of each fold; 0: not even one fits.
-        seconds: expected for one training with all its folds.
-        first: expected for a training with a single epoch.
+    """The epochs of each fold that fit, or 0; expected seconds of the training, and of one with a single
+    epoch.
     """
 
     epochs: int
@@ -71,13 +67,8 @@ def fit(
 ) -> Fitted:
     """The most epochs of these settings that end within `seconds`, by this machine's rates.
 
-    Args:
-        settings: of the arm; its epochs are not read.
-        samples: the labelled samples.
-        plan: the folds.
-        seconds: for one training with all its folds and its features pass.
-        most: the largest number of epochs.
-        home: the pipeline's home folder, where rates are stored.
+    At most `most`; the seconds are those of one training with all its folds and its features pass, and rates
+    are stored in `home`. The epochs of the settings are not read.
 
     Raises:
         ModelError, ConfigError: settings that do not fit the model.
@@ -149,11 +140,9 @@ def _measure(settings: Settings, space: LabelSpace, device: str, most: int, mode
         return step_timing.Pace((step_timing.of_head(config, space),), features=features)
     # With the largest number of epochs, every state that a strategy can reach is timed.
     long = config.model_copy(update={"train": config.train.model_copy(update={"epochs": most})})
-    features = (
-        step_timing.of_pass(config.resample.features, config, device) if neighbour_views(settings) else 0.0
-    )
-    pace = step_timing.of_network(long, space, device, mode)
-    return step_timing.Pace(pace.train_S, pace.look, pace.valid, features, pace.start)
+    near, backbone = neighbour_views(settings), config.resample.features
+    seconds = step_timing.of_pass(backbone, config, device) if near else 0.0
+    return replace(step_timing.of_network(long, space, device, mode), features=seconds)
 
 
 def _question(settings: Settings, space: LabelSpace, device: str) -> Mapping[str, Any]:
