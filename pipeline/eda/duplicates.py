@@ -44,13 +44,7 @@ OCTAVES = 0.6
 
 
 def near_duplicates(images: pd.DataFrame, seen: Glance, settings: EdaSettings) -> tuple[Duplicates, ...]:
-    """Sets of images that are copies of each other without being equal files.
-
-    Args:
-        images: the survey's rows: split, id, label, group, sha256, phash.
-        seen: thumbnails in the same order.
-        settings: `near_bits`, `near_ratio` and `near_match`.
-    """
+    """Sets of the survey's images that are copies of each other without being equal files."""
     # Equal files count as one picture here: the survey reports them.
     first = np.flatnonzero(~images["sha256"].duplicated().to_numpy())
     hashes = np.array([int(text, 16) for text in images["phash"].iloc[first]], np.uint64)
@@ -60,13 +54,7 @@ def near_duplicates(images: pd.DataFrame, seen: Glance, settings: EdaSettings) -
 
 
 def copies(hashes_N: npt.NDArray[np.uint64], thumbs_NTT3: Pixels, settings: EdaSettings) -> list[list[int]]:
-    """Positions of pictures that are copies of each other, equal ones too, a list a set.
-
-    Args:
-        hashes_N: perceptual hashes, 64 bits.
-        thumbs_NTT3: 8 × 8 thumbnails in the same order.
-        settings: `near_bits`, `near_ratio` and `near_match`.
-    """
+    """Positions of pictures that are copies of each other, equal ones too, a list a set."""
     pairs = [pair for block in _pairs(hashes_N, thumbs_NTT3, settings) for pair in block]
     return _join(pairs, len(hashes_N))
 

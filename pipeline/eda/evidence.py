@@ -63,12 +63,7 @@ def gather(
 ) -> Evidence:
     """Look at every picture once, then at what they have in common.
 
-    Args:
-        survey: the counted competition.
-        settings: thresholds.
-        image: gives the pixels of an image by split and id.
-        plan: the fold plan, to check whether it keeps groups together; None: not checked.
-        features: for the shift test; None: it uses image facts.
+    Without a plan, nothing is parted; without features, the shift test uses image facts.
 
     Raises:
         DataError: an image has no features.

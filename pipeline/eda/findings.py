@@ -103,10 +103,8 @@ KINDS = (
 def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tuple[Finding, ...]:
     """All findings, worst first; equal harm keeps the order of the rules.
 
-    Args:
-        evidence: what was counted and measured.
-        config: the settings in force, so that nothing that is already on is advised.
-        asked: the words of the command line that gave these settings; advised commands start with them.
+    Nothing is advised that `config` has on already. Advised commands start with `asked`, the words of the
+    command line that gave these settings.
     """
     survey = evidence.survey
     rules = [
@@ -126,12 +124,7 @@ def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tu
 
 
 def copies(survey: Survey, near: tuple[Duplicates, ...]) -> list[Finding]:
-    """A finding for each kind of harm that copies do.
-
-    Args:
-        survey: the counted competition, with its identical files.
-        near: sets of near-duplicates.
-    """
+    """A finding for each kind of harm that identical files and near-duplicates do."""
     out = []
     for prefix, what, sets, sure in (
         ("copy", texts.IDENTICAL, survey.duplicates, SURE),

@@ -105,12 +105,7 @@ def thin_classes(survey: Survey, folds: FoldSettings) -> list[Finding]:
 
 
 def straddling(survey: Survey, parted: tuple[str, ...]) -> list[Finding]:
-    """Groups on both sides of a split: train and test as given, or folds.
-
-    Args:
-        survey: the counted competition.
-        parted: training groups that are in both parts of some fold.
-    """
+    """Groups on both sides of a split: train and test as given, or folds (`parted` groups)."""
     train, test = survey.split("train"), survey.split("test")
     out = []
     if parted:
@@ -152,13 +147,7 @@ def _groups_of(rows: pd.DataFrame) -> tuple[tuple[Key, ...], ...]:
 
 
 def imbalance(survey: Survey, config: Config, asked: tuple[str, ...] = ()) -> list[Finding]:
-    """How much larger the largest class is than the smallest.
-
-    Args:
-        survey: the counted competition.
-        config: the settings in force.
-        asked: the words of the command line that gave them; see `command_words.train_with`.
-    """
+    """How much larger the largest class is than the smallest; the advised command starts with `asked`."""
     filled = survey.classes[survey.classes["images"] > 0]
     if len(filled) < 2:
         return []

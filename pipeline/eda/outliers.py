@@ -26,14 +26,7 @@ FLOOR = {"brightness": 0.1, "contrast": 0.05, "sharpness": 0.1, "size": 0.05, "a
 
 
 def robust_z(images: pd.DataFrame) -> pd.DataFrame:
-    """Robust z-scores, one row per image.
-
-    Args:
-        images: width, height, brightness, contrast and blur as the image facts have them.
-
-    Returns:
-        Columns brightness, contrast, sharpness, size, aspect.
-    """
+    """Robust z-scores, a row per image: brightness, contrast, sharpness, size, aspect."""
     share = (images["brightness"].to_numpy(np.float64) + 1) / 257
     contrast = np.log(images["contrast"].to_numpy(np.float64) + TINY)
     width, height = (images[name].to_numpy(np.float64) for name in ("width", "height"))
@@ -53,9 +46,7 @@ def robust_z(images: pd.DataFrame) -> pd.DataFrame:
 def outliers(images: pd.DataFrame, limit: float) -> pd.DataFrame:
     """Every measure of every image beyond the limit on a side that does harm, farthest first.
 
-    Args:
-        images: as for `robust_z`, with split and id.
-        limit: robust standard deviations.
+    The limit is in robust standard deviations.
 
     Returns:
         Columns split, id, measure, value (as the facts have it; sharpness: the blur), z.

@@ -208,12 +208,7 @@ class _Sheet:
 
 
 def render_html(exploration: Exploration, inputs: ExploreInputs) -> str:
-    """The self-contained page.
-
-    Args:
-        exploration: the result of `explore` on these inputs.
-        inputs: for pictures, title and the fold plan's notes.
-    """
+    """The self-contained page of what `explore` found on these inputs."""
     evidence, settings = exploration.evidence, inputs.config.report
     counted = evidence.survey
     wanted = [key for f in exploration.findings for members in f.shown for key in members]

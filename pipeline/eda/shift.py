@@ -64,11 +64,7 @@ def measure(
 ) -> Shift | None:
     """Separate train from test; None without a test set, or with too few groups to cross-validate.
 
-    Args:
-        images: the survey's rows: split, id, group.
-        facts: one row of numbers per image, in the same order.
-        features_ND: outputs of a network in the same order, or None to use the facts.
-        settings: number of shuffles and seed.
+    Rows of all tables are in the order of the survey's images; without a network's features, facts are used.
     """
     at = _sample(images, settings.seed)
     chosen = images.iloc[at]
@@ -112,10 +108,7 @@ class Separation:
 def tell(images: pd.DataFrame, x_ND: Values, seed: int) -> Separation:
     """The AUC alone: to measure again after a change, which needs no new null distribution.
 
-    Args:
-        images: rows with split and group; both splits occur, in enough groups.
-        x_ND: columns in the same order, reduced to their leading components here.
-        seed: of the folds.
+    Both splits occur, in enough groups; the columns are reduced to their leading components here.
     """
     at = _sample(images, seed)
     chosen = images.iloc[at]

@@ -182,12 +182,7 @@ def _duplicates(images: pd.DataFrame) -> tuple[Duplicates, ...]:
 
 
 def duplicates_of(rows: pd.DataFrame, exact: bool) -> Duplicates:
-    """What copies of one picture have in common.
-
-    Args:
-        rows: of the survey's images: split, id, label, group.
-        exact: whether the files are equal.
-    """
+    """What copies of one picture have in common, which are rows of the survey's images."""
     trained = rows[rows["split"] == "train"]
     return Duplicates(
         tuple(zip(rows["split"].astype(str), rows["id"].astype(str), strict=True)),
@@ -205,13 +200,7 @@ def ratio(counts: "pd.Series[int]") -> float:
 
 
 def contact_sheet(images: pd.DataFrame, limit: int, seed: int = 0) -> pd.DataFrame:
-    """A fair selection of these images: one of each group before a second of any.
-
-    Args:
-        images: rows with `id` and `group`.
-        limit: the largest number of images.
-        seed: of the draw; equal images give equal sheets.
-    """
+    """At most `limit` of these images, the same every time: one of each group before a second of any."""
     order = seeds.rng(seed, "contact sheet", len(images)).permutation(len(images))
     drawn = images.iloc[order]
     turn = drawn.groupby("group").cumcount()
@@ -235,13 +224,7 @@ class Glance:
 
 
 def glance(images: pd.DataFrame, n_classes: int, image: ImageOf) -> Glance:
-    """Look at every picture once.
-
-    Args:
-        images: rows with split, id and label (class index, -1 for a test image).
-        n_classes: C.
-        image: gives the uint8 (H, W, 3) pixels of an image by split and id.
-    """
+    """Look at every picture once; a label of -1 is a test image's."""
     thumbs = np.empty((len(images), THUMB_SIDE, THUMB_SIDE, 3), np.uint8)
     blocks = np.empty(len(images))
     sums = np.zeros((n_classes, MEAN_SIDE, MEAN_SIDE, 3))

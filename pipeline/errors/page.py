@@ -112,12 +112,7 @@ class ErrorAnalysis:
 
 
 def inputs_of(case: ReportCase, config: Config) -> ReportInputs:
-    """The inputs that the two submissions give; advice and judging are added later.
-
-    Args:
-        case: both submissions.
-        config: the settings of the new run.
-    """
+    """The inputs that the two submissions and the settings of the new run give; the rest is added later."""
     competition = case.job.settings.config.competition
     return ReportInputs(
         title=competition.title or competition.name,
@@ -181,13 +176,7 @@ def _metrics(flips: Flips | None, mistakes: Mistakes | None) -> dict[str, float]
 
 
 def render_html(analysis: ErrorAnalysis, inputs: ReportInputs, sections: tuple[Section, ...] = ()) -> str:
-    """The self-contained page.
-
-    Args:
-        analysis: what `analyze` found on these inputs.
-        inputs: for pictures, names and settings.
-        sections: what follows, in order.
-    """
+    """The self-contained page, with these sections in order."""
     settings = inputs.config.report
     front = tuple(section for section in sections if section.early)
     about = (inputs.space, inputs.image, settings, inputs.judged, inputs.neighbours)

@@ -64,13 +64,7 @@ def training_behind(store: Store, artifact: Artifact | None) -> str:
 
 
 def optional(session: Session, data: Artifact, new: Path) -> dict[str, str]:
-    """Parameter -> `stage/key` of the optional results that exist.
-
-    Args:
-        session: the command.
-        data: the data of the report.
-        new: the submission that the report is about.
-    """
+    """Parameter -> `stage/key` of the optional results that exist for the submission `new`."""
     made = list(session.store.all())
     artifact = made_of(session.store, data, new) if new.is_file() else None
     training = training_behind(session.store, artifact)
@@ -86,9 +80,7 @@ def optional(session: Session, data: Artifact, new: Path) -> dict[str, str]:
 def features(made: list[Artifact], data: str) -> str | None:
     """`stage/key` of the newest features of the unchanged training images; None: there are none.
 
-    Args:
-        made: the results to choose from.
-        data: key of the data.
+    `data` is the key of the data.
     """
     mine = [a for a in made if a.stage == "features" and _is_of(a, data)]
     plain = [a for a in mine if _config(a, "view") == "identity" and _config(a, "split") == "train"]

@@ -152,10 +152,7 @@ def trainings(artifact: Artifact | None, store: Store) -> dict[str, Artifact]:
 def changes(runs: FinishedRuns, new: Artifact | None, old: Artifact | None) -> tuple[Change, ...]:
     """Every setting and member in which two submissions differ, members first.
 
-    Args:
-        runs: the finished runs, which may have tested a change alone.
-        new: the result that the new submission was written from; None for a CSV from elsewhere.
-        old: the same for the old submission.
+    None is a CSV from elsewhere. The finished runs may have tested a change alone.
     """
     if new is None or old is None:
         return ()

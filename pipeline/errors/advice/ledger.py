@@ -113,11 +113,7 @@ def split(
     """The advice that no finished run followed yet, and the gains of advice that was followed, newest run
     first.
 
-    Args:
-        advice: of this report, best first.
-        about: the training that it is about; None: not known.
-        runs: the finished runs on these data and folds.
-        home: the folder of the ledger's `submissions/`.
+    `about` is the training that the advice is about; None: not known.
     """
     if about is None:
         return tuple(advice), ()

@@ -159,14 +159,7 @@ def rows(inputs: AttributeInputs) -> tuple[AttributeRow, ...]:
 
 
 def share(marked_N: Bools | None, groups_N: Strings, draws: int, seed: int) -> Share:
-    """The share of marked images, with its interval.
-
-    Args:
-        marked_N: which images are marked; None: there are no images.
-        groups_N: the group of each image; whole groups are resampled.
-        draws: resamples.
-        seed: of the resamples.
-    """
+    """The share of marked images, with its interval over groups. None: there are no images."""
     if marked_N is None or not len(marked_N):
         return Share(0, 0, 0.0, 1.0)
     group_N, n_groups = numbered(groups_N)

@@ -65,11 +65,9 @@ class FlipNeighbours:
 
 
 def near(images: pd.DataFrame, space: NeighbourSpace) -> FlipNeighbours:
-    """The neighbours of the `MOST` flips with the smallest confidence gap.
+    """The neighbours of the `MOST` flips with the smallest confidence gap, by features of one network.
 
-    Args:
-        images: the flips as in `Flips.images`; without probabilities the first ones are taken.
-        space: has features of every flip and of every training image.
+    Without probabilities the first flips get neighbours.
     """
     doubtful = images.sort_values("gap", kind="stable", na_position="last").head(MOST)
     names = doubtful["id"].astype(str).tolist()
@@ -113,16 +111,7 @@ def section(
     estimate: ScoreEstimate | None,
     near: FlipNeighbours | None = None,
 ) -> Section:
-    """The section of the page.
-
-    Args:
-        flips: the differences; None without another submission.
-        space: the label space.
-        image: pixels by split and id.
-        settings: how many flips are shown, and the size of their pictures.
-        estimate: the score difference from a person's verdicts so far.
-        near: the nearest training images of some flips; None without features.
-    """
+    """The section of the page; `flips` is None without another submission, `near` without features."""
     if flips is None:
         values = {"flips": None, "estimate": None}
         return Section("flips", "Flips", "flips.html", values)

@@ -95,13 +95,7 @@ class TruthCard:
 def difference(
     train: Samples, new: Probabilities, old: Probabilities, seed: int
 ) -> tuple[Difference, Strings, Ints, Ints]:
-    """Count and test what changed on the images that both predicted.
-
-    Args:
-        train: the labelled samples.
-        new: its out-of-fold probabilities; ids that only one side has are left out.
-        old: those of the best submission.
-        seed: of the tests.
+    """Count and test what changed on the images that both predicted; other images are left out.
 
     Returns:
         The difference, the ids, and the class that each side predicts for them.

@@ -76,14 +76,8 @@ def by_class(
 ) -> tuple[ClassAttention, ...]:
     """Attention of each class that has images, most on the background first, then of all together.
 
-    Args:
-        background_N: share of the attention on the background, for each image.
-        area_N: share of the image that is background.
-        labels_N: class index.
-        groups_N: images of one group are resampled together.
-        classes: names.
-        draws: bootstrap resamples of whole groups, ≥ 100.
-        seed: of the resamples.
+    `background_N` is the share of attention on the background, `area_N` the share of the image that is
+    background; whole groups are resampled, `draws` ≥ 100 times.
     """
     excess_N = background_N.astype(np.float64) - area_N
     present = [c for c in range(len(classes)) if (labels_N == c).any()]

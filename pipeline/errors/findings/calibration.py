@@ -105,15 +105,7 @@ class Trust:
 
 
 def trust(y_N: Ints, p_NC: Floats, groups_N: Strings, draws: int, seed: int) -> Trust:
-    """The calibration of the most probable class, groups resampled.
-
-    Args:
-        y_N: true class index.
-        p_NC: probabilities of the same rows.
-        groups_N: the group of each row.
-        draws: resamples.
-        seed: of the resamples.
-    """
+    """The calibration of the most probable class, whole groups resampled `draws` times."""
     confidence_N = p_NC.max(axis=1).astype(np.float64)
     right_N = (p_NC.argmax(axis=1) == y_N).astype(np.float64)
     bin_N = np.minimum((confidence_N * BINS).astype(int), BINS - 1)

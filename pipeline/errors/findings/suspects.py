@@ -92,12 +92,7 @@ class _Units:
 
 
 def confident(p_UK: Floats, given_U: Ints) -> Ints:
-    """(U,) the value that confident learning proposes; the given value if it proposes none.
-
-    Args:
-        p_UK: out-of-fold probabilities.
-        given_U: labels, some of them wrong.
-    """
+    """(U,) the value that confident learning proposes; the given value if it proposes none."""
     n_values = p_UK.shape[1]
     own_U = p_UK[np.arange(len(given_U)), given_U]
     support_K = np.bincount(given_U, minlength=n_values)
@@ -118,14 +113,10 @@ def find(
     features: Features | None = None,
     settings: FinderSettings | None = None,
 ) -> list[Suspect]:
-    """All suspects, most suspicious first.
+    """All suspects among the images of `oof`, most suspicious first.
 
-    Args:
-        oof: out-of-fold probabilities; other images are not checked.
-        train: the labelled samples. A label that is already corrected for training is left out.
-        copies: sets of equal or nearly equal pictures.
-        features: of the training images, first view; None: neighbours are not used.
-        settings: the thresholds; None: the defaults.
+    `copies` are sets of equal or nearly equal pictures; without features, neighbours are not used. A label
+    that is already corrected for training is left out.
 
     Raises:
         DataError: an id is not a training image, or the classes differ.
@@ -267,9 +258,7 @@ def _neighbours(samples: Samples, features: Features, most: int) -> Ints:
 def representative(bins: Sequence[float], code: int) -> float:
     """A number well inside a bin, because a patch of a numeric column is a number.
 
-    Args:
-        bins: edges, ascending.
-        code: bin 0 is below the first edge.
+    `bins` are edges, ascending; bin 0 is below the first edge.
     """
     if code == 0 or code == len(bins):
         width = (bins[-1] - bins[0]) / (len(bins) - 1) if len(bins) > 1 else max(abs(bins[0]), 1.0) / 5

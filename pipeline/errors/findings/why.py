@@ -87,13 +87,7 @@ class ErrorCard:
 
 
 def nearest(features: Features, train: Samples, name: str) -> tuple[NearImage, ...]:
-    """The training images with the most similar features, by cosine.
-
-    Args:
-        features: of the training images, first view.
-        train: the labelled samples.
-        name: id of the image; it is left out itself.
-    """
+    """The training images with the most similar features (first view) by cosine, without the image itself."""
     if name not in set(features.ids_N.tolist()) or name not in set(train.ids_N.tolist()):
         return ()
     x_ND = features.take(train.ids_N).x_NVD[:, 0]
@@ -201,11 +195,7 @@ def errors(oof: Probabilities, samples: Samples, most: int) -> list[str]:
 
     The worst error has the largest difference between the probabilities of the predicted and of the true
     class. Errors are spread: no pair of classes and no group is repeated before all others were used once.
-
-    Args:
-        oof: out-of-fold probabilities.
-        samples: labelled; every id of `oof` is among them.
-        most: how many, ≥ 1.
+    Every id of `oof` must be in `samples`.
     """
     known = samples.take(oof.ids_N)
     wrong = np.flatnonzero(oof.labels() != known.labels)

@@ -147,10 +147,8 @@ def against_design(
 ) -> list[str]:
     """The contradictions between verdicts and the reports that asked for them.
 
-    Args:
-        answers: the verdicts of one file.
-        design_of: gives the design of a report's key; None for a report about other submissions.
-        train_ids: every image that may be a control.
+    `design_of` gives the design of a report's key, None for a report about other submissions; `train_ids` are
+    all images that may be a control.
     """
     faults: list[str] = []
     known_train = frozenset(train_ids.tolist())

@@ -129,14 +129,7 @@ def estimate(
 ) -> ScoreEstimate:
     """The difference of the metric, its interval and its conclusion.
 
-    Args:
-        metric: one of the registry, or the user's own.
-        space: the label space.
-        sides: both submissions.
-        judged: at least one flip.
-        agreed: out-of-fold truth where both agree; None: the common prediction is taken as true.
-        draws: number of draws.
-        seed: of the draws.
+    At least one flip was judged. Without `agreed`, the prediction on which both agree is taken as true.
 
     Raises:
         DataError: no flip was judged, or the metric needs probabilities that a side does not have.

@@ -47,12 +47,9 @@ class JudgingQuestion:
 def questions(
     design: Design, controls: Iterable[Control], known: frozenset[str]
 ) -> tuple[JudgingQuestion, ...]:
-    """Sampled flips that are not judged yet, and controls, in a random order.
+    """Sampled flips that are not judged yet, and controls, in a random order; none if no flip is left to ask.
 
-    Args:
-        design: the sample.
-        controls: images of known truth; left out if no flip is left to ask.
-        known: test ids that were judged before.
+    `known` are the test ids that were judged before.
     """
     flips = [
         JudgingQuestion(
@@ -79,16 +76,7 @@ def section(
     settings: ReportSettings,
     command: str,
 ) -> Section:
-    """The section, with the data of its script.
-
-    Args:
-        asked: the questions, in order.
-        design: the sample that they come from.
-        space: the label space.
-        image: pixels by split and id.
-        settings: `judge_px` and `show_answers`.
-        command: turns the exported file into an estimate.
-    """
+    """The section, with the data of its script; `command` turns the exported file into an estimate."""
     sampled = int(design.sampled_F.sum())
     values = {
         "asked": len(asked),
@@ -196,11 +184,7 @@ def figures(estimate: ScoreEstimate) -> dict[str, float]:
 def conclusion_fields(estimate: ScoreEstimate, detail: str, metric: str, alone: bool) -> dict[str, str]:
     """The fields of the conclusion that the estimate changes, by name.
 
-    Args:
-        estimate: of the score difference.
-        detail: what the conclusion is based on so far.
-        metric: its name in words.
-        alone: whether there is no out-of-fold comparison, as for a CSV from elsewhere.
+    `detail` is what the conclusion is based on so far; `alone`: there is no out-of-fold comparison.
     """
     fields = {"detail": texts.DETAIL.format(detail=detail, line=line(estimate))}
     if alone:

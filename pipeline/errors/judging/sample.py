@@ -93,11 +93,7 @@ def asked_of(report: str, pair: str) -> int | None:
 def plan(space: LabelSpace, flips: Flips, pair: str, asked: int) -> Design:
     """The sample of `asked` flips, or a few more: at least two of every stratum that has two.
 
-    Args:
-        space: the label space.
-        flips: all that differ.
-        pair: from `pair_key`.
-        asked: ≥ 1, allocated in proportion to the sizes of the strata.
+    `pair` is from `pair_key`; `asked`, ≥ 1, is allocated in proportion to the sizes of the strata.
     """
     frame = flips.images[["id", "old", "new"]].sort_values("id", ignore_index=True)
     kinds = [kind(space, int(o), int(n)) for o, n in zip(frame["old"], frame["new"], strict=True)]
@@ -135,14 +131,7 @@ def controls(
     """Labelled images that are about as hard as the flips, at most one of each group.
 
     First images on which both runs differ out of fold, in the mixture of kinds of the flips; then images that
-    a run gets wrong; then any.
-
-    Args:
-        design: which flips are asked.
-        train: the labelled samples.
-        oof: out-of-fold probabilities of the new and the old side; None if not known.
-        number: how many.
-        known: ids that were judged before.
+    a run gets wrong; then any. `oof` is of the new and the old side; `known` ids were judged before.
     """
     ids = np.array([i for i in np.sort(train.ids_N) if str(i) not in known], dtype=np.str_)
     if not len(ids) or number < 1:

@@ -80,18 +80,10 @@ def take_in(
     file: Path,
     pair: tuple[Path, Path],
 ) -> str:
-    """Check an exported file against the two submissions that it is about, and store its verdicts.
+    """Check an exported file against the two submissions, new and old, that it is about; store its verdicts.
 
-    Args:
-        settings: of the competition.
-        asked: the words of `make error-analysis`, for the command in an error.
-        data: the tables of the competition.
-        home: the folder with `submissions/`.
-        file: the export of the page.
-        pair: the new submission and the old one.
-
-    Returns:
-        One line for the terminal.
+    `asked` are the words of `make error-analysis`, for the command in an error. Returns one line for the
+    terminal.
 
     Raises:
         DataError: the file has faults; all of them are named, and nothing is stored.
@@ -160,11 +152,10 @@ def _whose(
 
 
 def judging(case: ReportCase, flips: Flips | None) -> Judging:
-    """The open questions and the estimate from the verdicts so far; neither without flips.
+    """The section with the open questions, and the estimate from the verdicts so far; neither without flips.
 
-    Args:
-        case: both submissions; the params of its job name the stored verdicts, if there are any.
-        flips: their differences.
+    The params of the job name the stored verdicts, if there are any; there is no estimate if no flip of this
+    pair was judged.
     """
     if case.old is None or flips is None or not len(flips.images):
         return Judging(None, None)
