@@ -24,6 +24,8 @@ from pipeline.pages.report import ImageOf, Key
 from pipeline.settings.eda import EdaSettings
 
 Severity = Literal["high", "medium", "low", "info"]
+# Features of train and test for the shift test; the test set's may be missing.
+FeaturePair = tuple[Features, Features | None]
 ORDER: tuple[Severity, ...] = ("high", "medium", "low", "info")
 SHOWN = 12
 NAMED = 4
@@ -48,14 +50,6 @@ class Evidence:
     outliers: pd.DataFrame
     shift: shift.Shift | None
     parted: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class FeaturePair:
-    """Features of both splits, for the shift test; the test set's may be missing."""
-
-    train: Features
-    test: Features | None
 
 
 def gather(
@@ -95,7 +89,7 @@ def gather(
 def _joined(survey: Survey, features: FeaturePair) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
     """(N, D) first view of every image in the survey's order, joined by split and id."""
     parts = []
-    for split, of in (("train", features.train), ("test", features.test)):
+    for split, of in zip(("train", "test"), features, strict=True):
         ids = survey.split(split)["id"].to_numpy(str)
         if of is not None and len(ids):
             parts.append(of.x_NVD[positions(ids, of.ids_N, f"{split} features"), 0])

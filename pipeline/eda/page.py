@@ -16,7 +16,7 @@ from pipeline.eda import texts
 from pipeline.eda.evidence import Evidence, FeaturePair, Finding, gather
 from pipeline.eda.findings import judge
 from pipeline.eda.label_findings import groups_wanted
-from pipeline.eda.survey import QUALITY, Duplicates, Survey, contact_sheet, ratio, survey
+from pipeline.eda.survey import QUALITY, Duplicates, Survey, contact_sheet, keys_of, ratio, survey
 from pipeline.pages import plots
 from pipeline.pages.report import ImageOf, Key, Pixels, count, percent, plural, render, thumbnails
 from pipeline.settings.schema import Config
@@ -278,8 +278,7 @@ def _sheets(counted: Survey, per_class: int, room: int) -> list[_Sheet]:
     sheets = []
     for label, row in enumerate(counted.classes.head(max(room, 0)).to_dict("records")):
         chosen = contact_sheet(train[train["label"] == label], limit)
-        keys = counted.keys(chosen, limit)
-        sheets.append(_Sheet(f"class-{label}", row["class"], row["images"], row["groups"], keys))
+        sheets.append(_Sheet(f"class-{label}", row["class"], row["images"], row["groups"], keys_of(chosen)))
     return sheets
 
 

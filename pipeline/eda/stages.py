@@ -66,7 +66,7 @@ def _features(job: Job) -> FeaturePair | None:
     if "train:identity" not in job.inputs:
         return None
     train, test = (load.features(job.inputs, split, ["identity"]) for split in ("train", "test"))
-    return FeaturePair(train, test)
+    return train, test
 
 
 def eda_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:

@@ -88,19 +88,16 @@ class Survey:
         """The images of one split, "train" or "test"."""
         return self.images[self.images["split"] == name]
 
-    def keys(self, rows: pd.DataFrame, limit: int) -> tuple[Key, ...]:
-        """(split, id) of the first `limit` of these rows."""
-        head = rows.head(limit)
-        return tuple(zip(head["split"].astype(str), head["id"].astype(str), strict=True))
+
+def keys_of(rows: pd.DataFrame) -> tuple[Key, ...]:
+    """(split, id) of each row."""
+    return tuple(zip(rows["split"].astype(str), rows["id"].astype(str), strict=True))
 
 
 def survey(train: Samples, test: Samples | None, facts: pd.DataFrame) -> Survey:
     """Count everything once.
 
-    Args:
-        train: labelled samples.
-        test: the test samples, if the competition has any.
-        facts: one row per image with `FACT_COLUMNS`; rows of other images are ignored.
+    The facts have `FACT_COLUMNS`; rows of other images are ignored.
 
     Raises:
         DataError: a column is missing, or an image has no facts; all of them are named.
@@ -185,7 +182,7 @@ def duplicates_of(rows: pd.DataFrame, exact: bool) -> Duplicates:
     """What copies of one picture have in common, which are rows of the survey's images."""
     trained = rows[rows["split"] == "train"]
     return Duplicates(
-        tuple(zip(rows["split"].astype(str), rows["id"].astype(str), strict=True)),
+        keys_of(rows),
         conflict=trained["label"].nunique() > 1,
         across_groups=trained["group"].nunique() > 1,
         train_test=rows["split"].nunique() > 1,

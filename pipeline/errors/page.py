@@ -20,7 +20,7 @@ from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import LabelSpace, Samples
 from pipeline.engine.stage import Built
 from pipeline.errors import texts
-from pipeline.errors.advice.facts import BEST, Advice
+from pipeline.errors.advice.facts import BEST, Advice, metric_words
 from pipeline.errors.advice.ledger import REPORTED
 from pipeline.errors.advice.steps import ANCHORS
 from pipeline.errors.case import ReportCase
@@ -144,17 +144,13 @@ def analyze(inputs: ReportInputs) -> ErrorAnalysis:
 
 def conclude(inputs: ReportInputs, flips: Flips | None) -> Conclusion:
     """The conclusion from the out-of-fold comparison and, if flips were judged, from the verdicts."""
-    metric = _metric_name(inputs.config)
+    metric = metric_words(inputs.config)
     conclusion = conclusion_of(flips, inputs.comparison, metric)
     if inputs.judged is None:
         return conclusion
     alone = inputs.comparison is None
     fields = judging_page.conclusion_fields(inputs.judged, conclusion.detail, metric, alone)
     return replace(conclusion, **fields)
-
-
-def _metric_name(config: Config) -> str:
-    return config.competition.metric.replace("_", " ").replace("f1", "F1")
 
 
 def _metrics(flips: Flips | None, mistakes: Mistakes | None) -> dict[str, float]:
@@ -192,7 +188,7 @@ def render_html(analysis: ErrorAnalysis, inputs: ReportInputs, sections: tuple[S
         inputs=inputs,
         analysis=analysis,
         anchors=ANCHORS,
-        metric=_metric_name(inputs.config),
+        metric=metric_words(inputs.config),
         flips=analysis.flips,
         mistakes=analysis.mistakes,
         attributes=[a.name for a in inputs.space.attributes],
@@ -213,7 +209,7 @@ def _score_table(inputs: ReportInputs) -> pd.DataFrame:
     sides = [(texts.ROLE_NEW, inputs.new)]
     sides += [(texts.ROLE_OLD, inputs.old)] if inputs.old else []
     scores = [side.score for _, side in sides]
-    score = texts.SCORE_COLUMN.format(metric=_metric_name(inputs.config))
+    score = texts.SCORE_COLUMN.format(metric=metric_words(inputs.config))
     return pd.DataFrame(
         {
             "submission": [f"{side.name} ({role})" for role, side in sides],

@@ -34,6 +34,11 @@ HANDLING_MINUTES = 10.0
 BEST = 3
 
 
+def metric_words(config: Config) -> str:
+    """The name of the competition's metric in sentences."""
+    return config.competition.metric.replace("_", " ").replace("f1", "F1")
+
+
 @dataclass(frozen=True)
 class Advice:
     """One thing to try.
@@ -176,9 +181,9 @@ class Facts:
         return metrics.get(self.config.competition.metric)
 
     @property
-    def metric_name(self) -> str:
-        """Its name in sentences."""
-        return self.config.competition.metric.replace("_", " ").replace("f1", "F1")
+    def competition_words(self) -> tuple[str, ...]:
+        """The words that ask for the competition."""
+        return tuple(word for word in self.asked if word.startswith("competition="))
 
     @cached_property
     def truth_N(self) -> Ints:

@@ -23,7 +23,7 @@ from markupsafe import Markup
 from pipeline.core.neighbours import across
 from pipeline.core.predictions import Features
 from pipeline.core.samples import LabelSpace, Samples, strings
-from pipeline.errors.diff.flips import CLASS, Flips, changes
+from pipeline.errors.diff.flips import CLASS, Flips, marked
 from pipeline.errors.judging import page as judging_page
 from pipeline.errors.judging.estimate import ScoreEstimate
 from pipeline.pages.report import ImageOf, Key, json_data, pictures
@@ -39,32 +39,11 @@ SURE = 0.8
 NEAR_PX = 48  # longest side of the picture of a neighbour
 
 
-@dataclass(frozen=True)
-class NeighbourSpace:
-    """The images and features among which neighbours are searched.
-
-    Args:
-        train: the labelled samples.
-        of_train, of_test: features of both splits by one network, first view.
-    """
-
-    train: Samples
-    of_train: Features
-    of_test: Features
+# Neighbours of some flips: test id -> its nearest training images, nearest first: (id, class index).
+FlipNeighbours = dict[str, tuple[tuple[str, int], ...]]
 
 
-@dataclass(frozen=True)
-class FlipNeighbours:
-    """Neighbours of some flips.
-
-    Args:
-        of: test id -> its nearest training images, nearest first: (id, class index).
-    """
-
-    of: dict[str, tuple[tuple[str, int], ...]]
-
-
-def near(images: pd.DataFrame, space: NeighbourSpace) -> FlipNeighbours:
+def near(images: pd.DataFrame, train: Samples, of_train: Features, of_test: Features) -> FlipNeighbours:
     """The neighbours of the `MOST` flips with the smallest confidence gap, by features of one network.
 
     Without probabilities the first flips get neighbours.
@@ -72,17 +51,14 @@ def near(images: pd.DataFrame, space: NeighbourSpace) -> FlipNeighbours:
     doubtful = images.sort_values("gap", kind="stable", na_position="last").head(MOST)
     names = doubtful["id"].astype(str).tolist()
     if not names:
-        return FlipNeighbours({})
-    train = space.train
-    x_QD = space.of_test.take(strings(names)).x_NVD[:, 0]
-    x_ND = space.of_train.take(train.ids_N).x_NVD[:, 0]
+        return {}
+    x_QD = of_test.take(strings(names)).x_NVD[:, 0]
+    x_ND = of_train.take(train.ids_N).x_NVD[:, 0]
     nearest_QK = across(x_QD, x_ND, NEAREST)
-    return FlipNeighbours(
-        {
-            name: tuple((str(train.ids_N[row]), int(train.labels[row])) for row in rows)
-            for name, rows in zip(names, nearest_QK.tolist(), strict=True)
-        }
-    )
+    return {
+        name: tuple((str(train.ids_N[row]), int(train.labels[row])) for row in rows)
+        for name, rows in zip(names, nearest_QK.tolist(), strict=True)
+    }
 
 
 @dataclass(frozen=True)
@@ -113,8 +89,7 @@ def section(
 ) -> Section:
     """The section of the page; `flips` is None without another submission, `near` without features."""
     if flips is None:
-        values = {"flips": None, "estimate": None}
-        return Section("flips", "Flips", "flips.html", values)
+        return Section("flips", "Flips", "flips.html", {"flips": None, "estimate": None})
     shown = flips.images.head(settings.max_flips)
     cards = [_card(space, row) for row in shown.head(STATIC).to_dict("records")]
     gallery = {
@@ -126,7 +101,7 @@ def section(
         "any_probability": bool(len(shown) and shown["gap"].notna().any()),
         "sure": SURE,
         "estimate": None if estimate is None else judging_page.estimate_values(estimate),
-        "near": None if near is None else sum(name in near.of for name in shown["id"].astype(str)),
+        "near": None if near is None else sum(name in near for name in shown["id"].astype(str)),
     }
     data = Markup("")
     if len(shown):
@@ -137,19 +112,12 @@ def section(
 
 def _card(space: LabelSpace, row: Mapping[Any, Any]) -> _FlipCard:
     old, new = int(row["old"]), int(row["new"])
-    names = {name for name, _, _ in changes(space, old, new)}
     return _FlipCard(
         key=("test", str(row["id"])),
         label=f"{row['id']}: {space.classes[old]} → {space.classes[new]}",
-        old=_side(space, old, names, row["p_old"]),
-        new=_side(space, new, names, row["p_new"]),
+        old=_FlipSide(marked(space, old, new), None if pd.isna(row["p_old"]) else float(row["p_old"])),
+        new=_FlipSide(marked(space, new, old), None if pd.isna(row["p_new"]) else float(row["p_new"])),
     )
-
-
-def _side(space: LabelSpace, label: int, changed: set[str], p: float) -> _FlipSide:
-    codes = space.codes_CA[label]
-    values = tuple((a.values[c], a.name in changed) for a, c in zip(space.attributes, codes, strict=True))
-    return _FlipSide(values, None if pd.isna(p) else float(p))
 
 
 def _data(shown: pd.DataFrame, space: LabelSpace, image: ImageOf, size_px: int) -> dict[str, Any]:
@@ -179,7 +147,7 @@ def _near(shown: pd.DataFrame, near: FlipNeighbours | None, image: ImageOf) -> d
     """The training images near the shown flips, each once, and the neighbours of each flip."""
     if near is None:
         return None
-    of = [near.of.get(name, ()) for name in shown["id"].astype(str)]
+    of = [near.get(name, ()) for name in shown["id"].astype(str)]
     label = dict(one for ones in of for one in ones)
     place = {name: at for at, name in enumerate(label)}
     which, distinct = pictures([("train", name) for name in label], image, NEAR_PX)

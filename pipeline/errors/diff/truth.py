@@ -20,7 +20,7 @@ from pipeline.core.metrics import Reals
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
 from pipeline.errors.diff import texts
-from pipeline.errors.diff.flips import changes, parts
+from pipeline.errors.diff.flips import marked, parts
 from pipeline.errors.diff.mistakes import Mistakes
 from pipeline.pages.report import Key, json_data, p_value, points
 from pipeline.pages.section import Section
@@ -112,9 +112,7 @@ def difference(
     rows, masks, gains = _rows(space, y_N, new_N, old_N)
     sums_GK = sums_by_group(np.stack(gains, axis=1), group_N, n_groups)
     tested = _tested(pd.DataFrame(rows), masks, sums_GK[:, 1:], group_N, seed, "differences")
-    overall = _tested(
-        pd.DataFrame(rows[:1]), [np.ones(len(y_N), bool)], sums_GK[:, :1], group_N, seed, "overall"
-    )
+    overall = _tested(pd.DataFrame(rows[:1]), masks[:1], sums_GK[:, :1], group_N, seed, "overall")
     right_new, right_old = new_N == y_N, old_N == y_N
     counts = {
         "fixed": int((right_new & ~right_old).sum()),
@@ -253,17 +251,10 @@ def _cards(inputs: TruthInputs, ids: Strings, new_N: Ints, old_N: Ints | None) -
         if old_N is not None:
             sides.append(("best", int(old_N[at]), float(old_sure[at])))
         true = int(y_N[at])
-        answers = tuple((name, _marked(space, true, label), sure) for name, label, sure in sides)
+        answers = tuple((name, marked(space, label, true), sure) for name, label, sure in sides)
         key = ("train", str(ids[at]))
         cards.append(TruthCard(key, str(kind), true, int(new_N[at]), space.classes[true], answers))
     return cards
-
-
-def _marked(space: LabelSpace, true: int, predicted: int) -> tuple[tuple[str, bool], ...]:
-    """The predicted value of each attribute, and whether it is wrong."""
-    wrong = {name for name, _, _ in changes(space, true, predicted)}
-    codes = space.codes_CA[predicted]
-    return tuple((a.values[c], a.name in wrong) for a, c in zip(space.attributes, codes, strict=True))
 
 
 def sentence(compared: Difference) -> str:

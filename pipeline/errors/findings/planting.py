@@ -223,12 +223,8 @@ def found_labels(
         for row in np.flatnonzero(changed).tolist():
             name, group = str(clean.ids_N[row]), str(clean.groups_N[row])
             planted.add((attribute.name, group if attribute.constant_in_group else name, group))
-    return _units(
-        LABELS,
-        [w[2] for w in named & planted],
-        [w[2] for w in planted - named],
-        [w[2] for w in named - planted],
-    )
+    counted = (named & planted, planted - named, named - planted)
+    return _units(LABELS, *([group for _, _, group in some] for some in counted))
 
 
 def found_copies(
@@ -289,15 +285,8 @@ def _of_confusions(confusions: Reals) -> Reals:
     return f1(np.stack([hits, misses, alarms], axis=-1))
 
 
-METRIC = Metric(
-    "planted_f1",
-    True,
-    "labels",
-    0.0,
-    1.0,
-    "F1 of planted faults, mean over the finders",
-    on_counts=_of_confusions,
-)
+ABOUT = "F1 of planted faults, mean over the finders"
+METRIC = Metric("planted_f1", True, "labels", 0.0, 1.0, ABOUT, on_counts=_of_confusions)
 
 
 def by_finder(units: pd.DataFrame) -> dict[str, tuple[float, float, float]]:
@@ -436,6 +425,5 @@ def with_features(session: Session, settings: Settings) -> Params:
 
 def features_of(job: Job) -> Features | None:
     """The features that the parameters of `finders` name; None: there are none."""
-    stage, _, key = str(job.params.get(FEATURES, "")).partition("/")
-    artifact = job.store.find(stage, key) if key else None
+    artifact = sources.named(job, FEATURES)
     return None if artifact is None else files.read_features(artifact.folder / "features.npz")

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -81,8 +82,7 @@ class JudgedImages:
     control_verdict_NA: Ints
 
 
-@dataclass(frozen=True)
-class Agreed:
+class Agreed(NamedTuple):
     """Truth, prediction and group of labelled images on which both sides agree out of fold."""
 
     truth_M: Ints

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.core.samples import LabelSpace
+from pipeline.errors.diff.conclusion import STATES, UNDECIDED
 from pipeline.errors.judging import texts
 from pipeline.errors.judging.answers import MARK, columns
 from pipeline.errors.judging.estimate import ScoreEstimate
@@ -22,9 +23,6 @@ from pipeline.errors.judging.sample import Control, Design, spread
 from pipeline.pages.report import ImageOf, Key, count, json_data, percent, pictures, plural, signed
 from pipeline.pages.section import Section
 from pipeline.settings.report import ReportSettings
-
-UNDECIDED = "can't tell"
-STATES = {"better": "better", "worse": "worse"}
 
 
 @dataclass(frozen=True)
@@ -151,7 +149,7 @@ def estimate_values(estimate: ScoreEstimate) -> dict[str, Any]:
         new=percent(estimate.new_right), old=percent(estimate.old_right), neither=percent(neither)
     )
     return {
-        "state": STATES.get(c.verdict, "unclear"),
+        "state": STATES[c.verdict],
         "conclusion": c.verdict,
         "number": texts.INTERVAL.format(delta=signed(c.delta), low=signed(c.low), high=signed(c.high)),
         "judged": judged,
@@ -189,9 +187,8 @@ def conclusion_fields(estimate: ScoreEstimate, detail: str, metric: str, alone: 
     fields = {"detail": texts.DETAIL.format(detail=detail, line=line(estimate))}
     if alone:
         c = estimate.comparison
-        undecided = c.verdict == UNDECIDED
-        fields["state"] = "unclear" if undecided else c.verdict
         decided = texts.DECIDED.format(conclusion=c.verdict.capitalize())
-        fields["word"] = texts.UNDECIDED if undecided else decided
+        fields["state"] = STATES[c.verdict]
+        fields["word"] = texts.UNDECIDED if c.verdict == UNDECIDED else decided
         fields["rest"] = texts.REST.format(delta=signed(c.delta), metric=metric)
     return fields

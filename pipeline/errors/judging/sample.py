@@ -22,6 +22,7 @@ from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings, positions
 from pipeline.core.seeds import rng
 from pipeline.errors.diff.flips import Flips, Submission, changes
+from pipeline.errors.judging.estimate import Agreed
 
 # A kind of flip with at least this share and this number of images is a stratum of its own; all others
 # together are one. With a hundred judged flips each stratum gets four, enough to estimate its own spread.
@@ -97,9 +98,8 @@ def plan(space: LabelSpace, flips: Flips, pair: str, asked: int) -> Design:
     """
     frame = flips.images[["id", "old", "new"]].sort_values("id", ignore_index=True)
     kinds = [kind(space, int(o), int(n)) for o, n in zip(frame["old"], frame["new"], strict=True)]
-    counts = (
-        pd.Series(kinds, dtype=object).value_counts().sort_index().sort_values(ascending=False, kind="stable")
-    )
+    counts = pd.Series(kinds, dtype=object).value_counts().sort_index()
+    counts = counts.sort_values(ascending=False, kind="stable")
     own = [str(name) for name, number in counts.items() if number >= max(FEW, SHARE * len(kinds))]
     place = {name: k for k, name in enumerate(own)}
     stratum_F = np.array([place.get(name, len(own)) for name in kinds], dtype=np.int64)
@@ -139,9 +139,8 @@ def controls(
     samples = train.take(ids)
     new_K, old_K, tier_K = _answers(samples, oof)
     kinds = [kind(train.space, int(o), int(n)) for o, n in zip(old_K, new_K, strict=True)]
-    wanted = pd.Series([design.strata[s] for s in design.stratum_F], dtype=object).value_counts(
-        normalize=True
-    )
+    asked = pd.Series([design.strata[s] for s in design.stratum_F], dtype=object)
+    wanted = asked.value_counts(normalize=True)
     given = pd.Series(kinds, dtype=object)[tier_K == 0].value_counts(normalize=True)
     weight_K = np.array([wanted.get(k, 0.02) / given.get(k, 1.0) for k in kinds], dtype=np.float64)
     # Weighted sampling without replacement by exponential clocks (Efraimidis & Spirakis 2006).
@@ -191,7 +190,7 @@ def _labels(side: Probabilities | None, samples: Samples) -> Ints:
 
 def agreed_out_of_fold(
     train: Samples, oof: tuple[Probabilities | None, Probabilities | None]
-) -> tuple[Ints, Ints, Strings] | None:
+) -> Agreed | None:
     """Truth, prediction and group of the labelled images on which both sides agree out of fold.
 
     If only one side has such predictions, all of them; None if neither side has any.
@@ -200,7 +199,7 @@ def agreed_out_of_fold(
     if not sides:
         return None
     same = (sides[0] >= 0) & (sides[-1] == sides[0])
-    return train.labels[same], sides[0][same], train.groups_N[same]
+    return Agreed(train.labels[same], sides[0][same], train.groups_N[same])
 
 
 def flips_of(ids_N: Strings, design: Design) -> Ints:

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.core import metrics
 from pipeline.core.errors import DataError
-from pipeline.core.samples import LabelSpace, Samples
+from pipeline.core.samples import LabelSpace, Samples, positions
 from pipeline.core.tables import format_table, read_table
 from pipeline.data import host, host_format, load
 from pipeline.engine.stage import Job
@@ -39,19 +38,6 @@ from pipeline.settings.load import Settings
 
 FOLDER = "verdicts"
 PARAM = "verdicts"
-
-
-@dataclass(frozen=True)
-class Judging:
-    """What judging adds to the report.
-
-    Args:
-        section: the questions; None without flips.
-        estimate: the score difference from the verdicts so far; None if no flip of this pair was judged.
-    """
-
-    section: Section | None
-    estimate: ScoreEstimate | None
 
 
 def path_of(home: Path, settings: Settings) -> Path:
@@ -151,26 +137,25 @@ def _whose(
     return texts.FILE_IS_ABOUT.format(command=again(a, b))
 
 
-def judging(case: ReportCase, flips: Flips | None) -> Judging:
+def judging(case: ReportCase, flips: Flips | None) -> tuple[Section | None, ScoreEstimate | None]:
     """The section with the open questions, and the estimate from the verdicts so far; neither without flips.
 
     The params of the job name the stored verdicts, if there are any; there is no estimate if no flip of this
     pair was judged.
     """
     if case.old is None or flips is None or not len(flips.images):
-        return Judging(None, None)
+        return None, None
     job, train, settings = case.job, case.train, case.job.settings.config.report
     name = job.params.get(PARAM)
     answers = stored(job.home / str(name), train.space) if name else ()
     key = sample.pair_key(case.new.prediction, case.old.prediction)
     design = sample.plan(train.space, flips, key, settings.judge)
     judged_controls = frozenset(a.id for a in answers if a.control)
-    controls = sample.controls(
-        design, train, (case.new.oof, case.old.oof), settings.controls, judged_controls
-    )
+    oof = (case.new.oof, case.old.oof)
+    controls = sample.controls(design, train, oof, settings.controls, judged_controls)
     asked = page.questions(design, controls, frozenset(a.id for a in answers if not a.control))
     section = page.section(asked, design, train.space, case.image, settings, _command(job))
-    return Judging(section, _estimate(case, answers, flips, key))
+    return section, _estimate(case, answers, flips, key)
 
 
 def _estimate(case: ReportCase, answers: tuple[Answer, ...], flips: Flips, key: str) -> ScoreEstimate | None:
@@ -188,7 +173,6 @@ def _estimate(case: ReportCase, answers: tuple[Answer, ...], flips: Flips, key: 
     asked = max(of_pair, default=config.report.judge)
     design = sample.plan(train.space, flips, key, asked)
     test = load.samples(job.inputs["data"], "test", job.home).take(new.ids_N)
-    order = {str(name): k for k, name in enumerate(old.ids_N.tolist())}
     p_new, p_old = (
         None
         if side.probabilities is None
@@ -197,14 +181,13 @@ def _estimate(case: ReportCase, answers: tuple[Answer, ...], flips: Flips, key: 
     )
     pair = estimate.SubmissionPair(
         new.labels_N,
-        old.labels_N[[order[str(name)] for name in new.ids_N]],
+        old.labels_N[positions(new.ids_N, old.ids_N, old.name)],
         sample.flips_of(new.ids_N, design),
         test.groups_N,
         p_new,
         p_old,
     )
-    known = sample.agreed_out_of_fold(train, (case.new.oof, case.old.oof))
-    agreed = None if known is None else estimate.Agreed(*known)
+    agreed = sample.agreed_out_of_fold(train, (case.new.oof, case.old.oof))
     images = _judged_images(answers, train, new, key)
     statistics = config.statistics
     return estimate.estimate(metric, train.space, pair, images, agreed, statistics.draws, statistics.seed)
