@@ -36,7 +36,6 @@ class Evidence:
     """What is known of the data before the rules are applied.
 
     Args:
-        survey: the counts.
         seen: thumbnails and mean pictures.
         near: sets of near-duplicates.
         outliers: a row an outlying measure: split, id, measure, value, z.

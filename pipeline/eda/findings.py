@@ -159,9 +159,8 @@ def _odd(
     keys = list(dict.fromkeys(keys_of(table)))
     counts = []
     for name, z in table.groupby("measure")["z"]:
-        sides = [
-            f"{n:,} {side}" for n, side in ((int((z < 0).sum()), "low"), (int((z > 0).sum()), "high")) if n
-        ]
+        both = ((int((z < 0).sum()), "low"), (int((z > 0).sum()), "high"))
+        sides = [f"{n:,} {side}" for n, side in both if n]
         counts.append(f"{name} {' and '.join(sides)}")
     harm = min(STRANGE * len(keys) / len(survey.images), MOST_STRANGE)
     return [

@@ -57,19 +57,14 @@ def outliers(images: pd.DataFrame, limit: float) -> pd.DataFrame:
         size=images["width"] * images["height"],
         aspect=images["width"] / images["height"],
     )
-    parts = [
-        pd.DataFrame(
-            {
-                "split": images.loc[far, "split"],
-                "id": images.loc[far, "id"],
-                "measure": name,
-                "value": facts.loc[far, name].astype(float),
-                "z": z.loc[far, name],
-            }
-        )
-        for name in z.columns
-        if (far := _far(z[name], limit)).any()
-    ]
+    parts = []
+    for name in z.columns:
+        far = _far(z[name], limit)
+        if far.any():
+            value = facts.loc[far, name].astype(float)
+            parts.append(
+                images.loc[far, ["split", "id"]].assign(measure=name, value=value, z=z.loc[far, name])
+            )
     if not parts:
         return pd.DataFrame(columns=["split", "id", "measure", "value", "z"])
     table = pd.concat(parts, ignore_index=True)

@@ -154,9 +154,8 @@ def _reduced(features_ND: Values) -> Values:
 
 def _shuffled(split_N: npt.NDArray[np.str_], groups_N: npt.NDArray[np.str_], settings: EdaSettings) -> Values:
     """(N, 1 + P) whether each row is a test image: the truth, then shuffles over whole groups."""
-    units, first, unit_N = np.unique(
-        np.char.add(np.char.add(split_N, "\x1f"), groups_N), return_index=True, return_inverse=True
-    )
+    names_N = np.char.add(np.char.add(split_N, "\x1f"), groups_N)
+    units, first, unit_N = np.unique(names_N, return_index=True, return_inverse=True)
     truth_U = (split_N[first] == "test").astype(np.float64)
     columns = [truth_U[unit_N]]
     for k in range(settings.shift_shuffles):

@@ -64,7 +64,6 @@ class Survey:
     """The competition, counted.
 
     Args:
-        space: the label space.
         images: one row per image, train first: split, id, group, label (class index, -1 for a test
             image) and the image facts.
         classes: one row per class in class order: class, images, share, groups.
@@ -142,9 +141,8 @@ def _join(train: Samples, test: Samples | None, facts: pd.DataFrame) -> pd.DataF
     lost = merged[merged["_merge"] == "left_only"]
     if len(lost):
         named = [f"{split} {image}" for split, image in zip(lost["split"], lost["id"], strict=True)]
-        raise DataError(
-            f"image facts: {len(lost)} images were not measured", named, "measure the images again"
-        )
+        what = f"image facts: {len(lost)} images were not measured"
+        raise DataError(what, named, "measure the images again")
     return merged.drop(columns="_merge").astype({"width": int, "height": int})
 
 
@@ -251,7 +249,7 @@ def _looks(thumbs: Pixels, blocks: npt.NDArray[np.float64], index: pd.Index) -> 
         "blue": mean_N3[:, 2] - mean_N3[:, 1],
         "blocks": blocks,
     }
-    return pd.DataFrame({name: np.asarray(v, np.float64) for name, v in columns.items()}, index=index)
+    return pd.DataFrame(columns, index=index, dtype=np.float64)
 
 
 def _blocks(pixels: Pixels) -> float:

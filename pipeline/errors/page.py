@@ -48,7 +48,6 @@ class ReportInputs:
 
     Args:
         title: of the competition.
-        space: the label space.
         new: the submission that the report is about.
         old: the best other submission; None for a first submission.
         image: gives the uint8 (H, W, C) pixels of an image by split and id.

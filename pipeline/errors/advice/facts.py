@@ -97,8 +97,6 @@ class TrainingFacts:
     """The training that advice is about; for a blend, its best member.
 
     Args:
-        name: of the experiment.
-        config: its settings.
         oof: its out-of-fold probabilities.
         history: an entry an epoch and fold (epoch, train_loss, valid_loss, valid_score, fold); may be empty.
         minutes: training time of all folds.
@@ -146,13 +144,7 @@ class Facts:
     """Everything that rules read; a rule without its facts gives no advice.
 
     Args:
-        space: the label space.
         config: settings of the run, so that nothing is advised that is already set.
-        train: the labelled samples; needed with `run`.
-        run: the training that advice is about.
-        mistakes: its out-of-fold errors.
-        flips: the differences from the other submission.
-        comparison: new against old, out of fold.
         others: other finished runs on the same data and folds.
         blended: whether the submission is a blend.
         leaks: results of the checks for leaks.

@@ -67,11 +67,8 @@ def read(home: Path) -> tuple[GivenAdvice, ...]:
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             entry = json.loads(line)
-            entries.append(
-                GivenAdvice(
-                    str(entry["about"]), str(entry["experiment"]), tuple(entry["settings"]), entry["bound"]
-                )
-            )
+            about, experiment = str(entry["about"]), str(entry["experiment"])
+            entries.append(GivenAdvice(about, experiment, tuple(entry["settings"]), entry["bound"]))
         except (ValueError, KeyError, TypeError):
             continue
     return tuple(entries)

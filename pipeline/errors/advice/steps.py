@@ -113,14 +113,9 @@ def weakest_class(facts: Facts) -> Advice | None:
         return None
     table = facts.mistakes.tables[CLASS]
     row = table[table["images"] > 0].iloc[0]
-    sentence = texts.WEAKEST_SEEN.format(
-        name=row[CLASS],
-        f1=row["F1"],
-        recall=row["recall"],
-        precision=row["precision"],
-        images=plural(int(row["images"]), "image"),
-        groups=plural(int(row["groups"]), "group"),
-    )
+    images, groups = plural(int(row["images"]), "image"), plural(int(row["groups"]), "group")
+    scores = {"f1": row["F1"], "recall": row["recall"], "precision": row["precision"]}
+    sentence = texts.WEAKEST_SEEN.format(name=row[CLASS], images=images, groups=groups, **scores)
     code = facts.space.classes.index(str(row[CLASS]))
     its_N = facts.wrong_N & ((facts.truth_N == code) | (facts.answer_N == code))
     rare = bool(row["images"] < FEW_IMAGES * table["images"].median())

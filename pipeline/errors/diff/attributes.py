@@ -88,12 +88,8 @@ class AttributeInputs:
     """What the section is made from.
 
     Args:
-        space: the label space.
-        flips: the differences, if there is another submission.
         test_groups: the group of each test image by id; other images are groups of their own.
         oof: out-of-fold probabilities of what made the new submission, if inputs.
-        mistakes: the errors of the new run; given with `oof`.
-        train: the labelled samples.
         draws, seed: of the resamples.
     """
 

@@ -95,9 +95,8 @@ def conclusion_of(flips: Flips | None, comparison: Comparison | None, metric: st
     """
     if flips is None:
         return Conclusion("first", texts.FIRST, "", texts.FIRST_DETAIL)
-    changed = texts.CHANGED.format(
-        flips=count(len(flips.images)), predictions=plural(flips.n_images, "test prediction")
-    )
+    predictions = plural(flips.n_images, "test prediction")
+    changed = texts.CHANGED.format(flips=count(len(flips.images)), predictions=predictions)
     if not len(flips.images):
         detail = texts.SAME_DETAIL.format(count=count(flips.n_images))
         return Conclusion("same", texts.SAME, texts.SAME_REST, detail)

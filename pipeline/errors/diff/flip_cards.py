@@ -124,10 +124,8 @@ def _data(shown: pd.DataFrame, space: LabelSpace, image: ImageOf, size_px: int) 
     """The data of the cards for the script: columns, and each picture once."""
     ids = shown["id"].astype(str).tolist()
     which, distinct = pictures([("test", name) for name in ids], image, size_px)
-    columns = {
-        name: [None if pd.isna(x) else round(float(x), 4) for x in shown[name]]
-        for name in ("p_old", "p_new", "gap")
-    }
+    numbers = ("p_old", "p_new", "gap")
+    columns = {n: [None if pd.isna(x) else round(float(x), 4) for x in shown[n]] for n in numbers}
     return {
         "id": ids,
         "old": [int(x) for x in shown["old"]],
@@ -168,13 +166,7 @@ def _directions(flips: Flips, space: LabelSpace) -> list[dict[str, Any]]:
     ]
     if len(space.attributes) > 1:
         counted = flips.images.groupby(["old", "new"]).size().rename("images").reset_index()
-        rows += [
-            {
-                "attribute": CLASS,
-                "old": space.classes[int(r["old"])],
-                "new": space.classes[int(r["new"])],
-                "images": int(r["images"]),
-            }
-            for r in counted.sort_values("images", ascending=False, kind="stable").to_dict("records")
-        ]
+        for r in counted.sort_values("images", ascending=False, kind="stable").to_dict("records"):
+            old, new = space.classes[int(r["old"])], space.classes[int(r["new"])]
+            rows.append({"attribute": CLASS, "old": old, "new": new, "images": int(r["images"])})
     return rows

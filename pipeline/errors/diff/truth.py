@@ -44,9 +44,6 @@ class TruthInputs:
     Args:
         new: the new run's out-of-fold probabilities.
         old: those of the best submission, if it has any.
-        train: the labelled samples.
-        mistakes: those of the new run.
-        seed: of the tests.
         limit: cards in the gallery.
     """
 
@@ -216,9 +213,8 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     shown = rows[["part", "value", "images", "groups", "fixed", "broken", "both wrong"]].copy()
     shown = shown.rename(columns={"part": "attribute"})
     shown["change, points"] = [points(change) for change in rows["change"]]
-    shown["interval"] = [
-        f"{points(a)} to {points(b)}" for a, b in zip(rows["low"], rows["high"], strict=True)
-    ]
+    ends = zip(rows["low"], rows["high"], strict=True)
+    shown["interval"] = [f"{points(low)} to {points(high)}" for low, high in ends]
     shown["p, corrected"] = [p_value(p) for p in rows["p"]]
     shown["conclusion"] = rows["conclusion"]
     return shown
@@ -235,13 +231,10 @@ def _cards(inputs: TruthInputs, ids: Strings, new_N: Ints, old_N: Ints | None) -
         old_sure = new_sure
     else:
         wrong_old, old_sure = old_N != y_N, inputs.old.take(ids).p_NC.max(axis=1)
-        kind_N = np.select(
-            [wrong_new & wrong_old, wrong_new, wrong_old], ["both", "broken", "fixed"], default=""
-        )
-    table = pd.DataFrame(
-        {"at": np.arange(len(ids)), "kind": kind_N, "true": y_N, "new": new_N, "sure": new_sure}
-    ).query("kind != ''")
-    table = table.sort_values("sure", ascending=False, kind="stable")
+        wrong = [wrong_new & wrong_old, wrong_new, wrong_old]
+        kind_N = np.select(wrong, ["both", "broken", "fixed"], default="")
+    columns = {"at": np.arange(len(ids)), "kind": kind_N, "true": y_N, "new": new_N, "sure": new_sure}
+    table = pd.DataFrame(columns).query("kind != ''").sort_values("sure", ascending=False, kind="stable")
     turn = table.groupby(["kind", "true", "new"]).cumcount()
     table = table.assign(turn=turn).sort_values(["turn", "sure"], ascending=[True, False], kind="stable")
     chosen = table.head(min(inputs.limit, MOST_CARDS)).sort_values("sure", ascending=False, kind="stable")

@@ -97,9 +97,8 @@ def changed_labels(samples: Samples, seed: int) -> Ints:
             value = _another(space, k, int(labels_N[rows[0]]), generator)
             codes = space.codes_CA[labels_N[rows]].copy()
             codes[:, k] = value
-            new = [classes.get(tuple(code)) for code in codes.tolist()]
-            for row, label in zip(rows.tolist(), new, strict=True):
-                labels_N[row] = labels_N[row] if label is None else label
+            for row, code in zip(rows.tolist(), codes.tolist(), strict=True):
+                labels_N[row] = classes.get(tuple(code), labels_N[row])
     return labels_N
 
 
@@ -150,9 +149,8 @@ def worsened_slices(
             wrong_N = inside_N & (predicted_N == samples.labels) & (generator.random(len(samples)) < rise)
             other_N = samples.labels + 1 + generator.integers(samples.space.n_classes - 1, size=len(samples))
             changed = np.where(wrong_N, other_N % samples.space.n_classes, predicted_N)
-            yield WorsenedSlice(
-                " and ".join(part[1] for part in names[at]), inside_N, changed.astype(np.int64)
-            )
+            name = " and ".join(part[1] for part in names[at])
+            yield WorsenedSlice(name, inside_N, changed.astype(np.int64))
 
 
 def plant(

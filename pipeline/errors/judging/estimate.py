@@ -278,10 +278,10 @@ class _Filling:
         return truth_N
 
     def _judged_codes(self, generator: np.random.Generator, weight_J: Reals) -> Ints:
-        columns = []
-        for attribute, reading in self._attributes:
-            p_JK = reading.truth(confusion(attribute, generator), weight_J)
-            columns.append(_pick(generator, p_JK))
+        columns = [
+            _pick(generator, reading.truth(confusion(attribute, generator), weight_J))
+            for attribute, reading in self._attributes
+        ]
         return np.stack(columns, axis=1)
 
     def _filled_codes(self, generator: np.random.Generator, weight_J: Reals, codes_JA: Ints) -> Ints:

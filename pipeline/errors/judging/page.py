@@ -141,19 +141,15 @@ def estimate_values(estimate: ScoreEstimate) -> dict[str, Any]:
             controls=plural(estimate.controls, "control"),
             correction=texts.CORRECTED if estimate.corrected else texts.NOT_CORRECTED,
         )
-    judged = texts.JUDGED.format(
-        judged=count(estimate.judged), flips=plural(estimate.flips, "flip"), unsure=unsure, controls=controls
-    )
-    neither = max(0.0, 1 - estimate.new_right - estimate.old_right)
-    shares = texts.SHARES.format(
-        new=percent(estimate.new_right), old=percent(estimate.old_right), neither=percent(neither)
-    )
+    judged, flips = count(estimate.judged), plural(estimate.flips, "flip")
+    new, old = estimate.new_right, estimate.old_right
+    neither = percent(max(0.0, 1 - new - old))
     return {
         "state": STATES[c.verdict],
         "conclusion": c.verdict,
         "number": texts.INTERVAL.format(delta=signed(c.delta), low=signed(c.low), high=signed(c.high)),
-        "judged": judged,
-        "shares": shares,
+        "judged": texts.JUDGED.format(judged=judged, flips=flips, unsure=unsure, controls=controls),
+        "shares": texts.SHARES.format(new=percent(new), old=percent(old), neither=neither),
         "assumed": estimate.assumed,
         "note": c.note,
     }
@@ -163,9 +159,7 @@ def line(estimate: ScoreEstimate) -> str:
     """The estimate as one line of the terminal."""
     values = estimate_values(estimate)
     caution = texts.CAUTION.format(note=values["note"]) if values["note"] else ""
-    return texts.LINE.format(
-        conclusion=values["conclusion"], number=values["number"], caution=caution, judged=values["judged"]
-    )
+    return texts.LINE.format(**values, caution=caution)
 
 
 def figures(estimate: ScoreEstimate) -> dict[str, float]:

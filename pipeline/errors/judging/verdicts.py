@@ -36,8 +36,7 @@ from pipeline.record.digests import write_atomic
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
 
-FOLDER = "verdicts"
-PARAM = "verdicts"
+FOLDER = PARAM = "verdicts"
 
 
 def path_of(home: Path, settings: Settings) -> Path:
@@ -91,8 +90,7 @@ def take_in(
     form.raise_if(str(file), faults, _whose(settings, asked, data, home, file, foreign) or texts.REMEDY)
     path = path_of(home, settings)
     everything = form.merged(stored(path, train.space), answers)
-    text = format_table(form.columns(train.space), form.rows(everything, train.space))
-    write_atomic(path, text)
+    write_atomic(path, format_table(form.columns(train.space), form.rows(everything, train.space)))
     controls = sum(a.control for a in answers)
     return texts.STORED.format(
         flips=len(answers) - controls,
