@@ -117,9 +117,7 @@ def _near(images: pd.DataFrame, draw: np.random.Generator) -> FlipNeighbours:
     names = [f"train/{2 * len(images) + k:07d}.jpg" for k in range(NEAREST * len(doubtful))]
     labels = draw.integers(0, FACES.n_classes, len(names)).tolist()
     pairs = list(zip(names, labels, strict=True))
-    return FlipNeighbours(
-        {name: tuple(pairs[NEAREST * k : NEAREST * (k + 1)]) for k, name in enumerate(doubtful)}
-    )
+    return {name: tuple(pairs[NEAREST * k : NEAREST * (k + 1)]) for k, name in enumerate(doubtful)}
 
 
 def _sure(ids: np.ndarray, said: np.ndarray, draw: np.random.Generator) -> Probabilities:

@@ -117,8 +117,7 @@ def planted(metric: Metric, made: World) -> float:
 
 
 def agreed(made: World):
-    found = sample.agreed_out_of_fold(made.train, made.oof)
-    return None if found is None else estimate.Agreed(*found)
+    return sample.agreed_out_of_fold(made.train, made.oof)
 
 
 def table(rows):

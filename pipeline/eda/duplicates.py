@@ -27,6 +27,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from pipeline.core.samples import Floats, Ints
@@ -44,29 +46,16 @@ OCTAVES = 0.6
 
 
 def near_duplicates(images: pd.DataFrame, seen: Glance, settings: EdaSettings) -> tuple[Duplicates, ...]:
-    """Sets of images that are copies of each other without being equal files.
-
-    Args:
-        images: the survey's rows: split, id, label, group, sha256, phash.
-        seen: thumbnails in the same order.
-        settings: `near_bits`, `near_ratio` and `near_match`.
-    """
+    """Sets of the survey's images that are copies of each other without being equal files."""
     # Equal files count as one picture here: the survey reports them.
     first = np.flatnonzero(~images["sha256"].duplicated().to_numpy())
     hashes = np.array([int(text, 16) for text in images["phash"].iloc[first]], np.uint64)
-    thumbs = seen.thumbs_NTT3[first]
-    sets = copies(hashes, thumbs, settings)
+    sets = copies(hashes, seen.thumbs_NTT3[first], settings)
     return tuple(duplicates_of(images.iloc[first[members]], exact=False) for members in sets)
 
 
 def copies(hashes_N: npt.NDArray[np.uint64], thumbs_NTT3: Pixels, settings: EdaSettings) -> list[list[int]]:
-    """Positions of pictures that are copies of each other, equal ones too, a list a set.
-
-    Args:
-        hashes_N: perceptual hashes, 64 bits.
-        thumbs_NTT3: 8 × 8 thumbnails in the same order.
-        settings: `near_bits`, `near_ratio` and `near_match`.
-    """
+    """Positions of pictures that are copies of each other, equal ones too, a list a set."""
     pairs = [pair for block in _pairs(hashes_N, thumbs_NTT3, settings) for pair in block]
     return _join(pairs, len(hashes_N))
 
@@ -121,18 +110,10 @@ def _standardised(thumbs: Pixels) -> tuple[Floats, Floats]:
 
 def _join(pairs: list[tuple[int, int]], size: int) -> list[list[int]]:
     """Pairs to sets: images linked through others belong together; sets in order of first members."""
-    parent = list(range(size))
-
-    def root(at: int) -> int:
-        while parent[at] != at:
-            parent[at] = parent[parent[at]]
-            at = parent[at]
-        return at
-
-    for one, other in pairs:
-        a, b = sorted((root(one), root(other)))
-        parent[b] = a
+    at_P2 = np.array(pairs, np.int64).reshape(-1, 2)
+    links = coo_array((np.ones(len(pairs)), tuple(at_P2.T)), shape=(size, size))
+    set_N = connected_components(links, directed=False)[1]
     sets: dict[int, list[int]] = {}
-    for at in sorted({at for pair in pairs for at in pair}):
-        sets.setdefault(root(at), []).append(at)
+    for at in np.unique(at_P2).tolist():
+        sets.setdefault(set_N[at], []).append(at)
     return list(sets.values())

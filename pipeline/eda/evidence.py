@@ -24,6 +24,8 @@ from pipeline.pages.report import ImageOf, Key
 from pipeline.settings.eda import EdaSettings
 
 Severity = Literal["high", "medium", "low", "info"]
+# Features of train and test for the shift test; the test set's may be missing.
+FeaturePair = tuple[Features, Features | None]
 ORDER: tuple[Severity, ...] = ("high", "medium", "low", "info")
 SHOWN = 12
 NAMED = 4
@@ -34,7 +36,6 @@ class Evidence:
     """What is known of the data before the rules are applied.
 
     Args:
-        survey: the counts.
         seen: thumbnails and mean pictures.
         near: sets of near-duplicates.
         outliers: a row an outlying measure: split, id, measure, value, z.
@@ -50,25 +51,12 @@ class Evidence:
     parted: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class FeaturePair:
-    """Features of both splits, for the shift test; the test set's may be missing."""
-
-    train: Features
-    test: Features | None
-
-
 def gather(
     survey: Survey, settings: EdaSettings, image: ImageOf, plan: FoldPlan | None, features: FeaturePair | None
 ) -> Evidence:
     """Look at every picture once, then at what they have in common.
 
-    Args:
-        survey: the counted competition.
-        settings: thresholds.
-        image: gives the pixels of an image by split and id.
-        plan: the fold plan, to check whether it keeps groups together; None: not checked.
-        features: for the shift test; None: it uses image facts.
+    Without a plan, nothing is parted; without features, the shift test uses image facts.
 
     Raises:
         DataError: an image has no features.
@@ -100,7 +88,7 @@ def gather(
 def _joined(survey: Survey, features: FeaturePair) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
     """(N, D) first view of every image in the survey's order, joined by split and id."""
     parts = []
-    for split, of in (("train", features.train), ("test", features.test)):
+    for split, of in zip(("train", "test"), features, strict=True):
         ids = survey.split(split)["id"].to_numpy(str)
         if of is not None and len(ids):
             parts.append(of.x_NVD[positions(ids, of.ids_N, f"{split} features"), 0])

@@ -18,8 +18,8 @@ from pipeline.eda.evidence import Evidence, Finding, severity_of
 from pipeline.eda.label_findings import disagreements, groups, imbalance, straddling, thin_classes
 from pipeline.eda.outliers import LOOKS, SHAPES
 from pipeline.eda.shift import Shift
-from pipeline.eda.survey import Duplicates, Survey
-from pipeline.pages.report import Key, percent, plural
+from pipeline.eda.survey import Duplicates, Survey, keys_of
+from pipeline.pages.report import percent, plural
 from pipeline.settings.eda import EdaSettings
 from pipeline.settings.schema import Config
 
@@ -31,15 +31,6 @@ ASPECT_SPREAD = 1.25
 SQUASHED, VARIED = 0.003, 0.0005
 STRANGE, MOST_STRANGE = 0.1, 0.009
 SHIFTED = 0.05
-ASPECT_SPREAD = 1.25
-# Shares of the score at stake; see `eda/evidence.py`.
-SQUASHED, VARIED = 0.003, 0.0005
-STRANGE, MOST_STRANGE = 0.1, 0.009
-SHIFTED = 0.05
-MAYBE = (
-    "Resized, recompressed or cropped copies, one thing photographed twice, or two things that look alike: "
-    "look first. If they are copies:"
-)
 
 
 @dataclass(frozen=True)
@@ -48,65 +39,27 @@ class _Kind:
 
     name: str
     applies: Callable[[Duplicates], bool]
-    weight: float
-    most: float
-    split: str
     where: str
     meaning: str
     answer: str
+    split: str = "train"
+    weight: float = 1.0
+    most: float = 1.0
 
 
 KINDS = (
-    _Kind(
-        "conflict",
-        lambda d: d.conflict,
-        1.0,
-        1.0,
-        "train",
-        texts.CONFLICT_WHERE,
-        texts.CONFLICT_MEANING,
-        texts.CONFLICT_ANSWER,
-    ),
-    _Kind(
-        "train_test",
-        lambda d: d.train_test,
-        1.0,
-        1.0,
-        "test",
-        texts.TRAIN_TEST_WHERE,
-        texts.TRAIN_TEST_MEANING,
-        texts.TRAIN_TEST_ANSWER,
-    ),
-    _Kind(
-        "groups",
-        lambda d: d.across_groups,
-        0.5,
-        1.0,
-        "train",
-        texts.GROUPS_WHERE,
-        texts.GROUPS_MEANING,
-        texts.GROUPS_ANSWER,
-    ),
-    _Kind(
-        "inside",
-        lambda d: True,
-        0.05,
-        0.0015,
-        "train",
-        texts.INSIDE_WHERE,
-        texts.INSIDE_MEANING,
-        texts.INSIDE_ANSWER,
-    ),
+    _Kind("conflict", lambda d: d.conflict, *texts.CONFLICT),
+    _Kind("train_test", lambda d: d.train_test, *texts.TRAIN_TEST, split="test"),
+    _Kind("groups", lambda d: d.across_groups, *texts.ACROSS_GROUPS, weight=0.5),
+    _Kind("inside", lambda d: True, *texts.INSIDE, weight=0.05, most=0.0015),
 )
 
 
 def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tuple[Finding, ...]:
     """All findings, worst first; equal harm keeps the order of the rules.
 
-    Args:
-        evidence: what was counted and measured.
-        config: the settings in force, so that nothing that is already on is advised.
-        asked: the words of the command line that gave these settings; advised commands start with them.
+    Nothing is advised that `config` has on already. Advised commands start with `asked`, the words of the
+    command line that gave these settings.
     """
     survey = evidence.survey
     rules = [
@@ -116,8 +69,8 @@ def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tu
         *straddling(survey, evidence.parted),
         *shifted(evidence.shift, config.eda),
         *imbalance(survey, config, asked),
-        *odd_pixels(evidence.outliers, survey, config.eda),
-        *odd_shapes(evidence.outliers, survey, config.eda),
+        *_odd(evidence.outliers, survey, config.eda, "outlier_look", LOOKS, texts.LOOK),
+        *_odd(evidence.outliers, survey, config.eda, "outlier_shape", SHAPES, texts.SHAPE),
         *sizes(survey, config),
         groups(survey),
     ]
@@ -126,12 +79,7 @@ def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tu
 
 
 def copies(survey: Survey, near: tuple[Duplicates, ...]) -> list[Finding]:
-    """A finding for each kind of harm that copies do.
-
-    Args:
-        survey: the counted competition, with its identical files.
-        near: sets of near-duplicates.
-    """
+    """A finding for each kind of harm that identical files and near-duplicates do."""
     out = []
     for prefix, what, sets, sure in (
         ("copy", texts.IDENTICAL, survey.duplicates, SURE),
@@ -189,48 +137,30 @@ def sizes(survey: Survey, config: Config) -> list[Finding]:
             texts.SIZES.format(sizes=plural(len(survey.sizes), "size")),
             meaning + (texts.SIZES_SQUASHED if squashed else ""),
             texts.SIZES_ANSWER if squashed else texts.NOTHING_TO_DO,
-            examples=survey.keys(odd, 12) if squashed else (),
+            examples=keys_of(odd.head(12)) if squashed else (),
         )
     ]
 
 
-def odd_pixels(table: pd.DataFrame, survey: Survey, settings: EdaSettings) -> list[Finding]:
-    """Images far too dark, bright, flat or blurred for this data set."""
-    return _odd(
-        table[table["measure"].isin(LOOKS)],
-        survey,
-        "outlier_look",
-        texts.LOOK_WHERE,
-        texts.LOOK_MEANING.format(limit=settings.outlier_z),
-        texts.LOOK_ANSWER,
-    )
-
-
-def odd_shapes(table: pd.DataFrame, survey: Survey, settings: EdaSettings) -> list[Finding]:
-    """Images far too large, small, wide or tall for this data set."""
-    return _odd(
-        table[table["measure"].isin(SHAPES)],
-        survey,
-        "outlier_shape",
-        texts.SHAPE_WHERE,
-        texts.SHAPE_MEANING.format(limit=settings.outlier_z),
-        texts.SHAPE_ANSWER,
-    )
-
-
 def _odd(
-    table: pd.DataFrame, survey: Survey, kind: str, where: str, meaning: str, answer: str
+    outliers: pd.DataFrame,
+    survey: Survey,
+    settings: EdaSettings,
+    kind: str,
+    measures: tuple[str, ...],
+    words: tuple[str, str, str],
 ) -> list[Finding]:
+    """Images that are far from all others by these measures; `words`: where, what it means, what to do."""
+    table = outliers[outliers["measure"].isin(measures)]
     if table.empty:
         return []
-    keys: list[Key] = list(
-        dict.fromkeys(zip(table["split"].astype(str), table["id"].astype(str), strict=True))
-    )
+    where, meaning, answer = words
+    meaning = meaning.format(limit=settings.outlier_z)
+    keys = list(dict.fromkeys(keys_of(table)))
     counts = []
     for name, z in table.groupby("measure")["z"]:
-        sides = [
-            f"{n:,} {side}" for n, side in ((int((z < 0).sum()), "low"), (int((z > 0).sum()), "high")) if n
-        ]
+        both = ((int((z < 0).sum()), "low"), (int((z > 0).sum()), "high"))
+        sides = [f"{n:,} {side}" for n, side in both if n]
         counts.append(f"{name} {' and '.join(sides)}")
     harm = min(STRANGE * len(keys) / len(survey.images), MOST_STRANGE)
     return [

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.eda import texts
 from pipeline.eda.evidence import SHOWN, Finding, some
-from pipeline.eda.survey import Survey, ratio
+from pipeline.eda.survey import Survey, keys_of, ratio
 from pipeline.pages.command_words import train_with
 from pipeline.pages.report import Key, count, percent, plural
 from pipeline.settings.folds import FoldSettings
@@ -54,7 +54,7 @@ def _odd_first(members: pd.DataFrame) -> tuple[Key, ...]:
     """The images of one group, those with the rarest value first."""
     times = members.groupby("code")["code"].transform("size")
     order = members.assign(times=times).sort_values("times", kind="stable")
-    return tuple(zip(order["split"].astype(str), order["id"].astype(str), strict=True))
+    return keys_of(order)
 
 
 def groups_wanted(folds: FoldSettings) -> int:
@@ -98,19 +98,14 @@ def thin_classes(survey: Survey, folds: FoldSettings) -> list[Finding]:
                 texts.THIN_MEANING.format(share=percent(1 / len(classes)))
                 + (texts.THIN_LONE if lone else "."),
                 answer,
-                examples=survey.keys(rows[rows["label"].isin(thin.index)], SHOWN),
+                examples=keys_of(rows[rows["label"].isin(thin.index)].head(SHOWN)),
             )
         )
     return out
 
 
 def straddling(survey: Survey, parted: tuple[str, ...]) -> list[Finding]:
-    """Groups on both sides of a split: train and test as given, or folds.
-
-    Args:
-        survey: the counted competition.
-        parted: training groups that are in both parts of some fold.
-    """
+    """Groups on both sides of a split: train and test as given, or folds (`parted` groups)."""
     train, test = survey.split("train"), survey.split("test")
     out = []
     if parted:
@@ -145,20 +140,11 @@ def straddling(survey: Survey, parted: tuple[str, ...]) -> list[Finding]:
 
 
 def _groups_of(rows: pd.DataFrame) -> tuple[tuple[Key, ...], ...]:
-    return tuple(
-        tuple(zip(members["split"].astype(str), members["id"].astype(str), strict=True))
-        for _, members in rows.groupby("group")
-    )
+    return tuple(keys_of(members) for _, members in rows.groupby("group"))
 
 
 def imbalance(survey: Survey, config: Config, asked: tuple[str, ...] = ()) -> list[Finding]:
-    """How much larger the largest class is than the smallest.
-
-    Args:
-        survey: the counted competition.
-        config: the settings in force.
-        asked: the words of the command line that gave them; see `command_words.train_with`.
-    """
+    """How much larger the largest class is than the smallest; the advised command starts with `asked`."""
     filled = survey.classes[survey.classes["images"] > 0]
     if len(filled) < 2:
         return []
@@ -179,20 +165,16 @@ def imbalance(survey: Survey, config: Config, asked: tuple[str, ...] = ()) -> li
         weight=percent(1 / len(filled)), share=percent(float(rare["share"]))
     )
     if len(by_attribute) > 1:
-        ratios = (
-            texts.IMBALANCE_ATTRIBUTE.format(attribute=name, ratio=value)
-            for name, value in by_attribute.items()
-        )
+        one = texts.IMBALANCE_ATTRIBUTE
+        ratios = (one.format(attribute=name, ratio=value) for name, value in by_attribute.items())
         meaning += texts.IMBALANCE_ATTRIBUTES.format(ratios=", ".join(ratios))
     now = config.resample.method
     over = train_with(asked, "resample.method=over", "resample.to=balanced")
-    answer = (
-        texts.RESAMPLED_ANSWER.format(method=now)
-        if now != "none"
-        else texts.IMBALANCE_ANSWER.format(command=over)
-    )
+    answer = texts.IMBALANCE_ANSWER.format(command=over)
+    if now != "none":
+        answer = texts.RESAMPLED_ANSWER.format(method=now)
     rows = survey.split("train")
-    rarest = survey.keys(rows[rows["label"] == label], SHOWN)
+    rarest = keys_of(rows[rows["label"] == label].head(SHOWN))
     harm = min(IMBALANCE * steep, MOST_IMBALANCE)
     return [Finding("imbalance", harm, headline, meaning, answer, examples=rarest)]
 
@@ -215,5 +197,5 @@ def groups(survey: Survey) -> Finding:
         ),
         texts.GROUPS_INFO_MEANING,
         texts.GROUPS_INFO_ANSWER,
-        examples=survey.keys(largest, SHOWN),
+        examples=keys_of(largest.head(SHOWN)),
     )

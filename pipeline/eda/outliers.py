@@ -26,14 +26,7 @@ FLOOR = {"brightness": 0.1, "contrast": 0.05, "sharpness": 0.1, "size": 0.05, "a
 
 
 def robust_z(images: pd.DataFrame) -> pd.DataFrame:
-    """Robust z-scores, one row per image.
-
-    Args:
-        images: width, height, brightness, contrast and blur as the image facts have them.
-
-    Returns:
-        Columns brightness, contrast, sharpness, size, aspect.
-    """
+    """Robust z-scores, a row per image: brightness, contrast, sharpness, size, aspect."""
     share = (images["brightness"].to_numpy(np.float64) + 1) / 257
     contrast = np.log(images["contrast"].to_numpy(np.float64) + TINY)
     width, height = (images[name].to_numpy(np.float64) for name in ("width", "height"))
@@ -53,9 +46,7 @@ def robust_z(images: pd.DataFrame) -> pd.DataFrame:
 def outliers(images: pd.DataFrame, limit: float) -> pd.DataFrame:
     """Every measure of every image beyond the limit on a side that does harm, farthest first.
 
-    Args:
-        images: as for `robust_z`, with split and id.
-        limit: robust standard deviations.
+    The limit is in robust standard deviations.
 
     Returns:
         Columns split, id, measure, value (as the facts have it; sharpness: the blur), z.
@@ -66,19 +57,14 @@ def outliers(images: pd.DataFrame, limit: float) -> pd.DataFrame:
         size=images["width"] * images["height"],
         aspect=images["width"] / images["height"],
     )
-    parts = [
-        pd.DataFrame(
-            {
-                "split": images.loc[far, "split"],
-                "id": images.loc[far, "id"],
-                "measure": name,
-                "value": facts.loc[far, name].astype(float),
-                "z": z.loc[far, name],
-            }
-        )
-        for name in z.columns
-        if (far := _far(z[name], limit)).any()
-    ]
+    parts = []
+    for name in z.columns:
+        far = _far(z[name], limit)
+        if far.any():
+            value = facts.loc[far, name].astype(float)
+            parts.append(
+                images.loc[far, ["split", "id"]].assign(measure=name, value=value, z=z.loc[far, name])
+            )
     if not parts:
         return pd.DataFrame(columns=["split", "id", "measure", "value", "z"])
     table = pd.concat(parts, ignore_index=True)

@@ -16,7 +16,7 @@ from pipeline.eda import texts
 from pipeline.eda.evidence import Evidence, FeaturePair, Finding, gather
 from pipeline.eda.findings import judge
 from pipeline.eda.label_findings import groups_wanted
-from pipeline.eda.survey import QUALITY, Duplicates, Survey, contact_sheet, ratio, survey
+from pipeline.eda.survey import QUALITY, Duplicates, Survey, contact_sheet, keys_of, ratio, survey
 from pipeline.pages import plots
 from pipeline.pages.report import ImageOf, Key, Pixels, count, percent, plural, render, thumbnails
 from pipeline.settings.schema import Config
@@ -36,14 +36,10 @@ class ExploreInputs:
     """The inputs of the data report.
 
     Args:
-        title: the competition's.
-        train: labelled samples.
-        test: the test samples, if there are any.
         facts: one row per image: id, split, width, height, sha256, phash, brightness, contrast, blur.
         image: gives the uint8 (H, W, C) pixels of an image by split and id.
         health: the fold plan's table, shown as it is.
         notes: the fold plan's remarks.
-        config: the settings in force.
         plan: the fold plan, to check whether it keeps groups together.
         features: for the shift test with `eda.shift_on=features`.
         asked: the words of the command line that gave `config`, e.g. `competition=digits`; advised commands
@@ -72,7 +68,6 @@ class Exploration:
         tables: by name: classes, attribute_<name>, sizes, groups, largest_groups, duplicates,
             near_duplicates, outliers, shift, quality, folds, and suspects: every image that a finding
             concerns.
-        metrics: numbers for tracking.
         evidence: the measurements that the findings rest on.
     """
 
@@ -141,16 +136,10 @@ def _largest_groups(counted: Survey) -> pd.DataFrame:
 
 
 def _duplicate_table(sets: tuple[Duplicates, ...]) -> pd.DataFrame:
-    rows = [
-        (
-            ", ".join(f"{split} {image}" for split, image in d.members),
-            len(d.members),
-            d.conflict,
-            d.across_groups,
-            d.train_test,
-        )
-        for d in sets
-    ]
+    rows = []
+    for d in sets:
+        images = ", ".join(f"{split} {image}" for split, image in d.members)
+        rows.append((images, len(d.members), d.conflict, d.across_groups, d.train_test))
     columns = ["images", "copies", "labels conflict", "across groups", "train and test"]
     table = pd.DataFrame(rows, columns=columns)
     return table.sort_values(columns[2:], ascending=False, kind="stable", ignore_index=True)
@@ -208,12 +197,7 @@ class _Sheet:
 
 
 def render_html(exploration: Exploration, inputs: ExploreInputs) -> str:
-    """The self-contained page.
-
-    Args:
-        exploration: the result of `explore` on these inputs.
-        inputs: for pictures, title and the fold plan's notes.
-    """
+    """The self-contained page of what `explore` found on these inputs."""
     evidence, settings = exploration.evidence, inputs.config.report
     counted = evidence.survey
     wanted = [key for f in exploration.findings for members in f.shown for key in members]
@@ -283,17 +267,16 @@ def _sheets(counted: Survey, per_class: int, room: int) -> list[_Sheet]:
     sheets = []
     for label, row in enumerate(counted.classes.head(max(room, 0)).to_dict("records")):
         chosen = contact_sheet(train[train["label"] == label], limit)
-        keys = counted.keys(chosen, limit)
-        sheets.append(_Sheet(f"class-{label}", row["class"], row["images"], row["groups"], keys))
+        sheets.append(_Sheet(f"class-{label}", row["class"], row["images"], row["groups"], keys_of(chosen)))
     return sheets
 
 
 def balance(counted: Survey) -> list[tuple[str, Markup]]:
     """Training images by class, and by each attribute if there are several; the largest first."""
     drawn = []
-    tables = {"class": counted.classes, **counted.attributes}
-    if len(counted.attributes) == 1:
-        tables = {"class": counted.classes}
+    tables = {"class": counted.classes}
+    if len(counted.attributes) > 1:
+        tables |= counted.attributes
     for name, table in tables.items():
         first = table.columns[0]
         rows = [

@@ -64,11 +64,7 @@ def measure(
 ) -> Shift | None:
     """Separate train from test; None without a test set, or with too few groups to cross-validate.
 
-    Args:
-        images: the survey's rows: split, id, group.
-        facts: one row of numbers per image, in the same order.
-        features_ND: outputs of a network in the same order, or None to use the facts.
-        settings: number of shuffles and seed.
+    Rows of all tables are in the order of the survey's images; without a network's features, facts are used.
     """
     at = _sample(images, settings.seed)
     chosen = images.iloc[at]
@@ -112,10 +108,7 @@ class Separation:
 def tell(images: pd.DataFrame, x_ND: Values, seed: int) -> Separation:
     """The AUC alone: to measure again after a change, which needs no new null distribution.
 
-    Args:
-        images: rows with split and group; both splits occur, in enough groups.
-        x_ND: columns in the same order, reduced to their leading components here.
-        seed: of the folds.
+    Both splits occur, in enough groups; the columns are reduced to their leading components here.
     """
     at = _sample(images, seed)
     chosen = images.iloc[at]
@@ -161,9 +154,8 @@ def _reduced(features_ND: Values) -> Values:
 
 def _shuffled(split_N: npt.NDArray[np.str_], groups_N: npt.NDArray[np.str_], settings: EdaSettings) -> Values:
     """(N, 1 + P) whether each row is a test image: the truth, then shuffles over whole groups."""
-    units, first, unit_N = np.unique(
-        np.char.add(np.char.add(split_N, "\x1f"), groups_N), return_index=True, return_inverse=True
-    )
+    names_N = np.char.add(np.char.add(split_N, "\x1f"), groups_N)
+    units, first, unit_N = np.unique(names_N, return_index=True, return_inverse=True)
     truth_U = (split_N[first] == "test").astype(np.float64)
     columns = [truth_U[unit_N]]
     for k in range(settings.shift_shuffles):

@@ -49,13 +49,9 @@ def build_eda(job: Job) -> Built:
     for name, table in explored.tables.items():
         table.to_csv(job.draft / f"{name}.csv", index=False)
     findings = explored.findings
-    lines = tuple(
-        texts.STAGE_LINE.format(severity=f.severity, headline=f.headline) for f in findings[:FINDINGS_PRINTED]
-    )
+    lines = tuple(texts.STAGE_LINE.format(**vars(f)) for f in findings[:FINDINGS_PRINTED])
     what = texts.STAGE_WHAT.format(train=len(train), test=len(test))
-    why = "; ".join(
-        texts.STAGE_REASON.format(severity=f.severity, headline=f.headline, answer=f.answer) for f in findings
-    )
+    why = "; ".join(texts.STAGE_REASON.format(**vars(f)) for f in findings)
     result = findings[0].headline if findings else texts.NO_FINDING
     description = note(what, why, texts.STAGE_NEXT, "eda.html", result)
     return Built(explored.metrics, lines, description, ("eda.html",))
@@ -66,7 +62,7 @@ def _features(job: Job) -> FeaturePair | None:
     if "train:identity" not in job.inputs:
         return None
     train, test = (load.features(job.inputs, split, ["identity"]) for split in ("train", "test"))
-    return FeaturePair(train, test)
+    return train, test
 
 
 def eda_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:

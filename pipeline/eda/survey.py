@@ -64,7 +64,6 @@ class Survey:
     """The competition, counted.
 
     Args:
-        space: the label space.
         images: one row per image, train first: split, id, group, label (class index, -1 for a test
             image) and the image facts.
         classes: one row per class in class order: class, images, share, groups.
@@ -88,19 +87,16 @@ class Survey:
         """The images of one split, "train" or "test"."""
         return self.images[self.images["split"] == name]
 
-    def keys(self, rows: pd.DataFrame, limit: int) -> tuple[Key, ...]:
-        """(split, id) of the first `limit` of these rows."""
-        head = rows.head(limit)
-        return tuple(zip(head["split"].astype(str), head["id"].astype(str), strict=True))
+
+def keys_of(rows: pd.DataFrame) -> tuple[Key, ...]:
+    """(split, id) of each row."""
+    return tuple(zip(rows["split"].astype(str), rows["id"].astype(str), strict=True))
 
 
 def survey(train: Samples, test: Samples | None, facts: pd.DataFrame) -> Survey:
     """Count everything once.
 
-    Args:
-        train: labelled samples.
-        test: the test samples, if the competition has any.
-        facts: one row per image with `FACT_COLUMNS`; rows of other images are ignored.
+    The facts have `FACT_COLUMNS`; rows of other images are ignored.
 
     Raises:
         DataError: a column is missing, or an image has no facts; all of them are named.
@@ -145,9 +141,8 @@ def _join(train: Samples, test: Samples | None, facts: pd.DataFrame) -> pd.DataF
     lost = merged[merged["_merge"] == "left_only"]
     if len(lost):
         named = [f"{split} {image}" for split, image in zip(lost["split"], lost["id"], strict=True)]
-        raise DataError(
-            f"image facts: {len(lost)} images were not measured", named, "measure the images again"
-        )
+        what = f"image facts: {len(lost)} images were not measured"
+        raise DataError(what, named, "measure the images again")
     return merged.drop(columns="_merge").astype({"width": int, "height": int})
 
 
@@ -182,15 +177,10 @@ def _duplicates(images: pd.DataFrame) -> tuple[Duplicates, ...]:
 
 
 def duplicates_of(rows: pd.DataFrame, exact: bool) -> Duplicates:
-    """What copies of one picture have in common.
-
-    Args:
-        rows: of the survey's images: split, id, label, group.
-        exact: whether the files are equal.
-    """
+    """What copies of one picture have in common, which are rows of the survey's images."""
     trained = rows[rows["split"] == "train"]
     return Duplicates(
-        tuple(zip(rows["split"].astype(str), rows["id"].astype(str), strict=True)),
+        keys_of(rows),
         conflict=trained["label"].nunique() > 1,
         across_groups=trained["group"].nunique() > 1,
         train_test=rows["split"].nunique() > 1,
@@ -205,13 +195,7 @@ def ratio(counts: "pd.Series[int]") -> float:
 
 
 def contact_sheet(images: pd.DataFrame, limit: int, seed: int = 0) -> pd.DataFrame:
-    """A fair selection of these images: one of each group before a second of any.
-
-    Args:
-        images: rows with `id` and `group`.
-        limit: the largest number of images.
-        seed: of the draw; equal images give equal sheets.
-    """
+    """At most `limit` of these images, the same every time: one of each group before a second of any."""
     order = seeds.rng(seed, "contact sheet", len(images)).permutation(len(images))
     drawn = images.iloc[order]
     turn = drawn.groupby("group").cumcount()
@@ -235,13 +219,7 @@ class Glance:
 
 
 def glance(images: pd.DataFrame, n_classes: int, image: ImageOf) -> Glance:
-    """Look at every picture once.
-
-    Args:
-        images: rows with split, id and label (class index, -1 for a test image).
-        n_classes: C.
-        image: gives the uint8 (H, W, 3) pixels of an image by split and id.
-    """
+    """Look at every picture once; a label of -1 is a test image's."""
     thumbs = np.empty((len(images), THUMB_SIDE, THUMB_SIDE, 3), np.uint8)
     blocks = np.empty(len(images))
     sums = np.zeros((n_classes, MEAN_SIDE, MEAN_SIDE, 3))
@@ -271,7 +249,7 @@ def _looks(thumbs: Pixels, blocks: npt.NDArray[np.float64], index: pd.Index) -> 
         "blue": mean_N3[:, 2] - mean_N3[:, 1],
         "blocks": blocks,
     }
-    return pd.DataFrame({name: np.asarray(v, np.float64) for name, v in columns.items()}, index=index)
+    return pd.DataFrame(columns, index=index, dtype=np.float64)
 
 
 def _blocks(pixels: Pixels) -> float:

@@ -13,22 +13,30 @@ STAGE_LINE = "{severity}: {headline}"
 STAGE_REASON = "{severity}: {headline} ({answer})"
 NAMES_AND_MORE = " and {rest:,} more"
 
-# Copies: `sets` is "3 sets".
+# Copies: `sets` is "3 sets". Each kind of harm: where, what it means, what to do.
 COPIES_HEADLINE = "{sets} of {what} {where}"
 IDENTICAL, NEAR = "identical images", "near-duplicates"
 NEAR_MEANING = "These may be resized, recompressed or cropped copies, one thing photographed twice, or two things that look alike: check the pictures first. If they are copies: {meaning}"
-CONFLICT_WHERE = "with different labels"
-CONFLICT_MEANING = "At least one label of each set is wrong, and no model can be right on all of its images."
-CONFLICT_ANSWER = "Check the pictures, then correct the training table or drop the rows; `suspects.csv` lists them."
-TRAIN_TEST_WHERE = "in both train and test"
-TRAIN_TEST_MEANING = "The model is trained on these test images with their answers: the leaderboard score is too high there."
-TRAIN_TEST_ANSWER = "Read the competition's rules before you use this; the gain does not mean that the model is better."
-GROUPS_WHERE = "across groups"
-GROUPS_MEANING = "One copy may be in the training part and the other in the validation part: the out-of-fold score is too high."
-GROUPS_ANSWER = "Give them the same value in the column named by `competition.group_column`; `suspects.csv` lists them."
-INSIDE_WHERE = "inside one group and class, or inside the test set"
-INSIDE_MEANING = "They are never on both sides of a split; the repeated images only have more weight."
-INSIDE_ANSWER = "Nothing to do, or drop the copies from the training table."
+CONFLICT = (
+    "with different labels",
+    "At least one label of each set is wrong, and no model can be right on all of its images.",
+    "Check the pictures, then correct the training table or drop the rows; `suspects.csv` lists them.",
+)
+TRAIN_TEST = (
+    "in both train and test",
+    "The model is trained on these test images with their answers: the leaderboard score is too high there.",
+    "Read the competition's rules before you use this; the gain does not mean that the model is better.",
+)
+ACROSS_GROUPS = (
+    "across groups",
+    "One copy may be in the training part and the other in the validation part: the out-of-fold score is too high.",
+    "Give them the same value in the column named by `competition.group_column`; `suspects.csv` lists them.",
+)
+INSIDE = (
+    "inside one group and class, or inside the test set",
+    "They are never on both sides of a split; the repeated images only have more weight.",
+    "Nothing to do, or drop the copies from the training table.",
+)
 
 # Sizes.
 ONE_SIZE = "All images measure {size} px"
@@ -38,15 +46,19 @@ SIZES_TEST_ONLY = " {sizes} occur in the test set only."
 SIZES_SQUASHED = " Squashing them to a square distorts shapes."
 SIZES_ANSWER = "Try `images.resize=letterbox` or `images.resize=cover`."
 
-# Outliers.
+# Outliers: where, what it means, what to do.
 OUTLIERS = "{images} {where}"
 OUTLIERS_COUNTED = "{meaning} By measure: {counts}."
-LOOK_WHERE = "far from all others in brightness, contrast or sharpness"
-LOOK_MEANING = "More than {limit:g} robust standard deviations from the median: often blank, blurred, under-exposed or broken files."
-LOOK_ANSWER = "Check them, and drop images that show nothing from the training table. `suspects.csv` lists them."
-SHAPE_WHERE = "of a size or an aspect ratio far from all others"
-SHAPE_MEANING = "More than {limit:g} robust standard deviations from the median: often thumbnails, banners, screenshots or scans among photographs."
-SHAPE_ANSWER = "Check them; `images.resize=letterbox` keeps shapes. `suspects.csv` lists them."
+LOOK = (
+    "far from all others in brightness, contrast or sharpness",
+    "More than {limit:g} robust standard deviations from the median: often blank, blurred, under-exposed or broken files.",
+    "Check them, and drop images that show nothing from the training table. `suspects.csv` lists them.",
+)
+SHAPE = (
+    "of a size or an aspect ratio far from all others",
+    "More than {limit:g} robust standard deviations from the median: often thumbnails, banners, screenshots or scans among photographs.",
+    "Check them; `images.resize=letterbox` keeps shapes. `suspects.csv` lists them.",
+)
 
 # Train against test.
 SHIFT_HOW = "A classifier on image {on} separates test from training images with an AUC of {auc:.2f} (with shuffled names it is below {chance:.2f} in 95 %)."

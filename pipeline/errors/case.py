@@ -42,7 +42,6 @@ class ReportCase:
 
     Args:
         job: the job of the stage: settings, inputs (`data`, `images`, `folds`), params, draft folder, store.
-        train: the labelled samples, all splits of training.
         new: the submission that the report is about.
         old: the submission that it is compared with; None for a first submission.
         comparison: new minus old on out-of-fold predictions; None unless both have such predictions.
@@ -87,7 +86,5 @@ def _side(job: Job, name: str, space: LabelSpace) -> Side:
         probabilities = load.test(artifact, path.stem)
         metric = f"oof_{metrics.get(config.metric).name}"
         score = Interval(m[metric], m["ci_low"], m["ci_high"], 0) if metric in m else None
-    prediction = Submission(
-        path.stem, answers.ids_N, answers.labels_N, probabilities, score, float(public) if public else None
-    )
-    return Side(prediction, oof, artifact)
+    known = (probabilities, score, float(public) if public else None)
+    return Side(Submission(path.stem, answers.ids_N, answers.labels_N, *known), oof, artifact)

@@ -46,13 +46,9 @@ def error_analysis(session: Session, options: Options) -> None:
 
 
 def compare(session: Session, new: Path, old: Path | None, file: Path | None = None) -> Artifact:
-    """The report on a new submission against an old one, or against the best other one.
+    """The report on a new submission against `old`; None: against the best other one of the ledger.
 
-    Args:
-        session: the command.
-        new: the CSV of the new submission.
-        old: the CSV to compare it with; None: the best other submission of the ledger.
-        file: a person's verdicts as the page exported them; they are checked and stored first.
+    A `file` with a person's verdicts, as the page exported them, is checked and stored first.
 
     Raises:
         DataError: a file is missing, or there is nothing to compare with.

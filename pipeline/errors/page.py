@@ -20,7 +20,7 @@ from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import LabelSpace, Samples
 from pipeline.engine.stage import Built
 from pipeline.errors import texts
-from pipeline.errors.advice.facts import BEST, Advice
+from pipeline.errors.advice.facts import BEST, Advice, metric_words
 from pipeline.errors.advice.ledger import REPORTED
 from pipeline.errors.advice.steps import ANCHORS
 from pipeline.errors.case import ReportCase
@@ -48,7 +48,6 @@ class ReportInputs:
 
     Args:
         title: of the competition.
-        space: the label space.
         new: the submission that the report is about.
         old: the best other submission; None for a first submission.
         image: gives the uint8 (H, W, C) pixels of an image by split and id.
@@ -112,12 +111,7 @@ class ErrorAnalysis:
 
 
 def inputs_of(case: ReportCase, config: Config) -> ReportInputs:
-    """The inputs that the two submissions give; advice and judging are added later.
-
-    Args:
-        case: both submissions.
-        config: the settings of the new run.
-    """
+    """The inputs that the two submissions and the settings of the new run give; the rest is added later."""
     competition = case.job.settings.config.competition
     return ReportInputs(
         title=competition.title or competition.name,
@@ -149,17 +143,13 @@ def analyze(inputs: ReportInputs) -> ErrorAnalysis:
 
 def conclude(inputs: ReportInputs, flips: Flips | None) -> Conclusion:
     """The conclusion from the out-of-fold comparison and, if flips were judged, from the verdicts."""
-    metric = _metric_name(inputs.config)
+    metric = metric_words(inputs.config)
     conclusion = conclusion_of(flips, inputs.comparison, metric)
     if inputs.judged is None:
         return conclusion
     alone = inputs.comparison is None
     fields = judging_page.conclusion_fields(inputs.judged, conclusion.detail, metric, alone)
     return replace(conclusion, **fields)
-
-
-def _metric_name(config: Config) -> str:
-    return config.competition.metric.replace("_", " ").replace("f1", "F1")
 
 
 def _metrics(flips: Flips | None, mistakes: Mistakes | None) -> dict[str, float]:
@@ -181,13 +171,7 @@ def _metrics(flips: Flips | None, mistakes: Mistakes | None) -> dict[str, float]
 
 
 def render_html(analysis: ErrorAnalysis, inputs: ReportInputs, sections: tuple[Section, ...] = ()) -> str:
-    """The self-contained page.
-
-    Args:
-        analysis: what `analyze` found on these inputs.
-        inputs: for pictures, names and settings.
-        sections: what follows, in order.
-    """
+    """The self-contained page, with these sections in order."""
     settings = inputs.config.report
     front = tuple(section for section in sections if section.early)
     about = (inputs.space, inputs.image, settings, inputs.judged, inputs.neighbours)
@@ -203,7 +187,7 @@ def render_html(analysis: ErrorAnalysis, inputs: ReportInputs, sections: tuple[S
         inputs=inputs,
         analysis=analysis,
         anchors=ANCHORS,
-        metric=_metric_name(inputs.config),
+        metric=metric_words(inputs.config),
         flips=analysis.flips,
         mistakes=analysis.mistakes,
         attributes=[a.name for a in inputs.space.attributes],
@@ -224,7 +208,7 @@ def _score_table(inputs: ReportInputs) -> pd.DataFrame:
     sides = [(texts.ROLE_NEW, inputs.new)]
     sides += [(texts.ROLE_OLD, inputs.old)] if inputs.old else []
     scores = [side.score for _, side in sides]
-    score = texts.SCORE_COLUMN.format(metric=_metric_name(inputs.config))
+    score = texts.SCORE_COLUMN.format(metric=metric_words(inputs.config))
     return pd.DataFrame(
         {
             "submission": [f"{side.name} ({role})" for role, side in sides],

@@ -8,7 +8,6 @@ Owns the list of sections, and reading what each needs from the artifacts. Does 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -22,6 +21,7 @@ from pipeline.data.host import competition_root
 from pipeline.eda import duplicates
 from pipeline.eda.survey import Duplicates, glance, survey
 from pipeline.errors import sources, texts
+from pipeline.errors.advice.facts import metric_words
 from pipeline.errors.case import ReportCase
 from pipeline.errors.diff import attributes, flip_cards, truth
 from pipeline.errors.diff.flips import Flips
@@ -40,16 +40,8 @@ def on_attributes(case: ReportCase, analysis: ErrorAnalysis) -> Section:
     test = load.samples(case.job.inputs["data"], "test", case.job.home)
     groups = dict(zip(test.ids_N.tolist(), test.groups_N.tolist(), strict=True))
     statistics = case.job.settings.config.statistics
-    inputs = attributes.AttributeInputs(
-        case.train.space,
-        analysis.flips,
-        groups,
-        case.new.oof,
-        analysis.mistakes,
-        case.train,
-        statistics.draws,
-        statistics.seed,
-    )
+    about = (analysis.flips, groups, case.new.oof, analysis.mistakes, case.train)
+    inputs = attributes.AttributeInputs(case.train.space, *about, statistics.draws, statistics.seed)
     return attributes.section(inputs)
 
 
@@ -115,9 +107,8 @@ def _copies(case: ReportCase) -> tuple[Duplicates, ...]:
 def on_calibration(case: ReportCase, analysis: ErrorAnalysis) -> Section:
     """Confidence against accuracy, before and after temperature scaling."""
     if case.new.oof is None:
-        return without(
-            calibration.ANCHOR, calibration.SHORT, calibration.TITLE, texts.NEEDS_OOF, _again(case)
-        )
+        named = calibration.ANCHOR, calibration.SHORT, calibration.TITLE
+        return without(*named, texts.NEEDS_OOF, _again(case))
     statistics = case.job.settings.config.statistics
     oof = case.new.oof.with_classes(case.train.space.classes)
     samples = case.train.take(oof.ids_N)
@@ -147,9 +138,8 @@ def _at_temperature(case: ReportCase, oof: Probabilities) -> Floats | None:
     for part in parts:
         at = positions(part, oof.ids_N, "out-of-fold predictions")
         others = np.setdiff1d(np.arange(len(oof)), at)
-        scaled_NC[at] = stacking.apply_temperature(
-            oof.p_NC[at], stacking.fit_temperature(oof.p_NC[others], y_N[others])
-        )
+        temperature = stacking.fit_temperature(oof.p_NC[others], y_N[others])
+        scaled_NC[at] = stacking.apply_temperature(oof.p_NC[at], temperature)
     return scaled_NC
 
 
@@ -161,7 +151,7 @@ def on_robustness(case: ReportCase, analysis: ErrorAnalysis) -> Section:
         command = make_with("make robustness", _member_words(case))
         return without(robustness.ANCHOR, robustness.SHORT, robustness.TITLE, reason, command)
     table = pd.read_csv(artifact.folder / "robustness.csv")
-    metric = case.job.settings.config.competition.metric.replace("_", " ").replace("f1", "F1")
+    metric = metric_words(case.job.settings.config)
     experiment = str(artifact.manifest["experiment"])
     return robustness.section(robustness.RobustnessInputs(table, experiment, metric))
 
@@ -181,7 +171,7 @@ def on_why(case: ReportCase, analysis: ErrorAnalysis) -> Section:
             return np.asarray(image.convert("RGB"))
 
     features = sources.read_features(case.job, "features", case.train.ids_N)
-    return why.section(why.WhyInputs(facts, picture, case.train, features))
+    return why.section(facts, picture, case.train, features)
 
 
 def _again(case: ReportCase) -> str:
@@ -194,21 +184,10 @@ def _member_words(case: ReportCase) -> tuple[str, ...]:
     return case.job.words_of("train", sources.asked(case.job.settings, case.new.artifact))
 
 
-# In the order of the page.
-MAKERS: tuple[Callable[[ReportCase, ErrorAnalysis], Section], ...] = (
-    on_attributes,
-    on_truth,
-    on_slices,
-    on_suspects,
-    on_calibration,
-    on_robustness,
-    on_why,
-)
-
-
 def sections(case: ReportCase, analysis: ErrorAnalysis) -> tuple[Section, ...]:
-    """Every section of the list, in order."""
-    return tuple(make(case, analysis) for make in MAKERS)
+    """Every section, in the order of the page."""
+    makers = (on_attributes, on_truth, on_slices, on_suspects, on_calibration, on_robustness, on_why)
+    return tuple(make(case, analysis) for make in makers)
 
 
 def neighbours_of(case: ReportCase, flips: Flips) -> flip_cards.FlipNeighbours | None:
@@ -218,4 +197,4 @@ def neighbours_of(case: ReportCase, flips: Flips) -> flip_cards.FlipNeighbours |
     of_test = sources.read_features(case.job, "features_test", ids)
     if of_train is None or of_test is None or of_train.digest != of_test.digest:
         return None
-    return flip_cards.near(flips.images, flip_cards.NeighbourSpace(case.train, of_train, of_test))
+    return flip_cards.near(flips.images, case.train, of_train, of_test)

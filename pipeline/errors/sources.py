@@ -64,40 +64,28 @@ def training_behind(store: Store, artifact: Artifact | None) -> str:
 
 
 def optional(session: Session, data: Artifact, new: Path) -> dict[str, str]:
-    """Parameter -> `stage/key` of the optional results that exist.
-
-    Args:
-        session: the command.
-        data: the data of the report.
-        new: the submission that the report is about.
-    """
+    """Parameter -> `stage/key` of the optional results that exist for the submission `new`."""
     made = list(session.store.all())
     artifact = made_of(session.store, data, new) if new.is_file() else None
     training = training_behind(session.store, artifact)
+    explained = [a for a in made if a.stage == "explain" and _is_of(a, data.key)]
+    own = [a for a in made if training and a.inputs.get("train") == training]
+    tested = [a for a in own if a.stage == "robustness"]
     return {
         **_pair([a for a in made if a.stage == "features" and _is_of(a, data.key)]),
-        **_newest("robustness", [a for a in made if _shows(a, "robustness", training)]),
-        **_newest(
-            "explain", _explained([a for a in made if a.stage == "explain" and _is_of(a, data.key)], training)
-        ),
+        **_newest("robustness", tested),
+        **_newest("explain", _explained(explained, training)),
     }
 
 
 def features(made: list[Artifact], data: str) -> str | None:
     """`stage/key` of the newest features of the unchanged training images; None: there are none.
 
-    Args:
-        made: the results to choose from.
-        data: key of the data.
+    `data` is the key of the data.
     """
     mine = [a for a in made if a.stage == "features" and _is_of(a, data)]
     plain = [a for a in mine if _config(a, "view") == "identity" and _config(a, "split") == "train"]
     return _newest("features", plain).get("features")
-
-
-def _shows(artifact: Artifact, stage: str, training: str) -> bool:
-    """Whether the result is of the models of the submission, or of its best member."""
-    return artifact.stage == stage and training != "" and artifact.inputs.get("train") == training
 
 
 def _explained(made: list[Artifact], training: str) -> list[Artifact]:

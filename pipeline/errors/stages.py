@@ -36,7 +36,7 @@ def build_error_analysis(job: Job) -> Built:
     inputs = page.inputs_of(pair, job.settings.config)
     analysis = page.analyze(inputs)
     recommendation = advisor.recommend(pair, analysis.flips)
-    judging = verdicts.judging(pair, analysis.flips)
+    judging, judged = verdicts.judging(pair, analysis.flips)
     inputs = replace(
         inputs,
         config=recommendation.config,
@@ -44,8 +44,8 @@ def build_error_analysis(job: Job) -> Built:
         advised=recommendation.advised,
         followed=recommendation.followed,
         changes=recommendation.changes,
-        judging=judging.section,
-        judged=judging.estimate,
+        judging=judging,
+        judged=judged,
         neighbours=None if analysis.flips is None else sections.neighbours_of(pair, analysis.flips),
     )
     analysis = replace(analysis, conclusion=page.conclude(inputs, analysis.flips))

@@ -83,12 +83,7 @@ def advise(facts: Facts, rules: tuple[Rule, ...] = RULES) -> tuple[Advice, ...]:
 
 
 def recommend(case: ReportCase, flips: Flips | None) -> Recommendation:
-    """Everything that the report advises, and what earlier advice brought.
-
-    Args:
-        case: the two submissions.
-        flips: their differences.
-    """
+    """Everything that the report advises, and what earlier advice brought."""
     job = case.job
     data, folds = (f"{job.inputs[name].stage}/{job.inputs[name].key}" for name in ("data", "folds"))
     runs = FinishedRuns(job.store, job.settings.config, case.train, data, folds)
@@ -153,15 +148,7 @@ def possible(settings: Settings, advice: Advice) -> bool:
 def gather(
     job: Job, train: Samples, artifact: Artifact | None, about: Artifact | None, runs: FinishedRuns
 ) -> Facts:
-    """The facts about a submission; only a few for a CSV from elsewhere.
-
-    Args:
-        job: of the report.
-        train: the labelled samples.
-        artifact: the result that the submission was written from.
-        about: the training that advice is about.
-        runs: the finished runs on these data and folds.
-    """
+    """The facts about a submission and the training that advice is about; few for a CSV from elsewhere."""
     own = asked(job.settings, about)
     config = own.config.model_copy(update={"eda": job.settings.config.eda})
     allowed = () if is_probe(own) else policies.allowed(STRONGER, config.competition.attributes)

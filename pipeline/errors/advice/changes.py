@@ -40,9 +40,6 @@ class FinishedRuns:
     """Every finished run on one data set and one fold plan.
 
     Args:
-        store: where their results are.
-        config: for the metric.
-        train: the labelled samples.
         data, folds: `stage/key` of the data and the fold plan that they share.
     """
 
@@ -75,10 +72,8 @@ class FinishedRuns:
     def differing(self, old: Artifact, wanted: Mapping[str, str]) -> Artifact | None:
         """The newest run of the same stage with the settings of `old`, except that it has the wanted ones."""
         target = _set({**values_of(old), **wanted})
-        hits = [
-            a for a in self.all if a.stage == old.stage and a.key != old.key and self.values[a.key] == target
-        ]
-        return hits[-1] if hits else None
+        others = (a for a in reversed(self.all) if a.stage == old.stage and a.key != old.key)
+        return next((a for a in others if self.values[a.key] == target), None)
 
     def alone(self, old: Values, new: Values) -> tuple[Artifact, Artifact] | None:
         """The newest pair (new, old) of runs that have these values and differ in nothing else."""
@@ -87,9 +82,9 @@ class FinishedRuns:
             having = [a for a in of_stage if all(self.values[a.key].get(p, "null") == old[p] for p in old)]
             for artifact in reversed(having):
                 other = self.differing(artifact, new)
-                if other is not None and (
-                    stage != "ensemble" or self._members(other) == self._members(artifact)
-                ):
+                if other is None:
+                    continue
+                if stage != "ensemble" or self._members(other) == self._members(artifact):
                     return other, artifact
         return None
 
@@ -152,10 +147,7 @@ def trainings(artifact: Artifact | None, store: Store) -> dict[str, Artifact]:
 def changes(runs: FinishedRuns, new: Artifact | None, old: Artifact | None) -> tuple[Change, ...]:
     """Every setting and member in which two submissions differ, members first.
 
-    Args:
-        runs: the finished runs, which may have tested a change alone.
-        new: the result that the new submission was written from; None for a CSV from elsewhere.
-        old: the same for the old submission.
+    None is a CSV from elsewhere. The finished runs may have tested a change alone.
     """
     if new is None or old is None:
         return ()

@@ -34,6 +34,11 @@ HANDLING_MINUTES = 10.0
 BEST = 3
 
 
+def metric_words(config: Config) -> str:
+    """The name of the competition's metric in sentences."""
+    return config.competition.metric.replace("_", " ").replace("f1", "F1")
+
+
 @dataclass(frozen=True)
 class Advice:
     """One thing to try.
@@ -92,8 +97,6 @@ class TrainingFacts:
     """The training that advice is about; for a blend, its best member.
 
     Args:
-        name: of the experiment.
-        config: its settings.
         oof: its out-of-fold probabilities.
         history: an entry an epoch and fold (epoch, train_loss, valid_loss, valid_score, fold); may be empty.
         minutes: training time of all folds.
@@ -141,13 +144,7 @@ class Facts:
     """Everything that rules read; a rule without its facts gives no advice.
 
     Args:
-        space: the label space.
         config: settings of the run, so that nothing is advised that is already set.
-        train: the labelled samples; needed with `run`.
-        run: the training that advice is about.
-        mistakes: its out-of-fold errors.
-        flips: the differences from the other submission.
-        comparison: new against old, out of fold.
         others: other finished runs on the same data and folds.
         blended: whether the submission is a blend.
         leaks: results of the checks for leaks.
@@ -176,9 +173,9 @@ class Facts:
         return metrics.get(self.config.competition.metric)
 
     @property
-    def metric_name(self) -> str:
-        """Its name in sentences."""
-        return self.config.competition.metric.replace("_", " ").replace("f1", "F1")
+    def competition_words(self) -> tuple[str, ...]:
+        """The words that ask for the competition."""
+        return tuple(word for word in self.asked if word.startswith("competition="))
 
     @cached_property
     def truth_N(self) -> Ints:

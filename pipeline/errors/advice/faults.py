@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors.advice import texts
-from pipeline.errors.advice.facts import Advice, Bools, Facts, TrainingFacts
+from pipeline.errors.advice.facts import Advice, Bools, Facts, TrainingFacts, metric_words
 from pipeline.pages.command_words import make_with, train_with
 from pipeline.pages.report import count, percent, plural
 
@@ -140,13 +140,12 @@ def leaky_folds(facts: Facts) -> Advice | None:
     leak = next((c for c in facts.leaks if c.found and c.kind in LEAKS), None)
     if leak is None:
         return None
-    about = [word for word in facts.asked if word.startswith("competition=")]
     return Advice(
         "leak",
         texts.LEAK_DO,
         leak.headline,
         leak.answer,
-        make_with("make eda", tuple(about)),
+        make_with("make eda", facts.competition_words),
         bound=0.0,
         bounded=texts.LEAK_BOUND,
         chance=1.0,
@@ -251,10 +250,10 @@ def unhandled_imbalance(facts: Facts) -> Advice | None:
     if other - recall < LOST or predicted >= rare_N.sum():
         return None
     is_solved = run.config.train.head == "logistic" and not run.pixels
-    settings = (
-        ("resample.method=over", "resample.to=balanced") if is_solved else ("loss.name=logit_adjustment",)
-    )
+    over = ("resample.method=over", "resample.to=balanced")
+    settings = over if is_solved else ("loss.name=logit_adjustment",)
     factor = float(counts.max() * len(counts) / counts.sum()) if is_solved else 1.0
+    metric = metric_words(facts.config)
     return Advice(
         "imbalance",
         texts.RARE_DO,
@@ -265,7 +264,7 @@ def unhandled_imbalance(facts: Facts) -> Advice | None:
             recall=percent(recall),
             other=percent(other),
         ),
-        texts.RARE_WHY.format(metric=f"{facts.metric_name[:1].upper()}{facts.metric_name[1:]}"),
+        texts.RARE_WHY.format(metric=metric[:1].upper() + metric[1:]),
         train_with(facts.asked, *settings),
         settings,
         facts.gain_if_fixed(rare_N & facts.wrong_N),

@@ -67,11 +67,8 @@ def read(home: Path) -> tuple[GivenAdvice, ...]:
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             entry = json.loads(line)
-            entries.append(
-                GivenAdvice(
-                    str(entry["about"]), str(entry["experiment"]), tuple(entry["settings"]), entry["bound"]
-                )
-            )
+            about, experiment = str(entry["about"]), str(entry["experiment"])
+            entries.append(GivenAdvice(about, experiment, tuple(entry["settings"]), entry["bound"]))
         except (ValueError, KeyError, TypeError):
             continue
     return tuple(entries)
@@ -113,11 +110,7 @@ def split(
     """The advice that no finished run followed yet, and the gains of advice that was followed, newest run
     first.
 
-    Args:
-        advice: of this report, best first.
-        about: the training that it is about; None: not known.
-        runs: the finished runs on these data and folds.
-        home: the folder of the ledger's `submissions/`.
+    `about` is the training that the advice is about; None: not known.
     """
     if about is None:
         return tuple(advice), ()

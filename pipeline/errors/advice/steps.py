@@ -113,23 +113,16 @@ def weakest_class(facts: Facts) -> Advice | None:
         return None
     table = facts.mistakes.tables[CLASS]
     row = table[table["images"] > 0].iloc[0]
-    sentence = texts.WEAKEST_SEEN.format(
-        name=row[CLASS],
-        f1=row["F1"],
-        recall=row["recall"],
-        precision=row["precision"],
-        images=plural(int(row["images"]), "image"),
-        groups=plural(int(row["groups"]), "group"),
-    )
+    images, groups = plural(int(row["images"]), "image"), plural(int(row["groups"]), "group")
+    scores = {"f1": row["F1"], "recall": row["recall"], "precision": row["precision"]}
+    sentence = texts.WEAKEST_SEEN.format(name=row[CLASS], images=images, groups=groups, **scores)
     code = facts.space.classes.index(str(row[CLASS]))
     its_N = facts.wrong_N & ((facts.truth_N == code) | (facts.answer_N == code))
     rare = bool(row["images"] < FEW_IMAGES * table["images"].median())
     do, reason, settings = _for_weak_class(facts, rare)
-    longer = (
-        table["images"].max() * len(table) / table["images"].sum()
-        if settings[:1] == ("resample.method=over",)
-        else 1.0
-    )
+    longer = 1.0
+    if settings[:1] == ("resample.method=over",):
+        longer = table["images"].max() * len(table) / table["images"].sum()
     return Advice(
         "weakest",
         do,
@@ -203,15 +196,13 @@ def most_flipped(facts: Facts) -> Advice | None:
         lead = texts.FLIPS_OF_ATTRIBUTE.format(count=most, flips=plural(total, "flip"), attribute=name)
     else:
         lead = texts.FLIPS_CHANGED.format(predictions=plural(total, "prediction"))
-    # The table starts with the most frequent change, so the first row of an attribute is its most frequent
-    # one.
+    # The table starts with the most frequent change.
     top = flips.directions[flips.directions["attribute"] == name].iloc[0]
+    images = plural(int(top["images"]), "image")
     return Advice(
         "flips",
         texts.FLIPS_DO,
-        texts.FLIPS_SEEN.format(
-            lead=lead, old=top["old"], new=top["new"], images=plural(int(top["images"]), "image")
-        ),
+        texts.FLIPS_SEEN.format(lead=lead, old=top["old"], new=top["new"], images=images),
         texts.FLIPS_WHY,
         texts.JUDGE_FLIPS,
         show=(name, str(top["old"]), str(top["new"])),
@@ -224,12 +215,11 @@ def undecided(facts: Facts) -> Advice | None:
     if comparison is None or comparison.verdict != "can't tell" or comparison.n_groups < 2:
         return None
     settings = (f"train.seed={facts.config.train.seed + 1}",)
+    delta, low, high = (signed(x) for x in (comparison.delta, comparison.low, comparison.high))
     return Advice(
         "seed",
         texts.SEED_DO,
-        texts.SEED_SEEN.format(
-            delta=signed(comparison.delta), low=signed(comparison.low), high=signed(comparison.high)
-        ),
+        texts.SEED_SEEN.format(delta=delta, low=low, high=high),
         texts.SEED_WHY,
         train_with(facts.asked, *settings),
         settings,
@@ -243,37 +233,29 @@ def undecided(facts: Facts) -> Advice | None:
 def blend(facts: Facts) -> Advice | None:
     """Other finished runs are right on images that this one gets wrong."""
     run = facts.run
-    if run is None or facts.blended:
+    if run is None or facts.blended or not facts.others:
         return None
     family = family_of(facts.config.model.name)
     wanted = [o for o in facts.others if o.family != family] or list(facts.others)
-    if wanted:
-        some_N = np.zeros(len(facts.truth_N), bool)
-        for other in wanted:
-            known = other.oof.with_classes(facts.space.classes).take(run.oof.ids_N)
-            some_N |= known.p_NC.argmax(axis=1) == facts.truth_N
-        fixed_N = some_N & facts.wrong_N
-        names = ", ".join(dict.fromkeys(o.name for o in wanted))
-        seen = texts.BLEND_ONE_SEEN if len(wanted) == 1 else texts.BLEND_SOME_SEEN
-        about = tuple(word for word in facts.asked if word.startswith("competition="))
-        return Advice(
-            "blend",
-            texts.BLEND_DO.format(names=names),
-            seen.format(
-                names=names,
-                fixed=count(int(fixed_N.sum())),
-                wrong=count(int(facts.wrong_N.sum())),
-                run=run.name,
-            ),
-            texts.BLEND_WHY,
-            make_with(ENSEMBLE, about, "ensemble.members=[auto]"),
-            (),
-            facts.gain_if_fixed(fixed_N),
-            texts.BLEND_BOUND,
-            MAYBE,
-            1.0,
-        )
-    return None
+    some_N = np.zeros(len(facts.truth_N), bool)
+    for other in wanted:
+        known = other.oof.with_classes(facts.space.classes).take(run.oof.ids_N)
+        some_N |= known.p_NC.argmax(axis=1) == facts.truth_N
+    fixed_N = some_N & facts.wrong_N
+    names = ", ".join(dict.fromkeys(o.name for o in wanted))
+    seen = texts.BLEND_ONE_SEEN if len(wanted) == 1 else texts.BLEND_SOME_SEEN
+    fixed, wrong = count(int(fixed_N.sum())), count(int(facts.wrong_N.sum()))
+    return Advice(
+        "blend",
+        texts.BLEND_DO.format(names=names),
+        seen.format(names=names, fixed=fixed, wrong=wrong, run=run.name),
+        texts.BLEND_WHY,
+        make_with(ENSEMBLE, facts.competition_words, "ensemble.members=[auto]"),
+        bound=facts.gain_if_fixed(fixed_N),
+        bounded=texts.BLEND_BOUND,
+        chance=MAYBE,
+        minutes=1.0,
+    )
 
 
 def another_family(facts: Facts) -> Advice | None:
@@ -286,13 +268,12 @@ def another_family(facts: Facts) -> Advice | None:
     if len(known) > 1 or not missing:
         return None
     bound, bounded = facts.second_guesses()
-    about = tuple(word for word in facts.asked if word.startswith("competition="))
     return Advice(
         "family",
         texts.FAMILY_DO.format(experiment=missing[0]),
         texts.FAMILY_SEEN.format(family=next(iter(known)), runs=plural(1 + len(facts.others), "run")),
         texts.FAMILY_WHY,
-        make_with(ENSEMBLE, about, f"ensemble.members=[{run.name},{missing[0]}]"),
+        make_with(ENSEMBLE, facts.competition_words, f"ensemble.members=[{run.name},{missing[0]}]"),
         (),
         bound,
         bounded,

@@ -20,7 +20,7 @@ from pipeline.core.group_resampling import Bools, numbered, percentile_interval,
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
 from pipeline.core.seeds import rng
-from pipeline.errors.diff.flips import CLASS, Flips, changes, parts
+from pipeline.errors.diff.flips import CLASS, Flips, parts
 from pipeline.errors.diff.mistakes import Mistakes
 from pipeline.pages.section import Section
 
@@ -88,12 +88,8 @@ class AttributeInputs:
     """What the section is made from.
 
     Args:
-        space: the label space.
-        flips: the differences, if there is another submission.
         test_groups: the group of each test image by id; other images are groups of their own.
         oof: out-of-fold probabilities of what made the new submission, if inputs.
-        mistakes: the errors of the new run; given with `oof`.
-        train: the labelled samples.
         draws, seed: of the resamples.
     """
 
@@ -116,7 +112,9 @@ def section(inputs: AttributeInputs) -> Section:
         "flips": None if inputs.flips is None else len(inputs.flips.images),
         "agreement": () if inputs.flips is None else _matrices(inputs.space, inputs.flips.agreement),
         "confusion": () if inputs.mistakes is None else _matrices(inputs.space, inputs.mistakes.confusion),
-        "wrong": {} if inputs.mistakes is None else _wrong(inputs.mistakes),
+        "wrong": {name: inputs.mistakes.wrong_share(name) for name in inputs.mistakes.confusion}
+        if inputs.mistakes
+        else {},
     }
     return Section("attributes", "Attributes", "compare_attributes.html", values, early=True)
 
@@ -129,13 +127,7 @@ def rows(inputs: AttributeInputs) -> tuple[AttributeRow, ...]:
     if flips is not None and len(flips.images):
         ids = flips.images["id"].astype(str)
         flip_groups = np.array([inputs.test_groups.get(i, f"alone {i}") for i in ids])
-        names = [
-            {name for name, _, _ in changes(space, int(old), int(new))}
-            for old, new in zip(flips.images["old"], flips.images["new"], strict=True)
-        ]
-        changed = {
-            a.name: np.array([a.name in changed_names for changed_names in names]) for a in space.attributes
-        }
+        changed = _differing(space, flips.images["old"].to_numpy(), flips.images["new"].to_numpy())
     wrong: dict[str, Bools] = {}
     error_groups = np.array([], str)
     if inputs.oof is not None:
@@ -144,10 +136,7 @@ def rows(inputs: AttributeInputs) -> tuple[AttributeRow, ...]:
         answer_N, y_N = oof.labels(), samples.labels
         at = np.flatnonzero(answer_N != y_N)
         error_groups = samples.groups_N[at]
-        wrong = {
-            a.name: space.codes_CA[answer_N[at], k] != space.codes_CA[y_N[at], k]
-            for k, a in enumerate(space.attributes)
-        }
+        wrong = _differing(space, answer_N[at], y_N[at])
     return tuple(
         AttributeRow(
             a.name,
@@ -158,16 +147,15 @@ def rows(inputs: AttributeInputs) -> tuple[AttributeRow, ...]:
     )
 
 
-def share(marked_N: Bools | None, groups_N: Strings, draws: int, seed: int) -> Share:
-    """The share of marked images, with its interval.
+def _differing(space: LabelSpace, one_N: Ints, other_N: Ints) -> dict[str, Bools]:
+    """By attribute, whether the two classes of each image have different values."""
+    differ_NA = space.codes_CA[one_N] != space.codes_CA[other_N]
+    return {a.name: differ_NA[:, k] for k, a in enumerate(space.attributes)}
 
-    Args:
-        marked_N: which images are marked; None: there are no images.
-        groups_N: the group of each image; whole groups are resampled.
-        draws: resamples.
-        seed: of the resamples.
-    """
-    if marked_N is None or not len(marked_N):
+
+def share(marked_N: Bools | None, groups_N: Strings, draws: int, seed: int) -> Share:
+    """The share of marked images, with its interval over groups. None: there are no images."""
+    if marked_N is None:
         return Share(0, 0, 0.0, 1.0)
     group_N, n_groups = numbered(groups_N)
     if n_groups < 2:
@@ -197,7 +185,3 @@ def _matrix(name: str, attribute: str, values: tuple[str, ...], counts_KK: Ints)
         for k, (value, total) in enumerate(zip(values, total_K, strict=True))
     )
     return Matrix(name, attribute, values, rows_, len(values) > WIDE)
-
-
-def _wrong(mistakes: Mistakes) -> dict[str, float]:
-    return {name: mistakes.wrong_share(name) for name in mistakes.confusion}

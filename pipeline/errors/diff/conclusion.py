@@ -88,18 +88,15 @@ class FollowedAdvice:
 
 
 def conclusion_of(flips: Flips | None, comparison: Comparison | None, metric: str) -> Conclusion:
-    """The conclusion about a new submission.
+    """The conclusion about a new submission; `metric` is its name in words.
 
-    Args:
-        flips: the differences from the old one; None: there is no old one.
-        comparison: new minus old, out of fold; None: not known for both.
-        metric: its name in words.
+    Without flips there is no old submission; without a comparison, out-of-fold predictions are not known for
+    both.
     """
     if flips is None:
         return Conclusion("first", texts.FIRST, "", texts.FIRST_DETAIL)
-    changed = texts.CHANGED.format(
-        flips=count(len(flips.images)), predictions=plural(flips.n_images, "test prediction")
-    )
+    predictions = plural(flips.n_images, "test prediction")
+    changed = texts.CHANGED.format(flips=count(len(flips.images)), predictions=predictions)
     if not len(flips.images):
         detail = texts.SAME_DETAIL.format(count=count(flips.n_images))
         return Conclusion("same", texts.SAME, texts.SAME_REST, detail)

@@ -23,7 +23,7 @@ from markupsafe import Markup
 from pipeline.core.neighbours import across
 from pipeline.core.predictions import Features
 from pipeline.core.samples import LabelSpace, Samples, strings
-from pipeline.errors.diff.flips import CLASS, Flips, changes
+from pipeline.errors.diff.flips import CLASS, Flips, marked
 from pipeline.errors.judging import page as judging_page
 from pipeline.errors.judging.estimate import ScoreEstimate
 from pipeline.pages.report import ImageOf, Key, json_data, pictures
@@ -39,52 +39,26 @@ SURE = 0.8
 NEAR_PX = 48  # longest side of the picture of a neighbour
 
 
-@dataclass(frozen=True)
-class NeighbourSpace:
-    """The images and features among which neighbours are searched.
-
-    Args:
-        train: the labelled samples.
-        of_train, of_test: features of both splits by one network, first view.
-    """
-
-    train: Samples
-    of_train: Features
-    of_test: Features
+# Neighbours of some flips: test id -> its nearest training images, nearest first: (id, class index).
+FlipNeighbours = dict[str, tuple[tuple[str, int], ...]]
 
 
-@dataclass(frozen=True)
-class FlipNeighbours:
-    """Neighbours of some flips.
+def near(images: pd.DataFrame, train: Samples, of_train: Features, of_test: Features) -> FlipNeighbours:
+    """The neighbours of the `MOST` flips with the smallest confidence gap, by features of one network.
 
-    Args:
-        of: test id -> its nearest training images, nearest first: (id, class index).
-    """
-
-    of: dict[str, tuple[tuple[str, int], ...]]
-
-
-def near(images: pd.DataFrame, space: NeighbourSpace) -> FlipNeighbours:
-    """The neighbours of the `MOST` flips with the smallest confidence gap.
-
-    Args:
-        images: the flips as in `Flips.images`; without probabilities the first ones are taken.
-        space: has features of every flip and of every training image.
+    Without probabilities the first flips get neighbours.
     """
     doubtful = images.sort_values("gap", kind="stable", na_position="last").head(MOST)
     names = doubtful["id"].astype(str).tolist()
     if not names:
-        return FlipNeighbours({})
-    train = space.train
-    x_QD = space.of_test.take(strings(names)).x_NVD[:, 0]
-    x_ND = space.of_train.take(train.ids_N).x_NVD[:, 0]
+        return {}
+    x_QD = of_test.take(strings(names)).x_NVD[:, 0]
+    x_ND = of_train.take(train.ids_N).x_NVD[:, 0]
     nearest_QK = across(x_QD, x_ND, NEAREST)
-    return FlipNeighbours(
-        {
-            name: tuple((str(train.ids_N[row]), int(train.labels[row])) for row in rows)
-            for name, rows in zip(names, nearest_QK.tolist(), strict=True)
-        }
-    )
+    return {
+        name: tuple((str(train.ids_N[row]), int(train.labels[row])) for row in rows)
+        for name, rows in zip(names, nearest_QK.tolist(), strict=True)
+    }
 
 
 @dataclass(frozen=True)
@@ -113,19 +87,9 @@ def section(
     estimate: ScoreEstimate | None,
     near: FlipNeighbours | None = None,
 ) -> Section:
-    """The section of the page.
-
-    Args:
-        flips: the differences; None without another submission.
-        space: the label space.
-        image: pixels by split and id.
-        settings: how many flips are shown, and the size of their pictures.
-        estimate: the score difference from a person's verdicts so far.
-        near: the nearest training images of some flips; None without features.
-    """
+    """The section of the page; `flips` is None without another submission, `near` without features."""
     if flips is None:
-        values = {"flips": None, "estimate": None}
-        return Section("flips", "Flips", "flips.html", values)
+        return Section("flips", "Flips", "flips.html", {"flips": None, "estimate": None})
     shown = flips.images.head(settings.max_flips)
     cards = [_card(space, row) for row in shown.head(STATIC).to_dict("records")]
     gallery = {
@@ -137,7 +101,7 @@ def section(
         "any_probability": bool(len(shown) and shown["gap"].notna().any()),
         "sure": SURE,
         "estimate": None if estimate is None else judging_page.estimate_values(estimate),
-        "near": None if near is None else sum(name in near.of for name in shown["id"].astype(str)),
+        "near": None if near is None else sum(name in near for name in shown["id"].astype(str)),
     }
     data = Markup("")
     if len(shown):
@@ -148,29 +112,20 @@ def section(
 
 def _card(space: LabelSpace, row: Mapping[Any, Any]) -> _FlipCard:
     old, new = int(row["old"]), int(row["new"])
-    names = {name for name, _, _ in changes(space, old, new)}
     return _FlipCard(
         key=("test", str(row["id"])),
         label=f"{row['id']}: {space.classes[old]} → {space.classes[new]}",
-        old=_side(space, old, names, row["p_old"]),
-        new=_side(space, new, names, row["p_new"]),
+        old=_FlipSide(marked(space, old, new), None if pd.isna(row["p_old"]) else float(row["p_old"])),
+        new=_FlipSide(marked(space, new, old), None if pd.isna(row["p_new"]) else float(row["p_new"])),
     )
-
-
-def _side(space: LabelSpace, label: int, changed: set[str], p: float) -> _FlipSide:
-    codes = space.codes_CA[label]
-    values = tuple((a.values[c], a.name in changed) for a, c in zip(space.attributes, codes, strict=True))
-    return _FlipSide(values, None if pd.isna(p) else float(p))
 
 
 def _data(shown: pd.DataFrame, space: LabelSpace, image: ImageOf, size_px: int) -> dict[str, Any]:
     """The data of the cards for the script: columns, and each picture once."""
     ids = shown["id"].astype(str).tolist()
     which, distinct = pictures([("test", name) for name in ids], image, size_px)
-    columns = {
-        name: [None if pd.isna(x) else round(float(x), 4) for x in shown[name]]
-        for name in ("p_old", "p_new", "gap")
-    }
+    numbers = ("p_old", "p_new", "gap")
+    columns = {n: [None if pd.isna(x) else round(float(x), 4) for x in shown[n]] for n in numbers}
     return {
         "id": ids,
         "old": [int(x) for x in shown["old"]],
@@ -190,7 +145,7 @@ def _near(shown: pd.DataFrame, near: FlipNeighbours | None, image: ImageOf) -> d
     """The training images near the shown flips, each once, and the neighbours of each flip."""
     if near is None:
         return None
-    of = [near.of.get(name, ()) for name in shown["id"].astype(str)]
+    of = [near.get(name, ()) for name in shown["id"].astype(str)]
     label = dict(one for ones in of for one in ones)
     place = {name: at for at, name in enumerate(label)}
     which, distinct = pictures([("train", name) for name in label], image, NEAR_PX)
@@ -211,13 +166,7 @@ def _directions(flips: Flips, space: LabelSpace) -> list[dict[str, Any]]:
     ]
     if len(space.attributes) > 1:
         counted = flips.images.groupby(["old", "new"]).size().rename("images").reset_index()
-        rows += [
-            {
-                "attribute": CLASS,
-                "old": space.classes[int(r["old"])],
-                "new": space.classes[int(r["new"])],
-                "images": int(r["images"]),
-            }
-            for r in counted.sort_values("images", ascending=False, kind="stable").to_dict("records")
-        ]
+        for r in counted.sort_values("images", ascending=False, kind="stable").to_dict("records"):
+            old, new = space.classes[int(r["old"])], space.classes[int(r["new"])]
+            rows.append({"attribute": CLASS, "old": old, "new": new, "images": int(r["images"])})
     return rows

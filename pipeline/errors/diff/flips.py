@@ -148,6 +148,12 @@ def changes(space: LabelSpace, old: int, new: int) -> tuple[tuple[str, str, str]
     )
 
 
+def marked(space: LabelSpace, label: int, other: int) -> tuple[tuple[str, bool], ...]:
+    """The value of each attribute of a class, and whether another class has a different one."""
+    codes = zip(space.attributes, space.codes_CA[label], space.codes_CA[other], strict=True)
+    return tuple((a.values[own], bool(own != theirs)) for a, own, theirs in codes)
+
+
 def _directions(space: LabelSpace, images: pd.DataFrame) -> pd.DataFrame:
     rows = [
         change

@@ -92,11 +92,7 @@ class Mistakes:
 
 
 def find_mistakes(oof: Probabilities, train: Samples) -> Mistakes:
-    """Find the mistakes.
-
-    Args:
-        oof: out-of-fold probabilities; a subset of the training ids is allowed (some folds).
-        train: the labelled samples, joined by id.
+    """Find the mistakes; out-of-fold predictions of only some folds are allowed.
 
     Raises:
         DataError: there are no predictions, an id is not a training image, or the classes differ.

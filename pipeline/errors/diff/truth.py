@@ -20,7 +20,7 @@ from pipeline.core.metrics import Reals
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
 from pipeline.errors.diff import texts
-from pipeline.errors.diff.flips import changes, parts
+from pipeline.errors.diff.flips import marked, parts
 from pipeline.errors.diff.mistakes import Mistakes
 from pipeline.pages.report import Key, json_data, p_value, points
 from pipeline.pages.section import Section
@@ -44,9 +44,6 @@ class TruthInputs:
     Args:
         new: the new run's out-of-fold probabilities.
         old: those of the best submission, if it has any.
-        train: the labelled samples.
-        mistakes: those of the new run.
-        seed: of the tests.
         limit: cards in the gallery.
     """
 
@@ -95,13 +92,7 @@ class TruthCard:
 def difference(
     train: Samples, new: Probabilities, old: Probabilities, seed: int
 ) -> tuple[Difference, Strings, Ints, Ints]:
-    """Count and test what changed on the images that both predicted.
-
-    Args:
-        train: the labelled samples.
-        new: its out-of-fold probabilities; ids that only one side has are left out.
-        old: those of the best submission.
-        seed: of the tests.
+    """Count and test what changed on the images that both predicted; other images are left out.
 
     Returns:
         The difference, the ids, and the class that each side predicts for them.
@@ -118,9 +109,7 @@ def difference(
     rows, masks, gains = _rows(space, y_N, new_N, old_N)
     sums_GK = sums_by_group(np.stack(gains, axis=1), group_N, n_groups)
     tested = _tested(pd.DataFrame(rows), masks, sums_GK[:, 1:], group_N, seed, "differences")
-    overall = _tested(
-        pd.DataFrame(rows[:1]), [np.ones(len(y_N), bool)], sums_GK[:, :1], group_N, seed, "overall"
-    )
+    overall = _tested(pd.DataFrame(rows[:1]), masks[:1], sums_GK[:, :1], group_N, seed, "overall")
     right_new, right_old = new_N == y_N, old_N == y_N
     counts = {
         "fixed": int((right_new & ~right_old).sum()),
@@ -224,9 +213,8 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     shown = rows[["part", "value", "images", "groups", "fixed", "broken", "both wrong"]].copy()
     shown = shown.rename(columns={"part": "attribute"})
     shown["change, points"] = [points(change) for change in rows["change"]]
-    shown["interval"] = [
-        f"{points(a)} to {points(b)}" for a, b in zip(rows["low"], rows["high"], strict=True)
-    ]
+    ends = zip(rows["low"], rows["high"], strict=True)
+    shown["interval"] = [f"{points(low)} to {points(high)}" for low, high in ends]
     shown["p, corrected"] = [p_value(p) for p in rows["p"]]
     shown["conclusion"] = rows["conclusion"]
     return shown
@@ -243,13 +231,10 @@ def _cards(inputs: TruthInputs, ids: Strings, new_N: Ints, old_N: Ints | None) -
         old_sure = new_sure
     else:
         wrong_old, old_sure = old_N != y_N, inputs.old.take(ids).p_NC.max(axis=1)
-        kind_N = np.select(
-            [wrong_new & wrong_old, wrong_new, wrong_old], ["both", "broken", "fixed"], default=""
-        )
-    table = pd.DataFrame(
-        {"at": np.arange(len(ids)), "kind": kind_N, "true": y_N, "new": new_N, "sure": new_sure}
-    ).query("kind != ''")
-    table = table.sort_values("sure", ascending=False, kind="stable")
+        wrong = [wrong_new & wrong_old, wrong_new, wrong_old]
+        kind_N = np.select(wrong, ["both", "broken", "fixed"], default="")
+    columns = {"at": np.arange(len(ids)), "kind": kind_N, "true": y_N, "new": new_N, "sure": new_sure}
+    table = pd.DataFrame(columns).query("kind != ''").sort_values("sure", ascending=False, kind="stable")
     turn = table.groupby(["kind", "true", "new"]).cumcount()
     table = table.assign(turn=turn).sort_values(["turn", "sure"], ascending=[True, False], kind="stable")
     chosen = table.head(min(inputs.limit, MOST_CARDS)).sort_values("sure", ascending=False, kind="stable")
@@ -259,17 +244,10 @@ def _cards(inputs: TruthInputs, ids: Strings, new_N: Ints, old_N: Ints | None) -
         if old_N is not None:
             sides.append(("best", int(old_N[at]), float(old_sure[at])))
         true = int(y_N[at])
-        answers = tuple((name, _marked(space, true, label), sure) for name, label, sure in sides)
+        answers = tuple((name, marked(space, label, true), sure) for name, label, sure in sides)
         key = ("train", str(ids[at]))
         cards.append(TruthCard(key, str(kind), true, int(new_N[at]), space.classes[true], answers))
     return cards
-
-
-def _marked(space: LabelSpace, true: int, predicted: int) -> tuple[tuple[str, bool], ...]:
-    """The predicted value of each attribute, and whether it is wrong."""
-    wrong = {name for name, _, _ in changes(space, true, predicted)}
-    codes = space.codes_CA[predicted]
-    return tuple((a.values[c], a.name in wrong) for a, c in zip(space.attributes, codes, strict=True))
 
 
 def sentence(compared: Difference) -> str:

@@ -76,14 +76,8 @@ def by_class(
 ) -> tuple[ClassAttention, ...]:
     """Attention of each class that has images, most on the background first, then of all together.
 
-    Args:
-        background_N: share of the attention on the background, for each image.
-        area_N: share of the image that is background.
-        labels_N: class index.
-        groups_N: images of one group are resampled together.
-        classes: names.
-        draws: bootstrap resamples of whole groups, ≥ 100.
-        seed: of the resamples.
+    `background_N` is the share of attention on the background, `area_N` the share of the image that is
+    background; whole groups are resampled, `draws` ≥ 100 times.
     """
     excess_N = background_N.astype(np.float64) - area_N
     present = [c for c in range(len(classes)) if (labels_N == c).any()]
@@ -92,28 +86,17 @@ def by_class(
     for c in [*present, None]:
         of_N = np.ones(len(labels_N), bool) if c is None else labels_N == c
         ends = _ends(excess_N[of_N], groups_N[of_N], 0.05 if c is None else level, draws, seed)
-        n_groups = len(np.unique(groups_N[of_N]))
-        rows.append(
-            ClassAttention(
-                "all" if c is None else classes[c],
-                int(of_N.sum()),
-                n_groups,
-                float(background_N[of_N].mean()),
-                float(area_N[of_N].mean()),
-                float(excess_N[of_N].mean()),
-                *ends,
-                _conclusion(*ends, n_groups),
-            )
-        )
+        n_groups, name = len(np.unique(groups_N[of_N])), "all" if c is None else classes[c]
+        background, area, excess = (float(x_N[of_N].mean()) for x_N in (background_N, area_N, excess_N))
+        measured = (int(of_N.sum()), n_groups, background, area, excess)
+        rows.append(ClassAttention(name, *measured, *ends, _conclusion(*ends, n_groups)))
     return (*sorted(rows[:-1], key=lambda a: -a.excess), rows[-1])
 
 
 def warning(classes: Sequence[ClassAttention]) -> str:
     """A warning about the classes that the network seems to recognise by their background; empty if none."""
     names = [a.name for a in classes if a.verdict == WARNING and a.name != "all"]
-    if not names:
-        return ""
-    return texts.SHORTCUT.format(classes=", ".join(names))
+    return texts.SHORTCUT.format(classes=", ".join(names)) if names else ""
 
 
 def _ends(

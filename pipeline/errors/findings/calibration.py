@@ -19,14 +19,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from pipeline.core.group_resampling import (
-    numbered,
-    percentile_interval,
-    sign_flips,
-    signs,
-    sums_by_group,
-    times_drawn,
-)
+from pipeline.core import group_resampling
+from pipeline.core.group_resampling import numbered, percentile_interval, sign_flips, sums_by_group
 from pipeline.core.metrics import Reals
 from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.core.seeds import rng
@@ -50,14 +44,9 @@ class CalibrationInputs:
     """What the section is made from; all rows in one order.
 
     Args:
-        y_N: true class index.
         before_NC: out-of-fold probabilities.
         after_NC: the same with a temperature fitted on other groups; None: there are no other groups.
         temperature: fitted on all rows; above 1 the run is overconfident.
-        groups_N: the group of each row.
-        classes: names.
-        draws: group resamples.
-        seed: of the resamples.
         command: makes a blend with temperatures.
         blended: whether it is a blend; then each member would get its own temperature.
     """
@@ -105,15 +94,7 @@ class Trust:
 
 
 def trust(y_N: Ints, p_NC: Floats, groups_N: Strings, draws: int, seed: int) -> Trust:
-    """The calibration of the most probable class, groups resampled.
-
-    Args:
-        y_N: true class index.
-        p_NC: probabilities of the same rows.
-        groups_N: the group of each row.
-        draws: resamples.
-        seed: of the resamples.
-    """
+    """The calibration of the most probable class, whole groups resampled `draws` times."""
     confidence_N = p_NC.max(axis=1).astype(np.float64)
     right_N = (p_NC.argmax(axis=1) == y_N).astype(np.float64)
     bin_N = np.minimum((confidence_N * BINS).astype(int), BINS - 1)
@@ -131,7 +112,7 @@ def trust(y_N: Ints, p_NC: Floats, groups_N: Strings, draws: int, seed: int) -> 
     low, high = (end - bias for end in percentile_interval(errors_B))
     excess_B = (times_BG @ gap_GK.sum(axis=1)) / rows_B
     noise_GK = gap_GK - size_GK * (gap_GK.sum(axis=0) / np.maximum(size_K, 1))
-    signs_BG = signs(rng(seed, "calibration noise"), draws, n_groups, np.int64)
+    signs_BG = group_resampling.signs(rng(seed, "calibration noise"), draws, n_groups, np.int64)
     by_noise_B = np.abs(signs_BG @ noise_GK).sum(axis=1) / len(y_N)
     ends = percentile_interval(excess_B) if n_groups > 1 else (-1.0, 1.0)
     return Trust(
@@ -149,7 +130,7 @@ def trust(y_N: Ints, p_NC: Floats, groups_N: Strings, draws: int, seed: int) -> 
 
 def _times(n_groups: int, draws: int, seed: int) -> Reals:
     """(B, G) how often each group is drawn."""
-    return times_drawn(rng(seed, "calibration groups"), n_groups, draws).astype(np.float64)
+    return group_resampling.times_drawn(rng(seed, "calibration groups"), n_groups, draws).astype(np.float64)
 
 
 def log_loss_change(inputs: CalibrationInputs) -> tuple[float, float, float]:
@@ -215,16 +196,14 @@ def section(inputs: CalibrationInputs) -> Section:
             for name, t in named.items()
         ]
     )
-    classes = by_answer(inputs)
+    classes, axes = by_answer(inputs), (texts.CONFIDENCE_AXIS, texts.ACCURACY_AXIS)
     return Section(
         ANCHOR,
         SHORT,
         "calibration.html",
         {
             "title": TITLE,
-            "reliability": plots.curves(
-                lines, texts.RELIABILITY_PLOT, texts.CONFIDENCE_AXIS, texts.ACCURACY_AXIS, identity=True
-            ),
+            "reliability": plots.curves(lines, texts.RELIABILITY_PLOT, *axes, identity=True),
             "coverage": _coverage_plot(inputs),
             "table": table,
             "sentence": _sentence(before),

@@ -97,9 +97,8 @@ def changed_labels(samples: Samples, seed: int) -> Ints:
             value = _another(space, k, int(labels_N[rows[0]]), generator)
             codes = space.codes_CA[labels_N[rows]].copy()
             codes[:, k] = value
-            new = [classes.get(tuple(code)) for code in codes.tolist()]
-            for row, label in zip(rows.tolist(), new, strict=True):
-                labels_N[row] = labels_N[row] if label is None else label
+            for row, code in zip(rows.tolist(), codes.tolist(), strict=True):
+                labels_N[row] = classes.get(tuple(code), labels_N[row])
     return labels_N
 
 
@@ -115,12 +114,9 @@ def copied(n_images: int, seed: int) -> Ints:
 
 
 def altered(pixels: Pixels, seed: int, name: str) -> Pixels:
-    """The same image as another file: scaled, lighter or darker, and saved as JPEG.
+    """The same (H, W, 3) uint8 image as another file: scaled, lighter or darker, and saved as JPEG.
 
-    Args:
-        pixels: uint8 (H, W, 3).
-        seed: of the changes.
-        name: of the image; each image is changed differently.
+    Each image, by its name, is changed differently.
     """
     generator = rng(seed, "altered", name)
     factor, light, quality = generator.uniform((0.4, 0.8, 15), (0.95, 1.2, 90))
@@ -141,11 +137,7 @@ def worsened_slices(
 ) -> Iterator[WorsenedSlice]:
     """Predictions with one slice made worse; half of the slices are single ones and half are pairs.
 
-    Args:
-        samples: the predicted images, with their labels.
-        predicted_N: class index of each.
-        facts: of the images, as in `slices.SliceInputs`.
-        seed: of the draw.
+    The facts are those of `slices.SliceInputs`.
     """
     masks = slices.cut(samples, facts, PLANTED_GROUPS)
     for length in (1, 2):
@@ -157,24 +149,14 @@ def worsened_slices(
             wrong_N = inside_N & (predicted_N == samples.labels) & (generator.random(len(samples)) < rise)
             other_N = samples.labels + 1 + generator.integers(samples.space.n_classes - 1, size=len(samples))
             changed = np.where(wrong_N, other_N % samples.space.n_classes, predicted_N)
-            yield WorsenedSlice(
-                " and ".join(part[1] for part in names[at]), inside_N, changed.astype(np.int64)
-            )
+            name = " and ".join(part[1] for part in names[at])
+            yield WorsenedSlice(name, inside_N, changed.astype(np.int64))
 
 
 def plant(
     samples: Samples, oof: Probabilities, image_facts: pd.DataFrame, image: ImageOf, seed: int, folder: Path
 ) -> dict[str, float]:
-    """Plant all faults of one seed, and write them into `folder`; returns how many.
-
-    Args:
-        samples: one half of the groups.
-        oof: their out-of-fold probabilities.
-        image_facts: of the training images, from `of_train`.
-        image: pixels by split and id.
-        seed: of the faults.
-        folder: gets faults.npz.
-    """
+    """Plant all faults of one seed in one half of the groups, and write faults.npz; returns how many."""
     rows = image_facts.set_index("id").loc[samples.ids_N.tolist()].reset_index()
     rows = rows.assign(split="train", label=samples.labels, group=samples.groups_N)
     # Equal files are found by their bytes; here they would be near-duplicates that nobody planted.
@@ -207,15 +189,10 @@ def look_for(
     faults: Sequence[tuple[Mapping[str, npt.NDArray[Any]], list[WorsenedSlice]]],
     config: Config,
 ) -> pd.DataFrame:
-    """Run every finder on every planting; returns the units of `by_finder`.
+    """Run every finder on every planting in one half of the groups; returns the units of `by_finder`.
 
-    Args:
-        samples: one half of the groups.
-        oof: their out-of-fold probabilities.
-        image_facts: of the training images, from `of_train`.
-        features: of the images; None: neighbours are not used.
-        faults: from `planted`, one entry a seed.
-        config: the thresholds.
+    `image_facts` are from `of_train`, `faults` from `planted`, one entry a seed; without features, neighbours
+    are not used.
     """
     rows: list[Unit] = []
     for arrays, worse in faults:
@@ -230,15 +207,7 @@ def look_for(
 def found_labels(
     oof: Probabilities, clean: Samples, labels_N: Ints, features: Features | None, settings: FinderSettings
 ) -> list[Unit]:
-    """Changed labels that are found, by group.
-
-    Args:
-        oof: out-of-fold probabilities of the same images.
-        clean: the images with their own labels.
-        labels_N: the labels with the changed ones.
-        features: of the images; None: neighbours are not used.
-        settings: the thresholds.
-    """
+    """Changed labels that are found, by group; `clean` has the true labels, `labels_N` the changed ones."""
     train, space = replace(clean, labels_N=labels_N, train_labels_N=None), clean.space
     group_of = dict(zip(clean.ids_N.tolist(), clean.groups_N.tolist(), strict=True))
     constant = {a.name: a.constant_in_group for a in space.attributes}
@@ -252,12 +221,8 @@ def found_labels(
         for row in np.flatnonzero(changed).tolist():
             name, group = str(clean.ids_N[row]), str(clean.groups_N[row])
             planted.add((attribute.name, group if attribute.constant_in_group else name, group))
-    return _units(
-        LABELS,
-        [w[2] for w in named & planted],
-        [w[2] for w in planted - named],
-        [w[2] for w in named - planted],
-    )
+    counted = (named & planted, planted - named, named - planted)
+    return _units(LABELS, *([group for _, _, group in some] for some in counted))
 
 
 def found_copies(
@@ -266,14 +231,8 @@ def found_copies(
     """Planted copies that are found together with their originals, by the group of the original.
 
     An image counts as a false alarm if it is found with an image of another group, or with a copy of another
-    image. Near-duplicates within a group count as nothing.
-
-    Args:
-        hashes: of the images, followed by those of the copies.
-        thumbs: in the same order.
-        of_K: the image of each copy.
-        groups_N: of the images.
-        settings: the thresholds.
+    image. Near-duplicates within a group count as nothing. Hashes and thumbnails are those of the images,
+    followed by those of the copies; `of_K` is the image of each copy.
     """
     n_images, groups = len(groups_N), groups_N.tolist()
     hit, alarm = set[int](), list[str]()
@@ -288,12 +247,7 @@ def found_copies(
 
 
 def found_slices(inputs: SliceInputs, planted: list[WorsenedSlice]) -> list[Unit]:
-    """Planted slices that are found.
-
-    Args:
-        inputs: the original predictions, and the thresholds.
-        planted: the same predictions, each time with one slice made worse.
-    """
+    """Planted slices that are found; `inputs` has the original predictions."""
     before = slices.find(inputs)
     known = set(before.table["slice"]) if len(before.table) else set()
     hits, misses, alarms = list[str](), list[str](), list[str]()
@@ -329,23 +283,12 @@ def _of_confusions(confusions: Reals) -> Reals:
     return f1(np.stack([hits, misses, alarms], axis=-1))
 
 
-METRIC = Metric(
-    "planted_f1",
-    True,
-    "labels",
-    0.0,
-    1.0,
-    "F1 of planted faults, mean over the finders",
-    on_counts=_of_confusions,
-)
+ABOUT = "F1 of planted faults, mean over the finders"
+METRIC = Metric("planted_f1", True, "labels", 0.0, 1.0, ABOUT, on_counts=_of_confusions)
 
 
 def by_finder(units: pd.DataFrame) -> dict[str, tuple[float, float, float]]:
-    """F1, precision and recall of each finder over all its units.
-
-    Args:
-        units: columns finder, unit, hits, misses, alarms.
-    """
+    """F1, precision and recall of each finder over its units: finder, unit, hits, misses, alarms."""
     scores = {}
     for name, counts in units.groupby(FINDER, sort=True)[COUNTS].sum().iterrows():
         hits, misses, alarms = (float(counts[c]) for c in COUNTS)
@@ -375,15 +318,8 @@ def compare(
 ) -> tuple[list[float], list[Comparison]]:
     """Compare each choice of thresholds with the default, on the same plantings.
 
-    Args:
-        default: units of the default, see `by_finder`; rows of several plantings are concatenated.
-        others: units of at least one other choice.
-        draws: resamples.
-        seed: of the resamples.
-
-    Returns:
-        the figures, that of the default first, and one comparison for each choice; all intervals hold at
-        once.
+    Each table has the units of `by_finder`; rows of several plantings are concatenated. Returns the figures,
+    that of the default first, and one comparison for each other choice; all intervals hold at once.
     """
     tables = [t.groupby([FINDER, UNIT])[COUNTS].sum() for t in (default, *others)]
     index = tables[0].index
@@ -471,13 +407,9 @@ def units(artifact: Artifact) -> pd.DataFrame:
 
 
 def need(settings: Settings, params: Params, seeds: tuple[int, ...] = SEARCHED, side: str = SEARCH) -> Need:
-    """The need for the units of these thresholds on plantings of these seeds.
+    """The need for the units of these thresholds on plantings of these seeds in one half of the groups.
 
-    Args:
-        settings: with the thresholds.
-        params: from `with_features`.
-        seeds: of the plantings.
-        side: which half of the groups, `SEARCH` or `CONFIRM`.
+    `params` are from `with_features`; `side` is `SEARCH` or `CONFIRM`.
     """
     all_params = {**params, "seeds": " ".join(map(str, seeds)), "side": side}
     return Need("finders", settings, all_params)
@@ -491,6 +423,5 @@ def with_features(session: Session, settings: Settings) -> Params:
 
 def features_of(job: Job) -> Features | None:
     """The features that the parameters of `finders` name; None: there are none."""
-    stage, _, key = str(job.params.get(FEATURES, "")).partition("/")
-    artifact = job.store.find(stage, key) if key else None
+    artifact = sources.named(job, FEATURES)
     return None if artifact is None else files.read_features(artifact.folder / "features.npz")

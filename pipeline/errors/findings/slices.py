@@ -50,11 +50,8 @@ class SliceInputs:
     """What the section is made from.
 
     Args:
-        train: the labelled samples.
         ids_N: the predicted images.
-        predicted_N: the predicted class.
         facts: one row for each training image: id, width, height, brightness, contrast, blur.
-        seed: of the sign flips.
         settings: `slice_groups`, because one unusual group would make a smaller slice fail; `pair_gain`,
             because a pair that does not fail more often than its parts only repeats the worse part.
     """
@@ -111,33 +108,30 @@ def find(inputs: SliceInputs) -> Slices:
     rate_K = inside_NK.T @ wrong_N / inside_NK.sum(axis=0)
     by_class = pd.Series(wrong_N).groupby(samples.labels).transform("mean").to_numpy()
     rates = dict(zip(masks, rate_K, strict=True))
-    rows, members, inside = [], [], []
+    found = []
     for k, (name, mask) in enumerate(masks.items()):
-        worse = len(name) == 1 or rates[name] >= inputs.settings.pair_gain * max(
-            rates[(part,)] for part in name
-        )
+        parts = max(rates[(part,)] for part in name)
+        worse = len(name) == 1 or rates[name] >= inputs.settings.pair_gain * parts
         if not (test.found_K[k] and more_K[k] > 0 and worse):
             continue
-        rows.append(
-            {
-                "slice": " and ".join(part[1] for part in name),
-                "images": int(mask.sum()),
-                "groups": len(np.unique(group_N[mask])),
-                "wrong": rate_K[k],
-                "elsewhere": rate_K[k] - more_K[k],
-                "expected": float(by_class[mask].mean()),
-                "more": more_K[k],
-                "at_least": least_K[k],
-                "p": test.p_K[k],
-                "extra": float(mask.sum() * more_K[k]),
-            }
-        )
-        members.append(tuple(samples.ids_N[mask & (wrong_N > 0)].tolist()))
-        inside.append(mask)
-    order = sorted(range(len(rows)), key=lambda row: -float(rows[row]["extra"]))
-    table = pd.DataFrame([rows[row] for row in order])
-    wrong_ids, inside_of = tuple(members[row] for row in order), tuple(inside[row] for row in order)
-    return Slices(len(masks), float(wrong_N.mean()), table, wrong_ids, inside_of)
+        row = {
+            "slice": " and ".join(part[1] for part in name),
+            "images": int(mask.sum()),
+            "groups": len(np.unique(group_N[mask])),
+            "wrong": rate_K[k],
+            "elsewhere": rate_K[k] - more_K[k],
+            "expected": float(by_class[mask].mean()),
+            "more": more_K[k],
+            "at_least": least_K[k],
+            "p": test.p_K[k],
+            "extra": float(mask.sum() * more_K[k]),
+        }
+        found.append((row, mask))
+    found.sort(key=lambda one: -float(one[0]["extra"]))
+    table = pd.DataFrame([row for row, _ in found])
+    inside = tuple(mask for _, mask in found)
+    wrong_ids = tuple(tuple(samples.ids_N[mask & (wrong_N > 0)].tolist()) for mask in inside)
+    return Slices(len(masks), float(wrong_N.mean()), table, wrong_ids, inside)
 
 
 # The name of a slice: one or two parts, each (kind, value in words).
@@ -168,12 +162,10 @@ def _atoms(samples: Samples, facts: pd.DataFrame) -> Iterator[tuple[Name, Bools]
         yield from _quarters(measure, rows[measure].to_numpy(float), low, high)
     width, height = rows["width"].to_numpy(float), rows["height"].to_numpy(float)
     sizes = [f"{w:.0f} × {h:.0f} px" for w, h in zip(width, height, strict=True)]
-    few = len(set(sizes)) <= MOST_VALUES
-    yield from (
-        _values("size", sizes)
-        if few
-        else _quarters("size", width * height, "smallest quarter", "largest quarter")
-    )
+    if len(set(sizes)) <= MOST_VALUES:
+        yield from _values("size", sizes)
+    else:
+        yield from _quarters("size", width * height, "smallest quarter", "largest quarter")
     ratio = width / height
     shapes = np.select([ratio > WIDE, ratio < 1 / WIDE], ["wide", "tall"], default="square")
     yield from _values("shape", [f"{shape} images" for shape in shapes])

@@ -5,8 +5,7 @@ Owns finding and ranking suspects, the section, and the rows of label_patches.cs
 
 Four witnesses for each attribute, because a correction is of one attribute:
   model       confident learning on out-of-fold probabilities: another value reaches the mean confidence of
-  the
-              images with that value
+              the images with that value
   copies      the same picture has another value elsewhere
   neighbours  most of the nearest images of other groups, by features of a frozen backbone, have another value
   group       the images of a group have different values of an attribute that is constant in a group
@@ -53,7 +52,6 @@ class Suspect:
 
     Args:
         key: the image, or the first image of a group whose label would change.
-        attribute: its name.
         given: code of the value in the table.
         proposed: code of the value that the witnesses propose.
         images: number of images that a correction would change.
@@ -92,19 +90,13 @@ class _Units:
 
 
 def confident(p_UK: Floats, given_U: Ints) -> Ints:
-    """(U,) the value that confident learning proposes; the given value if it proposes none.
-
-    Args:
-        p_UK: out-of-fold probabilities.
-        given_U: labels, some of them wrong.
-    """
+    """(U,) the value that confident learning proposes; the given value if it proposes none."""
     n_values = p_UK.shape[1]
     own_U = p_UK[np.arange(len(given_U)), given_U]
     support_K = np.bincount(given_U, minlength=n_values)
     # A value that no unit has gets no mean confidence, so no unit can reach it.
-    threshold_K = np.where(
-        support_K > 0, np.bincount(given_U, own_U, n_values) / np.maximum(support_K, 1), np.inf
-    )
+    mean_K = np.bincount(given_U, own_U, n_values) / np.maximum(support_K, 1)
+    threshold_K = np.where(support_K > 0, mean_K, np.inf)
     reached_UK = np.where(p_UK >= threshold_K, p_UK, -1.0)
     best_U = reached_UK.argmax(axis=1)
     reached_U = reached_UK[np.arange(len(best_U)), best_U] >= 0
@@ -118,14 +110,10 @@ def find(
     features: Features | None = None,
     settings: FinderSettings | None = None,
 ) -> list[Suspect]:
-    """All suspects, most suspicious first.
+    """All suspects among the images of `oof`, most suspicious first.
 
-    Args:
-        oof: out-of-fold probabilities; other images are not checked.
-        train: the labelled samples. A label that is already corrected for training is left out.
-        copies: sets of equal or nearly equal pictures.
-        features: of the training images, first view; None: neighbours are not used.
-        settings: the thresholds; None: the defaults.
+    `copies` are sets of equal or nearly equal pictures; without features, neighbours are not used. A label
+    that is already corrected for training is left out.
 
     Raises:
         DataError: an id is not a training image, or the classes differ.
@@ -241,19 +229,18 @@ class _Witnesses:
             p = units.p_UK[unit]
             given = int(code_N[changed[0]])
             witnesses = tuple(w for w in (MODEL, COPIES, NEAR, GROUP) if w in reasons)
-            ranked.append(
-                Suspect(
-                    key=("train", str(ids_N[changed[0]])),
-                    attribute=attribute,
-                    given=given,
-                    proposed=value,
-                    images=len(changed),
-                    margin=float(p[value] - p[given]),
-                    witnesses=witnesses,
-                    reasons=tuple(reasons[w] for w in witnesses),
-                    others=tuple(dict.fromkeys(self._others.get(unit, ()))),
-                )
+            suspect = Suspect(
+                key=("train", str(ids_N[changed[0]])),
+                attribute=attribute,
+                given=given,
+                proposed=value,
+                images=len(changed),
+                margin=float(p[value] - p[given]),
+                witnesses=witnesses,
+                reasons=tuple(reasons[w] for w in witnesses),
+                others=tuple(dict.fromkeys(self._others.get(unit, ()))),
             )
+            ranked.append(suspect)
         return ranked
 
 
@@ -267,9 +254,7 @@ def _neighbours(samples: Samples, features: Features, most: int) -> Ints:
 def representative(bins: Sequence[float], code: int) -> float:
     """A number well inside a bin, because a patch of a numeric column is a number.
 
-    Args:
-        bins: edges, ascending.
-        code: bin 0 is below the first edge.
+    `bins` are edges, ascending; bin 0 is below the first edge.
     """
     if code == 0 or code == len(bins):
         width = (bins[-1] - bins[0]) / (len(bins) - 1) if len(bins) > 1 else max(abs(bins[0]), 1.0) / 5
@@ -282,7 +267,6 @@ class SuspectInputs:
     """What the section is made from.
 
     Args:
-        space: the label space.
         suspects: most suspicious first.
         raw: by attribute, the text of each value in the table.
         checked: number of checked images.
@@ -316,18 +300,16 @@ class SuspectCard:
     @property
     def label(self) -> str:
         """The description for screen readers."""
-        return texts.SUSPECT_LABEL.format(
-            id=self.key[1], attribute=self.attribute, given=self.given, proposed=self.proposed
-        )
+        return texts.SUSPECT_LABEL.format(id=self.key[1], **vars(self))
 
 
 def patch_row(suspect: Suspect, space: LabelSpace, raw: Raw) -> list[str]:
     """The CSV row that corrects a suspect, in the order of `COLUMNS`."""
     names = {a.name: a.values for a in space.attributes}[suspect.attribute]
     values = raw[suspect.attribute]
-    reason = texts.PATCH_REASON.format(
-        proposed=names[suspect.proposed], given=names[suspect.given], reasons="; ".join(suspect.reasons)
-    )
+    proposed, given = names[suspect.proposed], names[suspect.given]
+    reasons = "; ".join(suspect.reasons)
+    reason = texts.PATCH_REASON.format(proposed=proposed, given=given, reasons=reasons)
     return [suspect.key[1], suspect.attribute, values[suspect.proposed], reason, values[suspect.given]]
 
 

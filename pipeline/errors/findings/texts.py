@@ -40,10 +40,8 @@ TEMPERATURE_UNKNOWN = "A temperature of {temperature:.2f}: can't tell whether it
 TEMPERATURE_FIGURES = " (log loss {change}, 95 % interval {low} to {high}; fitted on other groups)."
 USE_IN_BLEND = " It does not change the labels of a blend, but a temperature for each member before voting may: `{command}`."
 USE_IN_RUN = " It does not change the labels of this run, only its weight in a blend: `{command}`."
-RELIABILITY_PLOT, COVERAGE_PLOT = (
-    "Reliability: accuracy by confidence",
-    "Accuracy on the most confident share",
-)
+RELIABILITY_PLOT = "Reliability: accuracy by confidence"
+COVERAGE_PLOT = "Accuracy on the most confident share"
 CONFIDENCE_AXIS, ACCURACY_AXIS = "confidence", "accuracy"
 COVERAGE_AXIS, OUT_OF_FOLD = "share of predictions, most confident first", "out of fold"
 

@@ -40,23 +40,6 @@ MOST_CASES = 12
 
 
 @dataclass(frozen=True)
-class WhyInputs:
-    """What the section is made from.
-
-    Args:
-        facts: the explain.json of `make explain`.
-        picture: pixels of one of its files.
-        train: the labelled samples.
-        features: of the training images; None: no nearest images.
-    """
-
-    facts: Mapping[str, Any]
-    picture: Callable[[str], Pixels]
-    train: Samples
-    features: Features | None
-
-
-@dataclass(frozen=True)
 class NearImage:
     """A training image near an error."""
 
@@ -87,13 +70,7 @@ class ErrorCard:
 
 
 def nearest(features: Features, train: Samples, name: str) -> tuple[NearImage, ...]:
-    """The training images with the most similar features, by cosine.
-
-    Args:
-        features: of the training images, first view.
-        train: the labelled samples.
-        name: id of the image; it is left out itself.
-    """
+    """The training images with the most similar features (first view) by cosine, without the image itself."""
     if name not in set(features.ids_N.tolist()) or name not in set(train.ids_N.tolist()):
         return ()
     x_ND = features.take(train.ids_N).x_NVD[:, 0]
@@ -111,11 +88,14 @@ def nearest(features: Features, train: Samples, name: str) -> tuple[NearImage, .
     )
 
 
-def section(inputs: WhyInputs) -> Section:
-    """The section of the page."""
-    facts = inputs.facts
+# Gives the pixels of a file of `make explain`.
+Picture = Callable[[str], Pixels]
+
+
+def section(facts: Mapping[str, Any], picture: Picture, train: Samples, features: Features | None) -> Section:
+    """The section of the page from explain.json; without features of the training images, no nearest ones."""
     cases = list(facts["cases"].values())[:MOST_CASES]
-    cards = [_card(inputs, case) for case in cases]
+    cards = [_card(facts["classes"], case, picture, train, features) for case in cases]
     attention = facts["parts"].get("attention", {}).get("data") or {}
     return Section(
         ANCHOR,
@@ -127,7 +107,7 @@ def section(inputs: WhyInputs) -> Section:
             "again": f"make explain RUN={shlex.quote(str(facts['experiment']))}",
             "cards": cards,
             "errors": all(case["true"] not in (None, case["predicted"]) for case in cases),
-            "neighbours": inputs.features is not None,
+            "neighbours": features is not None,
             "attention": _attention(attention),
             "warning": attention.get("warning") or "",
             "source": ", ".join(attention.get("from") or ()),
@@ -136,20 +116,23 @@ def section(inputs: WhyInputs) -> Section:
     )
 
 
-def _card(inputs: WhyInputs, case: Mapping[str, Any]) -> ErrorCard:
-    classes = inputs.facts["classes"]
+def _card(
+    classes: Sequence[str],
+    case: Mapping[str, Any],
+    picture: Picture,
+    train: Samples,
+    features: Features | None,
+) -> ErrorCard:
     flat = {(part, name) for part, facts in case.get("facts", {}).items() for name in facts.get("flat") or ()}
     files = {(p["part"], p["name"]): p["file"] for p in case["pictures"]}
     pictures = tuple(
-        Shown(
-            thumbnail(inputs.picture(files[which]), PICTURE_PX), _caption(which, caption, case), which in flat
-        )
+        Shown(thumbnail(picture(files[which]), PICTURE_PX), _caption(which, caption, case), which in flat)
         for which, caption in PICTURES.items()
         if which in files
     )
     near: tuple[NearImage, ...] = ()
-    if inputs.features is not None and case["split"] == "train":
-        near = nearest(inputs.features, inputs.train, str(case["id"]))
+    if features is not None and case["split"] == "train":
+        near = nearest(features, train, str(case["id"]))
     notes = tuple(str(note) for part, note in case.get("notes", {}).items() if part == "occlusion" and note)
     return ErrorCard(str(case["id"]), _headline(classes, case), pictures, notes, near)
 
@@ -201,11 +184,7 @@ def errors(oof: Probabilities, samples: Samples, most: int) -> list[str]:
 
     The worst error has the largest difference between the probabilities of the predicted and of the true
     class. Errors are spread: no pair of classes and no group is repeated before all others were used once.
-
-    Args:
-        oof: out-of-fold probabilities.
-        samples: labelled; every id of `oof` is among them.
-        most: how many, ≥ 1.
+    Every id of `oof` must be in `samples`.
     """
     known = samples.take(oof.ids_N)
     wrong = np.flatnonzero(oof.labels() != known.labels)

@@ -62,13 +62,15 @@ def columns(space: LabelSpace) -> tuple[str, ...]:
 
 def rows(answers: Iterable[Answer], space: LabelSpace) -> list[tuple[str, ...]]:
     """The cells in the order of `columns`, one row for each verdict."""
+
+    def values(answer: Answer) -> list[str]:
+        codes = zip(space.attributes, answer.codes, strict=True)
+        return ["" if c == UNSURE else a.values[c] for a, c in codes]
+
     return [
         (
             answer.id,
-            *(
-                "" if c == UNSURE else a.values[c]
-                for a, c in zip(space.attributes, answer.codes, strict=True)
-            ),
+            *values(answer),
             YES if answer.unsure else NO,
             answer.stratum,
             "" if answer.inclusion is None else f"{answer.inclusion:.6f}",
@@ -147,10 +149,8 @@ def against_design(
 ) -> list[str]:
     """The contradictions between verdicts and the reports that asked for them.
 
-    Args:
-        answers: the verdicts of one file.
-        design_of: gives the design of a report's key; None for a report about other submissions.
-        train_ids: every image that may be a control.
+    `design_of` gives the design of a report's key, None for a report about other submissions; `train_ids` are
+    all images that may be a control.
     """
     faults: list[str] = []
     known_train = frozenset(train_ids.tolist())
@@ -158,7 +158,8 @@ def against_design(
     for answer in answers:
         if answer.report not in designs:
             design = design_of(answer.report)
-            designs[answer.report] = None if design is None else (design, _places(design))
+            places = {} if design is None else {str(i): k for k, i in enumerate(design.flips["id"])}
+            designs[answer.report] = None if design is None else (design, places)
             if design is None:
                 faults.append(texts.OTHER_PAIR.format(report=answer.report))
         asked = designs[answer.report]
@@ -168,10 +169,6 @@ def against_design(
         if fault:
             faults.append(fault)
     return faults
-
-
-def _places(design: Design) -> dict[str, int]:
-    return {str(name): k for k, name in enumerate(design.flips["id"])}
 
 
 def _control_fault(answer: Answer, known: frozenset[str]) -> str:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -81,8 +82,7 @@ class JudgedImages:
     control_verdict_NA: Ints
 
 
-@dataclass(frozen=True)
-class Agreed:
+class Agreed(NamedTuple):
     """Truth, prediction and group of labelled images on which both sides agree out of fold."""
 
     truth_M: Ints
@@ -129,14 +129,7 @@ def estimate(
 ) -> ScoreEstimate:
     """The difference of the metric, its interval and its conclusion.
 
-    Args:
-        metric: one of the registry, or the user's own.
-        space: the label space.
-        sides: both submissions.
-        judged: at least one flip.
-        agreed: out-of-fold truth where both agree; None: the common prediction is taken as true.
-        draws: number of draws.
-        seed: of the draws.
+    At least one flip was judged. Without `agreed`, the prediction on which both agree is taken as true.
 
     Raises:
         DataError: no flip was judged, or the metric needs probabilities that a side does not have.
@@ -285,10 +278,10 @@ class _Filling:
         return truth_N
 
     def _judged_codes(self, generator: np.random.Generator, weight_J: Reals) -> Ints:
-        columns = []
-        for attribute, reading in self._attributes:
-            p_JK = reading.truth(confusion(attribute, generator), weight_J)
-            columns.append(_pick(generator, p_JK))
+        columns = [
+            _pick(generator, reading.truth(confusion(attribute, generator), weight_J))
+            for attribute, reading in self._attributes
+        ]
         return np.stack(columns, axis=1)
 
     def _filled_codes(self, generator: np.random.Generator, weight_J: Reals, codes_JA: Ints) -> Ints:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.core.samples import LabelSpace
+from pipeline.errors.diff.conclusion import STATES, UNDECIDED
 from pipeline.errors.judging import texts
 from pipeline.errors.judging.answers import MARK, columns
 from pipeline.errors.judging.estimate import ScoreEstimate
@@ -22,9 +23,6 @@ from pipeline.errors.judging.sample import Control, Design, spread
 from pipeline.pages.report import ImageOf, Key, count, json_data, percent, pictures, plural, signed
 from pipeline.pages.section import Section
 from pipeline.settings.report import ReportSettings
-
-UNDECIDED = "can't tell"
-STATES = {"better": "better", "worse": "worse"}
 
 
 @dataclass(frozen=True)
@@ -47,12 +45,9 @@ class JudgingQuestion:
 def questions(
     design: Design, controls: Iterable[Control], known: frozenset[str]
 ) -> tuple[JudgingQuestion, ...]:
-    """Sampled flips that are not judged yet, and controls, in a random order.
+    """Sampled flips that are not judged yet, and controls, in a random order; none if no flip is left to ask.
 
-    Args:
-        design: the sample.
-        controls: images of known truth; left out if no flip is left to ask.
-        known: test ids that were judged before.
+    `known` are the test ids that were judged before.
     """
     flips = [
         JudgingQuestion(
@@ -79,16 +74,7 @@ def section(
     settings: ReportSettings,
     command: str,
 ) -> Section:
-    """The section, with the data of its script.
-
-    Args:
-        asked: the questions, in order.
-        design: the sample that they come from.
-        space: the label space.
-        image: pixels by split and id.
-        settings: `judge_px` and `show_answers`.
-        command: turns the exported file into an estimate.
-    """
+    """The section, with the data of its script; `command` turns the exported file into an estimate."""
     sampled = int(design.sampled_F.sum())
     values = {
         "asked": len(asked),
@@ -155,19 +141,15 @@ def estimate_values(estimate: ScoreEstimate) -> dict[str, Any]:
             controls=plural(estimate.controls, "control"),
             correction=texts.CORRECTED if estimate.corrected else texts.NOT_CORRECTED,
         )
-    judged = texts.JUDGED.format(
-        judged=count(estimate.judged), flips=plural(estimate.flips, "flip"), unsure=unsure, controls=controls
-    )
-    neither = max(0.0, 1 - estimate.new_right - estimate.old_right)
-    shares = texts.SHARES.format(
-        new=percent(estimate.new_right), old=percent(estimate.old_right), neither=percent(neither)
-    )
+    judged, flips = count(estimate.judged), plural(estimate.flips, "flip")
+    new, old = estimate.new_right, estimate.old_right
+    neither = percent(max(0.0, 1 - new - old))
     return {
-        "state": STATES.get(c.verdict, "unclear"),
+        "state": STATES[c.verdict],
         "conclusion": c.verdict,
         "number": texts.INTERVAL.format(delta=signed(c.delta), low=signed(c.low), high=signed(c.high)),
-        "judged": judged,
-        "shares": shares,
+        "judged": texts.JUDGED.format(judged=judged, flips=flips, unsure=unsure, controls=controls),
+        "shares": texts.SHARES.format(new=percent(new), old=percent(old), neither=neither),
         "assumed": estimate.assumed,
         "note": c.note,
     }
@@ -177,9 +159,7 @@ def line(estimate: ScoreEstimate) -> str:
     """The estimate as one line of the terminal."""
     values = estimate_values(estimate)
     caution = texts.CAUTION.format(note=values["note"]) if values["note"] else ""
-    return texts.LINE.format(
-        conclusion=values["conclusion"], number=values["number"], caution=caution, judged=values["judged"]
-    )
+    return texts.LINE.format(**values, caution=caution)
 
 
 def figures(estimate: ScoreEstimate) -> dict[str, float]:
@@ -196,18 +176,13 @@ def figures(estimate: ScoreEstimate) -> dict[str, float]:
 def conclusion_fields(estimate: ScoreEstimate, detail: str, metric: str, alone: bool) -> dict[str, str]:
     """The fields of the conclusion that the estimate changes, by name.
 
-    Args:
-        estimate: of the score difference.
-        detail: what the conclusion is based on so far.
-        metric: its name in words.
-        alone: whether there is no out-of-fold comparison, as for a CSV from elsewhere.
+    `detail` is what the conclusion is based on so far; `alone`: there is no out-of-fold comparison.
     """
     fields = {"detail": texts.DETAIL.format(detail=detail, line=line(estimate))}
     if alone:
         c = estimate.comparison
-        undecided = c.verdict == UNDECIDED
-        fields["state"] = "unclear" if undecided else c.verdict
         decided = texts.DECIDED.format(conclusion=c.verdict.capitalize())
-        fields["word"] = texts.UNDECIDED if undecided else decided
+        fields["state"] = STATES[c.verdict]
+        fields["word"] = texts.UNDECIDED if c.verdict == UNDECIDED else decided
         fields["rest"] = texts.REST.format(delta=signed(c.delta), metric=metric)
     return fields

@@ -64,9 +64,7 @@ class RatedAttribute:
 def confusion(attribute: RatedAttribute, generator: np.random.Generator | None) -> Reals:
     """(K, K + 1) probability of each verdict given the true value; the last column is unsure.
 
-    Args:
-        attribute: with its controls.
-        generator: draws from the posterior; None: its mean.
+    The generator draws from the posterior; None: its mean.
     """
     size = attribute.size
     if not attribute.measured:
@@ -105,9 +103,7 @@ class TruthModel:
     def truth(self, confusion_KL: Reals, weight_J: Reals) -> Reals:
         """(J, K) the probability of each value for each judged image.
 
-        Args:
-            confusion_KL: from `confusion`.
-            weight_J: the weight of each image for the shares of the roles, > 0.
+        The weight of an image, > 0, is for the shares of the roles.
         """
         likelihood_JK = confusion_KL[:, self._verdict_J].T
         truth_JK = np.empty_like(likelihood_JK)

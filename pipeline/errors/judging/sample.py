@@ -22,6 +22,7 @@ from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings, positions
 from pipeline.core.seeds import rng
 from pipeline.errors.diff.flips import Flips, Submission, changes
+from pipeline.errors.judging.estimate import Agreed
 
 # A kind of flip with at least this share and this number of images is a stratum of its own; all others
 # together are one. With a hundred judged flips each stratum gets four, enough to estimate its own spread.
@@ -93,17 +94,12 @@ def asked_of(report: str, pair: str) -> int | None:
 def plan(space: LabelSpace, flips: Flips, pair: str, asked: int) -> Design:
     """The sample of `asked` flips, or a few more: at least two of every stratum that has two.
 
-    Args:
-        space: the label space.
-        flips: all that differ.
-        pair: from `pair_key`.
-        asked: ≥ 1, allocated in proportion to the sizes of the strata.
+    `pair` is from `pair_key`; `asked`, ≥ 1, is allocated in proportion to the sizes of the strata.
     """
     frame = flips.images[["id", "old", "new"]].sort_values("id", ignore_index=True)
     kinds = [kind(space, int(o), int(n)) for o, n in zip(frame["old"], frame["new"], strict=True)]
-    counts = (
-        pd.Series(kinds, dtype=object).value_counts().sort_index().sort_values(ascending=False, kind="stable")
-    )
+    counts = pd.Series(kinds, dtype=object).value_counts().sort_index()
+    counts = counts.sort_values(ascending=False, kind="stable")
     own = [str(name) for name, number in counts.items() if number >= max(FEW, SHARE * len(kinds))]
     place = {name: k for k, name in enumerate(own)}
     stratum_F = np.array([place.get(name, len(own)) for name in kinds], dtype=np.int64)
@@ -135,14 +131,7 @@ def controls(
     """Labelled images that are about as hard as the flips, at most one of each group.
 
     First images on which both runs differ out of fold, in the mixture of kinds of the flips; then images that
-    a run gets wrong; then any.
-
-    Args:
-        design: which flips are asked.
-        train: the labelled samples.
-        oof: out-of-fold probabilities of the new and the old side; None if not known.
-        number: how many.
-        known: ids that were judged before.
+    a run gets wrong; then any. `oof` is of the new and the old side; `known` ids were judged before.
     """
     ids = np.array([i for i in np.sort(train.ids_N) if str(i) not in known], dtype=np.str_)
     if not len(ids) or number < 1:
@@ -150,9 +139,8 @@ def controls(
     samples = train.take(ids)
     new_K, old_K, tier_K = _answers(samples, oof)
     kinds = [kind(train.space, int(o), int(n)) for o, n in zip(old_K, new_K, strict=True)]
-    wanted = pd.Series([design.strata[s] for s in design.stratum_F], dtype=object).value_counts(
-        normalize=True
-    )
+    asked = pd.Series([design.strata[s] for s in design.stratum_F], dtype=object)
+    wanted = asked.value_counts(normalize=True)
     given = pd.Series(kinds, dtype=object)[tier_K == 0].value_counts(normalize=True)
     weight_K = np.array([wanted.get(k, 0.02) / given.get(k, 1.0) for k in kinds], dtype=np.float64)
     # Weighted sampling without replacement by exponential clocks (Efraimidis & Spirakis 2006).
@@ -202,7 +190,7 @@ def _labels(side: Probabilities | None, samples: Samples) -> Ints:
 
 def agreed_out_of_fold(
     train: Samples, oof: tuple[Probabilities | None, Probabilities | None]
-) -> tuple[Ints, Ints, Strings] | None:
+) -> Agreed | None:
     """Truth, prediction and group of the labelled images on which both sides agree out of fold.
 
     If only one side has such predictions, all of them; None if neither side has any.
@@ -211,7 +199,7 @@ def agreed_out_of_fold(
     if not sides:
         return None
     same = (sides[0] >= 0) & (sides[-1] == sides[0])
-    return train.labels[same], sides[0][same], train.groups_N[same]
+    return Agreed(train.labels[same], sides[0][same], train.groups_N[same])
 
 
 def flips_of(ids_N: Strings, design: Design) -> Ints:

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.core import metrics
 from pipeline.core.errors import DataError
-from pipeline.core.samples import LabelSpace, Samples
+from pipeline.core.samples import LabelSpace, Samples, positions
 from pipeline.core.tables import format_table, read_table
 from pipeline.data import host, host_format, load
 from pipeline.engine.stage import Job
@@ -37,21 +36,7 @@ from pipeline.record.digests import write_atomic
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
 
-FOLDER = "verdicts"
-PARAM = "verdicts"
-
-
-@dataclass(frozen=True)
-class Judging:
-    """What judging adds to the report.
-
-    Args:
-        section: the questions; None without flips.
-        estimate: the score difference from the verdicts so far; None if no flip of this pair was judged.
-    """
-
-    section: Section | None
-    estimate: ScoreEstimate | None
+FOLDER = PARAM = "verdicts"
 
 
 def path_of(home: Path, settings: Settings) -> Path:
@@ -80,18 +65,10 @@ def take_in(
     file: Path,
     pair: tuple[Path, Path],
 ) -> str:
-    """Check an exported file against the two submissions that it is about, and store its verdicts.
+    """Check an exported file against the two submissions, new and old, that it is about; store its verdicts.
 
-    Args:
-        settings: of the competition.
-        asked: the words of `make error-analysis`, for the command in an error.
-        data: the tables of the competition.
-        home: the folder with `submissions/`.
-        file: the export of the page.
-        pair: the new submission and the old one.
-
-    Returns:
-        One line for the terminal.
+    `asked` are the words of `make error-analysis`, for the command in an error. Returns one line for the
+    terminal.
 
     Raises:
         DataError: the file has faults; all of them are named, and nothing is stored.
@@ -113,8 +90,7 @@ def take_in(
     form.raise_if(str(file), faults, _whose(settings, asked, data, home, file, foreign) or texts.REMEDY)
     path = path_of(home, settings)
     everything = form.merged(stored(path, train.space), answers)
-    text = format_table(form.columns(train.space), form.rows(everything, train.space))
-    write_atomic(path, text)
+    write_atomic(path, format_table(form.columns(train.space), form.rows(everything, train.space)))
     controls = sum(a.control for a in answers)
     return texts.STORED.format(
         flips=len(answers) - controls,
@@ -159,27 +135,25 @@ def _whose(
     return texts.FILE_IS_ABOUT.format(command=again(a, b))
 
 
-def judging(case: ReportCase, flips: Flips | None) -> Judging:
-    """The open questions and the estimate from the verdicts so far; neither without flips.
+def judging(case: ReportCase, flips: Flips | None) -> tuple[Section | None, ScoreEstimate | None]:
+    """The section with the open questions, and the estimate from the verdicts so far; neither without flips.
 
-    Args:
-        case: both submissions; the params of its job name the stored verdicts, if there are any.
-        flips: their differences.
+    The params of the job name the stored verdicts, if there are any; there is no estimate if no flip of this
+    pair was judged.
     """
     if case.old is None or flips is None or not len(flips.images):
-        return Judging(None, None)
+        return None, None
     job, train, settings = case.job, case.train, case.job.settings.config.report
     name = job.params.get(PARAM)
     answers = stored(job.home / str(name), train.space) if name else ()
     key = sample.pair_key(case.new.prediction, case.old.prediction)
     design = sample.plan(train.space, flips, key, settings.judge)
     judged_controls = frozenset(a.id for a in answers if a.control)
-    controls = sample.controls(
-        design, train, (case.new.oof, case.old.oof), settings.controls, judged_controls
-    )
+    oof = (case.new.oof, case.old.oof)
+    controls = sample.controls(design, train, oof, settings.controls, judged_controls)
     asked = page.questions(design, controls, frozenset(a.id for a in answers if not a.control))
     section = page.section(asked, design, train.space, case.image, settings, _command(job))
-    return Judging(section, _estimate(case, answers, flips, key))
+    return section, _estimate(case, answers, flips, key)
 
 
 def _estimate(case: ReportCase, answers: tuple[Answer, ...], flips: Flips, key: str) -> ScoreEstimate | None:
@@ -197,7 +171,6 @@ def _estimate(case: ReportCase, answers: tuple[Answer, ...], flips: Flips, key: 
     asked = max(of_pair, default=config.report.judge)
     design = sample.plan(train.space, flips, key, asked)
     test = load.samples(job.inputs["data"], "test", job.home).take(new.ids_N)
-    order = {str(name): k for k, name in enumerate(old.ids_N.tolist())}
     p_new, p_old = (
         None
         if side.probabilities is None
@@ -206,14 +179,13 @@ def _estimate(case: ReportCase, answers: tuple[Answer, ...], flips: Flips, key: 
     )
     pair = estimate.SubmissionPair(
         new.labels_N,
-        old.labels_N[[order[str(name)] for name in new.ids_N]],
+        old.labels_N[positions(new.ids_N, old.ids_N, old.name)],
         sample.flips_of(new.ids_N, design),
         test.groups_N,
         p_new,
         p_old,
     )
-    known = sample.agreed_out_of_fold(train, (case.new.oof, case.old.oof))
-    agreed = None if known is None else estimate.Agreed(*known)
+    agreed = sample.agreed_out_of_fold(train, (case.new.oof, case.old.oof))
     images = _judged_images(answers, train, new, key)
     statistics = config.statistics
     return estimate.estimate(metric, train.space, pair, images, agreed, statistics.draws, statistics.seed)
