@@ -66,15 +66,7 @@ def run(session: Session, options: Options) -> None:
 
 
 def lines(settings: Settings, blend: Artifact, entry: Entry, path: Path, report: Artifact) -> list[str]:
-    """The summary of a finished ensemble.
-
-    Args:
-        settings: of the command.
-        blend: the ensemble, or its decision.
-        entry: of the ledger.
-        path: the CSV.
-        report: the error analysis.
-    """
+    """The summary of a finished ensemble or its decision; `path` is the CSV, `report` the error analysis."""
     config, m = settings.config, blend.metrics
     competition = config.competition
     metric = metrics.get(competition.metric).name

@@ -68,13 +68,7 @@ class StorageError(UserError):
 
 
 def nearest(word: str, known: Iterable[str], count: int = 3) -> str:
-    """A `did you mean` clause for `word`, or an empty string when nothing is close.
-
-    Args:
-        word: what the user wrote.
-        known: the words that would have been right.
-        count: at most this many suggestions.
-    """
+    """A `did you mean` clause for `word`, or an empty string when nothing is close."""
     import difflib
 
     close = difflib.get_close_matches(word, list(known), n=count, cutoff=0.5)

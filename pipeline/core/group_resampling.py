@@ -100,15 +100,7 @@ def times_multinomial(generator: np.random.Generator, n_groups: int, draws: int)
 def row_weights(
     groups_N: Strings, draws: int, block: int, generator: np.random.Generator, size: int | None = None
 ) -> Iterator[Reals]:
-    """Blocks of at most (block, N) weights: how often each row counts. Blocks do not change the draws.
-
-    Args:
-        groups_N: the group of each row.
-        draws: number of resamples in all.
-        block: resamples at once.
-        generator: of the draws.
-        size: groups of each resample; None: as many as there are.
-    """
+    """Blocks of at most (block, N) weights: how often each row counts. Blocks do not change the draws."""
     group_N, n_groups = numbered(groups_N)
     for times_BG in times_in_blocks(generator, n_groups, draws, block, size):
         yield times_BG[:, group_N].astype(np.float64)
@@ -125,14 +117,7 @@ def rescored(
 ) -> Reals:
     """(M, draws) the score of each set of predictions on each resample, all on the same resamples.
 
-    Args:
-        metric: what is scored.
-        y_N: true class index.
-        sides: (N, C) predictions of the same rows, at least one set.
-        groups_N: the group of each row; whole groups are drawn.
-        draws: number of resamples, at least 1.
-        generator: of the draws.
-        size: groups of each resample; None: as many as there are.
+    `sides`: (N, C) predictions of the same rows; `size`: groups of each resample; None: as many as there are.
     """
     assert draws > 0, "no resamples asked for"
     assert size is None or size > 0, "resamples without a group"

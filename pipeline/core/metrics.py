@@ -1,20 +1,12 @@
-"""Scores: the registry of metrics, confusion counts and per-class tables.
+"""Metrics: the registry, their formulas, confusion counts and per-class tables.
 
-Owns what a metric is, and which there are. Does not own their formulas (`core/metrics.py`), intervals
-or comparisons (`core/statistics.py`).
+Does not own intervals or comparisons (`core/statistics.py`).
 
 A metric is written once, as a function of how often each row counts. Counting every row once gives
 the score; counting rows as often as a bootstrap drew them gives the score of that resample, without
 copying a row.
 
 Shape legend: N samples, C classes, A attributes, B resamples; a confusion is [truth, prediction].
-
-What each metric computes, on confusions or on row weights, and how it behaves on absent classes.
-
-Owns the formulas, and turning any function of rows or labels into one of them. Does not own the
-registry or what a metric declares (`core/metrics.py`).
-
-Shape legend: N samples, C classes, B resamples; a confusion is [truth, prediction].
 """
 
 from __future__ import annotations
@@ -236,12 +228,7 @@ class Metric:
         target.require(self.kinds, f"competition.metric={self.name}")
 
     def score(self, y_N: Ints, p_NC: Floats) -> float:
-        """The score of probabilities; label metrics take the most probable class (ties: the first).
-
-        Args:
-            y_N: true class index, 0 to C-1; at least one row.
-            p_NC: probabilities of the same rows in the same order.
-        """
+        """The score of at least one row; label metrics take the most probable class (ties: the first)."""
         return float(self.resampler(y_N, p_NC)(np.ones((1, len(y_N))))[0])
 
     def score_labels(self, y_N: Ints, pred_N: Ints, n_classes: int) -> float:

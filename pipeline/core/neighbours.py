@@ -8,7 +8,8 @@ A near neighbour may be near for a dull reason: the same person, the same pictur
 that was held out together with the asked one is no evidence for what the model learned. So every
 neighbour carries its marks.
 
-Legend: N images that are searched, Q images that are asked about, D features, K neighbours, B of a block.
+Legend: N images that are searched, Q images that are asked about, D features, K neighbours, B of a block,
+E links.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from pipeline.core.samples import Floats, Ints, Strings, positions
 
@@ -111,13 +114,7 @@ class Reading:
 def nearest(known: Known, asked: Sequence[str], k: int, metric: str = "cosine") -> tuple[Reading, ...]:
     """The k nearest images of each asked one, itself left out, nearest first.
 
-    Exact: every pair is looked at, block by block, so memory stays flat.
-
-    Args:
-        known: images to search, the asked ones among them.
-        asked: ids.
-        k: how many neighbours, ≥ 1; fewer where there are no more images.
-        metric: "cosine" for features, "euclidean" for pixels.
+    `metric`: "cosine" for features, "euclidean" for pixels. Fewer than k ≥ 1 where there are no more images.
 
     Raises:
         DataError: an asked id is not among the known ones.
@@ -142,10 +139,7 @@ def nearest(known: Known, asked: Sequence[str], k: int, metric: str = "cosine") 
 def across(x_QD: Floats, x_ND: Floats, k: int) -> Ints:
     """(Q, K) rows of `x_ND` that are most alike to each of `x_QD` by cosine, nearest first.
 
-    Args:
-        x_QD: features of images that are not among the searched ones.
-        x_ND: features of the searched images, by the same network.
-        k: how many, ≥ 1; fewer where there are no more images.
+    Images of `x_QD` are not among the searched ones. Fewer than k ≥ 1 where there are no more images.
     """
     asked_QD, known_ND = (unit_rows(np.asarray(x, np.float32)) for x in (x_QD, x_ND))
     return search(asked_QD, known_ND, k, squares)[0]
@@ -189,6 +183,12 @@ def search(
             index_QK[row], near_QK[row] = order, far_N[order]
     index_QK[np.isposinf(near_QK)] = -1
     return index_QK, near_QK
+
+
+def linked(one_E: Ints, other_E: Ints, size: int) -> Ints:
+    """(N,) number of each row's component when these E pairs of rows are linked; numbered by first row."""
+    graph = coo_matrix((np.ones(len(one_E), np.int8), (one_E, other_E)), shape=(size, size))
+    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
 def unit_rows(x_ND: Floats) -> Floats:

@@ -57,14 +57,7 @@ def gap_draws(
 ) -> Reals:
     """(B,) draws of public − OOF when both are samples of the same groups.
 
-    Args:
-        metric: what is scored.
-        y_N: true class index.
-        p_NC: out-of-fold probabilities of the same rows.
-        groups_N: the group of each row.
-        public_groups: groups of the public set, ≥ 1.
-        draws: number of resamples B.
-        seed: of the resamples.
+    `p_NC` are out-of-fold probabilities; the public set has `public_groups` ≥ 1 groups.
     """
     here = len(np.unique(groups_N))
     public_B, own_B = (
@@ -83,13 +76,8 @@ def band_of(draws_B: Reals, public_groups: int) -> Band:
 def band_of_interval(low: float, high: float, groups: int, public_groups: int) -> Band:
     """The same from a score's 95 % interval alone, where its predictions are not at hand.
 
-    The standard error of a score falls with the square root of the number of groups.
-
-    Args:
-        low: lower end of the OOF score's interval.
-        high: its upper end.
-        groups: how many groups it rests on, ≥ 1.
-        public_groups: groups of the public set, ≥ 1.
+    The standard error of a score falls with the square root of the number of groups, of which the OOF score
+    has `groups` ≥ 1.
     """
     own = abs(high - low) / (2 * STANDARD_ERRORS)
     sd = own * math.sqrt(1 + groups / public_groups)
@@ -107,14 +95,7 @@ def public_spread(
 ) -> Reals:
     """(M, M) standard deviation of the difference of two public scores, both on the same public images.
 
-    Args:
-        metric: what is scored.
-        y_N: true class index.
-        sides: (N, C) probabilities of each submission for the same rows.
-        groups_N: the group of each row.
-        public_groups: groups of the public set, ≥ 1.
-        draws: number of resamples.
-        seed: of the resamples.
+    `sides`: (N, C) probabilities of each submission for the same rows.
     """
     generator = rng(seed, "public noise", "public")
     scores_MB = rescored(metric, y_N, sides, groups_N, draws, generator, public_groups)

@@ -98,11 +98,6 @@ def described(value: object) -> str:
 def digest(name: str, folder: Path, setting: str) -> str:
     """sha256 of the sources behind `module:function`, without running them.
 
-    Args:
-        name: e.g. "mymetrics:fbeta".
-        folder: where the module lies.
-        setting: which setting names it, for messages.
-
     Raises:
         ConfigError: as `load`, except for what only running the code can tell.
     """
@@ -115,10 +110,7 @@ def digest(name: str, folder: Path, setting: str) -> str:
 def load(name: str, folder: Path, setting: str) -> Callable[..., Any]:
     """The function behind `module:function`; its module is run once per version of its sources.
 
-    Args:
-        name: e.g. "mymetrics:fbeta"; a module in a sub-folder is "mine.metrics:fbeta".
-        folder: where the module lies.
-        setting: which setting names it, for messages.
+    A module in a sub-folder is "mine.metrics:fbeta". `setting` is which setting names it, for messages.
 
     Raises:
         ConfigError: a malformed name, no such file, code that does not parse or fails while it is

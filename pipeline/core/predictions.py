@@ -1,6 +1,6 @@
 """What comes out of training, each value checking itself when it is made.
 
-Owns: probabilities, features, fold results, intervals, comparisons and blends, and joining members
+Owns: probabilities, features, fold results, intervals and comparisons, and joining members
 **by id or not at all**. Does not own computing any of them.
 
 Shape legend: N samples, C classes, V views, D features. Arrays are read-only once inside a value.
@@ -274,21 +274,3 @@ class Comparison:
         delta, low, high = (round(x, 4) + 0.0 for x in (self.delta, self.low, self.high))
         text = f"{delta:+.4f} [{low:+.4f}, {high:+.4f}], {self.verdict}"
         return f"{text} ({self.note})" if self.note else text
-
-
-@dataclass(frozen=True)
-class Blend:
-    """A weighted combination of members.
-
-    Args:
-        members: names, in the order of `weights`.
-        weights: ≥ 0, summing to 1.
-        naive: score of these weights on the very predictions that chose them.
-        crossfitted: score with the weights of each part chosen on the other parts; equals `naive`
-            when nothing was fitted.
-    """
-
-    members: tuple[str, ...]
-    weights: tuple[float, ...]
-    naive: float
-    crossfitted: float

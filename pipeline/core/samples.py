@@ -11,7 +11,7 @@ Arrays are read-only once inside a value.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -186,24 +186,15 @@ class Samples:
     def take(self, ids: Strings) -> Samples:
         """The named samples, in the order of `ids`."""
         at = positions(ids, self.ids_N, f"{self.split} samples")
-        return replace(
-            self,
-            ids_N=self.ids_N[at],
-            paths_N=self.paths_N[at],
-            groups_N=self.groups_N[at],
-            labels_N=None if self.labels_N is None else self.labels_N[at],
-            train_labels_N=None if self.train_labels_N is None else self.train_labels_N[at],
-            folds_N=None if self.folds_N is None else self.folds_N[at],
-            soft_NC=None if self.soft_NC is None else self.soft_NC[at],
-        )
+        values = ((f.name, getattr(self, f.name)) for f in fields(self))
+        taken: dict[str, Any] = {name: v[at] if isinstance(v, np.ndarray) else v for name, v in values}
+        return Samples(**taken)
 
     def for_training(self) -> Samples:
         """The same samples, labelled as training shall see them."""
-        return (
-            self
-            if self.train_labels_N is None
-            else replace(self, labels_N=self.train_labels_N, train_labels_N=None)
-        )
+        if self.train_labels_N is None:
+            return self
+        return replace(self, labels_N=self.train_labels_N, train_labels_N=None)
 
     def joined(self, other: Samples) -> Samples:
         """These samples and then the other ones, as samples of this split; no id may be in both."""
@@ -211,10 +202,8 @@ class Samples:
         training = [s.for_training().labels for s in (self, other)] if differ else None
         soft = None
         if self.soft_NC is not None or other.soft_NC is not None:
-            plain = [np.full((len(s), self.space.n_classes), np.nan, np.float32) for s in (self, other)]
-            given = [
-                s.soft_NC if s.soft_NC is not None else p for s, p in zip((self, other), plain, strict=True)
-            ]
+            none = np.full(self.space.n_classes, np.nan, np.float32)
+            given = [np.tile(none, (len(s), 1)) if s.soft_NC is None else s.soft_NC for s in (self, other)]
             soft = np.concatenate(given)
         return replace(
             self,

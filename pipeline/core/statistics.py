@@ -43,15 +43,9 @@ STANDARD_ERRORS = 1.96
 
 
 def interval(metric: Metric, y_N: Ints, p_NC: Floats, groups_N: Strings, draws: int, seed: int) -> Interval:
-    """The score on all samples with its 95 % percentile interval over groups.
+    """The score on all samples with its 95 % percentile interval, whole groups resampled.
 
-    Args:
-        metric: what is scored.
-        y_N: true class index.
-        p_NC: probabilities of the same rows.
-        groups_N: the group of each row; whole groups are resampled.
-        draws: number of resamples.
-        seed: the same seed gives the same resamples for the same groups.
+    The same seed gives the same resamples for the same groups.
     """
     scores_MB = resampled(metric, y_N, (p_NC,), groups_N, draws, seed)
     low, high = percentile_interval(scores_MB[0])
@@ -64,16 +58,8 @@ def compare(
 ) -> Comparison:
     """Whether new predictions beat old ones on the same rows, by a paired group bootstrap.
 
-    One planned comparison: the winner of many needs a correction that this does not make.
-
-    Args:
-        metric: what is scored; the delta is positive when new is better, for losses too.
-        y_N: true class index.
-        p_new_NC: probabilities of the new predictions, for the same rows.
-        p_old_NC: those of the old ones, same rows in the same order.
-        groups_N: the group of each row.
-        draws: number of resamples.
-        seed: of the resamples.
+    One planned comparison: the winner of many needs a correction that this does not make. The delta is
+    positive when new is better, for losses too.
 
     Returns:
         The verdict is "better" or "worse" when the 95 % interval excludes 0, else "can't tell". In
@@ -165,14 +151,8 @@ def compare_arms(
 ) -> ArmScores:
     """Compare pairs of arms on the same rows, corrected for how many pairs there are.
 
-    Args:
-        metric: what is scored; a delta is positive when the first of a pair is better.
-        y_N: true class index.
-        arms: (N, C) probabilities of each seed of each arm, all for the same rows.
-        pairs: (new arm, old arm), at least one.
-        groups_N: the group of each row.
-        draws: number of resamples.
-        seed: of the resamples.
+    `arms`: (N, C) probabilities of each seed of each arm; `pairs`: (new arm, old arm), at least one. A delta
+    is positive when new is better.
     """
     assert pairs, "nothing to compare"
     sizes_A = np.array([len(arm) for arm in arms])
@@ -248,16 +228,8 @@ def compare_tried(
     """One of several attempts, each of which is kept if it is better: an interval for all of them at once.
 
     Attempts that follow one another cannot be resampled together, as each starts from what was kept
-    before. So the error is shared out: each has 1/`tries` of the 5 % (Bonferroni).
-
-    Args:
-        metric: what is scored; the delta is positive when new is better.
-        y_N: true class index.
-        sides: new and old (N, C) probabilities of the same rows.
-        groups_N: the group of each row; whole groups are resampled.
-        draws: number of resamples.
-        seed: of the resamples.
-        tries: how many attempts there are, ≥ 1.
+    before. So the error is shared out: each has 1/`tries` of the 5 % (Bonferroni). `sides`: new and old
+    (N, C) probabilities of the same rows; the delta is positive when new is better.
     """
     drawn_MB = metric.sign * resampled(metric, y_N, sides, groups_N, draws, seed)
     delta = metric.sign * (metric.score(y_N, sides[0]) - metric.score(y_N, sides[1]))

@@ -55,14 +55,7 @@ class MemberReport:
 def report_members(
     config: Config, samples: Samples, oofs: Sequence[Probabilities], blend: FittedBlend
 ) -> MemberReport:
-    """Score the members, and the blend without each of them.
-
-    Args:
-        config: metric and resamples.
-        samples: in the order of `oofs`.
-        oofs: the members' out-of-fold probabilities, aligned.
-        blend: fitted on all of them.
-    """
+    """Score the members, and the blend without each of them; `samples` and `oofs` are in one order."""
     metric, y_N = metrics.get(config.competition.metric), samples.labels
     scores = {oof.name: metric.score(y_N, oof.p_NC) for oof in oofs}
     ranked = sorted(scores, key=lambda name: -metric.sign * scores[name])
@@ -144,14 +137,8 @@ def blend_facts(
 ) -> dict[str, Any]:
     """The contents of blend.json.
 
-    Args:
-        method: of the settings.
-        inferred: the members that are inferences, by name.
-        refits: the models of all data that predict the test set in their place, by name.
-        members: all members.
-        blend: the fitted blend.
-        report: what each member does for it.
-        against_best: the blend compared with its best member.
+    `inferred`: the members that are inferences, by name; `refits`: the models of all data that predict the
+    test set in their place.
     """
     return {
         "method": method,

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, fields, replace
 from functools import partial
-from typing import NoReturn
 
 import numpy as np
 import pandas as pd
@@ -56,12 +55,7 @@ NOTHING = Cost(0.0, 0.0, 0.0)
 
 @dataclass(frozen=True)
 class Price:
-    """What one member costs, and which part of it other members may share.
-
-    Args:
-        own: the part that it never shares.
-        shared: name -> cost of each pass that others may share, e.g. a view of a frozen backbone.
-    """
+    """What one member costs alone, and each pass that others may share, e.g. a view of a frozen backbone."""
 
     own: Cost
     shared: Mapping[str, Cost] = field(default_factory=dict)
@@ -92,17 +86,11 @@ def total(prices: Sequence[Price]) -> Cost:
 def fit_weights(
     members: Sequence[Probabilities], y_N: Ints, metric: Metric, prices: Sequence[Price], max_ms: float
 ) -> tuple[float, ...]:
-    """Weights that score well on these rows among members that together cost at most `max_ms`.
+    """Weights that score well on these rows among members that together cost at most `max_ms` per image.
 
     Greedy selection with replacement among the members that still fit the budget, from several starts: the
-    best single member may use up a budget that two cheaper ones would use better.
-
-    Args:
-        members: their out-of-fold probabilities.
-        y_N: true class index, in the order of the first member's ids.
-        metric: to optimise.
-        prices: of each member.
-        max_ms: milliseconds per image in batches of 64.
+    best single member may use up a budget that two cheaper ones would use better. `y_N` is in the order of
+    the first member's ids; times are those of batches of 64.
 
     Raises:
         ConfigError: no member is that cheap; lists them, the cheapest first.
@@ -111,7 +99,9 @@ def fit_weights(
     ms_M = np.array([price.alone.ms_64 for price in prices])
     afford = [m for m in range(len(p)) if ms_M[m] <= max_ms]
     if not afford:
-        refuse_budget({m.name: c for m, c in zip(members, ms_M.tolist(), strict=True)}, max_ms)
+        cheapest = sorted(zip(ms_M.tolist(), members, strict=True), key=lambda pair: pair[0])
+        rows = [f"{member.name}: {ms:.2f} ms" for ms, member in cheapest]
+        raise ConfigError(texts.OVER_BUDGET.format(max_ms=max_ms), rows, texts.OVER_BUDGET_REMEDY)
     score_M = {m: metric.sign * metric.score(y_N, p[m]) for m in afford}
     by_score = sorted(afford, key=lambda m: -score_M[m])
     by_price = sorted(afford, key=lambda m: ms_M[m])
@@ -127,29 +117,10 @@ def fit_weights(
     return tuple(float(w) for w in best_count_M / best_count_M.sum())
 
 
-def refuse_budget(ms: Mapping[str, float], max_ms: float) -> NoReturn:
-    """Raise for a budget below the cost of every member.
-
-    Args:
-        ms: milliseconds per image of each member.
-        max_ms: the budget.
-
-    Raises:
-        ConfigError: always.
-    """
-    rows = [f"{name}: {value:.2f} ms" for name, value in sorted(ms.items(), key=lambda item: item[1])]
-    raise ConfigError(texts.OVER_BUDGET.format(max_ms=max_ms), rows, texts.OVER_BUDGET_REMEDY)
-
-
 def undominated(ms: Sequence[float], quality: Sequence[float]) -> list[int]:
-    """Which points are on the Pareto front: no other point is as fast and better, or faster and as good.
+    """Positions of the points on the Pareto front, fastest first.
 
-    Args:
-        ms: milliseconds per image of each point.
-        quality: of each point; higher is better.
-
-    Returns:
-        Their positions, fastest first.
+    No other point is as fast and better, or faster and as good; higher `quality` is better.
     """
     order = sorted(range(len(ms)), key=lambda n: (ms[n], -quality[n]))
     front: list[int] = []
@@ -181,7 +152,7 @@ def _greedy(
     return best_count_M, best
 
 
-FIGURES = ("parameters", "ms_1", "ms_64")
+FIGURES = tuple(f.name for f in fields(Cost))
 
 
 def is_timed(member: Artifact) -> bool:
@@ -196,41 +167,33 @@ def price_of(member: Artifact) -> Price:
     shared = Cost(*(member.metrics.get(f"{name}_shared", 0.0) for name in FIGURES))
     if not passes:
         return Price(total_cost)
-    own = Cost(*(a - b for a, b in zip(_tuple(total_cost), _tuple(shared), strict=True)))
+    own = Cost(*(a - b for a, b in zip(astuple(total_cost), astuple(shared), strict=True)))
     # The weights count once, however many views pass through them.
     timed = {key: Cost(0.0, shared.ms_1 / len(passes), shared.ms_64 / len(passes)) for key in passes}
-    return Price(own, timed | {_backbone(member): Cost(shared.parameters, 0.0, 0.0)})
+    settings = member.manifest["settings"]
+    backbone = " ".join(str(settings[f"model.{name}"]) for name in ("name", "weights", "norm"))
+    return Price(own, timed | {backbone: Cost(shared.parameters, 0.0, 0.0)})
 
 
 def figures(members: Sequence[Artifact | None]) -> dict[str, float]:
-    """`parameters`, `ms_1` and `ms_64` of members that predict together.
-
-    Args:
-        members: None: one from elsewhere. The result is empty if any member has no price.
-    """
+    """`parameters`, `ms_1` and `ms_64` of members that predict together; empty if any has no price."""
     priced = [price_of(m) for m in members if m is not None and is_timed(m)]
     if len(priced) < len(members):
         return {}
-    return dict(zip(FIGURES, _tuple(total(priced)), strict=True))
+    return dict(zip(FIGURES, astuple(total(priced)), strict=True))
 
 
 def budget(max_ms: float | None, members: Mapping[str, Artifact]) -> Fit | None:
-    """A function that finds weights under a budget; None where there is no budget.
-
-    Args:
-        max_ms: milliseconds per image in batches of 64.
-        members: in the order of the predictions that get the weights.
-    """
+    """A function that finds weights of the members, in this order, under a budget; None for no budget."""
     if max_ms is None:
         return None
-    return partial(_fit, tuple(price_of(m) for m in members.values()), max_ms)
+    return partial(fit_weights, prices=[price_of(m) for m in members.values()], max_ms=max_ms)
 
 
 def digest(members: Mapping[str, Artifact | None]) -> str:
     """Digest of the measured costs, on which a choice under a budget depends besides the keys.
 
-    Args:
-        members: by name; None: not inferred yet.
+    `members`: by name; None: not inferred yet.
 
     Raises:
         ConfigError: a member was not timed.
@@ -240,21 +203,6 @@ def digest(members: Mapping[str, Artifact | None]) -> str:
         raise ConfigError(texts.NO_TIMING, missing, texts.NO_TIMING_REMEDY)
     table = {name: [m.metrics[f] for f in FIGURES] for name, m in members.items() if m is not None}
     return sha256_text(json.dumps(table, sort_keys=True))
-
-
-def _fit(
-    prices: tuple[Price, ...], max_ms: float, members: Sequence[Probabilities], y_N: Ints, metric: Metric
-) -> tuple[float, ...]:
-    return fit_weights(members, y_N, metric, prices, max_ms)
-
-
-def _tuple(cost: Cost) -> tuple[float, float, float]:
-    return cost.parameters, cost.ms_1, cost.ms_64
-
-
-def _backbone(member: Artifact) -> str:
-    settings = member.manifest["settings"]
-    return " ".join(str(settings[f"model.{name}"]) for name in ("name", "weights", "norm"))
 
 
 @dataclass(frozen=True)
@@ -298,13 +246,9 @@ class PricedMember:
 def cost_table(
     members: Sequence[PricedMember], y_N: Ints, metric: Metric, blend_score: float
 ) -> pd.DataFrame:
-    """One row for each member, and the blend in the last row.
+    """One row for each member, and the blend, with its cross-fitted score, in the last row.
 
-    Args:
-        members: their predictions have the same ids.
-        y_N: true class index, in the order of the predictions.
-        metric: of the competition.
-        blend_score: the blend's cross-fitted score.
+    The members' predictions have the same ids, in the order of `y_N`.
     """
     rows = []
     for member in members:
@@ -333,11 +277,8 @@ def cost_points(
         kept = order[:size]
         p = soft_voting.soft_vote([m.oof for m in kept], [m.weight for m in kept], "cheaper")
         ms = total([m.price for m in kept]).ms_64
-        points.append(
-            Point(
-                texts.CHEAPER_BLEND.format(size=size), ms, metric.score(y_N, p.p_NC), "cheaper blend", False
-            )
-        )
+        name = texts.CHEAPER_BLEND.format(size=size)
+        points.append(Point(name, ms, metric.score(y_N, p.p_NC), "cheaper blend", False))
     blend = total([m.price for m in members if m.weight > 0])
     points.append(Point(texts.BLEND_POINT, blend.ms_64, blend_score, "blend", False))
     front = undominated([p.ms for p in points], [metric.sign * p.score for p in points])

@@ -141,14 +141,10 @@ class _Chain:
 def decide(
     steps: Sequence[Step], labelled: Labelled, test: Probabilities, test_rows: Rows, criterion: Criterion
 ) -> Decision:
-    """Try every step, and keep those that improve the score.
+    """Try every step, in the order in which they are applied, and keep those that improve the score.
 
-    Args:
-        steps: in the order in which they are applied.
-        labelled: the predictions that steps are fitted and tested on.
-        test: the predictions that the kept steps are applied to.
-        test_rows: what steps may look at, in the order of `test`.
-        criterion: when a step is kept.
+    Steps are fitted and tested on `labelled`; those that are kept are applied to `test`, too. `test_rows` are
+    in its order.
 
     Raises:
         ConfigError: the metric or a step does not make sense for what the columns mean.
@@ -192,25 +188,12 @@ def compare(
     new_NC: Floats, old_NC: Floats, labelled: Labelled, criterion: Criterion, tried: int
 ) -> Comparison:
     """Paired comparison of two sets of probabilities of the same rows, corrected for `tried` comparisons."""
-    return statistics.compare_tried(
-        criterion.metric,
-        labelled.y_N,
-        (new_NC, old_NC),
-        labelled.rows.groups_N,
-        criterion.draws,
-        criterion.seed,
-        tried,
-    )
+    y_N, groups_N, c = labelled.y_N, labelled.rows.groups_N, criterion
+    return statistics.compare_tried(c.metric, y_N, (new_NC, old_NC), groups_N, c.draws, c.seed, tried)
 
 
 def facts(decision: Decision, of: str, effect: Comparison) -> dict[str, Any]:
-    """The contents of decision.json.
-
-    Args:
-        decision: the steps and their results.
-        of: `stage/key` of the result that was post-processed.
-        effect: of all kept steps together.
-    """
+    """The contents of decision.json; `of`: the `stage/key` that was post-processed."""
     return {
         "of": of,
         "steps": [

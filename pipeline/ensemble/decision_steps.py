@@ -208,13 +208,8 @@ def _range(share_C: Reals) -> str:
 def fit_scales(p_NC: Floats, y_N: Ints, metric: Metric, shrink: float) -> Reals:
     """(C,) multipliers > 0 that score well on these rows; 1 where a multiplier gains nothing.
 
-    Deterministic: classes in order, and among equals the multiplier nearest to 1.
-
-    Args:
-        p_NC: probabilities.
-        y_N: true class index of the same rows.
-        metric: of labels.
-        shrink: what the mean squared log multiplier costs, in units of the score, ≥ 0.
+    Deterministic: classes in order, and among equals the multiplier nearest to 1. `shrink` ≥ 0 is what the
+    mean squared log multiplier costs, in units of the score.
     """
     assert metric.on_counts is not None, f"{metric.name} does not score labels"
     log_NC = np.log(np.maximum(p_NC.astype(np.float64), FLOOR))
@@ -230,8 +225,7 @@ def fit_scales(p_NC: Floats, y_N: Ints, metric: Metric, shrink: float) -> Reals:
 
 def apply_scales(p_NC: Floats, scale_C: Reals) -> Floats:
     """Probabilities times multipliers, rows normalised to sum to 1."""
-    scaled_NC = np.maximum(p_NC.astype(np.float64), FLOOR) * scale_C
-    return normalised(scaled_NC)
+    return normalised(np.maximum(p_NC.astype(np.float64), FLOOR) * scale_C)
 
 
 def _best_scale(log_NC: Reals, y_N: Ints, log_C: Reals, c: int, metric: Metric, shrink: float) -> float:
@@ -272,23 +266,15 @@ def class_shares(counts_C: Ints | Reals) -> Reals:
 def corrected(p_NC: Floats, old_C: Reals, new_C: Reals) -> Floats:
     """Probabilities for a new prior, rows summing to 1.
 
-    Args:
-        p_NC: of a model that was trained on `old_C`.
-        old_C: shares of the classes among the training rows, > 0.
-        new_C: shares among the images that are predicted, ≥ 0.
+    `old_C`: shares > 0 of the classes among the training rows; `new_C`: among the images that are predicted.
     """
-    corrected_NC = np.maximum(p_NC.astype(np.float64), FLOOR) * (new_C / old_C)
-    return normalised(corrected_NC)
+    return apply_scales(p_NC, new_C / old_C)
 
 
 def estimated_prior(p_NC: Floats, old_C: Reals) -> Reals:
     """(C,) prior of these images, estimated by EM on their probabilities; no label is needed.
 
-    The estimate is only as good as the calibration of the probabilities.
-
-    Args:
-        p_NC: at least one row, of a model that was trained on `old_C`.
-        old_C: shares of the classes among the training rows, > 0.
+    The estimate is only as good as the calibration of the probabilities. `old_C` as for `corrected`.
     """
     new_C = old_C
     for _ in range(ROUNDS):
@@ -309,13 +295,6 @@ def load_own(name: str) -> Own:
 
 def call_own(own: Own, p_NC: Floats, ids_N: Strings, groups_N: Strings, classes: tuple[str, ...]) -> Floats:
     """Call f(p_NC, ids_N, groups_N, classes) -> p_NC with copies; it sees no label.
-
-    Args:
-        own: the function.
-        p_NC: probabilities.
-        ids_N: of the images, in the same order.
-        groups_N: their groups.
-        classes: (C,) names.
 
     Raises:
         ConfigError: it failed, or returned something else than probabilities; names function and file.

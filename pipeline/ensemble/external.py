@@ -54,13 +54,6 @@ def read_probabilities(
 ) -> ExternalMember:
     """Read probabilities of exactly the wanted images: an id column, and one column per class or class index.
 
-    Args:
-        path: the CSV.
-        name: of the member.
-        space: the classes.
-        wanted: ids, in the order of the result.
-        id_column: the host's name for the id column.
-
     Raises:
         DataError: with every fault of the file.
     """
@@ -101,12 +94,7 @@ def read_labels(
 ) -> ExternalMember:
     """Read a submission's labels of exactly the wanted images, as one-hot probabilities: a hard vote.
 
-    Args:
-        path: a CSV in the host's format, or of labels where the host asks for probabilities.
-        name: of the member.
-        space: the classes.
-        wanted: ids, in the order of the result.
-        settings: the host's format.
+    The CSV is in the host's format, or holds labels where the host asks for probabilities.
 
     Raises:
         DataError: with every fault of the file.

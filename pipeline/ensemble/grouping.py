@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.core.metrics import Reals
-from pipeline.core.neighbours import against, search, unit_rows
+from pipeline.core.neighbours import against, linked, search, unit_rows
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Floats, Ints, LabelSpace, Samples
 from pipeline.ensemble import texts
@@ -68,7 +68,9 @@ def averaged(p_NC: Floats, group_N: Ints, value_C: Ints) -> Floats:
         value_C: joint value of the shared attributes of each class.
     """
     p = np.maximum(p_NC.astype(np.float64), FLOOR)
-    p_NJ = _summed(p, value_C)
+    sums_CJ = np.zeros((len(value_C), int(value_C.max()) + 1))
+    sums_CJ[np.arange(len(value_C)), value_C] = 1
+    p_NJ = p @ sums_CJ
     size_G = np.bincount(group_N)
     mean_GJ = np.stack([np.bincount(group_N, weights=p_N) for p_N in p_NJ.T], axis=1) / size_G[:, None]
     p *= (mean_GJ[group_N] / p_NJ)[:, value_C]
@@ -115,28 +117,14 @@ def mutual_links(x_ND: Floats, neighbours: int) -> Links:
 
 def linked_groups(links: Links, similarity: float) -> Ints:
     """(N,) number of each image's group: images joined by links of at least this cosine."""
-    parent = list(range(links.size))
-
-    def root(n: int) -> int:
-        while parent[n] != n:
-            parent[n] = parent[parent[n]]
-            n = parent[n]
-        return n
-
     kept = links.cosine_E >= similarity
-    for one, other in zip(links.one_E[kept].tolist(), links.other_E[kept].tolist(), strict=True):
-        low, high = sorted((root(one), root(other)))
-        parent[high] = low
-    return np.unique([root(n) for n in range(links.size)], return_inverse=True)[1].astype(np.int64)
+    return linked(links.one_E[kept], links.other_E[kept], links.size)
 
 
 def least_similarity(links: Sequence[Links], value_N: Sequence[Ints], wanted: float) -> float | None:
     """The least similarity at which groups are pure in these sets of labelled images; None if there is none.
 
-    Args:
-        links: within each set.
-        value_N: the true shared value of each image of each set.
-        wanted: purity, 0 to 1.
+    `value_N`: the true shared value of each image of each set; `wanted`: purity, 0 to 1.
     """
     for similarity in SIMILARITIES.tolist():
         purities = [purity(linked_groups(one, similarity), v) for one, v in zip(links, value_N, strict=True)]
@@ -146,13 +134,6 @@ def least_similarity(links: Sequence[Links], value_N: Sequence[Ints], wanted: fl
         if float(np.array([pure for pure, _ in purities]) @ grouped / grouped.sum()) >= wanted:
             return float(similarity)
     return None
-
-
-def _summed(p_NC: Reals, value_C: Ints) -> Reals:
-    """(N, J) columns summed by value."""
-    sums_CJ = np.zeros((len(value_C), int(value_C.max()) + 1))
-    sums_CJ[np.arange(len(value_C)), value_C] = 1
-    return np.asarray(p_NC @ sums_CJ, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -177,13 +158,7 @@ def no_groups(oof: Samples, test: Samples, off: str = "") -> Grouping:
 
 
 def table_groups(oof: Samples, test: Samples, settings: DecisionSettings) -> Grouping:
-    """The groups of the tables.
-
-    Args:
-        oof: the scored images, with labels.
-        test: the test images.
-        settings: the purity that is required.
-    """
+    """The groups of the tables; `oof` are the scored images, with labels."""
     value_N = shared_values(oof.space)[oof.labels]
     oof_N, test_N = (np.unique(s.groups_N, return_inverse=True)[1].astype(np.int64) for s in (oof, test))
     pure, share = purity(oof_N, value_N)
@@ -208,12 +183,8 @@ def clustered_groups(
 ) -> Grouping:
     """Groups built from features; they are switched off where they are not as pure as required.
 
-    Args:
-        oof: the scored images, with labels.
-        test: the test images.
-        parts: positions in `oof` of each cross-fitting part.
-        features: of the training and of the test images.
-        settings: the purity that is required.
+    `oof`: the scored images, with labels; `parts`: positions in it of each cross-fitting part; `features`: of
+    the training and of the test images.
     """
     if len(np.unique(oof.groups_N)) == len(oof):
         return no_groups(oof, test, texts.CLUSTERS_NEED_GROUPS)

@@ -100,12 +100,7 @@ def load_members(
 ) -> Members:
     """Load the predictions of every member.
 
-    Args:
-        settings: name the members.
-        inputs: of the ensemble.
-        train: the samples whose classes out-of-fold files must predict.
-        test: the samples whose ids and classes test files must predict.
-        covered: ids that are in some validation part, for a blend of external members only.
+    `covered`: ids that are in some validation part, for a blend of external members only.
 
     Raises:
         ConfigError: two members are the same run, a member has other data or folds, or a weight names no

@@ -73,10 +73,7 @@ def render_html(page: EnsemblePage, thumbnail_px: int) -> str:
 def pareto(points: Sequence[Point], title: str, score: str) -> Markup:
     """Score over milliseconds; the points of the Pareto front are joined by a line and named.
 
-    Args:
-        points: at least one.
-        title: for screen readers.
-        score: name of the metric, for the vertical axis.
+    `title` is for screen readers, `score` the name of the metric.
     """
     ms, scores = [p.ms for p in points], [p.score for p in points]
     room = 0.1 * ((max(scores) - min(scores)) or 1.0)

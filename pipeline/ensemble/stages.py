@@ -138,10 +138,8 @@ def ensemble_identity(ask: Ask, settings: Settings, params: Params) -> str:
     costs = ""
     if blend.max_ms is not None:
         inputs = ensemble_inputs(ask, settings, params)
-        inferred = {
-            n.partition(":")[2]: ask.found(need) for n, need in inputs.items() if need.stage == "infer"
-        }
-        costs = cost.digest(inferred)
+        inferred = {n: need for n, need in inputs.items() if need.stage == "infer"}
+        costs = cost.digest({n.partition(":")[2]: ask.found(need) for n, need in inferred.items()})
     return members.file_digests(blend.members, ask.index) + costs
 
 
@@ -221,12 +219,8 @@ def build_decide(job: Job) -> Built:
     steps = [_step(job, name, train, groups) for name in config.decision.steps]
     labelled = decision.Labelled(oof, images.labels, Rows(oof.ids_N, images.groups_N, groups.oof_N), at)
     test_rows = Rows(test.ids_N, test_images.groups_N, groups.test_N)
-    criterion = decision.Criterion(
-        metrics.get(config.competition.metric),
-        config.statistics.draws,
-        config.statistics.seed,
-        config.decision.adopt,
-    )
+    metric, resamples = metrics.get(config.competition.metric), config.statistics
+    criterion = decision.Criterion(metric, resamples.draws, resamples.seed, config.decision.adopt)
     decided = decision.decide(steps, labelled, test, test_rows, criterion)
     effect = decision.compare(decided.oof.p_NC, oof.p_NC, labelled, criterion, max(len(steps), 1))
     files.write_probabilities(job.draft / "oof.npz", decided.oof)
@@ -388,13 +382,13 @@ def build_distill(job: Job) -> Built:
 def distill_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
     """The student, the blend that taught it, and the same training on labels."""
     plain = teacher(ask, settings, settings.experiment)
-    common = {"data": Need("data", settings), "folds": Need("folds", settings)}
-    more = {
+    return {
+        "data": Need("data", settings),
+        "folds": Need("folds", settings),
         "student": Need("infer", settings),
         "plain": Need("infer", plain),
         "blend": Need("ensemble", plain),
     }
-    return common | more
 
 
 STAGES = (

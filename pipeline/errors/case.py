@@ -17,6 +17,7 @@ from pipeline.errors import sources
 from pipeline.errors.diff.flips import Submission
 from pipeline.pages.report import ImageOf
 from pipeline.record.store import Artifact
+from pipeline.submit import submission
 from pipeline.train import scoring
 
 
@@ -82,7 +83,8 @@ def _side(job: Job, name: str, space: LabelSpace) -> Side:
     score, oof, probabilities = None, None, answers.probabilities
     if artifact is not None:
         m = artifact.metrics
-        oof = load.oof(artifact, path.stem)
+        scored = submission.scored(artifact, job.store)
+        oof = None if scored is None else load.oof(scored, path.stem)
         probabilities = load.test(artifact, path.stem)
         metric = f"oof_{metrics.get(config.metric).name}"
         score = Interval(m[metric], m["ci_low"], m["ci_high"], 0) if metric in m else None

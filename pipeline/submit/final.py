@@ -30,12 +30,7 @@ from pipeline.submit.ledger import Entry
 
 @dataclass(frozen=True)
 class Pick:
-    """One proposed submission.
-
-    Args:
-        entry: of the ledger.
-        why: the reasons, one sentence each.
-    """
+    """One proposed submission, and the reasons, one sentence each."""
 
     entry: Entry
     why: tuple[str, ...]
@@ -135,13 +130,8 @@ def _different(candidates: Candidates, scored: Sequence[Entry], picks: Sequence[
         best, off = max(rest, key=lambda pair: candidates.sign * (pair[0].oof or 0.0))
         return Pick(best, (texts.NEXT_BEST.format(width=width), texts.NEXT_BEST_DIFFERS.format(share=off)))
     best, off = max(near, key=lambda pair: pair[1])
-    return Pick(
-        best,
-        (
-            texts.DIFFERENT.format(share=off, count=len(near), width=width),
-            texts.DIFFERENT_SCORE.format(oof=best.oof, safest=first.oof),
-        ),
-    )
+    reason = texts.DIFFERENT.format(share=off, count=len(near), width=width)
+    return Pick(best, (reason, texts.DIFFERENT_SCORE.format(oof=best.oof, safest=first.oof)))
 
 
 def _least_disagreement(candidates: Candidates, entry: Entry, taken: set[str]) -> float:

@@ -35,7 +35,7 @@ from pipeline.settings.competition import SubmissionSettings
 from pipeline.settings.schema import Config
 from pipeline.submit import host_scores, ledger, submit_log, texts, validate
 from pipeline.submit.ledger import Entry
-from pipeline.submit.submission import is_untouched, ledger_of
+from pipeline.submit.submission import is_untouched, ledger_of, scored
 from pipeline.submit.submit_log import Submit
 from pipeline.train import scoring
 
@@ -170,10 +170,7 @@ def scored_result(store: Store, entry: Entry) -> Artifact | None:
     """The result with a submission's out-of-fold predictions; for a refit, its cross-validation."""
     stage = STAGE_OF.get(entry.kind)
     made = store.find(stage, entry.key) or store.find("decide", entry.key) if stage and entry.key else None
-    if made is not None and made.stage == "refit":
-        stage, _, key = made.inputs["twin"].partition("/")
-        return store.find(stage, key)
-    return made
+    return made and scored(made, store)
 
 
 def run(session: Session, options: argparse.Namespace) -> None:
@@ -200,7 +197,8 @@ def run(session: Session, options: argparse.Namespace) -> None:
     for line in (*_same_bytes(session, submits, digest), _left_today(session, submits)):
         session.say(line)
     _refuse_more(session, submits)
-    message = " ".join((options.message or _message(entry)).split())
+    score = f" OOF {entry.metric} {entry.oof:.4f}" if entry.oof is not None else ""
+    message = " ".join((options.message or f"{entry.name}{score}").split())
     words = client.words(path, message, name)
     session.say(texts.COMMAND.format(words=shlex.join(words)))
     if not _confirmed(options.yes):
@@ -230,9 +228,10 @@ def _against_best(session: Session, data: Artifact, entry: Entry, entries: tuple
     config = session.settings.config
     metric = metrics.get(config.competition.metric)
     others = [e for e in entries if e.competition == config.competition.name and e.metric == metric.name]
-    best = ledger.best(others, excluding=entry.name, higher_is_better=metric.higher_is_better)
-    if best is None:
+    choice = ledger.choose(others, excluding=entry.name, higher_is_better=metric.higher_is_better)
+    if choice is None:
         return [texts.NOTHING_TO_COMPARE]
+    best = choice.entry
     samples = load.samples(data, "train", session.home)
     lines = [p_better(config, samples, session.store, entry, best)]
     if entry.key and not is_untouched(session.home / "submissions" / f"{entry.name}.csv"):
@@ -284,11 +283,6 @@ def _hand_in(session: Session, client: Client, words: list[str], log: Path, subm
         session.say(texts.STOPPED)
         raise
     submit_log.add(log, submit)
-
-
-def _message(entry: Entry) -> str:
-    score = f" OOF {entry.metric} {entry.oof:.4f}" if entry.oof is not None else ""
-    return f"{entry.name}{score}"
 
 
 def _confirmed(yes: bool) -> bool:

@@ -36,14 +36,7 @@ class HostScore:
 
 
 def of_answers(settings: Settings, data: Artifact, home: Path, path: Path, reveal: bool) -> HostScore:
-    """Score a CSV against the answers of a demo or of held-out images.
-
-    Args:
-        settings: of the competition.
-        data: its samples.
-        home: the folder for a sample submission, if the host gave none.
-        path: a CSV in the host's format.
-        reveal: also score the private part.
+    """Score a CSV against the answers of a demo or of held-out images; `reveal`: also its private part.
 
     Raises:
         DataError: only the host has the answers, or the CSV does not have the form of the host's sample.
@@ -142,11 +135,11 @@ def record(home: Path, tracker: Tracker, config: CompetitionSettings, score: Hos
 
 def described(entry: ledger.Entry, reveal: bool) -> str:
     """One line for the terminal, with the private score if `reveal`."""
-    parts = [f"{entry.name:<40}"]
-    parts.append(f"OOF {entry.oof:.4f}" if entry.oof is not None else "OOF –     ")
-    parts.append(f"public {entry.public:.4f}" if entry.public is not None else "public –")
+    oof = f"OOF {entry.oof:.4f}" if entry.oof is not None else "OOF –     "
     if entry.kind == "refit":
-        parts[1] = f"OOF – ({entry.note})"
+        oof = f"OOF – ({entry.note})"
+    public = f"public {entry.public:.4f}" if entry.public is not None else "public –"
+    parts = [f"{entry.name:<40}", oof, public]
     if entry.private is not None and reveal:
         parts.append(f"private {entry.private:.4f} (looked at {entry.looks}×)")
     elif entry.looks:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
@@ -140,14 +140,9 @@ def add(path: Path, entry: Entry) -> None:
 def record_score(
     path: Path, name: str, public: float | None = None, private: float | None = None, looked: bool = False
 ) -> None:
-    """Write the host's scores into a submission's line.
+    """Write the host's scores into a submission's line; None keeps the known one.
 
-    Args:
-        path: the ledger.
-        name: the submission.
-        public: the host's public score; None keeps the known one.
-        private: the host's private score; None keeps the known one.
-        looked: whether the private score was shown to a person, which counts as one look.
+    `looked`: the private score was shown to a person, which counts as one look.
 
     Raises:
         DataError: no such submission, or the ledger is damaged.
@@ -157,19 +152,15 @@ def record_score(
     def change(entries: tuple[Entry, ...]) -> list[Entry]:
         names = [e.name for e in entries]
         if name not in names:
-            hint = nearest(name, names) or f"the ledger has: {', '.join(names) or 'nothing yet'}"
-            raise DataError(f"{path.name}: no submission {name!r}", remedy=hint)
-        return [
-            replace(
-                e,
-                public=e.public if public is None else public,
-                private=e.private if private is None else private,
-                looks=e.looks + looked,
-            )
-            if e.name == name
-            else e
-            for e in entries
-        ]
+            raise _unknown(f"{path.name}: no submission {name!r}", name, names)
+        old = entries[names.index(name)]
+        new = replace(
+            old,
+            public=old.public if public is None else public,
+            private=old.private if private is None else private,
+            looks=old.looks + looked,
+        )
+        return [new if e is old else e for e in entries]
 
     _rewrite(path, change)
 
@@ -185,8 +176,7 @@ def pin(path: Path, name: str | None, competition: str) -> None:
     def change(entries: tuple[Entry, ...]) -> list[Entry]:
         names = [e.name for e in entries if e.competition == competition and not e.former]
         if name is not None and name not in names:
-            hint = nearest(name, names) or f"the ledger has: {', '.join(names) or 'nothing yet'}"
-            raise DataError(f"{path.name}: no submission {name!r} of {competition}", remedy=hint)
+            raise _unknown(f"{path.name}: no submission {name!r} of {competition}", name, names)
         return [
             _marked(e, e.name == name) if e.competition == competition and (e.pinned or e.name == name) else e
             for e in entries
@@ -220,7 +210,7 @@ def choose(
     Submissions are compared by one kind of score only: a public score is never compared with an OOF score.
 
     Args:
-        entries: as `read` returns them; only those of one metric and competition.
+        entries: of one metric and competition, as `read` returns them.
         by: "public": the pinned one; else the best public score, or OOF where no public score is known.
             "oof": by OOF alone.
         excluding: name of a submission to ignore.
@@ -252,15 +242,9 @@ def choose(
     return Choice(best_oof, texts.BEST_BY_OOF.format(top=top.name, others=near))
 
 
-def best(
-    entries: Sequence[Entry],
-    by: Literal["public", "oof"] = "public",
-    excluding: str | None = None,
-    higher_is_better: bool = True,
-) -> Entry | None:
-    """The entry that `choose` returns when every difference of public scores counts."""
-    choice = choose(entries, by, excluding, higher_is_better)
-    return choice.entry if choice else None
+def _unknown(headline: str, name: str, names: Sequence[str]) -> DataError:
+    hint = nearest(name, names) or f"the ledger has: {', '.join(names) or 'nothing yet'}"
+    return DataError(headline, remedy=hint)
 
 
 def _difference(one: Entry, other: Entry) -> float:
@@ -324,19 +308,10 @@ def _entry(table: Table, n: int, faults: list[str]) -> Entry:
     if not (looks.isascii() and looks.isdigit()):
         faults.append(f"{where}: looks {looks!r} is not a count")
         looks = "0"
-    return Entry(
-        name=cells["name"],
-        created=cells["created"],
-        kind=cells["kind"],
-        competition=cells["competition"],
-        experiment=cells["experiment"],
-        key=cells["key"],
-        metric=cells["metric"],
-        **{column: _number(cells[column], f"{where}: {column}", faults) for column in NUMBERS},
-        looks=int(looks),
-        note=cells["note"],
-        extra=tuple((c, cells[c]) for c in table.columns if c not in COLUMNS),
-    )
+    values: dict[str, Any] = {column: cells[column] for column in COLUMNS}
+    values |= {column: _number(cells[column], f"{where}: {column}", faults) for column in NUMBERS}
+    extra = tuple((c, cells[c]) for c in table.columns if c not in COLUMNS)
+    return Entry(**values | {"looks": int(looks), "extra": extra})
 
 
 def _number(text: str, where: str, faults: list[str]) -> float | None:
@@ -358,7 +333,8 @@ def _ordered(entries: Sequence[Entry]) -> tuple[Entry, ...]:
 
 def _rewrite(path: Path, change: Callable[[tuple[Entry, ...]], list[Entry]]) -> None:
     """Read, change and write under the lock; the file is not written if nothing changes."""
-    with _locked(path):
+    headline = f"{path.name}: another process has locked it for {LOCK_SECONDS:.0f} s"
+    with locked(path, LOCK_SECONDS, headline):
         entries = _ordered(change(read(path)))
         added = list(dict.fromkeys(column for e in entries for column, _ in e.extra))
         rows = [
@@ -377,16 +353,14 @@ def _cell(value: str | float | int | None) -> str:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path, seconds: float, headline: str) -> Iterator[None]:
+    """Lock a file of submissions/; raise a StorageError with this headline if another process keeps it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_SECONDS)
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=seconds)
     try:
         lock.acquire()
     except Timeout as error:
-        raise StorageError(
-            f"{path.name}: another process has locked it for {LOCK_SECONDS:.0f} s",
-            remedy="wait until it has finished",
-        ) from error
+        raise StorageError(headline, remedy="wait until it has finished") from error
     try:
         yield
     finally:

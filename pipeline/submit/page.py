@@ -18,6 +18,7 @@ from pipeline.pages import plots
 from pipeline.pages.report import MISSING, Thumbnails, render
 from pipeline.submit import texts
 from pipeline.submit.gap.causes import HARMLESS, Cause, Diagnosis
+from pipeline.submit.ledger import Entry
 
 # The fewest submissions with both scores for which a rank correlation has an interval.
 FEWEST = 4
@@ -30,27 +31,18 @@ class Row:
     """One submission of the ledger.
 
     Args:
-        name, kind, note: as in the ledger.
-        oof, low, high: OOF score and its interval; None where there is none.
-        public: the host's score, or None.
-        looks: how often its private score was looked at.
+        entry: of the ledger.
         band: the range of public − OOF by luck alone; None where unknown.
     """
 
-    name: str
-    kind: str
-    oof: float | None
-    low: float | None
-    high: float | None
-    public: float | None
-    looks: int
-    note: str
+    entry: Entry
     band: Band | None
 
     @property
     def gap(self) -> float | None:
         """Public − OOF."""
-        return None if self.oof is None or self.public is None else self.public - self.oof
+        oof, public = self.entry.oof, self.entry.public
+        return None if oof is None or public is None else public - oof
 
     @property
     def verdict(self) -> str:
@@ -98,7 +90,7 @@ def correlation(rows: Sequence[Row]) -> Correlation | None:
     The interval is that of Bonett & Wright (2000), doi:10.1007/BF02294183, for Fisher's z of Spearman's rho;
     it is −1 to 1 for fewer than `FEWEST` submissions. Ties get mean ranks.
     """
-    both = [(r.oof, r.public) for r in rows if r.oof is not None and r.public is not None]
+    both = [(r.entry.oof, r.entry.public) for r in rows if r.gap is not None]
     table = pd.DataFrame(both, columns=["oof", "public"], dtype=float)
     if len(table) < 2 or (table.nunique() < 2).any():
         return None
@@ -125,30 +117,28 @@ def correlation_text(measured: Correlation | None) -> str:
 
 def table(board: Leaderboard) -> pd.DataFrame:
     """One row per submission, as text."""
-    return pd.DataFrame(
-        [
-            {
-                "no": str(number),
-                "submission": row.name + (" (best)" if row.name == board.best else ""),
-                "kind": row.kind,
-                "OOF": _score(row.oof),
-                "95 % interval": MISSING
-                if row.low is None or row.high is None
-                else f"{row.low:.4f} to {row.high:.4f}",
-                "public": _score(row.public),
-                "public − OOF": MISSING if row.gap is None else f"{row.gap:+.4f}",
-                "luck alone": MISSING if row.band is None else f"{row.band.low:+.4f} to {row.band.high:+.4f}",
-                "the gap": row.verdict,
-                "looks": str(row.looks),
-                "note": row.note,
-            }
-            for number, row in enumerate(board.rows, 1)
-        ]
-    )
+    rows = []
+    for number, row in enumerate(board.rows, 1):
+        e, band = row.entry, row.band
+        cells = {
+            "no": str(number),
+            "submission": e.name + (" (best)" if e.name == board.best else ""),
+            "kind": e.kind,
+            "OOF": _numbers("{:.4f}", e.oof),
+            "95 % interval": _numbers("{:.4f} to {:.4f}", e.oof_low, e.oof_high),
+            "public": _numbers("{:.4f}", e.public),
+            "public − OOF": _numbers("{:+.4f}", row.gap),
+            "luck alone": MISSING if band is None else _numbers("{:+.4f} to {:+.4f}", band.low, band.high),
+            "the gap": row.verdict,
+            "looks": str(e.looks),
+            "note": e.note,
+        }
+        rows.append(cells)
+    return pd.DataFrame(rows)
 
 
-def _score(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.4f}"
+def _numbers(form: str, *values: float | None) -> str:
+    return MISSING if None in values else form.format(*values)
 
 
 def lines(board: Leaderboard) -> list[str]:
@@ -183,17 +173,17 @@ def render_html(board: Leaderboard, thumbnail_px: int) -> str:
     dots = [
         plots.Dot(
             str(number),
-            row.name,
-            row.oof,
-            row.oof if row.low is None else row.low,
-            row.oof if row.high is None else row.high,
-            row.public,
-            row.band is None or row.band.holds(row.public - row.oof),
+            e.name,
+            e.oof,
+            e.oof if e.oof_low is None else e.oof_low,
+            e.oof if e.oof_high is None else e.oof_high,
+            e.public,
+            row.band is None or row.band.holds(e.public - e.oof),
         )
         for number, row in enumerate(board.rows, 1)
-        if row.oof is not None and row.public is not None
+        if (e := row.entry).oof is not None and e.public is not None
     ]
-    bands = [row.band for row in board.rows if row.band is not None and row.public is not None]
+    bands = [row.band for row in board.rows if row.band is not None and row.entry.public is not None]
     examined = board.diagnosis.band if board.diagnosis is not None else None
     band = examined or (bands[-1] if bands else None)
     return render(

@@ -34,14 +34,7 @@ Provenance = Mapping[str, Any]
 
 
 def of(artifact: Artifact, store: Store, csv: Path, host_format: Mapping[str, Any]) -> dict[str, Any]:
-    """The provenance of a written CSV.
-
-    Args:
-        artifact: the infer, refit, ensemble or decide result.
-        store: of the result and its inputs.
-        csv: the written file.
-        host_format: the host's format, and the digest of its sample.
-    """
+    """The provenance of a written CSV; `host_format` holds the digest of the host's sample, too."""
     nodes, machines = chain(artifact, store)
     return {
         "version": VERSION,
@@ -109,8 +102,7 @@ def chain(artifact: Artifact, store: Store) -> tuple[dict[str, Any], list[dict[s
             "seconds": current.seconds,
             "made": machines.index(made),
         }
-        inputs = (address.partition("/") for address in current.inputs.values())
-        waiting += [a for stage, _, key in inputs if (a := store.find(stage, key))]
+        waiting += [a for address in current.inputs.values() if (a := store.find(*address.split("/")))]
     return dict(sorted(nodes.items())), machines
 
 
@@ -124,11 +116,11 @@ def digests(config: Mapping[str, Any]) -> dict[str, str]:
 
 def _members(artifact: Artifact, store: Store) -> dict[str, Any]:
     weights = _blend(artifact).get("weights", {})
+    of = store.find(*artifact.inputs["of"].split("/")) if artifact.stage == "decide" else artifact
     members = {}
-    for name, address in _blend_inputs(artifact, store).items():
+    for name, address in of.inputs.items() if of else ():
         if name.startswith(MEMBER):
-            stage, _, key = address.partition("/")
-            member = store.find(stage, key)
+            member = store.find(*address.split("/"))
             manifest: Mapping[str, Any] = member.manifest if member else {}
             members[name.removeprefix(MEMBER)] = {
                 "artifact": address,
@@ -142,15 +134,6 @@ def _members(artifact: Artifact, store: Store) -> dict[str, Any]:
 def _blend(artifact: Artifact) -> dict[str, Any]:
     """The blend.json of a blend, decided or not; empty for anything else."""
     return dict(artifact.json("blend.json")) if (artifact.folder / "blend.json").is_file() else {}
-
-
-def _blend_inputs(artifact: Artifact, store: Store) -> Mapping[str, str]:
-    """The inputs of a result; of a decision, those of the result that it processed."""
-    if artifact.stage != "decide":
-        return artifact.inputs
-    stage, _, key = artifact.inputs["of"].partition("/")
-    of = store.find(stage, key)
-    return of.inputs if of else {}
 
 
 def _name(artifact: Artifact) -> str:

@@ -1,8 +1,8 @@
 """`make reproduce FILE=…`: rebuild a submission from its provenance, and compare.
 
     make reproduce FILE=submissions/pets-ensemble-3fa29b.csv             reuses existing results
-    make reproduce FILE=… SCRATCH=1                                      builds everything again, in another
-    folder make reproduce FILE=… ANYWAY=1                                       also where keys differ now
+    make reproduce FILE=… SCRATCH=1            builds everything again, in another folder
+    make reproduce FILE=… ANYWAY=1             also where keys differ now
 
 The recorded settings are used, not the current YAML files; where those would lead to another key, it is
 reported. Builds in work/reproduce/<name>/; the new CSV stays there.
@@ -392,11 +392,10 @@ def _compare(session: Session, rebuild: Rebuild, artifact: Artifact, made: Path)
     """The new CSV and its probabilities against the first ones, as far as those still exist."""
     if sha256_file(made) == rebuild.known["csv_sha256"]:
         return Likeness(True)
-    stage, _, key = rebuild.known["artifact"].partition("/")
     new = load.test(artifact, "new")
     homes = dict.fromkeys((session.home, rebuild.csv.resolve().parent.parent))
     stores = [Store(home, FileIndex(home / "artifacts" / ".index.json")) for home in homes]
-    first = next((a for store in stores if (a := store.find(stage, key))), None)
+    first = next((a for store in stores if (a := store.find(*rebuild.known["artifact"].split("/")))), None)
     if first is not None and first.folder != artifact.folder:
         p = load.test(first, "first")
         return likeness_of(Prediction(p.ids_N, p.labels(), p), Prediction(new.ids_N, new.labels(), new))

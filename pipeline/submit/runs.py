@@ -26,10 +26,8 @@ def table(store: Store, competition: str) -> list[str]:
     if not runs:
         return [texts.NO_RUNS.format(competition=competition)]
     lines = [f"{'stage':<9} {'experiment':<26} {'key':<9} {'score':<26} {'folds':<6} {'min':>6}  made"]
-    differences = dict(zip([id(a) for a in runs], differing(runs), strict=True))
-    for artifact in sorted(runs, key=_rank):
+    for artifact, unequal in zip(runs, differing(runs), strict=True):
         lines.append(_row(artifact))
-        unequal = differences[id(artifact)]
         if unequal:
             settings = "  ".join(f"{name}={value}" for name, value in unequal.items())
             lines.append(texts.RUNS_DIFFER.format(settings=settings))
@@ -37,7 +35,8 @@ def table(store: Store, competition: str) -> list[str]:
 
 
 def _runs(store: Store, competition: str) -> list[Artifact]:
-    return [a for a in store.chosen() if a.stage in SCORED and a.manifest.get("competition") == competition]
+    runs = [a for a in store.chosen() if a.stage in SCORED and a.manifest.get("competition") == competition]
+    return sorted(runs, key=_rank)
 
 
 def _metric(artifact: Artifact) -> tuple[str, float]:
@@ -66,9 +65,8 @@ def _row(artifact: Artifact) -> str:
 
 def markdown(store: Store, competition: str) -> str:
     """The finished runs as a markdown table, for the MLflow UI."""
-    runs = _runs(store, competition)
     rows = ["| stage | experiment | score | 95 % interval | key |", "|---|---|---|---|---|"]
-    for artifact in sorted(runs, key=_rank):
+    for artifact in _runs(store, competition):
         m = artifact.metrics
         rows.append(
             f"| {artifact.stage} | {artifact.manifest['experiment']} | {_metric(artifact)[1]:.4f} "

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 
 from pipeline.core import metrics
 from pipeline.core.errors import DataError, nearest
-from pipeline.core.noise import Band
 from pipeline.data import load, quarantine
 from pipeline.engine.need import Need
 from pipeline.engine.stage import Built, Job, Stage, needs
@@ -36,12 +35,7 @@ def leaderboard_need(
 ) -> Need:
     """The request for the page: the ledger, the submission whose gap is examined, and the finished runs.
 
-    Args:
-        settings: of the command.
-        entries: at least one, of this competition and metric.
-        store: of the finished runs.
-        data: the competition's samples.
-        name: the submission; empty: the best one.
+    `entries`: at least one, of this competition and metric; `name`: the submission; empty: the best one.
 
     Raises:
         DataError: no submission has that name.
@@ -94,7 +88,7 @@ def build_leaderboard(job: Job) -> Built:
     board = page.Leaderboard(
         title=config.competition.title or config.competition.name,
         metric=metric,
-        rows=tuple(_row(e, bands) for e in entries),
+        rows=tuple(page.Row(e, bands.get(e.name)) for e in entries),
         best=best.entry.name if best else "",
         why=best.why if best else "",
         public=public.text,
@@ -111,20 +105,6 @@ def build_leaderboard(job: Job) -> Built:
     description = note(title, texts.LEADERBOARD_WHY, "make final N=2", "leaderboard.html", result)
     tags = {"verdict": diagnosis.causes[0].kind} if diagnosis else {}
     return Built(figures, tuple(page.lines(board)), description, ("leaderboard.html",), tags)
-
-
-def _row(entry: Entry, bands: dict[str, Band]) -> page.Row:
-    return page.Row(
-        name=entry.name,
-        kind=entry.kind,
-        oof=entry.oof,
-        low=entry.oof_low,
-        high=entry.oof_high,
-        public=entry.public,
-        looks=entry.looks,
-        note=entry.note,
-        band=bands.get(entry.name),
-    )
 
 
 def _diagnosis(job: Job, artifact: Artifact | None, question: Question) -> Diagnosis:

@@ -45,13 +45,7 @@ def kind_of(artifact: Artifact) -> str:
 
 
 def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
-    """Write submissions/<name>.csv and .json and the ledger's entry, unless they are up to date.
-
-    Args:
-        artifact: a finished infer, refit, ensemble or decide result.
-        settings: for the host's format and sample.
-        store: to look up the inputs of the result.
-    """
+    """Write submissions/<name>.csv and .json and the ledger's entry, unless they are up to date."""
     home = store.home
     path = home / "submissions" / f"{name_of(artifact)}.csv"
     config = settings.config.competition
@@ -113,7 +107,11 @@ def refuse(settings: Settings, data: Artifact, home: Path) -> None:
 
 def input_of(artifact: Artifact, name: str, store: Store) -> Artifact:
     """An input of a finished result, which must still exist."""
-    stage, _, key = artifact.inputs[name].partition("/")
-    below = store.find(stage, key)
-    assert below is not None, f"{artifact.stage} {artifact.key} needs {stage} {key}, which is gone"
+    below = store.find(*artifact.inputs[name].split("/"))
+    assert below is not None, f"{artifact.stage} {artifact.key} needs {artifact.inputs[name]}, which is gone"
     return below
+
+
+def scored(artifact: Artifact, store: Store) -> Artifact | None:
+    """The result with the out-of-fold predictions: of a refit, its cross-validation; None if that is gone."""
+    return store.find(*artifact.inputs["twin"].split("/")) if artifact.stage == "refit" else artifact

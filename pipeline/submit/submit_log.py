@@ -15,12 +15,11 @@ from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from pipeline.core.errors import DataError, StorageError
+from pipeline.core.errors import DataError
 from pipeline.core.tables import format_table, read_table
 from pipeline.pages.report import plural
 from pipeline.record.digests import write_atomic
+from pipeline.submit import ledger
 
 ACCEPTED = "accepted"
 # The command was stopped while it ran: the host may have received the file, so it counts.
@@ -107,18 +106,8 @@ def locked(path: Path) -> Iterator[None]:
     Raises:
         StorageError: another process has locked it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_SECONDS)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise StorageError(
-            "another `make submit` is running here", remedy="wait until it has finished"
-        ) from error
-    try:
+    with ledger.locked(path, LOCK_SECONDS, "another `make submit` is running here"):
         yield
-    finally:
-        lock.release()
 
 
 def _moment(text: str) -> datetime | None:

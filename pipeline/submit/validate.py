@@ -48,19 +48,15 @@ class Checked:
 
 
 def check(path: Path, sample: Path, space: LabelSpace, settings: SubmissionSettings) -> Checked:
-    """Check a CSV against the host's sample.
-
-    Args:
-        path: the file, made here or elsewhere.
-        sample: the host's sample, which defines ids, order and columns.
-        space: the classes.
-        settings: the format.
+    """Check a CSV, made here or elsewhere, against the host's sample, which defines ids, order and columns.
 
     Raises:
         DataError: it is not a table, or the sample is malformed.
     """
     table, host = read_table(path), read_table(sample)
-    faults = [*_encoding_faults(table), *host_format.faults_of(table, host, space, settings)]
+    faults = host_format.faults_of(table, host, space, settings)
+    if table.encoding != UTF8:
+        faults = [texts.ENCODING.format(encoding=table.encoding.upper()), *faults]
     answers = host_format.answer_columns(host, space, settings)
     ids = _renamed(table, host, settings)
     complete = set(answers) <= set(table.columns)
@@ -92,12 +88,6 @@ def refuse(path: Path, sample: Path, space: LabelSpace, settings: SubmissionSett
     return checked
 
 
-def _encoding_faults(table: Table) -> list[str]:
-    if table.encoding == UTF8:
-        return []
-    return [texts.ENCODING.format(encoding=table.encoding.upper())]
-
-
 def _remarks(path: Path) -> list[str]:
     """Unusual properties that hosts accept."""
     data = path.read_bytes()
@@ -125,8 +115,8 @@ def _repaired(
     at = {name: n for n, name in enumerate(ids)}
     given = {column: table.column(column) for column in answers}
     # Only numbers have a decimal comma to repair; a class name keeps its commas.
-    if settings.format == "probabilities":
-        given = {c: tuple(_point(table, cell) for cell in cells) for c, cells in given.items()}
+    if settings.format == "probabilities" and table.delimiter == ";":
+        given = {c: tuple(cell.replace(",", ".") for cell in cells) for c, cells in given.items()}
     rows = [
         tuple(
             given[column][at[name]] if column in given else cell
@@ -135,10 +125,6 @@ def _repaired(
         for name, row in zip(host.column(settings.id_column), host.rows, strict=True)
     ]
     return format_table(host.columns, rows, host.delimiter)
-
-
-def _point(table: Table, cell: str) -> str:
-    return cell.replace(",", ".") if table.delimiter == ";" else cell
 
 
 def run(session: Session, options: argparse.Namespace) -> None:

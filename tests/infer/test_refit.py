@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from main_world import SMALL, artifacts, equal, ledger, run
+from main_world import READ_BY_EDA, SMALL, artifacts, equal, ledger, run
 
 from pipeline.train.all_data import epochs_of, without_held_out
 from pipeline.train.committee import Committee
@@ -93,3 +93,13 @@ def test_epochs_are_those_that_made_the_weights():
     assert epochs_of(stopped) == [2]
     several = [{**entry, "member": float(m)} for m in range(3) for entry in plain[: m + 1]]
     assert epochs_of(several) == [1, 2, 3]
+
+
+def test_the_error_report_compares_a_refit_by_the_predictions_of_its_twin(home):
+    made, _ = home
+    path = {row["kind"]: made / "submissions" / f"{name}.csv" for name, row in ledger(made).items()}
+    sides = [f"--a={path['member']}", f"--b={path['refit']}"]
+    said = run(made, "error-analysis", small=(*READ_BY_EDA, "statistics.draws=100"), options=sides)
+    assert said.code == 0, said.err
+    equal_sides = "+0.0000 [+0.0000, +0.0000], can't tell"
+    assert equal_sides in said.out, "a refit has no out-of-fold predictions of its own"

@@ -6,6 +6,7 @@ import pytest
 from pipeline.core.noise import Band
 from pipeline.submit import page as pages
 from pipeline.submit.gap.causes import Cause, Diagnosis, Question
+from pipeline.submit.ledger import Entry
 
 BAND = Band(-0.03, 0.03, 0.015, 50)
 HOSTILE = "<script>alert(1)</script>"
@@ -13,7 +14,10 @@ HOSTILE = "<script>alert(1)</script>"
 
 def row(name, oof, public, band=BAND):
     low, high = (None, None) if oof is None else (oof - 0.02, oof + 0.02)
-    return pages.Row(name, "member", oof, low, high, public, 0, "", band)
+    entry = Entry(
+        name, "2026-11-22T09:30:00+00:00", "member", oof=oof, oof_low=low, oof_high=high, public=public
+    )
+    return pages.Row(entry, band)
 
 
 def page(*rows, diagnosis=None):

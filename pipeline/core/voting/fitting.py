@@ -16,24 +16,19 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.metrics import Metric, Reals
-from pipeline.core.predictions import Blend, Probabilities, align
+from pipeline.core.predictions import Probabilities, align
 from pipeline.core.samples import Floats, Ints, Strings, positions
 from pipeline.core.targets import softmax
-from pipeline.core.voting import soft_voting
-from pipeline.core.voting import stacking as temperature
-from pipeline.core.voting import weights as greedy
-from pipeline.core.voting import weights as minimise
+from pipeline.core.voting import soft_voting, stacking
+from pipeline.core.voting import weights as searches
 from pipeline.core.voting.soft_voting import RULES, Rule
-
-if TYPE_CHECKING:
-    from pipeline.core.voting.stacking import Stack
 
 Method = Literal["mean", "weighted", "geometric", "rank", "hard", "greedy", "search", "stacking"]
 # (members, true classes, metric) -> a weight a member.
@@ -60,7 +55,7 @@ class Recipe:
     temperature: bool = False
     weights: tuple[float, ...] | None = None
     c: float = 0.01
-    minimise: minimise.Minimise | None = field(default=None, repr=False)
+    minimise: searches.Minimise | None = field(default=None, repr=False)
     fit: Fit | None = field(default=None, repr=False)
 
     @property
@@ -91,7 +86,7 @@ class Fitted:
     weights: tuple[float, ...]
     rule: Rule
     temperatures: tuple[float, ...]
-    stack: Stack | None = None
+    stack: stacking.Stack | None = None
 
     def votes(self, members: Sequence[Probabilities]) -> list[Floats]:
         """The votes of each member.
@@ -99,13 +94,10 @@ class Fitted:
         Raises:
             DataError: members predict other ids or other classes.
         """
-        at_MNC = [
-            temperature.apply_temperature(member.p_NC, t)
-            for member, t in zip(align(members), self.temperatures, strict=True)
-        ]
-        return (
-            [self.rule.prepare(p_NC) for p_NC in at_MNC] if self.stack is None else self.stack.votes(at_MNC)
-        )
+        at_MNC = _heated(align(members), self.temperatures)
+        if self.stack is not None:
+            return self.stack.votes(at_MNC)
+        return [self.rule.prepare(p_NC) for p_NC in at_MNC]
 
     @property
     def weight_M(self) -> Reals:
@@ -133,43 +125,32 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class FittedBlend(Blend):
-    """A blend with its two scores, and the fitted model for other images."""
+class FittedBlend:
+    """A blend with its two scores, and the fitted model for other images.
 
-    fitted: Fitted = field(kw_only=True)
+    Args:
+        members: names, in the order of `weights`.
+        weights: ≥ 0, summing to 1.
+        naive: score of these weights on the very predictions that chose them.
+        crossfitted: score with the weights of each part chosen on the other parts; equals `naive` when
+            nothing was fitted.
+    """
+
+    members: tuple[str, ...]
+    weights: tuple[float, ...]
+    naive: float
+    crossfitted: float
+    fitted: Fitted
 
 
 def fit_weights(members: Sequence[Probabilities], y_N: Ints, metric: Metric) -> tuple[float, ...]:
-    """Weights that score well on these rows, by greedy selection; see `weights.select`.
+    """One weight a member, ≥ 0, summing to 1, by greedy selection on out-of-fold probabilities.
 
-    Equal weights are kept unless the selection is better by more than rounding.
-
-    Args:
-        members: their out-of-fold probabilities.
-        y_N: true class index, in the order of the first member's ids.
-        metric: to optimise.
-
-    Returns:
-        One weight a member, ≥ 0, summing to 1.
+    Equal weights are kept unless the selection is better by more than rounding. `y_N` is in the order of the
+    first member's ids.
     """
     p_MNC = [member.p_NC for member in align(members)]
-    return _or_equal(greedy.select(p_MNC, y_N, metric), p_MNC, y_N, metric)
-
-
-def fit(recipe: Recipe, members: Sequence[Probabilities], y_N: Ints, metric: Metric) -> Fitted:
-    """Fit a recipe on all of these rows.
-
-    Args:
-        recipe: how to combine.
-        members: their out-of-fold probabilities.
-        y_N: true class index, in the order of the first member's ids.
-        metric: to optimise.
-
-    Raises:
-        ConfigError: not one weight for each member.
-        DataError: members predict other ids or other classes.
-    """
-    return _fit(recipe, align(members), y_N, metric)
+    return _or_equal(searches.select(p_MNC, y_N, metric), p_MNC, y_N, metric)
 
 
 def cross_fit(
@@ -211,28 +192,35 @@ def cross_fit(
     if recipe.fits(len(aligned)) and len(at_parts) < 2:
         log.warning("ensemble: one fold cannot choose weights for another: nothing is fitted")
         recipe = Recipe("mean" if recipe.finds_weights else recipe.method, weights=recipe.weights)
-    fitted = _fit(recipe, aligned, y_N, metric)
+    fitted = fit(recipe, aligned, y_N, metric)
     whole = fitted.apply(aligned, "blend")
     naive = metric.score(y_N, whole.p_NC)
     names = tuple(member.name for member in aligned)
     if not recipe.fits(len(aligned)):
-        return FittedBlend(names, fitted.weights, naive, naive, fitted=fitted), whole
+        return FittedBlend(names, fitted.weights, naive, naive, fitted), whole
     p_NC = np.zeros_like(aligned[0].p_NC)
     for at in tqdm(at_parts, desc="weights", unit="part", disable=not sys.stderr.isatty()):
         others = np.setdiff1d(np.arange(len(ids_N)), at)
-        learned = _fit(recipe, [member.take(ids_N[others]) for member in aligned], y_N[others], metric)
+        learned = fit(recipe, [member.take(ids_N[others]) for member in aligned], y_N[others], metric)
         p_NC[at] = learned.apply([member.take(ids_N[at]) for member in aligned], "part").p_NC
     pooled = replace(whole, p_NC=p_NC)
     crossfitted = metric.score(y_N, pooled.p_NC)
-    return FittedBlend(names, fitted.weights, naive, crossfitted, fitted=fitted), pooled
+    return FittedBlend(names, fitted.weights, naive, crossfitted, fitted), pooled
 
 
-def _fit(recipe: Recipe, members: Sequence[Probabilities], y_N: Ints, metric: Metric) -> Fitted:
+def fit(recipe: Recipe, members: Sequence[Probabilities], y_N: Ints, metric: Metric) -> Fitted:
+    """Fit a recipe on out-of-fold probabilities; `y_N` is in the order of the first member's ids.
+
+    Raises:
+        ConfigError: not one weight for each member.
+        DataError: members predict other ids or other classes.
+    """
+    members = align(members)
     metric.refuse(members[0].target)
     if recipe.temperature or recipe.method == "stacking":
         members[0].target.require_exclusive("ensemble.temperature" if recipe.temperature else "stacking")
-    heat = tuple(temperature.fit_temperature(m.p_NC, y_N) if recipe.temperature else 1.0 for m in members)
-    p_MNC = [temperature.apply_temperature(m.p_NC, t) for m, t in zip(members, heat, strict=True)]
+    heat = tuple(stacking.fit_temperature(m.p_NC, y_N) if recipe.temperature else 1.0 for m in members)
+    p_MNC = _heated(members, heat)
     mean = RULES["mean"]
     if recipe.fit is not None:
         heated = [replace(m, p_NC=p_NC) for m, p_NC in zip(members, p_MNC, strict=True)]
@@ -241,18 +229,19 @@ def _fit(recipe: Recipe, members: Sequence[Probabilities], y_N: Ints, metric: Me
         weight_M = soft_voting.checked(recipe.weights, len(p_MNC))
         return Fitted(_floats(weight_M), RULES.get(recipe.method, mean), heat)
     if recipe.method == "stacking":
-        # Imported here: scikit-learn takes a second to load, which no other method should wait for.
-        from pipeline.core.voting import stacking
-
         stack = stacking.fit(p_MNC, y_N, recipe.c)
         rule = Rule("stacking", mean.prepare, lambda total_NC: softmax(total_NC + stack.bias_C))
         return Fitted(_floats(stack.shares_M), rule, heat, stack)
     if len(p_MNC) == 1:
         return Fitted((1.0,), mean, heat)
-    weight_M = greedy.select(p_MNC, y_N, metric)
+    weight_M = searches.select(p_MNC, y_N, metric)
     if recipe.method == "search":
-        weight_M = minimise.search(p_MNC, y_N, metric, weight_M, recipe.minimise)
+        weight_M = searches.search(p_MNC, y_N, metric, weight_M, recipe.minimise)
     return Fitted(_or_equal(weight_M, p_MNC, y_N, metric), mean, heat)
+
+
+def _heated(members: Sequence[Probabilities], heat: Sequence[float]) -> list[Floats]:
+    return [stacking.apply_temperature(m.p_NC, t) for m, t in zip(members, heat, strict=True)]
 
 
 def _or_equal(weight_M: Reals, p_MNC: Sequence[Floats], y_N: Ints, metric: Metric) -> tuple[float, ...]:
@@ -262,7 +251,7 @@ def _or_equal(weight_M: Reals, p_MNC: Sequence[Floats], y_N: Ints, metric: Metri
         metric.sign * metric.score(y_N, RULES["mean"].finish(soft_voting.summed(p_MNC, w_M)))
         for w_M in (weight_M, equal_M)
     )
-    return _floats(weight_M if best > equal + greedy.TINY else equal_M)
+    return _floats(weight_M if best > equal + searches.TINY else equal_M)
 
 
 def _floats(weight_M: Reals) -> tuple[float, ...]:

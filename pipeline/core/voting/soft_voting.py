@@ -140,13 +140,7 @@ def disagreement(members: Sequence[Probabilities]) -> Reals:
 
 
 def without_each(votes_MNC: Sequence[Floats], weight_M: Reals, rule: Rule) -> Iterator[Floats]:
-    """The blend's (N, C) probabilities without each member in turn, the other weights scaled up.
-
-    Args:
-        votes_MNC: votes of at least two members.
-        weight_M: summing to 1.
-        rule: how votes are combined.
-    """
+    """The blend's (N, C) probabilities without each of at least two members, the other weights scaled up."""
     total_NC = summed(votes_MNC, weight_M)
     for m, (weight, vote_NC) in enumerate(zip(weight_M, votes_MNC, strict=True)):
         rest = 1 - weight

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from sklearn.linear_model import LogisticRegression
 
 from pipeline.core.metrics import LOG_FLOOR, Reals
 from pipeline.core.samples import Floats, Ints
@@ -60,13 +59,10 @@ class Stack:
 
 
 def fit(p_MNC: Sequence[Floats], y_N: Ints, c: float) -> Stack:
-    """Fit on out-of-fold probabilities.
+    """Fit on out-of-fold probabilities of at least two classes; `c`: inverse strength of the L2 penalty."""
+    # Imported here: scikit-learn takes a second to load, which no other method should wait for.
+    from sklearn.linear_model import LogisticRegression
 
-    Args:
-        p_MNC: of each member, all for the same rows.
-        y_N: true class index; at least two classes.
-        c: inverse strength of the L2 penalty.
-    """
     n_members, n_classes = len(p_MNC), p_MNC[0].shape[1]
     x_ND = np.concatenate([_centred(p_NC) for p_NC in p_MNC], axis=1)
     learned = LogisticRegression(C=c, max_iter=ITERATIONS).fit(x_ND, y_N)
@@ -92,12 +88,7 @@ TOLERANCE = 1e-3
 
 
 def fit_temperature(p_NC: Floats, y_N: Ints) -> float:
-    """The temperature, 0.05 to 20, with the lowest log loss on these rows.
-
-    Args:
-        p_NC: out-of-fold probabilities of one member.
-        y_N: true class index.
-    """
+    """The temperature, 0.05 to 20, with the lowest log loss on these rows of one member."""
     log_NC = log_floored(p_NC)
 
     def loss(log_temperature: float) -> float:

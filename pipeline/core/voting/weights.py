@@ -62,11 +62,7 @@ class Tally:
         self._open = None
 
     def score(self, changes: Mapping[int, float]) -> float:
-        """The signed score of the current blend with these weights added; the current blend is not changed.
-
-        Args:
-            changes: weight to add by member; negative weights remove votes.
-        """
+        """The signed score of the current blend with these weights added; negative weights remove votes."""
         if self.metric.on_counts is None:
             total_NC = self.total_NC.copy()
             for m, weight in changes.items():
@@ -112,13 +108,7 @@ def select(p_MNC: Sequence[Floats], y_N: Ints, metric: Metric, rounds: int = ROU
 
     The bag starts with the best single member; each round adds the member that improves the score most, and
     the bag of the best round is returned, the smallest among equals. Among equally good members, one that is
-    in the bag already is preferred, and then the first. Deterministic.
-
-    Args:
-        p_MNC: out-of-fold probabilities of each member, all for the same rows.
-        y_N: true class index.
-        metric: to optimise.
-        rounds: votes in the largest bag.
+    in the bag already is preferred, and then the first. Deterministic. `rounds`: votes in the largest bag.
     """
     tally = Tally(p_MNC, y_N, metric)
     count_M = np.zeros(len(p_MNC), np.int64)
@@ -153,15 +143,7 @@ PASSES = 4
 def search(
     p_MNC: Sequence[Floats], y_N: Ints, metric: Metric, start_M: Reals, minimise: Minimise | None = None
 ) -> Reals:
-    """(M,) weights, summing to 1, found by a minimiser; never worse on these rows than the start.
-
-    Args:
-        p_MNC: out-of-fold probabilities of each member, all for the same rows.
-        y_N: true class index.
-        metric: to optimise.
-        start_M: weights to start from.
-        minimise: the minimiser; None: `pattern`.
-    """
+    """(M,) weights, summing to 1, found by a minimiser (None: `pattern`); never worse here than the start."""
     objective = _loss(p_MNC, y_N, metric)
     found_M = np.maximum((minimise or pattern)(objective, start_M), 0.0)
     kept_M = found_M if found_M.sum() > 0 and objective(found_M) < objective(start_M) - TINY else start_M

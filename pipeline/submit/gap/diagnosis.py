@@ -25,14 +25,7 @@ HALF = 0.5
 def diagnose(
     scene: Scene, submitted: Submitted | None, compared: Compared | None, question: Question
 ) -> Diagnosis:
-    """Run every check.
-
-    Args:
-        scene: images, folds, thresholds.
-        submitted: the submission's predictions; None: checks that need them are left out.
-        compared: the runs on the same folds; None: unknown.
-        question: the gap.
-    """
+    """Run every check; without the submission's predictions, those that need them are left out."""
     draws = None if submitted is None else _draws(scene, submitted, question)
     band = None if draws is None else noise.band_of(draws, question.public_groups)
     p = None if draws is None or question.gap is None else _p_value(draws, question.gap)
@@ -61,15 +54,9 @@ def diagnose(
 
 
 def _draws(scene: Scene, submitted: Submitted, question: Question) -> Reals:
-    return noise.gap_draws(
-        scene.metric,
-        scene.labels[submitted.rows_K],
-        submitted.oof_KC,
-        scene.groups[submitted.rows_K],
-        question.public_groups,
-        scene.draws,
-        scene.settings.seed,
-    )
+    y_K, groups_K = scene.labels[submitted.rows_K], scene.groups[submitted.rows_K]
+    size, seed = question.public_groups, scene.settings.seed
+    return noise.gap_draws(scene.metric, y_K, submitted.oof_KC, groups_K, size, scene.draws, seed)
 
 
 def _p_value(draws_B: Reals, gap: float) -> float:

@@ -145,14 +145,7 @@ def matched(scene: Scene, priors: Priors) -> npt.NDArray[np.bool_]:
 
 
 def check(scene: Scene, submitted: Submitted, priors: Priors, reliable: bool) -> Cause:
-    """Label shift.
-
-    Args:
-        scene: images, folds, thresholds.
-        submitted: the predictions.
-        priors: the estimate.
-        reliable: images of one class look alike in train and test, as far as is known.
-    """
+    """Label shift; `reliable`: images of one class look alike in train and test, as far as is known."""
     how = texts.LABEL_SHIFT_HOW
     if not priors.shifted:
         headline = texts.NO_LABEL_SHIFT.format(p=priors.p)

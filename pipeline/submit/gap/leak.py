@@ -18,12 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupKFold
 
 from pipeline.core import seeds
-from pipeline.core.neighbours import search, squares
+from pipeline.core.neighbours import linked, search, squares
 from pipeline.core.samples import Ints
 from pipeline.eda import duplicates
 from pipeline.pages.report import percent, plural
@@ -67,21 +65,15 @@ def find_families(scene: Scene) -> Families:
     for copies in duplicates.near_duplicates(images, scene.glance, scene.settings):
         at = [place[member] for member in copies.members]
         pairs.append(np.array([(at[0], other) for other in at[1:]], np.int64))
-    copies_M = _joined(np.concatenate(pairs), len(images))
+    pairs_P2 = np.concatenate(pairs)
+    copies_M = linked(pairs_P2[:, 0], pairs_P2[:, 1], len(images))
     n_train = len(scene.train)
     group_N = np.unique(scene.groups, return_inverse=True)[1].astype(np.int64)
     # Training images are linked by a shared group and by a shared set of copies.
     hub = np.concatenate(
         [group_N + n_train, np.unique(copies_M[:n_train], return_inverse=True)[1] + 2 * n_train]
     )
-    links = np.stack([np.tile(np.arange(n_train), 2), hub], axis=1)
-    return Families(copies_M, _joined(links, 3 * n_train)[:n_train])
-
-
-def _joined(pairs_P2: Ints, size: int) -> Ints:
-    ones = np.ones(len(pairs_P2), np.int8)
-    graph = coo_matrix((ones, (pairs_P2[:, 0], pairs_P2[:, 1])), shape=(size, size))
-    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
+    return Families(copies_M, linked(np.tile(np.arange(n_train), 2), hub, 3 * n_train)[:n_train])
 
 
 def pixels(thumbs_NTT3: npt.NDArray[np.generic]) -> Values:
@@ -120,9 +112,7 @@ def right_by_lookup(x_ND: Values, labels_N: Ints, folds: list[tuple[Ints, Ints]]
 def check(scene: Scene, shifted: bool) -> tuple[Cause, Cause]:
     """Group leak, and duplicates.
 
-    Args:
-        scene: images, folds, thresholds.
-        shifted: test images are known to look different, so their distances say nothing about leaks.
+    `shifted`: test images are known to look different, so their distances say nothing about leaks.
     """
     families = find_families(scene)
     folds = _sampled_folds(scene, families)
@@ -140,8 +130,8 @@ def check(scene: Scene, shifted: bool) -> tuple[Cause, Cause]:
         groups = _unknown_groups(scene, x_ND, distance_N, folds) or groups
     # The most that known answers can gain: the share that a look-up gets wrong.
     wrong = float(1 - np.nanmean(actual_N)) if np.isfinite(actual_N).any() else 0.0
-    copies = _Copies(by_copy, gain, leaks and by_group < TOUCHED, wrong)
-    return groups, _duplicates(scene, families, copies)
+    leak = (by_copy, gain) if leaks and by_group < TOUCHED else None
+    return groups, _duplicates(scene, families, leak, wrong)
 
 
 def _sampled_folds(scene: Scene, families: Families) -> list[tuple[Ints, Ints]]:
@@ -219,35 +209,19 @@ def _unknown_groups(
     return Cause("group_leak", True, headline, texts.UNKNOWN_GROUPS_HOW, texts.UNKNOWN_GROUPS_ANSWER)
 
 
-@dataclass(frozen=True)
-class _Copies:
-    """Copies across folds.
-
-    Args:
-        across: share of validation images with a copy in training.
-        gain: what a look-up gains from them.
-        leaks: whether that is a leak.
-        wrong: share of wrong answers of the look-up.
-    """
-
-    across: float
-    gain: float
-    leaks: bool
-    wrong: float
-
-
-def _duplicates(scene: Scene, families: Families, copies: _Copies) -> Cause:
+def _duplicates(scene: Scene, families: Families, leak: tuple[float, float] | None, wrong: float) -> Cause:
+    """`leak`: share of validation images with a copy in training, and what a look-up gains from them."""
     how = texts.COPIES_HOW
     is_test = scene.is_test
     seen_T = np.isin(families.copies_M[is_test], families.copies_M[~is_test])
     share = float(seen_T.mean()) if len(seen_T) else 0.0
-    if copies.leaks:
-        headline = texts.COPIES_LEAK.format(share=percent(copies.across), gain=100 * copies.gain)
-        effect = in_units_of_score(scene.metric, -copies.gain)
+    if leak is not None:
+        headline = texts.COPIES_LEAK.format(share=percent(leak[0]), gain=100 * leak[1])
+        effect = in_units_of_score(scene.metric, -leak[1])
         return Cause("duplicates", True, headline, how, texts.COPIES_LEAK_ANSWER, effect)
     if share >= TOUCHED:
         images = plural(int(seen_T.sum()), "test image")
         headline = texts.COPIES_IN_TEST.format(images=images, share=percent(share))
-        effect = in_units_of_score(scene.metric, share * copies.wrong)
+        effect = in_units_of_score(scene.metric, share * wrong)
         return Cause("duplicates", True, headline, how, texts.COPIES_IN_TEST_ANSWER, effect)
     return Cause("duplicates", False, texts.NO_COPIES, how, texts.NOTHING_TO_DO)

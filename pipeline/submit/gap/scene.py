@@ -92,12 +92,7 @@ class Scene:
 
 
 def load_scene(job: Job, folds: Artifact) -> Scene:
-    """The scene of the leaderboard's inputs.
-
-    Args:
-        job: of the leaderboard.
-        folds: the fold plan of the submission.
-    """
+    """The scene of the leaderboard's inputs; `folds` is the fold plan of the submission."""
     config = job.settings.config
     train, test = (load.samples(job.inputs["data"], split, job.home) for split in ("train", "test"))
     facts = load.facts(job.inputs["images"])

@@ -58,12 +58,7 @@ class Compared:
 def compared_runs(job: Job, chosen: Artifact, folds: Artifact, train: Samples, rows_K: Ints) -> Compared:
     """The runs on the same data and folds, the best ones first; a training behind an inference counts once.
 
-    Args:
-        job: of the leaderboard.
-        chosen: the result that was submitted.
-        folds: its fold plan.
-        train: the training samples.
-        rows_K: the training images that it predicts.
+    `chosen`: the result that was submitted; `rows_K`: the training images that it predicts.
     """
     metric = metrics.get(job.settings.config.competition.metric)
     name, data = f"oof_{metric.name}", job.inputs["data"]

@@ -21,12 +21,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 from sklearn.linear_model import LogisticRegression
 
 from pipeline.core import seeds
-from pipeline.core.neighbours import search, squares
+from pipeline.core.neighbours import linked, search, squares
 from pipeline.eda import shift
 from pipeline.pages.report import percent
 from pipeline.submit.gap import texts
@@ -94,12 +92,7 @@ class SetDifference:
 
 
 def compare_sets(scene: Scene, rows: npt.NDArray[np.bool_] | None = None) -> SetDifference:
-    """Whether test images can be separated from training images.
-
-    Args:
-        scene: images and thresholds.
-        rows: only these of its images; None: all.
-    """
+    """Whether test images can be separated from training images; `rows`: only these of its images."""
     kept = np.ones(len(scene.images), bool) if rows is None else rows
     images = scene.images[kept].reset_index(drop=True)
     table = scene.facts[kept].reset_index(drop=True)
@@ -134,8 +127,7 @@ def with_look_alikes(scene: Scene) -> Scene:
         one = np.concatenate([np.repeat(np.arange(len(rows)), CROWD)[close.ravel()], np.arange(len(rows))])
         other = np.concatenate([nearest[:, :CROWD].ravel()[close.ravel()], group + len(rows)])
         size = len(rows) + int(group.max()) + 1
-        graph = coo_matrix((np.ones(len(one), np.int8), (one, other)), shape=(size, size))
-        joined = connected_components(graph, directed=False)[1][: len(rows)]
+        joined = linked(one, other, size)[: len(rows)]
         images.loc[images.index[rows], "group"] = [f"{split} {k}" for k in joined]
     return replace(scene, images=images)
 
@@ -145,11 +137,8 @@ def check(
 ) -> tuple[Cause, Cause]:
     """Transform mismatch, and covariate shift.
 
-    Args:
-        scene: images, folds, thresholds.
-        difference: whether the sets look different.
-        by_classes: whether the difference disappears when training has the class frequencies of the test set.
-        submitted: for the weighted score; None: left out.
+    `by_classes`: the difference disappears when training has the class frequencies of the test set. Without
+    predictions (`submitted`), the weighted score is left out.
     """
     how = texts.SHIFT_HOW.format(shuffles=scene.settings.shift_shuffles)
     transform_how = texts.TRANSFORM_HOW.format(how=how)
@@ -281,14 +270,9 @@ def _best_undone(scene: Scene, beyond: pd.DataFrame) -> tuple[_Change | None, fl
 def _difference(scene: Scene, x_NTT3: Values) -> float:
     """The larger AUC of pixels and colours of the thumbnails, minus 0.5."""
     mean_N3 = x_NTT3.mean(axis=(1, 2))
-    colours = pd.DataFrame(
-        {
-            "brightness": mean_N3.mean(axis=1),
-            "contrast": x_NTT3.std(axis=(1, 2, 3)),
-            "red": mean_N3[:, 0] - mean_N3[:, 1],
-            "blue": mean_N3[:, 2] - mean_N3[:, 1],
-        }
-    )
+    red_N, green_N, blue_N = mean_N3.T
+    colours = pd.DataFrame({"brightness": mean_N3.mean(axis=1), "contrast": x_NTT3.std(axis=(1, 2, 3))})
+    colours = colours.assign(red=red_N - green_N, blue=blue_N - green_N)
     seed = scene.settings.seed
     sides = (pixels(x_NTT3), shift.spread_out(colours.round(6)))
     return max(shift.tell(scene.images, x_ND, seed).auc for x_ND in sides) - 0.5
