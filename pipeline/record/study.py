@@ -307,7 +307,7 @@ class Study:
         return [trial for trial in self.trials() if trial.number in numbers]
 
     def looked(self, how: str) -> int:
-        """Count a re-test of the present trials; returns the number of re-tests, including this one.
+        """Record that the present trials are re-tested; returns the number of re-tests, including this one.
 
         Args:
             how: in words; the same trials and words are the same re-test.
