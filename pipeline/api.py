@@ -34,7 +34,7 @@ Values
     Probabilities                     (N, C) probabilities with ids and class names; checks itself.
     ViewProbabilities                 (V, N, C), one block a test-time view.
     Interval, Comparison              a score, or a difference, with its 95 % interval over groups.
-    UserError                         what every error that a user can mend derives from.
+    UserError                         the base class of all errors that a user can correct.
 
 >>> import numpy as np
 >>> ids = np.array(["a", "b", "c", "d", "e", "f"])

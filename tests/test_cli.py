@@ -517,7 +517,7 @@ def wrong_format(mine):
 
 def no_sample(mine):
     (mine.root / "sample_submission.csv").unlink()
-    return "sample_submission.csv: no such file", ()
+    return "sample_submission.csv: there is no such file", ()
 
 
 @pytest.mark.parametrize("command", ["infer", "ensemble", "all"])

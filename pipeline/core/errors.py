@@ -1,11 +1,11 @@
-"""Errors a user can mend, and nothing else.
+"""The exceptions of the project: errors that a user can correct, and a training that was stopped early.
 
 Owns the exception tree and the way several faults of one kind are gathered into one message.
 Does not own printing or exit codes: `pipeline/__main__.py` turns a `UserError` into exit code 2.
 
     PodiumError
-    ├── StoppedError       a search ended a training early; no fault
-    └── UserError          the user can mend it: exit 2, no traceback
+    ├── StoppedError       a search ended a training early; this is not an error of the user
+    └── UserError          the user can correct it: exit code 2, no traceback
         ├── ConfigError    a settings file or a key=value override
         ├── DataError      a table, an image, a submission or an outside file
         ├── ModelError     an unknown model, or weights that do not fit
@@ -18,20 +18,20 @@ SHOWN_FAULTS = 40
 
 
 class PodiumError(Exception):
-    """Base of every error that this project raises on purpose."""
+    """The base class of all exceptions that this project raises on purpose."""
 
 
 class StoppedError(PodiumError):
-    """A training was ended early by whoever watched it; what it made is not kept."""
+    """A training was stopped early, e.g. by the pruner of a search; its result is not kept."""
 
 
 class UserError(PodiumError):
-    """Something the user can mend.
+    """An error that the user can correct.
 
     Args:
-        headline: where it is wrong and which rule it breaks, e.g. `train.csv: 3 duplicate ids`.
-        faults: every single fault of this kind, one line each.
-        remedy: what to do now, as an instruction.
+        headline: where the error is and which rule is broken, e.g. `train.csv: 3 duplicate ids`.
+        faults: all errors of this kind, one line each.
+        remedy: what the user should do, as an instruction.
     """
 
     def __init__(self, headline: str, faults: Sequence[str] = (), remedy: str = "") -> None:
@@ -56,11 +56,11 @@ class ConfigError(UserError):
 
 
 class DataError(UserError):
-    """A table, an image or a file from outside is wrong."""
+    """A table, an image or another file of the user or the host is wrong."""
 
 
 class ModelError(UserError):
-    """The model is unknown, or its weights do not fit or cannot be had."""
+    """The model is unknown, or its weights do not fit or cannot be loaded."""
 
 
 class StorageError(UserError):
@@ -68,7 +68,7 @@ class StorageError(UserError):
 
 
 def nearest(word: str, known: Iterable[str], count: int = 3) -> str:
-    """A `did you mean` clause for `word`, or an empty string when nothing is close."""
+    """A `did you mean` clause for `word`, or an empty string if no known word is similar."""
     import difflib
 
     close = difflib.get_close_matches(word, list(known), n=count, cutoff=0.5)

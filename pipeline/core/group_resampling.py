@@ -1,10 +1,10 @@
-"""Resampling whole groups: the one place that draws groups, and that makes intervals and tests of the draws.
+"""Resampling of whole groups: the bootstrap, and the intervals and tests that are computed from its draws.
 
-Photos of one person are no independent evidence, so what is resampled is always the group. Owns the
+Photos of one person are not independent, so whole groups are always resampled. Owns the
 bootstrap (how often each group was drawn), scores and intervals on its draws, the max-T factor for several
-intervals at once, and sign flips. Does not own metrics (`core/metrics.py`), what a comparison says
-(`core/statistics.py`), nor the seeds: each caller passes a generator of its own, so its draws depend on
-nothing that another one does.
+intervals at once, and sign flips. Does not own metrics (`core/metrics.py`), the verdict of a comparison
+(`core/statistics.py`) or the seeds: each caller passes its own generator, so its draws do not depend on
+other callers.
 
 Bootstrap: G groups are drawn with replacement, and all rows of a group count as often as it was drawn.
 Source: Davison & Hinkley, Bootstrap Methods and their Application (1997), 3.8 (resampling clusters) and
@@ -51,13 +51,13 @@ SLACK = 1e-9
 
 
 def numbered(groups_N: Strings) -> tuple[Ints, int]:
-    """(N,) the number of each row's group, 0 to G-1 in the order of the names, and G."""
+    """(N,) the index of each row's group, 0 to G-1 in the sorted order of the names; and G."""
     unique, at = np.unique(groups_N, return_inverse=True)
     return np.asarray(at, np.int64), len(unique)
 
 
 def sums_by_group(values_NK: Reals, group_N: npt.NDArray[np.int64], n_groups: int) -> Reals:
-    """(G, K) sums over the images of each group; `group_N` holds 0 … G-1."""
+    """(G, K) sums over the images of each group; `group_N` contains the indices 0 to G-1."""
     order = np.argsort(group_N, kind="stable")
     starts = np.searchsorted(group_N[order], np.arange(n_groups))
     sums = np.add.reduceat(np.asarray(values_NK, np.float64)[order], np.minimum(starts, len(order) - 1))
@@ -66,7 +66,7 @@ def sums_by_group(values_NK: Reals, group_N: npt.NDArray[np.int64], n_groups: in
 
 
 def times_drawn(generator: np.random.Generator, n_groups: int, draws: int, size: int | None = None) -> Ints:
-    """(B, G) how often each group was drawn, with replacement.
+    """(B, G) how often each group is drawn with replacement in each resample.
 
     Drawing in several calls gives the same as drawing in one.
 
@@ -83,13 +83,13 @@ def times_drawn(generator: np.random.Generator, n_groups: int, draws: int, size:
 def times_in_blocks(
     generator: np.random.Generator, n_groups: int, draws: int, block: int, size: int | None = None
 ) -> Iterator[Ints]:
-    """The rows of `times_drawn` in blocks of at most `block`, so that memory stays flat."""
+    """The rows of `times_drawn` in blocks of at most `block` rows, which limits the memory."""
     for start in range(0, draws, block):
         yield times_drawn(generator, n_groups, min(block, draws - start), size)
 
 
 def times_multinomial(generator: np.random.Generator, n_groups: int, draws: int) -> Ints:
-    """(B, G) the same distribution as `times_drawn`, from other random numbers.
+    """(B, G) draws from the same distribution as `times_drawn`, but with other random numbers.
 
     Kept apart because two figures (attention on the background, planted faults) have always been drawn
     like this: with `times_drawn` they would change, without being better.
@@ -100,7 +100,7 @@ def times_multinomial(generator: np.random.Generator, n_groups: int, draws: int)
 def row_weights(
     groups_N: Strings, draws: int, block: int, generator: np.random.Generator, size: int | None = None
 ) -> Iterator[Reals]:
-    """Blocks of at most (block, N) weights: how often each row counts. Blocks do not change the draws."""
+    """Blocks of at most (block, N) weights: how often each row counts. The draws do not depend on `block`."""
     group_N, n_groups = numbered(groups_N)
     for times_BG in times_in_blocks(generator, n_groups, draws, block, size):
         yield times_BG[:, group_N].astype(np.float64)
@@ -115,7 +115,7 @@ def rescored(
     generator: np.random.Generator,
     size: int | None = None,
 ) -> Reals:
-    """(M, draws) the score of each set of predictions on each resample, all on the same resamples.
+    """(M, draws) the score of each set of predictions on each resample; all sets share the resamples.
 
     `sides`: (N, C) predictions of the same rows; `size`: groups of each resample; None: as many as there are.
     """
@@ -132,14 +132,14 @@ def rescored(
 def resampled(
     metric: Metric, y_N: Ints, sides: Sequence[Floats], groups_N: Strings, draws: int, seed: int
 ) -> Reals:
-    """`rescored` on the draws that every interval and comparison of scores takes for this seed."""
+    """`rescored` with the draws that all intervals and comparisons of scores use for this seed."""
     return rescored(metric, y_N, sides, groups_N, draws, rng(seed, "group bootstrap"))
 
 
 def percentile_interval(
     drawn: Reals, outside: float = SIGNIFICANCE, axis: int | None = None
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Lower and upper ends between which the middle of the draws lies.
+    """Lower and upper percentile of the draws.
 
     Args:
         drawn: of any shape.
@@ -151,7 +151,7 @@ def percentile_interval(
 
 
 def max_t_factor(off_PB: Reals, error_P: Reals) -> float:
-    """By how many standard errors P intervals must reach so that 95 % of all draws lie inside all of them.
+    """The number of standard errors to either side with which 95 % of the draws lie in all P intervals.
 
     Args:
         off_PB: draws of each estimate, less their mean.
@@ -164,7 +164,7 @@ def max_t_factor(off_PB: Reals, error_P: Reals) -> float:
 
 @dataclass(frozen=True)
 class GroupTest:
-    """What flipping groups said of each hypothesis.
+    """The result of a sign-flip test for each hypothesis.
 
     Args:
         z_K: studentised sums; 0 where no group differs.
@@ -180,12 +180,12 @@ class GroupTest:
 
     @property
     def found_K(self) -> Bools:
-        """Which are more than chance at 5 %, all K together."""
+        """Which hypotheses are significant at 5 %, corrected for all K."""
         return self.p_K <= SIGNIFICANCE
 
 
 def signs(generator: np.random.Generator, draws: int, n_groups: int, dtype: npt.DTypeLike = np.int8) -> Reals:
-    """(B, G) fair signs, -1 or +1. Another integer type uses up the generator in another way."""
+    """(B, G) random signs, -1 or +1, equally likely. They depend on the integer type as well as the seed."""
     drawn_BG = generator.integers(0, 2, (draws, n_groups), dtype=dtype)
     return np.asarray(drawn_BG * 2.0 - 1, np.float64)
 

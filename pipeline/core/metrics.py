@@ -1,10 +1,10 @@
 """Metrics: the registry, their formulas, confusion counts and per-class tables.
 
-Does not own intervals or comparisons (`core/statistics.py`).
+Owns the definition of a metric, the registry of metrics and their formulas, and the conversion of any
+function of rows or labels into such a formula. Does not own intervals or comparisons (`core/statistics.py`).
 
-A metric is written once, as a function of how often each row counts. Counting every row once gives
-the score; counting rows as often as a bootstrap drew them gives the score of that resample, without
-copying a row.
+A metric is a function of how often each row counts. If every row counts once, it gives the score; if rows
+count as often as a bootstrap drew them, it gives the score of that resample, without copies of rows.
 
 Shape legend: N samples, C classes, A attributes, B resamples; a confusion is [truth, prediction].
 """
@@ -35,10 +35,10 @@ LOG_FLOOR = float(np.finfo(np.float32).eps)
 
 
 def by_rows(function: Callable[[Ints, Floats], float]) -> Prepare:
-    """Make `on_weights` of any `function(y_N, p_NC) -> float`: how a metric of one's own gets resampled.
+    """The `on_weights` of any `function(y_N, p_NC) -> float`, so that a user's own metric can be resampled.
 
-    The general path, exact and slow: each resample is a list of row indices, and the function scores
-    those rows. Weights must be whole numbers.
+    This works for every function, exactly but slowly: each resample is a list of row indices, and the
+    function scores those rows. Weights must be whole numbers.
     """
 
     def prepare(y_N: Ints, p_NC: Floats) -> OnWeights:
@@ -52,7 +52,7 @@ def by_rows(function: Callable[[Ints, Floats], float]) -> Prepare:
 
 
 def by_cells(function: Callable[[Ints, Ints], float]) -> OnCounts:
-    """A function of labels on confusions: their rows are listed again, cell by cell."""
+    """The `on_counts` of any `function(y_N, pred_N) -> float`: each cell is expanded into its rows again."""
 
     def scores(counts_BCC: Reals) -> Reals:
         size = counts_BCC.shape[-1]
@@ -63,19 +63,19 @@ def by_cells(function: Callable[[Ints, Ints], float]) -> OnCounts:
 
 
 def margins(counts: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-    """Per class, over the last two axes: right answers, times true, times predicted."""
+    """For each class, from the last two axes: correct predictions, true count, predicted count."""
     return np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1), counts.sum(axis=-2)
 
 
 def ratio(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> Reals:
-    """`above` over `below`, and 0 where `below` is 0."""
+    """`above` divided by `below`, and 0 where `below` is 0."""
     out: Reals = np.zeros(np.broadcast_shapes(above.shape, below.shape))
     np.divide(above, below, out=out, where=below != 0)
     return out
 
 
 def accuracy(counts_BCC: Reals) -> Reals:
-    """(B,) share of right answers."""
+    """(B,) share of correct predictions."""
     hits, support, _ = margins(counts_BCC)
     return ratio(hits.sum(-1), support.sum(-1))
 
@@ -88,7 +88,7 @@ def macro_f1(counts_BCC: Reals) -> Reals:
 
 
 def weighted_f1(counts_BCC: Reals) -> Reals:
-    """(B,) F1 averaged by how often a class is true."""
+    """(B,) F1 of the classes, weighted by their support."""
     hits, support, predicted = margins(counts_BCC)
     return ratio((support * ratio(2 * hits, support + predicted)).sum(-1), support.sum(-1))
 
@@ -100,7 +100,7 @@ def balanced_accuracy(counts_BCC: Reals) -> Reals:
 
 
 def qwk(counts_BCC: Reals) -> Reals:
-    """(B,) quadratic weighted kappa; 0 when truth and predictions hold one and the same class only."""
+    """(B,) quadratic weighted kappa; 0 if truth and predictions contain only one class, the same one."""
     size = counts_BCC.shape[-1]
     distance_CC = (np.arange(size)[:, None] - np.arange(size)) ** 2.0
     _, support, predicted = margins(counts_BCC)
@@ -111,7 +111,7 @@ def qwk(counts_BCC: Reals) -> Reals:
 
 
 def mcc(counts_BCC: Reals) -> Reals:
-    """(B,) Matthews correlation; 0 when truth or predictions hold one class only."""
+    """(B,) Matthews correlation; 0 if the truth or the predictions contain only one class."""
     hits, support, predicted = margins(counts_BCC)
     total = support.sum(-1)
     covariance = hits.sum(-1) * total - (support * predicted).sum(-1)
@@ -120,7 +120,7 @@ def mcc(counts_BCC: Reals) -> Reals:
 
 
 def log_loss(y_N: Ints, p_NC: Floats) -> OnWeights:
-    """Mean of -log(probability of the true class), floored at `LOG_FLOOR`."""
+    """Mean of -log(probability of the true class); the probability is at least `LOG_FLOOR`."""
     p = p_NC.astype(np.float64)
     right_N = p[np.arange(len(y_N)), y_N] / p.sum(axis=1)
     loss_N = -np.log(np.clip(right_N, LOG_FLOOR, 1.0))
@@ -128,7 +128,7 @@ def log_loss(y_N: Ints, p_NC: Floats) -> OnWeights:
 
 
 def auc(y_N: Ints, p_NC: Floats) -> OnWeights:
-    """Area under ROC, one class against the rest, mean over the classes of the truth; 0.5 for one class."""
+    """Area under ROC, one class against the rest, mean over the classes in the truth; 0.5 for one class."""
     runs_C = [_ranked_runs(p_N, y_N == c) for c, p_N in enumerate(p_NC.T)]
 
     def scores(w_BN: Reals) -> Reals:
@@ -190,7 +190,7 @@ def _ranked_runs(p_N: Floats, is_class_N: npt.NDArray[np.bool_]) -> _Runs | None
 
 @dataclass(frozen=True)
 class Metric:
-    """How good predictions are, as one number.
+    """A metric: one number that measures the quality of predictions.
 
     Args:
         name: as in the settings.
@@ -220,7 +220,7 @@ class Metric:
 
     @property
     def sign(self) -> float:
-        """+1 when higher is better, else -1: `sign * score` always grows with quality."""
+        """+1 if higher is better, else -1, so that a higher `sign * score` is always better."""
         return 1.0 if self.higher_is_better else -1.0
 
     def refuse(self, target: Target) -> None:
@@ -239,15 +239,15 @@ class Metric:
         """
         if self.on_counts is None:
             raise ConfigError(
-                f"metric {self.name} needs probabilities, and these predictions hold labels only",
+                f"metric {self.name} needs probabilities, but these predictions contain only labels",
                 remedy="choose a label metric such as macro_f1, or give a file with probabilities",
             )
         return float(self.on_counts(confusion(y_N, pred_N, n_classes)[None].astype(np.float64))[0])
 
     def resampler(self, y_N: Ints, p_NC: Floats) -> OnWeights:
-        """A function of (B, N) weights ≥ 0, how often each row counts, that gives (B,) scores.
+        """A function from (B, N) weights ≥ 0, which are how often each row counts, to (B,) scores.
 
-        What does not depend on the weights (most probable classes, sorting) is done here, once.
+        Everything that is independent of the weights (most probable classes, sorting) is computed here, once.
         """
         assert len(y_N) > 0, "nothing to score"
         assert p_NC.ndim == 2 and len(p_NC) == len(y_N), f"p_NC is {p_NC.shape} for {len(y_N)} labels"
@@ -266,9 +266,9 @@ class Metric:
 
 @dataclass(frozen=True)
 class PerClass:
-    """(C,) precision, recall, F1, support and predicted count a class.
+    """(C,) precision, recall, F1, support and predicted count of each class.
 
-    Precision of a class never predicted, recall and F1 of one that does not occur: 0.
+    The precision of a class that is never predicted is 0; so are recall and F1 of a class that never occurs.
     """
 
     precision_C: Reals
@@ -279,15 +279,15 @@ class PerClass:
 
 
 def get(name: str, folder: Path | None = None) -> Metric:
-    """The metric of that name, or of that `module:function` in a folder of the user's.
+    """The metric with this name, or the user's own `module:function` in a folder.
 
     Args:
         name: of the registry, or e.g. "mymetrics:fbeta"; see `own`.
-        folder: where the module lies; None: the current folder.
+        folder: the folder that contains the module; None: the current folder.
 
     Raises:
-        ConfigError: no such metric; names the nearest ones. A function of one's own that cannot be
-            loaded or does not declare itself.
+        ConfigError: there is no such metric (similar names are suggested), or the user's own function cannot
+            be loaded or lacks a declaration.
     """
     if plugin.is_plugin(name):
         return own(name, folder or Path.cwd())
@@ -298,7 +298,7 @@ def get(name: str, folder: Path | None = None) -> Metric:
 
 
 def own(name: str, folder: Path) -> Metric:
-    """A metric from the user's own code: a function that declares what it is.
+    """A metric from the user's own code: a function that declares its direction, input and range.
 
         def fbeta(y_N, pred_N): ...          # or (y_N, p_NC), see needs
         fbeta.direction = "higher"           # or "lower"
@@ -324,7 +324,7 @@ def own(name: str, folder: Path) -> Metric:
         if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
             faults.append(f"{key} is {value!r}; write {name.partition(':')[2]}.{key} = a number")
     if faults:
-        raise ConfigError(f"competition.metric: {name} does not declare what it is", faults)
+        raise ConfigError(f"competition.metric: {name} lacks valid declarations", faults)
 
     def score(y_N: Ints, answer: Any) -> float:
         return plugin.number(name, function, y_N, answer)
@@ -343,7 +343,7 @@ def own(name: str, folder: Path) -> Metric:
 
 
 def confusion(y_N: Ints, pred_N: Ints, n_classes: int) -> Ints:
-    """(C, C) counts, rows the truth, columns the prediction."""
+    """(C, C) counts; rows are true classes, columns are predicted classes."""
     cells = np.bincount(_cells(y_N, pred_N, n_classes), minlength=n_classes**2)
     return cells.reshape(n_classes, n_classes).astype(np.int64)
 

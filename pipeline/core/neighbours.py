@@ -1,12 +1,12 @@
-"""The one search for the rows nearest to a row, and what a reader must know of an image's neighbours.
+"""The search for nearest neighbours, and what a reader should know about each neighbour of an image.
 
 Owns the search (exact: every pair is looked at, block by block, so memory stays flat), and the marks of
 neighbouring images. Does not own features, near-duplicates (`eda/duplicates.py` proves those by hash), pages,
 nor the neighbours that imbalanced-learn's samplers ask scikit-learn for (`resample/feature_space.py`).
 
-A near neighbour may be near for a dull reason: the same person, the same picture saved anew. And an image
-that was held out together with the asked one is no evidence for what the model learned. So every
-neighbour carries its marks.
+A neighbour may be near for a trivial reason: it shows the same person, or it is the same picture, saved
+again. And an image that was held out together with the query image does not show what the model learned. So
+every neighbour has marks.
 
 Legend: N images that are searched, Q images that are asked about, D features, K neighbours, B of a block,
 E links.
@@ -57,14 +57,14 @@ class Known:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """One near image.
+    """One neighbour of an image.
 
     Args:
         id: of the image.
         distance: 1 − cosine, or Euclidean; smaller is nearer.
         label: class index.
         same_group: of one group with the asked image.
-        near_duplicate: the same picture, saved, scaled or cropped anew.
+        near_duplicate: the same picture, saved, scaled or cropped again.
         other_label: its label differs from the asked image's.
         other_fold: validates in another fold, so the model that was asked had it in training.
     """
@@ -79,7 +79,7 @@ class Neighbour:
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """The marks in words, the gravest first; none for an ordinary neighbour."""
+        """The marks in words, the most serious first; empty for an ordinary neighbour."""
         words = (
             (self.near_duplicate, "near-duplicate"),
             (self.same_group, "same group"),
@@ -91,12 +91,12 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the neighbours of one image say together.
+    """The neighbours of one image, and how many of them have its label.
 
     Args:
         id: the image that was asked about.
         neighbours: nearest first.
-        agreeing: how many of the neighbours of other groups bear the asked image's label.
+        agreeing: how many of the neighbours of other groups have the label of the query image.
         others: how many neighbours are of other groups and no near-duplicates.
     """
 
@@ -112,7 +112,7 @@ class Reading:
 
 
 def nearest(known: Known, asked: Sequence[str], k: int, metric: str = "cosine") -> tuple[Reading, ...]:
-    """The k nearest images of each asked one, itself left out, nearest first.
+    """The k nearest images of each query image, without itself, nearest first.
 
     `metric`: "cosine" for features, "euclidean" for pixels. Fewer than k ≥ 1 where there are no more images.
 
@@ -137,7 +137,7 @@ def nearest(known: Known, asked: Sequence[str], k: int, metric: str = "cosine") 
 
 
 def across(x_QD: Floats, x_ND: Floats, k: int) -> Ints:
-    """(Q, K) rows of `x_ND` that are most alike to each of `x_QD` by cosine, nearest first.
+    """(Q, K) the rows of `x_ND` with the highest cosine similarity to each row of `x_QD`, nearest first.
 
     Images of `x_QD` are not among the searched ones. Fewer than k ≥ 1 where there are no more images.
     """
@@ -157,7 +157,7 @@ def search(
     distance: Distance[Real],
     never: tuple[Ints, Ints] | None = None,
 ) -> tuple[Ints, npt.NDArray[Real]]:
-    """The k nearest rows of `x_ND` to each of `x_QD`, nearest first; of equally near ones the earlier row.
+    """The k nearest rows of `x_ND` to each row of `x_QD`, nearest first; at equal distance the earlier row.
 
     Args:
         x_QD: rows that are asked about.
@@ -192,7 +192,7 @@ def linked(one_E: Ints, other_E: Ints, size: int) -> Ints:
 
 
 def unit_rows(x_ND: Floats) -> Floats:
-    """Rows of length 1; a row of zeros stays one."""
+    """The rows scaled to length 1; a row of zeros stays zero."""
     return np.asarray(x_ND / np.maximum(np.linalg.norm(x_ND, axis=1, keepdims=True), TINY), np.float32)
 
 
@@ -210,7 +210,7 @@ def squares(a_BD: npt.NDArray[Real], b_ND: npt.NDArray[Real]) -> npt.NDArray[Rea
 
 
 def against(a_BD: npt.NDArray[Real], b_ND: npt.NDArray[Real]) -> npt.NDArray[Real]:
-    """(B, N) cosines of unit vectors with their sign turned, -1 for the same direction to 1.
+    """(B, N) negative cosines of unit vectors, from -1 (the same direction) to 1.
 
     Finer than `squares` near 0, and gives the cosine itself back without rounding.
     """
@@ -248,9 +248,9 @@ def _reading(
 
 
 def as_pixels(x_NHWC: npt.NDArray[np.uint8], side_px: int = 32) -> Floats:
-    """(N, D) images of at most `side_px` a side as vectors in [0, 1], for neighbours by pixels.
+    """(N, D) images, reduced to at most `side_px` per side, as vectors in [0, 1], for neighbours by pixels.
 
-    Smaller on purpose: at full size a shift by one pixel is as far as another picture.
+    They are small on purpose: at full size a shift by one pixel is as far away as another picture.
     """
     import cv2
 
@@ -262,6 +262,6 @@ def as_pixels(x_NHWC: npt.NDArray[np.uint8], side_px: int = 32) -> Floats:
 
 
 def folds_of(ids_N: Strings, valid: Sequence[Strings]) -> Ints:
-    """(N,) the first fold in which each id validates, -1 where none does."""
+    """(N,) the first fold with each id in its validation part; -1 if there is none."""
     first = {str(name): at for at in reversed(range(len(valid))) for name in valid[at].tolist()}
     return np.array([first.get(str(name), -1) for name in ids_N.tolist()], dtype=np.int64)

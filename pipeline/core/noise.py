@@ -1,4 +1,4 @@
-"""How far a public score may lie from the out-of-fold score by luck alone.
+"""How far a public score can be from the out-of-fold score by chance alone.
 
 Owns the spread of *public − OOF* for a public set of a given number of groups, and that of the difference
 of two public scores. Does not own intervals of one score (`core/statistics.py`), the draws
@@ -29,7 +29,7 @@ from pipeline.core.statistics import STANDARD_ERRORS
 
 @dataclass(frozen=True)
 class Band:
-    """Where public − OOF lies in 95 % of cases when nothing is wrong, in the metric's own direction.
+    """The range of public − OOF in 95 % of cases if nothing is wrong, as a plain difference of scores.
 
     Args:
         low, high: its ends; `low` may lie above 0 where few groups lift the metric.
@@ -48,14 +48,14 @@ class Band:
         return (self.low + self.high) / 2
 
     def holds(self, gap: float) -> bool:
-        """Whether a public − OOF of `gap` is what luck does in 95 of 100 cases."""
+        """Whether `gap`, a value of public − OOF, is inside the band, i.e. can be chance."""
         return self.low <= gap <= self.high
 
 
 def gap_draws(
     metric: Metric, y_N: Ints, p_NC: Floats, groups_N: Strings, public_groups: int, draws: int, seed: int
 ) -> Reals:
-    """(B,) draws of public − OOF when both are samples of the same groups.
+    """(B,) draws of public − OOF if both scores are computed on samples of the same groups.
 
     `p_NC` are out-of-fold probabilities; the public set has `public_groups` ≥ 1 groups.
     """
@@ -68,13 +68,13 @@ def gap_draws(
 
 
 def band_of(draws_B: Reals, public_groups: int) -> Band:
-    """The 95 % band of such draws."""
+    """The 95 % band of the draws of `gap_draws`."""
     low, high = (float(end) for end in percentile_interval(draws_B))
     return Band(low, high, float(draws_B.std()), public_groups)
 
 
 def band_of_interval(low: float, high: float, groups: int, public_groups: int) -> Band:
-    """The same from a score's 95 % interval alone, where its predictions are not at hand.
+    """The same band from a score's 95 % interval alone, for a score without predictions.
 
     The standard error of a score falls with the square root of the number of groups, of which the OOF score
     has `groups` ≥ 1.

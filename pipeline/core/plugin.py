@@ -1,12 +1,12 @@
-"""`module:function` in the settings: code of the user's own, from the current folder.
+"""`module:function` in the settings: the user's own code, from the current folder.
 
 Owns finding, digesting, loading and calling it, with errors that name the file and the line. Does not
-own what a function must be: the room that uses it says so (a metric: `core/metrics.py`, a network:
+own what a function has to return: the room that uses it defines this (a metric: `core/metrics.py`, a network:
 `nets/backbones.py`, pixels: `data/augment.py` and `data/preprocess.py`, rows: `resample/indices.py`,
 probabilities: `ensemble/decision_steps.py`). `docs/plugins.md` has an example of each.
 
 The digest covers the module's file and every module of the same folder that it imports, so that a
-changed helper makes results anew as well. Installed packages are not covered.
+change of a helper module also changes the keys of results. Installed packages are not covered.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from pipeline.core.errors import ConfigError, nearest
 NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$")
 
 
-# What settings write before a colon to mean a library, not a module of the user's.
+# Words before a colon that name a library in the settings, not a module of the user.
 LIBRARIES = ("torchvision",)
 
 
 def is_plugin(name: str) -> bool:
-    """Whether a setting's value means code of the user's own."""
+    """Whether a setting's value names the user's own code."""
     return ":" in name and name.partition(":")[0] not in LIBRARIES
 
 
 class Own:
-    """A function of the user's own; it can be handed to other processes, which load it anew.
+    """A function of the user; it can be passed to other processes, which load it again.
 
     Args:
         name: e.g. "mycode:jitter".
-        folder: where the module lies.
+        folder: the folder that contains the module.
         setting: which setting names it, for messages.
 
     Raises:
@@ -75,20 +75,20 @@ class Own:
         return any(p.name == argument or p.kind is p.VAR_KEYWORD for p in parameters)
 
     def failed(self, error: Exception, doing: str = "") -> ConfigError:
-        """The error to raise when the user's code raised; `doing` says what it was asked to do."""
+        """The error to raise if the user's code raised an exception; `doing` describes the call."""
         return ConfigError(
             f"{self.setting}: {self.name} failed{doing}{_where(error)}: {type(error).__name__}: {error}",
-            remedy="mend it; docs/plugins.md says what it is called with",
+            remedy="correct the function; docs/plugins.md lists its arguments",
         )
 
     def wrong(self, got: str, wanted: str) -> ConfigError:
-        """The error to raise when it gave something else than it must."""
+        """The error to raise if the function returned an invalid value."""
         path = _path(self.name, self.folder, self.setting)
         return ConfigError(f"{self.setting}: {self.name} of {path} returned {got}", remedy=f"return {wanted}")
 
 
 def described(value: object) -> str:
-    """What a user's function returned, in a few words: its type, and an array's shape and kind."""
+    """What a user's function returned, in a few words: its type, and the shape and dtype of an array."""
     shape, kind = getattr(value, "shape", None), getattr(value, "dtype", None)
     if shape is None or kind is None:
         return "None" if value is None else f"a {type(value).__name__}"
@@ -99,7 +99,7 @@ def digest(name: str, folder: Path, setting: str) -> str:
     """sha256 of the sources behind `module:function`, without running them.
 
     Raises:
-        ConfigError: as `load`, except for what only running the code can tell.
+        ConfigError: as `load`, except for errors that are found only when the code runs.
     """
     found = hashlib.sha256()
     for path in _sources(name, folder, setting):
@@ -110,7 +110,7 @@ def digest(name: str, folder: Path, setting: str) -> str:
 def load(name: str, folder: Path, setting: str) -> Callable[..., Any]:
     """The function behind `module:function`; its module is run once per version of its sources.
 
-    A module in a sub-folder is "mine.metrics:fbeta". `setting` is which setting names it, for messages.
+    A module in a sub-folder is "mine.metrics:fbeta". `setting` is the setting that names it, for messages.
 
     Raises:
         ConfigError: a malformed name, no such file, code that does not parse or fails while it is
@@ -124,15 +124,15 @@ def load(name: str, folder: Path, setting: str) -> Callable[..., Any]:
         raise ConfigError(f"{setting}: {module.__file__} has no function `{wanted}`", remedy=hint)
     function = getattr(module, wanted)
     if not callable(function):
-        raise ConfigError(f"{setting}: `{wanted}` of {module.__file__} is no function but {function!r}")
+        raise ConfigError(f"{setting}: `{wanted}` of {module.__file__} is not a function: {function!r}")
     return function  # type: ignore[no-any-return]
 
 
 def call(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a user's function; what it must give is for the caller to check.
+    """Call a user's function; the caller checks the value that it returns.
 
     Raises:
-        ConfigError: it failed, naming the line.
+        ConfigError: it failed; the message names the line.
     """
     try:
         return function(*arguments)
@@ -141,10 +141,10 @@ def call(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def number(name: str, function: Callable[..., Any], *arguments: Any) -> float:
-    """Call a user's function that must give one finite number.
+    """Call a user's function that must return one finite number.
 
     Raises:
-        ConfigError: it failed, naming the line, or gave something else.
+        ConfigError: it failed (the message names the line), or it returned something else.
     """
     value = call(name, function, *arguments)
     try:
@@ -173,7 +173,7 @@ def _module(name: str, folder: Path, setting: str) -> ModuleType:
         del sys.modules[known]
         raise ConfigError(
             f"{setting}: {path} cannot be imported{_where(error)}: {type(error).__name__}: {error}",
-            remedy=f"mend it until `python {path.name}` runs",
+            remedy=f"correct the file until `python {path.name}` runs without an error",
         ) from error
     finally:
         sys.path.remove(str(folder))
@@ -187,7 +187,7 @@ def _path(name: str, folder: Path, setting: str) -> Path:
     path = folder / f"{module.replace('.', '/')}.py"
     if not path.is_file():
         hint = nearest(module, [p.stem for p in folder.glob("*.py")])
-        remedy = hint or f"write {path.name} there, or run from the folder that holds it"
+        remedy = hint or f"write {path.name} there, or run the command in the folder that contains it"
         raise ConfigError(
             f"{setting}: `{name}`: there is no {path.relative_to(folder)} in {folder}", remedy=remedy
         )
@@ -224,7 +224,7 @@ def _imported(tree: ast.Module) -> list[str]:
 
 
 def _where(error: BaseException) -> str:
-    """` at mymetrics.py line 12`: the deepest frame of the user's, not of a library or of this file."""
+    """` at mymetrics.py line 12`: the deepest frame of the user's code, not of a library or of this file."""
     library = sysconfig.get_path("stdlib")
     frames = [
         f

@@ -1,9 +1,9 @@
-"""What comes out of training, each value checking itself when it is made.
+"""The values that training produces; each checks itself when it is created.
 
 Owns: probabilities, features, fold results, intervals and comparisons, and joining members
-**by id or not at all**. Does not own computing any of them.
+**by id, never by position**. Does not own computing any of them.
 
-Shape legend: N samples, C classes, V views, D features. Arrays are read-only once inside a value.
+Shape legend: N samples, C classes, V views, D features. The arrays in these values are read-only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipeline.core.targets import Target
 
 @dataclass(frozen=True)
 class Probabilities:
-    """(N, C) class probabilities with their ids and class names: the currency after training.
+    """(N, C) class probabilities with their ids and class names.
 
     Raises:
         DataError: duplicate ids, NaN, negative entries, rows that do not sum to 1.
@@ -44,7 +44,7 @@ class Probabilities:
         if bad.any():
             rows = [f"{i}: sum {s:.4g}" for i, s in zip(self.ids_N[bad], p[bad].sum(axis=1), strict=True)]
             raise DataError(
-                f"{self.name}: {len(rows)} rows are no probabilities (NaN, negative, or not summing to 1)",
+                f"{self.name}: {len(rows)} rows are not probabilities (NaN, negative, or not summing to 1)",
                 rows,
                 "normalise each row to sum to 1",
             )
@@ -62,11 +62,11 @@ class Probabilities:
         return self.target.answers(self.p_NC)
 
     def take(self, ids: Strings) -> Probabilities:
-        """The rows of `ids`, in that order; raises if one is missing."""
+        """The rows of `ids`, in that order; raises a `DataError` if an id is missing."""
         return replace(self, ids_N=ids, p_NC=self.p_NC[positions(ids, self.ids_N, self.name)])
 
     def with_classes(self, classes: tuple[str, ...]) -> Probabilities:
-        """The same with columns in the order of `classes`; raises if the names differ."""
+        """The same, columns in the order of `classes`; raises a `DataError` if the names differ."""
         if set(classes) != set(self.classes):
             odd = sorted(set(classes) ^ set(self.classes))
             raise DataError(f"{self.name}: other classes than expected", odd)
@@ -75,7 +75,7 @@ class Probabilities:
 
 
 def align(members: Sequence[Probabilities]) -> tuple[Probabilities, ...]:
-    """All members with the ids, id order and class order of the first. Never by position.
+    """All members with the id order and class order of the first, joined by id and not by position.
 
     Raises:
         DataError: a member has other ids or other classes; missing and extra ids are named.
@@ -100,7 +100,7 @@ def align(members: Sequence[Probabilities]) -> tuple[Probabilities, ...]:
 
 
 def pool(parts: Sequence[Probabilities], name: str) -> Probabilities:
-    """Out-of-fold predictions of several folds as one, in id order; an id of several folds is averaged.
+    """The out-of-fold predictions of several folds as one, in id order; ids in several folds are averaged.
 
     Args:
         parts: at least one; all with the same class names.
@@ -113,7 +113,7 @@ def pool(parts: Sequence[Probabilities], name: str) -> Probabilities:
 
 
 def pool_views(parts: Sequence[ViewProbabilities], name: str) -> ViewProbabilities:
-    """The same for predictions whose views are kept apart; all parts have the same views and classes."""
+    """Like `pool`, for predictions with separate views; all parts have the same views and classes."""
     first = parts[0]
     assert all((p.views, p.classes) == (first.views, first.classes) for p in parts), "views differ"
     ids = np.concatenate([p.ids_N for p in parts])
@@ -132,12 +132,12 @@ def _mean_by_id(ids: Strings, values: Floats) -> tuple[Strings, Floats]:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One label an image, and the probabilities behind it where there are any: a host-format CSV.
+    """One label for each image, and its probabilities if there are any, as in a CSV in the host's format.
 
     Args:
         ids_N: unique.
         labels_N: class index per image.
-        probabilities: the same ids in the same order, or None when the file held labels only.
+        probabilities: the same ids in the same order, or None if the file contained only labels.
         name: for messages and reports, usually the file's stem.
 
     Raises:
@@ -169,7 +169,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class ViewProbabilities:
-    """(V, N, C) probabilities, one block a TTA view, so that views can be weighed without a model."""
+    """(V, N, C) probabilities, one block per TTA view, so that views can be weighted without a model."""
 
     ids_N: Strings
     classes: tuple[str, ...]
@@ -198,7 +198,7 @@ class ViewProbabilities:
 
 @dataclass(frozen=True)
 class Features:
-    """(N, V, D) outputs of a frozen backbone, and the digest of what made them."""
+    """(N, V, D) outputs of a frozen backbone, and the digest of the backbone and its input."""
 
     ids_N: Strings
     views: tuple[str, ...]
@@ -217,7 +217,7 @@ class Features:
 
 @dataclass(frozen=True)
 class FoldResult:
-    """What training one fold gave: its curve and its out-of-fold probabilities (identity view)."""
+    """The result of training one fold: its history and its out-of-fold probabilities (view identity)."""
 
     fold: int
     oof: Probabilities
@@ -234,7 +234,7 @@ class Interval:
         value: the score on all samples.
         low, high: the interval's ends.
         n_groups: how many groups were resampled.
-        note: why the interval is not to be trusted, or empty.
+        note: why the interval is unreliable, or empty.
     """
 
     value: float
@@ -250,7 +250,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A paired difference, new minus old, in the metric's good direction.
+    """A paired difference, new minus old, signed so that a positive one is an improvement.
 
     Args:
         delta: positive is better.
@@ -258,7 +258,7 @@ class Comparison:
         p_better: share of resamples in which the new one is better, 0 to 1.
         n_groups: how many groups were resampled.
         verdict: "better", "worse" or "can't tell".
-        note: why it is not to be trusted, or empty.
+        note: why it is unreliable, or empty.
     """
 
     delta: float

@@ -1,11 +1,11 @@
-"""The values that travel to training, each checking itself when it is made.
+"""The values that training uses; each checks itself when it is created.
 
-Owns: what classes, samples, folds and training rows are, and finding ids **by id**. Does not own
-what comes out of training (`core/predictions.py`) nor reading and writing (`record/files.py`).
+Owns: classes, samples, folds and training rows, and finding samples **by id**. Does not own
+the results of training (`core/predictions.py`) or reading and writing (`record/files.py`).
 
 Shape legend: N samples, C classes, A attributes, R training rows, K values of one attribute,
 S synthetic rows, V views, D features.
-Arrays are read-only once inside a value.
+The arrays in these values are read-only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Strings = npt.NDArray[np.str_]
 
 
 def strings(values: Sequence[str] | Strings) -> Strings:
-    """A read-only array of strings, whatever sequence they came in."""
+    """A read-only array of strings, from any sequence."""
     array = np.asarray(values, dtype=np.str_).reshape(len(values))
     array.setflags(write=False)
     return array
@@ -39,7 +39,7 @@ def frozen_array(array: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[A
 
 
 def refuse_duplicates(ids: Strings, what: str) -> None:
-    """Raise a `DataError` naming every id that occurs more than once in `what`."""
+    """Raise a `DataError` that names every id that occurs more than once in `what`."""
     unique, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
         twice = unique[counts > 1]
@@ -47,7 +47,7 @@ def refuse_duplicates(ids: Strings, what: str) -> None:
 
 
 def positions(of: Strings, within: Strings, what: str) -> Ints:
-    """Where each id of `of` stands in `within`.
+    """The position of each id of `of` in `within`.
 
     Raises:
         DataError: an id of `of` is not in `within`; all of them are named.
@@ -64,7 +64,7 @@ def positions(of: Strings, within: Strings, what: str) -> Ints:
 
 @dataclass(frozen=True)
 class Attribute:
-    """One thing that is labelled, e.g. age.
+    """One labelled attribute of the images, e.g. age.
 
     Args:
         name: as in the settings.
@@ -79,7 +79,7 @@ class Attribute:
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """The classes, and how each is built of attributes.
+    """The classes, and the attribute values that each one combines.
 
     Args:
         attributes: at least one; a plain label is a space of one attribute.
@@ -104,7 +104,7 @@ class LabelSpace:
 
     @staticmethod
     def product(attributes: Sequence[Attribute]) -> LabelSpace:
-        """Every combination of attribute values; the last attribute runs fastest."""
+        """All combinations of attribute values; the last attribute changes fastest."""
         sizes = [len(a.values) for a in attributes]
         codes = np.stack(np.unravel_index(np.arange(int(np.prod(sizes))), sizes), axis=1)
         names = [" · ".join(a.values[c] for a, c in zip(attributes, row, strict=True)) for row in codes]
@@ -120,18 +120,18 @@ class LabelSpace:
 
 @dataclass(frozen=True)
 class Samples:
-    """The images of one split: who they are, where they lie, what they show.
+    """The images of one split: their ids, paths, groups and labels.
 
     Args:
         ids_N: unique.
         paths_N: absolute paths, as text.
-        groups_N: images of one group never sit on both sides of a split; equals `ids_N` if none.
+        groups_N: images of one group are never on both sides of a split; equals `ids_N` if none.
         space: the label space.
         labels_N: class index per image, or None for a test set.
         split: "train", "test", or "extra" or "unlabelled" for images from elsewhere.
         train_labels_N: labels for training where they differ from `labels_N`, which score: other bins,
             corrected labels. None: the same.
-        folds_N: what the column `folds.column` says, as text, or None when no column was asked for.
+        folds_N: the values of the column `folds.column`, as text; None if no column is named.
         soft_NC: targets for training where they are shared between classes; a row of NaN: its label. None:
             every row's label. They never score.
 
@@ -179,7 +179,7 @@ class Samples:
 
     @property
     def labels(self) -> Ints:
-        """The labels of a labelled split; asking a test set for them is our own bug."""
+        """The labels of a labelled split; it is a bug of the program to read them for a test set."""
         assert self.labels_N is not None, f"the {self.split} split has no labels"
         return self.labels_N
 
@@ -191,13 +191,13 @@ class Samples:
         return Samples(**taken)
 
     def for_training(self) -> Samples:
-        """The same samples, labelled as training shall see them."""
+        """The same samples with the labels for training."""
         if self.train_labels_N is None:
             return self
         return replace(self, labels_N=self.train_labels_N, train_labels_N=None)
 
     def joined(self, other: Samples) -> Samples:
-        """These samples and then the other ones, as samples of this split; no id may be in both."""
+        """These samples followed by the other ones, as samples of this split; no id may be in both."""
         differ = self.train_labels_N is not None or other.train_labels_N is not None
         training = [s.for_training().labels for s in (self, other)] if differ else None
         soft = None
@@ -219,7 +219,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Split:
-    """One fold: which ids train, which validate. The two never share an id.
+    """One fold: the ids of its training part and of its validation part, which have no id in common.
 
     Args:
         train_ids: each once.
@@ -257,7 +257,7 @@ class FoldPlan:
         return len(self.splits)
 
     def coverage(self, ids: Strings) -> Ints:
-        """(N,) how often each id validates: 1 everywhere for plain k-fold."""
+        """(N,) in how many validation parts each id is: always 1 for plain k-fold."""
         times = np.zeros(len(ids), np.int64)
         for split in self.splits:
             np.add.at(times, positions(split.valid_ids, ids, "fold plan"), 1)
@@ -265,21 +265,21 @@ class FoldPlan:
 
     @property
     def covered(self) -> Strings:
-        """The ids that validate at least once, sorted."""
+        """The ids that are in at least one validation part, sorted."""
         return np.unique(np.concatenate([split.valid_ids for split in self.splits]))
 
 
 @dataclass(frozen=True)
 class TrainRows:
-    """Which of a fold's training samples one epoch shows, in table order.
+    """The rows of one epoch: which samples of a fold's training part are shown, in table order.
 
     Args:
         index_R: positions in the fold's training samples; repeats are oversampled copies. Positions
             beyond the samples are synthetic rows, see `SyntheticRows`.
-        copy_R: the how-manieth occurrence of that sample in this epoch, from 0. Augmentation draws
-            from it, or all copies of an image would get equal pixels.
-        policies: augmentation policies by name; None is the run's own.
-        policy_R: which of `policies` each row gets. A named one makes an offline copy: the same
+        copy_R: the number of this occurrence of the sample in the epoch, from 0. It is part of the seed of
+            augmentation; otherwise all copies of an image would get equal pixels.
+        policies: augmentation policies by name; None is the policy of the run.
+        policy_R: the index in `policies` for each row. A named policy makes an offline copy: the same
             pixels in every epoch.
     """
 
@@ -295,7 +295,7 @@ class TrainRows:
 
     @staticmethod
     def of(index_R: Ints) -> TrainRows:
-        """Rows from positions alone; the copies are counted here."""
+        """Rows from positions; `copy_R` is counted here."""
         index = np.asarray(index_R, dtype=np.int64)
         order = np.argsort(index, kind="stable")
         ordered = index[order]
@@ -306,7 +306,7 @@ class TrainRows:
         return TrainRows(index, copy)
 
     def with_copies(self, index_R: Ints, policy: str) -> TrainRows:
-        """These rows, and offline copies of the named positions under one policy, numbered from 0."""
+        """These rows, and offline copies of these positions by one policy, numbered from 0."""
         copies = TrainRows.of(index_R)
         return TrainRows(
             np.concatenate([self.index_R, copies.index_R]),
@@ -321,7 +321,7 @@ class TrainRows:
 
 @dataclass(frozen=True)
 class SyntheticRows:
-    """Feature rows that belong to no image, for a head that trains on features.
+    """Synthetic feature rows, which belong to no image, for a head that trains on features.
 
     Args:
         x_SVD: features, of the same views and the same backbone as the images'.

@@ -1,6 +1,6 @@
-"""What a search may vary: dimensions with ranges, conditions between them, and points.
+"""Search spaces: dimensions with ranges, conditions between dimensions, and points.
 
-Owns dimensions as values: which of them a point has, whether a point lies in range, every point of a
+Owns dimensions as values: which of them a point has, whether a point is in range, and all points of a
 finite space. Does not own the YAML form (`tune/space.py`) or who proposes points (`record/study.py`).
 """
 
@@ -21,7 +21,7 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Dimension:
-    """One thing that is varied.
+    """One dimension of a search space: one setting, or one word of a list, that is varied.
 
     Args:
         name: unique in its space.
@@ -43,26 +43,26 @@ class Dimension:
     when: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
 
     def is_active(self, point: Mapping[str, Scalar]) -> bool:
-        """Whether a point that has values for the earlier dimensions has one for this."""
+        """Whether this dimension is varied, given a point with the values of the earlier dimensions."""
         return all(name in point and _among(point[name], values) for name, values in self.when)
 
     def fault(self, value: Scalar) -> str:
-        """Why a value is out of range, or nothing."""
+        """Why a value is invalid; empty if it is valid."""
         if self.kind == "categorical":
             told = ", ".join(map(str, self.labels))
-            return "" if _among(value, self.labels) else f"{value!r} is none of {told}"
+            return "" if _among(value, self.labels) else f"{value!r} is not one of {told}"
         whole = isinstance(value, int) or (self.kind == "float" and isinstance(value, float))
         if isinstance(value, bool) or not isinstance(value, int | float) or not whole:
-            return f"{value!r} is no {self.kind}"
+            return f"{value!r} is not of type {self.kind}"
         if not self.low <= value <= self.high:
             return f"{value:g} is not within {self.low:g} to {self.high:g}"
         steps = (value - self.low) / self.step if self.step else 0.0
         if abs(steps - round(steps)) > TOLERANCE * max(1.0, abs(steps)):
-            return f"{value:g} is not {self.low:g} and a multiple of the step {self.step:g}"
+            return f"{value:g} is not {self.low:g} plus a multiple of the step {self.step:g}"
         return ""
 
     def values(self) -> tuple[Scalar, ...] | None:
-        """Every value; None where there are endlessly many."""
+        """All values in order; None if there are infinitely many."""
         if self.kind == "categorical":
             return self.labels
         if self.kind == "int":
@@ -74,7 +74,7 @@ class Dimension:
 
 
 def _among(value: Scalar, values: Sequence[Scalar]) -> bool:
-    """Membership in which True is not 1."""
+    """Membership test that treats True and 1 as different values."""
     return any(value == v and isinstance(value, bool) == isinstance(v, bool) for v in values)
 
 
@@ -91,7 +91,7 @@ def active(dimensions: Sequence[Dimension], point: Mapping[str, Scalar]) -> list
 
 
 def faults(dimensions: Sequence[Dimension], point: Mapping[str, Scalar]) -> list[str]:
-    """Everything that keeps a point out of the space, as `name: why`."""
+    """All reasons why a point is not in the space, as `name: reason`."""
     wanted = {dimension.name: dimension for dimension in active(dimensions, point)}
     found = [f"{name}: has no value" for name in wanted if name not in point]
     found += [f"{name}: is not varied here" for name in point if name not in wanted]
@@ -100,12 +100,12 @@ def faults(dimensions: Sequence[Dimension], point: Mapping[str, Scalar]) -> list
 
 
 def endless(dimensions: Sequence[Dimension]) -> list[str]:
-    """Names of the dimensions that have no list of values."""
+    """Names of the dimensions with infinitely many values."""
     return [dimension.name for dimension in dimensions if dimension.values() is None]
 
 
 def points(dimensions: Sequence[Dimension]) -> Iterator[Point]:
-    """Every point of a finite space, the last dimension running fastest, conditions kept."""
+    """All valid points of a finite space; the last dimension changes fastest."""
 
     def extend(point: Point, left: Sequence[Dimension]) -> Iterator[Point]:
         if not left:
@@ -116,7 +116,7 @@ def points(dimensions: Sequence[Dimension]) -> Iterator[Point]:
             yield from extend(point, rest)
             return
         values = first.values()
-        assert values is not None, f"{first.name} has endlessly many values"
+        assert values is not None, f"{first.name} has infinitely many values"
         for value in values:
             yield from extend({**point, first.name: value}, rest)
 
@@ -124,5 +124,5 @@ def points(dimensions: Sequence[Dimension]) -> Iterator[Point]:
 
 
 def first_points(dimensions: Sequence[Dimension], most: int) -> list[Point]:
-    """At most `most` points of a finite space."""
+    """The first `most` points of a finite space, or all of them if there are fewer."""
     return list(itertools.islice(points(dimensions), most))

@@ -1,8 +1,8 @@
-"""Randomness is derived from names, never stored.
+"""Random seeds, derived from names; the state of a generator is never stored.
 
 Owns the one function that turns (root seed, purpose, fold, epoch, …) into a seed. Does not own any
-generator's state: whoever draws makes a fresh generator, draws, and drops it. That is what makes a
-run the same with 0 or 8 workers, interrupted or not.
+generator's state: each caller creates a new generator, draws, and discards it. So a run has the same result
+with 0 or 8 workers, and interrupted or not.
 
 Source: numpy.random.SeedSequence (O'Neill's seed_seq), https://numpy.org/doc/stable/reference/random/
 """

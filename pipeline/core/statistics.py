@@ -1,8 +1,8 @@
 """Intervals of a score and comparisons of predictions, from resamples of whole groups.
 
-Owns what an interval and a comparison say: of one score, of two sides that were planned to be compared, of
+Owns the interval of one score and the verdicts of comparisons: of two planned sides, of
 many arms at once with several seeds each, and of attempts that follow one another. Does not own the draws
-nor their arithmetic (`core/group_resampling.py`), nor the metrics (`core/metrics.py`).
+or their arithmetic (`core/group_resampling.py`), nor the metrics (`core/metrics.py`).
 
 Both sides of a comparison see the same draws. A score gets the percentile interval, a difference the normal
 one (1.96 bootstrap standard errors): of six ways these held the truth best where groups are few, and from
@@ -56,9 +56,9 @@ def interval(metric: Metric, y_N: Ints, p_NC: Floats, groups_N: Strings, draws: 
 def compare(
     metric: Metric, y_N: Ints, p_new_NC: Floats, p_old_NC: Floats, groups_N: Strings, draws: int, seed: int
 ) -> Comparison:
-    """Whether new predictions beat old ones on the same rows, by a paired group bootstrap.
+    """Whether new predictions are better than old ones on the same rows, by a paired group bootstrap.
 
-    One planned comparison: the winner of many needs a correction that this does not make. The delta is
+    This is for one planned comparison; it makes no correction for choosing the best of many. The delta is
     positive when new is better, for losses too.
 
     Returns:
@@ -78,14 +78,14 @@ def compare(
 def comparison(
     delta: float, ends: tuple[float, float], gains_B: Reals, n_groups: int, note: str = "", tells: bool = True
 ) -> Comparison:
-    """A comparison in words: "better" or "worse" where its interval excludes 0, else "can't tell".
+    """A comparison with its verdict: "better" or "worse" if its interval excludes 0, else "can't tell".
 
     Args:
-        delta: new minus old, in the metric's good direction.
+        delta: new minus old, signed so that a positive one is an improvement.
         ends: of its 95 % interval.
         gains_B: draws of `delta`; a draw of exactly 0 counts half in `p_better`.
         n_groups: how many groups were resampled.
-        note: why it is not to be trusted, or empty.
+        note: why it is unreliable, or empty.
         tells: False: the interval is not evidence, whatever it excludes. One group gives equal resamples
             and an interval without width, which would exclude 0.
     """
@@ -96,7 +96,7 @@ def comparison(
 
 
 def groups_to_tell(comparison: Comparison) -> int | None:
-    """About how many groups it would take for the interval of this delta to exclude 0.
+    """About how many groups are needed until the interval of this delta excludes 0.
 
     The interval's width shrinks with the square root of the number of groups; the delta itself is
     taken as it is, so this is a rough guide. None when there is no delta, or no width to shrink.
@@ -109,7 +109,7 @@ def groups_to_tell(comparison: Comparison) -> int | None:
 
 
 def few_groups_note(n_groups: int) -> str:
-    """Why an interval over so few groups is not to be trusted, or nothing."""
+    """Why an interval over so few groups is unreliable; empty if there are enough groups."""
     if n_groups >= ENOUGH_GROUPS:
         return ""
     return f"{n_groups} group{'' if n_groups == 1 else 's'}: interval too narrow"
@@ -124,7 +124,7 @@ SHOWN_BY_GROUPS = 0.5
 
 @dataclass(frozen=True)
 class ArmScores:
-    """How good each arm is, and how the planned pairs compare.
+    """The score of each arm, and the planned comparisons of pairs.
 
     Args:
         mean_A: score, mean over the arm's seeds.
@@ -172,7 +172,7 @@ def compare_arms(
     n_groups = len(np.unique(groups_N))
     notes = [
         few_groups_note(n_groups),
-        *(["one seed an arm: its luck is not in the interval"] * (not spread)),
+        *(["one seed per arm: the interval does not include the variation between seeds"] * (not spread)),
     ]
     note = "; ".join(text for text in notes if text)
     comparisons = [
@@ -191,7 +191,7 @@ def _means(value_MB: Reals, of_M: Ints) -> Reals:
 
 
 def _seed_noise(score_M: Reals, drawn_MB: Reals, of_M: Ints, seed: int) -> tuple[Reals, bool]:
-    """(A, B) draws of how far an arm's mean lies from that of endless seeds; whether it is known.
+    """(A, B) draws of an arm's mean minus the mean over infinitely many seeds; and whether it is known.
 
     Mostly what the resampled groups do not already show: two seeds also differ because each errs on
     other images, and that part varies with the images drawn.
@@ -225,7 +225,7 @@ def compare_tried(
     seed: int,
     tries: int,
 ) -> Comparison:
-    """One of several attempts, each of which is kept if it is better: an interval for all of them at once.
+    """Compare one of several attempts, each of which is kept if it is better; corrected for their number.
 
     Attempts that follow one another cannot be resampled together, as each starts from what was kept
     before. So the error is shared out: each has 1/`tries` of the 5 % (Bonferroni). `sides`: new and old

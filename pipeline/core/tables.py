@@ -1,7 +1,7 @@
-"""CSV tables from anywhere, as text: the one reader of the whole house.
+"""CSV tables as text: the only reader of CSV files in the project.
 
-Owns decoding (UTF-8 with or without BOM, UTF-16, CP949), finding the delimiter, and telling which
-row is malformed. Does not own what a column means (`data/competition.py`, `data/host_format.py`).
+Owns decoding (UTF-8 with or without BOM, UTF-16, CP949), finding the delimiter, and naming the
+rows that are malformed. Does not own what a column means (`data/competition.py`, `data/host_format.py`).
 
 Everything stays text: ids keep their leading zeros, and "NA" or "1e5" are names like any other.
 """
@@ -24,7 +24,7 @@ ENCODINGS = (UTF8, "cp949")
 
 @dataclass(frozen=True)
 class Table:
-    """A header and its rows, all text, blanks around cells stripped.
+    """A header and its rows, all as text, without spaces around the cells.
 
     Args:
         name: the file's name, for messages.
@@ -32,7 +32,7 @@ class Table:
         rows: each as long as `columns`.
         lines: the line in the file on which each row ends, for messages.
         delimiter: what separated the cells.
-        encoding: what the bytes were.
+        encoding: the encoding of the file.
     """
 
     name: str
@@ -46,16 +46,16 @@ class Table:
         return len(self.rows)
 
     def column(self, name: str) -> tuple[str, ...]:
-        """One column, top to bottom."""
+        """The cells of one column, from top to bottom."""
         at = self.columns.index(name)
         return tuple(row[at] for row in self.rows)
 
     def require(self, columns: Sequence[str], remedy: str) -> None:
-        """Raise a `DataError` naming every one of `columns` that is missing."""
+        """Raise a `DataError` that names each of `columns` that is missing."""
         missing = [c for c in columns if c not in self.columns]
         if missing:
             raise DataError(
-                f"{self.name}: {len(missing)} columns missing (it has: {', '.join(self.columns)})",
+                f"{self.name}: {len(missing)} columns missing (the table has: {', '.join(self.columns)})",
                 [f"{c!r} {nearest(c, self.columns)}".rstrip() for c in missing],
                 remedy,
             )
@@ -66,7 +66,7 @@ def read_table(path: Path, name: str | None = None) -> Table:
 
     Args:
         path: the file.
-        name: how messages call it; None: the file's name.
+        name: the name in messages; None: the file's name.
 
     Raises:
         DataError: no such file, not text, no header, a column twice, or rows of another length.
@@ -80,18 +80,18 @@ def read_table(path: Path, name: str | None = None) -> Table:
     try:
         found = [(reader.line_num, tuple(c.strip() for c in row)) for row in reader if any(row)]
     except csv.Error as error:
-        raise DataError(f"{name}, line {reader.line_num}: not a CSV ({error})") from error
+        raise DataError(f"{name}, line {reader.line_num}: not a valid CSV ({error})") from error
     if not found:
-        raise DataError(f"{name}: empty, not even a header")
+        raise DataError(f"{name}: the file is empty; it needs a header and rows")
     columns, rows = found[0][1], found[1:]
-    faults = [f"column {c!r} twice" for c in sorted({c for c in columns if columns.count(c) > 1})]
+    faults = [f"column {c!r} occurs twice" for c in sorted({c for c in columns if columns.count(c) > 1})]
     faults += [
-        f"line {line}: {len(row)} cells, the header has {len(columns)}"
+        f"line {line}: it has {len(row)} cells, but the header has {len(columns)}"
         for line, row in rows
         if len(row) != len(columns)
     ]
     if faults:
-        raise DataError(f"{name}: malformed", faults, "mend these lines in a text editor")
+        raise DataError(f"{name}: malformed", faults, "correct these lines in a text editor")
     lines = tuple(line for line, _ in rows)
     return Table(name, columns, tuple(row for _, row in rows), lines, delimiter, encoding)
 
@@ -108,9 +108,9 @@ def _text(path: Path, name: str) -> tuple[str, str]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
+        raise DataError(f"{path}: there is no such file") from None
     except IsADirectoryError:
-        raise DataError(f"{path}: a folder, not a CSV") from None
+        raise DataError(f"{path}: this is a folder, not a CSV file") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
@@ -120,4 +120,4 @@ def _text(path: Path, name: str) -> tuple[str, str]:
         except UnicodeDecodeError:
             continue
         return text.replace("\r\n", "\n").replace("\r", "\n"), encoding
-    raise DataError(f"{name}: not text in UTF-8, UTF-16 or CP949", remedy="save it as CSV UTF-8")
+    raise DataError(f"{name}: it is not text in UTF-8, UTF-16 or CP949", remedy="save it as UTF-8 CSV")

@@ -1,1 +1,1 @@
-"""What is in the data, worst harm first."""
+"""The data report: findings about the data, the most harmful first."""

@@ -55,7 +55,7 @@ def near_duplicates(images: pd.DataFrame, seen: Glance, settings: EdaSettings) -
 
 
 def copies(hashes_N: npt.NDArray[np.uint64], thumbs_NTT3: Pixels, settings: EdaSettings) -> list[list[int]]:
-    """Positions of pictures that are copies of each other, equal ones too, a list a set."""
+    """Positions of pictures that are copies of each other, one list per set; equal files included."""
     pairs = [pair for block in _pairs(hashes_N, thumbs_NTT3, settings) for pair in block]
     return _join(pairs, len(hashes_N))
 

@@ -33,7 +33,7 @@ NAMED = 4
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of the data before the rules are applied.
+    """The measurements of the data to which the rules are applied.
 
     Args:
         seen: thumbnails and mean pictures.
@@ -146,7 +146,7 @@ class Finding:
 
 
 def severity_of(harm: float, settings: EdaSettings) -> Severity:
-    """The class of a share of the score at stake."""
+    """The severity of a finding, from the share of the score at stake."""
     if harm >= settings.high:
         return "high"
     if harm >= settings.medium:

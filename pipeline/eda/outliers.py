@@ -44,7 +44,7 @@ def robust_z(images: pd.DataFrame) -> pd.DataFrame:
 
 
 def outliers(images: pd.DataFrame, limit: float) -> pd.DataFrame:
-    """Every measure of every image beyond the limit on a side that does harm, farthest first.
+    """Every measure of every image that is beyond the limit on a harmful side, the most extreme first.
 
     The limit is in robust standard deviations.
 

@@ -1,4 +1,4 @@
-"""The data report: what is in the competition, worst harm first, with pictures.
+"""The page of the data report: findings, the most harmful first, with tables and pictures.
 
 Owns the exploration's result, its tables, its plots and its page. Does not own the counts
 (`eda/survey.py`), the measurements (`eda/evidence.py`), the findings (`eda/findings.py`), the shapes of

@@ -106,7 +106,7 @@ class Separation:
 
 
 def tell(images: pd.DataFrame, x_ND: Values, seed: int) -> Separation:
-    """The AUC alone: to measure again after a change, which needs no new null distribution.
+    """The AUC without a null distribution, for repeated measurements after changes.
 
     Both splits occur, in enough groups; the columns are reduced to their leading components here.
     """

@@ -1,4 +1,4 @@
-"""The stage of `eda/`: what is in the data, worst harm first.
+"""The stage of `eda/`: the data report, with the most harmful findings first.
 
     make eda ARGS="competition=digits"
 

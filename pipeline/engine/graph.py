@@ -68,7 +68,7 @@ class Graph:
         step = (f"{need.stage} {dict(need.params)} {need.settings.experiment}", id(need.settings))
         if step in self._path:
             circle = " → ".join(text for text, _ in [*self._path, step])
-            raise PodiumError(f"a request leads back to itself: {circle}")
+            raise PodiumError(f"circular request, a result that needs itself: {circle}")
         self._path.append(step)
         try:
             stage = self.stage(need)
@@ -218,7 +218,7 @@ def refuse_unread(settings: Settings, needs: Iterable[Need], graph: Graph, also:
         stages = ", ".join(dict.fromkeys(n.stage for n in needs)) or "this command"
         faults = [f"{p}: nothing in this chain reads it" for p in unread]
         what = f"{len(unread)} overrides" if len(unread) > 1 else "an override"
-        remedy = "drop what nothing reads, or run the stage that reads it"
+        remedy = "remove these overrides, or run the stage that reads them"
         raise ConfigError(f"{stages}: {what} would change nothing", faults, remedy)
 
 

@@ -1,4 +1,4 @@
-"""What excites the units of a network: activation maps, the patches that excite a channel most, filters.
+"""Activations of a network: activation maps, the patches with the highest activation of a channel, filters.
 
 Owns computing them. Does not own layers and receptive fields (`layers.py`) or the panels (`units.py`).
 

@@ -174,7 +174,7 @@ def by_pixel(net: Net, case: ExplainedImage, rule: Rule, of: int) -> Floats:
 
 
 def sizes(gradient_HWC: Floats) -> Floats:
-    """(H, W) the largest size over the channels, as Simonyan et al. show it."""
+    """(H, W) the largest absolute value over the channels, as in Simonyan et al."""
     return np.asarray(np.abs(gradient_HWC).max(axis=2), dtype=np.float32)
 
 

@@ -1,4 +1,4 @@
-"""A sanity check of a method: the same method on random weights, and how alike the two maps are.
+"""A sanity check of a method: the similarity of its maps on trained and on random weights.
 
 Owns networks of random weights and the judgement of a method. Does not own the methods.
 

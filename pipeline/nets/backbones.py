@@ -198,7 +198,7 @@ def _own(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Modul
     name = settings.name
     if settings.weights == "hub":
         raise ModelError(
-            f"model.weights: the hub has none of {name}",
+            f"model.weights: the hub has no weights of {name}",
             remedy="set model.weights=none and load weights in the function, or set model.weights=file:PATH",
         )
     own = plugin.Own(name, Path.cwd(), "model.name")
@@ -247,7 +247,7 @@ def _too_small(name: str, size: Size, error: Exception) -> ModelError:
 
 
 def not_needed() -> AbstractContextManager[None]:
-    """In place of `or_its_cache`, if nothing is downloaded."""
+    """A context in place of `or_its_cache`, for networks that need no download."""
     return contextlib.nullcontext()
 
 

@@ -55,7 +55,7 @@ class Shelf:
         if not competition:
             newest = max(store.all(), key=_made, default=None)
             if newest is None:
-                raise DataError(f"{folder / 'artifacts'}: empty", remedy="run `make all` first")
+                raise DataError(f"{folder / 'artifacts'}: it has no results", remedy="run `make all` first")
             competition = str(newest.manifest.get("competition"))
         return Shelf(folder, competition, store)
 

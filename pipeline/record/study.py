@@ -289,7 +289,7 @@ class Study:
         return [trial for trial in self.trials() if trial.number in numbers]
 
     def looked(self, how: str) -> int:
-        """Count a re-test of the present trials, described by `how`; returns the number of different ones."""
+        """Record that the present trials are re-tested in the way `how`; returns the number of re-tests."""
         with self._lock:
             looks = {*self._study.user_attrs.get(LOOKS, []), f"{len(self.done())} trials: {how}"}
             self._study.set_user_attr(LOOKS, sorted(looks))

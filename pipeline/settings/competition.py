@@ -69,7 +69,7 @@ class SubmissionSettings(Section):
     kaggle: str | None = neutral(None, "the competition's name in its Kaggle URL", min_length=1)
     command: str | None = neutral(
         None,
-        "submits a file, with {file}, {message} and {name}; None: the Kaggle client, if `kaggle` is set",
+        "command that submits a file, with {file}, {message} and {name}; None: the Kaggle client of `kaggle`",
         min_length=1,
     )
 
@@ -93,16 +93,16 @@ class EmojiDemo(Section):
 
     source: Literal["emoji"] = "emoji"
     task: Literal["category", "people"] = fact(
-        "category", "category: category × artist; people: kind × gender, people only"
+        "category", "labels; category: category × artist; people: kind × gender, only pictures of people"
     )
     per_concept: int | None = fact(3, "at most this many drawings per concept and artist; None: all", ge=1)
-    tail_ratio: float = fact(10.0, "images of the largest category : of the smallest; 1: unchanged", ge=1)
+    tail_ratio: float = fact(10.0, "images of the largest category / of the smallest; 1: unchanged", ge=1)
     min_concepts: int = fact(20, "the long tail leaves each category at least this many concepts", ge=5)
     test_share: float = fact(0.25, "share of concepts held out as the test set", gt=0, lt=0.9)
     test_priors: Literal["same", "uniform"] = fact(
         "same", "same: the training long tail; uniform: the test set is balanced by category"
     )
-    seed: int = fact(2026, "of the draw of concepts that are dropped and held out", ge=0)
+    seed: int = fact(2026, "seed of the choice of concepts that are dropped or held out", ge=0)
 
 
 class DigitsDemo(Section):
@@ -111,7 +111,7 @@ class DigitsDemo(Section):
     source: Literal["digits"] = "digits"
     limit: int | None = fact(None, "use only this many images; None: all 1,797", ge=100)
     test_share: float = fact(0.25, "share held out as the test set", gt=0, lt=0.9)
-    seed: int = fact(2026, "of the draw of images that are held out", ge=0)
+    seed: int = fact(2026, "seed of the choice of held-out images", ge=0)
 
 
 class CompetitionSettings(Section):
@@ -144,8 +144,8 @@ class CompetitionSettings(Section):
     path_column: str = fact(
         "path", "column of image paths inside the image folder, with or without extension; may be the id's"
     )
-    test_id_column: str | None = fact(None, "as id_column, in the test table; None: the same")
-    test_path_column: str | None = fact(None, "as path_column, in the test table; None: the same")
+    test_id_column: str | None = fact(None, "column of ids in the test table; None: as id_column")
+    test_path_column: str | None = fact(None, "column of paths in the test table; None: as path_column")
     group_column: str | None = fact(None, "images with the same value are never on both sides of a split")
     group_pattern: str | None = fact(
         None, "instead of a column: a regular expression for the path; its one group (…) is the group"

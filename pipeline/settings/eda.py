@@ -28,12 +28,12 @@ class EdaSettings(Section):
         "facts", "separate train from test by image facts, or by features of the frozen model (slower)"
     )
     shift_auc: float = fact(0.6, "train and test differ at this AUC or above; 0.5 is chance", ge=0.5, le=1)
-    shift_p: float = fact(0.01, "and if at most this share of shuffles reaches it", gt=0, lt=1)
+    shift_p: float = fact(0.01, "and only if at most this share of shuffles reaches that AUC", gt=0, lt=1)
     shift_shuffles: int = fact(199, "shuffles of the set names over whole groups", ge=19, le=9999)
     high: float = fact(0.01, "a finding is high if at least this share of the score is at stake", gt=0, le=1)
-    medium: float = fact(0.002, "and medium at this share; at most `high`", gt=0, le=1)
+    medium: float = fact(0.002, "a finding is medium at this share of the score; at most `high`", gt=0, le=1)
     thumbnails: int = fact(1200, "pictures in the whole report, so that it stays small", ge=300, le=20_000)
-    seed: int = fact(0, "of the shuffles", ge=0)
+    seed: int = fact(0, "seed of the shuffles", ge=0)
 
 
 @rule("eda")

@@ -88,12 +88,12 @@ class ExplainSettings(Section):
         le=64,
     )
     sanity: bool = fact(True, "also show each method on a network with random weights")
-    occlusion: OcclusionSettings = fact(OcclusionSettings(), "of the occlusion map")
+    occlusion: OcclusionSettings = fact(OcclusionSettings(), "settings of the occlusion map")
     attention_images: int = fact(
         300, "validation images on which attention to object and background is measured", ge=0, le=100_000
     )
-    seed: int = fact(0, "of random weights and of every other draw", ge=0)
-    units: UnitSettings = fact(UnitSettings(), "of activations, patches and filters")
-    synthesis: SynthesisSettings = fact(SynthesisSettings(), "of gradient ascent")
-    neighbours: NeighbourSettings = fact(NeighbourSettings(), "of the nearest training images")
-    embedding: EmbeddingSettings = fact(EmbeddingSettings(), "of the map of features")
+    seed: int = fact(0, "seed of the random weights and of all other random draws", ge=0)
+    units: UnitSettings = fact(UnitSettings(), "settings of activations, patches and filters")
+    synthesis: SynthesisSettings = fact(SynthesisSettings(), "settings of gradient ascent")
+    neighbours: NeighbourSettings = fact(NeighbourSettings(), "settings of the nearest training images")
+    embedding: EmbeddingSettings = fact(EmbeddingSettings(), "settings of the map of features")

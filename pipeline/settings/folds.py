@@ -27,7 +27,7 @@ class FoldSettings(Section):
     column: str | None = fact(
         None, "for kind=column: the column with the fold in which a row validates; empty: the row only trains"
     )
-    seed: int = fact(0, "of the assignment of groups to folds", ge=0)
+    seed: int = fact(0, "seed of the assignment of groups to folds", ge=0)
 
     @property
     def splits(self) -> int:

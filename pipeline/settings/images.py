@@ -84,9 +84,9 @@ class PreprocessSettings(Section):
     """Fixed changes of every image, in training and test; see `pipeline/data/preprocess.py`."""
 
     white_balance: Literal["none", "grey_world"] = fact("none", "grey_world: equal mean of red, green, blue")
-    saturation: float = fact(1.0, "factor; 0: grey", ge=0, le=5)
-    brightness: float = fact(0.0, "added, as a share of white", ge=-1, le=1)
-    contrast: float = fact(1.0, "factor about middle grey", ge=0, le=5)
+    saturation: float = fact(1.0, "factor of the colour saturation; 0: grey", ge=0, le=5)
+    brightness: float = fact(0.0, "added to every pixel, as a share of white", ge=-1, le=1)
+    contrast: float = fact(1.0, "factor of the difference from middle grey", ge=0, le=5)
     clahe: float = fact(0.0, "clip limit of local contrast equalisation, 2 is usual; 0: off", ge=0, le=40)
     clahe_tiles: int = fact(4, "tiles of CLAHE along each side", ge=1, le=32)
     sharpen: float = fact(0.0, "amount of unsharp masking, 1 is strong; 0: off", ge=0, le=10)

@@ -61,7 +61,7 @@ class InferSettings(Section):
         "mean", "weights of views: equal, or fitted on OOF and cross-fitted; no model runs again"
     )
     precision: Literal["fp32", "bf16", "fp16", "auto"] = fact(
-        "fp32", "of networks; auto: that of each fold's training. Features of a linear probe are always fp32"
+        "fp32", "dtype of networks; auto: as each fold trained. Features of a linear probe are always fp32"
     )
 
     @field_validator("views")

@@ -70,7 +70,7 @@ class OneLossSettings(Section):
         "none",
         "weight of a row by its class: inverse: 1/count; effective: 1/effective number with `beta`; hand",
     )
-    beta: float = fact(0.999, "of the effective number; 0: equal weights, towards 1: inverse", ge=0, lt=1)
+    beta: float = fact(0.999, "β of the effective number; 0: equal weights; near 1: like inverse", ge=0, lt=1)
     hand: dict[str, Weight] | None = fact(None, "class name -> weight, for class_weights=hand", min_length=1)
     defer: float = fact(
         0.0, "class weights start after this share of the epochs (deferred re-weighting: 0.8)", ge=0, lt=1

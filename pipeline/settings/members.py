@@ -51,7 +51,7 @@ class PseudoSettings(Section):
     teachers: list[str] = fact(
         [], "teachers, experiments by name (a+b: b overrides a), averaged; []: this one, without pseudo"
     )
-    threshold: float = fact(0.9, "least probability of the class of a pseudo-labelled image", ge=0, le=1)
+    threshold: float = fact(0.9, "use only images whose class has at least this probability", ge=0, le=1)
     share: float = fact(
         1.0,
         "share of the images of each predicted class that are used, most confident first (class-balanced "

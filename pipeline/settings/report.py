@@ -12,7 +12,7 @@ class StatisticsSettings(Section):
     """Intervals."""
 
     draws: int = fact(2000, "bootstrap resamples of whole groups", ge=100, le=100_000)
-    seed: int = fact(0, "of the resamples", ge=0)
+    seed: int = fact(0, "seed of the resamples", ge=0)
 
 
 class ReportSettings(Section):
@@ -44,7 +44,7 @@ class FinderSettings(Section):
     )
     neighbours: int = fact(10, "nearest images of other groups whose labels are compared", ge=1, le=100)
     agreeing: float = fact(0.8, "share of them that must agree on another value", gt=0, le=1)
-    slice_groups: int = fact(10, "least number of groups inside and outside a slice", ge=2, le=1000)
+    slice_groups: int = fact(10, "a slice needs at least this many groups inside and outside", ge=2, le=1000)
     pair_gain: float = fact(
         1.25,
         "report a pair of slices if its error rate is this many times that of each of its parts",

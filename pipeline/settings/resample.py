@@ -68,12 +68,12 @@ class ResampleSettings(Section):
     )
     on: str = fact("class", "balance the class, or one attribute by its name")
     redraw: bool = fact(False, "draw again in each epoch, for under and over")
-    neighbours: int = fact(5, "of near_miss and the smote family; never of the same group", ge=1, le=50)
+    neighbours: int = fact(5, "k of near_miss and the smote family; never in the same group", ge=1, le=50)
     features: ModelSettings = fact(
         ModelSettings(), "frozen backbone whose features define neighbours; a linear probe uses its own"
     )
     copies: CopySettings | None = fact(None, "offline copies, made after resampling")
-    seed: int = fact(0, "of the draw of images that are dropped or repeated", ge=0)
+    seed: int = fact(0, "seed of the choice of images that are dropped or repeated", ge=0)
 
 
 @rule("resample")

@@ -22,7 +22,7 @@ class RobustnessSettings(Section):
     noise: list[Deviation] = fact([0.02, 0.05, 0.1, 0.2], "standard deviation, as a share of white")
     jpeg: list[Quality] = fact([50, 30, 15, 5], "quality, best first")
     brightness: list[Factor] = fact(
-        [0.8, 0.6, 0.4, 1.25, 1.5, 2.0], "factors; those below 1 and those above 1 are two curves"
+        [0.8, 0.6, 0.4, 1.25, 1.5, 2.0], "factors; those below 1 and above 1 give two separate curves"
     )
 
     def views(self) -> dict[str, tuple[str, float]]:

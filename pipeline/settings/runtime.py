@@ -32,7 +32,7 @@ class RuntimeSettings(Section):
     ] = neutral("auto", "loader processes; 0: load in this process; auto: the fastest number, by timing")
     infer_batch: int = neutral(128, "images per forward pass without gradients", ge=1)
     log_level: Literal["debug", "info", "warning"] = neutral(
-        "info", "least level of messages that are logged"
+        "info", "messages of this level and above are logged"
     )
     home: str = neutral(".", "folder of artifacts/, work/, data/, submissions/ and mlflow.db")
     mlflow: bool = neutral(True, "record runs in MLflow")

@@ -42,7 +42,7 @@ class MixSettings(Section):
     method: Literal["none", "mixup", "cutmix", "cutmix_half"] = fact(
         "none", "mixup: a weighted mean; cutmix: a box of the partner; cutmix_half: half of each image"
     )
-    alpha: float = fact(1.0, "of Beta(alpha, alpha), the partner's share; not for cutmix_half", gt=0, le=100)
+    alpha: float = fact(1.0, "α of Beta(α, α), the partner's share; not for cutmix_half", gt=0, le=100)
     prob: float = fact(1.0, "share of the samples that are mixed", ge=0, le=1)
     partner: Literal["any", "same_class", "minority"] = fact(
         "any",
@@ -94,7 +94,7 @@ class TrainSettings(Section):
     )
     head: Literal["linear", "mlp", "logistic"] = fact(
         "linear",
-        "of a linear_probe: linear and mlp by gradient steps with any loss; logistic: the exact solution",
+        "head of a linear_probe; linear, mlp: gradient steps with any loss; logistic: the exact solution",
     )
     head_hidden: int = fact(256, "hidden units of head=mlp", ge=1, le=8192)
     head_dropout: float = fact(0.5, "dropout of the hidden units of head=mlp", ge=0, lt=1)
@@ -118,7 +118,7 @@ class TrainSettings(Section):
         "cosine: to 0 at the end of the last epoch; step: times lr_decay every lr_decay_epochs; plateau:"
         " times lr_decay when the loss of the inner split, or else of training, stops falling (lr_patience)",
     )
-    lr_decay: float = fact(0.1, "factor of step and plateau", gt=0, lt=1)
+    lr_decay: float = fact(0.1, "factor by which step and plateau multiply the learning rate", gt=0, lt=1)
     lr_decay_epochs: int = fact(2, "epochs between two decays of step", ge=1, le=1000)
     lr_patience: int = fact(2, "epochs that plateau waits after the best one", ge=0, le=1000)
     clip_norm: float | None = fact(None, "clip the gradient's norm; None: off", gt=0)

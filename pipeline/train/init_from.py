@@ -171,7 +171,7 @@ def refuse_others(
     keys = f"{origin.inputs['folds']} of fold {origin.key[:SHORT]} and {mine['folds']} of this run"
     if data is None or folds is None:
         raise ConfigError(
-            f"train.init_from: cannot compare the fold plans {keys}: one of them is gone",
+            f"train.init_from: cannot compare the fold plans {keys}: one of them was deleted",
             remedy="train the earlier run again",
         )
     # Extra images are in no validation part, so they are not compared.

@@ -15,13 +15,13 @@ DEPTH = Dimension("depth", "int", 1, 7, step=3, when=(("kind", ("a",)),))
     ("dimension", "value", "why"),
     [
         (RATE, 1.5, "1.5 is not within 0.001 to 1"),
-        (RATE, "x", "'x' is no float"),
-        (RATE, True, "True is no float"),
-        (STEPPED, 0.72, "0.72 is not 0.6 and a multiple of the step 0.05"),
-        (DEPTH, 2, "2 is not 1 and a multiple of the step 3"),
-        (DEPTH, 4.0, "4.0 is no int"),
-        (KIND, "b", "'b' is none of a, None, True, 1"),
-        (KIND, False, "False is none of a, None, True, 1"),
+        (RATE, "x", "'x' is not of type float"),
+        (RATE, True, "True is not of type float"),
+        (STEPPED, 0.72, "0.72 is not 0.6 plus a multiple of the step 0.05"),
+        (DEPTH, 2, "2 is not 1 plus a multiple of the step 3"),
+        (DEPTH, 4.0, "4.0 is not of type int"),
+        (KIND, "b", "'b' is not one of a, None, True, 1"),
+        (KIND, False, "False is not one of a, None, True, 1"),
     ],
 )
 def test_what_is_out_of_range_is_told(dimension, value, why):

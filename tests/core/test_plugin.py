@@ -73,7 +73,7 @@ def test_a_probability_metric_where_lower_is_better(folder):
 
 
 def test_every_missing_declaration_is_named_at_once(folder):
-    with pytest.raises(ConfigError, match="does not declare") as caught:
+    with pytest.raises(ConfigError, match="lacks valid declarations") as caught:
         metrics.get("mymetrics:bare", folder)
     text = "\n".join(caught.value.faults)
     assert len(caught.value.faults) == 3
@@ -85,7 +85,7 @@ def test_every_missing_declaration_is_named_at_once(folder):
     [
         ("mymetrics:fbet", "did you mean fbeta"),
         ("mymetric:fbeta", "did you mean mymetrics"),
-        ("mymetrics:CONSTANT", "is no function but 3"),
+        ("mymetrics:CONSTANT", "is not a function: 3"),
         ("mymetrics:", "not of the form module:function"),
         ("../mymetrics:fbeta", "not of the form module:function"),
         ("mine.metrics:fbeta", "there is no mine/metrics.py"),

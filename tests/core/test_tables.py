@@ -25,7 +25,7 @@ def test_every_encoding_and_delimiter_gives_the_same_text(tmp_path, delimiter, e
 def test_a_quote_that_never_closes_swallows_nothing(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text('id,x\n"a,1\nb,2\n', encoding="utf-8")
-    with pytest.raises(DataError, match="not a CSV"):
+    with pytest.raises(DataError, match="not a valid CSV"):
         tables.read_table(path)
 
 
@@ -41,10 +41,10 @@ def test_what_is_written_reads_back(tmp_path):
     [
         (b"", "empty"),
         (b"\n\n", "empty"),
-        (b"a,b\n1,2,3\n4,5\n6\n", "line 2: 3 cells, the header has 2\n  - line 4: 1 cells"),
-        (b"a,b,a\n1,2,3\n", "column 'a' twice"),
+        (b"a,b\n1,2,3\n4,5\n6\n", "line 2: it has 3 cells, but the header has 2\n  - line 4: it has 1 cells"),
+        (b"a,b,a\n1,2,3\n", "column 'a' occurs twice"),
         (b"a,b\n\xff\xff\xff\n", "not text"),
-        (b'a,b\n"' + b"x" * 140_000 + b'",1\n', "line 2: not a CSV"),
+        (b'a,b\n"' + b"x" * 140_000 + b'",1\n', "line 2: not a valid CSV"),
     ],
 )
 def test_malformed_tables_are_told(tmp_path, data, message):
@@ -65,5 +65,5 @@ def test_no_file_and_a_folder(tmp_path):
 def test_lines_are_told_as_an_editor_counts_them(tmp_path):
     path = tmp_path / "o.csv"
     path.write_text('a,b\n\n"1\n2",3\n4,5,6\n', encoding="utf-8")
-    with pytest.raises(DataError, match="line 5: 3 cells"):
+    with pytest.raises(DataError, match="line 5: it has 3 cells"):
         tables.read_table(path)

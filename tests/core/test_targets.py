@@ -52,7 +52,7 @@ def test_a_valid_row_is_a_distribution(row, bad):
     p = np.array([row, [0.5, 0.5]], np.float32)
     assert Target(("a", "b")).faulty(p).tolist() == [bad, False]
     if bad:
-        with pytest.raises(DataError, match="1 rows are no probabilities"):
+        with pytest.raises(DataError, match="1 rows are not probabilities"):
             Probabilities(np.array(["x", "y"]), ("a", "b"), p)
 
 
@@ -109,11 +109,11 @@ def test_merged_views_keep_their_bits():
     np.testing.assert_array_equal(found.p_NC, expected)
 
 
-# Refusals: one clear sentence that says who refuses, what it takes, and what there is.
+# Refusals: one clear sentence that names the setting, the kinds that it needs, and the kind of the target.
 
 
 def refused(what):
-    return pytest.raises(ConfigError, match=f"{what} takes exclusive classes .*; here the target is together")
+    return pytest.raises(ConfigError, match=f"{what} needs exclusive classes .*; the target here is together")
 
 
 def test_a_refusal_names_both_kinds():
@@ -121,7 +121,7 @@ def test_a_refusal_names_both_kinds():
     TARGET.require(("exclusive",), "cutmix")
     with refused("cutmix"):
         OTHER.require_exclusive("cutmix")
-    with refused("one answer an image"):
+    with refused("one answer per image"):
         OTHER.answers(p_of(0))
     with refused("softmax"):
         OTHER.from_logits(p_of(0))

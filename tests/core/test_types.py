@@ -70,7 +70,7 @@ def test_ids_are_text_and_keep_leading_zeros():
     ],
 )
 def test_rows_that_are_no_probabilities_are_named(p, fault):
-    with pytest.raises(DataError, match="m: 1 rows are no probabilities") as raised:
+    with pytest.raises(DataError, match="m: 1 rows are not probabilities") as raised:
         three(p)
     assert raised.value.faults == (fault,)
 
@@ -274,8 +274,8 @@ def test_many_seeds_do_not_collide():
 
 
 def test_an_error_shows_where_what_and_what_to_do():
-    error = UserError("t.csv: 2 faults", ["row 3", "row 9"], "mend them")
-    assert str(error) == "t.csv: 2 faults\n  - row 3\n  - row 9\n  → mend them"
+    error = UserError("t.csv: 2 faults", ["row 3", "row 9"], "correct them")
+    assert str(error) == "t.csv: 2 faults\n  - row 3\n  - row 9\n  → correct them"
 
 
 def test_an_error_keeps_all_faults_and_shows_the_first():

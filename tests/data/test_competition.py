@@ -89,13 +89,13 @@ def test_both_tables_missing(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "empty, not even a header"),
-        (b"\n\n", "empty, not even a header"),
+        (b"", "the file is empty"),
+        (b"\n\n", "the file is empty"),
         (b"id,path,animal,size,owner\n", "a header and no rows"),
-        (b"\x00\xff\xfe\xff", "not text in UTF-8, UTF-16 or CP949"),
-        (b'id,path,animal,size,owner\n"a1,one.png,cat,S,ann\n', "line 2: not a CSV"),
-        (b"id,path,animal,size,owner\na1,one.png,cat\n", "line 2: 3 cells, the header has 5"),
-        (b"id,path,id,animal,size,owner\na,b,c,d,e,f\n", "column 'id' twice"),
+        (b"\x00\xff\xfe\xff", "it is not text in UTF-8, UTF-16 or CP949"),
+        (b'id,path,animal,size,owner\n"a1,one.png,cat,S,ann\n', "line 2: not a valid CSV"),
+        (b"id,path,animal,size,owner\na1,one.png,cat\n", "line 2: it has 3 cells, but the header has 5"),
+        (b"id,path,id,animal,size,owner\na,b,c,d,e,f\n", "column 'id' occurs twice"),
     ],
 )
 def test_unusable_tables(tmp_path, content, said):

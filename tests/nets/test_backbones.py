@@ -193,7 +193,7 @@ def test_a_rate_that_ones_own_network_does_not_take(own):
 
 
 def test_the_hub_has_no_weights_of_ones_own_network(own):
-    with pytest.raises(ModelError, match="the hub has none of mynets:net"):
+    with pytest.raises(ModelError, match="the hub has no weights of mynets:net"):
         build(ModelSettings(name="mynets:net", weights="hub"), 3, 0)
 
 

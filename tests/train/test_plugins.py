@@ -99,7 +99,10 @@ FAULTS = {
         "def f(labels_N, groups_N, fold, rng):\n    return [0, len(labels_N)]\n",
         "outside 0 …",
     ),
-    "decision.steps": ("def f(p_NC, ids_N, groups_N, classes):\n    return p_NC * 2\n", "are not probabilities"),
+    "decision.steps": (
+        "def f(p_NC, ids_N, groups_N, classes):\n    return p_NC * 2\n",
+        "are not probabilities",
+    ),
     "model.name": ("def f(n_classes):\n    return None\n", "returned None"),
 }
 

@@ -31,7 +31,7 @@ from pipeline.core.voting import weights as searches
 from pipeline.core.voting.soft_voting import RULES, Rule
 
 Method = Literal["mean", "weighted", "geometric", "rank", "hard", "greedy", "search", "stacking"]
-# (members, true classes, metric) -> a weight a member.
+# (members, true classes, metric) -> one weight for each member.
 Fit = Callable[[Sequence[Probabilities], Ints, Metric], tuple[float, ...]]
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Recipe:
         return learns or (self.method == "weighted" and self.weights is None)
 
     def fits(self, n_members: int) -> bool:
-        """Whether anything is learned from labels: then there are two scores."""
+        """Whether anything is learned from labels, so that the naive and the cross-fitted score differ."""
         # A `fit` of its own may reject even a single member.
         alone = self.method == "stacking" or self.fit is not None
         return self.temperature or alone or (self.finds_weights and n_members > 1)
@@ -120,7 +120,7 @@ class Fitted:
         return Probabilities(members[0].ids_N, members[0].classes, self.rule.finish(total_NC), name)
 
     def without_each(self, members: Sequence[Probabilities]) -> list[Floats]:
-        """(N, C) blend without each of at least two members in turn, nothing is refitted."""
+        """(N, C) the blend without each member in turn, not refitted; it has at least two members."""
         return list(soft_voting.without_each(self.votes(members), self.weight_M, self.rule))
 
 
@@ -186,11 +186,11 @@ def cross_fit(
     assert np.array_equal(covered, np.arange(len(ids_N))), "parts must hold every id exactly once"
     if recipe.fit is not None and len(at_parts) < 2:
         raise ConfigError(
-            "ensemble: one fold cannot choose weights for another, and a budget rules equal ones out",
-            remedy="infer more folds, or leave ensemble.max_ms out",
+            "ensemble: weights under ensemble.max_ms are cross-fitted, which needs at least two folds",
+            remedy="train and infer more folds, or remove ensemble.max_ms",
         )
     if recipe.fits(len(aligned)) and len(at_parts) < 2:
-        log.warning("ensemble: one fold cannot choose weights for another: nothing is fitted")
+        log.warning("ensemble: weights are cross-fitted, which needs at least two folds; nothing is fitted")
         recipe = Recipe("mean" if recipe.finds_weights else recipe.method, weights=recipe.weights)
     fitted = fit(recipe, aligned, y_N, metric)
     whole = fitted.apply(aligned, "blend")

@@ -121,7 +121,7 @@ def combine(
 
 
 def summed(votes_MNC: Sequence[Floats], weight_M: Reals) -> Reals:
-    """(N, C) sum of the members' votes, each times its weight; votes of weight 0 are not read."""
+    """(N, C) weighted sum of the members' votes; votes with weight 0 are not read."""
     total_NC = np.zeros(votes_MNC[0].shape)
     for weight, vote_NC in zip(weight_M, votes_MNC, strict=True):
         if weight:
@@ -160,7 +160,7 @@ def checked(weights: Sequence[float] | None, n_members: int) -> Reals:
     assert n_members > 0, "no members to vote"
     weight_M = np.ones(n_members) if weights is None else np.asarray(weights, dtype=np.float64)
     if weight_M.shape != (n_members,):
-        raise ConfigError(f"ensemble: {weight_M.size} weights for {n_members} members")
+        raise ConfigError(f"ensemble: {weight_M.size} weights for {n_members} members; give one for each")
     if not (np.isfinite(weight_M).all() and (weight_M >= 0).all() and weight_M.sum() > 0):
-        raise ConfigError(f"ensemble: weights {weight_M.tolist()} must be ≥ 0 and not all 0")
+        raise ConfigError(f"ensemble: weights {weight_M.tolist()} must be finite, ≥ 0 and not all 0")
     return np.asarray(weight_M / weight_M.sum(), dtype=np.float64)

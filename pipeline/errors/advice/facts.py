@@ -208,7 +208,7 @@ class Facts:
         return max(self.metric.sign * gain, 0.0)
 
     def second_guesses(self) -> tuple[float, str]:
-        """The bound of remedies that improve everything a little: correct second guesses become first."""
+        """The bound for general remedies: the gain if every correct second guess becomes the prediction."""
         second_N = np.argsort(-self.p_NC, axis=1, kind="stable")[:, min(1, self.space.n_classes - 1)]
         count = int((self.wrong_N & (second_N == self.truth_N)).sum())
         bounded = texts.SECOND_GUESSES_BOUND.format(count=count)
