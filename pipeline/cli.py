@@ -161,7 +161,7 @@ COMMANDS = (
     Command("robustness", "score under increasing blur, noise, JPEG compression and brightness"),
     Command(
         "tune",
-        "search the settings of a stage, and retest the winner",
+        "search the settings of a stage, and re-test the winner",
         (
             Option(
                 "stage",
@@ -195,7 +195,7 @@ COMMANDS = (
         (
             Option("id", "ids, separated by commas; default: the worst errors", {"default": ""}),
             Option("run", "the experiment; default: the best finished one", {"default": ""}),
-            Option("what", "parts, separated by commas; default: all"),
+            Option("what", "panels, separated by commas; default: all"),
             Option("fold", "fold whose network explains test images; default: 0", {"type": int}),
         ),
         make="ID=17,test/4 RUN=lite0 WHAT=cam,occlusion FOLD=0",
@@ -227,7 +227,7 @@ COMMANDS = (
     Command(
         "final",
         "propose the submissions to select at the end",
-        (Option("n", "how many submissions the host allows to select", {"type": int, "default": 2}),),
+        (Option("n", "number of submissions that the host lets you select", {"type": int, "default": 2}),),
         make="N=2",
     ),
     Command(

@@ -52,7 +52,7 @@ OUTLIERS_COUNTED = "{meaning} By measure: {counts}."
 LOOK = (
     "far from all others in brightness, contrast or sharpness",
     "More than {limit:g} robust standard deviations from the median: often blank, blurred, under-exposed or broken files.",
-    "Check them, and drop images that show nothing from the training table. `suspects.csv` lists them.",
+    "Check them; if an image shows nothing, drop its row from the training table. `suspects.csv` lists them.",
 )
 SHAPE = (
     "of a size or an aspect ratio far from all others",
@@ -61,7 +61,7 @@ SHAPE = (
 )
 
 # Train against test.
-SHIFT_HOW = "A classifier on image {on} separates test from training images with an AUC of {auc:.2f} (with shuffled names it is below {chance:.2f} in 95 %)."
+SHIFT_HOW = "A classifier on image {on} separates test from training images with an AUC of {auc:.2f} (with shuffled names it is below {chance:.2f} in 95 % of cases)."
 NO_SHIFT = "Train and test look alike (AUC {auc:.2f})"
 SHIFT = "The test set looks different from training (AUC {auc:.2f})"
 SHIFT_MEANING = "{how} Largest differences, train → test: {facts}. Out-of-fold scores do not show this."
@@ -75,12 +75,12 @@ DISAGREE_ANSWER = "Correct the training table (`suspects.csv` lists the images, 
 
 # Rare classes.
 EMPTY_CLASS = "{classes} without a training image: {names}"
-EMPTY_CLASS_MEANING = "It can never be predicted, and a macro average counts it as zero if the test set contains it."
+EMPTY_CLASS_MEANING = "Such a class can never be predicted, and a macro average counts it as zero if the test set contains it."
 EMPTY_CLASS_ANSWER = "Add images of it, or remove the combination from the competition's attributes."
 THIN_CLASS = "{classes} {few}: {names}"
 THIN_ONE_GROUP = "of one group"
 THIN_FEW_GROUPS = "with fewer groups than the {folds} folds"
-THIN_MEANING = "Each is {share} of a macro score. Some folds cannot validate it"
+THIN_MEANING = "Each is {share} of a macro score. Some folds cannot validate such a class"
 THIN_LONE = ", and a class of one group is never in the training part where it is validated."
 THIN_ANSWER = "Add images of it, or be careful with its F1."
 THIN_ANSWER_FOLDS = "Try `folds.n={folds}`, and be careful with its F1."
@@ -97,7 +97,7 @@ GROUP_IN_TEST_ANSWER = "Compare experiments by their out-of-fold score, and expe
 IMBALANCE = "Classes are {balance}, {ratio:.1f} : 1; the rarest, {name}, has {images} in {groups}"
 IMBALANCED, BALANCED = "imbalanced", "balanced"
 BALANCED_MEANING = "Resampling can improve little here."
-IMBALANCE_MEANING = "Its F1 is {weight} of a macro score, but is based on {share} of the images."
+IMBALANCE_MEANING = "The F1 of the rarest class is {weight} of a macro score, but is based on {share} of the images."
 IMBALANCE_ATTRIBUTES = " By attribute: {ratios}."
 IMBALANCE_ATTRIBUTE = "{attribute} {ratio:.1f}\u00a0:\u00a01"
 RESAMPLED_ANSWER = "`resample.method={method}` is on: `make resample` shows the counts."
@@ -107,14 +107,14 @@ IMBALANCE_ANSWER = "Try `{command}`, and compare with `under`."
 NO_GROUPS = "Every image is a group of its own"
 NO_GROUPS_MEANING = "Folds treat images as independent. If several show one person or thing, scores are too high."
 NO_GROUPS_ANSWER = "Set `competition.group_column` if the table has such a column."
-GROUPS = "{groups} groups hold {images} training images, up to {largest} each (median {median:.0f})"
+GROUPS = "{groups} groups contain {images} training images, up to {largest} each (median {median:.0f})"
 GROUPS_INFO_MEANING = "Images of a group resemble each other: with a random split, a model would recognise the group and the score would be too high. Folds and intervals here keep groups together."
 GROUPS_INFO_ANSWER = "Nothing to do. The pictures below are the largest group."
 
 # Titles of plots and headers of tables.
 BALANCE_PLOT = "Training images by {name}"
-SIZES_PLOT = "Commonest sizes, px"
-SIZES_PLOT_LABEL = "Images by size, commonest first"
+SIZES_PLOT = "Most frequent sizes, px"
+SIZES_PLOT_LABEL = "Images by size, most frequent first"
 ASPECT_PLOT = "Aspect ratio"
 ASPECT_PLOT_LABEL = "Aspect ratio of the images"
 ASPECT_AXIS = "width ÷ height"

@@ -6,11 +6,11 @@ Owns the words only. Does not own when a message is shown. Pages: `ensemble/temp
 # Members
 
 TEST_ONLY_KIND = {"file": "probabilities of the test set only", "labels": "labels only"}
-TEST_ONLY = "{member}: {kind}, so no out-of-fold score exists for it; it has {share:.0%} of the vote on the test set and every score is that of the blend without it"
-TEST_ONLY_CHANGES = "they change {changed} of {images} test labels"
-EXTERNAL_FOLDS = "{member}: made elsewhere; if its folds were others, its score is optimistic"
+TEST_ONLY = "{member}: {kind}, so it has no out-of-fold score; it has {share:.0%} of the vote on the test set, and every score is that of the blend without it"
+TEST_ONLY_CHANGES = "members without an out-of-fold score change {changed} of {images} test labels"
+EXTERNAL_FOLDS = "{member}: made elsewhere; if it was trained on other folds, its score is optimistic"
 SAME_FOLDS = "members need the same competition, folds and fold seed, and must differ in their settings"
-MEMBERS_WITHOUT_NAME = "decision.steps: prior_correction needs members by name, as the class counts of their training rows are not known otherwise"
+MEMBERS_WITHOUT_NAME = "decision.steps: prior_correction needs members that are named as experiments; for others the class counts of the training rows are unknown"
 MEMBERS_BY_NAME = "name experiments, e.g. ensemble.members=[lite0,probe], or leave prior_correction out"
 
 # Blend
@@ -19,10 +19,10 @@ MEMBER = "{member:<14} OOF {score:.4f}  weight {weight:.2f}"
 MEMBER_TEMPERATURE = "  temperature {temperature:.2f}"
 MEMBER_GAIN = "  adds {gain:+.4f}"
 MEMBER_INTERVAL = " [{low:+.4f}, {high:+.4f}], {verdict}"
-GAINS = "adds: naive score of the blend minus its score without the member; corrected for {count} comparisons"
+GAINS = "adds: score of the blend minus its score without the member, both naive; intervals are corrected for {count} comparisons"
 DISAGREEMENT = "images on which two members' labels differ"
 DISAGREEMENT_RANGE = "{title}: {low:.1%} ({low_pair}) to {high:.1%} ({high_pair})"
-REFITS = "the test set is predicted by models of all data; the scores are those of their cross-validation"
+REFITS = "the test set is predicted by models that were trained on all data; the scores are those of the cross-validation"
 NAIVE = "score on the predictions that the blend was fitted on: {score:.4f} (optimistic)"
 AGAINST_BEST = "ensemble against its best member {member}: {verdict}"
 NO_DIFFERENCE = "{comparison}; there is no difference to detect"
@@ -32,19 +32,19 @@ BLENDED = "blends {members}"
 
 # Cost
 
-NOT_TIMED = "not timed, and not in any figure here: {members}"
+NOT_TIMED = "not timed, so not included in any number here: {members}"
 NO_MEMBER_TIMED = "none of the members was timed here"
 COST_RUN = "cost of the ensemble"
-COST_WHY = "is it worth its time?"
-COST_ANSWER = "The blend takes {blend:.2f} ms per image, its best member {member} {alone}; score {comparison}"
+COST_WHY = "is the blend worth its time?"
+COST_ANSWER = "The blend takes {blend:.2f} ms per image, its best member {member} takes {alone}; score {comparison}"
 COST_NOTES = (
     "Time is that of forward passes on this machine, over all folds, models and views; a pass of a frozen "
     "backbone that several members share counts once. Reading and decoding images is not included.",
-    "`gain` is what the blend loses without a member while the other weights stay as they are: among "
-    "correlated members each gain may be near zero although together they matter.",
-    "Cheaper blends keep the members with the largest weights, in a soft vote. Their scores are on the "
+    "`gain` is the score that the blend loses without the member while the other weights stay the same. If "
+    "members are correlated, each gain may be near zero although the members matter together.",
+    "Cheaper blends are soft votes of the members with the largest weights. Their scores are computed on the "
     "predictions that chose the weights, so they are optimistic; `ensemble.max_ms` gives the cross-fitted "
-    "score of a blend under a budget.",
+    "score of a blend under a time limit.",
 )
 CHEAPER_BLEND = "{size} largest weights"
 BLEND_POINT = "blend (cross-fitted)"
@@ -56,20 +56,20 @@ DISAGREE_MOST = "{one} and {other} disagree most: on {share:.1%} of images"
 OVER_BUDGET = "ensemble.max_ms={max_ms:g}: every member takes longer per image, in batches of 64"
 OVER_BUDGET_REMEDY = "raise it, use fewer views (infer.views), or name cheaper members"
 NO_TIMING = "ensemble.max_ms: no timing for these members yet"
-NO_TIMING_REMEDY = "run make ensemble, which infers and times them first; a member that is named by its key must be inferred again"
+NO_TIMING_REMEDY = "run make ensemble, which infers and times them first; a member that is given by its key needs a new make infer"
 
 # Decision
 
-SCALES_NEED_LABELS = "decision.steps: class_scales needs a metric of labels, and {metric} scores probabilities"
-ONE_PART = "with one part, a step cannot be tested on rows that it was not fitted on"
+SCALES_NEED_LABELS = "decision.steps: class_scales needs a metric that scores labels, but {metric} scores probabilities"
+ONE_PART = "with only one part, a step cannot be tested on rows that it was not fitted on"
 STEP_OFF = "{step}: switched off: {reason}"
-STEP_RESULT = "{step}: {outcome}: {effect}; {naive:+.4f} on the rows that fitted it (optimistic); {fitted}"
+STEP_RESULT = "{step}: {outcome}: {effect}; {naive:+.4f} on the rows that it was fitted on (optimistic); {fitted}"
 STEP_KEPT, STEP_LEFT_OUT = "kept", "tried, left out"
 DECISION = "kept: {steps}"
 NOTHING_KEPT = "nothing: the submission stays as it is"
-DECISION_EFFECT = "; together {delta:+.4f} cross-fitted; {naive:.4f} on the rows that fitted them (optimistic)"
+DECISION_EFFECT = "; together {delta:+.4f} cross-fitted; {naive:.4f} on the rows that they were fitted on (optimistic)"
 DECISION_RUN = "decision of {stage} {key}: {steps}"
-DECISION_WHY = "does post-processing help out of fold?"
+DECISION_WHY = "does post-processing improve the out-of-fold score?"
 SCALES_UNCHANGED = "all ×1"
 PRIORS = "priors from {before} in the training rows to {after} ({target})"
 PRIORS_ESTIMATED = "estimated priors {low:.3f} to {high:.3f} (training rows {before})"
@@ -80,21 +80,21 @@ NOT_PROBABILITIES = "{bad} of {rows} rows that are not probabilities (first: {fi
 
 # Groups
 
-TABLE_GROUPS = "the table's groups: {pure:.1%} pure out of fold, {share:.0%} of test images share one"
+TABLE_GROUPS = "the table's groups: {pure:.1%} pure out of fold, {share:.0%} of test images share a group with another"
 NO_TRAINING_GROUPS = "no two training images share a group; set competition.group_column or group_pattern"
 NO_TEST_GROUPS = "no two test images share a group in the tables; decision.groups=clusters builds groups"
 TABLE_GROUPS_IMPURE = "the table's groups are {pure:.1%} pure, below decision.purity={purity}"
-CLUSTERS_NEED_GROUPS = "clusters are fitted on known groups, and no two training images share one"
-CLUSTERS_NEVER_PURE = "no similarity makes clusters {purity:.0%} pure"
+CLUSTERS_NEED_GROUPS = "clusters are fitted on known groups, but no two training images share a group"
+CLUSTERS_NEVER_PURE = "at every similarity, clusters are less than {purity:.0%} pure"
 CLUSTERS_IMPURE = "clusters are impure: {clusters}, below decision.purity={purity}"
-CLUSTERS = "{pure:.1%} pure out of fold, {share:.0%} of images share one"
-CLUSTERS_OF_TEST = "clusters (cosine ≥ {similarity:.2f}): {clusters}, measured on parts of about {part} images; the test set has {test}, {share:.0%} of them share one"
+CLUSTERS = "{pure:.1%} pure out of fold, {share:.0%} of images share a cluster with another"
+CLUSTERS_OF_TEST = "clusters (cosine ≥ {similarity:.2f}): {clusters}, measured on parts of about {part} images; the test set has {test}, {share:.0%} of them share a cluster with another"
 
 # Distillation
 
 STUDENT = "student {student}: OOF {metric} {score:.4f}, {ms:.2f} ms per image; the blend: {blend_score:.4f}, {blend_ms:.2f} ms"
 STUDENT_LOSS = "score lost against the blend: {comparison}"
 STUDENT_SPEED = "time: {times:.1f} times as fast as the blend (batches of 64)"
-STUDENT_GAIN = "against the same training on labels ({score:.4f}): {comparison}"
+STUDENT_GAIN = "compared with the same training on labels ({score:.4f}): {comparison}"
 DISTILL_RUN = "`{student}` trained on predictions of {teachers}"
 DISTILL_WHY = "can one model replace the blend?"

@@ -60,7 +60,7 @@ GRADIENTS_READING = "Deconvolution ignores which units were active: without pool
 
 # --- occlusion
 OCCLUSION_TITLE = "Occlusion"
-OCCLUSION_LEAD = "How much the prediction loses when a region is hidden: bright where hiding lowers the odds of the class. The method needs predictions only and no gradient, so trust it over a map that disagrees."
+OCCLUSION_LEAD = "How much the prediction drops when a region is hidden: bright where hiding it lowers the odds of the class. The method needs only predictions and no gradients, so if a map disagrees with it, trust occlusion."
 OCCLUSION_LOWERS = "hiding lowers {name}"
 OCCLUSION_RAISES = "hiding raises {name}"
 OCCLUSION_HOW = "A square with a side of {window} of the shorter image side moves in steps of {stride} of its own side and is replaced by {baseline} (explain.occlusion)."
@@ -76,7 +76,7 @@ SANITY_UNLIKE = "depends on what was learned: random weights give a different pi
 SANITY_BETWEEN = "mixed: part of the picture comes from the image alone"
 SANITY_TITLE = "Sanity check: random weights"
 SANITY_COLUMNS = ("method", "images", "mean", "lowest", "highest", "meaning")
-SANITY_NOTE = "Rank correlation between each map and the map of the same network with shuffled weights: 1 is the same order, 0 no relation. From {alike:g} on maps count as alike, up to {unlike:g} as different: a convention, not a test (Adebayo et al. 2018)."
+SANITY_NOTE = "Rank correlation between each map and the map of the same network with shuffled weights: 1 is the same order, 0 no relation. From {alike:g} on, maps count as alike, up to {unlike:g} as different: a convention, not a test (Adebayo et al. 2018)."
 
 # --- attention
 ATTENTION_TITLE = "Object or background?"
@@ -91,7 +91,7 @@ ATTENTION_NOTE = "The interval of the difference resamples groups and is widened
 ATTENTION_OBJECTS = {
     "box": "Objects are the boxes of crop.boxes.",
     "border": "No boxes are known: the object is taken to be whatever differs from the colour of the border. "
-    "That is a guess for objects on a plain background; set crop.boxes for better objects.",
+    "That is a guess for objects on a plain background; set crop.boxes to mark the objects.",
 }
 ATTENTION_USED = "{used} of {tried} images were used: the others have no recognisable object, or an empty map."
 ATTENTION_BLUR = "Maps have {h} × {w} cells and are blurred across the edge of an object, so some attention falls next to it."
@@ -107,7 +107,7 @@ UNITS_NO_CHANNEL = "there is no channel {channel}"
 UNITS_NAME_LAYERS = "also name layers, so that each of them has these channels"
 UNITS_LAYER_GROUP = "{layer}: {channels} channels of {h} × {w}"
 ACTIVATIONS_TITLE = "Layer activations"
-ACTIVATIONS_LEAD = "How strongly single channels of a layer respond to an image, place by place. Of each layer the channels with the most unusual response to this image: by how many standard deviations their strongest response is above their mean over images that the network was not trained on."
+ACTIVATIONS_LEAD = "How strongly single channels of a layer respond to an image, place by place. For each layer, the channels with the most unusual response to this image are shown, with the number of standard deviations by which their strongest response exceeds their mean over images that the network was not trained on."
 ACTIVATIONS_SCALE = "Each map has its own scale, from its smallest to its largest value: compare maps by shape, not by strength. Red is above zero, blue below; a layer that ends in a rectifier has nothing below zero."
 ACTIVATIONS_CAPTION = "channel {channel}: {response}"
 ACTIVATIONS_SD = "{z:+.1f} SD"
@@ -117,7 +117,7 @@ LAYERS_TABLE = "Layers of fold {fold}"
 LAYERS_COLUMNS = ("layer", "channels", "map", "dead channels", "share")
 LAYERS_NOTE = "A dead channel has the same response to every image, so it affects no decision. Measured on {images}."
 PATCHES_TITLE = "Patches that excite a channel most"
-PATCHES_LEAD = "Of each layer the channels whose best images stand out most from the rest, and the patch of the image that each channel saw at its strongest place: what the patches of a channel have in common is what it responds to."
+PATCHES_LEAD = "For each layer, the channels whose strongest images stand out most from the rest, and the patch of each image where the channel responds most. A channel responds to what its patches have in common."
 PATCHES_SEARCHED = "Searched: {images}. One patch per image. Channels of different folds' networks are unrelated, so the search never mixes networks."
 PATCHES_CROP = "The crop is the receptive field, measured on the network itself: every pixel that can influence the unit, and no other. After Zeiler and Fergus 2014 (https://arxiv.org/abs/1311.2901)."
 PATCHES_CHANCE = " Channels were chosen because they stand out, so some will look like a class by chance."
@@ -163,8 +163,8 @@ SYNTHESIS_LOGIT = "The score is the logit, because the probability would also ri
 
 # --- neighbours
 NEIGHBOURS_TITLE = "Nearest training images"
-NEIGHBOURS_LEAD = "The training images that are most similar to each image for the network (cosine similarity of its features), and those that are most similar pixel by pixel. Where the two differ, the network uses more than pixels."
-NEIGHBOURS_MARKS = "Marks: `same group`, the same person or object; `near-duplicate`, the same picture saved, scaled or cropped again; `other label`, a class other than this image's; `held out too`, of the same validation part, so this network was not trained on it. It was trained on neighbours without that last mark."
+NEIGHBOURS_LEAD = "For each image, the training images with the most similar features of the network (cosine similarity), and those with the most similar pixels. Where the two differ, the network uses more than pixels."
+NEIGHBOURS_MARKS = "Marks: `same group`, the same person or object; `near-duplicate`, the same picture saved, scaled or cropped again; `other label`, a class other than this image's; `held out too`, of the same validation part, so this network was not trained on it. The network was trained on all neighbours without this last mark."
 NEIGHBOURS_READING = "Neighbours of other groups that have the predicted class instead of the label suggest a wrong label, or classes that these features cannot separate; look at the images before you change a label."
 NEIGHBOURS_PIXELS = "Pixels are compared at {size} px by Euclidean distance."
 NEIGHBOURS_GROUP = "by {space}, nearest first"
@@ -184,7 +184,7 @@ NEIGHBOURS_NOTE = "Own group and copies are counted separately, because they are
 # --- embedding
 EMBEDDING_TITLE = "Map of the features"
 EMBEDDING_LEAD = "Each point is an image, placed by t-SNE so that images with similar features are close; hover over it, or reach it with Tab and the arrow keys, to see it. Distances between clusters, their sizes and the space between them mean nothing. The table first shows how many independent directions the features have: features that repeat each other would count several times."
-EMBEDDING_MAY = "You may conclude: images that stay close to each other on every map are near in feature space, and an error among images of another class is one that these features cannot separate from them."
+EMBEDDING_MAY = "You may conclude: images that stay close to each other on every map are near in feature space, and if an error is among images of another class, these features cannot separate it from them."
 EMBEDDING_MAY_NOT = "You may not conclude: distances between clusters, their sizes, their densities and the empty space between them mean nothing; the axes mean nothing; t-SNE draws clusters from pure noise too. Trust only what all maps show, and check it on the nearest training images."
 EMBEDDING_FEW = "A map needs {least} images that the network was not trained on; there are {n}."
 EMBEDDING_SAME = "The features are the same for every image: this network cannot tell images apart."

@@ -7,11 +7,11 @@ COST = "{ms_per_image:.1f} ms per image for all views and folds; in batches of 6
 INFER_WHAT = "`{experiment}` over the views {views}"
 REFIT_ANNOUNCED = "refit           {experiment}: one training on all {images} images"
 REFIT_SCORE = "no out-of-fold score of its own; the cross-validation score is {score:.4f} (infer {key})"
-REFIT_COST = "{ms:.1f} ms per image for all views, {ms_folds:.1f} with the folds"
+REFIT_COST = "{ms:.1f} ms per image for all views, {ms_folds:.1f} with the models of the folds"
 REFIT_WHAT = "`{experiment}` trained on all data, over the views {views}"
 REFIT_WHY = "do the images that each fold holds out improve the test predictions?"
 ROBUSTNESS_WHAT = "`{experiment}` on corrupted images"
 
 ROBUSTNESS_TITLE = "Robustness to corrupted images"
-NOT_WORSE = "{curve}: no strength differs significantly from clean"
+NOT_WORSE = "{curve}: no strength differs significantly from clean images"
 WORSE_FROM = "{curve}: worse from {first:g} on; {change} at {last:g}"

@@ -163,7 +163,10 @@ def test_the_preview_shows_the_pixels_of_training(photos, capsys):
     )  # fmt: skip
     assert main(["preview", *words]) == 0
     told = capsys.readouterr().out
-    assert "crop: train: 100\u00a0% of 40 boxes inside; test: 0\u00a0% of 1 box inside" in told
+    assert (
+        "crop: train: 100\u00a0% of 40 boxes completely inside; test: 0\u00a0% of 1 box completely inside"
+        in told
+    )
     ctx = photos.context(*words[words.index("crop.boxes=boxes.csv") :])
     folder = ctx.need("preview").folder
     page = (folder / "preview.html").read_text(encoding="utf-8")

@@ -60,8 +60,8 @@ def test_extra_images_train_everywhere_but_beside_their_own_group():
     assert [s.train_ids.tolist() for s in found.splits] == [["1", "2", "web/1", "web/2"], ["3", "4", "web/2"]]
     assert [s.valid_ids.tolist() for s in found.splits] == [["3", "4"], ["1", "2"]]
     assert found.notes == (
-        "2 images from elsewhere join every training part; 1 times one stays out, because its group "
-        "validates there",
+        "2 images from elsewhere join every training part; 1 times an image is left out, because its group "
+        "is in the validation part",
     )
     pool = own.joined(extra)
     assert (

@@ -37,7 +37,9 @@ def test_train_bins_change_what_trains_and_not_what_scores(tmp_path):
     moved = data.train.for_training().labels != data.train.labels
     assert set(data.train.groups_N[moved].tolist()) == {folder_of(PEOPLE[2])}, "59 trains as old"
     assert moved.sum() == 7
-    assert any("7 images train as another class than they score" in note for note in data.notes)
+    assert any(
+        "7 images are trained as another class than the one that is scored" in note for note in data.notes
+    )
 
 
 def test_a_cell_that_is_no_number(tmp_path):

@@ -70,7 +70,9 @@ def test_missing_photos_and_unlisted_people_are_noted_and_no_fault(tmp_path):
     data = competition.load(MASK, root)
     assert len(data.train) == 7 * len(PEOPLE) - 1
     assert "1 people have fewer than 7 photos" in data.notes
-    assert any("1 folders of people in no row are left out" in note for note in data.notes)
+    assert any(
+        "1 folders of people who are in no row of the table are left out" in note for note in data.notes
+    )
 
 
 def test_a_folder_per_class_and_loose_test_images(tmp_path):

@@ -48,7 +48,7 @@ def test_training_targets_are_shared_and_scores_are_not(tmp_path):
     assert any(0.01 < max(found) < 0.99 for found in by_age.values()), "somebody is near an edge"
     is_soft = ~np.isnan(data.train.soft_NC).any(axis=1)
     assert 0 < is_soft.sum() < len(data.train)
-    assert any(f"{is_soft.sum()} images near an edge" in note for note in data.notes)
+    assert any(f"{is_soft.sum()} images near the edge of a bin" in note for note in data.notes)
     assert data.test.soft_NC is None
 
 

@@ -131,7 +131,7 @@ def test_a_blank_image_stands_out():
 
 def test_groups_are_explained_and_their_absence_too():
     made = case()
-    assert "groups hold 120 training images" in one(found(), "groups hold").headline
+    assert "groups contain 120 training images" in one(found(), "groups contain").headline
     alone = replace(made.train, groups_N=made.train.ids_N)
     test_alone = replace(made.test, groups_N=made.test.ids_N)
     findings = found(train=alone, test=test_alone)

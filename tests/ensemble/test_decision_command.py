@@ -127,7 +127,10 @@ def test_prior_correction_starts_from_the_training_rows(here):
         (["decision.steps=[class_scales]", "competition.metric=log_loss"], "scores probabilities"),
         (["decision.shrink=0.5"], "decision.shrink: nothing in this chain reads it"),
         (["decision.steps=[mypost:nothing]"], "has no function `nothing`"),
-        (["decision.steps=[prior_correction]", "ensemble.members=[auto]"], "needs members by name"),
+        (
+            ["decision.steps=[prior_correction]", "ensemble.members=[auto]"],
+            "needs members that are named as experiments",
+        ),
     ],
 )
 def test_invalid_settings_are_reported(here, words, expected):

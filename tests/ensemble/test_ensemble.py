@@ -129,7 +129,7 @@ def test_a_key_of_other_folds_or_data_is_rejected_before_anything_is_built(home)
 def test_probabilities_from_elsewhere_are_a_member_like_its_own(home):
     said = run(home, "ensemble", 'ensemble.members=[tiny_cnn,"file:test.csv+oof.csv"]')
     assert said.code == 0, said.err
-    assert "test: made elsewhere; if its folds were others, its score is optimistic" in said.out
+    assert "test: made elsewhere; if it was trained on other folds, its score is optimistic" in said.out
     artifact, blend = blend_of(home, members=["tiny_cnn", "file:test.csv+oof.csv"])
     mine, mine_blend = blend_of(home, members=["tiny_resnet", "tiny_cnn"])
     assert blend["weights"]["test"] == mine_blend["weights"]["tiny_resnet"]
@@ -153,7 +153,7 @@ def test_a_teammates_labels_vote_by_their_weight_and_have_no_score(home):
     words = ('ensemble.members=[tiny_cnn,"labels:mate.csv"]', "ensemble.weights={mate: 3}")
     said = run(home, "ensemble", *words)
     assert said.code == 0, said.err
-    assert "mate: labels only, so no out-of-fold score exists for it; it has 75% of the vote" in said.out
+    assert "mate: labels only, so it has no out-of-fold score; it has 75% of the vote" in said.out
     assert re.search(r"they change \d+ of \d+ test labels", said.out)
     artifact, blend = blend_of(home, weights={"mate": 3.0})
     (cnn,) = named(home, "infer", "tiny_cnn")

@@ -76,7 +76,7 @@ def change(path, line, column, value):
 @pytest.mark.parametrize(
     ("column", "value", "fault"),
     [
-        ("id", "nobody", "the predictions of no image with this id differ"),
+        ("id", "nobody", "not a flip: no image with this id has predictions that differ"),
         ("id", "", "the id is empty"),
         ("answer:age", "ancient", "age 'ancient' is not a value"),
         ("answer:age", "", "unsure is no"),

@@ -32,7 +32,7 @@ def test_thresholds_are_tuned_on_one_half_and_tested_on_the_other(tmp_path, home
     blind.write_text(blind.read_text(encoding="utf-8") + "\neda: {near_match: 1.0}\n", encoding="utf-8")
     space = space_at(tmp_path, SPACE)
     said = tuned(home, configs, "--stage", "error-analysis", "--space", space, words=WORDS)
-    assert "2 new plantings among the other half of the groups" in said
+    assert "2 new sets of planted faults in the other half of the groups" in said
     assert re.search(r"adopt it with: make .*experiment=tuned-error-analysis-", said)
     (written,) = configs.glob("experiment/tuned-error-analysis-*.yaml")
     assert yaml.safe_load(written.read_text(encoding="utf-8"))["eda"]["near_match"] == 0.9

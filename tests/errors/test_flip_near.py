@@ -55,9 +55,9 @@ def test_the_page_carries_each_picture_once(there):
     cards = json.loads(re.search(r'id="cards">(.*?)</script>', page, re.DOTALL)[1])
     near = cards["near"]
     if not there:
-        assert near is None and "are the nearest training images" not in page
+        assert near is None and "The nearest training images with their labels are shown" not in page
         return
-    assert "are the nearest training images" in page
+    assert "The nearest training images with their labels are shown" in page
     assert len(set(near["id"])) == len(near["id"]) and len(set(near["pictures"])) == len(near["pictures"])
     labels = dict(zip(MADE.train.ids_N, MADE.train.labels, strict=True))
     for name, places in zip(cards["id"], near["of"], strict=True):

@@ -88,5 +88,8 @@ def test_many_errors_are_cut_to_the_surest_of_every_cell_and_the_page_says_so(mo
     everything = section(replace(inputs(), limit=400)).values
     assert len(made.values["cards"]) == 30 < everything["erred"] and len(cells) > 15
     shown = section_of(made, MADE)
-    assert f"The most confident of every kind and cell, 30 of {made.values['erred']}." in shown
+    assert (
+        f"The most confident images of every kind and matrix cell are shown: 30 of {made.values['erred']}."
+        in shown
+    )
     assert "the conclusion is about macro F1" in shown

@@ -134,7 +134,7 @@ def test_faulty_answers_are_refused_with_every_fault_and_exit_2(copied, tmp_path
     said = analyse(copied, f"--verdicts={path}")
     assert said.code == 2 and "5 faults; no verdict was stored" in said.err
     for fault in (
-        "the predictions of no image with this id differ",
+        "not a flip: no image with this id has predictions that differ",
         "'eleven' is not a value",
         "0.999999, but the report asked with",
     ):

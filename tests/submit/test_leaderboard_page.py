@@ -40,7 +40,7 @@ def test_rank_correlation_with_its_uncertainty():
     assert (
         found.low < found.rho < found.high
         and found.low < 0
-        and "too few submissions, or too similar ones" in _words(mixed)
+        and "the submissions are too few or too similar" in _words(mixed)
     )
     assert pages.correlation(up[:3]).low == -1 and "too few for a conclusion" in _words(up[:3])
     ties = [row("a", 0.5, 0.5), row("b", 0.5, 0.6)]

@@ -229,7 +229,7 @@ def test_a_row_of_another_kind_of_score_never_competes():
     assert ledger.choose((flattered, public), reach=within(9.0)).entry == public
     outside = scored("outside", None, 0.7, kind="outside")
     found = ledger.choose((outside, public), reach=within(9.0))
-    assert found.entry == outside and "no OOF score to decide by" in found.why
+    assert found.entry == outside and "no OOF score to compare" in found.why
 
 
 def test_losses_and_ties_within_noise():

@@ -100,7 +100,7 @@ def test_submit_shows_the_probability_asks_and_hands_in(home, tmp_path, monkeypa
     path, send = csv_of(home), script(tmp_path, f'echo "got $1: $2"; cp "$1" {tmp_path}/there.csv')
     host = {"command": f"'{send} {{file}} {{message}}'", "per_day": 2}
     said = submit(home, path, **host)
-    assert said.code == 2 and "no terminal to ask at" in said.err and not submits(home)
+    assert said.code == 2 and "there is no terminal for the question" in said.err and not submits(home)
     answers = iter(["n", "y"])
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda question: next(answers))
@@ -108,7 +108,10 @@ def test_submit_shows_the_probability_asks_and_hands_in(home, tmp_path, monkeypa
     assert said.code == 0 and said.out.endswith("not submitted\n") and not (tmp_path / "there.csv").exists()
     said = submit(home, path, options=["--message=a; rm 'b' {file}"], **host)
     assert said.code == 0, said.err
-    assert "P(better than digits-tiny_" in said.out and "out of fold, 150 images in pairs" in said.out
+    assert (
+        "P(better than digits-tiny_" in said.out
+        and "from paired out-of-fold predictions of 150 images" in said.out
+    )
     assert "test images" in said.out and "submissions left today: 2 of 2" in said.out
     assert f"  got {path}: a; rm 'b' {{file}}\n" in said.out, "no character of a message is special"
     assert f"submitted {path.stem}; submissions left today: 1 of 2" in said.out
@@ -122,7 +125,7 @@ def test_a_file_that_was_edited_by_hand_gets_a_warning(home, tmp_path):
     text = path.read_text(encoding="utf-8")
     path.write_text(text[:-2] + ("1" if text[-2] != "1" else "2") + "\n", encoding="utf-8")
     said = submit(home, path, options=["--yes"], command=f"'{script(tmp_path, 'true')} {{file}}'")
-    assert said.code == 0 and "was edited since it was written" in said.out
+    assert said.code == 0 and "was edited after it was written" in said.out
     assert "P(better" in said.out
 
 
@@ -291,8 +294,8 @@ def test_settings_files_that_changed_since_are_reported_and_not_used(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Session, "say", lambda self, text: said.append(text))
         typed("reproduce", f"--file={path}")
-    told = next(line for line in said if "changed since" in line)
-    assert "configs/experiment/tiny_resnet.yaml changed since (train.epochs: 1 → 2)" in told
+    told = next(line for line in said if "changed after it was written" in line)
+    assert "configs/experiment/tiny_resnet.yaml changed after it was written (train.epochs: 1 → 2)" in told
     assert "the recorded settings are used" in told and "the bytes are equal" in said[-1]
 
 
@@ -305,7 +308,7 @@ def test_other_bytes_are_judged_by_the_hardware_profile(home):
 
     edited(path, lambda known: known.update(csv_sha256=sha256_file(path)))
     said = reproduce(home, path)
-    assert said.code == 2 and "other bytes on the same hardware profile" in said.err
+    assert said.code == 2 and "the bytes differ, on the same hardware profile" in said.err
     assert "labels agree on 98.00%" in said.err and "then: " in said.err and "now: " in said.err
 
     def elsewhere(known):
@@ -327,7 +330,7 @@ def test_submissions_that_cannot_be_rebuilt_are_reported(home, tmp_path):
     shutil.copy(path, outside)
     assert "no provenance beside it" in reproduce(home, outside).err
     edited(path, lambda known: known.pop("version"))
-    assert "without what a rebuild needs" in reproduce(home, path).err
+    assert "it lacks what a rebuild needs" in reproduce(home, path).err
 
 
 @pytest.mark.slow

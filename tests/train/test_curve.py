@@ -41,7 +41,7 @@ PAGE = curve_page.CurvePage(
 @pytest.mark.parametrize(
     ("comparison", "told"),
     [
-        (step(0.1, 0.05, 0.15), "More data would help: from 40 to 100 groups the score moved by +0.1000"),
+        (step(0.1, 0.05, 0.15), "More data would help: from 40 to 100 groups the score changed by +0.1000"),
         (step(0.001, -0.002, 0.004), "More data would not help"),
         (step(0.002, 0.001, 0.003), "More data would not help"),
         (step(0.02, -0.01, 0.05), "Can't tell"),

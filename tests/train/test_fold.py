@@ -52,7 +52,7 @@ def test_a_loss_of_ones_own_trains_and_its_source_is_in_the_key(home, tmp_path, 
 def test_soft_targets_reach_training_and_leave_the_scores_labels_alone(home):
     hard = train(home, f"competition.attributes=[{HALVES}}}]")[1]
     said, soft = train(home, f"competition.attributes=[{HALVES}, soft_width: 2.0}}]")
-    assert "images near an edge train as a share of both bins (half ± 2)" in said.out
+    assert "images near the edge of a bin are trained as a share of both bins (half ± 2)" in said.out
     assert history(hard)[0]["train_loss"] != history(soft)[0]["train_loss"]
     data = max(Path(home).glob("artifacts/data/*"), key=lambda p: p.stat().st_mtime)
     samples = read_samples(data / "train.npz", Path(home))

@@ -85,7 +85,7 @@ def test_every_fault_of_a_files_form_is_told_at_once(tmp_path):
     for what in (
         "train.seed: seeds cannot be tuned",
         "low 1 is not below high 0.1",
-        "log and step exclude each other",
+        "log and step cannot be combined",
         "`when` names loss.name, which is not an entry above it",
         "loss.name: lists a choice twice",
         "sampler: grid tries every point, so it needs a step for loss.gamma",

@@ -6,7 +6,7 @@ Owns the words, with named placeholders. Does not own the guesses (`data/new/pro
 # The file.
 HEADER = "{name}: guessed by `make new` from the files; the reason is beside each line."
 HEADER_FIX = "Correct what is wrong, then:"
-HEADER_EDA = '  make eda ARGS="competition={name}"     what is in the data, worst harm first'
+HEADER_EDA = '  make eda ARGS="competition={name}"     a report on the data, most harmful findings first'
 HEADER_ALL = '  make all ARGS="competition={name}"     everything, up to a submission'
 HINT = "  hint: {hint}"
 
@@ -52,33 +52,33 @@ FOLDER_NAMES = "the names of the folders"
 
 # The host.
 TEST_FOLDER = "TEST is a folder: every image in it"
-HOLDOUT = "no TEST and no SAMPLE: make score knows the answers"
+HOLDOUT = "no TEST and no SAMPLE: training images are held out as the test set, and make score knows their answers"
 TEST_FROM_SAMPLE = "no TEST table: the sample lists the images"
 NO_SAMPLE = "none given: one is made from the test ids"
 READABLE = "readable; no other format is required"
 COLUMN_PER_CLASS = "the sample has one column per class"
 SAMPLE_VALUES = "the sample's answers are values of the label"
 SAMPLE_NUMBERS = "the sample's answers are numbers from 0 to classes − 1"
-SAMPLE_UNCLEAR = "the sample's answers do not show it; a guess"
+SAMPLE_UNCLEAR = "a guess: the sample's answers do not show it"
 SAMPLE_FIRST = "the sample's first column"
 SAMPLE_ANSWER = "the sample's answer column"
-METRIC_PROBABILITIES = "the sample asks for probabilities; a guess: read the host's rules"
-METRIC_IMBALANCED = "classes are imbalanced, {ratio:.1f} : 1; a guess: read the host's rules"
-METRIC_BALANCED = "classes are balanced, {ratio:.1f} : 1; a guess: read the host's rules"
+METRIC_PROBABILITIES = "a guess, because the sample asks for probabilities: read the host's rules"
+METRIC_IMBALANCED = "a guess, because classes are imbalanced, {ratio:.1f} : 1: read the host's rules"
+METRIC_BALANCED = "a guess, because classes are balanced, {ratio:.1f} : 1: read the host's rules"
 
 # Sizes, folds and members.
 SIZE = "the median of the shorter side is {side:.0f} px{larger}"
 SIZE_LARGER = "; a larger size often scores higher, and takes more time"
 RESIZE = "width : height ranges from {low:.2f} to {high:.2f}"
-NO_DOWNLOAD = "need no download"
-FEW_IMAGES = "there are too few images for more"
+NO_DOWNLOAD = "they need no download"
+FEW_IMAGES = "there are too few images for more folds"
 
 # The mask competition.
 MASK_TREE = "train/train.csv has {columns}, and train/images has one folder per person with mask1 …"
 MASK_PEOPLE = "{people:,} people"
 MASK_GROUP = "photos of one person (one folder) are never on both sides of a split"
 MASK_LABEL = "label = mask · 6 + gender · 3 + age"
-MASK_METRIC = "the competition's"
+MASK_METRIC = "the metric of the competition"
 MASK_HOLDOUT = "there is no eval/info.csv: people are held out as a test set"
 MASK_SIZE = "the photos are 384 × 512; a larger size often scores higher, and takes more time"
 MASK_BINS_HINT = "train_bins: [30.0, 58.0] below bins trains 58 and 59 as >=60; scores still use 60"

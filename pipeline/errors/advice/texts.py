@@ -32,7 +32,7 @@ LEAK_DO = "Fix the folds"
 LEAK_BOUND = "the score becomes correct, not better"
 
 LABELS_DO = "Correct labels that look wrong"
-LABELS_SEEN = "About {floor} of the labels look wrong: this share of the {tenth} most confident answers disagrees with the label, and {risk} of the more confident half."
+LABELS_SEEN = "About {floor} of the labels look wrong: this share of the {tenth} most confident predictions disagrees with the label, and {risk} of the more confident half."
 LABELS_WHY = "A hard image makes a model unsure; a wrong label does not. Look at the suspects under Labels, save the corrections that you agree with as label_patches.csv beside the training table, and train with them."
 LABELS_BOUND = "if the {count} most suspicious labels were wrong and were corrected"
 
@@ -80,7 +80,7 @@ FLIPS_DO = "Judge twenty flips by eye"
 FLIPS_OF_ATTRIBUTE = "{count} of {flips} change {attribute}"
 FLIPS_CHANGED = "{predictions} changed"
 FLIPS_SEEN = "{lead}; the most frequent change is {old} → {new}, {images}."
-FLIPS_WHY = "Under Judging you label images while both predictions are hidden. From twenty judged flips on, the report estimates the score difference with an interval."
+FLIPS_WHY = "A flip is an image whose prediction changed. Under Judging you label images while both predictions are hidden. From twenty judged flips on, the report estimates the score difference with an interval."
 
 SEED_DO = "Train again with another seed"
 SEED_SEEN = "The difference of {delta} may be chance: its interval, {low} to {high}, contains zero."

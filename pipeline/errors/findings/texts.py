@@ -10,10 +10,10 @@ GROUPS_NEEDED = "at least {count} groups are needed: half for the search, half f
 
 # Labels that may be wrong.
 SUSPECTS_TITLE = "Labels that may be wrong"
-MODEL_REASON = "the model gives {proposed} to this value and {given} to the label"
-COPY_REASON = "{copy} has this value elsewhere"
+MODEL_REASON = "the model gives this value a probability of {proposed}, and the label {given}"
+COPY_REASON = "{copy} has this value in another row"
 SAME_FILE, SIMILAR_IMAGE = "the same file", "a nearly identical image"
-NEIGHBOUR_REASON = "{share} of its nearest images have it"
+NEIGHBOUR_REASON = "{share} of its nearest images have this value"
 GROUP_REASON = "the images of its group have different values"
 SUSPECT_LABEL = "{id}: {attribute} {given}, perhaps {proposed}"
 PATCH_REASON = "{proposed} instead of {given}: {reasons}"
