@@ -33,11 +33,7 @@ class FinderSettings(Section):
     """Thresholds of the error report."""
 
     suspect_margin: float = fact(
-        -1.0,
-        "model: another value must be more probable than the label by this much; -1: the decision of "
-        "confident learning alone",
-        ge=-1,
-        le=1,
+        -1.0, "model: another value is more probable by this much; -1: confident learning alone", ge=-1, le=1
     )
     suspect_witnesses: int = fact(
         1, "report labels that this many of model, copies, neighbours and group disagree with", ge=1, le=4
@@ -46,8 +42,5 @@ class FinderSettings(Section):
     agreeing: float = fact(0.8, "share of them that must agree on another value", gt=0, le=1)
     slice_groups: int = fact(10, "least number of groups inside and outside a slice", ge=2, le=1000)
     pair_gain: float = fact(
-        1.25,
-        "report a pair of slices if its error rate is this many times that of each of its parts",
-        ge=1,
-        le=10,
+        1.25, "report a pair of slices with this many times the error rate of each part", ge=1, le=10
     )
