@@ -100,9 +100,8 @@ class _Maker:
         if "border_mode" in takes:
             border = given.get("border_mode", "reflect")
             if isinstance(border, str) and border not in words:
-                self.faults.append(
-                    f"{transform.where}: border_mode is `{border}`; choose one of {', '.join(words)}"
-                )
+                choose = f"choose one of {', '.join(words)}"
+                self.faults.append(f"{transform.where}: border_mode is `{border}`; {choose}")
             given["border_mode"] = words.get(border, words["reflect"]) if isinstance(border, str) else border
         # Transforms that crop to a size use the model's, unless the file says otherwise.
         height, width = self.size
@@ -131,9 +130,7 @@ def _reason(error: Exception) -> str:
     if isinstance(checked, ValidationError):
         errors = [(".".join(map(str, e["loc"])), e["msg"], e["input"]) for e in checked.errors()]
         # A union reports each of its members: the first line of an argument is enough.
-        first = {
-            str(at).split(".")[0]: f"{at}: {text}; got {given!r}" for at, text, given in reversed(errors)
-        }
+        first = {at.split(".")[0]: f"{at}: {text}; got {given!r}" for at, text, given in reversed(errors)}
         return "; ".join(reversed(first.values()))[:300]
     return f"{type(error).__name__}: {error}".splitlines()[0][:300]
 
@@ -192,28 +189,15 @@ class Augmenter:
     def __call__(
         self, image_HWC: Image, root_seed: int, fold: int, epoch: int, sample_id: str, copy: int
     ) -> Image:
-        """A new uint8 image of the same shape; the input is not changed.
+        """A new image of `size`, RGB, uint8; the input is not changed.
 
-        Args:
-            image_HWC: RGB, 0 to 255, of `size`.
-            root_seed: the experiment's seed.
-            fold: which fold trains.
-            epoch: from 0.
-            sample_id: whose image it is.
-            copy: number of the sample's occurrence in this epoch, from 0.
+        `epoch` counts from 0, and so does `copy`, the number of the sample's occurrence in this epoch.
         """
         assert image_HWC.shape == (*self.size, 3), f"expected {self.size} px, got {image_HWC.shape}"
         return self._apply(image_HWC, root_seed, ("augment", fold, epoch, sample_id, copy))
 
     def offline(self, image_HWC: Image, root_seed: int, sample_id: str, copy: int) -> Image:
-        """An offline copy: the same pixels in every fold and epoch, as if it were a file.
-
-        Args:
-            image_HWC: as for a call.
-            root_seed: the experiment's seed.
-            sample_id: whose image it is.
-            copy: number of the copy, from 0.
-        """
+        """Offline copy number `copy`, from 0: the same pixels in every fold and epoch, like a file."""
         return self._apply(image_HWC, root_seed, ("offline copy", sample_id, copy))
 
     def _apply(self, image_HWC: Image, root_seed: int, parts: tuple[Part, ...]) -> Image:

@@ -43,11 +43,9 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def read_csv(path: Path, sizes: Mapping[Key, tuple[int, int]]) -> pd.DataFrame:
-    """Boxes from a CSV with the columns id, x, y, w, h (px of the upright image), and optionally split.
+    """Boxes from a UTF-8 CSV with the columns id, x, y, w, h (px of the upright image), optionally split.
 
-    Args:
-        path: the CSV, UTF-8.
-        sizes: (split, id) -> width and height of the upright image, px; rows of other ids are ignored.
+    `sizes`: (split, id) -> width and height of the upright image, px; rows of other ids are ignored.
 
     Raises:
         DataError: an unreadable file, missing columns, cells that are not numbers, boxes without area or
@@ -63,16 +61,14 @@ def read_csv(path: Path, sizes: Mapping[Key, tuple[int, int]]) -> pd.DataFrame:
         )
     faults: list[str] = []
     boxes: dict[Key, Box] = {}
+    splits = dict.fromkeys(split for split, _ in sizes)
     for line, row in enumerate(rows, start=2):
-        keys = [
-            k
-            for s in dict.fromkeys(split for split, _ in sizes)
-            if (k := (row.get("split") or s, row["id"])) in sizes
-        ]
+        named = dict.fromkeys((row.get("split") or split, row["id"]) for split in splits)
+        keys = [key for key in named if key in sizes]
         where = f"{path.name} row {line} (id {row['id']})"
-        if len(set(keys)) > 1:
+        if len(keys) > 1:
             faults.append(f"{where}: the id is in both tables; add a column split with train or test")
-        for key in dict.fromkeys(keys[:1]):
+        for key in keys[:1]:
             box = _box(row, sizes[key])
             if isinstance(box, str):
                 faults.append(f"{where}: {box}")
@@ -90,10 +86,8 @@ def read_csv(path: Path, sizes: Mapping[Key, tuple[int, int]]) -> pd.DataFrame:
 def detect(name: str, image: Callable[[str, str], Pixels], keys: Sequence[Key]) -> pd.DataFrame:
     """The largest object that a cascade detects in each image; images without one have no row.
 
-    Args:
-        name: `haar:NAME` of OpenCV's cascades, or `lbp:frontalface` of scikit-image.
-        image: (split, id) -> (H, W, 3) pixels.
-        keys: (split, id) of the images.
+    The name is `haar:NAME` of OpenCV's cascades, or `lbp:frontalface` of scikit-image; `image` gives
+    (H, W, 3) pixels of a (split, id).
 
     Raises:
         ConfigError: there is no such cascade, or its package is missing.

@@ -47,8 +47,7 @@ class Answers:
     """The answers of a held-out test set; only `make score` may use them.
 
     Args:
-        ids_N: of the test set.
-        labels_N: class index of each.
+        labels_N: class index of each image.
         public_N: whether it counts for the public score, or else for the private one.
     """
 
@@ -62,8 +61,6 @@ class Data:
     """A competition's images.
 
     Args:
-        train: with labels.
-        test: without labels.
         extra: labelled images from elsewhere, which only train; None: there are none.
         unlabelled: images from elsewhere without labels, for pseudo-labels; None: there are none.
         answers: of a held-out test set; None: the host has them.
@@ -81,10 +78,7 @@ class Data:
 def load(settings: CompetitionSettings, root: Path, fold_column: str | None = None) -> Data:
     """Read all tables or folders and find every image.
 
-    Args:
-        settings: names and meaning of the files.
-        root: the folder that holds the competition's files.
-        fold_column: column of the training table that names a row's fold, kept as text.
+    `fold_column` is the column of the training table that names a row's fold, kept as text.
 
     Raises:
         ConfigError: no classes can be built from the attributes.
@@ -239,9 +233,8 @@ def _groups(
         match = pattern.search(nfc(path))
         name = match[1] if match else None
         if not name and required:
-            faults.add(
-                "paths without a group", f"{listing.where(row)}: group_pattern matches nothing in '{path}'"
-            )
+            text = f"{listing.where(row)}: group_pattern matches nothing in '{path}'"
+            faults.add("paths without a group", text)
         groups.append(name or listing.ids[row])
     return tuple(groups)
 
@@ -249,11 +242,8 @@ def _groups(
 def _held_out(samples: Samples, share: float, hide: bool) -> tuple[Samples, Samples, Answers]:
     """The remaining training samples, the held-out test set without labels, and its answers.
 
-    Args:
-        samples: all of them, labelled.
-        share: of each class.
-        hide: rename the held-out images; an id such as `glass/12.jpg` would reveal the answer to a person
-            who labels the pictures in a report.
+    `hide` renames the held-out images; an id such as `glass/12.jpg` would reveal the answer to a person who
+    labels the pictures in a report.
     """
     held = hold_out(samples.groups_N, samples.labels, share)
     train = samples.take(samples.ids_N[~held.test_N])
@@ -326,12 +316,7 @@ class Held:
 
 
 def hold_out(groups_N: Strings, labels_N: Ints, share: float) -> Held:
-    """Choose whole groups, about `share` of each class; the last group of a class is never taken.
-
-    Args:
-        groups_N: group of each image.
-        labels_N: class of each image.
-        share: above 0, below 1.
+    """Choose whole groups, about `share` (above 0, below 1) of each class, but never a class's last group.
 
     Raises:
         DataError: there are too few groups to hold one out.
@@ -341,11 +326,9 @@ def hold_out(groups_N: Strings, labels_N: Ints, share: float) -> Held:
     drawn = rng(SEED, "hold out").permutation(len(names))
     order = sorted(drawn.tolist(), key=lambda g: classes[g])
     start = float(rng(SEED, "start").random())
-    held = [
-        g
-        for at, g in enumerate(order)
-        if math.floor(start + (at + 1) * share) > math.floor(start + at * share)
-    ]
+    # Every k-th group: where the running total of the shares passes a whole number.
+    passed = [math.floor(start + at * share) for at in range(len(order) + 1)]
+    held = [g for at, g in enumerate(order) if passed[at + 1] > passed[at]]
     left = np.ones(len(names), bool)
     left[held] = False
     having: dict[int, list[int]] = {}
@@ -373,14 +356,10 @@ def _rows_of(group_N: Ints, n_groups: int) -> list[Ints]:
 
 
 def without_copies(extra: Samples, own: Iterable[Samples]) -> Samples:
-    """The extra images that are not byte-for-byte copies of one of the competition's.
+    """The extra images that are not byte-for-byte copies of one of the competition's splits, `own`.
 
     A copy could be in the training part while its twin is in the validation part, or be a test image with its
     answer.
-
-    Args:
-        extra: images from elsewhere.
-        own: the competition's splits.
     """
     sizes = {path: Path(path).stat().st_size for path in extra.paths_N.tolist()}
     wanted = set(sizes.values())

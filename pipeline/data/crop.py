@@ -126,10 +126,7 @@ def edges_of(boxes: pd.DataFrame) -> dict[Key, Edges]:
 def coverage(crop: CropPlan, boxes: pd.DataFrame, sizes: Mapping[Key, tuple[int, int]]) -> pd.DataFrame:
     """How much of each box its image's window keeps: split, id, inside (0 to 1), worst first.
 
-    Args:
-        crop: the windows.
-        boxes: a table of boxes, outliers included.
-        sizes: (split, id) -> width and height of the upright image, px.
+    Outliers are included. `sizes`: (split, id) -> width and height of the upright image, px.
     """
     rows = []
     for key, (x0, y0, x1, y1) in edges_of(boxes).items():

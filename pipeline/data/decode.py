@@ -47,7 +47,6 @@ class ImageFacts:
     """Facts about one image that need no model.
 
     Args:
-        id: the sample's id.
         width, height: of the upright original, px.
         sha256: of the file's bytes; equal for exact duplicates.
         phash: 64-bit perceptual hash as 16 hex digits; near duplicates differ in few bits.
@@ -222,9 +221,8 @@ def _rgb(image: Image.Image) -> Image.Image:
         grey = np.round(np.asarray(image).astype(np.float64) / SIXTEEN_TO_EIGHT).clip(0, WHITE)
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
     if image.mode == "F":
-        return Image.fromarray(np.nan_to_num(np.asarray(image)).clip(0, WHITE).astype(np.uint8)).convert(
-            "RGB"
-        )
+        grey = np.nan_to_num(np.asarray(image)).clip(0, WHITE)
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         drawing = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", drawing.size, "white"), drawing).convert("RGB")
@@ -233,9 +231,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 def _shrink(image: Pixels, longest_px: int) -> Pixels:
     height, width = image.shape[:2]
-    scale = longest_px / max(height, width)
-    if scale >= 1:
-        return image
+    scale = min(longest_px / max(height, width), 1)
     return scaled(image, max(round(height * scale), 1), max(round(width * scale), 1))
 
 
@@ -266,7 +262,7 @@ def resize(image: Pixels, size: Size, how: str, finish: Callable[[Pixels], Pixel
         how: squash stretches both sides; letterbox pads with white; cover cuts off what does not fit.
         finish: applied to the pixels at their new size, before any padding.
     """
-    done = finish or _unchanged
+    done = finish or (lambda pixels: pixels)
     height, width = size
     if how == "squash":
         return done(scaled(image, height, width))
@@ -290,7 +286,3 @@ def _middle(image: Pixels, size: Size) -> Pixels:
     keep_w = min(width, max(round(height / wanted), 1))
     top, left = (height - keep_h) // 2, (width - keep_w) // 2
     return image[top : top + keep_h, left : left + keep_w]
-
-
-def _unchanged(image: Pixels) -> Pixels:
-    return image

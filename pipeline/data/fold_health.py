@@ -49,19 +49,15 @@ def health(samples: Samples, plan: FoldPlan) -> pd.DataFrame:
     """
     records = []
     for k, split in enumerate(plan.splits):
-        train = positions(split.train_ids, samples.ids_N, "fold plan")
-        valid = positions(split.valid_ids, samples.ids_N, "fold plan")
-        per_class = np.bincount(samples.labels[valid], minlength=samples.space.n_classes)
-        records.append(
-            {
-                "fold": k,
-                "train_images": len(train),
-                "valid_images": len(valid),
-                "train_groups": len(np.unique(samples.groups_N[train])),
-                "valid_groups": len(np.unique(samples.groups_N[valid])),
-                **dict(zip(samples.space.classes, per_class.tolist(), strict=True)),
-            }
-        )
+        record: dict[str, int] = {
+            "fold": k,
+            "train_images": len(split.train_ids),
+            "valid_images": len(split.valid_ids),
+            "train_groups": len(_groups(samples, split.train_ids)),
+            "valid_groups": len(_groups(samples, split.valid_ids)),
+        }
+        per_class = _per_class(samples, split.valid_ids).tolist()
+        records.append(record | dict(zip(samples.space.classes, per_class, strict=True)))
     return pd.DataFrame.from_records(records)
 
 
@@ -86,14 +82,9 @@ def attributes(samples: Samples, plan: FoldPlan) -> pd.DataFrame:
 
 def checks(samples: Samples, plan: FoldPlan) -> list[Check]:
     """All faults and warnings, faults first; empty for a sound plan."""
-    all_checks = [
-        *_straddling(samples, plan),
-        *_untrained(samples, plan),
-        *_unvalidated(samples, plan),
-        *_lopsided(samples, plan),
-        *_uneven(plan),
-    ]
-    return sorted(all_checks, key=lambda check: check.severity != "fault")
+    kinds = (_straddling, _untrained, _unvalidated, _lopsided, _uneven)
+    found = [check for kind in kinds for check in kind(samples, plan)]
+    return sorted(found, key=lambda check: check.severity != "fault")
 
 
 def _straddling(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
@@ -133,9 +124,8 @@ def _lopsided(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
     space = samples.space
     views: list[tuple[str, Ints, tuple[str, ...]]] = [("class", samples.labels, space.classes)]
     if len(space.attributes) > 1:
-        views += [
-            (a.name, space.codes_CA[samples.labels, i], a.values) for i, a in enumerate(space.attributes)
-        ]
+        codes_AN = space.codes_CA[samples.labels].T
+        views += [(a.name, codes_N, a.values) for a, codes_N in zip(space.attributes, codes_AN, strict=True)]
     for name, codes_N, values in views:
         all_K = np.bincount(codes_N, minlength=len(values)) / len(samples)
         lopsided: list[tuple[float, int, str]] = []
@@ -145,9 +135,8 @@ def _lopsided(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
                 continue
             gap_K = np.bincount(codes_N[at], minlength=len(values)) / len(at) - all_K
             worst = int(np.abs(gap_K).argmax())
-            share = texts.LOPSIDED_SHARE.format(
-                value=values[worst], here=all_K[worst] + gap_K[worst], all=all_K[worst]
-            )
+            usual = all_K[worst]
+            share = texts.LOPSIDED_SHARE.format(value=values[worst], here=usual + gap_K[worst], all=usual)
             if np.abs(gap_K).sum() / 2 > LOPSIDED:
                 lopsided.append((float(np.abs(gap_K).sum() / 2), k, share))
         if lopsided:
@@ -157,7 +146,7 @@ def _lopsided(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
             yield Check("warning", text, texts.LOPSIDED_REMEDY)
 
 
-def _uneven(plan: FoldPlan) -> Iterator[Check]:
+def _uneven(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
     sizes_K = np.array([len(split.valid_ids) for split in plan.splits])
     for k in np.flatnonzero(np.abs(sizes_K / max(sizes_K.mean(), 1) - 1) > UNEVEN):
         text = texts.UNEVEN.format(fold=k, images=sizes_K[k], mean=sizes_K.mean())

@@ -175,12 +175,7 @@ def with_extra(plan: FoldPlan, own: Samples, extra: Samples) -> FoldPlan:
     """The plan with the extra images in every training part.
 
     An extra image whose group is in the validation part of a fold is left out of that fold: another photo of
-    the same person would leak.
-
-    Args:
-        plan: of the competition's own samples.
-        own: those samples.
-        extra: images from elsewhere, with other ids.
+    the same person would leak. No id is in both `own`, the samples of the plan, and `extra`.
     """
     splits, left_out = [], 0
     for split in plan.splits:
@@ -191,10 +186,8 @@ def with_extra(plan: FoldPlan, own: Samples, extra: Samples) -> FoldPlan:
         times = None if split.times_T is None else np.r_[split.times_T, np.ones(len(more), np.int64)]
         train_ids = strings([*split.train_ids.tolist(), *more.tolist()])
         splits.append(Split(train_ids, split.valid_ids, times))
-    note = texts.EXTRA.format(images=len(extra))
-    if left_out:
-        note += texts.EXTRA_LEFT_OUT.format(times=left_out)
-    return FoldPlan(tuple(splits), (*plan.notes, note))
+    text = texts.EXTRA + (texts.EXTRA_LEFT_OUT if left_out else "")
+    return FoldPlan(tuple(splits), (*plan.notes, text.format(images=len(extra), times=left_out)))
 
 
 def _stratified_group(samples: Samples, settings: FoldSettings) -> FoldPlan:
@@ -214,10 +207,8 @@ def _repeated(samples: Samples, settings: FoldSettings) -> FoldPlan:
     for repeat in range(settings.repeats):
         part_N = deal(samples, settings.n, settings.seed, *(("repeat", repeat) if repeat else ()))
         splits += _splits(samples, part_N, settings.n)
-        notes += [
-            texts.REPEAT.format(repeat=repeat, note=note)
-            for note in _class_notes(samples, part_N, settings.n)
-        ]
+        of_repeat = _class_notes(samples, part_N, settings.n)
+        notes += [texts.REPEAT.format(repeat=repeat, note=note) for note in of_repeat]
     first = texts.REPEATED.format(repeats=settings.repeats, n=settings.n)
     return FoldPlan(tuple(splits), (first, *notes))
 
@@ -244,9 +235,8 @@ def _holdout(samples: Samples, settings: FoldSettings) -> FoldPlan:
         for first in range(n):
             valid_C = table_KC[(first + np.arange(taken)) % n].sum(axis=0)
             lost = (valid_C == 0) | (valid_C == table_KC.sum(axis=0))
-            candidates.append(
-                (int((lost & spread_C).sum()), float(np.abs(valid_C - wanted_C).sum()), attempt, first)
-            )
+            off = float(np.abs(valid_C - wanted_C).sum())
+            candidates.append((int((lost & spread_C).sum()), off, attempt, first))
     _, _, attempt, first = min(candidates)
     valid_N = np.isin((deals[attempt] - first) % n, np.arange(taken))
     ids_N = samples.ids_N
@@ -320,19 +310,15 @@ def _class_notes(samples: Samples, part_N: Ints, n: int) -> list[str]:
     valid_KC = per_part_KC(samples, part_N, n)
     for c, groups in enumerate(groups_per_class(samples)):
         name = samples.space.classes[c]
-        without = [str(k) for k in np.flatnonzero(valid_KC[:, c] == 0)]
+        without = ", ".join(str(k) for k in np.flatnonzero(valid_KC[:, c] == 0))
         if groups == 0:
             notes.append(texts.CLASS_EMPTY.format(name=name))
         elif groups < n:
             inside = ", ".join(str(k) for k in np.flatnonzero(valid_KC[:, c]))
-            text = texts.CLASS_FEW_GROUPS.format(
-                name=name, groups=groups, n=n, inside=inside, without=", ".join(without)
-            )
-            if groups == 1:
-                text += texts.CLASS_ONE_GROUP.format(inside=inside)
-            notes.append(text)
+            text = texts.CLASS_FEW_GROUPS + (texts.CLASS_ONE_GROUP if groups == 1 else "")
+            notes.append(text.format(name=name, groups=groups, n=n, inside=inside, without=without))
         elif without:
-            notes.append(texts.CLASS_UNVALIDATED.format(name=name, groups=groups, without=", ".join(without)))
+            notes.append(texts.CLASS_UNVALIDATED.format(name=name, groups=groups, without=without))
     return notes
 
 

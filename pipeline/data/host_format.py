@@ -143,19 +143,15 @@ def _attributes(
     columns = [[_composed(value) for value in table.column(column)] for column in answers]
     labels, faults = np.zeros(len(ids), np.int64), []
     for n, row in enumerate(zip(*columns, strict=True)):
-        odd = [
-            f"id {ids[n]!r}: {column} {value!r} is not one of its values"
-            + (f"; {hint}" if (hint := nearest(value, words)) else "")
-            for column, value, words in zip(answers, row, known, strict=True)
-            if value not in words
-        ]
-        faults += odd
-        if not odd:
-            codes = tuple(words[value] for value, words in zip(row, known, strict=True))
-            if codes in classes:
-                labels[n] = classes[codes]
-            else:
-                faults.append(f"id {ids[n]!r}: no class is {', '.join(row)}")
+        codes = tuple(words.get(value, -1) for value, words in zip(row, known, strict=True))
+        for column, value, words, code in zip(answers, row, known, codes, strict=True):
+            if code < 0:
+                hint = f"; {near}" if (near := nearest(value, words)) else ""
+                faults.append(f"id {ids[n]!r}: {column} {value!r} is not one of its values{hint}")
+        if codes in classes:
+            labels[n] = classes[codes]
+        elif min(codes) >= 0:
+            faults.append(f"id {ids[n]!r}: no class is {', '.join(row)}")
     return Parsed(labels, None, tuple(faults))
 
 
@@ -192,15 +188,8 @@ def id_faults(wanted: Sequence[str], given: Sequence[str]) -> list[str]:
     missing = [i for i in dict.fromkeys(wanted) if i not in had]
     extra = [i for i in counts if i not in asked]
     twice = [i for i, times in counts.items() if times > 1]
-    faults = [
-        f"{_count(ids)} {what}: {some(ids)}"
-        for what, ids in (
-            ("missing", missing),
-            ("extra, not in the sample", extra),
-            ("more than once", twice),
-        )
-        if ids
-    ]
+    kinds = {"missing": missing, "extra, not in the sample": extra, "more than once": twice}
+    faults = [f"{_count(ids)} {what}: {some(ids)}" for what, ids in kinds.items() if ids]
     short = [i for i in extra if SHORTENED.fullmatch(i)]
     if short and missing:
         faults.append(
@@ -216,11 +205,8 @@ def found_again(wanted: Sequence[str], given: Sequence[str]) -> dict[str, str]:
     # An id that the file contains unchanged is left out: no other id can mean it too.
     free = _by_number(i for i in dict.fromkeys(wanted) if i not in had)
     odd = _by_number(i for i in dict.fromkeys(given) if i not in asked)
-    return {
-        ids[0]: free[value][0]
-        for value, ids in odd.items()
-        if len(ids) == 1 and len(free.get(value, ())) == 1
-    }
+    alone = {value: ids[0] for value, ids in odd.items() if len(ids) == len(free.get(value, ())) == 1}
+    return {given_id: free[value][0] for value, given_id in alone.items()}
 
 
 def renamed_line(renamed: dict[str, str]) -> str:
@@ -266,13 +252,8 @@ def write(
         )
     p_NC = probabilities.with_classes(space.classes).take(np.array(ids, dtype=np.str_)).p_NC
     cells = host_cells(p_NC, answers, space, settings)
-    rows = [
-        tuple(
-            cells[column][n] if column in cells else cell
-            for column, cell in zip(host.columns, row, strict=True)
-        )
-        for n, row in enumerate(host.rows)
-    ]
+    columns = [cells.get(name, host.column(name)) for name in host.columns]
+    rows = list(zip(*columns, strict=True))
     write_atomic(path, format_table(host.columns, rows, host.delimiter))
 
 
@@ -281,13 +262,8 @@ def read(
 ) -> Prediction:
     """A host-format CSV from anywhere: BOM, semicolons, tabs, any line ends, rows in any order.
 
-    With a sample, ids that were read as numbers are recovered, and that is logged.
-
-    Args:
-        path: the CSV; its stem becomes the prediction's name.
-        space: the classes.
-        settings: the columns and the format.
-        sample: the host's sample, or None; if given, the ids must be the same, and are put in its order.
+    Its stem becomes the prediction's name. With the host's sample, the ids must be the same, and are put in
+    its order; those that were read as numbers are recovered, and that is logged.
 
     Raises:
         DataError: columns, ids or values that do not fit, all of them named.

@@ -54,10 +54,6 @@ class Faulty:
     """An image that does not decode, or only in part.
 
     Args:
-        split: "train" or "test".
-        id: the sample's.
-        path: of the file.
-        why: in a few words.
         fate: `white` (replaced by a white square) or `in part` (a truncated file, used as far as possible).
     """
 
@@ -79,9 +75,7 @@ class DecodedImages:
         self.folder = folder
         with np.load(folder / "index.npz") as index:
             self.ids = strings(index["ids"])
-            self._offsets = index["offsets"]
-            self._heights = index["heights"]
-            self._widths = index["widths"]
+            self._places = [index[name] for name in ("offsets", "heights", "widths")]
         self._pixels: Pixels = np.memmap(folder / BIN, dtype=np.uint8, mode="r")
         self._at = {str(name): i for i, name in enumerate(self.ids)}
 
@@ -91,10 +85,13 @@ class DecodedImages:
     def __contains__(self, name: str) -> bool:
         return name in self._at
 
+    def _place(self, name: str) -> tuple[int, int, int]:
+        start, height, width = (int(column[self._at[name]]) for column in self._places)
+        return start, height, width
+
     def __getitem__(self, name: str) -> Pixels:
         """(H, W, 3) read-only pixels of one image."""
-        i = self._at[name]
-        start, height, width = int(self._offsets[i]), int(self._heights[i]), int(self._widths[i])
+        start, height, width = self._place(name)
         return self._pixels[start : start + height * width * 3].reshape(height, width, 3)
 
     def read(self, name: str) -> Pixels:
@@ -102,8 +99,7 @@ class DecodedImages:
 
         For reading every image: pages of the map would count as memory of this process.
         """
-        i = self._at[name]
-        start, height, width = int(self._offsets[i]), int(self._heights[i]), int(self._widths[i])
+        start, height, width = self._place(name)
         pixels = np.fromfile(self.folder / BIN, np.uint8, height * width * 3, offset=start)
         return pixels.reshape(height, width, 3)
 
@@ -176,11 +172,9 @@ def build_decoded(splits: Sequence[Samples], folder: Path, how: Decoding, work: 
         DataError: an id that occurs twice.
     """
     refuse_duplicates(np.concatenate([s.ids_N for s in splits]), "images")
-    jobs = [
-        _Image(s.split, *job)
-        for s in splits
-        for job in zip(s.ids_N.tolist(), s.paths_N.tolist(), strict=True)
-    ]
+    jobs: list[_Image] = []
+    for s in splits:
+        jobs += [_Image(s.split, *job) for job in zip(s.ids_N.tolist(), s.paths_N.tolist(), strict=True)]
     work = work or folder
     chunks = _resume(work)
     before = sum(len(c["facts"]) for c in chunks)
@@ -215,15 +209,14 @@ def _strictly(how: Decoding) -> Callable[[_Image], Done]:
 
 def _chunk(done: list[Done], jobs: list[_Image], how: Decoding, pixels: Any) -> dict[str, Any]:
     """Write the pixels of one chunk; returns its facts, shapes and faults for the journal."""
-    facts, shapes, faults = [], [], []
+    chunk: dict[str, Any] = {"facts": [], "shapes": [], "faults": []}
     for result, job in zip(done, jobs, strict=False):
-        image_facts, image, faulty = _retried(result, job, how)
+        facts, image, faulty = _retried(result, job, how)
         pixels.write(image.tobytes())
-        facts.append(astuple(image_facts))
-        shapes.append(image.shape[:2])
-        if faulty:
-            faults.append(asdict(faulty))
-    return {"facts": facts, "shapes": shapes, "faults": faults}
+        chunk["facts"].append(astuple(facts))
+        chunk["shapes"].append(image.shape[:2])
+        chunk["faults"] += [asdict(faulty)] if faulty else []
+    return chunk
 
 
 def _retried(result: Done, job: _Image, how: Decoding) -> tuple[ImageFacts, Pixels, Faulty | None]:
@@ -294,12 +287,11 @@ def build_prepared(decoded: DecodedImages, ids: Strings, look: LookOf, size: Siz
     """
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(ids), *size, 3)}
 
-    def work(name: str) -> Pixels:
-        return look(name, decoded[name])
-
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for chunk in _in_threads(work, [str(name) for name in ids], "prepare"):
+        for chunk in _in_threads(
+            lambda name: look(name, decoded[name]), [str(name) for name in ids], "prepare"
+        ):
             for image in chunk:
                 assert image.shape == (*size, 3), f"expected {size}, got {image.shape}"
                 file.write(image.tobytes())

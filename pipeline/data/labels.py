@@ -162,15 +162,8 @@ def _bin_notes(table: str, raw_AN: list[list[str]], settings: CompetitionSetting
     for attribute, values in zip(settings.attributes, raw_AN, strict=True):
         moved = np.not_equal(_codes(attribute, values, True), _codes(attribute, values, False)).sum()
         if attribute.train_bins is not None:
-            notes.append(
-                texts.TRAIN_BINS.format(
-                    table=table,
-                    attribute=attribute.name,
-                    train_bins=attribute.train_bins,
-                    bins=attribute.bins,
-                    images=moved,
-                )
-            )
+            bins = {"bins": attribute.bins, "train_bins": attribute.train_bins}
+            notes.append(texts.TRAIN_BINS.format(table=table, attribute=attribute.name, images=moved, **bins))
     return notes
 
 
@@ -222,13 +215,11 @@ def _patch(
 
 
 def _patch_note(table: Table, changed: Counter[str], settings: CompetitionSettings) -> str:
-    changes = ", ".join(
-        texts.PATCHES_CHANGE.format(attribute=word, images=count) for word, count in changed.items()
-    )
+    changes = [texts.PATCHES_CHANGE.format(attribute=word, images=n) for word, n in changed.items()]
     return texts.PATCHES.format(
         table=table.name,
         patches=len(table),
-        changes=changes or texts.PATCHES_NOTHING,
+        changes=", ".join(changes) or texts.PATCHES_NOTHING,
         which=texts.PATCHES_BOTH if settings.patch_scoring else texts.PATCHES_TRAINING,
     )
 
@@ -280,7 +271,7 @@ def targets(
         share_NK = np.eye(len(attribute.values))[codes_N]
         if attribute.soft_width is not None:
             assert values is not None, "a rule of the settings asks for bins"
-            share_NK = shares(np.array(values), _soft_edges(attribute), attribute.soft_width)
+            share_NK = shares(np.array(values), _edges(attribute, True) or [], attribute.soft_width)
             is_soft_N |= (share_NK.max(axis=1) < 1) if len(values) else False
         # The last attribute runs fastest: (N, C so far, 1) × (N, 1, K).
         target_NC = (target_NC[:, :, None] * share_NK[:, None, :]).reshape(len(training_N), -1)
@@ -292,14 +283,7 @@ def soft_notes(table: str, soft_NC: Floats | None, settings: CompetitionSettings
     """One line with the number of rows between two bins."""
     if soft_NC is None:
         return []
-    widths = ", ".join(
-        texts.SOFT_WIDTH.format(attribute=a.name, width=a.soft_width)
-        for a in settings.attributes
-        if a.soft_width
-    )
+    soft = [a for a in settings.attributes if a.soft_width]
+    widths = [texts.SOFT_WIDTH.format(attribute=a.name, width=a.soft_width) for a in soft]
     count = int((~np.isnan(soft_NC).any(axis=1)).sum())
-    return [texts.SOFT.format(table=table, images=count, widths=widths)]
-
-
-def _soft_edges(attribute: AttributeSettings) -> list[float]:
-    return attribute.train_bins or attribute.bins or []
+    return [texts.SOFT.format(table=table, images=count, widths=", ".join(widths))]

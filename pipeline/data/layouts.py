@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -114,11 +114,9 @@ def _table(
     root: Path, name: str, images: Path, id_column: str, path_column: str, faults: Faults
 ) -> Listing | None:
     table = _read(root, name, faults)
-    return (
-        Listing(table, images, id_column, path_column, (root / name,), _encoding_note(table))
-        if table
-        else None
-    )
+    if table is None:
+        return None
+    return Listing(table, images, id_column, path_column, (root / name,), _encoding_note(table))
 
 
 def _read(root: Path, name: str, faults: Faults) -> Table | None:
@@ -188,10 +186,8 @@ def _left_out(name: str, others: list[str]) -> tuple[str, ...]:
 
 
 def _renamed(listing: Listing, old: str, new: str) -> Listing:
-    table = listing.table
-    columns = tuple(new if c == old else c for c in table.columns)
-    made = Table(table.name, columns, table.rows, table.lines)
-    return Listing(made, listing.images, ID, PATH, listing.files, listing.notes)
+    columns = tuple(new if c == old else c for c in listing.table.columns)
+    return replace(listing, table=replace(listing.table, columns=columns))
 
 
 def _people(root: Path, settings: CompetitionSettings, faults: Faults) -> Listing | None:
@@ -216,9 +212,8 @@ def _people(root: Path, settings: CompetitionSettings, faults: Faults) -> Listin
         where = f"{table.name} row {table.lines[row]} (id {person['id'][row]})"
         name = nfc(folder)
         if name in seen:
-            faults.add(
-                "repeated folders", f"{where}: folder '{folder}' is already in row {table.lines[seen[name]]}"
-            )
+            first = table.lines[seen[name]]
+            faults.add("repeated folders", f"{where}: folder '{folder}' is already in row {first}")
             continue
         seen[name] = row
         photos = _photos(images, on_disk.get(name, ""), where, faults)
@@ -244,9 +239,8 @@ def _photos(images: Path, folder: str, where: str, faults: Faults) -> dict[str, 
             continue
         stem = file.stem
         if stem not in MASK_PHOTOS or not image_suffix(file.name):
-            faults.add(
-                "unknown photos", f"{where}: '{folder}/{file.name}' is not one of {', '.join(MASK_PHOTOS)}"
-            )
+            known = ", ".join(MASK_PHOTOS)
+            faults.add("unknown photos", f"{where}: '{folder}/{file.name}' is not one of {known}")
         elif stem in photos:
             faults.add("ambiguous images", f"{where}: '{photos[stem]}' and '{file.name}' are the same photo")
         else:

@@ -118,13 +118,8 @@ def choose_workers(load: float, step: float, batches: int, cores: Cores) -> int:
     """How many loader processes make training faster; 0: loading in this process is as fast.
 
     If some cores are idle, loading overlaps with the step. If every core computes, processes can at best
-    share the work evenly, because loading in this process leaves all cores but one idle.
-
-    Args:
-        load: seconds that making one batch takes in this process.
-        step: seconds of its training step.
-        batches: that remain.
-        cores: of this machine.
+    share the work evenly, because loading in this process leaves all cores but one idle. One batch takes
+    `load` seconds to make and `step` seconds to train on; `batches` of them remain.
     """
     idle = cores.all - cores.computing
     if cores.all < 2 or load <= 0:
@@ -213,10 +208,6 @@ def _any_number_of_workers() -> Iterator[None]:
 class EpochLoader:
     """Batches of any epoch of one fold; use it in a `with`, so that its processes end.
 
-    Args:
-        images: prepared images; must contain every sample, found by id.
-        plan: the settings of the loader.
-
     Raises:
         DataError: a sample has no image.
     """
@@ -255,12 +246,9 @@ class EpochLoader:
             self._loader._iterator = None
 
     def batches(self, epoch: int, rows: TrainRows, partners: TrainRows | None = None) -> Iterator[Batch]:
-        """The batches of one epoch, shuffled by the seed alone.
+        """The batches of one epoch, counted from 0, shuffled by the seed alone.
 
-        Args:
-            epoch: from 0.
-            rows: positions in `plan.samples`, with their copy numbers.
-            partners: one for each row, loaded with it; None: there are none.
+        Rows are positions in `plan.samples`, with their copy numbers; a row's partner is loaded with it.
         """
         plan = self._plan
         order_R = epoch_order(len(rows), plan.root_seed, plan.fold, epoch)

@@ -29,7 +29,6 @@ class FoldPage:
         health: one row per fold: `SIZES`, then validation images of each class.
         attributes: one row per attribute and value: attribute, value, images, then one column per fold.
         checks: faults and warnings: severity, text, remedy.
-        notes: of the plan.
         coverage: how often each image validates.
     """
 
@@ -41,22 +40,11 @@ class FoldPage:
 
 
 def render_html(page: FoldPage, title: str, config: Config) -> str:
-    """The self-contained page.
-
-    Args:
-        page: the tables.
-        title: the competition's.
-        config: the settings in force.
-    """
-    rows = page.health.to_dict("records")
-    bars = [
-        plots.Bar(
-            f"fold {r['fold']}",
-            (r["train_images"], r["valid_images"]),
-            (count(r["train_images"]), count(r["valid_images"])),
-        )
-        for r in rows
-    ]
+    """The self-contained page; `title` is the competition's."""
+    bars = []
+    for row in page.health.to_dict("records"):
+        train, valid = row["train_images"], row["valid_images"]
+        bars.append(plots.Bar(f"fold {row['fold']}", (train, valid), (count(train), count(valid))))
     classes = page.health.set_index("fold").drop(columns=list(SIZES[1:])).T
     classes.columns = pd.Index([f"fold {k}" for k in classes.columns])
     classes.insert(0, "class", [str(name) for name in classes.index])

@@ -45,9 +45,8 @@ def without(samples: Samples, images: Artifact) -> tuple[Samples, list[str]]:
         return samples, []
     named = [line_of(f) for f in lost[:SHOWN]]
     if len(lost) > SHOWN:
-        named.append(
-            texts.QUARANTINE_MORE.format(images=len(lost) - SHOWN, table=QUARANTINE, key=images.key[:SHORT])
-        )
+        left, key = len(lost) - SHOWN, images.key[:SHORT]
+        named.append(texts.QUARANTINE_MORE.format(images=left, table=QUARANTINE, key=key))
     if samples.split == "test":
         return samples, [texts.QUARANTINE_TEST.format(images=len(lost)), *named]
     names = [f.id for f in lost]

@@ -82,12 +82,8 @@ def build_data(job: Job) -> Built:
             files.write_samples(job.draft / f"{name}.npz", samples, job.home)
     if data.answers is not None:
         host.write_answers(job.draft / host.ANSWERS, data.answers)
-    sizes = {"train": len(data.train), "test": len(data.test)}
+    sizes = {name: len(samples) for name, samples in splits.items() if samples is not None}
     sizes["groups"] = len(set(data.train.groups_N.tolist()))
-    if data.extra is not None:
-        sizes["extra"] = len(data.extra)
-    if data.unlabelled is not None:
-        sizes[load.UNLABELLED] = len(data.unlabelled)
     if data.train.train_labels_N is not None:
         sizes["other_train_labels"] = int((data.train.train_labels_N != data.train.labels).sum())
     if data.train.soft_NC is not None:
@@ -140,13 +136,8 @@ def build_images(job: Job) -> Built:
     settings = job.settings.config.images
     samples = [load.keyed(split) for split in load.splits(job.inputs["data"], job.home)]
     paths = [path for split in samples for path in split.paths_N.tolist()]
-    _require_space(
-        job,
-        _decoded_bytes(paths, settings.cache_px),
-        texts.IMAGES_SPACE.format(images=len(paths)),
-        texts.IMAGES_WHAT,
-        texts.IMAGES_SPACE_REMEDY,
-    )
+    wanted, announced = _decoded_bytes(paths, settings.cache_px), texts.IMAGES_SPACE.format(images=len(paths))
+    _require_space(job, wanted, announced, texts.IMAGES_WHAT, texts.IMAGES_SPACE_REMEDY)
     work = job.store.work("images", job.key)
     before = images.build_decoded(samples, job.draft, decode.Decoding.of(settings), work)
     if before:
@@ -183,11 +174,10 @@ def build_boxes(job: Job) -> Built:
         DataError: the CSV's faults, all of them.
     """
     decoded = load.decoded(job.inputs["images"])
-    keys: list[boxes.Key] = []
     white = {(f.split, f.id) for f in decoded.faulty() if f.fate == images.WHITE_IMAGE}
-    for split in load.splits(job.inputs["data"], job.home):
-        every = [(split.split, name) for name in split.ids_N.tolist()]
-        keys += [key for key in every if key not in white]
+    splits = load.splits(job.inputs["data"], job.home)
+    every = [(split.split, name) for split in splits for name in split.ids_N.tolist()]
+    keys = [key for key in every if key not in white]
     source = str(job.settings.config.crop.boxes)
     if source.endswith(".csv"):
         table = boxes.read_csv(boxes_file(job.settings), load.upright_sizes(job.inputs["images"], keys))
@@ -228,13 +218,8 @@ def build_prepared(job: Job) -> Built:
     parts = [load.keyed(split).ids_N for split in load.splits(job.inputs["data"], job.home)]
     height, width = config.images.hw
     n_images = sum(len(part) for part in parts)
-    _require_space(
-        job,
-        n_images * height * width * 3,
-        texts.PREPARED_SPACE.format(images=n_images),
-        texts.PREPARED_WHAT,
-        texts.PREPARED_SPACE_REMEDY,
-    )
+    wanted, announced = n_images * height * width * 3, texts.PREPARED_SPACE.format(images=n_images)
+    _require_space(job, wanted, announced, texts.PREPARED_WHAT, texts.PREPARED_SPACE_REMEDY)
 
     def seen(key: str, image: decode.Pixels) -> decode.Pixels:
         split, _, name = key.partition("/")

@@ -13,7 +13,6 @@ import inspect
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -95,11 +94,9 @@ def _rates(settings: ModelSettings, taken: set[str], name: str) -> dict[str, flo
     """
     default = ModelSettings().drop_rate
     asked = {"drop_rate": settings.drop_rate, "drop_path_rate": settings.drop_path_rate}
-    refused = [
-        k for k, v in asked.items() if v and k not in taken and not (k == "drop_rate" and v == default)
-    ]
-    if refused:
-        raise _refused(settings, name, f"model.{refused[0]}={asked[refused[0]]}")
+    for rate, value in asked.items():
+        if value and rate not in taken and (rate, value) != ("drop_rate", default):
+            raise _refused(settings, name, f"model.{rate}={value}")
     return {k: v for k, v in asked.items() if k in taken and (v or k == "drop_rate")}
 
 
@@ -116,18 +113,15 @@ def _timm(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Modu
     if size is not None and _is_built_for_one_size(name):
         wanted["img_size"] = size
     pretrained = settings.weights == "hub"
-    with or_its_cache(name) if pretrained else not_needed():
+    with or_its_cache(name) if pretrained else contextlib.nullcontext():
         try:
             backbone: nn.Module = timm.create_model(name, pretrained=pretrained, **wanted)
         except TypeError as error:
             if "drop_rate" not in str(error) or settings.drop_rate != ModelSettings().drop_rate:
                 raise _refused(settings, name, f"one of {', '.join(wanted)}: {error}") from error
-            backbone = timm.create_model(name, pretrained=pretrained, **_without(wanted, "drop_rate"))
+            del wanted["drop_rate"]
+            backbone = timm.create_model(name, pretrained=pretrained, **wanted)
     return backbone
-
-
-def _without(wanted: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in wanted.items() if key != name}
 
 
 def _is_built_for_one_size(name: str) -> bool:
@@ -246,11 +240,6 @@ def _too_small(name: str, size: Size, error: Exception) -> ModelError:
     )
 
 
-def not_needed() -> AbstractContextManager[None]:
-    """A context in place of `or_its_cache`, for networks that need no download."""
-    return contextlib.nullcontext()
-
-
 @contextlib.contextmanager
 def or_its_cache(model: str, url: str | None = None) -> Iterator[None]:
     """Inside, pretrained weights come from the hub, or from its cache if the hub does not answer.
@@ -263,11 +252,9 @@ def or_its_cache(model: str, url: str | None = None) -> Iterator[None]:
         ModelError: no hub, and nothing in the cache; or the hub has no weights of this model.
     """
     try:
-        if url is None:
-            with _offline_where_silent():
-                yield
-        else:
+        if url is not None:
             _refuse_silent(url)
+        with _offline_where_silent() if url is None else contextlib.nullcontext():
             yield
     except UserError:
         raise

@@ -40,12 +40,7 @@ def backbone_digest(model: Classifier, size: tuple[int, ...], views: Sequence[Vi
 def extract(model: Classifier, images: Images, ids: Strings, views: Sequence[View], how: Pass) -> Features:
     """(N, V, D) pooled features of these images, one block per view, in the order of `ids`.
 
-    Args:
-        model: on `how.device`; this function puts it in eval mode.
-        images: prepared images, found by id.
-        ids: of the images.
-        views: at least one.
-        how: device, batch and precision.
+    The model is on `how.device`; this function puts it in eval mode. There is at least one view.
 
     Raises:
         DataError: an id has no image.

@@ -101,12 +101,7 @@ def run(
 ) -> Floats:
     """(N, D) float32 outputs of `network` on one view of these images, in the order of `ids`.
 
-    Args:
-        network: from x_BCHW to (B, D); put its module in eval mode first.
-        images: prepared images, found by id.
-        ids: of the images.
-        view: applied to the images first.
-        how: device, batch, precision and layout.
+    The network goes from x_BCHW to (B, D); put its module in eval mode first.
 
     Raises:
         DataError: an id has no image.

@@ -104,10 +104,9 @@ class ModelFacts:
     """Facts about a network that matter before training.
 
     Args:
-        name: as in the settings.
         parameters: number of weights.
         trainable: number of weights that training changes.
-        mean, std: the backbone's own normalisation.
+        mean, std: of the normalisation, per channel.
         size_px: side of the images that its pretrained weights come from.
         interpolation: how those images were resized.
     """
@@ -123,12 +122,11 @@ class ModelFacts:
 
 def describe(model: Classifier) -> ModelFacts:
     """Counts and normalisation of a network."""
-    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     config = _data_config(model.backbone)
     return ModelFacts(
         model.name,
-        sum(n for n, _ in sizes),
-        sum(n for n, trained in sizes if trained),
+        sum(p.numel() for p in model.parameters()),
+        sum(p.numel() for p in model.parameters() if p.requires_grad),
         tuple(model.mean_C11.flatten().tolist()),
         tuple(model.std_C11.flatten().tolist()),
         int(config["input_size"][-1]),
@@ -174,17 +172,15 @@ def build(
         _zero_classifier(backbone)
     if settings.norm == "group":
         to_group_norm(backbone, settings.name)
-    mean, std = asked_normalisation(backbone)
-    return Classifier(
-        settings.name, backbone, tuple(settings.mean or mean), tuple(settings.std or std), heads
-    )
+    usual_mean, usual_std = asked_normalisation(backbone)
+    mean, std = tuple(settings.mean or usual_mean), tuple(settings.std or usual_std)
+    return Classifier(settings.name, backbone, mean, std, heads)
 
 
 def frozen(settings: ModelSettings) -> ModelSettings:
     """The same backbone for passes without gradients: dropout and the kind of head are at their defaults."""
-    return ModelSettings(
-        name=settings.name, weights=settings.weights, norm=settings.norm, mean=settings.mean, std=settings.std
-    )
+    kept = settings.model_dump(include={"name", "weights", "norm", "mean", "std"})
+    return ModelSettings(**kept)
 
 
 def _zero_classifier(backbone: nn.Module) -> None:
@@ -272,10 +268,8 @@ def to_group_norm(backbone: nn.Module, name: str) -> None:
         if isinstance(module, nn.BatchNorm2d)
     ]
     if not places:
-        raise ModelError(
-            f"model.norm=group: {name} has no BatchNorm",
-            remedy="leave model.norm out, or choose another model",
-        )
+        remedy = "leave model.norm out, or choose another model"
+        raise ModelError(f"model.norm=group: {name} has no BatchNorm", remedy=remedy)
     for parent, child, old in places:
         setattr(parent, child, _group_norm_of(old))
 

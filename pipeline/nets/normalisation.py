@@ -23,11 +23,7 @@ SMALLEST = 1e-6
 def figures(model: Classifier, settings: ModelSettings, images: Images, ids: Strings) -> dict[str, float]:
     """How far the network's input is from mean 0 and standard deviation 1.
 
-    Args:
-        model: the network.
-        settings: of the network.
-        images: prepared images, found by id.
-        ids: of training images; at most 256 of them are used, evenly spaced.
+    At most 256 of the training images `ids` are used, evenly spaced.
 
     Returns:
         For the worst channel: `input_mean` and `input_std` of the normalised pixels; `input_off`, the

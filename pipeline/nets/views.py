@@ -17,6 +17,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -259,11 +260,8 @@ def parse_all(texts: Sequence[str]) -> tuple[View, ...]:
     faults = [one for one in read if isinstance(one, str)]
     views = [one for one in read if isinstance(one, View)]
     names = [view.name for view in views]
-    faults += [
-        f"{name!r} is named {names.count(name)} times"
-        for name in dict.fromkeys(names)
-        if names.count(name) > 1
-    ]
+    repeated = {name: n for name, n in Counter(names).items() if n > 1}
+    faults += [f"{name!r} is named {n} times" for name, n in repeated.items()]
     if faults:
         known = ", ".join(_usage(name) for name in REGISTRY)
         raise ConfigError("views: cannot be read", faults, f"known views: {known}")

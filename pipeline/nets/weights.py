@@ -22,6 +22,7 @@ State = dict[str, torch.Tensor]
 # Wrappers that training programs put around a state dict, and prefixes they leave on its keys.
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 _PREFIXES = ("module.", "backbone.")
+UNREADABLE = (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError)
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,10 @@ def _rename_lite(state: State, backbone: nn.Module) -> State:
     The source numbers all blocks in one sequence; timm counts them per stage. The first stage has no
     expansion, so its depthwise and projection parts have timm's first two names.
     """
-    places = [
-        f"blocks.{s}.{b}" for s, stage in enumerate(_children(backbone, "blocks")) for b in range(len(stage))
-    ]
-    outer = {
-        "_conv_stem": "conv_stem",
-        "_bn0": "bn1",
-        "_conv_head": "conv_head",
-        "_bn1": "bn2",
-        "_fc": "classifier",
-    }
+    stages = [stage for stage in getattr(backbone, "blocks", ()) if isinstance(stage, nn.Sequential)]
+    places = [f"blocks.{s}.{b}" for s, stage in enumerate(stages) for b in range(len(stage))]
+    outer = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
+    outer["_fc"] = "classifier"
     expanded = {
         "_expand_conv": "conv_pw",
         "_bn0": "bn1",
@@ -79,11 +74,6 @@ def _rename_lite(state: State, backbone: nn.Module) -> State:
             part, _, leaf = key.rpartition(".")
             renamed[f"{outer.get(part, part)}.{leaf}"] = value
     return renamed
-
-
-def _children(backbone: nn.Module, name: str) -> list[nn.Sequential]:
-    stages = getattr(backbone, name, None)
-    return [stage for stage in stages if isinstance(stage, nn.Sequential)] if stages is not None else []
 
 
 def _lite(number: int) -> Package:
@@ -132,15 +122,7 @@ def read_state(path: Path) -> State:
             state: object = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        RuntimeError,
-        pickle.UnpicklingError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-        SafetensorError,
-    ) as error:
+    except (*UNREADABLE, SafetensorError) as error:
         raise ModelError(
             f"model.weights: {path}: cannot be read: {first_line(error)}",
             remedy="it must be a .safetensors file or a state dict that torch.load reads with weights_only",
@@ -152,11 +134,8 @@ def _plain(state: object, path: Path) -> State:
     """Without the wrappers and prefixes that training programs add."""
     while isinstance(state, dict) and (inner := next((w for w in _WRAPPERS if w in state), None)):
         state = state[inner]
-    if (
-        not isinstance(state, dict)
-        or not state
-        or not all(isinstance(v, torch.Tensor) for v in state.values())
-    ):
+    is_state = isinstance(state, dict) and all(isinstance(v, torch.Tensor) for v in state.values())
+    if not isinstance(state, dict) or not state or not is_state:
         raise ModelError(f"model.weights: {path}: it contains no state dict of tensors")
     plain = {str(key): value for key, value in state.items()}
     for prefix in _PREFIXES:
@@ -227,19 +206,12 @@ def _resampled(state: State, backbone: nn.Module) -> State:
 
 def _without_auxiliary(state: State, backbone: nn.Module) -> State:
     """Without the auxiliary heads in torchvision's files of GoogLeNet and Inception v3."""
-    unknown = {k for k in state if k.startswith(("aux1.", "aux2.", "AuxLogits."))} - set(
-        backbone.state_dict()
-    )
-    return {k: v for k, v in state.items() if k not in unknown}
+    own, auxiliary = backbone.state_dict(), ("aux1.", "aux2.", "AuxLogits.")
+    return {k: v for k, v in state.items() if k in own or not k.startswith(auxiliary)}
 
 
 def load_weights(backbone: nn.Module, model: str, weights: str) -> bool:
-    """Load `file:PATH` or `package:NAME` into a backbone.
-
-    Args:
-        backbone: the network, changed in place.
-        model: its name.
-        weights: the setting.
+    """Load `weights`, `file:PATH` or `package:NAME`, into the backbone of a model, in place.
 
     Returns:
         Whether the classifier was loaded too.

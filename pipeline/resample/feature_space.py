@@ -190,9 +190,8 @@ def synthesize(space: FeatureSpace, method: str) -> SyntheticRows:
         try:
             made, labels = MAKERS[method](space).fit_resample(table, space.classes_N)
         except (ValueError, RuntimeError) as error:
-            raise DataError(
-                f"resample.method={method}: {error}", remedy="choose resample.method=smote, or over"
-            ) from error
+            remedy = "choose resample.method=smote, or over"
+            raise DataError(f"resample.method={method}: {error}", remedy=remedy) from error
     x_SVD = made[n:, width : width + views * width].reshape(-1, views, width)
     return SyntheticRows(x_SVD, labels[n:])
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,10 +31,7 @@ from pipeline.core.seeds import rng, seed
 from pipeline.settings.resample import FEATURE_METHODS, SYNTHETIC_METHODS, ResampleSettings
 
 WANTED = "an array of integers: the positions to show, each from 0 to N - 1, repeated if shown repeatedly"
-
-
 SEED_LIMIT = 2**32
-ONE_CLASS = "check the labels and the folds, or set resample.method=none"
 DROPPING = ("under", "near_miss", "centroids")
 
 
@@ -218,11 +215,7 @@ def _sample(
     from imblearn.under_sampling import RandomUnderSampler
 
     sampler_of = {"under": RandomUnderSampler, "over": RandomOverSampler}[settings.method]
-    if len(targets) == 1:
-        raise DataError(
-            f"fold {fold}: the training part has only one class, so nothing can be resampled",
-            remedy=ONE_CLASS,
-        )
+    _refuse_one_class(targets, fold)
     sampler = sampler_of(sampling_strategy=dict(targets), random_state=_draw(settings, fold, epoch))
     with warnings.catch_warnings():
         # scikit-learn suspects a regression where many classes have few samples; they are classes.
@@ -230,6 +223,12 @@ def _sample(
         sampler.fit_resample(np.zeros((len(classes_U), 1)), np.asarray(classes_U))
     index_U = np.asarray(sampler.sample_indices_, dtype=np.int64)
     return np.sort(index_U) if settings.method == "under" else index_U
+
+
+def _refuse_one_class(targets: Mapping[int, int], fold: int) -> None:
+    if len(targets) == 1:
+        message = f"fold {fold}: the training part has only one class, so nothing can be resampled"
+        raise DataError(message, remedy="check the labels and the folds, or set resample.method=none")
 
 
 def _draw(settings: ResampleSettings, fold: int, epoch: int) -> int:
@@ -245,11 +244,7 @@ def _by_features(
 
     assert part.features is not None, f"{settings.method} needs features: the stage asks for them"
     targets = _targets(classes_N, names, settings)
-    if len(targets) == 1:
-        raise DataError(
-            f"fold {part.fold}: the training part has only one class, so nothing can be resampled",
-            remedy=ONE_CLASS,
-        )
+    _refuse_one_class(targets, part.fold)
     if settings.method != "tomek" and targets == dict(Counter(classes_N.tolist())):
         return TrainRows.of(part.base_R), None
     space = feature_space.FeatureSpace(
@@ -276,7 +271,11 @@ def _targets(classes_U: Ints, names: Sequence[str], settings: ResampleSettings) 
         return have
     pick = min if settings.method in DROPPING else max
     if settings.to == "counts":
-        asked = _named(settings.counts, names)
+        if settings.counts is None:
+            remedy = "set resample.counts={class: number, …}"
+            raise ConfigError("resample.to=counts needs counts", remedy=remedy)
+        _refuse_unknown(settings.counts, names, "resample.counts")
+        asked = {names.index(name): n for name, n in settings.counts.items()}
         return {c: pick(n, asked.get(c, n)) for c, n in have.items()}
     bound = _bound(list(have.values()), settings)
     return {c: pick(n, bound) for c, n in have.items()}
@@ -297,26 +296,19 @@ def _bound(sizes: list[int], settings: ResampleSettings) -> int:
     return min(sizes) if under else max(sizes)
 
 
-def _named(counts: Mapping[str, int] | None, names: Sequence[str]) -> dict[int, int]:
-    if counts is None:
-        raise ConfigError("resample.to=counts needs counts", remedy="set resample.counts={class: number, …}")
-    return {names.index(name): counts[name] for name in _known(counts, names, "resample.counts")}
-
-
 def _copied(settings: ResampleSettings, names: Sequence[str]) -> list[int]:
     """The codes whose images get offline copies."""
     if settings.copies is None or settings.copies.classes is None:
         return list(range(len(names)))
-    known = _known(settings.copies.classes, names, "resample.copies.classes")
-    return [names.index(name) for name in known]
+    _refuse_unknown(settings.copies.classes, names, "resample.copies.classes")
+    return [names.index(name) for name in settings.copies.classes]
 
 
-def _known(asked: Sequence[str] | Mapping[str, int], names: Sequence[str], setting: str) -> list[str]:
+def _refuse_unknown(asked: Iterable[str], names: Sequence[str], setting: str) -> None:
     unknown = [name for name in asked if name not in names]
     if unknown:
         hints = [f"`{name}` is unknown; {nearest(name, names) or 'see resample.on'}" for name in unknown]
         raise ConfigError(f"{setting}: {len(unknown)} unknown", hints, f"known: {', '.join(names)}")
-    return list(asked)
 
 
 def draw(own: Own, labels_N: Ints, groups_N: Strings, fold: int, epoch: int, root_seed: int) -> Ints:

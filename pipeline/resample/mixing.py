@@ -130,13 +130,9 @@ class Mixer:
 def pictures(
     mixer: Mixer, own_BHWC: npt.NDArray[np.uint8], other_BHWC: npt.NDArray[np.uint8] | None, step: int
 ) -> npt.NDArray[np.uint8]:
-    """(B, H, W, C) the mixed images of one batch, for people.
+    """(B, H, W, C) the mixed images of one batch, RGB, 0 to 255, for people.
 
-    Args:
-        mixer: of a method that mixes.
-        own_BHWC: the batch, RGB, 0 to 255.
-        other_BHWC: the partners; None: they are drawn from the batch.
-        step: part of the draw.
+    `other_BHWC` are the partners; None: they are drawn from the batch.
     """
     at_B = torch.arange(len(own_BHWC))
     partner = None if other_BHWC is None else Batch(torch.from_numpy(other_BHWC), at_B, at_B)

@@ -57,11 +57,8 @@ def shown(resample: Artifact, classes: Sequence[str]) -> Ints:
 def summarize(counts: pd.DataFrame, config: Config, asked: tuple[str, ...] = ()) -> Resampling:
     """Combine the counts of all folds.
 
-    Args:
-        counts: one row per fold and class: fold, class, before, after (rows of one epoch), and of those
-            after: copies (offline) and synthetic (feature rows).
-        config: the settings in force.
-        asked: the words of the command line that gave them; advised commands start with them.
+    `counts` has one row per fold and class: fold, class, before, after (rows of one epoch), and of those
+    after: copies (offline) and synthetic (feature rows). Advised commands start with the words `asked`.
 
     Raises:
         DataError: a column is missing, or there is no row.
@@ -79,9 +76,8 @@ def summarize(counts: pd.DataFrame, config: Config, asked: tuple[str, ...] = ())
     folds = by_fold[["before", "after"]].sum().reset_index()
     for side in ("before", "after"):
         folds[f"{side}, largest : smallest"] = [ratio(rows[side]) for _, rows in by_fold]
-    cells = counts.assign(
-        cell=[f"{b:,} → {a:,}" for b, a in zip(counts["before"], counts["after"], strict=True)]
-    )
+    pairs = zip(counts["before"], counts["after"], strict=True)
+    cells = counts.assign(cell=[f"{before:,} → {after:,}" for before, after in pairs])
     table = cells.pivot(index="class", columns="fold", values="cell").fillna("–").loc[classes].reset_index()
     table.columns = pd.Index(["class", *(f"fold {k}" for k in table.columns[1:])])
     metrics = {
@@ -102,10 +98,8 @@ def _advice(metrics: dict[str, float], config: Config, asked: tuple[str, ...]) -
     settings = config.resample
     if settings.method == "none" and settings.copies is None:
         over, under = (train_with(asked, f"resample.method={method}") for method in ("over", "under"))
-        return (
-            texts.NONE_HEADLINE.format(before=before, skew=skew),
-            texts.NONE_ANSWER.format(over=over, under=under),
-        )
+        answer = texts.NONE_ANSWER.format(over=over, under=under)
+        return texts.NONE_HEADLINE.format(before=before, skew=skew), answer
     headline = texts.HEADLINE.format(after=after, before=before, ratio=metrics["ratio_after"], skew=skew)
     if "copies" in metrics:
         headline += texts.HEADLINE_COPIES.format(copies=count(metrics["copies"]))
@@ -125,13 +119,7 @@ def _advice(metrics: dict[str, float], config: Config, asked: tuple[str, ...]) -
 
 
 def render_html(resampling: Resampling, title: str, config: Config) -> str:
-    """The self-contained page.
-
-    Args:
-        resampling: the summary.
-        title: the competition's.
-        config: the settings in force.
-    """
+    """The self-contained page; `title` is the competition's."""
     rows = [
         plots.Bar(r["class"], (r["before"], r["after"]), (count(r["before"]), count(r["after"])))
         for r in sorted(resampling.totals.to_dict("records"), key=lambda r: -r["before"])

@@ -88,13 +88,11 @@ def _mixed(
     at_R = TrainRows.of(positions(np.array([row.id for row in rows]), train.ids_N, "training samples"))
 
     def seen(stream: TrainRows, epoch: int) -> npt.NDArray[np.uint8]:
-        pairs = zip(train.ids_N[stream.index_R].tolist(), stream.copy_R.tolist(), strict=True)
-        return np.stack(
-            [
-                augment(look(("train", i), image_of("train", i)), seed, FOLD, epoch, i, copy)
-                for i, copy in pairs
-            ]
-        )
+        shown = []
+        for name, copy in zip(train.ids_N[stream.index_R].tolist(), stream.copy_R.tolist(), strict=True):
+            prepared = look(("train", name), image_of("train", name))
+            shown.append(augment(prepared, seed, FOLD, epoch, name, copy))
+        return np.stack(shown)
 
     mixed = {}
     for epoch in range(MIXED):
@@ -110,14 +108,11 @@ def _mixed(
 
 def _one_of_each_class(train: Samples, wanted: int) -> list[str]:
     """Ids drawn at random: every class once before any twice."""
-    order = rng(0, "preview").permutation(len(train))
-    times: dict[int, int] = {}
-    ranked = []
-    for position, index in enumerate(order.tolist()):
-        label = int(train.labels[index])
-        times[label] = times.get(label, 0) + 1
-        ranked.append((times[label], position, str(train.ids_N[index])))
-    return [name for _, _, name in sorted(ranked)[:wanted]]
+    order_N = rng(0, "preview").permutation(len(train))
+    # How often each class was drawn before.
+    times_N = pd.Series(train.labels[order_N]).groupby(train.labels[order_N]).cumcount().to_numpy()
+    chosen = order_N[np.argsort(times_N, kind="stable")][:wanted]
+    return [str(name) for name in train.ids_N[chosen]]
 
 
 def _pairs(job: Job, image_of: ImageOf, look: Look, samples: dict[str, Samples]) -> tuple[Pair, ...]:

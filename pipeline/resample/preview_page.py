@@ -35,8 +35,6 @@ class PreviewRow:
     """One training image at each step.
 
     Args:
-        id: the sample's.
-        label: its class.
         pictures: column title -> pixels, the same columns in every row.
     """
 
@@ -108,21 +106,15 @@ class PreviewInputs:
 
 
 def crop_table(coverage: pd.DataFrame, images: dict[str, int]) -> pd.DataFrame:
-    """Boxes inside the crop, for train and test separately.
-
-    Args:
-        coverage: split, id, inside (0 to 1).
-        images: number of images of each split.
-    """
+    """Boxes inside the crop, one row per split; `images` says how many images each split has."""
     rows = []
     for split, total in images.items():
         inside = coverage.loc[coverage["split"] == split, "inside"]
         known = len(inside) > 0
         whole = percent(float((inside >= INSIDE).mean())) if known else "–"
         rows.append((split, total, len(inside), whole, percent(float(inside.mean())) if known else "–"))
-    return pd.DataFrame(
-        rows, columns=["split", "images", "with a box", "box wholly inside", "inside on average"]
-    )
+    columns = ["split", "images", "with a box", "box wholly inside", "inside on average"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def drawn(image: Pixels, window: Window | None = None, box: Window | None = None) -> Pixels:
@@ -160,14 +152,12 @@ def headline(inputs: PreviewInputs) -> str:
 
 def crop_lines(sheet: CropSheet) -> tuple[str, ...]:
     """The lines about the crop sheet that are printed."""
-    splits = [
-        texts.CROP_SPLIT.format(
-            split=row["split"],
-            whole=row["box wholly inside"],
-            boxes=plural(row["with a box"], "box", "boxes"),
+    splits = []
+    for row in sheet.table.to_dict("records"):
+        boxes = plural(row["with a box"], "box", "boxes")
+        splits.append(
+            texts.CROP_SPLIT.format(split=row["split"], whole=row["box wholly inside"], boxes=boxes)
         )
-        for row in sheet.table.to_dict("records")
-    ]
     return (*sheet.notes, texts.CROP_LINE.format(splits="; ".join(splits)))
 
 
@@ -177,10 +167,8 @@ def render_html(inputs: PreviewInputs) -> str:
     for number, row in enumerate(inputs.rows):
         pixels |= {(f"{number} {title}", row.id): image for title, image in row.pictures.items()}
     for pair in inputs.pairs:
-        pixels |= {
-            (f"before {pair.split}", pair.id): pair.before,
-            (f"after {pair.split}", pair.id): pair.after,
-        }
+        pixels[f"before {pair.split}", pair.id] = pair.before
+        pixels[f"after {pair.split}", pair.id] = pair.after
     worst = inputs.crop.worst if inputs.crop else ()
     pixels |= {(f"crop {one.split}", one.id): one.picture for one in worst}
     columns = list(inputs.rows[0].pictures)
@@ -216,12 +204,7 @@ def picture_px(config: Config, columns: int) -> int:
 
 
 def render_png(rows: Sequence[PreviewRow], cell_px: int) -> Image.Image:
-    """The rows as one picture, a column title above each column.
-
-    Args:
-        rows: at least one.
-        cell_px: side of the square that each picture is fitted into.
-    """
+    """One row or more as one picture, a title above each column; pictures fit into squares of `cell_px`."""
     titles = list(rows[0].pictures)
     step = cell_px + GAP_PX
     sheet = Image.new("RGB", (GAP_PX + step * len(titles), HEADER_PX + GAP_PX + step * len(rows)), "white")

@@ -59,13 +59,8 @@ def take(part: Part, kept_N: Bools) -> Part:
 def group_share(part: Part, share: float, root_seed: int) -> Part:
     """The part with a share of its groups; the groups of a smaller share are among those of a larger one.
 
-    The share is taken class by class (a group counts where most of its images are), rounded up: every
-    class keeps a group.
-
-    Args:
-        part: a fold's training part.
-        share: above 0, at most 1.
-        root_seed: of the draw; each fold draws its own groups.
+    The share, above 0 and at most 1, is taken class by class (a group counts where most of its images are),
+    rounded up: every class keeps a group. Each fold draws its own groups.
     """
     if share >= 1:
         return part
@@ -152,10 +147,5 @@ def inner_split(part: Part, own_ids: Strings, share: float, root_seed: int) -> t
         lost = present - left[best]
         log.warning("fold %d: the inner split takes every image of %d classes", part.fold, lost)
     train_N = ~inside[best]
-    kept = replace(
-        part,
-        samples=samples.take(samples.ids_N[train_N]),
-        times_N=None if part.times_N is None else part.times_N[train_N],
-        features=None if part.features is None else part.features.take(samples.ids_N[train_N]),
-    )
-    return kept, np.sort(parts[best])
+    features = None if part.features is None else part.features.take(samples.ids_N[train_N])
+    return replace(take(part, train_N), features=features), np.sort(parts[best])

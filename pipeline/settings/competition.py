@@ -130,10 +130,7 @@ class CompetitionSettings(Section):
         "test.csv", "test table, relative to `root`; None: every image below `test_images`, or `holdout`"
     )
     holdout: float | None = fact(
-        None,
-        "without a test set: hold out this share of each class as a test set, by whole groups",
-        gt=0,
-        lt=0.9,
+        None, "without a test set: hold out this share of each class, by whole groups", gt=0, lt=0.9
     )
     sample_submission: str | None = fact(
         "sample_submission.csv", "the host's sample, relative to `root`; None: made from the test ids"
@@ -243,24 +240,18 @@ def data_sources(s: Sections) -> Iterator[Broken]:
         message = "no test set: name a test_table, other test_images, or hold out a share (holdout=0.2)"
         yield "competition.test_table", message
     if competition.test_table is not None and competition.holdout is not None:
-        yield (
-            "competition.holdout",
-            "cannot be combined with test_table: set test_table to null, or remove holdout",
-        )
+        message = "cannot be combined with test_table: set test_table to null, or remove holdout"
+        yield "competition.holdout", message
     if competition.holdout is not None and competition.sample_submission is not None:
-        yield (
-            "competition.sample_submission",
-            "the host's sample does not contain held-out images: set it to null",
-        )
+        message = "the host's sample does not contain held-out images: set it to null"
+        yield "competition.sample_submission", message
     names = [e.source for e in competition.extra]
     for number, extra in enumerate(competition.extra):
         if names.index(extra.source) != number:
             yield f"competition.extra[{number}].source", f"`{extra.source}` is named twice"
         if extra.labelled and extra.table is None and len(competition.attributes) > 1:
-            yield (
-                f"competition.extra[{number}].table",
-                "is missing: a folder per class gives only one attribute",
-            )
+            message = "is missing: a folder per class gives only one attribute"
+            yield f"competition.extra[{number}].table", message
     if competition.patch_scoring and competition.label_patches is None:
         yield "competition.patch_scoring", "there are no label_patches"
 
@@ -279,9 +270,7 @@ def group_pattern(s: Sections) -> Iterator[Broken]:
         yield "competition.group_pattern", f"is not a regular expression: {error}"
         return
     if groups != 1:
-        message = (
-            f"has {groups} groups; put one pair of () around the name of the group, and (?:…) around others"
-        )
+        message = f"has {groups} groups; put one pair of () around the name of the group, (?:…) around others"
         yield "competition.group_pattern", message
 
 

@@ -58,11 +58,9 @@ def decision_steps(s: Sections) -> Iterator[Broken]:
             yield f"decision.steps[{number}]", f"`{name}` is not a step; {hint}, or module:function"
         if steps.index(name) != number:
             yield f"decision.steps[{number}]", f"names {name} twice"
-    if (
-        "class_scales" in steps
-        and getattr(METRICS.get(s["competition"].metric), "needs", "") == "probabilities"
-    ):
-        message = f"class_scales is for labels, but {s['competition'].metric} scores probabilities; remove it"
+    metric = s["competition"].metric
+    if "class_scales" in steps and getattr(METRICS.get(metric), "needs", "") == "probabilities":
+        message = f"class_scales is for labels, but {metric} scores probabilities; remove it"
         yield "decision.steps", message
     constant = [a.name for a in s["competition"].attributes if a.constant_in_group]
     if "group_average" in steps and not constant:

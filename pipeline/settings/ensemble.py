@@ -34,9 +34,7 @@ class EnsembleSettings(Section):
         "on log p. All fits are cross-fitted",
     )
     weights: dict[str, Annotated[float, Field(ge=0)]] | None = fact(
-        None,
-        "by member, for weighted, geometric, rank, hard, and CSVs without OOF; if missing: 1",
-        min_length=1,
+        None, "by member, for weighted, geometric, rank, hard, CSVs without OOF; default 1", min_length=1
     )
     temperature: bool = fact(False, "fit a temperature per member on OOF before combining")
     stack_c: float = fact(0.01, "stacking: inverse strength of the penalty", gt=0)

@@ -82,10 +82,7 @@ class ExplainSettings(Section):
     parts: list[str] | None = fact(None, "parts of the gallery, as in WHAT; None: all", min_length=1)
     images: int = fact(8, "worst out-of-fold errors that are explained if no ID is given", ge=1, le=100)
     min_grid: int = fact(
-        4,
-        "Grad-CAM uses the deepest layer whose maps have at least this many cells on their shorter side",
-        ge=1,
-        le=64,
+        4, "Grad-CAM: the deepest layer whose maps have this many cells on their shorter side", ge=1, le=64
     )
     sanity: bool = fact(True, "also show each method on a network with random weights")
     occlusion: OcclusionSettings = fact(OcclusionSettings(), "settings of the occlusion map")

@@ -17,11 +17,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def shipped(package: Path = PACKAGE) -> Path:
-    """The folder that comes with the code: inside the wheel, or beside `pipeline/` in a checkout.
-
-    Args:
-        package: the folder `pipeline`.
-    """
+    """The folder that comes with the code: inside the wheel, or beside `pipeline/` in a checkout."""
     packed = package / "configs"
     return packed if (packed / BASE).is_file() else package.parent / "configs"
 
@@ -31,10 +27,6 @@ def chosen(current: Path, package: Path = PACKAGE) -> Path:
 
     It is `configs/` of the current folder if that holds a `config.yaml`, else the one of the checkout. An
     installed Podium has no checkout: then it is `configs/` of the current folder in any case.
-
-    Args:
-        current: the current folder.
-        package: the folder `pipeline`.
     """
     here, along = current / "configs", shipped(package)
     if along.parent == package:
@@ -47,11 +39,7 @@ CONFIGS = chosen(Path.cwd())
 
 
 def layers(folder: Path) -> tuple[Path, ...]:
-    """The folders in which a file is looked for, the first that has it counts.
-
-    Args:
-        folder: a configs folder; only `CONFIGS` falls back to the folder that came along.
-    """
+    """The folders in which a file is looked for, in order; only `CONFIGS` falls back to `SHIPPED`."""
     return (folder, SHIPPED) if folder == CONFIGS and folder.resolve() != SHIPPED else (folder,)
 
 

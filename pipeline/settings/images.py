@@ -31,10 +31,7 @@ class ImageSettings(Section):
         "quarantine", "truncated files; allow: the readable part is used, the rest is grey or black"
     )
     max_megapixels: float = fact(
-        180.0,
-        "files that declare more are rejected without reading them, as decompression bombs",
-        gt=0,
-        le=10_000,
+        180.0, "files that declare more are rejected unread, as decompression bombs", gt=0, le=10_000
     )
     # Neutral, because it never changes a decoded image: with `drop` the images are an input of the data.
     quarantine: Literal["error", "drop"] = neutral(
@@ -99,12 +96,10 @@ class PreviewSettings(Section):
     """The preview of training images."""
 
     images: int = fact(
-        8, "rows of the preview, one image each; one of every class before a second of any", ge=1, le=64
+        8, "rows of the preview, an image each; every class once before any twice", ge=1, le=64
     )
     draws: int = fact(6, "augmented draws per row: the first epochs of fold 0", ge=1, le=24)
-    pairs: int = fact(
-        12, "images on the before-and-after sheet, half of them from the test set", ge=2, le=100
-    )
+    pairs: int = fact(12, "images on the before-and-after sheet, half from the test set", ge=2, le=100)
 
 
 @rule("images")
@@ -112,10 +107,8 @@ def size_within_cache(s: Sections) -> Iterator[Broken]:
     """A model's input is not larger than decoded images."""
     images = s["images"]
     if max(images.hw) > images.cache_px:
-        yield (
-            "images.size",
-            f"{images.size} is larger than images.cache_px={images.cache_px}: raise images.cache_px too",
-        )
+        message = f"{images.size} is larger than images.cache_px={images.cache_px}: raise images.cache_px too"
+        yield "images.size", message
 
 
 @rule("crop")
@@ -123,10 +116,8 @@ def crop_method(s: Sections) -> Iterator[Broken]:
     """Each method has the setting that it needs, and the window is inside the image."""
     crop = s["crop"]
     if crop.method in ("statistics", "own_box") and crop.boxes is None:
-        yield (
-            "crop.boxes",
-            f"is missing: crop.method={crop.method} needs boxes.csv or haar:frontalface_default",
-        )
+        message = f"is missing: crop.method={crop.method} needs boxes.csv or haar:frontalface_default"
+        yield "crop.boxes", message
     if crop.boxes is not None and not crop.boxes.endswith(".csv") and not DETECTOR.fullmatch(crop.boxes):
         yield "crop.boxes", f"`{crop.boxes}` is not one of: FILE.csv, haar:NAME, lbp:frontalface"
     if crop.method == "fixed" and crop.window is None:
@@ -142,7 +133,6 @@ def crop_method(s: Sections) -> Iterator[Broken]:
 @rule("preprocess")
 def own_preprocessing(s: Sections) -> Iterator[Broken]:
     """The user's own function is written as module:function."""
-    named = {"preprocess.function": s["preprocess"].function}
-    for path, name in named.items():
-        if name is not None and not is_plugin(name):
-            yield path, f"`{name}` is not of the form module:function; see docs/plugins.md"
+    name = s["preprocess"].function
+    if name is not None and not is_plugin(name):
+        yield "preprocess.function", f"`{name}` is not of the form module:function; see docs/plugins.md"

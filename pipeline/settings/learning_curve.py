@@ -18,9 +18,7 @@ class CurveSettings(Section):
     """The learning curve: score over the number of training groups."""
 
     shares: list[SharePoint] = fact(
-        [0.1, 0.2, 0.4, 0.7, 1.0],
-        "shares of the groups of each fold's training part, ascending",
-        min_length=2,
+        [0.1, 0.2, 0.4, 0.7, 1.0], "shares of each training part's groups, ascending", min_length=2
     )
     seeds: int = fact(3, "trainings per share, each with its own groups and draws", ge=3, le=20)
     margin: Share = fact(

@@ -63,10 +63,8 @@ class Settings:
     """A validated Config, and the source of each of its values.
 
     Args:
-        config: the settings.
         sources: dotted path -> `file:line` or `override`; other paths have their default.
         request: with the defaults filled in.
-        folder: the configs folder.
         files: name below `folder` -> text of each file that was read; enough to read them again.
     """
 

@@ -156,10 +156,8 @@ def class_weights(s: Sections) -> Iterator[Broken]:
         if how != "effective" and loss.beta != fields["beta"].default:
             yield f"{path}.beta", f"is used only with class_weights=effective, and it is {how}"
         if how == "none" and loss.defer > 0:
-            yield (
-                f"{path}.defer",
-                "defers class weights, but class_weights is none; for LDAM-DRW use effective",
-            )
+            message = "defers class weights, but class_weights is none; for LDAM-DRW use effective"
+            yield f"{path}.defer", message
 
 
 @rule("loss", "competition")
@@ -181,11 +179,9 @@ def weights_by_hand(s: Sections) -> Iterator[Broken]:
 def hand_faults(given: Mapping[str, float] | None, classes: Iterable[str]) -> list[str]:
     """Faults of weights by hand: unknown names, then classes without a weight, one line each."""
     known, named = list(classes), given or {}
+    see = "see the classes in make eda"
     unknown = [name for name in named if name not in known]
-    faults = [
-        f"names `{n}`, which is not a class; {nearest(n, known) or 'see the classes in make eda'}"
-        for n in unknown
-    ]
+    faults = [f"names `{n}`, which is not a class; {nearest(n, known) or see}" for n in unknown]
     return faults + [f"has no weight for `{name}`" for name in known if name not in named]
 
 
@@ -237,11 +233,7 @@ def _only_ordinal(loss: OneLossSettings) -> Iterator[Broken]:
 
 
 def loss_notes(s: Sections) -> list[str]:
-    """Notes about the loss for the user before training, one line each; they are not faults.
-
-    Args:
-        s: the sections `loss` and `train`.
-    """
+    """Notes about `loss` and `train` for the user before training, one line each; they are not faults."""
     train = s["train"]
     of_batch = sorted({loss.name for _, loss in losses_of(s) if traits(loss.name).of_batch})
     if not of_batch or train.accumulate == 1 or train.strategy == "linear_probe":

@@ -32,10 +32,7 @@ class ChainSettings(Section):
         le=10,
     )
     others: float = fact(
-        0.25,
-        "failed: share of each class's other samples that is kept, so that the member does not collapse",
-        gt=0,
-        le=1,
+        0.25, "failed: share of each class's other samples that is kept, against collapse", gt=0, le=1
     )
     rate: float = fact(
         1.0, "weights: factor on every update of the weights; 1: SAMME as published", gt=0, le=1
@@ -123,9 +120,7 @@ def chain_with_the_loss(s: Sections) -> Iterator[Broken]:
     """A chain that weights samples needs a loss of single samples."""
     chain, loss = s["train"].chain, s["loss"]
     if chain is not None and chain.mode == "weights" and loss.name == "soft_f1" and loss.blend == 1:
-        message = (
-            "weights has no effect on soft_f1, which is computed over the whole batch; set loss.blend below 1"
-        )
+        message = "weights has no effect on soft_f1, a value of the whole batch; set loss.blend below 1"
         yield "train.chain.mode", message
 
 

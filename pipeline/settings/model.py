@@ -30,7 +30,7 @@ class ModelSettings(Section):
     )
     mean: list[Channel] | None = fact(
         None,
-        "subtracted from red, green, blue in [0, 1]; None: the values of the pretrained weights",
+        "subtracted from red, green, blue in [0, 1]; None: as in pretraining",
         min_length=3,
         max_length=3,
     )

@@ -34,10 +34,7 @@ POLICY_SETTINGS = ("augment.policy", "resample.copies.policy")
 def digests(config: Config, reads: Iterable[str], covers: Callable[[str, str], bool]) -> str:
     """Digests of the own code and the policies behind the settings that are read; empty for most.
 
-    Args:
-        config: the settings.
-        reads: dotted paths.
-        covers: whether a read path and another one overlap.
+    `covers` says whether a read path and another one overlap.
     """
     read = tuple(reads)
     return "".join(

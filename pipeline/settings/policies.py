@@ -118,11 +118,9 @@ def read(name: str, setting: str = "augment.policy") -> Policy:
     parsed = parse_file(path, where)
     faults = list(parsed.faults)
     if not faults:
-        unknown = [key for key in parsed.data if key != "transforms"]
-        faults += [
-            Fault(parsed.lines[key], f"`{key}` is not a key of a policy; the only key is `transforms`")
-            for key in unknown
-        ]
+        for key in [key for key in parsed.data if key != "transforms"]:
+            message = f"`{key}` is not a key of a policy; the only key is `transforms`"
+            faults.append(Fault(parsed.lines[key], message))
         if "transforms" not in parsed.data:
             faults.append(Fault(where, "has no `transforms`, a list such as `- HorizontalFlip: {p: 0.5}`"))
     transforms = tuple(_items(parsed.data.get("transforms"), "transforms", parsed.lines, faults))
@@ -217,18 +215,16 @@ def _items(items: Any, path: str, lines: Mapping[str, str], faults: list[Fault])
     if items is None:
         return
     if not isinstance(items, list):
-        faults.append(
-            Fault(lines[path], "`transforms` must be a list with a line `- Name: {…}` for each transform")
-        )
+        message = "`transforms` must be a list with a line `- Name: {…}` for each transform"
+        faults.append(Fault(lines[path], message))
         return
     for number, item in enumerate(items):
         at = f"{path}[{number}]"
         if isinstance(item, str):  # `- HorizontalFlip`: all arguments at their defaults
             item = {item: {}}
         if not isinstance(item, dict) or len(item) != 1:
-            faults.append(
-                Fault(_line(at, lines), f"{at}: expected one `Name: {{arguments}}`, got {item!r}"[:160])
-            )
+            message = f"{at}: expected one `Name: {{arguments}}`, got {item!r}"[:160]
+            faults.append(Fault(_line(at, lines), message))
             continue
         name, arguments = next(iter(item.items()))
         yield from _one(str(name), arguments, f"{at}.{name}", lines, faults)

@@ -51,14 +51,11 @@ class Fault:
 
 @dataclass(frozen=True)
 class Parsed:
-    """One file's plain data, the line of each dotted path, and its faults.
+    """One file's plain data, its faults, and its text.
 
     Args:
-        data: plain data.
         lines: dotted path -> `file:line`.
-        faults: of the text.
         where: name of the file in messages; empty if no file was named.
-        text: of the file.
     """
 
     data: dict[str, Any]
@@ -66,15 +63,6 @@ class Parsed:
     faults: tuple[Fault, ...]
     where: str = ""
     text: str = ""
-
-
-def _scalar_fault(node: yaml.ScalarNode) -> str | None:
-    if node.style is not None:
-        return None
-    for pattern, why in AMBIGUOUS:
-        if pattern.match(node.value):
-            return f'`{node.value}` is ambiguous ({why}); quote it or write it differently: "{node.value}"'
-    return None
 
 
 def _walk(node: yaml.Node, path: str, where: str) -> Iterator[tuple[str, int, str | None]]:
@@ -93,19 +81,15 @@ def _walk(node: yaml.Node, path: str, where: str) -> Iterator[tuple[str, int, st
     elif isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):
             yield from _walk(item, f"{path}[{number}]", where)
-    elif isinstance(node, yaml.ScalarNode):
-        fault = _scalar_fault(node)
-        if fault:
+    elif isinstance(node, yaml.ScalarNode) and node.style is None:
+        why = next((why for pattern, why in AMBIGUOUS if pattern.match(node.value)), None)
+        if why:
+            fault = f'`{node.value}` is ambiguous ({why}); quote it or write it differently: "{node.value}"'
             yield path, line, f"{path}: {fault}" if path else fault
 
 
 def parse(text: str, where: str) -> Parsed:
-    """Plain data of a YAML text.
-
-    Args:
-        text: the YAML.
-        where: its name in messages, e.g. `configs/model/lite0.yaml`.
-    """
+    """Plain data of a YAML text; `where` is its name in messages, e.g. `configs/model/lite0.yaml`."""
     try:
         node = yaml.compose(text, Loader=Loader)
         data = {} if node is None else yaml.load(text, Loader=Loader)

@@ -34,8 +34,7 @@ class FinderSettings(Section):
 
     suspect_margin: float = fact(
         -1.0,
-        "model: another value must be more probable than the label by this much; -1: the decision of "
-        "confident learning alone",
+        "model: another value is more probable than the label by this much; -1: confident learning alone",
         ge=-1,
         le=1,
     )
@@ -46,8 +45,5 @@ class FinderSettings(Section):
     agreeing: float = fact(0.8, "share of them that must agree on another value", gt=0, le=1)
     slice_groups: int = fact(10, "a slice needs at least this many groups inside and outside", ge=2, le=1000)
     pair_gain: float = fact(
-        1.25,
-        "report a pair of slices if its error rate is this many times that of each of its parts",
-        ge=1,
-        le=10,
+        1.25, "report a pair of slices with this many times the error rate of each slice", ge=1, le=10
     )

@@ -59,9 +59,7 @@ class ResampleSettings(Section):
     cap: int | None = fact(None, "images per class, for to=cap: an upper (under) or lower (over) bound", ge=1)
     ratio: float | None = fact(None, "largest : smallest class afterwards, for to=ratio", ge=1)
     counts: dict[str, Annotated[int, Field(ge=1)]] | None = fact(
-        None,
-        "images by class name, for to=counts: bounds as `cap`; other classes do not change",
-        min_length=1,
+        None, "images by class name, for to=counts: bounds as `cap`; others are unchanged", min_length=1
     )
     unit: Literal["image", "group"] = fact(
         "image", "the unit that is dropped, repeated and counted: images or whole groups"
@@ -92,10 +90,8 @@ def settings_of_the_method(s: Sections) -> Iterator[Broken]:
     if resample.redraw and not redrawn:
         yield "resample.redraw", f"is for methods under and over; {resample.method} draws only once"
     if resample.method in SYNTHETIC_METHODS and resample.on != "class":
-        yield (
-            "resample.on",
-            f"{resample.method} mixes images of one class and cannot balance an attribute; use class",
-        )
+        message = f"{resample.method} mixes images of one class and cannot balance an attribute; use class"
+        yield "resample.on", message
 
 
 @rule("resample")
@@ -117,10 +113,8 @@ def unread_settings(s: Sections) -> Iterator[Broken]:
         named = name == "on" and resample.copies is not None and resample.copies.classes is not None
         if getattr(resample, name) != getattr(usual, name) and method not in readers and not named:
             users = " or ".join(readers)
-            yield (
-                f"resample.{name}",
-                f"is used only with resample.method={users}, and it is {resample.method}",
-            )
+            message = f"is used only with resample.method={users}, and it is {resample.method}"
+            yield f"resample.{name}", message
     for name in _TO_NEEDS:
         if getattr(resample, name) is not None and resample.to != name:
             yield f"resample.{name}", f"is used only with resample.to={name}, and it is {resample.to}"

@@ -27,19 +27,14 @@ class RobustnessSettings(Section):
 
     def views(self) -> dict[str, tuple[str, float]]:
         """The view of each strength -> its curve and its strength, in order of harm within a curve."""
-        views: dict[str, tuple[str, float]] = {}
-        for sigma in sorted(set(self.blur)):
-            views[f"blur({_text(sigma)})"] = ("blur", sigma)
-        for sd in sorted(set(self.noise)):
-            views[f"noise({_text(sd)})"] = ("noise", sd)
-        for quality in sorted(set(self.jpeg), reverse=True):
-            views[f"jpeg({quality})"] = ("JPEG", quality)
-        darker = sorted({f for f in self.brightness if f < 1}, reverse=True)
-        brighter = sorted({f for f in self.brightness if f > 1})
-        for name, factors in (("darker", darker), ("brighter", brighter)):
-            for factor in factors:
-                views[f"brightness({_text(factor)})"] = (name, factor)
-        return views
+        curves: list[tuple[str, str, list[float]]] = [
+            ("blur", "blur", sorted(set(self.blur))),
+            ("noise", "noise", sorted(set(self.noise))),
+            ("jpeg", "JPEG", sorted(set(self.jpeg), reverse=True)),
+            ("brightness", "darker", sorted({f for f in self.brightness if f < 1}, reverse=True)),
+            ("brightness", "brighter", sorted({f for f in self.brightness if f > 1})),
+        ]
+        return {f"{view}({_text(x)})": (name, x) for view, name, strengths in curves for x in strengths}
 
 
 def _text(value: float) -> str:

@@ -56,10 +56,7 @@ class EarlyStoppingSettings(Section):
 
     patience: int = fact(3, "epochs without a better inner score before training ends", ge=1, le=1000)
     share: float = fact(
-        0.2,
-        "share of the training part (whole groups) in the inner split, which is not trained on",
-        gt=0,
-        le=0.5,
+        0.2, "share of the training part, whole groups, in the inner split, not trained on", gt=0, le=0.5
     )
 
 
@@ -145,15 +142,12 @@ class TrainSettings(Section):
     seed: int = fact(0, "root of all draws of training", ge=0)
     group_share: float = fact(1.0, "train on this share of the training part's groups", gt=0, le=1)
     bag: int | None = fact(
-        None,
-        "train this many models on bootstraps of the training part's groups and average them",
-        ge=2,
-        le=50,
+        None, "average this many models, on bootstraps of the training part's groups", ge=2, le=50
     )
     chain: ChainSettings | None = fact(None, "boosting: members that learn from each other's errors")
     distill: DistillSettings | None = fact(None, "learn from the soft labels of nested teachers")
     pseudo: PseudoSettings | None = fact(
-        None, "pseudo-labels: also train on unlabelled images, labelled by teachers"
+        None, "pseudo-labels: also train on unlabelled images that teachers label"
     )
 
 
@@ -191,10 +185,8 @@ def weight_averages(s: Sections) -> Iterator[Broken]:
     """At most one average of the weights is used, over two epochs or more."""
     train = s["train"]
     if train.swa_start is not None and train.ema_decay is not None:
-        yield (
-            "train.swa_start",
-            "cannot be combined with train.ema_decay: only one average can be used for prediction",
-        )
+        message = "cannot be combined with train.ema_decay: only one average can be used for prediction"
+        yield "train.swa_start", message
     if train.swa_start is not None and train.early_stopping is not None:
         yield "train.swa_start", "averages epochs, but early_stopping chooses one: keep one of the two"
     if train.swa_start is not None and train.epochs - math.floor(train.swa_start * train.epochs) < 2:
@@ -237,10 +229,8 @@ def strategy_settings(s: Sections) -> Iterator[Broken]:
         if train.strategy == strategy and not given:
             yield "train.strategy", f"{strategy} needs train.{name}, e.g. train.{name}={example}"
         if train.strategy != strategy and given:
-            yield (
-                f"train.{name}",
-                f"is used only with strategy={strategy}, and train.strategy={train.strategy}",
-            )
+            message = f"is used only with strategy={strategy}, and train.strategy={train.strategy}"
+            yield f"train.{name}", message
     if train.strategy == "linear_probe":
         for name in ("layer_decay", "freeze_bn", "init_from"):
             if getattr(train, name):
@@ -261,9 +251,7 @@ def weights_to_keep(s: Sections) -> Iterator[Broken]:
         yield "train.strategy", f"scratch starts from random weights: set model.weights=none, not {weights}"
     if weights == "none" and train.init_from is None:
         if train.strategy in _STRATEGY_NEEDS:
-            message = (
-                f"none: strategy={train.strategy} would freeze random weights; set them or train.init_from"
-            )
+            message = f"none: {train.strategy} would freeze random weights; set them or train.init_from"
             yield "model.weights", message
         if train.freeze_bn:
             yield "train.freeze_bn", "would keep initial statistics of no data, because model.weights=none"
@@ -273,10 +261,8 @@ def weights_to_keep(s: Sections) -> Iterator[Broken]:
 def weights_of_a_probe(s: Sections) -> Iterator[Broken]:
     """A linear probe needs a pretrained backbone."""
     if s["train"].strategy == "linear_probe" and s["model"].weights == "none":
-        yield (
-            "model.weights",
-            "none: a linear probe on random weights learns nothing; set weights, or strategy=full",
-        )
+        message = "none: a linear probe on random weights learns nothing; set weights, or strategy=full"
+        yield "model.weights", message
 
 
 @rule("train")
@@ -320,9 +306,8 @@ def resampling_of_a_probe(s: Sections) -> Iterator[Broken]:
 def head_settings(s: Sections) -> Iterator[Broken]:
     """Settings of a head on cached features are used by a linear probe with that head."""
     train, usual = s["train"], TrainSettings()
-    changed = [
-        name for name in ("head", "head_seeds", *_HEAD_OF) if getattr(train, name) != getattr(usual, name)
-    ]
+    names = ("head", "head_seeds", *_HEAD_OF)
+    changed = [name for name in names if getattr(train, name) != getattr(usual, name)]
     if train.strategy != "linear_probe":
         for name in changed:
             message = f"is for a head on cached features, but train.strategy={train.strategy}"
@@ -330,21 +315,15 @@ def head_settings(s: Sections) -> Iterator[Broken]:
         return
     for name in changed:
         if name in _HEAD_OF and train.head != _HEAD_OF[name]:
-            yield (
-                f"train.{name}",
-                f"is used only with train.head={_HEAD_OF[name]}, and train.head={train.head}",
-            )
+            message = f"is used only with train.head={_HEAD_OF[name]}, and train.head={train.head}"
+            yield f"train.{name}", message
     for name in ("ema_decay", "precision"):
         if getattr(train, name) != getattr(usual, name):
-            yield (
-                f"train.{name}",
-                "is for networks; heads on cached features train in fp32, without an average of weights",
-            )
+            message = "is for networks; heads on cached features train in fp32, without an average of weights"
+            yield f"train.{name}", message
     if train.head == "logistic" and train.head_seeds > 1:
-        yield (
-            "train.head_seeds",
-            "has no effect: a solved logistic regression is the same for every seed; remove it",
-        )
+        message = "has no effect: a solved logistic regression is the same for every seed; remove it"
+        yield "train.head_seeds", message
 
 
 @rule("train", "loss", "resample", "model")
@@ -355,20 +334,14 @@ def logistic_head(s: Sections) -> Iterator[Broken]:
     usual = LossSettings()
     for name in LossSettings.model_fields:
         if getattr(s["loss"], name) != getattr(usual, name):
-            message = (
-                "is not used by head=logistic, which minimises plain cross-entropy; use train.head=linear"
-            )
+            message = "is not used by head=logistic, which minimises cross-entropy; use train.head=linear"
             yield f"loss.{name}", message
     if s["model"].heads == "attributes":
-        yield (
-            "model.heads",
-            "attributes is not for train.head=logistic, which is over classes; use train.head=linear",
-        )
+        message = "attributes is not for train.head=logistic, which is over classes; use train.head=linear"
+        yield "model.heads", message
     if s["resample"].redraw:
-        yield (
-            "resample.redraw",
-            "is not for train.head=logistic, which is solved once, on one draw; remove it",
-        )
+        message = "is not for train.head=logistic, which is solved once, on one draw; remove it"
+        yield "resample.redraw", message
 
 
 @rule("loss", "train")

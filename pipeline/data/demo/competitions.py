@@ -75,12 +75,7 @@ class _Contest:
 
 
 def root_of(settings: EmojiDemo | DigitsDemo, home: Path, name: str) -> Path:
-    """The folder of the demo's files; nothing is made.
-
-    Args:
-        settings: the demo.
-        home: the folder that contains `data/`.
-        name: the competition's short name.
+    """The folder of the demo's files, below `data/` of `home`; nothing is made.
 
     Raises:
         DataError: a package that the demo is made from is not installed.
@@ -179,10 +174,8 @@ def _write(contest: _Contest, folder: Path) -> None:
     _write_table(folder / "sample_submission.csv", ["id", "label"], [[p.id, "0"] for p in contest.test])
     classes = itertools.product(*(values for _, values in contest.columns))
     index = {values: str(code) for code, values in enumerate(classes)}
-    answers = [
-        [p.id, index[p.values], "public" if p.group in contest.public else "private", p.group]
-        for p in contest.test
-    ]
+    usage = {True: "public", False: "private"}
+    answers = [[p.id, index[p.values], usage[p.group in contest.public], p.group] for p in contest.test]
     _write_table(folder / "answers.csv", ["id", "label", "usage", "concept"], answers)
     (folder / "README.txt").write_text(contest.readme, encoding="utf-8")
     _draw_all((*contest.train, *contest.test), folder / "images")

@@ -88,9 +88,6 @@ def concept(codes: str) -> str:
 
     Skin tones, gender signs, joiners and style marks are removed; gendered people become the neutral one,
     so `1F469-1F3FD-200D-1F33E` (woman farmer) and `1F468-200D-1F33E` share `1F9D1-1F33E`.
-
-    Args:
-        codes: code points in upper-case hex, joined by `-`.
     """
     return "-".join(UNGENDERED.get(c, c) for c in codes.split("-") if c not in DROPPED)
 

@@ -83,26 +83,17 @@ def misses(table: Table, folders: Iterable[Path]) -> list[str]:
         if best is None or len(lost[best]) == len(written):
             lines.append(texts.MISS_ALL.format(column=column, first=written[0] if written else ""))
         else:
-            lines.append(
-                texts.MISS_SOME.format(
-                    column=column,
-                    found=len(written) - len(lost[best]),
-                    tried=len(written),
-                    folder=best,
-                    lost=lost[best][0],
-                )
-            )
+            found, tried = len(written) - len(lost[best]), len(written)
+            numbers = {"found": found, "tried": tried}
+            lines.append(texts.MISS_SOME.format(column=column, folder=best, lost=lost[best][0], **numbers))
     return lines
 
 
 def folders_near(*starts: Path, split: str) -> list[Path]:
     """These folders and those up to two levels below; folders named after the split come first.
 
-    Many hosts use the same file names in both splits: a test table must not find the training images.
-
-    Args:
-        starts: the folders.
-        split: "train" or "test"; folders named after the other one come last.
+    Many hosts use the same file names in both splits: a test table must not find the training images. Folders
+    that are named after the other split come last.
     """
     folders: list[Path] = [p for p in starts if p.is_dir()]
     for _ in range(2):
@@ -111,8 +102,7 @@ def folders_near(*starts: Path, split: str) -> list[Path]:
     other = "test" if split == "train" else "train"
 
     def rank(folder: Path) -> tuple[bool, bool]:
-        words = {split: SPLIT_WORDS[split], other: SPLIT_WORDS[other]}
-        named = {s: any(w in folder.name.lower() for w in words[s]) for s in words}
+        named = {s: any(word in folder.name.lower() for word in SPLIT_WORDS[s]) for s in (split, other)}
         return named[other] and not named[split], not named[split]
 
     return sorted(folders, key=rank)

@@ -31,12 +31,7 @@ RARE = 5
 
 @dataclass(frozen=True)
 class Written:
-    """The result of `make new`.
-
-    Args:
-        path: of the new file.
-        lines: printed: guesses, reasons, and the content of the files.
-    """
+    """The new file, and the lines to print: guesses, reasons, and the content of the files."""
 
     path: Path
     lines: tuple[str, ...]
@@ -45,20 +40,14 @@ class Written:
 def create(request: NewRequest, settings: Settings) -> Written:
     """Guess, write the configuration, and read the competition with it.
 
-    Args:
-        request: the files that the user names.
-        settings: for the configs folder and the home.
-
     Raises:
         DataError: the name is invalid or exists, files are missing, nothing looks like images or labels; or
             the files have faults, in which case the configuration is written anyway.
     """
     path = settings.folder / "competition" / f"{request.name}.yaml"
     if not NAME.fullmatch(request.name):
-        raise DataError(
-            f"NAME={request.name}: only letters a to z, digits and _ . + - are allowed",
-            remedy="e.g. NAME=pets",
-        )
+        allowed = "only letters a to z, digits and _ . + - are allowed"
+        raise DataError(f"NAME={request.name}: {allowed}", remedy="e.g. NAME=pets")
     taken = DataError(
         f"{path}: there is already a competition of this name; it is not changed",
         remedy="choose another NAME, or move that file away",
@@ -90,12 +79,8 @@ def _tried(request: NewRequest, settings: Settings, path: Path) -> list[str]:
         raise DataError(error.headline, error.faults, remedy) from error
     train = data.train
     count_C = np.bincount(train.labels, minlength=train.space.n_classes)
-    groups = len(set(train.groups_N.tolist()))
-    lines = [
-        texts.READ.format(
-            images=len(train), classes=train.space.n_classes, groups=groups, test=len(data.test)
-        )
-    ]
+    groups, classes = len(set(train.groups_N.tolist())), train.space.n_classes
+    lines = [texts.READ.format(images=len(train), classes=classes, groups=groups, test=len(data.test))]
     rare = [f"{train.space.classes[c]} ({count_C[c]})" for c in np.flatnonzero(count_C < RARE)]
     if rare:
         lines.append(texts.RARE.format(limit=RARE, classes=", ".join(rare)))

@@ -67,16 +67,16 @@ def answers(
     proposal: Proposal, request: NewRequest, root: Path, sample: Table | None, rows: LabelledRows
 ) -> None:
     """Set the metric and the submission format."""
-    steep = _steepness(rows)
+    counts = Counter(rows.classes).values()
+    steep = max(counts) / min(counts)
     if sample is None:
         proposal.set("competition.sample_submission", None, texts.NO_SAMPLE)
         proposal.set("competition.metric", *_metric("class_index", steep))
         proposal.set("competition.submission.format", "class_name", texts.READABLE)
         return
     assert request.sample is not None, "the sample was read from somewhere"
-    proposal.set(
-        "competition.sample_submission", relative(request.sample, root), texts.ROWS.format(rows=len(sample))
-    )
+    why = texts.ROWS.format(rows=len(sample))
+    proposal.set("competition.sample_submission", relative(request.sample, root), why)
     known = set(rows.values) or {str(c) for c in range(max(rows.classes) + 1)}
     answers = [c for c in sample.columns[1:] if nfc(c) in known]
     if len(answers) == len(known) > 1:
@@ -102,11 +102,6 @@ def _label_column(sample: Table) -> str:
         raise DataError(f"{sample.name}: it has only one column; a sample needs an id and an answer")
     named = [c for name in columns.LABEL_NAMES for c in sample.columns[1:] if c.lower() == name]
     return named[0] if named else sample.columns[-1]
-
-
-def _steepness(rows: LabelledRows) -> float:
-    counts = Counter(rows.classes).values()
-    return max(counts) / min(counts)
 
 
 def _metric(kind: str, steep: float) -> tuple[str, str]:

@@ -18,8 +18,7 @@ from pipeline.data.paths import hidden
 
 def mask_tree(request: NewRequest) -> Path | None:
     """The folder with train/train.csv and train/images of the mask competition, if these are its files."""
-    starts = [request.images, request.images.parent, request.images.parent.parent]
-    for start in starts:
+    for start in (request.images, request.images.parent, request.images.parent.parent):
         table, images = start / "train" / "train.csv", start / "train" / "images"
         if not (table.is_file() and images.is_dir()):
             continue

@@ -39,10 +39,9 @@ def propose(request: NewRequest) -> Proposal:
     if tree is not None:
         mask.mask(proposal, request, tree)
         return proposal
-    shown = relative(root, request.home)
     proposal.set("competition.name", request.name)
     proposal.set("competition.title", request.name)
-    proposal.set("competition.root", shown)
+    proposal.set("competition.root", relative(root, request.home))
     sample = read_table(request.sample) if request.sample else None
     rows = (_table if request.train else _folders)(proposal, request, root, sample)
     host.answers(proposal, request, root, sample, rows)
@@ -84,7 +83,8 @@ def _table(proposal: Proposal, request: NewRequest, root: Path, sample: Table | 
     proposal.set("competition.attributes", attributes, why)
     for column in table.columns:
         if column not in taken and columns.is_number(table, column):
-            proposal.hints.append(texts.NUMBER_HINT.format(column=column, middle=_middle(table, column)))
+            middle = float(np.median([float(v) for v in table.column(column)]))
+            proposal.hints.append(texts.NUMBER_HINT.format(column=column, middle=middle))
     return LabelledRows(paths, place.folder, classes, tuple(values[0]) if len(labels) == 1 else ())
 
 
@@ -98,7 +98,8 @@ def _place(table: Table, request: NewRequest, sample: Table | None) -> tuple[tup
             columns.misses(table, near),
             f"the search covered {request.images} and its folders, with and without extension; check IMAGES",
         )
-    named = columns.id_column(table, place.column, _sample_id(sample, table))
+    in_sample = next((c for c in sample.columns if c in table.columns), None) if sample else None
+    named = columns.id_column(table, place.column, in_sample)
     if named is None:
         raise DataError(
             f"{table.name}: no column has a different value in each row, so none can be the id",
@@ -114,14 +115,6 @@ def _classes(table: Table, labels: Sequence[str], values: Sequence[Sequence[str]
         index = {value: code for code, value in enumerate(known)}
         codes = codes * len(known) + np.array([index[nfc(v)] for v in table.column(column)])
     return [int(c) for c in codes]
-
-
-def _middle(table: Table, column: str) -> float:
-    return float(np.median([float(v) for v in table.column(column)]))
-
-
-def _sample_id(sample: Table | None, table: Table) -> str | None:
-    return next((c for c in sample.columns if c in table.columns), None) if sample else None
 
 
 def _attribute(
