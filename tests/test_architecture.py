@@ -5,6 +5,7 @@ Each rule is a function from the import graph to its faults; each is also shown 
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -191,6 +192,30 @@ def test_every_room_declares_its_stages_in_one_file(imports: list[Import]) -> No
     with_stages = {path.parent.name for path in (CHECKOUT / "pipeline").glob("*/stages.py")}
     assert with_stages == set(CORRIDOR) - {"tune"}
     assert not list((CHECKOUT / "pipeline").rglob("stage_*.py"))
+
+
+NAMED_FILE = re.compile(r"`(?:pipeline/)?((?:[a-z_]+/)+[a-z_]+\.py)`")
+WRITTEN_ABOUT = ("README.md", "CONTRIBUTING.md", "docs/*.md", "pipeline/**/*.py", "tests/**/*.py")
+
+
+def unknown_files(root: Path) -> list[str]:
+    """Files that docstrings and documents name and that are not there; the log keeps its old names."""
+    paths = [path for pattern in WRITTEN_ABOUT for path in root.glob(pattern) if path.name != "log.md"]
+    named = {(path, name) for path in paths for name in NAMED_FILE.findall(path.read_text(encoding="utf-8"))}
+    return sorted(
+        f"{path.relative_to(root)}: {name}"
+        for path, name in named
+        if not any((folder / name).is_file() for folder in (root / "pipeline", *path.parents))
+    )
+
+
+def test_every_file_that_is_named_somewhere_exists() -> None:
+    assert unknown_files(CHECKOUT) == []
+
+
+def test_a_planted_name_of_no_file_is_found(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(f"see `{'pipeline/train/gone.py'}` and `mine.py`", encoding="utf-8")
+    assert unknown_files(tmp_path) == ["README.md: train/gone.py"]
 
 
 def loaded_after(code: str) -> list[str]:

@@ -3,7 +3,7 @@
 Owns ids, groups, putting splits together, holding out a test set where the host gives none, and leaving out
 copies among images from elsewhere. Does not own where rows come from (`data/layouts.py`), what labels mean
 (`data/labels.py`), finding files (`data/paths.py`), pixels (`data/images.py`; an image that does not decode
-is found there), how a demo's files are made (`data/demo/`) nor scoring (`submit/hostscore.py`).
+is found there), how a demo's files are made (`data/demo/`) nor scoring (`submit/host_scores.py`).
 
 Ids are unique within a split only: many hosts number both tables from 0.
 

@@ -1,7 +1,7 @@
 """The host's files: the competition's folder, a sample submission, and answers of held-out images.
 
 Owns their paths, whether the host gave them, a demo has them or they are made here. Does not own the
-formats (`data/host_format.py`) nor scoring (`submit/hostscore.py`).
+formats (`data/host_format.py`) nor scoring (`submit/host_scores.py`).
 """
 
 from __future__ import annotations

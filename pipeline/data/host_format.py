@@ -1,7 +1,7 @@
 """Submissions in the host's format: writing, reading and checking them, ids and cells included.
 
 Owns whole files, which columns hold the answer, turning probabilities into cells and cells into labels, and
-which ids are missing, extra or repeated. Does not own the ledger of scores (`submit/leaderboard.py`) nor the
+which ids are missing, extra or repeated. Does not own the ledger of scores (`submit/ledger.py`) nor the
 provenance beside a submission (the stage writes that).
 
 The host's sample is the authority on ids, their order and the columns. Rows are joined by id. Ids are text:

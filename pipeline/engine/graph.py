@@ -143,7 +143,8 @@ class Graph:
         def visit(below: Need) -> None:
             # Not by key: a teacher may need the same result with its own settings.
             once = (below.stage, id(below.settings), tuple(sorted(below.params.items())))
-            if below.settings is not need.settings or once in seen:
+            # What is pinned has settings of its own, whatever this request says.
+            if below.settings is not need.settings or below.key is not None or once in seen:
                 return
             seen.add(once)
             for above in self.inputs(below).values():
@@ -210,7 +211,8 @@ def refuse_unread(settings: Settings, needs: Iterable[Need], graph: Graph, also:
     """
     read: set[str] = set(also)
     for need in graph.chain(needs):
-        read |= set(graph.stage(need).sections(need.settings))
+        if need.key is None:  # what is pinned reads nothing any more
+            read |= set(graph.stage(need).sections(need.settings))
     neutral = {f"{s}.{f}" for s, i in Config.model_fields.items() for f in _neutral_fields(i.annotation)}
     known = read | neutral
     unread = [p for p, _ in settings.request.values if not any(covers(r, p) for r in known)]

@@ -147,6 +147,7 @@ class Session:
         with self.store.lock(need.stage, key), self._holding(f"{need.stage}-{key}"):
             found = self.store.find(need.stage, key)  # another process may have built it meanwhile
             if found:
+                self._verify(found, need)
                 return self._print(found, need, reused=True)
             inside = {name: n for name, n in wanted.items() if n.stage == stage.inside}
             made = build.build(self, build.Order(stage, need, key, before, inside, run))

@@ -84,6 +84,8 @@ class Guard:
         self._section, self._may, self._who, self._path = section, may, who, path
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # copying and pickling ask for such names before there is a section
+            raise AttributeError(name)
         kind = type(self._section)
         path = f"{self._path}{name}"
         if name not in kind.model_fields:

@@ -2,7 +2,7 @@
 
 Owns the prices of finished members, adding up costs that members share, choosing members by greedy selection
 under a budget, and which points of a plot are on the Pareto front. Does not own measuring
-(`infer/siblings.py`), cross-fitting (`core/voting/fitting.py`) nor the page (`ensemble/page.py`).
+(`infer/member_cost.py`), cross-fitting (`core/voting/fitting.py`) nor the page (`ensemble/page.py`).
 
 Shape legend: M members, N samples, C classes.
 """

@@ -1,7 +1,7 @@
 """The section `ensemble`, and the meaning of each word of `ensemble.members`.
 
 Owns its fields and rules, and reading these words without opening any file. Does not own the members
-themselves (`ensemble/voters.py`).
+themselves (`ensemble/members.py`).
 """
 
 from collections.abc import Iterator

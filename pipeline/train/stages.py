@@ -470,6 +470,7 @@ STAGES = (
         inputs=whole_inputs,
         identity=weights_identity,
         label=of_experiment,
+        refuse=refuse_incomplete,
         check=refuse_forbidden,
     ),
 )

@@ -487,6 +487,18 @@ def test_auto_takes_all_finished_members_and_its_key_tells_which(finished):
     assert {"member:a", "member:b"} < set(graph.inputs(need)) and graph.key(need) != one
 
 
+def test_what_a_pinned_member_read_is_no_setting_of_the_blend(finished):
+    """It was made with settings of its own: an override of them would change nothing."""
+    finished.infer("a", "1")
+    words = [*SMALL[:3], f"runtime.home={finished.home}", "ensemble.members=[auto]", "infer.merge=fitted"]
+    settings = load(words)
+    graph = graph_of(finished.home)
+    need = Need("ensemble", settings)
+    assert "infer.merge" not in graph.resolved(need) and "ensemble" in graph.resolved(need)
+    with pytest.raises(ConfigError, match=r"infer\.merge: nothing in this chain reads it"):
+        refuse_unread(settings, [need], graph)
+
+
 def test_auto_members_without_a_finished_one_say_what_to_do(own_home):
     settings = load([*SMALL[:3], f"runtime.home={own_home}", "ensemble.members=[auto]"])
     with pytest.raises(ConfigError, match="no member is finished"):

@@ -1,5 +1,8 @@
 """A job can read what is declared and what is neutral, and nothing else."""
 
+import copy
+import pickle
+
 import pytest
 
 from pipeline.engine.need import Need
@@ -59,6 +62,14 @@ def test_the_words_of_the_request_are_not_there_but_the_name_of_the_experiment_i
     ):
         with pytest.raises(AssertionError, match="stage planted reads the request"):
             read()
+
+
+def test_a_guard_can_be_copied_and_sent_to_another_process():
+    config = held("train.epochs").config
+    for same in (copy.copy(config), pickle.loads(pickle.dumps(config))):
+        assert same.train.epochs == 3
+        with pytest.raises(AssertionError, match=r"stage planted reads train\.lr"):
+            same.train.lr  # noqa: B018
 
 
 def planted(reads, build):

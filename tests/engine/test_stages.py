@@ -93,7 +93,7 @@ def test_neutral_settings_are_the_ones_we_know():
     """A setting that defines a result and is marked neutral gives stale results: each one is argued."""
     known = {p for p, is_neutral in leaves(Config).items() if is_neutral}
     runtime = {f"runtime.{name}" for name in Config.model_fields["runtime"].annotation.model_fields}
-    # forbids and quarantine change which inputs a stage has, and keys with them: test_stages_graph.py;
+    # forbids and quarantine change which inputs a stage has, and keys with them: test_graph.py;
     # cache_gb frees what is made again with the same bits; the fold that init_from leads to is an input.
     images = {"images.quarantine", "images.cache_gb"}
     # How a finished file is handed in, and when a rebuilt one passes for the same: no stage reads either.

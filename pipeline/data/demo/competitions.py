@@ -8,7 +8,7 @@ Owns: the folder's name, its files and their atomic creation, and the digits. Do
                         test.csv               id, path
                         sample_submission.csv  id, label
                         images/<id>.png        RGB on white
-                        answers.csv            the host's: read by submit/hostscore.py alone, for scores
+                        answers.csv            the host's: read by submit/host_scores.py alone, for scores
                         README.txt             licences and attribution
 """
 
