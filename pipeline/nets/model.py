@@ -179,8 +179,9 @@ def build(
 
 def frozen(settings: ModelSettings) -> ModelSettings:
     """The same backbone for passes without gradients: dropout and the kind of head are at their defaults."""
-    kept = settings.model_dump(include={"name", "weights", "norm", "mean", "std"})
-    return ModelSettings(**kept)
+    return ModelSettings(
+        name=settings.name, weights=settings.weights, norm=settings.norm, mean=settings.mean, std=settings.std
+    )
 
 
 def _zero_classifier(backbone: nn.Module) -> None:

@@ -154,7 +154,7 @@ def test_a_teammates_labels_vote_by_their_weight_and_have_no_score(home):
     said = run(home, "ensemble", *words)
     assert said.code == 0, said.err
     assert "mate: labels only, so it has no out-of-fold score; it has 75% of the vote" in said.out
-    assert re.search(r"they change \d+ of \d+ test labels", said.out)
+    assert re.search(r"change \d+ of \d+ test labels", said.out)
     artifact, blend = blend_of(home, weights={"mate": 3.0})
     (cnn,) = named(home, "infer", "tiny_cnn")
     assert artifact.metrics["oof_macro_f1"] == cnn.metrics["oof_macro_f1"] and blend["test_only"] == {

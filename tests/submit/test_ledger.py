@@ -167,7 +167,7 @@ def test_missing_columns_and_merge_conflicts_are_reported(path):
     path.unlink()
     fill(path, PROBE)
     path.write_text(path.read_text(encoding="utf-8") + "<<<<<<< HEAD\n", encoding="utf-8")
-    with pytest.raises(DataError, match="line 3: 1 cells"):
+    with pytest.raises(DataError, match="line 3: it has 1 cells"):
         ledger.read(path)
 
 
@@ -198,7 +198,7 @@ def test_processes_at_once_lose_no_line(path):
 def test_a_locked_ledger_is_reported(path, monkeypatch):
     fill(path, PROBE)
     monkeypatch.setattr(ledger, "LOCK_SECONDS", 0.1)
-    with ledger._locked(path), pytest.raises(StorageError, match="another process"):
+    with ledger.locked(path, 0.1, "held"), pytest.raises(StorageError, match="another process"):
         # A second lock object, as another process would make.
         ledger.add(path, LITE0)
     fill(path, LITE0)

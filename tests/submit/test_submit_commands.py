@@ -185,7 +185,7 @@ def test_the_kaggle_client_gets_its_words_and_a_stopped_submit_counts(home, tmp_
     stop = script(tmp_path, "kill -INT $PPID; sleep 1")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in tests started by `… &`
     said = submit(home, path, options=["--yes"], command=f"'{stop} {{file}}'", per_day=2)
-    assert said.code == 130 and "so it counts" in said.out
+    assert said.code == 130 and "it is counted" in said.out
     assert [",unknown," in line for line in sorted(submits(home), key=lambda line: "unknown" in line)] == [
         False,
         True,
