@@ -4,6 +4,7 @@ CONTRIBUTING.md shows the same call stacks. A file counts once; files of engine/
 """
 
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,14 @@ from pipeline.errors.diff import flips
 PACKAGE = Path(pipeline.__file__).parent
 MOST_OUTSIDE_ENGINE, MOST = 5, 8
 BLEND = "ensemble.members=[tiny_resnet,tiny_cnn]"
+
+
+def documented(command):
+    """The files that CONTRIBUTING.md shows for `make COMMAND`, in order."""
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    block = text.partition("<!-- call stacks -->")[2].partition("<!-- end of call stacks -->")[0]
+    lines = block.partition(f"\nmake {command}\n")[2].splitlines()
+    return [line.strip().partition(":")[0] for line in takewhile(lambda x: x.startswith("    "), lines)]
 
 
 def files_on_the_stack(frame):
@@ -73,3 +82,5 @@ def test_the_work_is_few_files_away_from_the_command(home, command, words, code,
     assert files[0] == "cli.py"
     assert len(outside) <= MOST_OUTSIDE_ENGINE, files
     assert len(files) <= MOST, files
+    if passes != "train/batched_heads.py":
+        assert outside == documented(command), "CONTRIBUTING.md, A newcomer's way"
