@@ -34,7 +34,7 @@ from pipeline.data import decode
 from pipeline.settings.eda import EdaSettings
 from pipeline.submit.gap import diagnosis
 from pipeline.submit.gap.causes import Diagnosis, Question
-from pipeline.submit.gap.scene import Scene, Submitted, measure_images
+from pipeline.submit.gap.scene import GapScene, Submitted, measure_images
 from pipeline.submit.gap.selection import Compared
 
 SPACE = LabelSpace.product([Attribute("digit", tuple("0123456789"))])
@@ -209,7 +209,7 @@ def _rows(p_NC: np.ndarray) -> np.ndarray:
     return (p_NC / p_NC.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def scene_of(found: World, plan: list[tuple[np.ndarray, np.ndarray]], seed: int) -> Scene:
+def scene_of(found: World, plan: list[tuple[np.ndarray, np.ndarray]], seed: int) -> GapScene:
     """What the checks see of a world."""
     n = found.n_train
     ids = np.array([f"{k:05d}" for k in range(len(found.labels))])
@@ -229,7 +229,7 @@ def scene_of(found: World, plan: list[tuple[np.ndarray, np.ndarray]], seed: int)
     pixels = dict(zip(ids, found.pixels, strict=True))
     seen, looks = measure_images(images, 10, lambda split, name: pixels[name])
     splits = tuple(Split(ids[train], ids[valid]) for train, valid in plan)
-    return Scene(SPACE, METRIC, images, looks, seen, FoldPlan(splits), EdaSettings(seed=seed), DRAWS)
+    return GapScene(SPACE, METRIC, images, looks, seen, FoldPlan(splits), EdaSettings(seed=seed), DRAWS)
 
 
 def noisy_arms(of: Submitted, draw: np.random.Generator, strength: float) -> list[np.ndarray]:

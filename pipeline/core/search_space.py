@@ -49,8 +49,8 @@ class Dimension:
     def fault(self, value: Scalar) -> str:
         """Why a value is invalid; empty if it is valid."""
         if self.kind == "categorical":
-            told = ", ".join(map(str, self.labels))
-            return "" if _among(value, self.labels) else f"{value!r} is not one of {told}"
+            labels = ", ".join(map(str, self.labels))
+            return "" if _among(value, self.labels) else f"{value!r} is not one of {labels}"
         whole = isinstance(value, int) or (self.kind == "float" and isinstance(value, float))
         if isinstance(value, bool) or not isinstance(value, int | float) or not whole:
             return f"{value!r} is not of type {self.kind}"
@@ -95,8 +95,8 @@ def faults(dimensions: Sequence[Dimension], point: Mapping[str, Scalar]) -> list
     wanted = {dimension.name: dimension for dimension in active(dimensions, point)}
     found = [f"{name}: has no value" for name in wanted if name not in point]
     found += [f"{name}: is not varied here" for name in point if name not in wanted]
-    told = ((name, dimension.fault(point[name])) for name, dimension in wanted.items() if name in point)
-    return found + [f"{name}: {why}" for name, why in told if why]
+    checked = ((name, dimension.fault(point[name])) for name, dimension in wanted.items() if name in point)
+    return found + [f"{name}: {why}" for name, why in checked if why]
 
 
 def endless(dimensions: Sequence[Dimension]) -> list[str]:

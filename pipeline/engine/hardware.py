@@ -55,15 +55,15 @@ def profile(runtime: RuntimeSettings) -> dict[str, str | int] | None:
     }
 
 
-def processor(told: Path = Path("/proc/cpuinfo")) -> str:
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """The processor's name, e.g. "AMD EPYC 7B13", if the system provides it.
 
     Args:
-        told: where Linux tells the model, which Python's `platform` does not; elsewhere there is no such
+        cpuinfo: where Linux names the model, which Python's `platform` does not; elsewhere there is no such
             file, and ARM's has no model.
     """
     try:
-        lines = told.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -34,7 +34,7 @@ from pipeline.errors.judging.estimate import ScoreEstimate
 from pipeline.pages import plots
 from pipeline.pages.command_words import make_with
 from pipeline.pages.report import ImageOf, gain, minutes, render, thumbnails
-from pipeline.pages.section import Section, scripts
+from pipeline.pages.section import ReportSection, scripts
 from pipeline.record.tracking import note
 from pipeline.settings.schema import Config
 
@@ -78,7 +78,7 @@ class ReportInputs:
     advised: str = ""
     followed: tuple[FollowedAdvice, ...] = ()
     changes: tuple[Change, ...] = ()
-    judging: Section | None = None
+    judging: ReportSection | None = None
     judged: ScoreEstimate | None = None
     neighbours: FlipNeighbours | None = None
     asked: tuple[str, ...] = ()
@@ -170,7 +170,9 @@ def _metrics(flips: Flips | None, mistakes: Mistakes | None) -> dict[str, float]
     return {name: float(value) for name, value in metrics.items()}
 
 
-def render_html(analysis: ErrorAnalysis, inputs: ReportInputs, sections: tuple[Section, ...] = ()) -> str:
+def render_html(
+    analysis: ErrorAnalysis, inputs: ReportInputs, sections: tuple[ReportSection, ...] = ()
+) -> str:
     """The self-contained page, with these sections in order."""
     settings = inputs.config.report
     front = tuple(section for section in sections if section.early)

@@ -30,12 +30,12 @@ from pipeline.errors.page import ErrorAnalysis
 from pipeline.infer import robustness
 from pipeline.pages.command_words import make_with
 from pipeline.pages.report import Pixels
-from pipeline.pages.section import Section, without
+from pipeline.pages.section import ReportSection, without
 from pipeline.settings.competition import AttributeSettings
 from pipeline.train import scoring
 
 
-def on_attributes(case: ReportCase, analysis: ErrorAnalysis) -> Section:
+def on_attributes(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
     """Flips and errors by attribute."""
     test = load.samples(case.job.inputs["data"], "test", case.job.home)
     groups = dict(zip(test.ids_N.tolist(), test.groups_N.tolist(), strict=True))
@@ -45,7 +45,7 @@ def on_attributes(case: ReportCase, analysis: ErrorAnalysis) -> Section:
     return attributes.section(inputs)
 
 
-def on_truth(case: ReportCase, analysis: ErrorAnalysis) -> Section:
+def on_truth(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
     """Images that the new run fixed or broke, and images that both get wrong."""
     mistakes = analysis.mistakes
     if case.new.oof is None or mistakes is None:
@@ -56,7 +56,7 @@ def on_truth(case: ReportCase, analysis: ErrorAnalysis) -> Section:
     return truth.section(truth.TruthInputs(case.new.oof, old, case.train, mistakes, seed, most))
 
 
-def on_slices(case: ReportCase, analysis: ErrorAnalysis) -> Section:
+def on_slices(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
     """Slices that fail more often than chance."""
     if case.new.oof is None:
         return without(slices.ANCHOR, slices.SHORT, slices.TITLE, texts.NEEDS_OOF, _again(case))
@@ -67,7 +67,7 @@ def on_slices(case: ReportCase, analysis: ErrorAnalysis) -> Section:
     return slices.section(slices.SliceInputs(case.train, oof.ids_N, oof.labels(), of_train, seed, finders))
 
 
-def on_suspects(case: ReportCase, analysis: ErrorAnalysis) -> Section:
+def on_suspects(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
     """Labels that may be wrong."""
     if case.new.oof is None:
         return without(suspects.ANCHOR, suspects.SHORT, suspects.TITLE, texts.NEEDS_OOF, _again(case))
@@ -104,7 +104,7 @@ def _copies(case: ReportCase) -> tuple[Duplicates, ...]:
     return (*surveyed.duplicates, *near)
 
 
-def on_calibration(case: ReportCase, analysis: ErrorAnalysis) -> Section:
+def on_calibration(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
     """Confidence against accuracy, before and after temperature scaling."""
     if case.new.oof is None:
         named = calibration.ANCHOR, calibration.SHORT, calibration.TITLE
@@ -143,7 +143,7 @@ def _at_temperature(case: ReportCase, oof: Probabilities) -> Floats | None:
     return scaled_NC
 
 
-def on_robustness(case: ReportCase, analysis: ErrorAnalysis) -> Section:
+def on_robustness(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
     """The score of the best member under growing corruption."""
     artifact = sources.named(case.job, "robustness")
     if artifact is None:
@@ -156,7 +156,7 @@ def on_robustness(case: ReportCase, analysis: ErrorAnalysis) -> Section:
     return robustness.section(robustness.RobustnessInputs(table, experiment, metric))
 
 
-def on_why(case: ReportCase, analysis: ErrorAnalysis) -> Section:
+def on_why(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
     """What the network looked at in its worst errors."""
     artifact = sources.named(case.job, "explain")
     facts = {} if artifact is None else artifact.json("explain.json")
@@ -184,7 +184,7 @@ def _member_words(case: ReportCase) -> tuple[str, ...]:
     return case.job.words_of("train", sources.asked(case.job.settings, case.new.artifact))
 
 
-def sections(case: ReportCase, analysis: ErrorAnalysis) -> tuple[Section, ...]:
+def sections(case: ReportCase, analysis: ErrorAnalysis) -> tuple[ReportSection, ...]:
     """Every section, in the order of the page."""
     makers = (on_attributes, on_truth, on_slices, on_suspects, on_calibration, on_robustness, on_why)
     return tuple(make(case, analysis) for make in makers)

@@ -21,8 +21,8 @@ from pipeline.core.metrics import Metric, Reals
 from pipeline.core.predictions import ViewProbabilities
 from pipeline.core.samples import Ints, Strings
 from pipeline.infer import texts
-from pipeline.pages.plots import Step, band
-from pipeline.pages.section import Section
+from pipeline.pages.plots import BandStep, band
+from pipeline.pages.section import ReportSection
 
 ANCHOR, SHORT = "robustness", "Robustness"
 TITLE = texts.ROBUSTNESS_TITLE
@@ -108,7 +108,7 @@ def sentence(table: pd.DataFrame, curve: str) -> str:
     return texts.WORSE_FROM.format(curve=curve, first=first["strength"], change=change, last=last["strength"])
 
 
-def section(inputs: RobustnessInputs) -> Section:
+def section(inputs: RobustnessInputs) -> ReportSection:
     """The section of the error report."""
     table = inputs.table
     kinds = [curve for curve in dict.fromkeys(table["curve"]) if curve != "clean"]
@@ -125,7 +125,7 @@ def section(inputs: RobustnessInputs) -> Section:
         for a, b in zip(rows["change_low"], rows["change_high"], strict=True)
     ]
     shown["verdict"] = rows["verdict"]
-    return Section(
+    return ReportSection(
         ANCHOR,
         SHORT,
         "robustness.html",
@@ -145,7 +145,7 @@ def _plot(table: pd.DataFrame, kind: str, metric: str, bounds: tuple[float, floa
     rows = pd.concat([table.head(1), table[table["curve"] == kind]])
     names = ["clean", *(f"{strength:g}" for strength in rows["strength"].iloc[1:])]
     steps = [
-        Step(name, *values)
+        BandStep(name, *values)
         for name, *values in zip(names, rows["score"], rows["low"], rows["high"], strict=True)
     ]
     return band(steps, f"{metric} under {kind}", UNITS[kind], metric, bounds)

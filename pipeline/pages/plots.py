@@ -308,7 +308,7 @@ def whiskers(rows: Sequence[Whisker], title: str, zero: bool = False) -> Markup:
 
 
 @dataclass(frozen=True)
-class Step:
+class BandStep:
     """One step of the x axis: its name, the value there, and its interval."""
 
     name: str
@@ -318,7 +318,7 @@ class Step:
 
 
 def band(
-    steps: Sequence[Step], title: str, x_label: str, y_label: str, y_range: tuple[float, float]
+    steps: Sequence[BandStep], title: str, x_label: str, y_label: str, y_range: tuple[float, float]
 ) -> Markup:
     """A line with its interval as a band over equidistant steps, at least one, all numbers finite.
 

@@ -2,7 +2,7 @@
 
 Owns the interface between the page and its sections. Does not own the content of any section.
 
-A new section is a file with a function that returns a `Section`, a template beside it, and one line in
+A new section is a file with a function that returns a `ReportSection`, a template beside it, and one line in
 `errors/sections.py`.
 """
 
@@ -16,7 +16,7 @@ from pipeline.pages.report import Key
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """A section of the error report.
 
     Args:
@@ -41,12 +41,14 @@ class Section:
     early: bool = False
 
 
-def without(anchor: str, short: str, title: str, why: str, command: str = "") -> Section:
+def without(anchor: str, short: str, title: str, why: str, command: str = "") -> ReportSection:
     """A section without content: its heading, one sentence why, and the command that fills it, if any."""
-    return Section(anchor, short, "section_without.html", {"title": title, "why": why, "command": command})
+    return ReportSection(
+        anchor, short, "section_without.html", {"title": title, "why": why, "command": command}
+    )
 
 
-def scripts(sections: Iterable[Section]) -> tuple[str, ...]:
+def scripts(sections: Iterable[ReportSection]) -> tuple[str, ...]:
     """Script files of all sections, without repeats, in order."""
     files = [(s.script,) if isinstance(s.script, str) else s.script for s in sections]
     return tuple(dict.fromkeys(name for names in files for name in names if name))

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.settings import folders
-from pipeline.settings.read import Fault, Parsed, parse_file, parse_value
+from pipeline.settings.read import Fault, ParsedFile, parse_file, parse_value
 from pipeline.settings.schema import Config, broken
 
 GROUPS = ("competition", "model", "experiment")
@@ -178,7 +178,7 @@ def _request(arguments: Sequence[str]) -> tuple[Request, list[Fault]]:
     return Request(chosen.get("competition"), chosen.get("model"), experiment, tuple(values.items())), faults
 
 
-def _chosen(request: Request, folder: Path, faults: list[Fault]) -> Iterator[Parsed]:
+def _chosen(request: Request, folder: Path, faults: list[Fault]) -> Iterator[ParsedFile]:
     """The files of the experiments and of the models that they use; the model of `model=` comes last."""
     for overlay, model in _stacked(request.experiment or (), folder, faults):
         if model and request.model is None:
@@ -188,9 +188,9 @@ def _chosen(request: Request, folder: Path, faults: list[Fault]) -> Iterator[Par
         yield _overlay("model", request.model, folder, faults)
 
 
-def _stacked(names: Sequence[str], folder: Path, faults: list[Fault]) -> list[tuple[Parsed, str | None]]:
+def _stacked(names: Sequence[str], folder: Path, faults: list[Fault]) -> list[tuple[ParsedFile, str | None]]:
     """Experiments in order, those that the first one uses before it, each with the model that it uses."""
-    stacked: list[tuple[Parsed, str | None]] = []
+    stacked: list[tuple[ParsedFile, str | None]] = []
     left, seen = list(names), set[str]()
     while left:
         name = left.pop()
@@ -206,7 +206,7 @@ def _stacked(names: Sequence[str], folder: Path, faults: list[Fault]) -> list[tu
     return stacked[::-1]
 
 
-def _names_of(file: Parsed, key: str, known: tuple[str, ...], faults: list[Fault]) -> dict[str, str]:
+def _names_of(file: ParsedFile, key: str, known: tuple[str, ...], faults: list[Fault]) -> dict[str, str]:
     """The other files that a file uses: its `uses` or `defaults`, removed from its settings."""
     names = file.data.pop(key, None) or {}
     where = file.lines.get(key, key)
@@ -219,14 +219,14 @@ def _names_of(file: Parsed, key: str, known: tuple[str, ...], faults: list[Fault
     return {name: str(value) for name, value in names.items() if name in known}
 
 
-def _overlay(group: str, name: str | None, folder: Path, faults: list[Fault]) -> Parsed:
+def _overlay(group: str, name: str | None, folder: Path, faults: list[Fault]) -> ParsedFile:
     if name is None:
-        return Parsed({}, {}, ())
+        return ParsedFile({}, {}, ())
     known = folders.names(folder, group)
     if name not in known:
         hint = nearest(name, known) or f"known: {', '.join(known) or 'none yet'}"
         faults.append(Fault(f"{group}={name}", f"no such file {folder.name}/{group}/{name}.yaml; {hint}"))
-        return Parsed({}, {}, ())
+        return ParsedFile({}, {}, ())
     file = f"{group}/{name}.yaml"
     return parse_file(folders.found(folder, file), f"{folder.name}/{file}")
 
@@ -240,7 +240,7 @@ def _leaves(data: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield path
 
 
-def _merge(layers: Sequence[Parsed], faults: list[Fault]) -> tuple[dict[str, Any], dict[str, str]]:
+def _merge(layers: Sequence[ParsedFile], faults: list[Fault]) -> tuple[dict[str, Any], dict[str, str]]:
     merged = OmegaConf.create({})
     sources: dict[str, str] = {}
     for layer in layers:

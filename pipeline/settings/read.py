@@ -50,7 +50,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Parsed:
+class ParsedFile:
     """One file's plain data, its faults, and its text.
 
     Args:
@@ -88,7 +88,7 @@ def _walk(node: yaml.Node, path: str, where: str) -> Iterator[tuple[str, int, st
             yield path, line, f"{path}: {fault}" if path else fault
 
 
-def parse(text: str, where: str) -> Parsed:
+def parse(text: str, where: str) -> ParsedFile:
     """Plain data of a YAML text; `where` is its name in messages, e.g. `configs/model/lite0.yaml`."""
     try:
         node = yaml.compose(text, Loader=Loader)
@@ -96,25 +96,27 @@ def parse(text: str, where: str) -> Parsed:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f":{mark.line + 1}" if mark else ""
-        return Parsed({}, {}, (Fault(f"{where}{at}", f"not valid YAML: {getattr(error, 'problem', error)}"),))
+        return ParsedFile(
+            {}, {}, (Fault(f"{where}{at}", f"not valid YAML: {getattr(error, 'problem', error)}"),)
+        )
     if not isinstance(data, dict):
-        return Parsed({}, {}, (Fault(where, f"expected `key: value` lines, got {type(data).__name__}"),))
+        return ParsedFile({}, {}, (Fault(where, f"expected `key: value` lines, got {type(data).__name__}"),))
     lines: dict[str, str] = {}
     faults: list[Fault] = []
     for path, line, fault in _walk(node, "", where) if node else ():
         lines.setdefault(path, f"{where}:{line}")
         if fault:
             faults.append(Fault(f"{where}:{line}", fault))
-    return Parsed(data, lines, tuple(faults))
+    return ParsedFile(data, lines, tuple(faults))
 
 
-def parse_file(path: Path, where: str) -> Parsed:
+def parse_file(path: Path, where: str) -> ParsedFile:
     """Like `parse`, from a file; an unreadable file is a fault as well."""
     try:
         text = path.read_text(encoding="utf-8")
         return replace(parse(text, where), where=where, text=text)
     except (OSError, UnicodeDecodeError) as error:
-        return Parsed({}, {}, (Fault(where, f"cannot be read: {error}"),))
+        return ParsedFile({}, {}, (Fault(where, f"cannot be read: {error}"),))
 
 
 def parse_value(text: str) -> tuple[Any, str | None]:

@@ -37,7 +37,7 @@ SPEED_BATCH = 64
 
 
 @dataclass(frozen=True)
-class Cost:
+class NetworkCost:
     """One network on this machine.
 
     Args:
@@ -57,7 +57,7 @@ class Cost:
     native_px: int
 
 
-def measure(model: ModelSettings, config: Config, n_classes: int, device: str) -> Cost:
+def measure(model: ModelSettings, config: Config, n_classes: int, device: str) -> NetworkCost:
     """Build a network without pretrained weights and time it on noise.
 
     Of `config`, `images.size`, `train.optimizer` and `train.precision` (auto: fp32) are read.
@@ -74,7 +74,7 @@ def measure(model: ModelSettings, config: Config, n_classes: int, device: str) -
         gmacs = _multiplications(network, x_BCHW[:1]) / 1e9
         one = _milliseconds(lambda: _forward(network, x_BCHW[:1], config, device), device)
         batch = _milliseconds(lambda: _forward(network, x_BCHW, config, device), device)
-    return Cost(
+    return NetworkCost(
         parameters=facts.parameters,
         megabytes=sum(t.numel() * t.element_size() for t in state) / 1e6,
         gmacs=gmacs,

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Choice:
+class PrecisionChoice:
     """The mode that `auto` stands for, its reason for the terminal, and its seconds per step if measured."""
 
     mode: Mode
@@ -112,16 +112,16 @@ def _read(written: dict[str, list[float]]) -> Seconds:
     return {Mode.parse(name): tuple(times) for name, times in written.items()}
 
 
-def choose(config: Config, device: str, steps: int, home: Path) -> Choice:
+def choose(config: Config, device: str, steps: int, home: Path) -> PrecisionChoice:
     """How a fold of so many steps trains, from earlier measurements; fp32 where there are none."""
     from pipeline.nets.forward import Mode
     from pipeline.train.step_timing import PLAIN, choose, compile_pays, ratio
 
     if config.train.precision != "auto":
-        return Choice(Mode(config.train.precision), "")
+        return PrecisionChoice(Mode(config.train.precision), "")
     timings = Profile(home).find(facts(config, device)) or {}
     if "plain" not in timings:
-        return Choice(PLAIN, "precision auto: fp32 (a short run: not measured)")
+        return PrecisionChoice(PLAIN, "precision auto: fp32 (a short run: not measured)")
     seconds = _read(timings["plain"])
     mode = choose(seconds)
     per_step = float(np.median(seconds[mode]))
@@ -134,7 +134,7 @@ def choose(config: Config, device: str, steps: int, home: Path) -> Choice:
         plain, fast = (float(np.median(both[m])) for m in (mode, faster))
         if compile_pays(plain, fast, compiling, steps):
             mode, per_step, gain = faster, fast, gain / ratio(both, faster, mode)
-    return Choice(mode, f"precision auto: {_reason(mode, gain, seconds)}", per_step)
+    return PrecisionChoice(mode, f"precision auto: {_reason(mode, gain, seconds)}", per_step)
 
 
 def kept(config: Config, device: str, steps: int, home: Path, work: Path) -> Mode:

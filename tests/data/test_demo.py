@@ -14,7 +14,7 @@ from PIL import Image
 from pipeline.core.errors import DataError, StorageError
 from pipeline.data import competition
 from pipeline.data.demo import competitions, emoji, long_tail
-from pipeline.data.demo.long_tail import Picture
+from pipeline.data.demo.long_tail import DemoPicture
 from pipeline.settings.competition import CompetitionSettings, DigitsDemo, EmojiDemo
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "competition"
@@ -226,9 +226,9 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
         competitions.materialise(DigitsDemo(limit=100), tmp_path, "digits")
 
 
-def _pictures(sizes: dict[str, int], per_group: int = 2) -> list[Picture]:
+def _pictures(sizes: dict[str, int], per_group: int = 2) -> list[DemoPicture]:
     return [
-        Picture(f"{s}{g}-{i}", f"{s}{g}", (s, str(i % 2)), lambda: Image.new("RGB", (4, 4)))
+        DemoPicture(f"{s}{g}-{i}", f"{s}{g}", (s, str(i % 2)), lambda: Image.new("RGB", (4, 4)))
         for s, n in sizes.items()
         for g in range(n)
         for i in range(per_group)

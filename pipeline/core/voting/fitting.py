@@ -28,7 +28,7 @@ from pipeline.core.samples import Floats, Ints, Strings, positions
 from pipeline.core.targets import softmax
 from pipeline.core.voting import soft_voting, stacking
 from pipeline.core.voting import weights as searches
-from pipeline.core.voting.soft_voting import RULES, Rule
+from pipeline.core.voting.soft_voting import RULES, VotingRule
 
 Method = Literal["mean", "weighted", "geometric", "rank", "hard", "greedy", "search", "stacking"]
 # (members, true classes, metric) -> one weight for each member.
@@ -84,7 +84,7 @@ class Fitted:
     """
 
     weights: tuple[float, ...]
-    rule: Rule
+    rule: VotingRule
     temperatures: tuple[float, ...]
     stack: stacking.Stack | None = None
 
@@ -230,7 +230,7 @@ def fit(recipe: Recipe, members: Sequence[Probabilities], y_N: Ints, metric: Met
         return Fitted(_floats(weight_M), RULES.get(recipe.method, mean), heat)
     if recipe.method == "stacking":
         stack = stacking.fit(p_MNC, y_N, recipe.c)
-        rule = Rule("stacking", mean.prepare, lambda total_NC: softmax(total_NC + stack.bias_C))
+        rule = VotingRule("stacking", mean.prepare, lambda total_NC: softmax(total_NC + stack.bias_C))
         return Fitted(_floats(stack.shares_M), rule, heat, stack)
     if len(p_MNC) == 1:
         return Fitted((1.0,), mean, heat)

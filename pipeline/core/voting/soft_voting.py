@@ -29,7 +29,7 @@ TIE_BREAK = 1e-3
 
 
 @dataclass(frozen=True)
-class Rule:
+class VotingRule:
     """One way to combine votes.
 
     Args:
@@ -66,13 +66,13 @@ def _labels(p_NC: Floats) -> Floats:
     return votes
 
 
-RULES: dict[str, Rule] = {
+RULES: dict[str, VotingRule] = {
     rule.name: rule
     for rule in (
-        Rule("mean", lambda p_NC: p_NC, normalised),
-        Rule("geometric", log_floored, softmax),
-        Rule("rank", _ranks, normalised),
-        Rule("hard", _labels, normalised),
+        VotingRule("mean", lambda p_NC: p_NC, normalised),
+        VotingRule("geometric", log_floored, softmax),
+        VotingRule("rank", _ranks, normalised),
+        VotingRule("hard", _labels, normalised),
     )
 }
 
@@ -98,7 +98,7 @@ def soft_vote(members: Sequence[Probabilities], weights: Sequence[float] | None,
 
 
 def combine(
-    rule: Rule, members: Sequence[Probabilities], weights: Sequence[float] | None, name: str
+    rule: VotingRule, members: Sequence[Probabilities], weights: Sequence[float] | None, name: str
 ) -> Probabilities:
     """The members' vote by a rule, joined by id, with rows that sum to 1.
 
@@ -139,7 +139,7 @@ def disagreement(members: Sequence[Probabilities]) -> Reals:
     return np.stack([(label_MN != label_N).mean(axis=1) for label_N in label_MN])
 
 
-def without_each(votes_MNC: Sequence[Floats], weight_M: Reals, rule: Rule) -> Iterator[Floats]:
+def without_each(votes_MNC: Sequence[Floats], weight_M: Reals, rule: VotingRule) -> Iterator[Floats]:
     """The blend's (N, C) probabilities without each of at least two members, the other weights scaled up."""
     total_NC = summed(votes_MNC, weight_M)
     for m, (weight, vote_NC) in enumerate(zip(weight_M, votes_MNC, strict=True)):

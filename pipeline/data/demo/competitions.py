@@ -35,7 +35,7 @@ from tqdm import tqdm
 
 from pipeline.core.errors import StorageError
 from pipeline.data.demo import emoji, long_tail
-from pipeline.data.demo.long_tail import Picture
+from pipeline.data.demo.long_tail import DemoPicture
 from pipeline.settings.competition import DigitsDemo, EmojiDemo
 
 log = logging.getLogger(__name__)
@@ -68,8 +68,8 @@ class _Contest:
 
     columns: tuple[tuple[str, tuple[str, ...]], ...]
     grouped: bool
-    train: tuple[Picture, ...]
-    test: tuple[Picture, ...]
+    train: tuple[DemoPicture, ...]
+    test: tuple[DemoPicture, ...]
     public: frozenset[str]
     readme: str
 
@@ -149,7 +149,7 @@ def _digits(settings: DigitsDemo) -> _Contest:
     pictures = []
     for number, (grey, label) in enumerate(zip(drawn, labels, strict=True)):
         name = hashlib.sha256(f"digits/{number}".encode()).hexdigest()[:8]
-        pictures.append(Picture(name, name, (str(label),), partial(_draw_digit, grey)))
+        pictures.append(DemoPicture(name, name, (str(label),), partial(_draw_digit, grey)))
     pictures.sort(key=lambda p: p.id)
     held = long_tail.hold_out(pictures, settings.test_share, settings.seed)
     train = tuple(p for p in pictures if p.group not in held)
@@ -190,8 +190,8 @@ def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]
         writer.writerows(rows)
 
 
-def _draw_all(pictures: Sequence[Picture], folder: Path) -> None:
-    def draw(picture: Picture) -> None:
+def _draw_all(pictures: Sequence[DemoPicture], folder: Path) -> None:
+    def draw(picture: DemoPicture) -> None:
         picture.draw().save(folder / f"{picture.id}.png")
 
     bar = tqdm(total=len(pictures), desc="demo images", unit="img", disable=not sys.stderr.isatty())

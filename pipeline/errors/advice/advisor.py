@@ -39,7 +39,7 @@ from pipeline.settings.read import read_words
 from pipeline.settings.schema import Config
 from pipeline.submit.gap import leak
 from pipeline.submit.gap.causes import Cause
-from pipeline.submit.gap.scene import Scene, measure_images
+from pipeline.submit.gap.scene import GapScene, measure_images
 
 Rule = Callable[[Facts], Advice | None]
 
@@ -240,5 +240,5 @@ def _leaks(job: Job, train: Samples, plan: FoldPlan) -> tuple[Cause, ...]:
     images = survey(train, test, facts[facts["split"].isin(("train", "test"))]).images
     seen, looks = measure_images(images, train.space.n_classes, load.image_of(job.inputs["images"]))
     metric = metrics.get(config.competition.metric)
-    scene = Scene(train.space, metric, images, looks, seen, plan, config.eda, config.statistics.draws)
+    scene = GapScene(train.space, metric, images, looks, seen, plan, config.eda, config.statistics.draws)
     return leak.check(scene, shifted=False)

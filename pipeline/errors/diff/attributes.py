@@ -22,7 +22,7 @@ from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
 from pipeline.core.seeds import rng
 from pipeline.errors.diff.flips import CLASS, Flips, parts
 from pipeline.errors.diff.mistakes import Mistakes
-from pipeline.pages.section import Section
+from pipeline.pages.section import ReportSection
 
 # A block of resamples has about this many numbers.
 BLOCK_NUMBERS = 2_000_000
@@ -103,7 +103,7 @@ class AttributeInputs:
     seed: int
 
 
-def section(inputs: AttributeInputs) -> Section:
+def section(inputs: AttributeInputs) -> ReportSection:
     """The section: a row for each attribute, then the directions of flips, then matrices."""
     several = len(inputs.space.attributes) > 1
     values: dict[str, Any] = {
@@ -116,7 +116,7 @@ def section(inputs: AttributeInputs) -> Section:
         if inputs.mistakes
         else {},
     }
-    return Section("attributes", "Attributes", "compare_attributes.html", values, early=True)
+    return ReportSection("attributes", "Attributes", "compare_attributes.html", values, early=True)
 
 
 def rows(inputs: AttributeInputs) -> tuple[AttributeRow, ...]:

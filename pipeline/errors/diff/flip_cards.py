@@ -27,7 +27,7 @@ from pipeline.errors.diff.flips import CLASS, Flips, marked
 from pipeline.errors.judging import page as judging_page
 from pipeline.errors.judging.estimate import ScoreEstimate
 from pipeline.pages.report import ImageOf, Key, json_data, pictures
-from pipeline.pages.section import Section
+from pipeline.pages.section import ReportSection
 from pipeline.settings.report import ReportSettings
 
 # The flips with the smallest confidence gap get neighbours, so many of them and so many each.
@@ -86,10 +86,10 @@ def section(
     settings: ReportSettings,
     estimate: ScoreEstimate | None,
     near: FlipNeighbours | None = None,
-) -> Section:
+) -> ReportSection:
     """The section of the page; `flips` is None without another submission, `near` without features."""
     if flips is None:
-        return Section("flips", "Flips", "flips.html", {"flips": None, "estimate": None})
+        return ReportSection("flips", "Flips", "flips.html", {"flips": None, "estimate": None})
     shown = flips.images.head(settings.max_flips)
     cards = [_card(space, row) for row in shown.head(STATIC).to_dict("records")]
     gallery = {
@@ -107,7 +107,9 @@ def section(
     if len(shown):
         card_data = {**_data(shown, space, image, settings.thumbnail_px), "near": _near(shown, near, image)}
         data = json_data("directions", _directions(flips, space)) + json_data("cards", card_data)
-    return Section("flips", "Flips", "flips.html", gallery, tuple(c.key for c in cards), data, ("flips.js",))
+    return ReportSection(
+        "flips", "Flips", "flips.html", gallery, tuple(c.key for c in cards), data, ("flips.js",)
+    )
 
 
 def _card(space: LabelSpace, row: Mapping[Any, Any]) -> _FlipCard:

@@ -23,7 +23,7 @@ from pipeline.errors.diff import texts
 from pipeline.errors.diff.flips import marked, parts
 from pipeline.errors.diff.mistakes import Mistakes
 from pipeline.pages.report import Key, json_data, p_value, points
-from pipeline.pages.section import Section
+from pipeline.pages.section import ReportSection
 
 ANCHOR, SHORT = "truth", "Truth"
 TITLE = texts.TRUTH_TITLE
@@ -171,7 +171,7 @@ def _tested(
     )
 
 
-def section(inputs: TruthInputs) -> Section:
+def section(inputs: TruthInputs) -> ReportSection:
     """The section of the page."""
     space, mistakes = inputs.train.space, inputs.mistakes
     compared: Difference | None = None
@@ -185,7 +185,7 @@ def section(inputs: TruthInputs) -> Section:
     wanted = [card.key for card in cards] + list(mistakes.answers)
     views = parts(space)
     codes = {name: code.tolist() for name, (_, code) in views.items()}
-    return Section(
+    return ReportSection(
         ANCHOR,
         SHORT,
         "truth.html",

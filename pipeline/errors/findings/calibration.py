@@ -27,7 +27,7 @@ from pipeline.core.seeds import rng
 from pipeline.errors.findings import texts
 from pipeline.pages import plots
 from pipeline.pages.report import p_value, percent, points, signed
-from pipeline.pages.section import Section
+from pipeline.pages.section import ReportSection
 
 ANCHOR, SHORT = "sure", "Confidence"
 TITLE = texts.CALIBRATION_TITLE
@@ -175,7 +175,7 @@ def by_answer(inputs: CalibrationInputs) -> pd.DataFrame:
     return table[table["images"] > 0].sort_values(P, kind="stable", ignore_index=True)
 
 
-def section(inputs: CalibrationInputs) -> Section:
+def section(inputs: CalibrationInputs) -> ReportSection:
     """The section of the page."""
     args = (inputs.groups_N, inputs.draws, inputs.seed)
     before = trust(inputs.y_N, inputs.before_NC, *args)
@@ -197,7 +197,7 @@ def section(inputs: CalibrationInputs) -> Section:
         ]
     )
     classes, axes = by_answer(inputs), (texts.CONFIDENCE_AXIS, texts.ACCURACY_AXIS)
-    return Section(
+    return ReportSection(
         ANCHOR,
         SHORT,
         "calibration.html",

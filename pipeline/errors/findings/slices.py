@@ -29,7 +29,7 @@ from pipeline.core.samples import Ints, Samples, positions, strings
 from pipeline.errors.findings import texts
 from pipeline.pages import plots
 from pipeline.pages.report import Key, p_value, percent, plural, points
-from pipeline.pages.section import Section
+from pipeline.pages.section import ReportSection
 from pipeline.settings.report import FinderSettings
 
 ANCHOR, SHORT = "slices", "Slices"
@@ -217,7 +217,7 @@ class Sheet:
     keys: tuple[Key, ...]
 
 
-def section(inputs: SliceInputs) -> Section:
+def section(inputs: SliceInputs) -> ReportSection:
     """The section of the page."""
     slices = find(inputs)
     top = slices.table.head(SHOWN)
@@ -225,7 +225,7 @@ def section(inputs: SliceInputs) -> Section:
         Sheet(str(row["slice"]), _summary(row), tuple(("train", name) for name in ids[:EXAMPLES]))
         for row, ids in zip(top.to_dict("records"), slices.members, strict=False)
     ]
-    return Section(
+    return ReportSection(
         ANCHOR,
         SHORT,
         "slices.html",

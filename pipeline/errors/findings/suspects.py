@@ -34,7 +34,7 @@ from pipeline.core.samples import Floats, Ints, LabelSpace, Samples, Strings, po
 from pipeline.eda.survey import Duplicates
 from pipeline.errors.findings import texts
 from pipeline.pages.report import Key, json_data, percent, plural
-from pipeline.pages.section import Section
+from pipeline.pages.section import ReportSection
 from pipeline.settings.report import FinderSettings
 
 # By attribute, the text of each value in the training table.
@@ -313,7 +313,7 @@ def patch_row(suspect: Suspect, space: LabelSpace, raw: Raw) -> list[str]:
     return [suspect.key[1], suspect.attribute, values[suspect.proposed], reason, values[suspect.given]]
 
 
-def section(inputs: SuspectInputs) -> Section:
+def section(inputs: SuspectInputs) -> ReportSection:
     """The section of the page."""
     names = {a.name: a.values for a in inputs.space.attributes}
     shown = list(inputs.suspects)[:MOST]
@@ -331,7 +331,7 @@ def section(inputs: SuspectInputs) -> Section:
         for number, s in enumerate(shown)
     ]
     rows = [patch_row(s, inputs.space, inputs.raw) for s in shown]
-    return Section(
+    return ReportSection(
         ANCHOR,
         SHORT,
         "suspects.html",

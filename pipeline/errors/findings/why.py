@@ -22,7 +22,7 @@ from pipeline.core.samples import Ints, Samples
 from pipeline.errors.findings import texts
 from pipeline.errors.findings.attention import FEW_GROUPS
 from pipeline.pages.report import Key, Pixels, percent, points, thumbnail
-from pipeline.pages.section import Section
+from pipeline.pages.section import ReportSection
 
 ANCHOR, SHORT = "why", "Why"
 TITLE = texts.WHY_TITLE
@@ -92,12 +92,14 @@ def nearest(features: Features, train: Samples, name: str) -> tuple[NearImage, .
 Picture = Callable[[str], Pixels]
 
 
-def section(facts: Mapping[str, Any], picture: Picture, train: Samples, features: Features | None) -> Section:
+def section(
+    facts: Mapping[str, Any], picture: Picture, train: Samples, features: Features | None
+) -> ReportSection:
     """The section of the page from explain.json; without features of the training images, no nearest ones."""
     cases = list(facts["cases"].values())[:MOST_CASES]
     cards = [_card(facts["classes"], case, picture, train, features) for case in cases]
     attention = facts["parts"].get("attention", {}).get("data") or {}
-    return Section(
+    return ReportSection(
         ANCHOR,
         SHORT,
         "why.html",

@@ -21,7 +21,7 @@ from pipeline.errors.judging.answers import MARK, columns
 from pipeline.errors.judging.estimate import ScoreEstimate
 from pipeline.errors.judging.sample import Control, Design, spread
 from pipeline.pages.report import ImageOf, Key, count, json_data, percent, pictures, plural, signed
-from pipeline.pages.section import Section
+from pipeline.pages.section import ReportSection
 from pipeline.settings.report import ReportSettings
 
 
@@ -73,7 +73,7 @@ def section(
     image: ImageOf,
     settings: ReportSettings,
     command: str,
-) -> Section:
+) -> ReportSection:
     """The section, with the data of its script; `command` turns the exported file into an estimate."""
     sampled = int(design.sampled_F.sum())
     values = {
@@ -88,7 +88,7 @@ def section(
         "command": command,
     }
     scripts = ("csv.js", "judging.js") if asked else ()
-    return Section(
+    return ReportSection(
         "judging",
         "Judging",
         "judging.html",

@@ -31,7 +31,7 @@ from pipeline.errors.judging.answers import Answer
 from pipeline.errors.judging.estimate import ScoreEstimate
 from pipeline.errors.judging.sample import Design
 from pipeline.pages.command_words import make_with
-from pipeline.pages.section import Section
+from pipeline.pages.section import ReportSection
 from pipeline.record.digests import write_atomic
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
@@ -135,7 +135,7 @@ def _whose(
     return texts.FILE_IS_ABOUT.format(command=again(a, b))
 
 
-def judging(case: ReportCase, flips: Flips | None) -> tuple[Section | None, ScoreEstimate | None]:
+def judging(case: ReportCase, flips: Flips | None) -> tuple[ReportSection | None, ScoreEstimate | None]:
     """The section with the open questions, and the estimate from the verdicts so far; neither without flips.
 
     The params of the job name the stored verdicts, if there are any; there is no estimate if no flip of this

@@ -14,7 +14,7 @@ from pipeline.core.metrics import Reals
 from pipeline.core.noise import Band
 from pipeline.submit.gap import label_shift, leak, selection, shift, texts
 from pipeline.submit.gap.causes import AVERAGING, NOISE, UNEXPLAINED, Cause, Diagnosis, Question, ranked
-from pipeline.submit.gap.scene import Scene, Submitted
+from pipeline.submit.gap.scene import GapScene, Submitted
 from pipeline.submit.gap.selection import Compared
 
 # A gap outside the 95 % band happens to every 20th submission; only one outside 99 % needs a cause.
@@ -23,7 +23,7 @@ HALF = 0.5
 
 
 def diagnose(
-    scene: Scene, submitted: Submitted | None, compared: Compared | None, question: Question
+    scene: GapScene, submitted: Submitted | None, compared: Compared | None, question: Question
 ) -> Diagnosis:
     """Run every check; without the submission's predictions, those that need them are left out."""
     draws = None if submitted is None else _draws(scene, submitted, question)
@@ -53,7 +53,7 @@ def diagnose(
     return Diagnosis(question, band, p, ranked(causes, question.gap, band))
 
 
-def _draws(scene: Scene, submitted: Submitted, question: Question) -> Reals:
+def _draws(scene: GapScene, submitted: Submitted, question: Question) -> Reals:
     y_K, groups_K = scene.labels[submitted.rows_K], scene.groups[submitted.rows_K]
     size, seed = question.public_groups, scene.settings.seed
     return noise.gap_draws(scene.metric, y_K, submitted.oof_KC, groups_K, size, scene.draws, seed)
@@ -65,7 +65,7 @@ def _p_value(draws_B: Reals, gap: float) -> float:
     return float((1 + (np.abs(draws_B - middle) >= abs(gap - middle)).sum()) / (1 + len(draws_B)))
 
 
-def _noise(scene: Scene, question: Question, luck: tuple[Band | None, float | None], other: bool) -> Cause:
+def _noise(scene: GapScene, question: Question, luck: tuple[Band | None, float | None], other: bool) -> Cause:
     """The cause where no check found one: luck, the gain from averaging, or unexplained."""
     band, p = luck
     averaged = len(scene.plan) > 1

@@ -24,7 +24,7 @@ from pipeline.core.seeds import rng
 from pipeline.pages.report import percent
 from pipeline.submit.gap import texts
 from pipeline.submit.gap.causes import Cause
-from pipeline.submit.gap.scene import Scene, Submitted
+from pipeline.submit.gap.scene import GapScene, Submitted
 
 Values = npt.NDArray[np.float64]
 
@@ -62,7 +62,7 @@ class Priors:
         return self.p <= SURE_P and self.distance >= MATTERS
 
 
-def estimate(scene: Scene, submitted: Submitted) -> Priors:
+def estimate(scene: GapScene, submitted: Submitted) -> Priors:
     """Estimate the class frequencies of the test set.
 
     Where the groups of the test set are unknown, its images are assumed to be as clustered as in training.
@@ -128,13 +128,13 @@ def _p_value(predicted_C: Values, joint_CC: Values, predicted_BC: Values, joint_
     return float((reached.sum() + 1) / (len(noise_BC) + 1))
 
 
-def weights(scene: Scene, priors: Priors) -> Values:
+def weights(scene: GapScene, priors: Priors) -> Values:
     """(N,) weight of each training image that makes classes as frequent as in the test set."""
     ratio_C = priors.test_C / np.maximum(priors.train_C, 1 / len(scene.labels))
     return np.asarray(np.minimum(ratio_C, MOST_RATIO)[scene.labels])
 
 
-def matched(scene: Scene, priors: Priors) -> npt.NDArray[np.bool_]:
+def matched(scene: GapScene, priors: Priors) -> npt.NDArray[np.bool_]:
     """Rows of the test images, and of as many training images as possible with their class frequencies."""
     chance_N = weights(scene, priors)
     chance_N = chance_N / chance_N.max()
@@ -144,7 +144,7 @@ def matched(scene: Scene, priors: Priors) -> npt.NDArray[np.bool_]:
     return kept
 
 
-def check(scene: Scene, submitted: Submitted, priors: Priors, reliable: bool) -> Cause:
+def check(scene: GapScene, submitted: Submitted, priors: Priors, reliable: bool) -> Cause:
     """Label shift; `reliable`: images of one class look alike in train and test, as far as is known."""
     how = texts.LABEL_SHIFT_HOW
     if not priors.shifted:
@@ -163,7 +163,7 @@ def check(scene: Scene, submitted: Submitted, priors: Priors, reliable: bool) ->
     return Cause("label_shift", True, headline, how, texts.LABEL_SHIFT_ANSWER, shifted - plain)
 
 
-def _most_changed(scene: Scene, priors: Priors) -> str:
+def _most_changed(scene: GapScene, priors: Priors) -> str:
     order = np.argsort(-np.abs(priors.test_C - priors.train_C), kind="stable")[:SHOWN]
     return ", ".join(
         texts.CLASS_CHANGE.format(

@@ -27,7 +27,7 @@ from pipeline.eda import duplicates
 from pipeline.pages.report import percent, plural
 from pipeline.submit.gap import texts
 from pipeline.submit.gap.causes import Cause, in_units_of_score
-from pipeline.submit.gap.scene import Scene
+from pipeline.submit.gap.scene import GapScene
 
 Values = npt.NDArray[np.float64]
 
@@ -53,7 +53,7 @@ class Families:
     family_N: Ints
 
 
-def find_families(scene: Scene) -> Families:
+def find_families(scene: GapScene) -> Families:
     """Groups, equal files and near-duplicates."""
     images = scene.images
     names = list(zip(images["split"].astype(str), images["id"].astype(str), strict=True))
@@ -87,7 +87,7 @@ def nearest_labels(x_ND: Values, query_QD: Values, labels_N: Ints) -> tuple[Ints
     return labels_N[at_Q1[:, 0]], np.sqrt(square_Q1[:, 0])
 
 
-def plan_rows(scene: Scene) -> list[tuple[Ints, Ints]]:
+def plan_rows(scene: GapScene) -> list[tuple[Ints, Ints]]:
     """(training rows, validation rows) of each fold, images from elsewhere left out."""
     at = pd.Series(np.arange(len(scene.train)), index=scene.train["id"].astype(str))
     return [
@@ -109,7 +109,7 @@ def right_by_lookup(x_ND: Values, labels_N: Ints, folds: list[tuple[Ints, Ints]]
         return right_N / times_N, distance_N / times_N
 
 
-def check(scene: Scene, shifted: bool) -> tuple[Cause, Cause]:
+def check(scene: GapScene, shifted: bool) -> tuple[Cause, Cause]:
     """Group leak, and duplicates.
 
     `shifted`: test images are known to look different, so their distances say nothing about leaks.
@@ -134,7 +134,7 @@ def check(scene: Scene, shifted: bool) -> tuple[Cause, Cause]:
     return groups, _duplicates(scene, families, leak, wrong)
 
 
-def _sampled_folds(scene: Scene, families: Families) -> list[tuple[Ints, Ints]]:
+def _sampled_folds(scene: GapScene, families: Families) -> list[tuple[Ints, Ints]]:
     """The folds; for large data, those of a sample of whole families, as a look-up compares every pair."""
     folds = plan_rows(scene)
     names = np.unique(families.family_N)
@@ -153,7 +153,7 @@ def _split_share(set_N: Ints, folds: list[tuple[Ints, Ints]]) -> float:
 
 
 def _kept_together(
-    scene: Scene, families: Families, folds: list[tuple[Ints, Ints]]
+    scene: GapScene, families: Families, folds: list[tuple[Ints, Ints]]
 ) -> list[tuple[Ints, Ints]]:
     """Folds of the same images that do not split families; as many folds as before, at least two."""
     rows = np.unique(np.concatenate([valid for _, valid in folds]))
@@ -177,7 +177,7 @@ def _gain(actual_N: Values, whole_N: Values, family_N: Ints) -> tuple[float, flo
     return mean, float(np.sqrt((sums**2).sum()) / known.sum())
 
 
-def _groups(scene: Scene, share: float, gain: tuple[float, float], leaks: bool) -> Cause:
+def _groups(scene: GapScene, share: float, gain: tuple[float, float], leaks: bool) -> Cause:
     how = texts.GROUPS_HOW
     if share < TOUCHED:
         headline = texts.GROUPS_WHOLE if share == 0 else texts.GROUPS_NEARLY_WHOLE
@@ -192,7 +192,7 @@ def _groups(scene: Scene, share: float, gain: tuple[float, float], leaks: bool) 
 
 
 def _unknown_groups(
-    scene: Scene, x_ND: Values, distance_N: Values, folds: list[tuple[Ints, Ints]]
+    scene: GapScene, x_ND: Values, distance_N: Values, folds: list[tuple[Ints, Ints]]
 ) -> Cause | None:
     """Whether validation images have closer relatives in training than test images have."""
     test_TD = pixels(scene.glance.thumbs_NTT3[scene.is_test])
@@ -209,7 +209,7 @@ def _unknown_groups(
     return Cause("group_leak", True, headline, texts.UNKNOWN_GROUPS_HOW, texts.UNKNOWN_GROUPS_ANSWER)
 
 
-def _duplicates(scene: Scene, families: Families, leak: tuple[float, float] | None, wrong: float) -> Cause:
+def _duplicates(scene: GapScene, families: Families, leak: tuple[float, float] | None, wrong: float) -> Cause:
     """`leak`: share of validation images with a copy in training, and what a look-up gains from them."""
     how = texts.COPIES_HOW
     is_test = scene.is_test

@@ -46,7 +46,7 @@ class Submitted:
 
 
 @dataclass(frozen=True)
-class Scene:
+class GapScene:
     """All that the checks look at.
 
     Args:
@@ -91,7 +91,7 @@ class Scene:
         return self.train["group"].to_numpy(str)
 
 
-def load_scene(job: Job, folds: Artifact) -> Scene:
+def load_scene(job: Job, folds: Artifact) -> GapScene:
     """The scene of the leaderboard's inputs; `folds` is the fold plan of the submission."""
     config = job.settings.config
     train, test = (load.samples(job.inputs["data"], split, job.home) for split in ("train", "test"))
@@ -104,7 +104,7 @@ def load_scene(job: Job, folds: Artifact) -> Scene:
     )
     metric, plan = metrics.get(config.competition.metric), load.plan(folds)
     draws = config.statistics.draws
-    return Scene(train.space, metric, images, measured, thumbnails, plan, config.eda, draws)
+    return GapScene(train.space, metric, images, measured, thumbnails, plan, config.eda, draws)
 
 
 def folds_of_submission(job: Job, artifact: Artifact | None) -> Artifact:

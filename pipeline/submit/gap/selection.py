@@ -26,7 +26,7 @@ from pipeline.engine.stage import Job
 from pipeline.record.store import Artifact
 from pipeline.submit.gap import texts
 from pipeline.submit.gap.causes import Cause
-from pipeline.submit.gap.scene import Scene
+from pipeline.submit.gap.scene import GapScene
 
 # Share of the noise band's standard deviation from which the luck of selection is reported.
 MATTERS = 0.75
@@ -82,7 +82,7 @@ def compared_runs(job: Job, chosen: Artifact, folds: Artifact, train: Samples, r
     return Compared(tuple(complete), rows_K, arms, max(len(runs), len(arms)), chosen.key)
 
 
-def luck(scene: Scene, compared: Compared) -> float:
+def luck(scene: GapScene, compared: Compared) -> float:
     """How much of the best run's score, in the metric's good direction, is due to being chosen."""
     metric, y_N = scene.metric, scene.labels[compared.rows_K]
     group_N, n_groups = numbered(scene.groups[compared.rows_K])
@@ -108,7 +108,7 @@ def _lost(inside_BA: Reals, outside_BA: Reals) -> float:
     return max(float((off_BA[np.arange(len(best_B)), best_B] - off_BA.mean(axis=1)).mean()), 0.0)
 
 
-def check(scene: Scene, compared: Compared | None, gap: float | None, band: Band | None) -> Cause:
+def check(scene: GapScene, compared: Compared | None, gap: float | None, band: Band | None) -> Cause:
     """Over-selection on OOF."""
     how = texts.SELECTION_HOW
     if compared is None or len(compared.oofs) < 2 or band is None:

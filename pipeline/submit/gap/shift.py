@@ -30,7 +30,7 @@ from pipeline.pages.report import percent
 from pipeline.submit.gap import texts
 from pipeline.submit.gap.causes import Cause, in_units_of_score
 from pipeline.submit.gap.leak import MOST_IMAGES, nearest_labels, pixels, plan_rows
-from pipeline.submit.gap.scene import Scene, Submitted
+from pipeline.submit.gap.scene import GapScene, Submitted
 
 Values = npt.NDArray[np.float64]
 Change = Callable[[Values], Values]
@@ -91,7 +91,7 @@ class SetDifference:
         )
 
 
-def compare_sets(scene: Scene, rows: npt.NDArray[np.bool_] | None = None) -> SetDifference:
+def compare_sets(scene: GapScene, rows: npt.NDArray[np.bool_] | None = None) -> SetDifference:
     """Whether test images can be separated from training images; `rows`: only these of its images."""
     kept = np.ones(len(scene.images), bool) if rows is None else rows
     images = scene.images[kept].reset_index(drop=True)
@@ -105,7 +105,7 @@ def compare_sets(scene: Scene, rows: npt.NDArray[np.bool_] | None = None) -> Set
     return SetDifference(facts, thumbs, alarm)
 
 
-def with_look_alikes(scene: Scene) -> Scene:
+def with_look_alikes(scene: GapScene) -> GapScene:
     """The scene with images of one split joined to groups where they are suspiciously similar.
 
     Photos of one person without a known group would let the classifier recognise persons instead of sets, and
@@ -133,7 +133,7 @@ def with_look_alikes(scene: Scene) -> Scene:
 
 
 def check(
-    scene: Scene, difference: SetDifference, by_classes: bool, submitted: Submitted | None
+    scene: GapScene, difference: SetDifference, by_classes: bool, submitted: Submitted | None
 ) -> tuple[Cause, Cause]:
     """Transform mismatch, and covariate shift.
 
@@ -164,7 +164,7 @@ def check(
     return transform, _covariate(scene, difference, how, submitted)
 
 
-def _transform(scene: Scene, how: str) -> Cause:
+def _transform(scene: GapScene, how: str) -> Cause:
     beyond = _beyond(scene)
     change, removed = _best_undone(scene, beyond)
     if change is not None:
@@ -181,7 +181,7 @@ def _transform(scene: Scene, how: str) -> Cause:
     return Cause("transform", False, texts.UNEXPLAINED_SHIFT, how, texts.NOTHING_TO_DO)
 
 
-def _beyond(scene: Scene) -> pd.DataFrame:
+def _beyond(scene: GapScene) -> pd.DataFrame:
     """One row per fact: its name, medians of train and test, share of test images outside; largest first."""
     rows = []
     for name in scene.facts.columns:
@@ -193,7 +193,7 @@ def _beyond(scene: Scene) -> pd.DataFrame:
     return table.sort_values("share", ascending=False, kind="stable", ignore_index=True)
 
 
-def _changes(scene: Scene) -> list[_Change]:
+def _changes(scene: GapScene) -> list[_Change]:
     """Changes that can be undone on thumbnails; those that no mix of images can cause come first."""
 
     def turn(times: int) -> Change:
@@ -220,7 +220,7 @@ def _changes(scene: Scene) -> list[_Change]:
     return [*plain, *_levels(scene)]
 
 
-def _levels(scene: Scene) -> list[_Change]:
+def _levels(scene: GapScene) -> list[_Change]:
     x = scene.glance.thumbs_NTT3.astype(np.float64)
     train, test = x[~scene.is_test], x[scene.is_test]
     here, there = (float(np.median(side.mean(axis=(1, 2, 3)))) for side in (train, test))
@@ -247,7 +247,7 @@ def _levels(scene: Scene) -> list[_Change]:
     ]
 
 
-def _best_undone(scene: Scene, beyond: pd.DataFrame) -> tuple[_Change | None, float]:
+def _best_undone(scene: GapScene, beyond: pd.DataFrame) -> tuple[_Change | None, float]:
     """The change whose undoing makes the sets most similar, and the share of the difference it removes."""
     x = scene.glance.thumbs_NTT3.astype(np.float64)
     before = _difference(scene, x)
@@ -267,7 +267,7 @@ def _best_undone(scene: Scene, beyond: pd.DataFrame) -> tuple[_Change | None, fl
     return best[0], min(best[1], 1.0)
 
 
-def _difference(scene: Scene, x_NTT3: Values) -> float:
+def _difference(scene: GapScene, x_NTT3: Values) -> float:
     """The larger AUC of pixels and colours of the thumbnails, minus 0.5."""
     mean_N3 = x_NTT3.mean(axis=(1, 2))
     red_N, green_N, blue_N = mean_N3.T
@@ -278,7 +278,7 @@ def _difference(scene: Scene, x_NTT3: Values) -> float:
     return max(shift.tell(scene.images, x_ND, seed).auc for x_ND in sides) - 0.5
 
 
-def _loss_by(scene: Scene, change: _Change) -> float:
+def _loss_by(scene: GapScene, change: _Change) -> float:
     """Loss in the share of right answers of a look-up when validation images get the same change."""
     x = scene.glance.thumbs_NTT3[~scene.is_test].astype(np.float64)
     clean = pixels(x)
@@ -297,7 +297,7 @@ def _loss_by(scene: Scene, change: _Change) -> float:
     return (before - after) / max(queries, 1)
 
 
-def _covariate(scene: Scene, difference: SetDifference, how: str, submitted: Submitted | None) -> Cause:
+def _covariate(scene: GapScene, difference: SetDifference, how: str, submitted: Submitted | None) -> Cause:
     assert difference.facts is not None and difference.thumbs is not None, "checked by the caller"
     facts, thumbs = difference.facts, difference.thumbs
     strongest = facts if facts.auc >= thumbs.auc else thumbs
@@ -311,7 +311,7 @@ def _covariate(scene: Scene, difference: SetDifference, how: str, submitted: Sub
     return Cause("covariate_shift", True, headline, how, texts.COVARIATE_ANSWER, effect)
 
 
-def _weighted(scene: Scene, by_facts: bool, submitted: Submitted) -> float:
+def _weighted(scene: GapScene, by_facts: bool, submitted: Submitted) -> float:
     """Score with training images weighted by their odds of being test images, minus the unweighted score.
 
     Source: Sugiyama et al. (2007), Covariate Shift Adaptation by Importance Weighted Cross Validation.

@@ -50,7 +50,7 @@ def compare(job: Job) -> tuple[ablation_page.AblationPage, pd.DataFrame]:
         axes=tuple(study.axes),
         against=tuple(names),
         comparisons=tuple(
-            ablation_page.Row(cells[new].name, names[which], c)
+            ablation_page.ArmRow(cells[new].name, names[which], c)
             for (new, _, which), c in zip(planned, scores.comparisons, strict=True)
         ),
         factor=scores.factor,

@@ -106,7 +106,7 @@ BUSY = 1.5
 
 
 @dataclass(frozen=True)
-class Row:
+class ArmRow:
     """One planned comparison: the arm, its baseline, and the result."""
 
     arm: str
@@ -134,7 +134,7 @@ class AblationPage:
     table: pd.DataFrame
     axes: tuple[str, ...]
     against: tuple[str, ...]
-    comparisons: tuple[Row, ...]
+    comparisons: tuple[ArmRow, ...]
     factor: float
     seeds: int
     scored: int

@@ -110,7 +110,7 @@ def budget_lines(trainings: list[ArmRun], grid: Grid) -> list[str]:
 
 def _fitted(
     by_arm: list[Settings], samples: Samples, plan: FoldPlan, grid: Grid, home: Path
-) -> list[walltime.Fitted]:
+) -> list[walltime.FittedEpochs]:
     """The epochs that fit into the seconds of the grid, for each arm; empty for a grid without seconds."""
     if grid.seconds is None:
         return []

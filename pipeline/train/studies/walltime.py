@@ -35,7 +35,7 @@ _NO_MATTER = {
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedEpochs:
     """The epochs of each fold that fit, or 0; expected seconds of the training, and of one with a single
     epoch.
     """
@@ -64,7 +64,7 @@ class Work:
 
 def fit(
     settings: Settings, samples: Samples, plan: FoldPlan, seconds: float, most: int, home: Path
-) -> Fitted:
+) -> FittedEpochs:
     """The most epochs of these settings that end within `seconds`, by this machine's rates.
 
     At most `most`; the seconds are those of one training with all its folds and its features pass, and rates
@@ -78,7 +78,7 @@ def fit(
     return within(work, pace_of(settings, samples.space, work, most, home), seconds, most, every)
 
 
-def within(work: Work, pace: Pace, seconds: float, most: int, unfreeze_every: int | None) -> Fitted:
+def within(work: Work, pace: Pace, seconds: float, most: int, unfreeze_every: int | None) -> FittedEpochs:
     """How many epochs fit; with gradual unfreezing, each epoch has the rate of the weights that it trains."""
     spent = work.features * pace.features + work.folds * pace.start
     first = spent
@@ -89,7 +89,7 @@ def within(work: Work, pace: Pace, seconds: float, most: int, unfreeze_every: in
         if epoch == most or spent + more > seconds:
             break
         spent += more
-    return Fitted(epoch, spent, first)
+    return FittedEpochs(epoch, spent, first)
 
 
 def work_of(settings: Settings, samples: Samples, plan: FoldPlan) -> Work:
