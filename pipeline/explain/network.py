@@ -74,7 +74,7 @@ def of_fold(config: Config, space: LabelSpace, committee: Committee, fold: int, 
         seeds = len(head.out.bias)
         if seeds > 1:
             notes.append(texts.MEAN_OF_HEADS.format(n=seeds))
-        module = Explained(model.build(config.model, 2, 0, hw), head)
+        module = Explained(model.build(model.frozen(config.model), 2, 0, hw), head)
     else:
         module = Explained(model.restore(config.model, space.n_classes, state, hw, space))
     return of_module(module, fold, hw, device, config.explain.min_grid, tuple(notes))

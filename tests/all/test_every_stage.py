@@ -21,7 +21,7 @@ BLEND = "ensemble.members=[tiny_resnet,tiny_cnn]"
 LOOK = (
     *("explain.images=2", "explain.attention_images=4", "explain.units.shown=1", "explain.units.images=1"),
     *("explain.synthesis.steps=2", "explain.synthesis.classes=[3]", "explain.embedding.perplexity=5"),
-    *("explain.neighbours.k=2", "explain.embedding.seeds=1", "explain.occlusion.window=0.5"),
+    *("explain.neighbours.k=2", "explain.embedding.seeds=2", "explain.occlusion.window=0.5"),
 )
 GRID = """experiment: tiny_resnet
 settings: {train.batch_size: 16}
