@@ -9,7 +9,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import learn_world
 import numpy as np
 import pytest
 import torch
@@ -65,6 +64,7 @@ FACTORS = {
 }
 KILLED_AT = (0.1, 0.36, 0.5, 0.7, 0.95)
 MANY = 10**9
+CHECKOUT = Path(__file__).resolve().parents[2]
 KILLS = 12
 
 
@@ -209,7 +209,10 @@ def test_kill_9_ends_alike(tmp_path, number):
     _, expected = fit(long(ROWS[number]), tmp_path / "whole")
     process = subprocess.Popen(
         [sys.executable, __file__, str(tmp_path / "killed"), str(number)],
-        env={**os.environ, "PYTHONPATH": str(Path(learn_world.__file__).parent.parent)},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(str(path) for path in (CHECKOUT, CHECKOUT / "tests")),
+        },
     )
     path = checkpoint_path(tmp_path / "killed", 3)
     until = time.monotonic() + 300
