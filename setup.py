@@ -2,7 +2,7 @@
 
 Everything else about the package stands in pyproject.toml. In git there is one `configs/`, beside
 `pipeline/`; an installed Podium has no checkout around it and reads the copy (see
-`pipeline/settings/folders.py`).
+`pipeline/settings/read.py`).
 """
 
 import shutil

@@ -25,7 +25,7 @@ from sklearn.datasets import load_digits
 
 from pipeline.cli import main as command
 from pipeline.core.seeds import rng
-from pipeline.record.digests import FileIndex
+from pipeline.record.files import FileIndex
 from pipeline.record.store import Artifact, Store
 
 SIDE, CLASSES, COPIES, EPOCHS, FOLDS = 32, 10, 3, 15, 3

@@ -33,7 +33,7 @@ from pipeline.core.targets import normalised
 from pipeline.core.voting import fitting
 from pipeline.core.voting.fitting import Recipe
 from pipeline.ensemble import decision
-from pipeline.ensemble.decision_steps import ClassScales, Rows
+from pipeline.ensemble.decision import ClassScales, Rows
 
 CLASSES, PER_GROUP, GROUPS, TRUE_GROUPS, PARTS = 12, 4, 300, 4000, 5
 SHARE_C = np.geomspace(10, 1, CLASSES) / np.geomspace(10, 1, CLASSES).sum()

@@ -33,8 +33,7 @@ from pipeline.core.seeds import rng
 from pipeline.data import decode
 from pipeline.settings.eda import EdaSettings
 from pipeline.submit.gap import diagnosis
-from pipeline.submit.gap.causes import Diagnosis, Question
-from pipeline.submit.gap.scene import GapScene, Submitted, measure_images
+from pipeline.submit.gap.scene import Diagnosis, GapScene, Question, Submitted, measure_images
 from pipeline.submit.gap.selection import Compared
 
 SPACE = LabelSpace.product([Attribute("digit", tuple("0123456789"))])

@@ -224,13 +224,13 @@ def features_of(asked, pool):
     if asked.set == "digits":
         x_NVD = pool.x_NHWC[:, ::4, ::4, 0].reshape(len(pool.ids_N), 1, -1) / np.float32(255)
         return Features(pool.ids_N, ("identity",), x_NVD, "pixels")
-    from pipeline.nets import features, model
+    from pipeline.nets import forward, model
     from pipeline.nets.forward import Pass
     from pipeline.nets.views import parse
 
     network = model.to_device(model.build(model_of(asked), 2, 0, (asked.size, asked.size)), asked.device)
     views = [parse("identity"), parse("hflip")]
-    return features.extract(network, pool, pool.ids_N, views, Pass(asked.device))
+    return forward.extract(network, pool, pool.ids_N, views, Pass(asked.device))
 
 
 def predictions(asked, pool, features, loss, seed):

@@ -42,14 +42,13 @@ from pipeline.core.seeds import rng
 from pipeline.data.loader import Batch
 from pipeline.nets.forward import Mode, autocast, pixels
 from pipeline.nets.model import build, to_device
-from pipeline.record.digests import FileIndex
+from pipeline.record.files import FileIndex
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.loss import LossSettings
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.train import TrainSettings
-from pipeline.train.accumulate import Backward
 from pipeline.train.losses import make_loss
-from pipeline.train.optim import make_optimizer, set_lr
+from pipeline.train.optim import Backward, make_optimizer, set_lr
 from pipeline.train.targets import ClassFacts, one_hot
 
 SIZE, BATCH, CLASSES, FOLDS = 96, 32, 5, 5

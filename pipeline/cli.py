@@ -74,8 +74,8 @@ def functions() -> dict[str, Run]:
     from pipeline.errors import commands as errors
     from pipeline.explain import commands as explain
     from pipeline.submit import commands as submit
+    from pipeline.train import commands as studies
     from pipeline.train import commands as train
-    from pipeline.train.studies import commands as studies
     from pipeline.tune import commands as tune
 
     return {
@@ -360,7 +360,7 @@ def run(options: Options, settings: Settings) -> None:
     """Run the command that `options` names, and update the competition's table in the record."""
     from pipeline.record.store import told_as_storage_error
     from pipeline.stages import open_session
-    from pipeline.submit import runs
+    from pipeline.submit import ranking
     from pipeline.train.scoring import SCORED
 
     logging.getLogger().setLevel(settings.config.runtime.log_level.upper())
@@ -372,7 +372,7 @@ def run(options: Options, settings: Settings) -> None:
                 functions()[command.name](session, options)
             if session.seconds.keys() & set(SCORED):
                 name = settings.config.competition.name
-                session.tracker.standings(name, runs.markdown(session.store, name))
+                session.tracker.standings(name, ranking.markdown(session.store, name))
         finally:
             session.close()
 

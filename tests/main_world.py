@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from pipeline.cli import main
-from pipeline.record.digests import FileIndex
+from pipeline.record.files import FileIndex
 from pipeline.record.store import Store
-from pipeline.train import checkpoint
+from pipeline.train import state
 
 SMALL = (
     "competition=digits",
@@ -70,7 +70,7 @@ def named(home, stage, experiment="tiny_resnet"):
 def weights(home, experiment="tiny_resnet"):
     """Fold number -> weights."""
     return {
-        a.manifest["config"]["fold"]: checkpoint.load(a.folder / "weights.pt")["weights"]
+        a.manifest["config"]["fold"]: state.load(a.folder / "weights.pt")["weights"]
         for a in named(home, "fold", experiment)
     }
 

@@ -5,7 +5,7 @@ import re
 from analyze_cases import Case, compare_inputs
 
 from pipeline.errors.page import analyze, render_html
-from pipeline.pages.section import ReportSection
+from pipeline.pages.report import ReportSection
 
 
 def page_of(section: ReportSection, made: Case) -> str:

@@ -350,7 +350,7 @@ def test_gc_waits_for_who_is_at_work_between_two_results_and_the_next_one_for_gc
 
 
 def test_gc_waits_for_who_is_making_something(copied):
-    from pipeline.record.digests import FileIndex
+    from pipeline.record.files import FileIndex
     from pipeline.record.store import Store
 
     store = Store(copied, FileIndex(copied / "artifacts" / ".index.json"))

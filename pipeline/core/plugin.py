@@ -3,7 +3,7 @@
 Owns finding, digesting, loading and calling it, with errors that name the file and the line. Does not
 own what a function has to return: the room that uses it defines this (a metric: `core/metrics.py`, a network:
 `nets/backbones.py`, pixels: `data/augment.py` and `data/preprocess.py`, rows: `resample/indices.py`,
-probabilities: `ensemble/decision_steps.py`). `docs/plugins.md` has an example of each.
+probabilities: `ensemble/decision.py`). `docs/plugins.md` has an example of each.
 
 The digest covers the module's file and every module of the same folder that it imports, so that a
 change of a helper module also changes the keys of results. Installed packages are not covered.

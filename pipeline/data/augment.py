@@ -1,7 +1,7 @@
 """Augmentation policies, with random draws from derived seeds.
 
 Owns making the transforms of a policy and the only use of albumentations. Does not own the policies' files
-(`settings/policies.py`), which rows an epoch shows (`resample/indices.py`), nor deterministic views of an
+(`settings/augment.py`), which rows an epoch shows (`resample/indices.py`), nor deterministic views of an
 image (`nets/views.py`).
 
 An `Augmenter` holds no random state: each call derives its own generators from
@@ -26,8 +26,8 @@ from pydantic import ValidationError
 from pipeline.core import plugin
 from pipeline.core.errors import nearest
 from pipeline.core.seeds import Part, py_rng, rng
-from pipeline.settings import policies
-from pipeline.settings.policies import Policy, Transform
+from pipeline.settings import augment
+from pipeline.settings.augment import Policy, Transform
 from pipeline.settings.schema import Config
 
 Image: TypeAlias = npt.NDArray[np.uint8]
@@ -144,7 +144,7 @@ def _compose(policy: Policy, size: Size, setting: str) -> Any:
     maker = _Maker(size)
     made = maker.all(policy.transforms)
     if maker.faults:
-        policies.refuse(policy.name, maker.faults, setting)
+        augment.refuse(policy.name, maker.faults, setting)
     composed = _library().Compose(made)
     pixels_HWC = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     for attempt in range(TRIES):
@@ -152,7 +152,7 @@ def _compose(policy: Policy, size: Size, setting: str) -> Any:
         height, width = composed(image=pixels_HWC)["image"].shape[:2]
         if (height, width) != size:
             change = f"a picture of {size[1]} × {size[0]} px becomes one of {width} × {height}"
-            policies.refuse(policy.name, [f"{change}: end with RandomCrop"], setting)
+            augment.refuse(policy.name, [f"{change}: end with RandomCrop"], setting)
     return composed
 
 
@@ -171,7 +171,7 @@ class Augmenter:
     """One policy for images of one size; it can be passed to loader processes.
 
     Args:
-        policy: the name of a policy; see `settings/policies.py`.
+        policy: the name of a policy; see `settings/augment.py`.
         size: height and width of the images, px, or the side of square ones.
         setting: that names the policy, for messages.
 
@@ -182,8 +182,8 @@ class Augmenter:
     def __init__(self, policy: str, size: int | Size, setting: str = "augment.policy") -> None:
         self.policy = policy
         self.size = (size, size) if isinstance(size, int) else size
-        self._own = plugin.Own(policy, Path.cwd(), setting) if policies.is_own(policy) else None
-        read = None if self._own else policies.read(policy, setting)
+        self._own = plugin.Own(policy, Path.cwd(), setting) if augment.is_own(policy) else None
+        read = None if self._own else augment.read(policy, setting)
         self._transform = _compose(read, self.size, setting) if read and read.transforms else None
 
     def __call__(
@@ -210,7 +210,7 @@ class Augmenter:
         out_HWC = self._transform(image=pixels_HWC)["image"]
         if out_HWC.shape != image_HWC.shape:
             change = f"a picture of shape {image_HWC.shape} became one of {out_HWC.shape}"
-            policies.refuse(self.policy, [change])
+            augment.refuse(self.policy, [change])
         return np.ascontiguousarray(out_HWC)
 
 

@@ -1,19 +1,37 @@
 """`make folds` and `make new`: the fold plan with its checks, and a configuration from files.
 
 Owns what the commands print. Does not own the plan (`data/folds.py`) nor the guesses (`data/new/`).
+
+`make new`: the configuration of a competition from its files.
+
+    make new NAME=pets TRAIN=pets/train.csv IMAGES=pets/images SAMPLE=pets/sample_submission.csv
+    make new NAME=trash IMAGES=photos            a folder per class
+
+Owns writing configs/competition/<name>.yaml, never over an existing one, and trying it. Does not own the
+guesses (`data/new/propose.py`).
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.core.errors import DataError
-from pipeline.data import load, texts
+import numpy as np
+
+from pipeline.core.errors import DataError, StorageError
+from pipeline.data import competition, texts
+from pipeline.data.host import competition_root
+from pipeline.data.load import fold_checks, health
+from pipeline.data.new.propose import propose
+from pipeline.data.new.request import NewRequest
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.pages.report import plural
+from pipeline.settings import read
+from pipeline.settings.load import Settings, load
 
 Options = argparse.Namespace
 
@@ -22,10 +40,10 @@ def folds(session: Session, options: Options) -> None:
     """The fold plan and its checks; a plan with faults is an error."""
     session.check(Need("folds", session.settings))
     artifact = session.need("folds")
-    health = load.health(artifact)
-    session.say(health[health.columns[:5]].to_string(index=False))
+    table = health(artifact)
+    session.say(table[table.columns[:5]].to_string(index=False))
     session.show(artifact)
-    checks = load.fold_checks(artifact)
+    checks = fold_checks(artifact)
     faults = [text for text in checks if text.startswith("fault")]
     if faults:
         raise DataError(texts.FOLDS_FAULTY.format(faults=plural(len(faults), "fault")), checks)
@@ -36,15 +54,77 @@ def folds(session: Session, options: Options) -> None:
 def new(session: Session, options: Options) -> None:
     """Write the configuration of a competition from its files."""
     # Imported here: no other command needs it.
-    from pipeline.data.new import create
+    from pipeline.data.commands import create
     from pipeline.data.new.request import NewRequest
 
     if not options.images.strip():
         raise DataError(texts.NEW_NO_IMAGES, remedy=texts.NEW_NO_IMAGES_REMEDY)
     train, test, sample = (Path(p) if p else None for p in (options.train, options.test, options.sample))
     request = NewRequest(options.name, Path(options.images), train, test, sample, session.home)
-    written = create.create(request, session.settings)
+    written = create(request, session.settings)
     session.say(texts.NEW_WROTE.format(path=os.path.relpath(written.path)))
     for line in written.lines:
         session.say(line)
     session.say(texts.NEW_NEXT.format(name=options.name))
+
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+RARE = 5
+
+
+@dataclass(frozen=True)
+class Written:
+    """The new file, and the lines to print: guesses, reasons, and the content of the files."""
+
+    path: Path
+    lines: tuple[str, ...]
+
+
+def create(request: NewRequest, settings: Settings) -> Written:
+    """Guess, write the configuration, and read the competition with it.
+
+    Raises:
+        DataError: the name is invalid or exists, files are missing, nothing looks like images or labels; or
+            the files have faults, in which case the configuration is written anyway.
+    """
+    path = settings.folder / "competition" / f"{request.name}.yaml"
+    if not NAME.fullmatch(request.name):
+        allowed = "only letters a to z, digits and _ . + - are allowed"
+        raise DataError(f"NAME={request.name}: {allowed}", remedy="e.g. NAME=pets")
+    taken = DataError(
+        f"{path}: there is already a competition of this name; it is not changed",
+        remedy="choose another NAME, or move that file away",
+    )
+    if read.found(settings.folder, f"competition/{path.name}").exists():
+        raise taken
+    proposal = propose(request)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # "x" fails if another process wrote the file meanwhile.
+        with path.open("x", encoding="utf-8") as file:
+            file.write(proposal.yaml())
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        raise taken from None
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror}") from error
+    return Written(path, (*proposal.summary(), *_tried(request, settings, path)))
+
+
+def _tried(request: NewRequest, settings: Settings, path: Path) -> list[str]:
+    """Read the competition with the new file; returns a few lines about its content."""
+    made = load([f"competition={request.name}", f"runtime.home={request.home}"], settings.folder)
+    try:
+        data = competition.load(made.config.competition, competition_root(made))
+    except DataError as error:
+        remedy = f"{error.remedy}; {path} is written, so run make eda to try again"
+        raise DataError(error.headline, error.faults, remedy) from error
+    train = data.train
+    count_C = np.bincount(train.labels, minlength=train.space.n_classes)
+    groups, classes = len(set(train.groups_N.tolist())), train.space.n_classes
+    lines = [texts.READ.format(images=len(train), classes=classes, groups=groups, test=len(data.test))]
+    rare = [f"{train.space.classes[c]} ({count_C[c]})" for c in np.flatnonzero(count_C < RARE)]
+    if rare:
+        lines.append(texts.RARE.format(limit=RARE, classes=", ".join(rare)))
+    return [*lines, *data.notes]

@@ -32,7 +32,7 @@ from pipeline.data import labels, layouts, texts
 from pipeline.data.labels import label_space
 from pipeline.data.layouts import Listing
 from pipeline.data.paths import PATH_FAULTS, Faults, Locator, nfc
-from pipeline.record.digests import sha256_file, sha256_text
+from pipeline.record.files import sha256_file, sha256_text
 from pipeline.settings.competition import CompetitionSettings, ExtraSettings
 
 # Of the draw of a held-out test set.

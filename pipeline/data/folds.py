@@ -1,7 +1,7 @@
 """Fold plans: which images train and which validate, fold by fold.
 
 Owns the kinds of plan, their notes, and assigning samples to n parts. Does not own the checks of a plan
-(`data/fold_health.py`), nor what is done with a fold (`resample/indices.py`, `train/loop.py`).
+(`data/page.py`), nor what is done with a fold (`resample/indices.py`, `train/loop.py`).
 
 | kind | folds | each image validates |
 |---|---|---|

@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.core.errors import DataError
 from pipeline.data import host_format, load
 from pipeline.data.competition import Answers
-from pipeline.record.digests import write_atomic
+from pipeline.record.files import write_atomic
 from pipeline.record.store import Artifact
 from pipeline.settings.competition import CompetitionSettings
 from pipeline.settings.load import Settings

@@ -31,7 +31,7 @@ from pipeline.core.samples import Floats, Ints, LabelSpace, Strings, refuse_dupl
 from pipeline.core.tables import Table, format_table, read_table
 from pipeline.core.targets import ROW_SUM_TOLERANCE, Target
 from pipeline.data import texts
-from pipeline.record.digests import write_atomic
+from pipeline.record.files import write_atomic
 from pipeline.settings.competition import SubmissionSettings
 
 log = logging.getLogger(__name__)

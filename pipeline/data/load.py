@@ -15,7 +15,7 @@ import pandas as pd
 from pipeline.core.predictions import Features, Probabilities, ViewProbabilities, pool_views
 from pipeline.core.samples import FoldPlan, Samples, strings
 from pipeline.data import texts
-from pipeline.data.boxes import Key, read_table
+from pipeline.data.crop import Key, read_table
 from pipeline.data.images import DecodedImages, PreparedImages
 from pipeline.data.preprocess import Look
 from pipeline.record import files
@@ -92,7 +92,7 @@ def look(config: Config, inputs: Mapping[str, Artifact]) -> Look:
 
 
 def box_table(boxes: Artifact) -> pd.DataFrame:
-    """The boxes; see `pipeline/data/boxes.py`."""
+    """The boxes; see `pipeline/data/crop.py`."""
     return read_table(boxes.folder / "boxes.csv")
 
 

@@ -1,22 +1,175 @@
-"""The page of a fold plan: the content of each fold, and the faults of the plan.
+"""The health of a fold plan: sizes, groups, classes and attributes of every fold, and faults in them.
 
-Owns the page. Does not own the plan (`data/folds.py`) or its tables and checks (`data/fold_health.py`), which
+Owns the tables and the checks. Does not own making folds (`data/folds.py`), the words (`data/texts.py`) or
+the page (`data/page.py`).
+
+Shape legend: N samples, C classes, K values.
+
+The page of a fold plan: the content of each fold, and the faults of the plan.
+
+Owns the page. Does not own the plan (`data/folds.py`) or its tables and checks (`data/page.py`), which
 arrive as values, nor the words (`data/texts.py`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
+from pipeline.core.samples import FoldPlan, Ints, Samples, Strings, positions
 from pipeline.data import texts
+from pipeline.data.folds import groups_per_class
 from pipeline.pages import plots
 from pipeline.pages.report import Thumbnails, count, plural, render
 from pipeline.settings.schema import Config
+
+# A fold is lopsided above this total variation between its shares and those of all images.
+LOPSIDED = 0.10
+# A fold that much smaller or larger than the mean one.
+UNEVEN = 0.25
+NAMED = 3
+
+
+@dataclass(frozen=True)
+class Check:
+    """One fault of a plan.
+
+    Args:
+        severity: "fault": scores are wrong; "warning": scores need care.
+        text: what is wrong, and in which fold.
+        remedy: what to do, e.g. the setting to change.
+    """
+
+    severity: Literal["fault", "warning"]
+    text: str
+    remedy: str
+
+
+def health(samples: Samples, plan: FoldPlan) -> pd.DataFrame:
+    """One row per fold: images and groups of both parts, and validation images per class.
+
+    Returns:
+        Columns fold, train_images, valid_images, train_groups, valid_groups, then one column per class.
+    """
+    records = []
+    for k, split in enumerate(plan.splits):
+        record: dict[str, int] = {
+            "fold": k,
+            "train_images": len(split.train_ids),
+            "valid_images": len(split.valid_ids),
+            "train_groups": len(_groups(samples, split.train_ids)),
+            "valid_groups": len(_groups(samples, split.valid_ids)),
+        }
+        per_class = _per_class(samples, split.valid_ids).tolist()
+        records.append(record | dict(zip(samples.space.classes, per_class, strict=True)))
+    return pd.DataFrame.from_records(records)
+
+
+def attributes(samples: Samples, plan: FoldPlan) -> pd.DataFrame:
+    """One row per attribute and value: its images in total, and in the validation part of each fold.
+
+    Returns:
+        Columns attribute, value, images, then `fold 0`, `fold 1`, …
+    """
+    space, tables = samples.space, []
+    for a, attribute in enumerate(space.attributes):
+        codes_N = space.codes_CA[samples.labels, a]
+        size = len(attribute.values)
+        table = pd.DataFrame({"attribute": attribute.name, "value": list(attribute.values)})
+        table["images"] = np.bincount(codes_N, minlength=size)
+        for k, split in enumerate(plan.splits):
+            at = positions(split.valid_ids, samples.ids_N, "fold plan")
+            table[f"fold {k}"] = np.bincount(codes_N[at], minlength=size)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def checks(samples: Samples, plan: FoldPlan) -> list[Check]:
+    """All faults and warnings, faults first; empty for a sound plan."""
+    kinds = (_straddling, _untrained, _unvalidated, _lopsided, _uneven)
+    found = [check for kind in kinds for check in kind(samples, plan)]
+    return sorted(found, key=lambda check: check.severity != "fault")
+
+
+def _straddling(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
+    """Groups in both parts of a fold: a network would recognise the person instead of the class."""
+    both: dict[str, int] = {}
+    for k, split in enumerate(plan.splits):
+        for group in np.intersect1d(_groups(samples, split.train_ids), _groups(samples, split.valid_ids)):
+            both.setdefault(str(group), k)
+    if both:
+        named = list(both.items())[:NAMED]
+        some = ", ".join(texts.STRADDLING_SOME.format(group=group, fold=k) for group, k in named)
+        some += ", …" * (len(both) > NAMED)
+        yield Check("fault", texts.STRADDLING.format(groups=len(both), some=some), texts.STRADDLING_REMEDY)
+
+
+def _untrained(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
+    valid_KC = np.stack([_per_class(samples, split.valid_ids) for split in plan.splits])
+    train_KC = np.stack([_per_class(samples, split.train_ids) for split in plan.splits])
+    for c, name in enumerate(samples.space.classes):
+        folds = [str(k) for k in np.flatnonzero((valid_KC[:, c] > 0) & (train_KC[:, c] == 0))]
+        if folds:
+            text = texts.UNTRAINED.format(name=name, folds=", ".join(folds))
+            yield Check("warning", text, texts.UNTRAINED_REMEDY)
+
+
+def _unvalidated(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
+    groups_C = groups_per_class(samples)
+    ever_C = _per_class(samples, plan.covered)
+    for c, name in enumerate(samples.space.classes):
+        if groups_C[c] and not ever_C[c]:
+            text = texts.UNVALIDATED.format(name=name, groups=groups_C[c])
+            yield Check("warning", text, texts.UNVALIDATED_REMEDY)
+
+
+def _lopsided(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
+    """Folds whose classes or attribute values are distributed differently than in all images."""
+    space = samples.space
+    views: list[tuple[str, Ints, tuple[str, ...]]] = [("class", samples.labels, space.classes)]
+    if len(space.attributes) > 1:
+        codes_AN = space.codes_CA[samples.labels].T
+        views += [(a.name, codes_N, a.values) for a, codes_N in zip(space.attributes, codes_AN, strict=True)]
+    for name, codes_N, values in views:
+        all_K = np.bincount(codes_N, minlength=len(values)) / len(samples)
+        lopsided: list[tuple[float, int, str]] = []
+        for k, split in enumerate(plan.splits):
+            at = positions(split.valid_ids, samples.ids_N, "fold plan")
+            if not len(at):
+                continue
+            gap_K = np.bincount(codes_N[at], minlength=len(values)) / len(at) - all_K
+            worst = int(np.abs(gap_K).argmax())
+            usual = all_K[worst]
+            share = texts.LOPSIDED_SHARE.format(value=values[worst], here=usual + gap_K[worst], all=usual)
+            if np.abs(gap_K).sum() / 2 > LOPSIDED:
+                lopsided.append((float(np.abs(gap_K).sum() / 2), k, share))
+        if lopsided:
+            gap, k, share = max(lopsided)
+            folds = ", ".join(str(fold) for _, fold, _ in lopsided)
+            text = texts.LOPSIDED.format(folds=folds, name=name, fold=k, gap=gap, share=share)
+            yield Check("warning", text, texts.LOPSIDED_REMEDY)
+
+
+def _uneven(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
+    sizes_K = np.array([len(split.valid_ids) for split in plan.splits])
+    for k in np.flatnonzero(np.abs(sizes_K / max(sizes_K.mean(), 1) - 1) > UNEVEN):
+        text = texts.UNEVEN.format(fold=k, images=sizes_K[k], mean=sizes_K.mean())
+        yield Check("warning", text, texts.UNEVEN_REMEDY)
+
+
+def _groups(samples: Samples, ids: Strings) -> Strings:
+    return np.unique(samples.groups_N[positions(ids, samples.ids_N, "fold plan")])
+
+
+def _per_class(samples: Samples, ids: Strings) -> Ints:
+    labels = samples.labels[positions(ids, samples.ids_N, "fold plan")]
+    return np.bincount(labels, minlength=samples.space.n_classes).astype(np.int64)
+
 
 SIZES = ("fold", "train_images", "valid_images", "train_groups", "valid_groups")
 

@@ -5,7 +5,7 @@
 
 Owns their declarations and the functions that build them. Does not own reading tables
 (`data/competition.py`), decoding (`data/decode.py`), images that do not decode (`data/quarantine.py`),
-boxes (`data/boxes.py`) nor planning folds (`data/folds.py`).
+boxes (`data/crop.py`) nor planning folds (`data/folds.py`).
 """
 
 from __future__ import annotations
@@ -19,19 +19,7 @@ from dataclasses import asdict
 import numpy as np
 
 from pipeline.core.errors import StorageError
-from pipeline.data import (
-    boxes,
-    competition,
-    decode,
-    fold_health,
-    folds,
-    host,
-    images,
-    load,
-    page,
-    quarantine,
-    texts,
-)
+from pipeline.data import competition, crop, decode, folds, host, images, load, page, quarantine, texts
 from pipeline.data.host import boxes_file, competition_root
 from pipeline.engine.need import PART, Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, needs
@@ -180,9 +168,9 @@ def build_boxes(job: Job) -> Built:
     keys = [key for key in every if key not in white]
     source = str(job.settings.config.crop.boxes)
     if source.endswith(".csv"):
-        table = boxes.read_csv(boxes_file(job.settings), load.upright_sizes(job.inputs["images"], keys))
+        table = crop.read_csv(boxes_file(job.settings), load.upright_sizes(job.inputs["images"], keys))
     else:
-        table = boxes.detect(source, load.image_of(job.inputs["images"]), keys)
+        table = crop.detect(source, load.image_of(job.inputs["images"]), keys)
     table.to_csv(job.draft / "boxes.csv", index=False)
     counts = []
     for name in dict.fromkeys(split for split, _ in keys):
@@ -258,13 +246,13 @@ def build_folds(job: Job) -> Built:
     config = job.settings.config
     samples = load.samples(job.inputs["data"], "train", job.home)
     plan = folds.plan(samples, config.folds)
-    checks = [asdict(check) for check in fold_health.checks(samples, plan)]
+    checks = [asdict(check) for check in page.checks(samples, plan)]
     coverage = plan.coverage(samples.ids_N)
     if load.has_extra(job.inputs["data"]):
         extra = load.samples(job.inputs["data"], load.EXTRA, job.home)
         plan, samples = folds.with_extra(plan, samples, extra), samples.joined(extra)
     files.write_plan(job.draft / "plan.npz", plan)
-    health, attributes = fold_health.health(samples, plan), fold_health.attributes(samples, plan)
+    health, attributes = page.health(samples, plan), page.attributes(samples, plan)
     health.to_csv(job.draft / "health.csv")
     attributes.to_csv(job.draft / "attributes.csv", index=False)
     files.write_json(job.draft / "checks.json", checks)

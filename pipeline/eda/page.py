@@ -14,8 +14,7 @@ from markupsafe import Markup
 from pipeline.core.samples import FoldPlan, Samples
 from pipeline.eda import texts
 from pipeline.eda.evidence import Evidence, FeaturePair, Finding, gather
-from pipeline.eda.findings import judge
-from pipeline.eda.label_findings import groups_wanted
+from pipeline.eda.findings import groups_wanted, judge
 from pipeline.eda.survey import QUALITY, Duplicates, Survey, contact_sheet, keys_of, ratio, survey
 from pipeline.pages import plots
 from pipeline.pages.report import ImageOf, Key, Pixels, count, percent, plural, render, thumbnails

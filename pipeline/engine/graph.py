@@ -16,7 +16,7 @@ from pipeline.core.errors import ConfigError, PodiumError
 from pipeline.engine.need import PART, Inputs, Need
 from pipeline.engine.slices import config_slice, covers, is_neutral
 from pipeline.engine.stage import Catalogue, Stage
-from pipeline.record.digests import FileIndex
+from pipeline.record.files import FileIndex
 from pipeline.record.store import Artifact, Store, content_key
 from pipeline.settings import own_code
 from pipeline.settings.load import GROUPS, Settings

@@ -15,8 +15,8 @@ from typing import Any
 
 from pipeline.core.errors import ConfigError
 from pipeline.engine.need import Need
-from pipeline.record.digests import write_atomic
-from pipeline.settings import folders
+from pipeline.record.files import write_atomic
+from pipeline.settings import read
 from pipeline.settings.load import CONFIGS, Request, Settings, resolve
 
 Record = Mapping[str, Any]
@@ -87,7 +87,7 @@ def changed_files(record: Record, folder: Path) -> list[str]:
     """The recorded files whose text in `folder` has changed, or that are missing from it."""
     changed = []
     for name, text in record["files"].items():
-        path = folders.found(folder, name)
+        path = read.found(folder, name)
         if not path.is_file():
             changed.append(f"{folder.name}/{name} (gone)")
         elif path.read_text(encoding="utf-8") != text:

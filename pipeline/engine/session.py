@@ -19,7 +19,7 @@ from pipeline.engine.need import Inputs, Need
 from pipeline.engine.stage import Catalogue, OnEpoch
 from pipeline.pages.command_words import shown
 from pipeline.record import housekeeping
-from pipeline.record.digests import FileIndex
+from pipeline.record.files import FileIndex
 from pipeline.record.store import MANIFEST, SHORT, STUDY, Artifact, Store, told_as_storage_error
 from pipeline.record.tracking import Run, Tracker
 from pipeline.settings.load import Settings

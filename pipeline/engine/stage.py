@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.engine.need import Inputs, Need, Params
-from pipeline.record.digests import FileIndex
+from pipeline.record.files import FileIndex
 from pipeline.record.store import Artifact, Store
 from pipeline.record.tracking import Run
 from pipeline.settings.load import Request, Settings

@@ -2,7 +2,7 @@
 
 Owns the prices of finished members, adding up costs that members share, choosing members by greedy selection
 under a budget, and which points of a plot are on the Pareto front. Does not own measuring
-(`infer/member_cost.py`), cross-fitting (`core/voting/fitting.py`) nor the page (`ensemble/page.py`).
+(`infer/view_predictions.py`), cross-fitting (`core/voting/fitting.py`) nor the page (`ensemble/page.py`).
 
 Shape legend: M members, N samples, C classes.
 """
@@ -24,7 +24,7 @@ from pipeline.core.samples import Floats, Ints
 from pipeline.core.voting import soft_voting
 from pipeline.core.voting.fitting import Fit
 from pipeline.ensemble import texts
-from pipeline.record.digests import sha256_text
+from pipeline.record.files import sha256_text
 from pipeline.record.store import Artifact
 
 ROUNDS = 25

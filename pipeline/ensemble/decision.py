@@ -1,8 +1,28 @@
-"""Post-processing as a list of steps, each of which is kept only if it improves the out-of-fold score.
+"""The steps of post-processing: fitting each on labelled predictions, and applying it to any.
+
+Owns class scales, prior correction, averaging over groups and functions of the user's own. Does not own the
+arithmetic of groups (`ensemble/grouping.py`), what training showed (`resample/`), nor whether a step is kept
+(`ensemble/decision.py`).
+
+Class scales: one multiplier per class, so that the most probable class after scaling scores better. Fitted by
+coordinate ascent: one class at a time, all candidate multipliers at once. A sample changes its label as soon
+as the multiplier passes a threshold of the sample, so the confusion matrices of all candidates are cumulative
+sums of one histogram, and the search is exact for any metric of labels. Multipliers are shrunk toward 1: the
+score pays `shrink` times the mean squared logarithm; otherwise a class of a few samples gets whatever
+multiplier catches one more of them. Source: plug-in decision rules for F-measures, e.g. Narasimhan et al.,
+Consistent Multiclass Algorithms for Complex Performance Measures (ICML 2015); the search is our own.
+
+Prior correction: probabilities of a model that was trained on one class balance, for images of another one.
+Source: Saerens, Latinne & Decaestecker, Adjusting the Outputs of a Classifier to New a Priori Probabilities
+(Neural Computation 2002): p'(c|x) ∝ p(c|x) · new_c / old_c, and the EM estimate of `new`.
+
+Shape legend: N samples, C classes, K candidates.
+
+Post-processing as a list of steps, each of which is kept only if it improves the out-of-fold score.
 
 Owns the order: every step works on the result of the steps kept before it, is cross-fitted, compared with
 leaving it out, and kept only if the corrected interval says better. Does not own what a step does
-(`ensemble/decision_steps.py`) nor the interval (`core/statistics.py`).
+(`ensemble/decision.py`) nor the interval (`core/statistics.py`).
 
 For each part (a fold's validation part) a separate chain of steps is fitted on all other parts and applied to
 that part. Pooled, this gives the out-of-fold effect. The chain of the test set is fitted on all parts. Each
@@ -17,18 +37,297 @@ Shape legend: N samples, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from pipeline.core import statistics
-from pipeline.core.metrics import Metric
+from pipeline.core.metrics import Metric, Reals
+from pipeline.core.plugin import Own, described
 from pipeline.core.predictions import Comparison, Probabilities
-from pipeline.core.samples import Floats, Ints
-from pipeline.ensemble import texts
-from pipeline.ensemble.decision_steps import FittedStep, OwnStep, Rows, Step
+from pipeline.core.samples import Floats, Ints, LabelSpace, Strings
+from pipeline.core.targets import Target, normalised
+from pipeline.ensemble import grouping, texts
+
+# How many classes a line names.
+SHOWN_CLASSES = 6
+SETTING = "decision.steps"
+# Logarithms of the candidate multipliers: from a fifth to five, in steps of a tenth.
+CANDIDATES = np.round(np.linspace(-1.6, 1.6, 33), 2)
+PASSES = 20
+# A smaller gain is rounding.
+TINY = 1e-9
+FLOOR = 1e-12
+# Rounds of the EM estimate of priors, and the change below which it ends.
+ROUNDS = 200
+CLOSE = 1e-6
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What steps may look at besides probabilities; never a label.
+
+    Args:
+        ids_N: of the images.
+        groups_N: their groups in the table.
+        average_N: number of the group over which `group_average` averages.
+    """
+
+    ids_N: Strings
+    groups_N: Strings
+    average_N: Ints
+
+    def take(self, at: Ints) -> Rows:
+        """The rows at these positions."""
+        return Rows(self.ids_N[at], self.groups_N[at], self.average_N[at])
+
+
+@dataclass(frozen=True)
+class FittedStep:
+    """A fitted step.
+
+    Args:
+        apply: (N, C) probabilities and their rows to (N, C) probabilities; deterministic.
+        text: what was fitted, for the terminal.
+        facts: what was fitted, for the provenance.
+    """
+
+    apply: Callable[[Floats, Rows], Floats]
+    text: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Step(Protocol):
+    """One step of post-processing."""
+
+    @property
+    def name(self) -> str:
+        """As in the settings."""
+
+    @property
+    def off(self) -> str:
+        """Why it cannot be used here, or empty."""
+
+    def fit(self, p_NC: Floats, y_N: Ints, rows: Rows) -> FittedStep:
+        """Fit on labelled predictions; the fitted step never looks at a label."""
+
+
+@dataclass(frozen=True)
+class ClassScales:
+    """One multiplier per class."""
+
+    metric: Metric
+    shrink: float
+    classes: tuple[str, ...]
+    name: str = "class_scales"
+    off: str = ""
+
+    def fit(self, p_NC: Floats, y_N: Ints, rows: Rows) -> FittedStep:
+        """See `Step`."""
+        scale_C = fit_scales(p_NC, y_N, self.metric, self.shrink)
+        far = np.argsort(-np.abs(np.log(scale_C)), kind="stable")[:SHOWN_CLASSES]
+        largest = ", ".join(f"{self.classes[c]} ×{scale_C[c]:.2f}" for c in far if scale_C[c] != 1)
+        facts = {"scales": dict(zip(self.classes, scale_C.tolist(), strict=True))}
+        return FittedStep(lambda p, _: apply_scales(p, scale_C), largest or texts.SCALES_UNCHANGED, facts)
+
+
+@dataclass(frozen=True)
+class PriorCorrection:
+    """From the class balance of the training rows to another one.
+
+    Args:
+        shown_C: shares of the classes among the training rows.
+        target: "table": shares of the labels; "uniform"; "estimated": from the probabilities of the images
+            that are predicted.
+    """
+
+    shown_C: Reals
+    target: Literal["table", "uniform", "estimated"]
+    name: str = "prior_correction"
+    off: str = ""
+
+    def fit(self, p_NC: Floats, y_N: Ints, rows: Rows) -> FittedStep:
+        """See `Step`."""
+        shown_C = self.shown_C
+        if self.target == "estimated":
+            prior_C = estimated_prior(p_NC, shown_C)
+            facts = {"from": shown_C.tolist(), "to": "estimated on each set", "on_oof": prior_C.tolist()}
+            return FittedStep(
+                lambda p, _: corrected(p, shown_C, estimated_prior(p, shown_C)),
+                texts.PRIORS_ESTIMATED.format(low=prior_C.min(), high=prior_C.max(), before=_range(shown_C)),
+                facts,
+            )
+        if self.target == "uniform":
+            new_C = np.full(len(shown_C), 1 / len(shown_C))
+        else:
+            new_C = class_shares(np.bincount(y_N, minlength=len(shown_C)))
+        text = texts.PRIORS.format(before=_range(shown_C), after=_range(new_C), target=self.target)
+        facts = {"from": shown_C.tolist(), "to": new_C.tolist()}
+        return FittedStep(lambda p, _: corrected(p, shown_C, new_C), text, facts)
+
+
+@dataclass(frozen=True)
+class GroupAverage:
+    """Attributes that a group shares, averaged over the group; see `grouping.py`.
+
+    Args:
+        space: its `constant_in_group` attributes are averaged.
+        groups: where the groups come from and how pure they are, in words.
+        off: why it cannot be used, e.g. impure groups.
+    """
+
+    space: LabelSpace
+    groups: str
+    name: str = "group_average"
+    off: str = ""
+
+    def fit(self, p_NC: Floats, y_N: Ints, rows: Rows) -> FittedStep:
+        """See `Step`; nothing is fitted."""
+        value_C = grouping.shared_values(self.space)
+        shared = [a.name for a in self.space.attributes if a.constant_in_group]
+
+        def apply(p: Floats, rows: Rows) -> Floats:
+            group_N = np.unique(rows.average_N, return_inverse=True)[1]
+            return grouping.averaged(p, group_N, value_C)
+
+        text = texts.GROUP_AVERAGE.format(attributes=", ".join(shared), groups=self.groups)
+        return FittedStep(apply, text, {"attributes": shared, "groups": self.groups})
+
+
+@dataclass(frozen=True)
+class OwnStep:
+    """A function of the user's own."""
+
+    own: Own
+    classes: tuple[str, ...]
+    off: str = ""
+
+    @property
+    def name(self) -> str:
+        """As in the settings."""
+        return self.own.name
+
+    def fit(self, p_NC: Floats, y_N: Ints, rows: Rows) -> FittedStep:
+        """See `Step`; nothing is fitted."""
+        return FittedStep(
+            lambda p, rows: call_own(self.own, p, rows.ids_N, rows.groups_N, self.classes),
+            texts.OWN_FUNCTION,
+            {"function": self.own.name},
+        )
+
+
+def _range(share_C: Reals) -> str:
+    return f"{share_C.min():.3f} to {share_C.max():.3f}"
+
+
+def fit_scales(p_NC: Floats, y_N: Ints, metric: Metric, shrink: float) -> Reals:
+    """(C,) multipliers > 0 that score well on these rows; 1 where a multiplier gains nothing.
+
+    Deterministic: classes in order, and among equals the multiplier nearest to 1. `shrink` ≥ 0 is what the
+    mean squared log multiplier costs, in units of the score.
+    """
+    assert metric.on_counts is not None, f"{metric.name} does not score labels"
+    log_NC = np.log(np.maximum(p_NC.astype(np.float64), FLOOR))
+    log_C = np.zeros(p_NC.shape[1])
+    for _ in range(PASSES):
+        before_C = log_C.copy()
+        for c in range(len(log_C)):
+            log_C[c] = _best_scale(log_NC, y_N, log_C, c, metric, shrink)
+        if np.array_equal(before_C, log_C):
+            break
+    return np.exp(log_C)
+
+
+def apply_scales(p_NC: Floats, scale_C: Reals) -> Floats:
+    """Probabilities times multipliers, rows normalised to sum to 1."""
+    return normalised(np.maximum(p_NC.astype(np.float64), FLOOR) * scale_C)
+
+
+def _best_scale(log_NC: Reals, y_N: Ints, log_C: Reals, c: int, metric: Metric, shrink: float) -> float:
+    """The best log multiplier of one class while the others stay as they are."""
+    others_NC = log_NC + log_C
+    others_NC[:, c] = -np.inf
+    rival_N = others_NC.argmax(axis=1)
+    needs_N = others_NC[np.arange(len(y_N)), rival_N] - log_NC[:, c]
+    counts_KCC = _confusions(y_N, rival_N, np.searchsorted(CANDIDATES, needs_N, side="right"), c, len(log_C))
+    assert metric.on_counts is not None, "checked in fit_scales"
+    cost_K = shrink * (np.delete(log_C, c) @ np.delete(log_C, c) + CANDIDATES**2) / len(log_C)
+    gain_K = metric.sign * metric.on_counts(counts_KCC) - cost_K
+    # Keep the current multiplier unless another one is better by more than rounding.
+    now = int(np.searchsorted(CANDIDATES, log_C[c] - TINY))
+    good_K = gain_K >= gain_K.max() - TINY
+    if good_K[now]:
+        return float(log_C[c])
+    return float(min(CANDIDATES[good_K], key=abs))
+
+
+def _confusions(y_N: Ints, rival_N: Ints, from_N: Ints, c: int, size: int) -> Reals:
+    """(K, C, C) confusions: sample n gets class `c` from candidate `from_N` on, and its rival before."""
+    n_candidates = len(CANDIDATES)
+    cell_N = (from_N * size + y_N) * size + rival_N
+    left = np.bincount(cell_N, minlength=(n_candidates + 1) * size**2).astype(np.float64)
+    left_KCC = left.reshape(n_candidates + 1, size, size)
+    counts_KCC = left_KCC.sum(axis=0) - np.cumsum(left_KCC[:-1], axis=0)
+    counts_KCC[:, :, c] += np.cumsum(left_KCC[:-1].sum(axis=2), axis=0)
+    return np.asarray(counts_KCC, dtype=np.float64)
+
+
+def class_shares(counts_C: Ints | Reals) -> Reals:
+    """(C,) shares of these counts; half a sample is added to each, so that no class is impossible."""
+    padded_C = np.asarray(counts_C, dtype=np.float64) + 0.5
+    return np.asarray(padded_C / padded_C.sum(), dtype=np.float64)
+
+
+def corrected(p_NC: Floats, old_C: Reals, new_C: Reals) -> Floats:
+    """Probabilities for a new prior, rows summing to 1.
+
+    `old_C`: shares > 0 of the classes among the training rows; `new_C`: among the images that are predicted.
+    """
+    return apply_scales(p_NC, new_C / old_C)
+
+
+def estimated_prior(p_NC: Floats, old_C: Reals) -> Reals:
+    """(C,) prior of these images, estimated by EM on their probabilities; no label is needed.
+
+    The estimate is only as good as the calibration of the probabilities. `old_C` as for `corrected`.
+    """
+    new_C = old_C
+    for _ in range(ROUNDS):
+        last_C, new_C = new_C, corrected(p_NC, old_C, new_C).mean(axis=0, dtype=np.float64)
+        if np.abs(new_C - last_C).max() < CLOSE:
+            break
+    return np.asarray(new_C / new_C.sum(), dtype=np.float64)
+
+
+def load_own(name: str) -> Own:
+    """The user's function named by `module:function`.
+
+    Raises:
+        ConfigError: it cannot be loaded.
+    """
+    return Own(name, Path.cwd(), SETTING)
+
+
+def call_own(own: Own, p_NC: Floats, ids_N: Strings, groups_N: Strings, classes: tuple[str, ...]) -> Floats:
+    """Call f(p_NC, ids_N, groups_N, classes) -> p_NC with copies; it sees no label.
+
+    Raises:
+        ConfigError: it failed, or returned something else than probabilities; names function and file.
+    """
+    p = own(p_NC.copy(), ids_N.copy(), groups_N.copy(), classes)
+    target = Target(classes)
+    wanted = texts.PROBABILITIES_EXPECTED.format(shape=p_NC.shape, rule=target.rule)
+    if not isinstance(p, np.ndarray) or p.shape != p_NC.shape or p.dtype.kind != "f":
+        raise own.wrong(described(p), wanted)
+    bad = target.faulty(p)
+    if bad.any():
+        first = ids_N[bad][0]
+        rows = texts.NOT_PROBABILITIES.format(bad=bad.sum(), rows=len(p), first=first, values=p[bad][0][:4])
+        raise own.wrong(rows, wanted)
+    return np.asarray(p, dtype=np.float32)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Which images belong to one group, and averaging the attributes that a group shares.
 
 Owns averaging, the purity of groups, and building groups by clustering features where a test set has none.
-Does not own when it is used (`ensemble/decision_steps.py`).
+Does not own when it is used (`ensemble/decision.py`).
 
 Clusters link images that are among each other's nearest neighbours and similar enough; linked images are one
 group. The least similarity is fitted: the smallest one at which the groups of labelled images are pure. The

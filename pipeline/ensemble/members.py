@@ -21,7 +21,7 @@ from pipeline.data import load
 from pipeline.engine.need import Need
 from pipeline.engine.stage import Ask
 from pipeline.ensemble import external, texts
-from pipeline.record.digests import FileIndex, sha256_file
+from pipeline.record.files import FileIndex, sha256_file
 from pipeline.record.store import SHORT, Artifact
 from pipeline.settings.ensemble import MemberWord, word_of
 from pipeline.settings.load import Settings

@@ -7,7 +7,7 @@
     make distill ARGS="experiment=probe_mlp ensemble.members=[probe,probe_logistic]"
 
 Owns their declarations and the functions that build them. Does not own voting (`core/voting/`), the members
-(`ensemble/members.py`) nor the steps of a decision (`ensemble/decision_steps.py`). Imports no torch, so that
+(`ensemble/members.py`) nor the steps of a decision (`ensemble/decision.py`). Imports no torch, so that
 a blend of finished members takes seconds.
 """
 
@@ -27,10 +27,19 @@ from pipeline.core.voting import fitting, soft_voting
 from pipeline.data import load
 from pipeline.engine.need import Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, of_competition, of_experiment
-from pipeline.ensemble import cost, decision, decision_steps, grouping, members, texts
+from pipeline.ensemble import cost, decision, grouping, members, texts
 from pipeline.ensemble.blend import blend_facts, comparison_text, member_lines, report_members
 from pipeline.ensemble.cost import PricedMember
-from pipeline.ensemble.decision_steps import ClassScales, GroupAverage, OwnStep, PriorCorrection, Rows, Step
+from pipeline.ensemble.decision import (
+    ClassScales,
+    GroupAverage,
+    OwnStep,
+    PriorCorrection,
+    Rows,
+    Step,
+    class_shares,
+    load_own,
+)
 from pipeline.ensemble.grouping import Grouping
 from pipeline.ensemble.page import EnsemblePage, page_lines, render_html
 from pipeline.nets.stages import features_need
@@ -272,7 +281,7 @@ def _step(job: Job, name: str, samples: Samples, groups: Grouping) -> Step:
         return PriorCorrection(_shown_shares(job, samples), config.decision.prior)
     if name == "group_average":
         return GroupAverage(space, groups.text, off=groups.off)
-    return OwnStep(decision_steps.load_own(name), space.classes)
+    return OwnStep(load_own(name), space.classes)
 
 
 def _shown_shares(job: Job, samples: Samples) -> Reals:
@@ -282,7 +291,7 @@ def _shown_shares(job: Job, samples: Samples) -> Reals:
     total_C = np.zeros(samples.space.n_classes)
     for name, artifact in members.by_name(job.inputs, SHOWN).items():
         counts = shown(artifact, samples.space.classes)
-        total_C += float(weights.get(name, 1.0)) * decision_steps.class_shares(counts)
+        total_C += float(weights.get(name, 1.0)) * class_shares(counts)
     return np.asarray(total_C / total_C.sum(), dtype=np.float64)
 
 
@@ -291,7 +300,7 @@ def refuse_decide(settings: Settings) -> None:
     steps, metric = settings.config.decision.steps, metrics.get(settings.config.competition.metric)
     for name in steps:
         if ":" in name:
-            decision_steps.load_own(name)
+            load_own(name)
     if "class_scales" in steps and metric.needs == "probabilities":
         raise ConfigError(
             texts.SCALES_NEED_LABELS.format(metric=metric.name), remedy="leave class_scales out"

@@ -1,24 +1,159 @@
-"""What the error report is about: the new submission, the old one, and what is known about each.
+"""Which finished results belong to a submission: what it was made from, and what its report can show.
+
+Owns following a submission's provenance back to its training, and finding optional results: features of the
+images, robustness, and explanations of its models. The optional results are parameters of the report and not
+inputs: asking for the report builds none of them. Their keys are part of the report's key, so a new one
+gives a new report. Does not own writing provenance (`submit/submission.py`).
+
+What the error report is about: the new submission, the old one, and what is known about each.
 
 Owns reading both submissions with their predictions. Does not own what a submission was made from
-(`errors/sources.py`), nor what the report says about it (`errors/page.py`, `errors/sections.py`).
+(`errors/case.py`), nor what the report says about it (`errors/page.py`, `errors/page.py`).
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.core import metrics
-from pipeline.core.predictions import Comparison, Interval, Probabilities
-from pipeline.core.samples import LabelSpace, Samples
+from pipeline.core.errors import ConfigError
+from pipeline.core.predictions import Comparison, Features, Interval, Probabilities
+from pipeline.core.samples import LabelSpace, Samples, Strings
 from pipeline.data import host, host_format, load
 from pipeline.engine.stage import Job
-from pipeline.errors import sources
 from pipeline.errors.diff.flips import Submission
 from pipeline.pages.report import ImageOf
-from pipeline.record.store import Artifact
+from pipeline.record import files
+from pipeline.record.store import Artifact, Store
+from pipeline.settings.load import Settings
 from pipeline.submit import submission
+from pipeline.submit.submission import is_untouched
 from pipeline.train import scoring
+
+if TYPE_CHECKING:
+    from pipeline.engine.session import Session
+
+
+def made_of(store: Store, data: Artifact, path: Path) -> Artifact | None:
+    """The result that a submission was made from; None if it was not made here, or was deleted."""
+    provenance = path.with_suffix(".json")
+    if not provenance.is_file() or not is_untouched(path):
+        return None
+    try:
+        stage, _, key = str(json.loads(provenance.read_text(encoding="utf-8"))["artifact"]).partition("/")
+    except (ValueError, KeyError, TypeError):
+        return None
+    artifact = store.find(stage, key)
+    return artifact if artifact and _is_of(artifact, data.key) else None
+
+
+def asked(settings: Settings, artifact: Artifact | None) -> Settings:
+    """The settings of a submission, or of the best member of a blend; `settings` if they are not known."""
+    if artifact is None:
+        return settings
+    blend = (artifact.folder / "blend.json").is_file()
+    name = artifact.json("blend.json")["best_member"] if blend else artifact.manifest["experiment"]
+    try:
+        return settings.member(str(name))
+    except ConfigError:
+        return settings  # the member was named by a key, or its file was deleted
+
+
+def training_behind(store: Store, artifact: Artifact | None) -> str:
+    """`train/key` of the training of a submission, or of the best member of a blend; empty if not known."""
+    if artifact is None:
+        return ""
+    if "train" in artifact.inputs:
+        return artifact.inputs["train"]
+    below = artifact.inputs.get("of", "")
+    if (artifact.folder / "blend.json").is_file():
+        below = artifact.inputs.get(f"member:{artifact.json('blend.json')['best_member']}", below)
+    stage, _, key = below.partition("/")
+    return training_behind(store, store.find(stage, key)) if key else ""
+
+
+def optional(session: Session, data: Artifact, new: Path) -> dict[str, str]:
+    """Parameter -> `stage/key` of the optional results that exist for the submission `new`."""
+    made = list(session.store.all())
+    artifact = made_of(session.store, data, new) if new.is_file() else None
+    training = training_behind(session.store, artifact)
+    explained = [a for a in made if a.stage == "explain" and _is_of(a, data.key)]
+    own = [a for a in made if training and a.inputs.get("train") == training]
+    tested = [a for a in own if a.stage == "robustness"]
+    return {
+        **_pair([a for a in made if a.stage == "features" and _is_of(a, data.key)]),
+        **_newest("robustness", tested),
+        **_newest("explain", _explained(explained, training)),
+    }
+
+
+def features(made: list[Artifact], data: str) -> str | None:
+    """`stage/key` of the newest features of the unchanged training images; None: there are none.
+
+    `data` is the key of the data.
+    """
+    mine = [a for a in made if a.stage == "features" and _is_of(a, data)]
+    plain = [a for a in mine if _config(a, "view") == "identity" and _config(a, "split") == "train"]
+    return _newest("features", plain).get("features")
+
+
+def _explained(made: list[Artifact], training: str) -> list[Artifact]:
+    """Explanations of these models: of the worst errors if there are any, otherwise of named images."""
+    own = [a for a in made if training and training in a.inputs.values()]
+    return [a for a in own if _config(a, "ids") in ("", "[]")] or own
+
+
+def _pair(features: list[Artifact]) -> dict[str, str]:
+    """Features of the unchanged training images, and of the test images by the same network, if any."""
+    plain = [a for a in features if _config(a, "view") == "identity"]
+    of_train = [a for a in plain if _config(a, "split") == "train"]
+    of_test = {_network(a): a for a in plain if _config(a, "split") == "test"}
+    both = [a for a in of_train if _network(a) in of_test]
+    chosen = _newest("features", both or of_train)
+    if not both:
+        return chosen
+    partner = next(of_test[_network(a)] for a in both if chosen["features"] == f"{a.stage}/{a.key}")
+    return chosen | {"features_test": f"{partner.stage}/{partner.key}"}
+
+
+def _network(features: Artifact) -> str:
+    """What made the features; equal for both splits of one network."""
+    config = {k: v for k, v in features.manifest["config"].items() if k != "split"}
+    return repr((sorted(config.items()), sorted(features.inputs.items())))
+
+
+def _is_of(artifact: Artifact, data: str) -> bool:
+    return artifact.inputs.get("data") == f"data/{data}"
+
+
+def _config(artifact: Artifact, name: str) -> str:
+    return str(artifact.manifest.get("config", {}).get(name, ""))
+
+
+def _newest(name: str, artifacts: list[Artifact]) -> dict[str, str]:
+    """The newest of them as a parameter."""
+    if not artifacts:
+        return {}
+    newest = max(artifacts, key=lambda a: (str(a.manifest["created"]), a.key))
+    return {name: f"{newest.stage}/{newest.key}"}
+
+
+def named(job: Job, name: str) -> Artifact | None:
+    """A result that the command found and put into the parameters of the report."""
+    stage, _, key = str(job.params.get(name, "")).partition("/")
+    return job.store.find(stage, key) if key else None
+
+
+def read_features(job: Job, name: str, ids: Strings) -> Features | None:
+    """Features that the command found; None if they lack one of these images."""
+    artifact = named(job, name)
+    if artifact is None:
+        return None
+    read = files.read_features(artifact.folder / "features.npz")
+    return read if set(ids.tolist()) <= set(read.ids_N.tolist()) else None
 
 
 @dataclass(frozen=True)
@@ -79,7 +214,7 @@ def _side(job: Job, name: str, space: LabelSpace) -> Side:
     sample = host.sample(job.settings, job.inputs["data"], job.home)
     answers = host_format.read(path, space, config.submission, sample)
     public = str(job.params.get(f"{name}_public", ""))
-    artifact = sources.made_of(job.store, job.inputs["data"], path)
+    artifact = made_of(job.store, job.inputs["data"], path)
     score, oof, probabilities = None, None, answers.probabilities
     if artifact is not None:
         m = artifact.metrics

@@ -15,7 +15,7 @@ from pipeline.core.metrics import get as metric_of
 from pipeline.data import load
 from pipeline.engine.need import Need, Params
 from pipeline.engine.session import Session
-from pipeline.errors import sources, texts
+from pipeline.errors import case, texts
 from pipeline.errors.advice import ledger
 from pipeline.errors.advice.changes import FinishedRuns
 from pipeline.errors.judging import verdicts
@@ -59,7 +59,7 @@ def compare(session: Session, new: Path, old: Path | None, file: Path | None = N
         if path is not None and not path.is_file():
             raise DataError(texts.NO_SUCH_FILE.format(path=path), remedy=texts.GIVE_CSV)
     if old is None:
-        if file is not None or sources.made_of(session.store, session.need("data"), new) is None:
+        if file is not None or case.made_of(session.store, session.need("data"), new) is None:
             command = make_with("make error-analysis B=best.csv", session.settings.competition_words)
             raise DataError(
                 texts.NOTHING_TO_COMPARE.format(name=new.name),
@@ -109,7 +109,7 @@ def _params(session: Session, new: Path, old: Path | None) -> Params:
         "a_public": scores.get(new.resolve(), ""),
         "b_public": "" if old is None else scores.get(old.resolve(), ""),
         "known": _known(session),
-        **sources.optional(session, session.need("data"), new),
+        **case.optional(session, session.need("data"), new),
     }
     answers = verdicts.path_of(session.home, session.settings)
     if answers.is_file():

@@ -27,7 +27,7 @@ def build_error_analysis(job: Job) -> Built:
     """
     from dataclasses import asdict, replace
 
-    from pipeline.errors import case, page, sections
+    from pipeline.errors import case, page
     from pipeline.errors.advice import advisor, ledger
     from pipeline.errors.judging import verdicts
     from pipeline.record import files
@@ -46,10 +46,10 @@ def build_error_analysis(job: Job) -> Built:
         changes=recommendation.changes,
         judging=judging,
         judged=judged,
-        neighbours=None if analysis.flips is None else sections.neighbours_of(pair, analysis.flips),
+        neighbours=None if analysis.flips is None else page.neighbours_of(pair, analysis.flips),
     )
     analysis = replace(analysis, conclusion=page.conclude(inputs, analysis.flips))
-    html = page.render_html(analysis, inputs, sections.sections(pair, analysis))
+    html = page.render_html(analysis, inputs, page.sections(pair, analysis))
     (job.draft / page.PAGE).write_text(html, encoding="utf-8")
     if analysis.flips is not None:
         analysis.flips.images.to_csv(job.draft / "flips.csv", index=False)

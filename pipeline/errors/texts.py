@@ -1,7 +1,26 @@
 """Texts of the error report that are written in Python, except those of the sub-folders.
 
 Each is a template with named placeholders. The HTML templates are in `errors/templates/`.
+
+Texts about differences that are written in Python: the conclusion, and the section Truth.
+
+Each is a template with named placeholders. The HTML templates are in `errors/templates/`.
+
+Texts of judging that are written in Python: the estimate in words, and messages about a file of verdicts.
+
+Each is a template with named placeholders. The HTML templates are in `errors/templates/`.
+
+Texts of the findings that are written in Python: suspects, slices, calibration, attention, and why.
+
+Each is a template with named placeholders. The HTML templates are in `errors/templates/`.
+
+Texts of advice: what to do, what was observed, why the advice follows, and what its bound assumes.
+
+Each is a template with named placeholders: `…_DO` in a few words, `…_SEEN` with its numbers, `…_WHY`, and
+`…_BOUND`, which follows "at most +0.0310," in the terminal and "Upper bound:" on the page.
 """
+
+
 
 # Sections that have nothing to show.
 NEEDS_OOF = "This section needs out-of-fold predictions of the new submission, and a CSV from elsewhere has none. For your own submissions, run"
@@ -36,3 +55,233 @@ SCORE_COLUMN = "{metric}, out of fold"
 SCORE_PLOT = "Out-of-fold score with its 95 % interval"
 DIFFERENCE_PLOT = "Difference with its 95 % interval"
 DIFFERENCE = "new − best"
+
+
+# The conclusion: its word, the rest of the headline, and what it is based on.
+TRUTH_FIRST = "First submission"
+FIRST_DETAIL = "There is no earlier submission to compare it with."
+SAME, SAME_REST = "Same predictions", "as the best submission"
+SAME_DETAIL = "All {count} predictions agree."
+UNCLEAR = "Can't tell"
+UNCLEAR_REST = "which is better: this needs out-of-fold predictions of both"
+TRUTH_UNDECIDED = "Can't tell:"
+UNDECIDED_REST = "{delta} {metric}, and {reason}"
+CONTAINS_ZERO = "the interval contains zero"
+ONE_GROUP = "one group is not enough for an interval"
+TRUTH_DECIDED = "{conclusion} by {delta:.4f}"
+TRUTH_DETAIL = "95 % interval {low} to {high}, out of fold with {groups} resampled; better in {share} of the resamples. {changed}"
+CHANGED = "{flips} of {predictions} differ."
+TRUTH_CAUTION = " Caution: {note}."
+
+# Advice that was followed.
+FOLLOWED = "followed advice for {about}: {settings}{bound}; gained {gain}"
+FOLLOWED_BOUND = ", at most {bound}"
+
+# The section Truth.
+TRUTH_TITLE = "Out of fold, where the truth is known"
+BROKEN, FIXED = "only the best is right", "only the new one is right"
+BOTH_WRONG, WRONG = "both wrong", "wrong"
+TRUTH_SENTENCE = "{fixed} images fixed, {broken} broken: {conclusion} (accuracy {change} points, 95 % interval {low} to {high}; signs of whole groups flipped)."
+MORE_RIGHT = "more images are right than before"
+FEWER_RIGHT = "fewer images are right than before"
+RIGHT_UNKNOWN = "can't tell whether more images are right"
+
+
+# The estimate.
+ESTIMATE_INTERVAL = "{delta} [{low}, {high}]"
+ESTIMATE_JUDGED = "{judged} of {flips} judged{unsure}; {controls}"
+UNSURE = ", {count} of them unsure"
+NO_CONTROLS = "your own errors were not measured"
+CONTROLS = "{wrong} of {controls} answered wrongly, {correction}"
+CORRECTED, NOT_CORRECTED = "and the estimate is corrected for it", "too few controls to correct for it"
+SHARES = "Of all flips, the new prediction is right in {new}, the prediction of the best submission in {old}, neither in {neither}."
+LINE = "{conclusion}, new − best {number} on the test images{caution}; {judged}"
+ESTIMATE_CAUTION = " (caution: {note})"
+ESTIMATE_DETAIL = "{detail} Judged by eye: {line}."
+ESTIMATE_UNDECIDED, ESTIMATE_DECIDED = "Can't tell:", "{conclusion}:"
+REST = "{delta} {metric} from the judged flips"
+FEW_JUDGED = "{judged} judged: judge at least {enough}"
+ASSUMED_CORRECT = "Too few controls were judged, so the verdicts are taken as correct."
+ASSUMED_AGREED = "There are no out-of-fold predictions, so predictions on which both agree are taken as correct."
+ASSUMED_OOF = "Where both agree, the prediction is assumed to be wrong as often as out of fold; the test images may be easier or harder."
+
+# A file of verdicts.
+EXPORT = "export the verdicts from the section Judging of the error report"
+REMEDY = "export the verdicts of the page again, or fix these lines"
+REMEDY_STORED = "fix these lines, or delete them"
+FAULTS = "{name}: {count}; no verdict was stored"
+STORED = "verdicts        {flips} flips and {controls} controls from {file}; {all} verdicts in {path}"
+LINE_FAULT = "line {line}: {fault}"
+REPEATED = "{id!r} is repeated; it is first on line {first}"
+UNKNOWN_VALUE = "{attribute} {value!r} is not a value; {hint}"
+KNOWN_VALUES = "known: {values}"
+NOT_YES_OR_NO = "{column} is {value!r}; it must be yes or no"
+NO_ID = "the id is empty"
+EMPTY_BUT_SURE = "a value is empty, but unsure is no"
+UNSURE_BUT_FULL = "unsure is yes, but every value is given"
+BAD_INCLUSION = "inclusion {value!r} is not a probability above 0"
+OTHER_PAIR = "report {report!r} compares other submissions"
+UNKNOWN_CONTROL = "{id!r}: a control, but no training image has this id"
+CONTROL_WITH_STRATUM = "{id!r}: a control must have no stratum and no inclusion probability"
+NOT_A_FLIP = "{id!r}: not a flip: no image with this id has predictions that differ"
+NOT_ASKED = "{id!r}: report {report} did not ask about this image"
+OTHER_STRATUM = "{id!r}: stratum {given!r}, but the report asked with {asked!r}"
+OTHER_INCLUSION = "{id!r}: inclusion probability {given}, but the report asked with {asked:.6f}"
+ONLY_HEADER = "the file has only a header"
+NAME_THE_PAIR = "give the two submissions that were judged: {command}"
+FILE_IS_ABOUT = "the file is about these submissions: {command}"
+NOTHING_JUDGED = "no flip was judged"
+JUDGE_FIRST = "judge some flips in the error report first"
+NEEDS_PROBABILITIES = "{metric} needs probabilities, and one submission has none"
+COMPARE_OWN = "compare submissions that were made here and still have their .json file"
+
+
+# Planted faults.
+FINDER_SCORES = "{name}: F1 {f1:.3f}, precision {precision:.3f}, recall {recall:.3f}"
+TOO_FEW_GROUPS = "{count} groups of images have out-of-fold predictions: too few to plant faults"
+GROUPS_NEEDED = "at least {count} groups are needed: half for the search, half for the re-test"
+
+# Labels that may be wrong.
+SUSPECTS_TITLE = "Labels that may be wrong"
+MODEL_REASON = "the model gives this value a probability of {proposed}, and the label {given}"
+COPY_REASON = "{copy} has this value in another row"
+SAME_FILE, SIMILAR_IMAGE = "the same file", "a nearly identical image"
+NEIGHBOUR_REASON = "{share} of its nearest images have this value"
+GROUP_REASON = "the images of its group have different values"
+SUSPECT_LABEL = "{id}: {attribute} {given}, perhaps {proposed}"
+PATCH_REASON = "{proposed} instead of {given}: {reasons}"
+
+# Slices.
+SLICES_TITLE = "Slices that fail more often than chance"
+SLICE_SUMMARY = "{images} of {groups}: {wrong} wrong, {elsewhere} elsewhere"
+SLICE_COLUMNS = ("wrong", "elsewhere", "expected from its classes")
+SLICE_PLOT, ALL_IMAGES = "Share of wrong predictions by slice", "all images"
+
+# Calibration.
+CALIBRATION_TITLE = "Is its confidence reliable?"
+BEFORE, AFTER = "as it is", "with temperature"
+OVERCONFIDENT, UNDERCONFIDENT, FINDING_UNDECIDED = "overconfident", "underconfident", "can't tell"
+CALIBRATION_SENTENCE = "{conclusion}: mean confidence is {gap:.1f} points {side} accuracy (95 % interval {low} to {high})."
+ABOVE, BELOW = "above", "below"
+IS_OVERCONFIDENT = "It is overconfident"
+IS_UNDERCONFIDENT = "It is underconfident"
+CONFIDENCE_UNKNOWN = "Can't tell whether it is overconfident or underconfident"
+NO_TEMPERATURE = "Temperature scaling could not be tested: there are no other groups to fit it on."
+TEMPERATURE_HELPS = "A temperature of {temperature:.2f} helps"
+TEMPERATURE_HURTS = "A temperature of {temperature:.2f} hurts"
+TEMPERATURE_UNKNOWN = "A temperature of {temperature:.2f}: can't tell whether it helps"
+TEMPERATURE_FIGURES = " (log loss {change}, 95 % interval {low} to {high}; fitted on other groups)."
+USE_IN_BLEND = " It does not change the labels of a blend, but a temperature for each member before voting may: `{command}`."
+USE_IN_RUN = " It does not change the labels of this run, only its weight in a blend: `{command}`."
+RELIABILITY_PLOT = "Reliability: accuracy by confidence"
+COVERAGE_PLOT = "Accuracy on the most confident share"
+CONFIDENCE_AXIS, ACCURACY_AXIS = "confidence", "accuracy"
+COVERAGE_AXIS, OUT_OF_FOLD = "share of predictions, most confident first", "out of fold"
+
+# Attention.
+SHORTCUT = "Shortcut? For {classes}, the network looks at the background more than the area of the background explains. Look at the maps, then try crop.method or a stronger augment.policy."
+
+# Why.
+WHY_TITLE = "Why: what the network looked at"
+PICTURE, CAM_OF_PREDICTION, CAM_OF_TRUTH = "image", "Grad-CAM for the prediction", "Grad-CAM for the truth"
+CAM_OF_SECOND, OCCLUSION = "Grad-CAM for the second guess", "occlusion for the prediction"
+PREDICTED = "Prediction {predicted} ({p})"
+PREDICTED_WRONG = "{prediction}, truth {true} ({p})"
+PREDICTED_RIGHT = "{prediction}, correct, second guess {rival} ({p})"
+PREDICTED_ONLY = "{prediction}, second guess {rival} ({p})"
+TOO_FEW = "too few groups"
+FINDING_INTERVAL = "{low} to {high}"
+
+
+# The run that advice is about.
+ABOUT_MEMBER = "the best member, {name}, predicted without TTA"
+ABOUT_RUN = "{name}, predicted without TTA"
+
+# Where to look in the report; `steps.ANCHORS` has the HTML ids.
+LOOK_AT_ERRORS = "see Images in the section Truth of the report"
+LOOK_AT_PAIRS = "see Confused pairs in the section Truth of the report"
+JUDGE_FLIPS = "see the section Judging of the report"
+
+SECOND_GUESSES_BOUND = "if all {count:,} errors whose second guess is correct were fixed"
+
+# Faults: something is wrong.
+EPOCHS_DO = "Train longer: {more} epochs instead of {now}"
+EPOCHS_SEEN = "{run} stops too early: after {epochs} its validation loss, {valid:.2f}, is hardly above its training loss, {train:.2f}{fallen}."
+EPOCHS_FALLEN = ", and the loss fell by {share} in the last third of the epochs"
+EPOCHS_WHY = "The network can still learn more from its training images."
+
+AUGMENT_DO = "Turn on augmentation: {policy}"
+AUGMENT_SEEN = "{run} memorises its images: its training loss is {train:.2f}, its validation loss {valid:.2f}, and augmentation is off."
+AUGMENT_WHY = "Slightly rotated, shifted or mirrored images are new to the network in every epoch."
+
+GROUPS_DO = "Keep each group in one fold"
+GROUPS_SEEN = "The folds leak: {share} of the validation images have an image of the same group in the training part."
+GROUPS_WHY = "The network recognises the object instead of the class. Until the folds are fixed, no out-of-fold score or comparison is correct; the correct score will be lower."
+LEAK_DO = "Fix the folds"
+LEAK_BOUND = "the score becomes correct, not better"
+
+LABELS_DO = "Correct labels that look wrong"
+LABELS_SEEN = "About {floor} of the labels look wrong: this share of the {tenth} most confident predictions disagrees with the label, and {risk} of the more confident half."
+LABELS_WHY = "A hard image makes a model unsure; a wrong label does not. Look at the suspects under Labels, save the corrections that you agree with as label_patches.csv beside the training table, and train with them."
+LABELS_BOUND = "if the {count} most suspicious labels were wrong and were corrected"
+
+NORMALISATION_DO = "Fix the normalisation"
+NORMALISATION_FAR = "In the worst channel, {run} gets pixels with mean {mean} and standard deviation {std}; they should be near 0 and 1."
+NORMALISATION_OFF = "{run} does not normalise images as its pretrained weights expect (off by {off:.2f} of their standard deviation)."
+NORMALISATION_OWN_WHY = "Pixels are in the range 0 to 1, so `model.mean` and `model.std` must be in that range. Without these settings the network uses the values of its pretrained weights."
+NORMALISATION_OTHER_WHY = "Check what changes the pixels before the network (`preprocess`, `crop`), and the `pretrained_cfg` of a network of your own."
+
+RARE_DO = "Account for rare classes in training"
+RARE_SEEN = "The recall of {classes} (at most {most} images each; the largest class has {largest}) is {recall}; the recall of the other classes is {other}."
+RARE_WHY = "{metric} counts a rare class as much as the largest class, but training does not."
+RARE_BOUND = "if all {count} errors on rare classes were fixed"
+
+# Steps: something could be better.
+PAIR_SEEN = "“{true}” is predicted as “{predicted}” {times}, {share} of its images{reverse}."
+PAIR_REVERSE = "; the reverse happens {times}"
+PAIR_DIFFER = "The two classes differ in {attributes}. "
+LARGER_DO = "Use larger images: {size} px"
+LARGER_WHY = "{differ}Larger images show more detail. If you cannot tell the images under Confused pairs apart either, the labels are the limit."
+LOOK_AT_PAIR_DO = "Look at the most confused pair"
+LOOK_AT_PAIR_WHY = "{differ}Look at the images under Confused pairs. If a small detail decides, a crop of it may help, because images cannot be much larger than now (at most {most} px). If you cannot tell the images apart either, the labels are the limit."
+PAIR_BOUND = "if all {count} errors of this pair were fixed"
+
+WEAKEST_SEEN = "“{name}” is the weakest class: F1 {f1:.2f} (recall {recall:.2f}, precision {precision:.2f}) on {images} of {groups}."
+WEAKEST_BOUND = "if its {count} errors, in both directions, were fixed"
+OVERSAMPLE_DO = "Oversample rare classes"
+OVERSAMPLE_WHY = "The class is rare: show it as often as the others."
+WEIGH_DO = "Give difficult images more weight"
+WEIGH_RARE_WHY = "The class is rare even after resampling, so give difficult images more weight."
+WEIGH_HARD_WHY = "The class is difficult rather than rare, so give difficult images more weight."
+STRONGER_DO = "Use stronger augmentation: {policy}"
+STRONGER_WHY = "Difficult or rare images already have more weight; more varied images may help more."
+LOOK_AT_CLASS_DO = "Look at the weakest class"
+LOOK_AT_CLASS_WHY = "Difficult or rare images already have more weight, and it is not enough: look at the images."
+
+SMOOTH_DO = "Use label smoothing"
+LOOK_AT_CONFIDENT_DO = "Look at confident errors"
+OVERCONFIDENT_SEEN = "{sure} of {errors} were made with at least {confidence} confidence; on average, confidence is off by {error}."
+OVERCONFIDENT_WHY = "An overconfident member dominates a blend. Some of the labels may be wrong: see Labels."
+SMOOTHING_IS_ON = " `loss.label_smoothing={now}` is already set."
+OVERCONFIDENT_BOUND = "if all errors with such a confidence were fixed"
+
+FLIPS_DO = "Judge twenty flips by eye"
+FLIPS_OF_ATTRIBUTE = "{count} of {flips} change {attribute}"
+FLIPS_CHANGED = "{predictions} changed"
+FLIPS_SEEN = "{lead}; the most frequent change is {old} → {new}, {images}."
+FLIPS_WHY = "A flip is an image whose prediction changed. Under Judging you label images while both predictions are hidden. From twenty judged flips on, the report estimates the score difference with an interval."
+
+SEED_DO = "Train again with another seed"
+SEED_SEEN = "The difference of {delta} may be chance: its interval, {low} to {high}, contains zero."
+SEED_WHY = "A second run with the same settings shows how much the score varies by chance. `make runs` shows both scores: if they are as far apart as this difference, the difference means nothing."
+SEED_BOUND = "at the upper end of the interval"
+
+BLEND_DO = "Blend it with {names}"
+BLEND_ONE_SEEN = "{names} is right on {fixed} of the {wrong} images that {run} gets wrong."
+BLEND_SOME_SEEN = "{names} are right on {fixed} of the {wrong} images that {run} gets wrong."
+BLEND_WHY = "A blend gains most from members that make different errors. Finished runs are not trained again."
+BLEND_BOUND = "if the blend were right wherever one of its members is right"
+
+FAMILY_DO = "Add a network of another family: {experiment}"
+FAMILY_SEEN = "Every finished run on these folds uses a network of one family, {family} ({runs})."
+FAMILY_WHY = "Networks of one family make similar errors; a blend gains most from a member that makes different errors."

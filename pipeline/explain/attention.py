@@ -1,6 +1,6 @@
 """The panel `attention`: how much Grad-CAM attention is on object and background over many unseen images.
 
-Owns choosing the images and measuring them. Does not own the statistics (`errors/findings/attention.py`),
+Owns choosing the images and measuring them. Does not own the statistics (`errors/findings/why.py`),
 where objects are (`explain/cases.py`) or Grad-CAM (`cam.py`).
 
 Legend: N images, B a batch, H height, W width, h and w of a map.
@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.core.samples import Floats, Ints, Strings, positions
 from pipeline.core.seeds import rng
-from pipeline.errors.findings import attention
+from pipeline.errors.findings import why
 from pipeline.explain import cam, maps, texts
 from pipeline.explain.scene import ImageBatch, Scene
 from pipeline.pages.gallery import GalleryTable, Panel
@@ -33,7 +33,7 @@ def panel(scene: Scene) -> Panel:
         return _without(warnings=(texts.ATTENTION_NONE.format(tried=tried),))
     ids = [row[0] for row in rows]
     at = positions(np.array(ids), scene.samples.ids_N, "training samples")
-    by_class = attention.by_class(
+    by_class = why.by_class(
         np.array([row[1] for row in rows], np.float32),
         np.array([row[2] for row in rows], np.float32),
         scene.samples.labels[at],
@@ -42,7 +42,7 @@ def panel(scene: Scene) -> Panel:
         scene.config.statistics.draws,
         scene.seed,
     )
-    warning = attention.warning(by_class)
+    warning = why.warning(by_class)
     return Panel(
         name="attention",
         title=texts.ATTENTION_TITLE,
@@ -94,21 +94,21 @@ def _of_batch(scene: Scene, batch: ImageBatch) -> tuple[list[tuple[str, float, f
     for (i, mask_HW, source), coarse_hw in zip(known, coarse_Bhw, strict=True):
         if maps.flatness(coarse_hw):
             continue
-        share = attention.on_background(maps.enlarged(np.maximum(coarse_hw, 0), mask_HW.shape), mask_HW)
+        share = why.on_background(maps.enlarged(np.maximum(coarse_hw, 0), mask_HW.shape), mask_HW)
         if share is not None:
             rows.append((str(batch.ids_B[i]), share, 1 - float(mask_HW.mean())))
             sources.add(source)
     return rows, len(batch.ids_B), sources
 
 
-def _table(by_class: tuple[attention.ClassAttention, ...]) -> GalleryTable:
+def _table(by_class: tuple[why.ClassAttention, ...]) -> GalleryTable:
     rows = []
     for a in by_class:
-        few = a.n_groups < attention.FEW_GROUPS
+        few = a.n_groups < why.FEW_GROUPS
         ends = texts.ATTENTION_FEW if few else f" [{a.low:+.2f}, {a.high:+.2f}]"
         ends = f"{a.excess:+.2f}{ends}".replace("-", "−")
         rows.append((a.name, a.n_images, a.n_groups, a.background, a.area, ends, a.verdict))
-    note = texts.ATTENTION_NOTE.format(few=attention.FEW_GROUPS)
+    note = texts.ATTENTION_NOTE.format(few=why.FEW_GROUPS)
     return GalleryTable(texts.ATTENTION_TABLE, texts.ATTENTION_COLUMNS, tuple(rows), note)
 
 

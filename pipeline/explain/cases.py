@@ -2,7 +2,7 @@
 
 Owns turning artifacts into a `Scene`: which fold explains which image, which images are chosen where none is
 named, and masks of objects (from the box, or what differs from the colour of the border). Does not own the
-panels (`explain/panels.py`), boxes (`data/boxes.py`) or how an image is prepared (`data/preprocess.py`).
+panels (`explain/panels.py`), boxes (`data/crop.py`) or how an image is prepared (`data/preprocess.py`).
 
 A training image is explained by the fold that never saw it: the first one whose validation part contains it.
 No fold has seen a test image; fold 0 explains it, or the fold that FOLD names.

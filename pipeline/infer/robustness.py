@@ -22,7 +22,7 @@ from pipeline.core.predictions import ViewProbabilities
 from pipeline.core.samples import Ints, Strings
 from pipeline.infer import texts
 from pipeline.pages.plots import BandStep, band
-from pipeline.pages.section import ReportSection
+from pipeline.pages.report import ReportSection
 
 ANCHOR, SHORT = "robustness", "Robustness"
 TITLE = texts.ROBUSTNESS_TITLE

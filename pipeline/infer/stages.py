@@ -36,7 +36,7 @@ def build_views(job: Job) -> Built:
     Writes test.npz, fold<k>.npz for the validation part of each fold, and times.json. Views are kept apart,
     so that `infer` can weigh them again without running a model.
     """
-    from pipeline.infer import member_cost, view_predictions
+    from pipeline.infer import view_predictions
 
     space = load.samples(job.inputs["data"], "train", job.home).space
     plan = load.plan(job.inputs["folds"])
@@ -46,7 +46,9 @@ def build_views(job: Job) -> Built:
         files.write_views(job.draft / f"fold{k}.npz", part)
     files.write_views(job.draft / "test.npz", predicted.test)
     files.write_json(job.draft / "times.json", dict(zip(predicted.test.views, predicted.ms_V, strict=True)))
-    cost = member_cost.of_earlier(earlier, len(predicted.ms_V)) or member_cost.measured(job, space.n_classes)
+    cost = view_predictions.earlier_cost(earlier, len(predicted.ms_V)) or view_predictions.measured_cost(
+        job, space.n_classes
+    )
     return Built({"ms_per_image": sum(predicted.ms_V), **cost})
 
 

@@ -2,22 +2,35 @@
 
 Owns reading pixels in batches, views, and the modes that a network computes in: precision, memory layout,
 compiled or not. Does not own choosing a mode (`train/step_timing.py`) or using the outputs: validation
-(`train/loop.py`), features (`nets/features.py`), test-time augmentation (`train/committee.py`).
+(`train/loop.py`), features (`nets/forward.py`), test-time augmentation (`train/committee.py`).
 
 Legend: N images, B a batch, H height, W width, C channels or classes, D outputs of one image.
+
+Features of a frozen backbone.
+
+Owns passing images through a backbone once per view, and the digest that identifies the backbone of the
+features. Does not own heads that train on them (`train/heads.py`).
+
+Legend: N images, V views, D features.
 """
 
-from collections.abc import Callable
+import hashlib
+import sys
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.predictions import Features
 from pipeline.core.samples import Floats, Strings, positions
 from pipeline.data.loader import Images
+from pipeline.nets.model import Classifier
 from pipeline.nets.views import View
+from pipeline.nets.weights import classifier_keys
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 LAYOUTS = ("channels_last", "contiguous")
@@ -122,3 +135,33 @@ def probabilities(logits_BC: torch.Tensor) -> torch.Tensor:
     What is kept or scored is computed in double precision instead (`core/targets.py`).
     """
     return logits_BC.softmax(dim=1)
+
+
+def backbone_digest(model: Classifier, size: tuple[int, ...], views: Sequence[View]) -> str:
+    """sha256 of the backbone's name, weights and normalisation, the image size and the views.
+
+    Without the classifier, because features do not pass through it.
+    """
+    digest = hashlib.sha256(repr((model.name, size, [view.name for view in views])).encode())
+    for buffer in (model.mean_C11, model.std_C11):
+        digest.update(buffer.cpu().numpy().tobytes())
+    head = classifier_keys(model.backbone)
+    for key, value in model.backbone.state_dict().items():
+        if key not in head:
+            digest.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def extract(model: Classifier, images: Images, ids: Strings, views: Sequence[View], how: Pass) -> Features:
+    """(N, V, D) pooled features of these images, one block per view, in the order of `ids`.
+
+    The model is on `how.device`; this function puts it in eval mode. There is at least one view.
+
+    Raises:
+        DataError: an id has no image.
+    """
+    model.eval()
+    bar = tqdm(views, desc="features", unit="view", disable=not sys.stderr.isatty())
+    blocks = [run(model.features, images, ids, view, how) for view in bar]
+    digest = backbone_digest(model, images.x_NHWC.shape[1:3], views)
+    return Features(ids, tuple(view.name for view in views), np.stack(blocks, axis=1), digest)

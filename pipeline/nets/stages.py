@@ -1,7 +1,7 @@
 """The stage of `nets/`: outputs of a frozen backbone, and which trainings use them.
 
 Owns the declaration of `features` and the function that builds it. Does not own running the backbone
-(`nets/features.py`).
+(`nets/forward.py`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def build_features(job: Job) -> Built:
 
     The metric ms_per_image is the time of the backbone.
     """
-    from pipeline.nets import features, model, normalisation, views
+    from pipeline.nets import forward, model, views
     from pipeline.nets.forward import Pass
 
     config = job.settings.config
@@ -54,10 +54,10 @@ def build_features(job: Job) -> Built:
     view = views.parse(str(job.params["view"]))
     how = Pass(device, config.runtime.infer_batch)
     started = time.perf_counter()
-    made = features.extract(network, images, images.ids_N, [view], how)
+    made = forward.extract(network, images, images.ids_N, [view], how)
     seconds = time.perf_counter() - started
     files.write_features(job.draft / "features.npz", made)
-    figures = normalisation.figures(network, settings, images, images.ids_N)
+    figures = model.figures(network, settings, images, images.ids_N)
     return Built(metrics={"ms_per_image": 1000 * seconds / len(images.ids_N), **figures})
 
 

@@ -2,8 +2,8 @@
 
 Owns the views that test-time augmentation, features and robustness curves share (blur, noise and JPEG among
 them), and reading them from text such as `shift(2,-2)`. Does not own running a model on them
-(`nets/features.py`, `train/committee.py`), random augmentation (`data/augment.py`) nor the strengths of a
-robustness curve (`settings/robustness.py`).
+(`nets/forward.py`, `train/committee.py`), random augmentation (`data/augment.py`) nor the strengths of a
+robustness curve (`settings/infer.py`).
 
 A new view is one function with annotated parameters and one line in `REGISTRY`; what it does to a label
 is in `settings/infer.py`, with the groups of views such as `fivecrop`.

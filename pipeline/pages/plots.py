@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup, escape
 
-from pipeline.core.noise import Band
+from pipeline.core.statistics import Band
 
 FONT = 12.0
 WIDTH = 440.0

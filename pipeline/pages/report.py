@@ -1,4 +1,11 @@
-"""What every report shares: templates, safe data for scripts, thumbnails, table cells.
+"""One section of the error report: everything that the page needs to show it.
+
+Owns the interface between the page and its sections. Does not own the content of any section.
+
+A new section is a file with a function that returns a `ReportSection`, a template beside it, and one line in
+`errors/page.py`.
+
+What every report shares: templates, safe data for scripts, thumbnails, table cells.
 
 Owns turning values into one self-contained HTML text: no network, no other file, all text from outside
 (names, paths, labels) escaped. Does not own the content of any report (each room's `page.py`), the drawings
@@ -28,9 +35,50 @@ from markupsafe import Markup, escape
 from PIL import Image
 from tqdm import tqdm
 
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class ReportSection:
+    """A section of the error report.
+
+    Args:
+        anchor: its HTML id, one word.
+        short: its name in the table of contents.
+        template: a template file, which gets `values` as `s`, and `thumbs`, and writes the content of
+            `<section>`, beginning with its `<h2>`.
+        values: the variables of the template; they are escaped.
+        wanted: pictures that it shows with `thumbs.tag(key, label)`.
+        data: `json_data` blocks for its script.
+        script: a JavaScript template file, or several in order; each is an immediately called function.
+        early: whether it is shown directly after the verdict, before the flips and the mistakes.
+    """
+
+    anchor: str
+    short: str
+    template: str
+    values: Mapping[str, Any]
+    wanted: tuple[Key, ...] = ()
+    data: Markup = Markup("")
+    script: str | tuple[str, ...] = ()
+    early: bool = False
+
+
+def without(anchor: str, short: str, title: str, why: str, command: str = "") -> ReportSection:
+    """A section without content: its heading, one sentence why, and the command that fills it, if any."""
+    return ReportSection(
+        anchor, short, "section_without.html", {"title": title, "why": why, "command": command}
+    )
+
+
+def scripts(sections: Iterable[ReportSection]) -> tuple[str, ...]:
+    """Script files of all sections, without repeats, in order."""
+    files = [(s.script,) if isinstance(s.script, str) else s.script for s in sections]
+    return tuple(dict.fromkeys(name for names in files for name in names if name))
+
+
 Pixels = npt.NDArray[np.uint8]
 # Train and test may use the same ids, so an image is named by its split and its id.
-Key = tuple[str, str]
 ImageOf = Callable[[str, str], Pixels]
 
 PAGES = Path(__file__).with_name("templates")

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from pipeline.core.errors import DataError, StorageError
-from pipeline.record.digests import write_atomic
+from pipeline.record.files import write_atomic
 from pipeline.record.store import MANIFEST, SHORT, Store
 
 PINS = "pins.txt"

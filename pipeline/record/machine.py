@@ -18,8 +18,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from pipeline.record.digests import write_atomic
-from pipeline.record.files import json_bytes
+from pipeline.record.files import json_bytes, write_atomic
 
 FILE = "machine.json"
 VERSION = 1

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.errors import DataError
-from pipeline.record.digests import FileIndex
+from pipeline.record.files import FileIndex
 from pipeline.record.store import Artifact, Store
 
 HOME, COMPETITION = "PODIUM_HOME", "PODIUM_COMPETITION"

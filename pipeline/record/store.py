@@ -28,7 +28,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pipeline.core.errors import StorageError
-from pipeline.record.digests import FileIndex, sha256_text, write_atomic
+from pipeline.record.files import FileIndex, sha256_text, write_atomic
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """Resampling by features: images in dense regions or near class borders, and rows made between images.
 
-Owns choosing and making rows in feature space. Does not own features (`nets/features.py`) or the number of
+Owns choosing and making rows in feature space. Does not own features (`nets/forward.py`) or the number of
 rows of each class (`resample/indices.py`). Only a fold's training part comes in.
 
 imbalanced-learn's samplers (NearMiss, ClusterCentroids, TomekLinks, SMOTE, ADASYN, BorderlineSMOTE,

@@ -23,7 +23,7 @@ from pipeline.engine.stage import Job
 from pipeline.pages.report import ImageOf
 from pipeline.resample import preview_page
 from pipeline.resample.preview_page import Boxed, CropSheet, Pair, PreviewInputs, PreviewRow
-from pipeline.settings import policies
+from pipeline.settings import augment as policies
 
 FOLD = 0
 # Mixed pictures of each row.

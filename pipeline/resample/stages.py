@@ -27,7 +27,7 @@ from pipeline.nets.stages import features_need, is_probe, probe_views
 from pipeline.record.tracking import note
 from pipeline.resample import indices, page, preview_page, subsets, texts
 from pipeline.resample.indices import Part
-from pipeline.settings import policies
+from pipeline.settings.augment import refuse_forbidden
 from pipeline.settings.load import Settings
 from pipeline.settings.resample import FEATURE_METHODS, ResampleSettings
 
@@ -56,7 +56,7 @@ def refuse_forbidden_copies(settings: Settings) -> None:
     copies = settings.config.resample.copies
     if copies is not None:
         attributes = settings.config.competition.attributes
-        policies.refuse_forbidden(copies.policy, attributes, "resample.copies.policy")
+        refuse_forbidden(copies.policy, attributes, "resample.copies.policy")
 
 
 def build_resample(job: Job) -> Built:
@@ -147,7 +147,7 @@ def refuse_preview(settings: Settings) -> None:
 
 def refuse_forbidden_augmentation(settings: Settings) -> None:
     """Raise ConfigError where the augmentation policy does what an attribute forbids."""
-    policies.refuse_forbidden(settings.config.augment.policy, settings.config.competition.attributes)
+    refuse_forbidden(settings.config.augment.policy, settings.config.competition.attributes)
 
 
 def preview_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:

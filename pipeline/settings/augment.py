@@ -1,10 +1,30 @@
 """The section `augment`: how training images are changed at random.
 
-Owns its field. Does not own reading a policy and its effect on labels (`settings/policies.py`) nor its
+Owns its field. Does not own reading a policy and its effect on labels (`settings/augment.py`) nor its
 transforms (`data/augment.py`).
+
+Augmentation policies as files: `configs/augment/<name>.yaml`, or a path that ends in `.yaml`.
+
+Owns finding and reading them, the changes that each of their transforms makes, and their digest. Does not
+own making the transforms (`data/augment.py`), so nothing here needs albumentations.
+
+A file has one key, `transforms`: a list of albumentations transforms by name, each with its arguments.
+`OneOf`, `SomeOf`, `RandomOrder` and `Sequential` have their own `transforms`.
 """
 
-from pipeline.settings.fields import Section, fact
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from pipeline.core import plugin
+from pipeline.core.errors import ConfigError, nearest
+from pipeline.settings import read as folders
+from pipeline.settings.competition import AttributeSettings
+from pipeline.settings.fields import Change, Section, fact
+from pipeline.settings.read import Fault, parse_file
 
 
 class AugmentSettings(Section):
@@ -15,3 +35,241 @@ class AugmentSettings(Section):
         "a file of configs/augment/ (none, light, upright, medium, heavy, rotate30, trivial, or your own), "
         "a path FILE.yaml, or module:function of your own",
     )
+
+
+GROUP = "augment"
+SUFFIX = ".yaml"
+WORDS = get_args(Change)
+CONTAINERS = ("OneOf", "SomeOf", "RandomOrder", "Sequential")
+
+# Changes that transforms may make, in the words of `competition.attributes[].forbids`: all transforms of
+# albumentations for one 8-bit picture; a test compares this with the library. A name may occur twice.
+_DOING = {
+    "hflip": "HorizontalFlip Transpose D4 SquareSymmetry",
+    "vflip": "VerticalFlip D4 SquareSymmetry",
+    "rotation": "Rotate RandomRotate90 Affine SafeRotate ShiftScaleRotate Transpose D4 SquareSymmetry",
+    "geometry": "Affine SafeRotate ShiftScaleRotate CropAndPad RandomResizedCrop RandomSizedCrop"
+    " ElasticTransform GridDistortion GridElasticDeform LongestMaxSize OpticalDistortion Pad PadIfNeeded"
+    " Perspective PiecewiseAffine RandomGridShuffle RandomScale Resize SmallestMaxSize ThinPlateSpline",
+    "crop": "CenterCrop Crop CropAndPad RandomCrop RandomCropFromBorders RandomResizedCrop RandomSizedCrop",
+    "brightness": "AutoContrast CLAHE ColorJitter Equalize HueSaturationValue Illumination InvertImg"
+    " MultiplicativeNoise PlasmaBrightnessContrast PlasmaShadow RandomBrightnessContrast RandomFog"
+    " RandomGamma RandomRain RandomShadow RandomSnow RandomSunFlare RandomToneCurve",
+    "colour": "ChannelDropout ChannelShuffle ChromaticAberration ColorJitter FancyPCA HEStain"
+    " HueSaturationValue ISONoise InvertImg PlanckianJitter Posterize RGBShift Solarize ToGray ToSepia",
+    "blur": "AdditiveNoise AdvancedBlur Blur ChromaticAberration Defocus Downscale Emboss GaussNoise"
+    " GaussianBlur GlassBlur ISONoise ImageCompression MedianBlur Morphological MotionBlur"
+    " MultiplicativeNoise RandomFog RandomRain RingingOvershoot SaltAndPepper Sharpen ShotNoise"
+    " Superpixels UnsharpMask ZoomBlur",
+    "erase": "CoarseDropout Erasing GridDropout PixelDropout RandomGravel RandomSunFlare Spatter XYMasking",
+    "": "NoOp",
+}
+CHANGES: dict[str, frozenset[str]] = {
+    name: frozenset(change for change, others in _DOING.items() if change and name in others.split())
+    for names in _DOING.values()
+    for name in names.split()
+}
+
+
+@dataclass(frozen=True)
+class Transform:
+    """One transform of a policy.
+
+    Args:
+        name: in albumentations.
+        arguments: as written, without `transforms`.
+        where: `file:line`.
+        children: of a container; empty for any other.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    where: str
+    children: tuple["Transform", ...] = ()
+
+    @property
+    def does(self) -> frozenset[str]:
+        """The changes that it may make."""
+        if self.name == "Affine" and self.arguments.get("rotate", 0) in (0, [0, 0]):
+            return CHANGES["Affine"] - {"rotation"}
+        return frozenset().union(CHANGES.get(self.name, ()), *(child.does for child in self.children))
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A policy whose file is valid; its arguments are not checked by albumentations yet.
+
+    Args:
+        name: as in the settings.
+        transforms: in order.
+        digest: of the content, without comments and layout.
+    """
+
+    name: str
+    transforms: tuple[Transform, ...]
+    digest: str = field(repr=False)
+
+    @property
+    def does(self) -> frozenset[str]:
+        """The changes that it may make, in the words of `forbids`."""
+        return frozenset().union(*(transform.does for transform in self.transforms))
+
+
+def known() -> list[str]:
+    """The names of the policies in `configs/augment/`, `none` first."""
+    return sorted(folders.names(folders.CONFIGS, GROUP), key=lambda name: (name != "none", name))
+
+
+def read(name: str, setting: str = "augment.policy") -> Policy:
+    """A policy by the name of its file, or by a path that ends in `.yaml`.
+
+    Args:
+        name: e.g. `medium`, or `mine/strong.yaml`, from the current folder.
+        setting: that names it.
+
+    Raises:
+        ConfigError: no such file, or every fault of its text with its line.
+    """
+    path, where = _found(name, setting)
+    parsed = parse_file(path, where)
+    faults = list(parsed.faults)
+    if not faults:
+        for key in [key for key in parsed.data if key != "transforms"]:
+            message = f"`{key}` is not a key of a policy; the only key is `transforms`"
+            faults.append(Fault(parsed.lines[key], message))
+        if "transforms" not in parsed.data:
+            faults.append(Fault(where, "has no `transforms`, a list such as `- HorizontalFlip: {p: 0.5}`"))
+    transforms = tuple(_items(parsed.data.get("transforms"), "transforms", parsed.lines, faults))
+    if faults:
+        refuse(name, [str(fault) for fault in faults], setting)
+    text = json.dumps(parsed.data, sort_keys=True, ensure_ascii=False)
+    return Policy(name, transforms, hashlib.sha256(text.encode()).hexdigest())
+
+
+def refuse(name: str, faults: list[str], setting: str = "augment.policy") -> None:
+    """One error for all faults of a policy's file."""
+    raise ConfigError(
+        f"{setting}={name}: {len(faults)} fault{'' if len(faults) == 1 else 's'} in the policy",
+        faults,
+        "configs/augment/heavy.yaml is an example; `make preview` shows the effect",
+    )
+
+
+def allowed(names: Sequence[str], attributes: Sequence[AttributeSettings]) -> tuple[str, ...]:
+    """Those of these policies that make no change that an attribute forbids."""
+    forbidden = {change for a in attributes for change in a.forbids}
+    return tuple(name for name in names if not read(name).does & forbidden)
+
+
+def refuse_forbidden(
+    policy: str, attributes: Sequence[AttributeSettings], setting: str = "augment.policy"
+) -> None:
+    """Reject a policy that makes an attribute's label wrong; `setting` names the policy.
+
+    Raises:
+        ConfigError: with every forbidden change, and the policies that are allowed.
+    """
+    every = {change for a in attributes for change in a.forbids}
+    does = does_of(policy, setting) if every or is_own(policy) else frozenset()
+    if does is None and every:
+        name, forbidden = policy.partition(":")[2], ", ".join(sorted(every))
+        raise ConfigError(
+            f"{setting}={policy}: it does not declare its changes, and some labels forbid {forbidden}",
+            remedy=f'write {name}.does = ("rotation", "brightness"), or () for none of {", ".join(WORDS)}',
+        )
+    does = does or frozenset()
+    faults = [f"{a.name} forbids {change}" for a in attributes for change in a.forbids if change in does]
+    if faults:
+        left = allowed(known(), attributes)
+        raise ConfigError(
+            f"{setting}={policy}: it makes labels wrong", faults, f"choose one of {', '.join(left)}"
+        )
+
+
+def is_own(name: str) -> bool:
+    """Whether a policy is a function of the user's own, module:function."""
+    return plugin.is_plugin(name) and not name.endswith(SUFFIX)
+
+
+def does_of(policy: str, setting: str = "augment.policy") -> frozenset[str] | None:
+    """The changes that a policy makes, in the words of `forbids`; None: an own function without `does`.
+
+    Raises:
+        ConfigError: no such policy, an own function cannot be loaded, or its `does` has unknown words.
+    """
+    if not is_own(policy):
+        return read(policy, setting).does
+    declared = getattr(plugin.Own(policy, Path.cwd(), setting).function, "does", None)
+    if declared is None:
+        return None
+    if isinstance(declared, str) or not set(declared) <= set(WORDS):
+        raise ConfigError(f"{setting}: {policy}.does is {declared!r}", remedy=f"use {', '.join(WORDS)}")
+    return frozenset(declared)
+
+
+def _found(name: str, setting: str) -> tuple[Path, str]:
+    if name.endswith(SUFFIX):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise ConfigError(
+                f"{setting}: there is no file {path}", remedy="give a path from the current folder"
+            )
+        return path, name
+    there = known()
+    if name not in there:
+        raise ConfigError(
+            f"{setting}: no policy is called {name!r}",
+            [hint] if (hint := nearest(name, there)) else [],
+            f"choose one of {', '.join(there)}, write configs/augment/NAME.yaml, or give a path FILE.yaml",
+        )
+    file = f"{GROUP}/{name}{SUFFIX}"
+    return folders.found(folders.CONFIGS, file), f"configs/{file}"
+
+
+def _items(items: Any, path: str, lines: Mapping[str, str], faults: list[Fault]) -> Iterator[Transform]:
+    """The transforms of a list; its faults are added to `faults`."""
+    if items is None:
+        return
+    if not isinstance(items, list):
+        message = "`transforms` must be a list with a line `- Name: {…}` for each transform"
+        faults.append(Fault(lines[path], message))
+        return
+    for number, item in enumerate(items):
+        at = f"{path}[{number}]"
+        if isinstance(item, str):  # `- HorizontalFlip`: all arguments at their defaults
+            item = {item: {}}
+        if not isinstance(item, dict) or len(item) != 1:
+            message = f"{at}: expected one `Name: {{arguments}}`, got {item!r}"[:160]
+            faults.append(Fault(_line(at, lines), message))
+            continue
+        name, arguments = next(iter(item.items()))
+        yield from _one(str(name), arguments, f"{at}.{name}", lines, faults)
+
+
+def _one(
+    name: str, arguments: Any, at: str, lines: Mapping[str, str], faults: list[Fault]
+) -> Iterator[Transform]:
+    where = _line(at, lines)
+    if name not in CHANGES and name not in CONTAINERS:
+        hint = nearest(name, [*CHANGES, *CONTAINERS]) or "known: those of albumentations for 8-bit pictures"
+        faults.append(Fault(where, f"no transform `{name}`; {hint}"))
+        return
+    if not isinstance(arguments or {}, dict):
+        faults.append(Fault(where, f"{name} needs arguments by name, e.g. `{{p: 0.5}}`; got {arguments!r}"))
+        return
+    given = dict(arguments or {})
+    children: tuple[Transform, ...] = ()
+    if name in CONTAINERS:
+        below = given.pop("transforms", None)
+        if not below:
+            faults.append(Fault(where, f"{name} needs `transforms` to choose from"))
+        children = tuple(_items(below, f"{at}.transforms", lines, faults))
+    yield Transform(name, given, where, children)
+
+
+def _line(at: str, lines: Mapping[str, str]) -> str:
+    """The line of this path, or of the nearest path inside or around it."""
+    steps = at.replace("[", ".[").split(".")
+    above = [".".join(steps[:end]).replace(".[", "[") for end in range(len(steps), 1, -1)]
+    inside = [path for path in lines if path.startswith(at)]
+    return lines[next(path for path in (at, *inside, *above, steps[0]) if path in lines)]

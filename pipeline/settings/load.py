@@ -1,7 +1,7 @@
 """YAML files and `key=value` overrides, merged into one validated Config.
 
 Owns: which files are merged in which order, the source of each value, and collecting every fault in one
-message. Does not own defaults (`settings/schema.py`), where the files lie (`settings/folders.py`) or reading
+message. Does not own defaults (`settings/schema.py`), where the files lie (`settings/read.py`) or reading
 one file (`settings/read.py`).
 
 Order, later wins: schema defaults, configs/config.yaml, configs/competition/<name>.yaml, each
@@ -23,12 +23,12 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
 from pipeline.core.errors import ConfigError, nearest
-from pipeline.settings import folders
+from pipeline.settings import read
 from pipeline.settings.read import Fault, ParsedFile, parse_file, parse_value
 from pipeline.settings.schema import Config, broken
 
 GROUPS = ("competition", "model", "experiment")
-CONFIGS = folders.CONFIGS
+CONFIGS = read.CONFIGS
 OVERRIDE = "override"
 TAGS = ("emoji", "digits", "square", "rectangle", "word", "number", "stage", "module", "unset")
 
@@ -117,7 +117,7 @@ def load(arguments: Sequence[str], folder: Path = CONFIGS) -> Settings:
 def resolve(request: Request, folder: Path, faults: Sequence[Fault] = ()) -> Settings:
     """Read, merge and validate the files and values of `request`; see `load`."""
     all_faults = list(faults)
-    base = parse_file(folders.found(folder, folders.BASE), f"{folder.name}/{folders.BASE}")
+    base = parse_file(read.found(folder, read.BASE), f"{folder.name}/{read.BASE}")
     defaults = _names_of(base, "defaults", ("competition", "experiment"), all_faults)
     request = replace(request, competition=request.competition or defaults.get("competition"))
     competition = _overlay("competition", request.competition, folder, all_faults)
@@ -222,13 +222,13 @@ def _names_of(file: ParsedFile, key: str, known: tuple[str, ...], faults: list[F
 def _overlay(group: str, name: str | None, folder: Path, faults: list[Fault]) -> ParsedFile:
     if name is None:
         return ParsedFile({}, {}, ())
-    known = folders.names(folder, group)
+    known = read.names(folder, group)
     if name not in known:
         hint = nearest(name, known) or f"known: {', '.join(known) or 'none yet'}"
         faults.append(Fault(f"{group}={name}", f"no such file {folder.name}/{group}/{name}.yaml; {hint}"))
         return ParsedFile({}, {}, ())
     file = f"{group}/{name}.yaml"
-    return parse_file(folders.found(folder, file), f"{folder.name}/{file}")
+    return parse_file(read.found(folder, file), f"{folder.name}/{file}")
 
 
 def _leaves(data: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core import plugin
-from pipeline.settings import policies
+from pipeline.settings import augment
 from pipeline.settings.schema import Config
 
 PLUGIN_SETTINGS = (
@@ -47,8 +47,8 @@ def digests(config: Config, reads: Iterable[str], covers: Callable[[str, str], b
 
 
 def _digest(name: str, path: str) -> str:
-    if path in POLICY_SETTINGS and not policies.is_own(name):
-        return policies.read(name, path).digest
+    if path in POLICY_SETTINGS and not augment.is_own(name):
+        return augment.read(name, path).digest
     return plugin.digest(name, Path.cwd(), path)
 
 

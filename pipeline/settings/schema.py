@@ -30,13 +30,12 @@ from pipeline.settings.explain import ExplainSettings
 from pipeline.settings.fields import Broken, Rule, Section, Sections
 from pipeline.settings.folds import FoldSettings
 from pipeline.settings.images import CropSettings, ImageSettings, PreprocessSettings, PreviewSettings
-from pipeline.settings.infer import InferSettings
+from pipeline.settings.infer import InferSettings, RobustnessSettings
 from pipeline.settings.learning_curve import CurveSettings
 from pipeline.settings.loss import LossSettings
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.report import FinderSettings, ReportSettings, StatisticsSettings
 from pipeline.settings.resample import ResampleSettings
-from pipeline.settings.robustness import RobustnessSettings
 from pipeline.settings.runtime import ReproduceSettings, RuntimeSettings
 from pipeline.settings.train import TrainSettings
 

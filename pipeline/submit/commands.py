@@ -238,7 +238,7 @@ def reproduce(session: Session, options: Options) -> None:
 
 def runs(session: Session, options: Options) -> None:
     """Print finished experiments, their scores, and the settings in which they differ."""
-    from pipeline.submit.runs import table
+    from pipeline.submit.ranking import table
 
     for line in table(session.store, session.settings.config.competition.name):
         session.say(line)

@@ -1,7 +1,7 @@
 """`make final N=2`: which submissions to select at the end: the safest one, and others with different errors.
 
 Owns the proposal and its reasons. Does not own the ledger (`submit/ledger.py`) nor the noise of scores
-(`core/noise.py`).
+(`core/statistics.py`).
 
 Hosts let one select a few submissions before the private scores are shown, and the best of them counts. So
 the first one should not disappoint, and each further one should be about as good and as different as
@@ -19,8 +19,8 @@ import numpy as np
 
 from pipeline.core import metrics
 from pipeline.core.errors import DataError
-from pipeline.core.noise import Band
 from pipeline.core.samples import Ints
+from pipeline.core.statistics import Band
 from pipeline.data import host, host_format, load
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import Settings

@@ -29,7 +29,7 @@ from pipeline.core.samples import Samples
 from pipeline.data import host, host_format, load
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
-from pipeline.record.digests import sha256_file
+from pipeline.record.files import sha256_file
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.competition import SubmissionSettings
 from pipeline.settings.schema import Config

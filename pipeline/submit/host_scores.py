@@ -17,7 +17,7 @@ from pipeline.core import metrics
 from pipeline.core.errors import DataError
 from pipeline.core.samples import positions, strings
 from pipeline.data import host, host_format, load
-from pipeline.record.digests import write_atomic
+from pipeline.record.files import write_atomic
 from pipeline.record.store import Artifact
 from pipeline.record.tracking import Tracker
 from pipeline.settings.competition import CompetitionSettings

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from pipeline.core.errors import DataError, StorageError, nearest
 from pipeline.core.tables import Table, format_table, read_table
 from pipeline.pages.report import plural
-from pipeline.record.digests import write_atomic
+from pipeline.record.files import write_atomic
 from pipeline.submit import texts
 
 KINDS = ("member", "blend", "refit", "outside")

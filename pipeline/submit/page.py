@@ -1,6 +1,6 @@
 """The leaderboard: the ledger as a table, a plot and a diagnosis, for the terminal and as a page.
 
-Owns the rank correlation and the layout. Does not own the noise (`core/noise.py`), the diagnosis
+Owns the rank correlation and the layout. Does not own the noise (`core/statistics.py`), the diagnosis
 (`submit/gap/`) nor the ledger's file (`submit/ledger.py`).
 """
 
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.core.noise import Band
+from pipeline.core.statistics import Band
 from pipeline.pages import plots
 from pipeline.pages.report import MISSING, Thumbnails, render
 from pipeline.submit import texts
-from pipeline.submit.gap.causes import HARMLESS, Cause, Diagnosis
+from pipeline.submit.gap.scene import HARMLESS, Cause, Diagnosis
 from pipeline.submit.ledger import Entry
 
 # The fewest submissions with both scores for which a rank correlation has an interval.

@@ -2,7 +2,11 @@
 
 Owns joining the ledger with the store: the predictions behind a submission, the size of the public set, and
 the noise of public scores. Does not own the rule that chooses (`submit/ledger.py`), the statistics
-(`core/noise.py`) nor the page (`submit/page.py`).
+(`core/statistics.py`) nor the page (`submit/page.py`).
+
+`make runs`: finished experiments, their scores, and the settings in which they differ.
+
+Owns the table; it reads manifests only, so it works without the MLflow database.
 """
 
 from __future__ import annotations
@@ -13,15 +17,16 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core import metrics, noise
-from pipeline.core.noise import Band
+from pipeline.core import metrics, statistics
 from pipeline.core.samples import Floats, Samples
-from pipeline.core.statistics import STANDARD_ERRORS
+from pipeline.core.statistics import STANDARD_ERRORS, Band
 from pipeline.data import load
-from pipeline.record.store import Artifact, Store
+from pipeline.engine.slices import flat
+from pipeline.record.store import SHORT, Artifact, Store
 from pipeline.settings.load import Settings
 from pipeline.submit import host_scores, texts
 from pipeline.submit.ledger import Choice, Entry, choose
+from pipeline.train.scoring import SCORED
 
 # Stages by the ledger's kind of submission.
 STAGE_OF = {"member": "infer", "blend": "ensemble"}
@@ -85,7 +90,7 @@ def bands(
             by_name[entry.name] = _band(settings, made[entry.name], train, public)
         elif entry.oof_low is not None and entry.oof_high is not None:
             groups = len(np.unique(train.groups_N))
-            by_name[entry.name] = noise.band_of_interval(entry.oof_low, entry.oof_high, groups, public)
+            by_name[entry.name] = statistics.band_of_interval(entry.oof_low, entry.oof_high, groups, public)
     return by_name
 
 
@@ -96,8 +101,8 @@ def _band(settings: Settings, artifact: Artifact, train: Samples, public: int) -
     metric = metrics.get(config.competition.metric)
     p_NC = oof.with_classes(train.space.classes).p_NC
     draws, seed = config.statistics.draws, config.statistics.seed
-    drawn = noise.gap_draws(metric, scored.labels, p_NC, scored.groups_N, public, draws, seed)
-    return noise.band_of(drawn, public)
+    drawn = statistics.gap_draws(metric, scored.labels, p_NC, scored.groups_N, public, draws, seed)
+    return statistics.band_of(drawn, public)
 
 
 def reach(
@@ -120,7 +125,7 @@ def reach(
         arms: list[Floats] = [o.with_classes(train.space.classes).take(ids).p_NC for o in oofs]
         metric = metrics.get(config.competition.metric)
         draws, seed = config.statistics.draws, config.statistics.seed
-        sd = noise.public_spread(metric, scored.labels, arms, scored.groups_N, public, draws, seed)
+        sd = statistics.public_spread(metric, scored.labels, arms, scored.groups_N, public, draws, seed)
         return STANDARD_ERRORS * float(sd[0, 1])
 
     def of(one: Entry, other: Entry) -> float:
@@ -151,3 +156,66 @@ def best(
     difference = reach(settings, artifacts(entries, store, data), train, public)
     metric = metrics.get(settings.config.competition.metric)
     return choose(entries, "public", excluding, metric.higher_is_better, difference)
+
+
+def differing(runs: list[Artifact]) -> list[dict[str, str]]:
+    """For each run, those of its settings in which the runs differ."""
+    settings = [flat(a.manifest.get("settings", {})) for a in runs]
+    names = sorted({name for s in settings for name in s})
+    unequal = [n for n in names if len({s[n] for s in settings if n in s}) > 1]
+    return [{n: s[n] for n in unequal if n in s} for s in settings]
+
+
+def table(store: Store, competition: str) -> list[str]:
+    """The lines of the table, best score first within each kind of run."""
+    runs = _runs(store, competition)
+    if not runs:
+        return [texts.NO_RUNS.format(competition=competition)]
+    lines = [f"{'stage':<9} {'experiment':<26} {'key':<9} {'score':<26} {'folds':<6} {'min':>6}  made"]
+    for artifact, unequal in zip(runs, differing(runs), strict=True):
+        lines.append(_row(artifact))
+        if unequal:
+            settings = "  ".join(f"{name}={value}" for name, value in unequal.items())
+            lines.append(texts.RUNS_DIFFER.format(settings=settings))
+    return lines
+
+
+def _runs(store: Store, competition: str) -> list[Artifact]:
+    runs = [a for a in store.chosen() if a.stage in SCORED and a.manifest.get("competition") == competition]
+    return sorted(runs, key=_rank)
+
+
+def _metric(artifact: Artifact) -> tuple[str, float]:
+    return next((n.removeprefix("oof_"), v) for n, v in artifact.metrics.items() if n.startswith("oof_"))
+
+
+def _rank(artifact: Artifact) -> tuple[int, float]:
+    name, value = _metric(artifact)
+    known = metrics.METRICS.get(name)
+    return SCORED.index(artifact.stage), -value * (known.sign if known else 1)
+
+
+def _row(artifact: Artifact) -> str:
+    name, value = _metric(artifact)
+    m = artifact.metrics
+    score = f"{value:.4f} [{m['ci_low']:.4f}, {m['ci_high']:.4f}]"
+    folds = sum(n.startswith("fold") and n != "folds" for n in artifact.inputs)
+    part = "" if m.get("complete") == 1.0 else texts.RUNS_PARTIAL
+    made = str(artifact.manifest["created"])[:16].replace("T", " ")
+    count = str(folds) if folds else "–"
+    return (
+        f"{artifact.stage:<9} {artifact.manifest['experiment']:<26} {artifact.key[:SHORT]:<9} {score:<26} "
+        f"{count:<6} {artifact.seconds / 60:>6.1f}  {made}  {name}{part}"
+    )
+
+
+def markdown(store: Store, competition: str) -> str:
+    """The finished runs as a markdown table, for the MLflow UI."""
+    rows = ["| stage | experiment | score | 95 % interval | key |", "|---|---|---|---|---|"]
+    for artifact in _runs(store, competition):
+        m = artifact.metrics
+        rows.append(
+            f"| {artifact.stage} | {artifact.manifest['experiment']} | {_metric(artifact)[1]:.4f} "
+            f"| {m['ci_low']:.4f} to {m['ci_high']:.4f} | {artifact.key[:SHORT]} |"
+        )
+    return "\n".join(rows)

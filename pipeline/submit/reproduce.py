@@ -8,7 +8,7 @@ The recorded settings are used, not the current YAML files; where those would le
 reported. Builds in work/reproduce/<name>/; the new CSV stays there.
 
 Owns the order (read, look for differences, build, compare), why keys differ, and the verdict. Does not own
-the record (`submit/provenance.py`) nor keys (`engine/graph.py`).
+the record (`submit/submission.py`) nor keys (`engine/graph.py`).
 
 Shape legend: N images, C classes.
 """
@@ -35,11 +35,12 @@ from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.engine.slices import config_slice, flat
 from pipeline.pages.command_words import shown
-from pipeline.record.digests import FileIndex, sha256_file
+from pipeline.record.files import FileIndex, sha256_file
 from pipeline.record.store import Artifact, Store
 from pipeline.record.tracking import git_commit
 from pipeline.settings.runtime import ReproduceSettings
-from pipeline.submit import provenance, texts
+from pipeline.submit import submission as submissions
+from pipeline.submit import texts
 from pipeline.submit.submission import input_of, is_untouched
 
 # How many places or inputs a line names.
@@ -92,7 +93,7 @@ class Differences:
                 texts.STAGE_VERSION.format(stage=stage.name, before=known["version"], now=stage.version)
             )
         config = config_slice(need.settings.config, stage.sections(need.settings))
-        digests = provenance.digests({**config, **need.params})
+        digests = submissions.digests({**config, **need.params})
         sections = sorted(
             name
             for name in digests.keys() | known["config"].keys()
@@ -213,7 +214,7 @@ def run(session: Session, options: argparse.Namespace) -> None:
         UserError: it is not reproduced, or cannot be rebuilt.
     """
     csv = _csv_of(session, options.file)
-    known = provenance.read(csv)
+    known = submissions.read(csv)
     rebuild = _prepare(session, csv, known, options.scratch)
     try:
         for line in (*_code_changes(known), *_changed_files(session, rebuild)):
@@ -228,7 +229,7 @@ def run(session: Session, options: argparse.Namespace) -> None:
         rebuild.session.close()
     made = rebuild.work / f"{known['name']}.csv"
     _write(rebuild, artifact, made)
-    nodes, machines = provenance.chain(artifact, rebuild.session.store)
+    nodes, machines = submissions.chain(artifact, rebuild.session.store)
     built = len(nodes.keys() - existing)
     session.say(texts.BUILT_AGAIN.format(built=built, total=len(nodes), reused=len(nodes) - built))
     likeness = _compare(session, rebuild, artifact, made)

@@ -22,7 +22,7 @@ from pipeline.record.store import Artifact, Store
 from pipeline.record.tracking import note
 from pipeline.settings.load import Settings
 from pipeline.submit import ledger, page, ranking, texts
-from pipeline.submit.gap.causes import Diagnosis, Question
+from pipeline.submit.gap.scene import Diagnosis, Question
 from pipeline.submit.ledger import Entry
 from pipeline.submit.submission import LEDGER
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from pipeline.core.errors import DataError
 from pipeline.core.tables import format_table, read_table
 from pipeline.pages.report import plural
-from pipeline.record.digests import write_atomic
+from pipeline.record.files import write_atomic
 from pipeline.submit import ledger
 
 ACCEPTED = "accepted"

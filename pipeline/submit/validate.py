@@ -25,7 +25,7 @@ from pipeline.data import host, host_format, load
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.pages.report import plural
-from pipeline.record.digests import write_atomic
+from pipeline.record.files import write_atomic
 from pipeline.settings.competition import SubmissionSettings
 from pipeline.submit import submission, texts
 

@@ -16,7 +16,7 @@ from pipeline.record.store import Artifact, Store
 from pipeline.resample import subsets
 from pipeline.resample.indices import Part
 from pipeline.settings.train import TrainSettings
-from pipeline.train import curves, members, teacher_labels
+from pipeline.train import members, scoring, teacher_labels
 from pipeline.train.members import Lesson, Trained
 from pipeline.train.teacher_labels import LessonWithTeachers
 
@@ -41,7 +41,7 @@ def train(job: Job, settings: TrainSettings, epochs: int) -> tuple[Trained, Less
     near = load.features(dict(job.inputs), "train", views) if views else None
     # The number after the last fold: its random draws are its own.
     part = Part(samples, config.folds.splits, None, near)
-    on_epoch = without_held_out(curves.logged(job.run, epochs))
+    on_epoch = without_held_out(scoring.logged(job.run, epochs))
     # Early stopping needs a held-out part: its result, the number of epochs, is taken over from the folds.
     length = {"epochs": epochs, "warmup_epochs": min(settings.warmup_epochs, float(epochs))}
     own = settings.model_copy(update={**length, "early_stopping": None})

@@ -1,14 +1,22 @@
 """`make models`: what networks cost on this machine, before any training.
 
 Owns what the command prints. Does not own measuring (`train/network_cost.py`).
+
+`make ablate`: a grid of settings, trained and compared.
+
+Owns the order of the command. Does not own the arms (`train/studies/grid.py`).
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from pipeline.engine.graph import refuse_unread
+from pipeline.engine.graph import check, refuse_unread
+from pipeline.engine.need import Need
 from pipeline.engine.session import Session
+from pipeline.train import texts
+from pipeline.train.studies.grid import budget_lines, needed, read, runs, started
 
 Options = argparse.Namespace
 
@@ -23,3 +31,25 @@ def models(session: Session, options: Options) -> None:
     device = set_up(session.settings.config.runtime)
     for line in network_cost.table(session.settings, options.names.split(), device):
         session.say(line)
+
+
+def ablate(session: Session, options: Options) -> None:
+    """Train every arm of a grid with every seed, and compare them."""
+    grid = read(Path(options.grid))
+    settings = session.settings
+    if grid.experiment and not any(word.startswith("experiment=") for word in options.settings):
+        settings = settings.member(grid.experiment)
+    settings = started(settings, grid)
+    for need in needed(settings, grid):
+        session.get(need)
+    digest = session.index.digest(Path(options.grid))
+    need = Need("ablate", settings, {"grid": options.grid, "digest": digest})
+    trainings = [n for n in session.graph.inputs(need).values() if n.stage == "train"]
+    for training in trainings[:: len(grid.seeds)]:
+        refuse_unread(training.settings, [training], session.graph)
+    check(trainings, session.graph)
+    n, seeds = len(trainings), len(grid.seeds)
+    session.say(texts.ABLATE_STARTS.format(trainings=n, arms=n // seeds, seeds=seeds))
+    for line in budget_lines(runs(session.get, settings, grid, session.home), grid):
+        session.say(line)
+    session.show(session.get(need))

@@ -30,8 +30,8 @@ from pipeline.nets.views import View
 from pipeline.nets.weights import State
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.schema import Config
-from pipeline.train import checkpoint
 from pipeline.train.heads import HeadStack, head_probabilities, mean_of_heads, restore_head
+from pipeline.train.state import load_checkpoint, save_checkpoint
 
 FILE = "weights.pt"
 
@@ -56,12 +56,12 @@ class Committee:
         """Write the folder's `weights.pt`."""
         alone = len(self.states) == 1
         several = {"states": list(self.states), "shares": list(self.shares)}
-        checkpoint.save(folder / FILE, {"weights": self.states[0]} if alone else several)
+        save_checkpoint(folder / FILE, {"weights": self.states[0]} if alone else several)
 
     @staticmethod
     def read(folder: Path) -> "Committee":
         """Read the folder's `weights.pt`, on the CPU."""
-        saved = checkpoint.load(folder / FILE)
+        saved = load_checkpoint(folder / FILE)
         assert saved is not None, f"{folder} was verified, yet its weights cannot be read"
         if "weights" in saved:
             return Committee((saved["weights"],), (1.0,))

@@ -2,7 +2,7 @@
 
 Owns linear and MLP heads, any number of them side by side, what the heads of one fold train on (`HeadJob`),
 and solving a linear head as a convex problem with scikit-learn's L-BFGS. Does not own training heads by
-steps (`train/batched_heads.py`) or the features (`nets/features.py`).
+steps (`train/batched_heads.py`) or the features (`nets/forward.py`).
 
 Logistic regression: every view of an image is a row with 1/V of its weight, so nothing is drawn and no seed
 is read. Repeated rows become weights; a soft label becomes one row per class, weighted by its share.
@@ -34,8 +34,8 @@ from pipeline.nets.weights import State
 from pipeline.record import files
 from pipeline.settings.loss import LossSettings
 from pipeline.settings.train import TrainSettings
-from pipeline.train import checkpoint
 from pipeline.train.losses import Loss, make_loss
+from pipeline.train.state import save_checkpoint
 from pipeline.train.targets import class_facts, one_hot, targets_of
 
 # The least standard deviation of a feature: a constant one would be divided by 0.
@@ -126,7 +126,7 @@ class HeadFit:
     def write(self, folder: Path) -> None:
         """Write weights.pt, oof.npz, history.json and, for several seeds, seeds.npz into a new folder."""
         folder.mkdir()
-        checkpoint.save(folder / "weights.pt", {"weights": self.state})
+        save_checkpoint(folder / "weights.pt", {"weights": self.state})
         files.write_probabilities(folder / "oof.npz", self.result.oof)
         files.write_json(folder / "history.json", list(self.result.history))
         if len(self.by_seed.views) > 1:

@@ -38,14 +38,14 @@ from pipeline.nets.views import parse
 from pipeline.nets.weights import State
 from pipeline.resample.mixing import Mixer, partner_rows
 from pipeline.settings.train import EarlyStoppingSettings
-from pipeline.train import checkpoint, health, strategy
-from pipeline.train.accumulate import Backward, noisy_weights, windows
+from pipeline.train import health, strategy
 from pipeline.train.health import GradientWatch
 from pipeline.train.job import FoldJob
 from pipeline.train.losses import Loss, diverged
-from pipeline.train.optim import Schedule, set_lr
+from pipeline.train.optim import Backward, Schedule, noisy_weights, set_lr, windows
 from pipeline.train.reproducible import cores, reproducible
-from pipeline.train.state import Training, resume
+from pipeline.train.scoring import F1
+from pipeline.train.state import Training, load_checkpoint, resume, save_checkpoint
 from pipeline.train.targets import targets_of
 
 log = logging.getLogger(__name__)
@@ -78,8 +78,6 @@ def predicting(history: Sequence[Entry]) -> Entry:
     return next((entry for entry in history if entry.get("chosen")), history[-1])
 
 
-# The key of a class's F1 on the validation part in history entries: this and the name of the class.
-F1 = "f1/"
 # (N, C) probabilities of a part, and its scores by name.
 Evaluation = tuple[Floats, dict[str, float]]
 
@@ -182,7 +180,7 @@ def _try_epoch(
         if not job.train.oom_halving or training.pieces * 4 > job.train.batch_size:
             raise
     # The memory of the failed step is free only here, after the exception.
-    pieces, state = training.pieces * 2, checkpoint.load(path)
+    pieces, state = training.pieces * 2, load_checkpoint(path)
     assert state is not None, "with oom_halving there is a checkpoint from the start"
     training.optimizer.zero_grad(set_to_none=True)
     training.load(state)
@@ -273,7 +271,7 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
     health.check_batches(training.model, sizes, settings)
     health.check_precision(training.model, job.size, job.device, training.mode.precision)
     if settings.oom_halving and training.epoch == 0:
-        checkpoint.save(path, training.state())
+        save_checkpoint(path, training.state())
     p_NC: Floats | None = None
     left = sum(len(bounds) for bounds in bounds_E[training.epoch :])
     with (
@@ -293,7 +291,7 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
             with health.explained_memory_errors(settings, job.size, job.eval_batch):
                 p_NC = _end_epoch(job, training, loader, trained)
             training.seconds += time.perf_counter() - begin
-            checkpoint.save(path, training.state())
+            save_checkpoint(path, training.state())
             if on_epoch is not None and not on_epoch(job.fold, epoch, training.history[-1]):
                 break
     return _result(job, training, p_NC)

@@ -51,9 +51,10 @@ from pipeline.settings.members import ChainSettings
 from pipeline.settings.resample import ResampleSettings
 from pipeline.settings.schema import Config
 from pipeline.settings.train import TrainSettings
-from pipeline.train import batched_heads, checkpoint, committee, heads, init_from, loop, precision, texts
+from pipeline.train import batched_heads, committee, heads, init_from, loop, precision, texts
 from pipeline.train.committee import Committee
 from pipeline.train.job import FoldJob, Initial
+from pipeline.train.state import load_checkpoint, save_checkpoint
 from pipeline.train.teachers import beside_training
 
 log = logging.getLogger(__name__)
@@ -426,7 +427,7 @@ def _kept(learner: Learner, lesson: Lesson, name: str) -> Member:
     """Train one of several models, or read it from the work folder where an earlier run finished it."""
     folder = lesson.work / name
     path = folder / "done.pt"
-    saved = checkpoint.load(path)
+    saved = load_checkpoint(path)
     if saved is not None:
         log.info("fold %d: %s was finished by an earlier run", lesson.part.fold, name)
         history = tuple(saved["history"])
@@ -436,7 +437,7 @@ def _kept(learner: Learner, lesson: Lesson, name: str) -> Member:
     member = _fit(learner, replace(lesson, work=folder))
     values = {"state": member.state, "p": torch.from_numpy(member.p_NC.copy())}
     values |= {"history": list(member.history), "seconds": member.seconds}
-    checkpoint.save(path, {**values, "rows": member.rows, "mode": member.mode})
+    save_checkpoint(path, {**values, "rows": member.rows, "mode": member.mode})
     return member
 
 

@@ -22,7 +22,7 @@ from pipeline.core import plugin
 from pipeline.core.errors import ModelError, UserError, nearest
 from pipeline.nets.forward import Mode, Pass, autocast, pixels
 from pipeline.nets.model import Classifier, build, describe, frozen, to_device
-from pipeline.settings import folders
+from pipeline.settings import read
 from pipeline.settings.load import Settings, load
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.schema import Config
@@ -205,7 +205,7 @@ def _chosen(names: Sequence[str]) -> dict[str, ModelSettings]:
     """Settings by name: a file of configs/model/ is preferred to timm's model of the same name."""
     from pipeline.nets.backbones import known_names
 
-    files = folders.names(folders.CONFIGS, "model")
+    files = read.names(read.CONFIGS, "model")
     known = known_names()
     wanted = list(dict.fromkeys(names)) or files
     # In a name with timm's tag of weights (resnet18.a1_in1k), the model is before the dot.

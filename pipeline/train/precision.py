@@ -17,7 +17,7 @@ import numpy as np
 
 from pipeline.core.samples import LabelSpace
 from pipeline.engine.hardware import processor
-from pipeline.record.digests import write_atomic
+from pipeline.record.files import write_atomic
 from pipeline.record.machine import Facts, Profile
 from pipeline.settings.schema import Config
 

@@ -163,20 +163,20 @@ def build_fold(job: Job) -> Built:
     """
     if "heads" in job.inputs:
         return _cut_out_of_heads(job)
-    from pipeline.train import curves, members, teacher_labels
+    from pipeline.train import members, scoring, teacher_labels
 
     config, train, number = job.settings.config, _train_settings(job), int(job.params["fold"])
     samples = load.training(job.inputs["data"], job.home)
     valid = samples.take(load.plan(job.inputs["folds"]).splits[number].valid_ids)
     part, inner = _training_part(job, train, samples)
-    rarest = curves.rarest([p for p in (part.samples, valid, inner) if p is not None])
-    on_epoch = curves.stoppable(curves.logged(job.run, train.epochs, rarest), job.on_epoch)
+    rarest = scoring.rarest([p for p in (part.samples, valid, inner) if p is not None])
+    on_epoch = scoring.stoppable(scoring.logged(job.run, train.epochs, rarest), job.on_epoch)
     lesson = members.Lesson(part, valid, train, config.resample, job.work, inner=inner, on_epoch=on_epoch)
     student = teacher_labels.add(job, lesson, valid)
     trained = members.train(members.learner_of(job), student.lesson)
     files.write_probabilities(job.draft / "oof.npz", trained.oof)
-    files.write_json(job.draft / "history.json", [curves.without_classes(e) for e in trained.history])
-    curves.per_class(trained.history).to_csv(job.draft / "per_class_f1.csv", index=False)
+    files.write_json(job.draft / "history.json", [scoring.without_classes(e) for e in trained.history])
+    scoring.per_class(trained.history).to_csv(job.draft / "per_class_f1.csv", index=False)
     trained.committee.write(job.draft)
     if student.adopted is not None:
         student.adopted.to_csv(job.draft / teacher_labels.TABLE, index=False)
@@ -204,25 +204,27 @@ def _training_part(job: Job, train: TrainSettings, samples: Samples) -> tuple[Pa
 
 def _normalised_input(job: Job, part: Part) -> dict[str, float]:
     """Figures of the network's input after normalisation, which does not depend on its weights."""
-    from pipeline.nets import model, normalisation
+    from pipeline.nets import model
 
     config = job.settings.config
     bare = config.model.model_copy(update={"weights": "none"})
     network = model.build(bare, 2, 0, config.images.hw)
     images = load.prepared(job.inputs["prepared"], "train")
-    return normalisation.figures(network, config.model, images, part.samples.ids_N)
+    from pipeline.nets.model import figures
+
+    return figures(network, config.model, images, part.samples.ids_N)
 
 
 def _cut_out_of_heads(job: Job) -> Built:
     """The files of one fold, out of the heads that were trained together."""
-    from pipeline.train import curves
+    from pipeline.train import scoring
     from pipeline.train.committee import Committee
 
     heads, number = job.inputs["heads"], int(job.params["fold"])
     for path in sorted((heads.folder / f"fold{number}").iterdir()):
         shutil.copyfile(path, job.draft / path.name)
     history: list[dict[str, float]] = heads.json(f"fold{number}/history.json")
-    on_epoch = curves.logged(job.run, len(history))
+    on_epoch = scoring.logged(job.run, len(history))
     for entry in history:
         on_epoch(number, int(entry["epoch"]), entry)
     last, committee = history[-1], Committee.read(job.draft)

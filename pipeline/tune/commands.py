@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 from pipeline.engine.session import Session
-from pipeline.tune import budget, search, workers
+from pipeline.tune import budget, search, trials
 from pipeline.tune.search_record import SearchRecord
 
 Options = argparse.Namespace
@@ -25,6 +25,6 @@ def tune(session: Session, options: Options) -> None:
         return
     study = search.begin(session, prepared, options.study)
     with SearchRecord(session, prepared.bench, study, prepared.command) as record:
-        with workers.running(prepared.limits.jobs, options):
+        with trials.running(prepared.limits.jobs, options):
             search.run_trials(prepared, study, session.say, record=record)
         search.finish(session, prepared, study, record)

@@ -28,17 +28,17 @@ from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.errors.findings import planting
 from pipeline.pages.report import plural
-from pipeline.record.digests import sha256_text
+from pipeline.record.files import sha256_text
 from pipeline.record.study import Plan, Studies, Study, storage_of
-from pipeline.settings import folders
+from pipeline.settings import read
 from pipeline.settings.load import Settings
 from pipeline.train import estimate
-from pipeline.tune import page, proxy, retest, space, space_check, texts, trials, winners, workers
+from pipeline.tune import page, proxy, retest, space, space_check, texts, trials, winners
 from pipeline.tune.progress import Progress
 from pipeline.tune.retest import RetestVerdict
 from pipeline.tune.search_record import SearchRecord
 from pipeline.tune.space import DEFINING
-from pipeline.tune.trials import EARLIER, KINDS, Bench, Kind, Trials
+from pipeline.tune.trials import EARLIER, KINDS, Bench, Kind, Trials, is_orphan
 
 Options = argparse.Namespace
 PRICED = ("infer", "ensemble", "decide")
@@ -113,7 +113,7 @@ def prepare(session: Session, options: Options, stage: str) -> Prepared:
     kind = kind_of(stage)
     if kind.stage == "finders":
         kind = replace(kind, params={**kind.params, **planting.with_features(session, session.settings)})
-    shipped = folders.found(session.settings.folder, f"tune/{stage}.yaml")
+    shipped = read.found(session.settings.folder, f"tune/{stage}.yaml")
     file = Path(options.space) if options.space else shipped
     form = space.read(file)
     limits = limits_of(options, form.trials)
@@ -305,7 +305,7 @@ def run_trials(
     progress = Progress(study, limits.trials, prepared.bench.search, say, end)
     parent = os.getppid()
     try:
-        while not _is_over(end, study) and not (say is None and workers.is_orphan(parent)):
+        while not _is_over(end, study) and not (say is None and is_orphan(parent)):
             trial = study.ask(limits.trials)
             if trial is None:
                 if say is not None and progress.wait_for_others():

@@ -19,7 +19,7 @@ import yaml
 
 from pipeline.core.errors import ConfigError
 from pipeline.engine.session import Session
-from pipeline.record.digests import write_atomic
+from pipeline.record.files import write_atomic
 from pipeline.settings.load import Settings
 from pipeline.tune import texts
 from pipeline.tune.retest import Candidate, RetestVerdict

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from pipeline.core import group_resampling, metrics, noise, statistics
+from pipeline.core import group_resampling, metrics, statistics
 from pipeline.core.group_resampling import numbered, percentile_interval, times_drawn
 from pipeline.core.seeds import rng
 from pipeline.errors.diff import attributes
-from pipeline.errors.findings import attention, calibration
+from pipeline.errors.findings import calibration, why
 from pipeline.submit.gap import selection
 
 MACRO = metrics.get("macro_f1")
@@ -113,7 +113,7 @@ def test_trust_in_confidence_keeps_its_numbers():
 def test_attention_keeps_its_numbers():
     y, _, groups = drawn_rows(2)
     area, background = np.random.default_rng(3).random((2, len(y)))
-    found = attention.by_class(background, area, np.zeros_like(y), groups, ["only"], 200, 4)[0]
+    found = why.by_class(background, area, np.zeros_like(y), groups, ["only"], 200, 4)[0]
     group_N, n_groups = numbered(groups)
     sums, counts = np.bincount(group_N, background - area), np.bincount(group_N).astype(float)
     times = rng(4, "attention").multinomial(n_groups, np.full(n_groups, 1 / n_groups), 200)
@@ -148,7 +148,7 @@ def test_noise_of_a_public_set_keeps_its_numbers(name):
     for side, size in (("public", 13), ("own", n_groups)):
         drawn = rng(8, "public noise", side).integers(0, n_groups, (60, size))
         scores.append(metric.resampler(y, p)(counted(drawn, n_groups)[:, group_N].astype(np.float64)))
-    found = noise.gap_draws(metric, y, p, groups, 13, 60, 8)
+    found = statistics.gap_draws(metric, y, p, groups, 13, 60, 8)
     np.testing.assert_allclose(found, scores[0] - scores[1], rtol=0, atol=1e-12)
 
 

@@ -147,7 +147,7 @@ def test_suspects_and_links_find_the_same_rows_as_a_partition_by_cosine():
 def test_maps_agree_by_the_neighbours_that_scikit_learn_finds():
     from sklearn.neighbors import NearestNeighbors
 
-    from pipeline.explain.tsne import Map, agreement
+    from pipeline.explain.embedding import Map, agreement
 
     places = [np.random.default_rng(k).random((80, 2)).astype(np.float32) for k in range(2)]
     places.append((places[0] + 0.05 * places[1]).astype(np.float32))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.core import metrics, noise
+from pipeline.core import metrics, statistics
 from pipeline.core.seeds import rng
 
 ACCURACY, LOSS = metrics.get("accuracy"), metrics.get("log_loss")
@@ -25,7 +25,7 @@ def test_the_band_holds_95_of_100_sound_public_scores_whatever_the_metric():
             draw = rng(seed, "band", metric.name)
             y, p, groups = world(draw, 120)
             there = world(draw, 40)
-            band = noise.band_of(noise.gap_draws(metric, y, p, groups, 40, 200, seed), 40)
+            band = statistics.band_of(statistics.gap_draws(metric, y, p, groups, 40, 200, seed), 40)
             inside += band.holds(metric.score(*there[:2]) - metric.score(y, p))
         assert 180 <= inside <= 198, f"{metric.name}: {inside} of 200"
 
@@ -33,22 +33,22 @@ def test_the_band_holds_95_of_100_sound_public_scores_whatever_the_metric():
 def test_groups_and_not_images_make_the_band():
     draw = rng(0, "groups")
     y, p, groups = world(draw, 150, size=6)
-    wide = noise.band_of(noise.gap_draws(ACCURACY, y, p, groups, 50, 400, 0), 50)
+    wide = statistics.band_of(statistics.gap_draws(ACCURACY, y, p, groups, 50, 400, 0), 50)
     alone = np.arange(len(y)).astype(str)
-    narrow = noise.band_of(noise.gap_draws(ACCURACY, y, p, alone, 300, 400, 0), 300)
+    narrow = statistics.band_of(statistics.gap_draws(ACCURACY, y, p, alone, 300, 400, 0), 300)
     assert wide.sd > 1.3 * narrow.sd
-    larger = noise.band_of(noise.gap_draws(ACCURACY, y, p, groups, 500, 400, 0), 500)
+    larger = statistics.band_of(statistics.gap_draws(ACCURACY, y, p, groups, 500, 400, 0), 500)
     assert larger.sd < 0.8 * wide.sd
 
 
 def test_the_interval_alone_gives_about_the_same_band():
     draw = rng(1, "interval")
     y, p, groups = world(draw, 200)
-    drawn = noise.band_of(noise.gap_draws(ACCURACY, y, p, groups, 60, 2000, 0), 60)
+    drawn = statistics.band_of(statistics.gap_draws(ACCURACY, y, p, groups, 60, 2000, 0), 60)
     from pipeline.core.statistics import interval
 
     found = interval(ACCURACY, y, p, groups, 2000, 0)
-    told = noise.band_of_interval(found.low, found.high, 200, 60)
+    told = statistics.band_of_interval(found.low, found.high, 200, 60)
     assert abs(told.sd / drawn.sd - 1) < 0.1
 
 
@@ -58,6 +58,6 @@ def test_two_submissions_alike_differ_by_less_noise_than_two_strangers():
     alike = p.copy()
     alike[:8] = alike[:8, ::-1]
     stranger = world(draw, 100)[1]
-    sd = noise.public_spread(ACCURACY, y, (p, alike, stranger), groups, 40, 400, 0)
+    sd = statistics.public_spread(ACCURACY, y, (p, alike, stranger), groups, 40, 400, 0)
     assert np.allclose(np.diag(sd), 0) and np.allclose(sd, sd.T)
     assert 0 < sd[0, 1] < 0.5 * sd[0, 2]

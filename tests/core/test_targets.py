@@ -12,7 +12,7 @@ from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.core.targets import Target, most_probable, normalised, softmax
 from pipeline.core.voting import fitting, soft_voting
 from pipeline.data import host_format
-from pipeline.ensemble import decision, decision_steps
+from pipeline.ensemble import decision
 from pipeline.settings.competition import SubmissionSettings
 from pipeline.settings.loss import LossSettings
 
@@ -173,7 +173,7 @@ def test_blends_ask(together):
 def test_decisions_ask(together):
     ids = np.arange(20).astype(str)
     found = Probabilities(ids, SPACE.classes, p_of(4))
-    rows = decision_steps.Rows(ids, ids, np.arange(20))
+    rows = decision.Rows(ids, ids, np.arange(20))
     known = decision.Labelled(found, np.zeros(20, np.int64), rows, (np.arange(10), np.arange(10, 20)))
     judge = decision.Criterion(metrics.get("accuracy"), 10, 0)
     with refused("competition.metric=accuracy"):
@@ -195,22 +195,22 @@ def test_hosts_ask(together):
 def test_a_step_for_exclusive_classes_is_refused(monkeypatch):
     ids = np.arange(20).astype(str)
     found = Probabilities(ids, SPACE.classes, p_of(4))
-    rows = decision_steps.Rows(ids, ids, np.arange(20))
+    rows = decision.Rows(ids, ids, np.arange(20))
     known = decision.Labelled(found, np.zeros(20, np.int64), rows, (np.arange(10), np.arange(10, 20)))
     accuracy = metrics.get("accuracy")
     judge = decision.Criterion(accuracy, 10, 0)
     monkeypatch.setattr(Probabilities, "target", OTHER)
     monkeypatch.setattr(metrics.Metric, "refuse", lambda self, target: None)
     with refused("decision.steps: class_scales"):
-        decision.decide([decision_steps.ClassScales(accuracy, 0.1, SPACE.classes)], known, found, rows, judge)
+        decision.decide([decision.ClassScales(accuracy, 0.1, SPACE.classes)], known, found, rows, judge)
 
 
 def test_scaled_and_corrected_rows_keep_their_bits():
     p, scale = p_of(6), np.array([1, 2, 0.5, 1, 1, 3.0])
     even, share = np.full(6, 1 / 6), scale / scale.sum()
-    floored = np.maximum(p.astype(np.float64), decision_steps.FLOOR)
+    floored = np.maximum(p.astype(np.float64), decision.FLOOR)
     for found, raw in (
-        (decision_steps.apply_scales(p, scale), floored * scale),
-        (decision_steps.corrected(p, even, share), floored * (share / even)),
+        (decision.apply_scales(p, scale), floored * scale),
+        (decision.corrected(p, even, share), floored * (share / even)),
     ):
         np.testing.assert_array_equal(found, (raw / raw.sum(axis=1, keepdims=True)).astype(np.float32))

@@ -3,11 +3,11 @@ import pytest
 
 from pipeline.core.errors import ConfigError
 from pipeline.data.augment import Augmenter
-from pipeline.settings import policies
+from pipeline.settings.augment import known, refuse_forbidden
 from pipeline.settings.competition import AttributeSettings
 
 SIZE = 32
-POLICIES = policies.known()
+POLICIES = known()
 
 
 @pytest.fixture(scope="module")
@@ -210,13 +210,13 @@ def test_what_a_policy_of_ones_own_may_not_do(own, name, expected):
 
 def test_what_a_label_forbids_holds_for_ones_own_policy(own):
     label = AttributeSettings(name="side", column="side", values=["left", "right"], forbids=["hflip"])
-    policies.refuse_forbidden("myaug:jitter", [label])
+    refuse_forbidden("myaug:jitter", [label])
     for name, expected in (
         ("flips", "side forbids hflip"),
         ("grey", r"grey.does = "),
         ("odd", r"odd.does is \('shine',\)"),
     ):
         with pytest.raises(ConfigError, match=expected):
-            policies.refuse_forbidden(f"myaug:{name}", [label])
+            refuse_forbidden(f"myaug:{name}", [label])
     free = AttributeSettings(name="side", column="side", values=["left", "right"])
-    policies.refuse_forbidden("myaug:grey", [free])
+    refuse_forbidden("myaug:grey", [free])

@@ -4,7 +4,7 @@ from PIL import Image
 
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.samples import Attribute, LabelSpace, Samples
-from pipeline.data import boxes, images
+from pipeline.data import crop, images
 from pipeline.data.decode import Decoding
 
 SIZES = {("train", "007"): (200, 100), ("train", "b"): (200, 100), ("test", "b"): (50, 50)}
@@ -19,10 +19,10 @@ def written(folder, text):
 
 def test_a_csv_becomes_shares_of_each_image(tmp_path):
     path = written(tmp_path, "id,x,y,w,h,split\n007,20,10,40,50,\nb,-10,0,30,25,test\nunknown,0,0,1,1,\n")
-    found = boxes.read_csv(path, SIZES)
+    found = crop.read_csv(path, SIZES)
     assert found.values.tolist() == [["train", "007", 0.1, 0.1, 0.2, 0.5], ["test", "b", 0.0, 0.0, 0.4, 0.5]]
     found.to_csv(tmp_path / "again.csv", index=False)
-    assert boxes.read_table(tmp_path / "again.csv").equals(found), "an id lost its zeros"
+    assert crop.read_table(tmp_path / "again.csv").equals(found), "an id lost its zeros"
 
 
 def test_all_faults_at_once(tmp_path):
@@ -30,7 +30,7 @@ def test_all_faults_at_once(tmp_path):
         tmp_path, "id,x,y,w,h\n007,a,0,5,5\n007,0,0,0,5\n007,300,0,5,5\nb,0,0,5,5\n007,0,0,nan,5\n"
     )
     with pytest.raises(DataError) as caught:
-        boxes.read_csv(path, SIZES)
+        crop.read_csv(path, SIZES)
     text = str(caught.value)
     for told in ("not a number", "no area", "outside the image of 200 × 100", "in both tables", "not finite"):
         assert told in text
@@ -39,13 +39,13 @@ def test_all_faults_at_once(tmp_path):
 
 def test_a_second_box_and_foreign_ids(tmp_path):
     with pytest.raises(DataError, match="already has a box"):
-        boxes.read_csv(written(tmp_path, "id,x,y,w,h\n007,0,0,5,5\n007,1,1,5,5\n"), SIZES)
+        crop.read_csv(written(tmp_path, "id,x,y,w,h\n007,0,0,5,5\n007,1,1,5,5\n"), SIZES)
     with pytest.raises(DataError, match="none of its 1 ids is one of the 3 images"):
-        boxes.read_csv(written(tmp_path, "id,x,y,w,h\n7,0,0,5,5\n"), SIZES)
+        crop.read_csv(written(tmp_path, "id,x,y,w,h\n7,0,0,5,5\n"), SIZES)
     with pytest.raises(DataError, match="columns are missing: w, h"):
-        boxes.read_csv(written(tmp_path, "id,x,y\n7,0,0\n"), SIZES)
+        crop.read_csv(written(tmp_path, "id,x,y\n7,0,0\n"), SIZES)
     with pytest.raises(DataError, match="no such file"):
-        boxes.read_csv(tmp_path / "gone.csv", SIZES)
+        crop.read_csv(tmp_path / "gone.csv", SIZES)
 
 
 @pytest.mark.parametrize("name", ["haar:frontalface_default", "lbp:frontalface"])
@@ -59,7 +59,7 @@ def test_a_shipped_detector_finds_the_astronauts_face(tmp_path, name):
     split = Samples(ids, np.array([str(tmp_path / f"{n}.png") for n in (0, 1)]), ids, space, None, "test")
     images.build_decoded([split], tmp_path, Decoding(512))
     decoded = images.DecodedImages(tmp_path)
-    found = boxes.detect(name, lambda split, one: decoded[one], [("test", "face"), ("test", "white")])
+    found = crop.detect(name, lambda split, one: decoded[one], [("test", "face"), ("test", "white")])
     assert found.id.tolist() == ["face"], "a white square has no face"
     x, y, w, h = (512 * float(found[c].iloc[0]) for c in "xywh")
     shared = (min(x + w, FACE[2]) - max(x, FACE[0])) * (min(y + h, FACE[3]) - max(y, FACE[1]))
@@ -69,4 +69,4 @@ def test_a_shipped_detector_finds_the_astronauts_face(tmp_path, name):
 
 def test_unknown_cascades_name_the_nearest():
     with pytest.raises(ConfigError, match="did you mean frontalface"):
-        boxes.cascade_file("haar:frontalface_defalt")
+        crop.cascade_file("haar:frontalface_defalt")

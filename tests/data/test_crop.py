@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from pipeline.core.errors import DataError
-from pipeline.data import boxes, crop
+from pipeline.data import crop
 from pipeline.data.preprocess import Look
 from pipeline.settings.images import CropSettings
 from pipeline.settings.load import load
@@ -17,7 +17,7 @@ def some_boxes(n=40, seed=0, test=10):
         x, y = rng.normal(0.4, 0.02), rng.normal(0.3, 0.02)
         split = "train" if i < n else "test"
         rows.append((split, f"{split[0]}{i}", x, y, 0.2, 0.2))
-    return boxes.table(rows)
+    return crop.table(rows)
 
 
 def test_centre_and_fixed():
@@ -52,7 +52,7 @@ def test_statistics_is_the_mean_and_k_std_of_training_edges():
 
 def test_outliers_neither_shape_the_window_nor_cut_their_image():
     table = some_boxes()
-    bad = boxes.table([("train", "odd", 0.0, 0.8, 0.9, 0.02)])
+    bad = crop.table([("train", "odd", 0.0, 0.8, 0.9, 0.02)])
     both = pd.concat([table, bad], ignore_index=True)
     settings = CropSettings(method="own_box", boxes="b.csv", margin=0.0)
     clean, with_bad = (crop.plan(settings, t, (64, 64)) for t in (table, both))
@@ -87,8 +87,8 @@ def test_no_training_box_is_an_error():
 
 
 def test_coverage_counts_the_share_of_each_box_inside():
-    table = boxes.table([("train", "in", 0.3, 0.3, 0.2, 0.2), ("train", "half", 0.4, 0.4, 0.2, 0.2)])
-    table = pd.concat([table, boxes.table([("test", "out", 0.8, 0.8, 0.1, 0.1)])], ignore_index=True)
+    table = crop.table([("train", "in", 0.3, 0.3, 0.2, 0.2), ("train", "half", 0.4, 0.4, 0.2, 0.2)])
+    table = pd.concat([table, crop.table([("test", "out", 0.8, 0.8, 0.1, 0.1)])], ignore_index=True)
     plan = crop.plan(CropSettings(method="fixed", window=[0.25, 0.25, 0.25, 0.5]), None, (64, 64))
     sizes = dict.fromkeys(zip(table.split, table.id, strict=True), (1000, 1000))
     found = crop.coverage(plan, table, sizes)

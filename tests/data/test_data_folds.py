@@ -14,7 +14,7 @@ from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Spli
 from pipeline.engine.graph import Graph
 from pipeline.engine.need import Need
 from pipeline.nets.stages import is_probe
-from pipeline.record.digests import FileIndex
+from pipeline.record.files import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
 from pipeline.settings.schema import Config

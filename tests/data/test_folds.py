@@ -4,7 +4,7 @@ import pytest
 from pipeline.core.errors import DataError
 from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.core.seeds import rng
-from pipeline.data import fold_health, folds
+from pipeline.data import folds, page
 from pipeline.settings.folds import FoldSettings
 
 SPACE = LabelSpace.product([Attribute("kind", ("a", "b", "c"))])
@@ -40,7 +40,7 @@ def test_every_sample_validates_once_and_no_group_is_split(n):
 
 def test_folds_are_stratified():
     some = samples([0] * 100 + [1] * 50 + [2] * 10)
-    table = fold_health.health(some, folds.plan(some, FoldSettings()))
+    table = page.health(some, folds.plan(some, FoldSettings()))
     assert table[["a", "b", "c"]].to_numpy().tolist() == [[20, 10, 2]] * 5
     assert table["valid_groups"].tolist() == [32] * 5 and table["train_images"].tolist() == [128] * 5
 
@@ -64,7 +64,7 @@ def test_the_seed_decides():
 def test_a_rare_class_is_spread_and_named():
     some = samples([0] * 40 + [1] * 40 + [2] * 6, [*range(80), 80, 80, 81, 81, 82, 82])
     plan = folds.plan(some, FoldSettings(n=5))
-    table = fold_health.health(some, plan)
+    table = page.health(some, plan)
     assert sorted(table["c"]) == [0, 0, 2, 2, 2]
     assert len(plan.notes) == 1
     inside = ", ".join(str(k) for k in np.flatnonzero(table["c"]))
@@ -88,7 +88,7 @@ def test_a_class_with_enough_groups_is_missed_by_no_fold():
     for seed in range(20):
         some = people(n_groups=25, seed=seed)
         plan = folds.plan(some, FoldSettings(seed=seed))
-        table = fold_health.health(some, plan)
+        table = page.health(some, plan)
         for name in "abc":
             missed = int((table[name] == 0).sum())
             assert missed == 0 or any(f"class {name}:" in note for note in plan.notes)
@@ -185,7 +185,7 @@ def test_stratified_looks_at_no_groups():
     some = people()
     plan = folds.plan(some, FoldSettings(kind="stratified", n=5))
     assert (plan.coverage(some.ids_N) == 1).all() and not whole_groups(some, plan)
-    sizes = fold_health.health(some, plan)["valid_images"]
+    sizes = page.health(some, plan)["valid_images"]
     assert sizes.max() - sizes.min() <= 3
 
 

@@ -8,9 +8,8 @@ from bring_world import picture, table
 from pipeline.core.errors import DataError
 from pipeline.core.tables import read_table
 from pipeline.data.new import columns
-from pipeline.data.new.proposal import Proposal
 from pipeline.data.new.propose import class_folders, propose
-from pipeline.data.new.request import NewRequest
+from pipeline.data.new.request import NewRequest, Proposal
 
 
 def written(path, header, rows):

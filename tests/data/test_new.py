@@ -10,8 +10,8 @@ from bring_world import PEOPLE, mask_tree, picture, table
 
 from pipeline.cli import main
 from pipeline.core.errors import DataError
+from pipeline.data import commands
 from pipeline.data import load as loading
-from pipeline.data.new import create
 from pipeline.data.new.request import NewRequest
 from pipeline.settings import load as settings_load
 from pipeline.settings.load import CONFIGS, load
@@ -32,7 +32,7 @@ def world(tmp_path):
             return load([*words, f"runtime.home={tmp_path}", "runtime.mlflow=false"], configs)
 
         def new(self, name, images, train=None, test=None, sample=None):
-            return create.create(NewRequest(name, images, train, test, sample, tmp_path), self.settings())
+            return commands.create(NewRequest(name, images, train, test, sample, tmp_path), self.settings())
 
         def made(self, name, *words):
             return self.settings(f"competition={name}", *words)

@@ -14,7 +14,7 @@ from pipeline.engine.graph import Graph, check, refuse_unread
 from pipeline.engine.need import Need
 from pipeline.ensemble import members
 from pipeline.nets.stages import weights_identity
-from pipeline.record.digests import FileIndex
+from pipeline.record.files import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
 from pipeline.stages import CATALOGUE

@@ -12,7 +12,7 @@ from pipeline.engine.graph import Graph
 from pipeline.engine.need import Need
 from pipeline.engine.slices import config_slice, is_neutral
 from pipeline.engine.stage import Catalogue, needs, no_files
-from pipeline.record.digests import FileIndex
+from pipeline.record.files import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.fields import NEUTRAL
 from pipeline.settings.load import load

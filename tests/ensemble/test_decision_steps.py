@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError
-from pipeline.ensemble import decision_steps
+from pipeline.ensemble import decision
 
 MACRO = metrics.get("macro_f1")
 
@@ -33,29 +33,29 @@ def test_the_search_along_one_class_is_exact(name):
     metric = metrics.get(name)
     for c in range(3):
         start = np.array([0.2, -0.3, 0.0, 0.5, -0.1, 0.0])
-        found = decision_steps._best_scale(np.log(p.astype(np.float64)), y, start, c, metric, 0.0)
+        found = decision._best_scale(np.log(p.astype(np.float64)), y, start, c, metric, 0.0)
 
         def score(value, c=c, start=start, metric=metric):
             moved = start.copy()
             moved[c] = value
-            return metric.score(y, decision_steps.apply_scales(p, np.exp(moved)))
+            return metric.score(y, decision.apply_scales(p, np.exp(moved)))
 
-        assert score(found) == pytest.approx(max(score(v) for v in decision_steps.CANDIDATES), abs=1e-12)
+        assert score(found) == pytest.approx(max(score(v) for v in decision.CANDIDATES), abs=1e-12)
 
 
 def test_scales_help_on_other_rows_too_and_never_hurt_on_the_fitted_ones():
     p, y = imbalanced()
-    scale = decision_steps.fit_scales(p, y, MACRO, 0.1)
+    scale = decision.fit_scales(p, y, MACRO, 0.1)
     other, truth = imbalanced(6000, seed=1)
-    assert MACRO.score(y, decision_steps.apply_scales(p, scale)) > MACRO.score(y, p) + 0.03
-    assert MACRO.score(truth, decision_steps.apply_scales(other, scale)) > MACRO.score(truth, other) + 0.03
+    assert MACRO.score(y, decision.apply_scales(p, scale)) > MACRO.score(y, p) + 0.03
+    assert MACRO.score(truth, decision.apply_scales(other, scale)) > MACRO.score(truth, other) + 0.03
     # The probabilities lean to the large classes: the rare ones are raised.
     assert scale[-1] > scale[0]
 
 
 def test_shrinking_draws_the_scales_to_one():
     p, y = imbalanced(200)
-    spread = [np.square(np.log(decision_steps.fit_scales(p, y, MACRO, s))).mean() for s in (0.0, 1.0, 100.0)]
+    spread = [np.square(np.log(decision.fit_scales(p, y, MACRO, s))).mean() for s in (0.0, 1.0, 100.0)]
     assert spread[0] > 2 * spread[1] > spread[2] == 0
 
 
@@ -63,21 +63,21 @@ def test_nothing_to_gain_leaves_every_scale_at_one():
     y = np.arange(60) % 3
     p = np.full((60, 3), 0.1, np.float32)
     p[np.arange(60), y] = 0.8
-    assert (decision_steps.fit_scales(p, y, MACRO, 0.0) == 1).all()
+    assert (decision.fit_scales(p, y, MACRO, 0.0) == 1).all()
 
 
 def test_a_class_without_rows_and_zero_probabilities_work():
     p, y = imbalanced(300)
     p[:, 5] = 0
     y[y == 5] = 0
-    scaled = decision_steps.apply_scales(p, decision_steps.fit_scales(p, y, MACRO, 0.1))
+    scaled = decision.apply_scales(p, decision.fit_scales(p, y, MACRO, 0.1))
     assert np.isfinite(scaled).all() and np.allclose(scaled.sum(axis=1), 1, atol=1e-5)
 
 
 def test_thirty_thousand_rows_take_seconds():
     p, y = imbalanced(30_000)
     start = time.process_time()
-    decision_steps.fit_scales(p, y, MACRO, 0.1)
+    decision.fit_scales(p, y, MACRO, 0.1)
     assert time.process_time() - start < 8
 
 
@@ -105,24 +105,22 @@ OLD, NEW = np.array([1 / 3, 1 / 3, 1 / 3]), np.array([0.8, 0.15, 0.05])
 
 def test_correction_gives_the_posterior_of_the_new_prior():
     x, _ = world(NEW, 500)
-    np.testing.assert_allclose(
-        decision_steps.corrected(posterior(x, OLD), OLD, NEW), posterior(x, NEW), atol=1e-6
-    )
+    np.testing.assert_allclose(decision.corrected(posterior(x, OLD), OLD, NEW), posterior(x, NEW), atol=1e-6)
 
 
 def test_the_same_prior_changes_nothing():
     p = posterior(world(NEW, 50)[0], OLD)
-    np.testing.assert_allclose(decision_steps.corrected(p, OLD, OLD), p, atol=1e-7)
+    np.testing.assert_allclose(decision.corrected(p, OLD, OLD), p, atol=1e-7)
 
 
 @pytest.mark.parametrize("new", [NEW, OLD, np.array([0.05, 0.05, 0.9])], ids=["long", "same", "turned"])
 def test_em_finds_the_prior_without_labels(new):
     x, _ = world(new)
-    np.testing.assert_allclose(decision_steps.estimated_prior(posterior(x, OLD), OLD), new, atol=0.02)
+    np.testing.assert_allclose(decision.estimated_prior(posterior(x, OLD), OLD), new, atol=0.02)
 
 
 def test_counts_become_shares_and_no_class_is_impossible():
-    shares = decision_steps.class_shares(np.array([9, 0, 0]))
+    shares = decision.class_shares(np.array([9, 0, 0]))
     assert shares.sum() == pytest.approx(1) and shares[0] == pytest.approx(9.5 / 10.5) and shares[1] > 0
 
 
@@ -170,8 +168,8 @@ def apply(tmp_path, monkeypatch):
     def applied(*names):
         after = p_NC
         for name in names:
-            own = decision_steps.load_own(f"mine:{name}")
-            after = decision_steps.call_own(
+            own = decision.load_own(f"mine:{name}")
+            after = decision.call_own(
                 own, after, np.array(["x", "y"]), np.array(["g0", "g1"]), ("a", "b", "c")
             )
         assert p_NC[0, 0] == np.float32(0.5), "called with copies"

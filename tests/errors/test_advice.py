@@ -28,7 +28,7 @@ from pipeline.settings.loss import LossSettings
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.resample import ResampleSettings
 from pipeline.settings.schema import Config
-from pipeline.submit.gap.causes import Cause
+from pipeline.submit.gap.scene import Cause
 
 MADE = case()
 IDS = MADE.test.ids_N

@@ -15,7 +15,7 @@ from pipeline.errors.advice import advisor, changes, ledger
 from pipeline.errors.advice.changes import FinishedRuns
 from pipeline.errors.advice.facts import Advice
 from pipeline.record import files
-from pipeline.record.digests import FileIndex
+from pipeline.record.files import FileIndex
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import load
 from pipeline.settings.schema import Config

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Attribute, LabelSpace, Samples
-from pipeline.errors.findings import attention, why
+from pipeline.errors.findings import why
 
 CLASSES = ("a", "b", "c")
 
@@ -23,26 +23,26 @@ def figures(rng, shift=(0.0, 0.0, 0.0), groups=20, each=4):
 def test_shares_of_a_map():
     mask = np.zeros((4, 4), bool)
     mask[:2] = True
-    assert attention.on_background(np.ones((4, 4), np.float32), mask) == pytest.approx(0.5)
-    assert attention.on_background(np.where(mask, 1, -5).astype(np.float32), mask) == 0
-    assert attention.on_background(-np.ones((4, 4), np.float32), mask) is None
+    assert why.on_background(np.ones((4, 4), np.float32), mask) == pytest.approx(0.5)
+    assert why.on_background(np.where(mask, 1, -5).astype(np.float32), mask) == 0
+    assert why.on_background(-np.ones((4, 4), np.float32), mask) is None
 
 
 def test_a_planted_shortcut_is_found_and_named():
-    found = attention.by_class(*figures(np.random.default_rng(0), (0.15, 0, -0.15)), CLASSES, 300, 0)
+    found = why.by_class(*figures(np.random.default_rng(0), (0.15, 0, -0.15)), CLASSES, 300, 0)
     assert [(a.name, a.verdict) for a in found[:3]] == [
-        ("a", attention.WARNING), ("b", attention.UNKNOWN), ("c", attention.FINE)
+        ("a", why.WARNING), ("b", why.UNKNOWN), ("c", why.FINE)
     ]  # fmt: skip
     assert found[-1].name == "all" and found[-1].n_groups == 60 and found[-1].n_images == 240
-    assert "Shortcut? For a, the" in attention.warning(found) and attention.warning(found[1:]) == ""
+    assert "Shortcut? For a, the" in why.warning(found) and why.warning(found[1:]) == ""
 
 
 def test_no_warning_where_groups_are_few_and_seldom_where_there_is_nothing():
-    few = attention.by_class(*figures(np.random.default_rng(0), (0.2, 0, 0), groups=6), CLASSES, 300, 0)
-    assert {a.verdict for a in few[:3]} == {attention.UNKNOWN}
+    few = why.by_class(*figures(np.random.default_rng(0), (0.2, 0, 0), groups=6), CLASSES, 300, 0)
+    assert {a.verdict for a in few[:3]} == {why.UNKNOWN}
     # Without any excess a page warns of some class in about 2.5 % of cases; 100 draws, so at most a few.
     rng = np.random.default_rng(1)
-    warned = [attention.warning(attention.by_class(*figures(rng), CLASSES, 200, n)) != "" for n in range(100)]
+    warned = [why.warning(why.by_class(*figures(rng), CLASSES, 200, n)) != "" for n in range(100)]
     assert sum(warned) <= 10
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from analyze_cases import case, compare_inputs
 
-from pipeline.errors import sections
+from pipeline.errors import page
 from pipeline.errors.case import ReportCase, Side
 from pipeline.errors.page import analyze
 from pipeline.settings.competition import AttributeSettings
@@ -23,7 +23,7 @@ def test_an_outside_csv_gets_one_sentence_and_a_command(maker):
     words = {"error-analysis": ("competition=digits", "report.judge=20")}
     job = SimpleNamespace(settings=load(["competition=digits", "report.judge=20"]), words=words)
     bare = ReportCase(job, MADE.train, OUTSIDE, OUTSIDE, None, MADE.image)  # type: ignore[arg-type]
-    made = getattr(sections, maker)(bare, analyze(INPUTS))
+    made = getattr(page, maker)(bare, analyze(INPUTS))
     assert made.template == "section_without.html" and made.wanted == ()
     assert "out-of-fold predictions" in made.values["why"] and made.values["command"].startswith(
         'make error-analysis ARGS="competition=digits '
@@ -33,6 +33,6 @@ def test_an_outside_csv_gets_one_sentence_and_a_command(maker):
 def test_what_the_table_writes_for_a_value():
     plain = AttributeSettings(name="a", column="a", values=["f", "m"], names=["female", "male"])
     binned = AttributeSettings(name="age", column="age", values=["<30", "30–60", "≥60"], bins=[30, 60])
-    assert sections._raw(plain) == ["f", "m"]
-    numbers = [float(text) for text in sections._raw(binned)]
+    assert page._raw(plain) == ["f", "m"]
+    numbers = [float(text) for text in page._raw(binned)]
     assert np.digitize(numbers, [30, 60]).tolist() == [0, 1, 2]

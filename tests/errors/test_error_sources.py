@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import sources
+from pipeline.errors import case
 from pipeline.record.store import Artifact
 
 
@@ -24,9 +24,9 @@ def test_features_of_both_splits_are_by_one_network():
         features("train_b", "train", "b", 9),
         features("test_c", "test", "c", 8),
     ]
-    assert sources._pair(ours) == {"features": "features/train_a", "features_test": "features/test_a"}
+    assert case._pair(ours) == {"features": "features/train_a", "features_test": "features/test_a"}
     both = [*ours, features("test_b", "test", "b", 3)]
-    assert sources._pair(both) == {"features": "features/train_b", "features_test": "features/test_b"}
+    assert case._pair(both) == {"features": "features/train_b", "features_test": "features/test_b"}
 
 
 @pytest.mark.parametrize(
@@ -46,10 +46,10 @@ def test_features_of_both_splits_are_by_one_network():
     ],
 )
 def test_features_without_a_partner_stand_alone(made, expected):
-    assert sources._pair(made) == expected
+    assert case._pair(made) == expected
 
 
 def test_another_size_of_image_is_another_network():
     small, large = features("train", "train"), features("test", "test")
     large.manifest["inputs"]["prepared"] = "prepared/q"
-    assert sources._pair([small, large]) == {"features": "features/train"}
+    assert case._pair([small, large]) == {"features": "features/train"}

@@ -9,7 +9,7 @@ from main_world import SMALL
 from pipeline.engine.graph import Graph
 from pipeline.engine.need import Need
 from pipeline.errors.judging import verdicts
-from pipeline.record.digests import FileIndex
+from pipeline.record.files import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
 from pipeline.stages import CATALOGUE

@@ -5,7 +5,7 @@ import torch
 from learn_world import fold_job
 
 from pipeline.core.errors import ConfigError, ModelError
-from pipeline.nets.features import backbone_digest
+from pipeline.nets.forward import backbone_digest
 from pipeline.nets.model import build, describe, restore
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.train import TrainSettings

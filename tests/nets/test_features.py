@@ -4,8 +4,7 @@ import torch
 from learn_world import SIZE, digit_images, random_head
 
 from pipeline.core.errors import DataError
-from pipeline.nets.features import backbone_digest, extract
-from pipeline.nets.forward import Pass
+from pipeline.nets.forward import Pass, backbone_digest, extract
 from pipeline.nets.model import build
 from pipeline.nets.views import parse_all
 from pipeline.settings.model import ModelSettings

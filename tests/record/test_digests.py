@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from pipeline.record.digests import FileIndex, sha256_file, sha256_text, write_atomic
+from pipeline.record.files import FileIndex, sha256_file, sha256_text, write_atomic
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
@@ -26,7 +26,7 @@ def reads(monkeypatch):
         seen.append(path.name)
         return sha256_file(path)
 
-    monkeypatch.setattr("pipeline.record.digests.sha256_file", counting)
+    monkeypatch.setattr("pipeline.record.files.sha256_file", counting)
     return seen
 
 

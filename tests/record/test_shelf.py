@@ -3,7 +3,7 @@ import json
 import pytest
 
 from pipeline.core.errors import DataError
-from pipeline.record.digests import FileIndex
+from pipeline.record.files import FileIndex
 from pipeline.record.shelf import Shelf
 from pipeline.record.store import Store
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import StorageError
-from pipeline.record.digests import FileIndex
+from pipeline.record.files import FileIndex
 from pipeline.record.store import MANIFEST, Artifact, Store, content_key, told_as_storage_error
 
 KEY = "0123456789abcdef"

@@ -10,9 +10,9 @@ from pipeline.data.augment import Augmenter
 from pipeline.data.loader import Batch, EpochLoader, LoaderPlan
 from pipeline.resample.mixing import Mixer, partner_rows, pictures
 from pipeline.settings.train import MixSettings
-from pipeline.train.accumulate import Backward
 from pipeline.train.loop import fit
 from pipeline.train.losses import Loss
+from pipeline.train.optim import Backward
 from pipeline.train.targets import targets_of
 
 SIZE = 15

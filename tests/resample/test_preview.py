@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 from analyze_cases import HOSTILE
 
-from pipeline.data import boxes, crop
+from pipeline.data import crop
+from pipeline.data import crop as boxes
 from pipeline.resample import preview, preview_page
 from pipeline.resample.preview_page import Boxed, CropSheet, Pair, PreviewInputs, PreviewRow
 from pipeline.settings.competition import AttributeSettings, CompetitionSettings

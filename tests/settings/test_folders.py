@@ -3,9 +3,9 @@
 import pytest
 
 from pipeline.core.errors import DataError
-from pipeline.data.new import create
+from pipeline.data import commands
 from pipeline.data.new.request import NewRequest
-from pipeline.settings import folders, policies
+from pipeline.settings import augment, read
 from pipeline.settings.load import CONFIGS, load
 
 
@@ -20,32 +20,32 @@ def put(folder, name, text=""):
 def installed(tmp_path, monkeypatch):
     """An empty current folder, with the shipped files as an installed package has them."""
     here = tmp_path / "here" / "configs"
-    monkeypatch.setattr(folders, "CONFIGS", here)
+    monkeypatch.setattr(read, "CONFIGS", here)
     return here
 
 
 def test_a_checkout_has_one_folder():
-    assert CONFIGS == folders.SHIPPED == folders.PACKAGE.parent / "configs"
-    assert folders.layers(CONFIGS) == (CONFIGS,)
-    assert folders.chosen(folders.PACKAGE.parent) == CONFIGS, "run from the checkout itself"
+    assert CONFIGS == read.SHIPPED == read.PACKAGE.parent / "configs"
+    assert read.layers(CONFIGS) == (CONFIGS,)
+    assert read.chosen(read.PACKAGE.parent) == CONFIGS, "run from the checkout itself"
 
 
 def test_which_folder_is_chosen(tmp_path):
     current, package = tmp_path / "here", tmp_path / "there" / "pipeline"
     beside = put(tmp_path / "there", "configs/config.yaml").parent
-    assert folders.chosen(current, package) == beside, "the checkout's"
+    assert read.chosen(current, package) == beside, "the checkout's"
     put(current, "configs/competition/pets.yaml")
-    assert folders.chosen(current, package) == beside, "a folder without config.yaml is none"
+    assert read.chosen(current, package) == beside, "a folder without config.yaml is none"
     put(current, "configs/config.yaml")
-    assert folders.chosen(current, package) == current / "configs"
+    assert read.chosen(current, package) == current / "configs"
 
 
 def test_an_installed_one_writes_to_the_current_folder_and_never_into_itself(tmp_path):
     package = tmp_path / "site-packages" / "pipeline"
     packed = put(package, "configs/config.yaml").parent
     put(tmp_path / "site-packages", "configs/config.yaml")  # another project's
-    assert folders.shipped(package) == packed
-    assert folders.chosen(tmp_path, package) == tmp_path / "configs"
+    assert read.shipped(package) == packed
+    assert read.chosen(tmp_path, package) == tmp_path / "configs"
 
 
 def test_what_is_not_in_the_current_folder_is_read_from_the_shipped_one(installed):
@@ -57,14 +57,14 @@ def test_what_is_not_in_the_current_folder_is_read_from_the_shipped_one(installe
     assert mine.sources["train.epochs"] == "configs/experiment/mine.yaml:1"
     assert load(["competition=digits", "model=lite0"], installed).config.model.name == "resnet10t"
     put(installed, "augment/mine.yaml", "transforms: [HorizontalFlip: {p: 0.5}]\n")
-    assert {"none", "medium", "mine"} <= set(policies.known())
-    assert policies.read("mine").does == {"hflip"} and policies.read("medium").transforms
+    assert {"none", "medium", "mine"} <= set(augment.known())
+    assert augment.read("mine").does == {"hflip"} and augment.read("medium").transforms
 
 
 def test_another_folder_does_not_fall_back(tmp_path):
     put(tmp_path, "configs/config.yaml")
-    assert folders.found(tmp_path / "configs", "model/lite0.yaml") == tmp_path / "configs/model/lite0.yaml"
-    assert folders.names(tmp_path / "configs", "model") == []
+    assert read.found(tmp_path / "configs", "model/lite0.yaml") == tmp_path / "configs/model/lite0.yaml"
+    assert read.names(tmp_path / "configs", "model") == []
 
 
 def test_new_makes_the_folder_and_refuses_a_shipped_name(installed, tmp_path):
@@ -75,7 +75,7 @@ def test_new_makes_the_folder_and_refuses_a_shipped_name(installed, tmp_path):
             picture(tmp_path / "photos" / name / f"{n}.png", 90 * c + n, (40, 40))
     settings = load(["competition=digits", f"runtime.home={tmp_path}"], installed)
     with pytest.raises(DataError, match="already a competition"):
-        create.create(NewRequest("digits", tmp_path / "photos", None, None, None, tmp_path), settings)
-    written = create.create(NewRequest("trash", tmp_path / "photos", None, None, None, tmp_path), settings)
+        commands.create(NewRequest("digits", tmp_path / "photos", None, None, None, tmp_path), settings)
+    written = commands.create(NewRequest("trash", tmp_path / "photos", None, None, None, tmp_path), settings)
     assert written.path == installed / "competition" / "trash.yaml" and written.path.is_file()
     assert load(["competition=trash"], installed).config.competition.name == "trash"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.core.errors import ConfigError
-from pipeline.settings import policies
+from pipeline.settings import augment
 from pipeline.settings.load import CONFIGS, load
 from pipeline.settings.loss import LOSSES
 from pipeline.settings.read import parse, parse_value
@@ -454,7 +454,7 @@ def test_the_shipped_files_are_the_ones_tested():
 def test_every_shipped_policy_is_one_and_its_header_says_what_for(name):
     text = (CONFIGS / name).read_text(encoding="utf-8")
     assert len(text.splitlines()[0]) > 30 and text.startswith("# ")
-    policy = policies.read(name.removeprefix("augment/").removesuffix(".yaml"))
+    policy = augment.read(name.removeprefix("augment/").removesuffix(".yaml"))
     assert bool(policy.transforms) == (name != "augment/none.yaml")
 
 

@@ -3,7 +3,7 @@ from typing import get_args
 import pytest
 
 from pipeline.core.errors import ConfigError
-from pipeline.settings import policies
+from pipeline.settings import augment
 from pipeline.settings.competition import AttributeSettings
 from pipeline.settings.fields import Change
 
@@ -17,13 +17,13 @@ def written(tmp_path, text):
 
 def faults_of(tmp_path, text):
     with pytest.raises(ConfigError) as caught:
-        policies.read(written(tmp_path, text))
+        augment.read(written(tmp_path, text))
     return [fault.rpartition("mine.yaml:")[2] for fault in caught.value.faults]
 
 
 def test_what_the_shipped_policies_do():
-    assert policies.known() == SHIPPED
-    does = {name: set(policies.read(name).does) for name in SHIPPED}
+    assert augment.known() == SHIPPED
+    does = {name: set(augment.read(name).does) for name in SHIPPED}
     assert does["none"] == set() and does["rotate30"] == {"rotation"}
     assert does["light"] == {"hflip", "rotation", "geometry", "brightness"}
     assert does["upright"] == does["light"] - {"hflip"}
@@ -74,23 +74,23 @@ def test_every_transform_of_the_library_is_known_with_what_it_does(monkeypatch):
     import albumentations
 
     found = {name for name in dir(albumentations) if usable(albumentations, getattr(albumentations, name))}
-    assert found - OTHERS == set(policies.CHANGES)
+    assert found - OTHERS == set(augment.CHANGES)
     words = set(get_args(Change)) - {"mixup", "cutmix"}  # what a batch does, not a policy
-    assert set().union(*policies.CHANGES.values()) == words, "forbids speaks the same words"
+    assert set().union(*augment.CHANGES.values()) == words, "forbids speaks the same words"
 
 
 @pytest.mark.parametrize(
     ("argument", "turns"), [("{}", False), ("{rotate: 0}", False), ("{rotate: [-3, 3]}", True)]
 )
 def test_an_affine_map_rotates_only_when_asked(tmp_path, argument, turns):
-    policy = policies.read(written(tmp_path, f"transforms: [{{Affine: {argument}}}]\n"))
+    policy = augment.read(written(tmp_path, f"transforms: [{{Affine: {argument}}}]\n"))
     assert ("rotation" in policy.does) == turns and "geometry" in policy.does
 
 
 def test_the_digest_is_of_what_the_file_says(tmp_path):
-    first = policies.read(written(tmp_path, "transforms:\n  - Rotate: {limit: 30}\n")).digest
-    same = policies.read(written(tmp_path, "# more\ntransforms: [{Rotate: {limit: 30}}]\n")).digest
-    other = policies.read(written(tmp_path, "transforms: [{Rotate: {limit: 31}}]\n")).digest
+    first = augment.read(written(tmp_path, "transforms:\n  - Rotate: {limit: 30}\n")).digest
+    same = augment.read(written(tmp_path, "# more\ntransforms: [{Rotate: {limit: 30}}]\n")).digest
+    other = augment.read(written(tmp_path, "transforms: [{Rotate: {limit: 31}}]\n")).digest
     assert first == same != other
 
 
@@ -131,17 +131,17 @@ def test_a_file_that_is_no_policy(tmp_path, text, expected):
 @pytest.mark.parametrize("name", ["heavi", "../model/lite0", "nowhere.yaml", ""])
 def test_unknown_names(name):
     with pytest.raises(ConfigError, match=r"resample\.copies\.policy: (no policy|there is no file)"):
-        policies.read(name, "resample.copies.policy")
+        augment.read(name, "resample.copies.policy")
 
 
 def test_a_forbidden_change_is_refused_by_name(tmp_path):
     mask = AttributeSettings(name="mask", column="m", values=["a", "b"], forbids=["colour", "hflip"])
     age = AttributeSettings(name="age", column="a", values=["a", "b"], forbids=["erase"])
     with pytest.raises(ConfigError) as caught:
-        policies.refuse_forbidden("heavy", [mask, age])
+        augment.refuse_forbidden("heavy", [mask, age])
     assert caught.value.faults == ("mask forbids colour", "mask forbids hflip", "age forbids erase")
     assert caught.value.remedy == "choose one of none, rotate30, upright"
-    policies.refuse_forbidden("upright", [mask, age])
+    augment.refuse_forbidden("upright", [mask, age])
     own = written(tmp_path, "transforms: [{OneOf: {transforms: [ToGray, NoOp]}}]\n")
     with pytest.raises(ConfigError, match="mask forbids colour"):
-        policies.refuse_forbidden(own, [mask, age])
+        augment.refuse_forbidden(own, [mask, age])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import DataError
-from pipeline.core.noise import Band
+from pipeline.core.statistics import Band
 from pipeline.submit.final import Candidates, propose
 from pipeline.submit.ledger import Entry
 

@@ -7,11 +7,11 @@ import pytest
 
 from benchmarks import gap as planted
 from pipeline.core import metrics
-from pipeline.core.noise import Band
 from pipeline.core.seeds import rng
-from pipeline.submit.gap import causes, diagnosis, label_shift, selection
+from pipeline.core.statistics import Band
+from pipeline.submit.gap import diagnosis, label_shift, selection
 from pipeline.submit.gap import leak as gap_leak
-from pipeline.submit.gap.causes import Cause, Question
+from pipeline.submit.gap.scene import ORDER, Cause, Question, in_units_of_score, ranked
 
 QUICK = ("group_leak", "clean")
 # A covariate shift that also changes how often classes are predicted is at times told as a label shift.
@@ -28,7 +28,7 @@ def test_the_planted_cause_is_ranked_first(kind):
     assert sum(hits) > len(hits) / 2, [told.verdict for _, told in runs]
     told = runs[hits.index(True)][1]
     leftovers = ("noise", "averaging", "unexplained")
-    assert {c.kind for c in told.causes if c.kind not in leftovers} == set(causes.ORDER[:6])
+    assert {c.kind for c in told.causes if c.kind not in leftovers} == set(ORDER[:6])
     assert all(c.headline and c.how for c in told.causes)
     if kind == "clean":
         assert not any(c.found for c in told.causes[1:]) and "luck alone gives" in told.verdict
@@ -124,10 +124,10 @@ def test_causes_are_ranked_by_the_share_they_explain_then_by_order():
         cause("noise", False),
         cause("transform", False),
     ]
-    kinds = [c.kind for c in causes.ranked(all_found, -0.10, band)]
+    kinds = [c.kind for c in ranked(all_found, -0.10, band)]
     assert kinds[:3] == ["label_shift", "duplicates", "covariate_shift"]
-    assert causes.ranked(all_found, +0.10, band)[0].kind == "duplicates"
-    assert [c.kind for c in causes.ranked(all_found, None, None)][:3] == [
+    assert ranked(all_found, +0.10, band)[0].kind == "duplicates"
+    assert [c.kind for c in ranked(all_found, None, None)][:3] == [
         "duplicates",
         "covariate_shift",
         "label_shift",
@@ -135,5 +135,5 @@ def test_causes_are_ranked_by_the_share_they_explain_then_by_order():
 
 
 def test_effects_in_units_of_the_score_only_where_they_are_comparable():
-    assert causes.in_units_of_score(metrics.get("macro_f1"), 0.1) == 0.1
-    assert causes.in_units_of_score(metrics.get("log_loss"), 0.1) is None
+    assert in_units_of_score(metrics.get("macro_f1"), 0.1) == 0.1
+    assert in_units_of_score(metrics.get("log_loss"), 0.1) is None

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.core.noise import Band
+from pipeline.core.statistics import Band
 from pipeline.submit import page as pages
-from pipeline.submit.gap.causes import Cause, Diagnosis, Question
+from pipeline.submit.gap.scene import Cause, Diagnosis, Question
 from pipeline.submit.ledger import Entry
 
 BAND = Band(-0.03, 0.03, 0.015, 50)

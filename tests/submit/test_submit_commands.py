@@ -304,7 +304,7 @@ def test_other_bytes_are_judged_by_the_hardware_profile(home):
     rows = path.read_text(encoding="utf-8").splitlines()
     rows[1] = rows[1][:-1] + str((int(rows[1][-1]) + 1) % 10)
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
-    from pipeline.record.digests import sha256_file
+    from pipeline.record.files import sha256_file
 
     edited(path, lambda known: known.update(csv_sha256=sha256_file(path)))
     said = reproduce(home, path)

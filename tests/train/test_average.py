@@ -6,9 +6,8 @@ from learn_world import digit_images, equal_states, fold_job
 from torch import nn
 
 from pipeline.settings.train import TrainSettings
-from pipeline.train import checkpoint
 from pipeline.train.loop import checkpoint_path, fit
-from pipeline.train.state import Average, measure_statistics
+from pipeline.train.state import Average, load_checkpoint, measure_statistics
 
 
 def network():
@@ -78,7 +77,7 @@ def test_swa_starts_at_its_share_of_the_epochs(tmp_path, share, epochs, first):
 def test_the_swa_network_is_what_predicts(tmp_path):
     job = fold_job(swa_start=0.4)
     result, state = fit(job, tmp_path)
-    saved = checkpoint.load(checkpoint_path(tmp_path, 3))
+    saved = load_checkpoint(checkpoint_path(tmp_path, 3))
     swa = {k.removeprefix("module."): v for k, v in saved["average"].items() if k != "n_averaged"}
     assert equal_states(state, swa) and not equal_states(state, saved["model"])
     assert int(saved["average"]["n_averaged"]) == 2

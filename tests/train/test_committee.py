@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from pipeline.train import checkpoint
 from pipeline.train.committee import FILE, Committee
+from pipeline.train.state import load_checkpoint
 
 
 def state(value):
@@ -13,10 +13,10 @@ def state(value):
 
 def test_one_model_keeps_the_plain_form_and_several_have_their_own(tmp_path):
     Committee((state(1),), (1.0,)).write(tmp_path)
-    assert torch.equal(checkpoint.load(tmp_path / FILE)["weights"]["linear.weight"], torch.ones(2, 3))
+    assert torch.equal(load_checkpoint(tmp_path / FILE)["weights"]["linear.weight"], torch.ones(2, 3))
     assert Committee.read(tmp_path).shares == (1.0,)
     Committee((state(1), state(2)), (0.25, 0.75)).write(tmp_path)
-    assert "weights" not in checkpoint.load(tmp_path / FILE)
+    assert "weights" not in load_checkpoint(tmp_path / FILE)
     found = Committee.read(tmp_path)
     assert found.shares == (0.25, 0.75) and torch.equal(
         found.states[1]["linear.weight"], torch.full((2, 3), 2.0)

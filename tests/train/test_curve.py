@@ -7,14 +7,14 @@ import pytest
 
 from pipeline.core.predictions import Comparison
 from pipeline.settings.schema import Config
-from pipeline.train.studies import curve_page
+from pipeline.train.studies import learning_curve
 
 
 def step(delta, low, high):
     return Comparison(delta, low, high, 0.9, 400, "better" if low > 0 else "can't tell")
 
 
-PAGE = curve_page.CurvePage(
+PAGE = learning_curve.CurvePage(
     "probe",
     "macro_f1",
     pd.DataFrame(
@@ -33,7 +33,7 @@ PAGE = curve_page.CurvePage(
     ),
     step(0.1, 0.05, 0.15),
     0.005,
-    curve_page.Errors(0.1, 0.4),
+    learning_curve.Errors(0.1, 0.4),
     3,
 )
 
@@ -49,7 +49,7 @@ PAGE = curve_page.CurvePage(
     ],
 )
 def test_more_data(comparison, told):
-    assert curve_page.more_data(replace(PAGE, last_step=comparison)).startswith(told)
+    assert learning_curve.more_data(replace(PAGE, last_step=comparison)).startswith(told)
 
 
 @pytest.mark.parametrize(
@@ -57,12 +57,14 @@ def test_more_data(comparison, told):
     [(0.1, 0.4, "Variance"), (0.35, 0.4, "Bias:"), (0.26, 0.4, "Bias and variance"), (0.0, 0.005, "Hardly")],
 )
 def test_bias_or_variance(train, valid, told):
-    assert curve_page.bias_or_variance(replace(PAGE, errors=curve_page.Errors(train, valid))).startswith(told)
+    assert learning_curve.bias_or_variance(
+        replace(PAGE, errors=learning_curve.Errors(train, valid))
+    ).startswith(told)
 
 
 def test_text_and_page_carry_every_share():
-    text = "\n".join(curve_page.lines(PAGE))
+    text = "\n".join(learning_curve.lines(PAGE))
     assert "40%" in text and "0.6000" in text and "More data would help" in text and "Variance" in text
-    html = curve_page.render_html(PAGE, "<Digits>", Config())
+    html = learning_curve.render_html(PAGE, "<Digits>", Config())
     assert html.count("<svg") == 2 and "&lt;Digits&gt;" in html and "100 groups" in html
     assert "http://" not in html.replace("http://www.w3.org", "")

@@ -8,7 +8,7 @@ import pytest
 from main_world import SMALL, artifacts, run
 
 from pipeline.record.tracking import Run
-from pipeline.train import curves
+from pipeline.train import scoring
 
 STOP = ("train.early_stopping={patience: 2, share: 0.25}", "train.epochs=3")
 WORDS = (*(word for word in SMALL if not word.startswith("train.epochs")), *STOP, "experiment=tiny_resnet")
@@ -60,7 +60,7 @@ def test_curves_are_of_the_rarest_classes_under_names_that_mlflow_takes(trained)
     assert said.code == 0
     seen = _Curves()
     entry = {"epoch": 0.0, "lr": 0.1, "f1/여자 <30": 0.2, "f1/many": 0.9}
-    assert curves.logged(seen, 2, ("여자 <30", "absent"))(0, 0, entry)
+    assert scoring.logged(seen, 2, ("여자 <30", "absent"))(0, 0, entry)
     assert seen.seen == [(0, {"lr": 0.1, "f1/여자 _30": 0.2})]
 
 
@@ -70,6 +70,6 @@ def test_the_rarest_classes_are_those_of_all_parts():
     whole = digit_samples(0, 300)
     few = [n for n in range(300) if whole.labels[n] not in (3, 7) or n < 30]
     kept = whole.take(whole.ids_N[few])
-    found = curves.rarest([kept.take(kept.ids_N[:150]), kept.take(kept.ids_N[150:])])
-    assert len(found) == curves.CLASS_CURVES and set(found[:2]) == {"3", "7"}
+    found = scoring.rarest([kept.take(kept.ids_N[:150]), kept.take(kept.ids_N[150:])])
+    assert len(found) == scoring.CLASS_CURVES and set(found[:2]) == {"3", "7"}
     assert np.bincount(kept.labels)[3] < 10

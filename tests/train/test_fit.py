@@ -20,11 +20,11 @@ from pipeline.core.samples import TrainRows
 from pipeline.data.loader import Batch
 from pipeline.nets.forward import Mode
 from pipeline.settings.loss import LossSettings, traits
-from pipeline.train import checkpoint
-from pipeline.train.accumulate import Backward, windows
 from pipeline.train.job import fingerprint
 from pipeline.train.loop import checkpoint_path, fit
 from pipeline.train.losses import REGISTRY, make_loss
+from pipeline.train.optim import Backward, windows
+from pipeline.train.state import load_checkpoint
 from pipeline.train.targets import class_facts, targets_of
 
 
@@ -112,7 +112,7 @@ def test_interrupted_between_epochs_and_continued_is_bit_identical(hard_job, who
 
     with pytest.raises(KeyboardInterrupt):
         fit(hard_job, tmp_path, interrupt)
-    assert checkpoint.load(checkpoint_path(tmp_path, hard_job.fold))["epoch"] == after + 1
+    assert load_checkpoint(checkpoint_path(tmp_path, hard_job.fold))["epoch"] == after + 1
     seen = []
     result, state = fit(hard_job, tmp_path, lambda fold, epoch, entry: seen.append(epoch) or True)
     assert seen == list(range(after + 1, 3)), "finished epochs were trained again"
@@ -135,7 +135,7 @@ def test_a_resume_computes_in_the_mode_of_its_checkpoint_whatever_was_measured_s
     result, expected = fit(job, tmp_path / "whole")
     with pytest.raises(Killed):
         fit(armed(job, 80), tmp_path / "killed")
-    assert checkpoint.load(checkpoint_path(tmp_path / "killed", 3))["epoch"] == 1
+    assert load_checkpoint(checkpoint_path(tmp_path / "killed", 3))["epoch"] == 1
     again, state = fit(replace(job, measured=Mode()), tmp_path / "killed")
     assert equal_states(state, expected)
     assert result.extra["mode"] == again.extra["mode"] == str(seen)
@@ -208,7 +208,7 @@ def test_the_average_is_what_predicts(hard_job, whole, tmp_path):
 
 def checkpoint_state(job, work):
     fit(job, work)
-    return checkpoint.load(checkpoint_path(work, job.fold))
+    return load_checkpoint(checkpoint_path(work, job.fold))
 
 
 def test_a_loss_that_is_no_number_says_where_and_what_to_try(tmp_path):
@@ -367,7 +367,7 @@ def test_kill_9_inside_an_epoch_and_another_process_end_alike(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert checkpoint.load(path)["epoch"] < long_job(3).train.epochs
+    assert load_checkpoint(path)["epoch"] < long_job(3).train.epochs
     again = other_process(tmp_path / "killed", 3)
     alone = other_process(tmp_path / "alone", 3)
     digests = {again.communicate()[0].strip(), alone.communicate()[0].strip(), digest(here)}
@@ -392,7 +392,7 @@ def test_resume_on_a_gpu_is_bit_identical(tmp_path, mode):
     assert result.extra["mode"] == str(mode) and result.extra["device"] == "cuda"
     with pytest.raises(Killed):
         fit(armed(job, 80), tmp_path / "killed")
-    assert checkpoint.load(checkpoint_path(tmp_path / "killed", 3))["epoch"] == 1
+    assert load_checkpoint(checkpoint_path(tmp_path / "killed", 3))["epoch"] == 1
     assert equal_states(fit(replace(job, measured=Mode()), tmp_path / "killed")[1], expected)
     assert not torch.are_deterministic_algorithms_enabled(), "the switch was left on"
 

@@ -20,7 +20,7 @@ from pipeline.train.health import (
     unsafe_in_bf16,
 )
 from pipeline.train.loop import fit
-from pipeline.train.loss_formulas import cross_entropy_terms, rows_of
+from pipeline.train.losses import cross_entropy_terms, rows_of
 
 FAR = 10**15
 

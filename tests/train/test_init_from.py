@@ -15,7 +15,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.record.store import Artifact
 from pipeline.settings.load import load
 from pipeline.stages import open_session
-from pipeline.train import checkpoint, init_from, state
+from pipeline.train import init_from, state
 
 SMALL = (
     "competition=digits",
@@ -33,7 +33,7 @@ COLUMN = ("folds.kind=column", "folds.column=part", "folds.n=2", "runtime.thread
 
 
 def weights(fold):
-    return checkpoint.load(fold.folder / "weights.pt")["weights"]
+    return state.load_checkpoint(fold.folder / "weights.pt")["weights"]
 
 
 def train(home, *words):

@@ -10,8 +10,15 @@ from pipeline.core.samples import Attribute, LabelSpace, SyntheticRows, TrainRow
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.settings.loss import LOSSES, AttributeLossSettings, LossSettings
 from pipeline.settings.model import ModelSettings
-from pipeline.train.loss_formulas import class_weights, deferred, margins, smooth_targets
-from pipeline.train.losses import REGISTRY, make_loss, refuse_soft
+from pipeline.train.losses import (
+    REGISTRY,
+    class_weights,
+    deferred,
+    make_loss,
+    margins,
+    refuse_soft,
+    smooth_targets,
+)
 from pipeline.train.targets import ClassFacts, class_facts
 
 COUNTS = (50, 20, 10, 5, 2)

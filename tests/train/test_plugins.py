@@ -8,7 +8,7 @@ from main_world import SMALL, named, run, weights
 
 from pipeline.engine.graph import Graph
 from pipeline.engine.need import Need
-from pipeline.record.digests import FileIndex
+from pipeline.record.files import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
 from pipeline.settings.own_code import PLUGIN_SETTINGS

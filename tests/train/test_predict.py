@@ -3,8 +3,7 @@ import pytest
 from learn_world import accuracy, digit_images, digit_samples, random_head
 
 from pipeline.core.predictions import Features
-from pipeline.nets.features import extract
-from pipeline.nets.forward import Pass
+from pipeline.nets.forward import Pass, extract
 from pipeline.nets.model import build, restore
 from pipeline.nets.views import parse_all
 from pipeline.settings.model import ModelSettings

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.record.digests import FileIndex
+from pipeline.record.files import FileIndex
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import load
 from pipeline.train import scoring

@@ -6,8 +6,8 @@ from learn_world import equal_states, fold_job
 
 from pipeline.core.samples import Samples
 from pipeline.settings.train import EarlyStoppingSettings
-from pipeline.train import checkpoint
 from pipeline.train.loop import best_epoch, checkpoint_path, ended, fit, marked, predicting
+from pipeline.train.state import load_checkpoint
 
 
 def history(*scores):
@@ -50,7 +50,7 @@ def test_the_chosen_epochs_weights_predict(tmp_path):
     short = fold_job(epochs=2, early_stopping=stop, schedule="constant", warmup_epochs=0.0)
     _, expected = fit(replace(short, metric=scored_by([0.1, 0.7])), tmp_path / "b")
     assert equal_states(state, expected)
-    assert not equal_states(state, checkpoint.load(checkpoint_path(tmp_path / "a", 3))["model"])
+    assert not equal_states(state, load_checkpoint(checkpoint_path(tmp_path / "a", 3))["model"])
     lower, _ = fit(replace(job, metric=scored_by([0.1, 0.7, 0.3]), higher_is_better=False), tmp_path / "c")
     assert [entry["chosen"] for entry in lower.history] == [1, 0, 0]
 

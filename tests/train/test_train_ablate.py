@@ -8,8 +8,8 @@ from main_world import run
 from pixels_world import KINDS, Photos, drawing
 
 from pipeline.data import load
-from pipeline.train.studies import arms
 from pipeline.train.studies import grid as ablate
+from pipeline.train.studies.grid import runs, started
 
 GRID = """
 about: does dropping digits hurt?
@@ -114,8 +114,8 @@ def test_images_from_elsewhere_count_in_an_arms_steps(tmp_path):
         ctx = photos.context("train.batch_size=4", *words)
         inputs = {"data": ctx.need("data"), "folds": ctx.need("folds")}
         assert load.has_extra(inputs["data"]) == bool(words)
-        settings = arms.started(ctx.settings, study)
-        found = arms.runs(lambda need, inputs=inputs: inputs[need.stage], settings, study, photos.home)
+        settings = started(ctx.settings, study)
+        found = runs(lambda need, inputs=inputs: inputs[need.stage], settings, study, photos.home)
         assert [run.seed for run in found] == [0, 1, 2] * 2
         steps.append({run.steps for run in found})
     assert steps == [{5.0}, {15.0}], "20 of 40 images train, 4 at a time; 40 from elsewhere join them"
@@ -136,7 +136,7 @@ against: [{batch: small}]
     study = ablate.read(tmp_path / "grid.yaml")
     ctx = photos.context()
     inputs = {"data": ctx.need("data"), "folds": ctx.need("folds")}
-    found = arms.runs(lambda need: inputs[need.stage], arms.started(ctx.settings, study), study, photos.home)
+    found = runs(lambda need: inputs[need.stage], started(ctx.settings, study), study, photos.home)
     told = {(run.arm, run.settings.config.train.epochs, run.steps) for run in found}
     # 20 images train; 10 are left of them. The small batch takes 5 steps for 20, the large one 2.
     assert told == {(0, 4, 20.0), (1, 8, 24.0), (2, 4, 8.0), (3, 8, 8.0)}

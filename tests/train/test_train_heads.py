@@ -11,12 +11,12 @@ from pipeline.engine.graph import Graph
 from pipeline.engine.need import Need
 from pipeline.nets.model import build
 from pipeline.record import files
-from pipeline.record.digests import FileIndex
+from pipeline.record.files import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
 from pipeline.settings.model import ModelSettings
 from pipeline.stages import CATALOGUE
-from pipeline.train import checkpoint
+from pipeline.train import state
 
 # Random weights in a file: as good as any others to see what is made of what.
 NAMES = "model.name=test_resnet"
@@ -56,7 +56,7 @@ def folds(home):
 
 
 def weights_of(artifact):
-    return checkpoint.load(artifact.folder / "weights.pt")["weights"]
+    return state.load(artifact.folder / "weights.pt")["weights"]
 
 
 def test_the_backbone_passes_once_and_every_fold_is_there(home):

@@ -3,8 +3,8 @@ import torch
 from learn_world import equal_states, fold_job
 from torch import nn
 
-from pipeline.train.accumulate import noisy_pixels, noisy_weights
 from pipeline.train.loop import fit
+from pipeline.train.optim import noisy_pixels, noisy_weights
 
 
 def test_pixel_noise_has_its_standard_deviation_and_stays_a_picture():

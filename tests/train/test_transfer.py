@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline.train.studies import ablation_page
-from pipeline.train.studies.ablation_page import Standing
+from pipeline.train.studies import ablation
+from pipeline.train.studies.ablation import Standing
 
 
 @pytest.mark.parametrize(
@@ -15,12 +15,12 @@ from pipeline.train.studies.ablation_page import Standing
 )
 def test_each_field_has_its_advice_and_one_is_marked(per_class, frozen, word):
     standing = Standing(per_class, "macro_f1", frozen, 0.8)
-    (marked,) = [line for line in ablation_page.transfer_lines(standing) if line.startswith("←")]
+    (marked,) = [line for line in ablation.transfer_lines(standing) if line.startswith("←")]
     assert word in marked
-    assert (ablation_page.transfer_table(standing)["here"] == "←").sum() == 1 and len(
-        ablation_page.transfer_table(standing)
+    assert (ablation.transfer_table(standing)["here"] == "←").sum() == 1 and len(
+        ablation.transfer_table(standing)
     ) == 4
-    assert f"{frozen / 0.8:.0%}" in ablation_page.why(standing)
+    assert f"{frozen / 0.8:.0%}" in ablation.why(standing)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,6 @@ def test_each_field_has_its_advice_and_one_is_marked(per_class, frozen, word):
     ],
 )
 def test_where_nothing_tells_how_similar_both_fields_are_marked_and_it_says_so(standing):
-    marked = [line for line in ablation_page.transfer_lines(standing) if line.startswith("←")]
+    marked = [line for line in ablation.transfer_lines(standing) if line.startswith("←")]
     assert len(marked) == 2 and all("small data" in line for line in marked)
-    assert "similarity is unknown" in ablation_page.why(standing)
+    assert "similarity is unknown" in ablation.why(standing)

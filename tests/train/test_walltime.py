@@ -9,8 +9,8 @@ from pixels_world import Photos
 
 from pipeline.record.machine import FILE, Profile
 from pipeline.train.step_timing import Pace
-from pipeline.train.studies import arms
 from pipeline.train.studies import grid as ablate
+from pipeline.train.studies.grid import budget_lines, runs
 from pipeline.train.studies.walltime import Work, within, work_of
 
 GRID = """
@@ -116,7 +116,7 @@ def test_a_repeated_command_resolves_to_the_same_epochs_whatever_the_clock_says(
         ctx = photos.context("experiment=tiny_resnet", "runtime.threads=1")
         inputs = {"data": ctx.need("data"), "folds": ctx.need("folds")}
         settings = ctx.settings
-        return arms.runs(
+        return runs(
             lambda need: inputs[need.stage], settings, study.model_copy(update={"settings": {}}), ctx.home
         )
 
@@ -131,7 +131,7 @@ def test_a_repeated_command_resolves_to_the_same_epochs_whatever_the_clock_says(
     path.write_text(json.dumps(known), encoding="utf-8")
     again = found()
     assert {r.settings.config.train.epochs for r in again} == {2}, "40 rows an epoch at 12 s in 1,000 s"
-    assert again[0].seconds == pytest.approx(960) and arms.budget_lines(again, study)[0].split()[1:3] == [
+    assert again[0].seconds == pytest.approx(960) and budget_lines(again, study)[0].split()[1:3] == [
         "2",
         "epochs",
     ]

@@ -21,7 +21,7 @@ from pipeline.record import study as studies
 from pipeline.record.study import Plan, Studies, storage_of
 from pipeline.settings.load import CONFIGS, load
 from pipeline.stages import open_session
-from pipeline.train import curves
+from pipeline.train import scoring
 from pipeline.train.studies import grid as ablate
 from pipeline.tune import budget, search, trials, winners
 from pipeline.tune.winners import StageWinner
@@ -141,7 +141,7 @@ def test_hopeless_trainings_end_early_and_leave_nothing_half_made(tmp_path, conf
 
 def test_whoever_watches_a_training_may_end_it():
     told = []
-    watch = curves.stoppable(lambda *entry: bool(told.append(entry)), lambda fold, epoch, entry: epoch < 1)
+    watch = scoring.stoppable(lambda *entry: bool(told.append(entry)), lambda fold, epoch, entry: epoch < 1)
     assert watch(0, 0, {"valid_score": 0.1})
     with pytest.raises(StoppedError, match="fold 0 was stopped after epoch 2"):
         watch(0, 1, {"valid_score": 0.1})

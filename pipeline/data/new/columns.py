@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.tables import Table
-from pipeline.data.new import texts
+from pipeline.data import texts
 from pipeline.data.paths import Locator, hidden, image_suffix, nfc
 
 ID_NAMES = ("id", "image_id", "imageid", "img_id", "image", "img", "file_name", "filename", "file", "name")

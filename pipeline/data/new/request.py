@@ -1,16 +1,23 @@
 """The files that the user names for `make new`, and what is known about their rows.
 
 Owns the values that the guesses share. Does not own guessing.
+
+A guessed configuration: each setting with the reason for it, as YAML that a person can edit.
+
+Owns the text of the file and the summary that is printed. Does not own guessing (`data/new/propose.py`).
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pipeline.core.errors import DataError
+from pipeline.data import texts
 
 HOLDOUT = 0.2
 
@@ -78,3 +85,99 @@ def relative(path: Path, base: Path) -> str:
     """A path as the configuration writes it: below `base`, or absolute."""
     resolved, base = path.resolve(), base.resolve()
     return resolved.relative_to(base).as_posix() if resolved.is_relative_to(base) else str(resolved)
+
+
+COMMENT_COLUMN, WIDEST = 56, 118
+
+
+@dataclass(frozen=True)
+class Line:
+    """One guessed setting.
+
+    Args:
+        path: dotted path of the setting.
+        value: plain data: text, numbers, None, lists, or a list of mappings.
+        why: the reason, one line; empty if it is obvious.
+    """
+
+    path: str
+    value: Any
+    why: str = ""
+
+
+@dataclass
+class Proposal:
+    """The guesses about a competition, in the order of the file.
+
+    Args:
+        name: the competition's.
+        lines: the settings.
+        hints: alternatives, one line each; comments at the end of the file.
+    """
+
+    name: str
+    lines: list[Line] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+
+    def set(self, path: str, value: Any, why: str = "") -> None:
+        """Add a setting; add the settings of one section together."""
+        self.lines.append(Line(path, value, why))
+
+    def summary(self) -> list[str]:
+        """Each guess with its reason, one line each, for the terminal."""
+        shown = [(line.path.removeprefix("competition."), line) for line in self.lines if line.why]
+        wide = max((len(path) for path, _ in shown), default=0)
+        lines = [f"  {path:<{wide}}  {_short(line.value)}: {line.why}" for path, line in shown]
+        return lines + [texts.HINT.format(hint=hint) for hint in self.hints]
+
+    def yaml(self) -> str:
+        """The file's text."""
+        out = [
+            f"# {text.format(name=self.name)}"
+            for text in (texts.HEADER, texts.HEADER_FIX, texts.HEADER_EDA, texts.HEADER_ALL)
+        ]
+        open_sections: list[str] = []
+        for line in self.lines:
+            *sections, last = line.path.split(".")
+            same = 0
+            while same < min(len(sections), len(open_sections)) and sections[same] == open_sections[same]:
+                same += 1
+            out += ["  " * depth + f"{name}:" for depth, name in enumerate(sections) if depth >= same]
+            open_sections = sections
+            out += _written(last, line, len(sections))
+        out += [f"# {hint}" for hint in self.hints]
+        return "\n".join(out) + "\n"
+
+
+def scalar(value: Any) -> str:
+    """A value as YAML: text in double quotes, so that no word becomes a number or a truth value."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _written(name: str, line: Line, depth: int) -> list[str]:
+    pad = "  " * depth
+    if not _mappings(line.value):
+        text = f"{pad}{name}: {scalar(line.value)}"
+        beside = f"{text:<{COMMENT_COLUMN}}  # {line.why}"
+        if line.why and len(beside) > WIDEST:
+            return [f"{pad}# {line.why}", text]
+        return [beside if line.why else text]
+    out = [f"{pad}{name}:" + (f"  # {line.why}" if line.why else "")]
+    for item in line.value:
+        for number, (key, value) in enumerate(item.items()):
+            out.append(f"{pad}  {'- ' if number == 0 else '  '}{key}: {scalar(value)}")
+    return out
+
+
+def _mappings(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def _short(value: Any) -> str:
+    if _mappings(value):
+        return ", ".join(f"{v['name']} ({_some(v['values'])})" for v in value)
+    return "none" if value is None else _some(value) if isinstance(value, list) else str(value)
+
+
+def _some(values: Sequence[Any], shown: int = 6) -> str:
+    return ", ".join(str(v) for v in values[:shown]) + (", …" if len(values) > shown else "")

@@ -23,7 +23,8 @@ from pipeline.data import load
 from pipeline.eda.survey import survey
 from pipeline.engine import request
 from pipeline.engine.stage import Job
-from pipeline.errors.advice import faults, ledger, steps, texts
+from pipeline.errors import texts
+from pipeline.errors.advice import faults, ledger, steps
 from pipeline.errors.advice.changes import FinishedRuns, changes, trainings
 from pipeline.errors.advice.facts import BEST, Advice, Facts, NetworkInput, OtherTraining, TrainingFacts
 from pipeline.errors.advice.steps import family_of
@@ -33,13 +34,12 @@ from pipeline.errors.diff.flips import Flips
 from pipeline.errors.diff.mistakes import find_mistakes
 from pipeline.nets.stages import is_probe
 from pipeline.record.store import Artifact
-from pipeline.settings import policies
+from pipeline.settings import augment
 from pipeline.settings.load import Settings
 from pipeline.settings.read import read_words
 from pipeline.settings.schema import Config
 from pipeline.submit.gap import leak
-from pipeline.submit.gap.causes import Cause
-from pipeline.submit.gap.scene import GapScene, measure_images
+from pipeline.submit.gap.scene import Cause, GapScene, measure_images
 
 Rule = Callable[[Facts], Advice | None]
 
@@ -151,7 +151,7 @@ def gather(
     """The facts about a submission and the training that advice is about; few for a CSV from elsewhere."""
     own = asked(job.settings, about)
     config = own.config.model_copy(update={"eda": job.settings.config.eda})
-    allowed = () if is_probe(own) else policies.allowed(STRONGER, config.competition.attributes)
+    allowed = () if is_probe(own) else augment.allowed(STRONGER, config.competition.attributes)
     common = Facts(train.space, config, asked=job.words_of("train", own), policies=allowed)
     if about is None or artifact is None:
         return common

@@ -21,11 +21,11 @@ from pipeline.core import metrics
 from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples
-from pipeline.errors.advice import texts
+from pipeline.errors import texts
 from pipeline.errors.diff.flips import Flips
 from pipeline.errors.diff.mistakes import Mistakes
 from pipeline.settings.schema import Config
-from pipeline.submit.gap.causes import Cause
+from pipeline.submit.gap.scene import Cause
 
 Bools = npt.NDArray[np.bool_]
 # The time that a person spends on any try: typing, waiting for the start, reading the result.
@@ -80,7 +80,7 @@ class Advice:
 
 @dataclass(frozen=True)
 class NetworkInput:
-    """The input of a network's first layer, in the worst channel; see `nets/normalisation.py`.
+    """The input of a network's first layer, in the worst channel; see `nets/model.py`.
 
     Args:
         mean, std: of the normalised training pixels.

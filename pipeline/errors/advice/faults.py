@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from pipeline.errors.advice import texts
+from pipeline.errors import texts
 from pipeline.errors.advice.facts import Advice, Bools, Facts, TrainingFacts, metric_words
 from pipeline.pages.command_words import make_with, train_with
 from pipeline.pages.report import count, percent, plural

@@ -23,7 +23,7 @@ from filelock import FileLock
 from pipeline.errors.advice.changes import FinishedRuns
 from pipeline.errors.advice.facts import Advice
 from pipeline.errors.diff.conclusion import FollowedAdvice
-from pipeline.record.digests import sha256_text, write_atomic
+from pipeline.record.files import sha256_text, write_atomic
 from pipeline.record.store import Artifact
 from pipeline.settings.read import read_words
 

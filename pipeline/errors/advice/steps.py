@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from pydantic import TypeAdapter
 
-from pipeline.errors.advice import texts
+from pipeline.errors import texts
 from pipeline.errors.advice.facts import Advice, Facts
 from pipeline.errors.diff.flips import CLASS, changes
 from pipeline.errors.diff.mistakes import SURE, ConfusedPair

@@ -22,7 +22,7 @@ from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
 from pipeline.core.seeds import rng
 from pipeline.errors.diff.flips import CLASS, Flips, parts
 from pipeline.errors.diff.mistakes import Mistakes
-from pipeline.pages.section import ReportSection
+from pipeline.pages.report import ReportSection
 
 # A block of resamples has about this many numbers.
 BLOCK_NUMBERS = 2_000_000

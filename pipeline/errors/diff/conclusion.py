@@ -8,7 +8,7 @@ that was followed. Does not own comparing (`core/statistics.py`) nor finding cha
 from dataclasses import dataclass
 
 from pipeline.core.predictions import Comparison
-from pipeline.errors.diff import texts
+from pipeline.errors import texts
 from pipeline.errors.diff.flips import Flips
 from pipeline.pages.report import count, percent, plural, signed
 
@@ -94,7 +94,7 @@ def conclusion_of(flips: Flips | None, comparison: Comparison | None, metric: st
     both.
     """
     if flips is None:
-        return Conclusion("first", texts.FIRST, "", texts.FIRST_DETAIL)
+        return Conclusion("first", texts.TRUTH_FIRST, "", texts.FIRST_DETAIL)
     predictions = plural(flips.n_images, "test prediction")
     changed = texts.CHANGED.format(flips=count(len(flips.images)), predictions=predictions)
     if not len(flips.images):
@@ -102,7 +102,7 @@ def conclusion_of(flips: Flips | None, comparison: Comparison | None, metric: st
         return Conclusion("same", texts.SAME, texts.SAME_REST, detail)
     if comparison is None:
         return Conclusion("unclear", texts.UNCLEAR, texts.UNCLEAR_REST, changed)
-    detail = texts.DETAIL.format(
+    detail = texts.TRUTH_DETAIL.format(
         low=signed(comparison.low),
         high=signed(comparison.high),
         groups=plural(comparison.n_groups, "training group"),
@@ -110,10 +110,10 @@ def conclusion_of(flips: Flips | None, comparison: Comparison | None, metric: st
         changed=changed,
     )
     if comparison.note:
-        detail += texts.CAUTION.format(note=comparison.note)
+        detail += texts.TRUTH_CAUTION.format(note=comparison.note)
     if comparison.verdict == UNDECIDED:
         reason = texts.CONTAINS_ZERO if comparison.n_groups > 1 else texts.ONE_GROUP
         rest = texts.UNDECIDED_REST.format(delta=signed(comparison.delta), metric=metric, reason=reason)
-        return Conclusion("unclear", texts.UNDECIDED, rest, detail)
-    word = texts.DECIDED.format(conclusion=comparison.verdict.capitalize(), delta=abs(comparison.delta))
+        return Conclusion("unclear", texts.TRUTH_UNDECIDED, rest, detail)
+    word = texts.TRUTH_DECIDED.format(conclusion=comparison.verdict.capitalize(), delta=abs(comparison.delta))
     return Conclusion(STATES[comparison.verdict], word, metric, detail)

@@ -26,8 +26,7 @@ from pipeline.core.samples import LabelSpace, Samples, strings
 from pipeline.errors.diff.flips import CLASS, Flips, marked
 from pipeline.errors.judging import page as judging_page
 from pipeline.errors.judging.estimate import ScoreEstimate
-from pipeline.pages.report import ImageOf, Key, json_data, pictures
-from pipeline.pages.section import ReportSection
+from pipeline.pages.report import ImageOf, Key, ReportSection, json_data, pictures
 from pipeline.settings.report import ReportSettings
 
 # The flips with the smallest confidence gap get neighbours, so many of them and so many each.
@@ -106,7 +105,7 @@ def section(
     data = Markup("")
     if len(shown):
         card_data = {**_data(shown, space, image, settings.thumbnail_px), "near": _near(shown, near, image)}
-        data = json_data("directions", _directions(flips, space)) + json_data("cards", card_data)
+        data = json_data("directions", _direction_data(flips, space)) + json_data("cards", card_data)
     return ReportSection(
         "flips", "Flips", "flips.html", gallery, tuple(c.key for c in cards), data, ("flips.js",)
     )
@@ -160,7 +159,7 @@ def _near(shown: pd.DataFrame, near: FlipNeighbours | None, image: ImageOf) -> d
     }
 
 
-def _directions(flips: Flips, space: LabelSpace) -> list[dict[str, Any]]:
+def _direction_data(flips: Flips, space: LabelSpace) -> list[dict[str, Any]]:
     """Changes of one attribute in the order of the table; then changes of the class if it has several."""
     rows = [
         {"attribute": r["attribute"], "old": r["old"], "new": r["new"], "images": int(r["images"])}

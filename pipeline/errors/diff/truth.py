@@ -19,11 +19,10 @@ from pipeline.core.group_resampling import Bools, numbered, sign_flips, sums_by_
 from pipeline.core.metrics import Reals
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
-from pipeline.errors.diff import texts
+from pipeline.errors import texts
 from pipeline.errors.diff.flips import marked, parts
 from pipeline.errors.diff.mistakes import Mistakes
-from pipeline.pages.report import Key, json_data, p_value, points
-from pipeline.pages.section import ReportSection
+from pipeline.pages.report import Key, ReportSection, json_data, p_value, points
 
 ANCHOR, SHORT = "truth", "Truth"
 TITLE = texts.TRUTH_TITLE

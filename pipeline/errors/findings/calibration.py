@@ -1,6 +1,6 @@
 """Calibration: how reliable confidence is before and after temperature scaling, with intervals over groups.
 
-Owns the calibration figures and their section. Does not own fitting a temperature: `errors/sections.py`
+Owns the calibration figures and their section. Does not own fitting a temperature: `errors/page.py`
 passes probabilities scaled by a temperature that was fitted on other groups.
 
 The expected calibration error (ECE) is a mean of absolute values, so noise alone raises it: its interval is
@@ -24,10 +24,9 @@ from pipeline.core.group_resampling import numbered, percentile_interval, sign_f
 from pipeline.core.metrics import Reals
 from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.core.seeds import rng
-from pipeline.errors.findings import texts
+from pipeline.errors import texts
 from pipeline.pages import plots
-from pipeline.pages.report import p_value, percent, points, signed
-from pipeline.pages.section import ReportSection
+from pipeline.pages.report import ReportSection, p_value, percent, points, signed
 
 ANCHOR, SHORT = "sure", "Confidence"
 TITLE = texts.CALIBRATION_TITLE
@@ -90,7 +89,7 @@ class Trust:
         """`overconfident`, `underconfident` or `can't tell`, on average."""
         if self.excess_low > 0:
             return texts.OVERCONFIDENT
-        return texts.UNDERCONFIDENT if self.excess_high < 0 else texts.UNDECIDED
+        return texts.UNDERCONFIDENT if self.excess_high < 0 else texts.FINDING_UNDECIDED
 
 
 def trust(y_N: Ints, p_NC: Floats, groups_N: Strings, draws: int, seed: int) -> Trust:
@@ -169,7 +168,7 @@ def by_answer(inputs: CalibrationInputs) -> pd.DataFrame:
             "right": [percent(x) for x in in_class_NC.T @ right_N / size_C],
             "difference, points": [points(gap) for gap in gap_C],
             P: test.p_K,
-            "conclusion": np.where(enough_C, direction_C, texts.UNDECIDED),
+            "conclusion": np.where(enough_C, direction_C, texts.FINDING_UNDECIDED),
         }
     )
     return table[table["images"] > 0].sort_values(P, kind="stable", ignore_index=True)
@@ -217,7 +216,7 @@ def _sentence(before: Trust) -> str:
     conclusions = {
         texts.OVERCONFIDENT: texts.IS_OVERCONFIDENT,
         texts.UNDERCONFIDENT: texts.IS_UNDERCONFIDENT,
-        texts.UNDECIDED: texts.CONFIDENCE_UNKNOWN,
+        texts.FINDING_UNDECIDED: texts.CONFIDENCE_UNKNOWN,
     }
     return texts.CALIBRATION_SENTENCE.format(
         conclusion=conclusions[before.conclusion],

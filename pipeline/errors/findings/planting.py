@@ -42,8 +42,8 @@ from pipeline.data.decode import phash
 from pipeline.eda import duplicates
 from pipeline.eda.survey import THUMB_SIDE, glance
 from pipeline.engine.need import Need, Params
-from pipeline.errors import sources
-from pipeline.errors.findings import slices, suspects, texts
+from pipeline.errors import case, texts
+from pipeline.errors.findings import slices, suspects
 from pipeline.errors.findings.slices import SliceInputs
 from pipeline.pages.report import ImageOf, Pixels
 from pipeline.record import files
@@ -417,11 +417,11 @@ def need(settings: Settings, params: Params, seeds: tuple[int, ...] = SEARCHED, 
 
 def with_features(session: Session, settings: Settings) -> Params:
     """The parameter with the features that the report would use for neighbours; empty if there are none."""
-    newest = sources.features(list(session.store.all("features")), session.graph.key(Need("data", settings)))
+    newest = case.features(list(session.store.all("features")), session.graph.key(Need("data", settings)))
     return {} if newest is None else {FEATURES: newest}
 
 
 def features_of(job: Job) -> Features | None:
     """The features that the parameters of `finders` name; None: there are none."""
-    artifact = sources.named(job, FEATURES)
+    artifact = case.named(job, FEATURES)
     return None if artifact is None else files.read_features(artifact.folder / "features.npz")

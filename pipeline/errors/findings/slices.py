@@ -26,10 +26,9 @@ from markupsafe import Markup
 
 from pipeline.core.group_resampling import Bools, numbered, sign_flips, sums_by_group
 from pipeline.core.samples import Ints, Samples, positions, strings
-from pipeline.errors.findings import texts
+from pipeline.errors import texts
 from pipeline.pages import plots
-from pipeline.pages.report import Key, p_value, percent, plural, points
-from pipeline.pages.section import ReportSection
+from pipeline.pages.report import Key, ReportSection, p_value, percent, plural, points
 from pipeline.settings.report import FinderSettings
 
 ANCHOR, SHORT = "slices", "Slices"

@@ -32,9 +32,8 @@ from pipeline.core.neighbours import against, search, unit_rows
 from pipeline.core.predictions import Features, Probabilities
 from pipeline.core.samples import Floats, Ints, LabelSpace, Samples, Strings, positions
 from pipeline.eda.survey import Duplicates
-from pipeline.errors.findings import texts
-from pipeline.pages.report import Key, json_data, percent, plural
-from pipeline.pages.section import ReportSection
+from pipeline.errors import texts
+from pipeline.pages.report import Key, ReportSection, json_data, percent, plural
 from pipeline.settings.report import FinderSettings
 
 # By attribute, the text of each value in the training table.

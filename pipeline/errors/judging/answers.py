@@ -18,7 +18,7 @@ import numpy as np
 from pipeline.core.errors import DataError, nearest
 from pipeline.core.samples import LabelSpace, Strings
 from pipeline.core.tables import Table
-from pipeline.errors.judging import texts
+from pipeline.errors import texts
 from pipeline.errors.judging.sample import Design
 
 # The columns of attributes have this prefix: an attribute may have the name of another column.

@@ -36,7 +36,7 @@ from pipeline.core.predictions import Comparison
 from pipeline.core.samples import Floats, Ints, LabelSpace, Strings
 from pipeline.core.seeds import rng
 from pipeline.core.statistics import comparison
-from pipeline.errors.judging import texts
+from pipeline.errors import texts
 from pipeline.errors.judging.rater import ENOUGH_CONTROLS, RatedAttribute, TruthModel, confusion
 
 # All judged flips together lend each stratum the weight of so many judged flips.

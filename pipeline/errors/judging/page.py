@@ -15,13 +15,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.core.samples import LabelSpace
+from pipeline.errors import texts
 from pipeline.errors.diff.conclusion import STATES, UNDECIDED
-from pipeline.errors.judging import texts
 from pipeline.errors.judging.answers import MARK, columns
 from pipeline.errors.judging.estimate import ScoreEstimate
 from pipeline.errors.judging.sample import Control, Design, spread
-from pipeline.pages.report import ImageOf, Key, count, json_data, percent, pictures, plural, signed
-from pipeline.pages.section import ReportSection
+from pipeline.pages.report import (
+    ImageOf,
+    Key,
+    ReportSection,
+    count,
+    json_data,
+    percent,
+    pictures,
+    plural,
+    signed,
+)
 from pipeline.settings.report import ReportSettings
 
 
@@ -147,8 +156,10 @@ def estimate_values(estimate: ScoreEstimate) -> dict[str, Any]:
     return {
         "state": STATES[c.verdict],
         "conclusion": c.verdict,
-        "number": texts.INTERVAL.format(delta=signed(c.delta), low=signed(c.low), high=signed(c.high)),
-        "judged": texts.JUDGED.format(judged=judged, flips=flips, unsure=unsure, controls=controls),
+        "number": texts.ESTIMATE_INTERVAL.format(
+            delta=signed(c.delta), low=signed(c.low), high=signed(c.high)
+        ),
+        "judged": texts.ESTIMATE_JUDGED.format(judged=judged, flips=flips, unsure=unsure, controls=controls),
         "shares": texts.SHARES.format(new=percent(new), old=percent(old), neither=neither),
         "assumed": estimate.assumed,
         "note": c.note,
@@ -158,7 +169,7 @@ def estimate_values(estimate: ScoreEstimate) -> dict[str, Any]:
 def line(estimate: ScoreEstimate) -> str:
     """The estimate as one line of the terminal."""
     values = estimate_values(estimate)
-    caution = texts.CAUTION.format(note=values["note"]) if values["note"] else ""
+    caution = texts.ESTIMATE_CAUTION.format(note=values["note"]) if values["note"] else ""
     return texts.LINE.format(**values, caution=caution)
 
 
@@ -178,11 +189,11 @@ def conclusion_fields(estimate: ScoreEstimate, detail: str, metric: str, alone: 
 
     `detail` is what the conclusion is based on so far; `alone`: there is no out-of-fold comparison.
     """
-    fields = {"detail": texts.DETAIL.format(detail=detail, line=line(estimate))}
+    fields = {"detail": texts.ESTIMATE_DETAIL.format(detail=detail, line=line(estimate))}
     if alone:
         c = estimate.comparison
-        decided = texts.DECIDED.format(conclusion=c.verdict.capitalize())
+        decided = texts.ESTIMATE_DECIDED.format(conclusion=c.verdict.capitalize())
         fields["state"] = STATES[c.verdict]
-        fields["word"] = texts.UNDECIDED if c.verdict == UNDECIDED else decided
+        fields["word"] = texts.ESTIMATE_UNDECIDED if c.verdict == UNDECIDED else decided
         fields["rest"] = texts.REST.format(delta=signed(c.delta), metric=metric)
     return fields

@@ -23,16 +23,17 @@ from pipeline.core.samples import LabelSpace, Samples, positions
 from pipeline.core.tables import format_table, read_table
 from pipeline.data import host, host_format, load
 from pipeline.engine.stage import Job
+from pipeline.errors import texts
 from pipeline.errors.case import ReportCase
 from pipeline.errors.diff.flips import Flips, Submission, find_flips
 from pipeline.errors.judging import answers as form
-from pipeline.errors.judging import estimate, page, sample, texts
+from pipeline.errors.judging import estimate, page, sample
 from pipeline.errors.judging.answers import Answer
 from pipeline.errors.judging.estimate import ScoreEstimate
 from pipeline.errors.judging.sample import Design
 from pipeline.pages.command_words import make_with
-from pipeline.pages.section import ReportSection
-from pipeline.record.digests import write_atomic
+from pipeline.pages.report import ReportSection
+from pipeline.record.files import write_atomic
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
 

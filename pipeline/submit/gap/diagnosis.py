@@ -1,7 +1,7 @@
 """Why the public score differs from the out-of-fold score: every cause checked, the most likely first.
 
 Owns which checks run, and how they depend on each other. Does not own the checks (`gap/leak.py`,
-`gap/shift.py`, `gap/label_shift.py`, `gap/selection.py`), the ranking and the verdict (`gap/causes.py`)
+`gap/shift.py`, `gap/label_shift.py`, `gap/selection.py`), the ranking and the verdict (`gap/scene.py`)
 nor the page (`submit/page.py`).
 """
 
@@ -9,12 +9,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.core import noise
+from pipeline.core import statistics
 from pipeline.core.metrics import Reals
-from pipeline.core.noise import Band
-from pipeline.submit.gap import label_shift, leak, selection, shift, texts
-from pipeline.submit.gap.causes import AVERAGING, NOISE, UNEXPLAINED, Cause, Diagnosis, Question, ranked
-from pipeline.submit.gap.scene import GapScene, Submitted
+from pipeline.core.statistics import Band
+from pipeline.submit import texts
+from pipeline.submit.gap import label_shift, leak, selection, shift
+from pipeline.submit.gap.scene import (
+    AVERAGING,
+    NOISE,
+    UNEXPLAINED,
+    Cause,
+    Diagnosis,
+    GapScene,
+    Question,
+    Submitted,
+    ranked,
+)
 from pipeline.submit.gap.selection import Compared
 
 # A gap outside the 95 % band happens to every 20th submission; only one outside 99 % needs a cause.
@@ -27,7 +37,7 @@ def diagnose(
 ) -> Diagnosis:
     """Run every check; without the submission's predictions, those that need them are left out."""
     draws = None if submitted is None else _draws(scene, submitted, question)
-    band = None if draws is None else noise.band_of(draws, question.public_groups)
+    band = None if draws is None else statistics.band_of(draws, question.public_groups)
     p = None if draws is None or question.gap is None else _p_value(draws, question.gap)
     # Comparing train with test needs groups that the data do not name; folds and scores use those of the
     # data.
@@ -56,7 +66,7 @@ def diagnose(
 def _draws(scene: GapScene, submitted: Submitted, question: Question) -> Reals:
     y_K, groups_K = scene.labels[submitted.rows_K], scene.groups[submitted.rows_K]
     size, seed = question.public_groups, scene.settings.seed
-    return noise.gap_draws(scene.metric, y_K, submitted.oof_KC, groups_K, size, scene.draws, seed)
+    return statistics.gap_draws(scene.metric, y_K, submitted.oof_KC, groups_K, size, scene.draws, seed)
 
 
 def _p_value(draws_B: Reals, gap: float) -> float:

@@ -22,9 +22,8 @@ from pipeline.core.group_resampling import percentile_interval, times_drawn
 from pipeline.core.samples import Ints
 from pipeline.core.seeds import rng
 from pipeline.pages.report import percent
-from pipeline.submit.gap import texts
-from pipeline.submit.gap.causes import Cause
-from pipeline.submit.gap.scene import GapScene, Submitted
+from pipeline.submit import texts
+from pipeline.submit.gap.scene import Cause, GapScene, Submitted
 
 Values = npt.NDArray[np.float64]
 

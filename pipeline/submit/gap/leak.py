@@ -25,9 +25,8 @@ from pipeline.core.neighbours import linked, search, squares
 from pipeline.core.samples import Ints
 from pipeline.eda import duplicates
 from pipeline.pages.report import percent, plural
-from pipeline.submit.gap import texts
-from pipeline.submit.gap.causes import Cause, in_units_of_score
-from pipeline.submit.gap.scene import GapScene
+from pipeline.submit import texts
+from pipeline.submit.gap.scene import Cause, GapScene, in_units_of_score
 
 Values = npt.NDArray[np.float64]
 

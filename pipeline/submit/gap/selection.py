@@ -18,15 +18,14 @@ import numpy as np
 from pipeline.core import metrics
 from pipeline.core.group_resampling import numbered, times_drawn
 from pipeline.core.metrics import Reals
-from pipeline.core.noise import Band
 from pipeline.core.samples import Floats, Ints, Samples
 from pipeline.core.seeds import rng
+from pipeline.core.statistics import Band
 from pipeline.data import load
 from pipeline.engine.stage import Job
 from pipeline.record.store import Artifact
-from pipeline.submit.gap import texts
-from pipeline.submit.gap.causes import Cause
-from pipeline.submit.gap.scene import GapScene
+from pipeline.submit import texts
+from pipeline.submit.gap.scene import Cause, GapScene
 
 # Share of the noise band's standard deviation from which the luck of selection is reported.
 MATTERS = 0.75

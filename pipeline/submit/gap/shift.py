@@ -27,10 +27,9 @@ from pipeline.core import seeds
 from pipeline.core.neighbours import linked, search, squares
 from pipeline.eda import shift
 from pipeline.pages.report import percent
-from pipeline.submit.gap import texts
-from pipeline.submit.gap.causes import Cause, in_units_of_score
+from pipeline.submit import texts
 from pipeline.submit.gap.leak import MOST_IMAGES, nearest_labels, pixels, plan_rows
-from pipeline.submit.gap.scene import GapScene, Submitted
+from pipeline.submit.gap.scene import Cause, GapScene, Submitted, in_units_of_score
 
 Values = npt.NDArray[np.float64]
 Change = Callable[[Values], Values]

@@ -19,19 +19,19 @@ from pipeline.engine.stage import Ask, Built, Job, Stage, of_experiment
 from pipeline.nets.stages import features_need, is_probe
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
-from pipeline.train.studies import arms, texts
-from pipeline.train.studies.grid import SEEDED, read
+from pipeline.train import texts
+from pipeline.train.studies.grid import SEEDED, needed, read, runs
 
 
 def build_ablate(job: Job) -> Built:
     """Compare the arms of a grid; writes ablation.csv and ablation.html."""
-    from pipeline.train.studies import ablation, ablation_page
+    from pipeline.train.studies import ablation
 
     page, table = ablation.compare(job)
     table.to_csv(job.draft / "ablation.csv", index=False)
     config = job.settings.config
     title = config.competition.title or config.competition.name
-    (job.draft / "ablation.html").write_text(ablation_page.render_html(page, title, config), encoding="utf-8")
+    (job.draft / "ablation.html").write_text(ablation.render_html(page, title, config), encoding="utf-8")
     verdicts = [row.comparison.verdict for row in page.comparisons]
     figures = {
         "arms": float(len(page.table)),
@@ -40,8 +40,8 @@ def build_ablate(job: Job) -> Built:
         "better": float(verdicts.count("better")),
         "worse": float(verdicts.count("worse")),
     }
-    about = texts.ABLATION_RUN.format(what=page.about or page.grid, result=ablation_page.headline(page))
-    return Built(figures, tuple(ablation_page.lines(page)), about, ("ablation.html", "ablation.csv"))
+    about = texts.ABLATION_RUN.format(what=page.about or page.grid, result=ablation.headline(page))
+    return Built(figures, tuple(ablation.lines(page)), about, ("ablation.html", "ablation.csv"))
 
 
 def ablate_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
@@ -55,10 +55,10 @@ def ablate_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 
     def make() -> Inputs:
         study, home = read(Path(grid)), Path(settings.config.runtime.home).resolve()
-        shared = {need.stage: need for need in arms.needed(settings, study)}
+        shared = {need.stage: need for need in needed(settings, study)}
         return {
             **shared,
-            **{run.input: Need("train", run.settings) for run in arms.runs(finished, settings, study, home)},
+            **{run.input: Need("train", run.settings) for run in runs(finished, settings, study, home)},
         }
 
     return ask.once(f"arms of {grid}", settings, make)
@@ -66,14 +66,14 @@ def ablate_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 
 def build_learning_curve(job: Job) -> Built:
     """Score trainings on growing shares of the groups; writes learning_curve.csv and learning_curve.html."""
-    from pipeline.train.studies import curve_page, learning_curve
+    from pipeline.train.studies import learning_curve
 
     points = curve_points(job.settings)
     page = learning_curve.measure(job, points)
     page.table.to_csv(job.draft / "learning_curve.csv", index=False)
     config = job.settings.config
     title = config.competition.title or config.competition.name
-    html = curve_page.render_html(page, title, config)
+    html = learning_curve.render_html(page, title, config)
     (job.draft / "learning_curve.html").write_text(html, encoding="utf-8")
     figures = {
         "trainings": float(len(points)),
@@ -83,9 +83,9 @@ def build_learning_curve(job: Job) -> Built:
         "error_train": page.errors.train,
         "error_valid": page.errors.valid,
     }
-    about = texts.CURVE_RUN.format(result=curve_page.verdict(page))
+    about = texts.CURVE_RUN.format(result=learning_curve.verdict(page))
     attach = ("learning_curve.html", "learning_curve.csv")
-    return Built(figures, tuple(curve_page.lines(page)), about, attach)
+    return Built(figures, tuple(learning_curve.lines(page)), about, attach)
 
 
 def refuse_learning_curve(settings: Settings) -> None:
