@@ -167,7 +167,7 @@ def emoji(asked):
     from PIL import Image
 
     from pipeline.data import competition
-    from pipeline.data.demo.competitions import competitions
+    from pipeline.data.demo import competitions
     from pipeline.settings.load import load
 
     words = ["competition=emoji", "competition.demo.tail_ratio=1", "competition.demo.test_priors=uniform"]

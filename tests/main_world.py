@@ -70,7 +70,7 @@ def named(home, stage, experiment="tiny_resnet"):
 def weights(home, experiment="tiny_resnet"):
     """Fold number -> weights."""
     return {
-        a.manifest["config"]["fold"]: state.load(a.folder / "weights.pt")["weights"]
+        a.manifest["config"]["fold"]: state.load_checkpoint(a.folder / "weights.pt")["weights"]
         for a in named(home, "fold", experiment)
     }
 

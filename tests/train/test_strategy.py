@@ -15,7 +15,7 @@ from pipeline.settings.train import TrainSettings
 from pipeline.train import strategy
 from pipeline.train.loop import checkpoint_path, fit
 from pipeline.train.optim import make_optimizer, set_lr
-from pipeline.train.state import load
+from pipeline.train.state import load_checkpoint
 
 NET = ModelSettings(name="test_efficientnet", weights="none", drop_rate=0.2, drop_path_rate=0.1)
 STEM, HEAD = "conv_stem.weight", "classifier.weight"
@@ -136,7 +136,7 @@ def runs(tmp_path_factory):
         of = job(**train, weight_decay=0.5, ema_decay=0.9 if name in ("frozen", "gradual") else None)
         work = tmp_path_factory.mktemp(name)
         _, state = fit(of, work)
-        done[name] = (of, start(of), state, load(checkpoint_path(work, of.fold)))
+        done[name] = (of, start(of), state, load_checkpoint(checkpoint_path(work, of.fold)))
     return done
 
 
@@ -168,7 +168,7 @@ def test_gradual_gives_a_stage_its_first_moments_when_it_first_trains(tmp_path):
     counts = []
 
     def look(fold, epoch, entry):
-        counts.append(len(load(checkpoint_path(tmp_path, of.fold))["optimizer"]["state"]))
+        counts.append(len(load_checkpoint(checkpoint_path(tmp_path, of.fold))["optimizer"]["state"]))
         return True
 
     fit(of, tmp_path, look)
