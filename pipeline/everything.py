@@ -16,6 +16,7 @@ from pipeline.core import metrics
 from pipeline.data import host
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
+from pipeline.ensemble.stages import BLEND
 from pipeline.errors.commands import compare
 from pipeline.pages.command_words import make_with, shown
 from pipeline.record.store import Artifact
@@ -41,7 +42,7 @@ def run(session: Session, options: Options) -> None:
     started = time.monotonic()
     commands.infer_for_budget(session, session.settings)
     ensemble = Need("ensemble", session.settings)
-    members = [n for n in session.graph.inputs(ensemble).values() if n.stage == "infer" and n.key is None]
+    members = [n for n in session.graph.inputs(ensemble, "infer").values() if n.key is None]
     before = [Need("eda", session.settings), *(Need("resample", m.settings) for m in members)]
     after = (*commands.decisions(session.settings, "ensemble"), Need("error_analysis", session.settings))
     session.check(*before, ensemble, *after)
@@ -74,7 +75,7 @@ def lines(settings: Settings, blend: Artifact, entry: Entry, path: Path, report:
     caution = blend.manifest.get("tags", {}).get("caution")
     if caution:
         score = SCORE_WITH_CAUTION.format(score=score, caution=caution)
-    facts = blend.json("blend.json")
+    facts = blend.json(BLEND)
     page = min(report.folder.glob("*.html"))
     command = make_with(f"make score FILE={shlex.quote(shown(path))} PUBLIC=…", settings.competition_words)
     public = NOT_SUBMITTED.format(command=command) if entry.public is None else f"{entry.public:.4f}"

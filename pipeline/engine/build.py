@@ -194,7 +194,7 @@ def _manifest(
         "settings": graph.resolved(need),
         "identity": graph.identity(need),
         "request": request.of(need.settings, graph.chain([need])) if stage.tracked else None,
-        "inputs": {name: f"{a.stage}/{a.key}" for name, a in inputs.items()},
+        "inputs": {name: a.address for name, a in inputs.items()},
         "metrics": built.metrics,
         "tags": built.tags,
         "lines": list(built.lines),

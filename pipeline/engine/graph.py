@@ -38,6 +38,7 @@ class Graph:
         self.only: frozenset[str] | None = None
         # Needs and settings are kept with their entries, so that their ids are not used again.
         self._keys: dict[tuple[Any, ...], tuple[Need, str]] = {}
+        self._inputs: dict[tuple[Any, ...], tuple[Need, Inputs]] = {}
         self._once: dict[tuple[str, int], tuple[Settings, Any]] = {}
         self._path: list[tuple[str, int]] = []
 
@@ -58,7 +59,7 @@ class Graph:
         """
         if need.key is not None:
             return need.key
-        known = (need.stage, id(need.settings), tuple(sorted(need.params.items())))
+        known = _known(need)
         if known not in self._keys:
             self._keys[known] = (need, self._key(need))
         return self._keys[known][1]
@@ -105,11 +106,18 @@ class Graph:
         asked = [(word, word.partition("=")[0]) for word in settings.words]
         return tuple(word for word, path in asked if path in GROUPS or any(covers(r, path) for r in read))
 
-    def inputs(self, need: Need) -> Inputs:
-        """The inputs of a need; none for a need with a fixed key, which exists already."""
+    def inputs(self, need: Need, made_by: str = "") -> Inputs:
+        """The inputs of a need; none for a need with a fixed key, which exists already.
+
+        made_by: only those that this stage makes.
+        """
         if need.key is not None:
             return {}
-        return self.stage(need).inputs(self, need.settings, need.params)
+        known = _known(need)
+        if known not in self._inputs:
+            self._inputs[known] = (need, self.stage(need).inputs(self, need.settings, need.params))
+        inputs = self._inputs[known][1]
+        return {name: n for name, n in inputs.items() if made_by in ("", n.stage)}
 
     def identity(self, need: Need) -> str:
         """Digest of the files and of the user's own code outside the store that define a result."""
@@ -117,8 +125,8 @@ class Graph:
         files = stage.identity(self, need.settings, need.params)
         return files + own_code.digests(need.settings.config, stage.sections(need.settings), covers)
 
-    def chain(self, needs: Iterable[Need]) -> list[Need]:
-        """Every need in the chains of these needs, each once, inputs first."""
+    def chain(self, needs: Iterable[Need], made_by: str = "") -> list[Need]:
+        """Every need in the chains of these needs, or those that one stage makes, each once, inputs first."""
         found: dict[tuple[str, str], Need] = {}
 
         def visit(need: Need) -> None:
@@ -129,7 +137,7 @@ class Graph:
 
         for need in needs:
             visit(need)
-        return list(found.values())
+        return [need for need in found.values() if made_by in ("", need.stage)]
 
     def resolved(self, need: Need) -> dict[str, Any]:
         """Every setting that the result depends on, including those of its inputs with the same settings.
@@ -142,7 +150,7 @@ class Graph:
 
         def visit(below: Need) -> None:
             # Not by key: a teacher may need the same result with its own settings.
-            once = (below.stage, id(below.settings), tuple(sorted(below.params.items())))
+            once = _known(below)
             # What is pinned has settings of its own, whatever this request says.
             if below.settings is not need.settings or below.key is not None or once in seen:
                 return
@@ -160,7 +168,7 @@ class Graph:
 
     def finished(self, stage: str) -> list[Artifact]:
         """Every finished result of a stage, oldest first, without those of searches."""
-        return [artifact for artifact in self.store.chosen() if artifact.stage == stage]
+        return self.store.chosen(stage)
 
     def kept(self, stage: str) -> list[Artifact]:
         """Every finished result of a stage, including those of searches."""
@@ -189,6 +197,11 @@ class Graph:
             self._once[known] = (settings, make())
         made: T = self._once[known][1]
         return made
+
+
+def _known(need: Need) -> tuple[Any, ...]:
+    """What identifies a need within one command."""
+    return (need.stage, id(need.settings), tuple(sorted(need.params.items())))
 
 
 def check(needs: Iterable[Need], graph: Graph) -> None:

@@ -176,7 +176,7 @@ class Session:
         """Print one line for each result, once; reused results without their own run are not printed."""
         stage = self.catalogue.get(artifact.stage)
         if stage.evictable:
-            self._in_use.add(f"{artifact.stage}/{artifact.key}")
+            self._in_use.add(artifact.address)
             os.utime(artifact.folder / MANIFEST)  # the last used result is freed last
         once = (artifact.stage, artifact.key)
         if once in self._printed or (reused and not stage.tracked):

@@ -147,7 +147,7 @@ def ensemble_identity(ask: Ask, settings: Settings, params: Params) -> str:
     costs = ""
     if blend.max_ms is not None:
         inputs = ensemble_inputs(ask, settings, params)
-        inferred = {n: need for n, need in inputs.items() if need.stage == "infer"}
+        inferred = {n: need for n, need in inputs.items() if n.startswith(members.MEMBER)}
         costs = cost.digest({n.partition(":")[2]: ask.found(need) for n, need in inferred.items()})
     return members.file_digests(blend.members, ask.index) + costs
 
@@ -234,7 +234,7 @@ def build_decide(job: Job) -> Built:
     effect = decision.compare(decided.oof.p_NC, oof.p_NC, labelled, criterion, max(len(steps), 1))
     files.write_probabilities(job.draft / "oof.npz", decided.oof)
     files.write_probabilities(job.draft / "test.npz", decided.test)
-    files.write_json(job.draft / "decision.json", decision.facts(decided, f"{of.stage}/{of.key}", effect))
+    files.write_json(job.draft / "decision.json", decision.facts(decided, of.address, effect))
     if (of.folder / BLEND).is_file():
         files.write_json(job.draft / BLEND, of.json(BLEND))
 
@@ -370,7 +370,7 @@ def build_distill(job: Job) -> Built:
         {
             "teachers": distill.teachers,
             "inner": distill.inner,
-            "runs": {name: f"{run.stage}/{run.key}" for name, run in runs.items()},
+            "runs": {name: run.address for name, run in runs.items()},
             "scores": scores,
             "ms_64": ms,
             "against_blend": str(against_blend),

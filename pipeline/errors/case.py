@@ -24,6 +24,7 @@ from pipeline.core.predictions import Comparison, Features, Interval, Probabilit
 from pipeline.core.samples import LabelSpace, Samples, Strings
 from pipeline.data import host, host_format, load
 from pipeline.engine.stage import Job
+from pipeline.ensemble.stages import BLEND
 from pipeline.errors.diff.flips import Submission
 from pipeline.pages.report import ImageOf
 from pipeline.record import files
@@ -54,8 +55,8 @@ def asked(settings: Settings, artifact: Artifact | None) -> Settings:
     """The settings of a submission, or of the best member of a blend; `settings` if they are not known."""
     if artifact is None:
         return settings
-    blend = (artifact.folder / "blend.json").is_file()
-    name = artifact.json("blend.json")["best_member"] if blend else artifact.manifest["experiment"]
+    blend = artifact.has(BLEND)
+    name = artifact.json(BLEND)["best_member"] if blend else artifact.manifest["experiment"]
     try:
         return settings.member(str(name))
     except ConfigError:
@@ -69,22 +70,21 @@ def training_behind(store: Store, artifact: Artifact | None) -> str:
     if "train" in artifact.inputs:
         return artifact.inputs["train"]
     below = artifact.inputs.get("of", "")
-    if (artifact.folder / "blend.json").is_file():
-        below = artifact.inputs.get(f"member:{artifact.json('blend.json')['best_member']}", below)
+    if artifact.has(BLEND):
+        below = artifact.inputs.get(f"member:{artifact.json(BLEND)['best_member']}", below)
     stage, _, key = below.partition("/")
     return training_behind(store, store.find(stage, key)) if key else ""
 
 
 def optional(session: Session, data: Artifact, new: Path) -> dict[str, str]:
     """Parameter -> `stage/key` of the optional results that exist for the submission `new`."""
-    made = list(session.store.all())
+    store = session.store
     artifact = made_of(session.store, data, new) if new.is_file() else None
     training = training_behind(session.store, artifact)
-    explained = [a for a in made if a.stage == "explain" and _is_of(a, data.key)]
-    own = [a for a in made if training and a.inputs.get("train") == training]
-    tested = [a for a in own if a.stage == "robustness"]
+    explained = [a for a in store.all("explain") if _is_of(a, data.key)]
+    tested = [a for a in store.all("robustness") if training and a.inputs.get("train") == training]
     return {
-        **_pair([a for a in made if a.stage == "features" and _is_of(a, data.key)]),
+        **_pair([a for a in store.all("features") if _is_of(a, data.key)]),
         **_newest("robustness", tested),
         **_newest("explain", _explained(explained, training)),
     }
@@ -95,7 +95,7 @@ def features(made: list[Artifact], data: str) -> str | None:
 
     `data` is the key of the data.
     """
-    mine = [a for a in made if a.stage == "features" and _is_of(a, data)]
+    mine = [a for a in made if _is_of(a, data)]
     plain = [a for a in mine if _config(a, "view") == "identity" and _config(a, "split") == "train"]
     return _newest("features", plain).get("features")
 
@@ -115,8 +115,8 @@ def _pair(features: list[Artifact]) -> dict[str, str]:
     chosen = _newest("features", both or of_train)
     if not both:
         return chosen
-    partner = next(of_test[_network(a)] for a in both if chosen["features"] == f"{a.stage}/{a.key}")
-    return chosen | {"features_test": f"{partner.stage}/{partner.key}"}
+    partner = next(of_test[_network(a)] for a in both if chosen["features"] == a.address)
+    return chosen | {"features_test": partner.address}
 
 
 def _network(features: Artifact) -> str:
@@ -138,7 +138,7 @@ def _newest(name: str, artifacts: list[Artifact]) -> dict[str, str]:
     if not artifacts:
         return {}
     newest = max(artifacts, key=lambda a: (str(a.manifest["created"]), a.key))
-    return {name: f"{newest.stage}/{newest.key}"}
+    return {name: newest.address}
 
 
 def named(job: Job, name: str) -> Artifact | None:

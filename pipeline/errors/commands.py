@@ -121,6 +121,6 @@ def _known(session: Session) -> str:
     """Digest of the finished runs that a report may mention, so that a new run gives a new report."""
     data, folds = session.need("data"), session.need("folds")
     train = load.samples(data, "train", session.home)
-    names = (f"{a.stage}/{a.key}" for a in (data, folds))
+    names = (a.address for a in (data, folds))
     runs = FinishedRuns(session.store, session.settings.config, train, *names)
     return ledger.digest(session.home, runs)

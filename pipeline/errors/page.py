@@ -33,6 +33,7 @@ from pipeline.data.host import competition_root
 from pipeline.eda import duplicates
 from pipeline.eda.survey import Duplicates, glance, survey
 from pipeline.engine.stage import Built
+from pipeline.ensemble.stages import BLEND
 from pipeline.errors import texts
 from pipeline.errors.advice.facts import BEST, Advice, metric_words
 from pipeline.errors.advice.ledger import REPORTED
@@ -154,7 +155,7 @@ def on_calibration(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
         draws=statistics.draws,
         seed=statistics.seed,
         command=make_with("make ensemble", case.job.words["competition"], "ensemble.temperature=true"),
-        blended=case.new.artifact is not None and (case.new.artifact.folder / "blend.json").is_file(),
+        blended=case.new.artifact is not None and case.new.artifact.has(BLEND),
     )
     return calibration.section(inputs)
 

@@ -88,7 +88,7 @@ def _experiment(session: Session, options: argparse.Namespace) -> Settings:
 def _candidates(session: Session) -> list[Settings]:
     """Experiments that were trained on this competition and still have a configuration file."""
     name = session.settings.config.competition.name
-    trained = [a for a in session.store.all() if a.stage == "train" and a.manifest.get("competition") == name]
+    trained = [a for a in session.store.all("train") if a.manifest.get("competition") == name]
     candidates = []
     for experiment in sorted({str(a.manifest["experiment"]) for a in trained}):
         try:

@@ -152,7 +152,7 @@ def of_validation_part(
 
 def earlier_results(job: Job) -> list[Artifact]:
     """Results of the same models on the same images in the same precision, oldest first."""
-    inputs = {name: f"{a.stage}/{a.key}" for name, a in job.inputs.items()}
+    inputs = {name: a.address for name, a in job.inputs.items()}
     precision = job.settings.config.infer.precision
     return [
         artifact

@@ -44,7 +44,7 @@ def usage(home: Path, store: Store) -> list[str]:
 
 def needed(store: Store, home: Path) -> set[str]:
     """`stage/key` of every artifact that a submission or a pin needs."""
-    by_name = {f"{a.stage}/{a.key}": a for a in store.all()}
+    by_name = {a.address: a for a in store.all()}
     waiting = [*_roots(home), *_pinned(home)]
     names: set[str] = set()
     while waiting:
@@ -67,7 +67,7 @@ def collect(store: Store, home: Path, dry: bool) -> list[str]:
             "another process is at work in this home and may need these results", busy, "let it finish first"
         )
     keep = needed(store, home)
-    loose = [a for a in store.all() if f"{a.stage}/{a.key}" not in keep]
+    loose = [a for a in store.all() if a.address not in keep]
     freed = sum(bytes_of(a.folder) for a in loose)
     lines = [f"{a.stage:<15} {a.manifest.get('experiment', ''):<28} {a.key[:SHORT]}" for a in loose]
     for artifact in loose:
@@ -97,7 +97,7 @@ def evict(store: Store, home: Path, stage: str, budget: float, keep: set[str]) -
     Returns:
         A line for each freed result, and one if the results in use do not fit the budget.
     """
-    artifacts = [a for a in store.all() if a.stage == stage]
+    artifacts = store.all(stage)
     sizes = {a.key: bytes_of(a.folder) for a in artifacts}
     keep = keep | set(_pinned(home))
     total = sum(sizes.values())
@@ -126,7 +126,7 @@ def pin(store: Store, home: Path, key: str) -> str:
         raise DataError(
             f"{key}: {len(hits)} results have a key that starts like this", which, "`make runs` lists keys"
         )
-    name = f"{hits[0].stage}/{hits[0].key}"
+    name = hits[0].address
     pins = dict.fromkeys([*_pinned(home), name])
     write_atomic(home / "submissions" / PINS, "\n".join(pins).encode() + b"\n")
     return f"pinned {name} ({hits[0].manifest.get('experiment')})"

@@ -63,8 +63,8 @@ class Shelf:
         """All finished results of a stage, newest first."""
         mine = [
             listed
-            for listed in self.store.all()
-            if listed.stage == stage and listed.manifest.get("competition") == self.competition
+            for listed in self.store.all(stage)
+            if listed.manifest.get("competition") == self.competition
         ]
         return sorted(mine, key=_made, reverse=True)
 

@@ -20,7 +20,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,15 @@ class Artifact:
     key: str
     folder: Path
     manifest: Mapping[str, Any]
+
+    @property
+    def address(self) -> str:
+        """`stage/key`: its name in manifests, keys and records; `Store.at` finds it again."""
+        return f"{self.stage}/{self.key}"
+
+    def has(self, name: str) -> bool:
+        """Whether it has a file of this name."""
+        return name in self.manifest["files"]
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -145,18 +154,35 @@ class Store:
         self._verified[stage, key] = artifact
         return artifact
 
-    def all(self, stage: str = "[!.]*") -> list[Artifact]:
-        """Every finished artifact, or those of one stage, oldest first; their files are not checked."""
-        folders = [p.parent for p in self.root.glob(f"{stage}/*/{MANIFEST}")]
+    def at(self, address: str) -> Artifact | None:
+        """The finished artifact with this `stage/key`, or None."""
+        stage, _, key = address.partition("/")
+        return self.find(stage, key)
+
+    def behind(self, artifact: Artifact, stage: str, through: Sequence[str]) -> list[Artifact]:
+        """The artifacts of a stage from which an artifact was made, nearest first, or itself.
+
+        through: the stages whose inputs are followed; `stage` is one of them.
+        """
+        if artifact.stage == stage:
+            return [artifact]
+        below = [self.at(a) for a in artifact.inputs.values() if a.partition("/")[0] in through]
+        found = [one for b in below if b is not None for one in self.behind(b, stage, through)]
+        return list({one.key: one for one in found}.values())
+
+    def all(self, *stages: str) -> list[Artifact]:
+        """Every finished artifact, or those of some stages, oldest first; their files are not checked."""
+        patterns = stages or ("[!.]*",)
+        folders = [p.parent for stage in patterns for p in self.root.glob(f"{stage}/*/{MANIFEST}")]
         artifacts = [self._open(f.parent.name, f.name, f) for f in folders]
         # Results of the same second in the order of their names, not in that of the file system.
         return sorted(
             (a for a in artifacts if a), key=lambda a: (str(a.manifest.get("created", "")), a.stage, a.key)
         )
 
-    def chosen(self) -> list[Artifact]:
+    def chosen(self, *stages: str) -> list[Artifact]:
         """Like `all`, without results that only trials of a search needed: they do not count as runs."""
-        return [artifact for artifact in self.all() if STUDY not in artifact.manifest]
+        return [artifact for artifact in self.all(*stages) if STUDY not in artifact.manifest]
 
     def adopt(self, artifact: Artifact) -> Artifact:
         """Turn the result of a trial into a run like any other, because a command asks for it."""

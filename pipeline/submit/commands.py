@@ -100,8 +100,7 @@ def infer_for_budget(session: Session, settings: Settings) -> None:
     """With a time budget, infer the members first: their measured costs are part of the ensemble's key."""
     if settings.config.ensemble.max_ms is None:
         return
-    inputs = session.graph.inputs(Need("ensemble", settings))
-    needs = [n for n in inputs.values() if n.stage == "infer"]
+    needs = list(session.graph.inputs(Need("ensemble", settings), "infer").values())
     later = ("ensemble", "cost", "whole", "decide", "error_analysis", "eda", "resample")
     read = {path for name in later for path in session.catalogue.get(name).sections(settings)}
     session.check(*needs, also=(*read, *submission.READS))

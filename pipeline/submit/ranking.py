@@ -75,7 +75,7 @@ def artifacts(entries: Sequence[Entry], store: Store, data: Artifact) -> dict[st
         if entry.former or entry.kind not in STAGE_OF or not entry.key:
             continue
         artifact = store.find(STAGE_OF[entry.kind], entry.key) or store.find("decide", entry.key)
-        if artifact and artifact.inputs.get("data") == f"{data.stage}/{data.key}":
+        if artifact and artifact.inputs.get("data") == data.address:
             by_name[entry.name] = artifact
     return by_name
 
@@ -181,7 +181,7 @@ def table(store: Store, competition: str) -> list[str]:
 
 
 def _runs(store: Store, competition: str) -> list[Artifact]:
-    runs = [a for a in store.chosen() if a.stage in SCORED and a.manifest.get("competition") == competition]
+    runs = [a for a in store.chosen(*SCORED) if a.manifest.get("competition") == competition]
     return sorted(runs, key=_rank)
 
 

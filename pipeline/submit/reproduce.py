@@ -33,11 +33,13 @@ from pipeline.engine.build import VERSIONS_OF
 from pipeline.engine.graph import Graph
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
-from pipeline.engine.slices import config_slice, flat
+from pipeline.engine.slices import config_slice, covers, flat
+from pipeline.engine.stage import Stage
 from pipeline.pages.command_words import shown
 from pipeline.record.files import FileIndex, sha256_file
 from pipeline.record.store import Artifact, Store
 from pipeline.record.tracking import git_commit
+from pipeline.settings.load import Settings
 from pipeline.settings.runtime import ReproduceSettings
 from pipeline.submit import submission as submissions
 from pipeline.submit import texts
@@ -102,7 +104,7 @@ class Differences:
         if sections:
             causes.append(texts.STAGE_SETTINGS.format(stage=stage.name, sections=", ".join(sections)))
         if known["identity"] != self._graph.identity(need):
-            if need.stage == "ensemble" and need.settings.config.ensemble.max_ms is not None:
+            if _is_timed(stage, need.settings):
                 return [*causes, texts.STAGE_TIMED_AGAIN]
             causes.append(texts.STAGE_FILES.format(stage=stage.name))
         different = sorted(inputs.keys() ^ known["inputs"].keys())
@@ -220,7 +222,7 @@ def run(session: Session, options: argparse.Namespace) -> None:
         for line in (*_code_changes(known), *_changed_files(session, rebuild)):
             session.say(texts.NOTE.format(line=line))
         _refuse_differences(rebuild, options.anyway)
-        existing = {name for name in known["chain"] if rebuild.session.store.find(*name.split("/"))}
+        existing = {name for name in known["chain"] if rebuild.session.store.at(name)}
         for _, _, need in rebuild.members:
             rebuild.session.get(need)
         _refuse_differences(rebuild, options.anyway)
@@ -235,7 +237,7 @@ def run(session: Session, options: argparse.Namespace) -> None:
     likeness = _compare(session, rebuild, artifact, made)
     same = _same_profile(known, nodes, machines)
     word, why = verdict(likeness, same, session.settings.config.reproduce)
-    equal = known["artifact"] == f"{artifact.stage}/{artifact.key}"
+    equal = known["artifact"] == artifact.address
     keys = texts.EQUAL_KEYS if equal else texts.OTHER_KEYS
     text = texts.REPRODUCED.format(verdict=word, name=known["name"], keys=keys, why=why)
     if word == "NOT reproduced":
@@ -243,6 +245,13 @@ def run(session: Session, options: argparse.Namespace) -> None:
     if options.scratch:
         shutil.rmtree(rebuild.work / "artifacts")
     session.say(f"{text}; {shown(made)}")
+
+
+def _is_timed(stage: Stage, settings: Settings) -> bool:
+    """Whether measured times are part of the result's identity: a blend within a budget of time."""
+    return settings.config.ensemble.max_ms is not None and any(
+        covers(read, "ensemble.max_ms") for read in stage.sections(settings)
+    )
 
 
 def _csv_of(session: Session, text: str) -> Path:
@@ -280,7 +289,8 @@ def _prepare(session: Session, csv: Path, known: Mapping[str, Any], scratch: boo
     inner = session.beside(settings, work / "artifacts" if scratch else None)
     inner.graph.only = frozenset(recorded.partition("/")[2] for _, recorded, _ in members)
     stage = str(known["artifact"]).partition("/")[0]
-    params = {"of": str(known["manifest"]["config"]["of"])} if stage == "decide" else {}
+    config = known["manifest"]["config"]
+    params = {"of": str(config["of"])} if "of" in config else {}
     root = Need(stage, settings, params)
     return Rebuild(csv, known, inner, root, tuple(members), work)
 
@@ -365,7 +375,7 @@ def _refuse_differences(rebuild: Rebuild, anyway: bool) -> None:
             differences.look(recorded, need, name)
         except UserError:
             # Members that are named by key, or found by [auto], exist once they are built.
-            if rebuild.session.store.find(*recorded.split("/")) or need is not rebuild.root:
+            if rebuild.session.store.at(recorded) or need is not rebuild.root:
                 raise
     lines = differences.lines()
     if lines and not anyway:
@@ -396,7 +406,7 @@ def _compare(session: Session, rebuild: Rebuild, artifact: Artifact, made: Path)
     new = load.test(artifact, "new")
     homes = dict.fromkeys((session.home, rebuild.csv.resolve().parent.parent))
     stores = [Store(home, FileIndex(home / "artifacts" / ".index.json")) for home in homes]
-    first = next((a for store in stores if (a := store.find(*rebuild.known["artifact"].split("/")))), None)
+    first = next((a for store in stores if (a := store.at(rebuild.known["artifact"]))), None)
     if first is not None and first.folder != artifact.folder:
         p = load.test(first, "first")
         return likeness_of(Prediction(p.ids_N, p.labels(), p), Prediction(new.ids_N, new.labels(), new))

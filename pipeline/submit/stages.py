@@ -44,7 +44,7 @@ def leaderboard_need(
     if name and name not in names:
         hint = nearest(name, names) or f"the ledger has: {', '.join(names)}"
         raise DataError(f"no submission {name!r}", remedy=hint)
-    keys = sorted(f"{a.stage}/{a.key}" for a in store.chosen() if a.stage in RUNS)
+    keys = sorted(a.address for a in store.chosen(*RUNS))
     params: dict[str, str | int] = {
         "a": f"submissions/{LEDGER}",
         "focus": name or _best_made_here(settings, entries, store, data),

@@ -31,6 +31,7 @@ from pipeline.core.errors import DataError
 from pipeline.data import host, host_format, load
 from pipeline.engine.slices import plain
 from pipeline.ensemble.members import MEMBER
+from pipeline.ensemble.stages import BLEND
 from pipeline.record import files
 from pipeline.record.files import sha256_file, sha256_text, write_atomic
 from pipeline.record.store import Artifact, Store
@@ -41,6 +42,10 @@ from pipeline.submit import ledger, texts
 READS = ("competition.submission",)
 SHORT_NAME = 6
 LEDGER = "leaderboard.csv"
+# How each kind of prediction is named.
+NAMES = {"infer": "{experiment}", "refit": "{experiment}-refit", "ensemble": "ensemble"}
+# Only a result with decision steps has this file.
+DECISION = "decision.json"
 
 
 def ledger_of(home: Path) -> Path:
@@ -50,16 +55,14 @@ def ledger_of(home: Path) -> Path:
 
 def name_of(artifact: Artifact) -> str:
     """The submission's name: competition, experiment and the start of the key."""
-    of = kind_of(artifact)
-    who = "ensemble" if of == "ensemble" else str(artifact.manifest["experiment"])
-    who = f"{who}-refit" if of == "refit" else who
-    who = f"{who}-decided" if artifact.stage == "decide" else who
+    who = NAMES[kind_of(artifact)].format(experiment=artifact.manifest["experiment"])
+    who = f"{who}-decided" if artifact.has(DECISION) else who
     return f"{artifact.manifest['competition']}-{who.replace('+', '_')}-{artifact.key[:SHORT_NAME]}"
 
 
 def kind_of(artifact: Artifact) -> str:
     """infer, ensemble or refit: the stage that predicts, whether or not decision steps follow."""
-    return str(artifact.manifest["config"]["of"]) if artifact.stage == "decide" else artifact.stage
+    return str(artifact.manifest["config"]["of"]) if artifact.has(DECISION) else artifact.stage
 
 
 def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
@@ -125,14 +128,14 @@ def refuse(settings: Settings, data: Artifact, home: Path) -> None:
 
 def input_of(artifact: Artifact, name: str, store: Store) -> Artifact:
     """An input of a finished result, which must still exist."""
-    below = store.find(*artifact.inputs[name].split("/"))
+    below = store.at(artifact.inputs[name])
     assert below is not None, f"{artifact.stage} {artifact.key} needs {artifact.inputs[name]}, which is gone"
     return below
 
 
 def scored(artifact: Artifact, store: Store) -> Artifact | None:
     """The result with the out-of-fold predictions: of a refit, its cross-validation; None if that is gone."""
-    return store.find(*artifact.inputs["twin"].split("/")) if artifact.stage == "refit" else artifact
+    return store.at(artifact.inputs["twin"]) if "twin" in artifact.inputs else artifact
 
 
 VERSION = 2
@@ -153,7 +156,7 @@ def provenance_of(
         "competition": artifact.manifest["competition"],
         "format": dict(host_format),
         "blend": _blend(artifact) or None,
-        "decision": artifact.json("decision.json") if artifact.stage == "decide" else None,
+        "decision": artifact.json(DECISION) if artifact.has(DECISION) else None,
         "members": _members(artifact, store),
         "request": artifact.manifest.get("request"),
         "digests": {name: facts["sha256"] for name, facts in artifact.manifest["files"].items()},
@@ -211,7 +214,7 @@ def chain(artifact: Artifact, store: Store) -> tuple[dict[str, Any], list[dict[s
             "seconds": current.seconds,
             "made": machines.index(made),
         }
-        waiting += [a for address in current.inputs.values() if (a := store.find(*address.split("/")))]
+        waiting += [a for address in current.inputs.values() if (a := store.at(address))]
     return dict(sorted(nodes.items())), machines
 
 
@@ -225,11 +228,11 @@ def digests(config: Mapping[str, Any]) -> dict[str, str]:
 
 def _members(artifact: Artifact, store: Store) -> dict[str, Any]:
     weights = _blend(artifact).get("weights", {})
-    of = store.find(*artifact.inputs["of"].split("/")) if artifact.stage == "decide" else artifact
+    of = store.at(artifact.inputs["of"]) if artifact.has(DECISION) else artifact
     members = {}
     for name, address in of.inputs.items() if of else ():
         if name.startswith(MEMBER):
-            member = store.find(*address.split("/"))
+            member = store.at(address)
             manifest: Mapping[str, Any] = member.manifest if member else {}
             members[name.removeprefix(MEMBER)] = {
                 "artifact": address,
@@ -242,8 +245,8 @@ def _members(artifact: Artifact, store: Store) -> dict[str, Any]:
 
 def _blend(artifact: Artifact) -> dict[str, Any]:
     """The blend.json of a blend, decided or not; empty for anything else."""
-    return dict(artifact.json("blend.json")) if (artifact.folder / "blend.json").is_file() else {}
+    return dict(artifact.json(BLEND)) if artifact.has(BLEND) else {}
 
 
 def _name(artifact: Artifact) -> str:
-    return f"{artifact.stage}/{artifact.key}"
+    return artifact.address

@@ -54,12 +54,10 @@ def train(job: Job, settings: TrainSettings, epochs: int) -> tuple[Trained, Less
 def epochs(twin: Artifact, store: Store) -> int:
     """The median number of epochs behind the weights of the folds of a finished train run."""
     counts = []
-    for name, reference in twin.inputs.items():
-        stage, _, key = reference.partition("/")
-        if stage == "fold":
-            fold = store.find(stage, key)
-            assert fold is not None, f"train {twin.key} needs fold {key} ({name}), which is gone"
-            counts += epochs_of(fold.json("history.json"))
+    folds = store.behind(twin, "fold", ("fold",))
+    assert folds, f"{twin.address} needs its folds, which are gone"
+    for fold in folds:
+        counts += epochs_of(fold.json("history.json"))
     return round(median(counts))
 
 

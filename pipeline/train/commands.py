@@ -44,7 +44,7 @@ def ablate(session: Session, options: Options) -> None:
         session.get(need)
     digest = session.index.digest(Path(options.grid))
     need = Need("ablate", settings, {"grid": options.grid, "digest": digest})
-    trainings = [n for n in session.graph.inputs(need).values() if n.stage == "train"]
+    trainings = list(session.graph.inputs(need, "train").values())
     for training in trainings[:: len(grid.seeds)]:
         refuse_unread(training.settings, [training], session.graph)
     check(trainings, session.graph)

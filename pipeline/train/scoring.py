@@ -125,13 +125,12 @@ def best_earlier(store: Store, config: Config, inputs: Mapping[str, Artifact], k
     """
     metric = metrics.get(config.competition.metric)
     name = f"oof_{metric.name}"
-    same = {n: f"{inputs[n].stage}/{inputs[n].key}" for n in ("data", "folds")}
-    own = _fold_keys({n: f"{a.stage}/{a.key}" for n, a in inputs.items()})
+    same = {n: inputs[n].address for n in ("data", "folds")}
+    own = _fold_keys({n: a.address for n, a in inputs.items()})
     rivals = [
         a
-        for a in store.chosen()
-        if a.stage in SCORED
-        and a.key != key
+        for a in store.chosen(*SCORED)
+        if a.key != key
         and not (own and _fold_keys(a.inputs) == own)
         and name in a.metrics
         and {n: a.inputs.get(n) for n in same} == same

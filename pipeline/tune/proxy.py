@@ -56,7 +56,7 @@ def lines(bench: Bench, study: Study, say: Callable[[str], None]) -> list[str]:
 def refuse(file: str, full: Full, kind: Kind, settings: Settings) -> None:
     """Raise ConfigError, before the search, for full trainings that are impossible."""
     faults = []
-    if kind.stage != "train":
+    if not kind.trains:
         faults.append(texts.FULL_UNTRAINED.format(stage=kind.name))
     try:
         settings.member(full.experiment).with_values({"train.folds": full.folds})

@@ -90,7 +90,7 @@ def retest(bench: Bench, study: Study, say: Say) -> RetestVerdict:
         return RetestVerdict(default, default, (), texts.RETEST_NOTHING)
     if not bench.kind.is_random:
         verdict = _crossfitted(bench, study, distinct[0], say)
-    elif bench.kind.stage == "finders":
+    elif bench.kind.is_planted:
         verdict = _replanted(bench, distinct[: bench.search.form.retest_top], say)
     else:
         verdict = _seeded(bench, complete, distinct[: bench.search.form.retest_top], say)
@@ -106,7 +106,7 @@ def seconds(bench: Bench, study: Study) -> float:
         return 0.0
     if not bench.kind.is_random:
         return CROSSFITS * float(np.sum(done))
-    if bench.kind.stage == "finders":
+    if bench.kind.is_planted:
         return runs(bench) * float(np.max(done))
     form = bench.search.form
     wanted = [bench.settings, *(bench.with_point(t.point) for t in distinct[: form.retest_top])]
@@ -133,7 +133,7 @@ def _better(bench: Bench, study: Study) -> list[Trial]:
 def runs(bench: Bench) -> float:
     """The cost of a re-test with other seeds, in trials: it may use more folds than the search did."""
     form, share = bench.search.form, 1.0
-    if bench.kind.stage != "finders" and is_unseen(bench):
+    if not bench.kind.is_planted and is_unseen(bench):
         share = len(_left(bench.settings)) / len(folds_of(bench.settings))
     return (form.retest_top + 1) * len(form.retest_seeds) * share
 
@@ -247,7 +247,7 @@ def is_unseen(bench: Bench) -> bool:
 
     Winners of earlier studies may have been chosen on these images, so none is tried in this case.
     """
-    return bench.kind.stage == "finders" or _changed_folds(bench) == "other"
+    return bench.kind.is_planted or _changed_folds(bench) == "other"
 
 
 def _left(settings: Settings) -> list[int]:

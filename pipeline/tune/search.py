@@ -41,7 +41,6 @@ from pipeline.tune.space import DEFINING
 from pipeline.tune.trials import EARLIER, KINDS, Bench, Kind, Trials, is_orphan
 
 Options = argparse.Namespace
-PRICED = ("infer", "ensemble", "decide")
 MOST_EARLIER = 3
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
@@ -111,7 +110,7 @@ def prepare(session: Session, options: Options, stage: str) -> Prepared:
         ConfigError: faults of the space or the limits, or an override of a setting that the space varies.
     """
     kind = kind_of(stage)
-    if kind.stage == "finders":
+    if kind.is_planted:
         kind = replace(kind, params={**kind.params, **planting.with_features(session, session.settings)})
     shipped = read.found(session.settings.folder, f"tune/{stage}.yaml")
     file = Path(options.space) if options.space else shipped
@@ -142,10 +141,10 @@ def prepare(session: Session, options: Options, stage: str) -> Prepared:
 def _objective_faults(kind: Kind, form: space.SearchSpace, settings: Settings) -> list[str]:
     """Faults of the second objective, and of re-test seeds that the search uses."""
     faults = []
-    if form.second is not None and kind.stage not in PRICED:
+    if form.second is not None and (kind.trains or kind.is_planted):
         faults.append(texts.SECOND.format(second=form.second, stage=kind.name))
     config = settings.config
-    own = {config.train.seed, config.resample.seed} if kind.stage == "train" else set()
+    own = {config.train.seed, config.resample.seed} if kind.trains else set()
     faults += [texts.SEARCH_SEED.format(seed=seed) for seed in form.retest_seeds if seed in own]
     return faults
 
@@ -179,20 +178,21 @@ def trial_seconds(session: Session, bench: Bench) -> float | None:
         return max(known.seconds, 0.1)
     below = {name: session.graph.found(Need(name, bench.settings)) for name in ("data", "folds")}
     there = {name: artifact for name, artifact in below.items() if artifact is not None}
-    if bench.kind.stage != "train" or len(there) < 2:
+    if not bench.kind.trains or len(there) < 2:
         return None
-    missing = [n for n in session.graph.inputs(need).values() if n.stage == "fold"]
+    missing = list(session.graph.inputs(need, "fold").values())
     return estimate.training(bench.settings, there, missing, session).seconds
 
 
 def default_seconds(session: Session, bench: Bench) -> float:
     """Seconds of the trainings that the default needs and that are missing; data and folds must exist."""
     seconds = 0.0
-    for need in session.graph.chain([bench.kind.need(bench.settings)]):
-        if need.stage != "train" or need.key or session.graph.found(need):
+    for need in session.graph.chain([bench.kind.need(bench.settings)], "train"):
+        if need.key or session.graph.found(need):
             continue
         wanted = session.graph.inputs(need)
-        missing = [n for n in wanted.values() if n.stage == "fold" and not session.graph.found(n)]
+        folds = session.graph.inputs(need, "fold").values()
+        missing = [n for n in folds if not session.graph.found(n)]
         inputs = {name: session.get(wanted[name]) for name in ("data", "folds")}
         seconds += estimate.training(need.settings, inputs, missing, session).seconds
     return seconds

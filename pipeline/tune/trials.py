@@ -61,7 +61,8 @@ class Kind:
         sections: of the settings that it varies.
         is_random: whether its results depend on seeds, so that winners are re-tested with other seeds.
         params: of the stage's need.
-        measure: its own metric instead of the competition's.
+        measure: its own metric instead of the competition's; it knows the faults that it planted itself.
+        tested_by: the command that tests winners of several such searches together; empty: none.
     """
 
     name: str
@@ -71,6 +72,17 @@ class Kind:
     is_random: bool
     params: Params = field(default_factory=dict)
     measure: Metric | None = None
+    tested_by: str = ""
+
+    @property
+    def trains(self) -> bool:
+        """Whether a trial is a cross-validation, which grows fold by fold."""
+        return self.tested_by == "ablate"
+
+    @property
+    def is_planted(self) -> bool:
+        """Whether a trial is scored on faults that were planted for it, and not on the folds."""
+        return self.measure is not None
 
     def need(self, settings: Settings) -> Need:
         """The need that a trial builds."""
@@ -81,12 +93,18 @@ LEARNED = ("train", "loss", "model", "augment", "resample", "images", "crop", "p
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("eda", "preprocessing, crop and image size", "train", ("images", "crop", "preprocess"), True),
-        Kind("resample", "resampling and loss", "train", ("resample", "loss"), True),
-        Kind("train", "training", "train", LEARNED, True),
-        Kind("tta", "test-time augmentation", "infer", ("infer",), False),
-        Kind("ensemble", "the blend", "ensemble", ("ensemble",), False),
-        Kind("decision", "post-processing", "decide", ("decision",), False, {"of": "ensemble"}),
+        Kind(
+            "eda", "preprocessing, crop and image size", "train", ("images", "crop", "preprocess"), True,
+            tested_by="ablate",
+        ),
+        Kind("resample", "resampling and loss", "train", ("resample", "loss"), True, tested_by="ablate"),
+        Kind("train", "training", "train", LEARNED, True, tested_by="ablate"),
+        Kind("tta", "test-time augmentation", "infer", ("infer",), False, tested_by="infer"),
+        Kind("ensemble", "the blend", "ensemble", ("ensemble",), False, tested_by="ensemble"),
+        Kind(
+            "decision", "post-processing", "decide", ("decision",), False, {"of": "ensemble"},
+            tested_by="ensemble",
+        ),
         Kind(
             "error-analysis", "finders of the error report", "finders",
             ("finders", "eda.near_bits", "eda.near_ratio", "eda.near_match"), True,
@@ -175,7 +193,7 @@ def run(bench: Bench, study: Study, trial: Trial) -> None:
     """Run one trial and report it to the study; an error of the user's settings is a failed trial only."""
     try:
         settings = bench.with_point(trial.point)
-        may_stop = study.plan.pruner != "none" and bench.kind.stage == "train" and not is_batched(settings)
+        may_stop = study.plan.pruner != "none" and bench.kind.trains and not is_batched(settings)
         artifact = _fold_by_fold(bench, study, trial, settings) if may_stop else bench.result(settings)
         values = bench.objectives(artifact)
     except StoppedError:
@@ -189,7 +207,7 @@ def run(bench: Bench, study: Study, trial: Trial) -> None:
         study.drop(trial.number)
         raise
     else:
-        study.tell(trial.number, values, {"result": f"{artifact.stage}/{artifact.key}"})
+        study.tell(trial.number, values, {"result": artifact.address})
 
 
 def _fold_by_fold(bench: Bench, study: Study, trial: Trial, settings: Settings) -> Artifact:

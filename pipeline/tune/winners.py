@@ -24,7 +24,7 @@ from pipeline.settings.load import Settings
 from pipeline.tune import texts
 from pipeline.tune.retest import Candidate, RetestVerdict
 from pipeline.tune.space_check import plain
-from pipeline.tune.trials import Bench
+from pipeline.tune.trials import KINDS, Bench
 
 # The command that uses a winner, by the stage that was tuned.
 NEXT = {
@@ -111,7 +111,6 @@ def _free(folder: Path, stem: str, text: str) -> Path:
 
 
 # Stages whose winners change a training, and those whose winners change the blend.
-TRAINED, VOTED = ("eda", "resample", "train"), ("ensemble", "decision")
 SEEDS = [201, 202, 203]
 
 
@@ -129,15 +128,15 @@ def next_steps(session: Session, winners: Sequence[StageWinner], day: date) -> l
     """The next commands, a line for each; none if there is no winner. A grid is written below the home."""
     if not winners:
         return []
-    fitting, lines = _fitting(session.settings, [w for w in winners if w.stage in TRAINED])
+    fitting, lines = _fitting(session.settings, [w for w in winners if KINDS[w.stage].trains])
     foreign = any(w.experiment != session.settings.experiment for w in fitting)
     if len(fitting) > 1 or foreign:
         grid = _grid(session, fitting, day)
         words = " ".join(session.settings.words)
         lines.append(texts.TEST_TOGETHER)
         lines.append(f'      make ablate GRID={os.path.relpath(grid)} ARGS="{words}"')
-    views = [w for w in winners if w.stage == "tta"]
-    voted = [w for w in winners if w.stage in VOTED]
+    views = [w for w in winners if KINDS[w.stage].tested_by == "infer"]
+    voted = [w for w in winners if KINDS[w.stage].tested_by == "ensemble"]
     for target, some in (("infer", [*fitting, *views]), ("ensemble", voted)):
         if len(some) > 1 or (foreign and some is not voted):
             lines.append(texts.COMBINE)

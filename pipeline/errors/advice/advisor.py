@@ -23,6 +23,7 @@ from pipeline.data import load
 from pipeline.eda.survey import survey
 from pipeline.engine import request
 from pipeline.engine.stage import Job
+from pipeline.ensemble.stages import BLEND
 from pipeline.errors import texts
 from pipeline.errors.advice import faults, ledger, steps
 from pipeline.errors.advice.changes import FinishedRuns, changes, trainings
@@ -119,7 +120,7 @@ def advised(artifact: Artifact | None, about: Artifact | None) -> str:
     if artifact is None or about is None or artifact.key == about.key:
         return ""
     name = about.manifest["experiment"]
-    if artifact.stage == "ensemble" or "blend.json" in artifact.manifest["files"]:
+    if artifact.has(BLEND):
         return texts.ABOUT_MEMBER.format(name=name)
     return texts.ABOUT_RUN.format(name=name)
 
@@ -174,7 +175,7 @@ def gather(
         run=run,
         mistakes=find_mistakes(run.oof, train),
         others=_others(about, runs),
-        blended=artifact.stage == "ensemble" or "blend.json" in artifact.manifest["files"],
+        blended=artifact.has(BLEND),
         leaks=() if straddling else _leaks(job, train, plan),
         straddling=straddling,
         asked=job.words_of("train", own),
@@ -203,7 +204,7 @@ def _look_seconds(about: Artifact, runs: FinishedRuns) -> float:
     def inputs(artifacts: list[Artifact], stage: str) -> list[Artifact]:
         """The inputs of this stage, each once."""
         references = {r for a in artifacts for r in a.inputs.values() if r.startswith(f"{stage}/")}
-        return [a for a in (runs.store.find(*r.split("/", 1)) for r in references) if a is not None]
+        return [a for a in (runs.store.at(r) for r in references) if a is not None]
 
     features = inputs(inputs(inputs([about], "fold"), "heads"), "features")
     return sum(artifact.seconds for artifact in features)
@@ -211,7 +212,7 @@ def _look_seconds(about: Artifact, runs: FinishedRuns) -> float:
 
 def _others(about: Artifact, runs: FinishedRuns) -> tuple[OtherTraining, ...]:
     """The newest other finished training of each experiment."""
-    newest = {str(a.manifest["experiment"]): a for a in runs.all if a.stage == "train" and a.key != about.key}
+    newest = {str(a.manifest["experiment"]): a for a in runs.of("train") if a.key != about.key}
     return tuple(
         OtherTraining(name, family_of(str(a.setting("model.name"))), load.oof(a, name))
         for name, a in newest.items()

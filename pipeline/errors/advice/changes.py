@@ -19,6 +19,7 @@ from pipeline.core.samples import Samples
 from pipeline.data import load
 from pipeline.engine import request
 from pipeline.engine.slices import flat
+from pipeline.ensemble.stages import BLEND
 from pipeline.errors.diff.conclusion import Change
 from pipeline.pages.command_words import make_with
 from pipeline.record.store import Artifact, Store
@@ -54,11 +55,14 @@ class FinishedRuns:
         """Complete trainings, inferences and blends, oldest first."""
         return tuple(
             a
-            for a in self.store.all()
-            if a.stage in scoring.SCORED
-            and a.metrics.get("complete") == 1.0
+            for a in self.store.all(*scoring.SCORED)
+            if a.metrics.get("complete") == 1.0
             and (a.inputs.get("data"), a.inputs.get("folds")) == (self.data, self.folds)
         )
+
+    def of(self, *stages: str) -> list[Artifact]:
+        """Those of some stages, oldest first."""
+        return [a for a in self.all if a.stage in stages]
 
     @cached_property
     def values(self) -> dict[str, Values]:
@@ -72,19 +76,20 @@ class FinishedRuns:
     def differing(self, old: Artifact, wanted: Mapping[str, str]) -> Artifact | None:
         """The newest run of the same stage with the settings of `old`, except that it has the wanted ones."""
         target = _set({**values_of(old), **wanted})
-        others = (a for a in reversed(self.all) if a.stage == old.stage and a.key != old.key)
+        others = (a for a in reversed(self.of(old.stage)) if a.key != old.key)
         return next((a for a in others if self.values[a.key] == target), None)
 
     def alone(self, old: Values, new: Values) -> tuple[Artifact, Artifact] | None:
         """The newest pair (new, old) of runs that have these values and differ in nothing else."""
-        for stage in ("train", "infer", "ensemble"):
-            of_stage = (a for a in self.all if a.stage == stage)
-            having = [a for a in of_stage if all(self.values[a.key].get(p, "null") == old[p] for p in old)]
+        for stage in scoring.SCORED:
+            having = [
+                a for a in self.of(stage) if all(self.values[a.key].get(p, "null") == old[p] for p in old)
+            ]
             for artifact in reversed(having):
                 other = self.differing(artifact, new)
                 if other is None:
                     continue
-                if stage != "ensemble" or self._members(other) == self._members(artifact):
+                if not artifact.has(BLEND) or self._members(other) == self._members(artifact):
                     return other, artifact
         return None
 
@@ -93,13 +98,13 @@ class FinishedRuns:
 
     def with_and_without(self, training: str) -> tuple[Artifact, Artifact] | None:
         """The newest pair (with, without): one uses this training as well, and nothing else differs."""
-        voted = [a for a in self.all if a.stage in ("infer", "ensemble")]
+        voted = self.of("infer", "ensemble")
         members = {a.key: self._members(a) for a in voted}
         rules = {a.key: _rules(a) for a in voted}
         for more in reversed(voted):
             for less in reversed(voted):
                 fewer = members[less.key]
-                same = less.stage == "infer" or rules[less.key] == rules[more.key]
+                same = not less.has(BLEND) or rules[less.key] == rules[more.key]
                 if fewer and training not in fewer and members[more.key] == fewer | {training} and same:
                     return more, less
         return None
@@ -123,24 +128,12 @@ def _set(values: Values) -> dict[str, str]:
 
 def trainings(artifact: Artifact | None, store: Store) -> dict[str, Artifact]:
     """The trainings of a submission, by experiment; two with one name get a part of their keys as well."""
-    by_key: dict[str, Artifact] = {}
-
-    def visit(one: Artifact) -> None:
-        if one.stage == "train":
-            by_key[one.key] = one
-            return
-        for reference in one.inputs.values():
-            stage, _, key = reference.partition("/")
-            below = store.find(stage, key) if stage in (*scoring.SCORED, "decide") else None
-            if below is not None:
-                visit(below)
-
-    if artifact is not None:
-        visit(artifact)
-    names = [str(a.manifest["experiment"]) for a in by_key.values()]
+    through = (*scoring.SCORED, "decide")
+    runs = store.behind(artifact, "train", through) if artifact else []
+    names = [str(a.manifest["experiment"]) for a in runs]
     return {
         name if names.count(name) == 1 else f"{name} {a.key[:6]}": a
-        for name, a in zip(names, by_key.values(), strict=True)
+        for name, a in zip(names, runs, strict=True)
     }
 
 
@@ -154,7 +147,7 @@ def changes(runs: FinishedRuns, new: Artifact | None, old: Artifact | None) -> t
     ours, theirs = trainings(new, runs.store), trainings(old, runs.store)
     if len(ours) == len(theirs) == 1:
         theirs = dict(zip(ours, theirs.values(), strict=True))  # two single runs: names do not matter
-    blend = next((a for a in (new, old) if a.stage == "ensemble"), None)
+    blend = next((a for a in (new, old) if a.has(BLEND)), None)
     asked = () if blend is None else request_words(blend.manifest.get("request"))
     members = [_member(runs, n, ours[n], theirs, asked, added=True) for n in ours if n not in theirs]
     members += [_member(runs, n, theirs[n], theirs, asked, added=False) for n in theirs if n not in ours]

@@ -95,7 +95,7 @@ def entry(advice: Advice, about: Artifact) -> dict[str, Any]:
     """A line of the ledger, without its time."""
     return {
         "competition": about.manifest["competition"],
-        "about": f"{about.stage}/{about.key}",
+        "about": about.address,
         "experiment": about.manifest["experiment"],
         "kind": advice.kind,
         "sentence": advice.sentence,
@@ -114,7 +114,7 @@ def split(
     """
     if about is None:
         return tuple(advice), ()
-    name, label = f"{about.stage}/{about.key}", str(about.manifest["experiment"])
+    name, label = about.address, str(about.manifest["experiment"])
     todo: list[tuple[Advice, GivenAdvice]] = []
     tried: list[tuple[Advice, GivenAdvice]] = []
     for piece in advice:
@@ -122,7 +122,7 @@ def split(
         (tried if piece.settings and runs.differing(about, given.wanted) else todo).append((piece, given))
     listed = [given for _, given in tried]
     listed += [g for g in read(home) if (g.about, g.settings) not in {(x.about, x.settings) for x in listed}]
-    by_key = {f"{a.stage}/{a.key}": a for a in runs.all}
+    by_key = {a.address: a for a in runs.all}
     followed: list[tuple[str, FollowedAdvice]] = []
     for given in listed:
         old = by_key.get(given.about)
@@ -142,7 +142,7 @@ def digest(home: Path, runs: FinishedRuns) -> str:
     Advice that no run followed is left out, so adding a report's advice to the ledger does not change the
     report.
     """
-    by_key = {f"{a.stage}/{a.key}": a for a in runs.all}
+    by_key = {a.address: a for a in runs.all}
     followed = [
         f"{g.about} {g.settings} {g.bound}"
         for g in read(home)

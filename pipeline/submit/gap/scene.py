@@ -118,7 +118,7 @@ def load_scene(job: Job, folds: Artifact) -> GapScene:
 def folds_of_submission(job: Job, artifact: Artifact | None) -> Artifact:
     """The fold plan that a submission was trained on, or the current one where that is gone."""
     if artifact is not None and "folds" in artifact.inputs:
-        own = job.store.find(*artifact.inputs["folds"].split("/", 1))
+        own = job.store.at(artifact.inputs["folds"])
         if own is not None:
             return own
     return job.inputs["folds"]

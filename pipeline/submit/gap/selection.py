@@ -61,17 +61,16 @@ def compared_runs(job: Job, chosen: Artifact, folds: Artifact, train: Samples, r
     """
     metric = metrics.get(job.settings.config.competition.metric)
     name, data = f"oof_{metric.name}", job.inputs["data"]
-    same = {"data": f"{data.stage}/{data.key}", "folds": f"{folds.stage}/{folds.key}"}
+    same = {"data": data.address, "folds": folds.address}
     runs = [
         a
-        for a in job.store.chosen()
-        if a.stage in STAGES
-        and name in a.metrics
+        for a in job.store.chosen(*STAGES)
+        if name in a.metrics
         and a.metrics.get("complete") == 1.0
         and {n: a.inputs.get(n) for n in same} == same
     ]
-    inferred = {a.inputs.get("train") for a in runs if a.stage == "infer"}
-    runs = [a for a in runs if f"{a.stage}/{a.key}" not in inferred]
+    inferred = {a.inputs.get("train") for a in runs}
+    runs = [a for a in runs if a.address not in inferred]
     runs.sort(key=lambda a: -metric.sign * a.metrics[name])
     read = [chosen, *(a for a in runs if a.key != chosen.key)][:MOST_RUNS]
     ids = train.ids_N[rows_K]

@@ -99,7 +99,7 @@ def _cost(trained: list[ArmRun], inputs: dict[str, Artifact], arm: int, job: Job
 
 def _results(job: Job, references: set[str]) -> list[Artifact]:
     """Results by `stage/key`, without those that are gone."""
-    results = (job.store.find(*reference.split("/", 1)) for reference in references)
+    results = (job.store.at(reference) for reference in references)
     return [artifact for artifact in results if artifact]
 
 
