@@ -61,42 +61,49 @@ class Command:
     uses_results: bool = True
 
 
-def _build(stage: str) -> Run:
-    """A command that builds one stage and prints where its pages are."""
-    return lambda session, options: session.build_one(stage)
+def function_of(command: str) -> Run:
+    """The function that a command runs; imports its room only, and no torch.
 
+    Most commands of a room build the stage of their name and print where its pages are.
+    """
+    match command:
+        case "eda" | "resample" | "preview" | "train" | "learning-curve" | "robustness":
+            return lambda session, options: session.build_one(command.replace("-", "_"))
+        case "all":
+            from pipeline.everything import run
 
-def functions() -> dict[str, Run]:
-    """The function that each command runs; imports all rooms, but no torch."""
-    from pipeline import everything
-    from pipeline.data import commands as data
-    from pipeline.engine import commands as engine
-    from pipeline.errors import commands as errors
-    from pipeline.explain import commands as explain
+            return run
+        case "new" | "folds":
+            from pipeline.data import commands as data
+
+            return {"new": data.new, "folds": data.folds}[command]
+        case "models" | "ablate":
+            from pipeline.train import commands as train
+
+            return {"models": train.models, "ablate": train.ablate}[command]
+        case "error-analysis":
+            from pipeline.errors.commands import error_analysis
+
+            return error_analysis
+        case "explain":
+            from pipeline.explain.commands import explain
+
+            return explain
+        case "tune":
+            from pipeline.tune.commands import tune
+
+            return tune
+        case "config" | "du" | "gc" | "pin":
+            from pipeline.engine import commands as engine
+
+            return {"config": engine.config, "du": engine.du, "gc": engine.gc, "pin": engine.pin}[command]
     from pipeline.submit import commands as submit
-    from pipeline.train import commands as studies
-    from pipeline.train import commands as train
-    from pipeline.tune import commands as tune
 
-    return {
-        "new": data.new,
-        "all": everything.run,
-        "eda": _build("eda"),
-        "folds": data.folds,
-        "resample": _build("resample"),
-        "preview": _build("preview"),
-        "models": train.models,
-        "train": _build("train"),
-        "ablate": studies.ablate,
+    ends_in_a_submission: dict[str, Run] = {
         "infer": submit.infer,
         "refit": submit.refit,
         "distill": submit.distill,
-        "learning-curve": _build("learning_curve"),
-        "robustness": _build("robustness"),
-        "tune": tune.tune,
         "ensemble": submit.ensemble,
-        "error-analysis": errors.error_analysis,
-        "explain": explain.explain,
         "score": submit.score,
         "leaderboard": submit.leaderboard,
         "pin-best": submit.pin_best,
@@ -105,11 +112,8 @@ def functions() -> dict[str, Run]:
         "submit": submit.submit,
         "reproduce": submit.reproduce,
         "runs": submit.runs,
-        "config": engine.config,
-        "du": engine.du,
-        "gc": engine.gc,
-        "pin": engine.pin,
     }
+    return ends_in_a_submission[command]
 
 
 def _score_of(text: str) -> float:
@@ -369,7 +373,7 @@ def run(options: Options, settings: Settings) -> None:
     with told_as_storage_error(session.home):
         try:
             with session.using() if command.uses_results else contextlib.nullcontext():
-                functions()[command.name](session, options)
+                function_of(command.name)(session, options)
             if session.seconds.keys() & set(SCORED):
                 name = settings.config.competition.name
                 session.tracker.standings(name, ranking.markdown(session.store, name))
