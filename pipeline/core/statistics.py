@@ -55,8 +55,6 @@ ENOUGH_GROUPS = 300
 
 # How far a normal 95 % interval reaches on either side.
 STANDARD_ERRORS = 1.96
-
-
 # How much of the seeds' disagreement image by image is taken off their spread, since the resampled groups
 # show it already. Both are estimates: with all of it taken off, 4.5 and 7 % of two times 200 sets of 20
 # identical arms held a false winner (120 groups, 3 seeds), with none of it 0 %, with half of it 1.3 %;

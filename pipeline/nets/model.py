@@ -31,8 +31,6 @@ from pipeline.settings.model import ModelSettings
 MOST_GROUPS = 32
 # In the last maps of a small image a channel is one number, and one number has no variance.
 FEWEST_CHANNELS = 8
-
-
 # Images from which the input is measured.
 MOST_IMAGES = 256
 # The least standard deviation of a channel: a constant channel has none.

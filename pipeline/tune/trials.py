@@ -45,8 +45,6 @@ AFTER_EPOCHS = 1000
 FIRST_FAILURES = 5
 # Origin of a point that is tried first because it won an earlier search.
 EARLIER = "winner of "
-
-
 # Seconds in which a process that must stop can give its trial back.
 PATIENCE = 20.0
 Options = argparse.Namespace
