@@ -56,7 +56,7 @@ def folds(home):
 
 
 def weights_of(artifact):
-    return state.load(artifact.folder / "weights.pt")["weights"]
+    return state.load_checkpoint(artifact.folder / "weights.pt")["weights"]
 
 
 def test_the_backbone_passes_once_and_every_fold_is_there(home):
