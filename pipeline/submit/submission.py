@@ -39,6 +39,7 @@ from pipeline.submit import ledger, texts
 READS = ("competition.submission",)
 SHORT_NAME = 6
 LEDGER = "leaderboard.csv"
+# Version of the provenance, and the number of characters that it keeps of a digest of settings.
 VERSION = 2
 DIGITS = 12
 Provenance = Mapping[str, Any]
