@@ -157,6 +157,7 @@ LABEL_HOLDS = "the only column that holds the sample's answers"
 LABEL_JOINED = "the sample's answers are their values with {separator!r} between them"
 LABEL_ABSENT = "the only column that {test} lacks"
 LABEL_ONE_HOT = "each row has a 1 in exactly one of these columns"
+LABEL_MARKS = "a guess: columns of 0 and 1"
 LABEL_ONLY = "a guess: the only column with few different values"
 
 # Kinds of target that cannot be predicted.
@@ -174,6 +175,7 @@ KINDS = {
     "one_number": "one number is asked for more than two classes: a value, or the probability of some of them",
     "masks": "the answer is a mask of pixels; segmentation is not supported",
     "boxes": "the answer is boxes in the image; detection is not supported",
+    "images": "the answers name other images; finding similar images is not supported",
     "texts": "each row has another answer: texts or names of single images are not classes",
     "in_names": "the labels seem to be in the file names; they can be read from a table or from class folders only",
 }
@@ -185,6 +187,7 @@ NUMBERS_FOUND = "{count:,} different whole numbers, {values}"
 NUMBERS_REMEDY = "if the numbers are classes, say so: LABEL={column}; to predict ranges, write an attribute with bins by hand (docs/data.md)"
 NOT_ONE_HOT = "in {rows:,} of {all:,} rows, none or several of these columns are 1"
 UNFILLED = "nothing in {table} fills {columns}"
+COMBINATIONS = "they have {count:,} combinations"
 OTHER_COLUMNS = "the labels are {columns}"
 OTHER_CLASSES = "the classes are {values}"
 LONG_FOUND = "{rows:,} rows for {images:,} images{part}"
@@ -205,7 +208,7 @@ JOINED = "the sample's answers are joined by {separator!r}"
 PROBABILITY = "the sample has one column of numbers, and there are two classes"
 PROBABILITY_GUESS = "a guess: the sample has one column with one number, and there are two classes; if the host scores hard labels: class_name, without positive"
 SAMPLE_WORDS = "the sample writes the label's values in this way"
-SAMPLE_MAP = "the sample has numbers, and {table} pairs them with the label's values"
+SAMPLE_MAP = "the sample has other words, and {table} pairs them with the label's values"
 SAMPLE_PLACEHOLDER = "a guess: the sample's {cell} is a placeholder and no label; the training table's values are written"
 SAMPLE_BLANK = "a guess: the sample's answers are empty; the label's values are written"
 COPIED = "these columns of the sample say something about the images"

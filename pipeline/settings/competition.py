@@ -345,8 +345,8 @@ def scores_for_the_metric(s: Sections) -> Iterator[Broken]:
         yield (
             "competition.metric",
             f"{metric.name} needs probabilities, and {_HOST}.format={submission.format} submits only the "
-            "most probable class: set the format to probability or probabilities, as the host's sample shows, "
-            "or choose another metric",
+            "most probable class: set the format to probability or probabilities, as the host's sample "
+            "shows, or choose another metric",
         )
 
 
@@ -389,7 +389,8 @@ def _distinct_columns(submission: Any, attributes: list[str], classes: list[str]
     columns = [submission.id_column, *((submission.columns or {}).get(name, name) for name in named)]
     twice = [column for column, count in Counter(columns).items() if count > 1]
     if twice:
-        yield f"{_HOST}.columns", f"has a column twice: {', '.join(twice)}"
+        at = "columns" if submission.columns else "id_column"
+        yield f"{_HOST}.{at}", f"gives two columns the same name: {', '.join(twice)}"
     filled = columns if named else [submission.id_column, submission.label_column]
     for column in submission.copied:
         if column in filled:

@@ -76,7 +76,8 @@ def decide(asked: Asked, label: Label, attribute: str, beside: Sequence[Path]) -
         kinds.refuse(kind, where, texts.EXAMPLE.format(cell=example))
     if len(label.classes) == 2 and (form := _one_probability(label.classes, answer, cells)):
         return form
-    return _class(label, answer, cells, attribute, where, beside)
+    ids = {nfc(v) for v in asked.table.column(asked.id_column)}
+    return _class(label, answer, (cells, ids), attribute, where, beside)
 
 
 def _columns(asked: Asked, label: Label) -> Form:
@@ -146,7 +147,7 @@ def _one_probability(values: Sequence[str], answer: str, cells: set[str]) -> For
     if chosen is not None:
         return Form("probability", why, answer, {"positive": [chosen]})
     question = texts.QUESTION_POSITIVE.format(column=answer, values=" or ".join(values), first=values[-1])
-    trial = ("competition.submission.format=class_index", "competition.submission.positive=null")
+    trial = (*_TRIAL, "competition.submission.positive=null", "competition.metric=accuracy")
     return Form("probability", why, answer, {"positive": None}, question, trial)
 
 
@@ -154,9 +155,15 @@ _TRIAL = ("competition.submission.format=class_index",)
 
 
 def _class(
-    label: Label, answer: str, cells: set[str], attribute: str, where: str, beside: Sequence[Path]
+    label: Label,
+    answer: str,
+    seen: tuple[set[str], set[str]],
+    attribute: str,
+    where: str,
+    beside: Sequence[Path],
 ) -> Form:
-    """The most probable class, in the sample's words."""
+    """The most probable class, in the sample's words; `seen` are its answers and its ids."""
+    cells, ids = seen
     values = label.classes
     if not cells:
         return Form("class_name", texts.SAMPLE_BLANK, answer)
@@ -166,6 +173,8 @@ def _class(
     if written is not None:
         return Form("class_name", texts.SAMPLE_WORDS, answer, {"words": {attribute: written}})
     found = words.some(sorted(cells))
+    if ids >= cells and not numeric(cells):
+        kinds.refuse("images", where, texts.EXAMPLE.format(cell=min(cells)))
     if decimal(cells):
         kinds.refuse("one_number", where, texts.ONE_NUMBER.format(cells=found, values=words.some(values)))
     if mapped := _mapped(values, cells, beside):
@@ -200,7 +209,7 @@ def _mapped(values: Sequence[str], cells: set[str], beside: Sequence[Path]) -> t
             continue
         by_column = {c: [nfc(v) for v in table.column(c)] for c in table.columns}
         of_values = [c for c in table.columns if set(values) == set(by_column[c])]
-        of_cells = [c for c in table.columns if cells <= set(by_column[c]) and numeric(set(by_column[c]))]
+        of_cells = [c for c in table.columns if cells <= set(by_column[c])]
         for own in of_values:
             for host in of_cells:
                 pairs = set(zip(by_column[own], by_column[host], strict=True))

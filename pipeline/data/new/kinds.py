@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from pipeline.core.errors import DataError
@@ -27,6 +27,8 @@ VALUE_WORDS = (
 GRADE_WORDS = ("grade", "diagnosis", "level", "severity", "stage", "isup", "rating", "score", "quality", "kl")
 MOST_GRADES = 11
 HALF = 0.5
+# Whole numbers from 0 or 1 of which at most this few are missing are rather classes.
+DENSE = 1.1
 
 
 def refuse(kind: str, where: str, found: str, remedy: str = "") -> NoReturn:
@@ -66,14 +68,22 @@ def certain_values(cells: Sequence[str], sample: set[str]) -> bool:
 
 def likely_values(name: str, cells: Sequence[str]) -> bool:
     """Whether whole numbers are rather values than classes: very many, with gaps, or called age or price."""
+    distinct = {float(c) for c in cells if c} if numeric({c for c in cells if c}) else set()
+    if len(distinct) <= columns.MANY_NUMBERS or _called_classes(name):
+        return False
+    dense = min(distinct) in (0, 1) and max(distinct) - min(distinct) + 1 <= len(distinct) * DENSE
+    return bool(words_in(name) & set(VALUE_WORDS)) or not dense or rarely_repeated(name, cells)
+
+
+def rarely_repeated(name: str, cells: Sequence[str]) -> bool:
+    """Whether numbers hardly ever occur twice: then no user's word makes classes of them."""
     given = [c for c in cells if c]
-    if not numeric(given) or len(distinct := {float(c) for c in given}) <= columns.MANY_NUMBERS:
-        return False
-    words = words_in(name)
-    if words & set(CLASS_WORDS) or name.lower().endswith("id"):
-        return False
-    dense = min(distinct) in (0, 1) and max(distinct) - min(distinct) + 1 <= len(distinct) * 1.1
-    return bool(words & set(VALUE_WORDS)) or not dense or len(distinct) > len(given) / 2
+    many = numeric(given) and len(set(given)) > columns.MANY_NUMBERS and not _called_classes(name)
+    return many and len(set(given)) > len(given) / 2
+
+
+def _called_classes(name: str) -> bool:
+    return bool(words_in(name) & set(CLASS_WORDS)) or name.lower().endswith("id")
 
 
 def several_in_a_cell(cells: Sequence[str]) -> tuple[str, str] | None:
@@ -95,12 +105,23 @@ def several_in_a_cell(cells: Sequence[str]) -> tuple[str, str] | None:
         uses = Counter(p for c in distinct for p in set(parts[c]))
         recurring = [c for c in several if all(uses[p] > 1 for p in parts[c])]
         alone = [c for c in distinct if len(parts[c]) == 1]
+        if not alone and len(recurring) == len(several) and _in_any_place(parts.values()):
+            return several[0], separator
         shared = [c for c in alone if uses[c] > 1]
         counts = {len(parts[c]) for c in distinct}
         enough = len(shared) >= HALF * len(alone) if alone else len(counts) > 1
         if len(recurring) >= HALF * len(several) and enough:
             return max(several, key=len), separator
     return None
+
+
+def _in_any_place(parts: Iterable[Sequence[str]]) -> bool:
+    """Whether most parts occur at several places, unlike the genus and the species of a name."""
+    places: dict[str, set[int]] = {}
+    for row in parts:
+        for at, part in enumerate(row):
+            places.setdefault(part, set()).add(at)
+    return sum(len(at) > 1 for at in places.values()) >= HALF * len(places)
 
 
 def several_answers(cells: set[str], known: Sequence[str]) -> tuple[str, str]:
@@ -119,7 +140,8 @@ def several_answers(cells: set[str], known: Sequence[str]) -> tuple[str, str]:
         some_known = any(p in known for parts in split.values() for p in parts)
         if some_known and all(len(p) == 2 and _share(p[1]) for p in split.values()):
             return "confidence", example
-        if some_known:
+        numbers = all(number(p) is not None for parts in split.values() for p in parts)
+        if some_known or (len(split) == len(cells) and (numbers or len(split[example]) > 2)):
             repeated = len({len(p) for p in split.values()}) == 1 and len(split) == len(cells)
             return ("ranked" if repeated else "several"), example
     return "", ""

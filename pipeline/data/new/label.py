@@ -1,7 +1,8 @@
 """Which column of the training table is the label, and that it holds classes.
 
 Owns the choice and its evidence: what the user says, what the host's sample names, which columns the test
-table lacks, and names. Does not own the host's format (`data/new/form.py`) nor groups (`data/new/columns.py`).
+table lacks, and names. Does not own the host's format (`data/new/form.py`) nor groups
+(`data/new/columns.py`).
 
 A column that the sample names is the label, and no other column takes its place: if its kind cannot be
 predicted, that is said. Where nothing decides between several columns, the user is asked.
@@ -9,6 +10,7 @@ predicted, that is said. Where nothing decides between several columns, the user
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -21,11 +23,12 @@ from pipeline.core.tables import Table
 from pipeline.data import texts
 from pipeline.data.layouts import ONE_HOT
 from pipeline.data.new import columns, kinds, words
-from pipeline.data.new.asked import Asked, numeric
+from pipeline.data.new.asked import Asked, decimal, numeric
 from pipeline.data.paths import nfc
 
 BETWEEN = ("_", "-", " ", ",", ", ", "|", "/", ":", ";", "+", ".", "")
 MOST_PRODUCTS = 5000
+LABEL_WORDS = {"label", "labels", "class", "target", "category", "diagnosis", "species", "breed"}
 # The word with which a file name begins, as in `cat.12.jpg` or `shark_3.png`.
 WORD = re.compile(r"[^\W\d_]+")
 FEWEST_ONE_HOT = 3
@@ -87,7 +90,7 @@ def choose(
     absent = [c for c in free if test is not None and not _filled(test, c)]
     # With a test table, the answer is one of the columns that it lacks.
     candidates = absent or free
-    named = [c for name in columns.LABEL_NAMES for c in candidates if c.lower() == name and _varies(table, c)]
+    named = _named([c for c in candidates if _varies(table, c)])
     if named:
         return one(table, named[0], texts.BY_NAME, asked)
     if len(absent) == 1:
@@ -98,7 +101,9 @@ def choose(
     like = [c for c in candidates if columns.like_classes(table, c)]
     group = columns.named_group([(c, "") for c in like])
     like = [c for c in like if group is None or c != group[0]]
-    numbers = [c for c in candidates if c not in like and columns.is_number(table, c)]
+    numbers = [c for c in candidates if c not in like and _numbers(table, c)]
+    if len(marks) >= FEWEST_ONE_HOT and set(like) <= set(marks) and not numbers:
+        return _several(table, marks, texts.LABEL_MARKS)
     if len(like) == 1 and not numbers:
         return one(table, like[0], texts.LABEL_ONLY, asked)
     raise _undecided(table, candidates, like, numbers)
@@ -111,7 +116,9 @@ def refuse_kinds(table: Table, asked: Asked | None) -> None:
         DataError: the label that the sample names holds values, several labels, or places in the image.
     """
     if asked is not None:
-        _by_sample(table, [c for c in table.columns if c != asked.id_column], asked)
+        free = [c for c in table.columns if c != asked.id_column]
+        if _by_sample(table, free, asked) is None and (named := _named(free)):
+            one(table, named[0], texts.BY_NAME, asked)
 
 
 def refuse_names(folder: Path, names: Sequence[str]) -> None:
@@ -123,10 +130,23 @@ def refuse_names(folder: Path, names: Sequence[str]) -> None:
     firsts = [hit[0].lower() if (hit := WORD.match(nfc(n))) else "" for n in names]
     counts = Counter(firsts)
     if "" not in counts and 2 <= len(counts) <= len(names) // 2 and min(counts.values()) > 1:
-        at = {first: name for first, name in zip(reversed(firsts), reversed(names), strict=True)}
+        at = dict(zip(reversed(firsts), reversed(names), strict=True))
         first, other = sorted(at)[:2]
         found = texts.IN_NAMES_FOUND.format(first=at[first], other=at[other])
         kinds.refuse("in_names", str(folder), found, texts.IN_NAMES_REMEDY)
+
+
+def _named(candidates: Sequence[str]) -> list[str]:
+    """The columns that are called label, class or the like, the most usual name first."""
+    exact = [c for name in columns.LABEL_NAMES for c in candidates if c.lower() == name]
+    within = [c for c in candidates if kinds.words_in(c) & LABEL_WORDS]
+    return exact or (within if len(within) == 1 else [])
+
+
+def _numbers(table: Table, column: str) -> bool:
+    """Whether a column holds decimals or very many whole numbers, apart from empty cells."""
+    cells = {c for c in table.column(column) if c}
+    return numeric(cells) and (decimal(cells) or len(cells) > columns.MANY_NUMBERS)
 
 
 def _varies(table: Table, column: str) -> bool:
@@ -192,7 +212,7 @@ def _example(asked: Asked, column: str) -> str:
 
 
 def _with_more(table: Table, column: str, named: dict[str, str], answers: Sequence[str]) -> Label:
-    """A label whose values are the sample's columns, in its order; columns without an image are classes, too."""
+    """A label whose values are the sample's columns, in its order, those without an image included."""
     value_of = dict(zip(named.values(), named.keys(), strict=True))
     values = tuple(value_of.get(answer, answer) for answer in answers)
     return Label((column,), (values,), (_cells(table, column),), texts.LABEL_VALUES)
@@ -224,7 +244,7 @@ def one(table: Table, column: str, why: str, asked: Asked | None, sure: bool = F
             f"{where}: it holds {len(values)} different values; a label has at least two",
             remedy="name the column of the label: LABEL=…",
         )
-    if kinds.certain_values(cells, shown):
+    if kinds.certain_values(cells, shown) or (sure and kinds.rarely_repeated(column, cells)):
         found = texts.VALUES_FOUND.format(values=words.some(values))
         kinds.refuse("values", where, found, texts.VALUES_REMEDY)
     if not sure and kinds.likely_values(column, cells):
@@ -232,7 +252,7 @@ def one(table: Table, column: str, why: str, asked: Asked | None, sure: bool = F
         kinds.refuse("values", where, found, texts.NUMBERS_REMEDY.format(column=column))
     if several := kinds.several_in_a_cell(cells):
         kinds.refuse("several", where, texts.EXAMPLE.format(cell=several[0]))
-    if len(values) == len(cells) and len(cells) > 2:
+    if len(values) == len(cells):
         kinds.refuse("texts", where, texts.EXAMPLE.format(cell=values[0]))
     return Label((column,), (tuple(values),), (cells,), why)
 
@@ -261,6 +281,8 @@ def _several(
             return _one_hot(table, marks, texts.LABEL_ONE_HOT)
         found = texts.NOT_ONE_HOT.format(rows=len(table) - held, all=len(table))
         kinds.refuse("several", where, found)
+    if all(set(table.column(c)) <= {*ONE_HOT, "", "-1", "-1.0"} for c in named):
+        kinds.refuse("several", where, texts.EXAMPLE.format(cell=table.rows[0]))
     shown = {c: asked.cells(a) for c, a in zip(named, asked.answers, strict=True)} if asked else {}
     for column in named:
         if kinds.certain_values(table.column(column), shown.get(column, set())) or (
@@ -269,6 +291,8 @@ def _several(
             values = words.some([v for v in columns.values_of(table, column) if v])
             kinds.refuse("several_values", where, f"`{column}`: {values}")
     parts = [one(table, column, why, None, sure=True) for column in named]
+    if (count := math.prod(len(p.values[0]) for p in parts)) > MOST_PRODUCTS:
+        kinds.refuse("answers", where, texts.COMBINATIONS.format(count=count))
     return Label(tuple(named), tuple(p.values[0] for p in parts), tuple(p.cells[0] for p in parts), why)
 
 

