@@ -31,7 +31,8 @@ env:
 
 new: env
 	@$(PIPELINE) new --name "$(NAME)" --images "$(IMAGES)" $(if $(TRAIN),--train "$(TRAIN)") \
-		$(if $(TEST),--test "$(TEST)") $(if $(SAMPLE),--sample "$(SAMPLE)") $(ARGS)
+		$(if $(TEST),--test "$(TEST)") $(if $(SAMPLE),--sample "$(SAMPLE)") \
+		$(if $(LABEL),--label "$(LABEL)") $(ARGS)
 
 all: env
 	@$(PIPELINE) all $(ARGS)

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.errors import DataError, StorageError
-from pipeline.data import competition, texts
+from pipeline.core.tables import Table, read_table
+from pipeline.data import competition, host_format, texts
 from pipeline.data.host import competition_root
 from pipeline.data.load import fold_checks, health
 from pipeline.data.new.propose import propose
@@ -36,10 +37,14 @@ RARE = 5
 
 @dataclass(frozen=True)
 class Written:
-    """The new file, and the lines to print: guesses, reasons, and the content of the files."""
+    """The new file, and the lines to print: guesses, reasons, and the content of the files.
+
+    `question`: whether the last line asks something that has to be answered before anything can run.
+    """
 
     path: Path
     lines: tuple[str, ...]
+    question: bool = False
 
 
 def folds(session: Session, options: Options) -> None:
@@ -62,12 +67,15 @@ def new(session: Session, options: Options) -> None:
     if not options.images.strip():
         raise DataError(texts.NEW_NO_IMAGES, remedy=texts.NEW_NO_IMAGES_REMEDY)
     train, test, sample = (Path(p) if p else None for p in (options.train, options.test, options.sample))
-    request = NewRequest(options.name, Path(options.images), train, test, sample, session.home)
+    request = NewRequest(
+        options.name, Path(options.images), train, test, sample, session.home, options.label or None
+    )
     written = create(request, session.settings)
     session.say(texts.NEW_WROTE.format(path=os.path.relpath(written.path)))
     for line in written.lines:
         session.say(line)
-    session.say(texts.NEW_NEXT.format(name=options.name))
+    if not written.question:
+        session.say(texts.NEW_NEXT.format(name=options.name))
 
 
 def create(request: NewRequest, settings: Settings) -> Written:
@@ -99,17 +107,25 @@ def create(request: NewRequest, settings: Settings) -> Written:
         raise taken from None
     except OSError as error:
         raise StorageError(f"{path}: cannot be written: {error.strerror}") from error
-    return Written(path, (*proposal.summary(), *_tried(request, settings, path)))
+    lines = (*proposal.summary(), *_tried(request, settings, path, proposal.trial))
+    if proposal.question:
+        lines = (*lines, texts.ASK.format(question=proposal.question, path=path))
+    return Written(path, lines, bool(proposal.question))
 
 
-def _tried(request: NewRequest, settings: Settings, path: Path) -> list[str]:
-    """Read the competition with the new file; returns a few lines about its content."""
-    made = load([f"competition={request.name}", f"runtime.home={request.home}"], settings.folder)
+def _tried(request: NewRequest, settings: Settings, path: Path, trial: tuple[str, ...]) -> list[str]:
+    """Read the competition with the new file; returns a few lines about its content.
+
+    `trial` are overrides that stand in for an open question.
+    """
+    words = [f"competition={request.name}", f"runtime.home={request.home}", *trial]
+    made = load(words, settings.folder)
     try:
         data = competition.load(made.config.competition, competition_root(made))
     except DataError as error:
         remedy = f"{error.remedy}; {path} is written, so run make eda to try again"
         raise DataError(error.headline, error.faults, remedy) from error
+    written = [] if trial else _proven(made, data)
     train = data.train
     count_C = np.bincount(train.labels, minlength=train.space.n_classes)
     groups, classes = len(set(train.groups_N.tolist())), train.space.n_classes
@@ -117,4 +133,24 @@ def _tried(request: NewRequest, settings: Settings, path: Path) -> list[str]:
     rare = [f"{train.space.classes[c]} ({count_C[c]})" for c in np.flatnonzero(count_C < RARE)]
     if rare:
         lines.append(texts.RARE.format(limit=RARE, classes=", ".join(rare)))
-    return [*lines, *data.notes]
+    return [*lines, *data.notes, *written]
+
+
+def _proven(made: Settings, data: competition.Data) -> list[str]:
+    """Hold the resolved form against the host's sample; returns what a submission will hold, in words.
+
+    Raises:
+        DataError: the sample asks for other images or columns than the settings and the files give.
+    """
+    config = made.config.competition
+    if config.sample_submission is None:
+        text = host_format.sample_of(data.test.ids_N.tolist()[:1], data.train.space, config.submission)
+        columns = text.decode().splitlines()[0].split(",")
+        return [
+            host_format.described(
+                Table("sample", tuple(columns), (), ()), data.train.space, config.submission
+            )
+        ]
+    sample = competition_root(made) / config.sample_submission
+    host_format.fits(sample, data.test.ids_N, data.train.space, config.submission)
+    return [host_format.described(read_table(sample), data.train.space, config.submission)]

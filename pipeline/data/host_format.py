@@ -25,11 +25,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.errors import DataError, nearest
+from pipeline.core.errors import ConfigError, DataError, nearest
 from pipeline.core.predictions import Prediction, Probabilities
 from pipeline.core.samples import Floats, Ints, LabelSpace, Strings, refuse_duplicates
 from pipeline.core.tables import Table, format_table, read_table
-from pipeline.core.targets import ROW_SUM_TOLERANCE, Target
+from pipeline.core.targets import ROW_SUM_TOLERANCE, Target, most_probable
 from pipeline.data import texts
 from pipeline.record.files import write_atomic
 from pipeline.settings.competition import SubmissionSettings
@@ -54,13 +54,13 @@ class Parsed:
 def answer_columns(table: Table, space: LabelSpace, settings: SubmissionSettings) -> tuple[str, ...]:
     """The columns of the answer: one, one per class in class order, or one per attribute.
 
-    Probability columns are named by class or by index, 0 to C-1.
+    Probability columns are named by class, by the settings, or by index, 0 to C-1.
 
     Raises:
         DataError: one of them is missing.
     """
     named = columns_of(space, settings)
-    if settings.format == "probabilities":
+    if settings.format == "probabilities" and settings.columns is None:
         by_index = tuple(str(c) for c in range(space.n_classes))
         named = by_index if set(by_index) <= set(table.columns) else named
     table.require((settings.id_column, *named), COLUMNS_REMEDY)
@@ -71,7 +71,7 @@ def columns_of(space: LabelSpace, settings: SubmissionSettings) -> tuple[str, ..
     """The columns of the answer as the settings name them."""
     target = Target.of(space)
     if settings.format == "probabilities":
-        return target.columns
+        return tuple((settings.columns or {}).get(c, c) for c in target.columns)
     target.require_exclusive(f"competition.submission.format={settings.format}")
     if settings.format == "attributes":
         return tuple((settings.columns or {}).get(a.name, a.name) for a in space.attributes)
@@ -88,13 +88,42 @@ def host_cells(
     """
     if settings.format == "probabilities":
         return {column: [str(v) for v in p_N] for column, p_N in zip(answers, p_NC.T, strict=True)}
+    if settings.format == "probability":
+        # Sums of float32 may exceed 1 by rounding, which some hosts refuse.
+        p_N = np.minimum(p_NC[:, positive_of(space, settings)].sum(axis=1), np.float32(1))
+        return {answers[0]: [str(v) for v in p_N]}
     labels_N = Target.of(space).answers(p_NC)
     if settings.format == "attributes":
         words = _words(space, settings)
         codes_NA = space.codes_CA[labels_N]
         return {c: [words[a][v] for v in codes_NA[:, a].tolist()] for a, c in enumerate(answers)}
-    names = space.classes if settings.format == "class_name" else [str(c) for c in range(space.n_classes)]
-    return {answers[0]: [names[c] for c in labels_N.tolist()]}
+    written = vocabulary(space, settings)
+    return {answers[0]: [written[c] for c in labels_N.tolist()]}
+
+
+def vocabulary(space: LabelSpace, settings: SubmissionSettings) -> tuple[str, ...]:
+    """(C,) what is written for each class, for class_index and class_name."""
+    if settings.format != "class_name":
+        return tuple(str(c) for c in range(space.n_classes))
+    if settings.words is None and settings.separator is None:
+        return space.classes
+    words, between = _words(space, settings), " · " if settings.separator is None else settings.separator
+    return tuple(between.join(words[a][v] for a, v in enumerate(codes)) for codes in space.codes_CA.tolist())
+
+
+def positive_of(space: LabelSpace, settings: SubmissionSettings) -> list[int]:
+    """The class indices whose summed probability is written, for format=probability.
+
+    Raises:
+        ConfigError: a name is not a class.
+    """
+    unknown = [name for name in settings.positive or () if name not in space.classes]
+    if unknown or not settings.positive:
+        raise ConfigError(
+            f"competition.submission.positive: {', '.join(unknown) or 'it is missing'}",
+            remedy=f"name one or several of: {some_words(space.classes)}",
+        )
+    return [space.classes.index(name) for name in settings.positive]
 
 
 def parse(
@@ -103,12 +132,11 @@ def parse(
     """Cells as labels and probabilities; `ids` name the rows in faults."""
     if settings.format == "probabilities":
         return _probabilities(table, ids, answers, Target.of(space))
+    if settings.format == "probability":
+        return _probability(table, ids, answers[0], space, settings)
     if settings.format == "attributes":
         return _attributes(table, ids, answers, space, settings)
-    if settings.format == "class_name":
-        known = {_composed(name): c for c, name in enumerate(space.classes)}
-    else:
-        known = {str(c): c for c in range(space.n_classes)}
+    known = {_composed(word): c for c, word in enumerate(vocabulary(space, settings))}
     labels, faults = np.zeros(len(ids), np.int64), []
     for n, value in enumerate(map(_composed, table.column(answers[0]))):
         if value in known:
@@ -175,6 +203,63 @@ def _probabilities(table: Table, ids: Sequence[str], answers: Sequence[str], tar
     return Parsed(target.answers(p), p, tuple(faults))
 
 
+def _probability(
+    table: Table, ids: Sequence[str], answer: str, space: LabelSpace, settings: SubmissionSettings
+) -> Parsed:
+    """One probability per row; the classes on each side of it share it equally, because nothing says more."""
+    p_N = np.array([number(table, value) for value in table.column(answer)]).reshape(len(ids))
+    faults = []
+    for n in np.flatnonzero(~((p_N >= 0) & (p_N <= 1))).tolist():
+        what = "is not a number" if np.isnan(p_N[n]) else "is not between 0 and 1"
+        faults.append(f"id {ids[n]!r}: {answer} {table.column(answer)[n]!r} {what}")
+    at = positive_of(space, settings)
+    others = [c for c in range(space.n_classes) if c not in at]
+    p_NC = np.zeros((len(ids), space.n_classes))
+    p_NC[:, at] = p_N[:, None] / len(at)
+    p_NC[:, others] = (1 - p_N[:, None]) / len(others)
+    return Parsed(most_probable(np.nan_to_num(p_NC)), p_NC.astype(np.float32), tuple(faults))
+
+
+def some_words(words: Sequence[str], shown: int = 6) -> str:
+    """The first words, and how many there are where some are left out."""
+    return ", ".join(words[:shown]) + (f", … ({len(words)} in all)" if len(words) > shown else "")
+
+
+def described(host: Table, space: LabelSpace, settings: SubmissionSettings) -> str:
+    """What a submission will hold, in words: `1 row per id, 1 column `target` = probability of class `1``."""
+    answers = answer_columns(host, space, settings)
+    if settings.format == "probability":
+        classes = [space.classes[c] for c in positive_of(space, settings)]
+        text = texts.WRITTEN_PROBABILITY if len(classes) == 1 else texts.WRITTEN_SUM
+        what = text.format(column=answers[0], classes=", ".join(f"`{c}`" for c in classes))
+    elif settings.format == "probabilities":
+        what = texts.WRITTEN_PROBABILITIES.format(count=len(answers), columns=some_words(answers))
+    elif settings.format == "attributes":
+        words = [some_words(list(w)) for w in _words(space, settings)]
+        columns = [f"`{c}` = {w}" for c, w in zip(answers, words, strict=True)]
+        what = texts.WRITTEN_ATTRIBUTES.format(count=len(answers), columns="; ".join(columns))
+    elif settings.format == "class_index":
+        pairs = [f"{c} = {name}" for c, name in enumerate(space.classes)]
+        what = texts.WRITTEN_INDEX.format(column=answers[0], words=some_words(pairs))
+    else:
+        what = texts.WRITTEN_NAME.format(column=answers[0], words=some_words(vocabulary(space, settings)))
+    copied = texts.WRITTEN_COPIED.format(columns=", ".join(settings.copied)) if settings.copied else ""
+    return texts.WRITTEN.format(id=settings.id_column, what=what, copied=copied)
+
+
+def refuse_unfilled(host: Table, answers: Sequence[str], settings: SubmissionSettings) -> None:
+    """Raise DataError for columns of the host's sample that nothing fills: they would be submitted as is."""
+    known = {settings.id_column, *answers, *settings.copied}
+    unfilled = [c for c in host.columns if c not in known]
+    if unfilled:
+        raise DataError(
+            f"{host.name}: {len(unfilled)} of its columns would be copied from the sample as they are",
+            [f"column {c!r}, e.g. {host.column(c)[0]!r}" if len(host) else f"column {c!r}" for c in unfilled],
+            "if they are answers, competition.submission.format does not fit the sample; if not, name them "
+            "in competition.submission.copied",
+        )
+
+
 def some(ids: Sequence[str]) -> str:
     """At most 20 ids, and how many more there are."""
     more = f" … and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
@@ -233,7 +318,7 @@ def _count(ids: Sequence[str] | dict[str, str]) -> str:
 def write(
     path: Path, probabilities: Probabilities, space: LabelSpace, settings: SubmissionSettings, sample: Path
 ) -> None:
-    """A submission with the sample's ids, order and columns; all other columns are copied.
+    """A submission with the sample's ids, order and columns; those in `copied` are copied.
 
     The write is atomic.
 
@@ -242,6 +327,7 @@ def write(
     """
     host = read_table(sample)
     answers = answer_columns(host, space, settings)
+    refuse_unfilled(host, answers, settings)
     ids = _sample_ids(host, settings)
     faults = id_faults(ids, probabilities.ids_N.tolist())
     if faults:
@@ -294,7 +380,7 @@ def fits(sample: Path, ids_N: Strings, space: LabelSpace, settings: SubmissionSe
         DataError: the sample is missing or malformed, or lists other ids.
     """
     host = read_table(sample)
-    answer_columns(host, space, settings)
+    refuse_unfilled(host, answer_columns(host, space, settings), settings)
     faults = id_faults(_sample_ids(host, settings), ids_N.tolist())
     if faults:
         raise DataError(

@@ -22,7 +22,7 @@ from pipeline.core.errors import DataError, nearest
 from pipeline.core.tables import UTF8, Table, read_table
 from pipeline.data import texts
 from pipeline.data.paths import Faults, hidden, image_suffix, images_below, nfc
-from pipeline.settings.competition import CompetitionSettings, ExtraSettings
+from pipeline.settings.competition import AttributeSettings, CompetitionSettings, ExtraSettings
 
 ID, PATH, CLASS = "id", "path", "class"
 
@@ -31,6 +31,9 @@ MASK_PERSON = ("id", "gender", "race", "age", "path")
 MASK_PHOTOS = {**{f"mask{n}": "mask" for n in range(1, 6)}, "incorrect_mask": "incorrect", "normal": "normal"}
 MASK_COLUMNS = (ID, PATH, "person", "mask", "gender", "age", "race")
 MASK_TEST_ID = "ImageID"
+
+# How tables write whether a class holds, in one-hot columns.
+ONE_HOT = {"0": False, "1": True, "0.0": False, "1.0": True, "False": False, "True": True}
 
 
 @dataclass(frozen=True)
@@ -69,15 +72,16 @@ def training(
 ) -> Listing | None:
     """The training rows with their label, group and fold columns; None after adding to `faults` why."""
     images = root / settings.train_images
-    columns = [a.column for a in settings.attributes]
-    needed = [*columns, *(c for c in (settings.group_column, fold_column) if c is not None)]
+    needed = [c for a in settings.attributes for c in (a.values if a.one_hot else [a.column])]
+    needed += [c for c in (settings.group_column, fold_column) if c is not None]
     if settings.layout == "mask":
         rows = _people(root, settings, faults)
     elif settings.layout == "folders":
         rows = _folders(images, settings.train_images, faults)
     else:
         rows = _table(root, settings.train_table, images, settings.id_column, settings.path_column, faults)
-    return _with_columns(rows, [settings.id_column, settings.path_column, *needed], faults)
+    rows = _with_columns(rows, [settings.id_column, settings.path_column, *needed], faults)
+    return _from_one_hot(rows, settings.attributes, faults)
 
 
 def test(settings: CompetitionSettings, root: Path, faults: Faults) -> Listing | None:
@@ -106,8 +110,11 @@ def extra(settings: CompetitionSettings, source: ExtraSettings, root: Path, faul
             rows = _renamed(rows, CLASS, settings.attributes[0].column)
         return rows
     rows = _table(root, source.table, images, settings.id_column, settings.path_column, faults)
-    columns = [a.column for a in settings.attributes] if source.labelled else []
-    return _with_columns(rows, [settings.id_column, settings.path_column, *columns], faults)
+    needed = [c for a in settings.attributes for c in (a.values if a.one_hot else [a.column])]
+    rows = _with_columns(
+        rows, [settings.id_column, settings.path_column, *(needed if source.labelled else [])], faults
+    )
+    return _from_one_hot(rows, settings.attributes, faults) if source.labelled else rows
 
 
 def _table(
@@ -150,6 +157,37 @@ def _with_columns(listing: Listing | None, needed: Iterable[str], faults: Faults
         hint = nearest(column, known) or f"there are: {', '.join(known)}"
         faults.add("missing columns", f"{listing.table.name}: no column `{column}`; {hint}")
     return None if missing else listing
+
+
+def _from_one_hot(
+    listing: Listing | None, attributes: Sequence[AttributeSettings], faults: Faults
+) -> Listing | None:
+    """The listing with one label column in the place of each set of columns of 0 and 1."""
+    for attribute in attributes:
+        if listing is None or not attribute.one_hot:
+            continue
+        table = listing.table
+        cells = [table.column(value) for value in attribute.values]
+        labels = []
+        for row, marks in enumerate(zip(*cells, strict=True)):
+            odd = [m for m in marks if m not in ONE_HOT]
+            held = [v for v, m in zip(attribute.values, marks, strict=True) if ONE_HOT.get(m)]
+            if odd:
+                faults.add(
+                    "unknown labels", f"{listing.where(row)}: {attribute.name}: {odd[0]!r} is not 0 or 1"
+                )
+            elif len(held) != 1:
+                what = f"{len(held)} of its columns are 1 ({', '.join(held)})" if held else "no column is 1"
+                faults.add("labels that are not one class", f"{listing.where(row)}: {attribute.name}: {what}")
+            labels.append(held[0] if held else attribute.values[0])
+        rows = [(*row, label) for row, label in zip(table.rows, labels, strict=True)]
+        columns = (*table.columns, attribute.column)
+        if attribute.column in table.columns:
+            text = f"{table.name}: it has a column `{attribute.column}` already; give `column` another name"
+            faults.add("repeated columns", text)
+            return None
+        listing = replace(listing, table=replace(table, columns=columns, rows=tuple(rows)))
+    return listing
 
 
 def _made(name: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Table:

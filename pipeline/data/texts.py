@@ -69,6 +69,16 @@ OWN_WINDOWS = "{images} images are cropped by their own box, all others by the s
 READ_AS_NUMBERS = "{ids} read as numbers, leading zeros lost: {pairs}"
 READ_AS_NUMBERS_PAIR = "{old!r} is {new!r}"
 
+# What a submission will hold.
+WRITTEN = "a submission has 1 row per `{id}` of the sample, and {what}{copied}"
+WRITTEN_PROBABILITY = "1 column `{column}` = the probability of class {classes}"
+WRITTEN_SUM = "1 column `{column}` = the sum of the probabilities of the classes {classes}"
+WRITTEN_PROBABILITIES = "{count} columns ({columns}) = the probability of each class"
+WRITTEN_ATTRIBUTES = "{count} columns: {columns}"
+WRITTEN_INDEX = "1 column `{column}` = the number of the most probable class ({words})"
+WRITTEN_NAME = "1 column `{column}` = the most probable class ({words})"
+WRITTEN_COPIED = "; copied from the sample: {columns}"
+
 # Notes about the folds.
 EXTRA = "{images} images from elsewhere join every training part"
 EXTRA_LEFT_OUT = "; {times} times an image is left out, because its group is in the validation part"
@@ -133,10 +143,69 @@ BY_NAME_TOO = "by its name; {text}"
 IMAGE_NAMES = "the names of the images; {unique}"
 GROUP_COUNT = "{groups:,} different values for {images:,} images"
 PATTERN = "{part}: {groups:,} for {images:,} images, e.g. {first}"
+LABEL_GIVEN = "given as LABEL"
 LABEL_IN_SAMPLE = "the sample's answer column has the same name"
+LABEL_SEVERAL_IN_SAMPLE = "the sample's answer columns have the same names"
 LABEL_VALUES = "its values are the sample's columns"
-LABEL_SEVERAL = "few different values each; a class is their combination: remove columns that are not labels"
-LABEL_ONLY = "the only column with few different values"
+LABEL_HOLDS = "the only column that holds the sample's answers"
+LABEL_JOINED = "the sample's answers are their values with {separator!r} between them"
+LABEL_ABSENT = "the only column that {test} lacks"
+LABEL_ONE_HOT = "each row has a 1 in exactly one of these columns"
+LABEL_MARKS = "a guess: columns of 0 and 1"
+LABEL_ONLY = "a guess: the only column with few different values"
+
+# Kinds of target that cannot be predicted.
+NOT_YET = "{where}: {kind} ({found})"
+NOT_YET_REMEDY = "Podium predicts exclusive classes so far: one class per image, or the probability of each"
+KINDS = {
+    "values": "the answer is a value and not a class; values cannot be predicted yet",
+    "several_values": "the answers are values and not classes, and there are several; neither can be predicted yet",
+    "several": "several labels may hold for one image; such labels cannot be predicted yet",
+    "several_images": "one answer is asked for several images; an answer for a group of images cannot be written yet",
+    "long": "several rows ask about one image (long form); only one row per image can be written yet",
+    "answers": "several answer columns are not the classes; such answers cannot be written yet",
+    "confidence": "each answer is a class with its confidence; this form cannot be written yet",
+    "ranked": "each answer ranks several classes (as for MAP@5); only the most probable one can be written yet",
+    "one_number": "one number is asked for more than two classes: a value, or the probability of some of them",
+    "masks": "the answer is a mask of pixels; segmentation is not supported",
+    "boxes": "the answer is boxes in the image; detection is not supported",
+    "images": "the answers name other images; finding similar images is not supported",
+    "texts": "each row has another answer: texts or names of single images are not classes",
+    "in_names": "the labels seem to be in the file names; they can be read from a table or from class folders only",
+}
+ONE_NUMBER = "the sample's answers are {cells}, and the label's values {values}"
+EXAMPLE = "e.g. {cell!r}"
+VALUES_FOUND = "numbers such as {values}"
+VALUES_REMEDY = "to predict ranges instead, write an attribute with bins by hand (docs/data.md)"
+NUMBERS_FOUND = "{count:,} different whole numbers, {values}"
+NUMBERS_REMEDY = "if the numbers are classes, say so: LABEL={column}; to predict ranges, write an attribute with bins by hand (docs/data.md)"
+NOT_ONE_HOT = "in {rows:,} of {all:,} rows, none or several of these columns are 1"
+UNFILLED = "nothing in {table} fills {columns}"
+COMBINATIONS = "they have {count:,} combinations"
+OTHER_COLUMNS = "the labels are {columns}"
+OTHER_CLASSES = "the classes are {values}"
+LONG_FOUND = "{rows:,} rows for {images:,} images{part}"
+LONG_PART = "; `{column}` says which answer: {values}"
+SEVERAL_IMAGES_FOUND = "{table} has {rows:,} images for {ids:,} values of `{column}`"
+LONG_REMEDY = "check that SAMPLE is the host's sample submission, with one row per image"
+IN_NAMES_FOUND = "e.g. {first} and {other}"
+IN_NAMES_REMEDY = "write a table with the columns path and label, one row per image, and give it: TRAIN=train.csv"
+
+# The host's form.
+OPEN = "open: see the question below"
+QUESTION_POSITIVE = "which class is meant by one probability in the sample's column `{column}`: {values}? Set competition.submission.positive, e.g. to {first} (if the host scores hard labels: format class_name, without positive)"
+QUESTION_COLUMNS = "which of the sample's columns ({columns}) belongs to which class ({values})? Set competition.submission.format to probabilities, and competition.submission.columns to class: column for every class"
+QUESTION_WORDS = "what does the host call the classes? The sample's column `{column}` holds {cells}, and the label holds {values}. Set competition.submission.format to class_name if these values are to be written as they are; or to class_name with competition.submission.words = {{{attribute}: […]}}, the host's words in the order of {list}; or to probability with competition.submission.positive = [the classes whose probability is asked for]"
+ASK = "question: {question}, in {path}; until then, every other command refuses this competition"
+COLUMN_PER_ATTRIBUTE = "the sample has one column per label"
+JOINED = "the sample's answers are joined by {separator!r}"
+PROBABILITY = "the sample has one column of numbers, and there are two classes"
+PROBABILITY_GUESS = "a guess: the sample has one column with one number, and there are two classes; if the host scores hard labels: class_name, without positive"
+SAMPLE_WORDS = "the sample writes the label's values in this way"
+SAMPLE_MAP = "the sample has other words, and {table} pairs them with the label's values"
+SAMPLE_PLACEHOLDER = "a guess: the sample's {cell} is a placeholder and no label; the training table's values are written"
+SAMPLE_BLANK = "a guess: the sample's answers are empty; the label's values are written"
+COPIED = "these columns of the sample say something about the images"
 NUMBER_HINT = "{column}: a number; as an attribute it needs bins, e.g. bins: [{middle}]"
 NO_GROUP = "nothing looks like a group; every image is its own group"
 GROUP_COLUMN_HINT = "could also be the group: group_column: {column} ({why})"
@@ -163,11 +232,11 @@ NO_SAMPLE = "none given: one is made from the test ids"
 READABLE = "readable; no other format is required"
 COLUMN_PER_CLASS = "the sample has one column per class"
 SAMPLE_VALUES = "the sample's answers are values of the label"
-SAMPLE_NUMBERS = "the sample's answers are numbers from 0 to classes − 1"
-SAMPLE_UNCLEAR = "a guess: the sample's answers do not show it"
-SAMPLE_FIRST = "the sample's first column"
+SAMPLE_IDS = "the sample's column of ids"
 SAMPLE_ANSWER = "the sample's answer column"
 METRIC_PROBABILITIES = "a guess, because the sample asks for probabilities: read the host's rules"
+METRIC_PROBABILITY = "a guess, because the sample asks for one probability: read the host's rules"
+METRIC_GRADES = "a guess, because the classes are ordered grades: read the host's rules"
 METRIC_IMBALANCED = "a guess, because classes are imbalanced, {ratio:.1f} : 1: read the host's rules"
 METRIC_BALANCED = "a guess, because classes are balanced, {ratio:.1f} : 1: read the host's rules"
 

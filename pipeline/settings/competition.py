@@ -6,11 +6,12 @@ Owns the fields and the rules of a competition. Does not own reading its data (`
 import re
 import shlex
 import string
+from collections import Counter
 from collections.abc import Iterator
-from itertools import pairwise
-from typing import Literal
+from itertools import pairwise, product
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from pipeline.core.errors import nearest
 from pipeline.core.metrics import METRICS
@@ -18,6 +19,10 @@ from pipeline.settings.fields import Broken, Change, Name, Section, Sections, fa
 
 # Placeholders of the command that submits a file.
 PLACEHOLDERS = ("file", "message", "name")
+
+Format = Literal["class_index", "class_name", "probability", "probabilities", "attributes"]
+# Formats that submit the most probable class only.
+HARD = ("class_index", "class_name", "attributes")
 
 # Path of the host's settings, for messages.
 _HOST = "competition.submission"
@@ -39,10 +44,22 @@ class AttributeSettings(Section):
     soft_width: float | None = fact(
         None, "training targets within ± this of an edge (the column's unit) are shared by both values", gt=0
     )
+    one_hot: bool = fact(
+        False,
+        "`values` are columns of the training table, of which each row has a 1 in exactly one; `column` is "
+        "then only a name",
+    )
     constant_in_group: bool = fact(False, "every image of a group has the same value")
     forbids: list[Change] = neutral(
         [], "changes that would make its label wrong: rejected in policies and in test views, e.g. hflip"
     )
+
+
+def _names(value: Any) -> Any:
+    """A class or several as a list of text: on a command line `1` is a number, and a class all the same."""
+    if value is None:
+        return None
+    return [str(v) if type(v) is int else v for v in (value if isinstance(value, list) else [value])]
 
 
 class SubmissionSettings(Section):
@@ -50,18 +67,29 @@ class SubmissionSettings(Section):
 
     id_column: str = fact("id", "column of image ids")
     label_column: str = fact("label", "column of the answer")
-    format: Literal["class_index", "class_name", "probabilities", "attributes"] = fact(
+    format: Format | None = fact(
         "class_index",
-        "class_index: 0…C-1; class_name: its name; probabilities: one column per class; attributes: one "
-        "column per attribute",
+        "class_index: 0…C-1; class_name: its name; probability: one column, the probability of `positive`; "
+        "probabilities: one column per class; attributes: one column per attribute; null: not known yet",
+    )
+    positive: Annotated[list[str] | None, BeforeValidator(_names)] = fact(
+        None, "for format=probability: the class whose probability is written, or several: their sum"
     )
     columns: dict[str, str] | None = fact(
-        None, "for format=attributes: attribute → the host's column; if missing: the attribute's name"
+        None,
+        "for format=attributes: attribute → the host's column; for format=probabilities: class → the host's "
+        "column; if missing: the same name",
     )
     words: dict[str, list[str]] | None = fact(
         None,
-        "for format=attributes: attribute → the host's words for its values, in their order, e.g. "
-        '["0", "1"]; left out: the values\' names',
+        "for format=attributes and class_name: attribute → the host's words for its values, in their order, "
+        'e.g. ["0", "1"]; left out: the values\' names',
+    )
+    separator: str | None = fact(
+        None, "for format=class_name of several attributes: what the host writes between their values"
+    )
+    copied: list[str] = fact(
+        [], "columns of the host's sample that are no answers, and are copied as they are, e.g. paths"
     )
     per_day: int | None = neutral(
         None, "submissions that the host accepts per day (UTC); None: no limit", ge=1
@@ -193,6 +221,8 @@ def labelled_attributes(s: Sections) -> Iterator[Broken]:
             yield f"{path}.values", "names a value twice"
         if attribute.names is not None and len(attribute.names) != len(attribute.values):
             yield f"{path}.names", f"has {len(attribute.names)} names for {len(attribute.values)} values"
+        if attribute.one_hot and attribute.bins is not None:
+            yield f"{path}.one_hot", "cannot be combined with bins: its values are columns"
         yield from _bins(path, attribute)
         yield from _soft_width(path, attribute)
     names = [a.name for a in competition.attributes]
@@ -274,29 +304,97 @@ def group_pattern(s: Sections) -> Iterator[Broken]:
         yield "competition.group_pattern", message
 
 
+def _classes(competition: Any) -> list[str]:
+    """The names of the classes, as `LabelSpace.product` makes them."""
+    return [" · ".join(words) for words in product(*((a.names or a.values) for a in competition.attributes))]
+
+
+@rule("competition")
+def known_format(s: Sections) -> Iterator[Broken]:
+    """The format is decided, and the classes whose probability is written are classes."""
+    competition = s["competition"]
+    submission, classes = competition.submission, _classes(competition)
+    if submission.format is None:
+        yield (
+            f"{_HOST}.format",
+            "is not decided: look at the host's rules, then set class_name, class_index, probability, "
+            "probabilities or attributes",
+        )
+    some = ", ".join(classes[:8]) + (", …" if len(classes) > 8 else "")
+    if submission.format == "probability" and not submission.positive:
+        message = f"is missing: name the class whose probability the host asks for, one of {some}"
+        yield f"{_HOST}.positive", message
+    if submission.format != "probability" and submission.positive is not None:
+        message = f"is used only with format=probability, and format={submission.format}"
+        yield f"{_HOST}.positive", message
+    for name in (submission.positive or []) if competition.attributes else []:
+        if name not in classes:
+            hint = nearest(name, classes) or f"there are: {some}"
+            yield f"{_HOST}.positive", f"`{name}` is not a class; {hint}"
+    if submission.positive and set(classes) <= set(submission.positive):
+        yield f"{_HOST}.positive", "names every class: their probability is always 1"
+
+
+@rule("competition")
+def scores_for_the_metric(s: Sections) -> Iterator[Broken]:
+    """A metric that needs scores is not submitted as hard labels to a host."""
+    competition = s["competition"]
+    metric, submission = METRICS.get(competition.metric), competition.submission
+    hosted = competition.sample_submission is not None and competition.demo is None
+    if hosted and metric and metric.needs == "probabilities" and submission.format in HARD:
+        yield (
+            "competition.metric",
+            f"{metric.name} needs probabilities, and {_HOST}.format={submission.format} submits only the "
+            "most probable class: set the format to probability or probabilities, as the host's sample "
+            "shows, or choose another metric",
+        )
+
+
 @rule("competition")
 def submission_columns_and_words(s: Sections) -> Iterator[Broken]:
-    """`columns` and `words` name attributes, and their values are distinct."""
+    """`columns` and `words` name attributes or classes, and their values are distinct."""
     competition = s["competition"]
     submission = competition.submission
     values = {a.name: a.names or a.values for a in competition.attributes}
-    for name in ("columns", "words"):
+    known = {"columns": values, "words": values}
+    if submission.format == "probabilities":
+        known["columns"] = {name: [] for name in _classes(competition)}
+    used = {"columns": ("attributes", "probabilities"), "words": ("attributes", "class_name")}
+    for name, formats in used.items():
         given = getattr(submission, name)
-        if given is None:
+        if given is None or submission.format is None:
             continue
-        if submission.format != "attributes":
-            yield f"{_HOST}.{name}", f"is used only with format=attributes, and format={submission.format}"
-        for unknown in given.keys() - values.keys():
-            hint = nearest(unknown, values) or f"known: {', '.join(values)}"
-            yield f"{_HOST}.{name}", f"`{unknown}` is not an attribute; {hint}"
+        if submission.format not in formats:
+            words = " or ".join(formats)
+            message = f"is used only with format={words}, and format={submission.format}"
+            yield f"{_HOST}.{name}", message
+            continue
+        what = "a class" if name == "columns" and submission.format == "probabilities" else "an attribute"
+        for unknown in given.keys() - known[name].keys():
+            hint = nearest(unknown, known[name]) or f"known: {', '.join(list(known[name])[:8])}"
+            yield f"{_HOST}.{name}", f"`{unknown}` is not {what}; {hint}"
     for name, words in (submission.words or {}).items():
         if name in values and len(words) != len(values[name]):
-            yield f"{_HOST}.words", f"{name} has {len(words)} words for {len(values[name])} values"
+            message = f"{name} has {len(words)} words for {len(values[name])} values"
+            yield f"{_HOST}.words", f"{message}: write one for each of {', '.join(values[name][:8])}"
         if len(set(words)) != len(words):
             yield f"{_HOST}.words", f"{name} has a word twice"
-    columns = [submission.id_column, *((submission.columns or {}).get(name, name) for name in values)]
-    if submission.format == "attributes" and len(set(columns)) != len(columns):
-        yield f"{_HOST}.columns", f"has a column twice: {', '.join(columns)}"
+    if submission.separator is not None and submission.format != "class_name":
+        yield f"{_HOST}.separator", f"is used only with format=class_name, and format={submission.format}"
+    yield from _distinct_columns(submission, list(values), _classes(competition))
+
+
+def _distinct_columns(submission: Any, attributes: list[str], classes: list[str]) -> Iterator[Broken]:
+    named = {"attributes": attributes, "probabilities": classes}.get(submission.format, [])
+    columns = [submission.id_column, *((submission.columns or {}).get(name, name) for name in named)]
+    twice = [column for column, count in Counter(columns).items() if count > 1]
+    if twice:
+        at = "columns" if submission.columns else "id_column"
+        yield f"{_HOST}.{at}", f"gives two columns the same name: {', '.join(twice)}"
+    filled = columns if named else [submission.id_column, submission.label_column]
+    for column in submission.copied:
+        if column in filled:
+            yield f"{_HOST}.copied", f"`{column}` holds the id or an answer: it cannot be copied"
 
 
 @rule("competition")

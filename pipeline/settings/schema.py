@@ -78,6 +78,8 @@ RULES: tuple[Rule, ...] = (
     train.resampling_of_a_probe,
     resample.known_attribute,
     competition.known_metric,
+    competition.known_format,
+    competition.scores_for_the_metric,
     folds.settings_of_the_kind,
     competition.labelled_attributes,
     competition.data_sources,

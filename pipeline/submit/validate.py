@@ -29,6 +29,9 @@ from pipeline.record.files import write_atomic
 from pipeline.settings.competition import SubmissionSettings
 from pipeline.submit import submission, texts
 
+# Fewer rows may have the sample's probabilities by chance.
+FEWEST_COPIED = 5
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -39,12 +42,14 @@ class Checked:
         remarks: unusual and harmless properties.
         predicted: number of images per class, in class order; empty where answers cannot be read.
         repaired: the same answers in the sample's form, or None where answers or ids are wrong.
+        is_sample: the file is the host's sample: its answers are placeholders.
     """
 
     faults: tuple[str, ...]
     remarks: tuple[str, ...]
     predicted: tuple[int, ...]
     repaired: bytes | None
+    is_sample: bool = False
 
 
 def check(path: Path, sample: Path, space: LabelSpace, settings: SubmissionSettings) -> Checked:
@@ -54,11 +59,15 @@ def check(path: Path, sample: Path, space: LabelSpace, settings: SubmissionSetti
         DataError: it is not a table, or the sample is malformed.
     """
     table, host = read_table(path), read_table(sample)
+    if (table.columns, table.rows) == (host.columns, host.rows):
+        host_format.refuse_unfilled(host, host_format.answer_columns(host, space, settings), settings)
+        return Checked((), tuple(_remarks(path)), (), None, is_sample=True)
     faults = host_format.faults_of(table, host, space, settings)
     if table.encoding != UTF8:
         faults = [texts.ENCODING.format(encoding=table.encoding.upper()), *faults]
     answers = host_format.answer_columns(host, space, settings)
     ids = _renamed(table, host, settings)
+    faults += _copied(table, host, ids, answers, settings)
     complete = set(answers) <= set(table.columns)
     parsed = host_format.parse(table, ids, answers, space, settings) if ids and complete else None
     readable = parsed is not None and not parsed.faults
@@ -76,9 +85,11 @@ def refuse(path: Path, sample: Path, space: LabelSpace, settings: SubmissionSett
     """Like `check`, for a file that must be valid as it is.
 
     Raises:
-        DataError: the host would reject it; every fault is named.
+        DataError: the host would reject it, and every fault is named; or it is the host's sample.
     """
     checked = check(path, sample, space, settings)
+    if checked.is_sample:
+        raise DataError(texts.IS_SAMPLE.format(file=path.name), remedy=texts.CANNOT_REPAIR)
     if checked.faults:
         raise DataError(
             texts.HOST_FAULTS.format(file=path.name, count=plural(len(checked.faults), "fault")),
@@ -86,6 +97,27 @@ def refuse(path: Path, sample: Path, space: LabelSpace, settings: SubmissionSett
             texts.REPAIR.format(file=path) if checked.repaired else texts.CANNOT_REPAIR,
         )
     return checked
+
+
+def _copied(
+    table: Table, host: Table, ids: Sequence[str], answers: Sequence[str], settings: SubmissionSettings
+) -> list[str]:
+    """One fault per answer column that is the sample's cell by cell, while others are not.
+
+    A column of labels may be all 0 in both by chance; a column of probabilities is not.
+    """
+    wanted = host.column(settings.id_column)
+    if len(answers) < 2 or settings.format != "probabilities" or set(ids) != set(wanted):
+        return []
+    same = []
+    for column in (c for c in answers if c in table.columns):
+        own = dict(zip(ids, table.column(column), strict=True))
+        numbers = [(own[i], cell) for i, cell in zip(wanted, host.column(column), strict=True)]
+        if all(host_format.number(table, a) == host_format.number(host, b) for a, b in numbers):
+            same.append(column)
+    if len(same) == len(answers) or len(wanted) < FEWEST_COPIED:
+        return []
+    return [texts.COPIED_COLUMN.format(column=c) for c in same]
 
 
 def _remarks(path: Path) -> list[str]:
@@ -142,6 +174,9 @@ def run(session: Session, options: argparse.Namespace) -> None:
     checked = check(path, sample, space, settings)
     for remark in checked.remarks:
         session.say(f"{path.name} {remark}")
+    if checked.is_sample:
+        session.say(texts.IS_SAMPLE.format(file=path.name))
+        return
     out = Path(options.out) if options.out else None
     if out is None or checked.repaired is None:
         checked = refuse(path, sample, space, settings)

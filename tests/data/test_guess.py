@@ -7,7 +7,7 @@ from bring_world import picture, table
 
 from pipeline.core.errors import DataError
 from pipeline.core.tables import read_table
-from pipeline.data.new import columns
+from pipeline.data.new import asked, columns, label
 from pipeline.data.new.propose import class_folders, propose
 from pipeline.data.new.request import NewRequest, Proposal
 
@@ -67,12 +67,21 @@ def test_the_column_that_leads_to_images_is_found(tmp_path):
 def test_labels_by_the_sample_by_name_and_by_elimination(tmp_path):
     rows = [(n, n % 3, "ab"[n % 2], 20 + n) for n in range(40)]
     found = written(tmp_path / "t.csv", ["id", "x", "class", "age"], rows)
-    assert columns.label_columns(found, ["id"], ["x"])[0] == ["x"]
-    assert columns.label_columns(found, ["id"], ["0", "1", "2"])[0] == ["x"]
-    assert columns.label_columns(found, ["id"], [])[0] == ["class"]
-    assert columns.label_columns(found, ["id", "class"], [])[0] == ["x"]
+
+    def chosen(table_, taken, *answers):
+        columns_ = [f"a{n}" for n in range(3)]
+        sample = written(tmp_path / "s.csv", ["id", *answers], [(c, *[0] * len(answers)) for c in columns_])
+        return label.choose(
+            table_, set(taken), asked.read(sample, None) if answers else None, None, None
+        ).names
+
+    assert chosen(found, ["id"], "x") == ("x",)
+    assert chosen(found, ["id"], "0", "1", "2") == ("x",)
+    assert chosen(found, ["id"]) == ("class",)
+    assert chosen(found, ["id", "class", "age"]) == ("x",)
     other = written(tmp_path / "o.csv", ["id", "x", "z", "age"], rows)
-    assert columns.label_columns(other, ["id"], [])[0] == ["x", "z"]
+    with pytest.raises(DataError, match="nothing says which column is the label"):
+        chosen(other, ["id"])
     assert columns.is_number(found, "age") and not columns.is_number(found, "x")
 
 
@@ -128,19 +137,6 @@ def test_a_sample_of_probabilities(tmp_path):
     assert (found["test_table"], found["group_column"], found["root"]) == ("sample.csv", "owner", ".")
 
 
-def test_indices_where_the_sample_has_numbers_and_the_label_words(tmp_path):
-    rows = []
-    for n in range(12):
-        picture(tmp_path / "images" / f"{n}.png", n)
-        rows.append((n, f"{n}.png", ["cat", "dog"][n % 2]))
-    train = table(tmp_path / "train.csv", ["id", "path", "label"], rows)
-    test = table(tmp_path / "test.csv", ["id", "path"], [(0, "0.png"), (1, "1.png")])
-    sample = table(tmp_path / "sample.csv", ["id", "answer"], [(0, 0), (1, 0)])
-    found = settings_of(NewRequest("pets", tmp_path / "images", train, test, sample, tmp_path))["competition"]
-    assert found["submission"] == {"id_column": "id", "label_column": "answer", "format": "class_index"}
-    assert found["metric"] == "accuracy"
-
-
 def test_class_folders_behind_wrappers_and_splits(tmp_path):
     for name in ("a", "b"):
         picture(tmp_path / "zip" / "inner" / name / "0.png", 1)
@@ -155,7 +151,7 @@ def test_class_folders_behind_wrappers_and_splits(tmp_path):
     [
         ([("1", "none.png", "a"), ("2", "gone.png", "b")], "no column leads to images"),
         ([("1", "0.png", "a"), ("1", "0.png", "b")] * 2, "no column has a different value in each row"),
-        ([("1", "0.png", "a"), ("2", "1.png", "b")], "no column looks like a label"),
+        ([("1", "0.png", "a"), ("2", "1.png", "b")], "each row has another answer"),
     ],
 )
 def test_tables_that_cannot_be_understood(tmp_path, rows, said):

@@ -140,7 +140,13 @@ def test_a_sample_of_other_images_is_told_before_training(world):
     train = table(world.home / "train.csv", ["id", "path", "label"], rows)
     test = table(world.home / "test.csv", ["id", "path"], [(f"t{n}", f"{n}.png") for n in range(3)])
     sample = table(world.home / "sample.csv", ["id", "label"], [(f"t{n}", "a") for n in (0, 1, 7)])
+    with pytest.raises(DataError) as caught:
+        world.new("pets", world.home / "images", train, test, sample)
+    assert "of test.csv, but not in the sample: 't2'" in str(caught.value)
+    assert "missing: 't7'" in str(caught.value)
+    table(sample, ["id", "label"], [(f"t{n}", "a") for n in range(3)])
     world.new("pets", world.home / "images", train, test, sample)
+    table(sample, ["id", "label"], [(f"t{n}", "a") for n in (0, 1, 7)])
     ctx = open_session(world.made("pets"))
     with pytest.raises(DataError) as caught:
         ctx.need("data")

@@ -8,6 +8,7 @@ import pytest
 from pipeline.core.errors import DataError
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Attribute, LabelSpace
+from pipeline.core.tables import read_table
 from pipeline.data import host_format
 from pipeline.settings.competition import SubmissionSettings
 
@@ -43,6 +44,60 @@ def faults(error):
 
 
 # Writing
+
+
+def test_one_probability_is_that_of_the_positive_classes_and_is_read_back(tmp_path):
+    sample = tmp_path / "sample.csv"
+    sample.write_text("ImageID,ans\n007,0.5\n7,0.5\na b,0.5\n", encoding="utf-8")
+    path, space = tmp_path / "mine.csv", LabelSpace.product([Attribute("pet", ("cat", "dog"))])
+    p = Probabilities(
+        np.array(IDS[:3]), space.classes, np.array([[0.75, 0.25], [0, 1], [0.5, 0.5]], np.float32)
+    )
+    settings = INDEX.model_copy(update={"format": "probability", "positive": ["dog"]})
+    host_format.write(path, p, space, settings, sample)
+    assert path.read_text(encoding="utf-8") == "ImageID,ans\n007,0.25\n7,1.0\na b,0.5\n"
+    host_format.check(path, sample, space, settings)
+    back = host_format.read(path, space, settings, sample)
+    assert back.probabilities is not None
+    np.testing.assert_allclose(back.probabilities.p_NC, p.p_NC)
+    assert back.labels_N.tolist() == [0, 1, 0]
+    said = host_format.described(read_table(sample), space, settings)
+    assert said.endswith("1 column `ans` = the probability of class `dog`")
+    of_two = settings.model_copy(update={"positive": ["old", "가나"]})
+    host_format.write(path, predicted().take(np.array(IDS[:3])), SPACE, of_two, sample)
+    cells = [
+        float(line.split(",")[1]) for line in path.read_text(encoding="utf-8").split()[1:4] if "," in line
+    ]
+    np.testing.assert_allclose(cells[:2], [0.3, 0.9], atol=1e-6)
+    path.write_text("ImageID,ans\n007,1.5\n7,x\na b,0.5\n", encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        host_format.read(path, space, settings, sample)
+    assert "'1.5' is not between 0 and 1" in faults(caught) and "'x' is not a number" in faults(caught)
+    assert host_format.sample_of(["7"], space, settings) == b"ImageID,ans\n7,0.5\n"
+
+
+def test_names_may_be_the_hosts_words_and_joined_values(tmp_path):
+    sample = tmp_path / "sample.csv"
+    sample.write_text("ImageID,ans\n007,happy_m\n", encoding="utf-8")
+    space = LabelSpace.product([Attribute("mood", ("sad", "happy")), Attribute("sex", ("male", "female"))])
+    update = {"format": "class_name", "separator": "_", "words": {"sex": ["m", "f"]}}
+    settings = INDEX.model_copy(update=update)
+    assert host_format.vocabulary(space, settings) == ("sad_m", "sad_f", "happy_m", "happy_f")
+    p = Probabilities(np.array(["007"]), space.classes, np.array([[0.1, 0.2, 0.3, 0.4]], np.float32))
+    path = tmp_path / "mine.csv"
+    host_format.write(path, p, space, settings, sample)
+    assert path.read_text(encoding="utf-8") == "ImageID,ans\n007,happy_f\n"
+    assert host_format.read(path, space, settings, sample).labels_N.tolist() == [3]
+
+
+def test_probability_columns_may_have_the_hosts_names(tmp_path):
+    sample = tmp_path / "sample.csv"
+    sample.write_text("ImageID,p_old,p_young,p_x\n7,0,0,1\n", encoding="utf-8")
+    columns = {"young": "p_young", "old": "p_old", "가나": "p_x"}
+    settings = SHARES.model_copy(update={"columns": columns})
+    path = tmp_path / "mine.csv"
+    host_format.write(path, predicted().take(np.array(["7"])), SPACE, settings, sample)
+    assert path.read_text(encoding="utf-8") == "ImageID,p_old,p_young,p_x\n7,0.8,0.1,0.1\n"
 
 
 @pytest.mark.parametrize(
@@ -86,9 +141,14 @@ def test_other_columns_and_the_delimiter_of_the_sample_stay(tmp_path):
     sample = tmp_path / "sample.csv"
     sample.write_text("ans;ImageID;use\n9;7;public\n9;007;NA\n", encoding="utf-8")
     path = tmp_path / "mine.csv"
-    host_format.write(path, predicted().take(np.array(["007", "7"])), SPACE, INDEX, sample)
+    with pytest.raises(DataError, match="would be copied from the sample") as caught:
+        host_format.write(path, predicted().take(np.array(["007", "7"])), SPACE, INDEX, sample)
+    assert "column 'use', e.g. 'public'" in faults(caught) and not path.exists()
+    settings = INDEX.model_copy(update={"copied": ["use"]})
+    host_format.write(path, predicted().take(np.array(["007", "7"])), SPACE, settings, sample)
     assert path.read_text(encoding="utf-8") == "ans;ImageID;use\n1;7;public\n0;007;NA\n"
-    host_format.check(path, sample, SPACE, INDEX)
+    host_format.check(path, sample, SPACE, settings)
+    assert host_format.described(read_table(sample), SPACE, settings).endswith("copied from the sample: use")
 
 
 def test_classes_in_another_order_are_joined_by_name(tmp_path, sample):

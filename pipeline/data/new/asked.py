@@ -1,0 +1,113 @@
+"""What the host's sample asks for: which of its columns hold ids, answers, or neither, and its words.
+
+Owns reading the sample without knowing the label. Does not own which column of the training table is the
+label (`data/new/label.py`) nor the format that follows from both (`data/new/form.py`).
+
+Cells of a sample are placeholders: 0, 0.5, an empty cell or the first class in every row say nothing of what
+a host accepts. Several different cells do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.core.errors import DataError
+from pipeline.core.tables import Table
+from pipeline.data import texts
+from pipeline.data.new import columns
+from pipeline.data.paths import image_suffix, nfc
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The host's sample.
+
+    Args:
+        table: the sample.
+        id_column: its column of ids.
+        answers: its columns that a submission fills.
+        copied: its other columns, which say something about the images.
+    """
+
+    table: Table
+    id_column: str
+    answers: tuple[str, ...]
+    copied: tuple[str, ...] = ()
+
+    def cells(self, column: str) -> set[str]:
+        """The different answers of a column, without empty ones."""
+        return {nfc(v) for v in self.table.column(column)} - {""}
+
+
+def number(text: str) -> float | None:
+    """A cell as a finite number, or None."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if abs(value) < float("inf") else None
+
+
+def numeric(cells: Sequence[str] | set[str]) -> bool:
+    """Whether there are cells, all of them numbers."""
+    return bool(cells) and all(number(c) is not None for c in cells)
+
+
+def decimal(cells: Sequence[str] | set[str]) -> bool:
+    """Whether all cells are numbers, and at least one is not a whole number."""
+    return numeric(cells) and any(not float(c).is_integer() for c in cells)
+
+
+def read(sample: Table, test: Table | None, ids: Sequence[str] = ()) -> Asked:
+    """Find the columns of a sample.
+
+    Args:
+        sample: the host's sample.
+        test: the host's test table, if there is one besides the sample.
+        ids: names of id columns of other tables, likely ones first.
+
+    Raises:
+        DataError: no column of ids, or no other column.
+    """
+    if len(sample.columns) < 2:
+        raise DataError(f"{sample.name}: it has only one column; a sample needs an id and an answer")
+    unique = [
+        c for c in sample.columns if len(set(sample.column(c))) == len(sample) and all(sample.column(c))
+    ]
+    if not unique:
+        raise DataError(
+            f"{sample.name}: no column has a different value in each row, so none can be the id",
+            remedy=texts.LONG_REMEDY,
+        )
+    known = [set(test.column(c)) for c in test.columns] if test is not None else []
+    in_test = [c for c in unique if set(sample.column(c)) in known]
+    named = [c for name in (*ids, *columns.ID_NAMES) for c in unique if c.lower() == name.lower()]
+    # Answers may differ in each row, too: a column of words or whole numbers is rather the id.
+    whole = [c for c in unique if not decimal(sample.column(c))]
+    first = unique[0] if unique[0] == sample.columns[0] else None
+    chosen = next((c for c in (*in_test, first, *named, *whole, *unique) if c is not None), unique[0])
+    others = [c for c in sample.columns if c != chosen]
+    copied = tuple(c for c in others if _about_images(sample, chosen, c, test))
+    answers = tuple(c for c in others if c not in copied)
+    if not answers:
+        raise DataError(
+            f"{sample.name}: every column but the ids ({chosen}) only repeats the test table",
+            remedy="a sample needs a column for the answer: is this file the host's sample submission?",
+        )
+    return Asked(sample, chosen, answers, copied)
+
+
+def _about_images(sample: Table, id_column: str, column: str, test: Table | None) -> bool:
+    """Whether a column repeats the test table or names image files: then it is no answer."""
+    cells = sample.column(column)
+    if len(set(cells)) > 1 and all(image_suffix(v) for v in cells):
+        return True
+    if test is None or column not in test.columns or not any(cells):
+        return False
+    for candidate in test.columns:
+        own = dict(zip(test.column(candidate), test.column(column), strict=True))
+        if set(sample.column(id_column)) <= own.keys():
+            pairs = zip(sample.column(id_column), cells, strict=True)
+            return all(own[name] == cell for name, cell in pairs)
+    return False

@@ -1,0 +1,239 @@
+"""The host's form: the format of answers that the sample proves, and what only a person can say.
+
+Owns the format, the host's words and columns, and the guess of the metric. Does not own reading the sample
+(`data/new/asked.py`), the label (`data/new/label.py`) nor writing submissions (`data/host_format.py`).
+
+No value may be written that is foreign to the sample. What the sample does not prove is a guess and is called
+one; where a wrong guess would be scored without a word, the format stays open and the user is asked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import DataError
+from pipeline.core.tables import read_table
+from pipeline.data import texts
+from pipeline.data.new import kinds, words
+from pipeline.data.new.asked import Asked, decimal, numeric
+from pipeline.data.new.label import Label
+from pipeline.data.paths import nfc
+
+STEEP = 1.5
+# Tables beside the sample that may hold the host's numbers of the classes.
+MOST_TABLES, MOST_BYTES = 20, 2_000_000
+
+
+@dataclass(frozen=True)
+class Form:
+    """The format of the answers.
+
+    Args:
+        format: of `competition.submission.format`; None: only the user can say.
+        why: the reason.
+        label_column: the answer's column, where there is one.
+        settings: further settings of `competition.submission`, by name.
+        question: what the user has to answer before anything can run; empty: nothing.
+        trial: overrides with which the files can be read before the question is answered.
+        label: the label, with values in the sample's order.
+    """
+
+    format: str | None
+    why: str
+    label_column: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    question: str = ""
+    trial: tuple[str, ...] = ()
+
+
+def decide(asked: Asked, label: Label, attribute: str, beside: Sequence[Path]) -> Form:
+    """The format that fits both the sample and the label.
+
+    Args:
+        asked: the host's sample.
+        label: the label of the training table, or of a folder per class.
+        attribute: the name of the only attribute in the settings.
+        beside: folders whose tables may hold the host's numbers of the classes.
+
+    Raises:
+        DataError: the sample asks for a kind of answer that cannot be written.
+    """
+    if len(asked.answers) > 1:
+        return _columns(asked, label)
+    (answer,) = asked.answers
+    cells = asked.cells(answer)
+    where = f"{asked.table.name}: column `{answer}`"
+    if (kind := kinds.pixels_or_boxes(answer)) and answer not in label.names:
+        kinds.refuse(kind, where, texts.EXAMPLE.format(cell=next(iter(sorted(cells)), "")))
+    if len(label.values) > 1:
+        return _joined(label, answer, cells, where)
+    kind, example = kinds.several_answers(cells, label.classes)
+    if kind:
+        kinds.refuse(kind, where, texts.EXAMPLE.format(cell=example))
+    if len(label.classes) == 2 and (form := _one_probability(label.classes, answer, cells)):
+        return form
+    ids = {nfc(v) for v in asked.table.column(asked.id_column)}
+    return _class(label, answer, (cells, ids), attribute, where, beside)
+
+
+def _columns(asked: Asked, label: Label) -> Form:
+    """Several answer columns: a probability for each class, or a value for each attribute."""
+    where = f"{asked.table.name}: it asks for {words.some(asked.answers)}"
+    if len(label.values) > 1:
+        if len(label.names) != len(asked.answers):
+            kinds.refuse("answers", where, texts.OTHER_COLUMNS.format(columns=", ".join(label.names)))
+        return _attributes(asked, label)
+    named = words.columns_for(label.classes, asked.answers)
+    if named is None and len(asked.answers) == len(label.classes):
+        text = texts.QUESTION_COLUMNS.format(
+            columns=words.some(asked.answers), values=words.some(label.classes)
+        )
+        return Form(None, texts.OPEN, question=text, trial=_TRIAL)
+    if named is None:
+        kinds.refuse("answers", where, texts.OTHER_CLASSES.format(values=words.some(label.classes)))
+    over = [a for a in asked.answers if a not in named.values()]
+    if over:
+        kinds.refuse(
+            "answers", where, texts.UNFILLED.format(table="the training data", columns=", ".join(over))
+        )
+    renamed = {v: c for v, c in named.items() if v != c}
+    return Form("probabilities", texts.COLUMN_PER_CLASS, settings={"columns": named} if renamed else {})
+
+
+def _attributes(asked: Asked, label: Label) -> Form:
+    given: dict[str, list[str]] = {}
+    for name, values, answer in zip(label.names, label.values, asked.answers, strict=True):
+        cells = asked.cells(answer)
+        where = f"{asked.table.name}: column `{answer}`"
+        written = words.as_in(values, cells)
+        if decimal(cells):
+            kinds.refuse("several", where, texts.EXAMPLE.format(cell=sorted(cells)[0]))
+        if written is None and not (len(cells) == 1 and numeric(cells)):
+            raise DataError(
+                f"{where}: its answers ({words.some(sorted(cells))}) are not values of `{name}` "
+                f"({words.some(values)})",
+                remedy=texts.NOT_YET_REMEDY,
+            )
+        if written is not None and written != list(values):
+            given[name] = written
+    renamed = {n: a for n, a in zip(label.names, asked.answers, strict=True) if n != a}
+    settings: dict[str, Any] = {"columns": renamed} if renamed else {}
+    return Form(
+        "attributes", texts.COLUMN_PER_ATTRIBUTE, settings=settings | ({"words": given} if given else {})
+    )
+
+
+def _joined(label: Label, answer: str, cells: set[str], where: str) -> Form:
+    if label.separator is None:
+        kinds.refuse("answers", where, texts.OTHER_COLUMNS.format(columns=", ".join(label.names)))
+    why = texts.JOINED.format(separator=label.separator)
+    return Form("class_name", why, answer, {"separator": label.separator})
+
+
+def _one_probability(values: Sequence[str], answer: str, cells: set[str]) -> Form | None:
+    """One probability, if two classes meet a column of numbers that are no hard labels."""
+    labels = words.as_in(values, cells)
+    hard = labels is not None and (len(cells) == 2 or not numeric(cells))
+    if not numeric(cells) or hard:
+        return None
+    if any(not 0 <= float(c) <= 1 for c in cells):
+        return None
+    why = texts.PROBABILITY if decimal(cells) else texts.PROBABILITY_GUESS
+    chosen = words.positive(values, answer)
+    if chosen is not None:
+        return Form("probability", why, answer, {"positive": [chosen]})
+    question = texts.QUESTION_POSITIVE.format(column=answer, values=" or ".join(values), first=values[-1])
+    trial = (*_TRIAL, "competition.submission.positive=null", "competition.metric=accuracy")
+    return Form("probability", why, answer, {"positive": None}, question, trial)
+
+
+_TRIAL = ("competition.submission.format=class_index",)
+
+
+def _class(
+    label: Label,
+    answer: str,
+    seen: tuple[set[str], set[str]],
+    attribute: str,
+    where: str,
+    beside: Sequence[Path],
+) -> Form:
+    """The most probable class, in the sample's words; `seen` are its answers and its ids."""
+    cells, ids = seen
+    values = label.classes
+    if not cells:
+        return Form("class_name", texts.SAMPLE_BLANK, answer)
+    written = words.as_in(values, cells)
+    if written == list(values):
+        return Form("class_name", texts.SAMPLE_VALUES, answer)
+    if written is not None:
+        return Form("class_name", texts.SAMPLE_WORDS, answer, {"words": {attribute: written}})
+    found = words.some(sorted(cells))
+    if ids >= cells and not numeric(cells):
+        kinds.refuse("images", where, texts.EXAMPLE.format(cell=min(cells)))
+    if decimal(cells):
+        kinds.refuse("one_number", where, texts.ONE_NUMBER.format(cells=found, values=words.some(values)))
+    if mapped := _mapped(values, cells, beside):
+        name, host_words = mapped
+        return Form(
+            "class_name", texts.SAMPLE_MAP.format(table=name), answer, {"words": {attribute: host_words}}
+        )
+    same_name = nfc(answer).casefold() in {nfc(n).casefold() for n in label.names}
+    alike = numeric(values) or same_name
+    if len(cells) == 1 and numeric(cells) and alike:
+        why = texts.SAMPLE_PLACEHOLDER.format(cell=found)
+        return Form("class_name", why, answer)
+    text = texts.QUESTION_WORDS.format(
+        column=answer,
+        cells=found,
+        values=words.some(values),
+        attribute=attribute,
+        list=json.dumps(list(values[:3]), ensure_ascii=False)[:-1] + (", …]" if len(values) > 3 else "]"),
+    )
+    return Form(None, texts.OPEN, answer, question=text, trial=_TRIAL)
+
+
+def _mapped(values: Sequence[str], cells: set[str], beside: Sequence[Path]) -> tuple[str, list[str]] | None:
+    """(table, the host's word of each value), if one table beside the sample pairs both one to one."""
+    found = []
+    for path in [p for folder in dict.fromkeys(beside) for p in sorted(folder.glob("*.csv"))][:MOST_TABLES]:
+        if path.stat().st_size > MOST_BYTES:
+            continue
+        try:
+            table = read_table(path)
+        except DataError:
+            continue
+        by_column = {c: [nfc(v) for v in table.column(c)] for c in table.columns}
+        of_values = [c for c in table.columns if set(values) == set(by_column[c])]
+        of_cells = [c for c in table.columns if cells <= set(by_column[c])]
+        for own in of_values:
+            for host in of_cells:
+                pairs = set(zip(by_column[own], by_column[host], strict=True))
+                if len(pairs) == len(values) == len({b for _, b in pairs}):
+                    at = dict(pairs)
+                    found.append((path.name, [at[v] for v in values]))
+    different = {tuple(w) for _, w in found}
+    return found[0] if len(different) == 1 else None
+
+
+def metric(form: str | None, label: Label, steep: float) -> tuple[str, str]:
+    """(metric, reason): always a guess, because no file says how a host scores.
+
+    Args:
+        form: the submission's format.
+        label: whose name tells grades.
+        steep: images of the largest class / of the smallest.
+    """
+    if form == "probability":
+        return "auc", texts.METRIC_PROBABILITY
+    if form == "probabilities":
+        return "log_loss", texts.METRIC_PROBABILITIES
+    if len(label.values) == 1 and kinds.grades(label.names[0], label.classes):
+        return "qwk", texts.METRIC_GRADES
+    if steep >= STEEP:
+        return "macro_f1", texts.METRIC_IMBALANCED.format(ratio=steep)
+    return "accuracy", texts.METRIC_BALANCED.format(ratio=steep)

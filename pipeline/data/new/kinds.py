@@ -1,0 +1,160 @@
+"""Kinds of target: classes, or what cannot be predicted yet: values, several labels, masks, ranked answers.
+
+Owns recognising a kind from the cells of a column, and the sentence that refuses it. Does not own choosing
+the column (`data/new/label.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
+
+from pipeline.core.errors import DataError
+from pipeline.data import texts
+from pipeline.data.new import asked, columns
+from pipeline.data.new.asked import number, numeric
+
+SEPARATORS = ("|", ";", ",", " ")
+MASK_WORDS = ("encodedpixels", "rle", "mask", "segmentation", "polygon")
+BOX_WORDS = ("predictionstring", "bbox", "boxes", "xmin")
+CLASS_WORDS = ("label", "class", "category", "target", "species", "breed", "code", "digit", "character")
+VALUE_WORDS = (
+    *("age", "price", "weight", "height", "width", "length", "angle", "steering", "score", "count", "number"),
+    *("amount", "area", "volume", "temperature", "speed", "distance", "rating", "popularity", "cost", "bmi"),
+)
+GRADE_WORDS = ("grade", "diagnosis", "level", "severity", "stage", "isup", "rating", "score", "quality", "kl")
+MOST_GRADES = 11
+HALF = 0.5
+# Whole numbers from 0 or 1 of which at most this few are missing are rather classes.
+DENSE = 1.1
+
+
+def refuse(kind: str, where: str, found: str, remedy: str = "") -> NoReturn:
+    """Raise the DataError of a target that cannot be predicted.
+
+    Args:
+        kind: one of `texts.KINDS`.
+        where: the file and column.
+        found: what shows the kind, e.g. two cells.
+        remedy: what to do instead, if there is more to say than for all kinds.
+    """
+    raise DataError(
+        texts.NOT_YET.format(where=where, kind=texts.KINDS[kind], found=found),
+        remedy=remedy or texts.NOT_YET_REMEDY,
+    )
+
+
+def words_in(name: str) -> set[str]:
+    """The lower-case words of a column's name: `hasCactus`, `has_cactus` and `has cactus` have the same."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    return {word.lower() for word in re.split(r"[^0-9A-Za-z]+", spaced) if word}
+
+
+def pixels_or_boxes(name: str) -> str:
+    """The kind of a sample's answer column that asks for places in an image; empty if it does not."""
+    plain = re.sub(r"[^a-z]", "", name.lower())
+    if any(word in plain for word in MASK_WORDS[:1]) or words_in(name) & set(MASK_WORDS):
+        return "masks"
+    return "boxes" if any(word in plain for word in BOX_WORDS) else ""
+
+
+def certain_values(cells: Sequence[str], sample: set[str]) -> bool:
+    """Whether numbers are surely values and not classes: decimals, or a sample with decimals beside many."""
+    given = {c for c in cells if c}
+    return asked.decimal(given) or (numeric(given) and len(given) > 2 and asked.decimal(sample))
+
+
+def likely_values(name: str, cells: Sequence[str]) -> bool:
+    """Whether whole numbers are rather values than classes: very many, with gaps, or called age or price."""
+    distinct = {float(c) for c in cells if c} if numeric({c for c in cells if c}) else set()
+    if len(distinct) <= columns.MANY_NUMBERS or _called_classes(name):
+        return False
+    dense = min(distinct) in (0, 1) and max(distinct) - min(distinct) + 1 <= len(distinct) * DENSE
+    return bool(words_in(name) & set(VALUE_WORDS)) or not dense or rarely_repeated(name, cells)
+
+
+def rarely_repeated(name: str, cells: Sequence[str]) -> bool:
+    """Whether numbers hardly ever occur twice: then no user's word makes classes of them."""
+    given = [c for c in cells if c]
+    many = numeric(given) and len(set(given)) > columns.MANY_NUMBERS and not _called_classes(name)
+    return many and len(set(given)) > len(given) / 2
+
+
+def _called_classes(name: str) -> bool:
+    return bool(words_in(name) & set(CLASS_WORDS)) or name.lower().endswith("id")
+
+
+def several_in_a_cell(cells: Sequence[str]) -> tuple[str, str] | None:
+    """(an example, its separator) if cells hold several labels each, as in `scab rust`; None for plain names.
+
+    Class names have spaces and commas, too. Labels that may hold together show up alone and in several
+    combinations; the words of names do not.
+    """
+    distinct = sorted({c for c in cells if c})
+    if lists := [c for c in distinct if c.startswith("[") and c.endswith("]")]:
+        return max(lists, key=len), ","
+    for separator in SEPARATORS:
+        parts = {c: [p.strip() for p in c.split(separator) if p.strip()] for c in distinct}
+        several = [c for c in distinct if len(parts[c]) > 1]
+        if not several:
+            continue
+        if all(number(p) is not None for c in distinct for p in parts[c]):
+            return max(several, key=len), separator
+        uses = Counter(p for c in distinct for p in set(parts[c]))
+        recurring = [c for c in several if all(uses[p] > 1 for p in parts[c])]
+        alone = [c for c in distinct if len(parts[c]) == 1]
+        if not alone and len(recurring) == len(several) and _in_any_place(parts.values()):
+            return several[0], separator
+        shared = [c for c in alone if uses[c] > 1]
+        counts = {len(parts[c]) for c in distinct}
+        enough = len(shared) >= HALF * len(alone) if alone else len(counts) > 1
+        if len(recurring) >= HALF * len(several) and enough:
+            return max(several, key=len), separator
+    return None
+
+
+def _in_any_place(parts: Iterable[Sequence[str]]) -> bool:
+    """Whether most parts occur at several places, unlike the genus and the species of a name."""
+    places: dict[str, set[int]] = {}
+    for row in parts:
+        for at, part in enumerate(row):
+            places.setdefault(part, set()).add(at)
+    return sum(len(at) > 1 for at in places.values()) >= HALF * len(places)
+
+
+def several_answers(cells: set[str], known: Sequence[str]) -> tuple[str, str]:
+    """(kind, example) of sample cells with more than one answer; two empty texts if they have one each."""
+    if set(cells) <= set(known):
+        return "", ""
+    for separator in (" ", "|", ";", ","):
+        if any(separator in value for value in known):
+            continue
+        split = {c: c.split(separator) for c in sorted(cells) if separator in c.strip(separator)}
+        if not split:
+            continue
+        example = max(split, key=len)
+        if all(len(p) == 2 and number(p[1]) is not None and number(p[0]) is None for p in split.values()):
+            return "confidence", example
+        some_known = any(p in known for parts in split.values() for p in parts)
+        if some_known and all(len(p) == 2 and _share(p[1]) for p in split.values()):
+            return "confidence", example
+        numbers = all(number(p) is not None for parts in split.values() for p in parts)
+        if some_known or (len(split) == len(cells) and (numbers or len(split[example]) > 2)):
+            repeated = len({len(p) for p in split.values()}) == 1 and len(split) == len(cells)
+            return ("ranked" if repeated else "several"), example
+    return "", ""
+
+
+def _share(text: str) -> bool:
+    value = number(text)
+    return value is not None and 0 <= value <= 1 and "." in text
+
+
+def grades(name: str, values: Sequence[str]) -> bool:
+    """Whether classes are ordered grades: 0, 1, 2, … in a column that is called grade, level or the like."""
+    numbers = [number(v) for v in values]
+    low = numbers[0] if numbers else None
+    in_a_row = low in (0, 1) and numbers == [low + n for n in range(len(numbers)) if low is not None]
+    return in_a_row and 3 <= len(values) <= MOST_GRADES and bool(words_in(name) & set(GRADE_WORDS))

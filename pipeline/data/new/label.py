@@ -1,0 +1,330 @@
+"""Which column of the training table is the label, and that it holds classes.
+
+Owns the choice and its evidence: what the user says, what the host's sample names, which columns the test
+table lacks, and names. Does not own the host's format (`data/new/form.py`) nor groups
+(`data/new/columns.py`).
+
+A column that the sample names is the label, and no other column takes its place: if its kind cannot be
+predicted, that is said. Where nothing decides between several columns, the user is asked.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
+from pathlib import Path
+
+from pipeline.core.errors import DataError, nearest
+from pipeline.core.tables import Table
+from pipeline.data import texts
+from pipeline.data.layouts import ONE_HOT
+from pipeline.data.new import columns, kinds, words
+from pipeline.data.new.asked import Asked, decimal, numeric
+from pipeline.data.paths import nfc
+
+BETWEEN = ("_", "-", " ", ",", ", ", "|", "/", ":", ";", "+", ".", "")
+MOST_PRODUCTS = 5000
+LABEL_WORDS = {"label", "labels", "class", "target", "category", "diagnosis", "species", "breed"}
+# The word with which a file name begins, as in `cat.12.jpg` or `shark_3.png`.
+WORD = re.compile(r"[^\W\d_]+")
+FEWEST_ONE_HOT = 3
+
+
+@dataclass(frozen=True)
+class Label:
+    """The label: one column, several whose combination is the class, or one-hot columns.
+
+    Args:
+        names: of the columns, one an attribute; for one-hot columns a name of our own.
+        values: of each attribute, in class order.
+        cells: (A, N) the value of each attribute in each row.
+        why: the reason of the choice.
+        one_hot: `values` are columns of the table.
+        separator: what the sample writes between the values of several attributes, None if it does not.
+        column: the name of the label in the training table, for one plain column.
+    """
+
+    names: tuple[str, ...]
+    values: tuple[tuple[str, ...], ...]
+    cells: tuple[tuple[str, ...], ...] = field(repr=False)
+    why: str = ""
+    one_hot: bool = False
+    separator: str | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The values of the only attribute, or none."""
+        return self.values[0] if len(self.values) == 1 else ()
+
+
+def of_folders(names: Sequence[str], cells: Sequence[str], column: str) -> Label:
+    """The label of a folder per class."""
+    return Label((column,), (tuple(columns.in_order(names)),), (tuple(nfc(c) for c in cells),))
+
+
+def choose(
+    table: Table, taken: set[str], asked: Asked | None, test: Table | None, given: str | None
+) -> Label:
+    """The label of a training table.
+
+    Args:
+        table: the training table.
+        taken: columns with another meaning: id and path.
+        asked: the host's sample, if there is one.
+        test: the host's test table, if there is one besides the sample: it has no answers.
+        given: the columns that the user names, separated by commas, or None.
+
+    Raises:
+        DataError: nothing decides between several columns, or the label's kind cannot be predicted.
+    """
+    free = [c for c in table.columns if c not in taken]
+    if given:
+        return _given(table, free, given)
+    found = _by_sample(table, free, asked) if asked else None
+    if found is not None:
+        return found
+    absent = [c for c in free if test is not None and not _filled(test, c)]
+    # With a test table, the answer is one of the columns that it lacks.
+    candidates = absent or free
+    named = _named([c for c in candidates if _varies(table, c)])
+    if named:
+        return one(table, named[0], texts.BY_NAME, asked)
+    if len(absent) == 1:
+        return one(table, absent[0], texts.LABEL_ABSENT.format(test=test.name if test else ""), asked)
+    marks = [c for c in candidates if set(table.column(c)) <= ONE_HOT.keys()]
+    if len(marks) >= FEWEST_ONE_HOT and _rows_of_one(table, marks) == len(table):
+        return _one_hot(table, marks, texts.LABEL_ONE_HOT)
+    like = [c for c in candidates if columns.like_classes(table, c)]
+    group = columns.named_group([(c, "") for c in like])
+    like = [c for c in like if group is None or c != group[0]]
+    numbers = [c for c in candidates if c not in like and _numbers(table, c)]
+    if len(marks) >= FEWEST_ONE_HOT and set(like) <= set(marks) and not numbers:
+        return _several(table, marks, texts.LABEL_MARKS)
+    if len(like) == 1 and not numbers:
+        return one(table, like[0], texts.LABEL_ONLY, asked)
+    raise _undecided(table, candidates, like, numbers)
+
+
+def refuse_kinds(table: Table, asked: Asked | None) -> None:
+    """Refuse what a sample asks for, if it is of another kind, before images are looked for.
+
+    Raises:
+        DataError: the label that the sample names holds values, several labels, or places in the image.
+    """
+    if asked is not None:
+        free = [c for c in table.columns if c != asked.id_column]
+        if _by_sample(table, free, asked) is None and (named := _named(free)):
+            one(table, named[0], texts.BY_NAME, asked)
+
+
+def refuse_names(folder: Path, names: Sequence[str]) -> None:
+    """Refuse images without class folders whose names begin with a few words: the labels are in the names.
+
+    Raises:
+        DataError: they do.
+    """
+    firsts = [hit[0].lower() if (hit := WORD.match(nfc(n))) else "" for n in names]
+    counts = Counter(firsts)
+    if "" not in counts and 2 <= len(counts) <= len(names) // 2 and min(counts.values()) > 1:
+        at = dict(zip(reversed(firsts), reversed(names), strict=True))
+        first, other = sorted(at)[:2]
+        found = texts.IN_NAMES_FOUND.format(first=at[first], other=at[other])
+        kinds.refuse("in_names", str(folder), found, texts.IN_NAMES_REMEDY)
+
+
+def _named(candidates: Sequence[str]) -> list[str]:
+    """The columns that are called label, class or the like, the most usual name first."""
+    exact = [c for name in columns.LABEL_NAMES for c in candidates if c.lower() == name]
+    within = [c for c in candidates if kinds.words_in(c) & LABEL_WORDS]
+    return exact or (within if len(within) == 1 else [])
+
+
+def _numbers(table: Table, column: str) -> bool:
+    """Whether a column holds decimals or very many whole numbers, apart from empty cells."""
+    cells = {c for c in table.column(column) if c}
+    return numeric(cells) and (decimal(cells) or len(cells) > columns.MANY_NUMBERS)
+
+
+def _varies(table: Table, column: str) -> bool:
+    return len(set(table.column(column))) > 1
+
+
+def _filled(test: Table, column: str) -> bool:
+    return column in test.columns and any(test.column(column))
+
+
+def _given(table: Table, free: Sequence[str], given: str) -> Label:
+    named = [given] if given in table.columns else [c.strip() for c in given.split(",")]
+    faults = []
+    for column in named:
+        if column not in table.columns:
+            hint = nearest(column, free) or f"there are: {', '.join(free)}"
+            faults.append(f"no column `{column}`; {hint}")
+        elif column not in free:
+            faults.append(f"`{column}` is the id or the path of the images")
+    if faults:
+        raise DataError(f"LABEL={given}: not a label of {table.name}", faults)
+    if len(named) == 1:
+        return one(table, named[0], texts.LABEL_GIVEN, None, sure=True)
+    return _several(table, named, texts.LABEL_GIVEN, sure=True)
+
+
+def _by_sample(table: Table, free: Sequence[str], asked: Asked) -> Label | None:
+    """The label that the sample's columns or answers name, if they do."""
+    for answer in asked.answers:
+        if (kind := kinds.pixels_or_boxes(answer)) and answer not in free:
+            kinds.refuse(kind, f"{asked.table.name}: column `{answer}`", _example(asked, answer))
+    folded = {nfc(c).casefold(): c for c in free}
+    inside = [folded[nfc(a).casefold()] for a in asked.answers if nfc(a).casefold() in folded]
+    if len(inside) == len(asked.answers) == 1:
+        return one(table, inside[0], texts.LABEL_IN_SAMPLE, asked)
+    if len(asked.answers) > 1:
+        if len(inside) == len(asked.answers):
+            return _several(table, inside, texts.LABEL_SEVERAL_IN_SAMPLE, asked=asked)
+        for column in free:
+            values = columns.values_of(table, column)
+            if len(values) > 1 and (named := words.columns_for(values, asked.answers)):
+                return _with_more(table, column, named, asked.answers)
+        if inside:
+            lost = [a for a in asked.answers if nfc(a).casefold() not in folded]
+            kinds.refuse(
+                "answers",
+                f"{asked.table.name}: it asks for {', '.join(asked.answers)}",
+                texts.UNFILLED.format(table=table.name, columns=", ".join(lost)),
+            )
+        return None
+    (answer,) = asked.answers
+    cells = asked.cells(answer)
+    if not cells or (len(cells) == 1 and numeric(cells)):
+        return None
+    holding = [c for c in free if cells <= {nfc(v) for v in table.column(c)}]
+    if len(holding) == 1:
+        return one(table, holding[0], texts.LABEL_HOLDS, asked)
+    return None if holding else _joined(table, free, cells)
+
+
+def _example(asked: Asked, column: str) -> str:
+    return texts.EXAMPLE.format(cell=next(iter(sorted(asked.cells(column))), ""))
+
+
+def _with_more(table: Table, column: str, named: dict[str, str], answers: Sequence[str]) -> Label:
+    """A label whose values are the sample's columns, in its order, those without an image included."""
+    value_of = dict(zip(named.values(), named.keys(), strict=True))
+    values = tuple(value_of.get(answer, answer) for answer in answers)
+    return Label((column,), (values,), (_cells(table, column),), texts.LABEL_VALUES)
+
+
+def _cells(table: Table, column: str) -> tuple[str, ...]:
+    return tuple(nfc(v) for v in table.column(column))
+
+
+def one(table: Table, column: str, why: str, asked: Asked | None, sure: bool = False) -> Label:
+    """A single column as the label.
+
+    Args:
+        table: the training table.
+        column: of it.
+        why: the reason of the choice.
+        asked: the sample, whose answers help to tell values from classes.
+        sure: the user says that whole numbers are classes.
+
+    Raises:
+        DataError: its cells are values, several labels each, or different in each row.
+    """
+    cells = _cells(table, column)
+    where = f"{table.name}: column `{column}` ({why})"
+    shown = asked.cells(asked.answers[0]) if asked and len(asked.answers) == 1 else set()
+    values = [v for v in columns.values_of(table, column) if v]
+    if len(values) < 2:
+        raise DataError(
+            f"{where}: it holds {len(values)} different values; a label has at least two",
+            remedy="name the column of the label: LABEL=…",
+        )
+    if kinds.certain_values(cells, shown) or (sure and kinds.rarely_repeated(column, cells)):
+        found = texts.VALUES_FOUND.format(values=words.some(values))
+        kinds.refuse("values", where, found, texts.VALUES_REMEDY)
+    if not sure and kinds.likely_values(column, cells):
+        found = texts.NUMBERS_FOUND.format(count=len(values), values=words.some(values))
+        kinds.refuse("values", where, found, texts.NUMBERS_REMEDY.format(column=column))
+    if several := kinds.several_in_a_cell(cells):
+        kinds.refuse("several", where, texts.EXAMPLE.format(cell=several[0]))
+    if len(values) == len(cells):
+        kinds.refuse("texts", where, texts.EXAMPLE.format(cell=values[0]))
+    return Label((column,), (tuple(values),), (cells,), why)
+
+
+def _rows_of_one(table: Table, marks: Sequence[str]) -> int:
+    """The number of rows in which exactly one of the columns is 1."""
+    cells = [[ONE_HOT[v] for v in table.column(c)] for c in marks]
+    return sum(sum(row) == 1 for row in zip(*cells, strict=True))
+
+
+def _one_hot(table: Table, marks: Sequence[str], why: str) -> Label:
+    name = next(n for n in ("label", "class", "answer", "one_hot_label") if n not in table.columns)
+    rows = zip(*(table.column(c) for c in marks), strict=True)
+    cells = tuple(marks[[ONE_HOT[v] for v in row].index(True)] for row in rows)
+    return Label((name,), (tuple(marks),), (cells,), why, one_hot=True)
+
+
+def _several(
+    table: Table, named: Sequence[str], why: str, asked: Asked | None = None, sure: bool = False
+) -> Label:
+    """Several columns: one-hot columns of one label, or attributes that are answered one by one."""
+    where = f"{table.name}: columns {words.some(named)} ({why})"
+    marks = [c for c in named if set(table.column(c)) <= ONE_HOT.keys()]
+    if len(marks) == len(named):
+        if (held := _rows_of_one(table, marks)) == len(table):
+            return _one_hot(table, marks, texts.LABEL_ONE_HOT)
+        found = texts.NOT_ONE_HOT.format(rows=len(table) - held, all=len(table))
+        kinds.refuse("several", where, found)
+    if all(set(table.column(c)) <= {*ONE_HOT, "", "-1", "-1.0"} for c in named):
+        kinds.refuse("several", where, texts.EXAMPLE.format(cell=table.rows[0]))
+    shown = {c: asked.cells(a) for c, a in zip(named, asked.answers, strict=True)} if asked else {}
+    for column in named:
+        if kinds.certain_values(table.column(column), shown.get(column, set())) or (
+            not sure and kinds.likely_values(column, table.column(column))
+        ):
+            values = words.some([v for v in columns.values_of(table, column) if v])
+            kinds.refuse("several_values", where, f"`{column}`: {values}")
+    parts = [one(table, column, why, None, sure=True) for column in named]
+    if (count := math.prod(len(p.values[0]) for p in parts)) > MOST_PRODUCTS:
+        kinds.refuse("answers", where, texts.COMBINATIONS.format(count=count))
+    return Label(tuple(named), tuple(p.values[0] for p in parts), tuple(p.cells[0] for p in parts), why)
+
+
+def _joined(table: Table, free: Sequence[str], cells: set[str]) -> Label | None:
+    """Columns whose values the sample joins, as in `neutral_male`, with the order and separator that fit."""
+    like = [c for c in free if columns.like_classes(table, c)]
+    values = {c: columns.values_of(table, c) for c in like}
+    for size in (2, 3):
+        for chosen in permutations(like, size):
+            for between in BETWEEN:
+                products = words.products([values[c] for c in chosen], between, MOST_PRODUCTS)
+                if products and cells <= products:
+                    label = _several(table, chosen, texts.LABEL_JOINED.format(separator=between), sure=True)
+                    return Label(label.names, label.values, label.cells, label.why, separator=between)
+    return None
+
+
+def _undecided(
+    table: Table, candidates: Sequence[str], like: Sequence[str], numbers: Sequence[str]
+) -> DataError:
+    lines = [
+        f"column {c!r}: {len(set(table.column(c))):,} different values, e.g. {table.column(c)[0]!r}"
+        for c in (*like, *numbers, *(c for c in candidates if c not in like and c not in numbers))
+    ]
+    if not like and not numbers:
+        return DataError(
+            f"{table.name}: no column looks like a label",
+            lines,
+            "a label has at least two repeated values; name its column: LABEL=…",
+        )
+    return DataError(
+        f"{table.name}: nothing says which column is the label",
+        lines,
+        f"name it: LABEL={(*like, *numbers)[0]}, or several whose combination is the class: LABEL=a,b",
+    )

@@ -1,0 +1,130 @@
+"""The host's words for the classes: the same values in other letters, numbers or columns.
+
+Owns ways of writing that keep the meaning. Does not own what is done where none fits (`data/new/form.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import product
+
+from pipeline.data.new.asked import number
+from pipeline.data.paths import nfc
+
+# The class that is meant by one probability is the other one.
+NEGATIVE = frozenset(
+    (
+        "0",
+        "no",
+        "false",
+        "negative",
+        "neg",
+        "normal",
+        "benign",
+        "healthy",
+        "none",
+        "background",
+        "absent",
+        "-1",
+    )
+)
+
+
+def some(values: Sequence[str], shown: int = 6) -> str:
+    """The first values, and how many there are where some are left out."""
+    return ", ".join(values[:shown]) + (f", … ({len(values)} in all)" if len(values) > shown else "")
+
+
+def products(values: Sequence[Sequence[str]], between: str, most: int) -> set[str]:
+    """Every combination of values as one text; empty if there are more than `most`."""
+    count = 1
+    for some_values in values:
+        count *= len(some_values)
+    return {between.join(row) for row in product(*values)} if count <= most else set()
+
+
+def as_in(values: Sequence[str], cells: set[str]) -> list[str] | None:
+    """The values as the sample writes them: the same, or other numbers, letters or spaces; None if none fits.
+
+    Every cell of the sample must be one of them, and they stay different.
+    """
+    for write in (*_WAYS, *(_padded(len(c)) for c in sorted(cells)[:1])):
+        written = [write(v) for v in values]
+        if len(set(written)) == len(values) and cells <= set(written):
+            return written
+    return None
+
+
+def _whole(value: str) -> str:
+    found = number(value)
+    return str(int(found)) if found is not None and found.is_integer() else value
+
+
+def _float(value: str) -> str:
+    return str(float(value)) if number(value) is not None else value
+
+
+def _padded(width: int) -> Callable[[str], str]:
+    return lambda value: _whole(value).zfill(width) if number(value) is not None else value
+
+
+_WAYS: tuple[Callable[[str], str], ...] = (
+    str,
+    _whole,
+    _float,
+    str.lower,
+    str.upper,
+    str.title,
+    str.capitalize,
+    lambda v: v.replace(" ", "_"),
+    lambda v: v.replace("_", " "),
+    lambda v: v.replace(" ", "_").lower(),
+)
+
+
+def columns_for(values: Sequence[str], answers: Sequence[str]) -> dict[str, str] | None:
+    """Value → column, if every value is one of the columns: by its name, or without what all names share.
+
+    `class_0`, `class_1` are the columns of 0 and 1. More columns than values may be left over.
+    """
+    exact = {nfc(a): a for a in answers}
+    if set(values) <= exact.keys():
+        return {v: exact[v] for v in values}
+    for keys in (_plain(answers), _plain(_without_shared(answers))):
+        at = dict(zip(keys, answers, strict=True))
+        for own in (_plain(values), _plain(_without_shared(values))):
+            if len(at) == len(answers) and len(set(own)) == len(values) and set(own) <= at.keys():
+                return {v: at[k] for v, k in zip(values, own, strict=True)}
+    return None
+
+
+def _plain(names: Sequence[str]) -> list[str]:
+    return [re.sub(r"[\s_-]+", " ", _whole(nfc(n))).strip().casefold() for n in names]
+
+
+def _without_shared(names: Sequence[str]) -> list[str]:
+    """The names without the beginning and the end that all of them share; numbers stay whole."""
+    front = re.sub(r"\d+$", "", _shared(names))
+    back = re.sub(r"^\d+", "", _shared([n[::-1] for n in names])[::-1])
+    cut = [n[len(front) : len(n) - len(back)] for n in names]
+    return cut if all(cut) else list(names)
+
+
+def _shared(names: Sequence[str]) -> str:
+    """The beginning that all names share."""
+    low, high = min(names), max(names)
+    at = next(
+        (n for n, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high))
+    )
+    return low[:at]
+
+
+def positive(values: Sequence[str], column: str) -> str | None:
+    """The class of two that one probability means: the one that the column names, or that is not `no`."""
+    told = set(re.split(r"[^0-9a-z]+", column.casefold()))
+    named = [v for v in values if v.casefold() in told and number(v) is None]
+    if len(named) == 1:
+        return named[0]
+    denied = [v for v in values if _whole(v).casefold() in NEGATIVE]
+    return next(v for v in values if v != denied[0]) if len(denied) == 1 else None

@@ -1,0 +1,387 @@
+"""Hosts' files in many forms: what `make new` proves from the sample, what it asks, and what it refuses."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from bring_world import picture, table
+
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.data import commands, competition, host_format
+from pipeline.data.host import competition_root
+from pipeline.data.new.request import NewRequest
+from pipeline.settings.load import CONFIGS, load
+
+N, TESTS = 24, 6
+SHADES = ("cat", "dog", "bird")
+
+
+class Host:
+    """A host's files: train/, test/, train.csv, test.csv and sample.csv."""
+
+    def __init__(self, root: Path):
+        self.root, self.folder = root, root / "configs"
+        shutil.copytree(CONFIGS, self.folder)
+        for n in range(N):
+            picture(root / "train" / f"i{n}.png", n)
+        for n in range(TESTS):
+            picture(root / "test" / f"t{n}.png", n)
+        self.train = self.test = self.sample = None
+
+    def labels(self, header, cells, n=N):
+        """Columns beside the image's name; `cells(n)` gives a row."""
+        rows = [(f"i{k % N}" if n == N else f"i{k}", *cells(k)) for k in range(n)]
+        for k in range(N, n):
+            picture(self.root / "train" / f"i{k}.png", k)
+        self.train = table(self.root / "train.csv", ["image", *header], rows)
+        return self
+
+    def asks(self, header, *cells, each=None):
+        """The sample: the same cells in each row, or `each(n)`."""
+        rows = [(f"t{n}", *(each(n) if each else cells)) for n in range(TESTS)]
+        self.sample = table(self.root / "sample.csv", ["image", *header], rows)
+        return self
+
+    def tests(self, header, cells):
+        rows = [(f"t{n}", *cells(n)) for n in range(TESTS)]
+        self.test = table(self.root / "test.csv", ["image", *header], rows)
+        return self
+
+    def new(self, images="train", label=None):
+        given = (self.root / images, self.train, self.test, self.sample, self.root, label)
+        (self.folder / "competition" / "x.yaml").unlink(missing_ok=True)
+        settings = load([f"runtime.home={self.root}", "runtime.mlflow=false"], self.folder)
+        self.said = commands.create(NewRequest("x", *given), settings)
+        return self
+
+    def settings(self, *words):
+        return load(["competition=x", f"runtime.home={self.root}", *words], self.folder)
+
+    @property
+    def config(self):
+        return self.settings().config.competition
+
+    @property
+    def last(self):
+        return self.said.lines[-1]
+
+    def refused(self, **how):
+        with pytest.raises(DataError) as caught:
+            self.new(**how)
+        return str(caught.value)
+
+
+@pytest.fixture
+def host(tmp_path):
+    return Host(tmp_path)
+
+
+# One probability
+
+
+@pytest.mark.parametrize(
+    ("values", "column", "cell", "positive"),
+    [
+        ("01", "target", "0", "1"),
+        ("01", "has_cactus", "0.5", "1"),
+        (("no", "yes"), "target", "0.5", "yes"),
+        (("benign", "malignant"), "target", "0", "malignant"),
+        (("cat", "dog"), "is_cat", "0.5", "cat"),
+        (("0.0", "1.0"), "target", "0.0", "1.0"),
+    ],
+)
+def test_two_classes_and_one_number_are_one_probability(host, values, column, cell, positive):
+    host.labels([column], lambda n: [values[n % 2]]).asks([column], cell).new()
+    found = host.config
+    assert (found.submission.format, found.submission.positive) == ("probability", [positive])
+    assert found.metric == "auc" and "a guess" in "\n".join(host.said.lines)
+    assert host.last.endswith(f"1 column `{column}` = the probability of class `{positive}`")
+
+
+def test_which_class_a_probability_means_is_asked_where_nothing_says_it(host):
+    host.labels(["pet"], lambda n: [SHADES[n % 2]]).asks(["label"], 0.5).new()
+    assert host.last.startswith("question: which class is meant by one probability") and host.said.question
+    with pytest.raises(ConfigError, match="positive is missing: name the class"):
+        host.settings()
+    found = host.settings("competition.submission.positive=dog").config.competition
+    assert found.submission.positive == ["dog"]
+
+
+def test_hard_labels_of_two_classes_stay_hard(host):
+    host.labels(["target"], lambda n: [n % 2]).asks(["target"], each=lambda n: [n % 2]).new()
+    assert host.config.submission.format == "class_name" and host.config.metric == "accuracy"
+
+
+@pytest.mark.parametrize("metric", ["auc", "log_loss"])
+def test_a_metric_of_scores_refuses_hard_labels(host, metric):
+    host.labels(["target"], lambda n: [n % 3]).asks(["target"], each=lambda n: [n % 3]).new()
+    with pytest.raises(ConfigError, match=f"{metric} needs probabilities, and .* only the most probable"):
+        host.settings(f"competition.metric={metric}")
+
+
+# The host's words and columns
+
+
+@pytest.mark.parametrize(
+    ("values", "cells", "words"),
+    [
+        ("0246", "0", "0246"),
+        ("1234", "1", "1234"),
+        (("-1", "0", "1", "2"), "0", ("-1", "0", "1", "2")),
+        (("0.0", "1.0", "2.0"), "0", "012"),
+        ("012", "1.0", ("0.0", "1.0", "2.0")),
+        (SHADES, "DOG", ("BIRD", "CAT", "DOG")),
+        (("1", "2", "3"), "003", ("001", "002", "003")),
+    ],
+)
+def test_classes_are_written_as_the_sample_writes_them(host, values, cells, words):
+    host.labels(["kind"], lambda n: [values[n % len(values)]]).asks(["kind"], cells).new()
+    data = competition.load(host.config, competition_root(host.settings()))
+    assert host_format.vocabulary(data.train.space, host.config.submission) == tuple(words)
+    assert host.config.submission.format == "class_name"
+
+
+def test_a_placeholder_is_not_taken_for_a_class_and_that_is_said(host):
+    host.labels(["label"], lambda n: [n % 3 + 1]).asks(["label"], 0).new()
+    assert "a guess: the sample's 0 is a placeholder" in "\n".join(host.said.lines)
+    assert host.last.endswith("(1, 2, 3)")
+
+
+def test_words_and_numbers_are_paired_by_a_table_or_asked_and_never_by_their_order(host):
+    host.labels(["animal"], lambda n: [SHADES[n % 3]]).asks(["answer"], each=lambda n: [n % 3 + 1])
+    host.new()
+    assert host.said.question
+    assert "The sample's column `answer` holds 1, 2, 3, and the label holds bird, cat, dog" in host.last
+    with pytest.raises(ConfigError, match="format is not decided"):
+        host.settings()
+    table(host.root / "classes.csv", ["number", "name"], [(3, "bird"), (1, "cat"), (2, "dog")])
+    host.new()
+    assert host.config.submission.words == {"animal": ["3", "1", "2"]} and not host.said.question
+
+
+@pytest.mark.parametrize(
+    ("separator", "order"), [("_", ("mood", "sex")), (" ", ("sex", "mood")), ("-", ("mood", "sex"))]
+)
+def test_joined_values_are_recognised_with_separator_and_order(host, separator, order):
+    cells = {"mood": ("sad", "neutral"), "sex": ("male", "female")}
+    host.labels(["sex", "mood"], lambda n: [cells["sex"][n // 2 % 2], cells["mood"][n % 2]])
+    host.asks(["answer"], separator.join(cells[c][1] for c in order)).new()
+    assert [a.column for a in host.config.attributes] == list(order)
+    assert host.config.submission.separator == separator
+    first = separator.join(sorted(cells[c])[0] for c in order)
+    assert f"the most probable class ({first}, " in host.last
+
+
+def test_columns_named_after_labels_are_answered_one_by_one(host):
+    host.labels(["mood", "sex"], lambda n: [SHADES[n % 3], "mf"[n % 2]]).asks(
+        ["mood", "sex"], "cat", "m"
+    ).new()
+    assert host.config.submission.format == "attributes" and len(host.config.attributes) == 2
+    assert host.last.endswith("2 columns: `mood` = bird, cat, dog; `sex` = f, m")
+
+
+@pytest.mark.parametrize(
+    ("values", "columns"),
+    [
+        (SHADES, ("dog", "cat", "bird")),
+        ("012", ("class_0", "class_1", "class_2")),
+        (SHADES, ("Dog", "Cat", "Bird")),
+        (("a b", "c d"), ("a_b", "c_d")),
+    ],
+)
+def test_a_column_for_each_class_whatever_its_spelling(host, values, columns):
+    host.labels(["kind"], lambda n: [values[n % len(values)]]).asks(columns, *[0.25] * len(columns)).new()
+    found = host.config
+    assert (found.submission.format, found.metric) == ("probabilities", "log_loss")
+    sample = host_format.columns_of(
+        competition.load(found, competition_root(host.settings())).train.space, found.submission
+    )
+    assert sorted(sample) == sorted(columns)
+
+
+def test_a_class_without_an_image_keeps_its_column(host):
+    host.labels(["kind"], lambda n: [SHADES[n % 3]]).asks(["bird", "cat", "dog", "unknown"], 0, 0, 0, 1).new()
+    assert host.config.attributes[0].values == ["bird", "cat", "dog", "unknown"]
+    assert "unknown (0)" in "\n".join(host.said.lines)
+
+
+def test_one_hot_columns_are_one_label(host):
+    host.labels(list("abc"), lambda n: [int(n % 3 == c) for c in range(3)]).asks(list("cab"), 0.3, 0.3, 0.4)
+    host.new()
+    assert host.config.attributes[0].one_hot and host.config.attributes[0].values == ["c", "a", "b"]
+    data = competition.load(host.config, competition_root(host.settings()))
+    assert [data.train.space.classes[c] for c in data.train.labels[:4]] == ["a", "b", "c", "a"]
+    text = (
+        host.train.read_text(encoding="utf-8").replace("i1,0,1,0", "i1,1,1,0").replace("i2,0,0,1", "i2,0,0,0")
+    )
+    host.train.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        competition.load(host.config, competition_root(host.settings()))
+    assert "2 of its columns are 1 (a, b)" in str(caught.value) and "no column is 1" in str(caught.value)
+
+
+# Kinds that are refused, each by its name
+
+
+def numbers(*cells):
+    return lambda n: [cell(n) for cell in cells]
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "asks", "kind"),
+    [
+        (["score"], numbers(lambda n: n + 0.5), (["score"], 1.5), "values cannot be predicted"),
+        (["score"], numbers(lambda n: n % 6), (["score"], 2.5), "values cannot be predicted"),
+        (
+            ["x1", "y1"],
+            numbers(lambda n: n + 0.5, lambda n: n / 3),
+            (["x1", "y1"], 0, 0),
+            "there are several",
+        ),
+        (["a", "b"], numbers(lambda n: n % 2, lambda n: n % 3 % 2), (["a", "b"], 0, 0), "several labels may"),
+        (["tags"], numbers(lambda n: " ".join("abc"[: n % 3 + 1])), (["tags"], "a"), "several labels may"),
+        (["tags"], numbers(lambda n: "|".join("abc"[n % 3 :])), (["out"], "a|b"), "several labels may"),
+        (["Target"], numbers(lambda n: f"{n % 3} 16"), (["Predicted"], 0), "several labels may"),
+        (["whale"], numbers(lambda n: f"w{n % 9}"), (["whale"], "w1 w2 w3 w4 w5"), "ranks several classes"),
+        (["kind"], numbers(lambda n: n % 5), (["kind"], "3 0.75"), "a class with its confidence"),
+        (["kind"], numbers(lambda n: SHADES[n % 3]), (["kind", "sure"], "cat", 0.5), "nothing in train.csv"),
+        (["kind"], numbers(lambda n: SHADES[n % 3]), (["lat", "lon"], 0, 0), "several answer columns"),
+        (["kind"], numbers(lambda n: SHADES[n % 3]), (["kind"], 0.5), "more than two classes"),
+        (["ship"], numbers(lambda n: n % 2), (["EncodedPixels"], "1 2"), "segmentation is not supported"),
+        (
+            ["kind"],
+            numbers(lambda n: SHADES[n % 3]),
+            (["PredictionString"], ""),
+            "detection is not supported",
+        ),
+        (["caption"], numbers(lambda n: f"text {n}"), (["caption"], "text"), "each row has another answer"),
+    ],
+)
+def test_what_cannot_be_predicted_is_refused_by_name(host, header, cells, asks, kind):
+    host.labels(header, cells).asks(*asks[:1], *asks[1:])
+    assert kind in host.refused() and not (host.folder / "competition" / "x.yaml").exists()
+
+
+def test_answers_that_name_other_images_are_refused(host):
+    host.labels(["product"], lambda n: [f"p{n % 4}"]).asks(["matches"], each=lambda n: [f"t{n}"])
+    assert "finding similar images" in host.refused()
+
+
+def test_several_rows_for_an_image_are_refused(host):
+    host.labels(["root", "vowel"], lambda n: [n % 3, n % 4])
+    rows = [(f"t{n}_{part}", f"t{n}", part) for n in range(TESTS) for part in ("root", "vowel")]
+    host.sample = table(host.root / "sample.csv", ["row_id", "target"], [(r[0], 0) for r in rows])
+    assert "(long form)" in host.refused()
+    host.test = table(host.root / "test.csv", ["row_id", "image", "component"], rows)
+    said = host.refused()
+    assert "12 rows for 6 images; `component` says which answer: root, vowel" in said
+
+
+def test_one_answer_for_several_images_is_refused(host):
+    host.labels(["cancer"], lambda n: [n % 2]).tests(["breast"], lambda n: [f"b{n // 2}"])
+    host.sample = table(host.root / "sample.csv", ["breast", "cancer"], [(f"b{n}", 0.5) for n in range(3)])
+    assert "one answer is asked for several images" in host.refused()
+
+
+def test_labels_in_file_names_are_refused_by_name(host):
+    for n in range(12):
+        picture(host.root / "named" / f"{SHADES[n % 2]}.{n}.png", n)
+    assert "the labels seem to be in the file names" in host.refused(images="named")
+
+
+def test_folders_of_patients_are_not_classes(host):
+    for n in range(24):
+        picture(host.root / "scans" / f"p{n // 4}" / f"{n}.png", n)
+    table(host.root / "info.csv", ["patient_id", "ill"], [(f"p{n // 4}", n % 2) for n in range(24)])
+    assert "its folders are the values of `patient_id` in info.csv" in host.refused(images="scans")
+
+
+# Which column is the label
+
+
+@pytest.mark.parametrize("count", [30, 120])
+def test_a_named_label_may_have_many_values(host, count):
+    host.labels(["label", "sex"], lambda n: [n % count, "mf"[n % 2]], n=2 * count).asks(["label"], 0).new()
+    assert len(host.config.attributes[0].values) == count
+
+
+def test_hundreds_of_names_are_a_label(host):
+    host.labels(["person"], lambda n: [f"name {n % 60}"], n=80).asks(["person"], "name 1").new()
+    assert len(host.config.attributes[0].values) == 60
+
+
+def test_columns_that_describe_an_image_are_not_part_of_the_class(host):
+    header = ["lesion_id", "dx", "dx_type", "age", "sex", "localization"]
+    host.labels(header, lambda n: [n // 2, SHADES[n % 3], "ab"[n % 2], 40 + n % 4, "mf"[n % 2], "xyz"[n % 3]])
+    host.new()
+    assert [a.column for a in host.config.attributes] == ["dx"]
+
+
+def test_the_column_that_the_test_table_lacks_is_the_label(host):
+    host.labels(["place", "beast", "frame"], lambda n: [n % 4, n % 3 * 5, n % 2])
+    host.tests(["place", "frame"], lambda n: [n % 4, n % 2]).asks(["Predicted"], 0).new()
+    assert [a.values for a in host.config.attributes] == [["0", "5", "10"]]
+    assert host.config.submission.format == "class_name"
+
+
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [
+        (["bedrooms", "bathrooms", "price"], lambda n: [n % 4, n % 3, 100_000 + 37 * n]),
+        (["item", "weight"], lambda n: [SHADES[n % 3], n + 0.5]),
+        (["drive", "angle"], lambda n: [f"d{n % 3}", n / 7]),
+        (["a", "b"], lambda n: [n % 4, n % 3]),
+    ],
+)
+def test_nothing_takes_the_place_of_a_label_that_nobody_names(host, header, cells):
+    host.labels(header, cells)
+    said = host.refused()
+    assert "nothing says which column is the label" in said and "LABEL=" in said
+    assert all(f"column '{c}'" in said for c in header)
+
+
+def test_the_label_may_be_given(host):
+    host.labels(["a", "b", "price"], lambda n: [n % 4, n % 3, 100_000 + 37 * n])
+    assert [a.column for a in host.new(label="b").config.attributes] == ["b"]
+    assert [a.column for a in host.new(label="a, b").config.attributes] == ["a", "b"]
+    assert "values cannot be predicted" in host.refused(label="price")
+    assert "no column `pric`; did you mean price?" in host.refused(label="pric")
+
+
+def test_many_columns_of_marks_are_several_labels(host):
+    host.labels(["drama", "crime", "war", "fun"], lambda n: [n % 2, n % 3 % 2, n // 3 % 2, 1])
+    assert "several labels may hold for one image" in host.refused()
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "metric"),
+    [("diagnosis", "01234", "qwk"), ("level", "1234", "qwk"), ("label", "01234", "accuracy")],
+)
+def test_ordered_grades_are_scored_by_kappa(host, name, values, metric):
+    host.labels([name], lambda n: [values[n % len(values)]]).asks([name], values[0]).new()
+    assert host.config.metric == metric and "a guess" in "\n".join(host.said.lines)
+
+
+# Ids and other columns of the sample
+
+
+def test_ids_are_found_by_their_values_wherever_they_are(host):
+    host.labels(["kind"], lambda n: [SHADES[n % 3]])
+    rows = [(n, f"t{n}.png") for n in range(TESTS)]
+    host.test = table(host.root / "test.csv", ["id", "path"], rows)
+    host.sample = table(
+        host.root / "sample.csv", ["kind", "id"], [("cat", f"t{n}.png") for n in range(TESTS)]
+    )
+    host.new()
+    assert (host.config.test_id_column, host.config.submission.id_column) == ("path", "id")
+    rows = [(f"t{n}.png", "cat") for n in range(1, TESTS)]
+    host.sample = table(host.root / "sample.csv", ["path", "kind"], rows)
+    assert "1 id of test.csv, but not in the sample: 't0.png'" in host.refused()
+
+
+def test_columns_of_the_sample_that_repeat_the_test_table_are_copied(host):
+    host.labels(["kind"], lambda n: [SHADES[n % 3]]).tests(["width"], lambda n: [n % 3])
+    host.asks(["width", "kind"], each=lambda n: [n % 3, "cat"]).new()
+    assert host.config.submission.copied == ["width"] and host.last.endswith("copied from the sample: width")
+    host.asks(["width", "kind"], each=lambda n: [9, "cat"])
+    assert "nothing in train.csv fills width" in host.refused()
