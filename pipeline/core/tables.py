@@ -1,7 +1,8 @@
 """CSV tables as text: the only reader of CSV files in the project.
 
 Owns finding the delimiter, skipping comments and blank lines, and naming the rows that are malformed. Does
-not own encodings (`core/text_files.py`) nor what a column means (`data/competition.py`, `data/host_format.py`).
+not own encodings (`core/text_files.py`) nor what a column means (`data/competition.py`,
+`data/host_format.py`).
 
 Everything stays text: ids keep their leading zeros, and "NA" or "1e5" are names like any other.
 """

@@ -19,7 +19,8 @@ from functools import cached_property
 from pathlib import Path
 
 from pipeline.core.errors import DataError, nearest
-from pipeline.core.tables import UTF8, Table, read_table
+from pipeline.core.tables import Table, read_table
+from pipeline.core.text_files import UTF8
 from pipeline.data import containers, texts
 from pipeline.data.paths import Faults, Found, hidden, image_suffix, images_below, nfc
 from pipeline.settings.competition import CompetitionSettings, ExtraSettings
@@ -74,7 +75,7 @@ def training(
     if settings.layout == "mask":
         rows = _people(root, settings, faults)
     elif settings.layout == "folders":
-        rows = _folders(images, settings.train_images, faults)
+        rows = _folders(images, settings.train_images, faults, root / settings.test_images)
     else:
         named = settings.id_column, settings.path_column
         rows = _table(settings, root, settings.train_table, images, named, faults)
@@ -178,10 +179,10 @@ def _loose(folder: Path, name: str, faults: Faults) -> Listing | None:
     return Listing(_made(name, (ID, PATH), rows), folder, ID, PATH, (), notes)
 
 
-def _folders(folder: Path, name: str, faults: Faults) -> Listing | None:
-    """A folder per class, images at any depth below it; the path is the id."""
+def _folders(folder: Path, name: str, faults: Faults, test: Path | None = None) -> Listing | None:
+    """A folder per class, images at any depth below it; the path is the id. The folder `test` is no class."""
     found = images_below(folder)
-    inside = [path for path in found.images if "/" in path]
+    inside = [path for path in found.images if "/" in path and not _below(folder / path, folder, test)]
     others = [*found.others, *(path for path in found.images if "/" not in path)]
     if not inside:
         what = _other_kind(folder, found)
@@ -190,6 +191,11 @@ def _folders(folder: Path, name: str, faults: Faults) -> Listing | None:
     rows = [(nfc(path), path, nfc(path.split("/")[0])) for path in inside]
     notes = (*_left_out(name, others), *found.notes(name))
     return Listing(_made(name, (ID, PATH, CLASS), rows), folder, ID, PATH, (), notes)
+
+
+def _below(path: Path, folder: Path, test: Path | None) -> bool:
+    """Whether an image below the class folders is in the test folder, which may be one of them."""
+    return test is not None and test != folder and path.is_relative_to(test)
 
 
 def _other_kind(folder: Path, found: Found) -> str:

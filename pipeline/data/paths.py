@@ -98,7 +98,7 @@ def _walk(root: str, below: str, above: tuple[str, ...], found: Found) -> None:
             continue
         path = f"{below}/{entry.name}" if below else entry.name
         if _kind(entry) == "folder":
-            real = os.path.realpath(entry.path) if entry.is_symlink() else f"{above[-1]}/{entry.name}"
+            real = _real(entry, above[-1])
             if real in above:
                 found.broken.append(path)
             else:
@@ -106,13 +106,17 @@ def _walk(root: str, below: str, above: tuple[str, ...], found: Found) -> None:
         elif _kind(entry) == "file":
             image = bool(image_suffix(entry.name))
             (found.images if image else found.others).append(path)
-            real = os.path.realpath(entry.path) if entry.is_symlink() else f"{above[-1]}/{entry.name}"
-            if image and not real.startswith(f"{root.rstrip('/')}/"):
+            if image and not _real(entry, above[-1]).startswith(f"{root.rstrip('/')}/"):
                 found.linked.append(path)
         elif entry.is_symlink() or image_suffix(entry.name):
             found.broken.append(path)
         else:
             found.others.append(path)
+
+
+def _real(entry: os.DirEntry[str], folder: str) -> str:
+    """The real path of an entry of the folder with this real path."""
+    return os.path.realpath(entry.path) if entry.is_symlink() else f"{folder.rstrip('/')}/{entry.name}"
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
@@ -124,7 +128,7 @@ def _kind(entry: os.DirEntry[str]) -> str:
 
 
 class Index:
-    """The files of one image folder, each sub-folder resolved and listed once: there are few, and many files."""
+    """The files of one image folder; each folder in it is resolved and listed once."""
 
     def __init__(self, folder: Path) -> None:
         self.root = os.path.realpath(folder)
@@ -160,7 +164,7 @@ class Index:
 class Locator:
     """Finds the files of one image folder by the names that a table gives.
 
-    A name is tried as it is written, with a slash for a backslash, with another or an added extension, without
+    A name is tried as it is written, with / for a backslash, with another or an added extension, without
     the folders in front of it that all names of the table have, and last as the end of the path of any image
     below the folder. Of several such images, the one in a folder that is named in the same row is meant.
 

@@ -135,6 +135,8 @@ RARE = "classes with fewer than {limit} training images: {classes}"
 
 # Tables and columns.
 ROWS = "{rows:,} rows"
+HEADERLESS = "the first line names an image, so it is a row and no header"
+ENCODING_GIVEN = "tables that are not UTF-8 are in this encoding"
 IMAGES_HERE = "the images are found there"
 LEADS_TO_IMAGES = "leads to the images{share}"
 SOME_EXIST = "; only {share:.0%} of those that were tried exist"
@@ -146,7 +148,11 @@ BY_NAME = "by its name"
 BY_NAME_TOO = "by its name; {text}"
 IMAGE_NAMES = "the names of the images; {unique}"
 GROUP_COUNT = "{groups:,} different values for {images:,} images"
-PATTERN = "{part}: {groups:,} for {images:,} images, e.g. {first}"
+PATTERN = "{part}: {groups:,} groups for {images:,} images; {examples}"
+EXAMPLE = "{path} is of {group}"
+GROUP_UNKNOWN = ", unknown in {rows:,} rows"
+GROUP_IS_ANSWER = "{column} is not the group: each class has one value of it only, so it is the answer"
+HOST_FOLDS = "{column} may be the host's folds: folds.kind=column folds.column={column} folds.n={folds}"
 LABEL_IN_SAMPLE = "the sample's answer column has the same name"
 LABEL_VALUES = "its values are the sample's columns"
 LABEL_SEVERAL = "few different values each; a class is their combination: remove columns that are not labels"
@@ -157,15 +163,18 @@ GROUP_COLUMN_HINT = "could also be the group: group_column: {column} ({why})"
 GROUP_PATTERN_HINT = "could also be the group: group_pattern: '{pattern}' ({why})"
 PARTS_OF_NAMES = (
     "letters and digits before the first _ or - of the file name",
+    "the file name up to its first number",
     "the text before the first _ or - of the file name",
     "the text before the last _ or - of the file name",
     "the folder of the file",
 )
+MISS_TWICE = "; {name!r} is in several folders: {places}"
 MISS_ALL = "column {column!r}, e.g. {first!r}: none of its rows leads to an image"
 MISS_SOME = "column {column!r}: {found} of {tried} rows that were tried lead to images in {folder}; {lost!r} does not"
 
 # A folder per class.
 CLASS_FOLDERS = "{folders} folders with {images:,} images, and no TRAIN table"
+SPLIT_UNUSED = "{folder} is another split with {images:,} images and is not used: give it as TEST, or as a source of extra images (competition.extra)"
 EACH_FOLDER = "each folder in it is a class"
 FOLDER_NAMES = "the names of the folders"
 

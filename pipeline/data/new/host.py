@@ -10,9 +10,9 @@ from collections import Counter
 from pathlib import Path
 
 from pipeline.core.errors import DataError
-from pipeline.core.tables import Table, read_table
+from pipeline.core.tables import Table
 from pipeline.data import texts
-from pipeline.data.new import columns
+from pipeline.data.new import columns, given
 from pipeline.data.new.request import HOLDOUT, LabelledRows, NewRequest, Proposal, relative
 from pipeline.data.paths import nfc
 
@@ -37,11 +37,15 @@ def test_set(
         proposal.set("competition.test_table", None)
         proposal.set("competition.holdout", HOLDOUT, texts.HELD_OUT_TEST)
         return
-    table = read_table(path)
     # Beside IMAGES, but only inside the given folders: another competition may have the same file names.
     beside = [p for p in (request.images.resolve().parent,) if p.is_relative_to(root)]
     starts = [*([folder] if folder else []), request.images, *beside, root]
     near = columns.folders_near(*starts, split="test")
+    table, header = given.read(path, near, request.encoding)
+    if not header:
+        written = next((line for line in proposal.lines if line.path == "competition.headerless"), None)
+        listed = [*(written.value if written else []), relative(path, root)]
+        proposal.set("competition.headerless", listed, texts.HEADERLESS)
     place = columns.place(table, near) if len(table) else None
     if place is None:
         raise DataError(

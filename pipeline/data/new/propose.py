@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,10 @@ from PIL import Image
 
 from pipeline.core.errors import DataError
 from pipeline.core.tables import Table, read_table
-from pipeline.data import texts
+from pipeline.data import containers, texts
 from pipeline.data.decode import UNDECODABLE, pillow
 from pipeline.data.layouts import CLASS, MASK_PERSON, MASK_PHOTOS, MASK_TEST_ID
-from pipeline.data.new import columns, host
+from pipeline.data.new import columns, folders, given, groups, host
 from pipeline.data.new.request import (
     HOLDOUT,
     LabelledRows,
@@ -41,7 +42,8 @@ from pipeline.data.new.request import (
     relative,
     root_of,
 )
-from pipeline.data.paths import Locator, hidden, image_suffix, images_below, nfc
+from pipeline.data.paths import Locator, hidden, images_below, nfc
+from pipeline.settings.competition import UNKNOWN_GROUPS, no_group
 
 LOOKED_AT = 200
 ASPECT_SPREAD = 1.25
@@ -77,7 +79,7 @@ def folds(proposal: Proposal, groups: int, largest: int) -> None:
 
 def _sides(rows: LabelledRows) -> npt.NDArray[np.float64]:
     """(n, 2) width and height of some images; images that do not open are reported by `make eda`."""
-    locator = Locator(rows.folder)
+    locator = Locator(rows.folder, rows.paths)
     sides = []
     for written in rows.paths[:: max(len(rows.paths) // LOOKED_AT, 1)]:
         kind, path = locator.find(written)
@@ -162,9 +164,6 @@ def mask(proposal: Proposal, request: NewRequest, tree: Path) -> None:
     proposal.hints.append(texts.MASK_BINS_HINT)
 
 
-TRAIN_NAMES, TEST_NAMES = ("train", "training"), ("test", "testing")
-
-
 def propose(request: NewRequest) -> Proposal:
     """Read the files and guess the settings.
 
@@ -182,7 +181,9 @@ def propose(request: NewRequest) -> Proposal:
     proposal.set("competition.name", request.name)
     proposal.set("competition.title", request.name)
     proposal.set("competition.root", relative(root, request.home))
-    sample = read_table(request.sample) if request.sample else None
+    if request.encoding is not None:
+        proposal.set("competition.encoding", request.encoding, texts.ENCODING_GIVEN)
+    sample = read_table(request.sample, encoding=request.encoding) if request.sample else None
     rows = (_table if request.train else _folders)(proposal, request, root, sample)
     host.answers(proposal, request, root, sample, rows)
     sizes_and_members(proposal, rows)
@@ -191,19 +192,22 @@ def propose(request: NewRequest) -> Proposal:
 
 def _table(proposal: Proposal, request: NewRequest, root: Path, sample: Table | None) -> LabelledRows:
     assert request.train is not None, "a table was asked for"
-    table = read_table(request.train)
+    near = columns.folders_near(request.images, split="train")
+    table, header = given.read(request.train, near, request.encoding)
     if not len(table):
         raise DataError(f"{request.train}: it has a header and no rows")
     named, place = _place(table, request, sample)
     proposal.set("competition.train_table", relative(request.train, root), texts.ROWS.format(rows=len(table)))
+    if not header:
+        proposal.set("competition.headerless", [relative(request.train, root)], texts.HEADERLESS)
     proposal.set("competition.train_images", relative(place.folder, root), texts.IMAGES_HERE)
     proposal.set("competition.id_column", *named)
     share = "" if place.found == 1 else texts.SOME_EXIST.format(share=place.found)
     proposal.set("competition.path_column", place.column, texts.LEADS_TO_IMAGES.format(share=share))
     host.test_set(proposal, request, root, sample, (named[0], place))
-    taken = {named[0], place.column}
-    groups = columns.group_columns(table, sorted(taken))
-    group = columns.named_group(groups)
+    taken = {named[0], place.column} | _host_folds(proposal, table)
+    likely = groups.group_columns(table, sorted(taken))
+    group = groups.named_group(likely)
     answers = [nfc(c) for c in sample.columns[1:]] if sample else []
     taken |= {group[0]} if group else set()
     labels, why = columns.label_columns(table, sorted(taken), answers)
@@ -217,7 +221,7 @@ def _table(proposal: Proposal, request: NewRequest, root: Path, sample: Table | 
     if len(labels) == 1 and len(answers) > 1 and set(values[0]) == set(answers):
         values = [answers]
     paths, classes = table.column(place.column), _classes(table, labels, values)
-    chosen = _group(proposal, table, group, groups, labels, (paths, classes))
+    chosen = _group(proposal, table, likely, labels, (paths, classes))
     cells = zip(labels, values, strict=True)
     attributes = [_attribute(c, v, n, table.column(c), chosen) for n, (c, v) in enumerate(cells)]
     proposal.set("competition.attributes", attributes, why)
@@ -228,11 +232,26 @@ def _table(proposal: Proposal, request: NewRequest, root: Path, sample: Table | 
     return LabelledRows(paths, place.folder, classes, tuple(values[0]) if len(labels) == 1 else ())
 
 
+def _host_folds(proposal: Proposal, table: Table) -> set[str]:
+    """The columns that the host divided the rows with, which are offered as the folds."""
+    found = groups.fold_columns(table)
+    proposal.hints += [texts.HOST_FOLDS.format(column=c, folds=n) for c, n in found]
+    return {column for column, _ in found}
+
+
+def _below(path: Path, folder: Path | None) -> bool:
+    return folder is not None and path.resolve().is_relative_to(folder.resolve())
+
+
 def _place(table: Table, request: NewRequest, sample: Table | None) -> tuple[tuple[str, str], columns.Place]:
     """(id column, reason) and the place of the images."""
     near = columns.folders_near(request.images, split="train")
-    place = columns.place(table, near)
+    # Only then in the folder that contains the table, too: its images may be in several folders.
+    place = columns.place(table, near) or columns.place(table, [root_of(request)])
     if place is None:
+        other = containers.in_folder(request.images, images_below(request.images).others)
+        if other is not None:
+            raise DataError(f"{request.images}: {table.name} leads to no image, and {other}")
         raise DataError(
             f"{table.name}: no column leads to images",
             columns.misses(table, near),
@@ -252,8 +271,9 @@ def _classes(table: Table, labels: Sequence[str], values: Sequence[Sequence[str]
     """The class of each row as a number: the combination of all attributes."""
     codes = np.zeros(len(table), np.int64)
     for column, known in zip(labels, values, strict=True):
+        # An empty label is a fault that the reader of the file tells; here it counts as the first class.
         index = {value: code for code, value in enumerate(known)}
-        codes = codes * len(known) + np.array([index[nfc(v)] for v in table.column(column)])
+        codes = codes * len(known) + np.array([index.get(nfc(v), 0) for v in table.column(column)])
     return [int(c) for c in codes]
 
 
@@ -276,19 +296,24 @@ def _attribute(
 def _group(
     proposal: Proposal,
     table: Table | None,
-    named: tuple[str, str] | None,
     candidates: list[tuple[str, str]],
     labels: Sequence[str],
     seen: tuple[Sequence[str], Sequence[int]],
 ) -> list[str]:
     """Set the group if there is a likely one; returns the group of each row, or an empty list."""
     paths, classes = seen
-    patterns = columns.group_patterns(paths, classes)
-    others = [(c, why) for c, why in candidates if c not in labels and (named is None or c != named[0])]
+    patterns = groups.group_patterns(paths, classes)
+    answers = [c for c, _ in candidates if table and groups.is_answer(table.column(c), classes)]
+    proposal.hints += [texts.GROUP_IS_ANSWER.format(column=c) for c in answers if c not in labels]
+    candidates = [(c, why) for c, why in candidates if c not in labels and c not in answers]
+    named = groups.named_group(candidates)
+    others = [(c, why) for c, why in candidates if named is None or c != named[0]]
     group_of_row: list[str] = []
     if named is not None and table is not None:
         proposal.set("competition.group_column", *named)
-        group_of_row = list(table.column(named[0]))
+        group_of_row = [
+            f"{v} {n}" if no_group(v, UNKNOWN_GROUPS) else v for n, v in enumerate(table.column(named[0]))
+        ]
     elif patterns:
         pattern, why = patterns.pop(0)
         proposal.set("competition.group_pattern", pattern, why)
@@ -301,39 +326,32 @@ def _group(
 
 
 def _folders(proposal: Proposal, request: NewRequest, root: Path, sample: Table | None) -> LabelledRows:
-    folder, test = class_folders(request.images)
-    images, _ = images_below(folder)
-    inside = [path for path in images if "/" in path]
+    test_folder = request.test if request.test is not None and request.test.is_dir() else None
+    found = folders.class_folders(request.images, test_folder)
+    folder, test = found.train, found.test
+    images = images_below(folder).images
+    inside = [path for path in images if "/" in path and not _below(folder / path, test)]
     names = sorted({nfc(path.split("/")[0]) for path in inside})
     if len(names) < 2:
+        other = containers.in_folder(folder, images_below(folder).others)
         raise DataError(
             f"{folder}: no folder per class: {len(names)} of its folders contain images",
+            [other] if other else [],
             remedy="give the folder that contains the class folders, or a table: TRAIN=train.csv",
         )
     why = texts.CLASS_FOLDERS.format(folders=len(names), images=len(inside))
     proposal.set("competition.layout", "folders", why)
     proposal.set("competition.train_images", relative(folder, root), texts.EACH_FOLDER)
     if test is not None and request.test is None and sample is None:
-        request = NewRequest(request.name, request.images, None, test, None, request.home)
+        request = replace(request, test=test)
+    for split in found.others:
+        count = len(images_below(split).images)
+        proposal.hints.append(texts.SPLIT_UNUSED.format(folder=relative(split, root), images=count))
     host.test_set(proposal, request, root, sample, None)
     index = {name: code for code, name in enumerate(names)}
     classes = [index[nfc(path.split("/")[0])] for path in inside]
-    chosen = _group(proposal, None, None, [], [CLASS], (inside, classes))
+    chosen = _group(proposal, None, [], [CLASS], (inside, classes))
     cells = [path.split("/")[0] for path in inside]
     attribute = _attribute(CLASS, names, 0, cells, chosen)
     proposal.set("competition.attributes", [attribute], texts.FOLDER_NAMES)
     return LabelledRows(inside, folder, classes, tuple(names))
-
-
-def class_folders(folder: Path) -> tuple[Path, Path | None]:
-    """(folder of class folders, folder of test images or None), below the single folders of an archive."""
-    while True:
-        below = [p for p in sorted(folder.iterdir()) if p.is_dir() and not hidden(p.name)]
-        by_name = {p.name.lower(): p for p in below}
-        train = next((by_name[n] for n in TRAIN_NAMES if n in by_name), None)
-        if train is not None:
-            return train, next((by_name[n] for n in TEST_NAMES if n in by_name), None)
-        flat = any(image_suffix(p.name) for p in folder.iterdir() if p.is_file() and not hidden(p.name))
-        if len(below) != 1 or flat:
-            return folder, None
-        folder = below[0]

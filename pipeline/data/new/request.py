@@ -33,6 +33,7 @@ class NewRequest:
         test: test table, or a folder of test images; None: the sample lists them, or some are held out.
         sample: the host's sample submission, if there is one.
         home: paths below it are written relative to it.
+        encoding: of tables that are not UTF-8; None: found.
     """
 
     name: str
@@ -41,6 +42,7 @@ class NewRequest:
     test: Path | None
     sample: Path | None
     home: Path
+    encoding: str | None = None
 
 
 @dataclass(frozen=True)
