@@ -92,7 +92,7 @@ def test_both_tables_missing(tmp_path):
         (b"", "the file is empty"),
         (b"\n\n", "the file is empty"),
         (b"id,path,animal,size,owner\n", "a header and no rows"),
-        (b"\x00\xff\xfe\xff", "it is not text in UTF-8, UTF-16 or CP949"),
+        (b"\x00\xff\xfe\xff", "it is not text"),
         (b'id,path,animal,size,owner\n"a1,one.png,cat,S,ann\n', "line 2: not a valid CSV"),
         (b"id,path,animal,size,owner\na1,one.png,cat\n", "line 2: it has 3 cells, but the header has 5"),
         (b"id,path,id,animal,size,owner\na,b,c,d,e,f\n", "column 'id' occurs twice"),
@@ -140,7 +140,6 @@ def test_every_fault_of_every_kind_at_once(tmp_path):
         "train.csv row 3 (id a1): size: the label is empty",
         "train.csv row 4: the id is empty",
         "train.csv row 5 (id a4): there is no file 'none.png'",
-        "train.csv row 5 (id a4): `owner` is empty",
         "train.csv row 6 (id a5): '../secret.png' is absolute or leaves the image folder",
         "train.csv row 6 (id a5): size: label 'XXL' is not one of S, L",
         "train.csv row 7 (id a6): '/etc/hostname' is absolute or leaves",
@@ -148,7 +147,7 @@ def test_every_fault_of_every_kind_at_once(tmp_path):
         "train.csv row 9 (id a8): '../there/is/none.png' is absolute or leaves",
     ):
         assert said in text, f"{said}\n---\n{text}"
-    assert len(error.faults) == 11
+    assert len(error.faults) == 10
 
 
 def test_links_may_not_lead_out(tmp_path):

@@ -22,7 +22,7 @@ from pipeline.core.errors import DataError, nearest
 from pipeline.core.tables import Table
 from pipeline.data import texts
 from pipeline.data.layouts import ONE_HOT
-from pipeline.data.new import columns, kinds, words
+from pipeline.data.new import columns, groups, kinds, words
 from pipeline.data.new.asked import Asked, decimal, numeric
 from pipeline.data.paths import nfc
 
@@ -99,7 +99,7 @@ def choose(
     if len(marks) >= FEWEST_ONE_HOT and _rows_of_one(table, marks) == len(table):
         return _one_hot(table, marks, texts.LABEL_ONE_HOT)
     like = [c for c in candidates if columns.like_classes(table, c)]
-    group = columns.named_group([(c, "") for c in like])
+    group = groups.named_group([(c, "") for c in like])
     like = [c for c in like if group is None or c != group[0]]
     numbers = [c for c in candidates if c not in like and _numbers(table, c)]
     if len(marks) >= FEWEST_ONE_HOT and set(like) <= set(marks) and not numbers:
