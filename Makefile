@@ -31,7 +31,7 @@ env:
 
 new: env
 	@$(PIPELINE) new --name "$(NAME)" --images "$(IMAGES)" $(if $(TRAIN),--train "$(TRAIN)") \
-		$(if $(TEST),--test "$(TEST)") $(if $(SAMPLE),--sample "$(SAMPLE)") $(ARGS)
+		$(if $(TEST),--test "$(TEST)") $(if $(SAMPLE),--sample "$(SAMPLE)") $(if $(ENCODING),--encoding "$(ENCODING)") $(ARGS)
 
 all: env
 	@$(PIPELINE) all $(ARGS)

@@ -46,7 +46,7 @@ def test_set(
         written = next((line for line in proposal.lines if line.path == "competition.headerless"), None)
         listed = [*(written.value if written else []), relative(path, root)]
         proposal.set("competition.headerless", listed, texts.HEADERLESS)
-    place = columns.place(table, near) if len(table) else None
+    place = columns.place(table, near, train[1].folder if train else None) if len(table) else None
     if place is None:
         raise DataError(
             f"{path.name}: no column leads to test images",
