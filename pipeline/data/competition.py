@@ -17,7 +17,6 @@ Shape legend: N images, G groups.
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -29,10 +28,10 @@ import numpy.typing as npt
 from pipeline.core.errors import DataError
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings, strings
 from pipeline.core.seeds import rng
-from pipeline.data import labels, layouts, texts
+from pipeline.data import labels, layouts, patterns, texts
 from pipeline.data.labels import label_space
 from pipeline.data.layouts import Listing
-from pipeline.data.paths import PATH_FAULTS, Faults, Locator, nfc
+from pipeline.data.paths import PATH_FAULTS, Faults, Index, Locator, nfc
 from pipeline.record.files import sha256_file, sha256_text
 from pipeline.settings.competition import CompetitionSettings, ExtraSettings, no_group
 
@@ -206,7 +205,7 @@ def _check_ids(listing: Listing, faults: Faults) -> None:
 def _find_images(listing: Listing, faults: Faults) -> tuple[list[str], Locator]:
     """Absolute path of every row's image, and how they were found."""
     names = listing.table.column(listing.path_column)
-    locator = Locator(listing.images, names)
+    locator = Locator(listing.images, names, Index(listing.images, listing.without))
     paths = []
     for row, written in enumerate(names):
         kind, path = locator.find(written, listing.table.rows[row])
@@ -231,11 +230,10 @@ def _groups(
         return _groups_of_column(listing, column, settings.unknown_groups)
     if group_pattern is None:
         return listing.ids, ()
-    pattern = re.compile(group_pattern)
     groups = []
-    for row, path in enumerate(listing.table.column(listing.path_column)):
-        match = pattern.search(nfc(path))
-        name = match[1] if match else None
+    paths = listing.table.column(listing.path_column)
+    names = patterns.groups_of(group_pattern, [nfc(path) for path in paths])
+    for row, (path, name) in enumerate(zip(paths, names, strict=True)):
         if not name and required:
             text = f"{listing.where(row)}: group_pattern matches nothing in '{path}'"
             faults.add("paths without a group", text)

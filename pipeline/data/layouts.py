@@ -32,6 +32,8 @@ MASK_PERSON = ("id", "gender", "race", "age", "path")
 MASK_PHOTOS = {**{f"mask{n}": "mask" for n in range(1, 6)}, "incorrect_mask": "incorrect", "normal": "normal"}
 MASK_COLUMNS = (ID, PATH, "person", "mask", "gender", "age", "race")
 MASK_TEST_ID = "ImageID"
+# Folders that a message lists.
+SHOWN_FOLDERS = 5
 
 # How tables write whether a class holds, in one-hot columns.
 ONE_HOT = {"0": False, "1": True, "0.0": False, "1.0": True, "False": False, "True": True}
@@ -47,6 +49,7 @@ class Listing:
         id_column, path_column: the columns of the id and of the file.
         files: the tables that were read.
         notes: for the user, one line each.
+        without: the images of the other split, which are not searched for a name.
     """
 
     table: Table
@@ -55,6 +58,7 @@ class Listing:
     path_column: str
     files: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+    without: Path | None = None
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -82,6 +86,7 @@ def training(
     else:
         named = settings.id_column, settings.path_column
         rows = _table(settings, root, settings.train_table, images, named, faults)
+        rows = replace(rows, without=root / settings.test_images) if rows else None
     rows = _with_columns(rows, [settings.id_column, settings.path_column, *needed], faults)
     return _from_one_hot(rows, settings.attributes, faults)
 
@@ -98,6 +103,7 @@ def test(settings: CompetitionSettings, root: Path, faults: Faults) -> Listing |
     if settings.layout == "mask":
         id_column = path_column = MASK_TEST_ID
     rows = _table(settings, root, settings.test_table, images, (id_column, path_column), faults)
+    rows = replace(rows, without=root / settings.train_images) if rows else None
     return _with_columns(rows, [id_column, path_column], faults)
 
 
@@ -266,13 +272,18 @@ def _people(root: Path, settings: CompetitionSettings, faults: Faults) -> Listin
     table = listed.table
     person = {column: table.column(column) for column in MASK_PERSON}
     on_disk = {nfc(p.name): p.name for p in images.iterdir()} if images.is_dir() else {}
+    if not on_disk.keys() & {_folder_of(path) for path in person["path"]}:
+        there = ", ".join(sorted(on_disk)[:SHOWN_FOLDERS]) or "nothing"
+        text = f"{table.name}: none of the {len(table):,} people has a folder in {images}; there is: {there}"
+        faults.add("missing images", text)
+        return None
     rows: list[tuple[str, ...]] = []
     lines: list[int] = []
     seen: dict[str, int] = {}
     short = 0
     for row, folder in enumerate(person["path"]):
         where = f"{table.name} row {table.lines[row]} (id {person['id'][row]})"
-        name = nfc(folder)
+        name = _folder_of(folder)
         if name in seen:
             first = table.lines[seen[name]]
             faults.add("repeated folders", f"{where}: folder '{folder}' is already in row {first}")
@@ -286,9 +297,16 @@ def _people(root: Path, settings: CompetitionSettings, faults: Faults) -> Listin
         for stem, path in photos.items():
             rows.append((f"{name}/{stem}", path, name, MASK_PHOTOS[stem], *about))
             lines.append(table.lines[row])
+    if not rows:
+        return None
     made = Table(table.name, MASK_COLUMNS, tuple(rows), tuple(lines))
     notes = (*_encoding_note(table), *_people_notes(person["id"], on_disk.keys() - seen.keys(), short))
     return Listing(made, images, ID, PATH, listed.files, notes)
+
+
+def _folder_of(written: str) -> str:
+    """The name of a person's folder, whatever is written in front of it."""
+    return nfc(written.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1])
 
 
 def _photos(images: Path, folder: str, where: str, faults: Faults) -> dict[str, str]:

@@ -128,10 +128,16 @@ def _kind(entry: os.DirEntry[str]) -> str:
 
 
 class Index:
-    """The files of one image folder; each folder in it is resolved and listed once."""
+    """The files of one image folder; each folder in it is resolved and listed once.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: the image folder.
+        without: a folder whose images are never found by searching, if it is below: those of the other split.
+    """
+
+    def __init__(self, folder: Path, without: Path | None = None) -> None:
         self.root = os.path.realpath(folder)
+        self._without = _strictly_below(folder, without)
         self._parents: dict[str, str] = {}
         self._listed: dict[str, dict[str, list[str]]] = {}
 
@@ -150,6 +156,8 @@ class Index:
         """Composed stem -> the images at any depth that have it, as paths relative to the folder."""
         known: dict[str, list[str]] = {}
         for path in images_below(Path(self.root)).images:
+            if self._without is not None and path.startswith(self._without):
+                continue
             name = PurePosixPath(path).name
             known.setdefault(nfc(name[: -len(PurePosixPath(name).suffix)]), []).append(path)
         return known
@@ -159,6 +167,14 @@ class Index:
         if parent not in self._parents:
             self._parents[parent] = os.path.realpath(parent)
         return self._parents[parent]
+
+
+def _strictly_below(folder: Path, other: Path | None) -> str | None:
+    """The way from a folder to one below it, with a slash at the end; None if it is not below."""
+    if other is None:
+        return None
+    way = os.path.relpath(os.path.realpath(other), os.path.realpath(folder))
+    return None if way == "." or way.startswith("..") else f"{way}/"
 
 
 class Locator:

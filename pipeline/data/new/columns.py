@@ -44,13 +44,18 @@ class Place:
     found: float
 
 
-def place(table: Table, folders: Iterable[Path]) -> Place | None:
+def place(table: Table, folders: Iterable[Path], without: Path | None = None) -> Place | None:
     """The column and folder under which most of some forty rows' images are found; None below 90 %.
 
     First where the cells say; only if not all are there, also in the folders below and without the folders in
     front of the cells.
+
+    Args:
+        table: any table.
+        folders: where the images may be, most likely first.
+        without: the images of the other split, which are not searched.
     """
-    indexes = {folder: Index(folder) for folder in folders}
+    indexes = {folder: Index(folder, without) for folder in folders}
     best: tuple[tuple[float, ...], Place] | None = None
     for searched in (False, True):
         for far, (folder, index) in enumerate(indexes.items()):

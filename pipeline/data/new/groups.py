@@ -136,7 +136,8 @@ def _examples(names: Sequence[str], paths: Sequence[str]) -> str:
     for group, path in zip(names, paths, strict=True):
         first.setdefault(group, path)
     shown = list(first.items())[:SHOWN_EXAMPLES]
-    return ", ".join(texts.EXAMPLE.format(path=path.rsplit("/", 1)[-1], group=group) for group, path in shown)
+    named = [(path.rsplit("/", 1)[-1], group) for group, path in shown]
+    return ", ".join(texts.GROUP_EXAMPLE.format(path=name, group=group) for name, group in named)
 
 
 def _like_groups(groups: int, images: int) -> bool:

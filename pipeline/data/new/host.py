@@ -65,7 +65,7 @@ def test_set(
         written = next((line for line in proposal.lines if line.path == "competition.headerless"), None)
         listed = [*(written.value if written else []), relative(path, root)]
         proposal.set("competition.headerless", listed, texts.HEADERLESS)
-    place = columns.place(table, near) if len(table) else None
+    place = columns.place(table, near, train[1].folder if train else None) if len(table) else None
     if place is None:
         if asked is not None:
             _refuse_long_ids(asked, labels)

@@ -100,7 +100,7 @@ def choose(
         return _one_hot(table, marks, texts.LABEL_ONE_HOT)
     like = [c for c in candidates if columns.like_classes(table, c)]
     group = groups.named_group([(c, "") for c in like])
-    like = [c for c in like if group is None or c != group[0]]
+    like = [c for c in like if group is None or c != group[0]] or like
     numbers = [c for c in candidates if c not in like and _numbers(table, c)]
     if len(marks) >= FEWEST_ONE_HOT and set(like) <= set(marks) and not numbers:
         return _several(table, marks, texts.LABEL_MARKS)

@@ -10,7 +10,6 @@ text of the configuration (`data/new/request.py`), writing it (`data/commands.py
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -304,7 +303,7 @@ def mask(proposal: Proposal, request: NewRequest, tree: Path) -> None:
         settings.insert(-6, ("holdout", HOLDOUT, texts.MASK_HOLDOUT))
     for path, value, reason in settings:
         proposal.set(f"competition.{path}", value, reason)
-    folds(proposal, groups=len(set(table.column("path"))), largest=len(table))
+    folds(proposal, groups=len(set(table.column("path"))))
     size = LARGEST_PX
     proposal.set("images.size", size, texts.MASK_SIZE)
     names = members(len(table) * len(MASK_PHOTOS), size)
@@ -314,8 +313,7 @@ def mask(proposal: Proposal, request: NewRequest, tree: Path) -> None:
 
 def sizes_and_members(proposal: Proposal, rows: LabelledRows) -> None:
     """Set folds, image size, resizing and ensemble members."""
-    largest = max(Counter(rows.classes).values())
-    folds(proposal, len(rows.paths), largest)
+    folds(proposal, len(rows.paths))
     sides = _sides(rows)
     if not len(sides):
         return
@@ -329,9 +327,9 @@ def sizes_and_members(proposal: Proposal, rows: LabelledRows) -> None:
     proposal.set("ensemble.members", members(len(rows.paths), size), texts.NO_DOWNLOAD)
 
 
-def folds(proposal: Proposal, groups: int, largest: int) -> None:
+def folds(proposal: Proposal, groups: int) -> None:
     """Set fewer folds than usual if there are too few groups or images."""
-    n = max(2, min(USUAL_FOLDS, groups, largest))
+    n = max(2, min(USUAL_FOLDS, groups))
     if n < USUAL_FOLDS:
         proposal.set("folds.n", n, texts.FEW_IMAGES)
 
