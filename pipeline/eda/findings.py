@@ -37,6 +37,9 @@ ASPECT_SPREAD = 1.25
 SQUASHED, VARIED = 0.003, 0.0005
 STRANGE, MOST_STRANGE = 0.1, 0.009
 SHIFTED = 0.05
+# A standard deviation of the grey values (0 to 255) below which a picture shows nothing, and the share of
+# such images from which on it is no longer about single files, which are outliers.
+FLAT_CONTRAST, FLAT_SHARE, FLAT = 4.0, 0.05, 0.5
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tu
         *imbalance(survey, config, asked),
         *_odd(evidence.outliers, survey, config.eda, "outlier_look", LOOKS, texts.LOOK),
         *_odd(evidence.outliers, survey, config.eda, "outlier_shape", SHAPES, texts.SHAPE),
+        *flat(survey),
         *sizes(survey, config),
         groups(survey),
     ]
@@ -118,6 +122,26 @@ def _finding(
         kind.answer,
         tuple(d.members for d in sets),
     )
+
+
+def flat(survey: Survey) -> list[Finding]:
+    """Whether many images are nearly one colour: most often their values were scaled wrongly."""
+    contrast = survey.images["contrast"].to_numpy(np.float64)
+    share = float((contrast < FLAT_CONTRAST).mean())
+    if share < FLAT_SHARE:
+        return []
+    rows = survey.images[contrast < FLAT_CONTRAST]
+    grey = float(rows["brightness"].median())
+    return [
+        Finding(
+            "flat",
+            FLAT * share,
+            texts.FLAT.format(images=plural(len(rows), "image is", "images are"), share=percent(share)),
+            texts.FLAT_MEANING.format(limit=FLAT_CONTRAST, grey=grey),
+            texts.FLAT_ANSWER,
+            examples=keys_of(rows.sort_values("contrast", kind="stable").head(SHOWN)),
+        )
+    ]
 
 
 def sizes(survey: Survey, config: Config) -> list[Finding]:

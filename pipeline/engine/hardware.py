@@ -68,3 +68,24 @@ def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
         lines = []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, "") or platform.processor() or platform.machine()
+
+
+MEMORY_FILES = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current"))
+
+
+def free_memory(
+    meminfo: Path = Path("/proc/meminfo"), limit_and_use: tuple[Path, Path] = MEMORY_FILES
+) -> float | None:
+    """Bytes that this process may still take, of the machine or its container; None if nothing says it."""
+    found = []
+    try:
+        rows = dict(line.split(":", 1) for line in meminfo.read_text(encoding="ascii").splitlines())
+        found.append(float(rows["MemAvailable"].split()[0]) * 1024)
+    except (OSError, ValueError, KeyError, IndexError):
+        pass  # not Linux
+    try:
+        limit, used = (float(path.read_text(encoding="ascii")) for path in limit_and_use)
+        found.append(max(limit - used, 0.0))
+    except (OSError, ValueError):
+        pass  # no container, or one without a limit ("max")
+    return min(found, default=None)
