@@ -15,12 +15,13 @@ Legend: H height, W width; pixels are uint8, RGB.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import io
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,10 +47,10 @@ REMEDY = "replace these files, or remove their rows from the tables"
 # What a decoder raises for a file that is not an image, is cut off, damaged or lies about itself: anything.
 # Of 24,000 mutated files, 159 raised what no decoder documents (RuntimeError, KeyError, MemoryError, …).
 UNDECODABLE: tuple[type[Exception], ...] = (Exception,)
-# An image of more pixels is decoded alone, and made smaller strip by strip.
-LARGE_PIXELS = 40e6
+# An image of more pixels is decoded alone and made smaller strip by strip; a larger file is read alone.
+LARGE_PIXELS, LARGE_BYTES = 40e6, 64e6
 # Such an image is first averaged to at least this many times the size that is kept.
-STILL_LARGER, STRIP_PIXELS = 2, 8e6
+STILL_LARGER, STRIP_PIXELS = 2, 4e6
 # Bytes of a pixel in Pillow's memory; 4 in all other modes.
 PILLOW_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 # JPEG 2000: the marker of the coding style, and the place of the number of levels behind it.
@@ -100,7 +101,7 @@ class Decoding:
     truncated: bool = False
     ranges: Ranges = field(default_factory=Ranges)
     one_large: AbstractContextManager[object] = field(
-        default_factory=threading.Lock, compare=False, repr=False
+        default_factory=threading.RLock, compare=False, repr=False
     )
 
     @staticmethod
@@ -138,6 +139,11 @@ def read(name: str, path: str, how: Decoding) -> tuple[ImageFacts, Pixels, str]:
         StorageError: the memory ended while a large image was decoded.
         Exception: it is not decoded; see `UNDECODABLE`.
     """
+    with how.one_large if Path(path).stat().st_size > LARGE_BYTES else nullcontext():
+        return _read(name, path, how)
+
+
+def _read(name: str, path: str, how: Decoding) -> tuple[ImageFacts, Pixels, str]:
     raw = Path(path).read_bytes()
     remark = ""
     try:
@@ -208,8 +214,7 @@ def ends_of(path: str, how: Decoding) -> tuple[str, float, float] | None:
                 return None
             with how.one_large if n_pixels > LARGE_PIXELS else nullcontext():
                 file.load()
-                values = depth.values_of(file, kind, raw)
-                ends = None if values is None else depth.ends_of(values)
+                ends = depth.ends_of(file, kind, raw)
     except UNDECODABLE:
         return None
     return None if ends is None else (kind, *ends)
@@ -291,7 +296,16 @@ def _decoded(raw: bytes, how: Decoding, path: str) -> tuple[tuple[int, int], Pix
             what = NO_MEMORY.format(path=path, width=width, height=height)
             remedy = NO_MEMORY_REMEDY.format(limit=width * height // 1_000_000)
             raise StorageError(what, remedy=remedy) from error
+    if large:
+        del file
+        _give_memory_back()
     return size, _shrink(pixels, how.cache_px)
+
+
+def _give_memory_back() -> None:
+    """Freed gigabytes back to the system: the C library keeps them for this thread, and each has its own."""
+    with suppress(OSError, AttributeError, TypeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _upright(file: Image.Image, raw: bytes, how: Decoding, large: bool) -> tuple[tuple[int, int], Pixels]:
@@ -306,18 +320,21 @@ def _upright(file: Image.Image, raw: bytes, how: Decoding, large: bool) -> tuple
     file.load()
     # After loading: a PNG may have its metadata behind the pixels.
     orientation = upright.orientation_of(file)
-    values = depth.values_of(file, kind, raw) if kind else None
+    is_grey = bool(kind) and depth.is_grey(kind, file)
+    colour = depth.colour_of(file, raw) if kind and not is_grey else None
     if is_tiff:
         size = file.size
-        orientation = upright.UPRIGHT if values is None or values.ndim == 2 else orientation
+        orientation = upright.UPRIGHT if colour is None else orientation
 
     def strip(top: int, bottom: int) -> Pixels:
-        if values is not None:
-            return depth.to_rgb(values[top:bottom], kind, how.ranges)
+        if colour is not None:
+            return depth.to_rgb(colour[top:bottom], kind, how.ranges)
+        if is_grey:
+            return depth.to_rgb(depth.rows_of(file, top, bottom), kind, how.ranges)
         whole = (top, bottom) == (0, file.size[1])
         return np.asarray(_rgb(file if whole else file.crop((0, top, file.size[0], bottom))))
 
-    stored = values.shape[1::-1] if values is not None else file.size
+    stored = colour.shape[1::-1] if colour is not None else file.size
     pixels = _reduced(strip, stored, how.cache_px) if large else strip(0, stored[1])
     turned_size = size[::-1] if orientation in upright.ON_ITS_SIDE else size
     return turned_size, upright.turned(pixels, orientation)

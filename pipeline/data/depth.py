@@ -97,19 +97,26 @@ def _raw_mode(file: Image.Image) -> str:
     return first if isinstance(first, str) else ""
 
 
-def values_of(file: Image.Image, kind: str, raw: bytes) -> Values | None:
-    """(H, W) grey or (H, W, 3 or 4) colour values of a loaded image, RGB(A), not turned upright.
-
-    None: 16-bit colour in a form that only Pillow reads, in 8 bits.
-    """
-    if kind != UINT16 or file.mode.startswith("I;16"):
-        return np.asarray(file)
+def colour_of(file: Image.Image, raw: bytes) -> Values | None:
+    """(H, W, 3 or 4) 16-bit values, RGB(A), not turned upright; None if only Pillow reads them, in 8 bits."""
     read = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     if read is None or read.dtype != np.uint16 or read.ndim != 3 or {*read.shape[:2]} != {*file.size}:
         return None
-    if read.shape[2] == 4:
-        return np.asarray(cv2.cvtColor(read, cv2.COLOR_BGRA2RGBA))
-    return np.asarray(cv2.cvtColor(read, cv2.COLOR_BGR2RGB)) if read.shape[2] == 3 else None
+    if read.shape[2] not in (3, 4):
+        return None
+    # In place: such an image may have half a gigabyte.
+    read[..., 0], read[..., 2] = read[..., 2].copy(), read[..., 0].copy()
+    return np.asarray(read)
+
+
+def is_grey(kind: str, file: Image.Image) -> bool:
+    """Whether Pillow keeps the values as they are; of 16-bit colour it keeps 8 bits."""
+    return kind in (INT32, FLOAT32) or file.mode.startswith("I;16")
+
+
+def rows_of(file: Image.Image, top: int, bottom: int) -> Values:
+    """(bottom - top, W) values of a loaded grey image."""
+    return np.asarray(file.crop((0, top, file.size[0], bottom)))
 
 
 def to_rgb(values: Values, kind: str, ranges: Ranges) -> Pixels:
@@ -136,10 +143,17 @@ def to_rgb(values: Values, kind: str, ranges: Ranges) -> Pixels:
     return made
 
 
-def ends_of(values: Values) -> tuple[float, float] | None:
-    """Low and high end of one image's values without its most extreme pixels; None if it has no value."""
-    flat = values[..., :3].ravel() if values.ndim == 3 else values.ravel()
-    some = flat[:: max(flat.size // VALUES, 1)]
+def ends_of(file: Image.Image, kind: str, raw: bytes) -> tuple[float, float] | None:
+    """Low and high end of a loaded image's values, without the most extreme; None if it has no value."""
+    width, height = file.size
+    if is_grey(kind, file):
+        step = max(width * height // VALUES, 1)
+        some = np.concatenate([rows_of(file, y, y + 1)[0] for y in range(0, height, step)])
+    else:
+        colour = colour_of(file, raw)
+        if colour is None:
+            return None
+        some = colour[:: max(width * height // VALUES, 1), :, :3].ravel()
     finite = some[np.isfinite(some)]
     if not finite.size:
         return None

@@ -31,7 +31,7 @@ IN_XMP = re.compile(rb"tiff:Orientation(?:=\"|>)([0-9])")
 ENTRY_BYTES = 12
 # Byte order of a TIFF, and so of an EXIF block -> how it begins.
 HEADS = {"<": b"II*\0", ">": b"MM\0*"}
-# Fields of a TIFF that describe it and have no part in its pixels: texts, resolution, XMP, IPTC, EXIF, profile.
+# Fields of a TIFF that have no part in its pixels: texts, resolution, XMP, IPTC, EXIF, profile.
 DESCRIBE = (
     *(269, 270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316, 700),
     *(33432, 33723, 34377, 34665, 34675, 34853),

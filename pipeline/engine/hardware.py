@@ -70,22 +70,23 @@ def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return next(named, "") or platform.processor() or platform.machine()
 
 
-MEMORY_FILES = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current"))
-
-
-def free_memory(
-    meminfo: Path = Path("/proc/meminfo"), limit_and_use: tuple[Path, Path] = MEMORY_FILES
-) -> float | None:
+def free_memory(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> float | None:
     """Bytes that this process may still take, of the machine or its container; None if nothing says it."""
     found = []
     try:
-        rows = dict(line.split(":", 1) for line in meminfo.read_text(encoding="ascii").splitlines())
-        found.append(float(rows["MemAvailable"].split()[0]) * 1024)
-    except (OSError, ValueError, KeyError, IndexError):
+        found.append(_table(meminfo)["MemAvailable:"] * 1024)
+    except (OSError, ValueError, KeyError):
         pass  # not Linux
     try:
-        limit, used = (float(path.read_text(encoding="ascii")) for path in limit_and_use)
-        found.append(max(limit - used, 0.0))
-    except (OSError, ValueError):
+        limit, used = (float((group / f"memory.{name}").read_text("ascii")) for name in ("max", "current"))
+        # Files that the system keeps in memory count as used, and are given up first.
+        found.append(max(limit - used + _table(group / "memory.stat")["file"], 0.0))
+    except (OSError, ValueError, KeyError):
         pass  # no container, or one without a limit ("max")
     return min(found, default=None)
+
+
+def _table(path: Path) -> dict[str, float]:
+    """Name -> number of a file with one of each in every line."""
+    rows = (line.split() for line in path.read_text("ascii").splitlines())
+    return {row[0]: float(row[1]) for row in rows if len(row) > 1}

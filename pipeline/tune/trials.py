@@ -235,6 +235,7 @@ def refuse_hopeless(study: Study) -> None:
 
 
 Options = argparse.Namespace
+log = logging.getLogger(__name__)
 # Seconds in which a process that must stop can give its trial back.
 PATIENCE = 20.0
 
@@ -273,6 +274,8 @@ def _end(other: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         other.kill()
         other.wait()
+    if not stopped and other.returncode < 0:
+        log.warning("%s", texts.PROCESS_KILLED.format(signal=signal.Signals(-other.returncode).name))
 
 
 def is_orphan(parent: int) -> bool:
