@@ -313,7 +313,7 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument(
             "--rehash",
             action="store_true",
-            help="read every file again instead of trusting its modification time",
+            help="read every file again instead of trusting its size and times",
         )
         for option in command.options:
             one.add_argument(f"--{option.flag}", help=option.help, **option.how)

@@ -221,6 +221,8 @@ def read_csv(path: Path, sizes: Mapping[Key, tuple[int, int]]) -> pd.DataFrame:
             [f"there are: {', '.join(header)}"],
             "give the columns id,x,y,w,h",
         )
+    if not rows:
+        raise DataError(f"{path}: it holds no boxes", remedy="write one row per image below id,x,y,w,h")
     faults: list[str] = []
     boxes: dict[Key, Box] = {}
     splits = dict.fromkeys(split for split, _ in sizes)

@@ -1,45 +1,64 @@
 """From one image file to upright RGB pixels and the facts about it; and changing the size of an image.
 
-Owns: every format a phone or a scraper leaves, limits against files that lie about their size, what is known
-of a file without a model, and the three ways to fit an image into the size that a model gets (interpolation,
-padding, cutting to a shape). Does not own where pixels are kept (`data/images.py`), which part of an image
-is kept before resizing (`data/crop.py`) nor what its pixels become (`data/preprocess.py`).
+Owns: every format a phone or a scraper leaves, limits against files that lie about their size, the memory
+that one image may take, what is known of a file without a model, and the three ways to fit an image into the
+size that a model gets (interpolation, padding, cutting to a shape). Does not own images of more than 8 bits
+(`data/depth.py`), which way up an image is (`data/upright.py`), where pixels are kept (`data/images.py`),
+which part of an image is kept before resizing (`data/crop.py`) nor what its pixels become
+(`data/preprocess.py`).
+
+Colour profiles (ICC) are not applied: a pixel has the numbers that stand in the file, as in torchvision and
+in Pillow's `convert`.
 
 Legend: H height, W width; pixels are uint8, RGB.
 """
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import io
-import struct
+import threading
 import warnings
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-from pipeline.core.errors import DataError
+from pipeline.core.errors import DataError, StorageError
+from pipeline.data import depth, upright
+from pipeline.data.depth import Ranges
+from pipeline.engine.hardware import free_memory
 from pipeline.settings.images import ImageSettings
 
 Pixels = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 
 WHITE = 255
-SIXTEEN_TO_EIGHT = 65535 / 255
-ORIENTATION, ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)
 HASH_SIDE, HASH_LOW = 32, 8
 PLACEHOLDER_PX = 32
 HEIC = "an iPhone's HEIC, which is not supported: convert it to JPEG first"
 REMEDY = "replace these files, or remove their rows from the tables"
-# Exceptions of Pillow for files that are not images, are truncated or have a false header.
-UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
+# What a decoder raises for a file that is not an image, is cut off, damaged or lies about itself: anything.
+# Of 24,000 mutated files, 159 raised what no decoder documents (RuntimeError, KeyError, MemoryError, …).
+UNDECODABLE: tuple[type[Exception], ...] = (Exception,)
+# An image of more pixels is decoded alone and made smaller strip by strip; a larger file is read alone.
+LARGE_PIXELS, LARGE_BYTES = 40e6, 64e6
+# Such an image is first averaged to at least this many times the size that is kept.
+STILL_LARGER, STRIP_PIXELS = 2, 4e6
+# Bytes of a pixel in Pillow's memory; 4 in all other modes.
+PILLOW_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
+# JPEG 2000: the marker of the coding style, and the place of the number of levels behind it.
+CODING_STYLE, LEVELS_AT = b"\xff\x52", 9
+NO_MEMORY = "{path}: the memory is too small to decode {width} × {height} px"
+NO_MEMORY_REMEDY = (
+    "close other programs, replace it by a smaller copy, or refuse such files: images.max_megapixels={limit}"
+)
 
 
 @dataclass(frozen=True)
@@ -73,30 +92,40 @@ class Decoding:
         cache_px: longest side kept, px.
         max_pixels: files that declare more are refused before a pixel is read.
         truncated: truncated files are used as far as they can be read.
+        ranges: the values of images with more than 8 bits a channel that become black and white.
+        one_large: held while a large image is decoded: one at a time, because each takes gigabytes.
     """
 
     cache_px: int
     max_pixels: float = 180e6
     truncated: bool = False
+    ranges: Ranges = field(default_factory=Ranges)
+    one_large: AbstractContextManager[object] = field(
+        default_factory=threading.RLock, compare=False, repr=False
+    )
 
     @staticmethod
-    def of(settings: ImageSettings) -> Decoding:
-        """From the settings."""
-        return Decoding(settings.cache_px, settings.max_megapixels * 1e6, settings.truncated == "allow")
+    def of(settings: ImageSettings, ranges: Ranges | None = None) -> Decoding:
+        """From the settings, and the values that were measured."""
+        limit, truncated = settings.max_megapixels * 1e6, settings.truncated == "allow"
+        return Decoding(settings.cache_px, limit, truncated, ranges or Ranges.of(settings))
 
 
 def decode(path: Path, how: Decoding) -> Pixels:
     """(H, W, 3) pixels of an image file: upright, on white, longest side ≤ `how.cache_px`.
 
-    EXIF orientation is applied; transparency is drawn on white; palettes, grey, 16-bit grey, bilevel and
+    EXIF orientation is applied; transparency is drawn on white; palettes, grey, 16-bit, float, bilevel and
     CMYK become RGB; an animation gives its first picture. Smaller images keep their size.
 
     Raises:
         DataError: the file is missing, not an image, truncated, or larger than the limit.
+        StorageError: the memory ended while a large image was decoded.
     """
     with pillow():
         try:
             return read("", str(path), how)[1]
+        except StorageError:
+            raise
         except UNDECODABLE as error:
             raise DataError(f"{path}: does not decode: {reason(error)}", remedy=REMEDY) from error
 
@@ -107,18 +136,26 @@ def read(name: str, path: str, how: Decoding) -> tuple[ImageFacts, Pixels, str]:
     In threads only with `how.truncated` off, because Pillow's switch for it is global.
 
     Raises:
-        OSError, ValueError and the others of `UNDECODABLE`: it is not decoded.
+        StorageError: the memory ended while a large image was decoded.
+        Exception: it is not decoded; see `UNDECODABLE`.
     """
+    with how.one_large if Path(path).stat().st_size > LARGE_BYTES else nullcontext():
+        return _read(name, path, how)
+
+
+def _read(name: str, path: str, how: Decoding) -> tuple[ImageFacts, Pixels, str]:
     raw = Path(path).read_bytes()
     remark = ""
     try:
-        size, pixels = pixels_of(raw, how)
+        size, pixels = pixels_of(raw, how, path)
+    except StorageError:
+        raise
     except UNDECODABLE as error:
         if not how.truncated:
             raise
         remark = f"truncated, used as far as it can be read: {reason(error)}"
         with _accept_truncated():
-            size, pixels = pixels_of(raw, how)
+            size, pixels = pixels_of(raw, how, path)
     return facts_of(name, raw, size, pixels), pixels, remark
 
 
@@ -158,12 +195,41 @@ def kept_bytes(path: str, cache_px: int) -> int:
     return round(width * scale) * round(height * scale) * 3
 
 
+def kind_of(path: str) -> str:
+    """The kind of a file's values, from its header; empty for up to 8 bits a channel or no image."""
+    try:
+        with Image.open(path) as file:
+            return depth.kind_of(file)
+    except UNDECODABLE:
+        return ""
+
+
+def ends_of(path: str, how: Decoding) -> tuple[str, float, float] | None:
+    """Kind, low and high end of the values of an image with more than 8 bits; None if it does not decode."""
+    try:
+        raw = Path(path).read_bytes()
+        with Image.open(io.BytesIO(raw)) as file:
+            kind, n_pixels = depth.kind_of(file), file.size[0] * file.size[1]
+            if n_pixels > how.max_pixels:
+                return None
+            with how.one_large if n_pixels > LARGE_PIXELS else nullcontext():
+                file.load()
+                ends = depth.ends_of(file, kind, raw)
+    except UNDECODABLE:
+        return None
+    return None if ends is None else (kind, *ends)
+
+
 def reason(error: Exception) -> str:
     """Why an image does not decode, in a few words."""
     if isinstance(error, FileNotFoundError):
         return "the file is missing"
-    # Pillow's message contains the memory buffer instead of the file.
-    return "not an image" if "BytesIO" in str(error) else str(error) or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image"
+    if isinstance(error, MemoryError):
+        return "damaged: it asks for more memory than there is"
+    # OpenCV and libtiff write several lines.
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 @contextmanager
@@ -194,12 +260,24 @@ def _accept_truncated() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def pixels_of(raw: bytes, how: Decoding) -> tuple[tuple[int, int], Pixels]:
+def pixels_of(raw: bytes, how: Decoding, path: str = "") -> tuple[tuple[int, int], Pixels]:
     """((width, height) of the upright original, pixels with longest side ≤ `cache_px`); see `read`."""
     if not raw:
         raise ValueError("the file is empty")
     if raw[4:8] == b"ftyp" and raw[8:12] in (b"heic", b"heix", b"mif1", b"msf1"):
         raise ValueError(HEIC)
+    try:
+        return _decoded(raw, how, path)
+    except StorageError:
+        raise
+    except UNDECODABLE:
+        plain = upright.without_odd_fields(raw)
+        if plain == raw:
+            raise
+    return _decoded(plain, how, path)
+
+
+def _decoded(raw: bytes, how: Decoding, path: str) -> tuple[tuple[int, int], Pixels]:
     with Image.open(io.BytesIO(raw)) as file:
         width, height = file.size
         if width * height > how.max_pixels:
@@ -207,22 +285,93 @@ def pixels_of(raw: bytes, how: Decoding) -> tuple[tuple[int, int], Pixels]:
                 f"declares {width} × {height} px, more than images.max_megapixels="
                 f"{how.max_pixels / 1e6:g} allows: a decompression bomb?"
             )
-        # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that is still larger than `cache_px`.
-        file.draft(None, (how.cache_px, how.cache_px))
-        file.load()
-        turned = file.getexif().get(ORIENTATION) in ON_ITS_SIDE
-        pixels = np.asarray(_rgb(ImageOps.exif_transpose(file)))
-    return (height, width) if turned else (width, height), _shrink(pixels, how.cache_px)
+        large = width * height > LARGE_PIXELS
+        try:
+            with how.one_large if large else nullcontext():
+                size, pixels = _upright(file, raw, how, large)
+        except MemoryError as error:
+            # A small image that asks for all memory is damaged; a large one may fit another time.
+            if not large:
+                raise
+            what = NO_MEMORY.format(path=path, width=width, height=height)
+            remedy = NO_MEMORY_REMEDY.format(limit=width * height // 1_000_000)
+            raise StorageError(what, remedy=remedy) from error
+    if large:
+        del file
+        _give_memory_back()
+    return size, _shrink(pixels, how.cache_px)
+
+
+def _give_memory_back() -> None:
+    """Freed gigabytes back to the system: the C library keeps them for this thread, and each has its own."""
+    with suppress(OSError, AttributeError, TypeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _upright(file: Image.Image, raw: bytes, how: Decoding, large: bool) -> tuple[tuple[int, int], Pixels]:
+    """The upright original's (width, height), and its pixels, of a large image at a smaller size."""
+    size, kind, is_tiff = file.size, depth.kind_of(file), file.format == "TIFF"
+    if is_tiff:
+        # Pillow turns it while it loads.
+        upright.without_other_metadata(file, upright.orientation_of(file))
+    _ask_for_less(file, raw, how.cache_px, large)
+    if large:
+        _require_memory(file, len(raw))
+    file.load()
+    # After loading: a PNG may have its metadata behind the pixels.
+    orientation = upright.orientation_of(file)
+    is_grey = bool(kind) and depth.is_grey(kind, file)
+    colour = depth.colour_of(file, raw) if kind and not is_grey else None
+    if is_tiff:
+        size = file.size
+        orientation = upright.UPRIGHT if colour is None else orientation
+
+    def strip(top: int, bottom: int) -> Pixels:
+        if colour is not None:
+            return depth.to_rgb(colour[top:bottom], kind, how.ranges)
+        if is_grey:
+            return depth.to_rgb(depth.rows_of(file, top, bottom), kind, how.ranges)
+        whole = (top, bottom) == (0, file.size[1])
+        return np.asarray(_rgb(file if whole else file.crop((0, top, file.size[0], bottom))))
+
+    stored = colour.shape[1::-1] if colour is not None else file.size
+    pixels = _reduced(strip, stored, how.cache_px) if large else strip(0, stored[1])
+    turned_size = size[::-1] if orientation in upright.ON_ITS_SIDE else size
+    return turned_size, upright.turned(pixels, orientation)
+
+
+def _ask_for_less(file: Image.Image, raw: bytes, cache_px: int, large: bool) -> None:
+    """A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that is enough, a large JPEG 2000 likewise."""
+    file.draft(None, (cache_px, cache_px))
+    if large and file.format == "JPEG2000":
+        wanted = (max(file.size) // (STILL_LARGER * cache_px)).bit_length() - 1
+        # The marker that says how many times the size can be halved.
+        at = raw.find(CODING_STYLE)
+        if at >= 0 and min(wanted, raw[at + LEVELS_AT]) > 0:
+            file.reduce = min(wanted, raw[at + LEVELS_AT])  # type: ignore[method-assign, assignment]
+
+
+def _require_memory(file: Image.Image, n_raw: int) -> None:
+    """Raise MemoryError before the system ends this process: Linux promises memory that it does not have."""
+    n_bytes = PILLOW_BYTES.get(file.mode, 4) * file.size[0] * file.size[1] + n_raw
+    free = free_memory()
+    if free is not None and n_bytes > free:
+        raise MemoryError
+
+
+def _reduced(strip: Callable[[int, int], Pixels], size: Size, cache_px: int) -> Pixels:
+    """A large image averaged by a whole number, strip by strip, so that it is never twice in memory."""
+    width, height = size
+    factor = max(max(width, height) // (STILL_LARGER * cache_px), 1)
+    rows = factor * max(int(STRIP_PIXELS / width / factor), 1)
+    parts = []
+    for top in range(0, height, rows):
+        part = Image.fromarray(strip(top, min(top + rows, height)))
+        parts.append(np.asarray(part.reduce(factor) if factor > 1 else part))
+    return np.concatenate(parts)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        # 16 bits to 8. Pillow's own conversion would clip everything above 255 to white.
-        grey = np.round(np.asarray(image).astype(np.float64) / SIXTEEN_TO_EIGHT).clip(0, WHITE)
-        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        grey = np.nan_to_num(np.asarray(image)).clip(0, WHITE)
-        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         drawing = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", drawing.size, "white"), drawing).convert("RGB")

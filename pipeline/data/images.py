@@ -34,8 +34,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from pipeline.core.errors import StorageError
 from pipeline.core.samples import Samples, Strings, positions, refuse_duplicates, strings
-from pipeline.data import decode
+from pipeline.data import decode, depth
 from pipeline.data.decode import Decoding, ImageFacts, Pixels, Size
 
 T = TypeVar("T")
@@ -44,6 +45,7 @@ R = TypeVar("R")
 LookOf = Callable[[str, Pixels], Pixels]
 
 CHUNK = 64
+MEASURED = 2000
 BIN, JOURNAL, QUARANTINE = "decoded.bin", "journal.jsonl", "quarantine.csv"
 # The treatment of an image that does not decode, or only in part.
 WHITE_IMAGE, IN_PART = "white", "in part"
@@ -170,6 +172,7 @@ def build_decoded(splits: Sequence[Samples], folder: Path, how: Decoding, work: 
 
     Raises:
         DataError: an id that occurs twice.
+        StorageError: the memory ended while a large image was decoded.
     """
     refuse_duplicates(np.concatenate([s.ids_N for s in splits]), "images")
     jobs: list[_Image] = []
@@ -191,6 +194,20 @@ def build_decoded(splits: Sequence[Samples], folder: Path, how: Decoding, work: 
     return before
 
 
+def measured(paths: Sequence[str], how: Decoding) -> dict[str, tuple[float, float]]:
+    """Kind of values -> (black, white) of these images; empty if none has more than 8 bits a channel.
+
+    All headers are read, and the values of at most `MEASURED` images of each kind, evenly spread.
+    """
+    kinds = [kind for chunk in _in_threads(decode.kind_of, paths, "headers") for kind in chunk]
+    some: list[str] = []
+    for kind in sorted({*kinds} - {""}):
+        own = [path for path, of in zip(paths, kinds, strict=True) if of == kind]
+        some += own[:: max(len(own) // MEASURED, 1)]
+    found = _in_threads(lambda path: decode.ends_of(path, how), some, "values")
+    return depth.measured(ends for chunk in found for ends in chunk if ends is not None)
+
+
 Done = tuple[ImageFacts, Pixels, str] | str
 
 
@@ -201,6 +218,8 @@ def _strictly(how: Decoding) -> Callable[[_Image], Done]:
     def work(job: _Image) -> Done:
         try:
             return decode.read(job.id, job.path, strict)
+        except StorageError:
+            raise
         except decode.UNDECODABLE as error:
             return decode.reason(error)
 

@@ -6,7 +6,8 @@ pixels' augmentation (`data/augment.py`), making prepared images (`data/images.p
 
 Loader processes have no state: the sampler sends complete (epoch, index, copy, policy) keys, so 0, 1 or 4
 of them give the same pixels in the same order, and they stay alive from epoch to epoch. Their number can
-therefore be chosen in the middle of an epoch, from the time of its first batches.
+therefore be chosen in the middle of an epoch, from the time of its first batches. If they are lost (killed,
+out of shared memory, silent for `SILENT_SECONDS`), this process says so and loads what is left by itself.
 
 Legend: N images, B rows of a batch, H height, W width, C channels, R rows of an epoch.
 """
@@ -29,6 +30,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pipeline.core.samples import Samples, Strings, TrainRows, positions, strings
 from pipeline.core.seeds import rng
+from pipeline.data import texts
 from pipeline.data.augment import Augmenter
 
 # (epoch, index, copy, policy)
@@ -39,6 +41,12 @@ Pixels = npt.NDArray[np.uint8]
 TIMED, WARM_UP = 8, 2
 # Processes must save this share of the time, and the time of starting them.
 WORTH_SHARE, START_SECONDS = 0.15, 0.5
+# Loader processes that send nothing for this long are given up.
+SILENT_SECONDS = 120.0
+# What torch and the system raise for lost processes; errors of a user's own code come back when this process
+# loads the same rows again.
+LOST = (RuntimeError, OSError, EOFError)
+SHARED_MEMORY = ("shared memory", "shm", "bus error", "no space left", "too many open files")
 
 log = logging.getLogger(__name__)
 
@@ -188,6 +196,18 @@ def _collate(rows: list[tuple[npt.NDArray[np.uint8], int, int]]) -> Batch:
     return Batch(torch.from_numpy(np.stack(pixels)), torch.tensor(labels), torch.tensor(index))
 
 
+def _collate_shared(rows: list[tuple[npt.NDArray[np.uint8], int, int]]) -> Batch:
+    """The same in a loader process, in shared memory.
+
+    Torch itself would move it there in a thread whose errors nobody sees: if the memory is full, the batch is
+    lost, and whoever waits for it waits for ever (pytorch issue 5040).
+    """
+    batch = _collate(rows)
+    for part in (batch.x_BHWC, batch.y_B, batch.index_B):
+        part.share_memory_()  # type: ignore[no-untyped-call]
+    return batch
+
+
 def _start_worker(worker: int) -> None:
     import cv2
 
@@ -226,8 +246,9 @@ class EpochLoader:
                 self._rows,
                 batch_sampler=self._keys,
                 num_workers=workers,
-                collate_fn=_collate,
+                collate_fn=_collate_shared if workers else _collate,
                 persistent_workers=workers > 0,
+                timeout=SILENT_SECONDS if workers else 0,
                 worker_init_fn=_start_worker if workers else None,
             )
 
@@ -240,6 +261,9 @@ class EpochLoader:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self._end_workers()
+
+    def _end_workers(self) -> None:
         # The garbage collector would keep them as long as a traceback refers to this frame.
         if (iterator := self._loader._iterator) is not None:
             iterator._shutdown_workers()  # type: ignore[attr-defined]
@@ -264,9 +288,32 @@ class EpochLoader:
         if self._undecided:
             batches = yield from self._decide(batches)
         self._keys.batches = batches
-        with _any_number_of_workers():
-            iterator = iter(self._loader)
-        yield from iterator
+        arrived = 0
+        try:
+            with _any_number_of_workers():
+                iterator = iter(self._loader)
+            while (batch := next(iterator, None)) is not None:
+                arrived += 1
+                yield batch
+        except LOST as error:
+            if not self.workers:
+                raise
+            self._go_on_alone(error)
+        for keys in batches[arrived:]:
+            yield _collate([self._rows[key] for key in keys])
+
+    def _go_on_alone(self, error: Exception) -> None:
+        """End the loader processes and load in this one from now on."""
+        told = " ".join(str(error).split()).lower()
+        why = texts.LOADER_LOST
+        if any(word in told for word in SHARED_MEMORY):
+            why = texts.LOADER_SHARED_MEMORY
+        elif "timed out" in told:
+            why = texts.LOADER_SILENT.format(seconds=SILENT_SECONDS)
+        log.warning("%s", texts.LOADER_ALONE.format(why=why))
+        log.debug("loader processes were lost: %s", error)
+        self._end_workers()
+        self._loader = self._loader_of(0)
 
     def _decide(self, batches: list[list[Key]]) -> Generator[Batch, None, list[list[Key]]]:
         """Load and time some batches in this process, then choose; returns the remaining batches."""

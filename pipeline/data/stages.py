@@ -13,13 +13,14 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
 
 from pipeline.core.errors import StorageError
 from pipeline.data import competition, crop, decode, folds, host, images, load, page, quarantine, texts
+from pipeline.data.depth import Ranges
 from pipeline.data.host import boxes_file, competition_root
 from pipeline.engine.need import PART, Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, needs
@@ -36,6 +37,8 @@ AS_READ: Params = {PART: "as_read"}
 BOXED = ("statistics", "own_box")
 # Headers of images that are read to estimate the disk space that they need.
 HEADERS_READ = 400
+# The values of the training images that become black and white; empty if all have 8 bits a channel.
+RANGES = "ranges.json"
 
 DATA_SETTINGS = tuple(
     f"competition.{name}"
@@ -125,7 +128,7 @@ def data_identity(ask: Ask, settings: Settings, params: Params) -> str:
 
 
 def build_images(job: Job) -> Built:
-    """Write decoded.bin, index.npz, facts.csv and quarantine.csv of all splits; ids carry their split.
+    """Write decoded.bin, index.npz, facts.csv, quarantine.csv and ranges.json; ids carry their split.
 
     A run that was stopped continues in its work folder.
 
@@ -138,17 +141,28 @@ def build_images(job: Job) -> Built:
     wanted, announced = _decoded_bytes(paths, settings.cache_px), texts.IMAGES_SPACE.format(images=len(paths))
     _require_space(job, wanted, announced, texts.IMAGES_WHAT, texts.IMAGES_SPACE_REMEDY)
     work = job.store.work("images", job.key)
-    before = images.build_decoded(samples, job.draft, decode.Decoding.of(settings), work)
+    found = images.measured(samples[0].paths_N.tolist(), decode.Decoding.of(settings))
+    files.write_json(job.draft / RANGES, found)
+    lines = list(_range_lines(found, settings.range))
+    how = decode.Decoding.of(settings, Ranges.of(settings, found))
+    before = images.build_decoded(samples, job.draft, how, work)
     if before:
         log.info("%s", texts.IMAGES_CONTINUED.format(done=before, images=len(paths)))
     faulty = images.DecodedImages(job.draft).faulty()
     fates = [f.fate for f in faulty]
-    lines = []
     if n := fates.count(images.WHITE_IMAGE):
         lines.append(texts.IMAGES_WHITE.format(images=n))
     if n := fates.count(images.IN_PART):
         lines.append(texts.IMAGES_IN_PART.format(images=n))
     return Built(metrics={"images": float(len(paths)), "quarantined": float(len(faulty))}, lines=tuple(lines))
+
+
+def _range_lines(found: Mapping[str, tuple[float, float]], given: list[float] | None) -> Iterator[str]:
+    """Which values become black and white, for images with more than 8 bits a channel."""
+    for kind, ends in found.items():
+        black, white = given or ends
+        source = texts.RANGE_GIVEN if given else texts.RANGE_MEASURED
+        yield texts.IMAGES_RANGE.format(kind=kind, black=black, white=white, source=source)
 
 
 def _decoded_bytes(paths: Sequence[str], cache_px: int) -> float:
@@ -290,10 +304,10 @@ STAGES = (
     ),
     Stage(
         "images",
-        3,
+        4,
         "decoded images and their facts",
         build_images,
-        reads=("images.cache_px", "images.truncated", "images.max_megapixels"),
+        reads=("images.cache_px", "images.truncated", "images.max_megapixels", "images.range"),
         inputs=as_read,
     ),
     Stage(

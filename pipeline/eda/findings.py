@@ -41,6 +41,9 @@ THIN, LONE = 0.1, 0.3
 DISAGREEMENT, KNOWN_GROUP, PARTED = 0.5, 0.15, 0.5
 # A gap between out-of-fold score and leaderboard misleads however small it is: at least medium by default.
 LEAST_KNOWN_GROUP = 0.002
+# A standard deviation of the grey values (0 to 255) below which a picture shows nothing, and the share of
+# such images from which on it is no longer about single files, which are outliers.
+FLAT_CONTRAST, FLAT_SHARE, FLAT = 4.0, 0.05, 0.5
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tu
         *imbalance(survey, config, asked),
         *_odd(evidence.outliers, survey, config.eda, "outlier_look", LOOKS, texts.LOOK),
         *_odd(evidence.outliers, survey, config.eda, "outlier_shape", SHAPES, texts.SHAPE),
+        *flat(survey),
         *sizes(survey, config),
         groups(survey),
     ]
@@ -122,6 +126,26 @@ def _finding(
         kind.answer,
         tuple(d.members for d in sets),
     )
+
+
+def flat(survey: Survey) -> list[Finding]:
+    """Whether many images are nearly one colour: most often their values were scaled wrongly."""
+    contrast = survey.images["contrast"].to_numpy(np.float64)
+    share = float((contrast < FLAT_CONTRAST).mean())
+    if share < FLAT_SHARE:
+        return []
+    rows = survey.images[contrast < FLAT_CONTRAST]
+    grey = float(rows["brightness"].median())
+    return [
+        Finding(
+            "flat",
+            FLAT * share,
+            texts.FLAT.format(images=plural(len(rows), "image is", "images are"), share=percent(share)),
+            texts.FLAT_MEANING.format(limit=FLAT_CONTRAST, grey=grey),
+            texts.FLAT_ANSWER,
+            examples=keys_of(rows.sort_values("contrast", kind="stable").head(SHOWN)),
+        )
+    ]
 
 
 def sizes(survey: Survey, config: Config) -> list[Finding]:

@@ -45,6 +45,11 @@ SIZES_TEST_ONLY = " {sizes} occur in the test set only."
 SIZES_SQUASHED = " Squashing them to a square distorts shapes."
 SIZES_ANSWER = "Try `images.resize=letterbox` or `images.resize=cover`."
 
+# Images that show nothing.
+FLAT = "{images} nearly one colour ({share} of all)"
+FLAT_MEANING = "Their grey values have a standard deviation below {limit:g} of 255, around a grey of {grey:.0f}: a model sees next to nothing. Most often values were scaled wrongly, or the files are masks with the values 0 and 1."
+FLAT_ANSWER = "Look at the pictures. If the files hold more than 8 bits a channel (16-bit, float, CT), set the values that become black and white: `images.range=[BLACK,WHITE]`; otherwise rewrite the files so that they use 0 to 255."
+
 # Outliers: where, what it means, what to do.
 OUTLIERS = "{images} {where}"
 OUTLIERS_COUNTED = "{meaning} By measure: {counts}."

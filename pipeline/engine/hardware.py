@@ -68,3 +68,23 @@ def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
         lines = []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, "") or platform.processor() or platform.machine()
+
+
+def free_memory(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> float | None:
+    """Bytes that this process may still take, of the machine or its container; None if nothing says it."""
+    found = []
+    with contextlib.suppress(OSError, ValueError, KeyError):  # not Linux
+        found.append(_table(meminfo)["MemAvailable:"] * 1024)
+    try:
+        limit, used = (float((group / f"memory.{name}").read_text("ascii")) for name in ("max", "current"))
+        # Files that the system keeps in memory count as used, and are given up first.
+        found.append(max(limit - used + _table(group / "memory.stat")["file"], 0.0))
+    except (OSError, ValueError, KeyError):
+        pass  # no container, or one without a limit ("max")
+    return min(found, default=None)
+
+
+def _table(path: Path) -> dict[str, float]:
+    """Name -> number of a file with one of each in every line."""
+    rows = (line.split() for line in path.read_text("ascii").splitlines())
+    return {row[0]: float(row[1]) for row in rows if len(row) > 1}

@@ -36,7 +36,7 @@ class Session:
     Args:
         settings: of the command.
         catalogue: every stage.
-        rehash: read every file again instead of trusting its time of modification.
+        rehash: read every file again instead of trusting its size and times.
         artifacts: the folder of results; None: `artifacts/` of the home.
     """
 

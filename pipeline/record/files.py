@@ -1,7 +1,7 @@
 """How files are written and read: JSON, npz for each value of `core` (never pickle), and digests of files.
 
 Owns the file formats, atomic writing, sha256 digests, and the index that remembers the digest of a file by
-path, size and modification time. Does not own the folders or the use of digests (`record/store.py`).
+path, size, inode and times of change. Does not own the folders or the use of digests (`record/store.py`).
 """
 
 import hashlib
@@ -162,30 +162,47 @@ def sha256_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+# Size, time of modification and of any change (ns), and inode.
+Stamp = tuple[int, int, int, int]
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    """What changes with a file's content, as far as the system tells.
+
+    The modification time alone is not enough: `cp -p`, `rsync -t`, `tar` and programs for photos set it, so
+    two images of equal size can change places and keep it. The change time cannot be set, and the inode says
+    which file a name means.
+    """
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
 class FileIndex:
-    """Digests of files, read from disk only if size or modification time changed, or always with `rehash`."""
+    """Digests of files, read from disk only if anything in their `Stamp` changed, or always with `rehash`."""
 
     def __init__(self, path: Path, rehash: bool = False) -> None:
         self._path = path
-        self._known: dict[str, tuple[int, int, str]] = {}
+        self._known: dict[str, tuple[Stamp, str]] = {}
         self._changed = False
         if not rehash and path.is_file():
             try:
                 rows = json.loads(path.read_text(encoding="utf-8"))
-                self._known = {name: (int(s), int(m), str(d)) for name, (s, m, d) in rows.items()}
+                for name, (size, modified, changed, inode, digest) in rows.items():
+                    self._known[name] = (int(size), int(modified), int(changed), int(inode)), str(digest)
             except (ValueError, TypeError, AttributeError):
                 self._known = {}  # a lost index costs time, never a result
 
     def digest(self, path: Path) -> str:
         """Hex sha256 of `path`; raises `FileNotFoundError` when it is missing."""
         status = path.stat()
-        stamp = (status.st_size, status.st_mtime_ns)
+        stamp = _stamp(status)
         known = self._known.get(str(path))
-        if known and known[:2] == stamp:
-            return known[2]
+        if known and known[0] == stamp:
+            return known[1]
         digest = sha256_file(path)
-        if time.time() - status.st_mtime > SETTLED_SECONDS:
-            self._known[str(path)] = (*stamp, digest)
+        # Not if it changed while it was read, or may change again within the resolution of the clock.
+        settled = time.time() - max(status.st_mtime, status.st_ctime) > SETTLED_SECONDS
+        if settled and _stamp(path.stat()) == stamp:
+            self._known[str(path)] = stamp, digest
             self._changed = True
         return digest
 
@@ -197,5 +214,6 @@ class FileIndex:
     def save(self) -> None:
         """Write the index for the next run."""
         if self._changed:
-            write_atomic(self._path, json.dumps(self._known).encode())
+            rows = {name: (*stamp, digest) for name, (stamp, digest) in self._known.items()}
+            write_atomic(self._path, json.dumps(rows).encode())
             self._changed = False

@@ -33,6 +33,13 @@ class ImageSettings(Section):
     max_megapixels: float = fact(
         180.0, "files that declare more are rejected unread, as decompression bombs", gt=0, le=10_000
     )
+    range: list[float] | None = fact(
+        None,
+        "[black, white]: for images with more than 8 bits a channel (16-bit, float, CT), the values that "
+        "become black and white; null: measured on the training images",
+        min_length=2,
+        max_length=2,
+    )
     # Neutral, because it never changes a decoded image: with `drop` the images are an input of the data.
     quarantine: Literal["error", "drop"] = neutral(
         "error", "images that do not decode; drop: left out of training, and white in the test set"
@@ -109,6 +116,14 @@ def size_within_cache(s: Sections) -> Iterator[Broken]:
     if max(images.hw) > images.cache_px:
         message = f"{images.size} is larger than images.cache_px={images.cache_px}: raise images.cache_px too"
         yield "images.size", message
+
+
+@rule("images")
+def range_in_order(s: Sections) -> Iterator[Broken]:
+    """Black is below white."""
+    ends = s["images"].range
+    if ends is not None and not ends[0] < ends[1]:
+        yield "images.range", f"{ends} is not [black, white] with black below white"
 
 
 @rule("crop")

@@ -145,5 +145,6 @@ TRIAL_TIP = "trial {number}: {score:.4f}{second}; {settings}"
 WHISKERS = "{metric} minus that of the default, re-tested"
 
 # --- The record of runs
+PROCESS_KILLED = "a process of this search was killed ({signal}, perhaps because the memory is full); its trial counts as failed, the others go on: use fewer processes"
 RUN_WHAT = "search of {title}"
 RUN_OPEN = "not re-tested yet: scores are optimistic"

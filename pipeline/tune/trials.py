@@ -48,6 +48,7 @@ EARLIER = "winner of "
 # Seconds in which a process that must stop can give its trial back.
 PATIENCE = 20.0
 Options = argparse.Namespace
+log = logging.getLogger(__name__)
 LEARNED = ("train", "loss", "model", "augment", "resample", "images", "crop", "preprocess")
 
 
@@ -286,6 +287,8 @@ def _end(other: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         other.kill()
         other.wait()
+    if not stopped and other.returncode < 0:
+        log.warning("%s", texts.PROCESS_KILLED.format(signal=signal.Signals(-other.returncode).name))
 
 
 def is_orphan(parent: int) -> bool:

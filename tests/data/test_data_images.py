@@ -212,3 +212,19 @@ def test_a_policy_that_an_attribute_forbids_is_refused_even_when_reused(photos):
     assert strict.graph.key(Need("data", strict.settings)) == loose.graph.key(Need("data", loose.settings))
     with pytest.raises(ConfigError, match=r"infer.views has hflip, which kind forbids"):
         photos.context(label, "infer.views=[identity,hflip]")
+
+
+def test_no_box_in_any_image_is_one_clear_error_and_the_preview_without_a_crop_works(photos, capsys):
+    photos.table("test_only.csv", ("id", "x", "y", "w", "h"), [("040", 1, 1, 5, 5)])
+    photos.table("empty.csv", ("id", "x", "y", "w", "h"), [])
+    for boxes, told in (
+        ("haar:frontalface_default", "no training image has a box"),
+        ("test_only.csv", "no training image has a box"),
+        ("empty.csv", "it holds no boxes"),
+    ):
+        for method in ("statistics", "own_box"):
+            words = photos.words(f"crop.method={method}", f"crop.boxes={boxes}", without=("folds.n",))
+            assert main(["preview", *words]) == 2
+            assert told in capsys.readouterr().err
+    words = photos.words("crop.boxes=haar:frontalface_default", without=("folds.n",))
+    assert main(["preview", *words]) == 0 and "of 0 boxes" in capsys.readouterr().out

@@ -202,9 +202,7 @@ def test_an_animation_gives_its_first_picture(tmp_path, kind):
     )
 
 
-def test_float_and_sixteen_bit_colour(tmp_path):
-    Image.fromarray(np.full((4, 4), 99.6, np.float32)).save(tmp_path / "f.tiff")
-    assert decode.decode(tmp_path / "f.tiff", Decoding(9))[0, 0].tolist() == [99] * 3
+def test_sixteen_bit_colour(tmp_path):
     deep = np.zeros((4, 4, 3), np.uint16)
     deep[...] = (65535, 32768, 256)
     cv2.imwrite(str(tmp_path / "deep.png"), deep[..., ::-1])

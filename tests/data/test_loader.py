@@ -1,4 +1,7 @@
 import dataclasses
+import os
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ from learn_world import SIZE, digit_images, digit_samples
 
 from pipeline.core.errors import DataError
 from pipeline.core.samples import TrainRows
+from pipeline.data import loader
 from pipeline.data.augment import Augmenter
 from pipeline.data.loader import Cores, EpochLoader, LoaderPlan, batch_bounds, choose_workers
 
@@ -147,3 +151,61 @@ def test_processes_chosen_in_the_middle_of_an_epoch_change_no_pixel(cores, some)
         for a, b in zip(mine, theirs, strict=True):
             assert torch.equal(a.x_BHWC, b.x_BHWC) and torch.equal(a.y_B, b.y_B)
             assert torch.equal(a.index_B, b.index_B)
+
+
+class Failing(Augmenter):
+    """An augmenter that fails in a loader process, as `how` says, from the fourth row on; never at home."""
+
+    how = ""
+    home = os.getpid()
+    seen = 0
+
+    def __call__(self, *args, **more):
+        Failing.seen += 1
+        if self.home != os.getpid() and Failing.seen > 3:
+            if self.how == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.how == "silent":
+                time.sleep(60)
+            raise RuntimeError("unable to allocate shared memory(shm): No space left on device (28)")
+        return super().__call__(*args, **more)
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("killed", "killed"),
+        pytest.param("silent", "no batch came", marks=pytest.mark.slow),
+        ("full", "/dev/shm"),
+    ],
+)
+def test_lost_loader_processes_are_told_and_change_no_pixel(monkeypatch, caplog, how, told):
+    monkeypatch.setattr(loader, "SILENT_SECONDS", 2.0)
+    failing = Failing("medium", SIZE)
+    object.__setattr__(failing, "how", how)
+    expected = epochs(plan(0))
+    got = epochs(dataclasses.replace(plan(2), augmenter=failing))
+    for mine, theirs in zip(expected, got, strict=True):
+        assert len(mine) == len(theirs)
+        for a, b in zip(mine, theirs, strict=True):
+            assert all(torch.equal(x, y) for x, y in zip(a[:3], b[:3], strict=True))
+    assert told in caplog.text and "runtime.workers=0" in caplog.text
+    assert caplog.text.count("loader processes") == 1, "it is told once"
+
+
+def test_batches_are_put_into_shared_memory_where_errors_are_seen(monkeypatch, caplog):
+    def full(self):
+        raise RuntimeError("unable to allocate shared memory(shm) for file: No space left on device (28)")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", full)
+    assert len(epochs(plan(2))[0]) == len(epochs(plan(0))[0])
+    assert "/dev/shm" in caplog.text
+
+
+def test_an_error_of_the_users_own_code_is_raised_as_it_is():
+    class Broken(Augmenter):
+        def __call__(self, *args, **more):
+            raise RuntimeError("my own mistake")
+
+    with pytest.raises(RuntimeError, match=r"^my own mistake$"):
+        epochs(dataclasses.replace(plan(1), augmenter=Broken("medium", SIZE)))

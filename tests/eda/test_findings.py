@@ -198,3 +198,11 @@ def test_pictures_of_a_finding_are_few_and_whole_sets():
     assert [len(members) for members in huge] == [SHOWN // 2] * 2
     single = Finding("outlier_look", 0.1, "", "", "", tuple((("train", str(i)),) for i in range(99)))
     assert len(single.shown) == 1 and len(single.shown[0]) == SHOWN
+
+
+def test_images_that_are_nearly_one_colour_are_a_harmful_finding():
+    made = case()
+    assert not [f for f in found() if "nearly one colour" in f.headline]
+    flat = made.facts.assign(contrast=made.facts["contrast"].where(made.facts.index % 3 > 0, 1.5))
+    finding = one(found(facts=flat), "nearly one colour")
+    assert finding.severity == "high" and "images.range=" in finding.answer and finding.examples

@@ -11,11 +11,16 @@ ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 def settled(path, data=b"abc"):
-    """A file old enough for the index to trust its mtime."""
+    """A file, old enough for the index to trust its times (see `later`)."""
     path.write_bytes(data)
-    old = time.time() - 60
-    os.utime(path, (old, old))
     return path
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """A minute later: the time of a change cannot be set."""
+    now = time.time
+    monkeypatch.setattr("pipeline.record.files.time.time", lambda: now() + 60)
 
 
 def reads(monkeypatch):
@@ -38,7 +43,7 @@ def test_known_digests(tmp_path):
     assert sha256_file(tmp_path / "big") == sha256_text(big.decode())
 
 
-def test_an_unchanged_file_is_read_once_across_runs(tmp_path, monkeypatch):
+def test_an_unchanged_file_is_read_once_across_runs(tmp_path, monkeypatch, later):
     file = settled(tmp_path / "마스크.png")
     seen = reads(monkeypatch)
     first = FileIndex(tmp_path / "index.json")
@@ -48,7 +53,7 @@ def test_an_unchanged_file_is_read_once_across_runs(tmp_path, monkeypatch):
     assert seen == ["마스크.png"]
 
 
-def test_a_changed_file_is_read_again(tmp_path):
+def test_a_changed_file_is_read_again(tmp_path, later):
     file = settled(tmp_path / "a")
     index = FileIndex(tmp_path / "index.json")
     index.digest(file)
@@ -68,20 +73,51 @@ def test_a_fresh_file_is_not_trusted(tmp_path):
     assert index.digest(file) == sha256_text("xyz")
 
 
-def test_rehash_reads_every_file_again(tmp_path):
+def test_a_new_content_with_the_old_modification_time_is_noticed(tmp_path, later):
     file = settled(tmp_path / "a")
     stamp = file.stat().st_mtime_ns
     index = FileIndex(tmp_path / "index.json")
     index.digest(file)
     index.save()
     file.write_bytes(b"abd")
-    os.utime(file, ns=(stamp, stamp))  # what a careless copy does
-    assert FileIndex(tmp_path / "index.json").digest(file) == ABC
-    assert FileIndex(tmp_path / "index.json", rehash=True).digest(file) == sha256_text("abd")
+    os.utime(file, ns=(stamp, stamp))  # what a careful copy does
+    assert FileIndex(tmp_path / "index.json").digest(file) == sha256_text("abd")
+
+
+def test_two_files_of_equal_size_and_time_that_change_places_are_noticed(tmp_path, later):
+    one, other = settled(tmp_path / "one", b"abc"), settled(tmp_path / "other", b"abd")
+    for file in (one, other):
+        os.utime(file, (1e9, 1e9))
+    index = FileIndex(tmp_path / "index.json")
+    before = index.digest(one), index.digest(other)
+    one.rename(tmp_path / "third")
+    other.rename(one)
+    (tmp_path / "third").rename(other)
+    assert (index.digest(one), index.digest(other)) == before[::-1]
+
+
+def test_rehash_reads_every_file_again(tmp_path, monkeypatch, later):
+    file = settled(tmp_path / "a")
+    index = FileIndex(tmp_path / "index.json")
+    index.digest(file)
+    index.save()
+    seen = reads(monkeypatch)
+    assert FileIndex(tmp_path / "index.json").digest(file) == ABC and not seen
+    assert FileIndex(tmp_path / "index.json", rehash=True).digest(file) == ABC and seen
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[1]", '{"/a": 3}', '{"/a": [1, 2]}', '{"/a": ["x", 1, "d"]}', "\xff"]
+    "text",
+    [
+        "",
+        "{",
+        "[1]",
+        '{"/a": 3}',
+        '{"/a": [1, 2]}',
+        '{"/a": ["x", 1, "d"]}',
+        '{"/a": ["x", 1, 2, 3, "d"]}',
+        "\xff",
+    ],
 )
 def test_a_damaged_index_costs_time_only(tmp_path, text):
     file = settled(tmp_path / "a")
