@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.core.errors import ConfigError
 from pipeline.engine.need import Need
+from pipeline.record import paths
 from pipeline.record.files import write_atomic
 from pipeline.settings import read
 from pipeline.settings.load import CONFIGS, Request, Settings, resolve
@@ -49,10 +50,10 @@ def settings(record: Record, own: Mapping[str, Any], folder: Path) -> Settings:
 
     Raises:
         ConfigError: this code does not know these settings any more.
+        DataError: a file's name leads out of the folder.
     """
     for name, text in record["files"].items():
-        path = (folder / name).resolve()
-        assert path.is_relative_to(folder.resolve()), f"{name} leaves the folder of settings"
+        path = paths.below(folder, name)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             write_atomic(path, text.encode())
     return again(record, own, folder)

@@ -31,9 +31,22 @@ def write_json(path: Path, value: Any) -> None:
     path.write_bytes(json_bytes(value))
 
 
+def parse_json(text: str) -> Any:
+    """The content of a JSON text; raises ValueError for every text that is none."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def read_json(path: Path) -> Any:
-    """The content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The content of a JSON file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON in UTF-8.
+    """
+    return parse_json(path.read_text(encoding="utf-8"))
 
 
 def _savez(path: Path, arrays: dict[str, Any]) -> None:
@@ -175,7 +188,7 @@ class FileIndex:
         self._changed = False
         if not rehash and path.is_file():
             try:
-                rows = json.loads(path.read_text(encoding="utf-8"))
+                rows = read_json(path)
                 self._known = {name: (int(s), int(m), str(d)) for name, (s, m, d) in rows.items()}
             except (ValueError, TypeError, AttributeError):
                 self._known = {}  # a lost index costs time, never a result

@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.record import paths
 from pipeline.settings import read
 from pipeline.settings.read import Fault, ParsedFile, parse_file, parse_value
 from pipeline.settings.schema import Config, broken
@@ -226,6 +227,9 @@ def _overlay(group: str, name: str | None, folder: Path, faults: list[Fault]) ->
     if name not in known:
         hint = nearest(name, known) or f"known: {', '.join(known) or 'none yet'}"
         faults.append(Fault(f"{group}={name}", f"no such file {folder.name}/{group}/{name}.yaml; {hint}"))
+        return ParsedFile({}, {}, ())
+    if fault := paths.fault_of(name):  # the name becomes part of the names of submissions
+        faults.append(Fault(f"{group}={name}", f"this is no name of a settings file: {fault}"))
         return ParsedFile({}, {}, ())
     file = f"{group}/{name}.yaml"
     return parse_file(read.found(folder, file), f"{folder.name}/{file}")

@@ -6,7 +6,8 @@ provenance (`submit/submission.py`) or the ledger (`submit/ledger.py`).
 The provenance of a submission: the JSON beside its CSV.
 
 Owns its contents: members with keys, weights and settings; every result on the way with its digests; the
-code, versions and machines behind them. Does not own rebuilding (`submit/reproduce.py`).
+code, versions and machines behind them. Does not own the form in which it is accepted
+(`submit/provenance.py`) nor rebuilding (`submit/reproduce.py`).
 
     artifact     stage/key of the result that was written; csv_sha256 of the written bytes
     format       the host's format, and the digest of its sample
@@ -31,11 +32,11 @@ from pipeline.core.errors import DataError
 from pipeline.data import host, host_format, load
 from pipeline.engine.slices import plain
 from pipeline.ensemble.members import MEMBER
-from pipeline.record import files
+from pipeline.record import files, paths
 from pipeline.record.files import sha256_file, sha256_text, write_atomic
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import Settings
-from pipeline.submit import ledger, texts
+from pipeline.submit import ledger, provenance, texts
 
 # Settings that writing a submission reads.
 READS = ("competition.submission",)
@@ -65,7 +66,7 @@ def kind_of(artifact: Artifact) -> str:
 def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
     """Write submissions/<name>.csv and .json and the ledger's entry, unless they are up to date."""
     home = store.home
-    path = home / "submissions" / f"{name_of(artifact)}.csv"
+    path = paths.below(home / "submissions", f"{name_of(artifact)}.csv")
     config = settings.config.competition
     data = input_of(artifact, "data", store)
     space = load.samples(data, "test", home).space
@@ -108,7 +109,7 @@ def _is_current(path: Path, form: Mapping[str, Any]) -> bool:
     if not is_untouched(path):
         return False
     known = files.read_json(path.with_suffix(".json"))
-    return (known.get("version"), known.get("format")) == (VERSION, form)
+    return (known.get("version"), known.get("format")) == (provenance.VERSION, form)
 
 
 def refuse(settings: Settings, data: Artifact, home: Path) -> None:
@@ -135,7 +136,6 @@ def scored(artifact: Artifact, store: Store) -> Artifact | None:
     return store.find(*artifact.inputs["twin"].split("/")) if artifact.stage == "refit" else artifact
 
 
-VERSION = 2
 DIGITS = 12
 Provenance = Mapping[str, Any]
 
@@ -146,7 +146,7 @@ def provenance_of(
     """The provenance of a written CSV; `host_format` holds the digest of the host's sample, too."""
     nodes, machines = chain(artifact, store)
     return {
-        "version": VERSION,
+        "version": provenance.VERSION,
         "name": csv.stem,
         "artifact": _name(artifact),
         "csv_sha256": sha256_file(csv),
@@ -167,7 +167,7 @@ def read(path: Path) -> dict[str, Any]:
     """The provenance beside a CSV, or of a JSON given by name.
 
     Raises:
-        DataError: there is none, it cannot be read, or it is of an older version.
+        DataError: there is none, it is of an older version, or it has faults, which are named.
     """
     record_path = path.with_suffix(".json")
     if not record_path.is_file():
@@ -175,18 +175,7 @@ def read(path: Path) -> dict[str, Any]:
             texts.NO_PROVENANCE.format(file=path.name, json=record_path.name),
             remedy=texts.NO_PROVENANCE_REMEDY,
         )
-    try:
-        record = files.read_json(record_path)
-        version = record.get("version", 1)
-    except (ValueError, AttributeError) as error:
-        raise DataError(f"{record_path}: cannot be read: {error}", remedy="restore it") from error
-    if version != VERSION or record.get("request") is None:
-        commit = str(record.get("manifest", {}).get("git", "?")).removesuffix("-dirty")
-        raise DataError(
-            texts.OLD_PROVENANCE.format(json=record_path.name),
-            remedy=texts.OLD_PROVENANCE_REMEDY.format(commit=commit),
-        )
-    return dict(record)
+    return provenance.read(record_path)
 
 
 def chain(artifact: Artifact, store: Store) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -28,6 +28,7 @@ from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.errors.findings import planting
 from pipeline.pages.report import plural
+from pipeline.record import paths
 from pipeline.record.files import sha256_text
 from pipeline.record.study import Plan, Studies, Study, storage_of
 from pipeline.settings import read
@@ -206,6 +207,8 @@ def begin(session: Session, prepared: Prepared, name: str = "") -> Study:
     if name and name not in known:
         hint = nearest(name, known) or texts.UNKNOWN_STUDY_REMEDY
         raise ConfigError(texts.UNKNOWN_STUDY.format(name=name), remedy=hint)
+    if fault := paths.fault_of(name) if name else "":  # its page and its lock have this name
+        raise ConfigError(texts.BAD_STUDY_NAME.format(name=name, fault=fault), remedy=texts.BAD_STUDY_REMEDY)
     study = open_study(storage, prepared, name)
     need = bench.kind.need(bench.settings)
     score = bench.score(session.get(need))
