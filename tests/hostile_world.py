@@ -81,7 +81,7 @@ def provenance(**changes):
 
 
 def tree(folder):
-    """Every file and folder below with its bytes, so that two states can be compared; links are not followed."""
+    """Every file and folder below with its bytes, to compare two states; links are not followed."""
     return {
         str(p.relative_to(folder)): ("link" if p.is_symlink() else p.read_bytes() if p.is_file() else None)
         for p in sorted(folder.rglob("*"))

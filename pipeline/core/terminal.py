@@ -60,7 +60,7 @@ class Formatter(logging.Formatter):
 def prepare() -> None:
     """Let no character of a name end a command: what the terminal's encoding lacks becomes `?` there.
 
-    Log lines, warnings of libraries and the traceback of a bug of ours pass `printable` from now on.
+    Log lines pass `printable` from now on.
     """
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
@@ -68,6 +68,12 @@ def prepare() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+def take_over() -> None:
+    """For a command of its own: file names are UTF-8, and what libraries and bugs say is printable."""
+    speak_utf8()
+    logging.captureWarnings(True)
     sys.excepthook = _told
 
 

@@ -1,4 +1,4 @@
-"""A provenance file from outside: refused as a whole with every fault, before anything is written or removed."""
+"""A provenance file from outside: refused with every fault, before anything is written or removed."""
 
 import argparse
 import json
