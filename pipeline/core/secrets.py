@@ -9,6 +9,7 @@ Owns finding them, in an address as well as in any text around one. Does not own
 from __future__ import annotations
 
 import re
+from typing import Any
 from urllib.parse import unquote, unquote_plus
 
 HIDDEN = "…"
@@ -36,6 +37,15 @@ def hidden(text: str, *addresses: str) -> str:
     return ADDRESS.sub(_without, text) if "://" in text else text
 
 
+def hidden_in(value: Any) -> Any:
+    """A nested value of dicts, lists and texts with every text `hidden`."""
+    if isinstance(value, str):
+        return hidden(value)
+    if isinstance(value, dict):
+        return {key: hidden_in(below) for key, below in value.items()}
+    return [hidden_in(below) for below in value] if isinstance(value, list | tuple) else value
+
+
 def _without(match: re.Match[str]) -> str:
     scheme, rest = match.groups()
     place, mark, fragment = rest.partition("#/")  # the page of a web application has no password
@@ -51,7 +61,8 @@ def _secrets(address: str) -> set[str]:
     _, scheme, rest = address.partition("://")
     if not scheme:
         return set()
-    found = {value for _, value in SECRET.findall(rest)}
+    values = [value for _, value in SECRET.findall(rest)]
+    found = {*values, *(value.partition("#")[0] for value in values)}
     user, at, _ = rest.partition("?")[0].rpartition("@")
     if at:
         name, colon, password = user.partition(":")

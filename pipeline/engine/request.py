@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.secrets import hidden, hidden_in
 from pipeline.engine.need import Need
 from pipeline.record import paths
 from pipeline.record.files import write_atomic
@@ -26,7 +27,7 @@ OWN = ("runtime.", "reproduce.")
 
 
 def of(settings: Settings, chain: Iterable[Need]) -> dict[str, Any]:
-    """A request as JSON, with every settings file that it and its chain use."""
+    """A request as JSON, with every settings file that it and its chain use, and without passwords."""
     typed = settings.request
     files = dict(settings.files)
     for need in chain:
@@ -35,8 +36,8 @@ def of(settings: Settings, chain: Iterable[Need]) -> dict[str, Any]:
         "competition": typed.competition,
         "model": typed.model,
         "experiment": list(typed.experiment or ()),
-        "values": [[path, value] for path, value in typed.values if not path.startswith(OWN)],
-        "files": dict(sorted(files.items())),
+        "values": [[path, hidden_in(value)] for path, value in typed.values if not path.startswith(OWN)],
+        "files": hidden_in(dict(sorted(files.items()))),
     }
 
 
@@ -91,6 +92,6 @@ def changed_files(record: Record, folder: Path) -> list[str]:
         path = read.found(folder, name)
         if not path.is_file():
             changed.append(f"{folder.name}/{name} (gone)")
-        elif path.read_text(encoding="utf-8") != text:
+        elif hidden(path.read_text(encoding="utf-8")) != text:
             changed.append(f"{folder.name}/{name}")
     return changed

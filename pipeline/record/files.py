@@ -146,6 +146,17 @@ def _space(text: str) -> LabelSpace:
     return LabelSpace(made, tuple(classes), np.array(codes, dtype=np.int64))
 
 
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite file, whose path may hold any character, also `?` and `%`."""
+    if not set("?%") & set(str(path)):
+        return f"sqlite:///{path}"
+    # Imported here: it takes a quarter of a second, and few paths need it.
+    from sqlalchemy.engine import URL
+
+    # With its driver: MLflow makes the folder of `sqlite:///…`, without decoding its name.
+    return URL.create("sqlite+pysqlite", database=str(path)).render_as_string(hide_password=False)
+
+
 CHUNK = 1 << 20
 # A file younger than this could change again without a new mtime, within the resolution of the clock.
 SETTLED_SECONDS = 2.0

@@ -26,7 +26,9 @@ from typing import Any, TypeVar
 
 from filelock import FileLock
 
+from pipeline.core.secrets import hidden
 from pipeline.record import board
+from pipeline.record.files import sqlite_url
 
 T = TypeVar("T")
 Number = float | int | None
@@ -107,7 +109,7 @@ def git_commit(folder: Path = CHECKOUT) -> str:
 
 def tracking_uri(home: Path, uri: str | None) -> str:
     """The address of the record: `uri`, else MLFLOW_TRACKING_URI, else `<home>/mlflow.db`."""
-    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.resolve() / 'mlflow.db'}"
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(home.resolve() / "mlflow.db")
 
 
 class Run:
@@ -154,7 +156,7 @@ class Run:
 
     def text(self, name: str, text: str) -> None:
         """Write `text` as the artifact `name`, e.g. `config.yaml`."""
-        self._do(lambda client, run_id: client.log_text(run_id, text, name))
+        self._do(lambda client, run_id: client.log_text(run_id, hidden(text), name))
 
     def dataset(self, name: str, digest: str, n_rows: int, context: str = "training") -> None:
         """Record the data that was used, by a digest of its content; shown in the table and on the page."""
@@ -204,12 +206,19 @@ class Tracker:
 
     def __init__(self, home: Path, uri: str | None = None, enabled: bool = True) -> None:
         self._home = home.resolve()
-        self._uri = tracking_uri(home, uri)
-        self._own = self._uri == tracking_uri(home, f"sqlite:///{self._home / 'mlflow.db'}")
+        # Whether the record is the database of this home, and not a server.
+        given = uri or os.environ.get("MLFLOW_TRACKING_URI")
+        self._own = given in (None, "", f"sqlite:///{self._home / 'mlflow.db'}")
+        self._given = uri
         self._enabled = enabled
         self._client: Any = None
         self._experiments: dict[str, str] = {}
         self._failures = 0
+
+    @property
+    def _uri(self) -> str:
+        """The address of the record, with its password."""
+        return tracking_uri(self._home, self._given)
 
     def update(
         self, key: str, stage: str, metrics: Mapping[str, Number], tags: Mapping[str, str] | None = None
@@ -276,8 +285,8 @@ class Tracker:
         except Exception as error:
             self._failures += 1
             if self._failures == 1:
-                reason = _brief(error).splitlines()[0]
-                logger.warning("MLflow record %s: %s; results are not affected", self._uri, reason)
+                reason = hidden(_brief(error).splitlines()[0], self._uri)
+                logger.warning("MLflow record %s: %s; results are not affected", hidden(self._uri), reason)
             if self._client is None or self._failures == FAILURES_BEFORE_OFF:
                 self._enabled = False
                 logger.warning("MLflow record is off for the rest of this run")
@@ -386,7 +395,7 @@ def _metrics(values: Mapping[str, Number], step: int) -> Sequence[Any]:
 def _params(values: Mapping[str, object]) -> Sequence[Any]:
     from mlflow.entities import Param
 
-    return [Param(key, str(value)[:LONGEST_TAG]) for key, value in values.items()]
+    return [Param(key, hidden(str(value))[:LONGEST_TAG]) for key, value in values.items()]
 
 
 def _tags(values: Mapping[str, str]) -> Sequence[Any]:
@@ -396,7 +405,7 @@ def _tags(values: Mapping[str, str]) -> Sequence[Any]:
 
 
 def _cut(tags: Mapping[str, str]) -> dict[str, str]:
-    return {key: str(value)[:LONGEST_TAG] for key, value in tags.items()}
+    return {key: hidden(str(value))[:LONGEST_TAG] for key, value in tags.items()}
 
 
 def _brief(error: BaseException) -> str:

@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.secrets import hidden
 from pipeline.record import paths
 from pipeline.settings import read
 from pipeline.settings.read import Fault, ParsedFile, parse_file, parse_value
@@ -51,12 +52,12 @@ class Request:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The words of a command line with this request, e.g. `competition=digits`, `train.epochs=3`."""
+        """The words of a command line with this request, without passwords, e.g. `competition=digits`."""
         chosen = {"competition": self.competition, "model": self.model}
         chosen["experiment"] = "+".join(self.experiment or ()) or None
         named = [f"{key}={value}" for key, value in chosen.items() if value]
         values = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in self.values]
-        return (*named, *(word for word in values if not word.startswith("runtime.")))
+        return (*named, *(hidden(word) for word in values if not word.startswith("runtime.")))
 
 
 @dataclass(frozen=True)

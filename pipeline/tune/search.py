@@ -23,6 +23,7 @@ from pathlib import Path
 from pipeline.core import search_space
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.search_space import Point
+from pipeline.core.secrets import hidden
 from pipeline.engine.graph import check, refuse_unread
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
@@ -30,7 +31,7 @@ from pipeline.errors.findings import planting
 from pipeline.pages.report import plural
 from pipeline.record import paths
 from pipeline.record.files import sha256_text
-from pipeline.record.study import Plan, Studies, Study, storage_of
+from pipeline.record.study import Plan, Studies, Study, storage_of, storage_of_home
 from pipeline.settings import read
 from pipeline.settings.load import Settings
 from pipeline.train import estimate
@@ -231,7 +232,7 @@ def begin(session: Session, prepared: Prepared, name: str = "") -> Study:
 
 def shown_storage(where: str, home: Path) -> str:
     """The name of a storage, without a password."""
-    return "optuna.db" if where == f"sqlite:///{home / 'optuna.db'}" else where.rpartition("@")[2]
+    return "optuna.db" if where == storage_of_home(home) else hidden(where)
 
 
 def open_study(storage: Studies, prepared: Prepared, name: str = "") -> Study:
