@@ -406,6 +406,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: Options, settings: Settings) -> None:
     """Run the command that `options` names, and update the competition's table in the record."""
+    from pipeline.record import leftovers
     from pipeline.record.store import told_as_storage_error
     from pipeline.stages import open_session
     from pipeline.submit import ranking
@@ -415,6 +416,7 @@ def run(options: Options, settings: Settings) -> None:
     command = next(one for one in COMMANDS if one.name == options.command)
     session = open_session(settings, options.rehash)
     with told_as_storage_error(session.home):
+        leftovers.clear(session.home, session.store, session.tracker, settings.folder)
         try:
             with session.using() if command.uses_results else contextlib.nullcontext():
                 functions()[command.name](session, options)

@@ -176,10 +176,18 @@ def sha256_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def temporary_of(path: Path) -> Path:
+    """The name under which this process writes a file or folder before it is renamed to `path`.
+
+    It holds the number of the process, so that a later one removes what a killed one left.
+    """
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a temporary file next to it, fsync and rename, so that a crash leaves the old or the new file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_of(path)
     try:
         with temporary.open("wb") as file:
             file.write(data)

@@ -238,6 +238,28 @@ class Store:
         finally:
             lock.release()
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Whether no other process uses results; if so, none starts to in this context."""
+        path = self.root / ".locks" / "freeing"
+        lock = FileLock(path)
+        if not path.parent.is_dir():
+            yield False
+            return
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield not self.busy()
+        finally:
+            lock.release()
+
+    def drafts(self) -> Iterator[Path]:
+        """The folders in which results are built, or were when a process was killed."""
+        return (self.root / ".building").glob("*")
+
     def busy(self) -> list[str]:
         """Results that other processes are building, `<stage>-<key>`, and those processes, `process-<id>`."""
         held = []

@@ -29,11 +29,14 @@ from filelock import FileLock
 from pipeline.core.secrets import hidden
 from pipeline.record import board
 from pipeline.record.files import sqlite_url
+from pipeline.record.store import is_alive, this
 
 T = TypeVar("T")
 Number = float | int | None
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+# Tag of a run: the process that writes it, as `store.this` describes it.
+OWNER = "owner"
 FAILURES_BEFORE_OFF = 3
 LONGEST_TAG = 5000  # characters; MLflow cuts at 8000
 PARAMS_PER_BATCH = 100  # MLflow's limit
@@ -255,6 +258,15 @@ class Tracker:
 
         self.attempt(delete)
 
+    def end_dead(self, runs: Sequence[str]) -> None:
+        """Close runs whose process has ended, by their ids."""
+
+        def end(client: Any) -> None:
+            for number in runs:
+                _end_killed(client, number, "killed")
+
+        self.attempt(end)
+
     def standings(self, competition: str, markdown: str) -> None:
         """Put a table of experiments (as `make runs` prints it) into our part of the description.
 
@@ -355,7 +367,14 @@ class Tracker:
         experiment_id = self._experiment(client, info)
         if parent_id is None:
             _close_stale(client, experiment_id, info)
-        own = {"stage": info.stage, "experiment": info.experiment, "key": info.key, "git": info.git}
+        owner = json.dumps(this())
+        own = {
+            OWNER: owner,
+            "stage": info.stage,
+            "experiment": info.experiment,
+            "key": info.key,
+            "git": info.git,
+        }
         tags = {key: value for key, value in {**own, **info.tags}.items() if value}
         tags["mlflow.source.name"] = f"make {info.stage.replace('_', '-')}"
         tags["mlflow.source.type"] = "LOCAL"
@@ -376,8 +395,19 @@ def _close_stale(client: Any, experiment_id: str, info: RunInfo) -> None:
     for stale in client.search_runs([experiment_id], where):
         beneath = f"tags.`mlflow.parentRunId` = '{stale.info.run_id}' and attributes.status = 'RUNNING'"
         for run in [*client.search_runs([experiment_id], beneath), stale]:
-            client.set_tag(run.info.run_id, "error", "killed; a later run of the same key continued")
-            client.set_terminated(run.info.run_id, "KILLED")
+            _end_killed(client, run.info.run_id, "killed; a later run of the same key continued")
+    # Runs of other keys, also at a server: those of this machine whose process has ended.
+    for run in client.search_runs(
+        [experiment_id], f"tags.{OWNER} LIKE '{{%' and attributes.status = 'RUNNING'"
+    ):
+        with suppress(ValueError):
+            if not is_alive(json.loads(run.data.tags[OWNER])):
+                _end_killed(client, run.info.run_id, "killed")
+
+
+def _end_killed(client: Any, run_id: str, reason: str) -> None:
+    client.set_tag(run_id, "error", reason)
+    client.set_terminated(run_id, "KILLED")
 
 
 def _rounded(values: Mapping[str, Number]) -> dict[str, Number]:

@@ -15,7 +15,7 @@ from pipeline.engine.need import Need
 from pipeline.record.files import FileIndex
 from pipeline.record.store import Store
 from pipeline.record.study import Studies
-from pipeline.record.tracking import Tracker
+from pipeline.record.tracking import RunInfo, Tracker, tracking_uri
 from pipeline.settings.load import load
 from pipeline.stages import CATALOGUE, open_session
 from pipeline.tune.search import shown_storage
@@ -97,10 +97,6 @@ def test_a_record_that_cannot_be_reached_does_not_tell_the_password(tmp_path, ca
 
 
 def test_what_is_recorded_has_no_password(tmp_path):
-    from mlflow import MlflowClient
-
-    from pipeline.record.tracking import RunInfo, tracking_uri
-
     address = ADDRESSES[0]
     info = RunInfo(
         "infer", "digits", "infer x", "k", params={"a": address}, tags={"b": address}, description=address
@@ -109,6 +105,8 @@ def test_what_is_recorded_has_no_password(tmp_path):
     with pytest.raises(ValueError, match="lost"), tracker.run(info) as run:
         run.text("settings.json", json.dumps({"uri": address}))
         raise ValueError(f"lost {address}")
+    from mlflow import MlflowClient  # after the tracker, which sets what mlflow reads at its import
+
     client = MlflowClient(tracking_uri(tmp_path, None))
     kept = client.get_run(run.id)
     text = (next(tmp_path.rglob("settings.json"))).read_text()
