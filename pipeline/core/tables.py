@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.core.errors import DataError, nearest
+from pipeline.core.errors import DataError, Suggestions
 
 DELIMITERS = ",;\t"
 # In this order: UTF-8 with or without a byte-order mark, then what Korean spreadsheets write.
@@ -54,9 +54,10 @@ class Table:
         """Raise a `DataError` that names each of `columns` that is missing."""
         missing = [c for c in columns if c not in self.columns]
         if missing:
+            near = Suggestions(self.columns)
             raise DataError(
                 f"{self.name}: {len(missing)} columns missing (the table has: {', '.join(self.columns)})",
-                [f"{c!r} {nearest(c, self.columns)}".rstrip() for c in missing],
+                [f"{c!r} {near.of(c)}".rstrip() for c in missing],
                 remedy,
             )
 

@@ -16,7 +16,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -26,7 +27,7 @@ from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.secrets import hidden
 from pipeline.record import paths
 from pipeline.settings import read
-from pipeline.settings.read import Fault, ParsedFile, parse_file, parse_value
+from pipeline.settings.read import Fault, ParsedFile, parse_file, parse_text, parse_value, written_text
 from pipeline.settings.schema import Config, broken
 
 GROUPS = ("competition", "model", "experiment")
@@ -56,7 +57,7 @@ class Request:
         chosen = {"competition": self.competition, "model": self.model}
         chosen["experiment"] = "+".join(self.experiment or ()) or None
         named = [f"{key}={value}" for key, value in chosen.items() if value]
-        values = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in self.values]
+        values = [f"{k}={written_text(v) if isinstance(v, str) else json.dumps(v)}" for k, v in self.values]
         return (*named, *(hidden(word) for word in values if not word.startswith("runtime.")))
 
 
@@ -167,9 +168,8 @@ def _request(arguments: Sequence[str]) -> tuple[Request, list[Fault]]:
         elif path in GROUPS:
             chosen[path] = text
         else:
-            values[path], fault = parse_value(text)
-            if type(values[path]) in (int, float) and _is_text(path):
-                values[path] = text  # a key such as 33046231 is text
+            # Free text is text: a key such as 33046231 is no number, and `#` begins no comment in a path.
+            values[path], fault = parse_text(text) if _is_text(path) else parse_value(text)
             if fault and text[:1] in ("{", "["):
                 fault = f"{fault}; a value with spaces needs quotes of its own: {path}='{{a: 1}}'"
             if path in Config.model_fields:
@@ -297,7 +297,16 @@ def _is_text(path: str) -> bool:
     for step in parents:
         models = [m for model in models for m in _models_in(_annotation(model, step))]
     annotations = [_annotation(model, last) for model in models]
-    return any(one in (str, str | None) for one in annotations)
+    return any(kinds and kinds <= {str, type(None)} and str in kinds for kinds in map(_kinds, annotations))
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types that an annotation allows, e.g. {str, NoneType} for `Name | None`."""
+    if get_origin(annotation) is Annotated:
+        return _kinds(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return {kind for one in get_args(annotation) for kind in _kinds(one)}
+    return {annotation}
 
 
 def _annotation(model: Any, name: str) -> Any:
