@@ -79,9 +79,7 @@ tune: env
 		$(if $(STUDY),--study "$(STUDY)") $(ARGS)
 
 dashboard: env
-	@test -n "$$OPTUNA_STORAGE" || test -f "$(STUDIES)" || { echo "$(STUDIES): nothing was tuned yet; make tune"; exit 2; }
-	@exec $(PY) -W ignore -c "from optuna_dashboard._cli import main; main()" "$${OPTUNA_STORAGE:-sqlite:///$(STUDIES)}" \
-		--host 127.0.0.1 --port $(if $(filter-out file,$(origin PORT)),$(PORT),8080)
+	@$(PY) -m pipeline.record.serve dashboard --file "$(STUDIES)" --port "$(if $(filter-out file,$(origin PORT)),$(PORT),8080)"
 
 ensemble: env
 	@$(PIPELINE) ensemble $(ARGS)
@@ -119,13 +117,7 @@ runs: env
 	@$(PIPELINE) runs $(ARGS)
 
 ui: env
-	@test -z "$$MLFLOW_TRACKING_URI" || \
-		{ echo "runs are recorded at $$MLFLOW_TRACKING_URI: open that, or unset MLFLOW_TRACKING_URI"; exit 2; }
-	@test -f "$(DB)" || { echo "$(DB): nothing was recorded yet; make all"; exit 2; }
-	@$(PY) -c "import pathlib; from pipeline.record.board import links; \
-		print('in about ten seconds, open', *links(pathlib.Path('$(DB)'), $(PORT)), '(Ctrl-C ends)', sep='\n  ')"
-	@PYTHONWARNINGS=ignore MLFLOW_LOGGING_LEVEL=WARNING exec $(PY) -m mlflow ui --backend-store-uri "sqlite:///$(DB)" \
-		--host 127.0.0.1 --port $(PORT) --workers 1 --uvicorn-opts "--log-level warning"
+	@$(PY) -m pipeline.record.serve ui --file "$(DB)" --port "$(PORT)"
 
 config: env
 	@$(PIPELINE) config $(ARGS)

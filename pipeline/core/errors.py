@@ -15,6 +15,8 @@ Does not own printing or exit codes: `pipeline/__main__.py` turns a `UserError` 
 from collections.abc import Iterable, Sequence
 
 SHOWN_FAULTS = 40
+# Pairs of words that are compared for the suggestions of one column: a second.
+MOST_COMPARED = 100_000
 
 
 class PodiumError(Exception):
@@ -65,6 +67,30 @@ class ModelError(UserError):
 
 class StorageError(UserError):
     """The disk is full or read-only, or stored results are damaged."""
+
+
+class Suggestions:
+    """`nearest` for the faults of a whole table: only as many words are compared as an error shows.
+
+    Comparing is slow: 30,000 unknown labels against 1,000 known ones would take minutes.
+
+    Args:
+        known: the words that are right.
+        count: how many of them a suggestion names.
+    """
+
+    def __init__(self, known: Iterable[str], count: int = 3) -> None:
+        self._known, self._count = list(known), count
+        self._made: dict[str, str] = {}
+
+    def of(self, word: str) -> str:
+        """The clause for a word; empty if nothing is similar, or if enough words were compared."""
+        if word not in self._made:
+            left = MOST_COMPARED - len(self._made) * len(self._known)
+            if len(self._made) >= SHOWN_FAULTS or left < len(self._known):
+                return ""
+            self._made[word] = nearest(word, self._known, self._count)
+        return self._made[word]
 
 
 def nearest(word: str, known: Iterable[str], count: int = 3) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from pipeline.core.errors import DataError, nearest
+from pipeline.core.errors import DataError, Suggestions
 from pipeline.core.text_files import UTF8, read_text
 
 DELIMITERS = ",;\t|"
@@ -64,9 +64,10 @@ class Table:
         """Raise a `DataError` that names each of `columns` that is missing."""
         missing = [c for c in columns if c not in self.columns]
         if missing:
+            near = Suggestions(self.columns)
             raise DataError(
                 f"{self.name}: {len(missing)} columns missing (the table has: {', '.join(self.columns)})",
-                [f"{c!r} {nearest(c, self.columns)}".rstrip() for c in missing],
+                [f"{c!r} {near.of(c)}".rstrip() for c in missing],
                 remedy,
             )
 

@@ -27,6 +27,7 @@ from pipeline.data.new.request import NewRequest
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.pages.report import plural
+from pipeline.record import paths
 from pipeline.settings import read
 from pipeline.settings.load import Settings, load
 
@@ -85,8 +86,8 @@ def create(request: NewRequest, settings: Settings) -> Written:
             the files have faults, in which case the configuration is written anyway.
     """
     path = settings.folder / "competition" / f"{request.name}.yaml"
-    if not NAME.fullmatch(request.name):
-        allowed = "only letters a to z, digits and _ . + - are allowed"
+    if not NAME.fullmatch(request.name) or paths.fault_of(request.name):
+        allowed = texts.NEW_NAME.format(longest=paths.LONGEST_NAME)
         raise DataError(f"NAME={request.name}: {allowed}", remedy="e.g. NAME=pets")
     taken = DataError(
         f"{path}: there is already a competition of this name; it is not changed",

@@ -28,6 +28,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from pipeline.core.errors import ConfigError, DataError, nearest
+from pipeline.core.terminal import printable
 from pipeline.data import texts
 from pipeline.data.decode import Pixels, Size
 from pipeline.settings.images import CropSettings
@@ -264,7 +265,7 @@ def detect(name: str, image: Callable[[str, str], Pixels], keys: Sequence[Key]) 
             local.detector = _classifier(cascade)
         return _largest(local.detector, image(*key))
 
-    bar = tqdm(total=len(keys), desc=name, unit="img", disable=not sys.stderr.isatty())
+    bar = tqdm(total=len(keys), desc=printable(name), unit="img", disable=not sys.stderr.isatty())
     rows = []
     with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
         for key, box in zip(keys, pool.map(work, keys), strict=True):

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.errors import ConfigError, DataError, nearest
+from pipeline.core.errors import ConfigError, DataError, Suggestions
 from pipeline.core.predictions import Prediction, Probabilities
 from pipeline.core.samples import Floats, Ints, LabelSpace, Strings, refuse_duplicates
 from pipeline.core.tables import Table, format_table, read_table
@@ -138,11 +138,12 @@ def parse(
         return _attributes(table, ids, answers, space, settings)
     known = {_composed(word): c for c, word in enumerate(vocabulary(space, settings))}
     labels, faults = np.zeros(len(ids), np.int64), []
+    near = Suggestions(known)
     for n, value in enumerate(map(_composed, table.column(answers[0]))):
         if value in known:
             labels[n] = known[value]
         elif settings.format == "class_name":
-            hint = nearest(value, known)
+            hint = near.of(value)
             faults.append(f"id {ids[n]!r}: {value!r} is not a class{f'; {hint}' if hint else ''}")
         else:
             faults.append(f"id {ids[n]!r}: {value!r} is not a class index 0…{space.n_classes - 1}")
@@ -170,11 +171,12 @@ def _attributes(
     classes = {tuple(codes): c for c, codes in enumerate(space.codes_CA.tolist())}
     columns = [[_composed(value) for value in table.column(column)] for column in answers]
     labels, faults = np.zeros(len(ids), np.int64), []
+    near = [Suggestions(words) for words in known]
     for n, row in enumerate(zip(*columns, strict=True)):
         codes = tuple(words.get(value, -1) for value, words in zip(row, known, strict=True))
-        for column, value, words, code in zip(answers, row, known, codes, strict=True):
+        for column, value, similar, code in zip(answers, row, near, codes, strict=True):
             if code < 0:
-                hint = f"; {near}" if (near := nearest(value, words)) else ""
+                hint = f"; {found}" if (found := similar.of(value)) else ""
                 faults.append(f"id {ids[n]!r}: {column} {value!r} is not one of its values{hint}")
         if codes in classes:
             labels[n] = classes[codes]

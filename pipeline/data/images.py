@@ -36,6 +36,7 @@ from tqdm import tqdm
 
 from pipeline.core.errors import StorageError
 from pipeline.core.samples import Samples, Strings, positions, refuse_duplicates, strings
+from pipeline.core.terminal import printable
 from pipeline.data import decode, depth
 from pipeline.data.decode import Decoding, ImageFacts, Pixels, Size
 
@@ -323,7 +324,9 @@ def _ids_path(path: Path) -> Path:
 
 def _in_threads(work: Callable[[T], R], jobs: Sequence[T], label: str, start: int = 0) -> Iterator[list[R]]:
     """Results in order, a chunk at a time, from job `start` on."""
-    bar = tqdm(total=len(jobs), initial=start, desc=label, unit="img", disable=not sys.stderr.isatty())
+    bar = tqdm(
+        total=len(jobs), initial=start, desc=printable(label), unit="img", disable=not sys.stderr.isatty()
+    )
     with decode.pillow(), _one_opencv_thread(), ThreadPoolExecutor(os.cpu_count()) as pool, bar:
         for begin in range(start, len(jobs), CHUNK):
             done = list(pool.map(work, jobs[begin : begin + CHUNK]))

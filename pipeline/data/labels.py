@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.errors import ConfigError, DataError, nearest
+from pipeline.core.errors import ConfigError, DataError, Suggestions
 from pipeline.core.samples import Attribute, Floats, Ints, LabelSpace
 from pipeline.core.tables import Table, read_table
 from pipeline.data import texts
@@ -94,8 +94,9 @@ def read(
     """
     raw = [[nfc(v) for v in listing.table.column(a.column)] for a in settings.attributes]
     for attribute, values in zip(settings.attributes, raw, strict=True):
+        checker = _Checker(attribute)
         for row, value in enumerate(values):
-            kind, what = _fault(attribute, value)
+            kind, what = checker.fault(value)
             if kind:
                 faults.add(kind, f"{listing.where(row)}: {attribute.name}: {what}")
     patched = [list(values) for values in raw]
@@ -128,19 +129,30 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _fault(attribute: AttributeSettings, value: str) -> tuple[str, str]:
-    """(kind, message) of the fault of a raw value, or two empty strings."""
-    if not value.strip():
-        return "empty labels", "the label is empty"
-    if attribute.bins is not None:
-        return ("", "") if _number(value) is not None else ("unknown labels", f"'{value}' is not a number")
-    known = [nfc(v) for v in attribute.values]
-    if value in known:
-        return "", ""
-    shown = ", ".join(known[:SHOWN_VALUES]) + (", …" if len(known) > SHOWN_VALUES else "")
-    hint = nearest(value, known, 1)
-    text = f"label '{value}' is not one of {shown}"
-    return "unknown labels", f"{text}; {hint}" if hint else text
+class _Checker:
+    """Finds the faults of the raw values of one attribute; a table may have a hundred thousand of them."""
+
+    def __init__(self, attribute: AttributeSettings) -> None:
+        known = [nfc(v) for v in attribute.values]
+        self._binned, self._known, self._near = (
+            attribute.bins is not None,
+            frozenset(known),
+            Suggestions(known, 1),
+        )
+        self._shown = ", ".join(known[:SHOWN_VALUES]) + (", …" if len(known) > SHOWN_VALUES else "")
+
+    def fault(self, value: str) -> tuple[str, str]:
+        """(kind, message) of the fault of a raw value, or two empty strings."""
+        if not value.strip():
+            return "empty labels", "the label is empty"
+        if self._binned:
+            return (
+                ("", "") if _number(value) is not None else ("unknown labels", f"'{value}' is not a number")
+            )
+        if value in self._known:
+            return "", ""
+        text, hint = f"label '{value}' is not one of {self._shown}", self._near.of(value)
+        return "unknown labels", f"{text}; {hint}" if hint else text
 
 
 def _codes(attribute: AttributeSettings, values: Sequence[str], training: bool) -> list[int]:
@@ -180,6 +192,8 @@ def _patch(
     if table is None:
         return []
     at = {a.name: n for n, a in enumerate(settings.attributes)}
+    checkers = {a.name: _Checker(a) for a in settings.attributes}
+    near = Suggestions(at, 1)
     rows_of_id = {name: row for row, name in enumerate(listing.ids)}
     rows_of_group: dict[str, list[int]] = {}
     for row, group in enumerate(groups):
@@ -192,10 +206,10 @@ def _patch(
         where = f"{table.name} row {line} (id {name})"
         attribute = settings.attributes[at[word]] if word in at else None
         if attribute is None:
-            hint = nearest(word, at, 1) or f"there are: {', '.join(at)}"
+            hint = near.of(word) or f"there are: {', '.join(at)}"
             faults.add("unknown patch attributes", f"{where}: no attribute `{word}`; {hint}")
             continue
-        kind, what = _fault(attribute, nfc(value))
+        kind, what = checkers[word].fault(nfc(value))
         if kind:
             faults.add("unknown patch values", f"{where}: {word}: {what}")
         rows = [rows_of_id[name]] if name in rows_of_id else []

@@ -11,6 +11,7 @@ FOLDS_SOUND = "check: sound"
 NEW_NO_IMAGES = "IMAGES is missing"
 NEW_NO_IMAGES_REMEDY = "make new NAME=pets IMAGES=folder, or with TRAIN=train.csv"
 NEW_WROTE = "wrote {path}"
+NEW_NAME = "only letters a to z, digits and _ . + - are allowed, at most {longest} of them"
 NEW_NEXT = 'next: make eda ARGS="competition={name}", or make all with the same ARGS'
 
 # Printed lines of the stages.

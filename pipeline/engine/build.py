@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.core import metrics
+from pipeline.core.secrets import hidden_in
 from pipeline.engine import request
 from pipeline.engine.graph import Graph
 from pipeline.engine.hardware import machine, profile
@@ -191,7 +192,7 @@ def _manifest(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
         "config": {**config_slice(need.settings.config, stage.sections(need.settings)), **need.params},
-        "settings": graph.resolved(need),
+        "settings": hidden_in(graph.resolved(need)),
         "identity": graph.identity(need),
         "request": request.of(need.settings, graph.chain([need])) if stage.tracked else None,
         "inputs": {name: a.address for name, a in inputs.items()},

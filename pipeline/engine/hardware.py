@@ -4,6 +4,7 @@ Owns the one place that sets them, and the one name of the processor: the manife
 reproduce` and the machine profile (`record/machine.py`) compare it. Does not own what runs there.
 """
 
+import contextlib
 import os
 import platform
 import sys

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.secrets import hidden, hidden_in
 from pipeline.engine.need import Need
+from pipeline.record import paths
 from pipeline.record.files import write_atomic
 from pipeline.settings import read
 from pipeline.settings.load import CONFIGS, Request, Settings, resolve
@@ -25,7 +27,7 @@ OWN = ("runtime.", "reproduce.")
 
 
 def of(settings: Settings, chain: Iterable[Need]) -> dict[str, Any]:
-    """A request as JSON, with every settings file that it and its chain use."""
+    """A request as JSON, with every settings file that it and its chain use, and without passwords."""
     typed = settings.request
     files = dict(settings.files)
     for need in chain:
@@ -34,8 +36,8 @@ def of(settings: Settings, chain: Iterable[Need]) -> dict[str, Any]:
         "competition": typed.competition,
         "model": typed.model,
         "experiment": list(typed.experiment or ()),
-        "values": [[path, value] for path, value in typed.values if not path.startswith(OWN)],
-        "files": dict(sorted(files.items())),
+        "values": [[path, hidden_in(value)] for path, value in typed.values if not path.startswith(OWN)],
+        "files": hidden_in(dict(sorted(files.items()))),
     }
 
 
@@ -49,10 +51,10 @@ def settings(record: Record, own: Mapping[str, Any], folder: Path) -> Settings:
 
     Raises:
         ConfigError: this code does not know these settings any more.
+        DataError: a file's name leads out of the folder.
     """
     for name, text in record["files"].items():
-        path = (folder / name).resolve()
-        assert path.is_relative_to(folder.resolve()), f"{name} leaves the folder of settings"
+        path = paths.below(folder, name)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             write_atomic(path, text.encode())
     return again(record, own, folder)
@@ -90,6 +92,6 @@ def changed_files(record: Record, folder: Path) -> list[str]:
         path = read.found(folder, name)
         if not path.is_file():
             changed.append(f"{folder.name}/{name} (gone)")
-        elif path.read_text(encoding="utf-8") != text:
+        elif hidden(path.read_text(encoding="utf-8")) != text:
             changed.append(f"{folder.name}/{name}")
     return changed

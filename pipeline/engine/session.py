@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.core.terminal import printable
 from pipeline.engine import build
 from pipeline.engine.executors.here import Here
 from pipeline.engine.graph import Graph, check, refuse_unread
@@ -78,8 +79,8 @@ class Session:
             yield
 
     def say(self, text: str) -> None:
-        """Print a line in the terminal."""
-        print(text, flush=True)
+        """Print a line in the terminal, with what comes from data made printable."""
+        print(printable(text), flush=True)
 
     def show(self, artifact: Artifact) -> None:
         """Print one line for each page of a result."""

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
+from pipeline.core.secrets import hidden_in
 from pipeline.settings.fields import NEUTRAL
 from pipeline.settings.load import Request, Settings
 from pipeline.settings.schema import Config
@@ -45,14 +46,14 @@ def plain(model: BaseModel) -> dict[str, Any]:
 
 
 def config_slice(config: Config, paths: Iterable[str]) -> dict[str, Any]:
-    """The settings at these dotted paths, as they enter a key."""
+    """The settings at these dotted paths, as they enter a key: no key depends on a password."""
     whole = plain(config)
     found: dict[str, Any] = {}
     for path in paths:
         value: Any = whole
         for step in path.split("."):
             value = value[step]
-        found[path] = value
+        found[path] = hidden_in(value)
     return found
 
 

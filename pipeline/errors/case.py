@@ -10,7 +10,6 @@ Their keys are part of the report's key, so a new one gives a new report.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from pipeline.ensemble.stages import BLEND
 from pipeline.errors.diff.flips import Submission
 from pipeline.pages.report import ImageOf
 from pipeline.record import files
+from pipeline.record.files import read_json
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import Settings
 from pipeline.submit import submission
@@ -112,8 +112,8 @@ def made_of(store: Store, data: Artifact, path: Path) -> Artifact | None:
     if not provenance.is_file() or not is_untouched(path):
         return None
     try:
-        stage, _, key = str(json.loads(provenance.read_text(encoding="utf-8"))["artifact"]).partition("/")
-    except (ValueError, KeyError, TypeError):
+        stage, _, key = str(read_json(provenance)["artifact"]).partition("/")
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     artifact = store.find(stage, key)
     return artifact if artifact and _is_of(artifact, data.key) else None

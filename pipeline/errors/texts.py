@@ -266,3 +266,6 @@ BLEND_BOUND = "if the blend were right wherever one of its members is right"
 FAMILY_DO = "Add a network of another family: {experiment}"
 FAMILY_SEEN = "Every finished run on these folds uses a network of one family, {family} ({runs})."
 FAMILY_WHY = "Networks of one family make similar errors; a blend gains most from a member that makes different errors."
+
+ADVICE_FAULTS = "{file}: lines that are no advice are skipped; correct or delete them: {lines}"
+ADVICE_LINE = "line {line}: {what}"

@@ -32,15 +32,28 @@ def write_json(path: Path, value: Any) -> None:
     path.write_bytes(json_bytes(value))
 
 
+def parse_json(text: str) -> Any:
+    """The content of a JSON text; raises ValueError for every text that is none."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def read_json(path: Path) -> Any:
-    """The content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The content of a JSON file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON in UTF-8.
+    """
+    return parse_json(path.read_text(encoding="utf-8"))
 
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a temporary file next to it, fsync and rename, so that a crash leaves the old or the new file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_of(path)
     try:
         with temporary.open("wb") as file:
             file.write(data)
@@ -148,6 +161,17 @@ def _space(text: str) -> LabelSpace:
     return LabelSpace(made, tuple(classes), np.array(codes, dtype=np.int64))
 
 
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite file, whose path may hold any character, also `?` and `%`."""
+    if not set("?%") & set(str(path)):
+        return f"sqlite:///{path}"
+    # Imported here: it takes a quarter of a second, and few paths need it.
+    from sqlalchemy.engine import URL
+
+    # With its driver: MLflow makes the folder of `sqlite:///…`, without decoding its name.
+    return URL.create("sqlite+pysqlite", database=str(path)).render_as_string(hide_password=False)
+
+
 def sha256_file(path: Path) -> str:
     """Hex sha256 of a file's bytes."""
     digest = hashlib.sha256()
@@ -176,6 +200,14 @@ def _stamp(status: os.stat_result) -> Stamp:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
+def temporary_of(path: Path) -> Path:
+    """The name under which this process writes a file or folder before it is renamed to `path`.
+
+    It holds the number of the process, so that a later one removes what a killed one left.
+    """
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
 class FileIndex:
     """Digests of files, read from disk only if anything in their `Stamp` changed, or always with `rehash`."""
 
@@ -185,7 +217,7 @@ class FileIndex:
         self._changed = False
         if not rehash and path.is_file():
             try:
-                rows = json.loads(path.read_text(encoding="utf-8"))
+                rows = read_json(path)
                 for name, (size, modified, changed, inode, digest) in rows.items():
                     self._known[name] = (int(size), int(modified), int(changed), int(inode)), str(digest)
             except (ValueError, TypeError, AttributeError):

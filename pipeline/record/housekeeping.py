@@ -6,12 +6,11 @@ deleting one safely (`record/store.py`).
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 from pipeline.core.errors import DataError, StorageError
-from pipeline.record.files import write_atomic
+from pipeline.record.files import read_json, write_atomic
 from pipeline.record.store import MANIFEST, SHORT, Store
 
 PINS = "pins.txt"
@@ -136,9 +135,8 @@ def _roots(home: Path) -> list[str]:
     roots = []
     for path in sorted((home / "submissions").glob("*.json")):
         try:
-            provenance = json.loads(path.read_text(encoding="utf-8"))
-            roots.append(str(provenance["artifact"]))
-        except (ValueError, KeyError, TypeError) as error:
+            roots.append(str(read_json(path)["artifact"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
             # Provenance that cannot be read could need any result, so nothing may be freed.
             raise DataError(
                 f"{path.name}: unreadable provenance ({error})", remedy="fix it or move it away"
@@ -148,4 +146,10 @@ def _roots(home: Path) -> list[str]:
 
 def _pinned(home: Path) -> list[str]:
     path = home / "submissions" / PINS
-    return path.read_text(encoding="utf-8").split() if path.is_file() else []
+    try:
+        return path.read_text(encoding="utf-8").split() if path.is_file() else []
+    except (OSError, UnicodeDecodeError) as error:
+        # What cannot be read could protect any result, so nothing may be freed.
+        raise DataError(
+            f"{path.name}: cannot be read ({error})", remedy="restore it, or move it away"
+        ) from error

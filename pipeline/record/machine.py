@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from pipeline.record.files import json_bytes, write_atomic
+from pipeline.record.files import json_bytes, read_json, write_atomic
 
 FILE = "machine.json"
 VERSION = 1
@@ -56,7 +56,7 @@ class Profile:
 
     def _entries(self) -> list[dict[str, Any]]:
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
+            content = read_json(self.path)
             entries = content["entries"] if content["version"] == VERSION else []
             return [e for e in entries if isinstance(e["of"], dict) and isinstance(e["measured"], dict)]
         except FileNotFoundError:

@@ -22,13 +22,14 @@ import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from pipeline.core.errors import StorageError
-from pipeline.record.files import FileIndex, sha256_text, write_atomic
+from pipeline.record import paths
+from pipeline.record.files import FileIndex, read_json, sha256_text, write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -105,22 +106,28 @@ def told_as_storage_error(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reasons = {
+        disk = {
             errno.ENOSPC: "the disk is full",
             errno.EDQUOT: "the disk quota is used up",
             errno.EFBIG: "a file grew beyond the size limit (`ulimit -f`)",
             errno.EROFS: "the disk is read-only",
             errno.EACCES: "permission denied",
             errno.EPERM: "permission denied",
-            errno.ENOTDIR: "there is a file where a folder is needed",
+            errno.EIO: "the disk reports an error",
+            errno.ESTALE: "the network disk has lost it",
         }
-        reason = reasons.get(error.errno or 0)
+        path = {
+            errno.ENOTDIR: "there is a file where a folder is needed",
+            errno.EISDIR: "there is a folder where a file is needed",
+            errno.ENAMETOOLONG: "the name is too long for this file system",
+            errno.ELOOP: "its links lead in a circle",
+        }
+        reason = {**disk, **path}.get(error.errno or 0)
         if reason is None:
             raise
-        raise StorageError(
-            f"{error.filename or folder}: {reason}",
-            remedy="free space (`make du`, `make gc`) or set runtime.home to another disk; no result is lost",
-        ) from error
+        space = "free space (`make du`, `make gc`) or set runtime.home to another disk; no result is lost"
+        remedy = "give another path, or move what is there away" if error.errno in path else space
+        raise StorageError(f"{error.filename or folder}: {reason}", remedy=remedy) from error
 
 
 class Store:
@@ -137,12 +144,9 @@ class Store:
         known = self._verified.get((stage, key))
         if known:
             return known
-        folder = self.root / stage / key
-        if not (folder / MANIFEST).is_file():
-            return None
-        artifact = self._open(stage, key, folder)
-        fault = "its manifest cannot be read" if artifact is None else self._damage(artifact)
-        if artifact is None or fault:
+        artifact, fault = self._checked(stage, key)
+        if fault:
+            folder = self.root / stage / key
             log.warning("%s %s is damaged (%s): moved away, built again", stage, key[:SHORT], fault)
             with told_as_storage_error(folder):
                 aside = self.root / ".damaged" / f"{stage}-{key}"
@@ -151,7 +155,8 @@ class Store:
                 with contextlib.suppress(FileNotFoundError):  # another process moved it first
                     folder.rename(aside)
             return None
-        self._verified[stage, key] = artifact
+        if artifact is not None:
+            self._verified[stage, key] = artifact
         return artifact
 
     def at(self, address: str) -> Artifact | None:
@@ -169,6 +174,23 @@ class Store:
         below = [self.at(a) for a in artifact.inputs.values() if a.partition("/")[0] in through]
         found = [one for b in below if b is not None for one in self.behind(b, stage, through)]
         return list({one.key: one for one in found}.values())
+
+    def look(self, stage: str, key: str) -> Artifact | None:
+        """The artifact if it exists and is undamaged; unlike `find` it changes nothing on disk."""
+        artifact, fault = self._checked(stage, key)
+        return None if fault else artifact
+
+    def _checked(self, stage: str, key: str) -> tuple[Artifact | None, str]:
+        """The artifact and the fault of its files; (None, "") where there is none of this name.
+
+        Stage and key may come from a file of somebody else: what is not a name names no result.
+        """
+        folder = self.root / stage / key
+        if paths.fault_of(stage) or paths.fault_of(key) or not (folder / MANIFEST).is_file():
+            return None, ""
+        artifact = self._open(stage, key, folder)
+        fault = "its manifest cannot be read" if artifact is None else self._damage(artifact)
+        return artifact, fault or ""
 
     def all(self, *stages: str) -> list[Artifact]:
         """Every finished artifact, or those of some stages, oldest first; their files are not checked."""
@@ -242,6 +264,28 @@ class Store:
         finally:
             lock.release()
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Whether no other process uses results; if so, none starts to in this context."""
+        path = self.root / ".locks" / "freeing"
+        lock = FileLock(path)
+        if not path.parent.is_dir():
+            yield False
+            return
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield not self.busy()
+        finally:
+            lock.release()
+
+    def drafts(self) -> Iterator[Path]:
+        """The folders in which results are built, or were when a process was killed."""
+        return (self.root / ".building").glob("*")
+
     def busy(self) -> list[str]:
         """Results that other processes are building, `<stage>-<key>`, and those processes, `process-<id>`."""
         held = []
@@ -296,10 +340,10 @@ class Store:
 
     def _open(self, stage: str, key: str, folder: Path) -> Artifact | None:
         try:
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            manifest = read_json(folder / MANIFEST)
         except (ValueError, OSError):
             return None
-        is_valid = isinstance(manifest, dict) and isinstance(manifest.get("files"), dict)
+        is_valid = isinstance(manifest, dict) and not _manifest_fault(manifest)
         return Artifact(stage, key, folder, manifest) if is_valid and manifest.get("key") == key else None
 
     def _damage(self, artifact: Artifact) -> str | None:
@@ -310,6 +354,24 @@ class Store:
             if path.stat().st_size != facts["bytes"] or self.index.digest(path) != facts["sha256"]:
                 return f"{name} has changed since it was written"
         return None
+
+
+def _manifest_fault(manifest: Mapping[str, Any]) -> str:
+    """What a manifest lacks of the form that everything here relies on; empty if nothing."""
+    inputs, known = manifest.get("inputs", {}), manifest.get("files")
+    if not isinstance(known, dict) or any(
+        ".." in (way := PurePosixPath(name)).parts
+        or way.is_absolute()
+        or not isinstance(facts, dict)
+        or not {"sha256", "bytes"} <= facts.keys()
+        for name, facts in known.items()
+    ):
+        return "files"
+    sound = isinstance(inputs, dict) and all(
+        isinstance(address, str) and address.count("/") == 1 and not paths.fault_of_path(address)
+        for address in inputs.values()
+    )
+    return "" if sound else "inputs"
 
 
 def _fsync(path: Path) -> None:

@@ -29,8 +29,10 @@ from filelock import FileLock
 from pipeline.core import search_space
 from pipeline.core.errors import ConfigError, StorageError
 from pipeline.core.search_space import Dimension, Point
+from pipeline.core.secrets import hidden
 from pipeline.core.seeds import py_rng, seed
 from pipeline.record import store
+from pipeline.record.files import sqlite_url
 
 State = Literal["complete", "pruned", "failed", "killed", "running"]
 DATABASES = ("sqlite", "postgresql", "mysql")
@@ -109,7 +111,12 @@ class Trial:
 
 def storage_of(home: Path) -> str:
     """The storage of studies: OPTUNA_STORAGE (URL of a database or path of a journal), or SQLite."""
-    return os.environ.get("OPTUNA_STORAGE") or f"sqlite:///{home.resolve() / 'optuna.db'}"
+    return os.environ.get("OPTUNA_STORAGE") or storage_of_home(home)
+
+
+def storage_of_home(home: Path) -> str:
+    """The URL of the SQLite file of a home."""
+    return sqlite_url(home.resolve() / "optuna.db")
 
 
 class Sqlite(sqlite3.Connection):
@@ -140,11 +147,6 @@ def repair_journal(path: Path, lock: Any) -> None:
                 file.truncate(end)
     finally:
         lock.release()
-
-
-def _without_password(where: str) -> str:
-    head, at, tail = where.rpartition("@")
-    return f"{head.partition('://')[0]}://…@{tail}" if at else where
 
 
 def in_memory(plan: Plan) -> Study:
@@ -229,7 +231,9 @@ class Studies:
                     f"`{scheme}` is neither one of {', '.join(DATABASES)} nor the path of a journal"
                 )
             ours = {"timeout": 120, "factory": Sqlite} if scheme == "sqlite" else {}
-            return optuna.storages.RDBStorage(self.where, engine_kwargs={"connect_args": ours})
+            # Optuna reads braces in a URL as places of its own to fill.
+            url = self.where.replace("{", "{{").replace("}", "}}")
+            return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": ours})
         backend = optuna.storages.journal.JournalFileBackend(self.where)
         repair_journal(Path(self.where), backend._lock)
         return optuna.storages.JournalStorage(backend)
@@ -243,8 +247,9 @@ class Studies:
             raise
         except Exception as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            where, reason = hidden(self.where), hidden(reason, self.where)
             raise StorageError(
-                f"studies: {_without_password(self.where)} cannot be reached: {reason}",
+                f"studies: {where} cannot be reached: {reason}",
                 remedy="check OPTUNA_STORAGE: the URL of a database or the path of a journal file; unset it "
                 "for SQLite under runtime.home",
             ) from error

@@ -26,12 +26,17 @@ from typing import Any, TypeVar
 
 from filelock import FileLock
 
+from pipeline.core.secrets import hidden
 from pipeline.record import board
+from pipeline.record.files import sqlite_url
+from pipeline.record.store import is_alive, this
 
 T = TypeVar("T")
 Number = float | int | None
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+# Tag of a run: the process that writes it, as `store.this` describes it.
+OWNER = "owner"
 FAILURES_BEFORE_OFF = 3
 LONGEST_TAG = 5000  # characters; MLflow cuts at 8000
 PARAMS_PER_BATCH = 100  # MLflow's limit
@@ -107,7 +112,7 @@ def git_commit(folder: Path = CHECKOUT) -> str:
 
 def tracking_uri(home: Path, uri: str | None) -> str:
     """The address of the record: `uri`, else MLFLOW_TRACKING_URI, else `<home>/mlflow.db`."""
-    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.resolve() / 'mlflow.db'}"
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(home.resolve() / "mlflow.db")
 
 
 class Run:
@@ -154,7 +159,7 @@ class Run:
 
     def text(self, name: str, text: str) -> None:
         """Write `text` as the artifact `name`, e.g. `config.yaml`."""
-        self._do(lambda client, run_id: client.log_text(run_id, text, name))
+        self._do(lambda client, run_id: client.log_text(run_id, hidden(text), name))
 
     def dataset(self, name: str, digest: str, n_rows: int, context: str = "training") -> None:
         """Record the data that was used, by a digest of its content; shown in the table and on the page."""
@@ -204,12 +209,19 @@ class Tracker:
 
     def __init__(self, home: Path, uri: str | None = None, enabled: bool = True) -> None:
         self._home = home.resolve()
-        self._uri = tracking_uri(home, uri)
-        self._own = self._uri == tracking_uri(home, f"sqlite:///{self._home / 'mlflow.db'}")
+        # Whether the record is the database of this home, and not a server.
+        given = uri or os.environ.get("MLFLOW_TRACKING_URI")
+        self._own = given in (None, "", f"sqlite:///{self._home / 'mlflow.db'}")
+        self._given = uri
         self._enabled = enabled
         self._client: Any = None
         self._experiments: dict[str, str] = {}
         self._failures = 0
+
+    @property
+    def _uri(self) -> str:
+        """The address of the record, with its password."""
+        return tracking_uri(self._home, self._given)
 
     def update(
         self, key: str, stage: str, metrics: Mapping[str, Number], tags: Mapping[str, str] | None = None
@@ -246,6 +258,15 @@ class Tracker:
 
         self.attempt(delete)
 
+    def end_dead(self, runs: Sequence[str]) -> None:
+        """Close runs whose process has ended, by their ids."""
+
+        def end(client: Any) -> None:
+            for number in runs:
+                _end_killed(client, number, "killed")
+
+        self.attempt(end)
+
     def standings(self, competition: str, markdown: str) -> None:
         """Put a table of experiments (as `make runs` prints it) into our part of the description.
 
@@ -276,8 +297,8 @@ class Tracker:
         except Exception as error:
             self._failures += 1
             if self._failures == 1:
-                reason = _brief(error).splitlines()[0]
-                logger.warning("MLflow record %s: %s; results are not affected", self._uri, reason)
+                reason = hidden(_brief(error).splitlines()[0], self._uri)
+                logger.warning("MLflow record %s: %s; results are not affected", hidden(self._uri), reason)
             if self._client is None or self._failures == FAILURES_BEFORE_OFF:
                 self._enabled = False
                 logger.warning("MLflow record is off for the rest of this run")
@@ -346,7 +367,14 @@ class Tracker:
         experiment_id = self._experiment(client, info)
         if parent_id is None:
             _close_stale(client, experiment_id, info)
-        own = {"stage": info.stage, "experiment": info.experiment, "key": info.key, "git": info.git}
+        owner = json.dumps(this())
+        own = {
+            OWNER: owner,
+            "stage": info.stage,
+            "experiment": info.experiment,
+            "key": info.key,
+            "git": info.git,
+        }
         tags = {key: value for key, value in {**own, **info.tags}.items() if value}
         tags["mlflow.source.name"] = f"make {info.stage.replace('_', '-')}"
         tags["mlflow.source.type"] = "LOCAL"
@@ -367,8 +395,19 @@ def _close_stale(client: Any, experiment_id: str, info: RunInfo) -> None:
     for stale in client.search_runs([experiment_id], where):
         beneath = f"tags.`mlflow.parentRunId` = '{stale.info.run_id}' and attributes.status = 'RUNNING'"
         for run in [*client.search_runs([experiment_id], beneath), stale]:
-            client.set_tag(run.info.run_id, "error", "killed; a later run of the same key continued")
-            client.set_terminated(run.info.run_id, "KILLED")
+            _end_killed(client, run.info.run_id, "killed; a later run of the same key continued")
+    # Runs of other keys, also at a server: those of this machine whose process has ended.
+    for run in client.search_runs(
+        [experiment_id], f"tags.{OWNER} LIKE '{{%' and attributes.status = 'RUNNING'"
+    ):
+        with suppress(ValueError):
+            if not is_alive(json.loads(run.data.tags[OWNER])):
+                _end_killed(client, run.info.run_id, "killed")
+
+
+def _end_killed(client: Any, run_id: str, reason: str) -> None:
+    client.set_tag(run_id, "error", reason)
+    client.set_terminated(run_id, "KILLED")
 
 
 def _rounded(values: Mapping[str, Number]) -> dict[str, Number]:
@@ -386,7 +425,7 @@ def _metrics(values: Mapping[str, Number], step: int) -> Sequence[Any]:
 def _params(values: Mapping[str, object]) -> Sequence[Any]:
     from mlflow.entities import Param
 
-    return [Param(key, str(value)[:LONGEST_TAG]) for key, value in values.items()]
+    return [Param(key, hidden(str(value))[:LONGEST_TAG]) for key, value in values.items()]
 
 
 def _tags(values: Mapping[str, str]) -> Sequence[Any]:
@@ -396,7 +435,7 @@ def _tags(values: Mapping[str, str]) -> Sequence[Any]:
 
 
 def _cut(tags: Mapping[str, str]) -> dict[str, str]:
-    return {key: str(value)[:LONGEST_TAG] for key, value in tags.items()}
+    return {key: hidden(str(value))[:LONGEST_TAG] for key, value in tags.items()}
 
 
 def _brief(error: BaseException) -> str:

@@ -15,15 +15,18 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.secrets import hidden
+from pipeline.record import paths
 from pipeline.settings import read
-from pipeline.settings.read import Fault, ParsedFile, parse_file, parse_value
+from pipeline.settings.read import Fault, ParsedFile, parse_file, parse_text, parse_value, written_text
 from pipeline.settings.schema import Config, broken
 
 GROUPS = ("competition", "model", "experiment")
@@ -49,12 +52,12 @@ class Request:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The words of a command line with this request, e.g. `competition=digits`, `train.epochs=3`."""
+        """The words of a command line with this request, without passwords, e.g. `competition=digits`."""
         chosen = {"competition": self.competition, "model": self.model}
         chosen["experiment"] = "+".join(self.experiment or ()) or None
         named = [f"{key}={value}" for key, value in chosen.items() if value]
-        values = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in self.values]
-        return (*named, *(word for word in values if not word.startswith("runtime.")))
+        values = [f"{k}={written_text(v) if isinstance(v, str) else json.dumps(v)}" for k, v in self.values]
+        return (*named, *(hidden(word) for word in values if not word.startswith("runtime.")))
 
 
 @dataclass(frozen=True)
@@ -164,9 +167,8 @@ def _request(arguments: Sequence[str]) -> tuple[Request, list[Fault]]:
         elif path in GROUPS:
             chosen[path] = text
         else:
-            values[path], fault = parse_value(text)
-            if type(values[path]) in (int, float) and _is_text(path):
-                values[path] = text  # a key such as 33046231 is text
+            # Free text is text: a key such as 33046231 is no number, and `#` begins no comment in a path.
+            values[path], fault = parse_text(text) if _is_text(path) else parse_value(text)
             if fault and text[:1] in ("{", "["):
                 fault = f"{fault}; a value with spaces needs quotes of its own: {path}='{{a: 1}}'"
             if path in Config.model_fields:
@@ -225,6 +227,9 @@ def _overlay(group: str, name: str | None, folder: Path, faults: list[Fault]) ->
     if name not in known:
         hint = nearest(name, known) or f"known: {', '.join(known) or 'none yet'}"
         faults.append(Fault(f"{group}={name}", f"no such file {folder.name}/{group}/{name}.yaml; {hint}"))
+        return ParsedFile({}, {}, ())
+    if fault := paths.fault_of(name):  # the name becomes part of the names of submissions
+        faults.append(Fault(f"{group}={name}", f"this is no name of a settings file: {fault}"))
         return ParsedFile({}, {}, ())
     file = f"{group}/{name}.yaml"
     return parse_file(read.found(folder, file), f"{folder.name}/{file}")
@@ -291,7 +296,16 @@ def _is_text(path: str) -> bool:
     for step in parents:
         models = [m for model in models for m in _models_in(_annotation(model, step))]
     annotations = [_annotation(model, last) for model in models]
-    return any(one in (str, str | None) for one in annotations)
+    return any(kinds and kinds <= {str, type(None)} and str in kinds for kinds in map(_kinds, annotations))
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types that an annotation allows, e.g. {str, NoneType} for `Name | None`."""
+    if get_origin(annotation) is Annotated:
+        return _kinds(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return {kind for one in get_args(annotation) for kind in _kinds(one)}
+    return {annotation}
 
 
 def _annotation(model: Any, name: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.core.errors import nearest
+from pipeline.core.errors import Suggestions, nearest
 from pipeline.core.plugin import is_plugin
 from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.settings.fields import Broken, Section, Sections, fact, rule
@@ -181,7 +181,8 @@ def hand_faults(given: Mapping[str, float] | None, classes: Iterable[str]) -> li
     known, named = list(classes), given or {}
     see = "see the classes in make eda"
     unknown = [name for name in named if name not in known]
-    faults = [f"names `{n}`, which is not a class; {nearest(n, known) or see}" for n in unknown]
+    near = Suggestions(known)
+    faults = [f"names `{n}`, which is not a class; {near.of(n) or see}" for n in unknown]
     return faults + [f"has no weight for `{name}`" for name in known if name not in named]
 
 

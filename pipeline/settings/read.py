@@ -12,6 +12,7 @@ that is not there is read from the folder in the wheel.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,11 @@ AMBIGUOUS = (
     (re.compile(r"^[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$"), "digits with colons are read in base 60"),
     (re.compile(r"^(y|n|yes|no|on|off)$", re.IGNORECASE), "this word is read as true or false"),
 )
+# What stands for no value, and what may stand around a text.
+NONE = ("null", "~", "")
+QUOTES = ("'", '"')
+# A letter of private use: YAML reads it as text.
+NO_COMMENT = "\ue000"
 FLOAT = "tag:yaml.org,2002:float"
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
 EXPONENT = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
@@ -173,8 +179,39 @@ def parse_value(text: str) -> tuple[Any, str | None]:
         value = yaml.load(text, Loader=Loader)
     except yaml.YAMLError as error:
         return None, f"not a valid YAML value: {getattr(error, 'problem', error)}"
+    if "#" in text and _without_comment(text) != value:
+        return None, "everything after # would be a comment; quote it: 'a #b', or leave it out"
     faults = [fault for _, _, fault in _walk(node, "", "") if fault] if node else []
     return value, faults[0] if faults else None
+
+
+def _without_comment(text: str) -> Any:
+    """The value if `#` were a letter like any other; another one than YAML's if that cuts a comment off."""
+    try:
+        read = yaml.load(text.replace("#", NO_COMMENT), Loader=Loader)
+        return json.loads(json.dumps(read, ensure_ascii=False).replace(NO_COMMENT, "#"))
+    except (yaml.YAMLError, ValueError, TypeError):
+        return None
+
+
+def parse_text(text: str) -> tuple[str | None, str | None]:
+    """The value of an override of a setting that is free text, and its fault or None.
+
+    It is taken as it is; only quotes around all of it are removed, and `null` means none. A word that YAML
+    reads as something else, such as `off` or `012`, is refused like everywhere: in a file it would be that.
+    """
+    value, fault = parse_value(text)
+    if value is None and not fault and "#" not in text:
+        return None, None
+    if isinstance(value, bool) or (fault and any(pattern.match(text) for pattern, _ in AMBIGUOUS)):
+        return value, fault
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in QUOTES
+    return (value, None) if quoted and isinstance(value, str) and not fault else (text, None)
+
+
+def written_text(text: str) -> str:
+    """A text as `parse_text` reads it again."""
+    return json.dumps(text, ensure_ascii=False) if text in NONE or text[:1] in QUOTES else text
 
 
 def read_words(words: Sequence[str]) -> tuple[tuple[str, Any], ...]:

@@ -17,6 +17,7 @@ from pipeline.core import metrics
 from pipeline.core.errors import DataError
 from pipeline.core.samples import positions, strings
 from pipeline.data import host, host_format, load
+from pipeline.record import paths
 from pipeline.record.files import write_atomic
 from pipeline.record.store import Artifact
 from pipeline.record.tracking import Tracker
@@ -81,10 +82,14 @@ def take_in(home: Path, settings: Settings, data: Artifact, path: Path) -> str:
     """The name of a CSV in the ledger; one that was not made here is checked, copied and added.
 
     Raises:
-        DataError: there is no such file, it is not in the host's format, or another one has its name.
+        DataError: there is no such file, its name cannot be kept, it is not in the host's format, or another
+            one has its name.
     """
     config = settings.config.competition
-    kept = home / "submissions" / f"{path.stem}.csv"
+    fault = paths.fault_of_submission(path.stem)
+    if fault:
+        raise DataError(texts.BAD_NAME.format(file=path, fault=fault), remedy=texts.BAD_NAME_REMEDY)
+    kept = paths.below(home / "submissions", f"{path.stem}.csv")
     known = next((e for e in ledger.read(ledger_of(home)) if e.name == path.stem), None)
     if known is not None and known.competition != config.name:
         raise DataError(

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from pipeline.core.errors import DataError, StorageError, nearest
 from pipeline.core.tables import Table, format_table, read_table
 from pipeline.pages.report import plural
+from pipeline.record import paths
 from pipeline.record.files import write_atomic
 from pipeline.submit import texts
 
@@ -296,6 +297,10 @@ def _entry(table: Table, n: int, faults: list[str]) -> Entry:
     where = f"line {table.lines[n]}"
     if not cells["name"]:
         faults.append(f"{where}: no name")
+    elif fault := paths.fault_of_submission(cells["name"]):
+        faults.append(f"{where}: {cells['name']!r} is no name of a submission: {fault}")
+    if cells["key"] and (fault := paths.fault_of(cells["key"])):
+        faults.append(f"{where}: {cells['key']!r} is no key: {fault}")
     if cells["kind"] not in KINDS:
         faults.append(f"{where}: kind {cells['kind']!r} is not one of {', '.join(KINDS)}")
     try:

@@ -16,7 +16,6 @@ Shape legend: N images, C classes.
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -36,6 +35,7 @@ from pipeline.engine.session import Session
 from pipeline.engine.slices import config_slice, covers, flat
 from pipeline.engine.stage import Stage
 from pipeline.pages.command_words import shown
+from pipeline.record import paths
 from pipeline.record.files import FileIndex, sha256_file
 from pipeline.record.store import Artifact, Store
 from pipeline.record.tracking import git_commit
@@ -47,6 +47,12 @@ from pipeline.submit.submission import input_of, is_untouched
 
 # How many places or inputs a line names.
 SHOWN = 4
+
+
+# The folder below the home in which every rebuild has its own, and the rebuilt results in that.
+WORK = Path("work") / "reproduce"
+ARTIFACTS = "artifacts"
+OWN_SECTIONS = ("runtime", "reproduce")
 
 
 class Differences:
@@ -229,7 +235,7 @@ def run(session: Session, options: argparse.Namespace) -> None:
         artifact = rebuild.session.get(rebuild.root)
     finally:
         rebuild.session.close()
-    made = rebuild.work / f"{known['name']}.csv"
+    made = paths.below(rebuild.work, f"{known['name']}.csv")
     _write(rebuild, artifact, made)
     nodes, machines = submissions.chain(artifact, rebuild.session.store)
     built = len(nodes.keys() - existing)
@@ -243,7 +249,7 @@ def run(session: Session, options: argparse.Namespace) -> None:
     if word == "NOT reproduced":
         raise DataError(text, _profiles(known, machines), texts.NEW_CSV.format(path=shown(made)))
     if options.scratch:
-        shutil.rmtree(rebuild.work / "artifacts")
+        paths.remove_below(session.home / WORK, f"{known['name']}/{ARTIFACTS}")
     session.say(f"{text}; {shown(made)}")
 
 
@@ -259,6 +265,8 @@ def _csv_of(session: Session, text: str) -> Path:
     if not text:
         raise DataError(texts.FILE_MISSING, remedy="make reproduce FILE=submissions/NAME.csv")
     stem = Path(text).name.removesuffix(".csv").removesuffix(".json")
+    if paths.fault_of(stem):
+        raise DataError(texts.NO_SUBMISSION.format(name=text), remedy="`make score` lists them")
     for path in (Path(text).with_name(f"{stem}.csv"), session.home / "submissions" / f"{stem}.csv"):
         if path.is_file() or path.with_suffix(".json").is_file():
             return path
@@ -266,7 +274,8 @@ def _csv_of(session: Session, text: str) -> Path:
 
 
 def _prepare(session: Session, csv: Path, known: Mapping[str, Any], scratch: bool) -> Rebuild:
-    work = session.home / "work" / "reproduce" / str(known["name"])
+    work = paths.below(session.home / WORK, known["name"])
+    paths.below(work, ARTIFACTS)  # no link, or the rebuilt results would be written and removed elsewhere
     own = _own_settings(session, known)
     if scratch:
         own |= {"runtime.mlflow": False}  # the first runs are recorded already
@@ -286,7 +295,7 @@ def _prepare(session: Session, csv: Path, known: Mapping[str, Any], scratch: boo
             [error.headline, *error.faults],
             texts.SETTINGS_REJECTED_REMEDY.format(commit=known["manifest"]["git"]),
         ) from error
-    inner = session.beside(settings, work / "artifacts" if scratch else None)
+    inner = session.beside(settings, work / ARTIFACTS if scratch else None)
     inner.graph.only = frozenset(recorded.partition("/")[2] for _, recorded, _ in members)
     stage = str(known["artifact"]).partition("/")[0]
     config = known["manifest"]["config"]
@@ -296,7 +305,11 @@ def _prepare(session: Session, csv: Path, known: Mapping[str, Any], scratch: boo
 
 
 def _own_settings(session: Session, known: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of this machine, and the recorded number of threads, which decides the order of sums."""
+    """The settings of this machine, and the recorded number of threads, which decides the order of sums.
+
+    All of them, also those that nobody gave: the record's own settings files may come from anybody, and must
+    not choose the home that this command writes to.
+    """
     own = dict(session.settings.request.values)
     given = [path for path in own if not path.startswith(request.OWN)]
     if given:
@@ -305,7 +318,10 @@ def _own_settings(session: Session, known: Mapping[str, Any]) -> dict[str, Any]:
         )
     profiles = [known["machines"][n]["profile"] for n in _computed(known["chain"])]
     threads = {profile["threads"] for profile in profiles if profile}
-    return ({"runtime.threads": threads.pop()} if len(threads) == 1 else {}) | own
+    recorded = {"runtime.threads": threads.pop()} if len(threads) == 1 else {}
+    config = session.settings.config.model_dump(mode="json", include=set(OWN_SECTIONS))
+    ours = {f"{section}.{name}": value for section, all_ in config.items() for name, value in all_.items()}
+    return ours | recorded | own
 
 
 def _computed(nodes: Mapping[str, Any]) -> set[int]:
@@ -406,7 +422,8 @@ def _compare(session: Session, rebuild: Rebuild, artifact: Artifact, made: Path)
     new = load.test(artifact, "new")
     homes = dict.fromkeys((session.home, rebuild.csv.resolve().parent.parent))
     stores = [Store(home, FileIndex(home / "artifacts" / ".index.json")) for home in homes]
-    first = next((a for store in stores if (a := store.at(rebuild.known["artifact"]))), None)
+    # Only looked at: the file may lie in somebody else's home, where nothing is moved.
+    first = next((a for store in stores if (a := store.look(*rebuild.known["artifact"].split("/")))), None)
     if first is not None and first.folder != artifact.folder:
         p = load.test(first, "first")
         return likeness_of(Prediction(p.ids_N, p.labels(), p), Prediction(new.ids_N, new.labels(), new))

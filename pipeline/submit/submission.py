@@ -30,11 +30,11 @@ from pipeline.data import host, host_format, load
 from pipeline.engine.slices import plain
 from pipeline.ensemble.members import MEMBER
 from pipeline.ensemble.stages import BLEND
-from pipeline.record import files
+from pipeline.record import files, paths
 from pipeline.record.files import sha256_file, sha256_text, write_atomic
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import Settings
-from pipeline.submit import ledger, texts
+from pipeline.submit import ledger, provenance, texts
 
 # Settings that writing a submission reads.
 READS = ("competition.submission",)
@@ -44,8 +44,7 @@ LEDGER = "leaderboard.csv"
 NAMES = {"infer": "{experiment}", "refit": "{experiment}-refit", "ensemble": "ensemble"}
 # Only a result with decision steps has this file.
 DECISION = "decision.json"
-# Version of the provenance, and the number of characters that it keeps of a digest of settings.
-VERSION = 2
+# Characters that the provenance keeps of a digest of settings.
 DIGITS = 12
 Provenance = Mapping[str, Any]
 
@@ -70,7 +69,7 @@ def kind_of(artifact: Artifact) -> str:
 def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
     """Write submissions/<name>.csv and .json and the ledger's entry, unless they are up to date."""
     home = store.home
-    path = home / "submissions" / f"{name_of(artifact)}.csv"
+    path = paths.below(home / "submissions", f"{name_of(artifact)}.csv")
     config = settings.config.competition
     data = input_of(artifact, "data", store)
     space = load.samples(data, "test", home).space
@@ -113,7 +112,7 @@ def _is_current(path: Path, form: Mapping[str, Any]) -> bool:
     if not is_untouched(path):
         return False
     known = files.read_json(path.with_suffix(".json"))
-    return (known.get("version"), known.get("format")) == (VERSION, form)
+    return (known.get("version"), known.get("format")) == (provenance.VERSION, form)
 
 
 def refuse(settings: Settings, data: Artifact, home: Path) -> None:
@@ -144,7 +143,7 @@ def provenance_of(artifact: Artifact, store: Store, csv: Path, form: Mapping[str
     """The provenance of a written CSV; `form`: the host's format, with the digest of its sample."""
     nodes, machines = chain(artifact, store)
     return {
-        "version": VERSION,
+        "version": provenance.VERSION,
         "name": csv.stem,
         "artifact": _name(artifact),
         "csv_sha256": sha256_file(csv),
@@ -165,7 +164,7 @@ def read(path: Path) -> dict[str, Any]:
     """The provenance beside a CSV, or of a JSON given by name.
 
     Raises:
-        DataError: there is none, it cannot be read, or it is of an older version.
+        DataError: there is none, it is of an older version, or it has faults, which are named.
     """
     record_path = path.with_suffix(".json")
     if not record_path.is_file():
@@ -173,18 +172,7 @@ def read(path: Path) -> dict[str, Any]:
             texts.NO_PROVENANCE.format(file=path.name, json=record_path.name),
             remedy=texts.NO_PROVENANCE_REMEDY,
         )
-    try:
-        record = files.read_json(record_path)
-        version = record.get("version", 1)
-    except (ValueError, AttributeError) as error:
-        raise DataError(f"{record_path}: cannot be read: {error}", remedy="restore it") from error
-    if version != VERSION or record.get("request") is None:
-        commit = str(record.get("manifest", {}).get("git", "?")).removesuffix("-dirty")
-        raise DataError(
-            texts.OLD_PROVENANCE.format(json=record_path.name),
-            remedy=texts.OLD_PROVENANCE_REMEDY.format(commit=commit),
-        )
-    return dict(record)
+    return provenance.read(record_path)
 
 
 def chain(artifact: Artifact, store: Store) -> tuple[dict[str, Any], list[dict[str, Any]]]:

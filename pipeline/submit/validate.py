@@ -26,6 +26,7 @@ from pipeline.data import host, host_format, load
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.pages.report import plural
+from pipeline.record import paths
 from pipeline.record.files import write_atomic
 from pipeline.settings.competition import SubmissionSettings
 from pipeline.submit import submission, texts
@@ -183,7 +184,7 @@ def run(session: Session, options: argparse.Namespace) -> None:
         checked = refuse(path, sample, space, settings)
         session.say(texts.VALID.format(file=path.name, summary=described(checked.predicted, space.classes)))
     if out is not None and checked.repaired is not None:
-        _write(out, checked.repaired)
+        _write(out, checked.repaired, session.home)
         for fault in checked.faults:
             session.say(texts.REPAIRED.format(fault=fault))
         session.say(texts.VALID.format(file=out, summary=described(checked.predicted, space.classes)))
@@ -214,7 +215,12 @@ def described(predicted: Sequence[int], classes: Sequence[str]) -> str:
     return texts.NOT_PREDICTED.format(summary=summary, names=names) if never else summary
 
 
-def _write(out: Path, data: bytes) -> None:
+def _write(out: Path, data: bytes, home: Path) -> None:
+    if out.is_dir():
+        raise DataError(texts.OUT_FOLDER.format(path=out), remedy=f"give a file, e.g. OUT={out}/repaired.csv")
     if out.exists() and out.read_bytes() != data:
         raise DataError(texts.OUT_EXISTS.format(path=out), remedy="give another OUT=…")
+    # A file that Podium keeps for itself would be damaged as soon as it is written.
+    if out.stem.casefold() in paths.OURS and out.resolve().parent == (home / "submissions").resolve():
+        raise DataError(texts.OUT_OURS.format(path=out), remedy="give another OUT=…")
     write_atomic(out, data)

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from pipeline.core.predictions import Features, ViewProbabilities
 from pipeline.core.samples import Floats, LabelSpace, Strings
 from pipeline.core.targets import Target
+from pipeline.core.terminal import printable
 from pipeline.data.loader import Images
 from pipeline.nets import model, views
 from pipeline.nets.attributes import AttributeHeads
@@ -92,7 +93,7 @@ def predict_views(
     """
     model.eval()
     blocks, ms_V = [], []
-    for view in tqdm(views, desc=model.name, unit="view", disable=not sys.stderr.isatty()):
+    for view in tqdm(views, desc=printable(model.name), unit="view", disable=not sys.stderr.isatty()):
         begin = time.perf_counter()
         blocks.append(Target(classes).from_logits(run(model, images, ids, view, how)))
         ms_V.append((time.perf_counter() - begin) * 1000 / len(ids))

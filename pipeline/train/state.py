@@ -35,6 +35,7 @@ from pipeline.core.seeds import seed
 from pipeline.nets.forward import Mode, autocast
 from pipeline.nets.model import Classifier, build, to_device
 from pipeline.nets.weights import State
+from pipeline.record.files import temporary_of
 from pipeline.settings.train import TrainSettings
 from pipeline.train import strategy
 from pipeline.train.job import FoldJob, fingerprint
@@ -147,7 +148,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save({"version": VERSION, **state}, buffer)
     body = buffer.getvalue()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_of(path)
     try:
         with temporary.open("wb") as file:
             file.write(hashlib.sha256(body).digest())

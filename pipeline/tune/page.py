@@ -24,6 +24,7 @@ from pipeline.core.predictions import Comparison
 from pipeline.core.search_space import Dimension, Scalar
 from pipeline.pages import plots
 from pipeline.pages.report import Thumbnails, plural, render, signed
+from pipeline.record import paths
 from pipeline.record.files import write_atomic
 from pipeline.record.study import Study
 from pipeline.tune import texts, winners
@@ -137,7 +138,7 @@ def front_lines(bench: Bench, study: Study) -> list[str]:
 
 def write(page: TuningPage, home: Path) -> str:
     """Write the page below `tuning/`; returns its relative path."""
-    path = home / "tuning" / f"{page.study.name}.html"
+    path = paths.below(home / "tuning", f"{page.study.name}.html")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, _render_html(page).encode())
     return os.path.relpath(path)

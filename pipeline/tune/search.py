@@ -23,13 +23,15 @@ from pathlib import Path
 from pipeline.core import search_space
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.search_space import Point
+from pipeline.core.secrets import hidden
 from pipeline.engine.graph import check, refuse_unread
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.errors.findings import planting
 from pipeline.pages.report import plural
+from pipeline.record import paths
 from pipeline.record.files import sha256_text
-from pipeline.record.study import Plan, Studies, Study, storage_of
+from pipeline.record.study import Plan, Studies, Study, storage_of, storage_of_home
 from pipeline.settings import read
 from pipeline.settings.load import Settings
 from pipeline.train import estimate
@@ -206,6 +208,8 @@ def begin(session: Session, prepared: Prepared, name: str = "") -> Study:
     if name and name not in known:
         hint = nearest(name, known) or texts.UNKNOWN_STUDY_REMEDY
         raise ConfigError(texts.UNKNOWN_STUDY.format(name=name), remedy=hint)
+    if fault := paths.fault_of(name) if name else "":  # its page and its lock have this name
+        raise ConfigError(texts.BAD_STUDY_NAME.format(name=name, fault=fault), remedy=texts.BAD_STUDY_REMEDY)
     study = open_study(storage, prepared, name)
     need = bench.kind.need(bench.settings)
     score = bench.score(session.get(need))
@@ -228,7 +232,7 @@ def begin(session: Session, prepared: Prepared, name: str = "") -> Study:
 
 def shown_storage(where: str, home: Path) -> str:
     """The name of a storage, without a password."""
-    return "optuna.db" if where == f"sqlite:///{home / 'optuna.db'}" else where.rpartition("@")[2]
+    return "optuna.db" if where == storage_of_home(home) else hidden(where)
 
 
 def open_study(storage: Studies, prepared: Prepared, name: str = "") -> Study:

@@ -17,6 +17,8 @@ OVERRIDE_REMEDY = "leave them out, or edit a copy of the space: SPACE=mine.yaml"
 TIMEOUT_SHORT = "TIMEOUT={limit:g}s is too short: one trial of {stage} takes about {seconds:.0f} s"
 TIMEOUT_REMEDY = 'raise TIMEOUT, or make a trial cheaper: ARGS="train.folds=[0]", a smaller model'
 UNKNOWN_STUDY = "STUDY={name}: no such study"
+BAD_STUDY_NAME = "STUDY={name!r}: its report cannot have this name: {fault}"
+BAD_STUDY_REMEDY = "leave out STUDY: the study of a space has a name of its own"
 UNKNOWN_STUDY_REMEDY = "leave out STUDY: the study of a space is found automatically, or created"
 BUDGET_MISSING = "STAGE=all needs a BUDGET"
 BUDGET_ONLY = "tune: STAGE=all accepts no limit except BUDGET and TRIALS"

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.core.errors import ConfigError
 from pipeline.settings import augment
-from pipeline.settings.load import CONFIGS, load
+from pipeline.settings.load import CONFIGS, _request, load
 from pipeline.settings.loss import LOSSES
 from pipeline.settings.read import parse, parse_value
 from pipeline.train.studies import grid as ablate
@@ -510,3 +510,45 @@ def test_a_shipped_yaml_with_a_typo_would_fail(tmp_path):
 def test_loader_processes_are_a_number_or_auto(configs, value, what):
     (fault,) = configs.faults(f"runtime.workers={value}")
     assert f"runtime.workers: Input should be {what}" in fault
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "value"),
+    [
+        ("competition.root", "/data/set #2", "/data/set #2"),
+        ("competition.root", "/data/set#2", "/data/set#2"),
+        ("competition.root", "#2", "#2"),
+        ("competition.root", "'/data/set #2'", "/data/set #2"),
+        ("competition.root", '"/data/set #2"', "/data/set #2"),
+        ("competition.root", "null", None),
+        ("competition.root", "~", None),
+        ("competition.root", "C: \\data", "C: \\data"),
+        ("competition.root", "{a: 1}", "{a: 1}"),
+        ("competition.root", "it's", "it's"),
+        ("competition.root", "- a", "- a"),
+        ("competition.root", "*a", "*a"),
+        ("competition.root", "a: b", "a: b"),
+        ("competition.root", "@x", "@x"),
+        ("competition.title", "Tom & Jerry #1: %d [x]", "Tom & Jerry #1: %d [x]"),
+        ("competition.group_column", "person # id", "person # id"),
+        ("competition.name", "5", "5"),
+        ("runtime.home", "./a #b", "./a #b"),
+    ],
+)
+def test_free_text_is_text(path, text, value):
+    request, faults = _request([f"{path}={text}"])
+    assert not faults and dict(request.values) == {path: value}
+    if not path.startswith("runtime."):
+        (word,) = [w for w in request.words if w.startswith(path)]
+        assert dict(_request([word])[0].values) == {path: value}, "a repeated command means the same"
+
+
+@pytest.mark.parametrize("word", ["train.epochs=3 #x", "folds.n= #5", "ensemble.members=[a, b] # both"])
+def test_a_comment_in_any_other_value_is_refused_and_not_cut_off(word):
+    _, faults = _request([word])
+    assert len(faults) == 1 and "#" in str(faults[0])
+
+
+def test_a_hash_inside_quotes_is_no_comment():
+    request, faults = _request(["ensemble.members=['file:/data/set #2/a.csv', b#c]"])
+    assert not faults and dict(request.values)["ensemble.members"] == ["file:/data/set #2/a.csv", "b#c"]

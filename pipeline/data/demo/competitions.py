@@ -36,6 +36,7 @@ from tqdm import tqdm
 from pipeline.core.errors import StorageError
 from pipeline.data.demo import emoji, long_tail
 from pipeline.data.demo.long_tail import DemoPicture
+from pipeline.record.files import temporary_of
 from pipeline.settings.competition import DigitsDemo, EmojiDemo
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ def materialise(settings: EmojiDemo | DigitsDemo, home: Path, name: str) -> Path
     if root.is_dir():
         return root
     contest = _emoji(settings) if isinstance(settings, EmojiDemo) else _digits(settings)
-    draft = root.with_name(f".{root.name}.{os.getpid()}.tmp")
+    draft = temporary_of(root)
     try:
         shutil.rmtree(draft, ignore_errors=True)
         (draft / "images").mkdir(parents=True)

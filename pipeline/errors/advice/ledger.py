@@ -13,13 +13,16 @@ again, but its gain is shown.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipeline.errors import texts
 from pipeline.errors.advice.changes import FinishedRuns
 from pipeline.errors.advice.facts import Advice
 from pipeline.errors.diff.conclusion import FollowedAdvice
@@ -27,8 +30,12 @@ from pipeline.record.files import sha256_text, write_atomic
 from pipeline.record.store import Artifact
 from pipeline.settings.read import read_words
 
+log = logging.getLogger(__name__)
+
 LEDGER = "advice.jsonl"
 REPORTED = "advice.json"
+# How many faulty lines a warning names.
+SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -58,20 +65,41 @@ def ledger_of(home: Path) -> Path:
     return home / "submissions" / LEDGER
 
 
+class _Line(BaseModel):
+    """The form of a line; the file is merged by hand, so it may hold anything."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    about: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+/[A-Za-z0-9_-]+$")]
+    experiment: str
+    settings: Annotated[list[Annotated[str, Field(pattern="^[^=]+=")]], Field(min_length=1)]
+    bound: Annotated[float, Field(allow_inf_nan=False)] | None
+
+
 def read(home: Path) -> tuple[GivenAdvice, ...]:
-    """All advice so far, oldest first; invalid lines are skipped."""
+    """All advice so far, oldest first; lines with faults are skipped, and `keep` names them."""
+    return _parsed(home)[0]
+
+
+def _parsed(home: Path) -> tuple[tuple[GivenAdvice, ...], list[str]]:
+    """The advice of all valid lines, and the faults of the others, such as marks of an unfinished merge."""
     path = ledger_of(home)
-    if not path.is_file():
-        return ()
-    entries = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            entry = json.loads(line)
-            about, experiment = str(entry["about"]), str(entry["experiment"])
-            entries.append(GivenAdvice(about, experiment, tuple(entry["settings"]), entry["bound"]))
-        except (ValueError, KeyError, TypeError):
+    # Split at line ends only: `splitlines` would also split inside a sentence with U+2028.
+    lines = path.read_bytes().decode("utf-8", "replace").split("\n") if path.is_file() else []
+    entries, faults = [], []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
             continue
-    return tuple(entries)
+        try:
+            kept = _Line.model_validate_json(line)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(step) for step in first["loc"])
+            what = f"{place}: {first['msg']}" if place else first["msg"]
+            faults.append(texts.ADVICE_LINE.format(line=number, what=what))
+        else:
+            entries.append(GivenAdvice(kept.about, kept.experiment, tuple(kept.settings), kept.bound))
+    return tuple(entries), faults
 
 
 def keep(home: Path, report: Artifact) -> None:
@@ -80,15 +108,19 @@ def keep(home: Path, report: Artifact) -> None:
     path = ledger_of(home)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
-        known = {(given.about, given.settings) for given in read(home)}
-        before = path.read_text(encoding="utf-8") if path.is_file() else ""
+        given, faults = _parsed(home)
+        if faults:
+            log.warning("%s", texts.ADVICE_FAULTS.format(file=path, lines="; ".join(faults[:SHOWN])))
+        known = {(one.about, one.settings) for one in given}
+        before = path.read_bytes() if path.is_file() else b""
         added = [
             json.dumps({"when": report.manifest["created"], **entry}, ensure_ascii=False)
             for entry in reported["given"]
             if (entry["about"], tuple(entry["settings"])) not in known
         ]
         if added:
-            write_atomic(path, (before + "\n".join(added) + "\n").encode("utf-8"))
+            ended = before if before.endswith(b"\n") or not before else before + b"\n"
+            write_atomic(path, ended + ("\n".join(added) + "\n").encode("utf-8"))
 
 
 def entry(advice: Advice, about: Artifact) -> dict[str, Any]:

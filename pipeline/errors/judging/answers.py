@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.core.errors import DataError, nearest
+from pipeline.core.errors import DataError, Suggestions
 from pipeline.core.samples import LabelSpace, Strings
 from pipeline.core.tables import Table
 from pipeline.errors import texts
@@ -92,9 +92,10 @@ def parse(table: Table, space: LabelSpace) -> tuple[list[Answer], list[str]]:
     values = [{value: code for code, value in enumerate(a.values)} for a in space.attributes]
     answers, faults = [], []
     seen: dict[tuple[str, str], int] = {}
+    near = [Suggestions(known) for known in values]
     for line, cells in zip(table.lines, table.rows, strict=True):
         row = {name: cells[place] for name, place in at.items()}
-        row_faults, codes = _codes(row, space, values)
+        row_faults, codes = _codes(row, space, values, near)
         row_faults += _form_faults(row, codes)
         first = seen.setdefault((row["id"], row["control"]), line)
         if first != line:
@@ -110,13 +111,13 @@ def parse(table: Table, space: LabelSpace) -> tuple[list[Answer], list[str]]:
 
 
 def _codes(
-    row: dict[str, str], space: LabelSpace, values: list[dict[str, int]]
+    row: dict[str, str], space: LabelSpace, values: list[dict[str, int]], near: list[Suggestions]
 ) -> tuple[list[str], list[int]]:
     faults, codes = [], []
-    for attribute, known in zip(space.attributes, values, strict=True):
+    for attribute, known, similar in zip(space.attributes, values, near, strict=True):
         value = row[MARK + attribute.name]
         if value and value not in known:
-            hint = nearest(value, known) or texts.KNOWN_VALUES.format(values=", ".join(attribute.values))
+            hint = similar.of(value) or texts.KNOWN_VALUES.format(values=", ".join(attribute.values))
             faults.append(texts.UNKNOWN_VALUE.format(attribute=attribute.name, value=value, hint=hint))
         codes.append(known.get(value, UNSURE))
     return faults, codes

@@ -13,6 +13,7 @@ Shape legend: F flips, S strata, A attributes, K controls.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,7 @@ from pipeline.errors.judging.estimate import Agreed
 # together are one. With a hundred judged flips each stratum gets four, enough to estimate its own spread.
 SHARE = 0.04
 FEW = 5
+ASKED = re.compile(r"[1-9][0-9]{0,6}")
 OTHER = "other kinds of flips"
 # With fewer than two, the spread of a stratum cannot be estimated.
 AT_LEAST = 2
@@ -87,8 +89,8 @@ def _digest(side: Submission) -> str:
 def asked_of(report: str, pair: str) -> int | None:
     """The number asked in the key of a report; None if it is the key of another pair."""
     before, _, number = report.rpartition("-")
-    plain = number.isascii() and number.isdigit() and number == str(int(number))
-    return int(number) if before == pair and plain and 0 < int(number) <= 10**6 else None
+    plain = bool(ASKED.fullmatch(number))
+    return int(number) if before == pair and plain and int(number) <= 10**6 else None
 
 
 def plan(space: LabelSpace, flips: Flips, pair: str, asked: int) -> Design:

@@ -1,0 +1,97 @@
+r"""What a terminal gets to see: text without control codes, and without passwords.
+
+Owns the one function through which everything passes that is printed, logged or shown in a progress bar, and
+preparing the streams. Does not own what is printed.
+
+Names of files, labels and cells of a table come from other people. A terminal obeys escape codes inside them:
+it changes its title, clears its screen or hides a line. So every control character is shown by its code, as
+Python writes it: `\x1b`. A byte of a file name that is no UTF-8 is shown in the same way: `\xff`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import traceback
+import unicodedata
+from types import TracebackType
+
+from pipeline.core.secrets import hidden
+
+# These change the direction of the text around them, so a name could show itself as another one.
+DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Cc: control codes; Cs: halves of a pair, with which Python keeps a byte that is no UTF-8; Zl, Zp: line ends.
+UNSAFE = ("Cc", "Cs", "Zl", "Zp")
+KEPT = "\n\t"
+UTF8_MODE = "PYTHONUTF8"
+
+
+def printable(text: str) -> str:
+    """The text with every control character as its code, and without passwords of addresses; see `hidden`.
+
+    Line ends and tabs stay, because our own texts have several lines.
+    """
+    text = text.replace("\r\n", "\n")
+    if not text.isascii() or not text.replace("\n", "").replace("\t", "").isprintable():
+        text = "".join(_shown(character) for character in text)
+    return hidden(text)
+
+
+def _shown(character: str) -> str:
+    unsafe = unicodedata.category(character) in UNSAFE and character not in KEPT
+    if not unsafe and character not in DIRECTIONS:
+        return character
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # the byte that `surrogateescape` hides in it
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+class Formatter(logging.Formatter):
+    """A log line as `printable` text, its traceback included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The finished line."""
+        return printable(super().format(record))
+
+
+def prepare() -> None:
+    """Let no character of a name end a command: what the terminal's encoding lacks becomes `?` there.
+
+    Log lines pass `printable` from now on.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Formatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+def take_over() -> None:
+    """For a command of its own: file names are UTF-8, and what libraries and bugs say is printable."""
+    speak_utf8()
+    logging.captureWarnings(True)
+    sys.excepthook = _told
+
+
+def _told(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The traceback of a bug, with `printable` texts."""
+    lines = traceback.format_exception(kind, error, trace)
+    with contextlib.suppress(BrokenPipeError):
+        print(printable("".join(lines)), end="", file=sys.stderr)
+
+
+def speak_utf8() -> None:
+    """Start this program again in Python's UTF-8 mode, where the locale has another encoding for file names.
+
+    With `LC_ALL=POSIX` Python would otherwise open no file whose name is not ASCII. The terminal keeps its
+    own encoding.
+    """
+    if sys.getfilesystemencoding() == "utf-8" or not sys.orig_argv:
+        return
+    terminal = getattr(sys.stdout, "encoding", None) or "utf-8"
+    env = {"PYTHONIOENCODING": f"{terminal}:replace", **os.environ, UTF8_MODE: "1"}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], env)
