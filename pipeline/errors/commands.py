@@ -20,7 +20,9 @@ from pipeline.errors.advice import ledger
 from pipeline.errors.advice.changes import FinishedRuns
 from pipeline.errors.judging import verdicts
 from pipeline.pages.command_words import make_with
+from pipeline.record.files import sha256_text
 from pipeline.record.store import Artifact
+from pipeline.settings import read
 from pipeline.submit import commands as submitting
 from pipeline.submit import ranking
 from pipeline.submit.ledger import Entry
@@ -121,6 +123,12 @@ def _known(session: Session) -> str:
     """Digest of the finished runs that a report may mention, so that a new run gives a new report."""
     data, folds = session.need("data"), session.need("folds")
     train = load.samples(data, "train", session.home)
-    names = (a.address for a in (data, folds))
-    runs = FinishedRuns(session.store, session.settings.config, train, *names)
-    return ledger.digest(session.home, runs)
+    settings = session.settings
+    runs = FinishedRuns(session.store, settings.config, train, data.address, folds.address, settings)
+    # A report names runs by their experiment files, so a new or a changed file gives a new report.
+    files = sorted(
+        f"{path.name} {session.index.digest(path)}"
+        for layer in read.layers(session.settings.folder)
+        for path in (layer / "experiment").glob("*.yaml")
+    )
+    return sha256_text("\n".join([ledger.digest(session.home, runs), *files]))[:16]

@@ -32,6 +32,7 @@ from pipeline.data import load
 from pipeline.data.host import competition_root
 from pipeline.eda import duplicates
 from pipeline.eda.survey import Duplicates, glance, survey
+from pipeline.engine import naming
 from pipeline.engine.stage import Built
 from pipeline.ensemble.stages import BLEND
 from pipeline.errors import texts
@@ -185,7 +186,7 @@ def on_robustness(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
         return without(robustness.ANCHOR, robustness.SHORT, robustness.TITLE, reason, command)
     table = pd.read_csv(artifact.folder / "robustness.csv")
     metric = metric_words(case.job.settings.config)
-    experiment = str(artifact.manifest["experiment"])
+    experiment = naming.label_of(artifact)
     return robustness.section(robustness.RobustnessInputs(table, experiment, metric))
 
 
@@ -214,7 +215,7 @@ def _again(case: ReportCase) -> str:
 
 def _member_words(case: ReportCase) -> tuple[str, ...]:
     """The words that ask for the best member of the submission."""
-    return case.job.words_of("train", asked(case.job.settings, case.new.artifact))
+    return case.job.words_of("train", asked(case.job.store, case.job.settings, case.new.artifact))
 
 
 def sections(case: ReportCase, analysis: ErrorAnalysis) -> tuple[ReportSection, ...]:
@@ -473,15 +474,15 @@ def _change_lines(changes: tuple[Change, ...]) -> list[str]:
 
 def _advice_lines(number: int, advice: Advice) -> list[str]:
     """Why, what it can bring, and the command."""
+    facts = []
     if advice.spoils:
-        expected = texts.FIRST_OF_ALL.format(bounded=advice.bounded)
+        facts.append(texts.FIRST_OF_ALL.format(bounded=advice.bounded))
     elif advice.bound is not None:
-        expected = texts.AT_MOST.format(gain=gain(advice.bound), bounded=advice.bounded)
-    else:
-        expected = texts.GAIN_UNKNOWN
-    takes = "" if advice.minutes is None else texts.TAKES.format(minutes=minutes(advice.minutes))
+        facts.append(texts.AT_MOST.format(gain=gain(advice.bound), bounded=advice.bounded))
+    if advice.minutes is not None:
+        facts.append(texts.TAKES.format(minutes=minutes(advice.minutes)))
     return [
         texts.TRY.format(number=number, do=advice.do, sentence=advice.sentence),
-        f"       {expected}{takes}",
+        *([f"       {'; '.join(facts)}"] if facts else []),
         f"       {advice.command}",
     ]
