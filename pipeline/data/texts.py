@@ -15,6 +15,13 @@ FOLDS_FAULTY = "folds: {faults} in this plan: scores on it are wrong"
 FOLDS_SOUND = "check: sound"
 NEW_NO_IMAGES = "IMAGES is missing"
 NEW_NO_IMAGES_REMEDY = "make new NAME=pets IMAGES=folder, or with TRAIN=train.csv"
+COMPETITION_NEW = "competition     {name} (new)"
+COMPETITION_CHOSEN = "competition     {name}{title} (the current one from now on)"
+NOW_CURRENT = "{name} is the current competition from now on; make use NAME=… chooses another"
+USE_CURRENT = "competition     {name} (the current one)"
+USE_NONE = "competition     none is current: commands are about the default of configs/config.yaml"
+USE_KNOWN = "  {mark} {name}"
+USE_NEXT = "next: make use NAME=…"
 NEW_WROTE = "wrote {path}"
 NEW_NEXT = 'next: make eda ARGS="competition={name}", or make all with the same ARGS'
 

@@ -86,10 +86,12 @@ class Session:
         for path in sorted(artifact.folder.glob("*.html")):
             self.say(f"report: {shown(path)}")
 
-    def build_one(self, stage: str) -> None:
+    def build_one(self, stage: str) -> Artifact:
         """Build one stage with the settings of the command, and print where its pages are."""
         self.check(Need(stage, self.settings))
-        self.show(self.need(stage))
+        artifact = self.need(stage)
+        self.show(artifact)
+        return artifact
 
     def label(self, need: Need) -> str:
         """The name under which this result is shown."""

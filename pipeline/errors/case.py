@@ -41,6 +41,12 @@ if TYPE_CHECKING:
 
 def made_of(store: Store, data: Artifact, path: Path) -> Artifact | None:
     """The result that a submission was made from; None if it was not made here, or was deleted."""
+    artifact = recorded(store, path)
+    return artifact if artifact and _is_of(artifact, data.key) else None
+
+
+def recorded(store: Store, path: Path) -> Artifact | None:
+    """The same, whatever data it was made from."""
     provenance = path.with_suffix(".json")
     if not provenance.is_file() or not is_untouched(path):
         return None
@@ -48,8 +54,7 @@ def made_of(store: Store, data: Artifact, path: Path) -> Artifact | None:
         stage, _, key = str(json.loads(provenance.read_text(encoding="utf-8"))["artifact"]).partition("/")
     except (ValueError, KeyError, TypeError):
         return None
-    artifact = store.find(stage, key)
-    return artifact if artifact and _is_of(artifact, data.key) else None
+    return store.find(stage, key)
 
 
 def asked(store: Store, settings: Settings, artifact: Artifact | None) -> Settings:

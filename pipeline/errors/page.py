@@ -434,9 +434,7 @@ def summary(inputs: ReportInputs, analysis: ErrorAnalysis) -> Built:
     """What the stage says about the report: metrics, lines, and the description of its run in the record."""
     pair = _pair(inputs)
     sentences = "; ".join(a.sentence for a in inputs.best_advice)
-    commands = (a.command for a in inputs.best_advice if a.command.startswith("make"))
-    command = next(commands, inputs.command("make runs"))
-    description = note(pair, sentences, command, PAGE, analysis.conclusion.headline)
+    description = note(pair, sentences, next_command(inputs), PAGE, analysis.conclusion.headline)
     tags = {"verdict": analysis.conclusion.tag, "compared_with": inputs.old.name if inputs.old else "none"}
     metrics = dict(analysis.metrics)
     if inputs.best_advice and inputs.best_advice[0].bound is not None:
@@ -444,6 +442,12 @@ def summary(inputs: ReportInputs, analysis: ErrorAnalysis) -> Built:
     if inputs.judged is not None:
         metrics |= judging_page.figures(inputs.judged)
     return Built(metrics, tuple(lines(inputs, analysis)), description, (PAGE, REPORTED), tags)
+
+
+def next_command(inputs: ReportInputs) -> str:
+    """The first advised command; `make runs` if nothing is advised that a command does."""
+    commands = (a.command for a in inputs.best_advice if a.command.startswith("make"))
+    return next(commands, inputs.command("make runs"))
 
 
 def _pair(inputs: ReportInputs) -> str:

@@ -209,7 +209,7 @@ def does_of(policy: str, setting: str = "augment.policy") -> frozenset[str] | No
 
 def _found(name: str, setting: str) -> tuple[Path, str]:
     if name.endswith(SUFFIX):
-        path = Path(name).expanduser()
+        path = folders.given(str(Path(name).expanduser()))
         if not path.is_file():
             raise ConfigError(
                 f"{setting}: there is no file {path}", remedy="give a path from the current folder"
