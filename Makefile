@@ -14,7 +14,7 @@ TESTS ?=
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install env new all eda folds resample preview models train ablate infer refit distill learning-curve \
+.PHONY: help install env new use all eda folds resample preview models train ablate infer refit distill learning-curve \
 	robustness tune dashboard ensemble error-analysis explain score leaderboard pin-best final validate submit reproduce \
 	runs ui \
 	config du gc pin \
@@ -33,6 +33,9 @@ new: env
 	@$(PIPELINE) new --name "$(NAME)" --images "$(IMAGES)" $(if $(TRAIN),--train "$(TRAIN)") \
 		$(if $(TEST),--test "$(TEST)") $(if $(SAMPLE),--sample "$(SAMPLE)") \
 		$(if $(LABEL),--label "$(LABEL)") $(if $(ENCODING),--encoding "$(ENCODING)") $(ARGS)
+
+use: env
+	@$(PIPELINE) use $(if $(NAME),--name "$(NAME)") $(ARGS)
 
 all: env
 	@$(PIPELINE) all $(ARGS)
@@ -53,13 +56,13 @@ models: env
 	@$(PIPELINE) models $(if $(NAMES),--names "$(NAMES)") $(ARGS)
 
 train: env
-	@$(PIPELINE) train $(ARGS)
+	@$(PIPELINE) train $(if $(NAME),--name "$(NAME)") $(ARGS)
 
 ablate: env
 	@$(PIPELINE) ablate --grid "$(GRID)" $(ARGS)
 
 infer: env
-	@$(PIPELINE) infer $(ARGS)
+	@$(PIPELINE) infer $(if $(NAME),--name "$(NAME)") $(ARGS)
 
 refit: env
 	@$(PIPELINE) refit $(ARGS)
@@ -99,7 +102,7 @@ validate: env
 	@$(PIPELINE) validate --file "$(FILE)" $(if $(OUT),--out "$(OUT)") $(ARGS)
 
 submit: env
-	@$(PIPELINE) submit --file "$(FILE)" $(if $(MESSAGE),--message "$(MESSAGE)") $(if $(YES),--yes) $(ARGS)
+	@$(PIPELINE) submit --file "$(FILE)" $(if $(MESSAGE),--message "$(MESSAGE)") $(if $(YES),--yes) $(if $(DRY),--dry) $(ARGS)
 
 reproduce: env
 	@$(PIPELINE) reproduce --file "$(FILE)" $(if $(SCRATCH),--scratch) $(if $(ANYWAY),--anyway) $(ARGS)

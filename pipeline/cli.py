@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.settings.load import Settings
 
 Options = argparse.Namespace
-Run = Callable[["Session", Options], None]
+Run = Callable[["Session", Options], object]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,9 @@ class Command:
         options: besides `key=value` words.
         make: how to pass the options to make, for `make help`.
         uses_results: whether results must not be freed while it runs; `gc` waits for these commands.
+        names_settings: whether `--name` writes the overrides as an experiment file before it runs.
+        about_current: whether it is about the current competition if its words name none.
+        then: the command that it advises as the next one; empty: the room says which, or there is none.
     """
 
     name: str
@@ -60,6 +63,9 @@ class Command:
     options: tuple[Option, ...] = ()
     make: str = ""
     uses_results: bool = True
+    names_settings: bool = False
+    about_current: bool = True
+    then: str = ""
 
 
 def function_of(command: str) -> Run:
@@ -68,8 +74,16 @@ def function_of(command: str) -> Run:
     Most commands of a room build the stage of their name and print where its pages are.
     """
     match command:
-        case "eda" | "resample" | "preview" | "train" | "learning-curve" | "robustness":
+        case "eda" | "resample" | "preview" | "learning-curve" | "robustness":
             return lambda session, options: session.build_one(command.replace("-", "_"))
+        case "train":
+            from pipeline.engine.next_step import after_training
+
+            return lambda session, options: after_training(session, session.build_one("train"))
+        case "use":
+            from pipeline.data.commands import use
+
+            return use
         case "all":
             from pipeline.everything import run
 
@@ -125,6 +139,7 @@ def _score_of(text: str) -> float:
 
 
 _FLAG = {"action": "store_true"}
+_NAMED = Option("name", "write the overrides as an experiment file of this name, and use it", {"default": ""})
 _FILE = Option("file", "a CSV in the host's format, or the name of a submission", {"default": ""})
 
 COMMANDS = (
@@ -142,30 +157,56 @@ COMMANDS = (
         ),
         make="NAME=pets TRAIN=train.csv IMAGES=dir TEST=… SAMPLE=… LABEL=… ENCODING=…",
         uses_results=False,
+        about_current=False,
+    ),
+    Command(
+        "use",
+        "make a competition the current one, which commands are about; without NAME: list them",
+        (Option("name", "of a file of configs/competition/", {"default": ""}),),
+        make="NAME=pets",
+        uses_results=False,
+        about_current=False,
     ),
     Command("all", "run everything from EDA to error analysis, then print a summary"),
-    Command("eda", "report on the data, the most harmful findings first"),
-    Command("folds", "make the fold plan, and check it"),
-    Command("resample", "report class counts before and after resampling"),
-    Command("preview", "show training images: cropped, preprocessed, augmented"),
+    Command("eda", "report on the data, the most harmful findings first", then="train"),
+    Command("folds", "make the fold plan, and check it", then="train"),
+    Command("resample", "report class counts before and after resampling", then="train"),
+    Command("preview", "show training images: cropped, preprocessed, augmented", then="train"),
     Command(
         "models",
         "measure what networks cost on this machine, before any training",
         (Option("names", 'e.g. "resnet18 vgg16"; default: configs/model/*', {"default": ""}),),
         make='NAMES="resnet18 torchvision:alexnet"',
+        then="train",
     ),
-    Command("train", "train the folds of an experiment", make='ARGS="experiment=small_cnn"'),
+    Command(
+        "train",
+        "train the folds of an experiment",
+        (_NAMED,),
+        make='ARGS="experiment=small_cnn", or NAME=large ARGS="images.size=96"',
+        names_settings=True,
+    ),
     Command(
         "ablate",
         "train a grid of settings and compare the results",
         (Option("grid", "e.g. configs/ablate/resample_quick.yaml", {"required": True}),),
         make="GRID=configs/ablate/resample_quick.yaml",
     ),
-    Command("infer", "predict the test set with all views (TTA) and write a submission"),
+    Command(
+        "infer",
+        "predict the test set with all views (TTA) and write a submission",
+        (_NAMED,),
+        make='ARGS="experiment=small_cnn", or NAME=large ARGS="images.size=96"',
+        names_settings=True,
+    ),
     Command("refit", "train an experiment on all data and write a submission"),
     Command("distill", "train one student on the predictions of the ensemble's members"),
-    Command("learning-curve", "score by number of training groups: would more data help?"),
-    Command("robustness", "score under increasing blur, noise, JPEG compression and brightness"),
+    Command("learning-curve", "score by number of training groups: would more data help?", then="train"),
+    Command(
+        "robustness",
+        "score under increasing blur, noise, JPEG compression and brightness",
+        then="error-analysis",
+    ),
     Command(
         "tune",
         "search the settings of a stage, and re-test the winner",
@@ -188,9 +229,9 @@ COMMANDS = (
     Command("ensemble", "blend the members, train missing ones first; write a submission"),
     Command(
         "error-analysis",
-        "compare a submission with the best other one",
+        "compare a submission, the newest one by default, with the best other one",
         (
-            Option("a", "the new CSV in the host's format"),
+            Option("a", "the new CSV in the host's format; default: the blend of ARGS, or the newest CSV"),
             Option("b", "the CSV to compare it with"),
             Option("verdicts", "verdicts exported from the report, to import"),
         ),
@@ -206,6 +247,7 @@ COMMANDS = (
             Option("fold", "fold whose network explains test images; default: 0", {"type": int}),
         ),
         make="ID=17,test/4 RUN=lite0 WHAT=cam,occlusion FOLD=0",
+        then="error-analysis",
     ),
     Command(
         "score",
@@ -217,12 +259,14 @@ COMMANDS = (
             Option("reveal", "also show the private score of a demo; each look is counted", _FLAG),
         ),
         make="FILE=… PUBLIC=0.71 PRIVATE=0.70, or REVEAL=1",
+        then="leaderboard",
     ),
     Command(
         "leaderboard",
         "compare out-of-fold and public scores, and explain the difference",
         (Option("name", "the submission whose difference is explained; default: the best", {"default": ""}),),
         make="NAME=…",
+        then="final",
     ),
     Command(
         "pin-best",
@@ -230,6 +274,7 @@ COMMANDS = (
         (Option("name", "a submission of the ledger; none: remove the mark", {"required": True}),),
         make="NAME=…, or NAME=none",
         uses_results=False,
+        then="error-analysis",
     ),
     Command(
         "final",
@@ -250,8 +295,9 @@ COMMANDS = (
             _FILE,
             Option("message", "message for the host; default: the name and score"),
             Option("yes", "submit without asking", _FLAG),
+            Option("dry", "show everything but send nothing", _FLAG),
         ),
-        make='FILE=… MESSAGE="…" YES=1',
+        make='FILE=… MESSAGE="…" YES=1, or DRY=1',
     ),
     Command(
         "reproduce",
@@ -262,16 +308,18 @@ COMMANDS = (
             Option("anyway", "rebuild even if keys differ now", _FLAG),
         ),
         make="FILE=… SCRATCH=1 ANYWAY=1",
+        then="leaderboard",
     ),
     Command("runs", "list finished experiments: score, interval, differing settings", uses_results=False),
-    Command("config", "print the resolved settings and the source of each", uses_results=False),
-    Command("du", "print disk space by kind of result", uses_results=False),
+    Command("config", "print the resolved settings and the source of each", uses_results=False, then="train"),
+    Command("du", "print disk space by kind of result", uses_results=False, then="gc DRY=1"),
     Command(
         "gc",
         "delete results that no submission or pin needs",
         (Option("dry", "only print what would be deleted", _FLAG),),
         make="DRY=1",
         uses_results=False,
+        then="du",
     ),
     Command(
         "pin",
@@ -279,6 +327,7 @@ COMMANDS = (
         (Option("key", "start of a key from `make runs`", {"required": True}),),
         make="KEY=…",
         uses_results=False,
+        then="gc DRY=1",
     ),
 )
 
@@ -325,6 +374,7 @@ def parser() -> argparse.ArgumentParser:
             action="store_true",
             help="read every file again instead of trusting its size and times",
         )
+        one.set_defaults(chosen="")
         for option in command.options:
             one.add_argument(f"--{option.flag}", help=option.help, **option.how)
     return top
@@ -394,8 +444,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _share_cores()
     try:
         _refuse_environment()
-        from pipeline.settings.load import load
+        from pipeline.settings import current
+        from pipeline.settings.load import CONFIGS, load
 
+        command = next(one for one in COMMANDS if one.name == options.command)
+        if command.about_current:
+            options.settings, typed = current.words_of(options.settings, CONFIGS), options.settings
+            options.chosen = current.how_chosen(typed, options.settings)
         run(options, load(options.settings))
     except UserError as error:
         print(terminal.printable(f"error: {error}"), file=sys.stderr)
@@ -412,20 +467,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: Options, settings: Settings) -> None:
     """Run the command that `options` names, and update the competition's table in the record."""
+    from pipeline.engine import next_step
     from pipeline.record import leftovers
     from pipeline.record.store import told_as_storage_error
+    from pipeline.settings import named
     from pipeline.stages import open_session
     from pipeline.submit import ranking
     from pipeline.train.scoring import SCORED
 
     logging.getLogger().setLevel(settings.config.runtime.log_level.upper())
     command = next(one for one in COMMANDS if one.name == options.command)
+    name, written = options.name if command.names_settings else "", None
+    if name:
+        settings, written = named.save(settings, name)
     session = open_session(settings, options.rehash)
     with told_as_storage_error(session.home):
         leftovers.clear(session.home, session.store, session.tracker, settings.folder)
         try:
+            if command.about_current:
+                next_step.say_competition(session, options.chosen)
+            if written is not None:
+                next_step.say_written(session, written)
             with session.using() if command.uses_results else contextlib.nullcontext():
                 function_of(command.name)(session, options)
+            if command.then:
+                next_step.say(session, command.then)
             if session.seconds.keys() & set(SCORED):
                 name = settings.config.competition.name
                 session.tracker.standings(name, ranking.markdown(session.store, name))

@@ -17,8 +17,9 @@ from pipeline.data import host
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.ensemble.stages import BLEND
-from pipeline.errors.commands import compare
+from pipeline.errors.commands import compare, say_next
 from pipeline.pages.command_words import make_with, shown
+from pipeline.record.board import HERE
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
 from pipeline.submit import commands, host_scores
@@ -32,7 +33,7 @@ SCORE, SCORE_WITH_CAUTION = "{score:.4f}  95 % interval [{low:.4f}, {high:.4f}]"
 ROW, TITLE_OF_SCORE = "  {name:<23} {value}", "pooled OOF {metric}"
 AGAINST_BEST = "{comparison} ({member})"
 NOT_SUBMITTED = "submit the CSV, then {command}"
-OPEN_MLFLOW = "{command}, then open http://127.0.0.1:5000"
+OPEN_MLFLOW, OPEN_AT_SERVER = "{command}, then open {link}", "open {link}"
 ALL_REUSED = "everything was reused; {total:.0f} in all"
 SECONDS = "{stages}  start-up and the rest {rest:.0f}; {total:.0f} in all"
 
@@ -61,13 +62,21 @@ def run(session: Session, options: Options) -> None:
     report = compare(session, path, None)
     entry = next(e for e in commands.entries_of(session) if e.name == path.stem)
     blend = commands.decided(session, ensemble)
-    for line in lines(session.settings, blend, entry, path, report):
+    link = session.tracker.link(config.name) if session.settings.config.runtime.mlflow else ""
+    for line in lines(session.settings, blend, entry, path, report, link):
         session.say(line)
     session.say(times(session.seconds, time.monotonic() - started))
+    say_next(session, report)
 
 
-def lines(settings: Settings, blend: Artifact, entry: Entry, path: Path, report: Artifact) -> list[str]:
-    """The summary of a finished ensemble or its decision; `path` is the CSV, `report` the error analysis."""
+def lines(
+    settings: Settings, blend: Artifact, entry: Entry, path: Path, report: Artifact, link: str
+) -> list[str]:
+    """The summary of a finished ensemble or its decision.
+
+    `path` is the CSV, `report` the error analysis, `link` the address of the competition's table in MLflow;
+    empty: there is none.
+    """
     config, m = settings.config, blend.metrics
     competition = config.competition
     metric = metrics.get(competition.metric).name
@@ -88,10 +97,12 @@ def lines(settings: Settings, blend: Artifact, entry: Entry, path: Path, report:
         "public score": public,
         "error report": shown(page),
     }
-    if config.runtime.mlflow:
+    if link.startswith(HERE):
         database = shown(Path(config.runtime.home).resolve() / "mlflow.db")
-        command = "make ui" if database == "mlflow.db" else f"make ui DB={database}"
-        rows["MLflow"] = OPEN_MLFLOW.format(command=command)
+        command = "make ui" if database == "mlflow.db" else f"make ui DB={shlex.quote(database)}"
+        rows["MLflow"] = OPEN_MLFLOW.format(command=command, link=link)
+    elif link:
+        rows["MLflow"] = OPEN_AT_SERVER.format(link=link)
     title = competition.title or competition.name
     return ["", title, *(ROW.format(name=name, value=value) for name, value in rows.items())]
 

@@ -27,9 +27,13 @@ from pipeline.train.studies import stages as studies
 
 ROOMS = (data, nets, eda, resample, train, studies, infer, ensemble, submit, errors, explain)
 # The stages whose settings the words of a command may set; a test holds them to the chains.
+TRAINING = ("data", "images", "boxes", "prepared", "folds", "features", "heads", "fold", "train")
 COMMANDS = {
-    "train": ("data", "images", "boxes", "prepared", "folds", "features", "heads", "fold", "train"),
+    "train": TRAINING,
+    "infer": (*TRAINING, "views", "infer"),
+    "refit": (*TRAINING, "views", "infer", "whole", "refit"),
     "preview": ("data", "images", "boxes", "preview"),
+    "eda": ("data", "images", "folds", "eda"),
     "error-analysis": ("data", "images", "folds", "error_analysis"),
 }
 CATALOGUE = Catalogue.of((stage for room in ROOMS for stage in room.STAGES), COMMANDS)

@@ -28,7 +28,7 @@ from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.pages.report import plural
 from pipeline.record import paths
-from pipeline.settings import read
+from pipeline.settings import current, read
 from pipeline.settings.load import Settings, load
 
 Options = argparse.Namespace
@@ -70,12 +70,39 @@ def new(session: Session, options: Options) -> None:
     train, test, sample = (Path(p) if p else None for p in (options.train, options.test, options.sample))
     given = options.label or None, options.encoding or None
     request = NewRequest(options.name, Path(options.images), train, test, sample, session.home, *given)
-    written = create(request, session.settings)
+    session.say(texts.COMPETITION_NEW.format(name=options.name))
+    folder = session.settings.folder
+    known = read.names(folder, "competition")
+    try:
+        written = create(request, session.settings)
+    finally:
+        # Also where the files have faults: the configuration is written, and the next command is about it.
+        if options.name not in known and options.name in read.names(folder, "competition"):
+            current.choose(session.home, options.name, folder)
+            session.say(texts.NOW_CURRENT.format(name=options.name))
     session.say(texts.NEW_WROTE.format(path=os.path.relpath(written.path)))
     for line in written.lines:
         session.say(line)
     if not written.question:
         session.say(texts.NEW_NEXT.format(name=options.name))
+
+
+def use(session: Session, options: Options) -> None:
+    """Make a competition the current one, or list those that there are."""
+    folder, home = session.settings.folder, session.home
+    now, name = current.of(home), options.name.strip()
+    if not name:
+        known = read.names(folder, "competition")
+        session.say(texts.USE_CURRENT.format(name=now) if now else texts.USE_NONE)
+        for one in known:
+            session.say(texts.USE_KNOWN.format(mark="*" if one == now else " ", name=one))
+        session.say(texts.USE_NEXT)
+        return
+    # Refuse a file that no command could read before the choice is changed.
+    title = load([f"competition={name}"], folder).config.competition.title
+    current.choose(home, name, folder)
+    session.say(texts.COMPETITION_CHOSEN.format(name=name, title=f": {title}" if title else ""))
+    session.say(texts.NEW_NEXT.format(name=name))
 
 
 def create(request: NewRequest, settings: Settings) -> Written:

@@ -61,7 +61,10 @@ class Builder(Host, Protocol):
         """A line for the terminal."""
 
     def label(self, need: Need) -> str:
-        """The name under which a result is shown."""
+        """The name of a result: its experiment or its competition."""
+
+    def title(self, need: Need) -> str:
+        """The name under which a result is shown: its label with the overrides on which it depends."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,7 @@ def _job(
         words=session.graph.words(stage, need.settings),
         words_of=session.graph.words_of,
         request=need.settings.request,
+        title=session.title(need),
         on_epoch=session.on_epoch,
     )
 
@@ -163,7 +167,7 @@ def _run(session: Builder, order: Order) -> contextlib.AbstractContextManager[Ru
         name = "all data" if fold == "all" else f"fold {fold}"
         return order.parent.child(name, tags={"stage": stage.name, "fold": fold, "key": order.key})
     metric = metrics.get(need.settings.config.competition.metric)
-    label = session.label(need)
+    label = session.title(need)
     info = RunInfo(
         stage=stage.name,
         competition=need.settings.config.competition.name,

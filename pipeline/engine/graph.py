@@ -100,7 +100,7 @@ class Graph:
 
     def words_of(self, command: str, settings: Settings) -> tuple[str, ...]:
         """The words that repeat these settings, without those that this command would refuse."""
-        if command == COMPETITION:
+        if command not in self.catalogue.commands:
             return settings.competition_words
         stages = (self.catalogue.get(name) for name in self.catalogue.commands[command])
         read = {path for stage in stages for path in stage.sections(settings)}

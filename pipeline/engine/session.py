@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.core.terminal import printable
-from pipeline.engine import build
+from pipeline.engine import build, naming
 from pipeline.engine.executors.here import Here
 from pipeline.engine.graph import Graph, check, refuse_unread
 from pipeline.engine.need import Inputs, Need
@@ -87,14 +87,23 @@ class Session:
         for path in sorted(artifact.folder.glob("*.html")):
             self.say(f"report: {shown(path)}")
 
-    def build_one(self, stage: str) -> None:
+    def build_one(self, stage: str) -> Artifact:
         """Build one stage with the settings of the command, and print where its pages are."""
         self.check(Need(stage, self.settings))
-        self.show(self.need(stage))
+        artifact = self.need(stage)
+        self.show(artifact)
+        return artifact
 
     def label(self, need: Need) -> str:
         """The name under which this result is shown."""
         return self.graph.stage(need).label(need.settings, need.params)
+
+    def title(self, need: Need) -> str:
+        """The label of a result, of a run with the overrides on which it depends; see `engine/naming.py`."""
+        if not self.graph.stage(need).tracked:
+            return self.label(need)
+        values = need.settings.request.values
+        return naming.label(self.label(need), values, self.graph.resolved(need))
 
     def check(self, *needs: Need, also: tuple[str, ...] = ()) -> None:
         """Refuse overrides that nothing reads, and run the checks of all stages of these needs."""
@@ -184,7 +193,7 @@ class Session:
             return artifact
         self._printed.add(once)
         name = artifact.stage.replace("_", "-")
-        label = str(artifact.manifest["experiment"]) if need.key else self.label(need)
+        label = naming.label_of(artifact) if need.key else self.title(need)
         which = " ".join([label, *(f"{k} {need.params[k]}" for k in SHOWN_PARAMS if k in need.params)])
         how = "reused" if reused else f"{artifact.seconds:.1f} s"
         self.say(f"{name:<15} {which:<28} {how:>9}  {artifact.key[:SHORT]}")

@@ -68,6 +68,7 @@ class Job:
         words: command -> the words that repeat it with these settings, for the commands that the stage
             declares in `words`.
         words_of: the same for the settings of another run; the choice of that run must be in the key.
+        title: the name under which the result is shown, such as `lite0 images.size=96`.
         request: the user's request, for the record of runs only: it is not part of the key.
         on_epoch: called after each epoch of a training; False ends it early.
     """
@@ -85,6 +86,7 @@ class Job:
     words: Mapping[str, tuple[str, ...]]
     words_of: Callable[[str, Settings], tuple[str, ...]]
     request: Request
+    title: str = ""
     on_epoch: OnEpoch | None = None
 
 

@@ -18,6 +18,7 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.predictions import Probabilities, align
 from pipeline.core.samples import Samples, Strings
 from pipeline.data import load
+from pipeline.engine import naming
 from pipeline.engine.need import Need
 from pipeline.engine.stage import Ask
 from pipeline.ensemble import external, texts
@@ -182,7 +183,7 @@ def _refuse_mismatch(members: Mapping[str, Artifact], inputs: Mapping[str, Artif
 def finished_members(ask: Ask, settings: Settings) -> dict[str, str]:
     """Name -> key of every complete inference on these data and folds that the current code would make.
 
-    Two runs of one experiment get their keys as a suffix.
+    The name is the run's label; two runs with one label get their keys as a suffix.
 
     Raises:
         ConfigError: there is none.
@@ -201,7 +202,7 @@ def finished_members(ask: Ask, settings: Settings) -> dict[str, str]:
             "ensemble.members=[auto]: no member is finished for these data and folds",
             remedy="name members, e.g. ensemble.members=[lite0,probe], or run make infer first",
         )
-    names = [str(a.manifest["experiment"]) for a in finished]
+    names = [naming.label_of(a) for a in finished]
     return {
         name if names.count(name) == 1 else _name_with_key(a): a.key
         for name, a in zip(names, finished, strict=True)
@@ -218,7 +219,7 @@ def member_by_key(ask: Ask, settings: Settings, prefix: str) -> dict[str, str]:
     matches = [a for a in ask.kept("infer") if a.key.startswith(prefix)]
     word = f"ensemble.members: key:{prefix}"
     if len(matches) != 1:
-        keys = [f"{a.key} ({a.manifest['experiment']})" for a in matches]
+        keys = [f"{a.key} ({naming.label_of(a)})" for a in matches]
         raise ConfigError(
             f"{word}: {len(matches)} inferences have a key that starts so", keys, "`make runs` shows keys"
         )
@@ -239,7 +240,7 @@ def _data_and_folds(ask: Ask, settings: Settings) -> dict[str, str]:
 
 
 def _name_with_key(artifact: Artifact) -> str:
-    return f"{artifact.manifest['experiment']}@{artifact.key[:SHORT]}"
+    return f"{naming.label_of(artifact)}@{artifact.key[:SHORT]}"
 
 
 def file_digests(members: Sequence[str], index: FileIndex) -> str:

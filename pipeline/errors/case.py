@@ -19,6 +19,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Comparison, Features, Interval, Probabilities
 from pipeline.core.samples import LabelSpace, Samples, Strings
 from pipeline.data import host, host_format, load
+from pipeline.engine import request
 from pipeline.engine.stage import Job
 from pipeline.ensemble.stages import BLEND
 from pipeline.errors.diff.flips import Submission
@@ -108,6 +109,12 @@ def _side(job: Job, name: str, space: LabelSpace) -> Side:
 
 def made_of(store: Store, data: Artifact, path: Path) -> Artifact | None:
     """The result that a submission was made from; None if it was not made here, or was deleted."""
+    artifact = recorded(store, path)
+    return artifact if artifact and _is_of(artifact, data.key) else None
+
+
+def recorded(store: Store, path: Path) -> Artifact | None:
+    """The same, whatever data it was made from."""
     provenance = path.with_suffix(".json")
     if not provenance.is_file() or not is_untouched(path):
         return None
@@ -115,20 +122,21 @@ def made_of(store: Store, data: Artifact, path: Path) -> Artifact | None:
         stage, _, key = str(read_json(provenance)["artifact"]).partition("/")
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    artifact = store.find(stage, key)
-    return artifact if artifact and _is_of(artifact, data.key) else None
+    return store.find(stage, key)
 
 
-def asked(settings: Settings, artifact: Artifact | None) -> Settings:
-    """The settings of a submission, or of the best member of a blend; `settings` if they are not known."""
-    if artifact is None:
+def asked(store: Store, settings: Settings, artifact: Artifact | None) -> Settings:
+    """The settings of the training behind a submission; `settings` if they cannot be read again."""
+    address = training_behind(store, artifact)
+    training = store.at(address) if address else None
+    record = None if training is None else training.manifest.get("request")
+    if record is None:
         return settings
-    blend = artifact.has(BLEND)
-    name = artifact.json(BLEND)["best_member"] if blend else artifact.manifest["experiment"]
+    own = {path: value for path, value in settings.request.values if path.startswith("runtime.")}
     try:
-        return settings.member(str(name))
+        return request.again(record, own, settings.folder)
     except ConfigError:
-        return settings  # the member was named by a key, or its file was deleted
+        return settings  # its file was changed or deleted
 
 
 def training_behind(store: Store, artifact: Artifact | None) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.core.errors import DataError
 from pipeline.core.metrics import get as metric_of
 from pipeline.data import load
+from pipeline.engine import naming, next_step
 from pipeline.engine.need import Need, Params
 from pipeline.engine.session import Session
 from pipeline.errors import case, texts
@@ -20,19 +22,26 @@ from pipeline.errors.advice import ledger
 from pipeline.errors.advice.changes import FinishedRuns
 from pipeline.errors.judging import verdicts
 from pipeline.pages.command_words import make_with
+from pipeline.record.files import sha256_text
 from pipeline.record.store import Artifact
+from pipeline.settings import read
 from pipeline.submit import commands as submitting
 from pipeline.submit import ranking
 from pipeline.submit.ledger import Entry
 
 Options = argparse.Namespace
+# The ledger's kind of a blend.
+BLEND = "blend"
 
 
 def error_analysis(session: Session, options: Options) -> None:
-    """Compare A with B, or the blend with the best other submission."""
+    """Compare A with B; without A the blend of ARGS, or the newest submission if ARGS changes nothing."""
     if options.a:
         session.check(Need("error_analysis", session.settings, {"a": options.a}))
         new = Path(options.a).resolve()
+    elif not _changes_anything(options.settings) and (newest := _newest(session)) is not None:
+        _of_newest(session, options, newest)
+        return
     else:
         submitting.infer_for_budget(session, session.settings)
         blend_of = (Need("ensemble", session.settings), *submitting.decisions(session.settings, "ensemble"))
@@ -42,7 +51,33 @@ def error_analysis(session: Session, options: Options) -> None:
             return
         new = blend
     given = Path(options.verdicts) if options.verdicts else None
-    compare(session, new, Path(options.b).resolve() if options.b else None, given)
+    say_next(session, compare(session, new, Path(options.b).resolve() if options.b else None, given))
+
+
+def _changes_anything(words: Sequence[str]) -> bool:
+    """Whether the words say more than which competition and folds, and on which machine."""
+    return any(not word.startswith(("competition=", "competition.", "folds.", "runtime.")) for word in words)
+
+
+def _newest(session: Session) -> Entry | None:
+    """The newest submission of the competition whose CSV is here; of those of one second, the blend."""
+    here = [e for e in _entries(session) if not e.former and submitting.csv_of(session, e).is_file()]
+    return max(here, key=lambda e: (e.created, e.kind == BLEND), default=None)
+
+
+def _of_newest(session: Session, options: Options, entry: Entry) -> None:
+    """The report on the newest submission, with the competition's and the folds' settings of its own."""
+    path = submitting.csv_of(session, entry)
+    made = case.recorded(session.store, path)
+    settings = session.settings if made is None else naming.shared(made, session.settings)[0]
+    session.say(texts.NEWEST.format(name=entry.name))
+    given = Path(options.verdicts) if options.verdicts else None
+    own = session.beside(settings)
+    try:
+        own.check(Need("error_analysis", settings, {"a": str(path)}))
+        say_next(own, compare(own, path, Path(options.b).resolve() if options.b else None, given))
+    finally:
+        own.close()
 
 
 def compare(session: Session, new: Path, old: Path | None, file: Path | None = None) -> Artifact:
@@ -74,6 +109,11 @@ def compare(session: Session, new: Path, old: Path | None, file: Path | None = N
     ledger.keep(session.home, artifact)
     session.show(artifact)
     return artifact
+
+
+def say_next(session: Session, report: Artifact) -> None:
+    """The last line: the first command that the report advises."""
+    session.say(next_step.NEXT.format(command=report.json(ledger.REPORTED)["next"]))
 
 
 def _entries(session: Session) -> list[Entry]:
@@ -121,6 +161,12 @@ def _known(session: Session) -> str:
     """Digest of the finished runs that a report may mention, so that a new run gives a new report."""
     data, folds = session.need("data"), session.need("folds")
     train = load.samples(data, "train", session.home)
-    names = (a.address for a in (data, folds))
-    runs = FinishedRuns(session.store, session.settings.config, train, *names)
-    return ledger.digest(session.home, runs)
+    settings = session.settings
+    runs = FinishedRuns(session.store, settings.config, train, data.address, folds.address, settings)
+    # A report names runs by their experiment files, so a new or a changed file gives a new report.
+    files = sorted(
+        f"{path.name} {session.index.digest(path)}"
+        for layer in read.layers(session.settings.folder)
+        for path in (layer / "experiment").glob("*.yaml")
+    )
+    return sha256_text("\n".join([ledger.digest(session.home, runs), *files]))[:16]

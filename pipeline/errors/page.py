@@ -27,6 +27,7 @@ from pipeline.data import load
 from pipeline.data.host import competition_root
 from pipeline.eda import duplicates
 from pipeline.eda.survey import Duplicates, glance, survey
+from pipeline.engine import naming
 from pipeline.engine.stage import Built
 from pipeline.ensemble.stages import BLEND
 from pipeline.errors import texts
@@ -261,9 +262,7 @@ def summary(inputs: ReportInputs, analysis: ErrorAnalysis) -> Built:
     """What the stage says about the report: metrics, lines, and the description of its run in the record."""
     pair = _pair(inputs)
     sentences = "; ".join(a.sentence for a in inputs.best_advice)
-    commands = (a.command for a in inputs.best_advice if a.command.startswith("make"))
-    command = next(commands, inputs.command("make runs"))
-    description = note(pair, sentences, command, PAGE, analysis.conclusion.headline)
+    description = note(pair, sentences, next_command(inputs), PAGE, analysis.conclusion.headline)
     tags = {"verdict": analysis.conclusion.tag, "compared_with": inputs.old.name if inputs.old else "none"}
     metrics = dict(analysis.metrics)
     if inputs.best_advice and inputs.best_advice[0].bound is not None:
@@ -271,6 +270,12 @@ def summary(inputs: ReportInputs, analysis: ErrorAnalysis) -> Built:
     if inputs.judged is not None:
         metrics |= judging_page.figures(inputs.judged)
     return Built(metrics, tuple(lines(inputs, analysis)), description, (PAGE, REPORTED), tags)
+
+
+def next_command(inputs: ReportInputs) -> str:
+    """The first advised command; `make runs` if nothing is advised that a command does."""
+    commands = (a.command for a in inputs.best_advice if a.command.startswith("make"))
+    return next(commands, inputs.command("make runs"))
 
 
 def _pair(inputs: ReportInputs) -> str:
@@ -301,16 +306,16 @@ def _change_lines(changes: tuple[Change, ...]) -> list[str]:
 
 def _advice_lines(number: int, advice: Advice) -> list[str]:
     """Why, what it can bring, and the command."""
+    facts = []
     if advice.spoils:
-        expected = texts.FIRST_OF_ALL.format(bounded=advice.bounded)
+        facts.append(texts.FIRST_OF_ALL.format(bounded=advice.bounded))
     elif advice.bound is not None:
-        expected = texts.AT_MOST.format(gain=gain(advice.bound), bounded=advice.bounded)
-    else:
-        expected = texts.GAIN_UNKNOWN
-    takes = "" if advice.minutes is None else texts.TAKES.format(minutes=minutes(advice.minutes))
+        facts.append(texts.AT_MOST.format(gain=gain(advice.bound), bounded=advice.bounded))
+    if advice.minutes is not None:
+        facts.append(texts.TAKES.format(minutes=minutes(advice.minutes)))
     return [
         texts.TRY.format(number=number, do=advice.do, sentence=advice.sentence),
-        f"       {expected}{takes}",
+        *([f"       {'; '.join(facts)}"] if facts else []),
         f"       {advice.command}",
     ]
 
@@ -438,7 +443,7 @@ def on_robustness(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
         return without(robustness.ANCHOR, robustness.SHORT, robustness.TITLE, reason, command)
     table = pd.read_csv(artifact.folder / "robustness.csv")
     metric = metric_words(case.job.settings.config)
-    experiment = str(artifact.manifest["experiment"])
+    experiment = naming.label_of(artifact)
     return robustness.section(robustness.RobustnessInputs(table, experiment, metric))
 
 
@@ -467,7 +472,7 @@ def _again(case: ReportCase) -> str:
 
 def _member_words(case: ReportCase) -> tuple[str, ...]:
     """The words that ask for the best member of the submission."""
-    return case.job.words_of("train", asked(case.job.settings, case.new.artifact))
+    return case.job.words_of("train", asked(case.job.store, case.job.settings, case.new.artifact))
 
 
 def neighbours_of(case: ReportCase, flips: Flips) -> flip_cards.FlipNeighbours | None:

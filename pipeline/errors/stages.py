@@ -57,6 +57,7 @@ def build_error_analysis(job: Job) -> Built:
         "advice": [asdict(one) for one in inputs.advice],
         "given": list(recommendation.entries),
         "followed": [asdict(one) for one in inputs.followed],
+        "next": page.next_command(inputs),
         "changes": [asdict(one) for one in inputs.changes],
     }
     files.write_json(job.draft / ledger.REPORTED, reported)
@@ -129,7 +130,7 @@ STAGES = (
     ),
     Stage(
         "error_analysis",
-        6,
+        7,
         "new against best",
         build_error_analysis,
         reads=(

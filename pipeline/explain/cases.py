@@ -27,6 +27,7 @@ from pipeline.data.crop import Edges, Key
 from pipeline.data.decode import WHITE, Pixels
 from pipeline.data.images import PreparedImages
 from pipeline.data.preprocess import Look
+from pipeline.engine import naming
 from pipeline.engine.hardware import set_up
 from pipeline.engine.stage import Job
 from pipeline.errors.findings import why
@@ -100,7 +101,7 @@ def scene_of(job: Job) -> Scene:
     cases = [_case(one, nets[one.fold], images[one.split], train, test, object_of) for one in requested]
     return Scene(
         config=config,
-        experiment=job.settings.experiment,
+        experiment=naming.label_of(job.inputs["train"]),
         space=train.space,
         nets=nets,
         cases=tuple(cases),

@@ -13,11 +13,13 @@ from pipeline.core import metrics
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.samples import Samples
 from pipeline.data import load
+from pipeline.engine import naming, request
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.explain import texts
 from pipeline.explain.panels import check_names
 from pipeline.settings.load import Settings
+from pipeline.train import scoring
 
 
 def explain(session: Session, options: argparse.Namespace) -> None:
@@ -66,33 +68,56 @@ def keys_of(text: str, train: Samples, test: Samples) -> list[str]:
 
 
 def _experiment(session: Session, options: argparse.Namespace) -> Settings:
-    """The experiment of RUN or experiment=, else the best finished one, else the current one."""
+    """The experiment of RUN or experiment=, else the best finished run, else the current experiment.
+
+    Raises:
+        ConfigError: there is no such experiment, or no run or several with such a key.
+    """
+    if options.run.startswith(naming.KEY):
+        return _of_key(session, options.run.removeprefix(naming.KEY))
     if options.run:
         return session.settings.member(options.run)
     if any(word.startswith("experiment=") for word in options.settings):
         return session.settings
-    every = [(_score(session, settings), settings) for settings in _candidates(session)]
-    finished = [(score, settings) for score, settings in every if score is not None]
+    every = [(_score(session, settings), settings, title) for settings, title in _candidates(session)]
+    finished = [(score, settings, title) for score, settings, title in every if score is not None]
     if not finished:
         return session.settings
-    score, best = max(finished, key=lambda one: one[0])
+    score, best, title = max(finished, key=lambda one: one[0])
     metric = metrics.get(session.settings.config.competition.metric)
     session.say(
         texts.BEST_FINISHED.format(
-            experiment=best.experiment, n=len(finished), metric=metric.name, score=score * metric.sign
+            experiment=title, n=len(finished), metric=metric.name, score=score * metric.sign
         )
     )
     return best
 
 
-def _candidates(session: Session) -> list[Settings]:
-    """Experiments that were trained on this competition and still have a configuration file."""
-    name = session.settings.config.competition.name
-    trained = [a for a in session.store.all("train") if a.manifest.get("competition") == name]
+def _of_key(session: Session, prefix: str) -> Settings:
+    """The settings of the one finished training or inference whose key starts with `prefix`."""
+    runs = [a for a in session.store.all(*scoring.SCORED) if a.key.startswith(prefix) and "train" in a.inputs]
+    runs += [a for a in session.store.all("train") if a.key.startswith(prefix)]
+    if len(runs) != 1:
+        raise ConfigError(
+            texts.RUN_OF_KEY.format(key=prefix, n=len(runs)),
+            [f"{a.key} ({naming.label_of(a)})" for a in runs],
+            "`make runs` shows keys",
+        )
+    own = dict(session.settings.request.values)
+    return request.again(runs[0].manifest["request"], own, session.settings.folder)
+
+
+def _candidates(session: Session) -> list[tuple[Settings, str]]:
+    """The settings and the label of every run that was trained on this competition and can be read again."""
+    config = session.settings.config.competition
+    own, folder = dict(session.settings.request.values), session.settings.folder
     candidates = []
-    for experiment in sorted({str(a.manifest["experiment"]) for a in trained}):
+    for artifact in session.store.chosen("train"):
+        record = artifact.manifest.get("request")
+        if record is None or artifact.manifest.get("competition") != config.name:
+            continue
         try:
-            candidates.append(session.settings.member(experiment))
+            candidates.append((request.again(record, own, folder), naming.label_of(artifact)))
         except ConfigError:
             continue  # its file no longer exists
     return candidates

@@ -32,6 +32,7 @@ LEAD_NAMED = "The images that ID names. {by}."
 LEAD_ERRORS = "The {n} worst out-of-fold errors, spread over the confused pairs of classes. {by}."
 LEAD_DOUBTFUL = "There is no out-of-fold error; these images have the least certain predictions. {by}."
 LINE = "{n_images} images, {n_panels} panels: {names}"
+RUN_OF_KEY = "RUN=key:{key}: {n} finished runs have a key that starts so"
 BEST_FINISHED = "explain         {experiment}, the best of {n} finished networks ({metric} {score:.4f}); choose another with RUN=…"
 
 # --- cam

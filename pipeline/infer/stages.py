@@ -98,7 +98,7 @@ def build_infer(job: Job) -> Built:
     lines.append(texts.COST.format(**cost, millions=cost["parameters"] / 1e6))
     complete = float(len(folds_in(inputs)) == len(plan))
     figures = {**card.figures, "complete": complete, "delta_tta": gain.delta, **cost}
-    what = texts.INFER_WHAT.format(experiment=job.settings.experiment, views=", ".join(oof.views))
+    what = texts.INFER_WHAT.format(experiment=job.title, views=", ".join(oof.views))
     why, then = scoring.why(card), "make ensemble, then make error-analysis"
     description = note(what, why, then, result="; ".join(lines))
     return Built(figures, tuple(lines), description, (), scoring.tags(card, rival, job.resolved))
@@ -131,7 +131,7 @@ def build_refit(job: Job) -> Built:
     score_line = texts.REFIT_SCORE.format(score=score, key=twin.key[:SHORT])
     lines = (score_line, texts.REFIT_COST.format(ms=ms, ms_folds=twin.metrics["ms_per_image"]))
     figures = {f"twin_{name}": score, "ms_per_image": ms, "epochs": model.metrics["epochs"]}
-    what = texts.REFIT_WHAT.format(experiment=job.settings.experiment, views=", ".join(test.views))
+    what = texts.REFIT_WHAT.format(experiment=job.title, views=", ".join(test.views))
     description = note(what, texts.REFIT_WHY, "make score", result="; ".join(lines))
     tags = {"score": score_line, "twin": f"infer/{twin.key}"}
     return Built(figures, lines, description, ("inherited.json",), tags)
@@ -175,7 +175,7 @@ def build_robustness(job: Job) -> Built:
     lines = [robustness.sentence(table, kind) for kind in kinds]
     figures = {f"clean_{metric.name}": float(table["score"].iloc[0])}
     figures |= {f"worst_{kind}": float(table[table["curve"] == kind]["change"].min()) for kind in kinds}
-    what = texts.ROBUSTNESS_WHAT.format(experiment=job.settings.experiment)
+    what = texts.ROBUSTNESS_WHAT.format(experiment=job.title)
     next_command = make_with("make error-analysis", job.words["competition"])
     description = note(what, "; ".join(lines), next_command, robustness.FILE, lines[0] if lines else "")
     return Built(figures, tuple(lines), description, (robustness.FILE,))

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from pipeline.core.errors import StorageError
 
+HERE, PORT = "http://127.0.0.1", 5000  # of `make ui`
 VIEW = "podium"
 VIEW_TITLE = "Scores, best first"
 STAGE_RUNS_ONLY = "tags.`mlflow.parentRunId` IS NULL"
@@ -47,9 +48,14 @@ SHARED_VIEW = f"mlflow.sharedViewState.{VIEW}"
 METRIC = "mlflow.experiment.primaryMetric.name"
 HIGHER = "mlflow.experiment.primaryMetric.greaterIsBetter"
 OURS = (SHARED_VIEW, METRIC, HIGHER)  # rewritten on every start; the description also belongs to the user
-# Our part of a description, between comments that the UI does not show; the text around it is the user's.
-BEGIN, END = "<!-- podium: rewritten -->", "<!-- podium: end -->"
-PART = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+# Our part of a description stands between these two; the text around it is the user's. They are sentences,
+# because the UI shows comments of HTML as they are. Descriptions of older versions have such comments.
+BEGIN = "**What this page shows** (Podium rewrites the text from here to the line at its end.)"
+END = "*End of the text that Podium rewrites; your own text may stand above or below it.*"
+FORMER = ("<!-- podium: rewritten -->", "<!-- podium: end -->")
+PART = re.compile(
+    "|".join(f"{re.escape(begin)}.*?{re.escape(end)}" for begin, end in ((BEGIN, END), FORMER)), re.DOTALL
+)
 
 GUIDE = """\
 [Open the table with scores, best first]({link}) (also under *Views*; the plain table has no score)
@@ -100,7 +106,21 @@ def view_path(experiment_id: str) -> str:
 def links(database: Path, port: int) -> list[str]:
     """One line per competition: its name and the address of its saved view on this machine.
 
-    `database` is `mlflow.db`, read with sqlite only, so that mlflow is not imported.
+    `database` is `mlflow.db`.
+
+    Raises:
+        StorageError: nothing has been recorded yet.
+    """
+    return [f"{name}: {link(number, port)}" for name, number in experiments(database)]
+
+
+def link(experiment_id: str, port: int = PORT) -> str:
+    """The address of a competition's table in the UI of this machine."""
+    return f"{HERE}:{port}/{view_path(experiment_id)}"
+
+
+def experiments(database: Path) -> list[tuple[str, str]]:
+    """The name and the id of each competition, read with sqlite only, so that mlflow is not imported.
 
     Raises:
         StorageError: nothing has been recorded yet.
@@ -110,8 +130,7 @@ def links(database: Path, port: int) -> list[str]:
     with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
         query = "SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active' ORDER BY 2"
         rows = connection.execute(query).fetchall()
-    here = f"http://127.0.0.1:{port}"
-    return [f"{name}: {here}/{view_path(str(number))}" for name, number in rows if name != "Default"]
+    return [(str(name), str(number)) for name, number in rows if name != "Default"]
 
 
 def guide(experiment_id: str, headline: Headline, standings: str = "") -> str:
@@ -119,7 +138,7 @@ def guide(experiment_id: str, headline: Headline, standings: str = "") -> str:
     direction = "higher" if headline.higher_is_better else "lower"
     text = GUIDE.format(link=view_path(experiment_id), headline=headline.name, direction=direction)
     below = f"\n{standings}\n" if standings else ""
-    return f"{BEGIN}\n{text}{below}\n{END}"
+    return f"{BEGIN}\n\n{text}{below}\n{END}"
 
 
 def rewritten(description: str, part: str) -> str:

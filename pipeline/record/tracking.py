@@ -285,6 +285,25 @@ class Tracker:
 
         self.attempt(write)
 
+    def link(self, competition: str) -> str:
+        """The address of a competition's table in the UI; empty if nothing is known to be recorded."""
+        if self._own:
+            database = self._home / "mlflow.db"
+            known = dict(board.experiments(database)) if database.is_file() else {}
+            return board.link(known[competition]) if competition in known else ""
+        if not self._uri.startswith(("http://", "https://")):
+            return ""
+
+        def find(client: Any) -> str:
+            experiment = client.get_experiment_by_name(competition)
+            scheme, _, rest = self._uri.partition("://")
+            host = rest.rpartition("@")[2].rstrip("/")  # without a password
+            return (
+                "" if experiment is None else f"{scheme}://{host}/{board.view_path(experiment.experiment_id)}"
+            )
+
+        return self.attempt(find) or ""
+
     def attempt(self, action: Callable[[Any], T]) -> T | None:
         """Call `action` with the client; a failure is a warning, and three turn the record off."""
         if not self._enabled:

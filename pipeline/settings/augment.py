@@ -20,7 +20,7 @@ from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.settings.competition import AttributeSettings
 from pipeline.settings.fields import Change, Section, fact
-from pipeline.settings.read import CONFIGS, Fault, found, names, parse_file
+from pipeline.settings.read import CONFIGS, Fault, found, given, names, parse_file
 
 GROUP = "augment"
 SUFFIX = ".yaml"
@@ -204,7 +204,7 @@ def does_of(policy: str, setting: str = "augment.policy") -> frozenset[str] | No
 
 def _found(name: str, setting: str) -> tuple[Path, str]:
     if name.endswith(SUFFIX):
-        path = Path(name).expanduser()
+        path = given(str(Path(name).expanduser()))
         if not path.is_file():
             raise ConfigError(
                 f"{setting}: there is no file {path}", remedy="give a path from the current folder"

@@ -96,6 +96,10 @@ class Settings:
         """The settings of an ensemble member: the same request with other experiment overlays."""
         return resolve(replace(self.request, experiment=tuple(name.split("+"))), self.folder)
 
+    def with_only(self, values: Sequence[tuple[str, Any]]) -> Settings:
+        """The same competition, model and experiment with these overrides instead of the present ones."""
+        return resolve(replace(self.request, values=tuple(values)), self.folder)
+
     def with_values(self, values: Mapping[str, Any]) -> Settings:
         """The same request with these overrides added, which replace earlier ones.
 

@@ -71,6 +71,28 @@ def found(folder: Path, name: str) -> Path:
     return next((path for path in paths if path.is_file()), paths[0])
 
 
+def given(text: str) -> Path:
+    """The file of a path that the user gave: as it stands, or the shipped one of that name.
+
+    An installed Podium has no `configs/` of its own in the current folder: then `configs/ablate/recipe.yaml`
+    means the file that came along, as it does for every name without a path.
+    """
+    path = Path(text)
+    steps = path.parts
+    if path.exists() or len(steps) < 2 or steps[0] != CONFIGS.name:
+        return path
+    return found(CONFIGS, Path(*steps[1:]).as_posix())
+
+
+def beside(path: Path) -> list[str]:
+    """The YAML files of a path's folder, as a user would give them; in `configs/` with the shipped ones."""
+    known = {near.as_posix() for near in path.parent.glob("*.yaml")} if path.parent.is_dir() else set()
+    group = path.parent.as_posix().removeprefix(f"{CONFIGS.name}/")
+    if path.parent.parts[:1] == (CONFIGS.name,):
+        known |= {f"{CONFIGS.name}/{group}/{name}.yaml" for name in names(CONFIGS, group)}
+    return sorted(known)
+
+
 def names(folder: Path, group: str) -> list[str]:
     """The sorted names of all files of a group, e.g. `model`, without their ending."""
     return sorted({path.stem for layer in layers(folder) for path in (layer / group).glob("*.yaml")})

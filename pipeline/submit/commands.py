@@ -16,6 +16,7 @@ from pathlib import Path
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.metrics import get as metric_of
 from pipeline.data import load
+from pipeline.engine import next_step
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.ensemble import members
@@ -38,10 +39,12 @@ def infer(session: Session, options: Options) -> None:
     session.check(need, *decisions(session.settings, "infer"), also=submission.READS)
     submission.refuse(session.settings, session.need("data"), session.home)
     artifact = decided(session, need)
-    if artifact.metrics.get("complete") == 1.0:
-        write_submission(session, artifact)
-    else:
-        session.say(texts.PARTIAL.format(folds=folds_of(session.settings)))
+    if artifact.metrics.get("complete") != 1.0:
+        _say_partial(session, "infer")
+        return
+    path = write_submission(session, artifact)
+    next_step.offer_name(session, session.get(need))
+    next_step.say_with_file(session, "error-analysis", "A", path)
 
 
 def refit(session: Session, options: Options) -> None:
@@ -49,7 +52,8 @@ def refit(session: Session, options: Options) -> None:
     need = Need("refit", session.settings)
     session.check(need, *decisions(session.settings, "refit"), also=submission.READS)
     submission.refuse(session.settings, session.need("data"), session.home)
-    write_submission(session, decided(session, need))
+    path = write_submission(session, decided(session, need))
+    next_step.say_with_file(session, "submit", "FILE", path, " DRY=1")
 
 
 def ensemble(session: Session, options: Options) -> None:
@@ -57,7 +61,9 @@ def ensemble(session: Session, options: Options) -> None:
     infer_for_budget(session, session.settings)
     need = Need("ensemble", session.settings)
     session.check(need, *decisions(session.settings, "ensemble"), also=submission.READS)
-    blend(session)
+    path = blend(session)
+    if path is not None:
+        next_step.say_with_file(session, "error-analysis", "A", path)
 
 
 def distill(session: Session, options: Options) -> None:
@@ -78,7 +84,17 @@ def distill(session: Session, options: Options) -> None:
     session.get(need)
     inferred = session.get(Need("infer", student))
     if inferred.metrics.get("complete") == 1.0:
-        write_submission(session, inferred)
+        path = write_submission(session, inferred)
+        next_step.say_with_file(session, "error-analysis", "A", path)
+    else:
+        _say_partial(session, "distill")
+
+
+def _say_partial(session: Session, target: str) -> None:
+    """Why nothing is submitted, and the same command with all folds."""
+    session.say(texts.PARTIAL.format(folds=folds_of(session.settings)))
+    words = [word for word in session.settings.words if not word.startswith("train.folds=")]
+    next_step.say(session, target, words=words)
 
 
 def decisions(settings: Settings, of: str) -> list[Need]:
@@ -119,7 +135,7 @@ def blend(session: Session) -> Path | None:
     members.refuse(session.settings, load.samples(session.need("data"), "test", session.home))
     final_artifact = decided(session, need)
     if session.get(need).metrics.get("complete") != 1.0:
-        session.say(texts.PARTIAL.format(folds=folds_of(session.settings)))
+        _say_partial(session, "ensemble")
         return None
     for name, member in session.graph.inputs(need).items():
         if name.startswith(members.MEMBER):
@@ -201,8 +217,10 @@ def final(session: Session, options: Options) -> None:
     if options.n < 1:
         raise DataError(texts.NO_PICKS.format(n=options.n), remedy="make final N=2")
     entries, data = _entries_of_metric(session), session.need("data")
-    for line in proposal(session.settings, entries, session.store, data, options.n):
+    picks = proposal(session.settings, entries, session.store, data, options.n)
+    for line in picks.lines:
         session.say(line)
+    next_step.say_with_file(session, "submit", "FILE", csv_of(session, picks.first), " DRY=1")
 
 
 def pin_best(session: Session, options: Options) -> None:
@@ -239,5 +257,12 @@ def runs(session: Session, options: Options) -> None:
     """Print finished experiments, their scores, and the settings in which they differ."""
     from pipeline.submit.ranking import table
 
-    for line in table(session.store, session.settings.config.competition.name):
+    name = session.settings.config.competition.name
+    for line in table(session.store, name):
         session.say(line)
+    made = [a for a in session.store.chosen("infer") if a.manifest.get("competition") == name]
+    words = [*session.settings.competition_words, "ensemble.members=[auto]"]
+    if len(made) > 1:
+        next_step.say(session, "ensemble", words=words)
+    else:
+        next_step.say(session, "infer" if not made else "error-analysis")

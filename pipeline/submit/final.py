@@ -140,8 +140,16 @@ def _least_disagreement(candidates: Candidates, entry: Entry, taken: set[str]) -
     return min(float((own != candidates.answers[name]).mean()) for name in taken)
 
 
-def proposal(settings: Settings, entries: Sequence[Entry], store: Store, data: Artifact, n: int) -> list[str]:
-    """The lines of `make final`.
+@dataclass(frozen=True)
+class Proposal:
+    """The lines of `make final`, and the entry to select first."""
+
+    lines: tuple[str, ...]
+    first: Entry
+
+
+def proposal(settings: Settings, entries: Sequence[Entry], store: Store, data: Artifact, n: int) -> Proposal:
+    """What `make final` proposes.
 
     Raises:
         DataError: no submission of the ledger can be proposed.
@@ -165,4 +173,4 @@ def proposal(settings: Settings, entries: Sequence[Entry], store: Store, data: A
         lines += [texts.PICK_REASON.format(reason=reason) for reason in pick.why]
     if len(picks) < n:
         lines.append(texts.FEWER_PICKS.format(found=len(picks), n=n))
-    return lines
+    return Proposal(tuple(lines), picks[0].entry)

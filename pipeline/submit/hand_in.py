@@ -27,6 +27,7 @@ from pipeline.core import metrics, statistics
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.samples import Samples
 from pipeline.data import host, host_format, load
+from pipeline.engine import next_step
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.record.files import sha256_file
@@ -182,7 +183,7 @@ def run(session: Session, options: argparse.Namespace) -> None:
     """
     path = validate.file_of(session, options.file, "submit")
     session.check(Need("data", session.settings), also=("competition", "statistics"))
-    client = Client.of(session.settings.config.competition.submission)
+    client = _client(session, options.dry)
     data = session.need("data")
     _validate(session, data, path)
     name = host_scores.take_in(session.home, session.settings, data, path)
@@ -196,13 +197,19 @@ def run(session: Session, options: argparse.Namespace) -> None:
     digest = sha256_file(path)
     for line in (*_same_bytes(session, submits, digest), _left_today(session, submits)):
         session.say(line)
-    _refuse_more(session, submits)
+    if not options.dry:
+        _refuse_more(session, submits)
     score = f" OOF {entry.metric} {entry.oof:.4f}" if entry.oof is not None else ""
     message = " ".join((options.message or f"{entry.name}{score}").split())
+    if options.dry:
+        _rehearsed(session, submits, client, path, message)
+        return
+    assert client is not None, "only a rehearsal goes on without a client"
     words = client.words(path, message, name)
     session.say(texts.COMMAND.format(words=shlex.join(words)))
     if not _confirmed(options.yes):
         session.say(texts.NOT_SUBMITTED)
+        next_step.say_with_file(session, "submit", "FILE", path)
         return
     with submit_log.locked(log):
         _refuse_more(session, submit_log.read(log))  # again: another process may have handed in meanwhile
@@ -212,7 +219,35 @@ def run(session: Session, options: argparse.Namespace) -> None:
             session, client, words, log, Submit(now, competition, name, digest, submit_log.ACCEPTED, message)
         )
     session.say(texts.SUBMITTED.format(name=name, left=_left_today(session, submit_log.read(log))))
-    session.say(texts.SCORE_NEXT.format(file=path.name))
+    session.say(texts.SCORE_NEXT)
+    next_step.say_with_file(session, "score", "FILE", path, " PUBLIC=…")
+
+
+def _client(session: Session, dry: bool) -> Client | None:
+    """The command that sends; a rehearsal says what keeps it from sending, and goes on with None."""
+    try:
+        return Client.of(session.settings.config.competition.submission)
+    except (ConfigError, DataError) as error:
+        if not dry:
+            raise
+        session.say(texts.DRY_NO_CLIENT.format(reason=error.headline, remedy=error.remedy))
+        return None
+
+
+def _rehearsed(
+    session: Session, submits: tuple[Submit, ...], client: Client | None, path: Path, message: str
+) -> None:
+    """The end of a rehearsal: the command that would send, and that nothing was sent or recorded."""
+    if client is not None:
+        session.say(texts.COMMAND.format(words=shlex.join(client.words(path, message, path.stem))))
+    else:
+        session.say(texts.DRY_MESSAGE.format(message=message))
+    try:
+        _refuse_more(session, submits)
+    except DataError as error:
+        session.say(texts.DRY_NONE_LEFT.format(reason=error.headline))
+    session.say(texts.DRY_DONE)
+    next_step.say_with_file(session, "submit", "FILE", path)
 
 
 def _validate(session: Session, data: Artifact, path: Path) -> None:

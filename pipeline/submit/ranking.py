@@ -18,6 +18,7 @@ from pipeline.core import metrics, statistics
 from pipeline.core.samples import Floats, Samples
 from pipeline.core.statistics import STANDARD_ERRORS, Band
 from pipeline.data import load
+from pipeline.engine import naming
 from pipeline.engine.slices import flat
 from pipeline.record.store import SHORT, Artifact, Store
 from pipeline.settings.load import Settings
@@ -168,9 +169,10 @@ def table(store: Store, competition: str) -> list[str]:
     runs = _runs(store, competition)
     if not runs:
         return [texts.NO_RUNS.format(competition=competition)]
-    lines = [f"{'stage':<9} {'experiment':<26} {'key':<9} {'score':<26} {'folds':<6} {'min':>6}  made"]
+    wide = max(26, *(len(naming.label_of(a)) for a in runs))
+    lines = [f"{'stage':<9} {'experiment':<{wide}} {'key':<9} {'score':<26} {'folds':<6} {'min':>6}  made"]
     for artifact, unequal in zip(runs, differing(runs), strict=True):
-        lines.append(_row(artifact))
+        lines.append(_row(artifact, wide))
         if unequal:
             settings = "  ".join(f"{name}={value}" for name, value in unequal.items())
             lines.append(texts.RUNS_DIFFER.format(settings=settings))
@@ -192,7 +194,7 @@ def _rank(artifact: Artifact) -> tuple[int, float]:
     return SCORED.index(artifact.stage), -value * (known.sign if known else 1)
 
 
-def _row(artifact: Artifact) -> str:
+def _row(artifact: Artifact, wide: int) -> str:
     name, value = _metric(artifact)
     m = artifact.metrics
     score = f"{value:.4f} [{m['ci_low']:.4f}, {m['ci_high']:.4f}]"
@@ -201,9 +203,14 @@ def _row(artifact: Artifact) -> str:
     made = str(artifact.manifest["created"])[:16].replace("T", " ")
     count = str(folds) if folds else "–"
     return (
-        f"{artifact.stage:<9} {artifact.manifest['experiment']:<26} {artifact.key[:SHORT]:<9} {score:<26} "
+        f"{artifact.stage:<9} {naming.label_of(artifact):<{wide}} {artifact.key[:SHORT]:<9} {score:<26} "
         f"{count:<6} {artifact.seconds / 60:>6.1f}  {made}  {name}{part}"
     )
+
+
+def _cell(text: str) -> str:
+    """A text as a cell of a markdown table."""
+    return text.replace("|", "\\|")
 
 
 def markdown(store: Store, competition: str) -> str:
@@ -212,7 +219,7 @@ def markdown(store: Store, competition: str) -> str:
     for artifact in _runs(store, competition):
         m = artifact.metrics
         rows.append(
-            f"| {artifact.stage} | {artifact.manifest['experiment']} | {_metric(artifact)[1]:.4f} "
+            f"| {artifact.stage} | {_cell(naming.label_of(artifact))} | {_metric(artifact)[1]:.4f} "
             f"| {m['ci_low']:.4f} to {m['ci_high']:.4f} | {artifact.key[:SHORT]} |"
         )
     return "\n".join(rows)

@@ -27,6 +27,7 @@ from typing import Any
 from pipeline.core import metrics
 from pipeline.core.errors import DataError
 from pipeline.data import host, host_format, load
+from pipeline.engine import naming
 from pipeline.engine.slices import plain
 from pipeline.ensemble.members import MEMBER
 from pipeline.ensemble.stages import BLEND
@@ -87,7 +88,7 @@ def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
         created=str(artifact.manifest["created"]),
         competition=config.name,
         kind={"ensemble": "blend", "refit": "refit"}.get(kind_of(artifact), "member"),
-        experiment=str(artifact.manifest["experiment"]),
+        experiment=naming.label_of(artifact),
         key=artifact.key,
         metric=metric,
         oof=artifact.metrics.get(f"oof_{metric}"),

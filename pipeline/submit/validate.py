@@ -23,6 +23,7 @@ from pipeline.core.samples import LabelSpace
 from pipeline.core.tables import Table, format_table, read_table
 from pipeline.core.text_files import UTF8
 from pipeline.data import host, host_format, load
+from pipeline.engine import next_step
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.pages.report import plural
@@ -188,6 +189,8 @@ def run(session: Session, options: argparse.Namespace) -> None:
         for fault in checked.faults:
             session.say(texts.REPAIRED.format(fault=fault))
         session.say(texts.VALID.format(file=out, summary=described(checked.predicted, space.classes)))
+        path = out
+    next_step.say_with_file(session, "submit", "FILE", path, " DRY=1")
 
 
 def file_of(session: Session, text: str, target: str) -> Path:

@@ -7,11 +7,12 @@ nor the arms (`train/studies/grid.py`).
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from pipeline.engine import next_step
 from pipeline.engine.graph import check, refuse_unread
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
+from pipeline.settings import read as read_settings
 from pipeline.train import texts
 from pipeline.train.studies.grid import budget_lines, needed, read, runs, started
 
@@ -32,14 +33,15 @@ def models(session: Session, options: Options) -> None:
 
 def ablate(session: Session, options: Options) -> None:
     """Train every arm of a grid with every seed, and compare them."""
-    grid = read(Path(options.grid))
+    path = read_settings.given(options.grid)
+    grid = read(path)
     settings = session.settings
     if grid.experiment and not any(word.startswith("experiment=") for word in options.settings):
         settings = settings.member(grid.experiment)
     settings = started(settings, grid)
     for need in needed(settings, grid):
         session.get(need)
-    digest = session.index.digest(Path(options.grid))
+    digest = session.index.digest(path)
     need = Need("ablate", settings, {"grid": options.grid, "digest": digest})
     trainings = list(session.graph.inputs(need, "train").values())
     for training in trainings[:: len(grid.seeds)]:
@@ -50,3 +52,4 @@ def ablate(session: Session, options: Options) -> None:
     for line in budget_lines(runs(session.get, settings, grid, session.home), grid):
         session.say(line)
     session.show(session.get(need))
+    next_step.say(session, "runs")

@@ -21,6 +21,7 @@ from pipeline.core.predictions import Comparison, Interval, Probabilities
 from pipeline.core.samples import FoldPlan, Samples, Strings
 from pipeline.data import load
 from pipeline.data.folds import parts_of_groups
+from pipeline.engine import naming
 from pipeline.engine.slices import flat
 from pipeline.engine.stage import OnEpoch
 from pipeline.record.store import SHORT, Artifact, Store
@@ -114,8 +115,8 @@ def crossfit_parts(config: Config, samples: Samples, plan: FoldPlan, ids: String
 
 
 def title(artifact: Artifact) -> str:
-    """The title of a scored artifact, e.g. `lite0 (infer 3fa29b01)`."""
-    return f"{artifact.manifest['experiment']} ({artifact.stage} {artifact.key[:SHORT]})"
+    """The title of a scored artifact, e.g. `lite0 images.size=96 (infer 3fa29b01)`."""
+    return f"{naming.label_of(artifact)} ({artifact.stage} {artifact.key[:SHORT]})"
 
 
 def best_earlier(store: Store, config: Config, inputs: Mapping[str, Artifact], key: str) -> Artifact | None:

@@ -115,7 +115,7 @@ def prepare(session: Session, options: Options, stage: str) -> Prepared:
     if kind.is_planted:
         kind = replace(kind, params={**kind.params, **planting.with_features(session, session.settings)})
     shipped = read.found(session.settings.folder, f"tune/{stage}.yaml")
-    file = Path(options.space) if options.space else shipped
+    file = read.given(options.space) if options.space else shipped
     form = space.read(file)
     limits = limits_of(options, form.trials)
     settings = _started(session.settings, form, options)

@@ -20,6 +20,7 @@ import yaml
 from pipeline.core.errors import ConfigError
 from pipeline.engine.session import Session
 from pipeline.record.files import write_atomic
+from pipeline.settings import named
 from pipeline.settings.load import Settings
 from pipeline.tune import texts
 from pipeline.tune.retest import Candidate, RetestVerdict
@@ -36,7 +37,6 @@ NEXT = {
     "decision": "ensemble",
     "error-analysis": "error-analysis",
 }
-NOT_TAKEN = ("runtime", "competition", "folds", "statistics", "report", "reproduce")
 
 
 def write(bench: Bench, verdict: RetestVerdict, study: str, command: str, day: date) -> Path | None:
@@ -44,19 +44,10 @@ def write(bench: Bench, verdict: RetestVerdict, study: str, command: str, day: d
     winner = verdict.winner
     if winner is None:
         return None
-    request = bench.settings.request
-    uses = {"experiment": "+".join(request.experiment or ()), "model": request.model}
-    data: dict[str, Any] = {"uses": {group: name for group, name in uses.items() if name}}
-    for name, value in (dict(request.values) | bench.search.values(winner.trial.point)).items():
-        if name.split(".")[0] not in NOT_TAKEN and name != "train.folds":
-            _put(data, name, plain(value))
-    body = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)
-    header = [f"# {line}".rstrip() for line in _header(bench, verdict, winner, study, command)]
-    text = "\n".join([*header, body])
+    values = {path: plain(value) for path, value in bench.search.values(winner.trial.point).items()}
+    text = named.text_of(bench.settings.request, values, _header(bench, verdict, winner, study, command))
     folder = bench.settings.folder / "experiment"
-    path = _free(folder, f"tuned-{bench.kind.name}-{day.isoformat()}", text)
-    write_atomic(path, text.encode())
-    return path
+    return named.write_free(folder, f"tuned-{bench.kind.name}-{day.isoformat()}", text)
 
 
 def adopt_command(bench: Bench, name: str) -> str:
@@ -64,7 +55,7 @@ def adopt_command(bench: Bench, name: str) -> str:
     kept = [
         word
         for word in bench.settings.words
-        if word.partition("=")[0].split(".")[0] in NOT_TAKEN and not word.startswith("statistics.")
+        if word.partition("=")[0].split(".")[0] in named.NOT_TAKEN and not word.startswith("statistics.")
     ]
     return f'make {NEXT[bench.kind.name]} ARGS="{" ".join([*kept, f"experiment={name}"])}"'
 
@@ -89,25 +80,6 @@ def _header(
         how=verdict.how,
         command=command,
     ).split("\n")
-
-
-def _put(data: dict[str, Any], path: str, value: Any) -> None:
-    *parents, last = path.split(".")
-    for parent in parents:
-        below = data.get(parent)
-        if not isinstance(below, dict):
-            below = data[parent] = {}
-        data = below
-    data[last] = value
-
-
-def _free(folder: Path, stem: str, text: str) -> Path:
-    """A file name that is free, or that has this content already."""
-    number, path = 1, folder / f"{stem}.yaml"
-    while path.is_file() and path.read_text(encoding="utf-8") != text:
-        number += 1
-        path = folder / f"{stem}-{number}.yaml"
-    return path
 
 
 # Stages whose winners change a training, and those whose winners change the blend.

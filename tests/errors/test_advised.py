@@ -83,7 +83,7 @@ def test_a_change_is_tested_by_the_pair_that_differs_in_nothing_else(world):
     new = world.finish("train", "new", settings(lr=0.3, epochs=9))
     epochs, lr = changes.changes(world.runs(), new, old)
     assert (epochs.what, epochs.old, epochs.new) == ("train.epochs", "3", "9")
-    assert epochs.tested.verdict == "better" and epochs.between.startswith("plain (train")
+    assert epochs.tested.verdict == "better" and epochs.between.startswith("plain train.lr=0.1 (train")
     assert lr.tested is None
     assert lr.command == 'make train ARGS="competition=toy experiment=old train.lr=0.3"'
 
@@ -147,11 +147,11 @@ def test_members_that_only_one_has(world):
     members = {f"member:{a.key}": f"infer/{a.key}" for a in (alone, other)}
     blend = world.finish("ensemble", "toy", settings(), 3.0, members)
     (added,) = changes.changes(world.runs(), blend, alone)
-    assert (added.what, added.old, added.new) == ("member", "", "two")
+    assert (added.what, added.old, added.new) == ("member", "", "two train.lr=0.1")
     assert added.tested is not None and added.tested.verdict == "better"
     (gone,) = changes.changes(world.runs(), alone, blend)
-    assert (gone.old, gone.new) == ("two", "") and gone.tested.verdict == "worse"
-    assert list(changes.trainings(blend, world.store)) == ["one", "two"]
+    assert (gone.old, gone.new) == ("two train.lr=0.1", "") and gone.tested.verdict == "worse"
+    assert list(changes.trainings(blend, world.store)) == ["one train.lr=0.1", "two train.lr=0.1"]
 
 
 def test_a_csv_from_elsewhere_has_no_settings_to_compare(world):
@@ -171,7 +171,7 @@ def test_what_was_tried_is_shown_and_no_longer_advised(world):
     todo, followed = ledger.split(given, about, world.runs(), world.home)
     assert [a.settings for a in todo] == [("train.lr=0.5",)]
     (one,) = followed
-    assert (one.settings, one.about, one.bound) == ("train.epochs=9", "plain", 0.05)
+    assert (one.settings, one.about, one.bound) == ("train.epochs=9", "plain train.lr=0.1", 0.05)
     assert one.obtained.verdict == "better" and one.obtained.delta > 0.1
 
 

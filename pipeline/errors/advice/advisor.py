@@ -6,7 +6,8 @@ not own the rules (`faults.py`: something is wrong; `steps.py`: something could 
 
 The order: first what makes every other figure untrue (leaky folds); then by the expected gain a minute: the
 bound of the gain × the chance that the remedy brings a good part of it, divided by the minutes that the
-command takes plus ten minutes of the person's own. Advice without a bound comes last.
+command takes plus ten minutes of the person's own. Without a known bound, a hope that is not shown takes its
+place in the order; advice without either comes last.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.samples import FoldPlan, Samples
 from pipeline.data import load
 from pipeline.eda.survey import survey
-from pipeline.engine import request
+from pipeline.engine import naming, request
 from pipeline.engine.stage import Job
 from pipeline.ensemble.stages import BLEND
 from pipeline.errors import texts
 from pipeline.errors.advice import faults, ledger, steps
-from pipeline.errors.advice.changes import FinishedRuns, changes, trainings
+from pipeline.errors.advice.changes import FinishedRuns, changes, inferences, trainings
 from pipeline.errors.advice.facts import BEST, Advice, Facts, NetworkInput, OtherTraining, TrainingFacts
 from pipeline.errors.advice.steps import family_of
 from pipeline.errors.case import ReportCase
@@ -87,7 +88,7 @@ def recommend(case: ReportCase, flips: Flips | None) -> Recommendation:
     """Everything that the report advises, and what earlier advice brought."""
     job = case.job
     data, folds = (f"{job.inputs[name].stage}/{job.inputs[name].key}" for name in ("data", "folds"))
-    runs = FinishedRuns(job.store, job.settings.config, case.train, data, folds)
+    runs = FinishedRuns(job.store, job.settings.config, case.train, data, folds, job.settings)
     about = subject(case.new.artifact, runs)
     facts = gather(job, case.train, case.new.artifact, about, runs)
     own = asked(job.settings, about)
@@ -119,7 +120,7 @@ def advised(artifact: Artifact | None, about: Artifact | None) -> str:
     """The run that advice is about, in words; empty if it is the submission itself, or not known."""
     if artifact is None or about is None or artifact.key == about.key:
         return ""
-    name = about.manifest["experiment"]
+    name = naming.label_of(about)
     if artifact.has(BLEND):
         return texts.ABOUT_MEMBER.format(name=name)
     return texts.ABOUT_RUN.format(name=name)
@@ -153,11 +154,14 @@ def gather(
     own = asked(job.settings, about)
     config = own.config.model_copy(update={"eda": job.settings.config.eda})
     allowed = () if is_probe(own) else augment.allowed(STRONGER, config.competition.attributes)
-    common = Facts(train.space, config, asked=job.words_of("train", own), policies=allowed)
+    original = _original_px(job)
+    common = Facts(
+        train.space, config, asked=job.words_of("train", own), policies=allowed, original_px=original
+    )
     if about is None or artifact is None:
         return common
     run = TrainingFacts(
-        name=str(about.manifest["experiment"]),
+        name=naming.label_of(about),
         config=config,
         oof=load.oof(about, str(about.manifest["experiment"])),
         history=pd.read_csv(about.folder / "history.csv"),
@@ -168,19 +172,51 @@ def gather(
     )
     plan = load.plan(job.inputs["folds"])
     straddling = _straddling(train, plan)
-    return Facts(
-        train.space,
-        config,
+    base, shared = naming.shared(about, job.settings)
+    return replace(
+        common,
         train=train,
         run=run,
         mistakes=find_mistakes(run.oof, train),
-        others=_others(about, runs),
+        others=_others(about, runs, base),
         blended=artifact.has(BLEND),
         leaks=() if straddling else _leaks(job, train, plan),
         straddling=straddling,
-        asked=job.words_of("train", own),
-        policies=allowed,
+        members=_members(artifact, about, runs, base),
+        shared=shared,
+        overlays=_overlays(about, shared),
     )
+
+
+def _original_px(job: Job) -> int | None:
+    """Longer side of the typical original training image."""
+    facts = load.facts(job.inputs["images"])
+    sides = facts.loc[facts["split"] == "train", ["width", "height"]]
+    return None if sides.empty else round(float(sides.max(axis=1).median()))
+
+
+def _members(artifact: Artifact, about: Artifact, runs: FinishedRuns, base: Settings) -> tuple[str, ...]:
+    """The words of `ensemble.members` that mean the members of a submission, or its run; empty: unknown."""
+    inferred = inferences(artifact, runs.store)
+    trained = [(runs.store.at(a.inputs["train"]), a) for a in inferred if "train" in a.inputs]
+    pairs = [(training, a) for training, a in trained if training is not None]
+    words = [naming.member_of(training, a, base) for training, a in pairs]
+    outside = [w for w in _asked_members(artifact) if w.startswith(("file:", "labels:"))]
+    if not pairs:
+        words = [runs.word_of(about, base)]
+    known = [word for word in words if word is not None]
+    return tuple(dict.fromkeys([*known, *outside])) if len(known) == len(words) else ()
+
+
+def _asked_members(artifact: Artifact) -> tuple[str, ...]:
+    """The words of `ensemble.members` that asked for a blend."""
+    return tuple(str(word) for word in artifact.setting("ensemble.members") or ())
+
+
+def _overlays(about: Artifact, shared: tuple[str, ...]) -> tuple[str, ...]:
+    """Experiments on top of the first one of a run, if the folds are those of its files: `debug`."""
+    of_files = any(word.startswith("experiment=") for word in shared)
+    return tuple(about.manifest["request"]["experiment"][1:]) if of_files else ()
 
 
 def _input(about: Artifact, runs: FinishedRuns) -> NetworkInput | None:
@@ -210,12 +246,28 @@ def _look_seconds(about: Artifact, runs: FinishedRuns) -> float:
     return sum(artifact.seconds for artifact in features)
 
 
-def _others(about: Artifact, runs: FinishedRuns) -> tuple[OtherTraining, ...]:
-    """The newest other finished training of each experiment."""
-    newest = {str(a.manifest["experiment"]): a for a in runs.of("train") if a.key != about.key}
+def _others(about: Artifact, runs: FinishedRuns, base: Settings) -> tuple[OtherTraining, ...]:
+    """The best other finished training of each experiment; the newest among equals."""
+    metric = metrics.get(runs.config.competition.metric)
+    best: dict[str, Artifact] = {}
+    for artifact in runs.of("train"):
+        experiment, score = str(artifact.manifest["experiment"]), f"oof_{metric.name}"
+        if artifact.key == about.key:
+            continue
+        before = best.get(experiment)
+        if (
+            before is None
+            or metric.sign * (artifact.metrics.get(score, -1e9) - before.metrics.get(score, -1e9)) >= 0
+        ):
+            best[experiment] = artifact
     return tuple(
-        OtherTraining(name, family_of(str(a.setting("model.name"))), load.oof(a, name))
-        for name, a in newest.items()
+        OtherTraining(
+            naming.label_of(a),
+            family_of(str(a.setting("model.name"))),
+            load.oof(a, naming.label_of(a)),
+            runs.word_of(a, base),
+        )
+        for a in best.values()
     )
 
 

@@ -14,15 +14,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Comparison
 from pipeline.core.samples import Samples
 from pipeline.data import load
-from pipeline.engine import request
+from pipeline.engine import naming, request
 from pipeline.engine.slices import flat
+from pipeline.ensemble.members import MEMBER
 from pipeline.ensemble.stages import BLEND
 from pipeline.errors.diff.conclusion import Change
 from pipeline.pages.command_words import make_with
 from pipeline.record.store import Artifact, Store
+from pipeline.settings.load import Settings
 from pipeline.settings.schema import Config
 from pipeline.train import scoring
 
@@ -42,6 +45,7 @@ class FinishedRuns:
 
     Args:
         data, folds: `stage/key` of the data and the fold plan that they share.
+        settings: of the command, to find the words that mean a run; None: its experiment is its word.
     """
 
     store: Store
@@ -49,6 +53,7 @@ class FinishedRuns:
     train: Samples
     data: str
     folds: str
+    settings: Settings | None = None
 
     @cached_property
     def all(self) -> tuple[Artifact, ...]:
@@ -96,6 +101,19 @@ class FinishedRuns:
     def _members(self, blend: Artifact) -> set[str]:
         return {a.key for a in trainings(blend, self.store).values()}
 
+    def word_of(self, training: Artifact, base: Settings | None, *own: Artifact) -> str | None:
+        """The word of `ensemble.members` that means a run in a command with the settings `base`.
+
+        Args:
+            training: of the run.
+            base: None: its experiment is its word.
+            own: inferences to prefer to the newest one.
+        """
+        if base is None:
+            return str(training.manifest["experiment"])
+        inferred = {a.inputs.get("train"): a for a in (*self.of("infer"), *own)}
+        return naming.member_of(training, inferred.get(training.address), base)
+
     def with_and_without(self, training: str) -> tuple[Artifact, Artifact] | None:
         """The newest pair (with, without): one uses this training as well, and nothing else differs."""
         voted = self.of("infer", "ensemble")
@@ -127,14 +145,26 @@ def _set(values: Values) -> dict[str, str]:
 
 
 def trainings(artifact: Artifact | None, store: Store) -> dict[str, Artifact]:
-    """The trainings of a submission, by experiment; two with one name get a part of their keys as well."""
+    """The trainings of a submission, by label; two with one label get a part of their keys as well."""
     through = (*scoring.SCORED, "decide")
     runs = store.behind(artifact, "train", through) if artifact else []
-    names = [str(a.manifest["experiment"]) for a in runs]
+    names = [naming.label_of(a) for a in runs]
     return {
         name if names.count(name) == 1 else f"{name} {a.key[:6]}": a
         for name, a in zip(names, runs, strict=True)
     }
+
+
+def inferences(artifact: Artifact | None, store: Store) -> list[Artifact]:
+    """The inferences behind a submission: its own one, or those of the members of a blend."""
+    if artifact is None:
+        return []
+    below = artifact.inputs.get("of") or artifact.inputs.get("twin")
+    if below:
+        return inferences(store.at(below), store)
+    members = [address for name, address in artifact.inputs.items() if name.startswith(MEMBER)]
+    found = [store.at(address) for address in members]
+    return [a for a in found if a is not None] or ([artifact] if "train" in artifact.inputs else [])
 
 
 def changes(runs: FinishedRuns, new: Artifact | None, old: Artifact | None) -> tuple[Change, ...]:
@@ -147,10 +177,9 @@ def changes(runs: FinishedRuns, new: Artifact | None, old: Artifact | None) -> t
     ours, theirs = trainings(new, runs.store), trainings(old, runs.store)
     if len(ours) == len(theirs) == 1:
         theirs = dict(zip(ours, theirs.values(), strict=True))  # two single runs: names do not matter
-    blend = next((a for a in (new, old) if a.has(BLEND)), None)
-    asked = () if blend is None else request_words(blend.manifest.get("request"))
-    members = [_member(runs, n, ours[n], theirs, asked, added=True) for n in ours if n not in theirs]
-    members += [_member(runs, n, theirs[n], theirs, asked, added=False) for n in theirs if n not in ours]
+    with_members = _Members(runs, new, old, theirs)
+    members = [_member(with_members, n, ours[n], added=True) for n in ours if n not in theirs]
+    members += [_member(with_members, n, theirs[n], added=False) for n in theirs if n not in ours]
     alone = len(ours) == len(theirs) == 1
     settings = [
         change
@@ -161,26 +190,64 @@ def changes(runs: FinishedRuns, new: Artifact | None, old: Artifact | None) -> t
     return (*members, *settings, *_predicted(runs, new, old))
 
 
-def _member(
-    runs: FinishedRuns,
-    name: str,
-    training: Artifact,
-    before: Mapping[str, Artifact],
-    asked: tuple[str, ...],
-    added: bool,
-) -> Change:
-    """A member of only one submission; `before`: members of the old one, `asked`: words of the blend."""
+@dataclass(frozen=True)
+class _Members:
+    """What commands about a member of two submissions need.
+
+    Args:
+        new, old: the submissions.
+        before: the trainings of the old one, by label.
+    """
+
+    runs: FinishedRuns
+    new: Artifact
+    old: Artifact
+    before: Mapping[str, Artifact]
+
+    def command(self, left: Sequence[Artifact]) -> str:
+        """The blend of these trainings; empty if no word means one of them."""
+        blend = next((a for a in (self.new, self.old) if a.has(BLEND)), None)
+        base, asked = self._base(blend, left)
+        own = [a for one in (self.old, self.new) for a in inferences(one, self.runs.store)]
+        words = [self.runs.word_of(training, base, *own) for training in left]
+        if not words or None in words or any(" " in str(word) for word in words):
+            return ""
+        listed = ",".join(str(word) for word in dict.fromkeys(words))
+        return make_with(ENSEMBLE, asked, f"ensemble.members=[{listed}]")
+
+    def _base(
+        self, blend: Artifact | None, left: Sequence[Artifact]
+    ) -> tuple[Settings | None, tuple[str, ...]]:
+        """The settings and the words on which the command builds."""
+        like = self.runs.settings
+        record = None if blend is None else blend.manifest.get("request")
+        if record and like is not None:
+            try:
+                return request.again(record, dict(_runtime(like)), like.folder), request_words(record)
+            except ConfigError:
+                pass  # its files changed: the competition and the folds of a member are enough
+        if record:
+            return None, request_words(record)
+        if left and like is not None:
+            return naming.shared(left[0], like)
+        return None, (f"competition={self.new.manifest['competition']}",)
+
+
+def _runtime(settings: Settings) -> list[tuple[str, Any]]:
+    return [(path, value) for path, value in settings.request.values if path.startswith("runtime.")]
+
+
+def _member(of: _Members, name: str, training: Artifact, added: bool) -> Change:
+    """A member of only one submission."""
     old, new = ("", name) if added else (name, "")
-    pair = runs.with_and_without(training.key)
+    pair = of.runs.with_and_without(training.key)
     if pair is not None:
         new_one, old_one = pair if added else reversed(pair)
         between = f"{scoring.title(old_one)} → {scoring.title(new_one)}"
-        return Change("member", old, new, "", runs.compare(new_one, old_one), between)
-    left = [*before, name] if added else [other for other in before if other != name]
-    asked = asked or (f"competition={training.manifest['competition']}",)
-    can = left and not any(" " in other for other in left)
-    command = make_with(ENSEMBLE, asked, f"ensemble.members=[{','.join(left)}]") if can else ""
-    return Change("member", old, new, command)
+        return Change("member", old, new, "", of.runs.compare(new_one, old_one), between)
+    others = {other: a for other, a in of.before.items() if added or other != name}
+    left = [*others.values(), training] if added else [*others.values()]
+    return Change("member", old, new, of.command(left))
 
 
 def _predicted(runs: FinishedRuns, new: Artifact, old: Artifact) -> list[Change]:

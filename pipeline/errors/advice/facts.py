@@ -5,7 +5,8 @@ facts nor the order of advice (`advisor.py`).
 
 A bound is the metric on the run's own out-of-fold predictions with a named set of errors fixed, minus the
 metric as it is. No remedy fixes all of these errors, so the bound is the most that a remedy can gain if it
-fixes only errors of this kind.
+fixes only errors of this kind. Where the set is nearly all errors, as with two classes, or where a remedy may
+fix any error, the bound would be the distance to a perfect score: then nothing is known, and nothing is said.
 
 Shape legend: N images, C classes, E epochs.
 """
@@ -21,9 +22,10 @@ from pipeline.core import metrics
 from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples
-from pipeline.errors import texts
 from pipeline.errors.diff.flips import Flips
 from pipeline.errors.diff.mistakes import Mistakes
+from pipeline.pages.command_words import make_with
+from pipeline.settings.ensemble import AUTO
 from pipeline.settings.schema import Config
 from pipeline.submit.gap.scene import Cause
 
@@ -32,6 +34,9 @@ Bools = npt.NDArray[np.bool_]
 HANDLING_MINUTES = 10.0
 # A report shows so many pieces of advice, the best ones.
 BEST = 3
+# From this share of all errors on, "if these were fixed" says nothing.
+NEARLY_ALL = 0.9
+ENSEMBLE = "make ensemble"
 
 
 def metric_words(config: Config) -> str:
@@ -51,12 +56,13 @@ class Advice:
         command: what to run, or where to look.
         settings: the words that the command changes, if it changes the settings of a run.
         bound: the most that the metric can gain, ≥ 0; None: not known.
-        bounded: what the bound assumes: "if …".
+        bounded: what the bound assumes: "if …"; empty without a bound.
         chance: how likely the remedy brings a good part of the bound, 0 to 1; an estimate, for the order
             only.
         minutes: expected time of the command, from logged times; None: not known.
         show: attribute, old and new value of the flips to look at, if any.
         spoils: whether this fault makes every other figure untrue.
+        hope: stands for an unknown bound in the order, ≥ 0; it is never shown.
     """
 
     kind: str
@@ -71,11 +77,16 @@ class Advice:
     minutes: float | None = None
     show: tuple[str, str, str] | None = None
     spoils: bool = False
+    hope: float = 0.0
 
     @property
     def worth(self) -> float:
         """Expected gain a minute, including ten minutes of the person's own."""
-        return (self.bound or 0.0) * self.chance / (HANDLING_MINUTES + (self.minutes or 0.0))
+        return (
+            (self.hope if self.bound is None else self.bound)
+            * self.chance
+            / (HANDLING_MINUTES + (self.minutes or 0.0))
+        )
 
 
 @dataclass(frozen=True)
@@ -129,14 +140,16 @@ class OtherTraining:
     """Another finished run on the same data and folds.
 
     Args:
-        name: of its experiment.
+        name: its label.
         family: of its network: the name up to the first digit.
         oof: its out-of-fold probabilities.
+        word: the word of `ensemble.members` that means it; None: there is none.
     """
 
     name: str
     family: str
     oof: Probabilities
+    word: str | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +164,11 @@ class Facts:
         straddling: share of validation images with an image of their group in the training part.
         asked: the words that asked for `config`; commands start with them.
         policies: augmentation policies to try, mildest first; empty if training uses no pixels.
+        members: the words of `ensemble.members` that mean the members of the submission, or the run; empty:
+            not known.
+        shared: the words of a command about several runs on these data and folds.
+        overlays: experiments that a new member needs on top to have the same folds, such as `debug`.
+        original_px: longer side of the typical original image; None: not known.
     """
 
     space: LabelSpace
@@ -166,6 +184,10 @@ class Facts:
     straddling: float = 0.0
     asked: tuple[str, ...] = ()
     policies: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+    overlays: tuple[str, ...] = ()
+    original_px: int | None = None
 
     @property
     def metric(self) -> Metric:
@@ -174,8 +196,17 @@ class Facts:
 
     @property
     def competition_words(self) -> tuple[str, ...]:
-        """The words that ask for the competition."""
-        return tuple(word for word in self.asked if word.startswith("competition="))
+        """The words that name or change the competition."""
+        return tuple(word for word in self.asked if word.startswith(("competition=", "competition.")))
+
+    def blend_with(self, *words: str | None) -> str:
+        """The command that blends the members of the submission with these; all finished runs if a word is
+        not known.
+        """
+        all_words = [*self.members, *words]
+        known = bool(self.members) and None not in all_words
+        listed = ",".join(str(word) for word in dict.fromkeys(all_words)) if known else AUTO
+        return make_with(ENSEMBLE, self.shared or self.competition_words, f"ensemble.members=[{listed}]")
 
     @cached_property
     def truth_N(self) -> Ints:
@@ -207,12 +238,20 @@ class Facts:
         gain = self.metric.score(self.truth_N, right_NC) - self.metric.score(self.truth_N, self.p_NC)
         return max(self.metric.sign * gain, 0.0)
 
-    def second_guesses(self) -> tuple[float, str]:
-        """The bound for general remedies: the gain if every correct second guess becomes the prediction."""
+    def bound_of(self, which_N: Bools, text: str) -> tuple[float | None, str]:
+        """The bound of a remedy for these errors and what it assumes; None if they are nearly all errors.
+
+        `text` has a placeholder for their count.
+        """
+        fixed_N = which_N & self.wrong_N
+        if fixed_N.sum() >= NEARLY_ALL * self.wrong_N.sum():
+            return None, ""
+        return self.gain_if_fixed(fixed_N), text.format(count=f"{int(fixed_N.sum()):,}")
+
+    def second_guesses(self) -> float:
+        """The gain if every correct second guess became the prediction: the hope of a general remedy."""
         second_N = np.argsort(-self.p_NC, axis=1, kind="stable")[:, min(1, self.space.n_classes - 1)]
-        count = int((self.wrong_N & (second_N == self.truth_N)).sum())
-        bounded = texts.SECOND_GUESSES_BOUND.format(count=count)
-        return self.gain_if_fixed(second_N == self.truth_N), bounded
+        return self.gain_if_fixed(second_N == self.truth_N)
 
     def minutes(self, factor: float = 1.0) -> float | None:
         """Training time of this run, times a factor."""

@@ -64,13 +64,14 @@ def too_few_epochs(facts: Facts) -> Advice | None:
     gap = 1 - last["train_loss"] / max(last["valid_loss"], 1e-9)
     left = _share_of_guess(facts, float(last["valid_loss"]))
     n_epochs, asked = len(run.curves), run.config.train.epochs
+    if run.config.train.early_stopping is not None and n_epochs < asked:
+        return None  # an inner split ended the training: more epochs would end at the same place
     before = run.curves.iloc[max(math.ceil(n_epochs * 2 / 3) - 1, 0)]
     fallen = max(1 - last[name] / max(before[name], 1e-9) for name in ("train_loss", "valid_loss"))
     falling = n_epochs < 3 or fallen >= STILL_FALLING
     if gap > SMALL_GAP or left < MUCH_LEFT or not falling:
         return None
     more = asked * MORE_EPOCHS
-    bound, bounded = facts.second_guesses()
     recently = texts.EPOCHS_FALLEN.format(share=percent(fallen)) if n_epochs > 2 else ""
     return Advice(
         "epochs",
@@ -85,10 +86,9 @@ def too_few_epochs(facts: Facts) -> Advice | None:
         texts.EPOCHS_WHY,
         train_with(facts.asked, f"train.epochs={more}"),
         (f"train.epochs={more}",),
-        bound,
-        bounded,
         chance=0.4,
         minutes=facts.minutes(MORE_EPOCHS),
+        hope=facts.second_guesses(),
     )
 
 
@@ -106,7 +106,6 @@ def no_augmentation(facts: Facts) -> Advice | None:
         return None
     forbidden = any("hflip" in a.forbids for a in facts.config.competition.attributes)
     policy = "upright" if forbidden else "light"
-    bound, bounded = facts.second_guesses()
     return Advice(
         "augmentation",
         texts.AUGMENT_DO.format(policy=policy),
@@ -114,10 +113,9 @@ def no_augmentation(facts: Facts) -> Advice | None:
         texts.AUGMENT_WHY,
         train_with(facts.asked, f"augment.policy={policy}"),
         (f"augment.policy={policy}",),
-        bound,
-        bounded,
         chance=0.4,
         minutes=facts.minutes(),
+        hope=facts.second_guesses(),
     )
 
 
@@ -175,18 +173,22 @@ def flipped_labels(facts: Facts) -> Advice | None:
     if not FLOOR <= floor - 1.6 * error < floor <= MOST_FLIPPED or floor < FLAT * risk:
         return None
     suspect_N = suspects(facts)
+    bound, bounded = facts.bound_of(suspect_N, texts.LABELS_BOUND)
     patched = "competition.label_patches=label_patches.csv"
+    # With patches already, the same command would train the same run again: the file must grow first.
+    is_patched = facts.config.competition.label_patches is not None
     return Advice(
         "labels",
         texts.LABELS_DO,
         texts.LABELS_SEEN.format(floor=percent(floor), tenth=count(len(tenth)), risk=percent(risk)),
-        texts.LABELS_WHY,
-        train_with(facts.asked, patched),
-        (patched,),
-        facts.gain_if_fixed(suspect_N),
-        texts.LABELS_BOUND.format(count=count(int(suspect_N.sum()))),
+        texts.LABELS_MORE_WHY if is_patched else texts.LABELS_WHY,
+        texts.LOOK_AT_LABELS if is_patched else train_with(facts.asked, patched),
+        () if is_patched else (patched,),
+        bound,
+        bounded,
         chance=0.5,
         minutes=facts.minutes(),
+        hope=facts.gain_if_fixed(suspect_N),
     )
 
 
@@ -214,7 +216,6 @@ def wrong_normalisation(facts: Facts) -> Advice | None:
     far = abs(seen.mean) > FAR or seen.std > WIDE or seen.std < NARROW
     if not far and seen.off <= OFF:
         return None
-    bound, bounded = facts.second_guesses()
     own = run.config.model.mean is not None
     settings = ("model.mean=null", "model.std=null") if own else ()
     mean, std = (text.replace("-", "−") for text in (f"{seen.mean:+.2f}", f"{seen.std:.3g}"))
@@ -227,17 +228,16 @@ def wrong_normalisation(facts: Facts) -> Advice | None:
         texts.NORMALISATION_OWN_WHY if own else texts.NORMALISATION_OTHER_WHY,
         train_with(facts.asked, *settings) if own else make_with("make preview", facts.asked),
         settings,
-        bound,
-        bounded,
         chance=0.6,
         minutes=facts.minutes() if own else 1.0,
+        hope=facts.second_guesses(),
     )
 
 
 def unhandled_imbalance(facts: Facts) -> Advice | None:
     """Rare classes have a low recall, the metric counts them like the others, and training ignores it."""
     run = facts.run
-    if run is None or facts.config.competition.metric not in BY_CLASS or _balances(run):
+    if run is None or facts.config.competition.metric not in BY_CLASS or balances(run):
         return None
     counts = pd.Series(facts.truth_N).value_counts()
     rare = counts.index[counts < RARE * counts.median()]
@@ -254,6 +254,7 @@ def unhandled_imbalance(facts: Facts) -> Advice | None:
     settings = over if is_solved else ("loss.name=logit_adjustment",)
     factor = float(counts.max() * len(counts) / counts.sum()) if is_solved else 1.0
     metric = metric_words(facts.config)
+    bound, bounded = facts.bound_of(rare_N, texts.RARE_BOUND)
     return Advice(
         "imbalance",
         texts.RARE_DO,
@@ -267,14 +268,15 @@ def unhandled_imbalance(facts: Facts) -> Advice | None:
         texts.RARE_WHY.format(metric=metric[:1].upper() + metric[1:]),
         train_with(facts.asked, *settings),
         settings,
-        facts.gain_if_fixed(rare_N & facts.wrong_N),
-        texts.RARE_BOUND.format(count=count(int((rare_N & facts.wrong_N).sum()))),
+        bound,
+        bounded,
         chance=0.4,
         minutes=facts.minutes(factor),
+        hope=facts.gain_if_fixed(rare_N),
     )
 
 
-def _balances(run: TrainingFacts) -> bool:
+def balances(run: TrainingFacts) -> bool:
     """Whether training already accounts for rare classes."""
     config = run.config
     losses = [config.loss, *config.loss.attributes.values()]

@@ -22,6 +22,7 @@ from typing import Annotated, Any
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipeline.engine import naming
 from pipeline.errors import texts
 from pipeline.errors.advice.changes import FinishedRuns
 from pipeline.errors.advice.facts import Advice
@@ -128,7 +129,7 @@ def entry(advice: Advice, about: Artifact) -> dict[str, Any]:
     return {
         "competition": about.manifest["competition"],
         "about": about.address,
-        "experiment": about.manifest["experiment"],
+        "experiment": naming.label_of(about),
         "kind": advice.kind,
         "sentence": advice.sentence,
         "settings": list(advice.settings),
@@ -146,7 +147,7 @@ def split(
     """
     if about is None:
         return tuple(advice), ()
-    name, label = about.address, str(about.manifest["experiment"])
+    name, label = about.address, naming.label_of(about)
     todo: list[tuple[Advice, GivenAdvice]] = []
     tried: list[tuple[Advice, GivenAdvice]] = []
     for piece in advice:

@@ -14,9 +14,11 @@ from pydantic import TypeAdapter
 
 from pipeline.errors import texts
 from pipeline.errors.advice.facts import Advice, Facts
+from pipeline.errors.advice.faults import balances
 from pipeline.errors.diff.flips import CLASS, changes
 from pipeline.errors.diff.mistakes import SURE, ConfusedPair
-from pipeline.pages.command_words import make_with, train_with
+from pipeline.errors.judging.estimate import ENOUGH_JUDGED
+from pipeline.pages.command_words import train_with
 from pipeline.pages.report import count, percent, plural, signed
 from pipeline.settings.fields import Side
 from pipeline.settings.schema import Config
@@ -27,8 +29,12 @@ LARGER = 1.5
 WORTH_IT = 1.1  # a smaller factor shows no new detail
 LARGEST_SIDE = int(TypeAdapter(Side).json_schema()["maximum"])
 # Advice without a command -> the HTML id in the report.
-ANCHORS = {texts.LOOK_AT_ERRORS: "errors", texts.LOOK_AT_PAIRS: "pairs", texts.JUDGE_FLIPS: "judging"}
-ENSEMBLE = "make ensemble"
+ANCHORS = {
+    texts.LOOK_AT_ERRORS: "errors",
+    texts.LOOK_AT_PAIRS: "pairs",
+    texts.LOOK_AT_LABELS: "suspects",
+    texts.JUDGE_FLIPS: "judging",
+}
 # Family -> experiment of a small network that trains quickly from scratch.
 OTHER_FAMILIES = {"resnet": "tiny_resnet", "mobilenetv": "small_cnn"}
 # Losses that give difficult or rare images more weight.
@@ -53,23 +59,29 @@ def confused_pair(facts: Facts) -> Advice | None:
     changed = [name for name, _, _ in changes(space, pair.true, pair.predicted)]
     several = len(space.attributes) > 1
     differ = texts.PAIR_DIFFER.format(attributes=" and ".join(changed)) if several else ""
-    size = larger(facts.config)
+    detail = _has_more_detail(facts)
+    size = larger(facts.config) if detail or facts.config.model.weights != "none" else None
     if size is None:
         return _look_at(facts, pair, sentence, differ)
-    # Larger images change every answer, not only those of the pair.
-    bound, bounded = facts.second_guesses()
+    # Larger images change every answer, not only those of the pair: no bound is known.
+    reason = texts.LARGER_WHY if detail else texts.UPSCALED_WHY
     return Advice(
         "pair",
         texts.LARGER_DO.format(size=size),
         sentence,
-        texts.LARGER_WHY.format(differ=differ),
+        reason.format(differ=differ, original=facts.original_px),
         train_with(facts.asked, f"images.size={size}"),
         (f"images.size={size}",),
-        bound,
-        bounded,
-        LIKELY,
-        facts.minutes_at(_area(size, facts.config)),
+        chance=LIKELY if detail else MAYBE,
+        minutes=facts.minutes_at(_area(size, facts.config)),
+        hope=facts.second_guesses(),
     )
+
+
+def _has_more_detail(facts: Facts) -> bool:
+    """Whether the typical original image is larger than what the network sees; assumed if not known."""
+    original = facts.original_px
+    return original is None or original >= WORTH_IT * max(facts.config.images.hw)
 
 
 def _look_at(facts: Facts, pair: ConfusedPair, sentence: str, differ: str) -> Advice:
@@ -77,16 +89,19 @@ def _look_at(facts: Facts, pair: ConfusedPair, sentence: str, differ: str) -> Ad
     two = (pair.true, pair.predicted)
     both_N = facts.wrong_N & np.isin(facts.truth_N, two) & np.isin(facts.answer_N, two)
     most = min(facts.config.images.cache_px, LARGEST_SIDE)
+    reason = texts.LOOK_AT_PAIR_WHY if _has_more_detail(facts) else texts.LOOK_AT_SMALL_PAIR_WHY
+    bound, bounded = facts.bound_of(both_N, texts.PAIR_BOUND)
     return Advice(
         "pair",
         texts.LOOK_AT_PAIR_DO,
         sentence,
-        texts.LOOK_AT_PAIR_WHY.format(differ=differ, most=most),
+        reason.format(differ=differ, most=most, original=facts.original_px),
         texts.LOOK_AT_PAIRS,
-        bound=facts.gain_if_fixed(both_N),
-        bounded=texts.PAIR_BOUND.format(count=count(int(both_N.sum()))),
+        bound=bound,
+        bounded=bounded,
         chance=MAYBE,
         minutes=1.0,
+        hope=facts.gain_if_fixed(both_N),
     )
 
 
@@ -120,6 +135,7 @@ def weakest_class(facts: Facts) -> Advice | None:
     its_N = facts.wrong_N & ((facts.truth_N == code) | (facts.answer_N == code))
     rare = bool(row["images"] < FEW_IMAGES * table["images"].median())
     do, reason, settings = _for_weak_class(facts, rare)
+    bound, bounded = facts.bound_of(its_N, texts.WEAKEST_BOUND)
     longer = 1.0
     if settings[:1] == ("resample.method=over",):
         longer = table["images"].max() * len(table) / table["images"].sum()
@@ -130,16 +146,17 @@ def weakest_class(facts: Facts) -> Advice | None:
         reason,
         train_with(facts.asked, *settings) if settings else texts.LOOK_AT_ERRORS,
         settings,
-        facts.gain_if_fixed(its_N),
-        texts.WEAKEST_BOUND.format(count=count(int(its_N.sum()))),
+        bound,
+        bounded,
         RARELY,
         facts.minutes(float(longer)) if settings else 1.0,
+        hope=facts.gain_if_fixed(its_N),
     )
 
 
 def _for_weak_class(facts: Facts, rare: bool) -> tuple[str, str, tuple[str, ...]]:
     """What to do, why, and the settings; no settings if the advice is to look at images."""
-    if rare and facts.config.resample.method == "none":
+    if rare and facts.run is not None and not balances(facts.run):
         settings = ("resample.method=over", "resample.to=balanced")
         return texts.OVERSAMPLE_DO, texts.OVERSAMPLE_WHY, settings
     if facts.config.loss.name not in WEIGHED:
@@ -163,6 +180,8 @@ def overconfident(facts: Facts) -> Advice | None:
         return None
     now = facts.config.loss.label_smoothing
     settings = ("loss.label_smoothing=0.1",) if now == 0 else ()
+    sure_N = facts.p_NC.max(axis=1) >= SURE
+    bound, bounded = facts.bound_of(sure_N, texts.OVERCONFIDENT_BOUND)
     is_on = "" if settings else texts.SMOOTHING_IS_ON.format(now=now)
     return Advice(
         "oversure",
@@ -176,10 +195,11 @@ def overconfident(facts: Facts) -> Advice | None:
         texts.OVERCONFIDENT_WHY + is_on,
         train_with(facts.asked, *settings) if settings else texts.LOOK_AT_ERRORS,
         settings,
-        facts.gain_if_fixed(facts.wrong_N & (facts.p_NC.max(axis=1) >= SURE)),
-        texts.OVERCONFIDENT_BOUND,
+        bound,
+        bounded,
         RARELY,
         facts.minutes() if settings else 1.0,
+        hope=facts.gain_if_fixed(sure_N),
     )
 
 
@@ -201,9 +221,9 @@ def most_flipped(facts: Facts) -> Advice | None:
     images = plural(int(top["images"]), "image")
     return Advice(
         "flips",
-        texts.FLIPS_DO,
+        texts.FLIPS_DO if total > ENOUGH_JUDGED else texts.FLIPS_DO_ALL.format(flips=plural(total, "flip")),
         texts.FLIPS_SEEN.format(lead=lead, old=top["old"], new=top["new"], images=images),
-        texts.FLIPS_WHY,
+        texts.FLIPS_WHY if total > ENOUGH_JUDGED else texts.FLIPS_WHY_ALL,
         texts.JUDGE_FLIPS,
         show=(name, str(top["old"]), str(top["new"])),
     )
@@ -214,6 +234,8 @@ def undecided(facts: Facts) -> Advice | None:
     comparison = facts.comparison
     if comparison is None or comparison.verdict != "can't tell" or comparison.n_groups < 2:
         return None
+    if facts.run is not None and facts.config.train.head == "logistic":
+        return None  # it is solved, not trained: every seed gives the same run
     settings = (f"train.seed={facts.config.train.seed + 1}",)
     delta, low, high = (signed(x) for x in (comparison.delta, comparison.low, comparison.high))
     return Advice(
@@ -223,10 +245,9 @@ def undecided(facts: Facts) -> Advice | None:
         texts.SEED_WHY,
         train_with(facts.asked, *settings),
         settings,
-        max(comparison.high, 0.0),
-        texts.SEED_BOUND,
-        RARELY,
-        facts.minutes(),
+        chance=RARELY,
+        minutes=facts.minutes(),
+        hope=max(comparison.high, 0.0),
     )
 
 
@@ -245,16 +266,18 @@ def blend(facts: Facts) -> Advice | None:
     names = ", ".join(dict.fromkeys(o.name for o in wanted))
     seen = texts.BLEND_ONE_SEEN if len(wanted) == 1 else texts.BLEND_SOME_SEEN
     fixed, wrong = count(int(fixed_N.sum())), count(int(facts.wrong_N.sum()))
+    bound, bounded = facts.bound_of(fixed_N, texts.BLEND_BOUND)
     return Advice(
         "blend",
         texts.BLEND_DO.format(names=names),
         seen.format(names=names, fixed=fixed, wrong=wrong, run=run.name),
         texts.BLEND_WHY,
-        make_with(ENSEMBLE, facts.competition_words, "ensemble.members=[auto]"),
-        bound=facts.gain_if_fixed(fixed_N),
-        bounded=texts.BLEND_BOUND,
+        facts.blend_with(*(other.word for other in wanted)),
+        bound=bound,
+        bounded=bounded,
         chance=MAYBE,
         minutes=1.0,
+        hope=facts.gain_if_fixed(fixed_N),
     )
 
 
@@ -267,18 +290,16 @@ def another_family(facts: Facts) -> Advice | None:
     missing = [experiment for family, experiment in OTHER_FAMILIES.items() if family not in known]
     if len(known) > 1 or not missing:
         return None
-    bound, bounded = facts.second_guesses()
+    added = "+".join((missing[0], *facts.overlays))
     return Advice(
         "family",
-        texts.FAMILY_DO.format(experiment=missing[0]),
+        texts.FAMILY_DO.format(experiment=added),
         texts.FAMILY_SEEN.format(family=next(iter(known)), runs=plural(1 + len(facts.others), "run")),
         texts.FAMILY_WHY,
-        make_with(ENSEMBLE, facts.competition_words, f"ensemble.members=[{run.name},{missing[0]}]"),
-        (),
-        bound,
-        bounded,
-        RARELY,
-        facts.minutes(),
+        facts.blend_with(added),
+        chance=RARELY,
+        minutes=facts.minutes(),
+        hope=facts.second_guesses(),
     )
 
 

@@ -27,7 +27,7 @@ from pipeline.record.store import Artifact
 from pipeline.resample import indices
 from pipeline.settings.fields import Section
 from pipeline.settings.load import Settings
-from pipeline.settings.read import Fault, parse_file
+from pipeline.settings.read import Fault, beside, given, parse_file
 from pipeline.settings.schema import Config
 from pipeline.train import texts
 from pipeline.train.stages import folds_of
@@ -89,14 +89,15 @@ class Arm:
 
 
 def read(path: Path) -> Grid:
-    """A grid from its file.
+    """A grid from its file; of an installed Podium also from the shipped one, see `settings/read.py`.
 
     Raises:
         ConfigError: lists every fault: invalid YAML, unknown keys, fewer than three seeds, axes with
             one level, a path set twice, unknown levels in `against`.
     """
+    path = given(str(path))
     if not path.is_file():
-        known = sorted(p.as_posix() for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+        known = beside(path)
         raise ConfigError(
             f"{path}: no such file", remedy=nearest(str(path), known) or f"known: {', '.join(known)}"
         )

@@ -85,7 +85,7 @@ def measure(job: Job, points: Mapping[str, Settings]) -> CurvePage:
     train_error = float(np.mean([on_training[n].error for n in by_share[-1]]))
     errors = Errors(train_error, float(np.mean(wrong)))
     step, curve = compared.comparisons[0], config.learning_curve
-    return CurvePage(job.settings.experiment, metric.name, table, step, curve.margin, errors, curve.seeds)
+    return CurvePage(job.title, metric.name, table, step, curve.margin, errors, curve.seeds)
 
 
 def _learner(job: Job) -> Learner:

@@ -1,0 +1,109 @@
+"""The first and the last line of a command: which competition it is about, and the command to run next.
+
+Owns both, and the offer to name overrides. The last line is complete: it repeats the words of the user's
+command that the next one reads, so that it can be pasted. Does not own which command follows which
+(`pipeline/cli.py`, and the commands of a room where it depends on the outcome).
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.engine import naming
+from pipeline.engine.session import Session
+from pipeline.pages.command_words import make_with, shown
+from pipeline.record.store import Artifact
+from pipeline.settings import named
+from pipeline.settings.load import Settings
+
+COMPETITION = "competition     {name}"
+TITLE, HOW = ": {title}", " ({how})"
+NEXT = "next: {command}"
+WROTE = "wrote {path}: experiment={name} means these settings from now on"
+WILL_WRITE = "      (NAME= gives these overrides a name: {path})"
+OFFER = "name: {command}\n      (writes {path}, so that one word means this run; nothing is built again)"
+WORSE = "worse"
+# With words about an experiment, it would blend instead of taking the newest submission.
+NEWEST = "error-analysis"
+
+
+def say_competition(session: Session, how: str) -> None:
+    """The first line of a command; `how` its competition was chosen may be empty."""
+    config = session.settings.config.competition
+    title = TITLE.format(title=config.title) if config.title else ""
+    session.say(COMPETITION.format(name=config.name) + title + (HOW.format(how=how) if how else ""))
+
+
+def say_written(session: Session, path: Path) -> None:
+    """A line about a new experiment file."""
+    session.say(WROTE.format(path=os.path.relpath(path), name=path.stem))
+
+
+def command(
+    session: Session, target: str, settings: Settings | None = None, words: Sequence[str] | None = None
+) -> str:
+    """The command with every word of the user's command that it reads.
+
+    Args:
+        session: of the user's command.
+        target: of make, with its variables, such as `gc DRY=1`.
+        settings: those of the next command, if they are others.
+        words: the words of the next command, if they are known.
+    """
+    name = target.partition(" ")[0]
+    if target == NEWEST:
+        words = session.settings.competition_words
+    given = session.graph.words_of(name, settings or session.settings) if words is None else tuple(words)
+    return make_with(f"make {target}", given)
+
+
+def say(
+    session: Session, target: str, settings: Settings | None = None, words: Sequence[str] | None = None
+) -> None:
+    """The last line of a command; arguments as for `command`."""
+    session.say(NEXT.format(command=command(session, target, settings, words)))
+
+
+def say_with_file(session: Session, target: str, variable: str, path: Path, more: str = "") -> None:
+    """The last line of a command that made a file: `make error-analysis A=submissions/….csv`."""
+    say(session, f"{target} {variable}={shlex.quote(shown(path))}{more}")
+
+
+def after_training(session: Session, trained: Artifact) -> None:
+    """After `make train`: the missing folds, or prediction, which names overrides that did not lose."""
+    if trained.metrics.get("complete") != 1.0:
+        values = tuple((p, v) for p, v in session.settings.request.values if p != "train.folds")
+        say(session, "train", session.settings.with_only(values))
+        return
+    name = name_to_offer(session, trained)
+    if name is None:
+        say(session, "infer")
+        return
+    say(session, f"infer NAME={name}")
+    session.say(WILL_WRITE.format(path=_file_of(session, name)))
+
+
+def offer_name(session: Session, run: Artifact) -> None:
+    """After `make infer`: how to give overrides that were no failure a name."""
+    name = name_to_offer(session, run)
+    if name is not None:
+        again = command(session, f"infer NAME={name}")
+        session.say(OFFER.format(command=again, path=_file_of(session, name)))
+
+
+def name_to_offer(session: Session, run: Artifact) -> str | None:
+    """A name for the overrides of a run; None: it has a name, has no overrides, or lost its comparison."""
+    settings = session.settings
+    if not named.has_values(settings) or run.manifest.get("tags", {}).get("verdict") == WORSE:
+        return None
+    base, _ = naming.shared(run, settings)
+    if naming.experiment_of(run, base) is not None:
+        return None
+    return named.proposed(settings)
+
+
+def _file_of(session: Session, name: str) -> str:
+    return os.path.relpath(session.settings.folder / "experiment" / f"{name}.yaml")

@@ -1,0 +1,124 @@
+"""Labels tell the runs of one experiment apart; a word means exactly one run."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.errors import ConfigError
+from pipeline.engine import naming
+from pipeline.engine.slices import config_slice
+from pipeline.record.store import Artifact
+from pipeline.settings import named
+from pipeline.settings.load import Settings, load
+
+SECTIONS = ("competition", "folds", "images", "model", "train", "infer")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of settings with two experiments."""
+    configs = tmp_path / "configs"
+    texts = {
+        "config": "defaults:\n  competition: toy\n  experiment: small\n",
+        "competition/toy": "competition:\n  name: toy\n  demo:\n    source: digits\n  attributes:\n"
+        "    - name: digit\n      column: digit\n      values: ['0', '1']\n",
+        "experiment/small": "model:\n  name: module:net\ntrain:\n  epochs: 2\n",
+        "experiment/fast": "folds:\n  n: 2\ntrain:\n  epochs: 1\n",
+    }
+    for name, text in texts.items():
+        path = configs / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return configs
+
+
+def run(settings: Settings, key: str = "3fa29b01aa", stage: str = "infer") -> Artifact:
+    """A finished result with the record that a build writes."""
+    request = settings.request
+    manifest = {
+        "experiment": settings.experiment,
+        "settings": json.loads(json.dumps(config_slice(settings.config, SECTIONS))),
+        "request": {
+            "competition": request.competition,
+            "model": request.model,
+            "experiment": list(request.experiment or ()),
+            "values": [[path, value] for path, value in request.values],
+        },
+    }
+    return Artifact(stage, key, Path(), manifest)
+
+
+def test_two_runs_of_one_experiment_have_two_labels(folder: Path) -> None:
+    plain, large = (run(load(words, folder)) for words in ([], ["images.size=96"]))
+    assert naming.label_of(plain) == "small" and naming.label_of(large) == "small images.size=96"
+    other = run(load(["images.size=96", "runtime.threads=2", "report.thumbnail_px=64"], folder))
+    assert naming.label_of(other) == "small images.size=96", "what changes no run is left out"
+    unread = run(load(["ensemble.members=[small]"], folder))
+    assert naming.label_of(unread) == "small", "what the result does not depend on is left out"
+
+
+def test_long_labels_are_cut_and_stay_distinct() -> None:
+    views = [[("infer.views", [f"view{n}" for n in range(k)])] for k in (20, 21)]
+    one, two = (naming.label("small", values, ["infer"]) for values in views)
+    assert one != two and max(len(one), len(two)) <= naming.LONGEST_LABEL
+
+
+def test_an_experiment_means_only_the_run_with_its_settings(folder: Path) -> None:
+    base = load([], folder)
+    plain, large = run(base), run(load(["images.size=96"], folder), "77aa88bb00")
+    assert naming.member_of(plain, plain, base) == "small"
+    assert naming.member_of(large, large, base) == "key:77aa88bb", "`small` would be another run"
+    assert naming.member_of(large, None, base) is None, "a key means an inference, and there is none"
+
+
+def test_a_file_with_the_winning_settings_is_its_name(folder: Path) -> None:
+    settings = load(["images.size=96", "train.lr=0.5"], folder)
+    large, base = run(settings), load([], folder)
+    kept, path = named.save(settings, "larger")
+    assert path == folder / "experiment" / "larger.yaml" and kept.words[1:] == ("experiment=larger",)
+    assert naming.member_of(large, large, base) == "larger"
+    assert base.member("larger").config.images.size == 96
+    path.write_text(path.read_text(encoding="utf-8").replace("96", "80"), encoding="utf-8")
+    assert naming.member_of(large, large, base) == "key:3fa29b01", "a changed file means another run"
+
+
+def test_commands_about_several_runs_have_their_folds(folder: Path) -> None:
+    like = load([], folder)
+    settings, words = naming.shared(run(load(["folds.n=3", "train.lr=0.5"], folder)), like)
+    assert words == ("competition=toy", "folds.n=3") and settings.config.folds.n == 3
+    settings, words = naming.shared(run(load(["experiment=small+fast", "images.size=96"], folder)), like)
+    assert words == ("competition=toy", "experiment=small+fast") and settings.config.folds.n == 2
+
+
+def test_a_name_is_refused_where_it_would_mean_something_else(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="nothing to name"):
+        named.save(load([], folder), "same")
+    with pytest.raises(ConfigError, match="nothing to name"):
+        named.save(load(["folds.n=3"], folder), "same")
+    with pytest.raises(ConfigError, match="exists and has other settings"):
+        named.save(load(["images.size=96"], folder), "small")
+    for name in ("../x", "a/b", "", "a b", ".hidden", "a+b"):
+        with pytest.raises(ConfigError, match="only letters"):
+            named.save(load(["images.size=96"], folder), name)
+    assert sorted(p.stem for p in (folder / "experiment").iterdir()) == ["fast", "small"]
+
+
+def test_saving_twice_changes_nothing_and_folds_stay_words(folder: Path) -> None:
+    settings = load(["images.size=96", "folds.n=3", "competition.title=a b"], folder)
+    kept, path = named.save(settings, "larger")
+    assert path is not None and "folds" not in path.read_text(encoding="utf-8")
+    assert kept.words == ("competition=toy", "experiment=larger", "folds.n=3", "competition.title=a b")
+    assert kept.config == settings.config
+    again, nothing = named.save(settings, "larger")
+    assert nothing is None and again.config == kept.config
+
+
+def test_a_proposed_name_is_free_or_means_the_same(folder: Path) -> None:
+    settings = load(["images.size=96"], folder)
+    assert named.proposed(settings) == "small-size-96"
+    named.save(settings, "small-size-96")
+    assert named.proposed(settings) == "small-size-96"
+    (folder / "experiment" / "small-size-96.yaml").write_text("train:\n  epochs: 5\n", encoding="utf-8")
+    assert named.proposed(settings) == "small-size-96-2"
+    assert named.NAME.fullmatch(named.proposed(load(["images.size=[40,80]", "train.lr=1e-3"], folder)))
