@@ -182,6 +182,7 @@ LABEL_HOLDS = "the only column that holds the sample's answers"
 LABEL_JOINED = "the sample's answers are their values with {separator!r} between them"
 LABEL_ABSENT = "the only column that {test} lacks"
 LABEL_ONE_HOT = "each row has a 1 in exactly one of these columns"
+LABEL_ONLY_ONE = "a guess: the only column besides the images"
 LABEL_MARKS = "a guess: columns of 0 and 1"
 LABEL_ONLY = "a guess: the only column with few different values"
 

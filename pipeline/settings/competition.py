@@ -238,6 +238,11 @@ class CompetitionSettings(Section):
     )
     licence: str = fact("", "licence and attribution of the data")
 
+    @property
+    def hosted(self) -> bool:
+        """Whether a host scores: it gave a sample, and this is no demo."""
+        return self.sample_submission is not None and self.demo is None
+
 
 @rule("competition")
 def known_metric(s: Sections) -> Iterator[Broken]:
@@ -391,8 +396,7 @@ def scores_for_the_metric(s: Sections) -> Iterator[Broken]:
     """A metric that needs scores is not submitted as hard labels to a host."""
     competition = s["competition"]
     metric, submission = METRICS.get(competition.metric), competition.submission
-    hosted = competition.sample_submission is not None and competition.demo is None
-    if hosted and metric and metric.needs == "probabilities" and submission.format in HARD:
+    if competition.hosted and metric and metric.needs == "probabilities" and submission.format in HARD:
         yield (
             "competition.metric",
             f"{metric.name} needs probabilities, and {_HOST}.format={submission.format} submits only the "

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core import metrics
-from pipeline.core.errors import DataError
+from pipeline.core.errors import ConfigError, DataError
 from pipeline.data import host, host_format, load
 from pipeline.engine import naming
 from pipeline.engine.slices import plain
@@ -34,6 +34,7 @@ from pipeline.ensemble.stages import BLEND
 from pipeline.record import files, paths
 from pipeline.record.files import sha256_file, sha256_text, write_atomic
 from pipeline.record.store import Artifact, Store
+from pipeline.settings.competition import HARD
 from pipeline.settings.load import Settings
 from pipeline.submit import ledger, provenance, texts
 
@@ -120,9 +121,17 @@ def refuse(settings: Settings, data: Artifact, home: Path) -> None:
     """Raise what would keep a submission from being written, before hours of training.
 
     Raises:
+        ConfigError: the user's own metric needs probabilities, and the host would get labels.
         DataError: the ledger is damaged, or the host's sample does not fit the settings or the test set.
     """
     ledger.read(ledger_of(home))
+    config = settings.config.competition
+    if config.hosted and config.submission.format in HARD:
+        metric = metrics.get(config.metric)
+        if metric.needs == "probabilities":
+            raise ConfigError(
+                texts.METRIC_OF_LABELS.format(metric=config.metric, format=config.submission.format)
+            )
     test = load.samples(data, "test", home)
     sample = host.sample(settings, data, home)
     host_format.fits(sample, test.ids_N, test.space, settings.config.competition.submission)

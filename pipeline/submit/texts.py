@@ -94,6 +94,7 @@ CANNOT_REPAIR = "fix the file, or write it again with `make infer` or `make ense
 ENCODING = "its text is {encoding}; hosts read UTF-8"
 BOM = "begins with a byte-order mark (BOM), as Excel writes it; hosts skip it"
 LINE_ENDS = "has the line ends of Windows or an old Mac; hosts accept them"
+METRIC_OF_LABELS = "competition.metric={metric} needs probabilities, and competition.submission.format={format} submits only the most probable class: choose probability or probabilities, or another metric"
 IS_SAMPLE = "{file}: this is the host's sample: its form is right, and its answers are placeholders and no submission"
 COPIED_COLUMN = "column {column!r} is the sample's, cell by cell: it was copied and not predicted"
 VALID = "{file}: valid: {summary}"

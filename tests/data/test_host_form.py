@@ -247,6 +247,19 @@ def numbers(*cells):
         (["kind"], numbers(lambda n: SHADES[n % 3]), (["kind", "sure"], "cat", 0.5), "nothing in train.csv"),
         (["kind"], numbers(lambda n: SHADES[n % 3]), (["lat", "lon"], 0, 0), "several answer columns"),
         (["kind"], numbers(lambda n: SHADES[n % 3]), (["kind"], 0.5), "more than two classes"),
+        (
+            ["id"],
+            numbers(lambda n: (n % 13) * 97),
+            (["landmarks"], "8815 0.03"),
+            "a class with its confidence",
+        ),
+        (["rle_mask"], numbers(lambda n: f"1 {n} 40 5"), (["rle_mask"], "1 1"), "segmentation is not"),
+        (
+            ["tags"],
+            numbers(lambda n: ("hazy day", "clear day lake")[n % 2]),
+            (["tags"], "clear lake"),
+            "several",
+        ),
         (["ship"], numbers(lambda n: n % 2), (["EncodedPixels"], "1 2"), "segmentation is not supported"),
         (
             ["kind"],
@@ -265,6 +278,12 @@ def test_what_cannot_be_predicted_is_refused_by_name(host, header, cells, asks, 
 def test_answers_that_name_other_images_are_refused(host):
     host.labels(["product"], lambda n: [f"p{n % 4}"]).asks(["matches"], each=lambda n: [f"t{n}"])
     assert "finding similar images" in host.refused()
+
+
+def test_a_training_table_in_long_form_is_refused(host):
+    rows = [(f"i{n // 3}_{'abc'[n % 3]}", n % 2) for n in range(24)]
+    host.train = table(host.root / "train.csv", ["ID", "Label"], rows)
+    assert "several rows ask about one image (long form)" in host.asks(["Label"], 0.5).refused()
 
 
 def test_several_rows_for_an_image_are_refused(host):

@@ -67,7 +67,7 @@ def decide(asked: Asked, label: Label, attribute: str, beside: Sequence[Path]) -
     (answer,) = asked.answers
     cells = asked.cells(answer)
     where = f"{asked.table.name}: column `{answer}`"
-    if (kind := kinds.pixels_or_boxes(answer)) and answer not in label.names:
+    if kind := kinds.pixels_or_boxes(answer, cells):
         kinds.refuse(kind, where, texts.EXAMPLE.format(cell=next(iter(sorted(cells)), "")))
     if len(label.values) > 1:
         return _joined(label, answer, cells, where)

@@ -12,13 +12,15 @@ from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from pipeline.core.errors import DataError
+from pipeline.core.tables import Table
 from pipeline.data import texts
 from pipeline.data.new import asked, columns
 from pipeline.data.new.asked import number, numeric
 
 SEPARATORS = ("|", ";", ",", " ")
-MASK_WORDS = ("encodedpixels", "rle", "mask", "segmentation", "polygon")
-BOX_WORDS = ("predictionstring", "bbox", "boxes", "xmin")
+MASK_NAMES, BOX_NAMES = ("encodedpixels", "rle"), ("predictionstring", "bbox", "boxes", "xmin")
+# Names that classes may have, too: the cells must be numbers in a row.
+MASK_WORDS = {"mask", "segmentation", "polygon", "pixels"}
 CLASS_WORDS = ("label", "class", "category", "target", "species", "breed", "code", "digit", "character")
 VALUE_WORDS = (
     *("age", "price", "weight", "height", "width", "length", "angle", "steering", "score", "count", "number"),
@@ -26,6 +28,8 @@ VALUE_WORDS = (
 )
 GRADE_WORDS = ("grade", "diagnosis", "level", "severity", "stage", "isup", "rating", "score", "quality", "kl")
 MOST_GRADES = 11
+# Answers about one image in long form.
+MOST_PARTS = 50
 HALF = 0.5
 # Whole numbers from 0 or 1 of which at most this few are missing are rather classes.
 DENSE = 1.1
@@ -46,18 +50,36 @@ def refuse(kind: str, where: str, found: str, remedy: str = "") -> NoReturn:
     )
 
 
+def refuse_long(table: Table) -> None:
+    """Refuse a table with several rows per image, whose ids end in what is asked, as in `ID_12_any`.
+
+    Raises:
+        DataError: it is one.
+    """
+    for column in table.columns:
+        parts = [tuple(cell.rpartition("_")[::2]) for cell in table.column(column)]
+        names, ends = {p[0] for p in parts}, {p[1] for p in parts}
+        if "" in names or len(set(parts)) < len(parts) or not 2 <= len(ends) <= MOST_PARTS:
+            continue
+        if len(names) * len(ends) == len(parts) and len(names) > 1:
+            found = texts.EXAMPLE.format(cell=", ".join(table.column(column)[: len(ends)][:3]))
+            refuse("long", f"{table.name}: column `{column}`", found)
+
+
 def words_in(name: str) -> set[str]:
     """The lower-case words of a column's name: `hasCactus`, `has_cactus` and `has cactus` have the same."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
     return {word.lower() for word in re.split(r"[^0-9A-Za-z]+", spaced) if word}
 
 
-def pixels_or_boxes(name: str) -> str:
+def pixels_or_boxes(name: str, cells: set[str]) -> str:
     """The kind of a sample's answer column that asks for places in an image; empty if it does not."""
     plain = re.sub(r"[^a-z]", "", name.lower())
-    if any(word in plain for word in MASK_WORDS[:1]) or words_in(name) & set(MASK_WORDS):
+    rows = [cell.strip("[]() ").replace(",", " ").split() for cell in cells]
+    runs = bool(rows) and all(len(r) > 1 and all(number(v) is not None for v in r) for r in rows)
+    if MASK_NAMES[0] in plain or MASK_NAMES[1] in words_in(name) or (words_in(name) & MASK_WORDS and runs):
         return "masks"
-    return "boxes" if any(word in plain for word in BOX_WORDS) else ""
+    return "boxes" if any(word in plain for word in BOX_NAMES) else ""
 
 
 def certain_values(cells: Sequence[str], sample: set[str]) -> bool:
@@ -129,22 +151,27 @@ def several_answers(cells: set[str], known: Sequence[str]) -> tuple[str, str]:
     if set(cells) <= set(known):
         return "", ""
     for separator in (" ", "|", ";", ","):
-        if any(separator in value for value in known):
-            continue
         split = {c: c.split(separator) for c in sorted(cells) if separator in c.strip(separator)}
         if not split:
             continue
         example = max(split, key=len)
-        if all(len(p) == 2 and number(p[1]) is not None and number(p[0]) is None for p in split.values()):
+        if any(separator in value for value in known):
+            words = {word for value in known for word in value.split(separator)}
+            if sum(p in words for p in split[example]) > HALF * len(split[example]):
+                return "several", example
+            continue
+        if all(len(p) == 2 and (_share(p[1]) or _word_and_number(p)) for p in split.values()):
             return "confidence", example
         some_known = any(p in known for parts in split.values() for p in parts)
-        if some_known and all(len(p) == 2 and _share(p[1]) for p in split.values()):
-            return "confidence", example
         numbers = all(number(p) is not None for parts in split.values() for p in parts)
         if some_known or (len(split) == len(cells) and (numbers or len(split[example]) > 2)):
             repeated = len({len(p) for p in split.values()}) == 1 and len(split) == len(cells)
             return ("ranked" if repeated else "several"), example
     return "", ""
+
+
+def _word_and_number(parts: Sequence[str]) -> bool:
+    return number(parts[0]) is None and number(parts[1]) is not None
 
 
 def _share(text: str) -> bool:

@@ -31,6 +31,7 @@ MOST_PRODUCTS = 5000
 LABEL_WORDS = {"label", "labels", "class", "target", "category", "diagnosis", "species", "breed"}
 # The word with which a file name begins, as in `cat.12.jpg` or `shark_3.png`.
 WORD = re.compile(r"[^\W\d_]+")
+MOST_JOINED = 12
 FEWEST_ONE_HOT = 3
 
 
@@ -106,7 +107,10 @@ def choose(
         return _several(table, marks, texts.LABEL_MARKS)
     if len(like) == 1 and not numbers:
         return one(table, like[0], texts.LABEL_ONLY, asked)
-    raise _undecided(table, candidates, like, numbers)
+    left = [c for c in candidates if _varies(table, c)]
+    if len(left) == 1:
+        return one(table, left[0], texts.LABEL_ONLY_ONE, asked)
+    raise _undecided(table, left, like, numbers)
 
 
 def refuse_kinds(table: Table, asked: Asked | None) -> None:
@@ -116,6 +120,7 @@ def refuse_kinds(table: Table, asked: Asked | None) -> None:
         DataError: the label that the sample names holds values, several labels, or places in the image.
     """
     if asked is not None:
+        kinds.refuse_long(table)
         free = [c for c in table.columns if c != asked.id_column]
         if _by_sample(table, free, asked) is None and (named := _named(free)):
             one(table, named[0], texts.BY_NAME, asked)
@@ -176,7 +181,7 @@ def _given(table: Table, free: Sequence[str], given: str) -> Label:
 def _by_sample(table: Table, free: Sequence[str], asked: Asked) -> Label | None:
     """The label that the sample's columns or answers name, if they do."""
     for answer in asked.answers:
-        if (kind := kinds.pixels_or_boxes(answer)) and answer not in free:
+        if kind := kinds.pixels_or_boxes(answer, asked.cells(answer)):
             kinds.refuse(kind, f"{asked.table.name}: column `{answer}`", _example(asked, answer))
     folded = {nfc(c).casefold(): c for c in free}
     inside = [folded[nfc(a).casefold()] for a in asked.answers if nfc(a).casefold() in folded]
@@ -298,7 +303,7 @@ def _several(
 
 def _joined(table: Table, free: Sequence[str], cells: set[str]) -> Label | None:
     """Columns whose values the sample joins, as in `neutral_male`, with the order and separator that fit."""
-    like = [c for c in free if columns.like_classes(table, c)]
+    like = [c for c in free if columns.like_classes(table, c)][:MOST_JOINED]
     values = {c: columns.values_of(table, c) for c in like}
     for size in (2, 3):
         for chosen in permutations(like, size):
