@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -50,8 +50,26 @@ def hidden(name: str) -> bool:
     return name.startswith(".") or name == CLUTTER
 
 
+def refuse_bytes(folder: Path, names: Iterable[str]) -> None:
+    """Raise a DataError that names every image or folder whose name is no UTF-8.
+
+    Such a name can stand in no table, no page and no result, and no system shows it alike.
+    """
+    odd = [name for name in names if not name.isascii() and any("\ud800" <= c <= "\udfff" for c in name)]
+    if odd:
+        raise DataError(
+            texts.NOT_UTF8.format(folder=folder, count=len(odd)),
+            sorted(odd),
+            texts.NOT_UTF8_REMEDY.format(folder=folder),
+        )
+
+
 def images_below(folder: Path) -> tuple[list[str], list[str]]:
-    """Images at any depth and other visible files, as paths relative to `folder`, in sorted order."""
+    """Images at any depth and other visible files, as paths relative to `folder`, in sorted order.
+
+    Raises:
+        DataError: names of images, or of folders with images, are no UTF-8.
+    """
     images: list[str] = []
     others: list[str] = []
     for top, folders, names in os.walk(folder):
@@ -60,6 +78,7 @@ def images_below(folder: Path) -> tuple[list[str], list[str]]:
             if not hidden(name):
                 path = (Path(top) / name).relative_to(folder).as_posix()
                 (images if image_suffix(name) else others).append(path)
+    refuse_bytes(folder, images)
     return sorted(images, key=nfc), sorted(others, key=nfc)
 
 
