@@ -190,3 +190,42 @@ def test_two_at_once_build_one_environment_between_them(checkout: Path, tmp_path
     assert said[0][0] == said[1][0]
     assert sorted("ready after" in err for _, err in said) == [False, True]
     assert bootstrap.complete(Path(said[0][0].strip()))
+
+
+def fake(folder: Path, script: str, mode: int = 0o755) -> Path:
+    python = folder / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(mode)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("script", "what"),
+    [
+        ("echo 3 11; echo torch mlflow", "packages are missing: torch, mlflow"),
+        ("echo 3 8; echo", "3.8"),
+        ("exit 1", "does not run"),
+        ("echo broken >&2; exit 1", "broken"),
+        ("echo hello", "does not run"),
+    ],
+)
+def test_an_environment_that_cannot_run_podium_says_what_it_lacks(tmp_path: Path, script, what) -> None:
+    own = fake(tmp_path / "env", script)
+    with pytest.raises(bootstrap.BootstrapError) as caught:
+        bootstrap.environment({"PODIUM_ENV": str(own)}, may_build=True)
+    assert (
+        what in str(caught.value)
+        and str(own) in str(caught.value)
+        and "unset PODIUM_ENV" in str(caught.value)
+    )
+
+
+def test_a_file_that_is_no_program_is_no_environment(tmp_path: Path) -> None:
+    own = fake(tmp_path / "env", "", mode=0o644)
+    with pytest.raises(bootstrap.BootstrapError, match="does not run"):
+        bootstrap.environment({"PODIUM_ENV": str(own)}, may_build=True)
+
+
+def test_the_environment_of_these_tests_can_run_podium() -> None:
+    bootstrap.check_own(Path(sys.prefix))

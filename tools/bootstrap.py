@@ -21,6 +21,8 @@ import sys
 from pathlib import Path
 
 OLDEST = (3, 11)
+# One package of each part; a wrong environment lacks most of them.
+NEEDED = ("numpy", "pandas", "pydantic", "omegaconf", "torch", "mlflow", "optuna")
 MARK = "podium-complete"  # written last: an environment without it does not exist
 CHECKOUT = Path(__file__).resolve().parent.parent
 CANNOT_WRITE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
@@ -94,6 +96,44 @@ def own_environment(environ):
         remedy = "point it at the folder of an environment, or unset it to let bootstrap build one"
         raise BootstrapError(f"PODIUM_ENV={own} has no bin/python\n  → {remedy}")
     return own
+
+
+def check_own(own):
+    """Refuse an environment of the user that cannot run Podium, with everything that it lacks.
+
+    Args:
+        own: its folder, which has a bin/python.
+
+    Raises:
+        BootstrapError: its Python does not run, is too old, or lacks packages.
+    """
+    import subprocess
+
+    python = str(own / "bin" / "python")
+    code = (
+        "import sys; print(*sys.version_info[:2]); import importlib.util as u; "
+        f"print(*[n for n in {NEEDED!r} if u.find_spec(n) is None])"
+    )
+    try:
+        done = subprocess.run(
+            [python, "-c", code], capture_output=True, text=True, errors="replace", timeout=60
+        )
+        lines, said = done.stdout.splitlines(), done.stderr.strip().splitlines()
+        version = tuple(int(part) for part in lines[0].split())
+        missing = lines[1].split() if len(lines) > 1 else list(NEEDED)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        lack = f"{python} does not run ({error})"
+    except (IndexError, ValueError):
+        lack = f"{python} does not run ({said[-1] if said else 'it says nothing'})"
+    else:
+        if version >= OLDEST and not missing:
+            return
+        old = f"its Python is {version[0]}.{version[1]}, and {OLDEST[0]}.{OLDEST[1]} or newer is needed"
+        lack = f"packages are missing: {', '.join(missing)}" if version >= OLDEST else old
+    raise BootstrapError(
+        f"PODIUM_ENV={own} cannot run Podium: {lack}\n"
+        f"  → install it there ({python} -m pip install -e .), or unset PODIUM_ENV to let bootstrap build one"
+    )
 
 
 def check_python(version):
@@ -261,6 +301,8 @@ def environment(environ, may_build, checkout=CHECKOUT):
     """
     own = own_environment(environ)
     if own is not None:
+        if may_build:  # once for each command, and not again where only the path is asked for
+            check_own(own)
         return own
     paths = candidates(environ, checkout)
     for env in paths:

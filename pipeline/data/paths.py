@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -76,13 +76,32 @@ class Found:
             yield texts.BROKEN.format(name=name, files=len(self.broken), first=self.broken[0])
 
 
+def refuse_bytes(folder: Path, names: Iterable[str]) -> None:
+    """Raise a DataError that names every image or folder whose name is no UTF-8.
+
+    Such a name can stand in no table, no page and no result, and no system shows it alike.
+    """
+    odd = [name for name in names if not name.isascii() and any("\ud800" <= c <= "\udfff" for c in name)]
+    if odd:
+        raise DataError(
+            texts.NOT_UTF8.format(folder=folder, count=len(odd)),
+            sorted(odd),
+            texts.NOT_UTF8_REMEDY.format(folder=folder),
+        )
+
+
 def images_below(folder: Path) -> Found:
-    """Images at any depth and what else is there; links are followed, but never in a circle."""
+    """Images at any depth and what else is there; links are followed, but never in a circle.
+
+    Raises:
+        DataError: names of images, or of folders with images, are no UTF-8.
+    """
     found = Found([], [], [], [])
     root = os.path.realpath(folder)
     _walk(root, "", (root,), found)
     for listed in (found.images, found.others, found.broken, found.linked):
         listed.sort(key=nfc)
+    refuse_bytes(folder, found.images)
     return found
 
 

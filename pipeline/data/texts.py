@@ -18,6 +18,8 @@ USE_NONE = "competition     none is current: commands are about the default of c
 USE_KNOWN = "  {mark} {name}"
 USE_NEXT = "next: make use NAME=…"
 NEW_WROTE = "wrote {path}"
+NOT_UTF8 = "{folder}: the names of {count} images or folders are not UTF-8"
+NOT_UTF8_REMEDY = "rename them, e.g. `convmv -f latin1 -t utf8 -r --notest {folder}` for names of an old European system"
 NEW_NAME = "only letters a to z, digits and _ . + - are allowed, at most {longest} of them"
 NEW_NEXT = 'next: make eda ARGS="competition={name}", or make all with the same ARGS'
 

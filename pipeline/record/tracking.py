@@ -13,6 +13,7 @@ Source: https://mlflow.org/docs/latest/ml/tracking/
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import os
@@ -37,6 +38,19 @@ Number = float | int | None
 CHECKOUT = Path(__file__).resolve().parents[2]
 # Tag of a run: the process that writes it, as `store.this` describes it.
 OWNER = "owner"
+# Where a server keeps files -> the module that this process sends them with, and how to install it.
+CLIENTS = {
+    **dict.fromkeys(("s3", "s3a", "r2", "b2"), ("boto3", "'podium[s3]'")),
+    "gs": ("google.cloud.storage", "google-cloud-storage"),
+    "wasbs": ("azure.storage.blob", "azure-storage-blob"),
+    "abfss": ("azure.storage.filedatalake", "azure-storage-file-datalake"),
+    "sftp": ("pysftp", "pysftp"),
+    **dict.fromkeys(("hdfs", "viewfs"), ("pyarrow", "pyarrow")),
+}
+FILES_NOT_SENT = (
+    "MLflow record %s: its files lie at %s, which needs the package %s: install it with `pip install %s`. "
+    "Until then scores, settings and tags are recorded without files; all results and reports are in artifacts/"
+)
 FAILURES_BEFORE_OFF = 3
 LONGEST_TAG = 5000  # characters; MLflow cuts at 8000
 PARAMS_PER_BATCH = 100  # MLflow's limit
@@ -155,11 +169,13 @@ class Run:
             log = client.log_artifacts if path.is_dir() else client.log_artifact
             log(run_id, str(path), folder)
 
-        self._do(copy)
+        if self._tracker.keeps_files:
+            self._do(copy)
 
     def text(self, name: str, text: str) -> None:
         """Write `text` as the artifact `name`, e.g. `config.yaml`."""
-        self._do(lambda client, run_id: client.log_text(run_id, hidden(text), name))
+        if self._tracker.keeps_files:
+            self._do(lambda client, run_id: client.log_text(run_id, hidden(text), name))
 
     def dataset(self, name: str, digest: str, n_rows: int, context: str = "training") -> None:
         """Record the data that was used, by a digest of its content; shown in the table and on the page."""
@@ -214,6 +230,8 @@ class Tracker:
         self._own = given in (None, "", f"sqlite:///{self._home / 'mlflow.db'}")
         self._given = uri
         self._enabled = enabled
+        # False where the server's storage of files needs a package that is missing.
+        self.keeps_files = True
         self._client: Any = None
         self._experiments: dict[str, str] = {}
         self._failures = 0
@@ -373,6 +391,7 @@ class Tracker:
                     client.create_experiment(competition, location)
                 experiment = client.get_experiment_by_name(competition)
                 assert experiment is not None, f"experiment {competition} was created and is missing"
+            self._refuse_files(str(experiment.artifact_location or ""))
             experiment_id = str(experiment.experiment_id)
             headline = board.Headline.of(info.metric, info.higher_is_better)
             for key, value in board.experiment_tags(experiment_id, headline).items():
@@ -381,6 +400,18 @@ class Tracker:
                     client.set_experiment_tag(experiment_id, key, value)
             self._experiments[competition] = experiment_id
         return self._experiments[competition]
+
+    def _refuse_files(self, location: str) -> None:
+        """Say once, before work begins, that a package is missing without which no file can be sent.
+
+        The rest of the record goes on: an upload that fails at the end of a stage would end it.
+        """
+        kind = location.partition("://")[0]
+        package, extra = CLIENTS.get(kind, ("", ""))
+        if package and self.keeps_files and not _is_installed(package):
+            self.keeps_files = False
+            where = hidden(location)
+            logger.warning(FILES_NOT_SENT, hidden(self._uri), where, package, extra)
 
     def _create(self, client: Any, info: RunInfo, parent_id: str | None) -> str:
         experiment_id = self._experiment(client, info)
@@ -406,6 +437,13 @@ class Tracker:
         for start in range(0, len(params), PARAMS_PER_BATCH):
             client.log_batch(run.info.run_id, params=params[start : start + PARAMS_PER_BATCH])
         return str(run.info.run_id)
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the package above it is missing
+        return False
 
 
 def _close_stale(client: Any, experiment_id: str, info: RunInfo) -> None:

@@ -175,12 +175,20 @@ def _request(arguments: Sequence[str]) -> tuple[Request, list[Fault]]:
             values[path], fault = parse_text(text) if _is_text(path) else parse_value(text)
             if fault and text[:1] in ("{", "["):
                 fault = f"{fault}; a value with spaces needs quotes of its own: {path}='{{a: 1}}'"
+            if _has_bytes(text):
+                fault = "it is not UTF-8, so it can stand in no file and no address; rename what it names"
+                del values[path]
             if path in Config.model_fields:
                 fault = f"`{path}` is a whole section; override one setting of it, e.g. {path}.KEY=VALUE"
             if fault:
                 faults.append(Fault(word, fault))
     experiment = _names(chosen.get("experiment"))
     return Request(chosen.get("competition"), chosen.get("model"), experiment, tuple(values.items())), faults
+
+
+def _has_bytes(text: str) -> bool:
+    """Whether an argument has bytes that are no UTF-8, which Python keeps as halves of a pair."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _chosen(request: Request, folder: Path, faults: list[Fault]) -> Iterator[ParsedFile]:

@@ -337,3 +337,29 @@ def test_two_processes_on_an_empty_home_both_record(tmp_path: Path) -> None:
     status = database.execute("SELECT status, count(*) FROM runs GROUP BY status").fetchall()
     database.close()
     assert status == [("FINISHED", 2)]
+
+
+@pytest.mark.parametrize("kind", ["s3", "r2", "gs", "wasbs", "abfss"])
+def test_a_missing_client_of_the_servers_storage_costs_files_and_nothing_else(
+    home, client, caplog, kind, monkeypatch
+):
+    monkeypatch.setattr("pipeline.record.tracking._is_installed", lambda module: False)
+    name = f"stored at {kind}"
+    client.create_experiment(name, f"{kind}://me:s3cret@bucket/place")
+    caplog.set_level(logging.WARNING, "pipeline.record.tracking")
+    tracker = Tracker(home)
+    for key in ("k1", "k2", "k3", "k4"):
+        with tracker.run(RunInfo("train", name, "train x", key)) as run:
+            run.text("settings.json", "{}")
+            run.artifact(Path(__file__))
+            run.metrics({"oof_macro_f1": 0.5})
+        kept = client.get_run(run.id)
+        assert kept.info.status == "FINISHED" and kept.data.metrics["oof_macro_f1"] == 0.5
+    (said,) = [r.getMessage() for r in caplog.records]
+    assert "pip install" in said and f"{kind}://" in said and "artifacts/" in said and "s3cret" not in said
+
+
+def test_an_installed_client_is_used():
+    from pipeline.record import tracking
+
+    assert tracking._is_installed("json") and not tracking._is_installed("no_such.module.at_all")
