@@ -132,7 +132,8 @@ def to_rgb(values: Values, kind: str, ranges: Ranges) -> Pixels:
     made = np.empty((height, width, 3), np.uint8)
     rows = max(BLOCK // max(values[0].size, 1), 1)
     for top in range(0, height, rows):
-        part = values[top : top + rows].astype(np.float64)
+        with np.errstate(invalid="ignore"):  # values that mean "no number"
+            part = values[top : top + rows].astype(np.float64)
         colour = part[..., :3] if part.ndim == 3 else part[..., None]
         scaled = np.nan_to_num((colour - black) * (WHITE / max(white - black, 1e-300)), nan=0.0)
         scaled = scaled.clip(0, WHITE)

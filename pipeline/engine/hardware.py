@@ -4,10 +4,10 @@ Owns the one place that sets them, and the one name of the processor: the manife
 reproduce` and the machine profile (`record/machine.py`) compare it. Does not own what runs there.
 """
 
-import contextlib
 import os
 import platform
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.core.errors import ConfigError
@@ -74,14 +74,12 @@ def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 def free_memory(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> float | None:
     """Bytes that this process may still take, of the machine or its container; None if nothing says it."""
     found = []
-    with contextlib.suppress(OSError, ValueError, KeyError):  # not Linux
+    with suppress(OSError, ValueError, KeyError):  # not Linux
         found.append(_table(meminfo)["MemAvailable:"] * 1024)
-    try:
+    with suppress(OSError, ValueError, KeyError):  # no container, or one without a limit ("max")
         limit, used = (float((group / f"memory.{name}").read_text("ascii")) for name in ("max", "current"))
         # Files that the system keeps in memory count as used, and are given up first.
         found.append(max(limit - used + _table(group / "memory.stat")["file"], 0.0))
-    except (OSError, ValueError, KeyError):
-        pass  # no container, or one without a limit ("max")
     return min(found, default=None)
 
 
