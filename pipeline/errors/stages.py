@@ -129,7 +129,7 @@ STAGES = (
     ),
     Stage(
         "error_analysis",
-        6,
+        7,
         "new against best",
         build_error_analysis,
         reads=(

@@ -140,8 +140,12 @@ def _least_disagreement(candidates: Candidates, entry: Entry, taken: set[str]) -
     return min(float((own != candidates.answers[name]).mean()) for name in taken)
 
 
-def proposal(settings: Settings, entries: Sequence[Entry], store: Store, data: Artifact, n: int) -> list[str]:
+def proposal(
+    settings: Settings, entries: Sequence[Entry], store: Store, data: Artifact, asked: str, n: int
+) -> list[str]:
     """The lines of `make final`.
+
+    `asked`: the data and folds whose out-of-fold scores are compared; submissions of others are named.
 
     Raises:
         DataError: no submission of the ledger can be proposed.
@@ -150,7 +154,9 @@ def proposal(settings: Settings, entries: Sequence[Entry], store: Store, data: A
     train = load.samples(data, "train", store.home)
     sample = host.sample(settings, data, store.home)
     answers = {}
-    for entry in entries:
+    alike = ranking.comparable(entries, store, asked)
+    others = [e.name for e in entries if e.oof is not None and not e.former and e not in alike]
+    for entry in alike:
         path = store.home / "submissions" / f"{entry.name}.csv"
         if path.is_file() and not entry.former:
             answers[entry.name] = host_format.read(path, train.space, config.submission, sample).labels_N
@@ -158,11 +164,13 @@ def proposal(settings: Settings, entries: Sequence[Entry], store: Store, data: A
     made = ranking.artifacts(entries, store, data)
     bands = ranking.bands(settings, entries, made, train, public.groups)
     metric = metrics.get(config.metric)
-    picks = propose(Candidates(entries, answers, bands, metric.higher_is_better), n)
+    picks = propose(Candidates(alike, answers, bands, metric.higher_is_better), n)
     lines = []
     for number, pick in enumerate(picks, 1):
         lines.append(texts.PICK.format(number=number, name=pick.entry.name))
         lines += [texts.PICK_REASON.format(reason=reason) for reason in pick.why]
     if len(picks) < n:
         lines.append(texts.FEWER_PICKS.format(found=len(picks), n=n))
+    if others:
+        lines.append(texts.OTHER_FOLDS.format(names=", ".join(others)))
     return lines
