@@ -24,10 +24,29 @@ from pipeline.ensemble.members import Members
 from pipeline.record.store import Artifact
 from pipeline.settings.schema import Config
 
+# Scores that differ by less are printed as equal.
+SAME_SCORE = 5e-5
 # With more members than this, contributions have no intervals: resampling all of them takes minutes.
 MOST_INTERVALS = 12
 # With more members than this, only the most and the least similar pair are shown.
 MOST_PAIRS = 8
+
+
+def only_member(blend: FittedBlend, members: Members) -> str:
+    """The name of the one member that decides all alone; empty where several have a vote."""
+    voting = [name for name, weight in zip(blend.members, blend.weights, strict=True) if weight > 0]
+    stacked = blend.fitted.stack is not None  # a model of its own, which moves the votes of its members
+    return voting[0] if len(voting) == 1 and not members.test_only and not stacked else ""
+
+
+def only_member_text(member: str, blend: FittedBlend, report: MemberReport) -> str:
+    """That the blend is one member, and why their scores differ where they do."""
+    heated = blend.fitted.temperatures[blend.members.index(member)] != 1.0
+    text = (texts.ONLY_MEMBER_HEATED if heated else texts.ONLY_MEMBER).format(member=member)
+    alone = report.scores[member]
+    if abs(blend.crossfitted - alone) < SAME_SCORE:
+        return text
+    return text + texts.ONLY_MEMBER_SCORES.format(blend=blend.crossfitted, alone=alone)
 
 
 @dataclass(frozen=True)
@@ -152,7 +171,9 @@ def blend_facts(
         "contributions": {c.member: c.gain for c in report.contributions},
         "naive": blend.naive,
         "crossfitted": blend.crossfitted,
+        "only_member": only_member(blend, members),
         "best_member": report.best,
         "against_best_member": str(against_best),
+        "verdict": against_best.verdict,
         "disagreement": report.disagreement_MM.tolist(),
     }

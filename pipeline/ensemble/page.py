@@ -6,8 +6,9 @@ Owns the tables, the plot of score over time, and the terminal lines. Does not o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ from pipeline.ensemble import texts
 from pipeline.ensemble.cost import Point
 from pipeline.pages import plots
 from pipeline.pages.report import Thumbnails, render
+
+# Size of names in the plot, their distance from each other, and the part of the plot below its axis.
+NAME_FONT, LINE_PX, FOOT_PX = 11.0, 13.0, 36.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class EnsemblePage:
         points: of the plot.
         members: names, in the order of `disagreement`.
         disagreement: (M, M) share of images on which two members' labels differ.
+        advice: what to submit, and why.
         answer: one sentence: the blend against its best member, and its cost.
         notes: how to read the figures.
     """
@@ -41,8 +46,33 @@ class EnsemblePage:
     points: tuple[Point, ...]
     members: tuple[str, ...]
     disagreement: npt.NDArray[np.float64]
+    advice: str
     answer: str
     notes: tuple[str, ...]
+
+
+def recommended(facts: Mapping[str, Any], delta: float, times: float | None) -> str:
+    """What to submit: the blend or its best member, by their out-of-fold comparison; and what to leave out.
+
+    Args:
+        facts: the contents of blend.json.
+        delta: score of the blend minus that of its best member; positive is better.
+        times: time of the blend divided by that of its best member; None: not timed.
+    """
+    best, alone = str(facts["best_member"]), str(facts.get("only_member", ""))
+    if alone:
+        return texts.RECOMMEND_SAME.format(member=alone)
+    text = {"better": texts.RECOMMEND_BLEND, "worse": texts.RECOMMEND_MEMBER}.get(
+        str(facts.get("verdict", "")), texts.RECOMMEND_EITHER if delta > 0 else texts.RECOMMEND_SIMPLER
+    )
+    takes = "" if times is None else texts.RECOMMEND_TIMES.format(times=times)
+    advice = text.format(member=best, delta=delta, times=takes)
+    gains = dict(facts["contributions"])
+    idle = [name for name, gain in gains.items() if gain <= 0 and name != best]
+    kept = [name for name in gains if name not in idle]
+    if idle and len(kept) > 1:
+        advice += texts.RECOMMEND_WITHOUT.format(names=", ".join(idle), kept=",".join(kept))
+    return advice
 
 
 def page_lines(page: EnsemblePage) -> list[str]:
@@ -52,7 +82,7 @@ def page_lines(page: EnsemblePage) -> list[str]:
         if shown[name].dtype.kind == "f":
             digits = 2 if name.startswith("ms") or name == "M parameters" else 4
             shown[name] = [f"{v:.{digits}f}" if np.isfinite(v) else "–" for v in shown[name]]
-    return [*shown.to_string(index=False).splitlines(), page.answer, *_pairs(page)]
+    return [*shown.to_string(index=False).splitlines(), page.answer, page.advice, *_pairs(page)]
 
 
 def render_html(page: EnsemblePage, thumbnail_px: int) -> str:
@@ -71,7 +101,10 @@ def render_html(page: EnsemblePage, thumbnail_px: int) -> str:
 
 
 def pareto(points: Sequence[Point], title: str, score: str) -> Markup:
-    """Score over milliseconds; the points of the Pareto front are joined by a line and named.
+    """Score over milliseconds; the points of the Pareto front are joined by a line.
+
+    Members and the blend are named, and so are cheaper blends on the front; names that would cover others are
+    moved down.
 
     `title` is for screen readers, `score` the name of the metric.
     """
@@ -82,7 +115,8 @@ def pareto(points: Sequence[Point], title: str, score: str) -> Markup:
     front = sorted((p for p in points if p.best), key=lambda p: p.ms)
     joined = " ".join(f"{axes.x(p.ms):.1f},{axes.y(p.score):.1f}" for p in front)
     body.append(f'<polyline points="{joined}" class="curve c0"/>')
-    for point in points:
+    taken: list[tuple[float, float, float]] = []
+    for point in sorted(points, key=lambda p: (p.kind == "member", not p.best)):
         x, y = axes.x(point.ms), axes.y(point.score)
         tip = texts.TOOLTIP.format(
             point=point.name, ms=plots.number(point.ms), score=plots.number(point.score)
@@ -90,12 +124,24 @@ def pareto(points: Sequence[Point], title: str, score: str) -> Markup:
         kind = {"member": "s0", "blend": "s1"}.get(point.kind, "s2")
         title_of = f"<title>{escape(tip)}</title>"
         body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" class="{kind}">{title_of}</circle>')
-        if point.best:
-            name = escape(plots.shorten(point.name, 110))
-            anchor, at = ("end", x - 7) if x > plots.WIDTH * 0.7 else ("start", x + 7)
-            where = f'x="{at:.1f}" y="{y + 13:.1f}" text-anchor="{anchor}"'
-            body.append(f'<text {where} class="small">{name}</text>')
+        if point.best or point.kind != "cheaper blend":
+            body += _name(point.name, (x, y), axes.height, taken)
     return plots.svg(plots.WIDTH, axes.height, title, body)
+
+
+def _name(
+    name: str, dot: tuple[float, float], bottom: float, taken: list[tuple[float, float, float]]
+) -> list[str]:
+    """The name of a dot beside it, below names that are there already (`taken`: left, right, baseline)."""
+    text = plots.shorten(name, 140, NAME_FONT)
+    width, (x, y) = plots.text_width(text, NAME_FONT), (dot[0], dot[1] + 13)
+    left = x - 7 - width if x > plots.WIDTH * 0.7 else x + 7
+    while any(a < left + width and left < b and abs(y - at) < LINE_PX for a, b, at in taken):
+        y += LINE_PX
+    if y > bottom - FOOT_PX:
+        return []  # a crowd: the tooltip of the dot names it
+    taken.append((left, left + width, y))
+    return [f'<text x="{left:.1f}" y="{y:.1f}" class="small">{escape(text)}</text>']
 
 
 def _pairs(page: EnsemblePage) -> list[str]:
@@ -104,9 +150,10 @@ def _pairs(page: EnsemblePage) -> list[str]:
         return []
     rows, columns = np.triu_indices(len(page.members), 1)
     apart = page.disagreement[rows, columns]
+    if len(apart) == 1:
+        return [texts.DISAGREE.format(one=page.members[0], other=page.members[1], share=apart[0])]
     ends = ((texts.DISAGREE_LEAST, int(apart.argmin())), (texts.DISAGREE_MOST, int(apart.argmax())))
-    pairs = [
+    return [
         text.format(one=page.members[rows[n]], other=page.members[columns[n]], share=apart[n])
         for text, n in ends
     ]
-    return pairs[:1] if len(apart) == 1 else pairs

@@ -28,7 +28,14 @@ from pipeline.data import load
 from pipeline.engine.need import Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, of_competition, of_experiment
 from pipeline.ensemble import cost, decision, grouping, members, texts
-from pipeline.ensemble.blend import blend_facts, comparison_text, member_lines, report_members
+from pipeline.ensemble.blend import (
+    blend_facts,
+    comparison_text,
+    member_lines,
+    only_member,
+    only_member_text,
+    report_members,
+)
 from pipeline.ensemble.cost import PricedMember
 from pipeline.ensemble.decision import (
     ClassScales,
@@ -41,7 +48,7 @@ from pipeline.ensemble.decision import (
     load_own,
 )
 from pipeline.ensemble.grouping import Grouping
-from pipeline.ensemble.page import EnsemblePage, page_lines, render_html
+from pipeline.ensemble.page import EnsemblePage, page_lines, recommended, render_html
 from pipeline.nets.stages import features_need
 from pipeline.record import files
 from pipeline.record.tracking import note
@@ -50,6 +57,7 @@ from pipeline.settings.ensemble import word_of
 from pipeline.settings.load import Settings
 from pipeline.train import scoring
 from pipeline.train.teachers import teacher
+from pipeline.train.texts import SAME_AS
 
 BLEND = "blend.json"
 # Inputs of a decision: the class counts of each member's training rows, `shown:<member>`.
@@ -85,19 +93,29 @@ def build_ensemble(job: Job) -> Built:
     report = report_members(config, scored, oofs, blend)
     against_best = scoring.compare(config, train, oof, next(o for o in oofs if o.name == report.best))
     by_fold = [oof.take(np.intersect1d(split.valid_ids, ids_N)) for split in plan.splits]
-    rival = scoring.best_earlier(job.store, config, job.inputs, job.key)
+    rival = scoring.best_earlier(job.store, config, job.inputs, job.key, scoring.PREDICTED, oof)
     card = scoring.score_card(config, train, oof, scoring.scores_of(config, train, by_fold), rival)
+    alone = only_member(blend, predictions)
+    if alone and rival and alone in inferred and rival.artifact.key == inferred[alone].key:
+        card = scoring.same_as(card, alone)
+    if alone == report.best:
+        against_best = replace(
+            against_best, delta=0.0, low=0.0, high=0.0, verdict=SAME_AS.format(title=alone)
+        )
     facts = blend_facts(options.method, inferred, refits, predictions, blend, report, against_best)
     files.write_json(job.draft / BLEND, facts)
+    complete = float(all(a.metrics.get("complete") == 1.0 for a in inferred.values()))
     lines = [
         *predictions.notes,
         *member_lines(report, blend),
-        *scoring.lines(card, len(train)),
+        *scoring.lines(card, len(train), compared=not complete),
         *predictions.test_only_lines(test),
         *([texts.REFITS] if refits else []),
         *([texts.NAIVE.format(score=blend.naive)] if recipe.fits(len(oofs)) else []),
-        texts.AGAINST_BEST.format(member=report.best, verdict=comparison_text(against_best)),
+        *([only_member_text(alone, blend, report)] if alone else []),
     ]
+    if alone != report.best:
+        lines.append(texts.AGAINST_BEST.format(member=report.best, verdict=comparison_text(against_best)))
     used = [name for name, weight in zip(blend.members, blend.weights, strict=True) if weight > 0]
     used += [member.p.name for member in predictions.test_only]
     figures = {
@@ -106,7 +124,7 @@ def build_ensemble(job: Job) -> Built:
         "ms_per_image": sum(a.metrics["ms_per_image"] for a in inferred.values()),
         **cost.figures([inferred.get(name) for name in used]),
         f"naive_{metric.name}": blend.naive,
-        "complete": float(all(a.metrics.get("complete") == 1.0 for a in inferred.values())),
+        "complete": complete,
     }
     names = ", ".join(blend.members)
     title = texts.BLEND_RUN.format(method=options.method, members=names)
@@ -178,11 +196,12 @@ def build_cost(job: Job) -> Built:
     score = blend.metrics[f"oof_{metric.name}"]
     total = cost.total([member.price for member in priced if member.weight > 0])
     best = str(facts["best_member"])
-    alone = {member.name: f"{member.price.alone.ms_64:.2f}" for member in priced}
+    ms = {member.name: member.price.alone.ms_64 for member in priced}
+    times = total.ms_64 / ms[best] if best in ms else None
     answer = texts.COST_ANSWER.format(
         blend=total.ms_64,
         member=best,
-        alone=alone.get(best, "unknown"),
+        alone=f"{ms[best]:.2f}" if best in ms else "unknown",
         comparison=facts["against_best_member"],
     )
     page = EnsemblePage(
@@ -192,6 +211,7 @@ def build_cost(job: Job) -> Built:
         points=tuple(cost.cost_points(priced, y_N, metric, score)),
         members=tuple(timed),
         disagreement=soft_voting.disagreement(oofs),
+        advice=recommended(facts, blend.metrics["delta_vs_member"], times),
         answer=answer,
         notes=(*texts.COST_NOTES, *([f"{warning[0].upper()}{warning[1:]}."] if not_timed else [])),
     )
@@ -403,7 +423,7 @@ def distill_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 STAGES = (
     Stage(
         "ensemble",
-        3,
+        4,
         "the blend of the members",
         build_ensemble,
         reads=ensemble_sections,
@@ -413,7 +433,7 @@ STAGES = (
     ),
     Stage(
         "cost",
-        1,
+        2,
         "the cost of an ensemble and its members",
         build_cost,
         reads=("competition.metric", "competition.title", "report.thumbnail_px"),

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.core.errors import DataError
-from pipeline.core.metrics import get as metric_of
 from pipeline.data import load
 from pipeline.engine import naming, next_step
 from pipeline.engine.need import Need, Params
@@ -21,7 +20,7 @@ from pipeline.errors import case, texts
 from pipeline.errors.advice import ledger
 from pipeline.errors.advice.changes import FinishedRuns
 from pipeline.errors.judging import verdicts
-from pipeline.pages.command_words import make_with
+from pipeline.pages.command_words import make_with, shown
 from pipeline.record.files import sha256_text
 from pipeline.record.store import Artifact
 from pipeline.settings import read
@@ -61,7 +60,11 @@ def _changes_anything(words: Sequence[str]) -> bool:
 
 def _newest(session: Session) -> Entry | None:
     """The newest submission of the competition whose CSV is here; of those of one second, the blend."""
-    here = [e for e in _entries(session) if not e.former and submitting.csv_of(session, e).is_file()]
+    here = [
+        e
+        for e in submitting.entries_of_metric(session)
+        if not e.former and submitting.csv_of(session, e).is_file()
+    ]
     return max(here, key=lambda e: (e.created, e.kind == BLEND), default=None)
 
 
@@ -88,8 +91,9 @@ def compare(session: Session, new: Path, old: Path | None, file: Path | None = N
     Raises:
         DataError: a file is missing, or there is nothing to compare with.
     """
+    why = ""
     if old is None:
-        old = _best_other(session, new)
+        old, why = _best_other(session, new)
     for path in (new, old):
         if path is not None and not path.is_file():
             raise DataError(texts.NO_SUCH_FILE.format(path=path), remedy=texts.GIVE_CSV)
@@ -105,7 +109,7 @@ def compare(session: Session, new: Path, old: Path | None, file: Path | None = N
         words = session.graph.words_of("error-analysis", session.settings)
         data = session.need("data")
         session.say(verdicts.take_in(session.settings, words, data, session.home, file, (new, old)))
-    artifact = session.get(Need("error_analysis", session.settings, _params(session, new, old)))
+    artifact = session.get(Need("error_analysis", session.settings, _params(session, new, old, why)))
     ledger.keep(session.home, artifact)
     session.show(artifact)
     return artifact
@@ -116,38 +120,43 @@ def say_next(session: Session, report: Artifact) -> None:
     session.say(next_step.NEXT.format(command=report.json(ledger.REPORTED)["next"]))
 
 
-def _entries(session: Session) -> list[Entry]:
-    """Submissions of the ledger that are scored by the competition's metric."""
-    metric = metric_of(session.settings.config.competition.metric)
-    return [e for e in submitting.entries_of(session) if e.metric == metric.name]
-
-
-def _best_other(session: Session, new: Path) -> Path | None:
-    """The CSV of the best submission other than `new`; None: there is none."""
-    entries = [e for e in _entries(session) if submitting.csv_of(session, e).is_file()]
-    itself = ""
-    if new.is_file():
-        itself = next((e.name for e in entries if submitting.csv_of(session, e).samefile(new)), "")
-    data = session.need("data")
-    best = ranking.best(session.settings, entries, session.store, data, excluding=itself)
+def _best_other(session: Session, new: Path) -> tuple[Path | None, str]:
+    """The CSV of the best submission other than `new`, and why it is the best; None: there is none."""
+    itself = _entry_of(session, new)
+    name, own = (itself.name, ranking.scored_on(itself, session.store)) if itself else ("", "")
+    best = submitting.best_other(session, name, own)
     if best is None:
-        return None
+        return None, ""
+    path = submitting.csv_of(session, best.entry)
+    if not path.is_file():
+        session.say(texts.BEST_WITHOUT_FILE.format(name=best.entry.name, why=best.why, path=shown(path)))
+        best = submitting.best_other(session, name, own, with_csv=True)
+        if best is None:
+            return None, ""
     session.say(texts.COMPARED_WITH.format(name=best.entry.name, why=best.why))
-    return submitting.csv_of(session, best.entry)
+    return submitting.csv_of(session, best.entry), best.why
 
 
-def _params(session: Session, new: Path, old: Path | None) -> Params:
-    """Everything that singles out a report: both CSVs, their public scores, and results known so far."""
+def _entries(session: Session, *paths: Path | None) -> list[Entry | None]:
+    return [None if path is None else _entry_of(session, path) for path in paths]
+
+
+def _entry_of(session: Session, path: Path) -> Entry | None:
+    """The line of the ledger whose CSV this file is."""
     # By file and not by name: a teammate's CSV may have the name of one of ours.
-    scores = {
-        submitting.csv_of(session, e).resolve(): "" if e.public is None else repr(e.public)
-        for e in _entries(session)
-    }
+    entries = submitting.entries_of_metric(session)
+    return next((e for e in entries if submitting.csv_of(session, e).resolve() == path.resolve()), None)
+
+
+def _params(session: Session, new: Path, old: Path | None, why: str) -> Params:
+    """Everything that singles out a report: both CSVs, their public scores, and results known so far."""
+    public = ["" if e is None or e.public is None else repr(e.public) for e in _entries(session, new, old)]
     params: dict[str, str | int] = {
         "a": os.path.relpath(new, session.home),
         "b": "" if old is None else os.path.relpath(old, session.home),
-        "a_public": scores.get(new.resolve(), ""),
-        "b_public": "" if old is None else scores.get(old.resolve(), ""),
+        "a_public": public[0],
+        "b_public": public[1],
+        "b_why": why,
         "known": _known(session),
         **case.optional(session, session.need("data"), new),
     }

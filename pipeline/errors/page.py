@@ -73,7 +73,7 @@ class ReportInputs:
     Args:
         title: of the competition.
         new: the submission that the report is about.
-        old: the best other submission; None for a first submission.
+        old: the submission to compare with; None for a first submission.
         image: gives the uint8 (H, W, C) pixels of an image by split and id.
         config: the settings of the new run.
         oof: out-of-fold probabilities of the new run.
@@ -86,6 +86,7 @@ class ReportInputs:
         judging: the section in which a person judges flips.
         judged: the score difference that a person's verdicts give.
         neighbours: the training images nearest to some flips, if there are features.
+        why_old: why `old` is the best other submission so far; empty where a person named it.
         asked: words that ask for this competition again, for commands on the page.
     """
 
@@ -105,11 +106,20 @@ class ReportInputs:
     judging: ReportSection | None = None
     judged: ScoreEstimate | None = None
     neighbours: FlipNeighbours | None = None
+    why_old: str = ""
     asked: tuple[str, ...] = ()
 
     def command(self, target: str, *settings: str) -> str:
         """`make train` or another command for this competition, ready to paste."""
         return make_with(target, self.asked, *settings)
+
+    @property
+    def compared_with(self) -> str:
+        """Which submission the old one is, in one sentence; empty for a first submission."""
+        if self.old is None:
+            return ""
+        text = texts.AGAINST_THE_BEST if self.why_old else texts.AGAINST_NAMED
+        return text.format(old=self.old.name, why=self.why_old)
 
     @property
     def best_advice(self) -> tuple[Advice, ...]:
@@ -147,6 +157,7 @@ def inputs_of(case: ReportCase, config: Config) -> ReportInputs:
         oof=case.new.oof,
         train=case.train if case.new.oof is not None else None,
         comparison=case.comparison,
+        why_old=str(case.job.params.get("b_why", "")),
         asked=case.job.words["competition"],
     )
 
@@ -232,7 +243,8 @@ def _title(inputs: ReportInputs) -> str:
 
 def _score_table(inputs: ReportInputs) -> pd.DataFrame:
     sides = [(texts.ROLE_NEW, inputs.new)]
-    sides += [(texts.ROLE_OLD, inputs.old)] if inputs.old else []
+    role = texts.ROLE_BEST if inputs.why_old else texts.ROLE_OLD
+    sides += [(role, inputs.old)] if inputs.old else []
     scores = [side.score for _, side in sides]
     score = texts.SCORE_COLUMN.format(metric=metric_words(inputs.config))
     return pd.DataFrame(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from pipeline.core import metrics
+from pipeline.core import best, metrics
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.samples import Samples
 from pipeline.data import load
@@ -79,18 +79,17 @@ def _experiment(session: Session, options: argparse.Namespace) -> Settings:
         return session.settings.member(options.run)
     if any(word.startswith("experiment=") for word in options.settings):
         return session.settings
-    every = [(_score(session, settings), settings, title) for settings, title in _candidates(session)]
-    finished = [(score, settings, title) for score, settings, title in every if score is not None]
-    if not finished:
-        return session.settings
-    score, best, title = max(finished, key=lambda one: one[0])
     metric = metrics.get(session.settings.config.competition.metric)
-    session.say(
-        texts.BEST_FINISHED.format(
-            experiment=title, n=len(finished), metric=metric.name, score=score * metric.sign
-        )
-    )
-    return best
+    every = [(_candidate(session, settings), settings, title) for settings, title in _candidates(session)]
+    finished = [(one, settings, title) for one, settings, title in every if one is not None]
+    asked = _scored_on(session)
+    found = best.best([one for one, _, _ in finished], metric.sign, asked)
+    if found is None:
+        return session.settings
+    one, settings, title = finished[found.place]
+    words = {"experiment": title, "n": found.rivals + 1, "metric": metric.name}
+    session.say(texts.BEST_FINISHED.format(**words, score=one.oof))
+    return settings
 
 
 def _of_key(session: Session, prefix: str) -> Settings:
@@ -123,10 +122,17 @@ def _candidates(session: Session) -> list[tuple[Settings, str]]:
     return candidates
 
 
-def _score(session: Session, settings: Settings) -> float | None:
-    """Score of its finished training, higher is better; None: it is not finished with these settings."""
+def _candidate(session: Session, settings: Settings) -> best.Candidate | None:
+    """Its finished training, for the rule of the best so far; None: not finished with these settings."""
     artifact = session.graph.found(Need("train", settings))
-    metric = metrics.get(settings.config.competition.metric)
     if artifact is None or artifact.metrics.get("complete") != 1.0:
         return None
-    return artifact.metrics[f"oof_{metric.name}"] * metric.sign
+    name = f"oof_{metrics.get(settings.config.competition.metric).name}"
+    scored_on = " ".join(artifact.inputs[part] for part in ("data", "folds"))
+    return best.Candidate(artifact.metrics[name], scored_on)
+
+
+def _scored_on(session: Session) -> str:
+    """The data and folds of the current settings, as `_candidate` writes them."""
+    needs = (Need(name, session.settings) for name in ("data", "folds"))
+    return " ".join(f"{need.stage}/{session.graph.key(need)}" for need in needs)

@@ -86,17 +86,17 @@ def build_infer(job: Job) -> Built:
     table = merging.view_table(config, inputs["views"], samples, oof, merged.weights)
     files.write_json(job.draft / "views.json", table)
     gain = scoring.compare(config, samples, merged.oof, load.oof(inputs["train"], "one view"))
-    rival = scoring.best_earlier(job.store, config, inputs, job.key)
+    rival = scoring.best_earlier(job.store, config, inputs, job.key, scoring.PREDICTED, merged.oof)
     scores = scoring.scores_of(config, samples, merged.by_fold)
     card = scoring.score_card(config, samples, merged.oof, scores, rival)
-    lines = [*scoring.lines(card, len(samples)), *merging.view_lines(table)]
+    complete = float(len(folds_in(inputs)) == len(plan))
+    lines = [*scoring.lines(card, len(samples), compared=not complete), *merging.view_lines(table)]
     lines.append(texts.VIEWS_GAIN.format(views=len(oof.views), gain=gain))
     if merged.naive is not None:
         fitted = scoring.compare(config, samples, merged.oof, oof.merge())
         lines.append(texts.FITTED_GAIN.format(gain=fitted, naive=merged.naive))
     cost = inputs["views"].metrics
     lines.append(texts.COST.format(**cost, millions=cost["parameters"] / 1e6))
-    complete = float(len(folds_in(inputs)) == len(plan))
     figures = {**card.figures, "complete": complete, "delta_tta": gain.delta, **cost}
     what = texts.INFER_WHAT.format(experiment=job.title, views=", ".join(oof.views))
     why, then = scoring.why(card), "make ensemble, then make error-analysis"

@@ -24,7 +24,7 @@ from pipeline.pages.command_words import shown
 from pipeline.record.store import Artifact
 from pipeline.settings.ensemble import word_of
 from pipeline.settings.load import Settings
-from pipeline.submit import host_scores, ledger, submission, texts
+from pipeline.submit import against, host_scores, ledger, ranking, submission, texts
 from pipeline.submit.host_scores import HostScore
 from pipeline.submit.stages import leaderboard_need
 from pipeline.train.stages import folds_of
@@ -149,10 +149,28 @@ def blend(session: Session) -> Path | None:
 
 
 def write_submission(session: Session, artifact: Artifact) -> Path:
-    """Write the CSV of a result, and print its path."""
+    """Write the CSV of a result, print its path, and how it compares with the best other submission."""
     path = submission.publish(artifact, session.settings, session.store)
     session.say(texts.SUBMISSION.format(path=shown(path)))
+    entry = next(e for e in entries_of_metric(session) if e.name == path.stem)
+    samples = load.samples(session.need("data"), "train", session.home)
+    best = best_other(session, entry.name, ranking.scored_on(entry, session.store))
+    session.say(against.line(session.settings.config, samples, session.store, entry, best))
     return path
+
+
+def best_other(
+    session: Session, name: str, scored_on: str = "", with_csv: bool = False
+) -> ledger.Choice | None:
+    """The best submission of the ledger but the named one, which every command compares with.
+
+    `scored_on`: the data and folds of the named one, if they are known; otherwise those of the settings.
+    `with_csv`: only submissions whose CSV is here.
+    """
+    entries = [e for e in entries_of_metric(session) if not with_csv or csv_of(session, e).is_file()]
+    data, folds = session.need("data"), session.need("folds").address
+    asked = scored_on or ranking.on(data.address, folds)
+    return ranking.best(session.settings, entries, session.store, data, asked, name)
 
 
 def score(session: Session, options: Options) -> None:
@@ -182,7 +200,7 @@ def entries_of(session: Session) -> list[ledger.Entry]:
     return [e for e in ledger.read(submission.ledger_of(session.home)) if e.competition == name]
 
 
-def _entries_of_metric(session: Session) -> list[ledger.Entry]:
+def entries_of_metric(session: Session) -> list[ledger.Entry]:
     """The ledger's entries of this competition and metric."""
     metric = metric_of(session.settings.config.competition.metric).name
     return [e for e in entries_of(session) if e.metric == metric]
@@ -195,17 +213,18 @@ def csv_of(session: Session, entry: ledger.Entry) -> Path:
 
 def unscored(session: Session, again: bool) -> list[Path]:
     """CSVs without a public score; all CSVs with `again`."""
-    entries = [e for e in _entries_of_metric(session) if again or e.public is None]
+    entries = [e for e in entries_of_metric(session) if again or e.public is None]
     return [csv_of(session, e) for e in entries if csv_of(session, e).is_file()]
 
 
 def leaderboard(session: Session, options: Options) -> None:
     """The ledger against the host, and why the two differ."""
-    entries = _entries_of_metric(session)
+    entries = entries_of_metric(session)
     if not entries:
         raise DataError(texts.EMPTY_LEDGER, remedy="make infer first")
     data = session.need("data")
-    need = leaderboard_need(session.settings, entries, session.store, data, options.name)
+    asked = ranking.on(data.address, session.need("folds").address)
+    need = leaderboard_need(session.settings, entries, session.store, data, asked, options.name)
     session.check(need)
     session.show(session.get(need))
 
@@ -216,11 +235,20 @@ def final(session: Session, options: Options) -> None:
 
     if options.n < 1:
         raise DataError(texts.NO_PICKS.format(n=options.n), remedy="make final N=2")
-    entries, data = _entries_of_metric(session), session.need("data")
-    picks = proposal(session.settings, entries, session.store, data, options.n)
+    entries, data = entries_of_metric(session), session.need("data")
+    _say_best(session)
+    asked = ranking.on(data.address, session.need("folds").address)
+    picks = proposal(session.settings, entries, session.store, data, asked, options.n)
     for line in picks.lines:
         session.say(line)
     next_step.say_with_file(session, "submit", "FILE", csv_of(session, picks.first), " DRY=1")
+
+
+def _say_best(session: Session) -> None:
+    """The best submission so far, by the rule of all commands."""
+    best = best_other(session, "")
+    if best is not None:
+        session.say(texts.BEST.format(name=best.entry.name, why=best.why))
 
 
 def pin_best(session: Session, options: Options) -> None:
@@ -230,6 +258,8 @@ def pin_best(session: Session, options: Options) -> None:
     name = None if options.name == "none" else options.name
     ledger.pin(submission.ledger_of(session.home), name, session.settings.config.competition.name)
     session.say(texts.PINNED.format(name=name) if name else texts.UNPINNED)
+    if name is None:
+        _say_best(session)
 
 
 def validate(session: Session, options: Options) -> None:
@@ -255,10 +285,8 @@ def reproduce(session: Session, options: Options) -> None:
 
 def runs(session: Session, options: Options) -> None:
     """Print finished experiments, their scores, and the settings in which they differ."""
-    from pipeline.submit.ranking import table
-
     name = session.settings.config.competition.name
-    for line in table(session.store, name):
+    for line in ranking.table(session.store, name):
         session.say(line)
     made = [a for a in session.store.chosen("infer") if a.manifest.get("competition") == name]
     words = [*session.settings.competition_words, "ensemble.members=[auto]"]

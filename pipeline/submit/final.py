@@ -148,8 +148,12 @@ class Proposal:
     first: Entry
 
 
-def proposal(settings: Settings, entries: Sequence[Entry], store: Store, data: Artifact, n: int) -> Proposal:
+def proposal(
+    settings: Settings, entries: Sequence[Entry], store: Store, data: Artifact, asked: str, n: int
+) -> Proposal:
     """What `make final` proposes.
+
+    `asked`: the data and folds whose out-of-fold scores are compared; submissions of others are named.
 
     Raises:
         DataError: no submission of the ledger can be proposed.
@@ -158,7 +162,9 @@ def proposal(settings: Settings, entries: Sequence[Entry], store: Store, data: A
     train = load.samples(data, "train", store.home)
     sample = host.sample(settings, data, store.home)
     answers = {}
-    for entry in entries:
+    alike = ranking.comparable(entries, store, asked)
+    others = [e.name for e in entries if e.oof is not None and not e.former and e not in alike]
+    for entry in alike:
         path = store.home / "submissions" / f"{entry.name}.csv"
         if path.is_file() and not entry.former:
             answers[entry.name] = host_format.read(path, train.space, config.submission, sample).labels_N
@@ -166,11 +172,13 @@ def proposal(settings: Settings, entries: Sequence[Entry], store: Store, data: A
     made = ranking.artifacts(entries, store, data)
     bands = ranking.bands(settings, entries, made, train, public.groups)
     metric = metrics.get(config.metric)
-    picks = propose(Candidates(entries, answers, bands, metric.higher_is_better), n)
+    picks = propose(Candidates(alike, answers, bands, metric.higher_is_better), n)
     lines = []
     for number, pick in enumerate(picks, 1):
         lines.append(texts.PICK.format(number=number, name=pick.entry.name))
         lines += [texts.PICK_REASON.format(reason=reason) for reason in pick.why]
     if len(picks) < n:
         lines.append(texts.FEWER_PICKS.format(found=len(picks), n=n))
+    if others:
+        lines.append(texts.OTHER_FOLDS.format(names=", ".join(others)))
     return Proposal(tuple(lines), picks[0].entry)

@@ -21,8 +21,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from pipeline.core import metrics, statistics
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.samples import Samples
@@ -34,11 +32,10 @@ from pipeline.record.files import sha256_file
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.competition import SubmissionSettings
 from pipeline.settings.schema import Config
-from pipeline.submit import host_scores, ledger, submit_log, texts, validate
+from pipeline.submit import against, host_scores, ledger, ranking, submit_log, texts, validate
 from pipeline.submit.ledger import Entry
-from pipeline.submit.submission import is_untouched, ledger_of, scored
+from pipeline.submit.submission import is_untouched, ledger_of
 from pipeline.submit.submit_log import Submit
-from pipeline.train import scoring
 
 LOG = "submits.csv"
 KAGGLE = "kaggle"
@@ -127,10 +124,6 @@ class Client:
             )
 
 
-# Stages by the ledger's kind of submission.
-STAGE_OF = {"blend": "ensemble", "member": "infer", "refit": "refit"}
-
-
 def p_better(config: Config, samples: Samples, store: Store, new: Entry, best: Entry) -> str:
     """P(new is better than best), by a paired bootstrap over groups, or why it is unknown.
 
@@ -141,37 +134,15 @@ def p_better(config: Config, samples: Samples, store: Store, new: Entry, best: E
         new: the submission that is to be handed in.
         best: the best other one.
     """
-    pair = []
-    for entry in (new, best):
-        artifact = scored_result(store, entry)
-        if artifact is None:
-            why = texts.NOT_MADE_HERE if not entry.key else texts.RESULTS_GONE
-            reason = texts.NO_OOF.format(name=entry.name, why=why)
-            return texts.P_BETTER_UNKNOWN.format(best=best.name, reason=reason)
-        pair.append(load.oof(artifact, entry.name))
-    both = np.intersect1d(pair[0].ids_N, pair[1].ids_N)
-    if (
-        not len(both)
-        or not np.isin(both, samples.ids_N).all()
-        or set(pair[0].classes) != set(pair[1].classes)
-    ):
-        return texts.P_BETTER_UNKNOWN.format(best=best.name, reason=texts.OTHER_IMAGES)
-    comparison = scoring.compare(config, samples, *pair)
-    text = texts.P_BETTER.format(
-        best=best.name, p=comparison.p_better, images=len(both), comparison=comparison
-    )
+    comparison = against.compare(config, samples, store, new, best)
+    if isinstance(comparison, str):
+        return texts.P_BETTER_UNKNOWN.format(best=best.name, reason=comparison)
+    text = texts.P_BETTER.format(best=best.name, p=comparison.p_better, comparison=comparison)
     needed = statistics.groups_to_tell(comparison)
     if comparison.verdict == "can't tell" and needed and needed > comparison.n_groups:
         text += texts.P_BETTER_GROUPS.format(needed=needed, groups=comparison.n_groups)
     refits = [e.name for e in (new, best) if e.kind == "refit"]
     return text + (texts.P_BETTER_REFITS.format(names=" and ".join(refits)) if refits else "")
-
-
-def scored_result(store: Store, entry: Entry) -> Artifact | None:
-    """The result with a submission's out-of-fold predictions; for a refit, its cross-validation."""
-    stage = STAGE_OF.get(entry.kind)
-    made = store.find(stage, entry.key) or store.find("decide", entry.key) if stage and entry.key else None
-    return made and scored(made, store)
 
 
 def run(session: Session, options: argparse.Namespace) -> None:
@@ -263,12 +234,15 @@ def _against_best(session: Session, data: Artifact, entry: Entry, entries: tuple
     config = session.settings.config
     metric = metrics.get(config.competition.metric)
     others = [e for e in entries if e.competition == config.competition.name and e.metric == metric.name]
-    choice = ledger.choose(others, excluding=entry.name, higher_is_better=metric.higher_is_better)
+    own = ranking.scored_on(entry, session.store)
+    asked = own or ranking.on(data.address, session.need("folds").address)
+    choice = ranking.best(session.settings, others, session.store, data, asked, excluding=entry.name)
     if choice is None:
         return [texts.NOTHING_TO_COMPARE]
     best = choice.entry
     samples = load.samples(data, "train", session.home)
-    lines = [p_better(config, samples, session.store, entry, best)]
+    lines = [texts.COMPARED_WITH.format(name=best.name, why=choice.why)]
+    lines.append(p_better(config, samples, session.store, entry, best))
     if entry.key and not is_untouched(session.home / "submissions" / f"{entry.name}.csv"):
         lines.append(texts.EDITED.format(name=entry.name))
     csvs = [session.home / "submissions" / f"{e.name}.csv" for e in (entry, best)]

@@ -1,6 +1,7 @@
 """The ledger of submissions and their scores, `submissions/leaderboard.csv`.
 
-Owns its columns, merging by name and choosing the best. Does not own computing any score.
+Owns its columns, merging by name, and the best submission with the words that say why. Does not own the rule
+of the best (`core/best.py`) nor computing any score.
 
 It is made to be kept in git and edited by hand: one line per submission, ordered by time and name, an empty
 cell for an unknown value. Columns that a person added are kept.
@@ -9,15 +10,16 @@ cell for an unknown value. Columns that a person added are kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from filelock import FileLock, Timeout
 
+from pipeline.core.best import Best, Candidate, best
 from pipeline.core.errors import DataError, StorageError, nearest
 from pipeline.core.tables import Table, format_table, read_table
 from pipeline.pages.report import plural
@@ -201,56 +203,64 @@ class Choice:
 
 def choose(
     entries: Sequence[Entry],
-    by: Literal["public", "oof"] = "public",
     excluding: str | None = None,
     higher_is_better: bool = True,
     reach: Callable[[Entry, Entry], float] | None = None,
+    scored_on: Mapping[str, str] | None = None,
+    asked: str = "",
 ) -> Choice | None:
-    """The best submission; among equals the earliest. Former results are ignored.
-
-    Submissions are compared by one kind of score only: a public score is never compared with an OOF score.
+    """The best submission by the rule of `core/best.py`, among equals the earliest; no former results.
 
     Args:
         entries: of one metric and competition, as `read` returns them.
-        by: "public": the pinned one; else the best public score, or OOF where no public score is known.
-            "oof": by OOF alone.
         excluding: name of a submission to ignore.
         higher_is_better: False for losses.
-        reach: how far two public scores may differ by luck; among those within that distance of the best one,
-            OOF decides. None: every difference counts.
+        reach: how far two public scores may differ by luck; None: every difference counts.
+        scored_on: the data and folds of each OOF score, by name of its submission, where they are known.
+        asked: the data and folds whose OOF scores are compared; empty: all.
     """
     others = [e for e in entries if e.name != excluding and not e.former]
-    sign = 1 if higher_is_better else -1
-    seen = [e for e in others if e.public is not None]
-    pinned = [e for e in others if e.pinned]
-    if by == "public" and pinned:
-        return Choice(pinned[0], texts.BEST_PINNED)
-    if by == "oof" or not seen:
-        known = [e for e in others if e.oof is not None]
-        why = texts.BEST_OOF if by == "oof" else texts.BEST_OOF_NO_PUBLIC
-        return Choice(max(known, key=lambda e: sign * (e.oof or 0.0)), why) if known else None
-    top = max(seen, key=lambda e: sign * (e.public or 0.0))
-    equal = [top] if reach is None else [e for e in seen if _difference(top, e) <= reach(top, e)]
-    if len(equal) < 2:
-        return Choice(top, texts.BEST_PUBLIC_CLEAR if reach else texts.BEST_PUBLIC)
-    count = len(equal) - 1
-    near = texts.SOME_WITHIN_NOISE.format(count=count) if count > 1 else texts.ONE_WITHIN_NOISE
-    if top.oof is None:
-        return Choice(top, texts.BEST_WITHOUT_OOF.format(others=near))
-    best_oof = max((e for e in equal if e.oof is not None), key=lambda e: sign * (e.oof or 0.0))
-    if best_oof is top:
-        return Choice(top, texts.BEST_BOTH.format(others=near))
-    return Choice(best_oof, texts.BEST_BY_OOF.format(top=top.name, others=near))
+    known = scored_on or {}
+    candidates = [Candidate(e.oof, known.get(e.name, ""), e.public, e.pinned) for e in others]
+    spread = None if reach is None else lambda one, other: reach(others[one], others[other])
+    found = best(candidates, 1 if higher_is_better else -1, asked, spread)
+    return None if found is None else Choice(others[found.place], _why(others, found, reach is not None))
+
+
+def _why(entries: Sequence[Entry], found: Best, with_noise: bool) -> str:
+    """The rule that chose, and the leaders by the scores that did not decide."""
+    if found.rule == "pinned":
+        return texts.BEST_PINNED
+    chosen = entries[found.place]
+    near = texts.SOME_WITHIN_NOISE.format(count=found.near) if found.near > 1 else texts.ONE_WITHIN_NOISE
+    highest = None if found.public_leader is None else entries[found.public_leader]
+    leader = None if found.oof_leader is None else entries[found.oof_leader]
+    if found.rule == "oof":
+        if highest is None:
+            text = texts.BEST_OOF_NO_PUBLIC
+        elif found.near:
+            text = texts.BEST_BOTH if highest == chosen else texts.BEST_BY_OOF
+            text = text.format(top=highest.name, others=near)
+        elif chosen.public is not None:
+            text = texts.BEST_OOF_ONE_PUBLIC
+        else:
+            text = texts.BEST_OOF_UNSEEN.format(top=highest.name)
+        return texts.BEST_ELSEWHERE.format(why=text) if found.elsewhere else text
+    assert highest is not None, "public scores decided"
+    if chosen != highest:
+        text = texts.BEST_NEAR_PUBLIC.format(top=highest.name, others=near)
+    elif not found.rivals:
+        text = texts.BEST_ONLY_PUBLIC
+    elif found.near:
+        text = texts.BEST_WITHOUT_OOF.format(others=near)
+    else:
+        text = texts.BEST_PUBLIC_CLEAR if with_noise else texts.BEST_PUBLIC
+    return text if leader in (None, chosen) else texts.BUT_OOF_LEADS.format(why=text, leader=leader.name)
 
 
 def _unknown(headline: str, name: str, names: Sequence[str]) -> DataError:
     hint = nearest(name, names) or f"the ledger has: {', '.join(names) or 'nothing yet'}"
     return DataError(headline, remedy=hint)
-
-
-def _difference(one: Entry, other: Entry) -> float:
-    assert one.public is not None and other.public is not None, "both have public scores"
-    return abs(one.public - other.public)
 
 
 def _marked(entry: Entry, pinned: bool) -> Entry:

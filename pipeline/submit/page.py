@@ -33,10 +33,12 @@ class Row:
     Args:
         entry: of the ledger.
         band: the range of public − OOF by luck alone; None where unknown.
+        same: the name of an earlier submission with the same file; empty: there is none.
     """
 
     entry: Entry
     band: Band | None
+    same: str = ""
 
     @property
     def gap(self) -> float | None:
@@ -147,17 +149,31 @@ def lines(board: Leaderboard) -> list[str]:
     rows = shown.to_string(index=False).splitlines()
     rows.append(board.public)
     rows.append(correlation_text(correlation(board.rows)))
+    rows += same_lines(board)
     if board.best:
         rows.append(texts.BEST.format(name=board.best, why=board.why))
     if board.diagnosis is not None:
         causes = board.diagnosis.causes
-        name, verdict = board.diagnosis.question.name, board.diagnosis.verdict
-        rows.append(texts.GAP_VERDICT.format(name=name, verdict=verdict))
+        rows.append(texts.GAP_VERDICT.format(examined=examined(board), verdict=board.diagnosis.verdict))
         others = [c for c in causes[1:] if c.found][: SHOWN - 1]
         rows += [texts.NEXT_CAUSE.format(headline=cause.headline) for cause in others]
         if causes[0].answer:
             rows.append(texts.CAUSE_ANSWER.format(answer=causes[0].answer))
     return rows
+
+
+def same_lines(board: Leaderboard) -> list[str]:
+    """One line for each submission that is the same file as an earlier one."""
+    return [texts.SAME_FILE.format(name=r.entry.name, other=r.same) for r in board.rows if r.same]
+
+
+def examined(board: Leaderboard) -> str:
+    """Whose gap is examined, and why that one where it is not the best."""
+    assert board.diagnosis is not None, "nothing is examined"
+    name = board.diagnosis.question.name
+    unseen = {r.entry.name for r in board.rows if r.gap is None}
+    instead = board.best in unseen and name not in unseen
+    return texts.EXAMINED_INSTEAD.format(name=name) if instead else name
 
 
 def causes_table(diagnosis: Diagnosis | None) -> pd.DataFrame:
@@ -184,8 +200,8 @@ def render_html(board: Leaderboard, thumbnail_px: int) -> str:
         if (e := row.entry).oof is not None and e.public is not None
     ]
     bands = [row.band for row in board.rows if row.band is not None and row.entry.public is not None]
-    examined = board.diagnosis.band if board.diagnosis is not None else None
-    band = examined or (bands[-1] if bands else None)
+    drawn = board.diagnosis.band if board.diagnosis is not None else None
+    band = drawn or (bands[-1] if bands else None)
     return render(
         "leaderboard.html",
         title=f"{board.title}: submissions",
@@ -193,6 +209,8 @@ def render_html(board: Leaderboard, thumbnail_px: int) -> str:
         table=table(board),
         plot=plots.against(dots, band, board.metric),
         correlation=correlation_text(correlation(board.rows)),
+        same=same_lines(board),
+        examined="" if board.diagnosis is None else examined(board),
         pill=_pill,
         thumbs=Thumbnails.none(),
         thumbnail_px=thumbnail_px,

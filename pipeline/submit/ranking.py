@@ -3,7 +3,8 @@
 Owns joining the ledger with the store: the predictions behind a submission, the size of the public set, and
 the noise of public scores; and the table of finished experiments, their scores, and the settings in which
 they differ, which reads manifests only, so it works without the MLflow database. Does not own the rule that
-chooses (`submit/ledger.py`), the statistics (`core/statistics.py`) nor the page (`submit/page.py`).
+chooses (`core/best.py`), its words (`submit/ledger.py`), the statistics (`core/statistics.py`) nor the page
+(`submit/page.py`).
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.core import best as core_best
 from pipeline.core import metrics, statistics
+from pipeline.core.best import Candidate
 from pipeline.core.samples import Floats, Samples
 from pipeline.core.statistics import STANDARD_ERRORS, Band
 from pipeline.data import load
 from pipeline.engine import naming
 from pipeline.engine.slices import flat
+from pipeline.record import files
+from pipeline.record.files import sha256_file
 from pipeline.record.store import SHORT, Artifact, Store
 from pipeline.settings.load import Settings
 from pipeline.submit import host_scores, texts
@@ -27,7 +32,9 @@ from pipeline.submit.ledger import Choice, Entry, choose
 from pipeline.train.scoring import SCORED
 
 # Stages by the ledger's kind of submission.
-STAGE_OF = {"member": "infer", "blend": "ensemble"}
+STAGE_OF = {"member": "infer", "blend": "ensemble", "refit": "refit"}
+# Trained on all data, so without out-of-fold predictions of its own.
+REFIT = "refit"
 ASSUMED_SHARE = 0.5
 # Without predictions, the correlation between the errors of two submissions is unknown; half is assumed.
 SHARED = 0.5
@@ -70,9 +77,7 @@ def artifacts(entries: Sequence[Entry], store: Store, data: Artifact) -> dict[st
     """The results that submissions were made from, by name, where they still exist and are of these data."""
     by_name = {}
     for entry in entries:
-        if entry.former or entry.kind not in STAGE_OF or not entry.key:
-            continue
-        artifact = store.find(STAGE_OF[entry.kind], entry.key) or store.find("decide", entry.key)
+        artifact = None if entry.former or entry.kind == REFIT else result_of(entry, store)
         if artifact and artifact.inputs.get("data") == data.address:
             by_name[entry.name] = artifact
     return by_name
@@ -146,14 +151,71 @@ def reach(
 
 
 def best(
-    settings: Settings, entries: Sequence[Entry], store: Store, data: Artifact, excluding: str | None = None
+    settings: Settings,
+    entries: Sequence[Entry],
+    store: Store,
+    data: Artifact,
+    asked: str,
+    excluding: str | None = None,
 ) -> Choice | None:
-    """The best of these submissions by the ledger's rule, with the noise of this public set."""
+    """The best of these submissions, which every command means by "best so far".
+
+    `asked`: the data and folds whose out-of-fold scores are compared, as `on` and `scored_on` write them.
+    """
     train = load.samples(data, "train", store.home)
     public = public_set(settings, data, store.home).groups
     difference = reach(settings, artifacts(entries, store, data), train, public)
-    metric = metrics.get(settings.config.competition.metric)
-    return choose(entries, "public", excluding, metric.higher_is_better, difference)
+    higher = metrics.get(settings.config.competition.metric).higher_is_better
+    known = {e.name: scored_on(e, store) for e in entries}
+    return choose(entries, excluding, higher, difference, known, asked)
+
+
+def comparable(entries: Sequence[Entry], store: Store, asked: str) -> list[Entry]:
+    """The submissions whose out-of-fold scores are compared, for the rule of `best`."""
+    candidates = [Candidate(e.oof, scored_on(e, store)) for e in entries]
+    return [entries[n] for n in core_best.comparable(candidates, asked)[0]]
+
+
+def scored_on(entry: Entry, store: Store) -> str:
+    """The data and folds of a submission's out-of-fold score; empty where nothing here knows them.
+
+    They are those of its result or, where that was deleted or made elsewhere, of its provenance.
+    """
+    artifact = result_of(entry, store)
+    inputs = artifact.inputs if artifact else {}
+    if not inputs:
+        try:
+            record = files.read_json(store.home / "submissions" / f"{entry.name}.json")
+            inputs = record["chain"][record["artifact"]]["inputs"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""  # a damaged provenance is reported by `make reproduce`, which needs it
+    data, folds = inputs.get("data"), inputs.get("folds")
+    return on(str(data), str(folds)) if data and folds else ""
+
+
+def on(data: str, folds: str) -> str:
+    """The addresses of data and folds in one word, for comparing."""
+    return f"{data} {folds}"
+
+
+def result_of(entry: Entry, store: Store) -> Artifact | None:
+    """The result that a submission was made from; None for one from elsewhere, or if it was deleted."""
+    stage = STAGE_OF.get(entry.kind)
+    return store.find(stage, entry.key) or store.find("decide", entry.key) if stage and entry.key else None
+
+
+def same_files(entries: Sequence[Entry], home: Path) -> dict[str, str]:
+    """Name of each submission whose CSV equals that of an earlier one byte for byte -> name of that one."""
+    first: dict[str, str] = {}
+    same = {}
+    for entry in entries:
+        csv = home / "submissions" / f"{entry.name}.csv"
+        if entry.former or not csv.is_file():
+            continue
+        earlier = first.setdefault(sha256_file(csv), entry.name)
+        if earlier != entry.name:
+            same[entry.name] = earlier
+    return same
 
 
 def differing(runs: list[Artifact]) -> list[dict[str, str]]:

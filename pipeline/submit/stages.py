@@ -11,13 +11,14 @@ trained on, whatever the settings are now.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 
 from pipeline.core import metrics
 from pipeline.core.errors import DataError, nearest
 from pipeline.data import load, quarantine
-from pipeline.engine.need import Need
-from pipeline.engine.stage import Built, Job, Stage, needs
+from pipeline.engine.need import Need, Params
+from pipeline.engine.stage import Ask, Built, Job, Stage, needs
 from pipeline.record.store import Artifact, Store
 from pipeline.record.tracking import note
 from pipeline.settings.load import Settings
@@ -31,11 +32,12 @@ RUNS = ("train", "infer", "ensemble")
 
 
 def leaderboard_need(
-    settings: Settings, entries: Sequence[Entry], store: Store, data: Artifact, name: str
+    settings: Settings, entries: Sequence[Entry], store: Store, data: Artifact, asked: str, name: str
 ) -> Need:
     """The request for the page: the ledger, the submission whose gap is examined, and the finished runs.
 
-    `entries`: at least one, of this competition and metric; `name`: the submission; empty: the best one.
+    `entries`: at least one, of this competition and metric; `asked`: the data and folds whose
+    out-of-fold scores are compared; `name`: the submission; empty: the best one that has a gap.
 
     Raises:
         DataError: no submission has that name.
@@ -47,19 +49,28 @@ def leaderboard_need(
     keys = sorted(a.address for a in store.chosen(*RUNS))
     params: dict[str, str | int] = {
         "a": f"submissions/{LEDGER}",
-        "focus": name or _best_made_here(settings, entries, store, data),
+        "focus": name or _best_made_here(settings, entries, store, data, asked),
+        "same": json.dumps(ranking.same_files(entries, store.home), ensure_ascii=False),
         "runs": hashlib.sha256(" ".join(keys).encode()).hexdigest()[:16],
     }
     return Need("leaderboard", settings, params)
 
 
-def _best_made_here(settings: Settings, entries: Sequence[Entry], store: Store, data: Artifact) -> str:
+def _best_made_here(
+    settings: Settings, entries: Sequence[Entry], store: Store, data: Artifact, asked: str
+) -> str:
     """The best submission that was made here and has a public score, else the best one."""
     made = ranking.artifacts(entries, store, data)
     here = [e for e in entries if e.name in made]
     scored = [e for e in here if e.public is not None]
-    choice = ranking.best(settings, scored or here or entries, store, data)
+    choice = ranking.best(settings, scored or here or entries, store, data, asked)
     return choice.entry.name if choice else entries[-1].name
+
+
+def leaderboard_identity(ask: Ask, settings: Settings, params: Params) -> str:
+    """The digest of the ledger: a score or a pin that a person entered gives another page."""
+    path = ask.home / str(params.get("a", ""))
+    return ask.index.digest(path) if path.is_file() else ""
 
 
 def build_leaderboard(job: Job) -> Built:
@@ -78,17 +89,19 @@ def build_leaderboard(job: Job) -> Built:
         for e in ledger.read(job.home / str(job.params["a"]))
         if (e.competition, e.metric) == (config.competition.name, metric)
     ]
+    same: dict[str, str] = json.loads(str(job.params["same"]))
     made = ranking.artifacts(entries, job.store, data)
     public = ranking.public_set(job.settings, data, job.home)
     bands = ranking.bands(job.settings, entries, made, train, public.groups)
-    best = ranking.best(job.settings, entries, job.store, data)
+    asked = ranking.on(data.address, job.inputs["folds"].address)
+    best = ranking.best(job.settings, entries, job.store, data, asked)
     focus = next((e for e in entries if e.name == job.params["focus"]), None)
     question = focus and Question(focus.name, focus.oof, focus.public, public.groups)
     diagnosis = _diagnosis(job, made.get(focus.name), question) if focus and question else None
     board = page.Leaderboard(
         title=config.competition.title or config.competition.name,
         metric=metric,
-        rows=tuple(page.Row(e, bands.get(e.name)) for e in entries),
+        rows=tuple(page.Row(e, bands.get(e.name), same.get(e.name, "")) for e in entries),
         best=best.entry.name if best else "",
         why=best.why if best else "",
         public=public.text,
@@ -124,7 +137,7 @@ def _diagnosis(job: Job, artifact: Artifact | None, question: Question) -> Diagn
 STAGES = (
     Stage(
         "leaderboard",
-        2,
+        3,
         "out-of-fold against public scores",
         build_leaderboard,
         reads=(
@@ -132,6 +145,7 @@ STAGES = (
             "report.thumbnail_px",
         ),
         inputs=needs("data", "images", "folds", "prepared"),
+        identity=leaderboard_identity,
         tracked=True,
     ),
 )

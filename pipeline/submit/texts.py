@@ -51,7 +51,9 @@ CORRELATION_TOO_FEW = "{correlation}: too few for a conclusion."
 CORRELATION_POSITIVE = "{correlation}, 95 % interval {low:.2f} to {high:.2f}: OOF ranks submissions in the same order as the host."
 CORRELATION_UNCLEAR = "{correlation}, 95 % interval {low:.2f} to {high:.2f}: the submissions are too few or too similar to conclude that OOF ranks them in the same order as the host."
 BEST = "best: {name}: {why}"
-GAP_VERDICT = "{name}: {verdict}"
+GAP_VERDICT = "{examined}: {verdict}"
+EXAMINED_INSTEAD = "{name}, whose gap is examined because the best has no public score"
+SAME_FILE = "{name} is the same file as {other}, byte for byte; where their OOF scores differ, only the way of computing them does"
 NEXT_CAUSE = "  also: {headline}"
 CAUSE_ANSWER = "  do: {answer}"
 LEADERBOARD_RUN = "{submissions} submissions, out of fold against public"
@@ -60,15 +62,28 @@ LEADERBOARD_WHY = "can out-of-fold scores be trusted?"
 # The best submission.
 
 BEST_PINNED = "it is pinned (make pin-best)"
-BEST_OOF = "its OOF score is the best"
 BEST_OOF_NO_PUBLIC = "its OOF score is the best; no public score is known"
+BEST_OOF_ONE_PUBLIC = "its OOF score is the best; no other submission has a public score"
+BEST_OOF_UNSEEN = "its OOF score is the best; it has no public score to compare with that of {top}"
+BEST_ELSEWHERE = "{why} (OOF scores are of other data or folds than those of this command)"
 BEST_PUBLIC = "its public score is the best"
+BEST_ONLY_PUBLIC = "it is the only one with a public score, and no OOF score can be compared"
 BEST_PUBLIC_CLEAR = "its public score is the best, by more than noise"
+BEST_NEAR_PUBLIC = "{top} has the best public score, but {others}, and this one has the best OOF score of them"
 BEST_WITHOUT_OOF = "its public score is the best; {others}, but it has no OOF score to compare"
-BEST_BOTH = "its public score is the best; {others}, and its OOF score is the best of them"
+BEST_BOTH = "its public score is the best; {others}, and its OOF score is the best"
 BEST_BY_OOF = "its OOF score decides: {top} has the best public score, but {others}"
+BUT_OOF_LEADS = "{why}; by OOF scores alone, {leader} would be the best"
 ONE_WITHIN_NOISE = "1 other submission is within the noise of the public set"
 SOME_WITHIN_NOISE = "{count} other submissions are within the noise of the public set"
+
+# A new submission against the best other one.
+
+COMPARED_WITH = "compared with {name}, the best other submission so far ({why})"
+AGAINST_BEST = "{compared}, by out-of-fold predictions: {comparison}"
+SAME_AS_BEST = "{compared}: the same file, byte for byte"
+NOT_COMPARED = "{compared}: not comparable, because {reason}"
+FIRST_SUBMISSION = "no other submission to compare it with yet"
 
 # Final submissions.
 
@@ -84,6 +99,7 @@ DIFFERENT = "different: it differs from the submissions above on {share:.1%} of 
 DIFFERENT_SCORE = "its OOF score is {oof:.4f}, that of the safest {safest:.4f}"
 PICK = "{number}. submissions/{name}.csv"
 PICK_REASON = "   {reason}"
+OTHER_FOLDS = "not considered, because their OOF scores are of other data or folds: {names}"
 FEWER_PICKS = "only {found} of {n}: no other submission has an OOF score and different answers"
 
 # Validation.
@@ -118,7 +134,7 @@ CLIENT_FAILED = "not submitted: {program} failed with exit code {code}"
 CLIENT_FAILED_REMEDY = "its output is above; nothing was recorded"
 CLIENT_REPORTED = "not submitted: {program} printed {words!r}, although it ended without an error"
 CLIENT_REPORTED_REMEDY = "check whether the competition has ended, its rules are accepted, and its name is right"
-P_BETTER = "P(better than {best}) = {p:.2f}, from paired out-of-fold predictions of {images} images: {comparison}"
+P_BETTER = "P(better than {best}) = {p:.2f}, by paired out-of-fold predictions: {comparison}"
 P_BETTER_GROUPS = "; about {needed} groups would be needed to detect this difference, there are {groups}"
 P_BETTER_REFITS = "; for {names}, the models of the cross-validation are compared"
 P_BETTER_UNKNOWN = "P(better than {best}): unknown, because {reason}"

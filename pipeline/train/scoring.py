@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pipeline.core import metrics, statistics
+from pipeline.core import best, metrics, statistics
 from pipeline.core.errors import StoppedError
 from pipeline.core.predictions import Comparison, Interval, Probabilities
 from pipeline.core.samples import FoldPlan, Samples, Strings
@@ -41,18 +41,50 @@ CLASS_CURVES = 5
 
 
 @dataclass(frozen=True)
+class Kind:
+    """Runs whose scores mean the same, so that they are compared with each other only.
+
+    Args:
+        stages: that make them.
+        words: for one of them, such as "inference or blend".
+    """
+
+    stages: tuple[str, ...]
+    words: str
+
+
+# A training predicts with one view, an inference with several: it would gain from the views alone.
+TRAINED = Kind(("train",), texts.A_TRAINING)
+PREDICTED = Kind(("infer", "ensemble"), texts.A_PREDICTION)
+
+
+@dataclass(frozen=True)
+class Rival:
+    """The best earlier run, with which a new one is compared."""
+
+    artifact: Artifact
+    kind: Kind
+
+
+@dataclass(frozen=True)
 class Card:
-    """The scores of one set of out-of-fold predictions, and the comparison with the best earlier run."""
+    """The scores of one set of out-of-fold predictions, and the comparison with the best earlier run.
+
+    Args:
+        rival: the title of that run; empty without one.
+        kind: what kind of run it is the best of; empty without one.
+    """
 
     metric: str
     interval: Interval
     figures: dict[str, float]
     against: Comparison | None
     rival: str
+    kind: str
 
 
 def score_card(
-    config: Config, samples: Samples, oof: Probabilities, folds: Sequence[float], rival: Artifact | None
+    config: Config, samples: Samples, oof: Probabilities, folds: Sequence[float], rival: Rival | None
 ) -> Card:
     """Score pooled out-of-fold predictions, by class, by attribute and against the best earlier run.
 
@@ -76,11 +108,13 @@ def score_card(
         figures["fold_std"] = float(np.std(folds, ddof=1))
     by_attribute = metrics.attribute_scores(samples.space, known.labels, oof.p_NC)
     figures |= {f"f1_{name}": value for name, value in by_attribute.items()}
-    against = compare(config, samples, oof, load.oof(rival, rival.stage)) if rival else None
+    of = rival and rival.artifact
+    against = compare(config, samples, oof, load.oof(of, of.stage)) if of else None
     if against:
         figures |= {"delta_vs_best": against.delta, "p_better": against.p_better}
         figures |= {"delta_low": against.low, "delta_high": against.high}
-    return Card(metric.name, interval, figures, against, title(rival) if rival else "")
+    named = (title(rival.artifact), rival.kind.words) if rival else ("", "")
+    return Card(metric.name, interval, figures, against, *named)
 
 
 def compare(config: Config, samples: Samples, new: Probabilities, old: Probabilities) -> Comparison:
@@ -119,39 +153,66 @@ def title(artifact: Artifact) -> str:
     return f"{naming.label_of(artifact)} ({artifact.stage} {artifact.key[:SHORT]})"
 
 
-def best_earlier(store: Store, config: Config, inputs: Mapping[str, Artifact], key: str) -> Artifact | None:
-    """The best complete run on the same data and folds that does not consist of the same trained folds.
+def best_earlier(
+    store: Store,
+    config: Config,
+    inputs: Mapping[str, Artifact],
+    key: str,
+    kind: Kind,
+    oof: Probabilities | None = None,
+) -> Rival | None:
+    """The best complete run of one kind on the same data and folds, by the rule of `core/best.py`.
 
-    Members of an ensemble count as earlier runs.
+    Members of an ensemble count as earlier runs. A run whose predictions equal `oof` is the same run, made
+    again under other settings of the statistics, and no rival.
     """
     metric = metrics.get(config.competition.metric)
     name = f"oof_{metric.name}"
     same = {n: inputs[n].address for n in ("data", "folds")}
-    own = _fold_keys({n: a.address for n, a in inputs.items()})
     rivals = [
         a
-        for a in store.chosen(*SCORED)
+        for a in store.chosen(*kind.stages)
         if a.key != key
-        and not (own and _fold_keys(a.inputs) == own)
         and name in a.metrics
         and {n: a.inputs.get(n) for n in same} == same
         and a.metrics.get("complete") == 1.0
     ]
-    return max(rivals, key=lambda a: metric.sign * a.metrics[name], default=None)
+    while rivals:
+        found = best.best([best.Candidate(a.metrics[name]) for a in rivals], metric.sign)
+        assert found is not None, "every rival has a score"
+        rival = rivals.pop(found.place)
+        if oof is None or not _predicts(rival, oof):
+            return Rival(rival, kind)
+    return None
 
 
-def _fold_keys(inputs: Mapping[str, str]) -> set[str]:
-    return {reference for reference in inputs.values() if reference.startswith("fold/")}
+def _predicts(rival: Artifact, oof: Probabilities) -> bool:
+    """Whether a run has these predictions, wherever both predict."""
+    other = load.oof(rival, rival.stage)
+    both = np.intersect1d(oof.ids_N, other.ids_N)
+    return np.array_equal(oof.take(both).p_NC, other.with_classes(oof.classes).take(both).p_NC)
 
 
-def lines(card: Card, n_all: int) -> list[str]:
-    """The lines of a card for the terminal."""
+def lines(card: Card, n_all: int, compared: bool = True) -> list[str]:
+    """The lines of a card for the terminal; without the comparison for what becomes a submission.
+
+    The command that writes a submission compares it with the best one at that time.
+    """
     scored = card.figures["images_scored"]
     share = "" if scored == n_all else texts.SHARE_SCORED.format(scored=scored, images=n_all)
     lines = [texts.OOF_SCORE.format(metric=card.metric, score=card.interval, share=share)]
-    if card.against:
-        lines.append(texts.AGAINST_RIVAL.format(rival=card.rival, comparison=card.against))
+    if card.against and compared:
+        lines.append(texts.AGAINST_RIVAL.format(rival=card.rival, kind=card.kind, comparison=card.against))
     return lines
+
+
+def same_as(card: Card, title: str) -> Card:
+    """The card of a result that is its rival in other words: no difference, and a verdict that says so."""
+    assert card.against is not None, "only a result with a rival can be that rival"
+    verdict = texts.SAME_AS.format(title=title)
+    against = replace(card.against, delta=0.0, low=0.0, high=0.0, p_better=0.5, verdict=verdict)
+    figures = card.figures | {"delta_vs_best": 0.0, "delta_low": 0.0, "delta_high": 0.0, "p_better": 0.5}
+    return replace(card, against=against, figures=figures)
 
 
 def changed(settings: Mapping[str, Any], rival: Artifact) -> str:
@@ -164,20 +225,20 @@ def changed(settings: Mapping[str, Any], rival: Artifact) -> str:
     )
 
 
-def tags(card: Card, rival: Artifact | None, settings: Mapping[str, Any]) -> dict[str, str]:
+def tags(card: Card, rival: Rival | None, settings: Mapping[str, Any]) -> dict[str, str]:
     """The tags of the MLflow table: the verdict, the rival, and the settings that changed."""
     caution = {"caution": card.interval.note} if card.interval.note else {}
     if rival is None or card.against is None:
         return {"verdict": texts.FIRST_RUN, **caution}
     verdict = {"verdict": card.against.verdict, "compared_with": card.rival, **caution}
-    return verdict | {"changed": changed(settings, rival)}
+    return verdict | {"changed": changed(settings, rival.artifact)}
 
 
 def why(card: Card) -> str:
     """The question that a run answers, for its description."""
     if card.against is None:
         return texts.FIRST_RUN_WHY
-    return texts.LATER_RUN_WHY.format(rival=card.rival, comparison=card.against)
+    return texts.LATER_RUN_WHY.format(rival=card.rival, kind=card.kind, comparison=card.against)
 
 
 def logged(run: Run, epochs: int, classes: Sequence[str] = ()) -> OnEpoch:

@@ -316,7 +316,7 @@ def build_train(job: Job) -> Built:
         attach = (*attach, "pseudo.csv")
     for name, table in tables.items():
         table.to_csv(job.draft / name, index=False)
-    rival = scoring.best_earlier(job.store, config, inputs, job.key)
+    rival = scoring.best_earlier(job.store, config, inputs, job.key, scoring.TRAINED, oof)
     scores = scoring.scores_of(config, samples, parts)
     by_seed = pooling.scores_by_seed(config, inputs, folds, samples)
     card = scoring.score_card(config, samples, oof, scores, rival)

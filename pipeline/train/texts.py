@@ -38,10 +38,12 @@ SEEN_IN_TRAINING = "seen in training"
 # The score card of a run.
 OOF_SCORE = "OOF {metric} {score}{share}"
 SHARE_SCORED = " on {scored:.0f} of {images} images"
-AGAINST_RIVAL = "against {rival}: {comparison}"
-FIRST_RUN = "first on these data and folds"
-FIRST_RUN_WHY = "the first complete run on these data and folds; later runs are compared with it"
-LATER_RUN_WHY = "does it beat {rival}, the best other run on the same data and folds? {comparison}"
+A_TRAINING, A_PREDICTION = "training", "inference or blend"
+AGAINST_RIVAL = "against {rival}, the best earlier {kind} by out-of-fold score: {comparison}"
+SAME_AS = "same as {title}"
+FIRST_RUN = "first of its kind on these data and folds"
+FIRST_RUN_WHY = "the first complete run of its kind on these data and folds; later ones are compared with it"
+LATER_RUN_WHY = "does it beat {rival}, the best earlier {kind} on the same data and folds by out-of-fold score? {comparison}"
 
 # `make models`.
 MODELS_HEADING = "ms per image of {height} × {width} px on {device}, {precision}: one image alone, in a batch of 32, and in a training step of 32; the fastest of several measurements"

@@ -109,6 +109,26 @@ def test_given_weights_by_name(home):
     assert blend["weights"] == {"tiny_resnet": 0.75, "tiny_cnn": 0.25}
 
 
+def test_a_blend_that_is_one_member_alone_is_that_member_everywhere(home):
+    alone = ("ensemble.method=weighted", "ensemble.weights={tiny_cnn: 1, tiny_resnet: 0}")
+    said = run(home, "ensemble", MEMBERS, *alone)
+    assert said.code == 0, said.err
+    assert "the blend is tiny_cnn alone" in said.out
+    assert not re.search(r"best member tiny_cnn.*(worse|better)", said.out)
+    blend = max(artifacts(home, "ensemble"), key=lambda a: a.manifest["created"])
+    assert blend.json("blend.json")["only_member"] == "tiny_cnn"
+    page = next(a for a in artifacts(home, "cost") if a.inputs["ensemble"] == blend.address)
+    assert "is tiny_cnn alone" in (page.folder / "ensemble.html").read_text(encoding="utf-8")
+    ledger = [p.stem for p in (home / "submissions").glob("*.csv")]
+    csvs = [next(n for n in ledger if part in n) for part in (f"ensemble-{blend.key[:6]}", "tiny_cnn")]
+    texts = [(home / "submissions" / f"{name}.csv").read_text(encoding="utf-8") for name in csvs]
+    assert texts[0] == texts[1]
+    board = run(
+        home, "leaderboard", small=[word for word in SMALL if not word.startswith(("train", "runtime.t"))]
+    )
+    assert f"{csvs[0]} is the same file as {csvs[1]}" in board.out, board.err
+
+
 def test_a_member_by_the_start_of_its_key(home):
     (member,) = named(home, "infer", "tiny_cnn")
     said = run(home, "ensemble", f'ensemble.members=[tiny_resnet,"key:{member.key[:6]}"]')

@@ -82,7 +82,7 @@ def test_what_a_person_saw_is_told_in_the_verdict_and_decides_where_nothing_else
     saw = Comparison(0.03, 0.01, 0.05, 0.99, 30, "better")
     judged = ScoreEstimate(saw, 40, 60, 2, 20, 1, True, 0.6, 0.3, ("Assumed.",))
     known = analyze(replace(INPUTS, judged=judged)).conclusion
-    assert "Judged by eye: better, new − best +0.0300 [+0.0100, +0.0500]" in known.detail
+    assert "Judged by eye: better, new − old +0.0300 [+0.0100, +0.0500]" in known.detail
     assert known.tag == "can't tell", "the comparison out of fold stands"
     outside = replace(INPUTS, judged=judged, comparison=None)
     found = analyze(outside)

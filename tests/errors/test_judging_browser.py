@@ -177,8 +177,8 @@ def test_from_the_command_to_the_page_and_back(browser, home, tmp_path):
     page.goto(report_of(copied, said).as_uri())
     assert page.locator("#judged").is_visible()
     shown_figure = page.locator("#judged .figure").inner_text()
-    assert f"new − best {shown_figure} on the test images" in said.out
-    assert "new − best" in page.locator("#verdict").inner_text(), "the verdict tells it, too"
+    assert f"new − old {shown_figure} on the test images" in said.out
+    assert "new − old" in page.locator("#verdict").inner_text(), "the verdict tells it, too"
     page.close()
 
 

@@ -101,7 +101,7 @@ def test_answers_become_an_estimate_and_are_not_asked_again(copied, tmp_path):
     said = analyse(copied, f"--verdicts={path}")
     assert said.code == 0, said.err
     assert f"{len(asked)} flips and 12 controls from verdicts.csv" in said.out
-    told = re.search(r"judged by eye: (\S+)[^,]*, new − best ([+−][\d.]+) \[", said.out)
+    told = re.search(r"judged by eye: (\S+)[^,]*, new − old ([+−][\d.]+) \[", said.out)
     assert told and 10 <= len(asked) < 20 and told[1] == "can't" and "judge at least 20" in said.out
     assert "0 of 12 controls answered wrongly" in said.out
     page = page_of(copied, said)
@@ -116,7 +116,7 @@ def test_answers_become_an_estimate_and_are_not_asked_again(copied, tmp_path):
     assert "judged by eye:" in more.out, "what is known is used"
     rest = answered(copied, questions(page_of(copied, more)), tmp_path / "rest.csv")
     whole = analyse(copied, f"--verdicts={rest}", asked=60)
-    assert re.search(r"judged by eye: better, new − best \+0\.\d+ \[\+", whole.out), whole.out
+    assert re.search(r"judged by eye: better, new − old \+0\.\d+ \[\+", whole.out), whole.out
 
 
 def test_faulty_answers_are_refused_with_every_fault_and_exit_2(copied, tmp_path):

@@ -97,16 +97,15 @@ def test_a_score_for_an_unknown_name_suggests_the_nearest(path):
 # Best
 
 
-def test_best_prefers_public_scores_and_never_mixes_kinds():
-    probe = replace(PROBE, oof=0.9)
+def test_best_takes_public_scores_where_the_leader_has_one_and_never_mixes_kinds():
     lite0, blend = replace(LITE0, public=0.5), replace(BLEND, public=0.6)
-    entries = (probe, lite0, blend)
-    assert best(entries) == blend
+    entries = (PROBE, lite0, blend)
+    assert best(entries) == blend, "the best OOF score is that of lite0, and its public score is beaten"
     assert best(entries, excluding="blend") == lite0
-    assert best(entries, by="oof") == probe
-    assert best((probe, LITE0)) == probe
-    assert best((probe, LITE0), excluding="probe") == LITE0
-    assert best(entries, higher_is_better=False) == lite0
+    assert best((replace(PROBE, oof=0.9), lite0, blend)).name == "probe", "no public score in common"
+    assert best((PROBE, LITE0)) == LITE0
+    assert best((PROBE, LITE0), excluding="lite0") == PROBE
+    assert best((lite0, blend), higher_is_better=False) == lite0
 
 
 def test_best_of_equals_is_the_earliest_and_of_nothing_none():
@@ -117,7 +116,9 @@ def test_best_of_equals_is_the_earliest_and_of_nothing_none():
 
 
 def test_a_score_of_zero_is_a_score():
-    assert best((replace(PROBE, public=0.0), LITE0)).name == "probe"
+    assert best((replace(PROBE, oof=0.0), BLEND)).name == "probe"
+    assert best((replace(PROBE, oof=None, public=0.0), BLEND)).name == "probe"
+    assert best((replace(PROBE, public=0.1), replace(LITE0, public=0.0))).name == "probe"
 
 
 # Damage and hands
@@ -219,17 +220,36 @@ def test_within_the_noise_oof_decides_and_it_says_so():
     assert found.entry == sound and "OOF score decides" in found.why and "high" in found.why
     beyond = ledger.choose((high, sound), reach=within(0.005))
     assert beyond.entry == high and "more than noise" in beyond.why
-    asked = ledger.choose((high, sound), by="oof", reach=within(0.0))
-    assert asked.entry == sound
+    assert "by OOF scores alone, sound would be the best" in beyond.why
 
 
 def test_a_row_of_another_kind_of_score_never_competes():
-    """0.99 is an OOF score: without a public score it says nothing beside public ones."""
-    flattered, public = scored("flattered", 0.99, None), scored("public", 0.5, 0.6)
-    assert ledger.choose((flattered, public), reach=within(9.0)).entry == public
+    """A single public score says nothing about submissions that have none, however much luck there is."""
+    leader, public = scored("leader", 0.99, None), scored("public", 0.5, 0.6)
+    for luck in (0.0, 9.0):
+        found = ledger.choose((leader, public), reach=within(luck))
+        assert found.entry == leader and "noise" not in found.why
+        assert "no public score to compare with that of public" in found.why
     outside = scored("outside", None, 0.7, kind="outside")
     found = ledger.choose((outside, public), reach=within(9.0))
     assert found.entry == outside and "no OOF score to compare" in found.why
+
+
+def test_the_only_submission_with_a_public_score_is_not_said_to_beat_others_by_it():
+    only, other = scored("only", 0.7, 0.9), scored("other", 0.6, None)
+    found = ledger.choose((other, only), reach=within(0.0))
+    assert (
+        found.entry == only
+        and found.why == "its OOF score is the best; no other submission has a public score"
+    )
+
+
+def test_scores_on_other_folds_are_not_compared_and_it_says_so_where_only_those_exist():
+    leaky, sound = scored("leaky", 0.9, None), scored("sound", 0.6, None)
+    folds = {"leaky": "data/d folds/old", "sound": "data/d folds/new"}
+    assert ledger.choose((leaky, sound), scored_on=folds, asked="data/d folds/new").entry == sound
+    found = ledger.choose((leaky, sound), scored_on=folds, asked="data/d folds/third")
+    assert found.entry == sound and "other data or folds" in found.why
 
 
 def test_losses_and_ties_within_noise():
@@ -247,7 +267,6 @@ def test_a_pin_wins_and_is_kept_moved_and_removed(path):
     entries = ledger.read(path)
     found = ledger.choose(entries)
     assert found.entry.name == "probe" and "pinned" in found.why
-    assert best(entries, by="oof").name == "lite0", "asked for, OOF alone decides"
     assert ledger.choose(entries, excluding="probe").entry.name == "lite0"
     fill(path, PROBE)
     assert best(ledger.read(path)).name == "probe", "writing it anew keeps the mark"

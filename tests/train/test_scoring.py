@@ -1,7 +1,10 @@
 """Which run a score is held against, on manifests as the store keeps them."""
 
+import numpy as np
 import pytest
 
+from pipeline.core.predictions import Probabilities
+from pipeline.core.samples import strings
 from pipeline.record.files import FileIndex
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import load
@@ -24,12 +27,12 @@ class Runs:
             manifest = {"experiment": "one_name", "inputs": whole, "metrics": figures}
             self.store.publish(stage, key, draft, manifest)
 
-    def rival(self, key, made_of=(), config=CONFIG, **inputs):
+    def rival(self, key, made_of=(), config=CONFIG, kind=scoring.TRAINED, oof=None, **inputs):
         """The key that a run with these inputs is compared with."""
         whole = SHARED | inputs | {f"fold{n}": f"fold/{name}" for n, name in enumerate(made_of)}
         mine = {n: Artifact(*w.split("/"), self.store.root, {}) for n, w in whole.items()}
-        found = scoring.best_earlier(self.store, config, mine, key)
-        return found and found.key
+        found = scoring.best_earlier(self.store, config, mine, key, kind, oof)
+        return found and found.artifact.key
 
 
 @pytest.fixture
@@ -41,27 +44,36 @@ def test_nothing_to_compare_with(runs):
     assert runs.rival("new", ["x"]) is None
 
 
-def test_the_best_of_all_stages_is_the_rival_whatever_its_name(runs):
+def test_a_run_is_compared_with_its_own_kind_whatever_its_name(runs):
+    """An inference gains from its views alone, so a training is compared with trainings only."""
     runs.add("train", "t", 0.7, ["a", "b"])
     runs.add("infer", "i", 0.8, ["a", "b"])
-    runs.add("ensemble", "e", 0.75)
-    assert runs.rival("new", ["x", "y"]) == "i"
+    runs.add("ensemble", "e", 0.85)
+    assert runs.rival("new", ["x", "y"]) == "t"
+    assert runs.rival("new", ["x", "y"], kind=scoring.PREDICTED) == "e"
 
 
-def test_what_is_made_of_the_very_same_folds_is_no_rival(runs):
-    runs.add("train", "own", 0.9, ["a", "b"])
-    runs.add("infer", "other views", 0.9, ["a", "b"])
-    runs.add("train", "shares one fold", 0.6, ["a", "c"])
-    assert runs.rival("new", ["b", "a"]) == "shares one fold"
-    assert runs.rival("new", ["x", "y"]) in ("own", "other views")
+def test_the_same_predictions_again_are_no_rival(runs, monkeypatch):
+    def probabilities(*rows):
+        return Probabilities(strings(["1", "2"]), ("a", "b"), np.array(rows, np.float32))
+
+    own, other = probabilities([0.9, 0.1], [0.2, 0.8]), probabilities([0.6, 0.4], [0.2, 0.8])
+    runs.add("train", "own", 0.9)
+    runs.add("train", "other", 0.8)
+    kept = {"own": own, "other": other}
+    monkeypatch.setattr(scoring.load, "oof", lambda artifact, name: kept[artifact.key])
+    assert runs.rival("new", oof=own.take(strings(["2", "1"]))) == "other"
+    assert runs.rival("new", oof=other) == "own"
+    assert runs.rival("new", oof=probabilities([0.5, 0.5], [0.5, 0.5])) == "own"
 
 
 def test_an_ensemble_has_its_members_and_other_ensembles_as_rivals_but_not_itself(runs):
     runs.add("ensemble", "self", 0.99)
     runs.add("ensemble", "other", 0.7)
-    assert runs.rival("self", **{"member:a": "infer/i"}) == "other"
+    of = {"kind": scoring.PREDICTED, "member:a": "infer/i"}
+    assert runs.rival("self", **of) == "other"
     runs.add("infer", "i", 0.8, ["a", "b"])
-    assert runs.rival("self", **{"member:a": "infer/i"}) == "i"
+    assert runs.rival("self", **of) == "i"
 
 
 def test_other_data_folds_metrics_and_parts_of_the_images_are_no_rivals(runs):

@@ -116,4 +116,4 @@ def conclusion_of(flips: Flips | None, comparison: Comparison | None, metric: st
         rest = texts.UNDECIDED_REST.format(delta=signed(comparison.delta), metric=metric, reason=reason)
         return Conclusion("unclear", texts.TRUTH_UNDECIDED, rest, detail)
     word = texts.TRUTH_DECIDED.format(conclusion=comparison.verdict.capitalize(), delta=abs(comparison.delta))
-    return Conclusion(STATES[comparison.verdict], word, metric, detail)
+    return Conclusion(STATES[comparison.verdict], word, texts.DECIDED_REST.format(metric=metric), detail)

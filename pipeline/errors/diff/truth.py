@@ -42,7 +42,7 @@ class TruthInputs:
 
     Args:
         new: the new run's out-of-fold probabilities.
-        old: those of the best submission, if it has any.
+        old: those of the old submission, if it has any.
         limit: cards in the gallery.
     """
 
@@ -56,7 +56,7 @@ class TruthInputs:
 
 @dataclass(frozen=True)
 class Difference:
-    """New against best, image by image.
+    """New against old, image by image.
 
     Args:
         counts: images by kind: fixed, broken, both (wrong), right (both).
@@ -241,7 +241,7 @@ def _cards(inputs: TruthInputs, ids: Strings, new_N: Ints, old_N: Ints | None) -
     for at, kind in zip(chosen["at"], chosen["kind"], strict=True):
         sides = [("new", int(new_N[at]), float(new_sure[at]))]
         if old_N is not None:
-            sides.append(("best", int(old_N[at]), float(old_sure[at])))
+            sides.append(("old", int(old_N[at]), float(old_sure[at])))
         true = int(y_N[at])
         answers = tuple((name, marked(space, label, true), sure) for name, label, sure in sides)
         key = ("train", str(ids[at]))

@@ -117,7 +117,7 @@
     const picture = thumb(cards.pictures[cards.picture[k]], label);
     const list = element("dl");
     list.append(element("dt", "id", cards.id[k]));
-    side(list, "old", "best", cards.old[k], cards.new[k], cards.p_old[k]);
+    side(list, "old", "old", cards.old[k], cards.new[k], cards.p_old[k]);
     side(list, "new", "new", cards.new[k], cards.old[k], cards.p_new[k]);
     article.append(picture, list);
     if (near && near.of[k].length) article.append(neighbours(near.of[k]));

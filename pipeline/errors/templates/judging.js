@@ -107,7 +107,7 @@
     place("answers").replaceChildren(...data.attributes.map(group));
     const words = (label) => data.codes[label].map((code, a) => data.attributes[a].values[code]).join(" · ");
     place("said").hidden = !place("show").checked;
-    place("said").textContent = place("show").checked ? `best: ${words(item.old)}; new: ${words(item.new)}` : "";
+    place("said").textContent = place("show").checked ? `old: ${words(item.old)}; new: ${words(item.new)}` : "";
     place("back").disabled = at === 0;
     place("next").disabled = at === items.length - 1;
     // While the panel is open, the gallery hides predictions as well.
