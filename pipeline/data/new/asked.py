@@ -40,25 +40,6 @@ class Asked:
         return {nfc(v) for v in self.table.column(column)} - {""}
 
 
-def number(text: str) -> float | None:
-    """A cell as a finite number, or None."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if abs(value) < float("inf") else None
-
-
-def numeric(cells: Sequence[str] | set[str]) -> bool:
-    """Whether there are cells, all of them numbers."""
-    return bool(cells) and all(number(c) is not None for c in cells)
-
-
-def decimal(cells: Sequence[str] | set[str]) -> bool:
-    """Whether all cells are numbers, and at least one is not a whole number."""
-    return numeric(cells) and any(not float(c).is_integer() for c in cells)
-
-
 def read(sample: Table, test: Table | None, ids: Sequence[str] = ()) -> Asked:
     """Find the columns of a sample.
 
@@ -84,7 +65,7 @@ def read(sample: Table, test: Table | None, ids: Sequence[str] = ()) -> Asked:
     in_test = [c for c in unique if set(sample.column(c)) in known]
     named = [c for name in (*ids, *columns.ID_NAMES) for c in unique if c.lower() == name.lower()]
     # Answers may differ in each row, too: a column of words or whole numbers is rather the id.
-    whole = [c for c in unique if not decimal(sample.column(c))]
+    whole = [c for c in unique if not columns.decimal(sample.column(c))]
     first = unique[0] if unique[0] == sample.columns[0] else None
     chosen = next((c for c in (*in_test, first, *named, *whole, *unique) if c is not None), unique[0])
     others = [c for c in sample.columns if c != chosen]

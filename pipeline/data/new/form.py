@@ -19,7 +19,8 @@ from pipeline.core.errors import DataError
 from pipeline.core.tables import read_table
 from pipeline.data import texts
 from pipeline.data.new import kinds, words
-from pipeline.data.new.asked import Asked, decimal, numeric
+from pipeline.data.new.asked import Asked
+from pipeline.data.new.columns import decimal, numeric
 from pipeline.data.new.label import Label
 from pipeline.data.paths import nfc
 
@@ -70,7 +71,7 @@ def decide(asked: Asked, label: Label, attribute: str, beside: Sequence[Path]) -
     if kind := kinds.pixels_or_boxes(answer, cells):
         kinds.refuse(kind, where, texts.EXAMPLE.format(cell=next(iter(sorted(cells)), "")))
     if len(label.values) > 1:
-        return _joined(label, answer, cells, where)
+        return _joined(label, answer, cells)
     kind, example = kinds.several_answers(cells, label.classes)
     if kind:
         kinds.refuse(kind, where, texts.EXAMPLE.format(cell=example))
@@ -127,9 +128,12 @@ def _attributes(asked: Asked, label: Label) -> Form:
     )
 
 
-def _joined(label: Label, answer: str, cells: set[str], where: str) -> Form:
+def _joined(label: Label, answer: str, cells: set[str]) -> Form:
     if label.separator is None:
-        kinds.refuse("answers", where, texts.OTHER_COLUMNS.format(columns=", ".join(label.names)))
+        text = texts.QUESTION_PRODUCT.format(
+            column=answer, cells=words.some(sorted(cells)), columns=", ".join(label.names)
+        )
+        return Form(None, texts.OPEN, answer, question=text, trial=_TRIAL)
     why = texts.JOINED.format(separator=label.separator)
     return Form("class_name", why, answer, {"separator": label.separator})
 
