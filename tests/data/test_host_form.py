@@ -423,6 +423,18 @@ def test_ids_may_be_names_of_images_that_the_test_table_writes_differently(host)
     assert "no column holds its ids, e.g. '0.0'" in host.refused()
 
 
+def test_a_column_of_row_numbers_is_neither_id_nor_answer(host):
+    host.labels(["kind"], lambda n: [SHADES[n % 3]])
+    rows = [(n, f"t{n}", "cat") for n in range(TESTS)]
+    host.sample = table(host.root / "sample.csv", ["", "image", "kind"], rows)
+    host.new()
+    assert (host.config.submission.id_column, host.config.submission.copied) == ("image", [""])
+    host.sample = table(
+        host.root / "sample.csv", ["image", "kind"], [(f"t{n // 2}", "cat") for n in range(4)]
+    )
+    assert "4 rows, and only 2 values of `image`" in host.refused()
+
+
 def test_columns_of_the_sample_that_repeat_the_test_table_are_copied(host):
     host.labels(["kind"], lambda n: [SHADES[n % 3]]).tests(["width"], lambda n: [n % 3])
     host.asks(["width", "kind"], each=lambda n: [n % 3, "cat"]).new()
