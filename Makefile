@@ -32,7 +32,7 @@ env:
 new: env
 	@$(PIPELINE) new --name "$(NAME)" --images "$(IMAGES)" $(if $(TRAIN),--train "$(TRAIN)") \
 		$(if $(TEST),--test "$(TEST)") $(if $(SAMPLE),--sample "$(SAMPLE)") \
-		$(if $(LABEL),--label "$(LABEL)") $(ARGS)
+		$(if $(LABEL),--label "$(LABEL)") $(if $(ENCODING),--encoding "$(ENCODING)") $(ARGS)
 
 all: env
 	@$(PIPELINE) all $(ARGS)

@@ -1,7 +1,8 @@
 """CSV tables as text: the only reader of CSV files in the project.
 
-Owns decoding (UTF-8 with or without BOM, UTF-16, CP949), finding the delimiter, and naming the
-rows that are malformed. Does not own what a column means (`data/competition.py`, `data/host_format.py`).
+Owns finding the delimiter, skipping comments and blank lines, and naming the rows that are malformed. Does
+not own encodings (`core/text_files.py`) nor what a column means (`data/competition.py`,
+`data/host_format.py`).
 
 Everything stays text: ids keep their leading zeros, and "NA" or "1e5" are names like any other.
 """
@@ -10,16 +11,21 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from pipeline.core.errors import DataError, nearest
+from pipeline.core.text_files import UTF8, read_text
 
-DELIMITERS = ",;\t"
-# In this order: UTF-8 with or without a byte-order mark, then what Korean spreadsheets write.
-UTF8 = "utf-8-sig"
-ENCODINGS = (UTF8, "cp949")
+DELIMITERS = ",;\t|"
+# What Excel writes in front of a CSV.
+SEPARATOR = re.compile(r'"?sep=(.)"?\s*')
+# Columns of a table without a header.
+UNNAMED = "column{number}"
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,12 @@ class Table:
 
     def column(self, name: str) -> tuple[str, ...]:
         """The cells of one column, from top to bottom."""
-        at = self.columns.index(name)
+        at = self._at[name]
         return tuple(row[at] for row in self.rows)
+
+    @cached_property
+    def _at(self) -> dict[str, int]:
+        return {name: at for at, name in enumerate(self.columns)}
 
     def require(self, columns: Sequence[str], remedy: str) -> None:
         """Raise a `DataError` that names each of `columns` that is missing."""
@@ -61,30 +71,40 @@ class Table:
             )
 
 
-def read_table(path: Path, name: str | None = None) -> Table:
-    """A CSV with a header, separated by commas, semicolons or tabs; blank lines are skipped.
+def read_table(
+    path: Path, name: str | None = None, encoding: str | None = None, header: bool = True
+) -> Table:
+    """A CSV, separated by commas, semicolons, tabs, pipes or spaces; blank lines and comments are skipped.
 
     Args:
-        path: the file.
+        path: the file, which may be packed with gzip.
         name: the name in messages; None: the file's name.
+        encoding: of a file that is not UTF-8; None: found, see `core/text_files.py`.
+        header: whether the first line names the columns; if not, they are column1, column2, …
 
     Raises:
         DataError: no such file, not text, no header, a column twice, or rows of another length.
     """
     name = name or path.name
-    text, encoding = _text(path, name)
-    first = text.lstrip("\n").split("\n", 1)[0]
-    delimiter = max(DELIMITERS, key=first.count)
+    text, encoding = read_text(path, name, encoding)
+    lines = text.split("\n")
+    delimiter = _delimiter(lines)
     # Strict: a quote that never closes would swallow the rest of the file as one cell.
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    reader = csv.reader(
+        io.StringIO("\n".join(lines)), delimiter=delimiter, strict=True, skipinitialspace=delimiter == " "
+    )
     try:
-        found = [(reader.line_num, tuple(c.strip() for c in row)) for row in reader if any(row)]
+        cells = ((reader.line_num, tuple(c.strip() for c in row)) for row in reader)
+        found = [(line, row) for line, row in cells if any(row)]
     except csv.Error as error:
         raise DataError(f"{name}, line {reader.line_num}: not a valid CSV ({error})") from error
     if not found:
         raise DataError(f"{name}: the file is empty; it needs a header and rows")
-    columns, rows = found[0][1], found[1:]
-    faults = [f"column {c!r} occurs twice" for c in sorted({c for c in columns if columns.count(c) > 1})]
+    if header:
+        columns, rows = found[0][1], found[1:]
+    else:
+        columns, rows = tuple(UNNAMED.format(number=n + 1) for n in range(len(found[0][1]))), found
+    faults = [f"column {c!r} occurs twice" for c, times in sorted(Counter(columns).items()) if times > 1]
     faults += [
         f"line {line}: it has {len(row)} cells, but the header has {len(columns)}"
         for line, row in rows
@@ -92,8 +112,42 @@ def read_table(path: Path, name: str | None = None) -> Table:
     ]
     if faults:
         raise DataError(f"{name}: malformed", faults, "correct these lines in a text editor")
-    lines = tuple(line for line, _ in rows)
-    return Table(name, columns, tuple(row for _, row in rows), lines, delimiter, encoding)
+    return Table(
+        name, columns, tuple(row for _, row in rows), tuple(line for line, _ in rows), delimiter, encoding
+    )
+
+
+def _delimiter(lines: list[str]) -> str:
+    """What separates the cells; lines that are no rows become blank, so that they are still counted."""
+    written = [n for n, line in enumerate(lines) if line.strip()]
+    if written and (named := SEPARATOR.fullmatch(lines[written[0]])):
+        lines[written.pop(0)] = ""
+        _blank_comments(lines, written, named[1])
+        return named[1]
+    rows = [lines[n] for n in written if not lines[n].startswith("#")]
+    first = rows[0] if rows else "".join(lines[n] for n in written[:1])
+    delimiter = max(DELIMITERS, key=first.count)
+    if not first.count(delimiter) and _spaced([lines[n] for n in written]):
+        return " "
+    _blank_comments(lines, written, delimiter)
+    return delimiter
+
+
+def _blank_comments(lines: list[str], written: list[int], delimiter: str) -> None:
+    """Blank the lines in front that begin with # and are not the header, by their number of delimiters."""
+    cells = next((lines[n].count(delimiter) for n in written if not lines[n].startswith("#")), None)
+    for n in written:
+        if cells is None or not lines[n].startswith("#") or lines[n].count(delimiter) == cells > 0:
+            return
+        lines[n] = ""
+
+
+def _spaced(written: list[str]) -> bool:
+    """Whether spaces separate the cells: equally many in each line, and one column holds whole numbers."""
+    cells = [line.split() for line in written]
+    if len({len(row) for row in cells}) != 1 or len(cells[0]) < 2 or len(cells) < 2:
+        return False
+    return any(all(value.isdigit() for value in column[1:]) for column in zip(*cells, strict=True))
 
 
 def format_table(columns: Sequence[str], rows: Sequence[Sequence[str]], delimiter: str = ",") -> bytes:
@@ -101,23 +155,3 @@ def format_table(columns: Sequence[str], rows: Sequence[Sequence[str]], delimite
     buffer = io.StringIO()
     csv.writer(buffer, delimiter=delimiter, lineterminator="\n").writerows([columns, *rows])
     return buffer.getvalue().encode("utf-8")
-
-
-def _text(path: Path, name: str) -> tuple[str, str]:
-    """The decoded text with plain newlines, and the encoding it was in."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file") from None
-    except IsADirectoryError:
-        raise DataError(f"{path}: this is a folder, not a CSV file") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    for encoding in ("utf-16",) if utf16 else ENCODINGS:
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        return text.replace("\r\n", "\n").replace("\r", "\n"), encoding
-    raise DataError(f"{name}: it is not text in UTF-8, UTF-16 or CP949", remedy="save it as UTF-8 CSV")

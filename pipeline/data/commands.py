@@ -62,7 +62,14 @@ def new(session: Session, options: Options) -> None:
         raise DataError(texts.NEW_NO_IMAGES, remedy=texts.NEW_NO_IMAGES_REMEDY)
     train, test, sample = (Path(p) if p else None for p in (options.train, options.test, options.sample))
     request = NewRequest(
-        options.name, Path(options.images), train, test, sample, session.home, options.label or None
+        options.name,
+        Path(options.images),
+        train,
+        test,
+        sample,
+        session.home,
+        label=options.label or None,
+        encoding=options.encoding or None,
     )
     written = create(request, session.settings)
     session.say(texts.NEW_WROTE.format(path=os.path.relpath(written.path)))

@@ -17,7 +17,7 @@ Shape legend: N images, G groups.
 from __future__ import annotations
 
 import math
-import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,15 +28,17 @@ import numpy.typing as npt
 from pipeline.core.errors import DataError
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings, strings
 from pipeline.core.seeds import rng
-from pipeline.data import labels, layouts, texts
+from pipeline.data import labels, layouts, patterns, texts
 from pipeline.data.labels import label_space
 from pipeline.data.layouts import Listing
-from pipeline.data.paths import PATH_FAULTS, Faults, Locator, nfc
+from pipeline.data.paths import PATH_FAULTS, Faults, Index, Locator, nfc
 from pipeline.record.files import sha256_file, sha256_text
-from pipeline.settings.competition import CompetitionSettings, ExtraSettings
+from pipeline.settings.competition import CompetitionSettings, ExtraSettings, no_group
 
 # Of the draw of a held-out test set.
 SEED = 2026
+# The group of an image whose group is unknown, unlike any that a table has.
+ALONE = "(alone) {id}"
 # Hex digits of a held-out image's new id: two of a million images share one in one case of 500.
 HIDDEN_ID = 12
 Flags = npt.NDArray[np.bool_]
@@ -164,7 +166,7 @@ def _samples(
     before = len(faults)
     _check_ids(listing, faults)
     paths, locator = _find_images(listing, faults)
-    groups = _groups(listing, settings.group_column, group_pattern, split != "test", faults)
+    groups, group_notes = _groups(listing, settings, group_pattern, split != "test", faults)
     labelled = split in ("train", "extra")
     read = labels.read(listing, groups, settings, patches, faults) if labelled else None
     if len(faults) > before:
@@ -183,7 +185,8 @@ def _samples(
         soft_NC=None if read is None else read.soft_NC,
     )
     notes = read.notes if read is not None else ()
-    return _NotedSamples(made, (*listing.notes, *locator.notes(listing.table.name), *notes))
+    located = locator.notes(listing.table.name) if listing.files else ()
+    return _NotedSamples(made, (*listing.notes, *located, *group_notes, *notes))
 
 
 def _check_ids(listing: Listing, faults: Faults) -> None:
@@ -201,42 +204,60 @@ def _check_ids(listing: Listing, faults: Faults) -> None:
 
 def _find_images(listing: Listing, faults: Faults) -> tuple[list[str], Locator]:
     """Absolute path of every row's image, and how they were found."""
-    locator = Locator(listing.images)
+    names = listing.table.column(listing.path_column)
+    locator = Locator(listing.images, names, Index(listing.images, listing.without))
     paths = []
-    for row, written in enumerate(listing.table.column(listing.path_column)):
-        kind, path = locator.find(written)
+    for row, written in enumerate(names):
+        kind, path = locator.find(written, listing.table.rows[row])
         paths.append(path)
         if kind:
-            text = PATH_FAULTS[kind].format(path=written, folder=listing.images)
+            matches = ", ".join(locator.matches)
+            text = PATH_FAULTS[kind].format(path=written, folder=listing.images, matches=matches)
             faults.add(kind, f"{listing.where(row)}: {text}")
     return paths, locator
 
 
 def _groups(
-    listing: Listing, column: str | None, group_pattern: str | None, required: bool, faults: Faults
-) -> tuple[str, ...]:
-    """The group of each row: a column's value, the match of a pattern in the path, or the row's own id.
+    listing: Listing, settings: CompetitionSettings, group_pattern: str | None, required: bool, faults: Faults
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The group of each row: a column's value, the match of a pattern in the path, or its id; and notes.
 
-    A test table may lack the column or follow another pattern: its rows are then groups of their own.
+    An image whose group is unknown is a group of its own. A test table may lack the column or follow another
+    pattern: its rows are then groups of their own.
     """
+    column = settings.group_column
     if column is not None and column in listing.table.columns:
-        values = listing.table.column(column)
-        for row, value in enumerate(values):
-            if not value:
-                faults.add("empty groups", f"{listing.where(row)}: `{column}` is empty")
-        return values
+        return _groups_of_column(listing, column, settings.unknown_groups)
     if group_pattern is None:
-        return listing.ids
-    pattern = re.compile(group_pattern)
+        return listing.ids, ()
     groups = []
-    for row, path in enumerate(listing.table.column(listing.path_column)):
-        match = pattern.search(nfc(path))
-        name = match[1] if match else None
+    paths = listing.table.column(listing.path_column)
+    names = patterns.groups_of(group_pattern, [nfc(path) for path in paths])
+    for row, (path, name) in enumerate(zip(paths, names, strict=True)):
         if not name and required:
             text = f"{listing.where(row)}: group_pattern matches nothing in '{path}'"
             faults.add("paths without a group", text)
-        groups.append(name or listing.ids[row])
-    return tuple(groups)
+        groups.append(name or ALONE.format(id=listing.ids[row]))
+    return tuple(groups), ()
+
+
+def _groups_of_column(
+    listing: Listing, column: str, unknown: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    values = listing.table.column(column)
+    none = Counter(value for value in values if no_group(value, unknown))
+    if not none:
+        return values, ()
+    groups = tuple(
+        ALONE.format(id=name) if value in none else value
+        for name, value in zip(listing.ids, values, strict=True)
+    )
+    shown = ", ".join(
+        texts.NO_GROUPS_VALUE.format(value=value, rows=rows) if value else f"{texts.EMPTY_VALUE}: {rows}"
+        for value, rows in none.most_common()
+    )
+    numbers = {"rows": none.total(), "all": len(values)}
+    return groups, (texts.NO_GROUPS.format(table=listing.table.name, column=column, values=shown, **numbers),)
 
 
 def _held_out(samples: Samples, share: float, hide: bool) -> tuple[Samples, Samples, Answers]:

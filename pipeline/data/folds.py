@@ -58,8 +58,7 @@ def deal(samples: Samples, n: int, root_seed: int, *purpose: Part, by_group: boo
         by_group: no group is in two parts; otherwise groups are ignored.
 
     Raises:
-        DataError: fewer groups than parts, every class smaller than the number of parts, or a part
-            that remains empty.
+        DataError: fewer groups than parts, or a part that remains empty.
     """
     _check_sizes(samples, n, by_group)
     spread_C = np.minimum(groups_per_class(samples) if by_group else images_per_class(samples), n)
@@ -133,16 +132,17 @@ def _check_sizes(samples: Samples, n: int, by_group: bool) -> None:
             f"folds: {groups} groups cannot fill folds.n={n} folds",
             remedy=f"set folds.n to at most {groups}, or check competition.group_column",
         )
-    largest = int(images_per_class(samples).max()) if len(samples) else 0
-    if largest < n:
+    if len(samples) < n:
         raise DataError(
-            f"folds: no class has as many images as folds.n={n} (the largest has {largest})",
-            remedy=f"set folds.n to at most {largest}",
+            f"folds: {len(samples)} images cannot fill folds.n={n} folds",
+            remedy=f"set folds.n to at most {len(samples)}",
         )
 
 
 def _one(samples: Samples, n: int, state: int, by_group: bool) -> Ints:
     alone = not by_group or len(np.unique(samples.groups_N)) == len(samples)
+    if int(images_per_class(samples).max()) < n:
+        return _dealt(samples, n, state, alone)
     splitter = (StratifiedKFold if alone else StratifiedGroupKFold)(n, shuffle=True, random_state=state)
     part_N = np.full(len(samples), -1, np.int64)
     with warnings.catch_warnings():
@@ -154,6 +154,21 @@ def _one(samples: Samples, n: int, state: int, by_group: bool) -> Ints:
             part_N[valid] = k
     assert (part_N >= 0).all(), "a sample is in no part"
     return part_N
+
+
+def _dealt(samples: Samples, n: int, state: int, alone: bool) -> Ints:
+    """(N,) parts where no class has an image for each: groups in the order of their classes, dealt in turn.
+
+    scikit-learn's splitters refuse this case.
+    """
+    group_N = np.arange(len(samples)) if alone else codes(samples.groups_N)
+    n_groups = int(group_N.max()) + 1
+    first_G = np.full(n_groups, samples.space.n_classes, np.int64)
+    np.minimum.at(first_G, group_N, samples.labels)
+    drawn_G = np.random.default_rng(state).permutation(n_groups)
+    part_G = np.empty(n_groups, np.int64)
+    part_G[drawn_G[np.argsort(first_G[drawn_G], kind="stable")]] = np.arange(n_groups) % n
+    return part_G[group_N]
 
 
 def plan(samples: Samples, settings: FoldSettings) -> FoldPlan:

@@ -176,7 +176,7 @@ def _patch(
     faults: Faults,
 ) -> list[str]:
     """Write the corrections of a table into `raw_AN`; returns notes about them, or none after faults."""
-    table = _read_patches(path, str(settings.label_patches), faults)
+    table = _read_patches(path, settings, faults)
     if table is None:
         return []
     at = {a.name: n for n, a in enumerate(settings.attributes)}
@@ -224,9 +224,9 @@ def _patch_note(table: Table, changed: Counter[str], settings: CompetitionSettin
     )
 
 
-def _read_patches(path: Path, name: str, faults: Faults) -> Table | None:
+def _read_patches(path: Path, settings: CompetitionSettings, faults: Faults) -> Table | None:
     try:
-        table = read_table(path, name)
+        table = read_table(path, str(settings.label_patches), settings.encoding)
         table.require(PATCH_COLUMNS, f"the header must be: {','.join(PATCH_COLUMNS)}")
     except DataError as error:
         for fault in error.faults or ("",):

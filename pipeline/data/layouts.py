@@ -19,9 +19,10 @@ from functools import cached_property
 from pathlib import Path
 
 from pipeline.core.errors import DataError, nearest
-from pipeline.core.tables import UTF8, Table, read_table
-from pipeline.data import texts
-from pipeline.data.paths import Faults, hidden, image_suffix, images_below, nfc
+from pipeline.core.tables import Table, read_table
+from pipeline.core.text_files import UTF8
+from pipeline.data import containers, texts
+from pipeline.data.paths import Faults, Found, hidden, image_suffix, images_below, nfc
 from pipeline.settings.competition import AttributeSettings, CompetitionSettings, ExtraSettings
 
 ID, PATH, CLASS = "id", "path", "class"
@@ -31,6 +32,8 @@ MASK_PERSON = ("id", "gender", "race", "age", "path")
 MASK_PHOTOS = {**{f"mask{n}": "mask" for n in range(1, 6)}, "incorrect_mask": "incorrect", "normal": "normal"}
 MASK_COLUMNS = (ID, PATH, "person", "mask", "gender", "age", "race")
 MASK_TEST_ID = "ImageID"
+# Folders that a message lists.
+SHOWN_FOLDERS = 5
 
 # How tables write whether a class holds, in one-hot columns.
 ONE_HOT = {"0": False, "1": True, "0.0": False, "1.0": True, "False": False, "True": True}
@@ -46,6 +49,7 @@ class Listing:
         id_column, path_column: the columns of the id and of the file.
         files: the tables that were read.
         notes: for the user, one line each.
+        without: the images of the other split, which are not searched for a name.
     """
 
     table: Table
@@ -54,6 +58,7 @@ class Listing:
     path_column: str
     files: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+    without: Path | None = None
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -77,9 +82,11 @@ def training(
     if settings.layout == "mask":
         rows = _people(root, settings, faults)
     elif settings.layout == "folders":
-        rows = _folders(images, settings.train_images, faults)
+        rows = _folders(images, settings.train_images, faults, root / settings.test_images)
     else:
-        rows = _table(root, settings.train_table, images, settings.id_column, settings.path_column, faults)
+        named = settings.id_column, settings.path_column
+        rows = _table(settings, root, settings.train_table, images, named, faults)
+        rows = replace(rows, without=root / settings.test_images) if rows else None
     rows = _with_columns(rows, [settings.id_column, settings.path_column, *needed], faults)
     return _from_one_hot(rows, settings.attributes, faults)
 
@@ -95,7 +102,8 @@ def test(settings: CompetitionSettings, root: Path, faults: Faults) -> Listing |
     path_column = settings.test_path_column or settings.path_column
     if settings.layout == "mask":
         id_column = path_column = MASK_TEST_ID
-    rows = _table(root, settings.test_table, images, id_column, path_column, faults)
+    rows = _table(settings, root, settings.test_table, images, (id_column, path_column), faults)
+    rows = replace(rows, without=root / settings.train_images) if rows else None
     return _with_columns(rows, [id_column, path_column], faults)
 
 
@@ -109,7 +117,8 @@ def extra(settings: CompetitionSettings, source: ExtraSettings, root: Path, faul
         if rows is not None and settings.attributes:
             rows = _renamed(rows, CLASS, settings.attributes[0].column)
         return rows
-    rows = _table(root, source.table, images, settings.id_column, settings.path_column, faults)
+    named = settings.id_column, settings.path_column
+    rows = _table(settings, root, source.table, images, named, faults)
     needed = [c for a in settings.attributes for c in (a.values if a.one_hot else [a.column])]
     rows = _with_columns(
         rows, [settings.id_column, settings.path_column, *(needed if source.labelled else [])], faults
@@ -118,23 +127,29 @@ def extra(settings: CompetitionSettings, source: ExtraSettings, root: Path, faul
 
 
 def _table(
-    root: Path, name: str, images: Path, id_column: str, path_column: str, faults: Faults
+    settings: CompetitionSettings,
+    root: Path,
+    name: str,
+    images: Path,
+    columns: tuple[str, str],
+    faults: Faults,
 ) -> Listing | None:
-    table = _read(root, name, faults)
+    table = _read(settings, root, name, faults)
     if table is None:
         return None
-    return Listing(table, images, id_column, path_column, (root / name,), _encoding_note(table))
+    return Listing(table, images, *columns, (root / name,), _encoding_note(table))
 
 
-def _read(root: Path, name: str, faults: Faults) -> Table | None:
+def _read(settings: CompetitionSettings, root: Path, name: str, faults: Faults) -> Table | None:
     path = root / name
     if not path.exists():
         faults.add("missing tables", f"{name}: there is no such file in {root}")
         return None
     try:
-        table = read_table(path, name)
+        table = read_table(path, name, settings.encoding, name not in settings.headerless)
     except DataError as error:
-        for fault in error.faults or (error.headline.removeprefix(f"{name}: "),):
+        what, remedy = error.headline.removeprefix(f"{name}: "), error.remedy and f" ({error.remedy})"
+        for fault in error.faults or (f"{what}{remedy}",):
             faults.add("unreadable tables", f"{name}: {fault}")
         return None
     if not len(table):
@@ -145,7 +160,9 @@ def _read(root: Path, name: str, faults: Faults) -> Table | None:
 def _encoding_note(table: Table) -> tuple[str, ...]:
     if table.encoding == UTF8:
         return ()
-    return (texts.ENCODING.format(table=table.name, encoding=table.encoding),)
+    cell = next((c for row in (table.columns, *table.rows) for c in row if not c.isascii()), None)
+    example = "" if cell is None else texts.ENCODING_EXAMPLE.format(cell=cell)
+    return (texts.ENCODING.format(table=table.name, encoding=table.encoding, example=example),)
 
 
 def _with_columns(listing: Listing | None, needed: Iterable[str], faults: Faults) -> Listing | None:
@@ -197,24 +214,38 @@ def _made(name: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]]) ->
 
 def _loose(folder: Path, name: str, faults: Faults) -> Listing | None:
     """Every image at any depth; its path is its id."""
-    images, others = images_below(folder)
-    if not images:
-        faults.add("missing images", f"{name}: there is no image in {folder}")
+    found = images_below(folder)
+    if not found.images:
+        faults.add("missing images", f"{name}: there is no image in {folder}{_other_kind(folder, found)}")
         return None
-    rows = [(nfc(path), path) for path in images]
-    return Listing(_made(name, (ID, PATH), rows), folder, ID, PATH, (), _left_out(name, others))
+    rows = [(nfc(path), path) for path in found.images]
+    notes = (*_left_out(name, found.others), *found.notes(name))
+    return Listing(_made(name, (ID, PATH), rows), folder, ID, PATH, (), notes)
 
 
-def _folders(folder: Path, name: str, faults: Faults) -> Listing | None:
-    """A folder per class, images at any depth below it; the path is the id."""
-    images, others = images_below(folder)
-    inside = [path for path in images if "/" in path]
-    others += [path for path in images if "/" not in path]
+def _folders(folder: Path, name: str, faults: Faults, test: Path | None = None) -> Listing | None:
+    """A folder per class, images at any depth below it; the path is the id. The folder `test` is no class."""
+    found = images_below(folder)
+    inside = [path for path in found.images if "/" in path and not _below(folder / path, folder, test)]
+    others = [*found.others, *(path for path in found.images if "/" not in path)]
     if not inside:
-        faults.add("missing images", f"{name}: there is no folder with images in {folder}")
+        what = _other_kind(folder, found)
+        faults.add("missing images", f"{name}: there is no folder with images in {folder}{what}")
         return None
     rows = [(nfc(path), path, nfc(path.split("/")[0])) for path in inside]
-    return Listing(_made(name, (ID, PATH, CLASS), rows), folder, ID, PATH, (), _left_out(name, others))
+    notes = (*_left_out(name, others), *found.notes(name))
+    return Listing(_made(name, (ID, PATH, CLASS), rows), folder, ID, PATH, (), notes)
+
+
+def _below(path: Path, folder: Path, test: Path | None) -> bool:
+    """Whether an image below the class folders is in the test folder, which may be one of them."""
+    return test is not None and test != folder and path.is_relative_to(test)
+
+
+def _other_kind(folder: Path, found: Found) -> str:
+    """What the files of a folder without images are, with what reads them; empty if they are not known."""
+    known = containers.in_folder(folder, found.others)
+    return f"; {known}" if known else ""
 
 
 def _left_out(name: str, others: list[str]) -> tuple[str, ...]:
@@ -233,7 +264,7 @@ def _people(root: Path, settings: CompetitionSettings, faults: Faults) -> Listin
 
     A person is identified by the folder and not by the id: the real table has one id for two people.
     """
-    table = _read(root, settings.train_table, faults)
+    table = _read(settings, root, settings.train_table, faults)
     images = root / settings.train_images
     listed = Listing(table, images, ID, PATH, (root / settings.train_table,)) if table else None
     listed = _with_columns(listed, MASK_PERSON, faults)
@@ -242,13 +273,18 @@ def _people(root: Path, settings: CompetitionSettings, faults: Faults) -> Listin
     table = listed.table
     person = {column: table.column(column) for column in MASK_PERSON}
     on_disk = {nfc(p.name): p.name for p in images.iterdir()} if images.is_dir() else {}
+    if not on_disk.keys() & {_folder_of(path) for path in person["path"]}:
+        there = ", ".join(sorted(on_disk)[:SHOWN_FOLDERS]) or "nothing"
+        text = f"{table.name}: none of the {len(table):,} people has a folder in {images}; there is: {there}"
+        faults.add("missing images", text)
+        return None
     rows: list[tuple[str, ...]] = []
     lines: list[int] = []
     seen: dict[str, int] = {}
     short = 0
     for row, folder in enumerate(person["path"]):
         where = f"{table.name} row {table.lines[row]} (id {person['id'][row]})"
-        name = nfc(folder)
+        name = _folder_of(folder)
         if name in seen:
             first = table.lines[seen[name]]
             faults.add("repeated folders", f"{where}: folder '{folder}' is already in row {first}")
@@ -262,9 +298,16 @@ def _people(root: Path, settings: CompetitionSettings, faults: Faults) -> Listin
         for stem, path in photos.items():
             rows.append((f"{name}/{stem}", path, name, MASK_PHOTOS[stem], *about))
             lines.append(table.lines[row])
+    if not rows:
+        return None
     made = Table(table.name, MASK_COLUMNS, tuple(rows), tuple(lines))
     notes = (*_encoding_note(table), *_people_notes(person["id"], on_disk.keys() - seen.keys(), short))
     return Listing(made, images, ID, PATH, listed.files, notes)
+
+
+def _folder_of(written: str) -> str:
+    """The name of a person's folder, whatever is written in front of it."""
+    return nfc(written.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1])
 
 
 def _photos(images: Path, folder: str, where: str, faults: Faults) -> dict[str, str]:

@@ -42,7 +42,18 @@ DATA_SETTINGS = tuple(
     for name in (
         *("name", "root", "layout", "train_table", "test_table", "holdout", "sample_submission"),
         *("train_images", "test_images", "id_column", "path_column", "test_id_column", "test_path_column"),
-        *("group_column", "group_pattern", "attributes", "extra", "label_patches", "patch_scoring", "demo"),
+        *(
+            "group_column",
+            "group_pattern",
+            "unknown_groups",
+            "encoding",
+            "headerless",
+            "attributes",
+            "extra",
+            "label_patches",
+            "patch_scoring",
+            "demo",
+        ),
     )
 )
 

@@ -53,13 +53,23 @@ COPIES = "{images} images from elsewhere are copies of our own and are left out"
 SOURCE = "{source}: {images} more images ({licence}) {use}"
 SOURCE_LABELLED = "train in every fold and never validate"
 SOURCE_UNLABELLED = "have no labels: for train.pseudo"
-ENCODING = "{table} was read as {encoding}: it is not UTF-8"
+ENCODING = "{table} was read as {encoding}: it is not UTF-8{example}; if letters are wrong, set competition.encoding"
+ENCODING_EXAMPLE = ", and has e.g. {cell!r}"
 LEFT_OUT = "{name}: {files} files are left out, because they are not images by their name or not in a class folder (first: {first})"
+LINKED = "{name}: {files} images are outside the folder, because links lead to them (first: {first})"
+BROKEN = "{name}: {files} links lead nowhere or in a circle, or are no regular files, and are left out (first: {first})"
+SLOW_PATTERN = "competition.group_pattern: {pattern!r} needs more than {seconds:.0f} s for {paths:,} paths, because it repeats a repetition"
+SLOW_PATTERN_REMEDY = "write it without a repetition of a group, e.g. ([a-z]+[0-9]+)_ instead of (([a-z]+)+[0-9]*)+_"
+NO_GROUPS = "{table}: `{column}` is unknown in {rows} of {all} rows ({values}): each of these images is a group of its own (competition.unknown_groups)"
+NO_GROUPS_VALUE = "{value!r}: {rows}"
+EMPTY_VALUE = "empty"
 SAME_ID = "{ids} person ids are in several rows (first: {first}): people are identified by their folder"
 FEW_PHOTOS = "{people} people have fewer than {photos} photos"
 UNLISTED = "{folders} folders of people who are in no row of the table are left out (first: {first})"
 NORMALISED = "{table}: {files} file names were joined after Unicode normalisation (first: {first})"
 COMPLETED = "{table}: {files} file names were completed by their extension (first: {first})"
+SHORTENED = "{table}: {files} file names were found without the folders in front (first: {first})"
+SEARCHED = "{table}: {files} images were found by their name in folders below (first: {first} is {path})"
 TRAIN_BINS = "{table}: {attribute} trains with bins {train_bins} and is scored with {bins}; {images} images are trained as another class than the one that is scored"
 PATCHES = "{table}: {patches} label patches change {changes} ({which})"
 PATCHES_CHANGE = "{attribute} of {images} images"
@@ -137,6 +147,8 @@ RARE = "classes with fewer than {limit} training images: {classes}"
 
 # Tables and columns.
 ROWS = "{rows:,} rows"
+HEADERLESS = "the first line names an image, so it is a row and no header"
+ENCODING_GIVEN = "tables that are not UTF-8 are in this encoding"
 IMAGES_HERE = "the images are found there"
 LEADS_TO_IMAGES = "leads to the images{share}"
 SOME_EXIST = "; only {share:.0%} of those that were tried exist"
@@ -148,8 +160,12 @@ BY_NAME = "by its name"
 BY_NAME_TOO = "by its name; {text}"
 IMAGE_NAMES = "the names of the images; {unique}"
 GROUP_COUNT = "{groups:,} different values for {images:,} images"
-PATTERN = "{part}: {groups:,} for {images:,} images, e.g. {first}"
 LABEL_GIVEN = "given as LABEL"
+PATTERN = "{part}: {groups:,} groups for {images:,} images; {examples}"
+EXAMPLE = "{path} is of {group}"
+GROUP_UNKNOWN = ", unknown in {rows:,} rows"
+GROUP_IS_ANSWER = "{column} is not the group: each class has one value of it only, so it is the answer"
+HOST_FOLDS = "{column} may be the host's folds: folds.kind=column folds.column={column} folds.n={folds}"
 LABEL_IN_SAMPLE = "the sample's answer column has the same name"
 LABEL_SEVERAL_IN_SAMPLE = "the sample's answer columns have the same names"
 LABEL_VALUES = "its values are the sample's columns"
@@ -181,7 +197,7 @@ KINDS = {
     "in_names": "the labels seem to be in the file names; they can be read from a table or from class folders only",
 }
 ONE_NUMBER = "the sample's answers are {cells}, and the label's values {values}"
-EXAMPLE = "e.g. {cell!r}"
+CELL = "e.g. {cell!r}"
 VALUES_FOUND = "numbers such as {values}"
 VALUES_REMEDY = "to predict ranges instead, write an attribute with bins by hand (docs/data.md)"
 NUMBERS_FOUND = "{count:,} different whole numbers, {values}"
@@ -221,15 +237,18 @@ GROUP_COLUMN_HINT = "could also be the group: group_column: {column} ({why})"
 GROUP_PATTERN_HINT = "could also be the group: group_pattern: '{pattern}' ({why})"
 PARTS_OF_NAMES = (
     "letters and digits before the first _ or - of the file name",
+    "the file name up to its first number",
     "the text before the first _ or - of the file name",
     "the text before the last _ or - of the file name",
     "the folder of the file",
 )
+MISS_TWICE = "; {name!r} is in several folders: {places}"
 MISS_ALL = "column {column!r}, e.g. {first!r}: none of its rows leads to an image"
 MISS_SOME = "column {column!r}: {found} of {tried} rows that were tried lead to images in {folder}; {lost!r} does not"
 
 # A folder per class.
 CLASS_FOLDERS = "{folders} folders with {images:,} images, and no TRAIN table"
+SPLIT_UNUSED = "{folder} is another split with {images:,} images and is not used: give it as TEST, or as a source of extra images (competition.extra)"
 EACH_FOLDER = "each folder in it is a class"
 FOLDER_NAMES = "the names of the folders"
 
@@ -266,3 +285,26 @@ MASK_METRIC = "the metric of the competition"
 MASK_HOLDOUT = "there is no eval/info.csv: people are held out as a test set"
 MASK_SIZE = "the photos are 384 × 512; a larger size often scores higher, and takes more time"
 MASK_BINS_HINT = "train_bins: [30.0, 58.0] below bins trains 58 and 59 as >=60; scores still use 60"
+
+# Images that are not image files.
+PIXEL_CELLS = "it holds the pixels themselves, {numbers:,} numbers in each cell of column {column!r}"
+PIXEL_COLUMNS = "it holds the pixels themselves, in {columns:,} columns of numbers, {first!r} … {last!r}"
+PIXELS_REMEDY = "Podium reads image files: write each row as a PNG (numpy.reshape, PIL.Image.fromarray), and a CSV of id, path and label; docs/data.md has a script"
+CONTAINERS = "{files:,} files are {what}: {remedy}"
+READERS = {
+    **dict.fromkeys((".dcm", ".dicom"), ("DICOM images", "the package pydicom reads them: write their pixels as PNG files")),
+    **dict.fromkeys((".h5", ".hdf5", ".hdf"), ("HDF5 files", "the package h5py reads them: write their images as PNG files")),
+    **dict.fromkeys((".npy", ".npz"), ("NumPy arrays", "numpy.load reads them: write them as PNG files")),
+    **dict.fromkeys((".tfrec", ".tfrecord", ".tfrecords"), ("TFRecord files", "the package tensorflow reads them: write their images as files")),
+    **dict.fromkeys((".nii", ".mha", ".nrrd"), ("medical volumes", "the package nibabel or SimpleITK reads them: write their slices as PNG files")),
+    **dict.fromkeys((".svs", ".ndpi", ".mrxs", ".czi"), ("whole-slide images", "the package openslide reads them: write tiles or a small level as PNG files")),
+    **dict.fromkeys((".heic", ".heif"), ("HEIC photos", "the package pillow-heif reads them: write them as JPEG files")),
+    **dict.fromkeys((".cr2", ".nef", ".arw", ".dng", ".raf"), ("raw photos", "the package rawpy reads them: write them as JPEG or PNG files")),
+    **dict.fromkeys((".mp4", ".avi", ".mov", ".mkv", ".webm"), ("videos", "cv2.VideoCapture reads them: write frames as JPEG files, and keep frames of a video in one group")),
+    **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"), ("archives", "unpack them")),
+    **dict.fromkeys((".parquet", ".feather"), ("Parquet or Feather tables", "pandas reads them: write their images as PNG files and a CSV")),
+    **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth"), ("pickled objects", "load them only if you trust their source, and write their images as PNG files")),
+    **dict.fromkeys((".mat",), ("MATLAB files", "scipy.io.loadmat reads them: write their images as PNG files")),
+    **dict.fromkeys((".svg",), ("vector drawings", "draw them as PNG files, e.g. with the package cairosvg")),
+    **dict.fromkeys((".psd", ".jp2", ".j2k", ".exr", ".hdr", ".dds"), ("images of a format that is not read", "convert them to PNG")),
+}

@@ -3,11 +3,12 @@
 Owns the fields and the rules of a competition. Does not own reading its data (`data/`).
 """
 
+import codecs
 import re
 import shlex
 import string
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise, product
 from typing import Annotated, Any, Literal
 
@@ -26,6 +27,34 @@ HARD = ("class_index", "class_name", "attributes")
 
 # Path of the host's settings, for messages.
 _HOST = "competition.submission"
+
+
+# Values of a group column that mean that the group is unknown, in lowercase.
+UNKNOWN_GROUPS = (
+    *("", "nan", "na", "n/a", "#n/a", "none", "null", "nil", "nat", "<na>", "unknown", "unk", "unspecified"),
+    *(
+        "undefined",
+        "missing",
+        "anonymous",
+        "anon",
+        "?",
+        "-",
+        "--",
+        "_",
+        ".",
+        "-1",
+        "-1.0",
+        "-99",
+        "-999",
+        "-9999",
+    ),
+    *("미상", "모름", "없음", "unknown patient"),
+)
+
+
+def no_group(value: str, unknown: Sequence[str]) -> bool:
+    """Whether a cell of the group column means that the group is unknown: it is empty or one of `unknown`."""
+    return not value.strip() or value.strip().lower() in unknown
 
 
 class AttributeSettings(Section):
@@ -160,6 +189,13 @@ class CompetitionSettings(Section):
     holdout: float | None = fact(
         None, "without a test set: hold out this share of each class, by whole groups", gt=0, lt=0.9
     )
+    encoding: str | None = fact(
+        None,
+        "encoding of tables that are not UTF-8, e.g. cp949; None: UTF-16, cp949 or cp1252, if only one fits",
+    )
+    headerless: list[str] = fact(
+        [], "tables without a header line, relative to `root`; their columns are column1, column2, …"
+    )
     sample_submission: str | None = fact(
         "sample_submission.csv", "the host's sample, relative to `root`; None: made from the test ids"
     )
@@ -174,6 +210,11 @@ class CompetitionSettings(Section):
     group_column: str | None = fact(None, "images with the same value are never on both sides of a split")
     group_pattern: str | None = fact(
         None, "instead of a column: a regular expression for the path; its one group (…) is the group"
+    )
+    unknown_groups: list[str] = fact(
+        list(UNKNOWN_GROUPS),
+        "values of group_column, in lowercase, that mean unknown, as an empty one does: each such image is a "
+        "group of its own",
     )
     attributes: list[AttributeSettings] = fact(
         [], "the labels to predict; a class is a combination of their values"
@@ -289,6 +330,16 @@ def data_sources(s: Sections) -> Iterator[Broken]:
             yield f"competition.extra[{number}].table", message
     if competition.patch_scoring and competition.label_patches is None:
         yield "competition.patch_scoring", "there are no label_patches"
+
+
+@rule("competition")
+def known_encoding(s: Sections) -> Iterator[Broken]:
+    """The encoding is one that Python knows."""
+    encoding = s["competition"].encoding
+    try:
+        codecs.lookup(encoding or "utf-8")
+    except LookupError:
+        yield "competition.encoding", f"`{encoding}` is no encoding; e.g. cp949, cp1252, gb18030 or shift_jis"
 
 
 @rule("competition")

@@ -83,6 +83,7 @@ RULES: tuple[Rule, ...] = (
     folds.settings_of_the_kind,
     competition.labelled_attributes,
     competition.data_sources,
+    competition.known_encoding,
     competition.group_pattern,
     model.known_weights,
     model.mean_and_std,

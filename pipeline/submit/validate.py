@@ -20,7 +20,8 @@ from pathlib import Path
 
 from pipeline.core.errors import DataError
 from pipeline.core.samples import LabelSpace
-from pipeline.core.tables import UTF8, Table, format_table, read_table
+from pipeline.core.tables import Table, format_table, read_table
+from pipeline.core.text_files import UTF8
 from pipeline.data import host, host_format, load
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session

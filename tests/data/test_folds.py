@@ -101,8 +101,26 @@ def test_fewer_groups_than_folds():
 
 
 def test_every_class_smaller_than_the_folds():
-    with pytest.raises(DataError, match="no class has as many images"):
-        folds.plan(samples([0, 0, 1, 1, 2, 2]), FoldSettings(n=5))
+    with pytest.raises(DataError, match=r"4 images cannot fill folds\.n=5|4 groups cannot fill"):
+        folds.plan(samples([0, 0, 1, 1]), FoldSettings(n=5))
+
+
+@pytest.mark.parametrize("by_group", [False, True])
+def test_many_small_classes_are_spread_over_more_folds(by_group):
+    # 60 classes of 4 images, the images of a group in twos, with 5 folds.
+    labels = np.repeat(np.arange(60), 4)
+    ids = np.array([f"i{n:04d}" for n in range(240)])
+    groups = np.array([f"g{n // 2:03d}" for n in range(240)]) if by_group else ids
+    space = LabelSpace.product([Attribute("kind", tuple(f"c{n}" for n in range(60)))])
+    some = Samples(ids, ids, groups, space, labels, "train")
+    plan = folds.plan(some, FoldSettings(n=5))
+    sizes = [len(split.valid_ids) for split in plan.splits]
+    assert sum(sizes) == 240 and max(sizes) - min(sizes) <= (2 if by_group else 0)
+    at = {name: n for n, name in enumerate(some.ids_N.tolist())}
+    for split in plan.splits:
+        rows = [at[name] for name in split.valid_ids.tolist()]
+        assert np.bincount(some.labels[rows]).max() <= (2 if by_group else 1), "a class is spread"
+        assert not {some.groups_N[n] for n in rows} & {some.groups_N[at[i]] for i in split.train_ids.tolist()}
 
 
 def test_a_fold_that_stays_empty():

@@ -7,8 +7,9 @@ from bring_world import picture, table
 
 from pipeline.core.errors import DataError
 from pipeline.core.tables import read_table
-from pipeline.data.new import asked, columns, label
-from pipeline.data.new.propose import class_folders, propose
+from pipeline.data.new import asked, columns, groups, label
+from pipeline.data.new.folders import ClassFolders, class_folders
+from pipeline.data.new.propose import propose
 from pipeline.data.new.request import NewRequest, Proposal
 
 
@@ -28,8 +29,8 @@ def written(path, header, rows):
 )
 def test_groups_in_file_names(names, part):
     classes = [n % 2 for n in range(len(names))]
-    _, why = columns.group_patterns(names, classes)[0]
-    assert why.endswith(f"20 for 60 images, e.g. {part}"), why
+    _, why = groups.group_patterns(names, classes)[0]
+    assert "20 groups for 60 images" in why and f" is of {part}, " in why and why.count(" is of ") == 3, why
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_groups_in_file_names(names, part):
     ],
 )
 def test_what_is_no_group(names):
-    assert columns.group_patterns(names, [n % 2 for n in range(len(names))]) == []
+    assert groups.group_patterns(names, [n % 2 for n in range(len(names))]) == []
 
 
 def test_the_column_that_leads_to_images_is_found(tmp_path):
@@ -142,8 +143,9 @@ def test_class_folders_behind_wrappers_and_splits(tmp_path):
         picture(tmp_path / "zip" / "inner" / name / "0.png", 1)
         picture(tmp_path / "data" / "Train" / name / "0.png", 1)
     picture(tmp_path / "data" / "test" / "0.png", 1)
-    assert class_folders(tmp_path / "zip") == (tmp_path / "zip" / "inner", None)
-    assert class_folders(tmp_path / "data") == (tmp_path / "data" / "Train", tmp_path / "data" / "test")
+    assert class_folders(tmp_path / "zip") == ClassFolders(tmp_path / "zip" / "inner")
+    data = tmp_path / "data"
+    assert class_folders(data) == ClassFolders(data / "Train", data / "test")
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,13 @@
 """The meaning of each column: guesses about a table without a description.
 
-Owns guesses about columns and file names. Does not own combining them (`data/new/propose.py`).
+Owns guesses about ids, images and labels. Does not own groups (`data/new/groups.py`) nor combining the
+guesses (`data/new/propose.py`).
 
 Every function also returns the reason for its guess, which `make new` prints.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline.core.tables import Table
 from pipeline.data import texts
-from pipeline.data.paths import Locator, hidden, image_suffix, nfc
+from pipeline.data.paths import Index, Locator, hidden, image_suffix, nfc
 
 ID_NAMES = ("id", "image_id", "imageid", "img_id", "image", "img", "file_name", "filename", "file", "name")
 PATH_NAMES = ("path", "file_name", "filename", "file", "image_path", "img_path", "image", "img", "image_name")
@@ -24,24 +24,15 @@ LABEL_NAMES = (
     *("label_name", "category_name", "class_id", "label_id", "category_id", "target_id"),
     *("dx", "diagnosis", "species", "breed", "emotion"),
 )
-GROUP_WORDS = (
-    *("group", "person", "people", "patient", "subject", "user", "owner", "individual", "client", "site"),
-    *("video", "sequence", "scene", "session", "study", "series", "case", "location", "camera", "concept"),
-)
-# Tried in this order on names such as `p012_3m.jpg` or `glass/p012_3m.jpg`.
-PATTERNS = (
-    (r"(?:^|/)([A-Za-z]*\d+)[_-][^/]*$", texts.PARTS_OF_NAMES[0]),
-    (r"(?:^|/)([^/_-]+)[_-][^/]*$", texts.PARTS_OF_NAMES[1]),
-    (r"(?:^|/)([^/]+)[_-][^/_-]+$", texts.PARTS_OF_NAMES[2]),
-    (r"([^/]+)/[^/]+$", texts.PARTS_OF_NAMES[3]),
-)
 SPLIT_WORDS = {"train": ("train",), "test": ("test", "eval")}
 LOOKED_UP = 40
+# Of a table with more columns, those of repeated numbers are no names.
+MANY_COLUMNS = 200
+SHOWN_COLUMNS, SHOWN_CELL, SHOWN_PLACES = 20, 60, 3
 MOST_CLASSES = 1000
 MANY_NUMBERS = 20
 MOST_FOLDERS = 60
 FOUND_ENOUGH = 0.9
-IMAGES_A_GROUP = (1.3, 200)
 
 
 @dataclass(frozen=True)
@@ -53,44 +44,105 @@ class Place:
     found: float
 
 
-def place(table: Table, folders: Iterable[Path], preferred: Sequence[str] = ()) -> Place | None:
-    """The column and folder under which most of some forty rows' images are found; None below 90 %."""
-    step = max(len(table) // LOOKED_UP, 1)
+def place(table: Table, folders: Iterable[Path], without: Path | None = None) -> Place | None:
+    """The column and folder under which most of some forty rows' images are found; None below 90 %.
+
+    First where the cells say; only if not all are there, also in the folders below and without the folders in
+    front of the cells.
+
+    Args:
+        table: any table.
+        folders: where the images may be, most likely first.
+        without: the images of the other split, which are not searched.
+    """
+    indexes = {folder: Index(folder, without) for folder in folders}
     best: tuple[tuple[float, ...], Place] | None = None
-    for far, folder in enumerate(dict.fromkeys(folders)):
-        locator = Locator(folder)
-        for at, column in enumerate(table.columns):
-            written = table.column(column)[::step]
-            share = sum(not locator.find(value)[0] for value in written) / len(written)
-            if share < FOUND_ENOUGH:
-                continue
-            named = column.lower() in PATH_NAMES or column in preferred
-            exact = sum(bool(image_suffix(value)) for value in written) / len(written)
-            unique = len(set(table.column(column))) == len(table)
-            rank = (share, float(unique), -far, float(named), exact, -at)
-            if best is None or rank > best[0]:
-                best = rank, Place(column, folder, share)
-        if best is not None and best[0][:2] == (1, 1):
-            break
+    for searched in (False, True):
+        for far, (folder, index) in enumerate(indexes.items()):
+            for at, column in enumerate(_candidates(table)):
+                share = _share(table, column, folder, index, searched)
+                if share < FOUND_ENOUGH:
+                    continue
+                rank = (share, *_likely(table, column, -far), -at)
+                if best is None or rank > best[0]:
+                    best = rank, Place(column, folder, share)
+            if best is not None and best[0][:2] == (1, 1):
+                return best[1]
     return best[1] if best else None
+
+
+def _likely(table: Table, column: str, near: int) -> tuple[float, ...]:
+    """How likely a column that leads to images names them."""
+    written = _tried(table, column)
+    exact = sum(bool(image_suffix(value)) for value in written) / len(written)
+    unique = len(set(table.column(column))) == len(table)
+    return float(unique), near, float(column.lower() in PATH_NAMES), exact
+
+
+def _tried(table: Table, column: str) -> tuple[str, ...]:
+    return table.column(column)[:: max(len(table) // LOOKED_UP, 1)]
+
+
+def _candidates(table: Table) -> list[str]:
+    """The columns that could name images; of very many ones, not those of numbers that repeat."""
+    if len(table.columns) <= MANY_COLUMNS:
+        return list(table.columns)
+    return [
+        c
+        for c in table.columns
+        if len(set(_tried(table, c))) == len(_tried(table, c)) or not _numbers(table, c)
+    ]
+
+
+def _numbers(table: Table, column: str) -> bool:
+    return all(value.replace(".", "", 1).lstrip("-").isdigit() for value in _tried(table, column))
+
+
+def _share(table: Table, column: str, folder: Path, index: Index, searched: bool) -> float:
+    """The share of some forty rows whose image is found; 0 as soon as it is too low."""
+    locator = Locator(folder, table.column(column) if searched else (), index)
+    tried = range(0, len(table), max(len(table) // LOOKED_UP, 1))
+    missed = 0
+    for row in tried:
+        cells = table.rows[row]
+        written = cells[table.columns.index(column)]
+        missed += bool((locator.find(written, cells) if searched else locator.find_directly(written))[0])
+        if missed > (1 - FOUND_ENOUGH) * len(tried):
+            return 0.0
+    return 1 - missed / len(tried)
 
 
 def misses(table: Table, folders: Iterable[Path]) -> list[str]:
     """One line per column: how many of some forty rows lead to images, and one that does not."""
-    step = max(len(table) // LOOKED_UP, 1)
-    locators = {folder: Locator(folder) for folder in folders}
+    indexes = {folder: Index(folder) for folder in folders}
+    tried = range(0, len(table), max(len(table) // LOOKED_UP, 1))
     lines = []
-    for column in table.columns:
-        written = table.column(column)[::step]
-        lost = {f: [v for v in written if at.find(v)[0]] for f, at in locators.items()}
-        best = min(lost, key=lambda folder: len(lost[folder]), default=None)
-        if best is None or len(lost[best]) == len(written):
-            lines.append(texts.MISS_ALL.format(column=column, first=written[0] if written else ""))
-        else:
-            found, tried = len(written) - len(lost[best]), len(written)
-            numbers = {"found": found, "tried": tried}
-            lines.append(texts.MISS_SOME.format(column=column, folder=best, lost=lost[best][0], **numbers))
+    for column in _candidates(table)[:SHOWN_COLUMNS]:
+        best: tuple[list[str], Path, list[str]] | None = None
+        for folder, index in indexes.items():
+            locator = Locator(folder, table.column(column), index)
+            cells = [(table.rows[n][table.columns.index(column)], table.rows[n]) for n in tried]
+            kinds = {written: locator.find(written, row)[0] for written, row in cells}
+            lost = [written for written, _ in cells if kinds[written]]
+            twice = next((w for w in lost if kinds[w] == "ambiguous images"), None)
+            if best is None or len(lost) < len(best[0]):
+                if twice is not None:
+                    locator.find(twice)
+                best = lost, folder, [twice, *locator.matches] if twice is not None else []
+        lines.append(_miss(column, len(tried), best, table.rows[0][table.columns.index(column)]))
     return lines
+
+
+def _miss(column: str, tried: int, best: tuple[list[str], Path, list[str]] | None, first: str) -> str:
+    if best is None or (len(best[0]) == tried and not best[2]):
+        return texts.MISS_ALL.format(column=column, first=first[:SHOWN_CELL])
+    lost, folder, twice = best
+    text = texts.MISS_SOME.format(
+        column=column, found=tried - len(lost), tried=tried, folder=folder, lost=lost[0][:SHOWN_CELL]
+    )
+    if twice:
+        text += texts.MISS_TWICE.format(name=twice[0], places=", ".join(twice[1 : SHOWN_PLACES + 1]))
+    return text
 
 
 def folders_near(*starts: Path, split: str) -> list[Path]:
@@ -151,8 +203,8 @@ def decimal(cells: Sequence[str] | set[str]) -> bool:
 
 
 def values_of(table: Table, column: str) -> list[str]:
-    """Different values: as numbers if all are, else in alphabetical order."""
-    return in_order({nfc(v) for v in table.column(column)})
+    """Different values without the empty one: as numbers if all are, else in alphabetical order."""
+    return in_order({nfc(v) for v in table.column(column) if v})
 
 
 def in_order(values: Collection[str]) -> list[str]:
@@ -172,48 +224,3 @@ def like_classes(table: Table, column: str) -> bool:
     cells = set(table.column(column))
     few = 2 <= len(cells) <= min(MOST_CLASSES, len(table) // 2)
     return few and not decimal(cells) and not is_number(table, column)
-
-
-def group_columns(table: Table, taken: Sequence[str]) -> list[tuple[str, str]]:
-    """(column, reason) of columns that could be the group, those with a typical name first."""
-    candidates = []
-    for column in table.columns:
-        groups = len(set(table.column(column)))
-        if column in taken or not _like_groups(groups, len(table)) or not all(table.column(column)):
-            continue
-        named = any(word in column.lower() for word in GROUP_WORDS)
-        text = texts.GROUP_COUNT.format(groups=groups, images=len(table))
-        candidates.append((not named, column, texts.BY_NAME_TOO.format(text=text) if named else text))
-    return [(column, why) for _, column, why in sorted(candidates)]
-
-
-def named_group(columns: Sequence[tuple[str, str]]) -> tuple[str, str] | None:
-    """The first of `group_columns` with a typical name."""
-    return next(((c, why) for c, why in columns if any(word in c.lower() for word in GROUP_WORDS)), None)
-
-
-def group_patterns(paths: Sequence[str], classes: Sequence[int]) -> list[tuple[str, str]]:
-    """(pattern, reason) of parts of file names that could be the group, most likely first.
-
-    Every path must have the part, groups must have several images, and there must be more groups than
-    classes: a prefix such as `glass` in `glass_12.jpg` is the class and not a group.
-    """
-    candidates: list[tuple[str, str]] = []
-    seen = set()
-    for pattern, part in PATTERNS:
-        hits = [re.search(pattern, nfc(path)) for path in paths]
-        names = [hit[1] for hit in hits if hit]
-        groups = len(set(names))
-        same = tuple(names)
-        if len(names) < len(paths) or groups < 2 * len(set(classes)) or same in seen:
-            continue
-        if _like_groups(groups, len(paths)):
-            seen.add(same)
-            reason = texts.PATTERN.format(part=part, groups=groups, images=len(paths), first=names[0])
-            candidates.append((pattern, reason))
-    return candidates
-
-
-def _like_groups(groups: int, images: int) -> bool:
-    fewest, most = IMAGES_A_GROUP
-    return groups > 2 and fewest <= images / groups <= most

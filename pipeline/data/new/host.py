@@ -13,7 +13,7 @@ from pathlib import Path
 from pipeline.core.errors import DataError
 from pipeline.core.tables import Table, read_table
 from pipeline.data import host_format, texts
-from pipeline.data.new import columns, form, kinds, words
+from pipeline.data.new import columns, form, given, groups, kinds, words
 from pipeline.data.new.asked import Asked
 from pipeline.data.new.label import Label
 from pipeline.data.new.request import HOLDOUT, NewRequest, Proposal, relative
@@ -22,8 +22,10 @@ from pipeline.data.paths import Locator, nfc
 
 def test_table(request: NewRequest) -> Table | None:
     """The host's test table, if it gives one besides the sample."""
-    given = request.test is not None and request.test.is_file()
-    return read_table(request.test) if given and request.test is not None else None
+    if request.test is None or not request.test.is_file():
+        return None
+    near = columns.folders_near(request.images, split="test")
+    return given.read(request.test, near, request.encoding)[0]
 
 
 def test_set(
@@ -54,12 +56,16 @@ def test_set(
         proposal.set("competition.test_table", None)
         proposal.set("competition.holdout", HOLDOUT, texts.HELD_OUT_TEST)
         return
-    table = read_table(path)
     # Beside IMAGES, but only inside the given folders: another competition may have the same file names.
     beside = [p for p in (request.images.resolve().parent,) if p.is_relative_to(root)]
     starts = [*([folder] if folder else []), request.images, *beside, root]
     near = columns.folders_near(*starts, split="test")
-    place = columns.place(table, near) if len(table) else None
+    table, header = given.read(path, near, request.encoding)
+    if not header:
+        written = next((line for line in proposal.lines if line.path == "competition.headerless"), None)
+        listed = [*(written.value if written else []), relative(path, root)]
+        proposal.set("competition.headerless", listed, texts.HEADERLESS)
+    place = columns.place(table, near, train[1].folder if train else None) if len(table) else None
     if place is None:
         if asked is not None:
             _refuse_long_ids(asked, labels)
@@ -151,7 +157,7 @@ def _refuse_long_ids(asked: Asked, labels: Sequence[str]) -> None:
     ids = asked.table.column(asked.id_column)
     ending = {c for c in labels for i in ids if i.endswith(f"_{c}")}
     if len(ending) > 1 and all(any(i.endswith(f"_{c}") for c in ending) for i in ids):
-        kinds.refuse("long", asked.table.name, texts.EXAMPLE.format(cell=ids[0]))
+        kinds.refuse("long", asked.table.name, texts.CELL.format(cell=ids[0]))
 
 
 def answers(
@@ -195,8 +201,8 @@ def refuse_ids_as_classes(folder: Path, names: Sequence[str]) -> None:
             table = read_table(path)
         except DataError:
             continue
-        for column, _ in columns.group_columns(table, []):
-            named = columns.named_group([(column, "")])
+        for column, _ in groups.group_columns(table, []):
+            named = groups.named_group([(column, "")])
             if named and set(names) <= {nfc(v) for v in table.column(column)}:
                 raise DataError(
                     f"{folder}: its folders are the values of `{column}` in {path.name}, and not classes",

@@ -64,7 +64,7 @@ def refuse_long(table: Table) -> None:
         if "" in names or len(set(parts)) < len(parts) or not 2 <= len(ends) <= MOST_PARTS:
             continue
         if len(names) * len(ends) == len(parts) and len(names) > 1:
-            found = texts.EXAMPLE.format(cell=", ".join(table.column(column)[: len(ends)][:3]))
+            found = texts.CELL.format(cell=", ".join(table.column(column)[: len(ends)][:3]))
             refuse("long", f"{table.name}: column `{column}`", found)
 
 

@@ -22,7 +22,7 @@ from pipeline.core.errors import DataError, nearest
 from pipeline.core.tables import Table
 from pipeline.data import texts
 from pipeline.data.layouts import ONE_HOT
-from pipeline.data.new import columns, kinds, words
+from pipeline.data.new import columns, groups, kinds, words
 from pipeline.data.new.asked import Asked
 from pipeline.data.new.columns import decimal, numeric
 from pipeline.data.paths import nfc
@@ -101,7 +101,7 @@ def choose(
     if len(marks) > 1 and _rows_of_one(table, marks) == len(table):
         return _one_hot(table, marks, texts.LABEL_ONE_HOT)
     like = [c for c in candidates if columns.like_classes(table, c)]
-    group = columns.named_group([(c, "") for c in like])
+    group = groups.named_group([(c, "") for c in like])
     like = [c for c in like if group is None or c != group[0]]
     numbers = [c for c in candidates if c not in like and _numbers(table, c)]
     if len(marks) >= FEWEST_MARKS and set(like) <= set(marks) and not numbers:
@@ -214,7 +214,7 @@ def _by_sample(table: Table, free: Sequence[str], asked: Asked) -> Label | None:
 
 
 def _example(asked: Asked, column: str) -> str:
-    return texts.EXAMPLE.format(cell=next(iter(sorted(asked.cells(column))), ""))
+    return texts.CELL.format(cell=next(iter(sorted(asked.cells(column))), ""))
 
 
 def _with_more(table: Table, column: str, named: dict[str, str], answers: Sequence[str]) -> Label:
@@ -257,9 +257,9 @@ def one(table: Table, column: str, why: str, asked: Asked | None, sure: bool = F
         found = texts.NUMBERS_FOUND.format(count=len(values), values=words.some(values))
         kinds.refuse("values", where, found, texts.NUMBERS_REMEDY.format(column=column))
     if several := kinds.several_in_a_cell(cells):
-        kinds.refuse("several", where, texts.EXAMPLE.format(cell=several[0]))
+        kinds.refuse("several", where, texts.CELL.format(cell=several[0]))
     if len(values) == len(cells):
-        kinds.refuse("texts", where, texts.EXAMPLE.format(cell=values[0]))
+        kinds.refuse("texts", where, texts.CELL.format(cell=values[0]))
     return Label((column,), (tuple(values),), (cells,), why)
 
 
@@ -288,7 +288,7 @@ def _several(
         found = texts.NOT_ONE_HOT.format(rows=len(table) - held, all=len(table))
         kinds.refuse("several", where, found)
     if all(set(table.column(c)) <= {*ONE_HOT, "", "-1", "-1.0"} for c in named):
-        kinds.refuse("several", where, texts.EXAMPLE.format(cell=table.rows[0]))
+        kinds.refuse("several", where, texts.CELL.format(cell=table.rows[0]))
     shown = {c: asked.cells(a) for c, a in zip(named, asked.answers, strict=True)} if asked else {}
     for column in named:
         if kinds.certain_values(table.column(column), shown.get(column, set())) or (

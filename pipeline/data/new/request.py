@@ -34,6 +34,7 @@ class NewRequest:
         sample: the host's sample submission, if there is one.
         home: paths below it are written relative to it.
         label: the label's column, or several separated by commas; None: it is guessed.
+        encoding: of tables that are not UTF-8; None: found.
     """
 
     name: str
@@ -43,6 +44,7 @@ class NewRequest:
     sample: Path | None
     home: Path
     label: str | None = None
+    encoding: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,246 @@
+"""A file's bytes as text: gzip, files that are no text, and the encoding.
+
+Owns decoding UTF-8 and UTF-16 with or without a byte-order mark, choosing between CP949 (Korean) and CP1252
+(Western European), and naming a file of another kind with what reads it. Does not own the text's meaning
+(`core/tables.py`).
+
+Almost any bytes decode as CP949 or CP1252, so that a file decodes proves nothing. In CP949 a syllable has two
+bytes, which are a sign or an uppercase letter and something else in CP1252: `가구` is read as four signs. In
+CP1252 a word has an accent here and there between ASCII letters, and two such bytes are a rare syllable in
+CP949: `Äpfel` is `캻fel`. Where only one reading looks like words, it is the one; where both do, or none, the
+user is asked.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from pipeline.core.errors import DataError
+
+UTF8 = "utf-8-sig"
+KOREAN, WESTERN = "cp949", "cp1252"
+# Lines with characters outside ASCII that are looked at.
+LOOKED_AT = 2000
+# Signs that stand alone in Western text; others are parts of a multi-byte character.
+SIGNS = frozenset("‘’“”–—…•°±µ²³½¼¾€£§©®™«»·º\u00aa¿¡×\u00a0")
+# Shares of the Korean reading's characters: ideographs are rare in Korean tables, and syllables outside
+# KS X 1001 (2,350 common ones) are very rare.
+MOST_IDEOGRAPHS, MOST_RARE = 0.1, 1 / 3
+
+ZERO_BYTES = ("utf-16-le", "utf-16-be")
+ENCODING_REMEDY = "set competition.encoding (make new: ENCODING=…), or save the file as UTF-8"
+CSV_REMEDY = "a table must be a CSV file"
+
+# How a file of another kind begins, its name, and what reads it.
+MAGIC = (
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "the package h5py reads it: write its images as files and a CSV"),
+    (b"PAR1", "a Parquet file", "pandas.read_parquet reads it: write it with to_csv(index=False)"),
+    (b"ARROW1", "a Feather file", "pandas.read_feather reads it: write it with to_csv(index=False)"),
+    (b"\x93NUMPY", "a NumPy array", "numpy.load reads it: write its images as files and a CSV"),
+    (b"SQLite format 3", "an SQLite database", "export the table as CSV"),
+    (
+        b"\xd0\xcf\x11\xe0",
+        "an Excel workbook (.xls)",
+        "open it in a spreadsheet program, save it as CSV UTF-8",
+    ),
+    (b"%PDF", "a PDF document", CSV_REMEDY),
+    (b"\xff\xd8\xff", "a JPEG image", CSV_REMEDY),
+    (b"\x89PNG", "a PNG image", CSV_REMEDY),
+    (b"BZh", "an archive (bzip2)", "unpack it"),
+    (b"\xfd7zXZ", "an archive (xz)", "unpack it"),
+    (b"7z\xbc\xaf", "an archive (7z)", "unpack it"),
+    (b"Rar!", "an archive (rar)", "unpack it"),
+    (b"\x28\xb5\x2f\xfd", "an archive (zstd)", "unpack it"),
+)
+ZIPPED = (
+    (b"xl/", "an Excel workbook (.xlsx)", "open it in a spreadsheet program, and save it as CSV UTF-8"),
+    (b"content.xml", "a spreadsheet (.ods)", "open it in a spreadsheet program, and save it as CSV UTF-8"),
+    (b".npy", "NumPy arrays (.npz)", "numpy.load reads it: write its images as files and a CSV"),
+)
+ZIP = ("an archive (zip)", "unpack it, and give the file that is in it")
+DICOM = ("a DICOM image", "the package pydicom reads it: write its pixels as PNG files")
+COCO = (
+    "JSON in COCO's form (images and annotations)",
+    "the package pycocotools reads it: write a CSV with a row per image: id, path and label",
+)
+JSON = (
+    "JSON",
+    "pandas.read_json reads it: write a CSV with a row per image; pixels in it must become image files",
+)
+HTML = (
+    "a web page",
+    "the download gave a page instead of the file, perhaps because the host asks you to log in",
+)
+XML = ("XML", "write a CSV with a row per image: id, path and label")
+
+
+def read_text(path: Path, name: str, encoding: str | None = None) -> tuple[str, str]:
+    """(text with plain newlines, encoding) of a file.
+
+    Args:
+        path: the file; gzip is unpacked.
+        name: its name in messages.
+        encoding: the encoding of files that are not UTF-8; None: UTF-16, CP949 or CP1252 where only one fits.
+
+    Raises:
+        DataError: there is no such file, it is no text, or its encoding is unclear.
+    """
+    data = _unpacked(_bytes(path), name)
+    _refuse_other_kinds(data, name)
+    text, used = _decoded(data, name, encoding)
+    return text.replace("\r\n", "\n").replace("\r", "\n"), used
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: this is a folder, not a CSV file") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _unpacked(data: bytes, name: str) -> bytes:
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        headline = f"{name}: the gzip file is damaged: {error}"
+        raise DataError(headline, remedy="download or pack it again") from error
+
+
+def other_kind(data: bytes) -> tuple[str, str] | None:
+    """(what it is, what reads it) of the beginning of a file that is no table; None: it may be text."""
+    if data[128:132] == b"DICM":
+        return DICOM
+    if data.startswith(b"PK\x03\x04"):
+        return next(((what, remedy) for part, what, remedy in ZIPPED if part in data), ZIP)
+    for start, what, remedy in MAGIC:
+        if data.startswith(start):
+            return what, remedy
+    head = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if re.match(rb'(?:\{\s*"|\[\s*[\[{"\d-])', head):
+        keys = (b'"images"', b'"annotations"')
+        return COCO if all(key in data for key in keys) else JSON
+    if re.match(rb"(?i)<!doctype html|<html", head):
+        return HTML
+    return XML if re.match(rb"<\?xml|<annotation", head) else None
+
+
+def _refuse_other_kinds(data: bytes, name: str) -> None:
+    found = other_kind(data)
+    if found is not None:
+        raise DataError(f"{name}: this is {found[0]}, not a CSV table", remedy=found[1])
+
+
+def _decoded(data: bytes, name: str, encoding: str | None) -> tuple[str, str]:
+    marked = _marked(data)
+    if marked is not None:
+        text = _try(data, marked)
+    elif (text := _try(data, UTF8)) is not None and "\0" not in text:
+        return text, UTF8
+    elif encoding is not None:
+        text, marked = _try(data, encoding), encoding
+    elif b"\0" in data:
+        marked = _utf16(data)
+        text = _try(data, marked) if marked else None
+    else:
+        return _legacy(data, name)
+    wrong = text is None or "\0" in text or (marked in ZERO_BYTES and "\n" not in text)
+    if text is None or marked is None or wrong:
+        what = f"text in {marked}" if marked else "text (it contains zero bytes)"
+        raise DataError(f"{name}: it is not {what}", remedy=ENCODING_REMEDY)
+    return text, marked
+
+
+def _marked(data: bytes) -> str | None:
+    """The encoding of a byte-order mark other than that of UTF-8."""
+    if data.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        return "utf-32"
+    return "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else None
+
+
+def _utf16(data: bytes) -> str | None:
+    """The byte order of UTF-16 without a mark, by where the zero bytes of ASCII characters are."""
+    even, odd = data[::2].count(0), data[1::2].count(0)
+    if len(data) % 2 or even == odd:
+        return None
+    return "utf-16-le" if odd > even else "utf-16-be"
+
+
+def _try(data: bytes, encoding: str) -> str | None:
+    try:
+        return data.decode(encoding)
+    except (UnicodeDecodeError, LookupError):
+        return None
+
+
+def _legacy(data: bytes, name: str) -> tuple[str, str]:
+    """The text in the one older encoding in which it looks like words."""
+    korean, western = _try(data, KOREAN), _try(data, WESTERN)
+    fits = []
+    if korean is not None and like_korean(korean):
+        fits.append((korean, KOREAN))
+    if western is not None and like_western(western):
+        fits.append((western, WESTERN))
+    if len(fits) == 1:
+        return fits[0]
+    readings = fits or [(text, e) for text, e in ((korean, KOREAN), (western, WESTERN)) if text is not None]
+    faults = [
+        f"in {encoding} its first such line is {next(_odd_lines(text))!r}" for text, encoding in readings
+    ]
+    if fits:
+        what = f"it is not UTF-8, and both {KOREAN} and {WESTERN} give words"
+    else:
+        what = f"it is not text in UTF-8 or UTF-16, and neither {KOREAN} nor {WESTERN} gives words"
+    raise DataError(
+        f"{name}: {what}", faults, f"{ENCODING_REMEDY}; others are e.g. gb18030, shift_jis, cp1251"
+    )
+
+
+def _odd_lines(text: str) -> Iterator[str]:
+    """Lines with characters outside ASCII."""
+    return (line.strip() for line in text.splitlines() if not line.isascii())
+
+
+def like_korean(text: str) -> bool:
+    """Whether text that was decoded as CP949 consists of common syllables."""
+    odd = [c for line in islice(_odd_lines(text), LOOKED_AT) for c in line if not c.isascii()]
+    syllables = [c for c in odd if "가" <= c <= "힣"]
+    ideographs = sum("\u4e00" <= c <= "\u9fff" or "\uf900" <= c <= "\ufaff" for c in odd)
+    rare = sum(c.encode(KOREAN)[1] < 0xA1 or c.encode(KOREAN)[0] < 0xB0 for c in syllables)
+    return (
+        2 * len(syllables) >= len(odd)
+        and ideographs <= MOST_IDEOGRAPHS * len(odd)
+        and rare <= MOST_RARE * len(syllables)
+    )
+
+
+def like_western(text: str) -> bool:
+    """Whether text that was decoded as CP1252 has its accents where words have them."""
+    for line in islice(_odd_lines(text), LOOKED_AT):
+        for run in re.findall(r"[^\x00-\x7f]+", line):
+            signs = [c for c in run if not c.isalpha()]
+            if any(c not in SIGNS for c in signs) or (signs and len(run) > 2):
+                return False
+            if len(run) == 2 and len(signs) == 2:
+                return False
+        if not all(_western_word(word) for word in re.findall(r"[^\W\d_]+", line) if not word.isascii()):
+            return False
+    return True
+
+
+def _western_word(word: str) -> bool:
+    """Whether a word has ASCII letters beside its accents, and is lowercase, uppercase or capitalised."""
+    accents = [c for c in word if not c.isascii()]
+    if len(word) > 1 and len(accents) > (len(word) + 1) // 2:
+        return False
+    return word.islower() or word.isupper() or word[1:].islower()

@@ -1,0 +1,47 @@
+"""The tables that the user gives to `make new`, read without knowing whether they have a header.
+
+Owns noticing that the first line is a row, and that a table holds pixels. Does not own reading tables
+(`core/tables.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from pipeline.core.errors import DataError
+from pipeline.core.tables import Table, read_table
+from pipeline.data import containers, texts
+from pipeline.data.paths import Locator, image_suffix
+
+# Cells of the first line that are looked up.
+FEW = 20
+
+
+def read(path: Path, folders: Iterable[Path], encoding: str | None) -> tuple[Table, bool]:
+    """(table, whether it has a header line); without one, the columns are column1, column2 and so on.
+
+    Args:
+        path: the table.
+        folders: where its images may be: a first line that names one of them is a row.
+        encoding: of a table that is not UTF-8; None: found.
+
+    Raises:
+        DataError: it is no table, or it holds pixels instead of names.
+    """
+    bare = read_table(path, encoding=encoding, header=False)
+    header = not _is_row(bare.rows[0], folders)
+    table = read_table(path, encoding=encoding) if header else bare
+    held = containers.pixels(table)
+    if held is not None:
+        raise DataError(f"{path.name}: {held}", remedy=texts.PIXELS_REMEDY)
+    return table, header
+
+
+def _is_row(cells: tuple[str, ...], folders: Iterable[Path]) -> bool:
+    """Whether a cell is the name of an image, or names one that exists and has a digit, as `0a1f`."""
+    for cell in cells:
+        if image_suffix(cell) and PurePosixPath(cell).stem:
+            return True
+    numbered = [cell for cell in cells if any(c.isdigit() for c in cell)]
+    return any(not Locator(folder).find_directly(cell)[0] for folder in folders for cell in numbered[:FEW])

@@ -1,0 +1,144 @@
+"""The group of an image: columns and parts of file names that could say whose it is.
+
+Owns guesses about groups, and the host's own folds. Does not own the settings of groups
+(`data/new/propose.py`) nor reading them (`data/competition.py`).
+
+Images of one person, lesion or place are alike, so a group is never on both sides of a split. A group that is
+the answer itself is none: each class would be in one fold only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from pipeline.core.tables import Table
+from pipeline.data import texts
+from pipeline.data.paths import nfc
+from pipeline.settings.competition import UNKNOWN_GROUPS, no_group
+
+GROUP_WORDS = (
+    *("group", "person", "people", "patient", "subject", "user", "owner", "individual", "client", "site"),
+    *("video", "sequence", "scene", "session", "study", "series", "case", "location", "camera", "concept"),
+    *("lesion", "source", "src", "donor", "animal", "specimen", "plot", "slide", "scan", "exam", "visit"),
+    *(
+        "household",
+        "farm",
+        "clip",
+        "track",
+        "capture",
+        "burst",
+        "seq_id",
+        "uploader",
+        "photographer",
+        "author",
+    ),
+    *("volunteer", "participant", "speaker", "driver", "player", "hospital", "station", "wsi", "eye_of"),
+)
+FOLD_NAME = re.compile(r"(?:k_?|cv_?|val_?)?folds?(?:_?(?:id|no|nr|number|index))?|cv")
+FEWEST_FOLDS, MOST_FOLDS = 2, 50
+# Tried in this order on names such as `p012_3m.jpg` or `glass/p012_3m.jpg`.
+PATTERNS = (
+    (r"(?:^|/)([A-Za-z]*\d+)[_-][^/]*$", texts.PARTS_OF_NAMES[0]),
+    (r"(?:^|/)([^/\d]*\d+)[_ -][^/]*$", texts.PARTS_OF_NAMES[1]),
+    (r"(?:^|/)([^/_-]+)[_-][^/]*$", texts.PARTS_OF_NAMES[2]),
+    (r"(?:^|/)([^/]+)[_-][^/_-]+$", texts.PARTS_OF_NAMES[3]),
+    (r"([^/]+)/[^/]+$", texts.PARTS_OF_NAMES[4]),
+)
+IMAGES_A_GROUP = (1.3, 200)
+# A class of so many images whose images are all in one group is the group.
+SWALLOWED = 5
+SHOWN_EXAMPLES = 3
+
+
+def group_columns(table: Table, taken: Sequence[str]) -> list[tuple[str, str]]:
+    """(column, reason) of columns that could be the group, those with a typical name first.
+
+    An image whose group is unknown counts as a group of its own.
+    """
+    candidates = []
+    for column in table.columns:
+        if column in taken:
+            continue
+        values = table.column(column)
+        known = [v for v in values if not no_group(v, UNKNOWN_GROUPS)]
+        unknown = len(values) - len(known)
+        if 2 * unknown > len(values) or not _like_groups(len(set(known)) + unknown, len(values)):
+            continue
+        named = _named(column)
+        text = texts.GROUP_COUNT.format(groups=len(set(known)), images=len(table))
+        text += texts.GROUP_UNKNOWN.format(rows=unknown) if unknown else ""
+        candidates.append((not named, column, texts.BY_NAME_TOO.format(text=text) if named else text))
+    return [(column, why) for _, column, why in sorted(candidates)]
+
+
+def _named(column: str) -> bool:
+    return any(word in column.lower() for word in GROUP_WORDS)
+
+
+def named_group(columns: Sequence[tuple[str, str]]) -> tuple[str, str] | None:
+    """The first of `group_columns` with a typical name."""
+    return next(((column, why) for column, why in columns if _named(column)), None)
+
+
+def is_answer(groups: Sequence[str], classes: Sequence[int]) -> bool:
+    """Whether each class has one group only: the group is then the answer, and no split keeps it together."""
+    pairs = set(zip(classes, groups, strict=True))
+    return len(pairs) == len(set(classes)) < len(classes)
+
+
+def swallows(groups: Sequence[str], classes: Sequence[int]) -> bool:
+    """Whether a class of several images is one group, or one group has half of all images."""
+    of_class: dict[int, list[str]] = {}
+    for group, code in zip(groups, classes, strict=True):
+        of_class.setdefault(code, []).append(group)
+    if any(len(set(names)) == 1 and len(names) >= SWALLOWED for names in of_class.values()):
+        return True
+    return 2 * max(Counter(groups).values()) >= len(groups)
+
+
+def fold_columns(table: Table) -> list[tuple[str, int]]:
+    """(column, number of values) of the columns that the host divided the rows with."""
+    found = []
+    for column in table.columns:
+        folds = len({v for v in table.column(column) if v})
+        if FOLD_NAME.fullmatch(column.lower()) and FEWEST_FOLDS <= folds <= MOST_FOLDS:
+            found.append((column, folds))
+    return found
+
+
+def group_patterns(paths: Sequence[str], classes: Sequence[int]) -> list[tuple[str, str]]:
+    """(pattern, reason) of parts of file names that could be the group, most likely first.
+
+    Every path must have the part, groups must have several images, there must be more groups than classes,
+    and no class may be one group: a prefix such as `glass` in `glass_12.jpg` is the class and not a group.
+    """
+    candidates: list[tuple[str, str]] = []
+    seen = set()
+    for pattern, part in PATTERNS:
+        hits = [re.search(pattern, nfc(path)) for path in paths]
+        names = [hit[1] for hit in hits if hit]
+        groups = len(set(names))
+        same = tuple(names)
+        if len(names) < len(paths) or groups < 2 * len(set(classes)) or same in seen:
+            continue
+        if _like_groups(groups, len(paths)) and not swallows(names, classes):
+            seen.add(same)
+            counts = {"groups": groups, "images": len(paths), "examples": _examples(names, paths)}
+            candidates.append((pattern, texts.PATTERN.format(part=part, **counts)))
+    return candidates
+
+
+def _examples(names: Sequence[str], paths: Sequence[str]) -> str:
+    """The first image of some groups."""
+    first: dict[str, str] = {}
+    for group, path in zip(names, paths, strict=True):
+        first.setdefault(group, path)
+    shown = list(first.items())[:SHOWN_EXAMPLES]
+    return ", ".join(texts.EXAMPLE.format(path=path.rsplit("/", 1)[-1], group=group) for group, path in shown)
+
+
+def _like_groups(groups: int, images: int) -> bool:
+    fewest, most = IMAGES_A_GROUP
+    return groups > 2 and fewest <= images / groups <= most
