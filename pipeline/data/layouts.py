@@ -117,7 +117,8 @@ def extra(settings: CompetitionSettings, source: ExtraSettings, root: Path, faul
         if rows is not None and settings.attributes:
             rows = _renamed(rows, CLASS, settings.attributes[0].column)
         return rows
-    rows = _table(settings, root, source.table, images, (settings.id_column, settings.path_column), faults)
+    named = settings.id_column, settings.path_column
+    rows = _table(settings, root, source.table, images, named, faults)
     needed = [c for a in settings.attributes for c in (a.values if a.one_hot else [a.column])]
     rows = _with_columns(
         rows, [settings.id_column, settings.path_column, *(needed if source.labelled else [])], faults

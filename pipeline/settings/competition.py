@@ -373,8 +373,8 @@ def known_format(s: Sections) -> Iterator[Broken]:
     if submission.format is None:
         yield (
             f"{_HOST}.format",
-            "is not decided: look at the host's rules, then set class_name, class_index, probability, "
-            "probabilities or attributes",
+            "is not decided: look at the host's rules, then set class_name, class_index, probabilities, "
+            "attributes, or probability together with competition.submission.positive",
         )
     some = ", ".join(classes[:8]) + (", …" if len(classes) > 8 else "")
     if submission.format == "probability" and not submission.positive:

@@ -160,10 +160,16 @@ def test_words_and_numbers_are_paired_by_a_table_or_asked_and_never_by_their_ord
 
 
 @pytest.mark.parametrize(
-    ("separator", "order"), [("_", ("mood", "sex")), (" ", ("sex", "mood")), ("-", ("mood", "sex"))]
+    ("separator", "order", "moods"),
+    [
+        ("_", ("mood", "sex"), ("sad", "neutral")),
+        (" ", ("sex", "mood"), ("sad", "neutral")),
+        ("-", ("mood", "sex"), ("sad", "neutral")),
+        ("_", ("mood", "sex"), ("0", "1")),
+    ],
 )
-def test_joined_values_are_recognised_with_separator_and_order(host, separator, order):
-    cells = {"mood": ("sad", "neutral"), "sex": ("male", "female")}
+def test_joined_values_are_recognised_with_separator_and_order(host, separator, order, moods):
+    cells = {"mood": moods, "sex": ("male", "female") if moods[0] != "0" else ("5", "6")}
     host.labels(["sex", "mood"], lambda n: [cells["sex"][n // 2 % 2], cells["mood"][n % 2]])
     host.asks(["answer"], separator.join(cells[c][1] for c in order)).new()
     assert [a.column for a in host.config.attributes] == list(order)
@@ -367,6 +373,13 @@ def test_the_label_may_be_given(host):
     assert "no column `pric`; did you mean price?" in host.refused(label="pric")
 
 
+def test_how_combinations_are_numbered_is_asked(host):
+    host.labels(["a", "b"], lambda n: [n % 4, n % 3]).asks(["code"], 0).new(label="a,b")
+    assert "what does the host call the combinations of a, b?" in host.last
+    found = host.settings("competition.submission.format=class_index").config.competition
+    assert found.submission.label_column == "code"
+
+
 def test_many_columns_of_marks_are_several_labels(host):
     host.labels(["drama", "crime", "war", "fun"], lambda n: [n % 2, n % 3 % 2, n // 3 % 2, 1])
     assert "several labels may hold for one image" in host.refused()
@@ -396,6 +409,30 @@ def test_ids_are_found_by_their_values_wherever_they_are(host):
     rows = [(f"t{n}.png", "cat") for n in range(1, TESTS)]
     host.sample = table(host.root / "sample.csv", ["path", "kind"], rows)
     assert "1 id of test.csv, but not in the sample: 't0.png'" in host.refused()
+
+
+def test_ids_may_be_names_of_images_that_the_test_table_writes_differently(host):
+    host.labels(["kind"], lambda n: [SHADES[n % 3]]).tests(["width"], lambda n: [n % 3])
+    rows = [(f"t{n}.png", "cat") for n in range(TESTS)]
+    host.sample = table(host.root / "sample.csv", ["image", "kind"], rows)
+    host.new()
+    assert host.config.test_table == "sample.csv" and f"{TESTS} test images" in "\n".join(host.said.lines)
+    host.sample = table(
+        host.root / "sample.csv", ["image", "kind"], [(f"{n}.0", "cat") for n in range(TESTS)]
+    )
+    assert "no column holds its ids, e.g. '0.0'" in host.refused()
+
+
+def test_a_column_of_row_numbers_is_neither_id_nor_answer(host):
+    host.labels(["kind"], lambda n: [SHADES[n % 3]])
+    rows = [(n, f"t{n}", "cat") for n in range(TESTS)]
+    host.sample = table(host.root / "sample.csv", ["", "image", "kind"], rows)
+    host.new()
+    assert (host.config.submission.id_column, host.config.submission.copied) == ("image", [""])
+    host.sample = table(
+        host.root / "sample.csv", ["image", "kind"], [(f"t{n // 2}", "cat") for n in range(4)]
+    )
+    assert "4 rows, and only 2 values of `image`" in host.refused()
 
 
 def test_columns_of_the_sample_that_repeat_the_test_table_are_copied(host):

@@ -195,7 +195,7 @@ def test_the_request_is_checked_before_anything_is_read(world):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", ["folders", "names", "mask"])
+@pytest.mark.parametrize("layout", ["folders", "names", "mask", "probability"])
 def test_from_new_to_a_submission(world, layout, monkeypatch, capsys):
     """The words that a user types, and nothing else; no code is edited."""
     home = world.home
@@ -214,6 +214,10 @@ def test_from_new_to_a_submission(world, layout, monkeypatch, capsys):
         table(home / "train.csv", ["id", "path", "종류"], rows)
         table(home / "test.csv", ["id", "path"], [r[:2] for r in rows])
         table(home / "sample.csv", ["id", "종류"], [(r[0], "가") for r in rows])
+        if layout == "probability":
+            marks = [(*r[:2], n % 2, 1 - n % 2) for n, r in enumerate(rows)]
+            table(home / "train.csv", ["id", "path", "no", "yes"], marks)
+            table(home / "sample.csv", ["id", "is_yes"], [(r[0], 0.5) for r in rows])
         arguments = ["--images", str(home / "train"), "--train", str(home / "train.csv")]
         arguments += ["--test", str(home / "test.csv"), "--sample", str(home / "sample.csv")]
     assert main(["new", "--name", "mine", *arguments, *words]) == 0
@@ -226,6 +230,7 @@ def test_from_new_to_a_submission(world, layout, monkeypatch, capsys):
     assert path.name in told
     rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
     expected = {"folders": ("id", "label", 5), "mask": ("ImageID", "ans", 4), "names": ("id", "종류", 24)}
+    expected["probability"] = ("id", "is_yes", 24)
     *header, n_rows = expected[layout]
     assert rows[0] == header and len(rows) == n_rows + 1
     if layout == "folders":

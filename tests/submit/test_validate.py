@@ -157,3 +157,30 @@ def test_a_combination_that_is_not_a_class_is_named(tmp_path):
     path.write_text("id,mask,Age band\n7,0,가나\n", encoding="utf-8")
     with pytest.raises(DataError, match="id '7': no class is 0, 가나"):
         host_format.read(path, some, EACH)
+
+
+def test_the_hosts_own_sample_has_a_right_form_and_is_no_submission(tmp_path):
+    sample = tmp_path / "sample.csv"
+    sample.write_text(
+        "id,on · young,on · 가나,off · young,off · 가나\n007,0,0,0,0\n0010,0,0,0,0\n", encoding="utf-8"
+    )
+    found = validate.check(sample, sample, SPACE, SHARES)
+    assert found.is_sample and not found.faults
+    with pytest.raises(DataError, match="this is the host's sample"):
+        validate.refuse(sample, sample, SPACE, SHARES)
+    with pytest.raises(DataError, match="1 of its columns would be copied"):
+        validate.check(sample, sample, SPACE, SHARES.model_copy(update={"id_column": "off · 가나"}))
+
+
+def test_a_column_that_was_copied_from_the_sample_is_a_fault(tmp_path):
+    sample, path = tmp_path / "sample.csv", tmp_path / "theirs.csv"
+    header = "id,on · young,on · 가나,off · young,off · 가나\n"
+    sample.write_text(header + "".join(f"{n},.25,.25,.25,.25\n" for n in range(6)), encoding="utf-8")
+    path.write_text(header + "".join(f"{n},0.{n}1,0.250,0.{6 - n}4,0\n" for n in range(6)), encoding="utf-8")
+    faults = validate.check(path, sample, SPACE, SHARES).faults
+    assert [f for f in faults if "it was copied" in f] == [
+        "column 'on · 가나' is the sample's, cell by cell: it was copied and not predicted"
+    ]
+    even = header + "".join(f"{n},.25,.25,.25,.25\n" for n in reversed(range(6)))
+    path.write_text(even, encoding="utf-8")
+    assert not any("copied" in f for f in validate.check(path, sample, SPACE, SHARES).faults)

@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from pipeline.core.errors import DataError
 from pipeline.core.tables import Table
 from pipeline.data import texts
-from pipeline.data.new import columns
+from pipeline.data.new import columns, kinds
 from pipeline.data.paths import image_suffix, nfc
+
+# Names of a column without meaning.
+ROW_NUMBERS = ("", "index", "unnamed: 0")
 
 
 @dataclass(frozen=True)
@@ -40,25 +43,6 @@ class Asked:
         return {nfc(v) for v in self.table.column(column)} - {""}
 
 
-def number(text: str) -> float | None:
-    """A cell as a finite number, or None."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if abs(value) < float("inf") else None
-
-
-def numeric(cells: Sequence[str] | set[str]) -> bool:
-    """Whether there are cells, all of them numbers."""
-    return bool(cells) and all(number(c) is not None for c in cells)
-
-
-def decimal(cells: Sequence[str] | set[str]) -> bool:
-    """Whether all cells are numbers, and at least one is not a whole number."""
-    return numeric(cells) and any(not float(c).is_integer() for c in cells)
-
-
 def read(sample: Table, test: Table | None, ids: Sequence[str] = ()) -> Asked:
     """Find the columns of a sample.
 
@@ -76,19 +60,21 @@ def read(sample: Table, test: Table | None, ids: Sequence[str] = ()) -> Asked:
         c for c in sample.columns if len(set(sample.column(c))) == len(sample) and all(sample.column(c))
     ]
     if not unique:
-        raise DataError(
-            f"{sample.name}: no column has a different value in each row, so none can be the id",
-            remedy=texts.LONG_REMEDY,
-        )
+        ids = sample.column(sample.columns[0])
+        found = texts.REPEATED_IDS.format(column=sample.columns[0], rows=len(ids), ids=len(set(ids)))
+        kinds.refuse("long", sample.name, found, texts.LONG_REMEDY)
+    # Spreadsheets and pandas add a column that numbers the rows.
+    counted = [c for c in sample.columns if c.lower() in ROW_NUMBERS and len(sample.columns) > 2]
+    unique = [c for c in unique if c not in counted] or unique
     known = [set(test.column(c)) for c in test.columns] if test is not None else []
     in_test = [c for c in unique if set(sample.column(c)) in known]
     named = [c for name in (*ids, *columns.ID_NAMES) for c in unique if c.lower() == name.lower()]
     # Answers may differ in each row, too: a column of words or whole numbers is rather the id.
-    whole = [c for c in unique if not decimal(sample.column(c))]
+    whole = [c for c in unique if not columns.decimal(sample.column(c))]
     first = unique[0] if unique[0] == sample.columns[0] else None
     chosen = next((c for c in (*in_test, first, *named, *whole, *unique) if c is not None), unique[0])
     others = [c for c in sample.columns if c != chosen]
-    copied = tuple(c for c in others if _about_images(sample, chosen, c, test))
+    copied = tuple(c for c in others if c in counted or _about_images(sample, chosen, c, test))
     answers = tuple(c for c in others if c not in copied)
     if not answers:
         raise DataError(

@@ -9,7 +9,7 @@ Every function also returns the reason for its guess, which `make new` prints.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,33 +182,45 @@ def id_column(table: Table, path_column: str, preferred: str | None) -> tuple[st
     return (unique[0], unique_text) if unique else None
 
 
+def number(text: str) -> float | None:
+    """A cell as a finite number, or None."""
+    try:
+        # Python reads `0_1` as a number.
+        value = float(text) if "_" not in text else float("nan")
+    except ValueError:
+        return None
+    return value if abs(value) < float("inf") else None
+
+
+def numeric(cells: Sequence[str] | set[str]) -> bool:
+    """Whether there are cells, all of them numbers."""
+    return bool(cells) and all(number(c) is not None for c in cells)
+
+
+def decimal(cells: Sequence[str] | set[str]) -> bool:
+    """Whether all cells are numbers, and at least one is not a whole number."""
+    return numeric(cells) and any(not float(c).is_integer() for c in cells)
+
+
 def values_of(table: Table, column: str) -> list[str]:
     """Different values without the empty one: as numbers if all are, else in alphabetical order."""
     return in_order({nfc(v) for v in table.column(column) if v})
 
 
-def in_order(values: Iterable[str]) -> list[str]:
+def in_order(values: Collection[str]) -> list[str]:
     """Values as numbers if all are, else in alphabetical order."""
-    try:
-        return sorted(values, key=lambda v: (float(v), v))
-    except ValueError:
-        return sorted(values)
+    found = {v: n for v in values if (n := number(v)) is not None}
+    return sorted(values, key=lambda v: (found[v], v)) if len(found) == len(set(values)) else sorted(values)
 
 
 def is_number(table: Table, column: str) -> bool:
     """Whether a column has too many different numbers for classes."""
-    try:
-        return len({float(v) for v in table.column(column)}) > MANY_NUMBERS
-    except ValueError:
-        return False
+    cells = set(table.column(column))
+    return len(cells) > MANY_NUMBERS and numeric(cells) and len({float(v) for v in cells}) > MANY_NUMBERS
 
 
 def like_classes(table: Table, column: str) -> bool:
     """Whether a column has few repeated values that are not measured numbers."""
     cells = set(table.column(column))
-    try:
-        decimals = any(not float(v).is_integer() for v in cells)
-    except (ValueError, OverflowError):
-        decimals = False
     few = 2 <= len(cells) <= min(MOST_CLASSES, len(table) // 2)
-    return few and not decimals and not is_number(table, column)
+    return few and not decimal(cells) and not is_number(table, column)

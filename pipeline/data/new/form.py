@@ -19,7 +19,8 @@ from pipeline.core.errors import DataError
 from pipeline.core.tables import read_table
 from pipeline.data import texts
 from pipeline.data.new import kinds, words
-from pipeline.data.new.asked import Asked, decimal, numeric
+from pipeline.data.new.asked import Asked
+from pipeline.data.new.columns import decimal, numeric
 from pipeline.data.new.label import Label
 from pipeline.data.paths import nfc
 
@@ -68,12 +69,12 @@ def decide(asked: Asked, label: Label, attribute: str, beside: Sequence[Path]) -
     cells = asked.cells(answer)
     where = f"{asked.table.name}: column `{answer}`"
     if kind := kinds.pixels_or_boxes(answer, cells):
-        kinds.refuse(kind, where, texts.EXAMPLE.format(cell=next(iter(sorted(cells)), "")))
+        kinds.refuse(kind, where, texts.CELL.format(cell=next(iter(sorted(cells)), "")))
     if len(label.values) > 1:
-        return _joined(label, answer, cells, where)
+        return _joined(label, answer, cells)
     kind, example = kinds.several_answers(cells, label.classes)
     if kind:
-        kinds.refuse(kind, where, texts.EXAMPLE.format(cell=example))
+        kinds.refuse(kind, where, texts.CELL.format(cell=example))
     if len(label.classes) == 2 and (form := _one_probability(label.classes, answer, cells)):
         return form
     ids = {nfc(v) for v in asked.table.column(asked.id_column)}
@@ -111,7 +112,7 @@ def _attributes(asked: Asked, label: Label) -> Form:
         where = f"{asked.table.name}: column `{answer}`"
         written = words.as_in(values, cells)
         if decimal(cells):
-            kinds.refuse("several", where, texts.EXAMPLE.format(cell=sorted(cells)[0]))
+            kinds.refuse("several", where, texts.CELL.format(cell=sorted(cells)[0]))
         if written is None and not (len(cells) == 1 and numeric(cells)):
             raise DataError(
                 f"{where}: its answers ({words.some(sorted(cells))}) are not values of `{name}` "
@@ -127,9 +128,12 @@ def _attributes(asked: Asked, label: Label) -> Form:
     )
 
 
-def _joined(label: Label, answer: str, cells: set[str], where: str) -> Form:
+def _joined(label: Label, answer: str, cells: set[str]) -> Form:
     if label.separator is None:
-        kinds.refuse("answers", where, texts.OTHER_COLUMNS.format(columns=", ".join(label.names)))
+        text = texts.QUESTION_PRODUCT.format(
+            column=answer, cells=words.some(sorted(cells)), columns=", ".join(label.names)
+        )
+        return Form(None, texts.OPEN, answer, question=text, trial=_TRIAL)
     why = texts.JOINED.format(separator=label.separator)
     return Form("class_name", why, answer, {"separator": label.separator})
 
@@ -174,7 +178,7 @@ def _class(
         return Form("class_name", texts.SAMPLE_WORDS, answer, {"words": {attribute: written}})
     found = words.some(sorted(cells))
     if ids >= cells and not numeric(cells):
-        kinds.refuse("images", where, texts.EXAMPLE.format(cell=min(cells)))
+        kinds.refuse("images", where, texts.CELL.format(cell=min(cells)))
     if decimal(cells):
         kinds.refuse("one_number", where, texts.ONE_NUMBER.format(cells=found, values=words.some(values)))
     if mapped := _mapped(values, cells, beside):

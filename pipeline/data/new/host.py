@@ -17,7 +17,7 @@ from pipeline.data.new import columns, form, given, groups, kinds, words
 from pipeline.data.new.asked import Asked
 from pipeline.data.new.label import Label
 from pipeline.data.new.request import HOLDOUT, NewRequest, Proposal, relative
-from pipeline.data.paths import nfc
+from pipeline.data.paths import Locator, nfc
 
 
 def test_table(request: NewRequest) -> Table | None:
@@ -78,17 +78,33 @@ def test_set(
     own = None
     if asked is not None:
         _refuse_long(table, place.column, labels)
+        if request.sample is not None and path != request.sample and _same_images(table, place, asked):
+            # The sample's ids are the names of the images, and no column of the test table has them.
+            path, table = request.sample, asked.table
+            place = columns.Place(asked.id_column, place.folder, 1.0)
         own = _ids(table, asked) if path != request.sample else asked.id_column
     named = columns.id_column(table, place.column, own)
     if named is None:
         raise DataError(f"{path.name}: no column has a different value in each row, so none can be the id")
     why = texts.ROWS.format(rows=len(table)) if request.test == path else texts.TEST_FROM_SAMPLE
+    if request.test is not None and request.test.is_file() and path != request.test:
+        why = texts.TEST_IDS_FROM_SAMPLE.format(test=request.test.name)
     proposal.set("competition.test_table", relative(path, root), why)
     proposal.set("competition.test_images", relative(place.folder, root), texts.IMAGES_HERE)
     if train is None or named[0] != train[0]:
         proposal.set("competition.test_id_column", *named)
     if train is None or place.column != train[1].column:
         proposal.set("competition.test_path_column", place.column, texts.LEADS_TO_TEST_IMAGES)
+
+
+def _same_images(table: Table, place: columns.Place, asked: Asked) -> bool:
+    """Whether only the sample's ids, and no column of the test table, lead to the same images."""
+    wanted = asked.table.column(asked.id_column)
+    if any(set(wanted) & set(table.column(c)) for c in table.columns):
+        return False
+    locator = Locator(place.folder)
+    first, second = ([locator.find(v) for v in cells] for cells in (table.column(place.column), wanted))
+    return not any(kind for kind, _ in second) and set(first) == set(second)
 
 
 def _ids(table: Table, asked: Asked) -> str:
@@ -141,7 +157,7 @@ def _refuse_long_ids(asked: Asked, labels: Sequence[str]) -> None:
     ids = asked.table.column(asked.id_column)
     ending = {c for c in labels for i in ids if i.endswith(f"_{c}")}
     if len(ending) > 1 and all(any(i.endswith(f"_{c}") for c in ending) for i in ids):
-        kinds.refuse("long", asked.table.name, texts.EXAMPLE.format(cell=ids[0]))
+        kinds.refuse("long", asked.table.name, texts.CELL.format(cell=ids[0]))
 
 
 def answers(
@@ -179,6 +195,8 @@ def refuse_ids_as_classes(folder: Path, names: Sequence[str]) -> None:
         DataError: a table beside the folder has a column of groups with the names of all class folders.
     """
     for path in sorted(folder.parent.glob("*.csv"))[: form.MOST_TABLES]:
+        if path.stat().st_size > form.MOST_BYTES:
+            continue
         try:
             table = read_table(path)
         except DataError:

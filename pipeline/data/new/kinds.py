@@ -14,8 +14,8 @@ from typing import NoReturn
 from pipeline.core.errors import DataError
 from pipeline.core.tables import Table
 from pipeline.data import texts
-from pipeline.data.new import asked, columns
-from pipeline.data.new.asked import number, numeric
+from pipeline.data.new import columns
+from pipeline.data.new.columns import decimal, number, numeric
 
 SEPARATORS = ("|", ";", ",", " ")
 MASK_NAMES, BOX_NAMES = ("encodedpixels", "rle"), ("predictionstring", "bbox", "boxes", "xmin")
@@ -56,13 +56,15 @@ def refuse_long(table: Table) -> None:
     Raises:
         DataError: it is one.
     """
-    for column in table.columns:
+    for at, column in enumerate(table.columns):
+        if not len(table) or "_" not in table.rows[0][at]:
+            continue
         parts = [tuple(cell.rpartition("_")[::2]) for cell in table.column(column)]
         names, ends = {p[0] for p in parts}, {p[1] for p in parts}
         if "" in names or len(set(parts)) < len(parts) or not 2 <= len(ends) <= MOST_PARTS:
             continue
         if len(names) * len(ends) == len(parts) and len(names) > 1:
-            found = texts.EXAMPLE.format(cell=", ".join(table.column(column)[: len(ends)][:3]))
+            found = texts.CELL.format(cell=", ".join(table.column(column)[: len(ends)][:3]))
             refuse("long", f"{table.name}: column `{column}`", found)
 
 
@@ -85,7 +87,7 @@ def pixels_or_boxes(name: str, cells: set[str]) -> str:
 def certain_values(cells: Sequence[str], sample: set[str]) -> bool:
     """Whether numbers are surely values and not classes: decimals, or a sample with decimals beside many."""
     given = {c for c in cells if c}
-    return asked.decimal(given) or (numeric(given) and len(given) > 2 and asked.decimal(sample))
+    return decimal(given) or (numeric(given) and len(given) > 2 and decimal(sample))
 
 
 def likely_values(name: str, cells: Sequence[str]) -> bool:

@@ -23,7 +23,8 @@ from pipeline.core.tables import Table
 from pipeline.data import texts
 from pipeline.data.layouts import ONE_HOT
 from pipeline.data.new import columns, groups, kinds, words
-from pipeline.data.new.asked import Asked, decimal, numeric
+from pipeline.data.new.asked import Asked
+from pipeline.data.new.columns import decimal, numeric
 from pipeline.data.paths import nfc
 
 BETWEEN = ("_", "-", " ", ",", ", ", "|", "/", ":", ";", "+", ".", "")
@@ -32,7 +33,7 @@ LABEL_WORDS = {"label", "labels", "class", "target", "category", "diagnosis", "s
 # The word with which a file name begins, as in `cat.12.jpg` or `shark_3.png`.
 WORD = re.compile(r"[^\W\d_]+")
 MOST_JOINED = 12
-FEWEST_ONE_HOT = 3
+FEWEST_MARKS = 3
 
 
 @dataclass(frozen=True)
@@ -97,13 +98,13 @@ def choose(
     if len(absent) == 1:
         return one(table, absent[0], texts.LABEL_ABSENT.format(test=test.name if test else ""), asked)
     marks = [c for c in candidates if set(table.column(c)) <= ONE_HOT.keys()]
-    if len(marks) >= FEWEST_ONE_HOT and _rows_of_one(table, marks) == len(table):
+    if len(marks) > 1 and _rows_of_one(table, marks) == len(table):
         return _one_hot(table, marks, texts.LABEL_ONE_HOT)
     like = [c for c in candidates if columns.like_classes(table, c)]
     group = groups.named_group([(c, "") for c in like])
     like = [c for c in like if group is None or c != group[0]] or like
     numbers = [c for c in candidates if c not in like and _numbers(table, c)]
-    if len(marks) >= FEWEST_ONE_HOT and set(like) <= set(marks) and not numbers:
+    if len(marks) >= FEWEST_MARKS and set(like) <= set(marks) and not numbers:
         return _several(table, marks, texts.LABEL_MARKS)
     if len(like) == 1 and not numbers:
         return one(table, like[0], texts.LABEL_ONLY, asked)
@@ -213,7 +214,7 @@ def _by_sample(table: Table, free: Sequence[str], asked: Asked) -> Label | None:
 
 
 def _example(asked: Asked, column: str) -> str:
-    return texts.EXAMPLE.format(cell=next(iter(sorted(asked.cells(column))), ""))
+    return texts.CELL.format(cell=next(iter(sorted(asked.cells(column))), ""))
 
 
 def _with_more(table: Table, column: str, named: dict[str, str], answers: Sequence[str]) -> Label:
@@ -256,9 +257,9 @@ def one(table: Table, column: str, why: str, asked: Asked | None, sure: bool = F
         found = texts.NUMBERS_FOUND.format(count=len(values), values=words.some(values))
         kinds.refuse("values", where, found, texts.NUMBERS_REMEDY.format(column=column))
     if several := kinds.several_in_a_cell(cells):
-        kinds.refuse("several", where, texts.EXAMPLE.format(cell=several[0]))
+        kinds.refuse("several", where, texts.CELL.format(cell=several[0]))
     if len(values) == len(cells):
-        kinds.refuse("texts", where, texts.EXAMPLE.format(cell=values[0]))
+        kinds.refuse("texts", where, texts.CELL.format(cell=values[0]))
     return Label((column,), (tuple(values),), (cells,), why)
 
 
@@ -287,7 +288,7 @@ def _several(
         found = texts.NOT_ONE_HOT.format(rows=len(table) - held, all=len(table))
         kinds.refuse("several", where, found)
     if all(set(table.column(c)) <= {*ONE_HOT, "", "-1", "-1.0"} for c in named):
-        kinds.refuse("several", where, texts.EXAMPLE.format(cell=table.rows[0]))
+        kinds.refuse("several", where, texts.CELL.format(cell=table.rows[0]))
     shown = {c: asked.cells(a) for c, a in zip(named, asked.answers, strict=True)} if asked else {}
     for column in named:
         if kinds.certain_values(table.column(column), shown.get(column, set())) or (

@@ -85,9 +85,6 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     if not len(table):
         raise DataError(f"{request.train}: it has a header and no rows")
     test = host.test_table(request)
-    if not len(table):
-        raise DataError(f"{request.train}: it has a header and no rows")
-    test = host.test_table(request)
     sample = _asked(request, test, table.columns)
     try:
         named, place = _place(table, request, sample)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from itertools import product
 
-from pipeline.data.new.asked import number
+from pipeline.data.new.columns import number
 from pipeline.data.paths import nfc
 
 # The class that is meant by one probability is the other one.
