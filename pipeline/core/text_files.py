@@ -42,6 +42,16 @@ MAGIC = (
     (b"PAR1", "a Parquet file", "pandas.read_parquet reads it: write it with to_csv(index=False)"),
     (b"ARROW1", "a Feather file", "pandas.read_feather reads it: write it with to_csv(index=False)"),
     (b"\x93NUMPY", "a NumPy array", "numpy.load reads it: write its images as files and a CSV"),
+    (
+        b"\0\0\x08\x03",
+        "an IDX file (MNIST)",
+        "numpy.frombuffer reads it after 16 bytes: write its images as files",
+    ),
+    (
+        b"\0\0\x08\x01",
+        "an IDX file (MNIST)",
+        "numpy.frombuffer reads it after 8 bytes: write its labels as a CSV",
+    ),
     (b"SQLite format 3", "an SQLite database", "export the table as CSV"),
     (
         b"\xd0\xcf\x11\xe0",
@@ -76,6 +86,7 @@ HTML = (
     "a web page",
     "the download gave a page instead of the file, perhaps because the host asks you to log in",
 )
+PICKLE = ("a Python pickle", "load it only if you trust its source, and write its images as files and a CSV")
 XML = ("XML", "write a CSV with a row per image: id, path and label")
 
 
@@ -132,6 +143,8 @@ def other_kind(data: bytes) -> tuple[str, str] | None:
         return COCO if all(key in data for key in keys) else JSON
     if re.match(rb"(?i)<!doctype html|<html", head):
         return HTML
+    if re.match(rb"\x80[\x02-\x05]", data):
+        return PICKLE
     return XML if re.match(rb"<\?xml|<annotation", head) else None
 
 

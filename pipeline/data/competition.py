@@ -169,6 +169,8 @@ def _samples(
     groups, group_notes = _groups(listing, settings, group_pattern, split != "test", faults)
     labelled = split in ("train", "extra")
     read = labels.read(listing, groups, settings, patches, faults) if labelled else None
+    if read is not None and split == "train" and len(faults) == before:
+        _check_groups(settings, groups, read.scoring_N, faults)
     if len(faults) > before:
         return None
     scoring = None if read is None else read.scoring_N
@@ -239,6 +241,21 @@ def _groups(
             faults.add("paths without a group", text)
         groups.append(name or ALONE.format(id=listing.ids[row]))
     return tuple(groups), ()
+
+
+def _check_groups(
+    settings: CompetitionSettings, groups: Sequence[str], labels_N: Ints, faults: Faults
+) -> None:
+    """A group is no answer: if each class has one group, no fold could train and validate it."""
+    name = "group_column" if settings.group_column is not None else "group_pattern"
+    given = settings.group_column or settings.group_pattern
+    images_C, groups_C = (
+        Counter(labels_N.tolist()),
+        Counter(c for c, _ in set(zip(labels_N.tolist(), groups, strict=True))),
+    )
+    if given is not None and len(images_C) > 1 and min(images_C.values()) > 1 and max(groups_C.values()) == 1:
+        text = texts.GROUP_OF_CLASS.format(setting=name, given=given, classes=len(images_C))
+        faults.add("groups that are the answer", text)
 
 
 def _groups_of_column(

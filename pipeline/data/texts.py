@@ -72,6 +72,7 @@ LINKED = "{name}: {files} images are outside the folder, because links lead to t
 BROKEN = "{name}: {files} links lead nowhere or in a circle, or are no regular files, and are left out (first: {first})"
 SLOW_PATTERN = "competition.group_pattern: {pattern!r} needs more than {seconds:.0f} s for {paths:,} paths, because it repeats a repetition"
 SLOW_PATTERN_REMEDY = "write it without a repetition of a group, e.g. ([a-z]+[0-9]+)_ instead of (([a-z]+)+[0-9]*)+_"
+GROUP_OF_CLASS = "competition.{setting}: {given!r} gives each of the {classes} classes one group only, so it is the answer and no split could keep a group together; name another one, or set it to null"
 NO_GROUPS = "{table}: `{column}` is unknown in {rows} of {all} rows ({values}): each of these images is a group of its own (competition.unknown_groups)"
 NO_GROUPS_VALUE = "{value!r}: {rows}"
 EMPTY_VALUE = "empty"
@@ -176,6 +177,7 @@ PATTERN = "{part}: {groups:,} groups for {images:,} images; {examples}"
 GROUP_EXAMPLE = "{path} is of {group}"
 GROUP_UNKNOWN = ", unknown in {rows:,} rows"
 GROUP_IS_ANSWER = "{column} is not the group: each class has one value of it only, so it is the answer"
+HOST_SPLITS = "{column} says which rows the host trains and tests on ({values}), but all rows of TRAIN are trained on: write the others to a table of their own, TEST"
 HOST_FOLDS = "{column} may be the host's folds: folds.kind=column folds.column={column} folds.n={folds}"
 LABEL_IN_SAMPLE = "the sample's answer column has the same name"
 LABEL_SEVERAL_IN_SAMPLE = "the sample's answer columns have the same names"
@@ -315,6 +317,8 @@ READERS = {
     **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"), ("archives", "unpack them")),
     **dict.fromkeys((".parquet", ".feather"), ("Parquet or Feather tables", "pandas reads them: write their images as PNG files and a CSV")),
     **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth"), ("pickled objects", "load them only if you trust their source, and write their images as PNG files")),
+    **dict.fromkeys((".bson",), ("BSON files", "the package bson reads them: write their images as files")),
+    **dict.fromkeys((".json", ".jsonl", ".xml"), ("annotations in JSON or XML", "write a CSV with a row per image: id, path and label")),
     **dict.fromkeys((".mat",), ("MATLAB files", "scipy.io.loadmat reads them: write their images as PNG files")),
     **dict.fromkeys((".svg",), ("vector drawings", "draw them as PNG files, e.g. with the package cairosvg")),
     **dict.fromkeys((".psd", ".jp2", ".j2k", ".exr", ".hdr", ".dds"), ("images of a format that is not read", "convert them to PNG")),

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipeline.core.tables import Table
 from pipeline.data import texts
+from pipeline.data.new.folders import TRAIN, split_of
 from pipeline.data.paths import Index, Locator, hidden, image_suffix, nfc
 
 ID_NAMES = ("id", "image_id", "imageid", "img_id", "image", "img", "file_name", "filename", "file", "name")
@@ -59,7 +60,11 @@ def place(table: Table, folders: Iterable[Path], without: Path | None = None) ->
     best: tuple[tuple[float, ...], Place] | None = None
     for searched in (False, True):
         for far, (folder, index) in enumerate(indexes.items()):
+            if searched and _is_train(folder, without):
+                continue
             for at, column in enumerate(_candidates(table)):
+                if _twice(table, column, folder, indexes):
+                    continue
                 share = _share(table, column, folder, index, searched)
                 if share < FOUND_ENOUGH:
                     continue
@@ -69,6 +74,26 @@ def place(table: Table, folders: Iterable[Path], without: Path | None = None) ->
             if best is not None and best[0][:2] == (1, 1):
                 return best[1]
     return best[1] if best else None
+
+
+def _is_train(folder: Path, train: Path | None) -> bool:
+    """Whether a folder is in the training folder, by its name: a test image must not be searched in it."""
+    if train is None or split_of(train.name) != TRAIN:
+        return False
+    return folder.resolve().is_relative_to(train.resolve())
+
+
+def _twice(table: Table, column: str, folder: Path, indexes: dict[Path, Index]) -> bool:
+    """Whether a name that several rows have is also in another folder: they would all get one image."""
+    repeated = [v for v, rows in Counter(table.column(column)).items() if rows > 1][:LOOKED_UP]
+    if not repeated or Locator(folder, (), indexes[folder]).find_directly(repeated[0])[0]:
+        return False
+    above = [top for top in indexes if folder != top and folder.is_relative_to(top)]
+    return any(
+        Locator(top, (), indexes[top]).find(value)[0] == "ambiguous images"
+        for top in above
+        for value in repeated
+    )
 
 
 def _likely(table: Table, column: str, near: int) -> tuple[float, ...]:
@@ -112,14 +137,16 @@ def _share(table: Table, column: str, folder: Path, index: Index, searched: bool
     return 1 - missed / len(tried)
 
 
-def misses(table: Table, folders: Iterable[Path]) -> list[str]:
+def misses(table: Table, folders: Iterable[Path], without: Path | None = None) -> list[str]:
     """One line per column: how many of some forty rows lead to images, and one that does not."""
-    indexes = {folder: Index(folder) for folder in folders}
+    indexes = {folder: Index(folder, without) for folder in folders}
     tried = range(0, len(table), max(len(table) // LOOKED_UP, 1))
     lines = []
     for column in _candidates(table)[:SHOWN_COLUMNS]:
         best: tuple[list[str], Path, list[str]] | None = None
         for folder, index in indexes.items():
+            if _is_train(folder, without) or _twice(table, column, folder, indexes):
+                continue
             locator = Locator(folder, table.column(column), index)
             cells = [(table.rows[n][table.columns.index(column)], table.rows[n]) for n in tried]
             kinds = {written: locator.find(written, row)[0] for written, row in cells}
@@ -134,7 +161,7 @@ def misses(table: Table, folders: Iterable[Path]) -> list[str]:
 
 
 def _miss(column: str, tried: int, best: tuple[list[str], Path, list[str]] | None, first: str) -> str:
-    if best is None or (len(best[0]) == tried and not best[2]):
+    if best is None or not best[0] or (len(best[0]) == tried and not best[2]):
         return texts.MISS_ALL.format(column=column, first=first[:SHOWN_CELL])
     lost, folder, twice = best
     text = texts.MISS_SOME.format(

@@ -59,12 +59,12 @@ def class_folders(folder: Path, given: Path | None = None) -> ClassFolders:
         below = [p for p in _folders(folder) if given is None or p.resolve() != given.resolve()]
         trains = [p for p in below if split_of(p.name) == TRAIN]
         if trains and _is_split(trains[0], below):
-            tests = [p for p in below if split_of(p.name) == TEST and _holds_images(p)]
+            tests = _tests(below)
             rest = [p for p in (*trains[1:], *tests[1:], *below) if split_of(p.name) and p != trains[0]]
-            others = tuple(dict.fromkeys(p for p in rest if p not in tests[:1] and _holds_images(p)))
+            others += tuple(dict.fromkeys(p for p in rest if p not in tests[:1] and _holds_images(p)))
             folder, test = trains[0], test or next(iter(tests), None)
             continue
-        tests = [p for p in below if split_of(p.name) == TEST and _holds_images(p)]
+        tests = _tests(below)
         if tests and len(below) > len(tests) + 1:
             return ClassFolders(folder, test or tests[0], others)
         flat = any(image_suffix(p.name) for p in folder.iterdir() if p.is_file() and not hidden(p.name))
@@ -75,6 +75,12 @@ def class_folders(folder: Path, given: Path | None = None) -> ClassFolders:
 
 def _folders(folder: Path) -> list[Path]:
     return [p for p in sorted(folder.iterdir()) if p.is_dir() and not hidden(p.name)]
+
+
+def _tests(below: Sequence[Path]) -> list[Path]:
+    """The folders of test images; those that are called so come before `pred` and `eval`."""
+    named = [p for p in below if split_of(p.name) == TEST and _holds_images(p)]
+    return sorted(named, key=lambda p: "test" not in p.name.lower())
 
 
 def _is_split(folder: Path, beside: Sequence[Path]) -> bool:

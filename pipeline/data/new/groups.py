@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from pipeline.core.tables import Table
 from pipeline.data import texts
+from pipeline.data.new.folders import split_of
 from pipeline.data.paths import nfc
 from pipeline.settings.competition import UNKNOWN_GROUPS, no_group
 
@@ -37,6 +38,7 @@ GROUP_WORDS = (
     *("volunteer", "participant", "speaker", "driver", "player", "hospital", "station", "wsi", "eye_of"),
 )
 FOLD_NAME = re.compile(r"(?:k_?|cv_?|val_?)?folds?(?:_?(?:id|no|nr|number|index))?|cv")
+SPLIT_NAME = re.compile(r"(?:data_?)?(?:split|set|subset|partition|usage|phase)(?:_?name)?")
 FEWEST_FOLDS, MOST_FOLDS = 2, 50
 # Tried in this order on names such as `p012_3m.jpg` or `glass/p012_3m.jpg`.
 PATTERNS = (
@@ -105,6 +107,18 @@ def fold_columns(table: Table) -> list[tuple[str, int]]:
         folds = len({v for v in table.column(column) if v})
         if FOLD_NAME.fullmatch(column.lower()) and FEWEST_FOLDS <= folds <= MOST_FOLDS:
             found.append((column, folds))
+    return found
+
+
+def split_columns(table: Table) -> list[tuple[str, str]]:
+    """(column, values with their rows) of the columns that say which rows are training rows."""
+    found = []
+    for column in table.columns:
+        if not SPLIT_NAME.fullmatch(column.lower()):
+            continue
+        rows = Counter(table.column(column))
+        if len({split_of(value) for value in rows} - {None}) > 1:
+            found.append((column, ", ".join(f"{value}: {count:,}" for value, count in rows.most_common())))
     return found
 
 

@@ -71,7 +71,7 @@ def test_set(
             _refuse_long_ids(asked, labels)
         raise DataError(
             f"{path.name}: no column leads to test images",
-            columns.misses(table, near),
+            columns.misses(table, near, train[1].folder if train else None),
             f"the search covered {request.images} and {root}, with and without extension; add the missing "
             "files, or give TEST",
         )

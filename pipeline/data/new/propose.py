@@ -118,10 +118,12 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
 
 
 def _host_folds(proposal: Proposal, table: Table) -> set[str]:
-    """The columns that the host divided the rows with, which are offered as the folds."""
+    """The columns that the host divided the rows with: offered as the folds, and no labels or groups."""
     found = groups.fold_columns(table)
     proposal.hints += [texts.HOST_FOLDS.format(column=c, folds=n) for c, n in found]
-    return {column for column, _ in found}
+    splits = groups.split_columns(table)
+    proposal.hints += [texts.HOST_SPLITS.format(column=c, values=values) for c, values in splits]
+    return {column for column, _ in (*found, *splits)}
 
 
 def _below(path: Path, folder: Path | None) -> bool:
