@@ -209,7 +209,7 @@ class FileIndex:
             try:
                 rows = read_json(path)
                 self._known = {name: (int(s), int(m), str(d)) for name, (s, m, d) in rows.items()}
-            except (ValueError, TypeError, AttributeError):
+            except (OSError, ValueError, TypeError, AttributeError, OverflowError):
                 self._known = {}  # a lost index costs time, never a result
 
     def digest(self, path: Path) -> str:
