@@ -403,7 +403,7 @@ def try_names(folder: Path, seed: int) -> list[str]:
 
 SMALL = (
     *("competition=digits", "experiment=probe", "competition.demo.limit=200", "images.size=16", "folds.n=2"),
-    *("train.epochs=1", "statistics.draws=50", "runtime.threads=1"),
+    *("train.epochs=1", "statistics.draws=100", "runtime.threads=1"),
 )
 
 
