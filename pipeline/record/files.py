@@ -220,7 +220,7 @@ class FileIndex:
                 rows = read_json(path)
                 for name, (size, modified, changed, inode, digest) in rows.items():
                     self._known[name] = (int(size), int(modified), int(changed), int(inode)), str(digest)
-            except (ValueError, TypeError, AttributeError):
+            except (OSError, ValueError, TypeError, AttributeError, OverflowError):
                 self._known = {}  # a lost index costs time, never a result
 
     def digest(self, path: Path) -> str:

@@ -49,7 +49,7 @@ CLIENTS = {
 }
 FILES_NOT_SENT = (
     "MLflow record %s: its files lie at %s, which needs the package %s: install it with `pip install %s`. "
-    "Until then scores, settings and tags are recorded without files; all results are in artifacts/"
+    "Until then runs are recorded without files; all results and reports are in artifacts/"
 )
 FAILURES_BEFORE_OFF = 3
 LONGEST_TAG = 5000  # characters; MLflow cuts at 8000

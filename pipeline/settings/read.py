@@ -33,6 +33,8 @@ NONE = ("null", "~", "")
 QUOTES = ("'", '"')
 # A letter of private use: YAML reads it as text.
 NO_COMMENT = "\ue000"
+# More values than any settings file has; a weight by hand for each of ten thousand classes is one.
+MOST_VALUES = 200_000
 FLOAT = "tag:yaml.org,2002:float"
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
 EXPONENT = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
@@ -163,11 +165,41 @@ def _walk(node: yaml.Node, path: str, where: str) -> Iterator[tuple[str, int, st
             yield path, line, f"{path}: {fault}" if path else fault
 
 
+def _size(node: yaml.Node | None) -> int:
+    """Number of values below a node, each `*alias` counted as often as it is used.
+
+    Raises:
+        ValueError: there are too many, as in a file that multiplies itself, or a value contains itself.
+    """
+    counted: dict[int, int] = {}
+
+    def count(below: yaml.Node) -> int:
+        if counted.get(id(below)) == 0:
+            raise ValueError("a value contains itself")
+        if id(below) not in counted:
+            counted[id(below)] = 0
+            parts = below.value if isinstance(below, yaml.CollectionNode) else []
+            inner = [x for part in parts for x in (part if isinstance(part, tuple) else (part,))]
+            counted[id(below)] = 1 + sum(map(count, inner))
+            if counted[id(below)] > MOST_VALUES:
+                raise ValueError(f"it has more than {MOST_VALUES:,} values")
+        return counted[id(below)]
+
+    return 0 if node is None else count(node)
+
+
+def _reason(error: ValueError | RecursionError) -> str:
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
 def parse(text: str, where: str) -> ParsedFile:
     """Plain data of a YAML text; `where` is its name in messages, e.g. `configs/model/lite0.yaml`."""
     try:
         node = yaml.compose(text, Loader=Loader)
+        _size(node)
         data = {} if node is None else yaml.load(text, Loader=Loader)
+    except (ValueError, RecursionError) as error:
+        return ParsedFile({}, {}, (Fault(where, f"not valid YAML: {_reason(error)}"),))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f":{mark.line + 1}" if mark else ""
@@ -198,9 +230,12 @@ def parse_value(text: str) -> tuple[Any, str | None]:
     """The value of a `key=value` override, and its fault or None."""
     try:
         node = yaml.compose(text, Loader=Loader)
+        _size(node)
         value = yaml.load(text, Loader=Loader)
     except yaml.YAMLError as error:
         return None, f"not a valid YAML value: {getattr(error, 'problem', error)}"
+    except (ValueError, RecursionError) as error:
+        return None, f"not a valid YAML value: {_reason(error)}"
     if "#" in text and _without_comment(text) != value:
         return None, "everything after # would be a comment; quote it: 'a #b', or leave it out"
     faults = [fault for _, _, fault in _walk(node, "", "") if fault] if node else []

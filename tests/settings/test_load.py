@@ -552,3 +552,18 @@ def test_a_comment_in_any_other_value_is_refused_and_not_cut_off(word):
 def test_a_hash_inside_quotes_is_no_comment():
     request, faults = _request(["ensemble.members=['file:/data/set #2/a.csv', b#c]"])
     assert not faults and dict(request.values)["ensemble.members"] == ["file:/data/set #2/a.csv", "b#c"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: " + "[" * 5000,
+        "a: &a [*a]",
+        "a: " + "9" * 5000,
+        "\n".join(["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40))]),
+    ],
+    ids=["deep", "itself", "digits", "laughs"],
+)
+def test_yaml_that_eats_memory_or_recursion_is_a_fault(text):
+    assert "not valid YAML" in str(parse(text, "x.yaml").faults[0])
+    assert "not a valid YAML value" in parse_value(text.removeprefix("a: "))[1]
