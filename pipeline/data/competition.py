@@ -16,9 +16,11 @@ Shape legend: N images, G groups.
 
 from __future__ import annotations
 
+import json
 import math
+import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,6 +34,7 @@ from pipeline.data import labels, layouts, patterns, texts
 from pipeline.data.labels import label_space
 from pipeline.data.layouts import Listing
 from pipeline.data.paths import PATH_FAULTS, Faults, Index, Locator, nfc
+from pipeline.record import files
 from pipeline.record.files import sha256_file, sha256_text
 from pipeline.settings.competition import CompetitionSettings, ExtraSettings, no_group
 
@@ -76,6 +79,11 @@ class Data:
     answers: Answers | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def parts(self) -> list[Samples]:
+        """Every split that there is."""
+        return [p for p in (self.train, self.test, self.extra, self.unlabelled) if p is not None]
+
 
 def load(settings: CompetitionSettings, root: Path, fold_column: str | None = None) -> Data:
     """Read all tables or folders and find every image.
@@ -93,15 +101,35 @@ def load(settings: CompetitionSettings, root: Path, fold_column: str | None = No
 
 
 def input_files(settings: CompetitionSettings, root: Path) -> list[Path]:
-    """Every table and every image that they name, each once, in sorted order: results depend on these.
+    """Every table and every image that they name, each once, in sorted order.
 
     Raises:
         ConfigError, DataError: as `load`.
     """
     data, tables = _load(settings, root)
-    parts = [p for p in (data.train, data.test, data.extra, data.unlabelled) if p is not None]
-    images = {path for part in parts for path in part.paths_N.tolist()}
+    images = {path for part in data.parts for path in part.paths_N.tolist()}
     return [*dict.fromkeys(tables), *(Path(p) for p in sorted(images))]
+
+
+def content(samples: Samples, digest: Callable[[Path], str]) -> str:
+    """A digest of one split: what the tables say of each image, its file's bytes and its name.
+
+    The name counts from the folder that contains all images of the split, so it does not matter where that
+    folder lies, nor what the tables are called. `digest` gives that of a file.
+    """
+    paths = samples.paths_N.tolist()
+    base = os.path.commonpath([Path(path).parent for path in paths]) if paths else ""
+    names = [Path(os.path.relpath(path, base)).as_posix() for path in paths]
+    columns: dict[str, object] = {
+        "split": samples.split,
+        "space": files.space_text(samples.space),
+        "ids": samples.ids_N.tolist(),
+        "names": names,
+        "files": [digest(Path(path)) for path in paths],
+    }
+    optional = (samples.groups_N, samples.labels_N, samples.train_labels_N, samples.folds_N, samples.soft_NC)
+    columns["read"] = [None if column is None else column.tolist() for column in optional]
+    return sha256_text(json.dumps(columns, ensure_ascii=False))
 
 
 def _load(
@@ -139,8 +167,8 @@ def _load(
     if faults:
         raise faults.error(f"competition {settings.name} in {root}")
     more, unlabelled = (_without_own(part, (own, held), notes) for part in elsewhere)
-    files = [f for x in listings for f in x.files] + ([patches] if patches else [])
-    return Data(own, held, more, unlabelled, answers, tuple(notes)), files
+    tables = [f for x in listings for f in x.files] + ([patches] if patches else [])
+    return Data(own, held, more, unlabelled, answers, tuple(notes)), tables
 
 
 @dataclass(frozen=True)

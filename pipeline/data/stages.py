@@ -14,11 +14,12 @@ import importlib.metadata
 import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
 from pipeline.core.errors import StorageError
+from pipeline.core.samples import Samples, strings
 from pipeline.data import competition, crop, decode, folds, host, images, load, page, quarantine, texts
 from pipeline.data.depth import Ranges
 from pipeline.data.host import boxes_file, competition_root
@@ -43,20 +44,9 @@ RANGES = "ranges.json"
 DATA_SETTINGS = tuple(
     f"competition.{name}"
     for name in (
-        *("name", "root", "layout", "train_table", "test_table", "holdout", "sample_submission"),
-        *("train_images", "test_images", "id_column", "path_column", "test_id_column", "test_path_column"),
-        *(
-            "group_column",
-            "group_pattern",
-            "unknown_groups",
-            "encoding",
-            "headerless",
-            "attributes",
-            "extra",
-            "label_patches",
-            "patch_scoring",
-            "demo",
-        ),
+        *("name", "layout", "holdout", "id_column", "path_column", "test_id_column", "test_path_column"),
+        *("group_column", "group_pattern", "unknown_groups", "encoding", "headerless"),
+        *("attributes", "extra", "patch_scoring", "demo"),
     )
 )
 
@@ -118,13 +108,15 @@ def data_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 
 
 def data_identity(ask: Ask, settings: Settings, params: Params) -> str:
-    """Digests of the files of the competition."""
+    """Digests of what the competition's files contain, wherever they lie."""
 
     def digest() -> str:
-        root = competition_root(settings)
-        return ask.index.combined(competition.input_files(settings.config.competition, root), root)
+        config = settings.config
+        data = competition.load(config.competition, competition_root(settings), config.folds.column)
+        parts = [competition.content(part, ask.index.digest) for part in data.parts]
+        return files.sha256_text("\n".join(parts))
 
-    return ask.once("files of the competition", settings, digest)
+    return ask.once("content of the competition", settings, digest)
 
 
 def build_images(job: Job) -> Built:
@@ -136,7 +128,7 @@ def build_images(job: Job) -> Built:
         StorageError: the decoded images will not fit on the disk.
     """
     settings = job.settings.config.images
-    samples = [load.keyed(split) for split in load.splits(job.inputs["data"], job.home)]
+    samples = [load.keyed(split) for split in _where_they_lie(job)]
     paths = [path for split in samples for path in split.paths_N.tolist()]
     wanted, announced = _decoded_bytes(paths, settings.cache_px), texts.IMAGES_SPACE.format(images=len(paths))
     _require_space(job, wanted, announced, texts.IMAGES_WHAT, texts.IMAGES_SPACE_REMEDY)
@@ -155,6 +147,22 @@ def build_images(job: Job) -> Built:
     if n := fates.count(images.IN_PART):
         lines.append(texts.IMAGES_IN_PART.format(images=n))
     return Built(metrics={"images": float(len(paths)), "quarantined": float(len(faulty))}, lines=tuple(lines))
+
+
+def _where_they_lie(job: Job) -> list[Samples]:
+    """The samples with the paths of today: their result is older if the files were moved since."""
+    config = job.settings.config
+    now = competition.load(config.competition, competition_root(job.settings), config.folds.column)
+    path_of = {
+        (p.split, n): path
+        for p in now.parts
+        for n, path in zip(p.ids_N.tolist(), p.paths_N.tolist(), strict=True)
+    }
+    found = []
+    for split in load.splits(job.inputs["data"], job.home):
+        paths = [path_of[split.split, name] for name in split.ids_N.tolist()]
+        found.append(replace(split, paths_N=strings(paths)))
+    return found
 
 
 def _range_lines(found: Mapping[str, tuple[float, float]], given: list[float] | None) -> Iterator[str]:
@@ -294,7 +302,7 @@ def build_folds(job: Job) -> Built:
 STAGES = (
     Stage(
         "data",
-        4,
+        5,
         "tables and labels",
         build_data,
         reads=(*DATA_SETTINGS, "folds.column"),

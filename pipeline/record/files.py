@@ -71,7 +71,7 @@ def write_samples(path: Path, samples: Samples, base: Path) -> None:
         "paths": np.array([os.path.relpath(p, base) for p in samples.paths_N.tolist()], dtype=np.str_),
         "groups": samples.groups_N,
         "split": np.array(samples.split),
-        "space": np.array(_space_text(samples.space)),
+        "space": np.array(space_text(samples.space)),
     }
     optional = {
         "labels": samples.labels_N,
@@ -150,7 +150,8 @@ def _savez(path: Path, arrays: dict[str, Any]) -> None:
     np.savez(path, allow_pickle=False, **arrays)
 
 
-def _space_text(space: LabelSpace) -> str:
+def space_text(space: LabelSpace) -> str:
+    """A label space as JSON."""
     attributes = [[a.name, list(a.values), a.constant_in_group] for a in space.attributes]
     return json.dumps([attributes, list(space.classes), space.codes_CA.tolist()], ensure_ascii=False)
 

@@ -136,8 +136,8 @@ class ExtraSettings(Section):
 
     source: Name = fact(..., "short name of their source; part of their ids")
     licence: str = fact(..., "licence that allows their use", min_length=1)
-    images: str = fact(..., "folder of their images, relative to `root`")
-    table: str | None = fact(
+    images: str = neutral(..., "folder of their images, relative to `root`")
+    table: str | None = neutral(
         None, "their table, with the training table's columns; None: `images` is a folder per class"
     )
     labelled: bool = fact(
@@ -171,19 +171,29 @@ class DigitsDemo(Section):
     seed: int = fact(2026, "seed of the choice of held-out images", ge=0)
 
 
+# The settings that say where files lie.
+PLACES = (
+    *("root", "train_table", "test_table", "sample_submission"),
+    *("train_images", "test_images", "label_patches"),
+)
+
+
 class CompetitionSettings(Section):
-    """The data: tables, label attributes, groups, metric, submission format."""
+    """The data: tables, label attributes, groups, metric, submission format.
+
+    Where files lie is neutral: what is read from them defines a result, and is in its key.
+    """
 
     name: Name = fact("unnamed", "short name, used in reports and submissions")
     title: str = fact("", "one line for reports")
-    root: str | None = fact(None, "folder of the competition's files; None: made by `demo`")
+    root: str | None = neutral(None, "folder of the competition's files; None: made by `demo`")
     layout: Literal["table", "folders", "mask"] = fact(
         "table",
         "table: a CSV and images; folders: a folder per class below `train_images`; mask: one row per "
         "person and seven photos each, see docs/data.md",
     )
-    train_table: str = fact("train.csv", "training table, relative to `root`")
-    test_table: str | None = fact(
+    train_table: str = neutral("train.csv", "training table, relative to `root`")
+    test_table: str | None = neutral(
         "test.csv", "test table, relative to `root`; None: every image below `test_images`, or `holdout`"
     )
     holdout: float | None = fact(
@@ -196,11 +206,11 @@ class CompetitionSettings(Section):
     headerless: list[str] = fact(
         [], "tables without a header line, relative to `root`; their columns are column1, column2, …"
     )
-    sample_submission: str | None = fact(
+    sample_submission: str | None = neutral(
         "sample_submission.csv", "the host's sample, relative to `root`; None: made from the test ids"
     )
-    train_images: str = fact("images", "folder of training images, relative to `root`")
-    test_images: str = fact("images", "folder of test images, relative to `root`")
+    train_images: str = neutral("images", "folder of training images, relative to `root`")
+    test_images: str = neutral("images", "folder of test images, relative to `root`")
     id_column: str = fact("id", "column of unique image ids")
     path_column: str = fact(
         "path", "column of image paths inside the image folder, with or without extension; may be the id's"
@@ -220,7 +230,7 @@ class CompetitionSettings(Section):
         [], "the labels to predict; a class is a combination of their values"
     )
     extra: list[ExtraSettings] = fact([], "images from elsewhere, for training parts only")
-    label_patches: str | None = fact(
+    label_patches: str | None = neutral(
         None, "CSV of id, attribute, value, reason, relative to `root`: corrects training labels"
     )
     public_share: float | None = fact(

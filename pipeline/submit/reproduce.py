@@ -39,6 +39,7 @@ from pipeline.record import paths
 from pipeline.record.files import FileIndex, sha256_file
 from pipeline.record.store import Artifact, Store
 from pipeline.record.tracking import git_commit
+from pipeline.settings.competition import PLACES as PLACE_NAMES
 from pipeline.settings.load import Settings
 from pipeline.settings.runtime import ReproduceSettings
 from pipeline.submit import submission as submissions
@@ -191,6 +192,7 @@ def verdict(
 
 
 # Stages whose bits depend on the machine; the others copy, count or vote.
+PLACES = tuple(f"competition.{name}" for name in PLACE_NAMES)
 COMPUTING = ("features", "heads", "fold", "whole", "views", "infer", "refit", "teach", "nested")
 
 
@@ -277,6 +279,7 @@ def _prepare(session: Session, csv: Path, known: Mapping[str, Any], scratch: boo
     work = paths.below(session.home / WORK, known["name"])
     paths.below(work, ARTIFACTS)  # no link, or the rebuilt results would be written and removed elsewhere
     own = _own_settings(session, known)
+    own = _places(session, known, own) | own
     if scratch:
         own |= {"runtime.mlflow": False}  # the first runs are recorded already
     written = {k: v for k, v in known["format"].items() if k != "sample_sha256"}
@@ -304,6 +307,16 @@ def _prepare(session: Session, csv: Path, known: Mapping[str, Any], scratch: boo
     return Rebuild(csv, known, inner, root, tuple(members), work)
 
 
+def _places(session: Session, known: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Where this machine has the competition's files, from its own settings file; empty if it has none."""
+    try:
+        today = request.again(known["request"], own, session.settings.folder).config.competition
+    except UserError:
+        return {}
+    places = {path: getattr(today, path.partition(".")[2]) for path in PLACES}
+    return places if today.demo is None else {}
+
+
 def _own_settings(session: Session, known: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of this machine, and the recorded number of threads, which decides the order of sums.
 
@@ -311,7 +324,7 @@ def _own_settings(session: Session, known: Mapping[str, Any]) -> dict[str, Any]:
     not choose the home that this command writes to.
     """
     own = dict(session.settings.request.values)
-    given = [path for path in own if not path.startswith(request.OWN)]
+    given = [path for path in own if not path.startswith(request.OWN) and path not in PLACES]
     if given:
         raise ConfigError(
             texts.SETTINGS_GIVEN.format(settings=", ".join(given)), remedy=texts.SETTINGS_GIVEN_REMEDY

@@ -14,6 +14,7 @@ from pipeline.engine.slices import config_slice, is_neutral
 from pipeline.engine.stage import Catalogue, needs, no_files
 from pipeline.record.files import FileIndex
 from pipeline.record.store import Store
+from pipeline.settings.competition import PLACES
 from pipeline.settings.fields import NEUTRAL
 from pipeline.settings.load import load
 from pipeline.settings.resample import CopySettings
@@ -101,6 +102,9 @@ def test_neutral_settings_are_the_ones_we_know():
     after |= {"reproduce.agreement", "reproduce.max_dp"}
     # Which submissions are decided too; each decision is a result of its own.
     after.add("decision.members")
+    # Where the competition's files lie: what is read from them is in the key of `data`.
+    after |= {f"competition.{name}" for name in PLACES}
+    after |= {"competition.extra[].images", "competition.extra[].table"}
     others = {"train.folds", "train.init_from", "competition.attributes[].forbids"}
     assert known == {*others, *images, *after, *runtime}
 
