@@ -153,8 +153,7 @@ def _pairs(page: EnsemblePage) -> list[str]:
     if len(apart) == 1:
         return [texts.DISAGREE.format(one=page.members[0], other=page.members[1], share=apart[0])]
     ends = ((texts.DISAGREE_LEAST, int(apart.argmin())), (texts.DISAGREE_MOST, int(apart.argmax())))
-    pairs = [
+    return [
         text.format(one=page.members[rows[n]], other=page.members[columns[n]], share=apart[n])
         for text, n in ends
     ]
-    return pairs

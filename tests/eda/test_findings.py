@@ -198,3 +198,19 @@ def test_pictures_of_a_finding_are_few_and_whole_sets():
     assert [len(members) for members in huge] == [SHOWN // 2] * 2
     single = Finding("outlier_look", 0.1, "", "", "", tuple((("train", str(i)),) for i in range(99)))
     assert len(single.shown) == 1 and len(single.shown[0]) == SHOWN
+
+
+def test_identical_images_come_before_near_duplicates_that_do_the_same_harm_however_many():
+    made = case()
+    pair = (("train", "0050.png"), ("test", "0030.png"))
+    counted = survey(made.train, made.test, with_digest(made.facts, pair))
+    (identical,) = [d for d in counted.duplicates if d.train_test]
+    alike = tuple(
+        replace(identical, members=(("train", str(a)), ("test", str(b))), exact=False)
+        for a, b in zip(made.train.ids_N[:20], made.test.ids_N[:20], strict=True)
+    )
+    evidence = replace(gather(counted, NO_NEAR.eda, made.image, None, None), near=alike)
+    kinds = [finding.kind for finding in judge(evidence, NO_NEAR)]
+    assert kinds.index("copy_train_test") < kinds.index("near_train_test")
+    harm = {finding.kind: finding.harm for finding in judge(evidence, NO_NEAR)}
+    assert harm["near_train_test"] > harm["copy_train_test"], "more of them, and yet less certain"
