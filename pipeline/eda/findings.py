@@ -26,6 +26,8 @@ from pipeline.settings.eda import EdaSettings
 from pipeline.settings.folds import FoldSettings
 from pipeline.settings.schema import Config
 
+# Beginnings of the kinds of findings about copies.
+COPY, NEAR = "copy_", "near_"
 # A near-duplicate may be two things that look alike.
 SURE, LIKELY = 1.0, 0.8
 LEAST = 1e-4
@@ -69,7 +71,7 @@ KINDS = (
 
 
 def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tuple[Finding, ...]:
-    """All findings, worst first; equal harm keeps the order of the rules.
+    """All findings, worst first, what is certain before what may be; equal harm keeps the order of the rules.
 
     Nothing is advised that `config` has on already. Advised commands start with `asked`, the words of the
     command line that gave these settings.
@@ -89,22 +91,29 @@ def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tu
         groups(survey),
     ]
     findings = [replace(f, severity=severity_of(f.harm, config.eda)) for f in rules]
-    return tuple(sorted(findings, key=lambda finding: -finding.harm))
+    harm = {finding.kind: finding.harm for finding in findings}
+
+    def rank(finding: Finding) -> float:
+        # Near-duplicates may be no copies at all: identical files that do the same harm come first, even if
+        # they are fewer.
+        return max(finding.harm, harm.get(finding.kind.replace(COPY, NEAR, 1), 0.0))
+
+    return tuple(sorted(findings, key=lambda finding: -rank(finding)))
 
 
 def copies(survey: Survey, near: tuple[Duplicates, ...]) -> list[Finding]:
     """A finding for each kind of harm that identical files and near-duplicates do."""
     out = []
     for prefix, what, sets, sure in (
-        ("copy", texts.IDENTICAL, survey.duplicates, SURE),
-        ("near", texts.NEAR, near, LIKELY),
+        (COPY, texts.IDENTICAL, survey.duplicates, SURE),
+        (NEAR, texts.NEAR, near, LIKELY),
     ):
         left = list(sets)
         for kind in KINDS:
             own = [d for d in left if kind.applies(d)]
             left = [d for d in left if not kind.applies(d)]
             if own:
-                out.append(_finding(survey, f"{prefix}_{kind.name}", what, kind, own, sure))
+                out.append(_finding(survey, f"{prefix}{kind.name}", what, kind, own, sure))
     return out
 
 

@@ -119,10 +119,10 @@ def finders_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 
 
 STAGES = (
-    Stage("faults", 1, "faults planted on purpose", build_faults, inputs=faults_inputs),
+    Stage("faults", 2, "faults planted on purpose", build_faults, inputs=faults_inputs),
     Stage(
         "finders",
-        2,
+        3,
         "planted faults, found again",
         build_finders,
         reads=("finders", "eda.near_bits", "eda.near_ratio", "eda.near_match", "statistics.seed"),

@@ -6,6 +6,7 @@ the best (`submit/ranking.py`) nor the bootstrap (`core/statistics.py`).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,21 @@ from pipeline.submit.submission import scored
 from pipeline.train import scoring
 
 
-def compare(config: Config, samples: Samples, store: Store, new: Entry, old: Entry) -> Comparison | str:
-    """The comparison of two submissions on the training images that both predict, or why there is none.
+@dataclass(frozen=True)
+class Outcome:
+    """The comparison of two submissions on the training images that both predict.
+
+    Args:
+        comparison: new minus old, groups resampled.
+        images: how many images both predict.
+    """
+
+    comparison: Comparison
+    images: int
+
+
+def compare(config: Config, samples: Samples, store: Store, new: Entry, old: Entry) -> Outcome | str:
+    """The comparison of two submissions, or why there is none.
 
     For a refit, the models of its cross-validation are compared.
     """
@@ -37,7 +51,7 @@ def compare(config: Config, samples: Samples, store: Store, new: Entry, old: Ent
     known = len(both) and np.isin(both, samples.ids_N).all()
     if not known or set(pair[0].classes) != set(pair[1].classes):
         return texts.OTHER_IMAGES
-    return scoring.compare(config, samples, *pair)
+    return Outcome(scoring.compare(config, samples, *pair), len(both))
 
 
 def scored_result(store: Store, entry: Entry) -> Artifact | None:
@@ -57,7 +71,7 @@ def line(config: Config, samples: Samples, store: Store, new: Entry, best: Choic
     outcome = compare(config, samples, store, new, old)
     if isinstance(outcome, str):
         return texts.NOT_COMPARED.format(compared=named, reason=outcome)
-    return texts.AGAINST_BEST.format(compared=named, comparison=outcome)
+    return texts.AGAINST_BEST.format(compared=named, comparison=outcome.comparison)
 
 
 def same_file(home: Path, one: Entry, other: Entry) -> bool:

@@ -134,10 +134,13 @@ def p_better(config: Config, samples: Samples, store: Store, new: Entry, best: E
         new: the submission that is to be handed in.
         best: the best other one.
     """
-    comparison = against.compare(config, samples, store, new, best)
-    if isinstance(comparison, str):
-        return texts.P_BETTER_UNKNOWN.format(best=best.name, reason=comparison)
-    text = texts.P_BETTER.format(best=best.name, p=comparison.p_better, comparison=comparison)
+    outcome = against.compare(config, samples, store, new, best)
+    if isinstance(outcome, str):
+        return texts.P_BETTER_UNKNOWN.format(best=best.name, reason=outcome)
+    comparison = outcome.comparison
+    text = texts.P_BETTER.format(
+        best=best.name, p=comparison.p_better, images=outcome.images, comparison=comparison
+    )
     needed = statistics.groups_to_tell(comparison)
     if comparison.verdict == "can't tell" and needed and needed > comparison.n_groups:
         text += texts.P_BETTER_GROUPS.format(needed=needed, groups=comparison.n_groups)

@@ -206,3 +206,19 @@ def test_images_that_are_nearly_one_colour_are_a_harmful_finding():
     flat = made.facts.assign(contrast=made.facts["contrast"].where(made.facts.index % 3 > 0, 1.5))
     finding = one(found(facts=flat), "nearly one colour")
     assert finding.severity == "high" and "images.range=" in finding.answer and finding.examples
+
+
+def test_identical_images_come_before_near_duplicates_that_do_the_same_harm_however_many():
+    made = case()
+    pair = (("train", "0050.png"), ("test", "0030.png"))
+    counted = survey(made.train, made.test, with_digest(made.facts, pair))
+    (identical,) = [d for d in counted.duplicates if d.train_test]
+    alike = tuple(
+        replace(identical, members=(("train", str(a)), ("test", str(b))), exact=False)
+        for a, b in zip(made.train.ids_N[:20], made.test.ids_N[:20], strict=True)
+    )
+    evidence = replace(gather(counted, NO_NEAR.eda, made.image, None, None), near=alike)
+    kinds = [finding.kind for finding in judge(evidence, NO_NEAR)]
+    assert kinds.index("copy_train_test") < kinds.index("near_train_test")
+    harm = {finding.kind: finding.harm for finding in judge(evidence, NO_NEAR)}
+    assert harm["near_train_test"] > harm["copy_train_test"], "more of them, and yet less certain"

@@ -93,3 +93,19 @@ def test_suspects_become_rows_of_a_csv_and_leave_it_again(page):
     assert (
         len(area.input_value().splitlines()) == 2 and buttons.nth(0).get_attribute("aria-pressed") == "false"
     )
+
+
+@pytest.mark.parametrize("width", [420, 800, 1280])
+def test_the_f1_of_each_class_is_visible_at_every_width(browser, tmp_path, width):
+    file = tmp_path / "page.html"
+    file.write_text(page_text(), encoding="utf-8")
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(file.as_uri())
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll('#classes + .grid2 .scroll')].map(box => {
+            const f1 = [...box.querySelectorAll('th')].find(th => th.innerText === 'F1');
+            return f1.getBoundingClientRect().right - box.getBoundingClientRect().right;
+        })"""
+    )
+    assert cut and max(cut) <= 0
+    page.close()

@@ -68,8 +68,8 @@ class Mistakes:
     Args:
         n_images, n_wrong: how many images were predicted, and how many of them wrongly.
         confusion: by "class" and by attribute, (K, K) counts; rows are the truth.
-        tables: by the same names, one row for each value, lowest F1 first: value, images, groups, precision,
-            recall, F1.
+        tables: by the same names, one row for each value, lowest F1 first: value, F1, images, groups,
+            precision, recall.
         pairs: most frequent first.
         reliability: of the most probable class.
         sure_wrong: the number of errors with a confidence of at least `SURE`.
@@ -133,11 +133,12 @@ def _table(part: str, values: tuple[str, ...], y_N: Ints, pred_N: Ints, groups: 
     table = pd.DataFrame(
         {
             part: list(values),
+            # First: it orders the table, and the last columns of a narrow page are reached by scrolling.
+            "F1": scores.f1_C,
             "images": scores.support_C,
             "groups": [int(in_groups.get(code, 0)) for code in range(len(values))],
             "precision": scores.precision_C,
             "recall": scores.recall_C,
-            "F1": scores.f1_C,
         }
     )
     return table.sort_values("F1", kind="stable", ignore_index=True)

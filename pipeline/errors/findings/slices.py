@@ -4,7 +4,9 @@ Owns cutting the data into slices and pairs of slices, testing them all, and the
 test (`core/group_resampling.py`) nor measuring images (the image facts).
 
 A slice is a value of an attribute, a quarter of the images by a measure, a size, a shape, a folder or a file
-type; a pair is two slices of different kinds. The error rate of each slice (errors of the class) is compared
+type; a pair is two slices of different kinds. One value of an attribute alone, and a pair that is one class,
+are not tested: they say that some classes are harder, which the report shows by class and by attribute. The
+error rate of each slice (errors of the class) is compared
 with that of all other images. The signs of whole groups are flipped, and the largest deviation over all
 tested slices is the threshold, so the chance of any false finding is 5 %.
 
@@ -41,6 +43,8 @@ QUARTERS = {
     "blur": ("most blurred quarter", "sharpest quarter"),
 }
 WIDE = 1.15
+# The kind of a slice by labels: this and the name of the attribute, which may be that of a measure.
+LABEL = "label "
 SHOWN, EXAMPLES = 12, 10
 
 
@@ -93,7 +97,8 @@ def find(inputs: SliceInputs) -> Slices:
     samples = inputs.train.take(inputs.ids_N)
     wrong_N = (inputs.predicted_N != samples.labels).astype(np.float64)
     group_N, n_groups = numbered(samples.groups_N)
-    masks = cut(samples, inputs.facts, inputs.settings.slice_groups)
+    every = _cut(samples, inputs.facts, inputs.settings.slice_groups)
+    masks = _telling(every, samples)
     if not masks or not len(wrong_N):
         return Slices(0, float(wrong_N.mean()) if len(wrong_N) else 0.0, pd.DataFrame(), ())
     inside_NK = np.stack(list(masks.values()), axis=1).astype(np.float64)
@@ -106,11 +111,11 @@ def find(inputs: SliceInputs) -> Slices:
     least_K = more_K - test.factor * np.sqrt((sums_GK**2).sum(axis=0)) / scale_K
     rate_K = inside_NK.T @ wrong_N / inside_NK.sum(axis=0)
     by_class = pd.Series(wrong_N).groupby(samples.labels).transform("mean").to_numpy()
-    rates = dict(zip(masks, rate_K, strict=True))
+    rates = {name: float(wrong_N[mask].mean()) for name, mask in every.items() if len(name) == 1}
     found = []
     for k, (name, mask) in enumerate(masks.items()):
         parts = max(rates[(part,)] for part in name)
-        worse = len(name) == 1 or rates[name] >= inputs.settings.pair_gain * parts
+        worse = len(name) == 1 or rate_K[k] >= inputs.settings.pair_gain * parts
         if not (test.found_K[k] and more_K[k] > 0 and worse):
             continue
         row = {
@@ -138,11 +143,26 @@ Name = tuple[tuple[str, str], ...]
 
 
 def cut(samples: Samples, facts: pd.DataFrame, fewest: int) -> dict[Name, Bools]:
-    """Every slice and pair with at least `fewest` groups inside and outside, and which samples are in it.
+    """Every tested slice and pair with at least `fewest` groups inside and outside, and its samples.
 
     Raises:
         DataError: a sample has no facts.
     """
+    return _telling(_cut(samples, facts, fewest), samples)
+
+
+def _telling(masks: dict[Name, Bools], samples: Samples) -> dict[Name, Bools]:
+    """Those that say more than which class is hard."""
+    n_attributes = len(samples.space.attributes)
+
+    def by_labels(name: Name) -> bool:
+        return all(kind.startswith(LABEL) for kind, _ in name) and len(name) in (1, n_attributes)
+
+    return {name: mask for name, mask in masks.items() if not by_labels(name)}
+
+
+def _cut(samples: Samples, facts: pd.DataFrame, fewest: int) -> dict[Name, Bools]:
+    """Those of one attribute value too, which are parts of pairs."""
     group_N, n_groups = numbered(samples.groups_N)
     singles = {n: m for n, m in _atoms(samples, facts) if _enough(m, group_N, n_groups, fewest)}
     return singles | {n: m for n, m in _pairs(singles) if _enough(m, group_N, n_groups, fewest)}
@@ -154,7 +174,7 @@ def _atoms(samples: Samples, facts: pd.DataFrame) -> Iterator[tuple[Name, Bools]
     for k, attribute in enumerate(space.attributes):
         code_N = space.codes_CA[samples.labels, k]
         for code, value in enumerate(attribute.values):
-            yield ((attribute.name, f"{attribute.name} {value}"),), code_N == code
+            yield ((f"{LABEL}{attribute.name}", f"{attribute.name} {value}"),), code_N == code
     ids = strings([str(name) for name in facts["id"]])
     rows = facts.iloc[positions(samples.ids_N, ids, "image facts")]
     for measure, (low, high) in QUARTERS.items():

@@ -187,7 +187,8 @@ def _groups(scene: GapScene, share: float, gain: tuple[float, float], leaks: boo
         return Cause("group_leak", False, headline, how, texts.GROUPS_HARMLESS_ANSWER)
     headline = texts.GROUPS_LEAK.format(split=split, gain=100 * gain[0], error=100 * gain[1])
     effect = in_units_of_score(scene.metric, -gain[0])
-    return Cause("group_leak", True, headline, how, texts.GROUPS_LEAK_ANSWER, effect)
+    flatters = -int(scene.metric.sign)
+    return Cause("group_leak", True, headline, how, texts.GROUPS_LEAK_ANSWER, effect, flatters)
 
 
 def _unknown_groups(
@@ -205,22 +206,23 @@ def _unknown_groups(
     if auc < CLOSER:
         return None
     headline = texts.UNKNOWN_GROUPS.format(valid=np.median(valid), test=np.median(far_T), share=percent(auc))
-    return Cause("group_leak", True, headline, texts.UNKNOWN_GROUPS_HOW, texts.UNKNOWN_GROUPS_ANSWER)
+    how, answer = texts.UNKNOWN_GROUPS_HOW, texts.UNKNOWN_GROUPS_ANSWER
+    return Cause("group_leak", True, headline, how, answer, None, -int(scene.metric.sign))
 
 
 def _duplicates(scene: GapScene, families: Families, leak: tuple[float, float] | None, wrong: float) -> Cause:
     """`leak`: share of validation images with a copy in training, and what a look-up gains from them."""
-    how = texts.COPIES_HOW
+    how, sign = texts.COPIES_HOW, int(scene.metric.sign)
     is_test = scene.is_test
     seen_T = np.isin(families.copies_M[is_test], families.copies_M[~is_test])
     share = float(seen_T.mean()) if len(seen_T) else 0.0
     if leak is not None:
         headline = texts.COPIES_LEAK.format(share=percent(leak[0]), gain=100 * leak[1])
         effect = in_units_of_score(scene.metric, -leak[1])
-        return Cause("duplicates", True, headline, how, texts.COPIES_LEAK_ANSWER, effect)
+        return Cause("duplicates", True, headline, how, texts.COPIES_LEAK_ANSWER, effect, -sign)
     if share >= TOUCHED:
         images = plural(int(seen_T.sum()), "test image")
         headline = texts.COPIES_IN_TEST.format(images=images, share=percent(share))
         effect = in_units_of_score(scene.metric, share * wrong)
-        return Cause("duplicates", True, headline, how, texts.COPIES_IN_TEST_ANSWER, effect)
+        return Cause("duplicates", True, headline, how, texts.COPIES_IN_TEST_ANSWER, effect, sign)
     return Cause("duplicates", False, texts.NO_COPIES, how, texts.NOTHING_TO_DO)

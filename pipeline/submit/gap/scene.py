@@ -180,6 +180,7 @@ class Cause:
         how: what was checked.
         answer: what to do.
         effect: about how much it moves public − OOF, in the metric's own units; None: unknown.
+        direction: +1 if it raises public − OOF, -1 if it lowers it, where only that is known; otherwise 0.
     """
 
     kind: str
@@ -188,6 +189,12 @@ class Cause:
     how: str
     answer: str
     effect: float | None = None
+    direction: int = 0
+
+    def denied_by(self, gap: float) -> bool:
+        """Whether it moves public − OOF the other way than this gap, so that it cannot be its cause."""
+        moved = self.direction or self.effect or 0.0
+        return moved * gap < 0
 
 
 @dataclass(frozen=True)
@@ -236,9 +243,11 @@ class Diagnosis:
             start = texts.NO_GAP
         elif band.holds(gap):
             start = texts.INSIDE_BAND.format(gap=gap, low=band.low, high=band.high)
-            start += texts.INSIDE_BAND_BUT if first.kind not in HARMLESS else ""
+            found = texts.INSIDE_BAND_HIDDEN if first.denied_by(gap) else texts.INSIDE_BAND_BUT
+            start += found if first.kind not in HARMLESS else ""
         else:
             start = texts.OUTSIDE_BAND.format(gap=gap, low=band.low, high=band.high)
+            start += texts.OUTSIDE_BAND_HIDDEN if first.denied_by(gap) else ""
         return f"{start} {first.headline}"
 
 
