@@ -2,7 +2,8 @@
 
 Owns the file `current-competition` in the home, one line with a name, and adding it to the words of a
 command. Only the command line reads it: the words then name the competition, so it is in every key, record
-and advised command like one that was typed. Does not own the settings of a competition (`settings/competition.py`).
+and advised command like one that was typed. Does not own the settings of a competition
+(`settings/competition.py`).
 """
 
 from __future__ import annotations
