@@ -28,7 +28,7 @@ import numpy as np
 from pipeline.core.errors import ConfigError, DataError, UserError
 from pipeline.core.predictions import Prediction
 from pipeline.data import host, host_format, load
-from pipeline.engine import request
+from pipeline.engine import next_step, request
 from pipeline.engine.build import VERSIONS_OF
 from pipeline.engine.graph import Graph
 from pipeline.engine.need import Need
@@ -210,13 +210,14 @@ class Rebuild:
 
 
 def run(session: Session, options: argparse.Namespace) -> None:
-    """Rebuild and compare; the verdict is the last line.
+    """Rebuild and compare; the verdict is the last line before the next command.
 
     Raises:
         UserError: it is not reproduced, or cannot be rebuilt.
     """
     csv = _csv_of(session, options.file)
     known = submissions.read(csv)
+    session.say(texts.REPRODUCES.format(competition=known["competition"], name=known["name"]))
     rebuild = _prepare(session, csv, known, options.scratch)
     try:
         for line in (*_code_changes(known), *_changed_files(session, rebuild)):
@@ -245,6 +246,7 @@ def run(session: Session, options: argparse.Namespace) -> None:
     if options.scratch:
         shutil.rmtree(rebuild.work / "artifacts")
     session.say(f"{text}; {shown(made)}")
+    next_step.say(session, "leaderboard", words=rebuild.root.settings.competition_words)
 
 
 def _is_timed(stage: Stage, settings: Settings) -> bool:

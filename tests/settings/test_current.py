@@ -70,12 +70,11 @@ def test_only_the_command_line_looks(tmp_path):
     home = f"runtime.home={tmp_path}"
     assert load([home]).config.competition.name == "emoji", "reproduce and tests name theirs"
     assert load(current.words_of([home], CONFIGS)).config.competition.name == "digits"
-    with pytest.raises(ConfigError, match="no configs/competition/nobody.yaml"):
+    with pytest.raises(ConfigError, match=r"no configs/competition/nobody\.yaml"):
         current.choose(tmp_path, "nobody", CONFIGS)
 
 
-def test_new_makes_its_competition_the_current_one(tmp_path, monkeypatch):
-    """Also where its files have faults: the configuration is written, and is what the next command is about."""
+def test_new_makes_its_competition_the_current_one(tmp_path):
     from PIL import Image
 
     for n in range(12):
