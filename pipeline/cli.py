@@ -308,7 +308,7 @@ COMMANDS = (
             Option("anyway", "rebuild even if keys differ now", _FLAG),
         ),
         make="FILE=… SCRATCH=1 ANYWAY=1",
-        then="leaderboard",
+        about_current=False,
     ),
     Command("runs", "list finished experiments: score, interval, differing settings", uses_results=False),
     Command("config", "print the resolved settings and the source of each", uses_results=False, then="train"),
@@ -319,7 +319,6 @@ COMMANDS = (
         (Option("dry", "only print what would be deleted", _FLAG),),
         make="DRY=1",
         uses_results=False,
-        then="du",
     ),
     Command(
         "pin",

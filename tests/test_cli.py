@@ -14,6 +14,7 @@ from main_world import MEMBERS, READ_BY_EDA, SMALL, artifacts, equal, ledger, na
 
 from pipeline import cli
 from pipeline.cli import COMMANDS, function_of, main
+from pipeline.engine.naming import label_of
 from pipeline.stages import open_session
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -76,7 +77,8 @@ def test_the_ensemble_is_held_against_the_best_other_run_members_included(made):
     (blend,) = artifacts(made[0], "ensemble")
     others = [a for a in artifacts(made[0]) if a.stage == "infer"]
     best = max(others, key=lambda a: a.metrics["oof_macro_f1"])
-    named_best = f"{best.manifest['experiment']} ({best.stage} {best.key[:8]})"
+    named_best = f"{label_of(best)} ({best.stage} {best.key[:8]})"
+    assert named_best.startswith(f"{best.manifest['experiment']} images.size=16 train.epochs=1 ")
     assert len(others) == 2 and blend.manifest["tags"]["compared_with"] == named_best
     gain = blend.metrics["oof_macro_f1"] - best.metrics["oof_macro_f1"]
     assert blend.metrics["delta_vs_best"] == pytest.approx(gain, abs=1e-6)
@@ -88,11 +90,9 @@ def test_a_run_is_compared_with_an_earlier_one_of_the_same_name_but_never_with_i
     first = run(tmp_path, "train", RESNET)
     assert first.code == 0 and "against " not in first.out
     (earlier,) = named(tmp_path, "train")
-    rival = f"against tiny_resnet (train {earlier.key[:8]}), the best earlier training by out-of-fold score:"
+    rival = f"against {label_of(earlier)} (train {earlier.key[:8]}), the best earlier training by out-of-fold score:"
     second = run(tmp_path, "infer", RESNET, "train.seed=5")
-    assert (
-        second.code == 0 and second.out.count(rival) == 1 and second.out.count("against tiny_resnet (") == 1
-    )
+    assert second.code == 0 and second.out.count(rival) == 1 and second.out.count("against tiny_resnet ") == 1
     assert "no other submission to compare it with yet" in second.out
     third = run(tmp_path, "infer", RESNET, "train.seed=5", "infer.views=[identity]")
     assert third.out.count("compared with digits-tiny_resnet-") == 1, "other views of one training"
@@ -106,8 +106,9 @@ def test_auto_blends_every_finished_run_and_tells_seeds_apart(copied):
     (blend,) = [
         a for a in artifacts(copied, "ensemble") if a.manifest["config"]["ensemble"]["members"] == ["auto"]
     ]
-    seeds = {f"tiny_resnet@{a.key[:8]}" for a in named(copied, "infer")}
-    assert len(seeds) == 2 and set(blend.json("blend.json")["members"]) == {"tiny_cnn", *seeds}
+    labels = {label_of(a) for a in artifacts(copied, "infer")}
+    assert len(labels) == 3 and set(blend.json("blend.json")["members"]) == labels
+    assert sum("train.seed=5" in label for label in labels) == 1
     assert [row["kind"] for row in ledger(copied).values()].count("member") == 3
 
 
@@ -219,8 +220,10 @@ def test_score_shows_the_private_half_only_when_asked_and_counts_looks(copied):
 
 def test_score_of_everything_scores_the_unscored_and_else_shows_the_ledger(copied):
     said = run(copied, "score")
-    assert said.code == 0 and len(said.out.splitlines()) == 3 and "private" not in said.out
-    assert len(run(copied, "score", options=["--reveal"]).out.splitlines()) == 3
+    first, *shown, last = said.out.splitlines()
+    assert said.code == 0 and len(shown) == 3 and "private" not in said.out
+    assert first.startswith("competition     digits") and last.startswith("next: make leaderboard ARGS=")
+    assert len(run(copied, "score", options=["--reveal"]).out.splitlines()) == 3 + 2
     assert {row["looks"] for row in ledger(copied).values()} == {"1"}
 
 
@@ -281,9 +284,11 @@ def test_runs_lists_each_run_and_what_differs(made):
     said = run(made[0], "runs")
     assert said.code == 0
     for stage in ("train", "infer", "ensemble"):
-        assert re.search(rf"^{stage} +\S+ +[0-9a-f]{{8}} +0\.\d{{4}} \[", said.out, re.MULTILINE)
+        assert re.search(rf"^{stage} +\S+ .* [0-9a-f]{{8}} +0\.\d{{4}} \[", said.out, re.MULTILINE)
     assert 'model.name="test_resnet"' in said.out and 'model.name="mobilenetv3_small_050"' in said.out
-    assert "train.epochs=" not in said.out, "what all runs share is no difference"
+    differ = [line for line in said.out.splitlines() if line.strip().startswith("differs:")]
+    assert differ and "train.epochs=" not in "".join(differ), "what all runs share is no difference"
+    assert "tiny_cnn images.size=16 train.epochs=1 " in said.out, "the name of files alone is another run"
 
 
 def test_du_names_every_kind_of_result(made):
@@ -316,7 +321,7 @@ def test_a_pin_keeps_a_result_and_what_it_is_made_of(copied):
     run(copied, "train", RESNET, "train.seed=5")
     (pinned,) = [a for a in named(copied, "train") if a.manifest["settings"]["train"]["seed"] == 5]
     said = run(copied, "pin", options=[f"--key={pinned.key[:8]}"])
-    assert said.code == 0 and said.out.strip() == f"pinned train/{pinned.key} (tiny_resnet)"
+    assert said.code == 0 and f"\npinned train/{pinned.key} (tiny_resnet)\n" in said.out
     run(copied, "gc")
     left = {f"{a.stage}/{a.key}" for a in artifacts(copied)}
     assert {f"train/{pinned.key}", *pinned.inputs.values()} <= left

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 
+from pipeline.engine import next_step
 from pipeline.engine.session import Session
 from pipeline.engine.slices import flat
 from pipeline.record import housekeeping
@@ -34,6 +35,7 @@ def gc(session: Session, options: Options) -> None:
     with session.store.freeing():
         for line in housekeeping.collect(session.store, session.home, options.dry):
             session.say(line)
+    next_step.say(session, "gc" if options.dry else "du")
 
 
 def pin(session: Session, options: Options) -> None:

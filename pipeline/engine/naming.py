@@ -48,7 +48,7 @@ def label(experiment: str, values: Iterable[tuple[str, Any]], depends_on: Iterab
         for path, value in values
         if path.split(".")[0] not in LEFT_OUT and any(covers(one, path) for one in paths)
     ]
-    mine.sort(key=lambda one: one[0].split(".")[0] in LAST)
+    mine.sort(key=lambda one: (one[0].split(".")[0] in LAST, one[0]))
     words = [f"{path}={_text(value)}" for path, value in mine]
     whole = " ".join([experiment, *words])
     if len(whole) <= LONGEST_LABEL:

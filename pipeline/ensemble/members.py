@@ -240,7 +240,7 @@ def _data_and_folds(ask: Ask, settings: Settings) -> dict[str, str]:
 
 
 def _name_with_key(artifact: Artifact) -> str:
-    return f"{naming.label_of(artifact)}@{artifact.key[:SHORT]}"
+    return f"{artifact.manifest['experiment']}@{artifact.key[:SHORT]}"
 
 
 def file_digests(members: Sequence[str], index: FileIndex) -> str:

@@ -270,6 +270,7 @@ BLEND_DO = "Blend it with {names}"
 BLEND_ONE_SEEN = "{names} is right on {fixed} of the {wrong} images that {run} gets wrong."
 BLEND_SOME_SEEN = "{names} are right on {fixed} of the {wrong} images that {run} gets wrong."
 BLEND_WHY = "A blend gains most from members that make different errors. Finished runs are not trained again."
+BLEND_FIRST_WHY = "A blend gains most from members that make different errors. The other run has no test predictions and no name yet: predict with it first, then the next report can blend it."
 BLEND_BOUND = "if the blend were right wherever one of its members is right"
 
 FAMILY_DO = "Add a network of another family: {experiment}"

@@ -27,7 +27,7 @@ import numpy as np
 from pipeline.core.errors import ConfigError, DataError, UserError
 from pipeline.core.predictions import Prediction
 from pipeline.data import host, host_format, load
-from pipeline.engine import request
+from pipeline.engine import next_step, request
 from pipeline.engine.build import VERSIONS_OF
 from pipeline.engine.graph import Graph
 from pipeline.engine.need import Need
@@ -218,13 +218,14 @@ class Rebuild:
 
 
 def run(session: Session, options: argparse.Namespace) -> None:
-    """Rebuild and compare; the verdict is the last line.
+    """Rebuild and compare; the verdict is the last line before the next command.
 
     Raises:
         UserError: it is not reproduced, or cannot be rebuilt.
     """
     csv = _csv_of(session, options.file)
     known = submissions.read(csv)
+    session.say(texts.REPRODUCES.format(competition=known["competition"], name=known["name"]))
     rebuild = _prepare(session, csv, known, options.scratch)
     try:
         for line in (*_code_changes(known), *_changed_files(session, rebuild)):
@@ -253,6 +254,7 @@ def run(session: Session, options: argparse.Namespace) -> None:
     if options.scratch:
         paths.remove_below(session.home / WORK, f"{known['name']}/{ARTIFACTS}")
     session.say(f"{text}; {shown(made)}")
+    next_step.say(session, "leaderboard", words=rebuild.root.settings.competition_words)
 
 
 def _is_timed(stage: Stage, settings: Settings) -> bool:

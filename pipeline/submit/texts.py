@@ -19,6 +19,7 @@ PINNED, UNPINNED = "pinned {name} as the best", "no submission is pinned any mor
 
 # Runs.
 
+REPRODUCES = "competition     {competition} (of {name})"
 NO_RUNS = "no finished run on {competition} yet: make train"
 RUNS_DIFFER = "          differs: {settings}"
 RUNS_PARTIAL = "  (scored on a part of the images)"

@@ -22,6 +22,7 @@ import numpy as np
 from scipy import stats
 
 from pipeline.core.errors import ConfigError, UserError
+from pipeline.engine import next_step
 from pipeline.engine.session import Session
 from pipeline.nets.stages import is_probe
 from pipeline.record.study import Studies, Study, storage_of
@@ -130,8 +131,11 @@ def tune_all(session: Session, options: Options) -> None:
         _first_round(session, turns, clock, records)
         _second_round(session, turns, clock)
         _retests(session, turns, clock)
-    for line in [*lines(turns, clock), *winners.next_steps(session, _winners(turns), date.today())]:
+    won = _winners(turns)
+    steps = winners.next_steps(session, won, date.today())
+    for line in [*lines(turns, clock), *steps]:
         session.say(line)
+    session.say(next_step.NEXT.format(command=winners.next_command(session, won, steps)))
 
 
 def _refuse_short(session: Session, turns: list[Turn], clock: Clock) -> None:

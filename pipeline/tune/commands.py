@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import argparse
 
+from pipeline.engine import next_step
 from pipeline.engine.session import Session
-from pipeline.tune import budget, search, trials
+from pipeline.tune import budget, search, trials, winners
 from pipeline.tune.search_record import SearchRecord
 
 Options = argparse.Namespace
@@ -27,4 +28,8 @@ def tune(session: Session, options: Options) -> None:
     with SearchRecord(session, prepared.bench, study, prepared.command) as record:
         with trials.running(prepared.limits.jobs, options):
             search.run_trials(prepared, study, session.say, record=record)
-        search.finish(session, prepared, study, record)
+        _, written = search.finish(session, prepared, study, record)
+    if written is None:
+        next_step.say(session, winners.NEXT[prepared.bench.kind.name])
+    else:
+        session.say(next_step.NEXT.format(command=winners.adopt_command(prepared.bench, written.stem)))

@@ -18,7 +18,9 @@ from typing import Any
 import yaml
 
 from pipeline.core.errors import ConfigError
+from pipeline.engine import next_step
 from pipeline.engine.session import Session
+from pipeline.pages.command_words import make_with
 from pipeline.record.files import write_atomic
 from pipeline.settings import named
 from pipeline.settings.load import Settings
@@ -57,7 +59,7 @@ def adopt_command(bench: Bench, name: str) -> str:
         for word in bench.settings.words
         if word.partition("=")[0].split(".")[0] in named.NOT_TAKEN and not word.startswith("statistics.")
     ]
-    return f'make {NEXT[bench.kind.name]} ARGS="{" ".join([*kept, f"experiment={name}"])}"'
+    return make_with(f"make {NEXT[bench.kind.name]}", tuple(kept), f"experiment={name}")
 
 
 def _header(
@@ -114,6 +116,16 @@ def next_steps(session: Session, winners: Sequence[StageWinner], day: date) -> l
             lines.append(texts.COMBINE)
             lines.append(f'      make {target} ARGS="{_combined(session.settings, some)}"')
     return [texts.TESTED_ALONE, *lines] if len(winners) > 1 or foreign else lines
+
+
+def next_command(session: Session, winners: Sequence[StageWinner], steps: Sequence[str]) -> str:
+    """The command to run next: the last of `next_steps`, else the one with the only winner, or training."""
+    commands = [line.strip() for line in steps if line.strip().startswith("make ")]
+    if commands:
+        return commands[-1]
+    if not winners:
+        return next_step.command(session, "train")
+    return f'make {NEXT[winners[0].stage]} ARGS="{_combined(session.settings, winners[:1])}"'
 
 
 def _fitting(settings: Settings, winners: Sequence[StageWinner]) -> tuple[list[StageWinner], list[str]]:

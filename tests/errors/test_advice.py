@@ -226,6 +226,10 @@ def test_other_runs_are_asked_to_vote_and_their_oracle_bounds_the_gain():
     )
     (blend,) = (a for a in advise(named) if a.kind == "blend")
     assert "competition=pets 'ensemble.members=[lite0_96,key:3fa29b01]'" in blend.command
+    asked = ("competition=pets", "experiment=tiny_resnet", "images.size=96")
+    trained = replace(facts, others=(replace(other, asked=asked),), members=("lite0_96",))
+    (blend,) = (a for a in advise(trained) if a.kind == "blend")
+    assert blend.command == f'make infer ARGS="{" ".join(asked)}"', "nothing else could mean that run"
     assert (family_of("tf_efficientnet_lite0"), family_of("test_resnet")) == (
         "tf_efficientnet_lite",
         "resnet",

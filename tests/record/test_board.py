@@ -57,8 +57,8 @@ def test_a_loss_is_the_headline_and_its_least_value_comes_first() -> None:
 def test_the_guide_links_to_the_view_and_takes_a_table() -> None:
     lines = board.guide("7", MACRO_F1).splitlines()
     assert lines[0] == board.BEGIN and lines[-1] == board.END
-    assert lines[1].startswith("[Open the table with scores, best first](#/exp")
-    assert board.view_path("7") in lines[1] and "{" not in "".join(lines)
+    assert lines[2].startswith("[Open the table with scores, best first](#/exp")
+    assert board.view_path("7") in lines[2] and "{" not in "".join(lines)
     assert "\n\n| a | b |\n" in board.guide("7", MACRO_F1, "| a | b |")
 
 
@@ -68,6 +68,9 @@ def test_only_our_part_of_a_description_is_put_anew() -> None:
     assert board.rewritten(mine.format(old), new) == mine.format(new)
     assert board.rewritten("all mine", new) == "all mine"
     assert board.rewritten("", new) == ""
+    former = f"{board.FORMER[0]}\n[Open](…)\n\n| old |\n\n{board.FORMER[1]}"
+    assert board.rewritten(mine.format(former), new) == mine.format(new), "of an older version"
+    assert "<!--" not in new, "the UI shows comments as they are"
 
 
 def test_links_without_a_record_say_what_to_do(tmp_path: Path) -> None:
@@ -143,7 +146,8 @@ def is_first(row) -> bool:
 def test_the_ui_shows_the_guide_and_not_the_marks_around_it(served: str, page) -> None:
     page.goto(served)
     page.get_by_text("Open the table with scores, best first").first.wait_for(timeout=60_000)
-    assert "podium:" not in page.locator("body").inner_text()
+    shown = page.locator("body").inner_text()
+    assert "podium:" not in shown and "<!--" not in shown
 
 
 @pytest.mark.browser

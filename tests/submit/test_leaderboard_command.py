@@ -45,7 +45,12 @@ def test_from_no_public_score_to_a_best_a_pin_and_finals(home):
     assert f"best: {name}: it is pinned" in pinned.out
     finals = run(home, "final", small=SMALL, options=("--n", "2"))
     assert finals.code == 0, finals.err
-    assert finals.out.count("submissions/") == 2 and "safest" in finals.out and "%" in finals.out
+    assert (
+        finals.out.count("submissions/") == 3
+        and "next: make submit FILE=" in finals.out
+        and "safest" in finals.out
+        and "%" in finals.out
+    )
     assert run(home, "pin-best", small=SMALL, options=("--name", "none")).code == 0
     assert not any(row["best"] for row in ledger(home).values() if "best" in row)
 

@@ -101,11 +101,18 @@ def test_submit_shows_the_probability_asks_and_hands_in(home, tmp_path, monkeypa
     host = {"command": f"'{send} {{file}} {{message}}'", "per_day": 2}
     said = submit(home, path, **host)
     assert said.code == 2 and "there is no terminal for the question" in said.err and not submits(home)
+    said = submit(home, path, options=["--dry"], **host)
+    assert said.code == 0 and "DRY=1: nothing was sent" in said.out and "P(better than" in said.out
+    assert "command: " in said.out and not submits(home) and not (tmp_path / "there.csv").exists()
     answers = iter(["n", "y"])
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda question: next(answers))
     said = submit(home, path, **host)
-    assert said.code == 0 and said.out.endswith("not submitted\n") and not (tmp_path / "there.csv").exists()
+    assert (
+        said.code == 0
+        and "\nnot submitted\nnext: make submit" in said.out
+        and not (tmp_path / "there.csv").exists()
+    )
     said = submit(home, path, options=["--message=a; rm 'b' {file}"], **host)
     assert said.code == 0, said.err
     assert (
@@ -118,6 +125,33 @@ def test_submit_shows_the_probability_asks_and_hands_in(home, tmp_path, monkeypa
     assert (tmp_path / "there.csv").read_bytes() == path.read_bytes()
     (line,) = submits(home)
     assert line.split(",")[1:3] == ["digits", path.stem] and ",accepted," in line
+
+
+def test_a_rehearsal_shows_everything_whatever_keeps_it_from_sending(home, tmp_path):
+    """Without a host, without its program, with none left today; a file that is not valid is refused."""
+    path = csv_of(home)
+    said = submit(home, path, options=["--dry"])
+    assert said.code == 0, said.err
+    for words in (
+        "valid: 50 images",
+        "P(better than digits-tiny_",
+        "competition.submission.command",
+        "message: ",
+    ):
+        assert words in said.out
+    first, *_, last = said.out.splitlines()
+    assert first.startswith("competition     digits") and last.startswith("next: make submit FILE=")
+    said = submit(home, path, options=["--dry"], command="no-such-program {file}")
+    assert said.code == 0 and "no-such-program" in said.out and "nothing was sent" in said.out
+    send = script(tmp_path, f"touch {tmp_path}/sent")
+    host = {"command": f"'{send} {{file}}'", "per_day": 1}
+    assert submit(home, path, options=["--yes"], **host).code == 0 and (tmp_path / "sent").exists()
+    (tmp_path / "sent").unlink()
+    said = submit(home, path, options=["--dry", "--yes"], **host)
+    assert said.code == 0 and "it would be refused: " in said.out and "submitted before" not in said.err
+    assert len(submits(home)) == 1 and not (tmp_path / "sent").exists()
+    path.write_text("id,label\n", encoding="utf-8")
+    assert submit(home, path, options=["--dry"]).code == 2
 
 
 def test_a_file_that_was_edited_by_hand_gets_a_warning(home, tmp_path):
@@ -224,7 +258,7 @@ def test_built_again_from_nothing_the_bytes_are_equal(home):
     path = csv_of(home, "tiny_resnet")
     said = reproduce(home, path, options=["--scratch"])
     assert said.code == 0, said.err + said.out
-    assert f"reproduced: {path.stem}: equal keys, the bytes are equal" in said.out.splitlines()[-1]
+    assert f"reproduced: {path.stem}: equal keys, the bytes are equal" in said.out.splitlines()[-2]
     assert "9 of 9 results were built again, 0 were reused" in said.out
     made = home / "work" / "reproduce" / path.stem
     assert (made / path.name).read_bytes() == path.read_bytes() and not (made / "artifacts").exists()
@@ -241,7 +275,7 @@ def test_existing_results_are_reused_and_another_home_builds_them(home, tmp_path
             shutil.rmtree(artifact.folder)
     said = reproduce(home, path.stem)
     assert said.code == 0 and "3 of 15 results were built again, 12 were reused" in said.out
-    assert "reproduced: " in said.out.splitlines()[-1]
+    assert "reproduced: " in said.out.splitlines()[-2]
     path.unlink()
     assert "the bytes are equal" in reproduce(home, path).out, "the digest is enough"
 
@@ -255,7 +289,7 @@ def test_changed_code_is_reported_by_stage_and_can_be_rebuilt_anyway(home, monke
     assert said.code == 2 and "NOT reproduced" in said.err and "git checkout" in said.err
     assert f"the code of stage ensemble has changed: version {made_by} → 99 (in ensemble)" in said.err
     said = reproduce(home, path, options=["--anyway"])
-    assert said.code == 0 and "other keys, the bytes are equal" in said.out.splitlines()[-1]
+    assert said.code == 0 and "other keys, the bytes are equal" in said.out.splitlines()[-2]
 
 
 def test_settings_that_the_current_code_reads_differently_are_named(home):
@@ -296,7 +330,7 @@ def test_settings_files_that_changed_since_are_reported_and_not_used(tmp_path):
         typed("reproduce", f"--file={path}")
     told = next(line for line in said if "changed after it was written" in line)
     assert "configs/experiment/tiny_resnet.yaml changed after it was written (train.epochs: 1 → 2)" in told
-    assert "the recorded settings are used" in told and "the bytes are equal" in said[-1]
+    assert "the recorded settings are used" in told and "the bytes are equal" in said[-2]
 
 
 def test_other_bytes_are_judged_by_the_hardware_profile(home):
@@ -319,7 +353,7 @@ def test_other_bytes_are_judged_by_the_hardware_profile(home):
     said = reproduce(home, path)
     assert said.code == 2 and "at least 99% and at most 0.02" in said.err
     said = reproduce(home, path, "reproduce.agreement=0.95")
-    assert said.code == 0 and said.out.splitlines()[-1].startswith("within tolerance: ")
+    assert said.code == 0 and said.out.splitlines()[-2].startswith("within tolerance: ")
 
 
 def test_submissions_that_cannot_be_rebuilt_are_reported(home, tmp_path):
@@ -349,4 +383,4 @@ def test_a_blend_of_auto_members_is_rebuilt_from_the_same_members(home):
     for options in ((), ["--scratch"]):
         said = reproduce(home, auto, options=options)
         assert said.code == 0, said.err + said.out
-        assert "equal keys, the bytes are equal" in said.out.splitlines()[-1]
+        assert "equal keys, the bytes are equal" in said.out.splitlines()[-2]

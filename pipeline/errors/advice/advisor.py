@@ -27,7 +27,7 @@ from pipeline.engine.stage import Job
 from pipeline.ensemble.stages import BLEND
 from pipeline.errors import texts
 from pipeline.errors.advice import faults, ledger, steps
-from pipeline.errors.advice.changes import FinishedRuns, changes, inferences, trainings
+from pipeline.errors.advice.changes import FinishedRuns, changes, inferences, request_words, trainings
 from pipeline.errors.advice.facts import BEST, Advice, Facts, NetworkInput, OtherTraining, TrainingFacts
 from pipeline.errors.advice.steps import family_of
 from pipeline.errors.case import ReportCase
@@ -266,6 +266,7 @@ def _others(about: Artifact, runs: FinishedRuns, base: Settings) -> tuple[OtherT
             family_of(str(a.setting("model.name"))),
             load.oof(a, naming.label_of(a)),
             runs.word_of(a, base),
+            request_words(a.manifest.get("request")),
         )
         for a in best.values()
     )

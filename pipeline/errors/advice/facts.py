@@ -144,12 +144,14 @@ class OtherTraining:
         family: of its network: the name up to the first digit.
         oof: its out-of-fold probabilities.
         word: the word of `ensemble.members` that means it; None: there is none.
+        asked: the words that asked for it.
     """
 
     name: str
     family: str
     oof: Probabilities
     word: str | None = None
+    asked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pipeline.errors.advice.faults import balances
 from pipeline.errors.diff.flips import CLASS, changes
 from pipeline.errors.diff.mistakes import SURE, ConfusedPair
 from pipeline.errors.judging.estimate import ENOUGH_JUDGED
-from pipeline.pages.command_words import train_with
+from pipeline.pages.command_words import make_with, train_with
 from pipeline.pages.report import count, percent, plural, signed
 from pipeline.settings.fields import Side
 from pipeline.settings.schema import Config
@@ -257,7 +257,10 @@ def blend(facts: Facts) -> Advice | None:
     if run is None or facts.blended or not facts.others:
         return None
     family = family_of(facts.config.model.name)
-    wanted = [o for o in facts.others if o.family != family] or list(facts.others)
+    # A run without a word has not predicted yet: it can be blended after `make infer`.
+    named = [o for o in facts.others if o.word is not None] or list(facts.others)
+    wanted = [o for o in named if o.family != family] or named
+    first = wanted[0].asked if wanted[0].word is None else ()
     some_N = np.zeros(len(facts.truth_N), bool)
     for other in wanted:
         known = other.oof.with_classes(facts.space.classes).take(run.oof.ids_N)
@@ -271,8 +274,8 @@ def blend(facts: Facts) -> Advice | None:
         "blend",
         texts.BLEND_DO.format(names=names),
         seen.format(names=names, fixed=fixed, wrong=wrong, run=run.name),
-        texts.BLEND_WHY,
-        facts.blend_with(*(other.word for other in wanted)),
+        texts.BLEND_FIRST_WHY if first else texts.BLEND_WHY,
+        make_with("make infer", first) if first else facts.blend_with(*(other.word for other in wanted)),
         bound=bound,
         bounded=bounded,
         chance=MAYBE,
