@@ -90,7 +90,8 @@ def test_a_run_is_compared_with_an_earlier_one_of_the_same_name_but_never_with_i
     first = run(tmp_path, "train", RESNET)
     assert first.code == 0 and "against " not in first.out
     (earlier,) = named(tmp_path, "train")
-    rival = f"against {label_of(earlier)} (train {earlier.key[:8]}), the best earlier training by out-of-fold score:"
+    title = f"{label_of(earlier)} (train {earlier.key[:8]})"
+    rival = f"against {title}, the best earlier training by out-of-fold score:"
     second = run(tmp_path, "infer", RESNET, "train.seed=5")
     assert second.code == 0 and second.out.count(rival) == 1 and second.out.count("against tiny_resnet ") == 1
     assert "no other submission to compare it with yet" in second.out
