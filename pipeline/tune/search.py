@@ -366,6 +366,6 @@ def _command(options: Options, stage: str) -> str:
     words = {"TRIALS": options.trials, "TIMEOUT": options.timeout, "SPACE": options.space}
     given = [f"{name}={value}" for name, value in words.items() if value]
     given += [f"JOBS={options.jobs}"] * (options.jobs > 1)
-    settings = " ".join(options.settings)
+    settings = hidden(" ".join(options.settings))
     given += [f'ARGS="{settings}"'] if settings else []
     return " ".join(["make tune", f"STAGE={stage}", *given])
