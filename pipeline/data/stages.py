@@ -280,7 +280,7 @@ def build_folds(job: Job) -> Built:
 STAGES = (
     Stage(
         "data",
-        4,
+        5,
         "tables and labels",
         build_data,
         reads=(*DATA_SETTINGS, "folds.column"),
