@@ -45,6 +45,7 @@ DATA_SETTINGS = tuple(
         *(
             "group_column",
             "group_pattern",
+            "label_pattern",
             "unknown_groups",
             "encoding",
             "headerless",
