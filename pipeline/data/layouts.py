@@ -21,7 +21,7 @@ from pathlib import Path
 from pipeline.core.errors import DataError, nearest
 from pipeline.core.tables import Table, read_table
 from pipeline.core.text_files import UTF8
-from pipeline.data import containers, texts
+from pipeline.data import containers, patterns, texts
 from pipeline.data.paths import Faults, Found, hidden, image_suffix, images_below, nfc
 from pipeline.settings.competition import AttributeSettings, CompetitionSettings, ExtraSettings
 
@@ -82,7 +82,11 @@ def training(
     if settings.layout == "mask":
         rows = _people(root, settings, faults)
     elif settings.layout == "folders":
-        rows = _folders(images, settings.train_images, faults, root / settings.test_images)
+        test = root / settings.test_images
+        if settings.label_pattern is None:
+            rows = _folders(images, settings.train_images, faults, test)
+        else:
+            rows = _named(images, settings.train_images, settings.label_pattern, faults, test)
     else:
         named = settings.id_column, settings.path_column
         rows = _table(settings, root, settings.train_table, images, named, faults)
@@ -234,6 +238,21 @@ def _folders(folder: Path, name: str, faults: Faults, test: Path | None = None) 
         return None
     rows = [(nfc(path), path, nfc(path.split("/")[0])) for path in inside]
     notes = (*_left_out(name, others), *found.notes(name))
+    return Listing(_made(name, (ID, PATH, CLASS), rows), folder, ID, PATH, (), notes)
+
+
+def _named(folder: Path, name: str, pattern: str, faults: Faults, test: Path) -> Listing | None:
+    """Images at any depth whose path holds the label, as in `cat.12.jpg`; the path is the id."""
+    found = images_below(folder)
+    paths = [path for path in found.images if not _below(folder / path, folder, test)]
+    if not paths:
+        faults.add("missing images", f"{name}: there is no image in {folder}{_other_kind(folder, found)}")
+        return None
+    labels = patterns.groups_of(pattern, [nfc(path) for path in paths])
+    for path in (p for p, label in zip(paths, labels, strict=True) if not label):
+        faults.add("paths without a label", f"{name}: label_pattern matches nothing in '{path}'")
+    rows = [(nfc(path), path, label or "") for path, label in zip(paths, labels, strict=True)]
+    notes = (*_left_out(name, found.others), *found.notes(name))
     return Listing(_made(name, (ID, PATH, CLASS), rows), folder, ID, PATH, (), notes)
 
 

@@ -45,7 +45,7 @@ DATA_SETTINGS = tuple(
     f"competition.{name}"
     for name in (
         *("name", "layout", "holdout", "id_column", "path_column", "test_id_column", "test_path_column"),
-        *("group_column", "group_pattern", "unknown_groups", "encoding", "headerless"),
+        *("group_column", "group_pattern", "label_pattern", "unknown_groups", "encoding", "headerless"),
         *("attributes", "extra", "patch_scoring", "demo"),
     )
 )

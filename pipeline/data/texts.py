@@ -70,7 +70,7 @@ ENCODING_EXAMPLE = ", and has e.g. {cell!r}"
 LEFT_OUT = "{name}: {files} files are left out, because they are not images by their name or not in a class folder (first: {first})"
 LINKED = "{name}: {files} images are outside the folder, because links lead to them (first: {first})"
 BROKEN = "{name}: {files} links lead nowhere or in a circle, or are no regular files, and are left out (first: {first})"
-SLOW_PATTERN = "competition.group_pattern: {pattern!r} needs more than {seconds:.0f} s for {paths:,} paths, because it repeats a repetition"
+SLOW_PATTERN = "competition.group_pattern or label_pattern: {pattern!r} needs more than {seconds:.0f} s for {paths:,} paths, because it repeats a repetition"
 SLOW_PATTERN_REMEDY = "write it without a repetition of a group, e.g. ([a-z]+[0-9]+)_ instead of (([a-z]+)+[0-9]*)+_"
 GROUP_OF_CLASS = "competition.{setting}: {given!r} gives each of the {classes} classes one group only, so it is the answer and no split could keep a group together; name another one, or set it to null"
 NO_GROUPS = "{table}: `{column}` is unknown in {rows} of {all} rows ({values}): each of these images is a group of its own (competition.unknown_groups)"
@@ -207,7 +207,6 @@ KINDS = {
     "boxes": "the answer is boxes in the image; detection is not supported",
     "images": "the answers name other images; finding similar images is not supported",
     "texts": "each row has another answer: texts or names of single images are not classes",
-    "in_names": "the labels seem to be in the file names; they can be read from a table or from class folders only",
 }
 ONE_NUMBER = "the sample's answers are {cells}, and the label's values {values}"
 CELL = "e.g. {cell!r}"
@@ -225,8 +224,6 @@ LONG_PART = "; `{column}` says which answer: {values}"
 SEVERAL_IMAGES_FOUND = "{table} has {rows:,} images for {ids:,} values of `{column}`"
 REPEATED_IDS = "{rows:,} rows, and only {ids:,} values of `{column}`"
 LONG_REMEDY = "check that SAMPLE is the host's sample submission, with one row per image"
-IN_NAMES_FOUND = "e.g. {first} and {other}"
-IN_NAMES_REMEDY = "write a table with the columns path and label, one row per image, and give it: TRAIN=train.csv"
 
 # The host's form.
 OPEN = "open: see the question below"
@@ -258,6 +255,12 @@ PARTS_OF_NAMES = (
 MISS_TWICE = "; {name!r} is in several folders: {places}"
 MISS_ALL = "column {column!r}, e.g. {first!r}: none of its rows leads to an image"
 MISS_SOME = "column {column!r}: {found} of {tried} rows that were tried lead to images in {folder}; {lost!r} does not"
+
+# `make new`: labels in file names.
+NAMED_IMAGES = "{images:,} images without class folders"
+NAME_PATTERN = "a guess: {count} labels in the names, e.g. {examples}"
+NAME_EXAMPLE = "{path} is {label}"
+NAME_LABELS = "the labels in the file names"
 
 # `make new`: a folder per class.
 CLASS_FOLDERS = "{folders} folders with {images:,} images, and no TRAIN table"

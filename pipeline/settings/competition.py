@@ -217,6 +217,10 @@ class CompetitionSettings(Section):
     )
     test_id_column: str | None = fact(None, "column of ids in the test table; None: as id_column")
     test_path_column: str | None = fact(None, "column of paths in the test table; None: as path_column")
+    label_pattern: str | None = fact(
+        None,
+        "for layout=folders: a regular expression for the path; its one group is the label; None: the folder is",
+    )
     group_column: str | None = fact(None, "images with the same value are never on both sides of a split")
     group_pattern: str | None = fact(
         None, "instead of a column: a regular expression for the path; its one group (…) is the group"
@@ -354,20 +358,26 @@ def known_encoding(s: Sections) -> Iterator[Broken]:
 
 @rule("competition")
 def group_pattern(s: Sections) -> Iterator[Broken]:
-    """The pattern is a regular expression with one group, and there is no group_column."""
+    """The patterns are regular expressions with one group, and there is no group_column."""
     competition = s["competition"]
-    if competition.group_pattern is None:
-        return
-    if competition.group_column is not None:
+    if competition.group_pattern is not None and competition.group_column is not None:
         yield "competition.group_pattern", "cannot be combined with group_column: keep one of the two"
-    try:
-        groups = re.compile(competition.group_pattern).groups
-    except re.error as error:
-        yield "competition.group_pattern", f"is not a regular expression: {error}"
-        return
-    if groups != 1:
-        message = f"has {groups} groups; put one pair of () around the name of the group, (?:…) around others"
-        yield "competition.group_pattern", message
+    if competition.label_pattern is not None and competition.layout != "folders":
+        message = f"is used only with layout=folders, and layout={competition.layout}"
+        yield "competition.label_pattern", message
+    for name in ("group_pattern", "label_pattern"):
+        pattern = getattr(competition, name)
+        try:
+            count = 1 if pattern is None else re.compile(pattern).groups
+        except re.error as error:
+            yield f"competition.{name}", f"is not a regular expression: {error}"
+            continue
+        if count != 1:
+            what = name.removesuffix("_pattern")
+            message = (
+                f"has {count} groups; put one pair of () around the name of the {what}, (?:…) around others"
+            )
+            yield f"competition.{name}", message
 
 
 def _classes(competition: Any) -> list[str]:

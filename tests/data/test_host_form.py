@@ -308,10 +308,38 @@ def test_one_answer_for_several_images_is_refused(host):
     assert "one answer is asked for several images" in host.refused()
 
 
-def test_labels_in_file_names_are_refused_by_name(host):
+@pytest.mark.parametrize(
+    "name", ["{word}.{n}.png", "black_{word}_{n}.png", "{n}-{word}.png", "{word}{n}.png"]
+)
+def test_labels_are_read_from_file_names(host, name):
+    for n in range(12):
+        picture(host.root / "named" / name.format(word=SHADES[n % 2], n=n), n)
+    rows = [(f"t{n}", 0.5) for n in range(TESTS)]
+    host.sample = table(host.root / "sample.csv", ["id", "is_dog"], rows)
+    host.test = host.root / "test"
+    host.new(images="named")
+    assert "12 training images in 2 classes" in "\n".join(host.said.lines)
+    assert host.config.submission.positive[0].endswith("dog") if "black" not in name else host.said.question
+
+
+def test_a_name_without_a_label_is_a_fault(host):
     for n in range(12):
         picture(host.root / "named" / f"{SHADES[n % 2]}.{n}.png", n)
-    assert "the labels seem to be in the file names" in host.refused(images="named")
+    host.new(images="named")
+    picture(host.root / "named" / "what.png", 3)
+    with pytest.raises(DataError, match="label_pattern matches nothing in 'what.png'"):
+        competition.load(host.config, competition_root(host.settings()))
+    for word in ("competition.label_pattern=(a", "competition.label_pattern=a"):
+        with pytest.raises(ConfigError, match=r"label_pattern (is not a regular expression|has 0 groups)"):
+            host.settings(word)
+    with pytest.raises(ConfigError, match="is used only with layout=folders"):
+        host.settings("competition.layout=table")
+
+
+def test_names_that_only_number_images_are_not_labels(host):
+    for n in range(12):
+        picture(host.root / "named" / f"IMG_{n:04d}.png", n)
+    assert "no folder per class" in host.refused(images="named")
 
 
 def test_folders_of_patients_are_not_classes(host):

@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
-from pathlib import Path
 
 from pipeline.core.errors import DataError, nearest
 from pipeline.core.tables import Table
@@ -30,8 +29,8 @@ from pipeline.data.paths import nfc
 BETWEEN = ("_", "-", " ", ",", ", ", "|", "/", ":", ";", "+", ".", "")
 MOST_PRODUCTS = 5000
 LABEL_WORDS = {"label", "labels", "class", "target", "category", "diagnosis", "species", "breed"}
-# The word with which a file name begins, as in `cat.12.jpg` or `shark_3.png`.
-WORD = re.compile(r"[^\W\d_]+")
+# A word and a number, as in `cat.12.jpg` and `black_cat_3.png`, or a number and a word, as in `12_cat.jpg`.
+NAME_PATTERNS = (r"(?:^|/)([^/\d]*[^\W\d_])[ ._-]*\d+\.\w+$", r"(?:^|/)\d+[ ._-]+([^\W\d_][^/\d]*)\.\w+$")
 MOST_JOINED = 12
 FEWEST_MARKS = 3
 
@@ -127,19 +126,18 @@ def refuse_kinds(table: Table, asked: Asked | None) -> None:
             one(table, named[0], texts.BY_NAME, asked)
 
 
-def refuse_names(folder: Path, names: Sequence[str]) -> None:
-    """Refuse images without class folders whose names begin with a few words: the labels are in the names.
+def in_names(paths: Sequence[str]) -> tuple[str, list[str]] | None:
+    """(pattern, label of each path) if names hold a word and a number, as in `cat.12.jpg`; None if not.
 
-    Raises:
-        DataError: they do.
+    Every name must match, each label must have several images, and there must be several labels.
     """
-    firsts = [hit[0].lower() if (hit := WORD.match(nfc(n))) else "" for n in names]
-    counts = Counter(firsts)
-    if "" not in counts and 2 <= len(counts) <= len(names) // 2 and min(counts.values()) > 1:
-        at = dict(zip(reversed(firsts), reversed(names), strict=True))
-        first, other = sorted(at)[:2]
-        found = texts.IN_NAMES_FOUND.format(first=at[first], other=at[other])
-        kinds.refuse("in_names", str(folder), found, texts.IN_NAMES_REMEDY)
+    for pattern in NAME_PATTERNS:
+        hits = [re.search(pattern, nfc(path)) for path in paths]
+        labels = [hit[1] for hit in hits if hit]
+        counts = Counter(labels)
+        if len(labels) == len(paths) and 2 <= len(counts) <= len(paths) // 2 and min(counts.values()) > 1:
+            return pattern, labels
+    return None
 
 
 def _named(candidates: Sequence[str]) -> list[str]:

