@@ -17,8 +17,8 @@ from pipeline.stages import CATALOGUE
 PIPELINE = Path(__file__).resolve().parents[2] / "pipeline"
 # Who may know of answers: the report's own rooms, the command that takes them in, and the report's key.
 MAY_READ = {
-    *(f"errors/judging/{name}.py" for name in ("answers", "estimate", "page", "texts", "verdicts")),
-    *("errors/stages.py", "errors/commands.py", "cli.py"),
+    *(f"errors/judging/{name}.py" for name in ("answers", "estimate", "page", "verdicts")),
+    *("errors/stages.py", "errors/commands.py", "errors/texts.py", "cli.py"),
 }
 ROOMS = ("pipeline.errors.judging.answers", "pipeline.errors.judging.verdicts")
 
