@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 # As `files.temporary_of` names them, and where they are written.
 TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
-PLACES = ("data", "submissions", "submissions/verdicts", "tuning", "artifacts", "work/*/*")
+PLACES = ("data", "submissions", "submissions/*", "tuning", "artifacts", "work/*/*")
 
 
 def clear(home: Path, store: Store, tracker: Tracker, configs: Path) -> list[str]:

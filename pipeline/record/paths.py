@@ -18,7 +18,7 @@ from pipeline.core.errors import DataError
 # Bytes of UTF-8. File systems take 255; the names of temporary files and of reports are longer than the name.
 LONGEST_NAME = 200
 # Files of submissions/ that are no submission, without their endings, in lower case.
-OURS = ("leaderboard", "submits", "advice", "pins", "readme", "verdicts")
+OURS = ("leaderboard", "submits", "advice", "pins", "readme")
 
 
 def fault_of(name: object) -> str:

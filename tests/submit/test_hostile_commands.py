@@ -1,4 +1,4 @@
-"""Every command that takes a name, given one that leads elsewhere: one error, nothing changed there."""
+"""Every command that takes a name, given one that leads elsewhere: exit 2, one error, nothing changed."""
 
 import hostile_world as world
 import pytest
