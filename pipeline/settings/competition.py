@@ -219,7 +219,8 @@ class CompetitionSettings(Section):
     test_path_column: str | None = fact(None, "column of paths in the test table; None: as path_column")
     label_pattern: str | None = fact(
         None,
-        "for layout=folders: regular expression whose one group is the label; None: the folder is it",
+        "for layout=folders: a regular expression for the path; its one group (…) is the label; "
+        "None: the folder",
     )
     group_column: str | None = fact(None, "images with the same value are never on both sides of a split")
     group_pattern: str | None = fact(

@@ -327,7 +327,7 @@ def test_a_name_without_a_label_is_a_fault(host):
         picture(host.root / "named" / f"{SHADES[n % 2]}.{n}.png", n)
     host.new(images="named")
     picture(host.root / "named" / "what.png", 3)
-    with pytest.raises(DataError, match=r"label_pattern matches nothing in 'what.png'"):
+    with pytest.raises(DataError, match=r"label_pattern matches nothing in 'what\.png'"):
         competition.load(host.config, competition_root(host.settings()))
     for word in ("competition.label_pattern=(a", "competition.label_pattern=a"):
         with pytest.raises(ConfigError, match=r"label_pattern (is not a regular expression|has 0 groups)"):
