@@ -57,13 +57,15 @@ def place(table: Table, folders: Iterable[Path], without: Path | None = None) ->
         without: the images of the other split, which are not searched.
     """
     indexes = {folder: Index(folder, without) for folder in folders}
+    candidates = _candidates(table)
+    repeated = {column: _repeated(table, column) for column in candidates}
     best: tuple[tuple[float, ...], Place] | None = None
     for searched in (False, True):
         for far, (folder, index) in enumerate(indexes.items()):
             if searched and _is_train(folder, without):
                 continue
-            for at, column in enumerate(_candidates(table)):
-                if _twice(table, column, folder, indexes):
+            for at, column in enumerate(candidates):
+                if _twice(repeated[column], folder, indexes):
                     continue
                 share = _share(table, column, folder, index, searched)
                 if share < FOUND_ENOUGH:
@@ -83,9 +85,13 @@ def _is_train(folder: Path, train: Path | None) -> bool:
     return folder.resolve().is_relative_to(train.resolve())
 
 
-def _twice(table: Table, column: str, folder: Path, indexes: dict[Path, Index]) -> bool:
+def _repeated(table: Table, column: str) -> list[str]:
+    """Some of the names that several rows have."""
+    return [v for v, rows in Counter(table.column(column)).items() if rows > 1][:LOOKED_UP]
+
+
+def _twice(repeated: Sequence[str], folder: Path, indexes: dict[Path, Index]) -> bool:
     """Whether a name that several rows have is also in another folder: they would all get one image."""
-    repeated = [v for v, rows in Counter(table.column(column)).items() if rows > 1][:LOOKED_UP]
     if not repeated or Locator(folder, (), indexes[folder]).find_directly(repeated[0])[0]:
         return False
     above = [top for top in indexes if folder != top and folder.is_relative_to(top)]
@@ -105,7 +111,8 @@ def _likely(table: Table, column: str, near: int) -> tuple[float, ...]:
 
 
 def _tried(table: Table, column: str) -> tuple[str, ...]:
-    return table.column(column)[:: max(len(table) // LOOKED_UP, 1)]
+    at = table.columns.index(column)
+    return tuple(row[at] for row in table.rows[:: max(len(table) // LOOKED_UP, 1)])
 
 
 def _candidates(table: Table) -> list[str]:
@@ -125,7 +132,7 @@ def _numbers(table: Table, column: str) -> bool:
 
 def _share(table: Table, column: str, folder: Path, index: Index, searched: bool) -> float:
     """The share of some forty rows whose image is found; 0 as soon as it is too low."""
-    locator = Locator(folder, table.column(column) if searched else (), index)
+    locator = Locator(folder, _tried(table, column) if searched else (), index)
     tried = range(0, len(table), max(len(table) // LOOKED_UP, 1))
     missed = 0
     for row in tried:
@@ -142,12 +149,14 @@ def misses(table: Table, folders: Iterable[Path], without: Path | None = None) -
     indexes = {folder: Index(folder, without) for folder in folders}
     tried = range(0, len(table), max(len(table) // LOOKED_UP, 1))
     lines = []
-    for column in _candidates(table)[:SHOWN_COLUMNS]:
+    candidates = _candidates(table)[:SHOWN_COLUMNS]
+    repeated = {column: _repeated(table, column) for column in candidates}
+    for column in candidates:
         best: tuple[list[str], Path, list[str]] | None = None
         for folder, index in indexes.items():
-            if _is_train(folder, without) or _twice(table, column, folder, indexes):
+            if _is_train(folder, without) or _twice(repeated[column], folder, indexes):
                 continue
-            locator = Locator(folder, table.column(column), index)
+            locator = Locator(folder, _tried(table, column), index)
             cells = [(table.rows[n][table.columns.index(column)], table.rows[n]) for n in tried]
             kinds = {written: locator.find(written, row)[0] for written, row in cells}
             lost = [written for written, _ in cells if kinds[written]]
