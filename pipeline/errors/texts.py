@@ -6,7 +6,7 @@ Texts about differences that are written in Python: the conclusion, and the sect
 
 Each is a template with named placeholders. The HTML templates are in `errors/templates/`.
 
-Texts of judging that are written in Python: the estimate in words, and messages about a file of verdicts.
+Texts of judging that are written in Python: the estimate in words, and messages about a file of answers.
 
 Each is a template with named placeholders. The HTML templates are in `errors/templates/`.
 
@@ -105,16 +105,16 @@ ESTIMATE_DETAIL = "{detail} Judged by eye: {line}."
 ESTIMATE_UNDECIDED, ESTIMATE_DECIDED = "Can't tell:", "{conclusion}:"
 REST = "{delta} {metric} from the judged flips"
 FEW_JUDGED = "{judged} judged: judge at least {enough}"
-ASSUMED_CORRECT = "Too few controls were judged, so the verdicts are taken as correct."
+ASSUMED_CORRECT = "Too few controls were judged, so the answers are taken as correct."
 ASSUMED_AGREED = "There are no out-of-fold predictions, so predictions on which both agree are taken as correct."
 ASSUMED_OOF = "Where both agree, the prediction is assumed to be wrong as often as out of fold; the test images may be easier or harder."
 
-# A file of verdicts.
-EXPORT = "export the verdicts from the section Judging of the error report"
-REMEDY = "export the verdicts of the page again, or fix these lines"
+# A file of answers.
+EXPORT = "export the answers from the section Judging of the error report"
+REMEDY = "export the answers of the page again, or fix these lines"
 REMEDY_STORED = "fix these lines, or delete them"
-FAULTS = "{name}: {count}; no verdict was stored"
-STORED = "verdicts        {flips} flips and {controls} controls from {file}; {all} verdicts in {path}"
+FAULTS = "{name}: {count}; no answer was stored"
+STORED = "answers         {flips} flips and {controls} controls from {file}; {all} answers in {path}"
 LINE_FAULT = "line {line}: {fault}"
 REPEATED = "{id!r} is repeated; it is first on line {first}"
 UNKNOWN_VALUE = "{attribute} {value!r} is not a value; {hint}"
